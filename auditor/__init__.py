@@ -1,0 +1,103 @@
+"""Was this traffic private? Audits packet captures of traffic to Amazon Pinpoint and other AWS services.
+
+>>> import auditor
+>>> result = auditor.audit("capture.pcap", topology="site.toml")  # doctest: +SKIP
+>>> result.flows  # doctest: +SKIP
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.errors import AuditError, InputError, PolicyError, TopologyError
+from auditor.report.audit import Audit
+
+if TYPE_CHECKING:
+    from auditor.capture.inputs import Input
+
+__version__ = "0.1.0"
+__all__ = ["Audit", "AuditError", "InputError", "PolicyError", "TopologyError", "__version__", "audit"]
+
+PathLike = str | Path
+
+
+def audit(
+    paths: PathLike | Iterable[PathLike],
+    *,
+    policy: PathLike = "aws-pinpoint",
+    topology: PathLike | None = None,
+    ip_ranges: PathLike | None = None,
+    out: PathLike | None = None,
+    block_bytes: int | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Audit:
+    """Audit captures: files, folders, globs, or ``-`` for standard input.
+
+    ``policy`` is the name of a shipped policy or a file; ``topology`` a site file (``audit topology init`` writes an
+    example); ``ip_ranges`` a newer ip-ranges.json than the one shipped. With ``out`` the results stay in that folder,
+    otherwise they live as long as the Audit. ``block_bytes`` is how much is read at once; results do not depend on it.
+    ``say`` is told what takes long.
+
+    Raises InputError if nothing could be read, TopologyError and PolicyError for files that are not valid. Nothing
+    inside a capture raises: damage is told in ``captures``, inputs that cannot be read in ``errors``.
+    """
+    # Hash the inputs while the kernels and libraries load: reading and hashing need no GIL.
+    from auditor.capture.inputs import begin_digests, expand
+
+    if isinstance(paths, str | Path):
+        paths = [paths]
+    inputs = expand(paths)
+    pool = begin_digests(inputs)
+    try:
+        return audit_inputs(
+            inputs, policy=policy, topology=topology, ip_ranges=ip_ranges, out=out, block_bytes=block_bytes, say=say
+        )
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def audit_inputs(
+    inputs: "list[Input]",
+    *,
+    policy: PathLike = "aws-pinpoint",
+    topology: PathLike | None = None,
+    ip_ranges: PathLike | None = None,
+    out: PathLike | None = None,
+    block_bytes: int | None = None,
+    say: Callable[[str], None] | None = None,
+    prompt: bool = False,
+    warnings: Callable[[], list[str]] | None = None,
+) -> Audit:
+    """``audit`` for inputs that are open or known already; ``prompt`` for live ones, which end at Ctrl-C."""
+    from auditor import engine
+    from auditor.aws.ranges import Ranges
+    from auditor.batch import Pipeline
+    from auditor.capture.reader import BLOCK_BYTES
+    from auditor.paths.topology import Topology
+    from auditor.policy import model
+    from auditor.policy.evaluate import Evaluation
+    from auditor.report.manifest import manifest
+    from auditor.report.sink import DirectorySink
+
+    rules = model.get(policy)
+    site = Topology.read(topology) if topology is not None else Topology()
+    ranges = Ranges.read(ip_ranges) if ip_ranges is not None else Ranges.shipped()
+    folder, owner = engine.results_folder(out)
+    sink = DirectorySink(folder)
+    run = engine.Run(Pipeline(site, ranges, Evaluation(rules)), sink, block_bytes or BLOCK_BYTES)
+    done = engine.first_run_notice(say or (lambda text: None))
+    try:
+        run.read(inputs, prompt)
+        if not run.captures:
+            raise InputError("; ".join(run.errors) or "nothing to read")
+        if warnings is not None:
+            run.captures[-1][1].warnings += warnings()
+        sink.write("captures", run.captures_table())
+        sink.write("findings", run.pipeline.evaluation.table())
+        told: dict[str, Any] = {"policy": str(policy), "topology": topology, "ip_ranges": ip_ranges}
+        sink.finish(manifest(run, rules, site, ranges, told))
+    except BaseException:
+        sink.abandon()
+        raise
+    done()
+    return Audit(folder, owner)

@@ -1,0 +1,138 @@
+"""AWS host names: which partition, Region and service they name. Look-alike names match nothing.
+
+Partitions and their suffixes are botocore's partitions.json; the endpoint forms of Pinpoint / AWS End User Messaging
+are those of its endpoint rules; interface endpoint names as in the AWS PrivateLink guide.
+"""
+
+import re
+from dataclasses import dataclass
+
+# suffix -> partition, longest first where one ends another.
+SUFFIXES = {
+    "amazonaws.com.cn": "aws-cn",
+    "api.amazonwebservices.com.cn": "aws-cn",
+    "amazonaws.com": "aws",
+    "api.aws": "aws",
+    "amazonaws.eu": "aws-eusc",
+    "api.amazonwebservices.eu": "aws-eusc",
+    "c2s.ic.gov": "aws-iso",
+    "api.aws.ic.gov": "aws-iso",
+    "sc2s.sgov.gov": "aws-iso-b",
+    "api.aws.scloud": "aws-iso-b",
+    "cloud.adc-e.uk": "aws-iso-e",
+    "api.cloud-aws.adc-e.uk": "aws-iso-e",
+    "csp.hci.ic.gov": "aws-iso-f",
+    "api.aws.hci.ic.gov": "aws-iso-f",
+}
+REGION = re.compile(r"(?:us|eu|ap|sa|ca|me|af|il|mx|cn|eusc|us-gov|us-iso[a-z]?|eu-isoe)(?:-[a-z]+){1,3}-\d{1,2}")
+
+# Names under amazonaws.com that belong to customers: a load balancer or an instance is no service endpoint.
+CUSTOMER_LABELS = {"elb", "compute", "compute-1", "elasticbeanstalk", "rds", "cache", "redshift", "es", "aoss", "eks"}
+
+PINPOINT_SERVICES = {
+    "pinpoint": "pinpoint",
+    "sms-voice": "sms-voice",
+    "sms-voice.pinpoint": "sms-voice",
+    "social-messaging": "social-messaging",
+    "email": "ses",
+    "email-smtp": "ses-smtp",
+}
+BRANDS = ("amazonaws", "pinpoint", "sms-voice", "api.aws", "amazonwebservices")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What a host name says. ``service`` is the endpoint prefix, without ``-fips``; any part may be unknown."""
+
+    service: str | None
+    region: str | None
+    partition: str
+    fips: bool = False
+    interface_endpoint: str | None = None
+    customer: bool = False
+
+
+def normal(name: str) -> str:
+    """Lower case, without a trailing dot."""
+    return name.lower().removesuffix(".")
+
+
+def _suffix(name: str) -> str | None:
+    """The AWS suffix that ``name`` ends with at a label boundary."""
+    fitting = [s for s in SUFFIXES if name.endswith("." + s)]
+    return max(fitting, key=len) if fitting else None
+
+
+def _partition(suffix: str, region: str | None) -> str:
+    if region and region.startswith("us-gov-"):
+        return "aws-us-gov"
+    return SUFFIXES[suffix]
+
+
+def endpoint(name: str) -> Endpoint | None:
+    """What an AWS host name stands for; None for a name that is not AWS's.
+
+    >>> endpoint("pinpoint.us-east-1.amazonaws.com").region
+    'us-east-1'
+    >>> endpoint("pinpoint.us-east-1.amazonaws.com.example.org") is None
+    True
+    """
+    name = normal(name)
+    suffix = _suffix(name)
+    if suffix is None:
+        return None
+    labels = name[: -len(suffix) - 1].split(".")
+    if any(not re.fullmatch(r"[a-z0-9_*]([a-z0-9_-]*[a-z0-9_])?", label) for label in labels):
+        return None
+    interface = None
+    if labels[-1] == "vpce":
+        labels.pop()
+        if labels and labels[0].startswith("vpce-"):
+            interface = labels.pop(0)
+        elif len(labels) > 1 and labels[1].startswith("vpce-"):  # a bucket or a wildcard in front (S3)
+            interface = labels.pop(1)
+            labels.pop(0)
+    region = None
+    for at in range(len(labels) - 1, -1, -1):
+        if REGION.fullmatch(labels[at]):
+            region = labels[at]
+            before, after = labels[:at], labels[at + 1 :]
+            break
+    else:
+        before, after = labels, []
+    customer = bool(CUSTOMER_LABELS & set(after + before[1:])) or "elb" in labels or "compute" in labels
+    service = _service(before, after)
+    fips = False
+    if service and service.endswith("-fips"):
+        service, fips = service.removesuffix("-fips"), True
+    partition = _partition(suffix, region)
+    return Endpoint(PINPOINT_SERVICES.get(service or "", service), region, partition, fips, interface, customer)
+
+
+def _service(before: list[str], after: list[str]) -> str | None:
+    """The service among the labels before and after the Region."""
+    if after:  # us-east-1.elb.amazonaws.com, eu-west-1.queue…
+        return after[-1]
+    if not before:
+        return None
+    if len(before) >= 2 and before[-1] in ("pinpoint", "pinpoint-fips") and before[-2] == "sms-voice":
+        return "sms-voice.pinpoint" + ("-fips" if before[-1].endswith("-fips") else "")
+    last = before[-1]
+    if last == "dualstack" and len(before) >= 2:
+        last = before[-2]
+    if re.fullmatch(r"s3-(?:" + REGION.pattern + r"|external-\d|fips.*|accelerate)", last):
+        return "s3"
+    return last
+
+
+def imitates(name: str) -> bool:
+    """Whether a name that is not AWS's carries an AWS name inside, as ``pinpoint.us-east-1.amazonaws.com.evil.example``."""
+    name = normal(name)
+    if endpoint(name) is not None or name in SUFFIXES:
+        return False
+    labels = name.split(".")
+    inner = ".".join(labels[:-1])
+    if any(f".{s}." in f".{name}" and not name.endswith(s) for s in SUFFIXES):
+        return True
+    swapped = inner.replace("-", "").replace("0", "o").replace("1", "l")
+    return any(word in labels or word in swapped for word in ("amazonaws", "amazonwebservices"))

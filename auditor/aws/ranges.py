@@ -1,0 +1,145 @@
+"""AWS's published address ranges: which Region and services an address belongs to.
+
+The snapshot is facts of ip-ranges.json; its date stands in every report. A prefix is listed once for each service, and
+prefixes nest, so an address belongs to the services of all prefixes that cover it, and to the longest one's Region.
+They are laid out as a sorted row of stretches, so that many addresses are looked up at once.
+"""
+
+import gzip
+import io
+import ipaddress
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auditor.errors import InputError
+
+Array = np.ndarray[Any, Any]
+V4_MAPPED = 0xFFFF << 32
+
+# Ranges in which customers run machines of their own: an address there need not be a service endpoint's.
+CUSTOMER_RANGES = {"EC2", "GLOBALACCELERATOR", "CLOUDFRONT", "WORKSPACES_GATEWAYS", "CLOUD9", "EC2_INSTANCE_CONNECT"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """What the ranges say of an address."""
+
+    region: str | None
+    services: frozenset[str]
+
+    @property
+    def is_endpoint(self) -> bool:
+        """Whether only AWS's own services have addresses there."""
+        return not self.services & CUSTOMER_RANGES
+
+    @property
+    def service(self) -> str | None:
+        """The one service besides AMAZON, in lower case; None where there is none or more than one."""
+        named = self.services - {"AMAZON"}
+        return next(iter(named)).lower().replace("_", "-") if len(named) == 1 else None
+
+
+def lay_out(prefixes: Iterable[tuple[int, int, str, str]], bits: int) -> tuple[Array, list[str]]:
+    """Nested prefixes (network, length, region, service) of ``bits``-bit addresses as stretches.
+
+    Returns the sorted starts with the number of each stretch's row (0 for none), and the rows as
+    ``region|SERVICE SERVICE``.
+    """
+    merged: dict[tuple[int, int], tuple[str, set[str]]] = {}
+    for network, length, region, service in prefixes:
+        merged.setdefault((network, length), (region, set()))[1].add(service)
+    rows: dict[str, int] = {"": 0}
+    stretches: dict[int, int] = {0: 0}
+    stack: list[tuple[int, int, set[str]]] = []  # (end, row, services) of the prefixes that cover this place
+
+    def close(until: int) -> None:
+        while stack and stack[-1][0] <= until:
+            end = stack.pop()[0]
+            stretches[end] = stack[-1][1] if stack else 0
+
+    for (network, length), (region, services) in sorted(merged.items()):
+        close(network)
+        total = services | (stack[-1][2] if stack else set())
+        row = rows.setdefault(f"{region}|{' '.join(sorted(total))}", len(rows))
+        stretches[network] = row
+        stack.append((network + (1 << (bits - length)), row, total))
+    close(1 << bits)
+    stretches.pop(1 << bits, None)
+    starts = sorted(stretches)
+    return np.array([starts, [stretches[start] for start in starts]], np.uint64), list(rows)
+
+
+class Ranges:
+    """The address ranges of one snapshot. ``created`` is its date as AWS writes it, ``token`` its syncToken."""
+
+    def __init__(self, created: str, token: str, v4: Array, v6: Array, v4_rows: list[str], v6_rows: list[str]) -> None:
+        self.created, self.token = created, token
+        self._v4, self._v6 = v4, v6
+        self._first_v6 = len(v4_rows)
+        self._rows = [self._row(text) for text in v4_rows + v6_rows]
+
+    @staticmethod
+    def _row(text: str) -> Range | None:
+        if not text:
+            return None
+        region, _, services = text.partition("|")
+        return Range(None if region == "GLOBAL" else region, frozenset(services.split()))
+
+    @property
+    def date(self) -> str:
+        return "-".join(self.created.split("-")[:3])
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Ranges":
+        """From the text of ip-ranges.json. Raises ValueError or KeyError if it is something else."""
+        told = json.loads(data)
+        v4, v6 = [], []
+        for p in told["prefixes"]:
+            net = ipaddress.IPv4Network(p["ip_prefix"])
+            v4.append((int(net.network_address), net.prefixlen, p["region"], p["service"]))
+        for p in told["ipv6_prefixes"]:
+            net6 = ipaddress.IPv6Network(p["ipv6_prefix"])
+            # The few prefixes longer than /64 are taken as their /64: one network is never split between Regions.
+            v6.append((int(net6.network_address) >> 64, min(net6.prefixlen, 64), p["region"], p["service"]))
+        (four, four_rows), (six, six_rows) = lay_out(v4, 32), lay_out(v6, 64)
+        return cls(told["createDate"], told["syncToken"], four, six, four_rows, six_rows)
+
+    def dump(self) -> bytes:
+        """All of it as an npz file, for ``shipped``."""
+        texts = ["" if r is None else f"{r.region or 'GLOBAL'}|{' '.join(sorted(r.services))}" for r in self._rows]
+        told = json.dumps([self.created, self.token, self._first_v6, texts]).encode()
+        out = io.BytesIO()
+        np.savez_compressed(out, v4=self._v4, v6=self._v6, told=np.frombuffer(told, np.uint8))
+        return out.getvalue()
+
+    @classmethod
+    @cache
+    def shipped(cls) -> "Ranges":
+        """The snapshot in ``auditor/data``."""
+        with np.load(io.BytesIO(files("auditor.data").joinpath("ip-ranges.npz").read_bytes())) as arrays:
+            created, token, first_v6, texts = json.loads(arrays["told"].tobytes())
+            return cls(created, token, arrays["v4"], arrays["v6"], texts[:first_v6], texts[first_v6:])
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Ranges":
+        """A newer ``ip-ranges.json``, perhaps with gzip. Raises InputError naming the file."""
+        try:
+            data = Path(path).read_bytes()
+            return cls.from_json(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise InputError(f"{path}: not AWS's ip-ranges.json ({type(error).__name__}: {error})") from error
+
+    def find(self, high: Array, low: Array) -> list[Range | None]:
+        """What covers each address, given as the halves of a 128-bit number (IPv4 as ::ffff:a.b.c.d)."""
+        high, low = np.asarray(high, np.uint64), np.asarray(low, np.uint64)
+        is_v4 = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
+        v4 = self._v4[1][np.searchsorted(self._v4[0], low & np.uint64(0xFFFFFFFF), "right") - 1]
+        v6 = self._v6[1][np.searchsorted(self._v6[0], high, "right") - 1] + np.uint64(self._first_v6)
+        return [self._rows[n] for n in np.where(is_v4, v4, v6).tolist()]

@@ -1,0 +1,256 @@
+"""One batch of finished flows on its way through the rooms right of ``flows``: TLS, service, path, policy."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from auditor import tables
+from auditor.aws import services
+from auditor.aws.ranges import Ranges
+from auditor.flows.columns import Oriented, flow_columns, orient, text_column
+from auditor.flows.rows import Rows
+from auditor.flows.state import SEEN_SERVER_HELLO, Memory
+from auditor.paths import evidence
+from auditor.paths.topology import Topology, inside
+from auditor.policy.checks import NO, UNKNOWN, YES, Facts
+from auditor.policy.evaluate import Evaluation, Subject
+from auditor.tls.handshakes import Shapes, handshake_columns
+from auditor.tls.names import VERSION_ORDER
+from auditor.tls.protocols import PROTOCOL_NAMES
+
+Array = np.ndarray[Any, Any]
+
+# Columns of ``flows`` that are the handshake's.
+FROM_HANDSHAKE = (
+    "tls_version",
+    "cipher_suite",
+    "key_exchange_group",
+    "forward_secrecy",
+    "post_quantum",
+    "resumed",
+    "established",
+    "ja3",
+    "ja3s",
+    "ja4",
+)
+
+
+@dataclass
+class Pipeline:
+    """What batches share: settings, and what is gathered over all of them."""
+
+    topology: Topology
+    ranges: Ranges
+    evaluation: Evaluation
+    shapes: Shapes = field(default_factory=Shapes)
+    # (path, confidence, protocol or TLS version, verdict, in scope) -> flows
+    summary: Counter[tuple[str, str, str, str, bool]] = field(default_factory=Counter)
+
+    def run(
+        self, rows: Rows, memory: Memory, capture: str, interfaces: list[str | None], first_flow: int
+    ) -> dict[str, pa.Table]:
+        """The tables of a batch. ``first_flow`` is added to flow numbers (flows of captures before this one)."""
+        ends = orient(rows)
+        rows.flows["identifier"] += first_flow
+        rows.handshakes["flow"] += first_flow
+        at = rows.handshake_flow
+        lost = (ends.client["lost"][at] != 0, ends.server["lost"][at] != 0)
+        closed = rows.flows["closed"][at] != 0
+        shakes = handshake_columns(rows.handshakes, memory, self.shapes, closed, lost, rows.flows["client"][at])
+        offers = shakes.pop("_offers_forward_secrecy")
+        handshakes = tables.build("handshakes", shakes)
+
+        columns = flow_columns(rows, ends, capture, interfaces)
+        place = np.full(len(rows), -1)
+        place[at] = np.arange(len(at))
+        take = pa.array(place, mask=place < 0)
+        for name in FROM_HANDSHAKE:
+            columns[name] = handshakes.column(name).combine_chunks().take(take)
+        protocol = np.array([PROTOCOL_NAMES.get(n) for n in range(256)], object)[rows.flows["application"]]
+        columns["protocol"] = pa.array(protocol, pa.string())
+        names, name_index = self._names(columns, rows, memory)
+        found = services.find(names, name_index, ends.server_high, ends.server_low, self.ranges)
+        for name in ("service", "region", "partition"):
+            columns[name] = pa.array(getattr(found, name), pa.string())
+        mirrored = evidence.is_mirror(ends.client["tunnel"]) | evidence.is_mirror(ends.server["tunnel"])
+        paths, evidence_table = self._paths(rows, ends, mirrored, interfaces)
+        columns["path"] = pa.array(paths.path, pa.string())
+        columns["path_confidence"] = pa.array(np.array(evidence.CONFIDENCE_NAMES, object)[paths.confidence], pa.string())
+        columns["path_detail"] = pa.array(paths.detail, pa.string())
+        columns["path_asymmetric"] = pa.array(paths.asymmetric == YES, mask=paths.asymmetric == UNKNOWN)
+
+        server_name = np.array([*names, None], object)[name_index]
+        facts = self._facts(rows, ends, handshakes, offers, place, protocol, paths, found, mirrored, server_name)
+        server_text = np.where(
+            facts.server_name != None, facts.server_name, columns["server_ip"].cast(pa.string()).to_numpy(False)  # noqa: E711
+        )
+        frames = np.zeros((len(rows), 3), np.int64)
+        frames[:, 0] = np.where(ends.client["packets"] > 0, ends.client["first_frame"], ends.server["first_frame"])
+        frames[at, 1], frames[at, 2] = rows.handshakes["client_frame"], rows.handshakes["server_frame"]
+        who = Subject(
+            flow_id=rows.flows["identifier"],
+            started=rows.flows["started"],
+            server=server_text,
+            service=found.service,
+            client=ends.client_high ^ ends.client_low,
+            frames=frames,
+            in_scope=found.is_endpoint,
+            is_pinpoint=found.is_endpoint & np.isin(found.service.astype(str), services.PINPOINT),
+            capture=capture,
+        )
+        worst, verdicts = self.evaluation.batch(facts, who)
+        columns["verdict"] = pa.DictionaryArray.from_arrays(pa.array(worst.astype(np.int16)), pa.array(tables.VERDICTS))
+        self._summarise(paths, facts, protocol, worst, found.is_endpoint)
+        return {
+            "flows": tables.build("flows", columns),
+            "handshakes": handshakes,
+            "evidence": evidence_table,
+            "verdicts": verdicts,
+        }
+
+    def _names(
+        self, columns: dict[str, Any], rows: Rows, memory: Memory
+    ) -> tuple[list[str | None], Array]:
+        """Fill in server names: SNI, else the HTTP Host, else what DNS answered. Returns (names, index of each flow)."""
+        number = np.zeros(len(rows), np.int64)
+        source = np.full(len(rows), 3, np.int16)
+        sni = np.zeros(len(rows), np.int64)
+        sni[rows.handshake_flow] = rows.handshakes["server_name"]
+        for code, ids in ((1, rows.flows["dns"]), (2, rows.flows["host"]), (0, sni)):
+            known = ids > 0
+            number[known], source[known] = ids[known], code
+        values, index = np.unique(number, return_inverse=True)
+        names = [self.shapes.name(memory, int(n)) if n else None for n in values]
+        columns["server_name"] = text_column(names, index)
+        columns["server_name_source"] = pa.DictionaryArray.from_arrays(
+            pa.array(source, mask=source == 3), pa.array(["sni", "dns", "host"])
+        )
+        return names, index
+
+    def _paths(
+        self, rows: Rows, ends: Oriented, mirrored: Array, interfaces: list[str | None]
+    ) -> tuple[evidence.Verdict, pa.Table]:
+        names = np.array([*interfaces, None], object)
+
+        def ways(side: Array, hop: str) -> evidence.Ways:
+            which = side["interface"]
+            which = np.where((which < 0) | (which >= len(interfaces)), len(interfaces), which)
+            return evidence.Ways(
+                seen=side["packets"] > 0,
+                next_hop=side[hop],
+                vlans=side["vlans"],
+                vlan_count=side["vlan_count"],
+                tunnel=side["tunnel"],
+                interface=names[which],
+                frame=side["first_frame"],
+            )
+
+        both = {"client": ways(ends.client, "target_mac"), "server": ways(ends.server, "source_mac")}
+        points = evidence.Ends(
+            ends.client_high, ends.client_low, ends.server_high, ends.server_low, rows.flows["pppoe"] != 0
+        )
+        found = evidence.gather(points, both, self.topology, mirrored)
+        return evidence.decide(points, both, found), self._evidence_table(rows, both, found)
+
+    @staticmethod
+    def _evidence_table(rows: Rows, ways: dict[str, evidence.Ways], found: list[evidence.Evidence]) -> pa.Table:
+        if not found:
+            return tables.empty("evidence")
+        at = [np.flatnonzero(item.mask) for item in found]
+        which = np.repeat(np.arange(len(found)), [len(a) for a in at])
+        every = np.concatenate(at)
+        frames = np.concatenate([ways[item.direction].frame[a] for item, a in zip(found, at, strict=True)])
+        order = np.lexsort((which, every))
+        which, every = which[order], every[order]
+        return tables.build(
+            "evidence",
+            {
+                "flow_id": rows.flows["identifier"][every],
+                "direction": text_column([item.direction for item in found], which),
+                "kind": text_column([item.kind for item in found], which),
+                "path": text_column([item.path for item in found], which),
+                "confidence": text_column([evidence.CONFIDENCE_NAMES[item.confidence] for item in found], which),
+                "detail": text_column([item.detail for item in found], which),
+                "frame": frames[order],
+            },
+        )
+
+    def _facts(
+        self,
+        rows: Rows,
+        ends: Oriented,
+        handshakes: pa.Table,
+        offers: Any,
+        place: Array,
+        protocol: Array,
+        paths: evidence.Verdict,
+        found: services.Services,
+        mirrored: Array,
+        server_name: Array,
+    ) -> Facts:
+        has = place >= 0
+
+        def of_handshake(values: Array, missing: Any) -> Array:
+            spread = np.full(len(rows), missing, object if values.dtype == object else values.dtype)
+            spread[has] = values[place[has]]
+            return spread
+
+        def text(name: str) -> Array:
+            return of_handshake(handshakes.column(name).cast(pa.string()).to_numpy(), None)
+
+        def three(values: Any) -> Array:
+            return of_handshake(np.asarray(values.cast(pa.int64()).fill_null(UNKNOWN)), UNKNOWN)
+
+        version, offered = text("tls_version"), text("tls_version_offered")
+        status_reason = text("status_reason")
+        in_vpc = mirrored | inside(
+            [p for vpc in self.topology.vpc for p in vpc.prefixes], ends.client_high, ends.client_low
+        )
+        server_hello = of_handshake((rows.handshakes["seen"] & np.uint32(SEEN_SERVER_HELLO)) != 0, False)
+        return Facts(
+            started=rows.flows["started"],
+            is_tls=(protocol == "tls") | has,
+            has_handshake=has,
+            version=_ranks(version),
+            version_offered=_ranks(offered),
+            negotiated=server_hello,
+            version_name=version,
+            version_offered_name=offered,
+            forward_secrecy=three(handshakes.column("forward_secrecy")),
+            forward_secrecy_reason=text("forward_secrecy_reason"),
+            offers_forward_secrecy=three(offers),
+            protocol=np.where(has, "tls", protocol),
+            has_payload=(ends.client["payload"] + ends.server["payload"]) > 0,
+            path=paths.path,
+            path_confidence=paths.confidence,
+            path_detail=paths.detail,
+            asymmetric=paths.asymmetric,
+            service=found.service,
+            in_region=np.where(in_vpc, YES, NO),
+            imitates=found.imitates,
+            server_name=server_name,
+            status_reason=status_reason,
+        )
+
+    def _summarise(self, paths: evidence.Verdict, facts: Facts, protocol: Array, worst: Array, scope: Array) -> None:
+        version = np.where(facts.version_name != None, facts.version_name, np.where(facts.is_tls, "TLS ?", protocol))  # noqa: E711
+        keys = zip(
+            paths.path.tolist(),
+            np.array(evidence.CONFIDENCE_NAMES, object)[paths.confidence].tolist(),
+            ["-" if v is None else str(v) for v in version.tolist()],
+            np.array(tables.VERDICTS, object)[worst].tolist(),
+            scope.tolist(),
+            strict=True,
+        )
+        self.summary.update(keys)
+
+
+def _ranks(names: Array) -> Array:
+    """Ranks in VERSION_ORDER; -1 for missing and unknown versions."""
+    rank = {name: number for number, name in enumerate(VERSION_ORDER)}
+    values, index = np.unique(names.astype(str), return_inverse=True)
+    return np.array([rank.get(v, -1) for v in values.tolist()])[index] if len(names) else np.zeros(0, int)
+

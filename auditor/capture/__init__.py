@@ -1,0 +1,1 @@
+"""Reading captures: files, folders, pipes and live interfaces, block by block."""

@@ -1,0 +1,96 @@
+"""Compressed captures: told by their first bytes, opened as a stream of the bytes inside."""
+
+import bz2
+import gzip
+import importlib
+import io
+import lzma
+import zlib
+from collections.abc import Callable
+from typing import BinaryIO, cast
+
+from auditor.errors import InputError
+
+MAGICS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+}
+LONGEST_MAGIC = 6
+
+# What the decompressors raise on damaged or cut input. zstandard and lz4 have errors of their own, both of them
+# derived from these or named in ``damage``.
+DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, RuntimeError, ValueError)
+
+
+def compression_of(head: bytes) -> str | None:
+    """The name of the compression that ``head`` begins with, or None."""
+    return next((name for magic, name in MAGICS.items() if head.startswith(magic)), None)
+
+
+def _zstd(stream: BinaryIO) -> BinaryIO:
+    zstandard = importlib.import_module("zstandard")
+    # Window sizes above 128 MiB are refused: a tiny file must not make us take gigabytes.
+    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stream, read_across_frames=True)
+    return cast("BinaryIO", reader)
+
+
+def _lz4(stream: BinaryIO) -> BinaryIO:
+    frame = importlib.import_module("lz4.frame")
+    return cast("BinaryIO", frame.LZ4FrameFile(stream, mode="rb"))
+
+
+OPENERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
+    "gzip": lambda stream: cast("BinaryIO", gzip.GzipFile(fileobj=stream, mode="rb")),
+    "bzip2": lambda stream: cast("BinaryIO", bz2.BZ2File(stream, "rb")),
+    "xz": lambda stream: cast("BinaryIO", lzma.LZMAFile(stream, "rb")),
+    "zstd": _zstd,
+    "lz4": _lz4,
+}
+
+
+def damage() -> tuple[type[BaseException], ...]:
+    """The exception types that mean damaged compressed input."""
+    kinds: list[type[BaseException]] = list(DAMAGE)
+    try:
+        kinds.append(importlib.import_module("zstandard").ZstdError)
+    except ImportError:
+        pass
+    return tuple(kinds)
+
+
+def open_compressed(stream: BinaryIO, name: str) -> BinaryIO:
+    """A stream of the bytes inside ``stream``, which begins with the magic of compression ``name``.
+
+    Raises InputError when the library for it is not installed.
+    """
+    try:
+        return OPENERS[name](stream)
+    except ImportError as error:
+        raise InputError(f"reading {name} needs the Python package {error.name}: pip install {error.name}") from error
+
+
+class Rewound(io.RawIOBase):
+    """A stream with bytes that were read ahead put back in front; works on pipes."""
+
+    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+        self._head = memoryview(head)
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        if self._head:
+            count = min(len(view), len(self._head))
+            view[:count] = self._head[:count]
+            self._head = self._head[count:]
+            return count
+        return cast("int", self._stream.readinto(view))  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()

@@ -1,0 +1,76 @@
+"""The pcap file format (draft-ietf-opsawg-pcap): its header, and the kernel that walks its records."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from auditor.decode.bytes import u32
+from auditor.kernel import part
+
+MAGICS = {
+    b"\xd4\xc3\xb2\xa1": (False, 1000),
+    b"\xa1\xb2\xc3\xd4": (True, 1000),
+    b"\x4d\x3c\xb2\xa1": (False, 1),
+    b"\xa1\xb2\x3c\x4d": (True, 1),
+}
+HEADER_BYTES = 24
+RECORD_BYTES = 16
+LARGEST_PACKET = 262_144  # libpcap's MAXIMUM_SNAPLEN: a longer record is damage
+
+# How a walk ended.
+MORE, DAMAGED, SPECIAL, FULL = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class PcapHeader:
+    """The file header of a pcap: byte order, nanoseconds a tick of the time stamps, link type, snap length."""
+
+    big_endian: bool
+    tick: int
+    link_type: int
+    snap_length: int
+
+    @classmethod
+    def parse(cls, data: bytes) -> "PcapHeader":
+        """Read the first 24 bytes, whose magic number is known to be one of ``MAGICS``."""
+        big_endian, tick = MAGICS[data[:4]]
+        order = "big" if big_endian else "little"
+        return cls(
+            big_endian,
+            tick,
+            int.from_bytes(data[20:24], order) & 0xFFFF,  # type: ignore[arg-type]
+            int.from_bytes(data[16:20], order),  # type: ignore[arg-type]
+        )
+
+
+@part
+def walk_pcap(
+    block: Any, position: int, stop: int, big_endian: bool, tick: int, link: int, largest: int, frame: int, packets: Any
+) -> tuple[int, int, int]:
+    """List the packets that lie whole in ``block[position:stop]``.
+
+    Returns how many were listed, where the next record begins, and how the walk ended: MORE (bytes needed), DAMAGED
+    (no record can begin there) or FULL (``packets`` has no more room).
+    """
+    count = 0
+    while count < packets.size:
+        if position + RECORD_BYTES > stop:
+            return count, position, MORE
+        captured = u32(block, position + 8, big_endian)
+        original = u32(block, position + 12, big_endian)
+        if captured > largest:
+            return count, position, DAMAGED
+        begin = position + RECORD_BYTES
+        if begin + captured > stop:
+            return count, position, MORE
+        packet = packets[count]
+        packet.time = u32(block, position, big_endian) * 1_000_000_000 + u32(block, position + 4, big_endian) * tick
+        packet.frame = frame + count + 1
+        packet.position = begin
+        packet.end = begin + captured
+        packet.missing = max(0, original - captured)
+        packet.wire_length = max(original, captured)
+        packet.interface = 0
+        packet.link = link
+        position = begin + captured
+        count += 1
+    return count, position, FULL

@@ -1,0 +1,252 @@
+"""The pcapng file format (draft-ietf-opsawg-pcapng): the kernel for packet blocks, and a parser for all others."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from auditor.capture.pcap import DAMAGED, FULL, LARGEST_PACKET, MORE, SPECIAL
+from auditor.decode.bytes import u16, u32
+from auditor.decode.layers import layer_of_link_type
+from auditor.kernel import inlined, part
+
+SHB, IDB, PB, SPB, NRB, ISB, EPB, DSB = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6, 0x0A
+LARGEST_BLOCK = 16 * 1024 * 1024
+MAGIC = b"\x0a\x0d\x0d\x0a"
+BYTE_ORDER = {b"\x4d\x3c\x2b\x1a": "little", b"\x1a\x2b\x3c\x4d": "big"}
+
+INTERFACE = np.dtype(
+    [
+        ("link", "i4"),
+        ("snap_length", "i8"),
+        ("offset", "i8"),  # nanoseconds added to each time stamp (if_tsoffset)
+        ("power_of_two", "u1"),
+        ("exponent", "u1"),
+        ("number", "i4"),  # its place in the table of all sections' interfaces
+    ]
+)
+
+
+@inlined
+def nanoseconds(high: int, low: int, power_of_two: bool, exponent: int) -> int:
+    """A 64-bit count of 10^-exponent or 2^-exponent seconds (if_tsresol) as nanoseconds, without overflow."""
+    ticks = (np.uint64(high) << np.uint64(32)) | np.uint64(low)
+    billion = np.uint64(1_000_000_000)
+    if power_of_two:
+        if exponent > 63:
+            return 0
+        shift = np.uint64(exponent)
+        seconds = ticks >> shift
+        fraction = ticks - (seconds << shift)
+        while shift > np.uint64(34):  # so that fraction * 10^9 stays below 2^64
+            fraction >>= np.uint64(1)
+            shift -= np.uint64(1)
+        return np.int64(seconds * billion + ((fraction * billion) >> shift))
+    scale = np.uint64(1)
+    if exponent <= 9:
+        for _ in range(9 - exponent):
+            scale *= np.uint64(10)
+        return np.int64(ticks * scale)
+    for _ in range(min(exponent - 9, 19)):
+        scale *= np.uint64(10)
+    return np.int64(ticks // scale)
+
+
+@inlined
+def walk_pcapng(
+    block: Any, position: int, stop: int, big_endian: bool, interfaces: Any, frame: int, packets: Any
+) -> tuple[int, int, int]:
+    """List the packets of EPB, SPB and PB blocks; end with SPECIAL at a block that Python must read.
+
+    Returns as ``walk_pcap`` does. A packet of an interface that was not described is damage.
+    """
+    count = 0
+    while count < packets.size:
+        if position + 12 > stop:
+            return count, position, MORE
+        kind = u32(block, position, big_endian)
+        if kind != EPB and kind != SPB and kind != PB:
+            return count, position, SPECIAL
+        total = u32(block, position + 4, big_endian)
+        if total < 16 or total % 4 or total > LARGEST_BLOCK:
+            return count, position, DAMAGED
+        if position + total > stop:
+            return count, position, MORE
+        body = position + 8
+        room = total - 12
+        which = 0
+        stamp_at = body + 4
+        if kind == SPB:
+            begin = body + 4
+        else:
+            if room < 20:
+                return count, position, DAMAGED
+            which = u16(block, body, big_endian) if kind == PB else u32(block, body, big_endian)
+            begin = body + 20
+        if which >= interfaces.size:
+            return count, position, DAMAGED
+        interface = interfaces[which]
+        if kind == SPB:
+            original = u32(block, body, big_endian)
+            captured = min(original, room - 4)
+            if interface.snap_length:
+                captured = min(captured, interface.snap_length)
+        else:
+            captured = u32(block, body + 12, big_endian)
+            original = u32(block, body + 16, big_endian)
+            if captured > room - 20 or captured > LARGEST_BLOCK:
+                return count, position, DAMAGED
+        packet = packets[count]
+        if kind == SPB:
+            packet.time = 0
+        else:
+            packet.time = (
+                nanoseconds(
+                    u32(block, stamp_at, big_endian),
+                    u32(block, stamp_at + 4, big_endian),
+                    interface.power_of_two != 0,
+                    interface.exponent,
+                )
+                + interface.offset
+            )
+        packet.frame = frame + count + 1
+        packet.position = begin
+        packet.end = begin + captured
+        packet.missing = max(0, original - captured)
+        packet.wire_length = max(original, captured)
+        packet.interface = interface.number
+        packet.link = interface.link
+        position += total
+        count += 1
+    return count, position, FULL
+
+
+@dataclass
+class InterfaceInfo:
+    """What an interface description block and the statistics that followed say of one interface."""
+
+    link_type: int
+    snap_length: int
+    name: str | None = None
+    description: str | None = None
+    received: int | None = None
+    dropped: int | None = None
+    exponent: int = 6
+    power_of_two: bool = False
+    offset_seconds: int = 0
+
+
+@dataclass
+class PcapngState:
+    """All that blocks other than packets have said so far.
+
+    ``interfaces`` lists the interfaces of every section; ``section`` those of the section being read, as the array
+    that ``walk_pcapng`` wants. ``names`` maps addresses to host names (NRB); ``secrets`` counts DSB blocks, whose
+    contents are never stored.
+    """
+
+    big_endian: bool = False
+    interfaces: list[InterfaceInfo] = field(default_factory=list)
+    section: Any = field(default_factory=lambda: np.zeros(0, INTERFACE).view(np.recarray))
+    section_start: int = 0
+    names: dict[bytes, str] = field(default_factory=dict)
+    secrets: int = 0
+    application: str | None = None
+
+    @property
+    def order(self) -> Literal["little", "big"]:
+        return "big" if self.big_endian else "little"
+
+    def block_length(self, head: bytes) -> int | None:
+        """The length of the block that begins with these (at least 12) bytes; ``None`` if none can begin so."""
+        order = self.order
+        if head[:4] == MAGIC:
+            if head[8:12] not in BYTE_ORDER:
+                return None
+            order = "big" if BYTE_ORDER[head[8:12]] == "big" else "little"
+        total = int.from_bytes(head[4:8], order)
+        return total if 12 <= total <= LARGEST_BLOCK and total % 4 == 0 else None
+
+    def read_block(self, data: bytes) -> None:
+        """Take in one whole block that is no packet. Unknown kinds are passed over, as the draft asks."""
+        if data[:4] == MAGIC:
+            self.big_endian = BYTE_ORDER[data[8:12]] == "big"
+            self.section_start = len(self.interfaces)
+            self.section = np.zeros(0, INTERFACE).view(np.recarray)
+            self.application = self._text(dict(self._options(data[24:-4])).get(4)) or self.application
+            return
+        kind = int.from_bytes(data[:4], self.order)
+        body = data[8:-4]
+        if kind == IDB and len(body) >= 8:
+            self._interface(body)
+        elif kind == ISB and len(body) >= 12:
+            self._statistics(body)
+        elif kind == NRB:
+            self._name_resolution(body)
+        elif kind == DSB:
+            self.secrets += 1
+
+    def _number(self, data: bytes) -> int:
+        return int.from_bytes(data, self.order)
+
+    @staticmethod
+    def _text(data: bytes | None) -> str | None:
+        return data.decode("utf-8", "replace").rstrip("\0") if data else None
+
+    def _options(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """(code, value) of each option, until the end mark or until one does not fit."""
+        at = 0
+        while at + 4 <= len(data):
+            code, length = self._number(data[at : at + 2]), self._number(data[at + 2 : at + 4])
+            if code == 0 or at + 4 + length > len(data):
+                return
+            yield code, data[at + 4 : at + 4 + length]
+            at += 4 + (length + 3) // 4 * 4
+
+    def _interface(self, body: bytes) -> None:
+        options = dict(self._options(body[8:]))
+        info = InterfaceInfo(
+            self._number(body[0:2]), self._number(body[4:8]), self._text(options.get(2)), self._text(options.get(3))
+        )
+        if options.get(9):
+            info.power_of_two, info.exponent = bool(options[9][0] & 0x80), options[9][0] & 0x7F
+        if len(options.get(14, b"")) == 8:
+            info.offset_seconds = int.from_bytes(options[14], self.order, signed=True)
+        self.interfaces.append(info)
+        row = np.zeros(1, INTERFACE)
+        # A snap length of 0 means no limit; a hostile offset must not overflow the clock.
+        offset = max(-(2**33), min(2**33, info.offset_seconds)) * 1_000_000_000
+        row[0] = (
+            layer_of_link_type(info.link_type),
+            min(info.snap_length, LARGEST_PACKET * 64),
+            offset,
+            info.power_of_two,
+            info.exponent,
+            len(self.interfaces) - 1,
+        )
+        self.section = np.concatenate([self.section.view(np.ndarray).view(INTERFACE), row]).view(np.recarray)
+
+    def _statistics(self, body: bytes) -> None:
+        which = self.section_start + self._number(body[0:4])
+        if which >= len(self.interfaces):
+            return
+        info = self.interfaces[which]
+        for code, value in self._options(body[12:]):
+            if code == 4 and len(value) == 8:
+                info.received = self._number(value)
+            elif code == 5 and len(value) == 8:
+                info.dropped = self._number(value)
+
+    def _name_resolution(self, body: bytes) -> None:
+        at = 0
+        while at + 4 <= len(body):
+            kind, length = self._number(body[at : at + 2]), self._number(body[at + 2 : at + 4])
+            record = body[at + 4 : at + 4 + length]
+            size = {1: 4, 2: 16}.get(kind)
+            if kind == 0:
+                return
+            if size and len(record) > size and len(self.names) < 65_536:
+                name = record[size:].split(b"\0")[0].decode("ascii", "replace")
+                self.names[record[:size]] = name
+            at += 4 + (length + 3) // 4 * 4

@@ -1,0 +1,186 @@
+"""A capture as a row of blocks in one buffer, whatever its format, compression or source."""
+
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from auditor.capture.compression import Rewound, compression_of, damage, open_compressed
+from auditor.capture.inputs import Input
+from auditor.capture.pcap import HEADER_BYTES, LARGEST_PACKET, MAGICS, PcapHeader
+from auditor.capture.pcapng import LARGEST_BLOCK, MAGIC, PcapngState
+from auditor.capture.sniff import looks_like
+from auditor.decode.layers import LINK_NAMES, LINK_TYPES, layer_of_link_type
+from auditor.errors import InputError
+
+BLOCK_BYTES = 4 << 20
+SMALLEST_BLOCK = 64 << 10
+PCAP, PCAPNG = 0, 1
+HEAD = 512
+
+
+@dataclass
+class Notes:
+    """What reading a capture showed besides its packets."""
+
+    format: str = "pcap"
+    compression: str | None = None
+    link_types: list[int] = field(default_factory=list)
+    status: str = "complete"
+    damage_offset: int | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def link_names(self) -> str | None:
+        return " ".join(dict.fromkeys(LINK_NAMES.get(t, str(t)).replace(" ", "-") for t in self.link_types)) or None
+
+
+class Reader:
+    """Reads a capture into ``buffer``; ``position`` to ``stop`` are bytes not looked at yet.
+
+    ``layout`` and ``interfaces`` are what ``scan.read_batch`` wants. ``prompt`` readers (live captures) give what is
+    there instead of waiting for a full buffer.
+    """
+
+    def __init__(self, source: Input, block_bytes: int = BLOCK_BYTES, prompt: bool = False) -> None:
+        self.notes = Notes()
+        self.name = source.name
+        self._prompt = prompt
+        self._left = source.size
+        self._stream = source.open()
+        self._damage = damage()
+        self.buffer = np.empty(max(block_bytes, SMALLEST_BLOCK), np.uint8)
+        self.position = self.stop = 0
+        self.offset = 0  # of buffer[0] in the unpacked capture
+        self.pcapng = PcapngState()
+        self.header: PcapHeader | None = None
+        self._open()
+
+    def _raw_read(self, size: int) -> bytes:
+        """Up to ``size`` bytes of the input itself, fewer only at its end."""
+        parts, left = [], size
+        while left and (data := self._stream.read(left)):
+            parts.append(data)
+            left -= len(data)
+        return b"".join(parts)
+
+    def _open(self) -> None:
+        """Find compression and format by the first bytes. Raises InputError for what is no capture."""
+        head = self._raw_read(HEAD)
+        for _ in range(3):
+            packing = compression_of(head)
+            if packing is None:
+                break
+            outer = self.notes.compression
+            self.notes.compression = f"{outer}+{packing}" if outer else packing
+            self._left = None
+            self._stream = open_compressed(cast("BinaryIO", Rewound(head, self._stream)), packing)
+            try:
+                head = self._raw_read(HEAD)
+            except self._damage as error:
+                raise InputError(f"{self.name}: damaged {packing} data ({error})") from error
+        if self._left is not None:
+            self._left = max(0, self._left - len(head))
+        self.buffer[: len(head)] = np.frombuffer(head, np.uint8)
+        self.stop = len(head)
+        if head[:4] in MAGICS:
+            if len(head) < HEADER_BYTES:
+                raise InputError(f"{self.name}: a pcap that ends inside its file header (byte {len(head)})")
+            self.header = PcapHeader.parse(head)
+            self.notes.link_types = [self.header.link_type]
+            self.position = HEADER_BYTES
+            self._note_link_type(self.header.link_type)
+        elif head[:4] == MAGIC:
+            self.notes.format = "pcapng"
+            length = self.pcapng.block_length(head[:12].ljust(12, b"\0")) if len(head) >= 12 else None
+            if length is None:
+                raise InputError(f"{self.name}: begins like a pcapng, but its section header is not valid")
+        else:
+            inside = f" inside {self.notes.compression}" if self.notes.compression else ""
+            raise InputError(f"{self.name}: not a pcap or pcapng capture; it looks like {looks_like(head)}{inside}")
+
+    def _note_link_type(self, link_type: int) -> None:
+        if link_type & 0xFFFF not in LINK_TYPES:
+            name = LINK_NAMES.get(link_type)
+            self.notes.warnings.append(
+                f"link type {link_type}{f' ({name})' if name else ''} is not decoded: its packets are only counted"
+            )
+
+    @property
+    def layout(self) -> Any:
+        if self.header is None:
+            return np.array([PCAPNG, self.pcapng.big_endian, 0, 0, 0], np.int64)
+        h = self.header
+        largest = max(LARGEST_PACKET, min(h.snap_length, LARGEST_BLOCK))
+        return np.array([PCAP, h.big_endian, h.tick, layer_of_link_type(h.link_type), largest], np.int64)
+
+    @property
+    def interfaces(self) -> Any:
+        return self.pcapng.section
+
+    def fill(self) -> bool:
+        """Move what is left to the front and read on. False at the end of the input."""
+        rest = self.stop - self.position
+        if rest == len(self.buffer):  # one record larger than the buffer
+            larger = np.empty(2 * len(self.buffer), np.uint8)
+            larger[:rest] = self.buffer[self.position : self.stop]
+            self.buffer = larger
+        elif self.position:
+            self.buffer[:rest] = self.buffer[self.position : self.stop].copy()
+        self.offset += self.position
+        self.position, self.stop = 0, rest
+        view = memoryview(self.buffer)
+        while self.stop < len(self.buffer):
+            end = len(self.buffer)
+            if self._left is not None:
+                end = min(end, self.stop + self._left)
+            try:
+                got = self._stream.readinto(view[self.stop : end]) if end > self.stop else 0  # type: ignore[attr-defined]
+            except self._damage as error:
+                self.damaged(f"damaged {self.notes.compression} data ({error})", self.offset + self.stop)
+                got = 0
+            if not got:
+                break
+            self.stop += got
+            if self._left is not None:
+                self._left -= got
+            if self._prompt:
+                break
+        return self.stop > rest
+
+    def special(self) -> bool:
+        """Take in the pcapng block at ``position``, which is no packet. False: bytes are missing, or it is damaged."""
+        head = self.buffer[self.position : min(self.position + 12, self.stop)].tobytes()
+        length = self.pcapng.block_length(head) if len(head) == 12 else None
+        if length is None:
+            if len(head) == 12:
+                self.damaged("no pcapng block can begin there", self.offset + self.position)
+                self.position = self.stop
+            return False
+        if self.position + length > self.stop:
+            return False
+        block = self.buffer[self.position : self.position + length].tobytes()
+        before = len(self.pcapng.interfaces)
+        self.pcapng.read_block(block)
+        for info in self.pcapng.interfaces[before:]:
+            self.notes.link_types.append(info.link_type)
+            self._note_link_type(info.link_type)
+        self.position += length
+        return True
+
+    def damaged(self, what: str, offset: int) -> None:
+        """Note damage; reading ends there, all before it is reported."""
+        if self.notes.status == "complete":
+            self.notes.status = "damaged"
+            self.notes.damage_offset = offset
+            self.notes.warnings.append(f"{what} at byte {offset}; everything before it is reported")
+
+    def ended(self) -> None:
+        """At the end of the input: what is left over is a record that was cut short."""
+        if self.stop > self.position and self.notes.status == "complete":
+            offset = self.offset + self.position
+            self.notes.status = "truncated"
+            self.notes.damage_offset = offset
+            self.notes.warnings.append(f"cut short: the last record begins at byte {offset} and is not whole")
+
+    def close(self) -> None:
+        self._stream.close()

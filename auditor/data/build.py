@@ -1,0 +1,86 @@
+"""Builds the tables of this folder from their sources. Not imported at run time.
+
+    python -m auditor.data.build REGISTRY_DIR AWS_DIR
+
+REGISTRY_DIR holds facts of the IANA TLS registries (taken 2026-01-13; Recommended column after RFC 10015) and code
+points seen in use without registration, as CSV. AWS_DIR holds ``ip-ranges.json.gz``, AWS's published address ranges.
+"""
+
+import csv
+import gzip
+import re
+import sys
+from pathlib import Path
+
+from auditor.aws.ranges import Ranges
+
+HERE = Path(__file__).parent
+SUITE = re.compile(r"^(?:TLS|SSL)_(?P<kx>.+?)_WITH_(?P<rest>.+)$")
+HASHES = ("SHA512", "SHA384", "SHA256", "SHA", "MD5", "IMIT", "OMAC")
+
+
+def suite_row(code: str, name: str, recommended: str) -> list[str]:
+    """code, name, key exchange, authentication, encryption, recommended (after RFC 10015)."""
+    match = SUITE.match(name)
+    if not match:
+        kind = "TLS13" if code.startswith("0x13") or code in ("0xC0B4", "0xC0B5", "0x00C6", "0x00C7") else ""
+        return [code, name, kind, "", name.removeprefix("TLS_") if kind else "", recommended]
+    key_exchange = match["kx"].replace("_EXPORT1024", "").replace("_EXPORT", "")
+    exchange, _, authentication = key_exchange.partition("_")
+    if exchange == "PSK" and authentication == "DHE":  # IANA writes TLS_PSK_DHE_WITH_AES_128_CCM_8
+        exchange, authentication = "DHE", "PSK"
+    if exchange == "RSA" and authentication == "PSK":
+        exchange, authentication = "RSA", "PSK"
+    if exchange == "SRP":
+        authentication = key_exchange.removeprefix("SRP_SHA").strip("_") or "SRP"
+    if not authentication:
+        authentication = exchange
+    encryption = match["rest"]
+    for digest in HASHES:
+        encryption = encryption.removesuffix(f"_{digest}")
+    if "EXPORT" in match["kx"]:
+        encryption += "_EXPORT"
+    return [code, name, exchange, authentication, encryption, recommended]
+
+
+def write(name: str, header: list[str], rows: list[list[str]], source: str) -> None:
+    with (HERE / name).open("w", newline="", encoding="utf-8") as out:
+        out.write(f"# {source}\n")
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def registry(source: Path) -> None:
+    iana = "IANA TLS parameters, 2026-01-13; Recommended as changed by RFC 10015"
+    suites = [
+        suite_row(r["code"], r["name"], r["iana_recommended_after_rfc10015"]) for r in read(source / "cipher_suites.csv")
+    ]
+    known = {row[0] for row in suites}
+    suites += [
+        suite_row(r["code"], r["name"], "")
+        for r in read(source / "cipher_suites_unregistered.csv")
+        if r["code"] not in known
+    ]
+    header = ["code", "name", "key_exchange", "authentication", "encryption", "recommended"]
+    write("cipher_suites.csv", header, sorted(suites), f"{iana}; and unregistered suites in use")
+    groups = [[r["code"], r["name"], r["kind"]] for r in read(source / "groups.csv")]
+    write("groups.csv", ["code", "name", "kind"], groups, f"{iana}; RFC 10024 for the hybrids")
+    for table in ("extensions", "signature_schemes", "alerts"):
+        rows = [[r["code"], r["name"]] for r in read(source / f"{table}.csv")]
+        write(f"{table}.csv", ["code", "name"], rows, iana)
+
+
+def aws(source: Path) -> None:
+    ranges = Ranges.from_json(gzip.decompress((source / "ip-ranges.json.gz").read_bytes()))
+    (HERE / "ip-ranges.npz").write_bytes(ranges.dump())
+
+
+if __name__ == "__main__":
+    registry(Path(sys.argv[1]))
+    aws(Path(sys.argv[2]))

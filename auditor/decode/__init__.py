@@ -1,0 +1,1 @@
+"""From captured bytes to packets: link layers, tunnels, IP, TCP and UDP."""

@@ -1,0 +1,65 @@
+"""Reading numbers out of a block of bytes."""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.kernel import inlined, part
+
+Array = np.ndarray[Any, Any]
+
+
+@inlined
+def be16(block: Array, at: int) -> int:
+    return (np.int64(block[at]) << 8) | np.int64(block[at + 1])
+
+
+@inlined
+def be24(block: Array, at: int) -> int:
+    return (np.int64(block[at]) << 16) | (np.int64(block[at + 1]) << 8) | np.int64(block[at + 2])
+
+
+@inlined
+def be32(block: Array, at: int) -> int:
+    return (be16(block, at) << 16) | be16(block, at + 2)
+
+
+@inlined
+def be48(block: Array, at: int) -> np.uint64:
+    return np.uint64((be16(block, at) << 32) | be32(block, at + 2))
+
+
+@inlined
+def be64(block: Array, at: int) -> np.uint64:
+    return (np.uint64(be32(block, at)) << np.uint64(32)) | np.uint64(be32(block, at + 4))
+
+
+@inlined
+def le16(block: Array, at: int) -> int:
+    return (np.int64(block[at + 1]) << 8) | np.int64(block[at])
+
+
+@inlined
+def le32(block: Array, at: int) -> int:
+    return (le16(block, at + 2) << 16) | le16(block, at)
+
+
+@inlined
+def u16(block: Array, at: int, big_endian: bool) -> int:
+    return be16(block, at) if big_endian else le16(block, at)
+
+
+@inlined
+def u32(block: Array, at: int, big_endian: bool) -> int:
+    return be32(block, at) if big_endian else le32(block, at)
+
+
+@inlined
+def mix(value: np.uint64) -> np.uint64:
+    """Spread the bits of a 64-bit number (the finaliser of splitmix64)."""
+    x = value
+    x ^= x >> np.uint64(30)
+    x *= np.uint64(0xBF58476D1CE4E5B9)
+    x ^= x >> np.uint64(27)
+    x *= np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

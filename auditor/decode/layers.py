@@ -1,0 +1,82 @@
+"""The table of layers: each has a number, is reached by the numbers below, and is one function of this room.
+
+A new layer is one constant and one row here, one function, and one line in ``decode.decode_packet``.
+"""
+
+import numpy as np
+
+STOP = 0
+ETHERNET, LINUX_SLL, LINUX_SLL2, RAW_IP, NULL_LOOPBACK, PPP, PPPOE, MPLS = 1, 2, 3, 4, 5, 6, 7, 8
+IPV4, IPV6, GRE_LAYER, TCP_LAYER, UDP_LAYER, VLAN_TAG, ETHERTYPE_LAYER = 9, 10, 11, 12, 13, 14, 15
+VXLAN_LAYER, GENEVE_LAYER, PPP_HDLC, LOOP_LAYER = 16, 17, 18, 19
+
+# https://www.tcpdump.org/linktypes.html
+LINK_TYPES = {
+    0: NULL_LOOPBACK,
+    1: ETHERNET,
+    9: PPP,
+    12: RAW_IP,
+    14: RAW_IP,
+    50: PPP_HDLC,
+    51: PPPOE,
+    101: RAW_IP,
+    108: LOOP_LAYER,
+    113: LINUX_SLL,
+    228: IPV4,
+    229: IPV6,
+    276: LINUX_SLL2,
+}
+LINK_NAMES = {
+    0: "BSD loopback",
+    1: "Ethernet",
+    9: "PPP",
+    12: "raw IP",
+    14: "raw IP",
+    50: "PPP in HDLC-like framing",
+    51: "PPPoE",
+    101: "raw IP",
+    105: "IEEE 802.11",
+    108: "OpenBSD loopback",
+    113: "Linux cooked",
+    127: "IEEE 802.11 radiotap",
+    228: "raw IPv4",
+    229: "raw IPv6",
+    276: "Linux cooked v2",
+}
+
+# IEEE 802 numbers (ethertypes).
+ETHERTYPES = {
+    0x0800: IPV4,
+    0x86DD: IPV6,
+    0x8100: VLAN_TAG,  # 802.1Q
+    0x88A8: VLAN_TAG,  # 802.1ad
+    0x9100: VLAN_TAG,  # QinQ before 802.1ad
+    0x9200: VLAN_TAG,
+    0x8847: MPLS,
+    0x8848: MPLS,
+    0x8864: PPPOE,  # session stage; discovery (0x8863) carries no IP
+    0x6558: ETHERNET,  # transparent Ethernet bridging, inside GRE and GENEVE
+    0x880B: PPP,  # PPP inside GRE
+}
+
+# IANA protocol numbers.
+IP_PROTOCOLS = {4: IPV4, 6: TCP_LAYER, 17: UDP_LAYER, 41: IPV6, 47: GRE_LAYER, 137: MPLS}
+
+# UDP ports that carry tunnels: RFC 7348 (VXLAN; AWS traffic mirroring), RFC 8926 (GENEVE; AWS GWLB).
+UDP_TUNNELS = {4789: VXLAN_LAYER, 6081: GENEVE_LAYER}
+
+
+def _table(size: int, rows: dict[int, int]) -> np.ndarray:
+    table = np.zeros(size, np.uint8)
+    for number, layer in rows.items():
+        table[number] = layer
+    return table
+
+
+BY_ETHERTYPE = _table(65536, ETHERTYPES)
+BY_IP_PROTOCOL = _table(256, IP_PROTOCOLS)
+
+
+def layer_of_link_type(link_type: int) -> int:
+    """The layer that a pcap link type begins with; ``STOP`` for one that is not decoded."""
+    return LINK_TYPES.get(link_type & 0xFFFF, STOP)

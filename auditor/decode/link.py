@@ -1,0 +1,232 @@
+"""Link layers. Each function reads one header at ``packet.position`` and returns the next layer's number."""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.decode.bytes import be16, be48, le32
+from auditor.decode.layers import (
+    BY_ETHERTYPE,
+    ETHERNET,
+    ETHERTYPE_LAYER,
+    IPV4,
+    IPV6,
+    MPLS,
+    PPP,
+    RAW_IP,
+    STOP,
+)
+from auditor.decode.packet import CUT, MALFORMED, NOT_IP
+from auditor.kernel import inlined, part
+
+
+@inlined
+def cut(packet: Any) -> int:
+    """The capture ends inside a header."""
+    packet.status = CUT
+    return STOP
+
+
+@inlined
+def malformed(packet: Any) -> int:
+    packet.status = MALFORMED
+    return STOP
+
+
+@inlined
+def not_ip(packet: Any) -> int:
+    packet.status = NOT_IP
+    return STOP
+
+
+@inlined
+def ethertype(block: Any, packet: Any) -> int:
+    """The two bytes that name the next layer (IEEE 802.3 3.2.6); below 1536 they are a length and LLC follows."""
+    at = packet.position
+    if at + 2 > packet.end:
+        return cut(packet)
+    kind = be16(block, at)
+    packet.position = at + 2
+    if kind < 1536:
+        # LLC/SNAP (IEEE 802.2): AA AA 03, OUI 00 00 00, then an ethertype again.
+        if at + 10 <= packet.end and block[at + 2] == 0xAA and block[at + 3] == 0xAA and block[at + 4] == 3:
+            packet.position = at + 10
+            kind = be16(block, at + 8)
+        else:
+            return not_ip(packet)
+    layer = BY_ETHERTYPE[kind]
+    if layer == STOP:
+        return not_ip(packet)
+    return int(layer)
+
+
+@inlined
+def ethernet(block: Any, packet: Any) -> int:
+    at = packet.position
+    if at + 14 > packet.end:
+        return cut(packet)
+    packet.target_mac = be48(block, at)
+    packet.source_mac = be48(block, at + 6)
+    packet.position = at + 12
+    return ethertype(block, packet)
+
+
+@part
+def vlan(block: Any, packet: Any) -> int:
+    """An 802.1Q or 802.1ad tag; the ethertype that says so is already read."""
+    at = packet.position
+    if at + 4 > packet.end:
+        return cut(packet)
+    packet.vlans = (packet.vlans << np.uint64(12)) | np.uint64(be16(block, at) & 0xFFF)
+    packet.vlan_count += 1
+    packet.position = at + 2
+    return ethertype(block, packet)
+
+
+@part
+def linux_sll(block: Any, packet: Any) -> int:
+    """Linux cooked capture v1: packet type, ARPHRD type, address length, address, protocol."""
+    at = packet.position
+    if at + 16 > packet.end:
+        return cut(packet)
+    if be16(block, at + 4) == 6:
+        packet.source_mac = be48(block, at + 6)
+    packet.position = at + 14
+    return ethertype(block, packet)
+
+
+@part
+def linux_sll2(block: Any, packet: Any) -> int:
+    """Linux cooked capture v2: protocol, reserved, interface index, ARPHRD type, packet type, address."""
+    at = packet.position
+    if at + 20 > packet.end:
+        return cut(packet)
+    if block[at + 11] == 6:
+        packet.source_mac = be48(block, at + 12)
+    layer = BY_ETHERTYPE[be16(block, at)]
+    packet.position = at + 20
+    if layer == STOP:
+        return not_ip(packet)
+    return int(layer)
+
+
+@part
+def raw_ip(block: Any, packet: Any) -> int:
+    if packet.position >= packet.end:
+        return cut(packet)
+    version = block[packet.position] >> 4
+    if version == 4:
+        return IPV4
+    if version == 6:
+        return IPV6
+    return not_ip(packet)
+
+
+@part
+def address_family(family: int) -> int:
+    """BSD loopback's address family: 2 is IPv4 everywhere, IPv6 has a number on each system."""
+    if family == 2:
+        return IPV4
+    if family == 10 or family == 24 or family == 28 or family == 30:
+        return IPV6
+    return STOP
+
+
+@part
+def null_loopback(block: Any, packet: Any) -> int:
+    """LINKTYPE_NULL: the family in the byte order of the capturing host, which the file need not share."""
+    at = packet.position
+    if at + 4 > packet.end:
+        return cut(packet)
+    family = le32(block, at)
+    if family > 0xFFFF:
+        family = (be16(block, at) << 16) | be16(block, at + 2)
+    packet.position = at + 4
+    layer = address_family(family)
+    return layer if layer != STOP else not_ip(packet)
+
+
+@part
+def open_loopback(block: Any, packet: Any) -> int:
+    """LINKTYPE_LOOP: the family in network byte order."""
+    at = packet.position
+    if at + 4 > packet.end:
+        return cut(packet)
+    packet.position = at + 4
+    layer = address_family((be16(block, at) << 16) | be16(block, at + 2))
+    return layer if layer != STOP else not_ip(packet)
+
+
+@part
+def ppp(block: Any, packet: Any) -> int:
+    """PPP (RFC 1661), with or without address and control bytes, the protocol perhaps compressed to one byte."""
+    at = packet.position
+    if at + 2 <= packet.end and block[at] == 0xFF and block[at + 1] == 3:
+        at += 2
+    if at + 2 > packet.end:
+        return cut(packet)
+    if block[at] & 1:
+        protocol = int(block[at])
+        packet.position = at + 1
+    else:
+        protocol = be16(block, at)
+        packet.position = at + 2
+    if protocol == 0x21:
+        return IPV4
+    if protocol == 0x57:
+        return IPV6
+    if protocol == 0x281 or protocol == 0x283:
+        return MPLS
+    return not_ip(packet)
+
+
+@part
+def ppp_hdlc(block: Any, packet: Any) -> int:
+    """PPP in HDLC-like framing (RFC 1662), or Cisco HDLC where the first byte is 0x0F or 0x8F."""
+    at = packet.position
+    if at + 4 > packet.end:
+        return cut(packet)
+    if block[at] == 0x0F or block[at] == 0x8F:
+        packet.position = at + 2
+        return ETHERTYPE_LAYER
+    return PPP
+
+
+@part
+def pppoe(block: Any, packet: Any) -> int:
+    """A PPPoE session packet (RFC 2516): version and type, code 0, session, length, then PPP."""
+    at = packet.position
+    if at + 6 > packet.end:
+        return cut(packet)
+    if block[at] != 0x11:
+        return malformed(packet)
+    if block[at + 1] != 0:
+        return not_ip(packet)
+    packet.pppoe = 1
+    packet.position = at + 6
+    return PPP
+
+
+@part
+def mpls(block: Any, packet: Any) -> int:
+    """MPLS labels to the bottom of the stack (RFC 3032); what is below is told by its first nibble."""
+    at = packet.position
+    while True:
+        if at + 4 > packet.end:
+            return cut(packet)
+        bottom = block[at + 2] & 1
+        at += 4
+        if bottom:
+            break
+    packet.position = at
+    if at >= packet.end:
+        return cut(packet)
+    nibble = block[at] >> 4
+    if nibble == 4 or nibble == 6:
+        return RAW_IP
+    if nibble == 0 and at + 4 <= packet.end:
+        packet.position = at + 4  # the pseudowire control word of RFC 4385, then Ethernet
+        return ETHERNET
+    return not_ip(packet)
+
+

@@ -1,0 +1,113 @@
+"""IPv4 and IPv6. Each function reads one header at ``packet.position`` and returns the next layer's number."""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.decode.bytes import be16, be32, be64
+from auditor.decode.layers import BY_IP_PROTOCOL, IPV4, IPV6, STOP
+from auditor.decode.link import cut, malformed
+from auditor.decode.packet import FRAGMENT, IP_IN_IP, OTHER_IP, V4_MAPPED
+from auditor.kernel import inlined, part
+
+
+@part
+def push_tunnel(packet: Any, kind: int, identifier: int) -> None:
+    """Note a tunnel; the last two are kept, deeper nesting keeps the innermost."""
+    packet.outer_tunnel = packet.tunnel
+    packet.tunnel = (np.uint64(kind) << np.uint64(56)) | np.uint64(identifier)
+
+
+@inlined
+def trim(packet: Any, start: int, length: int) -> None:
+    """Cut the packet to ``length`` bytes from ``start``: what follows is padding of the link layer."""
+    stop = start + length
+    if stop <= packet.end:
+        packet.end = stop
+        packet.missing = 0
+    else:
+        packet.missing = stop - packet.end
+
+
+@inlined
+def next_protocol(packet: Any, protocol: int) -> int:
+    packet.protocol = protocol
+    layer = int(BY_IP_PROTOCOL[protocol])
+    if layer == STOP:
+        packet.status = OTHER_IP
+        return STOP
+    if layer == IPV4 or layer == IPV6:
+        push_tunnel(packet, IP_IN_IP, 0)
+    return layer
+
+
+@inlined
+def ipv4(block: Any, packet: Any) -> int:
+    """RFC 791. A total length of 0 is written by segmentation offload: the frame's length holds then."""
+    at = packet.position
+    if at + 20 > packet.end:
+        return cut(packet)
+    header = int(block[at] & 15) * 4
+    if block[at] >> 4 != 4 or header < 20:
+        return malformed(packet)
+    total = be16(block, at + 2)
+    if total >= header:
+        trim(packet, at, total)
+    elif total != 0:
+        return malformed(packet)
+    if at + header > packet.end:
+        return cut(packet)
+    packet.source_high = 0
+    packet.target_high = 0
+    packet.source_low = np.uint64(V4_MAPPED) | np.uint64(be32(block, at + 12))
+    packet.target_low = np.uint64(V4_MAPPED) | np.uint64(be32(block, at + 16))
+    packet.position = at + header
+    if be16(block, at + 6) & 0x1FFF:
+        packet.protocol = block[at + 9]
+        packet.status = FRAGMENT
+        return STOP
+    return next_protocol(packet, int(block[at + 9]))
+
+
+@part
+def ipv6(block: Any, packet: Any) -> int:
+    """RFC 8200, through its extension headers. A payload length of 0 is a jumbogram or segmentation offload."""
+    at = packet.position
+    if at + 40 > packet.end:
+        return cut(packet)
+    if block[at] >> 4 != 6:
+        return malformed(packet)
+    length = be16(block, at + 4)
+    if length:
+        trim(packet, at, 40 + length)
+    packet.source_high = be64(block, at + 8)
+    packet.source_low = be64(block, at + 16)
+    packet.target_high = be64(block, at + 24)
+    packet.target_low = be64(block, at + 32)
+    protocol = int(block[at + 6])
+    at += 40
+    # Hop-by-hop, routing, destination options, mobility, HIP, shim6 share one form; fragment and
+    # authentication have their own.
+    while True:
+        if protocol == 0 or protocol == 43 or protocol == 60 or protocol == 135 or protocol == 139 or protocol == 140:
+            if at + 8 > packet.end:
+                return cut(packet)
+            size = (int(block[at + 1]) + 1) * 8
+        elif protocol == 51:
+            if at + 8 > packet.end:
+                return cut(packet)
+            size = (int(block[at + 1]) + 2) * 4
+        elif protocol == 44:
+            if at + 8 > packet.end:
+                return cut(packet)
+            size = 8
+            if be16(block, at + 2) & 0xFFF8:
+                packet.protocol = block[at]
+                packet.status = FRAGMENT
+                return STOP
+        else:
+            break
+        protocol = int(block[at])
+        at += size
+    packet.position = at
+    return next_protocol(packet, protocol)

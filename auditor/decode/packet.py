@@ -1,0 +1,58 @@
+"""What the decoder says of a packet, and the numbers by which the layers are known."""
+
+import numpy as np
+
+PACKET = np.dtype(
+    [
+        ("time", "i8"),  # nanoseconds since 1970, UTC
+        ("frame", "i8"),  # 1 for the first packet of the capture, as Wireshark counts
+        ("position", "i8"),  # where in the block the layer to be decoded next begins
+        ("end", "i8"),  # where in the block its captured bytes end
+        ("missing", "i8"),  # bytes that were on the wire after ``end`` but not captured
+        ("wire_length", "i8"),  # length of the frame on the wire
+        ("source_high", "u8"),  # addresses as 128-bit numbers; IPv4 as ::ffff:a.b.c.d
+        ("source_low", "u8"),
+        ("target_high", "u8"),
+        ("target_low", "u8"),
+        ("source_mac", "u8"),
+        ("target_mac", "u8"),
+        ("vlans", "u8"),  # 12 bits a tag, the innermost lowest
+        ("tunnel", "u8"),  # innermost tunnel: kind in the top byte, its identifier below
+        ("outer_tunnel", "u8"),  # the tunnel around that one
+        ("gwlb_endpoint", "u8"),  # GENEVE option of AWS Gateway Load Balancer: endpoint id
+        ("gwlb_attachment", "u8"),
+        ("payload", "i8"),  # where the TCP or UDP payload begins
+        ("payload_captured", "i4"),
+        ("payload_wire", "i4"),
+        ("sequence", "u4"),
+        ("acknowledged", "u4"),
+        ("source_port", "u2"),
+        ("target_port", "u2"),
+        ("interface", "i4"),
+        ("link", "i4"),  # layer number to begin with (see ``layers``)
+        ("tcp_flags", "u1"),
+        ("protocol", "u1"),  # IP protocol number; 0 when there is no IP in the packet
+        ("vlan_count", "u1"),
+        ("pppoe", "u1"),
+        ("depth", "u1"),
+        ("status", "u1"),
+    ]
+)
+
+# Values of ``status``.
+DECODED = 0  # TCP or UDP, as far as it was captured
+NOT_IP = 1  # ARP, STP, a link type we do not know, …
+OTHER_IP = 2  # IP, but neither TCP nor UDP
+FRAGMENT = 3  # a later fragment: no ports to be seen
+CUT = 4  # the capture ends inside a header
+MALFORMED = 5  # a header contradicts itself
+
+V4_MAPPED = 0xFFFF00000000  # RFC 4291 2.5.5.2: upper part of the low half of an IPv4-mapped address
+
+# Kinds of tunnel, in the top byte of ``tunnel``.
+VXLAN, GENEVE, GRE, IP_IN_IP = 1, 2, 3, 4
+TUNNEL_NAMES = {VXLAN: "vxlan", GENEVE: "geneve", GRE: "gre", IP_IN_IP: "ipip"}
+TUNNELS_WITH_ID = {VXLAN, GENEVE}
+
+TCP, UDP = 6, 17
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16

@@ -1,0 +1,1 @@
+"""Packets become flows, segments become ordered streams, and both leave memory when they end."""

@@ -1,0 +1,175 @@
+"""Answers of the DNS seen in the capture: which name a client asked for when it was given an address (RFC 1035).
+
+A DNS message is told by its form, not by a port: a response with one question, whose names and records fill it.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.decode.bytes import be16, be32, be64, mix
+from auditor.decode.packet import V4_MAPPED
+from auditor.flows.intern import intern
+from auditor.flows.state import ANSWERS_KEPT
+from auditor.kernel import part
+
+HEADER = 12
+MOST_ANSWERS = 48
+LONGEST_NAME = 255
+A, AAAA, IN = 1, 28, 1
+
+
+@part
+def skip_name(block: Any, at: int, end: int) -> int:
+    """The place after a domain name, or -1."""
+    for _ in range(128):
+        if at >= end:
+            return -1
+        length = int(block[at])
+        if length == 0:
+            return at + 1
+        if length >= 0xC0:
+            return at + 2 if at + 2 <= end else -1
+        if length > 63:
+            return -1
+        at += 1 + length
+    return -1
+
+
+@part
+def question_name(block: Any, at: int, end: int, name: Any) -> int:
+    """Write the question's name as text in lower case; its length, or -1 for a compressed or odd one."""
+    size = 0
+    while at < end:
+        length = int(block[at])
+        if length == 0:
+            return size
+        if length > 63 or at + 1 + length > end or size + length + 1 > LONGEST_NAME:
+            return -1
+        if size:
+            name[size] = 46
+            size += 1
+        for k in range(length):
+            byte = int(block[at + 1 + k])
+            if byte <= 32 or byte >= 127:
+                return -1
+            name[size] = byte + 32 if 65 <= byte <= 90 else byte
+            size += 1
+        at += 1 + length
+    return -1
+
+
+@part
+def is_dns(block: Any, at: int, end: int) -> bool:
+    """Whether a UDP payload is a DNS query or response with one question."""
+    if end - at < HEADER + 5:
+        return False
+    flags = be16(block, at + 2)
+    if (flags >> 11) & 15 or be16(block, at + 4) != 1 or flags & 0x40:
+        return False
+    answers = be16(block, at + 6)
+    if flags & 0x8000 == 0 and answers:
+        return False
+    after = skip_name(block, at + HEADER, end)
+    if after < 0 or after + 4 > end:
+        return False
+    kind = be16(block, after + 2) & 0x7FFF
+    return (kind == IN or kind == 255) and 0 < be16(block, after) < 300
+
+
+@part
+def slot_of(client_high: Any, client_low: Any, high: Any, low: Any, size: int) -> int:
+    value = mix(client_low + np.uint64(0x9E3779B97F4A7C15) * client_high) ^ mix(low + high * np.uint64(0xBF58476D1CE4E5B9))
+    return np.int64(mix(value) & np.uint64(size - 1))
+
+
+@part
+def remember(c: Any, answers: Any, client_high: Any, client_low: Any, high: Any, low: Any, name: int, time: int) -> None:
+    """Keep an answer for its client. A full neighbourhood loses its oldest: the table is bounded."""
+    size = answers.size
+    slot = slot_of(client_high, client_low, high, low, size)
+    oldest = slot
+    for k in range(8):
+        at = (slot + k) & (size - 1)
+        answer = answers[at]
+        if answer.time == 0 or (
+            answer.low == low
+            and answer.high == high
+            and answer.client_low == client_low
+            and answer.client_high == client_high
+        ):
+            oldest = at
+            break
+        if answer.time < answers[oldest].time:
+            oldest = at
+    answer = answers[oldest]
+    answer.client_high = client_high
+    answer.client_low = client_low
+    answer.high = high
+    answer.low = low
+    answer.name = name
+    answer.time = time
+    c[ANSWERS_KEPT] += 1
+
+
+@part
+def answer_for(c: Any, answers: Any, client_high: Any, client_low: Any, high: Any, low: Any) -> int:
+    """The name that was asked for when this client was last given this address; 0 if the capture has none."""
+    if c[ANSWERS_KEPT] == 0:
+        return 0
+    size = answers.size
+    # A resolver between client and capture asks in its own name: the answer is then kept for any client (0).
+    for attempt in range(2):
+        c_high = client_high if attempt == 0 else np.uint64(0)
+        c_low = client_low if attempt == 0 else np.uint64(0)
+        slot = slot_of(c_high, c_low, high, low, size)
+        for k in range(8):
+            answer = answers[(slot + k) & (size - 1)]
+            if answer.time == 0:
+                break
+            if (
+                answer.low == low
+                and answer.high == high
+                and answer.client_low == c_low
+                and answer.client_high == c_high
+            ):
+                return int(answer.name)
+    return 0
+
+
+@part
+def dns_answers(m: Any, answers: Any, block: Any, packet: Any) -> None:
+    """Keep the A and AAAA records of a response under the name of its question."""
+    at = np.int64(packet.payload)
+    end = at + np.int64(packet.payload_captured)
+    if be16(block, at + 2) & 0x800F != 0x8000:  # a query, or a response with an error
+        return
+    count = min(be16(block, at + 6), MOST_ANSWERS)
+    if count == 0:
+        return
+    length = question_name(block, at + HEADER, end, m.scratch)
+    if length <= 0:
+        return
+    name = 0
+    at = skip_name(block, at + HEADER, end) + 4
+    for _ in range(count):
+        at = skip_name(block, at, end)
+        if at < 0 or at + 10 > end:
+            return
+        kind = be16(block, at)
+        size = be16(block, at + 8)
+        at += 10
+        if at + size > end:
+            return
+        high, low = np.uint64(0), np.uint64(0)
+        if kind == A and size == 4:
+            low = np.uint64(V4_MAPPED) | np.uint64(be32(block, at))
+        elif kind == AAAA and size == 16:
+            high, low = be64(block, at), be64(block, at + 8)
+        if high or low:
+            if name == 0:
+                name = intern(m.arena, m.entries, m.intern_buckets, m.scratch, 0, length)
+            time = max(1, packet.time)
+            remember(m.counters, answers, packet.target_high, packet.target_low, high, low, name, time)
+            remember(m.counters, answers, np.uint64(0), np.uint64(0), high, low, name, time)
+        at += size

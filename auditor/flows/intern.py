@@ -1,0 +1,113 @@
+"""Equal byte strings get equal small numbers: hosts, server names and the shapes of hellos are kept once.
+
+A capture of 100,000 handshakes has a few hundred different hellos; everything that is computed of a hello is computed
+once for each number. Equality is of the bytes, not of a hash, so nobody can make one hello pass for another.
+
+``arena`` holds the bytes one after the other. Row n of ``entries`` is (offset, length, next entry of its bucket) of
+number n; row 0 is (how many rows are in use, bytes in use, 0), so 0 stands for «none». ``buckets`` are the heads.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.decode.bytes import mix
+from auditor.kernel import inlined, kernel, part
+
+Array = np.ndarray[Any, Any]
+
+ARENA_BYTES, ENTRIES = 1 << 18, 1024
+# Most that one packet can add: a few hellos in one window, or the names of a DNS answer.
+ROOM_BYTES, ROOM_ENTRIES = 140_000, 512
+USED = (0, 1)
+
+
+def value(arena: Array, entries: Array, number: int) -> bytes:
+    """The byte string with that number."""
+    offset, length, _ = entries[number]
+    return arena[offset : offset + length].tobytes()
+
+
+def interned(entries: Array) -> int:
+    """One more than the highest number in use."""
+    return max(1, int(entries[0, 0]))
+
+
+@inlined
+def intern_full(arena: Any, entries: Any) -> bool:
+    """Whether a packet might find no room."""
+    return arena.size - entries[0, 1] < ROOM_BYTES or entries.shape[0] - entries[0, 0] < ROOM_ENTRIES
+
+
+def grow_intern(arena: Array, entries: Array) -> tuple[Array, Array, Array]:
+    """Larger arrays with the same contents: (arena, entries, buckets)."""
+    used = entries[0, 1]
+    if len(arena) - used < ROOM_BYTES:
+        larger = np.zeros(2 * len(arena), np.uint8)
+        larger[:used] = arena[:used]
+        arena = larger
+    if len(entries) - entries[0, 0] < ROOM_ENTRIES:
+        more = np.zeros((2 * len(entries), 3), np.int64)
+        more[: len(entries)] = entries
+        entries = more
+    buckets = np.zeros(2 * len(entries), np.int32)
+    rehang(arena, entries, buckets)
+    return arena, entries, buckets
+
+
+@part
+def hash_bytes(data: Any, begin: int, end: int) -> np.uint64:
+    total = np.uint64(0x9E3779B97F4A7C15)
+    at = begin
+    while at + 8 <= end:
+        word = np.uint64(0)
+        for k in range(8):
+            word |= np.uint64(data[at + k]) << np.uint64(8 * k)
+        total = mix(total ^ word)
+        at += 8
+    word = np.uint64(end - begin)
+    while at < end:
+        word = (word << np.uint64(8)) | np.uint64(data[at])
+        at += 1
+    return mix(total ^ word)
+
+
+@part
+def intern(arena: Any, entries: Any, buckets: Any, data: Any, begin: int, end: int) -> int:
+    """The number of ``data[begin:end]``, a new one if it was not known."""
+    length = end - begin
+    bucket = np.int64(hash_bytes(data, begin, end) & np.uint64(buckets.size - 1))
+    entry = np.int64(buckets[bucket])
+    while entry > 0:
+        if entries[entry, 1] == length:
+            offset = entries[entry, 0]
+            same = True
+            for k in range(length):
+                if arena[offset + k] != data[begin + k]:
+                    same = False
+                    break
+            if same:
+                return entry
+        entry = entries[entry, 2]
+    entry = max(1, entries[0, 0])
+    offset = entries[0, 1]
+    for k in range(length):
+        arena[offset + k] = data[begin + k]
+    entries[entry, 0] = offset
+    entries[entry, 1] = length
+    entries[entry, 2] = buckets[bucket]
+    buckets[bucket] = entry
+    entries[0, 0] = entry + 1
+    entries[0, 1] = offset + length
+    return entry
+
+
+@kernel
+def rehang(arena: Any, entries: Any, buckets: Any) -> None:
+    """Hang every entry into emptied buckets."""
+    for entry in range(1, entries[0, 0]):
+        offset = entries[entry, 0]
+        code = hash_bytes(arena, offset, offset + entries[entry, 1])
+        bucket = np.int64(code & np.uint64(buckets.size - 1))
+        entries[entry, 2] = buckets[bucket]
+        buckets[bucket] = entry

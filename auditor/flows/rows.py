@@ -1,0 +1,76 @@
+"""Taking finished flows out of the kernels' memory, and giving out interned numbers anew when they fill up."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from auditor.flows.intern import ARENA_BYTES, ENTRIES, rehang, value
+from auditor.flows.state import FINISHED, LIVE, State
+from auditor.flows.table import recycle
+
+Array = np.ndarray[Any, Any]
+LARGE_ARENA = 16 << 20
+
+
+@dataclass
+class Rows:
+    """Finished flows in the order of their numbers: FLOW rows, SIDE rows (n, 2), HANDSHAKE rows with their flow."""
+
+    flows: Array
+    sides: Array
+    handshakes: Array
+    handshake_flow: Array  # index of each handshake's flow in ``flows``
+
+    def __len__(self) -> int:
+        return len(self.flows)
+
+
+def take(state: State) -> Rows:
+    """Copy the finished rows and free their places."""
+    at = np.flatnonzero(state.flows["live"] == FINISHED)
+    at = at[np.argsort(state.flows["identifier"][at])]
+    flows = state.flows.view(np.ndarray)[at]
+    sides = state.sides.view(np.ndarray).reshape(-1, 2)[at]
+    handshake_flow = np.flatnonzero(flows["handshake"] >= 0)
+    handshakes = state.handshakes.view(np.ndarray)[flows["handshake"][handshake_flow]]
+    recycle(state.memory.counters, state.flows, state.handshakes)
+    return Rows(flows, sides, handshakes, handshake_flow)
+
+
+def renumber(state: State) -> State | None:
+    """Keep only the interned bytes that open flows refer to, if the arena has grown large; None if it has not.
+
+    All numbers change: what was worked out for them must be forgotten.
+    """
+    memory = state.memory
+    if memory.entries[0, 1] < LARGE_ARENA:
+        return None
+    open_flows = state.flows["live"] == LIVE
+    open_handshakes = state.flows["handshake"][open_flows & (state.flows["handshake"] >= 0)]
+    fields = [
+        (state.flows, "host", np.flatnonzero(open_flows)),
+        (state.flows, "dns", np.flatnonzero(open_flows)),
+        (state.handshakes, "client_shape", open_handshakes),
+        (state.handshakes, "server_shape", open_handshakes),
+        (state.handshakes, "server_name", open_handshakes),
+        (state.answers, "name", np.flatnonzero(state.answers["time"] != 0)),
+    ]
+    used = np.unique(np.concatenate([array[name][rows] for array, name, rows in fields]))
+    used = used[used > 0]
+    strings = [value(memory.arena, memory.entries, int(n)) for n in used]
+    total = sum(map(len, strings))
+    arena = np.zeros(max(ARENA_BYTES, 2 * total), np.uint8)
+    arena[:total] = np.frombuffer(b"".join(strings), np.uint8)
+    entries = np.zeros((max(ENTRIES, 2 * len(used)), 3), np.int64)
+    lengths = np.array([len(s) for s in strings], np.int64)
+    entries[1 : len(used) + 1, 0] = np.cumsum(lengths) - lengths
+    entries[1 : len(used) + 1, 1] = lengths
+    entries[0] = len(used) + 1, total, 0
+    buckets = np.zeros(2 * len(entries), np.int32)
+    rehang(arena, entries, buckets)
+    number = np.zeros(int(memory.entries[0, 0]) + 1, np.int32)
+    number[used] = np.arange(1, len(used) + 1)
+    for array, name, rows in fields:
+        array[name][rows] = number[array[name][rows]]
+    return state._replace(memory=memory._replace(arena=arena, entries=entries, intern_buckets=buckets))

@@ -1,0 +1,319 @@
+"""All that the flow kernels remember, as arrays, and how these arrays grow.
+
+The kernels never allocate: they stop before the packet for which there might be no room, and Python makes room.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from auditor.flows.intern import ARENA_BYTES, ENTRIES, ROOM_BYTES, ROOM_ENTRIES, grow_intern
+
+Array = np.ndarray[Any, Any]
+
+# --- one flow, and one side (direction) of it; side 0 is the one whose packet came first
+FLOW = np.dtype(
+    [
+        ("a_high", "u8"),
+        ("a_low", "u8"),
+        ("b_high", "u8"),
+        ("b_low", "u8"),
+        ("a_port", "u2"),
+        ("b_port", "u2"),
+        ("ip_protocol", "u1"),
+        ("live", "u1"),  # FREE, LIVE or FINISHED
+        ("client", "u1"),  # the client's side, or UNKNOWN_SIDE
+        ("application", "u1"),  # see ``protocols``
+        ("closed", "u1"),
+        ("pppoe", "u1"),
+        ("bucket", "i4"),
+        ("next", "i4"),
+        ("handshake", "i4"),
+        ("host", "i4"),  # HTTP Host of the first request, interned; 0 for none
+        ("dns", "i4"),  # name that a DNS answer gave the server, interned
+        ("identifier", "i8"),
+        ("started", "i8"),
+        ("ended", "i8"),
+        ("touched", "i8"),  # clock of the last packet
+        ("syn_time", "i8"),
+        ("syn_ack_time", "i8"),
+        ("round_trip", "i8"),  # nanoseconds; -1 unknown
+    ]
+)
+SIDE = np.dtype(
+    [
+        ("packets", "i8"),
+        ("bytes", "i8"),
+        ("payload", "i8"),
+        ("first_frame", "i8"),
+        ("source_mac", "u8"),
+        ("target_mac", "u8"),
+        ("vlans", "u8"),
+        ("tunnel", "u8"),
+        ("outer_tunnel", "u8"),
+        ("gwlb_endpoint", "u8"),
+        ("gwlb_attachment", "u8"),
+        ("initial_sequence", "u4"),  # of the SYN, or of the first segment
+        ("stream", "i4"),
+        ("interface", "i4"),
+        ("state", "u1"),  # NEW, ACTIVE, DONE
+        ("flags", "u1"),  # every TCP flag seen
+        ("syn", "u1"),
+        ("vlan_count", "u1"),
+        ("lost", "u1"),  # bytes that mattered are missing from the capture
+    ]
+)
+FREE, LIVE, FINISHED = 0, 1, 2
+UNKNOWN_SIDE = 255
+NEW, ACTIVE, DONE = 0, 1, 2
+
+# --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
+CHUNK_BITS = 11
+CHUNK = 1 << CHUNK_BITS
+WINDOW = 64 * 1024
+CHUNKS_A_STREAM = WINDOW // CHUNK
+SPANS = 8
+STREAM = np.dtype(
+    [
+        ("origin", "u4"),  # sequence number of window byte 0
+        ("spans", "i4"),  # how many separate stretches of bytes are there
+        ("start", "i4"),  # where the stream begins in the window
+        ("have", "i4"),  # end of the bytes that follow ``start`` without a gap
+        ("segments", "i4"),
+        ("recognised", "u1"),  # TLS records follow
+        ("encrypted", "u1"),
+        ("record_type", "u1"),
+        ("record_at", "i4"),  # the next byte that the record layer will look at
+        ("record_left", "i4"),  # bytes left of the record that it is in
+        ("message_at", "i4"),  # where the handshake message began …
+        ("message_record_left", "i4"),  # … and how much of its record followed there
+        ("message_head", "i4"),  # how many of its four header bytes are read
+        ("message_type", "u1"),
+        ("message_length", "i4"),
+        ("message_left", "i4"),
+        ("next", "i4"),
+        ("grid", "i4", (CHUNKS_A_STREAM,)),  # chunk of each part of the window, -1 for none
+        ("span", "i4", (2 * SPANS,)),  # begin and end of each stretch, in order
+    ]
+)
+
+# --- one TLS handshake
+HISTORY = 32
+HANDSHAKE = np.dtype(
+    [
+        ("flow", "i8"),
+        ("started", "i8"),
+        ("next", "i4"),
+        ("client_shape", "i4"),  # interned, as the next two; 0 for none
+        ("server_shape", "i4"),
+        ("server_name", "i4"),
+        ("client_side", "u1"),
+        ("seen", "u4"),  # bits, see SEEN_*
+        ("version", "u2"),  # negotiated, from the ServerHello
+        ("suite", "u2"),
+        ("curve", "u2"),
+        ("dh_bits", "u2"),
+        ("curve_signature", "u2"),
+        ("dh_signature", "u2"),
+        ("alert_level", "u1"),
+        ("alert", "u1"),
+        ("alert_side", "u1"),
+        ("invalid", "u1"),  # reason, see tls.hello_kernels
+        ("invalid_at", "i4"),
+        ("client_frame", "i8"),
+        ("server_frame", "i8"),
+        ("client_bytes", "i4"),
+        ("client_segments", "i4"),
+        ("session_high", "u8"),  # hash of the ClientHello's session id
+        ("session_low", "u8"),
+        ("ticket_high", "u8"),
+        ("ticket_low", "u8"),
+        ("server_session_high", "u8"),
+        ("server_session_low", "u8"),
+        ("new_ticket_high", "u8"),
+        ("new_ticket_low", "u8"),
+        ("history_length", "i4"),
+        ("history", "u1", (HISTORY,)),
+    ]
+)
+(
+    SEEN_CLIENT_HELLO,
+    SEEN_SERVER_HELLO,
+    SEEN_RETRY,
+    SEEN_CLIENT_CCS,
+    SEEN_SERVER_CCS,
+    SEEN_CLIENT_FINISHED,  # an encrypted handshake record after ChangeCipherSpec
+    SEEN_SERVER_FINISHED,
+    SEEN_CLIENT_DATA,
+    SEEN_SERVER_DATA,
+    SEEN_CERTIFICATE,
+    SEEN_KEY_EXCHANGE,
+    SEEN_HELLO_DONE,
+    SEEN_NEW_TICKET,
+    SEEN_SSL2,  # the ClientHello has the format of SSL 2.0
+    SEEN_SSL2_SERVER,
+    SEEN_SESSION_ECHO,  # the ServerHello's session id is the ClientHello's
+    SEEN_TICKET_OFFER,
+    SEEN_ORIGINAL,  # the handshake that this one resumes was seen in the capture
+    SEEN_CLIENT_INVALID,
+    SEEN_SERVER_INVALID,
+    SEEN_SECOND_HELLO,
+    SEEN_EARLY_DATA,
+    SEEN_CLIENT_SHORT,  # TLS 1.3: the first record after the ServerHello can only be an alert
+    SEEN_SERVER_SESSION,  # the ServerHello names a session
+) = (1 << n for n in range(24))
+
+# --- answers of the DNS seen in the capture: (client, address) -> name
+ANSWER = np.dtype(
+    [("client_high", "u8"), ("client_low", "u8"), ("high", "u8"), ("low", "u8"), ("name", "i4"), ("time", "i8")]
+)
+ANSWERS = 1 << 16
+SESSIONS = 1 << 16
+
+# --- counters
+(
+    PACKETS,
+    WIRE_BYTES,
+    FIRST_TIME,
+    LAST_TIME,
+    NOT_IP_PACKETS,
+    OTHER_IP_PACKETS,
+    FRAGMENTS,
+    CUT_PACKETS,
+    MALFORMED_PACKETS,
+    SHORT_PACKETS,
+    DROPPED_SEGMENTS,
+    WINDOW_EXCEEDED,
+    FLOWS_MADE,
+    FREE_FLOW,  # the first of a chain of free places, -1 for none; the next two likewise
+    FREE_STREAM,
+    FREE_HANDSHAKE,
+    FREE_CHUNKS,  # height of the stack ``free_chunks``
+    FINISHED_FLOWS,
+    CLOCK,
+    CLOCK_SHIFT,
+    NEXT_SWEEP,
+    SWEEP_AT,
+    ANSWERS_KEPT,
+    COUNTERS,
+) = range(24)
+
+
+class Memory(NamedTuple):
+    """What streams and handshakes are kept in."""
+
+    counters: Array
+    chunks: Array  # (chunk, byte)
+    free_chunks: Array
+    arena: Array  # interned bytes, see ``intern``
+    entries: Array
+    intern_buckets: Array
+    scratch: Array  # a message, and from SHAPE_AT on the shape that is made of it
+    sessions: Array  # sessions and tickets whose first handshake was seen
+
+
+class State(NamedTuple):
+    """The arrays of a pass over a capture."""
+
+    memory: Memory
+    flows: Array
+    sides: Array  # two for each flow
+    buckets: Array
+    streams: Array
+    handshakes: Array
+    answers: Array
+
+
+SHAPE_AT = WINDOW + 16
+SCRATCH = 2 * SHAPE_AT
+ROOM_CHUNKS = CHUNKS_A_STREAM + 2  # what one packet can need at most
+
+
+def records(count: int, dtype: Any) -> Array:
+    """``count`` zeroed records whose fields are attributes, in compiled code and in plain Python."""
+    return np.zeros(count, dtype).view(np.recarray)
+
+
+def _chain(array: Array, first: int, head: int) -> int:
+    """Chain the places from ``first`` on, lowest first, in front of ``head``; the new head."""
+    array["next"][first:] = np.arange(first + 1, len(array) + 1)
+    array["next"][-1] = head
+    return first
+
+
+def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State:
+    """A state with nothing in it."""
+    counters = np.zeros(COUNTERS, np.int64)
+    counters[FREE_CHUNKS] = chunks
+    counters[FIRST_TIME] = np.iinfo(np.int64).max
+    counters[LAST_TIME] = np.iinfo(np.int64).min
+    counters[SWEEP_AT] = -1
+    state = State(
+        memory=Memory(
+            counters=counters,
+            chunks=np.empty((chunks, CHUNK), np.uint8),
+            free_chunks=np.arange(chunks - 1, -1, -1, dtype=np.int32),
+            arena=np.zeros(ARENA_BYTES, np.uint8),
+            entries=np.zeros((ENTRIES, 3), np.int64),
+            intern_buckets=np.zeros(2 * ENTRIES, np.int32),
+            scratch=np.zeros(SCRATCH, np.uint8),
+            sessions=np.zeros((SESSIONS, 2), np.uint64),
+        ),
+        flows=records(flows, FLOW),
+        sides=records(2 * flows, SIDE),
+        buckets=np.full(2 * flows, -1, np.int32),
+        streams=records(streams, STREAM),
+        handshakes=records(streams, HANDSHAKE),
+        answers=records(ANSWERS, ANSWER),
+    )
+    counters[FREE_FLOW] = _chain(state.flows, 0, -1)
+    counters[FREE_STREAM] = _chain(state.streams, 0, -1)
+    counters[FREE_HANDSHAKE] = _chain(state.handshakes, 0, -1)
+    return state
+
+
+def _doubled(array: Array) -> Array:
+    larger = np.zeros((2 * len(array), *array.shape[1:]), array.dtype)
+    larger[: len(array)] = array
+    return larger.view(np.recarray) if array.dtype.names else larger
+
+
+def make_room(state: State) -> State:
+    """The same state with room for at least one more packet, whatever it carries."""
+    memory = state.memory
+    c = memory.counters
+    if c[FREE_FLOW] < 0:
+        old = len(state.flows)
+        state = state._replace(
+            flows=_doubled(state.flows), sides=_doubled(state.sides), buckets=np.full(4 * old, -1, np.int32)
+        )
+        c[FREE_FLOW] = _chain(state.flows, old, -1)
+        _relink(state)
+    if c[FREE_STREAM] < 0:
+        old = len(state.streams)
+        state = state._replace(streams=_doubled(state.streams))
+        c[FREE_STREAM] = _chain(state.streams, old, -1)
+    if c[FREE_HANDSHAKE] < 0:
+        old = len(state.handshakes)
+        state = state._replace(handshakes=_doubled(state.handshakes))
+        c[FREE_HANDSHAKE] = _chain(state.handshakes, old, -1)
+    if c[FREE_CHUNKS] < ROOM_CHUNKS:
+        old, height = len(memory.chunks), int(c[FREE_CHUNKS])
+        free = np.empty(2 * old, np.int32)
+        free[:old] = np.arange(2 * old - 1, old - 1, -1)
+        free[old : old + height] = memory.free_chunks[:height]
+        memory = memory._replace(chunks=_doubled(memory.chunks), free_chunks=free)
+        c[FREE_CHUNKS] += old
+    used = memory.entries[0]
+    if len(memory.arena) - used[1] < ROOM_BYTES or len(memory.entries) - used[0] < ROOM_ENTRIES:
+        arena, entries, buckets = grow_intern(memory.arena, memory.entries)
+        memory = memory._replace(arena=arena, entries=entries, intern_buckets=buckets)
+    return state._replace(memory=memory)
+
+
+def _relink(state: State) -> None:
+    """Hang every live flow into the new, larger table of buckets."""
+    from auditor.flows.table import relink
+
+    live = np.flatnonzero(state.flows["live"] == LIVE)
+    relink(live[np.argsort(state.flows["identifier"][live])], state.flows, state.buckets)

@@ -1,0 +1,199 @@
+"""One direction of a TCP connection put in order (RFC 9293 3.10.7.4): a window of 64 KiB, kept in chunks.
+
+Only the beginning of a stream matters, so a stream is a fixed window from its first byte. A segment's bytes are
+written to their place at once, in whatever order they come; bytes that are there already stay (the first copy wins),
+and ``have`` is the end of what has no gap before it.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.decode.packet import SYN
+from auditor.flows.state import (
+    ACTIVE,
+    CHUNK,
+    CHUNK_BITS,
+    CHUNKS_A_STREAM,
+    DONE,
+    DROPPED_SEGMENTS,
+    FREE_CHUNKS,
+    FREE_STREAM,
+    SPANS,
+    WINDOW,
+    WINDOW_EXCEEDED,
+)
+from auditor.kernel import inlined, part
+
+# Room in front of the first segment seen where the SYN was not: a segment that was overtaken still finds its place.
+MARGIN = 8192
+
+
+@part
+def acquire(c: Any, side: Any, stream: Any, packet: Any) -> None:
+    """Begin the stream at the head of the free chain; it becomes the side's."""
+    side.stream = c[FREE_STREAM]
+    side.state = ACTIVE
+    c[FREE_STREAM] = stream.next
+    if side.syn:
+        stream.origin = (np.int64(side.initial_sequence) + 1) & 0xFFFFFFFF
+        stream.start = 0
+    else:
+        stream.origin = (np.int64(packet.sequence) - MARGIN) & 0xFFFFFFFF
+        stream.start = MARGIN
+    stream.spans = 0
+    stream.have = stream.start
+    stream.segments = 0
+    stream.recognised = 0
+    stream.encrypted = 0
+    stream.record_type = 0
+    stream.record_at = 0
+    stream.record_left = 0
+    stream.message_head = 0
+    stream.message_left = 0
+    for k in range(CHUNKS_A_STREAM):
+        stream.grid[k] = -1
+
+
+@part
+def release(m: Any, side: Any, stream: Any) -> None:
+    """Give back a side's chunks and its stream; the side is looked at no more."""
+    c = m.counters
+    for k in range(CHUNKS_A_STREAM):
+        if stream.grid[k] >= 0:
+            m.free_chunks[c[FREE_CHUNKS]] = stream.grid[k]
+            c[FREE_CHUNKS] += 1
+    stream.next = c[FREE_STREAM]
+    c[FREE_STREAM] = side.stream
+    side.stream = -1
+    side.state = DONE
+
+
+@inlined
+def peek(m: Any, stream: Any, at: int) -> int:
+    return np.int64(m.chunks[stream.grid[at >> CHUNK_BITS], at & (CHUNK - 1)])
+
+
+@inlined
+def peek16(m: Any, stream: Any, at: int) -> int:
+    return (peek(m, stream, at) << 8) | peek(m, stream, at + 1)
+
+
+@part
+def write(m: Any, stream: Any, block: Any, source: int, begin: int, end: int) -> None:
+    """Copy ``block[source:]`` to the window's bytes ``begin`` to ``end``."""
+    at = begin
+    while at < end:
+        slot = at >> CHUNK_BITS
+        inside = at & (CHUNK - 1)
+        count = min(CHUNK - inside, end - at)
+        if stream.grid[slot] < 0:
+            m.counters[FREE_CHUNKS] -= 1
+            stream.grid[slot] = m.free_chunks[m.counters[FREE_CHUNKS]]
+        chunk = m.chunks[stream.grid[slot]]
+        offset = source + at - begin
+        for k in range(count):
+            chunk[inside + k] = block[offset + k]
+        at += count
+
+
+@part
+def read(m: Any, stream: Any, begin: int, count: int, target_at: int) -> None:
+    """Copy ``count`` bytes of the window from ``begin`` to ``scratch[target_at:]``."""
+    at = 0
+    while at < count:
+        inside = (begin + at) & (CHUNK - 1)
+        size = min(CHUNK - inside, count - at)
+        chunk = m.chunks[stream.grid[(begin + at) >> CHUNK_BITS]]
+        for k in range(size):
+            m.scratch[target_at + at + k] = chunk[inside + k]
+        at += size
+
+
+@part
+def insert(m: Any, stream: Any, block: Any, source: int, begin: int, end: int) -> bool:
+    """Write a segment's bytes where none are yet, and note the stretch. False: too many gaps, nothing was kept."""
+    spans = stream.span
+    count = np.int64(stream.spans)
+    if count > 0 and spans[2 * count - 2] <= begin and begin <= spans[2 * count - 1]:
+        # The usual case: it begins inside the last stretch, or right behind it.
+        last = np.int64(spans[2 * count - 1])
+        if end > last:
+            write(m, stream, block, source + last - begin, last, end)
+            spans[2 * count - 1] = end
+        return True
+    first = 0  # stretches before ``first`` end before this one begins; those from ``after`` on begin behind it
+    while first < count and spans[2 * first + 1] < begin:
+        first += 1
+    after = first
+    while after < count and spans[2 * after] <= end:
+        after += 1
+    merged = after - first
+    if merged == 0 and count == SPANS:
+        return False
+    at = begin
+    for k in range(first, after):
+        gap_end = np.int64(spans[2 * k])
+        if at < gap_end:
+            write(m, stream, block, source + at - begin, at, gap_end)
+        at = max(at, np.int64(spans[2 * k + 1]))
+    if at < end:
+        write(m, stream, block, source + at - begin, at, end)
+    low, high = begin, end
+    if merged > 0:
+        low = min(low, np.int64(spans[2 * first]))
+        high = max(high, np.int64(spans[2 * after - 1]))
+    moved = count - after
+    if merged == 0:
+        for k in range(moved - 1, -1, -1):
+            spans[2 * (after + k) + 2] = spans[2 * (after + k)]
+            spans[2 * (after + k) + 3] = spans[2 * (after + k) + 1]
+    else:
+        for k in range(moved):
+            spans[2 * (first + 1 + k)] = spans[2 * (after + k)]
+            spans[2 * (first + 1 + k) + 1] = spans[2 * (after + k) + 1]
+    spans[2 * first] = low
+    spans[2 * first + 1] = high
+    stream.spans = count - merged + 1
+    return True
+
+
+@part
+def feed(m: Any, side: Any, stream: Any, block: Any, packet: Any) -> bool:
+    """Take a segment's payload into its side's stream. True: the stream has more bytes in order than before."""
+    if side.stream < 0:
+        acquire(m.counters, side, stream, packet)
+    sequence = np.int64(packet.sequence) + (1 if packet.tcp_flags & SYN else 0)
+    begin = (sequence - np.int64(stream.origin)) & 0xFFFFFFFF
+    if begin >= 1 << 31:
+        begin -= 1 << 32
+    end = begin + np.int64(packet.payload_captured)
+    source = np.int64(packet.payload)
+    if begin < 0:
+        source -= begin
+        begin = 0
+    if end > WINDOW:
+        end = WINDOW
+        if begin >= WINDOW:
+            # What matters at the stream's beginning was not in the capture.
+            side.lost = 1
+            m.counters[WINDOW_EXCEEDED] += 1
+            release(m, side, stream)
+            return False
+    if packet.payload_captured < packet.payload_wire:
+        side.lost = 1
+    if end <= begin:
+        return False
+    if end > stream.have:
+        stream.segments += 1
+    if not insert(m, stream, block, source, begin, end):
+        m.counters[DROPPED_SEGMENTS] += 1
+        side.lost = 1
+        return False
+    spans = stream.span
+    if not side.syn and stream.recognised == 0:
+        stream.start = spans[0]
+    had = stream.have
+    if spans[0] <= stream.start:
+        stream.have = spans[1]
+    return stream.have != had or stream.recognised == 0

@@ -1,0 +1,290 @@
+"""The flow table: which flow and which side of it a packet belongs to, and when a flow is over.
+
+A flow is a 5-tuple within its VLANs and tunnels. Each side has VLANs and tunnels of its own, so that a flow which
+goes out by one path and comes back by another is one flow, while a packet that a router passes on in another VLAN
+(and the capture shows twice) belongs to two.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.decode.bytes import mix
+from auditor.decode.packet import ACK, FIN, RST, SYN, TCP
+from auditor.flows.dns import answer_for
+from auditor.flows.state import (
+    CLOCK,
+    FINISHED,
+    FINISHED_FLOWS,
+    FLOWS_MADE,
+    FREE,
+    FREE_FLOW,
+    FREE_HANDSHAKE,
+    LIVE,
+    NEW,
+    SWEEP_AT,
+    UNKNOWN_SIDE,
+)
+from auditor.flows.stream import release
+from auditor.kernel import inlined, kernel, part
+
+# When a flow leaves memory: Zeek's defaults (tcp_inactivity_timeout, udp_inactivity_timeout, tcp_close_delay,
+# tcp_attempt_delay).
+SECOND = 1_000_000_000
+TCP_IDLE, UDP_IDLE, TCP_CLOSED, TCP_ATTEMPT = 300 * SECOND, 60 * SECOND, 5 * SECOND, 5 * SECOND
+MOST_FINISHED = 16_384  # rows that wait to be taken out
+REORDERED = 65536  # bytes within which a segment that came before its SYN is taken for the same connection
+
+
+@inlined
+def bucket_of(a_high: Any, a_low: Any, a_port: Any, b_high: Any, b_low: Any, b_port: Any, size: int) -> int:
+    """The same bucket for both directions."""
+    one = mix(a_low ^ (a_high * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(a_port) << np.uint64(48)))
+    two = mix(b_low ^ (b_high * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(b_port) << np.uint64(48)))
+    return np.int64(mix(one + two) & np.uint64(size - 1))
+
+
+@inlined
+def same_scope(side: Any, packet: Any) -> bool:
+    return side.vlans == packet.vlans and side.tunnel == packet.tunnel and side.outer_tunnel == packet.outer_tunnel
+
+
+@part
+def find(packet: Any, bucket: int, flows: Any, sides: Any, buckets: Any) -> tuple[int, int]:
+    """(flow, side) of a packet, or (-1, 0). The best of three fits: see below."""
+    best, best_side, best_fit = -1, 0, 0
+    at = np.int64(buckets[bucket])
+    while at >= 0:
+        flow = flows[at]
+        side = -1
+        if flow.ip_protocol == packet.protocol:
+            if (
+                flow.a_low == packet.source_low
+                and flow.b_low == packet.target_low
+                and flow.a_port == packet.source_port
+                and flow.b_port == packet.target_port
+                and flow.a_high == packet.source_high
+                and flow.b_high == packet.target_high
+            ):
+                side = 0
+            elif (
+                flow.a_low == packet.target_low
+                and flow.b_low == packet.source_low
+                and flow.a_port == packet.target_port
+                and flow.b_port == packet.source_port
+                and flow.a_high == packet.target_high
+                and flow.b_high == packet.source_high
+            ):
+                side = 1
+        if side >= 0:
+            mine = sides[2 * at + side]
+            if mine.packets > 0:
+                fit = 3 if same_scope(mine, packet) else 0  # this side came this way before
+            elif same_scope(sides[2 * at + 1 - side], packet):
+                fit = 2  # the other side came this way, this one was not seen yet
+            else:
+                fit = 1  # the other side came another way: asymmetric
+            if fit == 3:
+                return at, side
+            if fit > best_fit:
+                best, best_side, best_fit = at, side, fit
+        at = np.int64(flow.next)
+    return best, best_side
+
+
+@part
+def create(c: Any, flows: Any, sides: Any, buckets: Any, packet: Any, bucket: int) -> int:
+    """A new flow whose side 0 is the packet's sender."""
+    at = c[FREE_FLOW]
+    flow = flows[at]
+    c[FREE_FLOW] = flow.next
+    flow.a_high = packet.source_high
+    flow.a_low = packet.source_low
+    flow.b_high = packet.target_high
+    flow.b_low = packet.target_low
+    flow.a_port = packet.source_port
+    flow.b_port = packet.target_port
+    flow.ip_protocol = packet.protocol
+    flow.live = LIVE
+    flow.client = UNKNOWN_SIDE
+    flow.application = 0
+    flow.closed = 0
+    flow.pppoe = packet.pppoe
+    flow.bucket = bucket
+    flow.next = buckets[bucket]
+    buckets[bucket] = at
+    flow.handshake = -1
+    flow.host = 0
+    flow.dns = 0
+    c[FLOWS_MADE] += 1
+    flow.identifier = c[FLOWS_MADE]
+    flow.started = packet.time
+    flow.ended = packet.time
+    flow.touched = c[CLOCK]
+    flow.syn_time = 0
+    flow.syn_ack_time = 0
+    flow.round_trip = -1
+    for k in range(2):
+        side = sides[2 * at + k]
+        side.packets = 0
+        side.bytes = 0
+        side.payload = 0
+        side.first_frame = 0
+        side.source_mac = 0
+        side.target_mac = 0
+        side.vlans = 0
+        side.tunnel = 0
+        side.outer_tunnel = 0
+        side.gwlb_endpoint = 0
+        side.gwlb_attachment = 0
+        side.initial_sequence = 0
+        side.stream = -1
+        side.interface = -1
+        side.state = NEW
+        side.flags = 0
+        side.syn = 0
+        side.vlan_count = 0
+        side.lost = 0
+    return at
+
+
+@part
+def unlink(flows: Any, buckets: Any, at: int) -> None:
+    flow = flows[at]
+    before = -1
+    here = np.int64(buckets[flow.bucket])
+    while here != at and here >= 0:
+        before = here
+        here = np.int64(flows[here].next)
+    if before < 0:
+        buckets[flow.bucket] = flow.next
+    else:
+        flows[before].next = flow.next
+
+
+@part
+def finish(st: Any, at: int) -> None:
+    """A flow is over: it takes no more packets, and its row waits to be taken out."""
+    c = st.memory.counters
+    flow = st.flows[at]
+    for k in range(2):
+        side = st.sides[2 * at + k]
+        if side.stream >= 0:
+            release(st.memory, side, st.streams[side.stream])
+    if flow.client == UNKNOWN_SIDE:
+        flow.client = 0
+    if flow.client == 0:
+        flow.dns = answer_for(c, st.answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low)
+    else:
+        flow.dns = answer_for(c, st.answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low)
+    unlink(st.flows, st.buckets, at)
+    flow.live = FINISHED
+    c[FINISHED_FLOWS] += 1
+
+
+@kernel
+def recycle(c: Any, flows: Any, handshakes: Any) -> None:
+    """Free the places of finished flows, after their rows were taken out."""
+    for at in range(flows.size - 1, -1, -1):
+        flow = flows[at]
+        if flow.live == FINISHED:
+            if flow.handshake >= 0:
+                handshakes[flow.handshake].next = c[FREE_HANDSHAKE]
+                c[FREE_HANDSHAKE] = flow.handshake
+            flow.live = FREE
+            flow.next = c[FREE_FLOW]
+            c[FREE_FLOW] = at
+    c[FINISHED_FLOWS] = 0
+
+
+@part
+def is_over(flow: Any, clock: int, sides: Any, at: int) -> bool:
+    idle = clock - flow.touched
+    if idle < TCP_CLOSED:
+        return False
+    if flow.ip_protocol != TCP:
+        return idle >= UDP_IDLE
+    if flow.closed != 0:
+        return True
+    one, two = sides[2 * at], sides[2 * at + 1]
+    if (one.flags | two.flags) == SYN:  # an attempt that nobody answered
+        return idle >= TCP_ATTEMPT
+    return idle >= TCP_IDLE
+
+
+@part
+def sweep(st: Any, everything: bool) -> bool:
+    """Finish flows that are over, from where the last sweep stopped. False: too many rows wait to be taken out."""
+    c = st.memory.counters
+    at = max(0, c[SWEEP_AT])
+    while at < st.flows.size:
+        flow = st.flows[at]
+        if flow.live == LIVE and (everything or is_over(flow, c[CLOCK], st.sides, at)):
+            if c[FINISHED_FLOWS] >= MOST_FINISHED:
+                c[SWEEP_AT] = at
+                return False
+            finish(st, at)
+        at += 1
+    c[SWEEP_AT] = -1
+    return True
+
+
+@kernel
+def relink(order: Any, flows: Any, buckets: Any) -> None:
+    """Hang flows into emptied buckets, in the given order."""
+    for k in range(order.size):
+        at = order[k]
+        flow = flows[at]
+        flow.bucket = bucket_of(
+            flow.a_high, flow.a_low, flow.a_port, flow.b_high, flow.b_low, flow.b_port, buckets.size
+        )
+        flow.next = buckets[flow.bucket]
+        buckets[flow.bucket] = at
+
+
+@part
+def opens_new_connection(flow: Any, sides: Any, at: int, k: int, packet: Any) -> bool:
+    """Whether a SYN on a known 5-tuple begins another connection (RFC 9293 3.6.1: ports may be used again)."""
+    if packet.tcp_flags & (SYN | ACK | RST) != SYN:
+        return False
+    mine, other = sides[2 * at + k], sides[2 * at + 1 - k]
+    if flow.closed != 0:
+        return mine.syn == 0 or mine.initial_sequence != packet.sequence
+    if mine.syn != 0:
+        return mine.initial_sequence != packet.sequence
+    if mine.packets > 0:  # the capture has segments of this side from before the SYN: reordered, or older
+        ahead = (np.int64(mine.initial_sequence) - np.int64(packet.sequence)) & 0xFFFFFFFF
+        return ahead > REORDERED
+    if other.syn != 0 and other.flags & ACK == 0:
+        return False  # both sides sent a SYN: simultaneous open
+    return other.syn == 0  # an answer to a SYN that comes late; without any SYN it is something older
+
+
+@part
+def note_tcp(flow: Any, mine: Any, other: Any, k: int, packet: Any) -> None:
+    """What flags and times say of the connection."""
+    flags = packet.tcp_flags
+    if flags & SYN:
+        if mine.syn == 0:
+            mine.syn = 1
+            mine.initial_sequence = packet.sequence
+            if flags & ACK:
+                if flow.client == UNKNOWN_SIDE:
+                    flow.client = 1 - k
+                if flow.syn_ack_time == 0:
+                    flow.syn_ack_time = packet.time
+            else:
+                if flow.client == UNKNOWN_SIDE:
+                    flow.client = k
+                if flow.syn_time == 0:
+                    flow.syn_time = packet.time
+    elif mine.packets == 0:
+        mine.initial_sequence = packet.sequence
+    if flow.round_trip < 0 and flags & (ACK | SYN) == ACK and flow.client == k:
+        if flow.syn_time and flow.syn_ack_time and packet.time >= flow.syn_time:
+            flow.round_trip = packet.time - flow.syn_time
+    mine.flags |= flags
+    if flags & RST or (mine.flags & FIN and other.flags & FIN):
+        flow.closed = 1
+
+

@@ -1,0 +1,1 @@
+"""Rules as data, and what they say of each flow."""

@@ -1,0 +1,244 @@
+"""The checks that rules name: each looks at a batch of flows at once and gives a verdict and a reason for each.
+
+A check answers for every flow of the batch; which flows a rule is about at all is decided before (``applies_to``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from auditor.tables import VERDICTS
+from auditor.tls.names import VERSION_ORDER
+
+Array = np.ndarray[Any, Any]
+NOT_APPLICABLE, PASS, NOT_OBSERVABLE, WARN, FAIL = range(len(VERDICTS))
+
+# Three-valued columns.
+NO, YES, UNKNOWN = 0, 1, -1
+
+
+@dataclass
+class Facts:
+    """What checks may ask of a batch of flows. Three-valued columns are NO, YES or UNKNOWN."""
+
+    started: Array
+    is_tls: Array
+    has_handshake: Array
+    version: Array  # rank in VERSION_ORDER; -1: none negotiated (or a version nobody knows)
+    version_offered: Array
+    negotiated: Array  # a ServerHello was seen
+    version_name: Array
+    version_offered_name: Array
+    forward_secrecy: Array
+    forward_secrecy_reason: Array
+    offers_forward_secrecy: Array
+    protocol: Array  # of str or None
+    has_payload: Array
+    path: Array
+    path_confidence: Array
+    path_detail: Array
+    asymmetric: Array
+    service: Array
+    in_region: Array  # YES: both ends are inside AWS as far as the capture shows
+    imitates: Array
+    server_name: Array
+    status_reason: Array
+
+
+@dataclass
+class Answer:
+    """Verdicts (codes into VERDICTS) and reasons for a batch."""
+
+    verdict: Array
+    reason: Array
+
+    @classmethod
+    def of(cls, facts: Facts, verdict: int, reason: str) -> "Answer":
+        count = len(facts.started)
+        return cls(np.full(count, verdict), np.full(count, reason, object))
+
+    def put(self, mask: Array, verdict: int, reason: "str | Array") -> None:
+        self.verdict[mask] = verdict
+        self.reason[mask] = reason[mask] if isinstance(reason, np.ndarray) else reason
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check: its function and the parameters it knows."""
+
+    function: Callable[[Facts, bool, dict[str, Any]], Answer]
+    parameters: frozenset[str]
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(*parameters: str) -> Callable[[Callable[[Facts, bool, dict[str, Any]], Answer]], Any]:
+    """Register a check under its function's name, with ``_`` written as ``-``."""
+
+    def register(function: Callable[[Facts, bool, dict[str, Any]], Answer]) -> Any:
+        CHECKS[function.__name__.replace("_", "-")] = Check(function, frozenset(parameters))
+        return function
+
+    return register
+
+
+def _text(*parts: "str | Array") -> Array:
+    """Texts joined element by element."""
+    total: Any = ""
+    for part in parts:
+        total = total + part
+    return np.asarray(total, object)
+
+
+def _no_handshake(facts: Facts, answer: Answer) -> None:
+    """The answers for flows without a handshake: not TLS at all, or TLS whose handshake the capture lacks."""
+    answer.put(~facts.is_tls, NOT_APPLICABLE, "not TLS")
+    answer.put(facts.is_tls & ~facts.has_handshake, NOT_OBSERVABLE, "TLS, but its handshake is not in the capture")
+
+
+@check("minimum")
+def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """The negotiated version is at least ``minimum``; a client that offers nothing as good fails too."""
+    minimum = str(parameters.get("minimum", "TLS 1.2"))
+    rank = VERSION_ORDER.index(minimum)
+    answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer.put(facts.status_reason != None, NOT_OBSERVABLE, _text("not known: ", _or(facts.status_reason)))  # noqa: E711
+    good = facts.negotiated & (facts.version >= rank)
+    answer.put(good, PASS, _text(_or(facts.version_name), " negotiated"))
+    unknown = facts.negotiated & (facts.version < 0)
+    answer.put(unknown, NOT_OBSERVABLE, _text("unknown version ", _or(facts.version_name)))
+    bad = FAIL if required else WARN
+    poor = facts.negotiated & (facts.version >= 0) & (facts.version < rank)
+    answer.put(poor, bad, _text(_or(facts.version_name), f" negotiated, {minimum} is the least"))
+    offered = ~facts.negotiated & facts.has_handshake & (facts.version_offered >= 0) & (facts.version_offered < rank)
+    answer.put(offered, bad, _text("the client offers at most ", _or(facts.version_offered_name)))
+    _no_handshake(facts, answer)
+    return answer
+
+
+def _or(values: Array) -> Array:
+    """Texts with ``?`` for what is missing."""
+    return np.array(["?" if v is None else v for v in values], object)
+
+
+@check()
+def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """The negotiated key exchange had forward secrecy."""
+    answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    why = _or(facts.forward_secrecy_reason)
+    known = facts.forward_secrecy
+    answer.put(facts.has_handshake & (known == UNKNOWN), NOT_OBSERVABLE, why)
+    answer.put(known == YES, PASS, why)
+    answer.put(known == NO, FAIL if required else WARN, why)
+    _no_handshake(facts, answer)
+    return answer
+
+
+@check()
+def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """The client offers at least one suite with forward secrecy."""
+    answer = Answer.of(facts, NOT_OBSERVABLE, "no ClientHello was seen, or only suites of unknown kind")
+    answer.put(facts.offers_forward_secrecy == YES, PASS, "the client offers (EC)DHE")
+    answer.put(
+        facts.offers_forward_secrecy == NO, FAIL if required else WARN, "no suite with DHE or ECDHE among those offered"
+    )
+    _no_handshake(facts, answer)
+    return answer
+
+
+@check("paths")
+def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """The flow took one of ``paths``; only evidence counts, private addresses prove nothing."""
+    wanted = [str(p) for p in parameters.get("paths", ["direct-connect"])]
+    inside_aws = [*wanted, "vpc"]
+    answer = Answer.of(facts, NOT_OBSERVABLE, facts.path_detail[0] if len(facts.path_detail) else "")
+    answer.put(np.ones(len(facts.path), bool), NOT_OBSERVABLE, _text(_or(facts.path_detail), ": a topology file may tell"))
+    proven = facts.path_confidence > 0
+    good = proven & np.isin(facts.path.astype(str), inside_aws)
+    answer.put(good, PASS, facts.path_detail)
+    bad = proven & ~good & ~np.isin(facts.path.astype(str), ["unknown", "private"])
+    answer.put(bad, FAIL if required else WARN, _text("went by ", facts.path.astype(object), ": ", _or(facts.path_detail)))
+    half = good & (facts.asymmetric == YES)
+    answer.put(half, FAIL if required else WARN, _text("only one direction was private: ", _or(facts.path_detail)))
+    return answer
+
+
+@check()
+def symmetric_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Both directions took the same path."""
+    answer = Answer.of(facts, NOT_OBSERVABLE, "the path of one direction or both is not proven")
+    answer.put(facts.asymmetric == NO, PASS, "both directions took the same path")
+    answer.put(facts.asymmetric == YES, FAIL if required else WARN, facts.path_detail)
+    return answer
+
+
+PLAINTEXT = ["http", "http2", "smtp", "imap", "pop3", "ftp"]
+OPEN_BY_NATURE = ["dns", "stun"]
+
+
+@check()
+def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Nothing is sent to a service endpoint in clear."""
+    answer = Answer.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
+    answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
+    protocol = np.array(["" if p is None else p for p in facts.protocol], object)
+    answer.put(np.isin(protocol.astype(str), ["tls", "quic", "dtls", "ssh"]), PASS, _text("encrypted: ", protocol))
+    answer.put(np.isin(protocol.astype(str), OPEN_BY_NATURE), NOT_APPLICABLE, _text(protocol, " is open by nature"))
+    bad = np.isin(protocol.astype(str), PLAINTEXT)
+    answer.put(bad, FAIL if required else WARN, _text(protocol, " in clear"))
+    return answer
+
+
+@check("minimum")
+def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Traffic between AWS resources of a Region is HTTPS with at least ``minimum``."""
+    minimum = str(parameters.get("minimum", "TLS 1.2"))
+    rank = VERSION_ORDER.index(minimum)
+    answer = Answer.of(facts, NOT_OBSERVABLE, "no handshake in the capture")
+    answer.put(facts.negotiated & (facts.version >= rank), PASS, _text(_or(facts.version_name), " inside the Region"))
+    bad = FAIL if required else WARN
+    poor = facts.negotiated & (facts.version >= 0) & (facts.version < rank)
+    answer.put(poor, bad, _text(_or(facts.version_name), " inside the Region"))
+    protocol = np.array(["" if p is None else p for p in facts.protocol], object)
+    clear = np.isin(protocol.astype(str), PLAINTEXT)
+    answer.put(clear, bad, _text(protocol, " in clear inside the Region"))
+    answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
+    answer.put(facts.in_region != YES, NOT_APPLICABLE, "not between resources inside AWS")
+    return answer
+
+
+@check()
+def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Requests are signed (Signature Version 4). Inside TLS they can be seen only with keys."""
+    answer = Answer.of(facts, NOT_APPLICABLE, "no requests")
+    encrypted = facts.is_tls | np.isin(facts.protocol.astype(str), ["quic"])
+    answer.put(encrypted, NOT_OBSERVABLE, "requests are encrypted; give the TLS keys to see their signatures")
+    answer.put(
+        np.isin(facts.protocol.astype(str), ["http", "http2"]), NOT_OBSERVABLE, "requests in clear are not read for signatures"
+    )
+    return answer
+
+
+@check("services", "since")
+def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """A notice: the flow goes to an API whose support ended on ``since``."""
+    since = date.fromisoformat(str(parameters["since"]))
+    services = [str(s) for s in parameters["services"]]
+    answer = Answer.of(facts, NOT_APPLICABLE, "another service")
+    to_it = np.isin(facts.service.astype(str), services)
+    after = facts.started >= np.datetime64(since, "ns").astype("int64")
+    answer.put(to_it & ~after, PASS, f"before support ended on {since}")
+    answer.put(to_it & after, WARN, f"support of this API ended on {since}; SMS, voice, push and OTP calls go on")
+    return answer
+
+
+@check()
+def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """A notice: the server's name imitates an AWS name."""
+    answer = Answer.of(facts, NOT_APPLICABLE, "no AWS name is imitated")
+    answer.put(facts.imitates, FAIL if required else WARN, "the name contains an AWS name but is not under AWS's domains")
+    return answer

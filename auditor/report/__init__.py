@@ -1,0 +1,1 @@
+"""Results: files, the Audit object, terminal tables."""

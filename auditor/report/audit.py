@@ -1,0 +1,121 @@
+"""The result of an audit: its tables as DataFrames, and the manifest that says how it was made."""
+
+import html
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.errors import AuditError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+class Audit:
+    """The tables of an audit, read from its folder when they are first asked for.
+
+    ``flows``, ``handshakes``, ``evidence``, ``verdicts``, ``findings`` and ``captures`` are pandas DataFrames (their
+    columns are in ``docs/tables.md``); ``manifest`` is the contents of ``audit.json``; ``errors`` lists inputs that
+    could not be read.
+    """
+
+    def __init__(self, folder: str | Path, owner: Any = None) -> None:
+        self.folder = Path(folder)
+        self._owner = owner  # keeps a temporary folder until the audit is no longer used
+        self._frames: dict[str, pd.DataFrame] = {}
+        try:
+            self.manifest: dict[str, Any] = json.loads((self.folder / "audit.json").read_text(encoding="utf-8"))
+        except OSError as error:
+            raise AuditError(f"{folder}: holds no audit results (audit.json: {error.strerror})") from error
+        except ValueError as error:
+            raise AuditError(f"{folder}: audit.json is damaged ({error})") from error
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Audit":
+        """The results that ``save`` or ``audit pcap --out`` left in a folder. Raises AuditError if there are none."""
+        return cls(folder)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the results to ``folder``: one Parquet file for each table and ``audit.json``."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        for name in [*(f"{table}.parquet" for table in self.tables), "audit.json"]:
+            partial = target / f".{name}.partial"
+            shutil.copyfile(self.folder / name, partial)
+            partial.replace(target / name)
+        return target
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of the tables."""
+        from auditor.tables import TABLES
+
+        return list(TABLES)
+
+    def arrow(self, table: str) -> "pa.Table":
+        """A table as Arrow data, flows in the order of their numbers."""
+        import pyarrow.parquet as pq
+
+        from auditor.tables import schema
+
+        data = pq.read_table(self.folder / f"{table}.parquet", schema=schema(table))
+        if "flow_id" in data.column_names and data.num_rows:
+            import pyarrow.compute as pc
+
+            data = data.take(pc.sort_indices(data.select(["flow_id"]), sort_keys=[("flow_id", "ascending")]))
+        return data
+
+    def _frame(self, table: str) -> "pd.DataFrame":
+        if table not in self._frames:
+            from auditor.tables import to_pandas
+
+            self._frames[table] = to_pandas(table, self.arrow(table))
+        return self._frames[table]
+
+    @property
+    def flows(self) -> "pd.DataFrame":
+        """One row for each conversation."""
+        return self._frame("flows")
+
+    @property
+    def handshakes(self) -> "pd.DataFrame":
+        """One row for each TLS handshake."""
+        return self._frame("handshakes")
+
+    @property
+    def evidence(self) -> "pd.DataFrame":
+        """One row for each piece of evidence for a flow's path."""
+        return self._frame("evidence")
+
+    @property
+    def verdicts(self) -> "pd.DataFrame":
+        """One row for each flow and rule that is about it."""
+        return self._frame("verdicts")
+
+    @property
+    def findings(self) -> "pd.DataFrame":
+        """What does not meet the policy, by rule and server, worst first."""
+        return self._frame("findings")
+
+    @property
+    def captures(self) -> "pd.DataFrame":
+        """One row for each input."""
+        return self._frame("captures")
+
+    @property
+    def errors(self) -> list[str]:
+        """Inputs that could not be read, a sentence for each."""
+        return list(self.manifest.get("errors", []))
+
+    def __repr__(self) -> str:
+        counts = self.manifest["counts"]
+        told = ", ".join(f"{counts[name]} {name}" for name in ("captures", "flows", "handshakes", "findings"))
+        return f"<Audit {self.manifest['policy']['id']}: {told}>"
+
+    def _repr_html_(self) -> str:
+        """What Jupyter shows: counts, then findings."""
+        shown = ["severity", "verdict", "rule", "title", "server", "flows", "reason"]
+        table = self.findings[shown].head(20).to_html(index=False, escape=True) if len(self.findings) else ""
+        return f"<p>{html.escape(repr(self)[1:-1])}</p>{table or '<p>No findings.</p>'}"

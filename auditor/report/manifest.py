@@ -1,0 +1,60 @@
+"""``audit.json``: how a result came about (inputs, hashes, versions, policy, options) and what it says in sum."""
+
+from collections import Counter
+from typing import Any
+
+from auditor.aws.ranges import Ranges
+from auditor.engine import Run, package_versions
+from auditor.paths.topology import Topology
+from auditor.policy.model import Policy
+
+
+def manifest(run: Run, policy: Policy, topology: Topology, ranges: Ranges, options: dict[str, Any]) -> dict[str, Any]:
+    """The contents of ``audit.json``. No times of the run: the same input gives the same bytes."""
+    evaluation = run.pipeline.evaluation
+    summary = [
+        {"path": path, "confidence": confidence, "protocol": protocol, "verdict": verdict, "in_scope": scope, "flows": n}
+        for (path, confidence, protocol, verdict, scope), n in sorted(run.pipeline.summary.items())
+    ]
+    unseen: dict[str, Counter[str]] = {}
+    for (rule, reason), n in evaluation.not_observable.items():
+        unseen.setdefault(rule, Counter())[reason] += n
+    return {
+        "format": 1,
+        "versions": package_versions(),
+        "inputs": [
+            {"name": item.name, "sha256": item.sha256(), "bytes": counted.bytes} for item, counted in run.captures
+        ],
+        "errors": run.errors,
+        "options": {name: None if value is None else str(value) for name, value in options.items()},
+        "policy": {
+            "id": policy.id,
+            "title": policy.title,
+            "edition": policy.edition,
+            "source": policy.source,
+            "rules": [rule.code for rule in policy.rule],
+        },
+        "site": topology.site.name if topology != Topology() else None,
+        "ip_ranges": {"date": ranges.date, "sync_token": ranges.token},
+        "counts": {
+            "captures": len(run.captures),
+            "flows": sum(counted.flows for _, counted in run.captures),
+            "handshakes": sum(counted.handshakes for _, counted in run.captures),
+            "findings": len(evaluation.findings),
+            "in_scope": sum(n for key, n in run.pipeline.summary.items() if key[4]),
+        },
+        "findings_capped": evaluation.capped,
+        "summary": summary,
+        "rules": {
+            rule.code: {
+                verdict: evaluation.counts[rule.code, verdict]
+                for verdict in ("pass", "fail", "warn", "not_observable", "not_applicable")
+                if evaluation.counts[rule.code, verdict]
+            }
+            for rule in policy.rule
+        },
+        "not_observable": {
+            rule: [{"reason": reason, "flows": n} for reason, n in sorted(found.items(), key=lambda x: (-x[1], x[0]))][:10]
+            for rule, found in sorted(unseen.items())
+        },
+    }

@@ -1,0 +1,67 @@
+"""Writing tables to a folder while the audit runs: a Parquet file for each, renamed into place when all is done."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from auditor import tables
+from auditor.errors import AuditError
+
+STREAMED = ("flows", "handshakes", "evidence", "verdicts")
+MANIFEST = "audit.json"
+
+
+class DirectorySink:
+    """Writes the tables into ``directory``. Nothing has its final name before ``finish``."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AuditError(f"{directory}: cannot write results there: {error.strerror}") from error
+        self._writers: dict[str, pq.ParquetWriter] = {}
+
+    def _temporary(self, name: str) -> Path:
+        return self.directory / f".{name}.partial"
+
+    def _writer(self, table: str) -> pq.ParquetWriter:
+        if table not in self._writers:
+            try:
+                self._writers[table] = pq.ParquetWriter(
+                    self._temporary(f"{table}.parquet"), tables.schema(table), compression="zstd", compression_level=1
+                )
+            except OSError as error:
+                raise AuditError(f"{self.directory}: cannot write results there: {error.strerror}") from error
+        return self._writers[table]
+
+    def write(self, table: str, data: pa.Table) -> None:
+        writer = self._writer(table)
+        if data.num_rows:
+            try:
+                writer.write_table(data)
+            except OSError as error:
+                raise AuditError(f"{self.directory}: cannot write results: {error.strerror or error}") from error
+
+    def finish(self, manifest: dict[str, Any]) -> None:
+        """Close the files and give all their names, ``audit.json`` last."""
+        names = []
+        for table in tables.TABLES:
+            self._writer(table).close()
+            names.append(f"{table}.parquet")
+        text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        self._temporary(MANIFEST).write_text(text, encoding="utf-8")
+        for name in [*names, MANIFEST]:
+            os.replace(self._temporary(name), self.directory / name)
+
+    def abandon(self) -> None:
+        """Remove what was begun."""
+        for table in tables.TABLES:
+            if table in self._writers:
+                self._writers[table].close()
+        for name in [*(f"{table}.parquet" for table in tables.TABLES), MANIFEST]:
+            self._temporary(name).unlink(missing_ok=True)

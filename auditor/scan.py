@@ -1,0 +1,237 @@
+"""The one pass over a capture's bytes, as two kernels that join the kernels of four rooms.
+
+``read_batch`` turns bytes into a batch of decoded packets; ``follow_batch`` gives them to their flows, streams and
+handshakes. Each comes back when it needs something that only Python can give: more bytes, a block of another kind,
+larger arrays, or that finished rows are taken out. (Two kernels and not one, because LLVM optimises everything below
+a kernel again at each level of nesting.)
+"""
+
+from typing import Any
+
+
+from auditor.capture.pcap import MORE, walk_pcap
+from auditor.capture.pcapng import walk_pcapng
+from auditor.decode.decode import decode_packet
+from auditor.decode.packet import CUT, DECODED, FRAGMENT, MALFORMED, NOT_IP, PACKET, TCP, UDP
+from auditor.flows.intern import intern_full
+from auditor.flows.state import (
+    CLOCK,
+    CLOCK_SHIFT,
+    CUT_PACKETS,
+    DONE,
+    FINISHED_FLOWS,
+    FIRST_TIME,
+    FRAGMENTS,
+    FREE_CHUNKS,
+    FREE_FLOW,
+    FREE_HANDSHAKE,
+    FREE_STREAM,
+    LAST_TIME,
+    MALFORMED_PACKETS,
+    NEXT_SWEEP,
+    NOT_IP_PACKETS,
+    OTHER_IP_PACKETS,
+    PACKETS,
+    ROOM_CHUNKS,
+    SHORT_PACKETS,
+    SWEEP_AT,
+    WIRE_BYTES,
+    records,
+)
+from auditor.flows.stream import feed
+from auditor.flows.table import (
+    MOST_FINISHED,
+    bucket_of,
+    create,
+    find,
+    finish,
+    note_tcp,
+    opens_new_connection,
+    sweep,
+)
+from auditor.kernel import inlined, kernel, part
+from auditor.tls.protocols import tcp_bytes, udp_payload
+
+# Why ``follow_batch`` came back, besides MORE.
+ROOM, FLUSH = 4, 5
+
+BATCH = 4096
+PCAP, PCAPNG = 0, 1
+SWEEP_PACKETS = 8192
+STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
+
+
+def new_batch() -> Any:
+    """The array of packets that one batch is decoded into."""
+    return records(BATCH, PACKET)
+
+
+@inlined
+def tick(c: Any, time: int) -> None:
+    """Move the clock that tells idle flows. It never goes back, whatever the time stamps do."""
+    now = time + c[CLOCK_SHIFT]
+    if now < c[CLOCK] - STEP_BACK:
+        c[CLOCK_SHIFT] = c[CLOCK] - time
+        now = c[CLOCK]
+    c[CLOCK] = max(now, c[CLOCK])
+
+
+@inlined
+def count(c: Any, packet: Any) -> None:
+    c[PACKETS] += 1
+    c[WIRE_BYTES] += packet.wire_length
+    c[FIRST_TIME] = min(c[FIRST_TIME], packet.time)
+    c[LAST_TIME] = max(c[LAST_TIME], packet.time)
+    if packet.missing > 0:
+        c[SHORT_PACKETS] += 1
+    status = packet.status
+    if status == DECODED:
+        return
+    if status == NOT_IP:
+        c[NOT_IP_PACKETS] += 1
+    elif status == FRAGMENT:
+        c[FRAGMENTS] += 1
+    elif status == CUT:
+        c[CUT_PACKETS] += 1
+    elif status == MALFORMED:
+        c[MALFORMED_PACKETS] += 1
+    else:
+        c[OTHER_IP_PACKETS] += 1
+
+
+@part
+def note_side(side: Any, packet: Any) -> None:
+    """The first packet of a side says which way the side goes."""
+    side.first_frame = packet.frame
+    side.source_mac = packet.source_mac
+    side.target_mac = packet.target_mac
+    side.vlans = packet.vlans
+    side.vlan_count = packet.vlan_count
+    side.tunnel = packet.tunnel
+    side.outer_tunnel = packet.outer_tunnel
+    side.gwlb_endpoint = packet.gwlb_endpoint
+    side.gwlb_attachment = packet.gwlb_attachment
+    side.interface = packet.interface
+
+
+@inlined
+def note_packet(flow: Any, side: Any, packet: Any, clock: int) -> None:
+    if side.packets == 0:
+        note_side(side, packet)
+    side.packets += 1
+    side.bytes += packet.wire_length
+    side.payload += packet.payload_wire
+    flow.ended = max(flow.ended, packet.time)
+    flow.started = min(flow.started, packet.time)
+    flow.touched = clock
+
+
+@inlined
+def bucket_of_packet(packet: Any, size: int) -> int:
+    return bucket_of(
+        packet.source_high,
+        packet.source_low,
+        packet.source_port,
+        packet.target_high,
+        packet.target_low,
+        packet.target_port,
+        size,
+    )
+
+
+@inlined
+def room_for_packet(m: Any) -> bool:
+    c = m.counters
+    return (
+        c[FREE_FLOW] >= 0
+        and c[FREE_STREAM] >= 0
+        and c[FREE_HANDSHAKE] >= 0
+        and c[FREE_CHUNKS] >= ROOM_CHUNKS
+        and not intern_full(m.arena, m.entries)
+    )
+
+
+@part
+def is_new(st: Any, at: int, k: int, packet: Any) -> bool:
+    """Whether a packet begins a flow; one that it takes the ports over from is finished."""
+    if at < 0:
+        return True
+    if packet.protocol == TCP and opens_new_connection(st.flows[at], st.sides, at, k, packet):
+        finish(st, at)
+        return True
+    return False
+
+
+@kernel
+def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int) -> tuple[int, int]:
+    """Give packets ``first`` to ``last - 1`` of a batch to their flows; the next one, and MORE, ROOM or FLUSH."""
+    m, flows, sides = st.memory, st.flows, st.sides
+    c = m.counters
+    for i in range(first, last):
+        if c[SWEEP_AT] >= 0 and not sweep(st, False):
+            return i, FLUSH
+        if c[FINISHED_FLOWS] >= MOST_FINISHED:
+            return i, FLUSH
+        if not room_for_packet(m):
+            return i, ROOM
+        packet = packets[i]
+        count(c, packet)
+        tick(c, packet.time)
+        if c[PACKETS] >= c[NEXT_SWEEP]:
+            # Often enough to keep memory small, seldom enough to cost little.
+            c[NEXT_SWEEP] = c[PACKETS] + max(SWEEP_PACKETS, flows.size)
+            c[SWEEP_AT] = 0
+        is_tcp = packet.protocol == TCP
+        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP):
+            continue
+        bucket = bucket_of_packet(packet, st.buckets.size)
+        at, k = find(packet, bucket, flows, sides, st.buckets)
+        if is_new(st, at, k, packet):
+            at, k = create(c, flows, sides, st.buckets, packet, bucket), 0
+        flow = flows[at]
+        side = sides[2 * at + k]
+        if is_tcp:
+            note_tcp(flow, side, sides[2 * at + 1 - k], k, packet)
+        note_packet(flow, side, packet, c[CLOCK])
+        if packet.payload_wire == 0:
+            continue
+        if not is_tcp:
+            if packet.payload_captured > 0:
+                udp_payload(m, st.answers, flow, side, k, block, packet)
+        elif side.state != DONE:
+            stream = st.streams[side.stream if side.stream >= 0 else c[FREE_STREAM]]
+            if feed(m, side, stream, block, packet):
+                h = st.handshakes[flow.handshake if flow.handshake >= 0 else c[FREE_HANDSHAKE]]
+                tcp_bytes(m, flow, side, stream, h, k, packet)
+    if c[SWEEP_AT] >= 0 and not sweep(st, False):
+        return last, FLUSH
+    return last, MORE
+
+
+@kernel
+def read_batch(
+    block: Any, position: int, stop: int, layout: Any, interfaces: Any, frame: int, packets: Any
+) -> tuple[int, int, int]:
+    """List and decode a batch of packets from ``block[position:stop]``: (how many, next position, how it ended).
+
+    ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record).
+    """
+    if layout[0] == PCAP:
+        found, position, ended = walk_pcap(
+            block, position, stop, layout[1] != 0, layout[2], layout[3], layout[4], frame, packets
+        )
+    else:
+        found, position, ended = walk_pcapng(block, position, stop, layout[1] != 0, interfaces, frame, packets)
+    for i in range(found):
+        decode_packet(block, packets[i])
+    return found, position, ended
+
+
+@kernel
+def finish_all(st: Any) -> bool:
+    """At the end of the input: every flow is done. False: flush the done rows and call again."""
+    if st.memory.counters[SWEEP_AT] < 0:
+        st.memory.counters[SWEEP_AT] = 0
+    return sweep(st, True)
+
+

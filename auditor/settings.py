@@ -1,0 +1,60 @@
+"""Reading TOML files that users write (topologies, policies), with errors that name the file and the key."""
+
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from auditor.errors import AuditError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """A section of a file: unknown keys are errors, values do not change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def load(model: type[M], text: str, name: str, error: type[AuditError]) -> M:
+    """``text`` as a ``model``; raises ``error`` with one sentence naming the file, the key and what is wrong."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise error(f"{name}: not valid TOML: {problem}") from problem
+    try:
+        return model.model_validate(data)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place = ""
+        for part in first["loc"]:
+            place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = f"unknown key; {_known(model, first['loc'])}"
+        elif first["type"] == "missing":
+            message = "this key is required"
+        more = f" (and {len(problem.errors()) - 1} more)" if len(problem.errors()) > 1 else ""
+        raise error(f"{name}: {place}: {message}{more}") from problem
+
+
+def _known(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
+    """The keys that would be right at ``place``."""
+    here: type[BaseModel] | None = model
+    for part in place[:-1]:
+        if isinstance(part, str) and here is not None:
+            annotation = here.model_fields[part].annotation
+            inner = [a for a in getattr(annotation, "__args__", (annotation,)) if isinstance(a, type)]
+            here = next((a for a in inner if issubclass(a, BaseModel)), None)
+    return f"known keys are {', '.join(here.model_fields)}" if here else "it does not belong here"
+
+
+def read(model: type[M], path: str | Path, error: type[AuditError]) -> M:
+    """The file at ``path`` as a ``model``."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "not UTF-8 text"
+        raise error(f"{path}: {reason}") from problem
+    return load(model, text, str(path), error)

@@ -1,0 +1,272 @@
+"""The tables: their columns, types and meaning. ``docs/tables.md`` is generated from here.
+
+Rooms make Arrow tables of these schemas; ``to_pandas`` gives them the pandas dtypes that analysts work with.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TIME = pa.timestamp("ns", tz="UTC")
+INT = pa.int64()
+FLOAT = pa.float64()
+BOOL = pa.bool_()
+TEXT = pa.dictionary(pa.int32(), pa.string())  # strings; equal ones are kept once
+CLOSED = pa.dictionary(pa.int16(), pa.string())  # a closed set: a categorical in pandas
+
+PATHS = ["direct-connect", "vpn", "vpc", "private", "unknown", "internet"]
+CONFIDENCES = ["none", "likely", "confirmed"]
+VERDICTS = ["not_applicable", "pass", "not_observable", "warn", "fail"]
+SEVERITIES = ["info", "low", "medium", "high", "critical"]
+STATUSES = ["complete", "client_only", "server_only", "truncated", "invalid"]
+SIDES = ["client", "server"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, Arrow type, one line of meaning, and for a closed set its values in order."""
+
+    name: str
+    type: Any
+    meaning: str
+    values: tuple[str, ...] = ()
+    ordered: bool = False
+
+
+def _closed(name: str, meaning: str, values: list[str], ordered: bool = False) -> Column:
+    return Column(name, CLOSED, meaning, tuple(values), ordered)
+
+
+def _versions() -> list[str]:
+    from auditor.tls.names import VERSION_ORDER
+
+    return VERSION_ORDER
+
+
+_SAME_IN_BOTH = [
+    Column("cipher_suite", TEXT, "suite of the ServerHello, by its IANA name; an unknown one as 0x1234"),
+    Column("key_exchange_group", TEXT, "named group of the key exchange: key share (TLS 1.3) or ServerKeyExchange"),
+    Column("forward_secrecy", BOOL, "whether forward secrecy was achieved; NA where the capture cannot show it"),
+    Column("post_quantum", BOOL, "whether the key exchange was a post-quantum or hybrid one"),
+    Column("resumed", BOOL, "whether an earlier session was resumed"),
+    Column("established", BOOL, "whether the handshake came to its end; NA if the capture does not show it"),
+    Column("ja3", TEXT, "JA3 fingerprint of the ClientHello"),
+    Column("ja3s", TEXT, "JA3S fingerprint of the ServerHello"),
+    Column("ja4", TEXT, "JA4 fingerprint of the ClientHello"),
+]
+
+TABLES: dict[str, list[Column]] = {
+    "flows": [
+        Column("flow_id", INT, "number of the flow within the audit, from 1, in the order of first packets"),
+        Column("capture", TEXT, "the capture it was seen in"),
+        Column("started", TIME, "time of its first packet"),
+        Column("ended", TIME, "time of its last packet"),
+        _closed("transport", "transport protocol", ["tcp", "udp"]),
+        Column("client_ip", TEXT, "address of the client: who sent the SYN or the ClientHello, else the first packet"),
+        Column("client_port", INT, "port of the client"),
+        Column("server_ip", TEXT, "address of the server"),
+        Column("server_port", INT, "port of the server"),
+        Column("client_packets", INT, "packets from the client"),
+        Column("server_packets", INT, "packets from the server"),
+        Column("client_bytes", INT, "bytes on the wire from the client, link layer included"),
+        Column("server_bytes", INT, "bytes on the wire from the server, link layer included"),
+        Column("client_mac", TEXT, "hardware address at the client's end of this wire"),
+        Column("server_mac", TEXT, "hardware address at the server's end of this wire: the next hop"),
+        Column("vlan", TEXT, "VLAN tags from outer to inner, as 100.20"),
+        Column("tunnel", TEXT, "tunnel around the flow, as vxlan:4096 or gre; outer and inner with / between"),
+        Column("interface", TEXT, "capture interface (pcapng if_name)"),
+        _closed(
+            "tcp_state",
+            "state of the connection in Zeek's words (conn_state)",
+            ["S0", "S1", "SF", "REJ", "S2", "S3", "RSTO", "RSTR", "RSTOS0", "RSTRH", "SH", "SHR", "OTH"],
+        ),
+        Column("rtt_ms", FLOAT, "round-trip time of the TCP handshake in milliseconds"),
+        Column("protocol", TEXT, "application protocol, told by its bytes: tls, quic, dtls, http, ssh, dns, …"),
+        Column("service", TEXT, "AWS service, by its endpoint prefix or, without a name, its address range"),
+        Column("region", TEXT, "AWS Region"),
+        Column("partition", TEXT, "AWS partition: aws, aws-cn, aws-us-gov, …"),
+        Column("server_name", TEXT, "name of the server"),
+        _closed("server_name_source", "where the name comes from", ["sni", "dns", "certificate", "host"]),
+        _closed("tls_version", "negotiated version", [], True),
+        *_SAME_IN_BOTH,
+        _closed("path", "the way it went", PATHS),
+        _closed("path_confidence", "how well the evidence proves the path", CONFIDENCES, True),
+        Column("path_detail", TEXT, "the evidence that decided, in words"),
+        Column("path_asymmetric", BOOL, "whether the two directions went different ways; NA if one is not proven"),
+        _closed("verdict", "worst verdict of the policy's rules", VERDICTS, True),
+    ],
+    "handshakes": [
+        Column("flow_id", INT, "the flow it belongs to"),
+        Column("started", TIME, "time of the packet with which its first hello began"),
+        _closed("transport", "what carried it", ["tcp", "dtls", "quic"]),
+        _closed("tls_version", "negotiated version", [], True),
+        _closed("tls_version_offered", "highest version that the client offered", [], True),
+        *_SAME_IN_BOTH[:1],
+        Column("cipher_suite_id", INT, "code point of the suite"),
+        Column("cipher_suites_offered", TEXT, "suites of the ClientHello in its order, with spaces between"),
+        Column("key_exchange", TEXT, "key exchange: ECDHE, DHE, RSA, PSK, …"),
+        *_SAME_IN_BOTH[1:2],
+        Column("groups_offered", TEXT, "supported groups of the ClientHello"),
+        Column("key_shares_offered", TEXT, "groups for which the ClientHello has a key share"),
+        Column("signature_schemes_offered", TEXT, "signature schemes of the ClientHello"),
+        Column("signature_scheme", TEXT, "scheme of the ServerKeyExchange; in TLS 1.3 it is encrypted"),
+        *_SAME_IN_BOTH[2:3],
+        Column("forward_secrecy_reason", TEXT, "why, in words"),
+        *_SAME_IN_BOTH[3:4],
+        Column("post_quantum_offered", BOOL, "whether the client offered a post-quantum or hybrid group"),
+        Column("server_name", TEXT, "server name of the ClientHello (SNI)"),
+        Column("alpn", TEXT, "protocol that the server chose (ALPN); in TLS 1.3 it is encrypted"),
+        Column("alpn_offered", TEXT, "protocols that the client offered"),
+        Column("extensions", TEXT, "extensions of the ClientHello in its order"),
+        *_SAME_IN_BOTH[6:],
+        *_SAME_IN_BOTH[4:5],
+        _closed("resumption", "how it was resumed", ["session_id", "ticket", "psk", "psk_dhe"]),
+        Column("early_data", BOOL, "whether the client offered early data (0-RTT)"),
+        Column("hello_retry", BOOL, "whether the server sent a HelloRetryRequest"),
+        _closed("ech", "Encrypted ClientHello", ["none", "grease", "outer"]),
+        Column("compression", INT, "compression method chosen; 0 is none"),
+        Column("starttls", TEXT, "protocol that was upgraded to TLS"),
+        *_SAME_IN_BOTH[5:6],
+        Column("alert", TEXT, "last alert seen in clear, with who sent it"),
+        Column("history", TEXT, "messages in Zeek's letters (ssl_history), capitals are the client's"),
+        Column("client_hello_frame", INT, "frame in which the ClientHello ends"),
+        Column("server_hello_frame", INT, "frame in which the ServerHello ends"),
+        Column("client_hello_bytes", INT, "length of the ClientHello message"),
+        Column("client_hello_segments", INT, "TCP segments that it took"),
+        _closed("status", "what was seen of it", STATUSES),
+        Column("status_reason", TEXT, "what is missing or wrong"),
+        Column("certificate_id", TEXT, "SHA-256 of the server's certificate"),
+    ],
+    "evidence": [
+        Column("flow_id", INT, "the flow"),
+        _closed("direction", "whose packets the evidence is of", SIDES),
+        _closed(
+            "kind",
+            "what kind of evidence",
+            ["vlan+mac", "mac", "interface+vlan", "interface", "vlan", "prefix", "pppoe", "mirror", "address", "contrary"],
+        ),
+        _closed("path", "the path it speaks for", PATHS),
+        _closed("confidence", "how strongly", CONFIDENCES, True),
+        Column("detail", TEXT, "the evidence in words"),
+        Column("frame", INT, "the first frame that shows it"),
+    ],
+    "verdicts": [
+        Column("flow_id", INT, "the flow"),
+        Column("rule", TEXT, "code of the rule"),
+        _closed("verdict", "what the rule says of the flow", VERDICTS, True),
+        Column("reason", TEXT, "why"),
+    ],
+    "findings": [
+        Column("finding_id", TEXT, "rule and server, as TLS101-3"),
+        Column("rule", TEXT, "code of the rule"),
+        Column("title", TEXT, "what the rule asks for"),
+        _closed("severity", "how bad", SEVERITIES, True),
+        _closed("verdict", "fail or warn", VERDICTS, True),
+        Column("server", TEXT, "server name, or address where it has none"),
+        Column("service", TEXT, "AWS service"),
+        Column("reason", TEXT, "why, as on the first flow"),
+        Column("flows", INT, "flows that it is about"),
+        Column("clients", INT, "different client addresses"),
+        Column("first_seen", TIME, "start of the first of them"),
+        Column("last_seen", TIME, "start of the last of them"),
+        Column("capture", TEXT, "capture of the sample flows"),
+        Column("sample_flows", TEXT, "flow_id of up to five flows"),
+        Column("sample_frames", TEXT, "frames that prove it, of these flows"),
+    ],
+    "captures": [
+        Column("capture", TEXT, "file name, - for standard input, or the interface"),
+        Column("sha256", TEXT, "SHA-256 of the input as it was read, compressed or not"),
+        Column("bytes", INT, "its length"),
+        Column("format", TEXT, "pcap or pcapng"),
+        Column("compression", TEXT, "gzip, bzip2, xz, zstd or lz4"),
+        Column("link_types", TEXT, "link types of its interfaces"),
+        Column("interfaces", TEXT, "names of its interfaces"),
+        Column("packets", INT, "packets read"),
+        Column("wire_bytes", INT, "their length on the wire"),
+        Column("started", TIME, "earliest packet"),
+        Column("ended", TIME, "latest packet"),
+        Column("flows", INT, "flows found"),
+        Column("handshakes", INT, "TLS handshakes found"),
+        Column("not_ip", INT, "packets without IP, or of a link type that is not decoded"),
+        Column("other_ip", INT, "IP packets that are neither TCP nor UDP"),
+        Column("fragments", INT, "later IP fragments, which are not put together"),
+        Column("short", INT, "packets of which the capture has only the beginning (snap length)"),
+        Column("cut", INT, "packets that end inside a header"),
+        Column("malformed", INT, "packets with a header that contradicts itself"),
+        Column("dropped", INT, "packets that the capturing kernel dropped"),
+        Column("segments_dropped", INT, "TCP segments not kept because a stream had too many gaps"),
+        Column("secrets", INT, "pcapng blocks with decryption secrets; their contents are not stored"),
+        _closed("status", "whether it could be read to its end", ["complete", "truncated", "damaged"]),
+        Column("damage_offset", INT, "where reading stopped, in bytes of the (unpacked) capture"),
+        Column("warnings", TEXT, "what was odd, in words"),
+    ],
+}
+
+
+def schema(table: str) -> pa.Schema:
+    """The Arrow schema of a table."""
+    return pa.schema([(column.name, column.type) for column in TABLES[table]])
+
+
+def empty(table: str) -> pa.Table:
+    return schema(table).empty_table()
+
+
+def coded(values: Any, type_: Any = TEXT) -> Any:
+    """A dictionary array of a list or array of strings (None for missing)."""
+    array = pa.array(values, pa.string()) if not isinstance(values, pa.Array | pa.ChunkedArray) else values
+    if pa.types.is_dictionary(array.type):
+        return array if array.type == type_ else array.cast(type_)
+    return array.dictionary_encode().cast(type_)
+
+
+def build(table: str, columns: dict[str, Any]) -> pa.Table:
+    """A table of ``columns`` (arrays or lists by name); a column that is not given is missing throughout."""
+    count = len(next(iter(columns.values())))
+    unknown = set(columns) - {column.name for column in TABLES[table]}
+    if unknown:
+        raise KeyError(f"{table} has no column {sorted(unknown)}")
+    arrays = []
+    for column in TABLES[table]:
+        given = columns.get(column.name)
+        if given is None:
+            arrays.append(pa.nulls(count, column.type))
+        elif pa.types.is_dictionary(column.type):
+            arrays.append(coded(given, column.type))
+        else:
+            arrays.append(given if isinstance(given, pa.Array) else pa.array(given, column.type))
+    return pa.table(arrays, schema=schema(table))
+
+
+def categories(column: Column, seen: list[str]) -> list[str]:
+    """The values of a closed set in order; versions nobody knows come first, below every known one."""
+    known = _versions() if column.name.startswith("tls_version") else list(column.values)
+    return sorted(set(seen) - set(known)) + known
+
+
+def to_pandas(table: str, data: pa.Table) -> "pd.DataFrame":
+    """The table as a DataFrame: nullable integers and booleans, ``string``, categoricals for closed sets."""
+    import pandas as pd
+
+    series: dict[str, Any] = {}
+    for column in TABLES[table]:
+        series[column.name] = _series(column, data.column(column.name), pd)
+    return pd.DataFrame(series)
+
+
+def _series(column: Column, values: Any, pd: Any) -> Any:
+    simple: dict[Any, Callable[[], Any]] = {INT: pd.Int64Dtype, BOOL: pd.BooleanDtype, FLOAT: pd.Float64Dtype}
+    if column.type == TIME:
+        return values.to_pandas().astype("datetime64[ns, UTC]")
+    if column.type in simple:
+        return pd.Series(pd.array(values.to_pylist(), dtype=simple[column.type]()))
+    if column.type == CLOSED:
+        text = values.cast(pa.string())
+        order = categories(column, [v for v in text.unique().to_pylist() if v is not None])
+        return pd.Series(pd.Categorical(text.to_pylist(), categories=order, ordered=column.ordered))
+    return pd.Series(pd.array(values.cast(pa.string()).to_pylist(), dtype="string"))

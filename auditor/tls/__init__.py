@@ -1,0 +1,1 @@
+"""TLS as it is seen on the wire: records, handshake messages, hellos, fingerprints, names."""

@@ -1,0 +1,321 @@
+"""From the kernels' handshake rows to the table ``handshakes``.
+
+What a handshake negotiated depends on few things: the shapes of its hellos, the ServerKeyExchange, and which messages
+were seen. It is worked out once for each combination and handed to all rows that share it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from auditor import tables
+from auditor.flows import state as S
+from auditor.flows.intern import value
+from auditor.tls.hello_kernels import INVALID, NO_RECORD, TOO_LONG
+from auditor.tls.names import (
+    alert_name,
+    group_name,
+    is_post_quantum,
+    signature_name,
+    suite_name,
+    suites,
+    version_name,
+)
+from auditor.tls.records import NOTHING_SEEN
+from auditor.tls.shapes import PRE_SHARED_KEY, ClientShape, ServerShape, printable
+
+Array = np.ndarray[Any, Any]
+FULL = S.SEEN_CERTIFICATE | S.SEEN_KEY_EXCHANGE | S.SEEN_HELLO_DONE
+
+# The bits of ``seen`` that what was negotiated depends on.
+DECIDING = (
+    S.SEEN_CLIENT_HELLO
+    | S.SEEN_SERVER_HELLO
+    | S.SEEN_RETRY
+    | S.SEEN_SERVER_CCS
+    | FULL
+    | S.SEEN_SESSION_ECHO
+    | S.SEEN_SERVER_SESSION
+    | S.SEEN_TICKET_OFFER
+    | S.SEEN_ORIGINAL
+    | S.SEEN_EARLY_DATA
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one combination of hellos and messages negotiated; the fields are columns of ``handshakes``."""
+
+    tls_version: str | None = None
+    cipher_suite: str | None = None
+    cipher_suite_id: int | None = None
+    key_exchange: str | None = None
+    key_exchange_group: str | None = None
+    signature_scheme: str | None = None
+    forward_secrecy: bool | None = None
+    forward_secrecy_reason: str | None = None
+    post_quantum: bool | None = None
+    alpn: str | None = None
+    ja3s: str | None = None
+    resumed: bool | None = None
+    resumption: str | None = None
+    compression: int | None = None
+
+
+def resumption(seen: int, server: ServerShape) -> tuple[bool | None, str | None]:
+    """Whether a handshake resumed an earlier session, and by what."""
+    if server.version == 2:
+        return None, None
+    if server.is_tls13:
+        if PRE_SHARED_KEY not in server.extensions:
+            return False, None
+        return True, "psk_dhe" if server.group is not None else "psk"
+    if seen & FULL:
+        return False, None
+    abbreviated = bool(seen & S.SEEN_SERVER_CCS)  # RFC 5246 7.3: ChangeCipherSpec right after the ServerHello
+    if not abbreviated and not seen & S.SEEN_SESSION_ECHO:
+        return (None, None) if seen & S.SEEN_TICKET_OFFER else (False, None)
+    # RFC 5077 3.4: with a ticket, the session id is echoed only to say that the ticket was accepted.
+    return True, "ticket" if seen & S.SEEN_TICKET_OFFER else "session_id"
+
+
+def forward_secrecy(server: ServerShape, resumed: bool | None, seen: int) -> tuple[bool | None, str]:
+    """Whether forward secrecy was achieved, and why (DESIGN: facts, not what a suite's name promises)."""
+    if server.is_tls13:
+        if server.group is not None:
+            early = "; early data is not covered" if seen & S.SEEN_EARLY_DATA else ""
+            return True, f"TLS 1.3 key share in the ServerHello{early}"
+        return False, "TLS 1.3 with a pre-shared key alone (psk_ke)"
+    suite = suites().get(server.suite)
+    if suite is None or suite.ephemeral is None:
+        return None, "the suite does not say how keys are exchanged"
+    if not suite.ephemeral:
+        return False, f"{suite.key_exchange} key exchange"
+    if not resumed:
+        return True, f"{suite.key_exchange} key exchange"
+    if seen & S.SEEN_ORIGINAL:
+        return True, f"resumed from a handshake with {suite.key_exchange}"
+    return None, "resumed; the first handshake is not in the capture"
+
+
+def outcome(seen: int, server: ServerShape | None, curve: int, curve_sig: int, dh_bits: int, dh_sig: int) -> Outcome:
+    """What was negotiated, as far as it was seen."""
+    if server is None or not seen & (S.SEEN_SERVER_HELLO | S.SEEN_RETRY):
+        return Outcome(forward_secrecy_reason="no ServerHello was seen")
+    if server.version == 2:
+        return Outcome(tls_version="SSL 2.0", forward_secrecy=False, forward_secrecy_reason="SSL 2.0 has none")
+    was_resumed, how = resumption(seen, server)
+    secret, why = forward_secrecy(server, was_resumed, seen)
+    suite = suites().get(server.suite)
+    group: int | None = server.group
+    group_text = group_name(group) if group is not None else None
+    scheme = None
+    exchange = suite.key_exchange if suite else None
+    if server.is_tls13:
+        exchange = ("PSK" if how == "psk" else "ECDHE" if group is None or group not in range(0x100, 0x200) else "DHE")
+        if group is not None and is_post_quantum(group):
+            exchange = "KEM" if group in (0x0200, 0x0201, 0x0202) else "hybrid"
+    elif seen & S.SEEN_KEY_EXCHANGE and exchange in ("ECDHE", "DHE", "DH", "ECDH"):
+        if exchange in ("ECDHE", "ECDH"):
+            group = curve or None
+            group_text = group_name(curve) if curve else None
+            scheme = curve_sig
+        elif dh_bits:
+            group_text = f"dh{dh_bits}"
+            scheme = dh_sig
+        if server.version < 0x0303:
+            scheme = None  # before TLS 1.2 the algorithms are fixed and no bytes name them
+    if not seen & S.SEEN_SERVER_HELLO:
+        secret, why = None, "only a HelloRetryRequest was seen"
+    return Outcome(
+        tls_version=version_name(server.version),
+        cipher_suite=suite_name(server.suite),
+        cipher_suite_id=server.suite,
+        key_exchange=exchange or None,
+        key_exchange_group=group_text,
+        signature_scheme=signature_name(scheme) if scheme else None,
+        forward_secrecy=secret,
+        forward_secrecy_reason=why,
+        post_quantum=is_post_quantum(group) if group is not None else (None if server.is_tls13 else False),
+        alpn=printable(server.alpn) if server.alpn else None,
+        ja3s=server.ja3s,
+        resumed=was_resumed,
+        resumption=how,
+        compression=server.compression,
+    )
+
+
+class Shapes:
+    """The shapes met so far, described; forgotten when the kernels' numbers are given out anew."""
+
+    def __init__(self) -> None:
+        self._clients: dict[int, dict[str, object]] = {}
+        self._servers: dict[int, ServerShape] = {}
+        self._names: dict[int, str] = {}
+
+    def forget(self) -> None:
+        self._clients.clear()
+        self._servers.clear()
+        self._names.clear()
+
+    def client(self, memory: S.Memory, number: int) -> dict[str, object]:
+        if number not in self._clients:
+            self._clients[number] = ClientShape.parse(value(memory.arena, memory.entries, number)).row()
+        return self._clients[number]
+
+    def server(self, memory: S.Memory, number: int) -> ServerShape:
+        if number not in self._servers:
+            self._servers[number] = ServerShape.parse(value(memory.arena, memory.entries, number))
+        return self._servers[number]
+
+    def name(self, memory: S.Memory, number: int) -> str:
+        """An interned host name as text."""
+        text = self._names.get(number)
+        if text is None:
+            text = self._names[number] = printable(value(memory.arena, memory.entries, number))
+        return text
+
+
+def spread(values: Sequence[Any], index: Array, type_: Any) -> Any:
+    """An array whose row n is ``values[index[n]]``; dictionary types keep each value once."""
+    if not pa.types.is_dictionary(type_):
+        return pa.array(values, type_).take(pa.array(index))
+    codes: dict[Any, int] = {}
+    of_value = np.array([-1 if v is None else codes.setdefault(v, len(codes)) for v in values], np.int32)
+    rows = of_value[index]
+    indices = pa.array(rows, type_.index_type, mask=rows < 0) if len(rows) else pa.array([], type_.index_type)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(list(codes), pa.string()))
+
+
+def distinct(*columns: Array) -> tuple[Array, Array]:
+    """The distinct combinations of integer columns, as (rows, number of each input row's combination)."""
+    stacked = np.stack([np.asarray(c, np.int64) for c in columns], axis=1)
+    packed = np.ascontiguousarray(stacked).view(np.dtype((np.void, stacked.shape[1] * 8))).ravel()
+    _, first, index = np.unique(packed, return_index=True, return_inverse=True)
+    return stacked[first], index
+
+
+def _column_types() -> dict[str, Any]:
+    return {column.name: column.type for column in tables.TABLES["handshakes"]}
+
+
+def established(rows: Array, flows_closed: Array) -> Any:
+    """Whether each handshake came to its end: both sides sent their Finished, or data under the new keys."""
+    seen = rows["seen"]
+
+    def has(bits: int) -> Array:
+        return (seen & np.uint32(bits)) != 0
+
+    client = has(S.SEEN_CLIENT_FINISHED) | (has(S.SEEN_CLIENT_DATA) & ~has(S.SEEN_CLIENT_SHORT))
+    server = has(S.SEEN_SERVER_FINISHED | S.SEEN_SERVER_DATA)
+    done = client & server & has(S.SEEN_SERVER_HELLO)
+    failed = (rows["alert"] != NOTHING_SEEN) & (rows["alert_level"] == 2) | has(S.SEEN_CLIENT_SHORT)
+    over = flows_closed & has(S.SEEN_CLIENT_HELLO) & ~done
+    return pa.array(done, mask=~(done | failed | over))
+
+
+def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bool) -> tuple[str, str | None]:
+    if seen & (S.SEEN_CLIENT_INVALID | S.SEEN_SERVER_INVALID):
+        who = "ClientHello" if seen & S.SEEN_CLIENT_INVALID else "ServerHello"
+        return "invalid", f"{who}: {INVALID.get(invalid, 'not valid')} (byte {at})"
+    reason = None
+    if invalid in (TOO_LONG, NO_RECORD):
+        reason = f"{INVALID[invalid]} (byte {at} of the stream)"
+    has_client, has_server = seen & S.SEEN_CLIENT_HELLO, seen & S.SEEN_SERVER_HELLO
+    if has_client and has_server:
+        return "complete", reason
+    if has_client:
+        lost = "part of the server's side is missing from the capture" if server_lost else None
+        retry = "the server asked for another ClientHello" if seen & S.SEEN_RETRY else None
+        return "client_only", reason or retry or lost or "no ServerHello was seen"
+    if has_server:
+        lost = "part of the client's side is missing from the capture" if client_lost else None
+        return "server_only", reason or lost or "no ClientHello was seen"
+    return "truncated", reason or "the hello is not whole in the capture"
+
+
+def handshake_columns(
+    rows: Array, memory: S.Memory, shapes: Shapes, closed: Array, lost: tuple[Array, Array], flow_client: Array
+) -> dict[str, Any]:
+    """The columns of ``handshakes`` for kernel rows, and ``_offers_forward_secrecy``, which policies need.
+
+    ``closed``: whether each row's flow was closed; ``lost``: whether bytes of its client's and server's side are
+    missing; ``flow_client``: which side of the flow is its client.
+    """
+    types = _column_types()
+    seen = rows["seen"].astype(np.int64)
+    columns: dict[str, Any] = {
+        "flow_id": rows["flow"],
+        "started": pa.array(rows["started"]).cast(tables.TIME),
+        "transport": spread(["tcp"], np.zeros(len(rows), np.int64), tables.CLOSED),
+    }
+    numbers, index = np.unique(rows["client_shape"], return_inverse=True)
+    nothing: dict[str, object] = {}
+    clients = [shapes.client(memory, int(n)) if n else nothing for n in numbers]
+    for name in ClientShapeColumns:
+        columns[name] = spread([c.get(name) for c in clients], index, types[name])
+    offers = spread([c.get("offers_forward_secrecy") for c in clients], index, tables.BOOL)
+    early = spread([c.get("offers_early_data") for c in clients], index, tables.BOOL)
+
+    combos, index = distinct(
+        rows["server_shape"],
+        seen & DECIDING,
+        rows["curve"],
+        rows["curve_signature"],
+        rows["dh_bits"],
+        rows["dh_signature"],
+    )
+    outcomes = []
+    for shape, bits, *exchange in combos.tolist():
+        server = shapes.server(memory, shape) if shape else None
+        outcomes.append(outcome(bits, server, *exchange))
+    for name in Outcome.__dataclass_fields__:
+        columns[name] = spread([getattr(o, name) for o in outcomes], index, types[name])
+
+    names, index = np.unique(rows["server_name"], return_inverse=True)
+    columns["server_name"] = spread([shapes.name(memory, int(n)) if n else None for n in names], index, tables.TEXT)
+    columns["early_data"] = early
+    columns["hello_retry"] = pa.array((seen & S.SEEN_RETRY) != 0)
+    columns["established"] = established(rows, closed)
+    columns["alert"] = _alerts(rows)
+    history = np.ascontiguousarray(rows["history"]).view(f"S{S.HISTORY}").ravel()
+    filled = np.arange(S.HISTORY)[None, :] < rows["history_length"][:, None]
+    history = np.where(filled, rows["history"], 0).astype(np.uint8)
+    text, index = np.unique(np.ascontiguousarray(history).view(f"S{S.HISTORY}").ravel(), return_inverse=True)
+    columns["history"] = spread([t.decode("ascii") or None for t in text.tolist()], index, tables.TEXT)
+    for name, source in (("client_hello_frame", "client_frame"), ("server_hello_frame", "server_frame")):
+        columns[name] = pa.array(rows[source], mask=rows[source] == 0)
+    for name, source in (("client_hello_bytes", "client_bytes"), ("client_hello_segments", "client_segments")):
+        columns[name] = pa.array(rows[source].astype(np.int64), mask=rows[source] == 0)
+    combos, index = distinct(seen, rows["invalid"], rows["invalid_at"], lost[0], lost[1])
+    states = [_status(int(a), int(b), int(c), bool(d), bool(e)) for a, b, c, d, e in combos.tolist()]
+    columns["status"] = spread([s for s, _ in states], index, tables.CLOSED)
+    columns["status_reason"] = spread([r for _, r in states], index, tables.TEXT)
+    columns["_offers_forward_secrecy"] = offers
+    return columns
+
+
+ClientShapeColumns = (
+    "tls_version_offered",
+    "cipher_suites_offered",
+    "groups_offered",
+    "key_shares_offered",
+    "signature_schemes_offered",
+    "post_quantum_offered",
+    "alpn_offered",
+    "extensions",
+    "ja3",
+    "ja4",
+    "ech",
+)
+
+
+def _alerts(rows: Array) -> Any:
+    combos, index = distinct(rows["alert"], rows["alert_side"] == rows["client_side"])
+    told: Callable[[int, int], str | None] = lambda code, client: (  # noqa: E731 - one line, used once
+        None if code == NOTHING_SEEN else f"{'client' if client else 'server'}: {alert_name(code)}"
+    )
+    return spread([told(int(code), int(client)) for code, client in combos], index, tables.TEXT)

@@ -1,0 +1,363 @@
+"""Kernels that read ClientHello, ServerHello and ServerKeyExchange.
+
+A hello is checked and copied into its *shape*: the hello without what differs from one connection to the next
+(random, session id, server name, key material, tickets). Shapes are interned, and ``tls.shapes`` describes each one
+once. The form of a shape::
+
+    client: version(2) length(2) cipher suites, length(1) compression methods, extensions
+    server: version(2) cipher suite(2) compression(1), extensions
+    extensions: 0 if there is no extension block, else 1, then for each: type(2) kept(2) kept bytes
+
+All lengths are declared lengths that have been checked (RFC 8446 4.1.2, RFC 5246 7.4.1.2, RFC 6101 5.6.1.2).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.decode.bytes import be16
+from auditor.flows.intern import hash_bytes, intern
+from auditor.flows.state import (
+    SEEN_RETRY,
+    SEEN_SERVER_SESSION,
+    SEEN_SESSION_ECHO,
+    SEEN_TICKET_OFFER,
+    SHAPE_AT,
+)
+from auditor.kernel import inlined, part
+
+# Why a hello is not valid; the names are in ``INVALID``.
+VALID, SHORT, SESSION_ID, SUITES, COMPRESSION, EXTENSIONS, EXTENSION, TRAILING = 0, 1, 2, 3, 4, 5, 6, 7
+TOO_LONG, NO_RECORD = 8, 9
+INVALID = {
+    SHORT: "ends before its fixed fields",
+    SESSION_ID: "session id longer than 32 bytes or than the message",
+    SUITES: "cipher suites have an odd length, none, or exceed the message",
+    COMPRESSION: "compression methods exceed the message",
+    EXTENSIONS: "extensions exceed the message",
+    EXTENSION: "an extension exceeds the extension block",
+    TRAILING: "bytes follow the extensions",
+    TOO_LONG: "a handshake message longer than 64 KiB",
+    NO_RECORD: "bytes that are no TLS record",
+}
+
+SERVER_NAME, GROUPS, POINT_FORMATS, SIGNATURES, ALPN = 0, 10, 11, 13, 16
+COMPRESS_CERTIFICATE, SESSION_TICKET, OLD_KEY_SHARE, VERSIONS, PSK_MODES = 27, 35, 40, 43, 45
+SIGNATURES_CERT, KEY_SHARE, ECH = 50, 51, 0xFE0D
+LONGEST_SERVER_NAME = 1024
+
+# SHA-256 of "HelloRetryRequest": the random of a ServerHello that is one (RFC 8446 4.1.3).
+RETRY_RANDOM = np.frombuffer(
+    bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"), np.uint8
+)
+
+
+@inlined
+def put16(target: Any, at: int, value: int) -> int:
+    target[at] = (value >> 8) & 255
+    target[at + 1] = value & 255
+    return at + 2
+
+
+@inlined
+def copy(source: Any, begin: int, end: int, target: Any, at: int) -> int:
+    for k in range(end - begin):
+        target[at + k] = source[begin + k]
+    return at + end - begin
+
+
+@part
+def invalid(handshake: Any, reason: int, at: int) -> bool:
+    handshake.invalid = reason
+    handshake.invalid_at = at
+    return False
+
+
+@inlined
+def kept_whole(kind: int) -> bool:
+    """Extensions whose contents are policy, the same on every connection of a client."""
+    return (
+        kind == GROUPS
+        or kind == POINT_FORMATS
+        or kind == SIGNATURES
+        or kind == ALPN
+        or kind == COMPRESS_CERTIFICATE
+        or kind == VERSIONS
+        or kind == PSK_MODES
+        or kind == SIGNATURES_CERT
+    )
+
+
+@part
+def key_share_groups(data: Any, begin: int, end: int, target: Any, at: int) -> int:
+    """The groups of a ClientHello's key shares without the keys (RFC 8446 4.2.8)."""
+    begin += 2
+    while begin + 4 <= end:
+        at = copy(data, begin, begin + 2, target, at)
+        begin += 4 + be16(data, begin + 2)
+    return at
+
+
+@part
+def server_name(m: Any, handshake: Any, data: Any, begin: int, end: int) -> None:
+    """The first host_name of the server name list (RFC 6066 3)."""
+    begin += 2
+    while begin + 3 <= end:
+        length = be16(data, begin + 1)
+        if begin + 3 + length > end:
+            return
+        if data[begin] == 0:
+            if 0 < length <= LONGEST_SERVER_NAME:
+                handshake.server_name = intern(m.arena, m.entries, m.intern_buckets, data, begin + 3, begin + 3 + length)
+            return
+        begin += 3 + length
+
+
+@part
+def client_extensions(m: Any, handshake: Any, data: Any, at: int, end: int, out: int) -> int:
+    """Copy the extensions into the shape; its new length, or -1."""
+    shape = m.scratch[SHAPE_AT:]
+    while at < end:
+        if at + 4 > end:
+            invalid(handshake, EXTENSION, at)
+            return -1
+        kind = be16(data, at)
+        length = be16(data, at + 2)
+        begin = at + 4
+        at = begin + length
+        if at > end:
+            invalid(handshake, EXTENSION, begin)
+            return -1
+        out = put16(shape, out, kind)
+        size_at = out
+        out += 2
+        if kept_whole(kind):
+            out = copy(data, begin, at, shape, out)
+        elif kind == SERVER_NAME:
+            server_name(m, handshake, data, begin, at)
+        elif kind == KEY_SHARE or kind == OLD_KEY_SHARE:
+            out = key_share_groups(data, begin, at, shape, out)
+        elif kind == SESSION_TICKET:
+            if length:
+                handshake.seen |= SEEN_TICKET_OFFER
+                handshake.ticket_high = hash_bytes(data, begin, at)
+                handshake.ticket_low = hash_bytes(data, begin + length // 2, at)
+                shape[out] = 1
+                out += 1
+        elif kind == ECH and length:
+            out = copy(data, begin, begin + 1, shape, out)
+        put16(shape, size_at, out - size_at - 2)
+    return out
+
+
+@part
+def client_hello(m: Any, handshake: Any, data: Any, size: int) -> bool:
+    """Read the body of a ClientHello of ``size`` bytes; False: it is not valid, and why is in ``handshake``."""
+    shape = m.scratch[SHAPE_AT:]
+    if size < 38:
+        return invalid(handshake, SHORT, size)
+    out = copy(data, 0, 2, shape, 0)
+    at = 34
+    length = int(data[at])
+    if length > 32 or at + 1 + length + 2 > size:
+        return invalid(handshake, SESSION_ID, at)
+    if length:
+        handshake.session_high = hash_bytes(data, at + 1, at + 1 + length)
+        handshake.session_low = hash_bytes(data, at + 1 + length // 2, at + 1 + length)
+    at += 1 + length
+    length = be16(data, at)
+    if length % 2 or length == 0 or at + 2 + length + 1 > size:
+        return invalid(handshake, SUITES, at)
+    out = copy(data, at, at + 2 + length, shape, out)
+    at += 2 + length
+    length = int(data[at])
+    if at + 1 + length > size:
+        return invalid(handshake, COMPRESSION, at)
+    out = copy(data, at, at + 1 + length, shape, out)
+    at += 1 + length
+    shape[out] = 0
+    out += 1
+    if at + 2 <= size:
+        shape[out - 1] = 1
+        length = be16(data, at)
+        at += 2
+        if at + length > size:
+            return invalid(handshake, EXTENSIONS, at)
+        out = client_extensions(m, handshake, data, at, at + length, out)
+        if out < 0:
+            return False
+        at += length
+    if at != size:
+        return invalid(handshake, TRAILING, at)
+    handshake.client_shape = intern(m.arena, m.entries, m.intern_buckets, shape, 0, out)
+    return True
+
+
+@part
+def ssl2_client_hello(m: Any, handshake: Any, data: Any, size: int) -> bool:
+    """A ClientHello in the format of SSL 2.0 (RFC 5246 E.2), the record's two bytes of length not included."""
+    suites, session, challenge = be16(data, 3), be16(data, 5), be16(data, 7)
+    if 9 + suites + session + challenge != size or suites % 3 or suites == 0:
+        return invalid(handshake, SUITES, 3)
+    shape = m.scratch[SHAPE_AT:]
+    out = copy(data, 1, 3, shape, 0)
+    size_at = out
+    out += 2
+    for k in range(suites // 3):
+        at = 9 + 3 * k
+        if data[at] == 0:  # a suite of SSL 3.0 and later in three bytes
+            out = copy(data, at + 1, at + 3, shape, out)
+    put16(shape, size_at, out - size_at - 2)
+    shape[out] = 0  # no compression methods
+    shape[out + 1] = 0  # no extensions
+    handshake.client_shape = intern(m.arena, m.entries, m.intern_buckets, shape, 0, out + 2)
+    return True
+
+
+@part
+def is_retry(data: Any) -> bool:
+    for k in range(32):
+        if data[2 + k] != RETRY_RANDOM[k]:
+            return False
+    return True
+
+
+@part
+def server_hello(m: Any, handshake: Any, data: Any, size: int, old_retry: bool) -> bool:
+    """Read the body of a ServerHello or, from drafts before 22, of a HelloRetryRequest (``old_retry``)."""
+    shape = m.scratch[SHAPE_AT:]
+    if size < 6:
+        return invalid(handshake, SHORT, size)
+    version = be16(data, 0)
+    # Before draft 22 a TLS 1.3 ServerHello had no session id and no compression.
+    short_form = old_retry or (version >> 8 == 0x7F and version & 0xFF < 22)
+    out = copy(data, 0, 2, shape, 0)
+    echo = False
+    named = False
+    if old_retry:
+        at = 2
+        if version >> 8 == 0x7F and version & 0xFF < 19:
+            put16(shape, out, 0)
+        else:
+            copy(data, at, at + 2, shape, out)
+            at += 2
+        out += 2
+    elif size < 36:
+        return invalid(handshake, SHORT, size)
+    else:
+        at = 34
+        if not short_form:
+            length = int(data[at])
+            if length > 32 or at + 1 + length + 3 > size:
+                return invalid(handshake, SESSION_ID, at)
+            if length:
+                named = True
+                handshake.server_session_high = hash_bytes(data, at + 1, at + 1 + length)
+                handshake.server_session_low = hash_bytes(data, at + 1 + length // 2, at + 1 + length)
+                echo = (
+                    handshake.server_session_high == handshake.session_high
+                    and handshake.server_session_low == handshake.session_low
+                )
+            at += 1 + length
+        copy(data, at, at + 2, shape, out)
+        at += 2
+        out += 2
+    suite = be16(shape, 2)
+    shape[out] = 0
+    if not short_form:
+        shape[out] = data[at]
+        at += 1
+    shape[out + 1] = 0
+    out += 2
+    if at + 2 <= size:
+        shape[out - 1] = 1
+        end = at + 2 + be16(data, at)
+        at += 2
+        if end > size:
+            return invalid(handshake, EXTENSIONS, at)
+        while at < end:
+            if at + 4 > end:
+                return invalid(handshake, EXTENSION, at)
+            kind = be16(data, at)
+            begin = at + 4
+            at = begin + be16(data, at + 2)
+            if at > end:
+                return invalid(handshake, EXTENSION, begin)
+            out = put16(shape, out, kind)
+            size_at = out
+            out += 2
+            if kind == VERSIONS and at == begin + 2:
+                version = be16(data, begin)
+                out = copy(data, begin, at, shape, out)
+            elif kind == ALPN:
+                out = copy(data, begin, at, shape, out)
+            elif (kind == KEY_SHARE or kind == OLD_KEY_SHARE) and at >= begin + 2:
+                out = copy(data, begin, begin + 2, shape, out)
+            put16(shape, size_at, out - size_at - 2)
+    if at != size:
+        return invalid(handshake, TRAILING, at)
+    handshake.server_shape = intern(m.arena, m.entries, m.intern_buckets, shape, 0, out)
+    if old_retry or is_retry(data):
+        handshake.seen |= SEEN_RETRY
+        return True
+    handshake.version = version
+    handshake.suite = suite
+    if named:
+        handshake.seen |= SEEN_SERVER_SESSION
+    if echo:
+        handshake.seen |= SEEN_SESSION_ECHO
+    return True
+
+
+@part
+def ssl2_server_hello(m: Any, handshake: Any) -> bool:
+    """SERVER-HELLO of SSL 2.0 (draft-hickman-netscape-ssl-00 2.6); the client chooses the cipher later."""
+    shape = m.scratch[SHAPE_AT:]
+    put16(shape, 0, 2)
+    put16(shape, 2, 0)
+    shape[4] = 0
+    shape[5] = 0
+    handshake.version = 2
+    handshake.server_shape = intern(m.arena, m.entries, m.intern_buckets, shape, 0, 6)
+    return True
+
+
+@part
+def bit_length(data: Any, begin: int, end: int) -> int:
+    """Bits of a big-endian number, leading zeros left out."""
+    at = begin
+    while at < end and data[at] == 0:
+        at += 1
+    if at == end:
+        return 0
+    bits = (end - at - 1) * 8
+    top = int(data[at])
+    while top:
+        bits += 1
+        top >>= 1
+    return bits
+
+
+@part
+def server_key_exchange(handshake: Any, data: Any, size: int) -> None:
+    """Keep what a ServerKeyExchange says if it is ECDHE's (RFC 8422 5.4) and if it is DHE's (RFC 5246 7.4.3).
+
+    Which of the two it is, the cipher suite decides later. ``dh_bits`` is the size of the prime.
+    """
+    if size >= 5 and data[0] == 3:
+        handshake.curve = be16(data, 1)
+        after = 4 + int(data[3])
+        if after + 2 <= size:
+            handshake.curve_signature = be16(data, after)
+    at = 0
+    for k in range(3):  # p, g, Ys
+        if at + 2 > size:
+            return
+        end = at + 2 + be16(data, at)
+        if end > size:
+            return
+        if k == 0:
+            handshake.dh_bits = min(65535, bit_length(data, at + 2, end))
+        at = end
+    if at + 2 <= size:
+        handshake.dh_signature = be16(data, at)

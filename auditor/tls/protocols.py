@@ -1,0 +1,237 @@
+"""What a stream or a datagram is, told by its first bytes and never by a port."""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.decode.bytes import be16, be32
+from auditor.flows.dns import dns_answers, is_dns
+from auditor.flows.intern import intern
+from auditor.flows.state import UNKNOWN_SIDE
+from auditor.flows.stream import peek, read, release
+from auditor.kernel import inlined, part
+from auditor.tls.records import (
+    NOT_TLS,
+    SSL2_CLIENT,
+    SSL2_SERVER,
+    TLS_MIDDLE,
+    WAIT,
+    follow_records,
+    how_it_begins,
+    ssl2_hello,
+)
+
+UNKNOWN, TLS, HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS, QUIC, DTLS, HTTP2, RTP, STUN = range(14)
+PROTOCOL_NAMES = {
+    TLS: "tls",
+    HTTP: "http",
+    SSH: "ssh",
+    SMTP: "smtp",
+    IMAP: "imap",
+    POP3: "pop3",
+    FTP: "ftp",
+    DNS: "dns",
+    QUIC: "quic",
+    DTLS: "dtls",
+    HTTP2: "http2",
+    STUN: "stun",
+}
+
+HEAD = 512  # bytes of a stream that text protocols are told from
+HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
+NEWLINE, SPACE, COLON = 10, 32, 58
+
+
+# What streams begin with: (first bytes, protocol). Methods of HTTP/1 requests come first (RFC 9112 3).
+METHODS = (b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE ", b"PROPFIND ")
+OPENINGS = [(method, HTTP) for method in METHODS] + [
+    (b"HTTP/1.", HTTP),
+    (b"PRI * HTTP/2.0", HTTP2),
+    (b"SSH-", SSH),
+    (b"EHLO ", SMTP),
+    (b"HELO ", SMTP),
+    (b"* OK", IMAP),
+    (b"* PREAUTH", IMAP),
+    (b"+OK", POP3),
+    (b"220", SMTP),  # or FTP: the line tells
+]
+LONGEST_OPENING = max(len(text) for text, _ in OPENINGS)
+_TEXT = np.zeros((len(OPENINGS), LONGEST_OPENING), np.uint8)
+_LENGTH = np.array([len(text) for text, _ in OPENINGS], np.int64)
+_PROTOCOL = np.array([protocol for _, protocol in OPENINGS], np.int64)
+for _row, (_opening, _) in enumerate(OPENINGS):
+    _TEXT[_row, : len(_opening)] = np.frombuffer(_opening, np.uint8)
+_HOST = np.frombuffer(b"host:", np.uint8)
+LAST_METHOD, GREETING = len(METHODS), len(OPENINGS) - 1
+
+
+@part
+def opening(data: Any, size: int) -> int:
+    """Which of ``OPENINGS`` a stream of ``size`` bytes begins with; -1 for none."""
+    for row in range(_LENGTH.size):
+        if size >= _LENGTH[row]:
+            same = True
+            for k in range(_LENGTH[row]):
+                if data[k] != _TEXT[row, k]:
+                    same = False
+                    break
+            if same:
+                return row
+    return -1
+
+
+@part
+def greeting(data: Any, size: int) -> int:
+    """A first line with code 220 is SMTP's if it says SMTP, FTP's if it says FTP (both end in TP)."""
+    for at in range(size - 2):
+        if data[at] == NEWLINE:
+            break
+        if data[at + 1] | 32 == 116 and data[at + 2] | 32 == 112:
+            if data[at] | 32 == 109:
+                return SMTP
+            if data[at] | 32 == 102:
+                return FTP
+    return UNKNOWN
+
+
+@part
+def same_word(data: Any, at: int, word: Any) -> bool:
+    """Whether ``word`` (lower case) stands at ``at``, in any case."""
+    for k in range(len(word)):
+        byte = int(data[at + k])
+        if 65 <= byte <= 90:
+            byte += 32
+        if byte != word[k]:
+            return False
+    return True
+
+
+@part
+def find_host(m: Any, flow: Any, size: int) -> bool:
+    """Intern the Host of the request in ``scratch``. False: its headers do not end in these bytes."""
+    data = m.scratch
+    word = _HOST
+    at = 0
+    while at < size:
+        end = at
+        while end < size and data[end] != NEWLINE:
+            end += 1
+        if end >= size:
+            return False
+        if end - at <= 1:
+            return True  # the empty line after the headers
+        if end - at > len(word) and same_word(data, at, word):
+            begin = at + len(word)
+            while begin < end and data[begin] <= SPACE:
+                begin += 1
+            stop = end
+            while stop > begin and data[stop - 1] <= SPACE:
+                stop -= 1
+            for k in range(begin, stop):  # a port does not belong to the name; in [::1]:80 the last colon counts
+                if data[k] == COLON and data[begin] != 91:
+                    stop = k
+                    break
+            if 0 < stop - begin <= 255:
+                flow.host = intern(m.arena, m.entries, m.intern_buckets, data, begin, stop)
+            return True
+        at = end + 1
+    return False
+
+
+@part
+def not_tls(m: Any, flow: Any, side: Any, stream: Any, k: int) -> None:
+    """A stream that does not begin with TLS: name its protocol, keep an HTTP request's Host, look no further."""
+    have = np.int64(stream.have) - np.int64(stream.start)
+    size = min(have, HEAD)
+    read(m, stream, np.int64(stream.start), size, np.int64(0))
+    row = opening(m.scratch, size)
+    kind = UNKNOWN
+    if row >= 0:
+        kind = greeting(m.scratch, size) if row == GREETING else _PROTOCOL[row]
+    if kind == UNKNOWN and have < 24 and peek(m, stream, np.int64(stream.start)) != 0:
+        for index in range(have):  # a line that is still being typed
+            byte = peek(m, stream, np.int64(stream.start) + index)
+            if byte == NEWLINE or byte < 9 or byte > 126:
+                break
+        else:
+            return
+    if flow.application == UNKNOWN:
+        flow.application = kind
+    if 0 <= row < LAST_METHOD:
+        if flow.client == UNKNOWN_SIDE:
+            flow.client = k
+        size = min(have, HOST_WITHIN)
+        read(m, stream, np.int64(stream.start), size, np.int64(0))
+        if not find_host(m, flow, size) and have < HOST_WITHIN:
+            return
+    release(m, side, stream)
+
+
+@part
+def tcp_bytes(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, packet: Any) -> None:
+    """One side's stream has more bytes in order: see what they are."""
+    if stream.recognised == 0:
+        kind = how_it_begins(m, stream)
+        if kind == WAIT:
+            return
+        if kind == NOT_TLS:
+            not_tls(m, flow, side, stream, k)
+            return
+        if flow.application == UNKNOWN:
+            flow.application = TLS
+        if kind == TLS_MIDDLE:
+            release(m, side, stream)
+            return
+        stream.recognised = 1
+        stream.record_at = stream.start
+        if kind == SSL2_CLIENT:
+            ssl2_hello(m, flow, stream, h, k, packet, True)
+        elif kind == SSL2_SERVER:
+            ssl2_hello(m, flow, stream, h, k, packet, False)
+            release(m, side, stream)
+            return
+    follow_records(m, flow, side, stream, h, k, packet)
+
+
+@part
+def is_quic(block: Any, at: int, end: int) -> bool:
+    """A QUIC long header (RFC 8999 5.1) of a version in use: 1, 2, the drafts, Google's Q0xx and T05x."""
+    if end - at < 14 or block[at] & 0x80 == 0:
+        return False
+    version = be32(block, at + 1)
+    known = (
+        version == 1
+        or version == 0x6B3343CF
+        or version >> 8 == 0xFF0000
+        or (version >> 24 == 0x51 and version >> 16 & 0xFF == 0x30)
+        or (version >> 24 == 0x54 and version >> 16 & 0xFF == 0x30)
+        or version >> 12 == 0xFACEB
+    )
+    return known and block[at + 5] <= 20
+
+
+@part
+def udp_payload(m: Any, answers: Any, flow: Any, side: Any, k: int, block: Any, packet: Any) -> None:
+    """Name the protocol of a datagram, and keep what a DNS response says."""
+    begin = int(packet.payload)
+    end = begin + int(packet.payload_captured)
+    if flow.application == UNKNOWN:
+        if side.packets > 8:
+            return  # what was not told from eight datagrams of a side will not be told
+        if is_dns(block, begin, end):
+            flow.application = DNS
+            response = block[begin + 2] & 0x80 != 0
+            if flow.client == UNKNOWN_SIDE:
+                flow.client = 1 - k if response else k
+        elif is_quic(block, begin, end):
+            flow.application = QUIC
+        elif (
+            end - begin >= 13
+            and block[begin] == 22
+            and (be16(block, begin + 1) == 0xFEFF or be16(block, begin + 1) == 0xFEFD)
+        ):
+            flow.application = DTLS
+        elif end - begin >= 20 and block[begin] < 4 and be32(block, begin + 4) == 0x2112A442:
+            flow.application = STUN
+    if flow.application == DNS and end - begin > 12 and is_dns(block, begin, end):
+        dns_answers(m, answers, block, packet)
