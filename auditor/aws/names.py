@@ -57,6 +57,16 @@ def normal(name: str) -> str:
     return name.lower().removesuffix(".")
 
 
+# Every AWS name and every imitation has these letters, or one of the suffixes that lack them.
+_WITHOUT_WS = tuple(suffix for suffix in SUFFIXES if "ws" not in suffix)
+
+
+def may_concern_aws(name: str) -> bool:
+    """A quick look that sorts out nearly all other names: False where ``endpoint`` and ``imitates`` find nothing."""
+    name = normal(name)
+    return "ws" in name or name.endswith(_WITHOUT_WS)
+
+
 def _suffix(name: str) -> str | None:
     """The AWS suffix that ``name`` ends with at a label boundary."""
     fitting = [s for s in SUFFIXES if name.endswith("." + s)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.aws.names import Endpoint, endpoint, imitates
+from auditor.aws.names import Endpoint, endpoint, imitates, may_concern_aws
 from auditor.aws.ranges import Ranges
 
 Array = np.ndarray[Any, Any]
@@ -24,14 +24,21 @@ class Services:
     imitates: Array
 
 
+NOTHING: tuple[Endpoint | None, bool] = (None, False)
+
+
 @lru_cache(maxsize=65536)
-def _of_name(name: str) -> tuple[Endpoint | None, bool]:
+def _read(name: str) -> tuple[Endpoint | None, bool]:
     return endpoint(name), imitates(name)
+
+
+def _of_name(name: str | None) -> tuple[Endpoint | None, bool]:
+    return _read(name) if name is not None and may_concern_aws(name) else NOTHING
 
 
 def find(names: list[str | None], name_index: Array, high: Array, low: Array, ranges: Ranges) -> Services:
     """``names[name_index[n]]`` is flow n's server name; ``high`` and ``low`` its server's address."""
-    told = [(None, False) if name is None else _of_name(name) for name in names] or [(None, False)]
+    told = [_of_name(name) for name in names] or [NOTHING]
 
     def of_name(part: str) -> Array:
         values = np.full(len(told), None, object)

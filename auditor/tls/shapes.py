@@ -1,5 +1,6 @@
 """What a hello's shape says (see ``hello_kernels`` for the form of a shape), worked out once for each distinct one."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -28,7 +29,7 @@ from auditor.tls.names import (
 )
 
 PRE_SHARED_KEY, EARLY_DATA, EXTENDED_MASTER_SECRET = 41, 42, 23
-FALLBACK_SCSV, RENEGOTIATION_SCSV = 0x5600, 0x00FF
+VISIBLE = re.compile(rb"[!-\[\]-~]*")
 
 
 def numbers(data: bytes) -> list[int]:
@@ -53,6 +54,8 @@ def protocols(data: bytes) -> list[bytes]:
 
 def printable(name: bytes) -> str:
     """Text from the network: anything but visible ASCII is written as ``\\xNN``."""
+    if VISIBLE.fullmatch(name):
+        return name.decode("ascii")
     return "".join(chr(b) if 0x20 < b < 0x7F and b != 0x5C else f"\\x{b:02x}" for b in name)
 
 

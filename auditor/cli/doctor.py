@@ -1,0 +1,65 @@
+"""``audit doctor``: what is installed, what is missing, and what that means."""
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+import sys
+
+from rich.text import Text
+
+from auditor.cli.terminal import _grid, console
+
+LIBRARIES = {
+    "numpy": "arrays",
+    "numba": "the kernels",
+    "pyarrow": "tables and Parquet",
+    "pandas": "tables in Python and Jupyter",
+    "pydantic": "policy and topology files",
+    "typer": "the command line",
+    "rich": "terminal tables",
+    "zstandard": "captures packed with zstd",
+    "lz4": "captures packed with lz4",
+    "scapy": "drill-down into packets; live capture where neither dumpcap nor tcpdump is installed",
+    "pyshark": "drill-down with tshark",
+    "cryptography": "certificates",
+}
+PROGRAMS = {
+    "dumpcap": "live capture, the best way (package tshark or wireshark-common)",
+    "tcpdump": "live capture without dumpcap",
+    "tshark": "drill-down with pyshark",
+}
+
+
+def _program_version(path: str) -> str:
+    try:
+        told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "does not run"
+    text = (told.stdout or told.stderr).strip()
+    return text.splitlines()[0][:60] if text else "no version"
+
+
+def doctor() -> None:
+    """Print what is there; nothing is changed."""
+    from auditor import __version__, kernel
+    from auditor.aws.ranges import Ranges
+
+    out = console()
+    out.print(f"auditor {__version__}, Python {sys.version.split()[0]}, {platform.platform()}")
+    table = _grid("what", "found", "for", wide="for")
+    for name, use in LIBRARIES.items():
+        try:
+            found = Text(importlib.metadata.version(name), style="green")
+        except importlib.metadata.PackageNotFoundError:
+            found = Text("missing", style="red")
+        table.add_row(name, found, use)
+    for name, use in PROGRAMS.items():
+        path = shutil.which(name)
+        told = Text(_program_version(path), style="green") if path else Text("missing", style="yellow")
+        table.add_row(name, told, use)
+    out.print(table)
+    state = "compiled and cached" if kernel.compiled_before() else "not compiled yet: the first audit takes about 20 s more"
+    out.print(f"kernels: {state}, in {kernel.CACHE}")
+    ranges = Ranges.shipped()
+    out.print(f"AWS address ranges: of {ranges.date} (sync token {ranges.token})")

@@ -1,0 +1,269 @@
+"""The commands and their options. Everything that takes time to load is imported inside the commands."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from auditor import __version__
+from auditor.errors import AuditError
+
+DONE, FINDINGS, FAILED = 0, 1, 2
+
+app = typer.Typer(
+    name="audit",
+    help="Was this traffic private? Audits packet captures of traffic to AWS: path, TLS, forward secrecy, signing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+topology_app = typer.Typer(help="Topology files: what the owner of the site knows.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(topology_app, name="topology")
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+    parquet = "parquet"
+
+
+class Severity(StrEnum):
+    """Severities of findings, lowest first."""
+
+    info = "info"
+    low = "low"
+    medium = "medium"
+    high = "high"
+    critical = "critical"
+    never = "never"
+
+
+PolicyOption = Annotated[str, typer.Option("--policy", help="Name of a shipped policy, or a policy file.")]
+TopologyOption = Annotated[
+    Path | None, typer.Option("--topology", help="Site file; see: audit topology init.", show_default=False)
+]
+RangesOption = Annotated[
+    Path | None, typer.Option("--ip-ranges", help="A newer ip-ranges.json than the one shipped.", show_default=False)
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder for the results: Parquet files and audit.json.", show_default=False)
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="What goes to standard output.")]
+TableOption = Annotated[
+    str, typer.Option("--table", help="Table that --format json, jsonl, csv or parquet prints.", show_default=True)
+]
+FailOption = Annotated[
+    Severity, typer.Option("--fail-on", help="Exit with 1 if a finding is at least this severe.", show_default=True)
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and, with --out, no tables.")]
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal, on standard error."""
+    sys.stderr.write(f"audit: {text}\n")
+    sys.stderr.flush()
+
+
+def silent(text: str) -> None:
+    """Say nothing."""
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"audit {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Was this traffic private? Audits packet captures of traffic to AWS: path, TLS, forward secrecy, signing."""
+
+
+@app.command("pcap")
+def pcap_command(
+    captures: Annotated[
+        list[str], typer.Argument(help="Captures: files, folders, globs, or - for standard input.", show_default=False)
+    ],
+    policy: PolicyOption = "aws-pinpoint",
+    topology: TopologyOption = None,
+    ip_ranges: RangesOption = None,
+    out: OutOption = None,
+    format: FormatOption = Format.table,
+    table: TableOption = "flows",
+    fail_on: FailOption = Severity.never,
+    quiet: QuietOption = False,
+    block_bytes: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Audit captures, and print what was found.
+
+    Reads pcap and pcapng, also with gzip, bzip2, xz, zstd or lz4. Exit code 0: done; 1: findings at or above
+    --fail-on; 2: the work could not be done.
+    """
+    from auditor import audit
+
+    result = audit(
+        captures,
+        policy=policy,
+        topology=topology,
+        ip_ranges=ip_ranges,
+        out=out,
+        block_bytes=block_bytes,
+        say=silent if quiet else say,
+    )
+    _show(result, format, table, out, quiet)
+    _finish(result, fail_on)
+
+
+@app.command("live")
+def live_command(
+    interface: Annotated[str, typer.Argument(help="Interface to capture on, as eth0 or lo.", show_default=False)],
+    duration: Annotated[
+        float | None, typer.Option("--duration", help="Seconds to capture; without it until Ctrl-C.", show_default=False)
+    ] = None,
+    filter: Annotated[
+        str | None, typer.Option("--filter", help="Capture filter, as 'tcp port 443'.", show_default=False)
+    ] = None,
+    policy: PolicyOption = "aws-pinpoint",
+    topology: TopologyOption = None,
+    ip_ranges: RangesOption = None,
+    out: OutOption = None,
+    format: FormatOption = Format.table,
+    table: TableOption = "flows",
+    fail_on: FailOption = Severity.never,
+    quiet: QuietOption = False,
+) -> None:
+    """Audit what goes over an interface, until Ctrl-C or for --duration seconds.
+
+    A child process captures (dumpcap, else tcpdump, else a raw socket); this one needs no rights to capture.
+    """
+    from auditor.live import audit_live
+
+    result = audit_live(
+        interface,
+        duration=duration,
+        capture_filter=filter,
+        policy=policy,
+        topology=topology,
+        ip_ranges=ip_ranges,
+        out=out,
+        say=silent if quiet else say,
+    )
+    _show(result, format, table, out, quiet)
+    _finish(result, fail_on)
+
+
+@app.command("policies")
+def policies_command() -> None:
+    """List the shipped policies and their rules."""
+    from auditor.cli.terminal import show_policies
+
+    show_policies()
+
+
+@app.command("rule")
+def rule_command(
+    code: Annotated[str, typer.Argument(help="Code of a rule, as TLS101.", show_default=False)],
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="Policy to look in; all shipped ones without it.", show_default=False)
+    ] = None,
+) -> None:
+    """Explain a rule: what it checks, why, how to mend, source."""
+    from auditor.cli.terminal import show_rule
+
+    show_rule(code, policy)
+
+
+@app.command("doctor")
+def doctor_command() -> None:
+    """Say what is installed, what is missing, and what that means."""
+    from auditor.cli.doctor import doctor
+
+    doctor()
+
+
+@topology_app.command("init")
+def topology_init(
+    file: Annotated[Path, typer.Argument(help="File to write.")] = Path("site.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Write a commented example of a topology file."""
+    from auditor.paths.topology import EXAMPLE
+
+    if file.exists() and not force:
+        raise AuditError(f"{file}: exists already; give another name, or --force to overwrite it")
+    try:
+        file.write_text(EXAMPLE, encoding="utf-8")
+    except OSError as error:
+        raise AuditError(f"{file}: {error.strerror}") from error
+    sys.stdout.write(f"{file} is written; edit it, then: audit pcap CAPTURE --topology {file}\n")
+
+
+@topology_app.command("check")
+def topology_check(
+    file: Annotated[Path, typer.Argument(help="File to check.", show_default=False)],
+) -> None:
+    """Check a topology file, and say what was understood."""
+    from auditor.paths.topology import Topology
+
+    site = Topology.read(file)
+    sys.stdout.write(f"{file}: site {site.site.name}, on premises {', '.join(site.site.on_premises) or 'not given'}\n")
+    for path, words, link in site.links():
+        told = [f"VLAN {link.vlan}" if link.vlan else "", f"peer {link.peer_mac}" if link.peer_mac else ""]
+        told += [f"interface {link.interface}" if link.interface else "", " ".join(link.prefixes)]
+        sys.stdout.write(f"  {path}: {words}: {', '.join(t for t in told if t)}\n")
+    for vpc in site.vpc:
+        sys.stdout.write(f"  vpc: {vpc.name}: {' '.join(vpc.prefixes)}\n")
+
+
+def _show(result: object, format: Format, table: str, out: Path | None, quiet: bool) -> None:
+    """Print the result in the format asked for."""
+    from auditor.cli.export import export
+    from auditor.cli.terminal import show
+    from auditor.report.audit import Audit
+
+    assert isinstance(result, Audit)
+    for error in result.errors:
+        say(error)
+    if format is not Format.table:
+        export(result, format.value, table)
+    elif not (quiet and out is not None):
+        show(result)
+    if out is not None and not quiet:
+        say(f"results are in {out}")
+
+
+def _finish(result: object, fail_on: Severity) -> None:
+    """Exit with 1 if a finding is at or above ``fail_on``."""
+    from auditor.report.audit import Audit
+
+    assert isinstance(result, Audit)
+    if fail_on is Severity.never or not result.manifest["counts"]["findings"]:
+        return
+    order = list(Severity)
+    severities = result.arrow("findings").column("severity").cast("string").unique().to_pylist()
+    if any(order.index(Severity(s)) >= order.index(fail_on) for s in severities):
+        raise typer.Exit(FINDINGS)
+
+
+def main() -> None:
+    """Run the command line: errors of the user's are one sentence, and exit code 2."""
+    try:
+        app()
+    except AuditError as error:
+        say(str(error))
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)

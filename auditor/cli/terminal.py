@@ -1,0 +1,184 @@
+"""What a person reads at the terminal."""
+
+from collections import Counter
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from auditor.errors import PolicyError
+from auditor.report.audit import Audit
+
+SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
+VERDICT_STYLE = {"fail": "red", "warn": "yellow", "pass": "green", "not_observable": "magenta", "not_applicable": "dim"}
+VERDICTS = ["fail", "warn", "not_observable", "pass", "not_applicable"]
+MOST_FINDINGS = 25
+MOST_SUMMARY = 24
+MOST_CAPTURES = 12
+
+
+def console() -> Console:
+    """Standard output; as wide as asked for where it is no terminal."""
+    plain = Console(highlight=False, emoji=False, markup=False)
+    return plain if plain.is_terminal else Console(highlight=False, emoji=False, markup=False, width=120)
+
+
+def clean(text: object) -> str:
+    """Text that may come from the network, without control characters: it must not steer the terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
+
+
+def _grid(*headers: str, right: tuple[str, ...] = (), wide: str | None = None) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for header in headers:
+        table.add_column(
+            header,
+            justify="right" if header in right else "left",
+            no_wrap=header != wide,
+            overflow="fold",
+            ratio=1 if header == wide else None,
+        )
+    return table
+
+
+def show(result: Audit) -> None:
+    """Summary by path, version and verdict first, then findings, then what could not be judged and why."""
+    out = console()
+    told = result.manifest
+    captures = result.arrow("captures").to_pylist()
+    out.print(_headline(told, captures))
+    for capture in captures[:MOST_CAPTURES]:
+        if capture["warnings"]:
+            out.print(Text(f"  {clean(capture['capture'])}: {clean(capture['warnings'])}", style="yellow"))
+    out.print()
+    _summary(out, told)
+    _findings(out, result)
+    _not_observable(out, told)
+
+
+def _headline(told: dict[str, Any], captures: list[dict[str, Any]]) -> Text:
+    packets = sum(capture["packets"] for capture in captures)
+    counts = told["counts"]
+    name = clean(captures[0]["capture"]) if len(captures) == 1 else f"{len(captures)} captures"
+    starts = [c["started"] for c in captures if c["started"] is not None]
+    ends = [c["ended"] for c in captures if c["ended"] is not None]
+    span = f", {min(starts):%Y-%m-%d %H:%M:%S} to {max(ends):%Y-%m-%d %H:%M:%S} UTC" if starts else ""
+    text = Text()
+    text.append(f"{name}: {packets:,} packets, {counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes{span}\n")
+    site = f", site {clean(told['site'])}" if told["site"] else ", no topology file: paths are known only where frames show them"
+    text.append(
+        f"policy {told['policy']['id']} {told['policy']['edition']}, AWS address ranges of {told['ip_ranges']['date']}{site}",
+        style="dim",
+    )
+    return text
+
+
+def _summary(out: Console, told: dict[str, Any]) -> None:
+    """Flows to AWS service endpoints by path, version and verdict; all others in one line each path and protocol."""
+    scope: dict[tuple[str, str, str], Counter[str]] = {}
+    for row in told["summary"]:
+        if row["in_scope"]:
+            confidence = f" ({row['confidence']})" if row["confidence"] != "none" else ""
+            key = (row["path"] + confidence, row["protocol"], "")
+            scope.setdefault(key, Counter())[row["verdict"]] += row["flows"]
+    others: Counter[str] = Counter()
+    for row in told["summary"]:
+        if not row["in_scope"]:
+            others[row["protocol"]] += row["flows"]
+    if scope:
+        shown = [v for v in VERDICTS if any(v in counts for counts in scope.values())]
+        table = _grid("path", "protocol", "flows", *shown, right=("flows", *shown))
+        ordered = sorted(scope.items(), key=lambda item: (item[0][0], -sum(item[1].values()), item[0][1]))
+        for (path, protocol, _), counts in ordered[:MOST_SUMMARY]:
+            cells = [Text(f"{counts[v]:,}" if counts[v] else "·", style=VERDICT_STYLE[v] if counts[v] else "dim") for v in shown]
+            table.add_row(path, clean(protocol), f"{sum(counts.values()):,}", *cells)
+        out.print(Text("Traffic to AWS service endpoints", style="bold underline"))
+        out.print(table)
+        if len(ordered) > MOST_SUMMARY:
+            out.print(Text(f"… and {len(ordered) - MOST_SUMMARY} more combinations", style="dim"))
+    else:
+        out.print(Text("No traffic to AWS service endpoints.", style="bold"))
+    if others:
+        told_others = ", ".join(f"{n:,} {clean(name) if name != '-' else 'unknown'}" for name, n in others.most_common(12))
+        out.print(Text(f"Other flows, not judged: {told_others}", style="dim"))
+    out.print()
+
+
+def _findings(out: Console, result: Audit) -> None:
+    found = result.arrow("findings").to_pylist()
+    if not found:
+        out.print(Text("No findings.", style="bold green"))
+        out.print()
+        return
+    out.print(Text(f"Findings ({len(found)})", style="bold underline"))
+    table = _grid("severity", "finding", "what", "flows", "frames", right=("flows",), wide="what")
+    for row in found[:MOST_FINDINGS]:
+        what = Text()
+        what.append(clean(row["server"]), style="bold")
+        what.append(f"\n{clean(row['title'])}: {clean(row['reason'])}")
+        frames = row["sample_frames"].split()
+        table.add_row(
+            Text(row["severity"], style=SEVERITY_STYLE[row["severity"]]),
+            Text(row["finding_id"], style=VERDICT_STYLE[row["verdict"]]),
+            what,
+            f"{row['flows']:,}",
+            " ".join(frames[:3]) + (" …" if len(frames) > 3 else ""),
+        )
+    out.print(table)
+    if len(found) > MOST_FINDINGS:
+        out.print(Text(f"… and {len(found) - MOST_FINDINGS} more; --out DIR keeps them all", style="dim"))
+    out.print(Text("audit rule CODE explains a rule.", style="dim"))
+    out.print()
+
+
+def _not_observable(out: Console, told: dict[str, Any]) -> None:
+    if not told["not_observable"]:
+        return
+    out.print(Text("Could not be judged from this capture", style="bold underline"))
+    table = _grid("rule", "flows", "why", right=("flows",), wide="why")
+    for rule, reasons in told["not_observable"].items():
+        for k, row in enumerate(reasons[:3]):
+            table.add_row(rule if k == 0 else "", f"{row['flows']:,}", clean(row["reason"]))
+    out.print(table)
+
+
+def show_policies() -> None:
+    """The shipped policies and their rules."""
+    from auditor.policy import model
+
+    out = console()
+    for name in model.shipped():
+        policy = model.get(name)
+        out.print(Text(policy.id, style="bold"), Text(f"{policy.title}, edition {policy.edition}"))
+        out.print(Text(f"source: {policy.source} (retrieved {policy.retrieved})", style="dim"))
+        table = _grid("rule", "severity", "must", "about", "title", wide="title")
+        for rule in policy.rule:
+            table.add_row(
+                rule.code, Text(rule.severity, style=SEVERITY_STYLE[rule.severity]), "yes" if rule.required else "warn",
+                rule.applies_to, rule.title,
+            )  # fmt: skip
+        out.print(table)
+
+
+def show_rule(code: str, policy_name: str | None) -> None:
+    """A rule's page. Raises PolicyError for a code that no policy has."""
+    from auditor.policy import model
+
+    names = [policy_name] if policy_name else model.shipped()
+    known: list[str] = []
+    for name in names:
+        policy = model.get(name)
+        known += [rule.code for rule in policy.rule]
+        rule = policy.find(code)
+        if rule is None:
+            continue
+        out = console()
+        out.print(Text(f"{rule.code}: {rule.title}", style="bold"))
+        must = "a failure" if rule.required else "a warning"
+        out.print(Text(f"policy {policy.id}, severity {rule.severity}, not met: {must}", style="dim"))
+        for head, body in (("What", rule.what), ("Why", rule.why), ("How to mend", rule.mend), ("Source", rule.source)):
+            out.print(Text(f"\n{head}", style="bold"))
+            out.print(Text(body))
+        return
+    raise PolicyError(f"{code}: no such rule; there are {', '.join(known)}")
