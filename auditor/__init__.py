@@ -5,6 +5,7 @@
 >>> result.flows  # doctest: +SKIP
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,13 @@ from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
     from auditor.capture.inputs import Input
+    from auditor.reading import Reading
 
 __version__ = "0.1.0"
 __all__ = ["Audit", "AuditError", "InputError", "PolicyError", "TopologyError", "__version__", "audit"]
 
 PathLike = str | Path
+SWITCH_INTERVAL = 0.0005  # seconds; the default of 5 ms starves the thread that hashes while libraries load
 
 
 def audit(
@@ -48,11 +51,14 @@ def audit(
         paths = [paths]
     inputs = expand(paths)
     pool = begin_digests(inputs)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL)
     try:
         return audit_inputs(
             inputs, policy=policy, topology=topology, ip_ranges=ip_ranges, out=out, block_bytes=block_bytes, say=say
         )
     finally:
+        sys.setswitchinterval(interval)
         pool.shutdown(cancel_futures=True)
 
 
@@ -69,10 +75,32 @@ def audit_inputs(
     warnings: Callable[[], list[str]] | None = None,
 ) -> Audit:
     """``audit`` for inputs that are open or known already; ``prompt`` for live ones, which end at Ctrl-C."""
+    # Reading begins here, in a thread of its own; everything below is loaded beside it.
+    from auditor.kernel import compiled_before, mark_compiled
+    from auditor.reading import BLOCK_BYTES, Reading
+
+    if say is not None and not compiled_before():
+        say("compiling the kernels for this machine, once after each update; it takes about 20 seconds …")
+    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt)
+    try:
+        result = _take(reading, policy, topology, ip_ranges, out, warnings)
+    finally:
+        reading.close()
+    mark_compiled()
+    return result
+
+
+def _take(
+    reading: "Reading",
+    policy: PathLike,
+    topology: PathLike | None,
+    ip_ranges: PathLike | None,
+    out: PathLike | None,
+    warnings: Callable[[], list[str]] | None,
+) -> Audit:
     from auditor import engine
     from auditor.aws.ranges import Ranges
     from auditor.batch import Pipeline
-    from auditor.capture.reader import BLOCK_BYTES
     from auditor.paths.topology import Topology
     from auditor.policy import model
     from auditor.policy.evaluate import Evaluation
@@ -84,10 +112,15 @@ def audit_inputs(
     ranges = Ranges.read(ip_ranges) if ip_ranges is not None else Ranges.shipped()
     folder, owner = engine.results_folder(out)
     sink = DirectorySink(folder)
-    run = engine.Run(Pipeline(site, ranges, Evaluation(rules)), sink, block_bytes or BLOCK_BYTES)
-    done = engine.first_run_notice(say or (lambda text: None))
+    run = engine.Run(Pipeline(site, ranges, Evaluation(rules)), sink)
     try:
-        run.read(inputs, prompt)
+        try:
+            run.take(reading)
+        except KeyboardInterrupt:
+            if not reading.prompt:
+                raise
+            reading.stop()  # Ctrl-C is how a live audit ends: what was seen is the result
+            run.take(reading)
         if not run.captures:
             raise InputError("; ".join(run.errors) or "nothing to read")
         if warnings is not None:
@@ -99,5 +132,4 @@ def audit_inputs(
     except BaseException:
         sink.abandon()
         raise
-    done()
     return Audit(folder, owner)

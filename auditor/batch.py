@@ -10,7 +10,8 @@ import pyarrow as pa
 from auditor import tables
 from auditor.aws import services
 from auditor.aws.ranges import Ranges
-from auditor.flows.columns import Oriented, flow_columns, orient, text_column
+from auditor.columns import Column, Numbers, Texts
+from auditor.flows.columns import Oriented, address_text, flow_columns, orient
 from auditor.flows.rows import Rows
 from auditor.flows.state import SEEN_SERVER_HELLO, Memory
 from auditor.paths import evidence
@@ -59,41 +60,40 @@ class Pipeline:
         at = rows.handshake_flow
         lost = (ends.client["lost"][at] != 0, ends.server["lost"][at] != 0)
         closed = rows.flows["closed"][at] != 0
-        shakes = handshake_columns(rows.handshakes, memory, self.shapes, closed, lost, rows.flows["client"][at])
+        shakes = handshake_columns(rows.handshakes, memory, self.shapes, closed, lost)
         offers = shakes.pop("_offers_forward_secrecy")
-        handshakes = tables.build("handshakes", shakes)
-
         columns = flow_columns(rows, ends, capture, interfaces)
         place = np.full(len(rows), -1)
         place[at] = np.arange(len(at))
-        take = pa.array(place, mask=place < 0)
         for name in FROM_HANDSHAKE:
-            columns[name] = handshakes.column(name).combine_chunks().take(take)
-        protocol = np.array([PROTOCOL_NAMES.get(n) for n in range(256)], object)[rows.flows["application"]]
-        columns["protocol"] = pa.array(protocol, pa.string())
+            columns[name] = shakes[name].take(place)
+        application = rows.flows["application"].astype(np.int64)
+        columns["protocol"] = Texts([PROTOCOL_NAMES.get(n) for n in range(256)], application)
         names, name_index = self._names(columns, rows, memory)
         found = services.find(names, name_index, ends.server_high, ends.server_low, self.ranges)
         for name in ("service", "region", "partition"):
-            columns[name] = pa.array(getattr(found, name), pa.string())
+            columns[name] = Texts.of(getattr(found, name))
         mirrored = evidence.is_mirror(ends.client["tunnel"]) | evidence.is_mirror(ends.server["tunnel"])
         paths, evidence_table = self._paths(rows, ends, mirrored, interfaces)
-        columns["path"] = pa.array(paths.path, pa.string())
-        columns["path_confidence"] = pa.array(np.array(evidence.CONFIDENCE_NAMES, object)[paths.confidence], pa.string())
-        columns["path_detail"] = pa.array(paths.detail, pa.string())
-        columns["path_asymmetric"] = pa.array(paths.asymmetric == YES, mask=paths.asymmetric == UNKNOWN)
+        columns["path"] = Texts.of(paths.path)
+        columns["path_confidence"] = Texts(list(evidence.CONFIDENCE_NAMES), paths.confidence)
+        columns["path_detail"] = Texts.of(paths.detail)
+        columns["path_asymmetric"] = Numbers(paths.asymmetric == YES, paths.asymmetric == UNKNOWN)
 
+        protocol = columns["protocol"].objects()
         server_name = np.array([*names, None], object)[name_index]
-        facts = self._facts(rows, ends, handshakes, offers, place, protocol, paths, found, mirrored, server_name)
-        server_text = np.where(
-            facts.server_name != None, facts.server_name, columns["server_ip"].cast(pa.string()).to_numpy(False)  # noqa: E711
-        )
+        facts = self._facts(rows, ends, shakes, offers, place, protocol, paths, found, mirrored, server_name)
         frames = np.zeros((len(rows), 3), np.int64)
         frames[:, 0] = np.where(ends.client["packets"] > 0, ends.client["first_frame"], ends.server["first_frame"])
         frames[at, 1], frames[at, 2] = rows.handshakes["client_frame"], rows.handshakes["server_frame"]
+
+        def server(flow: int) -> str:
+            return server_name[flow] or address_text(int(ends.server_high[flow]), int(ends.server_low[flow]))
+
         who = Subject(
             flow_id=rows.flows["identifier"],
             started=rows.flows["started"],
-            server=server_text,
+            server=server,
             service=found.service,
             client=ends.client_high ^ ends.client_low,
             frames=frames,
@@ -102,32 +102,30 @@ class Pipeline:
             capture=capture,
         )
         worst, verdicts = self.evaluation.batch(facts, who)
-        columns["verdict"] = pa.DictionaryArray.from_arrays(pa.array(worst.astype(np.int16)), pa.array(tables.VERDICTS))
+        columns["verdict"] = Texts(list(tables.VERDICTS), worst)
         self._summarise(paths, facts, protocol, worst, found.is_endpoint)
         return {
             "flows": tables.build("flows", columns),
-            "handshakes": handshakes,
+            "handshakes": tables.build("handshakes", shakes),
             "evidence": evidence_table,
             "verdicts": verdicts,
         }
 
     def _names(
-        self, columns: dict[str, Any], rows: Rows, memory: Memory
+        self, columns: dict[str, Column], rows: Rows, memory: Memory
     ) -> tuple[list[str | None], Array]:
         """Fill in server names: SNI, else the HTTP Host, else what DNS answered. Returns (names, index of each flow)."""
         number = np.zeros(len(rows), np.int64)
-        source = np.full(len(rows), 3, np.int16)
+        source = np.full(len(rows), -1)
         sni = np.zeros(len(rows), np.int64)
         sni[rows.handshake_flow] = rows.handshakes["server_name"]
         for code, ids in ((1, rows.flows["dns"]), (2, rows.flows["host"]), (0, sni)):
             known = ids > 0
             number[known], source[known] = ids[known], code
         values, index = np.unique(number, return_inverse=True)
-        names = [self.shapes.name(memory, int(n)) if n else None for n in values]
-        columns["server_name"] = text_column(names, index)
-        columns["server_name_source"] = pa.DictionaryArray.from_arrays(
-            pa.array(source, mask=source == 3), pa.array(["sni", "dns", "host"])
-        )
+        names = [self.shapes.name(memory, n) if n else None for n in values.tolist()]
+        columns["server_name"] = Texts(names, index)
+        columns["server_name_source"] = Texts(["sni", "dns", "host"], source)
         return names, index
 
     def _paths(
@@ -169,11 +167,11 @@ class Pipeline:
             "evidence",
             {
                 "flow_id": rows.flows["identifier"][every],
-                "direction": text_column([item.direction for item in found], which),
-                "kind": text_column([item.kind for item in found], which),
-                "path": text_column([item.path for item in found], which),
-                "confidence": text_column([evidence.CONFIDENCE_NAMES[item.confidence] for item in found], which),
-                "detail": text_column([item.detail for item in found], which),
+                "direction": Texts([item.direction for item in found], which),
+                "kind": Texts([item.kind for item in found], which),
+                "path": Texts([item.path for item in found], which),
+                "confidence": Texts([evidence.CONFIDENCE_NAMES[item.confidence] for item in found], which),
+                "detail": Texts([item.detail for item in found], which),
                 "frame": frames[order],
             },
         )
@@ -182,8 +180,8 @@ class Pipeline:
         self,
         rows: Rows,
         ends: Oriented,
-        handshakes: pa.Table,
-        offers: Any,
+        shakes: dict[str, Any],
+        offers: Numbers,
         place: Array,
         protocol: Array,
         paths: evidence.Verdict,
@@ -193,23 +191,19 @@ class Pipeline:
     ) -> Facts:
         has = place >= 0
 
-        def of_handshake(values: Array, missing: Any) -> Array:
-            spread = np.full(len(rows), missing, object if values.dtype == object else values.dtype)
-            spread[has] = values[place[has]]
-            return spread
-
         def text(name: str) -> Array:
-            return of_handshake(handshakes.column(name).cast(pa.string()).to_numpy(), None)
+            return np.asarray(shakes[name].take(place).objects())
 
-        def three(values: Any) -> Array:
-            return of_handshake(np.asarray(values.cast(pa.int64()).fill_null(UNKNOWN)), UNKNOWN)
+        def three(column: Numbers) -> Array:
+            return column.take(place).three_valued()
 
         version, offered = text("tls_version"), text("tls_version_offered")
         status_reason = text("status_reason")
         in_vpc = mirrored | inside(
             [p for vpc in self.topology.vpc for p in vpc.prefixes], ends.client_high, ends.client_low
         )
-        server_hello = of_handshake((rows.handshakes["seen"] & np.uint32(SEEN_SERVER_HELLO)) != 0, False)
+        server_hello = np.zeros(len(rows), bool)
+        server_hello[has] = (rows.handshakes["seen"][place[has]] & np.uint32(SEEN_SERVER_HELLO)) != 0
         return Facts(
             started=rows.flows["started"],
             is_tls=(protocol == "tls") | has,
@@ -219,7 +213,7 @@ class Pipeline:
             negotiated=server_hello,
             version_name=version,
             version_offered_name=offered,
-            forward_secrecy=three(handshakes.column("forward_secrecy")),
+            forward_secrecy=three(shakes["forward_secrecy"]),
             forward_secrecy_reason=text("forward_secrecy_reason"),
             offers_forward_secrecy=three(offers),
             protocol=np.where(has, "tls", protocol),

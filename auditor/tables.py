@@ -7,7 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+
+from auditor import columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +20,7 @@ INT = pa.int64()
 FLOAT = pa.float64()
 BOOL = pa.bool_()
 TEXT = pa.dictionary(pa.int32(), pa.string())  # strings; equal ones are kept once
+NAME = pa.string()  # strings that are mostly different
 CLOSED = pa.dictionary(pa.int16(), pa.string())  # a closed set: a categorical in pandas
 
 PATHS = ["direct-connect", "vpn", "vpc", "private", "unknown", "internet"]
@@ -67,9 +71,9 @@ TABLES: dict[str, list[Column]] = {
         Column("started", TIME, "time of its first packet"),
         Column("ended", TIME, "time of its last packet"),
         _closed("transport", "transport protocol", ["tcp", "udp"]),
-        Column("client_ip", TEXT, "address of the client: who sent the SYN or the ClientHello, else the first packet"),
+        Column("client_ip", NAME, "address of the client: who sent the SYN or the ClientHello, else the first packet"),
         Column("client_port", INT, "port of the client"),
-        Column("server_ip", TEXT, "address of the server"),
+        Column("server_ip", NAME, "address of the server"),
         Column("server_port", INT, "port of the server"),
         Column("client_packets", INT, "packets from the client"),
         Column("server_packets", INT, "packets from the server"),
@@ -90,7 +94,7 @@ TABLES: dict[str, list[Column]] = {
         Column("service", TEXT, "AWS service, by its endpoint prefix or, without a name, its address range"),
         Column("region", TEXT, "AWS Region"),
         Column("partition", TEXT, "AWS partition: aws, aws-cn, aws-us-gov, …"),
-        Column("server_name", TEXT, "name of the server"),
+        Column("server_name", NAME, "name of the server"),
         _closed("server_name_source", "where the name comes from", ["sni", "dns", "certificate", "host"]),
         _closed("tls_version", "negotiated version", [], True),
         *_SAME_IN_BOTH,
@@ -119,7 +123,7 @@ TABLES: dict[str, list[Column]] = {
         Column("forward_secrecy_reason", TEXT, "why, in words"),
         *_SAME_IN_BOTH[3:4],
         Column("post_quantum_offered", BOOL, "whether the client offered a post-quantum or hybrid group"),
-        Column("server_name", TEXT, "server name of the ClientHello (SNI)"),
+        Column("server_name", NAME, "server name of the ClientHello (SNI)"),
         Column("alpn", TEXT, "protocol that the server chose (ALPN); in TLS 1.3 it is encrypted"),
         Column("alpn_offered", TEXT, "protocols that the client offered"),
         Column("extensions", TEXT, "extensions of the ClientHello in its order"),
@@ -214,32 +218,25 @@ def schema(table: str) -> pa.Schema:
 
 
 def empty(table: str) -> pa.Table:
-    return schema(table).empty_table()
+    return build(table, {TABLES[table][0].name: []})
 
 
-def coded(values: Any, type_: Any = TEXT) -> Any:
-    """A dictionary array of a list or array of strings (None for missing)."""
-    array = pa.array(values, pa.string()) if not isinstance(values, pa.Array | pa.ChunkedArray) else values
-    if pa.types.is_dictionary(array.type):
-        return array if array.type == type_ else array.cast(type_)
-    return array.dictionary_encode().cast(type_)
-
-
-def build(table: str, columns: dict[str, Any]) -> pa.Table:
-    """A table of ``columns`` (arrays or lists by name); a column that is not given is missing throughout."""
-    count = len(next(iter(columns.values())))
-    unknown = set(columns) - {column.name for column in TABLES[table]}
+def build(table: str, given: dict[str, Any]) -> pa.Table:
+    """A table of columns (see ``columns``) or plain lists by name; one that is not given is missing throughout."""
+    count = len(next(iter(given.values())))
+    unknown = set(given) - {column.name for column in TABLES[table]}
     if unknown:
         raise KeyError(f"{table} has no column {sorted(unknown)}")
     arrays = []
     for column in TABLES[table]:
-        given = columns.get(column.name)
-        if given is None:
-            arrays.append(pa.nulls(count, column.type))
-        elif pa.types.is_dictionary(column.type):
-            arrays.append(coded(given, column.type))
-        else:
-            arrays.append(given if isinstance(given, pa.Array) else pa.array(given, column.type))
+        values = given.get(column.name)
+        if values is None:
+            values = columns.spread([None], np.zeros(count, np.int64), column.type)
+        elif isinstance(values, list):
+            values = columns.of_list(values, column.type)
+        elif isinstance(values, np.ndarray):
+            values = columns.Numbers(values)
+        arrays.append(values.arrow(column.type))
     return pa.table(arrays, schema=schema(table))
 
 

@@ -14,7 +14,7 @@ from auditor.errors import InputError
 
 SUFFIXES = (".pcap", ".pcapng", ".cap", ".ntar", ".dmp", ".trace", ".mcap")
 PACKED = ("", ".gz", ".bz2", ".xz", ".zst", ".lz4")
-PIECE = 1 << 18  # small enough to stay in a core's cache between being read and being hashed
+PIECE = 4 << 20  # large, because between pieces the thread may have to wait for the GIL
 
 
 @dataclass

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from auditor import tables
+from auditor.columns import Bytes, Column, Numbers, Texts, distinct
 from auditor.decode.packet import FIN, RST, TCP, TUNNEL_NAMES, TUNNELS_WITH_ID
 from auditor.flows.rows import Rows
+from auditor.kernel import kernel
 
 Array = np.ndarray[Any, Any]
+LONGEST_ADDRESS = 46
 
 
 @dataclass
@@ -51,34 +52,46 @@ def address_text(high: int, low: int) -> str:
     return socket.inet_ntop(socket.AF_INET6, high.to_bytes(8, "big") + low.to_bytes(8, "big"))
 
 
-def unique_pairs(high: Array, low: Array) -> tuple[Array, Array, Array]:
-    """Distinct (high, low) pairs and the number of each row's pair; quick where all the high halves are equal."""
-    if len(high) and (high == high[0]).all():
-        values, index = np.unique(low, return_inverse=True)
-        return np.full(len(values), high[0]), values, index
-    pairs = np.empty(len(high), [("high", "u8"), ("low", "u8")])
-    pairs["high"], pairs["low"] = high, low
-    values, index = np.unique(pairs, return_inverse=True)
-    return values["high"], values["low"], index
+def addresses(high: Array, low: Array) -> Bytes:
+    """Addresses as text."""
+    data, offsets = np.zeros(LONGEST_ADDRESS * len(high), np.uint8), np.zeros(len(high) + 1, np.int64)
+    at = 0
+    while True:
+        at = write_v4(high, low, at, data, offsets)
+        if at == len(high):
+            return Bytes(data[: offsets[-1]], offsets)
+        text = np.frombuffer(address_text(int(high[at]), int(low[at])).encode(), np.uint8)
+        offsets[at + 1] = offsets[at] + len(text)
+        data[offsets[at] : offsets[at + 1]] = text
+        at += 1
 
 
-def text_column(texts: list[str | None], index: Array) -> Any:
-    """A text column whose row n is ``texts[index[n]]`` (texts may be missing, and may repeat)."""
-    codes: dict[str, int] = {}
-    of_text = np.array([-1 if t is None else codes.setdefault(t, len(codes)) for t in texts] or [-1], np.int32)
-    rows = of_text[index]
-    return pa.DictionaryArray.from_arrays(pa.array(rows, pa.int32(), mask=rows < 0), pa.array(list(codes), pa.string()))
+@kernel
+def write_v4(high: Array, low: Array, first: int, data: Array, offsets: Array) -> int:
+    """Write addresses from ``first`` on as text, up to the first that is not IPv4; where that is."""
+    for at in range(first, high.size):
+        if high[at] != 0 or low[at] >> np.uint64(32) != np.uint64(0xFFFF):
+            return at
+        out = offsets[at]
+        for k in range(4):
+            byte = np.int64((low[at] >> np.uint64(24 - 8 * k)) & np.uint64(255))
+            if byte >= 100:
+                data[out] = 48 + byte // 100
+                out += 1
+            if byte >= 10:
+                data[out] = 48 + byte // 10 % 10
+                out += 1
+            data[out] = 48 + byte % 10
+            data[out + 1] = 46
+            out += 2
+        offsets[at + 1] = out - 1
+    return high.size
 
 
-def addresses(high: Array, low: Array) -> Any:
-    highs, lows, index = unique_pairs(high, low)
-    return text_column([address_text(h, l) for h, l in zip(highs.tolist(), lows.tolist(), strict=True)], index)
-
-
-def macs(numbers: Array) -> Any:
+def macs(numbers: Array) -> Texts:
     values, index = np.unique(numbers, return_inverse=True)
     texts = [":".join(f"{v:012x}"[k : k + 2] for k in range(0, 12, 2)) if v else None for v in values.tolist()]
-    return text_column(texts, index)
+    return Texts(list(texts), index)
 
 
 def vlan_text(tags: int, count: int) -> str | None:
@@ -105,16 +118,14 @@ def tunnel_text(tunnel: int, outer: int, endpoint: int, attachment: int) -> str 
     return text
 
 
-def _combined(side: Array, names: tuple[str, ...], text: Any) -> Any:
+def _combined(side: Array, names: tuple[str, ...], text: Any) -> Texts:
     """A text column of a function of several fields of a side, called once for each distinct combination."""
-    packed = np.stack([side[name].astype(np.uint64) for name in names], axis=1)
-    if len(packed) and (packed == packed[0]).all():
-        return text_column([text(*packed[0].tolist())], np.zeros(len(packed), int))
-    values, index = np.unique(packed, axis=0, return_inverse=True)
-    return text_column([text(*row) for row in values.tolist()], index.ravel())
+    _, index = distinct(*(side[name] for name in names))
+    _, first = np.unique(index, return_index=True)
+    return Texts([text(*(int(side[name][at]) for name in names)) for at in first.tolist()], index)
 
 
-def tcp_state(flows: Array, client: Array, server: Array) -> Any:
+def tcp_state(flows: Array, client: Array, server: Array) -> Texts:
     """Zeek's conn_state of TCP flows; missing for UDP."""
     c_syn, s_syn = client["syn"] != 0, server["syn"] != 0
     c_fin, s_fin = (client["flags"] & FIN) != 0, (server["flags"] & FIN) != 0
@@ -136,45 +147,39 @@ def tcp_state(flows: Array, client: Array, server: Array) -> Any:
     ]
     names = [name for _, name in conditions] + ["OTH"]
     code = np.select([c for c, _ in conditions], range(len(conditions)), len(conditions))
-    mask = flows["ip_protocol"] != TCP
-    return pa.DictionaryArray.from_arrays(pa.array(code.astype(np.int16), mask=mask), pa.array(names))
+    return Texts(list(names), np.where(flows["ip_protocol"] == TCP, code, -1))
 
 
-def flow_columns(rows: Rows, ends: Oriented, capture: str, interfaces: list[str | None]) -> dict[str, Any]:
+def flow_columns(rows: Rows, ends: Oriented, capture: str, interfaces: list[str | None]) -> dict[str, Column]:
     """The columns of ``flows`` that packets alone decide."""
     flows, client, server = rows.flows, ends.client, ends.server
     count = len(flows)
     # A side that was not seen has no tags or addresses of its own; the other side's say what this wire is.
     seen = np.where((client["packets"] > 0), 0, 1)
     first = np.where(seen == 0, client, server)
-    names = [*interfaces, None]
     which = np.where((first["interface"] < 0) | (first["interface"] >= len(interfaces)), len(interfaces), first["interface"])
     round_trip = flows["round_trip"]
     client_mac = np.where(client["packets"] > 0, client["source_mac"], server["target_mac"])
     server_mac = np.where(client["packets"] > 0, client["target_mac"], server["source_mac"])
     return {
-        "flow_id": flows["identifier"],
-        "capture": text_column([capture], np.zeros(count, int)),
-        "started": pa.array(flows["started"]).cast(tables.TIME),
-        "ended": pa.array(flows["ended"]).cast(tables.TIME),
-        "transport": pa.DictionaryArray.from_arrays(
-            pa.array((flows["ip_protocol"] != TCP).astype(np.int16)), pa.array(["tcp", "udp"])
-        ),
+        "flow_id": Numbers(flows["identifier"]),
+        "capture": Texts.constant(capture, count),
+        "started": Numbers(flows["started"]),
+        "ended": Numbers(flows["ended"]),
+        "transport": Texts(["tcp", "udp"], (flows["ip_protocol"] != TCP).astype(np.int64)),
         "client_ip": addresses(ends.client_high, ends.client_low),
-        "client_port": ends.client_port.astype(np.int64),
+        "client_port": Numbers(ends.client_port),
         "server_ip": addresses(ends.server_high, ends.server_low),
-        "server_port": ends.server_port.astype(np.int64),
-        "client_packets": client["packets"],
-        "server_packets": server["packets"],
-        "client_bytes": client["bytes"],
-        "server_bytes": server["bytes"],
+        "server_port": Numbers(ends.server_port),
+        "client_packets": Numbers(client["packets"]),
+        "server_packets": Numbers(server["packets"]),
+        "client_bytes": Numbers(client["bytes"]),
+        "server_bytes": Numbers(server["bytes"]),
         "client_mac": macs(client_mac),
         "server_mac": macs(server_mac),
         "vlan": _combined(first, ("vlans", "vlan_count"), vlan_text),
-        "tunnel": _combined(
-            first, ("tunnel", "outer_tunnel", "gwlb_endpoint", "gwlb_attachment"), tunnel_text
-        ),
-        "interface": text_column(names, which),
+        "tunnel": _combined(first, ("tunnel", "outer_tunnel", "gwlb_endpoint", "gwlb_attachment"), tunnel_text),
+        "interface": Texts([*interfaces, None], which),
         "tcp_state": tcp_state(flows, client, server),
-        "rtt_ms": pa.array(round_trip / 1e6, mask=round_trip < 0),
+        "rtt_ms": Numbers(round_trip / 1e6, round_trip < 0),
     }

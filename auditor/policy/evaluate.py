@@ -1,6 +1,7 @@
 """Applying a policy to batches of flows, and gathering what fails into findings."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from auditor import tables
+from auditor.columns import Numbers, Texts
 from auditor.policy.checks import CHECKS, FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, WARN, Facts
 from auditor.policy.model import Policy, Rule
 
@@ -42,7 +44,7 @@ class Subject:
 
     flow_id: Array
     started: Array
-    server: Array  # name or address as text
+    server: Callable[[int], str]  # a flow's server name, or address where it has none
     service: Array
     client: Array  # a number for each client address
     frames: Array  # (n, 3) frames that show the flow: first packet, ClientHello, ServerHello; 0 for none
@@ -94,7 +96,7 @@ class Evaluation:
     def _gather(self, rule: Rule, at: Array, verdict: Array, reason: Array, who: Subject) -> None:
         for k in np.flatnonzero((verdict == FAIL) | (verdict == WARN)).tolist():
             flow = int(at[k])
-            server = str(who.server[flow])
+            server = who.server(flow)
             key = (rule.code, int(verdict[k]), server)
             if key not in self.findings and len(self.findings) >= MOST_FINDINGS:
                 self.capped = True
@@ -122,16 +124,14 @@ class Evaluation:
         order = np.lexsort((rules, flow_id[every]))
         verdicts = np.concatenate([verdict for _, _, verdict, _ in parts])[order]
         reasons = np.concatenate([reason for _, _, _, reason in parts])[order]
-        codes = pa.array([rule.code for rule, *_ in parts])
+        codes: list[str | None] = [rule.code for rule, *_ in parts]
         return tables.build(
             "verdicts",
             {
-                "flow_id": flow_id[every][order],
-                "rule": pa.DictionaryArray.from_arrays(pa.array(rules[order].astype(np.int32)), codes),
-                "verdict": pa.DictionaryArray.from_arrays(
-                    pa.array(verdicts.astype(np.int16)), pa.array(tables.VERDICTS)
-                ),
-                "reason": pa.array(reasons.tolist(), pa.string()),
+                "flow_id": Numbers(flow_id[every][order]),
+                "rule": Texts(codes, rules[order]),
+                "verdict": Texts(list(tables.VERDICTS), verdicts),
+                "reason": Texts.of(reasons),
             },
         )
 
@@ -165,8 +165,8 @@ class Evaluation:
                 "reason": [f.reason for f in found],
                 "flows": [f.flows for f in found],
                 "clients": [len(f.clients) for f in found],
-                "first_seen": pa.array([f.first for f in found], pa.int64()).cast(tables.TIME),
-                "last_seen": pa.array([f.last for f in found], pa.int64()).cast(tables.TIME),
+                "first_seen": [f.first for f in found],
+                "last_seen": [f.last for f in found],
                 "capture": [f.capture for f in found],
                 "sample_flows": [" ".join(map(str, f.sample_flows)) for f in found],
                 "sample_frames": [" ".join(map(str, f.sample_frames)) for f in found],

@@ -37,6 +37,11 @@ class Audit:
         """The results that ``save`` or ``audit pcap --out`` left in a folder. Raises AuditError if there are none."""
         return cls(folder)
 
+    def close(self) -> None:
+        """Remove the results if they were kept only for this object (no ``out`` folder)."""
+        if self._owner is not None:
+            self._owner.cleanup()
+
     def save(self, folder: str | Path) -> Path:
         """Write the results to ``folder``: one Parquet file for each table and ``audit.json``."""
         target = Path(folder)

@@ -4,14 +4,13 @@ What a handshake negotiated depends on few things: the shapes of its hellos, the
 were seen. It is worked out once for each combination and handed to all rows that share it.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from auditor import tables
+from auditor.columns import Numbers, Texts, distinct, spread
 from auditor.flows import state as S
 from auditor.flows.intern import value
 from auditor.tls.hello_kernels import INVALID, NO_RECORD, TOO_LONG
@@ -179,30 +178,11 @@ class Shapes:
         return text
 
 
-def spread(values: Sequence[Any], index: Array, type_: Any) -> Any:
-    """An array whose row n is ``values[index[n]]``; dictionary types keep each value once."""
-    if not pa.types.is_dictionary(type_):
-        return pa.array(values, type_).take(pa.array(index))
-    codes: dict[Any, int] = {}
-    of_value = np.array([-1 if v is None else codes.setdefault(v, len(codes)) for v in values], np.int32)
-    rows = of_value[index]
-    indices = pa.array(rows, type_.index_type, mask=rows < 0) if len(rows) else pa.array([], type_.index_type)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(list(codes), pa.string()))
-
-
-def distinct(*columns: Array) -> tuple[Array, Array]:
-    """The distinct combinations of integer columns, as (rows, number of each input row's combination)."""
-    stacked = np.stack([np.asarray(c, np.int64) for c in columns], axis=1)
-    packed = np.ascontiguousarray(stacked).view(np.dtype((np.void, stacked.shape[1] * 8))).ravel()
-    _, first, index = np.unique(packed, return_index=True, return_inverse=True)
-    return stacked[first], index
-
-
 def _column_types() -> dict[str, Any]:
     return {column.name: column.type for column in tables.TABLES["handshakes"]}
 
 
-def established(rows: Array, flows_closed: Array) -> Any:
+def established(rows: Array, flows_closed: Array) -> Numbers:
     """Whether each handshake came to its end: both sides sent their Finished, or data under the new keys."""
     seen = rows["seen"]
 
@@ -214,7 +194,7 @@ def established(rows: Array, flows_closed: Array) -> Any:
     done = client & server & has(S.SEEN_SERVER_HELLO)
     failed = (rows["alert"] != NOTHING_SEEN) & (rows["alert_level"] == 2) | has(S.SEEN_CLIENT_SHORT)
     over = flows_closed & has(S.SEEN_CLIENT_HELLO) & ~done
-    return pa.array(done, mask=~(done | failed | over))
+    return Numbers(done, ~(done | failed | over))
 
 
 def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bool) -> tuple[str, str | None]:
@@ -238,19 +218,19 @@ def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bo
 
 
 def handshake_columns(
-    rows: Array, memory: S.Memory, shapes: Shapes, closed: Array, lost: tuple[Array, Array], flow_client: Array
+    rows: Array, memory: S.Memory, shapes: Shapes, closed: Array, lost: tuple[Array, Array]
 ) -> dict[str, Any]:
     """The columns of ``handshakes`` for kernel rows, and ``_offers_forward_secrecy``, which policies need.
 
     ``closed``: whether each row's flow was closed; ``lost``: whether bytes of its client's and server's side are
-    missing; ``flow_client``: which side of the flow is its client.
+    missing.
     """
     types = _column_types()
     seen = rows["seen"].astype(np.int64)
     columns: dict[str, Any] = {
         "flow_id": rows["flow"],
-        "started": pa.array(rows["started"]).cast(tables.TIME),
-        "transport": spread(["tcp"], np.zeros(len(rows), np.int64), tables.CLOSED),
+        "started": Numbers(rows["started"]),
+        "transport": Texts.constant("tcp", len(rows)),
     }
     numbers, index = np.unique(rows["client_shape"], return_inverse=True)
     nothing: dict[str, object] = {}
@@ -276,24 +256,20 @@ def handshake_columns(
         columns[name] = spread([getattr(o, name) for o in outcomes], index, types[name])
 
     names, index = np.unique(rows["server_name"], return_inverse=True)
-    columns["server_name"] = spread([shapes.name(memory, int(n)) if n else None for n in names], index, tables.TEXT)
+    columns["server_name"] = Texts([shapes.name(memory, n) if n else None for n in names.tolist()], index)
     columns["early_data"] = early
-    columns["hello_retry"] = pa.array((seen & S.SEEN_RETRY) != 0)
+    columns["hello_retry"] = Numbers((seen & S.SEEN_RETRY) != 0)
     columns["established"] = established(rows, closed)
     columns["alert"] = _alerts(rows)
-    history = np.ascontiguousarray(rows["history"]).view(f"S{S.HISTORY}").ravel()
-    filled = np.arange(S.HISTORY)[None, :] < rows["history_length"][:, None]
-    history = np.where(filled, rows["history"], 0).astype(np.uint8)
-    text, index = np.unique(np.ascontiguousarray(history).view(f"S{S.HISTORY}").ravel(), return_inverse=True)
-    columns["history"] = spread([t.decode("ascii") or None for t in text.tolist()], index, tables.TEXT)
+    columns["history"] = _histories(rows)
     for name, source in (("client_hello_frame", "client_frame"), ("server_hello_frame", "server_frame")):
-        columns[name] = pa.array(rows[source], mask=rows[source] == 0)
+        columns[name] = Numbers(rows[source], rows[source] == 0)
     for name, source in (("client_hello_bytes", "client_bytes"), ("client_hello_segments", "client_segments")):
-        columns[name] = pa.array(rows[source].astype(np.int64), mask=rows[source] == 0)
+        columns[name] = Numbers(rows[source], rows[source] == 0)
     combos, index = distinct(seen, rows["invalid"], rows["invalid_at"], lost[0], lost[1])
     states = [_status(int(a), int(b), int(c), bool(d), bool(e)) for a, b, c, d, e in combos.tolist()]
-    columns["status"] = spread([s for s, _ in states], index, tables.CLOSED)
-    columns["status_reason"] = spread([r for _, r in states], index, tables.TEXT)
+    columns["status"] = Texts([s for s, _ in states], index)
+    columns["status_reason"] = Texts([r for _, r in states], index)
     columns["_offers_forward_secrecy"] = offers
     return columns
 
@@ -313,9 +289,18 @@ ClientShapeColumns = (
 )
 
 
-def _alerts(rows: Array) -> Any:
+def _histories(rows: Array) -> Texts:
+    """The letters of each row's messages."""
+    filled = np.arange(S.HISTORY)[None, :] < rows["history_length"][:, None]
+    letters = np.where(filled, rows["history"], 0).astype(np.uint8)
+    lines = letters.view(f"S{S.HISTORY}").ravel().tolist()
+    return Texts.of([line.decode("ascii") or None for line in lines])
+
+
+def _alerts(rows: Array) -> Texts:
     combos, index = distinct(rows["alert"], rows["alert_side"] == rows["client_side"])
-    told: Callable[[int, int], str | None] = lambda code, client: (  # noqa: E731 - one line, used once
+    told = [
         None if code == NOTHING_SEEN else f"{'client' if client else 'server'}: {alert_name(code)}"
-    )
-    return spread([told(int(code), int(client)) for code, client in combos], index, tables.TEXT)
+        for code, client in combos.tolist()
+    ]
+    return Texts(list(told), index)

@@ -1,0 +1,178 @@
+"""The reading half of an audit, in a thread of its own: captures in, batches of finished flows out.
+
+The kernels run without the GIL, so this thread reads on while the main thread loads libraries and turns batches into
+tables. It imports nothing but numpy and numba, so that it can begin early.
+"""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from auditor import scan
+from auditor.capture.inputs import Input
+from auditor.capture.pcap import DAMAGED, MORE, SPECIAL
+from auditor.capture.reader import BLOCK_BYTES, Notes, Reader
+from auditor.errors import InputError
+from auditor.flows import rows
+from auditor.flows import state as S
+
+WAITING = 2  # batches that may wait to be taken: what bounds memory where tables are slower than reading
+
+
+@dataclass
+class Counted:
+    """What was counted of one capture; complete once the capture is read to its end."""
+
+    notes: Notes
+    counters: "S.Array"
+    interfaces: list[str | None] = field(default_factory=list)
+    flows: int = 0
+    handshakes: int = 0
+    dropped: int | None = None
+    secrets: int = 0
+    bytes: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Batch:
+    """Finished flows. Interned numbers mean bytes of ``memory``; they are given out anew in each ``generation``."""
+
+    source: Input
+    rows: rows.Rows
+    memory: S.Memory
+    generation: int
+    interfaces: list[str | None]
+    first_flow: int  # flows of the captures before this one
+
+
+@dataclass
+class Finished:
+    """A capture was read to its end."""
+
+    source: Input
+    counted: Counted
+
+
+@dataclass
+class Unreadable:
+    """An input that could not be read, and why."""
+
+    source: Input
+    reason: str
+
+
+Event = Batch | Finished | Unreadable
+
+
+class Reading:
+    """Reads inputs in a thread; iterate to get what happens, in order."""
+
+    def __init__(self, inputs: Iterable[Input], block_bytes: int = BLOCK_BYTES, prompt: bool = False) -> None:
+        self._inputs = list(inputs)
+        self._block_bytes = block_bytes
+        self.prompt = prompt
+        self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
+        self._stopped = threading.Event()
+        self._packets = scan.new_batch()
+        self._generation = 0
+        self._flows = 0
+        self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Event]:
+        while (event := self._queue.get()) is not None:
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+
+    def stop(self) -> None:
+        """Read no further; what was read is still finished (after Ctrl-C)."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Stop, and let go of what was not taken."""
+        self.stop()
+        while self._thread.is_alive():
+            try:
+                self._queue.get(timeout=0.05)
+            except queue.Empty:
+                continue
+
+    def _work(self) -> None:
+        try:
+            for source in self._inputs:
+                try:
+                    self._read(source)
+                except InputError as error:
+                    self._queue.put(Unreadable(source, str(error)))
+                except OSError as error:
+                    self._queue.put(Unreadable(source, f"{source.name}: {error.strerror or error}"))
+                if self._stopped.is_set():
+                    break
+            self._queue.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised again where the events are taken
+            self._queue.put(error)
+
+    def _read(self, source: Input) -> None:
+        reader = Reader(source, self._block_bytes, self.prompt)
+        state = S.new_state()
+        counted = Counted(reader.notes, state.memory.counters)
+        try:
+            state = self._follow(reader, state, source, counted)
+        finally:
+            reader.close()
+        while not scan.finish_all(state):
+            state = self._send(reader, state, source, counted)
+        self._send(reader, state, source, counted)
+        self._generation += 1
+        self._flows += int(state.memory.counters[S.FLOWS_MADE])
+        counted.interfaces = _interfaces(reader)
+        counted.secrets = reader.pcapng.secrets
+        dropped = [info.dropped for info in reader.pcapng.interfaces if info.dropped is not None]
+        counted.dropped = sum(dropped) if dropped else None
+        counted.bytes = source.size if source.size is not None else getattr(source.digest, "count", 0)
+        self._queue.put(Finished(source, counted))
+
+    def _follow(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
+        """Block after block until the capture ends or is damaged."""
+        frame = 0
+        while not self._stopped.is_set():
+            found, reader.position, ended = scan.read_batch(
+                reader.buffer, reader.position, reader.stop, reader.layout, reader.interfaces, frame, self._packets
+            )
+            frame += found
+            following = 0
+            while True:
+                following, reason = scan.follow_batch(state, reader.buffer, self._packets, following, found)
+                if reason == MORE:
+                    break
+                state = S.make_room(state) if reason == scan.ROOM else self._send(reader, state, source, counted)
+            if ended == MORE or (ended == SPECIAL and not reader.special()):
+                if reader.notes.status != "complete" or not reader.fill():
+                    reader.ended()
+                    break
+            elif ended == DAMAGED:
+                reader.damaged("no packet record can begin there", reader.offset + reader.position)
+                break
+        return state
+
+    def _send(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
+        """Put the finished flows into the queue."""
+        done = rows.take(state)
+        if len(done):
+            counted.flows += len(done)
+            counted.handshakes += len(done.handshakes)
+            self._queue.put(
+                Batch(source, done, state.memory, self._generation, _interfaces(reader), self._flows)
+            )
+        smaller = rows.renumber(state)
+        if smaller is not None:
+            self._generation += 1
+            state = smaller
+        return state
+
+
+def _interfaces(reader: Reader) -> list[str | None]:
+    return [info.name for info in reader.pcapng.interfaces]
