@@ -80,6 +80,7 @@ STREAM = np.dtype(
         ("start", "i4"),  # where the stream begins in the window
         ("have", "i4"),  # end of the bytes that follow ``start`` without a gap
         ("segments", "i4"),
+        ("skipped", "i4"),  # bytes of another protocol that came before
         ("recognised", "u1"),  # TLS records follow
         ("encrypted", "u1"),
         ("record_type", "u1"),
@@ -108,6 +109,7 @@ HANDSHAKE = np.dtype(
         ("server_shape", "i4"),
         ("server_name", "i4"),
         ("client_side", "u1"),
+        ("upgraded", "u1"),  # protocol that was spoken before TLS; 0 for none
         ("seen", "u4"),  # bits, see SEEN_*
         ("version", "u2"),  # negotiated, from the ServerHello
         ("suite", "u2"),

@@ -1,7 +1,7 @@
 """One direction of a TCP connection put in order (RFC 9293 3.10.7.4): a window of 64 KiB, kept in chunks.
 
-Only the beginning of a stream matters, so a stream is a fixed window from its first byte. A segment's bytes are
-written to their place at once, in whatever order they come; bytes that are there already stay (the first copy wins),
+Only the beginning of a stream matters, so a stream is a window from its first byte, which moves on when a handshake
+is longer than it. A segment's bytes are written to their place at once, in whatever order they come; bytes that are there already stay (the first copy wins),
 and ``have`` is the end of what has no gap before it.
 """
 
@@ -44,6 +44,7 @@ def acquire(c: Any, side: Any, stream: Any, packet: Any) -> None:
     stream.spans = 0
     stream.have = stream.start
     stream.segments = 0
+    stream.skipped = 0
     stream.recognised = 0
     stream.encrypted = 0
     stream.record_type = 0
@@ -108,6 +109,38 @@ def read(m: Any, stream: Any, begin: int, count: int, target_at: int) -> None:
         for k in range(size):
             m.scratch[target_at + at + k] = chunk[inside + k]
         at += size
+
+
+@part
+def slide(m: Any, stream: Any, keep_from: int) -> None:
+    """Move the window on: bytes before ``keep_from`` are needed no more. All places in it move with it."""
+    chunks = min(keep_from >> CHUNK_BITS, CHUNKS_A_STREAM)
+    for k in range(chunks):
+        if stream.grid[k] >= 0:
+            m.free_chunks[m.counters[FREE_CHUNKS]] = stream.grid[k]
+            m.counters[FREE_CHUNKS] += 1
+    for k in range(CHUNKS_A_STREAM):
+        stream.grid[k] = stream.grid[k + chunks] if k + chunks < CHUNKS_A_STREAM else -1
+    shift = chunks << CHUNK_BITS
+    stream.origin = (np.int64(stream.origin) + shift) & 0xFFFFFFFF
+    stream.start = max(0, np.int64(stream.start) - shift)
+    stream.have -= shift
+    stream.record_at -= shift
+    stream.message_at -= shift
+    for k in range(stream.spans):
+        stream.span[2 * k] = max(0, np.int64(stream.span[2 * k]) - shift)
+        stream.span[2 * k + 1] -= shift
+
+
+@part
+def skip_ahead(m: Any, stream: Any) -> None:
+    """Let go of all bytes in order: the stream begins anew behind them."""
+    have = np.int64(stream.have)
+    stream.skipped += have - np.int64(stream.start)
+    stream.start = have
+    stream.segments = 0
+    if have >= CHUNK:
+        slide(m, stream, have)
 
 
 @part
@@ -191,7 +224,7 @@ def feed(m: Any, side: Any, stream: Any, block: Any, packet: Any) -> bool:
         side.lost = 1
         return False
     spans = stream.span
-    if not side.syn and stream.recognised == 0:
+    if not side.syn and stream.recognised == 0 and stream.skipped == 0:
         stream.start = spans[0]
     had = stream.have
     if spans[0] <= stream.start:

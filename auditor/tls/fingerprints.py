@@ -44,9 +44,14 @@ def ja3s(version: int, suite: int, extensions: Sequence[int]) -> str:
 
 
 def _alpn_code(protocol: bytes | None) -> str:
-    """First and last character of the first ALPN value; of its hexadecimal form where either is no letter or digit."""
+    """First and last character of the first ALPN value; of its hexadecimal form where either is no letter or digit.
+
+    99 for bytes outside ASCII, as FoxIO's implementations have it.
+    """
     if not protocol:
         return "00"
+    if protocol[0] > 0x7F or protocol[-1] > 0x7F:
+        return "99"
     ends = bytes([protocol[0], protocol[-1]])
     if ends.isalnum():
         return ends.decode("ascii")
@@ -79,4 +84,4 @@ def ja4(
     plain_schemes = [code for code in signature_schemes if not is_grease(code)]
     if plain_schemes:
         third += "_" + ",".join(f"{code:04x}" for code in plain_schemes)
-    return f"{first}_{second}_{short_sha256(third) if plain_extensions else NO_HASH}"
+    return f"{first}_{second}_{short_sha256(third) if third else NO_HASH}"

@@ -23,6 +23,7 @@ from auditor.tls.names import (
     suites,
     version_name,
 )
+from auditor.tls.protocols import PROTOCOL_NAMES
 from auditor.tls.records import NOTHING_SEEN
 from auditor.tls.shapes import PRE_SHARED_KEY, ClientShape, ServerShape, printable
 
@@ -258,6 +259,9 @@ def handshake_columns(
     names, index = np.unique(rows["server_name"], return_inverse=True)
     columns["server_name"] = Texts([shapes.name(memory, n) if n else None for n in names.tolist()], index)
     columns["early_data"] = early
+    columns["starttls"] = Texts(
+        [None, *(PROTOCOL_NAMES.get(n, "unknown") for n in range(1, 256))], rows["upgraded"].astype(np.int64)
+    )
     columns["hello_retry"] = Numbers((seen & S.SEEN_RETRY) != 0)
     columns["established"] = established(rows, closed)
     columns["alert"] = _alerts(rows)

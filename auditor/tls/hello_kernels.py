@@ -37,7 +37,7 @@ INVALID = {
     EXTENSIONS: "extensions exceed the message",
     EXTENSION: "an extension exceeds the extension block",
     TRAILING: "bytes follow the extensions",
-    TOO_LONG: "a handshake message longer than 64 KiB",
+    TOO_LONG: "a hello longer than 32 KiB",
     NO_RECORD: "bytes that are no TLS record",
 }
 

@@ -8,20 +8,23 @@ from auditor.decode.bytes import be16, be32
 from auditor.flows.dns import dns_answers, is_dns
 from auditor.flows.intern import intern
 from auditor.flows.state import UNKNOWN_SIDE
-from auditor.flows.stream import peek, read, release
+from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.kernel import inlined, part
 from auditor.tls.records import (
     NOT_TLS,
     SSL2_CLIENT,
     SSL2_SERVER,
+    TLS,
     TLS_MIDDLE,
+    TLS_RECORDS,
+    UNKNOWN,
     WAIT,
     follow_records,
     how_it_begins,
     ssl2_hello,
 )
 
-UNKNOWN, TLS, HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS, QUIC, DTLS, HTTP2, RTP, STUN = range(14)
+HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS, QUIC, DTLS, HTTP2, STUN = range(2, 13)
 PROTOCOL_NAMES = {
     TLS: "tls",
     HTTP: "http",
@@ -38,8 +41,9 @@ PROTOCOL_NAMES = {
 }
 
 HEAD = 512  # bytes of a stream that text protocols are told from
+UPGRADE_WITHIN = 16384  # bytes of a side after which no upgrade to TLS is looked for
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
-NEWLINE, SPACE, COLON = 10, 32, 58
+NEWLINE, SPACE, COLON, POSTGRES_YES, HANDSHAKE = 10, 32, 58, 83, 22
 
 
 # What streams begin with: (first bytes, protocol). Methods of HTTP/1 requests come first (RFC 9112 3).
@@ -63,6 +67,7 @@ for _row, (_opening, _) in enumerate(OPENINGS):
     _TEXT[_row, : len(_opening)] = np.frombuffer(_opening, np.uint8)
 _HOST = np.frombuffer(b"host:", np.uint8)
 LAST_METHOD, GREETING = len(METHODS), len(OPENINGS) - 1
+CONNECT_ROW, RESPONSE_ROW = METHODS.index(b"CONNECT "), len(METHODS)
 
 
 @part
@@ -139,8 +144,12 @@ def find_host(m: Any, flow: Any, size: int) -> bool:
 
 
 @part
-def not_tls(m: Any, flow: Any, side: Any, stream: Any, k: int) -> None:
-    """A stream that does not begin with TLS: name its protocol, keep an HTTP request's Host, look no further."""
+def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int) -> None:
+    """A stream that does not begin with TLS: name its protocol, keep an HTTP request's Host.
+
+    Many protocols go over to TLS later (STARTTLS, CONNECT, SOCKS, database log-ins). Whichever it is, its ClientHello
+    begins a segment, so the bytes so far are skipped, and the next ones looked at in the same way.
+    """
     have = np.int64(stream.have) - np.int64(stream.start)
     size = min(have, HEAD)
     read(m, stream, np.int64(stream.start), size, np.int64(0))
@@ -164,22 +173,29 @@ def not_tls(m: Any, flow: Any, side: Any, stream: Any, k: int) -> None:
         read(m, stream, np.int64(stream.start), size, np.int64(0))
         if not find_host(m, flow, size) and have < HOST_WITHIN:
             return
-    release(m, side, stream)
+    over = kind == SSH or kind == HTTP2 or (kind == HTTP and row != CONNECT_ROW and row != RESPONSE_ROW)
+    skip_ahead(m, stream)
+    if over or stream.skipped > UPGRADE_WITHIN:
+        release(m, side, stream)
 
 
 @part
 def tcp_bytes(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, packet: Any) -> None:
     """One side's stream has more bytes in order: see what they are."""
     if stream.recognised == 0:
+        start = np.int64(stream.start)
+        if stream.have - start >= 2 and peek(m, stream, start) == POSTGRES_YES and peek(m, stream, start + 1) == HANDSHAKE:
+            stream.start = start + 1  # PostgreSQL's server says yes to TLS with one byte, and TLS follows
+            stream.skipped += 1
         kind = how_it_begins(m, stream)
         if kind == WAIT:
             return
-        if kind == NOT_TLS:
-            not_tls(m, flow, side, stream, k)
+        if kind == NOT_TLS or (stream.skipped > 0 and kind != TLS_RECORDS):
+            another_protocol(m, flow, side, stream, k)
             return
-        if flow.application == UNKNOWN:
-            flow.application = TLS
         if kind == TLS_MIDDLE:
+            if flow.application == UNKNOWN:
+                flow.application = TLS
             release(m, side, stream)
             return
         stream.recognised = 1

@@ -39,7 +39,7 @@ from auditor.flows.state import (
     UNKNOWN_SIDE,
     WINDOW,
 )
-from auditor.flows.stream import peek, peek16, read, release
+from auditor.flows.stream import peek, peek16, read, release, slide
 from auditor.kernel import inlined, part
 from auditor.tls.hello_kernels import (
     NO_RECORD,
@@ -51,10 +51,12 @@ from auditor.tls.hello_kernels import (
     ssl2_server_hello,
 )
 
+UNKNOWN, TLS = 0, 1  # applications; the others are in ``protocols``
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE_RECORD, APPLICATION_DATA, HEARTBEAT = 20, 21, 22, 23, 24
 LARGEST_RECORD = 16384 + 2048  # RFC 5246 6.2.3; TLS 1.3 allows less
 CLIENT_HELLO, SERVER_HELLO, NEW_TICKET, OLD_RETRY, CERTIFICATE, KEY_EXCHANGE, HELLO_DONE = 1, 2, 4, 6, 11, 12, 14
 NOTHING_SEEN = 255
+LARGEST_READ = WINDOW // 2  # of a message whose body is read
 FATAL = 2
 
 # The letters of Zeek's ssl_history, by handshake type; capitals are the client's.
@@ -160,7 +162,9 @@ def begin_handshake(c: Any, flow: Any, h: Any, k: int, is_client: bool, packet: 
     h.server_shape = 0
     h.server_name = 0
     h.client_side = k if is_client else 1 - k
+    h.upgraded = flow.application if flow.application != TLS else UNKNOWN
     h.seen = 0
+    flow.application = TLS
     h.version = 0
     h.suite = 0
     h.curve = 0
@@ -372,7 +376,7 @@ def step_in_message(m: Any, stream: Any, available: int) -> int:
         stream.record_left -= 1
         if stream.message_head < 4:
             return HELLO_BEGINS if first and (byte == CLIENT_HELLO or byte == SERVER_HELLO) else NOTHING
-        if stream.message_length > WINDOW:
+        if stream.message_length > LARGEST_READ and is_read(np.int64(stream.message_type)):
             return TOO_MUCH
         stream.message_left = stream.message_length
     else:
@@ -458,6 +462,11 @@ def follow_records(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, pa
         event = next_event(m, stream)
         over = False
         if event == MORE_BYTES:
+            # What a message that is being gathered begins with stays; of others nothing is needed again.
+            gathering = stream.message_head > 0 and is_read(np.int64(stream.message_type))
+            keep_from = np.int64(stream.message_at if gathering else min(stream.record_at, stream.have))
+            if keep_from >= WINDOW // 2:
+                slide(m, stream, keep_from)
             return
         if event == RECORD:
             over = record_begins(m, flow, stream, h, k)
