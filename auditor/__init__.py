@@ -71,19 +71,18 @@ def audit_inputs(
     out: PathLike | None = None,
     block_bytes: int | None = None,
     say: Callable[[str], None] | None = None,
-    prompt: bool = False,
-    warnings: Callable[[], list[str]] | None = None,
+    live: "LiveCapture | None" = None,
 ) -> Audit:
-    """``audit`` for inputs that are open or known already; ``prompt`` for live ones, which end at Ctrl-C."""
+    """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C."""
     # Reading begins here, in a thread of its own; everything below is loaded beside it.
     from auditor.kernel import compiled_before, mark_compiled
     from auditor.reading import BLOCK_BYTES, Reading
 
     if say is not None and not compiled_before():
         say("compiling the kernels for this machine, once after each update; it takes about 20 seconds …")
-    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt)
+    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
     try:
-        result = _take(reading, policy, topology, ip_ranges, out, warnings)
+        result = _take(reading, policy, topology, ip_ranges, out, live)
     finally:
         reading.close()
     mark_compiled()
@@ -96,7 +95,7 @@ def _take(
     topology: PathLike | None,
     ip_ranges: PathLike | None,
     out: PathLike | None,
-    warnings: Callable[[], list[str]] | None,
+    live: "LiveCapture | None",
 ) -> Audit:
     from auditor import engine
     from auditor.aws.ranges import Ranges
@@ -117,14 +116,16 @@ def _take(
         try:
             run.take(reading)
         except KeyboardInterrupt:
-            if not reading.prompt:
+            if live is None:
                 raise
-            reading.stop()  # Ctrl-C is how a live audit ends: what was seen is the result
+            live.stop()  # Ctrl-C is how a live audit ends: what was seen is the result
             run.take(reading)
         if not run.captures:
             raise InputError("; ".join(run.errors) or "nothing to read")
-        if warnings is not None:
-            run.captures[-1][1].warnings += warnings()
+        if live is not None:
+            counted = run.captures[-1][1]
+            counted.warnings += live.close()
+            counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
         sink.write("captures", run.captures_table())
         sink.write("findings", run.pipeline.evaluation.table())
         told: dict[str, Any] = {"policy": str(policy), "topology": topology, "ip_ranges": ip_ranges}

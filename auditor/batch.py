@@ -111,9 +111,7 @@ class Pipeline:
             "verdicts": verdicts,
         }
 
-    def _names(
-        self, columns: dict[str, Column], rows: Rows, memory: Memory
-    ) -> tuple[list[str | None], Array]:
+    def _names(self, columns: dict[str, Column], rows: Rows, memory: Memory) -> tuple[list[str | None], Array]:
         """Fill in server names: SNI, else the HTTP Host, else what DNS answered. Returns (names, index of each flow)."""
         number = np.zeros(len(rows), np.int64)
         source = np.full(len(rows), -1)
@@ -247,4 +245,3 @@ def _ranks(names: Array) -> Array:
     rank = {name: number for number, name in enumerate(VERSION_ORDER)}
     values, index = np.unique(names.astype(str), return_inverse=True)
     return np.array([rank.get(v, -1) for v in values.tolist()])[index] if len(names) else np.zeros(0, int)
-

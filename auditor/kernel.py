@@ -90,14 +90,17 @@ def kernel(function: F) -> F:
 
 def part(function: F) -> F:
     """Compile ``function`` as a part of the kernels that call it; Python can call it only without the compiler."""
-    return cast("F", numba.njit(boundscheck=True, nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+    return cast(
+        "F",
+        numba.njit(boundscheck=True, nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function),
+    )
 
 
 def inlined(function: F) -> F:
     """As ``part``, and its machine code is put into its callers: for what runs once a byte or once a packet."""
     return cast(
         "F",
-        numba.njit(boundscheck=True, nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)(
-            function
-        ),
+        numba.njit(
+            boundscheck=True, nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True
+        )(function),
     )

@@ -164,9 +164,7 @@ class Reading:
         if len(done):
             counted.flows += len(done)
             counted.handshakes += len(done.handshakes)
-            self._queue.put(
-                Batch(source, done, state.memory, self._generation, _interfaces(reader), self._flows)
-            )
+            self._queue.put(Batch(source, done, state.memory, self._generation, _interfaces(reader), self._flows))
         smaller = rows.renumber(state)
         if smaller is not None:
             self._generation += 1

@@ -233,5 +233,3 @@ def finish_all(st: Any) -> bool:
     if st.memory.counters[SWEEP_AT] < 0:
         st.memory.counters[SWEEP_AT] = 0
     return sweep(st, True)
-
-

@@ -117,7 +117,9 @@ def expand(arguments: Iterable[str | Path]) -> list[Input]:
     seen: set[Path] = set()
     for argument in map(str, arguments):
         if argument == "-":
-            inputs.append(Input("-", stream=sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer))
+            inputs.append(
+                Input("-", stream=sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer)
+            )
             continue
         for path in _files_of(argument):
             if path.resolve() in seen:

@@ -59,7 +59,9 @@ def doctor() -> None:
         told = Text(_program_version(path), style="green") if path else Text("missing", style="yellow")
         table.add_row(name, told, use)
     out.print(table)
-    state = "compiled and cached" if kernel.compiled_before() else "not compiled yet: the first audit takes about 20 s more"
+    state = (
+        "compiled and cached" if kernel.compiled_before() else "not compiled yet: the first audit takes about 20 s more"
+    )
     out.print(f"kernels: {state}, in {kernel.CACHE}")
     ranges = Ranges.shipped()
     out.print(f"AWS address ranges: of {ranges.date} (sync token {ranges.token})")

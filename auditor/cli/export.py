@@ -37,7 +37,11 @@ def export(result: Audit, form: str, table: str) -> None:
     if table not in result.tables:
         raise AuditError(f"--table {table}: no such table; there are {', '.join(result.tables)}")
     if form == "json":
-        whole = {"audit": result.manifest, "findings": list(_rows(result, "findings")), table: list(_rows(result, table))}
+        whole = {
+            "audit": result.manifest,
+            "findings": list(_rows(result, "findings")),
+            table: list(_rows(result, table)),
+        }
         json.dump(whole, sys.stdout, ensure_ascii=False, indent=1)
         sys.stdout.write("\n")
     elif form == "jsonl":

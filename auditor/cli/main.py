@@ -22,7 +22,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-topology_app = typer.Typer(help="Topology files: what the owner of the site knows.", no_args_is_help=True, rich_markup_mode=None)
+topology_app = typer.Typer(
+    help="Topology files: what the owner of the site knows.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(topology_app, name="topology")
 
 
@@ -131,7 +133,8 @@ def pcap_command(
 def live_command(
     interface: Annotated[str, typer.Argument(help="Interface to capture on, as eth0 or lo.", show_default=False)],
     duration: Annotated[
-        float | None, typer.Option("--duration", help="Seconds to capture; without it until Ctrl-C.", show_default=False)
+        float | None,
+        typer.Option("--duration", help="Seconds to capture; without it until Ctrl-C.", show_default=False),
     ] = None,
     filter: Annotated[
         str | None, typer.Option("--filter", help="Capture filter, as 'tcp port 443'.", show_default=False)

@@ -65,8 +65,14 @@ def _headline(told: dict[str, Any], captures: list[dict[str, Any]]) -> Text:
     ends = [c["ended"] for c in captures if c["ended"] is not None]
     span = f", {min(starts):%Y-%m-%d %H:%M:%S} to {max(ends):%Y-%m-%d %H:%M:%S} UTC" if starts else ""
     text = Text()
-    text.append(f"{name}: {packets:,} packets, {counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes{span}\n")
-    site = f", site {clean(told['site'])}" if told["site"] else ", no topology file: paths are known only where frames show them"
+    text.append(
+        f"{name}: {packets:,} packets, {counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes{span}\n"
+    )
+    site = (
+        f", site {clean(told['site'])}"
+        if told["site"]
+        else ", no topology file: paths are known only where frames show them"
+    )
     text.append(
         f"policy {told['policy']['id']} {told['policy']['edition']}, AWS address ranges of {told['ip_ranges']['date']}{site}",
         style="dim",
@@ -91,7 +97,10 @@ def _summary(out: Console, told: dict[str, Any]) -> None:
         table = _grid("path", "protocol", "flows", *shown, right=("flows", *shown))
         ordered = sorted(scope.items(), key=lambda item: (item[0][0], -sum(item[1].values()), item[0][1]))
         for (path, protocol, _), counts in ordered[:MOST_SUMMARY]:
-            cells = [Text(f"{counts[v]:,}" if counts[v] else "·", style=VERDICT_STYLE[v] if counts[v] else "dim") for v in shown]
+            cells = [
+                Text(f"{counts[v]:,}" if counts[v] else "·", style=VERDICT_STYLE[v] if counts[v] else "dim")
+                for v in shown
+            ]
             table.add_row(path, clean(protocol), f"{sum(counts.values()):,}", *cells)
         out.print(Text("Traffic to AWS service endpoints", style="bold underline"))
         out.print(table)
@@ -100,7 +109,9 @@ def _summary(out: Console, told: dict[str, Any]) -> None:
     else:
         out.print(Text("No traffic to AWS service endpoints.", style="bold"))
     if others:
-        told_others = ", ".join(f"{n:,} {clean(name) if name != '-' else 'unknown'}" for name, n in others.most_common(12))
+        told_others = ", ".join(
+            f"{n:,} {clean(name) if name != '-' else 'unknown'}" for name, n in others.most_common(12)
+        )
         out.print(Text(f"Other flows, not judged: {told_others}", style="dim"))
     out.print()
 

@@ -59,7 +59,8 @@ def read(path: Path) -> list[dict[str, str]]:
 def registry(source: Path) -> None:
     iana = "IANA TLS parameters, 2026-01-13; Recommended as changed by RFC 10015"
     suites = [
-        suite_row(r["code"], r["name"], r["iana_recommended_after_rfc10015"]) for r in read(source / "cipher_suites.csv")
+        suite_row(r["code"], r["name"], r["iana_recommended_after_rfc10015"])
+        for r in read(source / "cipher_suites.csv")
     ]
     known = {row[0] for row in suites}
     suites += [

@@ -228,5 +228,3 @@ def mpls(block: Any, packet: Any) -> int:
         packet.position = at + 4  # the pseudowire control word of RFC 4385, then Ethernet
         return ETHERNET
     return not_ip(packet)
-
-

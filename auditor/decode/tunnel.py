@@ -94,9 +94,7 @@ def geneve(block: Any, packet: Any) -> int:
 @part
 def is_vxlan(block: Any, at: int, end: int) -> bool:
     """Whether UDP payload on the VXLAN port is VXLAN: the I bit set, every reserved bit clear."""
-    return (
-        at + 8 <= end and block[at] == 8 and block[at + 1] == 0 and block[at + 2] == 0 and block[at + 3] == 0
-    )
+    return at + 8 <= end and block[at] == 8 and block[at + 1] == 0 and block[at + 2] == 0 and block[at + 3] == 0
 
 
 @part

@@ -157,7 +157,9 @@ def flow_columns(rows: Rows, ends: Oriented, capture: str, interfaces: list[str 
     # A side that was not seen has no tags or addresses of its own; the other side's say what this wire is.
     seen = np.where((client["packets"] > 0), 0, 1)
     first = np.where(seen == 0, client, server)
-    which = np.where((first["interface"] < 0) | (first["interface"] >= len(interfaces)), len(interfaces), first["interface"])
+    which = np.where(
+        (first["interface"] < 0) | (first["interface"] >= len(interfaces)), len(interfaces), first["interface"]
+    )
     round_trip = flows["round_trip"]
     client_mac = np.where(client["packets"] > 0, client["source_mac"], server["target_mac"])
     server_mac = np.where(client["packets"] > 0, client["target_mac"], server["source_mac"])

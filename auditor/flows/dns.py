@@ -79,12 +79,16 @@ def is_dns(block: Any, at: int, end: int) -> bool:
 
 @part
 def slot_of(client_high: Any, client_low: Any, high: Any, low: Any, size: int) -> int:
-    value = mix(client_low + np.uint64(0x9E3779B97F4A7C15) * client_high) ^ mix(low + high * np.uint64(0xBF58476D1CE4E5B9))
+    value = mix(client_low + np.uint64(0x9E3779B97F4A7C15) * client_high) ^ mix(
+        low + high * np.uint64(0xBF58476D1CE4E5B9)
+    )
     return np.int64(mix(value) & np.uint64(size - 1))
 
 
 @part
-def remember(c: Any, answers: Any, client_high: Any, client_low: Any, high: Any, low: Any, name: int, time: int) -> None:
+def remember(
+    c: Any, answers: Any, client_high: Any, client_low: Any, high: Any, low: Any, name: int, time: int
+) -> None:
     """Keep an answer for its client. A full neighbourhood loses its oldest: the table is bounded."""
     size = answers.size
     slot = slot_of(client_high, client_low, high, low, size)

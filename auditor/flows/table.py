@@ -286,5 +286,3 @@ def note_tcp(flow: Any, mine: Any, other: Any, k: int, packet: Any) -> None:
     mine.flags |= flags
     if flags & RST or (mine.flags & FIN and other.flags & FIN):
         flow.closed = 1
-
-

@@ -123,7 +123,12 @@ def link_evidence(path: str, words: str, link: Link, ways: Ways, direction: str,
     contradicted = on_vlan & has_mac & ~to_peer
     other_vlan = to_peer & ~on_vlan & (ways.vlan_count > 0) if link.vlan is not None else nothing
     add(both, "vlan+mac", CONFIRMED, f"VLAN {link.vlan} and peer MAC {link.peer_mac}")
-    add(here & on_vlan & ~both & ~contradicted, "interface+vlan", CONFIRMED, f"interface {link.interface}, VLAN {link.vlan}")
+    add(
+        here & on_vlan & ~both & ~contradicted,
+        "interface+vlan",
+        CONFIRMED,
+        f"interface {link.interface}, VLAN {link.vlan}",
+    )
     add(to_peer & ~both & ~other_vlan, "mac", LIKELY, f"peer MAC {link.peer_mac}")
     add(here & ~on_vlan & ~contradicted, "interface", LIKELY, f"interface {link.interface}")
     add(on_vlan & ~both & ~here & ~contradicted, "vlan", LIKELY, f"VLAN {link.vlan}")
@@ -158,7 +163,9 @@ def gather(ends: Ends, ways: dict[str, Ways], topology: Topology, mirrored: Arra
     for direction, way in ways.items():
         if (way.seen & ends.pppoe).any():
             found.append(
-                Evidence(way.seen & ends.pppoe, direction, "pppoe", "internet", CONFIRMED, "PPPoE: an internet access line")
+                Evidence(
+                    way.seen & ends.pppoe, direction, "pppoe", "internet", CONFIRMED, "PPPoE: an internet access line"
+                )
             )
         public = way.seen & is_public(ends.client_high, ends.client_low) & ~own & ~mirrored
         public &= is_public(ends.server_high, ends.server_low)
@@ -227,7 +234,9 @@ def decide(ends: Ends, ways: dict[str, Ways], found: list[Evidence]) -> Verdict:
     )
     unproven = main < 0
     path = np.where(unproven, np.where(private, "private", "unknown"), path)
-    detail = np.where(unproven, np.where(private, "private addresses; nothing shows the way", "nothing shows the way"), detail)
+    detail = np.where(
+        unproven, np.where(private, "private addresses; nothing shows the way", "nothing shows the way"), detail
+    )
     asymmetric = np.where(both, differ.astype(int), -1)
     return Verdict(path, np.where(unproven, NONE, confidence), detail, asymmetric)
 

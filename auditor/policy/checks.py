@@ -156,12 +156,16 @@ def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     wanted = [str(p) for p in parameters.get("paths", ["direct-connect"])]
     inside_aws = [*wanted, "vpc"]
     answer = Answer.of(facts, NOT_OBSERVABLE, facts.path_detail[0] if len(facts.path_detail) else "")
-    answer.put(np.ones(len(facts.path), bool), NOT_OBSERVABLE, _text(_or(facts.path_detail), ": a topology file may tell"))
+    answer.put(
+        np.ones(len(facts.path), bool), NOT_OBSERVABLE, _text(_or(facts.path_detail), ": a topology file may tell")
+    )
     proven = facts.path_confidence > 0
     good = proven & np.isin(facts.path.astype(str), inside_aws)
     answer.put(good, PASS, facts.path_detail)
     bad = proven & ~good & ~np.isin(facts.path.astype(str), ["unknown", "private"])
-    answer.put(bad, FAIL if required else WARN, _text("went by ", facts.path.astype(object), ": ", _or(facts.path_detail)))
+    answer.put(
+        bad, FAIL if required else WARN, _text("went by ", facts.path.astype(object), ": ", _or(facts.path_detail))
+    )
     half = good & (facts.asymmetric == YES)
     answer.put(half, FAIL if required else WARN, _text("only one direction was private: ", _or(facts.path_detail)))
     return answer
@@ -218,7 +222,9 @@ def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     encrypted = facts.is_tls | np.isin(facts.protocol.astype(str), ["quic"])
     answer.put(encrypted, NOT_OBSERVABLE, "requests are encrypted; give the TLS keys to see their signatures")
     answer.put(
-        np.isin(facts.protocol.astype(str), ["http", "http2"]), NOT_OBSERVABLE, "requests in clear are not read for signatures"
+        np.isin(facts.protocol.astype(str), ["http", "http2"]),
+        NOT_OBSERVABLE,
+        "requests in clear are not read for signatures",
     )
     return answer
 
@@ -240,5 +246,7 @@ def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answe
 def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """A notice: the server's name imitates an AWS name."""
     answer = Answer.of(facts, NOT_APPLICABLE, "no AWS name is imitated")
-    answer.put(facts.imitates, FAIL if required else WARN, "the name contains an AWS name but is not under AWS's domains")
+    answer.put(
+        facts.imitates, FAIL if required else WARN, "the name contains an AWS name but is not under AWS's domains"
+    )
     return answer

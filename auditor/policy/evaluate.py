@@ -177,5 +177,3 @@ class Evaluation:
 def _some(facts: Facts, at: Array) -> Facts:
     """The facts of some flows."""
     return Facts(**{name: getattr(facts, name)[at] for name in Facts.__dataclass_fields__})
-
-

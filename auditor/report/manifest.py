@@ -13,7 +13,14 @@ def manifest(run: Run, policy: Policy, topology: Topology, ranges: Ranges, optio
     """The contents of ``audit.json``. No times of the run: the same input gives the same bytes."""
     evaluation = run.pipeline.evaluation
     summary = [
-        {"path": path, "confidence": confidence, "protocol": protocol, "verdict": verdict, "in_scope": scope, "flows": n}
+        {
+            "path": path,
+            "confidence": confidence,
+            "protocol": protocol,
+            "verdict": verdict,
+            "in_scope": scope,
+            "flows": n,
+        }
         for (path, confidence, protocol, verdict, scope), n in sorted(run.pipeline.summary.items())
     ]
     unseen: dict[str, Counter[str]] = {}
@@ -54,7 +61,9 @@ def manifest(run: Run, policy: Policy, topology: Topology, ranges: Ranges, optio
             for rule in policy.rule
         },
         "not_observable": {
-            rule: [{"reason": reason, "flows": n} for reason, n in sorted(found.items(), key=lambda x: (-x[1], x[0]))][:10]
+            rule: [{"reason": reason, "flows": n} for reason, n in sorted(found.items(), key=lambda x: (-x[1], x[0]))][
+                :10
+            ]
             for rule, found in sorted(unseen.items())
         },
     }

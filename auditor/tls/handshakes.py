@@ -115,7 +115,7 @@ def outcome(seen: int, server: ServerShape | None, curve: int, curve_sig: int, d
     scheme = None
     exchange = suite.key_exchange if suite else None
     if server.is_tls13:
-        exchange = ("PSK" if how == "psk" else "ECDHE" if group is None or group not in range(0x100, 0x200) else "DHE")
+        exchange = "PSK" if how == "psk" else "ECDHE" if group is None or group not in range(0x100, 0x200) else "DHE"
         if group is not None and is_post_quantum(group):
             exchange = "KEM" if group in (0x0200, 0x0201, 0x0202) else "hybrid"
     elif seen & S.SEEN_KEY_EXCHANGE and exchange in ("ECDHE", "DHE", "DH", "ECDH"):

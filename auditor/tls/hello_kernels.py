@@ -108,7 +108,9 @@ def server_name(m: Any, handshake: Any, data: Any, begin: int, end: int) -> None
             return
         if data[begin] == 0:
             if 0 < length <= LONGEST_SERVER_NAME:
-                handshake.server_name = intern(m.arena, m.entries, m.intern_buckets, data, begin + 3, begin + 3 + length)
+                handshake.server_name = intern(
+                    m.arena, m.entries, m.intern_buckets, data, begin + 3, begin + 3 + length
+                )
             return
         begin += 3 + length
 

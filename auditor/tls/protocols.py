@@ -47,7 +47,18 @@ NEWLINE, SPACE, COLON, POSTGRES_YES, HANDSHAKE = 10, 32, 58, 83, 22
 
 
 # What streams begin with: (first bytes, protocol). Methods of HTTP/1 requests come first (RFC 9112 3).
-METHODS = (b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE ", b"PROPFIND ")
+METHODS = (
+    b"GET ",
+    b"POST ",
+    b"PUT ",
+    b"HEAD ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"CONNECT ",
+    b"TRACE ",
+    b"PROPFIND ",
+)
 OPENINGS = [(method, HTTP) for method in METHODS] + [
     (b"HTTP/1.", HTTP),
     (b"PRI * HTTP/2.0", HTTP2),
@@ -184,7 +195,11 @@ def tcp_bytes(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, packet:
     """One side's stream has more bytes in order: see what they are."""
     if stream.recognised == 0:
         start = np.int64(stream.start)
-        if stream.have - start >= 2 and peek(m, stream, start) == POSTGRES_YES and peek(m, stream, start + 1) == HANDSHAKE:
+        if (
+            stream.have - start >= 2
+            and peek(m, stream, start) == POSTGRES_YES
+            and peek(m, stream, start + 1) == HANDSHAKE
+        ):
             stream.start = start + 1  # PostgreSQL's server says yes to TLS with one byte, and TLS follows
             stream.skipped += 1
         kind = how_it_begins(m, stream)

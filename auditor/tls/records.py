@@ -275,7 +275,9 @@ def note_message(m: Any, h: Any, k: int, kind: int, size: int) -> None:
 @inlined
 def is_read(kind: int) -> bool:
     """Whether a message's body is looked at."""
-    return kind == CLIENT_HELLO or kind == SERVER_HELLO or kind == OLD_RETRY or kind == KEY_EXCHANGE or kind == NEW_TICKET
+    return (
+        kind == CLIENT_HELLO or kind == SERVER_HELLO or kind == OLD_RETRY or kind == KEY_EXCHANGE or kind == NEW_TICKET
+    )
 
 
 @part

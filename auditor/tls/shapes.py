@@ -137,9 +137,7 @@ class ClientShape:
 
     @property
     def ja3(self) -> str:
-        return fingerprints.ja3(
-            self.legacy_version, self.suites, self.extensions, self.groups, self.point_formats
-        )
+        return fingerprints.ja3(self.legacy_version, self.suites, self.extensions, self.groups, self.point_formats)
 
     @property
     def ja4(self) -> str:

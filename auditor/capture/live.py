@@ -1,0 +1,106 @@
+"""Live capture: a child process captures and writes a capture to a pipe; this process needs no rights to capture.
+
+The best program there is does it: ``dumpcap``, else ``tcpdump``, else a raw socket opened by scapy in a Python child.
+"""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from typing import BinaryIO, cast
+
+from auditor.capture.inputs import Input
+from auditor.errors import InputError
+
+SNAP_LENGTH = 262_144
+RAW_SOCKET = "auditor.capture.raw_socket"
+RIGHTS = re.compile(r"permission|not permitted|privilege|root|CAP_NET|EPERM", re.IGNORECASE)
+NO_DEVICE = re.compile(r"no such device|doesn't exist|does not exist|not found|no interface", re.IGNORECASE)
+DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
+
+
+def command(interface: str, capture_filter: str | None) -> list[str]:
+    """The command line of the capturing child."""
+    dumpcap = shutil.which("dumpcap")
+    if dumpcap:
+        chosen = [dumpcap, "-q", "-i", interface, "-s", str(SNAP_LENGTH), "-w", "-"]
+        return [*chosen, "-f", capture_filter] if capture_filter else chosen
+    tcpdump = shutil.which("tcpdump")
+    if tcpdump:
+        chosen = [tcpdump, "-n", "-U", "-i", interface, "-s", str(SNAP_LENGTH), "-w", "-"]
+        return [*chosen, "--", capture_filter] if capture_filter else chosen
+    chosen = [sys.executable, "-m", RAW_SOCKET, interface]
+    return [*chosen, capture_filter] if capture_filter else chosen
+
+
+class LiveCapture:
+    """A capture in progress. ``stop`` ends it in good order: what was captured is still read."""
+
+    def __init__(self, interface: str, capture_filter: str | None = None, duration: float | None = None) -> None:
+        self.interface = interface
+        self._command = command(interface, capture_filter)
+        self.program = "a raw socket" if RAW_SOCKET in self._command else self._command[0].rsplit("/", 1)[-1]
+        self._child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert self._child.stdout is not None
+        assert self._child.stderr is not None
+        self._told: list[str] = []
+        self._listener = threading.Thread(target=self._listen, args=(self._child.stderr,), daemon=True)
+        self._listener.start()
+        self._timer: threading.Timer | None = None
+        if duration is not None:
+            self._timer = threading.Timer(duration, self.stop)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _listen(self, stream: object) -> None:
+        for line in cast("BinaryIO", stream):
+            if len(self._told) < 200:
+                self._told.append(line.decode("utf-8", "replace").strip())
+
+    def input(self) -> Input:
+        """The capture as an input for the reader."""
+        stream = self._child.stdout
+        assert stream is not None
+        return Input(self.interface, stream=cast("BinaryIO", getattr(stream, "raw", stream)))
+
+    def stop(self) -> None:
+        """Ask the child to end; it writes out what it has."""
+        if self._child.poll() is None:
+            self._child.send_signal(signal.SIGINT)
+
+    def close(self) -> list[str]:
+        """Wait for the child; what should be said of the capture."""
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            self._child.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._listener.join(timeout=2)
+        dropped = DROPPED.search("\n".join(self._told))
+        told = [f"captured by {self.program}"]
+        if dropped:
+            told.append(f"{dropped[1]} packets dropped by the kernel")
+        return told
+
+    def dropped(self) -> int | None:
+        """Packets dropped by the kernel, where the program says so on standard error."""
+        found = DROPPED.search("\n".join(self._told))
+        return int(found[1]) if found else None
+
+    def failure(self) -> InputError:
+        """Why nothing came: one sentence that says what to do."""
+        self._child.wait()
+        self._listener.join(timeout=2)
+        text = " ".join(line for line in self._told if line)
+        if RIGHTS.search(text):
+            return InputError(
+                f"{self.interface}: no right to capture; run as root, or let {self.program} capture for your user "
+                "(for dumpcap: sudo dpkg-reconfigure wireshark-common, then join the group wireshark)"
+            )
+        if NO_DEVICE.search(text):
+            return InputError(f"{self.interface}: no such interface; ip link lists them")
+        return InputError(f"{self.interface}: {self.program} captured nothing: {text[:300] or 'it said nothing'}")

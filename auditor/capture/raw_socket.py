@@ -1,0 +1,44 @@
+"""The capturing child where neither dumpcap nor tcpdump is installed: raw bytes of scapy's socket, as pcap.
+
+    python -m auditor.capture.raw_socket INTERFACE [FILTER]
+"""
+
+import signal
+import struct
+import sys
+import time
+from typing import Any
+
+MAGIC_NANOSECONDS = 0xA1B23C4D
+ETHERNET, SNAP_LENGTH = 1, 262_144
+
+
+def main(arguments: list[str]) -> int:
+    """Capture until SIGINT."""
+    from scapy.config import conf
+
+    interface, *rest = arguments
+    options: dict[str, Any] = {"filter": rest[0]} if rest else {}
+    try:
+        source = conf.L2listen(iface=interface, **options)
+    except Exception as error:  # noqa: BLE001 - scapy raises many kinds; all of them mean the same here
+        sys.stderr.write(f"{error}\n")
+        return 1
+    out = sys.stdout.buffer
+    out.write(struct.pack("<IHHiIII", MAGIC_NANOSECONDS, 2, 4, 0, 0, SNAP_LENGTH, ETHERNET))
+    out.flush()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        while True:
+            _, data, when = source.recv_raw(SNAP_LENGTH)
+            if data is None:
+                continue
+            stamp = time.time_ns() if when is None else int(when * 1_000_000_000)
+            out.write(struct.pack("<IIII", *divmod(stamp, 1_000_000_000), len(data), len(data)) + data)
+            out.flush()
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
