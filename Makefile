@@ -40,7 +40,7 @@ samples: $(VENV)/ready
 	$(BIN)/python captures/make_samples.py
 
 docs: $(VENV)/ready
-	$(BIN)/python -m auditor.docs
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) results dist build .mypy_cache .ruff_cache .pytest_cache

@@ -5,6 +5,7 @@
 >>> result.flows  # doctest: +SKIP
 """
 
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -109,7 +110,7 @@ def _take(
     rules = model.get(policy)
     site = Topology.read(topology) if topology is not None else Topology()
     ranges = Ranges.read(ip_ranges) if ip_ranges is not None else Ranges.shipped()
-    folder, owner = engine.results_folder(out)
+    folder, temporary = engine.results_folder(out)
     sink = DirectorySink(folder)
     run = engine.Run(Pipeline(site, ranges, Evaluation(rules)), sink)
     try:
@@ -132,5 +133,7 @@ def _take(
         sink.finish(manifest(run, rules, site, ranges, told))
     except BaseException:
         sink.abandon()
+        if temporary:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
-    return Audit(folder, owner)
+    return Audit(folder, temporary=temporary)

@@ -105,11 +105,10 @@ def package_versions() -> dict[str, str]:
     }
 
 
-def results_folder(out: str | Path | None) -> tuple[Path, Any]:
-    """Where the tables go: the folder asked for, or a temporary one and the object that removes it."""
+def results_folder(out: str | Path | None) -> tuple[Path, bool]:
+    """Where the tables go: the folder asked for, or a temporary one (True)."""
     if out is not None:
-        return Path(out), None
+        return Path(out), False
     import tempfile
 
-    temporary = tempfile.TemporaryDirectory(prefix="audit-")
-    return Path(temporary.name), temporary
+    return Path(tempfile.mkdtemp(prefix="audit-")), True

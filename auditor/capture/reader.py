@@ -46,14 +46,19 @@ class Reader:
         self.name = source.name
         self._prompt = prompt
         self._left = source.size
-        self._stream = source.open()
+        self._raw = source.open()
+        self._stream = self._raw
         self._damage = damage()
         self.buffer = np.empty(max(block_bytes, SMALLEST_BLOCK), np.uint8)
         self.position = self.stop = 0
         self.offset = 0  # of buffer[0] in the unpacked capture
         self.pcapng = PcapngState()
         self.header: PcapHeader | None = None
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
 
     def _raw_read(self, size: int) -> bytes:
         """Up to ``size`` bytes of the input itself, fewer only at its end."""
@@ -184,3 +189,4 @@ class Reader:
 
     def close(self) -> None:
         self._stream.close()
+        self._raw.close()

@@ -133,14 +133,12 @@ def slide(m: Any, stream: Any, keep_from: int) -> None:
 
 
 @part
-def skip_ahead(m: Any, stream: Any) -> None:
-    """Let go of all bytes in order: the stream begins anew behind them."""
+def skip_ahead(stream: Any) -> None:
+    """Look no more at the bytes that are there: the stream begins anew behind them."""
     have = np.int64(stream.have)
     stream.skipped += have - np.int64(stream.start)
     stream.start = have
     stream.segments = 0
-    if have >= CHUNK:
-        slide(m, stream, have)
 
 
 @part
@@ -224,8 +222,12 @@ def feed(m: Any, side: Any, stream: Any, block: Any, packet: Any) -> bool:
         side.lost = 1
         return False
     spans = stream.span
-    if not side.syn and stream.recognised == 0 and stream.skipped == 0:
-        stream.start = spans[0]
+    if not side.syn and stream.recognised == 0:
+        if stream.skipped == 0:
+            stream.start = spans[0]
+        elif begin < stream.start:  # overtaken by what was taken for the beginning
+            stream.start = begin
+            stream.skipped = 0
     had = stream.have
     if spans[0] <= stream.start:
         stream.have = spans[1]

@@ -3,6 +3,7 @@
 import html
 import json
 import shutil
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,9 @@ class Audit:
     could not be read.
     """
 
-    def __init__(self, folder: str | Path, owner: Any = None) -> None:
+    def __init__(self, folder: str | Path, *, temporary: bool = False) -> None:
         self.folder = Path(folder)
-        self._owner = owner  # keeps a temporary folder until the audit is no longer used
+        self._remove = weakref.finalize(self, shutil.rmtree, self.folder, True) if temporary else None
         self._frames: dict[str, pd.DataFrame] = {}
         try:
             self.manifest: dict[str, Any] = json.loads((self.folder / "audit.json").read_text(encoding="utf-8"))
@@ -39,8 +40,8 @@ class Audit:
 
     def close(self) -> None:
         """Remove the results if they were kept only for this object (no ``out`` folder)."""
-        if self._owner is not None:
-            self._owner.cleanup()
+        if self._remove is not None:
+            self._remove()
 
     def save(self, folder: str | Path) -> Path:
         """Write the results to ``folder``: one Parquet file for each table and ``audit.json``."""

@@ -24,7 +24,7 @@ from auditor.tls.records import (
     ssl2_hello,
 )
 
-HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS, QUIC, DTLS, HTTP2, STUN = range(2, 13)
+HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS, QUIC, DTLS, HTTP2, STUN, OTHER = range(2, 14)
 PROTOCOL_NAMES = {
     TLS: "tls",
     HTTP: "http",
@@ -175,7 +175,7 @@ def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int) -> None:
                 break
         else:
             return
-    if flow.application == UNKNOWN:
+    if flow.application == UNKNOWN or flow.application == OTHER:
         flow.application = kind
     if 0 <= row < LAST_METHOD:
         if flow.client == UNKNOWN_SIDE:
@@ -185,7 +185,9 @@ def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int) -> None:
         if not find_host(m, flow, size) and have < HOST_WITHIN:
             return
     over = kind == SSH or kind == HTTP2 or (kind == HTTP and row != CONNECT_ROW and row != RESPONSE_ROW)
-    skip_ahead(m, stream)
+    if flow.application == UNKNOWN:
+        flow.application = OTHER
+    skip_ahead(stream)
     if over or stream.skipped > UPGRADE_WITHIN:
         release(m, side, stream)
 

@@ -1,0 +1,59 @@
+"""What tests share: where the samples, the corpus and the bench captures are."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+
+ROOT = Path(__file__).parent.parent
+SAMPLES = ROOT / "captures"
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    return SAMPLES
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The public captures with other tools' answers; tests that need it are skipped where it is absent."""
+    path = Path(os.environ.get("AUDITOR_CORPUS", ROOT.parent / "shared" / "corpus"))
+    if not (path / "manifest.csv").exists():
+        pytest.skip(f"no corpus at {path}; set AUDITOR_CORPUS")
+    return path
+
+
+@pytest.fixture(scope="session")
+def office() -> Any:
+    """The audit of the office sample with its topology."""
+    return auditor.audit(SAMPLES / "office.pcapng", topology=SAMPLES / "site.toml")
+
+
+@pytest.fixture(scope="session")
+def handshakes() -> Any:
+    """The module that makes the samples' handshakes."""
+    spec = importlib.util.spec_from_file_location("make_samples", SAMPLES / "make_samples.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["make_samples"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def audit_bytes(tmp_path: Path) -> Callable[..., auditor.Audit]:
+    """Audit a capture given as bytes."""
+
+    def run(data: bytes, name: str = "test.pcap", **options: Any) -> auditor.Audit:
+        path = tmp_path / name
+        path.write_bytes(data)
+        return auditor.audit(path, **options)
+
+    return run

@@ -1,0 +1,137 @@
+"""AWS names and addresses: what they stand for, and what only looks like them."""
+
+import gzip
+import ipaddress
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from auditor.aws.names import Endpoint, endpoint, imitates, may_concern_aws
+from auditor.aws.ranges import Range, Ranges
+from auditor.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("name", "service", "region", "partition"),
+    [
+        ("pinpoint.us-east-1.amazonaws.com", "pinpoint", "us-east-1", "aws"),
+        ("PINPOINT.US-EAST-1.AMAZONAWS.COM.", "pinpoint", "us-east-1", "aws"),
+        ("pinpoint-fips.us-gov-west-1.amazonaws.com", "pinpoint", "us-gov-west-1", "aws-us-gov"),
+        ("pinpoint.eu-west-1.api.aws", "pinpoint", "eu-west-1", "aws"),
+        ("sms-voice.pinpoint.us-west-2.amazonaws.com", "sms-voice", "us-west-2", "aws"),
+        ("sms-voice.eusc-de-east-1.amazonaws.eu", "sms-voice", "eusc-de-east-1", "aws-eusc"),
+        ("social-messaging.ap-south-1.amazonaws.com", "social-messaging", "ap-south-1", "aws"),
+        ("email.cn-north-1.amazonaws.com.cn", "ses", "cn-north-1", "aws-cn"),
+        ("email-smtp.eu-central-1.amazonaws.com", "ses-smtp", "eu-central-1", "aws"),
+        ("vpce-0123abcd-xyz12345.pinpoint.us-east-1.vpce.amazonaws.com", "pinpoint", "us-east-1", "aws"),
+        ("bucket.s3.eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
+        ("s3-us-west-2.amazonaws.com", "s3", None, "aws"),
+        ("sts.amazonaws.com", "sts", None, "aws"),
+        ("kms.us-isob-east-1.sc2s.sgov.gov", "kms", "us-isob-east-1", "aws-iso-b"),
+    ],
+)
+def test_names(name: str, service: str, region: str | None, partition: str) -> None:
+    """Service, Region and partition come from the name, in every partition and variant."""
+    found = endpoint(name)
+    assert found is not None
+    assert (found.service, found.region, found.partition) == (service, region, partition)
+    assert may_concern_aws(name)
+    assert not imitates(name)
+
+
+def test_fips_and_interface_endpoints() -> None:
+    """The FIPS mark and the interface endpoint are read out of the name."""
+    assert endpoint("email-fips.us-east-1.amazonaws.com") == Endpoint("ses", "us-east-1", "aws", fips=True)
+    found = endpoint("vpce-1-2.pinpoint.us-east-1.vpce.amazonaws.com")
+    assert found is not None
+    assert found.interface_endpoint == "vpce-1-2"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pinpoint.us-east-1.amazonaws.com.evil.example",
+        "pinpoint.us-east-1.amazonaws.co",
+        "pinpoint.us-east-1.amaz0naws.com",
+        "pinpoint-us-east-1-amazonaws-com.example",
+        "xamazonaws.com",
+    ],
+)
+def test_look_alikes(name: str) -> None:
+    """A name with an AWS name inside is not AWS's, and is told as an imitation."""
+    assert endpoint(name) is None
+    assert imitates(name)
+    assert may_concern_aws(name)
+
+
+@pytest.mark.parametrize("name", ["example.org", "www.amazon.com", "news.example", "a" * 255, "", ".", "awsome.example"])
+def test_other_names(name: str) -> None:
+    """Names that have nothing to do with AWS are neither."""
+    assert endpoint(name) is None
+    assert not imitates(name)
+
+
+def test_customers_machines_are_no_service_endpoints() -> None:
+    """A load balancer or instance is under amazonaws.com, but it is a customer's."""
+    for name in ("lb-1.us-east-1.elb.amazonaws.com", "ec2-1-2-3-4.eu-west-1.compute.amazonaws.com"):
+        found = endpoint(name)
+        assert found is not None
+        assert found.customer
+
+
+def test_all_names_of_the_messaging_services(corpus: Path) -> None:
+    """Every endpoint name that botocore resolves has the right Region."""
+    told = json.loads((corpus.parent / "aws" / "messaging_endpoints.json").read_text())
+    names = [(n, region) for regions in told.values() for region, row in regions.items() for n in row if isinstance(n, str)]
+    assert len(names) == 520
+    for name, region in names:
+        found = endpoint(name)
+        assert found is not None, name
+        assert found.region == region, name
+
+
+def halves(*addresses: str) -> tuple[np.ndarray, np.ndarray]:
+    numbers = []
+    for text in addresses:
+        address = ipaddress.ip_address(text)
+        numbers.append(int(address) + ((0xFFFF << 32) if address.version == 4 else 0))
+    return np.array([n >> 64 for n in numbers], np.uint64), np.array([n & (2**64 - 1) for n in numbers], np.uint64)
+
+
+def test_ranges_against_the_list_itself(corpus: Path) -> None:
+    """Every prefix's first and last address has the Region of the longest prefix and the services of all."""
+    told = json.loads(gzip.decompress((corpus.parent / "aws" / "ip-ranges.json.gz").read_bytes()))
+    nets = [(ipaddress.ip_network(p["ip_prefix"]), p["region"], p["service"]) for p in told["prefixes"]]
+    by_start = sorted(nets, key=lambda n: int(n[0].network_address))
+    sample = by_start[:: len(by_start) // 150]
+    addresses = [str(n[0][k]) for n in sample for k in (0, -1)]
+    for text, found in zip(addresses, Ranges.shipped().find(*halves(*addresses)), strict=True):
+        cover = [(n.prefixlen, region, service) for n, region, service in nets if ipaddress.ip_address(text) in n]
+        region = max(cover)[1]
+        assert found == Range(None if region == "GLOBAL" else region, frozenset(c[2] for c in cover)), text
+
+
+def test_what_is_not_in_the_ranges() -> None:
+    """Private and documentation addresses belong to nobody; the snapshot says its date."""
+    ranges = Ranges.shipped()
+    assert ranges.find(*halves("10.0.0.1", "192.0.2.1", "2001:db8::1", "0.0.0.0", "255.255.255.255")) == [None] * 5
+    assert ranges.date == "2026-08-22"
+
+
+def test_a_newer_list(tmp_path: Path) -> None:
+    """ip-ranges.json can be given, packed or not; something else is refused with the file's name."""
+    path = tmp_path / "ranges.json"
+    data = {
+        "createDate": "2027-01-02-03-04-05",
+        "syncToken": "1",
+        "prefixes": [{"ip_prefix": "192.0.2.0/24", "region": "xx-west-1", "service": "AMAZON"}],
+        "ipv6_prefixes": [{"ipv6_prefix": "2001:db8::/32", "region": "GLOBAL", "service": "S3"}],
+    }
+    path.write_bytes(gzip.compress(json.dumps(data).encode()))
+    found = Ranges.read(path).find(*halves("192.0.2.255", "192.0.3.0", "2001:db8::1"))
+    assert [f.region if f else "-" for f in found] == ["xx-west-1", "-", None]
+    path.write_text("[]")
+    with pytest.raises(InputError, match="ranges.json: not AWS's ip-ranges.json"):
+        Ranges.read(path)

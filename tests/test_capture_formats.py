@@ -1,0 +1,180 @@
+"""Every form a capture comes in is read; what is damaged is told with its place, and all before it is kept."""
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import lz4.frame
+import pytest
+import zstandard
+
+import auditor
+from tests import wire
+
+PACKETS = wire.Talk().open().play([("c", b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")]).close().packets
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("nanoseconds", [False, True])
+def test_pcap_in_both_byte_orders_and_resolutions(audit_bytes: Any, order: str, nanoseconds: bool) -> None:
+    """Byte order and resolution change nothing but the precision of times."""
+    when = 1_700_000_000_123_456_789
+    result = audit_bytes(wire.pcap([(when, p) for p in PACKETS], order=order, nanoseconds=nanoseconds))
+    flow = wire.only(result.flows)
+    assert flow["server_name"] == "example.org"
+    assert flow["started"].value == (when if nanoseconds else when // 1000 * 1000)
+    assert wire.only(result.captures)["packets"] == len(PACKETS)
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("bzip2", bz2.compress),
+        ("xz", lzma.compress),
+        ("zstd", zstandard.ZstdCompressor().compress),
+        ("lz4", lz4.frame.compress),
+    ],
+)
+def test_compression_is_told_by_first_bytes(audit_bytes: Any, name: str, pack: Any) -> None:
+    """A packed capture is unpacked whatever its name says, and its digest is that of the file."""
+    data = pack(wire.pcap(PACKETS))
+    result = audit_bytes(data, name="innocent.txt")
+    row = wire.only(result.captures)
+    assert (row["compression"], row["packets"]) == (name, len(PACKETS))
+    assert row["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pcapng_blocks(audit_bytes: Any, order: str) -> None:
+    """Sections, interfaces, names, resolutions, offsets, statistics, name resolution and secrets are all read."""
+    o = lambda code, value: wire.option(code, value, order)  # noqa: E731
+    data = wire.section(order)
+    data += wire.interface(1, o(2, b"dx0") + o(9, b"\x09"), order)  # nanoseconds
+    data += wire.interface(1, o(2, b"isp0") + o(9, b"\x8a") + o(14, struct.pack(order + "q", 3600)), order)  # 2^-10 s
+    data += wire.enhanced(PACKETS[0], 1_700_000_000 * 10**9 + 7, 0, order)
+    data += wire.enhanced(PACKETS[1], (1_700_000_000 - 3600) * 1024 + 512, 1, order)
+    data += wire.block(0x0000000B, b"custom, unknown", order)
+    names = struct.pack(order + "HH", 1, 16) + bytes([192, 0, 2, 10]) + b"example.org\0" + struct.pack(order + "HH", 0, 0)
+    data += wire.block(4, names, order)
+    data += wire.block(0x0A, struct.pack(order + "II", 0x544C534B, 4) + b"KEYS", order)
+    statistics = struct.pack(order + "III", 1, 0, 0) + o(4, struct.pack(order + "Q", 900)) + o(5, struct.pack(order + "Q", 17))
+    data += wire.block(5, statistics, order)
+    data += wire.section(">") + wire.interface(1, b"", ">") + wire.enhanced(PACKETS[2], 1_700_000_001_000_000, 0, ">")
+    result = audit_bytes(data, "test.pcapng")
+    row = wire.only(result.captures)
+    assert (row["packets"], row["dropped"], row["secrets"], row["status"]) == (3, 17, 1, "complete")
+    assert row["interfaces"] == "dx0 isp0"
+    flow = wire.only(result.flows)
+    assert flow["interface"] == "dx0"
+    assert flow["started"].value == 1_700_000_000 * 10**9 + 7
+    assert flow["ended"].value == 1_700_000_001 * 10**9
+
+
+def test_simple_and_obsolete_packet_blocks(audit_bytes: Any) -> None:
+    """SPB has no time and the interface's snap length; PB is the old form of EPB."""
+    data = wire.section() + wire.interface(snap=60)
+    data += wire.block(3, struct.pack("<I", len(PACKETS[3])) + PACKETS[3][:60])
+    old = struct.pack("<HHIIII", 0, 0xFFFF, 0, 1000, len(PACKETS[0]), len(PACKETS[0])) + PACKETS[0]
+    data += wire.block(2, old)
+    row = wire.only(audit_bytes(data).captures)
+    assert (row["packets"], row["short"]) == (2, 1)
+
+
+@pytest.mark.parametrize("keep", [24, 30, 41, 100, -1])
+def test_cut_file_keeps_what_came_before(audit_bytes: Any, keep: int) -> None:
+    """A capture that ends inside a record is reported up to there, with the place in a warning."""
+    data = wire.pcap(PACKETS)
+    row = wire.only(audit_bytes(data[:keep]).captures)
+    whole = keep == 24
+    assert row["status"] == ("complete" if whole else "truncated")
+    assert (row["damage_offset"] is not None) or whole
+    assert whole or f"byte {row['damage_offset']}" in row["warnings"]
+
+
+def test_damage_in_the_middle_is_told_with_its_offset(audit_bytes: Any) -> None:
+    """A record header that cannot be one ends reading; everything before it is there."""
+    before = wire.pcap(PACKETS[:4])
+    row = wire.only(audit_bytes(before + b"\xff" * 64 + wire.pcap(PACKETS)[24:]).captures)
+    assert (row["packets"], row["status"], row["damage_offset"]) == (4, "damaged", len(before))
+
+
+def test_damaged_compression_keeps_what_could_be_unpacked(audit_bytes: Any) -> None:
+    """A gzip file that breaks off gives the packets before the break."""
+    packed = gzip.compress(wire.pcap(PACKETS * 200), 1)
+    row = wire.only(audit_bytes(packed[: len(packed) // 2]).captures)
+    assert row["status"] == "damaged"
+    assert 0 < row["packets"] < 200 * len(PACKETS)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "an empty file"),
+        (b"PK\x03\x04rest", "a ZIP archive"),
+        (b"\x7fELF\x02\x01", "a program (ELF)"),
+        (b'{"a": 1}', "JSON"),
+        (b"time,src,dst,port\n1,2,3,4\n", "CSV text"),
+        (b"CLIENT_RANDOM 00 00\n", "a TLS key log"),
+        (b"\x00\x01\x02\x03\xfe", "binary data that begins with 00 01 02 03"),
+    ],
+)
+def test_what_is_no_capture_is_named(audit_bytes: Any, data: bytes, words: str) -> None:
+    """One sentence names the file and says what it looks like."""
+    with pytest.raises(auditor.InputError, match="test.pcap: not a pcap") as caught:
+        audit_bytes(data)
+    assert words in str(caught.value)
+
+
+def test_missing_file_and_empty_folder(tmp_path: Path) -> None:
+    """What is not there is said by its name."""
+    with pytest.raises(auditor.InputError, match="nowhere.pcap: no such file"):
+        auditor.audit(tmp_path / "nowhere.pcap")
+    with pytest.raises(auditor.InputError, match="holds no file named like a capture"):
+        auditor.audit(tmp_path)
+
+
+def test_folders_globs_and_several_files(tmp_path: Path) -> None:
+    """Each file is read once, in the order of names; one bad file does not lose the others."""
+    for name in ("b.pcap", "a.pcap"):
+        wire.write(tmp_path, wire.pcap(PACKETS), name)
+    wire.write(tmp_path, b"nonsense", "c.pcap")
+    result = auditor.audit([tmp_path, tmp_path / "*.pcap"])
+    assert [Path(c).name for c in result.captures["capture"]] == ["a.pcap", "b.pcap"]
+    assert len(result.errors) == 1
+    assert "c.pcap" in result.errors[0]
+    assert list(result.flows["flow_id"]) == [1, 2]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_standard_input(pack: Any) -> None:
+    """`-` reads a pipe, packed or not, and hashes what came through it."""
+    data = pack(wire.pcap(PACKETS))
+    done = subprocess.run(
+        [sys.executable, "-m", "auditor", "pcap", "-", "--format", "jsonl", "--table", "captures"],
+        input=data,
+        capture_output=True,
+        check=True,
+    )
+    assert hashlib.sha256(data).hexdigest().encode() in done.stdout
+
+
+@pytest.mark.parametrize("block_bytes", [65_536, 100_003, 1 << 20])
+def test_results_do_not_depend_on_the_block_size(samples: Path, office: Any, block_bytes: int) -> None:
+    """The same tables come out however much is read at once, also where a record is larger than a block."""
+    result = auditor.audit(samples / "office.pcapng", topology=samples / "site.toml", block_bytes=block_bytes)
+    for table in office.tables:
+        assert result.arrow(table).equals(office.arrow(table)), table
+
+
+def test_record_larger_than_the_block(audit_bytes: Any) -> None:
+    """A packet of 200 KB passes through a buffer of 64 KiB."""
+    big = wire.datagram(b"x" * 1000) + b"y" * 200_000
+    row = wire.only(audit_bytes(wire.pcap([big, PACKETS[0]]), block_bytes=65_536).captures)
+    assert (row["packets"], row["status"]) == (2, "complete")

@@ -1,0 +1,202 @@
+"""Flows: who is the client, when a flow begins and ends, and streams put in order whatever TCP does to them."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from auditor.flows import state as S
+from tests import wire
+
+HELLO = wire.record(22, wire.client_hello(extensions=wire.extension(21, bytes(3000))), 0x0301)
+ANSWER = wire.record(22, wire.server_hello())
+
+
+def shaken(result: Any) -> dict[str, Any]:
+    return wire.only(result.handshakes)
+
+
+def test_client_is_who_sent_the_syn_not_the_higher_port(audit_bytes: Any) -> None:
+    """A client on a low port is still the client."""
+    flow = wire.only(audit_bytes(wire.pcap(wire.Talk(sport=22, dport=50_000).open().packets)).flows)
+    assert (flow["client_port"], flow["server_port"]) == (22, 50_000)
+
+
+def test_client_is_who_sent_the_client_hello_without_a_syn(audit_bytes: Any) -> None:
+    """In a capture that begins in the middle, the ClientHello says who is the client."""
+    talk = wire.Talk(sport=443, dport=40_000)
+    talk.send(1, b"", "A")
+    talk.send(0, HELLO[:1400])
+    talk.send(0, HELLO[1400:])
+    flow = wire.only(audit_bytes(wire.pcap(talk.packets)).flows)
+    assert flow["client_port"] == 443
+
+
+def test_orders_of_segments(audit_bytes: Any) -> None:
+    """A ClientHello in four segments is read in every order they may come in."""
+    cuts = [0, 700, 1500, 2500, len(HELLO)]
+    expected = None
+    for order in itertools.permutations(range(4)):
+        talk = wire.Talk().open()
+        first = talk.next[0]
+        for k in order:
+            talk.send(0, HELLO[cuts[k] : cuts[k + 1]], at=first + cuts[k])
+        row = shaken(audit_bytes(wire.pcap(talk.packets)))
+        expected = expected or row["ja4"]
+        assert (row["status"], row["ja4"], row["client_hello_segments"]) == ("client_only", expected, 4)
+
+
+@pytest.mark.parametrize("with_syn", [True, False])
+def test_overlaps_and_retransmissions(audit_bytes: Any, with_syn: bool) -> None:
+    """What was there first stays; repeated and overlapping segments add only what is new."""
+    talk = wire.Talk()
+    if with_syn:
+        talk.open()
+    first = talk.next[0]
+    talk.send(0, HELLO[:1000], at=first)
+    talk.send(0, b"\0" * 500 + HELLO[1000:1400], at=first + 500)  # other bytes in the part that is there already
+    talk.send(0, HELLO[:1000], at=first)
+    talk.send(0, HELLO[2000:], at=first + 2000)
+    talk.send(0, HELLO[1300:2100], at=first + 1300)
+    assert shaken(audit_bytes(wire.pcap(talk.packets)))["server_name"] == "pinpoint.us-east-1.amazonaws.com"
+
+
+def test_sequence_numbers_wrap(audit_bytes: Any) -> None:
+    """A stream that passes 2^32 in the middle of its hello is one stream."""
+    talk = wire.Talk(isn=(2**32 - 1000, 2**32 - 3)).open().play([("c", HELLO), ("s", ANSWER)])
+    assert shaken(audit_bytes(wire.pcap(talk.packets)))["status"] == "complete"
+
+
+def test_missing_segment_is_told(audit_bytes: Any) -> None:
+    """A hello with a hole is truncated, never a guess."""
+    talk = wire.Talk().open()
+    first = talk.next[0]
+    talk.send(0, HELLO[:1000], at=first)
+    talk.send(0, HELLO[2000:], at=first + 2000)
+    row = shaken(audit_bytes(wire.pcap(talk.packets)))
+    assert (row["status"], row["status_reason"]) == ("truncated", "the hello is not whole in the capture")
+
+
+def test_overtaken_first_segment_without_a_syn(audit_bytes: Any) -> None:
+    """Without a SYN, a segment that comes late still finds its place in front."""
+    talk = wire.Talk()
+    first = talk.next[0]
+    talk.send(0, HELLO[1200:], at=first + 1200)
+    talk.send(0, HELLO[:1200], at=first)
+    assert shaken(audit_bytes(wire.pcap(talk.packets)))["status"] == "client_only"
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_one_direction_only(audit_bytes: Any, side: int) -> None:
+    """A capture of one direction shows that direction's hello, and says that the other is missing."""
+    talk = wire.Talk().open().play([("c", HELLO), ("s", ANSWER)])
+    source = bytes(map(int, talk.ends[side].split(".")))
+    packets = [p for p in talk.packets if p[26:30] == source]
+    row = shaken(audit_bytes(wire.pcap(packets)))
+    assert row["status"] == ["client_only", "server_only"][side]
+
+
+def test_port_reuse_is_another_flow(audit_bytes: Any) -> None:
+    """After FIN, after RST, and by a new SYN, the same ports begin another row."""
+    talk = wire.Talk().open().close()
+    talk.next = [50_000, 60_000]
+    talk.open()
+    talk.send(1, flags="R")
+    talk.next = [150_000, 160_000]
+    talk.open()
+    talk.next = [250_000, 260_000]
+    talk.open()
+    states = list(audit_bytes(wire.pcap(talk.packets)).flows["tcp_state"])
+    assert states == ["SF", "RSTR", "S1", "S1"]
+
+
+def test_retransmitted_syn_is_the_same_flow(audit_bytes: Any) -> None:
+    """The same SYN again is no other connection, and neither is a SYN that comes after its answer."""
+    talk = wire.Talk()
+    syn = talk.send(0, flags="S")
+    answer = talk.send(1, flags="SA")
+    assert wire.only(audit_bytes(wire.pcap([syn, syn, answer])).flows)["tcp_state"] == "S1"
+    assert wire.only(audit_bytes(wire.pcap([answer, syn])).flows)["client_port"] == 40_000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "udp", "rows"), [(59, True, 1), (61, True, 2), (299, False, 1), (301, False, 2)]
+)
+def test_idle_flows_end(audit_bytes: Any, seconds: int, udp: bool, rows: int) -> None:
+    """UDP flows end after a minute, TCP flows after five, as in Zeek."""
+    one = wire.datagram(b"\0\1") if udp else wire.Talk().open().send(0, b"\0\1")
+    start, fill = 1_700_000_000 * wire.SECOND, wire.datagram(b"\0", sport=9)
+    packets: list[Any] = [(start, one)]
+    packets += [(start + (seconds - 1) * wire.SECOND + k, fill) for k in range(9000)]  # so that idle flows are looked for
+    packets += [(start + seconds * wire.SECOND, fill)] * 9000 + [(start + seconds * wire.SECOND, one)]
+    flows = audit_bytes(wire.pcap(packets)).flows
+    assert (flows["client_port"] != 9).sum() == rows
+
+
+def test_a_clock_that_goes_back_loses_nothing(audit_bytes: Any) -> None:
+    """Captures put one after the other, times going back by days: flows are not ended early."""
+    talk = wire.Talk().open().play([("c", HELLO), ("s", ANSWER)])
+    later = 1_800_000_000 * wire.SECOND
+    packets: list[Any] = [(later + k, wire.datagram(b"\0", sport=9)) for k in range(9000)]
+    packets += [(1_700_000_000 * wire.SECOND + k * 1000, p) for k, p in enumerate(talk.packets)]
+    packets += [(1_700_000_001 * wire.SECOND + k, wire.datagram(b"\0", sport=9)) for k in range(9000)]
+    assert shaken(audit_bytes(wire.pcap(packets)))["status"] == "complete"
+
+
+def test_asymmetric_way_is_one_flow_and_a_routers_two_sides_are_two(audit_bytes: Any) -> None:
+    """Out in one VLAN and back in another is one flow; the same packets seen in two VLANs are two."""
+
+    def tagged(packet: bytes, vlan: int) -> bytes:
+        return packet[:12] + b"\x81\0" + vlan.to_bytes(2, "big") + packet[12:]
+
+    packets = wire.Talk().open().packets
+    there = [tagged(p, 101 if p[26:30] == bytes([10, 0, 0, 1]) else 200) for p in packets]
+    assert len(audit_bytes(wire.pcap(there)).flows) == 1
+    twice = [q for p in packets for q in (tagged(p, 10), tagged(p, 20))]
+    flows = audit_bytes(wire.pcap(twice)).flows
+    assert list(flows["vlan"]) == ["10", "20"]
+    assert list(flows["client_packets"]) == [2, 2]
+
+
+def test_round_trip_time(audit_bytes: Any) -> None:
+    """The TCP handshake's time, from SYN to ACK."""
+    packets = [(1_700_000_000 * wire.SECOND + k * 20_000_000, p) for k, p in enumerate(wire.Talk().open().packets)]
+    assert wire.only(audit_bytes(wire.pcap(packets)).flows)["rtt_ms"] == pytest.approx(40)
+
+
+def test_many_flows_make_room(audit_bytes: Any) -> None:
+    """More flows at one time than there was room for at first: none is lost, none is seen twice."""
+    packets = [wire.Talk(sport=1024 + k % 60_000, server=f"192.0.2.{k % 200}").send(0, flags="S") for k in range(5000)]
+    assert len(audit_bytes(wire.pcap(packets)).flows) == 5000
+
+
+def test_streams_give_back_their_memory(audit_bytes: Any) -> None:
+    """Three hundred unfinished hellos at one time need more streams and chunks; growing keeps what is there."""
+    talks = [wire.Talk(sport=2000 + k).open() for k in range(600)]
+    for talk in talks:
+        talk.send(0, HELLO[:1400])
+    for talk in talks:
+        talk.send(0, HELLO[1400:])
+    packets = [p for talk in talks for p in talk.packets[:4]] + [talk.packets[4] for talk in talks]
+    result = audit_bytes(wire.pcap(packets))
+    assert list(result.handshakes["status"].unique()) == ["client_only"]
+    assert len(result.handshakes) == 600
+
+
+def test_dns_names_the_server(audit_bytes: Any) -> None:
+    """An answer seen in the capture names a server that says no name itself, for the client that asked."""
+    from scapy.layers.dns import DNS, DNSQR, DNSRR
+
+    name = "sms-voice.us-west-2.amazonaws.com"
+    answer = DNS(qr=1, ra=1, qd=DNSQR(qname=name), an=DNSRR(rrname=name, rdata=wire.SERVER))
+    packets = [wire.datagram(bytes(answer), sport=53, dport=6000, client="10.0.0.53", server=wire.CLIENT)]
+    packets += wire.Talk().open().packets
+    flow = audit_bytes(wire.pcap(packets)).flows.iloc[-1]
+    assert (flow["server_name"], flow["server_name_source"], flow["region"]) == (name, "dns", "us-west-2")
+
+
+def test_state_starts_empty() -> None:
+    """A new state has every place free."""
+    state = S.new_state()
+    assert state.memory.counters[S.FREE_FLOW] == 0
+    assert S.make_room(state).flows is state.flows

@@ -1,0 +1,132 @@
+"""Whatever lies around a TCP connection, the flow inside is found, and what was around it is kept."""
+
+import struct
+from typing import Any
+
+import pytest
+from scapy.contrib.geneve import GENEVE, GeneveOptions
+from scapy.contrib.mpls import MPLS
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting
+from scapy.layers.l2 import GRE, CookedLinux, Dot1AD, Dot1Q, Ether
+from scapy.layers.ppp import PPP, PPPoE
+from scapy.layers.vxlan import VXLAN
+from scapy.packet import Packet, Raw
+
+from tests import wire
+
+SYN = TCP(sport=40_000, dport=443, flags="S", seq=7)
+V4 = IP(src="10.0.0.1", dst="192.0.2.10") / SYN
+V6 = IPv6(src="2001:db8::1", dst="2001:db8::10") / SYN
+E = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+OUTER = E / IP(src="172.31.0.1", dst="172.31.0.2")
+LOOPBACK6 = struct.pack("<I", 24) + bytes(V6)
+
+CASES: list[tuple[str, int, Any, str | None, str | None]] = [
+    ("ethernet", 1, E / V4, None, None),
+    ("ipv6", 1, E / V6, None, None),
+    ("one tag", 1, E / Dot1Q(vlan=101) / V4, "101", None),
+    ("stacked tags", 1, E / Dot1AD(vlan=100) / Dot1Q(vlan=20) / V4, "100.20", None),
+    ("three tags", 1, E / Dot1Q(vlan=1) / Dot1Q(vlan=4094) / Dot1Q(vlan=3) / V6, "1.4094.3", None),
+    ("cooked", 113, CookedLinux(proto=0x0800) / V4, None, None),
+    ("cooked v2", 276, struct.pack(">HHIHBB8s", 0x86DD, 0, 1, 1, 0, 6, b"\2\0\0\0\0\1") + bytes(V6), None, None),
+    ("cooked with a tag", 113, CookedLinux(proto=0x8100) / Dot1Q(vlan=7) / V4, "7", None),
+    ("raw", 101, V4, None, None),
+    ("raw, six", 101, V6, None, None),
+    ("link type 12", 12, V4, None, None),
+    ("link type IPv4", 228, V4, None, None),
+    ("link type IPv6", 229, V6, None, None),
+    ("loopback", 0, struct.pack("<I", 2) + bytes(V4), None, None),
+    ("loopback of the other byte order", 0, struct.pack(">I", 30) + bytes(V6), None, None),
+    ("loopback, six", 0, LOOPBACK6, None, None),
+    ("OpenBSD loopback", 108, struct.pack(">I", 2) + bytes(V4), None, None),
+    ("ppp", 9, PPP() / V4, None, None),
+    ("ppp, compressed protocol", 9, b"\x21" + bytes(V4), None, None),
+    ("ppp in HDLC", 50, b"\xff\x03\x00\x57" + bytes(V6), None, None),
+    ("Cisco HDLC", 50, b"\x0f\x00\x08\x00" + bytes(V4), None, None),
+    ("pppoe", 1, E / PPPoE(sessionid=3) / PPP(proto=0x21) / V4, None, None),
+    ("mpls", 1, E / MPLS(label=16, s=0) / MPLS(label=17, s=1) / V4, None, None),
+    ("mpls pseudowire", 1, E / MPLS(label=16, s=1) / Raw(b"\0\0\0\0") / E / V4, None, None),
+    ("vxlan", 1, OUTER / UDP(sport=9, dport=4789) / VXLAN(vni=4096, flags="Instance") / E / Dot1Q(vlan=5) / V4, "5", "vxlan:4096"),
+    ("gre", 1, OUTER / GRE(proto=0x0800) / V4, None, "gre"),
+    ("gre with key and sequence", 1, OUTER / GRE(proto=0x86DD, key_present=1, seqnum_present=1) / V6, None, "gre"),
+    ("gre with ethernet", 1, OUTER / GRE(proto=0x6558) / E / V4, None, "gre"),
+    ("ip in ip", 1, OUTER / V4, None, "ipip"),
+    ("six in four", 1, OUTER / V6, None, "ipip"),
+    ("four in six", 1, E / IPv6(src="2001:db8::2", dst="2001:db8::3", nh=4) / V4, None, "ipip"),
+    ("gre in vxlan", 1, OUTER / UDP(dport=4789) / VXLAN(vni=1, flags="Instance") / OUTER / GRE() / V4, None, "vxlan:1/gre"),
+    (
+        "extension headers",
+        1,
+        E / IPv6(src="2001:db8::1", dst="2001:db8::10") / IPv6ExtHdrHopByHop() / IPv6ExtHdrRouting() / IPv6ExtHdrDestOpt() / SYN,
+        None,
+        None,
+    ),
+    ("LLC/SNAP", 1, bytes(E)[:12] + struct.pack(">H", len(V4) + 8) + b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(V4), None, None),
+]
+
+
+@pytest.mark.parametrize(("link", "packet", "vlan", "tunnel"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_layer(audit_bytes: Any, link: int, packet: Packet | bytes, vlan: str | None, tunnel: str | None) -> None:
+    """The inner flow is found, with its VLAN tags from outer to inner and its tunnels."""
+    flow = wire.only(audit_bytes(wire.pcap([bytes(packet)], link=link)).flows)
+    assert (flow["client_port"], flow["server_port"], flow["tcp_state"]) == (40_000, 443, "S0")
+    assert flow["client_ip"] in ("10.0.0.1", "2001:db8::1")
+    assert flow["server_ip"] in ("192.0.2.10", "2001:db8::10")
+    assert (flow["vlan"] if isinstance(flow["vlan"], str) else None) == vlan
+    assert (flow["tunnel"] if isinstance(flow["tunnel"], str) else None) == tunnel
+
+
+def test_geneve_options_of_a_gateway_load_balancer(audit_bytes: Any) -> None:
+    """The endpoint and attachment that AWS writes into GENEVE options are kept with the tunnel."""
+    options = [
+        GeneveOptions(classid=0x0108, type=1, data=bytes.fromhex("0a1b2c3d4e5f6071")),
+        GeneveOptions(classid=0x0108, type=2, data=bytes.fromhex("0000000000000abc")),
+        GeneveOptions(classid=0x0108, type=3, data=b"\0\0\0\1"),
+    ]
+    packet = OUTER / UDP(dport=6081) / GENEVE(vni=0, proto=0x0800, options=options) / V4
+    flow = wire.only(audit_bytes(wire.pcap([bytes(packet)])).flows)
+    assert flow["tunnel"] == "geneve:0 vpce-00a1b2c3d4e5f6071 attachment-abc"
+
+
+def test_ethernet_padding_is_no_payload(audit_bytes: Any) -> None:
+    """Bytes after the IP packet's length belong to the link layer."""
+    packet = bytes(E / IP(src="10.0.0.1", dst="192.0.2.10") / TCP(flags="A")) + b"SSH-2."
+    flow = wire.only(audit_bytes(wire.pcap([packet])).flows)
+    assert not isinstance(flow["protocol"], str)
+
+
+def test_snap_length(audit_bytes: Any) -> None:
+    """Packets of which only the beginning was captured still make flows, and count as short."""
+    packets = wire.Talk().open().play([("c", b"x" * 1000)]).packets
+    result = audit_bytes(wire.pcap(packets, snap=60))
+    assert wire.only(result.captures)["short"] == 1
+    assert wire.only(result.flows)["client_bytes"] == sum(map(len, [packets[0], packets[2], packets[3]]))
+
+
+def test_what_is_not_ip_is_counted(audit_bytes: Any) -> None:
+    """ARP, ICMP, later fragments, cut headers and nonsense are counted apart, and make no flows."""
+    arp = bytes(E)[:12] + b"\x08\x06" + bytes(28)
+    icmp = bytes(E / IP(src="10.0.0.1", dst="10.0.0.2", proto=1) / Raw(bytes(8)))
+    fragment = bytes(E / IP(src="10.0.0.1", dst="10.0.0.2", frag=10, proto=6) / Raw(bytes(64)))
+    short = bytes(E / V4)[:40]
+    nonsense = bytearray(bytes(E / V4))
+    nonsense[14] = 0x41
+    result = audit_bytes(wire.pcap([arp, icmp, fragment, short, bytes(nonsense)]))
+    row = wire.only(result.captures)
+    assert [row[name] for name in ("not_ip", "other_ip", "fragments", "cut", "malformed", "flows")] == [1, 1, 1, 1, 1, 0]
+
+
+def test_nesting_ends(audit_bytes: Any) -> None:
+    """A packet of endless tunnels is malformed, not a crash."""
+    packet: Any = E
+    for _ in range(40):
+        packet = packet / IP(src="10.0.0.1", dst="10.0.0.2")
+    assert wire.only(audit_bytes(wire.pcap([bytes(packet / V4)])).captures)["malformed"] == 1
+
+
+def test_link_type_that_is_not_decoded_is_said(audit_bytes: Any) -> None:
+    """Packets of an unknown link type are counted, with a warning that names it."""
+    row = wire.only(audit_bytes(wire.pcap([bytes(E / V4)], link=105)).captures)
+    assert row["not_ip"] == 1
+    assert "IEEE 802.11" in row["warnings"]

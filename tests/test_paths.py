@@ -1,0 +1,155 @@
+"""Paths are proven by evidence: what the frame shows, and what the topology file asserts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+from auditor.paths.topology import EXAMPLE, Topology
+from tests import wire
+
+VIF = """
+[[virtual_interface]]
+name = "dx1"
+vlan = 101
+peer_mac = "02:00:00:00:00:02"
+interface = "dx0"
+"""
+ISP = """
+[[uplink]]
+name = "isp"
+vlan = 200
+peer_mac = "02:00:00:00:00:99"
+"""
+
+
+def tagged(packet: bytes, vlan: int | None, hop: str = "02:00:00:00:00:02", outward: bool = True) -> bytes:
+    here, there = bytes.fromhex("020000000001"), bytes.fromhex(hop.replace(":", ""))
+    macs = there + here if outward else here + there
+    return macs + (b"\x81\0" + vlan.to_bytes(2, "big") if vlan else b"") + packet[12:]
+
+
+def ways(vlan: int | None, hop: str = "02:00:00:00:00:02", back: tuple[int | None, str] | None = None) -> list[bytes]:
+    talk = wire.Talk(server="52.94.244.10").open()
+    packets = []
+    for packet in talk.packets:
+        outward = packet[26:30] == bytes([10, 0, 0, 1])
+        tag, peer = (vlan, hop) if outward or back is None else back
+        packets.append(tagged(packet, tag, peer, outward))
+    return packets
+
+
+@pytest.fixture
+def path_of(audit_bytes: Any, tmp_path: Path) -> Any:
+    """The flow's row for packets and a topology text."""
+
+    def run(packets: list[bytes] | bytes, topology: str = "") -> dict[str, Any]:
+        (tmp_path / "site.toml").write_text(topology)
+        data = packets if isinstance(packets, bytes) else wire.pcap(packets)
+        return wire.only(audit_bytes(data, topology=tmp_path / "site.toml").flows)
+
+    return run
+
+
+OTHER = "02:00:00:00:00:77"
+
+
+@pytest.mark.parametrize(
+    ("packets", "topology", "path", "confidence"),
+    [
+        (ways(101), VIF, "direct-connect", "confirmed"),
+        (ways(None), VIF, "direct-connect", "likely"),  # the tag was stripped, the MAC is the peer's
+        (ways(101), VIF.replace('peer_mac = "02:00:00:00:00:02"', ""), "direct-connect", "likely"),  # the tag alone
+        (ways(101, OTHER), VIF, "unknown", "none"),  # the tag of the link, but not its peer
+        (ways(55), VIF, "unknown", "none"),  # the peer's MAC on another VLAN
+        (ways(200, "02:00:00:00:00:99"), VIF + ISP, "internet", "confirmed"),
+        (ways(101), ISP + VIF, "direct-connect", "confirmed"),
+        (ways(300, OTHER), '[[vpn]]\nname = "v"\nvlan = 300\n', "vpn", "likely"),
+        (ways(None), '[[vpn]]\nname = "v"\nprefixes = ["52.94.0.0/16"]\n', "vpn", "likely"),
+        (ways(None), "", "unknown", "none"),  # a public server says nothing of the way
+    ],
+)
+def test_ladder(path_of: Any, packets: list[bytes], topology: str, path: str, confidence: str) -> None:
+    """VLAN and MAC together confirm; one alone makes likely; a contradiction proves nothing."""
+    row = path_of(packets, topology)
+    assert (row["path"], row["path_confidence"]) == (path, confidence)
+
+
+def test_interface_and_vlan_confirm(path_of: Any) -> None:
+    """A capture taken on the link's interface, with its VLAN tag, confirms the link."""
+    packets = [tagged(p, 101, "00:00:00:00:00:00") for p in wire.Talk(server="52.94.244.10").open().packets]
+    data = wire.section() + wire.interface(options=wire.option(2, b"dx0"))
+    data += b"".join(wire.enhanced(p, 1_700_000_000_000_000 + k) for k, p in enumerate(packets))
+    no_mac = VIF.replace('peer_mac = "02:00:00:00:00:02"', "")
+    row = path_of(data, no_mac)
+    assert (row["path"], row["path_confidence"]) == ("direct-connect", "confirmed")
+    row = path_of(data, no_mac.replace("vlan = 101", ""))
+    assert (row["path"], row["path_confidence"]) == ("direct-connect", "likely")
+
+
+def test_asymmetric(path_of: Any) -> None:
+    """Out by one link and back by another is told, with both."""
+    row = path_of(ways(101, back=(200, "02:00:00:00:00:99")), VIF + ISP)
+    assert row["path_asymmetric"]
+    assert "out: VLAN 101" in row["path_detail"]
+    assert "back: VLAN 200" in row["path_detail"]
+    assert path_of(ways(101), VIF)["path_asymmetric"] is False
+
+
+def test_without_topology(path_of: Any) -> None:
+    """Private addresses are private with the way unproven; PPPoE and public clients show the internet."""
+    assert path_of(wire.Talk(server="172.31.0.5").open().packets)["path"] == "private"
+    pppoe = [p[:12] + b"\x88\x64\x11\0\0\x01" + (len(p) - 12).to_bytes(2, "big") + b"\0\x21" + p[14:] for p in ways(None)]
+    assert path_of(pppoe)["path"] == "internet"
+    row = path_of(wire.Talk(client="8.8.8.8", server="52.94.244.10").open().packets)
+    assert (row["path"], row["path_confidence"]) == ("internet", "likely")
+    own = '[site]\non_premises = ["8.8.8.0/24"]\n'
+    assert path_of(wire.Talk(client="8.8.8.8", server="52.94.244.10").open().packets, own)["path"] == "unknown"
+
+
+def test_inside_a_vpc(path_of: Any) -> None:
+    """Both addresses inside a VPC: likely, and confirmed where a traffic mirror shows it."""
+    vpc = '[[vpc]]\nname = "v"\nprefixes = ["172.31.0.0/16"]\n'
+    inner = wire.Talk(client="172.31.0.4", server="172.31.0.5").open().packets
+    assert path_of(inner, vpc)["path_confidence"] == "likely"
+    mirrored = [wire.datagram(b"\x08\0\0\0\0\x10\0\0" + p, dport=4789) for p in inner]
+    row = path_of(mirrored, vpc)
+    assert (row["path"], row["path_confidence"], row["tunnel"]) == ("vpc", "confirmed", "vxlan:4096")
+
+
+def test_office_story(office: Any) -> None:
+    """The sample shows every path, and every verdict names its evidence."""
+    flows = office.flows[office.flows["service"].notna()]
+    assert set(flows["path"].astype(str)) == {"direct-connect", "vpn", "vpc", "internet"}
+    assert (flows["path_confidence"] == "confirmed").all()
+    assert set(flows["flow_id"]) <= set(office.evidence["flow_id"])
+    assert flows["path_asymmetric"].sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[[virtual_interface]]\nname = "x"\nvlan = 5000\n', "virtual_interface[0].vlan"),
+        ('[[virtual_interface]]\nname = "x"\n', "virtual_interface[0]: give at least one of vlan"),
+        ('[[virtual_interface]]\nvlan = 5\n', "virtual_interface[0].name: this key is required"),
+        ('[[uplink]]\nname = "x"\nvlan = 5\nmac = "1"\n', "uplink[0].mac: unknown key; known keys are name, vlan, peer_mac"),
+        ('[[uplink]]\nname = "x"\npeer_mac = "nonsense"\n', "uplink[0].peer_mac: 'nonsense' is no MAC address"),
+        ('[site]\non_premises = ["10.0.0.1/8"]\n', "site.on_premises[0]: '10.0.0.1/8' is no prefix"),
+        ("[[vpc]]\nname = 'v'\nprefixes = []\n", "vpc[0].prefixes"),
+        ("[site\n", "not valid TOML"),
+    ],
+)
+def test_topology_errors_name_the_key(tmp_path: Path, text: str, words: str) -> None:
+    """What is wrong in a topology file is said with the file, the key and what would be right."""
+    (tmp_path / "site.toml").write_text(text)
+    with pytest.raises(auditor.TopologyError) as caught:
+        Topology.read(tmp_path / "site.toml")
+    assert "site.toml" in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_the_example_is_valid(tmp_path: Path) -> None:
+    """What `audit topology init` writes can be read."""
+    (tmp_path / "site.toml").write_text(EXAMPLE)
+    assert len(list(Topology.read(tmp_path / "site.toml").links())) == 4
