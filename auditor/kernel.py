@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from numba import config
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -85,6 +86,8 @@ def mark_compiled() -> None:
 
 def kernel(function: F) -> F:
     """Compile ``function`` on first use, cached on disk: for what Python calls."""
+    if config.DISABLE_JIT:  # numbers wrap around in machine code, and warn in plain Python
+        return cast("F", np.errstate(over="ignore")(function))
     return cast("F", numba.njit(cache=True, boundscheck=True, nogil=True, _nrt=False)(function))
 
 

@@ -80,6 +80,9 @@ class LiveCapture:
             self._child.kill()
             self._child.wait()
         self._listener.join(timeout=2)
+        for stream in (self._child.stdout, self._child.stderr):
+            if stream is not None:
+                stream.close()
         dropped = DROPPED.search("\n".join(self._told))
         told = [f"captured by {self.program}"]
         if dropped:

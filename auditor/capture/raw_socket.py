@@ -15,6 +15,7 @@ ETHERNET, SNAP_LENGTH = 1, 262_144
 
 def main(arguments: list[str]) -> int:
     """Capture until SIGINT."""
+    import scapy.arch  # noqa: F401 - chooses the sockets of this system
     from scapy.config import conf
 
     interface, *rest = arguments

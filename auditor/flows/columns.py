@@ -128,8 +128,8 @@ def _combined(side: Array, names: tuple[str, ...], text: Any) -> Texts:
 def tcp_state(flows: Array, client: Array, server: Array) -> Texts:
     """Zeek's conn_state of TCP flows; missing for UDP."""
     c_syn, s_syn = client["syn"] != 0, server["syn"] != 0
-    c_fin, s_fin = (client["flags"] & FIN) != 0, (server["flags"] & FIN) != 0
-    c_rst, s_rst = (client["flags"] & RST) != 0, (server["flags"] & RST) != 0
+    c_fin, s_fin = (client["tcp_flags"] & FIN) != 0, (server["tcp_flags"] & FIN) != 0
+    c_rst, s_rst = (client["tcp_flags"] & RST) != 0, (server["tcp_flags"] & RST) != 0
     both = c_syn & s_syn
     conditions = [
         (both & c_rst, "RSTO"),

@@ -57,7 +57,7 @@ SIDE = np.dtype(
         ("stream", "i4"),
         ("interface", "i4"),
         ("state", "u1"),  # NEW, ACTIVE, DONE
-        ("flags", "u1"),  # every TCP flag seen
+        ("tcp_flags", "u1"),  # every flag seen
         ("syn", "u1"),
         ("vlan_count", "u1"),
         ("lost", "u1"),  # bytes that mattered are missing from the capture

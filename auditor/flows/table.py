@@ -141,7 +141,7 @@ def create(c: Any, flows: Any, sides: Any, buckets: Any, packet: Any, bucket: in
         side.stream = -1
         side.interface = -1
         side.state = NEW
-        side.flags = 0
+        side.tcp_flags = 0
         side.syn = 0
         side.vlan_count = 0
         side.lost = 0
@@ -207,7 +207,7 @@ def is_over(flow: Any, clock: int, sides: Any, at: int) -> bool:
     if flow.closed != 0:
         return True
     one, two = sides[2 * at], sides[2 * at + 1]
-    if (one.flags | two.flags) == SYN:  # an attempt that nobody answered
+    if (one.tcp_flags | two.tcp_flags) == SYN:  # an attempt that nobody answered
         return idle >= TCP_ATTEMPT
     return idle >= TCP_IDLE
 
@@ -255,7 +255,7 @@ def opens_new_connection(flow: Any, sides: Any, at: int, k: int, packet: Any) ->
     if mine.packets > 0:  # the capture has segments of this side from before the SYN: reordered, or older
         ahead = (np.int64(mine.initial_sequence) - np.int64(packet.sequence)) & 0xFFFFFFFF
         return ahead > REORDERED
-    if other.syn != 0 and other.flags & ACK == 0:
+    if other.syn != 0 and other.tcp_flags & ACK == 0:
         return False  # both sides sent a SYN: simultaneous open
     return other.syn == 0  # an answer to a SYN that comes late; without any SYN it is something older
 
@@ -283,6 +283,6 @@ def note_tcp(flow: Any, mine: Any, other: Any, k: int, packet: Any) -> None:
     if flow.round_trip < 0 and flags & (ACK | SYN) == ACK and flow.client == k:
         if flow.syn_time and flow.syn_ack_time and packet.time >= flow.syn_time:
             flow.round_trip = packet.time - flow.syn_time
-    mine.flags |= flags
-    if flags & RST or (mine.flags & FIN and other.flags & FIN):
+    mine.tcp_flags |= flags
+    if flags & RST or (mine.tcp_flags & FIN and other.tcp_flags & FIN):
         flow.closed = 1

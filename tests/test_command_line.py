@@ -1,0 +1,176 @@
+"""The command line: manners, exit codes, formats, and pages that match the code."""
+
+import csv
+import importlib.util
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import auditor
+from auditor.cli.export import neutral
+from auditor.cli.terminal import clean
+from tests import wire
+from tests.conftest import ROOT
+
+WIDE = {**os.environ, "COLUMNS": "120", "TERM": "dumb"}
+
+
+def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "auditor", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=WIDE, check=False, **options)
+
+
+def office(samples: Path, *more: object) -> subprocess.CompletedProcess[str]:
+    return run("pcap", samples / "office.pcapng", "--topology", samples / "site.toml", *more)
+
+
+def test_the_story(samples: Path) -> None:
+    """Summary first, then findings, then what could not be judged."""
+    done = office(samples)
+    assert done.returncode == 0
+    places = [done.stdout.index(t) for t in ("Traffic to AWS service endpoints", "Findings (", "Could not be judged")]
+    assert places == sorted(places)
+    assert "direct-connect (confirmed)" in done.stdout
+    assert "login-check.example" in done.stdout
+
+
+@pytest.mark.parametrize(("severity", "code"), [("critical", 1), ("info", 1), ("never", 0)])
+def test_fail_on(samples: Path, severity: str, code: int) -> None:
+    """Exit code 1 where a finding is at least that severe."""
+    assert office(samples, "--fail-on", severity).returncode == code
+    assert run("pcap", samples / "tls1.2.pcapng", "--fail-on", "high").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["pcap", "nowhere.pcap"], "nowhere.pcap: no such file"),
+        (["pcap", ROOT / "README.md"], "README.md: not a pcap or pcapng capture; it looks like plain text"),
+        (["pcap", ROOT / "captures" / "tls1.2.pcapng", "--policy", "nothing"], "no such policy"),
+        (["pcap", ROOT / "captures" / "tls1.2.pcapng", "--topology", "nowhere.toml"], "nowhere.toml"),
+        (["pcap", ROOT / "captures" / "tls1.2.pcapng", "--format", "csv", "--table", "x"], "no such table"),
+        (["pcap", ROOT / "captures" / "tls1.2.pcapng", "--format", "xml"], "Invalid value"),
+        (["rule", "NOPE999"], "no such rule; there are PATH101"),
+        (["topology", "check", "nowhere.toml"], "nowhere.toml"),
+        (["pcap", "/etc/hostname", "--out", "/proc/nothing"], "/proc/nothing"),
+    ],
+)
+def test_errors_are_one_sentence(arguments: list[Any], words: str) -> None:
+    """What is the user's to mend is said in one sentence on standard error, with exit code 2 and no traceback."""
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+
+
+def test_json_lines_and_csv_say_the_same(samples: Path) -> None:
+    """Each format has every row and column of the table."""
+    lines = [json.loads(line) for line in office(samples, "--format", "jsonl", "--table", "handshakes").stdout.splitlines()]
+    rows = list(csv.DictReader(io.StringIO(office(samples, "--format", "csv", "--table", "handshakes").stdout)))
+    assert len(lines) == len(rows) == 19
+    assert [line["ja4"] for line in lines] == [row["ja4"] for row in rows]
+    whole = json.loads(office(samples, "--format", "json", "--table", "captures").stdout)
+    assert whole["audit"]["counts"]["handshakes"] == 19
+    assert whole["findings"]
+    assert whole["captures"][0]["packets"] == 395
+
+
+def test_parquet_to_standard_output(samples: Path, tmp_path: Path) -> None:
+    """A Parquet file comes out of a pipe."""
+    command = [sys.executable, "-m", "auditor", "pcap", str(samples / "tls1.2.pcapng"), "--format", "parquet"]
+    path = tmp_path / "flows.parquet"
+    path.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert pq.read_table(path).num_rows == 1
+
+
+def test_results_folder(samples: Path, tmp_path: Path) -> None:
+    """`--out` leaves a Parquet file for each table and audit.json, and nothing half-written."""
+    done = office(samples, "--out", tmp_path / "out", "--quiet")
+    assert (done.returncode, done.stdout) == (0, "")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {*(f"{t}.parquet" for t in ("flows", "handshakes", "evidence", "verdicts", "findings", "captures")), "audit.json"}
+    told = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert told["inputs"][0]["sha256"] == auditor.audit(samples / "office.pcapng").captures["sha256"][0]
+    assert told["policy"]["id"] == "aws-pinpoint"
+    assert told["ip_ranges"]["date"] == "2026-08-22"
+    assert len(auditor.Audit.load(tmp_path / "out").flows) == 29
+
+
+def test_same_input_same_bytes(samples: Path, tmp_path: Path) -> None:
+    """Two audits of one input write the same bytes."""
+    for name in ("one", "two"):
+        office(samples, "--out", tmp_path / name, "-q")
+    for path in sorted((tmp_path / "one").iterdir()):
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_topology_init_and_check(tmp_path: Path) -> None:
+    """The example is written once, checked, and not overwritten without being asked to."""
+    path = tmp_path / "site.toml"
+    assert run("topology", "init", path).returncode == 0
+    assert "VLAN 101" in run("topology", "check", path).stdout
+    assert run("topology", "init", path).returncode == 2
+    assert run("topology", "init", path, "--force").returncode == 0
+
+
+def test_pages_of_rules_and_policies() -> None:
+    """Every rule can be explained; the policies are listed with their rules."""
+    page = run("rule", "tls101").stdout
+    assert all(head in page for head in ("TLS101", "What", "Why", "How to mend", "Source"))
+    listed = run("policies").stdout
+    assert "aws-pinpoint" in listed
+    assert "AUTH101" in listed
+
+
+def test_doctor() -> None:
+    """What is installed is listed with its use."""
+    told = run("doctor")
+    assert told.returncode == 0
+    assert "numba" in told.stdout
+    assert "dumpcap" in told.stdout
+
+
+def test_text_from_the_network_is_harmless() -> None:
+    """Control characters do not reach the terminal, formulas not the spreadsheet."""
+    assert clean("a\x1b[31mb\n") == "a\\x1b[31mb\\x0a"
+    assert [neutral(v) for v in ("=1+1", "@x", "-2", "name", None)] == ["'=1+1", "'@x", "'-2", "name", None]
+
+
+def test_hostile_server_name(audit_bytes: Any) -> None:
+    """A server name full of escapes is text, in every table."""
+    message = wire.client_hello("evil\x1b]0;x\x07\n<script>.amazonaws.com")
+    flow = wire.only(audit_bytes(wire.pcap(wire.Talk().open().play([("c", wire.record(22, message))]).packets)).flows)
+    assert flow["server_name"] == "evil\\x1b]0;x\\x07\\x0a<script>.amazonaws.com"
+
+
+def test_importing_loads_neither_scapy_nor_pyshark_nor_pandas(samples: Path) -> None:
+    """What only some features need is not loaded by the main job."""
+    code = f"import auditor, sys; auditor.audit({str(samples / 'tls1.2.pcapng')!r}); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"scapy", "pyshark", "pandas", "rich", "typer", "cryptography"} & set(loaded)
+
+
+def test_help_loads_little() -> None:
+    """`audit --help` loads no numerical library."""
+    code = "import sys; sys.argv = ['audit', '--help']\nfrom auditor.cli.main import app\ntry: app()\nexcept SystemExit: print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "numba", "pandas", "pyarrow", "pydantic"} & set(loaded)
+
+
+def test_generated_pages_are_up_to_date() -> None:
+    """docs/tables.md and docs/commands.md are what the code says."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    for name, page in generate.PAGES.items():
+        assert (ROOT / "docs" / name).read_text() == page(), f"{name}: run make docs"

@@ -1,0 +1,134 @@
+"""Live capture on loopback, with real TLS connections."""
+
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+from auditor.capture import live
+from auditor.live import audit_live
+
+
+@pytest.fixture
+def port(handshakes: Any, tmp_path: Path) -> Iterator[int]:
+    """A TLS server on loopback that answers until the test is over."""
+    keys = handshakes.Keys(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(keys.certificate, keys.key)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        over = threading.Event()
+
+        def serve() -> None:
+            while not over.is_set():
+                try:
+                    plain, _ = server.accept()
+                except TimeoutError:
+                    continue
+                with plain, context.wrap_socket(plain, server_side=True) as stream:
+                    stream.send(stream.recv(100))
+
+        worker = threading.Thread(target=serve)
+        worker.start()
+        yield server.getsockname()[1]
+        over.set()
+        worker.join()
+
+
+def connect(port: int) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    name = "pinpoint.us-east-1.amazonaws.com"
+    with socket.create_connection(("127.0.0.1", port)) as plain, context.wrap_socket(plain, server_hostname=name) as stream:
+        stream.send(b"hello")
+        stream.recv(100)
+
+
+def can_capture() -> None:
+    tool = shutil.which("dumpcap") or shutil.which("tcpdump")
+    if tool is None:
+        pytest.skip("neither dumpcap nor tcpdump is installed")
+    try:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0):
+            return
+    except (PermissionError, AttributeError):
+        pytest.skip("no right to capture here")
+
+
+def check(result: auditor.Audit, port: int) -> None:
+    flows = result.flows[(result.flows["server_port"] == port) & result.flows["tls_version"].notna()]
+    assert list(flows["server_name"].unique()) == ["pinpoint.us-east-1.amazonaws.com"]
+    assert set(flows["tls_version"].astype(str)) == {"TLS 1.3"}
+    assert "captured by" in result.captures["warnings"][0]
+
+
+def connect_until(stop: threading.Event, port: int) -> None:
+    while not stop.wait(0.1):
+        connect(port)
+
+
+@pytest.mark.parametrize("program", ["dumpcap", "tcpdump", "socket"])
+def test_loopback(port: int, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each way of capturing shows the connections made meanwhile."""
+    can_capture()
+    if program != "socket" and shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    real = shutil.which
+    monkeypatch.setattr(live.shutil, "which", lambda name: real(name) if name == program else None)
+    stop = threading.Event()
+    worker = threading.Thread(target=connect_until, args=(stop, port))
+    worker.start()
+    try:
+        check(audit_live("lo", duration=4 if program == "socket" else 2.5), port)
+    finally:
+        stop.set()
+        worker.join()
+
+
+def test_interrupt_gives_results(port: int, tmp_path: Path) -> None:
+    """Ctrl-C ends a live audit, and what was seen is the result."""
+    can_capture()
+    command = [sys.executable, "-m", "auditor", "live", "lo", "--filter", f"tcp port {port}", "--out", str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        time.sleep(3)
+        for _ in range(5):
+            connect(port)
+        time.sleep(1)
+        child.send_signal(signal.SIGINT)
+        printed, told = child.communicate(timeout=30)
+    assert child.returncode == 0, told
+    assert "5 TLS handshakes" in printed
+    check(auditor.Audit.load(tmp_path / "out"), port)
+
+
+def test_missing_interface_is_said() -> None:
+    """An interface that is not there is named in one sentence."""
+    can_capture()
+    with pytest.raises(auditor.InputError, match="nosuch0: no such interface"):
+        audit_live("nosuch0", duration=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("You don't have permission to capture on that device", "no right to capture"),
+        ("eth9: No such device exists", "no such interface"),
+        ("something else", "captured nothing: something else"),
+    ],
+)
+def test_failures_are_explained(text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the capturing program says is put into one sentence that says what to do."""
+    script = f"import sys; sys.stderr.write({text!r}); sys.exit(1)"
+    monkeypatch.setattr(live, "command", lambda *_: [sys.executable, "-c", script])
+    with pytest.raises(auditor.InputError, match=words):
+        audit_live("eth9")

@@ -1,0 +1,111 @@
+"""Rules as data: each has a page, a flow that meets it and one that does not, and says what it could not see."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+from auditor.policy import model
+from auditor.policy.checks import CHECKS
+from tests import wire
+
+DEFAULT = model.get("aws-pinpoint")
+# rule -> (server name of a flow in the office sample, verdict), one good and one bad for each.
+EXAMPLES = {
+    "PATH101": [("203.0.113.11", "pass"), ("203.0.113.31", "warn")],
+    "PATH102": [("203.0.113.11", "pass"), ("203.0.113.32", "warn")],
+    "TLS101": [("10.20.1.10", "pass"), ("10.20.2.50", "fail"), ("203.0.113.22", "fail"), ("203.0.113.23", "fail")],
+    "TLS102": [("203.0.113.12", "pass"), ("203.0.113.21", "fail"), ("203.0.113.23", "not_observable")],
+    "TLS103": [("10.20.1.10", "pass"), ("203.0.113.21", "fail")],
+    "TLS104": [("172.31.5.20", "pass"), ("172.31.5.21", "fail")],
+    "NET101": [("10.20.1.10", "pass"), ("203.0.113.33", "fail")],
+    "AUTH101": [("10.20.1.10", "not_observable")],
+    "API101": [("203.0.113.11", "not_applicable"), ("10.20.1.10", "warn")],
+    "NAME101": [("203.0.113.34", "warn")],
+}
+
+
+@pytest.mark.parametrize("code", [rule.code for rule in DEFAULT.rule])
+def test_each_rule_on_the_office(office: Any, code: str) -> None:
+    """Each rule says of the sample's good and bad clients what it should."""
+    flows = office.flows.set_index("flow_id")
+    verdicts = office.verdicts[office.verdicts["rule"] == code]
+    by_client: dict[str, set[str]] = {}
+    for row in verdicts.itertuples():
+        by_client.setdefault(flows.loc[row.flow_id, "client_ip"], set()).add(str(row.verdict))
+    for client, verdict in EXAMPLES[code]:
+        assert by_client[client] == {verdict}, client
+
+
+def test_every_verdict_has_a_reason(office: Any) -> None:
+    """No verdict stands without a reason, and the worst is the flow's."""
+    assert office.verdicts["reason"].notna().all()
+    worst = office.verdicts.groupby("flow_id")["verdict"].max()
+    flows = office.flows.set_index("flow_id")["verdict"]
+    assert (flows.loc[worst.index].astype(str) == worst.astype(str)).all()
+    assert set(flows.drop(worst.index).astype(str)) == {"not_applicable"}
+
+
+def test_findings_name_their_packets(office: Any) -> None:
+    """Each finding has flows, frames, times and a server; the worst come first."""
+    found = office.findings
+    assert (found["sample_frames"].str.len() > 0).all()
+    assert (found["first_seen"] <= found["last_seen"]).all()
+    assert found["severity"].is_monotonic_decreasing
+    assert "pinpoint.us-east-1.amazonaws.com.login-check.example" in set(found["server"])
+    assert found["finding_id"].is_unique
+
+
+def test_required_turns_a_warning_into_a_failure(samples: Path, tmp_path: Path) -> None:
+    """A policy of one's own with required = true makes the private path a must."""
+    shipped = Path(auditor.__file__).parent / "data" / "policies" / "aws-pinpoint.toml"
+    text = shipped.read_text().replace('id = "aws-pinpoint"', 'id = "mine"')
+    head, tail = text.split('code = "PATH101"')
+    (tmp_path / "mine.toml").write_text(f'{head}code = "PATH101"{tail.replace("required = false", "required = true", 1)}')
+    result = auditor.audit(
+        samples / "office.pcapng", topology=samples / "site.toml", policy=tmp_path / "mine.toml"
+    )
+    verdicts = result.verdicts[result.verdicts["rule"] == "PATH101"]["verdict"]
+    assert "fail" in set(verdicts.astype(str))
+    assert "warn" not in set(verdicts.astype(str))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (('check = "tls-version"', 'check = "tls-versions"'), "no check is named 'tls-versions'"),
+        (('minimum = "TLS 1.2"', 'least = "TLS 1.2"'), "has no parameter least"),
+        (('severity = "high"', 'severity = "bad"'), "severity"),
+        (('code = "TLS101"', 'code = "tls"'), "code"),
+    ],
+)
+def test_policy_errors_name_the_key(tmp_path: Path, change: tuple[str, str], words: str) -> None:
+    """What is wrong in a policy file is said with the file and the key."""
+    shipped = Path(auditor.__file__).parent / "data" / "policies" / "aws-pinpoint.toml"
+    (tmp_path / "p.toml").write_text(shipped.read_text().replace(*change))
+    with pytest.raises(auditor.PolicyError, match=r"p\.toml: rule\[\d\]") as caught:
+        model.get(tmp_path / "p.toml")
+    assert words in str(caught.value)
+
+
+def test_an_unknown_policy_lists_the_known(samples: Path) -> None:
+    """A name that is neither policy nor file is answered with the shipped names."""
+    with pytest.raises(auditor.PolicyError, match="shipped policies are aws-pinpoint"):
+        auditor.audit(samples / "tls1.2.pcapng", policy="pci")
+
+
+def test_every_check_is_used_and_every_rule_explained() -> None:
+    """The shipped policy uses every check, and every rule has its page."""
+    assert {rule.check for rule in DEFAULT.rule} == set(CHECKS)
+    for rule in DEFAULT.rule:
+        assert all(len(text) > 20 for text in (rule.what, rule.why, rule.mend, rule.source)), rule.code
+    assert set(EXAMPLES) == {rule.code for rule in DEFAULT.rule}
+
+
+def test_before_the_end_of_support_there_is_no_notice(audit_bytes: Any) -> None:
+    """A flow to Pinpoint before 30 October 2026 meets the rule."""
+    hello = wire.record(22, wire.client_hello())
+    packets = [(1_700_000_000 * wire.SECOND + k, p) for k, p in enumerate(wire.Talk().open().play([("c", hello)]).packets)]
+    verdicts = audit_bytes(wire.pcap(packets)).verdicts.set_index("rule")["verdict"]
+    assert verdicts["API101"] == "pass"
