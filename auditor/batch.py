@@ -10,7 +10,7 @@ import pyarrow as pa
 from auditor import tables
 from auditor.aws import services
 from auditor.aws.ranges import Ranges
-from auditor.columns import Column, Numbers, Texts
+from auditor.columns import Column, Numbers, Texts, distinct
 from auditor.flows.columns import Oriented, address_text, flow_columns, orient
 from auditor.flows.rows import Rows
 from auditor.flows.state import SEEN_SERVER_HELLO, Memory
@@ -18,7 +18,7 @@ from auditor.paths import evidence
 from auditor.paths.topology import Topology, inside
 from auditor.policy.checks import NO, UNKNOWN, YES, Facts
 from auditor.policy.evaluate import Evaluation, Subject
-from auditor.tls.handshakes import Shapes, handshake_columns
+from auditor.tls.handshakes import Shapes, handshake_columns, names_of
 from auditor.tls.names import VERSION_ORDER
 from auditor.tls.protocols import PROTOCOL_NAMES
 
@@ -72,15 +72,18 @@ class Pipeline:
         names, name_index = self._names(columns, rows, memory)
         found = services.find(names, name_index, ends.server_high, ends.server_low, self.ranges)
         for name in ("service", "region", "partition"):
-            columns[name] = Texts.of(getattr(found, name))
+            columns[name] = getattr(found, name)
         mirrored = evidence.is_mirror(ends.client["tunnel"]) | evidence.is_mirror(ends.server["tunnel"])
         paths, evidence_table = self._paths(rows, ends, mirrored, interfaces)
-        columns["path"] = Texts.of(paths.path)
+        columns["path"] = paths.path
         columns["path_confidence"] = Texts(list(evidence.CONFIDENCE_NAMES), paths.confidence)
-        columns["path_detail"] = Texts.of(paths.detail)
+        columns["path_detail"] = paths.detail
         columns["path_asymmetric"] = Numbers(paths.asymmetric == YES, paths.asymmetric == UNKNOWN)
 
-        protocol = columns["protocol"].objects()
+        spoken, version = columns["protocol"], columns["tls_version"]
+        assert isinstance(spoken, Texts)
+        assert isinstance(version, Texts)
+        protocol = spoken.objects()
         server_name = np.array([*names, None], object)[name_index]
         facts = self._facts(rows, ends, shakes, offers, place, protocol, paths, found, mirrored, server_name)
         frames = np.zeros((len(rows), 3), np.int64)
@@ -94,16 +97,16 @@ class Pipeline:
             flow_id=rows.flows["identifier"],
             started=rows.flows["started"],
             server=server,
-            service=found.service,
+            service=found.service.objects(),
             client=ends.client_high ^ ends.client_low,
             frames=frames,
             in_scope=found.is_endpoint,
-            is_pinpoint=found.is_endpoint & np.isin(found.service.astype(str), services.PINPOINT),
+            is_pinpoint=found.is_pinpoint,
             capture=capture,
         )
         worst, verdicts = self.evaluation.batch(facts, who)
         columns["verdict"] = Texts(list(tables.VERDICTS), worst)
-        self._summarise(paths, facts, protocol, worst, found.is_endpoint)
+        self._summarise(paths, version, spoken, facts.is_tls, worst, found.is_endpoint)
         return {
             "flows": tables.build("flows", columns),
             "handshakes": tables.build("handshakes", shakes),
@@ -121,7 +124,7 @@ class Pipeline:
             known = ids > 0
             number[known], source[known] = ids[known], code
         values, index = np.unique(number, return_inverse=True)
-        names = [self.shapes.name(memory, n) if n else None for n in values.tolist()]
+        names = names_of(memory, values)
         columns["server_name"] = Texts(names, index)
         columns["server_name_source"] = Texts(["sni", "dns", "host"], source)
         return names, index
@@ -216,28 +219,41 @@ class Pipeline:
             offers_forward_secrecy=three(offers),
             protocol=np.where(has, "tls", protocol),
             has_payload=(ends.client["payload"] + ends.server["payload"]) > 0,
-            path=paths.path,
+            path=paths.path.objects(),
             path_confidence=paths.confidence,
-            path_detail=paths.detail,
+            path_detail=paths.detail.objects(),
             asymmetric=paths.asymmetric,
-            service=found.service,
+            service=found.service.objects(),
             in_region=np.where(in_vpc, YES, NO),
             imitates=found.imitates,
             server_name=server_name,
             status_reason=status_reason,
         )
 
-    def _summarise(self, paths: evidence.Verdict, facts: Facts, protocol: Array, worst: Array, scope: Array) -> None:
-        version = np.where(facts.version_name != None, facts.version_name, np.where(facts.is_tls, "TLS ?", protocol))  # noqa: E711
-        keys = zip(
-            paths.path.tolist(),
-            np.array(evidence.CONFIDENCE_NAMES, object)[paths.confidence].tolist(),
-            ["-" if v is None else str(v) for v in version.tolist()],
-            np.array(tables.VERDICTS, object)[worst].tolist(),
-            scope.tolist(),
-            strict=True,
+    def _summarise(
+        self, paths: evidence.Verdict, version: Texts, protocol: Texts, is_tls: Array, worst: Array, scope: Array
+    ) -> None:
+        """Count the batch's flows by path, confidence, version or protocol, verdict and scope."""
+        known = np.array([v is not None for v in version.values] + [False])[version.index]
+        combos, index = distinct(
+            paths.path.index,
+            paths.confidence,
+            np.where(known, version.index + 1, 0),
+            np.where(known, 0, np.where(is_tls, 256, protocol.index)),
+            worst,
+            scope,
         )
-        self.summary.update(keys)
+        counts = np.bincount(index, minlength=len(combos)).tolist()
+        for (path, confidence, negotiated, spoken, verdict, in_scope), count in zip(combos.tolist(), counts, strict=True):
+            name = version.values[negotiated - 1] if negotiated else "TLS ?" if spoken == 256 else protocol.values[spoken]
+            key = (
+                str(paths.path.values[path]),
+                evidence.CONFIDENCE_NAMES[confidence],
+                name or "-",
+                tables.VERDICTS[verdict],
+                bool(in_scope),
+            )
+            self.summary[key] += count
 
 
 def _ranks(names: Array) -> Array:

@@ -102,6 +102,7 @@ class Reading:
 
     def _work(self) -> None:
         try:
+            scan.prepare()
             for source in self._inputs:
                 try:
                     self._read(source)
@@ -123,7 +124,7 @@ class Reading:
             state = self._follow(reader, state, source, counted)
         finally:
             reader.close()
-        while not scan.finish_all(state):
+        while scan.follow_batch(state, reader.buffer, self._packets, 0, 0, True)[1] != MORE:
             state = self._send(reader, state, source, counted)
         self._send(reader, state, source, counted)
         self._generation += 1
@@ -145,7 +146,7 @@ class Reading:
             frame += found
             following = 0
             while True:
-                following, reason = scan.follow_batch(state, reader.buffer, self._packets, following, found)
+                following, reason = scan.follow_batch(state, reader.buffer, self._packets, following, found, False)
                 if reason == MORE:
                     break
                 state = S.make_room(state) if reason == scan.ROOM else self._send(reader, state, source, counted)

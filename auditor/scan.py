@@ -6,7 +6,11 @@ larger arrays, or that finished rows are taken out. (Two kernels and not one, be
 a kernel again at each level of nesting.)
 """
 
+import subprocess
+import sys
 from typing import Any
+
+import numpy as np
 
 
 from auditor.capture.pcap import MORE, walk_pcap
@@ -49,8 +53,9 @@ from auditor.flows.table import (
     opens_new_connection,
     sweep,
 )
-from auditor.kernel import inlined, kernel, part
+from auditor.kernel import compiled_before, inlined, kernel, part
 from auditor.tls.protocols import tcp_bytes, udp_payload
+from auditor.tls.records import message
 
 # Why ``follow_batch`` came back, besides MORE.
 ROOM, FLUSH = 4, 5
@@ -163,12 +168,15 @@ def is_new(st: Any, at: int, k: int, packet: Any) -> bool:
 
 
 @kernel
-def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int) -> tuple[int, int]:
-    """Give packets ``first`` to ``last - 1`` of a batch to their flows; the next one, and MORE, ROOM or FLUSH."""
+def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, ending: bool) -> tuple[int, int]:
+    """Give packets ``first`` to ``last - 1`` of a batch to their flows; the next one, and MORE, ROOM or FLUSH.
+
+    ``ending``: the input is at its end, all flows are finished.
+    """
     m, flows, sides = st.memory, st.flows, st.sides
     c = m.counters
     for i in range(first, last):
-        if c[SWEEP_AT] >= 0 and not sweep(st, False):
+        if c[SWEEP_AT] >= 0 and not sweep(st, ending):
             return i, FLUSH
         if c[FINISHED_FLOWS] >= MOST_FINISHED:
             return i, FLUSH
@@ -202,8 +210,11 @@ def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int) -> tu
             stream = st.streams[side.stream if side.stream >= 0 else c[FREE_STREAM]]
             if feed(m, side, stream, block, packet):
                 h = st.handshakes[flow.handshake if flow.handshake >= 0 else c[FREE_HANDSHAKE]]
-                tcp_bytes(m, flow, side, stream, h, k, packet)
-    if c[SWEEP_AT] >= 0 and not sweep(st, False):
+                while tcp_bytes(m, flow, side, stream, h, k, packet):
+                    message(m, flow, stream, h, k, packet)
+    if ending and c[SWEEP_AT] < 0:
+        c[SWEEP_AT] = 0
+    if c[SWEEP_AT] >= 0 and not sweep(st, ending):
         return last, FLUSH
     return last, MORE
 
@@ -227,9 +238,23 @@ def read_batch(
     return found, position, ended
 
 
-@kernel
-def finish_all(st: Any) -> bool:
-    """At the end of the input: every flow is done. False: flush the done rows and call again."""
-    if st.memory.counters[SWEEP_AT] < 0:
-        st.memory.counters[SWEEP_AT] = 0
-    return sweep(st, True)
+def prepare() -> None:
+    """Compile (or load) both kernels. The first time, a child process compiles one while this one does the other."""
+    from auditor.capture.pcapng import INTERFACE
+    from auditor.flows.state import new_state
+
+    child = None
+    if not compiled_before():
+        child = subprocess.Popen([sys.executable, "-c", "from auditor.scan import compile_reading; compile_reading()"])
+    block, packets = np.zeros(0, np.uint8), new_batch()
+    follow_batch(new_state(), block, packets, 0, 0, False)
+    if child is not None:
+        child.wait()
+    read_batch(block, 0, 0, np.zeros(5, np.int64), records(0, INTERFACE), 0, packets)
+
+
+def compile_reading() -> None:
+    """Compile ``read_batch`` alone: the work of ``prepare``'s child."""
+    from auditor.capture.pcapng import INTERFACE
+
+    read_batch(np.zeros(0, np.uint8), 0, 0, np.zeros(5, np.int64), records(0, INTERFACE), 0, new_batch())

@@ -83,7 +83,7 @@ class Ranges:
         self.created, self.token = created, token
         self._v4, self._v6 = v4, v6
         self._first_v6 = len(v4_rows)
-        self._rows = [self._row(text) for text in v4_rows + v6_rows]
+        self.rows = [self._row(text) for text in v4_rows + v6_rows]
 
     @staticmethod
     def _row(text: str) -> Range | None:
@@ -113,7 +113,7 @@ class Ranges:
 
     def dump(self) -> bytes:
         """All of it as an npz file, for ``shipped``."""
-        texts = ["" if r is None else f"{r.region or 'GLOBAL'}|{' '.join(sorted(r.services))}" for r in self._rows]
+        texts = ["" if r is None else f"{r.region or 'GLOBAL'}|{' '.join(sorted(r.services))}" for r in self.rows]
         told = json.dumps([self.created, self.token, self._first_v6, texts]).encode()
         out = io.BytesIO()
         np.savez_compressed(out, v4=self._v4, v6=self._v6, told=np.frombuffer(told, np.uint8))
@@ -136,10 +136,17 @@ class Ranges:
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise InputError(f"{path}: not AWS's ip-ranges.json ({type(error).__name__}: {error})") from error
 
-    def find(self, high: Array, low: Array) -> list[Range | None]:
-        """What covers each address, given as the halves of a 128-bit number (IPv4 as ::ffff:a.b.c.d)."""
+    def rows_of(self, high: Array, low: Array) -> Array:
+        """The number in ``rows`` of what covers each address, given as the halves of a 128-bit number.
+
+        IPv4 is ::ffff:a.b.c.d. Row 0 is nothing.
+        """
         high, low = np.asarray(high, np.uint64), np.asarray(low, np.uint64)
         is_v4 = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
         v4 = self._v4[1][np.searchsorted(self._v4[0], low & np.uint64(0xFFFFFFFF), "right") - 1]
         v6 = self._v6[1][np.searchsorted(self._v6[0], high, "right") - 1] + np.uint64(self._first_v6)
-        return [self._rows[n] for n in np.where(is_v4, v4, v6).tolist()]
+        return np.where(is_v4, v4, v6).astype(np.int64)
+
+    def find(self, high: Array, low: Array) -> list[Range | None]:
+        """What covers each address."""
+        return [self.rows[n] for n in self.rows_of(high, low).tolist()]

@@ -8,6 +8,7 @@ import numpy as np
 
 from auditor.aws.names import Endpoint, endpoint, imitates, may_concern_aws
 from auditor.aws.ranges import Ranges
+from auditor.columns import Texts, distinct
 
 Array = np.ndarray[Any, Any]
 PINPOINT = ("pinpoint", "sms-voice", "social-messaging", "ses", "ses-smtp")
@@ -15,12 +16,13 @@ PINPOINT = ("pinpoint", "sms-voice", "social-messaging", "ses", "ses-smtp")
 
 @dataclass
 class Services:
-    """Texts (None for unknown) and flags for each flow."""
+    """Texts and flags for each flow."""
 
-    service: Array
-    region: Array
-    partition: Array
+    service: Texts
+    region: Texts
+    partition: Texts
     is_endpoint: Array  # a service's endpoint, not a customer's machine
+    is_pinpoint: Array  # an endpoint of Pinpoint / AWS End User Messaging
     imitates: Array
 
 
@@ -37,30 +39,35 @@ def _of_name(name: str | None) -> tuple[Endpoint | None, bool]:
 
 
 def find(names: list[str | None], name_index: Array, high: Array, low: Array, ranges: Ranges) -> Services:
-    """``names[name_index[n]]`` is flow n's server name; ``high`` and ``low`` its server's address."""
-    told = [_of_name(name) for name in names] or [NOTHING]
+    """``names[name_index[n]]`` is flow n's server name; ``high`` and ``low`` its server's address.
 
-    def of_name(part: str) -> Array:
-        values = np.full(len(told), None, object)
-        values[:] = [getattr(where, part) if where else None for where, _ in told]
-        return values[name_index]
-
-    service, region, partition = of_name("service"), of_name("region"), of_name("partition")
-    known = np.array([where is not None for where, _ in told])[name_index]
-    is_endpoint = np.array([where is not None and not where.customer for where, _ in told])[name_index]
-    named = np.array([name is not None for name in names] or [False])[name_index]
-    fake = np.array([false for _, false in told])[name_index]
-    rest = np.flatnonzero(~known)
-    for at, found in zip(rest, ranges.find(high[rest], low[rest]), strict=True):
-        if found is None:
-            continue
-        service[at], region[at], partition[at] = found.service, found.region, _partition(found.region)
-        is_endpoint[at] = found.is_endpoint and not named[at]
-    # A name says the service; where it does not say the Region, the address may.
-    lacking = np.flatnonzero(known & np.array([r is None for r in region]))
-    for at, found in zip(lacking, ranges.find(high[lacking], low[lacking]), strict=True):
-        region[at] = found.region if found else None
-    return Services(service, region, partition, is_endpoint, fake)
+    What a flow is told by is a source: a name, an address range, or an AWS name whose Region only the range says.
+    """
+    told = [_of_name(name) for name in names]
+    is_aws = np.array([where is not None for where, _ in told])[name_index]
+    no_region = np.array([where is not None and where.region is None for where, _ in told])[name_index]
+    row = ranges.rows_of(high, low)
+    combos, index = distinct(np.where(is_aws, name_index, len(names)), np.where(is_aws & ~no_region, 0, row))
+    sources = [(told[n][0] if n < len(names) else None, ranges.rows[r]) for n, r in combos.tolist()]
+    service = [where.service if where else found.service if found else None for where, found in sources]
+    region = [
+        (where.region if where else None) or (found.region if found else None) for where, found in sources
+    ]
+    partition = [
+        where.partition if where else _partition(found.region) if found else None for where, found in sources
+    ]
+    by_name = np.array([where is not None and not where.customer for where, _ in sources])[index]
+    by_range = np.array([where is None and found is not None and found.is_endpoint for where, found in sources])[index]
+    nameless = np.array([name is None for name in names])[name_index]
+    is_endpoint = by_name | (by_range & nameless)
+    return Services(
+        Texts(list(service), index),
+        Texts(list(region), index),
+        Texts(list(partition), index),
+        is_endpoint,
+        is_endpoint & np.array([s in PINPOINT for s in service])[index],
+        np.array([false for _, false in told])[name_index],
+    )
 
 
 def _partition(region: str | None) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.kernel import inlined, part
+from auditor.kernel import inlined, unchecked
 
 Array = np.ndarray[Any, Any]
 
@@ -63,3 +63,23 @@ def mix(value: np.uint64) -> np.uint64:
     x ^= x >> np.uint64(27)
     x *= np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
+
+
+@unchecked
+def copy_bytes(source: Array, begin: int, count: int, target: Array, at: int) -> None:
+    """Copy ``source[begin:begin + count]`` to ``target[at:]``; the ranges are checked once, the bytes go fast."""
+    if count < 0 or begin < 0 or at < 0 or begin + count > source.size or at + count > target.size:
+        raise IndexError
+    for k in range(count):
+        target[at + k] = source[begin + k]
+
+
+@unchecked
+def same_bytes(one: Array, begin: int, count: int, other: Array, at: int) -> bool:
+    """Whether ``one[begin:begin + count]`` is what stands at ``other[at:]``."""
+    if count < 0 or begin < 0 or at < 0 or begin + count > one.size or at + count > other.size:
+        raise IndexError
+    for k in range(count):
+        if one[begin + k] != other[at + k]:
+            return False
+    return True

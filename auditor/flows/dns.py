@@ -172,7 +172,7 @@ def dns_answers(m: Any, answers: Any, block: Any, packet: Any) -> None:
             high, low = be64(block, at), be64(block, at + 8)
         if high or low:
             if name == 0:
-                name = intern(m.arena, m.entries, m.intern_buckets, m.scratch, 0, length)
+                name = intern(m.arena, m.entries, m.intern_buckets, m.scratch, np.int64(0), np.int64(length))
             time = max(1, packet.time)
             remember(m.counters, answers, packet.target_high, packet.target_low, high, low, name, time)
             remember(m.counters, answers, np.uint64(0), np.uint64(0), high, low, name, time)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.decode.bytes import mix
+from auditor.decode.bytes import copy_bytes, mix, same_bytes
 from auditor.kernel import inlined, kernel, part
 
 Array = np.ndarray[Any, Any]
@@ -80,19 +80,12 @@ def intern(arena: Any, entries: Any, buckets: Any, data: Any, begin: int, end: i
     entry = np.int64(buckets[bucket])
     while entry > 0:
         if entries[entry, 1] == length:
-            offset = entries[entry, 0]
-            same = True
-            for k in range(length):
-                if arena[offset + k] != data[begin + k]:
-                    same = False
-                    break
-            if same:
+            if same_bytes(data, begin, length, arena, entries[entry, 0]):
                 return entry
         entry = entries[entry, 2]
     entry = max(1, entries[0, 0])
     offset = entries[0, 1]
-    for k in range(length):
-        arena[offset + k] = data[begin + k]
+    copy_bytes(data, begin, length, arena, offset)
     entries[entry, 0] = offset
     entries[entry, 1] = length
     entries[entry, 2] = buckets[bucket]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.decode.bytes import copy_bytes
 from auditor.decode.packet import SYN
 from auditor.flows.state import (
     ACTIVE,
@@ -91,10 +92,7 @@ def write(m: Any, stream: Any, block: Any, source: int, begin: int, end: int) ->
         if stream.grid[slot] < 0:
             m.counters[FREE_CHUNKS] -= 1
             stream.grid[slot] = m.free_chunks[m.counters[FREE_CHUNKS]]
-        chunk = m.chunks[stream.grid[slot]]
-        offset = source + at - begin
-        for k in range(count):
-            chunk[inside + k] = block[offset + k]
+        copy_bytes(block, source + at - begin, count, m.chunks[stream.grid[slot]], inside)
         at += count
 
 
@@ -105,9 +103,7 @@ def read(m: Any, stream: Any, begin: int, count: int, target_at: int) -> None:
     while at < count:
         inside = (begin + at) & (CHUNK - 1)
         size = min(CHUNK - inside, count - at)
-        chunk = m.chunks[stream.grid[(begin + at) >> CHUNK_BITS]]
-        for k in range(size):
-            m.scratch[target_at + at + k] = chunk[inside + k]
+        copy_bytes(m.chunks[stream.grid[(begin + at) >> CHUNK_BITS]], inside, size, m.scratch, target_at + at)
         at += size
 
 

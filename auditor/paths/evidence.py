@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.columns import Texts
 from auditor.decode.packet import GENEVE, VXLAN
 from auditor.paths.topology import Link, Topology, inside
 
@@ -183,9 +184,9 @@ def is_public(high: Array, low: Array) -> Array:
 class Verdict:
     """The path of each flow."""
 
-    path: Array
+    path: Texts
     confidence: Array
-    detail: Array
+    detail: Texts
     asymmetric: Array  # 1 yes, 0 no, -1 not known
 
 
@@ -217,28 +218,28 @@ def decide(ends: Ends, ways: dict[str, Ways], found: list[Evidence]) -> Verdict:
         better = item.mask & (power > strength[item.direction])
         best[item.direction][better] = number
         strength[item.direction][better] = power
-    paths = np.array([item.path for item in found] + [""], object)
-    levels = np.array([item.confidence for item in found] + [NONE])
-    details = np.array([item.detail for item in found] + [""], object)
+    # Rows of the two lists: one for each piece of evidence, then what is said where there is none.
+    paths = [*(item.path for item in found), "unknown", "private"]
+    details = [*(item.detail for item in found), "nothing shows the way", "private addresses; nothing shows the way"]
+    levels = np.array([*(item.confidence for item in found), NONE, NONE])
     client, server = best["client"], best["server"]
-    known_client, known_server = levels[client] > NONE, levels[server] > NONE
+    known_client, known_server = (client >= 0) & (levels[client] > NONE), (server >= 0) & (levels[server] > NONE)
     # What the client sends decides, where it is proven at least as well as the way back.
-    main = np.where(known_client & (levels[client] >= levels[server]), client, np.where(known_server, server, -1))
-    both = known_client & known_server
-    differ = both & (paths[client] != paths[server])
-    path, confidence, detail = paths[main], levels[main], details[main].copy()
-    for at in np.flatnonzero(differ):
-        detail[at] = f"out: {details[client[at]]}; back: {details[server[at]]}"
+    main = np.where(known_client & (~known_server | (levels[client] >= levels[server])), client, server)
+    unproven = ~known_client & ~known_server
     private = inside(PRIVATE + SPECIAL, ends.client_high, ends.client_low) & inside(
         PRIVATE + SPECIAL, ends.server_high, ends.server_low
     )
-    unproven = main < 0
-    path = np.where(unproven, np.where(private, "private", "unknown"), path)
-    detail = np.where(
-        unproven, np.where(private, "private addresses; nothing shows the way", "nothing shows the way"), detail
-    )
+    main = np.where(unproven, len(found) + private, main)
+    both = known_client & known_server
+    path_of = np.array([list(dict.fromkeys(paths)).index(path) for path in paths])
+    differ = both & (path_of[client] != path_of[server])
+    told, detail = list(details), main.copy()
+    for out, back in {(int(client[at]), int(server[at])) for at in np.flatnonzero(differ)}:
+        detail[differ & (client == out) & (server == back)] = len(told)
+        told.append(f"out: {details[out]}; back: {details[back]}")
     asymmetric = np.where(both, differ.astype(int), -1)
-    return Verdict(path, np.where(unproven, NONE, confidence), detail, asymmetric)
+    return Verdict(Texts(list(dict.fromkeys(paths)), path_of[main]), levels[main], Texts(list(told), detail), asymmetric)
 
 
 def is_mirror(tunnel: Array) -> Array:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.decode.bytes import be16
+from auditor.decode.bytes import be16, copy_bytes
 from auditor.flows.intern import hash_bytes, intern
 from auditor.flows.state import (
     SEEN_RETRY,
@@ -61,8 +61,7 @@ def put16(target: Any, at: int, value: int) -> int:
 
 @inlined
 def copy(source: Any, begin: int, end: int, target: Any, at: int) -> int:
-    for k in range(end - begin):
-        target[at + k] = source[begin + k]
+    copy_bytes(source, begin, end - begin, target, at)
     return at + end - begin
 
 
@@ -191,7 +190,7 @@ def client_hello(m: Any, handshake: Any, data: Any, size: int) -> bool:
         at += length
     if at != size:
         return invalid(handshake, TRAILING, at)
-    handshake.client_shape = intern(m.arena, m.entries, m.intern_buckets, shape, 0, out)
+    handshake.client_shape = intern(m.arena, m.entries, m.intern_buckets, shape, np.int64(0), np.int64(out))
     return True
 
 
@@ -212,7 +211,7 @@ def ssl2_client_hello(m: Any, handshake: Any, data: Any, size: int) -> bool:
     put16(shape, size_at, out - size_at - 2)
     shape[out] = 0  # no compression methods
     shape[out + 1] = 0  # no extensions
-    handshake.client_shape = intern(m.arena, m.entries, m.intern_buckets, shape, 0, out + 2)
+    handshake.client_shape = intern(m.arena, m.entries, m.intern_buckets, shape, np.int64(0), np.int64(out + 2))
     return True
 
 
@@ -298,7 +297,7 @@ def server_hello(m: Any, handshake: Any, data: Any, size: int, old_retry: bool) 
             put16(shape, size_at, out - size_at - 2)
     if at != size:
         return invalid(handshake, TRAILING, at)
-    handshake.server_shape = intern(m.arena, m.entries, m.intern_buckets, shape, 0, out)
+    handshake.server_shape = intern(m.arena, m.entries, m.intern_buckets, shape, np.int64(0), np.int64(out))
     if old_retry or is_retry(data):
         handshake.seen |= SEEN_RETRY
         return True
@@ -320,7 +319,7 @@ def ssl2_server_hello(m: Any, handshake: Any) -> bool:
     shape[4] = 0
     shape[5] = 0
     handshake.version = 2
-    handshake.server_shape = intern(m.arena, m.entries, m.intern_buckets, shape, 0, 6)
+    handshake.server_shape = intern(m.arena, m.entries, m.intern_buckets, shape, np.int64(0), np.int64(6))
     return True
 
 

@@ -193,8 +193,8 @@ def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int) -> None:
 
 
 @part
-def tcp_bytes(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, packet: Any) -> None:
-    """One side's stream has more bytes in order: see what they are."""
+def tcp_bytes(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, packet: Any) -> bool:
+    """One side's stream has more bytes in order: see what they are. True: a handshake message is whole."""
     if stream.recognised == 0:
         start = np.int64(stream.start)
         if (
@@ -206,24 +206,23 @@ def tcp_bytes(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, packet:
             stream.skipped += 1
         kind = how_it_begins(m, stream)
         if kind == WAIT:
-            return
+            return False
         if kind == NOT_TLS or (stream.skipped > 0 and kind != TLS_RECORDS):
             another_protocol(m, flow, side, stream, k)
-            return
+            return False
         if kind == TLS_MIDDLE:
             if flow.application == UNKNOWN:
                 flow.application = TLS
             release(m, side, stream)
-            return
+            return False
         stream.recognised = 1
         stream.record_at = stream.start
-        if kind == SSL2_CLIENT:
-            ssl2_hello(m, flow, stream, h, k, packet, True)
-        elif kind == SSL2_SERVER:
-            ssl2_hello(m, flow, stream, h, k, packet, False)
-            release(m, side, stream)
-            return
-    follow_records(m, flow, side, stream, h, k, packet)
+        if kind == SSL2_CLIENT or kind == SSL2_SERVER:
+            ssl2_hello(m, flow, stream, h, k, packet, kind)
+            if kind == SSL2_SERVER:
+                release(m, side, stream)
+                return False
+    return follow_records(m, flow, side, stream, h, k, packet)
 
 
 @part

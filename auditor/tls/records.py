@@ -150,8 +150,8 @@ def how_it_begins(m: Any, stream: Any) -> int:
 
 
 @part
-def begin_handshake(c: Any, flow: Any, h: Any, k: int, is_client: bool, packet: Any) -> None:
-    """Make ``h`` the flow's handshake. It is that already, or the first of the free chain."""
+def begin_handshake(c: Any, flow: Any, h: Any, client: int, packet: Any) -> None:
+    """Make ``h`` the flow's handshake. It is that already, or the first of the free chain. ``client``: its side."""
     if flow.handshake >= 0:
         return
     flow.handshake = c[FREE_HANDSHAKE]
@@ -161,7 +161,7 @@ def begin_handshake(c: Any, flow: Any, h: Any, k: int, is_client: bool, packet: 
     h.client_shape = 0
     h.server_shape = 0
     h.server_name = 0
-    h.client_side = k if is_client else 1 - k
+    h.client_side = client
     h.upgraded = flow.application if flow.application != TLS else UNKNOWN
     h.seen = 0
     flow.application = TLS
@@ -243,11 +243,11 @@ def note_client_hello(h: Any, k: int, packet: Any, size: int, segments: int, val
 def note_server_hello(h: Any, k: int, packet: Any, retried: bool, valid: bool) -> None:
     """``retried``: a HelloRetryRequest was seen before this message."""
     if valid and h.seen & SEEN_RETRY and not retried:
-        letter(h, k, LETTER_OF_RETRY)
+        letter(h, k, np.int64(LETTER_OF_RETRY))
         if h.server_frame == 0:
             h.server_frame = packet.frame
         return
-    letter(h, k, LETTER_S)
+    letter(h, k, np.int64(LETTER_S))
     h.seen |= SEEN_SERVER_HELLO if valid else SEEN_SERVER_INVALID
     h.server_frame = packet.frame
 
@@ -315,7 +315,7 @@ def record_begins(m: Any, flow: Any, stream: Any, h: Any, k: int) -> bool:
     is_client = k == h.client_side
     kind = stream.record_type
     if kind == CHANGE_CIPHER_SPEC:
-        letter(h, k, LETTER_OF_CCS)
+        letter(h, k, np.int64(LETTER_OF_CCS))
         if not is_client and not h.seen & SEEN_SERVER_CCS:
             note_sessions(m.sessions, h)
         h.seen |= SEEN_CLIENT_CCS if is_client else SEEN_SERVER_CCS
@@ -342,7 +342,7 @@ def record_begins(m: Any, flow: Any, stream: Any, h: Any, k: int) -> bool:
             h.seen |= SEEN_SERVER_DATA
         return True
     if kind == HEARTBEAT:
-        letter(h, k, LETTER_OF_HEARTBEAT)
+        letter(h, k, np.int64(LETTER_OF_HEARTBEAT))
     return False
 
 
@@ -353,7 +353,7 @@ def alert(m: Any, flow: Any, stream: Any, h: Any, k: int) -> bool:
     description = peek(m, stream, stream.record_at - 1)
     if flow.handshake < 0:
         return True
-    letter(h, k, LETTER_OF_ALERT)
+    letter(h, k, np.int64(LETTER_OF_ALERT))
     h.alert_level = level
     h.alert = description
     h.alert_side = k
@@ -435,20 +435,20 @@ def message(m: Any, flow: Any, stream: Any, h: Any, k: int, packet: Any) -> None
         gather(m, stream, size)
     if kind == CLIENT_HELLO:
         if h.seen & (SEEN_CLIENT_HELLO | SEEN_CLIENT_INVALID):
-            letter(h, k, LETTER_C)
+            letter(h, k, np.int64(LETTER_C))
             if h.seen & SEEN_RETRY:
                 h.seen |= SEEN_SECOND_HELLO
             return
         if h.seen == 0:
             h.client_side = k
-        letter(h, k, LETTER_C)
+        letter(h, k, np.int64(LETTER_C))
         valid = client_hello(m, h, m.scratch, size)
         note_client_hello(h, k, packet, size + 4, np.int64(stream.segments), valid)
     elif kind == SERVER_HELLO or kind == OLD_RETRY:
         if flow.handshake < 0:
-            begin_handshake(m.counters, flow, h, k, False, packet)
+            begin_handshake(m.counters, flow, h, 1 - k, packet)
         if h.seen & SEEN_SERVER_HELLO:
-            letter(h, k, LETTER_S)
+            letter(h, k, np.int64(LETTER_S))
             return
         retried = h.seen & SEEN_RETRY != 0
         valid = server_hello(m, h, m.scratch, size, kind == OLD_RETRY)
@@ -458,8 +458,12 @@ def message(m: Any, flow: Any, stream: Any, h: Any, k: int, packet: Any) -> None
 
 
 @part
-def follow_records(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, packet: Any) -> None:
-    """Read the records that are there; give the stream back when nothing that follows matters."""
+def follow_records(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, packet: Any) -> bool:
+    """Read the records that are there; give the stream back when nothing that follows matters.
+
+    True: a handshake message is whole; the caller gives it to ``message`` and comes back. (It is not called here,
+    because everything below a kernel is optimised again at each level of calls.)
+    """
     while True:
         event = next_event(m, stream)
         over = False
@@ -469,13 +473,13 @@ def follow_records(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, pa
             keep_from = np.int64(stream.message_at if gathering else min(stream.record_at, stream.have))
             if keep_from >= WINDOW // 2:
                 slide(m, stream, keep_from)
-            return
+            return False
         if event == RECORD:
             over = record_begins(m, flow, stream, h, k)
         elif event == HELLO_BEGINS:
-            begin_handshake(m.counters, flow, h, k, stream.message_type == CLIENT_HELLO, packet)
+            begin_handshake(m.counters, flow, h, k if stream.message_type == CLIENT_HELLO else 1 - k, packet)
         elif event == MESSAGE:
-            message(m, flow, stream, h, k, packet)
+            return True
         elif event == PLAIN_ALERT:
             over = alert(m, flow, stream, h, k)
         else:
@@ -485,15 +489,16 @@ def follow_records(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, pa
                 h.invalid_at = stream.record_at - stream.start
         if over:
             release(m, side, stream)
-            return
+            return False
 
 
 @part
-def ssl2_hello(m: Any, flow: Any, stream: Any, h: Any, k: int, packet: Any, is_client: bool) -> None:
+def ssl2_hello(m: Any, flow: Any, stream: Any, h: Any, k: int, packet: Any, kind: int) -> None:
     """An SSL 2.0 hello at the start of a stream; what follows a client's are records of the version it asked for."""
+    is_client = kind == SSL2_CLIENT
     size = peek16(m, stream, np.int64(stream.start)) & 0x7FFF
-    begin_handshake(m.counters, flow, h, k, is_client, packet)
-    letter(h, k, LETTER_C if is_client else LETTER_S)
+    begin_handshake(m.counters, flow, h, k if is_client else 1 - k, packet)
+    letter(h, k, np.int64(LETTER_C if is_client else LETTER_S))
     if is_client:
         read(m, stream, np.int64(stream.start) + 2, size, np.int64(0))
         if ssl2_client_hello(m, h, m.scratch, size):
