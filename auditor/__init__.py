@@ -83,6 +83,7 @@ def audit_inputs(
         say("compiling the kernels for this machine, once after each update; it takes about 20 seconds …")
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
     try:
+        reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         result = _take(reading, policy, topology, ip_ranges, out, live)
     finally:
         reading.close()

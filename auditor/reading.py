@@ -75,6 +75,7 @@ class Reading:
         self.prompt = prompt
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
         self._stopped = threading.Event()
+        self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
         self._packets = scan.new_batch()
         self._generation = 0
         self._flows = 0
@@ -102,7 +103,10 @@ class Reading:
 
     def _work(self) -> None:
         try:
-            scan.prepare()
+            try:
+                scan.prepare()
+            finally:
+                self.loaded.set()
             for source in self._inputs:
                 try:
                     self._read(source)

@@ -54,7 +54,7 @@ from auditor.flows.table import (
     sweep,
 )
 from auditor.kernel import compiled_before, inlined, kernel, part
-from auditor.tls.protocols import tcp_bytes, udp_payload
+from auditor.tls.protocols import is_looked_at, tcp_bytes, udp_payload
 from auditor.tls.records import message
 
 # Why ``follow_batch`` came back, besides MORE.
@@ -204,8 +204,8 @@ def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, endin
         if packet.payload_wire == 0:
             continue
         if not is_tcp:
-            if packet.payload_captured > 0:
-                udp_payload(m, st.answers, flow, side, k, block, packet)
+            if packet.payload_captured > 0 and is_looked_at(flow, side):
+                udp_payload(m, st.answers, flow, k, block, packet)
         elif side.state != DONE:
             stream = st.streams[side.stream if side.stream >= 0 else c[FREE_STREAM]]
             if feed(m, side, stream, block, packet):

@@ -242,14 +242,18 @@ def is_quic(block: Any, at: int, end: int) -> bool:
     return known and block[at + 5] <= 20
 
 
+@inlined
+def is_looked_at(flow: Any, side: Any) -> bool:
+    """Whether a datagram is: what was not told from eight datagrams of a side will not be told from more."""
+    return flow.application == DNS or (flow.application == UNKNOWN and side.packets <= 8)
+
+
 @part
-def udp_payload(m: Any, answers: Any, flow: Any, side: Any, k: int, block: Any, packet: Any) -> None:
+def udp_payload(m: Any, answers: Any, flow: Any, k: int, block: Any, packet: Any) -> None:
     """Name the protocol of a datagram, and keep what a DNS response says."""
     begin = int(packet.payload)
     end = begin + int(packet.payload_captured)
     if flow.application == UNKNOWN:
-        if side.packets > 8:
-            return  # what was not told from eight datagrams of a side will not be told
         if is_dns(block, begin, end):
             flow.application = DNS
             response = block[begin + 2] & 0x80 != 0
