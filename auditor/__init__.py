@@ -16,6 +16,7 @@ from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
     from auditor.capture.inputs import Input
+    from auditor.capture.live import LiveCapture
     from auditor.reading import Reading
 
 __version__ = "0.1.0"
@@ -77,7 +78,8 @@ def audit_inputs(
     """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C."""
     # Reading begins here, in a thread of its own; everything below is loaded beside it.
     from auditor.kernel import compiled_before, mark_compiled
-    from auditor.reading import BLOCK_BYTES, Reading
+    from auditor.capture.reader import BLOCK_BYTES
+    from auditor.reading import Reading
 
     if say is not None and not compiled_before():
         say("compiling the kernels for this machine, once after each update; it takes about 20 seconds …")

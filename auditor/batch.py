@@ -244,8 +244,12 @@ class Pipeline:
             scope,
         )
         counts = np.bincount(index, minlength=len(combos)).tolist()
-        for (path, confidence, negotiated, spoken, verdict, in_scope), count in zip(combos.tolist(), counts, strict=True):
-            name = version.values[negotiated - 1] if negotiated else "TLS ?" if spoken == 256 else protocol.values[spoken]
+        for (path, confidence, negotiated, spoken, verdict, in_scope), count in zip(
+            combos.tolist(), counts, strict=True
+        ):
+            name = (
+                version.values[negotiated - 1] if negotiated else "TLS ?" if spoken == 256 else protocol.values[spoken]
+            )
             key = (
                 str(paths.path.values[path]),
                 evidence.CONFIDENCE_NAMES[confidence],

@@ -113,7 +113,7 @@ def unchecked(function: F) -> F:
     """As ``inlined``, without bounds checks: for copying loops that check their whole range first."""
     return cast(
         "F",
-        numba.njit(boundscheck=False, nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)(
-            function
-        ),
+        numba.njit(
+            boundscheck=False, nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True
+        )(function),
     )

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-
 from auditor.capture.pcap import MORE, walk_pcap
 from auditor.capture.pcapng import walk_pcapng
 from auditor.decode.decode import decode_packet

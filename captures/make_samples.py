@@ -83,7 +83,9 @@ class Keys:
         self.dh.write_text(f"-----BEGIN DH PARAMETERS-----\n{text}-----END DH PARAMETERS-----\n")
 
 
-def exchange(client: Any, server: Any, step: Callable[[Any], None], read: Callable[[Any], bytes], write: Any) -> Flights:
+def exchange(
+    client: Any, server: Any, step: Callable[[Any], None], read: Callable[[Any], bytes], write: Any
+) -> Flights:
     """Let two endpoints in memory shake hands; the bytes each sent, in order."""
     flights: Flights = []
     for _ in range(20):
@@ -137,7 +139,9 @@ class Session:
         ends: dict[str, tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]] = {}
         for who, context in (("c", self.client_context), ("s", self.server_context)):
             into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
-            told = {"server_hostname": self.server_name, "session": self.ticket} if who == "c" else {"server_side": True}
+            told = (
+                {"server_hostname": self.server_name, "session": self.ticket} if who == "c" else {"server_side": True}
+            )
             ends[who] = (context.wrap_bio(into, out, **told), into, out)
         shaken: set[int] = set()
 
@@ -287,7 +291,9 @@ class Scene:
         ask = IP(src=client, dst=RESOLVER) / UDP(sport=self._port, dport=53) / question
         tell = IP(src=RESOLVER, dst=client) / UDP(sport=53, dport=self._port) / answer
         self.put(self.clock, "trunk", Ether(src="02:00:0a:14:00:99", dst="02:00:0a:14:00:53") / Dot1Q(vlan=20) / ask)
-        self.put(self.clock + 0.002, "trunk", Ether(src="02:00:0a:14:00:53", dst="02:00:0a:14:00:99") / Dot1Q(vlan=20) / tell)
+        self.put(
+            self.clock + 0.002, "trunk", Ether(src="02:00:0a:14:00:53", dst="02:00:0a:14:00:99") / Dot1Q(vlan=20) / tell
+        )
         self.clock += 0.01
 
     def connection(
@@ -472,7 +478,9 @@ def versions(keys: Keys) -> Iterator[tuple[str, Scene]]:
     scene.connection("10.20.1.10", ENDPOINT, 443, ssl3(keys, ["aes128"]), scene.over("private"))
     yield "ssl3", scene
     scene = Scene()
-    scene.connection("10.20.1.10", ENDPOINT, 443, post_quantum(keys, f"pinpoint.{REGION}.amazonaws.com"), scene.over("private"))
+    scene.connection(
+        "10.20.1.10", ENDPOINT, 443, post_quantum(keys, f"pinpoint.{REGION}.amazonaws.com"), scene.over("private")
+    )
     yield "tls1.3-post-quantum", scene
 
 

@@ -1,6 +1,6 @@
 """Writes ``docs/tables.md`` and ``docs/commands.md`` from the code; a test checks that they are up to date.
 
-    python docs/generate.py
+python docs/generate.py
 """
 
 import subprocess

@@ -66,7 +66,9 @@ def test_look_alikes(name: str) -> None:
     assert may_concern_aws(name)
 
 
-@pytest.mark.parametrize("name", ["example.org", "www.amazon.com", "news.example", "a" * 255, "", ".", "awsome.example"])
+@pytest.mark.parametrize(
+    "name", ["example.org", "www.amazon.com", "news.example", "a" * 255, "", ".", "awsome.example"]
+)
 def test_other_names(name: str) -> None:
     """Names that have nothing to do with AWS are neither."""
     assert endpoint(name) is None
@@ -84,7 +86,9 @@ def test_customers_machines_are_no_service_endpoints() -> None:
 def test_all_names_of_the_messaging_services(corpus: Path) -> None:
     """Every endpoint name that botocore resolves has the right Region."""
     told = json.loads((corpus.parent / "aws" / "messaging_endpoints.json").read_text())
-    names = [(n, region) for regions in told.values() for region, row in regions.items() for n in row if isinstance(n, str)]
+    names = [
+        (n, region) for regions in told.values() for region, row in regions.items() for n in row if isinstance(n, str)
+    ]
     assert len(names) == 520
     for name, region in names:
         found = endpoint(name)

@@ -61,10 +61,14 @@ def test_pcapng_blocks(audit_bytes: Any, order: str) -> None:
     data += wire.enhanced(PACKETS[0], 1_700_000_000 * 10**9 + 7, 0, order)
     data += wire.enhanced(PACKETS[1], (1_700_000_000 - 3600) * 1024 + 512, 1, order)
     data += wire.block(0x0000000B, b"custom, unknown", order)
-    names = struct.pack(order + "HH", 1, 16) + bytes([192, 0, 2, 10]) + b"example.org\0" + struct.pack(order + "HH", 0, 0)
+    names = (
+        struct.pack(order + "HH", 1, 16) + bytes([192, 0, 2, 10]) + b"example.org\0" + struct.pack(order + "HH", 0, 0)
+    )
     data += wire.block(4, names, order)
     data += wire.block(0x0A, struct.pack(order + "II", 0x544C534B, 4) + b"KEYS", order)
-    statistics = struct.pack(order + "III", 1, 0, 0) + o(4, struct.pack(order + "Q", 900)) + o(5, struct.pack(order + "Q", 17))
+    statistics = (
+        struct.pack(order + "III", 1, 0, 0) + o(4, struct.pack(order + "Q", 900)) + o(5, struct.pack(order + "Q", 17))
+    )
     data += wire.block(5, statistics, order)
     data += wire.section(">") + wire.interface(1, b"", ">") + wire.enhanced(PACKETS[2], 1_700_000_001_000_000, 0, ">")
     result = audit_bytes(data, "test.pcapng")

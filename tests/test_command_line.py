@@ -73,7 +73,9 @@ def test_errors_are_one_sentence(arguments: list[Any], words: str) -> None:
 
 def test_json_lines_and_csv_say_the_same(samples: Path) -> None:
     """Each format has every row and column of the table."""
-    lines = [json.loads(line) for line in office(samples, "--format", "jsonl", "--table", "handshakes").stdout.splitlines()]
+    lines = [
+        json.loads(line) for line in office(samples, "--format", "jsonl", "--table", "handshakes").stdout.splitlines()
+    ]
     rows = list(csv.DictReader(io.StringIO(office(samples, "--format", "csv", "--table", "handshakes").stdout)))
     assert len(lines) == len(rows) == 19
     assert [line["ja4"] for line in lines] == [row["ja4"] for row in rows]
@@ -96,7 +98,10 @@ def test_results_folder(samples: Path, tmp_path: Path) -> None:
     done = office(samples, "--out", tmp_path / "out", "--quiet")
     assert (done.returncode, done.stdout) == (0, "")
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {*(f"{t}.parquet" for t in ("flows", "handshakes", "evidence", "verdicts", "findings", "captures")), "audit.json"}
+    assert names == {
+        *(f"{t}.parquet" for t in ("flows", "handshakes", "evidence", "verdicts", "findings", "captures")),
+        "audit.json",
+    }
     told = json.loads((tmp_path / "out" / "audit.json").read_text())
     assert told["inputs"][0]["sha256"] == auditor.audit(samples / "office.pcapng").captures["sha256"][0]
     assert told["policy"]["id"] == "aws-pinpoint"

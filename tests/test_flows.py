@@ -119,15 +119,15 @@ def test_retransmitted_syn_is_the_same_flow(audit_bytes: Any) -> None:
     assert wire.only(audit_bytes(wire.pcap([answer, syn])).flows)["client_port"] == 40_000
 
 
-@pytest.mark.parametrize(
-    ("seconds", "udp", "rows"), [(59, True, 1), (61, True, 2), (299, False, 1), (301, False, 2)]
-)
+@pytest.mark.parametrize(("seconds", "udp", "rows"), [(59, True, 1), (61, True, 2), (299, False, 1), (301, False, 2)])
 def test_idle_flows_end(audit_bytes: Any, seconds: int, udp: bool, rows: int) -> None:
     """UDP flows end after a minute, TCP flows after five, as in Zeek."""
     one = wire.datagram(b"\0\1") if udp else wire.Talk().open().send(0, b"\0\1")
     start, fill = 1_700_000_000 * wire.SECOND, wire.datagram(b"\0", sport=9)
     packets: list[Any] = [(start, one)]
-    packets += [(start + (seconds - 1) * wire.SECOND + k, fill) for k in range(9000)]  # so that idle flows are looked for
+    packets += [
+        (start + (seconds - 1) * wire.SECOND + k, fill) for k in range(9000)
+    ]  # so that idle flows are looked for
     packets += [(start + seconds * wire.SECOND, fill)] * 9000 + [(start + seconds * wire.SECOND, one)]
     flows = audit_bytes(wire.pcap(packets)).flows
     assert (flows["client_port"] != 9).sum() == rows

@@ -47,22 +47,45 @@ CASES: list[tuple[str, int, Any, str | None, str | None]] = [
     ("pppoe", 1, E / PPPoE(sessionid=3) / PPP(proto=0x21) / V4, None, None),
     ("mpls", 1, E / MPLS(label=16, s=0) / MPLS(label=17, s=1) / V4, None, None),
     ("mpls pseudowire", 1, E / MPLS(label=16, s=1) / Raw(b"\0\0\0\0") / E / V4, None, None),
-    ("vxlan", 1, OUTER / UDP(sport=9, dport=4789) / VXLAN(vni=4096, flags="Instance") / E / Dot1Q(vlan=5) / V4, "5", "vxlan:4096"),
+    (
+        "vxlan",
+        1,
+        OUTER / UDP(sport=9, dport=4789) / VXLAN(vni=4096, flags="Instance") / E / Dot1Q(vlan=5) / V4,
+        "5",
+        "vxlan:4096",
+    ),
     ("gre", 1, OUTER / GRE(proto=0x0800) / V4, None, "gre"),
     ("gre with key and sequence", 1, OUTER / GRE(proto=0x86DD, key_present=1, seqnum_present=1) / V6, None, "gre"),
     ("gre with ethernet", 1, OUTER / GRE(proto=0x6558) / E / V4, None, "gre"),
     ("ip in ip", 1, OUTER / V4, None, "ipip"),
     ("six in four", 1, OUTER / V6, None, "ipip"),
     ("four in six", 1, E / IPv6(src="2001:db8::2", dst="2001:db8::3", nh=4) / V4, None, "ipip"),
-    ("gre in vxlan", 1, OUTER / UDP(dport=4789) / VXLAN(vni=1, flags="Instance") / OUTER / GRE() / V4, None, "vxlan:1/gre"),
+    (
+        "gre in vxlan",
+        1,
+        OUTER / UDP(dport=4789) / VXLAN(vni=1, flags="Instance") / OUTER / GRE() / V4,
+        None,
+        "vxlan:1/gre",
+    ),
     (
         "extension headers",
         1,
-        E / IPv6(src="2001:db8::1", dst="2001:db8::10") / IPv6ExtHdrHopByHop() / IPv6ExtHdrRouting() / IPv6ExtHdrDestOpt() / SYN,
+        E
+        / IPv6(src="2001:db8::1", dst="2001:db8::10")
+        / IPv6ExtHdrHopByHop()
+        / IPv6ExtHdrRouting()
+        / IPv6ExtHdrDestOpt()
+        / SYN,
         None,
         None,
     ),
-    ("LLC/SNAP", 1, bytes(E)[:12] + struct.pack(">H", len(V4) + 8) + b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(V4), None, None),
+    (
+        "LLC/SNAP",
+        1,
+        bytes(E)[:12] + struct.pack(">H", len(V4) + 8) + b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(V4),
+        None,
+        None,
+    ),
 ]
 
 
@@ -114,7 +137,14 @@ def test_what_is_not_ip_is_counted(audit_bytes: Any) -> None:
     nonsense[14] = 0x41
     result = audit_bytes(wire.pcap([arp, icmp, fragment, short, bytes(nonsense)]))
     row = wire.only(result.captures)
-    assert [row[name] for name in ("not_ip", "other_ip", "fragments", "cut", "malformed", "flows")] == [1, 1, 1, 1, 1, 0]
+    assert [row[name] for name in ("not_ip", "other_ip", "fragments", "cut", "malformed", "flows")] == [
+        1,
+        1,
+        1,
+        1,
+        1,
+        0,
+    ]
 
 
 def test_nesting_ends(audit_bytes: Any) -> None:

@@ -49,7 +49,10 @@ def connect(port: int) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     name = "pinpoint.us-east-1.amazonaws.com"
-    with socket.create_connection(("127.0.0.1", port)) as plain, context.wrap_socket(plain, server_hostname=name) as stream:
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(plain, server_hostname=name) as stream,
+    ):
         stream.send(b"hello")
         stream.recv(100)
 
@@ -98,7 +101,17 @@ def test_loopback(port: int, program: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_interrupt_gives_results(port: int, tmp_path: Path) -> None:
     """Ctrl-C ends a live audit, and what was seen is the result."""
     can_capture()
-    command = [sys.executable, "-m", "auditor", "live", "lo", "--filter", f"tcp port {port}", "--out", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "auditor",
+        "live",
+        "lo",
+        "--filter",
+        f"tcp port {port}",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         time.sleep(3)
         for _ in range(5):

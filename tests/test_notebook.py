@@ -14,4 +14,6 @@ from tests.conftest import ROOT
 def test_notebook(path: Path) -> None:
     """Every cell runs, in a fresh kernel, from the notebook's own folder."""
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+    ).execute()

@@ -100,7 +100,9 @@ def test_asymmetric(path_of: Any) -> None:
 def test_without_topology(path_of: Any) -> None:
     """Private addresses are private with the way unproven; PPPoE and public clients show the internet."""
     assert path_of(wire.Talk(server="172.31.0.5").open().packets)["path"] == "private"
-    pppoe = [p[:12] + b"\x88\x64\x11\0\0\x01" + (len(p) - 12).to_bytes(2, "big") + b"\0\x21" + p[14:] for p in ways(None)]
+    pppoe = [
+        p[:12] + b"\x88\x64\x11\0\0\x01" + (len(p) - 12).to_bytes(2, "big") + b"\0\x21" + p[14:] for p in ways(None)
+    ]
     assert path_of(pppoe)["path"] == "internet"
     row = path_of(wire.Talk(client="8.8.8.8", server="52.94.244.10").open().packets)
     assert (row["path"], row["path_confidence"]) == ("internet", "likely")
@@ -132,8 +134,11 @@ def test_office_story(office: Any) -> None:
     [
         ('[[virtual_interface]]\nname = "x"\nvlan = 5000\n', "virtual_interface[0].vlan"),
         ('[[virtual_interface]]\nname = "x"\n', "virtual_interface[0]: give at least one of vlan"),
-        ('[[virtual_interface]]\nvlan = 5\n', "virtual_interface[0].name: this key is required"),
-        ('[[uplink]]\nname = "x"\nvlan = 5\nmac = "1"\n', "uplink[0].mac: unknown key; known keys are name, vlan, peer_mac"),
+        ("[[virtual_interface]]\nvlan = 5\n", "virtual_interface[0].name: this key is required"),
+        (
+            '[[uplink]]\nname = "x"\nvlan = 5\nmac = "1"\n',
+            "uplink[0].mac: unknown key; known keys are name, vlan, peer_mac",
+        ),
         ('[[uplink]]\nname = "x"\npeer_mac = "nonsense"\n', "uplink[0].peer_mac: 'nonsense' is no MAC address"),
         ('[site]\non_premises = ["10.0.0.1/8"]\n', "site.on_premises[0]: '10.0.0.1/8' is no prefix"),
         ("[[vpc]]\nname = 'v'\nprefixes = []\n", "vpc[0].prefixes"),

@@ -62,10 +62,10 @@ def test_required_turns_a_warning_into_a_failure(samples: Path, tmp_path: Path) 
     shipped = Path(auditor.__file__).parent / "data" / "policies" / "aws-pinpoint.toml"
     text = shipped.read_text().replace('id = "aws-pinpoint"', 'id = "mine"')
     head, tail = text.split('code = "PATH101"')
-    (tmp_path / "mine.toml").write_text(f'{head}code = "PATH101"{tail.replace("required = false", "required = true", 1)}')
-    result = auditor.audit(
-        samples / "office.pcapng", topology=samples / "site.toml", policy=tmp_path / "mine.toml"
+    (tmp_path / "mine.toml").write_text(
+        f'{head}code = "PATH101"{tail.replace("required = false", "required = true", 1)}'
     )
+    result = auditor.audit(samples / "office.pcapng", topology=samples / "site.toml", policy=tmp_path / "mine.toml")
     verdicts = result.verdicts[result.verdicts["rule"] == "PATH101"]["verdict"]
     assert "fail" in set(verdicts.astype(str))
     assert "warn" not in set(verdicts.astype(str))
@@ -106,6 +106,8 @@ def test_every_check_is_used_and_every_rule_explained() -> None:
 def test_before_the_end_of_support_there_is_no_notice(audit_bytes: Any) -> None:
     """A flow to Pinpoint before 30 October 2026 meets the rule."""
     hello = wire.record(22, wire.client_hello())
-    packets = [(1_700_000_000 * wire.SECOND + k, p) for k, p in enumerate(wire.Talk().open().play([("c", hello)]).packets)]
+    packets = [
+        (1_700_000_000 * wire.SECOND + k, p) for k, p in enumerate(wire.Talk().open().play([("c", hello)]).packets)
+    ]
     verdicts = audit_bytes(wire.pcap(packets)).verdicts.set_index("rule")["verdict"]
     assert verdicts["API101"] == "pass"

@@ -29,7 +29,9 @@ def test_tables_have_their_columns_and_dtypes(office: Any) -> None:
             elif column.type == tables.TIME:
                 assert str(dtype) == "datetime64[ns, UTC]"
             else:
-                expected = {tables.INT: "Int64", tables.BOOL: "boolean", tables.FLOAT: "Float64"}.get(column.type, "string")
+                expected = {tables.INT: "Int64", tables.BOOL: "boolean", tables.FLOAT: "Float64"}.get(
+                    column.type, "string"
+                )
                 assert str(dtype).startswith(expected), column.name
 
 
@@ -52,7 +54,7 @@ def test_save_and_load(office: Any, tmp_path: Path) -> None:
 
 
 def test_shows_itself(office: Any, audit_bytes: Any) -> None:
-    """repr counts; HTML escapes what came from the network."""
+    """Repr counts; HTML escapes what came from the network."""
     assert "29 flows" in repr(office)
     assert "NET101" in office._repr_html_()
     assert "No findings" in audit_bytes(wire.pcap([]))._repr_html_()
@@ -103,7 +105,13 @@ def test_kernels_in_plain_python_on_the_corpus(corpus: Path, tmp_path: Path) -> 
     """The same for small captures of the corpus, one of each project and kind."""
     chosen = [
         path
-        for source in ("zeek/testing/btest/Traces/tls", "foxio-ja4/pcap", "wireshark2013", "tcpdump/tests", "pcapng-gen")
+        for source in (
+            "zeek/testing/btest/Traces/tls",
+            "foxio-ja4/pcap",
+            "wireshark2013",
+            "tcpdump/tests",
+            "pcapng-gen",
+        )
         for path in sorted((corpus / source).rglob("*"))
         if path.is_file() and path.suffix in (".pcap", ".pcapng") and path.stat().st_size < 12_000
     ]

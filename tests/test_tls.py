@@ -253,7 +253,12 @@ def test_encrypted_is_missing_not_empty(audit_bytes: Any) -> None:
 def test_ja3_of_a_published_hello() -> None:
     """JA3 joins decimal code points and leaves GREASE out (example of the JA3 authors)."""
     text = fingerprints.md5("769,47-53-5-10-49161-49162-49171-49172-50-56-19-4,0-10-11,23-24-25,0")
-    assert fingerprints.ja3(769, [47, 53, 5, 10, 49161, 49162, 49171, 49172, 50, 56, 19, 4], [0, 10, 11], [23, 24, 25], [0]) == text
+    assert (
+        fingerprints.ja3(
+            769, [47, 53, 5, 10, 49161, 49162, 49171, 49172, 50, 56, 19, 4], [0, 10, 11], [23, 24, 25], [0]
+        )
+        == text
+    )
     assert text == "ada70206e40642a3e4461f35503241d5"
     with_grease = fingerprints.ja3(769, [GREASE, 47, 53, 5, 10, 49161, 49162, 49171, 49172, 50, 56, 19, 4], [GREASE, 0, 10, 11], [23, 24, 25], [0])  # fmt: skip
     assert with_grease == text
@@ -298,14 +303,19 @@ def test_damaged_handshakes_never_raise(audit_bytes: Any, data: st.DataObject) -
         at = data.draw(st.integers(0, len(stream[who])))
         stream[who][at : at + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
         del stream[who][data.draw(st.integers(0, len(stream[who]))) :]
-    packets = wire.Talk().open().play([(w, bytes(b)) for w, b in stream.items()], data.draw(st.integers(1, 300))).packets
+    packets = (
+        wire.Talk().open().play([(w, bytes(b)) for w, b in stream.items()], data.draw(st.integers(1, 300))).packets
+    )
     result = audit_bytes(wire.pcap(packets))
     assert len(result.flows) == 1
     assert len(result.handshakes) <= 1
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(packets=st.lists(st.binary(max_size=200), max_size=8), link=st.sampled_from([0, 1, 9, 12, 50, 51, 101, 108, 113, 276]))
+@given(
+    packets=st.lists(st.binary(max_size=200), max_size=8),
+    link=st.sampled_from([0, 1, 9, 12, 50, 51, 101, 108, 113, 276]),
+)
 def test_random_packets_never_raise(audit_bytes: Any, packets: list[bytes], link: int) -> None:
     """Random bytes of every link type are counted, one by one."""
     assert wire.only(audit_bytes(wire.pcap(packets, link=link)).captures)["packets"] == len(packets)

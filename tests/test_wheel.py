@@ -27,7 +27,13 @@ def test_wheel_in_an_empty_environment(tmp_path: Path) -> None:
     elsewhere.mkdir()
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     environment.pop("PYTHONPATH", None)
-    command = [str(home / "bin" / "audit"), "pcap", str(SAMPLES / "office.pcapng"), "--topology", str(SAMPLES / "site.toml")]
+    command = [
+        str(home / "bin" / "audit"),
+        "pcap",
+        str(SAMPLES / "office.pcapng"),
+        "--topology",
+        str(SAMPLES / "site.toml"),
+    ]
     try:
         first = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=True)
         second = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=True)

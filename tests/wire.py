@@ -24,7 +24,9 @@ def pcap(
     for number, item in enumerate(packets):
         when, packet = item if isinstance(item, tuple) else (1_700_000_000 * SECOND + number * 1_000_000, item)
         fraction = when % SECOND if nanoseconds else when % SECOND // 1000
-        data += struct.pack(f"{order}IIII", when // SECOND, fraction, min(len(packet), snap), len(packet)) + packet[:snap]
+        data += (
+            struct.pack(f"{order}IIII", when // SECOND, fraction, min(len(packet), snap), len(packet)) + packet[:snap]
+        )
     return data
 
 
@@ -55,7 +57,9 @@ def enhanced(packet: bytes, ticks: int, which: int = 0, order: str = "<") -> byt
 class Talk:
     """The packets of a TCP connection, made segment by segment."""
 
-    def __init__(self, sport: int = 40_000, dport: int = 443, isn: tuple[int, int] = (1000, 9000), **names: str) -> None:
+    def __init__(
+        self, sport: int = 40_000, dport: int = 443, isn: tuple[int, int] = (1000, 9000), **names: str
+    ) -> None:
         self.ends = (names.get("client", CLIENT), names.get("server", SERVER))
         self.ports = (sport, dport)
         self.next = list(isn)

@@ -145,7 +145,7 @@ class Ranges:
         is_v4 = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
         v4 = self._v4[1][np.searchsorted(self._v4[0], low & np.uint64(0xFFFFFFFF), "right") - 1]
         v6 = self._v6[1][np.searchsorted(self._v6[0], high, "right") - 1] + np.uint64(self._first_v6)
-        return np.where(is_v4, v4, v6).astype(np.int64)
+        return np.asarray(np.where(is_v4, v4, v6), np.int64)
 
     def find(self, high: Array, low: Array) -> list[Range | None]:
         """What covers each address."""

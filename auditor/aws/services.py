@@ -50,12 +50,8 @@ def find(names: list[str | None], name_index: Array, high: Array, low: Array, ra
     combos, index = distinct(np.where(is_aws, name_index, len(names)), np.where(is_aws & ~no_region, 0, row))
     sources = [(told[n][0] if n < len(names) else None, ranges.rows[r]) for n, r in combos.tolist()]
     service = [where.service if where else found.service if found else None for where, found in sources]
-    region = [
-        (where.region if where else None) or (found.region if found else None) for where, found in sources
-    ]
-    partition = [
-        where.partition if where else _partition(found.region) if found else None for where, found in sources
-    ]
+    region = [(where.region if where else None) or (found.region if found else None) for where, found in sources]
+    partition = [where.partition if where else _partition(found.region) if found else None for where, found in sources]
     by_name = np.array([where is not None and not where.customer for where, _ in sources])[index]
     by_range = np.array([where is None and found is not None and found.is_endpoint for where, found in sources])[index]
     nameless = np.array([name is None for name in names])[name_index]

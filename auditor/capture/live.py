@@ -42,7 +42,9 @@ class LiveCapture:
         self.interface = interface
         self._command = command(interface, capture_filter)
         self.program = "a raw socket" if RAW_SOCKET in self._command else self._command[0].rsplit("/", 1)[-1]
-        self._child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self._child = subprocess.Popen(
+            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         assert self._child.stdout is not None
         assert self._child.stderr is not None
         self._told: list[str] = []

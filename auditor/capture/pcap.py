@@ -37,8 +37,8 @@ class PcapHeader:
         return cls(
             big_endian,
             tick,
-            int.from_bytes(data[20:24], order) & 0xFFFF,  # type: ignore[arg-type]
-            int.from_bytes(data[16:20], order),  # type: ignore[arg-type]
+            int.from_bytes(data[20:24], order) & 0xFFFF,
+            int.from_bytes(data[16:20], order),
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from auditor.capture.pcap import DAMAGED, FULL, LARGEST_PACKET, MORE, SPECIAL
 from auditor.decode.bytes import u16, u32
 from auditor.decode.layers import layer_of_link_type
-from auditor.kernel import inlined, part
+from auditor.kernel import inlined
 
 SHB, IDB, PB, SPB, NRB, ISB, EPB, DSB = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6, 0x0A
 LARGEST_BLOCK = 16 * 1024 * 1024

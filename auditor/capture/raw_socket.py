@@ -1,6 +1,6 @@
 """The capturing child where neither dumpcap nor tcpdump is installed: raw bytes of scapy's socket, as pcap.
 
-    python -m auditor.capture.raw_socket INTERFACE [FILTER]
+python -m auditor.capture.raw_socket INTERFACE [FILTER]
 """
 
 import signal

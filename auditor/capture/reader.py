@@ -133,7 +133,7 @@ class Reader:
             self.buffer[:rest] = self.buffer[self.position : self.stop].copy()
         self.offset += self.position
         self.position, self.stop = 0, rest
-        view = memoryview(self.buffer)
+        view = self.buffer.data
         while self.stop < len(self.buffer):
             end = len(self.buffer)
             if self._left is not None:

@@ -6,7 +6,7 @@ from auditor.decode.bytes import be16, be32
 from auditor.decode.layers import GENEVE_LAYER, STOP, VXLAN_LAYER
 from auditor.decode.link import cut, malformed
 from auditor.decode.tunnel import is_geneve, is_vxlan
-from auditor.kernel import inlined, part
+from auditor.kernel import inlined
 
 VXLAN_PORT, GENEVE_PORT = 4789, 6081
 

@@ -9,7 +9,7 @@ from auditor.decode.layers import BY_ETHERTYPE, ETHERNET, STOP
 from auditor.decode.link import cut, not_ip
 from auditor.decode.network import push_tunnel
 from auditor.decode.packet import GENEVE, GRE, VXLAN
-from auditor.kernel import inlined, part
+from auditor.kernel import part
 
 AWS_GENEVE_CLASS = 0x0108  # option class of AWS Gateway Load Balancer
 GWLB_ENDPOINT, GWLB_ATTACHMENT = 1, 2

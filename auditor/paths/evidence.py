@@ -177,7 +177,7 @@ def gather(ends: Ends, ways: dict[str, Ways], topology: Topology, mirrored: Arra
 
 def is_public(high: Array, low: Array) -> Array:
     """Addresses that are routed on the internet."""
-    return ~inside(PRIVATE, high, low) & ~inside(SPECIAL, high, low)
+    return np.asarray(~inside(PRIVATE + SPECIAL, high, low))
 
 
 @dataclass
@@ -239,10 +239,12 @@ def decide(ends: Ends, ways: dict[str, Ways], found: list[Evidence]) -> Verdict:
         detail[differ & (client == out) & (server == back)] = len(told)
         told.append(f"out: {details[out]}; back: {details[back]}")
     asymmetric = np.where(both, differ.astype(int), -1)
-    return Verdict(Texts(list(dict.fromkeys(paths)), path_of[main]), levels[main], Texts(list(told), detail), asymmetric)
+    return Verdict(
+        Texts(list(dict.fromkeys(paths)), path_of[main]), levels[main], Texts(list(told), detail), asymmetric
+    )
 
 
 def is_mirror(tunnel: Array) -> Array:
     """Whether the innermost tunnel is VXLAN or GENEVE: AWS traffic mirroring and gateway load balancers."""
     kind = tunnel >> np.uint64(56)
-    return (kind == VXLAN) | (kind == GENEVE)
+    return np.asarray((kind == VXLAN) | (kind == GENEVE))

@@ -170,7 +170,6 @@ class Shapes:
         return self._servers[number]
 
 
-
 def names_of(memory: S.Memory, numbers: Array) -> list[str | None]:
     """Interned host names as text, None for 0. Nearly every one is met once, so all are read at one go."""
     known = numbers[numbers > 0]
@@ -201,7 +200,7 @@ def established(rows: Array, flows_closed: Array) -> Numbers:
     seen = rows["seen"]
 
     def has(bits: int) -> Array:
-        return (seen & np.uint32(bits)) != 0
+        return np.asarray((seen & np.uint32(bits)) != 0)
 
     client = has(S.SEEN_CLIENT_FINISHED) | (has(S.SEEN_CLIENT_DATA) & ~has(S.SEEN_CLIENT_SHORT))
     server = has(S.SEEN_SERVER_FINISHED | S.SEEN_SERVER_DATA)

@@ -232,7 +232,7 @@ def note_sessions(sessions: Any, h: Any) -> None:
 
 
 @part
-def note_client_hello(h: Any, k: int, packet: Any, size: int, segments: int, valid: bool) -> None:
+def note_client_hello(h: Any, packet: Any, size: int, segments: int, valid: bool) -> None:
     h.seen |= SEEN_CLIENT_HELLO if valid else SEEN_CLIENT_INVALID
     h.client_frame = packet.frame
     h.client_bytes = size
@@ -443,7 +443,7 @@ def message(m: Any, flow: Any, stream: Any, h: Any, k: int, packet: Any) -> None
             h.client_side = k
         letter(h, k, np.int64(LETTER_C))
         valid = client_hello(m, h, m.scratch, size)
-        note_client_hello(h, k, packet, size + 4, np.int64(stream.segments), valid)
+        note_client_hello(h, packet, size + 4, np.int64(stream.segments), valid)
     elif kind == SERVER_HELLO or kind == OLD_RETRY:
         if flow.handshake < 0:
             begin_handshake(m.counters, flow, h, 1 - k, packet)

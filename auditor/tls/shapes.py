@@ -53,7 +53,7 @@ def protocols(data: bytes) -> list[bytes]:
 
 
 def printable(name: bytes) -> str:
-    """Text from the network: anything but visible ASCII is written as ``\\xNN``."""
+    r"""Text from the network: anything but visible ASCII is written as ``\xNN``."""
     if VISIBLE.fullmatch(name):
         return name.decode("ascii")
     return "".join(chr(b) if 0x20 < b < 0x7F and b != 0x5C else f"\\x{b:02x}" for b in name)
