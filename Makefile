@@ -11,6 +11,7 @@ $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --group dev --editable .
+	$(BIN)/python -m compileall -q auditor
 	touch $@
 
 # tshark brings dumpcap, which captures live. Nothing but live capture and cross-checks needs it.

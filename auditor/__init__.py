@@ -77,8 +77,8 @@ def audit_inputs(
 ) -> Audit:
     """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C."""
     # Reading begins here, in a thread of its own; everything below is loaded beside it.
-    from auditor.kernel import compiled_before, mark_compiled
     from auditor.capture.reader import BLOCK_BYTES
+    from auditor.kernel import compiled_before, mark_compiled
     from auditor.reading import Reading
 
     if say is not None and not compiled_before():
