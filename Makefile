@@ -38,6 +38,7 @@ bench: $(VENV)/ready
 
 # Made again from scratch: samples have new keys each time.
 samples: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --editable ".[samples]"
 	$(BIN)/python captures/make_samples.py
 
 docs: $(VENV)/ready

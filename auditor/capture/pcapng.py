@@ -11,7 +11,7 @@ from auditor.decode.bytes import u16, u32
 from auditor.decode.layers import layer_of_link_type
 from auditor.kernel import inlined
 
-SHB, IDB, PB, SPB, NRB, ISB, EPB, DSB = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6, 0x0A
+SHB, IDB, PB, SPB, ISB, EPB, DSB = 0x0A0D0D0A, 1, 2, 3, 5, 6, 0x0A
 LARGEST_BLOCK = 16 * 1024 * 1024
 MAGIC = b"\x0a\x0d\x0d\x0a"
 BYTE_ORDER = {b"\x4d\x3c\x2b\x1a": "little", b"\x1a\x2b\x3c\x4d": "big"}
@@ -142,15 +142,13 @@ class PcapngState:
     """All that blocks other than packets have said so far.
 
     ``interfaces`` lists the interfaces of every section; ``section`` those of the section being read, as the array
-    that ``walk_pcapng`` wants. ``names`` maps addresses to host names (NRB); ``secrets`` counts DSB blocks, whose
-    contents are never stored.
+    that ``walk_pcapng`` wants. ``secrets`` counts DSB blocks, whose contents are never stored.
     """
 
     big_endian: bool = False
     interfaces: list[InterfaceInfo] = field(default_factory=list)
     section: Any = field(default_factory=lambda: np.zeros(0, INTERFACE).view(np.recarray))
     section_start: int = 0
-    names: dict[bytes, str] = field(default_factory=dict)
     secrets: int = 0
     application: str | None = None
 
@@ -169,7 +167,7 @@ class PcapngState:
         return total if 12 <= total <= LARGEST_BLOCK and total % 4 == 0 else None
 
     def read_block(self, data: bytes) -> None:
-        """Take in one whole block that is no packet. Unknown kinds are passed over, as the draft asks."""
+        """Take in one whole block that is no packet. Others (name resolution, custom, unknown ones) are passed over."""
         if data[:4] == MAGIC:
             self.big_endian = BYTE_ORDER[data[8:12]] == "big"
             self.section_start = len(self.interfaces)
@@ -182,8 +180,6 @@ class PcapngState:
             self._interface(body)
         elif kind == ISB and len(body) >= 12:
             self._statistics(body)
-        elif kind == NRB:
-            self._name_resolution(body)
         elif kind == DSB:
             self.secrets += 1
 
@@ -237,16 +233,3 @@ class PcapngState:
                 info.received = self._number(value)
             elif code == 5 and len(value) == 8:
                 info.dropped = self._number(value)
-
-    def _name_resolution(self, body: bytes) -> None:
-        at = 0
-        while at + 4 <= len(body):
-            kind, length = self._number(body[at : at + 2]), self._number(body[at + 2 : at + 4])
-            record = body[at + 4 : at + 4 + length]
-            size = {1: 4, 2: 16}.get(kind)
-            if kind == 0:
-                return
-            if size and len(record) > size and len(self.names) < 65_536:
-                name = record[size:].split(b"\0")[0].decode("ascii", "replace")
-                self.names[record[:size]] = name
-            at += 4 + (length + 3) // 4 * 4

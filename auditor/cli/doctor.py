@@ -60,7 +60,9 @@ def doctor() -> None:
         table.add_row(name, told, use)
     out.print(table)
     state = (
-        "compiled and cached" if kernel.compiled_before() else "not compiled yet: the first audit takes about 20 s more"
+        "compiled and cached"
+        if kernel.compiled_before()
+        else "not compiled yet: the first audit takes half a minute more"
     )
     out.print(f"kernels: {state}, in {kernel.CACHE}")
     ranges = Ranges.shipped()

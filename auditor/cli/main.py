@@ -277,7 +277,17 @@ def main() -> None:
         code = 130
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else DONE if ended.code is None else FAILED
+    except BrokenPipeError:  # whoever read our output has gone, as in: audit pcap … | head
+        code = DONE
+    except Exception as error:
+        if os.environ.get("AUDITOR_DEBUG"):
+            raise
+        say(f"internal error ({type(error).__name__}: {error}); AUDITOR_DEBUG=1 shows where; please report it")
+        code = FAILED
     # Taking the interpreter and LLVM apart in good order takes a third of a second, and nobody needs it.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = DONE
     os._exit(code)

@@ -62,7 +62,8 @@ ETHERTYPES = {
 # IANA protocol numbers.
 IP_PROTOCOLS = {4: IPV4, 6: TCP_LAYER, 17: UDP_LAYER, 41: IPV6, 47: GRE_LAYER, 137: MPLS}
 
-# UDP ports that carry tunnels: RFC 7348 (VXLAN; AWS traffic mirroring), RFC 8926 (GENEVE; AWS GWLB).
+# UDP ports that carry tunnels: RFC 7348 (VXLAN; AWS traffic mirroring), RFC 8926 (GENEVE; AWS GWLB). The header must
+# look like the tunnel's too.
 UDP_TUNNELS = {4789: VXLAN_LAYER, 6081: GENEVE_LAYER}
 
 
@@ -75,6 +76,7 @@ def _table(size: int, rows: dict[int, int]) -> np.ndarray:
 
 BY_ETHERTYPE = _table(65536, ETHERTYPES)
 BY_IP_PROTOCOL = _table(256, IP_PROTOCOLS)
+BY_UDP_PORT = _table(65536, UDP_TUNNELS)
 
 
 def layer_of_link_type(link_type: int) -> int:

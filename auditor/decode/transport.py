@@ -2,13 +2,13 @@
 
 from typing import Any
 
+import numpy as np
+
 from auditor.decode.bytes import be16, be32
-from auditor.decode.layers import GENEVE_LAYER, STOP, VXLAN_LAYER
+from auditor.decode.layers import BY_UDP_PORT, STOP, VXLAN_LAYER
 from auditor.decode.link import cut, malformed
 from auditor.decode.tunnel import is_geneve, is_vxlan
 from auditor.kernel import inlined
-
-VXLAN_PORT, GENEVE_PORT = 4789, 6081
 
 
 @inlined
@@ -49,10 +49,11 @@ def udp(block: Any, packet: Any) -> int:
     packet.payload = at + 8
     packet.payload_wire = wire - 8
     packet.payload_captured = min(packet.end - at - 8, wire - 8)
-    if packet.target_port == VXLAN_PORT and is_vxlan(block, at + 8, packet.end):
-        packet.position = at + 8
-        return VXLAN_LAYER
-    if packet.target_port == GENEVE_PORT and is_geneve(block, at + 8, packet.end):
-        packet.position = at + 8
-        return GENEVE_LAYER
-    return STOP
+    layer = np.int64(BY_UDP_PORT[packet.target_port])
+    if layer == STOP:
+        return STOP
+    fits = is_vxlan(block, at + 8, packet.end) if layer == VXLAN_LAYER else is_geneve(block, at + 8, packet.end)
+    if not fits:
+        return STOP
+    packet.position = at + 8
+    return layer
