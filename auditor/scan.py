@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from auditor.capture.pcap import MORE, walk_pcap
-from auditor.capture.pcapng import walk_pcapng
+from auditor.capture.pcapng import INTERFACE, walk_pcapng
 from auditor.decode.decode import decode_packet
 from auditor.decode.packet import CUT, DECODED, FRAGMENT, MALFORMED, NOT_IP, PACKET, TCP, UDP
-from auditor.flows.intern import intern_full
+from auditor.flows.intern import intern_full, rehang
 from auditor.flows.state import (
     CLOCK,
     CLOCK_SHIFT,
@@ -39,6 +39,7 @@ from auditor.flows.state import (
     SHORT_PACKETS,
     SWEEP_AT,
     WIRE_BYTES,
+    new_state,
     records,
 )
 from auditor.flows.stream import feed
@@ -50,9 +51,12 @@ from auditor.flows.table import (
     finish,
     note_tcp,
     opens_new_connection,
+    recycle,
+    relink,
     sweep,
 )
-from auditor.kernel import compiled_before, inlined, kernel, part
+from auditor.flows.text import write_v4
+from auditor.kernel import compiled_before, inlined, kernel, part, quick_loading
 from auditor.tls.protocols import is_looked_at, tcp_bytes, udp_payload
 from auditor.tls.records import message
 
@@ -238,22 +242,23 @@ def read_batch(
 
 
 def prepare() -> None:
-    """Compile (or load) both kernels. The first time, a child process compiles one while this one does the other."""
-    from auditor.capture.pcapng import INTERFACE
-    from auditor.flows.state import new_state
-
+    """Compile or load all kernels. The first time, a child process compiles one of the two large ones beside this."""
     child = None
     if not compiled_before():
         child = subprocess.Popen([sys.executable, "-c", "from auditor.scan import compile_reading; compile_reading()"])
-    block, packets = np.zeros(0, np.uint8), new_batch()
-    follow_batch(new_state(), block, packets, 0, 0, False)
-    if child is not None:
-        child.wait()
-    read_batch(block, 0, 0, np.zeros(5, np.int64), records(0, INTERFACE), 0, packets)
+    with quick_loading():
+        state = new_state(4, 4, 64)
+        follow_batch(state, np.zeros(0, np.uint8), new_batch(), 0, 0, False)
+        memory = state.memory
+        recycle(memory.counters, state.flows, state.handshakes)
+        relink(np.zeros(0, np.int64), state.flows, state.buckets)
+        rehang(memory.arena, memory.entries, memory.intern_buckets)
+        write_v4(np.zeros(0, np.uint64), np.zeros(0, np.uint64), 0, np.zeros(0, np.uint8), np.zeros(1, np.int64))
+        if child is not None:
+            child.wait()
+        compile_reading()
 
 
 def compile_reading() -> None:
-    """Compile ``read_batch`` alone: the work of ``prepare``'s child."""
-    from auditor.capture.pcapng import INTERFACE
-
+    """Compile or load ``read_batch`` alone: the work of ``prepare``'s child."""
     read_batch(np.zeros(0, np.uint8), 0, 0, np.zeros(5, np.int64), records(0, INTERFACE), 0, new_batch())
