@@ -1,7 +1,8 @@
-"""The reading half of an audit, in a thread of its own: captures in, batches of finished flows out.
+"""The reading half of an audit, in two threads of its own: captures in, batches of finished flows out.
 
-The kernels run without the GIL, so this thread reads on while the main thread loads libraries and turns batches into
-tables. It imports nothing but numpy and numba, so that it can begin early.
+One thread reads and decodes, block by block; the other gives the packets to their flows. The kernels run without the
+GIL, so both go on while the main thread loads libraries and turns batches into tables. Nothing but numpy and numba is
+imported here, so that reading can begin early.
 """
 
 import queue
@@ -9,14 +10,18 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from auditor import scan
 from auditor.capture.inputs import Input
-from auditor.capture.pcap import DAMAGED, MORE, SPECIAL
+from auditor.capture.pcap import DAMAGED, FULL, MORE, SPECIAL
 from auditor.capture.reader import BLOCK_BYTES, Notes, Reader
 from auditor.errors import InputError
 from auditor.flows import rows
 from auditor.flows import state as S
 
+BLOCKS = 3  # in use at one time: one is being decoded, one waits, one is being followed
+SMALLEST_PACKET = 64  # bytes with its record header: how many packets a block can hold, nearly always
 WAITING = 2  # batches that may wait to be taken: what bounds memory where tables are slower than reading
 
 
@@ -66,6 +71,91 @@ class Unreadable:
 Event = Batch | Finished | Unreadable
 
 
+@dataclass
+class Block:
+    """A block of a capture and the packets decoded from it."""
+
+    buffer: "S.Array"
+    packets: "S.Array"
+    count: int = 0
+
+
+class Decoding:
+    """Decodes a capture in a thread; iterate to get its blocks. A block is used again once the next one is asked for."""
+
+    def __init__(self, reader: Reader, stopped: threading.Event) -> None:
+        self._reader = reader
+        self._stopped = stopped
+        size = len(reader.buffer)
+        room = max(1024, size // SMALLEST_PACKET)
+        self._left = threading.Event()
+        self._free: queue.Queue[Block] = queue.Queue()
+        self._done: queue.Queue[Block | BaseException | None] = queue.Queue()
+        self._free.put(Block(reader.buffer, scan.new_batch(room)))
+        for _ in range(BLOCKS - 1):
+            self._free.put(Block(np.empty(size, np.uint8), scan.new_batch(room)))
+        self._thread = threading.Thread(target=self._work, name="decoding", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Block]:
+        try:
+            while (block := self._done.get()) is not None:
+                if isinstance(block, BaseException):
+                    raise block
+                yield block
+                self._free.put(block)
+        finally:  # also where following failed: nobody must read on when the capture is closed
+            self._left.set()
+            self._free.put(Block(self._reader.buffer, scan.new_batch()))
+            self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            self._decode()
+            self._done.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised again where the blocks are taken
+            self._done.put(error)
+
+    def _decode(self) -> None:
+        """Block after block until the capture ends or is damaged."""
+        reader, frame, more = self._reader, 0, True
+        block = self._free.get()
+        while more and not self._stopped.is_set() and not self._left.is_set():
+            found, reader.position, ended = scan.read_batch(
+                reader.buffer,
+                reader.position,
+                reader.stop,
+                reader.layout,
+                reader.interfaces,
+                frame,
+                block.packets[block.count :],
+            )
+            frame += found
+            block.count += found
+            if ended == DAMAGED:
+                reader.damaged("no packet record can begin there", reader.offset + reader.position)
+                more = False
+            elif ended == SPECIAL and reader.special():
+                continue
+            block, more = self._next(block, more and reader.notes.status == "complete", full=ended == FULL)
+        self._done.put(block)
+
+    def _next(self, block: Block, more: bool, *, full: bool) -> tuple[Block, bool]:
+        """Hand a block over and go on in another; False where there is nothing more to read."""
+        if not more:
+            return block, False
+        if block.count:
+            self._done.put(block)
+            block = self._free.get()
+            block.count = 0
+        more = self._reader.fill(block.buffer)
+        block.buffer = self._reader.buffer
+        if not more and not full:
+            self._reader.ended()
+            return block, False
+        return block, True
+
+
 class Reading:
     """Reads inputs in a thread; iterate to get what happens, in order."""
 
@@ -76,7 +166,6 @@ class Reading:
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
         self._stopped = threading.Event()
         self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
-        self._packets = scan.new_batch()
         self._generation = 0
         self._flows = 0
         self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
@@ -128,7 +217,7 @@ class Reading:
             state = self._follow(reader, state, source, counted)
         finally:
             reader.close()
-        while scan.follow_batch(state, reader.buffer, self._packets, 0, 0, True)[1] != MORE:
+        while scan.follow_batch(state, reader.buffer, scan.new_batch(), 0, 0, True)[1] != MORE:
             state = self._send(reader, state, source, counted)
         self._send(reader, state, source, counted)
         self._generation += 1
@@ -141,26 +230,14 @@ class Reading:
         self._queue.put(Finished(source, counted))
 
     def _follow(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
-        """Block after block until the capture ends or is damaged."""
-        frame = 0
-        while not self._stopped.is_set():
-            found, reader.position, ended = scan.read_batch(
-                reader.buffer, reader.position, reader.stop, reader.layout, reader.interfaces, frame, self._packets
-            )
-            frame += found
+        """Give the packets of all blocks to their flows."""
+        for block in Decoding(reader, self._stopped):
             following = 0
             while True:
-                following, reason = scan.follow_batch(state, reader.buffer, self._packets, following, found, False)
+                following, reason = scan.follow_batch(state, block.buffer, block.packets, following, block.count, False)
                 if reason == MORE:
                     break
                 state = S.make_room(state) if reason == scan.ROOM else self._send(reader, state, source, counted)
-            if ended == MORE or (ended == SPECIAL and not reader.special()):
-                if reader.notes.status != "complete" or not reader.fill():
-                    reader.ended()
-                    break
-            elif ended == DAMAGED:
-                reader.damaged("no packet record can begin there", reader.offset + reader.position)
-                break
         return state
 
     def _send(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:

@@ -63,15 +63,14 @@ from auditor.tls.records import message
 # Why ``follow_batch`` came back, besides MORE.
 ROOM, FLUSH = 4, 5
 
-BATCH = 4096
 PCAP, PCAPNG = 0, 1
 SWEEP_PACKETS = 8192
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
 
 
-def new_batch() -> Any:
-    """The array of packets that one batch is decoded into."""
-    return records(BATCH, PACKET)
+def new_batch(packets: int = 1) -> Any:
+    """An array of packets for ``read_batch`` to decode into."""
+    return records(packets, PACKET)
 
 
 @inlined

@@ -122,15 +122,18 @@ class Reader:
     def interfaces(self) -> Any:
         return self.pcapng.section
 
-    def fill(self) -> bool:
-        """Move what is left to the front and read on. False at the end of the input."""
+    def fill(self, buffer: Any = None) -> bool:
+        """Move what is left to the front of ``buffer`` (or of the one in use), and read on. False at the input's end.
+
+        Where one record is larger than the buffer, a larger one is taken.
+        """
+        target = self.buffer if buffer is None else buffer
         rest = self.stop - self.position
-        if rest == len(self.buffer):  # one record larger than the buffer
-            larger = np.empty(2 * len(self.buffer), np.uint8)
-            larger[:rest] = self.buffer[self.position : self.stop]
-            self.buffer = larger
-        elif self.position:
-            self.buffer[:rest] = self.buffer[self.position : self.stop].copy()
+        if rest >= len(target):
+            target = np.empty(2 * max(rest, len(target)), np.uint8)
+        left = self.buffer[self.position : self.stop]
+        target[:rest] = left.copy() if target is self.buffer else left
+        self.buffer = target
         self.offset += self.position
         self.position, self.stop = 0, rest
         view = self.buffer.data
