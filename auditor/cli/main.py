@@ -1,6 +1,7 @@
 """The commands and their options. Everything that takes time to load is imported inside the commands."""
 
 import os
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -267,6 +268,8 @@ def _finish(result: object, fail_on: Severity) -> None:
 def main() -> None:
     """Run the command line: errors of the user's are one sentence, and exit code 2."""
     code = DONE
+    if hasattr(signal, "SIGPIPE"):  # as other programs do: end where nobody reads on, as in: audit pcap … | head
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         app()
     except AuditError as error:
@@ -277,17 +280,12 @@ def main() -> None:
         code = 130
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else DONE if ended.code is None else FAILED
-    except BrokenPipeError:  # whoever read our output has gone, as in: audit pcap … | head
-        code = DONE
     except Exception as error:
         if os.environ.get("AUDITOR_DEBUG"):
             raise
         say(f"internal error ({type(error).__name__}: {error}); AUDITOR_DEBUG=1 shows where; please report it")
         code = FAILED
     # Taking the interpreter and LLVM apart in good order takes a third of a second, and nobody needs it.
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        code = DONE
+    sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)
