@@ -241,23 +241,23 @@ def read_batch(
 
 
 def prepare() -> None:
-    """Compile or load all kernels. The first time, a child process compiles one of the two large ones beside this."""
+    """Compile or load all kernels. The first time, a child process compiles the others beside ``follow_batch``."""
     child = None
     if not compiled_before():
-        child = subprocess.Popen([sys.executable, "-c", "from auditor.scan import compile_reading; compile_reading()"])
+        child = subprocess.Popen([sys.executable, "-c", "from auditor.scan import prepare_others; prepare_others()"])
     with quick_loading():
-        state = new_state(4, 4, 64)
-        follow_batch(state, np.zeros(0, np.uint8), new_batch(), 0, 0, False)
-        memory = state.memory
-        recycle(memory.counters, state.flows, state.handshakes)
-        relink(np.zeros(0, np.int64), state.flows, state.buckets)
-        rehang(memory.arena, memory.entries, memory.intern_buckets)
-        write_v4(np.zeros(0, np.uint64), np.zeros(0, np.uint64), 0, np.zeros(0, np.uint8), np.zeros(1, np.int64))
+        follow_batch(new_state(4, 4, 64), np.zeros(0, np.uint8), new_batch(), 0, 0, False)
         if child is not None:
             child.wait()
-        compile_reading()
+        prepare_others()
 
 
-def compile_reading() -> None:
-    """Compile or load ``read_batch`` alone: the work of ``prepare``'s child."""
+def prepare_others() -> None:
+    """Compile or load every kernel but ``follow_batch``."""
+    state = new_state(4, 4, 64)
+    memory = state.memory
     read_batch(np.zeros(0, np.uint8), 0, 0, np.zeros(5, np.int64), records(0, INTERFACE), 0, new_batch())
+    recycle(memory.counters, state.flows, state.handshakes)
+    relink(np.zeros(0, np.int64), state.flows, state.buckets)
+    rehang(memory.arena, memory.entries, memory.intern_buckets)
+    write_v4(np.zeros(0, np.uint64), np.zeros(0, np.uint64), 0, np.zeros(0, np.uint8), np.zeros(1, np.int64))

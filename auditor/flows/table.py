@@ -32,7 +32,7 @@ from auditor.kernel import inlined, kernel, part
 # tcp_attempt_delay).
 SECOND = 1_000_000_000
 TCP_IDLE, UDP_IDLE, TCP_CLOSED, TCP_ATTEMPT = 300 * SECOND, 60 * SECOND, 5 * SECOND, 5 * SECOND
-MOST_FINISHED = 16_384  # rows that wait to be taken out
+MOST_FINISHED = 8_192  # rows that wait to be taken out
 REORDERED = 65536  # bytes within which a segment that came before its SYN is taken for the same connection
 
 
