@@ -231,13 +231,19 @@ class Reading:
 
     def _follow(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
         """Give the packets of all blocks to their flows."""
-        for block in Decoding(reader, self._stopped):
-            following = 0
-            while True:
-                following, reason = scan.follow_batch(state, block.buffer, block.packets, following, block.count, False)
-                if reason == MORE:
-                    break
-                state = S.make_room(state) if reason == scan.ROOM else self._send(reader, state, source, counted)
+        try:
+            for block in Decoding(reader, self._stopped):
+                following = 0
+                while True:
+                    following, reason = scan.follow_batch(
+                        state, block.buffer, block.packets, following, block.count, False
+                    )
+                    if reason == MORE:
+                        break
+                    state = S.make_room(state) if reason == scan.ROOM else self._send(reader, state, source, counted)
+        except IndexError:
+            # A bounds check of a kernel: a fault of ours, but what was read before it is not lost.
+            reader.damaged("a packet that cannot be followed (please report it)", reader.offset + reader.position)
         return state
 
     def _send(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:

@@ -132,7 +132,7 @@ TABLES: dict[str, list[Column]] = {
         _closed("resumption", "how it was resumed", ["session_id", "ticket", "psk", "psk_dhe"]),
         Column("early_data", BOOL, "whether the client offered early data (0-RTT)"),
         Column("hello_retry", BOOL, "whether the server sent a HelloRetryRequest"),
-        _closed("ech", "Encrypted ClientHello", ["none", "grease", "outer"]),
+        _closed("ech", "Encrypted ClientHello; outer may be GREASE, which looks the same", ["none", "grease", "outer"]),
         Column("compression", INT, "compression method chosen; 0 is none"),
         Column("starttls", TEXT, "protocol that was upgraded to TLS"),
         *_SAME_IN_BOTH[5:6],

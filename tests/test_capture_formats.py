@@ -15,6 +15,7 @@ import pytest
 import zstandard
 
 import auditor
+from auditor import scan
 from tests import wire
 
 PACKETS = wire.Talk().open().play([("c", b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")]).close().packets
@@ -182,3 +183,23 @@ def test_record_larger_than_the_block(audit_bytes: Any) -> None:
     big = wire.datagram(b"x" * 1000) + b"y" * 200_000
     row = wire.only(audit_bytes(wire.pcap([big, PACKETS[0]]), block_bytes=65_536).captures)
     assert (row["packets"], row["status"]) == (2, "complete")
+
+
+@pytest.mark.parametrize("kernel", ["read_batch", "follow_batch"])
+def test_a_fault_of_a_kernel_loses_nothing_that_was_read(
+    samples: Path, monkeypatch: pytest.MonkeyPatch, kernel: str
+) -> None:
+    """A bounds check that fails in the middle of a capture is damage there: no exception, all before it is reported."""
+    real, calls = getattr(scan, kernel), iter(range(1000))
+    fails_at = 5 if kernel == "read_batch" else 1
+
+    def failing(*arguments: Any) -> Any:
+        if next(calls) == fails_at:
+            raise IndexError
+        return real(*arguments)
+
+    monkeypatch.setattr(scan, "prepare", lambda: None)
+    monkeypatch.setattr(scan, kernel, failing)
+    row = wire.only(auditor.audit(samples / "office.pcapng", block_bytes=65_536).captures)
+    assert row["status"] == "damaged"
+    assert "cannot be followed" in row["warnings"]
