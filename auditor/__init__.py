@@ -78,18 +78,17 @@ def audit_inputs(
     """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C."""
     # Reading begins here, in a thread of its own; everything below is loaded beside it.
     from auditor.capture.reader import BLOCK_BYTES
-    from auditor.kernel import compiled_before, mark_compiled
+    from auditor.kernel import compiled_before
     from auditor.reading import Reading
 
     if say is not None and not compiled_before():
-        say("compiling the kernels for this machine, once after each update; it takes about half a minute …")
+        say("compiling the kernels for this machine, once after each update; it takes about twenty seconds …")
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
     try:
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         result = _take(reading, policy, topology, ip_ranges, out, live)
     finally:
         reading.close()
-    mark_compiled()
     return result
 
 

@@ -92,7 +92,7 @@ def _capture_row(item: Input, counted: Counted) -> dict[str, Any]:
 
 def package_versions() -> dict[str, str]:
     """Versions that decide a result, for ``audit.json``."""
-    import numba
+    from importlib.metadata import version
 
     from auditor import __version__
 
@@ -100,7 +100,7 @@ def package_versions() -> dict[str, str]:
         "auditor": __version__,
         "python": sys.version.split()[0],
         "numpy": np.__version__,
-        "numba": numba.__version__,
+        "numba": version("numba"),
         "pyarrow": pa.__version__,
     }
 

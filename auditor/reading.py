@@ -10,12 +10,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from auditor import scan
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import DAMAGED, FULL, MORE, SPECIAL
-from auditor.capture.reader import BLOCK_BYTES, Notes, Reader
+from auditor.capture.reader import BLOCK_BYTES, Notes, Reader, new_buffer
 from auditor.errors import InputError
 from auditor.flows import rows
 from auditor.flows import state as S
@@ -93,7 +91,7 @@ class Decoding:
         self._done: queue.Queue[Block | BaseException | None] = queue.Queue()
         self._free.put(Block(reader.buffer, scan.new_batch(room)))
         for _ in range(BLOCKS - 1):
-            self._free.put(Block(np.empty(size, np.uint8), scan.new_batch(room)))
+            self._free.put(Block(new_buffer(size), scan.new_batch(room)))
         self._thread = threading.Thread(target=self._work, name="decoding", daemon=True)
         self._thread.start()
 

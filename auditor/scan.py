@@ -8,6 +8,8 @@ a kernel again at each level of nesting.)
 
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,7 +58,8 @@ from auditor.flows.table import (
     sweep,
 )
 from auditor.flows.text import write_v4
-from auditor.kernel import compiled_before, inlined, kernel, part, quick_loading
+from auditor.kernel import compiled_before, inlined, kernel, part
+from auditor.machine_code import Native, Object, load, store
 from auditor.tls.protocols import is_looked_at, tcp_bytes, udp_payload
 from auditor.tls.records import message
 
@@ -240,19 +243,13 @@ def read_batch(
     return found, position, ended
 
 
-def prepare() -> None:
-    """Compile or load all kernels. The first time, a child process compiles the others beside ``follow_batch``."""
-    child = None
-    if not compiled_before():
-        child = subprocess.Popen([sys.executable, "-c", "from auditor.scan import prepare_others; prepare_others()"])
-    with quick_loading():
-        follow_batch(new_state(4, 4, 64), np.zeros(0, np.uint8), new_batch(), 0, 0, False)
-        if child is not None:
-            child.wait()
-        prepare_others()
+def _compiled_first() -> dict[str, Native]:
+    """Compile or load ``follow_batch``, the largest kernel."""
+    follow_batch(new_state(4, 4, 64), np.zeros(0, np.uint8), new_batch(), 0, 0, 0)
+    return _natives(follow_batch)
 
 
-def prepare_others() -> None:
+def _compiled_others() -> dict[str, Native]:
     """Compile or load every kernel but ``follow_batch``."""
     state = new_state(4, 4, 64)
     memory = state.memory
@@ -261,3 +258,35 @@ def prepare_others() -> None:
     relink(np.zeros(0, np.int64), state.flows, state.buckets)
     rehang(memory.arena, memory.entries, memory.intern_buckets)
     write_v4(np.zeros(0, np.uint64), np.zeros(0, np.uint64), 0, np.zeros(0, np.uint8), np.zeros(1, np.int64))
+    return _natives(read_batch, recycle, relink, rehang, write_v4)
+
+
+def _natives(*kernels: Any) -> dict[str, Native]:
+    return {native.name: native for native in kernels if isinstance(native, Native)}
+
+
+def _objects(natives: dict[str, Native]) -> dict[str, Object]:
+    return {name: native.made for name, native in natives.items() if native.made is not None}
+
+
+def prepare() -> None:
+    """Load all kernels; the first time compile them, ``follow_batch`` here and the others beside it in a child."""
+    if compiled_before():
+        _compiled_first()
+        _compiled_others()
+        return
+    with tempfile.TemporaryDirectory(prefix="audit-") as folder:
+        file = Path(folder) / "others"
+        code = f"from auditor.scan import prepare_others; prepare_others({str(file)!r})"
+        child = subprocess.Popen([sys.executable, "-c", code])
+        first = _compiled_first()
+        child.wait()
+        made = load(file)
+    for name, native in _natives(read_batch, recycle, relink, rehang, write_v4).items():
+        native.made = made.get(name)
+    store(_objects(first | _compiled_others()))
+
+
+def prepare_others(file: str) -> None:
+    """What the child process does: compile the other kernels into ``file``."""
+    store(_objects(_compiled_others()), Path(file))

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from auditor.capture.buffers import page_aligned
 from auditor.errors import InputError
 
 SUFFIXES = (".pcap", ".pcapng", ".cap", ".ntar", ".dmp", ".trace", ".mcap")
 PACKED = ("", ".gz", ".bz2", ".xz", ".zst", ".lz4")
-PIECE = 4 << 20  # large, because between pieces the thread may have to wait for the GIL
+PIECE = 1 << 24
 
 
 @dataclass
@@ -80,8 +81,7 @@ class StreamDigest:
 def file_digest(path: Path, size: int) -> str:
     """SHA-256 of the first ``size`` bytes of a file: of a capture still being written, what we set out to read."""
     digest = hashlib.sha256()
-    buffer = bytearray(PIECE)
-    view = memoryview(buffer)
+    view = memoryview(page_aligned(PIECE))
     with path.open("rb", buffering=0) as file:
         while size > 0 and (got := file.readinto(view[: min(PIECE, size)])):
             digest.update(view[:got])

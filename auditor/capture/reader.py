@@ -5,6 +5,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from auditor.capture.buffers import page_aligned
 from auditor.capture.compression import Rewound, compression_of, damage, open_compressed
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import HEADER_BYTES, LARGEST_PACKET, MAGICS, PcapHeader
@@ -17,6 +18,11 @@ BLOCK_BYTES = 4 << 20
 SMALLEST_BLOCK = 64 << 10
 PCAP, PCAPNG = 0, 1
 HEAD = 512
+
+
+def new_buffer(size: int) -> Any:
+    """An array of ``size`` bytes to read into."""
+    return np.frombuffer(page_aligned(size), np.uint8)
 
 
 @dataclass
@@ -49,7 +55,7 @@ class Reader:
         self._raw = source.open()
         self._stream = self._raw
         self._damage = damage()
-        self.buffer = np.empty(max(block_bytes, SMALLEST_BLOCK), np.uint8)
+        self.buffer = new_buffer(max(block_bytes, SMALLEST_BLOCK))
         self.position = self.stop = 0
         self.offset = 0  # of buffer[0] in the unpacked capture
         self.pcapng = PcapngState()
@@ -130,7 +136,7 @@ class Reader:
         target = self.buffer if buffer is None else buffer
         rest = self.stop - self.position
         if rest >= len(target):
-            target = np.empty(2 * max(rest, len(target)), np.uint8)
+            target = new_buffer(2 * max(rest, len(target)))
         left = self.buffer[self.position : self.stop]
         target[:rest] = left.copy() if target is self.buffer else left
         self.buffer = target

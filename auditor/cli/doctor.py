@@ -42,7 +42,7 @@ def _program_version(path: str) -> str:
 
 def doctor() -> None:
     """Print what is there; nothing is changed."""
-    from auditor import __version__, kernel
+    from auditor import __version__, kernel, machine_code
     from auditor.aws.ranges import Ranges
 
     out = console()
@@ -62,8 +62,8 @@ def doctor() -> None:
     state = (
         "compiled and cached"
         if kernel.compiled_before()
-        else "not compiled yet: the first audit takes half a minute more"
+        else "not compiled yet: the first audit takes twenty seconds more"
     )
-    out.print(f"kernels: {state}, in {kernel.CACHE}")
+    out.print(f"kernels: {state}, in {machine_code.cache_folder()}")
     ranges = Ranges.shipped()
     out.print(f"AWS address ranges: of {ranges.date} (sync token {ranges.token})")
