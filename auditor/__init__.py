@@ -130,6 +130,7 @@ def _take(
             counted.warnings += live.close()
             counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
         sink.write("captures", run.captures_table())
+        sink.write("certificates", run.pipeline.shapes.certificates.table())
         sink.write("findings", run.pipeline.evaluation.table())
         told: dict[str, Any] = {"policy": str(policy), "topology": topology, "ip_ranges": ip_ranges}
         sink.finish(manifest(run, rules, site, ranges, told))

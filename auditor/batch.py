@@ -64,12 +64,13 @@ class Pipeline:
         offers = shakes.pop("_offers_forward_secrecy")
         columns = flow_columns(rows, ends, capture, interfaces)
         place = np.full(len(rows), -1)
-        place[at] = np.arange(len(at))
+        best = np.argsort((rows.handshakes["seen"] & np.uint32(SEEN_SERVER_HELLO)) == 0, kind="stable")[::-1]
+        place[at[best]] = best  # of several handshakes of a flow the first that was answered, else the first
         for name in FROM_HANDSHAKE:
             columns[name] = shakes[name].take(place)
         application = rows.flows["application"].astype(np.int64)
         columns["protocol"] = Texts([PROTOCOL_NAMES.get(n) for n in range(256)], application)
-        names, name_index = self._names(columns, rows, memory)
+        names, name_index = self._names(columns, rows, memory, place)
         found = services.find(names, name_index, ends.server_high, ends.server_low, self.ranges)
         for name in ("service", "region", "partition"):
             columns[name] = getattr(found, name)
@@ -88,7 +89,9 @@ class Pipeline:
         facts = self._facts(rows, ends, shakes, offers, place, protocol, paths, found, mirrored, server_name)
         frames = np.zeros((len(rows), 3), np.int64)
         frames[:, 0] = np.where(ends.client["packets"] > 0, ends.client["first_frame"], ends.server["first_frame"])
-        frames[at, 1], frames[at, 2] = rows.handshakes["client_frame"], rows.handshakes["server_frame"]
+        has = place >= 0
+        frames[has, 1] = rows.handshakes["client_frame"][place[has]]
+        frames[has, 2] = rows.handshakes["server_frame"][place[has]]
 
         def server(flow: int) -> str:
             return server_name[flow] or address_text(int(ends.server_high[flow]), int(ends.server_low[flow]))
@@ -114,12 +117,14 @@ class Pipeline:
             "verdicts": verdicts,
         }
 
-    def _names(self, columns: dict[str, Column], rows: Rows, memory: Memory) -> tuple[list[str | None], Array]:
+    def _names(
+        self, columns: dict[str, Column], rows: Rows, memory: Memory, place: Array
+    ) -> tuple[list[str | None], Array]:
         """Fill in server names: SNI, else the HTTP Host, else what DNS answered. Returns (names, index of each flow)."""
         number = np.zeros(len(rows), np.int64)
         source = np.full(len(rows), -1)
         sni = np.zeros(len(rows), np.int64)
-        sni[rows.handshake_flow] = rows.handshakes["server_name"]
+        sni[place >= 0] = rows.handshakes["server_name"][place[place >= 0]]
         for code, ids in ((1, rows.flows["dns"]), (2, rows.flows["host"]), (0, sni)):
             known = ids > 0
             number[known], source[known] = ids[known], code

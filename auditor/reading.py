@@ -246,7 +246,7 @@ class Reading:
 
     def _send(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
         """Put the finished flows into the queue."""
-        done = rows.take(state)
+        done, state = rows.take(state)
         if len(done):
             counted.flows += len(done)
             counted.handshakes += len(done.handshakes)

@@ -28,6 +28,7 @@ from auditor.flows.state import (
     FIRST_TIME,
     FRAGMENTS,
     FREE_CHUNKS,
+    FREE_DATAGRAM,
     FREE_FLOW,
     FREE_HANDSHAKE,
     FREE_STREAM,
@@ -61,7 +62,7 @@ from auditor.flows.text import write_v4
 from auditor.kernel import compiled_before, inlined, kernel, part
 from auditor.machine_code import Native, Object, load, store
 from auditor.tls.protocols import is_looked_at, tcp_bytes, udp_payload
-from auditor.tls.records import message
+from auditor.tls.records import message, read_message
 
 # Why ``follow_batch`` came back, besides MORE.
 ROOM, FLUSH = 4, 5
@@ -156,6 +157,7 @@ def room_for_packet(m: Any) -> bool:
         c[FREE_FLOW] >= 0
         and c[FREE_STREAM] >= 0
         and c[FREE_HANDSHAKE] >= 0
+        and c[FREE_DATAGRAM] >= 0
         and c[FREE_CHUNKS] >= ROOM_CHUNKS
         and not intern_full(m.arena, m.entries)
     )
@@ -210,7 +212,7 @@ def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, endin
             continue
         if not is_tcp:
             if packet.payload_captured > 0 and is_looked_at(flow, side):
-                udp_payload(m, st.answers, flow, k, block, packet)
+                udp_payload(m, st.answers, flow, side, k, block, packet)
         elif side.state != DONE:
             stream = st.streams[side.stream if side.stream >= 0 else c[FREE_STREAM]]
             if feed(m, side, stream, block, packet):
@@ -243,6 +245,9 @@ def read_batch(
     return found, position, ended
 
 
+OTHERS = (read_batch, recycle, relink, rehang, write_v4, read_message)
+
+
 def _compiled_first() -> dict[str, Native]:
     """Compile or load ``follow_batch``, the largest kernel."""
     follow_batch(new_state(4, 4, 64), np.zeros(0, np.uint8), new_batch(), 0, 0, 0)
@@ -254,11 +259,12 @@ def _compiled_others() -> dict[str, Native]:
     state = new_state(4, 4, 64)
     memory = state.memory
     read_batch(np.zeros(0, np.uint8), 0, 0, np.zeros(5, np.int64), records(0, INTERFACE), 0, new_batch())
-    recycle(memory.counters, state.flows, state.handshakes)
+    recycle(memory.counters, state.flows, state.handshakes, memory.datagrams)
+    read_message(memory, state.handshakes, new_batch(), 0, 0, 0)
     relink(np.zeros(0, np.int64), state.flows, state.buckets)
     rehang(memory.arena, memory.entries, memory.intern_buckets)
     write_v4(np.zeros(0, np.uint64), np.zeros(0, np.uint64), 0, np.zeros(0, np.uint8), np.zeros(1, np.int64))
-    return _natives(read_batch, recycle, relink, rehang, write_v4)
+    return _natives(*OTHERS)
 
 
 def _natives(*kernels: Any) -> dict[str, Native]:
@@ -282,7 +288,7 @@ def prepare() -> None:
         first = _compiled_first()
         child.wait()
         made = load(file)
-    for name, native in _natives(read_batch, recycle, relink, rehang, write_v4).items():
+    for name, native in _natives(*OTHERS).items():
         native.made = made.get(name)
     store(_objects(first | _compiled_others()))
 

@@ -8,9 +8,12 @@ import numpy as np
 from auditor.flows.intern import ARENA_BYTES, ENTRIES, rehang, value
 from auditor.flows.state import FINISHED, LIVE, State
 from auditor.flows.table import recycle
+from auditor.tls import datagrams
 
 Array = np.ndarray[Any, Any]
 LARGE_ARENA = 16 << 20
+# Fields of handshakes that are numbers of interned bytes.
+INTERNED = ("client_shape", "server_shape", "server_name", "server_chain", "client_chain", "staple", "dh_prime")
 
 
 @dataclass
@@ -26,16 +29,30 @@ class Rows:
         return len(self.flows)
 
 
-def take(state: State) -> Rows:
-    """Copy the finished rows and free their places."""
+def take(state: State) -> tuple[Rows, State]:
+    """Copy the finished rows and free their places; the state, because its arrays may have grown."""
     at = np.flatnonzero(state.flows["live"] == FINISHED)
     at = at[np.argsort(state.flows["identifier"][at])]
     flows = state.flows.view(np.ndarray)[at]
     sides = state.sides.view(np.ndarray).reshape(-1, 2)[at]
     handshake_flow = np.flatnonzero(flows["handshake"] >= 0)
     handshakes = state.handshakes.view(np.ndarray)[flows["handshake"][handshake_flow]]
-    recycle(state.memory.counters, state.flows, state.handshakes)
-    return Rows(flows, sides, handshakes, handshake_flow)
+    state, found, found_flow = datagrams.handshakes(state, flows, sides)
+    if len(found):
+        handshake_flow = np.concatenate([handshake_flow, found_flow])
+        order = np.argsort(handshake_flow, kind="stable")
+        handshakes, handshake_flow = np.concatenate([handshakes, found])[order], handshake_flow[order]
+    recycle(state.memory.counters, state.flows, state.handshakes, state.memory.datagrams)
+    return Rows(flows, sides, handshakes, handshake_flow), state
+
+
+def _kept(last: Array, datagrams: Array) -> Array:
+    """Places of all datagrams in the chains that end at ``last``."""
+    found = [last[last >= 0]]
+    while len(found[-1]):
+        before = datagrams["next"][found[-1]]
+        found.append(before[before >= 0])
+    return np.concatenate(found)
 
 
 def renumber(state: State) -> State | None:
@@ -51,9 +68,8 @@ def renumber(state: State) -> State | None:
     fields = [
         (state.flows, "host", np.flatnonzero(open_flows)),
         (state.flows, "dns", np.flatnonzero(open_flows)),
-        (state.handshakes, "client_shape", open_handshakes),
-        (state.handshakes, "server_shape", open_handshakes),
-        (state.handshakes, "server_name", open_handshakes),
+        *((state.handshakes, name, open_handshakes) for name in INTERNED),
+        (memory.datagrams, "bytes", _kept(state.flows["datagram"][open_flows], memory.datagrams)),
         (state.answers, "name", np.flatnonzero(state.answers["time"] != 0)),
     ]
     used = np.unique(np.concatenate([array[name][rows] for array, name, rows in fields]))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from auditor.decode.packet import PACKET
 from auditor.flows.intern import ARENA_BYTES, ENTRIES, ROOM_BYTES, ROOM_ENTRIES, grow_intern
 
 Array = np.ndarray[Any, Any]
@@ -31,6 +32,8 @@ FLOW = np.dtype(
         ("handshake", "i4"),
         ("host", "i4"),  # HTTP Host of the first request, interned; 0 for none
         ("dns", "i4"),  # name that a DNS answer gave the server, interned
+        ("datagram", "i4"),  # the last of the datagrams that were kept, -1 for none
+        ("datagrams", "i4"),  # how many were kept
         ("identifier", "i8"),
         ("started", "i8"),
         ("ended", "i8"),
@@ -61,6 +64,7 @@ SIDE = np.dtype(
         ("syn", "u1"),
         ("vlan_count", "u1"),
         ("lost", "u1"),  # bytes that mattered are missing from the capture
+        ("protected", "u1"),  # QUIC packets with a short header, or DTLS records of a later epoch, were seen
     ]
 )
 FREE, LIVE, FINISHED = 0, 1, 2
@@ -108,6 +112,12 @@ HANDSHAKE = np.dtype(
         ("client_shape", "i4"),  # interned, as the next two; 0 for none
         ("server_shape", "i4"),
         ("server_name", "i4"),
+        ("server_chain", "i4"),  # bodies of the Certificate messages, interned
+        ("client_chain", "i4"),
+        ("staple", "i4"),  # body of CertificateStatus
+        ("dh_prime", "i4"),
+        ("transport", "u1"),
+        ("quic_version", "u4"),
         ("client_side", "u1"),
         ("upgraded", "u1"),  # protocol that was spoken before TLS; 0 for none
         ("seen", "u4"),  # bits, see SEEN_*
@@ -163,13 +173,22 @@ HANDSHAKE = np.dtype(
     SEEN_EARLY_DATA,
     SEEN_CLIENT_SHORT,  # TLS 1.3: the first record after the ServerHello can only be an alert
     SEEN_SERVER_SESSION,  # the ServerHello names a session
-) = (1 << n for n in range(24))
+    SEEN_CLIENT_CERTIFICATE,
+    SEEN_CERTIFICATE_VERIFY,  # the client's, in clear
+    SEEN_CERTIFICATE_REQUEST,
+) = (1 << n for n in range(27))
+OVER_TCP, OVER_DTLS, OVER_QUIC = 0, 1, 2  # ``transport``
 
 # --- answers of the DNS seen in the capture: (client, address) -> name
 ANSWER = np.dtype(
     [("client_high", "u8"), ("client_low", "u8"), ("high", "u8"), ("low", "u8"), ("name", "i4"), ("time", "i8")]
 )
 ANSWERS = 1 << 16
+
+# --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
+DATAGRAM = np.dtype(
+    [("frame", "i8"), ("time", "i8"), ("bytes", "i4"), ("next", "i4"), ("side", "u1")]
+)  # bytes: interned
 SESSIONS = 1 << 16
 
 # --- counters
@@ -187,9 +206,10 @@ SESSIONS = 1 << 16
     DROPPED_SEGMENTS,
     WINDOW_EXCEEDED,
     FLOWS_MADE,
-    FREE_FLOW,  # the first of a chain of free places, -1 for none; the next two likewise
+    FREE_FLOW,  # the first of a chain of free places, -1 for none; the next three likewise
     FREE_STREAM,
     FREE_HANDSHAKE,
+    FREE_DATAGRAM,
     FREE_CHUNKS,  # height of the stack ``free_chunks``
     FINISHED_FLOWS,
     CLOCK,
@@ -198,7 +218,7 @@ SESSIONS = 1 << 16
     SWEEP_AT,
     ANSWERS_KEPT,
     COUNTERS,
-) = range(24)
+) = range(25)
 
 
 class Memory(NamedTuple):
@@ -212,6 +232,7 @@ class Memory(NamedTuple):
     intern_buckets: Array
     scratch: Array  # a message, and from SHAPE_AT on the shape that is made of it
     sessions: Array  # sessions and tickets whose first handshake was seen
+    datagrams: Array
 
 
 class State(NamedTuple):
@@ -229,6 +250,11 @@ class State(NamedTuple):
 SHAPE_AT = WINDOW + 16
 SCRATCH = 2 * SHAPE_AT
 ROOM_CHUNKS = CHUNKS_A_STREAM + 2  # what one packet can need at most
+
+
+def packets(count: int) -> Array:
+    """``count`` packets as the decoder makes them."""
+    return records(count, PACKET)
 
 
 def records(count: int, dtype: Any) -> Array:
@@ -260,6 +286,7 @@ def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State
             intern_buckets=np.zeros(2 * ENTRIES, np.int32),
             scratch=np.zeros(SCRATCH, np.uint8),
             sessions=np.zeros((SESSIONS, 2), np.uint64),
+            datagrams=records(streams, DATAGRAM),
         ),
         flows=records(flows, FLOW),
         sides=records(2 * flows, SIDE),
@@ -271,6 +298,7 @@ def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State
     counters[FREE_FLOW] = _chain(state.flows, 0, -1)
     counters[FREE_STREAM] = _chain(state.streams, 0, -1)
     counters[FREE_HANDSHAKE] = _chain(state.handshakes, 0, -1)
+    counters[FREE_DATAGRAM] = _chain(state.memory.datagrams, 0, -1)
     return state
 
 
@@ -299,6 +327,10 @@ def make_room(state: State) -> State:
         old = len(state.handshakes)
         state = state._replace(handshakes=_doubled(state.handshakes))
         c[FREE_HANDSHAKE] = _chain(state.handshakes, old, -1)
+    if c[FREE_DATAGRAM] < 0:
+        old = len(memory.datagrams)
+        memory = memory._replace(datagrams=_doubled(memory.datagrams))
+        c[FREE_DATAGRAM] = _chain(memory.datagrams, old, -1)
     if c[FREE_CHUNKS] < ROOM_CHUNKS:
         old, height = len(memory.chunks), int(c[FREE_CHUNKS])
         free = np.empty(2 * old, np.int32)

@@ -18,6 +18,7 @@ from auditor.flows.state import (
     FINISHED_FLOWS,
     FLOWS_MADE,
     FREE,
+    FREE_DATAGRAM,
     FREE_FLOW,
     FREE_HANDSHAKE,
     LIVE,
@@ -116,6 +117,8 @@ def create(c: Any, flows: Any, sides: Any, buckets: Any, packet: Any, bucket: in
     flow.handshake = -1
     flow.host = 0
     flow.dns = 0
+    flow.datagram = -1
+    flow.datagrams = 0
     c[FLOWS_MADE] += 1
     flow.identifier = c[FLOWS_MADE]
     flow.started = packet.time
@@ -145,6 +148,7 @@ def create(c: Any, flows: Any, sides: Any, buckets: Any, packet: Any, bucket: in
         side.syn = 0
         side.vlan_count = 0
         side.lost = 0
+        side.protected = 0
     return at
 
 
@@ -183,7 +187,7 @@ def finish(st: Any, at: int) -> None:
 
 
 @kernel
-def recycle(c: Any, flows: Any, handshakes: Any) -> None:
+def recycle(c: Any, flows: Any, handshakes: Any, datagrams: Any) -> None:
     """Free the places of finished flows, after their rows were taken out."""
     for at in range(flows.size - 1, -1, -1):
         flow = flows[at]
@@ -191,6 +195,12 @@ def recycle(c: Any, flows: Any, handshakes: Any) -> None:
             if flow.handshake >= 0:
                 handshakes[flow.handshake].next = c[FREE_HANDSHAKE]
                 c[FREE_HANDSHAKE] = flow.handshake
+            if flow.datagram >= 0:
+                first = np.int64(flow.datagram)
+                while datagrams[first].next >= 0:
+                    first = np.int64(datagrams[first].next)
+                datagrams[first].next = c[FREE_DATAGRAM]
+                c[FREE_DATAGRAM] = flow.datagram
             flow.live = FREE
             flow.next = c[FREE_FLOW]
             c[FREE_FLOW] = at

@@ -91,6 +91,11 @@ class Audit:
         return self._frame("handshakes")
 
     @property
+    def certificates(self) -> "pd.DataFrame":
+        """One row for each certificate seen."""
+        return self._frame("certificates")
+
+    @property
     def evidence(self) -> "pd.DataFrame":
         """One row for each piece of evidence for a flow's path."""
         return self._frame("evidence")

@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 
 from auditor import tables
-from auditor.columns import Numbers, Texts, distinct, spread
+from auditor.columns import MISSING, Numbers, Texts, distinct, spread
 from auditor.flows import state as S
 from auditor.flows.intern import value
-from auditor.tls.hello_kernels import INVALID, NO_RECORD, TOO_LONG
+from auditor.tls.certificates import Certificates, Chain
+from auditor.tls.dh_groups import group_of
+from auditor.tls.hello_kernels import INVALID, NO_KEYS, NO_RECORD, TOO_LONG
 from auditor.tls.names import (
+    Suite,
     alert_name,
     group_name,
+    groups,
     is_post_quantum,
     signature_name,
     suite_name,
@@ -24,10 +28,23 @@ from auditor.tls.names import (
     version_name,
 )
 from auditor.tls.protocols import PROTOCOL_NAMES
+from auditor.tls.quic_versions import version_text
 from auditor.tls.records import NOTHING_SEEN
-from auditor.tls.shapes import PRE_SHARED_KEY, VISIBLE, ClientShape, ServerShape, printable
+from auditor.tls.shapes import (
+    ENCRYPT_THEN_MAC,
+    EXTENDED_MASTER_SECRET,
+    HEARTBEAT_EXTENSION,
+    PRE_SHARED_KEY,
+    RENEGOTIATION_INFO,
+    VISIBLE,
+    ClientShape,
+    ServerShape,
+    printable,
+    words,
+)
 
 Array = np.ndarray[Any, Any]
+OBSOLETE_GROUPS = {0x4138}  # CECPQ2, an experiment that ended in 2020; drafts say so in their names
 FULL = S.SEEN_CERTIFICATE | S.SEEN_KEY_EXCHANGE | S.SEEN_HELLO_DONE
 
 # The bits of ``seen`` that what was negotiated depends on.
@@ -63,6 +80,12 @@ class Outcome:
     resumed: bool | None = None
     resumption: str | None = None
     compression: int | None = None
+    extended_master_secret: bool | None = None
+    secure_renegotiation: bool | None = None
+    encrypt_then_mac: bool | None = None
+    heartbeat: bool | None = None
+    post_quantum_kind: str | None = None
+    authentication: str | None = None
 
 
 def resumption(seen: int, server: ServerShape) -> tuple[bool | None, str | None]:
@@ -145,24 +168,68 @@ def outcome(seen: int, server: ServerShape | None, curve: int, curve_sig: int, d
         resumed=was_resumed,
         resumption=how,
         compression=server.compression,
+        post_quantum_kind=_group_kind(group) if group is not None else None,
+        authentication=_authentication(server, suite, how),
+        **_agreed(server),
     )
+
+
+def _agreed(server: ServerShape) -> dict[str, bool | None]:
+    """What the extensions of a ServerHello agree to. In TLS 1.3 these are built in, gone, or encrypted."""
+    if server.is_tls13:
+        return {"extended_master_secret": True, "secure_renegotiation": None, "encrypt_then_mac": None}
+    return {
+        "extended_master_secret": EXTENDED_MASTER_SECRET in server.extensions,
+        "secure_renegotiation": RENEGOTIATION_INFO in server.extensions,
+        "encrypt_then_mac": ENCRYPT_THEN_MAC in server.extensions,
+        "heartbeat": HEARTBEAT_EXTENSION in server.extensions,
+    }
+
+
+def _group_kind(group: int) -> str:
+    name = group_name(group)
+    if not is_post_quantum(group):
+        return "classical"
+    if group in OBSOLETE_GROUPS or "Draft" in name:
+        return "obsolete"
+    return "pure" if groups()[group][1] == "pq" else "hybrid"
+
+
+def _authentication(server: ServerShape, suite: Suite | None, how: str | None) -> str | None:
+    """How the server authenticates itself. In TLS 1.3 its certificate is encrypted, and so is its kind of key."""
+    if server.is_tls13:
+        return "pre-shared key" if how in ("psk", "psk_dhe") else "not_observable"
+    if suite is None:
+        return None
+    if suite.authentication == "anon":
+        return "anonymous"
+    return "pre-shared key" if suite.authentication == "PSK" else "classical"
 
 
 class Shapes:
     """The shapes met so far, described; forgotten when the kernels' numbers are given out anew."""
 
     def __init__(self) -> None:
-        self._clients: dict[int, dict[str, object]] = {}
+        self._clients: dict[tuple[int, int], dict[str, object]] = {}
         self._servers: dict[int, ServerShape] = {}
+        self._chains: dict[int, Chain] = {}
+        self.certificates = Certificates()
 
     def forget(self) -> None:
         self._clients.clear()
+        self._chains.clear()
         self._servers.clear()
 
-    def client(self, memory: S.Memory, number: int) -> dict[str, object]:
-        if number not in self._clients:
-            self._clients[number] = ClientShape.parse(value(memory.arena, memory.entries, number)).row()
-        return self._clients[number]
+    def client(self, memory: S.Memory, number: int, transport: int) -> dict[str, object]:
+        if (number, transport) not in self._clients:
+            shape = ClientShape.parse(value(memory.arena, memory.entries, number))
+            self._clients[number, transport] = shape.row("tdq"[transport])
+        return self._clients[number, transport]
+
+    def chain(self, memory: S.Memory, number: int) -> Chain:
+        if number not in self._chains:
+            self._chains[number] = self.certificates.chain(value(memory.arena, memory.entries, number))
+        return self._chains[number]
 
     def server(self, memory: S.Memory, number: int) -> ServerShape:
         if number not in self._servers:
@@ -215,6 +282,8 @@ def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bo
         who = "ClientHello" if seen & S.SEEN_CLIENT_INVALID else "ServerHello"
         return "invalid", f"{who}: {INVALID.get(invalid, 'not valid')} (byte {at})"
     reason = None
+    if invalid == NO_KEYS:
+        return "truncated", INVALID[invalid]
     if invalid in (TOO_LONG, NO_RECORD):
         reason = f"{INVALID[invalid]} (byte {at} of the stream)"
     has_client, has_server = seen & S.SEEN_CLIENT_HELLO, seen & S.SEEN_SERVER_HELLO
@@ -243,11 +312,11 @@ def handshake_columns(
     columns: dict[str, Any] = {
         "flow_id": rows["flow"],
         "started": Numbers(rows["started"]),
-        "transport": Texts.constant("tcp", len(rows)),
+        "transport": Texts(["tcp", "dtls", "quic"], rows["transport"].astype(np.int64)),
     }
-    numbers, index = np.unique(rows["client_shape"], return_inverse=True)
+    combos, index = distinct(rows["client_shape"], rows["transport"])
     nothing: dict[str, object] = {}
-    clients = [shapes.client(memory, int(n)) if n else nothing for n in numbers]
+    clients = [shapes.client(memory, number, over) if number else nothing for number, over in combos.tolist()]
     for name in ClientShapeColumns:
         columns[name] = spread([c.get(name) for c in clients], index, types[name])
     offers = spread([c.get("offers_forward_secrecy") for c in clients], index, tables.BOOL)
@@ -271,6 +340,7 @@ def handshake_columns(
     names, index = np.unique(rows["server_name"], return_inverse=True)
     columns["server_name"] = Texts(names_of(memory, names), index)
     columns["early_data"] = early
+    columns["quic_version"] = _quic_versions(rows["quic_version"])
     columns["starttls"] = Texts(
         [None, *(PROTOCOL_NAMES.get(n, "unknown") for n in range(1, 256))], rows["upgraded"].astype(np.int64)
     )
@@ -286,6 +356,10 @@ def handshake_columns(
     states = [_status(int(a), int(b), int(c), bool(d), bool(e)) for a, b, c, d, e in combos.tolist()]
     columns["status"] = Texts([s for s, _ in states], index)
     columns["status_reason"] = Texts([r for _, r in states], index)
+    columns["dh_group"] = _dh_groups(rows, memory)
+    columns["client_certificate_asked"] = Numbers((seen & S.SEEN_CERTIFICATE_REQUEST) != 0, _hides(columns))
+    columns["ocsp_stapled"] = Numbers(rows["staple"] > 0, _hides(columns))
+    columns |= certificate_columns(rows, memory, shapes, columns["server_name"])
     columns["_offers_forward_secrecy"] = offers
     return columns
 
@@ -305,6 +379,11 @@ ClientShapeColumns = (
 )
 
 
+def _quic_versions(codes: Array) -> Texts:
+    values, index = np.unique(codes, return_inverse=True)
+    return Texts([version_text(code) if code else None for code in values.tolist()], index)
+
+
 def _histories(rows: Array) -> Texts:
     """The letters of each row's messages."""
     filled = np.arange(S.HISTORY)[None, :] < rows["history_length"][:, None]
@@ -313,6 +392,67 @@ def _histories(rows: Array) -> Texts:
     _, index = distinct(*(np.ascontiguousarray(letters).view(np.int64).reshape(-1, S.HISTORY // 8).T))
     _, first = np.unique(index, return_index=True)
     return Texts([letters[at].tobytes().rstrip(b"\0").decode("ascii") or None for at in first.tolist()], index)
+
+
+def _hides(columns: dict[str, Any]) -> Array:
+    """Where what follows the ServerHello is encrypted (TLS 1.3), or no ServerHello was seen."""
+    version = columns["tls_version"]
+    hidden = np.array([v is None or "1.3" in v for v in version.values] + [True])
+    return np.asarray(hidden[version.index])
+
+
+def _dh_groups(rows: Array, memory: S.Memory) -> Texts:
+    """The groups of DHE; what looked like a prime in another key exchange is none."""
+    numbers, index = np.unique(rows["dh_prime"], return_inverse=True)
+    names = [group_of(value(memory.arena, memory.entries, n)) if n else None for n in numbers.tolist()]
+    codes, which = np.unique(rows["suite"], return_inverse=True)
+    known = [suites().get(code) for code in codes.tolist()]
+    is_dhe = np.array([suite is not None and suite.key_exchange in ("DHE", "DH") for suite in known], bool)[which]
+    return Texts(names, np.where(is_dhe, index, MISSING))
+
+
+def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Texts) -> dict[str, Any]:
+    """The columns about certificates; each chain is read once."""
+    chains, index = distinct(rows["server_chain"], names.index)
+    order = np.argsort(index, kind="stable")
+    begins = np.flatnonzero(np.diff(index[order], prepend=-1))
+    ids: list[str | None] = []
+    all_ids: list[str | None] = []
+    orders: list[str | None] = []
+    fits: list[bool | None] = []
+    before, after = np.zeros(len(chains), np.int64), np.full(len(chains), -1)
+    for k, (number, name) in enumerate(chains.tolist()):
+        chain = shapes.chain(memory, number) if number else None
+        leaf = chain.certificates[0] if chain and chain.certificates else None
+        ids.append(leaf.certificate_id if leaf else None)
+        all_ids.append(words([c.certificate_id for c in chain.certificates]) if chain else None)
+        orders.append(chain.order if chain else None)
+        fits.append(leaf.fits(names.values[name] if name >= 0 else None) if leaf else None)
+        if leaf is None or chain is None:
+            continue
+        mine = order[begins[k] : begins[k + 1] if k + 1 < len(begins) else len(order)]
+        shapes.certificates.note(chain, "server", len(mine), int(rows["started"][mine].min()))
+        if leaf.not_before is not None and leaf.not_after is not None:
+            before[k], after[k] = leaf.not_before, leaf.not_after
+    started = rows["started"]
+    clients, which = np.unique(rows["client_chain"], return_inverse=True)
+    client_ids: list[str | None] = []
+    for k, number in enumerate(clients.tolist()):
+        chain = shapes.chain(memory, number) if number else None
+        client_ids.append(chain.certificates[0].certificate_id if chain and chain.certificates else None)
+        if chain and chain.certificates:
+            mine = np.flatnonzero(which == k)
+            shapes.certificates.note(chain, "client", len(mine), int(started[mine].min()))
+    return {
+        "certificate_id": Texts(ids, index),
+        "certificate_chain": Texts(all_ids, index),
+        "chain_order": Texts(orders, index),
+        "certificate_matches": spread(fits, index, tables.BOOL),
+        "certificate_valid": Numbers(
+            (before[index] <= started) & (started <= after[index]), after[index] < before[index]
+        ),
+        "client_certificate_id": Texts(client_ids, which),
+    }
 
 
 def _alerts(rows: Array) -> Texts:

@@ -28,7 +28,7 @@ from auditor.kernel import inlined, part
 
 # Why a hello is not valid; the names are in ``INVALID``.
 VALID, SHORT, SESSION_ID, SUITES, COMPRESSION, EXTENSIONS, EXTENSION, TRAILING = 0, 1, 2, 3, 4, 5, 6, 7
-TOO_LONG, NO_RECORD = 8, 9
+TOO_LONG, NO_RECORD, NO_KEYS = 8, 9, 10
 INVALID = {
     SHORT: "ends before its fixed fields",
     SESSION_ID: "session id longer than 32 bytes or than the message",
@@ -39,6 +39,7 @@ INVALID = {
     TRAILING: "bytes follow the extensions",
     TOO_LONG: "a hello longer than 32 KiB",
     NO_RECORD: "bytes that are no TLS record",
+    NO_KEYS: "QUIC packets that cannot be opened: the client's first packet, from which their keys come, is not in the capture",
 }
 
 SERVER_NAME, GROUPS, POINT_FORMATS, SIGNATURES, ALPN = 0, 10, 11, 13, 16
@@ -340,7 +341,7 @@ def bit_length(data: Any, begin: int, end: int) -> int:
 
 
 @part
-def server_key_exchange(handshake: Any, data: Any, size: int) -> None:
+def server_key_exchange(m: Any, handshake: Any, data: Any, size: int) -> None:
     """Keep what a ServerKeyExchange says if it is ECDHE's (RFC 8422 5.4) and if it is DHE's (RFC 5246 7.4.3).
 
     Which of the two it is, the cipher suite decides later. ``dh_bits`` is the size of the prime.
@@ -359,6 +360,7 @@ def server_key_exchange(handshake: Any, data: Any, size: int) -> None:
             return
         if k == 0:
             handshake.dh_bits = min(65535, bit_length(data, at + 2, end))
+            handshake.dh_prime = intern(m.arena, m.entries, m.intern_buckets, data, at + 2, end)
         at = end
     if at + 2 <= size:
         handshake.dh_signature = be16(data, at)

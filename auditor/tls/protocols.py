@@ -7,7 +7,7 @@ import numpy as np
 from auditor.decode.bytes import be16, be32
 from auditor.flows.dns import dns_answers, is_dns
 from auditor.flows.intern import intern
-from auditor.flows.state import UNKNOWN_SIDE
+from auditor.flows.state import FREE_DATAGRAM, UNKNOWN_SIDE
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.kernel import inlined, part
 from auditor.tls.records import (
@@ -40,6 +40,7 @@ PROTOCOL_NAMES = {
     STUN: "stun",
 }
 
+MOST_DATAGRAMS = 48  # of one flow that are kept
 HEAD = 512  # bytes of a stream that text protocols are told from
 UPGRADE_WITHIN = 16384  # bytes of a side after which no upgrade to TLS is looked for
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
@@ -242,14 +243,70 @@ def is_quic(block: Any, at: int, end: int) -> bool:
     return known and block[at + 5] <= 20
 
 
+@part
+def is_dtls(block: Any, at: int, end: int) -> bool:
+    """A plain DTLS record (RFC 6347 4.1, RFC 9147 4): its version, epoch 0, and a length that fits."""
+    if end - at < 14:
+        return False
+    kind, version, length = block[at], be16(block, at + 1), be16(block, at + 11)
+    return (
+        (kind == 22 or kind == 20 or kind == 21)
+        and (version == 0xFEFF or version == 0xFEFD or version == 0x0100)
+        and be16(block, at + 3) == 0
+        and 0 < length <= end - at - 13
+    )
+
+
 @inlined
 def is_looked_at(flow: Any, side: Any) -> bool:
     """Whether a datagram is: what was not told from eight datagrams of a side will not be told from more."""
-    return flow.application == DNS or (flow.application == UNKNOWN and side.packets <= 8)
+    application = flow.application
+    if application == UNKNOWN:
+        return side.packets <= 8
+    if application == QUIC or application == DTLS:
+        return flow.datagrams < MOST_DATAGRAMS
+    return application == DNS or (application == STUN and side.packets <= 256)
 
 
 @part
-def udp_payload(m: Any, answers: Any, flow: Any, k: int, block: Any, packet: Any) -> None:
+def keep_datagram(m: Any, flow: Any, k: int, block: Any, begin: int, size: int, packet: Any) -> None:
+    """Keep the first ``size`` bytes of a datagram until its flow ends; there is room for one in every packet."""
+    c = m.counters
+    at = c[FREE_DATAGRAM]
+    datagram = m.datagrams[at]
+    c[FREE_DATAGRAM] = datagram.next
+    datagram.next = flow.datagram
+    flow.datagram = at
+    flow.datagrams += 1
+    datagram.frame = packet.frame
+    datagram.time = packet.time
+    datagram.side = k
+    datagram.bytes = intern(m.arena, m.entries, m.intern_buckets, block, begin, begin + size)
+
+
+@part
+def handshake_datagram(m: Any, flow: Any, side: Any, k: int, block: Any, begin: int, end: int, packet: Any) -> None:
+    """Keep what a QUIC or DTLS handshake can be put together from; of what is encrypted only that it was there."""
+    first = int(block[begin])
+    if flow.application == QUIC:
+        if first & 0x80 == 0:
+            side.protected = 1
+        elif end - begin > 7:
+            version, kind = be32(block, begin + 1), first >> 4 & 3
+            second = version == 0x6B3343CF  # version 2 counts its packet types from 1 (RFC 9369 3.2)
+            initial, retry = (1, 0) if second else (0, 3)
+            if version == 0 or kind == initial or kind == retry:
+                keep_datagram(m, flow, k, block, begin, end - begin, packet)
+        return
+    plain = first >= 20 and first <= 26 and first != 23
+    if plain or side.protected == 0:
+        keep_datagram(m, flow, k, block, begin, end - begin if plain else min(end - begin, 16), packet)
+    if not plain:
+        side.protected = 1
+
+
+@part
+def udp_payload(m: Any, answers: Any, flow: Any, side: Any, k: int, block: Any, packet: Any) -> None:
     """Name the protocol of a datagram, and keep what a DNS response says."""
     begin = int(packet.payload)
     end = begin + int(packet.payload_captured)
@@ -261,13 +318,13 @@ def udp_payload(m: Any, answers: Any, flow: Any, k: int, block: Any, packet: Any
                 flow.client = 1 - k if response else k
         elif is_quic(block, begin, end):
             flow.application = QUIC
-        elif (
-            end - begin >= 13
-            and block[begin] == 22
-            and (be16(block, begin + 1) == 0xFEFF or be16(block, begin + 1) == 0xFEFD)
-        ):
+        elif is_dtls(block, begin, end):
             flow.application = DTLS
         elif end - begin >= 20 and block[begin] < 4 and be32(block, begin + 4) == 0x2112A442:
             flow.application = STUN
-    if flow.application == DNS and end - begin > 12 and is_dns(block, begin, end):
+    elif flow.application == STUN and is_dtls(block, begin, end):
+        flow.application = DTLS  # RFC 7983: STUN and DTLS share the ports of a WebRTC session
+    if flow.application == QUIC or flow.application == DTLS:
+        handshake_datagram(m, flow, side, k, block, begin, end, packet)
+    elif flow.application == DNS and end - begin > 12 and is_dns(block, begin, end):
         dns_answers(m, answers, block, packet)

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from auditor.flows.intern import hash_bytes
+from auditor.flows.intern import hash_bytes, intern
 from auditor.flows.state import (
     FREE_HANDSHAKE,
     HISTORY,
     SEEN_CERTIFICATE,
+    SEEN_CERTIFICATE_REQUEST,
+    SEEN_CERTIFICATE_VERIFY,
     SEEN_CLIENT_CCS,
+    SEEN_CLIENT_CERTIFICATE,
     SEEN_CLIENT_DATA,
     SEEN_CLIENT_FINISHED,
     SEEN_CLIENT_HELLO,
@@ -40,7 +43,7 @@ from auditor.flows.state import (
     WINDOW,
 )
 from auditor.flows.stream import peek, peek16, read, release, slide
-from auditor.kernel import inlined, part
+from auditor.kernel import inlined, kernel, part
 from auditor.tls.hello_kernels import (
     NO_RECORD,
     TOO_LONG,
@@ -55,6 +58,8 @@ UNKNOWN, TLS = 0, 1  # applications; the others are in ``protocols``
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE_RECORD, APPLICATION_DATA, HEARTBEAT = 20, 21, 22, 23, 24
 LARGEST_RECORD = 16384 + 2048  # RFC 5246 6.2.3; TLS 1.3 allows less
 CLIENT_HELLO, SERVER_HELLO, NEW_TICKET, OLD_RETRY, CERTIFICATE, KEY_EXCHANGE, HELLO_DONE = 1, 2, 4, 6, 11, 12, 14
+CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, CERTIFICATE_STATUS = 13, 15, 22
+CHANGE_CIPHER = 256  # stands for ChangeCipherSpec where messages are numbered
 NOTHING_SEEN = 255
 LARGEST_READ = WINDOW // 2  # of a message whose body is read
 FATAL = 2
@@ -161,6 +166,12 @@ def begin_handshake(c: Any, flow: Any, h: Any, client: int, packet: Any) -> None
     h.client_shape = 0
     h.server_shape = 0
     h.server_name = 0
+    h.server_chain = 0
+    h.client_chain = 0
+    h.staple = 0
+    h.dh_prime = 0
+    h.transport = 0
+    h.quic_version = 0
     h.client_side = client
     h.upgraded = flow.application if flow.application != TLS else UNKNOWN
     h.seen = 0
@@ -253,18 +264,36 @@ def note_server_hello(h: Any, k: int, packet: Any, retried: bool, valid: bool) -
 
 
 @part
+def keep(m: Any, size: int) -> int:
+    """Intern the message in ``scratch``."""
+    return intern(m.arena, m.entries, m.intern_buckets, m.scratch, np.int64(0), size)
+
+
+@part
 def note_message(m: Any, h: Any, k: int, kind: int, size: int) -> None:
     """A handshake message that is no hello; its body is in ``scratch`` if it is one of ``is_read``."""
     letter(h, k, np.int64(_LETTER_CODES[kind]))
     if k == h.client_side:
+        if kind == CERTIFICATE and size > 3:
+            h.seen |= SEEN_CLIENT_CERTIFICATE
+            if size <= LARGEST_READ:
+                h.client_chain = keep(m, size)
+        elif kind == CERTIFICATE_VERIFY:
+            h.seen |= SEEN_CERTIFICATE_VERIFY
         return
     if kind == CERTIFICATE:
         h.seen |= SEEN_CERTIFICATE
+        if h.server_chain == 0 and size <= LARGEST_READ:
+            h.server_chain = keep(m, size)
+    elif kind == CERTIFICATE_STATUS:
+        h.staple = keep(m, size)
+    elif kind == CERTIFICATE_REQUEST:
+        h.seen |= SEEN_CERTIFICATE_REQUEST
     elif kind == HELLO_DONE:
         h.seen |= SEEN_HELLO_DONE
     elif kind == KEY_EXCHANGE:
         h.seen |= SEEN_KEY_EXCHANGE
-        server_key_exchange(h, m.scratch, size)
+        server_key_exchange(m, h, m.scratch, size)
     elif kind == NEW_TICKET and size > 6:
         # RFC 5077 3.3: lifetime(4), length(2), ticket.
         h.seen |= SEEN_NEW_TICKET
@@ -276,7 +305,13 @@ def note_message(m: Any, h: Any, k: int, kind: int, size: int) -> None:
 def is_read(kind: int) -> bool:
     """Whether a message's body is looked at."""
     return (
-        kind == CLIENT_HELLO or kind == SERVER_HELLO or kind == OLD_RETRY or kind == KEY_EXCHANGE or kind == NEW_TICKET
+        kind == CLIENT_HELLO
+        or kind == SERVER_HELLO
+        or kind == OLD_RETRY
+        or kind == KEY_EXCHANGE
+        or kind == NEW_TICKET
+        or kind == CERTIFICATE
+        or kind == CERTIFICATE_STATUS
     )
 
 
@@ -379,7 +414,8 @@ def step_in_message(m: Any, stream: Any, available: int) -> int:
         if stream.message_head < 4:
             return HELLO_BEGINS if first and (byte == CLIENT_HELLO or byte == SERVER_HELLO) else NOTHING
         if stream.message_length > LARGEST_READ and is_read(np.int64(stream.message_type)):
-            return TOO_MUCH
+            if stream.message_type != CERTIFICATE:
+                return TOO_MUCH
         stream.message_left = stream.message_length
     else:
         step = min(available, np.int64(stream.message_left))
@@ -427,12 +463,8 @@ def next_event(m: Any, stream: Any) -> int:
 
 
 @part
-def message(m: Any, flow: Any, stream: Any, h: Any, k: int, packet: Any) -> None:
-    """A handshake message is whole: read it, or only note that it was there."""
-    kind = np.int64(stream.message_type)
-    size = np.int64(stream.message_length)
-    if is_read(kind):
-        gather(m, stream, size)
+def take_message(m: Any, h: Any, k: int, packet: Any, kind: int, size: int, segments: int) -> None:
+    """A whole message, its body in ``scratch`` if it is one of ``is_read``."""
     if kind == CLIENT_HELLO:
         if h.seen & (SEEN_CLIENT_HELLO | SEEN_CLIENT_INVALID):
             letter(h, k, np.int64(LETTER_C))
@@ -443,18 +475,46 @@ def message(m: Any, flow: Any, stream: Any, h: Any, k: int, packet: Any) -> None
             h.client_side = k
         letter(h, k, np.int64(LETTER_C))
         valid = client_hello(m, h, m.scratch, size)
-        note_client_hello(h, packet, size + 4, np.int64(stream.segments), valid)
+        note_client_hello(h, packet, size + 4, segments, valid)
     elif kind == SERVER_HELLO or kind == OLD_RETRY:
-        if flow.handshake < 0:
-            begin_handshake(m.counters, flow, h, 1 - k, packet)
         if h.seen & SEEN_SERVER_HELLO:
             letter(h, k, np.int64(LETTER_S))
             return
         retried = h.seen & SEEN_RETRY != 0
         valid = server_hello(m, h, m.scratch, size, kind == OLD_RETRY)
         note_server_hello(h, k, packet, retried, valid)
-    elif flow.handshake >= 0:
+    else:
         note_message(m, h, k, kind, size)
+
+
+@part
+def message(m: Any, flow: Any, stream: Any, h: Any, k: int, packet: Any) -> None:
+    """A handshake message is whole: read it, or only note that it was there."""
+    kind = np.int64(stream.message_type)
+    size = np.int64(stream.message_length)
+    if is_read(kind) and size <= LARGEST_READ:
+        gather(m, stream, size)
+    if (kind == SERVER_HELLO or kind == OLD_RETRY) and flow.handshake < 0:
+        begin_handshake(m.counters, flow, h, 1 - k, packet)
+    if flow.handshake >= 0:
+        take_message(m, h, k, packet, kind, size, np.int64(stream.segments))
+
+
+@kernel
+def read_message(m: Any, handshakes: Any, packets: Any, k: int, kind: int, size: int) -> int:
+    """A message that was put together elsewhere (QUIC, DTLS), its body in ``scratch``, for the first handshake.
+
+    ``packets[0]``: frame and time; ``kind`` may be CHANGE_CIPHER. Returns nothing of meaning.
+    """
+    h = handshakes[0]
+    if kind != CHANGE_CIPHER:
+        take_message(m, h, k, packets[0], kind, size, np.int64(0))
+        return 0
+    letter(h, k, np.int64(LETTER_OF_CCS))
+    if k != h.client_side and not h.seen & SEEN_SERVER_CCS:
+        note_sessions(m.sessions, h)
+    h.seen |= SEEN_CLIENT_CCS if k == h.client_side else SEEN_SERVER_CCS
+    return 0
 
 
 @part
@@ -469,7 +529,11 @@ def follow_records(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, pa
         over = False
         if event == MORE_BYTES:
             # What a message that is being gathered begins with stays; of others nothing is needed again.
-            gathering = stream.message_head > 0 and is_read(np.int64(stream.message_type))
+            gathering = (
+                stream.message_head > 0
+                and is_read(np.int64(stream.message_type))
+                and stream.message_length <= LARGEST_READ
+            )
             keep_from = np.int64(stream.message_at if gathering else min(stream.record_at, stream.have))
             if keep_from >= WINDOW // 2:
                 slide(m, stream, keep_from)

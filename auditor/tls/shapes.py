@@ -29,6 +29,7 @@ from auditor.tls.names import (
 )
 
 PRE_SHARED_KEY, EARLY_DATA, EXTENDED_MASTER_SECRET = 41, 42, 23
+HEARTBEAT_EXTENSION, ENCRYPT_THEN_MAC, RENEGOTIATION_INFO = 15, 22, 0xFF01
 VISIBLE = re.compile(rb"[!-\[\]-~]*")
 
 
@@ -139,14 +140,15 @@ class ClientShape:
     def ja3(self) -> str:
         return fingerprints.ja3(self.legacy_version, self.suites, self.extensions, self.groups, self.point_formats)
 
-    @property
-    def ja4(self) -> str:
+    def ja4(self, transport: str) -> str:
+        """``transport``: t (TCP), d (DTLS) or q (QUIC)."""
         offered = [code for code in self.versions if not is_grease(code)]
-        version = max(offered) if offered else self.legacy_version
+        best = min if transport == "d" else max  # DTLS counts its versions down
+        version = best(offered) if offered else self.legacy_version
         alpn = self.alpn[0] if self.alpn else None
-        return fingerprints.ja4("t", version, self.suites, self.extensions, self.signature_schemes, alpn)
+        return fingerprints.ja4(transport, version, self.suites, self.extensions, self.signature_schemes, alpn)
 
-    def row(self) -> dict[str, object]:
+    def row(self, transport: str = "t") -> dict[str, object]:
         """The columns of ``handshakes`` that depend on the ClientHello alone."""
         is_ssl2 = not self.compressions and not self.extensions
         return {
@@ -159,7 +161,7 @@ class ClientShape:
             "alpn_offered": words([printable(name) for name in self.alpn]),
             "extensions": words([extension_name(code) for code in self.extensions]),
             "ja3": None if is_ssl2 else self.ja3,
-            "ja4": None if is_ssl2 else self.ja4,
+            "ja4": None if is_ssl2 else self.ja4(transport),
             "ech": {None: "none", 0: "outer"}.get(self.ech_kind, "none"),
             "offers_forward_secrecy": self.offers_forward_secrecy,
             "offers_early_data": EARLY_DATA in self.extensions,

@@ -1,0 +1,378 @@
+"""Certificates as they were sent: to TLS 1.2 every one, in TLS 1.3 they are encrypted.
+
+``cryptography`` parses them. What it refuses is still told: the hash of its DER, and why.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from auditor import tables
+
+LONGEST_TEXT = 4096  # of a name or of a list of names that is kept
+MOST_KEPT = 200_000  # distinct certificates of one audit
+
+# Object identifiers of public keys and signatures: RFC 3279, 4055, 5480, 5758, 8410, 9881, 9909; TC26 (GOST), GM/T 0006.
+ALGORITHMS = {
+    "1.2.840.113549.1.1.1": "rsaEncryption",
+    "1.2.840.113549.1.1.2": "md2WithRSAEncryption",
+    "1.2.840.113549.1.1.4": "md5WithRSAEncryption",
+    "1.2.840.113549.1.1.5": "sha1WithRSAEncryption",
+    "1.2.840.113549.1.1.10": "rsassaPss",
+    "1.2.840.113549.1.1.11": "sha256WithRSAEncryption",
+    "1.2.840.113549.1.1.12": "sha384WithRSAEncryption",
+    "1.2.840.113549.1.1.13": "sha512WithRSAEncryption",
+    "1.2.840.113549.1.1.14": "sha224WithRSAEncryption",
+    "1.3.14.3.2.29": "sha1WithRSA",
+    "1.2.840.10040.4.1": "dsaEncryption",
+    "1.2.840.10040.4.3": "dsa-with-SHA1",
+    "2.16.840.1.101.3.4.3.1": "dsa-with-SHA224",
+    "2.16.840.1.101.3.4.3.2": "dsa-with-SHA256",
+    "1.2.840.10045.2.1": "id-ecPublicKey",
+    "1.2.840.10045.4.1": "ecdsa-with-SHA1",
+    "1.2.840.10045.4.3.1": "ecdsa-with-SHA224",
+    "1.2.840.10045.4.3.2": "ecdsa-with-SHA256",
+    "1.2.840.10045.4.3.3": "ecdsa-with-SHA384",
+    "1.2.840.10045.4.3.4": "ecdsa-with-SHA512",
+    "1.3.101.110": "X25519",
+    "1.3.101.111": "X448",
+    "1.3.101.112": "Ed25519",
+    "1.3.101.113": "Ed448",
+    "2.16.840.1.101.3.4.3.17": "ML-DSA-44",
+    "2.16.840.1.101.3.4.3.18": "ML-DSA-65",
+    "2.16.840.1.101.3.4.3.19": "ML-DSA-87",
+    "1.2.643.2.2.19": "GOST R 34.10-2001",
+    "1.2.643.2.2.3": "GOST R 34.11-94 with GOST R 34.10-2001",
+    "1.2.643.7.1.1.1.1": "GOST R 34.10-2012 (256 bits)",
+    "1.2.643.7.1.1.1.2": "GOST R 34.10-2012 (512 bits)",
+    "1.2.643.7.1.1.3.2": "GOST R 34.10-2012 with GOST R 34.11-2012 (256 bits)",
+    "1.2.643.7.1.1.3.3": "GOST R 34.10-2012 with GOST R 34.11-2012 (512 bits)",
+    "1.2.156.10197.1.501": "SM2-with-SM3",
+}
+ALGORITHMS |= {f"2.16.840.1.101.3.4.3.{n}": f"SLH-DSA ({n})" for n in range(20, 32)}
+KEY_TYPES = {"rsaEncryption": "rsa", "rsassaPss": "rsa", "id-ecPublicKey": "ecdsa", "dsaEncryption": "dsa"}
+CURVES = {"secp256r1": "prime256v1", "secp192r1": "prime192v1"}  # as OpenSSL names them
+# Attribute types that RFC 4514 has no short name for, as OpenSSL names them.
+ATTRIBUTES = {
+    "1.2.840.113549.1.9.1": "emailAddress",
+    "2.5.4.4": "SN",
+    "2.5.4.5": "serialNumber",
+    "2.5.4.9": "street",
+    "2.5.4.12": "title",
+    "2.5.4.15": "businessCategory",
+    "2.5.4.17": "postalCode",
+    "2.5.4.42": "GN",
+    "2.5.4.97": "organizationIdentifier",
+    "1.3.6.1.4.1.311.60.2.1.1": "jurisdictionL",
+    "1.3.6.1.4.1.311.60.2.1.2": "jurisdictionST",
+    "1.3.6.1.4.1.311.60.2.1.3": "jurisdictionC",
+}
+
+
+def ders(message: bytes) -> list[bytes]:
+    """The certificates of a Certificate message up to TLS 1.2 (RFC 5246 7.4.2), as far as their lengths hold."""
+    found, at, end = [], 3, min(len(message), 3 + int.from_bytes(message[:3], "big"))
+    while at + 3 <= end:
+        size = int.from_bytes(message[at : at + 3], "big")
+        if size == 0 or at + 3 + size > end:
+            break
+        found.append(message[at + 3 : at + 3 + size])
+        at += 3 + size
+    return found
+
+
+@dataclass
+class Certificate:
+    """What one certificate says. Times are nanoseconds since 1970; ``problem`` says what could not be parsed."""
+
+    certificate_id: str
+    version: int | None = None
+    serial: str | None = None
+    subject: str | None = None
+    issuer: str | None = None
+    not_before: int | None = None
+    not_after: int | None = None
+    san_dns: str | None = None
+    san_ip: str | None = None
+    san_email: str | None = None
+    key_algorithm: str | None = None
+    key_type: str | None = None
+    key_bits: int | None = None
+    exponent: str | None = None
+    curve: str | None = None
+    signature_algorithm: str | None = None
+    weak: str | None = None
+    is_ca: bool | None = None
+    self_signed: bool | None = None
+    scts: int | None = None
+    must_staple: bool | None = None
+    problem: str | None = None
+    # Of the audit, not of the certificate.
+    roles: set[str] = field(default_factory=set)
+    handshakes: int = 0
+    first_seen: int = 0
+
+    def names(self) -> list[str]:
+        """The names it is good for: subject alternative names, else the common name (RFC 6125 6.4.4)."""
+        alternative = [*(self.san_dns or "").split(), *(self.san_ip or "").split()]
+        if alternative or not self.subject:
+            return alternative
+        return [part[3:] for part in self.subject.split(",") if part.startswith("CN=")]
+
+    def fits(self, name: str | None) -> bool | None:
+        """Whether it is good for a server name (RFC 6125 6.4: a wildcard stands for one label). None: not known."""
+        if not name or self.subject is None:
+            return None
+        wanted = name.lower().rstrip(".")
+        for pattern in (p.lower().rstrip(".") for p in self.names()):
+            if pattern == wanted or (pattern.startswith("*.") and pattern[2:] == wanted.partition(".")[2]):
+                return True
+        return False
+
+
+def _text(value: str) -> str:
+    """Attacker-controlled text, with what is not printable escaped and of bounded length."""
+    clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in value)
+    return clean if len(clean) <= LONGEST_TEXT else clean[:LONGEST_TEXT] + "…"
+
+
+def _nanoseconds(moment: datetime) -> int:
+    """Nanoseconds since 1970, kept within what a timestamp can hold (to the year 2262)."""
+    seconds = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+    return max(-(2**63) + 1, min(2**63 - 1, seconds * 10**9))
+
+
+def _rsa_bits(spki: bytes) -> tuple[int, int] | None:
+    """Modulus length and exponent of an RSA key that ``cryptography`` refuses, by its DER (RFC 3279 2.3.1)."""
+
+    def element(data: bytes, at: int) -> tuple[int, int]:
+        size, at = data[at + 1], at + 2
+        if size & 0x80:
+            count = size & 0x7F
+            size, at = int.from_bytes(data[at : at + count], "big"), at + count
+        return at, at + size
+
+    try:
+        inside, _ = element(spki, 0)
+        _, after_algorithm = element(spki, inside)
+        bits, _ = element(spki, after_algorithm)
+        sequence, _ = element(spki, bits + 1)
+        first, after = element(spki, sequence)
+        begin, end = element(spki, after)
+    except IndexError:
+        return None
+    return int.from_bytes(spki[first:after], "big").bit_length(), int.from_bytes(spki[begin:end], "big")
+
+
+def parse(der: bytes) -> Certificate:
+    """Read a certificate; nothing raises, what cannot be read is told in ``problem``."""
+    from cryptography import x509
+
+    made = Certificate(hashlib.sha256(der).hexdigest())
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
+        return _raw_key(made, der) or _with_problem(made, f"not a certificate that can be parsed: {error}")
+    steps: list[tuple[str, Callable[[Certificate, Any], None]]] = [
+        ("subject and issuer", _read_names),
+        ("validity", _read_validity),
+        ("public key", _read_key),
+        ("signature", _read_signature),
+        ("extensions", _read_extensions),
+        ("self-signature", _read_self_signed),
+    ]
+    for what, step in steps:
+        try:
+            step(made, certificate)
+        except Exception as error:  # noqa: BLE001 - hostile input; whatever the parser raises is told
+            _with_problem(made, f"{what}: {str(error) or type(error).__name__}")
+    return made
+
+
+def _with_problem(made: Certificate, problem: str) -> Certificate:
+    problem = _text(problem)
+    made.problem = f"{made.problem}; {problem}" if made.problem else problem
+    return made
+
+
+def _raw_key(made: Certificate, der: bytes) -> Certificate | None:
+    """A raw public key (RFC 7250) stands where a certificate would."""
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    try:
+        key = load_der_public_key(der)
+    except Exception:  # noqa: BLE001 - it is none
+        return None
+    made.key_algorithm = "raw public key"
+    _describe_key(made, key)
+    return made
+
+
+def _read_names(made: Certificate, certificate: Any) -> None:
+    made.version = certificate.version.value + 1
+    number = certificate.serial_number
+    digits = f"{abs(number):X}"
+    made.serial = ("-" if number < 0 else "") + digits.rjust(len(digits) + len(digits) % 2, "0")
+    made.subject, made.issuer = _name(certificate.subject), _name(certificate.issuer)
+
+
+def _name(name: Any) -> str:
+    from cryptography.x509 import ObjectIdentifier
+
+    return _text(str(name.rfc4514_string({ObjectIdentifier(oid): short for oid, short in ATTRIBUTES.items()})))
+
+
+def _read_validity(made: Certificate, certificate: Any) -> None:
+    made.not_before = _nanoseconds(certificate.not_valid_before_utc)
+    made.not_after = _nanoseconds(certificate.not_valid_after_utc)
+
+
+def _algorithm(oid: Any) -> str:
+    return ALGORITHMS.get(oid.dotted_string, oid.dotted_string)
+
+
+def _read_key(made: Certificate, certificate: Any) -> None:
+    made.key_algorithm = _algorithm(certificate.public_key_algorithm_oid)
+    made.key_type = KEY_TYPES.get(made.key_algorithm, made.key_algorithm)
+    try:
+        key = certificate.public_key()
+    except Exception:
+        spki = _spki(certificate)
+        found = _rsa_bits(spki) if spki and "rsa" in made.key_algorithm.lower() else None
+        if found is None:
+            raise
+        made.key_type, made.key_bits, made.exponent = "rsa", found[0], str(found[1])
+        return
+    _describe_key(made, key)
+
+
+def _spki(certificate: Any) -> bytes | None:
+    """The SubjectPublicKeyInfo inside the TBSCertificate: the element that holds the key's algorithm."""
+    tbs = certificate.tbs_certificate_bytes
+    at, elements = 2 + (tbs[1] & 0x7F if tbs[1] & 0x80 else 0), []
+    while at < len(tbs):
+        size, head = tbs[at + 1], 2
+        if size & 0x80:
+            count = size & 0x7F
+            size, head = int.from_bytes(tbs[at + 2 : at + 2 + count], "big"), 2 + count
+        elements.append((tbs[at], tbs[at : at + head + size]))
+        at += head + size
+    sequences = [data for tag, data in elements if tag == 0x30]
+    return sequences[4] if len(sequences) > 4 else None  # signature, issuer, validity, subject, key
+
+
+def _describe_key(made: Certificate, key: Any) -> None:
+    from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+
+    made.key_bits = getattr(key, "key_size", None)
+    if isinstance(key, rsa.RSAPublicKey):
+        made.key_type, made.exponent = "rsa", str(key.public_numbers().e)
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        made.key_type, made.curve = "ecdsa", CURVES.get(key.curve.name, key.curve.name)
+    elif isinstance(key, dsa.DSAPublicKey):
+        made.key_type = "dsa"
+
+
+def _read_signature(made: Certificate, certificate: Any) -> None:
+    made.signature_algorithm = name = _algorithm(certificate.signature_algorithm_oid)
+    if name == "rsassaPss":
+        hashed = certificate.signature_hash_algorithm
+        made.signature_algorithm = f"rsassaPss ({hashed.name})" if hashed else name
+    lower = made.signature_algorithm.lower()
+    made.weak = next((weak for weak in ("md2", "md5", "sha1") if weak in lower), None)
+
+
+def _read_extensions(made: Certificate, certificate: Any) -> None:
+    from cryptography import x509
+
+    made.scts, made.must_staple = 0, False
+    for extension in certificate.extensions:
+        value = extension.value
+        if isinstance(value, x509.BasicConstraints):
+            made.is_ca = value.ca
+        elif isinstance(value, x509.SubjectAlternativeName):
+            made.san_dns = _joined(value.get_values_for_type(x509.DNSName))
+            made.san_ip = _joined(map(str, value.get_values_for_type(x509.IPAddress)))
+            made.san_email = _joined(value.get_values_for_type(x509.RFC822Name))
+        elif isinstance(value, x509.PrecertificateSignedCertificateTimestamps):
+            made.scts = len(list(value))
+        elif isinstance(value, x509.TLSFeature):
+            made.must_staple = x509.TLSFeatureType.status_request in value
+
+
+def _joined(names: Any) -> str | None:
+    """Names with spaces between; a space inside one is escaped."""
+    return _text(" ".join(str(name).replace(" ", "\\x20") for name in names)) or None
+
+
+def _read_self_signed(made: Certificate, certificate: Any) -> None:
+    """Signed by its own key, where that can be verified; otherwise whether subject and issuer are the same."""
+    made.self_signed = certificate.subject == certificate.issuer
+    if not made.self_signed:
+        return
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except Exception as error:  # noqa: BLE001 - algorithms that are not supported are no proof against it
+        made.self_signed = (
+            None if type(error).__name__ in ("UnsupportedAlgorithm", "TypeError", "ValueError") else False
+        )
+
+
+@dataclass
+class Chain:
+    """The certificates of one Certificate message."""
+
+    certificates: list[Certificate]
+
+    @property
+    def order(self) -> str | None:
+        """Whether each is issued by the next, and whether the chain ends at a root."""
+        if not self.certificates:
+            return None
+        pairs = zip(self.certificates, self.certificates[1:], strict=False)
+        if any(one.issuer != two.subject or one.issuer is None for one, two in pairs):
+            return "out of order"
+        last = self.certificates[-1]
+        if len(self.certificates) == 1:
+            return "self-signed" if last.self_signed else "leaf only"
+        return "in order, with root" if last.subject == last.issuer else "in order"
+
+
+class Certificates:
+    """The distinct certificates of an audit."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Certificate] = {}
+        self.left_out = 0
+
+    def chain(self, message: bytes) -> Chain:
+        """The chain of a message; each certificate is parsed once."""
+        found = []
+        for der in ders(message):
+            identity = hashlib.sha256(der).hexdigest()
+            if identity not in self.known and len(self.known) >= MOST_KEPT:
+                self.left_out += 1
+                continue
+            if identity not in self.known:
+                self.known[identity] = parse(der)
+            found.append(self.known[identity])
+        return Chain(found)
+
+    def note(self, chain: Chain, role: str, count: int, time: int) -> None:
+        """``count`` handshakes showed ``chain``, the first at ``time``; ``role``: whose it was."""
+        for position, certificate in enumerate(chain.certificates):
+            certificate.roles.add(role if position == 0 else "issuer")
+            certificate.handshakes += count
+            certificate.first_seen = min(certificate.first_seen or time, time)
+
+    def table(self) -> pa.Table:
+        """The table ``certificates``, in the order of first sight."""
+        rows = sorted(self.known.values(), key=lambda c: (c.first_seen, c.certificate_id))
+        names = [name for name in Certificate.__dataclass_fields__ if name != "roles"]
+        made: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in names}
+        made["roles"] = [" ".join(sorted(row.roles)) or None for row in rows]
+        return tables.build("certificates", made)

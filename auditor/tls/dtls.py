@@ -1,0 +1,163 @@
+"""DTLS 1.0, 1.2 and 1.3: records, and handshake messages put together from their fragments (RFC 6347, RFC 9147)."""
+
+from dataclasses import dataclass, field
+
+from auditor.flows import state as S
+from auditor.tls.datagrams import Datagram, Messages
+from auditor.tls.records import (
+    ALERT,
+    APPLICATION_DATA,
+    CHANGE_CIPHER,
+    CHANGE_CIPHER_SPEC,
+    CLIENT_HELLO,
+    HANDSHAKE_RECORD,
+    LARGEST_READ,
+    SERVER_HELLO,
+)
+
+HELLO_VERIFY = 3
+CONNECTION_ID_RECORD = 25  # RFC 9146
+MOST_MESSAGES = 64  # of a side that are being put together
+
+
+def without_cookie(body: bytes) -> bytes:
+    """A ClientHello as TLS has it: DTLS puts a cookie behind the session id (RFC 6347 4.2.1)."""
+    if len(body) < 35:
+        return body
+    at = 35 + body[34]
+    return body[:at] + body[at + 1 + body[at] :] if at < len(body) else body
+
+
+@dataclass
+class Fragments:
+    """A message in the making."""
+
+    kind: int
+    data: bytearray
+    missing: list[tuple[int, int]]
+    done: bool = False
+
+    def add(self, offset: int, part: bytes) -> bool:
+        """Take a fragment; True when the message is whole. Bytes that are there already stay."""
+        end, missing = offset + len(part), []
+        for low, high in self.missing:
+            begin, stop = max(low, offset), min(high, end)
+            if begin >= stop:
+                missing.append((low, high))
+                continue
+            self.data[begin:stop] = part[begin - offset : stop - offset]
+            missing += [gap for gap in ((low, begin), (stop, high)) if gap[0] < gap[1]]
+        self.missing = missing
+        return not missing
+
+
+@dataclass
+class Side:
+    """What one side has sent: messages by number, the next one to be read, whether it has gone over to new keys."""
+
+    messages: dict[int, Fragments] = field(default_factory=dict)
+    next: int | None = None
+    encrypted: bool = False
+
+
+class Dtls:
+    """The DTLS handshakes of one flow."""
+
+    def __init__(self, state: S.State) -> None:
+        self.state = state
+        self.found: list[Messages] = []
+        self._sides = (Side(), Side())
+
+    def run(self, datagrams: list[Datagram], protected: tuple[bool, bool]) -> list[Messages]:
+        for seen in datagrams:
+            self._records(seen)
+        if self.found:
+            last = self.found[-1]
+            for side in (0, 1):
+                if protected[side]:
+                    last.saw(S.SEEN_CLIENT_DATA if side == last.row.client_side else S.SEEN_SERVER_DATA)
+        return self.found
+
+    def _records(self, seen: Datagram) -> None:
+        data, at = seen.data, 0
+        while at + 13 <= len(data) and 20 <= data[at] <= 26:
+            kind, epoch = data[at], int.from_bytes(data[at + 3 : at + 5], "big")
+            if kind == CONNECTION_ID_RECORD:
+                self._encrypted(seen.side, kind)
+                return  # how long the connection id is, only its owner knows
+            size = int.from_bytes(data[at + 11 : at + 13], "big")
+            body = data[at + 13 : at + 13 + size]
+            at += 13 + size
+            if epoch:
+                self._encrypted(seen.side, kind)
+            elif kind == HANDSHAKE_RECORD:
+                self._handshake(body, seen)
+            elif kind == CHANGE_CIPHER_SPEC and self.found and not self._sides[seen.side].encrypted:
+                self._sides[seen.side].encrypted = True
+                self._take(seen.side, CHANGE_CIPHER, b"", seen)
+            elif kind == ALERT and len(body) == 2 and self.found:
+                self.found[-1].alert(seen.side, body[0], body[1])
+        if at < len(data) and data[at] >> 5 == 1:  # RFC 9147 4: the header of encrypted records
+            self._encrypted(seen.side, APPLICATION_DATA)
+
+    def _encrypted(self, side: int, kind: int) -> None:
+        """A record of a later epoch: only that it was there can be told."""
+        if not self.found:
+            return
+        made = self.found[-1]
+        is_client = side == made.row.client_side
+        if kind == HANDSHAKE_RECORD:
+            made.saw(S.SEEN_CLIENT_FINISHED if is_client else S.SEEN_SERVER_FINISHED)
+        elif kind in (APPLICATION_DATA, CONNECTION_ID_RECORD):
+            made.saw(S.SEEN_CLIENT_DATA if is_client else S.SEEN_SERVER_DATA)
+
+    def _handshake(self, body: bytes, seen: Datagram) -> None:
+        """The fragments of one record (RFC 6347 4.2.2)."""
+        while len(body) >= 12:
+            kind, total = body[0], int.from_bytes(body[1:4], "big")
+            number, offset = int.from_bytes(body[4:6], "big"), int.from_bytes(body[6:9], "big")
+            size = int.from_bytes(body[9:12], "big")
+            part, body = body[12 : 12 + size], body[12 + size :]
+            if len(part) < size or offset + size > total or total > LARGEST_READ:
+                return
+            if kind == CLIENT_HELLO:
+                self._hello_from(seen, number, offset, part)
+            elif kind == SERVER_HELLO and not self.found:
+                self._begin(1 - seen.side, seen)
+            if self.found:
+                self._fragment(self._sides[seen.side], kind, number, total, offset, part, seen)
+
+    def _hello_from(self, seen: Datagram, number: int, offset: int, part: bytes) -> None:
+        """A ClientHello: of the handshake that is known, or the first of another one on the same ports."""
+        if self.found:
+            old = self._sides[seen.side].messages.get(number)
+            over = self.found[-1].row.seen & S.SEEN_SERVER_HELLO
+            if not over or number or offset or len(part) < 34 or old is None or bytes(old.data[:34]) == part[:34]:
+                return
+        self._begin(seen.side, seen)
+
+    def _begin(self, client_side: int, seen: Datagram) -> None:
+        self._sides = (Side(), Side())
+        self.found.append(Messages(self.state, S.OVER_DTLS, client_side, seen))
+
+    def _fragment(
+        self, side: Side, kind: int, number: int, total: int, offset: int, part: bytes, seen: Datagram
+    ) -> None:
+        if side.next is None:
+            side.next = number
+        if number < side.next or number >= side.next + MOST_MESSAGES:
+            return  # sent again
+        message = side.messages.setdefault(number, Fragments(kind, bytearray(total), [(0, total)] if total else []))
+        if message.kind != kind or len(message.data) != total:
+            return
+        message.done = message.add(offset, part)
+        while (whole := side.messages.get(side.next)) is not None and whole.done:
+            side.next += 1
+            content = bytes(whole.data)
+            self._take(seen.side, whole.kind, without_cookie(content) if whole.kind == CLIENT_HELLO else content, seen)
+
+    def _take(self, side: int, kind: int, body: bytes, seen: Datagram) -> None:
+        made = self.found[-1]
+        made.state = self.state
+        made.take(side, kind, body, seen)
+        self.state = made.state

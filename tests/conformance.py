@@ -1,0 +1,332 @@
+"""Other tools' answers on the public corpus, cell by cell: ``python -m tests.conformance`` prints the table.
+
+A cell is one value that another implementation states of a capture and that we have a column for. Where ours is
+another one, ``EXPLAINED`` says why, by the bytes and the RFC; anything else counts as wrong.
+"""
+
+import os
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import auditor
+
+ENDS = ["client_ip", "client_port", "server_ip", "server_port"]
+ZEEK_VERSIONS = {
+    "SSLv2": "SSL 2.0",
+    "SSLv3": "SSL 3.0",
+    "TLSv10": "TLS 1.0",
+    "TLSv11": "TLS 1.1",
+    "TLSv12": "TLS 1.2",
+    "TLSv13": "TLS 1.3",
+    "DTLSv10": "DTLS 1.0",
+    "DTLSv12": "DTLS 1.2",
+    "DTLSv13": "DTLS 1.3",
+}
+# (source, capture, column) -> why our cell is another one. ``row``: why there is no row at all. ``*``: any column.
+EXPLAINED: dict[tuple[str, str, str], str] = {}
+
+
+@dataclass
+class Cell:
+    """One value to compare: theirs, and the values that we have for the same connection."""
+
+    source: str
+    capture: str
+    column: str
+    who: str
+    theirs: str
+    ours: set[str]
+
+    @property
+    def equal(self) -> bool:
+        return self.theirs in self.ours
+
+    @property
+    def explained(self) -> str | None:
+        for column in (self.column, "*"):
+            why = EXPLAINED.get((self.source, self.capture.rsplit("/", 1)[-1], column))
+            if why:
+                return why
+        return None
+
+
+def text(value: Any) -> str:
+    return "-" if value is None or pd.isna(value) else str(value)
+
+
+@lru_cache(maxsize=4096)
+def tables(path: Path) -> tuple[Any, Any]:
+    """A capture's handshakes with the ends of their flows as text, and its certificates."""
+    result = auditor.audit(path)
+    frame: Any = result.handshakes.merge(result.flows[["flow_id", "protocol", *ENDS]], on="flow_id")
+    certificates = result.certificates
+    result.close()
+    return frame.astype(dict.fromkeys(ENDS, str)), certificates
+
+
+def of_connection(frame: Any, row: Any) -> Any:
+    """The handshakes of a connection, whichever end is named first; one without addresses matches them all."""
+    if pd.isna(row.src) or row.src == "-":
+        return frame
+
+    def match(a: str, a_port: Any, b: str, b_port: Any) -> Any:
+        chosen = (frame["client_ip"] == a) & (frame["server_ip"] == b)
+        for column, port in (("client_port", a_port), ("server_port", b_port)):
+            if isinstance(port, str):
+                chosen &= frame[column] == port
+        return chosen
+
+    return frame[match(row.src, row.sport, row.dst, row.dport) | match(row.dst, row.dport, row.src, row.sport)]
+
+
+def rows_of(corpus: Path, source: str, keep: Callable[[Any], Any] | None = None) -> Iterator[tuple[Any, Any, Any]]:
+    """Each row of an expectation with our handshakes of its connection and the capture's certificates."""
+    expected = pd.read_csv(corpus / "expected" / f"{source}.csv", dtype=str)
+    if keep is not None:
+        expected = expected[keep(expected)]
+    for (origin, pcap), group in expected.groupby(["source", "pcap"]):
+        frame, certificates = tables(corpus / str(origin) / str(pcap))
+        for row in group.itertuples():
+            yield row, of_connection(frame, row) if hasattr(row, "src") else frame, certificates
+
+
+def who(row: Any) -> str:
+    return f"{row.src}:{row.sport}>{row.dst}:{row.dport}" if hasattr(row, "src") else ""
+
+
+def values(found: Any, column: str) -> set[str]:
+    return {text(value) for value in found[column]}
+
+
+def zeek_version(name: str) -> str:
+    if name.startswith("TLSv13-draft"):
+        return f"TLS 1.3 (draft {name.removeprefix('TLSv13-draft')})"
+    return ZEEK_VERSIONS.get(name, name)
+
+
+def zeek_ssl(corpus: Path) -> Iterator[Cell]:
+    """Zeek's ssl.log: version, cipher, curve, server name, resumption, protocol, establishment, history."""
+    truth = {"T": "True", "F": "False"}
+    for row, found, _ in rows_of(corpus, "zeek_ssl"):
+        cells = [
+            ("version", zeek_version(str(row.version)), "tls_version"),
+            ("cipher", row.cipher, "cipher_suite"),
+            ("curve", row.curve, "key_exchange_group"),
+            ("server_name", row.server_name, "server_name"),
+            ("resumed", truth.get(row.resumed), "resumed"),
+            ("next_protocol", row.next_protocol, "alpn"),
+            ("established", truth.get(row.established), "established"),
+            ("ssl_history", row.ssl_history, "history"),
+        ]
+        for column, theirs, ours in cells:
+            if theirs is None or pd.isna(theirs):
+                continue
+            have = values(found, ours)
+            if column == "curve":  # Zeek's curve is an elliptic one, or any group of TLS 1.3
+                have |= {"-" for group in set(have) if group.startswith(("dh", "ffdhe"))}
+            if column in ("resumed", "established"):  # Zeek has no third value
+                have |= {"False" for value in set(have) if value == "-"}
+            if column == "ssl_history" and theirs.startswith("^"):
+                theirs = theirs[1:]  # the connection was turned round: a matter of the flow
+            yield Cell("zeek_ssl", row.pcap, column, who(row), theirs, have)
+
+
+def zeek_x509(corpus: Path) -> Iterator[Cell]:
+    """Zeek's x509.log."""
+    pairs = {
+        "cert_version": "version",
+        "cert_serial": "serial",
+        "cert_subject": "subject",
+        "cert_issuer": "issuer",
+        "cert_not_valid_before": "not_before",
+        "cert_not_valid_after": "not_after",
+        "cert_key_alg": "key_algorithm",
+        "cert_sig_alg": "signature_algorithm",
+        "cert_key_type": "key_type",
+        "cert_key_length": "key_bits",
+        "cert_exponent": "exponent",
+        "cert_curve": "curve",
+        "san.dns": "san_dns",
+        "san.ip": "san_ip",
+        "san.email": "san_email",
+        "basic_constraints.ca": "is_ca",
+    }
+    for row in pd.read_csv(corpus / "expected" / "zeek_x509.csv", dtype=str).to_dict("records"):
+        _, certificates = tables(corpus / row["source"] / row["pcap"])
+        found = certificates[certificates["certificate_id"] == row["fingerprint"]]
+        for theirs_name, ours_name in pairs.items():
+            theirs = row[theirs_name]
+            if pd.isna(theirs):
+                continue
+            have = values(found, ours_name)
+            if ours_name in ("not_before", "not_after"):
+                have = {f"{value.timestamp():.6f}" for value in found[ours_name] if not pd.isna(value)}
+            elif ours_name == "is_ca":
+                have = {{"True": "T", "False": "F"}.get(value, value) for value in have}
+            elif ours_name.startswith("san"):
+                have = {value.replace(" ", ",") for value in have}
+            elif ours_name in ("subject", "issuer"):  # Zeek's log escapes its own separator
+                theirs = theirs.replace("\\\\", "\\")
+            yield Cell("zeek_x509", row["pcap"], theirs_name, row["fingerprint"][:12], theirs, have)
+
+
+def zeek_quic(corpus: Path) -> Iterator[Cell]:
+    """Zeek's quic.log: version, server name, first protocol offered."""
+    for row, found, _ in rows_of(corpus, "zeek_quic"):
+        quic = found[found["transport"] == "quic"]
+        for column, theirs in (("version", row.version), ("server_name", row.server_name), ("client_protocol", row.client_protocol)):
+            if pd.isna(theirs) or theirs in ("-", "(empty)"):
+                continue
+            if column == "version":
+                have = values(quic, "quic_version")
+            elif column == "server_name":
+                have = values(quic, "server_name")
+            else:
+                have = {value.split()[0] for value in values(quic, "alpn_offered")}
+            yield Cell("zeek_quic", row.pcap, column, who(row), theirs, have)
+
+
+def ja4(corpus: Path) -> Iterator[Cell]:
+    """FoxIO's own implementations: rows of clients on which none of them contradicts another."""
+    expected = pd.read_csv(corpus / "expected" / "ja4.csv", dtype=str)
+    expected = expected[expected["ja4"].str.match(r"^[tqd]\d\d", na=False)]
+    said: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    key = ["source", "pcap", "src", "sport", "dst", "dport"]
+    for row in expected.itertuples():
+        if isinstance(row.src, str):
+            said[tuple(str(getattr(row, name)) for name in key)] |= {row.ja4.split("|")[0]}
+    for row, found, _ in rows_of(corpus, "ja4", lambda f: f["ja4"].str.match(r"^[tqd]\d\d", na=False)):
+        one = row.ja4.split("|")[0]
+        if isinstance(row.src, str) and len(said[tuple(str(getattr(row, name)) for name in key)]) > 1:
+            continue
+        yield Cell("ja4", row.pcap, f"ja4 ({row.impl})", who(row), one, values(found, "ja4"))
+
+
+def mercury(corpus: Path) -> Iterator[Cell]:
+    """Cisco mercury: suites offered and chosen, server name."""
+    for row, found, _ in rows_of(corpus, "mercury"):
+        if row.side == "client":
+            if isinstance(row.cipher_suites, str):
+                count = str(len(row.cipher_suites) // 4)
+                have = {str(len(v.split())) for v in found["cipher_suites_offered"].dropna()}
+                yield Cell("mercury", row.pcap, "suites offered", who(row), count, have)
+            if isinstance(row.server_name, str):
+                yield Cell("mercury", row.pcap, "server_name", who(row), row.server_name, values(found, "server_name"))
+        elif isinstance(row.selected_cipher_suite, str):
+            have = {f"{v:04x}" for v in found["cipher_suite_id"].dropna()}
+            yield Cell("mercury", row.pcap, "suite", who(row), row.selected_cipher_suite, have)
+
+
+def ipfixprobe(corpus: Path) -> Iterator[Cell]:
+    """CESNET ipfixprobe: JA3, JA4, server name, extensions."""
+    for row, found, _ in rows_of(corpus, "ipfixprobe"):
+        for column, ours in (("ja3", "ja3"), ("ja4", "ja4"), ("sni", "server_name")):
+            theirs = getattr(row, column)
+            if isinstance(theirs, str) and theirs:
+                yield Cell("ipfixprobe", row.pcap, column, who(row), theirs, values(found, ours))
+        if isinstance(row.ext_types, str):
+            count = str(len(row.ext_types.strip("[]").split("|")))
+            have = {str(len(v.split())) for v in found["extensions"].dropna()}
+            yield Cell("ipfixprobe", row.pcap, "extensions", who(row), count, have)
+
+
+def huginn(corpus: Path) -> Iterator[Cell]:
+    """huginn-net: JA4, server name, protocol."""
+    for row, found, _ in rows_of(corpus, "huginn"):
+        yield Cell("huginn", row.pcap, "ja4", who(row), row.ja4, values(found, "ja4"))
+        yield Cell("huginn", row.pcap, "sni", who(row), row.sni, values(found, "server_name"))
+        have = {v.split()[0] for v in values(found, "alpn_offered")}
+        yield Cell("huginn", row.pcap, "alpn", who(row), row.alpn, have)
+
+
+def tshark(corpus: Path) -> Iterator[Cell]:
+    """tshark 4.0: every hello, its server name, its suite, JA3 and JA3S."""
+
+    def with_hello(frame: Any) -> Any:
+        return frame["hs_types"].str.split(",").map(lambda v: isinstance(v, list) and bool({"1", "2"} & set(v)))
+
+    for row, found, _ in rows_of(corpus, "tshark", with_hello):
+        kinds = row.hs_types.split(",")
+        if "1" in kinds:
+            seen = values(found, "client_hello_frame") - {"-"}
+            yield Cell("tshark", row.pcap, f"{row.proto} ClientHello", who(row), "seen", {"seen"} if seen else set())
+            if isinstance(row.ja3, str) and "," not in row.ja3:
+                yield Cell("tshark", row.pcap, f"{row.proto} ja3", who(row), row.ja3, values(found, "ja3"))
+            if isinstance(row.sni, str) and "," not in row.sni:
+                yield Cell("tshark", row.pcap, f"{row.proto} sni", who(row), row.sni, values(found, "server_name"))
+        if "2" in kinds and isinstance(row.ciphersuite, str):
+            theirs = str(int(row.ciphersuite.split(",")[0], 16))
+            have = values(found, "cipher_suite_id")
+            yield Cell("tshark", row.pcap, f"{row.proto} suite", who(row), theirs, have)
+
+
+SOURCES: dict[str, Callable[[Path], Iterator[Cell]]] = {
+    "zeek_ssl": zeek_ssl,
+    "zeek_x509": zeek_x509,
+    "zeek_quic": zeek_quic,
+    "ja4": ja4,
+    "mercury": mercury,
+    "ipfixprobe": ipfixprobe,
+    "huginn": huginn,
+    "tshark": tshark,
+}
+
+
+@dataclass
+class Count:
+    """Cells of one source."""
+
+    compared: int = 0
+    equal: int = 0
+    explained: int = 0
+    wrong: int = 0
+
+
+def compare(corpus: Path, source: str) -> tuple[dict[str, Count], list[Cell]]:
+    """Counts by column, and the cells that are wrong."""
+    counts: dict[str, Count] = defaultdict(Count)
+    wrong = []
+    for cell in SOURCES[source](corpus):
+        count = counts[cell.column]
+        count.compared += 1
+        if cell.equal:
+            count.equal += 1
+        elif cell.explained:
+            count.explained += 1
+        else:
+            count.wrong += 1
+            wrong.append(cell)
+    return counts, wrong
+
+
+def main(chosen: list[str]) -> int:
+    """Print the table; the exit code is 1 if a cell is wrong."""
+    root = Path(__file__).parent.parent
+    corpus = Path(os.environ.get("AUDITOR_CORPUS", root.parent / "shared" / "corpus"))
+    if not (corpus / "manifest.csv").exists():
+        print(f"no corpus at {corpus}; set AUDITOR_CORPUS")
+        return 2
+    print(f"{'source':12}{'column':24}{'compared':>10}{'equal':>10}{'explained':>10}{'wrong':>10}")
+    total: Counter[str] = Counter()
+    every: list[Cell] = []
+    for source in chosen or SOURCES:
+        counts, wrong = compare(corpus, source)
+        every += wrong
+        for column, count in counts.items():
+            print(f"{source:12}{column:24}{count.compared:10}{count.equal:10}{count.explained:10}{count.wrong:10}")
+            total.update(vars(count))
+    print(f"{'all':36}" + "".join(f"{total[name]:10}" for name in ("compared", "equal", "explained", "wrong")))
+    for cell in every:
+        print(f"wrong: {cell.source} {cell.capture} {cell.column} {cell.who}: theirs {cell.theirs!r}, ours {cell.ours}")
+    return int(bool(every))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
