@@ -11,6 +11,7 @@ from auditor import tables
 from auditor.aws import services
 from auditor.aws.ranges import Ranges
 from auditor.columns import Column, Numbers, Texts, distinct
+from auditor.decode.packet import ESP
 from auditor.flows.columns import Oriented, address_text, flow_columns, orient
 from auditor.flows.rows import Rows
 from auditor.flows.state import SEEN_SERVER_HELLO, Memory
@@ -20,6 +21,7 @@ from auditor.policy.checks import NO, UNKNOWN, YES, Facts
 from auditor.policy.evaluate import Evaluation, Subject
 from auditor.tls.handshakes import Shapes, handshake_columns, names_of
 from auditor.tls.names import VERSION_ORDER
+from auditor.tls.protocols import ESP as ESP_PROTOCOL
 from auditor.tls.protocols import PROTOCOL_NAMES
 
 Array = np.ndarray[Any, Any]
@@ -68,7 +70,9 @@ class Pipeline:
         place[at[best]] = best  # of several handshakes of a flow the first that was answered, else the first
         for name in FROM_HANDSHAKE:
             columns[name] = shakes[name].take(place)
-        application = rows.flows["application"].astype(np.int64)
+        application = np.where(
+            rows.flows["ip_protocol"] == ESP, ESP_PROTOCOL, rows.flows["application"].astype(np.int64)
+        )
         columns["protocol"] = Texts([PROTOCOL_NAMES.get(n) for n in range(256)], application)
         names, name_index = self._names(columns, rows, memory, place)
         found = services.find(names, name_index, ends.server_high, ends.server_low, self.ranges)

@@ -58,8 +58,11 @@ def _capture_row(item: Input, counted: Counted) -> dict[str, Any]:
     warnings = [*notes.warnings, *counted.warnings]
     if not packets and notes.status == "complete":
         warnings.append("holds no packets")
-    if c[S.FRAGMENTS]:
-        warnings.append(f"{c[S.FRAGMENTS]} later IP fragments are not put together")
+    fragments = counted.fragments
+    if fragments.incomplete:
+        warnings.append(f"{fragments.incomplete} fragmented IP datagrams never became whole")
+    if fragments.overlapping:
+        warnings.append(f"{fragments.overlapping} IP fragments overlap others: an attack, or a broken sender")
     names = [name for name in counted.interfaces if name]
     return {
         "capture": item.name,
@@ -77,10 +80,13 @@ def _capture_row(item: Input, counted: Counted) -> dict[str, Any]:
         "handshakes": counted.handshakes,
         "not_ip": int(c[S.NOT_IP_PACKETS]),
         "other_ip": int(c[S.OTHER_IP_PACKETS]),
-        "fragments": int(c[S.FRAGMENTS]),
+        "fragments": fragments.seen,
+        "reassembled": fragments.whole,
+        "incomplete": fragments.incomplete,
         "short": int(c[S.SHORT_PACKETS]),
         "cut": int(c[S.CUT_PACKETS]),
         "malformed": int(c[S.MALFORMED_PACKETS]),
+        "encrypted": int(c[S.ENCRYPTED_PACKETS]),
         "dropped": counted.dropped,
         "segments_dropped": int(c[S.DROPPED_SEGMENTS]),
         "secrets": counted.secrets,

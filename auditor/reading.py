@@ -14,6 +14,7 @@ from auditor import scan
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import DAMAGED, FULL, MORE, SPECIAL
 from auditor.capture.reader import BLOCK_BYTES, Notes, Reader, new_buffer
+from auditor.decode.fragments import Fragments
 from auditor.errors import InputError
 from auditor.flows import rows
 from auditor.flows import state as S
@@ -29,6 +30,7 @@ class Counted:
 
     notes: Notes
     counters: "S.Array"
+    fragments: Fragments = field(default_factory=Fragments)
     interfaces: list[str | None] = field(default_factory=list)
     flows: int = 0
     handshakes: int = 0
@@ -76,14 +78,16 @@ class Block:
     buffer: "S.Array"
     packets: "S.Array"
     count: int = 0
+    data: "S.Array | None" = None  # what the packets lie in: the buffer, with datagrams from fragments behind it
 
 
 class Decoding:
     """Decodes a capture in a thread; iterate to get its blocks. A block is used again once the next one is asked for."""
 
-    def __init__(self, reader: Reader, stopped: threading.Event) -> None:
+    def __init__(self, reader: Reader, stopped: threading.Event, fragments: Fragments) -> None:
         self._reader = reader
         self._stopped = stopped
+        self._fragments = fragments
         size = len(reader.buffer)
         room = max(1024, size // SMALLEST_PACKET)
         self._left = threading.Event()
@@ -136,6 +140,16 @@ class Decoding:
             elif ended == SPECIAL and reader.special():
                 continue
             block, more = self._next(block, more and reader.notes.status == "complete", full=ended == FULL)
+        self._hand_over(block)
+
+    def _hand_over(self, block: Block) -> None:
+        """Give a block to the other thread, with the datagrams that became whole in it."""
+        packets = block.packets[: block.count]
+        block.data, whole = self._fragments.join(block.buffer, packets)
+        if whole:
+            some = packets[whole]
+            scan.read_batch(block.data, 0, 0, scan.DATAGRAM_LAYOUT, self._reader.interfaces, 0, some)
+            packets[whole] = some
         self._done.put(block)
 
     def _next(self, block: Block, more: bool, *, full: bool) -> tuple[Block, bool]:
@@ -143,7 +157,7 @@ class Decoding:
         if not more:
             return block, False
         if block.count:
-            self._done.put(block)
+            self._hand_over(block)
             block = self._free.get()
             block.count = 0
         more = self._reader.fill(block.buffer)
@@ -220,6 +234,7 @@ class Reading:
         self._send(reader, state, source, counted)
         self._generation += 1
         self._flows += int(state.memory.counters[S.FLOWS_MADE])
+        counted.fragments.ended()
         counted.interfaces = _interfaces(reader)
         counted.secrets = reader.pcapng.secrets
         dropped = [info.dropped for info in reader.pcapng.interfaces if info.dropped is not None]
@@ -230,11 +245,11 @@ class Reading:
     def _follow(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
         """Give the packets of all blocks to their flows."""
         try:
-            for block in Decoding(reader, self._stopped):
+            for block in Decoding(reader, self._stopped, counted.fragments):
                 following = 0
                 while True:
                     following, reason = scan.follow_batch(
-                        state, block.buffer, block.packets, following, block.count, False
+                        state, block.data, block.packets, following, block.count, False
                     )
                     if reason == MORE:
                         break

@@ -14,16 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from auditor.capture.pcap import MORE, walk_pcap
+from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, walk_pcapng
-from auditor.decode.decode import decode_packet
-from auditor.decode.packet import CUT, DECODED, FRAGMENT, MALFORMED, NOT_IP, PACKET, TCP, UDP
+from auditor.decode.decode import decode_datagram, decode_packet
+from auditor.decode.packet import CUT, DECODED, ENCRYPTED, FRAGMENT, MALFORMED, NOT_IP, PACKET, TCP, UDP
+from auditor.decode.packet import ESP as ESP_PROTOCOL
 from auditor.flows.intern import intern_full, rehang
 from auditor.flows.state import (
     CLOCK,
     CLOCK_SHIFT,
     CUT_PACKETS,
     DONE,
+    ENCRYPTED_PACKETS,
     FINISHED_FLOWS,
     FIRST_TIME,
     FRAGMENTS,
@@ -67,9 +69,13 @@ from auditor.tls.records import message, read_message
 # Why ``follow_batch`` came back, besides MORE.
 ROOM, FLUSH = 4, 5
 
-PCAP, PCAPNG = 0, 1
+PCAP, PCAPNG, SNOOP, DATAGRAMS = 0, 1, 2, 3
 SWEEP_PACKETS = 8192
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
+
+
+DATAGRAM_LAYOUT = np.array([DATAGRAMS, 0, 0, 0, 0, 0], np.int64)
+NOTHING_LAYOUT = np.array([PCAPNG, 0, 0, 0, 0, 0], np.int64)
 
 
 def new_batch(packets: int = 1) -> Any:
@@ -106,6 +112,8 @@ def count(c: Any, packet: Any) -> None:
         c[CUT_PACKETS] += 1
     elif status == MALFORMED:
         c[MALFORMED_PACKETS] += 1
+    elif status == ENCRYPTED:
+        c[ENCRYPTED_PACKETS] += 1
     else:
         c[OTHER_IP_PACKETS] += 1
 
@@ -197,7 +205,7 @@ def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, endin
             c[NEXT_SWEEP] = c[PACKETS] + max(SWEEP_PACKETS, flows.size)
             c[SWEEP_AT] = 0
         is_tcp = packet.protocol == TCP
-        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP):
+        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or packet.protocol == ESP_PROTOCOL):
             continue
         bucket = bucket_of_packet(packet, st.buckets.size)
         at, k = find(packet, bucket, flows, sides, st.buckets)
@@ -232,11 +240,18 @@ def read_batch(
 ) -> tuple[int, int, int]:
     """List and decode a batch of packets from ``block[position:stop]``: (how many, next position, how it ended).
 
-    ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record).
+    ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header).
+    With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments.
     """
-    if layout[0] == PCAP:
+    if layout[0] == DATAGRAMS:
+        for i in range(packets.size):
+            decode_datagram(block, packets[i])
+        return packets.size, position, MORE
+    if layout[0] == SNOOP:
+        found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], frame, packets)
+    elif layout[0] == PCAP:
         found, position, ended = walk_pcap(
-            block, position, stop, layout[1] != 0, layout[2], layout[3], layout[4], frame, packets
+            block, position, stop, layout[1] != 0, layout[2], layout[3], layout[4], layout[5], frame, packets
         )
     else:
         found, position, ended = walk_pcapng(block, position, stop, layout[1] != 0, interfaces, frame, packets)
@@ -258,7 +273,7 @@ def _compiled_others() -> dict[str, Native]:
     """Compile or load every kernel but ``follow_batch``."""
     state = new_state(4, 4, 64)
     memory = state.memory
-    read_batch(np.zeros(0, np.uint8), 0, 0, np.zeros(5, np.int64), records(0, INTERFACE), 0, new_batch())
+    read_batch(np.zeros(0, np.uint8), 0, 0, NOTHING_LAYOUT, records(0, INTERFACE), 0, new_batch())
     recycle(memory.counters, state.flows, state.handshakes, memory.datagrams)
     read_message(memory, state.handshakes, new_batch(), 0, 0, 0)
     relink(np.zeros(0, np.int64), state.flows, state.buckets)

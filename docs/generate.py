@@ -23,6 +23,7 @@ ABOUT = {
     "flows": "One row for each conversation: a 5-tuple within its VLANs and tunnels. A port that is used again after FIN "
     "or RST, or a new SYN, begins a new row.",
     "handshakes": "One row for each TLS handshake, also one that was refused or is not whole.",
+    "certificates": "One row for each certificate that was sent, whichever handshakes showed it.",
     "evidence": "One row for each piece of evidence for a flow's path, in each direction.",
     "verdicts": "One row for each flow and each rule that is about it. A flow that no rule is about has none.",
     "findings": "What does not meet the policy, grouped by rule and server, worst first.",

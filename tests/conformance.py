@@ -181,7 +181,11 @@ def zeek_quic(corpus: Path) -> Iterator[Cell]:
     """Zeek's quic.log: version, server name, first protocol offered."""
     for row, found, _ in rows_of(corpus, "zeek_quic"):
         quic = found[found["transport"] == "quic"]
-        for column, theirs in (("version", row.version), ("server_name", row.server_name), ("client_protocol", row.client_protocol)):
+        for column, theirs in (
+            ("version", row.version),
+            ("server_name", row.server_name),
+            ("client_protocol", row.client_protocol),
+        ):
             if pd.isna(theirs) or theirs in ("-", "(empty)"):
                 continue
             if column == "version":

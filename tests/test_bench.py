@@ -44,10 +44,10 @@ def test_truth(small: Path) -> None:
     assert (both["client_packets"] + both["server_packets"] == both["packets"]).all()
     assert (both["client_bytes"] + both["server_bytes"] == both["bytes"]).all()
 
-    tls = both[both["kind"].isin(["tls", "tls_fail", "starttls"])].merge(
+    tls = both[both["kind"].isin(["tls", "tls_fail", "starttls", "quic"])].merge(
         result.handshakes, on="flow_id", suffixes=("", "_ours")
     )
-    assert len(tls) == truth["kind"].isin(["tls", "tls_fail", "starttls"]).sum()
+    assert len(tls) == truth["kind"].isin(["tls", "tls_fail", "starttls", "quic"]).sum()
     assert set(tls["mode"]) == {"normal", "tiny_ch", "dup_ch", "reorder_s", "lost_syn"}
     assert (tls["server_name_ours"].fillna("") == tls["sni"]).all()
     answered = tls[tls["suite_code"] >= 0]
@@ -67,10 +67,10 @@ def test_truth(small: Path) -> None:
 
 
 def test_nothing_else_is_taken_for_tls(small: Path) -> None:
-    """HTTP, DNS, QUIC, SSH and noise on port 443 make no handshakes."""
+    """HTTP, DNS, SSH and noise on port 443 make no handshakes."""
     result = auditor.audit(small)
     truth = pd.read_parquet(small.with_suffix(".truth.parquet"))
-    assert len(result.handshakes) == truth["kind"].isin(["tls", "tls_fail", "starttls"]).sum()
+    assert len(result.handshakes) == truth["kind"].isin(["tls", "tls_fail", "starttls", "quic"]).sum()
     assert (result.flows["protocol"] == "ssh").sum() == (truth["kind"] == "ssh").sum()
     assert (result.flows["protocol"] == "dns").sum() == (truth["kind"] == "dns").sum()
     assert (result.flows["protocol"] == "quic").sum() == (truth["kind"] == "quic").sum()

@@ -99,7 +99,7 @@ def test_results_folder(samples: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "")
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
-        *(f"{t}.parquet" for t in ("flows", "handshakes", "evidence", "verdicts", "findings", "captures")),
+        *(f"{t}.parquet" for t in ("flows", "handshakes", "certificates", "evidence", "verdicts", "findings", "captures")),
         "audit.json",
     }
     told = json.loads((tmp_path / "out" / "audit.json").read_text())
@@ -160,7 +160,7 @@ def test_importing_loads_neither_scapy_nor_pyshark_nor_pandas(samples: Path) -> 
     """What only some features need is not loaded by the main job."""
     code = f"import auditor, sys; auditor.audit({str(samples / 'tls1.2.pcapng')!r}); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"scapy", "pyshark", "pandas", "rich", "typer", "cryptography"} & set(loaded)
+    assert not {"scapy", "pyshark", "pandas", "rich", "typer"} & set(loaded)
 
 
 def test_help_loads_little() -> None:

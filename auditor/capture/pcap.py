@@ -1,9 +1,9 @@
-"""The pcap file format (draft-ietf-opsawg-pcap): its header, and the kernel that walks its records."""
+"""The pcap file format (draft-ietf-opsawg-pcap) and snoop's (RFC 1761): headers, and the kernels that walk records."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from auditor.decode.bytes import u32
+from auditor.decode.bytes import be32, u32
 from auditor.kernel import part
 
 MAGICS = {
@@ -12,8 +12,13 @@ MAGICS = {
     b"\x4d\x3c\xb2\xa1": (False, 1),
     b"\xa1\xb2\x3c\x4d": (True, 1),
 }
-HEADER_BYTES = 24
-RECORD_BYTES = 16
+# Alexey Kuznetsov's modified pcap: interface, protocol and packet type follow each record's header.
+MODIFIED = {b"\x34\xcd\xb2\xa1": (False, 1000), b"\xa1\xb2\xcd\x34": (True, 1000)}
+MAGICS |= MODIFIED
+SNOOP_MAGIC = b"snoop\0\0\0"
+SNOOP_LINKS = {0: 1, 4: 1}  # RFC 1761: IEEE 802.3 and Ethernet are the same here
+HEADER_BYTES, SNOOP_HEADER_BYTES = 24, 16
+RECORD_BYTES, MODIFIED_RECORD_BYTES = 16, 24
 LARGEST_PACKET = 262_144  # libpcap's MAXIMUM_SNAPLEN: a longer record is damage
 
 # How a walk ended.
@@ -28,6 +33,7 @@ class PcapHeader:
     tick: int
     link_type: int
     snap_length: int
+    record_bytes: int = RECORD_BYTES
 
     @classmethod
     def parse(cls, data: bytes) -> "PcapHeader":
@@ -39,12 +45,22 @@ class PcapHeader:
             tick,
             int.from_bytes(data[20:24], order) & 0xFFFF,
             int.from_bytes(data[16:20], order),
+            MODIFIED_RECORD_BYTES if data[:4] in MODIFIED else RECORD_BYTES,
         )
 
 
 @part
 def walk_pcap(
-    block: Any, position: int, stop: int, big_endian: bool, tick: int, link: int, largest: int, frame: int, packets: Any
+    block: Any,
+    position: int,
+    stop: int,
+    big_endian: bool,
+    tick: int,
+    link: int,
+    largest: int,
+    record_bytes: int,
+    frame: int,
+    packets: Any,
 ) -> tuple[int, int, int]:
     """List the packets that lie whole in ``block[position:stop]``.
 
@@ -53,13 +69,13 @@ def walk_pcap(
     """
     count = 0
     while count < packets.size:
-        if position + RECORD_BYTES > stop:
+        if position + record_bytes > stop:
             return count, position, MORE
         captured = u32(block, position + 8, big_endian)
         original = u32(block, position + 12, big_endian)
         if captured > largest:
             return count, position, DAMAGED
-        begin = position + RECORD_BYTES
+        begin = position + record_bytes
         if begin + captured > stop:
             return count, position, MORE
         packet = packets[count]
@@ -72,5 +88,38 @@ def walk_pcap(
         packet.interface = 0
         packet.link = link
         position = begin + captured
+        count += 1
+    return count, position, FULL
+
+
+def snoop_link(header: bytes) -> int | None:
+    """The link type of a snoop file by its first 16 bytes; None for one that is not decoded."""
+    return SNOOP_LINKS.get(int.from_bytes(header[12:16], "big"))
+
+
+@part
+def walk_snoop(
+    block: Any, position: int, stop: int, link: int, largest: int, frame: int, packets: Any
+) -> tuple[int, int, int]:
+    """As ``walk_pcap``, for snoop: original length, captured length, record length, drops, seconds, microseconds."""
+    count = 0
+    while count < packets.size:
+        if position + 24 > stop:
+            return count, position, MORE
+        original, captured, length = be32(block, position), be32(block, position + 4), be32(block, position + 8)
+        if captured > largest or length < 24 + captured or length > largest + 64:
+            return count, position, DAMAGED
+        if position + length > stop:
+            return count, position, MORE
+        packet = packets[count]
+        packet.time = be32(block, position + 16) * 1_000_000_000 + be32(block, position + 20) * 1000
+        packet.frame = frame + count + 1
+        packet.position = position + 24
+        packet.end = position + 24 + captured
+        packet.missing = max(0, original - captured)
+        packet.wire_length = max(original, captured)
+        packet.interface = 0
+        packet.link = link
+        position += length
         count += 1
     return count, position, FULL

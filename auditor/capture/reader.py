@@ -8,7 +8,15 @@ import numpy as np
 from auditor.capture.buffers import page_aligned
 from auditor.capture.compression import Rewound, compression_of, damage, open_compressed
 from auditor.capture.inputs import Input
-from auditor.capture.pcap import HEADER_BYTES, LARGEST_PACKET, MAGICS, PcapHeader
+from auditor.capture.pcap import (
+    HEADER_BYTES,
+    LARGEST_PACKET,
+    MAGICS,
+    SNOOP_HEADER_BYTES,
+    SNOOP_MAGIC,
+    PcapHeader,
+    snoop_link,
+)
 from auditor.capture.pcapng import LARGEST_BLOCK, MAGIC, PcapngState
 from auditor.capture.sniff import looks_like
 from auditor.decode.layers import LINK_NAMES, LINK_TYPES, layer_of_link_type
@@ -16,7 +24,7 @@ from auditor.errors import InputError
 
 BLOCK_BYTES = 4 << 20
 SMALLEST_BLOCK = 64 << 10
-PCAP, PCAPNG = 0, 1
+PCAP, PCAPNG, SNOOP = 0, 1, 2
 HEAD = 512
 
 
@@ -100,6 +108,14 @@ class Reader:
             self.notes.link_types = [self.header.link_type]
             self.position = HEADER_BYTES
             self._note_link_type(self.header.link_type)
+        elif head[:8] == SNOOP_MAGIC:
+            self.notes.format = "snoop"
+            link = snoop_link(head)
+            if len(head) < SNOOP_HEADER_BYTES or link is None:
+                raise InputError(f"{self.name}: a snoop capture of a link layer that is not decoded")
+            self.header = PcapHeader(True, 1000, link, 0)
+            self.notes.link_types = [link]
+            self.position = SNOOP_HEADER_BYTES
         elif head[:4] == MAGIC:
             self.notes.format = "pcapng"
             length = self.pcapng.block_length(head[:12].ljust(12, b"\0")) if len(head) >= 12 else None
@@ -119,10 +135,13 @@ class Reader:
     @property
     def layout(self) -> Any:
         if self.header is None:
-            return np.array([PCAPNG, self.pcapng.big_endian, 0, 0, 0], np.int64)
+            return np.array([PCAPNG, self.pcapng.big_endian, 0, 0, 0, 0], np.int64)
         h = self.header
         largest = max(LARGEST_PACKET, min(h.snap_length, LARGEST_BLOCK))
-        return np.array([PCAP, h.big_endian, h.tick, layer_of_link_type(h.link_type), largest], np.int64)
+        kind = SNOOP if self.notes.format == "snoop" else PCAP
+        return np.array(
+            [kind, h.big_endian, h.tick, layer_of_link_type(h.link_type), largest, h.record_bytes], np.int64
+        )
 
     @property
     def interfaces(self) -> Any:

@@ -6,11 +6,16 @@ import numpy as np
 
 from auditor.decode import layers as L
 from auditor.decode.link import (
+    backbone,
+    cisco_hdlc,
+    cisco_metadata,
     ethernet,
     ethertype,
     linux_sll,
     linux_sll2,
+    macsec,
     mpls,
+    nflog,
     not_ip,
     null_loopback,
     open_loopback,
@@ -22,8 +27,9 @@ from auditor.decode.link import (
 )
 from auditor.decode.network import ipv4, ipv6
 from auditor.decode.packet import DECODED, MALFORMED
-from auditor.decode.transport import tcp, udp
-from auditor.decode.tunnel import geneve, gre, vxlan
+from auditor.decode.transport import esp, tcp, udp
+from auditor.decode.tunnel import capwap, erspan, geneve, gre, gtp, l2tp, teredo, tzsp, vxlan
+from auditor.decode.wireless import dot11, ppi, prism, radiotap
 from auditor.kernel import inlined, part
 
 DEPTH = 24  # layers in one packet; deeper nesting is an attack or a loop
@@ -48,6 +54,17 @@ SLL, SLL2, RAW, NULL, LOOP, PPP, PPP_HDLC, PPPOE = (
     L.PPPOE,
 )
 MPLS, GRE, VXLAN, GENEVE, STOP = L.MPLS, L.GRE_LAYER, L.VXLAN_LAYER, L.GENEVE_LAYER, L.STOP
+METADATA, MACSEC, BACKBONE, ERSPAN_2, ERSPAN_3 = L.CISCO_METADATA, L.MACSEC_LAYER, L.BACKBONE, L.ERSPAN_2, L.ERSPAN_3
+HDLC, NFLOG, GTP, TEREDO, L2TP, CAPWAP, TZSP = (
+    L.CISCO_HDLC,
+    L.NFLOG,
+    L.GTP_LAYER,
+    L.TEREDO_LAYER,
+    L.L2TP_LAYER,
+    L.CAPWAP_LAYER,
+    L.TZSP_LAYER,
+)
+ESP, WIRELESS, RADIOTAP, PRISM, AVS, PPI = L.ESP_LAYER, L.WIRELESS, L.RADIOTAP, L.PRISM, L.AVS, L.PPI
 
 
 @inlined
@@ -59,6 +76,7 @@ def reset(packet: Any) -> None:
     packet.outer_tunnel = 0
     packet.gwlb_endpoint = 0
     packet.gwlb_attachment = 0
+    packet.fragment = 0
     packet.payload_captured = 0
     packet.payload_wire = 0
     packet.tcp_flags = 0
@@ -108,6 +126,44 @@ def one_layer(block: Any, packet: Any, layer: int) -> int:
         return mpls(block, packet)
     if layer == ETHERTYPE:
         return ethertype(block, packet)
+    return rare_layer(block, packet, layer)
+
+
+@part
+def rare_layer(block: Any, packet: Any, layer: int) -> int:
+    """Layers that most captures do not have."""
+    if layer == METADATA:
+        return cisco_metadata(block, packet)
+    if layer == MACSEC:
+        return macsec(block, packet)
+    if layer == BACKBONE:
+        return backbone(block, packet)
+    if layer == ERSPAN_2 or layer == ERSPAN_3:
+        return erspan(block, packet, layer)
+    if layer == HDLC:
+        return cisco_hdlc(block, packet)
+    if layer == NFLOG:
+        return nflog(block, packet)
+    if layer == GTP:
+        return gtp(block, packet)
+    if layer == TEREDO:
+        return teredo(block, packet)
+    if layer == L2TP:
+        return l2tp(block, packet)
+    if layer == CAPWAP:
+        return capwap(block, packet)
+    if layer == TZSP:
+        return tzsp(block, packet)
+    if layer == ESP:
+        return esp(block, packet)
+    if layer == WIRELESS:
+        return dot11(block, packet)
+    if layer == RADIOTAP:
+        return radiotap(block, packet)
+    if layer == PRISM or layer == AVS:
+        return prism(block, packet)
+    if layer == PPI:
+        return ppi(block, packet)
     return not_ip(packet)
 
 
@@ -119,6 +175,19 @@ def decode_packet(block: Any, packet: Any) -> None:
     if layer == STOP:
         not_ip(packet)
         return
+    for _ in range(DEPTH):
+        layer = one_layer(block, packet, layer)
+        if layer == STOP:
+            return
+    packet.status = MALFORMED
+
+
+@part
+def decode_datagram(block: Any, packet: Any) -> None:
+    """Decode a datagram that was put together from fragments; what is around it is known already."""
+    packet.status = DECODED
+    packet.fragment = 0
+    layer = np.int64(RAW)
     for _ in range(DEPTH):
         layer = one_layer(block, packet, layer)
         if layer == STOP:

@@ -9,6 +9,9 @@ STOP = 0
 ETHERNET, LINUX_SLL, LINUX_SLL2, RAW_IP, NULL_LOOPBACK, PPP, PPPOE, MPLS = 1, 2, 3, 4, 5, 6, 7, 8
 IPV4, IPV6, GRE_LAYER, TCP_LAYER, UDP_LAYER, VLAN_TAG, ETHERTYPE_LAYER = 9, 10, 11, 12, 13, 14, 15
 VXLAN_LAYER, GENEVE_LAYER, PPP_HDLC, LOOP_LAYER = 16, 17, 18, 19
+CISCO_METADATA, MACSEC_LAYER, BACKBONE, ERSPAN_2, ERSPAN_3, CISCO_HDLC, NFLOG = 20, 21, 22, 23, 24, 25, 26
+GTP_LAYER, TEREDO_LAYER, L2TP_LAYER, CAPWAP_LAYER, TZSP_LAYER, ESP_LAYER = 27, 28, 29, 30, 31, 32
+WIRELESS, RADIOTAP, PRISM, AVS, PPI = 33, 34, 35, 36, 37
 
 # https://www.tcpdump.org/linktypes.html
 LINK_TYPES = {
@@ -20,10 +23,17 @@ LINK_TYPES = {
     50: PPP_HDLC,
     51: PPPOE,
     101: RAW_IP,
+    104: CISCO_HDLC,
+    105: WIRELESS,
     108: LOOP_LAYER,
     113: LINUX_SLL,
+    119: PRISM,
+    127: RADIOTAP,
+    163: AVS,
+    192: PPI,
     228: IPV4,
     229: IPV6,
+    239: NFLOG,
     276: LINUX_SLL2,
 }
 LINK_NAMES = {
@@ -35,12 +45,17 @@ LINK_NAMES = {
     50: "PPP in HDLC-like framing",
     51: "PPPoE",
     101: "raw IP",
+    104: "Cisco HDLC",
     105: "IEEE 802.11",
     108: "OpenBSD loopback",
     113: "Linux cooked",
+    119: "IEEE 802.11 prism",
     127: "IEEE 802.11 radiotap",
+    163: "IEEE 802.11 AVS",
+    192: "PPI",
     228: "raw IPv4",
     229: "raw IPv6",
+    239: "NFLOG",
     276: "Linux cooked v2",
 }
 
@@ -57,14 +72,26 @@ ETHERTYPES = {
     0x8864: PPPOE,  # session stage; discovery (0x8863) carries no IP
     0x6558: ETHERNET,  # transparent Ethernet bridging, inside GRE and GENEVE
     0x880B: PPP,  # PPP inside GRE
+    0x8909: CISCO_METADATA,  # TrustSec security group tags
+    0x88E5: MACSEC_LAYER,
+    0x88E7: BACKBONE,  # 802.1ah
+    0x88BE: ERSPAN_2,  # and type I, inside GRE
+    0x22EB: ERSPAN_3,  # inside GRE
 }
 
 # IANA protocol numbers.
-IP_PROTOCOLS = {4: IPV4, 6: TCP_LAYER, 17: UDP_LAYER, 41: IPV6, 47: GRE_LAYER, 137: MPLS}
+IP_PROTOCOLS = {4: IPV4, 6: TCP_LAYER, 17: UDP_LAYER, 41: IPV6, 47: GRE_LAYER, 50: ESP_LAYER, 137: MPLS}
 
-# UDP ports that carry tunnels: RFC 7348 (VXLAN; AWS traffic mirroring), RFC 8926 (GENEVE; AWS GWLB). The header must
-# look like the tunnel's too.
-UDP_TUNNELS = {4789: VXLAN_LAYER, 6081: GENEVE_LAYER}
+# UDP ports that carry tunnels. The header must look like the tunnel's too.
+UDP_TUNNELS = {
+    1701: L2TP_LAYER,  # RFC 2661
+    2152: GTP_LAYER,  # 3GPP TS 29.281
+    3544: TEREDO_LAYER,  # RFC 4380
+    4789: VXLAN_LAYER,  # RFC 7348; AWS traffic mirroring
+    5247: CAPWAP_LAYER,  # RFC 5415
+    6081: GENEVE_LAYER,  # RFC 8926; AWS Gateway Load Balancer
+    37008: TZSP_LAYER,
+}
 
 
 def _table(size: int, rows: dict[int, int]) -> np.ndarray:

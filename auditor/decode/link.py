@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.decode.bytes import be16, be48, le32
+from auditor.decode.bytes import be16, be48, le16, le32
 from auditor.decode.layers import (
     BY_ETHERTYPE,
     ETHERNET,
@@ -16,7 +16,7 @@ from auditor.decode.layers import (
     RAW_IP,
     STOP,
 )
-from auditor.decode.packet import CUT, MALFORMED, NOT_IP
+from auditor.decode.packet import CUT, ENCRYPTED, MALFORMED, NOT_IP
 from auditor.kernel import inlined, part
 
 
@@ -227,4 +227,65 @@ def mpls(block: Any, packet: Any) -> int:
     if nibble == 0 and at + 4 <= packet.end:
         packet.position = at + 4  # the pseudowire control word of RFC 4385, then Ethernet
         return ETHERNET
+    return not_ip(packet)
+
+
+@inlined
+def encrypted(packet: Any) -> int:
+    """Nothing inside can be seen."""
+    packet.status = ENCRYPTED
+    return STOP
+
+
+@part
+def cisco_metadata(block: Any, packet: Any) -> int:
+    """Cisco TrustSec's metadata: version, length, option and security group tag, then an ethertype."""
+    at = packet.position
+    if at + 8 > packet.end:
+        return cut(packet)
+    packet.position = at + 6
+    return ETHERTYPE_LAYER
+
+
+@part
+def macsec(block: Any, packet: Any) -> int:
+    """IEEE 802.1AE: a frame is encrypted if the E bit says so; otherwise only its integrity is protected."""
+    at = packet.position
+    if at + 6 > packet.end:
+        return cut(packet)
+    if block[at] & 0x08:
+        return encrypted(packet)
+    packet.position = at + (14 if block[at] & 0x20 else 6)
+    return ETHERTYPE_LAYER
+
+
+@part
+def backbone(block: Any, packet: Any) -> int:
+    """IEEE 802.1ah: a service tag of four bytes, then the customer's frame."""
+    packet.position += 4
+    return ETHERNET
+
+
+@part
+def cisco_hdlc(block: Any, packet: Any) -> int:
+    if packet.position + 4 > packet.end:
+        return cut(packet)
+    packet.position += 2
+    return ETHERTYPE_LAYER
+
+
+@part
+def nflog(block: Any, packet: Any) -> int:
+    """Linux netfilter log: family, version, resource, then attributes in the host's byte order; 9 is the packet."""
+    at = packet.position + 4
+    while at + 4 <= packet.end:
+        size, kind = le16(block, at), le16(block, at + 2) & 0x7FFF
+        if size < 4:
+            size, kind = be16(block, at), be16(block, at + 2) & 0x7FFF
+        if size < 4:
+            return malformed(packet)
+        if kind == 9:
+            packet.position = at + 4
+            return RAW_IP
+        at += (size + 3) & ~3
     return not_ip(packet)

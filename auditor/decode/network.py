@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.bytes import be16, be32, be64
-from auditor.decode.layers import BY_IP_PROTOCOL, IPV4, IPV6, STOP
+from auditor.decode.layers import BY_IP_PROTOCOL, IPV4, IPV6, STOP, TCP_LAYER, UDP_LAYER
 from auditor.decode.link import cut, malformed
 from auditor.decode.packet import FRAGMENT, IP_IN_IP, OTHER_IP, V4_MAPPED
 from auditor.kernel import inlined, part
@@ -36,6 +36,9 @@ def next_protocol(packet: Any, protocol: int) -> int:
     if layer == STOP:
         packet.status = OTHER_IP
         return STOP
+    if packet.fragment != 0 and layer != TCP_LAYER and layer != UDP_LAYER:
+        packet.status = FRAGMENT  # a tunnel is decoded when it is whole
+        return STOP
     if layer == IPV4 or layer == IPV6:
         push_tunnel(packet, IP_IN_IP, 0)
     return layer
@@ -62,6 +65,8 @@ def ipv4(block: Any, packet: Any) -> int:
     packet.source_low = np.uint64(V4_MAPPED) | np.uint64(be32(block, at + 12))
     packet.target_low = np.uint64(V4_MAPPED) | np.uint64(be32(block, at + 16))
     packet.position = at + header
+    if be16(block, at + 6) & 0x3FFF:
+        packet.fragment = at
     if be16(block, at + 6) & 0x1FFF:
         packet.protocol = block[at + 9]
         packet.status = FRAGMENT
@@ -77,6 +82,7 @@ def ipv6(block: Any, packet: Any) -> int:
         return cut(packet)
     if block[at] >> 4 != 6:
         return malformed(packet)
+    first = at
     length = be16(block, at + 4)
     if length:
         trim(packet, at, 40 + length)
@@ -101,6 +107,8 @@ def ipv6(block: Any, packet: Any) -> int:
             if at + 8 > packet.end:
                 return cut(packet)
             size = 8
+            if be16(block, at + 2) & 0xFFF9:  # an atomic fragment (RFC 6946) is whole
+                packet.fragment = first
             if be16(block, at + 2) & 0xFFF8:
                 packet.protocol = block[at]
                 packet.status = FRAGMENT

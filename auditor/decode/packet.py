@@ -21,6 +21,7 @@ PACKET = np.dtype(
         ("outer_tunnel", "u8"),  # the tunnel around that one
         ("gwlb_endpoint", "u8"),  # GENEVE option of AWS Gateway Load Balancer: endpoint id
         ("gwlb_attachment", "u8"),
+        ("fragment", "i8"),  # where the IP header of a fragment begins in the block; 0 if it is none
         ("payload", "i8"),  # where the TCP or UDP payload begins
         ("payload_captured", "i4"),
         ("payload_wire", "i4"),
@@ -46,13 +47,25 @@ OTHER_IP = 2  # IP, but neither TCP nor UDP
 FRAGMENT = 3  # a later fragment: no ports to be seen
 CUT = 4  # the capture ends inside a header
 MALFORMED = 5  # a header contradicts itself
+ENCRYPTED = 6  # MACsec, or 802.11 with its payload encrypted: nothing inside can be seen
 
 V4_MAPPED = 0xFFFF00000000  # RFC 4291 2.5.5.2: upper part of the low half of an IPv4-mapped address
 
 # Kinds of tunnel, in the top byte of ``tunnel``.
-VXLAN, GENEVE, GRE, IP_IN_IP = 1, 2, 3, 4
-TUNNEL_NAMES = {VXLAN: "vxlan", GENEVE: "geneve", GRE: "gre", IP_IN_IP: "ipip"}
-TUNNELS_WITH_ID = {VXLAN, GENEVE}
+VXLAN, GENEVE, GRE, IP_IN_IP, ERSPAN, GTP, TEREDO, L2TP, CAPWAP, TZSP = range(1, 11)
+TUNNEL_NAMES = {
+    VXLAN: "vxlan",
+    GENEVE: "geneve",
+    GRE: "gre",
+    IP_IN_IP: "ipip",
+    ERSPAN: "erspan",
+    GTP: "gtp",
+    TEREDO: "teredo",
+    L2TP: "l2tp",
+    CAPWAP: "capwap",
+    TZSP: "tzsp",
+}
+TUNNELS_WITH_ID = {VXLAN, GENEVE, ERSPAN, GTP, L2TP}
 
-TCP, UDP = 6, 17
+TCP, UDP, ESP = 6, 17, 50
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.bytes import be16, be32
-from auditor.decode.layers import BY_UDP_PORT, STOP, VXLAN_LAYER
+from auditor.decode.layers import BY_UDP_PORT, STOP, TEREDO_LAYER
 from auditor.decode.link import cut, malformed
-from auditor.decode.tunnel import is_geneve, is_vxlan
-from auditor.kernel import inlined
+from auditor.decode.packet import FRAGMENT
+from auditor.decode.tunnel import fits_tunnel
+from auditor.kernel import inlined, part
 
 
 @inlined
@@ -51,9 +52,23 @@ def udp(block: Any, packet: Any) -> int:
     packet.payload_captured = min(packet.end - at - 8, wire - 8)
     layer = np.int64(BY_UDP_PORT[packet.target_port])
     if layer == STOP:
+        layer = np.int64(BY_UDP_PORT[packet.source_port])
+        if layer != TEREDO_LAYER:  # only of Teredo the answers come from the tunnel's port
+            return STOP
+    if not fits_tunnel(block, at + 8, packet.end, layer):
         return STOP
-    fits = is_vxlan(block, at + 8, packet.end) if layer == VXLAN_LAYER else is_geneve(block, at + 8, packet.end)
-    if not fits:
+    if packet.fragment != 0:
+        packet.status = FRAGMENT  # a tunnel is decoded when it is whole
         return STOP
     packet.position = at + 8
     return layer
+
+
+@part
+def esp(block: Any, packet: Any) -> int:
+    """RFC 4303: a tunnel whose inside is encrypted. It is a flow without ports, and nothing in it is looked at."""
+    packet.source_port = 0
+    packet.target_port = 0
+    packet.payload_wire = 0
+    packet.payload_captured = 0
+    return STOP

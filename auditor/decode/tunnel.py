@@ -1,14 +1,31 @@
-"""Tunnels over IP and UDP: GRE, VXLAN, GENEVE. Each returns the number of the layer inside."""
+"""Tunnels over IP and UDP. Each function returns the number of the layer inside."""
 
 from typing import Any
 
 import numpy as np
 
-from auditor.decode.bytes import be16, be24, be64
-from auditor.decode.layers import BY_ETHERTYPE, ETHERNET, STOP
+from auditor.decode.bytes import be16, be24, be32, be64
+from auditor.decode.layers import (
+    BY_ETHERTYPE,
+    CAPWAP_LAYER,
+    ERSPAN_2,
+    ERSPAN_3,
+    ETHERNET,
+    GENEVE_LAYER,
+    GTP_LAYER,
+    IPV6,
+    L2TP_LAYER,
+    PPP,
+    RAW_IP,
+    STOP,
+    TEREDO_LAYER,
+    TZSP_LAYER,
+    VXLAN_LAYER,
+    WIRELESS,
+)
 from auditor.decode.link import cut, not_ip
 from auditor.decode.network import push_tunnel
-from auditor.decode.packet import GENEVE, GRE, VXLAN
+from auditor.decode.packet import CAPWAP, ERSPAN, GENEVE, GRE, GTP, L2TP, TEREDO, TZSP, VXLAN
 from auditor.kernel import part
 
 AWS_GENEVE_CLASS = 0x0108  # option class of AWS Gateway Load Balancer
@@ -47,9 +64,159 @@ def gre(block: Any, packet: Any) -> int:
     layer = int(BY_ETHERTYPE[kind])
     if layer == STOP:
         return not_ip(packet)
-    push_tunnel(packet, GRE, 0)
     packet.position = at + size
+    if layer == ERSPAN_2 or layer == ERSPAN_3:
+        if layer == ERSPAN_2 and flags & 0x1000 == 0:  # type I has neither a sequence number nor a header
+            push_tunnel(packet, ERSPAN, 0)
+            return ETHERNET
+        return layer
+    push_tunnel(packet, GRE, 0)
     return layer
+
+
+@part
+def erspan(block: Any, packet: Any, layer: int) -> int:
+    """ERSPAN types II and III (draft-foschiano-erspan 4): mirrored frames inside GRE, with a session number."""
+    at = packet.position
+    size = 8 if layer == ERSPAN_2 else 12
+    if at + size > packet.end:
+        return cut(packet)
+    if block[at] >> 4 != (1 if layer == ERSPAN_2 else 2):
+        return not_ip(packet)
+    if layer == ERSPAN_3 and block[at + 11] & 1:
+        size += 8  # platform specific subheader
+    push_tunnel(packet, ERSPAN, be16(block, at + 2) & 0x3FF)
+    packet.position = at + size
+    return ETHERNET
+
+
+@part
+def gtp(block: Any, packet: Any) -> int:
+    """GTP-U (3GPP TS 29.281 5): a G-PDU's tunnel endpoint, extension headers, then IP."""
+    at = packet.position
+    size = 8
+    if block[at] & 7:
+        size = 12
+        following = 0
+        if at + 12 > packet.end:
+            return cut(packet)
+        if block[at] & 4:
+            following = int(block[at + 11])
+        while following != 0:
+            if at + size + 4 > packet.end or block[at + size] == 0:
+                return cut(packet)
+            step = int(block[at + size]) * 4
+            if at + size + step > packet.end:
+                return cut(packet)
+            size += step
+            following = int(block[at + size - 1])
+    push_tunnel(packet, GTP, be32(block, at + 4))
+    packet.position = at + size
+    return RAW_IP
+
+
+@part
+def teredo_header(block: Any, at: int, end: int) -> int:
+    """Bytes before the IPv6 packet in a Teredo datagram (RFC 4380 5.1.1); -1 if it is none."""
+    size = 0
+    if at + 4 <= end and be16(block, at) == 1:  # authentication
+        size = 13 + int(block[at + 2]) + int(block[at + 3])
+    if at + size + 8 <= end and be16(block, at + size) == 0:  # origin
+        size += 8
+    fits = at + size + 40 <= end and block[at + size] >> 4 == 6
+    return size if fits and at + size + 40 + be16(block, at + size + 4) <= end else -1
+
+
+@part
+def l2tp_header(block: Any, at: int, end: int) -> int:
+    """Bytes before PPP in an L2TP data message (RFC 2661 3.1); -1 if it is none."""
+    if at + 6 > end:
+        return -1
+    flags = be16(block, at)
+    if flags & 0x800F != 2 or flags & 0x34F0:
+        return -1
+    size = 6
+    if flags & 0x4000:
+        if be16(block, at + 2) > end - at:
+            return -1
+        size += 2
+    if flags & 0x0800:
+        size += 4
+    if flags & 0x0200:
+        if at + size + 2 > end:
+            return -1
+        size += 2 + be16(block, at + size)
+    return size if at + size + 2 <= end else -1
+
+
+@part
+def capwap(block: Any, packet: Any) -> int:
+    """CAPWAP data (RFC 5415 4.3): an 802.3 frame, or a native one of 802.11."""
+    at = packet.position
+    if be16(block, at + 2) & 0x0080 or be32(block, at + 4) >> 19:  # a fragment
+        return not_ip(packet)
+    native = block[at + 3] & 1
+    size = int(block[at + 1] >> 3) * 4
+    if size < 8 or at + size > packet.end:
+        return cut(packet)
+    push_tunnel(packet, CAPWAP, 0)
+    packet.position = at + size
+    return WIRELESS if native else ETHERNET
+
+
+@part
+def tzsp(block: Any, packet: Any) -> int:
+    """TaZmen Sniffer Protocol: tags to the end tag, then a frame."""
+    at = packet.position
+    kind = be16(block, at + 2)
+    at += 4
+    while at < packet.end and block[at] != 1:
+        at += 1 if block[at] == 0 else 2 + (int(block[at + 1]) if at + 1 < packet.end else 0)
+    if at >= packet.end:
+        return cut(packet)
+    push_tunnel(packet, TZSP, 0)
+    packet.position = at + 1
+    if kind == 1:
+        return ETHERNET
+    return WIRELESS if kind == 18 else not_ip(packet)
+
+
+@part
+def fits_tunnel(block: Any, at: int, end: int, layer: int) -> bool:
+    """Whether a datagram on a tunnel's port looks like that tunnel."""
+    if layer == VXLAN_LAYER:
+        return is_vxlan(block, at, end)
+    if layer == GENEVE_LAYER:
+        return is_geneve(block, at, end)
+    if layer == GTP_LAYER:  # version 1, a G-PDU
+        return at + 28 <= end and block[at] >> 4 == 3 and block[at + 1] == 255 and be16(block, at + 2) <= end - at
+    if layer == TEREDO_LAYER:
+        return teredo_header(block, at, end) >= 0
+    if layer == L2TP_LAYER:
+        return l2tp_header(block, at, end) >= 0
+    if layer == CAPWAP_LAYER:  # type 1 of the preamble is DTLS
+        return at + 16 <= end and block[at] == 0 and int(block[at + 1] >> 3) >= 2
+    if layer == TZSP_LAYER:
+        return at + 5 <= end and block[at] == 1 and block[at + 1] <= 1
+    return False
+
+
+@part
+def teredo(block: Any, packet: Any) -> int:
+    size = teredo_header(block, packet.position, packet.end)
+    push_tunnel(packet, TEREDO, 0)
+    packet.position += size
+    return IPV6
+
+
+@part
+def l2tp(block: Any, packet: Any) -> int:
+    at = packet.position
+    size = l2tp_header(block, at, packet.end)
+    first = at + 4 if block[at] & 0x40 else at + 2
+    push_tunnel(packet, L2TP, be16(block, first))
+    packet.position = at + size
+    return PPP
 
 
 @part

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from auditor.columns import Bytes, Column, Numbers, Texts, distinct
-from auditor.decode.packet import FIN, RST, TCP, TUNNEL_NAMES, TUNNELS_WITH_ID
+from auditor.decode.packet import FIN, RST, TCP, TUNNEL_NAMES, TUNNELS_WITH_ID, UDP
 from auditor.flows.rows import Rows
 from auditor.flows.text import write_v4
 
@@ -146,7 +146,9 @@ def flow_columns(rows: Rows, ends: Oriented, capture: str, interfaces: list[str 
         "capture": Texts.constant(capture, count),
         "started": Numbers(flows["started"]),
         "ended": Numbers(flows["ended"]),
-        "transport": Texts(["tcp", "udp"], (flows["ip_protocol"] != TCP).astype(np.int64)),
+        "transport": Texts(
+            ["tcp", "udp", "esp"], np.select([flows["ip_protocol"] == TCP, flows["ip_protocol"] == UDP], [0, 1], 2)
+        ),
         "client_ip": addresses(ends.client_high, ends.client_low),
         "client_port": Numbers(ends.client_port),
         "server_ip": addresses(ends.server_high, ends.server_low),

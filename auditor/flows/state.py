@@ -202,6 +202,7 @@ SESSIONS = 1 << 16
     FRAGMENTS,
     CUT_PACKETS,
     MALFORMED_PACKETS,
+    ENCRYPTED_PACKETS,
     SHORT_PACKETS,
     DROPPED_SEGMENTS,
     WINDOW_EXCEEDED,
@@ -218,7 +219,7 @@ SESSIONS = 1 << 16
     SWEEP_AT,
     ANSWERS_KEPT,
     COUNTERS,
-) = range(25)
+) = range(26)
 
 
 class Memory(NamedTuple):

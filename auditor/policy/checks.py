@@ -16,6 +16,8 @@ from auditor.tls.names import VERSION_ORDER
 Array = np.ndarray[Any, Any]
 NOT_APPLICABLE, PASS, NOT_OBSERVABLE, WARN, FAIL = range(len(VERDICTS))
 
+TUNNELS = ["esp", "ike", "wireguard", "openvpn"]
+
 # Three-valued columns.
 NO, YES, UNKNOWN = 0, 1, -1
 
@@ -98,6 +100,11 @@ def _no_handshake(facts: Facts, answer: Answer) -> None:
     """The answers for flows without a handshake: not TLS at all, or TLS whose handshake the capture lacks."""
     answer.put(~facts.is_tls, NOT_APPLICABLE, "not TLS")
     answer.put(facts.is_tls & ~facts.has_handshake, NOT_OBSERVABLE, "TLS, but its handshake is not in the capture")
+    answer.put(
+        np.isin(facts.protocol.astype(str), TUNNELS),
+        NOT_OBSERVABLE,
+        "an encrypted tunnel: what is inside cannot be seen",
+    )
 
 
 @check("minimum")
@@ -190,7 +197,9 @@ def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     answer = Answer.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
-    answer.put(np.isin(protocol.astype(str), ["tls", "quic", "dtls", "ssh"]), PASS, _text("encrypted: ", protocol))
+    answer.put(
+        np.isin(protocol.astype(str), ["tls", "quic", "dtls", "ssh", *TUNNELS]), PASS, _text("encrypted: ", protocol)
+    )
     answer.put(np.isin(protocol.astype(str), OPEN_BY_NATURE), NOT_APPLICABLE, _text(protocol, " is open by nature"))
     bad = np.isin(protocol.astype(str), PLAINTEXT)
     answer.put(bad, FAIL if required else WARN, _text(protocol, " in clear"))

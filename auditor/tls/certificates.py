@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -170,6 +171,14 @@ def _rsa_bits(spki: bytes) -> tuple[int, int] | None:
 
 def parse(der: bytes) -> Certificate:
     """Read a certificate; nothing raises, what cannot be read is told in ``problem``."""
+    from cryptography.utils import CryptographyDeprecationWarning
+
+    with warnings.catch_warnings():  # about certificates that break RFC 5280: they are the network's, not ours
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return _parse(der)
+
+
+def _parse(der: bytes) -> Certificate:
     from cryptography import x509
 
     made = Certificate(hashlib.sha256(der).hexdigest())
@@ -232,7 +241,8 @@ def _read_validity(made: Certificate, certificate: Any) -> None:
 
 
 def _algorithm(oid: Any) -> str:
-    return ALGORITHMS.get(oid.dotted_string, oid.dotted_string)
+    dotted = str(oid.dotted_string)
+    return ALGORITHMS.get(dotted, dotted)
 
 
 def _read_key(made: Certificate, certificate: Any) -> None:
@@ -269,6 +279,8 @@ def _describe_key(made: Certificate, key: Any) -> None:
     from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
     made.key_bits = getattr(key, "key_size", None)
+    if made.key_bits is None and made.key_type and made.key_type.startswith("ML-DSA"):
+        made.key_bits = 8 * len(key.public_bytes_raw())
     if isinstance(key, rsa.RSAPublicKey):
         made.key_type, made.exponent = "rsa", str(key.public_numbers().e)
     elif isinstance(key, ec.EllipticCurvePublicKey):

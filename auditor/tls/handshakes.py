@@ -15,7 +15,7 @@ from auditor.flows import state as S
 from auditor.flows.intern import value
 from auditor.tls.certificates import Certificates, Chain
 from auditor.tls.dh_groups import group_of
-from auditor.tls.hello_kernels import INVALID, NO_KEYS, NO_RECORD, TOO_LONG
+from auditor.tls.hello_kernels import CUT_HELLO, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
 from auditor.tls.names import (
     Suite,
     alert_name,
@@ -281,8 +281,8 @@ def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bo
     if seen & (S.SEEN_CLIENT_INVALID | S.SEEN_SERVER_INVALID):
         who = "ClientHello" if seen & S.SEEN_CLIENT_INVALID else "ServerHello"
         return "invalid", f"{who}: {INVALID.get(invalid, 'not valid')} (byte {at})"
-    reason = None
-    if invalid == NO_KEYS:
+    reason = INVALID[invalid] if invalid == CUT_HELLO else None
+    if invalid in (NO_KEYS, NO_SALT):
         return "truncated", INVALID[invalid]
     if invalid in (TOO_LONG, NO_RECORD):
         reason = f"{INVALID[invalid]} (byte {at} of the stream)"

@@ -28,7 +28,7 @@ from auditor.kernel import inlined, part
 
 # Why a hello is not valid; the names are in ``INVALID``.
 VALID, SHORT, SESSION_ID, SUITES, COMPRESSION, EXTENSIONS, EXTENSION, TRAILING = 0, 1, 2, 3, 4, 5, 6, 7
-TOO_LONG, NO_RECORD, NO_KEYS = 8, 9, 10
+TOO_LONG, NO_RECORD, NO_KEYS, NO_SALT, CUT_HELLO = 8, 9, 10, 11, 12
 INVALID = {
     SHORT: "ends before its fixed fields",
     SESSION_ID: "session id longer than 32 bytes or than the message",
@@ -40,6 +40,8 @@ INVALID = {
     TOO_LONG: "a hello longer than 32 KiB",
     NO_RECORD: "bytes that are no TLS record",
     NO_KEYS: "QUIC packets that cannot be opened: the client's first packet, from which their keys come, is not in the capture",
+    NO_SALT: "a version of QUIC whose keys are not published",
+    CUT_HELLO: "the capture has only the beginning of the client's first packet",
 }
 
 SERVER_NAME, GROUPS, POINT_FORMATS, SIGNATURES, ALPN = 0, 10, 11, 13, 16

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.decode.bytes import be16, be32
+from auditor.decode.bytes import be16, be24, be32
 from auditor.flows.dns import dns_answers, is_dns
 from auditor.flows.intern import intern
 from auditor.flows.state import FREE_DATAGRAM, UNKNOWN_SIDE
@@ -25,6 +25,7 @@ from auditor.tls.records import (
 )
 
 HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS, QUIC, DTLS, HTTP2, STUN, OTHER = range(2, 14)
+ESP, IKE, WIREGUARD, OPENVPN = range(14, 18)
 PROTOCOL_NAMES = {
     TLS: "tls",
     HTTP: "http",
@@ -38,6 +39,10 @@ PROTOCOL_NAMES = {
     DTLS: "dtls",
     HTTP2: "http2",
     STUN: "stun",
+    ESP: "esp",
+    IKE: "ike",
+    WIREGUARD: "wireguard",
+    OPENVPN: "openvpn",
 }
 
 MOST_DATAGRAMS = 48  # of one flow that are kept
@@ -257,6 +262,28 @@ def is_dtls(block: Any, at: int, end: int) -> bool:
     )
 
 
+@part
+def vpn(block: Any, at: int, end: int) -> int:
+    """Whether a datagram opens an encrypted tunnel, by the fixed forms of its first messages; UNKNOWN if not."""
+    size = end - at
+    first = int(block[at])
+    if size >= 32 and first >= 1 and first <= 4 and be24(block, at + 1) == 0:
+        # WireGuard: type, three zero bytes; initiation, response and cookie reply have fixed lengths.
+        wanted = 148 if first == 1 else 92 if first == 2 else 64 if first == 3 else size
+        if size == wanted and (first < 4 or size % 16 == 0):
+            return WIREGUARD
+    if size >= 32 and be32(block, at) == 0:
+        at += 4  # IKE behind the non-ESP marker (RFC 3948 2.2)
+        size -= 4
+    if size >= 28 and (block[at + 17] == 0x20 or block[at + 17] == 0x10) and be32(block, at + 24) == size:
+        exchange = int(block[at + 18])  # RFC 7296 3.1, RFC 2408 3.1
+        if (exchange >= 34 and exchange <= 43) or (exchange >= 2 and exchange <= 6) or exchange == 32:
+            return IKE
+    if size == 14 and first == 0x38 and be32(block, end - 4) == 0 and block[end - 5] == 0:
+        return OPENVPN  # a hard reset: no acknowledgements, packet 0
+    return UNKNOWN
+
+
 @inlined
 def is_looked_at(flow: Any, side: Any) -> bool:
     """Whether a datagram is: what was not told from eight datagrams of a side will not be told from more."""
@@ -322,6 +349,8 @@ def udp_payload(m: Any, answers: Any, flow: Any, side: Any, k: int, block: Any, 
             flow.application = DTLS
         elif end - begin >= 20 and block[begin] < 4 and be32(block, begin + 4) == 0x2112A442:
             flow.application = STUN
+        elif end - begin >= 14:
+            flow.application = vpn(block, begin, end)
     elif flow.application == STUN and is_dtls(block, begin, end):
         flow.application = DTLS  # RFC 7983: STUN and DTLS share the ports of a WebRTC session
     if flow.application == QUIC or flow.application == DTLS:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from auditor.flows import state as S
 from auditor.tls.datagrams import Datagram, Messages, messages
-from auditor.tls.hello_kernels import NO_KEYS
+from auditor.tls.hello_kernels import CUT_HELLO, NO_KEYS, NO_SALT
 from auditor.tls.quic_versions import VERSION_2, draft_of
 
 # Initial salts: RFC 9001 5.2, RFC 9369 3.3.1, and the drafts' (draft-ietf-quic-tls 5.2 of each).
@@ -29,6 +29,12 @@ DRAFT_SALTS = (  # first draft that has it, salt; newest first
     (21, bytes.fromhex("7fbcdb0e7c66bbe9193a96cd21519ebd7a02644a")),
     (17, bytes.fromhex("ef4fb0abb47470c41befcf8031334fae485e09a0")),
 )
+# Google's own drafts with TLS, before they joined the standard's numbers (QUICHE, crypto_utils).
+GOOGLE_SALTS = {
+    0x54303530: bytes.fromhex("7ff579e5acd072915580304c43a2367c60488310"),
+    0x54303531: bytes.fromhex("7a4edef4e7ccee5fa4506c19124fc8ccda6e033d"),
+}
+GOOGLE_CRYPTO = 8  # their number of the CRYPTO frame
 LONGEST_STREAM = 65536  # of CRYPTO bytes that are put together
 CRYPTO_ERROR = 0x100  # RFC 9001 4.8: the low byte is a TLS alert
 
@@ -40,7 +46,7 @@ def salt_of(version: int) -> bytes | None:
         return SALT_2
     draft = draft_of(version)
     if draft is None:
-        return SALT_1 if version == 1 else None
+        return SALT_1 if version == 1 else GOOGLE_SALTS.get(version)
     return next((salt for first, salt in DRAFT_SALTS if draft >= first), None)
 
 
@@ -126,7 +132,7 @@ def packets(data: bytes) -> Iterator[Packet]:
                 token, at = varint(data, at)
                 at += token
             length, at = varint(data, at)
-            if at + length > len(data):
+            if at + length > len(data) and kind != 0:
                 return
             yield Packet(INITIAL if kind == 0 else OTHER, version, target, source, begin, at, at + length)
             at += length
@@ -138,7 +144,7 @@ def opened(data: bytes, packet: Packet, keys: Keys, largest: int) -> tuple[bytes
     """The frames of an Initial packet and its number, if these are its keys (RFC 9001 5.3, 5.4)."""
     at = packet.number_at
     sample = data[at + 4 : at + 20]
-    if len(sample) < 16:
+    if len(sample) < 16 or packet.end > len(data):
         return None
     mask = keys.mask.update(sample)
     first = data[packet.begin] ^ (mask[0] & 0x0F)
@@ -220,7 +226,7 @@ class Connection:
                     continue
                 if kind in (2, 3):
                     at = _after_ack(frames, at, with_counts=kind == 3)
-                elif kind == 6:
+                elif kind == 6 or (kind == GOOGLE_CRYPTO and self.made.row.quic_version in GOOGLE_SALTS):
                     offset, at = varint(frames, at)
                     size, at = varint(frames, at)
                     stream.add(offset, frames[at : at + size])
@@ -293,6 +299,7 @@ class Quic:
         found = opened(seen.data, packet, keys[0], -1) if keys else None
         if found is None:
             self._closed.append((seen, packet))
+            self._answered_to_cut()
             return
         connection = self._connection(seen, packet)
         connection.largest[seen.side] = found[1]
@@ -302,6 +309,21 @@ class Quic:
             if frames is not None:
                 self._closed.remove(earlier)
                 self._take(connection, frames, earlier[0])
+
+    def _answered_to_cut(self) -> None:
+        """A client's packet of which the capture has only the beginning still names the keys of the answer."""
+        seen, packet = self._closed[-1]
+        for first, cut in self._closed[:-1]:
+            if first.side == seen.side or cut.end <= len(first.data):
+                continue
+            keys = initial_keys(packet.version, cut.target)
+            if keys and opened(seen.data, packet, keys[1], -1):
+                connection = self._connection(first, cut)
+                self._closed.remove((seen, packet))
+                self._closed.remove((first, cut))
+                self._initial(seen, packet)
+                connection.made.row.invalid = CUT_HELLO
+                return
 
     def _connection(self, seen: Datagram, packet: Packet) -> Connection:
         """The connection that a client's Initial with keys of its own belongs to: usually a new one."""
@@ -339,5 +361,5 @@ class Quic:
         seen, packet = self._closed[0]
         made = Messages(self.state, S.OVER_QUIC, 0, seen)
         made.row.quic_version = packet.version
-        made.row.invalid = NO_KEYS
+        made.row.invalid = NO_KEYS if salt_of(packet.version) else NO_SALT
         return [made]

@@ -1,0 +1,185 @@
+"""IP fragments put together (RFC 791 3.2, RFC 8200 4.5), in bounded memory.
+
+Fragments are rare, so this is plain Python between the two kernels: where the last missing fragment comes, its packet
+becomes the whole datagram, which is decoded and followed like any other. A first fragment is followed by itself as
+well, so what it shows is not lost where the others never come.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+LONGEST = 65535
+MOST_DATAGRAMS = 4096  # that are being put together at one time
+MOST_BYTES = 32 << 20
+PATIENCE = 60_000_000_000  # nanoseconds; RFC 8200 4.5
+
+
+class Piece(NamedTuple):
+    """A fragment: which datagram it belongs to, the header that the whole one has, and its part of the data."""
+
+    key: tuple[Any, ...]
+    header: bytes
+    offset: int
+    data: bytes
+    last: bool
+
+
+@dataclass
+class Datagram:
+    """A datagram in the making. ``parts`` are by offset; ``total`` is known once the last fragment was seen."""
+
+    began: int
+    header: bytes | None = None
+    parts: dict[int, bytes] = field(default_factory=dict)
+    total: int | None = None
+    spoiled: bool = False
+    size: int = 0
+
+
+def ipv4_piece(data: bytes, scope: tuple[Any, ...]) -> Piece | None:
+    header = (data[0] & 15) * 4
+    flags = int.from_bytes(data[6:8], "big")
+    body = data[header : int.from_bytes(data[2:4], "big")]
+    whole = data[:6] + b"\0\0" + data[8:header]
+    key = (4, data[12:20], data[9], data[4:6], *scope)
+    return Piece(key, whole, (flags & 0x1FFF) * 8, body, not flags & 0x2000)
+
+
+def ipv6_piece(data: bytes, scope: tuple[Any, ...]) -> Piece | None:
+    """The headers before the fragment header stay, and name what follows it."""
+    named, at, kind = 6, 40, data[6]
+    while kind in (0, 43, 60):
+        if at + 8 > len(data):
+            return None
+        named, kind, at = at, data[at], at + (data[at + 1] + 1) * 8
+    if kind != 44 or at + 8 > len(data):
+        return None
+    place = int.from_bytes(data[at + 2 : at + 4], "big")
+    header = data[:named] + data[at : at + 1] + data[named + 1 : at]
+    key = (6, data[8:40], data[at + 4 : at + 8], *scope)
+    return Piece(key, header, place & 0xFFF8, data[at + 8 : 40 + int.from_bytes(data[4:6], "big")], not place & 1)
+
+
+class Fragments:
+    """Puts the fragments of one capture together."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.whole = 0
+        self.incomplete = 0
+        self.overlapping = 0
+        self._waiting: OrderedDict[tuple[Any, ...], Datagram] = OrderedDict()
+        self._bytes = 0
+
+    def join(self, block: Array, packets: Array) -> tuple[Array, list[int]]:
+        """Take the fragments of a block. Returns the bytes that its packets lie in, and which became whole datagrams.
+
+        ``packets[n].position`` of these is where the datagram begins; they are to be decoded again from there.
+        """
+        found = np.flatnonzero(packets["fragment"] != 0).tolist()
+        if not found:
+            return block, []
+        added: list[bytes] = []
+        whole: list[int] = []
+        size = len(block)
+        for at in found:
+            packet = packets[at]
+            datagram = self._take(block, packet)
+            if datagram is None:
+                continue
+            packet["position"], packet["end"], packet["missing"] = size, size + len(datagram), 0
+            added.append(datagram)
+            size += len(datagram)
+            whole.append(at)
+        if not added:
+            return block, []
+        return np.concatenate([block, np.frombuffer(b"".join(added), np.uint8)]), whole
+
+    def ended(self) -> None:
+        """The capture is over: what is not whole now never will be."""
+        self.incomplete += len(self._waiting)
+        self._waiting.clear()
+
+    def _take(self, block: Array, packet: Any) -> bytes | None:
+        """The whole datagram, if this fragment was the last that was missing."""
+        self.seen += 1
+        begin = int(packet["fragment"])
+        data = block[begin : int(packet["end"])].tobytes()
+        scope = (int(packet["vlans"]), int(packet["tunnel"]), int(packet["outer_tunnel"]))
+        piece = ipv4_piece(data, scope) if data[0] >> 4 == 4 else ipv6_piece(data, scope)
+        if piece is None or packet["missing"] > 0 or piece.offset + len(piece.data) > LONGEST:
+            return None
+        now = int(packet["time"])
+        self._forget(now)
+        datagram = self._waiting.setdefault(piece.key, Datagram(now))
+        self._add(datagram, piece)
+        if datagram.total is None or datagram.header is None or datagram.size < datagram.total:
+            return None
+        del self._waiting[piece.key]
+        self._bytes -= sum(map(len, datagram.parts.values()))
+        if datagram.spoiled:
+            self.incomplete += 1
+            return None
+        return self._assembled(datagram, piece.key[0])
+
+    def _add(self, datagram: Datagram, piece: Piece) -> None:
+        known = datagram.parts.get(piece.offset)
+        if known is not None and len(known) >= len(piece.data):
+            return  # seen twice
+        end = piece.offset + len(piece.data)
+        if any(begin < end and piece.offset < begin + len(part) for begin, part in datagram.parts.items()):
+            self.overlapping += 1
+            # RFC 5722: with overlapping fragments an IPv6 datagram must be thrown away. In IPv4 the first copy counts.
+            datagram.spoiled |= piece.key[0] == 6
+        if piece.offset == 0 and datagram.header is None:
+            datagram.header = piece.header
+        if piece.last and datagram.total is None:
+            datagram.total = end
+        if known is None:
+            datagram.parts[piece.offset] = piece.data
+            self._bytes += len(piece.data)
+        else:  # a longer one: what it has more
+            datagram.parts[piece.offset + len(known)] = piece.data[len(known) :]
+            self._bytes += len(piece.data) - len(known)
+        datagram.size = _covered(datagram.parts)
+
+    def _assembled(self, datagram: Datagram, version: int) -> bytes | None:
+        assert datagram.header is not None
+        assert datagram.total is not None
+        body = bytearray(datagram.total)
+        for begin in reversed(datagram.parts):  # the first that came is written last
+            part = datagram.parts[begin][: max(0, datagram.total - begin)]
+            body[begin : begin + len(part)] = part
+        length = len(body) + len(datagram.header) - (40 if version == 6 else 0)
+        if length > LONGEST:
+            self.incomplete += 1
+            return None
+        self.whole += 1
+        at = 4 if version == 6 else 2
+        header = datagram.header
+        return header[:at] + length.to_bytes(2, "big") + header[at + 2 :] + bytes(body)
+
+    def _forget(self, now: int) -> None:
+        """Give up what is too old, and the oldest where there is too much."""
+        while self._waiting:
+            key, oldest = next(iter(self._waiting.items()))
+            full = len(self._waiting) >= MOST_DATAGRAMS or self._bytes > MOST_BYTES
+            if not full and now - oldest.began <= PATIENCE:
+                return
+            del self._waiting[key]
+            self._bytes -= sum(map(len, oldest.parts.values()))
+            self.incomplete += 1
+
+
+def _covered(parts: dict[int, bytes]) -> int:
+    """How many bytes from the beginning have no gap."""
+    end = 0
+    for begin in sorted(parts):
+        if begin > end:
+            break
+        end = max(end, begin + len(parts[begin]))
+    return end

@@ -1,0 +1,87 @@
+"""IEEE 802.11 frames and the headers that capture programs put in front of them."""
+
+from typing import Any
+
+from auditor.decode.bytes import be32, be48, le16, le32
+from auditor.decode.layers import ETHERTYPE_LAYER, LINK_TYPES, WIRELESS
+from auditor.decode.link import cut, encrypted, malformed, not_ip
+from auditor.kernel import part
+
+DATA = 2
+DATALINK_WIRELESS = next(number for number, layer in LINK_TYPES.items() if layer == WIRELESS)
+
+
+@part
+def dot11(block: Any, packet: Any) -> int:
+    """A data frame (IEEE 802.11 9.3.2): addresses by the direction bits, then LLC. Encrypted ones show nothing."""
+    at, end = packet.position, packet.end
+    if at + 24 > end:
+        return cut(packet)
+    control, bits = int(block[at]), int(block[at + 1])
+    if control & 0x0C != DATA << 2 or control & 0x40:  # management, control, or a data frame without data
+        return not_ip(packet)
+    to_ds, from_ds = bits & 1, bits & 2
+    packet.target_mac = be48(block, at + 16) if to_ds else be48(block, at + 4)
+    packet.source_mac = be48(block, at + 10) if not from_ds else be48(block, at + 16)
+    size = 24
+    if to_ds and from_ds:
+        size += 6
+        if at + 30 > end:
+            return cut(packet)
+        packet.source_mac = be48(block, at + 24)
+    if control & 0x80:  # quality of service, and with the order bit the high-throughput field
+        size += 6 if bits & 0x80 else 2
+    if bits & 0x40:
+        return encrypted(packet)
+    at += size
+    if at + 8 > end:
+        return cut(packet)
+    if block[at] == 0 and block[at + 1] == 0 and at + 10 <= end and block[at + 2] == 0xAA:
+        at += 2  # some drivers pad the header to a multiple of four
+    if block[at] != 0xAA or block[at + 1] != 0xAA or block[at + 2] != 3:
+        return not_ip(packet)
+    packet.position = at + 6
+    return ETHERTYPE_LAYER
+
+
+@part
+def radiotap(block: Any, packet: Any) -> int:
+    """radiotap.org: version 0, padding, length, fields. A checksum at the end does not matter: IP has its length."""
+    at = packet.position
+    if at + 8 > packet.end:
+        return cut(packet)
+    size = le16(block, at + 2)
+    if block[at] != 0 or size < 8:
+        return malformed(packet)
+    packet.position = at + size
+    return WIRELESS
+
+
+@part
+def prism(block: Any, packet: Any) -> int:
+    """The monitor header of Prism chips (length in the host's order), or AVS's where its magic number is."""
+    at = packet.position
+    if at + 8 > packet.end:
+        return cut(packet)
+    if be32(block, at) & 0xFFFFF000 == 0x80211000:
+        size = be32(block, at + 4)
+    else:
+        size = le32(block, at + 4)
+        if size > 0xFFFF:
+            size = be32(block, at + 4)
+    if size < 8 or at + size > packet.end:
+        return malformed(packet)
+    packet.position = at + size
+    return WIRELESS
+
+
+@part
+def ppi(block: Any, packet: Any) -> int:
+    """CACE's Per-Packet Information: version, flags, length, link type."""
+    at = packet.position
+    if at + 8 > packet.end:
+        return cut(packet)
+    packet.position = at + le16(block, at + 2)
+    if le32(block, at + 4) == DATALINK_WIRELESS:
+        return WIRELESS
+    return not_ip(packet)
