@@ -78,6 +78,7 @@ class Block:
     buffer: "S.Array"
     packets: "S.Array"
     count: int = 0
+    fragments: int = 0
     data: "S.Array | None" = None  # what the packets lie in: the buffer, with datagrams from fragments behind it
 
 
@@ -123,7 +124,7 @@ class Decoding:
         reader, frame, more = self._reader, 0, True
         block = self._free.get()
         while more and not self._stopped.is_set() and not self._left.is_set():
-            found, reader.position, ended = scan.read_batch(
+            found, reader.position, ended, fragments = scan.read_batch(
                 reader.buffer,
                 reader.position,
                 reader.stop,
@@ -134,6 +135,7 @@ class Decoding:
             )
             frame += found
             block.count += found
+            block.fragments += fragments
             if ended == DAMAGED:
                 reader.damaged("no packet record can begin there", reader.offset + reader.position)
                 more = False
@@ -144,9 +146,10 @@ class Decoding:
 
     def _hand_over(self, block: Block) -> None:
         """Give a block to the other thread, with the datagrams that became whole in it."""
-        packets = block.packets[: block.count]
-        block.data, whole = self._fragments.join(block.buffer, packets)
-        if whole:
+        block.data = block.buffer
+        if block.fragments:
+            packets = block.packets[: block.count]
+            block.data, whole = self._fragments.join(block.buffer, packets)
             some = packets[whole]
             scan.read_batch(block.data, 0, 0, scan.DATAGRAM_LAYOUT, self._reader.interfaces, 0, some)
             packets[whole] = some
@@ -159,7 +162,7 @@ class Decoding:
         if block.count:
             self._hand_over(block)
             block = self._free.get()
-            block.count = 0
+            block.count = block.fragments = 0
         more = self._reader.fill(block.buffer)
         block.buffer = self._reader.buffer
         if not more and not full:

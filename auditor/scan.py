@@ -60,7 +60,7 @@ from auditor.flows.table import (
     relink,
     sweep,
 )
-from auditor.flows.text import write_v4
+from auditor.flows.text import write_addresses
 from auditor.kernel import compiled_before, inlined, kernel, part
 from auditor.machine_code import Native, Object, load, store
 from auditor.tls.protocols import is_looked_at, tcp_bytes, udp_payload
@@ -237,8 +237,10 @@ def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, endin
 @kernel
 def read_batch(
     block: Any, position: int, stop: int, layout: Any, interfaces: Any, frame: int, packets: Any
-) -> tuple[int, int, int]:
-    """List and decode a batch of packets from ``block[position:stop]``: (how many, next position, how it ended).
+) -> tuple[int, int, int, int]:
+    """List and decode a batch of packets from ``block[position:stop]``.
+
+    Returns how many, the next position, how it ended, and how many of them are fragments.
 
     ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header).
     With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments.
@@ -246,7 +248,7 @@ def read_batch(
     if layout[0] == DATAGRAMS:
         for i in range(packets.size):
             decode_datagram(block, packets[i])
-        return packets.size, position, MORE
+        return packets.size, position, MORE, 0
     if layout[0] == SNOOP:
         found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], frame, packets)
     elif layout[0] == PCAP:
@@ -255,12 +257,15 @@ def read_batch(
         )
     else:
         found, position, ended = walk_pcapng(block, position, stop, layout[1] != 0, interfaces, frame, packets)
+    fragments = 0
     for i in range(found):
         decode_packet(block, packets[i])
-    return found, position, ended
+        if packets[i].fragment != 0:
+            fragments += 1
+    return found, position, ended, fragments
 
 
-OTHERS = (read_batch, recycle, relink, rehang, write_v4, read_message)
+OTHERS = (read_batch, recycle, relink, rehang, write_addresses, read_message)
 
 
 def _compiled_first() -> dict[str, Native]:
@@ -278,7 +283,8 @@ def _compiled_others() -> dict[str, Native]:
     read_message(memory, state.handshakes, new_batch(), 0, 0, 0)
     relink(np.zeros(0, np.int64), state.flows, state.buckets)
     rehang(memory.arena, memory.entries, memory.intern_buckets)
-    write_v4(np.zeros(0, np.uint64), np.zeros(0, np.uint64), 0, np.zeros(0, np.uint8), np.zeros(1, np.int64))
+    numbers, nothing = np.zeros(0, np.uint64), np.zeros(0, np.uint8)
+    write_addresses(numbers, numbers, nothing, np.zeros(0, np.int64), nothing, np.zeros(1, np.int64))
     return _natives(*OTHERS)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from auditor import machine_code, scan
-from auditor.flows.text import write_v4
+from auditor.flows.text import write_addresses
 from auditor.machine_code import Object, load, store
 
 HIGH, LOW = np.zeros(2, np.uint64), np.array([0xFFFF_0102_0304, 0xFFFF_0506_0708], np.uint64)
@@ -45,13 +45,14 @@ def test_kernels_check_what_they_are_given() -> None:
     """Arrays of another kind are a TypeError, a place outside of an array an IndexError; neither is a crash."""
     scan.prepare()
     data, offsets = np.zeros(30, np.uint8), np.zeros(3, np.int64)
-    assert write_v4(HIGH, LOW, 0, data, offsets) == 2
+    none, lengths = np.zeros(1, np.uint8), np.zeros(0, np.int64)
+    assert write_addresses(HIGH, LOW, none, lengths, data, offsets) is None
     assert data[: offsets[2]].tobytes() == b"1.2.3.45.6.7.8"
-    if isinstance(write_v4, machine_code.Native):
-        with pytest.raises(TypeError, match="write_v4"):
-            write_v4(HIGH.astype(np.uint8), LOW, 0, data, offsets)
+    if isinstance(write_addresses, machine_code.Native):
+        with pytest.raises(TypeError, match="write_addresses"):
+            write_addresses(HIGH.astype(np.uint8), LOW, none, lengths, data, offsets)
     with pytest.raises(IndexError):
-        write_v4(HIGH, LOW, 0, data[:5], np.zeros(3, np.int64))
+        write_addresses(HIGH, LOW, none, lengths, data[:5], np.zeros(3, np.int64))
 
 
 def test_numba_is_imported_only_to_compile(tmp_path: Path) -> None:

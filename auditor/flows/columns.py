@@ -9,7 +9,7 @@ import numpy as np
 from auditor.columns import Bytes, Column, Numbers, Texts, distinct
 from auditor.decode.packet import FIN, RST, TCP, TUNNEL_NAMES, TUNNELS_WITH_ID, UDP
 from auditor.flows.rows import Rows
-from auditor.flows.text import write_v4
+from auditor.flows.text import write_addresses
 
 Array = np.ndarray[Any, Any]
 LONGEST_ADDRESS = 46
@@ -55,15 +55,11 @@ def address_text(high: int, low: int) -> str:
 def addresses(high: Array, low: Array) -> Bytes:
     """Addresses as text."""
     data, offsets = np.zeros(LONGEST_ADDRESS * len(high), np.uint8), np.zeros(len(high) + 1, np.int64)
-    at = 0
-    while True:
-        at = write_v4(high, low, at, data, offsets)
-        if at == len(high):
-            return Bytes(data[: offsets[-1]], offsets)
-        text = np.frombuffer(address_text(int(high[at]), int(low[at])).encode(), np.uint8)
-        offsets[at + 1] = offsets[at] + len(text)
-        data[offsets[at] : offsets[at + 1]] = text
-        at += 1
+    others = np.flatnonzero((high != 0) | (low >> np.uint64(32) != np.uint64(0xFFFF)))
+    texts = [address_text(h, w).encode() for h, w in zip(high[others].tolist(), low[others].tolist(), strict=True)]
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    write_addresses(high, low, np.frombuffer(b"".join(texts) or b"\0", np.uint8), lengths, data, offsets)
+    return Bytes(data[: offsets[-1]], offsets)
 
 
 def macs(numbers: Array) -> Texts:

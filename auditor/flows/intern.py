@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.bytes import copy_bytes, mix, same_bytes
-from auditor.kernel import inlined, kernel, part
+from auditor.kernel import inlined, kernel, part, unchecked
 
 Array = np.ndarray[Any, Any]
 
@@ -55,16 +55,27 @@ def grow_intern(arena: Array, entries: Array) -> tuple[Array, Array, Array]:
     return arena, entries, buckets
 
 
-@part
-def hash_bytes(data: Any, begin: int, end: int) -> np.uint64:
+@unchecked
+def hash_words(data: Any, begin: int, count: int) -> np.uint64:
+    """A hash of ``count`` words of eight bytes; the range is checked once."""
+    if count < 0 or begin < 0 or begin + 8 * count > data.size:
+        raise IndexError
     total = np.uint64(0x9E3779B97F4A7C15)
-    at = begin
-    while at + 8 <= end:
+    for n in range(count):
+        at = begin + 8 * n
         word = np.uint64(0)
         for k in range(8):
             word |= np.uint64(data[at + k]) << np.uint64(8 * k)
-        total = mix(total ^ word)
-        at += 8
+        total = (total ^ word) * np.uint64(0xBF58476D1CE4E5B9)
+        total ^= total >> np.uint64(29)
+    return total
+
+
+@part
+def hash_bytes(data: Any, begin: int, end: int) -> np.uint64:
+    words = (end - begin) >> 3
+    total = hash_words(data, begin, words)
+    at = begin + 8 * words
     word = np.uint64(end - begin)
     while at < end:
         word = (word << np.uint64(8)) | np.uint64(data[at])

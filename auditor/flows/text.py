@@ -4,18 +4,25 @@ from typing import Any
 
 import numpy as np
 
+from auditor.decode.bytes import copy_bytes
 from auditor.kernel import kernel
 
 Array = np.ndarray[Any, Any]
 
 
 @kernel
-def write_v4(high: Array, low: Array, first: int, data: Array, offsets: Array) -> int:
-    """Write addresses from ``first`` on as text, up to the first that is not IPv4; where that is."""
-    for at in range(first, high.size):
-        if high[at] != 0 or low[at] >> np.uint64(32) != np.uint64(0xFFFF):
-            return at
+def write_addresses(high: Array, low: Array, texts: Array, lengths: Array, data: Array, offsets: Array) -> None:
+    """Write addresses as text one behind the other; those that are not IPv4 are taken from ``texts``, in order."""
+    taken = 0
+    other = 0
+    for at in range(high.size):
         out = offsets[at]
+        if high[at] != 0 or low[at] >> np.uint64(32) != np.uint64(0xFFFF):
+            copy_bytes(texts, taken, lengths[other], data, out)
+            offsets[at + 1] = out + lengths[other]
+            taken += lengths[other]
+            other += 1
+            continue
         for k in range(4):
             byte = np.int64((low[at] >> np.uint64(24 - 8 * k)) & np.uint64(255))
             if byte >= 100:
@@ -28,4 +35,3 @@ def write_v4(high: Array, low: Array, first: int, data: Array, offsets: Array) -
             data[out + 1] = 46
             out += 2
         offsets[at + 1] = out - 1
-    return high.size

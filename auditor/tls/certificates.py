@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -117,22 +118,20 @@ class Certificate:
     handshakes: int = 0
     first_seen: int = 0
 
-    def names(self) -> list[str]:
+    @cached_property
+    def names(self) -> frozenset[str]:
         """The names it is good for: subject alternative names, else the common name (RFC 6125 6.4.4)."""
-        alternative = [*(self.san_dns or "").split(), *(self.san_ip or "").split()]
-        if alternative or not self.subject:
-            return alternative
-        return [part[3:] for part in self.subject.split(",") if part.startswith("CN=")]
+        names = [*(self.san_dns or "").split(), *(self.san_ip or "").split()]
+        if not names:
+            names = [part[3:] for part in (self.subject or "").split(",") if part.startswith("CN=")]
+        return frozenset(name.lower().rstrip(".") for name in names)
 
     def fits(self, name: str | None) -> bool | None:
         """Whether it is good for a server name (RFC 6125 6.4: a wildcard stands for one label). None: not known."""
         if not name or self.subject is None:
             return None
         wanted = name.lower().rstrip(".")
-        for pattern in (p.lower().rstrip(".") for p in self.names()):
-            if pattern == wanted or (pattern.startswith("*.") and pattern[2:] == wanted.partition(".")[2]):
-                return True
-        return False
+        return wanted in self.names or f"*.{wanted.partition('.')[2]}" in self.names
 
 
 def _text(value: str) -> str:
@@ -339,6 +338,11 @@ class Chain:
     """The certificates of one Certificate message."""
 
     certificates: list[Certificate]
+
+    @property
+    def leaf(self) -> Certificate | None:
+        """The first: whose chain it is."""
+        return self.certificates[0] if self.certificates else None
 
     @property
     def order(self) -> str | None:

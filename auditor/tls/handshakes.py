@@ -413,46 +413,38 @@ def _dh_groups(rows: Array, memory: S.Memory) -> Texts:
 
 def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Texts) -> dict[str, Any]:
     """The columns about certificates; each chain is read once."""
-    chains, index = distinct(rows["server_chain"], names.index)
-    order = np.argsort(index, kind="stable")
-    begins = np.flatnonzero(np.diff(index[order], prepend=-1))
-    ids: list[str | None] = []
-    all_ids: list[str | None] = []
-    orders: list[str | None] = []
-    fits: list[bool | None] = []
-    before, after = np.zeros(len(chains), np.int64), np.full(len(chains), -1)
-    for k, (number, name) in enumerate(chains.tolist()):
-        chain = shapes.chain(memory, number) if number else None
-        leaf = chain.certificates[0] if chain and chain.certificates else None
-        ids.append(leaf.certificate_id if leaf else None)
-        all_ids.append(words([c.certificate_id for c in chain.certificates]) if chain else None)
-        orders.append(chain.order if chain else None)
-        fits.append(leaf.fits(names.values[name] if name >= 0 else None) if leaf else None)
-        if leaf is None or chain is None:
-            continue
-        mine = order[begins[k] : begins[k + 1] if k + 1 < len(begins) else len(order)]
-        shapes.certificates.note(chain, "server", len(mine), int(rows["started"][mine].min()))
-        if leaf.not_before is not None and leaf.not_after is not None:
-            before[k], after[k] = leaf.not_before, leaf.not_after
     started = rows["started"]
-    clients, which = np.unique(rows["client_chain"], return_inverse=True)
-    client_ids: list[str | None] = []
-    for k, number in enumerate(clients.tolist()):
-        chain = shapes.chain(memory, number) if number else None
-        client_ids.append(chain.certificates[0].certificate_id if chain and chain.certificates else None)
-        if chain and chain.certificates:
-            mine = np.flatnonzero(which == k)
-            shapes.certificates.note(chain, "client", len(mine), int(started[mine].min()))
+    chains, index = _chains(rows["server_chain"], started, "server", memory, shapes)
+    leaves = [chain.leaf for chain in chains]
+    times = [(leaf.not_before, leaf.not_after) if leaf else (None, None) for leaf in leaves]
+    before = np.array([0 if one is None or two is None else one for one, two in times])[index]
+    after = np.array([-1 if one is None or two is None else two for one, two in times])[index]
+    pairs, which = distinct(index, names.index)
+    texts = [*names.values, None]
+    fits = [leaf.fits(texts[name]) if (leaf := leaves[chain]) else None for chain, name in pairs.tolist()]
+    clients, client = _chains(rows["client_chain"], started, "client", memory, shapes)
     return {
-        "certificate_id": Texts(ids, index),
-        "certificate_chain": Texts(all_ids, index),
-        "chain_order": Texts(orders, index),
-        "certificate_matches": spread(fits, index, tables.BOOL),
-        "certificate_valid": Numbers(
-            (before[index] <= started) & (started <= after[index]), after[index] < before[index]
-        ),
-        "client_certificate_id": Texts(client_ids, which),
+        "certificate_id": Texts([leaf.certificate_id if leaf else None for leaf in leaves], index),
+        "certificate_chain": Texts([words([c.certificate_id for c in chain.certificates]) for chain in chains], index),
+        "chain_order": Texts([chain.order for chain in chains], index),
+        "certificate_matches": spread(fits, which, tables.BOOL),
+        "certificate_valid": Numbers((before <= started) & (started <= after), after < before),
+        "client_certificate_id": Texts([c.leaf.certificate_id if c.leaf else None for c in clients], client),
     }
+
+
+def _chains(numbers: Array, started: Array, role: str, memory: S.Memory, shapes: Shapes) -> tuple[list[Chain], Array]:
+    """The distinct chains, each noted with how many handshakes showed it, and which one each row has."""
+    values, index = np.unique(numbers, return_inverse=True)
+    counts = np.bincount(index, minlength=len(values)).tolist()
+    first = np.full(len(values), np.iinfo(np.int64).max)
+    np.minimum.at(first, index, started)
+    chains = []
+    for number, count, time in zip(values.tolist(), counts, first.tolist(), strict=True):
+        chain = shapes.chain(memory, number) if number else Chain([])
+        shapes.certificates.note(chain, role, count, time)
+        chains.append(chain)
+    return chains, index
 
 
 def _alerts(rows: Array) -> Texts:
