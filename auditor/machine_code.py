@@ -159,6 +159,7 @@ class Native:
         self._source = source
         self._function: Any = None
         self._kinds: list[tuple[int, int]] = []
+        self._last: list[tuple[Any, list[int], list[tuple[int, int]]]] = []  # tuples of arrays of the last call
 
     def _bind(self, arguments: tuple[Any, ...], words: list[int], kinds: list[tuple[int, int]]) -> None:
         if self.made is None:
@@ -167,11 +168,26 @@ class Native:
         self._function = prototype(_address(self.made))
         self._kinds = kinds
 
+    def _words_of_tuple(self, argument: Any, words: list[int], kinds: list[tuple[int, int]]) -> None:
+        """As ``_words``; a tuple of arrays is mostly the one of the call before."""
+        for known, its_words, its_kinds in self._last:
+            if known is argument:
+                words += its_words
+                kinds += its_kinds
+                return
+        at, kind_at = len(words), len(kinds)
+        _words(argument, words, kinds)
+        self._last = [(argument, words[at:], kinds[kind_at:]), *self._last[:1]]
+
     def __call__(self, *arguments: Any) -> Any:
         """Call it. Raises IndexError where a bounds check failed, TypeError for arrays of another kind."""
         words: list[int] = []
         kinds: list[tuple[int, int]] = []
-        _words(arguments, words, kinds)
+        for argument in arguments:
+            if isinstance(argument, tuple):
+                self._words_of_tuple(argument, words, kinds)
+            else:
+                _words(argument, words, kinds)
         if self._function is None:
             self._bind(arguments, words, kinds)
         if kinds != self._kinds:

@@ -11,7 +11,7 @@ import numpy as np
 
 from auditor.flows import state as S
 from auditor.flows.intern import value
-from auditor.tls.records import LARGEST_READ, LETTER_OF_ALERT, NOTHING_SEEN, read_message
+from auditor.tls.records import LARGEST_READ, LETTER_OF_ALERT, NOTHING_SEEN, QUIC, read_message
 
 Array = np.ndarray[Any, Any]
 
@@ -26,41 +26,44 @@ class Datagram(NamedTuple):
 
 
 class Messages:
-    """A handshake in the making: takes messages, keeps the kernel's row of it."""
+    """A handshake in the making: takes messages, keeps the kernel's row of it, whose fields are ``made[name]``."""
 
     def __init__(self, state: S.State, transport: int, client_side: int, first: Datagram) -> None:
         self.state = state
         self.rows = S.records(1, S.HANDSHAKE)
-        row = self.row
-        row.started, row.client_side, row.transport, row.alert = first.time, client_side, transport, NOTHING_SEEN
-        self._packet = S.packets(1)
+        self._fields = self.rows.view(np.ndarray)
+        self["started"], self["client_side"], self["transport"] = first.time, client_side, transport
+        self["alert"] = NOTHING_SEEN
 
-    @property
-    def row(self) -> Any:
-        return self.rows[0]
+    def __getitem__(self, name: str) -> int:
+        return int(self._fields[name][0])
+
+    def __setitem__(self, name: str, number: int) -> None:
+        self._fields[name][0] = number
 
     def take(self, side: int, kind: int, body: bytes, seen: Datagram) -> None:
         """A whole message. One that is longer than any real one is left out."""
         if len(body) > LARGEST_READ:
             return
         self.state = S.make_room(self.state)
-        self._packet[0].frame, self._packet[0].time = seen.frame, seen.time
+        packet = S.packets(1)
+        packet["frame"], packet["time"] = seen.frame, seen.time
         memory = self.state.memory
         memory.scratch[: len(body)] = np.frombuffer(body, np.uint8)
-        read_message(memory, self.rows, self._packet, side, kind, len(body))
+        read_message(memory, self.rows, packet, side, kind, len(body))
 
     def saw(self, bits: int) -> None:
-        self.row.seen |= np.uint32(bits)
+        self["seen"] |= bits
 
     def alert(self, side: int, level: int, description: int) -> None:
-        self.letter(side, LETTER_OF_ALERT)
-        self.row.alert_level, self.row.alert, self.row.alert_side = level, description, side
+        self._letter(side, LETTER_OF_ALERT)
+        self["alert_level"], self["alert"], self["alert_side"] = level, description, side
 
-    def letter(self, side: int, capital: int) -> None:
-        row = self.row
-        if row.history_length < S.HISTORY:
-            row.history[row.history_length] = capital if side == row.client_side else capital + 32
-            row.history_length += 1
+    def _letter(self, side: int, capital: int) -> None:
+        length = self["history_length"]
+        if length < S.HISTORY:
+            self._fields["history"][0, length] = capital if side == self["client_side"] else capital + 32
+            self["history_length"] = length + 1
 
 
 class Assembler(Protocol):
@@ -68,20 +71,29 @@ class Assembler(Protocol):
 
     state: S.State
 
-    def run(self, datagrams: list[Datagram], protected: tuple[bool, bool]) -> list[Messages]:
+    def run(self, datagrams: list[Datagram], protected: list[bool]) -> list[Messages]:
         """The handshakes found; ``protected``: whether each side sent packets under the session's keys."""
         ...
 
 
-def kept(state: S.State, last: int) -> list[Datagram]:
-    """The datagrams of the chain that ends at ``last``, in the order they came."""
-    memory, found = state.memory, []
-    while last >= 0:
-        row = memory.datagrams[last]
-        data = value(memory.arena, memory.entries, int(row.bytes))
-        found.append(Datagram(data, int(row.side), int(row.frame), int(row.time)))
-        last = int(row.next)
-    return found[::-1]
+class Kept:
+    """The datagrams that the kernels kept."""
+
+    def __init__(self, memory: S.Memory) -> None:
+        rows = memory.datagrams.view(np.ndarray)
+        self._bytes, self._next, self._side, self._frame, self._time = (
+            rows[name].tolist() for name in ("bytes", "next", "side", "frame", "time")
+        )
+        self._memory = memory
+
+    def chain(self, last: int) -> list[Datagram]:
+        """The datagrams of the chain that ends at ``last``, in the order they came."""
+        memory, found = self._memory, []
+        while last >= 0:
+            data = value(memory.arena, memory.entries, self._bytes[last])
+            found.append(Datagram(data, self._side[last], self._frame[last], self._time[last]))
+            last = self._next[last]
+        return found[::-1]
 
 
 def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Array, Array]:
@@ -89,30 +101,32 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
 
     ``flows`` and ``sides`` are copies of finished rows; the client of a flow is set by its ClientHello.
     """
-    from auditor.tls.protocols import QUIC
+    at = np.flatnonzero(flows["datagram"] >= 0)
+    if not len(at):
+        return state, np.zeros(0, S.HANDSHAKE), at
+    from auditor.tls.dtls import Dtls
+    from auditor.tls.quic import Quic
 
-    rows: list[Array] = []
+    kept = Kept(state.memory)
+    rows: list[bytes] = []
     index: list[int] = []
-    for at in np.flatnonzero(flows["datagram"] >= 0).tolist():
-        assembler: Assembler
-        if flows["application"][at] == QUIC:
-            from auditor.tls.quic import Quic
-
-            assembler = Quic(state)
-        else:
-            from auditor.tls.dtls import Dtls
-
-            assembler = Dtls(state)
-        one, two = sides["protected"][at].tolist()
-        for made in assembler.run(kept(state, int(flows["datagram"][at])), (bool(one), bool(two))):
-            made.row.flow = flows["identifier"][at]
-            flows["client"][at] = made.row.client_side
-            rows.append(made.rows.view(np.ndarray))
-            index.append(at)
+    told = zip(
+        at.tolist(),
+        flows["datagram"][at].tolist(),
+        flows["application"][at].tolist(),
+        flows["identifier"][at].tolist(),
+        (sides["protected"][at] != 0).tolist(),
+        strict=True,
+    )
+    for flow, last, application, identifier, protected in told:
+        assembler: Assembler = Quic(state) if application == QUIC else Dtls(state)
+        for made in assembler.run(kept.chain(last), protected):
+            made["flow"] = identifier
+            flows["client"][flow] = made["client_side"]
+            rows.append(made.rows.tobytes())
+            index.append(flow)
         state = assembler.state
-    if not rows:
-        return state, np.zeros(0, S.HANDSHAKE), np.zeros(0, np.int64)
-    return state, np.concatenate(rows).astype(S.HANDSHAKE), np.array(index)
+    return state, np.frombuffer(b"".join(rows), S.HANDSHAKE), np.array(index, np.int64)
 
 
 def messages(stream: bytes) -> Iterator[tuple[int, bytes, int]]:

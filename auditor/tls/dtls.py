@@ -68,14 +68,14 @@ class Dtls:
         self.found: list[Messages] = []
         self._sides = (Side(), Side())
 
-    def run(self, datagrams: list[Datagram], protected: tuple[bool, bool]) -> list[Messages]:
+    def run(self, datagrams: list[Datagram], protected: list[bool]) -> list[Messages]:
         for seen in datagrams:
             self._records(seen)
         if self.found:
             last = self.found[-1]
             for side in (0, 1):
                 if protected[side]:
-                    last.saw(S.SEEN_CLIENT_DATA if side == last.row.client_side else S.SEEN_SERVER_DATA)
+                    last.saw(S.SEEN_CLIENT_DATA if side == last["client_side"] else S.SEEN_SERVER_DATA)
         return self.found
 
     def _records(self, seen: Datagram) -> None:
@@ -105,7 +105,7 @@ class Dtls:
         if not self.found:
             return
         made = self.found[-1]
-        is_client = side == made.row.client_side
+        is_client = side == made["client_side"]
         if kind == HANDSHAKE_RECORD:
             made.saw(S.SEEN_CLIENT_FINISHED if is_client else S.SEEN_SERVER_FINISHED)
         elif kind in (APPLICATION_DATA, CONNECTION_ID_RECORD):
@@ -131,7 +131,7 @@ class Dtls:
         """A ClientHello: of the handshake that is known, or the first of another one on the same ports."""
         if self.found:
             old = self._sides[seen.side].messages.get(number)
-            over = self.found[-1].row.seen & S.SEEN_SERVER_HELLO
+            over = self.found[-1]["seen"] & S.SEEN_SERVER_HELLO
             if not over or number or offset or len(part) < 34 or old is None or bytes(old.data[:34]) == part[:34]:
                 return
         self._begin(seen.side, seen)

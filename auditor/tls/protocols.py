@@ -12,6 +12,7 @@ from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.kernel import inlined, part
 from auditor.tls.records import (
     NOT_TLS,
+    QUIC,
     SSL2_CLIENT,
     SSL2_SERVER,
     TLS,
@@ -24,7 +25,8 @@ from auditor.tls.records import (
     ssl2_hello,
 )
 
-HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS, QUIC, DTLS, HTTP2, STUN, OTHER = range(2, 14)
+HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS = range(2, 9)
+DTLS, HTTP2, STUN, OTHER = range(10, 14)  # 9 is QUIC
 ESP, IKE, WIREGUARD, OPENVPN = range(14, 18)
 PROTOCOL_NAMES = {
     TLS: "tls",

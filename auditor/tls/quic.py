@@ -226,7 +226,7 @@ class Connection:
                     continue
                 if kind in (2, 3):
                     at = _after_ack(frames, at, with_counts=kind == 3)
-                elif kind == 6 or (kind == GOOGLE_CRYPTO and self.made.row.quic_version in GOOGLE_SALTS):
+                elif kind == 6 or (kind == GOOGLE_CRYPTO and self.made["quic_version"] in GOOGLE_SALTS):
                     offset, at = varint(frames, at)
                     size, at = varint(frames, at)
                     stream.add(offset, frames[at : at + size])
@@ -247,13 +247,13 @@ class Connection:
 
     def _messages(self, stream: CryptoStream, seen: Datagram) -> None:
         stream.datagrams += 1
-        before = self.made.row.client_frame
+        before = self.made["client_frame"]
         read = stream.read
         for kind, body, after in messages(bytes(stream.data[read:])):
             stream.read = read + after
             self.made.take(seen.side, kind, body, seen)
-        if self.made.row.client_frame and not before:
-            self.made.row.client_segments = stream.datagrams
+        if self.made["client_frame"] and not before:
+            self.made["client_segments"] = stream.datagrams
 
 
 def _after_ack(frames: bytes, at: int, *, with_counts: bool) -> int:
@@ -274,7 +274,7 @@ class Quic:
         self.connections: list[Connection] = []
         self._closed: list[tuple[Datagram, Packet]] = []  # packets that no keys opened yet
 
-    def run(self, datagrams: list[Datagram], protected: tuple[bool, bool]) -> list[Messages]:
+    def run(self, datagrams: list[Datagram], protected: list[bool]) -> list[Messages]:
         for seen in datagrams:
             for packet in packets(seen.data):
                 if packet.kind == INITIAL:
@@ -322,23 +322,23 @@ class Quic:
                 self._closed.remove((seen, packet))
                 self._closed.remove((first, cut))
                 self._initial(seen, packet)
-                connection.made.row.invalid = CUT_HELLO
+                connection.made["invalid"] = CUT_HELLO
                 return
 
     def _connection(self, seen: Datagram, packet: Packet) -> Connection:
         """The connection that a client's Initial with keys of its own belongs to: usually a new one."""
         for connection in reversed(self.connections):
             retried = connection.retry_id is not None and connection.retry_id == packet.target
-            answered = connection.made.row.seen & S.SEEN_SERVER_HELLO
-            again = not answered and connection.made.row.quic_version != packet.version
+            answered = connection.made["seen"] & S.SEEN_SERVER_HELLO
+            again = not answered and connection.made["quic_version"] != packet.version
             if connection.client_side == seen.side and (retried or again):
                 connection.restart(packet.target)
-                connection.made.row.quic_version = packet.version
+                connection.made["quic_version"] = packet.version
                 if again:  # after Version Negotiation it is a new ClientHello
                     connection.streams = (CryptoStream(), CryptoStream())
                 return connection
         made = Messages(self.state, S.OVER_QUIC, seen.side, seen)
-        made.row.quic_version = packet.version
+        made["quic_version"] = packet.version
         connection = Connection(made, packet.target, seen.side)
         self.connections.append(connection)
         return connection
@@ -360,6 +360,6 @@ class Quic:
             return []
         seen, packet = self._closed[0]
         made = Messages(self.state, S.OVER_QUIC, 0, seen)
-        made.row.quic_version = packet.version
-        made.row.invalid = NO_KEYS if salt_of(packet.version) else NO_SALT
+        made["quic_version"] = packet.version
+        made["invalid"] = NO_KEYS if salt_of(packet.version) else NO_SALT
         return [made]
