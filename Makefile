@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test lint bench samples docs clean
+.PHONY: demo test lint bench conformance samples docs clean
 
 # The virtual environment, with the project and what its checks need.
 $(VENV)/ready: pyproject.toml
@@ -35,6 +35,10 @@ lint: $(VENV)/ready
 
 bench: $(VENV)/ready
 	$(BIN)/python -m benchmarks.run
+
+# Other tools' answers on the public corpus (AUDITOR_CORPUS): cells compared, equal, explained, wrong.
+conformance: $(VENV)/ready
+	$(BIN)/python -m tests.conformance
 
 # Made again from scratch: samples have new keys each time.
 samples: $(VENV)/ready

@@ -82,7 +82,7 @@ def audit_inputs(
     from auditor.reading import Reading
 
     if say is not None and not compiled_before():
-        say("compiling the kernels for this machine, once after each update; it takes about twenty seconds …")
+        say("compiling the kernels for this machine, once after each update; it takes about half a minute …")
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
     try:
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower

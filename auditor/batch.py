@@ -14,11 +14,12 @@ from auditor.columns import Column, Numbers, Texts, distinct
 from auditor.decode.packet import ESP
 from auditor.flows.columns import Oriented, address_text, flow_columns, orient
 from auditor.flows.rows import Rows
-from auditor.flows.state import SEEN_SERVER_HELLO, Memory
+from auditor.flows.state import OVER_TCP, SEEN_SERVER_HELLO, Memory
 from auditor.paths import evidence
 from auditor.paths.topology import Topology, inside
 from auditor.policy.checks import NO, UNKNOWN, YES, Facts
 from auditor.policy.evaluate import Evaluation, Subject
+from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN, Delivery, deliveries
 from auditor.tls.handshakes import Shapes, handshake_columns, names_of
 from auditor.tls.names import VERSION_ORDER
 from auditor.tls.protocols import ESP as ESP_PROTOCOL
@@ -64,6 +65,12 @@ class Pipeline:
         closed = rows.flows["closed"][at] != 0
         shakes = handshake_columns(rows.handshakes, memory, self.shapes, closed, lost)
         offers = shakes.pop("_offers_forward_secrecy")
+        delivery = deliveries(rows.handshakes, ends.client[at], ends.server[at])
+        over_tcp = rows.handshakes["transport"] == OVER_TCP
+        shakes["hello_outcome"] = Texts(list(tables.OUTCOMES), delivery.outcome)
+        shakes["hello_repeats"] = Numbers(delivery.repeats, ~over_tcp)
+        shakes["hello_acknowledged"] = Numbers(delivery.acknowledged, ~over_tcp | (delivery.acknowledged < 0))
+        shakes["mss"] = Numbers(delivery.mss, delivery.mss == 0)
         columns = flow_columns(rows, ends, capture, interfaces)
         place = np.full(len(rows), -1)
         best = np.argsort((rows.handshakes["seen"] & np.uint32(SEEN_SERVER_HELLO)) == 0, kind="stable")[::-1]
@@ -90,12 +97,16 @@ class Pipeline:
         assert isinstance(version, Texts)
         protocol = spoken.objects()
         server_name = np.array([*names, None], object)[name_index]
-        facts = self._facts(rows, ends, shakes, offers, place, protocol, paths, found, mirrored, server_name)
-        frames = np.zeros((len(rows), 3), np.int64)
+        facts = self._facts(rows, ends, shakes, offers, place, protocol, paths, found, mirrored, server_name, delivery)
+        frames = np.zeros((len(rows), 5), np.int64)
         frames[:, 0] = np.where(ends.client["packets"] > 0, ends.client["first_frame"], ends.server["first_frame"])
         has = place >= 0
         frames[has, 1] = rows.handshakes["client_frame"][place[has]]
         frames[has, 2] = rows.handshakes["server_frame"][place[has]]
+        failed = has.copy()
+        failed[has] = np.isin(delivery.outcome[place[has]], FAILURES)
+        frames[failed, 3] = delivery.repeat_frame[place[failed]]
+        frames[failed, 4] = delivery.reset_frame[place[failed]]
 
         def server(flow: int) -> str:
             return server_name[flow] or address_text(int(ends.server_high[flow]), int(ends.server_low[flow]))
@@ -198,6 +209,7 @@ class Pipeline:
         found: services.Services,
         mirrored: Array,
         server_name: Array,
+        delivery: Delivery,
     ) -> Facts:
         has = place >= 0
 
@@ -237,6 +249,9 @@ class Pipeline:
             imitates=found.imitates,
             server_name=server_name,
             status_reason=status_reason,
+            hello_outcome=np.where(has, Numbers(delivery.outcome).take(place).values, NOT_KNOWN),
+            hello_is_large=has & Numbers(delivery.is_large).take(place).values.astype(bool),
+            hello_reason=_reasons(delivery, place, rows, ends),
         )
 
     def _summarise(
@@ -267,6 +282,25 @@ class Pipeline:
                 bool(in_scope),
             )
             self.summary[key] += count
+
+
+def _reasons(delivery: Delivery, place: Array, rows: Rows, ends: Oriented) -> Array:
+    """What became of the hellos of flows whose hello may not have got through, in words; None for the others."""
+    shakes, at = rows.handshakes, rows.handshake_flow
+    clients, servers = ends.client_high[at] ^ ends.client_low[at], ends.server_high[at] ^ ends.server_low[at]
+    found = np.full(len(place), None, object)
+    has = np.flatnonzero(place >= 0)
+    for flow in has[np.isin(delivery.outcome[place[has]], FAILURES)].tolist():
+        k = int(place[flow])
+        same = (clients == clients[k]) & (servers == servers[k]) & (shakes["started"] > shakes["started"][k])
+        smaller = same & (delivery.outcome == ANSWERED) & (delivery.sent < delivery.sent[k])
+        found[flow] = delivery.reason(k)
+        if smaller.any():
+            other = int(np.flatnonzero(smaller)[0])
+            found[flow] += (
+                f"; a smaller one of {delivery.sent[other]} bytes (frame {shakes['client_frame'][other]}) was answered"
+            )
+    return found
 
 
 def _ranks(names: Array) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, walk_pcapng
-from auditor.decode.decode import decode_datagram, decode_packet
+from auditor.decode.decode import DATAGRAM, decode_packet
 from auditor.decode.packet import CUT, DECODED, ENCRYPTED, FRAGMENT, MALFORMED, NOT_IP, PACKET, TCP, UDP
 from auditor.decode.packet import ESP as ESP_PROTOCOL
 from auditor.flows.intern import intern_full, rehang
@@ -245,11 +245,10 @@ def read_batch(
     ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header).
     With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments.
     """
-    if layout[0] == DATAGRAMS:
-        for i in range(packets.size):
-            decode_datagram(block, packets[i])
-        return packets.size, position, MORE, 0
-    if layout[0] == SNOOP:
+    whole = layout[0] == DATAGRAMS
+    if whole:
+        found, ended = packets.size, MORE
+    elif layout[0] == SNOOP:
         found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], frame, packets)
     elif layout[0] == PCAP:
         found, position, ended = walk_pcap(
@@ -259,7 +258,7 @@ def read_batch(
         found, position, ended = walk_pcapng(block, position, stop, layout[1] != 0, interfaces, frame, packets)
     fragments = 0
     for i in range(found):
-        decode_packet(block, packets[i])
+        decode_packet(block, packets[i], np.int64(DATAGRAM) if whole else np.int64(packets[i].link))
         if packets[i].fragment != 0:
             fragments += 1
     return found, position, ended, fragments

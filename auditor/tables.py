@@ -29,6 +29,18 @@ VERDICTS = ["not_applicable", "pass", "not_observable", "warn", "fail"]
 SEVERITIES = ["info", "low", "medium", "high", "critical"]
 STATUSES = ["complete", "client_only", "server_only", "truncated", "invalid"]
 SIDES = ["client", "server"]
+OUTCOMES = [
+    "answered",
+    "retry asked",
+    "alert",
+    "reset by the server",
+    "reset on the way",
+    "closed by the server",
+    "given up by the client",
+    "lost",
+    "acknowledged, not answered",
+    "not known",
+]
 
 
 @dataclass(frozen=True)
@@ -143,6 +155,10 @@ TABLES: dict[str, list[Column]] = {
         Column("server_hello_frame", INT, "frame in which the ServerHello ends"),
         Column("client_hello_bytes", INT, "length of the ClientHello message"),
         Column("client_hello_segments", INT, "TCP segments that it took"),
+        _closed("hello_outcome", "what became of the ClientHello (TCP): answered, or what happened to it", OUTCOMES),
+        Column("hello_repeats", INT, "segments that the client sent again before the answer"),
+        Column("hello_acknowledged", INT, "bytes of the ClientHello that the server acknowledged"),
+        Column("mss", INT, "smaller of both sides' maximum segment sizes (TCP option)"),
         _closed("status", "what was seen of it", STATUSES),
         Column("status_reason", TEXT, "what is missing or wrong"),
         Column("dh_group", TEXT, "what is known of the prime of a DHE key exchange: a standard group, or its own"),

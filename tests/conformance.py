@@ -30,7 +30,61 @@ ZEEK_VERSIONS = {
     "DTLSv13": "DTLS 1.3",
 }
 # (source, capture, column) -> why our cell is another one. ``row``: why there is no row at all. ``*``: any column.
-EXPLAINED: dict[tuple[str, str, str], str] = {}
+EXPLAINED: dict[tuple[str, str, str], str] = {
+    ("zeek_ssl", "chrome-63.0.3211.0-canary-tls_experiment.pcap", "version"): (
+        "an experiment's version 0x7E01 is written in hexadecimal"
+    ),
+    ("zeek_ssl", "chrome-63.0.3211.0-canary-tls_experiment.pcap", "resumed"): (
+        "like TLS 1.3 it echoes the session id, which says nothing (RFC 8446 4.1.3); no pre_shared_key was accepted"
+    ),
+    ("zeek_ssl", "dtls13-cid.pcap", "ssl_history"): (
+        "Zeek writes a letter for each retransmission of one ClientHello (same message_seq, RFC 6347 4.2.4)"
+    ),
+    ("zeek_ssl", "tls1.2-late-protocol-error.pcap", "ssl_history"): (
+        "Zeek stops at a record that is not valid; the server's ChangeCipherSpec is there"
+    ),
+    ("zeek_ssl", "wstunnel-https.pcap", "*"): "TLS inside a WebSocket inside TLS: encrypted in this capture",
+    ("zeek_ssl", "wstunnel-http.pcap", "*"): "TLS inside a WebSocket, which is not looked into",
+    (
+        "zeek_ssl",
+        "globus-url-copy.pcap",
+        "*",
+    ): "GSI's TLS in base64 on FTP's control channel (RFC 2228), not looked into",
+    (
+        "zeek_x509",
+        "globus-url-copy.pcap",
+        "*",
+    ): "GSI's TLS in base64 on FTP's control channel (RFC 2228), not looked into",
+    ("zeek_x509", "rdp-x509.pcap", "*"): "certificates of RDP's own security ([MS-RDPBCGR] 2.2.1.4), not of TLS",
+    ("zeek_quic", "vector-max-size-crash.pcap", "version"): "0x10010000 is no version of QUIC that anybody speaks",
+    (
+        "tshark",
+        "tls-handshake.pcapng",
+        "tls ja3",
+    ): "the second ClientHello after a HelloRetryRequest; a row is the first's",
+    ("tshark", "tls-sni.pcapng", "tls ja3"): "the second ClientHello after a HelloRetryRequest; a row is the first's",
+    ("tshark", "dtls13-cid.pcap", "dtls ja3"): "the second ClientHello after a HelloRetryRequest; a row is the first's",
+    (
+        "tshark",
+        "dtls13-wolfssl.pcap",
+        "dtls ja3",
+    ): "the second ClientHello after a HelloRetryRequest; a row is the first's",
+    ("tshark", "corner-cases.pcap", "tls suite"): "an encrypted Finished whose first byte happens to be 2",
+    ("tshark", "encrypted_handshake_cert_false_positive.pcap", "tls suite"): (
+        "an encrypted Finished whose first byte happens to be 2: its length does not fit its record"
+    ),
+    (
+        "tshark",
+        "openvpn_tcp_multi.pcap",
+        "*",
+    ): "TLS inside OpenVPN's control channel: the flow is named, not looked into",
+    ("tshark", "rdpeudp2-handshake-success.pcap", "*"): "TLS inside RDP's own transport over UDP, not looked into",
+}
+# (source, column) -> why all such cells may differ.
+EVERYWHERE = {
+    ("ipfixprobe", "ja4"): "ipfixprobe counts GREASE values, which JA4 leaves out; its other two parts are ours",
+    ("zeek_ssl", "established"): "Zeek cannot tell of QUIC; packets under the session's keys from both sides show it",
+}
 
 
 @dataclass
@@ -54,7 +108,14 @@ class Cell:
             why = EXPLAINED.get((self.source, self.capture.rsplit("/", 1)[-1], column))
             if why:
                 return why
-        return None
+        return self._everywhere
+
+    @property
+    def _everywhere(self) -> str | None:
+        why = EVERYWHERE.get((self.source, self.column))
+        if self.source == "ipfixprobe" and {self.theirs[11:]} != {ours[11:] for ours in self.ours}:
+            return None
+        return None if self.column == "established" and "/quic/" not in self.capture else why
 
 
 def text(value: Any) -> str:
@@ -189,7 +250,7 @@ def zeek_quic(corpus: Path) -> Iterator[Cell]:
             if pd.isna(theirs) or theirs in ("-", "(empty)"):
                 continue
             if column == "version":
-                have = values(quic, "quic_version")
+                have = {{"2": "quicv2"}.get(version, version) for version in values(quic, "quic_version")}
             elif column == "server_name":
                 have = values(quic, "server_name")
             else:

@@ -62,7 +62,7 @@ def doctor() -> None:
     state = (
         "compiled and cached"
         if kernel.compiled_before()
-        else "not compiled yet: the first audit takes twenty seconds more"
+        else "not compiled yet: the first audit takes half a minute more"
     )
     out.print(f"kernels: {state}, in {machine_code.cache_folder()}")
     ranges = Ranges.shipped()

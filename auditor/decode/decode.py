@@ -32,6 +32,7 @@ from auditor.decode.tunnel import capwap, erspan, geneve, gre, gtp, l2tp, teredo
 from auditor.decode.wireless import dot11, ppi, prism, radiotap
 from auditor.kernel import inlined, part
 
+DATAGRAM = -1
 DEPTH = 24  # layers in one packet; deeper nesting is an attack or a loop
 
 ETHERNET, ETHERTYPE, VLAN, IPV4, IPV6, TCP, UDP = (
@@ -79,6 +80,7 @@ def reset(packet: Any) -> None:
     packet.fragment = 0
     packet.payload_captured = 0
     packet.payload_wire = 0
+    packet.mss = 0
     packet.tcp_flags = 0
     packet.protocol = 0
     packet.vlan_count = 0
@@ -168,26 +170,21 @@ def rare_layer(block: Any, packet: Any, layer: int) -> int:
 
 
 @part
-def decode_packet(block: Any, packet: Any) -> None:
-    """Fill ``packet`` (a PACKET record whose place, times and first layer are set) from its bytes."""
-    reset(packet)
-    layer = np.int64(packet.link)
+def decode_packet(block: Any, packet: Any, layer: int) -> None:
+    """Fill ``packet`` (a PACKET record whose place, times and first layer are set) from its bytes.
+
+    ``layer`` is its first layer; or DATAGRAM for an IP datagram that was put together from fragments, of which what is
+    around it is known already.
+    """
+    if layer == DATAGRAM:
+        packet.status = DECODED
+        packet.fragment = 0
+        layer = np.int64(RAW)
+    else:
+        reset(packet)
     if layer == STOP:
         not_ip(packet)
         return
-    for _ in range(DEPTH):
-        layer = one_layer(block, packet, layer)
-        if layer == STOP:
-            return
-    packet.status = MALFORMED
-
-
-@part
-def decode_datagram(block: Any, packet: Any) -> None:
-    """Decode a datagram that was put together from fragments; what is around it is known already."""
-    packet.status = DECODED
-    packet.fragment = 0
-    layer = np.int64(RAW)
     for _ in range(DEPTH):
         layer = one_layer(block, packet, layer)
         if layer == STOP:

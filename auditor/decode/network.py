@@ -40,7 +40,7 @@ def next_protocol(packet: Any, protocol: int) -> int:
         packet.status = FRAGMENT  # a tunnel is decoded when it is whole
         return STOP
     if layer == IPV4 or layer == IPV6:
-        push_tunnel(packet, IP_IN_IP, 0)
+        push_tunnel(packet, np.int64(IP_IN_IP), np.int64(0))
     return layer
 
 
@@ -60,6 +60,7 @@ def ipv4(block: Any, packet: Any) -> int:
         return malformed(packet)
     if at + header > packet.end:
         return cut(packet)
+    packet.ttl = block[at + 8]
     packet.source_high = 0
     packet.target_high = 0
     packet.source_low = np.uint64(V4_MAPPED) | np.uint64(be32(block, at + 12))
@@ -86,6 +87,7 @@ def ipv6(block: Any, packet: Any) -> int:
     length = be16(block, at + 4)
     if length:
         trim(packet, at, 40 + length)
+    packet.ttl = block[at + 7]
     packet.source_high = be64(block, at + 8)
     packet.source_low = be64(block, at + 16)
     packet.target_high = be64(block, at + 24)

@@ -31,6 +31,8 @@ PACKET = np.dtype(
         ("target_port", "u2"),
         ("interface", "i4"),
         ("link", "i4"),  # layer number to begin with (see ``layers``)
+        ("mss", "u2"),  # of a SYN's option; 0 for none
+        ("ttl", "u1"),
         ("tcp_flags", "u1"),
         ("protocol", "u1"),  # IP protocol number; 0 when there is no IP in the packet
         ("vlan_count", "u1"),

@@ -7,7 +7,7 @@ import numpy as np
 from auditor.decode.bytes import be16, be32
 from auditor.decode.layers import BY_UDP_PORT, STOP, TEREDO_LAYER
 from auditor.decode.link import cut, malformed
-from auditor.decode.packet import FRAGMENT
+from auditor.decode.packet import FRAGMENT, SYN
 from auditor.decode.tunnel import fits_tunnel
 from auditor.kernel import inlined, part
 
@@ -32,7 +32,24 @@ def tcp(block: Any, packet: Any) -> int:
     packet.payload = at + header
     packet.payload_wire = wire
     packet.payload_captured = max(0, packet.end - at - header)
+    if packet.tcp_flags & SYN:
+        largest_segment(block, packet, at + 20, min(np.int64(packet.end), at + header))
     return STOP
+
+
+@part
+def largest_segment(block: Any, packet: Any, at: int, end: int) -> None:
+    """The MSS option of a SYN (RFC 9293 3.2)."""
+    while at + 1 < end and block[at] != 0:
+        if block[at] == 1:
+            at += 1
+            continue
+        if block[at] == 2 and at + 4 <= end:
+            packet.mss = be16(block, at + 2)
+            return
+        if block[at + 1] < 2:
+            return
+        at += int(block[at + 1])
 
 
 @inlined

@@ -67,10 +67,10 @@ def gre(block: Any, packet: Any) -> int:
     packet.position = at + size
     if layer == ERSPAN_2 or layer == ERSPAN_3:
         if layer == ERSPAN_2 and flags & 0x1000 == 0:  # type I has neither a sequence number nor a header
-            push_tunnel(packet, ERSPAN, 0)
+            push_tunnel(packet, np.int64(ERSPAN), np.int64(0))
             return ETHERNET
         return layer
-    push_tunnel(packet, GRE, 0)
+    push_tunnel(packet, np.int64(GRE), np.int64(0))
     return layer
 
 
@@ -85,7 +85,7 @@ def erspan(block: Any, packet: Any, layer: int) -> int:
         return not_ip(packet)
     if layer == ERSPAN_3 and block[at + 11] & 1:
         size += 8  # platform specific subheader
-    push_tunnel(packet, ERSPAN, be16(block, at + 2) & 0x3FF)
+    push_tunnel(packet, np.int64(ERSPAN), be16(block, at + 2) & 0x3FF)
     packet.position = at + size
     return ETHERNET
 
@@ -110,7 +110,7 @@ def gtp(block: Any, packet: Any) -> int:
                 return cut(packet)
             size += step
             following = int(block[at + size - 1])
-    push_tunnel(packet, GTP, be32(block, at + 4))
+    push_tunnel(packet, np.int64(GTP), be32(block, at + 4))
     packet.position = at + size
     return RAW_IP
 
@@ -159,7 +159,7 @@ def capwap(block: Any, packet: Any) -> int:
     size = int(block[at + 1] >> 3) * 4
     if size < 8 or at + size > packet.end:
         return cut(packet)
-    push_tunnel(packet, CAPWAP, 0)
+    push_tunnel(packet, np.int64(CAPWAP), np.int64(0))
     packet.position = at + size
     return WIRELESS if native else ETHERNET
 
@@ -174,7 +174,7 @@ def tzsp(block: Any, packet: Any) -> int:
         at += 1 if block[at] == 0 else 2 + (int(block[at + 1]) if at + 1 < packet.end else 0)
     if at >= packet.end:
         return cut(packet)
-    push_tunnel(packet, TZSP, 0)
+    push_tunnel(packet, np.int64(TZSP), np.int64(0))
     packet.position = at + 1
     if kind == 1:
         return ETHERNET
@@ -204,7 +204,7 @@ def fits_tunnel(block: Any, at: int, end: int, layer: int) -> bool:
 @part
 def teredo(block: Any, packet: Any) -> int:
     size = teredo_header(block, packet.position, packet.end)
-    push_tunnel(packet, TEREDO, 0)
+    push_tunnel(packet, np.int64(TEREDO), np.int64(0))
     packet.position += size
     return IPV6
 
@@ -214,7 +214,7 @@ def l2tp(block: Any, packet: Any) -> int:
     at = packet.position
     size = l2tp_header(block, at, packet.end)
     first = at + 4 if block[at] & 0x40 else at + 2
-    push_tunnel(packet, L2TP, be16(block, first))
+    push_tunnel(packet, np.int64(L2TP), be16(block, first))
     packet.position = at + size
     return PPP
 
@@ -225,7 +225,7 @@ def vxlan(block: Any, packet: Any) -> int:
     at = packet.position
     if at + 8 > packet.end:
         return cut(packet)
-    push_tunnel(packet, VXLAN, be24(block, at + 4))
+    push_tunnel(packet, np.int64(VXLAN), be24(block, at + 4))
     packet.position = at + 8
     return ETHERNET
 
@@ -253,7 +253,7 @@ def geneve(block: Any, packet: Any) -> int:
     layer = int(BY_ETHERTYPE[be16(block, at + 2)])
     if layer == STOP:
         return not_ip(packet)
-    push_tunnel(packet, GENEVE, be24(block, at + 4))
+    push_tunnel(packet, np.int64(GENEVE), be24(block, at + 4))
     packet.position = stop
     return layer
 

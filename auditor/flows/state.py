@@ -57,8 +57,16 @@ SIDE = np.dtype(
         ("gwlb_endpoint", "u8"),
         ("gwlb_attachment", "u8"),
         ("initial_sequence", "u4"),  # of the SYN, or of the first segment
+        ("next_sequence", "u4"),  # behind the last byte sent, while handshakes are followed
+        ("acknowledged", "u4"),  # the highest number that this side acknowledged, likewise
+        ("repeat_frame", "i8"),  # first segment that was sent again
+        ("reset_frame", "i8"),
         ("stream", "i4"),
         ("interface", "i4"),
+        ("mss", "u2"),  # its SYN's option
+        ("repeats", "u2"),  # segments sent again, while handshakes are followed
+        ("ttl", "u1"),  # of its first packet
+        ("reset_ttl", "u1"),
         ("state", "u1"),  # NEW, ACTIVE, DONE
         ("tcp_flags", "u1"),  # every flag seen
         ("syn", "u1"),

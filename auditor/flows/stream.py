@@ -186,6 +186,17 @@ def insert(m: Any, stream: Any, block: Any, source: int, begin: int, end: int) -
 
 
 @part
+def is_repeat(stream: Any, begin: int, end: int) -> bool:
+    """Whether all bytes of a segment are there already: it was sent again (or captured twice)."""
+    if end <= begin:
+        return True
+    for k in range(np.int64(stream.spans)):
+        if stream.span[2 * k] <= begin and end <= stream.span[2 * k + 1]:
+            return True
+    return False
+
+
+@part
 def feed(m: Any, side: Any, stream: Any, block: Any, packet: Any) -> bool:
     """Take a segment's payload into its side's stream. True: the stream has more bytes in order than before."""
     if side.stream < 0:
@@ -209,7 +220,11 @@ def feed(m: Any, side: Any, stream: Any, block: Any, packet: Any) -> bool:
             return False
     if packet.payload_captured < packet.payload_wire:
         side.lost = 1
-    if end <= begin:
+    if is_repeat(stream, begin, end):
+        if packet.payload_captured > 0:
+            side.repeats = min(65535, side.repeats + 1)
+            if side.repeat_frame == 0:
+                side.repeat_frame = packet.frame
         return False
     if end > stream.have:
         stream.segments += 1

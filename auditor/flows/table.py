@@ -14,6 +14,7 @@ from auditor.decode.packet import ACK, FIN, RST, SYN, TCP
 from auditor.flows.dns import answer_for
 from auditor.flows.state import (
     CLOCK,
+    DONE,
     FINISHED,
     FINISHED_FLOWS,
     FLOWS_MADE,
@@ -141,6 +142,14 @@ def create(c: Any, flows: Any, sides: Any, buckets: Any, packet: Any, bucket: in
         side.gwlb_endpoint = 0
         side.gwlb_attachment = 0
         side.initial_sequence = 0
+        side.next_sequence = 0
+        side.acknowledged = 0
+        side.repeat_frame = 0
+        side.reset_frame = 0
+        side.mss = 0
+        side.repeats = 0
+        side.ttl = 0
+        side.reset_ttl = 0
         side.stream = -1
         side.interface = -1
         side.state = NEW
@@ -271,6 +280,26 @@ def opens_new_connection(flow: Any, sides: Any, at: int, k: int, packet: Any) ->
 
 
 @part
+def note_delivery(mine: Any, packet: Any) -> None:
+    """What was sent, sent again and acknowledged: whether a hello got through shows in these."""
+    sequence, flags = np.int64(packet.sequence), packet.tcp_flags
+    if mine.packets == 0:
+        mine.ttl = packet.ttl
+        mine.next_sequence = sequence
+    if flags & SYN:
+        mine.mss = packet.mss
+        mine.next_sequence = (sequence + 1) & 0xFFFFFFFF
+    else:
+        end = (sequence + np.int64(packet.payload_wire)) & 0xFFFFFFFF
+        if (end - np.int64(mine.next_sequence)) & 0xFFFFFFFF < 1 << 31:
+            mine.next_sequence = end
+    if flags & ACK:
+        ahead = (np.int64(packet.acknowledged) - np.int64(mine.acknowledged)) & 0xFFFFFFFF
+        if mine.acknowledged == 0 or ahead < 1 << 31:
+            mine.acknowledged = packet.acknowledged
+
+
+@part
 def note_tcp(flow: Any, mine: Any, other: Any, k: int, packet: Any) -> None:
     """What flags and times say of the connection."""
     flags = packet.tcp_flags
@@ -294,5 +323,10 @@ def note_tcp(flow: Any, mine: Any, other: Any, k: int, packet: Any) -> None:
         if flow.syn_time and flow.syn_ack_time and packet.time >= flow.syn_time:
             flow.round_trip = packet.time - flow.syn_time
     mine.tcp_flags |= flags
+    if mine.state != DONE or other.state != DONE:
+        note_delivery(mine, packet)
+    if flags & RST and mine.reset_frame == 0:
+        mine.reset_frame = packet.frame
+        mine.reset_ttl = packet.ttl
     if flags & RST or (mine.tcp_flags & FIN and other.tcp_flags & FIN):
         flow.closed = 1

@@ -48,6 +48,9 @@ class Facts:
     imitates: Array
     server_name: Array
     status_reason: Array
+    hello_outcome: Array  # codes of tables.OUTCOMES
+    hello_is_large: Array  # more than one segment
+    hello_reason: Array  # what became of a hello that was not answered
 
 
 @dataclass
@@ -248,6 +251,24 @@ def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answe
     after = facts.started >= np.datetime64(since, "ns").astype("int64")
     answer.put(to_it & ~after, PASS, f"before support ended on {since}")
     answer.put(to_it & after, WARN, f"support of this API ended on {since}; SMS, voice, push and OTP calls go on")
+    return answer
+
+
+@check("every")
+def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """A large ClientHello got through. With ``every = true`` small ones count as well."""
+    from auditor.tls.delivery import ANSWERED, FAILURES, RETRY
+
+    answer = Answer.of(facts, NOT_OBSERVABLE, "what became of the ClientHello is not in the capture")
+    answered = np.isin(facts.hello_outcome, (ANSWERED, RETRY))
+    answer.put(answered, PASS, "the server answered the ClientHello")
+    failed = np.isin(facts.hello_outcome, FAILURES)
+    answer.put(failed & facts.hello_is_large, FAIL if required else WARN, facts.hello_reason)
+    if not parameters.get("every"):
+        answer.put(failed & ~facts.hello_is_large, NOT_APPLICABLE, "a ClientHello of one segment")
+    else:
+        answer.put(failed & ~facts.hello_is_large, FAIL if required else WARN, facts.hello_reason)
+    answer.put(~facts.has_handshake, NOT_APPLICABLE, "no ClientHello")
     return answer
 
 

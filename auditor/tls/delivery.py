@@ -1,0 +1,127 @@
+"""Whether the ClientHello got through: what happened to it on the way, told by the TCP timeline.
+
+With post-quantum key shares a ClientHello is larger than one segment, and there are middleboxes and servers that drop,
+stall or reset what they do not expect. The evidence is in the packets: how large the hello was against the maximum
+segment size, which of its bytes were acknowledged (RFC 9293 3.10.7.4), what was sent again, and who sent a RST. A RST
+whose TTL differs from that of the server's other packets comes from something between.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from auditor.decode.packet import FIN, RST
+from auditor.flows import state as S
+from auditor.tables import OUTCOMES
+from auditor.tls.records import NOTHING_SEEN
+
+Array = np.ndarray[Any, Any]
+RECORD_HEADER = 5
+# RFC 9293 3.7.1: what may be sent where no MSS option was seen.
+DEFAULT_MSS = 536
+
+(
+    ANSWERED,
+    RETRY,
+    ALERT,
+    RESET_BY_SERVER,
+    RESET_ON_THE_WAY,
+    CLOSED_BY_SERVER,
+    GIVEN_UP,
+    LOST,
+    STALLED,
+    NOT_KNOWN,
+) = range(len(OUTCOMES))
+# Outcomes in which a hello that is too large may be the cause.
+FAILURES = (RESET_BY_SERVER, RESET_ON_THE_WAY, CLOSED_BY_SERVER, GIVEN_UP, LOST, STALLED)
+
+
+@dataclass
+class Delivery:
+    """For each handshake; ``mss`` 0 and ``acknowledged`` -1 where they are not known."""
+
+    outcome: Array  # codes of OUTCOMES
+    sent: Array  # bytes that the client sent up to the ServerHello's time, as far as the capture shows
+    acknowledged: Array  # of them, by the server
+    mss: Array  # the smaller of both sides' maximum segment sizes
+    repeats: Array
+    is_large: Array  # longer than one segment of that size, or seen in several
+    repeat_frame: Array
+    reset_frame: Array
+
+    def reason(self, at: int) -> str:
+        """What happened, in words."""
+        size, count = int(self.sent[at]), int(self.repeats[at])
+        words = f"ClientHello of {size} bytes"
+        if self.mss[at]:
+            words += f" (maximum segment size {self.mss[at]})"
+        words += f": {OUTCOMES[self.outcome[at]]}"
+        if count:
+            words += f", {count} segment{'s' if count > 1 else ''} sent again"
+        if self.acknowledged[at] >= 0:
+            words += f", {min(size, int(self.acknowledged[at]))} bytes acknowledged"
+        return words
+
+
+def deliveries(rows: Array, client: Array, server: Array) -> Delivery:
+    """Handshake rows over TCP with the sides of their flows; over datagrams nothing is said (``not known``)."""
+    seen = rows["seen"].astype(np.int64)
+
+    def has(bits: int) -> Array:
+        return np.asarray((seen & bits) != 0)
+
+    start = (client["initial_sequence"].astype(np.int64) + np.where(client["syn"] != 0, 1, 0)) & 0xFFFFFFFF
+    whole = rows["client_bytes"].astype(np.int64) + RECORD_HEADER
+    sent = (client["next_sequence"].astype(np.int64) - start) & 0xFFFFFFFF
+    sent = np.where(sent > 1 << 20, 0, sent)
+    sent = np.where(rows["client_bytes"] > 0, whole, sent)
+    acknowledged = (server["acknowledged"].astype(np.int64) - start) & 0xFFFFFFFF
+    acknowledged = np.where(
+        (server["packets"] == 0) | (client["syn"] == 0) | (acknowledged > 1 << 20), -1, np.minimum(acknowledged, sent)
+    )
+    one, two = client["mss"].astype(np.int64), server["mss"].astype(np.int64)
+    mss = np.where((one > 0) & (two > 0), np.minimum(one, two), np.maximum(one, two))
+    is_large = (rows["client_segments"] > 1) | (
+        sent > np.where(mss > 0, mss, np.where(client["syn"] != 0, DEFAULT_MSS, 1 << 20))
+    )
+
+    reset = (server["tcp_flags"] & RST) != 0
+    other_ttl = reset & (server["ttl"] != server["reset_ttl"]) & (server["ttl"] != 0)
+    alert = (rows["alert"] != NOTHING_SEEN) & (rows["alert_side"] != rows["client_side"])
+    closed = (server["tcp_flags"] & FIN) != 0
+    gave_up = (client["tcp_flags"] & (FIN | RST)) != 0
+    answer_seen = server["packets"] > 0
+    is_lost = answer_seen & (acknowledged >= 0) & (acknowledged < sent) & (client["repeats"] > 0)
+    stalled = answer_seen & (acknowledged >= sent) & (sent > 0)
+    outcome = np.select(
+        [
+            (rows["transport"] != S.OVER_TCP) | has(S.SEEN_CLIENT_INVALID) | (sent == 0),
+            has(S.SEEN_SERVER_HELLO | S.SEEN_SERVER_INVALID),
+            has(S.SEEN_RETRY),
+            alert,
+            other_ttl,
+            reset,
+            closed,
+            is_lost,
+            gave_up & answer_seen & (server["lost"] == 0) & (server["payload"] == 0),
+            stalled & (server["lost"] == 0) & (server["payload"] == 0),
+        ],
+        [
+            NOT_KNOWN,
+            ANSWERED,
+            RETRY,
+            ALERT,
+            RESET_ON_THE_WAY,
+            RESET_BY_SERVER,
+            CLOSED_BY_SERVER,
+            LOST,
+            GIVEN_UP,
+            STALLED,
+        ],
+        NOT_KNOWN,
+    )
+    repeat = client["repeat_frame"]
+    return Delivery(
+        outcome, sent, acknowledged, mss, client["repeats"].astype(np.int64), is_large, repeat, server["reset_frame"]
+    )
