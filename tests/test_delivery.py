@@ -1,0 +1,153 @@
+"""What became of a ClientHello: the TCP timeline of hellos that get through and of those that do not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from scapy.layers.inet import IP, TCP
+
+import auditor
+from tests import wire
+
+LARGE = wire.record(
+    22,
+    wire.client_hello(
+        extensions=wire.extension(51, b"\x04\xc4" + b"\x11\xec\x04\xc0" + bytes(1216)) + wire.extension(21, bytes(400))
+    ),
+)
+SMALL = wire.record(22, wire.client_hello())
+ANSWER = wire.record(22, wire.server_hello())
+Run = Callable[..., auditor.Audit]
+
+
+def opened(sport: int = 40_000) -> wire.Talk:
+    """A connection whose SYNs name a maximum segment size of 1460."""
+    talk = wire.Talk(sport=sport).open()
+    for at in (0, 1):
+        packet = wire.Ether(talk.packets[at])
+        packet[TCP].options = [("MSS", 1460)]
+        del packet[TCP].chksum, packet[TCP].dataofs, packet[IP].len, packet[IP].chksum
+        talk.packets[at] = bytes(packet)
+    return talk
+
+
+def with_ttl(packet: bytes, ttl: int) -> bytes:
+    changed = wire.Ether(packet)
+    changed[IP].ttl = ttl
+    del changed[IP].chksum
+    return bytes(changed)
+
+
+def hello(talk: wire.Talk, data: bytes = LARGE) -> list[int]:
+    """Send a hello in segments; the sequence number of each."""
+    begins = []
+    for at in range(0, len(data), 1460):
+        begins.append(talk.next[0])
+        talk.send(0, data[at : at + 1460])
+    return begins
+
+
+def outcome(result: auditor.Audit) -> dict[str, Any]:
+    return wire.only(result.handshakes)
+
+
+def verdict(result: auditor.Audit, rule: str = "TLS105") -> tuple[str, str]:
+    row = wire.only(result.verdicts[result.verdicts["rule"] == rule])
+    return row["verdict"], row["reason"]
+
+
+def test_a_large_hello_that_is_answered(audit_bytes: Run) -> None:
+    """The good case: two segments, an answer, nothing to warn of."""
+    talk = opened()
+    hello(talk)
+    talk.send(1, ANSWER)
+    result = audit_bytes(wire.pcap(talk.packets))
+    row = outcome(result)
+    assert (row["hello_outcome"], row["client_hello_segments"], row["mss"]) == ("answered", 2, 1460)
+    assert row["hello_acknowledged"] == len(LARGE)
+    assert verdict(result)[0] == "pass"
+
+
+def test_its_second_segment_is_lost(audit_bytes: Run) -> None:
+    """Sent again and again, and only the first segment is acknowledged: lost, with the packets."""
+    talk = opened()
+    begins = hello(talk)
+    first = talk.next[0]
+    for _ in range(3):
+        talk.next[0] = begins[1]
+        talk.send(1, flags="A")
+        talk.next[0] = first
+        talk.send(0, LARGE[1460:], at=begins[1])
+    result = audit_bytes(wire.pcap(talk.packets))
+    row = outcome(result)
+    assert (row["hello_outcome"], row["hello_repeats"], row["hello_acknowledged"]) == ("lost", 3, 1460)
+    said, reason = verdict(result)
+    assert said == "warn"
+    assert f"ClientHello of {len(LARGE)} bytes (maximum segment size 1460): lost, 3 segments sent again" in reason
+    finding = wire.only(result.findings[result.findings["rule"] == "TLS105"])
+    assert str(7) in finding["sample_frames"].split()  # the first segment that was sent again
+
+
+def test_acknowledged_and_not_answered(audit_bytes: Run) -> None:
+    """The server has all of it and says nothing."""
+    talk = opened()
+    hello(talk)
+    talk.send(1, flags="A")
+    result = audit_bytes(wire.pcap(talk.packets))
+    assert outcome(result)["hello_outcome"] == "acknowledged, not answered"
+    assert verdict(result)[0] == "warn"
+
+
+@pytest.mark.parametrize(("ttl", "expected"), [(64, "reset by the server"), (255, "reset on the way")])
+def test_who_sent_the_reset(audit_bytes: Run, ttl: int, expected: str) -> None:
+    """A RST with the TTL of the server's other packets is the server's; another TTL is something between."""
+    talk = opened()
+    hello(talk)
+    talk.packets.append(with_ttl(talk.send(1, flags="RA"), ttl))
+    del talk.packets[-2]
+    result = audit_bytes(wire.pcap(talk.packets))
+    assert outcome(result)["hello_outcome"] == expected
+    finding = wire.only(result.findings[result.findings["rule"] == "TLS105"])
+    assert str(len(talk.packets)) in finding["sample_frames"].split()
+
+
+def test_a_smaller_second_try(audit_bytes: Run) -> None:
+    """The same client comes through with a smaller hello: the finding says so, with its frame."""
+    talk = opened()
+    hello(talk)
+    talk.send(1, flags="RA")
+    again = opened(sport=40_001)
+    hello(again, SMALL)
+    again.send(1, ANSWER)
+    result = audit_bytes(wire.pcap(talk.packets + again.packets))
+    finding = wire.only(result.findings[result.findings["rule"] == "TLS105"])
+    assert f"a smaller one of {len(SMALL)} bytes (frame 10) was answered" in finding["reason"]
+
+
+def test_reordered_segments_are_no_repeats(audit_bytes: Run) -> None:
+    """Segments that overtake each other were not sent again."""
+    talk = opened()
+    hello(talk)
+    talk.packets[-1], talk.packets[-2] = talk.packets[-2], talk.packets[-1]
+    talk.send(1, ANSWER)
+    row = outcome(audit_bytes(wire.pcap(talk.packets)))
+    assert (row["hello_outcome"], row["hello_repeats"]) == ("answered", 0)
+
+
+def test_a_small_hello_is_another_matter(audit_bytes: Run) -> None:
+    """A hello of one segment that is reset is told in `handshakes`, and is no finding of this rule."""
+    talk = opened()
+    hello(talk, SMALL)
+    talk.send(1, flags="RA")
+    result = audit_bytes(wire.pcap(talk.packets))
+    assert outcome(result)["hello_outcome"] == "reset by the server"
+    assert verdict(result)[0] == "not_applicable"
+
+
+def test_a_capture_that_ends_early_proves_nothing(audit_bytes: Run) -> None:
+    """Only the hello in the capture: what became of it is not known."""
+    talk = opened()
+    hello(talk)
+    result = audit_bytes(wire.pcap(talk.packets))
+    assert outcome(result)["hello_outcome"] == "not known"
+    assert verdict(result)[0] == "not_observable"
