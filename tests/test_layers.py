@@ -20,6 +20,9 @@ V4 = IP(src="10.0.0.1", dst="192.0.2.10") / SYN
 V6 = IPv6(src="2001:db8::1", dst="2001:db8::10") / SYN
 E = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 OUTER = E / IP(src="172.31.0.1", dst="172.31.0.2")
+# A data frame to the access point, with LLC and SNAP.
+AIR = Raw(b"\x08\x01\0\0" + bytes(6) + b"\2\0\0\0\0\1" + b"\2\0\0\0\0\2" + b"\0\0" + b"\xaa\xaa\x03\0\0\0\x08\0")
+AIR6 = Raw(bytes(AIR)[:-2] + b"\x86\xdd")
 LOOPBACK6 = struct.pack("<I", 24) + bytes(V6)
 
 CASES: list[tuple[str, int, Any, str | None, str | None]] = [
@@ -83,6 +86,95 @@ CASES: list[tuple[str, int, Any, str | None, str | None]] = [
         "LLC/SNAP",
         1,
         bytes(E)[:12] + struct.pack(">H", len(V4) + 8) + b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(V4),
+        None,
+        None,
+    ),
+    ("erspan I", 1, OUTER / GRE(proto=0x88BE) / E / Dot1Q(vlan=9) / V4, "9", "erspan:0"),
+    (
+        "erspan II",
+        1,
+        OUTER / GRE(proto=0x88BE, seqnum_present=1) / Raw(b"\x10\x05\x00\x2a" + bytes(4)) / E / V4,
+        None,
+        "erspan:42",
+    ),
+    (
+        "erspan III",
+        1,
+        OUTER / GRE(proto=0x22EB, seqnum_present=1) / Raw(b"\x20\x05\x00\x07" + bytes(8)) / E / V6,
+        None,
+        "erspan:7",
+    ),
+    (
+        "erspan III with a subheader",
+        1,
+        OUTER / GRE(proto=0x22EB, seqnum_present=1) / Raw(b"\x20\x05\x00\x07" + bytes(7) + b"\x01" + bytes(8)) / E / V4,
+        None,
+        "erspan:7",
+    ),
+    ("gtp-u", 1, OUTER / UDP(dport=2152) / Raw(b"\x30\xff" + struct.pack(">HI", len(V4), 77)) / V4, None, "gtp:77"),
+    (
+        "gtp-u with an extension header",
+        1,
+        OUTER / UDP(dport=2152) / Raw(b"\x34\xff" + struct.pack(">HI", len(V4) + 8, 77) + b"\0\0\0\x85\x01\0\0\0") / V4,
+        None,
+        "gtp:77",
+    ),
+    ("teredo", 1, OUTER / UDP(dport=3544) / V6, None, "teredo"),
+    ("teredo back", 1, OUTER / UDP(sport=3544, dport=50_001) / Raw(b"\0\0" + bytes(6)) / V6, None, "teredo"),
+    (
+        "teredo with authentication and origin",
+        1,
+        OUTER / UDP(dport=3544) / Raw(b"\0\1\0\0" + bytes(9) + b"\0\0" + bytes(6)) / V6,
+        None,
+        "teredo",
+    ),
+    ("l2tp", 1, OUTER / UDP(dport=1701) / Raw(b"\x00\x02\x00\x0b\x00\x01\xff\x03\x00\x21") / V4, None, "l2tp:11"),
+    (
+        "l2tp with length and sequence",
+        1,
+        OUTER
+        / UDP(dport=1701)
+        / Raw(b"\x48\x02" + struct.pack(">H", len(V4) + 16) + b"\0\x0b\0\1\0\0\0\0\xff\3\0\x21")
+        / V4,
+        None,
+        "l2tp:11",
+    ),
+    (
+        "pptp",
+        1,
+        OUTER / GRE(version=1, key_present=1, proto=0x880B, key=5, seqnum_present=1) / PPP(proto=0x21) / V4,
+        None,
+        "gre",
+    ),
+    ("capwap", 1, OUTER / UDP(dport=5247) / Raw(b"\0\x10\x02\x00\0\0\0\0") / E / V4, None, "capwap"),
+    (
+        "capwap with a native frame",
+        1,
+        OUTER / UDP(dport=5247) / Raw(b"\0\x10\x02\x01\0\0\0\0") / AIR / V4,
+        None,
+        "capwap",
+    ),
+    ("tzsp", 1, OUTER / UDP(dport=37008) / Raw(b"\1\0\0\1\x0a\1\5\0\1") / E / V4, None, "tzsp"),
+    ("security group tag", 1, bytes(E)[:12] + b"\x89\x09\1\1\0\1\0\2\x08\0" + bytes(V4), None, None),
+    ("backbone", 1, bytes(E)[:12] + b"\x88\xe7\0\0\0\5" + bytes(E / V4), None, None),
+    ("macsec, not encrypted", 1, bytes(E)[:12] + b"\x88\xe5\0\0\0\0\0\1\x08\0" + bytes(V4), None, None),
+    ("802.11", 105, AIR / V4, None, None),
+    (
+        "802.11 with quality of service",
+        105,
+        b"\x88\x01" + bytes(AIR)[2:24] + b"\0\0" + bytes(AIR6)[24:] + bytes(V6),
+        None,
+        None,
+    ),
+    ("radiotap", 127, b"\0\0\x0a\0\0\0\0\0\0\0" + bytes(AIR / V4), None, None),
+    ("prism", 119, b"\0\0\0\x44" + struct.pack("<I", 144) + bytes(136) + bytes(AIR / V4), None, None),
+    ("AVS", 163, struct.pack(">II", 0x80211001, 64) + bytes(56) + bytes(AIR / V4), None, None),
+    ("PPI", 192, struct.pack("<BBHI", 0, 0, 8, 105) + bytes(AIR / V4), None, None),
+    ("Cisco HDLC link", 104, b"\x0f\0\x08\0" + bytes(V4), None, None),
+    (
+        "NFLOG",
+        239,
+        b"\2\0\0\0" + struct.pack("<HH", 8, 1) + bytes(4) + struct.pack("<HH", 4 + len(V4), 9) + bytes(V4),
         None,
         None,
     ),
@@ -160,3 +252,43 @@ def test_link_type_that_is_not_decoded_is_said(audit_bytes: Any) -> None:
     row = wire.only(audit_bytes(wire.pcap([bytes(E / V4)], link=147)).captures)
     assert row["not_ip"] == 1
     assert "link type 147" in row["warnings"]
+
+
+def test_frames_encrypted_below_ip_are_counted(audit_bytes: Any) -> None:
+    """MACsec and protected 802.11: nothing inside is guessed, and the captures table says how many there were."""
+    macsec = bytes(E)[:12] + b"\x88\xe5\x2c\0\0\0\0\1" + bytes(60)
+    assert wire.only(audit_bytes(wire.pcap([macsec, macsec])).captures)["encrypted"] == 2
+    protected = bytes(AIR)[:1] + b"\x41" + bytes(AIR)[2:24] + bytes(40)
+    assert wire.only(audit_bytes(wire.pcap([protected], link=105)).captures)["encrypted"] == 1
+
+
+def test_esp_is_a_flow_without_ports(audit_bytes: Any) -> None:
+    """IPsec: both directions make one flow, whose contents are not observable."""
+    there = E / IP(src="10.0.0.1", dst="192.0.2.10", proto=50) / Raw(bytes(100))
+    back = E / IP(src="192.0.2.10", dst="10.0.0.1", proto=50) / Raw(bytes(80))
+    flow = wire.only(audit_bytes(wire.pcap([bytes(there), bytes(back)])).flows)
+    assert (flow["transport"], flow["protocol"], flow["client_packets"], flow["server_packets"]) == ("esp", "esp", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "payload"),
+    [
+        ("wireguard", 51_820, b"\1\0\0\0" + bytes(144)),
+        ("ike", 500, bytes(16) + b"\x21\x20\x22\x08" + bytes(4) + struct.pack(">I", 28)),
+        ("ike", 4500, bytes(4) + b"spi-spi-" + bytes(8) + b"\x21\x20\x22\x08" + bytes(4) + struct.pack(">I", 28)),
+        ("openvpn", 1194, b"\x38sessions" + b"\0" + bytes(4)),
+    ],
+)
+def test_vpns_are_named(audit_bytes: Any, name: str, port: int, payload: bytes) -> None:
+    """WireGuard, IKE and OpenVPN are known by the form of their first message, on any port."""
+    for number in (port, 40_404):
+        assert wire.only(audit_bytes(wire.pcap([wire.datagram(payload, dport=number)])).flows)["protocol"] == name
+
+
+def test_a_tunnels_port_does_not_make_a_tunnel(audit_bytes: Any) -> None:
+    """Other bytes on a tunnel's port are a flow of their own."""
+    for port in (1701, 2152, 3544, 4789, 5247, 6081, 37_008):
+        flow = wire.only(
+            audit_bytes(wire.pcap([wire.datagram(b"\x99hello, world, this is no tunnel", dport=port)])).flows
+        )
+        assert (flow["server_port"], flow["transport"]) == (port, "udp")
