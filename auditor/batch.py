@@ -14,7 +14,14 @@ from auditor.columns import Column, Numbers, Texts, distinct
 from auditor.decode.packet import ESP
 from auditor.flows.columns import Oriented, address_text, flow_columns, orient
 from auditor.flows.rows import Rows
-from auditor.flows.state import OVER_TCP, SEEN_SERVER_HELLO, Memory
+from auditor.flows.state import (
+    OVER_TCP,
+    SEEN_SERVER_HELLO,
+    UPGRADE_ASKED,
+    UPGRADE_OFFERED,
+    UPGRADE_REFUSED,
+    Memory,
+)
 from auditor.paths import evidence
 from auditor.paths.topology import Topology, inside
 from auditor.policy.checks import NO, UNKNOWN, YES, Facts
@@ -75,12 +82,23 @@ class Pipeline:
         place = np.full(len(rows), -1)
         best = np.argsort((rows.handshakes["seen"] & np.uint32(SEEN_SERVER_HELLO)) == 0, kind="stable")[::-1]
         place[at[best]] = best  # of several handshakes of a flow the first that was answered, else the first
+        has = place >= 0
         for name in FROM_HANDSHAKE:
             columns[name] = shakes[name].take(place)
         application = np.where(
             rows.flows["ip_protocol"] == ESP, ESP_PROTOCOL, rows.flows["application"].astype(np.int64)
         )
         columns["protocol"] = Texts([PROTOCOL_NAMES.get(n) for n in range(256)], application)
+        bits = rows.flows["upgrade"]
+        used = Numbers(rows.handshakes["upgraded"] != 0).take(place).values.astype(bool) & has
+        upgrade = columns["upgrade"] = Texts(
+            ["used", "refused", "asked, not used", "offered, not used"],
+            np.select(
+                [used, has, bits & UPGRADE_REFUSED != 0, bits & UPGRADE_ASKED != 0, bits & UPGRADE_OFFERED != 0],
+                [0, -1, 1, 2, 3],
+                -1,
+            ),
+        )
         names, name_index = self._names(columns, rows, memory, place)
         found = services.find(names, name_index, ends.server_high, ends.server_low, self.ranges)
         for name in ("service", "region", "partition"):
@@ -97,10 +115,11 @@ class Pipeline:
         assert isinstance(version, Texts)
         protocol = spoken.objects()
         server_name = np.array([*names, None], object)[name_index]
-        facts = self._facts(rows, ends, shakes, offers, place, protocol, paths, found, mirrored, server_name, delivery)
+        facts = self._facts(
+            rows, ends, shakes, offers, place, protocol, paths, found, mirrored, server_name, delivery, upgrade
+        )
         frames = np.zeros((len(rows), 5), np.int64)
         frames[:, 0] = np.where(ends.client["packets"] > 0, ends.client["first_frame"], ends.server["first_frame"])
-        has = place >= 0
         frames[has, 1] = rows.handshakes["client_frame"][place[has]]
         frames[has, 2] = rows.handshakes["server_frame"][place[has]]
         failed = has.copy()
@@ -210,6 +229,7 @@ class Pipeline:
         mirrored: Array,
         server_name: Array,
         delivery: Delivery,
+        upgrade: Texts,
     ) -> Facts:
         has = place >= 0
 
@@ -249,6 +269,7 @@ class Pipeline:
             imitates=found.imitates,
             server_name=server_name,
             status_reason=status_reason,
+            upgrade=upgrade.objects(),
             hello_outcome=np.where(has, Numbers(delivery.outcome).take(place).values, NOT_KNOWN),
             hello_is_large=has & Numbers(delivery.is_large).take(place).values.astype(bool),
             hello_reason=_reasons(delivery, place, rows, ends),

@@ -58,6 +58,10 @@ def _capture_row(item: Input, counted: Counted) -> dict[str, Any]:
     warnings = [*notes.warnings, *counted.warnings]
     if not packets and notes.status == "complete":
         warnings.append("holds no packets")
+    if c[S.DUPLICATES]:
+        warnings.append(
+            f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them; each counts once"
+        )
     fragments = counted.fragments
     if fragments.incomplete:
         warnings.append(f"{fragments.incomplete} fragmented IP datagrams never became whole")
@@ -73,6 +77,7 @@ def _capture_row(item: Input, counted: Counted) -> dict[str, Any]:
         "link_types": notes.link_names(),
         "interfaces": " ".join(names) or None,
         "packets": packets,
+        "duplicates": int(c[S.DUPLICATES]),
         "wire_bytes": int(c[S.WIRE_BYTES]),
         "started": int(c[S.FIRST_TIME]) if packets else None,
         "ended": int(c[S.LAST_TIME]) if packets else None,

@@ -16,6 +16,7 @@ import numpy as np
 
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, walk_pcapng
+from auditor.decode.bytes import be64, mix
 from auditor.decode.decode import DATAGRAM, decode_packet
 from auditor.decode.packet import CUT, DECODED, ENCRYPTED, FRAGMENT, MALFORMED, NOT_IP, PACKET, TCP, UDP
 from auditor.decode.packet import ESP as ESP_PROTOCOL
@@ -25,6 +26,7 @@ from auditor.flows.state import (
     CLOCK_SHIFT,
     CUT_PACKETS,
     DONE,
+    DUPLICATES,
     ENCRYPTED_PACKETS,
     FINISHED_FLOWS,
     FIRST_TIME,
@@ -40,6 +42,7 @@ from auditor.flows.state import (
     NOT_IP_PACKETS,
     OTHER_IP_PACKETS,
     PACKETS,
+    RECENT,
     ROOM_CHUNKS,
     SHORT_PACKETS,
     SWEEP_AT,
@@ -71,6 +74,7 @@ ROOM, FLUSH = 4, 5
 
 PCAP, PCAPNG, SNOOP, DATAGRAMS = 0, 1, 2, 3
 SWEEP_PACKETS = 8192
+TWICE_WITHIN = 20_000_000  # nanoseconds; the shortest retransmission timeout is ten times as long
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
 
 
@@ -171,6 +175,37 @@ def room_for_packet(m: Any) -> bool:
     )
 
 
+@inlined
+def is_duplicate(m: Any, block: Any, packet: Any) -> bool:
+    """Whether a mirror shows a packet for the second time: both ends mirrored, or both ports of a switch.
+
+    The same packet has the same addresses, ports, numbers, TTL and IPv4 identification, and comes within
+    ``TWICE_WITHIN``. What was sent again has another identification; where there is none (IPv6; 0 and 1 are written by
+    senders that do not count), only a copy from another tunnel counts. A routed copy has another TTL and is no duplicate: it shows another part of the way.
+    """
+    code = packet.source_low ^ (packet.target_low * np.uint64(0x9E3779B97F4A7C15))
+    code ^= (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
+    code ^= (np.uint64(packet.ip_identification) << np.uint64(16)) | np.uint64(packet.ttl)
+    code = mix(code)
+    if packet.protocol == TCP:
+        code ^= (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
+        code += (np.uint64(packet.payload_wire) << np.uint64(8)) | np.uint64(packet.tcp_flags)
+    elif packet.payload_captured >= 16:
+        code ^= be64(block, np.int64(packet.payload)) ^ (be64(block, np.int64(packet.payload) + 8) * np.uint64(3))
+    else:
+        return False
+    code = mix(code)
+    recent = m.recent[np.int64(code & np.uint64(RECENT - 1))]
+    gap = packet.time - recent.time
+    if recent.code == code and gap >= 0 and gap <= TWICE_WITHIN:
+        if packet.ip_identification > 1 or recent.tunnel != packet.tunnel:
+            return True
+    recent.code = code
+    recent.time = packet.time
+    recent.tunnel = packet.tunnel
+    return False
+
+
 @part
 def is_new(st: Any, at: int, k: int, packet: Any) -> bool:
     """Whether a packet begins a flow; one that it takes the ports over from is finished."""
@@ -206,6 +241,9 @@ def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, endin
             c[SWEEP_AT] = 0
         is_tcp = packet.protocol == TCP
         if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or packet.protocol == ESP_PROTOCOL):
+            continue
+        if is_duplicate(m, block, packet):
+            c[DUPLICATES] += 1
             continue
         bucket = bucket_of_packet(packet, st.buckets.size)
         at, k = find(packet, bucket, flows, sides, st.buckets)

@@ -61,6 +61,7 @@ def ipv4(block: Any, packet: Any) -> int:
     if at + header > packet.end:
         return cut(packet)
     packet.ttl = block[at + 8]
+    packet.ip_identification = be16(block, at + 4)
     packet.source_high = 0
     packet.target_high = 0
     packet.source_low = np.uint64(V4_MAPPED) | np.uint64(be32(block, at + 12))
@@ -88,6 +89,7 @@ def ipv6(block: Any, packet: Any) -> int:
     if length:
         trim(packet, at, 40 + length)
     packet.ttl = block[at + 7]
+    packet.ip_identification = 0
     packet.source_high = be64(block, at + 8)
     packet.source_low = be64(block, at + 16)
     packet.target_high = be64(block, at + 24)

@@ -32,6 +32,7 @@ PACKET = np.dtype(
         ("interface", "i4"),
         ("link", "i4"),  # layer number to begin with (see ``layers``)
         ("mss", "u2"),  # of a SYN's option; 0 for none
+        ("ip_identification", "u2"),  # IPv4's; 0 in IPv6
         ("ttl", "u1"),
         ("tcp_flags", "u1"),
         ("protocol", "u1"),  # IP protocol number; 0 when there is no IP in the packet

@@ -27,6 +27,7 @@ FLOW = np.dtype(
         ("application", "u1"),  # see ``protocols``
         ("closed", "u1"),
         ("pppoe", "u1"),
+        ("upgrade", "u1"),  # bits: the server offered TLS, the client asked for it, the server refused
         ("bucket", "i4"),
         ("next", "i4"),
         ("handshake", "i4"),
@@ -78,6 +79,7 @@ SIDE = np.dtype(
 FREE, LIVE, FINISHED = 0, 1, 2
 UNKNOWN_SIDE = 255
 NEW, ACTIVE, DONE = 0, 1, 2
+UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED = 1, 2, 4
 
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
 CHUNK_BITS = 11
@@ -193,6 +195,9 @@ ANSWER = np.dtype(
 )
 ANSWERS = 1 << 16
 
+RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("tunnel", "u8")])
+RECENT = 4096
+
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
 DATAGRAM = np.dtype(
     [("frame", "i8"), ("time", "i8"), ("bytes", "i4"), ("next", "i4"), ("side", "u1")]
@@ -202,6 +207,7 @@ SESSIONS = 1 << 16
 # --- counters
 (
     PACKETS,
+    DUPLICATES,
     WIRE_BYTES,
     FIRST_TIME,
     LAST_TIME,
@@ -227,7 +233,7 @@ SESSIONS = 1 << 16
     SWEEP_AT,
     ANSWERS_KEPT,
     COUNTERS,
-) = range(26)
+) = range(27)
 
 
 class Memory(NamedTuple):
@@ -242,6 +248,7 @@ class Memory(NamedTuple):
     scratch: Array  # a message, and from SHAPE_AT on the shape that is made of it
     sessions: Array  # sessions and tickets whose first handshake was seen
     datagrams: Array
+    recent: Array  # packets seen lately, to know those that a mirror shows twice
 
 
 class State(NamedTuple):
@@ -296,6 +303,7 @@ def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State
             scratch=np.zeros(SCRATCH, np.uint8),
             sessions=np.zeros((SESSIONS, 2), np.uint64),
             datagrams=records(streams, DATAGRAM),
+            recent=records(RECENT, RECENT_PACKET),
         ),
         flows=records(flows, FLOW),
         sides=records(2 * flows, SIDE),

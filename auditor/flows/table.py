@@ -112,6 +112,7 @@ def create(c: Any, flows: Any, sides: Any, buckets: Any, packet: Any, bucket: in
     flow.application = 0
     flow.closed = 0
     flow.pppoe = packet.pppoe
+    flow.upgrade = 0
     flow.bucket = bucket
     flow.next = buckets[bucket]
     buckets[bucket] = at

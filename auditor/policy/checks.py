@@ -48,6 +48,7 @@ class Facts:
     imitates: Array
     server_name: Array
     status_reason: Array
+    upgrade: Array  # whether TLS was offered within another protocol and not used; None where it was not
     hello_outcome: Array  # codes of tables.OUTCOMES
     hello_is_large: Array  # more than one segment
     hello_reason: Array  # what became of a hello that was not answered
@@ -190,7 +191,21 @@ def symmetric_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
     return answer
 
 
-PLAINTEXT = ["http", "http2", "smtp", "imap", "pop3", "ftp"]
+PLAINTEXT = [
+    "http",
+    "http2",
+    "smtp",
+    "imap",
+    "pop3",
+    "ftp",
+    "xmpp",
+    "irc",
+    "nntp",
+    "sieve",
+    "ldap",
+    "mysql",
+    "postgresql",
+]
 OPEN_BY_NATURE = ["dns", "stun"]
 
 
@@ -206,6 +221,8 @@ def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     answer.put(np.isin(protocol.astype(str), OPEN_BY_NATURE), NOT_APPLICABLE, _text(protocol, " is open by nature"))
     bad = np.isin(protocol.astype(str), PLAINTEXT)
     answer.put(bad, FAIL if required else WARN, _text(protocol, " in clear"))
+    stayed = bad & np.isin(facts.upgrade.astype(str), ["offered, not used", "asked, not used", "refused"])
+    answer.put(stayed, FAIL if required else WARN, _text(protocol, " in clear; TLS was ", _or(facts.upgrade)))
     return answer
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from auditor.decode.bytes import be16, be24, be32
 from auditor.flows.dns import dns_answers, is_dns
 from auditor.flows.intern import intern
-from auditor.flows.state import FREE_DATAGRAM, UNKNOWN_SIDE
+from auditor.flows.state import FREE_DATAGRAM, UNKNOWN_SIDE, UPGRADE_ASKED, UPGRADE_OFFERED, UPGRADE_REFUSED
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.kernel import inlined, part
 from auditor.tls.records import (
@@ -28,6 +28,7 @@ from auditor.tls.records import (
 HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS = range(2, 9)
 DTLS, HTTP2, STUN, OTHER = range(10, 14)  # 9 is QUIC
 ESP, IKE, WIREGUARD, OPENVPN = range(14, 18)
+XMPP, IRC, NNTP, SIEVE, LDAP, POSTGRESQL, MYSQL, RDP, SOCKS, PROXY = range(18, 28)
 PROTOCOL_NAMES = {
     TLS: "tls",
     HTTP: "http",
@@ -45,6 +46,16 @@ PROTOCOL_NAMES = {
     IKE: "ike",
     WIREGUARD: "wireguard",
     OPENVPN: "openvpn",
+    XMPP: "xmpp",
+    IRC: "irc",
+    NNTP: "nntp",
+    SIEVE: "sieve",
+    LDAP: "ldap",
+    POSTGRESQL: "postgresql",
+    MYSQL: "mysql",
+    RDP: "rdp",
+    SOCKS: "socks",
+    PROXY: "proxy",
 }
 
 MOST_DATAGRAMS = 48  # of one flow that are kept
@@ -76,6 +87,17 @@ OPENINGS = [(method, HTTP) for method in METHODS] + [
     (b"* OK", IMAP),
     (b"* PREAUTH", IMAP),
     (b"+OK", POP3),
+    (b"<?xml", XMPP),
+    (b"<stream:stream", XMPP),
+    (b"NICK ", IRC),
+    (b"CAP LS", IRC),
+    (b"PASS ", IRC),
+    (b"200 ", NNTP),
+    (b"201 ", NNTP),
+    (b'"IMPLEMENTATION"', SIEVE),
+    (b"\0\0\0\x08\x04\xd2\x16\x2f", POSTGRESQL),  # SSLRequest
+    (b"PROXY TCP", PROXY),
+    (b"\r\n\r\n\0\r\nQUIT\n", PROXY),  # version 2
     (b"220", SMTP),  # or FTP: the line tells
 ]
 LONGEST_OPENING = max(len(text) for text, _ in OPENINGS)
@@ -85,6 +107,9 @@ _PROTOCOL = np.array([protocol for _, protocol in OPENINGS], np.int64)
 for _row, (_opening, _) in enumerate(OPENINGS):
     _TEXT[_row, : len(_opening)] = np.frombuffer(_opening, np.uint8)
 _HOST = np.frombuffer(b"host:", np.uint8)
+# Words by which TLS is offered or asked for: STARTTLS, POP3's STLS, FTP's AUTH TLS (RFC 3207, 2595, 4217).
+_STARTTLS, _STLS = np.frombuffer(b"starttls", np.uint8), np.frombuffer(b"stls", np.uint8)
+_AUTH_TLS, _AUTH_SSL = np.frombuffer(b"auth tls", np.uint8), np.frombuffer(b"auth ssl", np.uint8)
 LAST_METHOD, GREETING = len(METHODS), len(OPENINGS) - 1
 CONNECT_ROW, RESPONSE_ROW = METHODS.index(b"CONNECT "), len(METHODS)
 
@@ -131,6 +156,55 @@ def same_word(data: Any, at: int, word: Any) -> bool:
 
 
 @part
+def speaks_of_tls(data: Any, size: int) -> bool:
+    """Whether a text names an upgrade to TLS."""
+    for at in range(size - 3):
+        first = int(data[at]) | 32
+        if first == 115:
+            if at + 8 <= size and same_word(data, at, _STARTTLS):
+                return True
+            if same_word(data, at, _STLS):
+                return True
+        elif first == 97 and at + 8 <= size:
+            if same_word(data, at, _AUTH_TLS) or same_word(data, at, _AUTH_SSL):
+                return True
+    return False
+
+
+@part
+def binary_opening(data: Any, size: int) -> int:
+    """Protocols that begin with numbers: LDAP, MySQL, RDP, SOCKS. UNKNOWN for others."""
+    if size < 3:
+        return UNKNOWN
+    if size >= 8 and data[0] == 0x30 and data[1] < 0x80 and data[2] == 2 and data[3] <= 4:
+        return LDAP  # LDAPMessage with a message id of up to four bytes (RFC 4511 4.1.1)
+    if size >= 8 and data[0] == 0x30 and data[1] == 0x84 and data[6] == 2:
+        return LDAP  # Microsoft's length of four bytes
+    if size >= 12 and data[3] == 0 and data[4] == 10 and data[5] >= 48 and data[5] <= 57:
+        return MYSQL  # greeting: length, sequence 0, protocol 10, version as text
+    if size >= 11 and data[0] == 3 and data[1] == 0 and be16(data, 2) == size and data[5] & 0xF0 >= 0xD0:
+        return RDP  # TPKT with an X.224 connection request or confirm
+    if data[0] == 5 and size == 2 + np.int64(data[1]) and data[1] <= 8:
+        return SOCKS  # RFC 1928 3: methods
+    if size >= 9 and data[0] == 4 and data[1] == 1 and data[size - 1] == 0:
+        return SOCKS  # version 4
+    return UNKNOWN
+
+
+@part
+def proxy_header(data: Any, size: int) -> int:
+    """Length of a PROXY protocol header (versions 1 and 2); 0 while it is not whole, -1 if it is none."""
+    if data[0] == 80:
+        for at in range(min(size - 1, 107)):
+            if data[at] == 13 and data[at + 1] == NEWLINE:
+                return at + 2
+        return 0 if size < 107 else -1
+    if size < 16:
+        return 0
+    return 16 + be16(data, 14)
+
+
+@part
 def find_host(m: Any, flow: Any, size: int) -> bool:
     """Intern the Host of the request in ``scratch``. False: its headers do not end in these bytes."""
     data = m.scratch
@@ -163,8 +237,8 @@ def find_host(m: Any, flow: Any, size: int) -> bool:
 
 
 @part
-def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int) -> None:
-    """A stream that does not begin with TLS: name its protocol, keep an HTTP request's Host.
+def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int) -> bool:
+    """A stream that does not begin with TLS: name its protocol, keep an HTTP request's Host. True: look again.
 
     Many protocols go over to TLS later (STARTTLS, CONNECT, SOCKS, database log-ins). Whichever it is, its ClientHello
     begins a segment, so the bytes so far are skipped, and the next ones looked at in the same way.
@@ -176,13 +250,30 @@ def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int) -> None:
     kind = UNKNOWN
     if row >= 0:
         kind = greeting(m.scratch, size) if row == GREETING else _PROTOCOL[row]
-    if kind == UNKNOWN and have < 24 and peek(m, stream, np.int64(stream.start)) != 0:
+    if kind == PROXY:
+        length = proxy_header(m.scratch, size)
+        if 0 < length <= int(have):  # what follows begins right behind it
+            stream.start = np.int64(stream.start) + length
+            stream.skipped += length
+            flow.application = PROXY
+            return True
+        if length >= 0:
+            return False
+    if kind == UNKNOWN:
+        kind = binary_opening(m.scratch, size)
+    if flow.application != HTTP and flow.application != SSH and size >= 4 and speaks_of_tls(m.scratch, size):
+        flow.upgrade |= UPGRADE_ASKED if k == flow.client else UPGRADE_OFFERED
+    if flow.application == POSTGRESQL and size == 1 and m.scratch[0] == 78:
+        flow.upgrade |= UPGRADE_REFUSED
+    if kind == POSTGRESQL:
+        flow.upgrade |= UPGRADE_ASKED
+    if kind == UNKNOWN and flow.application == UNKNOWN and have < 24 and peek(m, stream, np.int64(stream.start)) != 0:
         for index in range(have):  # a line that is still being typed
             byte = peek(m, stream, np.int64(stream.start) + index)
             if byte == NEWLINE or byte < 9 or byte > 126:
                 break
         else:
-            return
+            return False
     if flow.application == UNKNOWN or flow.application == OTHER:
         flow.application = kind
     if 0 <= row < LAST_METHOD:
@@ -191,13 +282,14 @@ def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int) -> None:
         size = min(have, HOST_WITHIN)
         read(m, stream, np.int64(stream.start), size, np.int64(0))
         if not find_host(m, flow, size) and have < HOST_WITHIN:
-            return
+            return False
     over = kind == SSH or kind == HTTP2 or (kind == HTTP and row != CONNECT_ROW and row != RESPONSE_ROW)
     if flow.application == UNKNOWN:
         flow.application = OTHER
     skip_ahead(stream)
     if over or stream.skipped > UPGRADE_WITHIN:
         release(m, side, stream)
+    return False
 
 
 @part
@@ -216,8 +308,11 @@ def tcp_bytes(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, packet:
         if kind == WAIT:
             return False
         if kind == NOT_TLS or (stream.skipped > 0 and kind != TLS_RECORDS):
-            another_protocol(m, flow, side, stream, k)
-            return False
+            if not another_protocol(m, flow, side, stream, k) or stream.have <= stream.start:
+                return False
+            kind = how_it_begins(m, stream)  # behind a PROXY header
+            if kind != TLS_RECORDS:
+                return False
         if kind == TLS_MIDDLE:
             if flow.application == UNKNOWN:
                 flow.application = TLS

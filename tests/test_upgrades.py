@@ -1,0 +1,135 @@
+"""TLS inside other protocols: each is named, and a session that stays in clear is told apart; packets seen twice."""
+
+import struct
+from collections.abc import Callable
+
+import pytest
+from scapy.layers.inet import IP
+from scapy.layers.vxlan import VXLAN
+
+import auditor
+from tests import wire
+
+HELLO = wire.record(22, wire.client_hello())
+ANSWER = wire.record(22, wire.server_hello())
+TLS = [("c", HELLO), ("s", ANSWER)]
+Run = Callable[..., auditor.Audit]
+
+TALKS: dict[str, list[tuple[str, bytes]]] = {
+    "smtp": [("s", b"220 mail.example ESMTP\r\n"), ("c", b"EHLO me\r\n"), ("s", b"250-mail.example\r\n250 STARTTLS\r\n"), ("c", b"STARTTLS\r\n"), ("s", b"220 go ahead\r\n")],
+    "imap": [("s", b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n"), ("c", b"a STARTTLS\r\n"), ("s", b"a OK begin\r\n")],
+    "pop3": [("s", b"+OK ready\r\n"), ("c", b"STLS\r\n"), ("s", b"+OK begin\r\n")],
+    "ftp": [("s", b"220 FTP server\r\n"), ("c", b"AUTH TLS\r\n"), ("s", b"234 go\r\n")],
+    "xmpp": [("c", b"<?xml version='1.0'?><stream:stream to='example.org'>"), ("s", b"<?xml version='1.0'?><stream:features><starttls/></stream:features>"), ("c", b"<starttls/>"), ("s", b"<proceed/>")],
+    "irc": [("c", b"NICK me\r\nSTARTTLS\r\n"), ("s", b":irc.example 670 me :STARTTLS successful\r\n")],
+    "nntp": [("s", b"200 news.example ready\r\n"), ("c", b"STARTTLS\r\n"), ("s", b"382 continue\r\n")],
+    "sieve": [("s", b'"IMPLEMENTATION" "x"\r\n"STARTTLS"\r\nOK\r\n'), ("c", b"STARTTLS\r\n"), ("s", b"OK begin\r\n")],
+    "ldap": [("c", b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037"), ("s", b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\0\x04\0\x04\0")],
+    "postgresql": [("c", b"\0\0\0\x08\x04\xd2\x16\x2f"), ("s", b"S")],
+    "mysql": [("s", b"\x4a\0\0\0\x0a8.0.36\0" + bytes(64)), ("c", b"\x20\0\0\1\x85\xae\xff\1" + bytes(28))],
+    "rdp": [("c", b"\3\0\0\x13\x0e\xe0\0\0\0\0\0\1\0\x08\0\1\0\0\0"), ("s", b"\3\0\0\x13\x0e\xd0\0\0\x124\0\2\0\x08\0\1\0\0\0")],
+    "socks": [("c", b"\5\1\0"), ("s", b"\5\0"), ("c", b"\5\1\0\3\x0bexample.org\1\xbb"), ("s", b"\5\0\0\1" + bytes(6))],
+    "http": [("c", b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n"), ("s", b"HTTP/1.1 200 Connection established\r\n\r\n")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TALKS)
+def test_tls_inside(audit_bytes: Run, name: str) -> None:
+    """After the protocol's upgrade the handshake is found, and the protocol named."""
+    result = audit_bytes(wire.pcap(wire.Talk(dport=5555).open().play([*TALKS[name], *TLS]).packets))
+    row, flow = wire.only(result.handshakes), wire.only(result.flows)
+    assert (row["starttls"], row["status"], flow["upgrade"]) == (name, "complete", "used")
+    assert flow["client_port"] == 40_000
+
+
+@pytest.mark.parametrize(
+    ("name", "turns", "expected"),
+    [
+        ("smtp", 3, "offered, not used"),
+        ("imap", 1, "offered, not used"),
+        ("pop3", 2, "asked, not used"),
+        ("ftp", 2, "asked, not used"),
+        ("postgresql", 1, "asked, not used"),
+    ],
+)
+def test_a_session_that_stays_in_clear(audit_bytes: Run, name: str, turns: int, expected: str) -> None:
+    """TLS was offered or asked for, and the session went on without it: a fact of its own."""
+    talk = wire.Talk(dport=5555).open().play([*TALKS[name][:turns], ("c", b"USER me\r\n"), ("s", b"welcome\r\n")])
+    result = audit_bytes(wire.pcap(talk.packets))
+    assert result.handshakes.empty
+    flow = wire.only(result.flows)
+    assert (flow["protocol"], flow["upgrade"]) == (name, expected)
+
+
+def test_a_refusal(audit_bytes: Run) -> None:
+    """PostgreSQL's server says N."""
+    talk = wire.Talk(dport=5432).open().play([TALKS["postgresql"][0], ("s", b"N")])
+    assert wire.only(audit_bytes(wire.pcap(talk.packets)).flows)["upgrade"] == "refused"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"PROXY TCP4 203.0.113.7 192.0.2.10 50000 443\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_proxy_header(audit_bytes: Run, header: bytes, together: bool) -> None:
+    """A PROXY protocol header in front of the hello, in its segment or in one before."""
+    talk = wire.Talk(dport=5555).open()
+    talk.play([("c", header + HELLO)] if together else [("c", header), ("c", HELLO)]).play([("s", ANSWER)])
+    row = wire.only(audit_bytes(wire.pcap(talk.packets)).handshakes)
+    assert (row["starttls"], row["status"]) == ("proxy", "complete")
+    assert row["server_name"] == "pinpoint.us-east-1.amazonaws.com"
+
+
+def numbered(packets: list[bytes]) -> list[bytes]:
+    """The packets with IPv4 identifications that count, as real senders write them."""
+    made = []
+    for number, packet in enumerate(packets):
+        changed = wire.Ether(packet)
+        changed[IP].id = 1000 + number
+        del changed[IP].chksum
+        made.append(bytes(changed))
+    return made
+
+
+def test_both_ports_of_a_switch(audit_bytes: Run) -> None:
+    """Every packet twice: each counts once, and the captures table says how many there were."""
+    packets = numbered(wire.Talk().open().play(TLS).close().packets)
+    once, twice = audit_bytes(wire.pcap(packets)), None
+    twice = audit_bytes(wire.pcap([p for p in packets for _ in (1, 2)]))
+    assert wire.only(twice.captures)["duplicates"] == len(packets)
+    assert "twice" in wire.only(twice.captures)["warnings"]
+    for name in ("client_packets", "server_packets", "client_bytes", "server_bytes", "tcp_state"):
+        assert wire.only(once.flows)[name] == wire.only(twice.flows)[name]
+
+
+def test_both_ends_mirrored(audit_bytes: Run) -> None:
+    """Two AWS traffic mirrors of one connection: the copy from the other mirror is a duplicate, not a second flow."""
+    packets = wire.Talk().open().play(TLS).packets
+    outer = wire.ETHERNET / IP(src="172.31.0.1", dst="172.31.0.2") / wire.UDP(dport=4789)
+    mirrored = [bytes(outer / VXLAN(vni=vni, flags="Instance") / wire.Ether(p)) for p in packets for vni in (1, 2)]
+    result = audit_bytes(wire.pcap(mirrored))
+    assert wire.only(result.flows)["client_packets"] == 3
+    assert wire.only(result.captures)["duplicates"] == len(packets)
+
+
+def test_what_is_sent_again_is_no_duplicate(audit_bytes: Run) -> None:
+    """A retransmission has another IP identification; a routed copy has another TTL."""
+    packets = wire.Talk().open().play([("c", HELLO), ("c", b"")]).packets
+    talk = numbered([*packets, packets[3]])
+    assert wire.only(audit_bytes(wire.pcap(talk)).captures)["duplicates"] == 0
+    routed = wire.Ether(talk[3])
+    routed[IP].ttl -= 1
+    del routed[IP].chksum
+    assert wire.only(audit_bytes(wire.pcap([*talk[:4], bytes(routed)])).captures)["duplicates"] == 0
+
+
+def test_duplicates_of_datagrams(audit_bytes: Run) -> None:
+    """UDP: the same payload with the same identification is a copy."""
+    query = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + b"\7example\3org\0\0\1\0\1"
+    one = numbered([wire.datagram(query), wire.datagram(query)])
+    assert wire.only(audit_bytes(wire.pcap(one)).captures)["duplicates"] == 0
+    assert wire.only(audit_bytes(wire.pcap([one[0], one[0]])).captures)["duplicates"] == 1
