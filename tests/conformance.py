@@ -44,7 +44,6 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "Zeek stops at a record that is not valid; the server's ChangeCipherSpec is there"
     ),
     ("zeek_ssl", "wstunnel-https.pcap", "*"): "TLS inside a WebSocket inside TLS: encrypted in this capture",
-    ("zeek_ssl", "wstunnel-http.pcap", "*"): "TLS inside a WebSocket, which is not looked into",
     (
         "zeek_ssl",
         "globus-url-copy.pcap",

@@ -19,6 +19,7 @@ EXAMPLES = {
     "TLS102": [("203.0.113.12", "pass"), ("203.0.113.21", "fail"), ("203.0.113.23", "not_observable")],
     "TLS103": [("10.20.1.10", "pass"), ("203.0.113.21", "fail")],
     "TLS104": [("172.31.5.20", "pass"), ("172.31.5.21", "fail")],
+    "TLS105": [("10.20.1.10", "pass")],  # one that does not get through: test_delivery
     "NET101": [("10.20.1.10", "pass"), ("203.0.113.33", "fail")],
     "AUTH101": [("10.20.1.10", "not_observable")],
     "API101": [("203.0.113.11", "not_applicable"), ("10.20.1.10", "warn")],

@@ -188,8 +188,8 @@ def test_handshake_longer_than_the_window(audit_bytes: Any) -> None:
     [
         ("smtp", [("s", b"220 mail ESMTP\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250 STARTTLS\r\n"), ("c", b"STARTTLS\r\n"), ("s", b"220 go\r\n")]),
         ("http", [("c", b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n"), ("s", b"HTTP/1.1 200 OK\r\n\r\n")]),
-        ("unknown", [("c", b"\x05\x01\0"), ("s", b"\x05\0"), ("c", b"\x05\x01\0\x01\x01\x02\x03\x04\x01\xbb"), ("s", b"\x05\0\0\x01" + bytes(6))]),
-        ("unknown", [("c", struct.pack(">II", 8, 80877103)), ("s", b"S")]),
+        ("socks", [("c", b"\x05\x01\0"), ("s", b"\x05\0"), ("c", b"\x05\x01\0\x01\x01\x02\x03\x04\x01\xbb"), ("s", b"\x05\0\0\x01" + bytes(6))]),
+        ("postgresql", [("c", struct.pack(">II", 8, 80877103)), ("s", b"S")]),
     ],
 )  # fmt: skip
 def test_tls_that_begins_later(audit_bytes: Any, protocol: str, before: list[tuple[str, bytes]]) -> None:

@@ -274,10 +274,10 @@ def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answe
 @check("every")
 def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """A large ClientHello got through. With ``every = true`` small ones count as well."""
-    from auditor.tls.delivery import ANSWERED, FAILURES, RETRY
+    from auditor.tls.delivery import ALERT, ANSWERED, FAILURES, RETRY
 
     answer = Answer.of(facts, NOT_OBSERVABLE, "what became of the ClientHello is not in the capture")
-    answered = np.isin(facts.hello_outcome, (ANSWERED, RETRY))
+    answered = np.isin(facts.hello_outcome, (ANSWERED, RETRY, ALERT))
     answer.put(answered, PASS, "the server answered the ClientHello")
     failed = np.isin(facts.hello_outcome, FAILURES)
     answer.put(failed & facts.hello_is_large, FAIL if required else WARN, facts.hello_reason)
