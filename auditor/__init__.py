@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = ["Audit", "AuditError", "InputError", "PolicyError", "TopologyError", "__version__", "audit"]
 
 PathLike = str | Path
+LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
 SWITCH_INTERVAL = 0.0005  # seconds; the default of 5 ms starves the thread that hashes while libraries load
 
 
@@ -115,6 +116,8 @@ def _take(
     folder, temporary = engine.results_folder(out)
     sink = DirectorySink(folder)
     run = engine.Run(Pipeline(site, ranges, Evaluation(rules)), sink)
+    if sum(item.size or 0 for item in reading.inputs) > LONG_READ:
+        import cryptography.x509  # noqa: F401 - there is time for it now, and certificates will be met
     try:
         try:
             run.take(reading)

@@ -89,6 +89,7 @@ class Decoding:
         self._reader = reader
         self._stopped = stopped
         self._fragments = fragments
+        self._seen = scan.new_recent()
         size = len(reader.buffer)
         room = max(1024, size // SMALLEST_PACKET)
         self._left = threading.Event()
@@ -130,6 +131,7 @@ class Decoding:
                 reader.stop,
                 reader.layout,
                 reader.interfaces,
+                self._seen,
                 frame,
                 block.packets[block.count :],
             )
@@ -151,7 +153,7 @@ class Decoding:
             packets = block.packets[: block.count]
             block.data, whole = self._fragments.join(block.buffer, packets)
             some = packets[whole]
-            scan.read_batch(block.data, 0, 0, scan.DATAGRAM_LAYOUT, self._reader.interfaces, 0, some)
+            scan.read_batch(block.data, 0, 0, scan.DATAGRAM_LAYOUT, self._reader.interfaces, self._seen, 0, some)
             packets[whole] = some
         self._done.put(block)
 
@@ -175,7 +177,7 @@ class Reading:
     """Reads inputs in a thread; iterate to get what happens, in order."""
 
     def __init__(self, inputs: Iterable[Input], block_bytes: int = BLOCK_BYTES, prompt: bool = False) -> None:
-        self._inputs = list(inputs)
+        self.inputs = list(inputs)
         self._block_bytes = block_bytes
         self.prompt = prompt
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
@@ -211,7 +213,7 @@ class Reading:
                 scan.prepare()
             finally:
                 self.loaded.set()
-            for source in self._inputs:
+            for source in self.inputs:
                 try:
                     self._read(source)
                 except InputError as error:

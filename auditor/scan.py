@@ -16,9 +16,9 @@ import numpy as np
 
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, walk_pcapng
-from auditor.decode.bytes import be64, mix
+from auditor.decode.bytes import be64
 from auditor.decode.decode import DATAGRAM, decode_packet
-from auditor.decode.packet import CUT, DECODED, ENCRYPTED, FRAGMENT, MALFORMED, NOT_IP, PACKET, TCP, UDP
+from auditor.decode.packet import CUT, DECODED, DUPLICATE, ENCRYPTED, FRAGMENT, MALFORMED, NOT_IP, PACKET, TCP, UDP
 from auditor.decode.packet import ESP as ESP_PROTOCOL
 from auditor.flows.intern import intern_full, rehang
 from auditor.flows.state import (
@@ -43,6 +43,7 @@ from auditor.flows.state import (
     OTHER_IP_PACKETS,
     PACKETS,
     RECENT,
+    RECENT_PACKET,
     ROOM_CHUNKS,
     SHORT_PACKETS,
     SWEEP_AT,
@@ -87,6 +88,11 @@ def new_batch(packets: int = 1) -> Any:
     return records(packets, PACKET)
 
 
+def new_recent() -> Any:
+    """The packets that ``read_batch`` remembers."""
+    return records(RECENT, RECENT_PACKET)
+
+
 @inlined
 def tick(c: Any, time: int) -> None:
     """Move the clock that tells idle flows. It never goes back, whatever the time stamps do."""
@@ -110,6 +116,8 @@ def count(c: Any, packet: Any) -> None:
         return
     if status == NOT_IP:
         c[NOT_IP_PACKETS] += 1
+    elif status == DUPLICATE:
+        c[DUPLICATES] += 1
     elif status == FRAGMENT:
         c[FRAGMENTS] += 1
     elif status == CUT:
@@ -176,7 +184,7 @@ def room_for_packet(m: Any) -> bool:
 
 
 @inlined
-def is_duplicate(m: Any, block: Any, packet: Any) -> bool:
+def is_duplicate(seen: Any, block: Any, packet: Any) -> bool:
     """Whether a mirror shows a packet for the second time: both ends mirrored, or both ports of a switch.
 
     The same packet has the same addresses, ports, numbers, TTL and IPv4 identification, and comes within
@@ -186,16 +194,17 @@ def is_duplicate(m: Any, block: Any, packet: Any) -> bool:
     code = packet.source_low ^ (packet.target_low * np.uint64(0x9E3779B97F4A7C15))
     code ^= (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
     code ^= (np.uint64(packet.ip_identification) << np.uint64(16)) | np.uint64(packet.ttl)
-    code = mix(code)
+    code *= np.uint64(0xBF58476D1CE4E5B9)
     if packet.protocol == TCP:
         code ^= (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
         code += (np.uint64(packet.payload_wire) << np.uint64(8)) | np.uint64(packet.tcp_flags)
-    elif packet.payload_captured >= 16:
-        code ^= be64(block, np.int64(packet.payload)) ^ (be64(block, np.int64(packet.payload) + 8) * np.uint64(3))
+    elif packet.payload_captured >= 8:
+        code ^= be64(block, np.int64(packet.payload)) + np.uint64(packet.payload_wire)
     else:
         return False
-    code = mix(code)
-    recent = m.recent[np.int64(code & np.uint64(RECENT - 1))]
+    code = (code ^ (code >> np.uint64(29))) * np.uint64(0x94D049BB133111EB)
+    code ^= code >> np.uint64(32)
+    recent = seen[np.int64(code & np.uint64(RECENT - 1))]
     gap = packet.time - recent.time
     if recent.code == code and gap >= 0 and gap <= TWICE_WITHIN:
         if packet.ip_identification > 1 or recent.tunnel != packet.tunnel:
@@ -242,9 +251,6 @@ def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, endin
         is_tcp = packet.protocol == TCP
         if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or packet.protocol == ESP_PROTOCOL):
             continue
-        if is_duplicate(m, block, packet):
-            c[DUPLICATES] += 1
-            continue
         bucket = bucket_of_packet(packet, st.buckets.size)
         at, k = find(packet, bucket, flows, sides, st.buckets)
         if is_new(st, at, k, packet):
@@ -274,11 +280,11 @@ def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, endin
 
 @kernel
 def read_batch(
-    block: Any, position: int, stop: int, layout: Any, interfaces: Any, frame: int, packets: Any
+    block: Any, position: int, stop: int, layout: Any, interfaces: Any, seen: Any, frame: int, packets: Any
 ) -> tuple[int, int, int, int]:
     """List and decode a batch of packets from ``block[position:stop]``.
 
-    Returns how many, the next position, how it ended, and how many of them are fragments.
+    ``seen`` are the packets of before, to know those that come twice. Returns how many, the next position, how it ended, and how many of them are fragments.
 
     ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header).
     With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments.
@@ -299,6 +305,8 @@ def read_batch(
         decode_packet(block, packets[i], np.int64(DATAGRAM) if whole else np.int64(packets[i].link))
         if packets[i].fragment != 0:
             fragments += 1
+        elif packets[i].status == DECODED and is_duplicate(seen, block, packets[i]):
+            packets[i].status = DUPLICATE
     return found, position, ended, fragments
 
 
@@ -315,7 +323,7 @@ def _compiled_others() -> dict[str, Native]:
     """Compile or load every kernel but ``follow_batch``."""
     state = new_state(4, 4, 64)
     memory = state.memory
-    read_batch(np.zeros(0, np.uint8), 0, 0, NOTHING_LAYOUT, records(0, INTERFACE), 0, new_batch())
+    read_batch(np.zeros(0, np.uint8), 0, 0, NOTHING_LAYOUT, records(0, INTERFACE), new_recent(), 0, new_batch())
     recycle(memory.counters, state.flows, state.handshakes, memory.datagrams)
     read_message(memory, state.handshakes, new_batch(), 0, 0, 0)
     relink(np.zeros(0, np.int64), state.flows, state.buckets)

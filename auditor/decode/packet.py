@@ -50,6 +50,7 @@ OTHER_IP = 2  # IP, but neither TCP nor UDP
 FRAGMENT = 3  # a later fragment: no ports to be seen
 CUT = 4  # the capture ends inside a header
 MALFORMED = 5  # a header contradicts itself
+DUPLICATE = 7  # a mirror shows the packet for the second time
 ENCRYPTED = 6  # MACsec, or 802.11 with its payload encrypted: nothing inside can be seen
 
 V4_MAPPED = 0xFFFF00000000  # RFC 4291 2.5.5.2: upper part of the low half of an IPv4-mapped address

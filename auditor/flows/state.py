@@ -248,7 +248,6 @@ class Memory(NamedTuple):
     scratch: Array  # a message, and from SHAPE_AT on the shape that is made of it
     sessions: Array  # sessions and tickets whose first handshake was seen
     datagrams: Array
-    recent: Array  # packets seen lately, to know those that a mirror shows twice
 
 
 class State(NamedTuple):
@@ -303,7 +302,6 @@ def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State
             scratch=np.zeros(SCRATCH, np.uint8),
             sessions=np.zeros((SESSIONS, 2), np.uint64),
             datagrams=records(streams, DATAGRAM),
-            recent=records(RECENT, RECENT_PACKET),
         ),
         flows=records(flows, FLOW),
         sides=records(2 * flows, SIDE),

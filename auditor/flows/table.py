@@ -324,7 +324,7 @@ def note_tcp(flow: Any, mine: Any, other: Any, k: int, packet: Any) -> None:
         if flow.syn_time and flow.syn_ack_time and packet.time >= flow.syn_time:
             flow.round_trip = packet.time - flow.syn_time
     mine.tcp_flags |= flags
-    if mine.state != DONE or other.state != DONE:
+    if mine.state != DONE:
         note_delivery(mine, packet)
     if flags & RST and mine.reset_frame == 0:
         mine.reset_frame = packet.frame
