@@ -1,0 +1,255 @@
+"""Certificates, key exchanges and client certificates as TLS 1.2 and earlier send them."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+import auditor
+from auditor.tls import certificates
+from auditor.tls.dh_groups import group_of, known_primes
+from tests import wire
+
+NAME = "pinpoint.us-east-1.amazonaws.com"
+SEEN = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)  # when wire.pcap's packets begin
+Run = Callable[..., auditor.Audit]
+
+
+def named(common: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example, Inc."),
+            x509.NameAttribute(NameOID.COMMON_NAME, common),
+        ]
+    )
+
+
+def made(
+    subject: str,
+    key: Any,
+    issuer: str | None = None,
+    signer: Any = None,
+    names: tuple[str, ...] = (),
+    begin: datetime = SEEN - timedelta(days=10),
+    days: int = 90,
+    ca: bool = False,
+) -> bytes:
+    """A certificate's DER; signed by its own key unless there is a signer."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(named(subject))
+        .issuer_name(named(issuer or subject))
+        .public_key(key.public_key())
+        .serial_number(0x0A1B2C)
+        .not_valid_before(begin)
+        .not_valid_after(begin + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+    signer = signer or key
+    plain = isinstance(signer, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    return builder.sign(signer, None if plain else hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+ROOT, LEAF = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP256R1())
+ROOT_DER = made("Root", ROOT, ca=True)
+LEAF_DER = made("leaf", LEAF, "Root", ROOT, (NAME, "*.example.org"))
+
+
+def listed(*ders: bytes) -> bytes:
+    body = b"".join(len(der).to_bytes(3, "big") + der for der in ders)
+    return len(body).to_bytes(3, "big") + body
+
+
+def handshake(
+    *ders: bytes, name: str = NAME, suite: int = 0xC02B, exchange: bytes = b"", client: bytes | None = None
+) -> list[tuple[str, bytes]]:
+    """The flights of a TLS 1.2 handshake with these certificates."""
+    flight = wire.server_hello(suite) + wire.message(11, listed(*ders))
+    if exchange:
+        flight += wire.message(12, exchange)
+    if client is not None:
+        flight += wire.message(13, b"\1\1\0\0\0\0")
+    flight += wire.message(14, b"")
+    answer = wire.message(11, listed(client)) if client is not None else b""
+    answer += wire.message(16, bytes(66))
+    return [
+        ("c", wire.record(22, wire.client_hello(name, suites=(suite,)))),
+        ("s", wire.record(22, flight)),
+        ("c", wire.record(22, answer) + wire.record(20, b"\1") + wire.record(22, bytes(40))),
+        ("s", wire.record(20, b"\1") + wire.record(22, bytes(40))),
+    ]
+
+
+def audit(run: Run, flights: list[tuple[str, bytes]], size: int = 1460) -> auditor.Audit:
+    return run(wire.pcap(wire.Talk().open().play(flights, size).packets))
+
+
+@pytest.mark.parametrize("size", [1460, 90])
+def test_a_chain(audit_bytes: Run, size: int) -> None:
+    """Subject, issuer, names, validity, key and signature of each certificate, over any split of segments."""
+    curve = b"\3\0\x1d\x20" + bytes(32) + b"\x04\x03\0\x02ok"
+    result = audit(audit_bytes, handshake(LEAF_DER, ROOT_DER, exchange=curve), size)
+    row = wire.only(result.handshakes)
+    leaf, root = hashlib.sha256(LEAF_DER).hexdigest(), hashlib.sha256(ROOT_DER).hexdigest()
+    assert (row["certificate_id"], row["certificate_chain"]) == (leaf, f"{leaf} {root}")
+    assert (row["chain_order"], row["certificate_matches"], row["certificate_valid"]) == (
+        "in order, with root",
+        True,
+        True,
+    )
+    assert (row["key_exchange_group"], row["signature_scheme"]) == ("x25519", "ecdsa_secp256r1_sha256")
+    assert (row["history"], row["established"], row["authentication"]) == ("CsxknGIi", True, "classical")
+    one = result.certificates.set_index("certificate_id").loc[leaf]
+    assert (one["subject"], one["issuer"]) == ("CN=leaf,O=Example\\, Inc.", "CN=Root,O=Example\\, Inc.")
+    assert (one["serial"], one["version"], one["san_dns"]) == ("0A1B2C", 3, f"{NAME} *.example.org")
+    assert (one["key_algorithm"], one["key_type"], one["key_bits"], one["curve"]) == (
+        "id-ecPublicKey",
+        "ecdsa",
+        256,
+        "prime256v1",
+    )
+    assert (one["signature_algorithm"], one["is_ca"], one["self_signed"]) == ("ecdsa-with-SHA256", False, False)
+    assert (one["roles"], one["handshakes"]) == ("server", 1)
+    assert one["not_before"] == SEEN - timedelta(days=10)
+    other = result.certificates.set_index("certificate_id").loc[root]
+    assert (other["roles"], other["is_ca"], other["self_signed"]) == ("issuer", True, True)
+
+
+@pytest.mark.parametrize(
+    ("ders", "order"),
+    [
+        ((LEAF_DER,), "leaf only"),
+        ((ROOT_DER,), "self-signed"),
+        ((ROOT_DER, LEAF_DER), "out of order"),
+        ((LEAF_DER, ROOT_DER), "in order, with root"),
+    ],
+)
+def test_order_of_a_chain(audit_bytes: Run, ders: tuple[bytes, ...], order: str) -> None:
+    """Whether each certificate is issued by the next."""
+    assert wire.only(audit(audit_bytes, handshake(*ders)).handshakes)["chain_order"] == order
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        (NAME, True),
+        (NAME.upper(), True),
+        ("a.example.org", True),
+        ("a.b.example.org", False),
+        ("example.org", False),
+        ("evil.example", False),
+    ],
+)
+def test_match_with_the_server_name(audit_bytes: Run, name: str, fits: bool) -> None:
+    """RFC 6125: case does not matter, a wildcard stands for one label."""
+    assert wire.only(audit(audit_bytes, handshake(LEAF_DER, name=name)).handshakes)["certificate_matches"] == fits
+
+
+def test_validity_when_it_was_seen(audit_bytes: Run) -> None:
+    """A certificate is judged at the time of the handshake, not of the audit."""
+    old = made("old", LEAF, begin=SEEN - timedelta(days=400), names=(NAME,))
+    assert not wire.only(audit(audit_bytes, handshake(old)).handshakes)["certificate_valid"]
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm", "kind", "bits"),
+    [
+        (rsa.generate_private_key(65537, 2048), "rsaEncryption", "rsa", 2048),
+        (ec.generate_private_key(ec.BrainpoolP256R1()), "id-ecPublicKey", "ecdsa", 256),
+        (dsa.generate_private_key(2048), "dsaEncryption", "dsa", 2048),
+        (ed25519.Ed25519PrivateKey.generate(), "Ed25519", "Ed25519", None),
+        (ed448.Ed448PrivateKey.generate(), "Ed448", "Ed448", None),
+    ],
+)
+def test_kinds_of_keys(key: Any, algorithm: str, kind: str, bits: int | None) -> None:
+    """RSA, brainpool, DSA, Ed25519 and Ed448 are named right."""
+    found = certificates.parse(made("x", key))
+    assert (found.key_algorithm, found.key_type, found.key_bits, found.problem) == (algorithm, kind, bits, None)
+    assert found.self_signed is not False
+
+
+def test_what_is_no_certificate(audit_bytes: Run) -> None:
+    """What cannot be parsed is told with its hash and the reason; a raw public key (RFC 7250) is named."""
+    raw = LEAF.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    for der in (b"\x30\x03\x02\x01\x01", LEAF_DER[:200], raw):
+        row = wire.only(audit(audit_bytes, handshake(der)).certificates)
+        assert row["certificate_id"] == hashlib.sha256(der).hexdigest()
+        if der == raw:
+            assert (row["key_algorithm"], row["curve"]) == ("raw public key", "prime256v1")
+        else:
+            assert "not a certificate that can be parsed" in row["problem"]
+
+
+def test_client_certificate(audit_bytes: Run) -> None:
+    """Asked for and sent: whose it is, and that an empty answer is none."""
+    result = audit(audit_bytes, handshake(LEAF_DER, client=ROOT_DER))
+    row = wire.only(result.handshakes)
+    assert row["client_certificate_asked"]
+    assert row["client_certificate_id"] == hashlib.sha256(ROOT_DER).hexdigest()
+    assert result.certificates.set_index("certificate_id").loc[row["client_certificate_id"]]["roles"] == "client"
+    without = wire.only(audit(audit_bytes, handshake(LEAF_DER)).handshakes)
+    assert not without["client_certificate_asked"]
+    assert not isinstance(without["client_certificate_id"], str)
+
+
+def vector(number: int) -> bytes:
+    data = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return len(data).to_bytes(2, "big") + data
+
+
+def test_groups_of_diffie_hellman(audit_bytes: Run) -> None:
+    """A standard prime is named, an own one and a weak one said to be so."""
+    primes = {name: prime for prime, name in known_primes().items()}
+    for prime, group, told in (
+        (primes["ffdhe2048 (RFC 7919)"], "dh2048", "ffdhe2048 (RFC 7919)"),
+        (primes["modp1024 (RFC 2409)"], "dh1024", "modp1024 (RFC 2409), weak"),
+        ((1 << 2047) + 12345, "dh2048", "own prime"),
+    ):
+        exchange = vector(prime) + vector(2) + vector(prime - 5) + b"\x04\x01\0\x02ok"
+        row = wire.only(audit(audit_bytes, handshake(LEAF_DER, suite=0x009E, exchange=exchange)).handshakes)
+        assert (row["key_exchange"], row["key_exchange_group"], row["dh_group"]) == ("DHE", group, told)
+        assert row["forward_secrecy"]
+
+
+def test_known_primes_are_safe_primes() -> None:
+    """The formulas of RFC 2409, 3526 and 7919 give safe primes (Fermat's test): p and (p - 1) / 2."""
+    assert len(known_primes()) == 13
+    for prime in known_primes():
+        if prime.bit_length() <= 3072:
+            assert all(pow(base, n - 1, n) == 1 for n in (prime, prime // 2) for base in (2, 3))
+    assert group_of(b"\xff" * 32) == "own prime, weak"
+
+
+def test_the_same_certificate_is_one_row(audit_bytes: Run) -> None:
+    """Two handshakes with one certificate: one row that counts both."""
+    packets = [p for port in (40_000, 40_001) for p in wire.Talk(sport=port).open().play(handshake(LEAF_DER)).packets]
+    assert wire.only(audit_bytes(wire.pcap(packets)).certificates)["handshakes"] == 2
+
+
+def test_in_tls_13_certificates_are_not_observable(audit_bytes: Run) -> None:
+    """What is encrypted is missing, never False."""
+    extensions = wire.extension(43, b"\3\4") + wire.extension(51, b"\0\x1d\0\x20" + bytes(32))
+    flights = [
+        ("c", wire.record(22, wire.client_hello())),
+        ("s", wire.record(22, wire.server_hello(0x1301, extensions=extensions))),
+    ]
+    row = wire.only(audit(audit_bytes, flights).handshakes)
+    assert row["authentication"] == "not_observable"
+    for name in (
+        "certificate_id",
+        "certificate_valid",
+        "certificate_matches",
+        "client_certificate_asked",
+        "ocsp_stapled",
+    ):
+        assert pd.isna(row[name]), name
