@@ -90,6 +90,7 @@ OPENINGS = [(method, HTTP) for method in METHODS] + [
     (b"<?xml", XMPP),
     (b"<stream:stream", XMPP),
     (b"NICK ", IRC),
+    (b"STARTTLS", IRC),
     (b"CAP LS", IRC),
     (b"PASS ", IRC),
     (b"200 ", NNTP),

@@ -1,0 +1,222 @@
+"""Handshakes between real stacks on loopback, recorded by a relay: every STARTTLS dialogue of OpenSSL, and DTLS."""
+
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+from tests import wire
+
+NAME = "email-smtp.us-east-1.amazonaws.com"
+LOOPBACK = "127.0.0.1"
+Run = Callable[..., auditor.Audit]
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+
+# What the server says: at once, and after each of the client's turns; TLS begins after the last.
+GREETING = (
+    b"\x4a\0\0\0\x0a8.0.36\0"
+     b"\x08\0\0\0"
+     b"saltsalt\0"
+     b"\xff\xff\x2d\2\0\xff\xc7\x15"
+    + bytes(10)
+    + b"saltsaltsalt\0mysql_native_password\0"
+)
+DIALOGUES: dict[str, list[bytes]] = {
+    "smtp": [
+        b"220 mail.example ESMTP\r\n",
+        b"250-mail.example\r\n250-SIZE 1000\r\n250 STARTTLS\r\n",
+        b"220 go ahead\r\n",
+    ],
+    "pop3": [b"+OK ready\r\n", b"+OK begin\r\n"],
+    "imap": [b"* OK ready\r\n", b"* CAPABILITY IMAP4rev1 STARTTLS\r\n. OK done\r\n", b". OK begin\r\n"],
+    "ftp": [b"220 FTP server ready\r\n", b"234 AUTH TLS ok\r\n"],
+    "xmpp": [
+        b"",
+        (
+            b"<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>"
+            b"<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>"
+        ),
+        b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+    ],
+    "irc": [b"", b":irc.example 670 me :STARTTLS successful, go ahead\r\n"],
+    "mysql": [len(GREETING[4:]).to_bytes(3, "little") + GREETING[3:], b""],
+    "postgres": [b"", b"S"],
+    "nntp": [b"200 news.example ready\r\n", b"101 list\r\nVERSION 2\r\nSTARTTLS\r\n.\r\n", b"382 continue\r\n"],
+    "sieve": [b'"IMPLEMENTATION" "test"\r\n"STARTTLS"\r\nOK "ready"\r\n', b"OK begin\r\n"],
+    "ldap": [b"", b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\0\x04\0\x04\0"],
+}
+NAMES = {"postgres": "postgresql"}
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A key and its certificate, made for this test."""
+    folder = tmp_path_factory.mktemp("keys")
+    key, certificate = str(folder / "key.pem"), str(folder / "cert.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]
+    subprocess.run([*command, "-subj", f"/CN={NAME}", "-days", "30"], check=True, capture_output=True)
+    yield key, certificate
+
+
+def record(dialogue: list[bytes], keys: tuple[str, str], arguments: list[str]) -> list[tuple[str, bytes]]:
+    """Let OpenSSL's client speak with a scripted server through a relay; the flights that went by."""
+    flights: list[tuple[str, bytes]] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(keys[1], keys[0])
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+
+    def serve(listener: socket.socket) -> None:
+        plain, _ = listener.accept()
+        with plain:
+            plain.settimeout(10)
+
+            def say(data: bytes) -> None:
+                if data:
+                    flights.append(("s", data))
+                    plain.sendall(data)
+
+            def hear() -> bytes:
+                data = plain.recv(65536)
+                if data:
+                    flights.append(("c", data))
+                return data
+
+            say(dialogue[0])
+            for answer in dialogue[1:]:
+                hear()
+                say(answer)
+            tls = context.wrap_bio(incoming, outgoing, server_side=True)
+            while True:
+                try:
+                    tls.do_handshake()
+                    say(outgoing.read())
+                    return
+                except ssl.SSLWantReadError:
+                    say(outgoing.read())
+                    data = hear()
+                    if not data:
+                        return
+                    incoming.write(data)
+
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        listener.settimeout(10)
+        worker = threading.Thread(target=serve, args=(listener,))
+        worker.start()
+        address = f"{LOOPBACK}:{listener.getsockname()[1]}"
+        command = ["openssl", "s_client", "-connect", address, "-servername", NAME, *arguments]
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+        worker.join()
+    return flights
+
+
+@pytest.mark.parametrize("protocol", DIALOGUES)
+def test_starttls(audit_bytes: Run, keys: tuple[str, str], protocol: str) -> None:
+    """What OpenSSL speaks before TLS in each protocol: the handshake is read whole, and the protocol named."""
+    flights = record(DIALOGUES[protocol], keys, ["-starttls", protocol])
+    result = audit_bytes(wire.pcap(wire.Talk(dport=2525).open().play(flights).packets))
+    row, flow = wire.only(result.handshakes), wire.only(result.flows)
+    assert (row["starttls"], flow["upgrade"]) == (NAMES.get(protocol, protocol), "used")
+    assert (row["tls_version"], row["server_name"], row["established"]) == ("TLS 1.2", NAME, True)
+    assert wire.only(result.certificates)["subject"] == f"CN={NAME}"
+    assert row["certificate_matches"]
+    assert flow["client_port"] == 40_000
+
+
+def relay(port: int, seen: list[tuple[int, bytes]], listener: socket.socket, over: threading.Event) -> None:
+    """Pass datagrams on in both directions, and keep them."""
+    client = None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.connect((LOOPBACK, port))
+        other.settimeout(0.02)
+        listener.settimeout(0.02)
+        while not over.is_set():
+            try:
+                data, client = listener.recvfrom(65536)
+                seen.append((0, data))
+                other.send(data)
+            except (TimeoutError, ConnectionRefusedError):
+                pass
+            try:
+                data = other.recv(65536)
+                seen.append((1, data))
+                if client is not None:
+                    listener.sendto(data, client)
+            except (TimeoutError, ConnectionRefusedError):
+                pass
+
+
+@pytest.mark.parametrize(("version", "told"), [("-dtls1_2", "DTLS 1.2"), ("-dtls1", "DTLS 1.0")])
+@pytest.mark.parametrize("size", ["1400", "300"])
+def test_dtls(audit_bytes: Run, keys: tuple[str, str], tmp_path: Path, version: str, told: str, size: str) -> None:
+    """OpenSSL's DTLS, with a cookie and in small fragments: version, name, certificate, to the end."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind((LOOPBACK, 0))
+        port = free.getsockname()[1]
+    level = "DEFAULT:@SECLEVEL=0"
+    seen: list[tuple[int, bytes]] = []
+    over = threading.Event()
+    command = [
+        "openssl",
+        "s_server",
+        version,
+        "-accept",
+        f"{LOOPBACK}:{port}",
+        "-key",
+        keys[0],
+        "-cert",
+        keys[1],
+        "-listen",
+        "-mtu",
+        size,
+        "-cipher",
+        level,
+    ]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(0.5)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+            listener.bind((LOOPBACK, 0))
+            worker = threading.Thread(target=relay, args=(port, seen, listener, over))
+            worker.start()
+            address = f"{LOOPBACK}:{listener.getsockname()[1]}"
+            client = [
+                "openssl",
+                "s_client",
+                version,
+                "-connect",
+                address,
+                "-servername",
+                NAME,
+                "-mtu",
+                size,
+                "-cipher",
+                level,
+            ]
+            subprocess.run(client, input=b"hello\n", capture_output=True, timeout=15, check=False)
+            over.set()
+            worker.join()
+    finally:
+        server.kill()
+        server.communicate()
+    if len(seen) < 4:
+        pytest.skip(f"this OpenSSL does not speak {version}")
+    ends: Any = (
+        {"sport": 50_000, "dport": 4433},
+        {"sport": 4433, "dport": 50_000, "client": wire.SERVER, "server": wire.CLIENT},
+    )
+    packets = [wire.datagram(data, **ends[side]) for side, data in seen]
+    result = audit_bytes(wire.pcap(packets))
+    row = wire.only(result.handshakes)
+    assert (row["transport"], row["tls_version"], row["server_name"]) == ("dtls", told, NAME)
+    assert (row["status"], row["established"]) == ("complete", True)
+    assert wire.only(result.certificates)["subject"] == f"CN={NAME}"
+    assert row["history"].startswith("CvCsx")
