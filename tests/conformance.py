@@ -46,12 +46,10 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
     ("zeek_ssl", "wstunnel-https.pcap", "*"): "TLS inside a WebSocket inside TLS: encrypted in this capture",
     (
         "zeek_ssl",
-        "globus-url-copy.pcap",
         "*",
     ): "GSI's TLS in base64 on FTP's control channel (RFC 2228), not looked into",
     (
         "zeek_x509",
-        "globus-url-copy.pcap",
         "*",
     ): "GSI's TLS in base64 on FTP's control channel (RFC 2228), not looked into",
     ("zeek_x509", "rdp-x509.pcap", "*"): "certificates of RDP's own security ([MS-RDPBCGR] 2.2.1.4), not of TLS",

@@ -19,7 +19,7 @@ LEAST = {
     "huginn": 18,
     "tshark": 4600,
 }
-EQUAL = {"zeek_ssl": 0.96, "zeek_x509": 0.96, "zeek_quic": 0.97, "ipfixprobe": 0.8, "tshark": 0.99}
+EQUAL = {"zeek_ssl": 0.975, "zeek_x509": 0.975, "zeek_quic": 0.97, "ipfixprobe": 0.8, "tshark": 0.99}
 NO_CAPTURES = {".csv", ".txt", ".md", ".log"}
 
 

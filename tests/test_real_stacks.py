@@ -23,11 +23,9 @@ pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl
 # What the server says: at once, and after each of the client's turns; TLS begins after the last.
 GREETING = (
     b"\x4a\0\0\0\x0a8.0.36\0"
-     b"\x08\0\0\0"
-     b"saltsalt\0"
-     b"\xff\xff\x2d\2\0\xff\xc7\x15"
-    + bytes(10)
-    + b"saltsaltsalt\0mysql_native_password\0"
+    b"\x08\0\0\0"
+    b"saltsalt\0"
+    b"\xff\xff\x2d\2\0\xff\xc7\x15" + bytes(10) + b"saltsaltsalt\0mysql_native_password\0"
 )
 DIALOGUES: dict[str, list[bytes]] = {
     "smtp": [

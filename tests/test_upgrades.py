@@ -1,5 +1,6 @@
 """TLS inside other protocols: each is named, and a session that stays in clear is told apart; packets seen twice."""
 
+import base64
 import struct
 from collections.abc import Callable
 
@@ -133,3 +134,34 @@ def test_duplicates_of_datagrams(audit_bytes: Run) -> None:
     one = numbered([wire.datagram(query), wire.datagram(query)])
     assert wire.only(audit_bytes(wire.pcap(one)).captures)["duplicates"] == 0
     assert wire.only(audit_bytes(wire.pcap([one[0], one[0]])).captures)["duplicates"] == 1
+
+
+def test_tls_in_base64(audit_bytes: Run) -> None:
+    """GridFTP (RFC 2228): TLS records in base64, in lines that are cut anywhere, make the same row."""
+
+    def turn(who: str, data: bytes) -> tuple[str, bytes]:
+        text = base64.b64encode(data)
+        return (who, b"ADAT " + text + b"\r\n") if who == "c" else (who, b"335 ADAT=" + text + b"\r\n")
+
+    done = wire.record(20, b"\1") + wire.record(22, bytes(40))
+    flights = [
+        ("s", b"220 GridFTP server\r\n"),
+        ("c", b"AUTH GSSAPI\r\n"),
+        ("s", b"334 go\r\n"),
+        turn("c", HELLO),
+        turn("s", wire.record(22, wire.server_hello() + wire.message(14, b""))),
+        turn("c", wire.record(22, wire.message(16, bytes(66))) + done),
+        turn("s", done),
+        ("c", b"ADAT this is no base64\r\n"),
+    ]
+    for size in (1460, 40):
+        result = audit_bytes(wire.pcap(wire.Talk(dport=2811).open().play(flights, size).packets))
+        row, flow = wire.only(result.handshakes), wire.only(result.flows)
+        assert (row["starttls"], row["transport"], row["status"], row["established"]) == (
+            "ftp",
+            "tcp",
+            "complete",
+            True,
+        )
+        assert (row["history"], row["cipher_suite"]) == ("CsnGIi", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
+        assert (flow["tls_version"], flow["upgrade"], flow["client_port"]) == ("TLS 1.2", "used", 40_000)

@@ -11,7 +11,7 @@ import numpy as np
 
 from auditor.flows import state as S
 from auditor.flows.intern import value
-from auditor.tls.records import LARGEST_READ, LETTER_OF_ALERT, NOTHING_SEEN, QUIC, read_message
+from auditor.tls.records import DTLS, LARGEST_READ, LETTER_OF_ALERT, NOTHING_SEEN, QUIC, read_message
 
 Array = np.ndarray[Any, Any]
 
@@ -105,6 +105,7 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
     if not len(at):
         return state, np.zeros(0, S.HANDSHAKE), at
     from auditor.tls.dtls import Dtls
+    from auditor.tls.gssapi import Gssapi
     from auditor.tls.quic import Quic
 
     kept = Kept(state.memory)
@@ -119,7 +120,13 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
         strict=True,
     )
     for flow, last, application, identifier, protected in told:
-        assembler: Assembler = Quic(state) if application == QUIC else Dtls(state)
+        assembler: Assembler
+        if application == QUIC:
+            assembler = Quic(state)
+        elif application == DTLS:
+            assembler = Dtls(state)
+        else:
+            assembler = Gssapi(state, application)
         for made in assembler.run(kept.chain(last), protected):
             made["flow"] = identifier
             flows["client"][flow] = made["client_side"]

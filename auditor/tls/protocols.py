@@ -11,6 +11,7 @@ from auditor.flows.state import FREE_DATAGRAM, UNKNOWN_SIDE, UPGRADE_ASKED, UPGR
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.kernel import inlined, part
 from auditor.tls.records import (
+    DTLS,
     NOT_TLS,
     QUIC,
     SSL2_CLIENT,
@@ -26,7 +27,7 @@ from auditor.tls.records import (
 )
 
 HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS = range(2, 9)
-DTLS, HTTP2, STUN, OTHER = range(10, 14)  # 9 is QUIC
+HTTP2, STUN, OTHER = range(11, 14)  # 9 and 10 are QUIC and DTLS
 ESP, IKE, WIREGUARD, OPENVPN = range(14, 18)
 XMPP, IRC, NNTP, SIEVE, LDAP, POSTGRESQL, MYSQL, RDP, SOCKS, PROXY = range(18, 28)
 PROTOCOL_NAMES = {
@@ -60,7 +61,7 @@ PROTOCOL_NAMES = {
 
 MOST_DATAGRAMS = 48  # of one flow that are kept
 HEAD = 512  # bytes of a stream that text protocols are told from
-UPGRADE_WITHIN = 16384  # bytes of a side after which no upgrade to TLS is looked for
+UPGRADE_WITHIN = 32768  # bytes of a side after which no upgrade to TLS is looked for
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
 NEWLINE, SPACE, COLON, POSTGRES_YES, HANDSHAKE = 10, 32, 58, 83, 22
 
@@ -110,6 +111,7 @@ for _row, (_opening, _) in enumerate(OPENINGS):
 _HOST = np.frombuffer(b"host:", np.uint8)
 # Words by which TLS is offered or asked for: STARTTLS, POP3's STLS, FTP's AUTH TLS (RFC 3207, 2595, 4217).
 _STARTTLS, _STLS = np.frombuffer(b"starttls", np.uint8), np.frombuffer(b"stls", np.uint8)
+_ADAT = np.frombuffer(b"adat", np.uint8)
 _AUTH_TLS, _AUTH_SSL = np.frombuffer(b"auth tls", np.uint8), np.frombuffer(b"auth ssl", np.uint8)
 LAST_METHOD, GREETING = len(METHODS), len(OPENINGS) - 1
 CONNECT_ROW, RESPONSE_ROW = METHODS.index(b"CONNECT "), len(METHODS)
@@ -238,7 +240,7 @@ def find_host(m: Any, flow: Any, size: int) -> bool:
 
 
 @part
-def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int) -> bool:
+def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int, packet: Any) -> bool:
     """A stream that does not begin with TLS: name its protocol, keep an HTTP request's Host. True: look again.
 
     Many protocols go over to TLS later (STARTTLS, CONNECT, SOCKS, database log-ins). Whichever it is, its ClientHello
@@ -284,6 +286,12 @@ def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int) -> bool:
         read(m, stream, np.int64(stream.start), size, np.int64(0))
         if not find_host(m, flow, size) and have < HOST_WITHIN:
             return False
+    if flow.application == FTP and flow.datagrams < MOST_DATAGRAMS:
+        begins = size >= 9 and (same_word(m.scratch, np.int64(0), _ADAT) or same_word(m.scratch, np.int64(4), _ADAT))
+        if begins or flow.datagram >= 0:  # RFC 2228: what goes on in base64 is put together in Python
+            size = min(have, UPGRADE_WITHIN)
+            read(m, stream, np.int64(stream.start), size, np.int64(0))
+            keep_datagram(m, flow, np.int64(k), m.scratch, np.int64(0), size, packet)
     over = kind == SSH or kind == HTTP2 or (kind == HTTP and row != CONNECT_ROW and row != RESPONSE_ROW)
     if flow.application == UNKNOWN:
         flow.application = OTHER
@@ -309,7 +317,7 @@ def tcp_bytes(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, packet:
         if kind == WAIT:
             return False
         if kind == NOT_TLS or (stream.skipped > 0 and kind != TLS_RECORDS):
-            if not another_protocol(m, flow, side, stream, k) or stream.have <= stream.start:
+            if not another_protocol(m, flow, side, stream, k, packet) or stream.have <= stream.start:
                 return False
             kind = how_it_begins(m, stream)  # behind a PROXY header
             if kind != TLS_RECORDS:

@@ -54,7 +54,7 @@ from auditor.tls.hello_kernels import (
     ssl2_server_hello,
 )
 
-UNKNOWN, TLS, QUIC = 0, 1, 9  # applications; the others are in ``protocols``
+UNKNOWN, TLS, QUIC, DTLS = 0, 1, 9, 10  # applications; the others are in ``protocols``
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE_RECORD, APPLICATION_DATA, HEARTBEAT = 20, 21, 22, 23, 24
 LARGEST_RECORD = 16384 + 2048  # RFC 5246 6.2.3; TLS 1.3 allows less
 CLIENT_HELLO, SERVER_HELLO, NEW_TICKET, OLD_RETRY, CERTIFICATE, KEY_EXCHANGE, HELLO_DONE = 1, 2, 4, 6, 11, 12, 14
