@@ -44,14 +44,6 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "Zeek stops at a record that is not valid; the server's ChangeCipherSpec is there"
     ),
     ("zeek_ssl", "wstunnel-https.pcap", "*"): "TLS inside a WebSocket inside TLS: encrypted in this capture",
-    (
-        "zeek_ssl",
-        "*",
-    ): "GSI's TLS in base64 on FTP's control channel (RFC 2228), not looked into",
-    (
-        "zeek_x509",
-        "*",
-    ): "GSI's TLS in base64 on FTP's control channel (RFC 2228), not looked into",
     ("zeek_x509", "rdp-x509.pcap", "*"): "certificates of RDP's own security ([MS-RDPBCGR] 2.2.1.4), not of TLS",
     ("zeek_quic", "vector-max-size-crash.pcap", "version"): "0x10010000 is no version of QUIC that anybody speaks",
     (

@@ -262,3 +262,19 @@ def test_damaged_datagrams_are_never_an_error(audit_bytes: Run, data: st.DataObj
         packets.append(sent(bytes(changed[: data.draw(st.integers(1, len(changed)))])))
     result = audit_bytes(wire.pcap(packets))
     assert set(result.handshakes["tls_version"].dropna()) <= {"TLS 1.3"}
+
+
+def test_hostile_pieces_are_bounded(audit_bytes: Run) -> None:
+    """Thousands of tiny CRYPTO frames, connections and fragments that never fit: bounded work, and no exception."""
+    holes = b"".join(q.crypto(2 * n + 1, b"x") for n in range(8000))
+    packets = [sent(q.initial(holes[:40_000], ID))]
+    packets += [sent(q.initial(q.crypto(0, HELLO), bytes([n]) * 8)) for n in range(40)]
+    pieces = b"".join(q.dtls_fragments(1, bytes(9000), 0, range(0, 9000, 2))[::2])
+    other = bytes(
+        wire.ETHERNET
+        / IP(src=wire.CLIENT, dst=wire.SERVER)
+        / UDP(sport=1, dport=2)
+        / q.dtls_record(22, pieces[:30_000], 0)
+    )
+    result = audit_bytes(wire.pcap([*packets, other]))
+    assert len(result.handshakes) <= 20

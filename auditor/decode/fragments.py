@@ -15,6 +15,7 @@ Array = np.ndarray[Any, Any]
 LONGEST = 65535
 MOST_DATAGRAMS = 4096  # that are being put together at one time
 MOST_BYTES = 32 << 20
+MOST_PARTS = 1024  # of one datagram
 PATIENCE = 60_000_000_000  # nanoseconds; RFC 8200 4.5
 
 
@@ -130,6 +131,9 @@ class Fragments:
         known = datagram.parts.get(piece.offset)
         if known is not None and len(known) >= len(piece.data):
             return  # seen twice
+        if len(datagram.parts) >= MOST_PARTS:
+            datagram.spoiled = True
+            return
         end = piece.offset + len(piece.data)
         if any(begin < end and piece.offset < begin + len(part) for begin, part in datagram.parts.items()):
             self.overlapping += 1

@@ -35,6 +35,7 @@ FLOW = np.dtype(
         ("dns", "i4"),  # name that a DNS answer gave the server, interned
         ("datagram", "i4"),  # the last of the datagrams that were kept, -1 for none
         ("datagrams", "i4"),  # how many were kept
+        ("kept", "i4"),  # their bytes
         ("identifier", "i8"),
         ("started", "i8"),
         ("ended", "i8"),

@@ -121,6 +121,7 @@ def create(c: Any, flows: Any, sides: Any, buckets: Any, packet: Any, bucket: in
     flow.dns = 0
     flow.datagram = -1
     flow.datagrams = 0
+    flow.kept = 0
     c[FLOWS_MADE] += 1
     flow.identifier = c[FLOWS_MADE]
     flow.started = packet.time

@@ -17,6 +17,7 @@ from auditor.tls.records import (
 
 HELLO_VERIFY = 3
 CONNECTION_ID_RECORD = 25  # RFC 9146
+MOST_GAPS = 256  # in a message that is being put together
 MOST_MESSAGES = 64  # of a side that are being put together
 
 
@@ -39,6 +40,8 @@ class Fragments:
 
     def add(self, offset: int, part: bytes) -> bool:
         """Take a fragment; True when the message is whole. Bytes that are there already stay."""
+        if len(self.missing) > MOST_GAPS:
+            return False
         end, missing = offset + len(part), []
         for low, high in self.missing:
             begin, stop = max(low, offset), min(high, end)

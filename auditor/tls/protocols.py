@@ -59,7 +59,7 @@ PROTOCOL_NAMES = {
     PROXY: "proxy",
 }
 
-MOST_DATAGRAMS = 48  # of one flow that are kept
+MOST_DATAGRAMS, MOST_KEPT_BYTES = 48, 65536  # of one flow
 HEAD = 512  # bytes of a stream that text protocols are told from
 UPGRADE_WITHIN = 32768  # bytes of a side after which no upgrade to TLS is looked for
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
@@ -404,6 +404,9 @@ def is_looked_at(flow: Any, side: Any) -> bool:
 @part
 def keep_datagram(m: Any, flow: Any, k: int, block: Any, begin: int, size: int, packet: Any) -> None:
     """Keep the first ``size`` bytes of a datagram until its flow ends; there is room for one in every packet."""
+    if flow.kept + size > MOST_KEPT_BYTES:
+        return
+    flow.kept += size
     c = m.counters
     at = c[FREE_DATAGRAM]
     datagram = m.datagrams[at]

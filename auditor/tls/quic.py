@@ -35,6 +35,8 @@ GOOGLE_SALTS = {
     0x54303531: bytes.fromhex("7a4edef4e7ccee5fa4506c19124fc8ccda6e033d"),
 }
 GOOGLE_CRYPTO = 8  # their number of the CRYPTO frame
+MOST_CONNECTIONS = 16  # on one 5-tuple
+MOST_PIECES = 256  # of CRYPTO bytes that wait for what comes before them
 LONGEST_STREAM = 65536  # of CRYPTO bytes that are put together
 CRYPTO_ERROR = 0x100  # RFC 9001 4.8: the low byte is a TLS alert
 
@@ -175,7 +177,7 @@ class CryptoStream:
     datagrams: int = 0
 
     def add(self, offset: int, data: bytes) -> None:
-        if offset + len(data) > LONGEST_STREAM:
+        if offset + len(data) > LONGEST_STREAM or (len(self.waiting) >= MOST_PIECES and offset > len(self.data)):
             return
         if len(data) > len(self.waiting.get(offset, b"")):
             self.waiting[offset] = data
@@ -296,6 +298,8 @@ class Quic:
                 self._take(connection, frames, seen)
                 return
         keys = initial_keys(packet.version, packet.target)
+        if len(self.connections) >= MOST_CONNECTIONS or len(self._closed) >= MOST_PIECES:
+            return
         found = opened(seen.data, packet, keys[0], -1) if keys else None
         if found is None:
             self._closed.append((seen, packet))
