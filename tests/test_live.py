@@ -112,13 +112,22 @@ def test_interrupt_gives_results(port: int, tmp_path: Path) -> None:
         "--out",
         str(tmp_path / "out"),
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+
+    def as_in_a_terminal() -> None:  # whoever runs the tests in the background has SIGINT ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=as_in_a_terminal
+    ) as child:
         time.sleep(3)
         for _ in range(5):
             connect(port)
         time.sleep(1)
         child.send_signal(signal.SIGINT)
-        printed, told = child.communicate(timeout=30)
+        try:
+            printed, told = child.communicate(timeout=30)
+        finally:
+            child.kill()
     assert child.returncode == 0, told
     assert "5 TLS handshakes" in printed
     check(auditor.Audit.load(tmp_path / "out"), port)
