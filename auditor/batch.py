@@ -73,11 +73,7 @@ class Pipeline:
         shakes = handshake_columns(rows.handshakes, memory, self.shapes, closed, lost)
         offers = shakes.pop("_offers_forward_secrecy")
         delivery = deliveries(rows.handshakes, ends.client[at], ends.server[at])
-        over_tcp = rows.handshakes["transport"] == OVER_TCP
-        shakes["hello_outcome"] = Texts(list(tables.OUTCOMES), delivery.outcome)
-        shakes["hello_repeats"] = Numbers(delivery.repeats, ~over_tcp)
-        shakes["hello_acknowledged"] = Numbers(delivery.acknowledged, ~over_tcp | (delivery.acknowledged < 0))
-        shakes["mss"] = Numbers(delivery.mss, delivery.mss == 0)
+        shakes |= delivery.columns(rows.handshakes["transport"] == OVER_TCP)
         columns = flow_columns(rows, ends, capture, interfaces)
         place = np.full(len(rows), -1)
         best = np.argsort((rows.handshakes["seen"] & np.uint32(SEEN_SERVER_HELLO)) == 0, kind="stable")[::-1]
@@ -89,16 +85,7 @@ class Pipeline:
             rows.flows["ip_protocol"] == ESP, ESP_PROTOCOL, rows.flows["application"].astype(np.int64)
         )
         columns["protocol"] = Texts([PROTOCOL_NAMES.get(n) for n in range(256)], application)
-        bits = rows.flows["upgrade"]
-        used = Numbers(rows.handshakes["upgraded"] != 0).take(place).values.astype(bool) & has
-        upgrade = columns["upgrade"] = Texts(
-            ["used", "refused", "asked, not used", "offered, not used"],
-            np.select(
-                [used, has, bits & UPGRADE_REFUSED != 0, bits & UPGRADE_ASKED != 0, bits & UPGRADE_OFFERED != 0],
-                [0, -1, 1, 2, 3],
-                -1,
-            ),
-        )
+        upgrade = columns["upgrade"] = _upgrades(rows, place)
         names, name_index = self._names(columns, rows, memory, place)
         found = services.find(names, name_index, ends.server_high, ends.server_low, self.ranges)
         for name in ("service", "region", "partition"):
@@ -303,6 +290,20 @@ class Pipeline:
                 bool(in_scope),
             )
             self.summary[key] += count
+
+
+def _upgrades(rows: Rows, place: Array) -> Texts:
+    """Whether TLS was used within another protocol, or was offered, asked for or refused by one that stayed in clear."""
+    bits, has = rows.flows["upgrade"], place >= 0
+    used = Numbers(rows.handshakes["upgraded"] != 0).take(place).values.astype(bool) & has
+    return Texts(
+        ["used", "refused", "asked, not used", "offered, not used"],
+        np.select(
+            [used, has, bits & UPGRADE_REFUSED != 0, bits & UPGRADE_ASKED != 0, bits & UPGRADE_OFFERED != 0],
+            [0, -1, 1, 2, 3],
+            -1,
+        ),
+    )
 
 
 def _reasons(delivery: Delivery, place: Array, rows: Rows, ends: Oriented) -> Array:

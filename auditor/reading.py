@@ -1,7 +1,7 @@
 """The reading half of an audit, in two threads of its own: captures in, batches of finished flows out.
 
 One thread reads and decodes, block by block; the other gives the packets to their flows. The kernels run without the
-GIL, so both go on while the main thread loads libraries and turns batches into tables. Nothing but numpy and numba is
+GIL, so both go on while the main thread loads libraries and turns batches into tables. Nothing but numpy and llvmlite is
 imported here, so that reading can begin early.
 """
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.columns import Numbers, Texts
 from auditor.decode.packet import FIN, RST
 from auditor.flows import state as S
 from auditor.tables import OUTCOMES
@@ -49,6 +50,15 @@ class Delivery:
     is_large: Array  # longer than one segment of that size, or seen in several
     repeat_frame: Array
     reset_frame: Array
+
+    def columns(self, over_tcp: Array) -> dict[str, Any]:
+        """The columns of ``handshakes`` about delivery; over datagrams there is nothing to say."""
+        return {
+            "hello_outcome": Texts(list(OUTCOMES), self.outcome),
+            "hello_repeats": Numbers(self.repeats, ~over_tcp),
+            "hello_acknowledged": Numbers(self.acknowledged, ~over_tcp | (self.acknowledged < 0)),
+            "mss": Numbers(self.mss, self.mss == 0),
+        }
 
     def reason(self, at: int) -> str:
         """What happened, in words."""
