@@ -30,7 +30,6 @@ from auditor.flows.state import (
     ENCRYPTED_PACKETS,
     FINISHED_FLOWS,
     FIRST_TIME,
-    FRAGMENTS,
     FREE_CHUNKS,
     FREE_DATAGRAM,
     FREE_FLOW,
@@ -118,15 +117,13 @@ def count(c: Any, packet: Any) -> None:
         c[NOT_IP_PACKETS] += 1
     elif status == DUPLICATE:
         c[DUPLICATES] += 1
-    elif status == FRAGMENT:
-        c[FRAGMENTS] += 1
     elif status == CUT:
         c[CUT_PACKETS] += 1
     elif status == MALFORMED:
         c[MALFORMED_PACKETS] += 1
     elif status == ENCRYPTED:
         c[ENCRYPTED_PACKETS] += 1
-    else:
+    elif status != FRAGMENT:  # those are counted where they are put together
         c[OTHER_IP_PACKETS] += 1
 
 

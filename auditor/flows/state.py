@@ -214,7 +214,6 @@ SESSIONS = 1 << 16
     LAST_TIME,
     NOT_IP_PACKETS,
     OTHER_IP_PACKETS,
-    FRAGMENTS,
     CUT_PACKETS,
     MALFORMED_PACKETS,
     ENCRYPTED_PACKETS,
@@ -234,7 +233,7 @@ SESSIONS = 1 << 16
     SWEEP_AT,
     ANSWERS_KEPT,
     COUNTERS,
-) = range(27)
+) = range(26)
 
 
 class Memory(NamedTuple):

@@ -51,6 +51,7 @@ def manifest(run: Run, policy: Policy, topology: Topology, ranges: Ranges, optio
             "in_scope": sum(n for key, n in run.pipeline.summary.items() if key[4]),
         },
         "findings_capped": evaluation.capped,
+        "certificates_left_out": run.pipeline.shapes.certificates.left_out,
         "summary": summary,
         "rules": {
             rule.code: {
