@@ -47,13 +47,12 @@ def audit(
     Raises InputError if nothing could be read, TopologyError and PolicyError for files that are not valid. Nothing
     inside a capture raises: damage is told in ``captures``, inputs that cannot be read in ``errors``.
     """
-    # Hash the inputs while the kernels and libraries load: reading and hashing need no GIL.
-    from auditor.capture.inputs import begin_digests, expand
+    from auditor.capture.inputs import expand
 
     if isinstance(paths, str | Path):
         paths = [paths]
     inputs = expand(paths)
-    pool = begin_digests(inputs)
+    inputs[0].begin()
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
@@ -62,7 +61,6 @@ def audit(
         )
     finally:
         sys.setswitchinterval(interval)
-        pool.shutdown(cancel_futures=True)
 
 
 def audit_inputs(

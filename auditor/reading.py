@@ -232,6 +232,7 @@ class Reading:
         counted = Counted(reader.notes, state.memory.counters)
         try:
             state = self._follow(reader, state, source, counted)
+            source.read_rest()
         finally:
             reader.close()
         while scan.follow_batch(state, reader.buffer, scan.new_batch(), 0, 0, True)[1] != MORE:
@@ -244,7 +245,7 @@ class Reading:
         counted.secrets = reader.pcapng.secrets
         dropped = [info.dropped for info in reader.pcapng.interfaces if info.dropped is not None]
         counted.dropped = sum(dropped) if dropped else None
-        counted.bytes = source.size if source.size is not None else getattr(source.digest, "count", 0)
+        counted.bytes = source.digest.count if source.digest is not None else 0
         self._queue.put(Finished(source, counted))
 
     def _follow(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:

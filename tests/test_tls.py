@@ -1,10 +1,13 @@
 """Hellos in full, over any split of segments and records, from SSL 2.0 to TLS 1.3 and its drafts."""
 
+import itertools
+import random
 import ssl
 import struct
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -309,6 +312,54 @@ def test_damaged_handshakes_never_raise(audit_bytes: Any, data: st.DataObject) -
     result = audit_bytes(wire.pcap(packets))
     assert len(result.flows) == 1
     assert len(result.handshakes) <= 1
+
+
+AS_SEEN = {
+    "started",
+    "client_hello_frame", "server_hello_frame", "client_hello_segments", "hello_outcome", "hello_repeats", "hello_acknowledged",
+}  # fmt: skip
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cuts=st.lists(st.integers(1, 1500), max_size=6),
+    overlap=st.integers(0, 60),
+    seed=st.integers(0, 1 << 30),
+    lost=st.booleans(),
+)
+def test_segments_in_any_order(audit_bytes: Any, cuts: list[int], overlap: int, seed: int, lost: bool) -> None:
+    """Both hellos cut anywhere, overlapping, shuffled, some sent twice: the same row; one piece lost: none that is wrong."""
+    shuffled = random.Random(seed)
+    hello = wire.record(22, wire.client_hello(extensions=OFFER + wire.extension(21, bytes(900))), 0x0301)
+    answer = (
+        wire.record(22, wire.server_hello(0x1301, extensions=V13))
+        + wire.record(20, b"\x01")
+        + wire.record(23, bytes(90))
+    )
+    plain = wire.only(audit_bytes(wire.pcap(wire.Talk().open().play([("c", hello), ("s", answer)]).packets)).handshakes)
+    talk = wire.Talk().open()
+    for side, data in enumerate((hello, answer)):
+        edges = [0, *sorted({cut for cut in cuts if cut < len(data)}), len(data)]
+        parts = [(max(0, begin - overlap), end) for begin, end in itertools.pairwise(edges)]
+        parts += [part for part in parts if shuffled.random() < 0.3]
+        shuffled.shuffle(parts)
+        if lost and side == 0:
+            hole = shuffled.randrange(len(data))
+            parts = [(begin, end) for begin, end in parts if not begin <= hole < end]
+        for begin, end in parts:
+            talk.send(side, data[begin:end], at=talk.next[side] + begin)
+        talk.next[side] += len(data)
+    found = audit_bytes(wire.pcap(talk.packets)).handshakes.to_dict("records")
+    for row in found:
+        if lost:  # what is told of the half that came is true
+            assert pd.isna(row["server_name"])
+            assert row["status"] in ("server_only", "truncated", "invalid")
+        else:
+            same = [name for name in plain if name not in AS_SEEN]
+            assert {n: row[n] for n in same if not pd.isna(row[n])} == {
+                n: plain[n] for n in same if not pd.isna(plain[n])
+            }
+    assert lost or len(found) == 1
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -61,7 +61,7 @@ class Reader:
         self._prompt = prompt
         self._left = source.size
         self._raw = source.open()
-        self._stream = self._raw
+        self._stream: Any = self._raw
         self._damage = damage()
         self.buffer = new_buffer(max(block_bytes, SMALLEST_BLOCK))
         self.position = self.stop = 0
@@ -156,6 +156,7 @@ class Reader:
         rest = self.stop - self.position
         if rest >= len(target):
             target = new_buffer(2 * max(rest, len(target)))
+        self._raw.release(target)
         left = self.buffer[self.position : self.stop]
         target[:rest] = left.copy() if target is self.buffer else left
         self.buffer = target
@@ -167,7 +168,7 @@ class Reader:
             if self._left is not None:
                 end = min(end, self.stop + self._left)
             try:
-                got = self._stream.readinto(view[self.stop : end]) if end > self.stop else 0  # type: ignore[attr-defined]
+                got = self._stream.readinto(view[self.stop : end]) if end > self.stop else 0
             except self._damage as error:
                 self.damaged(f"damaged {self.notes.compression} data ({error})", self.offset + self.stop)
                 got = 0
