@@ -14,6 +14,7 @@ from auditor import scan
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import DAMAGED, FULL, MORE, SPECIAL
 from auditor.capture.reader import BLOCK_BYTES, Notes, Reader, new_buffer
+from auditor.decode.control import Control
 from auditor.decode.fragments import Fragments
 from auditor.errors import InputError
 from auditor.flows import rows
@@ -31,6 +32,7 @@ class Counted:
     notes: Notes
     counters: "S.Array"
     fragments: Fragments = field(default_factory=Fragments)
+    control: Control = field(default_factory=Control)
     interfaces: list[str | None] = field(default_factory=list)
     flows: int = 0
     handshakes: int = 0
@@ -50,6 +52,7 @@ class Batch:
     generation: int
     interfaces: list[str | None]
     first_flow: int  # flows of the captures before this one
+    control: Control  # what the capture has told of the network so far
 
 
 @dataclass
@@ -79,16 +82,18 @@ class Block:
     packets: "S.Array"
     count: int = 0
     fragments: int = 0
+    telling: int = 0  # packets that tell of the network
     data: "S.Array | None" = None  # what the packets lie in: the buffer, with datagrams from fragments behind it
 
 
 class Decoding:
     """Decodes a capture in a thread; iterate to get its blocks. A block is used again once the next one is asked for."""
 
-    def __init__(self, reader: Reader, stopped: threading.Event, fragments: Fragments) -> None:
+    def __init__(self, reader: Reader, stopped: threading.Event, counted: "Counted") -> None:
         self._reader = reader
         self._stopped = stopped
-        self._fragments = fragments
+        self._fragments = counted.fragments
+        self._control = counted.control
         self._seen = scan.new_recent()
         size = len(reader.buffer)
         room = max(1024, size // SMALLEST_PACKET)
@@ -125,7 +130,7 @@ class Decoding:
         reader, frame, more = self._reader, 0, True
         block = self._free.get()
         while more and not self._stopped.is_set() and not self._left.is_set():
-            found, reader.position, ended, fragments = scan.read_batch(
+            found, reader.position, ended, fragments, telling = scan.read_batch(
                 reader.buffer,
                 reader.position,
                 reader.stop,
@@ -138,6 +143,7 @@ class Decoding:
             frame += found
             block.count += found
             block.fragments += fragments
+            block.telling += telling
             if ended == DAMAGED:
                 reader.damaged("no packet record can begin there", reader.offset + reader.position)
                 more = False
@@ -155,6 +161,8 @@ class Decoding:
             some = packets[whole]
             scan.read_batch(block.data, 0, 0, scan.DATAGRAM_LAYOUT, self._reader.interfaces, self._seen, 0, some)
             packets[whole] = some
+        if block.telling:
+            self._control.take(block.data, block.packets[: block.count])
         self._done.put(block)
 
     def _next(self, block: Block, more: bool, *, full: bool) -> tuple[Block, bool]:
@@ -164,7 +172,7 @@ class Decoding:
         if block.count:
             self._hand_over(block)
             block = self._free.get()
-            block.count = block.fragments = 0
+            block.count = block.fragments = block.telling = 0
         more = self._reader.fill(block.buffer)
         block.buffer = self._reader.buffer
         if not more and not full:
@@ -251,7 +259,7 @@ class Reading:
     def _follow(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
         """Give the packets of all blocks to their flows."""
         try:
-            for block in Decoding(reader, self._stopped, counted.fragments):
+            for block in Decoding(reader, self._stopped, counted):
                 following = 0
                 while True:
                     following, reason = scan.follow_batch(
@@ -271,7 +279,7 @@ class Reading:
         if len(done):
             counted.flows += len(done)
             counted.handshakes += len(done.handshakes)
-            self._queue.put(Batch(source, done, state.memory, self._generation, _interfaces(reader), self._flows))
+            self._queue.put(Batch(source, done, state.memory, self._generation, _interfaces(reader), self._flows, counted.control))
         smaller = rows.renumber(state)
         if smaller is not None:
             self._generation += 1

@@ -18,7 +18,22 @@ from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, walk_pcapng
 from auditor.decode.bytes import be64
 from auditor.decode.decode import DATAGRAM, decode_packet
-from auditor.decode.packet import CUT, DECODED, DUPLICATE, ENCRYPTED, FRAGMENT, MALFORMED, NOT_IP, PACKET, TCP, UDP
+from auditor.decode.packet import (
+    BGP,
+    CUT,
+    DECODED,
+    DUPLICATE,
+    ENCRYPTED,
+    FRAGMENT,
+    ICMP,
+    ICMP6,
+    MALFORMED,
+    NOT_IP,
+    OTHER_IP,
+    PACKET,
+    TCP,
+    UDP,
+)
 from auditor.decode.packet import ESP as ESP_PROTOCOL
 from auditor.flows.intern import intern_full, rehang
 from auditor.flows.state import (
@@ -128,24 +143,39 @@ def count(c: Any, packet: Any) -> None:
 
 
 @part
-def note_side(side: Any, packet: Any) -> None:
+def note_side(side: Any, way: Any, packet: Any) -> None:
     """The first packet of a side says which way the side goes."""
-    side.first_frame = packet.frame
+    way.first_frame = packet.frame
+    side.ttl = packet.ttl
     side.source_mac = packet.source_mac
     side.target_mac = packet.target_mac
     side.vlans = packet.vlans
-    side.vlan_count = packet.vlan_count
+    way.vlan_count = packet.vlan_count
     side.tunnel = packet.tunnel
     side.outer_tunnel = packet.outer_tunnel
-    side.gwlb_endpoint = packet.gwlb_endpoint
-    side.gwlb_attachment = packet.gwlb_attachment
-    side.interface = packet.interface
+    way.outer_source = packet.outer_source
+    way.outer_target = packet.outer_target
+    way.gwlb_endpoint = packet.gwlb_endpoint
+    way.gwlb_attachment = packet.gwlb_attachment
+    way.interface = packet.interface
+
+
+@part
+def note_move(side: Any, way: Any, packet: Any) -> None:
+    """A packet with other MACs than the side's first one. One with another TTL is a router's copy, no other way."""
+    if way.moved_frame == 0 and packet.ttl == side.ttl:
+        way.moved_frame = packet.frame
+        way.moved_time = packet.time
+        way.moved_source_mac = packet.source_mac
+        way.moved_target_mac = packet.target_mac
 
 
 @inlined
-def note_packet(flow: Any, side: Any, packet: Any, clock: int) -> None:
+def note_packet(flow: Any, side: Any, way: Any, packet: Any, clock: int) -> None:
     if side.packets == 0:
-        note_side(side, packet)
+        note_side(side, way, packet)
+    elif side.target_mac != packet.target_mac or side.source_mac != packet.source_mac:
+        note_move(side, way, packet)
     side.packets += 1
     side.bytes += packet.wire_length
     side.payload += packet.payload_wire
@@ -251,12 +281,12 @@ def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, endin
         bucket = bucket_of_packet(packet, st.buckets.size)
         at, k = find(packet, bucket, flows, sides, st.buckets)
         if is_new(st, at, k, packet):
-            at, k = create(c, flows, sides, st.buckets, packet, bucket), 0
+            at, k = create(c, flows, sides, st.ways, st.buckets, packet, bucket), 0
         flow = flows[at]
-        side = sides[2 * at + k]
+        side, way = sides[2 * at + k], st.ways[2 * at + k]
         if is_tcp:
-            note_tcp(flow, side, sides[2 * at + 1 - k], k, packet)
-        note_packet(flow, side, packet, c[CLOCK])
+            note_tcp(flow, side, sides[2 * at + 1 - k], way, k, packet)
+        note_packet(flow, side, way, packet, c[CLOCK])
         if packet.payload_wire == 0:
             continue
         if not is_tcp:
@@ -275,13 +305,23 @@ def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, endin
     return last, MORE
 
 
+@inlined
+def is_control(packet: Any) -> bool:
+    """Whether a packet may tell of the network itself: ARP, LLDP, ICMP, BGP, MACsec."""
+    status = packet.status
+    if status == DECODED:
+        return packet.protocol == TCP and (packet.source_port == BGP or packet.target_port == BGP)
+    return status == NOT_IP or status == ENCRYPTED or (status == OTHER_IP and (packet.protocol == ICMP or packet.protocol == ICMP6))
+
+
 @kernel
 def read_batch(
     block: Any, position: int, stop: int, layout: Any, interfaces: Any, seen: Any, frame: int, packets: Any
-) -> tuple[int, int, int, int]:
+) -> tuple[int, int, int, int, int]:
     """List and decode a batch of packets from ``block[position:stop]``.
 
-    ``seen`` are the packets of before, to know those that come twice. Returns how many, the next position, how it ended, and how many of them are fragments.
+    ``seen`` are the packets of before, to know those that come twice. Returns how many, the next position, how it ended, how many of them are fragments, and how many tell of the network
+    itself (see ``control``).
 
     ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header).
     With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments.
@@ -297,14 +337,16 @@ def read_batch(
         )
     else:
         found, position, ended = walk_pcapng(block, position, stop, layout[1] != 0, interfaces, frame, packets)
-    fragments = 0
+    fragments, telling = 0, 0
     for i in range(found):
         decode_packet(block, packets[i], np.int64(DATAGRAM) if whole else np.int64(packets[i].link))
+        if is_control(packets[i]):
+            telling += 1
         if packets[i].fragment != 0:
             fragments += 1
         elif packets[i].status == DECODED and is_duplicate(seen, block, packets[i]):
             packets[i].status = DUPLICATE
-    return found, position, ended, fragments
+    return found, position, ended, fragments, telling
 
 
 OTHERS = (read_batch, recycle, relink, rehang, write_addresses, read_message)

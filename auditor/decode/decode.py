@@ -75,6 +75,8 @@ def reset(packet: Any) -> None:
     packet.vlans = 0
     packet.tunnel = 0
     packet.outer_tunnel = 0
+    packet.outer_source = 0
+    packet.outer_target = 0
     packet.gwlb_endpoint = 0
     packet.gwlb_attachment = 0
     packet.fragment = 0

@@ -14,6 +14,9 @@ from auditor.kernel import inlined, part
 @part
 def push_tunnel(packet: Any, kind: int, identifier: int) -> None:
     """Note a tunnel; the last two are kept, deeper nesting keeps the innermost."""
+    if packet.tunnel == 0:
+        packet.outer_source = packet.source_low ^ packet.source_high
+        packet.outer_target = packet.target_low ^ packet.target_high
     packet.outer_tunnel = packet.tunnel
     packet.tunnel = (np.uint64(kind) << np.uint64(56)) | np.uint64(identifier)
 

@@ -19,6 +19,8 @@ PACKET = np.dtype(
         ("vlans", "u8"),  # 12 bits a tag, the innermost lowest
         ("tunnel", "u8"),  # innermost tunnel: kind in the top byte, its identifier below
         ("outer_tunnel", "u8"),  # the tunnel around that one
+        ("outer_source", "u8"),  # around the outermost tunnel: IPv4 as ::ffff:a.b.c.d's low half, IPv6 both halves mixed
+        ("outer_target", "u8"),
         ("gwlb_endpoint", "u8"),  # GENEVE option of AWS Gateway Load Balancer: endpoint id
         ("gwlb_attachment", "u8"),
         ("fragment", "i8"),  # where the IP header of a fragment begins in the block; 0 if it is none
@@ -38,7 +40,6 @@ PACKET = np.dtype(
         ("protocol", "u1"),  # IP protocol number; 0 when there is no IP in the packet
         ("vlan_count", "u1"),
         ("pppoe", "u1"),
-        ("depth", "u1"),
         ("status", "u1"),
     ]
 )
@@ -71,5 +72,6 @@ TUNNEL_NAMES = {
 }
 TUNNELS_WITH_ID = {VXLAN, GENEVE, ERSPAN, GTP, L2TP}
 
-TCP, UDP, ESP = 6, 17, 50
+ICMP, TCP, UDP, ESP, ICMP6 = 1, 6, 17, 50, 58
+BGP = 179  # port, RFC 4271 3
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16

@@ -17,7 +17,7 @@ LONGEST_ADDRESS = 46
 
 @dataclass
 class Oriented:
-    """Flow rows by client and server: SIDE rows of each, and 128-bit addresses in halves."""
+    """Flow rows by client and server: BOTH rows of each, and 128-bit addresses in halves."""
 
     client: Array
     server: Array

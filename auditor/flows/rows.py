@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from auditor.flows.intern import ARENA_BYTES, ENTRIES, rehang, value
-from auditor.flows.state import FINISHED, LIVE, State
+from auditor.flows.state import BOTH, FINISHED, LIVE, State
 from auditor.flows.table import recycle
 from auditor.tls import datagrams
 
@@ -18,7 +18,7 @@ INTERNED = ("client_shape", "server_shape", "server_name", "server_chain", "clie
 
 @dataclass
 class Rows:
-    """Finished flows in the order of their numbers: FLOW rows, SIDE rows (n, 2), HANDSHAKE rows with their flow."""
+    """Finished flows in the order of their numbers: FLOW rows, BOTH rows (n, 2), HANDSHAKE rows with their flow."""
 
     flows: Array
     sides: Array
@@ -34,7 +34,11 @@ def take(state: State) -> tuple[Rows, State]:
     at = np.flatnonzero(state.flows["live"] == FINISHED)
     at = at[np.argsort(state.flows["identifier"][at])]
     flows = state.flows.view(np.ndarray)[at]
-    sides = state.sides.view(np.ndarray).reshape(-1, 2)[at]
+    sides = np.empty((len(at), 2), BOTH)
+    for array in (state.sides, state.ways):
+        rows = array.view(np.ndarray).reshape(-1, 2)[at]
+        for name in rows.dtype.names or ():
+            sides[name] = rows[name]
     handshake_flow = np.flatnonzero(flows["handshake"] >= 0)
     handshakes = state.handshakes.view(np.ndarray)[flows["handshake"][handshake_flow]]
     state, found, found_flow = datagrams.handshakes(state, flows, sides)

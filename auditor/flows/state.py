@@ -50,33 +50,45 @@ SIDE = np.dtype(
         ("packets", "i8"),
         ("bytes", "i8"),
         ("payload", "i8"),
-        ("first_frame", "i8"),
         ("source_mac", "u8"),
         ("target_mac", "u8"),
         ("vlans", "u8"),
         ("tunnel", "u8"),
         ("outer_tunnel", "u8"),
-        ("gwlb_endpoint", "u8"),
-        ("gwlb_attachment", "u8"),
         ("initial_sequence", "u4"),  # of the SYN, or of the first segment
         ("next_sequence", "u4"),  # behind the last byte sent, while handshakes are followed
         ("acknowledged", "u4"),  # the highest number that this side acknowledged, likewise
         ("repeat_frame", "i8"),  # first segment that was sent again
-        ("reset_frame", "i8"),
         ("stream", "i4"),
-        ("interface", "i4"),
-        ("mss", "u2"),  # its SYN's option
         ("repeats", "u2"),  # segments sent again, while handshakes are followed
         ("ttl", "u1"),  # of its first packet
-        ("reset_ttl", "u1"),
         ("state", "u1"),  # NEW, ACTIVE, DONE
         ("tcp_flags", "u1"),  # every flag seen
         ("syn", "u1"),
-        ("vlan_count", "u1"),
         ("lost", "u1"),  # bytes that mattered are missing from the capture
         ("protected", "u1"),  # QUIC packets with a short header, or DTLS records of a later epoch, were seen
     ]
 )
+# What is written once for a side, apart from what every packet touches: which way it went, and how it ended.
+WAY = np.dtype(
+    [
+        ("first_frame", "i8"),
+        ("outer_source", "u8"),  # addresses around the outermost tunnel, see PACKET
+        ("outer_target", "u8"),
+        ("gwlb_endpoint", "u8"),
+        ("gwlb_attachment", "u8"),
+        ("moved_frame", "i8"),  # the first packet that had other MACs than the first one …
+        ("moved_time", "i8"),
+        ("moved_source_mac", "u8"),
+        ("moved_target_mac", "u8"),
+        ("reset_frame", "i8"),
+        ("interface", "i4"),
+        ("mss", "u2"),  # its SYN's option
+        ("reset_ttl", "u1"),
+        ("vlan_count", "u1"),
+    ]
+)
+BOTH = np.dtype([*SIDE.descr, *WAY.descr])
 FREE, LIVE, FINISHED = 0, 1, 2
 UNKNOWN_SIDE = 255
 NEW, ACTIVE, DONE = 0, 1, 2
@@ -256,6 +268,7 @@ class State(NamedTuple):
     memory: Memory
     flows: Array
     sides: Array  # two for each flow
+    ways: Array  # likewise
     buckets: Array
     streams: Array
     handshakes: Array
@@ -305,6 +318,7 @@ def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State
         ),
         flows=records(flows, FLOW),
         sides=records(2 * flows, SIDE),
+        ways=records(2 * flows, WAY),
         buckets=np.full(2 * flows, -1, np.int32),
         streams=records(streams, STREAM),
         handshakes=records(streams, HANDSHAKE),
@@ -330,7 +344,10 @@ def make_room(state: State) -> State:
     if c[FREE_FLOW] < 0:
         old = len(state.flows)
         state = state._replace(
-            flows=_doubled(state.flows), sides=_doubled(state.sides), buckets=np.full(4 * old, -1, np.int32)
+            flows=_doubled(state.flows),
+            sides=_doubled(state.sides),
+            ways=_doubled(state.ways),
+            buckets=np.full(4 * old, -1, np.int32),
         )
         c[FREE_FLOW] = _chain(state.flows, old, -1)
         _relink(state)

@@ -95,7 +95,7 @@ def find(packet: Any, bucket: int, flows: Any, sides: Any, buckets: Any) -> tupl
 
 
 @part
-def create(c: Any, flows: Any, sides: Any, buckets: Any, packet: Any, bucket: int) -> int:
+def create(c: Any, flows: Any, sides: Any, ways: Any, buckets: Any, packet: Any, bucket: int) -> int:
     """A new flow whose side 0 is the packet's sender."""
     at = c[FREE_FLOW]
     flow = flows[at]
@@ -135,31 +135,38 @@ def create(c: Any, flows: Any, sides: Any, buckets: Any, packet: Any, bucket: in
         side.packets = 0
         side.bytes = 0
         side.payload = 0
-        side.first_frame = 0
         side.source_mac = 0
         side.target_mac = 0
         side.vlans = 0
         side.tunnel = 0
         side.outer_tunnel = 0
-        side.gwlb_endpoint = 0
-        side.gwlb_attachment = 0
         side.initial_sequence = 0
         side.next_sequence = 0
         side.acknowledged = 0
         side.repeat_frame = 0
-        side.reset_frame = 0
-        side.mss = 0
         side.repeats = 0
         side.ttl = 0
-        side.reset_ttl = 0
         side.stream = -1
-        side.interface = -1
         side.state = NEW
         side.tcp_flags = 0
         side.syn = 0
-        side.vlan_count = 0
         side.lost = 0
         side.protected = 0
+        way = ways[2 * at + k]
+        way.first_frame = 0
+        way.outer_source = 0
+        way.outer_target = 0
+        way.gwlb_endpoint = 0
+        way.gwlb_attachment = 0
+        way.moved_frame = 0
+        way.moved_time = 0
+        way.moved_source_mac = 0
+        way.moved_target_mac = 0
+        way.reset_frame = 0
+        way.interface = -1
+        way.mss = 0
+        way.reset_ttl = 0
+        way.vlan_count = 0
     return at
 
 
@@ -282,14 +289,13 @@ def opens_new_connection(flow: Any, sides: Any, at: int, k: int, packet: Any) ->
 
 
 @part
-def note_delivery(mine: Any, packet: Any) -> None:
+def note_delivery(mine: Any, way: Any, packet: Any) -> None:
     """What was sent, sent again and acknowledged: whether a hello got through shows in these."""
     sequence, flags = np.int64(packet.sequence), packet.tcp_flags
     if mine.packets == 0:
-        mine.ttl = packet.ttl
         mine.next_sequence = sequence
     if flags & SYN:
-        mine.mss = packet.mss
+        way.mss = packet.mss
         mine.next_sequence = (sequence + 1) & 0xFFFFFFFF
     else:
         end = (sequence + np.int64(packet.payload_wire)) & 0xFFFFFFFF
@@ -302,7 +308,7 @@ def note_delivery(mine: Any, packet: Any) -> None:
 
 
 @part
-def note_tcp(flow: Any, mine: Any, other: Any, k: int, packet: Any) -> None:
+def note_tcp(flow: Any, mine: Any, other: Any, way: Any, k: int, packet: Any) -> None:
     """What flags and times say of the connection."""
     flags = packet.tcp_flags
     if flags & SYN:
@@ -326,9 +332,9 @@ def note_tcp(flow: Any, mine: Any, other: Any, k: int, packet: Any) -> None:
             flow.round_trip = packet.time - flow.syn_time
     mine.tcp_flags |= flags
     if mine.state != DONE:
-        note_delivery(mine, packet)
-    if flags & RST and mine.reset_frame == 0:
-        mine.reset_frame = packet.frame
-        mine.reset_ttl = packet.ttl
+        note_delivery(mine, way, packet)
+    if flags & RST and way.reset_frame == 0:
+        way.reset_frame = packet.frame
+        way.reset_ttl = packet.ttl
     if flags & RST or (mine.tcp_flags & FIN and other.tcp_flags & FIN):
         flow.closed = 1

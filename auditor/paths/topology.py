@@ -1,17 +1,16 @@
-"""The topology file: what the owner of the site knows and no capture can show."""
+"""The topology: what the owner of the site knows and no capture can show. From a file, from AWS's own account of it, or both."""
 
+import fnmatch
 import ipaddress
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from auditor.errors import TopologyError
 from auditor.settings import Strict, read
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _prefix(text: str) -> str:
@@ -21,6 +20,13 @@ def _prefix(text: str) -> str:
         raise ValueError(f"'{text}' is no prefix: {error}") from None
 
 
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_interface(text).ip)
+    except ValueError:
+        raise ValueError(f"'{text}' is no IP address such as 169.254.96.1") from None
+
+
 def _mac(text: str) -> str:
     digits = re.sub(r"[:.-]", "", text).lower()
     if not re.fullmatch(r"[0-9a-f]{12}", digits):
@@ -28,144 +34,389 @@ def _mac(text: str) -> str:
     return ":".join(digits[k : k + 2] for k in range(0, 12, 2))
 
 
+def _several(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 Prefix = Annotated[str, AfterValidator(_prefix)]
+Address = Annotated[str, AfterValidator(_address)]
 Mac = Annotated[str, AfterValidator(_mac)]
 Vlan = Annotated[int, Field(ge=1, le=4094)]
+# One, or a list of several.
+Prefixes = Annotated[list[Prefix], BeforeValidator(_several)]
+Addresses = Annotated[list[Address], BeforeValidator(_several)]
+Macs = Annotated[list[Mac], BeforeValidator(_several)]
+Names = Annotated[list[str], BeforeValidator(_several)]
 
 
 class Link(Strict):
-    """A way out of the site: how its frames look on the wire (any of VLAN, peer's MAC, interface), where it leads."""
+    """A way out of the site: how its frames look on the wire, where it leads, which sources it may carry.
+
+    ``interface`` may have the wildcards ``*`` and ``?``. ``peer_address`` is the other router's: whoever a capture
+    shows to have it, by ARP, Neighbor Discovery or BGP, has the peer's MAC.
+    """
 
     name: str
+    site: str | None = None
     vlan: Vlan | None = None
-    peer_mac: Mac | None = None
-    interface: str | None = None
-    prefixes: list[Prefix] = []
+    peer_mac: Macs = []
+    peer_address: Addresses = []
+    own_address: Addresses = []
+    interface: Names = []
+    prefixes: Prefixes = []
+    sources: Prefixes = []
+    told_by: str = ""  # what follows the name in words, as "in AWS's account"
 
     @model_validator(mode="after")
     def _can_be_told(self) -> "Link":
-        if self.vlan is None and self.peer_mac is None and self.interface is None and not self.prefixes:
-            raise ValueError("give at least one of vlan, peer_mac, interface, prefixes: nothing else tells its frames")
+        if not (self.vlan or self.peer_mac or self.peer_address or self.interface or self.prefixes or self._other_signs()):
+            raise ValueError(
+                "give at least one of vlan, peer_mac, peer_address, interface, prefixes: nothing else tells its frames"
+            )
         return self
+
+    def _other_signs(self) -> bool:
+        return False
+
+    @property
+    def path(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def words(self) -> str:
+        """What it is, in words."""
+        raise NotImplementedError
+
+    def has_interface(self, name: str | None) -> bool:
+        return name is not None and any(fnmatch.fnmatchcase(name, pattern) for pattern in self.interface)
 
 
 class VirtualInterface(Link):
-    """An AWS Direct Connect virtual interface; ``name`` is best its id, ``peer_mac`` AWS's router."""
+    """An AWS Direct Connect virtual interface; ``name`` is best its id, the peer AWS's router.
+
+    ``sources`` are the prefixes that you advertise: AWS drops what comes from others over a public one.
+    """
 
     kind: Literal["private", "public", "transit"] = "private"
+    state: str | None = None
+    region: str | None = None
+    gateway: str | None = None  # Direct Connect gateway, or virtual private gateway
+    macsec: str | None = None  # as describe-connections says: "Encryption Up"
+
+    @property
+    def path(self) -> str:
+        return "direct-connect"
+
+    @property
+    def words(self) -> str:
+        return f"{self.kind} virtual interface {self.name}"
 
 
 class Uplink(Link):
-    """A link to the internet."""
+    """A link to the internet. ``addresses`` are those that it gives to what goes out (NAT)."""
+
+    provider: str | None = None
+    kind: str | None = None
+    addresses: Prefixes = []
+
+    def _other_signs(self) -> bool:
+        return bool(self.addresses)
+
+    @property
+    def path(self) -> str:
+        return "internet"
+
+    @property
+    def words(self) -> str:
+        more = ", ".join(part for part in (self.provider, self.kind) if part)
+        return f"internet uplink {self.name}{f' ({more})' if more else ''}"
 
 
 class Vpn(Link):
-    """A VPN to AWS; ``interface`` is the tunnel interface where the capture has one."""
+    """A VPN to AWS; ``interface`` is the tunnel interface, ``outside`` the addresses of its ends.
+
+    ``over`` names the link that carries it: a VPN over Direct Connect is private by both.
+    """
+
+    outside: Addresses = []
+    over: str | None = None
+
+    def _other_signs(self) -> bool:
+        return bool(self.outside)
+
+    @property
+    def path(self) -> str:
+        return "vpn"
+
+    @property
+    def words(self) -> str:
+        return f"VPN {self.name}{f' over {self.over}' if self.over else ''}"
 
 
 class Vpc(Strict):
     """A VPC and its prefixes."""
 
     name: str
-    prefixes: list[Prefix] = Field(min_length=1)
+    prefixes: Prefixes = Field(min_length=1)
     region: str | None = None
 
 
+class Endpoint(Strict):
+    """A VPC endpoint: the addresses of its network interfaces, and the service behind them.
+
+    ``private_dns``: the service's public name is meant to be answered with these addresses.
+    """
+
+    name: str
+    addresses: Addresses = []
+    service: str | None = None
+    region: str | None = None
+    vpc: str | None = None
+    private_dns: bool = False
+
+
+class Attachment(Strict):
+    """An attachment of a transit gateway, and what is attached; ``link`` is the virtual interface or VPN behind it."""
+
+    name: str
+    kind: str  # ResourceType of describe-transit-gateway-attachments: direct-connect-gateway, vpn, vpc, peering, …
+    link: str | None = None
+
+
+class Router(Strict):
+    """A router of your own. A frame that is handed to it may go on by any of its links: that proves no path."""
+
+    name: str
+    mac: Macs = []
+    address: Addresses = []
+    site: str | None = None
+
+
+class CapturePoint(Strict):
+    """Where a capture was taken: a file (wildcards allowed), a pcapng interface, or the source of a mirror's tunnel.
+
+    What was captured there went over ``link``, was seen at ``site``, or inside ``vpc``.
+    """
+
+    name: str
+    file: str | None = None
+    interface: str | None = None
+    outer: Address | None = None
+    link: str | None = None
+    site: str | None = None
+    vpc: str | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "CapturePoint":
+        if self.file is None and self.interface is None and self.outer is None:
+            raise ValueError("give at least one of file, interface, outer: nothing else tells what was captured there")
+        if self.link is None and self.site is None and self.vpc is None:
+            raise ValueError("give at least one of link, site, vpc: what the place means")
+        return self
+
+
+class Nat(Strict):
+    """Address translation: what is ``inside`` appears as ``outside`` behind it."""
+
+    name: str
+    inside: Prefixes = Field(min_length=1)
+    outside: Prefixes = Field(min_length=1)
+
+
+class RoutingTable(Strict):
+    """A file of routes (see ``audit pcap --routes``), and the site whose router has them."""
+
+    file: str
+    site: str | None = None
+
+
+class Rule(Strict):
+    """The first rule of the file that fits a flow's packets says which link they took. All that is given must fit."""
+
+    link: str
+    file: str | None = None
+    interface: str | None = None
+    vlan: Vlan | None = None
+    mac: Mac | None = None
+    source: Prefix | None = None
+    destination: Prefix | None = None
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> "Rule":
+        if not (self.file or self.interface or self.vlan or self.mac or self.source or self.destination):
+            raise ValueError("give at least one of file, interface, vlan, mac, source, destination")
+        return self
+
+
 class Site(Strict):
-    """The site: its name and on-premises prefixes."""
+    """A site: its name and on-premises prefixes."""
 
     name: str = "site"
-    on_premises: list[Prefix] = []
+    on_premises: Prefixes = []
+
+
+def _sites(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
 
 
 class Topology(Strict):
-    """A whole topology file."""
+    """A whole topology. Names of links are unique, and what names a link means one that is there."""
 
-    site: Site = Site()
+    site: Annotated[list[Site], BeforeValidator(_sites)] = []
+    router: list[Router] = []
     virtual_interface: list[VirtualInterface] = []
     uplink: list[Uplink] = []
     vpn: list[Vpn] = []
     vpc: list[Vpc] = []
+    endpoint: list[Endpoint] = []
+    attachment: list[Attachment] = []
+    capture_point: list[CapturePoint] = []
+    nat: list[Nat] = []
+    routing_table: list[RoutingTable] = []
+    rule: list[Rule] = []
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Topology":
+        links = [link.name for link in self.links()]
+        twice = {name for name in links if links.count(name) > 1}
+        if twice:
+            raise ValueError(f"two links are named '{min(twice)}'")
+        for section, names in (("rule", self.rule), ("capture_point", self.capture_point)):
+            for number, item in enumerate(names):
+                if item.link is not None and item.link not in links:
+                    raise ValueError(f"{section}[{number}].link: no link is named '{item.link}'; {_known(links)}")
+        sites = [site.name for site in self.site]
+        for place in (*self.links(), *self.router, *self.capture_point):
+            if place.site is not None and place.site not in sites:
+                raise ValueError(f"{place.name}.site: no site is named '{place.site}'; {_known(sites)}")
+        return self
 
     @classmethod
     def read(cls, path: str | Path) -> "Topology":
-        """Read a file. Raises TopologyError naming the file and the key."""
-        return read(cls, path, TopologyError)
+        """Read a file; files that it names are beside it. Raises TopologyError naming the file and the key."""
+        told = read(cls, path, TopologyError)
+        tables = [t.model_copy(update={"file": str(Path(path).parent / t.file)}) for t in told.routing_table]
+        return told.model_copy(update={"routing_table": tables})
 
-    def links(self) -> Iterable[tuple[str, str, Link]]:
-        """(path, what it is in words, link) of every link, in the file's order."""
-        for vif in self.virtual_interface:
-            yield "direct-connect", f"{vif.kind} virtual interface {vif.name}", vif
-        for vpn in self.vpn:
-            yield "vpn", f"VPN {vpn.name}", vpn
-        for uplink in self.uplink:
-            yield "internet", f"internet uplink {uplink.name}", uplink
+    def links(self) -> Iterable[Link]:
+        """Every link, in the file's order."""
+        yield from self.virtual_interface
+        yield from self.vpn
+        yield from self.uplink
+
+    def link(self, name: str) -> Link | None:
+        return next((link for link in self.links() if link.name == name), None)
+
+    @property
+    def name(self) -> str | None:
+        """The sites' names; None where nothing at all is known."""
+        if self == Topology():
+            return None
+        return ", ".join(site.name for site in self.site) or "site"
+
+    @property
+    def on_premises(self) -> list[str]:
+        return [prefix for site in self.site for prefix in site.on_premises]
+
+    def joined(self, other: "Topology") -> "Topology":
+        """Both: what this one says of a link or VPC goes before what the other says of one with the same name."""
+        parts: dict[str, Any] = {}
+        for section in type(self).model_fields:
+            mine, theirs = getattr(self, section), getattr(other, section)
+            named = {getattr(item, "name", None): item for item in theirs}
+            whole = [_filled(item, named.pop(getattr(item, "name", None), None)) for item in mine]
+            parts[section] = [*whole, *(item for item in theirs if getattr(item, "name", None) in named)]
+        return Topology(**parts)
+
+
+def _known(names: list[str]) -> str:
+    return f"there are {', '.join(names)}" if names else "there are none"
+
+
+def _filled(item: Any, other: Any) -> Any:
+    """``item`` with what it leaves open taken from ``other``."""
+    if other is None or type(item) is not type(other):
+        return item
+    given = item.model_fields_set
+    return item.model_copy(update={name: getattr(other, name) for name in other.model_fields_set - given})
 
 
 EXAMPLE = """\
-# What the auditor cannot see in a capture. Every section is optional; give what you know.
+# What the auditor cannot see in a capture. Every section is optional; give what you know. Where a list is allowed, one
+# value alone is as well.
 
 [site]
 name = "office"
 # Addresses of your own network, public ones that you own included.
 on_premises = ["10.20.0.0/16", "203.0.113.0/28"]
 
+# Your own routers: a frame handed to one of them may go on by any of its links.
+[[router]]
+name = "edge1"
+mac = "02:00:5e:00:00:01"
+
 # One for each virtual interface of AWS Direct Connect. A flow is confirmed to have taken it when its frames carry the
-# VLAN and are exchanged with the peer's MAC: the address that ARP shows for the Amazon side of the BGP session.
+# VLAN and are exchanged with the peer's MAC: the address that ARP shows for the Amazon side of the BGP session. With
+# peer_address the auditor finds the MAC in the capture. With --aws all of this comes from the AWS command line.
 [[virtual_interface]]
 name = "dxvif-private1"
-kind = "private"              # private, public or transit
-vlan = 101                    # 802.1Q tag
+kind = "private"                 # private, public or transit
+vlan = 101                       # 802.1Q tag
+peer_address = "169.254.96.1"    # Amazon's side of the BGP session
 peer_mac = "02:00:5e:00:01:01"
-# interface = "eth1.101"      # name of the capture interface, where the capture is taken on it
-prefixes = ["172.31.0.0/16"]  # where it leads
+# interface = "eth1.101"         # name of the capture interface, where the capture is taken on it
+prefixes = ["172.31.0.0/16"]     # where it leads
 
 [[virtual_interface]]
 name = "dxvif-public1"
 kind = "public"
 vlan = 102
 peer_mac = "02:00:5e:00:01:02"
+sources = ["203.0.113.0/28"]     # what you advertise: AWS drops what comes from other addresses
 
 # Links to the internet: traffic to AWS that goes out here is not private.
 [[uplink]]
 name = "isp"
+provider = "Example Net"
+kind = "fibre"
 vlan = 200
 peer_mac = "02:00:5e:00:02:01"
 
-# Site-to-site VPNs to AWS.
+# Site-to-site VPNs to AWS. A VPN may run over a virtual interface (over = "dxvif-public1").
 [[vpn]]
 name = "vpn-backup"
 vlan = 300
 peer_mac = "02:00:5e:00:03:01"
+outside = ["203.0.113.2", "198.51.100.7"]
 
 # Your VPCs: traffic between their addresses stays inside AWS.
 [[vpc]]
 name = "vpc-messaging"
 region = "us-east-1"
 prefixes = ["172.31.0.0/16"]
+
+# Interface endpoints (AWS PrivateLink) and the addresses of their network interfaces.
+[[endpoint]]
+name = "vpce-0123456789abcdef0"
+service = "pinpoint"
+region = "us-east-1"
+addresses = ["172.31.0.20"]
+private_dns = true
+
+# Where captures were taken: a file, an interface of a pcapng, or the address that sends a mirror's tunnel.
+[[capture_point]]
+name = "port mirror of the Direct Connect port"
+file = "dx-*.pcap"
+link = "dxvif-private1"
+
+# Translated addresses: flows on both sides of the translator are recognised as one.
+[[nat]]
+name = "office"
+inside = ["10.20.0.0/16"]
+outside = ["203.0.113.9/32"]
+
+# The first rule that fits says which link packets took, where their frames do not prove it.
+[[rule]]
+interface = "tun*"
+link = "vpn-backup"
 """
-
-
-def numbers(prefixes: Iterable[str]) -> list[tuple[int, int, int, int]]:
-    """(network high, network low, mask high, mask low) of prefixes as 128-bit numbers, IPv4 as ::ffff:a.b.c.d."""
-    rows = []
-    for text in prefixes:
-        net = ipaddress.ip_network(text)
-        length = net.prefixlen + (96 if net.version == 4 else 0)
-        number = int(net.network_address) + ((0xFFFF << 32) if net.version == 4 else 0)
-        mask = ((1 << length) - 1) << (128 - length)
-        low = (1 << 64) - 1
-        rows.append((number >> 64, number & low, mask >> 64, mask & low))
-    return rows
-
-
-def inside(prefixes: Iterable[str], high: Any, low: Any) -> Any:
-    """Which addresses (halves of 128-bit numbers, uint64 arrays) lie in any of the prefixes: a boolean array."""
-    import numpy as np
-
-    found = np.zeros(len(high), bool)
-    for net_high, net_low, mask_high, mask_low in numbers(prefixes):
-        found |= ((high & np.uint64(mask_high)) == np.uint64(net_high)) & (
-            (low & np.uint64(mask_low)) == np.uint64(net_low)
-        )
-    return found

@@ -1,0 +1,222 @@
+"""What a capture tells of the network itself: who has which address, who is next to whom, which routes are announced.
+
+ARP, Neighbor Discovery, LLDP, ICMP errors and BGP are few among many packets, so this is plain Python beside the
+kernels, bounded in what it keeps. The rooms on the right read it once the capture has ended.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from auditor.decode.packet import BGP, DECODED, DUPLICATE, ENCRYPTED, ICMP, ICMP6, NOT_IP, OTHER_IP, TCP, V4_MAPPED
+
+Array = np.ndarray[Any, Any]
+MOST_BINDINGS = 1 << 18
+MOST_ERRORS = 1 << 16
+MOST_BGP_BYTES = 64 << 20
+ARP, LLDP = 0x0806, 0x88CC
+ARP_BYTES = 28  # RFC 826, of Ethernet and IPv4
+# RFC 792, RFC 4443: errors that quote the packet they are about.
+V4_ERRORS = {3: "unreachable", 5: "redirect", 11: "time exceeded"}
+V6_ERRORS = {1: "unreachable", 2: "packet too big", 3: "time exceeded"}
+FRAGMENTATION_NEEDED = 4
+
+Address = tuple[int, int]  # halves of a 128-bit number, IPv4 as ::ffff:a.b.c.d
+
+
+class Binding(NamedTuple):
+    """An address that a MAC claims, on a wire."""
+
+    address: Address
+    mac: int
+    vlans: int
+    interface: int
+
+
+class Seen(NamedTuple):
+    """When a binding was first seen, in which frame, and by which protocol."""
+
+    frame: int
+    time: int
+    by: str
+
+
+class IcmpError(NamedTuple):
+    """An error that somebody reports of a packet between two addresses; ``mtu`` is 0 where it names none."""
+
+    kind: str
+    reporter: Address
+    source: Address
+    target: Address
+    mtu: int
+    frame: int
+    time: int
+
+
+class Neighbour(NamedTuple):
+    """What an LLDP frame says of its sender (IEEE 802.1AB)."""
+
+    mac: int
+    system: str
+    port: str
+    vlans: int
+    interface: int
+
+
+@dataclass
+class BgpStream:
+    """One direction of a TCP connection to or from port 179: its segments as they came."""
+
+    source: Address
+    target: Address
+    segments: list[tuple[int, bytes]] = field(default_factory=list)
+    frame: int = 0
+    time: int = 0
+
+
+@dataclass
+class Control:
+    """What was learned from one capture."""
+
+    bindings: dict[Binding, Seen] = field(default_factory=dict)
+    errors: list[IcmpError] = field(default_factory=list)
+    neighbours: dict[Neighbour, int] = field(default_factory=dict)  # with the first frame
+    bgp: dict[tuple[Address, int, Address, int], BgpStream] = field(default_factory=dict)
+    macsec: Counter[tuple[int, int]] = field(default_factory=Counter)  # (source, target) MAC -> frames
+    left_out: bool = False  # a cap was reached
+    _bgp_bytes: int = 0
+
+    def take(self, block: Array, packets: Array) -> None:
+        """Look at the packets of a block (PACKET records whose bytes lie in ``block``)."""
+        status, protocol = packets["status"], packets["protocol"]
+        below_ip = np.flatnonzero(status == NOT_IP)
+        if len(below_ip):
+            at = packets["position"][below_ip]
+            named = (at >= 2) & (at < len(block))
+            below_ip, at = below_ip[named], at[named]
+            kind = block[at - 2].astype(np.int64) << 8 | block[at - 1]
+            self._arp(block, packets[below_ip[kind == ARP]])
+            for packet in packets[below_ip[kind == LLDP]]:
+                self._lldp(block, packet)
+        for packet in packets[(status == OTHER_IP) & ((protocol == ICMP) | (protocol == ICMP6))]:
+            self._icmp(block, packet)
+        for source, target in zip(
+            packets["source_mac"][status == ENCRYPTED].tolist(),
+            packets["target_mac"][status == ENCRYPTED].tolist(),
+            strict=True,
+        ):
+            self.macsec[source, target] += 1
+        whole = (status == DECODED) | (status == DUPLICATE)
+        ports = (packets["source_port"] == BGP) | (packets["target_port"] == BGP)
+        for packet in packets[whole & (protocol == TCP) & ports]:
+            self._bgp(block, packet)
+
+    def _bind(self, address: Address, mac: int, packet: Any, by: str) -> None:
+        if not mac or address[1] in (0, V4_MAPPED):
+            return
+        key = Binding(address, mac, int(packet["vlans"]), int(packet["interface"]))
+        if key not in self.bindings:
+            if len(self.bindings) >= MOST_BINDINGS:
+                self.left_out = True
+                return
+            self.bindings[key] = Seen(int(packet["frame"]), int(packet["time"]), by)
+
+    def _arp(self, block: Array, packets: Array) -> None:
+        packets = packets[packets["position"] + ARP_BYTES <= packets["end"]]
+        if not len(packets):
+            return
+        rows = block[packets["position"][:, None] + np.arange(ARP_BYTES)]
+        good = (rows[:, :6] == np.array([0, 1, 8, 0, 6, 4], np.uint8)).all(axis=1)
+        rows, packets = rows[good], packets[good]
+        # The same few bindings are told again and again: look at each once.
+        scope = np.stack([packets["vlans"].astype(np.int64), packets["interface"].astype(np.int64)], axis=1)
+        told = np.concatenate([rows[:, 8:18], scope.view(np.uint8).reshape(len(rows), 16)], axis=1)
+        _, first = np.unique(told, axis=0, return_index=True)
+        for k in sorted(first.tolist()):
+            claim = rows[k, 8:18].tobytes()
+            address = V4_MAPPED | int.from_bytes(claim[6:], "big")
+            self._bind((0, address), int.from_bytes(claim[:6], "big"), packets[k], "ARP")
+
+    def _lldp(self, block: Array, packet: Any) -> None:
+        at, end = int(packet["position"]), int(packet["end"])
+        texts = {1: "", 2: "", 5: ""}  # chassis, port, system name
+        while at + 2 <= end:
+            head = int(block[at]) << 8 | int(block[at + 1])
+            kind, length = head >> 9, head & 0x1FF
+            value = block[at + 2 : min(at + 2 + length, end)].tobytes()
+            if kind == 0:
+                break
+            if kind in (1, 2):
+                is_text = value[:1] in (b"\x05", b"\x06", b"\x07", b"\x01") if kind == 2 else value[:1] in (b"\x06", b"\x07")
+                texts[kind] = value[1:].decode("utf-8", "replace") if is_text else value[1:].hex(":")
+            elif kind == 5:
+                texts[5] = value.decode("utf-8", "replace")
+            at += 2 + length
+        found = Neighbour(
+            int(packet["source_mac"]), texts[5] or texts[1], texts[2], int(packet["vlans"]), int(packet["interface"])
+        )
+        if len(self.neighbours) < MOST_BINDINGS:
+            self.neighbours.setdefault(found, int(packet["frame"]))
+
+    def _icmp(self, block: Array, packet: Any) -> None:
+        at, end = int(packet["position"]), int(packet["end"])
+        data = block[at : min(end, at + 128)].tobytes()
+        if len(data) < 8:
+            return
+        source = int(packet["source_high"]), int(packet["source_low"])
+        if packet["protocol"] == ICMP6 and 133 <= data[0] <= 136:
+            self._neighbour_discovery(data, source, packet)
+            return
+        if packet["protocol"] == ICMP:
+            kind, inner = V4_ERRORS.get(data[0]), data[8:28]
+            if kind is None or len(inner) < 20 or inner[0] >> 4 != 4:
+                return
+            mtu = int.from_bytes(data[6:8], "big") if (data[0], data[1]) == (3, FRAGMENTATION_NEEDED) else 0
+            if mtu:
+                kind = "packet too big"
+            ends = [(0, V4_MAPPED | int.from_bytes(inner[k : k + 4], "big")) for k in (12, 16)]
+        else:
+            kind, inner = V6_ERRORS.get(data[0]), data[8:48]
+            if kind is None or len(inner) < 40:
+                return
+            mtu = int.from_bytes(data[4:8], "big") if data[0] == 2 else 0
+            ends = [(int.from_bytes(inner[k : k + 8], "big"), int.from_bytes(inner[k + 8 : k + 16], "big")) for k in (8, 24)]
+        if len(self.errors) >= MOST_ERRORS:
+            self.left_out = True
+            return
+        self.errors.append(IcmpError(kind, source, ends[0], ends[1], mtu, int(packet["frame"]), int(packet["time"])))
+
+    def _neighbour_discovery(self, data: bytes, source: Address, packet: Any) -> None:
+        """RFC 4861: a solicitation or router advertisement binds its sender, an advertisement the target."""
+        if packet["ttl"] != 255:  # RFC 4861 7.1: anything else was not sent on this link
+            return
+        start = {133: 8, 134: 16, 135: 24, 136: 24}[data[0]]
+        address = source
+        if data[0] == 136 and len(data) >= 24:
+            address = int.from_bytes(data[8:16], "big"), int.from_bytes(data[16:24], "big")
+        mac = int(packet["source_mac"]) if data[0] == 136 else 0
+        while start + 8 <= len(data) and data[start + 1]:
+            if data[start] == (2 if data[0] == 136 else 1) and data[start + 1] == 1:
+                mac = int.from_bytes(data[start + 2 : start + 8], "big")
+            start += 8 * data[start + 1]
+        self._bind(address, mac, packet, "ND")
+
+    def _bgp(self, block: Array, packet: Any) -> None:
+        source = int(packet["source_high"]), int(packet["source_low"])
+        target = int(packet["target_high"]), int(packet["target_low"])
+        if packet["ttl"] in (1, 255):  # a peer on this wire: eBGP's default, or RFC 5082
+            self._bind(source, int(packet["source_mac"]), packet, "BGP")
+        begin, length = int(packet["payload"]), int(packet["payload_captured"])
+        if length <= 0:
+            return
+        if self._bgp_bytes + length > MOST_BGP_BYTES:
+            self.left_out = True
+            return
+        key = (source, int(packet["source_port"]), target, int(packet["target_port"]))
+        stream = self.bgp.get(key)
+        if stream is None:
+            stream = self.bgp[key] = BgpStream(source, target, frame=int(packet["frame"]), time=int(packet["time"]))
+        stream.segments.append((int(packet["sequence"]), block[begin : begin + length].tobytes()))
+        self._bgp_bytes += length

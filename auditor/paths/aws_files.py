@@ -1,0 +1,221 @@
+"""What the AWS command line says of an account, as JSON files, read into a topology.
+
+Each file is the output of one command as it is; the commands are told apart by their top-level keys. Keys of BGP
+sessions, pre-shared keys and router configurations are never taken over.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from auditor.errors import TopologyError
+from auditor.paths.topology import Topology
+
+Rows = list[dict[str, Any]]
+GONE = {"deleted", "deleting", "rejected", "failed"}
+
+# Top-level key -> the command that prints it.
+COMMANDS = {
+    "virtualInterfaces": "directconnect describe-virtual-interfaces",
+    "connections": "directconnect describe-connections",
+    "lags": "directconnect describe-lags",
+    "directConnectGateways": "directconnect describe-direct-connect-gateways",
+    "directConnectGatewayAttachments": "directconnect describe-direct-connect-gateway-attachments",
+    "directConnectGatewayAssociations": "directconnect describe-direct-connect-gateway-associations",
+    "routes": "directconnect list-virtual-interface-routes",
+    "VpcEndpoints": "ec2 describe-vpc-endpoints",
+    "NetworkInterfaces": "ec2 describe-network-interfaces",
+    "TransitGatewayAttachments": "ec2 describe-transit-gateway-attachments",
+    "VpnConnections": "ec2 describe-vpn-connections",
+    "Vpcs": "ec2 describe-vpcs",
+    "Subnets": "ec2 describe-subnets",
+}
+
+
+class Account:
+    """The rows of all files, by top-level key."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Rows] = {key: [] for key in COMMANDS}
+
+    def add(self, path: Path) -> None:
+        """Take in one file. Raises TopologyError naming it."""
+        try:
+            data = json.loads(path.read_bytes())
+        except OSError as error:
+            raise TopologyError(f"{path}: {error.strerror}") from error
+        except ValueError as error:
+            raise TopologyError(f"{path}: not JSON: {error}") from error
+        keys = [key for key in COMMANDS if isinstance(data, dict) and isinstance(data.get(key), list)]
+        if not keys:
+            told = ", ".join(COMMANDS.values())
+            raise TopologyError(f"{path}: not the output of a command that says where traffic goes; these do: {told}")
+        for key in keys:
+            rows = data[key]
+            if not all(isinstance(row, dict) for row in rows):
+                raise TopologyError(f"{path}: {key}: not a list of objects, as aws {COMMANDS[key]} prints")
+            if key == "routes":
+                if not isinstance(data.get("virtualInterfaceId"), str):
+                    raise TopologyError(f"{path}: virtualInterfaceId is missing: whose routes are these?")
+                rows = [{**row, "virtualInterfaceId": data["virtualInterfaceId"]} for row in rows]
+            self.rows[key] += rows
+
+    def topology(self) -> Topology:
+        """All of it as a topology."""
+        return Topology.model_validate(
+            {
+                "virtual_interface": self._virtual_interfaces(),
+                "vpn": self._vpns(),
+                "vpc": self._vpcs(),
+                "endpoint": self._endpoints(),
+                "attachment": self._attachments(),
+            }
+        )
+
+    def _virtual_interfaces(self) -> Rows:
+        encryption = {
+            row["connectionId"]: row.get("portEncryptionStatus")
+            for row in self.rows["connections"]
+            if row.get("connectionId") and row.get("encryptionMode", "no_encrypt") != "no_encrypt"
+        }
+        advertised: dict[str, list[str]] = {}
+        accepted: dict[str, list[str]] = {}
+        for route in self.rows["routes"]:
+            kind = advertised if route.get("routeDirection") == "advertised" else accepted
+            if route.get("cidr"):
+                kind.setdefault(route["virtualInterfaceId"], []).append(route["cidr"])
+        found = []
+        for row in self.rows["virtualInterfaces"]:
+            name = row.get("virtualInterfaceId")
+            if not name or row.get("virtualInterfaceState") in GONE:
+                continue
+            peers = [row, *row.get("bgpPeers", [])]
+            filters = [p["cidr"] for p in row.get("routeFilterPrefixes") or [] if p.get("cidr")]
+            section: dict[str, Any] = {
+                "name": name,
+                "kind": row.get("virtualInterfaceType", "private"),
+                "vlan": row.get("vlan"),
+                "peer_address": _distinct(peer.get("amazonAddress") for peer in peers),
+                "own_address": _distinct(peer.get("customerAddress") for peer in peers),
+                "prefixes": advertised.get(name, []),
+                "sources": _distinct([*filters, *accepted.get(name, [])]),
+                "state": row.get("virtualInterfaceState"),
+                "region": row.get("region"),
+                "gateway": row.get("directConnectGatewayId") or row.get("virtualGatewayId") or None,
+                "macsec": encryption.get(row.get("connectionId")),
+            }
+            found.append({key: value for key, value in section.items() if value not in (None, [], "")})
+        return found
+
+    def _vpns(self) -> Rows:
+        found = []
+        for row in self.rows["VpnConnections"]:
+            options = row.get("Options") or {}
+            tunnels = options.get("TunnelOptions") or []
+            outside = _distinct(
+                [t.get("OutsideIpAddress") for t in tunnels + (row.get("VgwTelemetry") or [])]
+            )
+            if not row.get("VpnConnectionId") or row.get("State") in GONE or not outside:
+                continue
+            section: dict[str, Any] = {"name": row["VpnConnectionId"], "outside": outside}
+            if options.get("OutsideIpAddressType") == "PrivateIpv4":
+                section["over"] = "Direct Connect"  # private outside addresses: a VPN over a transit virtual interface
+            found.append(section)
+        return found
+
+    def _vpcs(self) -> Rows:
+        region = {
+            row.get("VpcId"): row["AvailabilityZone"].rstrip("abcdef")
+            for row in self.rows["Subnets"]
+            if row.get("AvailabilityZone")
+        }
+        found = []
+        for row in self.rows["Vpcs"]:
+            sets = [*(row.get("CidrBlockAssociationSet") or []), *(row.get("Ipv6CidrBlockAssociationSet") or [])]
+            prefixes = _distinct(
+                [row.get("CidrBlock"), *(s.get("CidrBlock") or s.get("Ipv6CidrBlock") for s in sets)]
+            )
+            if row.get("VpcId") and prefixes:
+                section = {"name": row["VpcId"], "prefixes": prefixes, "region": region.get(row["VpcId"])}
+                found.append({key: value for key, value in section.items() if value is not None})
+        return found
+
+    def _endpoints(self) -> Rows:
+        addresses: dict[str, list[str]] = {}
+        for row in self.rows["NetworkInterfaces"]:
+            listed = [row.get("PrivateIpAddress"), *(p.get("PrivateIpAddress") for p in row.get("PrivateIpAddresses") or [])]
+            listed += [p.get("Ipv6Address") for p in row.get("Ipv6Addresses") or []]
+            if row.get("NetworkInterfaceId"):
+                addresses[row["NetworkInterfaceId"]] = _distinct(listed)
+        found = []
+        for row in self.rows["VpcEndpoints"]:
+            if not row.get("VpcEndpointId") or str(row.get("State", "")).lower() in GONE:
+                continue
+            region, service = endpoint_service(row.get("ServiceName", ""))
+            section = {
+                "name": row["VpcEndpointId"],
+                "addresses": _distinct(a for i in row.get("NetworkInterfaceIds") or [] for a in addresses.get(i, [])),
+                "service": service,
+                "region": region,
+                "vpc": row.get("VpcId"),
+                "private_dns": bool(row.get("PrivateDnsEnabled")),
+            }
+            found.append({key: value for key, value in section.items() if value is not None})
+        return found
+
+    def _attachments(self) -> Rows:
+        behind: dict[str, list[str]] = {}
+        for row in self.rows["virtualInterfaces"]:
+            if row.get("directConnectGatewayId"):
+                behind.setdefault(row["directConnectGatewayId"], []).append(row.get("virtualInterfaceId", ""))
+        for row in self.rows["directConnectGatewayAttachments"]:
+            if row.get("directConnectGatewayId"):
+                behind.setdefault(row["directConnectGatewayId"], []).append(row.get("virtualInterfaceId", ""))
+        found = []
+        for row in self.rows["TransitGatewayAttachments"]:
+            name, kind, resource = row.get("TransitGatewayAttachmentId"), row.get("ResourceType"), row.get("ResourceId")
+            if not name or not kind or row.get("State") in GONE:
+                continue
+            section: dict[str, Any] = {"name": name, "kind": kind}
+            links = _distinct(behind.get(resource or "", []))
+            if kind == "vpn" and resource:
+                section["link"] = resource
+            elif kind == "direct-connect-gateway" and len(links) == 1:
+                section["link"] = links[0]  # several: the gateway does not say which one
+            found.append(section)
+        return found
+
+
+def _distinct(values: Any) -> list[Any]:
+    return [value for value in dict.fromkeys(values) if value]
+
+
+def endpoint_service(name: str) -> tuple[str | None, str | None]:
+    """Region and service of an endpoint service's name, as com.amazonaws.us-east-1.pinpoint (AWS PrivateLink guide)."""
+    parts = name.split(".")
+    at = next((k for k, part in enumerate(parts) if part == "amazonaws"), None)
+    if at is None or len(parts) < at + 3:
+        return None, None
+    service = ".".join(parts[at + 2 :])
+    renamed = {"pinpoint-sms-voice-v2": "sms-voice", "email-smtp": "ses-smtp", "email": "ses"}
+    return parts[at + 1], renamed.get(service, service)
+
+
+def read(folder: str | Path) -> Topology:
+    """The topology that the JSON files of a folder tell of. Raises TopologyError naming the file and what is wrong."""
+    path = Path(folder)
+    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise TopologyError(f"{folder}: no JSON file is there; audit topology fetch writes them, or: aws {COMMANDS['virtualInterfaces']} > vifs.json")
+    account = Account()
+    for file in files:
+        account.add(file)
+    try:
+        return account.topology()
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise TopologyError(f"{folder}: {place}: {first['msg']}") from problem
+

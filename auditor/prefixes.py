@@ -1,0 +1,128 @@
+"""Longest prefix match of whole columns of addresses.
+
+Nested prefixes are laid out as a sorted row of stretches, each with the number of the longest prefix that covers it, so
+that a look-up is a binary search. Addresses are halves of 128-bit numbers, IPv4 as ::ffff:a.b.c.d.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+V4_MAPPED = 0xFFFF << 32
+NOTHING = -1
+CHUNK = 1 << 20  # searching for sorted addresses is twice as fast, and sorting many at once is slow
+
+Prefix = tuple[int, int, int]  # version (4 or 6), network, length
+
+
+def parse(text: str) -> Prefix:
+    """A prefix such as 10.0.0.0/8, host bits ignored. Raises ValueError for what is none."""
+    net = ipaddress.ip_network(text, strict=False)
+    return net.version, int(net.network_address), net.prefixlen
+
+
+def parse_address(text: str) -> tuple[int, int]:
+    """An address as halves of a 128-bit number. Raises ValueError for what is none."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    number = int(address) | (V4_MAPPED if address.version == 4 else 0)
+    return number >> 64, number & 0xFFFFFFFFFFFFFFFF
+
+
+def _stretches(networks: Array, lengths: Array, rows: Array, bits: int) -> tuple[Array, Array]:
+    """Starts of stretches, and the row of the longest prefix that covers each; later ones win over equal earlier ones.
+
+    Prefixes of one length are painted at a time, shortest first: they never overlap, so their edges say all.
+    """
+    last = np.uint64((1 << bits) - 1)
+    size = np.array([(1 << (bits - n)) - 1 for n in range(bits + 1)], np.uint64)
+    ends = networks + size[lengths]  # the last address of each
+    edges = np.sort(np.concatenate([np.zeros(1, np.uint64), networks, ends[ends < last] + np.uint64(1)]))
+    edges = edges[np.concatenate([[True], edges[1:] != edges[:-1]])]  # np.unique is several times slower
+    found = np.full(len(edges), NOTHING, np.int64)
+    for length in np.flatnonzero(np.bincount(lengths, minlength=bits + 1)).tolist():
+        at = np.flatnonzero(lengths == length)
+        some = networks[at]
+        order = np.argsort(some, kind="stable")
+        last_of_equal = np.concatenate([some[order[1:]] != some[order[:-1]], [True]])
+        at = at[order[last_of_equal]]
+        paint = np.zeros(len(edges) + 1, np.int64)
+        paint[np.searchsorted(edges, networks[at])] += rows[at] + 1
+        paint[np.searchsorted(edges, ends[at], "right")] -= rows[at] + 1
+        painted = np.cumsum(paint[:-1])
+        found[painted > 0] = painted[painted > 0] - 1
+    keep = np.concatenate([[True], found[1:] != found[:-1]])
+    return edges[keep], found[keep].astype(np.int32)
+
+
+class PrefixTable:
+    """Prefixes numbered from 0 in the order given; of equal ones the last counts."""
+
+    def __init__(self, prefixes: Iterable[Prefix]) -> None:
+        four, six, long = [], [], []
+        for row, (version, network, length) in enumerate(prefixes):
+            if version == 4:
+                four.append((network, length, row))
+            elif length <= 64:
+                six.append((network >> 64, length, row))
+            else:
+                long.append((network, length, row))
+        self.count = len(four) + len(six) + len(long)
+        self._four = self._lay_out(four, 32, np.uint32)
+        self._six = self._lay_out(six, 64, np.uint64)
+        self._long = sorted(long, key=lambda item: item[1])  # few: interfaces' own, as /125
+
+    @staticmethod
+    def _lay_out(prefixes: list[tuple[int, int, int]], bits: int, kind: Any) -> tuple[Array, Array]:
+        networks = np.array([p[0] for p in prefixes], np.uint64)
+        lengths = np.array([p[1] for p in prefixes], np.int64)
+        rows = np.array([p[2] for p in prefixes], np.int64)
+        starts, found = _stretches(networks, lengths, rows, bits)
+        return starts.astype(kind), found
+
+    def find(self, high: Array, low: Array) -> Array:
+        """The number of the longest prefix that covers each address, NOTHING (-1) where none does (int64)."""
+        high, low = np.asarray(high, np.uint64), np.asarray(low, np.uint64)
+        is_v4 = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
+        found = np.full(len(high), NOTHING, np.int64)
+        if self.count == 0:
+            return found
+        if is_v4.all():
+            return self._search(self._four, low.astype(np.uint32))
+        found[is_v4] = self._search(self._four, low[is_v4].astype(np.uint32))
+        found[~is_v4] = self._search(self._six, high[~is_v4])
+        for network, length, row in self._long:
+            mask = np.uint64(0xFFFFFFFFFFFFFFFF >> (128 - length) << (128 - length) & 0xFFFFFFFFFFFFFFFF)
+            same = (high == np.uint64(network >> 64)) & (low & mask == np.uint64(network & 0xFFFFFFFFFFFFFFFF))
+            found[same & ~is_v4] = row
+        return found
+
+    @staticmethod
+    def _search(table: tuple[Array, Array], keys: Array) -> Array:
+        starts, rows = table
+        found = np.empty(len(keys), np.int64)
+        for begin in range(0, len(keys), CHUNK):
+            some = keys[begin : begin + CHUNK]
+            order = np.argsort(some)
+            found[begin + order] = rows[np.searchsorted(starts, some[order], "right") - 1]
+        return found
+
+
+class PrefixSet:
+    """Whether addresses lie in any of some prefixes."""
+
+    def __init__(self, prefixes: Iterable[str]) -> None:
+        self.texts = tuple(dict.fromkeys(prefixes))
+        self._table = PrefixTable(map(parse, self.texts))
+
+    def __bool__(self) -> bool:
+        return bool(self.texts)
+
+    def __contains__(self, address: tuple[int, int]) -> bool:
+        return bool(self.covers(np.array([address[0]], np.uint64), np.array([address[1]], np.uint64))[0])
+
+    def covers(self, high: Array, low: Array) -> Array:
+        """A boolean for each address."""
+        return self._table.find(high, low) >= 0
