@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from auditor.errors import AuditError, InputError, PolicyError, TopologyError
 from auditor.report.audit import Audit
@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = ["Audit", "AuditError", "InputError", "PolicyError", "TopologyError", "__version__", "audit"]
 
 PathLike = str | Path
+DEFAULT_POLICY = "aws-pinpoint"
 LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
 SWITCH_INTERVAL = 0.0005  # seconds; the default of 5 ms starves the thread that hashes while libraries load
 
@@ -32,6 +33,10 @@ def audit(
     *,
     policy: PathLike = "aws-pinpoint",
     topology: PathLike | None = None,
+    aws: PathLike | None = None,
+    routes: Iterable[PathLike] = (),
+    witnesses: Iterable[PathLike] = (),
+    skew: float = 0.0,
     ip_ranges: PathLike | None = None,
     out: PathLike | None = None,
     block_bytes: int | None = None,
@@ -40,7 +45,9 @@ def audit(
     """Audit captures: files, folders, globs, or ``-`` for standard input.
 
     ``policy`` is the name of a shipped policy or a file; ``topology`` a site file (``audit topology init`` writes an
-    example); ``ip_ranges`` a newer ip-ranges.json than the one shipped. With ``out`` the results stay in that folder,
+    example); ``aws`` a folder of what the AWS command line says of the account, as ``audit topology fetch`` writes it;
+    ``routes`` are routing tables of the site's routers; ``witnesses`` flow logs, CloudTrail events and logs of Zeek or
+    Suricata, whose clocks are ``skew`` seconds ahead of the capture's. ``ip_ranges`` is a newer ip-ranges.json than the one shipped. With ``out`` the results stay in that folder,
     otherwise they live as long as the Audit. ``block_bytes`` is how much is read at once; results do not depend on it.
     ``say`` is told what takes long.
 
@@ -57,7 +64,17 @@ def audit(
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
         return audit_inputs(
-            inputs, policy=policy, topology=topology, ip_ranges=ip_ranges, out=out, block_bytes=block_bytes, say=say
+            inputs,
+            policy=policy,
+            topology=topology,
+            aws=aws,
+            routes=routes,
+            witnesses=witnesses,
+            skew=skew,
+            ip_ranges=ip_ranges,
+            out=out,
+            block_bytes=block_bytes,
+            say=say,
         )
     finally:
         sys.setswitchinterval(interval)
@@ -68,6 +85,10 @@ def audit_inputs(
     *,
     policy: PathLike = "aws-pinpoint",
     topology: PathLike | None = None,
+    aws: PathLike | None = None,
+    routes: Iterable[PathLike] = (),
+    witnesses: Iterable[PathLike] = (),
+    skew: float = 0.0,
     ip_ranges: PathLike | None = None,
     out: PathLike | None = None,
     block_bytes: int | None = None,
@@ -85,7 +106,9 @@ def audit_inputs(
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
     try:
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
-        result = _take(reading, policy, topology, ip_ranges, out, live)
+        told = {"policy": policy, "topology": topology, "aws": aws, "ip_ranges": ip_ranges}
+        several = {"routes": list(routes), "witnesses": list(witnesses)}
+        result = _take(reading, told, several, skew, out, live)
     finally:
         reading.close()
     return result
@@ -93,27 +116,29 @@ def audit_inputs(
 
 def _take(
     reading: "Reading",
-    policy: PathLike,
-    topology: PathLike | None,
-    ip_ranges: PathLike | None,
+    told: dict[str, PathLike | None],
+    several: dict[str, list[PathLike]],
+    skew: float,
     out: PathLike | None,
     live: "LiveCapture | None",
 ) -> Audit:
     from auditor import engine
     from auditor.aws.ranges import Ranges
     from auditor.batch import Pipeline
-    from auditor.paths.topology import Topology
+    from auditor.paths import network, witnesses
+    from auditor.paths.judge import Judge
     from auditor.policy import model
     from auditor.policy.evaluate import Evaluation
     from auditor.report.manifest import manifest
     from auditor.report.sink import DirectorySink
 
-    rules = model.get(policy)
-    site = Topology.read(topology) if topology is not None else Topology()
-    ranges = Ranges.read(ip_ranges) if ip_ranges is not None else Ranges.shipped()
+    rules = model.get(told["policy"] or DEFAULT_POLICY)
+    site = network.build(told["topology"], told["aws"], several["routes"])
+    judge = Judge(site, witnesses.read(several["witnesses"], skew)) if several["witnesses"] else Judge(site)
+    ranges = Ranges.read(told["ip_ranges"]) if told["ip_ranges"] is not None else Ranges.shipped()
     folder, temporary = engine.results_folder(out)
     sink = DirectorySink(folder)
-    run = engine.Run(Pipeline(site, ranges, Evaluation(rules)), sink)
+    run = engine.Run(Pipeline(judge, ranges, Evaluation(rules)), sink)
     if sum(item.size or 0 for item in reading.inputs) > LONG_READ:
         import cryptography.x509  # noqa: F401 - there is time for it now, and certificates will be met
     try:
@@ -133,8 +158,13 @@ def _take(
         sink.write("captures", run.captures_table())
         sink.write("certificates", run.pipeline.shapes.certificates.table())
         sink.write("findings", run.pipeline.evaluation.table())
-        told: dict[str, Any] = {"policy": str(policy), "topology": topology, "ip_ranges": ip_ranges}
-        sink.finish(manifest(run, rules, site, ranges, told))
+        sink.write("witnesses", run.witnesses_table())
+        options = {
+            **told,
+            **{name: " ".join(map(str, files)) or None for name, files in several.items()},
+            "skew": skew or None,
+        }
+        sink.finish(manifest(run, rules, site.topology, ranges, options))
     except BaseException:
         sink.abandon()
         if temporary:

@@ -1,6 +1,7 @@
 """One batch of finished flows on its way through the rooms right of ``flows``: TLS, service, path, policy."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from auditor import tables
 from auditor.aws import services
 from auditor.aws.ranges import Ranges
 from auditor.columns import Column, Numbers, Texts, distinct
+from auditor.decode.control import Control
 from auditor.decode.packet import ESP
 from auditor.flows.columns import Oriented, address_text, flow_columns, orient
 from auditor.flows.rows import Rows
@@ -22,9 +24,11 @@ from auditor.flows.state import (
     UPGRADE_REFUSED,
     Memory,
 )
-from auditor.paths import evidence
-from auditor.paths.topology import Topology, inside
-from auditor.policy.checks import NO, UNKNOWN, YES, Facts
+from auditor.paths.columns import evidence_table, hops, path_columns, seen_flows
+from auditor.paths.evidence import CONFIDENCE_NAMES, Flows
+from auditor.paths.judge import Judge, Judgement, concatenated
+from auditor.paths.verdict import Verdict
+from auditor.policy.checks import NO, YES, Facts
 from auditor.policy.evaluate import Evaluation, Subject
 from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN, Delivery, deliveries
 from auditor.tls.handshakes import Shapes, handshake_columns, names_of
@@ -49,21 +53,72 @@ FROM_HANDSHAKE = (
 )
 
 
+MOST_HELD = 1 << 18  # flows that wait for their capture's end
+
+
+@dataclass
+class Prepared:
+    """A batch as far as its packets alone tell: columns, and what judging and the policy need."""
+
+    rows: Rows
+    ends: Oriented
+    columns: dict[str, Column]
+    shakes: dict[str, Any]
+    offers: Numbers
+    delivery: Delivery
+    place: Array  # index of each flow's handshake, -1 for none
+    found: services.Services
+    server_name: Array
+    protocol: Array
+    flows: Flows
+
+
 @dataclass
 class Pipeline:
     """What batches share: settings, and what is gathered over all of them."""
 
-    topology: Topology
+    judge: Judge
     ranges: Ranges
     evaluation: Evaluation
     shapes: Shapes = field(default_factory=Shapes)
     # (path, confidence, protocol or TLS version, verdict, in scope) -> flows
     summary: Counter[tuple[str, str, str, str, bool]] = field(default_factory=Counter)
+    _held: list[Prepared] = field(default_factory=list)
 
     def run(
+        self,
+        rows: Rows,
+        memory: Memory,
+        capture: str,
+        interfaces: list[str | None],
+        first_flow: int,
+        control: Control,
+    ) -> Iterator[tuple[str, pa.Table]]:
+        """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later.
+
+        ``first_flow`` is added to flow numbers (flows of captures before this one).
+        """
+        self._held.append(self._prepare(rows, memory, capture, interfaces, first_flow))
+        if not self.judge.waits or sum(len(p.flows) for p in self._held) >= MOST_HELD:
+            yield from self.flush(control)
+
+    def flush(self, control: Control) -> Iterator[tuple[str, pa.Table]]:
+        """Judge what was held; ``control`` is what its capture showed of the network."""
+        held, self._held = self._held, []
+        if not held:
+            return
+        flows = concatenated([p.flows for p in held])
+        judgement = self.judge.judge(flows, control)
+        yield "evidence", evidence_table(flows, judgement.found)
+        begin = 0
+        for prepared in held:
+            end = begin + len(prepared.flows)
+            yield from self._finish(prepared, judgement.part(begin, end)).items()
+            begin = end
+
+    def _prepare(
         self, rows: Rows, memory: Memory, capture: str, interfaces: list[str | None], first_flow: int
-    ) -> dict[str, pa.Table]:
-        """The tables of a batch. ``first_flow`` is added to flow numbers (flows of captures before this one)."""
+    ) -> Prepared:
         ends = orient(rows)
         rows.flows["identifier"] += first_flow
         rows.handshakes["flow"] += first_flow
@@ -78,34 +133,46 @@ class Pipeline:
         place = np.full(len(rows), -1)
         best = np.argsort((rows.handshakes["seen"] & np.uint32(SEEN_SERVER_HELLO)) == 0, kind="stable")[::-1]
         place[at[best]] = best  # of several handshakes of a flow the first that was answered, else the first
-        has = place >= 0
         for name in FROM_HANDSHAKE:
             columns[name] = shakes[name].take(place)
         application = np.where(
             rows.flows["ip_protocol"] == ESP, ESP_PROTOCOL, rows.flows["application"].astype(np.int64)
         )
-        columns["protocol"] = Texts([PROTOCOL_NAMES.get(n) for n in range(256)], application)
-        upgrade = columns["upgrade"] = _upgrades(rows, place)
+        spoken = columns["protocol"] = Texts([PROTOCOL_NAMES.get(n) for n in range(256)], application)
+        columns["upgrade"] = _upgrades(rows, place)
+        columns["hops_out"], columns["hops_back"] = hops(ends.client), hops(ends.server)
         names, name_index = self._names(columns, rows, memory, place)
         found = services.find(names, name_index, ends.server_high, ends.server_low, self.ranges)
         for name in ("service", "region", "partition"):
             columns[name] = getattr(found, name)
-        mirrored = evidence.is_mirror(ends.client["tunnel"]) | evidence.is_mirror(ends.server["tunnel"])
-        paths, evidence_table = self._paths(rows, ends, mirrored, interfaces)
-        columns["path"] = paths.path
-        columns["path_confidence"] = Texts(list(evidence.CONFIDENCE_NAMES), paths.confidence)
-        columns["path_detail"] = paths.detail
-        columns["path_asymmetric"] = Numbers(paths.asymmetric == YES, paths.asymmetric == UNKNOWN)
+        server_name, protocol = np.array([*names, None], object)[name_index], spoken.objects()
+        flows = seen_flows(rows, ends, capture, interfaces, columns, protocol, server_name)
+        return Prepared(rows, ends, columns, shakes, offers, delivery, place, found, server_name, protocol, flows)
 
-        spoken, version = columns["protocol"], columns["tls_version"]
-        assert isinstance(spoken, Texts)
+    def _finish(self, prepared: Prepared, judgement: Judgement) -> dict[str, pa.Table]:
+        """The tables of a batch whose paths are judged."""
+        columns = prepared.columns
+        columns |= path_columns(judgement)
+        facts = self._facts(prepared, judgement)
+        who = self._subject(prepared, judgement)
+        worst, verdicts = self.evaluation.batch(facts, who)
+        columns["verdict"] = Texts(list(tables.VERDICTS), worst)
+        version, spoken = columns["tls_version"], columns["protocol"]
         assert isinstance(version, Texts)
-        protocol = spoken.objects()
-        server_name = np.array([*names, None], object)[name_index]
-        facts = self._facts(
-            rows, ends, shakes, offers, place, protocol, paths, found, mirrored, server_name, delivery, upgrade
-        )
-        frames = np.zeros((len(rows), 5), np.int64)
+        assert isinstance(spoken, Texts)
+        self._summarise(judgement.verdict, version, spoken, facts.is_tls, worst, prepared.found.is_endpoint)
+        return {
+            "flows": tables.build("flows", columns),
+            "handshakes": tables.build("handshakes", prepared.shakes),
+            "verdicts": verdicts,
+        }
+
+    @staticmethod
+    def _subject(prepared: Prepared, judgement: Judgement) -> Subject:
+        """Whom a batch is about, and the frames that show it."""
+        rows, ends, place, delivery = prepared.rows, prepared.ends, prepared.place, prepared.delivery
+        has = place >= 0
+        frames = np.zeros((len(rows), 6), np.int64)
         frames[:, 0] = np.where(ends.client["packets"] > 0, ends.client["first_frame"], ends.server["first_frame"])
         frames[has, 1] = rows.handshakes["client_frame"][place[has]]
         frames[has, 2] = rows.handshakes["server_frame"][place[has]]
@@ -113,30 +180,24 @@ class Pipeline:
         failed[has] = np.isin(delivery.outcome[place[has]], FAILURES)
         frames[failed, 3] = delivery.repeat_frame[place[failed]]
         frames[failed, 4] = delivery.reset_frame[place[failed]]
+        changed = judgement.changed_time > 0
+        frames[changed, 5] = np.maximum(ends.client["moved_frame"], ends.server["moved_frame"])[changed]
 
         def server(flow: int) -> str:
-            return server_name[flow] or address_text(int(ends.server_high[flow]), int(ends.server_low[flow]))
+            name = prepared.server_name[flow]
+            return name or address_text(int(ends.server_high[flow]), int(ends.server_low[flow]))
 
-        who = Subject(
+        return Subject(
             flow_id=rows.flows["identifier"],
             started=rows.flows["started"],
             server=server,
-            service=found.service.objects(),
+            service=prepared.found.service.objects(),
             client=ends.client_high ^ ends.client_low,
             frames=frames,
-            in_scope=found.is_endpoint,
-            is_pinpoint=found.is_pinpoint,
-            capture=capture,
+            in_scope=prepared.found.is_endpoint,
+            is_pinpoint=prepared.found.is_pinpoint,
+            capture=prepared.flows.capture,
         )
-        worst, verdicts = self.evaluation.batch(facts, who)
-        columns["verdict"] = Texts(list(tables.VERDICTS), worst)
-        self._summarise(paths, version, spoken, facts.is_tls, worst, found.is_endpoint)
-        return {
-            "flows": tables.build("flows", columns),
-            "handshakes": tables.build("handshakes", shakes),
-            "evidence": evidence_table,
-            "verdicts": verdicts,
-        }
 
     def _names(
         self, columns: dict[str, Column], rows: Rows, memory: Memory, place: Array
@@ -155,69 +216,11 @@ class Pipeline:
         columns["server_name_source"] = Texts(["sni", "dns", "host"], source)
         return names, index
 
-    def _paths(
-        self, rows: Rows, ends: Oriented, mirrored: Array, interfaces: list[str | None]
-    ) -> tuple[evidence.Verdict, pa.Table]:
-        names = np.array([*interfaces, None], object)
-
-        def ways(side: Array, hop: str) -> evidence.Ways:
-            which = side["interface"]
-            which = np.where((which < 0) | (which >= len(interfaces)), len(interfaces), which)
-            return evidence.Ways(
-                seen=side["packets"] > 0,
-                next_hop=side[hop],
-                vlans=side["vlans"],
-                vlan_count=side["vlan_count"],
-                tunnel=side["tunnel"],
-                interface=names[which],
-                frame=side["first_frame"],
-            )
-
-        both = {"client": ways(ends.client, "target_mac"), "server": ways(ends.server, "source_mac")}
-        points = evidence.Ends(
-            ends.client_high, ends.client_low, ends.server_high, ends.server_low, rows.flows["pppoe"] != 0
-        )
-        found = evidence.gather(points, both, self.topology, mirrored)
-        return evidence.decide(points, both, found), self._evidence_table(rows, both, found)
-
-    @staticmethod
-    def _evidence_table(rows: Rows, ways: dict[str, evidence.Ways], found: list[evidence.Evidence]) -> pa.Table:
-        if not found:
-            return tables.empty("evidence")
-        at = [np.flatnonzero(item.mask) for item in found]
-        which = np.repeat(np.arange(len(found)), [len(a) for a in at])
-        every = np.concatenate(at)
-        frames = np.concatenate([ways[item.direction].frame[a] for item, a in zip(found, at, strict=True)])
-        order = np.lexsort((which, every))
-        which, every = which[order], every[order]
-        return tables.build(
-            "evidence",
-            {
-                "flow_id": rows.flows["identifier"][every],
-                "direction": Texts([item.direction for item in found], which),
-                "kind": Texts([item.kind for item in found], which),
-                "path": Texts([item.path for item in found], which),
-                "confidence": Texts([evidence.CONFIDENCE_NAMES[item.confidence] for item in found], which),
-                "detail": Texts([item.detail for item in found], which),
-                "frame": frames[order],
-            },
-        )
-
-    def _facts(
-        self,
-        rows: Rows,
-        ends: Oriented,
-        shakes: dict[str, Any],
-        offers: Numbers,
-        place: Array,
-        protocol: Array,
-        paths: evidence.Verdict,
-        found: services.Services,
-        mirrored: Array,
-        server_name: Array,
-        delivery: Delivery,
-        upgrade: Texts,
-    ) -> Facts:
+    def _facts(self, prepared: Prepared, judgement: Judgement) -> Facts:
+        rows, ends, shakes, place = prepared.rows, prepared.ends, prepared.shakes, prepared.place
+        delivery, found, paths = prepared.delivery, prepared.found, judgement.verdict
+        upgrade = prepared.columns["upgrade"]
+        assert isinstance(upgrade, Texts)
         has = place >= 0
 
         def text(name: str) -> Array:
@@ -228,14 +231,12 @@ class Pipeline:
 
         version, offered = text("tls_version"), text("tls_version_offered")
         status_reason = text("status_reason")
-        in_vpc = mirrored | inside(
-            [p for vpc in self.topology.vpc for p in vpc.prefixes], ends.client_high, ends.client_low
-        )
+        in_vpc = prepared.flows.mirrored | self.judge.network.vpcs.covers(ends.client_high, ends.client_low)
         server_hello = np.zeros(len(rows), bool)
         server_hello[has] = (rows.handshakes["seen"][place[has]] & np.uint32(SEEN_SERVER_HELLO)) != 0
         return Facts(
             started=rows.flows["started"],
-            is_tls=(protocol == "tls") | has,
+            is_tls=(prepared.protocol == "tls") | has,
             has_handshake=has,
             version=_ranks(version),
             version_offered=_ranks(offered),
@@ -244,17 +245,23 @@ class Pipeline:
             version_offered_name=offered,
             forward_secrecy=three(shakes["forward_secrecy"]),
             forward_secrecy_reason=text("forward_secrecy_reason"),
-            offers_forward_secrecy=three(offers),
-            protocol=np.where(has, "tls", protocol),
+            offers_forward_secrecy=three(prepared.offers),
+            protocol=np.where(has, "tls", prepared.protocol),
             has_payload=(ends.client["payload"] + ends.server["payload"]) > 0,
             path=paths.path.objects(),
             path_confidence=paths.confidence,
             path_detail=paths.detail.objects(),
             asymmetric=paths.asymmetric,
+            path_over=paths.over,
+            path_changed=judgement.changed,
+            source_outside=judgement.source_outside,
+            private_dns_missing=judgement.private_dns_missing,
+            other_region=judgement.other_region,
+            disagreement=judgement.disagreement,
             service=found.service.objects(),
             in_region=np.where(in_vpc, YES, NO),
             imitates=found.imitates,
-            server_name=server_name,
+            server_name=prepared.server_name,
             status_reason=status_reason,
             upgrade=upgrade.objects(),
             hello_outcome=np.where(has, Numbers(delivery.outcome).take(place).values, NOT_KNOWN),
@@ -263,7 +270,7 @@ class Pipeline:
         )
 
     def _summarise(
-        self, paths: evidence.Verdict, version: Texts, protocol: Texts, is_tls: Array, worst: Array, scope: Array
+        self, paths: Verdict, version: Texts, protocol: Texts, is_tls: Array, worst: Array, scope: Array
     ) -> None:
         """Count the batch's flows by path, confidence, version or protocol, verdict and scope."""
         known = np.array([v is not None for v in version.values] + [False])[version.index]
@@ -284,7 +291,7 @@ class Pipeline:
             )
             key = (
                 str(paths.path.values[path]),
-                evidence.CONFIDENCE_NAMES[confidence],
+                CONFIDENCE_NAMES[confidence],
                 name or "-",
                 tables.VERDICTS[verdict],
                 bool(in_scope),

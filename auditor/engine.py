@@ -1,6 +1,7 @@
 """Joins the rooms: takes what ``reading`` finds and sends it on, in batches."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from auditor import tables
 from auditor.batch import Pipeline
 from auditor.capture.inputs import Input
 from auditor.flows import state as S
+from auditor.paths.columns import network_table
 from auditor.reading import Batch, Counted, Finished, Reading
 from auditor.report.sink import DirectorySink
 
@@ -31,6 +33,10 @@ class Run:
             if isinstance(event, Batch):
                 self._batch(event)
             elif isinstance(event, Finished):
+                self._write(self.pipeline.flush(event.counted.control))
+                control, names = event.counted.control, event.counted.interfaces
+                told = network_table(event.source.name, control, self.pipeline.judge.network, names)
+                self.sink.write("network", told)
                 self.captures.append((event.source, event.counted))
             else:
                 self.errors.append(event.reason)
@@ -39,9 +45,23 @@ class Run:
         if batch.generation != self._generation:
             self.pipeline.shapes.forget()
             self._generation = batch.generation
-        parts = self.pipeline.run(batch.rows, batch.memory, batch.source.name, batch.interfaces, batch.first_flow)
-        for table, data in parts.items():
+        self._write(
+            self.pipeline.run(
+                batch.rows, batch.memory, batch.source.name, batch.interfaces, batch.first_flow, batch.control
+            )
+        )
+
+    def _write(self, parts: Iterable[tuple[str, pa.Table]]) -> None:
+        for table, data in parts:
             self.sink.write(table, data)
+
+    def witnesses_table(self) -> pa.Table:
+        """The table ``witnesses``."""
+        lines = self.pipeline.judge.witnesses.rows()
+        if not lines:
+            return tables.empty("witnesses")
+        names = [column.name for column in tables.TABLES["witnesses"]]
+        return tables.build("witnesses", {name: [line.get(name) for line in lines] for name in names})
 
     def captures_table(self) -> pa.Table:
         """The table ``captures``."""

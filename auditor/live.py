@@ -1,6 +1,6 @@
 """Auditing an interface: a capturing child, and the same reader, kernels and rooms as for files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import auditor
 from auditor import Audit, PathLike
@@ -15,6 +15,9 @@ def audit_live(
     capture_filter: str | None = None,
     policy: PathLike = "aws-pinpoint",
     topology: PathLike | None = None,
+    aws: PathLike | None = None,
+    routes: Iterable[PathLike] = (),
+    witnesses: Iterable[PathLike] = (),
     ip_ranges: PathLike | None = None,
     out: PathLike | None = None,
     say: Callable[[str], None] | None = None,
@@ -29,7 +32,16 @@ def audit_live(
         say(f"capturing on {interface} with {capture.program} {until}")
     try:
         return auditor.audit_inputs(
-            [capture.input()], policy=policy, topology=topology, ip_ranges=ip_ranges, out=out, say=say, live=capture
+            [capture.input()],
+            policy=policy,
+            topology=topology,
+            aws=aws,
+            routes=routes,
+            witnesses=witnesses,
+            ip_ranges=ip_ranges,
+            out=out,
+            say=say,
+            live=capture,
         )
     except InputError as error:
         capture.stop()

@@ -279,7 +279,9 @@ class Reading:
         if len(done):
             counted.flows += len(done)
             counted.handshakes += len(done.handshakes)
-            self._queue.put(Batch(source, done, state.memory, self._generation, _interfaces(reader), self._flows, counted.control))
+            self._queue.put(
+                Batch(source, done, state.memory, self._generation, _interfaces(reader), self._flows, counted.control)
+            )
         smaller = rows.renumber(state)
         if smaller is not None:
             self._generation += 1

@@ -311,7 +311,11 @@ def is_control(packet: Any) -> bool:
     status = packet.status
     if status == DECODED:
         return packet.protocol == TCP and (packet.source_port == BGP or packet.target_port == BGP)
-    return status == NOT_IP or status == ENCRYPTED or (status == OTHER_IP and (packet.protocol == ICMP or packet.protocol == ICMP6))
+    return (
+        status == NOT_IP
+        or status == ENCRYPTED
+        or (status == OTHER_IP and (packet.protocol == ICMP or packet.protocol == ICMP6))
+    )
 
 
 @kernel

@@ -27,9 +27,25 @@ ABOUT = {
     "evidence": "One row for each piece of evidence for a flow's path, in each direction.",
     "verdicts": "One row for each flow and each rule that is about it. A flow that no rule is about has none.",
     "findings": "What does not meet the policy, grouped by rule and server, worst first.",
+    "network": "What the captures show of the network itself: who has which address, neighbours, BGP speakers, errors.",
+    "witnesses": "One row for each flow log, CloudTrail file and sensor's log, and what of it the captures lack.",
     "captures": "One row for each input.",
 }
-COMMANDS = ("", "pcap", "live", "policies", "rule", "doctor", "topology", "topology init", "topology check")
+COMMANDS = (
+    "",
+    "pcap",
+    "live",
+    "policies",
+    "rule",
+    "doctor",
+    "topology",
+    "topology init",
+    "topology check",
+    "topology aws",
+    "topology fetch",
+    "paths",
+    "paths explain",
+)
 
 
 def tables_page() -> str:

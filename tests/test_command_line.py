@@ -57,7 +57,7 @@ def test_fail_on(samples: Path, severity: str, code: int) -> None:
         (["pcap", ROOT / "captures" / "tls1.2.pcapng", "--topology", "nowhere.toml"], "nowhere.toml"),
         (["pcap", ROOT / "captures" / "tls1.2.pcapng", "--format", "csv", "--table", "x"], "no such table"),
         (["pcap", ROOT / "captures" / "tls1.2.pcapng", "--format", "xml"], "Invalid value"),
-        (["rule", "NOPE999"], "no such rule; there are PATH101"),
+        (["rule", "NOPE999"], "no such rule; there are PTH101"),
         (["topology", "check", "nowhere.toml"], "nowhere.toml"),
         (["pcap", "/etc/hostname", "--out", "/proc/nothing"], "/proc/nothing"),
     ],

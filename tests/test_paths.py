@@ -134,12 +134,15 @@ def test_office_story(office: Any) -> None:
     [
         ('[[virtual_interface]]\nname = "x"\nvlan = 5000\n', "virtual_interface[0].vlan"),
         ('[[virtual_interface]]\nname = "x"\n', "virtual_interface[0]: give at least one of vlan"),
+        ('[[rule]]\nlink = "x"\nvlan = 3\n', "rule[0].link: no link is named 'x'; there are none"),
+        ('[[uplink]]\nname = "x"\nvlan = 3\nsite = "a"\n', "site of 'x': no site is named 'a'"),
+        ('[[nat]]\nname = "x"\ninside = "10.0.0.0/8"\n', "nat[0].outside: this key is required"),
         ("[[virtual_interface]]\nvlan = 5\n", "virtual_interface[0].name: this key is required"),
         (
             '[[uplink]]\nname = "x"\nvlan = 5\nmac = "1"\n',
-            "uplink[0].mac: unknown key; known keys are name, vlan, peer_mac",
+            "uplink[0].mac: unknown key; known keys are name, site, vlan, peer_mac",
         ),
-        ('[[uplink]]\nname = "x"\npeer_mac = "nonsense"\n', "uplink[0].peer_mac: 'nonsense' is no MAC address"),
+        ('[[uplink]]\nname = "x"\npeer_mac = "nonsense"\n', "uplink[0].peer_mac[0]: 'nonsense' is no MAC address"),
         ('[site]\non_premises = ["10.0.0.1/8"]\n', "site.on_premises[0]: '10.0.0.1/8' is no prefix"),
         ("[[vpc]]\nname = 'v'\nprefixes = []\n", "vpc[0].prefixes"),
         ("[site\n", "not valid TOML"),

@@ -13,8 +13,14 @@ from tests import wire
 DEFAULT = model.get("aws-pinpoint")
 # rule -> (server name of a flow in the office sample, verdict), one good and one bad for each.
 EXAMPLES = {
-    "PATH101": [("203.0.113.11", "pass"), ("203.0.113.31", "warn")],
-    "PATH102": [("203.0.113.11", "pass"), ("203.0.113.32", "warn")],
+    "PTH101": [("203.0.113.11", "pass"), ("203.0.113.31", "warn")],
+    "PTH102": [("203.0.113.11", "pass"), ("203.0.113.32", "warn")],
+    "PTH103": [("203.0.113.11", "pass")],  # those that fail: tests/lab
+    "PTH104": [("203.0.113.11", "pass"), ("203.0.113.31", "not_applicable")],
+    "PTH105": [("203.0.113.31", "not_applicable")],
+    "PTH106": [("203.0.113.11", "pass")],
+    "PTH107": [],
+    "PTH108": [],
     "TLS101": [("10.20.1.10", "pass"), ("10.20.2.50", "fail"), ("203.0.113.22", "fail"), ("203.0.113.23", "fail")],
     "TLS102": [("203.0.113.12", "pass"), ("203.0.113.21", "fail"), ("203.0.113.23", "not_observable")],
     "TLS103": [("10.20.1.10", "pass"), ("203.0.113.21", "fail")],
@@ -62,12 +68,12 @@ def test_required_turns_a_warning_into_a_failure(samples: Path, tmp_path: Path) 
     """A policy of one's own with required = true makes the private path a must."""
     shipped = Path(auditor.__file__).parent / "data" / "policies" / "aws-pinpoint.toml"
     text = shipped.read_text().replace('id = "aws-pinpoint"', 'id = "mine"')
-    head, tail = text.split('code = "PATH101"')
+    head, tail = text.split('code = "PTH101"')
     (tmp_path / "mine.toml").write_text(
-        f'{head}code = "PATH101"{tail.replace("required = false", "required = true", 1)}'
+        f'{head}code = "PTH101"{tail.replace("required = false", "required = true", 1)}'
     )
     result = auditor.audit(samples / "office.pcapng", topology=samples / "site.toml", policy=tmp_path / "mine.toml")
-    verdicts = result.verdicts[result.verdicts["rule"] == "PATH101"]["verdict"]
+    verdicts = result.verdicts[result.verdicts["rule"] == "PTH101"]["verdict"]
     assert "fail" in set(verdicts.astype(str))
     assert "warn" not in set(verdicts.astype(str))
 

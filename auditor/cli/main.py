@@ -5,12 +5,15 @@ import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from auditor import __version__
 from auditor.errors import AuditError
+
+if TYPE_CHECKING:
+    from auditor.paths.topology import Topology
 
 DONE, FINDINGS, FAILED = 0, 1, 2
 
@@ -27,6 +30,8 @@ topology_app = typer.Typer(
     help="Topology files: what the owner of the site knows.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(topology_app, name="topology")
+paths_app = typer.Typer(help="Paths: how they were judged.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(paths_app, name="paths")
 
 
 class Format(StrEnum):
@@ -53,6 +58,23 @@ class Severity(StrEnum):
 PolicyOption = Annotated[str, typer.Option("--policy", help="Name of a shipped policy, or a policy file.")]
 TopologyOption = Annotated[
     Path | None, typer.Option("--topology", help="Site file; see: audit topology init.", show_default=False)
+]
+AwsOption = Annotated[
+    Path | None,
+    typer.Option("--aws", help="Folder of the AWS command line's JSON; see: audit topology fetch.", show_default=False),
+]
+RoutesOption = Annotated[
+    list[Path] | None,
+    typer.Option("--routes", help="Routing table: MRT, ip -j route, FRR's JSON, show ip bgp.", show_default=False),
+]
+WitnessOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--witness", help="Flow logs, CloudTrail, Zeek or Suricata logs: a file or folder.", show_default=False
+    ),
+]
+SkewOption = Annotated[
+    float, typer.Option("--skew", help="Seconds by which the witnesses' clocks are ahead.", show_default=True)
 ]
 RangesOption = Annotated[
     Path | None, typer.Option("--ip-ranges", help="A newer ip-ranges.json than the one shipped.", show_default=False)
@@ -102,12 +124,16 @@ def pcap_command(
     ],
     policy: PolicyOption = "aws-pinpoint",
     topology: TopologyOption = None,
+    aws: AwsOption = None,
+    routes: RoutesOption = None,
+    witness: WitnessOption = None,
     ip_ranges: RangesOption = None,
     out: OutOption = None,
     format: FormatOption = Format.table,
     table: TableOption = "flows",
     fail_on: FailOption = Severity.never,
     quiet: QuietOption = False,
+    skew: SkewOption = 0.0,
     block_bytes: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Audit captures, and print what was found.
@@ -121,8 +147,12 @@ def pcap_command(
         captures,
         policy=policy,
         topology=topology,
+        aws=aws,
+        routes=routes or (),
+        witnesses=witness or (),
         ip_ranges=ip_ranges,
         out=out,
+        skew=skew,
         block_bytes=block_bytes,
         say=silent if quiet else say,
     )
@@ -142,6 +172,9 @@ def live_command(
     ] = None,
     policy: PolicyOption = "aws-pinpoint",
     topology: TopologyOption = None,
+    aws: AwsOption = None,
+    routes: RoutesOption = None,
+    witness: WitnessOption = None,
     ip_ranges: RangesOption = None,
     out: OutOption = None,
     format: FormatOption = Format.table,
@@ -161,6 +194,9 @@ def live_command(
         capture_filter=filter,
         policy=policy,
         topology=topology,
+        aws=aws,
+        routes=routes or (),
+        witnesses=witness or (),
         ip_ranges=ip_ranges,
         out=out,
         say=silent if quiet else say,
@@ -223,13 +259,62 @@ def topology_check(
     from auditor.paths.topology import Topology
 
     site = Topology.read(file)
-    sys.stdout.write(f"{file}: site {site.site.name}, on premises {', '.join(site.site.on_premises) or 'not given'}\n")
-    for path, words, link in site.links():
-        told = [f"VLAN {link.vlan}" if link.vlan else "", f"peer {link.peer_mac}" if link.peer_mac else ""]
-        told += [f"interface {link.interface}" if link.interface else "", " ".join(link.prefixes)]
-        sys.stdout.write(f"  {path}: {words}: {', '.join(t for t in told if t)}\n")
+    _describe(str(file), site)
+
+
+@topology_app.command("aws")
+def topology_aws(
+    folder: Annotated[Path, typer.Argument(help="Folder of the AWS command line's JSON.", show_default=False)],
+) -> None:
+    """Check what the AWS command line says of an account, and say what was understood."""
+    from auditor.paths import aws_files
+
+    _describe(str(folder), aws_files.read(folder))
+
+
+@topology_app.command("fetch")
+def topology_fetch(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.", show_default=False)],
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Profile of the AWS configuration.", show_default=False)
+    ] = None,
+    region: Annotated[
+        list[str] | None, typer.Option("--region", help="Region to ask in; may be given again.", show_default=False)
+    ] = None,
+) -> None:
+    """Get from AWS what tells where traffic goes (needs the extra aws); keys and router configurations are left out."""
+    from auditor.paths.fetch import fetch
+
+    for file, rows in fetch(out, profile, region or []):
+        sys.stdout.write(f"{file}: {rows}\n")
+
+
+def _describe(name: str, site: "Topology") -> None:
+    """Print what a topology says."""
+    told = ", ".join(f"{s.name} ({', '.join(s.on_premises) or 'prefixes not given'})" for s in site.site)
+    sys.stdout.write(f"{name}: {told or 'no site'}\n")
+    for link in site.links():
+        parts = [f"VLAN {link.vlan}" if link.vlan else "", f"peer {' '.join(link.peer_mac + link.peer_address)}"]
+        parts += [f"interface {' '.join(link.interface)}" if link.interface else "", " ".join(link.prefixes[:8])]
+        sys.stdout.write(f"  {link.path}: {link.words}: {', '.join(t for t in parts if t.removeprefix('peer '))}\n")
     for vpc in site.vpc:
         sys.stdout.write(f"  vpc: {vpc.name}: {' '.join(vpc.prefixes)}\n")
+    for endpoint in site.endpoint:
+        sys.stdout.write(f"  endpoint: {endpoint.name}: {endpoint.service or '?'}: {' '.join(endpoint.addresses)}\n")
+    for attachment in site.attachment:
+        sys.stdout.write(f"  attachment: {attachment.name}: {attachment.kind} {attachment.link or ''}".rstrip() + "\n")
+
+
+@paths_app.command("explain")
+def paths_explain(
+    folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
+    flow: Annotated[int, typer.Argument(help="flow_id of the flow.", show_default=False)],
+) -> None:
+    """Tell how the path of a flow was judged: the verdict, what decided, what speaks for and against."""
+    from auditor.report.audit import Audit
+    from auditor.report.explain import explain
+
+    sys.stdout.write(explain(Audit.load(folder), flow))
 
 
 def _show(result: object, format: Format, table: str, out: Path | None, quiet: bool) -> None:

@@ -71,7 +71,7 @@ def _headline(told: dict[str, Any], captures: list[dict[str, Any]]) -> Text:
     site = (
         f", site {clean(told['site'])}"
         if told["site"]
-        else ", no topology file: paths are known only where frames show them"
+        else ", no topology: paths are known only where frames show them"
     )
     text.append(
         f"policy {told['policy']['id']} {told['policy']['edition']}, AWS address ranges of {told['ip_ranges']['date']}{site}",

@@ -71,7 +71,7 @@ class BgpStream:
 
     source: Address
     target: Address
-    segments: list[tuple[int, bytes]] = field(default_factory=list)
+    segments: list[tuple[int, bytes, int]] = field(default_factory=list)  # sequence number, bytes, time
     frame: int = 0
     time: int = 0
 
@@ -149,7 +149,9 @@ class Control:
             if kind == 0:
                 break
             if kind in (1, 2):
-                is_text = value[:1] in (b"\x05", b"\x06", b"\x07", b"\x01") if kind == 2 else value[:1] in (b"\x06", b"\x07")
+                is_text = (
+                    value[:1] in (b"\x05", b"\x06", b"\x07", b"\x01") if kind == 2 else value[:1] in (b"\x06", b"\x07")
+                )
                 texts[kind] = value[1:].decode("utf-8", "replace") if is_text else value[1:].hex(":")
             elif kind == 5:
                 texts[5] = value.decode("utf-8", "replace")
@@ -182,7 +184,9 @@ class Control:
             if kind is None or len(inner) < 40:
                 return
             mtu = int.from_bytes(data[4:8], "big") if data[0] == 2 else 0
-            ends = [(int.from_bytes(inner[k : k + 8], "big"), int.from_bytes(inner[k + 8 : k + 16], "big")) for k in (8, 24)]
+            ends = [
+                (int.from_bytes(inner[k : k + 8], "big"), int.from_bytes(inner[k + 8 : k + 16], "big")) for k in (8, 24)
+            ]
         if len(self.errors) >= MOST_ERRORS:
             self.left_out = True
             return
@@ -218,5 +222,5 @@ class Control:
         stream = self.bgp.get(key)
         if stream is None:
             stream = self.bgp[key] = BgpStream(source, target, frame=int(packet["frame"]), time=int(packet["time"]))
-        stream.segments.append((int(packet["sequence"]), block[begin : begin + length].tobytes()))
+        stream.segments.append((int(packet["sequence"]), block[begin : begin + length].tobytes(), int(packet["time"])))
         self._bgp_bytes += length

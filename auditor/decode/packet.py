@@ -19,7 +19,10 @@ PACKET = np.dtype(
         ("vlans", "u8"),  # 12 bits a tag, the innermost lowest
         ("tunnel", "u8"),  # innermost tunnel: kind in the top byte, its identifier below
         ("outer_tunnel", "u8"),  # the tunnel around that one
-        ("outer_source", "u8"),  # around the outermost tunnel: IPv4 as ::ffff:a.b.c.d's low half, IPv6 both halves mixed
+        (
+            "outer_source",
+            "u8",
+        ),  # around the outermost tunnel: IPv4 as ::ffff:a.b.c.d's low half, IPv6 both halves mixed
         ("outer_target", "u8"),
         ("gwlb_endpoint", "u8"),  # GENEVE option of AWS Gateway Load Balancer: endpoint id
         ("gwlb_attachment", "u8"),

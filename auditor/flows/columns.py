@@ -62,10 +62,14 @@ def addresses(high: Array, low: Array) -> Bytes:
     return Bytes(data[: offsets[-1]], offsets)
 
 
+def mac_text(number: int) -> str:
+    """A MAC as text."""
+    return ":".join(f"{number:012x}"[k : k + 2] for k in range(0, 12, 2))
+
+
 def macs(numbers: Array) -> Texts:
     values, index = np.unique(numbers, return_inverse=True)
-    texts = [":".join(f"{v:012x}"[k : k + 2] for k in range(0, 12, 2)) if v else None for v in values.tolist()]
-    return Texts(list(texts), index)
+    return Texts([mac_text(v) if v else None for v in values.tolist()], index)
 
 
 def vlan_text(tags: int, count: int) -> str | None:

@@ -114,9 +114,7 @@ class Account:
         for row in self.rows["VpnConnections"]:
             options = row.get("Options") or {}
             tunnels = options.get("TunnelOptions") or []
-            outside = _distinct(
-                [t.get("OutsideIpAddress") for t in tunnels + (row.get("VgwTelemetry") or [])]
-            )
+            outside = _distinct([t.get("OutsideIpAddress") for t in tunnels + (row.get("VgwTelemetry") or [])])
             if not row.get("VpnConnectionId") or row.get("State") in GONE or not outside:
                 continue
             section: dict[str, Any] = {"name": row["VpnConnectionId"], "outside": outside}
@@ -134,9 +132,7 @@ class Account:
         found = []
         for row in self.rows["Vpcs"]:
             sets = [*(row.get("CidrBlockAssociationSet") or []), *(row.get("Ipv6CidrBlockAssociationSet") or [])]
-            prefixes = _distinct(
-                [row.get("CidrBlock"), *(s.get("CidrBlock") or s.get("Ipv6CidrBlock") for s in sets)]
-            )
+            prefixes = _distinct([row.get("CidrBlock"), *(s.get("CidrBlock") or s.get("Ipv6CidrBlock") for s in sets)])
             if row.get("VpcId") and prefixes:
                 section = {"name": row["VpcId"], "prefixes": prefixes, "region": region.get(row["VpcId"])}
                 found.append({key: value for key, value in section.items() if value is not None})
@@ -145,7 +141,10 @@ class Account:
     def _endpoints(self) -> Rows:
         addresses: dict[str, list[str]] = {}
         for row in self.rows["NetworkInterfaces"]:
-            listed = [row.get("PrivateIpAddress"), *(p.get("PrivateIpAddress") for p in row.get("PrivateIpAddresses") or [])]
+            listed = [
+                row.get("PrivateIpAddress"),
+                *(p.get("PrivateIpAddress") for p in row.get("PrivateIpAddresses") or []),
+            ]
             listed += [p.get("Ipv6Address") for p in row.get("Ipv6Addresses") or []]
             if row.get("NetworkInterfaceId"):
                 addresses[row["NetworkInterfaceId"]] = _distinct(listed)
@@ -208,7 +207,9 @@ def read(folder: str | Path) -> Topology:
     path = Path(folder)
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     if not files:
-        raise TopologyError(f"{folder}: no JSON file is there; audit topology fetch writes them, or: aws {COMMANDS['virtualInterfaces']} > vifs.json")
+        raise TopologyError(
+            f"{folder}: no JSON file is there; audit topology fetch writes them, or: aws {COMMANDS['virtualInterfaces']} > vifs.json"
+        )
     account = Account()
     for file in files:
         account.add(file)
@@ -218,4 +219,3 @@ def read(folder: str | Path) -> Topology:
         first = problem.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise TopologyError(f"{folder}: {place}: {first['msg']}") from problem
-

@@ -1,21 +1,38 @@
-"""Evidence for the path of each flow and direction, and the verdict it allows.
+"""Evidence for the path of each flow and direction: what the frames show, what routes, addresses and files assert.
 
-The ladder, strongest first. Only the frame proves a path; what a file asserts makes it likely.
+The ladder, strongest first. Only frames prove a path; what a file asserts, or a witness elsewhere saw, makes it likely.
 
-=================  =========================================================================  ==========
-kind               the frame (or the address)                                                 confidence
-=================  =========================================================================  ==========
-``vlan+mac``       carries a link's VLAN tag and is exchanged with its peer's MAC             confirmed
-``interface+vlan`` was captured on the link's interface with its VLAN tag                     confirmed
-``pppoe``          is a PPPoE frame: an internet access line                                  confirmed
-``mirror``         came out of a VPC traffic mirror, both addresses inside the VPC            confirmed
-``mac``            is exchanged with the peer's MAC, the tag not known or stripped            likely
-``interface``      was captured on the link's interface                                       likely
-``vlan``           carries the VLAN tag; tags are reused on other trunks                      likely
-``prefix``         goes to prefixes that the file says the link leads to, or stays in a VPC   likely
-``address``        a public client address                                                    likely
-``contrary``       carries the VLAN tag, but another MAC than the peer's                      none
-=================  =========================================================================  ==========
+==================  ========================================================================  ==========
+kind                what it is                                                                confidence
+==================  ========================================================================  ==========
+``vlan+mac``        the frame carries a link's VLAN tag and is exchanged with its peer's MAC  confirmed
+``interface+vlan``  it was captured on the link's interface, with its VLAN tag                confirmed
+``pppoe``           it is a PPPoE frame: an internet access line                              confirmed
+``mirror``          it came out of a VPC traffic mirror, both addresses inside VPCs           confirmed
+``mac``             it is exchanged with the peer's MAC, the tag not known or stripped        likely
+``tunnel``          it is inside a tunnel between the ends of a VPN                           likely
+``point``           the capture was taken at a place that stands for the link                 likely
+``rule``            the topology's first fitting rule says so                                 likely
+``interface``       it was captured on the link's interface                                   likely
+``attachment``      a transit gateway's flow log names the attachment it came through         likely
+``vlan``            it carries the VLAN tag; tags are reused on other trunks                  likely
+``bgp``             it is exchanged with a router that announces the far address by BGP       likely
+``route``           the routing table's longest prefix match leads to the link                likely
+``flow-log``        a VPC flow log's traffic-path                                             likely
+``cloudtrail``      CloudTrail saw the request come through an endpoint, or from an address   likely
+``sensor``          Zeek or Suricata saw it on the link's interface or VLAN                   likely
+``nat``             the same flow behind the address translator has this path                 likely
+``endpoint``        it goes to an interface endpoint's address: not over the bare internet    likely
+``prefix``          its addresses lie in prefixes that the link leads to, or in VPCs          likely
+``accepted``        AWS accepts the client's prefix over this interface, and prefers it       likely
+``address``         a public client address that is not the site's own                        likely
+``router``          it is handed to a router of the site's own, which has several links       none
+``ipsec``           it is the outside of an IPsec tunnel: what is inside cannot be seen       none
+``source``          its source lies outside the prefixes that the interface may carry         none
+``contrary``        it carries the VLAN tag, but another MAC than the peer's                  none
+==================  ========================================================================  ==========
+
+Time to live, hop counts and round-trip times are columns of ``flows``; nothing is concluded from them.
 """
 
 from dataclasses import dataclass
@@ -23,66 +40,158 @@ from typing import Any
 
 import numpy as np
 
-from auditor.columns import Texts
+from auditor.decode.control import Control
 from auditor.decode.packet import GENEVE, VXLAN
-from auditor.paths.topology import Link, Topology, inside
+from auditor.flows.columns import address_text
+from auditor.paths.bgp import Announcer
+from auditor.paths.network import Network
+from auditor.paths.routes import AWS_AS, Hop, RoutingTable
+from auditor.paths.topology import CapturePoint, Link, Rule, VirtualInterface, Vpn
+from auditor.prefixes import PrefixSet, parse_address
 
 Array = np.ndarray[Any, Any]
 
 NONE, LIKELY, CONFIRMED = 0, 1, 2
 CONFIDENCE_NAMES = ["none", "likely", "confirmed"]
+DIRECTIONS = ("client", "server")
+
+# Among evidence for different paths the stronger goes first.
+STRENGTH = {
+    "vlan+mac": 90,
+    "interface+vlan": 85,
+    "pppoe": 85,
+    "mirror": 80,
+    "mac": 70,
+    "tunnel": 68,
+    "point": 65,
+    "rule": 62,
+    "interface": 60,
+    "attachment": 58,
+    "vlan": 50,
+    "bgp": 48,
+    "route": 45,
+    "flow-log": 44,
+    "cloudtrail": 43,
+    "sensor": 42,
+    "nat": 40,
+    "endpoint": 35,
+    "prefix": 30,
+    "accepted": 28,
+    "address": 20,
+    "router": 0,
+    "ipsec": 0,
+    "source": 0,
+    "contrary": 0,
+}
 
 PRIVATE_V4 = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
-PRIVATE = [*PRIVATE_V4, "fc00::/7"]
-# Addresses that say nothing of the internet: shared, link-local, documentation, benchmarking, multicast, loopback.
-SPECIAL = [
-    "0.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "192.0.0.0/24",
-    "192.0.2.0/24",
-    "198.18.0.0/15",
-    "198.51.100.0/24",
-    "203.0.113.0/24",
-    "224.0.0.0/3",
-    "::/96",
-    "fe80::/10",
-    "ff00::/8",
-    "2001:db8::/32",
-]
+# Addresses that say nothing of the internet: private, shared, link-local, documentation, multicast, loopback.
+NOT_PUBLIC = PrefixSet(
+    [
+        *PRIVATE_V4,
+        "fc00::/7",
+        "0.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+        "::/96",
+        "fe80::/10",
+        "ff00::/8",
+        "2001:db8::/32",
+    ]
+)
+IPSEC = ("esp", "ike")
 
 
 @dataclass
 class Ways:
-    """What is known of the way of one direction of each flow (arrays of one length).
-
-    ``next_hop`` is the MAC at the far end of this wire: where the client's packets go, where the server's come from.
-    """
+    """What is known of the way of one direction of each flow (arrays of one length)."""
 
     seen: Array
-    next_hop: Array
+    source_mac: Array
+    target_mac: Array
     vlans: Array
     vlan_count: Array
     tunnel: Array
+    outer_source: Array
+    outer_target: Array
     interface: Array  # of str or None
     frame: Array
+    moved_frame: Array  # the first packet with other MACs, 0 for none
+    moved_time: Array
+    moved_source_mac: Array
+    moved_target_mac: Array
+
+    def has_mac(self, mac: int) -> Array:
+        """Whether frames are exchanged with a MAC, in either direction of the wire."""
+        return np.asarray((self.source_mac == np.uint64(mac)) | (self.target_mac == np.uint64(mac)))
+
+    def moved(self) -> "Ways":
+        """The same, as it was after the move, for the flows that moved."""
+        return Ways(
+            **{
+                **vars(self),
+                "seen": self.moved_frame > 0,
+                "source_mac": self.moved_source_mac,
+                "target_mac": self.moved_target_mac,
+                "frame": self.moved_frame,
+            }
+        )
 
 
 @dataclass
-class Ends:
-    """The two ends of each flow: halves of 128-bit addresses, and whether PPPoE was around it."""
+class Flows:
+    """What paths are judged by, of each flow: addresses as halves of 128-bit numbers, times in nanoseconds."""
 
+    identifier: Array
+    capture: str
     client_high: Array
     client_low: Array
+    client_port: Array
     server_high: Array
     server_low: Array
+    server_port: Array
+    ip_protocol: Array
+    started: Array
+    ended: Array
     pppoe: Array
+    client_payload: Array
+    server_payload: Array
+    client_ip_bytes: Array  # bytes on the wire less the link layer: what flow logs count
+    server_ip_bytes: Array
+    client_packets: Array
+    server_packets: Array
+    mirrored: Array
+    protocol: Array  # of str or None
+    server_name: Array
+    service: Array
+    region: Array
+    tls_version: Array
+    cipher_suite: Array
+    ways: dict[str, Ways]
+
+    def __len__(self) -> int:
+        return len(self.identifier)
+
+    def end(self, which: str) -> tuple[Array, Array]:
+        """The addresses of an end."""
+        if which == "client":
+            return self.client_high, self.client_low
+        return self.server_high, self.server_low
 
 
 @dataclass
 class Evidence:
-    """One kind of evidence: which flows it is about, and what it says."""
+    """One piece of evidence for many flows: which they are, and what it says.
+
+    ``link`` is the link's name, ``frame`` the frames that show it (0: it is not in a frame).
+    """
 
     mask: Array
     direction: str
@@ -90,6 +199,68 @@ class Evidence:
     path: str
     confidence: int
     detail: str
+    link: str | None = None
+    frame: Array | None = None
+
+
+class Gathering:
+    """All evidence for some flows."""
+
+    def __init__(self, flows: Flows, network: Network) -> None:
+        self.flows, self.network = flows, network
+        self.found: list[Evidence] = []
+        self.nothing = np.zeros(len(flows), bool)
+        self._covered: dict[tuple[str, tuple[str, ...]], Array] = {}
+        self.site = self._sites()
+
+    def add(
+        self, mask: Array, direction: str, kind: str, path: str, confidence: int, detail: str, link: str | None = None
+    ) -> None:
+        if mask.any():
+            frame = self.flows.ways[direction].frame
+            self.found.append(Evidence(mask, direction, kind, path, confidence, detail, link, frame))
+
+    def inside(self, which: str, prefixes: list[str]) -> Array:
+        """Whether an end's address lies in any of some prefixes."""
+        key = which, tuple(prefixes)
+        if key not in self._covered:
+            self._covered[key] = PrefixSet(prefixes).covers(*self.flows.end(which)) if prefixes else self.nothing
+        return self._covered[key]
+
+    def _sites(self) -> Array:
+        """The site at which each flow was captured, where a capture point says it."""
+        site = np.full(len(self.flows), None, object)
+        for point in self.network.topology.capture_point:
+            if point.site is not None:
+                for way in self.flows.ways.values():
+                    site[self.at_point(point, way)] = point.site
+        return site
+
+    def at_point(self, point: CapturePoint, way: Ways) -> Array:
+        """Which packets were captured at a place."""
+        here = way.seen.copy()
+        if point.file is not None and not self.network.is_file(self.flows.capture, point.file):
+            return self.nothing
+        if point.interface is not None:
+            here &= _matches(way.interface, point.interface)
+        if point.outer is not None:
+            high, low = parse_address(point.outer)
+            key = np.uint64(high ^ low)
+            here &= (way.outer_source == key) | (way.outer_target == key)
+        return here
+
+    def of_site(self, site: str | None) -> Array:
+        """Flows about which something of ``site`` may speak."""
+        if site is None:
+            return ~self.nothing
+        return np.asarray((self.site == site) | (self.site == None))  # noqa: E711
+
+
+def _matches(names: Array, pattern: str) -> Array:
+    import fnmatch
+
+    known = {name: name is not None and fnmatch.fnmatchcase(name, pattern) for name in set(names.tolist())}
+    return np.array([known[name] for name in names.tolist()], bool)
 
 
 def vlan_matches(ways: Ways, vlan: int) -> Array:
@@ -101,150 +272,280 @@ def vlan_matches(ways: Ways, vlan: int) -> Array:
     return found
 
 
-def mac_number(text: str) -> int:
-    return int(text.replace(":", ""), 16)
-
-
-def link_evidence(path: str, words: str, link: Link, ways: Ways, direction: str, far: Array) -> list[Evidence]:
-    """What the frames of one direction say of one link. ``far``: flows whose far end is in the link's prefixes."""
-    nothing = np.zeros(len(ways.seen), bool)
-    on_vlan = ways.seen & vlan_matches(ways, link.vlan) if link.vlan is not None else nothing
-    to_peer, has_mac = nothing, nothing
-    if link.peer_mac is not None:
-        to_peer = ways.seen & (ways.next_hop == np.uint64(mac_number(link.peer_mac)))
-        has_mac = ways.seen & (ways.next_hop != 0)
-    here = ways.seen & (ways.interface == link.interface) if link.interface is not None else nothing
-    found = []
-
-    def add(mask: Array, kind: str, confidence: int, detail: str) -> None:
-        if mask.any():
-            found.append(Evidence(mask, direction, kind, path, confidence, f"{detail} of {words}"))
-
-    both = on_vlan & to_peer
-    contradicted = on_vlan & has_mac & ~to_peer
-    other_vlan = to_peer & ~on_vlan & (ways.vlan_count > 0) if link.vlan is not None else nothing
-    add(both, "vlan+mac", CONFIRMED, f"VLAN {link.vlan} and peer MAC {link.peer_mac}")
-    add(
-        here & on_vlan & ~both & ~contradicted,
-        "interface+vlan",
-        CONFIRMED,
-        f"interface {link.interface}, VLAN {link.vlan}",
-    )
-    add(to_peer & ~both & ~other_vlan, "mac", LIKELY, f"peer MAC {link.peer_mac}")
-    add(here & ~on_vlan & ~contradicted, "interface", LIKELY, f"interface {link.interface}")
-    add(on_vlan & ~both & ~here & ~contradicted, "vlan", LIKELY, f"VLAN {link.vlan}")
-    add(contradicted, "contrary", NONE, f"VLAN {link.vlan}, but not the peer MAC {link.peer_mac},")
-    add(other_vlan, "contrary", NONE, f"peer MAC {link.peer_mac}, but not VLAN {link.vlan},")
-    add(ways.seen & far, "prefix", LIKELY, "prefixes")
-    return found
-
-
-def gather(ends: Ends, ways: dict[str, Ways], topology: Topology, mirrored: Array) -> list[Evidence]:
-    """All evidence for a batch of flows. ``mirrored``: flows that came out of a VXLAN or GENEVE tunnel."""
-    found: list[Evidence] = []
-    for path, words, link in topology.links():
-        far = inside(link.prefixes, ends.server_high, ends.server_low)
-        for direction, way in ways.items():
-            found += link_evidence(path, words, link, way, direction, far)
-    for vpc in topology.vpc:
-        both = inside(vpc.prefixes, ends.client_high, ends.client_low) & inside(
-            vpc.prefixes, ends.server_high, ends.server_low
-        )
-        for direction, way in ways.items():
-            mask = both & way.seen
-            if (mask & mirrored).any():
-                text = f"mirrored from inside the VPC, both addresses in {vpc.name}"
-                found.append(Evidence(mask & mirrored, direction, "mirror", "vpc", CONFIRMED, text))
-            if (mask & ~mirrored).any():
-                text = f"both addresses in {vpc.name}"
-                found.append(Evidence(mask & ~mirrored, direction, "prefix", "vpc", LIKELY, text))
-    own = inside(topology.site.on_premises, ends.client_high, ends.client_low)
-    for vpc in topology.vpc:
-        own |= inside(vpc.prefixes, ends.client_high, ends.client_low)
-    for direction, way in ways.items():
-        if (way.seen & ends.pppoe).any():
-            found.append(
-                Evidence(
-                    way.seen & ends.pppoe, direction, "pppoe", "internet", CONFIRMED, "PPPoE: an internet access line"
-                )
-            )
-        public = way.seen & is_public(ends.client_high, ends.client_low) & ~own & ~mirrored
-        public &= is_public(ends.server_high, ends.server_low)
-        if public.any():
-            found.append(Evidence(public, direction, "address", "internet", LIKELY, "public client address"))
-    return found
-
-
 def is_public(high: Array, low: Array) -> Array:
     """Addresses that are routed on the internet."""
-    return np.asarray(~inside(PRIVATE + SPECIAL, high, low))
-
-
-@dataclass
-class Verdict:
-    """The path of each flow."""
-
-    path: Texts
-    confidence: Array
-    detail: Texts
-    asymmetric: Array  # 1 yes, 0 no, -1 not known
-
-
-# Among evidence of one confidence, what the frame shows goes before what the file asserts.
-STRENGTH = {
-    "vlan+mac": 9,
-    "pppoe": 8,
-    "interface+vlan": 8,
-    "mirror": 8,
-    "mac": 6,
-    "interface": 5,
-    "vlan": 4,
-    "prefix": 3,
-    "address": 2,
-    "contrary": 0,
-}
-
-
-def decide(ends: Ends, ways: dict[str, Ways], found: list[Evidence]) -> Verdict:
-    """The path of each flow: the strongest evidence of each direction, then both directions together."""
-    count = len(ends.pppoe)
-    best: dict[str, Array] = {}
-    strength: dict[str, Array] = {}
-    for direction in ways:
-        best[direction] = np.full(count, -1)
-        strength[direction] = np.zeros(count, np.int64)
-    for number, item in enumerate(found):
-        power = STRENGTH[item.kind]
-        better = item.mask & (power > strength[item.direction])
-        best[item.direction][better] = number
-        strength[item.direction][better] = power
-    # Rows of the two lists: one for each piece of evidence, then what is said where there is none.
-    paths = [*(item.path for item in found), "unknown", "private"]
-    details = [*(item.detail for item in found), "nothing shows the way", "private addresses; nothing shows the way"]
-    levels = np.array([*(item.confidence for item in found), NONE, NONE])
-    client, server = best["client"], best["server"]
-    known_client, known_server = (client >= 0) & (levels[client] > NONE), (server >= 0) & (levels[server] > NONE)
-    # What the client sends decides, where it is proven at least as well as the way back.
-    main = np.where(known_client & (~known_server | (levels[client] >= levels[server])), client, server)
-    unproven = ~known_client & ~known_server
-    private = inside(PRIVATE + SPECIAL, ends.client_high, ends.client_low) & inside(
-        PRIVATE + SPECIAL, ends.server_high, ends.server_low
-    )
-    main = np.where(unproven, len(found) + private, main)
-    both = known_client & known_server
-    path_of = np.array([list(dict.fromkeys(paths)).index(path) for path in paths])
-    differ = both & (path_of[client] != path_of[server])
-    told, detail = list(details), main.copy()
-    for out, back in {(int(client[at]), int(server[at])) for at in np.flatnonzero(differ)}:
-        detail[differ & (client == out) & (server == back)] = len(told)
-        told.append(f"out: {details[out]}; back: {details[back]}")
-    asymmetric = np.where(both, differ.astype(int), -1)
-    return Verdict(
-        Texts(list(dict.fromkeys(paths)), path_of[main]), levels[main], Texts(list(told), detail), asymmetric
-    )
+    return np.asarray(~NOT_PUBLIC.covers(high, low))
 
 
 def is_mirror(tunnel: Array) -> Array:
     """Whether the innermost tunnel is VXLAN or GENEVE: AWS traffic mirroring and gateway load balancers."""
     kind = tunnel >> np.uint64(56)
     return np.asarray((kind == VXLAN) | (kind == GENEVE))
+
+
+def gather(flows: Flows, network: Network, control: Control) -> list[Evidence]:
+    """All evidence that frames, addresses, routes and the topology give."""
+    gathering = Gathering(flows, network)
+    learned = network.learned(control)
+    for link in network.links():
+        for direction in DIRECTIONS:
+            _frames(gathering, link, learned.get(link.name, {}), direction, flows.ways[direction])
+        _addresses(gathering, link)
+    _places(gathering)
+    _rules(gathering)
+    for table in network.tables:
+        _routes(gathering, table)
+    for announcer in network.announcers(control):
+        _announced(gathering, announcer, control)
+    _inside_aws(gathering)
+    _internet(gathering)
+    _own_routers(gathering)
+    _ipsec(gathering)
+    return gathering.found
+
+
+def _frames(g: Gathering, link: Link, learned: dict[int, str], direction: str, ways: Ways) -> None:
+    """What the frames of one direction say of one link. ``learned``: MACs that the capture shows the peer to have."""
+    of = f"of {link.words}"
+    on_vlan = ways.seen & vlan_matches(ways, link.vlan) if link.vlan is not None else g.nothing
+    here = g.nothing
+    if link.interface:
+        names = {name: link.has_interface(name) for name in set(ways.interface.tolist())}
+        here = ways.seen & np.array([names[name] for name in ways.interface.tolist()], bool)
+    macs = {int(mac.replace(":", ""), 16): f"peer MAC {mac}" for mac in link.peer_mac} | learned
+    has_mac = ways.seen & (ways.target_mac != 0) if macs else g.nothing
+    every_peer = g.nothing
+    for mac, told in macs.items():
+        to_peer = ways.seen & ways.has_mac(mac)
+        every_peer = every_peer | to_peer
+        other_vlan = to_peer & ~on_vlan & (ways.vlan_count > 0) if link.vlan is not None else g.nothing
+        both = on_vlan & to_peer
+        g.add(both, direction, "vlan+mac", link.path, CONFIRMED, f"VLAN {link.vlan} and {told} {of}", link.name)
+        g.add(to_peer & ~both & ~other_vlan, direction, "mac", link.path, LIKELY, f"{told} {of}", link.name)
+        text = f"{told}, but not VLAN {link.vlan}, {of}"
+        g.add(other_vlan, direction, "contrary", link.path, NONE, text, link.name)
+    wrong = on_vlan & has_mac & ~every_peer
+    text = f"interface {' '.join(link.interface)}, VLAN {link.vlan} {of}"
+    g.add(here & on_vlan & ~every_peer & ~wrong, direction, "interface+vlan", link.path, CONFIRMED, text, link.name)
+    text = f"interface {' '.join(link.interface)} {of}"
+    g.add(here & ~on_vlan & ~wrong, direction, "interface", link.path, LIKELY, text, link.name)
+    on_vlan_alone = on_vlan & ~every_peer & ~here & ~wrong & g.of_site(link.site)
+    g.add(on_vlan_alone, direction, "vlan", link.path, LIKELY, f"VLAN {link.vlan} {of}", link.name)
+    text = f"VLAN {link.vlan}, but not the peer's MAC, {of}"
+    g.add(wrong, direction, "contrary", link.path, NONE, text, link.name)
+    if isinstance(link, Vpn) and link.outside:
+        keys = [np.uint64(high ^ low) for high, low in map(parse_address, link.outside)]
+        inside = ways.seen & np.isin(ways.outer_source, keys) & np.isin(ways.outer_target, keys)
+        g.add(inside, direction, "tunnel", link.path, LIKELY, f"a tunnel between the ends {of}", link.name)
+
+
+def _addresses(g: Gathering, link: Link) -> None:
+    """What addresses say of a link: where it leads, and whose packets it may carry."""
+    here = g.of_site(link.site)
+    for direction, near, far in (("client", "client", "server"), ("server", "server", "client")):
+        seen = g.flows.ways[direction].seen & here
+        leads = seen & (g.inside("server", link.prefixes) | g.inside("client", link.prefixes))
+        g.add(leads, direction, "prefix", link.path, LIKELY, f"prefixes of {link.words}", link.name)
+        if not isinstance(link, VirtualInterface) or not link.sources or link.state == "down":
+            continue
+        own = g.inside(near, link.sources)
+        back = seen & g.inside(far, link.sources) & ~own
+        if direction == "server":
+            text = f"AWS accepts the client's prefix over {link.words}, and prefers it on the way back"
+            g.add(back, direction, "accepted", link.path, LIKELY, text, link.name)
+
+
+def _places(g: Gathering) -> None:
+    """Capture points that stand for a link."""
+    for point in g.network.topology.capture_point:
+        link = g.network.link(point.link)
+        if link is not None:
+            for direction, way in g.flows.ways.items():
+                text = f"captured at {point.name}, on {link.words}"
+                g.add(g.at_point(point, way), direction, "point", link.path, LIKELY, text, link.name)
+
+
+def _rules(g: Gathering) -> None:
+    """The first rule of the topology that fits."""
+    for direction, way in g.flows.ways.items():
+        left = way.seen.copy()
+        near, far = direction, "server" if direction == "client" else "client"
+        for number, rule in enumerate(g.network.topology.rule):
+            link = g.network.link(rule.link)
+            fits = left & _fits(g, rule, way, near, far)
+            if link is not None:
+                text = f"rule {number + 1} of the topology: {link.words}"
+                g.add(fits, direction, "rule", link.path, LIKELY, text, link.name)
+            left &= ~fits
+
+
+def _fits(g: Gathering, rule: Rule, way: Ways, near: str, far: str) -> Array:
+    fits = ~g.nothing
+    if rule.file is not None and not g.network.is_file(g.flows.capture, rule.file):
+        return g.nothing
+    if rule.interface is not None:
+        fits &= _matches(way.interface, rule.interface)
+    if rule.vlan is not None:
+        fits &= vlan_matches(way, rule.vlan)
+    if rule.mac is not None:
+        fits &= way.has_mac(int(rule.mac.replace(":", ""), 16))
+    if rule.source is not None:
+        fits &= g.inside(near, [rule.source])
+    if rule.destination is not None:
+        fits &= g.inside(far, [rule.destination])
+    return fits
+
+
+def _routes(g: Gathering, table: RoutingTable) -> None:
+    """Where a routing table would have sent each direction's packets."""
+    here = g.of_site(table.site)
+    for direction, far in (("client", "server"), ("server", "client")):
+        seen = g.flows.ways[direction].seen & here
+        hop, route = table.find(*g.flows.end(far), g.flows.started)
+        for number in np.unique(hop[seen & (hop >= 0)]).tolist():
+            which = table.hops[number]
+            link = g.network.link_of_hop(table, which, table.site)
+            mask = seen & (hop == number)
+            prefix = table.prefix(int(route[np.flatnonzero(mask)[0]]))
+            via = _hop_words(which)
+            if link is not None:
+                text = (
+                    f"{table.name}: {prefix if len(np.unique(route[mask])) == 1 else 'its prefix'} {via}, {link.words}"
+                )
+                g.add(mask, direction, "route", link.path, LIKELY, text, link.name)
+            elif which.is_of_public_interface:
+                text = f"{table.name}: announced by AS {AWS_AS} with community {which.scope or 'NO_EXPORT'}, as over a public virtual interface"
+                g.add(mask, direction, "route", "direct-connect", LIKELY, text)
+
+
+def _hop_words(hop: Hop) -> str:
+    words = f"via {address_text(*hop.next_hop)}" if hop.next_hop else ""
+    words += f"{' ' if words else ''}on {hop.interface}" if hop.interface else ""
+    return f"{words or 'without a next hop'}{f', community {hop.scope}' if hop.scope else ''}"
+
+
+def _announced(g: Gathering, announcer: Announcer, control: Control) -> None:
+    """A router that announces routes by BGP in the capture itself: frames exchanged with it go where it announces."""
+    table = g.network.table_of(announcer)
+    if table is None:
+        return
+    link = g.network.link_of_address(announcer.address)
+    who = f"{address_text(*announcer.address)}{f' (AS {announcer.number})' if announcer.number else ''}"
+    macs = {b.mac for b in control.bindings if b.address == announcer.address}
+    hop, _ = table.find(*g.flows.end("server"), g.flows.started)
+    back, _ = table.find(*g.flows.end("client"), g.flows.started)
+    which_hop = np.where(hop >= 0, hop, back)
+    for direction, way in g.flows.ways.items():
+        with_it = g.nothing
+        for mac in macs:
+            with_it = with_it | (way.seen & way.has_mac(mac))
+        for number in np.unique(which_hop[way.seen & (which_hop >= 0)]).tolist():
+            which = table.hops[number]
+            mask = way.seen & (which_hop == number)
+            scope = f", community {which.scope}" if which.scope else ""
+            if link is not None:
+                text = f"{who} announces the far address by BGP{scope}, {link.words}"
+                g.add(mask & with_it, direction, "bgp", link.path, LIKELY, text, link.name)
+                if direction == "client":  # AWS's own choice of the way back is not in what it announces
+                    g.add(mask & ~with_it & (hop >= 0), direction, "route", link.path, LIKELY, text, link.name)
+            elif which.is_of_public_interface:
+                text = (
+                    f"exchanged with {who}, which announces the far address by BGP{scope}: a public virtual interface"
+                )
+                g.add(mask & with_it, direction, "bgp", "direct-connect", LIKELY, text)
+
+
+def _inside_aws(g: Gathering) -> None:
+    """Both ends in VPCs; interface endpoints; what a mirror inside a VPC saw of clients elsewhere."""
+    topology = g.network.topology
+    every = [prefix for vpc in topology.vpc for prefix in vpc.prefixes]
+    on_premises = topology.on_premises
+    in_vpc = {which: g.inside(which, every) for which in DIRECTIONS}
+    at_home = {which: g.inside(which, on_premises) for which in DIRECTIONS}
+    both = in_vpc["client"] & in_vpc["server"] & ~at_home["client"] & ~at_home["server"]
+    for vpc in topology.vpc:
+        client, server = g.inside("client", vpc.prefixes), g.inside("server", vpc.prefixes)
+        for direction, way in g.flows.ways.items():
+            same = both & client & server & way.seen
+            text = f"mirrored from inside the VPC, both addresses in {vpc.name}"
+            g.add(same & g.flows.mirrored, direction, "mirror", "vpc", CONFIRMED, text)
+            g.add(same & ~g.flows.mirrored, direction, "prefix", "vpc", LIKELY, f"both addresses in {vpc.name}")
+            between = both & client & ~server & way.seen
+            text = f"from {vpc.name} to another VPC: peering or a transit gateway"
+            g.add(between, direction, "prefix", "vpc", LIKELY, text)
+    for endpoint in topology.endpoint:
+        to_it = g.inside("server", endpoint.addresses)
+        for direction, way in g.flows.ways.items():
+            mask = to_it & way.seen
+            local = mask & in_vpc["client"] & ~at_home["client"]
+            text = f"from inside AWS to interface endpoint {endpoint.name}"
+            g.add(local, direction, "endpoint", "vpc", LIKELY, text)
+            text = f"to interface endpoint {endpoint.name}: by Direct Connect or VPN, not over the bare internet"
+            g.add(mask & ~local, direction, "endpoint", "private", LIKELY, text)
+    arrived = g.flows.mirrored & at_home["client"] & in_vpc["server"]
+    for direction, way in g.flows.ways.items():
+        text = "an on-premises address seen inside the VPC, not translated: by Direct Connect or VPN"
+        g.add(arrived & way.seen, direction, "endpoint", "private", LIKELY, text)
+
+
+def _internet(g: Gathering) -> None:
+    """PPPoE, and clients with public addresses that are nobody's own."""
+    topology = g.network.topology
+    own = [
+        *topology.on_premises,
+        *(p for vpc in topology.vpc for p in vpc.prefixes),
+        *(p for vif in topology.virtual_interface for p in vif.sources),
+        *(p for nat in topology.nat for p in nat.outside),
+    ]
+    known = g.inside("client", own)
+    for uplink in topology.uplink:
+        given = g.inside("client", uplink.addresses)
+        for direction, way in g.flows.ways.items():
+            text = f"the client's address is one that {uplink.words} gives"
+            g.add(given & way.seen, direction, "address", "internet", LIKELY, text, uplink.name)
+        known = known | given
+    for direction, way in g.flows.ways.items():
+        text = "PPPoE: an internet access line"
+        g.add(way.seen & g.flows.pppoe, direction, "pppoe", "internet", CONFIRMED, text)
+        public = is_public(*g.flows.end("client")) & is_public(*g.flows.end("server"))
+        mask = way.seen & public & ~known & ~g.flows.mirrored
+        g.add(mask, direction, "address", "internet", LIKELY, "public client address")
+
+
+def _own_routers(g: Gathering) -> None:
+    for router in g.network.topology.router:
+        for mac in router.mac:
+            for direction, way in g.flows.ways.items():
+                handed = way.seen & way.has_mac(int(mac.replace(":", ""), 16))
+                text = f"exchanged with your router {router.name} ({mac}), which has its own choice of links"
+                g.add(handed, direction, "router", "unknown", NONE, text)
+
+
+def _ipsec(g: Gathering) -> None:
+    """The outsides of VPNs: their path is that of the tunnel's packets."""
+    outside = g.nothing
+    for name in IPSEC:
+        outside = outside | (g.flows.protocol == name)
+    if not outside.any():
+        return
+    for direction, way in g.flows.ways.items():
+        told = outside & way.seen
+        for vpn in g.network.topology.vpn:
+            if vpn.outside:
+                ends = g.inside("server", vpn.outside) | g.inside("client", vpn.outside)
+                text = f"the outside of {vpn.words}: what is inside cannot be seen"
+                g.add(told & ends, direction, "ipsec", "unknown", NONE, text, vpn.name)
+                told = told & ~ends
+        text = "the outside of an IPsec tunnel: what is inside cannot be seen"
+        g.add(told, direction, "ipsec", "unknown", NONE, text)
+
+
+def sources_outside(flows: Flows, network: Network, link_of: Array) -> Array:
+    """Flows over a public virtual interface whose client lies outside the prefixes that it carries: AWS drops them."""
+    found = np.zeros(len(flows), bool)
+    for link in network.topology.virtual_interface:
+        if link.kind == "public" and link.sources:
+            over = link_of == link.name
+            if over.any():
+                found |= over & ~PrefixSet(link.sources).covers(*flows.end("client"))
+    return found

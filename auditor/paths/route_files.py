@@ -15,6 +15,7 @@ from auditor.prefixes import parse, parse_address
 KNOWN = (
     "MRT TABLE_DUMP_V2, `ip -j route`, FRR's `show bgp … json` and `show ip route json`, or the text of `show ip bgp`"
 )
+UNREADABLE: tuple[type[BaseException], ...] = (OSError, EOFError, *damage())
 COMMUNITY_NAMES = {"no-export": "65535:65281", "no-advertise": "65535:65282"}
 
 
@@ -26,7 +27,7 @@ def read(path: str | Path, site: str | None = None) -> Routes:
             packing = compression_of(file.read(16))
             file.seek(0)
             data = open_compressed(file, packing).read() if packing else file.read()
-    except (OSError, *damage()) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     routes = Routes(name, site)
     try:
@@ -48,9 +49,10 @@ def _json(data: Any, routes: Routes) -> None:
         _ip_route(data, routes)
         return
     table = data.get("routes", data)
-    for prefix, paths in table.items():
-        if "/" in prefix and isinstance(paths, dict) and isinstance(paths.get("paths"), list):
-            paths = paths["paths"]  # `show bgp … detail json`
+    for prefix, told in table.items():
+        paths = (
+            told.get("paths") if isinstance(told, dict) else told
+        )  # in `show bgp … detail json` it is a level deeper
         if "/" not in prefix or not isinstance(paths, list):
             continue
         best = [p for p in paths if _is_best(p)] or paths[:1]
@@ -71,7 +73,9 @@ def _frr_hop(path: dict[str, Any]) -> Hop:
     if isinstance(path.get("aspath"), dict):
         as_path = path["aspath"].get("string", "")
     told = path.get("community") or {}
-    communities = told.get("list") or str(told.get("string", "")).split() if isinstance(told, dict) else str(told).split()
+    communities = (
+        told.get("list") or str(told.get("string", "")).split() if isinstance(told, dict) else str(told).split()
+    )
     return Hop(
         _next_hop(address) if address else None,
         first.get("interfaceName"),
@@ -120,7 +124,7 @@ def _classful(text: str) -> str:
     """A network as `show ip bgp` shortens it: without a length where it is that of its class (RFC 791)."""
     if "/" in text or ":" in text:
         return text
-    first = int(text.split(".")[0])
+    first = int(text.split(".", maxsplit=1)[0])
     if text == "0.0.0.0":
         return "0.0.0.0/0"
     return f"{text}/{8 if first < 128 else 16 if first < 192 else 24}"

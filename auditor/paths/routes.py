@@ -15,7 +15,7 @@ AWS_AS = 7224
 NO_EXPORT = "65535:65281"  # RFC 1997
 # What AWS tags routes with over a public virtual interface (AWS Direct Connect User Guide, BGP communities).
 SCOPES = {"7224:8100": "of the same Region", "7224:8200": "of the same continent"}
-ALWAYS = -(1 << 62), 1 << 62
+NEVER = 1, 0, -1  # since, until, hop
 
 
 class Hop(NamedTuple):
@@ -72,9 +72,17 @@ class RoutingTable:
     def __init__(self, routes: Routes) -> None:
         self.name, self.site, self.hops = routes.name, routes.site, routes.hops
         self._prefixes = routes.prefixes
-        self._table = PrefixTable(routes.prefixes)
         self._hop = np.array([*routes.hop, -1], np.int64)
-        self._valid = None if routes.valid is None else np.array([*routes.valid, ALWAYS], np.int64)
+        self._windows: list[Array] = []
+        if routes.valid is not None:  # a prefix may have been announced several times
+            windows: dict[Prefix, list[tuple[int, int, int]]] = {}
+            for prefix, hop, (since, until) in zip(routes.prefixes, routes.hop, routes.valid, strict=True):
+                windows.setdefault(prefix, []).append((since, until, hop))
+            self._prefixes = list(windows)
+            for k in range(max(map(len, windows.values()), default=0)):
+                rows = [w[k] if k < len(w) else NEVER for w in windows.values()]
+                self._windows.append(np.array([*rows, NEVER], np.int64))
+        self._table = PrefixTable(self._prefixes)
 
     def __len__(self) -> int:
         return len(self._prefixes)
@@ -82,10 +90,14 @@ class RoutingTable:
     def find(self, high: Array, low: Array, time: Array | None = None) -> tuple[Array, Array]:
         """(number of the hop, number of the route) for each destination; -1 where no route is in force at ``time``."""
         route = self._table.find(high, low)
-        if self._valid is not None and time is not None:
-            since, until = self._valid[route, 0], self._valid[route, 1]
-            route = np.where((since <= time) & (time < until), route, -1)
-        return self._hop[route], route
+        if not self._windows:
+            return self._hop[route], route
+        hop = np.full(len(route), -1, np.int64)
+        for window in self._windows:
+            since, until, which = window[route].T
+            fits = route >= 0 if time is None else (route >= 0) & (since <= time) & (time < until)
+            hop[fits] = which[fits]
+        return hop, np.where(hop < 0, -1, route)
 
     def prefix(self, route: int) -> str:
         """A route's prefix as text."""

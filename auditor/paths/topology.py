@@ -69,7 +69,9 @@ class Link(Strict):
 
     @model_validator(mode="after")
     def _can_be_told(self) -> "Link":
-        if not (self.vlan or self.peer_mac or self.peer_address or self.interface or self.prefixes or self._other_signs()):
+        if not (
+            self.vlan or self.peer_mac or self.peer_address or self.interface or self.prefixes or self._other_signs()
+        ):
             raise ValueError(
                 "give at least one of vlan, peer_mac, peer_address, interface, prefixes: nothing else tells its frames"
             )
@@ -281,14 +283,19 @@ class Topology(Strict):
         twice = {name for name in links if links.count(name) > 1}
         if twice:
             raise ValueError(f"two links are named '{min(twice)}'")
-        for section, names in (("rule", self.rule), ("capture_point", self.capture_point)):
-            for number, item in enumerate(names):
-                if item.link is not None and item.link not in links:
-                    raise ValueError(f"{section}[{number}].link: no link is named '{item.link}'; {_known(links)}")
+        named = [*((f"rule[{k}]", rule.link) for k, rule in enumerate(self.rule))]
+        named += [(f"capture_point[{k}]", point.link or "") for k, point in enumerate(self.capture_point)]
+        for where, link in named:
+            if link and link not in links:
+                raise ValueError(f"{where}.link: no link is named '{link}'; {_known(links)}")
         sites = [site.name for site in self.site]
-        for place in (*self.links(), *self.router, *self.capture_point):
-            if place.site is not None and place.site not in sites:
-                raise ValueError(f"{place.name}.site: no site is named '{place.site}'; {_known(sites)}")
+        places: list[tuple[str, str | None]] = [(link.name, link.site) for link in self.links()]
+        places += [(router.name, router.site) for router in self.router]
+        places += [(point.name, point.site) for point in self.capture_point]
+        places += [(table.file, table.site) for table in self.routing_table]
+        for name, site_name in places:
+            if site_name is not None and site_name not in sites:
+                raise ValueError(f"site of '{name}': no site is named '{site_name}'; {_known(sites)}")
         return self
 
     @classmethod

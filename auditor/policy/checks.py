@@ -43,6 +43,12 @@ class Facts:
     path_confidence: Array
     path_detail: Array
     asymmetric: Array
+    path_over: Array  # path of what carries a VPN; None where that is not known, or it is none
+    path_changed: Array  # what the path changed from, and when, in words; None where it did not
+    source_outside: Array
+    private_dns_missing: Array  # the endpoint that the name should have led to
+    other_region: Array
+    disagreement: Array  # what a witness says otherwise
     service: Array
     in_region: Array  # YES: both ends are inside AWS as far as the capture shows
     imitates: Array
@@ -171,7 +177,7 @@ def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
         np.ones(len(facts.path), bool), NOT_OBSERVABLE, _text(_or(facts.path_detail), ": a topology file may tell")
     )
     proven = facts.path_confidence > 0
-    good = proven & np.isin(facts.path.astype(str), inside_aws)
+    good = proven & (np.isin(facts.path.astype(str), inside_aws) | np.isin(facts.path_over.astype(str), wanted))
     answer.put(good, PASS, facts.path_detail)
     bad = proven & ~good & ~np.isin(facts.path.astype(str), ["unknown", "private"])
     answer.put(
@@ -188,6 +194,84 @@ def symmetric_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
     answer = Answer.of(facts, NOT_OBSERVABLE, "the path of one direction or both is not proven")
     answer.put(facts.asymmetric == NO, PASS, "both directions took the same path")
     answer.put(facts.asymmetric == YES, FAIL if required else WARN, facts.path_detail)
+    return answer
+
+
+def _where(told: Array, verdict: int, otherwise: str) -> Answer:
+    """``verdict`` with the words of ``told`` where there are some, pass with ``otherwise`` elsewhere."""
+    answer = Answer(np.full(len(told), PASS), np.full(len(told), otherwise, object))
+    answer.put(np.array([words is not None for words in told.tolist()], bool), verdict, told)
+    return answer
+
+
+@check()
+def stable_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """The path did not change within the flow, nor since the client's flow to the same server before."""
+    answer = _where(facts.path_changed, FAIL if required else WARN, "no change of path was seen")
+    unproven = (facts.path_confidence == 0) & np.array([w is None for w in facts.path_changed.tolist()], bool)
+    answer.put(unproven, NOT_OBSERVABLE, "the path is not proven")
+    return answer
+
+
+@check()
+def carried_source(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """What goes over a public virtual interface comes from the prefixes that it carries."""
+    answer = Answer.of(facts, NOT_APPLICABLE, "not over a public virtual interface")
+    answer.put(
+        facts.path == "direct-connect", PASS, "the source is one that the interface may carry, or none are known"
+    )
+    bad = FAIL if required else WARN
+    answer.put(
+        facts.source_outside, bad, "the source lies outside the prefixes that the interface carries: AWS drops it"
+    )
+    return answer
+
+
+@check()
+def private_dns(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """A name that an interface endpoint's private DNS covers was not answered with a public address."""
+    missing = np.array([name is not None for name in facts.private_dns_missing.tolist()], bool)
+    answer = Answer.of(facts, NOT_APPLICABLE, "no endpoint with private DNS covers the name")
+    text = _text(
+        "the name led to a public address; endpoint ", _or(facts.private_dns_missing), " has private DNS for it"
+    )
+    answer.put(missing, FAIL if required else WARN, text)
+    return answer
+
+
+@check()
+def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """What goes over Direct Connect is encrypted by its own protocol: the line itself is not."""
+    answer = Answer.of(facts, NOT_APPLICABLE, "not by Direct Connect")
+    over = (facts.path == "direct-connect") & facts.has_payload
+    answer.put(over, NOT_OBSERVABLE, "the protocol was not recognised")
+    protocol = _or(facts.protocol)
+    known = np.isin(protocol.astype(str), ["tls", "quic", "dtls", "ssh", *TUNNELS])
+    answer.put(over & known, PASS, _text("encrypted: ", protocol))
+    clear = np.isin(protocol.astype(str), PLAINTEXT)
+    answer.put(
+        over & clear,
+        FAIL if required else WARN,
+        _text(protocol, " in clear over Direct Connect, which does not encrypt"),
+    )
+    return answer
+
+
+@check()
+def same_region(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """An interface endpoint is in the Region that the traffic comes from and is meant for."""
+    answer = _where(facts.other_region, FAIL if required else WARN, "")
+    other = np.array([words is not None for words in facts.other_region.tolist()], bool)
+    answer.put(~other, NOT_APPLICABLE, "not to an interface endpoint of another Region")
+    return answer
+
+
+@check()
+def witnesses_agree(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Flow logs, CloudTrail and other sensors say of the flow what its packets show."""
+    answer = _where(facts.disagreement, FAIL if required else WARN, "")
+    told = np.array([words is not None for words in facts.disagreement.tolist()], bool)
+    answer.put(~told, NOT_APPLICABLE, "no witness contradicts the packets")
     return answer
 
 

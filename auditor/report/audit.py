@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Audit:
     """The tables of an audit, read from its folder when they are first asked for.
 
-    ``flows``, ``handshakes``, ``evidence``, ``verdicts``, ``findings`` and ``captures`` are pandas DataFrames (their
+    ``flows``, ``handshakes``, ``certificates``, ``evidence``, ``verdicts``, ``findings``, ``network``, ``witnesses`` and ``captures`` are pandas DataFrames (their
     columns are in ``docs/tables.md``); ``manifest`` is the contents of ``audit.json``; ``errors`` lists inputs that
     could not be read.
     """
@@ -109,6 +109,16 @@ class Audit:
     def findings(self) -> "pd.DataFrame":
         """What does not meet the policy, by rule and server, worst first."""
         return self._frame("findings")
+
+    @property
+    def network(self) -> "pd.DataFrame":
+        """What the captures show of the network itself: addresses and MACs, neighbours, BGP, errors."""
+        return self._frame("network")
+
+    @property
+    def witnesses(self) -> "pd.DataFrame":
+        """One row for each flow log, CloudTrail file and sensor log."""
+        return self._frame("witnesses")
 
     @property
     def captures(self) -> "pd.DataFrame":

@@ -41,7 +41,7 @@ def manifest(run: Run, policy: Policy, topology: Topology, ranges: Ranges, optio
             "source": policy.source,
             "rules": [rule.code for rule in policy.rule],
         },
-        "site": topology.site.name if topology != Topology() else None,
+        "site": topology.name,
         "ip_ranges": {"date": ranges.date, "sync_token": ranges.token},
         "counts": {
             "captures": len(run.captures),

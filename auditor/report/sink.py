@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 from auditor import tables
 from auditor.errors import AuditError
 
-STREAMED = ("flows", "handshakes", "evidence", "verdicts")
 MANIFEST = "audit.json"
 
 

@@ -1,0 +1,234 @@
+"""From flow rows to what paths are judged by, and from verdicts to columns."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from auditor import tables
+from auditor.columns import Column, Numbers, Texts
+from auditor.decode.control import Control
+from auditor.flows.columns import Oriented, address_text, mac_text, vlan_text
+from auditor.flows.rows import Rows
+from auditor.paths.evidence import CONFIDENCE_NAMES, Evidence, Flows, Ways, is_mirror
+from auditor.paths.judge import Judgement
+from auditor.paths.network import Network
+
+Array = np.ndarray[Any, Any]
+ETHERNET, TAG = 14, 4  # bytes
+BEGINNINGS = np.array([64, 128, 255])  # what systems set the time to live to
+
+
+def _ways(side: Array, interfaces: list[str | None]) -> Ways:
+    which = side["interface"]
+    which = np.where((which < 0) | (which >= len(interfaces)), len(interfaces), which)
+    return Ways(
+        seen=side["packets"] > 0,
+        interface=np.array([*interfaces, None], object)[which],
+        frame=side["first_frame"],
+        **{
+            name: side[name]
+            for name in (
+                "source_mac",
+                "target_mac",
+                "vlans",
+                "vlan_count",
+                "tunnel",
+                "outer_source",
+                "outer_target",
+                "moved_frame",
+                "moved_time",
+                "moved_source_mac",
+                "moved_target_mac",
+            )
+        },
+    )
+
+
+def _ip_bytes(side: Array) -> Array:
+    """Bytes of IP packets: those on the wire less the link layer's; 0 inside tunnels, whose headers are counted too."""
+    link = side["packets"] * (ETHERNET + TAG * side["vlan_count"].astype(np.int64))
+    return np.where(side["tunnel"] == 0, np.maximum(side["bytes"] - link, 0), 0)
+
+
+def seen_flows(
+    rows: Rows,
+    ends: Oriented,
+    capture: str,
+    interfaces: list[str | None],
+    columns: dict[str, Column],
+    protocol: Array,
+    server_name: Array,
+) -> Flows:
+    """A batch's flows as paths are judged by."""
+
+    def text(name: str) -> Array:
+        column = columns[name]
+        assert isinstance(column, Texts)
+        return column.objects()
+
+    flows = rows.flows
+    plain = (ends.client["tunnel"] == 0) & (ends.server["tunnel"] == 0)
+    return Flows(
+        identifier=flows["identifier"],
+        capture=capture,
+        client_high=ends.client_high,
+        client_low=ends.client_low,
+        client_port=ends.client_port,
+        server_high=ends.server_high,
+        server_low=ends.server_low,
+        server_port=ends.server_port,
+        ip_protocol=flows["ip_protocol"].astype(np.int64),
+        started=flows["started"],
+        ended=flows["ended"],
+        pppoe=flows["pppoe"] != 0,
+        client_payload=ends.client["payload"],
+        server_payload=ends.server["payload"],
+        client_ip_bytes=_ip_bytes(ends.client),
+        server_ip_bytes=_ip_bytes(ends.server),
+        client_packets=np.where(plain, ends.client["packets"], 0),
+        server_packets=np.where(plain, ends.server["packets"], 0),
+        mirrored=is_mirror(ends.client["tunnel"]) | is_mirror(ends.server["tunnel"]),
+        protocol=protocol,
+        server_name=server_name,
+        service=text("service"),
+        region=text("region"),
+        tls_version=text("tls_version"),
+        cipher_suite=text("cipher_suite"),
+        ways={"client": _ways(ends.client, interfaces), "server": _ways(ends.server, interfaces)},
+    )
+
+
+def path_columns(judgement: Judgement) -> dict[str, Column]:
+    """The columns of ``flows`` about the path."""
+    verdict = judgement.verdict
+    columns: dict[str, Column] = {
+        "path": verdict.path,
+        "path_confidence": Texts(list(CONFIDENCE_NAMES), verdict.confidence),
+        "path_detail": verdict.detail,
+        "path_link": verdict.link,
+        "path_against": verdict.against,
+        "path_asymmetric": Numbers(verdict.asymmetric == 1, verdict.asymmetric < 0),
+        "path_changed": Numbers(judgement.changed_time, judgement.changed_time == 0),
+    }
+    for name, direction in (("path_out", "client"), ("path_back", "server")):
+        columns[name] = verdict.path_of(direction)
+        columns[f"{name}_confidence"] = Texts(list(CONFIDENCE_NAMES), verdict.directions[direction].confidence)
+    return columns
+
+
+def hops(side: Array) -> Numbers:
+    """Routers that a side's packets had passed, taking the lowest usual time to live for the first."""
+    ttl = side["ttl"].astype(np.int64)
+    return Numbers(BEGINNINGS[np.searchsorted(BEGINNINGS, ttl)] - ttl, ttl == 0)
+
+
+def evidence_table(flows: Flows, found: list[Evidence]) -> pa.Table:
+    """The rows of ``evidence``, by flow."""
+    if not found:
+        return tables.empty("evidence")
+    at = [np.flatnonzero(item.mask) for item in found]
+    which = np.repeat(np.arange(len(found)), [len(a) for a in at])
+    every = np.concatenate(at)
+    none = np.zeros(len(flows), np.int64)
+    frames = np.concatenate(
+        [(none if item.frame is None else item.frame)[a] for item, a in zip(found, at, strict=True)]
+    )
+    order = np.lexsort((which, every))
+    which, every, frames = which[order], every[order], frames[order]
+    return tables.build(
+        "evidence",
+        {
+            "flow_id": flows.identifier[every],
+            "direction": Texts([item.direction for item in found], which),
+            "kind": Texts([item.kind for item in found], which),
+            "path": Texts([item.path for item in found], which),
+            "confidence": Texts([CONFIDENCE_NAMES[item.confidence] for item in found], which),
+            "link": Texts([item.link for item in found], which),
+            "detail": Texts([item.detail for item in found], which),
+            "frame": Numbers(frames, frames == 0),
+        },
+    )
+
+
+def network_table(capture: str, control: Control, network: Network, interfaces: list[str | None]) -> pa.Table:
+    """What a capture shows of the network itself, as rows of ``network``."""
+
+    def named(number: int) -> str | None:
+        return interfaces[number] if 0 <= number < len(interfaces) else None
+
+    def tags(vlans: int) -> str | None:
+        return vlan_text(vlans, next((k for k in range(5) if vlans >> 12 * k == 0), 5))
+
+    rows: list[dict[str, Any]] = []
+    for binding, seen in control.bindings.items():
+        rows.append(
+            {
+                "kind": "address",
+                "subject": address_text(*binding.address),
+                "mac": mac_text(binding.mac),
+                "vlan": tags(binding.vlans),
+                "interface": named(binding.interface),
+                "told_by": seen.by,
+                "frame": seen.frame,
+                "time": seen.time,
+            }
+        )
+    for neighbour, frame in control.neighbours.items():
+        rows.append(
+            {
+                "kind": "neighbour",
+                "subject": neighbour.system or None,
+                "mac": mac_text(neighbour.mac),
+                "vlan": tags(neighbour.vlans),
+                "interface": named(neighbour.interface),
+                "told_by": "LLDP",
+                "detail": f"port {neighbour.port}" if neighbour.port else None,
+                "frame": frame,
+            }
+        )
+    for who in network.announcers(control):
+        link = network.link_of_address(who.address)
+        words = f"to {address_text(*who.to)}{f', AS {who.number}' if who.number else ''}"
+        rows.append(
+            {
+                "kind": "bgp",
+                "subject": address_text(*who.address),
+                "told_by": "BGP",
+                "detail": f"announces {len(who.routes)} routes {words}{f', {link.words}' if link else ''}",
+                "count": len(who.routes),
+                "frame": who.frame,
+                "time": who.time,
+            }
+        )
+    counted: dict[tuple[Any, ...], list[Any]] = {}
+    for error in control.errors:
+        counted.setdefault((error.kind, error.reporter, error.target, error.mtu), []).append(error)
+    for (kind, reporter, target, mtu), errors in counted.items():
+        rows.append(
+            {
+                "kind": "error",
+                "subject": address_text(*reporter),
+                "told_by": "ICMP",
+                "detail": f"{kind}, to {address_text(*target)}{f', path MTU {mtu}' if mtu else ''}",
+                "count": len(errors),
+                "frame": errors[0].frame,
+                "time": errors[0].time,
+            }
+        )
+    for (source, target), count in control.macsec.items():
+        rows.append(
+            {
+                "kind": "macsec",
+                "subject": mac_text(source),
+                "mac": mac_text(source),
+                "told_by": "MACsec",
+                "detail": f"encrypted frames to {mac_text(target)}: what is inside cannot be seen",
+                "count": count,
+            }
+        )
+    if not rows:
+        return tables.empty("network")
+    names = [column.name for column in tables.TABLES["network"]][1:]
+    given: dict[str, Any] = {"capture": [capture] * len(rows)}
+    return tables.build("network", given | {name: [row.get(name) for row in rows] for name in names})

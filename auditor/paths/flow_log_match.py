@@ -1,0 +1,302 @@
+"""Flow logs joined to flows: by both of a row's pairs of addresses, then by the far end alone where NAT is between."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from auditor.paths.evidence import LIKELY, Evidence, Flows
+from auditor.paths.flow_logs import FlowLog
+from auditor.paths.network import Network
+
+Array = np.ndarray[Any, Any]
+SECOND = 1_000_000_000
+SLACK = 60 * SECOND  # start and end of a row may be that far off (VPC User Guide)
+SAMPLES = 5
+MIX = np.uint64(0x9E3779B97F4A7C15)
+FEWEST_PACKETS, TOLERANCE = 10, 0.05  # bytes are compared from this many packets on
+
+# traffic-path of egress rows (VPC User Guide): what it says of the way, and in words.
+TRAFFIC_PATHS = {
+    1: ("vpc", "through another resource in the same VPC"),
+    2: ("internet", "through an internet gateway or a gateway endpoint"),
+    3: ("private", "through a virtual private gateway: Direct Connect or VPN"),
+    4: ("vpc", "through peering within the Region"),
+    5: ("vpc", "through peering between Regions"),
+    6: ("private", "through a local gateway"),
+    7: ("vpc", "through a gateway endpoint"),
+    8: ("internet", "through an internet gateway"),
+}
+GATEWAY_ENDPOINTS = ("s3", "dynamodb")  # services that gateway endpoints lead to
+KINDS = {
+    "direct-connect-gateway": ("direct-connect", "a Direct Connect gateway"),
+    "vpn": ("vpn", "a VPN"),
+    "connect": ("private", "a Connect attachment"),
+    "vpc": ("vpc", "a VPC"),
+    "peering": ("vpc", "another transit gateway"),
+    "tgw-peering": ("vpc", "another transit gateway"),
+}
+
+
+def _hashed(protocol: Array, one: Array, one_port: Array, two: Array, two_port: Array) -> Array:
+    """A number for each unordered pair of ends."""
+    first = _end(one, one_port)
+    second = _end(two, two_port)
+    both = (first + second) ^ (protocol.astype(np.uint64) << np.uint64(56))
+    both *= np.uint64(0xBF58476D1CE4E5B9)
+    return np.asarray(both ^ (both >> np.uint64(31)))
+
+
+def _end(address: Array, port: Array) -> Array:
+    value = address[:, 1] ^ (address[:, 0] * MIX) ^ (port.astype(np.uint64) << np.uint64(48))
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(value ^ (value >> np.uint64(27)))
+
+
+@dataclass
+class FlowLogWitness:
+    """The rows of flow logs, in the order of their keys. ``skew``: nanoseconds by which their clock is ahead."""
+
+    log: FlowLog
+    skew: int = 0
+    matched: Array = field(init=False)
+    flows_matched: int = 0
+    flows_lacking: int = 0
+    first: int = 1 << 62
+    last: int = 0
+
+    def __post_init__(self) -> None:
+        log = self.log
+        number, address = log.number, log.address
+        self.matched = np.zeros(len(log), bool)
+        self.disagreeing = 0
+        self._start = number["start"] * SECOND - self.skew
+        self._end = number["end"] * SECOND - self.skew
+        outer = _hashed(
+            number["protocol"], address["srcaddr"], number["srcport"], address["dstaddr"], number["dstport"]
+        )
+        keys, rows = [outer], [np.arange(len(log))]
+        inner = (address["pkt-srcaddr"] != 0).any(axis=1) & (
+            (address["pkt-srcaddr"] != address["srcaddr"]).any(axis=1)
+            | (address["pkt-dstaddr"] != address["dstaddr"]).any(axis=1)
+        )
+        if inner.any():
+            some = np.flatnonzero(inner)
+            packet = [address[name][some] for name in ("pkt-srcaddr", "pkt-dstaddr")]
+            keys.append(
+                _hashed(
+                    number["protocol"][some], packet[0], number["srcport"][some], packet[1], number["dstport"][some]
+                )
+            )
+            rows.append(some)
+        key, row = np.concatenate(keys), np.concatenate(rows)
+        order = np.argsort(key, kind="stable")
+        self._keys, self._rows = key[order], row[order]
+
+    def _pairs(self, flows: Flows) -> tuple[Array, Array]:
+        """(flow, row) of every row that is about a flow: the same ends, and times that overlap."""
+        client = np.stack([flows.client_high, flows.client_low], axis=1)
+        server = np.stack([flows.server_high, flows.server_low], axis=1)
+        key = _hashed(flows.ip_protocol, client, flows.client_port, server, flows.server_port)
+        begin = np.searchsorted(self._keys, key, "left")
+        count = np.searchsorted(self._keys, key, "right") - begin
+        flow = np.repeat(np.arange(len(flows)), count)
+        offset = np.arange(len(flow)) - np.repeat(np.cumsum(count) - count, count)
+        row = self._rows[np.repeat(begin, count) + offset]
+        near = (self._start[row] - SLACK <= flows.ended[flow]) & (self._end[row] + SLACK >= flows.started[flow])
+        return flow[near], row[near]
+
+    def _by_far_end(self, flows: Flows, known: Array) -> tuple[Array, Array]:
+        """Rows that fit flows but for the client's address and port, which a translator changed: bytes must agree."""
+        log, number = self.log, self.log.number
+        lonely = np.flatnonzero(~known)
+        rows = np.flatnonzero(~self.matched)
+        if not len(lonely) or not len(rows):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        far = _end(np.stack([flows.server_high, flows.server_low], axis=1)[lonely], flows.server_port[lonely])
+        target = _end(log.address["dstaddr"][rows], number["dstport"][rows])
+        order = np.argsort(target, kind="stable")
+        begin = np.searchsorted(target[order], far, "left")
+        count = np.searchsorted(target[order], far, "right") - begin
+        few = count <= 64  # a server's address and port alone say nothing where many talk to it
+        flow = np.repeat(lonely[few], count[few])
+        offset = np.arange(len(flow)) - np.repeat(np.cumsum(count[few]) - count[few], count[few])
+        row = rows[order[np.repeat(begin[few], count[few]) + offset]]
+        near = (self._start[row] - SLACK <= flows.ended[flow]) & (self._end[row] + SLACK >= flows.started[flow])
+        near &= number["protocol"][row] == flows.ip_protocol[flow]
+        near &= number["packets"][row] == flows.client_packets[flow]
+        size = flows.client_ip_bytes[flow]
+        near &= np.abs(number["bytes"][row] - size) <= np.maximum(size * TOLERANCE, 64)
+        flow, row = flow[near], row[near]
+        alone = np.bincount(flow, minlength=len(flows))[flow] == 1
+        alone &= np.bincount(row, minlength=len(log))[row] == 1
+        return flow[alone], row[alone]
+
+    def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
+        """What the rows say of flows, and where they contradict the packets."""
+        if not len(self.log) or not len(flows):
+            return []
+        flow, row = self._pairs(flows)
+        known = np.zeros(len(flows), bool)
+        known[flow] = True
+        self.matched[row] = True
+        self.first, self.last = min(self.first, int(flows.started.min())), max(self.last, int(flows.ended.max()))
+        found = self._of_rows(flows, network, flow, row, "")
+        far_flow, far_row = self._by_far_end(flows, known)
+        self.matched[far_row] = True
+        found += self._of_rows(flows, network, far_flow, far_row, ", matched by the far end: NAT is between")
+        known[far_flow] = True
+        self.flows_matched += int(known.sum())
+        self.flows_lacking += int((self._should_be_there(flows) & ~known).sum())
+        self._contradictions(flows, flow, row, disagreement)
+        return found
+
+    def _of_rows(self, flows: Flows, network: Network, flow: Array, row: Array, how: str) -> list[Evidence]:
+        found: list[Evidence] = []
+        if not len(flow):
+            return found
+        log = self.log
+        source = log.address["srcaddr"][row]
+        packet_source = log.address["pkt-srcaddr"][row]
+        server = np.stack([flows.server_high, flows.server_low], axis=1)[flow]
+        from_server = (source == server).all(axis=1) | (packet_source == server).all(axis=1)
+        says, kind_of = self._says(flows, network, flow, row)
+        for code in np.unique(says[says >= 0]).tolist():
+            kind, path, words, link = kind_of[code]
+            for direction, this in (("client", ~from_server), ("server", from_server)):
+                mask = np.zeros(len(flows), bool)
+                mask[flow[this & (says == code)]] = True
+                if mask.any():
+                    found.append(Evidence(mask, direction, kind, path, LIKELY, f"{words}{how}", link))
+        return found
+
+    def _says(
+        self, flows: Flows, network: Network, flow: Array, row: Array
+    ) -> tuple[Array, list[tuple[str, str, str, str | None]]]:
+        """What each row says: a number into the list of (kind, path, words, link); -1 for nothing."""
+        log = self.log
+        kinds: list[tuple[str, str, str, str | None]] = []
+        says = np.full(len(row), -1)
+        trail = log.number["traffic-path"][row]
+        endpoint_service = np.isin(flows.service[flow].astype(str), GATEWAY_ENDPOINTS)
+        for code, (path, words) in TRAFFIC_PATHS.items():
+            fits = trail == code
+            if code == 2:
+                fits &= ~endpoint_service
+            if fits.any():
+                says[fits] = len(kinds)
+                kinds.append(("flow-log", path, f"flow log: traffic-path {code}, {words}", None))
+        for name, words in (("next-hop-interface-type", "the next hop"), ("interface-type", "the interface")):
+            fits = log.is_value(name, "transit_gateway")[row] & (says < 0)
+            if fits.any():
+                says[fits] = len(kinds)
+                kinds.append(("flow-log", "private", f"flow log: {words} is a transit gateway", None))
+        attachments = {item.name: item for item in network.topology.attachment}
+        sides = [log.text[name] for name in ("tgw-attachment-id", "tgw-pair-attachment-id")]
+        if attachments and any(values for values, _ in sides):
+            pairs = np.stack([index[row] for _, index in sides], axis=1)
+            for first, second in {(int(a), int(b)) for a, b in pairs.tolist()}:
+                names = [values[k] for (values, _), k in zip(sides, (first, second), strict=True) if k >= 0]
+                told = [attachments[n] for n in names if n in attachments]
+                ranked = [a for kind in KINDS for a in told if a.kind == kind]
+                if not ranked:
+                    continue
+                path, words = KINDS[ranked[0].kind]
+                if path == "vpc" and len(told) < 2:
+                    continue  # the other side may be anything
+                fits = (pairs[:, 0] == first) & (pairs[:, 1] == second)
+                says[fits] = len(kinds)
+                text = f"transit gateway flow log: attachment {ranked[0].name} is {words}"
+                kinds.append(("attachment", path, text, ranked[0].link))
+        return says, kinds
+
+    def _should_be_there(self, flows: Flows) -> Array:
+        """Flows of addresses that the log knows as its interfaces' own, within the log's time."""
+        log = self.log
+        local = np.unique(np.concatenate([log.address["srcaddr"], log.address["dstaddr"]])[:, 1])
+        values, counts = np.unique(log.address["dstaddr"][:, 1], return_counts=True)
+        busy = values[counts >= max(2, counts.max(initial=0) // 2)]  # the interfaces that the log was taken at
+        begin, end = int(self._start.min()), int(self._end.max())
+        inside = (flows.started >= begin) & (flows.ended <= end)
+        return np.asarray(inside & np.isin(flows.server_low, busy) & np.isin(flows.server_low, local))
+
+    def _contradictions(self, flows: Flows, flow: Array, row: Array, disagreement: Array) -> None:
+        """Encryption guessed from the port, refused flows that were answered, bytes that differ."""
+        number = self.log.number
+        is_tls = np.isin(flows.protocol.astype(str), ("tls", "quic", "dtls", "ssh", *("esp", "ike", "wireguard")))
+        clear = np.isin(flows.protocol.astype(str), ("http", "smtp", "ftp", "imap", "pop3", "ldap"))
+        status = number["encryption-status"][row]
+        wrong = np.isin(status, (2, 3)) & clear[flow]
+        self._note(
+            disagreement, flow[wrong], "the flow log says encrypted (it goes by the port); the packets are in clear"
+        )
+        wrong = (status == 0) & is_tls[flow]
+        self._note(disagreement, flow[wrong], "the flow log says not encrypted; the packets are")
+        refused = self.log.is_value("action", "REJECT")[row] & (flows.server_payload[flow] > 0)
+        self._note(disagreement, flow[refused], "the flow log says REJECT; the packets show answers")
+        total = np.zeros((len(flows), 2), np.int64)
+        packets = np.zeros((len(flows), 2), np.int64)
+        from_server = (
+            self.log.address["srcaddr"][row] == np.stack([flows.server_high, flows.server_low], axis=1)[flow]
+        ).all(axis=1)
+        interface = self.log.text["interface-id"][1][row]
+        first = np.full(len(flows), -2)
+        first[flow[::-1]] = interface[::-1]
+        one = interface == first[flow]  # a flow may be in the logs of both its ends
+        covered = np.zeros(len(flows), bool)
+        for side in (0, 1):
+            some = one & (from_server == bool(side))
+            np.add.at(total[:, side], flow[some], np.maximum(number["bytes"][row[some]], 0))
+            np.add.at(packets[:, side], flow[some], np.maximum(number["packets"][row[some]], 0))
+        earliest, latest = np.full(len(flows), 1 << 62), np.zeros(len(flows), np.int64)
+        np.minimum.at(earliest, flow, self._start[row])
+        np.maximum.at(latest, flow, self._end[row])
+        covered = (earliest <= flows.started + SECOND) & (latest + SECOND >= flows.ended)
+        for side, seen, count in (
+            (0, flows.client_ip_bytes, flows.client_packets),
+            (1, flows.server_ip_bytes, flows.server_packets),
+        ):
+            logged = total[:, side]
+            enough = covered & (packets[:, side] >= FEWEST_PACKETS) & (count >= FEWEST_PACKETS)
+            differs = enough & (np.abs(logged - seen) > TOLERANCE * np.maximum(logged, seen))
+            who = ("client", "server")[side]
+            for k in np.flatnonzero(differs).tolist():
+                text = f"the flow log counts {logged[k]} bytes of the {who}, the capture {seen[k]}"
+                self._note(disagreement, np.array([k]), text)
+
+    def _note(self, disagreement: Array, flows: Array, words: str) -> None:
+        for k in np.unique(flows).tolist():
+            disagreement[k] = words if disagreement[k] is None else f"{disagreement[k]}; {words}"
+            self.disagreeing += 1
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each file: what was in it, what was matched, and what the captures lack."""
+        log, found = self.log, []
+        within = (self._start <= self.last) & (self._end >= self.first)
+        for number, name in enumerate(log.names):
+            mine = log.file == number
+            lonely = np.flatnonzero(mine & within & ~self.matched)
+            samples = [self._text(int(k)) for k in lonely[:SAMPLES]]
+            found.append(
+                {
+                    "witness": name,
+                    "kind": "transit gateway flow log" if (log.text["tgw-id"][1][mine] >= 0).any() else "VPC flow log",
+                    "rows": log.rows[number],
+                    "skipped": log.skipped[number],
+                    "matched": int((mine & self.matched).sum()),
+                    "not_captured": len(lonely),
+                    "samples": "; ".join(samples) or None,
+                    "flows_matched": self.flows_matched,
+                    "flows_lacking": self.flows_lacking,
+                    "started": int(self._start[mine].min()) if mine.any() else None,
+                    "ended": int(self._end[mine].max()) if mine.any() else None,
+                }
+            )
+        return found
+
+    def _text(self, row: int) -> str:
+        from auditor.flows.columns import address_text
+
+        number, address = self.log.number, self.log.address
+        ends = [address_text(*map(int, address[name][row])) for name in ("srcaddr", "dstaddr")]
+        return f"{ends[0]}:{number['srcport'][row]} to {ends[1]}:{number['dstport'][row]}"

@@ -1,0 +1,259 @@
+"""VPC and transit gateway flow logs, versions 2 to 11, as AWS writes them: text (also gzip) and Parquet.
+
+Fields are told by the header, by a ``LogFormat`` (of describe-flow-logs, or as the file's first line), or, where there
+is none, taken for the default format of version 2. A log's rows lie in arrays, as flows do.
+"""
+
+import io
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from auditor.capture.compression import compression_of, open_compressed
+from auditor.errors import InputError
+from auditor.prefixes import parse_address
+
+Array = np.ndarray[Any, Any]
+DEFAULT = [  # version 2, in AWS's order (VPC User Guide, Flow log records)
+    "version",
+    "account-id",
+    "interface-id",
+    "srcaddr",
+    "dstaddr",
+    "srcport",
+    "dstport",
+    "protocol",
+    "packets",
+    "bytes",
+    "start",
+    "end",
+    "action",
+    "log-status",
+]
+NUMBERS = (
+    "srcport",
+    "dstport",
+    "protocol",
+    "packets",
+    "bytes",
+    "start",
+    "end",
+    "traffic-path",
+    "tcp-flags",
+    "encryption-status",
+)
+ADDRESSES = ("srcaddr", "dstaddr", "pkt-srcaddr", "pkt-dstaddr")
+TEXTS = (
+    "interface-id",
+    "action",
+    "log-status",
+    "flow-direction",
+    "vpc-id",
+    "tgw-id",
+    "tgw-attachment-id",
+    "tgw-pair-attachment-id",
+    "interface-type",
+    "next-hop-interface-type",
+    "reject-reason",
+)
+NEEDED = ("srcaddr", "dstaddr", "srcport", "dstport", "protocol", "start", "end")
+FORMAT = re.compile(r"\$\{([a-z0-9-]+)\}")
+FIRST_BYTES = 1 << 16
+
+
+@dataclass
+class FlowLog:
+    """The rows of logs that hold addresses. Numbers are -1, texts None, addresses (0, 0) where a row has ``-``.
+
+    ``address`` has for each of ADDRESSES an (n, 2) array of halves; ``text`` for each of TEXTS (values, index).
+    """
+
+    names: list[str] = field(default_factory=list)
+    number: dict[str, Array] = field(default_factory=dict)
+    address: dict[str, Array] = field(default_factory=dict)
+    text: dict[str, tuple[list[str | None], Array]] = field(default_factory=dict)
+    file: Array = field(default_factory=lambda: np.zeros(0, np.int32))  # index into ``names``
+    rows: list[int] = field(default_factory=list)  # rows of each file, those without data included
+    skipped: list[int] = field(default_factory=list)  # rows that could not be read, or whose data AWS skipped
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def texts(self, name: str) -> Array:
+        """A text column, one str or None a row."""
+        values, index = self.text[name]
+        return np.array([*values, None], object)[index]
+
+    def is_value(self, name: str, *wanted: str) -> Array:
+        """Whether a text column is one of some values."""
+        values, index = self.text[name]
+        return np.array([*(v in wanted for v in values), False])[index]
+
+
+def looks_like(head: bytes) -> bool:
+    """Whether a file begins like a flow log in text."""
+    line = head.split(b"\n", 1)[0].decode("ascii", "replace")
+    names = set(FORMAT.findall(line)) or set(line.split())
+    if {"srcaddr", "dstaddr"} <= names:
+        return True
+    return re.match(r"(?:\S+Z )?2 (\d{12}|unknown) (eni-\w+|-) ", line) is not None
+
+
+class Reader:
+    """Reads files into one FlowLog."""
+
+    def __init__(self, formats: Iterable[str] = ()) -> None:
+        self.formats = [FORMAT.findall(text) for text in formats]
+        self._parts: list[tuple[str, pa.Table, int, int]] = []
+
+    def add(self, path: Path) -> None:
+        """Read a file. Raises InputError naming it and what is wrong."""
+        try:
+            if path.suffix == ".parquet":
+                table, skipped = self._parquet(path), 0
+            else:
+                table, skipped = self._text(path)
+        except (OSError, EOFError, pa.ArrowException, ValueError) as error:
+            raise InputError(f"{path}: not a flow log that can be read: {error}") from error
+        missing = [name for name in NEEDED if name not in table.column_names]
+        if missing:
+            raise InputError(f"{path}: the log has no field {', '.join(missing)}: it cannot be matched with flows")
+        total = table.num_rows + skipped
+        if "log-status" in table.column_names:
+            import pyarrow.compute as pc
+
+            kept = table.filter(pc.field("log-status") == "OK")
+            skipped += table.num_rows - kept.num_rows
+            table = kept
+        self._parts.append((str(path), table, total, skipped))
+
+    @staticmethod
+    def _parquet(path: Path) -> pa.Table:
+        import pyarrow.parquet as pq
+
+        file = pq.ParquetFile(path)
+        wanted = [n for n in file.schema_arrow.names if n.replace("_", "-") in (*NUMBERS, *ADDRESSES, *TEXTS)]
+        table = file.read(columns=wanted)
+        return table.rename_columns([name.replace("_", "-") for name in table.column_names])
+
+    def _text(self, path: Path) -> tuple[pa.Table, int]:
+        from pyarrow import csv
+
+        with path.open("rb") as raw:
+            packing = compression_of(raw.read(16))
+            raw.seek(0)
+            data = open_compressed(raw, packing).read() if packing else raw.read()
+        line, _, rest = data.partition(b"\n")
+        first = line.decode("ascii", "replace").strip()
+        names = FORMAT.findall(first) or (first.split() if "srcaddr" in first.split() else [])
+        if names:
+            data = rest
+        else:
+            count = len(first.split())
+            dated = re.match(r"\S+Z \d", first) is not None  # as exported from CloudWatch Logs
+            fits = [f for f in [*self.formats, DEFAULT] if len(f) == count - dated]
+            if not fits:
+                raise ValueError(
+                    f"no header, and {count} fields: give the output of aws ec2 describe-flow-logs beside it"
+                )
+            names = ["(written)", *fits[0]] if dated else fits[0]
+        skipped = [0]
+
+        def skip(_row: Any) -> str:
+            skipped[0] += 1
+            return "skip"
+
+        kinds: dict[str, Any] = {name: pa.int64() for name in NUMBERS}
+        kinds |= {name: pa.dictionary(pa.int32(), pa.string()) for name in (*ADDRESSES, *TEXTS)}
+        table = csv.read_csv(
+            io.BytesIO(data),
+            read_options=csv.ReadOptions(column_names=names),
+            parse_options=csv.ParseOptions(delimiter=" ", invalid_row_handler=skip, quote_char=False),
+            convert_options=csv.ConvertOptions(
+                column_types={n: kinds[n] for n in names if n in kinds},
+                include_columns=[n for n in names if n in kinds],
+                null_values=["-", ""],
+                strings_can_be_null=True,
+            ),
+        )
+        return table, skipped[0]
+
+    def finish(self) -> FlowLog:
+        """All that was read."""
+        log = FlowLog()
+        if not self._parts:
+            return log
+        for name, _, total, skipped in self._parts:
+            log.names.append(name)
+            log.rows.append(total)
+            log.skipped.append(skipped)
+        sizes = [table.num_rows for _, table, _, _ in self._parts]
+        log.file = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+        tables = [table for _, table, _, _ in self._parts]
+        for column in NUMBERS:
+            log.number[column] = np.concatenate([_numbers(table, column) for table in tables])
+        for column in ADDRESSES:
+            log.address[column] = _addresses(tables, column)
+        for column in TEXTS:
+            log.text[column] = _coded(tables, column)
+        good = (log.address["srcaddr"] != 0).any(axis=1) & (log.number["start"] >= 0)
+        if not good.all():
+            log.file = log.file[good]
+            log.number = {name: values[good] for name, values in log.number.items()}
+            log.address = {name: values[good] for name, values in log.address.items()}
+            log.text = {name: (values, index[good]) for name, (values, index) in log.text.items()}
+        return log
+
+
+def _numbers(table: pa.Table, name: str) -> Array:
+    if name not in table.column_names:
+        return np.full(table.num_rows, -1, np.int64)
+    column = table.column(name)
+    if not pa.types.is_integer(column.type):
+        column = column.cast(pa.int64())
+    return np.asarray(column.fill_null(-1).to_numpy(), np.int64)
+
+
+def _coded(tables: list[pa.Table], name: str) -> tuple[list[str | None], Array]:
+    """A text column of all tables as distinct values and their numbers; -1 for missing."""
+    values: dict[str, int] = {}
+    parts = []
+    for table in tables:
+        if name not in table.column_names:
+            parts.append(np.full(table.num_rows, -1, np.int64))
+            continue
+        column = table.column(name)
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        whole = column.unify_dictionaries().combine_chunks()
+        for chunk in whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]:
+            codes = np.array([values.setdefault(v, len(values)) for v in chunk.dictionary.to_pylist()] + [-1], np.int64)
+            parts.append(codes[np.asarray(chunk.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False))])
+    return list(values), np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def _addresses(tables: list[pa.Table], name: str) -> Array:
+    values, index = _coded(tables, name)
+    halves = np.zeros((len(values) + 1, 2), np.uint64)
+    for row, text in enumerate(values):
+        try:
+            halves[row] = parse_address(text or "")
+        except ValueError:
+            continue
+    return halves[index]
+
+
+def formats_of(path: Path) -> list[str]:
+    """The formats that ``aws ec2 describe-flow-logs`` tells of; [] for another file."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return []
+    rows = data.get("FlowLogs") if isinstance(data, dict) else None
+    return [row["LogFormat"] for row in rows or [] if isinstance(row, dict) and isinstance(row.get("LogFormat"), str)]

@@ -1,0 +1,238 @@
+"""Judging the paths of flows: evidence of all kinds together, the verdict, and what else is odd about the way."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from auditor.columns import Texts
+from auditor.decode.control import Control
+from auditor.paths import evidence, verdict
+from auditor.paths.evidence import LIKELY, NONE, Evidence, Flows, Ways, is_public
+from auditor.paths.network import Network
+from auditor.paths.witnesses import Witnesses
+from auditor.prefixes import PrefixSet
+
+Array = np.ndarray[Any, Any]
+MOST_PAIRS = 1 << 20  # pairs of client and server whose last path is remembered
+NAT_WITHIN = 5_000_000_000  # nanoseconds between the same connection's first packets on both sides of a translator
+
+
+@dataclass
+class Judgement:
+    """What is said of the way of each flow. Texts are None, times 0 where there is nothing to tell."""
+
+    verdict: verdict.Verdict
+    found: list[Evidence]
+    changed_time: Array
+    changed: Array  # what the path changed from, and when, in words
+    source_outside: Array
+    private_dns_missing: Array  # the endpoint whose addresses the name should have been answered with
+    other_region: Array
+    disagreement: Array
+
+    def part(self, begin: int, end: int) -> "Judgement":
+        """The judgement of some of the flows, without the evidence."""
+
+        def cut(value: Any) -> Any:
+            if isinstance(value, np.ndarray):
+                return value[begin:end]
+            if isinstance(value, Texts):
+                return Texts(value.values, value.index[begin:end])
+            if isinstance(value, dict):
+                return {name: cut(item) for name, item in value.items()}
+            if isinstance(value, verdict.Verdict | verdict.Direction):
+                return type(value)(**{f.name: cut(getattr(value, f.name)) for f in fields(value)})
+            return value
+
+        return Judgement(**{f.name: cut(getattr(self, f.name)) for f in fields(self)})
+
+
+def concatenated(parts: Sequence[Flows]) -> Flows:
+    """The flows of several batches of one capture as one."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def joined(values: list[Any]) -> Any:
+        first = values[0]
+        if isinstance(first, np.ndarray):
+            return np.concatenate(values)
+        if isinstance(first, Ways):
+            return Ways(**{f.name: joined([getattr(v, f.name) for v in values]) for f in fields(Ways)})
+        if isinstance(first, dict):
+            return {key: joined([v[key] for v in values]) for key in first}
+        return first
+
+    return Flows(**{f.name: joined([getattr(part, f.name) for part in parts]) for f in fields(Flows)})
+
+
+@dataclass
+class Judge:
+    """Judges flows, capture after capture."""
+
+    network: Network = field(default_factory=Network)
+    witnesses: Witnesses = field(default_factory=Witnesses)
+    _last: "OrderedDict[tuple[Any, ...], tuple[str, int, str]]" = field(default_factory=OrderedDict)
+
+    @property
+    def waits(self) -> bool:
+        """Whether flows should be judged once their capture has ended: what it shows of the network may come late."""
+        return not self.network.is_empty or not self.witnesses.is_empty
+
+    def judge(self, flows: Flows, control: Control) -> Judgement:
+        found = evidence.gather(flows, self.network, control)
+        disagreement = np.full(len(flows), None, object)
+        found += self.witnesses.evidence(flows, self.network, disagreement)
+        over = self._carriers()
+        found += _translated(flows, self.network, found, over)
+        decided = verdict.decide(flows, found, over)
+        link = decided.link.objects()
+        outside = evidence.sources_outside(flows, self.network, link)
+        for k in np.flatnonzero(outside):
+            text = "its source lies outside the prefixes that the interface may carry"
+            mask = np.zeros(len(flows), bool)
+            mask[k] = True
+            found.append(
+                Evidence(mask, "client", "source", "direct-connect", NONE, text, link[k], flows.ways["client"].frame)
+            )
+        changed_time, changed = self._changes(flows, decided, control)
+        return Judgement(
+            decided,
+            found,
+            changed_time,
+            changed,
+            outside,
+            self._private_dns_missing(flows),
+            self._other_region(flows, link),
+            disagreement,
+        )
+
+    def _carriers(self) -> dict[str, str]:
+        """The path of what carries each VPN, by its name."""
+        found = {}
+        for vpn in self.network.topology.vpn:
+            carrier = self.network.link(vpn.over)
+            if carrier is not None:
+                found[vpn.name] = carrier.path
+            elif vpn.over == "Direct Connect":
+                found[vpn.name] = "direct-connect"
+        return found
+
+    def _changes(self, flows: Flows, decided: verdict.Verdict, control: Control) -> tuple[Array, Array]:
+        """Paths that changed: within a flow, or since the client's flow to the same server before.
+
+        Compared are paths, not links: two virtual interfaces that share the load are no change.
+        """
+        when, words = np.zeros(len(flows), np.int64), np.full(len(flows), None, object)
+        path, link = decided.path.objects(), decided.link.objects()
+        known = (decided.confidence > NONE) & ~np.isin(decided.path.index, (verdict.UNKNOWN, verdict.PRIVATE))
+        order = np.flatnonzero(known)
+        for k in order[np.argsort(flows.started[order], kind="stable")].tolist():
+            ends = (
+                int(flows.client_high[k]),
+                int(flows.client_low[k]),
+                int(flows.server_high[k]),
+                int(flows.server_low[k]),
+            )
+            before = self._last.pop(ends, None)
+            if before is not None and before[0] != path[k] and before[1] <= flows.started[k]:
+                when[k] = flows.started[k]
+                words[k] = f"before it went by {before[0]}{f' ({before[2]})' if before[2] else ''}, now by {path[k]}"
+            self._last[ends] = path[k], int(flows.started[k]), link[k] or ""
+            if len(self._last) > MOST_PAIRS:
+                self._last.popitem(last=False)
+        self._moves(flows, decided, control, when, words)
+        return when, words
+
+    def _moves(self, flows: Flows, decided: verdict.Verdict, control: Control, when: Array, words: Array) -> None:
+        """Flows whose packets were exchanged with another MAC from some packet on: judged again from there."""
+        moved = np.zeros(len(flows), bool)
+        for way in flows.ways.values():
+            moved |= way.moved_frame > 0
+        if not moved.any() or self.network.is_empty:
+            return
+        later = Flows(**{**vars(flows), "ways": {name: way.moved() for name, way in flows.ways.items()}})
+        again = verdict.decide(later, evidence.gather(later, self.network, control), {})
+        for direction, way in flows.ways.items():
+            one, two = decided.directions[direction], again.directions[direction]
+            differs = (way.moved_frame > 0) & (one.confidence > NONE) & (two.confidence > NONE) & (one.path != two.path)
+            for k in np.flatnonzero(differs).tolist():
+                first, then = verdict.PATHS[one.path[k]], verdict.PATHS[two.path[k]]
+                if when[k] == 0 or way.moved_time[k] < when[k]:
+                    when[k] = way.moved_time[k]
+                    words[k] = (
+                        f"within the flow, at frame {way.moved_frame[k]}: by {first} before, by {then} from then on"
+                    )
+
+    def _private_dns_missing(self, flows: Flows) -> Array:
+        """Flows by a name that an endpoint's private DNS should have answered, to a public address."""
+        found = np.full(len(flows), None, object)
+        public = is_public(flows.server_high, flows.server_low)
+        for endpoint in self.network.topology.endpoint:
+            if endpoint.private_dns and endpoint.service is not None:
+                meant = public & (flows.service == endpoint.service) & (flows.region == endpoint.region)
+                named = np.array([name is not None for name in flows.server_name.tolist()], bool)
+                found[meant & named] = endpoint.name
+        return found
+
+    def _other_region(self, flows: Flows, link: Array) -> Array:
+        """Flows to an interface endpoint in another Region than the VPC or virtual interface that they come from."""
+        found = np.full(len(flows), None, object)
+        for endpoint in self.network.topology.endpoint:
+            if not endpoint.addresses or endpoint.region is None:
+                continue
+            to_it = PrefixSet(endpoint.addresses).covers(flows.server_high, flows.server_low)
+            if not to_it.any():
+                continue
+            for vpc in self.network.topology.vpc:
+                if vpc.region not in (None, endpoint.region):
+                    here = to_it & PrefixSet(vpc.prefixes).covers(flows.client_high, flows.client_low)
+                    found[here] = f"from {vpc.name} in {vpc.region} to {endpoint.name} in {endpoint.region}"
+            for vif in self.network.topology.virtual_interface:
+                if vif.region not in (None, endpoint.region):
+                    found[to_it & (link == vif.name)] = (
+                        f"over {vif.name} in {vif.region} to {endpoint.name} in {endpoint.region}"
+                    )
+            named = np.array([region not in (None, endpoint.region) for region in flows.region.tolist()], bool)
+            found[to_it & named & (found == None)] = f"to {endpoint.name} in {endpoint.region}"  # noqa: E711
+        return found
+
+
+def _translated(flows: Flows, network: Network, found: list[Evidence], over: dict[str, str]) -> list[Evidence]:
+    """Evidence that a flow inside a translator has from the same flow outside: same server, bytes and time."""
+    added: list[Evidence] = []
+    for nat in network.topology.nat:
+        inner = np.flatnonzero(PrefixSet(nat.inside).covers(flows.client_high, flows.client_low))
+        outer = np.flatnonzero(PrefixSet(nat.outside).covers(flows.client_high, flows.client_low))
+        if not len(inner) or not len(outer):
+            continue
+        decided = verdict.decide(flows, found, over)
+
+        def key(k: int) -> tuple[int, ...]:
+            columns = (flows.server_high, flows.server_low, flows.server_port, flows.ip_protocol)
+            return tuple(int(c[k]) for c in (*columns, flows.client_payload, flows.server_payload))
+
+        outside: dict[tuple[int, ...], list[int]] = {}
+        for k in outer.tolist():
+            outside.setdefault(key(k), []).append(k)
+        pairs = {}
+        for k in inner.tolist():
+            near = [
+                o for o in outside.get(key(k), []) if abs(int(flows.started[o]) - int(flows.started[k])) <= NAT_WITHIN
+            ]
+            if len(near) == 1:
+                pairs[k] = near[0]
+        for direction, way in decided.directions.items():
+            for k, o in pairs.items():
+                if way.confidence[o] > NONE:
+                    mask = np.zeros(len(flows), bool)
+                    mask[k] = True
+                    item = found[int(way.best[o])]
+                    text = f"behind NAT {nat.name} it is flow {int(flows.identifier[o])}: {item.detail}"
+                    path = verdict.PATHS[int(way.path[o])]
+                    added.append(
+                        Evidence(mask, direction, "nat", path, LIKELY, text, item.link, flows.ways[direction].frame)
+                    )
+    return added

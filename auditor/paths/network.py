@@ -1,0 +1,110 @@
+"""The network of one audit: the topology, routing tables, and what captures show to be true of them."""
+
+import fnmatch
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePath
+
+from auditor.decode.control import Address, Control
+from auditor.flows.columns import address_text, mac_text
+from auditor.paths import bgp
+from auditor.paths.routes import Hop, RoutingTable
+from auditor.paths.topology import Link, Topology
+from auditor.prefixes import PrefixSet, parse_address
+
+MOST_HOLDERS = 4  # more MACs than that for one address: nobody in particular has it
+
+
+@dataclass
+class Network:
+    """Topology and routes, and look-ups in them."""
+
+    topology: Topology = field(default_factory=Topology)
+    tables: list[RoutingTable] = field(default_factory=list)
+    _links: dict[str, Link] = field(default_factory=dict)
+    _by_address: dict[Address, list[Link]] = field(default_factory=dict)
+    _told: "tuple[Control, list[bgp.Announcer]] | None" = None
+    _of_announcer: dict[int, RoutingTable] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for link in self.topology.links():
+            self._links[link.name] = link
+            for text in link.peer_address:
+                self._by_address.setdefault(parse_address(text), []).append(link)
+
+    @cached_property
+    def vpcs(self) -> PrefixSet:
+        """The prefixes of all VPCs."""
+        return PrefixSet([prefix for vpc in self.topology.vpc for prefix in vpc.prefixes])
+
+    @property
+    def is_empty(self) -> bool:
+        return self.topology == Topology() and not self.tables
+
+    def links(self) -> Iterable[Link]:
+        return self._links.values()
+
+    def link(self, name: str | None) -> Link | None:
+        return self._links.get(name) if name is not None else None
+
+    def link_of_address(self, address: Address, site: str | None = None) -> Link | None:
+        """The link whose peer has an address; None where several have it (link-local ones of several sites)."""
+        found = [link for link in self._by_address.get(address, []) if site is None or link.site in (None, site)]
+        return found[0] if len(found) == 1 else None
+
+    def link_of_hop(self, table: RoutingTable, hop: Hop, site: str | None = None) -> Link | None:
+        """The link that a hop leads over: by its next hop, or by its interface, resolved as routers do."""
+        for step in table.resolved(hop):
+            if step.next_hop is not None and (link := self.link_of_address(step.next_hop, site)) is not None:
+                return link
+            for link in self.links():
+                if link.has_interface(step.interface) and (site is None or link.site in (None, site)):
+                    return link
+        return None
+
+    @staticmethod
+    def is_file(capture: str, pattern: str) -> bool:
+        """Whether a capture's name, with or without its folder, fits a pattern."""
+        return fnmatch.fnmatch(capture, pattern) or fnmatch.fnmatch(PurePath(capture).name, pattern)
+
+    def learned(self, control: Control) -> dict[str, dict[int, str]]:
+        """For each link the MACs that the capture shows its peer to have, with how it shows it, in words."""
+        holders: dict[Address, dict[int, str]] = {}
+        for binding, seen in control.bindings.items():
+            if binding.address in self._by_address:
+                text = f"MAC {mac_text(binding.mac)}, which {seen.by} (frame {seen.frame}) shows to be that of"
+                text += f" {address_text(*binding.address)}"
+                holders.setdefault(binding.address, {}).setdefault(binding.mac, f"peer {text},")
+        found: dict[str, dict[int, str]] = {}
+        own = {int(mac.replace(":", ""), 16) for router in self.topology.router for mac in router.mac}
+        for address, macs in holders.items():
+            if len(macs) <= MOST_HOLDERS:
+                for link in self._by_address[address]:
+                    given = {int(mac.replace(":", ""), 16) for mac in link.peer_mac}
+                    rest = {mac: text for mac, text in macs.items() if mac not in own and mac not in given}
+                    found.setdefault(link.name, {}).update(rest)
+        return found
+
+    def announcers(self, control: Control) -> list[bgp.Announcer]:
+        """Who announces routes by BGP in a capture."""
+        if self._told is None or self._told[0] is not control:
+            self._told = control, bgp.announcers(control.bgp)
+            self._of_announcer = {id(who): RoutingTable(who.routes) for who in self._told[1] if len(who.routes)}
+        return self._told[1]
+
+    def table_of(self, announcer: bgp.Announcer) -> RoutingTable | None:
+        return self._of_announcer.get(id(announcer))
+
+
+def build(
+    topology: str | Path | None = None, aws: str | Path | None = None, routes: Iterable[str | Path] = ()
+) -> Network:
+    """Read all inputs. Raises TopologyError or InputError naming the file and what is wrong."""
+    from auditor.paths import aws_files, route_files
+
+    site = Topology.read(topology) if topology is not None else Topology()
+    if aws is not None:
+        site = site.joined(aws_files.read(aws))
+    files = [*((table.file, table.site) for table in site.routing_table), *((str(file), None) for file in routes)]
+    return Network(site, [RoutingTable(route_files.read(file, place)) for file, place in files])

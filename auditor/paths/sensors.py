@@ -1,0 +1,174 @@
+"""Logs of other sensors as witnesses: Zeek's conn.log and ssl.log (tabs or JSON), and Suricata's EVE."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auditor.capture.compression import compression_of, open_compressed
+from auditor.errors import InputError
+from auditor.paths.evidence import LIKELY, Evidence, Flows
+from auditor.paths.network import Network
+from auditor.prefixes import parse_address
+
+Array = np.ndarray[Any, Any]
+SLACK = 5_000_000_000  # nanoseconds between a sensor's time for a flow and the capture's
+PROTOCOLS = {"tcp": 6, "udp": 17}
+ZEEK_VERSIONS = (
+    {"SSLv2": "SSL 2.0", "SSLv3": "SSL 3.0"} | {f"TLSv1{n}": f"TLS 1.{n}" for n in range(4)} | {"TLSv10": "TLS 1.0"}
+)
+EVE_VERSIONS = {"SSLv2": "SSL 2.0", "SSLv3": "SSL 3.0", "TLSv1": "TLS 1.0", "TLS 1.0": "TLS 1.0"} | {
+    f"TLS 1.{n}": f"TLS 1.{n}" for n in range(4)
+}
+Ends = tuple[tuple[int, int], int, tuple[int, int], int]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a sensor says of a flow."""
+
+    sensor: str
+    ends: Ends
+    time: int
+    vlans: tuple[int, ...] = ()
+    interface: str | None = None
+    tls_version: str | None = None
+
+
+def looks_like(head: bytes) -> bool:
+    text = head.lstrip()
+    if text.startswith((b"#separator", b"#fields")):
+        return b"id.orig_h" in head
+    return text[:1] == b"{" and (b'"id.orig_h"' in head or (b'"event_type"' in head and b'"src_ip"' in head))
+
+
+def read(path: Path) -> list[Seen]:
+    """What a log says of flows. Raises InputError naming the file."""
+    try:
+        with path.open("rb") as file:
+            packing = compression_of(file.read(16))
+            file.seek(0)
+            data = open_compressed(file, packing).read() if packing else file.read()
+        return [seen for row in _rows(data) if (seen := _seen(row)) is not None]
+    except (OSError, EOFError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"{path}: not a log of Zeek or Suricata that can be read: {error}") from error
+
+
+def _rows(data: bytes) -> Iterator[dict[str, Any]]:
+    text = data.decode("utf-8", "replace")
+    if text.lstrip().startswith("{"):
+        for line in text.splitlines():
+            if line.strip():
+                yield json.loads(line)
+        return
+    fields: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("#fields"):
+            fields = line.split("\t")[1:]
+        elif line and not line.startswith("#"):
+            yield {
+                name: value
+                for name, value in zip(fields, line.split("\t"), strict=False)
+                if value not in ("-", "(empty)")
+            }
+
+
+def _time(value: Any) -> int:
+    if isinstance(value, str) and "T" in value:
+        return int(datetime.fromisoformat(value).timestamp() * 1e9)
+    return int(float(value) * 1e9)
+
+
+def _seen(row: dict[str, Any]) -> Seen | None:
+    try:
+        if "id.orig_h" in row:
+            ends = (
+                parse_address(row["id.orig_h"]), int(row["id.orig_p"]), parse_address(row["id.resp_h"]), int(row["id.resp_p"])
+            )  # fmt: skip
+            vlans = tuple(int(row[name]) for name in ("vlan", "inner_vlan") if name in row)
+            return Seen("Zeek", ends, _time(row["ts"]), vlans, None, ZEEK_VERSIONS.get(str(row.get("version"))))
+        if "src_ip" in row and "dest_ip" in row and "src_port" in row:
+            ends = (
+                parse_address(row["src_ip"]),
+                int(row["src_port"]),
+                parse_address(row["dest_ip"]),
+                int(row["dest_port"]),
+            )
+            flow = row.get("flow") or {}
+            vlan = row.get("vlan") or []
+            version = EVE_VERSIONS.get(str((row.get("tls") or {}).get("version")))
+            when = _time(flow.get("start") or row["timestamp"])
+            return Seen("Suricata", ends, when, tuple(vlan), row.get("in_iface"), version)
+    except (ValueError, KeyError):
+        return None
+    return None
+
+
+class SensorLog:
+    """What sensors say, by the ends of flows."""
+
+    def __init__(self, seen: list[Seen], files: list[tuple[str, int]], skew: int = 0) -> None:
+        self.files, self._seen, self._skew = files, seen, skew
+        self._by_ends: dict[Ends, list[Seen]] = {}
+        for one in seen:
+            self._by_ends.setdefault(one.ends, []).append(one)
+        self._matched: set[int] = set()
+        self.flows_matched = 0
+
+    def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
+        """VLANs and interfaces on which sensors saw flows; TLS versions that differ go into ``disagreement``."""
+        found: dict[tuple[str, str, str], list[int]] = {}
+        columns = (
+            flows.client_high,
+            flows.client_low,
+            flows.client_port,
+            flows.server_high,
+            flows.server_low,
+            flows.server_port,
+        )
+        for k, (ch, cl, cp, sh, sl, sp) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
+            ends, back = ((ch, cl), cp, (sh, sl), sp), ((sh, sl), sp, (ch, cl), cp)
+            told = self._by_ends.get(ends, []) + self._by_ends.get(back, [])
+            near = [one for one in told if flows.started[k] - SLACK <= one.time - self._skew <= flows.ended[k] + SLACK]
+            self.flows_matched += bool(near)
+            for one in near:
+                self._matched.add(id(one))
+                for link in network.links():
+                    on_vlan = link.vlan is not None and link.vlan in one.vlans
+                    if on_vlan or link.has_interface(one.interface):
+                        where = f"on VLAN {link.vlan}" if on_vlan else f"on interface {one.interface}"
+                        found.setdefault(
+                            (link.path, f"{one.sensor} saw it {where} of {link.words}", link.name), []
+                        ).append(k)
+                seen = flows.tls_version[k]
+                if one.tls_version and seen and one.tls_version != seen:
+                    text = f"{one.sensor} says {one.tls_version}, the packets {seen}"
+                    if disagreement[k] is None or text not in disagreement[k]:
+                        disagreement[k] = text if disagreement[k] is None else f"{disagreement[k]}; {text}"
+        added = []
+        for (path, words, name), rows in found.items():
+            mask = np.zeros(len(flows), bool)
+            mask[rows] = True
+            for direction, way in flows.ways.items():
+                if (mask & way.seen).any():
+                    added.append(Evidence(mask & way.seen, direction, "sensor", path, LIKELY, words, name))
+        return added
+
+    def rows(self) -> list[dict[str, Any]]:
+        times = [one.time for one in self._seen]
+        return [
+            {
+                "witness": name,
+                "kind": "sensor",
+                "rows": count,
+                "matched": len(self._matched),
+                "flows_matched": self.flows_matched,
+                "started": min(times, default=None),
+                "ended": max(times, default=None),
+            }
+            for name, count in self.files
+        ]

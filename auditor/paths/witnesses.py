@@ -1,0 +1,104 @@
+"""Witnesses of other places: flow logs, CloudTrail, and the logs of other sensors, joined to flows by addresses and time."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auditor.capture.compression import compression_of, open_compressed
+from auditor.errors import InputError
+from auditor.paths import cloudtrail, flow_logs, sensors
+from auditor.paths.cloudtrail import CloudTrail
+from auditor.paths.evidence import Evidence, Flows
+from auditor.paths.flow_log_match import FlowLogWitness
+from auditor.paths.network import Network
+from auditor.paths.sensors import SensorLog
+
+Array = np.ndarray[Any, Any]
+HEAD = 1 << 16
+KNOWN = "VPC and transit gateway flow logs (text or Parquet), CloudTrail events, Zeek's conn.log and ssl.log, Suricata's EVE"
+SUFFIXES = {".log", ".json", ".parquet", ".txt", ".tsv", ".gz", ".csv", ".ndjson", ".jsonl"}
+
+
+@dataclass
+class Witnesses:
+    """All witnesses of an audit."""
+
+    flow_log: FlowLogWitness | None = None
+    trail: CloudTrail | None = None
+    sensor: SensorLog | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self.flow_log is None and self.trail is None and self.sensor is None
+
+    def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
+        """What they say of flows. Where they contradict the packets, ``disagreement`` gets the words."""
+        found: list[Evidence] = []
+        for witness in (self.flow_log, self.trail, self.sensor):
+            if witness is not None:
+                found += witness.evidence(flows, network, disagreement)
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of the table ``witnesses``."""
+        return [row for one in (self.flow_log, self.trail, self.sensor) if one is not None for row in one.rows()]
+
+
+def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
+    for path in map(Path, paths):
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.is_file() and SUFFIXES & set(p.suffixes))
+            if not found:
+                raise InputError(f"{path}: the folder holds no log; known are {KNOWN}")
+            yield from found
+        else:
+            yield path
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            packing = compression_of(file.read(16))
+            file.seek(0)
+            return open_compressed(file, packing).read(HEAD) if packing else file.read(HEAD)
+    except (OSError, EOFError) as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
+    """Read files and folders, each told by its contents. ``skew``: seconds by which the logs' clocks are ahead.
+
+    Raises InputError naming the file and what is wrong.
+    """
+    files = list(_files(paths))
+    heads = {path: b"" if path.suffix == ".parquet" else _head(path) for path in files}
+    formats = [text for path in files if heads[path].lstrip()[:1] == b"{" for text in flow_logs.formats_of(path)]
+    logs = flow_logs.Reader(formats)
+    events: list[cloudtrail.Event] = []
+    seen: list[sensors.Seen] = []
+    told: dict[str, list[tuple[str, int]]] = {"cloudtrail": [], "sensor": []}
+    any_log = False
+    for path in files:
+        head = heads[path]
+        if path.suffix == ".parquet" or flow_logs.looks_like(head):
+            logs.add(path)
+            any_log = True
+        elif cloudtrail.looks_like(head):
+            fresh = cloudtrail.read(path)
+            events += fresh
+            told["cloudtrail"].append((str(path), len(fresh)))
+        elif sensors.looks_like(head):
+            rows = sensors.read(path)
+            seen += rows
+            told["sensor"].append((str(path), len(rows)))
+        elif not flow_logs.formats_of(path):
+            raise InputError(f"{path}: not a log that is known: {KNOWN}")
+    offset = int(skew * 1e9)
+    return Witnesses(
+        FlowLogWitness(logs.finish(), offset) if any_log else None,
+        CloudTrail(events, told["cloudtrail"], offset) if told["cloudtrail"] else None,
+        SensorLog(seen, told["sensor"], offset) if told["sensor"] else None,
+    )
