@@ -143,7 +143,7 @@ def test_office_story(office: Any) -> None:
             "uplink[0].mac: unknown key; known keys are name, site, vlan, peer_mac",
         ),
         ('[[uplink]]\nname = "x"\npeer_mac = "nonsense"\n', "uplink[0].peer_mac[0]: 'nonsense' is no MAC address"),
-        ('[site]\non_premises = ["10.0.0.1/8"]\n', "site.on_premises[0]: '10.0.0.1/8' is no prefix"),
+        ('[site]\non_premises = ["10.0.0.1/8"]\n', "site[0].on_premises[0]: '10.0.0.1/8' is no prefix"),
         ("[[vpc]]\nname = 'v'\nprefixes = []\n", "vpc[0].prefixes"),
         ("[site\n", "not valid TOML"),
     ],

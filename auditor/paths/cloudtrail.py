@@ -148,7 +148,7 @@ class CloudTrail:
             home = PrefixSet(topology.on_premises)
             path = "vpc" if client in vpcs and client not in home else "private"
             return path, f"CloudTrail: the request came through interface endpoint {event.endpoint}", "client", None
-        if event.address is None or not is_public(*(np.array([half], np.uint64) for half in event.address))[0]:
+        if event.address is None:
             return None
         for vif in topology.virtual_interface:
             if vif.kind == "public" and vif.sources and event.address in PrefixSet(vif.sources):
@@ -158,7 +158,12 @@ class CloudTrail:
             if uplink.addresses and event.address in PrefixSet(uplink.addresses):
                 text = f"CloudTrail: the request came from an address that {uplink.words} gives"
                 return "internet", text, "client", uplink.name
-        if event.address not in known and any(v.kind == "public" and v.sources for v in topology.virtual_interface):
+        public = is_public(*(np.array([half], np.uint64) for half in event.address))[0]
+        if (
+            public
+            and event.address not in known
+            and any(v.kind == "public" and v.sources for v in topology.virtual_interface)
+        ):
             text = "CloudTrail: the request came from a public address that no virtual interface carries"
             return "internet", text, "client", None
         return None

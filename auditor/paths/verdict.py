@@ -24,7 +24,8 @@ class Direction:
     path: Array
     confidence: Array
     best: Array
-    against: Array  # the strongest evidence for another path
+    against: Array  # the strongest evidence for another path …
+    opposed: Array  # … and its strength
     more: Array  # how many pieces of evidence agree with the best
 
 
@@ -80,7 +81,7 @@ def _direction(count: int, found: list[Evidence], direction: str) -> Direction:
     confidence = np.where((confidence == CONFIRMED) & (opposed >= STRONG), LIKELY, confidence)
     tied = (best >= 0) & (opposed > 1) & (opposed >= power) & (confidence <= LIKELY)
     path, confidence = np.where(tied, UNKNOWN, path), np.where(tied, NONE, confidence)
-    return Direction(path, confidence, best, against, more)
+    return Direction(path, confidence, best, against, opposed, more)
 
 
 def decide(flows: Flows, found: list[Evidence], over: dict[str, str]) -> Verdict:
@@ -98,6 +99,9 @@ def decide(flows: Flows, found: list[Evidence], over: dict[str, str]) -> Verdict
     best = np.where(outward | ~knows_back, client.best, server.best)
     path = np.where(outward, client.path, np.where(knows_back, server.path, UNKNOWN))
     confidence = np.where(outward, client.confidence, np.where(knows_back, server.confidence, NONE))
+    # What is strong against one direction leaves the flow's path likely, even where the other is proven.
+    doubted = np.maximum(client.opposed, server.opposed) >= STRONG
+    confidence = np.where(doubted & (confidence == CONFIRMED), LIKELY, confidence)
     known = outward | knows_back
     at_home = NOT_PUBLIC.covers(flows.client_high, flows.client_low) & NOT_PUBLIC.covers(
         flows.server_high, flows.server_low

@@ -64,6 +64,11 @@ START = w.BEGIN // wire.SECOND
 SPAN = f"{START} {START + 60}"
 
 
+# Packets and bytes of IP that the client of ``talk`` sends.
+SENT = [len(frame) - 14 for _, frame in w.talk() if frame[6:12] == w.mac(w.HOST)]
+BEHIND_NAT = f"{len(SENT)} {sum(SENT)}"
+
+
 def tgw_row(first: str, second: str, source: str = w.CLIENT, target: str = w.ENI, ports: str = "40000 443") -> str:
     return f"6 TransitGateway 123456789012 tgw-1 {first} {second} {source} {target} {ports} 6 9 1000 {SPAN} OK ingress"
 
@@ -263,7 +268,7 @@ SCENES = [
     Scene("frames against a flow log", lambda: w.talk(server=w.ENI, out=DX1), [Truth("direct-connect", LIKELY_DX)], LINKS, w.attachments(),
           witness={"tgw.log": w.flow_log(TGW, tgw_row("tgw-attach-vpn", "tgw-attach-vpc"))}),
     Scene("flow log behind NAT", lambda: w.talk(out=LAN), [Truth("direct-connect", "private likely")], w.SITE,
-          witness={"vpc.log": w.flow_log(V5, f"5 123456789012 eni-1 203.0.113.10 {w.SERVER} 61000 443 6 6 {{bytes}} {SPAN} ACCEPT OK 203.0.113.10 {w.SERVER} egress 3")}),
+          witness={"vpc.log": w.flow_log(V5, f"5 123456789012 eni-1 203.0.113.10 {w.SERVER} 61000 443 6 {BEHIND_NAT} {SPAN} ACCEPT OK 203.0.113.10 {w.SERVER} egress 3")}),
     Scene("encryption guessed from the port", lambda: w.talk(server=w.ENI, out=DX1, flights=w.http()), [
         Truth("direct-connect", CONFIRMED_DX, rules={"PTH106": "fail", "PTH108": "warn"})], LINKS,
           witness={"vpc.log": w.flow_log(f"{V5} encryption-status", vpc_row("-", more=" 2"))}),
