@@ -122,6 +122,8 @@ def _take(
     out: PathLike | None,
     live: "LiveCapture | None",
 ) -> Audit:
+    from concurrent.futures import ThreadPoolExecutor
+
     from auditor import engine
     from auditor.aws.ranges import Ranges
     from auditor.batch import Pipeline
@@ -133,8 +135,10 @@ def _take(
     from auditor.report.sink import DirectorySink
 
     rules = model.get(told["policy"] or DEFAULT_POLICY)
-    site = network.build(told["topology"], told["aws"], several["routes"])
-    judge = Judge(site, witnesses.read(several["witnesses"], skew)) if several["witnesses"] else Judge(site)
+    with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
+        logs = beside.submit(witnesses.read, several["witnesses"], skew) if several["witnesses"] else None
+        site = network.build(told["topology"], told["aws"], several["routes"])
+        judge = Judge(site, logs.result()) if logs is not None else Judge(site)
     ranges = Ranges.read(told["ip_ranges"]) if told["ip_ranges"] is not None else Ranges.shipped()
     folder, temporary = engine.results_folder(out)
     sink = DirectorySink(folder)

@@ -5,6 +5,7 @@ that a look-up is a binary search. Addresses are halves of 128-bit numbers, IPv4
 """
 
 import ipaddress
+import socket
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,9 +27,13 @@ def parse(text: str) -> Prefix:
 
 def parse_address(text: str) -> tuple[int, int]:
     """An address as halves of a 128-bit number. Raises ValueError for what is none."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    number = int(address) | (V4_MAPPED if address.version == 4 else 0)
-    return number >> 64, number & 0xFFFFFFFFFFFFFFFF
+    try:  # many times as fast as ipaddress
+        if ":" not in text:
+            return 0, V4_MAPPED | int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
+        raw = socket.inet_pton(socket.AF_INET6, text.partition("%")[0])
+    except OSError:
+        raise ValueError(f"'{text}' is no IP address") from None
+    return int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
 
 
 def _stretches(networks: Array, lengths: Array, rows: Array, bits: int) -> tuple[Array, Array]:

@@ -69,7 +69,6 @@ class FlowLogWitness:
         log = self.log
         number, address = log.number, log.address
         self.matched = np.zeros(len(log), bool)
-        self.disagreeing = 0
         self._start = number["start"] * SECOND - self.skew
         self._end = number["end"] * SECOND - self.skew
         outer = _hashed(
@@ -261,13 +260,17 @@ class FlowLogWitness:
             differs = enough & (np.abs(logged - seen) > TOLERANCE * np.maximum(logged, seen))
             who = ("client", "server")[side]
             for k in np.flatnonzero(differs).tolist():
-                text = f"the flow log counts {logged[k]} bytes of the {who}, the capture {seen[k]}"
-                self._note(disagreement, np.array([k]), text)
+                self._note_one(
+                    disagreement, k, f"the flow log counts {logged[k]} bytes of the {who}, the capture {seen[k]}"
+                )
 
     def _note(self, disagreement: Array, flows: Array, words: str) -> None:
-        for k in np.unique(flows).tolist():
-            disagreement[k] = words if disagreement[k] is None else f"{disagreement[k]}; {words}"
-            self.disagreeing += 1
+        for k in set(flows.tolist()):
+            self._note_one(disagreement, k, words)
+
+    @staticmethod
+    def _note_one(disagreement: Array, k: int, words: str) -> None:
+        disagreement[k] = words if disagreement[k] is None else f"{disagreement[k]}; {words}"
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each file: what was in it, what was matched, and what the captures lack."""

@@ -4,7 +4,6 @@ A full table has a million routes but few distinct sets of attributes next to it
 """
 
 import gc
-from struct import Struct
 from typing import NamedTuple
 
 from auditor.paths.routes import Address, Hop, Routes
@@ -13,7 +12,11 @@ from auditor.prefixes import V4_MAPPED
 TABLE_DUMP_V2 = 13
 PEER_INDEX_TABLE = 1
 V4_UNICAST, V6_UNICAST, V4_ADDPATH, V6_ADDPATH = 2, 4, 8, 10
-HEADER, ENTRY, COUNT = Struct(">IHHI"), Struct(">HIH"), Struct(">H")
+# Type and subtype of the records with routes -> bits of an address, bytes of an entry's path identifier.
+RIBS = {
+    bytes((0, TABLE_DUMP_V2, 0, subtype)): (width, extra)
+    for subtype, width, extra in ((V4_UNICAST, 32, 0), (V6_UNICAST, 128, 0), (V4_ADDPATH, 32, 4), (V6_ADDPATH, 128, 4))
+}
 ORIGIN, AS_PATH, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES, MP_REACH = 1, 2, 3, 4, 5, 8, 14
 AS_SET, AS_SEQUENCE = 1, 2
 DEFAULT_PREFERENCE = 100
@@ -133,29 +136,27 @@ def _read(data: bytes, routes: Routes) -> None:
     known: dict[bytes, tuple[tuple[int, int, int, int], int]] = {}
     prefixes, hops = routes.prefixes, routes.hop
     while at + 12 <= end:
-        _, kind, subtype, length = HEADER.unpack_from(data, at)
-        begin, at = at + 12, at + 12 + length
+        begin = at + 12
+        at = begin + int.from_bytes(data[at + 8 : begin], "big")
         if at > end:
             raise ValueError(f"the record at byte {begin - 12} is cut short")
-        if kind != TABLE_DUMP_V2 or subtype not in (V4_UNICAST, V6_UNICAST, V4_ADDPATH, V6_ADDPATH):
+        width, extra = RIBS.get(data[begin - 8 : begin - 4], (0, 0))
+        if not width:
             continue
-        is_v4 = subtype in (V4_UNICAST, V4_ADDPATH)
         bits = data[begin + 4]
-        size = (bits + 7) >> 3
-        if bits > (32 if is_v4 else 128):
+        if bits > width:
             raise ValueError(f"the record at byte {begin - 12} has a prefix of {bits} bits")
-        here = begin + 5 + size
-        network = int.from_bytes(data[begin + 5 : here], "big") << ((32 if is_v4 else 128) - 8 * size)
-        (count,) = COUNT.unpack_from(data, here)
-        here += 2
+        size = (bits + 7) >> 3
+        here = begin + 7 + size
+        network = int.from_bytes(data[begin + 5 : here - 2], "big") << (width - 8 * size)
+        count = data[here - 2] << 8 | data[here - 1]
         best = None
-        extra = 4 if subtype in (V4_ADDPATH, V6_ADDPATH) else 0
         for _ in range(count):
-            if here + 8 + extra > at:
+            start = here + 8 + extra
+            if start > at:
                 raise ValueError(f"the record at byte {begin - 12} is cut short")
-            stop = here + 8 + extra + COUNT.unpack_from(data, here + 6 + extra)[0]
-            blob, hops_away = _without_path(data[here + 8 + extra : stop])
-            here = stop
+            here = start + (data[start - 2] << 8 | data[start - 1])
+            blob, hops_away = _without_path(data[start:here])
             path = known.get(blob)
             if path is None:
                 parsed = attributes(blob)
@@ -165,10 +166,12 @@ def _read(data: bytes, routes: Routes) -> None:
             if count > 1:
                 preference, length, origin, med = path[0]
                 path = (preference, hops_away or length, origin, med), path[1]
-            if best is None or path[0] < best[0]:
+                if best is None or path[0] < best[0]:
+                    best = path
+            else:
                 best = path
         if best is not None:
-            prefixes.append((4 if is_v4 else 6, network, bits))
+            prefixes.append((4 if width == 32 else 6, network, bits))
             hops.append(best[1])
     if at != end:
         raise ValueError(f"the record at byte {at} is cut short")

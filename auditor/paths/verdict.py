@@ -110,8 +110,8 @@ def decide(flows: Flows, found: list[Evidence], over: dict[str, str]) -> Verdict
     pairs = np.array([[conflict(a, b) for b in PATHS] for a in PATHS])
     both = knows_out & knows_back
     differ = both & pairs[client.path, server.path]
-    against = np.where(outward, client.against, server.against)
-    against = np.where(known, against, np.where(client.against >= 0, client.against, server.against))
+    against = np.where(outward | ~known, client.against, server.against)
+    against = np.where(against < 0, np.where(outward | ~known, server.against, client.against), against)
     return Verdict(
         path=Texts(list(PATHS), path),
         confidence=confidence,
