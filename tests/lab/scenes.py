@@ -117,7 +117,7 @@ def announcements(*, until: float | None = None) -> list[w.Frame]:
     return w.session(AMAZON_PUBLIC, CUSTOMER_PUBLIC, DX2, told)
 
 
-def trail(**more: object) -> dict[str, object]:
+def trail(**more: object) -> dict[str, list[dict[str, object]]]:
     return {
         "Records": [
             {

@@ -146,7 +146,7 @@ def wire6(made: wire.Talk) -> None:
         made.packets.append(raw)
         return raw
 
-    made.send = send  # type: ignore[method-assign]
+    made.send = send
 
 
 def made_sides(made: wire.Talk) -> list[tuple[str, bytes]]:
