@@ -153,4 +153,4 @@ def test_bgp_and_tls_between_namespaces(tagged: bool, tmp_path: Path) -> None:
     assert {"vlan+mac" if tagged else "mac", "route", "bgp"} <= kinds
     assert flow["forward_secrecy"]
     told = result.network
-    assert "AS 7224" in told[told["subject"] == AMAZON].set_index("kind").loc["bgp", "detail"]
+    assert "AS 7224" in str(told[told["subject"] == AMAZON].set_index("kind").loc["bgp", "detail"])
