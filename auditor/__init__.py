@@ -160,9 +160,9 @@ def _take(
             counted.warnings += live.close()
             counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
         sink.write("captures", run.captures_table())
+        sink.write("witnesses", run.witnesses_table())
         sink.write("certificates", run.pipeline.shapes.certificates.table())
         sink.write("findings", run.pipeline.evaluation.table())
-        sink.write("witnesses", run.witnesses_table())
         options = {
             **told,
             **{name: " ".join(map(str, files)) or None for name, files in several.items()},

@@ -53,6 +53,7 @@ FROM_HANDSHAKE = (
 )
 
 
+BINS = 17  # of round-trip times, in each doubling
 MOST_HELD = 1 << 18  # flows that wait for their capture's end
 
 
@@ -83,6 +84,7 @@ class Pipeline:
     shapes: Shapes = field(default_factory=Shapes)
     # (path, confidence, protocol or TLS version, verdict, in scope) -> flows
     summary: Counter[tuple[str, str, str, str, bool]] = field(default_factory=Counter)
+    round_trips: "dict[str, Counter[int]]" = field(default_factory=dict)  # path -> bin -> flows
     _held: list[Prepared] = field(default_factory=list)
 
     def run(
@@ -160,6 +162,7 @@ class Pipeline:
         version, spoken = columns["tls_version"], columns["protocol"]
         assert isinstance(version, Texts)
         assert isinstance(spoken, Texts)
+        self._count_round_trips(prepared.rows.flows["round_trip"], judgement.verdict.path)
         self._summarise(judgement.verdict, version, spoken, facts.is_tls, worst, prepared.found.is_endpoint)
         return {
             "flows": tables.build("flows", columns),
@@ -198,6 +201,27 @@ class Pipeline:
             is_pinpoint=prepared.found.is_pinpoint,
             capture=prepared.flows.capture,
         )
+
+    def _count_round_trips(self, nanoseconds: Array, path: Texts) -> None:
+        """Put round-trip times into bins, each 4 % wider than the one before."""
+        known = nanoseconds > 0
+        bins = np.floor(np.log2(nanoseconds[known]) * BINS).astype(np.int64)
+        combos, index = distinct(path.index[known], bins)
+        for (code, one), count in zip(combos.tolist(), np.bincount(index, minlength=len(combos)).tolist(), strict=True):
+            self.round_trips.setdefault(str(path.values[code]), Counter())[one] += count
+
+    def round_trip_table(self) -> list[dict[str, Any]]:
+        """The distribution of round-trip times (SYN to the client's ACK) by path, in milliseconds."""
+        rows = []
+        for path, counted in sorted(self.round_trips.items()):
+            bins = np.array(sorted(counted))
+            total = np.cumsum([counted[one] for one in bins.tolist()])
+            middle = 2 ** ((bins + 0.5) / BINS) / 1e6
+            row: dict[str, Any] = {"path": path, "flows": int(total[-1])}
+            for name, share in (("p5", 0.05), ("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+                row[f"{name}_ms"] = float(f"{middle[np.searchsorted(total, share * total[-1])]:.3g}")
+            rows.append(row)
+        return rows
 
     def _names(
         self, columns: dict[str, Column], rows: Rows, memory: Memory, place: Array

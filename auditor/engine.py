@@ -60,6 +60,11 @@ class Run:
         lines = self.pipeline.judge.witnesses.rows()
         if not lines:
             return tables.empty("witnesses")
+        for line in lines:
+            if line.get("not_captured"):
+                reason = f"{line['not_captured']} rows of the captures' time fit no captured flow: {line['samples']}"
+                name, evaluation = line["witness"], self.pipeline.evaluation
+                evaluation.witness(name, line["not_captured"], reason, line["started"], line["ended"])
         names = [column.name for column in tables.TABLES["witnesses"]]
         return tables.build("witnesses", {name: [line.get(name) for line in lines] for name in names})
 

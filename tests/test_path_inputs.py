@@ -473,9 +473,34 @@ def test_what_the_capture_lacks(tmp_path: Path) -> None:
     ]
     (tmp_path / "vpc.log").write_text("\n".join([scenes.V2, *rows]) + "\n")
     (tmp_path / "a.pcap").write_bytes(wire.pcap(w.talk(server=w.ENI), nanoseconds=True))
-    row = wire.only(auditor.audit(tmp_path / "a.pcap", witnesses=[tmp_path / "vpc.log"]).witnesses)
+    result = auditor.audit(tmp_path / "a.pcap", witnesses=[tmp_path / "vpc.log"])
+    row = wire.only(result.witnesses)
+    finding = wire.only(result.findings[result.findings["rule"] == "PTH108"])
+    assert (finding["flows"], finding["server"]) == (1, str(tmp_path / "vpc.log"))
     assert (row["rows"], row["matched"], row["not_captured"], row["flows_matched"]) == (3, 1, 1, 1)
     assert row["samples"] == f"{w.CLIENT}:50000 to {w.ENI}:443"
+
+
+def test_what_the_log_lacks(tmp_path: Path) -> None:
+    """A flow to an interface whose other flows are in the log, in the log's time: the log lacks it, and that is said."""
+    wide = scenes.SPAN.replace(str(scenes.START), str(scenes.START - 60), 1)
+    rows = [ROW.replace(scenes.SPAN, wide).replace(" 40000 ", f" {port} ") for port in (40_000, 40_002)]
+    (tmp_path / "vpc.log").write_text("\n".join([scenes.V2, *rows]) + "\n")
+    frames = [frame for k in range(3) for frame in w.talk(server=w.ENI, port=40_000 + k, at=k)]
+    (tmp_path / "a.pcap").write_bytes(wire.pcap(frames, nanoseconds=True))
+    result = auditor.audit(tmp_path / "a.pcap", witnesses=[tmp_path / "vpc.log"])
+    told = result.verdicts[(result.verdicts["rule"] == "PTH108") & (result.verdicts["verdict"] == "warn")]
+    assert set(result.flows.set_index("flow_id").loc[told["flow_id"], "client_port"]) == {40_001}
+    assert result.witnesses["flows_lacking"][0] == 1
+
+
+def test_round_trips_by_path(office: Any) -> None:
+    """The manifest has the distribution of round-trip times of each path, within the width of a bin."""
+    times = office.flows.dropna(subset=["rtt_ms"])
+    for row in office.manifest["round_trips"]:
+        mine = times[times["path"] == row["path"]]["rtt_ms"]
+        assert row["flows"] == len(mine)
+        assert row["p50_ms"] == pytest.approx(mine.astype(float).quantile(0.5, interpolation="lower"), rel=0.05)
 
 
 def test_skew(tmp_path: Path) -> None:

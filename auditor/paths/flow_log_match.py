@@ -146,7 +146,9 @@ class FlowLogWitness:
         found += self._of_rows(flows, network, far_flow, far_row, ", matched by the far end: NAT is between")
         known[far_flow] = True
         self.flows_matched += int(known.sum())
-        self.flows_lacking += int((self._should_be_there(flows) & ~known).sum())
+        lacking = self._should_be_there(flows) & ~known
+        self.flows_lacking += int(lacking.sum())
+        self._note(disagreement, np.flatnonzero(lacking), "the flow log of the server's interface lacks this flow")
         self._contradictions(flows, flow, row, disagreement)
         return found
 

@@ -111,7 +111,7 @@ class VirtualInterface(Link):
 
     @property
     def words(self) -> str:
-        return f"{self.kind} virtual interface {self.name}"
+        return f"{self.kind} virtual interface {self.name}{f' (MACsec: {self.macsec})' if self.macsec else ''}"
 
 
 class Uplink(Link):

@@ -87,6 +87,14 @@ class Evaluation:
             self._gather(rule, at, answer.verdict, answer.reason, who)
         return worst, self._table(parts, who.flow_id)
 
+    def witness(self, name: str, rows: int, reason: str, first: int, last: int) -> None:
+        """A finding about rows of a log that no captured flow fits, where the policy has a rule about witnesses."""
+        for rule in self.policy.rule:
+            if rule.check == "witnesses-agree":
+                verdict = FAIL if rule.required else WARN
+                found = Finding(rule, verdict, name, None, reason, "", rows, first=first, last=last)
+                self.findings[rule.code, verdict, name] = found
+
     def _count(self, rule: Rule, verdict: Array, reason: Array) -> None:
         codes, counts = np.unique(verdict, return_counts=True)
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):

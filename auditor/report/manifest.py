@@ -53,6 +53,7 @@ def manifest(run: Run, policy: Policy, topology: Topology, ranges: Ranges, optio
         "findings_capped": evaluation.capped,
         "certificates_left_out": run.pipeline.shapes.certificates.left_out,
         "summary": summary,
+        "round_trips": run.pipeline.round_trip_table(),
         "rules": {
             rule.code: {
                 verdict: evaluation.counts[rule.code, verdict]
