@@ -381,8 +381,6 @@ def test_fetch(tmp_path: Path) -> None:
             stubs[service].add_response(
                 "list_virtual_interface_routes", {"virtualInterfaceId": "dxvif-1", "routes": routes}
             )
-        if key == "directConnectGateways":
-            continue
     for stub in stubs.values():
         stub.activate()
 

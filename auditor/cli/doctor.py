@@ -23,6 +23,7 @@ LIBRARIES = {
     "scapy": "drill-down into packets; live capture where neither dumpcap nor tcpdump is installed",
     "pyshark": "drill-down with tshark",
     "cryptography": "certificates",
+    "boto3": "audit topology fetch (extra aws)",
 }
 PROGRAMS = {
     "dumpcap": "live capture, the best way (package tshark or wireshark-common)",

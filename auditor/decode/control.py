@@ -22,6 +22,7 @@ ARP_BYTES = 28  # RFC 826, of Ethernet and IPv4
 V4_ERRORS = {3: "unreachable", 5: "redirect", 11: "time exceeded"}
 V6_ERRORS = {1: "unreachable", 2: "packet too big", 3: "time exceeded"}
 FRAGMENTATION_NEEDED = 4
+V6_TELLING = [*V6_ERRORS, 133, 134, 135, 136]  # with Neighbor Discovery
 
 Address = tuple[int, int]  # halves of a 128-bit number, IPv4 as ::ffff:a.b.c.d
 
@@ -100,8 +101,12 @@ class Control:
             self._arp(block, packets[below_ip[kind == ARP]])
             for packet in packets[below_ip[kind == LLDP]]:
                 self._lldp(block, packet)
-        for packet in packets[(status == OTHER_IP) & ((protocol == ICMP) | (protocol == ICMP6))]:
-            self._icmp(block, packet)
+        icmp = np.flatnonzero((status == OTHER_IP) & ((protocol == ICMP) | (protocol == ICMP6)))
+        if len(icmp):  # echoes are many, and say nothing
+            kind = block[np.minimum(packets["position"][icmp], len(block) - 1)]
+            telling = np.where(protocol[icmp] == ICMP, np.isin(kind, list(V4_ERRORS)), np.isin(kind, V6_TELLING))
+            for packet in packets[icmp[telling]]:
+                self._icmp(block, packet)
         for source, target in zip(
             packets["source_mac"][status == ENCRYPTED].tolist(),
             packets["target_mac"][status == ENCRYPTED].tolist(),

@@ -31,6 +31,29 @@ COMMANDS = {
     "VpnConnections": "ec2 describe-vpn-connections",
     "Vpcs": "ec2 describe-vpcs",
     "Subnets": "ec2 describe-subnets",
+    "VpnGateways": "ec2 describe-vpn-gateways",
+}
+# Outputs that are right to have in such a folder, and say nothing that is used.
+UNUSED = {
+    "virtualGateways",
+    "locations",
+    "loa",
+    "resourceTags",
+    "FlowLogs",
+    "TransitGateways",
+    "TransitGatewayVpcAttachments",
+    "TransitGatewayRouteTables",
+    "RouteTables",
+    "NatGateways",
+    "InternetGateways",
+    "CustomerGateways",
+    "Addresses",
+    "SecurityGroups",
+    "NetworkAcls",
+    "ManagedPrefixLists",
+    "PrefixLists",
+    "VpcPeeringConnections",
+    "Regions",
 }
 
 
@@ -49,6 +72,8 @@ class Account:
         except ValueError as error:
             raise TopologyError(f"{path}: not JSON: {error}") from error
         keys = [key for key in COMMANDS if isinstance(data, dict) and isinstance(data.get(key), list)]
+        if not keys and isinstance(data, dict) and UNUSED & set(data):
+            return
         if not keys:
             told = ", ".join(COMMANDS.values())
             raise TopologyError(f"{path}: not the output of a command that says where traffic goes; these do: {told}")
@@ -86,8 +111,10 @@ class Account:
             kind = advertised if route.get("routeDirection") == "advertised" else accepted
             if route.get("cidr"):
                 kind.setdefault(route["virtualInterfaceId"], []).append(route["cidr"])
+        behind = self._behind_gateways()
         found = []
         for row in self.rows["virtualInterfaces"]:
+            gateway = row.get("directConnectGatewayId") or row.get("virtualGatewayId") or ""
             name = row.get("virtualInterfaceId")
             if not name or row.get("virtualInterfaceState") in GONE:
                 continue
@@ -99,15 +126,30 @@ class Account:
                 "vlan": row.get("vlan"),
                 "peer_address": _distinct(peer.get("amazonAddress") for peer in peers),
                 "own_address": _distinct(peer.get("customerAddress") for peer in peers),
-                "prefixes": advertised.get(name, []),
+                "prefixes": advertised.get(name) or behind.get(gateway, []),
                 "sources": _distinct([*filters, *accepted.get(name, [])]),
                 "state": row.get("virtualInterfaceState"),
                 "region": row.get("region"),
-                "gateway": row.get("directConnectGatewayId") or row.get("virtualGatewayId") or None,
+                "gateway": gateway,
                 "macsec": encryption.get(row.get("connectionId")),
             }
             found.append({key: value for key, value in section.items() if value not in (None, [], "")})
         return found
+
+    def _behind_gateways(self) -> dict[str, list[str]]:
+        """What each gateway leads to: prefixes allowed towards a Direct Connect gateway, VPCs behind a private one."""
+        vpcs = {row["name"]: row["prefixes"] for row in self._vpcs()}
+        found: dict[str, list[str]] = {}
+        for row in self.rows["directConnectGatewayAssociations"]:
+            allowed = [p["cidr"] for p in row.get("allowedPrefixesToDirectConnectGateway") or [] if p.get("cidr")]
+            if row.get("directConnectGatewayId") and row.get("associationState", "associated") == "associated":
+                found.setdefault(row["directConnectGatewayId"], []).extend(allowed)
+        for row in self.rows["VpnGateways"]:
+            attached = [a for a in row.get("VpcAttachments") or [] if a.get("State", "attached") == "attached"]
+            if row.get("VpnGatewayId"):
+                prefixes = [p for a in attached for p in vpcs.get(a.get("VpcId"), [])]
+                found.setdefault(row["VpnGatewayId"], []).extend(prefixes)
+        return {gateway: _distinct(prefixes) for gateway, prefixes in found.items()}
 
     def _vpns(self) -> Rows:
         found = []

@@ -342,17 +342,15 @@ def _frames(g: Gathering, link: Link, learned: dict[int, str], direction: str, w
 def _addresses(g: Gathering, link: Link) -> None:
     """What addresses say of a link: where it leads, and whose packets it may carry."""
     here = g.of_site(link.site)
-    for direction, near, far in (("client", "client", "server"), ("server", "server", "client")):
-        seen = g.flows.ways[direction].seen & here
-        leads = seen & (g.inside("server", link.prefixes) | g.inside("client", link.prefixes))
+    for direction, way in g.flows.ways.items():
+        seen = way.seen & here
+        leads = seen & (g.inside("server", link.prefixes) ^ g.inside("client", link.prefixes))  # both: it stays there
         g.add(leads, direction, "prefix", link.path, LIKELY, f"prefixes of {link.words}", link.name)
-        if not isinstance(link, VirtualInterface) or not link.sources or link.state == "down":
-            continue
-        own = g.inside(near, link.sources)
-        back = seen & g.inside(far, link.sources) & ~own
-        if direction == "server":
-            text = f"AWS accepts the client's prefix over {link.words}, and prefers it on the way back"
-            g.add(back, direction, "accepted", link.path, LIKELY, text, link.name)
+    if isinstance(link, VirtualInterface) and link.sources and link.state != "down":
+        back = g.flows.ways["server"].seen & here
+        back &= g.inside("client", link.sources) & ~g.inside("server", link.sources)
+        text = f"AWS accepts the client's prefix over {link.words}, and prefers it on the way back"
+        g.add(back, "server", "accepted", link.path, LIKELY, text, link.name)
 
 
 def _places(g: Gathering) -> None:

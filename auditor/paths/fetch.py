@@ -21,6 +21,7 @@ CALLS = [
     ("ec2", "describe_network_interfaces", "NetworkInterfaces"),
     ("ec2", "describe_transit_gateway_attachments", "TransitGatewayAttachments"),
     ("ec2", "describe_vpn_connections", "VpnConnections"),
+    ("ec2", "describe_vpn_gateways", "VpnGateways"),
 ]
 
 
@@ -109,14 +110,11 @@ def _more(client: Any, out: Path, region: str, rows: list[Any]) -> Iterator[tupl
 
 
 def _attachments(client: Any, out: Path, region: str, rows: list[Any]) -> Iterator[tuple[Path, int]]:
-    found: list[Any] = []
-    for row in rows:
-        found += _all(
-            client,
-            "describe_direct_connect_gateway_attachments",
-            "directConnectGatewayAttachments",
-            directConnectGatewayId=row["directConnectGatewayId"],
-        )
-    file = out / f"{region}-directconnect-describe-direct-connect-gateway-attachments.json"
-    _write(file, {"directConnectGatewayAttachments": found})
-    yield file, len(found)
+    for what in ("attachments", "associations"):
+        key, found = f"directConnectGateway{what.capitalize()}", []
+        for row in rows:
+            gateway = row["directConnectGatewayId"]
+            found += _all(client, f"describe_direct_connect_gateway_{what}", key, directConnectGatewayId=gateway)
+        file = out / f"{region}-directconnect-describe-direct-connect-gateway-{what}.json"
+        _write(file, {key: found})
+        yield file, len(found)

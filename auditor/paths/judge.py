@@ -90,12 +90,11 @@ class Judge:
         decided = verdict.decide(flows, found, over)
         link = decided.link.objects()
         outside = evidence.sources_outside(flows, self.network, link)
-        for k in np.flatnonzero(outside):
+        for name in set(link[outside].tolist()):
             text = "its source lies outside the prefixes that the interface may carry"
-            mask = np.zeros(len(flows), bool)
-            mask[k] = True
+            frame = flows.ways["client"].frame
             found.append(
-                Evidence(mask, "client", "source", "direct-connect", NONE, text, link[k], flows.ways["client"].frame)
+                Evidence(outside & (link == name), "client", "source", "direct-connect", NONE, text, name, frame)
             )
         changed_time, changed = self._changes(flows, decided, control)
         return Judgement(
@@ -126,6 +125,8 @@ class Judge:
         Compared are paths, not links: two virtual interfaces that share the load are no change.
         """
         when, words = np.zeros(len(flows), np.int64), np.full(len(flows), None, object)
+        if not self.waits:  # frames alone show nothing but the internet and mirrors
+            return when, words
         path, link = decided.path.objects(), decided.link.objects()
         known = (decided.confidence > NONE) & ~np.isin(decided.path.index, (verdict.UNKNOWN, verdict.PRIVATE))
         order = np.flatnonzero(known)
@@ -137,10 +138,10 @@ class Judge:
                 int(flows.server_low[k]),
             )
             before = self._last.pop(ends, None)
-            if before is not None and before[0] != path[k] and before[1] <= flows.started[k]:
+            if before is not None and before[0] != path[k] and before[1] <= flows.started[k]:  # not beside each other
                 when[k] = flows.started[k]
                 words[k] = f"before it went by {before[0]}{f' ({before[2]})' if before[2] else ''}, now by {path[k]}"
-            self._last[ends] = path[k], int(flows.started[k]), link[k] or ""
+            self._last[ends] = path[k], int(flows.ended[k]), link[k] or ""
             if len(self._last) > MOST_PAIRS:
                 self._last.popitem(last=False)
         self._moves(flows, decided, control, when, words)
@@ -225,14 +226,15 @@ def _translated(flows: Flows, network: Network, found: list[Evidence], over: dic
             if len(near) == 1:
                 pairs[k] = near[0]
         for direction, way in decided.directions.items():
+            of: dict[tuple[int, int], list[int]] = {}
             for k, o in pairs.items():
                 if way.confidence[o] > NONE:
-                    mask = np.zeros(len(flows), bool)
-                    mask[k] = True
-                    item = found[int(way.best[o])]
-                    text = f"behind NAT {nat.name} it is flow {int(flows.identifier[o])}: {item.detail}"
-                    path = verdict.PATHS[int(way.path[o])]
-                    added.append(
-                        Evidence(mask, direction, "nat", path, LIKELY, text, item.link, flows.ways[direction].frame)
-                    )
+                    of.setdefault((int(way.best[o]), int(way.path[o])), []).append(k)
+            for (best, path), rows in of.items():
+                mask = np.zeros(len(flows), bool)
+                mask[rows] = True
+                text = f"behind NAT {nat.name} the same flow has: {found[best].detail}"
+                frame = flows.ways[direction].frame
+                item = Evidence(mask, direction, "nat", verdict.PATHS[path], LIKELY, text, found[best].link, frame)
+                added.append(item)
     return added

@@ -12,6 +12,7 @@ Array = np.ndarray[Any, Any]
 PATHS = ["direct-connect", "vpn", "vpc", "private", "unknown", "internet"]
 CODE = {path: number for number, path in enumerate(PATHS)}
 UNKNOWN, PRIVATE = CODE["unknown"], CODE["private"]
+HIDDEN = [CODE[path] for path in ("direct-connect", "vpn", "private")]  # not over the bare internet
 STRONG = STRENGTH["attachment"]  # from here on evidence against a confirmed path leaves it likely
 # "private" means by Direct Connect, a VPN or within AWS: it does not contradict them.
 COMPATIBLE = {frozenset(("private", other)) for other in ("direct-connect", "vpn", "vpc")}
@@ -80,7 +81,11 @@ def _direction(count: int, found: list[Evidence], direction: str) -> Direction:
         more += item.mask & ~other & (item.confidence > NONE) & (best != number)
     confidence = np.where((confidence == CONFIRMED) & (opposed >= STRONG), LIKELY, confidence)
     tied = (best >= 0) & (opposed > 1) & (opposed >= power) & (confidence <= LIKELY)
-    path, confidence = np.where(tied, UNKNOWN, path), np.where(tied, NONE, confidence)
+    # Direct Connect or VPN, and both are told as well: private, whichever it was.
+    other = np.array([*(CODE[item.path] for item in found), UNKNOWN])[against]
+    private = tied & np.isin(path, HIDDEN) & np.isin(other, HIDDEN)
+    path = np.where(private, PRIVATE, np.where(tied, UNKNOWN, path))
+    confidence = np.where(tied & ~private, NONE, confidence)
     return Direction(path, confidence, best, against, opposed, more)
 
 
@@ -116,7 +121,7 @@ def decide(flows: Flows, found: list[Evidence], over: dict[str, str]) -> Verdict
         path=Texts(list(PATHS), path),
         confidence=confidence,
         detail=_details(found, best, ways, differ, known, at_home),
-        link=Texts([*(item.link for item in found), None], np.where(known, best, len(found))),
+        link=Texts([*(item.link for item in found), None], np.where(known & (path != PRIVATE), best, len(found))),
         against=Texts([*(item.detail for item in found), None], np.where(against >= 0, against, len(found))),
         asymmetric=np.where(both, differ.astype(int), -1),
         directions=ways,
