@@ -14,7 +14,7 @@ M = TypeVar("M", bound=BaseModel)
 class Strict(BaseModel):
     """A section of a file: unknown keys are errors, values do not change once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # built when a file is read, not at import
 
 
 def load(model: type[M], text: str, name: str, error: type[AuditError]) -> M:

@@ -2,6 +2,7 @@
 
 import random
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +80,7 @@ def options(folder: Path) -> list[str]:
     if not log.exists():
         log.write_text(_log(folder / "handshakes.truth.parquet"))
     return ["--topology", str(site), "--routes", str(dump), "--witness", str(log)]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(" ".join(options(Path(sys.argv[1]))))

@@ -10,7 +10,7 @@ from auditor.decode.control import Address, Control
 from auditor.flows.columns import address_text, mac_text
 from auditor.paths import bgp
 from auditor.paths.routes import Hop, RoutingTable
-from auditor.paths.topology import Link, Topology
+from auditor.paths.topology import NOTHING, Link, Topology
 from auditor.prefixes import PrefixSet, parse_address
 
 MOST_HOLDERS = 4  # more MACs than that for one address: nobody in particular has it
@@ -20,7 +20,7 @@ MOST_HOLDERS = 4  # more MACs than that for one address: nobody in particular ha
 class Network:
     """Topology and routes, and look-ups in them."""
 
-    topology: Topology = field(default_factory=Topology)
+    topology: Topology = NOTHING
     tables: list[RoutingTable] = field(default_factory=list)
     _links: dict[str, Link] = field(default_factory=dict)
     _by_address: dict[Address, list[Link]] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Network:
 
     @property
     def is_empty(self) -> bool:
-        return self.topology == Topology() and not self.tables
+        return self.topology == NOTHING and not self.tables
 
     def links(self) -> Iterable[Link]:
         return self._links.values()
@@ -103,7 +103,7 @@ def build(
     """Read all inputs. Raises TopologyError or InputError naming the file and what is wrong."""
     from auditor.paths import aws_files, route_files
 
-    site = Topology.read(topology) if topology is not None else Topology()
+    site = Topology.read(topology) if topology is not None else NOTHING
     if aws is not None:
         site = site.joined(aws_files.read(aws))
     files = [*((table.file, table.site) for table in site.routing_table), *((str(file), None) for file in routes)]

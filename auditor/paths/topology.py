@@ -317,7 +317,7 @@ class Topology(Strict):
     @property
     def name(self) -> str | None:
         """The sites' names; None where nothing at all is known."""
-        if self == Topology():
+        if self == NOTHING:
             return None
         return ", ".join(site.name for site in self.site) or "site"
 
@@ -334,6 +334,9 @@ class Topology(Strict):
             whole = [_filled(item, named.pop(getattr(item, "name", None), None)) for item in mine]
             parts[section] = [*whole, *(item for item in theirs if getattr(item, "name", None) in named)]
         return Topology(**parts)
+
+
+NOTHING = Topology.model_construct()  # without building what checks files: most audits have none
 
 
 def _known(names: list[str]) -> str:

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ from auditor.errors import AuditError
 MANIFEST = "audit.json"
 
 
+WAITING = 16  # tables that may wait to be written: what bounds memory where the disk is slow
+
+
 class DirectorySink:
-    """Writes the tables into ``directory``. Nothing has its final name before ``finish``."""
+    """Writes the tables into ``directory``, in a thread of its own. Nothing has its final name before ``finish``."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -24,6 +29,8 @@ class DirectorySink:
         except OSError as error:
             raise AuditError(f"{directory}: cannot write results there: {error.strerror}") from error
         self._writers: dict[str, pq.ParquetWriter] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
+        self._waiting: deque[Future[None]] = deque()
 
     def _temporary(self, name: str) -> Path:
         return self.directory / f".{name}.partial"
@@ -39,15 +46,24 @@ class DirectorySink:
         return self._writers[table]
 
     def write(self, table: str, data: pa.Table) -> None:
+        """Write rows behind those of before. Raises AuditError where this or an earlier write failed."""
         writer = self._writer(table)
         if data.num_rows:
-            try:
-                writer.write_table(data)
-            except OSError as error:
-                raise AuditError(f"{self.directory}: cannot write results: {error.strerror or error}") from error
+            self._waiting.append(self._thread.submit(writer.write_table, data))
+            self._wait(WAITING)
+
+    def _wait(self, most: int = 0) -> None:
+        """Wait until no more than ``most`` tables wait."""
+        try:
+            while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
+                self._waiting.popleft().result()
+        except OSError as error:
+            raise AuditError(f"{self.directory}: cannot write results: {error.strerror or error}") from error
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """Close the files and give all their names, ``audit.json`` last."""
+        self._wait()
+        self._thread.shutdown()
         names = []
         for table in tables.TABLES:
             self._writer(table).close()
@@ -59,6 +75,7 @@ class DirectorySink:
 
     def abandon(self) -> None:
         """Remove what was begun."""
+        self._thread.shutdown(cancel_futures=True)
         for table in tables.TABLES:
             if table in self._writers:
                 self._writers[table].close()
