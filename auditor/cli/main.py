@@ -312,9 +312,8 @@ def paths_explain(
 ) -> None:
     """Tell how the path of a flow was judged: the verdict, what decided, what speaks for and against."""
     from auditor.report.audit import Audit
-    from auditor.report.explain import explain
 
-    sys.stdout.write(explain(Audit.load(folder), flow))
+    sys.stdout.write(Audit.load(folder).explain(flow))
 
 
 def _show(result: object, format: Format, table: str, out: Path | None, quiet: bool) -> None:

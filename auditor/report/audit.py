@@ -125,6 +125,12 @@ class Audit:
         """One row for each input."""
         return self._frame("captures")
 
+    def explain(self, flow_id: int) -> str:
+        """How the path of a flow was judged, as a short text. Raises AuditError where no flow has that number."""
+        from auditor.report.explain import explain
+
+        return explain(self, flow_id)
+
     @property
     def errors(self) -> list[str]:
         """Inputs that could not be read, a sentence for each."""
