@@ -92,6 +92,8 @@ def _capture_row(item: Input, counted: Counted) -> dict[str, Any]:
         warnings.append(f"{fragments.incomplete} fragmented IP datagrams never became whole")
     if fragments.overlapping:
         warnings.append(f"{fragments.overlapping} IP fragments overlap others: an attack, or a broken sender")
+    if counted.control.left_out:
+        warnings.append("more addresses, ICMP errors or BGP than is kept: the table network is not complete")
     names = [name for name in counted.interfaces if name]
     return {
         "capture": item.name,

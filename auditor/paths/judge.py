@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,8 @@ class Judge:
             before = self._last.pop(ends, None)
             if before is not None and before[0] != path[k] and before[1] <= flows.started[k]:  # not beside each other
                 when[k] = flows.started[k]
-                words[k] = f"before it went by {before[0]}{f' ({before[2]})' if before[2] else ''}, now by {path[k]}"
+                by = f"{before[0]}{f' ({before[2]})' if before[2] else ''}"
+                words[k] = f"at {_moment(int(when[k]))}: by {by} before, by {path[k]} now"
             self._last[ends] = path[k], int(flows.ended[k]), link[k] or ""
             if len(self._last) > MOST_PAIRS:
                 self._last.popitem(last=False)
@@ -163,9 +165,8 @@ class Judge:
                 first, then = verdict.PATHS[one.path[k]], verdict.PATHS[two.path[k]]
                 if when[k] == 0 or way.moved_time[k] < when[k]:
                     when[k] = way.moved_time[k]
-                    words[k] = (
-                        f"within the flow, at frame {way.moved_frame[k]}: by {first} before, by {then} from then on"
-                    )
+                    place = f"at {_moment(int(when[k]))}, frame {way.moved_frame[k]}, within the flow"
+                    words[k] = f"{place}: by {first} before, by {then} from then on"
 
     def _private_dns_missing(self, flows: Flows) -> Array:
         """Flows by a name that an endpoint's private DNS should have answered, to a public address."""
@@ -199,6 +200,10 @@ class Judge:
             named = np.array([region not in (None, endpoint.region) for region in flows.region.tolist()], bool)
             found[to_it & named & (found == None)] = f"to {endpoint.name} in {endpoint.region}"  # noqa: E711
         return found
+
+
+def _moment(nanoseconds: int) -> str:
+    return f"{datetime.fromtimestamp(nanoseconds / 1e9, UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
 
 
 def _translated(flows: Flows, network: Network, found: list[Evidence], over: dict[str, str]) -> list[Evidence]:

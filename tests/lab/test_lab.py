@@ -57,6 +57,20 @@ def test_never_wrongly_confirmed(scene: Scene, missing: tuple[str, str], tmp_pat
             assert row["path"] == truth.path
 
 
+def test_a_change_names_its_time(tmp_path: Path) -> None:
+    """The finding of a fail-over says when it was, and from what to what; within a flow also at which frame."""
+    reasons = []
+    for name in ("fail-over from Direct Connect to VPN", "fail-over within a flow"):
+        folder = tmp_path / name
+        folder.mkdir()
+        capture, options = next(s for s in SCENES if s.name == name).write(folder)
+        found = auditor.audit(capture, **options).findings
+        reasons.append(found[found["rule"] == "PTH103"]["reason"].iloc[0])
+    first = "at 2025-11-24 16:00:30.000000 UTC: by direct-connect (dxvif-private) before, by vpn now"
+    assert reasons[0] == first
+    assert "frame 7, within the flow: by direct-connect before, by internet from then on" in reasons[1]
+
+
 def test_the_lab_is_large() -> None:
     """At least forty scenes, and every kind of path among their truths."""
     assert len(SCENES) >= 40
