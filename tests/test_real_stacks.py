@@ -65,8 +65,16 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     yield key, certificate
 
 
-def record(dialogue: list[bytes], keys: tuple[str, str], arguments: list[str]) -> list[tuple[str, bytes]]:
-    """Let OpenSSL's client speak with a scripted server through a relay; the flights that went by."""
+def openssl(port: int, *arguments: str) -> list[str]:
+    return ["openssl", "s_client", "-connect", f"{LOOPBACK}:{port}", "-servername", NAME, *arguments]
+
+
+def gnutls(port: int) -> list[str]:
+    return ["gnutls-cli", "--insecure", "--sni-hostname", NAME, "--port", str(port), LOOPBACK]
+
+
+def record(dialogue: list[bytes], keys: tuple[str, str], client: Callable[[int], list[str]]) -> list[tuple[str, bytes]]:
+    """Let a client speak with a scripted server that ends TLS; the flights that went by."""
     flights: list[tuple[str, bytes]] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(keys[1], keys[0])
@@ -110,8 +118,7 @@ def record(dialogue: list[bytes], keys: tuple[str, str], arguments: list[str]) -
         listener.settimeout(10)
         worker = threading.Thread(target=serve, args=(listener,))
         worker.start()
-        address = f"{LOOPBACK}:{listener.getsockname()[1]}"
-        command = ["openssl", "s_client", "-connect", address, "-servername", NAME, *arguments]
+        command = client(listener.getsockname()[1])
         subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
         worker.join()
     return flights
@@ -120,7 +127,7 @@ def record(dialogue: list[bytes], keys: tuple[str, str], arguments: list[str]) -
 @pytest.mark.parametrize("protocol", DIALOGUES)
 def test_starttls(audit_bytes: Run, keys: tuple[str, str], protocol: str) -> None:
     """What OpenSSL speaks before TLS in each protocol: the handshake is read whole, and the protocol named."""
-    flights = record(DIALOGUES[protocol], keys, ["-starttls", protocol])
+    flights = record(DIALOGUES[protocol], keys, lambda port: openssl(port, "-starttls", protocol))
     result = audit_bytes(wire.pcap(wire.Talk(dport=2525).open().play(flights).packets))
     row, flow = wire.only(result.handshakes), wire.only(result.flows)
     assert (row["starttls"], flow["upgrade"]) == (NAMES.get(protocol, protocol), "used")
@@ -128,6 +135,47 @@ def test_starttls(audit_bytes: Run, keys: tuple[str, str], protocol: str) -> Non
     assert wire.only(result.certificates)["subject"] == f"CN={NAME}"
     assert row["certificate_matches"]
     assert flow["client_port"] == 40_000
+
+
+@pytest.mark.skipif(shutil.which("gnutls-cli") is None, reason="gnutls-cli is not installed")
+def test_gnutls(audit_bytes: Run, keys: tuple[str, str]) -> None:
+    """What GnuTLS's client sends is read as OpenSSL's."""
+    flights = record([b""], keys, gnutls)
+    row = wire.only(audit_bytes(wire.pcap(wire.Talk().open().play(flights).packets)).handshakes)
+    assert (row["tls_version"], row["tls_version_offered"], row["server_name"]) == ("TLS 1.2", "TLS 1.3", NAME)
+    assert (row["status"], row["established"], row["forward_secrecy"]) == ("complete", True, True)
+    assert row["extended_master_secret"]
+
+
+def test_aioquic(audit_bytes: Run, keys: tuple[str, str]) -> None:
+    """A QUIC handshake between two ends of aioquic: version, name, protocols, and that it came to its end."""
+    pytest.importorskip("aioquic", reason="aioquic is not installed")
+    from aioquic.quic.configuration import QuicConfiguration
+    from aioquic.quic.connection import QuicConnection
+
+    told: dict[str, Any] = {"alpn_protocols": ["h3"]}
+    client = QuicConnection(configuration=QuicConfiguration(server_name=NAME, verify_mode=ssl.CERT_NONE, **told))
+    configuration = QuicConfiguration(is_client=False, **told)
+    configuration.load_cert_chain(keys[1], keys[0])
+    first = client.original_destination_connection_id
+    server = QuicConnection(configuration=configuration, original_destination_connection_id=first)
+    ends = ((LOOPBACK, 1), (LOOPBACK, 2))
+    client.connect(ends[1], now=0.0)
+    packets = []
+    for turn in range(12):
+        speaker, hearer = (client, server) if turn % 2 == 0 else (server, client)
+        for data, _ in speaker.datagrams_to_send(now=turn * 0.01):
+            side: Any = (
+                {"sport": 50_000, "dport": 443}
+                if turn % 2 == 0
+                else {"sport": 443, "dport": 50_000, "client": wire.SERVER, "server": wire.CLIENT}
+            )
+            packets.append(wire.datagram(data, **side))
+            hearer.receive_datagram(data, ends[turn % 2], now=turn * 0.01)
+    row = wire.only(audit_bytes(wire.pcap(packets)).handshakes)
+    assert (row["transport"], row["tls_version"], row["quic_version"]) == ("quic", "TLS 1.3", "1")
+    assert (row["server_name"], row["alpn_offered"], row["forward_secrecy"]) == (NAME, "h3", True)
+    assert row["ja4"].startswith("q13d")
 
 
 def relay(port: int, seen: list[tuple[int, bytes]], listener: socket.socket, over: threading.Event) -> None:
