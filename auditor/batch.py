@@ -86,6 +86,7 @@ class Pipeline:
     summary: Counter[tuple[str, str, str, str, bool]] = field(default_factory=Counter)
     round_trips: "dict[str, Counter[int]]" = field(default_factory=dict)  # path -> bin -> flows
     _held: list[Prepared] = field(default_factory=list)
+    _control: Control = field(default_factory=Control)
 
     def run(
         self,
@@ -101,16 +102,17 @@ class Pipeline:
         ``first_flow`` is added to flow numbers (flows of captures before this one).
         """
         self._held.append(self._prepare(rows, memory, capture, interfaces, first_flow))
+        self._control = control
         if not self.judge.waits or sum(len(p.flows) for p in self._held) >= MOST_HELD:
-            yield from self.flush(control)
+            yield from self.flush()
 
-    def flush(self, control: Control) -> Iterator[tuple[str, pa.Table]]:
-        """Judge what was held; ``control`` is what its capture showed of the network."""
+    def flush(self) -> Iterator[tuple[str, pa.Table]]:
+        """Judge what was held: at the end of each capture."""
         held, self._held = self._held, []
         if not held:
             return
         flows = concatenated([p.flows for p in held])
-        judgement = self.judge.judge(flows, control)
+        judgement = self.judge.judge(flows, self._control)
         yield "evidence", evidence_table(flows, judgement.found)
         begin = 0
         for prepared in held:

@@ -33,12 +33,13 @@ class Run:
             if isinstance(event, Batch):
                 self._batch(event)
             elif isinstance(event, Finished):
-                self._write(self.pipeline.flush(event.counted.control))
+                self._write(self.pipeline.flush())
                 control, names = event.counted.control, event.counted.interfaces
                 told = network_table(event.source.name, control, self.pipeline.judge.network, names)
                 self.sink.write("network", told)
                 self.captures.append((event.source, event.counted))
             else:
+                self._write(self.pipeline.flush())  # what was read before it could not be read any further
                 self.errors.append(event.reason)
 
     def _batch(self, batch: Batch) -> None:

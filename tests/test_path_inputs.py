@@ -493,6 +493,7 @@ def test_what_the_log_lacks(tmp_path: Path) -> None:
     """A flow to an interface whose other flows are in the log, in the log's time: the log lacks it, and that is said."""
     wide = scenes.SPAN.replace(str(scenes.START), str(scenes.START - 60), 1)
     rows = [ROW.replace(scenes.SPAN, wide).replace(" 40000 ", f" {port} ") for port in (40_000, 40_002)]
+    rows.append(rows[0].replace(w.CLIENT, "10.20.9.9"))  # with one peer alone nothing tells whose interface it is
     (tmp_path / "vpc.log").write_text("\n".join([scenes.V2, *rows]) + "\n")
     frames = [frame for k in range(3) for frame in w.talk(server=w.ENI, port=40_000 + k, at=k)]
     (tmp_path / "a.pcap").write_bytes(wire.pcap(frames, nanoseconds=True))
@@ -500,6 +501,16 @@ def test_what_the_log_lacks(tmp_path: Path) -> None:
     told = result.verdicts[(result.verdicts["rule"] == "PTH108") & (result.verdicts["verdict"] == "warn")]
     assert set(result.flows.set_index("flow_id").loc[told["flow_id"], "client_port"]) == {40_001}
     assert result.witnesses["flows_lacking"][0] == 1
+
+
+def test_whose_log_it_is(tmp_path: Path) -> None:
+    """A log of the client's own interface lacks nothing of other clients of the same server."""
+    rows = [ROW, ROW.replace(" 40000 ", " 40002 "), ROW.replace(w.ENI, "172.31.9.9")]
+    (tmp_path / "vpc.log").write_text("\n".join([scenes.V2, *rows]) + "\n")
+    frames = w.talk(client="10.20.1.99", server=w.ENI, at=2)
+    (tmp_path / "a.pcap").write_bytes(wire.pcap(frames, nanoseconds=True))
+    result = auditor.audit(tmp_path / "a.pcap", witnesses=[tmp_path / "vpc.log"])
+    assert result.witnesses["flows_lacking"][0] == 0
 
 
 def test_round_trips_by_path(office: Any) -> None:

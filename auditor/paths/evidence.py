@@ -249,6 +249,16 @@ class Gathering:
             here &= (way.outer_source == key) | (way.outer_target == key)
         return here
 
+    def leaves(self, direction: str) -> Array:
+        """Flows whose packets of a direction leave the site: only of these its routing tables speak.
+
+        Where neither end is known to be at home, the client is taken to be.
+        """
+        home = self.network.topology.on_premises
+        if direction == "client":
+            return ~self.inside("server", home)
+        return self.inside("server", home) & ~self.inside("client", home)
+
     def of_site(self, site: str | None) -> Array:
         """Flows about which something of ``site`` may speak."""
         if site is None:
@@ -398,7 +408,7 @@ def _routes(g: Gathering, table: RoutingTable) -> None:
     """Where a routing table would have sent each direction's packets."""
     here = g.of_site(table.site)
     for direction, far in (("client", "server"), ("server", "client")):
-        seen = g.flows.ways[direction].seen & here
+        seen = g.flows.ways[direction].seen & here & g.leaves(direction)
         hop, route = table.find(*g.flows.end(far), g.flows.started)
         for number in np.unique(hop[seen & (hop >= 0)]).tolist():
             which = table.hops[number]
@@ -445,7 +455,15 @@ def _announced(g: Gathering, announcer: Announcer, control: Control) -> None:
                 text = f"{who} announces the far address by BGP{scope}, {link.words}"
                 g.add(mask & with_it, direction, "bgp", link.path, LIKELY, text, link.name)
                 if direction == "client":  # AWS's own choice of the way back is not in what it announces
-                    g.add(mask & ~with_it & (hop >= 0), direction, "route", link.path, LIKELY, text, link.name)
+                    g.add(
+                        mask & ~with_it & (hop >= 0) & g.leaves(direction),
+                        direction,
+                        "route",
+                        link.path,
+                        LIKELY,
+                        text,
+                        link.name,
+                    )
             elif which.is_of_public_interface:
                 text = (
                     f"exchanged with {who}, which announces the far address by BGP{scope}: a public virtual interface"

@@ -211,15 +211,26 @@ class FlowLogWitness:
                 kinds.append(("attachment", path, text, ranked[0].link))
         return says, kinds
 
+    def _own_addresses(self) -> Array:
+        """Low halves of the addresses of the interfaces that the log was taken at.
+
+        An interface's own address is in each of its rows; where another one is as well, nothing tells which it is.
+        """
+        interface = self.log.text["interface-id"][1]
+        ends = [self.log.address[name][:, 1] for name in ("srcaddr", "dstaddr")]
+        pairs = np.zeros(2 * len(interface), [("interface", "i8"), ("address", "u8")])
+        pairs["interface"], pairs["address"] = np.tile(interface, 2), np.concatenate(ends)
+        values, counts = np.unique(pairs[pairs["interface"] >= 0], return_counts=True)
+        rows = np.bincount(interface[interface >= 0], minlength=1)
+        always = values[counts == rows[values["interface"]]]
+        alone = np.bincount(always["interface"], minlength=1)[always["interface"]] == 1
+        return np.asarray(always["address"][alone])
+
     def _should_be_there(self, flows: Flows) -> Array:
-        """Flows of addresses that the log knows as its interfaces' own, within the log's time."""
-        log = self.log
-        local = np.unique(np.concatenate([log.address["srcaddr"], log.address["dstaddr"]])[:, 1])
-        values, counts = np.unique(log.address["dstaddr"][:, 1], return_counts=True)
-        busy = values[counts >= max(2, counts.max(initial=0) // 2)]  # the interfaces that the log was taken at
+        """Flows to the log's own interfaces, within the log's time."""
         begin, end = int(self._start.min()), int(self._end.max())
         inside = (flows.started >= begin) & (flows.ended <= end)
-        return np.asarray(inside & np.isin(flows.server_low, busy) & np.isin(flows.server_low, local))
+        return np.asarray(inside & np.isin(flows.server_low, self._own_addresses()))
 
     def _contradictions(self, flows: Flows, flow: Array, row: Array, disagreement: Array) -> None:
         """Encryption guessed from the port, refused flows that were answered, bytes that differ."""

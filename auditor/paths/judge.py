@@ -160,7 +160,8 @@ class Judge:
         again = verdict.decide(later, evidence.gather(later, self.network, control), {})
         for direction, way in flows.ways.items():
             one, two = decided.directions[direction], again.directions[direction]
-            differs = (way.moved_frame > 0) & (one.confidence > NONE) & (two.confidence > NONE) & (one.path != two.path)
+            both = (way.moved_frame > 0) & (one.confidence > NONE) & (two.confidence > NONE)
+            differs = both & verdict.CONFLICTS[one.path, two.path]
             for k in np.flatnonzero(differs).tolist():
                 first, then = verdict.PATHS[one.path[k]], verdict.PATHS[two.path[k]]
                 if when[k] == 0 or way.moved_time[k] < when[k]:

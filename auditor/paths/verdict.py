@@ -27,7 +27,6 @@ class Direction:
     best: Array
     against: Array  # the strongest evidence for another path …
     opposed: Array  # … and its strength
-    more: Array  # how many pieces of evidence agree with the best
 
 
 @dataclass
@@ -52,6 +51,9 @@ def conflict(one: str, other: str) -> bool:
     return one != other and frozenset((one, other)) not in COMPATIBLE and "unknown" not in (one, other)
 
 
+CONFLICTS = np.array([[conflict(a, b) for b in PATHS] for a in PATHS])  # by codes
+
+
 def _direction(count: int, found: list[Evidence], direction: str) -> Direction:
     best, power = np.full(count, -1), np.zeros(count, np.int64)
     mine = [(number, item) for number, item in enumerate(found) if item.direction == direction]
@@ -62,7 +64,6 @@ def _direction(count: int, found: list[Evidence], direction: str) -> Direction:
     path = np.array([*(CODE[item.path] for item in found), UNKNOWN])[best]
     confidence = np.array([*(item.confidence for item in found), NONE])[best]
     against, opposed = np.full(count, -1), np.zeros(count, np.int64)
-    more = np.zeros(count, np.int64)
     # "private" is sharpened by what says which private path it was, however weak that is.
     sharper, sharp = best.copy(), np.zeros(count, np.int64)
     for number, item in mine:
@@ -70,23 +71,24 @@ def _direction(count: int, found: list[Evidence], direction: str) -> Direction:
         if item.path in ("direct-connect", "vpn", "vpc") and item.confidence > NONE:
             finer = item.mask & (path == PRIVATE) & (strength > sharp)
             sharper[finer], sharp[finer] = number, strength
+    sharpened = np.where(sharper != best, sharp, power)
     best = sharper
     path = np.array([*(CODE[item.path] for item in found), UNKNOWN])[best]
     for number, item in mine:
         strength = max(STRENGTH[item.kind], 1)
-        other = np.array([conflict(item.path, name) for name in PATHS])[path]
-        speaks = item.mask & ((other & (item.confidence > NONE)) | (item.kind in ("contrary", "source")))
+        other = CONFLICTS[CODE[item.path]][path]
+        speaks = item.mask & ((other & (item.confidence > NONE)) | (item.kind == "contrary"))
         stronger = speaks & (strength > opposed) & (best != number)
         against[stronger], opposed[stronger] = number, strength
-        more += item.mask & ~other & (item.confidence > NONE) & (best != number)
     confidence = np.where((confidence == CONFIRMED) & (opposed >= STRONG), LIKELY, confidence)
-    tied = (best >= 0) & (opposed > 1) & (opposed >= power) & (confidence <= LIKELY)
     # Direct Connect or VPN, and both are told as well: private, whichever it was.
     other = np.array([*(CODE[item.path] for item in found), UNKNOWN])[against]
+    enough = np.where(np.isin(other, HIDDEN), sharpened, power)
+    tied = (best >= 0) & (opposed > 1) & (opposed >= enough) & (confidence <= LIKELY)
     private = tied & np.isin(path, HIDDEN) & np.isin(other, HIDDEN)
     path = np.where(private, PRIVATE, np.where(tied, UNKNOWN, path))
     confidence = np.where(tied & ~private, NONE, confidence)
-    return Direction(path, confidence, best, against, opposed, more)
+    return Direction(path, confidence, best, against, opposed)
 
 
 def decide(flows: Flows, found: list[Evidence], over: dict[str, str]) -> Verdict:
@@ -112,9 +114,8 @@ def decide(flows: Flows, found: list[Evidence], over: dict[str, str]) -> Verdict
         flows.server_high, flows.server_low
     )
     path = np.where(~known & at_home, PRIVATE, path)
-    pairs = np.array([[conflict(a, b) for b in PATHS] for a in PATHS])
     both = knows_out & knows_back
-    differ = both & pairs[client.path, server.path]
+    differ = both & CONFLICTS[client.path, server.path]
     against = np.where(outward | ~known, client.against, server.against)
     against = np.where(against < 0, np.where(outward | ~known, server.against, client.against), against)
     return Verdict(

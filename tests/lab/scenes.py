@@ -252,6 +252,12 @@ SCENES = [
     Scene("a virtual interface and a VPN lead there", lambda: w.talk(server=w.ENI, out=LAN), [Truth("direct-connect", "private likely")],
           w.SITE + '[[vpn]]\nname = "vpn-1"\nprefixes = "172.31.0.0/16"\n',
           TRANSIT_VIF | {"associations.json": {"directConnectGatewayAssociations": [{"directConnectGatewayId": "dxgw-1", "allowedPrefixesToDirectConnectGateway": [{"cidr": "172.31.0.0/16"}]}]}}),
+    Scene("an endpoint that a virtual interface and a VPN lead to", lambda: w.talk(server=w.ENI, out=LAN), [Truth("vpn", "private likely")],
+          w.SITE + '[[vpn]]\nname = "vpn-1"\nprefixes = "172.31.0.0/16"\n'
+          '[[virtual_interface]]\nname = "dxvif-1"\nprefixes = "172.31.0.0/16"\n', w.endpoint()),
+    Scene("an office that calls back into the site", lambda: w.talk(w.SERVER, SOURCE, out=DX2, flights=w.tls("intranet.example.org")), [
+        Truth("direct-connect", CONFIRMED_DX, w.SERVER)], LINKS,
+          routes={"routes.json": [{"dst": "default", "gateway": "198.51.100.1"}, {"dst": "52.94.0.0/16", "gateway": AMAZON_PUBLIC}]}),
     Scene("a virtual private gateway's VPC", lambda: w.talk(server=w.ENI, out=LAN), [Truth("direct-connect", LIKELY_DX, link="dxvif-private")], w.SITE,
           {"vifs.json": {"virtualInterfaces": [w.vif("dxvif-private", "private", 101, f"{AMAZON}/30", f"{CUSTOMER}/30", virtualGatewayId="vgw-1")]},
            "vgws.json": {"VpnGateways": [{"VpnGatewayId": "vgw-1", "VpcAttachments": [{"VpcId": "vpc-1", "State": "attached"}]}]},

@@ -35,8 +35,7 @@ def test_verdict(scene: Scene, tmp_path: Path) -> None:
         assert f"{row['path']} {row['path_confidence']}" == truth.said, evidence.to_string()
         if truth.link is not None:
             assert row["path_link"] == truth.link
-        if truth.asymmetric is not None:
-            assert row["path_asymmetric"] is truth.asymmetric
+        assert (row["path_asymmetric"] is True) == truth.asymmetric
         assert pd.notna(row["path_changed"]) is truth.changed
         assert truth.kinds <= set(evidence["kind"])
         if row["path_confidence"] != "none":

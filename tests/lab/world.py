@@ -384,7 +384,7 @@ class Truth:
     client: str = CLIENT
     port: int | None = None
     link: str | None = None
-    asymmetric: bool | None = None
+    asymmetric: bool = False
     changed: bool = False
     rules: dict[str, str] = field(default_factory=dict)
     kinds: frozenset[str] = frozenset()
