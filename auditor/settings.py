@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -27,9 +27,7 @@ def load(model: type[M], text: str, name: str, error: type[AuditError]) -> M:
         return model.model_validate(data)
     except ValidationError as problem:
         first = problem.errors()[0]
-        place = ""
-        for part in first["loc"]:
-            place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
+        place = _written(first["loc"], data)
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             message = f"unknown key; {_known(model, first['loc'])}"
@@ -37,6 +35,20 @@ def load(model: type[M], text: str, name: str, error: type[AuditError]) -> M:
             message = "this key is required"
         more = f" (and {len(problem.errors()) - 1} more)" if len(problem.errors()) > 1 else ""
         raise error(f"{name}: {place}: {message}{more}") from problem
+
+
+def _written(location: tuple[int | str, ...], data: Any) -> str:
+    """Where a value is, as the file has it: what is written alone and read as a list has no number there."""
+    place, here = "", data
+    for part in location:
+        if isinstance(part, int):
+            if isinstance(here, list):
+                place += f"[{part}]"
+                here = here[part] if part < len(here) else None
+        else:
+            place += f".{part}" if place else part
+            here = here.get(part) if isinstance(here, dict) else None
+    return place
 
 
 def _known(model: type[BaseModel], place: tuple[int | str, ...]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import auditor
-from auditor.paths.topology import EXAMPLE, Topology
+from auditor.paths.topology import Topology, example
 from tests import wire
 
 VIF = """
@@ -142,8 +142,8 @@ def test_office_story(office: Any) -> None:
             '[[uplink]]\nname = "x"\nvlan = 5\nmac = "1"\n',
             "uplink[0].mac: unknown key; known keys are name, site, vlan, peer_mac",
         ),
-        ('[[uplink]]\nname = "x"\npeer_mac = "nonsense"\n', "uplink[0].peer_mac[0]: 'nonsense' is no MAC address"),
-        ('[site]\non_premises = ["10.0.0.1/8"]\n', "site[0].on_premises[0]: '10.0.0.1/8' is no prefix"),
+        ('[[uplink]]\nname = "x"\npeer_mac = "nonsense"\n', "uplink[0].peer_mac: 'nonsense' is no MAC address"),
+        ('[site]\non_premises = ["10.0.0.1/8"]\n', "site.on_premises[0]: '10.0.0.1/8' is no prefix"),
         ("[[vpc]]\nname = 'v'\nprefixes = []\n", "vpc[0].prefixes"),
         ("[site\n", "not valid TOML"),
     ],
@@ -159,5 +159,5 @@ def test_topology_errors_name_the_key(tmp_path: Path, text: str, words: str) -> 
 
 def test_the_example_is_valid(tmp_path: Path) -> None:
     """What `audit topology init` writes can be read."""
-    (tmp_path / "site.toml").write_text(EXAMPLE)
+    (tmp_path / "site.toml").write_text(example())
     assert len(list(Topology.read(tmp_path / "site.toml").links())) == 4

@@ -7,6 +7,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from auditor.errors import InputError
@@ -19,6 +20,7 @@ MAGICS = {
     b"\x04\x22\x4d\x18": "lz4",
 }
 LONGEST_MAGIC = 6
+LARGEST = 4 << 30  # bytes of a file that is read as a whole
 
 # What the decompressors raise on damaged or cut input. zstandard and lz4 have errors of their own, both of them
 # derived from these or named in ``damage``.
@@ -70,6 +72,24 @@ def open_compressed(stream: BinaryIO, name: str) -> BinaryIO:
         return OPENERS[name](stream)
     except ImportError as error:
         raise InputError(f"reading {name} needs the Python package {error.name}: pip install {error.name}") from error
+
+
+def unpacked(path: Path, most: int | None = None) -> bytes:
+    """The bytes of a file, packed or not, or the first ``most`` of them. Raises InputError naming the file.
+
+    What grows beyond LARGEST is refused: a small packed file must not take all memory.
+    """
+    try:
+        with path.open("rb") as file:
+            packing = compression_of(file.read(LONGEST_MAGIC))
+            file.seek(0)
+            stream = open_compressed(file, packing) if packing else file
+            data = stream.read(LARGEST + 1 if most is None else most)
+    except damage() as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    if len(data) > LARGEST:
+        raise InputError(f"{path}: more than {LARGEST >> 30} GiB when unpacked; split it")
+    return data
 
 
 class Rewound(io.RawIOBase):

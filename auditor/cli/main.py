@@ -240,12 +240,12 @@ def topology_init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
     """Write a commented example of a topology file."""
-    from auditor.paths.topology import EXAMPLE
+    from auditor.paths.topology import example
 
     if file.exists() and not force:
         raise AuditError(f"{file}: exists already; give another name, or --force to overwrite it")
     try:
-        file.write_text(EXAMPLE, encoding="utf-8")
+        file.write_text(example(), encoding="utf-8")
     except OSError as error:
         raise AuditError(f"{file}: {error.strerror}") from error
     sys.stdout.write(f"{file} is written; edit it, then: audit pcap CAPTURE --topology {file}\n")

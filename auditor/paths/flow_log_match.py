@@ -8,6 +8,7 @@ import numpy as np
 from auditor.paths.evidence import LIKELY, Evidence, Flows
 from auditor.paths.flow_logs import FlowLog
 from auditor.paths.network import Network
+from auditor.paths.witness import mask_of, note
 
 Array = np.ndarray[Any, Any]
 SECOND = 1_000_000_000
@@ -165,8 +166,7 @@ class FlowLogWitness:
         for code in np.unique(says[says >= 0]).tolist():
             kind, path, words, link = kind_of[code]
             for direction, this in (("client", ~from_server), ("server", from_server)):
-                mask = np.zeros(len(flows), bool)
-                mask[flow[this & (says == code)]] = True
+                mask = mask_of(len(flows), flow[this & (says == code)].tolist())
                 if mask.any():
                     found.append(Evidence(mask, direction, kind, path, LIKELY, f"{words}{how}", link))
         return found
@@ -273,17 +273,12 @@ class FlowLogWitness:
             differs = enough & (np.abs(logged - seen) > TOLERANCE * np.maximum(logged, seen))
             who = ("client", "server")[side]
             for k in np.flatnonzero(differs).tolist():
-                self._note_one(
-                    disagreement, k, f"the flow log counts {logged[k]} bytes of the {who}, the capture {seen[k]}"
-                )
-
-    def _note(self, disagreement: Array, flows: Array, words: str) -> None:
-        for k in set(flows.tolist()):
-            self._note_one(disagreement, k, words)
+                note(disagreement, k, f"the flow log counts {logged[k]} bytes of the {who}, the capture {seen[k]}")
 
     @staticmethod
-    def _note_one(disagreement: Array, k: int, words: str) -> None:
-        disagreement[k] = words if disagreement[k] is None else f"{disagreement[k]}; {words}"
+    def _note(disagreement: Array, flows: Array, words: str) -> None:
+        for k in set(flows.tolist()):
+            note(disagreement, k, words)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each file: what was in it, what was matched, and what the captures lack."""

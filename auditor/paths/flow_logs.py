@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from auditor.capture.compression import compression_of, open_compressed
+from auditor.capture.compression import unpacked
 from auditor.errors import InputError
 from auditor.prefixes import parse_address
 
@@ -119,7 +119,7 @@ class Reader:
                 table, skipped = self._parquet(path), 0
             else:
                 table, skipped = self._text(path)
-        except (OSError, EOFError, pa.ArrowException, ValueError) as error:
+        except (OSError, pa.ArrowException, ValueError) as error:
             raise InputError(f"{path}: not a flow log that can be read: {error}") from error
         missing = [name for name in NEEDED if name not in table.column_names]
         if missing:
@@ -145,10 +145,7 @@ class Reader:
     def _text(self, path: Path) -> tuple[pa.Table, int]:
         from pyarrow import csv
 
-        with path.open("rb") as raw:
-            packing = compression_of(raw.read(16))
-            raw.seek(0)
-            data = open_compressed(raw, packing).read() if packing else raw.read()
+        data = unpacked(path)
         line, _, rest = data.partition(b"\n")
         first = line.decode("ascii", "replace").strip()
         names = FORMAT.findall(first) or (first.split() if "srcaddr" in first.split() else [])

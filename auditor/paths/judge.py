@@ -13,6 +13,7 @@ from auditor.decode.control import Control
 from auditor.paths import evidence, verdict
 from auditor.paths.evidence import LIKELY, NONE, Evidence, Flows, Ways, is_public
 from auditor.paths.network import Network
+from auditor.paths.witness import mask_of
 from auditor.paths.witnesses import Witnesses
 from auditor.prefixes import PrefixSet
 
@@ -237,8 +238,7 @@ def _translated(flows: Flows, network: Network, found: list[Evidence], over: dic
                 if way.confidence[o] > NONE:
                     of.setdefault((int(way.best[o]), int(way.path[o])), []).append(k)
             for (best, path), rows in of.items():
-                mask = np.zeros(len(flows), bool)
-                mask[rows] = True
+                mask = mask_of(len(flows), rows)
                 text = f"behind NAT {nat.name} the same flow has: {found[best].detail}"
                 frame = flows.ways[direction].frame
                 item = Evidence(mask, direction, "nat", verdict.PATHS[path], LIKELY, text, found[best].link, frame)

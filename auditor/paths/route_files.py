@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from auditor.capture.compression import compression_of, damage, open_compressed
+from auditor.capture.compression import unpacked
 from auditor.errors import InputError
 from auditor.paths import mrt
 from auditor.paths.routes import Hop, Routes
@@ -15,20 +15,13 @@ from auditor.prefixes import parse, parse_address
 KNOWN = (
     "MRT TABLE_DUMP_V2, `ip -j route`, FRR's `show bgp … json` and `show ip route json`, or the text of `show ip bgp`"
 )
-UNREADABLE: tuple[type[BaseException], ...] = (OSError, EOFError, *damage())
 COMMUNITY_NAMES = {"no-export": "65535:65281", "no-advertise": "65535:65282"}
 
 
 def read(path: str | Path, site: str | None = None) -> Routes:
     """The routes of a file, compressed or not. Raises InputError naming the file, the place and what is wrong."""
     name = Path(path).name
-    try:
-        with Path(path).open("rb") as file:
-            packing = compression_of(file.read(16))
-            file.seek(0)
-            data = open_compressed(file, packing).read() if packing else file.read()
-    except UNREADABLE as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    data = unpacked(Path(path))
     routes = Routes(name, site)
     try:
         if mrt.is_mrt(data):

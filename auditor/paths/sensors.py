@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from auditor.capture.compression import compression_of, open_compressed
+from auditor.capture.compression import unpacked
 from auditor.errors import InputError
 from auditor.paths.evidence import LIKELY, Evidence, Flows
 from auditor.paths.network import Network
+from auditor.paths.witness import EventLog, mask_of, note
 from auditor.prefixes import parse_address
 
 Array = np.ndarray[Any, Any]
@@ -49,12 +50,8 @@ def looks_like(head: bytes) -> bool:
 def read(path: Path) -> list[Seen]:
     """What a log says of flows. Raises InputError naming the file."""
     try:
-        with path.open("rb") as file:
-            packing = compression_of(file.read(16))
-            file.seek(0)
-            data = open_compressed(file, packing).read() if packing else file.read()
-        return [seen for row in _rows(data) if (seen := _seen(row)) is not None]
-    except (OSError, EOFError, ValueError, AttributeError, TypeError) as error:
+        return [seen for row in _rows(unpacked(path)) if (seen := _seen(row)) is not None]
+    except (ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{path}: not a log of Zeek or Suricata that can be read: {error}") from error
 
 
@@ -108,16 +105,16 @@ def _seen(row: dict[str, Any]) -> Seen | None:
     return None
 
 
-class SensorLog:
+class SensorLog(EventLog[Seen]):
     """What sensors say, by the ends of flows."""
 
-    def __init__(self, seen: list[Seen], files: list[tuple[str, int]], skew: int = 0) -> None:
-        self.files, self._seen, self._skew = files, seen, skew
+    kind = "sensor"
+
+    def __init__(self, files: list[tuple[str, list[Seen]]], skew: int = 0) -> None:
+        super().__init__(files, skew)
         self._by_ends: dict[Ends, list[Seen]] = {}
-        for one in seen:
+        for one in self.events:
             self._by_ends.setdefault(one.ends, []).append(one)
-        self._matched: set[int] = set()
-        self.flows_matched = 0
 
     def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
         """VLANs and interfaces on which sensors saw flows; TLS versions that differ go into ``disagreement``."""
@@ -133,10 +130,10 @@ class SensorLog:
         for k, (ch, cl, cp, sh, sl, sp) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
             ends, back = ((ch, cl), cp, (sh, sl), sp), ((sh, sl), sp, (ch, cl), cp)
             told = self._by_ends.get(ends, []) + self._by_ends.get(back, [])
-            near = [one for one in told if flows.started[k] - SLACK <= one.time - self._skew <= flows.ended[k] + SLACK]
+            near = [one for one in told if flows.started[k] - SLACK <= one.time - self.skew <= flows.ended[k] + SLACK]
             self.flows_matched += bool(near)
             for one in near:
-                self._matched.add(id(one))
+                self.matched.add(id(one))
                 for link in network.links():
                     on_vlan = link.vlan is not None and link.vlan in one.vlans
                     if on_vlan or link.has_interface(one.interface):
@@ -146,29 +143,11 @@ class SensorLog:
                         ).append(k)
                 seen = flows.tls_version[k]
                 if one.tls_version and seen and one.tls_version != seen:
-                    text = f"{one.sensor} says {one.tls_version}, the packets {seen}"
-                    if disagreement[k] is None or text not in disagreement[k]:
-                        disagreement[k] = text if disagreement[k] is None else f"{disagreement[k]}; {text}"
+                    note(disagreement, k, f"{one.sensor} says {one.tls_version}, the packets {seen}")
         added = []
         for (path, words, name), rows in found.items():
-            mask = np.zeros(len(flows), bool)
-            mask[rows] = True
+            mask = mask_of(len(flows), rows)
             for direction, way in flows.ways.items():
                 if (mask & way.seen).any():
                     added.append(Evidence(mask & way.seen, direction, "sensor", path, LIKELY, words, name))
         return added
-
-    def rows(self) -> list[dict[str, Any]]:
-        times = [one.time for one in self._seen]
-        return [
-            {
-                "witness": name,
-                "kind": "sensor",
-                "rows": count,
-                "matched": len(self._matched),
-                "flows_matched": self.flows_matched,
-                "started": min(times, default=None),
-                "ended": max(times, default=None),
-            }
-            for name, count in self.files
-        ]

@@ -4,8 +4,9 @@ import fnmatch
 import ipaddress
 import re
 from collections.abc import Iterable
+from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -56,6 +57,7 @@ class Link(Strict):
     shows to have it, by ARP, Neighbor Discovery or BGP, has the peer's MAC.
     """
 
+    path: ClassVar[str]  # the path that whatever goes over it takes
     name: str
     site: str | None = None
     vlan: Vlan | None = None
@@ -65,7 +67,6 @@ class Link(Strict):
     interface: Names = []
     prefixes: Prefixes = []
     sources: Prefixes = []
-    told_by: str = ""  # what follows the name in words, as "in AWS's account"
 
     @model_validator(mode="after")
     def _can_be_told(self) -> "Link":
@@ -81,13 +82,9 @@ class Link(Strict):
         return False
 
     @property
-    def path(self) -> str:
-        raise NotImplementedError
-
-    @property
     def words(self) -> str:
         """What it is, in words."""
-        raise NotImplementedError
+        return self.name
 
     def has_interface(self, name: str | None) -> bool:
         return name is not None and any(fnmatch.fnmatchcase(name, pattern) for pattern in self.interface)
@@ -99,15 +96,12 @@ class VirtualInterface(Link):
     ``sources`` are the prefixes that you advertise: AWS drops what comes from others over a public one.
     """
 
+    path: ClassVar[str] = "direct-connect"
     kind: Literal["private", "public", "transit"] = "private"
     state: str | None = None
     region: str | None = None
     gateway: str | None = None  # Direct Connect gateway, or virtual private gateway
     macsec: str | None = None  # as describe-connections says: "Encryption Up"
-
-    @property
-    def path(self) -> str:
-        return "direct-connect"
 
     @property
     def words(self) -> str:
@@ -117,16 +111,13 @@ class VirtualInterface(Link):
 class Uplink(Link):
     """A link to the internet. ``addresses`` are those that it gives to what goes out (NAT)."""
 
+    path: ClassVar[str] = "internet"
     provider: str | None = None
     kind: str | None = None
     addresses: Prefixes = []
 
     def _other_signs(self) -> bool:
         return bool(self.addresses)
-
-    @property
-    def path(self) -> str:
-        return "internet"
 
     @property
     def words(self) -> str:
@@ -140,15 +131,12 @@ class Vpn(Link):
     ``over`` names the link that carries it: a VPN over Direct Connect is private by both.
     """
 
+    path: ClassVar[str] = "vpn"
     outside: Addresses = []
     over: str | None = None
 
     def _other_signs(self) -> bool:
         return bool(self.outside)
-
-    @property
-    def path(self) -> str:
-        return "vpn"
 
     @property
     def words(self) -> str:
@@ -351,82 +339,6 @@ def _filled(item: Any, other: Any) -> Any:
     return item.model_copy(update={name: getattr(other, name) for name in other.model_fields_set - given})
 
 
-EXAMPLE = """\
-# What the auditor cannot see in a capture. Every section is optional; give what you know. Where a list is allowed, one
-# value alone is as well.
-
-[site]
-name = "office"
-# Addresses of your own network, public ones that you own included.
-on_premises = ["10.20.0.0/16", "203.0.113.0/28"]
-
-# Your own routers: a frame handed to one of them may go on by any of its links.
-[[router]]
-name = "edge1"
-mac = "02:00:5e:00:00:01"
-
-# One for each virtual interface of AWS Direct Connect. A flow is confirmed to have taken it when its frames carry the
-# VLAN and are exchanged with the peer's MAC: the address that ARP shows for the Amazon side of the BGP session. With
-# peer_address the auditor finds the MAC in the capture. With --aws all of this comes from the AWS command line.
-[[virtual_interface]]
-name = "dxvif-private1"
-kind = "private"                 # private, public or transit
-vlan = 101                       # 802.1Q tag
-peer_address = "169.254.96.1"    # Amazon's side of the BGP session
-peer_mac = "02:00:5e:00:01:01"
-# interface = "eth1.101"         # name of the capture interface, where the capture is taken on it
-prefixes = ["172.31.0.0/16"]     # where it leads
-
-[[virtual_interface]]
-name = "dxvif-public1"
-kind = "public"
-vlan = 102
-peer_mac = "02:00:5e:00:01:02"
-sources = ["203.0.113.0/28"]     # what you advertise: AWS drops what comes from other addresses
-
-# Links to the internet: traffic to AWS that goes out here is not private.
-[[uplink]]
-name = "isp"
-provider = "Example Net"
-kind = "fibre"
-vlan = 200
-peer_mac = "02:00:5e:00:02:01"
-
-# Site-to-site VPNs to AWS. A VPN may run over a virtual interface (over = "dxvif-public1").
-[[vpn]]
-name = "vpn-backup"
-vlan = 300
-peer_mac = "02:00:5e:00:03:01"
-outside = ["203.0.113.2", "198.51.100.7"]
-
-# Your VPCs: traffic between their addresses stays inside AWS.
-[[vpc]]
-name = "vpc-messaging"
-region = "us-east-1"
-prefixes = ["172.31.0.0/16"]
-
-# Interface endpoints (AWS PrivateLink) and the addresses of their network interfaces.
-[[endpoint]]
-name = "vpce-0123456789abcdef0"
-service = "pinpoint"
-region = "us-east-1"
-addresses = ["172.31.0.20"]
-private_dns = true
-
-# Where captures were taken: a file, an interface of a pcapng, or the address that sends a mirror's tunnel.
-[[capture_point]]
-name = "port mirror of the Direct Connect port"
-file = "dx-*.pcap"
-link = "dxvif-private1"
-
-# Translated addresses: flows on both sides of the translator are recognised as one.
-[[nat]]
-name = "office"
-inside = ["10.20.0.0/16"]
-outside = ["203.0.113.9/32"]
-
-# The first rule that fits says which link packets took, where their frames do not prove it.
-[[rule]]
-interface = "tun*"
-link = "vpn-backup"
-"""
+def example() -> str:
+    """A commented topology file (``audit topology init``)."""
+    return files("auditor.data").joinpath("site.toml").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.capture.compression import compression_of, open_compressed
+from auditor.capture.compression import unpacked
 from auditor.errors import InputError
 from auditor.paths import cloudtrail, flow_logs, sensors
 from auditor.paths.cloudtrail import CloudTrail
@@ -58,28 +58,17 @@ def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
             yield path
 
 
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            packing = compression_of(file.read(16))
-            file.seek(0)
-            return open_compressed(file, packing).read(HEAD) if packing else file.read(HEAD)
-    except (OSError, EOFError) as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-
-
 def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
     """Read files and folders, each told by its contents. ``skew``: seconds by which the logs' clocks are ahead.
 
     Raises InputError naming the file and what is wrong.
     """
     files = list(_files(paths))
-    heads = {path: b"" if path.suffix == ".parquet" else _head(path) for path in files}
+    heads = {path: b"" if path.suffix == ".parquet" else unpacked(path, HEAD) for path in files}
     formats = [text for path in files if heads[path].lstrip()[:1] == b"{" for text in flow_logs.formats_of(path)]
     logs = flow_logs.Reader(formats)
-    events: list[cloudtrail.Event] = []
-    seen: list[sensors.Seen] = []
-    told: dict[str, list[tuple[str, int]]] = {"cloudtrail": [], "sensor": []}
+    trails: list[tuple[str, list[cloudtrail.Event]]] = []
+    seen: list[tuple[str, list[sensors.Seen]]] = []
     any_log = False
     for path in files:
         head = heads[path]
@@ -87,18 +76,14 @@ def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
             logs.add(path)
             any_log = True
         elif cloudtrail.looks_like(head):
-            fresh = cloudtrail.read(path)
-            events += fresh
-            told["cloudtrail"].append((str(path), len(fresh)))
+            trails.append((str(path), cloudtrail.read(path)))
         elif sensors.looks_like(head):
-            rows = sensors.read(path)
-            seen += rows
-            told["sensor"].append((str(path), len(rows)))
+            seen.append((str(path), sensors.read(path)))
         elif not flow_logs.formats_of(path):
             raise InputError(f"{path}: not a log that is known: {KNOWN}")
     offset = int(skew * 1e9)
     return Witnesses(
         FlowLogWitness(logs.finish(), offset) if any_log else None,
-        CloudTrail(events, told["cloudtrail"], offset) if told["cloudtrail"] else None,
-        SensorLog(seen, told["sensor"], offset) if told["sensor"] else None,
+        CloudTrail(trails, offset) if trails else None,
+        SensorLog(seen, offset) if seen else None,
     )

@@ -197,18 +197,22 @@ def symmetric_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
     return answer
 
 
-def _where(told: Array, verdict: int, otherwise: str) -> Answer:
-    """``verdict`` with the words of ``told`` where there are some, pass with ``otherwise`` elsewhere."""
-    answer = Answer(np.full(len(told), PASS), np.full(len(told), otherwise, object))
-    answer.put(np.array([words is not None for words in told.tolist()], bool), verdict, told)
+def _where(told: Array, verdict: int, other: int, otherwise: str) -> Answer:
+    """``verdict`` with the words of ``told`` where there are some, ``other`` elsewhere."""
+    answer = Answer(np.full(len(told), other), np.full(len(told), otherwise, object))
+    answer.put(_is_told(told), verdict, told)
     return answer
+
+
+def _is_told(words: Array) -> Array:
+    return np.array([w is not None for w in words.tolist()], bool)
 
 
 @check()
 def stable_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The path did not change within the flow, nor since the client's flow to the same server before."""
-    answer = _where(facts.path_changed, FAIL if required else WARN, "no change of path was seen")
-    unproven = (facts.path_confidence == 0) & np.array([w is None for w in facts.path_changed.tolist()], bool)
+    answer = _where(facts.path_changed, FAIL if required else WARN, PASS, "no change of path was seen")
+    unproven = (facts.path_confidence == 0) & ~_is_told(facts.path_changed)
     answer.put(unproven, NOT_OBSERVABLE, "the path is not proven")
     return answer
 
@@ -230,12 +234,11 @@ def carried_source(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
 @check()
 def private_dns(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """A name that an interface endpoint's private DNS covers was not answered with a public address."""
-    missing = np.array([name is not None for name in facts.private_dns_missing.tolist()], bool)
     answer = Answer.of(facts, NOT_APPLICABLE, "no endpoint with private DNS covers the name")
     text = _text(
         "the name led to a public address; endpoint ", _or(facts.private_dns_missing), " has private DNS for it"
     )
-    answer.put(missing, FAIL if required else WARN, text)
+    answer.put(_is_told(facts.private_dns_missing), FAIL if required else WARN, text)
     return answer
 
 
@@ -260,19 +263,15 @@ def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str,
 @check()
 def same_region(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """An interface endpoint is in the Region that the traffic comes from and is meant for."""
-    answer = _where(facts.other_region, FAIL if required else WARN, "")
-    other = np.array([words is not None for words in facts.other_region.tolist()], bool)
-    answer.put(~other, NOT_APPLICABLE, "not to an interface endpoint of another Region")
-    return answer
+    bad = FAIL if required else WARN
+    return _where(facts.other_region, bad, NOT_APPLICABLE, "not to an interface endpoint of another Region")
 
 
 @check()
 def witnesses_agree(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """Flow logs, CloudTrail and other sensors say of the flow what its packets show."""
-    answer = _where(facts.disagreement, FAIL if required else WARN, "")
-    told = np.array([words is not None for words in facts.disagreement.tolist()], bool)
-    answer.put(~told, NOT_APPLICABLE, "no witness contradicts the packets")
-    return answer
+    bad = FAIL if required else WARN
+    return _where(facts.disagreement, bad, NOT_APPLICABLE, "no witness contradicts the packets")
 
 
 PLAINTEXT = [
