@@ -25,8 +25,8 @@ from auditor.flows.state import (
     Memory,
 )
 from auditor.paths.columns import evidence_table, hops, path_columns, seen_flows
-from auditor.paths.evidence import CONFIDENCE_NAMES, Flows
 from auditor.paths.judge import Judge, Judgement, concatenated
+from auditor.paths.model import CONFIDENCE_NAMES, Flows
 from auditor.paths.verdict import Verdict
 from auditor.policy.checks import NO, YES, Facts
 from auditor.policy.evaluate import Evaluation, Subject

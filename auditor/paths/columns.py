@@ -1,5 +1,6 @@
 """From flow rows to what paths are judged by, and from verdicts to columns."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,11 @@ import pyarrow as pa
 
 from auditor import tables
 from auditor.columns import Column, Numbers, Texts
-from auditor.decode.control import Control
+from auditor.decode.control import Control, IcmpError
 from auditor.flows.columns import Oriented, address_text, mac_text, vlan_text
 from auditor.flows.rows import Rows
-from auditor.paths.evidence import CONFIDENCE_NAMES, Evidence, Flows, Ways, is_mirror
 from auditor.paths.judge import Judgement
+from auditor.paths.model import CONFIDENCE_NAMES, Evidence, Flows, Ways, is_mirror
 from auditor.paths.network import Network
 
 Array = np.ndarray[Any, Any]
@@ -151,82 +152,95 @@ def evidence_table(flows: Flows, found: list[Evidence]) -> pa.Table:
     )
 
 
+def _addresses_told(control: Control, named: Callable[[int], str | None]) -> Iterator[dict[str, Any]]:
+    for binding, seen in control.bindings.items():
+        yield {
+            "kind": "address",
+            "subject": address_text(*binding.address),
+            "mac": mac_text(binding.mac),
+            "vlan": _tags(binding.vlans),
+            "interface": named(binding.interface),
+            "told_by": seen.by,
+            "frame": seen.frame,
+            "time": seen.time,
+        }
+
+
+def _neighbours_told(control: Control, named: Callable[[int], str | None]) -> Iterator[dict[str, Any]]:
+    for neighbour, frame in control.neighbours.items():
+        yield {
+            "kind": "neighbour",
+            "subject": neighbour.system or None,
+            "mac": mac_text(neighbour.mac),
+            "vlan": _tags(neighbour.vlans),
+            "interface": named(neighbour.interface),
+            "told_by": "LLDP",
+            "detail": f"port {neighbour.port}" if neighbour.port else None,
+            "frame": frame,
+        }
+
+
+def _speakers_told(control: Control, network: Network) -> Iterator[dict[str, Any]]:
+    for who in network.announcers(control):
+        link = network.link_of_address(who.address)
+        words = f"to {address_text(*who.to)}{f', AS {who.number}' if who.number else ''}"
+        yield {
+            "kind": "bgp",
+            "subject": address_text(*who.address),
+            "told_by": "BGP",
+            "detail": f"announces {len(who.routes)} routes {words}{f', {link.words}' if link else ''}",
+            "count": len(who.routes),
+            "frame": who.frame,
+            "time": who.time,
+        }
+
+
+def _errors_told(control: Control) -> Iterator[dict[str, Any]]:
+    """Errors of one kind, from one reporter, about packets to one address, in one row."""
+    counted: dict[tuple[Any, ...], list[IcmpError]] = {}
+    for error in control.errors:
+        counted.setdefault((error.kind, error.reporter, error.target, error.mtu), []).append(error)
+    for (kind, reporter, target, mtu), errors in counted.items():
+        yield {
+            "kind": "error",
+            "subject": address_text(*reporter),
+            "told_by": "ICMP",
+            "detail": f"{kind}, to {address_text(*target)}{f', path MTU {mtu}' if mtu else ''}",
+            "count": len(errors),
+            "frame": errors[0].frame,
+            "time": errors[0].time,
+        }
+
+
+def _macsec_told(control: Control) -> Iterator[dict[str, Any]]:
+    for (source, target), count in control.macsec.items():
+        yield {
+            "kind": "macsec",
+            "subject": mac_text(source),
+            "mac": mac_text(source),
+            "told_by": "MACsec",
+            "detail": f"encrypted frames to {mac_text(target)}: what is inside cannot be seen",
+            "count": count,
+        }
+
+
+def _tags(vlans: int) -> str | None:
+    return vlan_text(vlans, next((k for k in range(5) if vlans >> 12 * k == 0), 5))
+
+
 def network_table(capture: str, control: Control, network: Network, interfaces: list[str | None]) -> pa.Table:
     """What a capture shows of the network itself, as rows of ``network``."""
 
     def named(number: int) -> str | None:
         return interfaces[number] if 0 <= number < len(interfaces) else None
 
-    def tags(vlans: int) -> str | None:
-        return vlan_text(vlans, next((k for k in range(5) if vlans >> 12 * k == 0), 5))
-
-    rows: list[dict[str, Any]] = []
-    for binding, seen in control.bindings.items():
-        rows.append(
-            {
-                "kind": "address",
-                "subject": address_text(*binding.address),
-                "mac": mac_text(binding.mac),
-                "vlan": tags(binding.vlans),
-                "interface": named(binding.interface),
-                "told_by": seen.by,
-                "frame": seen.frame,
-                "time": seen.time,
-            }
-        )
-    for neighbour, frame in control.neighbours.items():
-        rows.append(
-            {
-                "kind": "neighbour",
-                "subject": neighbour.system or None,
-                "mac": mac_text(neighbour.mac),
-                "vlan": tags(neighbour.vlans),
-                "interface": named(neighbour.interface),
-                "told_by": "LLDP",
-                "detail": f"port {neighbour.port}" if neighbour.port else None,
-                "frame": frame,
-            }
-        )
-    for who in network.announcers(control):
-        link = network.link_of_address(who.address)
-        words = f"to {address_text(*who.to)}{f', AS {who.number}' if who.number else ''}"
-        rows.append(
-            {
-                "kind": "bgp",
-                "subject": address_text(*who.address),
-                "told_by": "BGP",
-                "detail": f"announces {len(who.routes)} routes {words}{f', {link.words}' if link else ''}",
-                "count": len(who.routes),
-                "frame": who.frame,
-                "time": who.time,
-            }
-        )
-    counted: dict[tuple[Any, ...], list[Any]] = {}
-    for error in control.errors:
-        counted.setdefault((error.kind, error.reporter, error.target, error.mtu), []).append(error)
-    for (kind, reporter, target, mtu), errors in counted.items():
-        rows.append(
-            {
-                "kind": "error",
-                "subject": address_text(*reporter),
-                "told_by": "ICMP",
-                "detail": f"{kind}, to {address_text(*target)}{f', path MTU {mtu}' if mtu else ''}",
-                "count": len(errors),
-                "frame": errors[0].frame,
-                "time": errors[0].time,
-            }
-        )
-    for (source, target), count in control.macsec.items():
-        rows.append(
-            {
-                "kind": "macsec",
-                "subject": mac_text(source),
-                "mac": mac_text(source),
-                "told_by": "MACsec",
-                "detail": f"encrypted frames to {mac_text(target)}: what is inside cannot be seen",
-                "count": count,
-            }
-        )
+    rows = [
+        *_addresses_told(control, named),
+        *_neighbours_told(control, named),
+        *_speakers_told(control, network),
+        *_errors_told(control),
+        *_macsec_told(control),
+    ]
     if not rows:
         return tables.empty("network")
     names = [column.name for column in tables.TABLES["network"]][1:]

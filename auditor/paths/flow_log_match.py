@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from auditor.paths.evidence import LIKELY, Evidence, Flows
 from auditor.paths.flow_logs import FlowLog
+from auditor.paths.model import LIKELY, Evidence, Flows
 from auditor.paths.network import Network
 from auditor.paths.witness import mask_of, note
 

@@ -11,7 +11,7 @@ import numpy as np
 from auditor.columns import Texts
 from auditor.decode.control import Control
 from auditor.paths import evidence, verdict
-from auditor.paths.evidence import LIKELY, NONE, Evidence, Flows, Ways, is_public
+from auditor.paths.model import LIKELY, NONE, Evidence, Flows, Ways, is_public
 from auditor.paths.network import Network
 from auditor.paths.witness import mask_of
 from auditor.paths.witnesses import Witnesses
@@ -91,7 +91,7 @@ class Judge:
         found += _translated(flows, self.network, found, over)
         decided = verdict.decide(flows, found, over)
         link = decided.link.objects()
-        outside = evidence.sources_outside(flows, self.network, link)
+        outside = _sources_outside(flows, self.network, link)
         for name in set(link[outside].tolist()):
             text = "its source lies outside the prefixes that the interface may carry"
             frame = flows.ways["client"].frame
@@ -202,6 +202,17 @@ class Judge:
             named = np.array([region not in (None, endpoint.region) for region in flows.region.tolist()], bool)
             found[to_it & named & (found == None)] = f"to {endpoint.name} in {endpoint.region}"  # noqa: E711
         return found
+
+
+def _sources_outside(flows: Flows, network: Network, link_of: Array) -> Array:
+    """Flows over a public virtual interface whose client lies outside the prefixes that it carries: AWS drops them."""
+    found = np.zeros(len(flows), bool)
+    for link in network.topology.virtual_interface:
+        if link.kind == "public" and link.sources:
+            over = link_of == link.name
+            if over.any():
+                found |= over & ~PrefixSet(link.sources).covers(*flows.end("client"))
+    return found
 
 
 def _moment(nanoseconds: int) -> str:

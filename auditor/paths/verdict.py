@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from auditor.columns import Texts
-from auditor.paths.evidence import CONFIRMED, DIRECTIONS, LIKELY, NONE, NOT_PUBLIC, STRENGTH, Evidence, Flows
+from auditor.paths.model import CONFIRMED, DIRECTIONS, LIKELY, NONE, NOT_PUBLIC, STRENGTH, Evidence, Flows
 
 Array = np.ndarray[Any, Any]
 PATHS = ["direct-connect", "vpn", "vpc", "private", "unknown", "internet"]

@@ -11,8 +11,8 @@ from auditor.capture.compression import unpacked
 from auditor.errors import InputError
 from auditor.paths import cloudtrail, flow_logs, sensors
 from auditor.paths.cloudtrail import CloudTrail
-from auditor.paths.evidence import Evidence, Flows
 from auditor.paths.flow_log_match import FlowLogWitness
+from auditor.paths.model import Evidence, Flows
 from auditor.paths.network import Network
 from auditor.paths.sensors import SensorLog
 
