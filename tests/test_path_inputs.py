@@ -266,6 +266,25 @@ def test_bgp_in_any_order() -> None:
     assert find(table, "52.95.1.1", ends[1]) is None
 
 
+@pytest.mark.parametrize("opens", [True, False])
+def test_bgp_with_path_identifiers(opens: bool) -> None:
+    """Additional paths (RFC 7911): agreed on in the OPENs, or told by what fits where there are none."""
+    nlri = bytes([0, 0, 0, 1, 16, 10, 1]) + bytes([0, 0, 0, 2, 24, 10, 2, 3])
+    attributes = (
+        b"\x40\x01\x01\0\x40\x02\x06\x02\x01" + struct.pack(">I", 7224) + b"\x40\x03\x04" + bytes([192, 0, 2, 1])
+    )
+    update = w.bgp(2, b"\0\0" + struct.pack(">H", len(attributes)) + attributes + nlri)
+    capability = bytes([2, 12, 65, 4]) + struct.pack(">I", 7224) + bytes([69, 4, 0, 1, 1, 3])
+    told = w.bgp(1, struct.pack(">BHH", 4, 7224, 90) + bytes([1, 1, 1, 1, len(capability)]) + capability)
+    one, two = (0, 1), (0, 2)
+    streams = {(one, 179, two, 5): stream([told, update] if opens else [update])}
+    if opens:
+        other = stream([told])
+        streams[two, 5, one, 179] = BgpStream(two, one, other.segments)
+    found = bgp.announcers(streams)[0]
+    assert found.routes.prefixes == [parse("10.1.0.0/16"), parse("10.2.3.0/24")]
+
+
 def test_bgp_with_a_gap() -> None:
     """Where segments are missing, reading goes on at the next marker."""
     told = [w.update([f"10.{k}.0.0/16"], "192.0.2.1", [7224]) for k in range(6)]

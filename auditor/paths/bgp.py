@@ -16,7 +16,9 @@ from auditor.prefixes import Prefix
 
 MARKER = b"\xff" * 16
 OPEN, UPDATE, NOTIFICATION = 1, 2, 3
-FOUR_OCTETS = 65  # capability, RFC 6793
+CAPABILITIES = 2  # optional parameter of an OPEN
+FOUR_OCTETS, ADD_PATH = 65, 69
+VERSIONS, UNICAST = {1: 4, 2: 6}, 1  # address families, and the subsequent one that is read
 MP_REACH, MP_UNREACH = 14, 15
 FOREVER = 1 << 62
 LARGEST = 65535  # RFC 8654
@@ -76,33 +78,70 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes, int]]:
             at = data.find(MARKER, at)
 
 
-def opened(body: bytes) -> tuple[int, bool]:
-    """AS number of an OPEN, and whether it speaks of four-octet numbers."""
-    number, wide = int.from_bytes(body[1:3], "big"), False
+@dataclass
+class Opened:
+    """What an OPEN says: the AS number, whether it speaks of four-octet numbers, address families with path identifiers."""
+
+    number: int
+    wide: bool = False
+    sends: set[int] = field(default_factory=set)
+    takes: set[int] = field(default_factory=set)
+
+
+def opened(body: bytes) -> Opened:
+    """Read an OPEN and its capabilities (RFC 5492; 6793: four-octet AS numbers; 7911: additional paths)."""
+    told = Opened(int.from_bytes(body[1:3], "big"))
     at, end = 10, 10 + (body[9] if len(body) > 9 else 0)
     while at + 2 <= min(end, len(body)):
         kind, size = body[at], body[at + 1]
-        inner = body[at + 2 : at + 2 + size]
-        if kind == 2:
-            k = 0
-            while k + 2 <= len(inner):
-                if inner[k] == FOUR_OCTETS and inner[k + 1] == 4:
-                    number, wide = int.from_bytes(inner[k + 2 : k + 6], "big"), True
-                k += 2 + inner[k + 1]
+        if kind == CAPABILITIES:
+            _capabilities(body[at + 2 : at + 2 + size], told)
         at += 2 + size
-    return number, wide
+    return told
 
 
-def _prefixes(data: bytes, version: int) -> Iterator[Prefix]:
-    at, bits = 0, 32 if version == 4 else 128
+def _capabilities(data: bytes, told: Opened) -> None:
+    at = 0
+    while at + 2 <= len(data):
+        code, value = data[at], data[at + 2 : at + 2 + data[at + 1]]
+        if code == FOUR_OCTETS and len(value) == 4:
+            told.number, told.wide = int.from_bytes(value, "big"), True
+        elif code == ADD_PATH:
+            for family in (value[k : k + 4] for k in range(0, len(value) - 3, 4)):
+                version = VERSIONS.get(int.from_bytes(family[:2], "big"))
+                if version is not None and family[2] == UNICAST:
+                    if family[3] & 2:
+                        told.sends.add(version)
+                    if family[3] & 1:
+                        told.takes.add(version)
+        at += 2 + data[at + 1]
+
+
+def _prefixes(data: bytes, version: int, identified: bool | None) -> list[Prefix]:
+    """NLRI. ``identified``: each prefix has a path identifier in front; None: no OPEN told, so as it fits.
+
+    The first bytes of a small identifier read as prefixes of length 0, which nobody announces twice.
+    """
+    plain, fits = _read_prefixes(data, version, 0)
+    if identified is False or (identified is None and fits and sum(not p[2] for p in plain) < 2):
+        return plain
+    found, fits = _read_prefixes(data, version, 4)
+    return found if fits or identified else plain
+
+
+def _read_prefixes(data: bytes, version: int, extra: int) -> tuple[list[Prefix], bool]:
+    """The prefixes, and whether they fill the bytes."""
+    at, bits = extra, 32 if version == 4 else 128
+    found: list[Prefix] = []
     while at < len(data):
         length = data[at]
         size = (length + 7) // 8
         if length > bits or at + 1 + size > len(data):
-            return
+            return found, False
         network = int.from_bytes(data[at + 1 : at + 1 + size], "big") << (bits - 8 * size)
-        yield version, network >> (bits - length) << (bits - length), length
-        at += 1 + size
+        found.append((version, network >> (bits - length) << (bits - length), length))
+        at += 1 + size + extra
+    return found, at == len(data) + extra
 
 
 def _hop(blob: bytes, wide: bool | None) -> Hop:
@@ -115,7 +154,7 @@ def _hop(blob: bytes, wide: bool | None) -> Hop:
     return Hop(protocol="bgp")
 
 
-def _reach(blob: bytes) -> Iterator[tuple[bool, Prefix]]:
+def _reach(blob: bytes, session: "Session") -> Iterator[tuple[bool, Prefix]]:
     """(announced or withdrawn, prefix) of the multiprotocol attributes (RFC 4760), unicast only."""
     at = 0
     while at + 3 <= len(blob):
@@ -123,8 +162,8 @@ def _reach(blob: bytes) -> Iterator[tuple[bool, Prefix]]:
         size, at = (int.from_bytes(blob[at + 2 : at + 4], "big"), at + 4) if flags & 0x10 else (blob[at + 2], at + 3)
         value = blob[at : at + size]
         at += size
-        if kind in (MP_REACH, MP_UNREACH) and len(value) >= 3 and value[2] == 1:
-            version = {1: 4, 2: 6}.get(int.from_bytes(value[:2], "big"))
+        if kind in (MP_REACH, MP_UNREACH) and len(value) >= 3 and value[2] == UNICAST:
+            version = VERSIONS.get(int.from_bytes(value[:2], "big"))
             if version is None:
                 continue
             start = 3
@@ -132,21 +171,22 @@ def _reach(blob: bytes) -> Iterator[tuple[bool, Prefix]]:
                 if len(value) < 5:
                     continue
                 start = 5 + value[3]
-            for prefix in _prefixes(value[start:], version):
+            for prefix in _prefixes(value[start:], version, session.identified(version)):
                 yield kind == MP_REACH, prefix
 
 
-def _updates(body: bytes) -> tuple[list[Prefix], bytes, list[Prefix]] | None:
+def _updates(body: bytes, session: "Session") -> tuple[list[Prefix], bytes, list[Prefix]] | None:
     """(withdrawn, attributes, announced) of an UPDATE (RFC 4271 4.3)."""
     size = int.from_bytes(body[:2], "big")
     if len(body) < 4 + size:
         return None
-    gone = list(_prefixes(body[2 : 2 + size], 4))
+    identified = session.identified(4)
+    gone = _prefixes(body[2 : 2 + size], 4, identified)
     begin = 4 + size
     length = int.from_bytes(body[begin - 2 : begin], "big")
     if len(body) < begin + length:
         return None
-    return gone, body[begin : begin + length], list(_prefixes(body[begin + length :], 4))
+    return gone, body[begin : begin + length], _prefixes(body[begin + length :], 4, identified)
 
 
 class _Table:
@@ -173,39 +213,58 @@ class _Table:
             self.end(prefix, when)
 
 
+@dataclass
+class Session:
+    """What the OPENs of both sides agreed on, as far as the capture has them."""
+
+    mine: Opened | None = None
+    theirs: Opened | None = None
+
+    @property
+    def wide(self) -> bool | None:
+        """Whether AS numbers have four bytes; None where neither OPEN was seen."""
+        told = [side.wide for side in (self.mine, self.theirs) if side is not None]
+        return all(told) if told else None
+
+    def identified(self, version: int) -> bool | None:
+        """Whether what this side announces has path identifiers; None where not both OPENs were seen."""
+        if self.mine is None or self.theirs is None:
+            return None
+        return version in self.mine.sends and version in self.theirs.takes
+
+
 def announcers(streams: dict[tuple[Address, int, Address, int], BgpStream]) -> list[Announcer]:
     """Every direction that announced something, with its routes and the times at which they were in force."""
-    told = [(stream, list(_timed(stream))) for stream in streams.values()]
-    wide: dict[frozenset[Address], bool] = {}
-    for stream, found in told:
-        for kind, body, _ in found:
-            if kind == OPEN and len(body) >= 10:
-                pair = frozenset((stream.source, stream.target))
-                wide[pair] = wide.get(pair, True) and opened(body)[1]
+    told = {key: list(_timed(stream)) for key, stream in streams.items()}
+    opens = {
+        key: opened(body) for key, found in told.items() for kind, body, _ in found if kind == OPEN and len(body) >= 10
+    }
     sides = []
-    for stream, found in told:
-        who = Announcer(stream.source, stream.target, stream.frame, stream.time)
+    for key, found in told.items():
+        source, port, target, other_port = key
+        mine = opens.get(key)
+        session = Session(mine, opens.get((target, other_port, source, port)))
+        stream = streams[key]
+        who = Announcer(source, target, stream.frame, stream.time, mine.number if mine else None)
         table = _Table(who.routes)
         for kind, body, when in found:
-            if kind == OPEN and len(body) >= 10:
-                who.number = opened(body)[0]
-            elif kind == NOTIFICATION:
+            if kind == NOTIFICATION:
                 table.end_all(when)
-            elif kind == UPDATE and (parts := _updates(body)) is not None:
-                _apply(table, parts, wide.get(frozenset((who.address, who.to))), when)
+            elif kind == UPDATE and (parts := _updates(body, session)) is not None:
+                _apply(table, parts, session, when)
         table.end_all(FOREVER)
         if len(who.routes) or who.number is not None:
             sides.append(who)
     return sides
 
 
-def _apply(table: _Table, parts: tuple[list[Prefix], bytes, list[Prefix]], wide: bool | None, when: int) -> None:
+def _apply(table: _Table, parts: tuple[list[Prefix], bytes, list[Prefix]], session: Session, when: int) -> None:
     gone, blob, announced = parts
-    reached = list(_reach(blob))
+    reached = list(_reach(blob, session))
     for prefix in [*gone, *(p for fresh, p in reached if not fresh)]:
         table.end(prefix, when)
     fresh = [*announced, *(p for new, p in reached if new)]
-    hop = _hop(blob, wide) if fresh else None
+    hop = _hop(blob, session.wide) if fresh else None
     for prefix in fresh:
         assert hop is not None
         table.begin(prefix, hop, when)
