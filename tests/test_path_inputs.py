@@ -1,6 +1,7 @@
 """What paths are judged by besides frames: routing tables, AWS's account, BGP, logs; each reader with its errors."""
 
 import bz2
+import gzip
 import ipaddress
 import json
 import random
@@ -477,6 +478,28 @@ def test_parquet_flow_log(tmp_path: Path) -> None:
     reader.add(tmp_path / "a.parquet")
     log = reader.finish()
     assert (len(log), log.number["bytes"][0], log.texts("interface-id")[0]) == (1, 1000, "eni-0a1")
+
+
+def test_layout_of_s3(tmp_path: Path) -> None:
+    """A folder laid out as AWS does in S3 is read whole, packed files in it too."""
+    folder = tmp_path / "AWSLogs" / "123456789012" / "vpcflowlogs" / "us-east-1" / "2025" / "11" / "24"
+    folder.mkdir(parents=True)
+    for number, row in enumerate((ROW, ROW.replace(" 40000 ", " 40001 "))):
+        name = f"123456789012_vpcflowlogs_us-east-1_fl-1_20251124T160{number}Z_abc.log.gz"
+        (folder / name).write_bytes(gzip.compress(f"{scenes.V2}\n{row}\n".encode()))
+    frames = [frame for k in range(2) for frame in w.talk(server=w.ENI, port=40_000 + k)]
+    (tmp_path / "a.pcap").write_bytes(wire.pcap(frames, nanoseconds=True))
+    told = auditor.audit(tmp_path / "a.pcap", witnesses=[tmp_path / "AWSLogs"]).witnesses
+    assert told["matched"].tolist() == [1, 1]
+
+
+def test_hops(audit_bytes: Run) -> None:
+    """Routers passed are counted from the time to live, whichever of the usual ones it began at."""
+    packets = [bytearray(packet) for packet in wire.Talk().open().packets]
+    for packet in packets:
+        packet[22] = 61 if packet[26:30] == bytes([10, 0, 0, 1]) else 243
+    row = wire.only(audit_bytes(wire.pcap(map(bytes, packets))).flows)
+    assert (row["hops_out"], row["hops_back"]) == (3, 12)
 
 
 def test_what_is_no_witness(tmp_path: Path) -> None:
