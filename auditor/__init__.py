@@ -54,12 +54,14 @@ def audit(
     Raises InputError if nothing could be read, TopologyError and PolicyError for files that are not valid. Nothing
     inside a capture raises: damage is told in ``captures``, inputs that cannot be read in ``errors``.
     """
+    from auditor.capture import digest
     from auditor.capture.inputs import expand
 
     if isinstance(paths, str | Path):
         paths = [paths]
     inputs = expand(paths)
-    inputs[0].begin()
+    if inputs[0].path is not None:
+        digest.begin(inputs[0].path)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:

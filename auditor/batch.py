@@ -15,7 +15,7 @@ from auditor.columns import Column, Numbers, Texts, distinct
 from auditor.decode.control import Control
 from auditor.decode.packet import ESP
 from auditor.flows.columns import Oriented, address_text, flow_columns, orient
-from auditor.flows.rows import Rows
+from auditor.flows.rows import Rows, gather
 from auditor.flows.state import (
     OVER_TCP,
     SEEN_SERVER_HELLO,
@@ -131,7 +131,7 @@ class Pipeline:
         closed = rows.flows["closed"][at] != 0
         shakes = handshake_columns(rows.handshakes, memory, self.shapes, closed, lost)
         offers = shakes.pop("_offers_forward_secrecy")
-        delivery = deliveries(rows.handshakes, ends.client[at], ends.server[at])
+        delivery = deliveries(rows.handshakes, gather(ends.client, at), gather(ends.server, at))
         shakes |= delivery.columns(rows.handshakes["transport"] == OVER_TCP)
         columns = flow_columns(rows, ends, capture, interfaces)
         place = np.full(len(rows), -1)

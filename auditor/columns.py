@@ -89,16 +89,16 @@ class Texts:
         return table[self.index]
 
     def arrow(self, type_: Any) -> Any:
-        if not pa.types.is_dictionary(type_):
-            return strings(self.objects().tolist())
         codes: dict[str, int] = {}
         of_value = [MISSING if v is None else codes.setdefault(v, len(codes)) for v in self.values]
         rows = np.array([*of_value, MISSING], np.int64)[self.index]
-        kind = np.int16 if type_.index_type == pa.int16() else np.int32
+        index_type = type_.index_type if pa.types.is_dictionary(type_) else pa.int32()
+        kind = np.int16 if index_type == pa.int16() else np.int32
         bitmap, count = _validity(rows < 0)
         data = pa.py_buffer(np.where(rows < 0, 0, rows).astype(kind))
-        indices = pa.Array.from_buffers(type_.index_type, len(rows), [bitmap, data], count)
-        return pa.DictionaryArray.from_arrays(indices, strings(list(codes)))
+        indices = pa.Array.from_buffers(index_type, len(rows), [bitmap, data], count)
+        array = pa.DictionaryArray.from_arrays(indices, strings(list(codes)))
+        return array if pa.types.is_dictionary(type_) else array.dictionary_decode()
 
 
 @dataclass

@@ -1,37 +1,79 @@
-"""Reading TOML files that users write (topologies, policies), with errors that name the file and the key."""
+"""Reading TOML files that users write (topologies, policies), with errors that name the file and the key.
+
+The sections of a file are frozen dataclasses derived from ``Strict``. Only what a user wrote is checked, by pydantic,
+which takes longer to load than a small audit needs in all: most audits go without.
+"""
 
 import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from auditor.errors import AuditError
 
-M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
-class Strict(BaseModel):
-    """A section of a file: unknown keys are errors, values do not change once read."""
+class Strict:
+    """A section of a file: unknown keys are errors. ``__post_init__`` may raise ValueError."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # built when a file is read, not at import
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
 
-def load(model: type[M], text: str, name: str, error: type[AuditError]) -> M:
-    """``text`` as a ``model``; raises ``error`` with one sentence naming the file, the key and what is wrong."""
+@dataclass(frozen=True)
+class After:
+    """``Annotated[T, After(check)]``: a T that ``check`` accepts, as ``check`` returns it; it may raise ValueError."""
+
+    check: Callable[[Any], Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+
+@dataclass(frozen=True)
+class Before:
+    """``Annotated[T, Before(change)]``: what ``change`` makes of the file's value has to be a T."""
+
+    change: Callable[[Any], Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(self.change, handler(source))
+
+
+def validated(model: type[T], data: Any) -> T:
+    """``data`` as a ``model``. Raises pydantic's ValidationError."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(model).validate_python(data)
+
+
+def parse(text: str, name: str, error: type[AuditError]) -> dict[str, Any]:
+    """The keys and values of a TOML file."""
     try:
-        data = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         raise error(f"{name}: not valid TOML: {problem}") from problem
+
+
+def load(model: type[T], text: str, name: str, error: type[AuditError]) -> T:
+    """``text`` as a ``model``; raises ``error`` with one sentence naming the file, the key and what is wrong."""
+    from pydantic import ValidationError
+
+    data = parse(text, name, error)
     try:
-        return model.model_validate(data)
+        return validated(model, data)
     except ValidationError as problem:
         first = problem.errors()[0]
         place = _written(first["loc"], data)
         message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
+        if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
             message = f"unknown key; {_known(model, first['loc'])}"
-        elif first["type"] == "missing":
+        elif first["type"] in {"missing", "missing_argument", "missing_keyword_only_argument"}:
             message = "this key is required"
         more = f" (and {len(problem.errors()) - 1} more)" if len(problem.errors()) > 1 else ""
         raise error(f"{name}: {place}: {message}{more}") from problem
@@ -51,18 +93,18 @@ def _written(location: tuple[int | str, ...], data: Any) -> str:
     return place
 
 
-def _known(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
+def _known(model: type[Any], place: tuple[int | str, ...]) -> str:
     """The keys that would be right at ``place``."""
-    here: type[BaseModel] | None = model
+    here: type[Any] | None = model
     for part in place[:-1]:
         if isinstance(part, str) and here is not None:
-            annotation = here.model_fields[part].annotation
+            annotation = get_type_hints(here)[part]
             inner = [a for a in getattr(annotation, "__args__", (annotation,)) if isinstance(a, type)]
-            here = next((a for a in inner if issubclass(a, BaseModel)), None)
-    return f"known keys are {', '.join(here.model_fields)}" if here else "it does not belong here"
+            here = next((a for a in inner if is_dataclass(a)), None)
+    return f"known keys are {', '.join(f.name for f in fields(here))}" if here else "it does not belong here"
 
 
-def read(model: type[M], path: str | Path, error: type[AuditError]) -> M:
+def read(model: type[T], path: str | Path, error: type[AuditError]) -> T:
     """The file at ``path`` as a ``model``."""
     try:
         text = Path(path).read_text(encoding="utf-8")

@@ -342,7 +342,7 @@ def _finish(result: object, fail_on: Severity) -> None:
     assert isinstance(result, Audit)
     severities = set()
     if fail_on is not Severity.never and result.manifest["counts"]["findings"]:
-        severities = {row["severity"] for row in result.arrow("findings").to_pylist()}
+        severities = {row["severity"] for row in result.rows("findings", "severity")}
     result.close()
     order = list(Severity)
     if any(order.index(Severity(s)) >= order.index(fail_on) for s in severities):

@@ -1,6 +1,7 @@
 """What a person reads at the terminal."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -46,7 +47,7 @@ def show(result: Audit) -> None:
     """Summary by path, version and verdict first, then findings, then what could not be judged and why."""
     out = console()
     told = result.manifest
-    captures = result.arrow("captures").to_pylist()
+    captures = result.rows("captures", "capture", "warnings", "packets", "started", "ended")
     out.print(_headline(told, captures))
     for capture in captures[:MOST_CAPTURES]:
         if capture["warnings"]:
@@ -57,13 +58,17 @@ def show(result: Audit) -> None:
     _not_observable(out, told)
 
 
+def _second(time: int) -> str:
+    return f"{datetime.fromtimestamp(time // 10**9, UTC):%Y-%m-%d %H:%M:%S}"
+
+
 def _headline(told: dict[str, Any], captures: list[dict[str, Any]]) -> Text:
     packets = sum(capture["packets"] for capture in captures)
     counts = told["counts"]
     name = clean(captures[0]["capture"]) if len(captures) == 1 else f"{len(captures)} captures"
     starts = [c["started"] for c in captures if c["started"] is not None]
     ends = [c["ended"] for c in captures if c["ended"] is not None]
-    span = f", {min(starts):%Y-%m-%d %H:%M:%S} to {max(ends):%Y-%m-%d %H:%M:%S} UTC" if starts else ""
+    span = f", {_second(min(starts))} to {_second(max(ends))} UTC" if starts else ""
     text = Text()
     text.append(
         f"{name}: {packets:,} packets, {counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes{span}\n"
@@ -117,7 +122,9 @@ def _summary(out: Console, told: dict[str, Any]) -> None:
 
 
 def _findings(out: Console, result: Audit) -> None:
-    found = result.arrow("findings").to_pylist()
+    found = result.rows(
+        "findings", "severity", "verdict", "finding_id", "server", "title", "reason", "flows", "sample_frames"
+    )
     if not found:
         out.print(Text("No findings.", style="bold green"))
         out.print()

@@ -8,7 +8,7 @@ import numpy as np
 
 from auditor.columns import Bytes, Column, Numbers, Texts, distinct
 from auditor.decode.packet import FIN, RST, TCP, TUNNEL_NAMES, TUNNELS_WITH_ID, UDP
-from auditor.flows.rows import Rows
+from auditor.flows.rows import Rows, gather
 from auditor.flows.text import write_addresses
 
 Array = np.ndarray[Any, Any]
@@ -32,10 +32,10 @@ class Oriented:
 def orient(rows: Rows) -> Oriented:
     flows = rows.flows
     swapped = flows["client"] == 1
-    every = np.arange(len(flows))
+    every, sides = np.arange(len(flows)), rows.sides.reshape(-1)
     return Oriented(
-        client=rows.sides[every, swapped.astype(int)],
-        server=rows.sides[every, 1 - swapped.astype(int)],
+        client=gather(sides, 2 * every + swapped),
+        server=gather(sides, 2 * every + ~swapped),
         client_high=np.where(swapped, flows["b_high"], flows["a_high"]),
         client_low=np.where(swapped, flows["b_low"], flows["a_low"]),
         server_high=np.where(swapped, flows["a_high"], flows["b_high"]),

@@ -29,18 +29,21 @@ class Rows:
         return len(self.flows)
 
 
+def gather(rows: Array, at: Array) -> Array:
+    """The structured rows at ``at``, copied as bytes: numpy would copy them field by field, twenty times as slowly."""
+    return rows.view(np.ndarray).view(f"V{rows.itemsize}")[at].view(rows.dtype)
+
+
 def take(state: State) -> tuple[Rows, State]:
     """Copy the finished rows and free their places; the state, because its arrays may have grown."""
     at = np.flatnonzero(state.flows["live"] == FINISHED)
     at = at[np.argsort(state.flows["identifier"][at])]
-    flows = state.flows.view(np.ndarray)[at]
-    sides = np.empty((len(at), 2), BOTH)
-    for array in (state.sides, state.ways):
-        rows = array.view(np.ndarray).reshape(-1, 2)[at]
-        for name in rows.dtype.names or ():
-            sides[name] = rows[name]
+    flows = gather(state.flows, at)
+    parts = [gather(array.reshape(-1, 2), at) for array in (state.sides, state.ways)]
+    whole = np.concatenate([part.view(np.uint8).reshape(len(at), 2, part.itemsize) for part in parts], axis=2)
+    sides = whole.view(BOTH)[..., 0]  # a row of BOTH is one of SIDE and one of WAY
     handshake_flow = np.flatnonzero(flows["handshake"] >= 0)
-    handshakes = state.handshakes.view(np.ndarray)[flows["handshake"][handshake_flow]]
+    handshakes = gather(state.handshakes, flows["handshake"][handshake_flow])
     state, found, found_flow = datagrams.handshakes(state, flows, sides)
     if len(found):
         handshake_flow = np.concatenate([handshake_flow, found_flow])

@@ -8,10 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from auditor.errors import TopologyError
 from auditor.paths.topology import Topology
+from auditor.settings import validated
 
 Rows = list[dict[str, Any]]
 GONE = {"deleted", "deleting", "rejected", "failed"}
@@ -89,14 +88,15 @@ class Account:
 
     def topology(self) -> Topology:
         """All of it as a topology."""
-        return Topology.model_validate(
+        return validated(
+            Topology,
             {
                 "virtual_interface": self._virtual_interfaces(),
                 "vpn": self._vpns(),
                 "vpc": self._vpcs(),
                 "endpoint": self._endpoints(),
                 "attachment": self._attachments(),
-            }
+            },
         )
 
     def _virtual_interfaces(self) -> Rows:
@@ -252,6 +252,8 @@ def read(folder: str | Path) -> Topology:
         raise TopologyError(
             f"{folder}: no JSON file is there; audit topology fetch writes them, or: aws {COMMANDS['virtualInterfaces']} > vifs.json"
         )
+    from pydantic import ValidationError
+
     account = Account()
     for file in files:
         account.add(file)

@@ -35,6 +35,7 @@ kind                what it is                                                  
 Time to live, hop counts and round-trip times are columns of ``flows``; nothing is concluded from them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ class Gathering:
             frame = self.flows.ways[direction].frame
             self.found.append(Evidence(mask, direction, kind, path, confidence, detail, link, frame))
 
-    def inside(self, which: str, prefixes: list[str]) -> Array:
+    def inside(self, which: str, prefixes: Sequence[str]) -> Array:
         """Whether an end's address lies in any of some prefixes."""
         key = which, tuple(prefixes)
         if key not in self._covered:

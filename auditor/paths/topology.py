@@ -4,14 +4,13 @@ import fnmatch
 import ipaddress
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-
 from auditor.errors import TopologyError
-from auditor.settings import Strict, read
+from auditor.settings import After, Before, Strict, read
 
 
 def _prefix(text: str) -> str:
@@ -35,21 +34,35 @@ def _mac(text: str) -> str:
     return ":".join(digits[k : k + 2] for k in range(0, 12, 2))
 
 
+def _vlan(number: int) -> int:
+    if not 1 <= number <= 4094:
+        raise ValueError(f"{number} is no VLAN: they go from 1 to 4094")
+    return number
+
+
+def _some(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError("give at least one")
+    return values
+
+
 def _several(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Prefix = Annotated[str, AfterValidator(_prefix)]
-Address = Annotated[str, AfterValidator(_address)]
-Mac = Annotated[str, AfterValidator(_mac)]
-Vlan = Annotated[int, Field(ge=1, le=4094)]
+Prefix = Annotated[str, After(_prefix)]
+Address = Annotated[str, After(_address)]
+Mac = Annotated[str, After(_mac)]
+Vlan = Annotated[int, After(_vlan)]
 # One, or a list of several.
-Prefixes = Annotated[list[Prefix], BeforeValidator(_several)]
-Addresses = Annotated[list[Address], BeforeValidator(_several)]
-Macs = Annotated[list[Mac], BeforeValidator(_several)]
-Names = Annotated[list[str], BeforeValidator(_several)]
+Prefixes = Annotated[tuple[Prefix, ...], Before(_several)]
+SomePrefixes = Annotated[Prefixes, After(_some)]
+Addresses = Annotated[tuple[Address, ...], Before(_several)]
+Macs = Annotated[tuple[Mac, ...], Before(_several)]
+Names = Annotated[tuple[str, ...], Before(_several)]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Link(Strict):
     """A way out of the site: how its frames look on the wire, where it leads, which sources it may carry.
 
@@ -61,22 +74,20 @@ class Link(Strict):
     name: str
     site: str | None = None
     vlan: Vlan | None = None
-    peer_mac: Macs = []
-    peer_address: Addresses = []
-    own_address: Addresses = []
-    interface: Names = []
-    prefixes: Prefixes = []
-    sources: Prefixes = []
+    peer_mac: Macs = ()
+    peer_address: Addresses = ()
+    own_address: Addresses = ()
+    interface: Names = ()
+    prefixes: Prefixes = ()
+    sources: Prefixes = ()
 
-    @model_validator(mode="after")
-    def _can_be_told(self) -> "Link":
+    def __post_init__(self) -> None:
         if not (
             self.vlan or self.peer_mac or self.peer_address or self.interface or self.prefixes or self._other_signs()
         ):
             raise ValueError(
                 "give at least one of vlan, peer_mac, peer_address, interface, prefixes: nothing else tells its frames"
             )
-        return self
 
     def _other_signs(self) -> bool:
         return False
@@ -90,6 +101,7 @@ class Link(Strict):
         return name is not None and any(fnmatch.fnmatchcase(name, pattern) for pattern in self.interface)
 
 
+@dataclass(frozen=True, kw_only=True)
 class VirtualInterface(Link):
     """An AWS Direct Connect virtual interface; ``name`` is best its id, the peer AWS's router.
 
@@ -108,13 +120,14 @@ class VirtualInterface(Link):
         return f"{self.kind} virtual interface {self.name}{f' (MACsec: {self.macsec})' if self.macsec else ''}"
 
 
+@dataclass(frozen=True, kw_only=True)
 class Uplink(Link):
     """A link to the internet. ``addresses`` are those that it gives to what goes out (NAT)."""
 
     path: ClassVar[str] = "internet"
     provider: str | None = None
     kind: str | None = None
-    addresses: Prefixes = []
+    addresses: Prefixes = ()
 
     def _other_signs(self) -> bool:
         return bool(self.addresses)
@@ -125,6 +138,7 @@ class Uplink(Link):
         return f"internet uplink {self.name}{f' ({more})' if more else ''}"
 
 
+@dataclass(frozen=True, kw_only=True)
 class Vpn(Link):
     """A VPN to AWS; ``interface`` is the tunnel interface, ``outside`` the addresses of its ends.
 
@@ -132,7 +146,7 @@ class Vpn(Link):
     """
 
     path: ClassVar[str] = "vpn"
-    outside: Addresses = []
+    outside: Addresses = ()
     over: str | None = None
 
     def _other_signs(self) -> bool:
@@ -143,14 +157,16 @@ class Vpn(Link):
         return f"VPN {self.name}{f' over {self.over}' if self.over else ''}"
 
 
+@dataclass(frozen=True, kw_only=True)
 class Vpc(Strict):
     """A VPC and its prefixes."""
 
     name: str
-    prefixes: Prefixes = Field(min_length=1)
+    prefixes: SomePrefixes
     region: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class Endpoint(Strict):
     """A VPC endpoint: the addresses of its network interfaces, and the service behind them.
 
@@ -158,13 +174,14 @@ class Endpoint(Strict):
     """
 
     name: str
-    addresses: Addresses = []
+    addresses: Addresses = ()
     service: str | None = None
     region: str | None = None
     vpc: str | None = None
     private_dns: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
 class Attachment(Strict):
     """An attachment of a transit gateway, and what is attached; ``link`` is the virtual interface or VPN behind it."""
 
@@ -173,15 +190,17 @@ class Attachment(Strict):
     link: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class Router(Strict):
     """A router of your own. A frame that is handed to it may go on by any of its links: that proves no path."""
 
     name: str
-    mac: Macs = []
-    address: Addresses = []
+    mac: Macs = ()
+    address: Addresses = ()
     site: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class CapturePoint(Strict):
     """Where a capture was taken: a file (wildcards allowed), a pcapng interface, or the source of a mirror's tunnel.
 
@@ -196,23 +215,23 @@ class CapturePoint(Strict):
     site: str | None = None
     vpc: str | None = None
 
-    @model_validator(mode="after")
-    def _says_something(self) -> "CapturePoint":
+    def __post_init__(self) -> None:
         if self.file is None and self.interface is None and self.outer is None:
             raise ValueError("give at least one of file, interface, outer: nothing else tells what was captured there")
         if self.link is None and self.site is None and self.vpc is None:
             raise ValueError("give at least one of link, site, vpc: what the place means")
-        return self
 
 
+@dataclass(frozen=True, kw_only=True)
 class Nat(Strict):
     """Address translation: what is ``inside`` appears as ``outside`` behind it."""
 
     name: str
-    inside: Prefixes = Field(min_length=1)
-    outside: Prefixes = Field(min_length=1)
+    inside: SomePrefixes
+    outside: SomePrefixes
 
 
+@dataclass(frozen=True, kw_only=True)
 class RoutingTable(Strict):
     """A file of routes (see ``audit pcap --routes``), and the site whose router has them."""
 
@@ -220,6 +239,7 @@ class RoutingTable(Strict):
     site: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class Rule(Strict):
     """The first rule of the file that fits a flow's packets says which link they took. All that is given must fit."""
 
@@ -231,42 +251,41 @@ class Rule(Strict):
     source: Prefix | None = None
     destination: Prefix | None = None
 
-    @model_validator(mode="after")
-    def _asks_something(self) -> "Rule":
+    def __post_init__(self) -> None:
         if not (self.file or self.interface or self.vlan or self.mac or self.source or self.destination):
             raise ValueError("give at least one of file, interface, vlan, mac, source, destination")
-        return self
 
 
+@dataclass(frozen=True, kw_only=True)
 class Site(Strict):
     """A site: its name and on-premises prefixes."""
 
     name: str = "site"
-    on_premises: Prefixes = []
+    on_premises: Prefixes = ()
 
 
 def _sites(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
+@dataclass(frozen=True, kw_only=True)
 class Topology(Strict):
     """A whole topology. Names of links are unique, and what names a link means one that is there."""
 
-    site: Annotated[list[Site], BeforeValidator(_sites)] = []
-    router: list[Router] = []
-    virtual_interface: list[VirtualInterface] = []
-    uplink: list[Uplink] = []
-    vpn: list[Vpn] = []
-    vpc: list[Vpc] = []
-    endpoint: list[Endpoint] = []
-    attachment: list[Attachment] = []
-    capture_point: list[CapturePoint] = []
-    nat: list[Nat] = []
-    routing_table: list[RoutingTable] = []
-    rule: list[Rule] = []
+    site: Annotated[tuple[Site, ...], Before(_sites)] = ()
+    router: tuple[Router, ...] = ()
+    virtual_interface: tuple[VirtualInterface, ...] = ()
+    uplink: tuple[Uplink, ...] = ()
+    vpn: tuple[Vpn, ...] = ()
+    vpc: tuple[Vpc, ...] = ()
+    endpoint: tuple[Endpoint, ...] = ()
+    attachment: tuple[Attachment, ...] = ()
+    capture_point: tuple[CapturePoint, ...] = ()
+    nat: tuple[Nat, ...] = ()
+    routing_table: tuple[RoutingTable, ...] = ()
+    rule: tuple[Rule, ...] = ()
 
-    @model_validator(mode="after")
-    def _names_are_known(self) -> "Topology":
+    def __post_init__(self) -> None:
         links = [link.name for link in self.links()]
         twice = {name for name in links if links.count(name) > 1}
         if twice:
@@ -284,14 +303,13 @@ class Topology(Strict):
         for name, site_name in places:
             if site_name is not None and site_name not in sites:
                 raise ValueError(f"site of '{name}': no site is named '{site_name}'; {_known(sites)}")
-        return self
 
     @classmethod
     def read(cls, path: str | Path) -> "Topology":
         """Read a file; files that it names are beside it. Raises TopologyError naming the file and the key."""
         told = read(cls, path, TopologyError)
-        tables = [t.model_copy(update={"file": str(Path(path).parent / t.file)}) for t in told.routing_table]
-        return told.model_copy(update={"routing_table": tables})
+        tables = tuple(replace(t, file=str(Path(path).parent / t.file)) for t in told.routing_table)
+        return replace(told, routing_table=tables)
 
     def links(self) -> Iterable[Link]:
         """Every link, in the file's order."""
@@ -316,15 +334,15 @@ class Topology(Strict):
     def joined(self, other: "Topology") -> "Topology":
         """Both: what this one says of a link or VPC goes before what the other says of one with the same name."""
         parts: dict[str, Any] = {}
-        for section in type(self).model_fields:
+        for section in (f.name for f in fields(self)):
             mine, theirs = getattr(self, section), getattr(other, section)
             named = {getattr(item, "name", None): item for item in theirs}
             whole = [_filled(item, named.pop(getattr(item, "name", None), None)) for item in mine]
-            parts[section] = [*whole, *(item for item in theirs if getattr(item, "name", None) in named)]
+            parts[section] = (*whole, *(item for item in theirs if getattr(item, "name", None) in named))
         return Topology(**parts)
 
 
-NOTHING = Topology.model_construct()  # without building what checks files: most audits have none
+NOTHING = Topology()
 
 
 def _known(names: list[str]) -> str:
@@ -335,8 +353,8 @@ def _filled(item: Any, other: Any) -> Any:
     """``item`` with what it leaves open taken from ``other``."""
     if other is None or type(item) is not type(other):
         return item
-    given = item.model_fields_set
-    return item.model_copy(update={name: getattr(other, name) for name in other.model_fields_set - given})
+    left_open = [f.name for f in fields(item) if getattr(item, f.name) == f.default]
+    return replace(item, **{name: getattr(other, name) for name in left_open})
 
 
 def example() -> str:
