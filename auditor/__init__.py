@@ -5,6 +5,7 @@
 >>> result.flows  # doctest: +SKIP
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
     from auditor.reading import Reading
+    from auditor.requests.stage import Inside
 
 __version__ = "0.1.0"
 __all__ = ["Audit", "AuditError", "InputError", "PolicyError", "TopologyError", "__version__", "audit"]
 
 PathLike = str | Path
+KEYLOG_VARIABLE = "SSLKEYLOGFILE"
 DEFAULT_POLICY = "aws-pinpoint"
 LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
 SWITCH_INTERVAL = 0.0005  # seconds; the default of 5 ms starves the thread that hashes while libraries load
@@ -37,6 +40,8 @@ def audit(
     routes: Iterable[PathLike] = (),
     witnesses: Iterable[PathLike] = (),
     skew: float = 0.0,
+    keylog: Iterable[PathLike] = (),
+    http: bool = False,
     ip_ranges: PathLike | None = None,
     out: PathLike | None = None,
     block_bytes: int | None = None,
@@ -47,7 +52,9 @@ def audit(
     ``policy`` is the name of a shipped policy or a file; ``topology`` a site file (``audit topology init`` writes an
     example); ``aws`` a folder of what the AWS command line says of the account, as ``audit topology fetch`` writes it;
     ``routes`` are routing tables of the site's routers; ``witnesses`` flow logs, CloudTrail events and logs of Zeek or
-    Suricata, whose clocks are ``skew`` seconds ahead of the capture's. ``ip_ranges`` is a newer ip-ranges.json than the one shipped. With ``out`` the results stay in that folder,
+    Suricata, whose clocks are ``skew`` seconds ahead of the capture's. ``keylog`` are key logs of clients
+    (SSLKEYLOGFILE) or RSA keys of servers, by which tshark opens TLS; ``http`` reads requests in clear of flows that are
+    not to AWS too. ``ip_ranges`` is a newer ip-ranges.json than the one shipped. With ``out`` the results stay in that folder,
     otherwise they live as long as the Audit. ``block_bytes`` is how much is read at once; results do not depend on it.
     ``say`` is told what takes long.
 
@@ -73,6 +80,8 @@ def audit(
             routes=routes,
             witnesses=witnesses,
             skew=skew,
+            keylog=keylog,
+            http=http,
             ip_ranges=ip_ranges,
             out=out,
             block_bytes=block_bytes,
@@ -91,6 +100,8 @@ def audit_inputs(
     routes: Iterable[PathLike] = (),
     witnesses: Iterable[PathLike] = (),
     skew: float = 0.0,
+    keylog: Iterable[PathLike] = (),
+    http: bool = False,
     ip_ranges: PathLike | None = None,
     out: PathLike | None = None,
     block_bytes: int | None = None,
@@ -99,18 +110,27 @@ def audit_inputs(
 ) -> Audit:
     """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C."""
     # Reading begins here, in a thread of its own; everything below is loaded beside it.
+    from auditor.capture.inputs import Spool
     from auditor.capture.reader import BLOCK_BYTES
     from auditor.kernel import compiled_before
     from auditor.reading import Reading
 
     if say is not None and not compiled_before():
         say("compiling the kernels for this machine, once after each update; it takes about half a minute …")
+    logs = _named([keylog] if isinstance(keylog, str | Path) else keylog)
+    for item in inputs:
+        if logs and item.size is None:
+            item.spool = Spool()
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
     try:
+        from auditor.requests import keys as secrets
+        from auditor.requests.stage import Inside
+
+        keys = secrets.read(logs)
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         told = {"policy": policy, "topology": topology, "aws": aws, "ip_ranges": ip_ranges}
-        several = {"routes": list(routes), "witnesses": list(witnesses)}
-        result = _take(reading, told, several, skew, out, live)
+        several = {"routes": list(routes), "witnesses": list(witnesses), "keylog": logs}
+        result = _take(reading, told, several, Inside(keys, http), skew, out, live, say)
     finally:
         reading.close()
     return result
@@ -120,9 +140,11 @@ def _take(
     reading: "Reading",
     told: dict[str, PathLike | None],
     several: dict[str, list[PathLike]],
+    inside: "Inside",
     skew: float,
     out: PathLike | None,
     live: "LiveCapture | None",
+    say: Callable[[str], None] | None,
 ) -> Audit:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -144,7 +166,7 @@ def _take(
     ranges = Ranges.read(told["ip_ranges"]) if told["ip_ranges"] is not None else Ranges.shipped()
     folder, temporary = engine.results_folder(out)
     sink = DirectorySink(folder)
-    run = engine.Run(Pipeline(judge, ranges, Evaluation(rules)), sink)
+    run = engine.Run(Pipeline(judge, ranges, Evaluation(rules), inside), sink)
     if sum(item.size or 0 for item in reading.inputs) > LONG_READ:
         import cryptography.x509  # noqa: F401 - there is time for it now, and certificates will be met
     try:
@@ -169,11 +191,28 @@ def _take(
             **told,
             **{name: " ".join(map(str, files)) or None for name, files in several.items()},
             "skew": skew or None,
+            "http": inside.all_clear or None,
         }
         sink.finish(manifest(run, rules, site.topology, ranges, options))
+        if say is not None:
+            for note in run.notes():
+                say(note)
     except BaseException:
         sink.abandon()
         if temporary:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     return Audit(folder, temporary=temporary)
+
+
+def _named(keylog: Iterable[PathLike]) -> list[PathLike]:
+    """Key logs by name; SSLKEYLOGFILE stands for the file that this environment variable names."""
+    logs: list[PathLike] = []
+    for file in keylog:
+        if str(file) == KEYLOG_VARIABLE and not Path(file).exists():
+            if not os.environ.get(KEYLOG_VARIABLE):
+                raise InputError(f"--keylog {KEYLOG_VARIABLE}: no environment variable of that name is set")
+            logs.append(os.environ[KEYLOG_VARIABLE])
+        else:
+            logs.append(file)
+    return logs

@@ -11,6 +11,7 @@ import pyarrow as pa
 from auditor import tables
 from auditor.aws import services
 from auditor.aws.ranges import Ranges
+from auditor.capture.inputs import Input
 from auditor.columns import Column, Numbers, Texts, distinct
 from auditor.decode.control import Control
 from auditor.decode.packet import ESP
@@ -30,6 +31,10 @@ from auditor.paths.model import CONFIDENCE_NAMES, Flows
 from auditor.paths.verdict import Verdict
 from auditor.policy.checks import NO, YES, Facts
 from auditor.policy.evaluate import Evaluation, Subject
+from auditor.reading import Batch
+from auditor.requests.columns import candidates, requests_table
+from auditor.requests.cut import SMTP, Wanted
+from auditor.requests.stage import NOT_KEPT, NOTHING_INSIDE, TOO_MANY, Inside, by_flow
 from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN, Delivery, deliveries
 from auditor.tls.handshakes import Shapes, handshake_columns, names_of
 from auditor.tls.names import VERSION_ORDER
@@ -72,6 +77,9 @@ class Prepared:
     server_name: Array
     protocol: Array
     flows: Flows
+    wanted: Wanted | None  # flows whose requests may be read, which has to wait for the capture's end
+    reasons: Array  # why requests of a flow are not seen; None where they may be
+    judgement: Judgement | None = None
 
 
 @dataclass
@@ -81,33 +89,32 @@ class Pipeline:
     judge: Judge
     ranges: Ranges
     evaluation: Evaluation
+    inside: Inside = field(default_factory=Inside)
     shapes: Shapes = field(default_factory=Shapes)
     # (path, confidence, protocol or TLS version, verdict, in scope) -> flows
     summary: Counter[tuple[str, str, str, str, bool]] = field(default_factory=Counter)
     round_trips: "dict[str, Counter[int]]" = field(default_factory=dict)  # path -> bin -> flows
-    _held: list[Prepared] = field(default_factory=list)
+    _held: list[Prepared] = field(default_factory=list)  # wait for their paths
+    _closed: list[Prepared] = field(default_factory=list)  # wait for their requests
     _control: Control = field(default_factory=Control)
 
-    def run(
-        self,
-        rows: Rows,
-        memory: Memory,
-        capture: str,
-        interfaces: list[str | None],
-        first_flow: int,
-        control: Control,
-    ) -> Iterator[tuple[str, pa.Table]]:
-        """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later.
-
-        ``first_flow`` is added to flow numbers (flows of captures before this one).
-        """
-        self._held.append(self._prepare(rows, memory, capture, interfaces, first_flow))
-        self._control = control
+    def run(self, batch: Batch) -> Iterator[tuple[str, pa.Table]]:
+        """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later."""
+        self.inside.learn(batch.source.name, batch.key_logs)
+        self._held.append(self._prepare(batch))
+        self._control = batch.control
         if not self.judge.waits or sum(len(p.flows) for p in self._held) >= MOST_HELD:
-            yield from self.flush()
+            yield from self._judge()
+        if sum(len(p.flows) for p in self._closed) >= MOST_HELD:
+            yield from self._open(None, TOO_MANY)
 
-    def flush(self) -> Iterator[tuple[str, pa.Table]]:
-        """Judge what was held: at the end of each capture."""
+    def flush(self, source: Input | None = None) -> Iterator[tuple[str, pa.Table]]:
+        """Finish what was held: at the end of each capture. ``source`` can be read again where it was read whole."""
+        yield from self._judge()
+        yield from self._open(source, NOT_KEPT)
+
+    def _judge(self) -> Iterator[tuple[str, pa.Table]]:
+        """Judge the paths of what was held."""
         held, self._held = self._held, []
         if not held:
             return
@@ -117,15 +124,52 @@ class Pipeline:
         begin = 0
         for prepared in held:
             end = begin + len(prepared.flows)
-            yield from self._finish(prepared, judgement.part(begin, end)).items()
+            prepared.judgement = judgement.part(begin, end)
+            if prepared.wanted is not None:
+                self._closed.append(prepared)
+            else:
+                yield from self._finish(prepared, {}).items()
             begin = end
 
-    def _prepare(
-        self, rows: Rows, memory: Memory, capture: str, interfaces: list[str | None], first_flow: int
-    ) -> Prepared:
+    def _open(self, source: Input | None, reason: str) -> Iterator[tuple[str, pa.Table]]:
+        """Read the requests of what was held for them."""
+        closed, self._closed = self._closed, []
+        if not closed:
+            return
+        wanted = Wanted.joined([p.wanted for p in closed if p.wanted is not None])
+        rows: list[dict[str, Any]] = []
+        failure: str | None = reason
+        if source is not None:
+            rows, failure = self.inside.opened(source, wanted)
+        requests = dict(by_flow(rows))
+        for prepared in closed:
+            assert prepared.wanted is not None
+            for_http = prepared.wanted.kind != SMTP
+            prepared.reasons[prepared.wanted.index[for_http]] = failure or NOTHING_INSIDE
+            self._relate(prepared, requests)
+        if rows:
+            yield "requests", requests_table(requests)
+        for prepared in closed:
+            yield from self._finish(prepared, requests).items()
+
+    def _relate(self, prepared: Prepared, requests: dict[int, list[dict[str, Any]]]) -> None:
+        """Add to requests what their flows say: service, Region, client, path."""
+        assert prepared.wanted is not None
+        assert prepared.judgement is not None
+        paths = prepared.judgement.verdict.path.objects()
+        service, region = prepared.found.service.objects(), prepared.found.region.objects()
+        for at, number in zip(prepared.wanted.index.tolist(), prepared.wanted.identifier.tolist(), strict=True):
+            for row in requests.get(number, []):
+                row["flow_service"], row["flow_region"] = service[at], region[at]
+                row["capture"] = prepared.flows.capture
+                client = int(prepared.ends.client_high[at]), int(prepared.ends.client_low[at])
+                self.inside.relate(row, client, paths[at], str(prepared.server_name[at]))
+
+    def _prepare(self, batch: Batch) -> Prepared:
+        rows, memory, capture, interfaces = batch.rows, batch.memory, batch.source.name, batch.interfaces
         ends = orient(rows)
-        rows.flows["identifier"] += first_flow
-        rows.handshakes["flow"] += first_flow
+        rows.flows["identifier"] += batch.first_flow
+        rows.handshakes["flow"] += batch.first_flow
         at = rows.handshake_flow
         lost = (ends.client["lost"][at] != 0, ends.server["lost"][at] != 0)
         closed = rows.flows["closed"][at] != 0
@@ -151,14 +195,18 @@ class Pipeline:
             columns[name] = getattr(found, name)
         server_name, protocol = np.array([*names, None], object)[name_index], spoken.objects()
         flows = seen_flows(rows, ends, capture, interfaces, columns, protocol, server_name)
-        return Prepared(rows, ends, columns, shakes, offers, delivery, place, found, server_name, protocol, flows)
+        wanted, reasons = candidates(self.inside, rows, ends, found, protocol)
+        return Prepared(
+            rows, ends, columns, shakes, offers, delivery, place, found, server_name, protocol, flows, wanted, reasons
+        )
 
-    def _finish(self, prepared: Prepared, judgement: Judgement) -> dict[str, pa.Table]:
-        """The tables of a batch whose paths are judged."""
-        columns = prepared.columns
+    def _finish(self, prepared: Prepared, requests: dict[int, list[dict[str, Any]]]) -> dict[str, pa.Table]:
+        """The tables of a batch whose paths are judged and requests read."""
+        columns, judgement = prepared.columns, prepared.judgement
+        assert judgement is not None
         columns |= path_columns(judgement)
-        facts = self._facts(prepared, judgement)
-        who = self._subject(prepared, judgement)
+        facts = self._facts(prepared, judgement, requests)
+        who = self._subject(prepared, judgement, requests)
         worst, verdicts = self.evaluation.batch(facts, who)
         columns["verdict"] = Texts(list(tables.VERDICTS), worst)
         version, spoken = columns["tls_version"], columns["protocol"]
@@ -173,11 +221,11 @@ class Pipeline:
         }
 
     @staticmethod
-    def _subject(prepared: Prepared, judgement: Judgement) -> Subject:
+    def _subject(prepared: Prepared, judgement: Judgement, requests: dict[int, list[dict[str, Any]]]) -> Subject:
         """Whom a batch is about, and the frames that show it."""
         rows, ends, place, delivery = prepared.rows, prepared.ends, prepared.place, prepared.delivery
         has = place >= 0
-        frames = np.zeros((len(rows), 6), np.int64)
+        frames = np.zeros((len(rows), 7), np.int64)
         frames[:, 0] = np.where(ends.client["packets"] > 0, ends.client["first_frame"], ends.server["first_frame"])
         frames[has, 1] = rows.handshakes["client_frame"][place[has]]
         frames[has, 2] = rows.handshakes["server_frame"][place[has]]
@@ -187,6 +235,10 @@ class Pipeline:
         frames[failed, 4] = delivery.reset_frame[place[failed]]
         changed = judgement.changed_time > 0
         frames[changed, 5] = np.maximum(ends.client["moved_frame"], ends.server["moved_frame"])[changed]
+        if requests:
+            for at, number in enumerate(rows.flows["identifier"].tolist()):
+                if number in requests:
+                    frames[at, 6] = requests[number][0]["frame"]
 
         def server(flow: int) -> str:
             name = prepared.server_name[flow]
@@ -242,7 +294,7 @@ class Pipeline:
         columns["server_name_source"] = Texts(["sni", "dns", "host"], source)
         return names, index
 
-    def _facts(self, prepared: Prepared, judgement: Judgement) -> Facts:
+    def _facts(self, prepared: Prepared, judgement: Judgement, requests: dict[int, list[dict[str, Any]]]) -> Facts:
         rows, ends, shakes, place = prepared.rows, prepared.ends, prepared.shakes, prepared.place
         delivery, found, paths = prepared.delivery, prepared.found, judgement.verdict
         upgrade = prepared.columns["upgrade"]
@@ -293,6 +345,8 @@ class Pipeline:
             hello_outcome=np.where(has, Numbers(delivery.outcome).take(place).values, NOT_KNOWN),
             hello_is_large=has & Numbers(delivery.is_large).take(place).values.astype(bool),
             hello_reason=_reasons(delivery, place, rows, ends),
+            requests=_of_flows(requests, rows.flows["identifier"]),
+            requests_reason=prepared.reasons,
         )
 
     def _summarise(
@@ -323,6 +377,15 @@ class Pipeline:
                 bool(in_scope),
             )
             self.summary[key] += count
+
+
+def _of_flows(requests: dict[int, list[dict[str, Any]]], identifiers: Array) -> Array:
+    """The requests of each flow of a batch; None where none is known."""
+    found = np.full(len(identifiers), None, object)
+    if requests:
+        for at, number in enumerate(identifiers.tolist()):
+            found[at] = requests.get(number)
+    return found
 
 
 def _upgrades(rows: Rows, place: Array) -> Texts:

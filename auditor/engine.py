@@ -1,5 +1,7 @@
 """Joins the rooms: takes what ``reading`` finds and sends it on, in batches."""
 
+import os
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +17,8 @@ from auditor.flows import state as S
 from auditor.paths.columns import network_table
 from auditor.reading import Batch, Counted, Finished, Reading
 from auditor.report.sink import DirectorySink
+
+TEMPORARY = "audit-results-"  # and the process that they are of
 
 
 class Run:
@@ -33,7 +37,7 @@ class Run:
             if isinstance(event, Batch):
                 self._batch(event)
             elif isinstance(event, Finished):
-                self._write(self.pipeline.flush())
+                self._write(self.pipeline.flush(event.source))
                 control, names = event.counted.control, event.counted.interfaces
                 told = network_table(event.source.name, control, self.pipeline.judge.network, names)
                 self.sink.write("network", told)
@@ -46,15 +50,21 @@ class Run:
         if batch.generation != self._generation:
             self.pipeline.shapes.forget()
             self._generation = batch.generation
-        self._write(
-            self.pipeline.run(
-                batch.rows, batch.memory, batch.source.name, batch.interfaces, batch.first_flow, batch.control
-            )
-        )
+        self._write(self.pipeline.run(batch))
 
     def _write(self, parts: Iterable[tuple[str, pa.Table]]) -> None:
         for table, data in parts:
             self.sink.write(table, data)
+
+    def notes(self) -> list[str]:
+        """What a person should know of key logs and of opening TLS, a sentence each."""
+        inside = self.pipeline.inside
+        wrong = [
+            f"{log.name}: {log.wrong} of {log.lines} lines are no secrets of TLS sessions"
+            for log in inside.keys.logs
+            if log.wrong
+        ]
+        return [*wrong, *inside.notes]
 
     def witnesses_table(self) -> pa.Table:
         """The table ``witnesses``."""
@@ -150,4 +160,25 @@ def results_folder(out: str | Path | None) -> tuple[Path, bool]:
         return Path(out), False
     import tempfile
 
-    return Path(tempfile.mkdtemp(prefix="audit-")), True
+    _clear_away(Path(tempfile.gettempdir()))
+    return Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-")), True
+
+
+def _clear_away(folder: Path) -> None:
+    """Remove the temporary results of audits that were killed."""
+    if os.name != "posix":
+        return
+    for left in folder.glob(f"{TEMPORARY}*-*"):
+        owner = left.name.removeprefix(TEMPORARY).partition("-")[0]
+        if owner.isdigit() and not _is_alive(int(owner)) and left.lstat().st_uid == os.getuid():
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -53,6 +53,7 @@ class Batch:
     interfaces: list[str | None]
     first_flow: int  # flows of the captures before this one
     control: Control  # what the capture has told of the network so far
+    key_logs: list[bytes]  # TLS secrets that the capture has shown so far
 
 
 @dataclass
@@ -279,9 +280,9 @@ class Reading:
         if len(done):
             counted.flows += len(done)
             counted.handshakes += len(done.handshakes)
-            self._queue.put(
-                Batch(source, done, state.memory, self._generation, _interfaces(reader), self._flows, counted.control)
-            )
+            names, told = _interfaces(reader), counted.control
+            logs = reader.pcapng.key_logs
+            self._queue.put(Batch(source, done, state.memory, self._generation, names, self._flows, told, logs))
         smaller = rows.renumber(state)
         if smaller is not None:
             self._generation += 1

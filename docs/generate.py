@@ -24,6 +24,8 @@ ABOUT = {
     "or RST, or a new SYN, begins a new row.",
     "handshakes": "One row for each TLS handshake, also one that was refused or is not whole.",
     "certificates": "One row for each certificate that was sent, whichever handshakes showed it.",
+    "requests": "One row for each HTTP request that was seen, in clear or opened with keys (`--keylog`). Nothing secret is in "
+    "it: no signature, token, cookie, body or query; an access key id is told by its kind and a keyed hash.",
     "evidence": "One row for each piece of evidence for a flow's path, in each direction.",
     "verdicts": "One row for each flow and each rule that is about it. A flow that no rule is about has none.",
     "findings": "What does not meet the policy, grouped by rule and server, worst first.",

@@ -105,6 +105,7 @@ def test_results_folder(samples: Path, tmp_path: Path) -> None:
                 "flows",
                 "handshakes",
                 "certificates",
+                "requests",
                 "evidence",
                 "verdicts",
                 "findings",
@@ -145,7 +146,7 @@ def test_pages_of_rules_and_policies() -> None:
     assert all(head in page for head in ("TLS101", "What", "Why", "How to mend", "Source"))
     listed = run("policies").stdout
     assert "aws-pinpoint" in listed
-    assert "AUTH101" in listed
+    assert "REQ101" in listed
 
 
 def test_doctor() -> None:

@@ -27,7 +27,8 @@ EXAMPLES = {
     "TLS104": [("172.31.5.20", "pass"), ("172.31.5.21", "fail")],
     "TLS105": [("10.20.1.10", "pass")],  # one that does not get through: test_delivery
     "NET101": [("10.20.1.10", "pass"), ("203.0.113.33", "fail")],
-    "AUTH101": [("10.20.1.10", "not_observable")],
+    "REQ101": [("10.20.1.10", "not_observable")],  # requests that are seen: test_requests
+    **{f"REQ{number}": [("10.20.1.10", "not_applicable")] for number in range(102, 114)},
     "API101": [("203.0.113.11", "not_applicable"), ("10.20.1.10", "warn")],
     "NAME101": [("203.0.113.34", "warn")],
 }

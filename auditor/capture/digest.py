@@ -83,14 +83,17 @@ class Digested:
     Who reads into a buffer must call ``release`` before the buffer is written to again.
     """
 
-    def __init__(self, stream: Any, hashing: Hashing | None = None) -> None:
+    def __init__(self, stream: Any, hashing: Hashing | None = None, *, is_hashed: bool = True) -> None:
         self._stream = stream
+        self._is_hashed = is_hashed
         self._small = hashlib.sha256()  # until there is so much that a thread is worth it
         self._hashing = hashing
         self.count = 0
 
     def _hash(self, piece: Any, buffer: Any = None) -> None:
         self.count += len(piece)
+        if not self._is_hashed:
+            return
         if self._hashing is None and len(piece) < PIECE:
             self._small.update(piece)
             return

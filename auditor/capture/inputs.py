@@ -1,8 +1,10 @@
 """What to read: files, folders, globs and standard input."""
 
 import glob
+import os
 import stat
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ from auditor.capture.digest import Digested, begun
 from auditor.errors import InputError
 
 SUFFIXES = (".pcap", ".pcapng", ".cap", ".ntar", ".dmp", ".trace", ".mcap")
+MOST_SPOOLED = 8 << 30  # bytes of a stream that are kept to be read again
 PACKED = ("", ".gz", ".bz2", ".xz", ".zst", ".lz4")
 
 
@@ -23,6 +26,8 @@ class Input:
     path: Path | None = None
     stream: BinaryIO | None = None
     size: int | None = None
+    is_hashed: bool = True
+    spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
     digest: Digested | None = field(default=None, repr=False)
 
     def open(self) -> "Digested":
@@ -34,8 +39,18 @@ class Input:
                 stream = self.path.open("rb", buffering=0)
             except OSError as error:
                 raise InputError(f"{self.name}: {error.strerror}") from error
-        self.digest = Digested(stream, begun(self.path) if self.path is not None else None)
+        if self.spool is not None:
+            stream = self.spool.of(stream)
+        hashing = begun(self.path) if self.path is not None and self.is_hashed else None
+        self.digest = Digested(stream, hashing, is_hashed=self.is_hashed)
         return self.digest
+
+    def again(self) -> "Input | None":
+        """The same capture, to be read a second time; None for a stream that was not kept, or not to its end."""
+        if self.path is not None and self.size is not None:
+            return Input(self.name, self.path, size=self.size, is_hashed=False)
+        file = self.spool.again() if self.spool is not None else None
+        return Input(self.name, stream=file, is_hashed=False) if file is not None else None
 
     def read_rest(self) -> None:
         """Hash what was not read because of damage: of a file all counts that was there when we set out."""
@@ -45,6 +60,54 @@ class Input:
     def sha256(self) -> str | None:
         """The digest of the input, complete once it was read to its end."""
         return self.digest.hexdigest() if self.digest else None
+
+
+class Spool:
+    """Keeps what is read of a stream in a file without a name: it is gone with the process, however that ends."""
+
+    def __init__(self, most: int = MOST_SPOOLED) -> None:
+        self._most = most
+        self._kept: BinaryIO | None = tempfile.TemporaryFile()
+        self._stream: Any = None
+        self._size = 0
+
+    def of(self, stream: Any) -> "Spool":
+        self._stream = stream
+        return self
+
+    def _keep(self, data: Any) -> None:
+        if self._kept is None:
+            return
+        self._size += len(data)
+        try:
+            if self._size > self._most:
+                raise OSError("too much")
+            self._kept.write(data)
+        except OSError:  # no room: the audit goes on without
+            self._kept.close()
+            self._kept = None
+
+    def readinto(self, view: memoryview) -> int:
+        got: int = self._stream.readinto(view) or 0
+        self._keep(view[:got])
+        return got
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._stream.read(size)
+        self._keep(data)
+        return data
+
+    def again(self) -> BinaryIO | None:
+        """The file, at its beginning; None where not all is in it."""
+        if self._kept is None:
+            return None
+        self._kept.flush()
+        file = os.fdopen(os.dup(self._kept.fileno()), "rb", buffering=0)
+        file.seek(0)
+        return file
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def _is_capture_name(path: Path) -> bool:

@@ -11,6 +11,8 @@ from auditor.decode.bytes import u16, u32
 from auditor.decode.layers import layer_of_link_type
 from auditor.kernel import inlined
 
+TLS_KEY_LOG = 0x544C534B  # Secrets Type of a Decryption Secrets Block
+MOST_SECRETS = 256 << 20  # bytes of secrets that are kept of a capture
 SHB, IDB, PB, SPB, ISB, EPB, DSB = 0x0A0D0D0A, 1, 2, 3, 5, 6, 0x0A
 LARGEST_BLOCK = 16 * 1024 * 1024
 MAGIC = b"\x0a\x0d\x0d\x0a"
@@ -142,7 +144,7 @@ class PcapngState:
     """All that blocks other than packets have said so far.
 
     ``interfaces`` lists the interfaces of every section; ``section`` those of the section being read, as the array
-    that ``walk_pcapng`` wants. ``secrets`` counts DSB blocks, whose contents are never stored.
+    that ``walk_pcapng`` wants. ``secrets`` counts DSB blocks; ``key_logs`` holds those of TLS, in memory alone.
     """
 
     big_endian: bool = False
@@ -150,6 +152,7 @@ class PcapngState:
     section: Any = field(default_factory=lambda: np.zeros(0, INTERFACE).view(np.recarray))
     section_start: int = 0
     secrets: int = 0
+    key_logs: list[bytes] = field(default_factory=list)
     application: str | None = None
 
     @property
@@ -182,6 +185,8 @@ class PcapngState:
             self._statistics(body)
         elif kind == DSB:
             self.secrets += 1
+            if self._number(body[:4]) == TLS_KEY_LOG and sum(map(len, self.key_logs)) < MOST_SECRETS:
+                self.key_logs.append(body[8 : 8 + self._number(body[4:8])])
 
     def _number(self, data: bytes) -> int:
         return int.from_bytes(data, self.order)

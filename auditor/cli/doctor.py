@@ -21,14 +21,15 @@ LIBRARIES = {
     "zstandard": "captures packed with zstd",
     "lz4": "captures packed with lz4",
     "scapy": "drill-down into packets; live capture where neither dumpcap nor tcpdump is installed",
-    "pyshark": "drill-down with tshark",
+    "pyshark": "requests inside TLS, with keys; drill-down with tshark",
     "cryptography": "certificates",
+    "pylsqpack": "requests of HTTP/3 (extra http3)",
     "boto3": "audit topology fetch (extra aws)",
 }
 PROGRAMS = {
     "dumpcap": "live capture, the best way (package tshark or wireshark-common)",
     "tcpdump": "live capture without dumpcap",
-    "tshark": "drill-down with pyshark",
+    "tshark": "requests inside TLS, with keys; drill-down with pyshark",
 }
 
 

@@ -76,6 +76,15 @@ WitnessOption = Annotated[
 SkewOption = Annotated[
     float, typer.Option("--skew", help="Seconds by which the witnesses' clocks are ahead.", show_default=True)
 ]
+KeylogOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--keylog",
+        help="Key log of a client, or RSA key of a server; may be given again. SSLKEYLOGFILE: that variable's file.",
+        show_default=False,
+    ),
+]
+HttpOption = Annotated[bool, typer.Option("--http", help="Read requests in clear of flows that are not to AWS too.")]
 RangesOption = Annotated[
     Path | None, typer.Option("--ip-ranges", help="A newer ip-ranges.json than the one shipped.", show_default=False)
 ]
@@ -127,6 +136,8 @@ def pcap_command(
     aws: AwsOption = None,
     routes: RoutesOption = None,
     witness: WitnessOption = None,
+    keylog: KeylogOption = None,
+    http: HttpOption = False,
     ip_ranges: RangesOption = None,
     out: OutOption = None,
     format: FormatOption = Format.table,
@@ -150,6 +161,8 @@ def pcap_command(
         aws=aws,
         routes=routes or (),
         witnesses=witness or (),
+        keylog=keylog or (),
+        http=http,
         ip_ranges=ip_ranges,
         out=out,
         skew=skew,
@@ -175,6 +188,8 @@ def live_command(
     aws: AwsOption = None,
     routes: RoutesOption = None,
     witness: WitnessOption = None,
+    keylog: KeylogOption = None,
+    http: HttpOption = False,
     ip_ranges: RangesOption = None,
     out: OutOption = None,
     format: FormatOption = Format.table,
@@ -197,6 +212,8 @@ def live_command(
         aws=aws,
         routes=routes or (),
         witnesses=witness or (),
+        keylog=keylog or (),
+        http=http,
         ip_ranges=ip_ranges,
         out=out,
         say=silent if quiet else say,

@@ -4,6 +4,7 @@
 
 REGISTRY_DIR holds facts of the IANA TLS registries (taken 2026-01-13; Recommended column after RFC 10015) and code
 points seen in use without registration, as CSV. AWS_DIR holds ``ip-ranges.json.gz``, AWS's published address ranges.
+Operations of AWS services are those of the botocore installed.
 """
 
 import csv
@@ -82,6 +83,38 @@ def aws(source: Path) -> None:
     (HERE / "ip-ranges.npz").write_bytes(ranges.dump())
 
 
+MESSAGING = {  # botocore's name of a service -> ours (see ``aws.names.PINPOINT_SERVICES``)
+    "pinpoint": "pinpoint",
+    "pinpoint-sms-voice": "sms-voice",
+    "pinpoint-sms-voice-v2": "sms-voice",
+    "socialmessaging": "social-messaging",
+    "pinpoint-email": "ses",
+    "sesv2": "ses",
+    "ses": "ses",
+    "sts": "sts",
+}
+
+
+def operations() -> None:
+    """The operations of Pinpoint, End User Messaging, SES and STS, from botocore's service models."""
+    import botocore
+    import botocore.session
+
+    session, rows = botocore.session.get_session(), []
+    for name, service in MESSAGING.items():
+        model = session.get_service_model(name)
+        target = model.metadata.get("targetPrefix", "")
+        for operation in model.operation_names:
+            one = model.operation_model(operation)
+            signed = "no" if one.auth_type == "none" else "yes"
+            uri = one.http["requestUri"].partition("?")[0]
+            how = "target" if target else "action" if model.metadata["protocol"] == "query" else "path"
+            rows.append([service, model.signing_name, name, operation, how, target, one.http["method"], uri, signed])
+    header = ["service", "signing_name", "model", "operation", "told_by", "target", "method", "uri", "signed"]
+    write("operations.csv", header, rows, f"service models of botocore {botocore.__version__} (Apache License 2.0)")
+
+
 if __name__ == "__main__":
     registry(Path(sys.argv[1]))
     aws(Path(sys.argv[2]))
+    operations()

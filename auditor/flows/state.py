@@ -159,6 +159,8 @@ HANDSHAKE = np.dtype(
         ("server_frame", "i8"),
         ("client_bytes", "i4"),
         ("client_segments", "i4"),
+        ("random_high", "u8"),  # first half of the ClientHello's random: by it key logs name the session
+        ("random_low", "u8"),
         ("session_high", "u8"),  # hash of the ClientHello's session id
         ("session_low", "u8"),
         ("ticket_high", "u8"),

@@ -58,6 +58,8 @@ class Facts:
     hello_outcome: Array  # codes of tables.OUTCOMES
     hello_is_large: Array  # more than one segment
     hello_reason: Array  # what became of a hello that was not answered
+    requests: Array  # of lists of requests as ``requests.columns`` completes them; None where none was seen
+    requests_reason: Array  # why requests are not seen; None where the flow has none that could be
 
 
 @dataclass
@@ -327,20 +329,6 @@ def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     return answer
 
 
-@check()
-def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """Requests are signed (Signature Version 4). Inside TLS they can be seen only with keys."""
-    answer = Answer.of(facts, NOT_APPLICABLE, "no requests")
-    encrypted = facts.is_tls | np.isin(facts.protocol.astype(str), ["quic"])
-    answer.put(encrypted, NOT_OBSERVABLE, "requests are encrypted; give the TLS keys to see their signatures")
-    answer.put(
-        np.isin(facts.protocol.astype(str), ["http", "http2"]),
-        NOT_OBSERVABLE,
-        "requests in clear are not read for signatures",
-    )
-    return answer
-
-
 @check("services", "since")
 def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """A notice: the flow goes to an API whose support ended on ``since``."""
@@ -380,3 +368,6 @@ def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answ
         facts.imitates, FAIL if required else WARN, "the name contains an AWS name but is not under AWS's domains"
     )
     return answer
+
+
+from auditor.policy import request_checks  # noqa: E402, F401 - it registers the checks of requests

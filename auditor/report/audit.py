@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Audit:
     """The tables of an audit, read from its folder when they are first asked for.
 
-    ``flows``, ``handshakes``, ``certificates``, ``evidence``, ``verdicts``, ``findings``, ``network``, ``witnesses`` and ``captures`` are pandas DataFrames (their
+    ``flows``, ``handshakes``, ``certificates``, ``requests``, ``evidence``, ``verdicts``, ``findings``, ``network``, ``witnesses`` and ``captures`` are pandas DataFrames (their
     columns are in ``docs/tables.md``); ``manifest`` is the contents of ``audit.json``; ``errors`` lists inputs that
     could not be read.
     """
@@ -109,6 +109,11 @@ class Audit:
     def certificates(self) -> "pd.DataFrame":
         """One row for each certificate seen."""
         return self._frame("certificates")
+
+    @property
+    def requests(self) -> "pd.DataFrame":
+        """One row for each HTTP request that was seen, in clear or opened with keys."""
+        return self._frame("requests")
 
     @property
     def evidence(self) -> "pd.DataFrame":

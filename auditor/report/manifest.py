@@ -11,7 +11,7 @@ from auditor.policy.model import Policy
 
 def manifest(run: Run, policy: Policy, topology: Topology, ranges: Ranges, options: dict[str, Any]) -> dict[str, Any]:
     """The contents of ``audit.json``. No times of the run: the same input gives the same bytes."""
-    evaluation = run.pipeline.evaluation
+    evaluation, inside = run.pipeline.evaluation, run.pipeline.inside
     summary = [
         {
             "path": path,
@@ -42,6 +42,9 @@ def manifest(run: Run, policy: Policy, topology: Topology, ranges: Ranges, optio
             "rules": [rule.code for rule in policy.rule],
         },
         "site": topology.name,
+        "keys": [{"name": log.name, "sessions": log.sessions, "lines": log.lines} for log in inside.keys.logs],
+        "notes": run.notes(),
+        "tshark": inside.tshark,
         "ip_ranges": {"date": ranges.date, "sync_token": ranges.token},
         "counts": {
             "captures": len(run.captures),

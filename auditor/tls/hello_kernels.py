@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.decode.bytes import be16, copy_bytes
+from auditor.decode.bytes import be16, be64, copy_bytes
 from auditor.flows.intern import hash_bytes, intern
 from auditor.flows.state import (
     SEEN_RETRY,
@@ -161,6 +161,8 @@ def client_hello(m: Any, handshake: Any, data: Any, size: int) -> bool:
     if size < 38:
         return invalid(handshake, SHORT, size)
     out = copy(data, 0, 2, shape, 0)
+    handshake.random_high = be64(data, 2)
+    handshake.random_low = be64(data, 10)
     at = 34
     length = int(data[at])
     if length > 32 or at + 1 + length + 2 > size:

@@ -191,6 +191,8 @@ def begin_handshake(c: Any, flow: Any, h: Any, client: int, packet: Any) -> None
     h.server_frame = 0
     h.client_bytes = 0
     h.client_segments = 0
+    h.random_high = 0
+    h.random_low = 0
     h.session_high = 0
     h.session_low = 0
     h.ticket_high = 0

@@ -1,0 +1,265 @@
+"""The checks of requests: signed or not, by what, for what, and how long.
+
+A flow gets the worst verdict of its requests; the reason names the first that has it, and its frame.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from auditor.policy.checks import FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, PASS, WARN, Answer, Facts, check
+from auditor.requests.operations import signing_names
+
+SIGNED = ("4", "4a", "2", "presigned")
+Row = dict[str, Any]
+Judged = tuple[int, str] | None
+
+
+def _each(facts: Facts, judge: Callable[[Row], Judged], good: str) -> Answer:
+    """Verdicts by ``judge``, which says (verdict, reason) of a request, or None where the rule is not about it.
+
+    Flows whose requests are not seen are left to ``signed_requests``, which says why: once, not for every rule.
+    """
+    answer = Answer.of(facts, NOT_APPLICABLE, "no requests were seen")
+    for at in np.flatnonzero(facts.requests != None).tolist():  # noqa: E711
+        judged = [(row, said) for row in facts.requests[at] if (said := judge(row)) is not None]
+        worst = max((said[0] for _, said in judged), default=NOT_APPLICABLE)
+        same = [(row, said[1]) for row, said in judged if said[0] == worst]
+        answer.verdict[at] = worst
+        if worst == NOT_APPLICABLE:
+            answer.reason[at] = "no request that the rule is about"
+        elif worst == PASS:
+            answer.reason[at] = f"{good} ({_count(len(same))})"
+        else:
+            row, reason = same[0]
+            more = f", and {len(same) - 1} more like it" if len(same) > 1 else ""
+            answer.reason[at] = f"{_named(row)}: {reason} (frame {row['frame']}{more})"
+    return answer
+
+
+def _count(number: int) -> str:
+    return "1 request" if number == 1 else f"{number} requests"
+
+
+def _named(row: Row) -> str:
+    return str(row["api"] or f"{row['method']} {row['path_template'] or ''}".strip())
+
+
+def _is_api(row: Row) -> bool:
+    """Whether a request is to an AWS service that wants it signed."""
+    return row["scheme"] != "smtp" and row["method"] != "CONNECT" and (row["is_aws"] or row["api"] is not None)
+
+
+def _bad(required: bool) -> int:
+    return FAIL if required else WARN
+
+
+@check()
+def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Requests to AWS services carry a whole signature. It is not verified: that needs the secret key."""
+
+    def judge(row: Row) -> Judged:
+        if not _is_api(row) or row["signed_api"] is False:
+            return None
+        if row["signed"]:
+            return PASS, ""
+        if row["wrong"] is not None:
+            return _bad(required), f"signed, but {row['wrong']}"
+        if row["signature_version"] == "bearer":
+            return None  # API keys of services that take them (IAM User Guide, API keys)
+        return _bad(required), "not signed"
+
+    answer = _each(facts, judge, "signed")
+    unseen = (facts.requests == None) & (facts.requests_reason != None)  # noqa: E711
+    answer.put(unseen, NOT_OBSERVABLE, facts.requests_reason)
+    return answer
+
+
+@check()
+def signature_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Signature Version 4 or 4a; Version 2 is obsolete."""
+
+    def judge(row: Row) -> Judged:
+        if row["signature_version"] not in SIGNED:
+            return None
+        return (_bad(required), "Signature Version 2") if row["signature_version"] == "2" else (PASS, "")
+
+    return _each(facts, judge, "Signature Version 4")
+
+
+@check()
+def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Host and, in headers, the date are among what is signed."""
+
+    def judge(row: Row) -> Judged:
+        if row["signature_version"] not in ("4", "4a", "presigned"):
+            return None
+        names = set((row["signed_headers"] or "").split())
+        lacking = [] if names & {"host", ":authority"} else ["host"]
+        if row["signature_version"] != "presigned" and not names & {"x-amz-date", "date"}:
+            lacking.append("date")
+        return (_bad(required), f"{' and '.join(lacking)} not signed") if lacking else (PASS, "")
+
+    return _each(facts, judge, "host and date are signed")
+
+
+@check()
+def signature_scope(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """The scope's Region and service are those of the endpoint."""
+
+    def judge(row: Row) -> Judged:
+        if row["signature_version"] not in ("4", "4a", "presigned") or row["scope_service"] is None:
+            return None
+        wrong = []
+        allowed = signing_names().get(row["service"] or "", frozenset())
+        if allowed and row["scope_service"] not in allowed:
+            wrong.append(f"signed for {row['scope_service']}, the endpoint is of {' or '.join(sorted(allowed))}")
+        where, region = row["region"], row["scope_region"]
+        if row["is_aws"] and where and region and region not in {where, "*"} and where != "GLOBAL":
+            wrong.append(f"signed for {region}, the endpoint is in {where}")
+        return (_bad(required), "; ".join(wrong)) if wrong else (PASS, "")
+
+    return _each(facts, judge, "the scope fits the endpoint")
+
+
+@check("seconds")
+def signature_clock(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """The time of signing is within ``seconds`` of the capture's clock."""
+    most = float(parameters.get("seconds", 300))
+
+    def judge(row: Row) -> Judged:
+        if row["clock_skew_s"] is None or row["signature_version"] == "presigned":
+            return None
+        ahead = row["clock_skew_s"]
+        if abs(ahead) > most:
+            return _bad(
+                required
+            ), f"signed {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the capture's clock"
+        return PASS, ""
+
+    return _each(facts, judge, "the clocks agree")
+
+
+@check()
+def session_token(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Temporary keys come with a session token, long-term ones without."""
+
+    def judge(row: Row) -> Judged:
+        if row["signature_version"] not in SIGNED or row["credential_kind"] not in ("temporary", "long_term"):
+            return None
+        if row["credential_kind"] == "temporary" and not row["token_present"]:
+            return _bad(required), "a temporary access key without its session token"
+        if row["credential_kind"] == "long_term" and row["token_present"]:
+            return _bad(required), "a long-term access key with a session token"
+        return PASS, ""
+
+    return _each(facts, judge, "key and token fit")
+
+
+@check()
+def temporary_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Requests are signed with temporary credentials (AWS STS)."""
+
+    def judge(row: Row) -> Judged:
+        if row["signature_version"] not in SIGNED or row["credential_kind"] is None:
+            return None
+        if row["credential_kind"] == "long_term":
+            return _bad(required), "a long-term access key"
+        return PASS, ""
+
+    return _each(facts, judge, "temporary credentials")
+
+
+@check("seconds")
+def presigned_lifetime(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """A presigned URL is good for at most ``seconds``, and was used within its time."""
+    most = int(parameters.get("seconds", 3600))
+
+    def judge(row: Row) -> Judged:
+        if row["signature_version"] != "presigned":
+            return None
+        if row["expires_s"] is None:
+            return _bad(required), "a presigned URL that does not say how long it is good"
+        if row["expires_s"] > most:
+            return _bad(required), f"a presigned URL that is good for {row['expires_s']} s; {most} s is the most"
+        if row["clock_skew_s"] is not None and -row["clock_skew_s"] > row["expires_s"]:
+            return _bad(required), f"a presigned URL used {-row['clock_skew_s'] - row['expires_s']:.0f} s after its end"
+        return PASS, ""
+
+    return _each(facts, judge, "presigned for a short time")
+
+
+@check()
+def credentials_in_clear(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """No credentials go over the wire in clear: a signature can be used again by whoever sees it, for minutes."""
+
+    def judge(row: Row) -> Judged:
+        if row["scheme"] != "http" or row["signature_version"] == "none":
+            return (PASS, "") if row["scheme"] == "https" and row["signature_version"] != "none" else None
+        return _bad(required), "credentials in clear"
+
+    return _each(facts, judge, "credentials inside TLS")
+
+
+@check()
+def mail_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """SMTP credentials are sent only after STARTTLS."""
+
+    def judge(row: Row) -> Judged:
+        return (_bad(required), f"SMTP {row['api']} before STARTTLS") if row["scheme"] == "smtp" else None
+
+    answer = _each(facts, judge, "inside TLS")
+    mail = facts.service == "ses-smtp"
+    answer.put(~mail, NOT_APPLICABLE, "no mail endpoint")
+    seen = mail & (facts.requests == None) & facts.is_tls  # noqa: E711
+    answer.put(seen, PASS, "no AUTH before TLS")
+    return answer
+
+
+@check("count")
+def signature_refusals(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Fewer than ``count`` refusals of signatures or tokens within five minutes, for a client and server."""
+    most = int(parameters.get("count", 5))
+
+    def judge(row: Row) -> Judged:
+        if row["status"] is None:
+            return None
+        if "refusals" not in row or (times := row["refusals"].most()) < most:
+            return PASS, ""
+        return _bad(required), f"{row['error_code']}: {times} refusals of this client within five minutes"
+
+    return _each(facts, judge, "no burst of refusals")
+
+
+@check("clients")
+def key_sharing(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """An access key is used from at most ``clients`` addresses."""
+    most = int(parameters.get("clients", 3))
+
+    def judge(row: Row) -> Judged:
+        if "use" not in row:
+            return None
+        clients = len(row["use"].clients)
+        if clients > most:
+            return _bad(required), f"access key {row['credential_hash']} is used from {clients} addresses"
+        return PASS, ""
+
+    return _each(facts, judge, "the key is used from few addresses")
+
+
+@check()
+def key_paths(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """An access key that is used over a private path is not used over the internet too."""
+    private = {"direct-connect", "vpn", "vpc"}
+
+    def judge(row: Row) -> Judged:
+        if "use" not in row:
+            return None
+        paths = row["use"].paths
+        if "internet" in paths and paths & private:
+            ways = ", ".join(sorted(paths & private))
+            return _bad(required), f"access key {row['credential_hash']} is used over {ways} and over the internet"
+        return PASS, ""
+
+    return _each(facts, judge, "the key keeps to one kind of path")

@@ -1,0 +1,188 @@
+"""Letting tshark dissect what was cut out of a capture, in a child process with limits on time and memory.
+
+Nothing of it has a name on disk: the packets are in a file without one, the secrets in memory. Both are gone with the
+processes, however these end.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from auditor.capture.inputs import Input
+from auditor.errors import InputError
+from auditor.requests.cut import HTTP, QUIC, SMTP, Cut, Wanted, write
+
+SECONDS = 120.0  # that a child may take …
+SECONDS_A_MEGABYTE = 2.0  # … and more for what it is given
+NO_TSHARK = "tshark, which opens TLS, is not installed: apt-get install tshark (Debian, Ubuntu), brew install wireshark"
+LONGEST_LINE = 1 << 16
+NOWHERE = "/nonexistent"
+
+
+@dataclass
+class Dissected:
+    """What was found in the flows of one capture: requests as the child tells them, and what went wrong, in words."""
+
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    failure: str | None = None
+    notes: list[str] = field(default_factory=list)
+    packets: int = 0
+
+
+def tshark() -> str | None:
+    """The program, where it is installed."""
+    return shutil.which("tshark")
+
+
+def tshark_version() -> str | None:
+    """The first line of what ``tshark --version`` says."""
+    program = tshark()
+    if program is None:
+        return None
+    try:
+        told = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return told.stdout.splitlines()[0] if told.stdout else None
+
+
+class Private:
+    """A file that only this process and its children can read, and that nobody finds afterwards."""
+
+    def __init__(self, in_memory: bool = False) -> None:
+        self.folder: str | None = None
+        self.file: BinaryIO
+        if not Path("/proc/self/fd").is_dir():  # the child is given a path; elsewhere only real files have one
+            self.folder = tempfile.mkdtemp(prefix="audit-")
+            self.file = (Path(self.folder) / "cut").open("w+b")
+        elif in_memory and hasattr(os, "memfd_create"):
+            self.file = os.fdopen(os.memfd_create("audit"), "w+b")
+        else:
+            self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``close``
+
+    @property
+    def told(self) -> int | str:
+        """What the child is told of it: a descriptor that it inherits, or a path."""
+        return self.file.fileno() if self.folder is None else self.file.name
+
+    def inherited(self) -> Sequence[int]:
+        return [self.file.fileno()] if self.folder is None else []
+
+    def close(self) -> None:
+        self.file.close()
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequence[Path], salt: bytes) -> Dissected:
+    """The requests in the wanted flows."""
+    program = tshark()
+    if program is None:
+        return Dissected(failure=NO_TSHARK)
+    packets, keys = Private(), Private(in_memory=True)
+    try:
+        try:
+            cut = write(source, wanted, packets.file)
+        except (OSError, InputError) as error:
+            return Dissected(failure=f"the capture could not be read a second time ({error})")
+        keys.file.write(secrets)
+        keys.file.flush()
+        order = {
+            "capture": packets.told,
+            "keys": keys.told,
+            "private_keys": [str(path) for path in private_keys],
+            "salt": salt.hex(),
+            "tshark": program,
+            "clear": np.flatnonzero(np.isin(wanted.kind, (HTTP, SMTP))).tolist(),
+            "quic": bool((wanted.kind == QUIC).any()),
+        }
+        found = _run(order, [*packets.inherited(), *keys.inherited()], cut)
+    finally:
+        packets.close()
+        keys.close()
+    if cut.capped:
+        found.notes.append("more packets have keys than are opened: the requests are not complete")
+    return found
+
+
+def _environment() -> dict[str, str]:
+    """What the child needs: where Python finds the auditor, and no settings of the user's for tshark."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT") if name in os.environ}
+    paths = os.pathsep.join(part or str(Path.cwd()) for part in sys.path)
+    return kept | {
+        "PYTHONPATH": paths,
+        "WIRESHARK_CONFIG_DIR": NOWHERE,
+        "HOME": NOWHERE,
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def _run(order: dict[str, Any], inherited: Sequence[int], cut: Cut) -> Dissected:
+    found = Dissected(packets=len(cut.frames))
+    limit = SECONDS + SECONDS_A_MEGABYTE * cut.bytes / 1e6
+    child = subprocess.Popen(
+        [sys.executable, "-m", "auditor.requests.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # what tshark or a traceback says may hold what was dissected
+        pass_fds=inherited,
+        start_new_session=True,
+        env=_environment(),
+    )
+    ended = threading.Timer(limit, _kill, [child])
+    ended.start()
+    done = False
+    try:
+        assert child.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.write(json.dumps(order).encode() + b"\n")
+            child.stdin.flush()
+        for told in _lines(child):
+            if "done" in told:
+                done, found.notes = True, told["notes"]
+            elif "failed" in told:
+                found.failure = f"tshark could not dissect it ({told['failed']})"
+            else:
+                packet = told.pop("packet") - 1
+                told["frame"], told["time"] = cut.frames[packet], cut.times[packet]
+                found.requests.append(told)
+    finally:
+        in_time = ended.is_alive()
+        ended.cancel()
+        _kill(child)
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+    if not done and found.failure is None:
+        took = f"it took longer than {limit:.0f} s" if not in_time else "it ended before its time: memory, or killed"
+        found.failure = f"tshark did not come to an end ({took})"
+    return found
+
+
+def _lines(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:
+    assert child.stdout is not None
+    for line in child.stdout:
+        if len(line) <= LONGEST_LINE:
+            told = json.loads(line)
+            if isinstance(told, dict):
+                yield told
+
+
+def _kill(child: "subprocess.Popen[bytes]") -> None:
+    """End the child and what it started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)

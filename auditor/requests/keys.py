@@ -1,0 +1,144 @@
+"""Secrets of TLS sessions: key logs, secrets inside a pcapng, and private keys of servers.
+
+A key log is the text that browsers, curl, Python and others write to SSLKEYLOGFILE (draft-ietf-tls-keylogfile), with the
+kinds of line that Wireshark knows besides. Secrets are held in memory only, and only as long as the audit runs.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auditor.errors import InputError
+
+Array = np.ndarray[Any, Any]
+
+_SESSION = re.compile(
+    rb"^(?:CLIENT_RANDOM|PMS_CLIENT_RANDOM|CLIENT_EARLY_TRAFFIC_SECRET|CLIENT_HANDSHAKE_TRAFFIC_SECRET"
+    rb"|SERVER_HANDSHAKE_TRAFFIC_SECRET|CLIENT_TRAFFIC_SECRET_\d{1,4}|SERVER_TRAFFIC_SECRET_\d{1,4}"
+    rb"|EARLY_EXPORTER_SECRET|EXPORTER_SECRET|ECH_SECRET|ECH_CONFIG) ([0-9a-fA-F]{64}) [0-9a-fA-F]{32,8192}$"
+)
+_OTHER = re.compile(
+    rb"^RSA (?:[0-9a-fA-F]{16} [0-9a-fA-F]{96}|Session-ID:[0-9a-fA-F]{0,64} Master-Key:[0-9a-fA-F]{96})$"
+)
+LONGEST_LINE = 16 << 10
+BLOCK = 4 << 20
+MOST_LINES = 4_000_000  # lines of secrets that are kept
+EXAMPLE = "CLIENT_RANDOM <64 hexadecimal digits> <96 hexadecimal digits>"
+
+
+@dataclass
+class KeyLog:
+    """What a key log holds, by the first half of the client random that begins each line."""
+
+    name: str
+    lines: int = 0
+    wrong: int = 0
+    sessions: int = 0
+
+
+@dataclass
+class Keys:
+    """All secrets of an audit."""
+
+    by_random: dict[bytes, list[bytes]] = field(default_factory=dict)
+    of_any: list[bytes] = field(default_factory=list)  # lines that name no client random
+    private_keys: list[Path] = field(default_factory=list)
+    logs: list[KeyLog] = field(default_factory=list)
+    lines: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.by_random or self.of_any or self.private_keys)
+
+    @property
+    def opens_rsa(self) -> bool:
+        """Whether sessions with RSA key exchange can be opened though no client random is known."""
+        return bool(self.of_any or self.private_keys)
+
+    def add(self, name: str, parts: Iterable[bytes]) -> KeyLog:
+        """Take in a key log, given in pieces of any size."""
+        log = KeyLog(name)
+        before = len(self.by_random)
+        for line in _lines(parts):
+            text = line.strip()
+            if not text or text.startswith(b"#"):
+                continue
+            log.lines += 1
+            if self.lines >= MOST_LINES:
+                continue
+            if (found := _SESSION.match(text)) is not None:
+                kept = self.by_random.setdefault(bytes.fromhex(found[1].decode()), [])
+            elif _OTHER.match(text):
+                kept = self.of_any
+            else:
+                log.wrong += 1
+                continue
+            kept.append(text)
+            self.lines += 1
+        log.sessions = len(self.by_random) - before
+        self.logs.append(log)
+        return log
+
+    def known(self, high: Array, low: Array) -> Array:
+        """Whether the secrets of handshakes are there; a handshake's client random begins with ``high`` and ``low``."""
+        halves = np.frombuffer(b"".join(random[:16] for random in self.by_random), ">u8").reshape(-1, 2)
+        mine = {(h, w) for h, w in halves.tolist()} if len(halves) else set()
+        some = np.isin(low, halves[:, 1]) & (high != 0) if len(halves) else np.zeros(len(high), bool)
+        for at in np.flatnonzero(some).tolist():
+            some[at] = (int(high[at]), int(low[at])) in mine
+        return some
+
+    def text(self, randoms: Iterable[tuple[int, int]]) -> bytes:
+        """The lines of a key log for some handshakes, and those that may be of any."""
+        wanted = {high.to_bytes(8, "big") + low.to_bytes(8, "big") for high, low in randoms}
+        found = [line for random, lines in self.by_random.items() if random[:16] in wanted for line in lines]
+        return b"".join(line + b"\n" for line in [*found, *self.of_any])
+
+
+def _lines(parts: Iterable[bytes]) -> Iterable[bytes]:
+    """The lines of a text; of one that is too long only the beginning, which is no secret then."""
+    rest = b""
+    for part in parts:
+        *whole, rest = (rest + part).split(b"\n")
+        yield from whole
+        if len(rest) > LONGEST_LINE:
+            rest = rest[:LONGEST_LINE]
+    yield rest
+
+
+def read(paths: Iterable[str | Path]) -> Keys:
+    """Read key logs and private keys (PEM), each told by its contents. Raises InputError naming the file."""
+    keys = Keys()
+    for path in map(Path, paths):
+        try:
+            with path.open("rb") as file:
+                head = file.read(64)
+                if b"-----BEGIN" in head:
+                    _check_private_key(path, head + file.read(1 << 20))
+                    keys.private_keys.append(path.resolve())
+                    continue
+                file.seek(0)
+                log = keys.add(str(path), iter(lambda: file.read(BLOCK), b""))
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from error
+        if log.lines and log.wrong == log.lines:
+            raise InputError(
+                f"{path}: holds no secrets of TLS sessions; a key log (SSLKEYLOGFILE) has lines such as {EXAMPLE}"
+            )
+    return keys
+
+
+def _check_private_key(path: Path, data: bytes) -> None:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(data, None)
+    except (ValueError, TypeError) as error:
+        what = "is encrypted: decrypt it first" if isinstance(error, TypeError) else "is no private key"
+        raise InputError(f"{path}: a PEM file that {what}") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise InputError(f"{path}: not an RSA key: other keys of servers open no TLS session; give a key log")

@@ -1,0 +1,180 @@
+"""How a request is signed: AWS Signature Version 4, 4a and 2, in headers or in a presigned URL.
+
+Sources: IAM User Guide, Elements of an AWS API request signature, and Unique identifiers (prefixes of access keys).
+What is secret (signatures, tokens, the rest of the query) goes into nothing that is returned.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+V4 = "4"
+V4A = "4a"
+V2 = "2"
+PRESIGNED = "presigned"
+BEARER = "bearer"
+BASIC = "basic"
+NONE = "none"
+
+_ALGORITHMS = {"AWS4-HMAC-SHA256": V4, "AWS4-ECDSA-P256-SHA256": V4A}
+_KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
+_KINDS = {"AKIA": "long_term", "ASIA": "temporary"}
+_DATES = ("%Y%m%dT%H%M%SZ", "%Y-%m-%dT%H:%M:%SZ", "%a, %d %b %Y %H:%M:%S GMT")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a request's signature says, nothing secret: ``key`` is a keyed hash of the access key id."""
+
+    version: str = NONE
+    key_kind: str | None = None
+    key: str | None = None
+    date: str | None = None
+    region: str | None = None
+    service: str | None = None
+    signed_headers: str | None = None
+    has_token: bool | None = None
+    signed_at: float | None = None  # seconds since 1970
+    expires: int | None = None  # seconds
+    wrong: str | None = None  # why it is not a signature that AWS could accept
+
+    @property
+    def is_signed(self) -> bool:
+        return self.version in (V4, V4A, V2, PRESIGNED) and self.wrong is None
+
+
+def key_kind(key_id: str) -> str:
+    """Whether an access key id is of a long-term or temporary key, by its prefix."""
+    return _KINDS.get(key_id[:4], "other")
+
+
+def hashed(key_id: str, salt: bytes) -> str:
+    """What stands for an access key id in results: equal ids are seen to be equal, the id itself is not."""
+    return hmac.new(salt, key_id.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:12]
+
+
+def _seconds(text: str | None) -> float | None:
+    for form in _DATES:
+        try:
+            return datetime.strptime(text or "", form).replace(tzinfo=UTC).timestamp()
+        except ValueError:
+            continue
+    return None
+
+
+def _credential(scope: str, version: str, salt: bytes) -> dict[str, Any]:
+    """Credential=ID/date/region/service/aws4_request; Signature Version 4a has no Region there."""
+    parts = scope.split("/")
+    wanted = 4 if version == V4A else 5
+    if len(parts) < wanted or parts[-1] != "aws4_request" or not _KEY_ID.fullmatch(parts[0]):
+        return {"wrong": "its credential scope is malformed"}
+    region = parts[2] if wanted == 5 else None
+    return {
+        "key_kind": key_kind(parts[0]),
+        "key": hashed(parts[0], salt),
+        "date": parts[1][:8] if parts[1][:8].isdigit() else None,
+        "region": region and _plain(region),
+        "service": _plain(parts[-2]),
+        "wrong": None if re.fullmatch(r"\d{8}", parts[1]) else "its credential scope has no date",
+    }
+
+
+def _plain(text: str) -> str | None:
+    """A name from a scope or header list if it is one: nothing else from there is kept."""
+    return text if re.fullmatch(r"[A-Za-z0-9._*-]{1,64}", text) else None
+
+
+def _headers(text: str | None) -> str | None:
+    """The names of signed headers, lower case, in order; None where there are none that could be."""
+    names = [name for name in (text or "").lower().split(";") if re.fullmatch(r"[a-z0-9_.-]{1,128}", name)]
+    return " ".join(names[:64]) or None
+
+
+def read(headers: Mapping[str, str], query: str, salt: bytes, form: Mapping[str, str] | None = None) -> Signature:
+    """The signature of a request with these headers (names in lower case), this query string and form."""
+    authorization = headers.get("authorization", "").strip()
+    word, _, rest = authorization.partition(" ")
+    if word in _ALGORITHMS:
+        return _version_4(_ALGORITHMS[word], rest, headers, salt)
+    if word.startswith("AWS4-"):
+        return Signature(V4, wrong="its algorithm is unknown")
+    if word == "AWS" or word.startswith("AWS3"):
+        key_id = re.search(r"AWSAccessKeyId=([^,]+)", rest)
+        return _version_2(key_id[1] if key_id else rest.partition(":")[0], headers, salt)
+    parameters = _query(query) | {name.lower(): value for name, value in (form or {}).items()}
+    if "x-amz-algorithm" in parameters or "x-amz-credential" in parameters:
+        return _presigned(parameters, salt)
+    if "awsaccesskeyid" in parameters:
+        return _version_2(parameters["awsaccesskeyid"], headers, salt, parameters)
+    if word.lower() == "bearer":
+        return Signature(BEARER, key_kind="other")
+    if word.lower() == "basic":
+        return Signature(BASIC, key_kind="other")
+    return Signature()
+
+
+def _query(query: str) -> dict[str, str]:
+    try:
+        return {name.lower(): value for name, value in parse_qsl(query, keep_blank_values=True, max_num_fields=1000)}
+    except ValueError:
+        return {}
+
+
+def _version_4(version: str, rest: str, headers: Mapping[str, str], salt: bytes) -> Signature:
+    parts = dict(part.strip().partition("=")[::2] for part in rest.split(","))
+    scope = _credential(parts.get("Credential", ""), version, salt)
+    digits = "[0-9a-f]{64}" if version == V4 else "[0-9a-f]{100,160}"
+    wrong = scope.pop("wrong")
+    if not re.fullmatch(digits, parts.get("Signature", "")):
+        wrong = wrong or "it has no whole signature"
+    if version == V4A and "x-amz-region-set" in headers:
+        scope["region"] = _plain(headers["x-amz-region-set"].partition(",")[0].strip())
+    return Signature(
+        version,
+        **scope,
+        signed_headers=_headers(parts.get("SignedHeaders")),
+        has_token="x-amz-security-token" in headers,
+        signed_at=_seconds(headers.get("x-amz-date") or headers.get("date")),
+        wrong=wrong,
+    )
+
+
+def _presigned(parameters: Mapping[str, str], salt: bytes) -> Signature:
+    version = _ALGORITHMS.get(parameters.get("x-amz-algorithm", ""))
+    scope = _credential(parameters.get("x-amz-credential", ""), version or V4, salt)
+    wrong = scope.pop("wrong")
+    if version is None:
+        wrong = "its algorithm is unknown"
+    if version == V4A:
+        scope["region"] = _plain(parameters.get("x-amz-region-set", "").partition(",")[0])
+    if not parameters.get("x-amz-signature"):
+        wrong = wrong or "it has no whole signature"
+    expires = parameters.get("x-amz-expires", "")
+    return Signature(
+        PRESIGNED,
+        **scope,
+        signed_headers=_headers(parameters.get("x-amz-signedheaders")),
+        has_token="x-amz-security-token" in parameters,
+        signed_at=_seconds(parameters.get("x-amz-date")),
+        expires=int(expires) if re.fullmatch(r"\d{1,9}", expires) else None,
+        wrong=wrong,
+    )
+
+
+def _version_2(
+    key_id: str, headers: Mapping[str, str], salt: bytes, parameters: Mapping[str, str] | None = None
+) -> Signature:
+    known = _KEY_ID.fullmatch(key_id) is not None
+    told = parameters if parameters is not None else headers
+    return Signature(
+        V2,
+        key_kind=key_kind(key_id) if known else "other",
+        key=hashed(key_id, salt) if known else None,
+        has_token="x-amz-security-token" in told or "securitytoken" in told,
+        signed_at=_seconds(told.get("timestamp") or told.get("x-amz-date") or headers.get("date")),
+    )

@@ -1,0 +1,112 @@
+"""Requests on their way from flows to tables and rules: which flows can be opened, and what was found in them."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from auditor.capture.inputs import Input
+from auditor.requests.cut import Wanted
+from auditor.requests.keys import Keys
+
+Array = np.ndarray[Any, Any]
+
+NOT_KEPT = "standard input cannot be read a second time to open it: save the capture to a file"
+NO_KEYS = "requests are inside TLS: the client's key log (--keylog FILE) or secrets in the pcapng would show them"
+OTHER_KEYS = "requests are inside TLS, and the keys given are those of other sessions"
+TOO_MANY = "more flows than are kept waiting for their requests"
+NOTHING_INSIDE = "it could be read, but holds no whole HTTP request"
+NOT_READ = "requests in clear are read only of flows to AWS; --http reads them of all"
+BURST_SECONDS = 300
+
+
+@dataclass
+class Use:
+    """How one access key is used, in all captures of an audit."""
+
+    clients: set[Any] = field(default_factory=set)
+    paths: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Refusals:
+    """When a client's requests to a server were refused for their signature or token, in nanoseconds."""
+
+    times: list[int] = field(default_factory=list)
+
+    def most(self) -> int:
+        """The most within BURST_SECONDS."""
+        times, first, most = sorted(self.times), 0, 0
+        for last, time in enumerate(times):
+            while time - times[first] > BURST_SECONDS * 1_000_000_000:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
+
+
+REFUSED = ("SignatureDoesNotMatch", "InvalidSignatureException", "ExpiredToken", "ExpiredTokenException")
+
+
+@dataclass
+class Inside:
+    """Opens flows, capture after capture. ``all_clear``: requests in clear of flows that are not to AWS too."""
+
+    keys: Keys = field(default_factory=Keys)
+    all_clear: bool = False
+    notes: list[str] = field(default_factory=list)
+    tshark: str | None = None  # its version, where it was used
+    _learned: dict[str, int] = field(default_factory=dict)  # secrets taken from each capture
+    _salt: bytes | None = None
+    _uses: dict[str, Use] = field(default_factory=dict)
+    _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
+
+    def learn(self, capture: str, secrets: Sequence[bytes]) -> None:
+        """Take in secrets that a pcapng holds; ``secrets`` grows while it is read."""
+        for text in secrets[self._learned.get(capture, 0) :]:
+            self.keys.add(f"{capture} (secrets in the pcapng)", [text])
+        self._learned[capture] = len(secrets)
+
+    def opened(self, source: Input, wanted: Wanted) -> tuple[list[dict[str, Any]], str | None]:
+        """The requests in the wanted flows of a capture that was read to its end, or why there are none."""
+        from auditor.requests.decrypt import dissect, tshark_version
+
+        again = source.again()
+        if again is None:
+            return [], NOT_KEPT
+        if self._salt is None:
+            self._salt = hashlib.sha256(f"access keys in {source.sha256()}".encode()).digest()
+        randoms = [random for of_flow in wanted.randoms for random in of_flow]
+        found = dissect(again, wanted, self.keys.text(randoms), self.keys.private_keys, self._salt)
+        self.tshark = tshark_version()
+        self.notes += [note for note in [*found.notes, found.failure] if note and note not in self.notes]
+        identifiers = wanted.identifier.tolist()
+        for row in found.requests:
+            row["flow_id"] = identifiers[row.pop("flow")]
+        return found.requests, found.failure
+
+    def relate(self, row: dict[str, Any], client: Any, path: str, server: str) -> None:
+        """Put a request beside others: of the same key, and of the same client."""
+        if row["credential_hash"] is not None:
+            use = self._uses.setdefault(row["credential_hash"], Use())
+            use.clients.add(client)
+            use.paths.add(path)
+            row["use"] = use
+        if row["status"] in (400, 401, 403) and row["error_code"] in REFUSED:
+            refusals = self._refusals.setdefault((client, server), Refusals())
+            refusals.times.append(row["time"])
+            row["refusals"] = refusals
+
+
+def host_of(authority: str | None) -> str:
+    return re.sub(r":\d+$", "", authority or "")
+
+
+def by_flow(rows: list[dict[str, Any]]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Requests by flow, each flow's in order."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: (row["flow_id"], row["frame"])):
+        found.setdefault(row["flow_id"], []).append(row)
+    yield from found.items()

@@ -1,0 +1,249 @@
+"""The child process that lets tshark dissect, through pyshark. What is secret stays in it.
+
+It is told what to do by one line of JSON on standard input, which stays open: when it is closed, whoever asked is gone,
+and so are this process and tshark. Results are lines of JSON on standard output.
+"""
+
+import asyncio
+import ipaddress
+import json
+import os
+import re
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from auditor.requests.http import Exchange, Request, answer, form, request
+from auditor.requests.http3 import Streams
+
+MEMORY = 6 << 30  # bytes of address space, for this process and for tshark
+HEADS = 'http.request || http.response || http2.header.name || urlencoded-form.key || smtp.req.command == "AUTH"'
+STREAMS = " || quic.stream_data"
+FORM = ("Action", "AWSAccessKeyId", "SignatureVersion", "SecurityToken", "Timestamp")
+BODY = 4096  # bytes of a response with an error that are looked at
+
+
+def preferences(order: dict[str, Any]) -> list[str]:
+    """Options of tshark: nothing of the user's own settings may change what is read."""
+    told = {
+        "tcp.reassemble_out_of_order": "TRUE",
+        "tcp.analyze_sequence_numbers": "TRUE",
+        "tls.keylog_file": order["keys"],
+    }
+    options = [part for name, value in told.items() for part in ("-o", f"{name}:{value}")]
+    for path in order["private_keys"]:
+        options += ["-o", f'uat:rsa_keys:"{path}",""']
+    return options
+
+
+class Layers:
+    """The layers of one packet, as pyshark has them."""
+
+    def __init__(self, packet: Any) -> None:
+        self.number = int(packet.number)
+        self.layers = packet.layers
+        source, target = (ipaddress.ip_address(getattr(packet.ip, name)).packed for name in ("src", "dst"))
+        self.from_client = source[0] == 10
+        client = source if self.from_client else target
+        self.flow = int.from_bytes(client[1:], "big")
+
+
+def values(layer: Any, name: str) -> list[str]:
+    """All values of a field of a layer."""
+    found = layer._all_fields.get(name)  # noqa: SLF001 - pyshark's public way in gives only the first of several
+    return [] if found is None else [field.show or "" for field in found.all_fields]
+
+
+def first(layer: Any, name: str) -> str | None:
+    found = values(layer, name)
+    return found[0] if found else None
+
+
+def header_lines(layer: Any, name: str) -> dict[str, str]:
+    """The headers of HTTP/1, names in lower case; of several with one name the first."""
+    headers: dict[str, str] = {}
+    for line in values(layer, name):
+        key, _, value = line.replace("\\r\\n", "").partition(":")
+        headers.setdefault(key.strip().lower(), value.strip())
+    return headers
+
+
+def form_of(layers: list[Any]) -> dict[str, str]:
+    """What the AWS query protocol says in a form: the operation, and how it is signed. Nothing else is taken."""
+    found: dict[str, str] = {}
+    for layer in layers:
+        if layer.layer_name == "urlencoded-form":
+            keys, told = values(layer, "urlencoded-form.key"), values(layer, "urlencoded-form.value")
+            found |= {key: value for key, value in zip(keys, told, strict=False) if key in FORM}
+    return found
+
+
+def body_of(layer: Any) -> bytes:
+    text = first(layer, "http.file_data") or ""
+    if re.fullmatch(r"(?:[0-9a-f]{2}:)*[0-9a-f]{2}", text[: 3 * BODY - 1]):
+        return bytes.fromhex(text[: 3 * BODY - 1].replace(":", ""))
+    return text[:BODY].encode("utf-8", "replace")
+
+
+class Dissector:
+    """Turns packets into requests."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.salt = bytes.fromhex(order["salt"])
+        self.clear = set(order["clear"])
+        self.exchange = Exchange()
+        self.streams = Streams()
+        self.notes: set[str] = set()
+
+    def take(self, packet: Any) -> Iterator[Request]:
+        layers = Layers(packet)
+        for layer in layers.layers:
+            if layer.layer_name == "http":
+                yield from self._http(layers, layer)
+            elif layer.layer_name == "http2":
+                yield from self._http2(layers, layer)
+            elif layer.layer_name == "quic":
+                yield from self._quic(layers, layer)
+            elif layer.layer_name == "smtp":
+                yield from self._smtp(layers, layer)
+
+    def _scheme(self, flow: int) -> str:
+        return "http" if flow in self.clear else "https"
+
+    def _http(self, seen: Layers, layer: Any) -> Iterator[Request]:
+        if (method := first(layer, "http.request.method")) is not None and seen.from_client:
+            yield from self.exchange.asked(
+                request(
+                    seen.flow,
+                    seen.number,
+                    method,
+                    first(layer, "http.request.uri") or "/",
+                    header_lines(layer, "http.request.line"),
+                    scheme=self._scheme(seen.flow),
+                    salt=self.salt,
+                    form=form_of(seen.layers),
+                )
+            )
+        elif (code := first(layer, "http.response.code")) is not None and not seen.from_client:
+            if code.isdigit() and int(code) >= 200 and (made := self.exchange.answered(seen.flow)) is not None:
+                answer(made, int(code), header_lines(layer, "http.response.line"), body_of(layer))
+                yield made
+
+    def _http2(self, seen: Layers, layer: Any) -> Iterator[Request]:
+        number = first(layer, "http2.streamid")
+        if number is None or not number.isdigit():
+            return
+        stream = (2, int(number))
+        made = self.exchange.waiting(seen.flow, stream)
+        if seen.from_client and made is not None and made.api is None and (told := form_of(seen.layers)):
+            form(made, told)
+        names = values(layer, "http2.header.name")
+        if not names:
+            return
+        headers: dict[str, str] = {}
+        for name, value in zip(names, values(layer, "http2.header.value"), strict=False):
+            headers.setdefault(name.lower(), value)
+        yield from self.headers(seen, stream, headers)
+
+    def headers(self, seen: Layers, stream: tuple[int, int], headers: dict[str, str]) -> Iterator[Request]:
+        """The headers of a stream of HTTP/2 or 3."""
+        if seen.from_client and ":method" in headers:
+            yield from self.exchange.asked(
+                request(
+                    seen.flow,
+                    seen.number,
+                    headers[":method"],
+                    headers.get(":path") or headers.get(":authority", ""),
+                    headers,
+                    scheme=self._scheme(seen.flow),
+                    salt=self.salt,
+                ),
+                stream,
+            )
+        elif not seen.from_client and headers.get(":status", "").isdigit() and int(headers[":status"]) >= 200:
+            if (made := self.exchange.answered(seen.flow, stream)) is not None:
+                answer(made, int(headers[":status"]), headers)
+                yield made
+
+    def _quic(self, seen: Layers, layer: Any) -> Iterator[Request]:
+        found = zip(
+            values(layer, "quic.stream.stream_id"),
+            _offsets(layer),
+            values(layer, "quic.stream_data"),
+            strict=False,
+        )
+        for number, offset, data in found:
+            pieces = self.streams.take(
+                seen.flow, seen.from_client, int(number), offset, bytes.fromhex(data.replace(":", ""))
+            )
+            for stream, headers in pieces:
+                yield from self.headers(seen, (3, stream), headers)
+        self.notes |= self.streams.notes
+
+    def _smtp(self, seen: Layers, layer: Any) -> Iterator[Request]:
+        for command, parameter in zip(
+            values(layer, "smtp.req.command"), [*values(layer, "smtp.req.parameter"), ""], strict=False
+        ):
+            if command.upper() == "AUTH" and seen.from_client:
+                how = parameter.split(" ")[0].upper()
+                known = how if re.fullmatch(r"[A-Z0-9-]{1,20}", how) else "?"
+                yield Request(seen.flow, seen.number, "AUTH", "smtp", None, None, api=f"AUTH {known}")
+
+    def rest(self) -> Iterator[Request]:
+        yield from self.exchange.rest()
+
+
+def _offsets(layer: Any) -> list[int]:
+    """The offsets of the STREAM frames of a packet; a frame without one begins its stream (RFC 9000 19.8)."""
+    given = iter(values(layer, "quic.stream.offset"))
+    flags = values(layer, "quic.stream.off")
+    return [int(next(given, "0")) if flag in ("1", "True") else 0 for flag in flags]
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of standard input, then end everything that was started here."""
+    sys.stdin.buffer.read()
+    os.killpg(0, signal.SIGKILL)
+
+
+def main() -> None:
+    """Read the order, dissect, write the results."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    order = json.loads(sys.stdin.buffer.readline())
+    for name in ("capture", "keys"):
+        if isinstance(order[name], int):  # a file without a name, which this process has open
+            order[name] = f"/proc/{os.getpid()}/fd/{order[name]}"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import pyshark
+
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    capture = pyshark.FileCapture(
+        order["capture"],
+        display_filter=HEADS + (STREAMS if order["quic"] else ""),
+        keep_packets=False,
+        eventloop=loop,
+        tshark_path=order["tshark"],
+        custom_parameters=preferences(order),
+    )
+    dissector = Dissector(order)
+    out = sys.stdout
+    try:
+        for packet in capture:
+            for made in dissector.take(packet):
+                out.write(json.dumps(made.out()) + "\n")
+        for made in dissector.rest():
+            out.write(json.dumps(made.out()) + "\n")
+        out.write(json.dumps({"done": True, "notes": sorted(dissector.notes)}) + "\n")
+    except Exception as error:  # noqa: BLE001 - told as the reason; its text may hold what was dissected
+        out.write(json.dumps({"failed": type(error).__name__}) + "\n")
+    out.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
