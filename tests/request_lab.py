@@ -5,13 +5,14 @@ speaks HTTP/2 and HTTP/3, one that speaks SMTP. Names of AWS are resolved by the
 addresses of AWS appear only in the packets that are written.
 """
 
-import asyncio
 import contextlib
 import datetime as dt
 import json
 import select
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from scapy.layers.l2 import Dot1Q, Ether
 
 from tests import wire
 
+ROOT = Path(__file__).parent.parent
 LOOPBACK = "127.0.0.1"
 NAMES = ["*.us-east-1.amazonaws.com", "*.us-west-2.amazonaws.com", "*.eu-west-1.amazonaws.com", "sts.amazonaws.com"]
 SERVER = "52.94.244.10"
@@ -107,6 +109,7 @@ class Lab:
         self._servers: list[Any] = []
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
+        self._children: list[subprocess.Popen[bytes]] = []
         self._stop = threading.Event()
         self.tls = self._relay(self._moto(self._context()))
         self.clear = self._relay(self._moto(None))
@@ -180,24 +183,12 @@ class Lab:
 
     def hypercorn(self) -> tuple[int, int]:
         """A server that speaks HTTP/2 (TCP) and HTTP/3 (UDP); its ports."""
-        from hypercorn.asyncio import serve
-        from hypercorn.config import Config
-
-        config = Config()
         ports = [free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)]
-        config.bind, config.quic_bind = [f"{LOOPBACK}:{ports[0]}"], [f"{LOOPBACK}:{ports[1]}"]
-        config.certfile, config.keyfile = str(self.authority), str(self.key)
-        config.loglevel, config.accesslog, config.errorlog = "CRITICAL", None, None
-
-        async def until_closed() -> None:
-            while not self._stop.is_set():
-                await asyncio.sleep(0.1)
-
-        def run() -> None:
-            with asyncio.Runner() as runner:
-                runner.run(serve(hello, config, shutdown_trigger=until_closed))
-
-        self._start(run)
+        command = [sys.executable, "-m", "hypercorn", "--bind", f"{LOOPBACK}:{ports[0]}"]
+        command += ["--quic-bind", f"{LOOPBACK}:{ports[1]}", "--certfile", str(self.authority)]
+        command += ["--keyfile", str(self.key), "tests.request_lab:hello"]
+        nothing = subprocess.DEVNULL
+        self._children.append(subprocess.Popen(command, cwd=ROOT, stdout=nothing, stderr=nothing))
         wait_for(ports[0])
         return ports[0], ports[1]
 
@@ -237,6 +228,9 @@ class Lab:
 
     def close(self) -> None:
         self._stop.set()
+        for child in self._children:
+            child.kill()
+            child.wait()
         for server in self._servers:
             server.shutdown()
             server.server_close()

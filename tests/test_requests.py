@@ -608,3 +608,66 @@ def test_rsa_key_of_the_server(tmp_path: Path, audit_bytes: Any) -> None:
     _, other = request_lab.certificate(tmp_path)
     with pytest.raises(auditor.InputError, match="not an RSA key"):
         audit_bytes(capture, keylog=[other])
+
+
+# rsasnakeoil2.pcap is opened by the server's RSA key, which is not in the corpus.
+OPENED = (
+    "test_decrypt.pcap",
+    "http2-with-cookies.pcapng",
+    "chrome-cloudflare-quic-with-secrets.pcapng",
+    "capture.pcap",
+)
+
+
+def test_the_corpus_as_tshark_has_it(corpus: Path) -> None:
+    """Every request that tshark finds in the public captures, with their keys, is in ``requests``, in the same frame."""
+    import csv
+
+    with (corpus / "expected" / "tshark_decrypted.csv").open(encoding="utf-8", errors="replace") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["method"] and row["pcap"].endswith(OPENED)]
+    captures = {(row["source"], row["pcap"], row["keyfile"]) for row in rows}
+    assert len(captures) == 3
+    compared = 0
+    for source, name, keys in sorted(captures):
+        keylog = [] if keys == "DSB" else [corpus / source / keys]
+        found = auditor.audit(corpus / source / name, keylog=keylog).requests
+        mine = {(row.frame, row.method, row.authority) for row in found.itertuples()}
+        for row in rows:
+            if row["pcap"] == name and row["source"] == source:
+                # Where a frame has several requests, so have the fields.
+                methods, hosts = row["method"].split("|"), row["host"].split("|")
+                for method, host in zip(methods, hosts, strict=True):
+                    assert (int(row["frame"]), method, host) in mine, row
+                    compared += 1
+    assert compared >= 34
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"\x7fELF" + os.urandom(1 << 20), "holds no secrets of TLS sessions"),
+        (b"CLIENT_RANDOM zz\n" * 1000, "holds no secrets of TLS sessions"),
+        (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "is no private key"),
+        (b"A" * (8 << 20), "holds no secrets of TLS sessions"),
+    ],
+)
+def test_hostile_key_logs(tmp_path: Path, samples: Path, text: bytes, words: str) -> None:
+    """What is no key log is refused in one sentence that names the file."""
+    (tmp_path / "keys.log").write_bytes(text)
+    with pytest.raises(auditor.InputError, match=words) as caught:
+        auditor.audit(samples / "tls1.2.pcapng", keylog=[tmp_path / "keys.log"])
+    assert "keys.log" in str(caught.value)
+
+
+def test_a_large_key_log_with_wrong_lines(
+    tmp_path: Path, scenes: tuple[Clients, bytes, Path], told: auditor.Audit
+) -> None:
+    """A hundred megabytes of wrong lines around the right ones: the same requests, and the wrong lines are told."""
+    junk = b"CLIENT_RANDOM " + b"0123456789abcdef" * 4 + b" nothing\n" + b"\xff\x00\xfe" * 300 + b"\n"
+    (tmp_path / "keys.log").write_bytes(junk * 50_000 + scenes[2].read_bytes() + junk * 50_000)
+    (tmp_path / "lab.pcap").write_bytes(scenes[1])
+    said: list[str] = []
+    result = auditor.audit(tmp_path / "lab.pcap", keylog=[tmp_path / "keys.log"], say=said.append)
+    assert len(result.requests) == len(told.requests)
+    assert any("200000 of" in note and "no secrets" in note for note in result.manifest["notes"])
+    assert any("no secrets" in line for line in said)
