@@ -81,6 +81,8 @@ def walk_pcap(
         packet = packets[count]
         packet.time = u32(block, position, big_endian) * 1_000_000_000 + u32(block, position + 4, big_endian) * tick
         packet.frame = frame + count + 1
+        packet.begin = begin
+        packet.captured = captured
         packet.position = begin
         packet.end = begin + captured
         packet.missing = max(0, original - captured)
@@ -114,6 +116,8 @@ def walk_snoop(
         packet = packets[count]
         packet.time = be32(block, position + 16) * 1_000_000_000 + be32(block, position + 20) * 1000
         packet.frame = frame + count + 1
+        packet.begin = position + 24
+        packet.captured = captured
         packet.position = position + 24
         packet.end = position + 24 + captured
         packet.missing = max(0, original - captured)

@@ -113,6 +113,8 @@ def walk_pcapng(
                 + interface.offset
             )
         packet.frame = frame + count + 1
+        packet.begin = begin
+        packet.captured = captured
         packet.position = begin
         packet.end = begin + captured
         packet.missing = max(0, original - captured)

@@ -5,10 +5,11 @@ import platform
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from rich.text import Text
 
-from auditor.cli.terminal import _grid, console
+from auditor.cli.terminal import _grid, clean, console
 
 LIBRARIES = {
     "numpy": "arrays",
@@ -69,3 +70,22 @@ def doctor() -> None:
     out.print(f"kernels: {state}, in {machine_code.cache_folder()}")
     ranges = Ranges.shipped()
     out.print(f"AWS address ranges: of {ranges.date} (sync token {ranges.token})")
+
+
+def compare(path: Path) -> bool:
+    """Print our tables beside tshark's answers; whether every cell is equal."""
+    from auditor.report.compare import compare as compared
+
+    told = compared(path)
+    out = console()
+    out.print(f"{clean(path)}, compared with {clean(told.tshark)}")
+    table = _grid("what", "compared", "equal", "different", right=("compared", "equal", "different"))
+    for line in told.lines:
+        other = line.compared - line.equal
+        style = "red" if other else "green"
+        table.add_row(line.what, f"{line.compared:,}", f"{line.equal:,}", Text(f"{other:,}", style=style))
+    out.print(table)
+    for line in told.lines:
+        for example in line.examples:
+            out.print(Text(clean(f"{line.what}: {example}")))
+    return told.is_equal

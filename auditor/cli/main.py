@@ -244,11 +244,22 @@ def rule_command(
 
 
 @app.command("doctor")
-def doctor_command() -> None:
-    """Say what is installed, what is missing, and what that means."""
-    from auditor.cli.doctor import doctor
+def doctor_command(
+    compare: Annotated[
+        Path | None,
+        typer.Option("--compare", help="Compare our tables with tshark's answers on this capture.", show_default=False),
+    ] = None,
+) -> None:
+    """Say what is installed, what is missing, and what that means.
 
-    doctor()
+    With --compare: 0 if every cell is as tshark has it, 1 if one is not.
+    """
+    from auditor.cli import doctor
+
+    if compare is None:
+        doctor.doctor()
+    elif not doctor.compare(compare):
+        raise typer.Exit(FINDINGS)
 
 
 @topology_app.command("init")

@@ -6,6 +6,8 @@ PACKET = np.dtype(
     [
         ("time", "i8"),  # nanoseconds since 1970, UTC
         ("frame", "i8"),  # 1 for the first packet of the capture, as Wireshark counts
+        ("begin", "i8"),  # where in the block its link layer begins
+        ("captured", "i8"),  # bytes of it that were captured
         ("position", "i8"),  # where in the block the layer to be decoded next begins
         ("end", "i8"),  # where in the block its captured bytes end
         ("missing", "i8"),  # bytes that were on the wire after ``end`` but not captured

@@ -13,6 +13,7 @@ from auditor.errors import AuditError
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from scapy.plist import PacketList
 
 
 class Audit:
@@ -150,6 +151,24 @@ class Audit:
         from auditor.report.explain import explain
 
         return explain(self, flow_id)
+
+    def packets(self, flow_id: int) -> "PacketList":
+        """The packets of a flow as scapy has them, read from its capture again.
+
+        Raises AuditError where no flow has that number, or the capture is gone or was no file.
+        """
+        from auditor.report.drill import packets
+
+        return packets(self, flow_id)
+
+    def dissect(self, flow_id: int, keylog: str | Path | None = None) -> list[Any]:
+        """The packets of a flow as tshark dissects them (pyshark); with a key log what is inside TLS as well.
+
+        Raises AuditError as ``packets`` does, and where tshark is missing or fails.
+        """
+        from auditor.report.drill import dissect
+
+        return dissect(self, flow_id, keylog)
 
     @property
     def errors(self) -> list[str]:

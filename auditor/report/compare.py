@@ -1,0 +1,181 @@
+"""Our tables beside tshark's answers on the same capture, cell by cell: so that the kernels need not be believed."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from auditor.errors import AuditError
+from auditor.requests.decrypt import NO_TSHARK, NOWHERE, tshark, tshark_version
+
+EXAMPLES = 3
+SEPARATOR = "\x1f"
+CLIENT_HELLO, SERVER_HELLO = "1", "2"
+RETRY = (
+    "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"  # random of a HelloRetryRequest (RFC 8446 4.1.3)
+)
+HELLO_FIELDS = (
+    "frame.number",
+    "tcp.stream",
+    "tls.handshake.random",
+    "tls.handshake.type",
+    "tls.handshake.extensions_server_name",
+    "tls.handshake.ciphersuite",
+    "tls.handshake.ja3",
+    "tls.handshake.ja3s",
+)
+FLOW_FIELDS = ("frame.protocols", "frame.len", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst")
+
+
+@dataclass
+class Line:
+    """One column: how many cells were compared, how many are equal, and some that are not."""
+
+    what: str
+    compared: int = 0
+    equal: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def cell(self, where: str, ours: Any, theirs: Any) -> None:
+        self.compared += 1
+        if ours == theirs:
+            self.equal += 1
+        elif len(self.examples) < EXAMPLES:
+            self.examples.append(f"{where}: {ours!r}, tshark {theirs!r}")
+
+
+@dataclass
+class Comparison:
+    """What was compared, and with which tshark."""
+
+    tshark: str
+    lines: list[Line]
+
+    @property
+    def is_equal(self) -> bool:
+        return all(line.equal == line.compared for line in self.lines)
+
+
+def _fields(path: Path, program: str, names: tuple[str, ...], only: str | None) -> Iterator[dict[str, list[str]]]:
+    """The values of fields of each packet; a field may be there several times."""
+    command = [program, "-n", "-r", str(path), "-T", "fields", "-E", f"separator={SEPARATOR}", "-E", "aggregator=|"]
+    command += ["-o", "tcp.reassemble_out_of_order:TRUE"]
+    if only is not None:
+        command += ["-Y", only]
+    for name in names:
+        command += ["-e", name]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": NOWHERE, "WIRESHARK_CONFIG_DIR": NOWHERE, "LC_ALL": "C.UTF-8"}
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment) as child,
+    ):
+        assert child.stdout is not None
+        for line in child.stdout:
+            cells = line.decode("utf-8", "replace").rstrip("\n").split(SEPARATOR)
+            yield {name: cell.split("|") if cell else [] for name, cell in zip(names, cells, strict=False)}
+
+
+def compare(path: str | Path) -> Comparison:
+    """Audit a capture and compare hellos and flows with what tshark says of it. Raises AuditError without tshark."""
+    import auditor
+
+    program = tshark()
+    if program is None:
+        raise AuditError(NO_TSHARK)
+    if not Path(path).is_file():
+        raise AuditError(f"{path}: not a file; only files can be compared")
+    result = auditor.audit(path)
+    try:
+        lines = [*_hellos(result, Path(path), program), *_flows(result, Path(path), program)]
+    finally:
+        result.close()
+    return Comparison(tshark_version() or program, lines)
+
+
+def _hellos(result: Any, path: Path, program: str) -> list[Line]:
+    ours = {"client": {}, "server": {}}  # type: dict[str, dict[int, Any]]
+    names = ("server_name", "cipher_suites_offered", "cipher_suite_id", "ja3", "ja3s")
+    for row in result.rows("handshakes", "client_hello_frame", "server_hello_frame", "transport", *names):
+        if row["transport"] != "dtls":  # tshark has other fields for them
+            ours["client"][row["client_hello_frame"] or 0] = row
+            ours["server"][row["server_hello_frame"] or 0] = row
+    seen = Line("frames with a ClientHello"), Line("frames with a ServerHello")
+    name, suites, ja3 = Line("server_name"), Line("cipher suites offered"), Line("ja3")
+    suite, ja3s = Line("cipher_suite"), Line("ja3s")
+    retried: set[str] = set()
+    only = f"tls.handshake.type == {CLIENT_HELLO} || tls.handshake.type == {SERVER_HELLO}"
+    for cells in _fields(path, program, HELLO_FIELDS, only):
+        number, kinds = int(cells["frame.number"][0]), cells["tls.handshake.type"]
+        stream = "".join(cells["tcp.stream"])
+        if RETRY in cells["tls.handshake.random"]:  # the retry and the hello after it are in the first hello's row
+            retried.add(stream)
+            continue
+        if stream in retried and CLIENT_HELLO in kinds:
+            retried.remove(stream)
+            continue
+        where = f"frame {number}"
+        codes = [int(code, 0) for code in cells["tls.handshake.ciphersuite"]]
+        if kinds.count(CLIENT_HELLO) == 1 and SERVER_HELLO not in kinds:
+            row = ours["client"].get(number)
+            seen[0].cell(where, row is not None, True)
+            if row is not None:
+                told = cells["tls.handshake.extensions_server_name"]
+                name.cell(where, row["server_name"], told[0] if told else None)
+                suites.cell(where, len((row["cipher_suites_offered"] or "").split()), len(codes))
+                if cells["tls.handshake.ja3"]:
+                    ja3.cell(where, row["ja3"], cells["tls.handshake.ja3"][0])
+        elif kinds.count(SERVER_HELLO) == 1 and CLIENT_HELLO not in kinds:
+            row = ours["server"].get(number)
+            seen[1].cell(where, row is not None, True)
+            if row is not None:
+                suite.cell(where, row["cipher_suite_id"], codes[0] if codes else None)
+                if cells["tls.handshake.ja3s"]:
+                    ja3s.cell(where, row["ja3s"], cells["tls.handshake.ja3s"][0])
+    return [*seen, name, suites, ja3, suite, ja3s]
+
+
+def _address(cells: dict[str, list[str]], end: str) -> str | None:
+    """The innermost address of a packet."""
+    found = cells[f"ip.{end}"] or cells[f"ipv6.{end}"]
+    return found[-1] if found else None
+
+
+def _flows(result: Any, path: Path, program: str) -> list[Line]:
+    """Packets and bytes of all that has the same ends: where one connection ends and the next begins is not compared."""
+    lines = []
+    columns = ("client_ip", "client_port", "server_ip", "server_port", "client_packets", "server_packets")
+    told = result.rows("flows", "transport", "client_bytes", "server_bytes", *columns)
+    for transport in ("tcp", "udp"):
+        ours: dict[Any, list[int]] = {}
+        for row in told:
+            if row["transport"] == transport:
+                ends = [(row["client_ip"], row["client_port"]), (row["server_ip"], row["server_port"])]
+                of = ours.setdefault(_ends(ends), [0, 0])
+                of[0] += row["client_packets"] + row["server_packets"]
+                of[1] += row["client_bytes"] + row["server_bytes"]
+        theirs: dict[Any, list[int]] = {}
+        names = (*FLOW_FIELDS, f"{transport}.srcport", f"{transport}.dstport")
+        for cells in _fields(path, program, names, f"{transport} && !icmp && !icmpv6"):
+            source, target = _address(cells, "src"), _address(cells, "dst")
+            layers = [layer for layer in cells["frame.protocols"][0].split(":") if layer in ("tcp", "udp")]
+            if source is None or target is None or layers[-1:] != [transport]:
+                continue
+            ports = [int(cells[f"{transport}.{which}"][-1]) for which in ("srcport", "dstport")]
+            of = theirs.setdefault(_ends([(source, ports[0]), (target, ports[1])]), [0, 0])
+            of[0] += 1
+            of[1] += int(cells["frame.len"][0])
+        pairs, packets, size = (Line(f"{transport}: {what}") for what in ("pairs of ends", "packets", "bytes"))
+        for key in sorted(ours.keys() | theirs.keys()):
+            where = " ".join(f"{address}:{port}" for address, port in key)
+            pairs.cell(where, key in ours, key in theirs)
+            if key in ours and key in theirs:
+                packets.cell(where, ours[key][0], theirs[key][0])
+                size.cell(where, ours[key][1], theirs[key][1])
+        lines += [pairs, packets, size]
+    return lines
+
+
+def _ends(ends: list[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(ends))

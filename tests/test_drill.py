@@ -1,0 +1,91 @@
+"""From tables back to packets, and beside tshark's answers."""
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+from auditor.report.compare import Comparison, Line, compare
+from tests import wire
+from tests.conftest import SAMPLES
+
+needs_tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+
+
+def test_packets_of_a_flow_as_scapy_has_them(office: Any) -> None:
+    """Every flow's packets are found again: as many as the table says, between its ends, inside mirrors too."""
+    from scapy.layers.inet import IP
+
+    flows = office.flows.sample(12, random_state=1)
+    for row in flows.itertuples():
+        found = office.packets(row.flow_id)
+        assert len(found) == row.client_packets + row.server_packets
+        innermost = found[0].getlayer(IP, len([layer for layer in found[0].layers() if layer is IP]))
+        assert {innermost.src, innermost.dst} == {row.client_ip, row.server_ip}
+        assert abs(float(found[0].time) - row.started.timestamp()) < 1e-3
+
+
+@needs_tshark
+def test_dissect_beside_a_running_event_loop(office: Any) -> None:
+    """pyshark's packets come where an event loop runs already, as in Jupyter."""
+    flow = office.flows[office.flows["protocol"] == "tls"].iloc[0]
+
+    async def notebook() -> list[Any]:
+        found: list[Any] = office.dissect(flow["flow_id"])
+        return found
+
+    packets = asyncio.run(notebook())
+    assert len(packets) == flow["client_packets"] + flow["server_packets"]
+    assert any("tls" in [layer.layer_name for layer in packet.layers] for packet in packets)
+
+
+def test_what_cannot_be_shown_is_said(office: Any, tmp_path: Path) -> None:
+    """A flow that is not there, and a capture that is gone, are sentences."""
+    with pytest.raises(auditor.AuditError, match="no flow has the number 999"):
+        office.packets(999)
+    path = wire.write(tmp_path, wire.pcap(wire.Talk().open().packets))
+    result = auditor.audit(path)
+    path.unlink()
+    with pytest.raises(auditor.AuditError, match="not there any more"):
+        result.packets(1)
+
+
+@needs_tshark
+@pytest.mark.parametrize("name", ["office.pcapng", "tls1.2.pcapng", "tls1.3.pcapng", "tls1.3-post-quantum.pcapng"])
+def test_the_kernels_agree_with_tshark(name: str) -> None:
+    """Every cell of hellos and flows is as tshark has it, on samples with tunnels, retries and every version."""
+    told = compare(SAMPLES / name)
+    assert told.is_equal, [line.examples for line in told.lines]
+    assert sum(line.compared for line in told.lines) >= 8
+
+
+@needs_tshark
+def test_doctor_compares(tmp_path: Path) -> None:
+    """The command prints the comparison; what is no file is refused in a sentence."""
+    done = subprocess.run(
+        [sys.executable, "-m", "auditor", "doctor", "--compare", str(SAMPLES / "tls1.2.pcapng")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "cipher suites offered" in done.stdout
+    missing = subprocess.run(
+        [sys.executable, "-m", "auditor", "doctor", "--compare", str(tmp_path / "none.pcap")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert missing.returncode == 2
+    assert "only files can be compared" in missing.stderr
+
+
+def test_a_difference_is_told() -> None:
+    """A cell that is not equal is counted, and the first ones are shown with their place."""
+    line = Line("ja3")
+    for number in range(6):
+        line.cell(f"frame {number}", "a", "a" if number == 0 else "b")
+    assert (line.compared, line.equal, len(line.examples)) == (6, 1, 3)
+    assert line.examples[0] == "frame 1: 'a', tshark 'b'"
+    assert not Comparison("tshark", [line]).is_equal
