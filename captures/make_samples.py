@@ -8,7 +8,11 @@ the files only.
 """
 
 import base64
+import contextlib
 import datetime as dt
+import logging
+import os
+import random
 import socket
 import ssl
 import sys
@@ -484,6 +488,53 @@ def versions(keys: Keys) -> Iterator[tuple[str, Scene]]:
     yield "tls1.3-post-quantum", scene
 
 
+def requests(folder: Path) -> bytes:
+    """What boto3 asks of stand-ins for AWS (``tests/request_lab.py``), with the sessions' secrets inside the capture."""
+    import boto3
+    from botocore import UNSIGNED
+    from botocore.config import Config
+    from botocore.exceptions import ClientError
+
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    from tests import request_lab
+
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    os.environ |= {"SSLKEYLOGFILE": str(folder / "keys.log"), "AWS_EC2_METADATA_DISABLED": "true"}
+    lab = request_lab.Lab(folder)
+    letters = random.SystemRandom().sample("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16)
+    elsewhere = "https://pinpoint.eu-west-1.amazonaws.com"
+    text = {"MessageConfiguration": {"SMSMessage": {"Body": "hello"}}, "Addresses": {"+12065550100": {}}}
+
+    def client(name: str, address: str, *, long_term: bool = False, **options: Any) -> Any:
+        lab.client, (lab.vlan, lab.peer) = address, DX_PUBLIC
+        key = ("AKIA" if long_term else "ASIA") + "".join(letters)
+        session = boto3.Session(key, "of-no-account", None if long_term else "a-session-token", REGION)
+        return session.client(name, verify=str(lab.authority), **options)
+
+    with lab.names():
+        calls: list[tuple[str, str, str, bool, dict[str, Any], dict[str, Any]]] = [
+            ("pinpoint", "get_apps", "203.0.113.11", False, {}, {}),
+            (
+                "pinpoint",
+                "send_messages",
+                "203.0.113.11",
+                False,
+                {},
+                {"ApplicationId": "0" * 32, "MessageRequest": text},
+            ),
+            ("sts", "get_caller_identity", "203.0.113.12", True, {}, {}),
+            ("pinpoint", "get_apps", "203.0.113.13", True, {}, {}),
+            ("pinpoint", "get_apps", "203.0.113.14", False, {"config": Config(signature_version=UNSIGNED)}, {}),
+            ("pinpoint", "get_apps", "203.0.113.15", False, {"endpoint_url": elsewhere}, {}),
+        ]
+        for name, operation, address, long_term, options, arguments in calls:
+            with contextlib.suppress(ClientError):
+                getattr(client(name, address, long_term=long_term, **options), operation)(**arguments)
+    packets = lab.pcap()
+    lab.close()
+    return request_lab.with_secrets(packets, (folder / "keys.log").read_bytes())
+
+
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -492,6 +543,7 @@ def main() -> None:
         office(keys).write(folder / "office.pcapng")
         for name, scene in versions(keys):
             scene.write(folder / f"{name}.pcapng")
+        (folder / "requests.pcapng").write_bytes(requests(Path(temporary)))
     for path in sorted(folder.glob("*.pcapng")):
         print(f"{path}: {path.stat().st_size:,} bytes")
 

@@ -32,7 +32,9 @@ from tests import wire
 ROOT = Path(__file__).parent.parent
 LOOPBACK = "127.0.0.1"
 NAMES = ["*.us-east-1.amazonaws.com", "*.us-west-2.amazonaws.com", "*.eu-west-1.amazonaws.com", "sts.amazonaws.com"]
+OWN, PEER = "02:00:00:00:00:01", "02:00:00:00:00:02"  # MACs of the site's router and of the other one
 SERVER = "52.94.244.10"
+TLS_KEY_LOG = 0x544C534B  # Secrets Type of a Decryption Secrets Block
 REFUSING = ".us-west-2."  # endpoints of this Region refuse every signature
 
 
@@ -46,6 +48,7 @@ class Talk:
     is_udp: bool
     flights: list[tuple[int, bytes, int]] = field(default_factory=list)  # side, bytes, nanoseconds
     server: str = SERVER
+    peer: str = PEER
 
 
 def certificate(folder: Path, *, key_is_rsa: bool = False) -> tuple[Path, Path]:
@@ -105,7 +108,8 @@ class Lab:
         self.folder = folder
         self.authority, self.key = certificate(folder)
         self.talks: list[Talk] = []
-        self.client, self.vlan = "10.1.1.5", None  # of whoever connects next
+        self.client, self.peer = "10.1.1.5", PEER  # of whoever connects next
+        self.vlan: int | None = None
         self._servers: list[Any] = []
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -147,7 +151,7 @@ class Lab:
                     near, _ = listener.accept()
                 except OSError:
                     return
-                talk = Talk(self.client, near.getpeername()[1], self.vlan, False)
+                talk = Talk(self.client, near.getpeername()[1], self.vlan, False, peer=self.peer)
                 self.talks.append(talk)
                 far = socket.create_connection((LOOPBACK, upstream))
                 self._start(_pump, near, far, talk)
@@ -287,9 +291,8 @@ def _packets(talk: Talk, number: int) -> list[wire.Stamped]:
     packets: list[wire.Stamped] = []
 
     def send(side: int, data: bytes, when: int, flags: str = "PA") -> None:
-        frame: Any = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
-        if side:
-            frame = Ether(src="02:00:00:00:00:02", dst="02:00:00:00:00:01")
+        macs = (OWN, talk.peer)
+        frame: Any = Ether(src=macs[side], dst=macs[1 - side])
         if talk.vlan is not None:
             frame /= Dot1Q(vlan=talk.vlan)
         frame /= IP(src=ends[side], dst=ends[1 - side])
@@ -310,3 +313,16 @@ def _packets(talk: Talk, number: int) -> list[wire.Stamped]:
         for at in range(0, len(data), 1400 if not talk.is_udp else 65536):
             send(side, data[at : at + 1400] if not talk.is_udp else data, when + at)
     return packets
+
+
+def with_secrets(capture: bytes, keys: bytes) -> bytes:
+    """A pcap (nanoseconds) as a pcapng that has the secrets of its TLS sessions inside."""
+    secrets = TLS_KEY_LOG.to_bytes(4, "little") + len(keys).to_bytes(4, "little") + keys
+    nanoseconds = wire.option(9, b"\x09") + wire.option(0, b"")
+    data = wire.section() + wire.block(0x0A, secrets) + wire.interface(options=nanoseconds)
+    at = 24
+    while at < len(capture):
+        seconds, rest, size = (int.from_bytes(capture[at + k : at + k + 4], "little") for k in (0, 4, 8))
+        data += wire.enhanced(capture[at + 16 : at + 16 + size], seconds * wire.SECOND + rest)
+        at += 16 + size
+    return data

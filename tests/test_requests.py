@@ -411,16 +411,7 @@ def test_without_keys_it_is_said(scenes: tuple[Clients, bytes, Path], audit_byte
 
 def test_secrets_in_the_pcapng(scenes: tuple[Clients, bytes, Path], audit_bytes: Any) -> None:
     """Secrets inside a pcapng are found by themselves, and open the same requests as a key log."""
-    keys = scenes[2].read_bytes()
-    body = b"KLST"[::-1][:0] + (0x544C534B).to_bytes(4, "little") + len(keys).to_bytes(4, "little") + keys
-    data = (
-        wire.section() + wire.block(0x0A, body) + wire.interface(options=wire.option(9, b"\x09") + wire.option(0, b""))
-    )
-    at = 24
-    while at < len(scenes[1]):
-        seconds, rest, size = (int.from_bytes(scenes[1][at + k : at + k + 4], "little") for k in (0, 4, 8))
-        data += wire.enhanced(scenes[1][at + 16 : at + 16 + size], seconds * wire.SECOND + rest)
-        at += 16 + size
+    data = request_lab.with_secrets(scenes[1], scenes[2].read_bytes())
     inside = audit_bytes(data, name="inside.pcapng").requests
     outside = audit_bytes(scenes[1], keylog=[scenes[2]]).requests
     names = [name for name in inside.columns if name != "credential_hash"]

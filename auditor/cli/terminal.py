@@ -54,6 +54,7 @@ def show(result: Audit) -> None:
             out.print(Text(f"  {clean(capture['capture'])}: {clean(capture['warnings'])}", style="yellow"))
     out.print()
     _summary(out, told)
+    _requests(out, result)
     _findings(out, result)
     _not_observable(out, told)
 
@@ -118,6 +119,31 @@ def _summary(out: Console, told: dict[str, Any]) -> None:
             f"{n:,} {clean(name) if name != '-' else 'unknown'}" for name, n in others.most_common(12)
         )
         out.print(Text(f"Other flows, not judged: {told_others}", style="dim"))
+    out.print()
+
+
+def _requests(out: Console, result: Audit) -> None:
+    """Requests that were seen, by what they call and how they are signed."""
+    names = ("scheme", "authority", "method", "path_template", "api", "signature_version", "credential_kind", "status")
+    rows = result.rows("requests", *names)
+    if not rows:
+        return
+    counts: Counter[tuple[str, ...]] = Counter()
+    for row in rows:
+        what = row["api"] or f"{row['method']} {row['path_template'] or ''}".strip()
+        credential = (row["credential_kind"] or "·").replace("_", "-")
+        where = f"{row['scheme']}://{row['authority'] or '?'}"
+        counts[what, where, row["signature_version"], credential, str(row["status"] or "·")] += 1
+    out.print(Text(f"Requests ({len(rows):,})", style="bold underline"))
+    table = _grid("request", "to", "signature", "key", "status", "count", right=("count",), wide="to")
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    for cells, count in ordered[:MOST_SUMMARY]:
+        style = "red" if cells[2] == "none" else None
+        told = [Text(clean(cell), style=style if k == 2 and style else "") for k, cell in enumerate(cells)]
+        table.add_row(*told, f"{count:,}")
+    out.print(table)
+    if len(ordered) > MOST_SUMMARY:
+        out.print(Text(f"… and {len(ordered) - MOST_SUMMARY} more; --table requests has them all", style="dim"))
     out.print()
 
 

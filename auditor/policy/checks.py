@@ -329,9 +329,9 @@ def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     return answer
 
 
-@check("services", "since")
+@check("services", "since", "goes_on")
 def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """A notice: the flow goes to an API whose support ended on ``since``."""
+    """A notice: the flow goes to an API whose support ended on ``since``; what ``goes_on`` are operations that did not."""
     since = date.fromisoformat(str(parameters["since"]))
     services = [str(s) for s in parameters["services"]]
     answer = Answer.of(facts, NOT_APPLICABLE, "another service")
@@ -339,6 +339,14 @@ def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answe
     after = facts.started >= np.datetime64(since, "ns").astype("int64")
     answer.put(to_it & ~after, PASS, f"before support ended on {since}")
     answer.put(to_it & after, WARN, f"support of this API ended on {since}; SMS, voice, push and OTP calls go on")
+    goes_on = {str(name) for name in parameters.get("goes_on", [])}
+    for at in np.flatnonzero(to_it & after & (facts.requests != None)).tolist():  # noqa: E711
+        called = {row["api"].partition(":")[2] for row in facts.requests[at] if row["api"] is not None}
+        ended = sorted(called - goes_on)
+        if called and not ended:
+            answer.verdict[at], answer.reason[at] = PASS, f"{', '.join(sorted(called))}: supported after {since}"
+        elif ended:
+            answer.reason[at] = f"{', '.join(ended)}: support ended on {since}"
     return answer
 
 
