@@ -46,6 +46,7 @@ def audit(
     out: PathLike | None = None,
     block_bytes: int | None = None,
     say: Callable[[str], None] | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Audit:
     """Audit captures: files, folders, globs, or ``-`` for standard input.
 
@@ -56,7 +57,7 @@ def audit(
     (SSLKEYLOGFILE) or RSA keys of servers, by which tshark opens TLS; ``http`` reads requests in clear of flows that are
     not to AWS too. ``ip_ranges`` is a newer ip-ranges.json than the one shipped. With ``out`` the results stay in that folder,
     otherwise they live as long as the Audit. ``block_bytes`` is how much is read at once; results do not depend on it.
-    ``say`` is told what takes long.
+    ``say`` is told what takes long; ``meanwhile`` is called once where there is time to load something, or never.
 
     Raises InputError if nothing could be read, TopologyError and PolicyError for files that are not valid. Nothing
     inside a capture raises: damage is told in ``captures``, inputs that cannot be read in ``errors``.
@@ -86,6 +87,7 @@ def audit(
             out=out,
             block_bytes=block_bytes,
             say=say,
+            meanwhile=meanwhile,
         )
     finally:
         sys.setswitchinterval(interval)
@@ -107,6 +109,7 @@ def audit_inputs(
     block_bytes: int | None = None,
     say: Callable[[str], None] | None = None,
     live: "LiveCapture | None" = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Audit:
     """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C."""
     # Reading begins here, in a thread of its own; everything below is loaded beside it.
@@ -130,7 +133,7 @@ def audit_inputs(
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         told = {"policy": policy, "topology": topology, "aws": aws, "ip_ranges": ip_ranges}
         several = {"routes": list(routes), "witnesses": list(witnesses), "keylog": logs}
-        result = _take(reading, told, several, Inside(keys, http), skew, out, live, say)
+        result = _take(reading, told, several, Inside(keys, http), skew, out, live, say, meanwhile)
     finally:
         reading.close()
     return result
@@ -145,6 +148,7 @@ def _take(
     out: PathLike | None,
     live: "LiveCapture | None",
     say: Callable[[str], None] | None,
+    meanwhile: Callable[[], object] | None,
 ) -> Audit:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -169,6 +173,9 @@ def _take(
     run = engine.Run(Pipeline(judge, ranges, Evaluation(rules), inside), sink)
     if sum(item.size or 0 for item in reading.inputs) > LONG_READ:
         import cryptography.x509  # noqa: F401 - there is time for it now, and certificates will be met
+
+        if meanwhile is not None:
+            meanwhile()
     try:
         try:
             run.take(reading)

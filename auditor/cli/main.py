@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 from enum import StrEnum
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -168,6 +170,7 @@ def pcap_command(
         skew=skew,
         block_bytes=block_bytes,
         say=silent if quiet else say,
+        meanwhile=partial(import_module, "auditor.cli.terminal") if format is Format.table else None,
     )
     _show(result, format, table, out, quiet)
     _finish(result, fail_on)

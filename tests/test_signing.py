@@ -1,0 +1,143 @@
+"""How requests are signed, and which operations they call: forms of signatures as AWS documents them, and hostile ones."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditor.requests import http, http3, operations, signing
+
+SALT = b"salt"
+KEY = "AKIAQ2W3E4R5T6Y7U8I9"
+SCOPE = "20261124/us-east-1/mobiletargeting/aws4_request"
+
+
+def v4(credential: str, headers: str = "host;x-amz-date", signature: str = "a" * 64) -> dict[str, str]:
+    text = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={headers}, Signature={signature}"
+    return {"authorization": text, "x-amz-date": "20261124T120000Z"}
+
+
+def test_version_4() -> None:
+    """A signature's scope, headers, time and kind of key are read; without spaces behind the commas too."""
+    told = signing.read(v4(f"{KEY}/{SCOPE}"), "", SALT)
+    assert (told.version, told.region, told.service, told.date) == ("4", "us-east-1", "mobiletargeting", "20261124")
+    assert (told.key_kind, told.signed_headers, told.has_token) == ("long_term", "host x-amz-date", False)
+    assert told.signed_at == 1795521600
+    assert told.is_signed
+    tight = {**v4(f"{KEY}/{SCOPE}")}
+    tight["authorization"] = tight["authorization"].replace(", ", ",")
+    assert signing.read(tight, "", SALT) == told
+    assert signing.read(v4(f"ASIA{KEY[4:]}/{SCOPE}"), "", SALT).key_kind == "temporary"
+    assert signing.read(v4(f"ABIA{KEY[4:]}/{SCOPE}"), "", SALT).key_kind == "other"
+
+
+def test_version_4a() -> None:
+    """Version 4a has no Region in its scope, but a header with a set of them."""
+    headers = {
+        "authorization": f"AWS4-ECDSA-P256-SHA256 Credential={KEY}/20261124/sts/aws4_request, "
+        f"SignedHeaders=host;x-amz-date;x-amz-region-set, Signature={'30' * 70}",
+        "x-amz-date": "20261124T120000Z",
+        "x-amz-region-set": "us-east-1,us-west-2",
+    }
+    told = signing.read(headers, "", SALT)
+    assert (told.version, told.region, told.service, told.is_signed) == ("4a", "us-east-1", "sts", True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "version", "wrong"),
+    [
+        ({"authorization": f"AWS {KEY}:c2lnbmF0dXJl"}, "", "2", None),
+        ({}, f"AWSAccessKeyId={KEY}&Signature=abc&SignatureVersion=2", "2", None),
+        ({"authorization": f"AWS3-HTTPS AWSAccessKeyId={KEY},Algorithm=HmacSHA256,Signature=abc"}, "", "2", None),
+        ({"authorization": "Bearer abc"}, "", "bearer", None),
+        ({"authorization": "Basic YTpi"}, "", "basic", None),
+        ({}, "", "none", None),
+        (v4(f"{KEY}/nonsense"), "", "4", "its credential scope is malformed"),
+        (v4("lowercase/20261124/us-east-1/s/aws4_request"), "", "4", "its credential scope is malformed"),
+        (v4(f"{KEY}/{SCOPE}", signature="abc"), "", "4", "it has no whole signature"),
+        ({"authorization": "AWS4-HMAC-SHA512 Credential=x"}, "", "4", "its algorithm is unknown"),
+        ({}, f"X-Amz-Credential={KEY}%2F20261124%2Fus-east-1%2Fsts%2Faws4_request", "presigned", "its algorithm is unknown"),
+    ],
+)  # fmt: skip
+def test_other_forms(headers: dict[str, str], query: str, version: str, wrong: str | None) -> None:
+    """Version 2, bearer tokens and passwords are told apart, and what AWS could not accept says why."""
+    told = signing.read(headers, query, SALT)
+    assert (told.version, told.wrong) == (version, wrong)
+
+
+def test_presigned() -> None:
+    """A presigned URL says how long it is good; the token in it is not kept."""
+    query = (
+        f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={KEY}%2F20261124%2Fus-east-1%2Fsts%2Faws4_request"
+        f"&X-Amz-Date=20261124T120000Z&X-Amz-Expires=3600&X-Amz-SignedHeaders=host&X-Amz-Security-Token=tok"
+        f"&X-Amz-Signature={'b' * 64}"
+    )
+    told = signing.read({}, query, SALT)
+    assert (told.version, told.expires, told.has_token, told.service) == ("presigned", 3600, True, "sts")
+    assert "tok" not in repr(told).replace("token", "")
+
+
+@given(st.text(max_size=400), st.text(max_size=400), st.dictionaries(st.text(max_size=20), st.text(max_size=50)))
+def test_nothing_hostile_raises(authorization: str, query: str, others: dict[str, str]) -> None:
+    """Whatever stands in a header or query, a signature is an answer and never an exception."""
+    for start in ("", "AWS4-HMAC-SHA256 ", "AWS4-ECDSA-P256-SHA256 Credential=", "AWS ", "Bearer "):
+        told = signing.read({**others, "authorization": start + authorization}, "X-Amz-Algorithm=x&" + query, SALT)
+        assert told.version in ("4", "4a", "2", "presigned", "bearer", "basic", "none")
+
+
+SECRET = "Zz9SECRETzZ"
+
+
+@given(st.sampled_from(["Credential", "SignedHeaders", "Signature"]), st.booleans())
+def test_secrets_in_odd_places_go_nowhere(part: str, in_header: bool) -> None:
+    """A secret put where it does not belong leaves in no field."""
+    headers = v4(f"{KEY}/{SCOPE}")
+    headers["authorization"] = headers["authorization"].replace(f"{part}=", f"{part}={SECRET} ")
+    headers["x-amz-security-token"] = SECRET
+    headers["cookie" if in_header else "x-other"] = SECRET
+    made = http.request(1, 1, "GET", f"/v1/apps/{SECRET}?q={SECRET}", headers, scheme="https", salt=SALT)
+    assert SECRET.lower() not in str(made.out()).lower()
+
+
+def test_operations_by_path_target_and_action() -> None:
+    """The most literal template wins; a path of one service says nothing at another's host."""
+    told = operations.operation("pinpoint.us-east-1.amazonaws.com", "GET", "/v1/apps/a/segments/b/versions", None, None)
+    assert told is not None
+    assert (told.name, told.signing_name) == ("GetSegmentVersions", "mobiletargeting")
+    assert operations.operation("sts.us-east-1.amazonaws.com", "GET", "/v1/apps", None, None) is None
+    query = operations.operation("sts.amazonaws.com", "POST", "/", None, "AssumeRoleWithWebIdentity")
+    assert query is not None
+    assert not query.is_signed
+    assert operations.operation("s3.amazonaws.com", "GET", "/v1/apps", None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        ("/users/12345/orders", "/users/{id}/orders"),
+        ("/v2/email/a@example.com", "/v2/email/{id}"),
+        ("/a/550e8400-e29b-41d4-a716-446655440000", "/a/{id}"),
+        ("/%2B12065550142/x", "/{id}/x"),
+        ("/" + "/".join("abcdefghijklmnopqrstuvwxyz"[k] for k in range(20)), "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/…"),
+    ],
+)
+def test_paths_without_identifiers(path: str, kept: str) -> None:
+    """What may name somebody or something is replaced."""
+    assert operations.template(path) == kept
+
+
+@given(st.binary(min_size=1, max_size=600), st.integers(1, 7), st.randoms(use_true_random=False))
+def test_http3_streams_in_any_order(data: bytes, size: int, random: Any) -> None:
+    """Pieces of a stream in any order, twice or overlapping, give the same bytes; hostile ones raise nothing."""
+    pieces = [(at, data[at : at + size + 3]) for at in range(0, len(data), size)]
+    random.shuffle(pieces)
+    stream = http3.Stream()
+    for offset, piece in [*pieces, *pieces[:2]]:
+        stream.add(offset, piece)
+    assert (stream.data, stream.read) == (data, len(data))
+    stream.frames()
+    streams = http3.Streams()
+    for number in (0, 2, 3):
+        for offset, piece in pieces:
+            streams.take(1, True, number, offset, piece)
