@@ -29,8 +29,8 @@ from auditor.paths.columns import evidence_table, hops, path_columns, seen_flows
 from auditor.paths.judge import Judge, Judgement, concatenated
 from auditor.paths.model import CONFIDENCE_NAMES, Flows
 from auditor.paths.verdict import Verdict
-from auditor.policy.checks import NO, YES, Facts
 from auditor.policy.evaluate import Evaluation, Subject
+from auditor.policy.facts import NO, YES
 from auditor.reading import Batch
 from auditor.requests.columns import candidates, requests_table
 from auditor.requests.cut import SMTP, Wanted
@@ -59,6 +59,7 @@ FROM_HANDSHAKE = (
 
 
 BINS = 17  # of round-trip times, in each doubling
+DAY = 86_400_000_000_000  # nanoseconds
 MOST_HELD = 1 << 18  # flows that wait for their capture's end
 
 
@@ -208,12 +209,14 @@ class Pipeline:
         facts = self._facts(prepared, judgement, requests)
         who = self._subject(prepared, judgement, requests)
         worst, verdicts = self.evaluation.batch(facts, who)
+        is_tls = facts["is_tls"]
+        assert isinstance(is_tls, np.ndarray)
         columns["verdict"] = Texts(list(tables.VERDICTS), worst)
         version, spoken = columns["tls_version"], columns["protocol"]
         assert isinstance(version, Texts)
         assert isinstance(spoken, Texts)
         self._count_round_trips(prepared.rows.flows["round_trip"], judgement.verdict.path)
-        self._summarise(judgement.verdict, version, spoken, facts.is_tls, worst, prepared.found.is_endpoint)
+        self._summarise(judgement.verdict, version, spoken, is_tls, worst, prepared.found.is_endpoint)
         return {
             "flows": tables.build("flows", columns),
             "handshakes": tables.build("handshakes", prepared.shakes),
@@ -248,11 +251,10 @@ class Pipeline:
             flow_id=rows.flows["identifier"],
             started=rows.flows["started"],
             server=server,
+            server_key=_server_keys(prepared),
             service=prepared.found.service.objects(),
             client=ends.client_high ^ ends.client_low,
             frames=frames,
-            in_scope=prepared.found.is_endpoint,
-            is_pinpoint=prepared.found.is_pinpoint,
             capture=prepared.flows.capture,
         )
 
@@ -294,60 +296,68 @@ class Pipeline:
         columns["server_name_source"] = Texts(["sni", "dns", "host"], source)
         return names, index
 
-    def _facts(self, prepared: Prepared, judgement: Judgement, requests: dict[int, list[dict[str, Any]]]) -> Facts:
+    def _facts(
+        self, prepared: Prepared, judgement: Judgement, requests: dict[int, list[dict[str, Any]]]
+    ) -> dict[str, Array | Texts]:
+        """What checks may ask of each flow (see ``policy.facts``)."""
         rows, ends, shakes, place = prepared.rows, prepared.ends, prepared.shakes, prepared.place
         delivery, found, paths = prepared.delivery, prepared.found, judgement.verdict
-        upgrade = prepared.columns["upgrade"]
+        upgrade, names, spoken = (prepared.columns[name] for name in ("upgrade", "server_name", "protocol"))
         assert isinstance(upgrade, Texts)
+        assert isinstance(names, Texts)
+        assert isinstance(spoken, Texts)
         has = place >= 0
 
-        def text(name: str) -> Array:
-            return np.asarray(shakes[name].take(place).objects())
+        def text(name: str) -> Texts:
+            column = shakes[name].take(place)
+            assert isinstance(column, Texts)
+            return column
 
         def three(column: Numbers) -> Array:
             return column.take(place).three_valued()
 
         version, offered = text("tls_version"), text("tls_version_offered")
-        status_reason = text("status_reason")
         in_vpc = prepared.flows.mirrored | self.judge.network.vpcs.covers(ends.client_high, ends.client_low)
         server_hello = np.zeros(len(rows), bool)
         server_hello[has] = (rows.handshakes["seen"][place[has]] & np.uint32(SEEN_SERVER_HELLO)) != 0
-        return Facts(
-            started=rows.flows["started"],
-            is_tls=(prepared.protocol == "tls") | has,
-            has_handshake=has,
-            version=_ranks(version),
-            version_offered=_ranks(offered),
-            negotiated=server_hello,
-            version_name=version,
-            version_offered_name=offered,
-            forward_secrecy=three(shakes["forward_secrecy"]),
-            forward_secrecy_reason=text("forward_secrecy_reason"),
-            offers_forward_secrecy=three(prepared.offers),
-            protocol=np.where(has, "tls", prepared.protocol),
-            has_payload=(ends.client["payload"] + ends.server["payload"]) > 0,
-            path=paths.path.objects(),
-            path_confidence=paths.confidence,
-            path_detail=paths.detail.objects(),
-            asymmetric=paths.asymmetric,
-            path_over=paths.over,
-            path_changed=judgement.changed,
-            source_outside=judgement.source_outside,
-            private_dns_missing=judgement.private_dns_missing,
-            other_region=judgement.other_region,
-            disagreement=judgement.disagreement,
-            service=found.service.objects(),
-            in_region=np.where(in_vpc, YES, NO),
-            imitates=found.imitates,
-            server_name=prepared.server_name,
-            status_reason=status_reason,
-            upgrade=upgrade.objects(),
-            hello_outcome=np.where(has, Numbers(delivery.outcome).take(place).values, NOT_KNOWN),
-            hello_is_large=has & Numbers(delivery.is_large).take(place).values.astype(bool),
-            hello_reason=_reasons(delivery, place, rows, ends),
-            requests=_of_flows(requests, rows.flows["identifier"]),
-            requests_reason=prepared.reasons,
-        )
+        return {
+            "day": rows.flows["started"] // DAY,
+            "in_scope": found.is_endpoint,
+            "is_pinpoint": found.is_pinpoint,
+            "is_tls": np.array([name == "tls" for name in spoken.values] + [False])[spoken.index] | has,
+            "has_handshake": has,
+            "version": _ranks(version),
+            "version_offered": _ranks(offered),
+            "negotiated": server_hello,
+            "version_name": version,
+            "version_offered_name": offered,
+            "forward_secrecy": three(shakes["forward_secrecy"]),
+            "forward_secrecy_reason": text("forward_secrecy_reason"),
+            "offers_forward_secrecy": three(prepared.offers),
+            "protocol": Texts([*spoken.values, "tls"], np.where(has, len(spoken.values), spoken.index)),
+            "has_payload": (ends.client["payload"] + ends.server["payload"]) > 0,
+            "path": paths.path,
+            "path_confidence": paths.confidence,
+            "path_detail": paths.detail,
+            "asymmetric": paths.asymmetric,
+            "path_over": paths.over,
+            "path_changed": judgement.changed,
+            "source_outside": judgement.source_outside,
+            "private_dns_missing": judgement.private_dns_missing,
+            "other_region": judgement.other_region,
+            "disagreement": judgement.disagreement,
+            "service": found.service,
+            "in_region": np.where(in_vpc, YES, NO),
+            "imitates": found.imitates,
+            "server_name": names,
+            "status_reason": text("status_reason"),
+            "upgrade": upgrade,
+            "hello_outcome": np.where(has, Numbers(delivery.outcome).take(place).values, NOT_KNOWN),
+            "hello_is_large": has & Numbers(delivery.is_large).take(place).values.astype(bool),
+            "hello_reason": _reasons(delivery, place, rows, ends),
+            "requests": _of_flows(requests, rows.flows["identifier"]),
+            "requests_reason": Texts.of(prepared.reasons),
+        }
 
     def _summarise(
         self, paths: Verdict, version: Texts, protocol: Texts, is_tls: Array, worst: Array, scope: Array
@@ -421,8 +431,16 @@ def _reasons(delivery: Delivery, place: Array, rows: Rows, ends: Oriented) -> Ar
     return found
 
 
-def _ranks(names: Array) -> Array:
+def _ranks(names: Texts) -> Array:
     """Ranks in VERSION_ORDER; -1 for missing and unknown versions."""
     rank = {name: number for number, name in enumerate(VERSION_ORDER)}
-    values, index = np.unique(names.astype(str), return_inverse=True)
-    return np.array([rank.get(v, -1) for v in values.tolist()])[index] if len(names) else np.zeros(0, int)
+    return np.array([*(rank.get(name or "", -1) for name in names.values), -1])[names.index]
+
+
+def _server_keys(prepared: Prepared) -> Array:
+    """A number for each server: of its name, or of its address where it has none."""
+    names, ends = prepared.columns["server_name"], prepared.ends
+    assert isinstance(names, Texts)
+    named = np.array([name is not None for name in names.values] + [False])[names.index]
+    address = (ends.server_high * np.uint64(0x9E3779B97F4A7C15)) ^ ends.server_low | np.uint64(1 << 63)
+    return np.where(named, names.index.astype(np.uint64), address)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.tables import VERDICTS
 from auditor.tls.names import VERSION_ORDER
 
@@ -17,49 +18,6 @@ Array = np.ndarray[Any, Any]
 NOT_APPLICABLE, PASS, NOT_OBSERVABLE, WARN, FAIL = range(len(VERDICTS))
 
 TUNNELS = ["esp", "ike", "wireguard", "openvpn"]
-
-# Three-valued columns.
-NO, YES, UNKNOWN = 0, 1, -1
-
-
-@dataclass
-class Facts:
-    """What checks may ask of a batch of flows. Three-valued columns are NO, YES or UNKNOWN."""
-
-    started: Array
-    is_tls: Array
-    has_handshake: Array
-    version: Array  # rank in VERSION_ORDER; -1: none negotiated (or a version nobody knows)
-    version_offered: Array
-    negotiated: Array  # a ServerHello was seen
-    version_name: Array
-    version_offered_name: Array
-    forward_secrecy: Array
-    forward_secrecy_reason: Array
-    offers_forward_secrecy: Array
-    protocol: Array  # of str or None
-    has_payload: Array
-    path: Array
-    path_confidence: Array
-    path_detail: Array
-    asymmetric: Array
-    path_over: Array  # path of what carries a VPN; None where that is not known, or it is none
-    path_changed: Array  # what the path changed from, and when, in words; None where it did not
-    source_outside: Array
-    private_dns_missing: Array  # the endpoint that the name should have led to
-    other_region: Array
-    disagreement: Array  # what a witness says otherwise
-    service: Array
-    in_region: Array  # YES: both ends are inside AWS as far as the capture shows
-    imitates: Array
-    server_name: Array
-    status_reason: Array
-    upgrade: Array  # whether TLS was offered within another protocol and not used; None where it was not
-    hello_outcome: Array  # codes of tables.OUTCOMES
-    hello_is_large: Array  # more than one segment
-    hello_reason: Array  # what became of a hello that was not answered
-    requests: Array  # of lists of requests as ``requests.columns`` completes them; None where none was seen
-    requests_reason: Array  # why requests are not seen; None where the flow has none that could be
 
 
 @dataclass
@@ -71,7 +29,7 @@ class Answer:
 
     @classmethod
     def of(cls, facts: Facts, verdict: int, reason: str) -> "Answer":
-        count = len(facts.started)
+        count = len(facts)
         return cls(np.full(count, verdict), np.full(count, reason, object))
 
     def put(self, mask: Array, verdict: int, reason: "str | Array") -> None:
@@ -336,7 +294,7 @@ def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answe
     services = [str(s) for s in parameters["services"]]
     answer = Answer.of(facts, NOT_APPLICABLE, "another service")
     to_it = np.isin(facts.service.astype(str), services)
-    after = facts.started >= np.datetime64(since, "ns").astype("int64")
+    after = facts.day >= np.datetime64(since, "D").astype("int64")
     answer.put(to_it & ~after, PASS, f"before support ended on {since}")
     answer.put(to_it & after, WARN, f"support of this API ended on {since}; SMS, voice, push and OTP calls go on")
     goes_on = {str(name) for name in parameters.get("goes_on", [])}

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from auditor import tables
 from auditor.columns import Numbers, Texts
-from auditor.policy.checks import CHECKS, FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, WARN, Facts
+from auditor.policy.checks import CHECKS, FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, WARN, Answer
+from auditor.policy.facts import distinct
 from auditor.policy.model import Policy, Rule
 
 Array = np.ndarray[Any, Any]
@@ -45,11 +46,10 @@ class Subject:
     flow_id: Array
     started: Array
     server: Callable[[int], str]  # a flow's server name, or address where it has none
+    server_key: Array  # a number for each of these
     service: Array
     client: Array  # a number for each client address
     frames: Array  # (n, 3) frames that show the flow: first packet, ClientHello, ServerHello; 0 for none
-    in_scope: Array
-    is_pinpoint: Array
     capture: str
 
 
@@ -63,28 +63,34 @@ class Evaluation:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.capped = False
 
-    def batch(self, facts: Facts, who: Subject) -> tuple[Array, pa.Table]:
-        """The worst verdict of each flow, and the rows of ``verdicts``.
+    def batch(self, columns: "dict[str, Array | Texts]", who: Subject) -> tuple[Array, pa.Table]:
+        """The worst verdict of each flow, and the rows of ``verdicts``; ``columns`` are the flows' facts by name.
 
         Rows are made of rules that are about the flow; a flow that no rule is about has none and is not_applicable.
         """
-        worst = np.full(len(who.flow_id), NOT_APPLICABLE)
+        facts, index = distinct(columns)
+        worst = np.full(len(index), NOT_APPLICABLE)
         parts = []
         for rule in self.policy.rule:
-            about = {"aws": who.in_scope, "pinpoint": who.is_pinpoint}.get(rule.applies_to)
-            at = np.arange(len(who.flow_id)) if about is None else np.flatnonzero(about)
-            if not len(at):
+            about = {"aws": facts.in_scope, "pinpoint": facts.is_pinpoint}.get(rule.applies_to)
+            some = np.arange(len(facts)) if about is None else np.flatnonzero(about)
+            if not len(some):
                 continue
-            answer = CHECKS[rule.check].function(_some(facts, at), rule.required, rule.parameters)
+            answer = CHECKS[rule.check].function(facts.some(some), rule.required, rule.parameters)
             if rule.applies_to == "all":  # not one row for every flow of the world
                 keep = answer.verdict != NOT_APPLICABLE
-                at, answer.verdict, answer.reason = at[keep], answer.verdict[keep], answer.reason[keep]
-                if not len(at):
+                some, answer.verdict, answer.reason = some[keep], answer.verdict[keep], answer.reason[keep]
+                if not len(some):
                     continue
-            worst[at] = np.maximum(worst[at], answer.verdict)
-            parts.append((rule, at, answer.verdict, answer.reason))
-            self._count(rule, answer.verdict, answer.reason)
-            self._gather(rule, at, answer.verdict, answer.reason, who)
+            place = np.full(len(facts), -1)
+            place[some] = np.arange(len(some))
+            at = np.flatnonzero(place[index] >= 0)
+            which = place[index[at]]
+            verdict = answer.verdict[which]
+            worst[at] = np.maximum(worst[at], verdict)
+            parts.append((rule, at, verdict, which, answer.reason))
+            self._count(rule, answer, np.bincount(which, minlength=len(some)))
+            self._gather(rule, at, verdict, answer.reason, which, who)
         return worst, self._table(parts, who.flow_id)
 
     def witness(self, name: str, rows: int, reason: str, first: int, last: int) -> None:
@@ -95,43 +101,64 @@ class Evaluation:
                 found = Finding(rule, verdict, name, None, reason, "", rows, first=first, last=last)
                 self.findings[rule.code, verdict, name] = found
 
-    def _count(self, rule: Rule, verdict: Array, reason: Array) -> None:
-        codes, counts = np.unique(verdict, return_counts=True)
-        for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
-            self.counts[rule.code, tables.VERDICTS[code]] += count
-        self.not_observable.update((rule.code, str(r)) for r in reason[verdict == NOT_OBSERVABLE])
+    def _count(self, rule: Rule, answer: Answer, flows: Array) -> None:
+        """Count verdicts and what could not be judged; ``flows``: how many have each answer."""
+        for code, reason, number in zip(answer.verdict.tolist(), answer.reason.tolist(), flows.tolist(), strict=True):
+            self.counts[rule.code, tables.VERDICTS[code]] += number
+            if code == NOT_OBSERVABLE:
+                self.not_observable[rule.code, str(reason)] += number
 
-    def _gather(self, rule: Rule, at: Array, verdict: Array, reason: Array, who: Subject) -> None:
-        for k in np.flatnonzero((verdict == FAIL) | (verdict == WARN)).tolist():
-            flow = int(at[k])
-            server = who.server(flow)
-            key = (rule.code, int(verdict[k]), server)
+    def _gather(self, rule: Rule, at: Array, verdict: Array, reasons: Array, which: Array, who: Subject) -> None:
+        """Add the flows that do not meet a rule to its findings, server by server."""
+        bad = np.flatnonzero((verdict == FAIL) | (verdict == WARN))
+        if not len(bad):
+            return
+        keys = np.stack([who.server_key[at[bad]], verdict[bad].astype(np.uint64)], axis=1)
+        _, group = np.unique(keys, axis=0, return_inverse=True)
+        order = np.argsort(group, kind="stable")
+        for members in np.split(bad[order], np.flatnonzero(np.diff(group[order])) + 1):
+            flows = at[members]
+            first, server = int(flows[0]), who.server(int(flows[0]))
+            key = (rule.code, int(verdict[members[0]]), server)
             if key not in self.findings and len(self.findings) >= MOST_FINDINGS:
                 self.capped = True
-                key = (rule.code, int(verdict[k]), OTHERS)
+                key = (rule.code, key[1], OTHERS)
             found = self.findings.get(key)
             if found is None:
                 found = self.findings[key] = Finding(
-                    rule, key[1], key[2], who.service[flow], str(reason[k]), who.capture, first=int(who.started[flow])
+                    rule,
+                    key[1],
+                    key[2],
+                    who.service[first],
+                    str(reasons[which[members[0]]]),
+                    who.capture,
+                    first=int(who.started[first]),
                 )
-            found.flows += 1
-            if len(found.clients) < MOST_CLIENTS:
-                found.clients.add(who.client[flow].item())
-            found.first = min(found.first, int(who.started[flow]))
-            found.last = max(found.last, int(who.started[flow]))
-            if len(found.sample_flows) < SAMPLES and found.capture == who.capture:
+            self._add(found, flows, who)
+
+    @staticmethod
+    def _add(found: Finding, flows: Array, who: Subject) -> None:
+        found.flows += len(flows)
+        if len(found.clients) < MOST_CLIENTS:
+            found.clients.update(np.unique(who.client[flows])[: MOST_CLIENTS - len(found.clients)].tolist())
+        found.first = min(found.first, int(who.started[flows].min()))
+        found.last = max(found.last, int(who.started[flows].max()))
+        if found.capture == who.capture:
+            for flow in flows[: SAMPLES - len(found.sample_flows)].tolist():
                 found.sample_flows.append(int(who.flow_id[flow]))
                 found.sample_frames += [int(f) for f in who.frames[flow] if f and f not in found.sample_frames]
 
     @staticmethod
-    def _table(parts: list[tuple[Rule, Array, Array, Array]], flow_id: Array) -> pa.Table:
+    def _table(parts: list[tuple[Rule, Array, Array, Array, Array]], flow_id: Array) -> pa.Table:
         if not parts:
             return tables.empty("verdicts")
-        every = np.concatenate([at for _, at, _, _ in parts])
-        rules = np.concatenate([np.full(len(at), number) for number, (_, at, _, _) in enumerate(parts)])
+        every = np.concatenate([at for _, at, *_ in parts])
+        rules = np.concatenate([np.full(len(part[1]), number) for number, part in enumerate(parts)])
         order = np.lexsort((rules, flow_id[every]))
-        verdicts = np.concatenate([verdict for _, _, verdict, _ in parts])[order]
-        reasons = np.concatenate([reason for _, _, _, reason in parts])[order]
+        verdicts = np.concatenate([verdict for _, _, verdict, *_ in parts])[order]
+        begins = np.cumsum([0, *(len(reason) for *_, reason in parts)])
+        reasons = np.concatenate([which + begin for (_, _, _, which, _), begin in zip(parts, begins, strict=False)])
+        texts = [str(text) for *_, reason in parts for text in reason.tolist()]
         codes: list[str | None] = [rule.code for rule, *_ in parts]
         return tables.build(
             "verdicts",
@@ -139,7 +166,7 @@ class Evaluation:
                 "flow_id": Numbers(flow_id[every][order]),
                 "rule": Texts(codes, rules[order]),
                 "verdict": Texts(list(tables.VERDICTS), verdicts),
-                "reason": Texts.of(reasons),
+                "reason": Texts(list(texts), reasons[order]),
             },
         )
 
@@ -180,8 +207,3 @@ class Evaluation:
                 "sample_frames": [" ".join(map(str, f.sample_frames)) for f in found],
             },
         )
-
-
-def _some(facts: Facts, at: Array) -> Facts:
-    """The facts of some flows."""
-    return Facts(**{name: getattr(facts, name)[at] for name in Facts.__dataclass_fields__})

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from auditor.policy.checks import FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, PASS, WARN, Answer, Facts, check
+from auditor.policy.checks import FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, PASS, WARN, Answer, check
+from auditor.policy.facts import Facts
 from auditor.requests.operations import signing_names
 
 SIGNED = ("4", "4a", "2", "presigned")
