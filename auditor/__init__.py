@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ SWITCH_INTERVAL = 0.0005  # seconds; the default of 5 ms starves the thread that
 def audit(
     paths: PathLike | Iterable[PathLike],
     *,
-    policy: PathLike = "aws-pinpoint",
+    policy: PathLike | Iterable[PathLike] = "aws-pinpoint",
+    as_of: date | None = None,
     topology: PathLike | None = None,
     aws: PathLike | None = None,
     routes: Iterable[PathLike] = (),
@@ -50,7 +52,8 @@ def audit(
 ) -> Audit:
     """Audit captures: files, folders, globs, or ``-`` for standard input.
 
-    ``policy`` is the name of a shipped policy or a file; ``topology`` a site file (``audit topology init`` writes an
+    ``policy`` is the name of a shipped policy or a file, or several; rules that hold for a time are judged by the day of
+    each flow, or by ``as_of``. ``topology`` a site file (``audit topology init`` writes an
     example); ``aws`` a folder of what the AWS command line says of the account, as ``audit topology fetch`` writes it;
     ``routes`` are routing tables of the site's routers; ``witnesses`` flow logs, CloudTrail events and logs of Zeek or
     Suricata, whose clocks are ``skew`` seconds ahead of the capture's. ``keylog`` are key logs of clients
@@ -76,6 +79,7 @@ def audit(
         return audit_inputs(
             inputs,
             policy=policy,
+            as_of=as_of,
             topology=topology,
             aws=aws,
             routes=routes,
@@ -96,7 +100,8 @@ def audit(
 def audit_inputs(
     inputs: "list[Input]",
     *,
-    policy: PathLike = "aws-pinpoint",
+    policy: PathLike | Iterable[PathLike] = "aws-pinpoint",
+    as_of: date | None = None,
     topology: PathLike | None = None,
     aws: PathLike | None = None,
     routes: Iterable[PathLike] = (),
@@ -131,9 +136,10 @@ def audit_inputs(
 
         keys = secrets.read(logs)
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
-        told = {"policy": policy, "topology": topology, "aws": aws, "ip_ranges": ip_ranges}
-        several = {"routes": list(routes), "witnesses": list(witnesses), "keylog": logs}
-        result = _take(reading, told, several, Inside(keys, http), skew, out, live, say, meanwhile)
+        told = {"topology": topology, "aws": aws, "ip_ranges": ip_ranges}
+        policies = [policy] if isinstance(policy, str | Path) else list(policy)
+        several = {"policy": policies, "routes": list(routes), "witnesses": list(witnesses), "keylog": logs}
+        result = _take(reading, told, several, Inside(keys, http), skew, as_of, out, live, say, meanwhile)
     finally:
         reading.close()
     return result
@@ -145,6 +151,7 @@ def _take(
     several: dict[str, list[PathLike]],
     inside: "Inside",
     skew: float,
+    as_of: date | None,
     out: PathLike | None,
     live: "LiveCapture | None",
     say: Callable[[str], None] | None,
@@ -162,7 +169,7 @@ def _take(
     from auditor.report.manifest import manifest
     from auditor.report.sink import DirectorySink
 
-    rules = model.get(told["policy"] or DEFAULT_POLICY)
+    policies = model.combined(several["policy"] or [DEFAULT_POLICY])
     with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
         logs = beside.submit(witnesses.read, several["witnesses"], skew) if several["witnesses"] else None
         site = network.build(told["topology"], told["aws"], several["routes"])
@@ -170,7 +177,7 @@ def _take(
     ranges = Ranges.read(told["ip_ranges"]) if told["ip_ranges"] is not None else Ranges.shipped()
     folder, temporary = engine.results_folder(out)
     sink = DirectorySink(folder)
-    run = engine.Run(Pipeline(judge, ranges, Evaluation(rules), inside), sink)
+    run = engine.Run(Pipeline(judge, ranges, Evaluation(policies, as_of), inside), sink)
     if sum(item.size or 0 for item in reading.inputs) > LONG_READ:
         import cryptography.x509  # noqa: F401 - there is time for it now, and certificates will be met
 
@@ -198,9 +205,10 @@ def _take(
             **told,
             **{name: " ".join(map(str, files)) or None for name, files in several.items()},
             "skew": skew or None,
+            "as_of": as_of,
             "http": inside.all_clear or None,
         }
-        sink.finish(manifest(run, rules, site.topology, ranges, options))
+        sink.finish(manifest(run, policies, site.topology, ranges, options))
         if say is not None:
             for note in run.notes():
                 say(note)

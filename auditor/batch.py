@@ -72,6 +72,7 @@ class Prepared:
     columns: dict[str, Column]
     shakes: dict[str, Any]
     offers: Numbers
+    told: dict[str, Texts]  # of each handshake's server certificate
     delivery: Delivery
     place: Array  # index of each flow's handshake, -1 for none
     found: services.Services
@@ -176,6 +177,7 @@ class Pipeline:
         closed = rows.flows["closed"][at] != 0
         shakes = handshake_columns(rows.handshakes, memory, self.shapes, closed, lost)
         offers = shakes.pop("_offers_forward_secrecy")
+        told = {name: shakes.pop(f"_{name}") for name in ("certificate_key", "certificate_weak")}
         delivery = deliveries(rows.handshakes, gather(ends.client, at), gather(ends.server, at))
         shakes |= delivery.columns(rows.handshakes["transport"] == OVER_TCP)
         columns = flow_columns(rows, ends, capture, interfaces)
@@ -198,7 +200,20 @@ class Pipeline:
         flows = seen_flows(rows, ends, capture, interfaces, columns, protocol, server_name)
         wanted, reasons = candidates(self.inside, rows, ends, found, protocol)
         return Prepared(
-            rows, ends, columns, shakes, offers, delivery, place, found, server_name, protocol, flows, wanted, reasons
+            rows,
+            ends,
+            columns,
+            shakes,
+            offers,
+            told,
+            delivery,
+            place,
+            found,
+            server_name,
+            protocol,
+            flows,
+            wanted,
+            reasons,
         )
 
     def _finish(self, prepared: Prepared, requests: dict[int, list[dict[str, Any]]]) -> dict[str, pa.Table]:
@@ -254,6 +269,8 @@ class Pipeline:
             server_key=_server_keys(prepared),
             service=prepared.found.service.objects(),
             client=ends.client_high ^ ends.client_low,
+            client_high=ends.client_high,
+            client_low=ends.client_low,
             frames=frames,
             capture=prepared.flows.capture,
         )
@@ -309,7 +326,7 @@ class Pipeline:
         has = place >= 0
 
         def text(name: str) -> Texts:
-            column = shakes[name].take(place)
+            column = (prepared.told if name in prepared.told else shakes)[name].take(place)
             assert isinstance(column, Texts)
             return column
 
@@ -355,6 +372,20 @@ class Pipeline:
             "hello_outcome": np.where(has, Numbers(delivery.outcome).take(place).values, NOT_KNOWN),
             "hello_is_large": has & Numbers(delivery.is_large).take(place).values.astype(bool),
             "hello_reason": _reasons(delivery, place, rows, ends),
+            "suite": text("cipher_suite"),
+            "suites_offered": text("cipher_suites_offered"),
+            "group": text("key_exchange_group"),
+            "signature_scheme": text("signature_scheme"),
+            "post_quantum_kind": text("post_quantum_kind"),
+            "post_quantum_offered": three(shakes["post_quantum_offered"]),
+            "compression": shakes["compression"].take(place).values,
+            "extended_master_secret": three(shakes["extended_master_secret"]),
+            "secure_renegotiation": three(shakes["secure_renegotiation"]),
+            "authentication": text("authentication"),
+            "certificate_key": text("certificate_key"),
+            "certificate_weak": text("certificate_weak"),
+            "certificate_matches": three(shakes["certificate_matches"]),
+            "certificate_valid": three(shakes["certificate_valid"]),
             "requests": _of_flows(requests, rows.flows["identifier"]),
             "requests_reason": Texts.of(prepared.reasons),
         }

@@ -1,6 +1,7 @@
 """Auditing an interface: a capturing child, and the same reader, kernels and rooms as for files."""
 
 from collections.abc import Callable, Iterable
+from datetime import date
 
 import auditor
 from auditor import Audit, PathLike
@@ -13,7 +14,8 @@ def audit_live(
     *,
     duration: float | None = None,
     capture_filter: str | None = None,
-    policy: PathLike = "aws-pinpoint",
+    policy: PathLike | Iterable[PathLike] = "aws-pinpoint",
+    as_of: date | None = None,
     topology: PathLike | None = None,
     aws: PathLike | None = None,
     routes: Iterable[PathLike] = (),
@@ -36,6 +38,7 @@ def audit_live(
         return auditor.audit_inputs(
             [capture.input()],
             policy=policy,
+            as_of=as_of,
             topology=topology,
             aws=aws,
             routes=routes,

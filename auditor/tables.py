@@ -325,6 +325,7 @@ TABLES: dict[str, list[Column]] = {
     "findings": [
         Column("finding_id", TEXT, "rule and server, as TLS101-3"),
         Column("rule", TEXT, "code of the rule"),
+        Column("policy", TEXT, "policy that it is of"),
         Column("title", TEXT, "what the rule asks for"),
         _closed("severity", "how bad", SEVERITIES, True),
         _closed("verdict", "fail or warn", VERDICTS, True),

@@ -45,6 +45,9 @@ COMMANDS = (
     "topology check",
     "topology aws",
     "topology fetch",
+    "policy",
+    "policy show",
+    "policy check",
     "paths",
     "paths explain",
 )

@@ -118,7 +118,7 @@ def test_results_folder(samples: Path, tmp_path: Path) -> None:
     }
     told = json.loads((tmp_path / "out" / "audit.json").read_text())
     assert told["inputs"][0]["sha256"] == auditor.audit(samples / "office.pcapng").captures["sha256"][0]
-    assert told["policy"]["id"] == "aws-pinpoint"
+    assert told["policies"][0]["id"] == "aws-pinpoint"
     assert told["ip_ranges"]["date"] == "2026-08-22"
     assert len(auditor.Audit.load(tmp_path / "out").flows) == 29
 
@@ -146,7 +146,9 @@ def test_pages_of_rules_and_policies() -> None:
     assert all(head in page for head in ("TLS101", "What", "Why", "How to mend", "Source"))
     listed = run("policies").stdout
     assert "aws-pinpoint" in listed
-    assert "REQ101" in listed
+    assert "REQ101" in run("policy", "show", "aws-pinpoint").stdout
+    assert "This rule was taken from a secondary source" in " ".join(run("rule", "BSI103").stdout.split())
+    assert "aws-pinpoint, edition" in run("policy", "check", "aws-pinpoint").stdout
 
 
 def test_doctor() -> None:

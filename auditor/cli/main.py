@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor import __version__
+from auditor import DEFAULT_POLICY, __version__
 from auditor.errors import AuditError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ topology_app = typer.Typer(
     help="Topology files: what the owner of the site knows.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(topology_app, name="topology")
+policy_app = typer.Typer(help="Policies: show one, check a file.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(policy_app, name="policy")
 paths_app = typer.Typer(help="Paths: how they were judged.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(paths_app, name="paths")
 
@@ -57,7 +60,23 @@ class Severity(StrEnum):
     never = "never"
 
 
-PolicyOption = Annotated[str, typer.Option("--policy", help="Name of a shipped policy, or a policy file.")]
+PolicyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--policy",
+        help="Name of a shipped policy (aws-pinpoint without it), or a policy file; may be given again.",
+        show_default=False,
+    ),
+]
+AsOfOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of",
+        formats=["%Y-%m-%d"],
+        help="Judge rules that hold for a time as of this day; each flow's own day without it.",
+        show_default=False,
+    ),
+]
 TopologyOption = Annotated[
     Path | None, typer.Option("--topology", help="Site file; see: audit topology init.", show_default=False)
 ]
@@ -133,7 +152,8 @@ def pcap_command(
     captures: Annotated[
         list[str], typer.Argument(help="Captures: files, folders, globs, or - for standard input.", show_default=False)
     ],
-    policy: PolicyOption = "aws-pinpoint",
+    policy: PolicyOption = None,
+    as_of: AsOfOption = None,
     topology: TopologyOption = None,
     aws: AwsOption = None,
     routes: RoutesOption = None,
@@ -158,7 +178,8 @@ def pcap_command(
 
     result = audit(
         captures,
-        policy=policy,
+        policy=policy or DEFAULT_POLICY,
+        as_of=as_of.date() if as_of is not None else None,
         topology=topology,
         aws=aws,
         routes=routes or (),
@@ -186,7 +207,8 @@ def live_command(
     filter: Annotated[
         str | None, typer.Option("--filter", help="Capture filter, as 'tcp port 443'.", show_default=False)
     ] = None,
-    policy: PolicyOption = "aws-pinpoint",
+    policy: PolicyOption = None,
+    as_of: AsOfOption = None,
     topology: TopologyOption = None,
     aws: AwsOption = None,
     routes: RoutesOption = None,
@@ -210,7 +232,8 @@ def live_command(
         interface,
         duration=duration,
         capture_filter=filter,
-        policy=policy,
+        policy=policy or DEFAULT_POLICY,
+        as_of=as_of.date() if as_of is not None else None,
         topology=topology,
         aws=aws,
         routes=routes or (),
@@ -227,10 +250,32 @@ def live_command(
 
 @app.command("policies")
 def policies_command() -> None:
-    """List the shipped policies and their rules."""
+    """List the shipped policies."""
     from auditor.cli.terminal import show_policies
 
     show_policies()
+
+
+@policy_app.command("show")
+def policy_show(
+    name: Annotated[str, typer.Argument(help="Name of a shipped policy, or a policy file.", show_default=False)],
+) -> None:
+    """Show a policy: its source, its rules with their parameters, its exceptions."""
+    from auditor.cli.terminal import show_policy
+
+    show_policy(name)
+
+
+@policy_app.command("check")
+def policy_check(
+    file: Annotated[str, typer.Argument(help="Policy file to check.", show_default=False)],
+) -> None:
+    """Check a policy file, and say what was understood."""
+    from auditor.policy import model
+
+    policy = model.get(file)
+    told = f"{len(policy.rule)} rules, {len(policy.exception)} exceptions"
+    sys.stdout.write(f"{file}: {policy.id}, edition {policy.edition}: {told}\n")
 
 
 @app.command("rule")

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from auditor import DEFAULT_POLICY
 from auditor.errors import PolicyError
 from auditor.report.audit import Audit
 
@@ -70,6 +71,7 @@ def _headline(told: dict[str, Any], captures: list[dict[str, Any]]) -> Text:
     starts = [c["started"] for c in captures if c["started"] is not None]
     ends = [c["ended"] for c in captures if c["ended"] is not None]
     span = f", {_second(min(starts))} to {_second(max(ends))} UTC" if starts else ""
+    policies = ", ".join(clean(f"{policy['id']} {policy['edition']}") for policy in told["policies"])
     text = Text()
     text.append(
         f"{name}: {packets:,} packets, {counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes{span}\n"
@@ -80,7 +82,7 @@ def _headline(told: dict[str, Any], captures: list[dict[str, Any]]) -> Text:
         else ", no topology: paths are known only where frames show them"
     )
     text.append(
-        f"policy {told['policy']['id']} {told['policy']['edition']}, AWS address ranges of {told['ip_ranges']['date']}{site}",
+        f"policy {policies}, AWS address ranges of {told['ip_ranges']['date']}{site}",
         style="dim",
     )
     return text
@@ -188,41 +190,75 @@ def _not_observable(out: Console, told: dict[str, Any]) -> None:
 
 
 def show_policies() -> None:
-    """The shipped policies and their rules."""
+    """The shipped policies, a line each."""
     from auditor.policy import model
 
     out = console()
+    table = _grid("policy", "edition", "rules", "title", right=("rules",), wide="title")
     for name in model.shipped():
         policy = model.get(name)
-        out.print(Text(policy.id, style="bold"), Text(f"{policy.title}, edition {policy.edition}"))
-        out.print(Text(f"source: {policy.source} (retrieved {policy.retrieved})", style="dim"))
-        table = _grid("rule", "severity", "must", "about", "title", wide="title")
-        for rule in policy.rule:
-            table.add_row(
-                rule.code, Text(rule.severity, style=SEVERITY_STYLE[rule.severity]), "yes" if rule.required else "warn",
-                rule.applies_to, rule.title,
-            )  # fmt: skip
-        out.print(table)
+        table.add_row(Text(policy.id, style="bold"), policy.edition, str(len(policy.rule)), policy.title)
+    out.print(table)
+    out.print(Text("audit policy show POLICY lists its rules, audit rule CODE explains one.", style="dim"))
+
+
+def show_policy(name: str) -> None:
+    """A policy: its source, rules and exceptions."""
+    from auditor.policy import model
+
+    out, policy = console(), model.get(name)
+    out.print(Text(policy.id, style="bold"), Text(f"{policy.title}, edition {policy.edition}"))
+    out.print(Text(f"source: {policy.source} (retrieved {policy.retrieved})", style="dim"))
+    if policy.extends:
+        out.print(Text(f"extends {', '.join(policy.extends)}", style="dim"))
+    table = _grid("rule", "severity", "must", "about", "holds", "title", wide="title")
+    for rule in policy.rule:
+        table.add_row(
+            rule.code, Text(rule.severity, style=SEVERITY_STYLE[rule.severity]), "yes" if rule.required else "warn",
+            rule.applies_to, _holds(rule), rule.title,
+        )  # fmt: skip
+    out.print(table)
+    for one in policy.exception:
+        out.print(Text(f"exception: {clean(one.words)}", style="yellow"))
+
+
+def _holds(rule: Any) -> str:
+    """When a rule holds."""
+    if rule.begins is None and rule.ends is None:
+        return "always"
+    return " ".join(
+        part for part in (f"from {rule.begins}" if rule.begins else "", f"to {rule.ends}" if rule.ends else "") if part
+    )
 
 
 def show_rule(code: str, policy_name: str | None) -> None:
     """A rule's page. Raises PolicyError for a code that no policy has."""
     from auditor.policy import model
+    from auditor.policy.evaluate import EXPIRED
 
-    names = [policy_name] if policy_name else model.shipped()
-    known: list[str] = []
+    names = [policy_name] if policy_name else [DEFAULT_POLICY, *model.shipped()]
+    known = [rule.code for rule in model.get(names[0]).rule]
     for name in names:
         policy = model.get(name)
-        known += [rule.code for rule in policy.rule]
         rule = policy.find(code)
-        if rule is None:
-            continue
-        out = console()
-        out.print(Text(f"{rule.code}: {rule.title}", style="bold"))
-        must = "a failure" if rule.required else "a warning"
-        out.print(Text(f"policy {policy.id}, severity {rule.severity}, not met: {must}", style="dim"))
-        for head, body in (("What", rule.what), ("Why", rule.why), ("How to mend", rule.mend), ("Source", rule.source)):
-            out.print(Text(f"\n{head}", style="bold"))
-            out.print(Text(body))
+        if rule is not None:
+            _page(rule, policy.id)
+            return
+    if code.upper() == EXPIRED.code:
+        _page(EXPIRED, "with exceptions")
         return
-    raise PolicyError(f"{code}: no such rule; there are {', '.join(known)}")
+    raise PolicyError(f"{code}: no such rule; there are {', '.join(known)}; other policies: audit policy show POLICY")
+
+
+def _page(rule: Any, policy: str) -> None:
+    from auditor.policy.model import CERTAINTIES
+
+    out = console()
+    out.print(Text(f"{rule.code}: {rule.title}", style="bold"))
+    must = "a failure" if rule.required else "a warning"
+    holds = "" if _holds(rule) == "always" else f", holds {_holds(rule)}"
+    out.print(Text(f"policy {policy}, severity {rule.severity}, not met: {must}{holds}", style="dim"))
+    source = rule.source + (f"\nThis rule was {CERTAINTIES[rule.certainty]}." if CERTAINTIES[rule.certainty] else "")
+    for head, body in (("What", rule.what), ("Why", rule.why), ("How to mend", rule.mend), ("Source", source)):
+        out.print(Text(f"\n{head}", style="bold"))
+        out.print(Text(body))

@@ -3,12 +3,13 @@
     python -m auditor.data.build REGISTRY_DIR AWS_DIR
 
 REGISTRY_DIR holds facts of the IANA TLS registries (taken 2026-01-13; Recommended column after RFC 10015) and code
-points seen in use without registration, as CSV. AWS_DIR holds ``ip-ranges.json.gz``, AWS's published address ranges.
-Operations of AWS services are those of the botocore installed.
+points seen in use without registration, as CSV. AWS_DIR holds ``ip-ranges.json.gz``, AWS's published address ranges,
+and ``tls_policies.json``, TLS policies of AWS's endpoints (snapshots of s2n-tls, Apache License 2.0). Operations of AWS services are those of the botocore installed.
 """
 
 import csv
 import gzip
+import json
 import re
 import sys
 from pathlib import Path
@@ -81,8 +82,15 @@ def registry(source: Path) -> None:
 def aws(source: Path) -> None:
     ranges = Ranges.from_json(gzip.decompress((source / "ip-ranges.json.gz").read_bytes()))
     (HERE / "ip-ranges.npz").write_bytes(ranges.dump())
+    tls = json.loads((source / "tls_policies.json").read_text(encoding="utf-8"))
+    kept = {name: {key: told[key] for key in TLS_KEYS if key in told} for name, told in sorted(tls["policies"].items())}
+    for told in kept.values():
+        told["groups"] = [*told.pop("pq_groups", []), *told.get("groups", [])]
+    text = json.dumps({"source": tls["source"], "policies": kept}, indent=1) + "\n"
+    (HERE / "aws_tls_policies.json").write_text(text, encoding="utf-8")
 
 
+TLS_KEYS = ("min_version", "cipher_suites", "groups", "pq_groups")
 MESSAGING = {  # botocore's name of a service -> ours (see ``aws.names.PINPOINT_SERVICES``)
     "pinpoint": "pinpoint",
     "pinpoint-sms-voice": "sms-voice",

@@ -66,7 +66,7 @@ def _text(*parts: "str | Array") -> Array:
     return np.asarray(total, object)
 
 
-def _no_handshake(facts: Facts, answer: Answer) -> None:
+def no_handshake(facts: Facts, answer: Answer) -> None:
     """The answers for flows without a handshake: not TLS at all, or TLS whose handshake the capture lacks."""
     answer.put(~facts.is_tls, NOT_APPLICABLE, "not TLS")
     answer.put(facts.is_tls & ~facts.has_handshake, NOT_OBSERVABLE, "TLS, but its handshake is not in the capture")
@@ -93,7 +93,7 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
     answer.put(poor, bad, _text(_or(facts.version_name), f" negotiated, {minimum} is the least"))
     offered = ~facts.negotiated & facts.has_handshake & (facts.version_offered >= 0) & (facts.version_offered < rank)
     answer.put(offered, bad, _text("the client offers at most ", _or(facts.version_offered_name)))
-    _no_handshake(facts, answer)
+    no_handshake(facts, answer)
     return answer
 
 
@@ -111,7 +111,7 @@ def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     answer.put(facts.has_handshake & (known == UNKNOWN), NOT_OBSERVABLE, why)
     answer.put(known == YES, PASS, why)
     answer.put(known == NO, FAIL if required else WARN, why)
-    _no_handshake(facts, answer)
+    no_handshake(facts, answer)
     return answer
 
 
@@ -123,7 +123,7 @@ def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, A
     answer.put(
         facts.offers_forward_secrecy == NO, FAIL if required else WARN, "no suite with DHE or ECDHE among those offered"
     )
-    _no_handshake(facts, answer)
+    no_handshake(facts, answer)
     return answer
 
 
@@ -336,4 +336,4 @@ def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answ
     return answer
 
 
-from auditor.policy import request_checks  # noqa: E402, F401 - it registers the checks of requests
+from auditor.policy import request_checks, tls_checks  # noqa: E402, F401 - they register their checks

@@ -1,8 +1,9 @@
 """Applying a policy to batches of flows, and gathering what fails into findings."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,17 @@ import pyarrow as pa
 
 from auditor import tables
 from auditor.columns import Numbers, Texts
-from auditor.policy.checks import CHECKS, FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, WARN, Answer
-from auditor.policy.facts import distinct
-from auditor.policy.model import Policy, Rule
+from auditor.policy.checks import CHECKS, FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, WARN, Answer, check
+from auditor.policy.facts import Facts, distinct
+from auditor.policy.model import Exemption, Policy, Rule
+from auditor.prefixes import PrefixSet
 
 Array = np.ndarray[Any, Any]
 SAMPLES = 5
 MOST_FINDINGS = 20_000  # findings kept apart; what comes after is counted under its rule alone
 MOST_CLIENTS = 10_000  # client addresses counted for one finding
 OTHERS = "(other servers)"
+DAY = 86_400_000_000_000  # nanoseconds
 
 
 @dataclass
@@ -49,15 +52,95 @@ class Subject:
     server_key: Array  # a number for each of these
     service: Array
     client: Array  # a number for each client address
+    client_high: Array
+    client_low: Array
     frames: Array  # (n, 3) frames that show the flow: first packet, ClientHello, ServerHello; 0 for none
     capture: str
+
+
+@check()
+def exceptions(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Exceptions that have ended: what they spared is gathered where rules are applied."""
+    return Answer.of(facts, NOT_APPLICABLE, "about exceptions, not flows")
+
+
+EXPIRED = Rule(
+    code="EXC101",
+    title="No exception has expired",
+    check="exceptions",
+    severity="medium",
+    what="Flows that do not meet a rule are not covered by an exception of the policy whose day has passed.",
+    why="An exception has an end so that somebody looks again: what it was for has not been mended.",
+    mend="Mend what the exception was for, or let its owner decide anew and set another day.",
+    source="the policy's own exceptions",
+)
+
+
+def _day(day: date) -> int:
+    """Days since 1970."""
+    return int(np.datetime64(day, "D").astype(np.int64))
+
+
+def _about(rule: Rule, facts: Facts) -> Array:
+    """Which facts a rule is about: by its scope, and by the days on which it holds."""
+    about = {"aws": facts.in_scope, "pinpoint": facts.is_pinpoint}.get(rule.applies_to, np.ones(len(facts), bool))
+    if rule.begins is not None:
+        about = about & (facts.day >= _day(rule.begins))
+    if rule.ends is not None:
+        about = about & (facts.day <= _day(rule.ends))
+    return np.asarray(about)
+
+
+@dataclass
+class _Exemption:
+    """An exception of a policy, and the flows that it came too late for."""
+
+    told: Exemption
+    late: int = 0
+    capture: str = ""
+    first: int = 0
+    last: int = 0
+    sample_flows: list[int] = field(default_factory=list)
+
+    def spare(
+        self, at: Array, which: Array, verdict: Array, reasons: Array, who: Subject, as_of: date | None
+    ) -> tuple[Array, Array, Array]:
+        """Let the rule not count for the flows that fit; the numbers of reasons, verdicts and reasons."""
+        bad = np.flatnonzero((verdict == FAIL) | (verdict == WARN))
+        fits = bad[self._fits(at[bad], who)]
+        day = who.started[at[fits]] // DAY if as_of is None else np.full(len(fits), _day(as_of))
+        good, late = fits[day <= _day(self.told.expires)], at[fits[day > _day(self.told.expires)]]
+        if len(late):
+            started = who.started[late]
+            self.first = min(self.first or int(started[0]), int(started.min()))
+            self.last = max(self.last, int(started.max()))
+            self.capture, self.late = self.capture or who.capture, self.late + len(late)
+            self.sample_flows += who.flow_id[late[: SAMPLES - len(self.sample_flows)]].tolist()
+        if not len(good):
+            return which, verdict, reasons
+        which, verdict = which.copy(), verdict.copy()
+        which[good], verdict[good] = len(reasons), NOT_APPLICABLE
+        return which, verdict, np.append(reasons, f"exception: {self.told.words}")
+
+    def _fits(self, flows: Array, who: Subject) -> Array:
+        fits = np.ones(len(flows), bool)
+        if self.told.client is not None:
+            fits &= PrefixSet([self.told.client]).covers(who.client_high[flows], who.client_low[flows])
+        if self.told.server is not None:
+            names = [self.told.fits_server(who.server(flow)) for flow in flows.tolist()]
+            fits &= np.array(names, bool)
+        return fits
 
 
 class Evaluation:
     """Runs a policy's rules over batches."""
 
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
+    def __init__(self, policies: Sequence[Policy], as_of: date | None = None) -> None:
+        self.policies = policies
+        self.as_of = as_of
+        self.rules = [rule for policy in policies for rule in policy.rule]
+        self._policy_of = {rule.code: policy.id for policy in policies for rule in policy.rule}
+        self.exemptions = [_Exemption(one) for policy in policies for one in policy.exception]
         self.findings: dict[tuple[str, int, str], Finding] = {}
         self.not_observable: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -69,11 +152,12 @@ class Evaluation:
         Rows are made of rules that are about the flow; a flow that no rule is about has none and is not_applicable.
         """
         facts, index = distinct(columns)
+        if self.as_of is not None:
+            facts.day = np.full(len(facts), _day(self.as_of))
         worst = np.full(len(index), NOT_APPLICABLE)
         parts = []
-        for rule in self.policy.rule:
-            about = {"aws": facts.in_scope, "pinpoint": facts.is_pinpoint}.get(rule.applies_to)
-            some = np.arange(len(facts)) if about is None else np.flatnonzero(about)
+        for rule in self.rules:
+            some = np.flatnonzero(_about(rule, facts))
             if not len(some):
                 continue
             answer = CHECKS[rule.check].function(facts.some(some), rule.required, rule.parameters)
@@ -86,27 +170,32 @@ class Evaluation:
             place[some] = np.arange(len(some))
             at = np.flatnonzero(place[index] >= 0)
             which = place[index[at]]
-            verdict = answer.verdict[which]
+            verdict, reasons = answer.verdict[which], answer.reason
+            for exemption in self.exemptions:
+                if exemption.told.rule.upper() == rule.code:
+                    which, verdict, reasons = exemption.spare(at, which, verdict, reasons, who, self.as_of)
             worst[at] = np.maximum(worst[at], verdict)
-            parts.append((rule, at, verdict, which, answer.reason))
-            self._count(rule, answer, np.bincount(which, minlength=len(some)))
-            self._gather(rule, at, verdict, answer.reason, which, who)
+            parts.append((rule, at, verdict, which, reasons))
+            self._count(rule, verdict, which, reasons)
+            self._gather(rule, at, verdict, reasons, which, who)
         return worst, self._table(parts, who.flow_id)
 
     def witness(self, name: str, rows: int, reason: str, first: int, last: int) -> None:
         """A finding about rows of a log that no captured flow fits, where the policy has a rule about witnesses."""
-        for rule in self.policy.rule:
+        for rule in self.rules:
             if rule.check == "witnesses-agree":
                 verdict = FAIL if rule.required else WARN
                 found = Finding(rule, verdict, name, None, reason, "", rows, first=first, last=last)
                 self.findings[rule.code, verdict, name] = found
 
-    def _count(self, rule: Rule, answer: Answer, flows: Array) -> None:
-        """Count verdicts and what could not be judged; ``flows``: how many have each answer."""
-        for code, reason, number in zip(answer.verdict.tolist(), answer.reason.tolist(), flows.tolist(), strict=True):
-            self.counts[rule.code, tables.VERDICTS[code]] += number
-            if code == NOT_OBSERVABLE:
-                self.not_observable[rule.code, str(reason)] += number
+    def _count(self, rule: Rule, verdict: Array, which: Array, reasons: Array) -> None:
+        """Count verdicts, and reasons why something could not be judged."""
+        for code, number in enumerate(np.bincount(verdict, minlength=len(tables.VERDICTS)).tolist()):
+            if number:
+                self.counts[rule.code, tables.VERDICTS[code]] += number
+        unseen, flows = np.unique(which[verdict == NOT_OBSERVABLE], return_counts=True)
+        for at, number in zip(unseen.tolist(), flows.tolist(), strict=True):
+            self.not_observable[rule.code, str(reasons[at])] += number
 
     def _gather(self, rule: Rule, at: Array, verdict: Array, reasons: Array, which: Array, who: Subject) -> None:
         """Add the flows that do not meet a rule to its findings, server by server."""
@@ -170,6 +259,16 @@ class Evaluation:
             },
         )
 
+    def _expired(self) -> None:
+        """Findings about exceptions that have ended, where flows were seen that they would have spared."""
+        for one in self.exemptions:
+            if one.late:
+                key = (EXPIRED.code, FAIL, one.told.words)
+                self.findings[key] = Finding(
+                    EXPIRED, FAIL, one.told.words, None, f"expired on {one.told.expires}", one.capture, one.late,
+                    first=one.first, last=one.last, sample_flows=one.sample_flows,
+                )  # fmt: skip
+
     def ordered(self) -> list[Finding]:
         """The findings, worst first: severity, failures before warnings, most flows."""
         return sorted(
@@ -179,6 +278,7 @@ class Evaluation:
 
     def table(self) -> pa.Table:
         """The table ``findings``."""
+        self._expired()
         found = self.ordered()
         if not found:
             return tables.empty("findings")
@@ -192,6 +292,7 @@ class Evaluation:
             {
                 "finding_id": identifiers,
                 "rule": [f.rule.code for f in found],
+                "policy": [self._policy_of.get(f.rule.code) for f in found],
                 "title": [f.rule.title for f in found],
                 "severity": [f.rule.severity for f in found],
                 "verdict": [tables.VERDICTS[f.verdict] for f in found],

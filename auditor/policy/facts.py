@@ -51,6 +51,20 @@ class Facts:
     hello_outcome: Array  # codes of tables.OUTCOMES
     hello_is_large: Array  # more than one segment
     hello_reason: Array  # what became of a hello that was not answered
+    suite: Array  # negotiated, by its IANA name
+    suites_offered: Array  # of texts with spaces between
+    group: Array
+    signature_scheme: Array  # of the server's key exchange, to TLS 1.2
+    post_quantum_kind: Array
+    post_quantum_offered: Array
+    compression: Array  # method chosen, 0 for none
+    extended_master_secret: Array
+    secure_renegotiation: Array
+    authentication: Array
+    certificate_key: Array  # type of the server's key, and its size or curve, as "rsa 2048"; None where it is not seen
+    certificate_weak: Array  # weak hash in its signature
+    certificate_matches: Array
+    certificate_valid: Array
     requests: Array  # of lists of requests as ``requests.columns`` completes them; None where none was seen
     requests_reason: Array  # why requests are not seen; None where the flow has none that could be
 

@@ -178,7 +178,7 @@ class Audit:
     def __repr__(self) -> str:
         counts = self.manifest["counts"]
         told = ", ".join(f"{counts[name]} {name}" for name in ("captures", "flows", "handshakes", "findings"))
-        return f"<Audit {self.manifest['policy']['id']}: {told}>"
+        return f"<Audit {' '.join(policy['id'] for policy in self.manifest['policies'])}: {told}>"
 
     def _repr_html_(self) -> str:
         """What Jupyter shows: counts, then findings."""

@@ -9,7 +9,9 @@ from auditor.paths.topology import Topology
 from auditor.policy.model import Policy
 
 
-def manifest(run: Run, policy: Policy, topology: Topology, ranges: Ranges, options: dict[str, Any]) -> dict[str, Any]:
+def manifest(
+    run: Run, policies: list[Policy], topology: Topology, ranges: Ranges, options: dict[str, Any]
+) -> dict[str, Any]:
     """The contents of ``audit.json``. No times of the run: the same input gives the same bytes."""
     evaluation, inside = run.pipeline.evaluation, run.pipeline.inside
     summary = [
@@ -34,13 +36,17 @@ def manifest(run: Run, policy: Policy, topology: Topology, ranges: Ranges, optio
         ],
         "errors": run.errors,
         "options": {name: None if value is None else str(value) for name, value in options.items()},
-        "policy": {
-            "id": policy.id,
-            "title": policy.title,
-            "edition": policy.edition,
-            "source": policy.source,
-            "rules": [rule.code for rule in policy.rule],
-        },
+        "policies": [
+            {
+                "id": policy.id,
+                "title": policy.title,
+                "edition": policy.edition,
+                "source": policy.source,
+                "rules": [rule.code for rule in policy.rule],
+                "exceptions": [one.words for one in policy.exception],
+            }
+            for policy in policies
+        ],
         "site": topology.name,
         "keys": [{"name": log.name, "sessions": log.sessions, "lines": log.lines} for log in inside.keys.logs],
         "notes": run.notes(),
@@ -63,7 +69,7 @@ def manifest(run: Run, policy: Policy, topology: Topology, ranges: Ranges, optio
                 for verdict in ("pass", "fail", "warn", "not_observable", "not_applicable")
                 if evaluation.counts[rule.code, verdict]
             }
-            for rule in policy.rule
+            for rule in evaluation.rules
         },
         "not_observable": {
             rule: [{"reason": reason, "flows": n} for reason, n in sorted(found.items(), key=lambda x: (-x[1], x[0]))][

@@ -13,7 +13,7 @@ from auditor import tables
 from auditor.columns import MISSING, Numbers, Texts, distinct, spread
 from auditor.flows import state as S
 from auditor.flows.intern import value
-from auditor.tls.certificates import Certificates, Chain
+from auditor.tls.certificates import Certificate, Certificates, Chain
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_kernels import CUT_HELLO, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
 from auditor.tls.names import (
@@ -429,8 +429,17 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
         "chain_order": Texts([chain.order for chain in chains], index),
         "certificate_matches": spread(fits, which, tables.BOOL),
         "certificate_valid": Numbers((before <= started) & (started <= after), after < before),
+        "_certificate_key": Texts([_key(leaf) for leaf in leaves], index),
+        "_certificate_weak": Texts([leaf.weak if leaf else None for leaf in leaves], index),
         "client_certificate_id": Texts([c.leaf.certificate_id if c.leaf else None for c in clients], client),
     }
+
+
+def _key(leaf: Certificate | None) -> str | None:
+    """A certificate's key in words that policies ask for: its type, and its size or curve."""
+    if leaf is None or leaf.key_type is None:
+        return None
+    return f"{leaf.key_type} {leaf.curve or leaf.key_bits or '?'}"
 
 
 def _chains(numbers: Array, started: Array, role: str, memory: S.Memory, shapes: Shapes) -> tuple[list[Chain], Array]:

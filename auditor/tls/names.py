@@ -22,6 +22,7 @@ class Suite:
     key_exchange: str
     authentication: str
     encryption: str
+    recommended: str = ""  # IANA's column, as RFC 10015 changed it
 
     @property
     def ephemeral(self) -> bool | None:
@@ -37,7 +38,7 @@ class Suite:
 
 @cache
 def suites() -> dict[int, Suite]:
-    return {int(r[0], 16): Suite(*r[1:5]) for r in _rows("cipher_suites.csv")}
+    return {int(r[0], 16): Suite(*r[1:6]) for r in _rows("cipher_suites.csv")}
 
 
 @cache

@@ -1,0 +1,282 @@
+"""The shipped policies beside the default one: each rule meets what is good and not what is bad, layers and exceptions hold."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import auditor
+from auditor.policy import aws_tls, model
+from auditor.policy.checks import CHECKS
+from auditor.policy.facts import NAMES, NO, UNKNOWN, YES, Facts, distinct
+from auditor.settings import load
+from auditor.tables import OUTCOMES, VERDICTS
+from auditor.tls.names import VERSION_ORDER
+from auditor.tls.suites import properties
+from tests.conftest import SAMPLES
+
+GOOD: dict[str, Any] = {
+    "day": 20_782,  # 2026-11-25
+    "in_scope": True,
+    "is_tls": True,
+    "has_handshake": True,
+    "version": VERSION_ORDER.index("TLS 1.3"),
+    "version_offered": VERSION_ORDER.index("TLS 1.3"),
+    "negotiated": True,
+    "version_name": "TLS 1.3",
+    "protocol": "tls",
+    "has_payload": True,
+    "suite": "TLS_AES_256_GCM_SHA384",
+    "suites_offered": "TLS_AES_256_GCM_SHA384 TLS_EMPTY_RENEGOTIATION_INFO_SCSV",
+    "group": "SecP256r1MLKEM768",
+    "post_quantum_kind": "hybrid",
+    "post_quantum_offered": YES,
+    "extended_master_secret": YES,
+    "secure_renegotiation": YES,
+    "authentication": "classical",
+    "signature_scheme": "ecdsa_secp256r1_sha256",
+    "certificate_key": "rsa 4096",
+    "certificate_matches": YES,
+    "certificate_valid": YES,
+    "server_name": "pinpoint-fips.us-east-1.amazonaws.com",
+    "hello_outcome": OUTCOMES.index("answered"),
+    "hello_is_large": True,
+}
+TLS_1_2 = {"version": VERSION_ORDER.index("TLS 1.2"), "version_name": "TLS 1.2"}
+TLS_1_1 = {"version": VERSION_ORDER.index("TLS 1.1"), "version_name": "TLS 1.1"}
+OLD = {"suite": "TLS_RSA_WITH_3DES_EDE_CBC_SHA", "group": None, **TLS_1_2}
+DHE = {"suite": "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", "group": None, **TLS_1_2}
+# Policies whose good case is another one than GOOD.
+OTHER_GOOD: dict[str, dict[str, Any]] = {
+    "cnsa-2.0": {"group": "MLKEM1024", "post_quantum_kind": "pure"},
+    "cnsa-1.0": {"group": "secp384r1"},
+    "mozilla": {"group": "x25519", "certificate_key": "rsa 2048"},
+}
+# What makes a rule not be met, by its check.
+BAD: dict[str, list[dict[str, Any]]] = {
+    "tls-version": [TLS_1_1, {"version": VERSION_ORDER.index("SSL 3.0"), "version_name": "SSL 3.0"}],
+    "cipher-suites": [
+        OLD, {"suite": "TLS_RSA_WITH_RC4_128_MD5", **TLS_1_2}, DHE, {"suite": "TLS_ECDH_RSA_WITH_AES_128_CBC_SHA", **TLS_1_2},
+        {"suites_offered": "TLS_DHE_RSA_WITH_AES_128_CBC_SHA TLS_RSA_WITH_NULL_SHA"},
+        {"suite": "TLS_CHACHA20_POLY1305_SHA256"},
+    ],
+    "groups": [{"group": "secp256k1"}],
+    "signature-schemes": [{"signature_scheme": "rsa_pkcs1_sha1", **TLS_1_2}],
+    "certificate-strength": [{"certificate_key": "rsa 1024"}],
+    "post-quantum": [{"post_quantum_kind": "classical", "post_quantum_offered": NO}],
+    "no-compression": [{"compression": 1, **TLS_1_2}],
+    "extended-master-secret": [{"extended_master_secret": NO, **TLS_1_2}],
+    "secure-renegotiation": [{"secure_renegotiation": NO, **TLS_1_2}],
+    "server-authenticated": [{"authentication": "anonymous", **TLS_1_2}],
+    "no-plaintext": [{"protocol": "http", "is_tls": False, "has_handshake": False}],
+    "fips-endpoint": [{"server_name": "pinpoint.us-east-1.amazonaws.com"}],
+    "hello-delivery": [{"hello_outcome": OUTCOMES.index("lost"), "hello_reason": "sent again"}],
+}  # fmt: skip
+SHIPPED = [name for name in model.shipped() if name != "aws-pinpoint"]
+
+
+def facts(**told: Any) -> Facts:
+    """The facts of one flow: what is not told is missing."""
+    told = {**GOOD, **told}
+    three = {"forward_secrecy", "offers_forward_secrecy", "asymmetric", "in_region", "post_quantum_offered"}
+    three |= {"extended_master_secret", "secure_renegotiation", "certificate_matches", "certificate_valid"}
+    numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
+    truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload", "source_outside"}
+    truths |= {"imitates", "hello_is_large"}
+    made = {}
+    for name in NAMES:
+        if name in three:
+            made[name] = np.array([told.get(name, UNKNOWN)])
+        elif name in numbers:
+            made[name] = np.array([told.get(name, 0)])
+        elif name in truths:
+            made[name] = np.array([told.get(name, False)])
+        else:
+            made[name] = np.array([told.get(name)], object)
+    return Facts(**made)
+
+
+def verdict(rule: model.Rule, **told: Any) -> str:
+    answer = CHECKS[rule.check].function(facts(**told), rule.required, rule.parameters)
+    assert answer.reason[0]
+    return VERDICTS[int(answer.verdict[0])]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_each_rule_has_a_good_and_a_bad_case(name: str) -> None:
+    """What is good meets every rule; for each rule something is bad, and a flow without a handshake is not judged."""
+    policy = model.get(name)
+    good = next((told for begin, told in OTHER_GOOD.items() if name.startswith(begin)), {})
+    for rule in policy.rule:
+        allowed = rule.parameters.get("allow", {})
+        own = {"group": allowed[0]} if rule.check == "groups" and allowed else {}
+        if rule.check == "cipher-suites" and "name" in allowed:
+            own = {"suite": allowed["name"][0]}
+        if "to_version" in rule.parameters:
+            own = {"suite": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", **TLS_1_2}
+        assert verdict(rule, **{**good, **own}) == "pass", rule.code
+        bad = "fail" if rule.required else "warn"
+        assert bad in {verdict(rule, **{**good, **case}) for case in BAD[rule.check]}, rule.code
+        blind = verdict(rule, negotiated=False, has_handshake=False, suite=None, suites_offered=None, group=None,
+                        certificate_key=None, signature_scheme=None, post_quantum_kind=None, server_name=None,
+                        post_quantum_offered=UNKNOWN, protocol=None, hello_outcome=OUTCOMES.index("not known"),
+                        hello_is_large=False, certificate_matches=UNKNOWN, certificate_valid=UNKNOWN,
+                        extended_master_secret=UNKNOWN, secure_renegotiation=UNKNOWN)  # fmt: skip
+        assert blind in ("not_observable", "not_applicable"), (rule.code, blind)
+
+
+@pytest.mark.parametrize("name", [name for name in model.shipped() if name not in aws_tls.names()])
+def test_shipped_files_are_valid(name: str) -> None:
+    """What is read without being checked is valid all the same, and every rule has a page with a source."""
+    path = Path(auditor.__file__).parent / "data" / "policies" / f"{name}.toml"
+    checked = load(model.Policy, path.read_text(), name, auditor.PolicyError).resolved(name)
+    assert checked == model.get(name)
+    for rule in checked.rule:
+        assert all(len(text) >= 8 for text in (rule.what, rule.why, rule.mend, rule.source)), rule.code
+
+
+def test_codes_are_of_one_policy_each() -> None:
+    """Policies for one thing can be used together; those that share rules say so."""
+    told = model.combined(["aws-pinpoint", "nist-800-52r2", "pci-dss-4.0.1", "rfc10015", "bsi-tr-02102-2", "pq-ready"])
+    assert sum(len(policy.rule) for policy in told) >= 60
+    with pytest.raises(auditor.PolicyError, match=r"rule BCP101 is in policy rfc9325 already"):
+        model.combined(["rfc9325", "rfc10015"])
+
+
+def test_two_standards_disagree_about_dhe() -> None:
+    """The Pinpoint guide accepts DHE, RFC 10015 forbids it from July 2026 on: facts stay, policies differ."""
+    obsolete = model.get("rfc10015").find("KEX101")
+    accepted = model.get("rfc9325").find("BCP103")
+    assert obsolete is not None
+    assert accepted is not None
+    assert verdict(obsolete, **DHE) == "fail"
+    assert verdict(accepted, **DHE) == "pass"
+    assert verdict(obsolete, suite="TLS_AES_128_GCM_SHA256", group="ffdhe2048") == "not_applicable"
+    assert obsolete.begins == date(2026, 7, 1)
+
+
+def test_several_policies_and_dates(tmp_path: Path) -> None:
+    """Rules that hold for a time are judged by the flow's day, or by the day asked for; findings name their policy."""
+    both = auditor.audit(SAMPLES / "office.pcapng", policy=["aws-pinpoint", "rfc10015"])
+    assert set(both.findings["policy"]) == {"aws-pinpoint", "rfc10015"}
+    client = both.flows[both.flows["client_ip"] == "203.0.113.12"]["flow_id"]
+    dhe = both.verdicts[both.verdicts["flow_id"].isin(client) & (both.verdicts["rule"] == "KEX101")]
+    assert "fail" in set(dhe["verdict"].astype(str))
+    before = auditor.audit(SAMPLES / "office.pcapng", policy="rfc10015", as_of=date(2026, 6, 30))
+    assert "KEX101" not in set(before.verdicts["rule"])
+    assert [policy["id"] for policy in both.manifest["policies"]] == ["aws-pinpoint", "rfc10015"]
+    later = auditor.audit(SAMPLES / "office.pcapng", policy="bsi-tr-02102-2", as_of=date(2032, 1, 1)).verdicts
+    assert "BSI101" not in set(later["rule"])
+    assert {"BSI102", "BSI107"} <= set(later["rule"])
+
+
+OWN = """
+id = "ours"
+title = "Ours"
+edition = "1"
+source = "our handbook"
+retrieved = 2026-11-01
+extends = ["aws-pinpoint"]
+
+[[change]]
+code = "PTH101"
+required = true
+severity = "critical"
+
+[[change]]
+code = "API101"
+disabled = true
+
+[[exception]]
+rule = "TLS101"
+client = "10.20.2.50/32"
+owner = "network team"
+reason = "the old printer, replaced in spring"
+expires = 2027-03-31
+
+[[exception]]
+rule = "TLS102"
+server = "email.*"
+owner = "mail team"
+reason = "to be mended"
+expires = 2026-11-01
+"""
+
+
+def test_a_policy_of_ones_own(tmp_path: Path) -> None:
+    """It extends another, changes and disables rules, spares flows until a day; an exception that has ended is a finding."""
+    (tmp_path / "ours.toml").write_text(OWN)
+    told = auditor.audit(SAMPLES / "office.pcapng", topology=SAMPLES / "site.toml", policy=tmp_path / "ours.toml")
+    assert "API101" not in set(told.verdicts["rule"])
+    assert set(told.findings[told.findings["rule"] == "PTH101"]["severity"].astype(str)) == {"critical"}
+    flows = told.flows.set_index("flow_id")
+    old = told.verdicts[told.verdicts["rule"] == "TLS101"]
+    spared = old[old["flow_id"].map(flows["client_ip"]) == "10.20.2.50"]
+    assert set(spared["verdict"].astype(str)) == {"not_applicable"}
+    assert spared["reason"].str.contains("network team: the old printer").all()
+    ended = told.findings[told.findings["rule"] == "EXC101"]
+    assert len(ended) == 1
+    assert "mail team" in ended["server"].iloc[0]
+    assert ended["reason"].iloc[0] == "expired on 2026-11-01"
+    assert (told.findings["rule"] == "TLS102").any()
+    early = auditor.audit(SAMPLES / "office.pcapng", policy=tmp_path / "ours.toml", as_of=date(2026, 10, 1))
+    assert "EXC101" not in set(early.findings["rule"])
+    assert told.manifest["policies"][0]["exceptions"][0].startswith("TLS101 for 10.20.2.50/32, until 2027-03-31")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (('code = "API101"', 'code = "API999"'), r"change\[1\].code: no rule API999 is extended"),
+        (('"aws-pinpoint"', '"aws-pinpiont"'), "extends: aws-pinpiont: no such policy"),
+        (('"aws-pinpoint"', '"p.toml"'), "a circle"),
+        (('rule = "TLS101"', 'rule = "TLS999"'), r"exception\[0\].rule: no rule TLS999"),
+        (('client = "10.20.2.50/32"', 'client = "10.20"'), "exception.*is no prefix"),
+        (('client = "10.20.2.50/32"\n', ""), "give server or client"),
+        (("expires = 2027-03-31", 'expires = "soon"'), "exception.*expires"),
+    ],
+)
+def test_errors_name_the_place(tmp_path: Path, change: tuple[str, str], words: str) -> None:
+    """What is wrong in a layer is said with the file and the key."""
+    (tmp_path / "p.toml").write_text(OWN.replace(*change))
+    with pytest.raises(auditor.PolicyError, match=words) as caught:
+        model.get(tmp_path / "p.toml")
+    assert "p.toml" in str(caught.value)
+
+
+def test_properties_of_suites() -> None:
+    """Suites have the properties that their names say."""
+    known = properties()
+    one = known["TLS_RSA_EXPORT_WITH_DES40_CBC_SHA"]
+    assert (one.cipher, one.mode, one.mac, one.bits, one.export) == ("DES40", "CBC", "SHA", 40, True)
+    assert known["TLS_AES_128_CCM_8_SHA256"].mode == "CCM_8"
+    assert known["TLS_AES_128_GCM_SHA256"].bits == 128
+    assert known["TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"].mac == "AEAD"
+    assert known["TLS_RSA_WITH_3DES_EDE_CBC_SHA"].bits == 112
+    assert known["TLS_DH_anon_WITH_AES_128_CBC_SHA"].anonymous
+    assert known["TLS_RSA_WITH_NULL_SHA256"].bits == 0
+    assert {suite.recommended for suite in known.values()} <= {"Y", "N", "D", ""}
+    assert sum(suite.recommended == "Y" for suite in known.values()) == 14
+
+
+def test_distinct_facts_keep_every_difference() -> None:
+    """Combinations of facts are told apart, whichever fact differs."""
+    from auditor.columns import Texts
+
+    base = {name: getattr(facts(), name) for name in NAMES}
+    for name in NAMES:
+        value = base[name]
+        changed = (
+            np.array(["something else"], object)
+            if value.dtype == object
+            else value + 1
+            if value.dtype != bool
+            else ~value
+        )
+        both = {key: np.concatenate([column, changed if key == name else column]) for key, column in base.items()}
+        texts: Any = {key: Texts.of(column) if column.dtype == object else column for key, column in both.items()}
+        found, index = distinct(texts)
+        assert len(found) == 2, name
+        assert index.tolist() in ([0, 1], [1, 0])
