@@ -85,6 +85,7 @@ class Block:
     fragments: int = 0
     telling: int = 0  # packets that tell of the network
     link_types: list[int] = field(default_factory=list)  # of the capture's interfaces
+    names: list[str | None] = field(default_factory=list)  # likewise
     data: "S.Array | None" = None  # what the packets lie in: the buffer, with datagrams from fragments behind it
 
 
@@ -157,6 +158,7 @@ class Decoding:
     def _hand_over(self, block: Block) -> None:
         """Give a block to the other thread, with the datagrams that became whole in it."""
         block.data, block.link_types = block.buffer, self._reader.notes.link_types
+        block.names = _interfaces(self._reader)
         if block.fragments:
             packets = block.packets[: block.count]
             block.data, whole = self._fragments.join(block.buffer, packets)

@@ -37,6 +37,7 @@ COMMANDS = (
     "",
     "pcap",
     "live",
+    "extract",
     "policies",
     "rule",
     "doctor",

@@ -248,6 +248,28 @@ def live_command(
     _finish(result, fail_on)
 
 
+@app.command("extract")
+def extract_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
+    finding: Annotated[str, typer.Argument(help="finding_id, as TLS101-1.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="pcapng to write the packets to.", show_default=False)
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Print the finding in words.")] = False,
+) -> None:
+    """Write the packets that prove a finding to a pcapng, or explain it.
+
+    The capture must be where it was, and unchanged. Comments in the pcapng name the rule, the frames, and its SHA-256.
+    """
+    from auditor.report.audit import Audit
+
+    result = Audit.load(folder)
+    if explain or out is None:
+        sys.stdout.write(result.explain_finding(finding))
+    if out is not None:
+        say(f"{result.extract(finding, out)} packets are in {out}")
+
+
 @app.command("policies")
 def policies_command() -> None:
     """List the shipped policies."""

@@ -170,6 +170,21 @@ class Audit:
 
         return dissect(self, flow_id, keylog)
 
+    def explain_finding(self, finding_id: str) -> str:
+        """A finding in words: facts, rule, frames, a Wireshark filter. Raises AuditError where there is none."""
+        from auditor.report.evidence import explain
+
+        return explain(self, finding_id)
+
+    def extract(self, finding_id: str, file: str | Path) -> int:
+        """Write the packets that prove a finding to a pcapng with comments; how many they are.
+
+        Raises AuditError where the capture is not there, or is not the one that was audited.
+        """
+        from auditor.report.evidence import extract
+
+        return extract(self, finding_id, file)
+
     @property
     def errors(self) -> list[str]:
         """Inputs that could not be read, a sentence for each."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scapy.plist import PacketList
 
     from auditor.report.audit import Audit
+    from auditor.requests.cut import Wanted
 
 MOST_PACKETS = 1_000_000
 MAGIC = 0xA1B23C4D  # pcap, times in nanoseconds
@@ -29,60 +30,93 @@ PROTOCOLS = {"tcp": 6, "udp": 17, "esp": 50}
 class Frame:
     """A frame as it was captured."""
 
+    flow_id: int
     number: int
     time: int  # nanoseconds since 1970
+    interface: int
+    interface_name: str | None
     link_type: int
     wire_length: int
     data: bytes
 
 
-def frames(result: "Audit", flow_id: int) -> Iterator[Frame]:
-    """The frames of a flow, read from its capture again. Raises AuditError where that is not possible.
+def frames(result: "Audit", flow_ids: Iterable[int], *, verify: bool = False) -> Iterator[Frame]:
+    """The frames of flows of one capture, read from it again, in its order.
 
-    Of a datagram that came in fragments there is the one that made it whole.
+    Of a datagram that came in fragments there is the one that made it whole. With ``verify`` the capture has to be the
+    one that was audited, byte for byte. Raises AuditError where a flow is not there, or the capture is not.
     """
-    import pyarrow.compute as pc
+    from auditor.requests.cut import packets_of
 
-    from auditor.requests.cut import TLS, Wanted, packets_of
-
-    rows = result.arrow("flows").filter(pc.field("flow_id") == flow_id)
-    if not rows.num_rows:
-        raise AuditError(f"no flow has the number {flow_id}")
-    row = {name: rows.column(name)[0] for name in rows.column_names}
-    capture = str(row["capture"].as_py())
+    capture, wanted = _wanted(result, list(flow_ids))
     path = Path(capture)
     if not path.is_file():
         raise AuditError(f"{capture}: the capture is not there any more, or was no file: packets cannot be shown")
-    ends = {
-        f"{end}_{half}": np.array([parse_address(row[f"{end}_ip"].as_py())[k]], np.uint64)
-        for end in ("client", "server")
-        for k, half in enumerate(("high", "low"))
-    }
-    wanted = Wanted(
-        index=np.zeros(1, np.int64),
-        identifier=np.array([flow_id]),
-        kind=np.array([TLS]),
-        protocol=np.array([PROTOCOLS[row["transport"].as_py()]]),
-        client_port=np.array([row["client_port"].as_py() or 0], np.int64),
-        server_port=np.array([row["server_port"].as_py() or 0], np.int64),
-        started=np.array([row["started"].value]),
-        ended=np.array([row["ended"].value]),
-        randoms=np.array([None]),
-        **ends,
-    )
-    source = Input(capture, path, size=path.stat().st_size, is_hashed=False)
-    for block, at, _, _ in packets_of(source, wanted):
+    source = Input(capture, path, size=path.stat().st_size, is_hashed=verify)
+    identifiers = wanted.identifier.tolist()
+    for block, at, flows, _ in packets_of(source, wanted):
         packets = block.packets.view(np.ndarray)
-        for k in at.tolist():
+        for k, flow in zip(at.tolist(), flows.tolist(), strict=True):
             packet = packets[k]
-            begin, captured = int(packet["begin"]), int(packet["captured"])
+            begin, captured, which = int(packet["begin"]), int(packet["captured"]), int(packet["interface"])
             yield Frame(
+                identifiers[flow],
                 int(packet["frame"]),
                 int(packet["time"]),
-                block.link_types[int(packet["interface"])],
+                which,
+                block.names[which] if which < len(block.names) else None,
+                block.link_types[which],
                 int(packet["wire_length"]),
                 block.buffer[begin : begin + captured].tobytes(),
             )
+    if verify:
+        source.read_rest()
+        told = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
+        if source.sha256() != told[capture]:
+            raise AuditError(f"{capture}: is not the capture that was audited: its SHA-256 is another one")
+
+
+def _wanted(result: "Audit", flow_ids: list[int]) -> tuple[str, "Wanted"]:
+    """The capture of some flows, and what is needed to find their packets in it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from auditor.requests.cut import TLS, Wanted
+
+    rows = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flow_ids, pa.int64())))
+    found = rows.column("flow_id").to_pylist()
+    missing = [number for number in flow_ids if number not in found]
+    if missing:
+        raise AuditError(f"no flow has the number {missing[0]}")
+    captures = set(rows.column("capture").to_pylist())
+    if len(captures) != 1:
+        raise AuditError("the flows are not of one capture")
+
+    def half(end: str, which: int) -> Any:
+        return np.array([parse_address(text)[which] for text in rows.column(f"{end}_ip").to_pylist()], np.uint64)
+
+    def number(name: str) -> Any:
+        return np.array([value or 0 for value in rows.column(name).to_pylist()], np.int64)
+
+    def time(name: str) -> Any:
+        return np.array([one.value for one in rows.column(name)], np.int64)
+
+    count = rows.num_rows
+    return str(captures.pop()), Wanted(
+        index=np.arange(count),
+        identifier=np.array(found, np.int64),
+        kind=np.full(count, TLS),
+        protocol=np.array([PROTOCOLS[name] for name in rows.column("transport").to_pylist()]),
+        client_high=half("client", 0),
+        client_low=half("client", 1),
+        client_port=number("client_port"),
+        server_high=half("server", 0),
+        server_low=half("server", 1),
+        server_port=number("server_port"),
+        started=time("started"),
+        ended=time("ended"),
+        randoms=np.full(count, None, object),
+    )
 
 
 def packets(result: "Audit", flow_id: int) -> "PacketList":
@@ -95,7 +129,7 @@ def packets(result: "Audit", flow_id: int) -> "PacketList":
     import scapy.layers.all  # noqa: F401  isort: skip
 
     found = []
-    for frame in frames(result, flow_id):
+    for frame in frames(result, [flow_id]):
         packet = conf.l2types.num2layer.get(frame.link_type, Raw)(frame.data)
         packet.time = frame.time / 1e9
         packet.wirelen = frame.wire_length
@@ -152,7 +186,7 @@ def dissect(result: "Audit", flow_id: int, keylog: str | Path | None = None) -> 
             loop.close()
 
     try:
-        write_pcap(frames(result, flow_id), kept.file)
+        write_pcap(frames(result, [flow_id]), kept.file)
         thread = threading.Thread(target=load, name="dissecting")
         thread.start()
         thread.join()

@@ -1,0 +1,150 @@
+"""The packets that prove a finding, as a pcapng of their own, and the finding in words."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from struct import pack
+from typing import TYPE_CHECKING, Any
+
+from auditor.errors import AuditError
+
+if TYPE_CHECKING:
+    from auditor.report.audit import Audit
+
+COMMENT, IF_NAME, IF_TSRESOL, SHB_USERAPPL = 1, 2, 9, 4
+NANOSECONDS = b"\x09"
+MOST_PACKETS = 20_000  # of one finding
+BEHIND = 2  # packets of a flow that are kept behind the last one that proves something
+
+
+def finding(result: "Audit", finding_id: str) -> dict[str, Any]:
+    """The row of a finding. Raises AuditError where there is none."""
+    names = ("finding_id", "rule", "policy", "title", "severity", "verdict", "server", "service", "reason", "flows")
+    rows = result.rows(
+        "findings", *names, "clients", "first_seen", "last_seen", "capture", "sample_flows", "sample_frames"
+    )
+    found = [row for row in rows if row["finding_id"].lower() == finding_id.lower()]
+    if not found:
+        known = ", ".join(row["finding_id"] for row in rows[:20])
+        raise AuditError(f"{finding_id}: no such finding; there are {known or 'none'}")
+    return found[0]
+
+
+def _numbers(text: str | None) -> list[int]:
+    return [int(one) for one in (text or "").split()]
+
+
+def display_filter(row: dict[str, Any]) -> str:
+    """A Wireshark display filter for the frames that prove a finding, in its capture."""
+    frames = _numbers(row["sample_frames"])
+    return f"frame.number in {{{', '.join(map(str, frames))}}}" if frames else "frame"
+
+
+def explain(result: "Audit", finding_id: str) -> str:
+    """A finding in words: the facts, the rule, the frames, and how to see them in Wireshark."""
+    from auditor.policy import model
+    from auditor.policy.evaluate import EXPIRED
+
+    row = finding(result, finding_id)
+    policy = row["policy"]
+    options = {one["id"]: one for one in result.manifest["policies"]}
+    rule = EXPIRED if row["rule"] == EXPIRED.code else None
+    try:
+        rule = rule or model.get(policy).find(row["rule"])
+    except AuditError:
+        pass  # a policy file that is not there any more: the finding still says what it found
+    lines = [
+        f"{row['finding_id']}: {row['title']}",
+        f"{row['severity']}, {row['verdict']}; policy {policy} {options.get(policy, {}).get('edition', '')}".rstrip(),
+        _server(row),
+        f"Reason: {row['reason']}",
+        f"Flows: {row['flows']} of {row['clients']} clients; examples: {row['sample_flows']}",
+        f"Capture: {row['capture']}; frames: {row['sample_frames']}",
+        f"Wireshark: {display_filter(row)}",
+    ]
+    if rule is not None:
+        lines += ["", f"What: {rule.what}", f"Why: {rule.why}", f"How to mend: {rule.mend}", f"Source: {rule.source}"]
+    return "\n".join(lines) + "\n"
+
+
+def _server(row: dict[str, Any]) -> str:
+    service = f" ({row['service']})" if row["service"] else ""
+    return f"Server: {row['server']}{service}"
+
+
+def _option(code: int, value: bytes) -> bytes:
+    return pack("<HH", code, len(value)) + value + b"\0" * (-len(value) % 4)
+
+
+def _block(kind: int, body: bytes) -> bytes:
+    length = len(body) + 12
+    return pack("<II", kind, length) + body + pack("<I", length)
+
+
+def _text(text: str) -> bytes:
+    """A comment: what comes from the network is made of printable characters."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text).encode()[:65000]
+
+
+def extract(result: "Audit", finding_id: str, out: str | Path) -> int:
+    """Write the packets of a finding's sample flows, up to the last that proves it, to a pcapng; how many they are.
+
+    The section header names the capture with its SHA-256, and the finding; each packet that proves something has a comment
+    with the rule and its frame in the capture. Times and interfaces are the capture's. Raises AuditError where the capture is
+    not there, or is not the one that was audited.
+    """
+    from auditor import __version__
+
+    row = finding(result, finding_id)
+    flows, proof = _numbers(row["sample_flows"]), set(_numbers(row["sample_frames"]))
+    if not flows:
+        raise AuditError(f"{finding_id}: is about no flow of a capture: there are no packets to show")
+    sums = {line["capture"]: line["sha256"] for line in result.rows("captures", "capture", "sha256")}
+    head = f"Evidence for {row['finding_id']} ({row['title']}): {row['reason']}\n"
+    head += f"Source: {row['capture']}, SHA-256 {sums.get(row['capture'], '?')}"
+    target = Path(out)
+    partial = target.with_name(f".{target.name}.partial")
+    written = 0
+    try:
+        with partial.open("wb") as file:
+            options = _option(COMMENT, _text(head)) + _option(SHB_USERAPPL, f"auditor {__version__}".encode())
+            file.write(_block(0x0A0D0D0A, pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + options + _option(0, b"")))
+            interfaces: dict[int, int] = {}
+            for frame in _proving(result, flows, proof):
+                if frame.interface not in interfaces:
+                    interfaces[frame.interface] = len(interfaces)
+                    told = _option(IF_NAME, frame.interface_name.encode()) if frame.interface_name else b""
+                    told += _option(IF_TSRESOL, NANOSECONDS) + _option(0, b"")
+                    file.write(_block(1, pack("<HHI", frame.link_type, 0, 0) + told))
+                words = f"frame {frame.number} of {row['capture']}"
+                if frame.number in proof:
+                    words = f"{row['rule']}: {row['reason']} ({words})"
+                body = pack(
+                    "<IIIII",
+                    interfaces[frame.interface],
+                    frame.time >> 32 & 0xFFFFFFFF,
+                    frame.time & 0xFFFFFFFF,
+                    len(frame.data),
+                    frame.wire_length,
+                )
+                body += frame.data + b"\0" * (-len(frame.data) % 4) + _option(COMMENT, _text(words)) + _option(0, b"")
+                file.write(_block(6, body))
+                written += 1
+        partial.replace(target)
+    except OSError as error:
+        raise AuditError(f"{target}: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return written
+
+
+def _proving(result: "Audit", flows: list[int], proof: set[int]) -> Iterator[Any]:
+    """The frames of some flows, each flow's up to a little behind the last that proves something."""
+    from auditor.report.drill import frames
+
+    last, behind, given = max(proof, default=0), dict.fromkeys(flows, 0), 0
+    for frame in frames(result, flows, verify=True):
+        if frame.number > last:
+            behind[frame.flow_id] += 1
+        if behind[frame.flow_id] <= BEHIND and given < MOST_PACKETS:
+            given += 1
+            yield frame
