@@ -37,6 +37,7 @@ COMMANDS = (
     "",
     "pcap",
     "live",
+    "export",
     "extract",
     "policies",
     "rule",

@@ -1,62 +1,64 @@
-"""Results on standard output for other programs."""
+"""Results on standard output or in a file, for other programs."""
 
 import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import BinaryIO
 
 from auditor.errors import AuditError
 from auditor.report.audit import Audit
+from auditor.report.formats import FORMS
+from auditor.report.records import neutral, rows
 
-DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
-BATCH = 4096
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it: times in ISO 8601 with nanoseconds."""
-    return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
+BINARY = ("parquet", "xlsx")
 
 
-def _rows(result: Audit, table: str) -> Iterator[dict[str, Any]]:
-    data = result.arrow(table)
-    for batch in data.to_batches(BATCH):
-        columns = {name: batch.column(name).to_pylist() for name in data.column_names}
-        for k in range(batch.num_rows):
-            yield {name: _plain(values[k]) for name, values in columns.items()}
-
-
-def neutral(value: Any) -> Any:
-    """A CSV cell that no spreadsheet takes for a formula: text from the network gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(DANGEROUS) else value
-
-
-def export(result: Audit, form: str, table: str) -> None:
-    """Write ``table`` (or, as ``json``, the manifest and findings) to standard output."""
+def export(result: Audit, form: str, table: str, target: Path | None = None) -> None:
+    """Write a table, or the whole audit in a form that has its own shape, to a file or to standard output."""
     if table not in result.tables:
         raise AuditError(f"--table {table}: no such table; there are {', '.join(result.tables)}")
-    if form == "json":
-        whole = {
-            "audit": result.manifest,
-            "findings": list(_rows(result, "findings")),
-            table: list(_rows(result, table)),
-        }
-        json.dump(whole, sys.stdout, ensure_ascii=False, indent=1)
-        sys.stdout.write("\n")
+    if target is None:
+        if form in BINARY and sys.stdout.isatty():
+            raise AuditError(f"--format {form} writes binary data: redirect it to a file")
+        sys.stdout.flush()
+        _write(result, form, table, sys.stdout.buffer)
+        return
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with partial.open("wb") as out:
+            _write(result, form, table, out)
+        partial.replace(target)
+    except OSError as error:
+        raise AuditError(f"{target}: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write(result: Audit, form: str, table: str, out: BinaryIO) -> None:
+    if form in FORMS:
+        FORMS[form].write(result, out)
+    elif form == "json":
+        whole = {"audit": result.manifest, "findings": list(rows(result, "findings")), table: list(rows(result, table))}
+        out.write(json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n")
     elif form == "jsonl":
-        for row in _rows(result, table):
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        out.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows(result, table))
     elif form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(result.arrow(table).column_names)
-        for row in _rows(result, table):
-            writer.writerow([neutral(value) for value in row.values()])
+        _csv(result, table, out)
     else:
         import pyarrow.parquet as pq
 
-        if sys.stdout.isatty():
-            raise AuditError("--format parquet writes binary data: redirect it to a file, or use --out DIR")
         data = io.BytesIO()
         pq.write_table(result.arrow(table), data)
-        sys.stdout.buffer.write(data.getvalue())
+        out.write(data.getvalue())
+
+
+def _csv(result: Audit, table: str, out: BinaryIO) -> None:
+    text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=False)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(result.arrow(table).column_names)
+    for row in rows(result, table):
+        writer.writerow([neutral(value) for value in row.values()])
+    text.flush()
+    text.detach()

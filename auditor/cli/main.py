@@ -47,6 +47,16 @@ class Format(StrEnum):
     jsonl = "jsonl"
     csv = "csv"
     parquet = "parquet"
+    markdown = "markdown"
+    xlsx = "xlsx"
+    ocsf = "ocsf"
+    asff = "asff"
+    sarif = "sarif"
+    cbom = "cbom"
+    ecs = "ecs"
+    zeek_ssl = "zeek-ssl"
+    zeek_conn = "zeek-conn"
+    pci_inventory = "pci-inventory"
 
 
 class Severity(StrEnum):
@@ -246,6 +256,27 @@ def live_command(
     )
     _show(result, format, table, out, quiet)
     _finish(result, fail_on)
+
+
+@app.command("export")
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
+    format: Annotated[Format, typer.Option("--format", help="Form to write.")] = Format.markdown,
+    table: TableOption = "flows",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; standard output without it.", show_default=False)
+    ] = None,
+) -> None:
+    """Write saved results in another form: Markdown, XLSX, OCSF, ASFF, SARIF, CycloneDX, ECS, Zeek's logs, …"""
+    from auditor.report.audit import Audit
+
+    result = Audit.load(folder)
+    if format is Format.table:
+        _show(result, format, table, None, quiet=False)
+    else:
+        from auditor.cli.export import export
+
+        export(result, format.value, table, out)
 
 
 @app.command("extract")

@@ -1,0 +1,38 @@
+"""Results in the forms that other programs read. Each writes an audit to an open binary file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from auditor.report.audit import Audit
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form: its module here, and what it is in a few words. ``is_binary``: not for a terminal."""
+
+    module: str
+    words: str
+    is_binary: bool = False
+    function: str = "write"
+
+    def write(self, result: "Audit", out: BinaryIO) -> None:
+        """Write the audit. Raises AuditError where a library is missing."""
+        function: Callable[..., Any] = getattr(import_module(f"auditor.report.formats.{self.module}"), self.function)
+        function(result, out)
+
+
+FORMS = {
+    "markdown": Form("markdown", "summary, findings and what could not be judged, as Markdown"),
+    "xlsx": Form("xlsx", "a workbook with a sheet for each table (extra xlsx)", is_binary=True),
+    "ocsf": Form("ocsf", "OCSF 1.8: Network Activity and Compliance Finding, JSON lines"),
+    "asff": Form("asff", "AWS Security Finding Format, as BatchImportFindings of Security Hub takes it"),
+    "sarif": Form("sarif", "SARIF 2.1.0"),
+    "cbom": Form("cbom", "CycloneDX 1.6: cryptography that is really on the wire (CBOM)"),
+    "ecs": Form("ecs", "Elastic Common Schema, an event for each handshake, JSON lines"),
+    "zeek-ssl": Form("zeek", "Zeek's ssl.log", function="ssl"),
+    "zeek-conn": Form("zeek", "Zeek's conn.log", function="conn"),
+    "pci-inventory": Form("inventory", "inventory of suites and protocols in use, PCI DSS 12.3.3, as CSV"),
+}

@@ -1,0 +1,71 @@
+"""AWS Security Finding Format: what Security Hub's BatchImportFindings takes, a hundred findings at a time.
+
+The account is the environment's AUDITOR_AWS_ACCOUNT, or twelve zeros to be replaced.
+"""
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from auditor.errors import AuditError
+from auditor.report.records import iso, printable, rows
+
+if TYPE_CHECKING:
+    from auditor.report.audit import Audit
+
+SCHEMA = "2018-10-08"
+LABELS = {"info": "INFORMATIONAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "critical": "CRITICAL"}
+STATUSES = {"fail": "FAILED", "warn": "WARNING"}
+KIND = "Software and Configuration Checks/AWS Security Best Practices/Network Reachability"
+
+
+def finding(row: dict[str, Any], account: str, region: str, sums: dict[str, str]) -> dict[str, Any]:
+    """A finding as Security Hub has them."""
+    seen = {name: (iso(row[name]) or "").partition(".")[0] + "Z" for name in ("first_seen", "last_seen")}
+    capture = row["capture"] or ""
+    partition = "aws-us-gov" if region.startswith("us-gov-") else "aws-cn" if region.startswith("cn-") else "aws"
+    return {
+        "SchemaVersion": SCHEMA,
+        "Id": f"auditor/{sums.get(capture, 'none')[:16]}/{row['finding_id']}",
+        "ProductArn": f"arn:{partition}:securityhub:{region}:{account}:product/{account}/default",
+        "GeneratorId": f"auditor/{row['policy'] or 'exceptions'}/{row['rule']}",
+        "AwsAccountId": account,
+        "Types": [KIND],
+        "FirstObservedAt": seen["first_seen"],
+        "LastObservedAt": seen["last_seen"],
+        "CreatedAt": seen["first_seen"],
+        "UpdatedAt": seen["last_seen"],
+        "Severity": {"Label": LABELS[row["severity"]]},
+        "Title": printable(f"{row['rule']}: {row['title']}")[:256],
+        "Description": printable(f"{row['server']}: {row['reason']}")[:1024],
+        "ProductFields": {
+            "auditor/capture": printable(capture)[:2048],
+            "auditor/sha256": sums.get(capture, "unknown"),
+            "auditor/frames": row["sample_frames"] or "none",
+            "auditor/flows": str(row["flows"]),
+        },
+        "Resources": [
+            {"Type": "Other", "Id": printable(row["server"])[:512], "Partition": partition, "Region": region}
+        ],
+        "Compliance": {"Status": STATUSES[row["verdict"]]},
+        "RecordState": "ACTIVE",
+    }
+
+
+def write(result: "Audit", out: BinaryIO) -> None:
+    """All findings as a JSON list."""
+    account = os.environ.get("AUDITOR_AWS_ACCOUNT", "0" * 12)
+    if not re.fullmatch(r"\d{12}", account):
+        raise AuditError("AUDITOR_AWS_ACCOUNT: not the twelve digits of an AWS account")
+    sums = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
+    regions = {
+        row["server_name"] or row["server_ip"]: row["region"]
+        for row in result.rows("flows", "server_name", "server_ip", "region")
+        if row["region"]
+    }
+    found = []
+    for row in rows(result, "findings", times="ns"):
+        region = regions.get(row["server"], "us-east-1")
+        found.append(finding(row, account, region if "-" in region else "us-east-1", sums))
+    out.write(json.dumps(found, indent=1, ensure_ascii=True).encode() + b"\n")

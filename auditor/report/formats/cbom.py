@@ -1,0 +1,142 @@
+"""CycloneDX 1.6: a cryptography bill of materials of what was negotiated on the wire, with where it was seen."""
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from auditor.report.records import iso, printable, rows
+from auditor.tls.suites import properties
+
+if TYPE_CHECKING:
+    from auditor.report.audit import Audit
+
+PROTOCOLS = {"TLS": "tls", "DTLS": "other", "SSL": "tls"}
+MOST_OCCURRENCES = 20
+PRIMITIVES = {"CBC": "block-cipher", "STREAM": "stream-cipher", "NULL": "other"}
+
+
+@dataclass
+class Seen:
+    """A protocol's version: suites by name, and where it was seen."""
+
+    suites: dict[str, int] = field(default_factory=dict)
+    occurrences: list[dict[str, Any]] = field(default_factory=list)
+    handshakes: int = 0
+
+
+def _suite(name: str, code: int) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": name, "identifiers": [f"0x{code >> 8:02X}", f"0x{code & 255:02X}"]}
+    known = properties().get(name)
+    if known is not None and known.cipher != "?":
+        told["algorithms"] = [_reference(known)]
+    return told
+
+
+def _algorithm_name(known: Any) -> str:
+    return f"{known.cipher}-{known.bits}-{known.mode}" if known.bits else known.cipher
+
+
+def _reference(known: Any) -> str:
+    return f"crypto/algorithm/{_algorithm_name(known).lower()}"
+
+
+def _algorithm(known: Any) -> dict[str, Any]:
+    told = {"primitive": PRIMITIVES.get(known.mode, "ae"), "parameterSetIdentifier": str(known.bits)}
+    if known.mode in ("GCM", "CCM", "CBC", "CTR"):
+        told["mode"] = known.mode.lower()
+    return {
+        "type": "cryptographic-asset",
+        "bom-ref": _reference(known),
+        "name": _algorithm_name(known),
+        "cryptoProperties": {"assetType": "algorithm", "algorithmProperties": told},
+    }
+
+
+def _certificate(row: dict[str, Any]) -> dict[str, Any]:
+    names = {
+        "subjectName": row["subject"],
+        "issuerName": row["issuer"],
+        "notValidBefore": _second(row["not_before"]),
+        "notValidAfter": _second(row["not_after"]),
+        "certificateFormat": "X.509",
+    }
+    return {
+        "type": "cryptographic-asset",
+        "bom-ref": f"crypto/certificate/{row['certificate_id']}",
+        "name": printable(row["subject"] or row["certificate_id"]),
+        "hashes": [{"alg": "SHA-256", "content": row["certificate_id"]}],
+        "cryptoProperties": {
+            "assetType": "certificate",
+            "certificateProperties": {k: printable(v) for k, v in names.items() if v is not None},
+        },
+    }
+
+
+def _second(nanoseconds: int | None) -> str | None:
+    text = iso(nanoseconds)
+    return f"{text.partition('.')[0]}Z" if text else None
+
+
+def write(result: "Audit", out: BinaryIO) -> None:
+    """Protocols with their suites, the algorithms of these, and certificates."""
+    flows = {row["flow_id"]: row for row in result.rows("flows", "flow_id", "capture", "server_name", "server_ip")}
+    found: dict[str, Seen] = {}
+    for shake in rows(result, "handshakes", times="ns"):
+        if shake["tls_version"] is None:
+            continue
+        seen = found.setdefault(f"{shake['tls_version']}/{shake['transport']}", Seen())
+        seen.handshakes += 1
+        if shake["cipher_suite"] is not None:
+            seen.suites[shake["cipher_suite"]] = shake["cipher_suite_id"]
+        flow = flows[shake["flow_id"]]
+        if len(seen.occurrences) < MOST_OCCURRENCES and shake["server_hello_frame"]:
+            where = f"{flow['capture']}#frame={shake['server_hello_frame']}"
+            context = f"server {flow['server_name'] or flow['server_ip']}"
+            seen.occurrences.append({"location": printable(where), "additionalContext": printable(context)})
+    components: list[dict[str, Any]] = []
+    used: dict[str, Any] = {}
+    for key, seen in sorted(found.items()):
+        version, _, transport = key.partition("/")
+        family, _, number = version.partition(" ")
+        suites = sorted(seen.suites.items())
+        used |= {
+            _reference(k): k for name, _ in suites if (k := properties().get(name)) is not None and k.cipher != "?"
+        }
+        components.append(
+            {
+                "type": "cryptographic-asset",
+                "bom-ref": f"crypto/protocol/{key.lower().replace(' ', '-')}",
+                "name": f"{version} over {transport}",
+                "cryptoProperties": {
+                    "assetType": "protocol",
+                    "protocolProperties": {
+                        "type": PROTOCOLS.get(family, "other"),
+                        "version": number or version,
+                        "cipherSuites": [_suite(name, code) for name, code in suites],
+                    },
+                },
+                "evidence": {"occurrences": seen.occurrences},
+                "properties": [{"name": "auditor:handshakes", "value": str(seen.handshakes)}],
+            }
+        )
+    components += [_algorithm(known) for _, known in sorted(used.items())]
+    components += [_certificate(row) for row in rows(result, "certificates", times="ns")]
+    inputs = [one["sha256"] or one["name"] for one in result.manifest["inputs"]]
+    serial = uuid.UUID(bytes=hashlib.sha256(" ".join(inputs).encode()).digest()[:16], version=4)
+    tool = {"type": "application", "name": "auditor", "version": result.manifest["versions"]["auditor"]}
+    ends = [row["ended"] for row in result.rows("captures", "ended") if row["ended"] is not None]
+    metadata: dict[str, Any] = {"tools": {"components": [tool]}}
+    if ends:
+        metadata["timestamp"] = _second(max(ends))
+    told = {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{serial}",
+        "version": 1,
+        "metadata": metadata,
+        "components": components,
+    }
+    out.write(json.dumps(told, indent=1, ensure_ascii=True).encode() + b"\n")

@@ -1,0 +1,78 @@
+"""Elastic Common Schema: an event for each handshake, as JSON lines (fields ``tls.*``, ``source``, ``destination``)."""
+
+import json
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from auditor.report.records import iso, rows
+
+if TYPE_CHECKING:
+    from auditor.report.audit import Audit
+
+VERSION = "8.17.0"
+
+
+def event(flow: dict[str, Any], shake: dict[str, Any]) -> dict[str, Any]:
+    """The event of a handshake."""
+    protocol, _, number = (shake["tls_version"] or "").partition(" ")
+    names = {
+        "version": number or None,
+        "version_protocol": protocol.lower() or None,
+        "cipher": shake["cipher_suite"],
+        "curve": shake["key_exchange_group"],
+        "resumed": shake["resumed"],
+        "established": shake["established"],
+        "next_protocol": shake["alpn"],
+        "client": {
+            "ja3": shake["ja3"],
+            "server_name": shake["server_name"],
+            "supported_ciphers": (shake["cipher_suites_offered"] or "").split() or None,
+        },
+        "server": {
+            "ja3s": shake["ja3s"],
+            "hash": {"sha256": shake["certificate_id"].upper()} if shake["certificate_id"] else None,
+        },
+    }
+    return {
+        "@timestamp": iso(shake["started"]),
+        "ecs": {"version": VERSION},
+        "event": {
+            "kind": "event",
+            "category": ["network"],
+            "type": ["connection", "protocol"],
+            "dataset": "auditor.tls",
+            "outcome": {True: "success", False: "failure", None: "unknown"}[shake["established"]],
+        },
+        "source": {"ip": flow["client_ip"], "port": flow["client_port"], "mac": _mac(flow["client_mac"])},
+        "destination": {
+            "ip": flow["server_ip"],
+            "port": flow["server_port"],
+            "mac": _mac(flow["server_mac"]),
+            "domain": flow["server_name"],
+        },
+        "network": {"transport": flow["transport"], "protocol": "tls", "vlan": {"id": flow["vlan"]}},
+        "cloud": {"provider": "aws", "region": flow["region"], "service": {"name": flow["service"]}}
+        if flow["service"]
+        else None,
+        "tls": names,
+        "labels": {"path": flow["path"], "path_confidence": flow["path_confidence"], "verdict": flow["verdict"]},
+    }
+
+
+def _mac(text: str | None) -> str | None:
+    return text.upper().replace(":", "-") if text else None
+
+
+def without_none(value: Any) -> Any:
+    """A value without members that are missing."""
+    if isinstance(value, dict):
+        return {name: kept for name, one in value.items() if (kept := without_none(one)) not in (None, {}, [])}
+    return value
+
+
+def write(result: "Audit", out: BinaryIO) -> None:
+    """An event for each handshake."""
+    flows = {row["flow_id"]: row for row in rows(result, "flows", times="ns")}
+    out.writelines(
+        json.dumps(without_none(event(flows[shake["flow_id"]], shake)), ensure_ascii=True).encode() + b"\n"
+        for shake in rows(result, "handshakes", times="ns")
+    )

@@ -1,0 +1,63 @@
+"""The inventory of cipher suites and protocols in use that PCI DSS 4.0.1 asks for in requirement 12.3.3."""
+
+import csv
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from auditor.report.records import iso, neutral, printable, rows
+from auditor.tls.suites import properties
+
+if TYPE_CHECKING:
+    from auditor.report.audit import Audit
+
+HEADER = (
+    "protocol", "cipher_suite", "key_exchange_group", "bits", "forward_secrecy", "iana_recommended", "purpose", "where_used",
+    "path", "handshakes", "first_seen", "last_seen", "verdict",
+)  # fmt: skip
+MOST_NAMES = 20
+
+
+@dataclass
+class Use:
+    """How a suite is used."""
+
+    handshakes: int = 0
+    first: int = 1 << 63
+    last: int = 0
+    verdicts: set[str] = field(default_factory=set)
+    servers: set[str] = field(default_factory=set)
+
+
+def write(result: "Audit", out: BinaryIO) -> None:
+    """A CSV with a line for each version, suite, group, purpose and path that was negotiated."""
+    flows = {row["flow_id"]: row for row in rows(result, "flows", times="ns")}
+    found: dict[tuple[Any, ...], Use] = {}
+    for shake in rows(result, "handshakes", times="ns"):
+        if shake["cipher_suite"] is None:
+            continue
+        flow = flows[shake["flow_id"]]
+        purpose = flow["service"] or flow["server_name"] or "?"
+        key = (shake["tls_version"], shake["cipher_suite"], shake["key_exchange_group"], purpose, flow["path"])
+        use = found.setdefault(key, Use())
+        use.handshakes += 1
+        use.first, use.last = min(use.first, shake["started"]), max(use.last, shake["started"])
+        use.verdicts.add(flow["verdict"])
+        if len(use.servers) <= MOST_NAMES:
+            use.servers.add(flow["server_name"] or flow["server_ip"])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    for key, use in sorted(found.items(), key=lambda item: tuple(str(part) for part in item[0])):
+        version, suite, group, purpose, path = key
+        known = properties().get(suite)
+        secret = (
+            known.value("forward_secrecy") if known is not None and known.key_exchange != "TLS13" else "by key share"
+        )
+        servers = sorted(use.servers)
+        where = " ".join(servers[:MOST_NAMES]) + (" …" if len(servers) > MOST_NAMES else "")
+        worst = max(use.verdicts, key=("not_applicable", "pass", "not_observable", "warn", "fail").index)
+        cells = [version, suite, group, known.bits if known else None, secret, known.recommended if known else None]
+        cells += [purpose, where, path, use.handshakes, iso(use.first), iso(use.last), worst]
+        writer.writerow([neutral(printable(cell)) if isinstance(cell, str) else cell for cell in cells])
+    out.write(text.getvalue().encode())

@@ -1,0 +1,52 @@
+"""A report as Markdown: for tickets, wikis and mails."""
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from auditor.report.records import printable
+
+if TYPE_CHECKING:
+    from auditor.report.audit import Audit
+
+
+def _cell(value: Any) -> str:
+    """Text that is neither Markdown nor HTML to whoever shows it."""
+    return re.sub(r"([\\`*_{}\[\]<>|#~&!])", r"\\\1", printable("" if value is None else value))
+
+
+def _table(headers: list[str], rows: list[list[Any]]) -> list[str]:
+    lines = [f"| {' | '.join(headers)} |", f"|{'---|' * len(headers)}"]
+    return [*lines, *(f"| {' | '.join(_cell(value) for value in row)} |" for row in rows), ""]
+
+
+def write(result: "Audit", out: BinaryIO) -> None:
+    """Summary by path, version and verdict, findings, what could not be judged, inputs."""
+    told = result.manifest
+    policies = ", ".join(f"{policy['id']} {policy['edition']}" for policy in told["policies"])
+    counts = told["counts"]
+    lines = ["# Traffic audit", "", f"Policy {_cell(policies)}; AWS address ranges of {told['ip_ranges']['date']}; "]
+    lines[-1] += f"{counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes."
+    lines.append("")
+    scope: Counter[tuple[str, ...]] = Counter()
+    for row in told["summary"]:
+        if row["in_scope"]:
+            scope[row["path"], row["confidence"], row["protocol"], row["verdict"]] += row["flows"]
+    if scope:
+        lines += ["## Traffic to AWS service endpoints", ""]
+        rows = [[*key, f"{count:,}"] for key, count in sorted(scope.items())]
+        lines += _table(["path", "confidence", "protocol", "verdict", "flows"], rows)
+    found = result.rows(
+        "findings", "finding_id", "severity", "verdict", "server", "title", "reason", "flows", "sample_frames"
+    )
+    lines += [f"## Findings ({len(found)})", ""]
+    if found:
+        names = ["finding_id", "severity", "verdict", "server", "title", "reason", "flows", "sample_frames"]
+        lines += _table(names, [[row[name] for name in names] for row in found])
+    if told["not_observable"]:
+        lines += ["## Could not be judged", ""]
+        rows = [[rule, one["flows"], one["reason"]] for rule, some in told["not_observable"].items() for one in some]
+        lines += _table(["rule", "flows", "why"], rows)
+    lines += ["## Inputs", ""]
+    lines += _table(["capture", "SHA-256"], [[one["name"], one["sha256"]] for one in told["inputs"]])
+    out.write("\n".join(lines).encode())

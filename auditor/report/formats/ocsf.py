@@ -1,0 +1,154 @@
+"""OCSF 1.8.0 (schema.ocsf.io): Network Activity 4001 for each flow with TLS or to AWS, Compliance Finding 2003 for each finding."""
+
+import json
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from auditor.report.formats.ecs import without_none
+from auditor.report.records import rows
+
+if TYPE_CHECKING:
+    from auditor.report.audit import Audit
+
+VERSION = "1.8.0"
+NETWORK, FINDING = 4001, 2003
+TRAFFIC, CREATE = 6, 1  # activities
+SEVERITIES = {"info": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
+SEVERITY_NAMES = ["Unknown", "Informational", "Low", "Medium", "High", "Critical"]
+# traffic-path of VPC flow logs, which OCSF's boundary_id mirrors. Direct Connect and VPN come in by a virtual gateway.
+BOUNDARIES = {"direct-connect": (6, "Virtual Private Gateway"), "vpn": (6, "Virtual Private Gateway")}
+BOUNDARIES |= {"vpc": (4, "Same VPC"), "internet": (5, "Internet/VPC Gateway"), "private": (99, "Other")}
+STATUSES = {"fail": (3, "Fail"), "warn": (2, "Warning"), "pass": (1, "Pass")}
+PROTOCOLS = {"tcp": 6, "udp": 17, "esp": 50}
+
+
+def _metadata(result: "Audit") -> dict[str, Any]:
+    product = {"name": "auditor", "vendor_name": "traffic-auditor", "version": result.manifest["versions"]["auditor"]}
+    return {"version": VERSION, "product": product, "profiles": ["cloud"]}
+
+
+def _cloud(flow: dict[str, Any]) -> dict[str, Any]:
+    return {"provider": "AWS", "region": flow.get("region")}
+
+
+def _tls(shake: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "version": (shake["tls_version"] or shake["tls_version_offered"] or "unknown").removeprefix("TLS "),
+        "cipher": shake["cipher_suite"],
+        "client_ciphers": (shake["cipher_suites_offered"] or "").split(),
+        "sni": shake["server_name"],
+        "ja3_hash": _hash("MD5", 1, shake["ja3"]),
+        "ja3s_hash": _hash("MD5", 1, shake["ja3s"]),
+    }
+
+
+def _hash(name: str, number: int, value: str | None) -> dict[str, Any] | None:
+    return {"algorithm": name, "algorithm_id": number, "value": value} if value else None
+
+
+def network_activity(result: "Audit", flow: dict[str, Any], shake: dict[str, Any] | None) -> dict[str, Any]:
+    """The event of a flow."""
+    boundary, name = BOUNDARIES.get(flow["path"], (0, "Unknown"))
+    ja4 = flow["ja4"]
+    return {
+        "class_uid": NETWORK,
+        "class_name": "Network Activity",
+        "category_uid": 4,
+        "category_name": "Network Activity",
+        "activity_id": TRAFFIC,
+        "activity_name": "Traffic",
+        "type_uid": NETWORK * 100 + TRAFFIC,
+        "type_name": "Network Activity: Traffic",
+        "severity_id": 1,
+        "severity": SEVERITY_NAMES[1],
+        "time": flow["started"] // 1_000_000,
+        "start_time": flow["started"] // 1_000_000,
+        "end_time": flow["ended"] // 1_000_000,
+        "metadata": _metadata(result),
+        "cloud": _cloud(flow),
+        "src_endpoint": {"ip": flow["client_ip"], "port": flow["client_port"], "mac": flow["client_mac"]},
+        "dst_endpoint": {
+            "ip": flow["server_ip"],
+            "port": flow["server_port"],
+            "mac": flow["server_mac"],
+            "hostname": flow["server_name"],
+            "svc_name": flow["service"],
+        },
+        "connection_info": {
+            "direction_id": 2,
+            "direction": "Outbound",
+            "boundary_id": boundary,
+            "boundary": name,
+            "protocol_num": PROTOCOLS[flow["transport"]],
+            "protocol_name": flow["transport"],
+        },
+        "traffic": {
+            "packets_out": flow["client_packets"],
+            "packets_in": flow["server_packets"],
+            "bytes_out": flow["client_bytes"],
+            "bytes_in": flow["server_bytes"],
+        },
+        "tls": _tls(shake) if shake is not None else None,
+        "ja4_fingerprint_list": [{"type_id": 1, "type": "JA4", "value": ja4}] if ja4 else None,
+        "unmapped": {"path": flow["path"], "path_confidence": flow["path_confidence"], "verdict": flow["verdict"]},
+    }
+
+
+def compliance_finding(result: "Audit", row: dict[str, Any]) -> dict[str, Any]:
+    """The event of a finding."""
+    number, name = STATUSES[row["verdict"]]
+    severity = SEVERITIES[row["severity"]]
+    uid = f"{row['capture']}/{row['finding_id']}"
+    return {
+        "class_uid": FINDING,
+        "class_name": "Compliance Finding",
+        "category_uid": 2,
+        "category_name": "Findings",
+        "activity_id": CREATE,
+        "activity_name": "Create",
+        "type_uid": FINDING * 100 + CREATE,
+        "type_name": "Compliance Finding: Create",
+        "severity_id": severity,
+        "severity": SEVERITY_NAMES[severity],
+        "status_id": 1,
+        "status": "New",
+        "time": row["last_seen"] // 1_000_000,
+        "metadata": _metadata(result),
+        "cloud": {"provider": "AWS"},
+        "finding_info": {
+            "uid": uid,
+            "title": row["title"],
+            "desc": f"{row['server']}: {row['reason']}",
+            "first_seen_time": row["first_seen"] // 1_000_000,
+            "last_seen_time": row["last_seen"] // 1_000_000,
+            "types": ["Traffic audit"],
+        },
+        "compliance": {
+            "control": row["rule"],
+            "standards": [row["policy"] or "exceptions"],
+            "status_id": number,
+            "status": name,
+            "status_detail": row["reason"],
+        },
+        "resources": [{"uid": row["server"], "name": row["server"], "type": row["service"] or "network endpoint"}],
+        "evidences": [
+            {"data": {"capture": row["capture"], "flows": row["sample_flows"], "frames": row["sample_frames"]}}
+        ],
+        "count": row["flows"],
+    }
+
+
+def write(result: "Audit", out: BinaryIO) -> None:
+    """Events as JSON lines: flows first, then findings."""
+    shakes: dict[int, dict[str, Any]] = {}
+    for shake in rows(result, "handshakes", times="ns"):
+        shakes.setdefault(shake["flow_id"], shake)
+    events = (
+        network_activity(result, flow, shakes.get(flow["flow_id"]))
+        for flow in rows(result, "flows", times="ns")
+        if flow["flow_id"] in shakes or flow["service"]
+    )
+    out.writelines(json.dumps(without_none(event), ensure_ascii=True).encode() + b"\n" for event in events)
+    out.writelines(
+        json.dumps(without_none(compliance_finding(result, row)), ensure_ascii=True).encode() + b"\n"
+        for row in rows(result, "findings", times="ns")
+    )

@@ -1,0 +1,78 @@
+"""SARIF 2.1.0 (OASIS): rules are the policies' rules, locations are captures with flows and frames."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote
+
+from auditor.report.records import rows
+
+if TYPE_CHECKING:
+    from auditor.report.audit import Audit
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+LEVELS = {"info": "note", "low": "note", "medium": "warning", "high": "error", "critical": "error"}
+SCORES = {"info": "1.0", "low": "3.0", "medium": "5.5", "high": "8.0", "critical": "9.5"}
+
+
+def _rules(result: "Audit") -> list[dict[str, Any]]:
+    from auditor.errors import AuditError
+    from auditor.policy import model
+    from auditor.policy.evaluate import EXPIRED
+
+    found = []
+    for told in result.manifest["policies"]:
+        try:
+            policy = model.get(told["id"])
+        except AuditError:  # a file that is known by its id alone
+            found += [{"id": code, "properties": {"policy": told["id"]}} for code in told["rules"]]
+            continue
+        found += [_rule(rule, policy.id) for rule in policy.rule]
+    return [*found, _rule(EXPIRED, "exceptions")]
+
+
+def _rule(rule: Any, policy: str) -> dict[str, Any]:
+    return {
+        "id": rule.code,
+        "name": "".join(word.capitalize() for word in rule.check.split("-")),
+        "shortDescription": {"text": rule.title},
+        "fullDescription": {"text": rule.what},
+        "help": {"text": f"{rule.why}\n\nHow to mend: {rule.mend}\n\nSource: {rule.source}"},
+        "defaultConfiguration": {"level": LEVELS[rule.severity]},
+        "properties": {"policy": policy, "security-severity": SCORES[rule.severity]},
+    }
+
+
+def write(result: "Audit", out: BinaryIO) -> None:
+    """One run with all findings."""
+    rules = _rules(result)
+    index = {rule["id"]: number for number, rule in enumerate(rules)}
+    sums = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
+    results = []
+    for row in rows(result, "findings", times="ns"):
+        location: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": row["server"], "kind": "resource"}]}
+        if row["capture"]:
+            uri = quote(Path(row["capture"]).as_posix())
+            location["physicalLocation"] = {"artifactLocation": {"uri": uri}}
+        results.append(
+            {
+                "ruleId": row["rule"],
+                "ruleIndex": index.get(row["rule"], -1),
+                "level": LEVELS[row["severity"]] if row["verdict"] == "fail" else "note",
+                "message": {
+                    "text": f"{row['server']}: {row['reason']} ({row['flows']} flows, frames {row['sample_frames']})"
+                },
+                "locations": [location],
+                "partialFingerprints": {"ruleAndServer/v1": f"{row['rule']}/{row['server']}"},
+                "properties": {"flows": row["flows"], "clients": row["clients"], "sampleFlows": row["sample_flows"]},
+            }
+        )
+    artifacts = [
+        {"location": {"uri": quote(Path(name).as_posix())}, "hashes": {"sha-256": digest}}
+        for name, digest in sums.items()
+        if digest
+    ]
+    driver = {"name": "auditor", "version": result.manifest["versions"]["auditor"], "rules": rules}
+    run = {"tool": {"driver": driver}, "artifacts": artifacts, "results": results, "columnKind": "utf16CodeUnits"}
+    told = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+    out.write(json.dumps(told, indent=1, ensure_ascii=True).encode() + b"\n")

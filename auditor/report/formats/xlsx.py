@@ -1,0 +1,56 @@
+"""A workbook: a sheet for each table. No text becomes a formula or a link."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from auditor.errors import AuditError
+from auditor.report.records import printable, rows
+
+if TYPE_CHECKING:
+    from auditor.report.audit import Audit
+
+MOST_ROWS = 1_048_576  # of a sheet, the header among them
+LONGEST_CELL = 32_767
+SHEETS = ("findings", "flows", "handshakes", "certificates", "requests", "evidence", "verdicts", "network", "witnesses")
+
+
+def write(result: "Audit", out: BinaryIO) -> None:
+    """One sheet for each table; rows that do not fit into one are told in its last row."""
+    try:
+        import xlsxwriter
+    except ImportError as error:
+        raise AuditError("--format xlsx needs XlsxWriter: pip install 'traffic-auditor[xlsx]'") from error
+    options = {
+        "constant_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+    }
+    book = xlsxwriter.Workbook(out, options)
+    book.set_properties(
+        {"created": datetime(1980, 1, 1, tzinfo=UTC), "comments": "traffic audit"}
+    )  # the same input, the same bytes
+    bold = book.add_format({"bold": True})
+    for table in (*SHEETS, "captures"):
+        sheet = book.add_worksheet(table)
+        sheet.freeze_panes(1, 0)
+        for number, row in enumerate(rows(result, table)):
+            if number == 0:
+                sheet.write_row(0, 0, list(row), bold)
+            if number + 2 >= MOST_ROWS:
+                sheet.write_string(number + 1, 0, "more rows than a sheet holds: see the Parquet files")
+                break
+            for k, value in enumerate(row.values()):
+                _cell(sheet, number + 1, k, value)
+    book.close()
+
+
+def _cell(sheet: Any, row: int, column: int, value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool):
+        sheet.write_boolean(row, column, value)
+    elif isinstance(value, int | float) and abs(value) < 1 << 53:
+        sheet.write_number(row, column, value)
+    else:
+        sheet.write_string(row, column, printable(value)[:LONGEST_CELL])

@@ -1,0 +1,195 @@
+"""Results for other programs: each form is read by that program's own reader, or fits its published schema."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+from auditor.report.formats import FORMS
+from tests import wire
+
+HOSTILE = [
+    "=cmd|calc", "+1", "-2", "@x", "<script>alert(1)</script>", "a|b", "[x](javascript:1)", "`code`", "a\tb", "a\nb",
+    "\x1b[31mred", "\u202egnp.exe", "a\0b", "x" * 250, "\xff\xfe", "'; DROP TABLE flows; --", "${jndi:ldap://x}",
+]  # fmt: skip
+
+
+def written(result: auditor.Audit, form: str) -> bytes:
+    out = io.BytesIO()
+    FORMS[form].write(result, out)
+    return out.getvalue()
+
+
+def lines(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in data.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> auditor.Audit:
+    """An audit of names that were made to do harm."""
+    packets = []
+    for number, name in enumerate(HOSTILE):
+        hello = wire.record(22, wire.client_hello(f"{name}.pinpoint.us-east-1.amazonaws.com.evil.example"))
+        packets += wire.Talk(40_000 + number).open().play([("c", hello)]).packets
+    path = tmp_path_factory.mktemp("hostile") / "a=b,<i>|c.pcap"
+    path.write_bytes(wire.pcap(packets))
+    return auditor.audit(path)
+
+
+def test_asff_is_what_security_hub_takes(office: Any) -> None:
+    """Findings fit botocore's shape of BatchImportFindings, with every required member."""
+    from botocore.session import get_session
+    from botocore.validate import ParamValidator
+
+    found = json.loads(written(office, "asff"))
+    shape = get_session().get_service_model("securityhub").operation_model("BatchImportFindings").input_shape
+    report = ParamValidator().validate({"Findings": found[:100]}, shape)
+    assert not report.has_errors(), report.generate_report()
+    assert len(found) == len(office.findings)
+    assert {one["Compliance"]["Status"] for one in found} == {"FAILED", "WARNING"}
+
+
+def test_ocsf_findings_are_read_by_its_models(office: Any) -> None:
+    """Compliance findings are OCSF's; network activities have what class 4001 requires, and the path as boundary."""
+    from py_ocsf_models.events.findings.compliance_finding import ComplianceFinding
+
+    events = lines(written(office, "ocsf"))
+    findings = [ComplianceFinding(**event) for event in events if event["class_uid"] == 2003]
+    assert len(findings) == len(office.findings)
+    traffic = [event for event in events if event["class_uid"] == 4001]
+    for event in traffic:
+        assert {"time", "metadata", "severity_id", "activity_id", "type_uid", "dst_endpoint", "category_uid"} <= set(
+            event
+        )
+        assert event["connection_info"]["direction_id"] == 2
+        assert event["metadata"]["version"] == "1.8.0"
+        if "tls" in event:
+            assert event["tls"]["version"]
+    boundaries = {event["unmapped"]["path"]: event["connection_info"]["boundary_id"] for event in traffic}
+    assert boundaries == {"direct-connect": 6, "vpn": 6, "vpc": 4, "internet": 5}
+
+
+def test_sarif_is_read_by_its_tools(office: Any, tmp_path: Path) -> None:
+    """sarif-tools reads the file and counts what the findings say; every result has a rule of the driver."""
+    from sarif import loader
+
+    path = tmp_path / "out.sarif"
+    path.write_bytes(written(office, "sarif"))
+    told = loader.load_sarif_file(str(path))
+    assert len(told.get_results()) == len(office.findings)
+    run = json.loads(path.read_text())["runs"][0]
+    for result in run["results"]:
+        assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+    assert run["artifacts"][0]["hashes"]["sha-256"] == office.captures["sha256"].iloc[0]
+
+
+def test_cbom_fits_its_schema(office: Any) -> None:
+    """The bill of materials fits the schema of CycloneDX 1.6, and lists the suites that were negotiated."""
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    text = written(office, "cbom").decode()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    components = json.loads(text)["components"]
+    suites = {
+        suite["name"]
+        for one in components
+        for suite in one["cryptoProperties"].get("protocolProperties", {}).get("cipherSuites", [])
+    }
+    assert suites == set(office.handshakes["cipher_suite"].dropna())
+    assert sum("certificateProperties" in one["cryptoProperties"] for one in components) == len(office.certificates)
+
+
+@pytest.mark.parametrize("name", ["ssl", "conn"])
+def test_zeek_logs_are_read_by_zat(office: Any, tmp_path: Path, name: str) -> None:
+    """zat reads our logs as Zeek's: as many lines as rows, with Zeek's names of versions."""
+    from zat.zeek_log_reader import ZeekLogReader
+
+    path = tmp_path / f"{name}.log"
+    path.write_bytes(written(office, f"zeek-{name}"))
+    found = list(ZeekLogReader(str(path)).readrows())
+    assert len(found) == len(office.handshakes if name == "ssl" else office.flows)
+    assert len({row["uid"] for row in found}) == office.flows["flow_id"].nunique() or name == "ssl"
+    if name == "ssl":
+        assert {"TLSv12", "TLSv13", "SSLv3"} <= {row["version"] for row in found}
+        assert all("\t" not in str(row["server_name"]) for row in found)
+
+
+def test_ecs_events(office: Any) -> None:
+    """Each handshake is an event with the fields of ECS, and none that is missing."""
+    events = lines(written(office, "ecs"))
+    assert len(events) == len(office.handshakes)
+    versions = {event["tls"].get("version") for event in events}
+    assert {"1.2", "1.3"} <= versions
+    assert "null" not in written(office, "ecs").decode()
+    assert all(event["source"]["mac"].count("-") == 5 for event in events)
+
+
+def test_pci_inventory(office: Any) -> None:
+    """Every suite in use is in the inventory, with where and what for, and as many handshakes."""
+    found = list(csv.DictReader(io.StringIO(written(office, "pci-inventory").decode())))
+    assert {row["cipher_suite"] for row in found} == set(office.handshakes["cipher_suite"].dropna())
+    assert sum(int(row["handshakes"]) for row in found) == office.handshakes["cipher_suite"].notna().sum()
+    assert all(row["purpose"] and row["where_used"] and row["first_seen"] <= row["last_seen"] for row in found)
+
+
+def test_workbook(office: Any, hostile: auditor.Audit) -> None:
+    """A workbook has a sheet for each table with all rows, and no text became a formula."""
+    from openpyxl import load_workbook
+
+    for result in (office, hostile):
+        book = load_workbook(io.BytesIO(written(result, "xlsx")))
+        assert book["flows"].max_row == len(result.flows) + 1
+        assert book.sheetnames[0] == "findings"
+        for sheet in book:
+            for row in sheet.iter_rows(max_row=50):
+                assert all(cell.data_type != "f" for cell in row)
+
+
+def test_markdown(office: Any, hostile: auditor.Audit) -> None:
+    """The report says what the terminal says; names from the network are neither Markdown nor HTML in it."""
+    text = written(office, "markdown").decode()
+    assert f"## Findings ({len(office.findings)})" in text
+    assert all(identifier in text.replace("\\", "") for identifier in office.findings["finding_id"])
+    bad = written(hostile, "markdown").decode()
+    assert "<script>" not in bad
+    assert re.search(r"(?<!\\)\]\(", bad) is None  # no link
+    assert "\x1b" not in bad
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_hostile_names_are_harmless(hostile: auditor.Audit, form: str) -> None:
+    """No form has control characters, marks of direction, or cells that are formulas; every one can still be parsed."""
+    data = written(hostile, form)
+    if form == "xlsx":
+        return  # test_workbook
+    text = data.decode("utf-8")
+    assert not set(text) & {"\x1b", "\0", "\u202e", "\x07"}
+    if form in ("ocsf", "ecs"):
+        lines(data)
+    elif form in ("asff", "sarif", "cbom"):
+        json.loads(text)
+    elif form == "pci-inventory":
+        for row in csv.reader(io.StringIO(text)):
+            assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row)
+
+
+@pytest.mark.parametrize("form", [*FORMS, "csv", "jsonl", "json", "parquet"])
+def test_export_command_is_deterministic(office: Any, tmp_path: Path, form: str) -> None:
+    """Saved results are written in every form, twice the same."""
+    told = []
+    for number in (1, 2):
+        target = tmp_path / str(number)
+        command = [sys.executable, "-m", "auditor", "export", str(office.folder), "--format", form, "-o", str(target)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout == ""
+        told.append(target.read_bytes())
+    assert told[0] == told[1]
+    assert len(told[0]) > 100
