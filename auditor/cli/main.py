@@ -70,6 +70,14 @@ class Severity(StrEnum):
     never = "never"
 
 
+class DiffFail(StrEnum):
+    """On what ``audit diff`` ends with 1."""
+
+    never = "never"
+    new = "new"
+    any = "any"
+
+
 PolicyOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -177,6 +185,10 @@ def pcap_command(
     fail_on: FailOption = Severity.never,
     quiet: QuietOption = False,
     skew: SkewOption = 0.0,
+    history: Annotated[
+        Path | None,
+        typer.Option("--history", help="DuckDB file to add this audit to; see: audit history.", show_default=False),
+    ] = None,
     block_bytes: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Audit captures, and print what was found.
@@ -203,6 +215,10 @@ def pcap_command(
         say=silent if quiet else say,
         meanwhile=partial(import_module, "auditor.cli.terminal") if format is Format.table else None,
     )
+    if history is not None:
+        from auditor.report.history import append
+
+        append(result, history)
     _show(result, format, table, out, quiet)
     _finish(result, fail_on)
 
@@ -299,6 +315,68 @@ def extract_command(
         sys.stdout.write(result.explain_finding(finding))
     if out is not None:
         say(f"{result.extract(finding, out)} packets are in {out}")
+
+
+@app.command("diff")
+def diff_command(
+    old: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
+    new: Annotated[Path, typer.Argument(help="Folder of later results.", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    fail_on: Annotated[
+        DiffFail, typer.Option("--fail-on", help="Exit with 1 on new findings, or on any change.")
+    ] = DiffFail.never,
+) -> None:
+    """Tell what came, went and changed: findings, services, paths, versions and suites, by client group and service."""
+    from auditor.report import change
+    from auditor.report.audit import Audit
+
+    changes = Audit.load(old).diff(Audit.load(new))
+    if json:
+        import json as text
+
+        sys.stdout.write(text.dumps([one.out() for one in changes], indent=1, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(change.text(changes))
+    new_findings = [one for one in changes if one.kind == "came" and one.about.startswith("finding ")]
+    if (fail_on is DiffFail.any and changes) or (fail_on is DiffFail.new and new_findings):
+        raise typer.Exit(FINDINGS)
+
+
+@app.command("history")
+def history_command(
+    file: Annotated[Path, typer.Argument(help="History that audit pcap --history wrote.", show_default=False)],
+) -> None:
+    """Show drift over time: when paths and versions changed, and who spoke old versions."""
+    from auditor.cli.terminal import show_rows
+    from auditor.report.history import drift
+
+    changes, old = drift(file)
+    show_rows("Changes by client group and service", *changes)
+    show_rows("Old versions", *old)
+
+
+@app.command("sql")
+def sql_command(
+    where: Annotated[Path, typer.Argument(help="Folder of saved results, or a history file.", show_default=False)],
+    query: Annotated[str, typer.Argument(help="SQL (DuckDB) over flows, findings, … or runs, traffic, found.")],
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Run SQL over the tables of an audit, or over a history. A query can reach no files and no network."""
+    from auditor.report.history import sql
+
+    names, found = sql(where, query)
+    if csv:
+        import csv as text
+
+        from auditor.report.records import neutral
+
+        writer = text.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([[neutral(value) for value in row] for row in found])
+    else:
+        from auditor.cli.terminal import show_rows
+
+        show_rows(None, names, found)
 
 
 @app.command("policies")

@@ -262,3 +262,16 @@ def _page(rule: Any, policy: str) -> None:
     for head, body in (("What", rule.what), ("Why", rule.why), ("How to mend", rule.mend), ("Source", source)):
         out.print(Text(f"\n{head}", style="bold"))
         out.print(Text(body))
+
+
+def show_rows(title: str | None, names: list[str], found: list[tuple[Any, ...]]) -> None:
+    """The rows of a query."""
+    out = console()
+    if title is not None:
+        out.print(Text(f"{title} ({len(found)})", style="bold underline"))
+    numbers = tuple(n for k, n in enumerate(names) if found and all(isinstance(row[k], int | float) for row in found))
+    table = _grid(*names, right=numbers, wide=names[-1] if names else None)
+    for row in found:
+        table.add_row(*("·" if value is None else clean(value) for value in row))
+    if names:
+        out.print(table)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from scapy.plist import PacketList
 
+    from auditor.report.change import Change
+
 
 class Audit:
     """The tables of an audit, read from its folder when they are first asked for.
@@ -184,6 +186,12 @@ class Audit:
         from auditor.report.evidence import extract
 
         return extract(self, finding_id, file)
+
+    def diff(self, other: "Audit") -> "list[Change]":
+        """What changed from this audit to another one, by client group and service; findings first."""
+        from auditor.report.change import diff
+
+        return diff(self, other)
 
     @property
     def errors(self) -> list[str]:

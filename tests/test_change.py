@@ -1,0 +1,98 @@
+"""Change between audits, a history of them, and SQL over both."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+from auditor.report import history
+from auditor.report.change import client_group
+from tests.conftest import SAMPLES
+
+
+def run(*arguments: Any) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "auditor", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two audits of the same client: once with TLS 1.0, later with TLS 1.3."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, capture in (("old", "tls1.pcapng"), ("new", "tls1.3.pcapng")):
+        auditor.audit(SAMPLES / capture, topology=SAMPLES / "site.toml", out=folder / name)
+    return folder / "old", folder / "new"
+
+
+def test_diff_tells_what_changed(folders: tuple[Path, Path]) -> None:
+    """Versions and suites that changed are told once for a client group and service; findings came and went."""
+    told = auditor.Audit.load(folders[0]).diff(auditor.Audit.load(folders[1]))
+    words = [change.words for change in told]
+    assert "10.20.1.0/24 → pinpoint us-east-1: TLS version: TLS 1.0 → TLS 1.3" in words
+    assert any(change.kind == "went" and change.about == "finding TLS101" for change in told)
+    assert not any(change.about == "path" for change in told)
+    back = auditor.Audit.load(folders[1]).diff(auditor.Audit.load(folders[0]))
+    assert any(change.kind == "came" and change.about == "finding TLS101" for change in back)
+    assert auditor.Audit.load(folders[0]).diff(auditor.Audit.load(folders[0])) == []
+
+
+def test_diff_command(folders: tuple[Path, Path]) -> None:
+    """Text and JSON say the same; --fail-on new is 1 only where a finding is new."""
+    better, worse = run("diff", *folders, "--fail-on", "new"), run("diff", *folders[::-1], "--fail-on", "new")
+    assert (better.returncode, worse.returncode) == (0, 1)
+    assert "- " in better.stdout
+    assert "+ pinpoint.us-east-1.amazonaws.com: finding TLS101 came" in worse.stdout
+    assert len(json.loads(run("diff", *folders, "--json").stdout)) == len(better.stdout.splitlines())
+    assert run("diff", folders[0], folders[0], "--fail-on", "any").returncode == 0
+    missing = run("diff", folders[0], folders[0].parent / "none")
+    assert (missing.returncode, "holds no audit results" in missing.stderr) == (2, True)
+
+
+def test_client_groups() -> None:
+    """IPv4 clients are counted by /24, IPv6 clients by /64."""
+    assert client_group("10.20.1.77") == "10.20.1.0/24"
+    assert client_group("2001:db8:1:2:3::4") == "2001:db8:1:2::/64"
+
+
+def test_history_shows_drift(tmp_path: Path) -> None:
+    """Each audit is in the history once; the change of version is told with its time, and who spoke TLS 1.0."""
+    path = tmp_path / "audits.duckdb"
+    for capture in ("tls1.pcapng", "tls1.3.pcapng", "tls1.pcapng"):
+        done = run("pcap", SAMPLES / capture, "--topology", SAMPLES / "site.toml", "--history", path, "-q")
+        assert (done.returncode, done.stderr) == (0, "")
+    names, found = history.sql(path, "select count(*) as runs, sum(flows) from runs")
+    assert (names[0], found[0][0]) == ("runs", 2)
+    shown = run("history", path).stdout
+    assert "first seen" in shown
+    assert "Old versions (1)" in shown
+    assert "TLS 1.0" in shown
+    assert run("history", tmp_path / "none.duckdb").returncode == 2
+    (tmp_path / "bad.duckdb").write_text("no database")
+    assert run("history", tmp_path / "bad.duckdb").stderr.count("\n") == 1
+
+
+def test_sql_over_an_audit(office: Any) -> None:
+    """Tables have their names; a query that is wrong, or that reaches out, is a sentence."""
+    names, found = history.sql(
+        office.folder, "select tls_version, count(*) as n from handshakes group by 1 order by n desc"
+    )
+    assert names == ["tls_version", "n"]
+    assert sum(row[1] for row in found) == len(office.handshakes)
+    joined = history.sql(office.folder, "select f.server from findings f join flows on flows.server_name = f.server")[1]
+    assert joined
+    for query, words in (
+        ("selec 1", "syntax error"),
+        ("select * from nothing", "does not exist"),
+        ("select * from read_csv('/etc/passwd')", "disabled"),
+        ("copy flows to '/tmp/never'", "disabled"),
+        ("set enable_external_access = true", "lock"),
+    ):
+        with pytest.raises(auditor.AuditError, match="^SQL: ") as caught:
+            history.sql(office.folder, query)
+        assert words in str(caught.value)
+    told = run("sql", office.folder, "select severity, count(*) as n from findings group by 1", "--csv").stdout
+    assert told.splitlines()[0] == "severity,n"
