@@ -21,11 +21,19 @@ system:
 	  { $(SUDO) apt-get update -qq; $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends tshark >/dev/null; }; } \
 	  || echo "tshark is not installed: live capture and cross-checks will be skipped"
 
+# The report is tested in a real browser.
+.PHONY: browser
+browser:
+	@command -v chromium >/dev/null 2>&1 || { command -v apt-get >/dev/null 2>&1 && \
+	  { $(SUDO) apt-get update -qq; $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }; } \
+	  || echo "chromium is not installed: tests of the report in a browser will be skipped"
+
 demo: $(VENV)/ready system
 	@$(BIN)/audit pcap captures/office.pcapng --topology captures/site.toml --out results/demo
+	@$(BIN)/audit report results/demo
 	@echo "The tables are in results/demo; notebooks/quickstart.ipynb shows what to do with them."
 
-test: $(VENV)/ready system lint
+test: $(VENV)/ready system browser lint
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/ready

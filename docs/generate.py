@@ -37,6 +37,7 @@ COMMANDS = (
     "",
     "pcap",
     "live",
+    "report",
     "diff",
     "history",
     "sql",

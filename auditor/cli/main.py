@@ -47,6 +47,7 @@ class Format(StrEnum):
     jsonl = "jsonl"
     csv = "csv"
     parquet = "parquet"
+    html = "html"
     markdown = "markdown"
     xlsx = "xlsx"
     ocsf = "ocsf"
@@ -272,6 +273,23 @@ def live_command(
     )
     _show(result, format, table, out, quiet)
     _finish(result, fail_on)
+
+
+@app.command("report")
+def report_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File to write; report.html in the folder without it.", show_default=False),
+    ] = None,
+) -> None:
+    """Write the report: one HTML page that opens offline, in any browser."""
+    from auditor.cli.export import export
+    from auditor.report.audit import Audit
+
+    target = out if out is not None else folder / "report.html"
+    export(Audit.load(folder), "html", "flows", target)
+    say(f"the report is {target}")
 
 
 @app.command("export")

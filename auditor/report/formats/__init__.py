@@ -26,6 +26,7 @@ class Form:
 
 FORMS = {
     "markdown": Form("markdown", "summary, findings and what could not be judged, as Markdown"),
+    "html": Form("html", "one page that opens offline: answer, diagrams, findings, flows"),
     "xlsx": Form("xlsx", "a workbook with a sheet for each table (extra xlsx)", is_binary=True),
     "ocsf": Form("ocsf", "OCSF 1.8: Network Activity and Compliance Finding, JSON lines"),
     "asff": Form("asff", "AWS Security Finding Format, as BatchImportFindings of Security Hub takes it"),

@@ -1,0 +1,182 @@
+"""The report as one page of HTML that opens offline: nothing is fetched, and no name from the network becomes markup."""
+
+import base64
+import gzip
+import json
+from collections import Counter
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from auditor.report.change import client_group, service_of
+from auditor.report.records import iso, printable, rows
+
+if TYPE_CHECKING:
+    from auditor.report.audit import Audit
+
+MOST_FLOWS = 20_000  # in the table of the page: the worst first
+MOST_FINDINGS = 500
+MOST_LINKS = 40  # of the diagram
+BINS = 48  # of time
+VERDICTS = ["fail", "warn", "not_observable", "pass", "not_applicable"]
+PRIVATE = ("direct-connect", "vpn", "vpc")
+COLUMNS = (
+    *("flow_id", "verdict", "started", "client_ip", "server", "path", "path_confidence", "protocol", "tls_version"),
+    *("cipher_suite", "forward_secrecy", "service", "region", "bytes"),
+)
+FLOW = (
+    *("flow_id", "started", "client_ip", "server_ip", "server_name", "service", "region", "path", "path_confidence"),
+    *("protocol", "tls_version", "cipher_suite", "forward_secrecy", "verdict", "client_bytes", "server_bytes"),
+    "path_asymmetric",
+)
+RANK = {verdict: number for number, verdict in enumerate(VERDICTS)}
+
+
+def write(result: "Audit", out: BinaryIO) -> None:
+    """Write the page."""
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    pages = Environment(loader=PackageLoader("auditor.report.page", ""), autoescape=select_autoescape(default=True))
+    template = pages.get_template("page.html")
+    text = template.render(
+        style=_file("style.css"),
+        script=_file("page.js"),
+        plotly=_packed(_plotly()),
+        data=_packed(json.dumps(facts(result), ensure_ascii=True, separators=(",", ":")).encode()),
+    )
+    out.write(text.encode())
+
+
+def _file(name: str) -> str:
+    return files("auditor.report.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _plotly() -> bytes:
+    return files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
+
+
+def _packed(data: bytes) -> str:
+    """Compressed and in base64: what a page can hold without any of it being read as markup."""
+    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
+
+
+def facts(result: "Audit") -> dict[str, Any]:
+    """What the page shows, as plain values."""
+    told = result.manifest
+    flows = list(_flows(result))
+    scope = [row for row in flows if row["in_scope"]]
+    return {
+        "title": ", ".join(printable(one["name"]) for one in told["inputs"][:3]),
+        "policies": [f"{policy['id']} {policy['edition']}" for policy in told["policies"]],
+        "site": told["site"],
+        "ranges": told["ip_ranges"]["date"],
+        "counts": told["counts"],
+        "answer": _answer(scope),
+        "paths": _links(scope),
+        "versions": _over_time(result),
+        "post_quantum": _post_quantum(result),
+        "round_trips": told["round_trips"],
+        "findings": _findings(result),
+        "not_observable": told["not_observable"],
+        "columns": list(COLUMNS),
+        "flows": _table(flows),
+        "flows_in_all": len(flows),
+        "inputs": [{**one, "name": printable(one["name"])} for one in told["inputs"]],
+        "versions_used": told["versions"],
+        "notes": told["notes"],
+    }
+
+
+def _flows(result: "Audit") -> Iterator[dict[str, Any]]:
+    for row in result.rows("flows", *FLOW):
+        row["bytes"] = row["client_bytes"] + row["server_bytes"]
+        row["server"] = row["server_name"] or row["server_ip"]
+        row["in_scope"] = row["verdict"] != "not_applicable" and row["service"] is not None
+        yield row
+
+
+def _answer(scope: list[dict[str, Any]]) -> dict[str, Any]:
+    """How much of the traffic to AWS was private, and how much of it nobody can say."""
+    private = [row for row in scope if row["path"] in PRIVATE]
+    unknown = [row for row in scope if row["path"] in ("unknown", "private")]
+    verdicts = Counter(row["verdict"] for row in scope)
+
+    def size(some: list[dict[str, Any]]) -> int:
+        return sum(row["bytes"] for row in some)
+
+    return {
+        "flows": len(scope),
+        "bytes": size(scope),
+        "private_flows": len(private),
+        "private_bytes": size(private),
+        "unknown_flows": len(unknown),
+        "asymmetric_flows": sum(row["path_asymmetric"] is True for row in private),
+        "verdicts": {name: verdicts[name] for name in VERDICTS if verdicts[name]},
+    }
+
+
+def _links(scope: list[dict[str, Any]]) -> list[list[Any]]:
+    """Client group, path, service and Region, worst verdict, flows: the strands of the diagram."""
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    for row in scope:
+        counts[client_group(row["client_ip"]), row["path"], service_of(row), row["verdict"]] += 1
+    kept = counts.most_common(MOST_LINKS)
+    rest = sum(counts.values()) - sum(count for _, count in kept)
+    found: list[list[Any]] = [[*key, count] for key, count in sorted(kept)]
+    return [*found, ["others", "others", "others", "not_applicable", rest]] if rest else found
+
+
+def _over_time(result: "Audit") -> dict[str, Any]:
+    """Handshakes by version in bins of time."""
+    shakes = [row for row in result.rows("handshakes", "started", "tls_version") if row["tls_version"] is not None]
+    if not shakes:
+        return {"times": [], "series": {}}
+    first, last = min(row["started"] for row in shakes), max(row["started"] for row in shakes)
+    width = max(1, (last - first) // BINS + 1)
+    series: dict[str, list[int]] = {}
+    for row in shakes:
+        series.setdefault(row["tls_version"], [0] * BINS)[(row["started"] - first) // width] += 1
+    return {"times": [iso(first + k * width) for k in range(BINS)], "series": dict(sorted(series.items()))}
+
+
+def _post_quantum(result: "Audit") -> dict[str, int]:
+    kinds = Counter(row["post_quantum_kind"] or "not seen" for row in result.rows("handshakes", "post_quantum_kind"))
+    return dict(sorted(kinds.items()))
+
+
+def _findings(result: "Audit") -> list[dict[str, Any]]:
+    from auditor.errors import AuditError
+    from auditor.policy import model
+    from auditor.policy.evaluate import EXPIRED
+    from auditor.report.evidence import display_filter
+
+    rules = {EXPIRED.code: EXPIRED}
+    for policy in result.manifest["policies"]:
+        try:
+            rules |= {rule.code: rule for rule in model.get(policy["id"]).rule}
+        except AuditError:
+            continue  # a file that is not there any more
+    found = []
+    for row in list(rows(result, "findings"))[:MOST_FINDINGS]:
+        rule = rules.get(row["rule"])
+        row["filter"] = display_filter(row)
+        row["why"], row["mend"], row["source"] = (
+            (rule.why, rule.mend, rule.source) if rule is not None else ("", "", "")
+        )
+        found.append({name: printable(value) if isinstance(value, str) else value for name, value in row.items()})
+    return found
+
+
+def _table(flows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """The columns of the page's table; texts that are equal are kept once and told by number."""
+    ordered = sorted(flows, key=lambda row: (not row["in_scope"], RANK[row["verdict"]], row["flow_id"]))[:MOST_FLOWS]
+    columns: dict[str, list[Any]] = {}
+    for name in COLUMNS:
+        values = [iso(row[name])[:19] if name == "started" else row[name] for row in ordered]  # type: ignore[index]
+        if all(isinstance(value, int) for value in values):
+            columns[name] = values
+            continue
+        texts: dict[Any, int] = {}
+        codes = [texts.setdefault(None if value is None else printable(value), len(texts)) for value in values]
+        columns[name] = [list(texts), codes]
+    return columns
