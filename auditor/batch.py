@@ -266,7 +266,7 @@ class Pipeline:
             flow_id=rows.flows["identifier"],
             started=rows.flows["started"],
             server=server,
-            server_key=_server_keys(prepared),
+            server_number=np.unique(_server_keys(prepared), return_inverse=True)[1],
             service=prepared.found.service.objects(),
             client=ends.client_high ^ ends.client_low,
             client_high=ends.client_high,

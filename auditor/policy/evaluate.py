@@ -49,7 +49,7 @@ class Subject:
     flow_id: Array
     started: Array
     server: Callable[[int], str]  # a flow's server name, or address where it has none
-    server_key: Array  # a number for each of these
+    server_number: Array  # a small number for each of these
     service: Array
     client: Array  # a number for each client address
     client_high: Array
@@ -74,6 +74,16 @@ EXPIRED = Rule(
     mend="Mend what the exception was for, or let its owner decide anew and set another day.",
     source="the policy's own exceptions",
 )
+
+
+def _groups(group: Array, members: Array) -> list[Array]:
+    """The members of each group, in their order; ``group``: a small number for each."""
+    counts = np.bincount(group)
+    some = np.flatnonzero(counts)
+    if len(some) == 1:
+        return [members]
+    order = np.argsort(group.astype(np.int32), kind="stable")
+    return np.split(members[order], np.cumsum(counts[some])[:-1])
 
 
 def _day(day: date) -> int:
@@ -202,10 +212,8 @@ class Evaluation:
         bad = np.flatnonzero((verdict == FAIL) | (verdict == WARN))
         if not len(bad):
             return
-        keys = np.stack([who.server_key[at[bad]], verdict[bad].astype(np.uint64)], axis=1)
-        _, group = np.unique(keys, axis=0, return_inverse=True)
-        order = np.argsort(group, kind="stable")
-        for members in np.split(bad[order], np.flatnonzero(np.diff(group[order])) + 1):
+        group = who.server_number[at[bad]] * len(tables.VERDICTS) + verdict[bad]
+        for members in _groups(group, bad):
             flows = at[members]
             first, server = int(flows[0]), who.server(int(flows[0]))
             key = (rule.code, int(verdict[members[0]]), server)

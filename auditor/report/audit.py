@@ -75,15 +75,11 @@ class Audit:
 
     def rows(self, table: str, *columns: str) -> list[dict[str, Any]]:
         """Some columns of a table as plain values, times in nanoseconds since 1970 (as timestamps they need pandas)."""
-        import pyarrow as pa
+        from auditor.report.records import values
 
         data = self._read(table, columns)
-        for k, column in enumerate(data.columns):
-            if pa.types.is_timestamp(column.type):
-                numbers = pa.chunked_array([chunk.view(pa.int64()) for chunk in column.chunks], pa.int64())
-                data = data.set_column(k, data.column_names[k], numbers)
-        found: list[dict[str, Any]] = data.to_pylist()
-        return found
+        lists = [values(data.column(name)) for name in columns]
+        return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
 
     def _read(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
         import pyarrow.parquet as pq

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from auditor.report.audit import Audit
 
@@ -24,20 +26,42 @@ def iso(nanoseconds: int | None) -> str | None:
         return None
 
 
-def rows(result: "Audit", table: str, *, times: str = "iso") -> Iterator[Row]:
-    """The rows of a table; times in ISO 8601, or in nanoseconds since 1970 with ``times="ns"``."""
+def values(column: Any) -> list[Any]:
+    """An Arrow column as plain values, times in nanoseconds since 1970 (as timestamps they would need pandas)."""
+    import pyarrow as pa
+
+    if isinstance(column, pa.ChunkedArray):
+        return [value for chunk in column.chunks for value in values(chunk)]
+    if pa.types.is_timestamp(column.type):
+        column = column.view(pa.int64())
+    if pa.types.is_dictionary(column.type):
+        texts = column.dictionary.to_pylist()
+        return [None if code is None else texts[code] for code in values(column.indices)]
+    if column.null_count or not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return list(column.to_pylist())
+    # From the buffer itself: to_numpy would load pandas.
+    numbers = np.frombuffer(column.buffers()[1], str(column.type).replace("double", "float64"))
+    return list(numbers[column.offset : column.offset + len(column)].tolist())
+
+
+def rows(result: "Audit", table: str, *columns: str, times: str = "iso") -> Iterator[Row]:
+    """The rows of a table, or some columns of it; times in ISO 8601, or in nanoseconds with ``times="ns"``."""
     import pyarrow as pa
 
     data = result.arrow(table)
-    stamps = {name for name in data.column_names if pa.types.is_timestamp(data.schema.field(name).type)}
+    if columns:
+        data = data.select(columns)
+    names = data.column_names
+    stamps = {name for name in names if pa.types.is_timestamp(data.schema.field(name).type)}
     for batch in data.to_batches(BATCH):
-        columns = {}
-        for name in data.column_names:
-            column = batch.column(name)
-            values = column.view(pa.int64()).to_pylist() if name in stamps else column.to_pylist()
-            columns[name] = [iso(value) for value in values] if name in stamps and times == "iso" else values
-        for k in range(batch.num_rows):
-            yield {name: columns[name][k] for name in data.column_names}
+        lists = [values(batch.column(name)) for name in names]
+        if times == "iso":
+            lists = [
+                [iso(value) for value in found] if name in stamps else found
+                for name, found in zip(names, lists, strict=True)
+            ]
+        for cells in zip(*lists, strict=True):
+            yield dict(zip(names, cells, strict=True))
 
 
 def neutral(value: Any) -> Any:

@@ -83,7 +83,8 @@ def write(result: "Audit", out: BinaryIO) -> None:
     """Protocols with their suites, the algorithms of these, and certificates."""
     flows = {row["flow_id"]: row for row in result.rows("flows", "flow_id", "capture", "server_name", "server_ip")}
     found: dict[str, Seen] = {}
-    for shake in rows(result, "handshakes", times="ns"):
+    told = ("flow_id", "tls_version", "transport", "cipher_suite", "cipher_suite_id", "server_hello_frame")
+    for shake in rows(result, "handshakes", *told):
         if shake["tls_version"] is None:
             continue
         seen = found.setdefault(f"{shake['tls_version']}/{shake['transport']}", Seen())
@@ -130,7 +131,7 @@ def write(result: "Audit", out: BinaryIO) -> None:
     metadata: dict[str, Any] = {"tools": {"components": [tool]}}
     if ends:
         metadata["timestamp"] = _second(max(ends))
-    told = {
+    bom = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -139,4 +140,4 @@ def write(result: "Audit", out: BinaryIO) -> None:
         "metadata": metadata,
         "components": components,
     }
-    out.write(json.dumps(told, indent=1, ensure_ascii=True).encode() + b"\n")
+    out.write(json.dumps(bom, indent=1, ensure_ascii=True).encode() + b"\n")

@@ -9,6 +9,24 @@ if TYPE_CHECKING:
     from auditor.report.audit import Audit
 
 VERSION = "8.17.0"
+FLOW = (
+    *("flow_id", "client_ip", "client_port", "client_mac", "server_ip", "server_port", "server_mac", "server_name"),
+    *("transport", "vlan", "region", "service", "path", "path_confidence", "verdict"),
+)
+SHAKE = (
+    *(
+        "flow_id",
+        "started",
+        "tls_version",
+        "cipher_suite",
+        "key_exchange_group",
+        "resumed",
+        "established",
+        "alpn",
+        "ja3",
+    ),
+    *("ja3s", "server_name", "cipher_suites_offered", "certificate_id"),
+)
 
 
 def event(flow: dict[str, Any], shake: dict[str, Any]) -> dict[str, Any]:

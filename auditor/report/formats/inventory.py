@@ -31,9 +31,11 @@ class Use:
 
 def write(result: "Audit", out: BinaryIO) -> None:
     """A CSV with a line for each version, suite, group, purpose and path that was negotiated."""
-    flows = {row["flow_id"]: row for row in rows(result, "flows", times="ns")}
+    names = ("flow_id", "service", "server_name", "server_ip", "path", "verdict")
+    flows = {row["flow_id"]: row for row in rows(result, "flows", *names)}
     found: dict[tuple[Any, ...], Use] = {}
-    for shake in rows(result, "handshakes", times="ns"):
+    told = ("flow_id", "started", "tls_version", "cipher_suite", "key_exchange_group")
+    for shake in rows(result, "handshakes", *told, times="ns"):
         if shake["cipher_suite"] is None:
             continue
         flow = flows[shake["flow_id"]]

@@ -10,6 +10,21 @@ if TYPE_CHECKING:
     from auditor.report.audit import Audit
 
 VERSION = "1.8.0"
+SHAKE = (
+    "flow_id",
+    "tls_version",
+    "tls_version_offered",
+    "cipher_suite",
+    "cipher_suites_offered",
+    "server_name",
+    "ja3",
+    "ja3s",
+)
+FLOW = (
+    *("flow_id", "started", "ended", "transport", "client_ip", "client_port", "client_mac", "server_ip", "server_port"),
+    *("server_mac", "server_name", "service", "region", "path", "path_confidence", "verdict", "ja4"),
+    *("client_packets", "server_packets", "client_bytes", "server_bytes"),
+)
 NETWORK, FINDING = 4001, 2003
 TRAFFIC, CREATE = 6, 1  # activities
 SEVERITIES = {"info": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
@@ -140,11 +155,11 @@ def compliance_finding(result: "Audit", row: dict[str, Any]) -> dict[str, Any]:
 def write(result: "Audit", out: BinaryIO) -> None:
     """Events as JSON lines: flows first, then findings."""
     shakes: dict[int, dict[str, Any]] = {}
-    for shake in rows(result, "handshakes", times="ns"):
+    for shake in rows(result, "handshakes", *SHAKE):
         shakes.setdefault(shake["flow_id"], shake)
     events = (
         network_activity(result, flow, shakes.get(flow["flow_id"]))
-        for flow in rows(result, "flows", times="ns")
+        for flow in rows(result, "flows", *FLOW, times="ns")
         if flow["flow_id"] in shakes or flow["service"]
     )
     out.writelines(json.dumps(without_none(event), ensure_ascii=True).encode() + b"\n" for event in events)

@@ -22,6 +22,22 @@ CONN = {
     "conn_state": "string", "local_orig": "bool", "local_resp": "bool", "missed_bytes": "count", "history": "string",
     "orig_pkts": "count", "orig_ip_bytes": "count", "resp_pkts": "count", "resp_ip_bytes": "count",
 }  # fmt: skip
+ENDS = ("flow_id", "capture", "client_ip", "client_port", "server_ip", "server_port")
+FLOW = ("started", "ended", "transport", "protocol", "client_packets", "server_packets")
+SHAKE = (
+    *(
+        "flow_id",
+        "started",
+        "tls_version",
+        "cipher_suite",
+        "key_exchange_group",
+        "server_name",
+        "resumed",
+        "alert",
+        "alpn",
+    ),
+    *("established", "history", "certificate_chain", "client_certificate_id", "certificate_matches", "ja3", "ja3s"),
+)
 VERSIONS = {"SSL 2.0": "SSLv2", "SSL 3.0": "SSLv3", "TLS 1.0": "TLSv10", "TLS 1.1": "TLSv11", "TLS 1.2": "TLSv12"}
 VERSIONS |= {"TLS 1.3": "TLSv13", "DTLS 1.0": "DTLSv10", "DTLS 1.2": "DTLSv12", "DTLS 1.3": "DTLSv13"}
 SERVICES = {"tls": "ssl", "quic": "quic", "dtls": "dtls"}
@@ -73,10 +89,10 @@ def _ends(row: dict[str, Any]) -> dict[str, Any]:
 
 def ssl(result: "Audit", out: BinaryIO) -> None:
     """ssl.log: a line for each handshake."""
-    flows = {row["flow_id"]: _ends(row) for row in rows(result, "flows", times="ns")}
+    flows = {row["flow_id"]: _ends(row) for row in rows(result, "flows", *ENDS)}
 
     def lines() -> Iterator[dict[str, Any]]:
-        for row in rows(result, "handshakes", times="ns"):
+        for row in rows(result, "handshakes", *SHAKE, times="ns"):
             version, alert = row["tls_version"], row["alert"]
             yield {
                 **flows[row["flow_id"]],
@@ -104,7 +120,7 @@ def conn(result: "Audit", out: BinaryIO) -> None:
     """conn.log: a line for each flow. What Zeek counts otherwise (payload bytes, states) is left unset."""
 
     def lines() -> Iterator[dict[str, Any]]:
-        for row in rows(result, "flows", times="ns"):
+        for row in rows(result, "flows", *ENDS, *FLOW, times="ns"):
             yield {
                 **_ends(row),
                 "ts": row["started"],
