@@ -134,7 +134,7 @@ def audit_inputs(
         from auditor.requests import keys as secrets
         from auditor.requests.stage import Inside
 
-        keys = secrets.read(logs)
+        keys = secrets.read(logs, may_come=live is not None)
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         told = {"topology": topology, "aws": aws, "ip_ranges": ip_ranges}
         policies = [policy] if isinstance(policy, str | Path) else list(policy)
@@ -142,6 +142,9 @@ def audit_inputs(
         result = _take(reading, told, several, Inside(keys, http), skew, as_of, out, live, say, meanwhile)
     finally:
         reading.close()
+        for item in inputs:
+            if item.spool is not None:
+                item.spool.forget()
     return result
 
 

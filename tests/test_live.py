@@ -57,6 +57,40 @@ def connect(port: int) -> None:
         stream.recv(100)
 
 
+def request(port: int, keylog: Path) -> None:
+    """A request inside TLS by a client that writes a key log."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.keylog_filename = str(keylog)
+    name = "pinpoint.us-east-1.amazonaws.com"
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(plain, server_hostname=name) as stream,
+    ):
+        stream.send(f"GET /v1/apps HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
+        stream.recv(100)
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+def test_requests_with_a_key_log_that_is_written_meanwhile(port: int, tmp_path: Path) -> None:
+    """A live audit opens what clients write keys for while it listens; the key log need not be there before."""
+    can_capture()
+    keylog = tmp_path / "keys.log"
+
+    def later() -> None:
+        time.sleep(2.5)
+        for _ in range(2):
+            request(port, keylog)
+
+    client = threading.Thread(target=later)
+    client.start()
+    result = audit_live("lo", duration=6, capture_filter=f"tcp port {port}", keylog=[keylog])
+    client.join()
+    assert result.requests["api"].tolist() == ["pinpoint:GetApps"] * 2
+    assert not result.requests["signed"].any()
+    assert set(result.verdicts[result.verdicts["rule"] == "REQ101"]["verdict"].astype(str)) == {"fail"}
+
+
 def can_capture() -> None:
     tool = shutil.which("dumpcap") or shutil.which("tcpdump")
     if tool is None:

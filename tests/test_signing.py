@@ -1,12 +1,13 @@
 """How requests are signed, and which operations they call: forms of signatures as AWS documents them, and hostile ones."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.requests import http, http3, operations, signing
+from auditor.requests import http, http3, keys, operations, signing
 
 SALT = b"salt"
 KEY = "AKIAQ2W3E4R5T6Y7U8I9"
@@ -141,3 +142,26 @@ def test_http3_streams_in_any_order(data: bytes, size: int, random: Any) -> None
     for number in (0, 2, 3):
         for offset, piece in pieces:
             streams.take(1, True, number, offset, piece)
+
+
+def test_key_logs_grow(tmp_path: Path) -> None:
+    """What is written to a key log later is taken in, also the rest of a line that was half written."""
+    line = f"CLIENT_RANDOM {'ab' * 32} {'cd' * 48}\n"
+    other = line.replace("ab", "ef")
+    path = tmp_path / "keys.log"
+    path.write_text("# by a client\n" + line + other[:40])
+    told = keys.read([path])
+    assert len(told.by_random) == 1
+    with path.open("a") as file:
+        file.write(other[40:])
+    told.grow()
+    assert len(told.by_random) == 2
+    told.grow()
+    assert len(told.by_random) == 2
+    later = keys.read([tmp_path / "later.log"], may_come=True)
+    (tmp_path / "later.log").write_text(line)
+    later.grow()
+    assert bool(later)
+    high, low = int("ab" * 8, 16), int("ab" * 8, 16)
+    assert later.text([(high, low)]).decode() == line
+    assert later.text([(high, 1)]) == b""

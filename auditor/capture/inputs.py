@@ -109,6 +109,12 @@ class Spool:
     def close(self) -> None:
         self._stream.close()
 
+    def forget(self) -> None:
+        """Give the room back: nobody will read it again."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
 
 def _is_capture_name(path: Path) -> bool:
     name = path.name.lower()

@@ -49,6 +49,9 @@ class Keys:
     private_keys: list[Path] = field(default_factory=list)
     logs: list[KeyLog] = field(default_factory=list)
     lines: int = 0
+    _sorted: Array | None = None  # second quarters of the client randoms
+    _halves: set[bytes] = field(default_factory=set)
+    followed: dict[Path, tuple[KeyLog, int]] = field(default_factory=dict)  # key logs, and how far they were read
 
     def __bool__(self) -> bool:
         return bool(self.by_random or self.of_any or self.private_keys)
@@ -58,9 +61,11 @@ class Keys:
         """Whether sessions with RSA key exchange can be opened though no client random is known."""
         return bool(self.of_any or self.private_keys)
 
-    def add(self, name: str, parts: Iterable[bytes]) -> KeyLog:
-        """Take in a key log, given in pieces of any size."""
-        log = KeyLog(name)
+    def add(self, name: str, parts: Iterable[bytes], log: KeyLog | None = None) -> KeyLog:
+        """Take in a key log, or more of one, given in pieces of any size."""
+        if log is None:
+            log = KeyLog(name)
+            self.logs.append(log)
         before = len(self.by_random)
         for line in _lines(parts):
             text = line.strip()
@@ -78,17 +83,36 @@ class Keys:
                 continue
             kept.append(text)
             self.lines += 1
-        log.sessions = len(self.by_random) - before
-        self.logs.append(log)
+        log.sessions += len(self.by_random) - before
         return log
+
+    def grow(self) -> None:
+        """Take in what was written to key logs since they were read: clients write while a live audit listens."""
+        for path, (log, end) in list(self.followed.items()):
+            try:
+                if path.stat().st_size <= end:
+                    continue
+                with path.open("rb") as file:
+                    file.seek(end)
+                    text = file.read()
+            except OSError:
+                continue
+            whole = text[: text.rfind(b"\n") + 1]
+            self.add(log.name, [whole], log)
+            self.followed[path] = log, end + len(whole)
 
     def known(self, high: Array, low: Array) -> Array:
         """Whether the secrets of handshakes are there; a handshake's client random begins with ``high`` and ``low``."""
-        halves = np.frombuffer(b"".join(random[:16] for random in self.by_random), ">u8").reshape(-1, 2)
-        mine = {(h, w) for h, w in halves.tolist()} if len(halves) else set()
-        some = np.isin(low, halves[:, 1]) & (high != 0) if len(halves) else np.zeros(len(high), bool)
+        if self._sorted is None or len(self._sorted) != len(self.by_random):
+            lows = np.frombuffer(b"".join(random[8:16] for random in self.by_random), ">u8")
+            self._sorted = np.sort(lows.astype(np.uint64))
+            self._halves = {random[:16] for random in self.by_random}
+        if not len(self._sorted):
+            return np.zeros(len(high), bool)
+        place = np.minimum(np.searchsorted(self._sorted, low), len(self._sorted) - 1)
+        some = np.asarray(self._sorted[place] == low)
         for at in np.flatnonzero(some).tolist():
-            some[at] = (int(high[at]), int(low[at])) in mine
+            some[at] = int(high[at]).to_bytes(8, "big") + int(low[at]).to_bytes(8, "big") in self._halves
         return some
 
     def text(self, randoms: Iterable[tuple[int, int]]) -> bytes:
@@ -109,10 +133,16 @@ def _lines(parts: Iterable[bytes]) -> Iterable[bytes]:
     yield rest
 
 
-def read(paths: Iterable[str | Path]) -> Keys:
-    """Read key logs and private keys (PEM), each told by its contents. Raises InputError naming the file."""
+def read(paths: Iterable[str | Path], *, may_come: bool = False) -> Keys:
+    """Read key logs and private keys (PEM), each told by its contents. Raises InputError naming the file.
+
+    ``may_come``: a key log that is not there yet may be written later.
+    """
     keys = Keys()
     for path in map(Path, paths):
+        if may_come and not path.exists():
+            keys.followed[path] = keys.add(str(path), []), 0
+            continue
         try:
             with path.open("rb") as file:
                 head = file.read(64)
@@ -122,6 +152,10 @@ def read(paths: Iterable[str | Path]) -> Keys:
                     continue
                 file.seek(0)
                 log = keys.add(str(path), iter(lambda: file.read(BLOCK), b""))
+                end = file.tell()
+                file.seek(max(0, end - LONGEST_LINE))
+                tail = file.read(LONGEST_LINE)
+                keys.followed[path] = log, end - (len(tail) - tail.rfind(b"\n") - 1)  # a line may be half written
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from error
         if log.lines and log.wrong == log.lines:

@@ -64,10 +64,11 @@ class Inside:
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
 
     def learn(self, capture: str, secrets: Sequence[bytes]) -> None:
-        """Take in secrets that a pcapng holds; ``secrets`` grows while it is read."""
+        """Take in secrets that a pcapng holds (``secrets`` grows while it is read), and what key logs have got since."""
         for text in secrets[self._learned.get(capture, 0) :]:
             self.keys.add(f"{capture} (secrets in the pcapng)", [text])
         self._learned[capture] = len(secrets)
+        self.keys.grow()
 
     def opened(self, source: Input, wanted: Wanted) -> tuple[list[dict[str, Any]], str | None]:
         """The requests in the wanted flows of a capture that was read to its end, or why there are none."""
