@@ -84,16 +84,18 @@ class Clients:
         session = boto3.session.Session(key, SECRET, token, region_name=options.pop("region", REGION))
         return session.client(service, verify=str(self.lab.authority), config=config, **options)
 
-    def raw(self, method: str, host: str, path: str, headers: dict[str, str], body: bytes = b"") -> None:
-        """A request as it is given, over TLS."""
+    def raw(self, method: str, host: str, path: str, headers: dict[str, str], newest: Any = None) -> None:
+        """A request as it is given, over TLS of a version that is ``newest`` at most."""
         from http.client import HTTPSConnection
 
         context = ssl.create_default_context(cafile=str(self.lab.authority))
         context.keylog_filename = os.environ["SSLKEYLOGFILE"]
+        if newest is not None:
+            context.maximum_version = newest
         plain = socket.create_connection((request_lab.LOOPBACK, self.lab.tls))
         connection = HTTPSConnection(host)
         connection.sock = context.wrap_socket(plain, server_hostname=host)
-        connection.request(method, path, body, headers)
+        connection.request(method, path, b"", headers)
         connection.getresponse().read()
         connection.close()
 
@@ -184,6 +186,8 @@ def speak(c: Clients) -> None:
     c.at("refused")
     for _ in range(6):
         quietly(c.boto("pinpoint", region="us-west-2").get_apps)
+    c.at("tls_1_2")
+    c.raw("GET", host, "/v1/apps", c.signed("mobiletargeting", host), ssl.TLSVersion.TLSv1_2)
     c.at("bearer")
     c.raw("GET", host, "/v1/apps", {"Authorization": f"Bearer {TOKEN}"})
     c.at("both_paths", vlan=101)
@@ -345,6 +349,7 @@ VERDICTS = {
     "presigned_for_a_week": [("REQ108", "warn", "604800 s")],
     "clear": [("REQ109", "fail", "credentials in clear"), ("NET101", "fail", "")],
     "refused": [("REQ110", "warn", "SignatureDoesNotMatch: 6 refusals")],
+    "tls_1_2": [("REQ101", "pass", ""), ("TLS101", "pass", "TLS 1.2")],
     "bearer": [("REQ101", "not_applicable", ""), ("REQ107", "not_applicable", "")],
     "both_paths": [("REQ112", "warn", "over direct-connect and over the internet")],
     "many_clients": [("REQ111", "warn", "12 addresses")],
