@@ -4,6 +4,7 @@ import bz2
 import gzip
 import hashlib
 import lzma
+import random
 import struct
 import subprocess
 import sys
@@ -90,6 +91,20 @@ def test_simple_and_obsolete_packet_blocks(audit_bytes: Any) -> None:
     data += wire.block(2, old)
     row = wire.only(audit_bytes(data).captures)
     assert (row["packets"], row["short"]) == (2, 1)
+
+
+@pytest.mark.parametrize("packing", ["gzip", "xz", "zstd"])
+def test_a_packed_file_that_is_cut_keeps_what_came_before(audit_bytes: Any, packing: str) -> None:
+    """All that can be unpacked before the cut is reported, not just what an earlier read had given."""
+    rest = random.Random(1)
+    packets = [wire.datagram(rest.randbytes(900), sport=1024 + number % 50) for number in range(2000)]
+    data = wire.pcap(packets)
+    pack: Any = {"gzip": gzip.compress, "xz": lzma.compress, "zstd": zstandard.compress}[packing]
+    packed = pack(data)
+    row = wire.only(audit_bytes(packed[: len(packed) * 3 // 4]).captures)
+    assert row["status"] in ("damaged", "truncated")
+    assert row["packets"] > 1000
+    assert "everything before it" in row["warnings"] or "is not whole" in row["warnings"]
 
 
 @pytest.mark.parametrize("keep", [24, 30, 41, 100, -1])

@@ -19,6 +19,7 @@ MAGICS = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\x04\x22\x4d\x18": "lz4",
 }
+STEP = 1 << 17  # bytes that one step may yield: a buffer of them is made for each
 LONGEST_MAGIC = 6
 LARGEST = 4 << 30  # bytes of a file that is read as a whole
 
@@ -69,7 +70,7 @@ def open_compressed(stream: BinaryIO, name: str) -> BinaryIO:
     Raises InputError when the library for it is not installed.
     """
     try:
-        return OPENERS[name](stream)
+        return cast("BinaryIO", Gradual(OPENERS[name](stream)))
     except ImportError as error:
         raise InputError(f"reading {name} needs the Python package {error.name}: pip install {error.name}") from error
 
@@ -90,6 +91,29 @@ def unpacked(path: Path, most: int | None = None) -> bytes:
     if len(data) > LARGEST:
         raise InputError(f"{path}: more than {LARGEST >> 30} GiB when unpacked; split it")
     return data
+
+
+class Gradual(io.RawIOBase):
+    """A stream that gives what one step of unpacking yields: of packed data that is cut short, all before the cut.
+
+    Buffered reads try to fill the buffer, and lose what is in it where that fails.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data: bytes = self._stream.read1(min(len(view), STEP))  # type: ignore[attr-defined]
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 class Rewound(io.RawIOBase):
