@@ -118,7 +118,7 @@ def audit_inputs(
 ) -> Audit:
     """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C."""
     # Reading begins here, in a thread of its own; everything below is loaded beside it.
-    from auditor.capture.inputs import Spool
+    from auditor.capture.inputs import BEGINNING, MOST_SPOOLED, Spool
     from auditor.capture.reader import BLOCK_BYTES
     from auditor.kernel import compiled_before
     from auditor.reading import Reading
@@ -127,8 +127,8 @@ def audit_inputs(
         say("compiling the kernels for this machine, once after each update; it takes about half a minute …")
     logs = _named([keylog] if isinstance(keylog, str | Path) else keylog)
     for item in inputs:
-        if logs and item.size is None:
-            item.spool = Spool()
+        if item.size is None:
+            item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
     try:
         from auditor.requests import keys as secrets

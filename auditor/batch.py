@@ -30,11 +30,11 @@ from auditor.paths.judge import Judge, Judgement, concatenated
 from auditor.paths.model import CONFIDENCE_NAMES, Flows
 from auditor.paths.verdict import Verdict
 from auditor.policy.evaluate import Evaluation, Subject
-from auditor.policy.facts import NO, YES
+from auditor.policy.facts import DAY, NO, YES
 from auditor.reading import Batch
 from auditor.requests.columns import candidates, requests_table
 from auditor.requests.cut import SMTP, Wanted
-from auditor.requests.stage import NOT_KEPT, NOTHING_INSIDE, TOO_MANY, Inside, by_flow
+from auditor.requests.stage import NOT_KEPT, NOTHING_INSIDE, TOO_MANY, Inside, Seen, by_flow
 from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN, Delivery, deliveries
 from auditor.tls.handshakes import Shapes, handshake_columns, names_of
 from auditor.tls.names import VERSION_ORDER
@@ -59,7 +59,6 @@ FROM_HANDSHAKE = (
 
 
 BINS = 17  # of round-trip times, in each doubling
-DAY = 86_400_000_000_000  # nanoseconds
 MOST_HELD = 1 << 18  # flows that wait for their capture's end
 
 
@@ -155,17 +154,16 @@ class Pipeline:
             yield from self._finish(prepared, requests).items()
 
     def _relate(self, prepared: Prepared, requests: dict[int, list[dict[str, Any]]]) -> None:
-        """Add to requests what their flows say: service, Region, client, path."""
+        """Complete requests by what their flows say."""
         assert prepared.wanted is not None
         assert prepared.judgement is not None
         paths = prepared.judgement.verdict.path.objects()
         service, region = prepared.found.service.objects(), prepared.found.region.objects()
         for at, number in zip(prepared.wanted.index.tolist(), prepared.wanted.identifier.tolist(), strict=True):
             for row in requests.get(number, []):
-                row["flow_service"], row["flow_region"] = service[at], region[at]
-                row["capture"] = prepared.flows.capture
                 client = int(prepared.ends.client_high[at]), int(prepared.ends.client_low[at])
-                self.inside.relate(row, client, paths[at], str(prepared.server_name[at]))
+                flow = Seen(client, str(prepared.server_name[at]), paths[at], service[at], region[at])
+                self.inside.relate(row, flow)
 
     def _prepare(self, batch: Batch) -> Prepared:
         rows, memory, capture, interfaces = batch.rows, batch.memory, batch.source.name, batch.interfaces

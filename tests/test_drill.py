@@ -89,3 +89,25 @@ def test_a_difference_is_told() -> None:
     assert (line.compared, line.equal, len(line.examples)) == (6, 1, 3)
     assert line.examples[0] == "frame 1: 'a', tshark 'b'"
     assert not Comparison("tshark", [line]).is_equal
+
+
+@pytest.mark.parametrize(("code", "words"), [(139, "tshark ended with 139"), (2, "tshark ended with 2")])
+def test_a_tshark_that_fails_proves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str
+) -> None:
+    """Where tshark ends without having read the capture, that is an error: no cell compared is not every cell equal."""
+    program = tmp_path / "tshark"
+    program.write_text(f"#!/bin/sh\nexit {code}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(auditor.AuditError, match=f"nothing to compare with: {words}"):
+        compare(SAMPLES / "tls1.2.pcapng")
+
+
+@needs_tshark
+def test_a_cut_capture_is_compared_as_far_as_it_goes(tmp_path: Path) -> None:
+    """What tshark complains of is told beside the comparison."""
+    (tmp_path / "cut.pcapng").write_bytes((SAMPLES / "office.pcapng").read_bytes()[:-50])
+    told = compare(tmp_path / "cut.pcapng")
+    assert told.is_equal
+    assert "cut short" in told.notes[0]

@@ -193,3 +193,10 @@ def test_export_command_is_deterministic(office: Any, tmp_path: Path, form: str)
         told.append(target.read_bytes())
     assert told[0] == told[1]
     assert len(told[0]) > 100
+
+
+def test_every_form_is_an_option() -> None:
+    """What can be written can be asked for."""
+    from auditor.cli.main import Format
+
+    assert {form.value for form in Format} == {"table", "json", "jsonl", "csv", "parquet", *FORMS}

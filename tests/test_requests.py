@@ -2,6 +2,8 @@
 
 import base64
 import datetime as dt
+import gzip
+import io
 import json
 import logging
 import os
@@ -22,6 +24,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import auditor
+from auditor.capture.inputs import Spool
 from tests import request_lab, wire
 
 boto3 = pytest.importorskip("boto3")
@@ -430,6 +433,12 @@ def test_standard_input_and_threads(scenes: tuple[Clients, bytes, Path], told: a
         input=scenes[1], capture_output=True, check=True,
     )  # fmt: skip
     assert len(done.stdout.splitlines()) == len(told.requests)
+    inside = gzip.compress(request_lab.with_secrets(scenes[1], scenes[2].read_bytes()))
+    done = subprocess.run(
+        [sys.executable, "-m", "auditor", "pcap", "-", "--format", "jsonl", "--table", "requests"],
+        input=inside, capture_output=True, check=True,
+    )  # fmt: skip
+    assert len(done.stdout.splitlines()) == len(told.requests)
 
     import asyncio
 
@@ -440,6 +449,23 @@ def test_standard_input_and_threads(scenes: tuple[Clients, bytes, Path], told: a
         return len(one.requests)
 
     assert asyncio.run(notebook()) == len(told.requests)
+
+
+def test_only_the_beginning_of_a_stream_is_kept() -> None:
+    """What is larger is let go, unless somebody asks for all of it in time."""
+    for asks in (False, True):
+        spool = Spool(100).of(io.BytesIO(bytes(range(200))))
+        spool.read(80)
+        if asks:
+            spool.keep()
+        spool.read(100)
+        kept = spool.again()
+        assert (kept is not None) == asks
+        if kept is not None:
+            with kept:
+                assert kept.read() == bytes(range(180))
+        spool.forget()
+        assert spool.again() is None
 
 
 def test_the_environment_variable_only_when_asked(

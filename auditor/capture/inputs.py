@@ -6,6 +6,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +15,8 @@ from auditor.capture.digest import Digested, begun
 from auditor.errors import InputError
 
 SUFFIXES = (".pcap", ".pcapng", ".cap", ".ntar", ".dmp", ".trace", ".mcap")
-MOST_SPOOLED = 8 << 30  # bytes of a stream that are kept to be read again
+MOST_SPOOLED = 8 << 30  # bytes of a stream that are kept to be read again …
+BEGINNING = 16 << 20  # … and of one that need not be, as far as is known
 PACKED = ("", ".gz", ".bz2", ".xz", ".zst", ".lz4")
 
 
@@ -63,13 +65,22 @@ class Input:
 
 
 class Spool:
-    """Keeps what is read of a stream in a file without a name: it is gone with the process, however that ends."""
+    """Keeps what is read of a stream in a file without a name: it is gone with the process, however that ends.
 
-    def __init__(self, most: int = MOST_SPOOLED) -> None:
+    Until somebody asks for it to be kept, only the beginning is: whether it is needed shows while it is read.
+    """
+
+    def __init__(self, most: int = BEGINNING) -> None:
         self._most = most
-        self._kept: BinaryIO | None = tempfile.TemporaryFile()
+        self._kept: BinaryIO | None = None
+        with suppress(OSError):  # nowhere to keep it: the audit goes on without
+            self._kept = tempfile.TemporaryFile()
         self._stream: Any = None
         self._size = 0
+
+    def keep(self) -> None:
+        """Keep all of it, up to MOST_SPOOLED."""
+        self._most = MOST_SPOOLED
 
     def of(self, stream: Any) -> "Spool":
         self._stream = stream

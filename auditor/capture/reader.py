@@ -60,6 +60,7 @@ class Reader:
         self.name = source.name
         self._prompt = prompt
         self._left = source.size
+        self._spool = source.spool
         self._raw = source.open()
         self._stream: Any = self._raw
         self._damage = damage()
@@ -195,6 +196,8 @@ class Reader:
         block = self.buffer[self.position : self.position + length].tobytes()
         before = len(self.pcapng.interfaces)
         self.pcapng.read_block(block)
+        if self.pcapng.secrets and self._spool is not None:
+            self._spool.keep()  # what the secrets open is read in a second pass
         for info in self.pcapng.interfaces[before:]:
             self.notes.link_types.append(info.link_type)
             self._note_link_type(info.link_type)

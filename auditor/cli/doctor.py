@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rich.text import Text
 
-from auditor.cli.terminal import _grid, clean, console
+from auditor.cli.terminal import _grid, console
+from auditor.report.records import printable
 
 LIBRARIES = {
     "numpy": "arrays",
@@ -78,14 +79,16 @@ def compare(path: Path) -> bool:
 
     told = compared(path)
     out = console()
-    out.print(f"{clean(path)}, compared with {clean(told.tshark)}")
+    out.print(f"{printable(path)}, compared with {printable(told.tshark)}")
     table = _grid("what", "compared", "equal", "different", right=("compared", "equal", "different"))
     for line in told.lines:
         other = line.compared - line.equal
         style = "red" if other else "green"
         table.add_row(line.what, f"{line.compared:,}", f"{line.equal:,}", Text(f"{other:,}", style=style))
     out.print(table)
+    for note in told.notes:
+        out.print(Text(printable(note), style="yellow"))
     for line in told.lines:
         for example in line.examples:
-            out.print(Text(clean(f"{line.what}: {example}")))
+            out.print(Text(printable(f"{line.what}: {example}")))
     return told.is_equal

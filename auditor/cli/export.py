@@ -12,15 +12,13 @@ from auditor.report.audit import Audit
 from auditor.report.formats import FORMS
 from auditor.report.records import neutral, rows
 
-BINARY = ("parquet", "xlsx")
-
 
 def export(result: Audit, form: str, table: str, target: Path | None = None) -> None:
     """Write a table, or the whole audit in a form that has its own shape, to a file or to standard output."""
     if table not in result.tables:
         raise AuditError(f"--table {table}: no such table; there are {', '.join(result.tables)}")
     if target is None:
-        if form in BINARY and sys.stdout.isatty():
+        if (form == "parquet" or (form in FORMS and FORMS[form].is_binary)) and sys.stdout.isatty():
             raise AuditError(f"--format {form} writes binary data: redirect it to a file")
         sys.stdout.flush()
         _write(result, form, table, sys.stdout.buffer)

@@ -11,6 +11,7 @@ from rich.text import Text
 from auditor import DEFAULT_POLICY
 from auditor.errors import PolicyError
 from auditor.report.audit import Audit
+from auditor.report.records import printable
 
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
 VERDICT_STYLE = {"fail": "red", "warn": "yellow", "pass": "green", "not_observable": "magenta", "not_applicable": "dim"}
@@ -26,20 +27,17 @@ def console() -> Console:
     return plain if plain.is_terminal else Console(highlight=False, emoji=False, markup=False, width=120)
 
 
-def clean(text: object) -> str:
-    """Text that may come from the network, without control characters: it must not steer the terminal."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
-
-
-def _grid(*headers: str, right: tuple[str, ...] = (), wide: str | None = None) -> Table:
+def _grid(*headers: str, right: tuple[str, ...] = (), wide: str | tuple[str, ...] | None = None) -> Table:
+    """A table; columns that are ``wide`` share the room that others leave, and are folded."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    folded = wide if isinstance(wide, tuple) else (wide,)
     for header in headers:
         table.add_column(
             header,
             justify="right" if header in right else "left",
-            no_wrap=header != wide,
+            no_wrap=header not in folded,
             overflow="fold",
-            ratio=1 if header == wide else None,
+            ratio=1 if header in folded else None,
         )
     return table
 
@@ -52,7 +50,7 @@ def show(result: Audit) -> None:
     out.print(_headline(told, captures))
     for capture in captures[:MOST_CAPTURES]:
         if capture["warnings"]:
-            out.print(Text(f"  {clean(capture['capture'])}: {clean(capture['warnings'])}", style="yellow"))
+            out.print(Text(f"  {printable(capture['capture'])}: {printable(capture['warnings'])}", style="yellow"))
     out.print()
     _summary(out, told)
     _requests(out, result)
@@ -67,17 +65,17 @@ def _second(time: int) -> str:
 def _headline(told: dict[str, Any], captures: list[dict[str, Any]]) -> Text:
     packets = sum(capture["packets"] for capture in captures)
     counts = told["counts"]
-    name = clean(captures[0]["capture"]) if len(captures) == 1 else f"{len(captures)} captures"
+    name = printable(captures[0]["capture"]) if len(captures) == 1 else f"{len(captures)} captures"
     starts = [c["started"] for c in captures if c["started"] is not None]
     ends = [c["ended"] for c in captures if c["ended"] is not None]
     span = f", {_second(min(starts))} to {_second(max(ends))} UTC" if starts else ""
-    policies = ", ".join(clean(f"{policy['id']} {policy['edition']}") for policy in told["policies"])
+    policies = ", ".join(printable(f"{policy['id']} {policy['edition']}") for policy in told["policies"])
     text = Text()
     text.append(
         f"{name}: {packets:,} packets, {counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes{span}\n"
     )
     site = (
-        f", site {clean(told['site'])}"
+        f", site {printable(told['site'])}"
         if told["site"]
         else ", no topology: paths are known only where frames show them"
     )
@@ -109,7 +107,7 @@ def _summary(out: Console, told: dict[str, Any]) -> None:
                 Text(f"{counts[v]:,}" if counts[v] else "·", style=VERDICT_STYLE[v] if counts[v] else "dim")
                 for v in shown
             ]
-            table.add_row(path, clean(protocol), f"{sum(counts.values()):,}", *cells)
+            table.add_row(path, printable(protocol), f"{sum(counts.values()):,}", *cells)
         out.print(Text("Traffic to AWS service endpoints", style="bold underline"))
         out.print(table)
         if len(ordered) > MOST_SUMMARY:
@@ -118,7 +116,7 @@ def _summary(out: Console, told: dict[str, Any]) -> None:
         out.print(Text("No traffic to AWS service endpoints.", style="bold"))
     if others:
         told_others = ", ".join(
-            f"{n:,} {clean(name) if name != '-' else 'unknown'}" for name, n in others.most_common(12)
+            f"{n:,} {printable(name) if name != '-' else 'unknown'}" for name, n in others.most_common(12)
         )
         out.print(Text(f"Other flows, not judged: {told_others}", style="dim"))
     out.print()
@@ -137,11 +135,11 @@ def _requests(out: Console, result: Audit) -> None:
         where = f"{row['scheme']}://{row['authority'] or '?'}"
         counts[what, where, row["signature_version"], credential, str(row["status"] or "·")] += 1
     out.print(Text(f"Requests ({len(rows):,})", style="bold underline"))
-    table = _grid("request", "to", "signature", "key", "status", "count", right=("count",), wide="to")
+    table = _grid("request", "to", "signature", "key", "status", "count", right=("count",), wide=("request", "to"))
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     for cells, count in ordered[:MOST_SUMMARY]:
         style = "red" if cells[2] == "none" else None
-        told = [Text(clean(cell), style=style if k == 2 and style else "") for k, cell in enumerate(cells)]
+        told = [Text(printable(cell), style=style if k == 2 and style else "") for k, cell in enumerate(cells)]
         table.add_row(*told, f"{count:,}")
     out.print(table)
     if len(ordered) > MOST_SUMMARY:
@@ -161,8 +159,8 @@ def _findings(out: Console, result: Audit) -> None:
     table = _grid("severity", "finding", "what", "flows", "frames", right=("flows",), wide="what")
     for row in found[:MOST_FINDINGS]:
         what = Text()
-        what.append(clean(row["server"]), style="bold")
-        what.append(f"\n{clean(row['title'])}: {clean(row['reason'])}")
+        what.append(printable(row["server"]), style="bold")
+        what.append(f"\n{printable(row['title'])}: {printable(row['reason'])}")
         frames = row["sample_frames"].split()
         table.add_row(
             Text(row["severity"], style=SEVERITY_STYLE[row["severity"]]),
@@ -185,7 +183,7 @@ def _not_observable(out: Console, told: dict[str, Any]) -> None:
     table = _grid("rule", "flows", "why", right=("flows",), wide="why")
     for rule, reasons in told["not_observable"].items():
         for k, row in enumerate(reasons[:3]):
-            table.add_row(rule if k == 0 else "", f"{row['flows']:,}", clean(row["reason"]))
+            table.add_row(rule if k == 0 else "", f"{row['flows']:,}", printable(row["reason"]))
     out.print(table)
 
 
@@ -219,7 +217,7 @@ def show_policy(name: str) -> None:
         )  # fmt: skip
     out.print(table)
     for one in policy.exception:
-        out.print(Text(f"exception: {clean(one.words)}", style="yellow"))
+        out.print(Text(f"exception: {printable(one.words)}", style="yellow"))
 
 
 def _holds(rule: Any) -> str:
@@ -272,6 +270,6 @@ def show_rows(title: str | None, names: list[str], found: list[tuple[Any, ...]])
     numbers = tuple(n for k, n in enumerate(names) if found and all(isinstance(row[k], int | float) for row in found))
     table = _grid(*names, right=numbers, wide=names[-1] if names else None)
     for row in found:
-        table.add_row(*("·" if value is None else clean(value) for value in row))
+        table.add_row(*("·" if value is None else printable(value) for value in row))
     if names:
         out.print(table)

@@ -58,6 +58,11 @@ def check(*parameters: str) -> Callable[[Callable[[Facts, bool, dict[str, Any]],
     return register
 
 
+def unmet(required: bool) -> int:
+    """The verdict where a rule is not met."""
+    return FAIL if required else WARN
+
+
 def _text(*parts: "str | Array") -> Array:
     """Texts joined element by element."""
     total: Any = ""
@@ -88,11 +93,10 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
     answer.put(good, PASS, _text(_or(facts.version_name), " negotiated"))
     unknown = facts.negotiated & (facts.version < 0)
     answer.put(unknown, NOT_OBSERVABLE, _text("unknown version ", _or(facts.version_name)))
-    bad = FAIL if required else WARN
     poor = facts.negotiated & (facts.version >= 0) & (facts.version < rank)
-    answer.put(poor, bad, _text(_or(facts.version_name), f" negotiated, {minimum} is the least"))
+    answer.put(poor, unmet(required), _text(_or(facts.version_name), f" negotiated, {minimum} is the least"))
     offered = ~facts.negotiated & facts.has_handshake & (facts.version_offered >= 0) & (facts.version_offered < rank)
-    answer.put(offered, bad, _text("the client offers at most ", _or(facts.version_offered_name)))
+    answer.put(offered, unmet(required), _text("the client offers at most ", _or(facts.version_offered_name)))
     no_handshake(facts, answer)
     return answer
 
@@ -110,7 +114,7 @@ def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     known = facts.forward_secrecy
     answer.put(facts.has_handshake & (known == UNKNOWN), NOT_OBSERVABLE, why)
     answer.put(known == YES, PASS, why)
-    answer.put(known == NO, FAIL if required else WARN, why)
+    answer.put(known == NO, unmet(required), why)
     no_handshake(facts, answer)
     return answer
 
@@ -120,9 +124,7 @@ def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, A
     """The client offers at least one suite with forward secrecy."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ClientHello was seen, or only suites of unknown kind")
     answer.put(facts.offers_forward_secrecy == YES, PASS, "the client offers (EC)DHE")
-    answer.put(
-        facts.offers_forward_secrecy == NO, FAIL if required else WARN, "no suite with DHE or ECDHE among those offered"
-    )
+    answer.put(facts.offers_forward_secrecy == NO, unmet(required), "no suite with DHE or ECDHE among those offered")
     no_handshake(facts, answer)
     return answer
 
@@ -140,11 +142,9 @@ def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     good = proven & (np.isin(facts.path.astype(str), inside_aws) | np.isin(facts.path_over.astype(str), wanted))
     answer.put(good, PASS, facts.path_detail)
     bad = proven & ~good & ~np.isin(facts.path.astype(str), ["unknown", "private"])
-    answer.put(
-        bad, FAIL if required else WARN, _text("went by ", facts.path.astype(object), ": ", _or(facts.path_detail))
-    )
+    answer.put(bad, unmet(required), _text("went by ", facts.path.astype(object), ": ", _or(facts.path_detail)))
     half = good & (facts.asymmetric == YES)
-    answer.put(half, FAIL if required else WARN, _text("only one direction was private: ", _or(facts.path_detail)))
+    answer.put(half, unmet(required), _text("only one direction was private: ", _or(facts.path_detail)))
     return answer
 
 
@@ -153,7 +153,7 @@ def symmetric_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
     """Both directions took the same path."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "the path of one direction or both is not proven")
     answer.put(facts.asymmetric == NO, PASS, "both directions took the same path")
-    answer.put(facts.asymmetric == YES, FAIL if required else WARN, facts.path_detail)
+    answer.put(facts.asymmetric == YES, unmet(required), facts.path_detail)
     return answer
 
 
@@ -171,7 +171,7 @@ def _is_told(words: Array) -> Array:
 @check()
 def stable_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The path did not change within the flow, nor since the client's flow to the same server before."""
-    answer = _where(facts.path_changed, FAIL if required else WARN, PASS, "no change of path was seen")
+    answer = _where(facts.path_changed, unmet(required), PASS, "no change of path was seen")
     unproven = (facts.path_confidence == 0) & ~_is_told(facts.path_changed)
     answer.put(unproven, NOT_OBSERVABLE, "the path is not proven")
     return answer
@@ -184,9 +184,10 @@ def carried_source(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
     answer.put(
         facts.path == "direct-connect", PASS, "the source is one that the interface may carry, or none are known"
     )
-    bad = FAIL if required else WARN
     answer.put(
-        facts.source_outside, bad, "the source lies outside the prefixes that the interface carries: AWS drops it"
+        facts.source_outside,
+        unmet(required),
+        "the source lies outside the prefixes that the interface carries: AWS drops it",
     )
     return answer
 
@@ -198,7 +199,7 @@ def private_dns(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
     text = _text(
         "the name led to a public address; endpoint ", _or(facts.private_dns_missing), " has private DNS for it"
     )
-    answer.put(_is_told(facts.private_dns_missing), FAIL if required else WARN, text)
+    answer.put(_is_told(facts.private_dns_missing), unmet(required), text)
     return answer
 
 
@@ -214,7 +215,7 @@ def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str,
     clear = np.isin(protocol.astype(str), PLAINTEXT)
     answer.put(
         over & clear,
-        FAIL if required else WARN,
+        unmet(required),
         _text(protocol, " in clear over Direct Connect, which does not encrypt"),
     )
     return answer
@@ -223,15 +224,13 @@ def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str,
 @check()
 def same_region(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """An interface endpoint is in the Region that the traffic comes from and is meant for."""
-    bad = FAIL if required else WARN
-    return _where(facts.other_region, bad, NOT_APPLICABLE, "not to an interface endpoint of another Region")
+    return _where(facts.other_region, unmet(required), NOT_APPLICABLE, "not to an interface endpoint of another Region")
 
 
 @check()
 def witnesses_agree(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """Flow logs, CloudTrail and other sensors say of the flow what its packets show."""
-    bad = FAIL if required else WARN
-    return _where(facts.disagreement, bad, NOT_APPLICABLE, "no witness contradicts the packets")
+    return _where(facts.disagreement, unmet(required), NOT_APPLICABLE, "no witness contradicts the packets")
 
 
 PLAINTEXT = [
@@ -263,9 +262,9 @@ def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     )
     answer.put(np.isin(protocol.astype(str), OPEN_BY_NATURE), NOT_APPLICABLE, _text(protocol, " is open by nature"))
     bad = np.isin(protocol.astype(str), PLAINTEXT)
-    answer.put(bad, FAIL if required else WARN, _text(protocol, " in clear"))
+    answer.put(bad, unmet(required), _text(protocol, " in clear"))
     stayed = bad & np.isin(facts.upgrade.astype(str), ["offered, not used", "asked, not used", "refused"])
-    answer.put(stayed, FAIL if required else WARN, _text(protocol, " in clear; TLS was ", _or(facts.upgrade)))
+    answer.put(stayed, unmet(required), _text(protocol, " in clear; TLS was ", _or(facts.upgrade)))
     return answer
 
 
@@ -276,12 +275,11 @@ def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     rank = VERSION_ORDER.index(minimum)
     answer = Answer.of(facts, NOT_OBSERVABLE, "no handshake in the capture")
     answer.put(facts.negotiated & (facts.version >= rank), PASS, _text(_or(facts.version_name), " inside the Region"))
-    bad = FAIL if required else WARN
     poor = facts.negotiated & (facts.version >= 0) & (facts.version < rank)
-    answer.put(poor, bad, _text(_or(facts.version_name), " inside the Region"))
+    answer.put(poor, unmet(required), _text(_or(facts.version_name), " inside the Region"))
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
     clear = np.isin(protocol.astype(str), PLAINTEXT)
-    answer.put(clear, bad, _text(protocol, " in clear inside the Region"))
+    answer.put(clear, unmet(required), _text(protocol, " in clear inside the Region"))
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     answer.put(facts.in_region != YES, NOT_APPLICABLE, "not between resources inside AWS")
     return answer
@@ -317,11 +315,11 @@ def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
     answered = np.isin(facts.hello_outcome, (ANSWERED, RETRY, ALERT))
     answer.put(answered, PASS, "the server answered the ClientHello")
     failed = np.isin(facts.hello_outcome, FAILURES)
-    answer.put(failed & facts.hello_is_large, FAIL if required else WARN, facts.hello_reason)
+    answer.put(failed & facts.hello_is_large, unmet(required), facts.hello_reason)
     if not parameters.get("every"):
         answer.put(failed & ~facts.hello_is_large, NOT_APPLICABLE, "a ClientHello of one segment")
     else:
-        answer.put(failed & ~facts.hello_is_large, FAIL if required else WARN, facts.hello_reason)
+        answer.put(failed & ~facts.hello_is_large, unmet(required), facts.hello_reason)
     answer.put(~facts.has_handshake, NOT_APPLICABLE, "no ClientHello")
     return answer
 
@@ -330,9 +328,7 @@ def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
 def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """A notice: the server's name imitates an AWS name."""
     answer = Answer.of(facts, NOT_APPLICABLE, "no AWS name is imitated")
-    answer.put(
-        facts.imitates, FAIL if required else WARN, "the name contains an AWS name but is not under AWS's domains"
-    )
+    answer.put(facts.imitates, unmet(required), "the name contains an AWS name but is not under AWS's domains")
     return answer
 
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from auditor import tables
 from auditor.columns import Numbers, Texts
-from auditor.policy.checks import CHECKS, FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, WARN, Answer, check
-from auditor.policy.facts import Facts, distinct
+from auditor.policy.checks import CHECKS, FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, WARN, Answer, check, unmet
+from auditor.policy.facts import DAY, Facts, distinct
 from auditor.policy.model import Exemption, Policy, Rule
 from auditor.prefixes import PrefixSet
 
@@ -21,7 +21,6 @@ SAMPLES = 5
 MOST_FINDINGS = 20_000  # findings kept apart; what comes after is counted under its rule alone
 MOST_CLIENTS = 10_000  # client addresses counted for one finding
 OTHERS = "(other servers)"
-DAY = 86_400_000_000_000  # nanoseconds
 
 
 @dataclass
@@ -137,8 +136,9 @@ class _Exemption:
         if self.told.client is not None:
             fits &= PrefixSet([self.told.client]).covers(who.client_high[flows], who.client_low[flows])
         if self.told.server is not None:
-            names = [self.told.fits_server(who.server(flow)) for flow in flows.tolist()]
-            fits &= np.array(names, bool)
+            _, first, index = np.unique(who.server_number[flows], return_index=True, return_inverse=True)
+            servers = [self.told.fits_server(who.server(flow)) for flow in flows[first].tolist()]
+            fits &= np.array(servers, bool)[index]
         return fits
 
 
@@ -194,7 +194,7 @@ class Evaluation:
         """A finding about rows of a log that no captured flow fits, where the policy has a rule about witnesses."""
         for rule in self.rules:
             if rule.check == "witnesses-agree":
-                verdict = FAIL if rule.required else WARN
+                verdict = unmet(rule.required)
                 found = Finding(rule, verdict, name, None, reason, "", rows, first=first, last=last)
                 self.findings[rule.code, verdict, name] = found
 

@@ -8,6 +8,7 @@ import numpy as np
 from auditor.columns import Texts
 
 Array = np.ndarray[Any, Any]
+DAY = 86_400_000_000_000  # nanoseconds
 
 # Three-valued columns.
 NO, YES, UNKNOWN = 0, 1, -1

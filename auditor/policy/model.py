@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from auditor.errors import PolicyError
-from auditor.settings import Strict, load, parse
+from auditor.settings import Strict, parse, read
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
 CERTAINTIES = {
@@ -197,12 +197,7 @@ def get(name_or_file: str | Path, within: Sequence[str] = ()) -> Policy:
         raise PolicyError(
             f"{name}: no such policy or file; shipped policies are {', '.join(_files())}, and those of AWS (audit policies)"
         )
-    try:
-        text = Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) else "not UTF-8 text"
-        raise PolicyError(f"{name}: {reason}") from problem
-    return load(Policy, text, name, PolicyError).resolved(name, within or [name])
+    return read(Policy, name, PolicyError).resolved(name, within or [name])
 
 
 def _plain(told: dict[str, Any]) -> Policy:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.policy.checks import FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, PASS, WARN, Answer, check
+from auditor.policy.checks import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, check, unmet
 from auditor.policy.facts import Facts
 from auditor.requests.operations import signing_names
 
@@ -52,10 +52,6 @@ def _is_api(row: Row) -> bool:
     return row["scheme"] != "smtp" and row["method"] != "CONNECT" and (row["is_aws"] or row["api"] is not None)
 
 
-def _bad(required: bool) -> int:
-    return FAIL if required else WARN
-
-
 @check()
 def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """Requests to AWS services carry a whole signature. It is not verified: that needs the secret key."""
@@ -66,10 +62,10 @@ def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) ->
         if row["signed"]:
             return PASS, ""
         if row["wrong"] is not None:
-            return _bad(required), f"signed, but {row['wrong']}"
+            return unmet(required), f"signed, but {row['wrong']}"
         if row["signature_version"] == "bearer":
             return None  # API keys of services that take them (IAM User Guide, API keys)
-        return _bad(required), "not signed"
+        return unmet(required), "not signed"
 
     answer = _each(facts, judge, "signed")
     unseen = (facts.requests == None) & (facts.requests_reason != None)  # noqa: E711
@@ -84,7 +80,7 @@ def signature_version(facts: Facts, required: bool, parameters: dict[str, Any]) 
     def judge(row: Row) -> Judged:
         if row["signature_version"] not in SIGNED:
             return None
-        return (_bad(required), "Signature Version 2") if row["signature_version"] == "2" else (PASS, "")
+        return (unmet(required), "Signature Version 2") if row["signature_version"] == "2" else (PASS, "")
 
     return _each(facts, judge, "Signature Version 4")
 
@@ -100,7 +96,7 @@ def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
         lacking = [] if names & {"host", ":authority"} else ["host"]
         if row["signature_version"] != "presigned" and not names & {"x-amz-date", "date"}:
             lacking.append("date")
-        return (_bad(required), f"{' and '.join(lacking)} not signed") if lacking else (PASS, "")
+        return (unmet(required), f"{' and '.join(lacking)} not signed") if lacking else (PASS, "")
 
     return _each(facts, judge, "host and date are signed")
 
@@ -119,7 +115,7 @@ def signature_scope(facts: Facts, required: bool, parameters: dict[str, Any]) ->
         where, region = row["region"], row["scope_region"]
         if row["is_aws"] and where and region and region not in {where, "*"} and where != "GLOBAL":
             wrong.append(f"signed for {region}, the endpoint is in {where}")
-        return (_bad(required), "; ".join(wrong)) if wrong else (PASS, "")
+        return (unmet(required), "; ".join(wrong)) if wrong else (PASS, "")
 
     return _each(facts, judge, "the scope fits the endpoint")
 
@@ -134,9 +130,8 @@ def signature_clock(facts: Facts, required: bool, parameters: dict[str, Any]) ->
             return None
         ahead = row["clock_skew_s"]
         if abs(ahead) > most:
-            return _bad(
-                required
-            ), f"signed {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the capture's clock"
+            which = "ahead of" if ahead > 0 else "behind"
+            return unmet(required), f"signed {abs(ahead):.0f} s {which} the capture's clock"
         return PASS, ""
 
     return _each(facts, judge, "the clocks agree")
@@ -150,9 +145,9 @@ def session_token(facts: Facts, required: bool, parameters: dict[str, Any]) -> A
         if row["signature_version"] not in SIGNED or row["credential_kind"] not in ("temporary", "long_term"):
             return None
         if row["credential_kind"] == "temporary" and not row["token_present"]:
-            return _bad(required), "a temporary access key without its session token"
+            return unmet(required), "a temporary access key without its session token"
         if row["credential_kind"] == "long_term" and row["token_present"]:
-            return _bad(required), "a long-term access key with a session token"
+            return unmet(required), "a long-term access key with a session token"
         return PASS, ""
 
     return _each(facts, judge, "key and token fit")
@@ -166,7 +161,7 @@ def temporary_credentials(facts: Facts, required: bool, parameters: dict[str, An
         if row["signature_version"] not in SIGNED or row["credential_kind"] is None:
             return None
         if row["credential_kind"] == "long_term":
-            return _bad(required), "a long-term access key"
+            return unmet(required), "a long-term access key"
         return PASS, ""
 
     return _each(facts, judge, "temporary credentials")
@@ -181,11 +176,13 @@ def presigned_lifetime(facts: Facts, required: bool, parameters: dict[str, Any])
         if row["signature_version"] != "presigned":
             return None
         if row["expires_s"] is None:
-            return _bad(required), "a presigned URL that does not say how long it is good"
+            return unmet(required), "a presigned URL that does not say how long it is good"
         if row["expires_s"] > most:
-            return _bad(required), f"a presigned URL that is good for {row['expires_s']} s; {most} s is the most"
+            return unmet(required), f"a presigned URL that is good for {row['expires_s']} s; {most} s is the most"
         if row["clock_skew_s"] is not None and -row["clock_skew_s"] > row["expires_s"]:
-            return _bad(required), f"a presigned URL used {-row['clock_skew_s'] - row['expires_s']:.0f} s after its end"
+            return unmet(
+                required
+            ), f"a presigned URL used {-row['clock_skew_s'] - row['expires_s']:.0f} s after its end"
         return PASS, ""
 
     return _each(facts, judge, "presigned for a short time")
@@ -198,7 +195,7 @@ def credentials_in_clear(facts: Facts, required: bool, parameters: dict[str, Any
     def judge(row: Row) -> Judged:
         if row["scheme"] != "http" or row["signature_version"] == "none":
             return (PASS, "") if row["scheme"] == "https" and row["signature_version"] != "none" else None
-        return _bad(required), "credentials in clear"
+        return unmet(required), "credentials in clear"
 
     return _each(facts, judge, "credentials inside TLS")
 
@@ -208,7 +205,7 @@ def mail_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -
     """SMTP credentials are sent only after STARTTLS."""
 
     def judge(row: Row) -> Judged:
-        return (_bad(required), f"SMTP {row['api']} before STARTTLS") if row["scheme"] == "smtp" else None
+        return (unmet(required), f"SMTP {row['api']} before STARTTLS") if row["scheme"] == "smtp" else None
 
     answer = _each(facts, judge, "inside TLS")
     mail = facts.service == "ses-smtp"
@@ -228,7 +225,7 @@ def signature_refusals(facts: Facts, required: bool, parameters: dict[str, Any])
             return None
         if "refusals" not in row or (times := row["refusals"].most()) < most:
             return PASS, ""
-        return _bad(required), f"{row['error_code']}: {times} refusals of this client within five minutes"
+        return unmet(required), f"{row['error_code']}: {times} refusals of this client within five minutes"
 
     return _each(facts, judge, "no burst of refusals")
 
@@ -243,7 +240,7 @@ def key_sharing(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
             return None
         clients = len(row["use"].clients)
         if clients > most:
-            return _bad(required), f"access key {row['credential_hash']} is used from {clients} addresses"
+            return unmet(required), f"access key {row['credential_hash']} is used from {clients} addresses"
         return PASS, ""
 
     return _each(facts, judge, "the key is used from few addresses")
@@ -260,7 +257,7 @@ def key_paths(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answe
         paths = row["use"].paths
         if "internet" in paths and paths & private:
             ways = ", ".join(sorted(paths & private))
-            return _bad(required), f"access key {row['credential_hash']} is used over {ways} and over the internet"
+            return unmet(required), f"access key {row['credential_hash']} is used over {ways} and over the internet"
         return PASS, ""
 
     return _each(facts, judge, "the key keeps to one kind of path")

@@ -8,17 +8,13 @@ from typing import Any
 import numpy as np
 
 from auditor.aws.names import endpoint
-from auditor.policy.checks import FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, PASS, WARN, Answer, check, no_handshake
+from auditor.policy.checks import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, check, no_handshake, unmet
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.tls.names import VERSION_ORDER
 from auditor.tls.suites import NAMES, properties
 
 Judged = tuple[int, str] | None
 TLS_1_3 = VERSION_ORDER.index("TLS 1.3")
-
-
-def _bad(required: bool) -> int:
-    return FAIL if required else WARN
 
 
 def _judged(facts: Facts, start: str, values: Any, judge: Callable[[str], Judged]) -> Answer:
@@ -75,7 +71,7 @@ def cipher_suites(facts: Facts, required: bool, parameters: dict[str, Any]) -> A
             return PASS, name
         if not objection:
             return NOT_OBSERVABLE, f"unknown suite {name}"
-        return _bad(required), f"{name}: {objection}"
+        return unmet(required), f"{name}: {objection}"
 
     answer = _judged(facts, "no ServerHello was seen", facts.suite, judge)
     if "to_version" in parameters:
@@ -91,7 +87,7 @@ def _offered(facts: Facts, required: bool, objection: Callable[[str], str | None
         if not poor:
             return PASS, "no such suite is offered"
         more = f", and {len(poor) - 1} more" if len(poor) > 1 else ""
-        return _bad(required), f"the client offers {poor[0][0]}: {poor[0][1]}{more}"
+        return unmet(required), f"the client offers {poor[0][0]}: {poor[0][1]}{more}"
 
     return _judged(facts, "no ClientHello was seen", facts.suites_offered, judge)
 
@@ -104,7 +100,7 @@ def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
 
     def judge(name: str) -> Judged:
         if name.lower() in deny or (allow and name.lower() not in allow):
-            return _bad(required), f"key exchange in {name}"
+            return unmet(required), f"key exchange in {name}"
         return PASS, f"key exchange in {name}"
 
     answer = _judged(facts, "the group of the key exchange is not in the capture", facts.group, judge)
@@ -125,9 +121,9 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
 
     def judge(name: str) -> Judged:
         if any(re.fullmatch(pattern, name) for pattern in deny):
-            return _bad(required), f"signed with {name}"
+            return unmet(required), f"signed with {name}"
         if allow and not any(re.fullmatch(pattern, name) for pattern in allow):
-            return _bad(required), f"signed with {name}"
+            return unmet(required), f"signed with {name}"
         return PASS, f"signed with {name}"
 
     return _judged(facts, "the signature is encrypted, or there is none", facts.signature_scheme, judge)
@@ -145,18 +141,18 @@ def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any
     def judge(key: str) -> Judged:
         kind, _, size = key.partition(" ")
         if kind in least and size.isdigit() and int(size) < least[kind]:
-            return _bad(required), f"certificate with {kind.upper()} key of {size} bits"
+            return unmet(required), f"certificate with {kind.upper()} key of {size} bits"
         if kind == "ecdsa" and curves and size not in curves:
-            return _bad(required), f"certificate with key on {size}"
+            return unmet(required), f"certificate with key on {size}"
         return PASS, f"certificate with {key}"
 
     answer = _judged(facts, "the certificate is encrypted, or there is none", facts.certificate_key, judge)
     weak = np.array([name is not None for name in facts.certificate_weak], bool)
     text = np.array([f"certificate signed with {name}" for name in facts.certificate_weak], object)
-    answer.put(weak, _bad(required), text)
+    answer.put(weak, unmet(required), text)
     if parameters.get("match"):
-        answer.put(facts.certificate_matches == NO, _bad(required), "the certificate is not good for the server name")
-        answer.put(facts.certificate_valid == NO, _bad(required), "the certificate was not valid when seen")
+        answer.put(facts.certificate_matches == NO, unmet(required), "the certificate is not good for the server name")
+        answer.put(facts.certificate_valid == NO, unmet(required), "the certificate was not valid when seen")
     return answer
 
 
@@ -166,17 +162,17 @@ def post_quantum(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     if parameters.get("offered"):
         answer = Answer.of(facts, NOT_OBSERVABLE, "no ClientHello was seen")
         answer.put(facts.post_quantum_offered == YES, PASS, "the client offers a post-quantum group")
-        answer.put(facts.post_quantum_offered == NO, _bad(required), "the client offers no post-quantum group")
+        answer.put(facts.post_quantum_offered == NO, unmet(required), "the client offers no post-quantum group")
         no_handshake(facts, answer)
         return answer
     kinds = [str(kind) for kind in parameters.get("kinds", ["hybrid", "pure"])]
 
     def judge(kind: str) -> Judged:
-        return (PASS, f"{kind} key exchange") if kind in kinds else (_bad(required), f"{kind} key exchange")
+        return (PASS, f"{kind} key exchange") if kind in kinds else (unmet(required), f"{kind} key exchange")
 
     answer = _judged(facts, "the group of the key exchange is not in the capture", facts.post_quantum_kind, judge)
     old = facts.negotiated & (facts.version >= 0) & (facts.version < TLS_1_3)
-    answer.put(old & facts.has_handshake, _bad(required), "TLS before 1.3 has no post-quantum key exchange")
+    answer.put(old & facts.has_handshake, unmet(required), "TLS before 1.3 has no post-quantum key exchange")
     return answer
 
 
@@ -185,7 +181,7 @@ def no_compression(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
     """TLS compression is not used (CRIME)."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
     answer.put(facts.negotiated & (facts.compression == 0), PASS, "no compression")
-    answer.put(facts.negotiated & (facts.compression > 0), _bad(required), "compression was agreed on")
+    answer.put(facts.negotiated & (facts.compression > 0), unmet(required), "compression was agreed on")
     no_handshake(facts, answer)
     return answer
 
@@ -194,7 +190,7 @@ def _agreed(facts: Facts, required: bool, told: Any, name: str) -> Answer:
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
     answer.put(facts.negotiated & (told == UNKNOWN), NOT_OBSERVABLE, f"whether {name} was agreed on is not seen")
     answer.put(told == YES, PASS, f"{name} was agreed on")
-    answer.put(told == NO, _bad(required), f"{name} was not agreed on")
+    answer.put(told == NO, unmet(required), f"{name} was not agreed on")
     no_handshake(facts, answer)
     return answer
 
@@ -219,7 +215,7 @@ def server_authenticated(facts: Facts, required: bool, parameters: dict[str, Any
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
     told = facts.authentication.astype(str)
     answer.put(facts.negotiated, PASS, "not anonymous")
-    answer.put(facts.negotiated & (told == "anonymous"), _bad(required), "anonymous key exchange")
+    answer.put(facts.negotiated & (told == "anonymous"), unmet(required), "anonymous key exchange")
     no_handshake(facts, answer)
     return answer
 
@@ -237,7 +233,7 @@ def fips_endpoint(facts: Facts, required: bool, parameters: dict[str, Any]) -> A
             return PASS, f"{name} is a FIPS endpoint"
         if where.region and any(re.fullmatch(pattern, where.region) for pattern in patterns):
             return PASS, f"endpoints in {where.region} are validated"
-        return _bad(required), f"{name} is no FIPS endpoint"
+        return unmet(required), f"{name} is no FIPS endpoint"
 
     answer = Answer.of(facts, NOT_OBSERVABLE, "the server's name is not seen")
     for at, value in enumerate(facts.server_name.tolist()):

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import AuditError
-from auditor.requests.decrypt import NO_TSHARK, NOWHERE, tshark, tshark_version
+from auditor.requests import decrypt
+from auditor.requests.decrypt import NO_TSHARK, NOWHERE, tshark_version
+from auditor.tls.hello_kernels import RETRY_RANDOM
 
 EXAMPLES = 3
+CUT_SHORT = 2  # what tshark ends with where a capture is cut or damaged, all before it being told
 SEPARATOR = "\x1f"
 CLIENT_HELLO, SERVER_HELLO = "1", "2"
-RETRY = (
-    "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"  # random of a HelloRetryRequest (RFC 8446 4.1.3)
-)
+RETRY = bytes(RETRY_RANDOM).hex()
 HELLO_FIELDS = (
     "frame.number",
     "tcp.stream",
@@ -52,50 +53,64 @@ class Comparison:
 
     tshark: str
     lines: list[Line]
+    notes: list[str] = field(default_factory=list)  # what tshark complained of
 
     @property
     def is_equal(self) -> bool:
         return all(line.equal == line.compared for line in self.lines)
 
 
-def _fields(path: Path, program: str, names: tuple[str, ...], only: str | None) -> Iterator[dict[str, list[str]]]:
-    """The values of fields of each packet; a field may be there several times."""
-    command = [program, "-n", "-r", str(path), "-T", "fields", "-E", f"separator={SEPARATOR}", "-E", "aggregator=|"]
-    command += ["-o", "tcp.reassemble_out_of_order:TRUE"]
-    if only is not None:
-        command += ["-Y", only]
-    for name in names:
-        command += ["-e", name]
-    environment = {"PATH": "/usr/bin:/bin", "HOME": NOWHERE, "WIRESHARK_CONFIG_DIR": NOWHERE, "LC_ALL": "C.UTF-8"}
-    with (
-        tempfile.TemporaryFile() as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment) as child,
-    ):
-        assert child.stdout is not None
-        for line in child.stdout:
-            cells = line.decode("utf-8", "replace").rstrip("\n").split(SEPARATOR)
-            yield {name: cell.split("|") if cell else [] for name, cell in zip(names, cells, strict=False)}
+class Tshark:
+    """Answers of tshark on one capture, and what it complained of."""
+
+    def __init__(self, program: str, path: Path) -> None:
+        self._program, self._path = program, path
+        self.notes: list[str] = []
+
+    def fields(self, names: tuple[str, ...], only: str) -> Iterator[dict[str, list[str]]]:
+        """The values of fields of each packet; a field may be there several times. Raises AuditError if tshark fails."""
+        command = [self._program, "-n", "-r", str(self._path), "-T", "fields", "-Y", only]
+        command += ["-E", f"separator={SEPARATOR}", "-E", "aggregator=|", "-o", "tcp.reassemble_out_of_order:TRUE"]
+        for name in names:
+            command += ["-e", name]
+        environment = {"PATH": "/usr/bin:/bin", "HOME": NOWHERE, "WIRESHARK_CONFIG_DIR": NOWHERE, "LC_ALL": "C.UTF-8"}
+        with tempfile.TemporaryFile() as errors:
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment) as child:
+                assert child.stdout is not None
+                for line in child.stdout:
+                    cells = line.decode("utf-8", "replace").rstrip("\n").split(SEPARATOR)
+                    yield {name: cell.split("|") if cell else [] for name, cell in zip(names, cells, strict=False)}
+            errors.seek(0)
+            told = [
+                line for line in errors.read().decode("utf-8", "replace").splitlines() if line.startswith("tshark:")
+            ]
+        note = told[-1] if told else f"tshark ended with {child.returncode}"
+        if child.returncode == CUT_SHORT and told:
+            self.notes += [note] if note not in self.notes else []
+        elif child.returncode:
+            raise AuditError(f"{self._path}: nothing to compare with: {note}")
 
 
 def compare(path: str | Path) -> Comparison:
     """Audit a capture and compare hellos and flows with what tshark says of it. Raises AuditError without tshark."""
     import auditor
 
-    program = tshark()
+    program = decrypt.tshark()
     if program is None:
         raise AuditError(NO_TSHARK)
     if not Path(path).is_file():
         raise AuditError(f"{path}: not a file; only files can be compared")
     result = auditor.audit(path)
     try:
-        lines = [*_hellos(result, Path(path), program), *_flows(result, Path(path), program)]
+        theirs = Tshark(program, Path(path))
+        lines = [*_hellos(result, theirs), *_flows(result, theirs)]
     finally:
         result.close()
-    return Comparison(tshark_version() or program, lines)
+    return Comparison(tshark_version() or program, lines, theirs.notes)
 
 
-def _hellos(result: Any, path: Path, program: str) -> list[Line]:
-    ours = {"client": {}, "server": {}}  # type: dict[str, dict[int, Any]]
+def _hellos(result: Any, tshark: Tshark) -> list[Line]:
+    ours: dict[str, dict[int, Any]] = {"client": {}, "server": {}}
     names = ("server_name", "cipher_suites_offered", "cipher_suite_id", "ja3", "ja3s")
     for row in result.rows("handshakes", "client_hello_frame", "server_hello_frame", "transport", *names):
         if row["transport"] != "dtls":  # tshark has other fields for them
@@ -106,7 +121,7 @@ def _hellos(result: Any, path: Path, program: str) -> list[Line]:
     suite, ja3s = Line("cipher_suite"), Line("ja3s")
     retried: set[str] = set()
     only = f"tls.handshake.type == {CLIENT_HELLO} || tls.handshake.type == {SERVER_HELLO}"
-    for cells in _fields(path, program, HELLO_FIELDS, only):
+    for cells in tshark.fields(HELLO_FIELDS, only):
         number, kinds = int(cells["frame.number"][0]), cells["tls.handshake.type"]
         stream = "".join(cells["tcp.stream"])
         if RETRY in cells["tls.handshake.random"]:  # the retry and the hello after it are in the first hello's row
@@ -142,7 +157,7 @@ def _address(cells: dict[str, list[str]], end: str) -> str | None:
     return found[-1] if found else None
 
 
-def _flows(result: Any, path: Path, program: str) -> list[Line]:
+def _flows(result: Any, tshark: Tshark) -> list[Line]:
     """Packets and bytes of all that has the same ends: where one connection ends and the next begins is not compared."""
     lines = []
     columns = ("client_ip", "client_port", "server_ip", "server_port", "client_packets", "server_packets")
@@ -157,7 +172,7 @@ def _flows(result: Any, path: Path, program: str) -> list[Line]:
                 of[1] += row["client_bytes"] + row["server_bytes"]
         theirs: dict[Any, list[int]] = {}
         names = (*FLOW_FIELDS, f"{transport}.srcport", f"{transport}.dstport")
-        for cells in _fields(path, program, names, f"{transport} && !icmp && !icmpv6"):
+        for cells in tshark.fields(names, f"{transport} && !icmp && !icmpv6"):
             source, target = _address(cells, "src"), _address(cells, "dst")
             layers = [layer for layer in cells["frame.protocols"][0].split(":") if layer in ("tcp", "udp")]
             if source is None or target is None or layers[-1:] != [transport]:

@@ -6,6 +6,7 @@ from struct import pack
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import AuditError
+from auditor.report.records import printable
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 COMMENT, IF_NAME, IF_TSRESOL, SHB_USERAPPL = 1, 2, 9, 4
 NANOSECONDS = b"\x09"
 MOST_PACKETS = 20_000  # of one finding
+LONGEST_COMMENT = 65_000  # an option's length has two bytes
 BEHIND = 2  # packets of a flow that are kept behind the last one that proves something
 
 
@@ -82,7 +84,7 @@ def _block(kind: int, body: bytes) -> bytes:
 
 def _text(text: str) -> bytes:
     """A comment: what comes from the network is made of printable characters."""
-    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text).encode()[:65000]
+    return "\n".join(map(printable, text.split("\n"))).encode()[:LONGEST_COMMENT]
 
 
 def extract(result: "Audit", finding_id: str, out: str | Path) -> int:

@@ -6,14 +6,13 @@ import numpy as np
 import pyarrow as pa
 
 from auditor import tables
-from auditor.aws.names import endpoint
 from auditor.aws.services import Services
 from auditor.decode.packet import TCP
 from auditor.flows import state as S
 from auditor.flows.columns import Oriented
 from auditor.flows.rows import Rows, gather
 from auditor.requests.cut import HTTP, QUIC, SMTP, TLS, Wanted
-from auditor.requests.stage import NO_KEYS, NOT_READ, OTHER_KEYS, Inside, host_of
+from auditor.requests.stage import NO_KEYS, NOT_READ, OTHER_KEYS, Inside
 from auditor.tls import protocols
 from auditor.tls.names import suites
 
@@ -85,15 +84,8 @@ def _randoms(shakes: Array, flow: Array, count: int) -> Array:
 
 
 def requests_table(requests: dict[int, list[dict[str, Any]]]) -> pa.Table:
-    """The table ``requests``; adds to each row what rules ask of it."""
+    """The table ``requests``."""
     rows = [row for _, found in sorted(requests.items()) for row in found]
-    for row in rows:
-        where = endpoint(host_of(row["authority"]))
-        row["service"] = where.service if where is not None else row.get("flow_service")
-        row["region"] = (where.region if where is not None else None) or row.get("flow_region")
-        row["is_aws"] = where is not None and not where.customer
-        skew = row["signed_at"] - row["time"] / 1e9 if row["signed_at"] is not None else None
-        row["clock_skew_s"] = None if skew is None else round(skew, 3)
     return tables.build(
         "requests", {column.name: [row[column.name] for row in rows] for column in tables.TABLES["requests"]}
     )

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from auditor.aws.names import endpoint
 from auditor.capture.inputs import Input
 from auditor.requests.cut import Wanted
 from auditor.requests.keys import Keys
 
 Array = np.ndarray[Any, Any]
 
-NOT_KEPT = "standard input cannot be read a second time to open it: save the capture to a file"
+NOT_KEPT = "standard input was too large to be kept and read a second time: save the capture to a file"
 NO_KEYS = "requests are inside TLS: the client's key log (--keylog FILE) or secrets in the pcapng would show them"
 OTHER_KEYS = "requests are inside TLS, and the keys given are those of other sessions"
 TOO_MANY = "more flows than are kept waiting for their requests"
@@ -45,6 +46,17 @@ class Refusals:
                 first += 1
             most = max(most, last - first + 1)
         return most
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the flow of a request says."""
+
+    client: tuple[int, int]
+    server: str
+    path: str
+    service: str | None
+    region: str | None
 
 
 REFUSED = ("SignatureDoesNotMatch", "InvalidSignatureException", "ExpiredToken", "ExpiredTokenException")
@@ -88,21 +100,23 @@ class Inside:
             row["flow_id"] = identifiers[row.pop("flow")]
         return found.requests, found.failure
 
-    def relate(self, row: dict[str, Any], client: Any, path: str, server: str) -> None:
-        """Put a request beside others: of the same key, and of the same client."""
+    def relate(self, row: dict[str, Any], flow: Seen) -> None:
+        """Complete a request by what its flow says, and put it beside others: of the same key, of the same client."""
+        where = endpoint(re.sub(r":\d+$", "", row["authority"] or ""))
+        row["service"] = where.service if where is not None else flow.service
+        row["region"] = (where.region if where is not None else None) or flow.region
+        row["is_aws"] = where is not None and not where.customer
+        skew = row["signed_at"] - row["time"] / 1e9 if row["signed_at"] is not None else None
+        row["clock_skew_s"] = None if skew is None else round(skew, 3)
         if row["credential_hash"] is not None:
             use = self._uses.setdefault(row["credential_hash"], Use())
-            use.clients.add(client)
-            use.paths.add(path)
+            use.clients.add(flow.client)
+            use.paths.add(flow.path)
             row["use"] = use
         if row["status"] in (400, 401, 403) and row["error_code"] in REFUSED:
-            refusals = self._refusals.setdefault((client, server), Refusals())
+            refusals = self._refusals.setdefault((flow.client, flow.server), Refusals())
             refusals.times.append(row["time"])
             row["refusals"] = refusals
-
-
-def host_of(authority: str | None) -> str:
-    return re.sub(r":\d+$", "", authority or "")
 
 
 def by_flow(rows: list[dict[str, Any]]) -> Iterator[tuple[int, list[dict[str, Any]]]]:

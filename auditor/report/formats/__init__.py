@@ -20,20 +20,20 @@ class Form:
 
     def write(self, result: "Audit", out: BinaryIO) -> None:
         """Write the audit. Raises AuditError where a library is missing."""
-        function: Callable[..., Any] = getattr(import_module(f"auditor.report.formats.{self.module}"), self.function)
+        function: Callable[..., Any] = getattr(import_module(self.module, __name__), self.function)
         function(result, out)
 
 
 FORMS = {
-    "markdown": Form("markdown", "summary, findings and what could not be judged, as Markdown"),
-    "html": Form("html", "one page that opens offline: answer, diagrams, findings, flows"),
-    "xlsx": Form("xlsx", "a workbook with a sheet for each table (extra xlsx)", is_binary=True),
-    "ocsf": Form("ocsf", "OCSF 1.8: Network Activity and Compliance Finding, JSON lines"),
-    "asff": Form("asff", "AWS Security Finding Format, as BatchImportFindings of Security Hub takes it"),
-    "sarif": Form("sarif", "SARIF 2.1.0"),
-    "cbom": Form("cbom", "CycloneDX 1.6: cryptography that is really on the wire (CBOM)"),
-    "ecs": Form("ecs", "Elastic Common Schema, an event for each handshake, JSON lines"),
-    "zeek-ssl": Form("zeek", "Zeek's ssl.log", function="ssl"),
-    "zeek-conn": Form("zeek", "Zeek's conn.log", function="conn"),
-    "pci-inventory": Form("inventory", "inventory of suites and protocols in use, PCI DSS 12.3.3, as CSV"),
+    "markdown": Form(".markdown", "summary, findings and what could not be judged, as Markdown"),
+    "html": Form("auditor.report.page", "one page that opens offline: answer, diagrams, findings, flows"),
+    "xlsx": Form(".xlsx", "a workbook with a sheet for each table (extra xlsx)", is_binary=True),
+    "ocsf": Form(".ocsf", "OCSF 1.8: Network Activity and Compliance Finding, JSON lines"),
+    "asff": Form(".asff", "AWS Security Finding Format, as BatchImportFindings of Security Hub takes it"),
+    "sarif": Form(".sarif", "SARIF 2.1.0"),
+    "cbom": Form(".cbom", "CycloneDX 1.6: cryptography that is really on the wire (CBOM)"),
+    "ecs": Form(".ecs", "Elastic Common Schema, an event for each handshake, JSON lines"),
+    "zeek-ssl": Form(".zeek", "Zeek's ssl.log", function="ssl"),
+    "zeek-conn": Form(".zeek", "Zeek's conn.log", function="conn"),
+    "pci-inventory": Form(".inventory", "inventory of suites and protocols in use, PCI DSS 12.3.3, as CSV"),
 }
