@@ -12,7 +12,7 @@ from auditor import tables
 from auditor.aws import services
 from auditor.aws.ranges import Ranges
 from auditor.capture.inputs import Input
-from auditor.columns import Column, Numbers, Texts, distinct
+from auditor.columns import Column, Numbers, Texts, distinct, mixed
 from auditor.decode.control import Control
 from auditor.decode.packet import ESP
 from auditor.flows.columns import Oriented, address_text, flow_columns, orient
@@ -471,5 +471,5 @@ def _server_keys(prepared: Prepared) -> Array:
     names, ends = prepared.columns["server_name"], prepared.ends
     assert isinstance(names, Texts)
     named = np.array([name is not None for name in names.values] + [False])[names.index]
-    address = (ends.server_high * np.uint64(0x9E3779B97F4A7C15)) ^ ends.server_low | np.uint64(1 << 63)
+    address = mixed(ends.server_high, ends.server_low) | np.uint64(1 << 63)
     return np.where(named, names.index.astype(np.uint64), address)

@@ -148,18 +148,27 @@ def spread(values: Sequence[Any], index: Array, type_: Any) -> Column:
     return column.take(index)
 
 
-def distinct(*columns: Array) -> tuple[Array, Array]:
-    """The distinct combinations of integer columns (not negative), and the number of each row's combination."""
-    key = np.zeros(len(columns[0]), np.int64)
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+
+
+def mixed(*columns: Array) -> Array:
+    """A hash of each row of columns of whole numbers."""
+    total = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
-        values = np.asarray(column).astype(np.int64)
-        low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
-        if low == high:
-            continue
-        if high - low >= 1 << 20:
-            found, values = np.unique(values, return_inverse=True)
-            low, high = 0, len(found) - 1
-        _, key = np.unique(key, return_inverse=True)
-        key = key * (high - low + 1) + (values - low)
-    _, first, index = np.unique(key, return_index=True, return_inverse=True)
-    return np.stack([np.asarray(c)[first].astype(np.int64) for c in columns], axis=1), index
+        total = (total ^ np.asarray(column).astype(np.uint64)) * _FACTOR
+        total ^= total >> np.uint64(29)
+    return total
+
+
+def first_of_each(*columns: Array) -> tuple[Array, Array]:
+    """Where each distinct combination of columns of whole numbers is met first, and the number of each row's."""
+    _, first, index = np.unique(mixed(*columns), return_index=True, return_inverse=True)
+    if any(bool((column != column[first][index]).any()) for column in columns):  # two combinations, one hash
+        return np.arange(len(index)), np.arange(len(index))
+    return first, index
+
+
+def distinct(*columns: Array) -> tuple[Array, Array]:
+    """The distinct combinations of integer columns, and the number of each row's combination."""
+    first, index = first_of_each(*map(np.asarray, columns))
+    return np.stack([np.asarray(column)[first].astype(np.int64) for column in columns], axis=1), index

@@ -57,6 +57,11 @@ def normal(name: str) -> str:
     return name.lower().removesuffix(".")
 
 
+def host_of(authority: str | None) -> str:
+    """The host of an authority (RFC 3986 3.2), without its port."""
+    return re.sub(r":\d+$", "", authority or "")
+
+
 # Every AWS name and every imitation has these letters, or one of the suffixes that lack them.
 _WITHOUT_WS = tuple(suffix for suffix in SUFFIXES if "ws" not in suffix)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.columns import Texts
+from auditor.columns import Texts, first_of_each
 
 Array = np.ndarray[Any, Any]
 DAY = 86_400_000_000_000  # nanoseconds
@@ -78,7 +78,6 @@ class Facts:
 
 
 NAMES = tuple(Facts.__dataclass_fields__)
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
 def _codes(column: "Array | Texts") -> Array:
@@ -100,15 +99,7 @@ def distinct(columns: "dict[str, Array | Texts]") -> tuple[Facts, Array]:
 
     Flows are many and combinations few: checks look at these.
     """
-    codes = {name: _codes(columns[name]) for name in NAMES}
-    count = len(codes["day"])
-    mixed = np.zeros(count, np.uint64)
-    for values in codes.values():
-        mixed = (mixed ^ values.astype(np.int64).view(np.uint64)) * _FACTOR
-        mixed ^= mixed >> np.uint64(31)
-    _, first, index = np.unique(mixed, return_index=True, return_inverse=True)
-    if any(bool((values != values[first][index]).any()) for values in codes.values()):  # two combinations, one hash
-        first = index = np.arange(count)
+    first, index = first_of_each(*(_codes(columns[name]) for name in NAMES))
     taken = {}
     for name in NAMES:
         column = columns[name]

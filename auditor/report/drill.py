@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import struct
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from auditor.capture.inputs import Input
+from auditor.capture.write import pcap_header, pcap_record
 from auditor.errors import AuditError
 from auditor.prefixes import parse_address
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from auditor.requests.cut import Wanted
 
 MOST_PACKETS = 1_000_000
-MAGIC = 0xA1B23C4D  # pcap, times in nanoseconds
 PROTOCOLS = {"tcp": 6, "udp": 17, "esp": 50}
 
 
@@ -144,10 +143,9 @@ def write_pcap(found: Iterable[Frame], out: BinaryIO) -> None:
     first = True
     for frame in found:
         if first:
-            out.write(struct.pack("<IHHiIII", MAGIC, 2, 4, 0, 0, 1 << 18, frame.link_type))
+            out.write(pcap_header(frame.link_type))
             first = False
-        seconds, rest = divmod(max(0, frame.time), 1_000_000_000)
-        out.write(struct.pack("<IIII", seconds & 0xFFFFFFFF, rest, len(frame.data), frame.wire_length) + frame.data)
+        out.write(pcap_record(frame.time, len(frame.data), frame.wire_length) + frame.data)
     out.flush()
 
 

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from struct import pack
 from typing import TYPE_CHECKING, Any
 
+from auditor.capture import write
 from auditor.errors import AuditError
 from auditor.report.records import printable
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit
 
-COMMENT, IF_NAME, IF_TSRESOL, SHB_USERAPPL = 1, 2, 9, 4
-NANOSECONDS = b"\x09"
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
 BEHIND = 2  # packets of a flow that are kept behind the last one that proves something
@@ -73,15 +71,6 @@ def _server(row: dict[str, Any]) -> str:
     return f"Server: {row['server']}{service}"
 
 
-def _option(code: int, value: bytes) -> bytes:
-    return pack("<HH", code, len(value)) + value + b"\0" * (-len(value) % 4)
-
-
-def _block(kind: int, body: bytes) -> bytes:
-    length = len(body) + 12
-    return pack("<II", kind, length) + body + pack("<I", length)
-
-
 def _text(text: str) -> bytes:
     """A comment: what comes from the network is made of printable characters."""
     return "\n".join(map(printable, text.split("\n"))).encode()[:LONGEST_COMMENT]
@@ -108,28 +97,18 @@ def extract(result: "Audit", finding_id: str, out: str | Path) -> int:
     written = 0
     try:
         with partial.open("wb") as file:
-            options = _option(COMMENT, _text(head)) + _option(SHB_USERAPPL, f"auditor {__version__}".encode())
-            file.write(_block(0x0A0D0D0A, pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + options + _option(0, b"")))
+            application = write.option(write.APPLICATION, f"auditor {__version__}".encode())
+            file.write(write.section(write.option(write.COMMENT, _text(head)) + application))
             interfaces: dict[int, int] = {}
             for frame in _proving(result, flows, proof):
                 if frame.interface not in interfaces:
                     interfaces[frame.interface] = len(interfaces)
-                    told = _option(IF_NAME, frame.interface_name.encode()) if frame.interface_name else b""
-                    told += _option(IF_TSRESOL, NANOSECONDS) + _option(0, b"")
-                    file.write(_block(1, pack("<HHI", frame.link_type, 0, 0) + told))
+                    file.write(write.interface(frame.link_type, frame.interface_name))
                 words = f"frame {frame.number} of {row['capture']}"
                 if frame.number in proof:
                     words = f"{row['rule']}: {row['reason']} ({words})"
-                body = pack(
-                    "<IIIII",
-                    interfaces[frame.interface],
-                    frame.time >> 32 & 0xFFFFFFFF,
-                    frame.time & 0xFFFFFFFF,
-                    len(frame.data),
-                    frame.wire_length,
-                )
-                body += frame.data + b"\0" * (-len(frame.data) % 4) + _option(COMMENT, _text(words)) + _option(0, b"")
-                file.write(_block(6, body))
+                comment, which = write.option(write.COMMENT, _text(words)), interfaces[frame.interface]
+                file.write(write.packet(which, frame.time, frame.data, frame.wire_length, comment))
                 written += 1
         partial.replace(target)
     except OSError as error:

@@ -14,18 +14,17 @@ import numpy as np
 
 from auditor.capture.inputs import Input
 from auditor.capture.reader import Reader
+from auditor.capture.write import pcap_header, pcap_record
+from auditor.columns import mixed
 from auditor.decode.packet import DECODED, TCP, UDP
 from auditor.flows import state as S
 from auditor.reading import Block, Counted, Decoding
 
 Array = np.ndarray[Any, Any]
 
-MAGIC = 0xA1B23C4D  # pcap, times in nanoseconds
 LINK_RAW = 101  # LINKTYPE_RAW: a packet begins with its IP header
-SNAP_LENGTH = 1 << 18
 SERVER = bytes([192, 0, 2, 1])  # RFC 5737
 CLIENT_PORT = 40000
-MOST_FLOWS = 1 << 24
 MOST_BYTES = 1 << 30  # written of one capture
 
 # What a flow's payload is, by which the port is chosen that readers know it by.
@@ -73,13 +72,6 @@ class Cut:
     capped: bool = False
 
 
-def _end_code(high: Array, low: Array, port: Array) -> Array:
-    """A hash of one end of a flow."""
-    code = (high.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) ^ low.astype(np.uint64)
-    code = (code ^ (code >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
-    return np.asarray((code ^ (port.astype(np.uint64) << np.uint64(40))) * np.uint64(0x94D049BB133111EB))
-
-
 def blocks(source: Input) -> Iterator[Block]:
     """The decoded packets of a capture, block by block, as the first pass has them."""
     reader = Reader(source)
@@ -93,15 +85,15 @@ def packets_of(source: Input, wanted: Wanted) -> Iterator[tuple[Block, Array, Ar
     """Blocks with packets of wanted flows: the block, their numbers in it, their flows, whether the client sent them."""
     if not len(wanted):
         return
-    client = _end_code(wanted.client_high, wanted.client_low, wanted.client_port)
-    server = _end_code(wanted.server_high, wanted.server_low, wanted.server_port)
+    client = mixed(wanted.client_high, wanted.client_low, wanted.client_port)
+    server = mixed(wanted.server_high, wanted.server_low, wanted.server_port)
     codes = client + server
     order = np.lexsort((wanted.started, codes))
     codes = codes[order]
     for block in blocks(source):
         packets = block.packets.view(np.ndarray)[: block.count]
-        sender = _end_code(packets["source_high"], packets["source_low"], packets["source_port"])
-        code = sender + _end_code(packets["target_high"], packets["target_low"], packets["target_port"])
+        sender = mixed(packets["source_high"], packets["source_low"], packets["source_port"])
+        code = sender + mixed(packets["target_high"], packets["target_low"], packets["target_port"])
         at = np.flatnonzero(np.isin(code, codes) & (packets["status"] == DECODED))
         # Of several flows between the same ends the last that had begun.
         first, last = np.searchsorted(codes, code[at], "left"), np.searchsorted(codes, code[at], "right")
@@ -125,7 +117,7 @@ def _addresses(flow: int, from_client: bool) -> bytes:
 
 def write(source: Input, wanted: Wanted, out: BinaryIO) -> Cut:
     """Write the wanted flows as a pcap of raw IPv4 packets; flow n has the client 10.x.y.z with n = xyz."""
-    out.write(struct.pack("<IHHiIII", MAGIC, 2, 4, 0, 0, SNAP_LENGTH, LINK_RAW))
+    out.write(pcap_header(LINK_RAW))
     cut = Cut()
     for block, at, flows, from_client in packets_of(source, wanted):
         assert block.data is not None
@@ -146,9 +138,8 @@ def write(source: Input, wanted: Wanted, out: BinaryIO) -> Cut:
             protocol = TCP if wanted.protocol[flow] == TCP else UDP
             ip = struct.pack(">BBHHHBBH", 0x45, 0, total if total < 1 << 16 else 0, 0, 0, 64, protocol, 0)
             ip += _addresses(flow, forth)
-            seconds, rest = divmod(int(packet["time"]), 1_000_000_000)
             size = len(ip) + len(head) + captured
-            out.write(struct.pack("<IIII", min(max(seconds, 0), 0xFFFFFFFF), rest, size, total) + ip + head)
+            out.write(pcap_record(int(packet["time"]), size, total) + ip + head)
             out.write(data[begin : begin + captured].tobytes())
             cut.frames.append(int(packet["frame"]))
             cut.times.append(int(packet["time"]))

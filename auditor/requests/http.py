@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from auditor.aws.names import host_of
 from auditor.requests import operations, signing
 
 MOST_WAITING = 1 << 16  # requests of one flow that wait for their answers
@@ -62,10 +63,6 @@ def _host(text: str) -> str | None:
     return text if re.fullmatch(r"[a-z0-9._:\[\]*-]+", text) and len(text) <= LONGEST_NAME else None
 
 
-def _name(authority: str | None) -> str:
-    return re.sub(r":\d+$", "", authority or "")
-
-
 def agent(text: str) -> str | None:
     """The first product of a User-Agent, which names the SDK."""
     found = _AGENT.match(text)
@@ -107,7 +104,7 @@ def request(
     path, query = parts.path or ("/" if method != "CONNECT" else ""), parts.query
     if action is None and "Action=" in query:
         action = next(iter(parse_qs(query, max_num_fields=1000).get("Action", [])), None)
-    known = operations.operation(_name(host), method, path, headers.get("x-amz-target"), action)
+    known = operations.operation(host_of(host), method, path, headers.get("x-amz-target"), action)
     signature = signing.read(headers, query, salt, told)
     made = Request(
         flow,
@@ -142,7 +139,7 @@ def _called(made: Request, known: operations.Operation) -> Request:
 
 def form(made: Request, told: Mapping[str, str]) -> None:
     """Take in what a form says that came behind the request's headers."""
-    known = operations.operation(_name(made.authority), made.method or "", "/", None, told.get("Action"))
+    known = operations.operation(host_of(made.authority), made.method or "", "/", None, told.get("Action"))
     if known is not None:
         _called(made, known)
 

@@ -1,14 +1,13 @@
 """Requests on their way from flows to tables and rules: which flows can be opened, and what was found in them."""
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from auditor.aws.names import endpoint
+from auditor.aws.names import endpoint, host_of
 from auditor.capture.inputs import Input
 from auditor.requests.cut import Wanted
 from auditor.requests.keys import Keys
@@ -102,7 +101,7 @@ class Inside:
 
     def relate(self, row: dict[str, Any], flow: Seen) -> None:
         """Complete a request by what its flow says, and put it beside others: of the same key, of the same client."""
-        where = endpoint(re.sub(r":\d+$", "", row["authority"] or ""))
+        where = endpoint(host_of(row["authority"]))
         row["service"] = where.service if where is not None else flow.service
         row["region"] = (where.region if where is not None else None) or flow.region
         row["is_aws"] = where is not None and not where.customer
