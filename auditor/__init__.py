@@ -5,7 +5,6 @@
 >>> result.flows  # doctest: +SKIP
 """
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -14,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.errors import AuditError, InputError, PolicyError, TopologyError
+from auditor.options import DEFAULT_POLICY, Options, PathLike
 from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
+    from auditor.batch import Pipeline
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
     from auditor.reading import Reading
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Audit", "AuditError", "InputError", "PolicyError", "TopologyError", "__version__", "audit"]
 
-PathLike = str | Path
-KEYLOG_VARIABLE = "SSLKEYLOGFILE"
-DEFAULT_POLICY = "aws-pinpoint"
 LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
 SWITCH_INTERVAL = 0.0005  # seconds; the default of 5 ms starves the thread that hashes while libraries load
 
@@ -35,14 +33,14 @@ SWITCH_INTERVAL = 0.0005  # seconds; the default of 5 ms starves the thread that
 def audit(
     paths: PathLike | Iterable[PathLike],
     *,
-    policy: PathLike | Iterable[PathLike] = "aws-pinpoint",
+    policy: PathLike | Iterable[PathLike] = DEFAULT_POLICY,
     as_of: date | None = None,
     topology: PathLike | None = None,
     aws: PathLike | None = None,
     routes: Iterable[PathLike] = (),
     witnesses: Iterable[PathLike] = (),
     skew: float = 0.0,
-    keylog: Iterable[PathLike] = (),
+    keylog: PathLike | Iterable[PathLike] = (),
     http: bool = False,
     ip_ranges: PathLike | None = None,
     out: PathLike | None = None,
@@ -73,49 +71,31 @@ def audit(
     inputs = expand(paths)
     if inputs[0].path is not None:
         digest.begin(inputs[0].path)
+    options = Options(
+        policy=policy,
+        as_of=as_of,
+        topology=topology,
+        aws=aws,
+        routes=routes,
+        witnesses=witnesses,
+        skew=skew,
+        keylog=keylog,
+        http=http,
+        ip_ranges=ip_ranges,
+        out=out,
+        block_bytes=block_bytes,
+        say=say,
+        meanwhile=meanwhile,
+    )
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
-        return audit_inputs(
-            inputs,
-            policy=policy,
-            as_of=as_of,
-            topology=topology,
-            aws=aws,
-            routes=routes,
-            witnesses=witnesses,
-            skew=skew,
-            keylog=keylog,
-            http=http,
-            ip_ranges=ip_ranges,
-            out=out,
-            block_bytes=block_bytes,
-            say=say,
-            meanwhile=meanwhile,
-        )
+        return audit_inputs(inputs, options)
     finally:
         sys.setswitchinterval(interval)
 
 
-def audit_inputs(
-    inputs: "list[Input]",
-    *,
-    policy: PathLike | Iterable[PathLike] = "aws-pinpoint",
-    as_of: date | None = None,
-    topology: PathLike | None = None,
-    aws: PathLike | None = None,
-    routes: Iterable[PathLike] = (),
-    witnesses: Iterable[PathLike] = (),
-    skew: float = 0.0,
-    keylog: Iterable[PathLike] = (),
-    http: bool = False,
-    ip_ranges: PathLike | None = None,
-    out: PathLike | None = None,
-    block_bytes: int | None = None,
-    say: Callable[[str], None] | None = None,
-    live: "LiveCapture | None" = None,
-    meanwhile: Callable[[], object] | None = None,
-) -> Audit:
+def audit_inputs(inputs: "list[Input]", options: Options, live: "LiveCapture | None" = None) -> Audit:
     """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C."""
     # Reading begins here, in a thread of its own; everything below is loaded beside it.
     from auditor.capture.inputs import BEGINNING, MOST_SPOOLED, Spool
@@ -123,23 +103,20 @@ def audit_inputs(
     from auditor.kernel import compiled_before
     from auditor.reading import Reading
 
-    if say is not None and not compiled_before():
-        say("compiling the kernels for this machine, once after each update; it takes about half a minute …")
-    logs = _named([keylog] if isinstance(keylog, str | Path) else keylog)
+    if options.say is not None and not compiled_before():
+        options.say("compiling the kernels for this machine, once after each update; it takes about half a minute …")
+    logs = options.key_logs()
     for item in inputs:
         if item.size is None:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
-    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
+    reading = Reading(inputs, options.block_bytes or BLOCK_BYTES, prompt=live is not None)
     try:
-        from auditor.requests import keys as secrets
+        from auditor.requests import keys
         from auditor.requests.stage import Inside
 
-        keys = secrets.read(logs, may_come=live is not None)
+        inside = Inside(keys.read(logs, may_come=live is not None), options.http)
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
-        told = {"topology": topology, "aws": aws, "ip_ranges": ip_ranges}
-        policies = [policy] if isinstance(policy, str | Path) else list(policy)
-        several = {"policy": policies, "routes": list(routes), "witnesses": list(witnesses), "keylog": logs}
-        result = _take(reading, told, several, Inside(keys, http), skew, as_of, out, live, say, meanwhile)
+        result = _take(reading, options, inside, live)
     finally:
         reading.close()
         for item in inputs:
@@ -148,44 +125,41 @@ def audit_inputs(
     return result
 
 
-def _take(
-    reading: "Reading",
-    told: dict[str, PathLike | None],
-    several: dict[str, list[PathLike]],
-    inside: "Inside",
-    skew: float,
-    as_of: date | None,
-    out: PathLike | None,
-    live: "LiveCapture | None",
-    say: Callable[[str], None] | None,
-    meanwhile: Callable[[], object] | None,
-) -> Audit:
+def _pipeline(options: Options, inside: "Inside") -> "Pipeline":
+    """What batches go through, loaded while reading goes on."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from auditor import engine
     from auditor.aws.ranges import Ranges
     from auditor.batch import Pipeline
     from auditor.paths import network, witnesses
     from auditor.paths.judge import Judge
     from auditor.policy import model
     from auditor.policy.evaluate import Evaluation
+
+    policies = model.combined(options.policies)
+    with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
+        logs = beside.submit(witnesses.read, options.witnesses, options.skew) if options.witnesses else None
+        site = network.build(options.topology, options.aws, options.routes)
+        judge = Judge(site, logs.result()) if logs is not None else Judge(site)
+    ranges = Ranges.read(options.ip_ranges) if options.ip_ranges is not None else Ranges.shipped()
+    return Pipeline(judge, ranges, Evaluation(policies, options.as_of), inside)
+
+
+def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCapture | None") -> Audit:
+    """Take what is read, and write the results."""
+    from auditor import engine
     from auditor.report.manifest import manifest
     from auditor.report.sink import DirectorySink
 
-    policies = model.combined(several["policy"] or [DEFAULT_POLICY])
-    with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
-        logs = beside.submit(witnesses.read, several["witnesses"], skew) if several["witnesses"] else None
-        site = network.build(told["topology"], told["aws"], several["routes"])
-        judge = Judge(site, logs.result()) if logs is not None else Judge(site)
-    ranges = Ranges.read(told["ip_ranges"]) if told["ip_ranges"] is not None else Ranges.shipped()
-    folder, temporary = engine.results_folder(out)
+    pipeline = _pipeline(options, inside)
+    folder, temporary = engine.results_folder(options.out)
     sink = DirectorySink(folder)
-    run = engine.Run(Pipeline(judge, ranges, Evaluation(policies, as_of), inside), sink)
+    run = engine.Run(pipeline, sink)
     if sum(item.size or 0 for item in reading.inputs) > LONG_READ:
         import cryptography.x509  # noqa: F401 - there is time for it now, and certificates will be met
 
-        if meanwhile is not None:
-            meanwhile()
+        if options.meanwhile is not None:
+            options.meanwhile()
     try:
         try:
             run.take(reading)
@@ -202,35 +176,15 @@ def _take(
             counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
         sink.write("captures", run.captures_table())
         sink.write("witnesses", run.witnesses_table())
-        sink.write("certificates", run.pipeline.shapes.certificates.table())
-        sink.write("findings", run.pipeline.evaluation.table())
-        options = {
-            **told,
-            **{name: " ".join(map(str, files)) or None for name, files in several.items()},
-            "skew": skew or None,
-            "as_of": as_of,
-            "http": inside.all_clear or None,
-        }
-        sink.finish(manifest(run, policies, site.topology, ranges, options))
-        if say is not None:
+        sink.write("certificates", pipeline.shapes.certificates.table())
+        sink.write("findings", pipeline.evaluation.table())
+        sink.finish(manifest(run, options))
+        if options.say is not None:
             for note in run.notes():
-                say(note)
+                options.say(note)
     except BaseException:
         sink.abandon()
         if temporary:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     return Audit(folder, temporary=temporary)
-
-
-def _named(keylog: Iterable[PathLike]) -> list[PathLike]:
-    """Key logs by name; SSLKEYLOGFILE stands for the file that this environment variable names."""
-    logs: list[PathLike] = []
-    for file in keylog:
-        if str(file) == KEYLOG_VARIABLE and not Path(file).exists():
-            if not os.environ.get(KEYLOG_VARIABLE):
-                raise InputError(f"--keylog {KEYLOG_VARIABLE}: no environment variable of that name is set")
-            logs.append(os.environ[KEYLOG_VARIABLE])
-        else:
-            logs.append(file)
-    return logs

@@ -15,7 +15,7 @@ import pytest
 
 import auditor
 from auditor.cli.export import neutral
-from auditor.cli.terminal import clean
+from auditor.report.records import printable
 from tests import wire
 from tests.conftest import ROOT
 
@@ -161,7 +161,7 @@ def test_doctor() -> None:
 
 def test_text_from_the_network_is_harmless() -> None:
     """Control characters do not reach the terminal, formulas not the spreadsheet."""
-    assert clean("a\x1b[31mb\n") == "a\\x1b[31mb\\x0a"
+    assert printable("a\x1b[31mb\n") == "a\\x1b[31mb\\x0a"
     assert [neutral(v) for v in ("=1+1", "@x", "-2", "name", None)] == ["'=1+1", "'@x", "'-2", "name", None]
 
 

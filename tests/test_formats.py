@@ -197,6 +197,6 @@ def test_export_command_is_deterministic(office: Any, tmp_path: Path, form: str)
 
 def test_every_form_is_an_option() -> None:
     """What can be written can be asked for."""
-    from auditor.cli.main import Format
+    from auditor.cli.app import Format
 
     assert {form.value for form in Format} == {"table", "json", "jsonl", "csv", "parquet", *FORMS}

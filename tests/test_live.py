@@ -17,6 +17,7 @@ import pytest
 import auditor
 from auditor.capture import live
 from auditor.live import audit_live
+from auditor.options import Options
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_requests_with_a_key_log_that_is_written_meanwhile(port: int, tmp_path: 
 
     client = threading.Thread(target=later)
     client.start()
-    result = audit_live("lo", duration=6, capture_filter=f"tcp port {port}", keylog=[keylog])
+    result = audit_live("lo", Options(keylog=[keylog]), duration=6, capture_filter=f"tcp port {port}")
     client.join()
     assert result.requests["api"].tolist() == ["pinpoint:GetApps"] * 2
     assert not result.requests["signed"].any()

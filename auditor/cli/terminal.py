@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from auditor import DEFAULT_POLICY
 from auditor.errors import PolicyError
+from auditor.options import DEFAULT_POLICY
 from auditor.report.audit import Audit
 from auditor.report.records import printable
 

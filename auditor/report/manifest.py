@@ -3,17 +3,13 @@
 from collections import Counter
 from typing import Any
 
-from auditor.aws.ranges import Ranges
 from auditor.engine import Run, package_versions
-from auditor.paths.topology import Topology
-from auditor.policy.model import Policy
+from auditor.options import Options
 
 
-def manifest(
-    run: Run, policies: list[Policy], topology: Topology, ranges: Ranges, options: dict[str, Any]
-) -> dict[str, Any]:
+def manifest(run: Run, options: Options) -> dict[str, Any]:
     """The contents of ``audit.json``. No times of the run: the same input gives the same bytes."""
-    evaluation, inside = run.pipeline.evaluation, run.pipeline.inside
+    evaluation, inside, ranges = run.pipeline.evaluation, run.pipeline.inside, run.pipeline.ranges
     summary = [
         {
             "path": path,
@@ -35,7 +31,7 @@ def manifest(
             {"name": item.name, "sha256": item.sha256(), "bytes": counted.bytes} for item, counted in run.captures
         ],
         "errors": run.errors,
-        "options": {name: None if value is None else str(value) for name, value in options.items()},
+        "options": options.told(),
         "policies": [
             {
                 "id": policy.id,
@@ -45,9 +41,9 @@ def manifest(
                 "rules": [rule.code for rule in policy.rule],
                 "exceptions": [one.words for one in policy.exception],
             }
-            for policy in policies
+            for policy in evaluation.policies
         ],
-        "site": topology.name,
+        "site": run.pipeline.judge.network.topology.name,
         "keys": [{"name": log.name, "sessions": log.sessions, "lines": log.lines} for log in inside.keys.logs],
         "notes": run.notes(),
         "tshark": inside.tshark,

@@ -1,0 +1,51 @@
+"""Commands about policies and their rules."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from auditor.cli.app import app, policy_app
+
+
+@app.command("policies")
+def policies_command() -> None:
+    """List the shipped policies."""
+    from auditor.cli.terminal import show_policies
+
+    show_policies()
+
+
+@policy_app.command("show")
+def policy_show(
+    name: Annotated[str, typer.Argument(help="Name of a shipped policy, or a policy file.", show_default=False)],
+) -> None:
+    """Show a policy: its source, its rules with their parameters, its exceptions."""
+    from auditor.cli.terminal import show_policy
+
+    show_policy(name)
+
+
+@policy_app.command("check")
+def policy_check(
+    file: Annotated[str, typer.Argument(help="Policy file to check.", show_default=False)],
+) -> None:
+    """Check a policy file, and say what was understood."""
+    from auditor.policy import model
+
+    policy = model.get(file)
+    told = f"{len(policy.rule)} rules, {len(policy.exception)} exceptions"
+    sys.stdout.write(f"{file}: {policy.id}, edition {policy.edition}: {told}\n")
+
+
+@app.command("rule")
+def rule_command(
+    code: Annotated[str, typer.Argument(help="Code of a rule, as TLS101.", show_default=False)],
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="Policy to look in; all shipped ones without it.", show_default=False)
+    ] = None,
+) -> None:
+    """Explain a rule: what it checks, why, how to mend, source."""
+    from auditor.cli.terminal import show_rule
+
+    show_rule(code, policy)

@@ -1,0 +1,143 @@
+"""Commands for saved results: report, export, extract, diff, history, sql, paths explain."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from auditor.cli.app import FINDINGS, DiffFail, Format, TableOption, app, paths_app, say
+from auditor.cli.auditing import show_result
+
+
+@app.command("report")
+def report_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File to write; report.html in the folder without it.", show_default=False),
+    ] = None,
+) -> None:
+    """Write the report: one HTML page that opens offline, in any browser."""
+    from auditor.cli.export import export
+    from auditor.report.audit import Audit
+
+    target = out if out is not None else folder / "report.html"
+    export(Audit.load(folder), "html", "flows", target)
+    say(f"the report is {target}")
+
+
+@app.command("export")
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
+    format: Annotated[Format, typer.Option("--format", help="Form to write.")] = Format.markdown,
+    table: TableOption = "flows",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; standard output without it.", show_default=False)
+    ] = None,
+) -> None:
+    """Write saved results in another form: Markdown, XLSX, OCSF, ASFF, SARIF, CycloneDX, ECS, Zeek's logs, …"""
+    from auditor.report.audit import Audit
+
+    result = Audit.load(folder)
+    if format is Format.table:
+        show_result(result, format, table, None, quiet=False)
+    else:
+        from auditor.cli.export import export
+
+        export(result, format.value, table, out)
+
+
+@app.command("extract")
+def extract_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
+    finding: Annotated[str, typer.Argument(help="finding_id, as TLS101-1.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="pcapng to write the packets to.", show_default=False)
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Print the finding in words.")] = False,
+) -> None:
+    """Write the packets that prove a finding to a pcapng, or explain it.
+
+    The capture must be where it was, and unchanged. Comments in the pcapng name the rule, the frames, and its SHA-256.
+    """
+    from auditor.report.audit import Audit
+
+    result = Audit.load(folder)
+    if explain or out is None:
+        sys.stdout.write(result.explain_finding(finding))
+    if out is not None:
+        say(f"{result.extract(finding, out)} packets are in {out}")
+
+
+@app.command("diff")
+def diff_command(
+    old: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
+    new: Annotated[Path, typer.Argument(help="Folder of later results.", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    fail_on: Annotated[
+        DiffFail, typer.Option("--fail-on", help="Exit with 1 on new findings, or on any change.")
+    ] = DiffFail.never,
+) -> None:
+    """Tell what came, went and changed: findings, services, paths, versions and suites, by client group and service."""
+    from auditor.report import change
+    from auditor.report.audit import Audit
+
+    changes = Audit.load(old).diff(Audit.load(new))
+    if json:
+        import json as text
+
+        sys.stdout.write(text.dumps([one.out() for one in changes], indent=1, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(change.text(changes))
+    new_findings = [one for one in changes if one.kind == "came" and one.about.startswith("finding ")]
+    if (fail_on is DiffFail.any and changes) or (fail_on is DiffFail.new and new_findings):
+        raise typer.Exit(FINDINGS)
+
+
+@app.command("history")
+def history_command(
+    file: Annotated[Path, typer.Argument(help="History that audit pcap --history wrote.", show_default=False)],
+) -> None:
+    """Show drift over time: when paths and versions changed, and who spoke old versions."""
+    from auditor.cli.terminal import show_rows
+    from auditor.report.history import drift
+
+    changes, old = drift(file)
+    show_rows("Changes by client group and service", *changes)
+    show_rows("Old versions", *old)
+
+
+@app.command("sql")
+def sql_command(
+    where: Annotated[Path, typer.Argument(help="Folder of saved results, or a history file.", show_default=False)],
+    query: Annotated[str, typer.Argument(help="SQL (DuckDB) over flows, findings, … or runs, traffic, found.")],
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Run SQL over the tables of an audit, or over a history. A query can reach no files and no network."""
+    from auditor.report.history import sql
+
+    names, found = sql(where, query)
+    if csv:
+        import csv as text
+
+        from auditor.report.records import neutral
+
+        writer = text.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([[neutral(value) for value in row] for row in found])
+    else:
+        from auditor.cli.terminal import show_rows
+
+        show_rows(None, names, found)
+
+
+@paths_app.command("explain")
+def paths_explain(
+    folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
+    flow: Annotated[int, typer.Argument(help="flow_id of the flow.", show_default=False)],
+) -> None:
+    """Tell how the path of a flow was judged: the verdict, what decided, what speaks for and against."""
+    from auditor.report.audit import Audit
+
+    sys.stdout.write(Audit.load(folder).explain(flow))

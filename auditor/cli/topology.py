@@ -1,0 +1,84 @@
+"""``audit topology``: files that say what the owner of a site knows."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from auditor.cli.app import topology_app
+from auditor.errors import AuditError
+
+if TYPE_CHECKING:
+    from auditor.paths.topology import Topology
+
+
+@topology_app.command("init")
+def topology_init(
+    file: Annotated[Path, typer.Argument(help="File to write.")] = Path("site.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Write a commented example of a topology file."""
+    from auditor.paths.topology import example
+
+    if file.exists() and not force:
+        raise AuditError(f"{file}: exists already; give another name, or --force to overwrite it")
+    try:
+        file.write_text(example(), encoding="utf-8")
+    except OSError as error:
+        raise AuditError(f"{file}: {error.strerror}") from error
+    sys.stdout.write(f"{file} is written; edit it, then: audit pcap CAPTURE --topology {file}\n")
+
+
+@topology_app.command("check")
+def topology_check(
+    file: Annotated[Path, typer.Argument(help="File to check.", show_default=False)],
+) -> None:
+    """Check a topology file, and say what was understood."""
+    from auditor.paths.topology import Topology
+
+    site = Topology.read(file)
+    _describe(str(file), site)
+
+
+@topology_app.command("aws")
+def topology_aws(
+    folder: Annotated[Path, typer.Argument(help="Folder of the AWS command line's JSON.", show_default=False)],
+) -> None:
+    """Check what the AWS command line says of an account, and say what was understood."""
+    from auditor.paths import aws_files
+
+    _describe(str(folder), aws_files.read(folder))
+
+
+@topology_app.command("fetch")
+def topology_fetch(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.", show_default=False)],
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Profile of the AWS configuration.", show_default=False)
+    ] = None,
+    region: Annotated[
+        list[str] | None, typer.Option("--region", help="Region to ask in; may be given again.", show_default=False)
+    ] = None,
+) -> None:
+    """Get from AWS what tells where traffic goes (needs the extra aws); keys and router configurations are left out."""
+    from auditor.paths.fetch import fetch
+
+    for file, rows in fetch(out, profile, region or []):
+        sys.stdout.write(f"{file}: {rows}\n")
+
+
+def _describe(name: str, site: "Topology") -> None:
+    """Print what a topology says."""
+    told = ", ".join(f"{s.name} ({', '.join(s.on_premises) or 'prefixes not given'})" for s in site.site)
+    sys.stdout.write(f"{name}: {told or 'no site'}\n")
+    for link in site.links():
+        parts = [f"VLAN {link.vlan}" if link.vlan else "", f"peer {' '.join(link.peer_mac + link.peer_address)}"]
+        parts += [f"interface {' '.join(link.interface)}" if link.interface else "", " ".join(link.prefixes[:8])]
+        sys.stdout.write(f"  {link.path}: {link.words}: {', '.join(t for t in parts if t.removeprefix('peer '))}\n")
+    for vpc in site.vpc:
+        sys.stdout.write(f"  vpc: {vpc.name}: {' '.join(vpc.prefixes)}\n")
+    for endpoint in site.endpoint:
+        sys.stdout.write(f"  endpoint: {endpoint.name}: {endpoint.service or '?'}: {' '.join(endpoint.addresses)}\n")
+    for attachment in site.attachment:
+        sys.stdout.write(f"  attachment: {attachment.name}: {attachment.kind} {attachment.link or ''}".rstrip() + "\n")
