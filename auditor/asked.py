@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from auditor.columns import Numbers, Texts, mixed
+from auditor.columns import Numbers, Texts, first_of_each, mixed
 from auditor.flows.columns import Oriented, address_text
 from auditor.flows.rows import Rows
 from auditor.flows.state import SEEN_SERVER_HELLO
 from auditor.paths.judge import Judgement
-from auditor.policy.evaluate import Subject
 from auditor.policy.facts import DAY, NO, YES
+from auditor.policy.findings import Subject, networks
 from auditor.prefixes import PrefixSet
 from auditor.prepared import Prepared
 from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN, Delivery
@@ -100,7 +100,7 @@ def facts(
 def subject(prepared: Prepared, judgement: Judgement, requests: dict[int, list[dict[str, Any]]]) -> Subject:
     """Whom a batch is about, and the frames that show it."""
     rows, ends, place, delivery = prepared.rows, prepared.ends, prepared.place, prepared.delivery
-    has = place >= 0
+    found, servers, has = prepared.found, _server_keys(prepared), place >= 0
     frames = np.zeros((len(rows), 7), np.int64)
     frames[:, 0] = np.where(ends.client["packets"] > 0, ends.client["first_frame"], ends.server["first_frame"])
     frames[has, 1] = rows.handshakes["client_frame"][place[has]]
@@ -120,13 +120,23 @@ def subject(prepared: Prepared, judgement: Judgement, requests: dict[int, list[d
         name = prepared.server_name[flow]
         return name or address_text(int(ends.server_high[flow]), int(ends.server_low[flow]))
 
+    def service(flow: int) -> tuple[str, str | None]:
+        if not found.is_endpoint[flow]:
+            return server(flow), None
+        return str(found.service.values[found.service.index[flow]]), found.region.values[found.region.index[flow]]
+
     return Subject(
         flow_id=rows.flows["identifier"],
         started=rows.flows["started"],
         server=server,
-        server_number=np.unique(_server_keys(prepared), return_inverse=True)[1],
-        service=prepared.found.service.objects(),
-        client=ends.client_high ^ ends.client_low,
+        server_number=np.unique(servers, return_inverse=True)[1],
+        service=service,
+        group=first_of_each(
+            networks(ends.client_high, ends.client_low),
+            np.where(found.is_endpoint, 0, servers),
+            np.where(found.is_endpoint, found.service.index, -1),
+            np.where(found.is_endpoint, found.region.index, -1),
+        )[1],
         client_high=ends.client_high,
         client_low=ends.client_low,
         frames=frames,

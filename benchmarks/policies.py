@@ -15,18 +15,19 @@ import numpy as np
 import auditor
 from auditor.columns import Texts
 from auditor.policy import evaluate, model
+from auditor.policy.findings import Subject
 
 CAPTURES = Path(__file__).parent.parent / "captures"
 POLICIES = ["aws-pinpoint", "nist-800-52r2", "pci-dss-4.0.1", "rfc10015", "bsi-tr-02102-2", "pq-ready"]
 BATCH, BATCHES = 8192, 122
 
 
-def office() -> tuple[dict[str, Any], evaluate.Subject]:
+def office() -> tuple[dict[str, Any], Subject]:
     """The facts of the office sample's flows."""
-    taken: list[tuple[dict[str, Any], evaluate.Subject]] = []
+    taken: list[tuple[dict[str, Any], Subject]] = []
     judge = evaluate.Evaluation.batch
 
-    def batch(self: evaluate.Evaluation, columns: dict[str, Any], who: evaluate.Subject) -> Any:
+    def batch(self: evaluate.Evaluation, columns: dict[str, Any], who: Subject) -> Any:
         taken.append((columns, who))
         return judge(self, columns, who)
 
@@ -50,14 +51,15 @@ def main() -> None:
     arrays = {f.name: getattr(who, f.name) for f in dataclasses.fields(who)}
     picked: dict[str, Any] = {name: v[pick] for name, v in arrays.items() if isinstance(v, np.ndarray)}
     many = dataclasses.replace(who, **picked)
-    many.server, many.flow_id = (lambda flow: who.server(int(pick[flow]))), np.arange(BATCH)
+    many.server, many.service = (lambda flow: who.server(int(pick[flow]))), (lambda flow: who.service(int(pick[flow])))
+    many.flow_id = np.arange(BATCH)
     run = evaluate.Evaluation(model.combined(POLICIES))
     begun = time.perf_counter()
     for _ in range(BATCHES):
         run.batch(facts, many)
     took = time.perf_counter() - begun
     print(
-        f"{BATCH * BATCHES:,} flows, {len(run.rules)} rules: {took:.2f} s with the rows of verdicts, {len(run.findings)} findings"
+        f"{BATCH * BATCHES:,} flows, {len(run.rules)} rules: {took:.2f} s with the rows of verdicts, {len(run.findings.ordered())} findings"
     )
     setattr(evaluate.Evaluation, "_table", staticmethod(lambda *_: None))  # noqa: B010 - rows are left out
     begun = time.perf_counter()

@@ -28,7 +28,7 @@ ABOUT = {
     "it: no signature, token, cookie, body or query; an access key id is told by its kind and a keyed hash.",
     "evidence": "One row for each piece of evidence for a flow's path, in each direction.",
     "verdicts": "One row for each flow and each rule that is about it. A flow that no rule is about has none.",
-    "findings": "What does not meet the policy, grouped by rule and server, worst first.",
+    "findings": "What does not meet the policy, grouped by rule, client network and service, worst first.",
     "network": "What the captures show of the network itself: who has which address, neighbours, BGP speakers, errors.",
     "witnesses": "One row for each flow log, CloudTrail file and sensor's log, and what of it the captures lack.",
     "captures": "One row for each input.",

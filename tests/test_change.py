@@ -45,7 +45,7 @@ def test_diff_command(folders: tuple[Path, Path]) -> None:
     better, worse = run("diff", *folders, "--fail-on", "new"), run("diff", *folders[::-1], "--fail-on", "new")
     assert (better.returncode, worse.returncode) == (0, 1)
     assert "- " in better.stdout
-    assert "+ pinpoint.us-east-1.amazonaws.com: finding TLS101 came" in worse.stdout
+    assert "+ 10.20.1.0/24 → pinpoint us-east-1: finding TLS101 came" in worse.stdout
     assert len(json.loads(run("diff", *folders, "--json").stdout)) == len(better.stdout.splitlines())
     assert run("diff", folders[0], folders[0], "--fail-on", "any").returncode == 0
     missing = run("diff", folders[0], folders[0].parent / "none")
@@ -82,7 +82,10 @@ def test_sql_over_an_audit(office: Any) -> None:
     )
     assert names == ["tls_version", "n"]
     assert sum(row[1] for row in found) == len(office.handshakes)
-    joined = history.sql(office.folder, "select f.server from findings f join flows on flows.server_name = f.server")[1]
+    joined = history.sql(
+        office.folder,
+        "select f.rule from findings f join flows on flows.service = f.service and flows.region = f.region",
+    )[1]
     assert joined
     for query, words in (
         ("selec 1", "syntax error"),

@@ -18,7 +18,7 @@ def test_every_finding_is_explained(office: Any) -> None:
     """Each finding says what, why, how to mend, with frames and a filter that Wireshark takes."""
     for row in office.findings.itertuples():
         text = office.explain_finding(row.finding_id)
-        assert all(head in text for head in ("Server: ", "Reason: ", "frames: ", "What: ", "Source: "))
+        assert all(head in text for head in ("About: ", "Servers: ", "Reason: ", "frames: ", "What: ", "Source: "))
         assert f"frame.number in {{{', '.join(row.sample_frames.split())}}}" in text
     with pytest.raises(auditor.AuditError, match="no such finding; there are NET101-1"):
         office.explain_finding("TLS999-1")

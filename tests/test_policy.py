@@ -56,12 +56,12 @@ def test_every_verdict_has_a_reason(office: Any) -> None:
 
 
 def test_findings_name_their_packets(office: Any) -> None:
-    """Each finding has flows, frames, times and a server; the worst come first."""
+    """Each finding has flows, frames, times, clients and a service; the worst come first."""
     found = office.findings
     assert (found["sample_frames"].str.len() > 0).all()
     assert (found["first_seen"] <= found["last_seen"]).all()
     assert found["severity"].is_monotonic_decreasing
-    assert "pinpoint.us-east-1.amazonaws.com.login-check.example" in set(found["server"])
+    assert "pinpoint.us-east-1.amazonaws.com.login-check.example" in set(found["service"])
     assert found["finding_id"].is_unique
 
 

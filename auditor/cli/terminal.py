@@ -11,7 +11,7 @@ from rich.text import Text
 from auditor.errors import PolicyError
 from auditor.options import DEFAULT_POLICY
 from auditor.report.audit import Audit
-from auditor.report.records import printable
+from auditor.report.records import about, printable
 
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
 VERDICT_STYLE = {"fail": "red", "warn": "yellow", "pass": "green", "not_observable": "magenta", "not_applicable": "dim"}
@@ -148,9 +148,8 @@ def _requests(out: Console, result: Audit) -> None:
 
 
 def _findings(out: Console, result: Audit) -> None:
-    found = result.rows(
-        "findings", "severity", "verdict", "finding_id", "server", "title", "reason", "flows", "sample_frames"
-    )
+    names = ("severity", "verdict", "finding_id", "title", "reason", "flows", "sample_frames")
+    found = result.rows("findings", *names, "client_group", "service", "region")
     if not found:
         out.print(Text("No findings.", style="bold green"))
         out.print()
@@ -159,7 +158,7 @@ def _findings(out: Console, result: Audit) -> None:
     table = _grid("severity", "finding", "what", "flows", "frames", right=("flows",), wide="what")
     for row in found[:MOST_FINDINGS]:
         what = Text()
-        what.append(printable(row["server"]), style="bold")
+        what.append(printable(about(row)), style="bold")
         what.append(f"\n{printable(row['title'])}: {printable(row['reason'])}")
         frames = row["sample_frames"].split()
         table.add_row(

@@ -1,7 +1,7 @@
-"""Applying a policy to batches of flows, and gathering what fails into findings."""
+"""Applying policies to batches of flows."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -13,48 +13,11 @@ from auditor import tables
 from auditor.columns import Numbers, Texts
 from auditor.policy.checks import CHECKS, FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, WARN, Answer, check, unmet
 from auditor.policy.facts import DAY, Facts, distinct
+from auditor.policy.findings import SAMPLES, Finding, Findings, Subject
 from auditor.policy.model import Exemption, Policy, Rule
-from auditor.prefixes import PrefixSet
+from auditor.prefixes import PrefixSet, parse
 
 Array = np.ndarray[Any, Any]
-SAMPLES = 5
-MOST_FINDINGS = 20_000  # findings kept apart; what comes after is counted under its rule alone
-MOST_CLIENTS = 10_000  # client addresses counted for one finding
-OTHERS = "(other servers)"
-
-
-@dataclass
-class Finding:
-    """A rule that flows to one server do not meet."""
-
-    rule: Rule
-    verdict: int
-    server: str
-    service: str | None
-    reason: str
-    capture: str
-    flows: int = 0
-    clients: set[Any] = field(default_factory=set)
-    first: int = 0
-    last: int = 0
-    sample_flows: list[int] = field(default_factory=list)
-    sample_frames: list[int] = field(default_factory=list)
-
-
-@dataclass
-class Subject:
-    """Whom a batch is about: what findings are grouped and proven by."""
-
-    flow_id: Array
-    started: Array
-    server: Callable[[int], str]  # a flow's server name, or address where it has none
-    server_number: Array  # a small number for each of these
-    service: Array
-    client: Array  # a number for each client address
-    client_high: Array
-    client_low: Array
-    frames: Array  # (n, 3) frames that show the flow: first packet, ClientHello, ServerHello; 0 for none
-    capture: str
 
 
 @check()
@@ -73,16 +36,6 @@ EXPIRED = Rule(
     mend="Mend what the exception was for, or let its owner decide anew and set another day.",
     source="the policy's own exceptions",
 )
-
-
-def _groups(group: Array, members: Array) -> list[Array]:
-    """The members of each group, in their order; ``group``: a small number for each."""
-    counts = np.bincount(group)
-    some = np.flatnonzero(counts)
-    if len(some) == 1:
-        return [members]
-    order = np.argsort(group.astype(np.int32), kind="stable")
-    return np.split(members[order], np.cumsum(counts[some])[:-1])
 
 
 def _day(day: date) -> int:
@@ -151,10 +104,9 @@ class Evaluation:
         self.rules = [rule for policy in policies for rule in policy.rule]
         self._policy_of = {rule.code: policy.id for policy in policies for rule in policy.rule}
         self.exemptions = [_Exemption(one) for policy in policies for one in policy.exception]
-        self.findings: dict[tuple[str, int, str], Finding] = {}
+        self.findings = Findings()
         self.not_observable: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[tuple[str, str]] = Counter()
-        self.capped = False
 
     def batch(self, columns: "dict[str, Array | Texts]", who: Subject) -> tuple[Array, pa.Table]:
         """The worst verdict of each flow, and the rows of ``verdicts``; ``columns`` are the flows' facts by name.
@@ -187,16 +139,16 @@ class Evaluation:
             worst[at] = np.maximum(worst[at], verdict)
             parts.append((rule, at, verdict, which, reasons))
             self._count(rule, verdict, which, reasons)
-            self._gather(rule, at, verdict, reasons, which, who)
+            self.findings.gather(rule, at, verdict, which, reasons, who)
         return worst, self._table(parts, who.flow_id)
 
     def witness(self, name: str, rows: int, reason: str, first: int, last: int) -> None:
         """A finding about rows of a log that no captured flow fits, where the policy has a rule about witnesses."""
         for rule in self.rules:
             if rule.check == "witnesses-agree":
-                verdict = unmet(rule.required)
-                found = Finding(rule, verdict, name, None, reason, "", rows, first=first, last=last)
-                self.findings[rule.code, verdict, name] = found
+                self.findings.tell(
+                    Finding(rule, unmet(rule.required), name, None, None, "", first, last, rows, Counter([reason]))
+                )
 
     def _count(self, rule: Rule, verdict: Array, which: Array, reasons: Array) -> None:
         """Count verdicts, and reasons why something could not be judged."""
@@ -206,44 +158,6 @@ class Evaluation:
         unseen, flows = np.unique(which[verdict == NOT_OBSERVABLE], return_counts=True)
         for at, number in zip(unseen.tolist(), flows.tolist(), strict=True):
             self.not_observable[rule.code, str(reasons[at])] += number
-
-    def _gather(self, rule: Rule, at: Array, verdict: Array, reasons: Array, which: Array, who: Subject) -> None:
-        """Add the flows that do not meet a rule to its findings, server by server."""
-        bad = np.flatnonzero((verdict == FAIL) | (verdict == WARN))
-        if not len(bad):
-            return
-        group = who.server_number[at[bad]] * len(tables.VERDICTS) + verdict[bad]
-        for members in _groups(group, bad):
-            flows = at[members]
-            first, server = int(flows[0]), who.server(int(flows[0]))
-            key = (rule.code, int(verdict[members[0]]), server)
-            if key not in self.findings and len(self.findings) >= MOST_FINDINGS:
-                self.capped = True
-                key = (rule.code, key[1], OTHERS)
-            found = self.findings.get(key)
-            if found is None:
-                found = self.findings[key] = Finding(
-                    rule,
-                    key[1],
-                    key[2],
-                    who.service[first],
-                    str(reasons[which[members[0]]]),
-                    who.capture,
-                    first=int(who.started[first]),
-                )
-            self._add(found, flows, who)
-
-    @staticmethod
-    def _add(found: Finding, flows: Array, who: Subject) -> None:
-        found.flows += len(flows)
-        if len(found.clients) < MOST_CLIENTS:
-            found.clients.update(np.unique(who.client[flows])[: MOST_CLIENTS - len(found.clients)].tolist())
-        found.first = min(found.first, int(who.started[flows].min()))
-        found.last = max(found.last, int(who.started[flows].max()))
-        if found.capture == who.capture:
-            for flow in flows[: SAMPLES - len(found.sample_flows)].tolist():
-                found.sample_flows.append(int(who.flow_id[flow]))
-                found.sample_frames += [int(f) for f in who.frames[flow] if f and f not in found.sample_frames]
 
     @staticmethod
     def _table(parts: list[tuple[Rule, Array, Array, Array, Array]], flow_id: Array) -> pa.Table:
@@ -267,52 +181,15 @@ class Evaluation:
             },
         )
 
-    def _expired(self) -> None:
-        """Findings about exceptions that have ended, where flows were seen that they would have spared."""
+    def table(self) -> pa.Table:
+        """The table ``findings``, with the exceptions that have ended where flows were seen that they would have spared."""
         for one in self.exemptions:
             if one.late:
-                key = (EXPIRED.code, FAIL, one.told.words)
-                self.findings[key] = Finding(
-                    EXPIRED, FAIL, one.told.words, None, f"expired on {one.told.expires}", one.capture, one.late,
-                    first=one.first, last=one.last, sample_flows=one.sample_flows,
+                client = None if one.told.client is None else parse(one.told.client)
+                reasons = Counter({f"expired on {one.told.expires}: {one.told.words}": one.late})
+                found = Finding(
+                    EXPIRED, FAIL, one.told.server or "any server", None, client, one.capture, one.first, one.last,
+                    one.late, reasons, samples={flow: [] for flow in one.sample_flows},
                 )  # fmt: skip
-
-    def ordered(self) -> list[Finding]:
-        """The findings, worst first: severity, failures before warnings, most flows."""
-        return sorted(
-            self.findings.values(),
-            key=lambda f: (-tables.SEVERITIES.index(f.rule.severity), -f.verdict, -f.flows, f.rule.code, f.server),
-        )
-
-    def table(self) -> pa.Table:
-        """The table ``findings``."""
-        self._expired()
-        found = self.ordered()
-        if not found:
-            return tables.empty("findings")
-        numbers: Counter[str] = Counter()
-        identifiers = []
-        for f in found:
-            numbers[f.rule.code] += 1
-            identifiers.append(f"{f.rule.code}-{numbers[f.rule.code]}")
-        return tables.build(
-            "findings",
-            {
-                "finding_id": identifiers,
-                "rule": [f.rule.code for f in found],
-                "policy": [self._policy_of.get(f.rule.code) for f in found],
-                "title": [f.rule.title for f in found],
-                "severity": [f.rule.severity for f in found],
-                "verdict": [tables.VERDICTS[f.verdict] for f in found],
-                "server": [f.server for f in found],
-                "service": [f.service for f in found],
-                "reason": [f.reason for f in found],
-                "flows": [f.flows for f in found],
-                "clients": [len(f.clients) for f in found],
-                "first_seen": [f.first for f in found],
-                "last_seen": [f.last for f in found],
-                "capture": [f.capture for f in found],
-                "sample_flows": [" ".join(map(str, f.sample_flows)) for f in found],
-                "sample_frames": [" ".join(map(str, f.sample_frames)) for f in found],
-            },
-        )
+                self.findings.tell(found)
+        return self.findings.table(self._policy_of)

@@ -126,7 +126,7 @@ class Audit:
 
     @property
     def findings(self) -> "pd.DataFrame":
-        """What does not meet the policy, by rule and server, worst first."""
+        """What does not meet the policy, by rule, client network and service, worst first."""
         return self._frame("findings")
 
     @property
@@ -201,6 +201,6 @@ class Audit:
 
     def _repr_html_(self) -> str:
         """What Jupyter shows: counts, then findings."""
-        shown = ["severity", "verdict", "rule", "title", "server", "flows", "reason"]
+        shown = ["severity", "verdict", "rule", "title", "client_group", "service", "flows", "reason"]
         table = self.findings[shown].head(20).to_html(index=False, escape=True) if len(self.findings) else ""
         return f"<p>{html.escape(repr(self)[1:-1])}</p>{table or '<p>No findings.</p>'}"

@@ -1,10 +1,11 @@
 """What changed between two audits: by client group and service, not by port numbers or flow numbers."""
 
-import ipaddress
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from auditor.policy.findings import WIDTHS, client_group, text_of, widened
+from auditor.prefixes import parse
 from auditor.report.records import printable
 
 if TYPE_CHECKING:
@@ -17,13 +18,6 @@ ASPECTS = {
     "key_exchange_group": "key exchange group",
     "protocol": "protocol",
 }
-GROUP_BITS = {4: 24, 6: 64}
-
-
-def client_group(address: str) -> str:
-    """The network that a client is counted with: /24 of IPv4, /64 of IPv6."""
-    ip = ipaddress.ip_address(address)
-    return str(ipaddress.ip_network((ip, GROUP_BITS[ip.version]), strict=False))
 
 
 @dataclass
@@ -107,22 +101,49 @@ def diff(old: "Audit", new: "Audit") -> list[Change]:
 
 
 def _findings(old: "Audit", new: "Audit") -> list[Change]:
-    names = ("rule", "server", "verdict", "severity", "title", "reason")
-    before, after = (
-        {(row["rule"], row["server"]): row for row in result.rows("findings", *names)} for result in (old, new)
-    )
+    names = ("rule", "client_group", "service", "region", "verdict", "severity", "title", "reason")
+    both = [list(result.rows("findings", *names)) for result in (old, new)]
+    before, after = (_by_key(rows, _widths([*both[0], *both[1]])) for rows in both)
     changes = []
-    for key in sorted(after.keys() - before.keys()):
-        row = after[key]
-        changes.append(Change("came", f"finding {key[0]}", "", key[1], None, f"{row['severity']}: {row['reason']}"))
-    for key in sorted(before.keys() - after.keys()):
-        row = before[key]
-        changes.append(Change("went", f"finding {key[0]}", "", key[1], f"{row['severity']}: {row['reason']}", None))
-    for key in sorted(before.keys() & after.keys()):
-        one, two = before[key], after[key]
-        if one["verdict"] != two["verdict"]:
-            changes.append(Change("changed", f"finding {key[0]}", "", key[1], one["verdict"], two["verdict"]))
-    return changes
+    for key in sorted(before.keys() | after.keys()):
+        rule, client, service = key
+        one, two = before.get(key), after.get(key)
+        if one is None and two is not None:
+            changes.append(
+                Change("came", f"finding {rule}", client, service, None, f"{two['severity']}: {two['reason']}")
+            )
+        elif two is None and one is not None:
+            changes.append(
+                Change("went", f"finding {rule}", client, service, f"{one['severity']}: {one['reason']}", None)
+            )
+        elif one is not None and two is not None and one["verdict"] != two["verdict"]:
+            changes.append(Change("changed", f"finding {rule}", client, service, one["verdict"], two["verdict"]))
+    return sorted(changes, key=lambda change: ("came", "went", "changed").index(change.kind))
+
+
+Row = dict[str, Any]
+
+
+def _widths(rows: list[Row]) -> dict[str, tuple[int, int]]:
+    """The widest network that each rule is told of: findings of many clients are told of wider ones."""
+    found: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        if row["client_group"]:
+            version, _, length = parse(row["client_group"])
+            width = next((one for one in reversed(WIDTHS) if one[version == 6] >= length), WIDTHS[0])
+            found[row["rule"]] = min(found.get(row["rule"], width), width)
+    return found
+
+
+def _by_key(rows: list[Row], widths: dict[str, tuple[int, int]]) -> dict[tuple[str, str, str], Row]:
+    """Findings by rule, client network and service; the worst of each."""
+    found: dict[tuple[str, str, str], Row] = {}
+    for row in rows:
+        client = text_of(widened(parse(row["client_group"]), widths[row["rule"]])) if row["client_group"] else ""
+        key = (row["rule"], client, f"{row['service']} {row['region'] or ''}".rstrip())
+        if key not in found or row["verdict"] == "fail":
+            found[key] = row
+    return found
 
 
 def text(changes: list[Change]) -> str:

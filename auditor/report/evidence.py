@@ -6,21 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.capture import write
 from auditor.errors import AuditError
-from auditor.report.records import printable
+from auditor.report.records import about, printable
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit
 
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
+ABOUT = ("client_group", "service", "region", "servers", "sample_servers")
 BEHIND = 2  # packets of a flow that are kept behind the last one that proves something
 
 
 def finding(result: "Audit", finding_id: str) -> dict[str, Any]:
     """The row of a finding. Raises AuditError where there is none."""
-    names = ("finding_id", "rule", "policy", "title", "severity", "verdict", "server", "service", "reason", "flows")
+    names = ("finding_id", "rule", "policy", "title", "severity", "verdict", "reason", "flows", "clients")
     rows = result.rows(
-        "findings", *names, "clients", "first_seen", "last_seen", "capture", "sample_flows", "sample_frames"
+        "findings", *names, *ABOUT, "first_seen", "last_seen", "capture", "sample_flows", "sample_frames"
     )
     found = [row for row in rows if row["finding_id"].lower() == finding_id.lower()]
     if not found:
@@ -55,7 +56,8 @@ def explain(result: "Audit", finding_id: str) -> str:
     lines = [
         f"{row['finding_id']}: {row['title']}",
         f"{row['severity']}, {row['verdict']}; policy {policy} {options.get(policy, {}).get('edition', '')}".rstrip(),
-        _server(row),
+        f"About: {about(row)}",
+        f"Servers: {row['servers']}; examples: {row['sample_servers']}",
         f"Reason: {row['reason']}",
         f"Flows: {row['flows']} of {row['clients']} clients; examples: {row['sample_flows']}",
         f"Capture: {row['capture']}; frames: {row['sample_frames']}",
@@ -64,11 +66,6 @@ def explain(result: "Audit", finding_id: str) -> str:
     if rule is not None:
         lines += ["", f"What: {rule.what}", f"Why: {rule.why}", f"How to mend: {rule.mend}", f"Source: {rule.source}"]
     return "\n".join(lines) + "\n"
-
-
-def _server(row: dict[str, Any]) -> str:
-    service = f" ({row['service']})" if row["service"] else ""
-    return f"Server: {row['server']}{service}"
 
 
 def _text(text: str) -> bytes:

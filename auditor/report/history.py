@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import AuditError
-from auditor.report.change import client_group, service_of
+from auditor.policy.findings import client_group
+from auditor.report.change import service_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,8 +27,8 @@ create table if not exists traffic (
     tls_version varchar, cipher_suite varchar, forward_secrecy boolean, post_quantum boolean, verdict varchar,
     flows bigint, bytes bigint);
 create table if not exists found (
-    run varchar, started timestamptz, rule varchar, policy varchar, severity varchar, verdict varchar, server varchar,
-    reason varchar, flows bigint);
+    run varchar, started timestamptz, rule varchar, policy varchar, severity varchar, verdict varchar,
+    client varchar, service varchar, region varchar, reason varchar, flows bigint);
 """
 DRIFT = """
 with steps as (
@@ -81,7 +82,9 @@ def append(result: "Audit", path: str | Path) -> str:
         count = counts.setdefault(key, [0, 0])
         count[0] += 1
         count[1] += row["client_bytes"] + row["server_bytes"]
-    found = result.rows("findings", "rule", "policy", "severity", "verdict", "server", "reason", "flows")
+    found = result.rows(
+        "findings", "rule", "policy", "severity", "verdict", "client_group", "service", "region", "reason", "flows"
+    )
     history = _open(path, read_only=False)
     try:
         history.execute(SCHEMA)

@@ -64,6 +64,12 @@ def rows(result: "Audit", table: str, *columns: str, times: str = "iso") -> Iter
             yield dict(zip(names, cells, strict=True))
 
 
+def about(row: Row) -> str:
+    """What a row of ``findings`` is about: the client's network and the service."""
+    service = f"{row['service']} {row['region'] or ''}".rstrip()
+    return f"{row['client_group']} → {service}" if row["client_group"] else service
+
+
 def neutral(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula: text from the network gets an apostrophe in front."""
     return f"'{value}" if isinstance(value, str) and value.startswith(DANGEROUS) else value

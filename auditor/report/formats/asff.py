@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.errors import AuditError
-from auditor.report.records import iso, printable, rows
+from auditor.report.records import about, iso, printable, rows
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit
@@ -38,7 +38,7 @@ def finding(row: dict[str, Any], account: str, region: str, sums: dict[str, str]
         "UpdatedAt": seen["last_seen"],
         "Severity": {"Label": LABELS[row["severity"]]},
         "Title": printable(f"{row['rule']}: {row['title']}")[:256],
-        "Description": printable(f"{row['server']}: {row['reason']}")[:1024],
+        "Description": printable(f"{about(row)}: {row['reason']}")[:1024],
         "ProductFields": {
             "auditor/capture": printable(capture)[:2048],
             "auditor/sha256": sums.get(capture, "unknown"),
@@ -46,7 +46,7 @@ def finding(row: dict[str, Any], account: str, region: str, sums: dict[str, str]
             "auditor/flows": str(row["flows"]),
         },
         "Resources": [
-            {"Type": "Other", "Id": printable(row["server"])[:512], "Partition": partition, "Region": region}
+            {"Type": "Other", "Id": printable(row["service"])[:512], "Partition": partition, "Region": region}
         ],
         "Compliance": {"Status": STATUSES[row["verdict"]]},
         "RecordState": "ACTIVE",
@@ -59,13 +59,8 @@ def write(result: "Audit", out: BinaryIO) -> None:
     if not re.fullmatch(r"\d{12}", account):
         raise AuditError("AUDITOR_AWS_ACCOUNT: not the twelve digits of an AWS account")
     sums = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
-    regions = {
-        row["server_name"] or row["server_ip"]: row["region"]
-        for row in result.rows("flows", "server_name", "server_ip", "region")
-        if row["region"]
-    }
     found = []
     for row in rows(result, "findings", times="ns"):
-        region = regions.get(row["server"], "us-east-1")
+        region = row["region"] or "us-east-1"
         found.append(finding(row, account, region if "-" in region else "us-east-1", sums))
     out.write(json.dumps(found, indent=1, ensure_ascii=True).encode() + b"\n")

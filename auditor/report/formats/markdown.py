@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from auditor.report.records import printable
+from auditor.report.records import about, printable
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit
@@ -18,6 +18,10 @@ def _cell(value: Any) -> str:
 def _table(headers: list[str], rows: list[list[Any]]) -> list[str]:
     lines = [f"| {' | '.join(headers)} |", f"|{'---|' * len(headers)}"]
     return [*lines, *(f"| {' | '.join(_cell(value) for value in row)} |" for row in rows), ""]
+
+
+def _cells(row: dict[str, Any], names: list[str]) -> list[Any]:
+    return [*(row[name] for name in names[:3]), about(row), *(row[name] for name in names[3:])]
 
 
 def write(result: "Audit", out: BinaryIO) -> None:
@@ -36,13 +40,11 @@ def write(result: "Audit", out: BinaryIO) -> None:
         lines += ["## Traffic to AWS service endpoints", ""]
         rows = [[*key, f"{count:,}"] for key, count in sorted(scope.items())]
         lines += _table(["path", "confidence", "protocol", "verdict", "flows"], rows)
-    found = result.rows(
-        "findings", "finding_id", "severity", "verdict", "server", "title", "reason", "flows", "sample_frames"
-    )
+    names = ["finding_id", "severity", "verdict", "title", "reason", "flows", "sample_frames"]
+    found = result.rows("findings", *names, "client_group", "service", "region")
     lines += [f"## Findings ({len(found)})", ""]
     if found:
-        names = ["finding_id", "severity", "verdict", "server", "title", "reason", "flows", "sample_frames"]
-        lines += _table(names, [[row[name] for name in names] for row in found])
+        lines += _table([*names[:3], "about", *names[3:]], [_cells(row, names) for row in found])
     if told["not_observable"]:
         lines += ["## Could not be judged", ""]
         rows = [[rule, one["flows"], one["reason"]] for rule, some in told["not_observable"].items() for one in some]

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.report.formats.ecs import without_none
-from auditor.report.records import rows
+from auditor.report.records import about, rows
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit
@@ -132,7 +132,7 @@ def compliance_finding(result: "Audit", row: dict[str, Any]) -> dict[str, Any]:
         "finding_info": {
             "uid": uid,
             "title": row["title"],
-            "desc": f"{row['server']}: {row['reason']}",
+            "desc": f"{about(row)}: {row['reason']}",
             "first_seen_time": row["first_seen"] // 1_000_000,
             "last_seen_time": row["last_seen"] // 1_000_000,
             "types": ["Traffic audit"],
@@ -144,7 +144,9 @@ def compliance_finding(result: "Audit", row: dict[str, Any]) -> dict[str, Any]:
             "status": name,
             "status_detail": row["reason"],
         },
-        "resources": [{"uid": row["server"], "name": row["server"], "type": row["service"] or "network endpoint"}],
+        "resources": [
+            {"uid": row["service"], "name": row["service"], "region": row["region"], "type": "network endpoint"}
+        ],
         "evidences": [
             {"data": {"capture": row["capture"], "flows": row["sample_flows"], "frames": row["sample_frames"]}}
         ],

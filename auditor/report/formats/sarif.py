@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
-from auditor.report.records import rows
+from auditor.report.records import about, rows
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit
@@ -50,7 +50,7 @@ def write(result: "Audit", out: BinaryIO) -> None:
     sums = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
     results = []
     for row in rows(result, "findings", times="ns"):
-        location: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": row["server"], "kind": "resource"}]}
+        location: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": about(row), "kind": "resource"}]}
         if row["capture"]:
             uri = quote(Path(row["capture"]).as_posix())
             location["physicalLocation"] = {"artifactLocation": {"uri": uri}}
@@ -60,10 +60,10 @@ def write(result: "Audit", out: BinaryIO) -> None:
                 "ruleIndex": index.get(row["rule"], -1),
                 "level": LEVELS[row["severity"]] if row["verdict"] == "fail" else "note",
                 "message": {
-                    "text": f"{row['server']}: {row['reason']} ({row['flows']} flows, frames {row['sample_frames']})"
+                    "text": f"{about(row)}: {row['reason']} ({row['flows']} flows, frames {row['sample_frames']})"
                 },
                 "locations": [location],
-                "partialFingerprints": {"ruleAndServer/v1": f"{row['rule']}/{row['server']}"},
+                "partialFingerprints": {"ruleClientsService/v1": f"{row['rule']}/{about(row)}"},
                 "properties": {"flows": row["flows"], "clients": row["clients"], "sampleFlows": row["sample_flows"]},
             }
         )

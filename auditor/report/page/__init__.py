@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from auditor.report.change import client_group, service_of
-from auditor.report.records import iso, printable, rows
+from auditor.policy.findings import client_group
+from auditor.report.change import service_of
+from auditor.report.records import about, iso, printable, rows
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit
@@ -159,7 +160,7 @@ def _findings(result: "Audit") -> list[dict[str, Any]]:
     found = []
     for row in list(rows(result, "findings"))[:MOST_FINDINGS]:
         rule = rules.get(row["rule"])
-        row["filter"] = display_filter(row)
+        row["filter"], row["about"] = display_filter(row), about(row)
         row["why"], row["mend"], row["source"] = (
             (rule.why, rule.mend, rule.source) if rule is not None else ("", "", "")
         )

@@ -1,0 +1,123 @@
+"""Findings are told in tens: by rule, client network and service, however many flows, clients and servers there are."""
+
+import ipaddress
+from typing import Any
+
+import numpy as np
+import pytest
+
+from auditor.policy import findings, model
+from auditor.policy.checks import FAIL, PASS, WARN
+from auditor.policy.findings import Findings, Subject
+from auditor.prefixes import V4_MAPPED
+
+RULES = model.get("aws-pinpoint").rule
+REASONS = np.array(["because", "for another reason"], object)
+
+
+def subject(clients: Any, servers: Any, *, endpoint: bool = False, high: Any = None) -> Subject:
+    """Flows from clients (as numbers of IPv4) to servers (as numbers), one a row; endpoints are of three services."""
+    low = np.asarray(clients, np.uint64)
+    low = low | np.uint64(V4_MAPPED) if high is None else low
+    high = np.zeros(len(low), np.uint64) if high is None else np.asarray(high, np.uint64)
+    servers = np.asarray(servers)
+    about = servers % 3 if endpoint else servers
+    return Subject(
+        flow_id=np.arange(len(low)),
+        started=np.arange(len(low)) + 1,
+        server=lambda flow: f"s{servers[flow]}.example",
+        server_number=servers,
+        service=lambda flow: (
+            (f"service{about[flow]}", "us-east-1") if endpoint else (f"s{servers[flow]}.example", None)
+        ),
+        group=np.unique(
+            findings.networks(high, low) * np.uint64(1 << 20) + about.astype(np.uint64), return_inverse=True
+        )[1],
+        client_high=high,
+        client_low=low,
+        frames=np.stack([np.arange(len(low)) * 2 + 1, np.zeros(len(low), np.int64)], axis=1),
+        capture="c",
+    )
+
+
+def gathered(*batches: tuple[Subject, Any]) -> Findings:
+    """All flows of each batch, with their verdicts, under one rule."""
+    found = Findings()
+    for who, verdict in batches:
+        every = np.arange(len(who.flow_id))
+        verdicts = np.full(len(every), verdict) if np.isscalar(verdict) else np.asarray(verdict)
+        found.gather(RULES[0], every, verdicts, every % 2, REASONS, who)
+    return found
+
+
+def test_many_flows_make_tens_of_findings() -> None:
+    """A million failing flows from all of 10.0.0.0/8 to a thousand servers: at most 24 findings, and no flow is lost."""
+    random = np.random.default_rng(1)
+    batches = []
+    for _ in range(16):
+        clients = (10 << 24) + random.integers(0, 1 << 24, 62_500)
+        batches.append((subject(clients, random.integers(0, 1000, 62_500) ** 2 // 1000), FAIL))
+    found = gathered(*batches)
+    told = found.ordered()
+    assert len(told) <= findings.MOST_OF_RULE
+    assert sum(one.flows for one in told) == 1_000_000
+    assert [one.flows for one in told] == sorted((one.flows for one in told), reverse=True)
+    assert sum(one.service == findings.OTHERS for one in told) >= 1
+    assert found.capped
+    assert all(one.reason.endswith(" (and 1 other reason)") for one in told)
+
+
+def test_networks_are_widened_only_where_there_are_many() -> None:
+    """Few networks are told by /24 and /64; with many the next width that makes few enough is taken, for both versions."""
+    few = gathered((subject([0x0A010101, 0x0A010102, 0x0A010201], [1, 1, 1]), FAIL)).ordered()
+    assert {findings.text_of(one.client): len(one.clients) for one in few if one.client} == {
+        "10.1.1.0/24": 2,
+        "10.1.2.0/24": 1,
+    }
+    many = gathered((subject(0x0A010000 + np.arange(0, 100 << 8, 256), np.zeros(100, int)), FAIL)).ordered()
+    assert [(findings.text_of(one.client or (4, 0, 0)), one.flows) for one in many] == [("10.1.0.0/16", 100)]
+    high = (0x20010DB8 << 32) + np.arange(100)
+    six = gathered((subject(np.arange(100), np.zeros(100, int), high=high), FAIL)).ordered()
+    assert [findings.text_of(one.client or (4, 0, 0)) for one in six] == ["2001:db8::/48"]
+
+
+def test_services_of_aws_stay_apart_from_servers() -> None:
+    """Endpoints are one service whatever their names are; the servers are counted, and up to five told."""
+    found = gathered((subject(np.full(60, 0x0A010101), np.arange(60), endpoint=True), FAIL))
+    told = found.table({RULES[0].code: "aws-pinpoint"}).to_pylist()
+    assert [(row["service"], row["region"], row["servers"], row["flows"]) for row in told] == [
+        (f"service{k}", "us-east-1", 20, 20) for k in range(3)
+    ]
+    assert all(len(row["sample_servers"].split()) == findings.SAMPLES for row in told)
+    assert all(len(row["sample_flows"].split()) == findings.SAMPLES for row in told)
+
+
+def test_samples_and_times_are_those_of_the_group() -> None:
+    """Sample flows come with their own frames, first and last are the group's, and failures stay apart from warnings."""
+    who = subject([0x0A010101] * 4, [1] * 4)
+    told = gathered((who, [FAIL, WARN, FAIL, PASS])).ordered()
+    assert [(one.verdict, one.samples, one.first, one.last) for one in told] == [
+        (FAIL, {0: [1], 2: [5]}, 1, 3),
+        (WARN, {1: [3]}, 2, 2),
+    ]
+
+
+def test_the_order_of_batches_does_not_matter_for_what_is_told() -> None:
+    """The same flows in other batches make the same groups and counts."""
+    random = np.random.default_rng(2)
+    clients, servers = (10 << 24) + random.integers(0, 1 << 20, 4000), random.integers(0, 40, 4000)
+    whole = gathered((subject(clients, servers), FAIL)).ordered()
+    parts = gathered(*((subject(clients[at], servers[at]), FAIL) for at in np.split(np.arange(4000), 8))).ordered()
+    assert {(one.service, one.client, one.flows) for one in whole} == {
+        (one.service, one.client, one.flows) for one in parts
+    }
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "203.0.113.255", "2001:db8:1:2:3::4", "::1"])
+def test_client_groups_are_the_same_from_text_and_numbers(address: str) -> None:
+    """What the tables say of a client is what findings say."""
+    ip = ipaddress.ip_address(address)
+    number = int(ip) if ip.version == 6 else V4_MAPPED | int(ip)
+    told = findings.text_of(findings.network_of(number >> 64, number & (1 << 64) - 1))
+    assert told == findings.client_group(address)
+    assert ip in ipaddress.ip_network(told)
