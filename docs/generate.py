@@ -43,6 +43,7 @@ COMMANDS = (
     "sql",
     "export",
     "extract",
+    "verify",
     "policies",
     "rule",
     "doctor",

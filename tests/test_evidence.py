@@ -55,6 +55,65 @@ def test_interfaces_and_flows_are_kept(office: Any, tmp_path: Path) -> None:
     assert "TLS102" in set(again.findings["rule"])
 
 
+def test_custody(tmp_path: Path) -> None:
+    """Results and captures that are what they were are told so; one changed byte is told with both digests, and is 1."""
+    capture, folder = tmp_path / "a.pcapng", tmp_path / "results"
+    shutil.copyfile(SAMPLES / "tls1.pcapng", capture)
+    told = auditor.audit(capture, out=folder)
+    assert {same for _, same, _ in told.verify()} == {True}
+    assert {name for name, *_ in told.verify()} == {str(capture), "audit.json"} | {f"{t}.parquet" for t in told.tables}
+    custody = json.loads((folder / "custody.json").read_text())
+    assert custody["began"] <= custody["ended"]
+    copy = auditor.Audit.load(told.save(tmp_path / "copy"))
+    assert {same for _, same, _ in copy.verify()} == {True}
+    command = [sys.executable, "-m", "auditor", "verify", str(folder)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    data = bytearray(capture.read_bytes())
+    data[100] ^= 1
+    capture.write_bytes(data)
+    (folder / "flows.parquet").unlink()
+    bad = {name: why for name, same, why in told.verify() if same is False}
+    assert set(bad) == {str(capture), "flows.parquet"}
+    assert "its SHA-256 was " in bad[str(capture)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.count("CHANGED")) == (1, 2)
+    capture.unlink()
+    assert [same for name, same, _ in told.verify() if name == str(capture)] == [None]
+    (folder / "custody.json").write_text("{}")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "is damaged" in done.stderr, done.stderr.count("\n")) == (2, True, 1)
+
+
+def test_results_keep_the_pages_of_their_rules(tmp_path: Path) -> None:
+    """A policy of one's own is explained from the results alone, when its file is gone."""
+    policy = tmp_path / "ours.toml"
+    policy.write_text(
+        """id = "ours"
+title = "Ours"
+edition = "1"
+source = "us"
+retrieved = 2026-11-01
+extends = ["aws-pinpoint"]
+[[rule]]
+code = "OUR101"
+title = "TLS 1.3"
+check = "tls-version"
+severity = "low"
+what = "Only TLS 1.3 is spoken."
+why = "We decided so in October."
+mend = "Ask the platform team."
+source = "our handbook"
+parameters = { minimum = "TLS 1.3" }
+"""
+    )
+    told = auditor.audit(SAMPLES / "tls1.2.pcapng", policy=policy, topology=SAMPLES / "site.toml")
+    policy.unlink()
+    assert "Why: We decided so in October." in told.explain_finding("OUR101-1")
+    told.export("sarif", tmp_path / "a.sarif")
+    driver = json.loads((tmp_path / "a.sarif").read_text())["runs"][0]["tool"]["driver"]
+    assert any("We decided so in October." in rule["help"]["text"] for rule in driver["rules"])
+
+
 def test_another_capture_is_refused(tmp_path: Path) -> None:
     """A capture that has changed since proves nothing: that is said, and nothing is written."""
     data = (SAMPLES / "tls1.pcapng").read_bytes()

@@ -90,13 +90,14 @@ def test_sarif_is_read_by_its_tools(office: Any, tmp_path: Path) -> None:
     assert run["artifacts"][0]["hashes"]["sha-256"] == office.captures["sha256"].iloc[0]
 
 
-def test_cbom_fits_its_schema(office: Any) -> None:
-    """The bill of materials fits the schema of CycloneDX 1.6, and lists the suites that were negotiated."""
+@pytest.mark.parametrize(("form", "version"), [("cbom", "V1_6"), ("cbom-1.7", "V1_7")])
+def test_cbom_fits_its_schema(office: Any, form: str, version: str) -> None:
+    """The bill of materials fits the schema of its edition of CycloneDX, and lists the suites that were negotiated."""
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
-    text = written(office, "cbom").decode()
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    text = written(office, form).decode()
+    assert JsonStrictValidator(SchemaVersion[version]).validate_str(text) is None
     components = json.loads(text)["components"]
     suites = {
         suite["name"]
@@ -174,7 +175,7 @@ def test_hostile_names_are_harmless(hostile: auditor.Audit, form: str) -> None:
     assert not set(text) & {"\x1b", "\0", "\u202e", "\x07"}
     if form in ("ocsf", "ecs"):
         lines(data)
-    elif form in ("asff", "sarif", "cbom"):
+    elif form in ("asff", "sarif", "cbom", "cbom-1.7"):
         json.loads(text)
     elif form == "pci-inventory":
         for row in csv.reader(io.StringIO(text)):

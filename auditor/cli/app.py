@@ -44,6 +44,7 @@ class Format(StrEnum):
     asff = "asff"
     sarif = "sarif"
     cbom = "cbom"
+    cbom_1_7 = "cbom-1.7"
     ecs = "ecs"
     zeek_ssl = "zeek-ssl"
     zeek_conn = "zeek-conn"

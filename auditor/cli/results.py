@@ -70,6 +70,23 @@ def extract_command(
         say(f"{result.extract(finding, out)} packets are in {out}")
 
 
+@app.command("verify")
+def verify_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
+) -> None:
+    """Tell whether results and captures are what they were: by the SHA-256 in custody.json and audit.json.
+
+    Exit code 0: nothing changed; 1: something did; 2: there is nothing to verify by.
+    """
+    from auditor.cli.terminal import show_verified
+    from auditor.report.audit import Audit
+
+    told = Audit.load(folder).verify()
+    show_verified(told)
+    if any(same is False for _, same, _ in told):
+        raise typer.Exit(FINDINGS)
+
+
 @app.command("diff")
 def diff_command(
     old: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],

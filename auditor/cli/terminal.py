@@ -186,6 +186,15 @@ def _not_observable(out: Console, told: dict[str, Any]) -> None:
     out.print(table)
 
 
+def show_verified(told: list[tuple[str, bool | None, str]]) -> None:
+    """What is what it was, and what is not."""
+    out, table = console(), _grid("file", "", "why", wide=("file", "why"))
+    for name, same, why in told:
+        word, style = {True: ("same", "green"), False: ("CHANGED", "bold red"), None: ("?", "yellow")}[same]
+        table.add_row(printable(name), Text(word, style=style), printable(why))
+    out.print(table)
+
+
 def show_policies() -> None:
     """The shipped policies, a line each."""
     from auditor.policy import model

@@ -102,7 +102,10 @@ class Evaluation:
         self.policies = policies
         self.as_of = as_of
         self.rules = [rule for policy in policies for rule in policy.rule]
-        self._policy_of = {rule.code: policy.id for policy in policies for rule in policy.rule}
+        self.pages = {policy.id: list(policy.rule) for policy in policies}
+        spares = [policy.id for policy in policies if policy.exception]
+        if spares:
+            self.pages[spares[0]].append(EXPIRED)
         self.exemptions = [_Exemption(one) for policy in policies for one in policy.exception]
         self.findings = Findings()
         self.not_observable: Counter[tuple[str, str]] = Counter()
@@ -192,4 +195,4 @@ class Evaluation:
                     one.late, reasons, samples={flow: [] for flow in one.sample_flows},
                 )  # fmt: skip
                 self.findings.tell(found)
-        return self.findings.table(self._policy_of)
+        return self.findings.table({rule.code: policy for policy, rules in self.pages.items() for rule in rules})

@@ -48,14 +48,25 @@ class Audit:
             self._remove()
 
     def save(self, folder: str | Path) -> Path:
-        """Write the results to ``folder``: one Parquet file for each table and ``audit.json``."""
+        """Write the results to ``folder``: one Parquet file for each table, ``audit.json`` and ``custody.json``."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        for name in [*(f"{table}.parquet" for table in self.tables), "audit.json"]:
+        for name in [*(f"{table}.parquet" for table in self.tables), "audit.json", "custody.json"]:
             partial = target / f".{name}.partial"
             shutil.copyfile(self.folder / name, partial)
             partial.replace(target / name)
         return target
+
+    def verify(self) -> "list[tuple[str, bool | None, str]]":
+        """Each file of the results and each capture: whether it is what it was (None: cannot be said), and why."""
+        from auditor.report.custody import verify
+
+        return list(verify(self))
+
+    def rule(self, code: str) -> "dict[str, Any] | None":
+        """The page of a rule as it was applied: title, what, why, mend, source, …; None where no policy had it."""
+        rules = (rule for policy in self.manifest["policies"] for rule in policy["rules"])
+        return next((rule for rule in rules if rule["code"] == code), None)
 
     @property
     def tables(self) -> list[str]:
@@ -182,6 +193,15 @@ class Audit:
         from auditor.report.evidence import extract
 
         return extract(self, finding_id, file)
+
+    def export(self, form: str, file: str | Path, table: str = "flows") -> None:
+        """Write the audit to a file in one of the forms of ``audit export``; ``table`` is for those that have one table.
+
+        Raises AuditError for a form or table that there is not, or where a library is missing.
+        """
+        from auditor.report.export import export
+
+        export(self, form, file, table)
 
     def diff(self, other: "Audit") -> "list[Change]":
         """What changed from this audit to another one, by client group and service; findings first."""

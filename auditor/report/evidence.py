@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
 ABOUT = ("client_group", "service", "region", "servers", "sample_servers")
+PAGE = (("What", "what"), ("Why", "why"), ("How to mend", "mend"), ("Source", "source"))
 BEHIND = 2  # packets of a flow that are kept behind the last one that proves something
 
 
@@ -42,17 +43,9 @@ def display_filter(row: dict[str, Any]) -> str:
 
 def explain(result: "Audit", finding_id: str) -> str:
     """A finding in words: the facts, the rule, the frames, and how to see them in Wireshark."""
-    from auditor.policy import model
-    from auditor.policy.evaluate import EXPIRED
-
     row = finding(result, finding_id)
-    policy = row["policy"]
+    policy, rule = row["policy"], result.rule(row["rule"])
     options = {one["id"]: one for one in result.manifest["policies"]}
-    rule = EXPIRED if row["rule"] == EXPIRED.code else None
-    try:
-        rule = rule or model.get(policy).find(row["rule"])
-    except AuditError:
-        pass  # a policy file that is not there any more: the finding still says what it found
     lines = [
         f"{row['finding_id']}: {row['title']}",
         f"{row['severity']}, {row['verdict']}; policy {policy} {options.get(policy, {}).get('edition', '')}".rstrip(),
@@ -64,7 +57,7 @@ def explain(result: "Audit", finding_id: str) -> str:
         f"Wireshark: {display_filter(row)}",
     ]
     if rule is not None:
-        lines += ["", f"What: {rule.what}", f"Why: {rule.why}", f"How to mend: {rule.mend}", f"Source: {rule.source}"]
+        lines += ["", *(f"{head}: {rule[name]}" for head, name in PAGE)]
     return "\n".join(lines) + "\n"
 
 

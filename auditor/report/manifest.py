@@ -1,10 +1,18 @@
 """``audit.json``: how a result came about (inputs, hashes, versions, policy, options) and what it says in sum."""
 
 from collections import Counter
+from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 from auditor.engine import Run, package_versions
 from auditor.options import Options
+from auditor.policy.model import Rule
+
+
+def _page(rule: Rule) -> dict[str, Any]:
+    """A rule as it was applied, with its page: results say what they mean when the policy is not there any more."""
+    return {k: str(v) if isinstance(v, date) else v for k, v in asdict(rule).items() if v not in (None, {})}
 
 
 def manifest(run: Run, options: Options) -> dict[str, Any]:
@@ -38,7 +46,8 @@ def manifest(run: Run, options: Options) -> dict[str, Any]:
                 "title": policy.title,
                 "edition": policy.edition,
                 "source": policy.source,
-                "rules": [rule.code for rule in policy.rule],
+                "retrieved": str(policy.retrieved),
+                "rules": [_page(rule) for rule in evaluation.pages[policy.id]],
                 "exceptions": [one.words for one in policy.exception],
             }
             for policy in evaluation.policies

@@ -77,4 +77,5 @@ def neutral(value: Any) -> Any:
 
 def printable(text: Any) -> str:
     """Text without control characters, line ends and marks that turn the direction of writing."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
+    text = str(text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -4,6 +4,7 @@ import json
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import pyarrow.parquet as pq
 
 from auditor import tables
 from auditor.errors import AuditError
+from auditor.report import custody
 
 MANIFEST = "audit.json"
-
-
 WAITING = 16  # tables that may wait to be written: what bounds memory where the disk is slow
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class DirectorySink:
@@ -24,6 +28,7 @@ class DirectorySink:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._began = _now()
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -61,17 +66,22 @@ class DirectorySink:
             raise AuditError(f"{self.directory}: cannot write results: {error.strerror or error}") from error
 
     def finish(self, manifest: dict[str, Any]) -> None:
-        """Close the files and give all their names, ``audit.json`` last."""
+        """Close the files and give all their names, ``audit.json`` and ``custody.json`` last."""
         self._wait()
         self._thread.shutdown()
         names = []
         for table in tables.TABLES:
             self._writer(table).close()
             names.append(f"{table}.parquet")
-        text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-        self._temporary(MANIFEST).write_text(text, encoding="utf-8")
-        for name in [*names, MANIFEST]:
+        names.append(MANIFEST)
+        self._write(MANIFEST, manifest)
+        self._write(custody.CUSTODY, custody.told({n: self._temporary(n) for n in names}, self._began, _now()))
+        for name in [*names, custody.CUSTODY]:
             os.replace(self._temporary(name), self.directory / name)
+
+    def _write(self, name: str, told: dict[str, Any]) -> None:
+        text = json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        self._temporary(name).write_text(text, encoding="utf-8")
 
     def abandon(self) -> None:
         """Remove what was begun."""
@@ -79,5 +89,5 @@ class DirectorySink:
         for table in tables.TABLES:
             if table in self._writers:
                 self._writers[table].close()
-        for name in [*(f"{table}.parquet" for table in tables.TABLES), MANIFEST]:
+        for name in [*(f"{table}.parquet" for table in tables.TABLES), MANIFEST, custody.CUSTODY]:
             self._temporary(name).unlink(missing_ok=True)

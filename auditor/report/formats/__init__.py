@@ -32,6 +32,7 @@ FORMS = {
     "asff": Form(".asff", "AWS Security Finding Format, as BatchImportFindings of Security Hub takes it"),
     "sarif": Form(".sarif", "SARIF 2.1.0"),
     "cbom": Form(".cbom", "CycloneDX 1.6: cryptography that is really on the wire (CBOM)"),
+    "cbom-1.7": Form(".cbom", "the same in CycloneDX 1.7", function="write_1_7"),
     "ecs": Form(".ecs", "Elastic Common Schema, an event for each handshake, JSON lines"),
     "zeek-ssl": Form(".zeek", "Zeek's ssl.log", function="ssl"),
     "zeek-conn": Form(".zeek", "Zeek's conn.log", function="conn"),

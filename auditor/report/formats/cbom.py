@@ -1,4 +1,4 @@
-"""CycloneDX 1.6: a cryptography bill of materials of what was negotiated on the wire, with where it was seen."""
+"""CycloneDX 1.6 or 1.7: a cryptography bill of materials of what was negotiated on the wire, with where it was seen."""
 
 import hashlib
 import json
@@ -79,7 +79,12 @@ def _second(nanoseconds: int | None) -> str | None:
     return f"{text.partition('.')[0]}Z" if text else None
 
 
-def write(result: "Audit", out: BinaryIO) -> None:
+def write_1_7(result: "Audit", out: BinaryIO) -> None:
+    """As ``write``, in edition 1.7."""
+    write(result, out, "1.7")
+
+
+def write(result: "Audit", out: BinaryIO, edition: str = "1.6") -> None:
     """Protocols with their suites, the algorithms of these, and certificates."""
     flows = {row["flow_id"]: row for row in result.rows("flows", "flow_id", "capture", "server_name", "server_ip")}
     found: dict[str, Seen] = {}
@@ -132,9 +137,9 @@ def write(result: "Audit", out: BinaryIO) -> None:
     if ends:
         metadata["timestamp"] = _second(max(ends))
     bom = {
-        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "$schema": f"http://cyclonedx.org/schema/bom-{edition}.schema.json",
         "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
+        "specVersion": edition,
         "serialNumber": f"urn:uuid:{serial}",
         "version": 1,
         "metadata": metadata,

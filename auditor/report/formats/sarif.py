@@ -15,37 +15,21 @@ LEVELS = {"info": "note", "low": "note", "medium": "warning", "high": "error", "
 SCORES = {"info": "1.0", "low": "3.0", "medium": "5.5", "high": "8.0", "critical": "9.5"}
 
 
-def _rules(result: "Audit") -> list[dict[str, Any]]:
-    from auditor.errors import AuditError
-    from auditor.policy import model
-    from auditor.policy.evaluate import EXPIRED
-
-    found = []
-    for told in result.manifest["policies"]:
-        try:
-            policy = model.get(told["id"])
-        except AuditError:  # a file that is known by its id alone
-            found += [{"id": code, "properties": {"policy": told["id"]}} for code in told["rules"]]
-            continue
-        found += [_rule(rule, policy.id) for rule in policy.rule]
-    return [*found, _rule(EXPIRED, "exceptions")]
-
-
-def _rule(rule: Any, policy: str) -> dict[str, Any]:
+def _rule(rule: dict[str, Any], policy: str) -> dict[str, Any]:
     return {
-        "id": rule.code,
-        "name": "".join(word.capitalize() for word in rule.check.split("-")),
-        "shortDescription": {"text": rule.title},
-        "fullDescription": {"text": rule.what},
-        "help": {"text": f"{rule.why}\n\nHow to mend: {rule.mend}\n\nSource: {rule.source}"},
-        "defaultConfiguration": {"level": LEVELS[rule.severity]},
-        "properties": {"policy": policy, "security-severity": SCORES[rule.severity]},
+        "id": rule["code"],
+        "name": "".join(word.capitalize() for word in rule["check"].split("-")),
+        "shortDescription": {"text": rule["title"]},
+        "fullDescription": {"text": rule["what"]},
+        "help": {"text": f"{rule['why']}\n\nHow to mend: {rule['mend']}\n\nSource: {rule['source']}"},
+        "defaultConfiguration": {"level": LEVELS[rule["severity"]]},
+        "properties": {"policy": policy, "security-severity": SCORES[rule["severity"]]},
     }
 
 
 def write(result: "Audit", out: BinaryIO) -> None:
     """One run with all findings."""
-    rules = _rules(result)
+    rules = [_rule(rule, policy["id"]) for policy in result.manifest["policies"] for rule in policy["rules"]]
     index = {rule["id"]: number for number, rule in enumerate(rules)}
     sums = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
     results = []

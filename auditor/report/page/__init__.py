@@ -146,24 +146,13 @@ def _post_quantum(result: "Audit") -> dict[str, int]:
 
 
 def _findings(result: "Audit") -> list[dict[str, Any]]:
-    from auditor.errors import AuditError
-    from auditor.policy import model
-    from auditor.policy.evaluate import EXPIRED
     from auditor.report.evidence import display_filter
 
-    rules = {EXPIRED.code: EXPIRED}
-    for policy in result.manifest["policies"]:
-        try:
-            rules |= {rule.code: rule for rule in model.get(policy["id"]).rule}
-        except AuditError:
-            continue  # a file that is not there any more
     found = []
     for row in list(rows(result, "findings"))[:MOST_FINDINGS]:
-        rule = rules.get(row["rule"])
+        rule = result.rule(row["rule"]) or {}
         row["filter"], row["about"] = display_filter(row), about(row)
-        row["why"], row["mend"], row["source"] = (
-            (rule.why, rule.mend, rule.source) if rule is not None else ("", "", "")
-        )
+        row["why"], row["mend"], row["source"] = (rule.get(name, "") for name in ("why", "mend", "source"))
         found.append({name: printable(value) if isinstance(value, str) else value for name, value in row.items()})
     return found
 

@@ -1,0 +1,68 @@
+"""A table, or the whole audit in a form that has its own shape, as other programs read it."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from auditor.errors import AuditError
+from auditor.report.formats import FORMS
+from auditor.report.records import neutral, rows
+
+if TYPE_CHECKING:
+    from auditor.report.audit import Audit
+
+TABLE_FORMS = ("json", "jsonl", "csv", "parquet")
+
+
+def export(result: "Audit", form: str, file: str | Path, table: str = "flows") -> None:
+    """Write to a file, which is there whole or not at all. Raises AuditError for a form or table that is none."""
+    check(result, form, table)
+    target = Path(file)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with partial.open("wb") as out:
+            write(result, form, table, out)
+        partial.replace(target)
+    except OSError as error:
+        raise AuditError(f"{target}: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check(result: "Audit", form: str, table: str) -> None:
+    """Raise AuditError for a form or a table that there is not."""
+    if table not in result.tables:
+        raise AuditError(f"--table {table}: no such table; there are {', '.join(result.tables)}")
+    if form not in FORMS and form not in TABLE_FORMS:
+        raise AuditError(f"--format {form}: no such form; there are {', '.join([*TABLE_FORMS, *FORMS])}")
+
+
+def write(result: "Audit", form: str, table: str, out: BinaryIO) -> None:
+    """Write to an open file."""
+    if form in FORMS:
+        FORMS[form].write(result, out)
+    elif form == "json":
+        whole = {"audit": result.manifest, "findings": list(rows(result, "findings")), table: list(rows(result, table))}
+        out.write(json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n")
+    elif form == "jsonl":
+        out.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows(result, table))
+    elif form == "csv":
+        _csv(result, table, out)
+    else:
+        import pyarrow.parquet as pq
+
+        data = io.BytesIO()
+        pq.write_table(result.arrow(table), data)
+        out.write(data.getvalue())
+
+
+def _csv(result: "Audit", table: str, out: BinaryIO) -> None:
+    text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=False)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(result.arrow(table).column_names)
+    for row in rows(result, table):
+        writer.writerow([neutral(value) for value in row.values()])
+    text.flush()
+    text.detach()
