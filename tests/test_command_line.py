@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import auditor
-from auditor.report.records import neutral
-from auditor.report.records import printable
+from auditor.report.records import neutral, printable
 from tests import wire
 from tests.conftest import ROOT
 
