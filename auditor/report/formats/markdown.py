@@ -41,10 +41,17 @@ def write(result: "Audit", out: BinaryIO) -> None:
         rows = [[*key, f"{count:,}"] for key, count in sorted(scope.items())]
         lines += _table(["path", "confidence", "protocol", "verdict", "flows"], rows)
     names = ["finding_id", "severity", "verdict", "title", "reason", "flows", "sample_frames"]
-    found = result.rows("findings", *names, "client_group", "service", "region")
+    found = result.rows("findings", *names, "rule", "client_group", "service", "region")
     lines += [f"## Findings ({len(found)})", ""]
     if found:
         lines += _table([*names[:3], "about", *names[3:]], [_cells(row, names) for row in found])
+        lines += ["## What they mean, and how to mend them", ""]
+        for code in dict.fromkeys(row["rule"] for row in found):
+            rule = result.rule(code)
+            if rule is not None:
+                lines += [f"- **{code}: {_cell(rule['title'])}.** {_cell(rule['why'])} *Mend:* {_cell(rule['mend'])}"]
+                lines[-1] += f" *Source:* {_cell(rule['source'])}"
+        lines.append("")
     if told["not_observable"]:
         lines += ["## Could not be judged", ""]
         rows = [[rule, one["flows"], one["reason"]] for rule, some in told["not_observable"].items() for one in some]
