@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from auditor.capture.inputs import shown
 from auditor.errors import InputError
 
 PathLike = str | Path
@@ -67,6 +68,6 @@ class Options:
         one: dict[str, object] = {"topology": self.topology, "aws": self.aws, "ip_ranges": self.ip_ranges}
         one |= {"skew": self.skew or None, "as_of": self.as_of, "http": self.http or None}
         return {
-            **{name: None if value is None else str(value) for name, value in one.items()},
-            **{name: " ".join(map(str, files)) or None for name, files in several.items()},
+            **{name: None if value is None else shown(str(value)) for name, value in one.items()},
+            **{name: " ".join(shown(str(file)) for file in files) or None for name, files in several.items()},
         }

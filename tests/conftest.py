@@ -36,6 +36,14 @@ def office() -> Any:
 
 
 @pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The audit of texts that were made to do harm."""
+    from tests import hostile as made
+
+    return auditor.audit(made.write(tmp_path_factory.mktemp("hostile")))
+
+
+@pytest.fixture(scope="session")
 def handshakes() -> Any:
     """The module that makes the samples' handshakes."""
     spec = importlib.util.spec_from_file_location("make_samples", SAMPLES / "make_samples.py")

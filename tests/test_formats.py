@@ -13,12 +13,6 @@ import pytest
 
 import auditor
 from auditor.report.formats import FORMS
-from tests import wire
-
-HOSTILE = [
-    "=cmd|calc", "+1", "-2", "@x", "<script>alert(1)</script>", "a|b", "[x](javascript:1)", "`code`", "a\tb", "a\nb",
-    "\x1b[31mred", "\u202egnp.exe", "a\0b", "x" * 250, "\xff\xfe", "'; DROP TABLE flows; --", "${jndi:ldap://x}",
-]  # fmt: skip
 
 
 def written(result: auditor.Audit, form: str) -> bytes:
@@ -29,18 +23,6 @@ def written(result: auditor.Audit, form: str) -> bytes:
 
 def lines(data: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data.splitlines()]
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> auditor.Audit:
-    """An audit of names that were made to do harm."""
-    packets = []
-    for number, name in enumerate(HOSTILE):
-        hello = wire.record(22, wire.client_hello(f"{name}.pinpoint.us-east-1.amazonaws.com.evil.example"))
-        packets += wire.Talk(40_000 + number).open().play([("c", hello)]).packets
-    path = tmp_path_factory.mktemp("hostile") / "a=b,<i>|c.pcap"
-    path.write_bytes(wire.pcap(packets))
-    return auditor.audit(path)
 
 
 def test_asff_is_what_security_hub_takes(office: Any) -> None:
@@ -163,23 +145,6 @@ def test_markdown(office: Any, hostile: auditor.Audit) -> None:
     assert "<script>" not in bad
     assert re.search(r"(?<!\\)\]\(", bad) is None  # no link
     assert "\x1b" not in bad
-
-
-@pytest.mark.parametrize("form", list(FORMS))
-def test_hostile_names_are_harmless(hostile: auditor.Audit, form: str) -> None:
-    """No form has control characters, marks of direction, or cells that are formulas; every one can still be parsed."""
-    data = written(hostile, form)
-    if form == "xlsx":
-        return  # test_workbook
-    text = data.decode("utf-8")
-    assert not set(text) & {"\x1b", "\0", "\u202e", "\x07"}
-    if form in ("ocsf", "ecs"):
-        lines(data)
-    elif form in ("asff", "sarif", "cbom", "cbom-1.7"):
-        json.loads(text)
-    elif form == "pci-inventory":
-        for row in csv.reader(io.StringIO(text)):
-            assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row)
 
 
 @pytest.mark.parametrize("form", [*FORMS, "csv", "jsonl", "json", "parquet"])

@@ -526,7 +526,7 @@ def test_what_the_capture_lacks(tmp_path: Path) -> None:
     result = auditor.audit(tmp_path / "a.pcap", witnesses=[tmp_path / "vpc.log"])
     row = wire.only(result.witnesses)
     finding = wire.only(result.findings[result.findings["rule"] == "PTH108"])
-    assert (finding["flows"], finding["server"]) == (1, str(tmp_path / "vpc.log"))
+    assert (finding["flows"], finding["service"]) == (1, str(tmp_path / "vpc.log"))
     assert (row["rows"], row["matched"], row["not_captured"], row["flows_matched"]) == (3, 1, 1, 1)
     assert row["samples"] == f"{w.CLIENT}:50000 to {w.ENI}:443"
 

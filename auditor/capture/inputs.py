@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -127,6 +128,21 @@ class Spool:
             self._kept = None
 
 
+def shown(path: str | Path) -> str:
+    r"""A file's name as text that is harmless wherever it is read: bytes that are no printable UTF-8 become ``\xff``."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else "".join(f"\\x{b:02x}" for b in c.encode()) for c in text)
+
+
+def located(name: str) -> Path:
+    """The file that a name of ``shown`` is of."""
+    path = Path(name)
+    if "\\x" not in name or path.exists():
+        return path
+    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes([int(found[1], 16)]), name.encode())
+    return Path(os.fsdecode(raw))
+
+
 def _is_capture_name(path: Path) -> bool:
     name = path.name.lower()
     return any(name.endswith(suffix + packed) for suffix in SUFFIXES for packed in PACKED)
@@ -165,5 +181,5 @@ def expand(arguments: Iterable[str | Path]) -> list[Input]:
             seen.add(path.resolve())
             status = path.stat()
             regular = stat.S_ISREG(status.st_mode)
-            inputs.append(Input(str(path), path, size=status.st_size if regular else None))
+            inputs.append(Input(shown(path), path, size=status.st_size if regular else None))
     return inputs

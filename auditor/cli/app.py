@@ -134,7 +134,9 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progr
 
 def say(text: str) -> None:
     """A line for the person at the terminal, on standard error."""
-    sys.stderr.write(f"audit: {text}\n")
+    from auditor.report.records import printable  # numpy, which --help does not need
+
+    sys.stderr.write(f"audit: {printable(text)}\n")
     sys.stderr.flush()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.capture.inputs import located
 from auditor.errors import AuditError
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ def verify(result: "Audit") -> Iterator[tuple[str, bool | None, str]]:
         name = item["name"]
         if item["sha256"] is None:
             yield name, None, "was not read to its end: it has no SHA-256"
-        elif not Path(name).is_file():
+        elif not located(name).is_file():
             yield name, None, "is not there any more, or was no file"
         else:
-            yield name, *_same(Path(name), item["sha256"])
+            yield name, *_same(located(name), item["sha256"])
 
 
 def _same(path: Path, digest: str) -> tuple[bool | None, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from auditor.capture.inputs import Input
+from auditor.capture.inputs import Input, located
 from auditor.capture.write import pcap_header, pcap_record
 from auditor.errors import AuditError
 from auditor.prefixes import parse_address
@@ -48,7 +48,7 @@ def frames(result: "Audit", flow_ids: Iterable[int], *, verify: bool = False) ->
     from auditor.requests.cut import packets_of
 
     capture, wanted = _wanted(result, list(flow_ids))
-    path = Path(capture)
+    path = located(capture)
     if not path.is_file():
         raise AuditError(f"{capture}: the capture is not there any more, or was no file: packets cannot be shown")
     source = Input(capture, path, size=path.stat().st_size, is_hashed=verify)
