@@ -1,6 +1,7 @@
 """Change between audits, a history of them, and SQL over both."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,10 +47,39 @@ def test_diff_command(folders: tuple[Path, Path]) -> None:
     assert (better.returncode, worse.returncode) == (0, 1)
     assert "- " in better.stdout
     assert "+ 10.20.1.0/24 → pinpoint us-east-1: finding TLS101 came" in worse.stdout
-    assert len(json.loads(run("diff", *folders, "--json").stdout)) == len(better.stdout.splitlines())
+    assert len(json.loads(run("diff", *folders, "--format", "json").stdout)) == len(better.stdout.splitlines())
     assert run("diff", folders[0], folders[0], "--fail-on", "any").returncode == 0
     missing = run("diff", folders[0], folders[0].parent / "none")
     assert (missing.returncode, "holds no audit results" in missing.stderr) == (2, True)
+
+
+def test_diff_page(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """The page has each change once, findings first, no script, and nothing that is fetched."""
+    done = run("diff", *folders, "--format", "html", "-o", tmp_path / "change.html")
+    assert (done.returncode, done.stdout) == (0, "")
+    text = (tmp_path / "change.html").read_text()
+    told = auditor.Audit.load(folders[0]).diff(auditor.Audit.load(folders[1]))
+    assert text.count("<tr><td") == len(told)
+    assert "TLS 1.0</td><td>TLS 1.3" in text
+    went = sum(change.kind == "went" and change.about.startswith("finding") for change in told)
+    assert f"0 findings came, {went} went" in text
+    assert text.index("finding TLS101") < text.index("TLS version")
+    assert not re.findall(r"<script|https?:|//", text)
+    same = run("diff", folders[0], folders[0], "--format", "html").stdout
+    assert "Nothing changed." in same
+
+
+def test_diff_of_hostile_names(hostile: Any, folders: tuple[Path, Path]) -> None:
+    """What came from the network is text in the page, and harmless in the others."""
+    from auditor.report import change
+    from auditor.report.page.change import html
+
+    old = auditor.Audit.load(folders[0])
+    changes = old.diff(hostile)
+    page = html(old, hostile, changes)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert not re.search(r"<script|<img|javascript:[^1]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", page)
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", change.text(changes))
 
 
 def test_client_groups() -> None:

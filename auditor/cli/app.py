@@ -62,6 +62,14 @@ class Severity(StrEnum):
     never = "never"
 
 
+class DiffFormat(StrEnum):
+    """How changes are told."""
+
+    text = "text"
+    json = "json"
+    html = "html"
+
+
 class DiffFail(StrEnum):
     """On what ``audit diff`` ends with 1."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from auditor.cli.app import FINDINGS, DiffFail, Format, TableOption, app, paths_app, say
+from auditor.cli.app import FINDINGS, DiffFail, DiffFormat, Format, TableOption, app, paths_app, say
 from auditor.cli.auditing import show_result
 
 
@@ -91,7 +91,10 @@ def verify_command(
 def diff_command(
     old: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     new: Annotated[Path, typer.Argument(help="Folder of later results.", show_default=False)],
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    format: Annotated[DiffFormat, typer.Option("--format", help="How changes are told.")] = DiffFormat.text,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; standard output without it.", show_default=False)
+    ] = None,
     fail_on: Annotated[
         DiffFail, typer.Option("--fail-on", help="Exit with 1 on new findings, or on any change.")
     ] = DiffFail.never,
@@ -99,14 +102,21 @@ def diff_command(
     """Tell what came, went and changed: findings, services, paths, versions and suites, by client group and service."""
     from auditor.report import change
     from auditor.report.audit import Audit
+    from auditor.report.export import whole
 
-    changes = Audit.load(old).diff(Audit.load(new))
-    if json:
-        import json as text
+    before, after = Audit.load(old), Audit.load(new)
+    changes = before.diff(after)
+    if format is DiffFormat.html:
+        from auditor.report.page.change import html
 
-        sys.stdout.write(text.dumps([one.out() for one in changes], indent=1, ensure_ascii=False) + "\n")
+        told = html(before, after, changes)
     else:
-        sys.stdout.write(change.text(changes))
+        told = change.json_text(changes) if format is DiffFormat.json else change.text(changes)
+    if out is None:
+        sys.stdout.write(told)
+    else:
+        with whole(out) as file:
+            file.write(told.encode())
     new_findings = [one for one in changes if one.kind == "came" and one.about.startswith("finding ")]
     if (fail_on is DiffFail.any and changes) or (fail_on is DiffFail.new and new_findings):
         raise typer.Exit(FINDINGS)

@@ -1,5 +1,6 @@
 """What changed between two audits: by client group and service, not by port numbers or flow numbers."""
 
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -146,9 +147,16 @@ def _by_key(rows: list[Row], widths: dict[str, tuple[int, int]]) -> dict[tuple[s
     return found
 
 
+MARKS = {"came": "+", "went": "-", "changed": "~"}
+
+
 def text(changes: list[Change]) -> str:
     """The changes, a line each, by kind."""
     if not changes:
         return "Nothing changed.\n"
-    marks = {"came": "+", "went": "-", "changed": "~"}
-    return "".join(f"{marks[change.kind]} {printable(change.words)}\n" for change in changes)
+    return "".join(f"{MARKS[change.kind]} {printable(change.words)}\n" for change in changes)
+
+
+def json_text(changes: list[Change]) -> str:
+    """The changes as a JSON list."""
+    return json.dumps([change.out() for change in changes], indent=1, ensure_ascii=False) + "\n"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.capture import write
 from auditor.errors import AuditError
+from auditor.report.export import whole
 from auditor.report.records import about, printable
 
 if TYPE_CHECKING:
@@ -82,29 +83,21 @@ def extract(result: "Audit", finding_id: str, out: str | Path) -> int:
     sums = {line["capture"]: line["sha256"] for line in result.rows("captures", "capture", "sha256")}
     head = f"Evidence for {row['finding_id']} ({row['title']}): {row['reason']}\n"
     head += f"Source: {row['capture']}, SHA-256 {sums.get(row['capture'], '?')}"
-    target = Path(out)
-    partial = target.with_name(f".{target.name}.partial")
     written = 0
-    try:
-        with partial.open("wb") as file:
-            application = write.option(write.APPLICATION, f"auditor {__version__}".encode())
-            file.write(write.section(write.option(write.COMMENT, _text(head)) + application))
-            interfaces: dict[int, int] = {}
-            for frame in _proving(result, flows, proof):
-                if frame.interface not in interfaces:
-                    interfaces[frame.interface] = len(interfaces)
-                    file.write(write.interface(frame.link_type, frame.interface_name))
-                words = f"frame {frame.number} of {row['capture']}"
-                if frame.number in proof:
-                    words = f"{row['rule']}: {row['reason']} ({words})"
-                comment, which = write.option(write.COMMENT, _text(words)), interfaces[frame.interface]
-                file.write(write.packet(which, frame.time, frame.data, frame.wire_length, comment))
-                written += 1
-        partial.replace(target)
-    except OSError as error:
-        raise AuditError(f"{target}: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(out) as file:
+        application = write.option(write.APPLICATION, f"auditor {__version__}".encode())
+        file.write(write.section(write.option(write.COMMENT, _text(head)) + application))
+        interfaces: dict[int, int] = {}
+        for frame in _proving(result, flows, proof):
+            if frame.interface not in interfaces:
+                interfaces[frame.interface] = len(interfaces)
+                file.write(write.interface(frame.link_type, frame.interface_name))
+            words = f"frame {frame.number} of {row['capture']}"
+            if frame.number in proof:
+                words = f"{row['rule']}: {row['reason']} ({words})"
+            comment, which = write.option(write.COMMENT, _text(words)), interfaces[frame.interface]
+            file.write(write.packet(which, frame.time, frame.data, frame.wire_length, comment))
+            written += 1
     return written
 
 

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -19,11 +21,18 @@ TABLE_FORMS = ("json", "jsonl", "csv", "parquet")
 def export(result: "Audit", form: str, file: str | Path, table: str = "flows") -> None:
     """Write to a file, which is there whole or not at all. Raises AuditError for a form or table that is none."""
     check(result, form, table)
+    with whole(file) as out:
+        write(result, form, table, out)
+
+
+@contextmanager
+def whole(file: str | Path) -> Iterator[BinaryIO]:
+    """A file that is there whole or not at all. Raises AuditError where it cannot be written."""
     target = Path(file)
     partial = target.with_name(f".{target.name}.partial")
     try:
         with partial.open("wb") as out:
-            write(result, form, table, out)
+            yield out
         partial.replace(target)
     except OSError as error:
         raise AuditError(f"{target}: {error.strerror}") from error

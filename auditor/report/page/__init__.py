@@ -13,6 +13,8 @@ from auditor.report.change import service_of
 from auditor.report.records import about, iso, printable, rows
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from auditor.report.audit import Audit
 
 MOST_FLOWS = 20_000  # in the table of the page: the worst first
@@ -35,17 +37,29 @@ RANK = {verdict: number for number, verdict in enumerate(VERDICTS)}
 
 def write(result: "Audit", out: BinaryIO) -> None:
     """Write the page."""
-    from jinja2 import Environment, PackageLoader, select_autoescape
-
-    pages = Environment(loader=PackageLoader("auditor.report.page", ""), autoescape=select_autoescape(default=True))
-    template = pages.get_template("page.html")
-    text = template.render(
-        style=_file("style.css"),
-        script=_file("page.js"),
-        plotly=_packed(_plotly()),
-        data=_packed(json.dumps(facts(result), ensure_ascii=True, separators=(",", ":")).encode()),
+    text = (
+        environment()
+        .get_template("page.html")
+        .render(
+            style=style(),
+            script=_file("page.js"),
+            plotly=_packed(_plotly()),
+            data=_packed(json.dumps(facts(result), ensure_ascii=True, separators=(",", ":")).encode()),
+        )
     )
     out.write(text.encode())
+
+
+def environment() -> "Environment":
+    """Where templates are, with all that is put into them escaped."""
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    return Environment(loader=PackageLoader("auditor.report.page", ""), autoescape=select_autoescape(default=True))
+
+
+def style() -> str:
+    """The style sheet of all pages."""
+    return _file("style.css")
 
 
 def _file(name: str) -> str:
