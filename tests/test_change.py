@@ -35,6 +35,7 @@ def test_diff_tells_what_changed(folders: tuple[Path, Path]) -> None:
     words = [change.words for change in told]
     assert "10.20.1.0/24 → pinpoint us-east-1: TLS version: TLS 1.0 → TLS 1.3" in words
     assert any(change.kind == "went" and change.about == "finding TLS101" for change in told)
+    assert str(next(change.before for change in told if change.kind == "went")).startswith("high: ")
     assert not any(change.about == "path" for change in told)
     back = auditor.Audit.load(folders[1]).diff(auditor.Audit.load(folders[0]))
     assert any(change.kind == "came" and change.about == "finding TLS101" for change in back)

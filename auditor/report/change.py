@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from auditor.policy.findings import WIDTHS, client_group, text_of, widened
 from auditor.prefixes import parse
 from auditor.report.records import printable
+from auditor.tables import SEVERITIES
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit
@@ -29,6 +30,7 @@ class Profile:
     aspects: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in ASPECTS})
 
 
+MARKS = {"came": "+", "went": "-", "changed": "~"}
 Key = tuple[str, str]  # client group, service
 
 
@@ -105,21 +107,20 @@ def _findings(old: "Audit", new: "Audit") -> list[Change]:
     names = ("rule", "client_group", "service", "region", "verdict", "severity", "title", "reason")
     both = [list(result.rows("findings", *names)) for result in (old, new)]
     before, after = (_by_key(rows, _widths([*both[0], *both[1]])) for rows in both)
-    changes = []
+    changes: list[tuple[tuple[int, int], Change]] = []
     for key in sorted(before.keys() | after.keys()):
         rule, client, service = key
         one, two = before.get(key), after.get(key)
-        if one is None and two is not None:
-            changes.append(
-                Change("came", f"finding {rule}", client, service, None, f"{two['severity']}: {two['reason']}")
-            )
-        elif two is None and one is not None:
-            changes.append(
-                Change("went", f"finding {rule}", client, service, f"{one['severity']}: {one['reason']}", None)
-            )
-        elif one is not None and two is not None and one["verdict"] != two["verdict"]:
-            changes.append(Change("changed", f"finding {rule}", client, service, one["verdict"], two["verdict"]))
-    return sorted(changes, key=lambda change: ("came", "went", "changed").index(change.kind))
+        words = [f"{row['severity']}: {row['reason']}" if row is not None else None for row in (one, two)]
+        kind = "came" if one is None else "went" if two is None else "changed"
+        if one is not None and two is not None:
+            if one["verdict"] == two["verdict"]:
+                continue
+            words = [one["verdict"], two["verdict"]]
+        worst = max(SEVERITIES.index(row["severity"]) for row in (one, two) if row is not None)
+        change = Change(kind, f"finding {rule}", client, service, words[0], words[1])
+        changes.append(((list(MARKS).index(kind), -worst), change))
+    return [change for _, change in sorted(changes, key=lambda told: told[0])]
 
 
 Row = dict[str, Any]
@@ -145,9 +146,6 @@ def _by_key(rows: list[Row], widths: dict[str, tuple[int, int]]) -> dict[tuple[s
         if key not in found or row["verdict"] == "fail":
             found[key] = row
     return found
-
-
-MARKS = {"came": "+", "went": "-", "changed": "~"}
 
 
 def text(changes: list[Change]) -> str:
