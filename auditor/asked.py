@@ -116,6 +116,8 @@ def subject(prepared: Prepared, judgement: Judgement, requests: dict[int, list[d
             if number in requests:
                 frames[at, 6] = requests[number][0]["frame"]
 
+    _, server_flow, server_number = np.unique(servers, return_index=True, return_inverse=True)
+
     def server(flow: int) -> str:
         name = prepared.server_name[flow]
         return name or address_text(int(ends.server_high[flow]), int(ends.server_low[flow]))
@@ -129,7 +131,8 @@ def subject(prepared: Prepared, judgement: Judgement, requests: dict[int, list[d
         flow_id=rows.flows["identifier"],
         started=rows.flows["started"],
         server=server,
-        server_number=np.unique(servers, return_inverse=True)[1],
+        server_number=server_number,
+        server_flow=server_flow,
         service=service,
         group=first_of_each(
             networks(ends.client_high, ends.client_low),
@@ -137,6 +140,7 @@ def subject(prepared: Prepared, judgement: Judgement, requests: dict[int, list[d
             np.where(found.is_endpoint, found.service.index, -1),
             np.where(found.is_endpoint, found.region.index, -1),
         )[1],
+        client=ends.client_high ^ ends.client_low,
         client_high=ends.client_high,
         client_low=ends.client_low,
         frames=frames,

@@ -91,12 +91,12 @@ class Texts:
     def arrow(self, type_: Any) -> Any:
         codes: dict[str, int] = {}
         of_value = [MISSING if v is None else codes.setdefault(v, len(codes)) for v in self.values]
-        rows = np.array([*of_value, MISSING], np.int64)[self.index]
         index_type = type_.index_type if pa.types.is_dictionary(type_) else pa.int32()
-        kind = np.int16 if index_type == pa.int16() else np.int32
+        rows = np.array([*of_value, MISSING], np.int16 if index_type == pa.int16() else np.int32)[self.index]
         bitmap, count = _validity(rows < 0)
-        data = pa.py_buffer(np.where(rows < 0, 0, rows).astype(kind))
-        indices = pa.Array.from_buffers(index_type, len(rows), [bitmap, data], count)
+        if count:
+            rows[rows < 0] = 0
+        indices = pa.Array.from_buffers(index_type, len(rows), [bitmap, pa.py_buffer(rows)], count)
         array = pa.DictionaryArray.from_arrays(indices, strings(list(codes)))
         return array if pa.types.is_dictionary(type_) else array.dictionary_decode()
 

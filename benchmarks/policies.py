@@ -49,10 +49,13 @@ def main() -> None:
     facts["in_scope"] = np.ones(BATCH, bool)
     facts["requests"] = np.full(BATCH, None, object)  # few flows of a large capture have requests
     arrays = {f.name: getattr(who, f.name) for f in dataclasses.fields(who)}
-    picked: dict[str, Any] = {name: v[pick] for name, v in arrays.items() if isinstance(v, np.ndarray)}
+    picked: dict[str, Any] = {
+        name: v[pick] for name, v in arrays.items() if isinstance(v, np.ndarray) and name != "server_flow"
+    }
     many = dataclasses.replace(who, **picked)
     many.server, many.service = (lambda flow: who.server(int(pick[flow]))), (lambda flow: who.service(int(pick[flow])))
     many.flow_id = np.arange(BATCH)
+    _, many.server_flow, many.server_number = np.unique(who.server_number[pick], return_index=True, return_inverse=True)
     run = evaluate.Evaluation(model.combined(POLICIES))
     begun = time.perf_counter()
     for _ in range(BATCHES):

@@ -26,13 +26,15 @@ def subject(clients: Any, servers: Any, *, endpoint: bool = False, high: Any = N
         flow_id=np.arange(len(low)),
         started=np.arange(len(low)) + 1,
         server=lambda flow: f"s{servers[flow]}.example",
-        server_number=servers,
+        server_number=np.unique(servers, return_inverse=True)[1],
+        server_flow=np.unique(servers, return_index=True)[1],
         service=lambda flow: (
             (f"service{about[flow]}", "us-east-1") if endpoint else (f"s{servers[flow]}.example", None)
         ),
         group=np.unique(
             findings.networks(high, low) * np.uint64(1 << 20) + about.astype(np.uint64), return_inverse=True
         )[1],
+        client=high ^ low,
         client_high=high,
         client_low=low,
         frames=np.stack([np.arange(len(low)) * 2 + 1, np.zeros(len(low), np.int64)], axis=1),

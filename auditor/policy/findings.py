@@ -68,8 +68,10 @@ class Subject:
     started: Array
     server: Callable[[int], str]  # a flow's server name, or address where it has none
     server_number: Array  # a small number for each of these
+    server_flow: Array  # a flow of each server, by that number
     service: Callable[[int], tuple[str, str | None]]  # an endpoint's AWS service and Region, else the server and None
     group: Array  # a small number for each client network and service
+    client: Array  # a number for each client address
     client_high: Array
     client_low: Array
     frames: Array  # (n, k) frames that show the flow: first packet, ClientHello, ServerHello, …; 0 for none
@@ -104,10 +106,10 @@ class Finding:
                 if count:
                     self.reasons[str(reasons[number])] += count
         if len(self.clients) < MOST_COUNTED:
-            self.clients.update((who.client_high[flows] ^ who.client_low[flows]).tolist())
+            self.clients.update(who.client[flows].tolist())
         if len(self.servers) < MOST_COUNTED:
-            _, first = np.unique(who.server_number[flows], return_index=True)
-            self.servers.update(who.server(at) for at in flows[np.sort(first)].tolist())
+            numbers = set(who.server_number[flows].tolist())
+            self.servers.update(who.server(int(who.server_flow[number])) for number in numbers)
         if self.capture == who.capture:
             for flow in flows[: SAMPLES - len(self.samples)].tolist():
                 frames = who.frames[flow]
