@@ -10,7 +10,7 @@ def main() -> None:
     from auditor.capture import digest
 
     sys.setswitchinterval(SWITCH_INTERVAL)
-    gc.set_threshold(100_000)  # looking for cycles among what libraries leave takes a twentieth of an audit
+    gc.set_threshold(500_000)  # looking for cycles among what libraries leave takes a twentieth of an audit
     if sys.argv[1:2] == ["pcap"]:
         digest.begin_argument(sys.argv[2:])
     from auditor.cli.main import main as run
