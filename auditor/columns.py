@@ -92,7 +92,7 @@ class Texts:
         codes: dict[str, int] = {}
         of_value = [MISSING if v is None else codes.setdefault(v, len(codes)) for v in self.values]
         index_type = type_.index_type if pa.types.is_dictionary(type_) else pa.int32()
-        rows = np.array([*of_value, MISSING], np.int16 if index_type == pa.int16() else np.int32)[self.index]
+        rows: Array = np.array([*of_value, MISSING], np.int16 if index_type == pa.int16() else np.int32)[self.index]
         bitmap, count = _validity(rows < 0)
         if count:
             rows[rows < 0] = 0

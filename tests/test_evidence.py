@@ -19,7 +19,13 @@ def test_every_finding_is_explained(office: Any) -> None:
     for row in office.findings.itertuples():
         text = office.explain_finding(row.finding_id)
         assert all(head in text for head in ("About: ", "Servers: ", "Reason: ", "frames: ", "What: ", "Source: "))
+        assert all(f"\n  {flow}: 2026-11-24 09:00:0" in text for flow in row.sample_flows.split())
         assert f"frame.number in {{{', '.join(row.sample_frames.split())}}}" in text
+    old = office.findings[office.findings["rule"] == "TLS101"]["finding_id"].iloc[0]
+    assert (
+        "path direct-connect (confirmed), TLS 1.0, TLS_RSA_WITH_AES_128_CBC_SHA, not forward secret"
+        in office.explain_finding(old)
+    )
     with pytest.raises(auditor.AuditError, match="no such finding; there are NET101-1"):
         office.explain_finding("TLS999-1")
 

@@ -16,6 +16,10 @@ MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
 ABOUT = ("client_group", "service", "region", "servers", "sample_servers")
 PAGE = (("What", "what"), ("Why", "why"), ("How to mend", "mend"), ("Source", "source"))
+FACTS = (
+    *("flow_id", "started", "client_ip", "client_port", "server_ip", "server_port", "path", "path_confidence"),
+    *("protocol", "tls_version", "cipher_suite", "key_exchange_group", "forward_secrecy"),
+)
 BEHIND = 2  # packets of a flow that are kept behind the last one that proves something
 
 
@@ -56,10 +60,43 @@ def explain(result: "Audit", finding_id: str) -> str:
         f"Flows: {row['flows']} of {row['clients']} clients; examples: {row['sample_flows']}",
         f"Capture: {row['capture']}; frames: {row['sample_frames']}",
         f"Wireshark: {display_filter(row)}",
+        *_facts(result, _numbers(row["sample_flows"])),
     ]
     if rule is not None:
         lines += ["", *(f"{head}: {rule[name]}" for head, name in PAGE)]
     return "\n".join(lines) + "\n"
+
+
+def _facts(result: "Audit", flows: list[int]) -> list[str]:
+    """What is known of the sample flows, a line each."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from auditor.report.records import iso, values
+
+    if not flows:
+        return []
+    found = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flows, pa.int64())))
+    columns = {name: values(found.column(name)) for name in FACTS}
+    lines = ["", "Facts of the sample flows:"]
+    for k in range(found.num_rows):
+        row = {name: column[k] for name, column in columns.items()}
+        secrecy = {True: "forward secret", False: "not forward secret", None: None}[row["forward_secrecy"]]
+        confidence = f" ({row['path_confidence']})" if row["path_confidence"] != "none" else ""
+        told = (
+            f"path {row['path']}{confidence}", row["tls_version"] or row["protocol"], row["cipher_suite"],
+            row["key_exchange_group"], secrecy,
+        )  # fmt: skip
+        ends = f"{_end(row['client_ip'], row['client_port'])} → {_end(row['server_ip'], row['server_port'])}"
+        begun = (iso(row["started"]) or "")[:23].replace("T", " ")
+        lines.append(f"  {row['flow_id']}: {begun} {ends}: {', '.join(str(one) for one in told if one)}")
+    return lines
+
+
+def _end(address: str, port: int | None) -> str:
+    if port is None:
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _text(text: str) -> bytes:
