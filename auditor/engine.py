@@ -74,8 +74,9 @@ class Run:
         for line in lines:
             if line.get("not_captured"):
                 reason = f"{line['not_captured']} rows of the captures' time fit no captured flow: {line['samples']}"
-                name, evaluation = line["witness"], self.pipeline.evaluation
-                evaluation.witness(name, line["not_captured"], reason, line["started"], line["ended"])
+                times = (line["started"], line["ended"])
+                evaluation = self.pipeline.evaluation
+                evaluation.tell("witnesses-agree", line["witness"], reason, line["not_captured"], times)
         names = [column.name for column in tables.TABLES["witnesses"]]
         return tables.build("witnesses", {name: [line.get(name) for line in lines] for name in names})
 
@@ -84,6 +85,11 @@ class Run:
         if not self.captures:
             return tables.empty("captures")
         lines = [_capture_row(item, counted) for item, counted in self.captures]
+        for line in lines:
+            lacks, times = _lacks(line), (line["started"] or 0, line["ended"] or 0)
+            if lacks:
+                name, flows = line["capture"], line["flows"]
+                self.pipeline.evaluation.tell("whole-capture", name, "; ".join(lacks), flows, times, name)
         columns: dict[str, Any] = {name: [line[name] for line in lines] for name in lines[0]}
         return tables.build("captures", columns)
 
@@ -137,6 +143,21 @@ def _capture_row(item: Input, counted: Counted) -> dict[str, Any]:
         "damage_offset": notes.damage_offset,
         "warnings": "; ".join(warnings) or None,
     }
+
+
+def _lacks(line: dict[str, Any]) -> list[str]:
+    """What a capture lacks of what was on the wire, as far as it tells."""
+    told = {
+        "dropped": "packets were dropped while capturing",
+        "short": "packets are cut off by the snapshot length",
+        "cut": "packets end inside a header",
+        "incomplete": "fragmented IP datagrams never became whole",
+        "segments_dropped": "TCP segments came with too many gaps",
+    }
+    lacks = [f"{line[name]} {words}" for name, words in told.items() if line[name]]
+    if line["status"] != "complete":
+        lacks.append(f"the file is {line['status']} at byte {line['damage_offset']}")
+    return lacks
 
 
 def package_versions() -> dict[str, str]:

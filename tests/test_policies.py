@@ -15,6 +15,7 @@ from auditor.settings import load
 from auditor.tables import OUTCOMES, VERDICTS
 from auditor.tls.names import VERSION_ORDER
 from auditor.tls.suites import properties
+from tests import wire
 from tests.conftest import SAMPLES
 
 GOOD: dict[str, Any] = {
@@ -74,7 +75,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "fips-endpoint": [{"server_name": "pinpoint.us-east-1.amazonaws.com"}],
     "hello-delivery": [{"hello_outcome": OUTCOMES.index("lost"), "hello_reason": "sent again"}],
 }  # fmt: skip
-SHIPPED = [name for name in model.shipped() if name != "aws-pinpoint"]
+SHIPPED = [name for name in model.shipped() if name not in ("aws-pinpoint", "capture-quality")]  # that: below
 
 
 def facts(**told: Any) -> Facts:
@@ -280,3 +281,27 @@ def test_distinct_facts_keep_every_difference() -> None:
         found, index = distinct(texts)
         assert len(found) == 2, name
         assert index.tolist() in ([0, 1], [1, 0])
+
+
+def test_what_captures_lack(tmp_path: Path) -> None:
+    """Losses of a capture are a finding of it, a handshake that it lacks one of the flows; whole captures have none."""
+    whole = auditor.audit(SAMPLES / "tls1.2.pcapng", policy="capture-quality")
+    assert len(whole.findings) == 0
+    assert set(whole.verdicts["verdict"].astype(str)) == {"pass"}
+    hello = wire.record(22, wire.client_hello())
+    answer = wire.record(22, wire.server_hello())
+    flights = [("c", hello), ("s", answer), *[("c", wire.record(23, bytes(900)))] * 3]
+    packets = wire.Talk().open().play(flights).close().packets
+    late = tmp_path / "late.pcap"
+    late.write_bytes(wire.pcap(packets[5:], snap=400)[:-3])
+    told = auditor.audit(late, policy="capture-quality", topology=None)
+    by_rule = told.findings.set_index("rule")
+    reason = str(by_rule.loc["CAP102", "reason"])
+    assert "3 packets are cut off by the snapshot length" in reason
+    assert "the file is truncated at byte " in reason
+    assert by_rule.loc["CAP102", "service"] == str(late)
+    assert told.explain_finding("CAP102-1").startswith("CAP102-1: Captures without losses")
+    both = tmp_path / "one_way.pcap"
+    both.write_bytes(wire.pcap([*packets[:4], *packets[5:]]))
+    missing = auditor.audit(both, policy="capture-quality").findings.set_index("rule")
+    assert missing.loc["CAP101", "reason"] == "no ServerHello was seen"

@@ -233,6 +233,24 @@ def witnesses_agree(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     return _where(facts.disagreement, unmet(required), NOT_APPLICABLE, "no witness contradicts the packets")
 
 
+@check()
+def whole_handshake(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """The capture shows the handshake of a TLS flow, both hellos of it."""
+    answer = Answer.of(facts, NOT_APPLICABLE, "no TLS")
+    answer.put(facts.is_tls & facts.has_handshake, PASS, "both hellos are in the capture")
+    broken = facts.is_tls & facts.has_handshake & (facts.status_reason != None)  # noqa: E711
+    answer.put(broken, unmet(required), facts.status_reason)
+    lacking = "the handshake is not in the capture: it was before its beginning, or packets are missing"
+    answer.put(facts.is_tls & ~facts.has_handshake, unmet(required), lacking)
+    return answer
+
+
+@check()
+def whole_capture(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Captures lack nothing: findings are about captures and come from what was counted of them, not from flows."""
+    return Answer.of(facts, NOT_APPLICABLE, "about captures, not flows")
+
+
 PLAINTEXT = [
     "http",
     "http2",

@@ -148,13 +148,15 @@ class Evaluation:
             self.findings.gather(rule, at, verdict, which, reasons, who)
         return worst, self._table(parts, who.flow_id)
 
-    def witness(self, name: str, rows: int, reason: str, first: int, last: int) -> None:
-        """A finding about rows of a log that no captured flow fits, where the policy has a rule about witnesses."""
+    def tell(self, check: str, about: str, reason: str, flows: int, times: tuple[int, int], capture: str = "") -> None:
+        """A finding about something else than flows, where a policy has a rule with that check.
+
+        ``about``: a log or a capture; ``flows``: how many rows or flows it is about, ``times``: of the first and last.
+        """
         for rule in self.rules:
-            if rule.check == "witnesses-agree":
-                self.findings.tell(
-                    Finding(rule, unmet(rule.required), name, None, None, "", first, last, rows, Counter([reason]))
-                )
+            if rule.check == check:
+                verdict, reasons = unmet(rule.required), Counter([reason])
+                self.findings.tell(Finding(rule, verdict, about, None, None, capture, *times, flows, reasons))
 
     def _count(self, rule: Rule, verdict: Array, which: Array, reasons: Array) -> None:
         """Count verdicts, and reasons why something could not be judged."""
