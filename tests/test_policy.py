@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 import auditor
-from auditor.policy import model
+from auditor.cli import terminal
+from auditor.policy import mending, model
 from auditor.policy.checks import CHECKS
 from tests import wire
+from tests.conftest import ROOT
 
 DEFAULT = model.get("aws-pinpoint")
 # rule -> (server name of a flow in the office sample, verdict), one good and one bad for each.
@@ -110,6 +112,19 @@ def test_every_check_is_used_and_every_rule_explained() -> None:
     for rule in DEFAULT.rule:
         assert all(len(text) > 20 for text in (rule.what, rule.why, rule.mend, rule.source)), rule.code
     assert set(EXAMPLES) == {rule.code for rule in DEFAULT.rule}
+
+
+def test_ways_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is told for a check is told with every rule that makes it: at the terminal and in the results."""
+    told = mending._ways()
+    assert set(told) <= set(CHECKS)
+    assert {place for some in told.values() for place in some} == {"AWS", "boto3", "OpenSSL", "ELB", "CloudFront"}
+    terminal.show_rule("PCI101", None)
+    shown = " ".join(capsys.readouterr().out.split())
+    for place, way in told["tls-version"].items():
+        assert f"{place}: {way}" in shown
+    result = auditor.audit(ROOT / "captures" / "tls1.pcapng")
+    assert "  OpenSSL: In openssl.cnf: MinProtocol = TLSv1.2" in result.explain_finding("TLS101-1")
 
 
 def test_before_the_end_of_support_there_is_no_notice(audit_bytes: Any) -> None:

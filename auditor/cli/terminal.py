@@ -257,6 +257,7 @@ def show_rule(code: str, policy_name: str | None) -> None:
 
 
 def _page(rule: Any, policy: str) -> None:
+    from auditor.policy.mending import ways
     from auditor.policy.model import CERTAINTIES
 
     out = console()
@@ -268,6 +269,9 @@ def _page(rule: Any, policy: str) -> None:
     for head, body in (("What", rule.what), ("Why", rule.why), ("How to mend", rule.mend), ("Source", source)):
         out.print(Text(f"\n{head}", style="bold"))
         out.print(Text(body))
+        if head == "How to mend":
+            for place, way in ways(rule.check).items():
+                out.print(Text.assemble((f"{place}: ", "bold"), way))
 
 
 def show_rows(title: str | None, names: list[str], found: list[tuple[Any, ...]]) -> None:

@@ -64,6 +64,7 @@ def explain(result: "Audit", finding_id: str) -> str:
     ]
     if rule is not None:
         lines += ["", *(f"{head}: {rule[name]}" for head, name in PAGE)]
+        lines[-1:-1] = [f"  {place}: {way}" for place, way in rule.get("ways", {}).items()]
     return "\n".join(lines) + "\n"
 
 

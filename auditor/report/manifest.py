@@ -7,12 +7,14 @@ from typing import Any
 
 from auditor.engine import Run, package_versions
 from auditor.options import Options
+from auditor.policy.mending import ways
 from auditor.policy.model import Rule
 
 
 def _page(rule: Rule) -> dict[str, Any]:
     """A rule as it was applied, with its page: results say what they mean when the policy is not there any more."""
-    return {k: str(v) if isinstance(v, date) else v for k, v in asdict(rule).items() if v not in (None, {})}
+    told = asdict(rule) | {"ways": ways(rule.check)}
+    return {k: str(v) if isinstance(v, date) else v for k, v in told.items() if v not in (None, {})}
 
 
 def manifest(run: Run, options: Options) -> dict[str, Any]:

@@ -166,6 +166,7 @@ def _findings(result: "Audit") -> list[dict[str, Any]]:
     for row in list(rows(result, "findings"))[:MOST_FINDINGS]:
         rule = result.rule(row["rule"]) or {}
         row["filter"], row["about"] = display_filter(row), about(row)
+        row["ways"] = [[place, way] for place, way in rule.get("ways", {}).items()]
         row["why"], row["mend"], row["source"] = (rule.get(name, "") for name in ("why", "mend", "source"))
         found.append({name: printable(value) if isinstance(value, str) else value for name, value in row.items()})
     return found

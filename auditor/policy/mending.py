@@ -1,0 +1,15 @@
+"""How to mend what a check finds, by where it is mended: AWS, boto3, OpenSSL, ELB, CloudFront."""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+
+@cache
+def _ways() -> dict[str, dict[str, str]]:
+    return tomllib.loads(files("auditor.data").joinpath("mending.toml").read_text(encoding="utf-8"))
+
+
+def ways(check: str) -> dict[str, str]:
+    """What to do, by where it is done; empty where the rule's own words say all."""
+    return _ways().get(check, {})
