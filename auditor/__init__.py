@@ -156,7 +156,9 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
     sink = DirectorySink(folder)
     run = engine.Run(pipeline, sink)
     if sum(item.size or 0 for item in reading.inputs) > LONG_READ:
-        import cryptography.x509  # noqa: F401 - there is time for it now, and certificates will be met
+        # There is time for it now, and certificates will be met.
+        import cryptography.hazmat.backends.openssl.backend
+        import cryptography.x509  # noqa: F401
 
         if options.meanwhile is not None:
             options.meanwhile()

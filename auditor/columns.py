@@ -89,16 +89,17 @@ class Texts:
         return table[self.index]
 
     def arrow(self, type_: Any) -> Any:
+        if not pa.types.is_dictionary(type_):  # dictionary_decode would load pyarrow.compute, which takes long
+            return strings(self.objects().tolist())
         codes: dict[str, int] = {}
         of_value = [MISSING if v is None else codes.setdefault(v, len(codes)) for v in self.values]
-        index_type = type_.index_type if pa.types.is_dictionary(type_) else pa.int32()
+        index_type = type_.index_type
         rows: Array = np.array([*of_value, MISSING], np.int16 if index_type == pa.int16() else np.int32)[self.index]
         bitmap, count = _validity(rows < 0)
         if count:
             rows[rows < 0] = 0
         indices = pa.Array.from_buffers(index_type, len(rows), [bitmap, pa.py_buffer(rows)], count)
-        array = pa.DictionaryArray.from_arrays(indices, strings(list(codes)))
-        return array if pa.types.is_dictionary(type_) else array.dictionary_decode()
+        return pa.DictionaryArray.from_arrays(indices, strings(list(codes)))
 
 
 @dataclass
