@@ -1,6 +1,6 @@
 """Every rule of every shipped policy on a capture with good and bad handshakes, built from bytes.
 
-``tests/golden/rules.txt`` has the verdict of each rule on each scene, read through once by hand against the policy's text;
+``tests/golden/rules.txt`` has the verdict of each rule on each scene, read through once by hand against the rules' parameters;
 ``python -m tests.test_rule_captures`` writes it anew.
 """
 
