@@ -227,6 +227,24 @@ def test_a_policy_of_ones_own(tmp_path: Path) -> None:
     assert told.manifest["policies"][0]["exceptions"][0].startswith("TLS101 for 10.20.2.50/32, until 2027-03-31")
 
 
+def test_each_expired_exception_is_told(tmp_path: Path) -> None:
+    """Two exceptions for one server that have ended, for two rules, are two findings."""
+    second = (
+        OWN.rsplit("[[exception]]", maxsplit=1)[-1]
+        .replace('rule = "TLS102"', 'rule = "TLS103"')
+        .replace("mail team", "other team")
+    )
+    (tmp_path / "ours.toml").write_text(f"{OWN}\n[[exception]]{second}")
+    told = auditor.audit(SAMPLES / "office.pcapng", topology=SAMPLES / "site.toml", policy=tmp_path / "ours.toml")
+    ended = told.findings[told.findings["rule"] == "EXC101"]
+    assert set(ended["service"]) == {f"exception from {rule} for email.*" for rule in ("TLS102", "TLS103")}
+    assert {team for team in ("mail team", "other team") if ended["reason"].str.contains(team).any()} == {
+        "mail team",
+        "other team",
+    }
+    assert told.manifest["counts"]["findings"] == len(told.findings)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -89,11 +89,7 @@ class _Exemption:
         if self.told.client is not None:
             fits &= PrefixSet([self.told.client]).covers(who.client_high[flows], who.client_low[flows])
         if self.told.server is not None:
-            fitting = [
-                number
-                for number, flow in enumerate(who.server_flow.tolist())
-                if self.told.fits_server(who.server(flow))
-            ]
+            fitting = [number for number, name in who.servers(flows).items() if self.told.fits_server(name)]
             fits &= np.isin(who.server_number[flows], fitting)
         return fits
 
@@ -200,8 +196,9 @@ class Evaluation:
             if one.late:
                 client = None if one.told.client is None else parse(one.told.client)
                 reasons = Counter({f"expired on {one.told.expires}: {one.told.words}": one.late})
+                about = f"exception from {one.told.rule.upper()} for {one.told.server or 'any server'}"
                 found = Finding(
-                    EXPIRED, FAIL, one.told.server or "any server", None, client, one.capture, one.first, one.last,
+                    EXPIRED, FAIL, about, None, client, one.capture, one.first, one.last,
                     one.late, reasons, samples={flow: [] for flow in one.sample_flows},
                 )  # fmt: skip
                 self.findings.tell(found)

@@ -77,6 +77,11 @@ class Subject:
     frames: Array  # (n, k) frames that show the flow: first packet, ClientHello, ServerHello, …; 0 for none
     capture: str
 
+    def servers(self, flows: Array) -> dict[int, str]:
+        """The servers of some flows, by their numbers."""
+        numbers = set(self.server_number[flows].tolist())
+        return {number: self.server(int(self.server_flow[number])) for number in numbers}
+
 
 @dataclass
 class Finding:
@@ -108,8 +113,7 @@ class Finding:
         if len(self.clients) < MOST_COUNTED:
             self.clients.update(who.client[flows].tolist())
         if len(self.servers) < MOST_COUNTED:
-            numbers = set(who.server_number[flows].tolist())
-            self.servers.update(who.server(int(who.server_flow[number])) for number in numbers)
+            self.servers.update(who.servers(flows).values())
         if self.capture == who.capture:
             for flow in flows[: SAMPLES - len(self.samples)].tolist():
                 frames = who.frames[flow]
@@ -158,6 +162,7 @@ class Findings:
 
     def __init__(self) -> None:
         self.gathered: dict[Key, Finding] = {}
+        self.count = 0  # of those that the table told
         self.capped = False
 
     def gather(self, rule: Rule, at: Array, verdict: Array, which: Array, reasons: Array, who: Subject) -> None:
@@ -190,7 +195,11 @@ class Findings:
 
     def tell(self, found: Finding) -> None:
         """Add a finding that is about something else than the flows of a client network."""
-        self.gathered[found.rule.code, found.verdict, found.service, found.region, found.client] = found
+        key = (found.rule.code, found.verdict, found.service, found.region, found.client)
+        if key in self.gathered:
+            self.gathered[key].join(found)
+        else:
+            self.gathered[key] = found
 
     def ordered(self) -> list[Finding]:
         """The findings in tens, worst first: severity, failures before warnings, most flows."""
@@ -208,6 +217,7 @@ class Findings:
     def table(self, policies: dict[str, str]) -> pa.Table:
         """The table ``findings``; ``policies``: the policy of each rule."""
         found = self.ordered()
+        self.count = len(found)
         if not found:
             return tables.empty("findings")
         numbers: Counter[str] = Counter()

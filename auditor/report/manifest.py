@@ -63,7 +63,7 @@ def manifest(run: Run, options: Options) -> dict[str, Any]:
             "captures": len(run.captures),
             "flows": sum(counted.flows for _, counted in run.captures),
             "handshakes": sum(counted.handshakes for _, counted in run.captures),
-            "findings": len(evaluation.findings.ordered()),
+            "findings": evaluation.findings.count,
             "in_scope": sum(n for key, n in run.pipeline.summary.items() if key[4]),
         },
         "findings_capped": evaluation.findings.capped,
