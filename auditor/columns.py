@@ -4,7 +4,7 @@ Arrow arrays are made from buffers here, because ``pyarrow.array`` loads pandas 
 Arrow's compute functions take a tenth of a second to load; a short audit needs neither.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,6 +147,12 @@ def spread(values: Sequence[Any], index: Array, type_: Any) -> Column:
     column = of_list(values, type_)
     assert isinstance(column, Numbers)
     return column.take(index)
+
+
+def is_one_of(column: Array, values: Iterable[str]) -> Array:
+    """Which of a column of str or None are among ``values``. (``np.isin`` loads ``numpy.ma`` for it.)"""
+    wanted = frozenset(values)
+    return np.fromiter((value in wanted for value in column.tolist()), bool, len(column))
 
 
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)

@@ -162,15 +162,14 @@ def _lacks(line: dict[str, Any]) -> list[str]:
 
 def package_versions() -> dict[str, str]:
     """Versions that decide a result, for ``audit.json``."""
-    from importlib.metadata import version
-
     from auditor import __version__
+    from auditor.machine_code import numba_version
 
     return {
         "auditor": __version__,
         "python": sys.version.split()[0],
         "numpy": np.__version__,
-        "numba": version("numba"),
+        "numba": numba_version(),
         "pyarrow": pa.__version__,
     }
 

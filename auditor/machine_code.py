@@ -15,6 +15,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -35,14 +36,33 @@ class Object(NamedTuple):
     results: int
 
 
+def _numba_version_file() -> bytes:
+    """The file of numba's that tells its version; empty where there is none."""
+    spec = importlib.util.find_spec("numba")
+    if spec is None or spec.origin is None:
+        return b""
+    try:
+        return Path(spec.origin).with_name("_version.py").read_bytes()
+    except OSError:
+        return b""
+
+
+def numba_version() -> str:
+    """The version of numba, without importing it; ``importlib.metadata`` would take a hundredth of a second."""
+    told = re.search(rb'"version": "([^"]+)"', _numba_version_file())
+    if told is None:
+        from importlib.metadata import version
+
+        return version("numba")
+    return told[1].decode()
+
+
 def _source_digest() -> str:
     import llvmlite.binding as llvm
 
     digest = hashlib.sha256(f"{sys.version} {llvm.llvm_version_info}".encode())
     digest.update(f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}".encode())
-    spec = importlib.util.find_spec("numba")
-    if spec is not None and spec.origin is not None:
-        digest.update(Path(spec.origin).with_name("_version.py").read_bytes())
+    digest.update(_numba_version_file())
     for file in sorted(PACKAGE.rglob("*.py")):
         source = file.read_bytes()
         if b"auditor.kernel import" in source or file.name in LAYOUTS:

@@ -1,6 +1,7 @@
 """The command ``audit``: the only room that prints or parses options."""
 
 import gc
+import os
 import sys
 
 
@@ -10,6 +11,7 @@ def main() -> None:
     from auditor.capture import digest
 
     sys.setswitchinterval(SWITCH_INTERVAL)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's: nothing here needs them, and idle they spin
     gc.set_threshold(500_000)  # looking for cycles among what libraries leave takes a twentieth of an audit
     if sys.argv[1:2] == ["pcap"]:
         digest.begin_argument(sys.argv[2:])

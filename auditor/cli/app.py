@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
+from auditor.cli.values import Group
+
 DONE, FINDINGS, FAILED = 0, 1, 2
 
 app = typer.Typer(
     name="audit",
+    cls=Group,
     help="Was this traffic private? Audits packet captures of traffic to AWS: path, TLS, forward secrecy, signing.",
     no_args_is_help=True,
     add_completion=False,
@@ -20,12 +23,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 topology_app = typer.Typer(
-    help="Topology files: what the owner of the site knows.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group, help="Topology files: what the owner of the site knows.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(topology_app, name="topology")
-policy_app = typer.Typer(help="Policies: show one, check a file.", no_args_is_help=True, rich_markup_mode=None)
+policy_app = typer.Typer(
+    cls=Group, help="Policies: show one, check a file.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(policy_app, name="policy")
-paths_app = typer.Typer(help="Paths: how they were judged.", no_args_is_help=True, rich_markup_mode=None)
+paths_app = typer.Typer(cls=Group, help="Paths: how they were judged.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(paths_app, name="paths")
 
 

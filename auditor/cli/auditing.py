@@ -66,7 +66,7 @@ def pcap_command(
     """
     from auditor import audit
 
-    load = partial(import_module, "auditor.cli.terminal") if format is Format.table else None
+    load = partial(import_module, "auditor.cli.terminal") if is_shown(format, out, quiet) else None
     result = audit(
         captures,
         policy=policy or DEFAULT_POLICY,
@@ -141,6 +141,11 @@ def live_command(
     finish(result, fail_on)
 
 
+def is_shown(format: Format, out: Path | None, quiet: bool) -> bool:
+    """Whether the result is printed as tables."""
+    return format is Format.table and not (quiet and out is not None)
+
+
 def show_result(result: object, format: Format, table: str, out: Path | None, quiet: bool) -> None:
     """Print the result in the format asked for."""
     from auditor.report.audit import Audit
@@ -152,7 +157,7 @@ def show_result(result: object, format: Format, table: str, out: Path | None, qu
         from auditor.cli.export import export
 
         export(result, format.value, table)
-    elif not (quiet and out is not None):
+    elif is_shown(format, out, quiet):
         from auditor.cli.terminal import show
 
         show(result)

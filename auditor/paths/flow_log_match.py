@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.columns import is_one_of
 from auditor.paths.flow_logs import FlowLog
 from auditor.paths.model import LIKELY, Evidence, Flows
 from auditor.paths.network import Network
@@ -179,7 +180,7 @@ class FlowLogWitness:
         kinds: list[tuple[str, str, str, str | None]] = []
         says = np.full(len(row), -1)
         trail = log.number["traffic-path"][row]
-        endpoint_service = np.isin(flows.service[flow].astype(str), GATEWAY_ENDPOINTS)
+        endpoint_service = is_one_of(flows.service[flow], GATEWAY_ENDPOINTS)
         for code, (path, words) in TRAFFIC_PATHS.items():
             fits = trail == code
             if code == 2:
@@ -235,8 +236,8 @@ class FlowLogWitness:
     def _contradictions(self, flows: Flows, flow: Array, row: Array, disagreement: Array) -> None:
         """Encryption guessed from the port, refused flows that were answered, bytes that differ."""
         number = self.log.number
-        is_tls = np.isin(flows.protocol.astype(str), ("tls", "quic", "dtls", "ssh", *("esp", "ike", "wireguard")))
-        clear = np.isin(flows.protocol.astype(str), ("http", "smtp", "ftp", "imap", "pop3", "ldap"))
+        is_tls = is_one_of(flows.protocol, ("tls", "quic", "dtls", "ssh", *("esp", "ike", "wireguard")))
+        clear = is_one_of(flows.protocol, ("http", "smtp", "ftp", "imap", "pop3", "ldap"))
         status = number["encryption-status"][row]
         wrong = np.isin(status, (2, 3)) & clear[flow]
         self._note(

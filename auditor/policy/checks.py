@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.columns import is_one_of
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.tables import VERDICTS
 from auditor.tls.names import VERSION_ORDER
@@ -76,7 +77,7 @@ def no_handshake(facts: Facts, answer: Answer) -> None:
     answer.put(~facts.is_tls, NOT_APPLICABLE, "not TLS")
     answer.put(facts.is_tls & ~facts.has_handshake, NOT_OBSERVABLE, "TLS, but its handshake is not in the capture")
     answer.put(
-        np.isin(facts.protocol.astype(str), TUNNELS),
+        is_one_of(facts.protocol, TUNNELS),
         NOT_OBSERVABLE,
         "an encrypted tunnel: what is inside cannot be seen",
     )
@@ -139,9 +140,9 @@ def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
         np.ones(len(facts.path), bool), NOT_OBSERVABLE, _text(_or(facts.path_detail), ": a topology file may tell")
     )
     proven = facts.path_confidence > 0
-    good = proven & (np.isin(facts.path.astype(str), inside_aws) | np.isin(facts.path_over.astype(str), wanted))
+    good = proven & (is_one_of(facts.path, inside_aws) | is_one_of(facts.path_over, wanted))
     answer.put(good, PASS, facts.path_detail)
-    bad = proven & ~good & ~np.isin(facts.path.astype(str), ["unknown", "private"])
+    bad = proven & ~good & ~is_one_of(facts.path, ["unknown", "private"])
     answer.put(bad, unmet(required), _text("went by ", facts.path.astype(object), ": ", _or(facts.path_detail)))
     half = good & (facts.asymmetric == YES)
     answer.put(half, unmet(required), _text("only one direction was private: ", _or(facts.path_detail)))
@@ -210,9 +211,9 @@ def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str,
     over = (facts.path == "direct-connect") & facts.has_payload
     answer.put(over, NOT_OBSERVABLE, "the protocol was not recognised")
     protocol = _or(facts.protocol)
-    known = np.isin(protocol.astype(str), ["tls", "quic", "dtls", "ssh", *TUNNELS])
+    known = is_one_of(protocol, ["tls", "quic", "dtls", "ssh", *TUNNELS])
     answer.put(over & known, PASS, _text("encrypted: ", protocol))
-    clear = np.isin(protocol.astype(str), PLAINTEXT)
+    clear = is_one_of(protocol, PLAINTEXT)
     answer.put(
         over & clear,
         unmet(required),
@@ -275,13 +276,11 @@ def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     answer = Answer.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
-    answer.put(
-        np.isin(protocol.astype(str), ["tls", "quic", "dtls", "ssh", *TUNNELS]), PASS, _text("encrypted: ", protocol)
-    )
-    answer.put(np.isin(protocol.astype(str), OPEN_BY_NATURE), NOT_APPLICABLE, _text(protocol, " is open by nature"))
-    bad = np.isin(protocol.astype(str), PLAINTEXT)
+    answer.put(is_one_of(protocol, ["tls", "quic", "dtls", "ssh", *TUNNELS]), PASS, _text("encrypted: ", protocol))
+    answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, _text(protocol, " is open by nature"))
+    bad = is_one_of(protocol, PLAINTEXT)
     answer.put(bad, unmet(required), _text(protocol, " in clear"))
-    stayed = bad & np.isin(facts.upgrade.astype(str), ["offered, not used", "asked, not used", "refused"])
+    stayed = bad & is_one_of(facts.upgrade, ["offered, not used", "asked, not used", "refused"])
     answer.put(stayed, unmet(required), _text(protocol, " in clear; TLS was ", _or(facts.upgrade)))
     return answer
 
@@ -296,7 +295,7 @@ def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     poor = facts.negotiated & (facts.version >= 0) & (facts.version < rank)
     answer.put(poor, unmet(required), _text(_or(facts.version_name), " inside the Region"))
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
-    clear = np.isin(protocol.astype(str), PLAINTEXT)
+    clear = is_one_of(protocol, PLAINTEXT)
     answer.put(clear, unmet(required), _text(protocol, " in clear inside the Region"))
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     answer.put(facts.in_region != YES, NOT_APPLICABLE, "not between resources inside AWS")
@@ -309,7 +308,7 @@ def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answe
     since = date.fromisoformat(str(parameters["since"]))
     services = [str(s) for s in parameters["services"]]
     answer = Answer.of(facts, NOT_APPLICABLE, "another service")
-    to_it = np.isin(facts.service.astype(str), services)
+    to_it = is_one_of(facts.service, services)
     after = facts.day >= np.datetime64(since, "D").astype("int64")
     answer.put(to_it & ~after, PASS, f"before support ended on {since}")
     answer.put(to_it & after, WARN, f"support of this API ended on {since}; SMS, voice, push and OTP calls go on")
