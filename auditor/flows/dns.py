@@ -13,6 +13,7 @@ from auditor.flows.intern import intern
 from auditor.flows.state import ANSWERS_KEPT
 from auditor.kernel import part
 
+DNS = 8  # what a flow's ``application`` is called, see ``tls.protocols``
 HEADER = 12
 MOST_ANSWERS = 48
 LONGEST_NAME = 255

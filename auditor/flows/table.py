@@ -11,7 +11,7 @@ import numpy as np
 
 from auditor.decode.bytes import mix
 from auditor.decode.packet import ACK, FIN, RST, SYN, TCP
-from auditor.flows.dns import answer_for
+from auditor.flows.dns import DNS, answer_for
 from auditor.flows.state import (
     CLOCK,
     DONE,
@@ -31,9 +31,10 @@ from auditor.flows.stream import release
 from auditor.kernel import inlined, kernel, part
 
 # When a flow leaves memory: Zeek's defaults (tcp_inactivity_timeout, udp_inactivity_timeout, tcp_close_delay,
-# tcp_attempt_delay).
+# tcp_attempt_delay, dns_session_timeout).
 SECOND = 1_000_000_000
 TCP_IDLE, UDP_IDLE, TCP_CLOSED, TCP_ATTEMPT = 300 * SECOND, 60 * SECOND, 5 * SECOND, 5 * SECOND
+DNS_IDLE = 10 * SECOND  # of DNS over UDP: most flows of many networks, a question and an answer each
 MOST_FINISHED = 8_192  # rows that wait to be taken out
 REORDERED = 65536  # bytes within which a segment that came before its SYN is taken for the same connection
 
@@ -231,7 +232,7 @@ def is_over(flow: Any, clock: int, sides: Any, at: int) -> bool:
     if idle < TCP_CLOSED:
         return False
     if flow.ip_protocol != TCP:
-        return idle >= UDP_IDLE
+        return idle >= (DNS_IDLE if flow.application == DNS else UDP_IDLE)
     if flow.closed != 0:
         return True
     one, two = sides[2 * at], sides[2 * at + 1]

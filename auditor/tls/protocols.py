@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.bytes import be16, be24, be32
-from auditor.flows.dns import dns_answers, is_dns
+from auditor.flows.dns import DNS, dns_answers, is_dns
 from auditor.flows.intern import intern
 from auditor.flows.state import FREE_DATAGRAM, UNKNOWN_SIDE, UPGRADE_ASKED, UPGRADE_OFFERED, UPGRADE_REFUSED
 from auditor.flows.stream import peek, read, release, skip_ahead
@@ -26,8 +26,8 @@ from auditor.tls.records import (
     ssl2_hello,
 )
 
-HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS = range(2, 9)
-HTTP2, STUN, OTHER = range(11, 14)  # 9 and 10 are QUIC and DTLS
+HTTP, SSH, SMTP, IMAP, POP3, FTP = range(2, 8)
+HTTP2, STUN, OTHER = range(11, 14)  # 8 is DNS, 9 and 10 are QUIC and DTLS
 ESP, IKE, WIREGUARD, OPENVPN = range(14, 18)
 XMPP, IRC, NNTP, SIEVE, LDAP, POSTGRESQL, MYSQL, RDP, SOCKS, PROXY = range(18, 28)
 PROTOCOL_NAMES = {
