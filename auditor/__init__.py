@@ -68,9 +68,6 @@ def audit(
 
     if isinstance(paths, str | Path):
         paths = [paths]
-    inputs = expand(paths)
-    if inputs[0].path is not None:
-        digest.begin(inputs[0].path)
     options = Options(
         policy=policy,
         as_of=as_of,
@@ -90,9 +87,13 @@ def audit(
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
+        inputs = expand(paths)
+        if inputs[0].path is not None:
+            digest.begin(inputs[0].path)
         return audit_inputs(inputs, options)
     finally:
         sys.setswitchinterval(interval)
+        digest.forget()
 
 
 def audit_inputs(inputs: "list[Input]", options: Options, live: "LiveCapture | None" = None) -> Audit:
@@ -120,8 +121,7 @@ def audit_inputs(inputs: "list[Input]", options: Options, live: "LiveCapture | N
     finally:
         reading.close()
         for item in inputs:
-            if item.spool is not None:
-                item.spool.forget()
+            item.forget()
     return result
 
 

@@ -95,11 +95,13 @@ class Run:
 
 
 def _capture_row(item: Input, counted: Counted) -> dict[str, Any]:
-    c, notes = counted.counters, counted.notes
+    c, notes, sha256 = counted.counters, counted.notes, item.sha256()
     packets = int(c[S.PACKETS])
     warnings = [*notes.warnings, *counted.warnings]
     if not packets and notes.status == "complete":
         warnings.append("holds no packets")
+    if item.was_changed():
+        warnings.append(f"was written to while it was read: what is told is of its first {counted.bytes} bytes")
     if c[S.DUPLICATES]:
         warnings.append(
             f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them; each counts once"
@@ -114,7 +116,7 @@ def _capture_row(item: Input, counted: Counted) -> dict[str, Any]:
     names = [name for name in counted.interfaces if name]
     return {
         "capture": item.name,
-        "sha256": item.sha256(),
+        "sha256": sha256,
         "bytes": counted.bytes,
         "format": notes.format,
         "compression": notes.compression,

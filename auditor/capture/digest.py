@@ -1,6 +1,12 @@
-"""SHA-256 of what is read, in a thread of its own: for most bytes it takes longer than all the rest of an audit."""
+"""SHA-256 of what is read, beside all else: for most bytes it takes longer than all the rest of an audit.
+
+A large file is hashed by a process of its own, which waits for nothing; a stream, as it is read, by a thread.
+"""
 
 import hashlib
+import os
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,61 +15,90 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
 
-from auditor.capture.buffers import page_aligned
+from auditor.capture import sha256
 
 PIECE = 1 << 20
-LARGE_PIECE = 16 << 20  # between two of them the thread may wait for the GIL, which those who import hold
-LARGE = 1 << 24  # bytes; smaller files are hashed before any library is loaded
+LARGE = 1 << 26  # bytes; hashing fewer takes less than starting a process
 
-_begun: dict[Path, "Hashing"] = {}
+_begun: dict[Path, "Child"] = {}
+
+
+class Child:
+    """The digest of the first ``size`` bytes of a file, by a process that has begun with it."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path, self.size = path, size
+        self._before = path.stat()
+        program = [sys.executable, "-I", "-S", sha256.__file__, str(path.absolute()), str(size)]
+        self._process = subprocess.Popen(
+            program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        self._told: list[bytes] | None = None  # how many bytes, and their digest
+
+    def is_of(self, stream: Any) -> bool:
+        """Whether it was this very file that was opened as ``stream``."""
+        return os.path.samestat(os.fstat(stream.fileno()), self._before)
+
+    def was_changed(self) -> bool:
+        """Whether somebody has written to the file since."""
+        try:
+            return self._path.stat().st_mtime_ns != self._before.st_mtime_ns
+        except OSError:
+            return True
+
+    def hexdigest(self, count: int) -> str | None:
+        """The digest of the first ``count`` bytes; None where it cannot be told any more."""
+        if self._told is None:
+            self._told = self._process.communicate()[0].split()[-2:]
+        if len(self._told) == 2 and int(self._told[0]) == count:
+            return self._told[1].decode()
+        try:  # the process was killed, or the file cut off in the meantime
+            hashed, digest = sha256.sha256(str(self._path), count)
+        except OSError:
+            return None
+        return digest if hashed == count else None
+
+    def stop(self) -> None:
+        """Nobody wants to know any more."""
+        if self._told is None:
+            self._process.kill()
+            self._process.communicate()
+            self._told = []
 
 
 class Hashing:
-    """A digest that goes on in a thread: over a file by itself, until somebody reads the file and hands over pieces."""
+    """A digest of pieces that are handed over, in a thread."""
 
-    def __init__(self, digest: Any, path: Path | None = None, size: int = 0) -> None:
+    def __init__(self, digest: Any) -> None:
         self._digest = digest
-        self._hashed = 0
-        self._given = 0
-        self._pieces: deque[tuple[int, Any, Any]] = deque()  # those not hashed yet: offset, piece, its buffer
+        self._pieces: deque[tuple[Any, Any]] = deque()  # those not hashed yet, each with the buffer that it lies in
         self._ended = False
         self._changed = Condition()
-        self._thread = Thread(target=self._work, args=(path, size), name="sha256", daemon=True)
+        self._thread = Thread(target=self._work, name="sha256", daemon=True)
         self._thread.start()
 
-    def _work(self, path: Path | None, size: int) -> None:
-        if path is not None:
-            self._ahead(path, size)
+    def _work(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._pieces or self._ended)
                 if not self._pieces:
                     return
-                offset, piece, _ = self._pieces[0]
-            self._digest.update(piece[max(0, self._hashed - offset) :])
-            self._hashed = max(self._hashed, offset + len(piece))
+                piece, _ = self._pieces[0]
+            self._digest.update(piece)
             with self._changed:
                 self._pieces.popleft()
                 self._changed.notify_all()
 
-    def _ahead(self, path: Path, size: int) -> None:
-        view = memoryview(page_aligned(LARGE_PIECE))
-        with suppress(OSError), path.open("rb", buffering=0) as file:  # who reads the file says what is wrong with it
-            while not (self._pieces or self._ended) and (got := file.readinto(view[: size - self._hashed])):
-                self._digest.update(view[:got])
-                self._hashed += got
-
     def add(self, piece: Any, buffer: Any) -> None:
         """The next bytes that were read; ``buffer`` is what they lie in."""
         with self._changed:
-            self._pieces.append((self._given, piece, buffer))
-            self._given += len(piece)
+            self._pieces.append((piece, buffer))
             self._changed.notify_all()
 
     def release(self, buffer: Any) -> None:
         """Wait until all that lies in ``buffer`` is hashed."""
         with self._changed:
-            self._changed.wait_for(lambda: all(busy is not buffer for _, _, busy in self._pieces))
+            self._changed.wait_for(lambda: all(busy is not buffer for _, busy in self._pieces))
 
     def end(self) -> None:
         """No more will come; wait until all of it is hashed."""
@@ -72,22 +107,19 @@ class Hashing:
             self._changed.notify_all()
         self._thread.join()
 
-    def hexdigest(self) -> str:
-        self.end()
-        return str(self._digest.hexdigest())
-
 
 class Digested:
-    """A stream that is hashed as it is read, once for both.
+    """A stream that is hashed as it is read, once for both, or whose file is hashed by a process of its own.
 
     Who reads into a buffer must call ``release`` before the buffer is written to again.
     """
 
-    def __init__(self, stream: Any, hashing: Hashing | None = None, *, is_hashed: bool = True) -> None:
+    def __init__(self, stream: Any, child: Child | None = None, *, is_hashed: bool = True) -> None:
         self._stream = stream
-        self._is_hashed = is_hashed
-        self._small = hashlib.sha256()  # until there is so much that a thread is worth it
-        self._hashing = hashing
+        self._child = child
+        self._is_hashed = is_hashed and child is None
+        self._digest = hashlib.sha256()
+        self._hashing: Hashing | None = None  # once there is so much that a thread is worth it
         self.count = 0
 
     def _hash(self, piece: Any, buffer: Any = None) -> None:
@@ -95,10 +127,10 @@ class Digested:
         if not self._is_hashed:
             return
         if self._hashing is None and len(piece) < PIECE:
-            self._small.update(piece)
+            self._digest.update(piece)
             return
         if self._hashing is None:
-            self._hashing = Hashing(self._small)
+            self._hashing = Hashing(self._digest)
         self._hashing.add(piece, buffer)
 
     def release(self, buffer: Any) -> None:
@@ -119,24 +151,49 @@ class Digested:
 
     def skip(self, size: int) -> None:
         """Read up to ``size`` bytes for their digest alone."""
+        if self._child is not None:
+            self.count += max(0, min(size, os.fstat(self._stream.fileno()).st_size - self.count))
+            return
         while size > 0 and (data := self.read(min(size, 4 * PIECE))):
             size -= len(data)
 
-    def hexdigest(self) -> str:
-        return self._small.hexdigest() if self._hashing is None else self._hashing.hexdigest()
+    def hexdigest(self) -> str | None:
+        """The digest of all that was read; None where it cannot be told."""
+        if self._child is not None:
+            return self._child.hexdigest(self.count)
+        if self._hashing is not None:
+            self._hashing.end()
+        return self._digest.hexdigest()
 
     def close(self) -> None:
         self._stream.close()
         if self._hashing is not None:
             self._hashing.end()
 
+    def was_changed(self) -> bool:
+        """Whether a file was written to between being read and being hashed, as far as can be told."""
+        return self._child is not None and self._child.was_changed()
+
+    def stop(self) -> None:
+        """Nobody will ask for the digest any more."""
+        if self._child is not None:
+            self._child.stop()
+
+
+def _started(path: Path, size: int) -> Child | None:
+    """A process that hashes; None where there cannot be one: the file is hashed as it is read."""
+    with suppress(OSError, ValueError):
+        if sys.executable:
+            return Child(path, size)
+    return None
+
 
 def begin(path: Path) -> None:
-    """Hash a large file while libraries load; whoever reads it goes on from there."""
-    with suppress(OSError):
+    """Hash a large file while libraries load and it is read."""
+    with suppress(OSError, ValueError):  # who reads the file says what is wrong with it
         size = path.stat().st_size
-        if path.is_file() and size > LARGE and path.resolve() not in _begun:
-            _begun[path.resolve()] = Hashing(hashlib.sha256(), path, size)
+        if size > LARGE and path.is_file() and path.resolve() not in _begun and (child := _started(path, size)):
+            _begun[path.resolve()] = child
 
 
 def begin_argument(arguments: Sequence[str]) -> None:
@@ -147,6 +204,18 @@ def begin_argument(arguments: Sequence[str]) -> None:
             break
 
 
-def begun(path: Path) -> Hashing | None:
-    """The hashing that has begun for a file, if any."""
-    return _begun.pop(path.resolve(), None)
+def begun(path: Path, size: int, stream: Any) -> Child | None:
+    """The hashing of the first ``size`` bytes of a file that was opened as ``stream``; None where it is not large."""
+    child = _begun.pop(path.resolve(), None)
+    if child is not None and (child.size != size or not child.is_of(stream)):
+        child.stop()
+        child = None
+    if child is None and size > LARGE:
+        child = _started(path, size)
+    return child
+
+
+def forget() -> None:
+    """Stop what has begun and was not asked for."""
+    while _begun:
+        _begun.popitem()[1].stop()

@@ -42,10 +42,12 @@ class Input:
                 stream = self.path.open("rb", buffering=0)
             except OSError as error:
                 raise InputError(f"{self.name}: {error.strerror}") from error
+        child = None
+        if self.path is not None and self.size is not None and self.is_hashed:
+            child = begun(self.path, self.size, stream)
         if self.spool is not None:
             stream = self.spool.of(stream)
-        hashing = begun(self.path) if self.path is not None and self.is_hashed else None
-        self.digest = Digested(stream, hashing, is_hashed=self.is_hashed)
+        self.digest = Digested(stream, child, is_hashed=self.is_hashed)
         return self.digest
 
     def again(self) -> "Input | None":
@@ -63,6 +65,17 @@ class Input:
     def sha256(self) -> str | None:
         """The digest of the input, complete once it was read to its end."""
         return self.digest.hexdigest() if self.digest else None
+
+    def was_changed(self) -> bool:
+        """Whether a file was written to while it was read, as far as can be told."""
+        return self.digest is not None and self.digest.was_changed()
+
+    def forget(self) -> None:
+        """Let go of what was kept for it: nobody will read it again, or ask for its digest."""
+        if self.spool is not None:
+            self.spool.forget()
+        if self.digest is not None:
+            self.digest.stop()
 
 
 class Spool:

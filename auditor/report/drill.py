@@ -52,27 +52,30 @@ def frames(result: "Audit", flow_ids: Iterable[int], *, verify: bool = False) ->
     if not path.is_file():
         raise AuditError(f"{capture}: the capture is not there any more, or was no file: packets cannot be shown")
     source = Input(capture, path, size=path.stat().st_size, is_hashed=verify)
-    identifiers = wanted.identifier.tolist()
-    for block, at, flows, _ in packets_of(source, wanted):
-        packets = block.packets.view(np.ndarray)
-        for k, flow in zip(at.tolist(), flows.tolist(), strict=True):
-            packet = packets[k]
-            begin, captured, which = int(packet["begin"]), int(packet["captured"]), int(packet["interface"])
-            yield Frame(
-                identifiers[flow],
-                int(packet["frame"]),
-                int(packet["time"]),
-                which,
-                block.names[which] if which < len(block.names) else None,
-                block.link_types[which],
-                int(packet["wire_length"]),
-                block.buffer[begin : begin + captured].tobytes(),
-            )
-    if verify:
-        source.read_rest()
-        told = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
-        if source.sha256() != told[capture]:
-            raise AuditError(f"{capture}: is not the capture that was audited: its SHA-256 is another one")
+    try:
+        identifiers = wanted.identifier.tolist()
+        for block, at, flows, _ in packets_of(source, wanted):
+            packets = block.packets.view(np.ndarray)
+            for k, flow in zip(at.tolist(), flows.tolist(), strict=True):
+                packet = packets[k]
+                begin, captured, which = int(packet["begin"]), int(packet["captured"]), int(packet["interface"])
+                yield Frame(
+                    identifiers[flow],
+                    int(packet["frame"]),
+                    int(packet["time"]),
+                    which,
+                    block.names[which] if which < len(block.names) else None,
+                    block.link_types[which],
+                    int(packet["wire_length"]),
+                    block.buffer[begin : begin + captured].tobytes(),
+                )
+        if verify:
+            source.read_rest()
+            told = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
+            if source.sha256() != told[capture] or source.was_changed():
+                raise AuditError(f"{capture}: is not the capture that was audited: its SHA-256 is another one")
+    finally:
+        source.forget()
 
 
 def _wanted(result: "Audit", flow_ids: list[int]) -> tuple[str, "Wanted"]:

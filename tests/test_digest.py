@@ -1,0 +1,127 @@
+"""SHA-256 of inputs: by a process of its own for large files, by a thread for streams."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+from auditor.capture import digest, sha256
+from auditor.capture.inputs import Input, expand
+from tests import wire
+
+SIZE = 3 << 20
+
+
+@pytest.fixture
+def capture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A capture that counts as large."""
+    monkeypatch.setattr(digest, "LARGE", 1000)
+    path = tmp_path / "large.pcap"
+    packet = wire.datagram(bytes(1000))
+    path.write_bytes(wire.pcap([(k * 1000, packet) for k in range(SIZE // len(packet))]))
+    return path
+
+
+def _hashed(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _row(path: Path) -> dict[str, Any]:
+    (row,) = auditor.audit(path).captures.to_dict("records")
+    return dict(row)
+
+
+def test_large_file(capture: Path) -> None:
+    """A large file is hashed by a process of its own, and its digest is the file's."""
+    (item,) = expand([capture])
+    stream = item.open()
+    stream.readinto(memoryview(bytearray(SIZE // 2)))
+    item.read_rest()
+    assert item.sha256() == item.sha256() == _hashed(capture)
+    assert stream.count == capture.stat().st_size
+    assert not item.was_changed()
+    stream.close()
+    row = _row(capture)
+    assert row["sha256"] == _hashed(capture)
+    assert row["bytes"] == capture.stat().st_size
+    assert not row["warnings"]
+
+
+def test_program_that_is_killed(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the process is gone, or could not begin, the digest is right all the same."""
+    (item,) = expand([capture])
+    stream = item.open()
+    item.forget()
+    item.read_rest()
+    assert item.sha256() == _hashed(capture)
+    stream.close()
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert _row(capture)["sha256"] == _hashed(capture)
+
+
+def test_file_that_is_written_to(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was written to while it was read says so; its digest is that of the bytes that were there before."""
+    before, whole = _hashed(capture), capture.read_bytes()
+    told = digest.Child.hexdigest
+
+    def grow(self: digest.Child, count: int) -> str | None:
+        capture.write_bytes(whole + b"more")
+        return told(self, count)
+
+    monkeypatch.setattr(digest.Child, "hexdigest", grow)
+    row = _row(capture)
+    assert row["sha256"] == before
+    assert f"first {len(whole)} bytes" in row["warnings"]
+
+
+def test_file_that_was_replaced(capture: Path) -> None:
+    """A digest that began with another file, or with fewer bytes of this one, does not count."""
+    digest.begin(capture)
+    other = capture.with_name("other.pcap")
+    other.write_bytes(capture.read_bytes() + wire.pcap([]))
+    other.replace(capture)
+    (item,) = expand([capture])
+    stream = item.open()
+    item.read_rest()
+    assert item.sha256() == _hashed(capture)
+    stream.close()
+
+
+def test_nothing_is_left(capture: Path) -> None:
+    """What has begun and is not asked for any more ends."""
+    digest.begin(capture)
+    digest.forget()
+    with pytest.raises(auditor.PolicyError):
+        auditor.audit(capture, policy="no such policy")
+    assert not digest._begun
+
+
+def test_program_without_a_reader(capture: Path) -> None:
+    """The process ends where nobody is left who would read what it says."""
+    program = Path(sha256.__file__).read_text(encoding="utf-8").replace("BEAT = 64", "BEAT = 1")
+    begun = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", program, str(capture), str(SIZE)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert begun.stdout is not None
+    begun.stdout.close()
+    assert begun.wait(20) != 0
+    assert begun.stderr is not None
+    begun.stderr.close()
+
+
+def test_stream(capture: Path) -> None:
+    """A stream is hashed as it is read, large pieces by a thread, and no buffer is written to before it is."""
+    expected = _hashed(capture)
+    with capture.open("rb") as file:
+        item = Input("-", stream=file)
+        stream, buffer = item.open(), memoryview(bytearray(digest.PIECE))
+        while stream.readinto(buffer):
+            stream.release(buffer.obj)
+        assert item.sha256() == expected
+        stream.close()
