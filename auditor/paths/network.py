@@ -101,10 +101,14 @@ def build(
     topology: str | Path | None = None, aws: str | Path | None = None, routes: Iterable[str | Path] = ()
 ) -> Network:
     """Read all inputs. Raises TopologyError or InputError naming the file and what is wrong."""
-    from auditor.paths import aws_files, route_files
-
     site = Topology.read(topology) if topology is not None else NOTHING
     if aws is not None:
+        from auditor.paths import aws_files
+
         site = site.joined(aws_files.read(aws))
     files = [*((table.file, table.site) for table in site.routing_table), *((str(file), None) for file in routes)]
+    if not files:
+        return Network(site)
+    from auditor.paths import route_files
+
     return Network(site, [RoutingTable(route_files.read(file, place)) for file, place in files])

@@ -3,18 +3,19 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from auditor.capture.compression import unpacked
 from auditor.errors import InputError
-from auditor.paths import cloudtrail, flow_logs, sensors
-from auditor.paths.cloudtrail import CloudTrail
-from auditor.paths.flow_log_match import FlowLogWitness
 from auditor.paths.model import Evidence, Flows
 from auditor.paths.network import Network
-from auditor.paths.sensors import SensorLog
+
+if TYPE_CHECKING:
+    from auditor.paths.cloudtrail import CloudTrail, Event
+    from auditor.paths.flow_log_match import FlowLogWitness
+    from auditor.paths.sensors import Seen, SensorLog
 
 Array = np.ndarray[Any, Any]
 HEAD = 1 << 16
@@ -26,9 +27,9 @@ SUFFIXES = {".log", ".json", ".parquet", ".txt", ".tsv", ".gz", ".csv", ".ndjson
 class Witnesses:
     """All witnesses of an audit."""
 
-    flow_log: FlowLogWitness | None = None
-    trail: CloudTrail | None = None
-    sensor: SensorLog | None = None
+    flow_log: "FlowLogWitness | None" = None
+    trail: "CloudTrail | None" = None
+    sensor: "SensorLog | None" = None
 
     @property
     def is_empty(self) -> bool:
@@ -63,12 +64,15 @@ def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
 
     Raises InputError naming the file and what is wrong.
     """
+    from auditor.paths import cloudtrail, flow_logs, sensors  # most audits have no witness, and need none of these
+    from auditor.paths.flow_log_match import FlowLogWitness
+
     files = list(_files(paths))
     heads = {path: b"" if path.suffix == ".parquet" else unpacked(path, HEAD) for path in files}
     formats = [text for path in files if heads[path].lstrip()[:1] == b"{" for text in flow_logs.formats_of(path)]
     logs = flow_logs.Reader(formats)
-    trails: list[tuple[str, list[cloudtrail.Event]]] = []
-    seen: list[tuple[str, list[sensors.Seen]]] = []
+    trails: list[tuple[str, list[Event]]] = []
+    seen: list[tuple[str, list[Seen]]] = []
     any_log = False
     for path in files:
         head = heads[path]
@@ -84,6 +88,6 @@ def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
     offset = int(skew * 1e9)
     return Witnesses(
         FlowLogWitness(logs.finish(), offset) if any_log else None,
-        CloudTrail(trails, offset) if trails else None,
-        SensorLog(seen, offset) if seen else None,
+        cloudtrail.CloudTrail(trails, offset) if trails else None,
+        sensors.SensorLog(seen, offset) if seen else None,
     )
