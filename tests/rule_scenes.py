@@ -184,7 +184,7 @@ def _exchange(scene: Scene) -> bytes:
     if scene.version >= 0x0303:
         signature = struct.pack(">H", scene.scheme) + signature
     if scene.suite in (0x009E, 0x006C):
-        prime = next(prime for prime, name in known_primes().items() if name.startswith("ffdhe3072"))
+        prime = next(prime for prime, name in known_primes(3072).items() if name.startswith("ffdhe"))
         number = prime.to_bytes((prime.bit_length() + 7) // 8, "big")
         return _vector(number) + _vector(b"\2") + _vector(number) + (b"" if scene.suite == 0x006C else signature)
     if scene.group is None:

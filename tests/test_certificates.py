@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 import auditor
 from auditor.tls import certificates
-from auditor.tls.dh_groups import group_of, known_primes
+from auditor.tls.dh_groups import LENGTHS, group_of, known_primes
 from tests import wire
 
 NAME = "pinpoint.us-east-1.amazonaws.com"
@@ -209,7 +209,7 @@ def vector(number: int) -> bytes:
 
 def test_groups_of_diffie_hellman(audit_bytes: Run) -> None:
     """A standard prime is named, an own one and a weak one said to be so."""
-    primes = {name: prime for prime, name in known_primes().items()}
+    primes = {name: prime for bits in LENGTHS for prime, name in known_primes(bits).items()}
     for prime, group, told in (
         (primes["ffdhe2048 (RFC 7919)"], "dh2048", "ffdhe2048 (RFC 7919)"),
         (primes["modp1024 (RFC 2409)"], "dh1024", "modp1024 (RFC 2409), weak"),
@@ -223,9 +223,11 @@ def test_groups_of_diffie_hellman(audit_bytes: Run) -> None:
 
 def test_known_primes_are_safe_primes() -> None:
     """The formulas of RFC 2409, 3526 and 7919 give safe primes (Fermat's test): p and (p - 1) / 2."""
-    assert len(known_primes()) == 13
-    for prime in known_primes():
-        if prime.bit_length() <= 3072:
+    known = {prime: bits for bits in LENGTHS for prime in known_primes(bits)}
+    assert len(known) == 13
+    for prime, bits in known.items():
+        assert prime.bit_length() == bits
+        if bits <= 3072:
             assert all(pow(base, n - 1, n) == 1 for n in (prime, prime // 2) for base in (2, 3))
     assert group_of(b"\xff" * 32) == "own prime, weak"
 

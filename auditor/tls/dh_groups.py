@@ -18,6 +18,7 @@ _PI_GROUPS = {
     8192: 4743158,
 }
 _E_GROUPS = {2048: 560316, 3072: 2625351, 4096: 5736041, 6144: 15705020, 8192: 10965728}
+LENGTHS = (*_PI_GROUPS, *_E_GROUPS)
 _GUARD = 64  # bits computed beyond those that are used
 
 
@@ -32,14 +33,12 @@ def _arctan_of_inverse(x: int, bits: int) -> int:
     return total
 
 
-@cache
 def _pi(bits: int) -> int:
     """floor(pi * 2**bits), by Machin's formula."""
     wide = bits + _GUARD
     return 4 * (4 * _arctan_of_inverse(5, wide) - _arctan_of_inverse(239, wide)) >> _GUARD
 
 
-@cache
 def _e(bits: int) -> int:
     """floor(e * 2**bits)."""
     term = total = 1 << (bits + _GUARD)
@@ -56,19 +55,19 @@ def _prime(bits: int, digits: int, added: int) -> int:
 
 
 @cache
-def known_primes() -> dict[int, str]:
-    """Prime -> name of the group."""
+def known_primes(bits: int) -> dict[int, str]:
+    """Prime of that length -> name of the group."""
     known = {}
-    for bits, added in _PI_GROUPS.items():
+    if bits in _PI_GROUPS:
         source = "RFC 2409" if bits <= 1024 else "RFC 3526"
-        known[_prime(bits, _pi(bits - 130), added)] = f"modp{bits} ({source})"
-    for bits, added in _E_GROUPS.items():
-        known[_prime(bits, _e(bits - 130), added)] = f"ffdhe{bits} (RFC 7919)"
+        known[_prime(bits, _pi(bits - 130), _PI_GROUPS[bits])] = f"modp{bits} ({source})"
+    if bits in _E_GROUPS:
+        known[_prime(bits, _e(bits - 130), _E_GROUPS[bits])] = f"ffdhe{bits} (RFC 7919)"
     return known
 
 
 def group_of(prime: bytes) -> str:
     """What is known of a prime: a standard group, or ``own prime``; with ``weak`` where it is shorter than 2048 bits."""
     number = int.from_bytes(prime, "big")
-    name = known_primes().get(number, "own prime")
+    name = known_primes(number.bit_length()).get(number, "own prime")
     return f"{name}, weak" if number.bit_length() < 2048 else name
