@@ -107,9 +107,8 @@ class Finding:
         self.flows += len(flows)
         self.first, self.last = min(self.first, int(started.min())), max(self.last, int(started.max()))
         if len(self.reasons) < MOST_COUNTED:
-            for number, count in enumerate(np.bincount(which).tolist()):
-                if count:
-                    self.reasons[str(reasons[number])] += count
+            for number, count in sorted(Counter(which.tolist()).items()):
+                self.reasons[str(reasons[number])] += count
         if len(self.clients) < MOST_COUNTED:
             self.clients.update(who.client[flows].tolist())
         if len(self.servers) < MOST_COUNTED:
