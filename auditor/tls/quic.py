@@ -5,6 +5,7 @@ connection whose first packets are not in the capture stays closed, and is repor
 """
 
 import hmac
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -38,6 +39,7 @@ GOOGLE_CRYPTO = 8  # their number of the CRYPTO frame
 MOST_CONNECTIONS = 16  # on one 5-tuple
 MOST_PIECES = 256  # of CRYPTO bytes that wait for what comes before them
 LONGEST_STREAM = 65536  # of CRYPTO bytes that are put together
+NOTHING = re.compile(rb"[\0\1]*")  # frames PADDING and PING
 CRYPTO_ERROR = 0x100  # RFC 9001 4.8: the low byte is a TLS alert
 
 INITIAL, RETRY, NEGOTIATION, OTHER = range(4)
@@ -222,9 +224,9 @@ class Connection:
         at, stream = 0, self.streams[seen.side]
         added = False
         try:
-            while at < len(frames):
+            while (at := _after_padding(frames, at)) < len(frames):
                 kind, at = varint(frames, at)
-                if kind in (0, 1):  # PADDING, PING
+                if kind in (0, 1):  # PADDING, PING, in more bytes than need be
                     continue
                 if kind in (2, 3):
                     at = _after_ack(frames, at, with_counts=kind == 3)
@@ -256,6 +258,12 @@ class Connection:
             self.made.take(seen.side, kind, body, seen)
         if self.made["client_frame"] and not before:
             self.made["client_segments"] = stream.datagrams
+
+
+def _after_padding(frames: bytes, at: int) -> int:
+    """Where the first frame begins that is not PADDING or PING, of which many packets have a thousand."""
+    found = NOTHING.match(frames, at)
+    return found.end() if found else at
 
 
 def _after_ack(frames: bytes, at: int, *, with_counts: bool) -> int:
