@@ -218,14 +218,21 @@ class FlowLogWitness:
         An interface's own address is in each of its rows; where another one is as well, nothing tells which it is.
         """
         interface = self.log.text["interface-id"][1]
-        ends = [self.log.address[name][:, 1] for name in ("srcaddr", "dstaddr")]
-        pairs = np.zeros(2 * len(interface), [("interface", "i8"), ("address", "u8")])
-        pairs["interface"], pairs["address"] = np.tile(interface, 2), np.concatenate(ends)
-        values, counts = np.unique(pairs[pairs["interface"] >= 0], return_counts=True)
-        rows = np.bincount(interface[interface >= 0], minlength=1)
-        always = values[counts == rows[values["interface"]]]
-        alone = np.bincount(always["interface"], minlength=1)[always["interface"]] == 1
-        return np.asarray(always["address"][alone])
+        known = np.flatnonzero(interface >= 0)
+        if not len(known):
+            return np.zeros(0, np.uint64)
+        interface, ends = interface[known], [self.log.address[name][known, 1] for name in ("srcaddr", "dstaddr")]
+        rows = np.bincount(interface, minlength=1)
+        first = np.zeros(len(rows), np.int64)
+        first[interface[::-1]] = np.arange(len(interface))[::-1]  # of each interface its first row, written last
+        always = []
+        for end in ends:  # what is in each row is one of the two in the first one
+            one = end[first]
+            there = (ends[0] == one[interface]) | (ends[1] == one[interface])
+            always.append((one, (rows > 0) & (np.bincount(interface[there], minlength=len(rows)) == rows)))
+        (source, is_source), (target, is_target) = always
+        alone = (is_source != is_target) | (source == target)
+        return np.concatenate([source[is_source & alone], target[is_target & alone]])
 
     def _should_be_there(self, flows: Flows) -> Array:
         """Flows to the log's own interfaces, within the log's time."""
