@@ -5,8 +5,10 @@ import importlib.util
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +180,41 @@ def test_importing_loads_neither_scapy_nor_pyshark_nor_pandas(samples: Path) -> 
     code = f"import auditor, sys; auditor.audit({str(samples / 'tls1.2.pcapng')!r}); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"scapy", "pyshark", "pandas", "rich", "typer"} & set(loaded)
+
+
+def test_plain_options_load_little(samples: Path, tmp_path: Path) -> None:
+    """`audit pcap FILE --out DIR -q` loads neither what checks values of options nor what draws tables."""
+    code = (
+        f"import sys; sys.argv = ['audit', 'pcap', {str(samples / 'tls1.2.pcapng')!r}, '--out', {str(tmp_path)!r}, '-q']\n"
+        "from auditor.cli.main import app\ntry: app()\nexcept SystemExit: print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "pyarrow" in loaded
+    assert not {"pydantic", "rich.console", "numba", "numpy.ma", "importlib.metadata"} & set(loaded)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal here")
+def test_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C says so in one line, with exit code 130, and leaves no half results."""
+    out = tmp_path / "out"
+
+    def as_in_a_terminal() -> None:  # whoever runs the tests in the background has SIGINT ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    command = [sys.executable, "-m", "auditor", "pcap", "-", "--out", str(out)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=as_in_a_terminal
+    ) as child:
+        assert child.stdin is not None
+        child.stdin.write(wire.pcap(wire.Talk().open().packets))
+        child.stdin.flush()
+        begun = time.monotonic()
+        while not out.exists() and time.monotonic() - begun < 60:
+            time.sleep(0.05)
+        child.send_signal(signal.SIGINT)
+        told = child.communicate(timeout=60)[1]
+    assert (child.returncode, told) == (130, b"audit: interrupted\n")
+    assert not list(out.iterdir())
 
 
 def test_help_loads_little() -> None:

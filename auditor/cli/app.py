@@ -10,7 +10,7 @@ import typer
 
 from auditor.cli.values import Group
 
-DONE, FINDINGS, FAILED = 0, 1, 2
+DONE, FINDINGS, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="audit",

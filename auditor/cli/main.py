@@ -10,7 +10,7 @@ import typer
 
 from auditor import __version__
 from auditor.cli import auditing, policies, results, topology  # noqa: F401 - their commands are the application's
-from auditor.cli.app import DONE, FAILED, FINDINGS, app, say
+from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, app, say
 from auditor.errors import AuditError
 
 
@@ -59,15 +59,16 @@ def main() -> None:
         say(str(error))
         code = FAILED
     except KeyboardInterrupt:
-        say("interrupted")
-        code = 130
-    except SystemExit as ended:
+        code = INTERRUPTED
+    except SystemExit as ended:  # typer makes one of Ctrl-C too
         code = ended.code if isinstance(ended.code, int) else DONE if ended.code is None else FAILED
     except Exception as error:
         if os.environ.get("AUDITOR_DEBUG"):
             raise
         say(f"internal error ({type(error).__name__}: {error}); AUDITOR_DEBUG=1 shows where; please report it")
         code = FAILED
+    if code == INTERRUPTED:
+        say("interrupted")
     # Taking the interpreter and LLVM apart in good order takes a third of a second, and nobody needs it.
     sys.stdout.flush()
     sys.stderr.flush()
