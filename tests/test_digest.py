@@ -55,7 +55,8 @@ def test_program_that_is_killed(capture: Path, monkeypatch: pytest.MonkeyPatch) 
     """Where the process is gone, or could not begin, the digest is right all the same."""
     (item,) = expand([capture])
     stream = item.open()
-    item.forget()
+    assert stream._child is not None
+    stream._child._process.kill()
     item.read_rest()
     assert item.sha256() == _hashed(capture)
     stream.close()
@@ -91,6 +92,19 @@ def test_file_that_was_replaced(capture: Path) -> None:
     stream.close()
 
 
+def test_file_that_is_renamed(capture: Path) -> None:
+    """What is hashed is the file that is audited, also where its name is another's by then; that is no change of it."""
+    expected = _hashed(capture)
+    (item,) = expand([capture])
+    stream = item.open()
+    capture.rename(capture.with_name("rotated.pcap"))
+    capture.write_bytes(b"another capture")
+    item.read_rest()
+    assert item.sha256() == expected
+    assert not item.was_changed()
+    stream.close()
+
+
 def test_nothing_is_left(capture: Path) -> None:
     """What has begun and is not asked for any more ends."""
     digest.begin(capture)
@@ -103,11 +117,13 @@ def test_nothing_is_left(capture: Path) -> None:
 def test_program_without_a_reader(capture: Path) -> None:
     """The process ends where nobody is left who would read what it says."""
     program = Path(sha256.__file__).read_text(encoding="utf-8").replace("BEAT = 64", "BEAT = 1")
-    begun = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", program, str(capture), str(SIZE)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    with capture.open("rb") as file:
+        begun = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", program, str(SIZE)],
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
     assert begun.stdout is not None
     begun.stdout.close()
     assert begun.wait(20) != 0

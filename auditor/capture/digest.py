@@ -24,46 +24,52 @@ _begun: dict[Path, "Child"] = {}
 
 
 class Child:
-    """The digest of the first ``size`` bytes of a file, by a process that has begun with it."""
+    """The digest of the first ``size`` bytes of a file, by a process that has begun with it.
+
+    The file stays open here: whatever becomes of its name, it is this one that is hashed and asked about.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
-        self._path, self.size = path, size
-        self._before = path.stat()
-        program = [sys.executable, "-I", "-S", sha256.__file__, str(path.absolute()), str(size)]
-        self._process = subprocess.Popen(
-            program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        self._told: list[bytes] | None = None  # how many bytes, and their digest
+        self.size = size
+        self.was_changed = False  # whether somebody wrote to the file before its digest was told
+        self._told: str | None = None
+        self._file = path.open("rb", buffering=0)
+        try:
+            self._before = os.fstat(self._file.fileno())
+            program = [sys.executable, "-I", "-S", sha256.__file__, str(size)]
+            self._process = subprocess.Popen(
+                program, stdin=self._file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+        except BaseException:
+            self._file.close()
+            raise
 
     def is_of(self, stream: Any) -> bool:
         """Whether it was this very file that was opened as ``stream``."""
         return os.path.samestat(os.fstat(stream.fileno()), self._before)
 
-    def was_changed(self) -> bool:
-        """Whether somebody has written to the file since."""
-        try:
-            return self._path.stat().st_mtime_ns != self._before.st_mtime_ns
-        except OSError:
-            return True
-
     def hexdigest(self, count: int) -> str | None:
         """The digest of the first ``count`` bytes; None where it cannot be told any more."""
-        if self._told is None:
-            self._told = self._process.communicate()[0].split()[-2:]
-        if len(self._told) == 2 and int(self._told[0]) == count:
-            return self._told[1].decode()
-        try:  # the process was killed, or the file cut off in the meantime
-            hashed, digest = sha256.sha256(str(self._path), count)
-        except OSError:
-            return None
-        return digest if hashed == count else None
+        if self._file.closed:
+            return self._told
+        words = self._process.communicate()[0].split()[-2:]
+        if len(words) == 2 and int(words[0]) == count:
+            self._told = words[1].decode()
+        else:  # the process was killed, or the file cut off in the meantime
+            with suppress(OSError):
+                self._file.seek(0)
+                hashed, digest = sha256.sha256(self._file.fileno(), count)
+                self._told = digest if hashed == count else None
+        self.was_changed = os.fstat(self._file.fileno()).st_mtime_ns != self._before.st_mtime_ns
+        self._file.close()
+        return self._told
 
     def stop(self) -> None:
         """Nobody wants to know any more."""
-        if self._told is None:
+        if not self._file.closed:
             self._process.kill()
             self._process.communicate()
-            self._told = []
+            self._file.close()
 
 
 class Hashing:
@@ -171,8 +177,8 @@ class Digested:
             self._hashing.end()
 
     def was_changed(self) -> bool:
-        """Whether a file was written to between being read and being hashed, as far as can be told."""
-        return self._child is not None and self._child.was_changed()
+        """Whether a file was written to before its digest was told, so that it may be of other bytes than were read."""
+        return self._child is not None and self._child.was_changed
 
     def stop(self) -> None:
         """Nobody will ask for the digest any more."""

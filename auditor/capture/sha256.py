@@ -1,4 +1,4 @@
-"""SHA-256 of a file. As a program, ``sha256.py FILE BYTES``, it is what ``digest`` runs beside an audit.
+"""SHA-256 of a file. As a program, ``sha256.py BYTES < FILE``, it is what ``digest`` runs beside an audit.
 
 It imports as little as it can, so that hashing begins at once.
 """
@@ -11,15 +11,15 @@ PIECE = 1 << 20  # small enough to stay in a processor's cache between being rea
 BEAT = 64  # pieces
 
 
-def sha256(path: str, most: int, beat: bool = False) -> tuple[int, str]:
-    """How many bytes of a file were hashed, up to ``most``, and their digest. Raises OSError.
+def sha256(file: int, most: int, beat: bool = False) -> tuple[int, str]:
+    """How many bytes of an open file (its descriptor) were hashed, up to ``most``, and their digest. Raises OSError.
 
     ``beat``: print a dot now and then; where nobody is left to read it, that ends the process.
     """
     digest, left, pieces = hashlib.sha256(), most, 0
-    # pathlib takes longer to load than this program; page-aligned memory is faster to read into, see ``buffers``.
-    with mmap.mmap(-1, PIECE) as buffer, memoryview(buffer) as view, open(path, "rb", buffering=0) as file:  # noqa: PTH123
-        while left and (got := file.readinto(view[: min(left, PIECE)])):
+    # Page-aligned memory is faster to read into, see ``buffers``, which this program cannot import.
+    with mmap.mmap(-1, PIECE) as buffer, memoryview(buffer) as view, open(file, "rb", 0, closefd=False) as raw:
+        while left and (got := raw.readinto(view[: min(left, PIECE)])):
             digest.update(view[:got])
             left -= got
             pieces += 1
@@ -30,4 +30,4 @@ def sha256(path: str, most: int, beat: bool = False) -> tuple[int, str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write("{} {}\n".format(*sha256(sys.argv[1], int(sys.argv[2]), beat=True)))
+    sys.stdout.write("{} {}\n".format(*sha256(0, int(sys.argv[1]), beat=True)))
