@@ -158,6 +158,11 @@ def test_missing_file_and_empty_folder(tmp_path: Path) -> None:
         auditor.audit(tmp_path / "nowhere.pcap")
     with pytest.raises(auditor.InputError, match="holds no file named like a capture"):
         auditor.audit(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(auditor.InputError, match="only folders are named like that"):
+        auditor.audit(tmp_path / "fold*")
+    with pytest.raises(auditor.InputError, match="nothing to read"):
+        auditor.audit([])
 
 
 def test_folders_globs_and_several_files(tmp_path: Path) -> None:

@@ -172,14 +172,20 @@ def _files_of(argument: str) -> list[Path]:
         return [path]
     matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))
     if matches:
-        return [match for match in matches if match.is_file()]
+        found = [match for match in matches if match.is_file()]
+        if not found:
+            raise InputError(f"{argument}: only folders are named like that, no file; give the folders themselves")
+        return found
     if argument.startswith(("http://", "https://", "s3://", "gs://", "abfs://")):
         raise InputError(f"{argument}: captures are read from files and standard input; fetch it first")
     raise InputError(f"{argument}: no such file or folder")
 
 
 def expand(arguments: Iterable[str | Path]) -> list[Input]:
-    """The inputs that the arguments stand for, each once, folders and globs in order of their names."""
+    """The inputs that the arguments stand for, each once, folders and globs in order of their names.
+
+    Raises InputError where there is none.
+    """
     inputs: list[Input] = []
     seen: set[Path] = set()
     for argument in map(str, arguments):
@@ -195,4 +201,6 @@ def expand(arguments: Iterable[str | Path]) -> list[Input]:
             status = path.stat()
             regular = stat.S_ISREG(status.st_mode)
             inputs.append(Input(shown(path), path, size=status.st_size if regular else None))
+    if not inputs:
+        raise InputError("there is nothing to read: give at least one capture")
     return inputs
