@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
+from scapy.layers.dns import DNS, DNSQR, DNSRR
 
 from auditor.flows import state as S
 from tests import wire
@@ -119,10 +120,14 @@ def test_retransmitted_syn_is_the_same_flow(audit_bytes: Any) -> None:
     assert wire.only(audit_bytes(wire.pcap([answer, syn])).flows)["client_port"] == 40_000
 
 
-@pytest.mark.parametrize(("seconds", "udp", "rows"), [(59, True, 1), (61, True, 2), (299, False, 1), (301, False, 2)])
-def test_idle_flows_end(audit_bytes: Any, seconds: int, udp: bool, rows: int) -> None:
-    """UDP flows end after a minute, TCP flows after five, as in Zeek."""
-    one = wire.datagram(b"\0\1") if udp else wire.Talk().open().send(0, b"\0\1")
+@pytest.mark.parametrize(
+    ("seconds", "kind", "rows"),
+    [(59, "udp", 1), (61, "udp", 2), (299, "tcp", 1), (301, "tcp", 2), (9, "dns", 1), (11, "dns", 2)],
+)
+def test_idle_flows_end(audit_bytes: Any, seconds: int, kind: str, rows: int) -> None:
+    """UDP flows end after a minute, DNS over it after ten seconds, TCP flows after five minutes, as in Zeek."""
+    query = bytes(DNS(rd=1, qd=DNSQR(qname="pinpoint.us-east-1.amazonaws.com")))
+    one = wire.Talk().open().send(0, b"\0\1") if kind == "tcp" else wire.datagram(b"\0\1" if kind == "udp" else query)
     start, fill = 1_700_000_000 * wire.SECOND, wire.datagram(b"\0", sport=9)
     packets: list[Any] = [(start, one)]
     packets += [
@@ -185,8 +190,6 @@ def test_streams_give_back_their_memory(audit_bytes: Any) -> None:
 
 def test_dns_names_the_server(audit_bytes: Any) -> None:
     """An answer seen in the capture names a server that says no name itself, for the client that asked."""
-    from scapy.layers.dns import DNS, DNSQR, DNSRR
-
     name = "sms-voice.us-west-2.amazonaws.com"
     answer = DNS(qr=1, ra=1, qd=DNSQR(qname=name), an=DNSRR(rrname=name, rdata=wire.SERVER))
     packets = [wire.datagram(bytes(answer), sport=53, dport=6000, client="10.0.0.53", server=wire.CLIENT)]
