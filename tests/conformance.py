@@ -66,7 +66,7 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
         "tshark",
         "openvpn_tcp_multi.pcap",
         "*",
-    ): "TLS inside OpenVPN's control channel: the flow is named, not looked into",
+    ): "TLS inside OpenVPN's control channel, between its own headers: not looked into (over TCP OpenVPN is not even named)",
     ("tshark", "rdpeudp2-handshake-success.pcap", "*"): "TLS inside RDP's own transport over UDP, not looked into",
 }
 # (source, column) -> why all such cells may differ.
