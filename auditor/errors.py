@@ -1,5 +1,9 @@
 """What can go wrong that is the user's to mend."""
 
+import os
+import re
+from pathlib import Path
+
 
 class AuditError(Exception):
     """The work could not be done; the message is one sentence for the person who asked for it."""
@@ -15,3 +19,18 @@ class TopologyError(AuditError):
 
 class PolicyError(AuditError):
     """A policy file is not valid; the message names the file and the key."""
+
+
+def shown(path: str | Path) -> str:
+    r"""A file's name as text that is harmless wherever it is read: bytes that are no printable UTF-8 become ``\xff``."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else "".join(f"\\x{b:02x}" for b in c.encode()) for c in text)
+
+
+def located(name: str) -> Path:
+    """The file that a name of ``shown`` is of."""
+    path = Path(name)
+    if "\\x" not in name or path.exists():
+        return path
+    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes([int(found[1], 16)]), name.encode())
+    return Path(os.fsdecode(raw))

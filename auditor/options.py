@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from auditor.capture.inputs import shown
-from auditor.errors import InputError
+from auditor.errors import InputError, shown
 
 PathLike = str | Path
 DEFAULT_POLICY = "aws-pinpoint"

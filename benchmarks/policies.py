@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 import auditor
-from auditor.columns import Texts
 from auditor.policy import evaluate, model
 from auditor.policy.findings import Subject
+from auditor.tables.columns import Texts
 
 CAPTURES = Path(__file__).parent.parent / "captures"
 POLICIES = ["aws-pinpoint", "nist-800-52r2", "pci-dss-4.0.1", "rfc10015", "bsi-tr-02102-2", "pq-ready"]

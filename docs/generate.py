@@ -7,17 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from auditor import tables
+from auditor.tables import schema
 
 HERE = Path(__file__).parent
 PANDAS = {
-    tables.INT: "Int64",
-    tables.FLOAT: "Float64",
-    tables.BOOL: "boolean",
-    tables.TIME: "datetime64[ns, UTC]",
-    tables.CLOSED: "category",
-    tables.TEXT: "string",
-    tables.NAME: "string",
+    schema.INT: "Int64",
+    schema.FLOAT: "Float64",
+    schema.BOOL: "boolean",
+    schema.TIME: "datetime64[ns, UTC]",
+    schema.CLOSED: "category",
+    schema.TEXT: "string",
+    schema.NAME: "string",
 }
 ABOUT = {
     "flows": "One row for each conversation: a 5-tuple within its VLANs and tunnels. A port that is used again after FIN "
@@ -65,10 +65,10 @@ def tables_page() -> str:
     lines = [
         "# Tables",
         "",
-        "Generated from `auditor/tables.py` by `make docs`. Missing is `<NA>`, never an empty text, 0 or -1. Lists such as",
+        "Generated from `auditor/tables/schema.py` by `make docs`. Missing is `<NA>`, never an empty text, 0 or -1. Lists such as",
         "`cipher_suites_offered` are texts with spaces between: `.str.split().explode()` makes rows of them.",
     ]
-    for name, columns in tables.TABLES.items():
+    for name, columns in schema.TABLES.items():
         lines += ["", f"## {name}", "", ABOUT[name], "", "| column | dtype | meaning |", "|---|---|---|"]
         for column in columns:
             values = list(column.values)

@@ -16,7 +16,7 @@ import pytest
 import zstandard
 
 import auditor
-from auditor import scan
+from auditor.reading import scan
 from tests import wire
 
 PACKETS = wire.Talk().open().play([("c", b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")]).close().packets

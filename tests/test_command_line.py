@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import auditor
-from auditor.report.records import neutral, printable
+from auditor.report.plain import neutral, printable
 from tests import wire
 from tests.conftest import ROOT
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import auditor
-from auditor.report.compare import Comparison, Line, compare
+from auditor.audit.compare import Comparison, Line, compare
 from tests import wire
 from tests.conftest import SAMPLES
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from auditor.policy import findings, model
-from auditor.policy.checks import FAIL, PASS, WARN
+from auditor.policy.check import FAIL, PASS, WARN
 from auditor.policy.findings import Findings, Subject
 from auditor.prefixes import V4_MAPPED
 

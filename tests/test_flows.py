@@ -7,6 +7,7 @@ import pytest
 from scapy.layers.dns import DNS, DNSQR, DNSRR
 
 from auditor.flows import state as S
+from auditor.flows.room import make_room
 from tests import wire
 
 HELLO = wire.record(22, wire.client_hello(extensions=wire.extension(21, bytes(3000))), 0x0301)
@@ -202,4 +203,4 @@ def test_state_starts_empty() -> None:
     """A new state has every place free."""
     state = S.new_state()
     assert state.memory.counters[S.FREE_FLOW] == 0
-    assert S.make_room(state).flows is state.flows
+    assert make_room(state).flows is state.flows

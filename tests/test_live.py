@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import auditor
+from auditor.audit.live import audit_live
 from auditor.capture import live
-from auditor.live import audit_live
 from auditor.options import Options
 
 

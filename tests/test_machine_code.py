@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from auditor import machine_code, scan
 from auditor.flows.text import write_addresses
-from auditor.machine_code import Object, load, store
+from auditor.machine import objects
+from auditor.machine.objects import Object, load, store
+from auditor.reading import scan
 
 HIGH, LOW = np.zeros(2, np.uint64), np.array([0xFFFF_0102_0304, 0xFFFF_0506_0708], np.uint64)
 
@@ -48,7 +49,7 @@ def test_kernels_check_what_they_are_given() -> None:
     none, lengths = np.zeros(1, np.uint8), np.zeros(0, np.int64)
     assert write_addresses(HIGH, LOW, none, lengths, data, offsets) is None
     assert data[: offsets[2]].tobytes() == b"1.2.3.45.6.7.8"
-    if isinstance(write_addresses, machine_code.Native):
+    if isinstance(write_addresses, objects.Native):
         with pytest.raises(TypeError, match="write_addresses"):
             write_addresses(HIGH.astype(np.uint8), LOW, none, lengths, data, offsets)
     with pytest.raises(IndexError):

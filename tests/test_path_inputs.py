@@ -376,7 +376,7 @@ def test_what_is_not_of_aws(tmp_path: Path, text: str, words: str) -> None:
 
 def test_the_file_goes_before_the_account(tmp_path: Path) -> None:
     """What the topology file says of a link is kept, what it leaves open comes from AWS."""
-    from auditor.paths.network import build
+    from auditor.paths.site import build
 
     (tmp_path / "aws").mkdir()
     (tmp_path / "aws" / "vifs.json").write_text(json.dumps(scenes.PRIVATE_VIF["vifs.json"]))

@@ -9,11 +9,10 @@ import pytest
 
 import auditor
 from auditor.policy import aws_tls, model
-from auditor.policy.checks import CHECKS
 from auditor.policy.facts import NAMES, NO, UNKNOWN, YES, Facts, distinct
+from auditor.policy.registry import CHECKS
 from auditor.settings import load
-from auditor.tables import OUTCOMES, VERDICTS
-from auditor.tls.names import VERSION_ORDER
+from auditor.tables.schema import OUTCOMES, VERDICTS, VERSION_ORDER
 from auditor.tls.suites import properties
 from tests import wire
 from tests.conftest import SAMPLES
@@ -282,7 +281,7 @@ def test_properties_of_suites() -> None:
 
 def test_distinct_facts_keep_every_difference() -> None:
     """Combinations of facts are told apart, whichever fact differs."""
-    from auditor.columns import Texts
+    from auditor.tables.columns import Texts
 
     base = {name: getattr(facts(), name) for name in NAMES}
     for name in NAMES:

@@ -8,7 +8,7 @@ import pytest
 import auditor
 from auditor.cli import terminal
 from auditor.policy import mending, model
-from auditor.policy.checks import CHECKS
+from auditor.policy.registry import CHECKS
 from tests import wire
 from tests.conftest import ROOT
 

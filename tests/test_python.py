@@ -11,25 +11,25 @@ import pandas as pd
 import pytest
 
 import auditor
-from auditor import tables
+from auditor.tables import schema
 from tests import wire
 from tests.conftest import SAMPLES
 
 
 def test_tables_have_their_columns_and_dtypes(office: Any) -> None:
     """Every table has the columns of the reference, nullable types and ordered categoricals."""
-    for name, columns in tables.TABLES.items():
+    for name, columns in schema.TABLES.items():
         frame = getattr(office, name)
         assert list(frame.columns) == [c.name for c in columns]
         for column in columns:
             dtype = frame[column.name].dtype
-            if column.type == tables.CLOSED:
+            if column.type == schema.CLOSED:
                 assert isinstance(dtype, pd.CategoricalDtype)
                 assert dtype.ordered == column.ordered
-            elif column.type == tables.TIME:
+            elif column.type == schema.TIME:
                 assert str(dtype) == "datetime64[ns, UTC]"
             else:
-                expected = {tables.INT: "Int64", tables.BOOL: "boolean", tables.FLOAT: "Float64"}.get(
+                expected = {schema.INT: "Int64", schema.BOOL: "boolean", schema.FLOAT: "Float64"}.get(
                     column.type, "string"
                 )
                 assert str(dtype).startswith(expected), column.name
@@ -38,7 +38,7 @@ def test_tables_have_their_columns_and_dtypes(office: Any) -> None:
 def test_empty_tables_have_them_too(audit_bytes: Any) -> None:
     """A capture without packets gives tables without rows, not without columns."""
     result = audit_bytes(wire.pcap([]))
-    for name, columns in tables.TABLES.items():
+    for name, columns in schema.TABLES.items():
         assert len(getattr(result, name).columns) == len(columns)
     assert result.captures["warnings"][0] == "holds no packets"
 
@@ -91,7 +91,7 @@ def plain_and_compiled(paths: list[Path], tmp_path: Path) -> None:
         subprocess.run(command, env=environment, check=True)
     for path in paths:
         one, two = (auditor.Audit.load(tmp_path / jit / path.name) for jit in ("0", "1"))
-        for table in tables.TABLES:
+        for table in schema.TABLES:
             assert one.arrow(table).equals(two.arrow(table)), (path, table)
 
 

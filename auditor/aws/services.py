@@ -8,7 +8,7 @@ import numpy as np
 
 from auditor.aws.names import Endpoint, endpoint, imitates, may_concern_aws
 from auditor.aws.ranges import Ranges
-from auditor.columns import Texts, distinct
+from auditor.tables.columns import Texts, distinct
 
 Array = np.ndarray[Any, Any]
 PINPOINT = ("pinpoint", "sms-voice", "social-messaging", "ses", "ses-smtp")

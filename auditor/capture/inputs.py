@@ -2,7 +2,6 @@
 
 import glob
 import os
-import re
 import stat
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from auditor.capture.digest import Digested, begun
-from auditor.errors import InputError
+from auditor.errors import InputError, shown
 
 SUFFIXES = (".pcap", ".pcapng", ".cap", ".ntar", ".dmp", ".trace", ".mcap")
 MOST_SPOOLED = 8 << 30  # bytes of a stream that are kept to be read again …
@@ -139,21 +138,6 @@ class Spool:
         if self._kept is not None:
             self._kept.close()
             self._kept = None
-
-
-def shown(path: str | Path) -> str:
-    r"""A file's name as text that is harmless wherever it is read: bytes that are no printable UTF-8 become ``\xff``."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else "".join(f"\\x{b:02x}" for b in c.encode()) for c in text)
-
-
-def located(name: str) -> Path:
-    """The file that a name of ``shown`` is of."""
-    path = Path(name)
-    if "\\x" not in name or path.exists():
-        return path
-    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes([int(found[1], 16)]), name.encode())
-    return Path(os.fsdecode(raw))
 
 
 def _is_capture_name(path: Path) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from auditor.decode.bytes import be32, u32
-from auditor.kernel import part
+from auditor.machine.kernel import part
 
 MAGICS = {
     b"\xd4\xc3\xb2\xa1": (False, 1000),
@@ -20,7 +20,6 @@ SNOOP_LINKS = {0: 1, 4: 1}  # RFC 1761: IEEE 802.3 and Ethernet are the same her
 HEADER_BYTES, SNOOP_HEADER_BYTES = 24, 16
 RECORD_BYTES, MODIFIED_RECORD_BYTES = 16, 24
 LARGEST_PACKET = 262_144  # libpcap's MAXIMUM_SNAPLEN: a longer record is damage
-
 # How a walk ended.
 MORE, DAMAGED, SPECIAL, FULL = 0, 1, 2, 3
 

@@ -9,7 +9,7 @@ import numpy as np
 from auditor.capture.pcap import DAMAGED, FULL, LARGEST_PACKET, MORE, SPECIAL
 from auditor.decode.bytes import u16, u32
 from auditor.decode.layers import layer_of_link_type
-from auditor.kernel import inlined
+from auditor.machine.kernel import inlined
 
 TLS_KEY_LOG = 0x544C534B  # Secrets Type of a Decryption Secrets Block
 MOST_SECRETS = 256 << 20  # bytes of secrets that are kept of a capture

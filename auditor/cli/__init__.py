@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """The command line, as ``auditor.cli.main``; a capture's digest begins before libraries are loaded."""
-    from auditor import SWITCH_INTERVAL
+    from auditor.audit.start import SWITCH_INTERVAL
     from auditor.capture import digest
 
     sys.setswitchinterval(SWITCH_INTERVAL)

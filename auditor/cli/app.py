@@ -147,7 +147,7 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progr
 
 def say(text: str) -> None:
     """A line for the person at the terminal, on standard error."""
-    from auditor.report.records import printable  # numpy, which --help does not need
+    from auditor.report.plain import printable  # numpy, which --help does not need
 
     sys.stderr.write(f"audit: {printable(text)}\n")
     sys.stderr.flush()

@@ -121,7 +121,7 @@ def live_command(
 
     A child process captures (dumpcap, else tcpdump, else a raw socket); this one needs no rights to capture.
     """
-    from auditor.live import audit_live
+    from auditor.audit.live import audit_live
 
     options = Options(
         policy=policy or DEFAULT_POLICY,

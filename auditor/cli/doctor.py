@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.text import Text
 
 from auditor.cli.terminal import _grid, console
-from auditor.report.records import printable
+from auditor.report.plain import printable
 
 LIBRARIES = {
     "numpy": "arrays",
@@ -46,8 +46,9 @@ def _program_version(path: str) -> str:
 
 def doctor() -> None:
     """Print what is there; nothing is changed."""
-    from auditor import __version__, kernel, machine_code
     from auditor.aws.ranges import Ranges
+    from auditor.data import __version__
+    from auditor.machine import kernel, objects
 
     out = console()
     out.print(f"auditor {__version__}, Python {sys.version.split()[0]}, {platform.platform()}")
@@ -68,14 +69,14 @@ def doctor() -> None:
         if kernel.compiled_before()
         else "not compiled yet: the first audit takes half a minute more"
     )
-    out.print(f"kernels: {state}, in {machine_code.cache_folder()}")
+    out.print(f"kernels: {state}, in {objects.cache_folder()}")
     ranges = Ranges.shipped()
     out.print(f"AWS address ranges: of {ranges.date} (sync token {ranges.token})")
 
 
 def compare(path: Path) -> bool:
     """Print our tables beside tshark's answers; whether every cell is equal."""
-    from auditor.report.compare import compare as compared
+    from auditor.audit.compare import compare as compared
 
     told = compared(path)
     out = console()

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from auditor import __version__
 from auditor.cli import auditing, policies, results, topology  # noqa: F401 - their commands are the application's
 from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, app, say
+from auditor.data import __version__
 from auditor.errors import AuditError
 
 

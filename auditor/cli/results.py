@@ -148,7 +148,7 @@ def sql_command(
     if csv:
         import csv as text
 
-        from auditor.report.records import neutral
+        from auditor.report.plain import neutral
 
         writer = text.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)

@@ -11,7 +11,7 @@ from rich.text import Text
 from auditor.errors import PolicyError
 from auditor.options import DEFAULT_POLICY
 from auditor.report.audit import Audit
-from auditor.report.records import about, printable
+from auditor.report.plain import about, printable
 
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
 VERDICT_STYLE = {"fail": "red", "warn": "yellow", "pass": "green", "not_observable": "magenta", "not_applicable": "dim"}

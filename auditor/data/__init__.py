@@ -1,1 +1,3 @@
-"""Facts that the auditor ships: TLS code points, AWS endpoints and address ranges, policies. See ``build``."""
+"""What is shipped with the code: registries, policies, address ranges; and the version of all of it."""
+
+__version__ = "0.1.0"

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.kernel import inlined, unchecked
+from auditor.machine.kernel import inlined, unchecked
 
 Array = np.ndarray[Any, Any]
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from auditor.decode import layers as L
+from auditor.decode.ip import ipv4, ipv6
 from auditor.decode.link import (
     backbone,
     cisco_hdlc,
@@ -25,12 +26,11 @@ from auditor.decode.link import (
     raw_ip,
     vlan,
 )
-from auditor.decode.network import ipv4, ipv6
 from auditor.decode.packet import DECODED, MALFORMED
 from auditor.decode.transport import esp, tcp, udp
 from auditor.decode.tunnel import capwap, erspan, geneve, gre, gtp, l2tp, teredo, tzsp, vxlan
 from auditor.decode.wireless import dot11, ppi, prism, radiotap
-from auditor.kernel import inlined, part
+from auditor.machine.kernel import inlined, part
 
 DATAGRAM = -1
 DEPTH = 24  # layers in one packet; deeper nesting is an attack or a loop

@@ -17,7 +17,7 @@ from auditor.decode.layers import (
     STOP,
 )
 from auditor.decode.packet import CUT, ENCRYPTED, MALFORMED, NOT_IP
-from auditor.kernel import inlined, part
+from auditor.machine.kernel import inlined, part
 
 
 @inlined

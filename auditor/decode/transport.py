@@ -9,7 +9,7 @@ from auditor.decode.layers import BY_UDP_PORT, STOP, TEREDO_LAYER
 from auditor.decode.link import cut, malformed
 from auditor.decode.packet import FRAGMENT, SYN
 from auditor.decode.tunnel import fits_tunnel
-from auditor.kernel import inlined, part
+from auditor.machine.kernel import inlined, part
 
 
 @inlined

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.bytes import be16, be24, be32, be64
+from auditor.decode.ip import push_tunnel
 from auditor.decode.layers import (
     BY_ETHERTYPE,
     CAPWAP_LAYER,
@@ -24,9 +25,8 @@ from auditor.decode.layers import (
     WIRELESS,
 )
 from auditor.decode.link import cut, not_ip
-from auditor.decode.network import push_tunnel
 from auditor.decode.packet import CAPWAP, ERSPAN, GENEVE, GRE, GTP, L2TP, TEREDO, TZSP, VXLAN
-from auditor.kernel import part
+from auditor.machine.kernel import part
 
 AWS_GENEVE_CLASS = 0x0108  # option class of AWS Gateway Load Balancer
 GWLB_ENDPOINT, GWLB_ATTACHMENT = 1, 2

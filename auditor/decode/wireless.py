@@ -5,7 +5,7 @@ from typing import Any
 from auditor.decode.bytes import be32, be48, le16, le32
 from auditor.decode.layers import ETHERTYPE_LAYER, LINK_TYPES, WIRELESS
 from auditor.decode.link import cut, encrypted, malformed, not_ip
-from auditor.kernel import part
+from auditor.machine.kernel import part
 
 DATA = 2
 DATALINK_WIRELESS = next(number for number, layer in LINK_TYPES.items() if layer == WIRELESS)

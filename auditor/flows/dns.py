@@ -11,9 +11,8 @@ from auditor.decode.bytes import be16, be32, be64, mix
 from auditor.decode.packet import V4_MAPPED
 from auditor.flows.intern import intern
 from auditor.flows.state import ANSWERS_KEPT
-from auditor.kernel import part
+from auditor.machine.kernel import part
 
-DNS = 8  # what a flow's ``application`` is called, see ``tls.protocols``
 HEADER = 12
 MOST_ANSWERS = 48
 LONGEST_NAME = 255

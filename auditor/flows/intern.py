@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.bytes import copy_bytes, mix, same_bytes
-from auditor.kernel import inlined, kernel, part, unchecked
+from auditor.machine.kernel import inlined, kernel, part, unchecked
 
 Array = np.ndarray[Any, Any]
 

@@ -8,7 +8,6 @@ import numpy as np
 from auditor.flows.intern import ARENA_BYTES, ENTRIES, rehang, value
 from auditor.flows.state import BOTH, FINISHED, LIVE, State
 from auditor.flows.table import recycle
-from auditor.tls import datagrams
 
 Array = np.ndarray[Any, Any]
 LARGE_ARENA = 16 << 20
@@ -28,14 +27,21 @@ class Rows:
     def __len__(self) -> int:
         return len(self.flows)
 
+    def add_handshakes(self, rows: Array, flow: Array) -> None:
+        """Add HANDSHAKE rows, each behind those that its flow has already."""
+        if len(rows):
+            handshake_flow = np.concatenate([self.handshake_flow, flow])
+            order = np.argsort(handshake_flow, kind="stable")
+            self.handshakes, self.handshake_flow = np.concatenate([self.handshakes, rows])[order], handshake_flow[order]
+
 
 def gather(rows: Array, at: Array) -> Array:
     """The structured rows at ``at``, copied as bytes: numpy would copy them field by field, twenty times as slowly."""
     return rows.view(np.ndarray).view(f"V{rows.itemsize}")[at].view(rows.dtype)
 
 
-def take(state: State) -> tuple[Rows, State]:
-    """Copy the finished rows and free their places; the state, because its arrays may have grown."""
+def finished(state: State) -> Rows:
+    """Copies of the finished rows; their places are kept until ``free``."""
     at = np.flatnonzero(state.flows["live"] == FINISHED)
     at = at[np.argsort(state.flows["identifier"][at])]
     flows = gather(state.flows, at)
@@ -44,13 +50,12 @@ def take(state: State) -> tuple[Rows, State]:
     sides = whole.view(BOTH)[..., 0]  # a row of BOTH is one of SIDE and one of WAY
     handshake_flow = np.flatnonzero(flows["handshake"] >= 0)
     handshakes = gather(state.handshakes, flows["handshake"][handshake_flow])
-    state, found, found_flow = datagrams.handshakes(state, flows, sides)
-    if len(found):
-        handshake_flow = np.concatenate([handshake_flow, found_flow])
-        order = np.argsort(handshake_flow, kind="stable")
-        handshakes, handshake_flow = np.concatenate([handshakes, found])[order], handshake_flow[order]
+    return Rows(flows, sides, handshakes, handshake_flow)
+
+
+def free(state: State) -> None:
+    """Give back the places of finished rows, and of what belongs to them."""
     recycle(state.memory.counters, state.flows, state.handshakes, state.memory.datagrams)
-    return Rows(flows, sides, handshakes, handshake_flow), state
 
 
 def _kept(last: Array, datagrams: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from auditor.decode.packet import PACKET
-from auditor.flows.intern import ARENA_BYTES, ENTRIES, ROOM_BYTES, ROOM_ENTRIES, grow_intern
+from auditor.flows.intern import ARENA_BYTES, ENTRIES
 
 Array = np.ndarray[Any, Any]
 
@@ -93,7 +93,6 @@ FREE, LIVE, FINISHED = 0, 1, 2
 UNKNOWN_SIDE = 255
 NEW, ACTIVE, DONE = 0, 1, 2
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED = 1, 2, 4
-
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
 CHUNK_BITS = 11
 CHUNK = 1 << CHUNK_BITS
@@ -209,7 +208,6 @@ ANSWER = np.dtype(
     [("client_high", "u8"), ("client_low", "u8"), ("high", "u8"), ("low", "u8"), ("name", "i4"), ("time", "i8")]
 )
 ANSWERS = 1 << 16
-
 RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("tunnel", "u8")])
 RECENT = 4096
 
@@ -292,7 +290,7 @@ def records(count: int, dtype: Any) -> Array:
     return np.zeros(count, dtype).view(np.recarray)
 
 
-def _chain(array: Array, first: int, head: int) -> int:
+def chain(array: Array, first: int, head: int) -> int:
     """Chain the places from ``first`` on, lowest first, in front of ``head``; the new head."""
     array["next"][first:] = np.arange(first + 1, len(array) + 1)
     array["next"][-1] = head
@@ -326,62 +324,8 @@ def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State
         handshakes=records(streams, HANDSHAKE),
         answers=records(ANSWERS, ANSWER),
     )
-    counters[FREE_FLOW] = _chain(state.flows, 0, -1)
-    counters[FREE_STREAM] = _chain(state.streams, 0, -1)
-    counters[FREE_HANDSHAKE] = _chain(state.handshakes, 0, -1)
-    counters[FREE_DATAGRAM] = _chain(state.memory.datagrams, 0, -1)
+    counters[FREE_FLOW] = chain(state.flows, 0, -1)
+    counters[FREE_STREAM] = chain(state.streams, 0, -1)
+    counters[FREE_HANDSHAKE] = chain(state.handshakes, 0, -1)
+    counters[FREE_DATAGRAM] = chain(state.memory.datagrams, 0, -1)
     return state
-
-
-def _doubled(array: Array) -> Array:
-    larger = np.zeros((2 * len(array), *array.shape[1:]), array.dtype)
-    larger[: len(array)] = array
-    return larger.view(np.recarray) if array.dtype.names else larger
-
-
-def make_room(state: State) -> State:
-    """The same state with room for at least one more packet, whatever it carries."""
-    memory = state.memory
-    c = memory.counters
-    if c[FREE_FLOW] < 0:
-        old = len(state.flows)
-        state = state._replace(
-            flows=_doubled(state.flows),
-            sides=_doubled(state.sides),
-            ways=_doubled(state.ways),
-            buckets=np.full(4 * old, -1, np.int32),
-        )
-        c[FREE_FLOW] = _chain(state.flows, old, -1)
-        _relink(state)
-    if c[FREE_STREAM] < 0:
-        old = len(state.streams)
-        state = state._replace(streams=_doubled(state.streams))
-        c[FREE_STREAM] = _chain(state.streams, old, -1)
-    if c[FREE_HANDSHAKE] < 0:
-        old = len(state.handshakes)
-        state = state._replace(handshakes=_doubled(state.handshakes))
-        c[FREE_HANDSHAKE] = _chain(state.handshakes, old, -1)
-    if c[FREE_DATAGRAM] < 0:
-        old = len(memory.datagrams)
-        memory = memory._replace(datagrams=_doubled(memory.datagrams))
-        c[FREE_DATAGRAM] = _chain(memory.datagrams, old, -1)
-    if c[FREE_CHUNKS] < ROOM_CHUNKS:
-        old, height = len(memory.chunks), int(c[FREE_CHUNKS])
-        free = np.empty(2 * old, np.int32)
-        free[:old] = np.arange(2 * old - 1, old - 1, -1)
-        free[old : old + height] = memory.free_chunks[:height]
-        memory = memory._replace(chunks=_doubled(memory.chunks), free_chunks=free)
-        c[FREE_CHUNKS] += old
-    used = memory.entries[0]
-    if len(memory.arena) - used[1] < ROOM_BYTES or len(memory.entries) - used[0] < ROOM_ENTRIES:
-        arena, entries, buckets = grow_intern(memory.arena, memory.entries)
-        memory = memory._replace(arena=arena, entries=entries, intern_buckets=buckets)
-    return state._replace(memory=memory)
-
-
-def _relink(state: State) -> None:
-    """Hang every live flow into the new, larger table of buckets."""
-    from auditor.flows.table import relink
-
-    live = np.flatnonzero(state.flows["live"] == LIVE)
-    relink(live[np.argsort(state.flows["identifier"][live])], state.flows, state.buckets)

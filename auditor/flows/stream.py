@@ -24,7 +24,7 @@ from auditor.flows.state import (
     WINDOW,
     WINDOW_EXCEEDED,
 )
-from auditor.kernel import inlined, part
+from auditor.machine.kernel import inlined, part
 
 # Room in front of the first segment seen where the SYN was not: a segment that was overtaken still finds its place.
 MARGIN = 8192

@@ -11,7 +11,7 @@ import numpy as np
 
 from auditor.decode.bytes import mix
 from auditor.decode.packet import ACK, FIN, RST, SYN, TCP
-from auditor.flows.dns import DNS, answer_for
+from auditor.flows.dns import answer_for
 from auditor.flows.state import (
     CLOCK,
     DONE,
@@ -28,7 +28,8 @@ from auditor.flows.state import (
     UNKNOWN_SIDE,
 )
 from auditor.flows.stream import release
-from auditor.kernel import inlined, kernel, part
+from auditor.machine.kernel import inlined, kernel, part
+from auditor.recognise.numbers import DNS
 
 # When a flow leaves memory: Zeek's defaults (tcp_inactivity_timeout, udp_inactivity_timeout, tcp_close_delay,
 # tcp_attempt_delay, dns_session_timeout).

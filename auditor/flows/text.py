@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.bytes import copy_bytes
-from auditor.kernel import kernel
+from auditor.machine.kernel import kernel
 
 Array = np.ndarray[Any, Any]
 

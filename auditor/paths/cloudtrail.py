@@ -13,7 +13,7 @@ from auditor.capture.compression import unpacked
 from auditor.decode.control import Address
 from auditor.errors import InputError
 from auditor.paths.model import LIKELY, NOT_PUBLIC, Evidence, Flows
-from auditor.paths.network import Network
+from auditor.paths.site import Network
 from auditor.paths.witness import EventLog, mask_of, note
 from auditor.prefixes import PrefixSet, parse_address
 

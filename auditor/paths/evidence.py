@@ -41,11 +41,11 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.control import Control
-from auditor.flows.columns import address_text
+from auditor.flows.oriented import address_text
 from auditor.paths.bgp import Announcer
 from auditor.paths.model import CONFIRMED, DIRECTIONS, IPSEC, LIKELY, NONE, Evidence, Flows, Ways, is_public
-from auditor.paths.network import Network
 from auditor.paths.routes import AWS_AS, Hop, RoutingTable
+from auditor.paths.site import Network
 from auditor.paths.topology import CapturePoint, Link, Rule, VirtualInterface, Vpn
 from auditor.prefixes import PrefixSet, parse_address
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from auditor.columns import is_one_of
 from auditor.paths.flow_logs import FlowLog
 from auditor.paths.model import LIKELY, Evidence, Flows
-from auditor.paths.network import Network
+from auditor.paths.site import Network
 from auditor.paths.witness import mask_of, note
+from auditor.tables.columns import is_one_of
 
 Array = np.ndarray[Any, Any]
 SECOND = 1_000_000_000
@@ -314,7 +314,7 @@ class FlowLogWitness:
         return found
 
     def _text(self, row: int) -> str:
-        from auditor.flows.columns import address_text
+        from auditor.flows.oriented import address_text
 
         number, address = self.log.number, self.log.address
         ends = [address_text(*map(int, address[name][row])) for name in ("srcaddr", "dstaddr")]

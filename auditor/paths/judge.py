@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from auditor.columns import Texts
 from auditor.decode.control import Control
 from auditor.paths import evidence, verdict
 from auditor.paths.model import LIKELY, NONE, Evidence, Flows, Ways, is_public
-from auditor.paths.network import Network
+from auditor.paths.site import Network
 from auditor.paths.witness import mask_of
 from auditor.paths.witnesses import Witnesses
 from auditor.prefixes import PrefixSet
+from auditor.tables.columns import Texts
 
 Array = np.ndarray[Any, Any]
 MOST_PAIRS = 1 << 20  # pairs of client and server whose last path is remembered

@@ -12,7 +12,7 @@ import numpy as np
 from auditor.capture.compression import unpacked
 from auditor.errors import InputError
 from auditor.paths.model import LIKELY, Evidence, Flows
-from auditor.paths.network import Network
+from auditor.paths.site import Network
 from auditor.paths.witness import EventLog, mask_of, note
 from auditor.prefixes import parse_address
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from auditor.columns import Texts
 from auditor.paths.model import CONFIRMED, DIRECTIONS, LIKELY, NONE, NOT_PUBLIC, STRENGTH, Evidence, Flows
+from auditor.tables.columns import Texts
 
 Array = np.ndarray[Any, Any]
 PATHS = ["direct-connect", "vpn", "vpc", "private", "unknown", "internet"]

@@ -10,7 +10,7 @@ import numpy as np
 from auditor.capture.compression import unpacked
 from auditor.errors import InputError
 from auditor.paths.model import Evidence, Flows
-from auditor.paths.network import Network
+from auditor.paths.site import Network
 
 if TYPE_CHECKING:
     from auditor.paths.cloudtrail import CloudTrail, Event

@@ -3,84 +3,27 @@
 A check answers for every flow of the batch; which flows a rule is about at all is decided before (``applies_to``).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
 
-from auditor.columns import is_one_of
+from auditor.policy.check import (
+    NOT_APPLICABLE,
+    NOT_OBSERVABLE,
+    PASS,
+    TUNNELS,
+    WARN,
+    Answer,
+    _or,
+    _text,
+    check,
+    no_handshake,
+    unmet,
+)
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
-from auditor.tables import VERDICTS
-from auditor.tls.names import VERSION_ORDER
-
-Array = np.ndarray[Any, Any]
-NOT_APPLICABLE, PASS, NOT_OBSERVABLE, WARN, FAIL = range(len(VERDICTS))
-
-TUNNELS = ["esp", "ike", "wireguard", "openvpn"]
-
-
-@dataclass
-class Answer:
-    """Verdicts (codes into VERDICTS) and reasons for a batch."""
-
-    verdict: Array
-    reason: Array
-
-    @classmethod
-    def of(cls, facts: Facts, verdict: int, reason: str) -> "Answer":
-        count = len(facts)
-        return cls(np.full(count, verdict), np.full(count, reason, object))
-
-    def put(self, mask: Array, verdict: int, reason: "str | Array") -> None:
-        self.verdict[mask] = verdict
-        self.reason[mask] = reason[mask] if isinstance(reason, np.ndarray) else reason
-
-
-@dataclass(frozen=True)
-class Check:
-    """A check: its function and the parameters it knows."""
-
-    function: Callable[[Facts, bool, dict[str, Any]], Answer]
-    parameters: frozenset[str]
-
-
-CHECKS: dict[str, Check] = {}
-
-
-def check(*parameters: str) -> Callable[[Callable[[Facts, bool, dict[str, Any]], Answer]], Any]:
-    """Register a check under its function's name, with ``_`` written as ``-``."""
-
-    def register(function: Callable[[Facts, bool, dict[str, Any]], Answer]) -> Any:
-        CHECKS[function.__name__.replace("_", "-")] = Check(function, frozenset(parameters))
-        return function
-
-    return register
-
-
-def unmet(required: bool) -> int:
-    """The verdict where a rule is not met."""
-    return FAIL if required else WARN
-
-
-def _text(*parts: "str | Array") -> Array:
-    """Texts joined element by element."""
-    total: Any = ""
-    for part in parts:
-        total = total + part
-    return np.asarray(total, object)
-
-
-def no_handshake(facts: Facts, answer: Answer) -> None:
-    """The answers for flows without a handshake: not TLS at all, or TLS whose handshake the capture lacks."""
-    answer.put(~facts.is_tls, NOT_APPLICABLE, "not TLS")
-    answer.put(facts.is_tls & ~facts.has_handshake, NOT_OBSERVABLE, "TLS, but its handshake is not in the capture")
-    answer.put(
-        is_one_of(facts.protocol, TUNNELS),
-        NOT_OBSERVABLE,
-        "an encrypted tunnel: what is inside cannot be seen",
-    )
+from auditor.tables.columns import is_one_of
+from auditor.tables.versions import VERSION_ORDER
 
 
 @check("minimum")
@@ -100,11 +43,6 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
     answer.put(offered, unmet(required), _text("the client offers at most ", _or(facts.version_offered_name)))
     no_handshake(facts, answer)
     return answer
-
-
-def _or(values: Array) -> Array:
-    """Texts with ``?`` for what is missing."""
-    return np.array(["?" if v is None else v for v in values], object)
 
 
 @check()
@@ -128,110 +66,6 @@ def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, A
     answer.put(facts.offers_forward_secrecy == NO, unmet(required), "no suite with DHE or ECDHE among those offered")
     no_handshake(facts, answer)
     return answer
-
-
-@check("paths")
-def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """The flow took one of ``paths``; only evidence counts, private addresses prove nothing."""
-    wanted = [str(p) for p in parameters.get("paths", ["direct-connect"])]
-    inside_aws = [*wanted, "vpc"]
-    answer = Answer.of(facts, NOT_OBSERVABLE, facts.path_detail[0] if len(facts.path_detail) else "")
-    answer.put(
-        np.ones(len(facts.path), bool), NOT_OBSERVABLE, _text(_or(facts.path_detail), ": a topology file may tell")
-    )
-    proven = facts.path_confidence > 0
-    good = proven & (is_one_of(facts.path, inside_aws) | is_one_of(facts.path_over, wanted))
-    answer.put(good, PASS, facts.path_detail)
-    bad = proven & ~good & ~is_one_of(facts.path, ["unknown", "private"])
-    answer.put(bad, unmet(required), _text("went by ", facts.path.astype(object), ": ", _or(facts.path_detail)))
-    half = good & (facts.asymmetric == YES)
-    answer.put(half, unmet(required), _text("only one direction was private: ", _or(facts.path_detail)))
-    return answer
-
-
-@check()
-def symmetric_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """Both directions took the same path."""
-    answer = Answer.of(facts, NOT_OBSERVABLE, "the path of one direction or both is not proven")
-    answer.put(facts.asymmetric == NO, PASS, "both directions took the same path")
-    answer.put(facts.asymmetric == YES, unmet(required), facts.path_detail)
-    return answer
-
-
-def _where(told: Array, verdict: int, other: int, otherwise: str) -> Answer:
-    """``verdict`` with the words of ``told`` where there are some, ``other`` elsewhere."""
-    answer = Answer(np.full(len(told), other), np.full(len(told), otherwise, object))
-    answer.put(_is_told(told), verdict, told)
-    return answer
-
-
-def _is_told(words: Array) -> Array:
-    return np.array([w is not None for w in words.tolist()], bool)
-
-
-@check()
-def stable_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """The path did not change within the flow, nor since the client's flow to the same server before."""
-    answer = _where(facts.path_changed, unmet(required), PASS, "no change of path was seen")
-    unproven = (facts.path_confidence == 0) & ~_is_told(facts.path_changed)
-    answer.put(unproven, NOT_OBSERVABLE, "the path is not proven")
-    return answer
-
-
-@check()
-def carried_source(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """What goes over a public virtual interface comes from the prefixes that it carries."""
-    answer = Answer.of(facts, NOT_APPLICABLE, "not over a public virtual interface")
-    answer.put(
-        facts.path == "direct-connect", PASS, "the source is one that the interface may carry, or none are known"
-    )
-    answer.put(
-        facts.source_outside,
-        unmet(required),
-        "the source lies outside the prefixes that the interface carries: AWS drops it",
-    )
-    return answer
-
-
-@check()
-def private_dns(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """A name that an interface endpoint's private DNS covers was not answered with a public address."""
-    answer = Answer.of(facts, NOT_APPLICABLE, "no endpoint with private DNS covers the name")
-    text = _text(
-        "the name led to a public address; endpoint ", _or(facts.private_dns_missing), " has private DNS for it"
-    )
-    answer.put(_is_told(facts.private_dns_missing), unmet(required), text)
-    return answer
-
-
-@check()
-def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """What goes over Direct Connect is encrypted by its own protocol: the line itself is not."""
-    answer = Answer.of(facts, NOT_APPLICABLE, "not by Direct Connect")
-    over = (facts.path == "direct-connect") & facts.has_payload
-    answer.put(over, NOT_OBSERVABLE, "the protocol was not recognised")
-    protocol = _or(facts.protocol)
-    known = is_one_of(protocol, ["tls", "quic", "dtls", "ssh", *TUNNELS])
-    answer.put(over & known, PASS, _text("encrypted: ", protocol))
-    clear = is_one_of(protocol, PLAINTEXT)
-    answer.put(
-        over & clear,
-        unmet(required),
-        _text(protocol, " in clear over Direct Connect, which does not encrypt"),
-    )
-    return answer
-
-
-@check()
-def same_region(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """An interface endpoint is in the Region that the traffic comes from and is meant for."""
-    return _where(facts.other_region, unmet(required), NOT_APPLICABLE, "not to an interface endpoint of another Region")
-
-
-@check()
-def witnesses_agree(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """Flow logs, CloudTrail and other sensors say of the flow what its packets show."""
-    return _where(facts.disagreement, unmet(required), NOT_APPLICABLE, "no witness contradicts the packets")
 
 
 @check()
@@ -349,4 +183,7 @@ def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answ
     return answer
 
 
-from auditor.policy import request_checks, tls_checks  # noqa: E402, F401 - they register their checks
+@check()
+def exceptions(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Exceptions that have ended: what they spared is gathered where rules are applied."""
+    return Answer.of(facts, NOT_APPLICABLE, "about exceptions, not flows")

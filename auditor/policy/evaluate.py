@@ -9,21 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from auditor import tables
-from auditor.columns import Numbers, Texts
-from auditor.policy.checks import CHECKS, FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, WARN, Answer, check, unmet
+from auditor.policy.check import FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, WARN, unmet
 from auditor.policy.facts import DAY, Facts, distinct
 from auditor.policy.findings import SAMPLES, Finding, Findings, Subject
 from auditor.policy.model import Exemption, Policy, Rule
+from auditor.policy.registry import CHECKS
 from auditor.prefixes import PrefixSet, parse
+from auditor.tables import schema
+from auditor.tables.columns import Numbers, Texts
 
 Array = np.ndarray[Any, Any]
-
-
-@check()
-def exceptions(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """Exceptions that have ended: what they spared is gathered where rules are applied."""
-    return Answer.of(facts, NOT_APPLICABLE, "about exceptions, not flows")
 
 
 EXPIRED = Rule(
@@ -156,9 +151,9 @@ class Evaluation:
 
     def _count(self, rule: Rule, verdict: Array, which: Array, reasons: Array) -> None:
         """Count verdicts, and reasons why something could not be judged."""
-        for code, number in enumerate(np.bincount(verdict, minlength=len(tables.VERDICTS)).tolist()):
+        for code, number in enumerate(np.bincount(verdict, minlength=len(schema.VERDICTS)).tolist()):
             if number:
-                self.counts[rule.code, tables.VERDICTS[code]] += number
+                self.counts[rule.code, schema.VERDICTS[code]] += number
         unseen, flows = np.unique(which[verdict == NOT_OBSERVABLE], return_counts=True)
         for at, number in zip(unseen.tolist(), flows.tolist(), strict=True):
             self.not_observable[rule.code, str(reasons[at])] += number
@@ -166,7 +161,7 @@ class Evaluation:
     @staticmethod
     def _table(parts: list[tuple[Rule, Array, Array, Array, Array]], flow_id: Array) -> pa.Table:
         if not parts:
-            return tables.empty("verdicts")
+            return schema.empty("verdicts")
         # A table of flows by rules, read row by row, is in order: sorting the rows would take most of the time.
         rank = np.argsort(np.argsort(flow_id, kind="stable"), kind="stable")
         verdicts = np.full((len(parts), len(flow_id)), -1, np.int8)
@@ -180,12 +175,12 @@ class Evaluation:
         there = verdicts >= 0
         rules = np.broadcast_to(np.arange(len(parts), dtype=np.int32), there.shape)[there]
         codes: list[str | None] = [rule.code for rule, *_ in parts]
-        return tables.build(
+        return schema.build(
             "verdicts",
             {
                 "flow_id": Numbers(np.repeat(np.sort(flow_id), there.sum(axis=1))),
                 "rule": Texts(codes, rules),
-                "verdict": Texts(list(tables.VERDICTS), verdicts[there]),
+                "verdict": Texts(list(schema.VERDICTS), verdicts[there]),
                 "reason": Texts([str(text) for *_, reason in parts for text in reason.tolist()], reasons[there]),
             },
         )

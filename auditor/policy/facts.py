@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from auditor.columns import Texts, first_of_each
+from auditor.tables.columns import Texts, first_of_each
 
 Array = np.ndarray[Any, Any]
 DAY = 86_400_000_000_000  # nanoseconds
-
 # Three-valued columns.
 NO, YES, UNKNOWN = 0, 1, -1
 

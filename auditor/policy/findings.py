@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from auditor import tables
-from auditor.policy.checks import FAIL, WARN
+from auditor.policy.check import FAIL, WARN
 from auditor.policy.model import Rule
 from auditor.prefixes import V4_MAPPED, Prefix
+from auditor.tables import schema
 
 Array = np.ndarray[Any, Any]
 SAMPLES = 5
@@ -173,7 +173,7 @@ class Findings:
         if not len(bad):
             return
         beyond: dict[int, list[Array]] = {}
-        for members in _members(who.group[at[bad]] * len(tables.VERDICTS) + verdict[bad], bad):
+        for members in _members(who.group[at[bad]] * len(schema.VERDICTS) + verdict[bad], bad):
             first, told = int(at[members[0]]), int(verdict[members[0]])
             client = network_of(int(who.client_high[first]), int(who.client_low[first]))
             key = (rule.code, told, *who.service(first), client)
@@ -208,7 +208,7 @@ class Findings:
         return sorted(
             (found for some in rules.values() for found in _in_tens(some)),
             key=lambda f: (
-                *(-tables.SEVERITIES.index(f.rule.severity), -f.verdict, -f.flows, f.rule.code, f.service),
+                *(-schema.SEVERITIES.index(f.rule.severity), -f.verdict, -f.flows, f.rule.code, f.service),
                 *(f.region or "", f.client or ANYWHERE),
             ),
         )
@@ -218,13 +218,13 @@ class Findings:
         found = self.ordered()
         self.count = len(found)
         if not found:
-            return tables.empty("findings")
+            return schema.empty("findings")
         numbers: Counter[str] = Counter()
         identifiers = []
         for f in found:
             numbers[f.rule.code] += 1
             identifiers.append(f"{f.rule.code}-{numbers[f.rule.code]}")
-        return tables.build(
+        return schema.build(
             "findings",
             {
                 "finding_id": identifiers,
@@ -232,7 +232,7 @@ class Findings:
                 "policy": [policies.get(f.rule.code) for f in found],
                 "title": [f.rule.title for f in found],
                 "severity": [f.rule.severity for f in found],
-                "verdict": [tables.VERDICTS[f.verdict] for f in found],
+                "verdict": [schema.VERDICTS[f.verdict] for f in found],
                 "client_group": [None if f.client is None else text_of(f.client) for f in found],
                 "service": [f.service for f in found],
                 "region": [f.region for f in found],

@@ -45,7 +45,7 @@ class Rule(Strict):
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        from auditor.policy.checks import CHECKS
+        from auditor.policy.registry import CHECKS
 
         if not re.fullmatch(r"[A-Z]{2,6}\d{3}", self.code):
             raise ValueError(f"code '{self.code}' is not of capital letters and three digits, as TLS101")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.policy.checks import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, check, unmet
+from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, check, unmet
 from auditor.policy.facts import Facts
 from auditor.requests.operations import signing_names
 

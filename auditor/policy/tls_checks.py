@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from auditor.aws.names import endpoint
-from auditor.policy.checks import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, check, no_handshake, unmet
+from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, check, no_handshake, unmet
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
-from auditor.tls.names import VERSION_ORDER
+from auditor.tables.versions import VERSION_ORDER
 from auditor.tls.suites import NAMES, properties
 
 Judged = tuple[int, str] | None

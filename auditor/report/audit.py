@@ -71,7 +71,7 @@ class Audit:
     @property
     def tables(self) -> list[str]:
         """The names of the tables."""
-        from auditor.tables import TABLES
+        from auditor.tables.schema import TABLES
 
         return list(TABLES)
 
@@ -86,7 +86,7 @@ class Audit:
 
     def rows(self, table: str, *columns: str) -> list[dict[str, Any]]:
         """Some columns of a table as plain values, times in nanoseconds since 1970 (as timestamps they need pandas)."""
-        from auditor.report.records import values
+        from auditor.report.plain import values
 
         data = self._read(table, columns)
         lists = [values(data.column(name)) for name in columns]
@@ -100,7 +100,7 @@ class Audit:
 
     def _frame(self, table: str) -> "pd.DataFrame":
         if table not in self._frames:
-            from auditor.tables import to_pandas
+            from auditor.tables.schema import to_pandas
 
             self._frames[table] = to_pandas(table, self.arrow(table))
         return self._frames[table]
@@ -157,7 +157,7 @@ class Audit:
 
     def explain(self, flow_id: int) -> str:
         """How the path of a flow was judged, as a short text. Raises AuditError where no flow has that number."""
-        from auditor.report.explain import explain
+        from auditor.report.path_words import explain
 
         return explain(self, flow_id)
 
@@ -181,7 +181,7 @@ class Audit:
 
     def explain_finding(self, finding_id: str) -> str:
         """A finding in words: facts, rule, frames, a Wireshark filter. Raises AuditError where there is none."""
-        from auditor.report.evidence import explain
+        from auditor.report.proof import explain
 
         return explain(self, finding_id)
 
@@ -190,7 +190,7 @@ class Audit:
 
         Raises AuditError where the capture is not there, or is not the one that was audited.
         """
-        from auditor.report.evidence import extract
+        from auditor.report.proof import extract
 
         return extract(self, finding_id, file)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.policy.findings import WIDTHS, client_group, text_of, widened
 from auditor.prefixes import parse
-from auditor.report.records import printable
-from auditor.tables import SEVERITIES
+from auditor.report.plain import printable
+from auditor.tables.schema import SEVERITIES
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.capture.inputs import located
-from auditor.errors import AuditError
+from auditor.errors import AuditError, located
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit
@@ -28,7 +27,7 @@ def told(files: dict[str, Path], began: str, ended: str) -> dict[str, Any]:
     """The contents of ``custody.json``; ``files``: what was written, by the name it has in the folder."""
     import platform
 
-    from auditor import __version__
+    from auditor.data import __version__
 
     return {
         "format": 1,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from auditor.capture.inputs import Input, located
+from auditor.capture.inputs import Input
 from auditor.capture.write import pcap_header, pcap_record
-from auditor.errors import AuditError
+from auditor.errors import AuditError, located
 from auditor.prefixes import parse_address
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def _wanted(result: "Audit", flow_ids: list[int]) -> tuple[str, "Wanted"]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from auditor.requests.cut import TLS, Wanted
+    from auditor.recognise.numbers import TLS
+    from auditor.requests.cut import Wanted
 
     rows = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flow_ids, pa.int64())))
     found = rows.column("flow_id").to_pylist()

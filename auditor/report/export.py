@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from auditor.errors import AuditError
 from auditor.report.formats import FORMS
-from auditor.report.records import neutral, rows
+from auditor.report.plain import neutral, rows
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit

@@ -1,11 +1,15 @@
 """``audit.json``: how a result came about (inputs, hashes, versions, policy, options) and what it says in sum."""
 
+import sys
 from collections import Counter
 from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from auditor.engine import Run, package_versions
+import numpy as np
+import pyarrow as pa
+
+from auditor.audit.run import Run
 from auditor.options import Options
 from auditor.policy.mending import ways
 from auditor.policy.model import Rule
@@ -84,4 +88,18 @@ def manifest(run: Run, options: Options) -> dict[str, Any]:
             ]
             for rule, found in sorted(unseen.items())
         },
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """Versions that decide a result, for ``audit.json``."""
+    from auditor.data import __version__
+    from auditor.machine.objects import numba_version
+
+    return {
+        "auditor": __version__,
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+        "numba": numba_version(),
+        "pyarrow": pa.__version__,
     }

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from auditor import tables
 from auditor.errors import AuditError
 from auditor.report import custody
+from auditor.tables import schema
 
 MANIFEST = "audit.json"
 WAITING = 16  # tables that may wait to be written: what bounds memory where the disk is slow
@@ -44,7 +44,7 @@ class DirectorySink:
         if table not in self._writers:
             try:
                 self._writers[table] = pq.ParquetWriter(
-                    self._temporary(f"{table}.parquet"), tables.schema(table), compression="zstd", compression_level=1
+                    self._temporary(f"{table}.parquet"), schema.schema(table), compression="zstd", compression_level=1
                 )
             except OSError as error:
                 raise AuditError(f"{self.directory}: cannot write results there: {error.strerror}") from error
@@ -70,7 +70,7 @@ class DirectorySink:
         self._wait()
         self._thread.shutdown()
         names = []
-        for table in tables.TABLES:
+        for table in schema.TABLES:
             self._writer(table).close()
             names.append(f"{table}.parquet")
         names.append(MANIFEST)
@@ -86,8 +86,8 @@ class DirectorySink:
     def abandon(self) -> None:
         """Remove what was begun."""
         self._thread.shutdown(cancel_futures=True)
-        for table in tables.TABLES:
+        for table in schema.TABLES:
             if table in self._writers:
                 self._writers[table].close()
-        for name in [*(f"{table}.parquet" for table in tables.TABLES), MANIFEST, custody.CUSTODY]:
+        for name in [*(f"{table}.parquet" for table in schema.TABLES), MANIFEST, custody.CUSTODY]:
             self._temporary(name).unlink(missing_ok=True)

@@ -15,10 +15,12 @@ import numpy as np
 from auditor.capture.inputs import Input
 from auditor.capture.reader import Reader
 from auditor.capture.write import pcap_header, pcap_record
-from auditor.columns import mixed
 from auditor.decode.packet import DECODED, TCP, UDP
 from auditor.flows import state as S
-from auditor.reading import Block, Counted, Decoding
+from auditor.reading.decoding import Block, Decoding
+from auditor.reading.events import Counted
+from auditor.recognise.numbers import HTTP, QUIC, SMTP, TLS
+from auditor.tables.columns import mixed
 
 Array = np.ndarray[Any, Any]
 
@@ -26,9 +28,7 @@ LINK_RAW = 101  # LINKTYPE_RAW: a packet begins with its IP header
 SERVER = bytes([192, 0, 2, 1])  # RFC 5737
 CLIENT_PORT = 40000
 MOST_BYTES = 1 << 30  # written of one capture
-
-# What a flow's payload is, by which the port is chosen that readers know it by.
-TLS, QUIC, HTTP, SMTP = range(4)
+# The port by which readers know what a flow's payload is.
 PORTS = {TLS: 443, QUIC: 443, HTTP: 80, SMTP: 25}
 
 

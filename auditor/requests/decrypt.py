@@ -22,7 +22,8 @@ import numpy as np
 
 from auditor.capture.inputs import Input
 from auditor.errors import InputError
-from auditor.requests.cut import HTTP, QUIC, SMTP, Cut, Wanted, write
+from auditor.recognise.numbers import HTTP, QUIC, SMTP
+from auditor.requests.cut import Cut, Wanted, write
 
 SECONDS = 120.0  # that a child may take …
 SECONDS_A_MEGABYTE = 2.0  # … and more for what it is given

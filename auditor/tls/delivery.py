@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from auditor.columns import Numbers, Texts
 from auditor.decode.packet import FIN, RST
 from auditor.flows import state as S
-from auditor.tables import OUTCOMES
-from auditor.tls.records import NOTHING_SEEN
+from auditor.tables.columns import Numbers, Texts
+from auditor.tables.schema import OUTCOMES
+from auditor.tls.messages import NOTHING_SEEN
 
 Array = np.ndarray[Any, Any]
 RECORD_HEADER = 5

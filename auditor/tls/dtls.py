@@ -3,17 +3,9 @@
 from dataclasses import dataclass, field
 
 from auditor.flows import state as S
-from auditor.tls.datagrams import Datagram, Messages
-from auditor.tls.records import (
-    ALERT,
-    APPLICATION_DATA,
-    CHANGE_CIPHER,
-    CHANGE_CIPHER_SPEC,
-    CLIENT_HELLO,
-    HANDSHAKE_RECORD,
-    LARGEST_READ,
-    SERVER_HELLO,
-)
+from auditor.tls.datagram_messages import Datagram, Messages
+from auditor.tls.messages import CHANGE_CIPHER, CLIENT_HELLO, LARGEST_READ, SERVER_HELLO
+from auditor.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE_RECORD
 
 HELLO_VERIFY = 3
 CONNECTION_ID_RECORD = 25  # RFC 9146

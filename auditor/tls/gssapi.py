@@ -5,8 +5,9 @@ import binascii
 from dataclasses import dataclass, field
 
 from auditor.flows import state as S
-from auditor.tls.datagrams import Datagram, Messages, messages
-from auditor.tls.records import ALERT, CHANGE_CIPHER, CHANGE_CIPHER_SPEC, HANDSHAKE_RECORD
+from auditor.tls.datagram_messages import Datagram, Messages, messages
+from auditor.tls.messages import CHANGE_CIPHER
+from auditor.tls.records import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE_RECORD
 
 COMMAND, REPLY = b"ADAT ", b"ADAT="
 

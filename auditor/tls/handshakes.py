@@ -4,262 +4,30 @@ What a handshake negotiated depends on few things: the shapes of its hellos, the
 were seen. It is worked out once for each combination and handed to all rows that share it.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from auditor import tables
-from auditor.columns import MISSING, Numbers, Texts, distinct, spread
 from auditor.flows import state as S
 from auditor.flows.intern import value
-from auditor.tls.certificates import Certificate, Certificates, Chain
+from auditor.recognise.numbers import PROTOCOL_NAMES
+from auditor.tables import schema
+from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
+from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_kernels import CUT_HELLO, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
+from auditor.tls.interned import Array, Shapes, names_of
+from auditor.tls.messages import NOTHING_SEEN
 from auditor.tls.names import (
-    Suite,
     alert_name,
-    group_name,
-    groups,
-    is_post_quantum,
-    signature_name,
-    suite_name,
     suites,
-    version_name,
 )
-from auditor.tls.protocols import PROTOCOL_NAMES
+from auditor.tls.outcome import DECIDING, Outcome, outcome
 from auditor.tls.quic_versions import version_text
-from auditor.tls.records import NOTHING_SEEN
-from auditor.tls.shapes import (
-    ENCRYPT_THEN_MAC,
-    EXTENDED_MASTER_SECRET,
-    HEARTBEAT_EXTENSION,
-    PRE_SHARED_KEY,
-    RENEGOTIATION_INFO,
-    VISIBLE,
-    ClientShape,
-    ServerShape,
-    printable,
-    words,
-)
-
-Array = np.ndarray[Any, Any]
-OBSOLETE_GROUPS = {0x4138}  # CECPQ2, an experiment that ended in 2020; drafts say so in their names
-FULL = S.SEEN_CERTIFICATE | S.SEEN_KEY_EXCHANGE | S.SEEN_HELLO_DONE
-
-# The bits of ``seen`` that what was negotiated depends on.
-DECIDING = (
-    S.SEEN_CLIENT_HELLO
-    | S.SEEN_SERVER_HELLO
-    | S.SEEN_RETRY
-    | S.SEEN_SERVER_CCS
-    | FULL
-    | S.SEEN_SESSION_ECHO
-    | S.SEEN_SERVER_SESSION
-    | S.SEEN_TICKET_OFFER
-    | S.SEEN_ORIGINAL
-    | S.SEEN_EARLY_DATA
-)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one combination of hellos and messages negotiated; the fields are columns of ``handshakes``."""
-
-    tls_version: str | None = None
-    cipher_suite: str | None = None
-    cipher_suite_id: int | None = None
-    key_exchange: str | None = None
-    key_exchange_group: str | None = None
-    signature_scheme: str | None = None
-    forward_secrecy: bool | None = None
-    forward_secrecy_reason: str | None = None
-    post_quantum: bool | None = None
-    alpn: str | None = None
-    ja3s: str | None = None
-    resumed: bool | None = None
-    resumption: str | None = None
-    compression: int | None = None
-    extended_master_secret: bool | None = None
-    secure_renegotiation: bool | None = None
-    encrypt_then_mac: bool | None = None
-    heartbeat: bool | None = None
-    post_quantum_kind: str | None = None
-    authentication: str | None = None
-
-
-def resumption(seen: int, server: ServerShape) -> tuple[bool | None, str | None]:
-    """Whether a handshake resumed an earlier session, and by what."""
-    if server.version == 2:
-        return None, None
-    if server.is_tls13:
-        if PRE_SHARED_KEY not in server.extensions:
-            return False, None
-        return True, "psk_dhe" if server.group is not None else "psk"
-    if seen & FULL:
-        return False, None
-    abbreviated = bool(seen & S.SEEN_SERVER_CCS)  # RFC 5246 7.3: ChangeCipherSpec right after the ServerHello
-    if not abbreviated and not seen & S.SEEN_SESSION_ECHO:
-        return (None, None) if seen & S.SEEN_TICKET_OFFER else (False, None)
-    # RFC 5077 3.4: with a ticket, the session id is echoed only to say that the ticket was accepted.
-    return True, "ticket" if seen & S.SEEN_TICKET_OFFER else "session_id"
-
-
-def forward_secrecy(server: ServerShape, resumed: bool | None, seen: int) -> tuple[bool | None, str]:
-    """Whether forward secrecy was achieved, and why (DESIGN: facts, not what a suite's name promises)."""
-    if server.is_tls13:
-        if server.group is not None:
-            early = "; early data is not covered" if seen & S.SEEN_EARLY_DATA else ""
-            return True, f"TLS 1.3 key share in the ServerHello{early}"
-        return False, "TLS 1.3 with a pre-shared key alone (psk_ke)"
-    suite = suites().get(server.suite)
-    if suite is None or suite.ephemeral is None:
-        return None, "the suite does not say how keys are exchanged"
-    if not suite.ephemeral:
-        return False, f"{suite.key_exchange} key exchange"
-    if not resumed:
-        return True, f"{suite.key_exchange} key exchange"
-    if seen & S.SEEN_ORIGINAL:
-        return True, f"resumed from a handshake with {suite.key_exchange}"
-    return None, "resumed; the first handshake is not in the capture"
-
-
-def outcome(seen: int, server: ServerShape | None, curve: int, curve_sig: int, dh_bits: int, dh_sig: int) -> Outcome:
-    """What was negotiated, as far as it was seen."""
-    if server is None or not seen & (S.SEEN_SERVER_HELLO | S.SEEN_RETRY):
-        return Outcome(forward_secrecy_reason="no ServerHello was seen")
-    if server.version == 2:
-        return Outcome(tls_version="SSL 2.0", forward_secrecy=False, forward_secrecy_reason="SSL 2.0 has none")
-    was_resumed, how = resumption(seen, server)
-    secret, why = forward_secrecy(server, was_resumed, seen)
-    suite = suites().get(server.suite)
-    group: int | None = server.group
-    group_text = group_name(group) if group is not None else None
-    scheme = None
-    exchange = suite.key_exchange if suite else None
-    if server.is_tls13:
-        exchange = "PSK" if how == "psk" else "ECDHE" if group is None or group not in range(0x100, 0x200) else "DHE"
-        if group is not None and is_post_quantum(group):
-            exchange = "KEM" if group in (0x0200, 0x0201, 0x0202) else "hybrid"
-    elif seen & S.SEEN_KEY_EXCHANGE and exchange in ("ECDHE", "DHE", "DH", "ECDH"):
-        if exchange in ("ECDHE", "ECDH"):
-            group = curve or None
-            group_text = group_name(curve) if curve else None
-            scheme = curve_sig
-        elif dh_bits:
-            group_text = f"dh{dh_bits}"
-            scheme = dh_sig
-        if server.version < 0x0303:
-            scheme = None  # before TLS 1.2 the algorithms are fixed and no bytes name them
-    if not seen & S.SEEN_SERVER_HELLO:
-        secret, why = None, "only a HelloRetryRequest was seen"
-    return Outcome(
-        tls_version=version_name(server.version),
-        cipher_suite=suite_name(server.suite),
-        cipher_suite_id=server.suite,
-        key_exchange=exchange or None,
-        key_exchange_group=group_text,
-        signature_scheme=signature_name(scheme) if scheme else None,
-        forward_secrecy=secret,
-        forward_secrecy_reason=why,
-        post_quantum=is_post_quantum(group) if group is not None else (None if server.is_tls13 else False),
-        alpn=printable(server.alpn) if server.alpn else None,
-        ja3s=server.ja3s,
-        resumed=was_resumed,
-        resumption=how,
-        compression=server.compression,
-        post_quantum_kind=_group_kind(group) if group is not None else None,
-        authentication=_authentication(server, suite, how),
-        **_agreed(server),
-    )
-
-
-def _agreed(server: ServerShape) -> dict[str, bool | None]:
-    """What the extensions of a ServerHello agree to. In TLS 1.3 these are built in, gone, or encrypted."""
-    if server.is_tls13:
-        return {"extended_master_secret": True, "secure_renegotiation": None, "encrypt_then_mac": None}
-    return {
-        "extended_master_secret": EXTENDED_MASTER_SECRET in server.extensions,
-        "secure_renegotiation": RENEGOTIATION_INFO in server.extensions,
-        "encrypt_then_mac": ENCRYPT_THEN_MAC in server.extensions,
-        "heartbeat": HEARTBEAT_EXTENSION in server.extensions,
-    }
-
-
-def _group_kind(group: int) -> str:
-    name = group_name(group)
-    if not is_post_quantum(group):
-        return "classical"
-    if group in OBSOLETE_GROUPS or "Draft" in name:
-        return "obsolete"
-    return "pure" if groups()[group][1] == "pq" else "hybrid"
-
-
-def _authentication(server: ServerShape, suite: Suite | None, how: str | None) -> str | None:
-    """How the server authenticates itself. In TLS 1.3 its certificate is encrypted, and so is its kind of key."""
-    if server.is_tls13:
-        return "pre-shared key" if how in ("psk", "psk_dhe") else "not_observable"
-    if suite is None:
-        return None
-    if suite.authentication == "anon":
-        return "anonymous"
-    return "pre-shared key" if suite.authentication == "PSK" else "classical"
-
-
-class Shapes:
-    """The shapes met so far, described; forgotten when the kernels' numbers are given out anew."""
-
-    def __init__(self) -> None:
-        self._clients: dict[tuple[int, int], dict[str, object]] = {}
-        self._servers: dict[int, ServerShape] = {}
-        self._chains: dict[int, Chain] = {}
-        self.certificates = Certificates()
-
-    def forget(self) -> None:
-        self._clients.clear()
-        self._chains.clear()
-        self._servers.clear()
-
-    def client(self, memory: S.Memory, number: int, transport: int) -> dict[str, object]:
-        if (number, transport) not in self._clients:
-            shape = ClientShape.parse(value(memory.arena, memory.entries, number))
-            self._clients[number, transport] = shape.row("tdq"[transport])
-        return self._clients[number, transport]
-
-    def chain(self, memory: S.Memory, number: int) -> Chain:
-        if number not in self._chains:
-            self._chains[number] = self.certificates.chain(value(memory.arena, memory.entries, number))
-        return self._chains[number]
-
-    def server(self, memory: S.Memory, number: int) -> ServerShape:
-        if number not in self._servers:
-            self._servers[number] = ServerShape.parse(value(memory.arena, memory.entries, number))
-        return self._servers[number]
-
-
-def names_of(memory: S.Memory, numbers: Array) -> list[str | None]:
-    """Interned host names as text, None for 0. Nearly every one is met once, so all are read at one go."""
-    known = numbers[numbers > 0]
-    if not len(known):
-        return [None] * len(numbers)
-    offsets, lengths = memory.entries[known, 0], memory.entries[known, 1]
-    first = int(offsets.min())
-    blob = memory.arena[first : int((offsets + lengths).max())].tobytes()
-    starts = (offsets - first).tolist()
-    parts = [blob[at : at + size] for at, size in zip(starts, lengths.tolist(), strict=True)]
-    joined = b"".join(parts)
-    if VISIBLE.fullmatch(joined):
-        text = joined.decode("ascii")
-        ends = np.cumsum(lengths).tolist()
-        texts = [text[end - size : end] for end, size in zip(ends, lengths.tolist(), strict=True)]
-    else:
-        texts = [printable(part) for part in parts]
-    found = iter(texts)
-    return [next(found) if number else None for number in numbers.tolist()]
 
 
 def _column_types() -> dict[str, Any]:
-    return {column.name: column.type for column in tables.TABLES["handshakes"]}
+    return {column.name: column.type for column in schema.TABLES["handshakes"]}
 
 
 def established(rows: Array, flows_closed: Array) -> Numbers:
@@ -319,8 +87,8 @@ def handshake_columns(
     clients = [shapes.client(memory, number, over) if number else nothing for number, over in combos.tolist()]
     for name in ClientShapeColumns:
         columns[name] = spread([c.get(name) for c in clients], index, types[name])
-    offers = spread([c.get("offers_forward_secrecy") for c in clients], index, tables.BOOL)
-    early = spread([c.get("offers_early_data") for c in clients], index, tables.BOOL)
+    offers = spread([c.get("offers_forward_secrecy") for c in clients], index, schema.BOOL)
+    early = spread([c.get("offers_early_data") for c in clients], index, schema.BOOL)
 
     combos, index = distinct(
         rows["server_shape"],
@@ -409,51 +177,6 @@ def _dh_groups(rows: Array, memory: S.Memory) -> Texts:
     known = [suites().get(code) for code in codes.tolist()]
     is_dhe = np.array([suite is not None and suite.key_exchange in ("DHE", "DH") for suite in known], bool)[which]
     return Texts(names, np.where(is_dhe, index, MISSING))
-
-
-def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Texts) -> dict[str, Any]:
-    """The columns about certificates; each chain is read once."""
-    started = rows["started"]
-    chains, index = _chains(rows["server_chain"], started, "server", memory, shapes)
-    leaves = [chain.leaf for chain in chains]
-    times = [(leaf.not_before, leaf.not_after) if leaf else (None, None) for leaf in leaves]
-    before = np.array([0 if one is None or two is None else one for one, two in times])[index]
-    after = np.array([-1 if one is None or two is None else two for one, two in times])[index]
-    pairs, which = distinct(index, names.index)
-    texts = [*names.values, None]
-    fits = [leaf.fits(texts[name]) if (leaf := leaves[chain]) else None for chain, name in pairs.tolist()]
-    clients, client = _chains(rows["client_chain"], started, "client", memory, shapes)
-    return {
-        "certificate_id": Texts([leaf.certificate_id if leaf else None for leaf in leaves], index),
-        "certificate_chain": Texts([words([c.certificate_id for c in chain.certificates]) for chain in chains], index),
-        "chain_order": Texts([chain.order for chain in chains], index),
-        "certificate_matches": spread(fits, which, tables.BOOL),
-        "certificate_valid": Numbers((before <= started) & (started <= after), after < before),
-        "_certificate_key": Texts([_key(leaf) for leaf in leaves], index),
-        "_certificate_weak": Texts([leaf.weak if leaf else None for leaf in leaves], index),
-        "client_certificate_id": Texts([c.leaf.certificate_id if c.leaf else None for c in clients], client),
-    }
-
-
-def _key(leaf: Certificate | None) -> str | None:
-    """A certificate's key in words that policies ask for: its type, and its size or curve."""
-    if leaf is None or leaf.key_type is None:
-        return None
-    return f"{leaf.key_type} {leaf.curve or leaf.key_bits or '?'}"
-
-
-def _chains(numbers: Array, started: Array, role: str, memory: S.Memory, shapes: Shapes) -> tuple[list[Chain], Array]:
-    """The distinct chains, each noted with how many handshakes showed it, and which one each row has."""
-    values, index = np.unique(numbers, return_inverse=True)
-    counts = np.bincount(index, minlength=len(values)).tolist()
-    first = np.full(len(values), np.iinfo(np.int64).max)
-    np.minimum.at(first, index, started)
-    chains = []
-    for number, count, time in zip(values.tolist(), counts, first.tolist(), strict=True):
-        chain = shapes.chain(memory, number) if number else Chain([])
-        shapes.certificates.note(chain, role, count, time)
-        chains.append(chain)
-    return chains, index
 
 
 def _alerts(rows: Array) -> Texts:

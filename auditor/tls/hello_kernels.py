@@ -24,7 +24,7 @@ from auditor.flows.state import (
     SEEN_TICKET_OFFER,
     SHAPE_AT,
 )
-from auditor.kernel import inlined, part
+from auditor.machine.kernel import inlined, part
 
 # Why a hello is not valid; the names are in ``INVALID``.
 VALID, SHORT, SESSION_ID, SUITES, COMPRESSION, EXTENSIONS, EXTENSION, TRAILING = 0, 1, 2, 3, 4, 5, 6, 7

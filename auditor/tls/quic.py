@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from auditor.flows import state as S
-from auditor.tls.datagrams import Datagram, Messages, messages
+from auditor.tls.datagram_messages import Datagram, Messages, messages
 from auditor.tls.hello_kernels import CUT_HELLO, NO_KEYS, NO_SALT
 from auditor.tls.quic_versions import VERSION_2, draft_of
 
@@ -41,7 +41,6 @@ MOST_PIECES = 256  # of CRYPTO bytes that wait for what comes before them
 LONGEST_STREAM = 65536  # of CRYPTO bytes that are put together
 NOTHING = re.compile(rb"[\0\1]*")  # frames PADDING and PING
 CRYPTO_ERROR = 0x100  # RFC 9001 4.8: the low byte is a TLS alert
-
 INITIAL, RETRY, NEGOTIATION, OTHER = range(4)
 
 

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.errors import AuditError
-from auditor.report.records import about, iso, printable, rows
+from auditor.report.plain import about, iso, printable, rows
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit

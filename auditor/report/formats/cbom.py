@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from auditor.report.records import iso, printable, rows
+from auditor.report.plain import iso, printable, rows
 from auditor.tls.suites import properties
 
 if TYPE_CHECKING:

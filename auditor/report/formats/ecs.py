@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from auditor.report.records import iso, rows
+from auditor.report.plain import iso, rows
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit

@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from auditor.report.records import iso, neutral, printable, rows
+from auditor.report.plain import iso, neutral, printable, rows
 from auditor.tls.suites import properties
 
 if TYPE_CHECKING:

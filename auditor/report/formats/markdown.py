@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from auditor.report.records import about, printable
+from auditor.report.plain import about, printable
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit

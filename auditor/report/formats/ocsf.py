@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.report.formats.ecs import without_none
-from auditor.report.records import about, rows
+from auditor.report.plain import about, rows
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
-from auditor.report.records import about, rows
+from auditor.report.plain import about, rows
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.errors import AuditError
-from auditor.report.records import printable, rows
+from auditor.report.plain import printable, rows
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from auditor.report.records import printable, rows
+from auditor.report.plain import printable, rows
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit

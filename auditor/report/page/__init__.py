@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.policy.findings import client_group
 from auditor.report.change import service_of
-from auditor.report.records import about, iso, printable, rows
+from auditor.report.plain import about, iso, printable, rows
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -160,7 +160,7 @@ def _post_quantum(result: "Audit") -> dict[str, int]:
 
 
 def _findings(result: "Audit") -> list[dict[str, Any]]:
-    from auditor.report.evidence import display_filter
+    from auditor.report.proof import display_filter
 
     found = []
     for row in list(rows(result, "findings"))[:MOST_FINDINGS]:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from auditor.report.change import MARKS, Change
-from auditor.report.records import iso, printable
+from auditor.report.plain import iso, printable
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit

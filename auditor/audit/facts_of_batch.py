@@ -4,17 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from auditor.columns import Numbers, Texts, first_of_each, mixed
-from auditor.flows.columns import Oriented, address_text
+from auditor.audit.described import Prepared
+from auditor.flows.oriented import Oriented, address_text
 from auditor.flows.rows import Rows
 from auditor.flows.state import SEEN_SERVER_HELLO
 from auditor.paths.judge import Judgement
 from auditor.policy.facts import DAY, NO, YES
 from auditor.policy.findings import Subject, networks
 from auditor.prefixes import PrefixSet
-from auditor.prepared import Prepared
+from auditor.tables.columns import Numbers, Texts, first_of_each, mixed
+from auditor.tables.versions import VERSION_ORDER
 from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN, Delivery
-from auditor.tls.names import VERSION_ORDER
 
 Array = np.ndarray[Any, Any]
 

@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from auditor import tables
 from auditor.aws.services import Services
 from auditor.decode.packet import TCP
 from auditor.flows import state as S
-from auditor.flows.columns import Oriented
+from auditor.flows.oriented import Oriented
 from auditor.flows.rows import Rows, gather
-from auditor.requests.cut import HTTP, QUIC, SMTP, TLS, Wanted
-from auditor.requests.stage import NO_KEYS, NOT_READ, OTHER_KEYS, Inside
-from auditor.tls import protocols
+from auditor.recognise.numbers import HTTP, HTTP2, QUIC, SMTP, TLS
+from auditor.requests.cut import Wanted
+from auditor.requests.inside import NO_KEYS, NOT_READ, OTHER_KEYS, Inside
+from auditor.tables import schema
 from auditor.tls.names import suites
 
 Array = np.ndarray[Any, Any]
@@ -38,13 +38,13 @@ def candidates(
         known &= shakes["transport"] != S.OVER_DTLS
         kind[at[known]] = np.where(shakes["transport"][known] == S.OVER_QUIC, QUIC, TLS)
     application = flows["application"]
-    clear_http = np.isin(application, (protocols.HTTP, protocols.HTTP2)) & (first < 0)
+    clear_http = np.isin(application, (HTTP, HTTP2)) & (first < 0)
     kind[clear_http & (found.is_endpoint | inside.all_clear)] = HTTP
     reasons[clear_http] = NOT_READ
     mail = np.array([service == "ses-smtp" for service in found.service.values] or [False])[found.service.index]
     upgraded = np.zeros(len(rows), bool)
-    upgraded[at] = shakes["upgraded"] == protocols.SMTP
-    kind[mail & (kind < 0) & ((application == protocols.SMTP) | upgraded)] = SMTP
+    upgraded[at] = shakes["upgraded"] == SMTP
+    kind[mail & (kind < 0) & ((application == SMTP) | upgraded)] = SMTP
     chosen = np.flatnonzero(kind >= 0)
     if not len(chosen):
         return None, reasons
@@ -86,6 +86,6 @@ def _randoms(shakes: Array, flow: Array, count: int) -> Array:
 def requests_table(requests: dict[int, list[dict[str, Any]]]) -> pa.Table:
     """The table ``requests``."""
     rows = [row for _, found in sorted(requests.items()) for row in found]
-    return tables.build(
-        "requests", {column.name: [row[column.name] for row in rows] for column in tables.TABLES["requests"]}
+    return schema.build(
+        "requests", {column.name: [row[column.name] for row in rows] for column in schema.TABLES["requests"]}
     )

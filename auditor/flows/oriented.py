@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from auditor.columns import Bytes, Column, Numbers, Texts, distinct
 from auditor.decode.packet import FIN, RST, TCP, TUNNEL_NAMES, TUNNELS_WITH_ID, UDP
 from auditor.flows.rows import Rows, gather
 from auditor.flows.text import write_addresses
+from auditor.tables.columns import Bytes, Column, Numbers, Texts, distinct
 
 Array = np.ndarray[Any, Any]
 LONGEST_ADDRESS = 46

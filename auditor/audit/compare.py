@@ -93,14 +93,14 @@ class Tshark:
 
 def compare(path: str | Path) -> Comparison:
     """Audit a capture and compare hellos and flows with what tshark says of it. Raises AuditError without tshark."""
-    import auditor
+    from auditor.audit.start import audit
 
     program = decrypt.tshark()
     if program is None:
         raise AuditError(NO_TSHARK)
     if not Path(path).is_file():
         raise AuditError(f"{path}: not a file; only files can be compared")
-    result = auditor.audit(path)
+    result = audit(path)
     try:
         theirs = Tshark(program, Path(path))
         lines = [*_hellos(result, theirs), *_flows(result, theirs)]

@@ -8,22 +8,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from auditor import asked, tables
+from auditor.audit import facts_of_batch
+from auditor.audit.described import Prepared, prepare
 from auditor.aws.ranges import Ranges
 from auditor.capture.inputs import Input
-from auditor.columns import Texts, distinct
 from auditor.decode.control import Control
-from auditor.paths.columns import evidence_table, path_columns
 from auditor.paths.judge import Judge, concatenated
 from auditor.paths.model import CONFIDENCE_NAMES
+from auditor.paths.path_tables import evidence_table, path_columns
 from auditor.paths.verdict import Verdict
 from auditor.policy.evaluate import Evaluation
-from auditor.prepared import Prepared, prepare
-from auditor.reading import Batch
-from auditor.requests.columns import requests_table
-from auditor.requests.cut import SMTP, Wanted
-from auditor.requests.stage import NOT_KEPT, NOTHING_INSIDE, TOO_MANY, Inside, Seen, by_flow
-from auditor.tls.handshakes import Shapes
+from auditor.reading.events import Batch
+from auditor.recognise.numbers import SMTP
+from auditor.requests.cut import Wanted
+from auditor.requests.inside import NOT_KEPT, NOTHING_INSIDE, TOO_MANY, Inside, Seen, by_flow
+from auditor.requests.request_table import requests_table
+from auditor.tables import schema
+from auditor.tables.columns import Texts, distinct
+from auditor.tls.interned import Shapes
 
 Array = np.ndarray[Any, Any]
 
@@ -118,19 +120,19 @@ class Pipeline:
         columns, judgement = prepared.columns, prepared.judgement
         assert judgement is not None
         columns |= path_columns(judgement)
-        facts = asked.facts(prepared, judgement, requests, self.judge.network.vpcs)
-        worst, verdicts = self.evaluation.batch(facts, asked.subject(prepared, judgement, requests))
+        facts = facts_of_batch.facts(prepared, judgement, requests, self.judge.network.vpcs)
+        worst, verdicts = self.evaluation.batch(facts, facts_of_batch.subject(prepared, judgement, requests))
         is_tls = facts["is_tls"]
         assert isinstance(is_tls, np.ndarray)
-        columns["verdict"] = Texts(list(tables.VERDICTS), worst)
+        columns["verdict"] = Texts(list(schema.VERDICTS), worst)
         version, spoken = columns["tls_version"], columns["protocol"]
         assert isinstance(version, Texts)
         assert isinstance(spoken, Texts)
         self._count_round_trips(prepared.rows.flows["round_trip"], judgement.verdict.path)
         self._summarise(judgement.verdict, version, spoken, is_tls, worst, prepared.found.is_endpoint)
         return {
-            "flows": tables.build("flows", columns),
-            "handshakes": tables.build("handshakes", prepared.shakes),
+            "flows": schema.build("flows", columns),
+            "handshakes": schema.build("handshakes", prepared.shakes),
             "verdicts": verdicts,
         }
 
@@ -179,7 +181,7 @@ class Pipeline:
                 str(paths.path.values[path]),
                 CONFIDENCE_NAMES[confidence],
                 name or "-",
-                tables.VERDICTS[verdict],
+                schema.VERDICTS[verdict],
                 bool(in_scope),
             )
             self.summary[key] += count

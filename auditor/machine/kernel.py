@@ -14,12 +14,11 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from auditor import machine_code
+from auditor.machine import objects
 
 F = TypeVar("F", bound=Callable[..., Any])
-
 PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-COMPILED = {} if PLAIN else machine_code.load()
+COMPILED = {} if PLAIN else objects.load()
 _COMPILING = not PLAIN and not COMPILED
 
 
@@ -43,7 +42,7 @@ def kernel(function: F) -> F:
         return cast("F", np.errstate(over="ignore")(function))
     name = f"{function.__module__}.{function.__name__}"
     source = None if COMPILED else _piece(function, boundscheck=True)
-    return cast("F", machine_code.Native(name, COMPILED.get(name), source))
+    return cast("F", objects.Native(name, COMPILED.get(name), source))
 
 
 def part(function: F) -> F:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from auditor.capture import write
 from auditor.errors import AuditError
 from auditor.report.export import whole
-from auditor.report.records import about, printable
+from auditor.report.plain import about, printable
 
 if TYPE_CHECKING:
     from auditor.report.audit import Audit
@@ -73,7 +73,7 @@ def _facts(result: "Audit", flows: list[int]) -> list[str]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from auditor.report.records import iso, values
+    from auditor.report.plain import iso, values
 
     if not flows:
         return []
@@ -112,7 +112,7 @@ def extract(result: "Audit", finding_id: str, out: str | Path) -> int:
     with the rule and its frame in the capture. Times and interfaces are the capture's. Raises AuditError where the capture is
     not there, or is not the one that was audited.
     """
-    from auditor import __version__
+    from auditor.data import __version__
 
     row = finding(result, finding_id)
     flows, proof = _numbers(row["sample_flows"]), set(_numbers(row["sample_frames"]))

@@ -1,6 +1,6 @@
 """Builds the tables of this folder from their sources. Not imported at run time.
 
-    python -m auditor.data.build REGISTRY_DIR AWS_DIR
+    python -m auditor.aws.build REGISTRY_DIR AWS_DIR
 
 REGISTRY_DIR holds facts of the IANA TLS registries (taken 2026-01-13; Recommended column after RFC 10015) and code
 points seen in use without registration, as CSV. AWS_DIR holds ``ip-ranges.json.gz``, AWS's published address ranges,
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from auditor.aws.ranges import Ranges
 
-HERE = Path(__file__).parent
+DATA = Path(__file__).parent.parent / "data"
 SUITE = re.compile(r"^(?:TLS|SSL)_(?P<kx>.+?)_WITH_(?P<rest>.+)$")
 HASHES = ("SHA512", "SHA384", "SHA256", "SHA", "MD5", "IMIT", "OMAC")
 
@@ -46,7 +46,7 @@ def suite_row(code: str, name: str, recommended: str) -> list[str]:
 
 
 def write(name: str, header: list[str], rows: list[list[str]], source: str) -> None:
-    with (HERE / name).open("w", newline="", encoding="utf-8") as out:
+    with (DATA / name).open("w", newline="", encoding="utf-8") as out:
         out.write(f"# {source}\n")
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(header)
@@ -81,13 +81,13 @@ def registry(source: Path) -> None:
 
 def aws(source: Path) -> None:
     ranges = Ranges.from_json(gzip.decompress((source / "ip-ranges.json.gz").read_bytes()))
-    (HERE / "ip-ranges.npz").write_bytes(ranges.dump())
+    (DATA / "ip-ranges.npz").write_bytes(ranges.dump())
     tls = json.loads((source / "tls_policies.json").read_text(encoding="utf-8"))
     kept = {name: {key: told[key] for key in TLS_KEYS if key in told} for name, told in sorted(tls["policies"].items())}
     for told in kept.values():
         told["groups"] = [*told.pop("pq_groups", []), *told.get("groups", [])]
     text = json.dumps({"source": tls["source"], "policies": kept}, indent=1) + "\n"
-    (HERE / "aws_tls_policies.json").write_text(text, encoding="utf-8")
+    (DATA / "aws_tls_policies.json").write_text(text, encoding="utf-8")
 
 
 TLS_KEYS = ("min_version", "cipher_suites", "groups", "pq_groups")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from auditor import columns
+from auditor.tables import columns
+from auditor.tables.versions import VERSION_ORDER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,6 @@ BOOL = pa.bool_()
 TEXT = pa.dictionary(pa.int32(), pa.string())  # strings; equal ones are kept once
 NAME = pa.string()  # strings that are mostly different
 CLOSED = pa.dictionary(pa.int16(), pa.string())  # a closed set: a categorical in pandas
-
 PATHS = ["direct-connect", "vpn", "vpc", "private", "unknown", "internet"]
 CONFIDENCES = ["none", "likely", "confirmed"]
 VERDICTS = ["not_applicable", "pass", "not_observable", "warn", "fail"]
@@ -83,12 +83,6 @@ class Column:
 
 def _closed(name: str, meaning: str, values: list[str], ordered: bool = False) -> Column:
     return Column(name, CLOSED, meaning, tuple(values), ordered)
-
-
-def _versions() -> list[str]:
-    from auditor.tls.names import VERSION_ORDER
-
-    return VERSION_ORDER
 
 
 _SAME_IN_BOTH = [
@@ -441,7 +435,7 @@ def build(table: str, given: dict[str, Any]) -> pa.Table:
 
 def categories(column: Column, seen: list[str]) -> list[str]:
     """The values of a closed set in order; versions nobody knows come first, below every known one."""
-    known = _versions() if column.name.startswith("tls_version") else list(column.values)
+    known = VERSION_ORDER if column.name.startswith("tls_version") else list(column.values)
     return sorted(set(seen) - set(known)) + known
 
 

@@ -1,10 +1,10 @@
 """Auditing an interface: a capturing child, and the same reader, kernels and rooms as for files."""
 
-import auditor
-from auditor import Audit
+from auditor.audit.start import audit_inputs
 from auditor.capture.live import LiveCapture
 from auditor.errors import InputError
 from auditor.options import Options
+from auditor.report.audit import Audit
 
 
 def audit_live(
@@ -21,7 +21,7 @@ def audit_live(
         until = f"for {duration:g} seconds" if duration is not None else "until Ctrl-C"
         options.say(f"capturing on {interface} with {capture.program} {until}")
     try:
-        return auditor.audit_inputs([capture.input()], options, capture)
+        return audit_inputs([capture.input()], options, capture)
     except InputError as error:
         capture.stop()
         raise capture.failure() from error

@@ -79,20 +79,19 @@ from auditor.flows.table import (
     sweep,
 )
 from auditor.flows.text import write_addresses
-from auditor.kernel import compiled_before, inlined, kernel, part
-from auditor.machine_code import Native, Object, load, store
-from auditor.tls.protocols import is_looked_at, tcp_bytes, udp_payload
-from auditor.tls.records import message, read_message
+from auditor.machine.kernel import compiled_before, inlined, kernel, part
+from auditor.machine.objects import Native, Object, load, store
+from auditor.recognise.datagrams import is_looked_at, udp_payload
+from auditor.recognise.streams import tcp_bytes
+from auditor.tls.messages import read_message
+from auditor.tls.records import message
 
 # Why ``follow_batch`` came back, besides MORE.
 ROOM, FLUSH = 4, 5
-
 PCAP, PCAPNG, SNOOP, DATAGRAMS = 0, 1, 2, 3
 SWEEP_PACKETS = 8192
 TWICE_WITHIN = 20_000_000  # nanoseconds; the shortest retransmission timeout is ten times as long
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
-
-
 DATAGRAM_LAYOUT = np.array([DATAGRAMS, 0, 0, 0, 0, 0], np.int64)
 NOTHING_LAYOUT = np.array([PCAPNG, 0, 0, 0, 0, 0], np.int64)
 
@@ -392,7 +391,7 @@ def prepare() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="audit-") as folder:
         file = Path(folder) / "others"
-        code = f"from auditor.scan import prepare_others; prepare_others({str(file)!r})"
+        code = f"from auditor.reading.scan import prepare_others; prepare_others({str(file)!r})"
         child = subprocess.Popen([sys.executable, "-c", code])
         first = _compiled_first()
         child.wait()

@@ -7,9 +7,8 @@ import numpy as np
 
 from auditor.aws import services
 from auditor.aws.ranges import Ranges
-from auditor.columns import Column, Numbers, Texts
 from auditor.decode.packet import ESP
-from auditor.flows.columns import Oriented, flow_columns, orient
+from auditor.flows.oriented import Oriented, flow_columns, orient
 from auditor.flows.rows import Rows, gather
 from auditor.flows.state import (
     OVER_TCP,
@@ -19,17 +18,19 @@ from auditor.flows.state import (
     UPGRADE_REFUSED,
     Memory,
 )
-from auditor.paths.columns import hops, seen_flows
 from auditor.paths.judge import Judgement
 from auditor.paths.model import Flows
-from auditor.reading import Batch
-from auditor.requests.columns import candidates
+from auditor.paths.path_tables import hops, seen_flows
+from auditor.reading.events import Batch
+from auditor.recognise.numbers import ESP as ESP_PROTOCOL
+from auditor.recognise.numbers import PROTOCOL_NAMES
 from auditor.requests.cut import Wanted
-from auditor.requests.stage import Inside
+from auditor.requests.inside import Inside
+from auditor.requests.request_table import candidates
+from auditor.tables.columns import Column, Numbers, Texts
 from auditor.tls.delivery import Delivery, deliveries
-from auditor.tls.handshakes import Shapes, handshake_columns, names_of
-from auditor.tls.protocols import ESP as ESP_PROTOCOL
-from auditor.tls.protocols import PROTOCOL_NAMES
+from auditor.tls.handshakes import handshake_columns
+from auditor.tls.interned import Shapes, names_of
 
 Array = np.ndarray[Any, Any]
 

@@ -8,7 +8,7 @@ from auditor.decode.bytes import be16, be32, be64
 from auditor.decode.layers import BY_IP_PROTOCOL, IPV4, IPV6, STOP, TCP_LAYER, UDP_LAYER
 from auditor.decode.link import cut, malformed
 from auditor.decode.packet import FRAGMENT, IP_IN_IP, OTHER_IP, V4_MAPPED
-from auditor.kernel import inlined, part
+from auditor.machine.kernel import inlined, part
 
 
 @part

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from auditor.decode.control import Address, Control
-from auditor.flows.columns import address_text, mac_text
+from auditor.flows.oriented import address_text, mac_text
 from auditor.paths import bgp
 from auditor.paths.routes import Hop, RoutingTable
 from auditor.paths.topology import NOTHING, Link, Topology

@@ -1,0 +1,73 @@
+"""How the arrays of the flow kernels grow: the kernels stop before the packet for which there might be no room."""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.flows.intern import ROOM_BYTES, ROOM_ENTRIES, grow_intern
+from auditor.flows.state import (
+    FREE_CHUNKS,
+    FREE_DATAGRAM,
+    FREE_FLOW,
+    FREE_HANDSHAKE,
+    FREE_STREAM,
+    LIVE,
+    ROOM_CHUNKS,
+    State,
+    chain,
+)
+from auditor.flows.table import relink
+
+Array = np.ndarray[Any, Any]
+
+
+def _doubled(array: Array) -> Array:
+    larger = np.zeros((2 * len(array), *array.shape[1:]), array.dtype)
+    larger[: len(array)] = array
+    return larger.view(np.recarray) if array.dtype.names else larger
+
+
+def make_room(state: State) -> State:
+    """The same state with room for at least one more packet, whatever it carries."""
+    memory = state.memory
+    c = memory.counters
+    if c[FREE_FLOW] < 0:
+        old = len(state.flows)
+        state = state._replace(
+            flows=_doubled(state.flows),
+            sides=_doubled(state.sides),
+            ways=_doubled(state.ways),
+            buckets=np.full(4 * old, -1, np.int32),
+        )
+        c[FREE_FLOW] = chain(state.flows, old, -1)
+        _relink(state)
+    if c[FREE_STREAM] < 0:
+        old = len(state.streams)
+        state = state._replace(streams=_doubled(state.streams))
+        c[FREE_STREAM] = chain(state.streams, old, -1)
+    if c[FREE_HANDSHAKE] < 0:
+        old = len(state.handshakes)
+        state = state._replace(handshakes=_doubled(state.handshakes))
+        c[FREE_HANDSHAKE] = chain(state.handshakes, old, -1)
+    if c[FREE_DATAGRAM] < 0:
+        old = len(memory.datagrams)
+        memory = memory._replace(datagrams=_doubled(memory.datagrams))
+        c[FREE_DATAGRAM] = chain(memory.datagrams, old, -1)
+    if c[FREE_CHUNKS] < ROOM_CHUNKS:
+        old, height = len(memory.chunks), int(c[FREE_CHUNKS])
+        free = np.empty(2 * old, np.int32)
+        free[:old] = np.arange(2 * old - 1, old - 1, -1)
+        free[old : old + height] = memory.free_chunks[:height]
+        memory = memory._replace(chunks=_doubled(memory.chunks), free_chunks=free)
+        c[FREE_CHUNKS] += old
+    used = memory.entries[0]
+    if len(memory.arena) - used[1] < ROOM_BYTES or len(memory.entries) - used[0] < ROOM_ENTRIES:
+        arena, entries, buckets = grow_intern(memory.arena, memory.entries)
+        memory = memory._replace(arena=arena, entries=entries, intern_buckets=buckets)
+    return state._replace(memory=memory)
+
+
+def _relink(state: State) -> None:
+    """Hang every live flow into the new, larger table of buckets."""
+    live = np.flatnonzero(state.flows["live"] == LIVE)
+    relink(live[np.argsort(state.flows["identifier"][live])], state.flows, state.buckets)

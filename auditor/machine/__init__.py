@@ -1,0 +1,1 @@
+"""Compiled kernels: their decorators, and the machine code that is kept of them."""

@@ -1,0 +1,1 @@
+"""Captures in, batches of finished flows out, in two threads."""

@@ -1,0 +1,1 @@
+"""Which application a stream or a datagram speaks."""

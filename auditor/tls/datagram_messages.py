@@ -1,0 +1,81 @@
+"""Datagrams of a flow, and the handshake messages that are put together from them."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from auditor.flows import state as S
+from auditor.flows.room import make_room
+from auditor.tls.messages import LARGEST_READ, LETTER_OF_ALERT, NOTHING_SEEN, read_message
+
+
+class Datagram(NamedTuple):
+    """A datagram's payload (or its beginning) and where it was seen. ``side``: 0 is the flow's first sender."""
+
+    data: bytes
+    side: int
+    frame: int
+    time: int
+
+
+class Messages:
+    """A handshake in the making: takes messages, keeps the kernel's row of it, whose fields are ``made[name]``."""
+
+    def __init__(self, state: S.State, transport: int, client_side: int, first: Datagram) -> None:
+        self.state = state
+        self.rows = S.records(1, S.HANDSHAKE)
+        self._fields = self.rows.view(np.ndarray)
+        self["started"], self["client_side"], self["transport"] = first.time, client_side, transport
+        self["alert"] = NOTHING_SEEN
+
+    def __getitem__(self, name: str) -> int:
+        return int(self._fields[name][0])
+
+    def __setitem__(self, name: str, number: int) -> None:
+        self._fields[name][0] = number
+
+    def take(self, side: int, kind: int, body: bytes, seen: Datagram) -> None:
+        """A whole message. One that is longer than any real one is left out."""
+        if len(body) > LARGEST_READ:
+            return
+        self.state = make_room(self.state)
+        packet = S.packets(1)
+        packet["frame"], packet["time"] = seen.frame, seen.time
+        memory = self.state.memory
+        memory.scratch[: len(body)] = np.frombuffer(body, np.uint8)
+        read_message(memory, self.rows, packet, side, kind, len(body))
+
+    def saw(self, bits: int) -> None:
+        self["seen"] |= bits
+
+    def alert(self, side: int, level: int, description: int) -> None:
+        self._letter(side, LETTER_OF_ALERT)
+        self["alert_level"], self["alert"], self["alert_side"] = level, description, side
+
+    def _letter(self, side: int, capital: int) -> None:
+        length = self["history_length"]
+        if length < S.HISTORY:
+            self._fields["history"][0, length] = capital if side == self["client_side"] else capital + 32
+            self["history_length"] = length + 1
+
+
+class Assembler(Protocol):
+    """Puts the datagrams of one flow together."""
+
+    state: S.State
+
+    def run(self, datagrams: list[Datagram], protected: list[bool]) -> list[Messages]:
+        """The handshakes found; ``protected``: whether each side sent packets under the session's keys."""
+        ...
+
+
+def messages(stream: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """The whole handshake messages at the beginning of a stream: type, body, and where the next one begins."""
+    at = 0
+    while at + 4 <= len(stream):
+        size = int.from_bytes(stream[at + 1 : at + 4], "big")
+        if at + 4 + size > len(stream):
+            return
+        at += 4 + size
+        yield stream[at - 4 - size], stream[at - size : at], at

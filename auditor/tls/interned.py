@@ -1,0 +1,64 @@
+"""What interned bytes say: shapes of hellos, names, certificates, each worked out once."""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.flows import state as S
+from auditor.flows.intern import value
+from auditor.tls.certificates import Certificates, Chain
+from auditor.tls.shapes import VISIBLE, ClientShape, ServerShape, printable
+
+Array = np.ndarray[Any, Any]
+
+
+class Shapes:
+    """The shapes met so far, described; forgotten when the kernels' numbers are given out anew."""
+
+    def __init__(self) -> None:
+        self._clients: dict[tuple[int, int], dict[str, object]] = {}
+        self._servers: dict[int, ServerShape] = {}
+        self._chains: dict[int, Chain] = {}
+        self.certificates = Certificates()
+
+    def forget(self) -> None:
+        self._clients.clear()
+        self._chains.clear()
+        self._servers.clear()
+
+    def client(self, memory: S.Memory, number: int, transport: int) -> dict[str, object]:
+        if (number, transport) not in self._clients:
+            shape = ClientShape.parse(value(memory.arena, memory.entries, number))
+            self._clients[number, transport] = shape.row("tdq"[transport])
+        return self._clients[number, transport]
+
+    def chain(self, memory: S.Memory, number: int) -> Chain:
+        if number not in self._chains:
+            self._chains[number] = self.certificates.chain(value(memory.arena, memory.entries, number))
+        return self._chains[number]
+
+    def server(self, memory: S.Memory, number: int) -> ServerShape:
+        if number not in self._servers:
+            self._servers[number] = ServerShape.parse(value(memory.arena, memory.entries, number))
+        return self._servers[number]
+
+
+def names_of(memory: S.Memory, numbers: Array) -> list[str | None]:
+    """Interned host names as text, None for 0. Nearly every one is met once, so all are read at one go."""
+    known = numbers[numbers > 0]
+    if not len(known):
+        return [None] * len(numbers)
+    offsets, lengths = memory.entries[known, 0], memory.entries[known, 1]
+    first = int(offsets.min())
+    blob = memory.arena[first : int((offsets + lengths).max())].tobytes()
+    starts = (offsets - first).tolist()
+    parts = [blob[at : at + size] for at, size in zip(starts, lengths.tolist(), strict=True)]
+    joined = b"".join(parts)
+    if VISIBLE.fullmatch(joined):
+        text = joined.decode("ascii")
+        ends = np.cumsum(lengths).tolist()
+        texts = [text[end - size : end] for end, size in zip(ends, lengths.tolist(), strict=True)]
+    else:
+        texts = [printable(part) for part in parts]
+    found = iter(texts)
+    return [next(found) if number else None for number in numbers.tolist()]

@@ -1,0 +1,113 @@
+"""The picture in docs/design.md holds: a room imports only rooms below it, and no modules import each other in a circle."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "auditor"
+# Rooms from the top down; those of one line do not know each other.
+FLOORS = (
+    ("__main__",),
+    ("cli",),
+    ("auditor",),  # names only
+    ("audit",),
+    ("report",),
+    ("policy",),
+    ("requests",),
+    ("reading",),
+    ("recognise",),
+    ("tls", "paths", "aws"),
+    ("flows", "capture"),
+    ("decode",),
+    ("machine", "tables", "options", "prefixes", "settings"),
+    ("errors", "data"),
+)
+FLOOR = {room: -number for number, rooms in enumerate(FLOORS) for room in rooms}
+# Taken away as the stages and what adds up become types of their own.
+STILL = {
+    ("auditor.report.manifest", "auditor.audit.run"),
+    ("auditor.policy.model", "auditor.policy.aws_tls"),
+    ("auditor.policy.model", "auditor.policy.registry"),
+}
+# The numbers of applications import nothing, so every room may use them.
+EVERYWHERE = {"auditor.recognise.numbers"}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else module
+
+
+def imported(module: str) -> Iterator[str]:
+    """The modules of ours that ``module`` imports, lazily and for types too."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            base = node.module or ""
+            for name in node.names:
+                one = f"{base}.{name.name}"
+                found = one if one in MODULES else base
+                if found in MODULES:
+                    yield found
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name in MODULES)
+
+
+def test_rooms_import_only_what_is_below() -> None:
+    """Each import, lazy ones too, leads to the same room or to one on a lower floor."""
+    wrong = [
+        f"{module} imports {other}"
+        for module in MODULES
+        for other in imported(module)
+        if other not in EVERYWHERE
+        and (module, other) not in STILL
+        and room_of(other) != room_of(module)
+        and FLOOR[room_of(other)] >= FLOOR[room_of(module)]
+    ]
+    assert not wrong, "\n".join(sorted(set(wrong)))
+
+
+def test_no_circles() -> None:
+    """No modules import each other in a circle, however long, lazily or not."""
+    # Parts of the results' façade, which it imports when they are asked for.
+    parts = {module for module in MODULES if module.startswith("auditor.report.")}
+    edges = {
+        module: sorted({other for other in imported(module) if other != module and (module, other) not in STILL})
+        for module in MODULES
+    }
+    done: set[str] = set()
+
+    def walk(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " → ".join((*way[way.index(module) :], module))
+        if module not in done:
+            for other in edges[module]:
+                walk(other, (*way, module))
+            done.add(module)
+
+    for module in parts:
+        edges[module] = [other for other in edges[module] if other != "auditor.report.audit"]
+    for module in edges:
+        walk(module, ())
+
+
+def test_what_may_be_imported_everywhere_imports_nothing() -> None:
+    """The exemption from the floors is only for modules that import nothing of ours."""
+    assert not [other for module in EVERYWHERE for other in imported(module)]
+
+
+def test_root_is_small() -> None:
+    """The package's root holds names, and what all rooms share: everything else has a room."""
+    modules = {path.stem for path in PACKAGE.glob("*.py")}
+    assert modules == {"__init__", "__main__", "errors", "options", "prefixes", "settings"}
+    text = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    kinds = {type(node).__name__ for node in ast.parse(text).body}
+    assert kinds <= {"Expr", "ImportFrom", "Assign"}
