@@ -11,11 +11,24 @@ from auditor.requests import tshark
 
 
 class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
-    """A capture as tshark dissects it, packet by packet."""
+    """A capture as tshark dissects it, packet by packet: ``with Dissection(…) as packets``.
+
+    It has an event loop of its own, so the thread that makes it must not run one. Once it is left, tshark has ended, and
+    all that belonged to it is closed.
+    """
 
     def __init__(self, path: str, program: str, **options: Any) -> None:
         self._program = program
-        super().__init__(path, keep_packets=False, **options)
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        super().__init__(path, eventloop=loop, keep_packets=False, **options)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.close()
+        finally:
+            asyncio.set_event_loop(None)
+            self.eventloop.close()
 
     async def _get_tshark_process(self, packet_count: int | None = None, stdin: Any = None) -> Any:  # noqa: ARG002 - as pyshark has it
         """Start tshark confined.
@@ -37,3 +50,16 @@ class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
         self._create_stderr_handling_task(process.stderr)
         self._created_new_process(command, process)
         return process
+
+    async def _cleanup_subprocess(self, process: Any) -> None:
+        """Wait for tshark's end, and raise where that was not a good one.
+
+        pyshark's own way waits for a second and then forgets the process: its transports outlive their loop, and
+        whether an exit code is seen depends on who is faster.
+        """
+        if not self._eof_reached:  # nobody reads on: tshark would wait for room in its pipe
+            process._transport.close()  # noqa: SLF001 - asyncio closes the pipes of a process nowhere else
+        await process.wait()
+        self._running_processes.discard(process)
+        if self._eof_reached:
+            await super()._cleanup_subprocess(process)
