@@ -56,7 +56,10 @@ def test_compression_is_told_by_first_bytes(audit_bytes: Any, name: str, pack: A
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_pcapng_blocks(audit_bytes: Any, order: str) -> None:
     """Sections, interfaces, names, resolutions, offsets, statistics, name resolution and secrets are all read."""
-    o = lambda code, value: wire.option(code, value, order)  # noqa: E731
+
+    def o(code: int, value: bytes) -> bytes:
+        return wire.option(code, value, order)
+
     data = wire.section(order)
     data += wire.interface(1, o(2, b"dx0") + o(9, b"\x09"), order)  # nanoseconds
     data += wire.interface(1, o(2, b"isp0") + o(9, b"\x8a") + o(14, struct.pack(order + "q", 3600)), order)  # 2^-10 s
@@ -147,14 +150,14 @@ def test_damaged_compression_keeps_what_could_be_unpacked(audit_bytes: Any) -> N
 )
 def test_what_is_no_capture_is_named(audit_bytes: Any, data: bytes, words: str) -> None:
     """One sentence names the file and says what it looks like."""
-    with pytest.raises(auditor.InputError, match="test.pcap: not a pcap") as caught:
+    with pytest.raises(auditor.InputError, match=r"test\.pcap: not a pcap") as caught:
         audit_bytes(data)
     assert words in str(caught.value)
 
 
 def test_missing_file_and_empty_folder(tmp_path: Path) -> None:
     """What is not there is said by its name."""
-    with pytest.raises(auditor.InputError, match="nowhere.pcap: no such file"):
+    with pytest.raises(auditor.InputError, match=r"nowhere\.pcap: no such file"):
         auditor.audit(tmp_path / "nowhere.pcap")
     with pytest.raises(auditor.InputError, match="holds no file named like a capture"):
         auditor.audit(tmp_path)

@@ -111,9 +111,7 @@ def test_how_tshark_ended_does_not_depend_on_who_is_faster(
 ) -> None:
     """A tshark that closes its output and fails later has failed, however late that is."""
     program = tmp_path / "tshark"
-    program.write_text(
-        "#!/bin/sh\nexec >&-\nsleep 0.5\nexit 3\n"
-    )
+    program.write_text("#!/bin/sh\nexec >&-\nsleep 0.5\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setenv(programs.SETTING, str(tmp_path))
     with pytest.raises(auditor.AuditError, match=r"could not dissect flow 1: .*retcode: 3"):

@@ -51,6 +51,7 @@ class LiveCapture:
         )
         assert self._child.stdout is not None
         assert self._child.stderr is not None
+        self._stream = self._child.stdout
         self._told: list[str] = []
         self._listener = threading.Thread(target=self._listen, args=(self._child.stderr,), daemon=True)
         self._listener.start()
@@ -62,7 +63,7 @@ class LiveCapture:
 
     def begin(self) -> None:
         """Wait until the child captures, or has failed: it writes the header of its file once it listens."""
-        select.select([self._child.stdout], [], [])
+        select.select([self._stream], [], [])
         if self._timer is not None:
             self._timer.start()
 
@@ -77,9 +78,7 @@ class LiveCapture:
 
     def input(self) -> Input:
         """The capture as an input for the reader."""
-        stream = self._child.stdout
-        assert stream is not None
-        return Input(self.interface, stream=cast("BinaryIO", getattr(stream, "raw", stream)))
+        return Input(self.interface, stream=cast("BinaryIO", getattr(self._stream, "raw", self._stream)))
 
     def stop(self) -> None:
         """Ask the child to end; it writes out what it has. SIGINT would not do: jobs in the background ignore it."""
