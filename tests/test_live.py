@@ -20,6 +20,7 @@ from auditor.audit.live import audit_live
 from auditor.capture import live
 from auditor.machine import programs
 from auditor.options import Options
+from tests.conftest import HANG
 
 FLUSHED = 2  # seconds after which the kernel has given the capturing program what was sent
 
@@ -173,7 +174,7 @@ def test_interrupt_gives_results(port: int, tmp_path: Path) -> None:
                 connect(port)
             time.sleep(FLUSHED)
             child.send_signal(signal.SIGINT)
-            printed, told = child.communicate()
+            printed, told = child.communicate(timeout=HANG)
         finally:
             child.kill()
     assert child.returncode == 0, told
