@@ -562,6 +562,8 @@ def test_whose_log_it_is(tmp_path: Path) -> None:
 def test_round_trips_by_path(office: Any) -> None:
     """The manifest has the distribution of round-trip times of each path, within the width of a bin."""
     times = office.flows.dropna(subset=["rtt_ms"])
+    assert {row["path"] for row in office.manifest["round_trips"]} == set(times["path"])
+    assert len(times)
     for row in office.manifest["round_trips"]:
         mine = times[times["path"] == row["path"]]["rtt_ms"]
         assert row["flows"] == len(mine)
