@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
+import xlsxwriter
 
 import auditor
-from auditor.report.formats import FORMS
+from auditor.report.formats import FORMS, xlsx
+from tests import wire
 
 
 def written(result: auditor.Audit, form: str) -> bytes:
@@ -167,3 +170,22 @@ def test_every_form_is_an_option() -> None:
     from auditor.cli.app import Format
 
     assert {form.value for form in Format} == {"table", "json", "jsonl", "csv", "parquet", *FORMS}
+
+
+def test_a_bill_of_materials_names_twenty_places(audit_bytes: Any) -> None:
+    """Of the places where a version of TLS was seen the first twenty are named: enough to find the others."""
+    flights = [("c", wire.record(22, wire.client_hello())), ("s", wire.record(22, wire.server_hello()))]
+    talks = [wire.Talk(40_000 + number).open().play(flights) for number in range(21)]
+    result = audit_bytes(wire.pcap([packet for talk in talks for packet in talk.packets]))
+    assert len(result.handshakes) == 21
+    components = json.loads(written(result, "cbom"))["components"]
+    (places,) = (one["evidence"]["occurrences"] for one in components if "evidence" in one)
+    assert len(places) == 20
+
+
+def test_a_cell_holds_what_a_spreadsheet_takes() -> None:
+    """A cell has 32,767 characters at most (Excel's specifications and limits); the rest is cut off."""
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as book:
+        xlsx._cell(book.add_worksheet(), 0, 0, "x" * 40_000)
+    assert len(openpyxl.load_workbook(io.BytesIO(out.getvalue())).active["A1"].value) == 32_767
