@@ -114,7 +114,8 @@ def test_ranges_against_the_list_itself(corpus: Path) -> None:
     sample = by_start[:: len(by_start) // 150]
     addresses = [str(n[0][k]) for n in sample for k in (0, -1)]
     for text, found in zip(addresses, Ranges.shipped().find(*halves(*addresses)), strict=True):
-        cover = [(n.prefixlen, region, service) for n, region, service in nets if ipaddress.ip_address(text) in n]
+        address = ipaddress.ip_address(text)
+        cover = [(n.prefixlen, region, service) for n, region, service in nets if address in n]
         region = max(cover)[1]
         assert found == Range(None if region == "GLOBAL" else region, frozenset(c[2] for c in cover)), text
 
