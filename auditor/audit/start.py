@@ -93,11 +93,11 @@ def audit_inputs(inputs: "list[Input]", options: Options, live: "LiveCapture | N
     # Reading begins here, in a thread of its own; everything below is loaded beside it.
     from auditor.capture.inputs import BEGINNING, MOST_SPOOLED, Spool
     from auditor.capture.reader import BLOCK_BYTES
-    from auditor.machine.kernel import compiled_before
+    from auditor.machine import kernel
     from auditor.reading.following import Reading
 
-    if options.say is not None and not compiled_before():
-        options.say("compiling the kernels for this machine, once after each update; it takes about half a minute …")
+    if options.say is not None and (notice := kernel.notice()) is not None:
+        options.say(notice)
     logs = options.key_logs()
     for item in inputs:
         if item.size is None:

@@ -49,6 +49,7 @@ def doctor() -> None:
     from auditor.aws.ranges import Ranges
     from auditor.data import __version__
     from auditor.machine import kernel, objects
+    from auditor.reading import following  # noqa: F401 - knows every kernel
 
     out = console()
     out.print(f"auditor {__version__}, Python {sys.version.split()[0]}, {platform.platform()}")
@@ -64,12 +65,9 @@ def doctor() -> None:
         told = Text(_program_version(path), style="green") if path else Text("missing", style="yellow")
         table.add_row(name, told, use)
     out.print(table)
-    state = (
-        "compiled and cached"
-        if kernel.compiled_before()
-        else "not compiled yet: the first audit takes half a minute more"
-    )
-    out.print(f"kernels: {state}, in {objects.cache_folder()}")
+    state = "not compiled yet: the first audit takes half a minute more" if kernel.load() else "compiled and cached"
+    reason = objects.why_not_kept()
+    out.print(f"kernels: {state}, {f'in {objects.folder()}' if reason is None else f'not kept: {reason}'}")
     ranges = Ranges.shipped()
     out.print(f"AWS address ranges: of {ranges.date} (sync token {ranges.token})")
 

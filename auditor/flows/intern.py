@@ -13,6 +13,7 @@ import numpy as np
 
 from auditor.decode.bytes import copy_bytes, mix, same_bytes
 from auditor.machine.kernel import inlined, kernel, part, unchecked
+from auditor.machine.signature import BYTES, Layout
 
 Array = np.ndarray[Any, Any]
 
@@ -106,7 +107,7 @@ def intern(arena: Any, entries: Any, buckets: Any, data: Any, begin: int, end: i
     return entry
 
 
-@kernel
+@kernel(BYTES, Layout(np.int64, 2), Layout(np.int32))
 def rehang(arena: Any, entries: Any, buckets: Any) -> None:
     """Hang every entry into emptied buckets."""
     for entry in range(1, entries[0, 0]):

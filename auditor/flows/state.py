@@ -3,12 +3,13 @@
 The kernels never allocate: they stop before the packet for which there might be no room, and Python makes room.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from auditor.decode.packet import PACKET
 from auditor.flows.intern import ARENA_BYTES, ENTRIES
+from auditor.machine.signature import BYTES, NUMBERS, Layout
 
 Array = np.ndarray[Any, Any]
 
@@ -251,28 +252,28 @@ SESSIONS = 1 << 16
 class Memory(NamedTuple):
     """What streams and handshakes are kept in."""
 
-    counters: Array
-    chunks: Array  # (chunk, byte)
-    free_chunks: Array
-    arena: Array  # interned bytes, see ``intern``
-    entries: Array
-    intern_buckets: Array
-    scratch: Array  # a message, and from SHAPE_AT on the shape that is made of it
-    sessions: Array  # sessions and tickets whose first handshake was seen
-    datagrams: Array
+    counters: Annotated[Array, NUMBERS]
+    chunks: Annotated[Array, Layout(np.uint8, 2)]  # (chunk, byte)
+    free_chunks: Annotated[Array, Layout(np.int32)]
+    arena: Annotated[Array, BYTES]  # interned bytes, see ``intern``
+    entries: Annotated[Array, Layout(np.int64, 2)]
+    intern_buckets: Annotated[Array, Layout(np.int32)]
+    scratch: Annotated[Array, BYTES]  # a message, and from SHAPE_AT on the shape that is made of it
+    sessions: Annotated[Array, Layout(np.uint64, 2)]  # sessions and tickets whose first handshake was seen
+    datagrams: Annotated[Array, Layout(DATAGRAM)]
 
 
 class State(NamedTuple):
     """The arrays of a pass over a capture."""
 
     memory: Memory
-    flows: Array
-    sides: Array  # two for each flow
-    ways: Array  # likewise
-    buckets: Array
-    streams: Array
-    handshakes: Array
-    answers: Array
+    flows: Annotated[Array, Layout(FLOW)]
+    sides: Annotated[Array, Layout(SIDE)]  # two for each flow
+    ways: Annotated[Array, Layout(WAY)]  # likewise
+    buckets: Annotated[Array, Layout(np.int32)]
+    streams: Annotated[Array, Layout(STREAM)]
+    handshakes: Annotated[Array, Layout(HANDSHAKE)]
+    answers: Annotated[Array, Layout(ANSWER)]
 
 
 SHAPE_AT = WINDOW + 16

@@ -14,14 +14,17 @@ from auditor.decode.packet import ACK, FIN, RST, SYN, TCP
 from auditor.flows.dns import answer_for
 from auditor.flows.state import (
     CLOCK,
+    DATAGRAM,
     DONE,
     FINISHED,
     FINISHED_FLOWS,
+    FLOW,
     FLOWS_MADE,
     FREE,
     FREE_DATAGRAM,
     FREE_FLOW,
     FREE_HANDSHAKE,
+    HANDSHAKE,
     LIVE,
     NEW,
     SWEEP_AT,
@@ -29,6 +32,7 @@ from auditor.flows.state import (
 )
 from auditor.flows.stream import release
 from auditor.machine.kernel import inlined, kernel, part
+from auditor.machine.signature import NUMBERS, Layout
 from auditor.recognise.numbers import DNS
 
 # When a flow leaves memory: Zeek's defaults (tcp_inactivity_timeout, udp_inactivity_timeout, tcp_close_delay,
@@ -206,7 +210,7 @@ def finish(st: Any, at: int) -> None:
     c[FINISHED_FLOWS] += 1
 
 
-@kernel
+@kernel(NUMBERS, Layout(FLOW), Layout(HANDSHAKE), Layout(DATAGRAM))
 def recycle(c: Any, flows: Any, handshakes: Any, datagrams: Any) -> None:
     """Free the places of finished flows, after their rows were taken out."""
     for at in range(flows.size - 1, -1, -1):
@@ -259,7 +263,7 @@ def sweep(st: Any, everything: bool) -> bool:
     return True
 
 
-@kernel
+@kernel(NUMBERS, Layout(FLOW), Layout(np.int32))
 def relink(order: Any, flows: Any, buckets: Any) -> None:
     """Hang flows into emptied buckets, in the given order."""
     for k in range(order.size):

@@ -6,11 +6,12 @@ import numpy as np
 
 from auditor.decode.bytes import copy_bytes
 from auditor.machine.kernel import kernel
+from auditor.machine.signature import BYTES, NUMBERS, Layout
 
 Array = np.ndarray[Any, Any]
 
 
-@kernel
+@kernel(Layout(np.uint64), Layout(np.uint64), BYTES, NUMBERS, BYTES, NUMBERS)
 def write_addresses(high: Array, low: Array, texts: Array, lengths: Array, data: Array, offsets: Array) -> None:
     """Write addresses as text one behind the other; those that are not IPv4 are taken from ``texts``, in order."""
     taken = 0

@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 
+import auditor.flows.text  # noqa: F401 - its kernel is prepared with those of reading
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import MORE
 from auditor.capture.reader import BLOCK_BYTES, Reader
@@ -16,8 +17,9 @@ from auditor.errors import InputError
 from auditor.flows import rows
 from auditor.flows import state as S
 from auditor.flows.room import make_room
+from auditor.machine import kernel
 from auditor.reading import scan
-from auditor.reading.decoding import Decoding, _interfaces
+from auditor.reading.decoding import Decoding, interface_names
 from auditor.reading.events import Batch, Counted, Event, Finished, Unreadable
 from auditor.tls import datagrams
 
@@ -61,7 +63,7 @@ class Reading:
     def _work(self) -> None:
         try:
             try:
-                scan.prepare()
+                kernel.prepare()
             finally:
                 self.loaded.set()
             for source in self.inputs:
@@ -86,13 +88,13 @@ class Reading:
             source.read_rest()
         finally:
             reader.close()
-        while scan.follow_batch(state, reader.buffer, scan.new_batch(), 0, 0, True)[1] != MORE:
+        while scan.follow_batch(state, reader.buffer, S.packets(1), 0, 0, True)[1] != MORE:
             state = self._send(reader, state, source, counted)
         self._send(reader, state, source, counted)
         self._generation += 1
         self._flows += int(state.memory.counters[S.FLOWS_MADE])
         counted.fragments.ended()
-        counted.interfaces = _interfaces(reader)
+        counted.interfaces = interface_names(reader)
         counted.secrets = reader.pcapng.secrets
         dropped = [info.dropped for info in reader.pcapng.interfaces if info.dropped is not None]
         counted.dropped = sum(dropped) if dropped else None
@@ -125,7 +127,7 @@ class Reading:
         if len(done):
             counted.flows += len(done)
             counted.handshakes += len(done.handshakes)
-            names, told = _interfaces(reader), counted.control
+            names, told = interface_names(reader), counted.control
             logs = reader.pcapng.key_logs
             self._queue.put(Batch(source, done, state.memory, self._generation, names, self._flows, told, logs))
         smaller = rows.renumber(state)

@@ -94,7 +94,7 @@ def manifest(run: Run, options: Options) -> dict[str, Any]:
 def package_versions() -> dict[str, str]:
     """Versions that decide a result, for ``audit.json``."""
     from auditor.data import __version__
-    from auditor.machine.objects import numba_version
+    from auditor.machine.naming import numba_version
 
     return {
         "auditor": __version__,

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from auditor.decode.packet import PACKET
 from auditor.flows.intern import hash_bytes, intern
 from auditor.flows.state import (
     FREE_HANDSHAKE,
+    HANDSHAKE,
     HISTORY,
     SEEN_CERTIFICATE,
     SEEN_CERTIFICATE_REQUEST,
@@ -29,8 +31,10 @@ from auditor.flows.state import (
     SEEN_TICKET_OFFER,
     UNKNOWN_SIDE,
     WINDOW,
+    Memory,
 )
 from auditor.machine.kernel import inlined, kernel, part
+from auditor.machine.signature import Layout
 from auditor.recognise.numbers import TLS, UNKNOWN
 from auditor.tls.hello_kernels import client_hello, server_hello, server_key_exchange
 
@@ -235,7 +239,7 @@ def take_message(m: Any, h: Any, k: int, packet: Any, kind: int, size: int, segm
         note_message(m, h, k, kind, size)
 
 
-@kernel
+@kernel(Memory, Layout(HANDSHAKE), Layout(PACKET), int, int, int)
 def read_message(m: Any, handshakes: Any, packets: Any, k: int, kind: int, size: int) -> int:
     """A message that was put together elsewhere (QUIC, DTLS), its body in ``scratch``, for the first handshake.
 
