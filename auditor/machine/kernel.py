@@ -75,7 +75,7 @@ def kernel(*signature: Parameter, largest: bool = False) -> Callable[[F], F]:
 
     def register(function: F) -> F:
         if PLAIN:  # numbers wrap around in machine code, and warn in plain Python
-            return cast("F", np.errstate(over="ignore")(function))
+            return np.errstate(over="ignore")(function)
         _piece(function, boundscheck=True)
         made = Kernel(cast("FunctionType", function), signature, largest=largest)
         KERNELS[made.path] = made

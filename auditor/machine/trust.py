@@ -7,7 +7,6 @@ is first there makes the names. Where all that holds, nobody else can exchange a
 """
 
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -80,7 +79,7 @@ def read(file: Path) -> bytes:
 
 def write(file: Path, content: bytes) -> None:
     """Write a file of a believed folder, whole or not at all, for this user only."""
-    new = file.with_name(f".{secrets.token_hex(8)}")
+    new = file.with_name(f".{os.urandom(8).hex()}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as opened:

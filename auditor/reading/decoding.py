@@ -22,20 +22,20 @@ SMALLEST_PACKET = 64  # bytes with its record header: how many packets a block c
 class Block:
     """A block of a capture and the packets decoded from it."""
 
-    buffer: "S.Array"
-    packets: "S.Array"
+    buffer: S.Array
+    packets: S.Array
     count: int = 0
     fragments: int = 0
     telling: int = 0  # packets that tell of the network
     link_types: list[int] = field(default_factory=list)  # of the capture's interfaces
     names: list[str | None] = field(default_factory=list)  # likewise
-    data: "S.Array | None" = None  # what the packets lie in: the buffer, with datagrams from fragments behind it
+    data: S.Array | None = None  # what the packets lie in: the buffer, with datagrams from fragments behind it
 
 
 class Decoding:
     """Decodes a capture in a thread; iterate to get its blocks. A block is used again once the next one is asked for."""
 
-    def __init__(self, reader: Reader, stopped: threading.Event, counted: "Counted") -> None:
+    def __init__(self, reader: Reader, stopped: threading.Event, counted: Counted) -> None:
         self._reader = reader
         self._stopped = stopped
         self._fragments = counted.fragments

@@ -1,8 +1,8 @@
-"""The reading half of an audit, in two threads of its own: captures in, batches of finished flows out.
+"""The thread that follows flows: captures in, batches of finished flows out.
 
-One thread reads and decodes, block by block; the other gives the packets to their flows. The kernels run without the
-GIL, so both go on while the main thread loads libraries and turns batches into tables. Nothing but numpy and llvmlite is
-imported here, so that reading can begin early.
+It takes blocks of decoded packets from a thread of ``decoding`` and gives the packets to their flows. The kernels run
+without the GIL, so both go on while the main thread loads libraries and turns batches into tables. Nothing but numpy and
+llvmlite is imported here, so that reading can begin early.
 """
 
 import queue
@@ -127,9 +127,17 @@ class Reading:
         if len(done):
             counted.flows += len(done)
             counted.handshakes += len(done.handshakes)
-            names, told = interface_names(reader), counted.control
-            logs = reader.pcapng.key_logs
-            self._queue.put(Batch(source, done, state.memory, self._generation, names, self._flows, told, logs))
+            batch = Batch(
+                source,
+                done,
+                state.memory,
+                self._generation,
+                interfaces=interface_names(reader),
+                first_flow=self._flows,
+                control=counted.control,
+                key_logs=reader.pcapng.key_logs,
+            )
+            self._queue.put(batch)
         smaller = rows.renumber(state)
         if smaller is not None:
             self._generation += 1
