@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import auditor
-from auditor.policy import evaluate, model
+from auditor.policy import evaluate, library
 from auditor.policy.findings import Subject
 from auditor.tables.columns import Texts
 
@@ -56,7 +56,7 @@ def main() -> None:
     many.server, many.service = (lambda flow: who.server(int(pick[flow]))), (lambda flow: who.service(int(pick[flow])))
     many.flow_id = np.arange(BATCH)
     _, many.server_flow, many.server_number = np.unique(who.server_number[pick], return_index=True, return_inverse=True)
-    run = evaluate.Evaluation(model.combined(POLICIES))
+    run = evaluate.Evaluation(library.combined(POLICIES))
     begun = time.perf_counter()
     for _ in range(BATCHES):
         run.batch(facts, many)

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor.policy import findings, model
+from auditor.policy import findings, library
 from auditor.policy.check import FAIL, PASS, WARN
 from auditor.policy.findings import Findings, Subject
 from auditor.prefixes import V4_MAPPED
 
-RULES = model.get("aws-pinpoint").rule
+RULES = library.get("aws-pinpoint").rule
 REASONS = np.array(["because", "for another reason"], object)
 
 

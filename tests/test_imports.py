@@ -28,8 +28,6 @@ FLOOR = {room: -number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Taken away as the stages and what adds up become types of their own.
 STILL = {
     ("auditor.report.manifest", "auditor.audit.run"),
-    ("auditor.policy.model", "auditor.policy.aws_tls"),
-    ("auditor.policy.model", "auditor.policy.registry"),
 }
 # The numbers of applications import nothing, so every room may use them.
 EVERYWHERE = {"auditor.recognise.numbers"}

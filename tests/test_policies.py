@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import auditor
-from auditor.policy import aws_tls, model
+from auditor.policy import aws_tls, library, model
 from auditor.policy.facts import NAMES, NO, UNKNOWN, YES, Facts, distinct
 from auditor.policy.registry import CHECKS
 from auditor.settings import load
@@ -74,7 +74,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "fips-endpoint": [{"server_name": "pinpoint.us-east-1.amazonaws.com"}],
     "hello-delivery": [{"hello_outcome": OUTCOMES.index("lost"), "hello_reason": "sent again"}],
 }  # fmt: skip
-SHIPPED = [name for name in model.shipped() if name not in ("aws-pinpoint", "capture-quality")]  # that: below
+SHIPPED = [name for name in library.shipped() if name not in ("aws-pinpoint", "capture-quality")]  # that: below
 
 
 def facts(**told: Any) -> Facts:
@@ -107,7 +107,7 @@ def verdict(rule: model.Rule, **told: Any) -> str:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_each_rule_has_a_good_and_a_bad_case(name: str) -> None:
     """What is good meets every rule; for each rule something is bad, and a flow without a handshake is not judged."""
-    policy = model.get(name)
+    policy = library.get(name)
     good = next((told for begin, told in OTHER_GOOD.items() if name.startswith(begin)), {})
     for rule in policy.rule:
         allowed = rule.parameters.get("allow", {})
@@ -127,28 +127,30 @@ def test_each_rule_has_a_good_and_a_bad_case(name: str) -> None:
         assert blind in ("not_observable", "not_applicable"), (rule.code, blind)
 
 
-@pytest.mark.parametrize("name", [name for name in model.shipped() if name not in aws_tls.names()])
+@pytest.mark.parametrize("name", [name for name in library.shipped() if name not in aws_tls.names()])
 def test_shipped_files_are_valid(name: str) -> None:
     """What is read without being checked is valid all the same, and every rule has a page with a source."""
     path = Path(auditor.__file__).parent / "data" / "policies" / f"{name}.toml"
-    checked = load(model.Policy, path.read_text(), name, auditor.PolicyError).resolved(name)
-    assert checked == model.get(name)
+    checked = library.resolved(load(model.Policy, path.read_text(), name, auditor.PolicyError), name)
+    assert checked == library.get(name)
     for rule in checked.rule:
         assert all(len(text) >= 8 for text in (rule.what, rule.why, rule.mend, rule.source)), rule.code
 
 
 def test_codes_are_of_one_policy_each() -> None:
     """Policies for one thing can be used together; those that share rules say so."""
-    told = model.combined(["aws-pinpoint", "nist-800-52r2", "pci-dss-4.0.1", "rfc10015", "bsi-tr-02102-2", "pq-ready"])
+    told = library.combined(
+        ["aws-pinpoint", "nist-800-52r2", "pci-dss-4.0.1", "rfc10015", "bsi-tr-02102-2", "pq-ready"]
+    )
     assert sum(len(policy.rule) for policy in told) >= 60
     with pytest.raises(auditor.PolicyError, match=r"rule BCP101 is in policy rfc9325 already"):
-        model.combined(["rfc9325", "rfc10015"])
+        library.combined(["rfc9325", "rfc10015"])
 
 
 def test_two_standards_disagree_about_dhe() -> None:
     """The Pinpoint guide accepts DHE, RFC 10015 forbids it from July 2026 on: facts stay, policies differ."""
-    obsolete = model.get("rfc10015").find("KEX101")
-    accepted = model.get("rfc9325").find("BCP103")
+    obsolete = library.get("rfc10015").find("KEX101")
+    accepted = library.get("rfc9325").find("BCP103")
     assert obsolete is not None
     assert accepted is not None
     assert verdict(obsolete, **DHE) == "fail"
@@ -260,7 +262,7 @@ def test_errors_name_the_place(tmp_path: Path, change: tuple[str, str], words: s
     """What is wrong in a layer is said with the file and the key."""
     (tmp_path / "p.toml").write_text(OWN.replace(*change))
     with pytest.raises(auditor.PolicyError, match=words) as caught:
-        model.get(tmp_path / "p.toml")
+        library.get(tmp_path / "p.toml")
     assert "p.toml" in str(caught.value)
 
 

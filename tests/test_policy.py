@@ -7,12 +7,13 @@ import pytest
 
 import auditor
 from auditor.cli import terminal
-from auditor.policy import mending, model
+from auditor.policy import checks, library, mending, path_checks, registry, request_checks, tls_checks
+from auditor.policy.check import Check
 from auditor.policy.registry import CHECKS
 from tests import wire
 from tests.conftest import ROOT
 
-DEFAULT = model.get("aws-pinpoint")
+DEFAULT = library.get("aws-pinpoint")
 # rule -> (server name of a flow in the office sample, verdict), one good and one bad for each.
 EXAMPLES = {
     "PTH101": [("203.0.113.11", "pass"), ("203.0.113.31", "warn")],
@@ -95,7 +96,7 @@ def test_policy_errors_name_the_key(tmp_path: Path, change: tuple[str, str], wor
     shipped = Path(auditor.__file__).parent / "data" / "policies" / "aws-pinpoint.toml"
     (tmp_path / "p.toml").write_text(shipped.read_text().replace(*change))
     with pytest.raises(auditor.PolicyError, match=r"p\.toml: rule\[\d\]") as caught:
-        model.get(tmp_path / "p.toml")
+        library.get(tmp_path / "p.toml")
     assert words in str(caught.value)
 
 
@@ -107,11 +108,20 @@ def test_an_unknown_policy_lists_the_known(samples: Path) -> None:
 
 def test_every_check_is_used_and_every_rule_explained() -> None:
     """The shipped policies use every check, and every rule has its page."""
-    used = {rule.check for name in model.shipped() for rule in model.get(name).rule}
+    used = {rule.check for name in library.shipped() for rule in library.get(name).rule}
     assert used | {"exceptions"} == set(CHECKS)
     for rule in DEFAULT.rule:
         assert all(len(text) > 20 for text in (rule.what, rule.why, rule.mend, rule.source)), rule.code
     assert set(EXAMPLES) == {rule.code for rule in DEFAULT.rule}
+
+
+def test_every_check_is_listed_once() -> None:
+    """Each check of the modules that hold checks is in the registry, under a name of its own."""
+    modules = (checks, path_checks, request_checks, tls_checks)
+    written = [found for module in modules for found in vars(module).values() if isinstance(found, Check)]
+    assert len(written) >= 40
+    assert sorted(found.name for found in written) == sorted(CHECKS)
+    assert len(registry.EVERY) == len(CHECKS)
 
 
 def test_ways_to_mend(capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,10 +126,10 @@ def _pipeline(options: Options, inside: "Inside") -> "Pipeline":
     from auditor.paths import site as sites
     from auditor.paths import witnesses
     from auditor.paths.judge import Judge
-    from auditor.policy import model
+    from auditor.policy import library
     from auditor.policy.evaluate import Evaluation
 
-    policies = model.combined(options.policies)
+    policies = library.combined(options.policies)
     with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
         logs = beside.submit(witnesses.read, options.witnesses, options.skew) if options.witnesses else None
         site = sites.build(options.topology, options.aws, options.routes)
