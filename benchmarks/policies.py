@@ -7,6 +7,7 @@ The flows are those of the office sample, as often as it takes; each batch is ju
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 import auditor
 from auditor.policy import evaluate, library
+from auditor.policy.facts import FactColumn
 from auditor.policy.findings import Subject
 from auditor.tables.columns import Texts
 
@@ -27,8 +29,8 @@ def office() -> tuple[dict[str, Any], Subject]:
     taken: list[tuple[dict[str, Any], Subject]] = []
     judge = evaluate.Evaluation.batch
 
-    def batch(self: evaluate.Evaluation, columns: dict[str, Any], who: Subject) -> Any:
-        taken.append((columns, who))
+    def batch(self: evaluate.Evaluation, columns: Mapping[str, FactColumn], who: Subject) -> Any:
+        taken.append((dict(columns), who))
         return judge(self, columns, who)
 
     evaluate.Evaluation.batch = batch  # type: ignore[method-assign]

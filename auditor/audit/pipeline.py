@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from auditor.audit import facts_of_batch
-from auditor.audit.described import Prepared, prepare
+from auditor.audit.described import Described, describe
+from auditor.audit.judged import judge
+from auditor.audit.located import Located, locate
+from auditor.audit.opened import Opened, opened, unopened
 from auditor.aws.ranges import Ranges
 from auditor.capture.inputs import Input
 from auditor.decode.control import Control
-from auditor.paths.judge import Judge, concatenated
+from auditor.paths.judge import Judge
 from auditor.paths.model import CONFIDENCE_NAMES
-from auditor.paths.path_tables import evidence_table, path_columns
 from auditor.paths.verdict import Verdict
 from auditor.policy.evaluate import Evaluation
 from auditor.reading.events import Batch
-from auditor.recognise.numbers import SMTP
 from auditor.requests.cut import Wanted
-from auditor.requests.inside import NOT_KEPT, NOTHING_INSIDE, TOO_MANY, Inside, Seen, by_flow
+from auditor.requests.inside import NOT_KEPT, TOO_MANY, Inside, by_flow
 from auditor.requests.request_table import requests_table
 from auditor.tables import schema
 from auditor.tables.columns import Texts, distinct
@@ -45,96 +45,72 @@ class Pipeline:
     # (path, confidence, protocol or TLS version, verdict, in scope) -> flows
     summary: Counter[tuple[str, str, str, str, bool]] = field(default_factory=Counter)
     round_trips: "dict[str, Counter[int]]" = field(default_factory=dict)  # path -> bin -> flows
-    _held: list[Prepared] = field(default_factory=list)  # wait for their paths
-    _closed: list[Prepared] = field(default_factory=list)  # wait for their requests
+    _held: list[Described] = field(default_factory=list)  # wait for their paths
+    _closed: list[Located] = field(default_factory=list)  # wait for their requests
     _control: Control = field(default_factory=Control)
 
     def run(self, batch: Batch) -> Iterator[tuple[str, pa.Table]]:
         """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later."""
         self.inside.learn(batch.source.name, batch.key_logs)
-        self._held.append(prepare(batch, self.shapes, self.ranges, self.inside))
+        self._held.append(describe(batch, self.shapes, self.ranges, self.inside))
         self._control = batch.control
-        if not self.judge.waits or sum(len(p.flows) for p in self._held) >= MOST_HELD:
-            yield from self._judge()
-        if sum(len(p.flows) for p in self._closed) >= MOST_HELD:
+        if not self.judge.waits or sum(map(len, self._held)) >= MOST_HELD:
+            yield from self._locate()
+        if sum(map(len, self._closed)) >= MOST_HELD:
             yield from self._open(None, TOO_MANY)
 
     def flush(self, source: Input | None = None) -> Iterator[tuple[str, pa.Table]]:
         """Finish what was held: at the end of each capture. ``source`` can be read again where it was read whole."""
-        yield from self._judge()
+        yield from self._locate()
         yield from self._open(source, NOT_KEPT)
 
-    def _judge(self) -> Iterator[tuple[str, pa.Table]]:
+    def _locate(self) -> Iterator[tuple[str, pa.Table]]:
         """Judge the paths of what was held."""
         held, self._held = self._held, []
         if not held:
             return
-        flows = concatenated([p.flows for p in held])
-        judgement = self.judge.judge(flows, self._control)
-        yield "evidence", evidence_table(flows, judgement.found)
-        begin = 0
-        for prepared in held:
-            end = begin + len(prepared.flows)
-            prepared.judgement = judgement.part(begin, end)
-            if prepared.wanted is not None:
-                self._closed.append(prepared)
+        located, evidence = locate(held, self.judge, self._control)
+        yield "evidence", evidence
+        for batch in located:
+            if len(batch.described.candidates.wanted):
+                self._closed.append(batch)
             else:
-                yield from self._finish(prepared, {}).items()
-            begin = end
+                yield from self._judge(unopened(batch))
 
     def _open(self, source: Input | None, reason: str) -> Iterator[tuple[str, pa.Table]]:
-        """Read the requests of what was held for them."""
+        """Read the requests of what was held for them; ``reason``: why that is not possible, without a source."""
         closed, self._closed = self._closed, []
         if not closed:
             return
-        wanted = Wanted.joined([p.wanted for p in closed if p.wanted is not None])
         rows: list[dict[str, Any]] = []
         failure: str | None = reason
         if source is not None:
-            rows, failure = self.inside.opened(source, wanted)
+            rows, failure = self.inside.opened(
+                source, Wanted.joined([batch.described.candidates.wanted for batch in closed])
+            )
         requests = dict(by_flow(rows))
-        for prepared in closed:
-            assert prepared.wanted is not None
-            for_http = prepared.wanted.kind != SMTP
-            prepared.reasons[prepared.wanted.index[for_http]] = failure or NOTHING_INSIDE
-            self._relate(prepared, requests)
+        batches = [opened(batch, requests, failure, self.inside) for batch in closed]
         if rows:
-            yield "requests", requests_table(requests)
-        for prepared in closed:
-            yield from self._finish(prepared, requests).items()
+            yield (
+                "requests",
+                requests_table({flow: found for batch in batches for flow, found in batch.requests.items()}),
+            )
+        for batch in batches:
+            yield from self._judge(batch)
 
-    def _relate(self, prepared: Prepared, requests: dict[int, list[dict[str, Any]]]) -> None:
-        """Complete requests by what their flows say."""
-        assert prepared.wanted is not None
-        assert prepared.judgement is not None
-        paths = prepared.judgement.verdict.path.objects()
-        service, region = prepared.found.service.objects(), prepared.found.region.objects()
-        for at, number in zip(prepared.wanted.index.tolist(), prepared.wanted.identifier.tolist(), strict=True):
-            for row in requests.get(number, []):
-                client = int(prepared.ends.client_high[at]), int(prepared.ends.client_low[at])
-                flow = Seen(client, str(prepared.server_name[at]), paths[at], service[at], region[at])
-                self.inside.relate(row, flow)
-
-    def _finish(self, prepared: Prepared, requests: dict[int, list[dict[str, Any]]]) -> dict[str, pa.Table]:
+    def _judge(self, batch: Opened) -> Iterator[tuple[str, pa.Table]]:
         """The tables of a batch whose paths are judged and requests read."""
-        columns, judgement = prepared.columns, prepared.judgement
-        assert judgement is not None
-        columns |= path_columns(judgement)
-        facts = facts_of_batch.facts(prepared, judgement, requests, self.judge.network.vpcs)
-        worst, verdicts = self.evaluation.batch(facts, facts_of_batch.subject(prepared, judgement, requests))
-        is_tls = facts["is_tls"]
-        assert isinstance(is_tls, np.ndarray)
-        columns["verdict"] = Texts(list(schema.VERDICTS), worst)
-        version, spoken = columns["tls_version"], columns["protocol"]
-        assert isinstance(version, Texts)
-        assert isinstance(spoken, Texts)
-        self._count_round_trips(prepared.rows.flows["round_trip"], judgement.verdict.path)
-        self._summarise(judgement.verdict, version, spoken, is_tls, worst, prepared.found.is_endpoint)
-        return {
-            "flows": schema.build("flows", columns),
-            "handshakes": schema.build("handshakes", prepared.shakes),
-            "verdicts": verdicts,
-        }
+        judged, described = judge(batch, self.evaluation), batch.located.described
+        self._count_round_trips(described.rows.flows["round_trip"], batch.located.way.verdict.path)
+        self._summarise(
+            batch.located.way.verdict,
+            described.tls_version,
+            described.protocol,
+            described.is_tls,
+            judged.verdict,
+            described.services.is_endpoint,
+        )
+        yield from judged.tables()
 
     def _count_round_trips(self, nanoseconds: Array, path: Texts) -> None:
         """Put round-trip times into bins, each 4 % wider than the one before."""

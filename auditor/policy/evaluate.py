@@ -1,7 +1,7 @@
 """Applying policies to batches of flows."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.policy.check import FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, WARN, unmet
-from auditor.policy.facts import DAY, Facts, distinct
+from auditor.policy.facts import DAY, FactColumn, Facts, distinct, read_by
 from auditor.policy.findings import SAMPLES, Finding, Findings, Subject
 from auditor.policy.model import Exemption, Policy, Rule
 from auditor.policy.registry import CHECKS
@@ -40,7 +40,9 @@ def _day(day: date) -> int:
 
 def _about(rule: Rule, facts: Facts) -> Array:
     """Which facts a rule is about: by its scope, and by the days on which it holds."""
-    about = {"aws": facts.in_scope, "pinpoint": facts.is_pinpoint}.get(rule.applies_to, np.ones(len(facts), bool))
+    about = np.ones(len(facts), bool)
+    if rule.applies_to != "all":
+        about = facts.in_scope if rule.applies_to == "aws" else facts.is_pinpoint
     if rule.begins is not None:
         about = about & (facts.day >= _day(rule.begins))
     if rule.ends is not None:
@@ -104,15 +106,27 @@ class Evaluation:
         self.findings = Findings()
         self.not_observable: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[tuple[str, str]] = Counter()
+        self._read: frozenset[str] | None = None
 
-    def batch(self, columns: "dict[str, Array | Texts]", who: Subject) -> tuple[Array, pa.Table]:
+    def facts_read(self, columns: Mapping[str, FactColumn]) -> frozenset[str]:
+        """The facts that the rules read, of those that there are."""
+        if self._read is None:
+            self._read = read_by(columns, self._ask)
+        return self._read
+
+    def _ask(self, facts: Facts) -> None:
+        for rule in self.rules:
+            _about(rule, facts)
+            CHECKS[rule.check].function(facts, rule.required, rule.parameters)
+
+    def batch(self, columns: Mapping[str, FactColumn], who: Subject) -> tuple[Array, pa.Table]:
         """The worst verdict of each flow, and the rows of ``verdicts``; ``columns`` are the flows' facts by name.
 
         Rows are made of rules that are about the flow; a flow that no rule is about has none and is not_applicable.
         """
-        facts, index = distinct(columns)
+        facts, index = distinct(columns, sorted(self.facts_read(columns)))
         if self.as_of is not None:
-            facts.day = np.full(len(facts), _day(self.as_of))
+            facts = facts.but("day", np.full(len(facts), _day(self.as_of)))
         worst = np.full(len(index), NOT_APPLICABLE)
         parts = []
         for rule in self.rules:

@@ -131,10 +131,10 @@ class Finding:
 
     @property
     def reason(self) -> str:
-        """The reason that most flows have, and how many others there are."""
+        """The reason that most flows have, the first by its text among equal ones, and how many others there are."""
         if not self.reasons:
             return self.rule.title
-        most, rest = self.reasons.most_common(1)[0][0], len(self.reasons) - 1
+        most, rest = min(self.reasons, key=lambda reason: (-self.reasons[reason], reason)), len(self.reasons) - 1
         return most if not rest else f"{most} (and {rest} other reason{'s' if rest > 1 else ''})"
 
     @property
