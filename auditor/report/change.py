@@ -3,15 +3,13 @@
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditor.policy.findings import WIDTHS, client_group, text_of, widened
 from auditor.prefixes import parse
 from auditor.report.plain import printable
+from auditor.report.results import Results
 from auditor.tables.schema import SEVERITIES
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
 
 ASPECTS = {
     "path": "path",
@@ -41,7 +39,7 @@ def service_of(row: dict[str, Any]) -> str:
     return str(row["server_name"] or row["server_ip"])
 
 
-def profiles(result: "Audit") -> dict[Key, Profile]:
+def profiles(result: Results) -> dict[Key, Profile]:
     """The profile of each client group and service."""
     found: dict[Key, Profile] = {}
     names = ("client_ip", "server_ip", "server_name", "service", "region", *ASPECTS)
@@ -82,7 +80,7 @@ def _values(counts: "Counter[str]") -> str:
     return ", ".join(sorted(counts)) or "none"
 
 
-def diff(old: "Audit", new: "Audit") -> list[Change]:
+def diff(old: Results, new: Results) -> list[Change]:
     """What came, went and changed, findings first."""
     changes = _findings(old, new)
     before, after = profiles(old), profiles(new)
@@ -103,7 +101,7 @@ def diff(old: "Audit", new: "Audit") -> list[Change]:
     return changes
 
 
-def _findings(old: "Audit", new: "Audit") -> list[Change]:
+def _findings(old: Results, new: Results) -> list[Change]:
     names = ("rule", "client_group", "service", "region", "verdict", "severity", "title", "reason")
     both = [list(result.rows("findings", *names)) for result in (old, new)]
     before, after = (_by_key(rows, _widths([*both[0], *both[1]])) for rows in both)

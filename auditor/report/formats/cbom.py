@@ -4,13 +4,11 @@ import hashlib
 import json
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from auditor.report.plain import iso, printable, rows
+from auditor.report.plain import iso, printable
+from auditor.report.results import Results
 from auditor.tls.suites import properties
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
 
 PROTOCOLS = {"TLS": "tls", "DTLS": "other", "SSL": "tls"}
 MOST_OCCURRENCES = 20
@@ -79,17 +77,17 @@ def _second(nanoseconds: int | None) -> str | None:
     return f"{text.partition('.')[0]}Z" if text else None
 
 
-def write_1_7(result: "Audit", out: BinaryIO) -> None:
+def write_1_7(result: Results, out: BinaryIO) -> None:
     """As ``write``, in edition 1.7."""
     write(result, out, "1.7")
 
 
-def write(result: "Audit", out: BinaryIO, edition: str = "1.6") -> None:
+def write(result: Results, out: BinaryIO, edition: str = "1.6") -> None:
     """Protocols with their suites, the algorithms of these, and certificates."""
     flows = {row["flow_id"]: row for row in result.rows("flows", "flow_id", "capture", "server_name", "server_ip")}
     found: dict[str, Seen] = {}
     told = ("flow_id", "tls_version", "transport", "cipher_suite", "cipher_suite_id", "server_hello_frame")
-    for shake in rows(result, "handshakes", *told):
+    for shake in result.records("handshakes", *told):
         if shake["tls_version"] is None:
             continue
         seen = found.setdefault(f"{shake['tls_version']}/{shake['transport']}", Seen())
@@ -128,7 +126,7 @@ def write(result: "Audit", out: BinaryIO, edition: str = "1.6") -> None:
             }
         )
     components += [_algorithm(known) for _, known in sorted(used.items())]
-    components += [_certificate(row) for row in rows(result, "certificates", times="ns")]
+    components += [_certificate(row) for row in result.records("certificates", times="ns")]
     inputs = [one["sha256"] or one["name"] for one in result.manifest["inputs"]]
     serial = uuid.UUID(bytes=hashlib.sha256(" ".join(inputs).encode()).digest()[:16], version=4)
     tool = {"type": "application", "name": "auditor", "version": result.manifest["versions"]["auditor"]}
