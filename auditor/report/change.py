@@ -7,7 +7,7 @@ from typing import Any
 
 from auditor.policy.findings import WIDTHS, client_group, text_of, widened
 from auditor.prefixes import parse
-from auditor.report.plain import printable
+from auditor.report.plain import Row, printable
 from auditor.report.results import Results
 from auditor.tables.schema import SEVERITIES
 
@@ -18,6 +18,8 @@ ASPECTS = {
     "key_exchange_group": "key exchange group",
     "protocol": "protocol",
 }
+MARKS = {"came": "+", "went": "-", "changed": "~"}
+Key = tuple[str, str]  # client group, service
 
 
 @dataclass
@@ -26,10 +28,6 @@ class Profile:
 
     flows: int = 0
     aspects: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in ASPECTS})
-
-
-MARKS = {"came": "+", "went": "-", "changed": "~"}
-Key = tuple[str, str]  # client group, service
 
 
 def service_of(row: dict[str, Any]) -> str:
@@ -119,9 +117,6 @@ def _findings(old: Results, new: Results) -> list[Change]:
         change = Change(kind, f"finding {rule}", client, service, words[0], words[1])
         changes.append(((list(MARKS).index(kind), -worst), change))
     return [change for _, change in sorted(changes, key=lambda told: told[0])]
-
-
-Row = dict[str, Any]
 
 
 def _widths(rows: list[Row]) -> dict[str, tuple[int, int]]:
