@@ -15,7 +15,7 @@ from auditor.paths.site import Network
 if TYPE_CHECKING:
     from auditor.paths.cloudtrail import CloudTrail, Event
     from auditor.paths.flow_log_match import FlowLogWitness
-    from auditor.paths.sensors import Seen, SensorLog
+    from auditor.paths.sensors import SensorFlow, SensorLog
 
 Array = np.ndarray[Any, Any]
 HEAD = 1 << 16
@@ -72,7 +72,7 @@ def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
     formats = [text for path in files if heads[path].lstrip()[:1] == b"{" for text in flow_logs.formats_of(path)]
     logs = flow_logs.Reader(formats)
     trails: list[tuple[str, list[Event]]] = []
-    seen: list[tuple[str, list[Seen]]] = []
+    sensed: list[tuple[str, list[SensorFlow]]] = []
     any_log = False
     for path in files:
         head = heads[path]
@@ -82,12 +82,12 @@ def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
         elif cloudtrail.looks_like(head):
             trails.append((str(path), cloudtrail.read(path)))
         elif sensors.looks_like(head):
-            seen.append((str(path), sensors.read(path)))
+            sensed.append((str(path), sensors.read(path)))
         elif not flow_logs.formats_of(path):
             raise InputError(f"{path}: not a log that is known: {KNOWN}")
     offset = int(skew * 1e9)
     return Witnesses(
         FlowLogWitness(logs.finish(), offset) if any_log else None,
         cloudtrail.CloudTrail(trails, offset) if trails else None,
-        sensors.SensorLog(seen, offset) if seen else None,
+        sensors.SensorLog(sensed, offset) if sensed else None,
     )
