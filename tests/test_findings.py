@@ -103,7 +103,7 @@ def test_a_rule_has_at_most_12_services(services: int, told: int, others: int) -
 def test_services_of_aws_stay_apart_from_servers() -> None:
     """Endpoints are one service whatever their names are; the servers are counted, and up to five told."""
     found = gathered((subject(np.full(60, 0x0A010101), np.arange(60), endpoint=True), FAIL))
-    told = found.table({RULES[0].code: "aws-pinpoint"}).to_pylist()
+    told = findings.findings_table(found.ordered(), {RULES[0].code: "aws-pinpoint"}).to_pylist()
     assert [(row["service"], row["region"], row["servers"], row["flows"]) for row in told] == [
         (f"service{k}", "us-east-1", 20, 20) for k in range(3)
     ]
@@ -115,7 +115,7 @@ def test_samples_and_times_are_those_of_the_group() -> None:
     """Sample flows come with their own frames, first and last are the group's, and failures stay apart from warnings."""
     who = subject([0x0A010101] * 4, [1] * 4)
     told = gathered((who, [FAIL, WARN, FAIL, PASS])).ordered()
-    assert [(one.verdict, one.samples, one.first, one.last) for one in told] == [
+    assert [(one.verdict, {k: s.frames for k, s in one.samples.items()}, one.first, one.last) for one in told] == [
         (FAIL, {0: [1], 2: [5]}, 1, 3),
         (WARN, {1: [3]}, 2, 2),
     ]

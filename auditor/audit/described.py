@@ -54,6 +54,7 @@ FROM_HANDSHAKE = (
 class Described:
     """A batch of finished flows as far as its packets alone tell."""
 
+    number: int  # of its capture among all inputs
     rows: Rows
     ends: Oriented
     columns: Mapping[str, Column]  # of ``flows``, as far as packets decide them: nobody but the table reads them
@@ -82,8 +83,8 @@ class Described:
         return self.handshakes.table | self.delivery.columns(self.rows.handshakes["transport"] == OVER_TCP)
 
 
-def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> Described:
-    """A batch of finished flows as columns."""
+def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: Inside) -> Described:
+    """A batch of finished flows as columns; ``number``: of its capture among all inputs."""
     rows, memory, capture, interfaces = batch.rows, batch.memory, batch.source.name, batch.interfaces
     rows.flows["identifier"] += batch.first_flow
     rows.handshakes["flow"] += batch.first_flow
@@ -109,6 +110,7 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> De
     }
     told = {"protocol": protocol, "server_name": server_name, "service": found.service, "region": found.region}
     return Described(
+        number=number,
         rows=rows,
         ends=ends,
         columns=columns,

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.audit.opened import Opened, OpenedFacts
+from auditor.audit.totals import Totals
 from auditor.flows.oriented import address_text
 from auditor.paths.path_tables import path_columns
 from auditor.policy.evaluate import Evaluation
@@ -37,13 +38,19 @@ class Judged:
         yield "verdicts", self.verdicts
 
 
-def judge(opened: Opened, evaluation: Evaluation) -> Judged:
-    """A batch with the verdicts of its flows; findings and counts go to the evaluation."""
-    return Judged(opened, *evaluation.batch(OpenedFacts(opened), subject(opened)))
+def judge(opened: Opened, evaluation: Evaluation, totals: Totals, before: int) -> Judged:
+    """A batch with the verdicts of its flows, added to ``totals``; ``before``: how many flows were judged before it."""
+    located, described = opened.located, opened.located.described
+    way, scope = located.way.verdict, described.services.is_endpoint
+    who = subject(opened, (described.number, before))
+    worst, verdicts = evaluation.batch(OpenedFacts(opened), who, totals.verdicts)
+    totals.round_trips.add(described.rows.flows["round_trip"], way.path)
+    totals.summary.add(way, described.tls_version, described.protocol, described.is_tls, worst, scope)
+    return Judged(opened, worst, verdicts)
 
 
-def subject(opened: Opened) -> Subject:
-    """Whose flows a batch has, and the frames that show them."""
+def subject(opened: Opened, place: tuple[int, int]) -> Subject:
+    """Whose flows a batch has, and the frames that show them; ``place``: that of the batch in the audit."""
     described = opened.located.described
     ends, flows, found = described.ends, described.rows.flows, described.services
     servers, names = _server_keys(opened), described.server_name.objects()
@@ -75,6 +82,7 @@ def subject(opened: Opened) -> Subject:
         client_low=ends.client_low,
         frames=_frames(opened),
         capture=described.flows.capture,
+        place=place,
     )
 
 

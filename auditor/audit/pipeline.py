@@ -1,58 +1,56 @@
-"""One batch of finished flows on its way through the rooms right of ``flows``: TLS, service, path, policy."""
+"""The stages that batches of finished flows go through, and what waits for what."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from auditor.audit.described import Described, describe
 from auditor.audit.judged import judge
 from auditor.audit.located import Located, locate
 from auditor.audit.opened import Opened, opened, unopened
+from auditor.audit.totals import Totals
 from auditor.aws.ranges import Ranges
 from auditor.capture.inputs import Input
 from auditor.decode.control import Control
 from auditor.paths.judge import Judge
-from auditor.paths.model import CONFIDENCE_NAMES
-from auditor.paths.verdict import Verdict
 from auditor.policy.evaluate import Evaluation
 from auditor.reading.events import Batch
 from auditor.requests.cut import Wanted
 from auditor.requests.inside import NOT_KEPT, TOO_MANY, Inside, by_flow
 from auditor.requests.request_table import requests_table
-from auditor.tables import schema
-from auditor.tables.columns import Texts, distinct
 from auditor.tls.interned import Shapes
 
-Array = np.ndarray[Any, Any]
-
-BINS = 17  # of round-trip times, in each doubling
 MOST_HELD = 1 << 18  # flows that wait for their capture's end
 
 
 @dataclass
 class Pipeline:
-    """What batches share: settings, and what is gathered over all of them."""
+    """What batches share on their way, and what adds up over them."""
 
     judge: Judge
     ranges: Ranges
     evaluation: Evaluation
     inside: Inside = field(default_factory=Inside)
     shapes: Shapes = field(default_factory=Shapes)
-    # (path, confidence, protocol or TLS version, verdict, in scope) -> flows
-    summary: Counter[tuple[str, str, str, str, bool]] = field(default_factory=Counter)
-    round_trips: "dict[str, Counter[int]]" = field(default_factory=dict)  # path -> bin -> flows
+    totals: Totals = field(default_factory=Totals)
     _held: list[Described] = field(default_factory=list)  # wait for their paths
     _closed: list[Located] = field(default_factory=list)  # wait for their requests
     _control: Control = field(default_factory=Control)
+    _judged: int = 0  # flows
 
-    def run(self, batch: Batch) -> Iterator[tuple[str, pa.Table]]:
-        """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later."""
+    def __post_init__(self) -> None:
+        self.totals.certificates = self.shapes.certificates
+        self.totals.witnesses = self.judge.witnesses.totals()
+
+    def run(self, batch: Batch, number: int) -> Iterator[tuple[str, pa.Table]]:
+        """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later.
+
+        ``number``: that of the batch's capture among all inputs.
+        """
         self.inside.learn(batch.source.name, batch.key_logs)
-        self._held.append(describe(batch, self.shapes, self.ranges, self.inside))
+        self._held.append(describe(batch, number, self.shapes, self.ranges, self.inside))
         self._control = batch.control
         if not self.judge.waits or sum(map(len, self._held)) >= MOST_HELD:
             yield from self._locate()
@@ -78,86 +76,25 @@ class Pipeline:
                 yield from self._judge(unopened(batch))
 
     def _open(self, source: Input | None, reason: str) -> Iterator[tuple[str, pa.Table]]:
-        """Read the requests of what was held for them; ``reason``: why that is not possible, without a source."""
+        """Read the requests of what was held for them; ``reason``: why that is not possible without a source."""
         closed, self._closed = self._closed, []
         if not closed:
             return
         rows: list[dict[str, Any]] = []
         failure: str | None = reason
         if source is not None:
-            rows, failure = self.inside.opened(
-                source, Wanted.joined([batch.described.candidates.wanted for batch in closed])
-            )
+            wanted = Wanted.joined([batch.described.candidates.wanted for batch in closed])
+            rows, failure = self.inside.opened(source, wanted)
         requests = dict(by_flow(rows))
         batches = [opened(batch, requests, failure, self.inside) for batch in closed]
         if rows:
-            yield (
-                "requests",
-                requests_table({flow: found for batch in batches for flow, found in batch.requests.items()}),
-            )
+            related = {flow: found for batch in batches for flow, found in batch.requests.items()}
+            yield "requests", requests_table(related)
         for batch in batches:
             yield from self._judge(batch)
 
     def _judge(self, batch: Opened) -> Iterator[tuple[str, pa.Table]]:
         """The tables of a batch whose paths are judged and requests read."""
-        judged, described = judge(batch, self.evaluation), batch.located.described
-        self._count_round_trips(described.rows.flows["round_trip"], batch.located.way.verdict.path)
-        self._summarise(
-            batch.located.way.verdict,
-            described.tls_version,
-            described.protocol,
-            described.is_tls,
-            judged.verdict,
-            described.services.is_endpoint,
-        )
+        judged = judge(batch, self.evaluation, self.totals, self._judged)
+        self._judged += len(batch)
         yield from judged.tables()
-
-    def _count_round_trips(self, nanoseconds: Array, path: Texts) -> None:
-        """Put round-trip times into bins, each 4 % wider than the one before."""
-        known = nanoseconds > 0
-        bins = np.floor(np.log2(nanoseconds[known]) * BINS).astype(np.int64)
-        combos, index = distinct(path.index[known], bins)
-        for (code, one), count in zip(combos.tolist(), np.bincount(index, minlength=len(combos)).tolist(), strict=True):
-            self.round_trips.setdefault(str(path.values[code]), Counter())[one] += count
-
-    def round_trip_table(self) -> list[dict[str, Any]]:
-        """The distribution of round-trip times (SYN to the client's ACK) by path, in milliseconds."""
-        rows = []
-        for path, counted in sorted(self.round_trips.items()):
-            bins = np.array(sorted(counted))
-            total = np.cumsum([counted[one] for one in bins.tolist()])
-            middle = 2 ** ((bins + 0.5) / BINS) / 1e6
-            row: dict[str, Any] = {"path": path, "flows": int(total[-1])}
-            for name, share in (("p5", 0.05), ("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
-                row[f"{name}_ms"] = float(f"{middle[np.searchsorted(total, share * total[-1])]:.3g}")
-            rows.append(row)
-        return rows
-
-    def _summarise(
-        self, paths: Verdict, version: Texts, protocol: Texts, is_tls: Array, worst: Array, scope: Array
-    ) -> None:
-        """Count the batch's flows by path, confidence, version or protocol, verdict and scope."""
-        known = np.array([v is not None for v in version.values] + [False])[version.index]
-        combos, index = distinct(
-            paths.path.index,
-            paths.confidence,
-            np.where(known, version.index + 1, 0),
-            np.where(known, 0, np.where(is_tls, 256, protocol.index)),
-            worst,
-            scope,
-        )
-        counts = np.bincount(index, minlength=len(combos)).tolist()
-        for (path, confidence, negotiated, spoken, verdict, in_scope), count in zip(
-            combos.tolist(), counts, strict=True
-        ):
-            name = (
-                version.values[negotiated - 1] if negotiated else "TLS ?" if spoken == 256 else protocol.values[spoken]
-            )
-            key = (
-                str(paths.path.values[path]),
-                CONFIDENCE_NAMES[confidence],
-                name or "-",
-                schema.VERDICTS[verdict],
-                bool(in_scope),
-            )
-            self.summary[key] += count

@@ -81,6 +81,15 @@ class Inside:
         self._learned[capture] = len(secrets)
         self.keys.grow()
 
+    def all_notes(self) -> list[str]:
+        """What a person should know of key logs and of opening TLS, a sentence each."""
+        wrong = [
+            f"{log.name}: {log.wrong} of {log.lines} lines are no secrets of TLS sessions"
+            for log in self.keys.logs
+            if log.wrong
+        ]
+        return [*wrong, *self.notes]
+
     def opened(self, source: Input, wanted: Wanted) -> tuple[list[dict[str, Any]], str | None]:
         """The requests in the wanted flows of a capture that was read to its end, or why there are none."""
         from auditor.requests.decrypt import dissect, tshark_version
