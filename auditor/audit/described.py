@@ -1,5 +1,6 @@
-"""A batch of finished flows as far as its packets alone tell: columns, handshakes, service."""
+"""First stage: a batch of finished flows as far as its packets alone tell: columns, handshakes, service."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,18 +19,18 @@ from auditor.flows.state import (
     UPGRADE_REFUSED,
     Memory,
 )
-from auditor.paths.judge import Judgement
 from auditor.paths.model import Flows
 from auditor.paths.path_tables import hops, seen_flows
+from auditor.policy.facts import DAY, FlowFacts, fact
 from auditor.reading.events import Batch
 from auditor.recognise.numbers import ESP as ESP_PROTOCOL
 from auditor.recognise.numbers import PROTOCOL_NAMES
-from auditor.requests.cut import Wanted
 from auditor.requests.inside import Inside
-from auditor.requests.request_table import candidates
+from auditor.requests.request_table import Candidates, candidates
 from auditor.tables.columns import Column, Numbers, Texts
-from auditor.tls.delivery import Delivery, deliveries
-from auditor.tls.handshakes import handshake_columns
+from auditor.tables.versions import VERSION_ORDER
+from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN, Delivery, deliveries
+from auditor.tls.handshakes import HandshakeColumns, handshake_columns
 from auditor.tls.interned import Shapes, names_of
 
 Array = np.ndarray[Any, Any]
@@ -49,78 +50,100 @@ FROM_HANDSHAKE = (
 )
 
 
-@dataclass
-class Prepared:
-    """A batch as far as its packets alone tell: columns, and what judging and the policy need."""
+@dataclass(frozen=True)
+class Described:
+    """A batch of finished flows as far as its packets alone tell."""
 
+    number: int  # of its capture among all inputs
     rows: Rows
     ends: Oriented
-    columns: dict[str, Column]
-    shakes: dict[str, Any]
-    offers: Numbers
-    told: dict[str, Texts]  # of each handshake's server certificate
-    delivery: Delivery
-    place: Array  # index of each flow's handshake, -1 for none
-    found: services.Services
-    server_name: Array
-    protocol: Array
-    flows: Flows
-    wanted: Wanted | None  # flows whose requests may be read, which has to wait for the capture's end
-    reasons: Array  # why requests of a flow are not seen; None where they may be
-    judgement: Judgement | None = None
+    columns: Mapping[str, Column]  # of ``flows``, as far as packets decide them: nobody but the table reads them
+    handshakes: HandshakeColumns
+    delivery: Delivery  # of each handshake's ClientHello
+    handshake: Array  # the number of each flow's handshake, -1 for none
+    tls_version: Texts  # this and what follows: of each flow
+    protocol: Texts
+    is_tls: Array
+    upgrade: Texts  # whether TLS was used within another protocol, or stayed unused
+    server_name: Texts
+    services: services.Services
+    flows: Flows  # what paths are judged by
+    candidates: Candidates  # flows whose requests may be read, which has to wait for the capture's end
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def has_handshake(self) -> Array:
+        """Which flows have a handshake."""
+        return np.asarray(self.handshake >= 0)
+
+    def handshake_table(self) -> dict[str, Column]:
+        """The columns of ``handshakes``."""
+        return self.handshakes.table | self.delivery.columns(self.rows.handshakes["transport"] == OVER_TCP)
 
 
-def prepare(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> Prepared:
-    """A batch of finished flows as columns, before paths are judged."""
+def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: Inside) -> Described:
+    """A batch of finished flows as columns; ``number``: of its capture among all inputs."""
     rows, memory, capture, interfaces = batch.rows, batch.memory, batch.source.name, batch.interfaces
-    ends = orient(rows)
     rows.flows["identifier"] += batch.first_flow
     rows.handshakes["flow"] += batch.first_flow
-    at = rows.handshake_flow
+    ends, at = orient(rows), rows.handshake_flow
     lost = (ends.client["lost"][at] != 0, ends.server["lost"][at] != 0)
-    closed = rows.flows["closed"][at] != 0
-    shakes = handshake_columns(rows.handshakes, memory, shapes, closed, lost)
-    offers = shakes.pop("_offers_forward_secrecy")
-    told = {name: shakes.pop(f"_{name}") for name in ("certificate_key", "certificate_weak")}
-    delivery = deliveries(rows.handshakes, gather(ends.client, at), gather(ends.server, at))
-    shakes |= delivery.columns(rows.handshakes["transport"] == OVER_TCP)
-    columns = flow_columns(rows, ends, capture, interfaces)
-    place = np.full(len(rows), -1)
-    best = np.argsort((rows.handshakes["seen"] & np.uint32(SEEN_SERVER_HELLO)) == 0, kind="stable")[::-1]
-    place[at[best]] = best  # of several handshakes of a flow the first that was answered, else the first
-    for name in FROM_HANDSHAKE:
-        columns[name] = shakes[name].take(place)
-    application = np.where(rows.flows["ip_protocol"] == ESP, ESP_PROTOCOL, rows.flows["application"].astype(np.int64))
-    spoken = columns["protocol"] = Texts([PROTOCOL_NAMES.get(n) for n in range(256)], application)
-    columns["upgrade"] = _upgrades(rows, place)
-    columns["hops_out"], columns["hops_back"] = hops(ends.client), hops(ends.server)
-    names, name_index = _names(columns, rows, memory, place)
-    found = services.find(names, name_index, ends.server_high, ends.server_low, ranges)
-    for name in ("service", "region", "partition"):
-        columns[name] = getattr(found, name)
-    server_name, protocol = np.array([*names, None], object)[name_index], spoken.objects()
-    flows = seen_flows(rows, ends, capture, interfaces, columns, protocol, server_name)
-    wanted, reasons = candidates(inside, rows, ends, found, protocol)
-    return Prepared(
-        rows,
-        ends,
-        columns,
-        shakes,
-        offers,
-        told,
-        delivery,
-        place,
-        found,
-        server_name,
-        protocol,
-        flows,
-        wanted,
-        reasons,
+    handshakes = handshake_columns(rows.handshakes, memory, shapes, rows.flows["closed"][at] != 0, lost)
+    place = _places(rows)
+    negotiated = {name: handshakes.texts[name].take(place) for name in ("tls_version", "cipher_suite")}
+    protocol, upgrade = _protocols(rows), _upgrades(rows, place)
+    server_name, source = _names(rows, memory, place)
+    found = services.find(server_name.values, server_name.index, ends.server_high, ends.server_low, ranges)
+    columns = flow_columns(rows, ends, capture, interfaces) | {
+        **{name: handshakes.of_flows(name, place) for name in FROM_HANDSHAKE},
+        "protocol": protocol,
+        "upgrade": upgrade,
+        "hops_out": hops(ends.client),
+        "hops_back": hops(ends.server),
+        "server_name": server_name,
+        "server_name_source": source,
+        "service": found.service,
+        "region": found.region,
+        "partition": found.partition,
+    }
+    told = {"protocol": protocol, "server_name": server_name, "service": found.service, "region": found.region}
+    return Described(
+        number=number,
+        rows=rows,
+        ends=ends,
+        columns=columns,
+        handshakes=handshakes,
+        delivery=deliveries(rows.handshakes, gather(ends.client, at), gather(ends.server, at)),
+        handshake=place,
+        tls_version=negotiated["tls_version"],
+        protocol=protocol,
+        is_tls=np.array([name == "tls" for name in protocol.values] + [False])[protocol.index] | (place >= 0),
+        upgrade=upgrade,
+        server_name=server_name,
+        services=found,
+        flows=seen_flows(rows, ends, capture, interfaces, told | negotiated),
+        candidates=candidates(inside, rows, ends, found, protocol.objects()),
     )
 
 
-def _names(columns: dict[str, Column], rows: Rows, memory: Memory, place: Array) -> tuple[list[str | None], Array]:
-    """Fill in server names: SNI, else the HTTP Host, else what DNS answered. Returns (names, index of each flow)."""
+def _places(rows: Rows) -> Array:
+    """The number of each flow's handshake: of several the first that was answered, else the first; -1 for none."""
+    place = np.full(len(rows), -1)
+    best = np.argsort((rows.handshakes["seen"] & np.uint32(SEEN_SERVER_HELLO)) == 0, kind="stable")[::-1]
+    place[rows.handshake_flow[best]] = best
+    return place
+
+
+def _protocols(rows: Rows) -> Texts:
+    """The application protocol of each flow."""
+    application = np.where(rows.flows["ip_protocol"] == ESP, ESP_PROTOCOL, rows.flows["application"].astype(np.int64))
+    return Texts([PROTOCOL_NAMES.get(n) for n in range(256)], application)
+
+
+def _names(rows: Rows, memory: Memory, place: Array) -> tuple[Texts, Texts]:
+    """Server names, and where they come from: SNI, else the HTTP Host, else what DNS answered."""
     number = np.zeros(len(rows), np.int64)
     source = np.full(len(rows), -1)
     sni = np.zeros(len(rows), np.int64)
@@ -129,10 +152,7 @@ def _names(columns: dict[str, Column], rows: Rows, memory: Memory, place: Array)
         known = ids > 0
         number[known], source[known] = ids[known], code
     values, index = np.unique(number, return_inverse=True)
-    names = names_of(memory, values)
-    columns["server_name"] = Texts(names, index)
-    columns["server_name_source"] = Texts(["sni", "dns", "host"], source)
-    return names, index
+    return Texts(names_of(memory, values), index), Texts(["sni", "dns", "host"], source)
 
 
 def _upgrades(rows: Rows, place: Array) -> Texts:
@@ -147,3 +167,235 @@ def _upgrades(rows: Rows, place: Array) -> Texts:
             -1,
         ),
     )
+
+
+class DescribedFacts(FlowFacts):
+    """What rules may ask of flows as far as their packets alone tell."""
+
+    def __init__(self, described: Described) -> None:
+        self.described = described
+
+    def _texts(self, name: str) -> Texts:
+        return self.described.handshakes.texts[name].take(self.described.handshake)
+
+    def _numbers(self, name: str) -> Numbers:
+        return self.described.handshakes.numbers[name].take(self.described.handshake)
+
+    @fact
+    def day(self) -> Array:
+        """When the flow began, in days since 1970, UTC"""
+        return np.asarray(self.described.rows.flows["started"] // DAY)
+
+    @fact
+    def in_scope(self) -> Array:
+        """To an endpoint of an AWS service"""
+        return self.described.services.is_endpoint
+
+    @fact
+    def is_pinpoint(self) -> Array:
+        """To an endpoint of Pinpoint or AWS End User Messaging"""
+        return self.described.services.is_pinpoint
+
+    @fact
+    def is_tls(self) -> Array:
+        """TLS, with its handshake or without"""
+        return self.described.is_tls
+
+    @fact
+    def has_handshake(self) -> Array:
+        """The capture holds a handshake of the flow"""
+        return self.described.has_handshake
+
+    @fact
+    def version(self) -> Array:
+        """Rank in VERSION_ORDER; -1: none negotiated (or a version nobody knows)"""
+        return _ranks(self.version_name)
+
+    @fact
+    def version_offered(self) -> Array:
+        """Rank of the highest version that the client offered; -1 for none"""
+        return _ranks(self.version_offered_name)
+
+    @fact
+    def negotiated(self) -> Array:
+        """A ServerHello was seen"""
+        has, place = self.described.has_handshake, self.described.handshake
+        seen = np.zeros(len(has), bool)
+        seen[has] = (self.described.rows.handshakes["seen"][place[has]] & np.uint32(SEEN_SERVER_HELLO)) != 0
+        return seen
+
+    @fact
+    def version_name(self) -> Texts:
+        """The negotiated version"""
+        return self.described.tls_version
+
+    @fact
+    def version_offered_name(self) -> Texts:
+        """The highest version that the client offered"""
+        return self._texts("tls_version_offered")
+
+    @fact
+    def forward_secrecy(self) -> Array:
+        """three-valued: forward secrecy was achieved"""
+        return self._numbers("forward_secrecy").three_valued()
+
+    @fact
+    def forward_secrecy_reason(self) -> Texts:
+        """why, in words"""
+        return self._texts("forward_secrecy_reason")
+
+    @fact
+    def offers_forward_secrecy(self) -> Array:
+        """three-valued: the client offers a suite with forward secrecy"""
+        return self.described.handshakes.offers_forward_secrecy.take(self.described.handshake).three_valued()
+
+    @fact
+    def protocol(self) -> Texts:
+        """The application protocol; tls wherever there is a handshake"""
+        spoken = self.described.protocol
+        tls = len(spoken.values)
+        return Texts([*spoken.values, "tls"], np.where(self.described.has_handshake, tls, spoken.index))
+
+    @fact
+    def has_payload(self) -> Array:
+        """Data was exchanged"""
+        ends = self.described.ends
+        return np.asarray((ends.client["payload"] + ends.server["payload"]) > 0)
+
+    @fact
+    def service(self) -> Texts:
+        """The AWS service"""
+        return self.described.services.service
+
+    @fact
+    def imitates(self) -> Array:
+        """The server's name contains an AWS name and is not AWS's"""
+        return self.described.services.imitates
+
+    @fact
+    def server_name(self) -> Texts:
+        """The server's name"""
+        return self.described.server_name
+
+    @fact
+    def status_reason(self) -> Texts:
+        """What is missing of the handshake, or wrong with it"""
+        return self._texts("status_reason")
+
+    @fact
+    def upgrade(self) -> Texts:
+        """Whether TLS was offered within another protocol and not used; None where it was not"""
+        return self.described.upgrade
+
+    @fact
+    def hello_outcome(self) -> Array:
+        """Codes of tables.OUTCOMES"""
+        outcome = Numbers(self.described.delivery.outcome).take(self.described.handshake).values
+        return np.where(self.described.has_handshake, outcome, NOT_KNOWN)
+
+    @fact
+    def hello_is_large(self) -> Array:
+        """The ClientHello takes more than one segment"""
+        large = Numbers(self.described.delivery.is_large).take(self.described.handshake).values
+        return np.asarray(self.described.has_handshake & large.astype(bool))
+
+    @fact
+    def hello_reason(self) -> Array:
+        """What became of a ClientHello that was not answered"""
+        return _hello_reasons(self.described)
+
+    @fact
+    def suite(self) -> Texts:
+        """The negotiated suite, by its IANA name"""
+        return self._texts("cipher_suite")
+
+    @fact
+    def suites_offered(self) -> Texts:
+        """The client's suites, with spaces between"""
+        return self._texts("cipher_suites_offered")
+
+    @fact
+    def group(self) -> Texts:
+        """The group of the key exchange"""
+        return self._texts("key_exchange_group")
+
+    @fact
+    def signature_scheme(self) -> Texts:
+        """Of the server's key exchange, to TLS 1.2"""
+        return self._texts("signature_scheme")
+
+    @fact
+    def post_quantum_kind(self) -> Texts:
+        """Kind of the negotiated group"""
+        return self._texts("post_quantum_kind")
+
+    @fact
+    def post_quantum_offered(self) -> Array:
+        """three-valued: the client offers a post-quantum or hybrid group"""
+        return self._numbers("post_quantum_offered").three_valued()
+
+    @fact
+    def compression(self) -> Array:
+        """The compression method that was chosen, 0 for none"""
+        return self._numbers("compression").values
+
+    @fact
+    def extended_master_secret(self) -> Array:
+        """three-valued: both sides agreed on it (RFC 7627)"""
+        return self._numbers("extended_master_secret").three_valued()
+
+    @fact
+    def secure_renegotiation(self) -> Array:
+        """three-valued: the server knows it (RFC 5746)"""
+        return self._numbers("secure_renegotiation").three_valued()
+
+    @fact
+    def authentication(self) -> Texts:
+        """How the server proved who it is"""
+        return self._texts("authentication")
+
+    @fact
+    def certificate_key(self) -> Texts:
+        """Type of the server's key, and its size or curve, as "rsa 2048"; None where it is not seen"""
+        return self.described.handshakes.certificate_key.take(self.described.handshake)
+
+    @fact
+    def certificate_weak(self) -> Texts:
+        """The weak hash in the signature of the server's certificate"""
+        return self.described.handshakes.certificate_weak.take(self.described.handshake)
+
+    @fact
+    def certificate_matches(self) -> Array:
+        """three-valued: the certificate is good for the server name"""
+        return self._numbers("certificate_matches").three_valued()
+
+    @fact
+    def certificate_valid(self) -> Array:
+        """three-valued: the certificate was valid when the handshake began"""
+        return self._numbers("certificate_valid").three_valued()
+
+
+def _ranks(names: Texts) -> Array:
+    """Ranks in VERSION_ORDER; -1 for missing and unknown versions."""
+    rank = {name: number for number, name in enumerate(VERSION_ORDER)}
+    return np.array([*(rank.get(name or "", -1) for name in names.values), -1])[names.index]
+
+
+def _hello_reasons(described: Described) -> Array:
+    """What became of the hellos of flows whose hello may not have got through, in words; None for the others."""
+    rows, ends, place, delivery = described.rows, described.ends, described.handshake, described.delivery
+    shakes, at = rows.handshakes, rows.handshake_flow
+    clients, servers = ends.client_high[at] ^ ends.client_low[at], ends.server_high[at] ^ ends.server_low[at]
+    found = np.full(len(place), None, object)
+    has = np.flatnonzero(place >= 0)
+    for flow in has[np.isin(delivery.outcome[place[has]], FAILURES)].tolist():
+        k = int(place[flow])
+        same = (clients == clients[k]) & (servers == servers[k]) & (shakes["started"] > shakes["started"][k])
+        smaller = same & (delivery.outcome == ANSWERED) & (delivery.sent < delivery.sent[k])
+        found[flow] = delivery.reason(k)
+        if smaller.any():
+            other = int(np.flatnonzero(smaller)[0])
+            found[flow] += (
+                f"; a smaller one of {delivery.sent[other]} bytes (frame {shakes['client_frame'][other]}) was answered"
+            )
+    return found

@@ -126,10 +126,10 @@ def _pipeline(options: Options, inside: "Inside") -> "Pipeline":
     from auditor.paths import site as sites
     from auditor.paths import witnesses
     from auditor.paths.judge import Judge
-    from auditor.policy import model
+    from auditor.policy import library
     from auditor.policy.evaluate import Evaluation
 
-    policies = model.combined(options.policies)
+    policies = library.combined(options.policies)
     with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
         logs = beside.submit(witnesses.read, options.witnesses, options.skew) if options.witnesses else None
         site = sites.build(options.topology, options.aws, options.routes)
@@ -142,12 +142,11 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
     """Take what is read, and write the results."""
     from auditor.audit.run import Run
     from auditor.report.folder import results_folder
-    from auditor.report.manifest import manifest
-    from auditor.report.sink import DirectorySink
+    from auditor.report.sink import FolderSink
 
     pipeline = _pipeline(options, inside)
     folder, temporary = results_folder(options.out)
-    sink = DirectorySink(folder)
+    sink = FolderSink(folder)
     run = Run(pipeline, sink)
     if sum(item.size or 0 for item in reading.inputs) > LONG_READ:
         # There is time for it now, and certificates will be met.
@@ -164,17 +163,13 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
                 raise
             live.stop()  # Ctrl-C is how a live audit ends: what was seen is the result
             run.take(reading)
-        if not run.captures:
-            raise InputError("; ".join(run.errors) or "nothing to read")
+        if not run.finished:
+            raise InputError("; ".join(run.errors.values()) or "nothing to read")
         if live is not None:
-            counted = run.captures[-1][1]
+            _, counted = run.finished[max(run.finished)]
             counted.warnings += live.close()
             counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
-        sink.write("captures", run.captures_table())
-        sink.write("witnesses", run.witnesses_table())
-        sink.write("certificates", pipeline.shapes.certificates.table())
-        sink.write("findings", pipeline.evaluation.table())
-        sink.finish(manifest(run, options))
+        run.finish(options)
         if options.say is not None:
             for note in run.notes():
                 options.say(note)

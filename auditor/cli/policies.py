@@ -31,9 +31,9 @@ def policy_check(
     file: Annotated[str, typer.Argument(help="Policy file to check.", show_default=False)],
 ) -> None:
     """Check a policy file, and say what was understood."""
-    from auditor.policy import model
+    from auditor.policy import library
 
-    policy = model.get(file)
+    policy = library.get(file)
     told = f"{len(policy.rule)} rules, {len(policy.exception)} exceptions"
     sys.stdout.write(f"{file}: {policy.id}, edition {policy.edition}: {told}\n")
 

@@ -197,12 +197,12 @@ def show_verified(told: list[tuple[str, bool | None, str]]) -> None:
 
 def show_policies() -> None:
     """The shipped policies, a line each."""
-    from auditor.policy import model
+    from auditor.policy import library
 
     out = console()
     table = _grid("policy", "edition", "rules", "title", right=("rules",), wide="title")
-    for name in model.shipped():
-        policy = model.get(name)
+    for name in library.shipped():
+        policy = library.get(name)
         table.add_row(Text(policy.id, style="bold"), policy.edition, str(len(policy.rule)), policy.title)
     out.print(table)
     out.print(Text("audit policy show POLICY lists its rules, audit rule CODE explains one.", style="dim"))
@@ -210,9 +210,9 @@ def show_policies() -> None:
 
 def show_policy(name: str) -> None:
     """A policy: its source, rules and exceptions."""
-    from auditor.policy import model
+    from auditor.policy import library
 
-    out, policy = console(), model.get(name)
+    out, policy = console(), library.get(name)
     out.print(Text(policy.id, style="bold"), Text(f"{policy.title}, edition {policy.edition}"))
     out.print(Text(f"source: {policy.source} (retrieved {policy.retrieved})", style="dim"))
     if policy.extends:
@@ -239,13 +239,13 @@ def _holds(rule: Any) -> str:
 
 def show_rule(code: str, policy_name: str | None) -> None:
     """A rule's page. Raises PolicyError for a code that no policy has."""
-    from auditor.policy import model
+    from auditor.policy import library
     from auditor.policy.evaluate import EXPIRED
 
-    names = [policy_name] if policy_name else [DEFAULT_POLICY, *model.shipped()]
-    known = [rule.code for rule in model.get(names[0]).rule]
+    names = [policy_name] if policy_name else [DEFAULT_POLICY, *library.shipped()]
+    known = [rule.code for rule in library.get(names[0]).rule]
     for name in names:
-        policy = model.get(name)
+        policy = library.get(name)
         rule = policy.find(code)
         if rule is not None:
             _page(rule, policy.id)

@@ -57,17 +57,9 @@ def seen_flows(
     ends: Oriented,
     capture: str,
     interfaces: list[str | None],
-    columns: dict[str, Column],
-    protocol: Array,
-    server_name: Array,
+    texts: dict[str, Texts],
 ) -> Flows:
-    """A batch's flows as paths are judged by."""
-
-    def text(name: str) -> Array:
-        column = columns[name]
-        assert isinstance(column, Texts)
-        return column.objects()
-
+    """A batch's flows as paths are judged by; ``texts``: protocol, server name, service, Region, version and suite."""
     flows = rows.flows
     plain = (ends.client["tunnel"] == 0) & (ends.server["tunnel"] == 0)
     return Flows(
@@ -90,12 +82,7 @@ def seen_flows(
         client_packets=np.where(plain, ends.client["packets"], 0),
         server_packets=np.where(plain, ends.server["packets"], 0),
         mirrored=is_mirror(ends.client["tunnel"]) | is_mirror(ends.server["tunnel"]),
-        protocol=protocol,
-        server_name=server_name,
-        service=text("service"),
-        region=text("region"),
-        tls_version=text("tls_version"),
-        cipher_suite=text("cipher_suite"),
+        **{name: column.objects() for name, column in texts.items()},
         ways={"client": _ways(ends.client, interfaces), "server": _ways(ends.server, interfaces)},
     )
 

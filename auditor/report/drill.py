@@ -14,11 +14,11 @@ from auditor.capture.inputs import Input
 from auditor.capture.write import pcap_header, pcap_record
 from auditor.errors import AuditError, located
 from auditor.prefixes import parse_address
+from auditor.report.results import Results
 
 if TYPE_CHECKING:
     from scapy.plist import PacketList
 
-    from auditor.report.audit import Audit
     from auditor.requests.cut import Wanted
 
 MOST_PACKETS = 1_000_000
@@ -39,7 +39,7 @@ class Frame:
     data: bytes
 
 
-def frames(result: "Audit", flow_ids: Iterable[int], *, verify: bool = False) -> Iterator[Frame]:
+def frames(result: Results, flow_ids: Iterable[int], *, verify: bool = False) -> Iterator[Frame]:
     """The frames of flows of one capture, read from it again, in its order.
 
     Of a datagram that came in fragments there is the one that made it whole. With ``verify`` the capture has to be the
@@ -78,7 +78,7 @@ def frames(result: "Audit", flow_ids: Iterable[int], *, verify: bool = False) ->
         source.forget()
 
 
-def _wanted(result: "Audit", flow_ids: list[int]) -> tuple[str, "Wanted"]:
+def _wanted(result: Results, flow_ids: list[int]) -> tuple[str, "Wanted"]:
     """The capture of some flows, and what is needed to find their packets in it."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -122,7 +122,7 @@ def _wanted(result: "Audit", flow_ids: list[int]) -> tuple[str, "Wanted"]:
     )
 
 
-def packets(result: "Audit", flow_id: int) -> "PacketList":
+def packets(result: Results, flow_id: int) -> "PacketList":
     """The packets of a flow as scapy has them."""
     from scapy.config import conf
     from scapy.packet import Raw
@@ -153,7 +153,7 @@ def write_pcap(found: Iterable[Frame], out: BinaryIO) -> None:
     out.flush()
 
 
-def dissect(result: "Audit", flow_id: int, keylog: str | Path | None = None) -> list[Any]:
+def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> list[Any]:
     """The packets of a flow as tshark dissects them, through pyshark; with a key log what is inside TLS as well.
 
     pyshark has an event loop of its own, in a thread: it works in Jupyter, where one runs already.

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from auditor.errors import AuditError
 from auditor.policy.findings import client_group
 from auditor.report.change import service_of
+from auditor.report.results import Results
 
 if TYPE_CHECKING:
     import duckdb
 
-    from auditor.report.audit import Audit
 
 KEPT = ("path", "protocol", "tls_version", "cipher_suite", "forward_secrecy", "post_quantum", "verdict")
 SCHEMA = """
@@ -66,7 +66,7 @@ def _open(path: str | Path, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
         raise AuditError(f"{path}: {str(error).splitlines()[0]}") from error
 
 
-def append(result: "Audit", path: str | Path) -> str:
+def append(result: Results, path: str | Path) -> str:
     """Add an audit to a history, which is made if it is not there; an audit that is in it already is replaced."""
     told = result.manifest
     inputs = [one["sha256"] or one["name"] for one in told["inputs"]]
@@ -165,12 +165,10 @@ def sql(where: str | Path, query: str) -> Result:
     """
     import duckdb
 
-    from auditor.report.audit import Audit
-
     if Path(where).is_file():
         connection = _open(where, read_only=True)
     else:
-        result = Audit.load(where)
+        result = Results(where)
         connection = duckdb.connect()
         for table in result.tables:
             if re.search(rf"\b{table}\b", query, re.IGNORECASE):

@@ -4,6 +4,8 @@ What a handshake negotiated depends on few things: the shapes of its hellos, the
 were seen. It is worked out once for each combination and handed to all rows that share it.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from auditor.flows import state as S
 from auditor.flows.intern import value
 from auditor.recognise.numbers import PROTOCOL_NAMES
 from auditor.tables import schema
-from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
+from auditor.tables.columns import MISSING, Column, Numbers, Texts, distinct, spread, truths
 from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_kernels import CUT_HELLO, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
@@ -24,6 +26,31 @@ from auditor.tls.names import (
 )
 from auditor.tls.outcome import DECIDING, Outcome, outcome
 from auditor.tls.quic_versions import version_text
+
+
+@dataclass(frozen=True)
+class HandshakeColumns:
+    """The columns of ``handshakes`` by name, and what only policies ask."""
+
+    table: dict[str, Column]
+    offers_forward_secrecy: Numbers
+    certificate_key: Texts
+    certificate_weak: Texts
+
+    @cached_property
+    def texts(self) -> dict[str, Texts]:
+        """The columns of text."""
+        return {name: column for name, column in self.table.items() if isinstance(column, Texts)}
+
+    @cached_property
+    def numbers(self) -> dict[str, Numbers]:
+        """The columns of numbers, times and truth values."""
+        return {name: column for name, column in self.table.items() if isinstance(column, Numbers)}
+
+    def of_flows(self, name: str, handshake: Array) -> Column:
+        """A column for flows; ``handshake``: the number of each flow's handshake, -1 for none."""
+        texts, numbers = self.texts, self.numbers
+        return texts[name].take(handshake) if name in texts else numbers[name].take(handshake)
 
 
 def _column_types() -> dict[str, Any]:
@@ -69,16 +96,16 @@ def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bo
 
 def handshake_columns(
     rows: Array, memory: S.Memory, shapes: Shapes, closed: Array, lost: tuple[Array, Array]
-) -> dict[str, Any]:
-    """The columns of ``handshakes`` for kernel rows, and ``_offers_forward_secrecy``, which policies need.
+) -> HandshakeColumns:
+    """The columns of ``handshakes`` for kernel rows.
 
     ``closed``: whether each row's flow was closed; ``lost``: whether bytes of its client's and server's side are
     missing.
     """
     types = _column_types()
     seen = rows["seen"].astype(np.int64)
-    columns: dict[str, Any] = {
-        "flow_id": rows["flow"],
+    columns: dict[str, Column] = {
+        "flow_id": Numbers(rows["flow"]),
         "started": Numbers(rows["started"]),
         "transport": Texts(["tcp", "dtls", "quic"], rows["transport"].astype(np.int64)),
     }
@@ -87,7 +114,8 @@ def handshake_columns(
     clients = [shapes.client(memory, number, over) if number else nothing for number, over in combos.tolist()]
     for name in ClientShapeColumns:
         columns[name] = spread([c.get(name) for c in clients], index, types[name])
-    offers = spread([c.get("offers_forward_secrecy") for c in clients], index, schema.BOOL)
+    told = [c.get("offers_forward_secrecy") for c in clients]
+    offers = truths([None if yes is None else bool(yes) for yes in told], index)
     early = spread([c.get("offers_early_data") for c in clients], index, schema.BOOL)
 
     combos, index = distinct(
@@ -106,7 +134,7 @@ def handshake_columns(
         columns[name] = spread([getattr(o, name) for o in outcomes], index, types[name])
 
     names, index = np.unique(rows["server_name"], return_inverse=True)
-    columns["server_name"] = Texts(names_of(memory, names), index)
+    server_name = columns["server_name"] = Texts(names_of(memory, names), index)
     columns["early_data"] = early
     columns["quic_version"] = _quic_versions(rows["quic_version"])
     columns["starttls"] = Texts(
@@ -127,9 +155,9 @@ def handshake_columns(
     columns["dh_group"] = _dh_groups(rows, memory)
     columns["client_certificate_asked"] = Numbers((seen & S.SEEN_CERTIFICATE_REQUEST) != 0, _hides(columns))
     columns["ocsp_stapled"] = Numbers(rows["staple"] > 0, _hides(columns))
-    columns |= certificate_columns(rows, memory, shapes, columns["server_name"])
-    columns["_offers_forward_secrecy"] = offers
-    return columns
+    certificates = certificate_columns(rows, memory, shapes, server_name)
+    columns |= certificates.table
+    return HandshakeColumns(columns, offers, certificates.key, certificates.weak)
 
 
 ClientShapeColumns = (
