@@ -26,6 +26,7 @@ class Run:
 
     pipeline: Pipeline
     sink: Sink
+    first: int = 0  # number of the first input among all of an audit of which this is a part
     finished: dict[int, tuple[Input, Counted]] = field(default_factory=dict)  # by the input's number
     errors: dict[int, str] = field(default_factory=dict)
     _generation: int = 0
@@ -33,7 +34,7 @@ class Run:
     def take(self, reading: Reading) -> None:
         """Take events until reading has ended; one input that cannot be read is an entry of ``errors``."""
         for event in reading:
-            number = len(self.finished) + len(self.errors)
+            number = self.first + len(self.finished) + len(self.errors)
             if isinstance(event, Batch):
                 self._batch(event, number)
             elif isinstance(event, Finished):
@@ -63,9 +64,9 @@ class Run:
         totals.captures.unreadable |= self.errors
         return totals
 
-    def finish(self, options: Options) -> None:
+    def finish(self, options: Options, totals: Totals) -> None:
         """Write the tables that are made of totals, and the manifest."""
-        totals, pipeline, evaluation = self.totals(), self.pipeline, self.pipeline.evaluation
+        pipeline, evaluation = self.pipeline, self.pipeline.evaluation
         witnesses = pipeline.judge.witnesses.rows(totals.witnesses)
         about = [*_incomplete_captures(pipeline, totals), *_not_captured(pipeline, witnesses)]
         found = totals.verdicts.findings.ordered([*about, *evaluation.expired(totals.verdicts)])

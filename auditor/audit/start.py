@@ -169,7 +169,7 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
             _, counted = run.finished[max(run.finished)]
             counted.warnings += live.close()
             counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
-        run.finish(options)
+        run.finish(options, run.totals())
         if options.say is not None:
             for note in run.notes():
                 options.say(note)
