@@ -23,7 +23,7 @@ from auditor.recognise.numbers import SMTP
 from auditor.requests.cut import Wanted
 from auditor.requests.inside import NOT_KEPT, NOTHING_INSIDE, TOO_MANY, Inside, Seen, by_flow
 from auditor.requests.request_table import requests_table
-from auditor.tables import schema
+from auditor.tables import arrow, schema
 from auditor.tables.columns import Texts, distinct
 from auditor.tls.interned import Shapes
 
@@ -131,8 +131,8 @@ class Pipeline:
         self._count_round_trips(prepared.rows.flows["round_trip"], judgement.verdict.path)
         self._summarise(judgement.verdict, version, spoken, is_tls, worst, prepared.found.is_endpoint)
         return {
-            "flows": schema.build("flows", columns),
-            "handshakes": schema.build("handshakes", prepared.shakes),
+            "flows": arrow.build("flows", columns),
+            "handshakes": arrow.build("handshakes", prepared.shakes),
             "verdicts": verdicts,
         }
 

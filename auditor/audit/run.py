@@ -12,7 +12,7 @@ from auditor.paths.path_tables import network_table
 from auditor.reading.events import Batch, Counted, Finished
 from auditor.reading.following import Reading
 from auditor.report.sink import DirectorySink
-from auditor.tables import schema
+from auditor.tables import arrow, schema
 
 
 class Run:
@@ -64,7 +64,7 @@ class Run:
         """The table ``witnesses``."""
         lines = self.pipeline.judge.witnesses.rows()
         if not lines:
-            return schema.empty("witnesses")
+            return arrow.empty("witnesses")
         for line in lines:
             if line.get("not_captured"):
                 reason = f"{line['not_captured']} rows of the captures' time fit no captured flow: {line['samples']}"
@@ -72,12 +72,12 @@ class Run:
                 evaluation = self.pipeline.evaluation
                 evaluation.tell("witnesses-agree", line["witness"], reason, line["not_captured"], times)
         names = [column.name for column in schema.TABLES["witnesses"]]
-        return schema.build("witnesses", {name: [line.get(name) for line in lines] for name in names})
+        return arrow.build("witnesses", {name: [line.get(name) for line in lines] for name in names})
 
     def captures_table(self) -> pa.Table:
         """The table ``captures``."""
         if not self.captures:
-            return schema.empty("captures")
+            return arrow.empty("captures")
         lines = [_capture_row(item, counted) for item, counted in self.captures]
         for line in lines:
             lacks, times = _lacks(line), (line["started"] or 0, line["ended"] or 0)
@@ -85,4 +85,4 @@ class Run:
                 name, flows = line["capture"], line["flows"]
                 self.pipeline.evaluation.tell("whole-capture", name, "; ".join(lacks), flows, times, name)
         columns: dict[str, Any] = {name: [line[name] for line in lines] for name in lines[0]}
-        return schema.build("captures", columns)
+        return arrow.build("captures", columns)

@@ -15,7 +15,7 @@ from auditor.policy.findings import SAMPLES, Finding, Findings, Subject
 from auditor.policy.model import Exemption, Policy, Rule
 from auditor.policy.registry import CHECKS
 from auditor.prefixes import PrefixSet, parse
-from auditor.tables import schema
+from auditor.tables import arrow, schema
 from auditor.tables.columns import Numbers, Texts
 
 Array = np.ndarray[Any, Any]
@@ -161,7 +161,7 @@ class Evaluation:
     @staticmethod
     def _table(parts: list[tuple[Rule, Array, Array, Array, Array]], flow_id: Array) -> pa.Table:
         if not parts:
-            return schema.empty("verdicts")
+            return arrow.empty("verdicts")
         # A table of flows by rules, read row by row, is in order: sorting the rows would take most of the time.
         rank = np.argsort(np.argsort(flow_id, kind="stable"), kind="stable")
         verdicts = np.full((len(parts), len(flow_id)), -1, np.int8)
@@ -175,7 +175,7 @@ class Evaluation:
         there = verdicts >= 0
         rules = np.broadcast_to(np.arange(len(parts), dtype=np.int32), there.shape)[there]
         codes: list[str | None] = [rule.code for rule, *_ in parts]
-        return schema.build(
+        return arrow.build(
             "verdicts",
             {
                 "flow_id": Numbers(np.repeat(np.sort(flow_id), there.sum(axis=1))),
