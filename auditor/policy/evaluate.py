@@ -49,24 +49,24 @@ def _about(rule: Rule, facts: Facts) -> Array:
 
 
 @dataclass
-class _Exemption:
+class _Applied:
     """An exception of a policy, and the flows that it came too late for."""
 
-    told: Exemption
+    exemption: Exemption
     late: int = 0
     capture: str = ""
     first: int = 0
     last: int = 0
     sample_flows: list[int] = field(default_factory=list)
 
-    def spare(
+    def exempt(
         self, at: Array, which: Array, verdict: Array, reasons: Array, who: Subject, as_of: date | None
     ) -> tuple[Array, Array, Array]:
         """Let the rule not count for the flows that fit; the numbers of reasons, verdicts and reasons."""
         bad = np.flatnonzero((verdict == FAIL) | (verdict == WARN))
         fits = bad[self._fits(at[bad], who)]
         day = who.started[at[fits]] // DAY if as_of is None else np.full(len(fits), _day(as_of))
-        good, late = fits[day <= _day(self.told.expires)], at[fits[day > _day(self.told.expires)]]
+        good, late = fits[day <= _day(self.exemption.expires)], at[fits[day > _day(self.exemption.expires)]]
         if len(late):
             started = who.started[late]
             self.first = min(self.first or int(started[0]), int(started.min()))
@@ -77,14 +77,14 @@ class _Exemption:
             return which, verdict, reasons
         which, verdict = which.copy(), verdict.copy()
         which[good], verdict[good] = len(reasons), NOT_APPLICABLE
-        return which, verdict, np.append(reasons, f"exception: {self.told.words}")
+        return which, verdict, np.append(reasons, f"exception: {self.exemption.words}")
 
     def _fits(self, flows: Array, who: Subject) -> Array:
         fits = np.ones(len(flows), bool)
-        if self.told.client is not None:
-            fits &= PrefixSet([self.told.client]).covers(who.client_high[flows], who.client_low[flows])
-        if self.told.server is not None:
-            fitting = [number for number, name in who.servers(flows).items() if self.told.fits_server(name)]
+        if self.exemption.client is not None:
+            fits &= PrefixSet([self.exemption.client]).covers(who.client_high[flows], who.client_low[flows])
+        if self.exemption.server is not None:
+            fitting = [number for number, name in who.servers(flows).items() if self.exemption.fits_server(name)]
             fits &= np.isin(who.server_number[flows], fitting)
         return fits
 
@@ -97,10 +97,10 @@ class Evaluation:
         self.as_of = as_of
         self.rules = [rule for policy in policies for rule in policy.rule]
         self.pages = {policy.id: list(policy.rule) for policy in policies}
-        spares = [policy.id for policy in policies if policy.exception]
-        if spares:
-            self.pages[spares[0]].append(EXPIRED)
-        self.exemptions = [_Exemption(one) for policy in policies for one in policy.exception]
+        exempting = [policy.id for policy in policies if policy.exception]
+        if exempting:
+            self.pages[exempting[0]].append(EXPIRED)
+        self.exemptions = [_Applied(one) for policy in policies for one in policy.exception]
         self.findings = Findings()
         self.not_observable: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -130,9 +130,9 @@ class Evaluation:
             at = np.flatnonzero(place[index] >= 0)
             which = place[index[at]]
             verdict, reasons = answer.verdict[which], answer.reason
-            for exemption in self.exemptions:
-                if exemption.told.rule.upper() == rule.code:
-                    which, verdict, reasons = exemption.spare(at, which, verdict, reasons, who, self.as_of)
+            for applied in self.exemptions:
+                if applied.exemption.rule.upper() == rule.code:
+                    which, verdict, reasons = applied.exempt(at, which, verdict, reasons, who, self.as_of)
             worst[at] = np.maximum(worst[at], verdict)
             parts.append((rule, at, verdict, which, reasons))
             self._count(rule, verdict, which, reasons)
@@ -186,12 +186,12 @@ class Evaluation:
         )
 
     def table(self) -> pa.Table:
-        """The table ``findings``, with the exceptions that have ended where flows were seen that they would have spared."""
+        """The table ``findings``, with the exceptions that have ended, where flows were seen that they would have exempted."""
         for one in self.exemptions:
             if one.late:
-                client = None if one.told.client is None else parse(one.told.client)
-                reasons = Counter({f"expired on {one.told.expires}: {one.told.words}": one.late})
-                about = f"exception from {one.told.rule.upper()} for {one.told.server or 'any server'}"
+                client = None if one.exemption.client is None else parse(one.exemption.client)
+                reasons = Counter({f"expired on {one.exemption.expires}: {one.exemption.words}": one.late})
+                about = f"exception from {one.exemption.rule.upper()} for {one.exemption.server or 'any server'}"
                 found = Finding(
                     EXPIRED, FAIL, about, None, client, one.capture, one.first, one.last,
                     one.late, reasons, samples={flow: [] for flow in one.sample_flows},
