@@ -1,11 +1,10 @@
 """Which application a datagram speaks, and which datagrams are kept until their flow ends."""
 
-from typing import Any
-
-from auditor.decode.bytes import be16, be24, be32
+from auditor.decode.bytes import Bytes, be16, be24, be32
+from auditor.decode.packet import PacketRow
 from auditor.flows.dns import dns_answers, is_dns
 from auditor.flows.intern import intern
-from auditor.flows.state import FREE_DATAGRAM, UNKNOWN_SIDE
+from auditor.flows.state import FREE_DATAGRAM, UNKNOWN_SIDE, AnswerRows, FlowRow, Memory, SideRow
 from auditor.machine.kernel import inlined, part
 from auditor.recognise.numbers import DNS, DTLS, IKE, OPENVPN, QUIC, STUN, UNKNOWN, WIREGUARD
 
@@ -13,7 +12,7 @@ MOST_DATAGRAMS, MOST_KEPT_BYTES = 48, 65536  # of one flow
 
 
 @part
-def is_quic(block: Any, at: int, end: int) -> bool:
+def is_quic(block: Bytes, at: int, end: int) -> bool:
     """A QUIC long header (RFC 8999 5.1) of a version in use: 1, 2, the drafts, Google's Q0xx and T05x."""
     if end - at < 14 or block[at] & 0x80 == 0:
         return False
@@ -30,7 +29,7 @@ def is_quic(block: Any, at: int, end: int) -> bool:
 
 
 @part
-def is_dtls(block: Any, at: int, end: int) -> bool:
+def is_dtls(block: Bytes, at: int, end: int) -> bool:
     """A plain DTLS record (RFC 6347 4.1, RFC 9147 4): its version, epoch 0, and a length that fits."""
     if end - at < 14:
         return False
@@ -44,7 +43,7 @@ def is_dtls(block: Any, at: int, end: int) -> bool:
 
 
 @part
-def vpn(block: Any, at: int, end: int) -> int:
+def vpn(block: Bytes, at: int, end: int) -> int:
     """Whether a datagram opens an encrypted tunnel, by the fixed forms of its first messages; UNKNOWN if not."""
     size = end - at
     first = int(block[at])
@@ -66,7 +65,7 @@ def vpn(block: Any, at: int, end: int) -> int:
 
 
 @inlined
-def is_looked_at(flow: Any, side: Any) -> bool:
+def is_looked_at(flow: FlowRow, side: SideRow) -> bool:
     """Whether a datagram is: what was not told from eight datagrams of a side will not be told from more."""
     application = flow.application
     if application == UNKNOWN:
@@ -77,26 +76,37 @@ def is_looked_at(flow: Any, side: Any) -> bool:
 
 
 @part
-def keep_datagram(m: Any, flow: Any, k: int, block: Any, begin: int, size: int, packet: Any) -> None:
+def keep_datagram(
+    memory: Memory, flow: FlowRow, direction: int, block: Bytes, begin: int, size: int, packet: PacketRow
+) -> None:
     """Keep the first ``size`` bytes of a datagram until its flow ends; there is room for one in every packet."""
     if flow.kept + size > MOST_KEPT_BYTES:
         return
     flow.kept += size
-    c = m.counters
-    at = c[FREE_DATAGRAM]
-    datagram = m.datagrams[at]
-    c[FREE_DATAGRAM] = datagram.next
+    counters = memory.counters
+    at = counters[FREE_DATAGRAM]
+    datagram = memory.datagrams[at]
+    counters[FREE_DATAGRAM] = datagram.next
     datagram.next = flow.datagram
     flow.datagram = at
     flow.datagrams += 1
     datagram.frame = packet.frame
     datagram.time = packet.time
-    datagram.side = k
-    datagram.bytes = intern(m.arena, m.entries, m.intern_buckets, block, begin, begin + size)
+    datagram.side = direction
+    datagram.bytes = intern(memory.arena, memory.entries, memory.intern_buckets, block, begin, begin + size)
 
 
 @part
-def handshake_datagram(m: Any, flow: Any, side: Any, k: int, block: Any, begin: int, end: int, packet: Any) -> None:
+def handshake_datagram(
+    memory: Memory,
+    flow: FlowRow,
+    side: SideRow,
+    direction: int,
+    block: Bytes,
+    begin: int,
+    end: int,
+    packet: PacketRow,
+) -> None:
     """Keep what a QUIC or DTLS handshake can be put together from; of what is encrypted only that it was there."""
     first = int(block[begin])
     if flow.application == QUIC:
@@ -107,17 +117,19 @@ def handshake_datagram(m: Any, flow: Any, side: Any, k: int, block: Any, begin: 
             second = version == 0x6B3343CF  # version 2 counts its packet types from 1 (RFC 9369 3.2)
             initial, retry = (1, 0) if second else (0, 3)
             if version == 0 or kind == initial or kind == retry:
-                keep_datagram(m, flow, k, block, begin, end - begin, packet)
+                keep_datagram(memory, flow, direction, block, begin, end - begin, packet)
         return
     plain = first >= 20 and first <= 26 and first != 23
     if plain or side.protected == 0:
-        keep_datagram(m, flow, k, block, begin, end - begin if plain else min(end - begin, 16), packet)
+        keep_datagram(memory, flow, direction, block, begin, end - begin if plain else min(end - begin, 16), packet)
     if not plain:
         side.protected = 1
 
 
 @part
-def udp_payload(m: Any, answers: Any, flow: Any, side: Any, k: int, block: Any, packet: Any) -> None:
+def udp_payload(
+    memory: Memory, answers: AnswerRows, flow: FlowRow, side: SideRow, direction: int, block: Bytes, packet: PacketRow
+) -> None:
     """Name the protocol of a datagram, and keep what a DNS response says."""
     begin = int(packet.payload)
     end = begin + int(packet.payload_captured)
@@ -126,7 +138,7 @@ def udp_payload(m: Any, answers: Any, flow: Any, side: Any, k: int, block: Any, 
             flow.application = DNS
             response = block[begin + 2] & 0x80 != 0
             if flow.client == UNKNOWN_SIDE:
-                flow.client = 1 - k if response else k
+                flow.client = 1 - direction if response else direction
         elif is_quic(block, begin, end):
             flow.application = QUIC
         elif is_dtls(block, begin, end):
@@ -138,6 +150,6 @@ def udp_payload(m: Any, answers: Any, flow: Any, side: Any, k: int, block: Any, 
     elif flow.application == STUN and is_dtls(block, begin, end):
         flow.application = DTLS  # RFC 7983: STUN and DTLS share the ports of a WebRTC session
     if flow.application == QUIC or flow.application == DTLS:
-        handshake_datagram(m, flow, side, k, block, begin, end, packet)
+        handshake_datagram(memory, flow, side, direction, block, begin, end, packet)
     elif flow.application == DNS and end - begin > 12 and is_dns(block, begin, end):
-        dns_answers(m, answers, block, packet)
+        dns_answers(memory, answers, block, packet)

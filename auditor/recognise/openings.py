@@ -1,10 +1,8 @@
 """How the streams of each application begin."""
 
-from typing import Any
-
 import numpy as np
 
-from auditor.decode.bytes import be16
+from auditor.decode.bytes import Bytes, be16
 from auditor.machine.kernel import part
 from auditor.recognise.numbers import (
     FTP,
@@ -86,7 +84,7 @@ CONNECT_ROW, RESPONSE_ROW = METHODS.index(b"CONNECT "), len(METHODS)
 
 
 @part
-def opening(data: Any, size: int) -> int:
+def opening(data: Bytes, size: int) -> int:
     """Which of ``OPENINGS`` a stream of ``size`` bytes begins with; -1 for none."""
     for row in range(_LENGTH.size):
         if size >= _LENGTH[row]:
@@ -101,7 +99,7 @@ def opening(data: Any, size: int) -> int:
 
 
 @part
-def greeting(data: Any, size: int) -> int:
+def greeting(data: Bytes, size: int) -> int:
     """A first line with code 220 is SMTP's if it says SMTP, FTP's if it says FTP (both end in TP)."""
     for at in range(size - 2):
         if data[at] == NEWLINE:
@@ -115,7 +113,7 @@ def greeting(data: Any, size: int) -> int:
 
 
 @part
-def same_word(data: Any, at: int, word: Any) -> bool:
+def same_word(data: Bytes, at: int, word: Bytes) -> bool:
     """Whether ``word`` (lower case) stands at ``at``, in any case."""
     for k in range(len(word)):
         byte = int(data[at + k])
@@ -127,7 +125,7 @@ def same_word(data: Any, at: int, word: Any) -> bool:
 
 
 @part
-def speaks_of_tls(data: Any, size: int) -> bool:
+def speaks_of_tls(data: Bytes, size: int) -> bool:
     """Whether a text names an upgrade to TLS."""
     for at in range(size - 3):
         first = int(data[at]) | 32
@@ -143,7 +141,7 @@ def speaks_of_tls(data: Any, size: int) -> bool:
 
 
 @part
-def binary_opening(data: Any, size: int) -> int:
+def binary_opening(data: Bytes, size: int) -> int:
     """Protocols that begin with numbers: LDAP, MySQL, RDP, SOCKS. UNKNOWN for others."""
     if size < 3:
         return UNKNOWN
@@ -163,7 +161,7 @@ def binary_opening(data: Any, size: int) -> int:
 
 
 @part
-def proxy_header(data: Any, size: int) -> int:
+def proxy_header(data: Bytes, size: int) -> int:
     """Length of a PROXY protocol header (versions 1 and 2); 0 while it is not whole, -1 if it is none."""
     if data[0] == 80:
         for at in range(min(size - 1, 107)):

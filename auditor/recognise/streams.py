@@ -1,11 +1,20 @@
 """What a stream or a datagram is, told by its first bytes and never by a port."""
 
-from typing import Any
-
 import numpy as np
 
+from auditor.decode.packet import PacketRow
 from auditor.flows.intern import intern
-from auditor.flows.state import UNKNOWN_SIDE, UPGRADE_ASKED, UPGRADE_OFFERED, UPGRADE_REFUSED
+from auditor.flows.state import (
+    UNKNOWN_SIDE,
+    UPGRADE_ASKED,
+    UPGRADE_OFFERED,
+    UPGRADE_REFUSED,
+    FlowRow,
+    HandshakeRow,
+    Memory,
+    SideRow,
+    StreamRow,
+)
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import part
 from auditor.recognise.datagrams import MOST_DATAGRAMS, keep_datagram
@@ -58,9 +67,9 @@ _ADAT = np.frombuffer(b"adat", np.uint8)
 
 
 @part
-def find_host(m: Any, flow: Any, size: int) -> bool:
+def find_host(memory: Memory, flow: FlowRow, size: int) -> bool:
     """Intern the Host of the request in ``scratch``. False: its headers do not end in these bytes."""
-    data = m.scratch
+    data = memory.scratch
     word = _HOST
     at = 0
     while at < size:
@@ -83,14 +92,16 @@ def find_host(m: Any, flow: Any, size: int) -> bool:
                     stop = k
                     break
             if 0 < stop - begin <= 255:
-                flow.host = intern(m.arena, m.entries, m.intern_buckets, data, begin, stop)
+                flow.host = intern(memory.arena, memory.entries, memory.intern_buckets, data, begin, stop)
             return True
         at = end + 1
     return False
 
 
 @part
-def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int, packet: Any) -> bool:
+def another_protocol(
+    memory: Memory, flow: FlowRow, side: SideRow, stream: StreamRow, direction: int, packet: PacketRow
+) -> bool:
     """A stream that does not begin with TLS: name its protocol, keep an HTTP request's Host. True: look again.
 
     Many protocols go over to TLS later (STARTTLS, CONNECT, SOCKS, database log-ins). Whichever it is, its ClientHello
@@ -98,13 +109,13 @@ def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int, packet: 
     """
     have = np.int64(stream.have) - np.int64(stream.start)
     size = min(have, HEAD)
-    read(m, stream, np.int64(stream.start), size, np.int64(0))
-    row = opening(m.scratch, size)
+    read(memory, stream, np.int64(stream.start), size, np.int64(0))
+    row = opening(memory.scratch, size)
     kind = UNKNOWN
     if row >= 0:
-        kind = greeting(m.scratch, size) if row == GREETING else _PROTOCOL[row]
+        kind = greeting(memory.scratch, size) if row == GREETING else _PROTOCOL[row]
     if kind == PROXY:
-        length = proxy_header(m.scratch, size)
+        length = proxy_header(memory.scratch, size)
         if 0 < length <= int(have):  # what follows begins right behind it
             stream.start = np.int64(stream.start) + length
             stream.skipped += length
@@ -113,16 +124,21 @@ def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int, packet: 
         if length >= 0:
             return False
     if kind == UNKNOWN:
-        kind = binary_opening(m.scratch, size)
-    if flow.application != HTTP and flow.application != SSH and size >= 4 and speaks_of_tls(m.scratch, size):
-        flow.upgrade |= UPGRADE_ASKED if k == flow.client else UPGRADE_OFFERED
-    if flow.application == POSTGRESQL and size == 1 and m.scratch[0] == 78:
+        kind = binary_opening(memory.scratch, size)
+    if flow.application != HTTP and flow.application != SSH and size >= 4 and speaks_of_tls(memory.scratch, size):
+        flow.upgrade |= UPGRADE_ASKED if direction == flow.client else UPGRADE_OFFERED
+    if flow.application == POSTGRESQL and size == 1 and memory.scratch[0] == 78:
         flow.upgrade |= UPGRADE_REFUSED
     if kind == POSTGRESQL:
         flow.upgrade |= UPGRADE_ASKED
-    if kind == UNKNOWN and flow.application == UNKNOWN and have < 24 and peek(m, stream, np.int64(stream.start)) != 0:
+    if (
+        kind == UNKNOWN
+        and flow.application == UNKNOWN
+        and have < 24
+        and peek(memory, stream, np.int64(stream.start)) != 0
+    ):
         for index in range(have):  # a line that is still being typed
-            byte = peek(m, stream, np.int64(stream.start) + index)
+            byte = peek(memory, stream, np.int64(stream.start) + index)
             if byte == NEWLINE or byte < 9 or byte > 126:
                 break
         else:
@@ -131,57 +147,67 @@ def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int, packet: 
         flow.application = kind
     if 0 <= row < LAST_METHOD:
         if flow.client == UNKNOWN_SIDE:
-            flow.client = k
+            flow.client = direction
         size = min(have, HOST_WITHIN)
-        read(m, stream, np.int64(stream.start), size, np.int64(0))
-        if not find_host(m, flow, size) and have < HOST_WITHIN:
+        read(memory, stream, np.int64(stream.start), size, np.int64(0))
+        if not find_host(memory, flow, size) and have < HOST_WITHIN:
             return False
     if flow.application == FTP and flow.datagrams < MOST_DATAGRAMS:
-        begins = size >= 9 and (same_word(m.scratch, np.int64(0), _ADAT) or same_word(m.scratch, np.int64(4), _ADAT))
+        begins = size >= 9 and (
+            same_word(memory.scratch, np.int64(0), _ADAT) or same_word(memory.scratch, np.int64(4), _ADAT)
+        )
         if begins or flow.datagram >= 0:  # RFC 2228: what goes on in base64 is put together in Python
             size = min(have, UPGRADE_WITHIN)
-            read(m, stream, np.int64(stream.start), size, np.int64(0))
-            keep_datagram(m, flow, np.int64(k), m.scratch, np.int64(0), size, packet)
+            read(memory, stream, np.int64(stream.start), size, np.int64(0))
+            keep_datagram(memory, flow, np.int64(direction), memory.scratch, np.int64(0), size, packet)
     over = kind == SSH or kind == HTTP2 or (kind == HTTP and row != CONNECT_ROW and row != RESPONSE_ROW)
     if flow.application == UNKNOWN:
         flow.application = OTHER
     skip_ahead(stream)
     if over or stream.skipped > UPGRADE_WITHIN:
-        release(m, side, stream)
+        release(memory, side, stream)
     return False
 
 
 @part
-def tcp_bytes(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, packet: Any) -> bool:
+def tcp_bytes(
+    memory: Memory,
+    flow: FlowRow,
+    side: SideRow,
+    stream: StreamRow,
+    handshake: HandshakeRow,
+    direction: int,
+    packet: PacketRow,
+) -> bool:
     """One side's stream has more bytes in order: see what they are. True: a handshake message is whole."""
     if stream.recognised == 0:
         start = np.int64(stream.start)
         if (
             stream.have - start >= 2
-            and peek(m, stream, start) == POSTGRES_YES
-            and peek(m, stream, start + 1) == HANDSHAKE
+            and peek(memory, stream, start) == POSTGRES_YES
+            and peek(memory, stream, start + 1) == HANDSHAKE
         ):
             stream.start = start + 1  # PostgreSQL's server says yes to TLS with one byte, and TLS follows
             stream.skipped += 1
-        kind = how_it_begins(m, stream)
+        kind = how_it_begins(memory, stream)
         if kind == WAIT:
             return False
         if kind == NOT_TLS or (stream.skipped > 0 and kind != TLS_RECORDS):
-            if not another_protocol(m, flow, side, stream, k, packet) or stream.have <= stream.start:
+            if not another_protocol(memory, flow, side, stream, direction, packet) or stream.have <= stream.start:
                 return False
-            kind = how_it_begins(m, stream)  # behind a PROXY header
+            kind = how_it_begins(memory, stream)  # behind a PROXY header
             if kind != TLS_RECORDS:
                 return False
         if kind == TLS_MIDDLE:
             if flow.application == UNKNOWN:
                 flow.application = TLS
-            release(m, side, stream)
+            release(memory, side, stream)
             return False
         stream.recognised = 1
         stream.record_at = stream.start
         if kind == SSL2_CLIENT or kind == SSL2_SERVER:
-            ssl2_hello(m, flow, stream, h, k, packet, kind)
+            ssl2_hello(memory, flow, stream, handshake, direction, packet, kind)
             if kind == SSL2_SERVER:
-                release(m, side, stream)
+                release(memory, side, stream)
                 return False
-    return follow_records(m, flow, side, stream, h, k, packet)
+    return follow_records(memory, flow, side, stream, handshake, direction, packet)

@@ -17,7 +17,6 @@ from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_kernels import CUT_HELLO, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
 from auditor.tls.interned import Array, Shapes, names_of
-from auditor.tls.messages import NOTHING_SEEN
 from auditor.tls.names import (
     alert_name,
     suites,
@@ -40,7 +39,7 @@ def established(rows: Array, flows_closed: Array) -> Numbers:
     client = has(S.SEEN_CLIENT_FINISHED) | (has(S.SEEN_CLIENT_DATA) & ~has(S.SEEN_CLIENT_SHORT))
     server = has(S.SEEN_SERVER_FINISHED | S.SEEN_SERVER_DATA)
     done = client & server & has(S.SEEN_SERVER_HELLO)
-    failed = (rows["alert"] != NOTHING_SEEN) & (rows["alert_level"] == 2) | has(S.SEEN_CLIENT_SHORT)
+    failed = (rows["alert"] != S.NO_ALERT) & (rows["alert_level"] == 2) | has(S.SEEN_CLIENT_SHORT)
     over = flows_closed & has(S.SEEN_CLIENT_HELLO) & ~done
     return Numbers(done, ~(done | failed | over))
 
@@ -182,7 +181,7 @@ def _dh_groups(rows: Array, memory: S.Memory) -> Texts:
 def _alerts(rows: Array) -> Texts:
     combos, index = distinct(rows["alert"], rows["alert_side"] == rows["client_side"])
     told = [
-        None if code == NOTHING_SEEN else f"{'client' if client else 'server'}: {alert_name(code)}"
+        None if code == S.NO_ALERT else f"{'client' if client else 'server'}: {alert_name(code)}"
         for code, client in combos.tolist()
     ]
     return Texts(list(told), index)
