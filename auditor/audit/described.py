@@ -79,9 +79,9 @@ def prepare(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> Pre
     at = rows.handshake_flow
     lost = (ends.client["lost"][at] != 0, ends.server["lost"][at] != 0)
     closed = rows.flows["closed"][at] != 0
-    shakes = handshake_columns(rows.handshakes, memory, shapes, closed, lost)
-    offers = shakes.pop("_offers_forward_secrecy")
-    told = {name: shakes.pop(f"_{name}") for name in ("certificate_key", "certificate_weak")}
+    seen = handshake_columns(rows.handshakes, memory, shapes, closed, lost)
+    shakes, offers = seen.table, seen.offers_forward_secrecy
+    told = {"certificate_key": seen.certificate_key, "certificate_weak": seen.certificate_weak}
     delivery = deliveries(rows.handshakes, gather(ends.client, at), gather(ends.server, at))
     shakes |= delivery.columns(rows.handshakes["transport"] == OVER_TCP)
     columns = flow_columns(rows, ends, capture, interfaces)
