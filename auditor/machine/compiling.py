@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import FunctionType
 from typing import Any
 
+from auditor.machine import records
 from auditor.machine.objects import Object
 from auditor.machine.signature import Layout, Parameter, fields
 
@@ -25,13 +26,36 @@ def numba_type(parameter: Parameter) -> Any:
     return named_tuple([numba_type(field) for field in fields(parameter)], parameter)
 
 
+def record_copier() -> Any:
+    """What kernels call for ``copy_record``: one memcpy, where numba's assignment goes through LLVM's registers."""
+    from numba.core import cgutils, types
+    from numba.extending import intrinsic
+
+    memcpy: Any = cgutils.raw_memcpy
+
+    @intrinsic
+    def copied(_context: Any, target: Any, source: Any) -> Any:
+        """For two records of one layout."""
+        if not isinstance(target, types.Record) or target != source:
+            return None
+        size = target.size
+
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            memcpy(builder, *arguments, context.get_constant(types.intp, size), 1)
+            return context.get_dummy_value()
+
+        return types.void(target, source), generate
+
+    return copied
+
+
 def jitted(pieces: Mapping[FunctionType, Mapping[str, bool]]) -> dict[FunctionType, Any]:
     """A dispatcher of numba's for each piece; one that calls others calls their dispatchers."""
     import numba
 
     njit: Any = numba.njit  # whose annotations lag behind its options
     spaces: dict[str, dict[str, Any]] = {}
-    made: dict[FunctionType, Any] = {}
+    made: dict[Any, Any] = {records.copy_record: record_copier()}
     for piece, options in pieces.items():
         space = spaces.setdefault(piece.__module__, dict(piece.__globals__))
         copy = FunctionType(piece.__code__, space, piece.__name__, piece.__defaults__)
