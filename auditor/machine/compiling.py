@@ -49,13 +49,17 @@ def record_copier() -> Any:
     return copied
 
 
+# What kernels call that is compiled from something else than its own code: how, is told by this module.
+SUBSTITUTES = {records.copy_record: record_copier}
+
+
 def jitted(pieces: Mapping[FunctionType, Mapping[str, bool]]) -> dict[FunctionType, Any]:
     """A dispatcher of numba's for each piece; one that calls others calls their dispatchers."""
     import numba
 
     njit: Any = numba.njit  # whose annotations lag behind its options
     spaces: dict[str, dict[str, Any]] = {}
-    made: dict[Any, Any] = {records.copy_record: record_copier()}
+    made: dict[Any, Any] = {function: substitute() for function, substitute in SUBSTITUTES.items()}
     for piece, options in pieces.items():
         space = spaces.setdefault(piece.__module__, dict(piece.__globals__))
         copy = FunctionType(piece.__code__, space, piece.__name__, piece.__defaults__)
