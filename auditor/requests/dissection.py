@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 import pyshark
@@ -9,12 +10,17 @@ import pyshark
 from auditor.machine import isolated
 from auditor.requests import tshark
 
+# A file without a name that a process inherited. Those of a parent cannot be opened across user namespaces.
+OPEN = "/proc/self/fd"
+
 
 class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
     """A capture as tshark dissects it, packet by packet."""
 
-    def __init__(self, path: str, program: str, **options: Any) -> None:
+    def __init__(self, path: str, program: str, files: Sequence[int] = (), **options: Any) -> None:
+        """``files``: descriptors that tshark inherits, for paths that begin with ``OPEN``."""
         self._program = program
+        self._files = files
         super().__init__(path, keep_packets=False, **options)
 
     async def _get_tshark_process(self, packet_count: int | None = None, stdin: Any = None) -> Any:  # noqa: ARG002 - as pyshark has it
@@ -32,6 +38,7 @@ class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=isolated.FOLDER,
+            pass_fds=self._files,
             env=isolated.environment(tshark.SETTINGS),
         )
         self._create_stderr_handling_task(process.stderr)
