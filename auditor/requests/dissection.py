@@ -1,6 +1,7 @@
 """pyshark, told which tshark to start and how. Imported where packets are dissected: it imports pyshark."""
 
 import asyncio
+import contextlib
 import subprocess
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from auditor.requests import tshark
 
 # A file without a name that a process inherited. Those of a parent cannot be opened across user namespaces.
 OPEN = "/proc/self/fd"
+SECONDS_TO_END = 10.0
 
 
 class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
@@ -44,3 +46,14 @@ class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
         self._create_stderr_handling_task(process.stderr)
         self._created_new_process(command, process)
         return process
+
+    async def _cleanup_subprocess(self, process: Any) -> None:
+        """Wait for a tshark that has said all.
+
+        pyshark would kill it while it ends: by chance the real status is lost, and a good end is taken for a crash, or a
+        crash for a good end.
+        """
+        if self._eof_reached:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), SECONDS_TO_END)
+        await super()._cleanup_subprocess(process)
