@@ -7,6 +7,10 @@ import sys
 
 def main() -> None:
     """The command line, as ``auditor.cli.main``; a capture's digest begins before libraries are loaded."""
+    from auditor.machine import search_path
+
+    search_path.leave_working_directory()
+
     from auditor.audit.start import SWITCH_INTERVAL
     from auditor.capture import digest
 

@@ -55,7 +55,9 @@ def pcap_command(
     skew: SkewOption = 0.0,
     history: Annotated[
         Path | None,
-        typer.Option("--history", help="DuckDB file to add this audit to; see: audit history.", show_default=False),
+        typer.Option(
+            "--history", help="Folder of a history to add this audit to; see: audit history.", show_default=False
+        ),
     ] = None,
     block_bytes: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from auditor.capture import folders
 from auditor.capture.compression import unpacked
 from auditor.errors import InputError
 from auditor.paths.model import Evidence, Flows
@@ -85,12 +86,15 @@ def witnesses_table(rows: list[dict[str, Any]]) -> pa.Table:
 def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
     for path in map(Path, paths):
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.is_file() and SUFFIXES & set(p.suffixes))
+            found = folders.files(path, lambda file: bool(SUFFIXES & set(file.suffixes)))
             if not found:
                 raise InputError(f"{path}: the folder holds no log; known are {KNOWN}")
-            yield from found
         else:
-            yield path
+            found = [(path, folders.refusal(path))]
+        for file, refusal in found:
+            if refusal is not None:
+                raise InputError(f"{file}: {refusal}")
+            yield file
 
 
 def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
