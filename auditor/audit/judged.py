@@ -13,7 +13,7 @@ from auditor.flows.oriented import address_text
 from auditor.paths.path_tables import path_columns
 from auditor.policy.evaluate import Evaluation
 from auditor.policy.findings import Subject, networks
-from auditor.tables import schema
+from auditor.tables import arrow, schema
 from auditor.tables.columns import Texts, first_of_each, mixed
 from auditor.tls.delivery import FAILURES
 
@@ -33,8 +33,8 @@ class Judged:
         located, described = self.opened.located, self.opened.located.described
         verdict = Texts(list(schema.VERDICTS), self.verdict)
         columns = {**described.columns, **path_columns(located.way), "verdict": verdict}
-        yield "flows", schema.build("flows", columns)
-        yield "handshakes", schema.build("handshakes", described.handshake_table())
+        yield "flows", arrow.build("flows", columns)
+        yield "handshakes", arrow.build("handshakes", described.handshake_table())
         yield "verdicts", self.verdicts
 
 

@@ -13,7 +13,7 @@ from auditor.errors import InputError
 from auditor.paths.model import Evidence, Flows
 from auditor.paths.site import Network
 from auditor.paths.witness import Matched
-from auditor.tables import schema
+from auditor.tables import arrow, schema
 
 if TYPE_CHECKING:
     from auditor.paths.cloudtrail import CloudTrail, Event
@@ -77,9 +77,9 @@ class WitnessTotals:
 def witnesses_table(rows: list[dict[str, Any]]) -> pa.Table:
     """The table ``witnesses``."""
     if not rows:
-        return schema.empty("witnesses")
+        return arrow.empty("witnesses")
     names = [column.name for column in schema.TABLES["witnesses"]]
-    return schema.build("witnesses", {name: [row.get(name) for row in rows] for name in names})
+    return arrow.build("witnesses", {name: [row.get(name) for row in rows] for name in names})
 
 
 def _files(paths: Iterable[str | Path]) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from auditor.policy.model import Exemption, Policy, Rule
 from auditor.policy.registry import CHECKS
 from auditor.policy.totals import VerdictTotals
 from auditor.prefixes import PrefixSet, parse
-from auditor.tables import schema
+from auditor.tables import arrow, schema
 from auditor.tables.columns import Numbers, Texts
 
 Array = np.ndarray[Any, Any]
@@ -78,9 +78,9 @@ class Evaluation:
         self.as_of = as_of
         self.rules = [rule for policy in policies for rule in policy.rule]
         self.pages = {policy.id: list(policy.rule) for policy in policies}
-        spares = [policy.id for policy in policies if policy.exception]
-        if spares:
-            self.pages[spares[0]].append(EXPIRED)
+        exempting = [policy.id for policy in policies if policy.exception]
+        if exempting:
+            self.pages[exempting[0]].append(EXPIRED)
         self.exemptions = [one for policy in policies for one in policy.exception]
         self._read: frozenset[str] | None = None
 
@@ -151,7 +151,7 @@ class Evaluation:
     @staticmethod
     def _table(parts: list[tuple[Rule, Array, Array, Array, Array]], flow_id: Array) -> pa.Table:
         if not parts:
-            return schema.empty("verdicts")
+            return arrow.empty("verdicts")
         # A table of flows by rules, read row by row, is in order: sorting the rows would take most of the time.
         rank = np.argsort(np.argsort(flow_id, kind="stable"), kind="stable")
         verdicts = np.full((len(parts), len(flow_id)), -1, np.int8)
@@ -165,7 +165,7 @@ class Evaluation:
         there = verdicts >= 0
         rules = np.broadcast_to(np.arange(len(parts), dtype=np.int32), there.shape)[there]
         codes: list[str | None] = [rule.code for rule, *_ in parts]
-        return schema.build(
+        return arrow.build(
             "verdicts",
             {
                 "flow_id": Numbers(np.repeat(np.sort(flow_id), there.sum(axis=1))),

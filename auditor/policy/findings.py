@@ -12,7 +12,7 @@ import pyarrow as pa
 from auditor.policy.check import FAIL, WARN
 from auditor.policy.model import Rule
 from auditor.prefixes import V4_MAPPED, Prefix
-from auditor.tables import schema
+from auditor.tables import arrow, schema
 
 Array = np.ndarray[Any, Any]
 SAMPLES = 5
@@ -255,13 +255,13 @@ class Findings:
 def findings_table(found: Sequence[Finding], policies: Mapping[str, str]) -> pa.Table:
     """The table ``findings``; ``policies``: the policy of each rule."""
     if not found:
-        return schema.empty("findings")
+        return arrow.empty("findings")
     numbers: Counter[str] = Counter()
     identifiers = []
     for f in found:
         numbers[f.rule.code] += 1
         identifiers.append(f"{f.rule.code}-{numbers[f.rule.code]}")
-    return schema.build(
+    return arrow.build(
         "findings",
         {
             "finding_id": identifiers,

@@ -8,7 +8,7 @@ import pyarrow as pa
 from auditor.capture.inputs import Input
 from auditor.flows import state as S
 from auditor.reading.events import Counted
-from auditor.tables import schema
+from auditor.tables import arrow
 
 
 @dataclass(frozen=True)
@@ -140,5 +140,5 @@ class Captures:
         """The table ``captures``."""
         rows = self.rows()
         if not rows:
-            return schema.empty("captures")
-        return schema.build("captures", {f.name: [getattr(row, f.name) for row in rows] for f in fields(Capture)})
+            return arrow.empty("captures")
+        return arrow.build("captures", {f.name: [getattr(row, f.name) for row in rows] for f in fields(Capture)})

@@ -15,7 +15,7 @@ from auditor.flows.rows import Rows, gather
 from auditor.recognise.numbers import HTTP, HTTP2, QUIC, SMTP, TLS
 from auditor.requests.cut import Wanted
 from auditor.requests.inside import NO_KEYS, NOT_READ, OTHER_KEYS, Inside
-from auditor.tables import schema
+from auditor.tables import arrow, schema
 from auditor.tls.names import suites
 
 Array = np.ndarray[Any, Any]
@@ -100,6 +100,6 @@ def _randoms(shakes: Array, flow: Array, chosen: Array) -> Array:
 def requests_table(requests: Mapping[int, Sequence[dict[str, Any]]]) -> pa.Table:
     """The table ``requests``."""
     rows = [row for _, found in sorted(requests.items()) for row in found]
-    return schema.build(
+    return arrow.build(
         "requests", {column.name: [row[column.name] for row in rows] for column in schema.TABLES["requests"]}
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from auditor.tables import schema
+from auditor.tables import arrow
 
 LONGEST_TEXT = 4096  # of a name or of a list of names that is kept
 MOST_KEPT = 200_000  # distinct certificates of one audit
@@ -408,4 +408,4 @@ class Certificates:
         names = [name for name in Certificate.__dataclass_fields__ if name != "roles"]
         made: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in names}
         made["roles"] = [" ".join(sorted(row.roles)) or None for row in rows]
-        return schema.build("certificates", made)
+        return arrow.build("certificates", made)
