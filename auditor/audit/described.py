@@ -95,7 +95,7 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
     server_name, source = _names(rows, memory, place)
     found = services.find(server_name.values, server_name.index, ends.server_high, ends.server_low, ranges)
     columns = flow_columns(rows, ends, capture, interfaces) | {
-        **{name: handshakes.of_flows(name, place) for name in FROM_HANDSHAKE},
+        **{name: handshakes.table[name].take(place) for name in FROM_HANDSHAKE},
         "protocol": protocol,
         "upgrade": upgrade,
         "hops_out": hops(ends.client),

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from auditor.decode.bytes import copy_bytes
+from auditor.decode.bytes import Bytes, copy_bytes
 from auditor.machine.kernel import kernel
 
 Array = np.ndarray[Any, Any]
 
 
 @kernel
-def write_addresses(high: Array, low: Array, texts: Array, lengths: Array, data: Array, offsets: Array) -> None:
+def write_addresses(high: Array, low: Array, texts: Array, lengths: Array, data: Bytes, offsets: Array) -> None:
     """Write addresses as text one behind the other; those that are not IPv4 are taken from ``texts``, in order."""
     taken = 0
     other = 0

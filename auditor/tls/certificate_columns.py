@@ -1,22 +1,25 @@
 """Columns of a handshake that its certificates give."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from auditor.flows import state as S
 from auditor.tables import schema
-from auditor.tables.columns import Column, Numbers, Texts, distinct, spread
+from auditor.tables.columns import Numbers, Texts, distinct, spread
 from auditor.tls.certificates import Certificate, Chain
-from auditor.tls.interned import Array, Shapes
+from auditor.tls.interned import Shapes
 from auditor.tls.shapes import words
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class CertificateColumns:
     """What certificates say of each handshake: columns of ``handshakes``, and what only policies ask."""
 
-    table: dict[str, Column]
+    table: dict[str, Numbers | Texts]
     key: Texts  # type and size or curve of the server's key
     weak: Texts  # what is weak about the server's certificate
 
@@ -33,7 +36,7 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
     texts = [*names.values, None]
     fits = [leaf.fits(texts[name]) if (leaf := leaves[chain]) else None for chain, name in pairs.tolist()]
     clients, client = _chains(rows["client_chain"], started, "client", memory, shapes)
-    table: dict[str, Column] = {
+    table: dict[str, Numbers | Texts] = {
         "certificate_id": Texts([leaf.certificate_id if leaf else None for leaf in leaves], index),
         "certificate_chain": Texts([words([c.certificate_id for c in chain.certificates]) for chain in chains], index),
         "chain_order": Texts([chain.order for chain in chains], index),
