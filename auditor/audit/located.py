@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from auditor.audit.described import Described, DescribedFacts
+from auditor.audit.described import Described
+from auditor.audit.described_facts import DescribedFacts
 from auditor.decode.control import Control
 from auditor.paths.judge import Judge, Judgement, concatenated
 from auditor.paths.path_tables import evidence_table

@@ -145,11 +145,6 @@ def of_list(values: Sequence[Any], type_: Any) -> Column:
     return Numbers.of(values, type_)
 
 
-def truths(values: Sequence[bool | None], index: Array) -> Numbers:
-    """A column of truth values whose row n is ``values[index[n]]``."""
-    return Numbers(np.array([bool(v) for v in values], bool), np.array([v is None for v in values], bool)).take(index)
-
-
 def spread(values: Sequence[Any], index: Array, type_: Any) -> Numbers | Texts:
     """A column whose row n is ``values[index[n]]``."""
     if pa.types.is_dictionary(type_) or pa.types.is_string(type_):

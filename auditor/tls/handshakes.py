@@ -14,7 +14,7 @@ from auditor.flows import state as S
 from auditor.flows.intern import value
 from auditor.recognise.numbers import PROTOCOL_NAMES
 from auditor.tables import schema
-from auditor.tables.columns import MISSING, Column, Numbers, Texts, distinct, spread
+from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
 from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_kernels import CUT_HELLO, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
@@ -43,9 +43,9 @@ TYPES = {column.name: column.type for column in schema.TABLES["handshakes"]}
 
 @dataclass(frozen=True)
 class HandshakeColumns:
-    """The columns of ``handshakes`` by name, and what only policies ask."""
+    """The columns of ``handshakes``, and what only policies ask of each handshake."""
 
-    table: dict[str, Column]
+    table: dict[str, Numbers | Texts]
     offers_forward_secrecy: Numbers
     certificate_key: Texts  # type and size or curve of the server's key
     certificate_weak: Texts  # what is weak about the server's certificate
@@ -59,11 +59,6 @@ class HandshakeColumns:
     def numbers(self) -> dict[str, Numbers]:
         """The columns of numbers, times and truth values."""
         return {name: column for name, column in self.table.items() if isinstance(column, Numbers)}
-
-    def of_flows(self, name: str, handshake: Array) -> Column:
-        """A column for flows; ``handshake``: the number of each flow's handshake, -1 for none."""
-        texts, numbers = self.texts, self.numbers
-        return texts[name].take(handshake) if name in texts else numbers[name].take(handshake)
 
 
 def handshake_columns(
@@ -79,7 +74,7 @@ def handshake_columns(
     hellos, hello = _client_hellos(rows, memory, shapes)
     outcomes, which = _outcomes(rows, memory, shapes)
     certificates = certificate_columns(rows, memory, shapes, server_name)
-    table: dict[str, Column] = {
+    table: dict[str, Numbers | Texts] = {
         "flow_id": Numbers(rows["flow"]),
         "started": Numbers(rows["started"]),
         "server_name": server_name,
