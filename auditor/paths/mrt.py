@@ -131,7 +131,7 @@ def read(data: bytes, routes: Routes) -> None:
             gc.enable()
 
 
-def _read(data: bytes, routes: Routes) -> None:
+def _read(data: bytes, routes: Routes) -> None:  # noqa: C901 - one branch for each kind of record
     at, end = 0, len(data)
     known: dict[bytes, tuple[tuple[int, int, int, int], int]] = {}
     prefixes, hops = routes.prefixes, routes.hop
