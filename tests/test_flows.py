@@ -214,18 +214,17 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
     """Follow a capture's packets in arrays whose every byte was ``filler`` before; the bytes of all places in use."""
 
     def filled(count: int, dtype: Any) -> Any:
-        if dtype in (S.ANSWER, scan.RECENT_PACKET):
+        if dtype in (S.ANSWER, S.RECENT_PACKET):
             return records(count, dtype)  # these tables are looked up before anything is put in
         return np.full(count * dtype.itemsize, filler, np.uint8).view(dtype).view(np.recarray)
 
     records = S.records
     monkeypatch.setattr(S, "records", filled)
-    monkeypatch.setattr(scan, "records", filled)
-    state, packets = S.new_state(), scan.new_batch(64)
+    state, packets = S.new_state(), S.packets(64)
     block = np.frombuffer(bytearray(data), np.uint8)
     layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)
-    found, *_ = scan.read_batch(block, 24, len(block), layout, interfaces, scan.new_recent(), 0, packets)
+    found, *_ = scan.read_batch(block, 24, len(block), layout, interfaces, S.records(S.RECENT, S.RECENT_PACKET), 0, packets)
     scan.follow_batch(state, block, packets, 0, found, False)
     monkeypatch.undo()
     flows = np.flatnonzero(state.flows["live"] == S.LIVE)
