@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 import auditor
-from auditor.audit.live import audit_live
+from auditor import audit_live
 from auditor.capture import live
-from auditor.options import Options
 
 
 @pytest.fixture
@@ -85,7 +84,7 @@ def test_requests_with_a_key_log_that_is_written_meanwhile(port: int, tmp_path: 
 
     client = threading.Thread(target=later)
     client.start()
-    result = audit_live("lo", Options(keylog=[keylog]), duration=6, capture_filter=f"tcp port {port}")
+    result = audit_live("lo", keylog=[keylog], duration=6, capture_filter=f"tcp port {port}")
     client.join()
     assert result.requests["api"].tolist() == ["pinpoint:GetApps"] * 2
     assert not result.requests["signed"].any()

@@ -8,6 +8,7 @@ import typer
 
 from auditor.cli.app import FINDINGS, DiffFail, DiffFormat, Format, TableOption, app, paths_app, say
 from auditor.cli.auditing import show_result
+from auditor.cli.options import Output
 
 
 @app.command("report")
@@ -41,7 +42,7 @@ def export_command(
 
     result = Audit.load(folder)
     if format is Format.table:
-        show_result(result, format, table, None, quiet=False)
+        show_result(result, Output())
     else:
         from auditor.cli.export import export
 
