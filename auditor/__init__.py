@@ -5,6 +5,7 @@
 >>> result.flows  # doctest: +SKIP
 """
 
+from auditor.machine import search_path  # noqa: F401 # isort: skip - first: it takes the working directory away
 from auditor.audit.live import audit_live
 from auditor.audit.start import audit
 from auditor.data import __version__

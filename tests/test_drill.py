@@ -11,6 +11,7 @@ import pytest
 
 import auditor
 from auditor.audit.compare import Comparison, Line, compare
+from auditor.machine import programs
 from tests import wire
 from tests.conftest import SAMPLES
 
@@ -99,7 +100,7 @@ def test_a_tshark_that_fails_proves_nothing(
     program = tmp_path / "tshark"
     program.write_text(f"#!/bin/sh\nexit {code}\n")
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv(programs.SETTING, str(tmp_path))
     with pytest.raises(auditor.AuditError, match=f"nothing to compare with: {words}"):
         compare(SAMPLES / "tls1.2.pcapng")
 

@@ -17,6 +17,7 @@ import pytest
 import auditor
 from auditor import audit_live
 from auditor.capture import live
+from auditor.machine import programs
 
 
 @pytest.fixture
@@ -120,8 +121,8 @@ def test_loopback(port: int, program: str, monkeypatch: pytest.MonkeyPatch) -> N
     can_capture()
     if program != "socket" and shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
-    real = shutil.which
-    monkeypatch.setattr(live.shutil, "which", lambda name: real(name) if name == program else None)
+    real = programs.find
+    monkeypatch.setattr(programs, "find", lambda name: real(name) if name == program else None)
     stop = threading.Event()
     worker = threading.Thread(target=connect_until, args=(stop, port))
     worker.start()

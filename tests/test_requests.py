@@ -25,6 +25,7 @@ import pytest
 
 import auditor
 from auditor.capture.inputs import Spool
+from auditor.machine import programs
 from tests import request_lab, wire
 
 boto3 = pytest.importorskip("boto3")
@@ -484,7 +485,7 @@ def test_without_tshark_it_is_said(
     scenes: tuple[Clients, bytes, Path], audit_bytes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where tshark is missing, the reason says how to get it."""
-    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(programs, "FOLDERS", ())
     result = audit_bytes(scenes[1], keylog=[scenes[2]])
     reasons = result.verdicts[result.verdicts["rule"] == "REQ101"]["reason"]
     assert reasons.str.contains("apt-get install tshark").any()
@@ -552,12 +553,12 @@ def test_a_kill_leaves_nothing(scenes: tuple[Clients, bytes, Path], tmp_path: Pa
     scratch.mkdir()
     slow = tmp_path / "tshark"
     slow.write_text(
-        '#!/bin/sh\nif [ "$1" = --version ] || [ "$1" = -v ]; then echo \'TShark (Wireshark) 4.0.17\'; exit; fi\nsleep 600 # of-the-kill-test\n'
+        '#!/bin/sh\nif [ "$1" = --version ] || [ "$1" = -G ]; then echo \'TShark (Wireshark) 4.0.17\'; exit; fi\nsleep 600 # of-the-kill-test\n'
     )
     slow.chmod(0o755)
     child = subprocess.Popen(
         [sys.executable, "-m", "auditor", "pcap", str(tmp_path / "lab.pcap"), "--keylog", str(scenes[2])],
-        env={**os.environ, "TMPDIR": str(scratch), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        env={**os.environ, "TMPDIR": str(scratch), programs.SETTING: str(tmp_path)},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -6,7 +6,6 @@ A large file is hashed by a process of its own, which waits for nothing; a strea
 import hashlib
 import os
 import subprocess
-import sys
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from threading import Condition, Thread
 from typing import Any
 
 from auditor.capture import sha256
+from auditor.machine import isolated
 
 PIECE = 1 << 20
 LARGE = 1 << 26  # bytes; hashing fewer takes less than starting a process
@@ -32,9 +32,11 @@ class Child:
         self._file = path.open("rb", buffering=0)
         try:
             self._before = os.fstat(self._file.fileno())
-            program = [sys.executable, "-I", "-S", sha256.__file__, str(size)]
-            self._process = subprocess.Popen(
-                program, stdin=self._file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            self._process = isolated.start(
+                isolated.script(sha256.__file__, str(size)),
+                stdin=self._file,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
             )
         except BaseException:
             self._file.close()
@@ -182,7 +184,7 @@ class Digested:
 def started(path: Path, size: int) -> Child | None:
     """A process that hashes a large file; None where there cannot be one: the file is hashed as it is read."""
     with suppress(OSError, ValueError):
-        if size > LARGE and sys.executable:
+        if size > LARGE and isolated.is_possible():
             return Child(path, size)
     return None
 

@@ -4,17 +4,18 @@ The best program there is does it: ``dumpcap``, else ``tcpdump``, else a raw soc
 """
 
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import threading
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from auditor.capture.inputs import Input
 from auditor.errors import InputError
+from auditor.machine import isolated, programs
 
 SNAP_LENGTH = 262_144
+PROGRAMS = ("dumpcap", "tcpdump")
 RAW_SOCKET = "auditor.capture.raw_socket"
 RIGHTS = re.compile(r"permission|not permitted|privilege|root|CAP_NET|EPERM", re.IGNORECASE)
 NO_DEVICE = re.compile(r"no such device|doesn't exist|does not exist|not found|no interface", re.IGNORECASE)
@@ -23,16 +24,15 @@ DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
 
 def command(interface: str, capture_filter: str | None) -> list[str]:
     """The command line of the capturing child."""
-    dumpcap = shutil.which("dumpcap")
+    dumpcap = programs.find("dumpcap")
     if dumpcap:
         chosen = [dumpcap, "-q", "-i", interface, "-s", str(SNAP_LENGTH), "-w", "-"]
         return [*chosen, "-f", capture_filter] if capture_filter else chosen
-    tcpdump = shutil.which("tcpdump")
+    tcpdump = programs.find("tcpdump")
     if tcpdump:
         chosen = [tcpdump, "-n", "-U", "-i", interface, "-s", str(SNAP_LENGTH), "-w", "-"]
         return [*chosen, "--", capture_filter] if capture_filter else chosen
-    chosen = [sys.executable, "-m", RAW_SOCKET, interface]
-    return [*chosen, capture_filter] if capture_filter else chosen
+    return isolated.module(RAW_SOCKET, interface, *([capture_filter] if capture_filter else []))
 
 
 class LiveCapture:
@@ -41,8 +41,9 @@ class LiveCapture:
     def __init__(self, interface: str, capture_filter: str | None = None, duration: float | None = None) -> None:
         self.interface = interface
         self._command = command(interface, capture_filter)
-        self.program = "a raw socket" if RAW_SOCKET in self._command else self._command[0].rsplit("/", 1)[-1]
-        self._child = subprocess.Popen(
+        name = Path(self._command[0]).name
+        self.program = name if name in PROGRAMS else "a raw socket"
+        self._child = isolated.start(
             self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         assert self._child.stdout is not None

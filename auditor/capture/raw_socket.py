@@ -1,6 +1,6 @@
 """The capturing child where neither dumpcap nor tcpdump is installed: raw bytes of scapy's socket, as pcap.
 
-python -m auditor.capture.raw_socket INTERFACE [FILTER]
+It is started by ``live`` with the interface and, where there is one, the filter.
 """
 
 import signal
@@ -39,7 +39,3 @@ def main(arguments: list[str]) -> int:
             out.flush()
     except (KeyboardInterrupt, BrokenPipeError):
         return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -12,6 +12,10 @@ SWITCH_INTERVAL = 0.0005  # seconds; the default of 5 ms starves the thread that
 
 def main() -> None:
     """The command line, as ``auditor.cli.main``; a capture's digest begins before libraries are loaded."""
+    from auditor.machine import search_path
+
+    search_path.leave_working_directory()
+
     from auditor.capture import digest
 
     sys.setswitchinterval(SWITCH_INTERVAL)

@@ -2,14 +2,13 @@
 
 import importlib.metadata
 import platform
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from rich.text import Text
 
 from auditor.cli.terminal import _grid, console
+from auditor.machine import isolated, programs
 from auditor.report.plain import printable
 
 LIBRARIES = {
@@ -35,13 +34,16 @@ PROGRAMS = {
 }
 
 
-def _program_version(path: str) -> str:
-    try:
-        told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return "does not run"
-    text = (told.stdout or told.stderr).strip()
-    return text.splitlines()[0][:60] if text else "no version"
+def _program(name: str) -> Text:
+    """The version of a program, or why there is none."""
+    path = programs.find(name)
+    if path is None:
+        why = programs.refused(name)
+        return Text(f"refused: {printable(why)}", style="red") if why else Text("missing", style="yellow")
+    said = isolated.said([path, "--version"])
+    if said is None:
+        return Text("does not run", style="red")
+    return Text(said.splitlines()[0][:60] if said else "no version", style="green")
 
 
 def doctor() -> None:
@@ -60,9 +62,7 @@ def doctor() -> None:
             found = Text("missing", style="red")
         table.add_row(name, found, use)
     for name, use in PROGRAMS.items():
-        path = shutil.which(name)
-        told = Text(_program_version(path), style="green") if path else Text("missing", style="yellow")
-        table.add_row(name, told, use)
+        table.add_row(name, _program(name), use)
     out.print(table)
     state = (
         "compiled and cached"

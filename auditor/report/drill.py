@@ -158,11 +158,12 @@ def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> 
 
     pyshark has an event loop of its own, in a thread: it works in Jupyter, where one runs already.
     """
-    from auditor.requests.decrypt import NO_TSHARK, Private, tshark
+    from auditor.requests import tshark
+    from auditor.requests.decrypt import Private
 
-    program = tshark()
+    program = tshark.program()
     if program is None:
-        raise AuditError(NO_TSHARK)
+        raise AuditError(tshark.missing())
     if keylog is not None and not Path(keylog).is_file():
         raise AuditError(f"{keylog}: no such file")
     found: list[Any] = []
@@ -170,7 +171,7 @@ def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> 
     kept = Private()
 
     def load() -> None:
-        import pyshark
+        from auditor.requests.dissection import Dissection
 
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
@@ -178,9 +179,7 @@ def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> 
         path = f"/proc/{os.getpid()}/fd/{told}" if isinstance(told, int) else told
         preferences = {"tls.keylog_file": str(Path(keylog).resolve())} if keylog is not None else None
         try:
-            with pyshark.FileCapture(
-                path, eventloop=loop, tshark_path=program, override_prefs=preferences, keep_packets=False
-            ) as capture:
+            with Dissection(path, program, eventloop=loop, override_prefs=preferences) as capture:
                 found.extend(capture)
         except Exception as error:  # noqa: BLE001 - raised again in the thread that asked
             failed.append(error)

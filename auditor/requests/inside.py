@@ -83,7 +83,8 @@ class Inside:
 
     def opened(self, source: Input, wanted: Wanted) -> tuple[list[dict[str, Any]], str | None]:
         """The requests in the wanted flows of a capture that was read to its end, or why there are none."""
-        from auditor.requests.decrypt import dissect, tshark_version
+        from auditor.requests import tshark
+        from auditor.requests.decrypt import dissect
 
         again = source.again()
         if again is None:
@@ -92,7 +93,7 @@ class Inside:
             self._salt = hashlib.sha256(f"access keys in {source.sha256()}".encode()).digest()
         randoms = [random for of_flow in wanted.randoms for random in of_flow]
         found = dissect(again, wanted, self.keys.text(randoms), self.keys.private_keys, self._salt)
-        self.tshark = tshark_version()
+        self.tshark = tshark.version()
         self.notes += [note for note in [*found.notes, found.failure] if note and note not in self.notes]
         identifiers = wanted.identifier.tolist()
         for row in found.requests:

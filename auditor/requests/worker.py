@@ -9,13 +9,13 @@ import ipaddress
 import json
 import os
 import re
-import resource
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from auditor.machine.confined import confine
 from auditor.requests.http import Exchange, Request, answer, form, request
 from auditor.requests.http3 import Streams
 
@@ -209,26 +209,23 @@ def _end_with_parent() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def main() -> None:
+def main(_: Sequence[str] = ()) -> None:
     """Read the order, dissect, write the results."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    confine(MEMORY)
     order = json.loads(sys.stdin.buffer.readline())
     for name in ("capture", "keys"):
         if isinstance(order[name], int):  # a file without a name, which this process has open
             order[name] = f"/proc/{os.getpid()}/fd/{order[name]}"
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import pyshark
+    from auditor.requests.dissection import Dissection
 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    capture = pyshark.FileCapture(
+    capture = Dissection(
         order["capture"],
-        display_filter=HEADS + (STREAMS if order["quic"] else ""),
-        keep_packets=False,
+        order["tshark"],
         eventloop=loop,
-        tshark_path=order["tshark"],
-        custom_parameters=preferences(order),
+        custom_parameters=["-Y", HEADS + (STREAMS if order["quic"] else ""), *order["options"], *preferences(order)],
     )
     dissector = Dissector(order)
     out = sys.stdout
@@ -243,7 +240,3 @@ def main() -> None:
         out.write(json.dumps({"failed": type(error).__name__}) + "\n")
     out.flush()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
