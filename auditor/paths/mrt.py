@@ -3,7 +3,6 @@
 A full table has a million routes but few distinct sets of attributes next to it, so each set is read once.
 """
 
-import gc
 from typing import NamedTuple
 
 from auditor.paths.routes import Address, Hop, Routes
@@ -122,16 +121,6 @@ def read(data: bytes, routes: Routes) -> None:
 
     Raises ValueError with the place where the file is damaged.
     """
-    collecting = gc.isenabled()
-    gc.disable()  # a million small objects that all stay: looking for garbage among them takes longer than reading
-    try:
-        _read(data, routes)
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _read(data: bytes, routes: Routes) -> None:
     at, end = 0, len(data)
     known: dict[bytes, tuple[tuple[int, int, int, int], int]] = {}
     prefixes, hops = routes.prefixes, routes.hop
