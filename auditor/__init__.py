@@ -6,6 +6,7 @@
 """
 
 from auditor.machine import search_path  # noqa: F401 # isort: skip - first: it takes the working directory away
+from auditor.audit.catalogue import history, policies, rules
 from auditor.audit.live import audit_live
 from auditor.audit.start import audit
 from auditor.data import __version__
@@ -23,4 +24,7 @@ __all__ = [
     "__version__",
     "audit",
     "audit_live",
+    "history",
+    "policies",
+    "rules",
 ]

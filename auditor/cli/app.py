@@ -53,6 +53,11 @@ class Format(StrEnum):
     zeek_conn = "zeek-conn"
     pci_inventory = "pci-inventory"
 
+    @property
+    def is_binary(self) -> bool:
+        """Whether it is nothing for a terminal."""
+        return self in {Format.parquet, Format.xlsx}
+
 
 class Severity(StrEnum):
     """Severities of findings, lowest first."""

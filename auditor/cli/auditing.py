@@ -1,13 +1,16 @@
 """``audit pcap`` and ``audit live``."""
 
+import sys
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from auditor.cli.app import FINDINGS, Format, Severity, app, say
 from auditor.cli.options import Output, with_options
+from auditor.errors import AuditError
 from auditor.options import Options
 
 if TYPE_CHECKING:
@@ -62,9 +65,7 @@ def live_command(
 def finish(result: "Audit", output: Output) -> None:
     """Keep, print and judge a result: exit with 1 if a finding is at least as severe as ``--fail-on``."""
     if output.history is not None:
-        from auditor.report.history import append
-
-        append(result, output.history)
+        result.add_to_history(output.history)
     show_result(result, output)
     severities = set()
     if output.fail_on is not Severity.never and result.manifest["counts"]["findings"]:
@@ -80,12 +81,18 @@ def show_result(result: "Audit", output: Output) -> None:
     for error in result.errors:
         say(error)
     if output.form is not Format.table:
-        from auditor.cli.export import export
-
-        export(result, output.form.value, output.table)
+        export(result, output.form, output.table)
     elif output.is_shown:
         from auditor.cli.terminal import show
 
         show(result)
     if output.out is not None and not output.quiet:
         say(f"results are in {output.out}")
+
+
+def export(result: "Audit", form: Format, table: str, target: Path | None = None) -> None:
+    """Write a table, or the whole audit in a form that has its own shape, to a file or to standard output."""
+    if target is None and form.is_binary and sys.stdout.isatty():
+        raise AuditError(f"--format {form.value} writes binary data: redirect it to a file")
+    sys.stdout.flush()
+    result.export(form.value, target if target is not None else sys.stdout.buffer, table)
