@@ -173,6 +173,8 @@ def process() -> dict[str, Any]:
 def test_two_audits_at_once(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Audits in threads give what they give one after the other, and leave the process as it was."""
     monkeypatch.setattr(digest, "LARGE", 1000)  # each capture is hashed by a process, as large ones are
+    for module, setting in ((sys, "setswitchinterval"), (gc, "set_threshold"), (gc, "disable"), (os, "chdir")):
+        monkeypatch.setattr(module, setting, None)  # not even for a moment
     scene = {"topology": samples / "site.toml", "http": True}
     chosen = [(samples / "office.pcapng", scene), (samples / "requests.pcapng", {}), (samples / "office.pcapng", {})]
     alone = [auditor.audit(path, **options) for path, options in chosen]
