@@ -4,6 +4,7 @@ import bz2
 import gzip
 import hashlib
 import lzma
+import os
 import random
 import struct
 import subprocess
@@ -179,6 +180,64 @@ def test_folders_globs_and_several_files(tmp_path: Path) -> None:
     assert list(result.flows["flow_id"]) == [1, 2]
 
 
+def test_what_cannot_be_read_in_a_folder_is_said(tmp_path: Path) -> None:
+    """Links that lead nowhere or in a circle, pipes, devices, linked and closed folders are named; the rest is audited."""
+    folder = tmp_path / "evidence"
+    (folder / "closed").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    wire.write(folder, wire.pcap(PACKETS), "good.pcap")
+    wire.write(folder / "closed", wire.pcap(PACKETS), "hidden.pcap")
+    wire.write(folder, wire.pcap(PACKETS), "locked.pcap").chmod(0)
+    (folder / "dangling.pcap").symlink_to("nowhere")
+    (folder / "circle.pcap").symlink_to("circle.pcap")
+    (folder / "null.pcap").symlink_to("/dev/zero")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "notes.txt").symlink_to("nowhere")  # named like no capture: nobody asked for it
+    os.mkfifo(folder / "pipe.pcap")
+    (folder / "closed").chmod(0)
+    expected = {"dangling": "a link to what is not there", "circle": "symbolic links", "null": "a device, not a file"}
+    expected |= {"linked": "not followed", "pipe": "a pipe, not a file"}
+    if os.geteuid() != 0:  # whom nothing is closed to
+        expected |= {"closed": "cannot be listed", "locked": "Permission denied"}
+    try:
+        results = [auditor.audit(folder)]
+        expected_of_pattern = {name: words for name, words in expected.items() if name not in ("linked", "closed")}
+        results.append(auditor.audit(folder / "*.pcap"))
+    finally:
+        (folder / "closed").chmod(0o755)
+    for result, told in zip(results, (expected, expected_of_pattern), strict=True):
+        assert "good.pcap" in "".join(result.captures["capture"])
+        assert len(result.errors) == len(told)
+        for name, words in told.items():
+            assert any(f"/{name}" in error and words in error for error in result.errors), name
+
+
+def test_nothing_but_what_cannot_be_read(tmp_path: Path) -> None:
+    """Where nothing in a folder can be read, that is the end, with all the reasons."""
+    (tmp_path / "a.pcap").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "b.pcap")
+    with pytest.raises(auditor.InputError, match=r"a\.pcap: a link to what is not there; .*b\.pcap: a pipe"):
+        auditor.audit(tmp_path)
+
+
+@pytest.mark.parametrize("option", ["aws", "witnesses", "routes"])
+@pytest.mark.parametrize("kind", ["pipe", "link", "device", "linked folder"])
+def test_side_inputs_that_cannot_be_read_are_said(tmp_path: Path, option: str, kind: str) -> None:
+    """In a folder of AWS's files or logs, and among routing tables, what is no file is named and nothing waits for it."""
+    path = wire.write(tmp_path, wire.pcap(PACKETS))
+    folder = tmp_path / "inputs"
+    folder.mkdir()
+    bad = folder / ("more" if kind == "linked folder" else "bad.json")
+    if kind == "pipe":
+        os.mkfifo(bad)
+    else:
+        bad.symlink_to({"link": "nowhere", "device": "/dev/zero", "linked folder": tmp_path}[kind])
+    words = {"pipe": "a pipe", "link": "a link to what is not there", "device": "a device", "linked folder": "a "}[kind]
+    given: Any = {"aws": folder, "witnesses": [folder], "routes": [bad]}[option]
+    with pytest.raises(auditor.AuditError, match=f"{bad.name}: {words}"):
+        auditor.audit(path, **{option: given})
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_standard_input(pack: Any) -> None:
     """`-` reads a pipe, packed or not, and hashes what came through it."""
@@ -222,7 +281,6 @@ def test_a_fault_of_a_kernel_loses_nothing_that_was_read(
             raise IndexError
         return real(*arguments)
 
-    monkeypatch.setattr(scan, "prepare", lambda: None)
     monkeypatch.setattr(scan, kernel, failing)
     row = wire.only(audit_files(samples / "office.pcapng", Options(), block_bytes=65_536).captures)
     assert row["status"] == "damaged"

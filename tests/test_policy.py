@@ -1,5 +1,6 @@
 """Rules as data: each has a page, a flow that meets it and one that does not, and says what it could not see."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +138,16 @@ def test_ways_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
     assert "  OpenSSL: In openssl.cnf: MinProtocol = TLSv1.2" in result.explain_finding("TLS101-1")
 
 
-def test_before_the_end_of_support_there_is_no_notice(audit_bytes: Any) -> None:
-    """A flow to Pinpoint before 30 October 2026 meets the rule."""
+@pytest.mark.parametrize(
+    ("time", "verdict"),
+    [(datetime(2026, 10, 29, 23, 59, 59, tzinfo=UTC), "pass"), (datetime(2026, 10, 30, tzinfo=UTC), "warn")],
+)
+def test_the_end_of_support_is_noticed_from_its_day_on(audit_bytes: Any, time: datetime, verdict: str) -> None:
+    """A flow to Pinpoint meets the rule until 29 October 2026, and is told from the 30th on."""
     hello = wire.record(22, wire.client_hello())
     packets = [
-        (1_700_000_000 * wire.SECOND + k, p) for k, p in enumerate(wire.Talk().open().play([("c", hello)]).packets)
+        (int(time.timestamp()) * wire.SECOND + k, p)
+        for k, p in enumerate(wire.Talk().open().play([("c", hello)]).packets)
     ]
     verdicts = audit_bytes(wire.pcap(packets)).verdicts.set_index("rule")["verdict"]
-    assert verdicts["API101"] == "pass"
+    assert verdicts["API101"] == verdict

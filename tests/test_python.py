@@ -130,8 +130,8 @@ def test_policies_and_rules() -> None:
 
 def test_history(office: Any, tmp_path: Path) -> None:
     """A history that audits were added to is two tables: what changed, and who spoke old versions."""
-    path = tmp_path / "history.duckdb"
-    with pytest.raises(auditor.AuditError, match="no such file"):
+    path = tmp_path / "history"
+    with pytest.raises(auditor.AuditError, match="no such folder"):
         auditor.history(path)
     office.add_to_history(path)
     changes, old = auditor.history(path), auditor.history(path, "old_versions")

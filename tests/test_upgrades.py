@@ -9,6 +9,8 @@ from scapy.layers.inet import IP
 from scapy.layers.vxlan import VXLAN
 
 import auditor
+from auditor.recognise.numbers import PROTOCOL_NAMES
+from auditor.recognise.openings import OPENINGS
 from tests import wire
 
 HELLO = wire.record(22, wire.client_hello())
@@ -165,3 +167,15 @@ def test_tls_in_base64(audit_bytes: Run) -> None:
         )
         assert (row["history"], row["cipher_suite"]) == ("CsnGIi", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
         assert (flow["tls_version"], flow["upgrade"], flow["client_port"]) == ("TLS 1.2", "used", 40_000)
+
+
+def test_each_opening_is_reached() -> None:
+    """Every row of the table names an application, and none stands behind one that all its streams begin with too."""
+    assert all(one.application in PROTOCOL_NAMES for one in OPENINGS)
+    hidden = [
+        (first.text, one.text)
+        for k, one in enumerate(OPENINGS)
+        for first in OPENINGS[:k]
+        if one.text.startswith(first.text)
+    ]
+    assert not hidden

@@ -46,7 +46,7 @@ class Installation:
     libraries: list[Part]
     programs: list[Part]
     is_compiled: bool
-    cache: str
+    kept: str  # where the compiled kernels are kept, or why they are not
     ranges: str
 
 
@@ -75,13 +75,15 @@ def installation() -> Installation:
     from auditor.aws.ranges import Ranges
     from auditor.data import __version__
     from auditor.machine import kernel, objects
+    from auditor.reading import following  # noqa: F401 - knows every kernel
 
+    reason = objects.why_not_kept()
     ranges = Ranges.shipped()
     return Installation(
         versions=f"auditor {__version__}, Python {sys.version.split()[0]}, {platform.platform()}",
         libraries=[_library(*one) for one in LIBRARIES.items()],
         programs=[_program(*one) for one in PROGRAMS.items()],
-        is_compiled=kernel.compiled_before(),
-        cache=str(objects.cache_folder()),
+        is_compiled=not kernel.load(),
+        kept=f"in {objects.folder()}" if reason is None else f"not kept: {reason}",
         ranges=f"of {ranges.date} (sync token {ranges.token})",
     )

@@ -91,11 +91,11 @@ def _read(
     """Begin to read, in a thread of its own, and load everything else beside it."""
     from auditor.capture.inputs import BEGINNING, MOST_SPOOLED, Spool
     from auditor.capture.reader import BLOCK_BYTES
-    from auditor.machine.kernel import compiled_before
+    from auditor.machine import kernel
     from auditor.reading.following import Reading
 
-    if options.say is not None and not compiled_before():
-        options.say("compiling the kernels for this machine, once after each update; it takes about half a minute …")
+    if options.say is not None and (notice := kernel.notice()) is not None:
+        options.say(notice)
     logs = options.key_logs()
     for item in inputs:
         if item.size is None:
@@ -144,12 +144,11 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
     """Take what is read, and write the results."""
     from auditor.audit.run import Run
     from auditor.report.folder import results_folder
-    from auditor.report.manifest import manifest
-    from auditor.report.sink import DirectorySink
+    from auditor.report.sink import FolderSink
 
     pipeline = _pipeline(options, inside)
     folder, temporary = results_folder(options.out)
-    sink = DirectorySink(folder)
+    sink = FolderSink(folder)
     run = Run(pipeline, sink)
     if is_long(reading.inputs):
         # There is time for it now, and certificates will be met.
@@ -163,17 +162,13 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
                 raise
             live.stop()  # Ctrl-C is how a live audit ends: what was seen is the result
             run.take(reading)
-        if not run.captures:
-            raise InputError("; ".join(run.errors) or "nothing to read")
+        if not run.finished:
+            raise InputError("; ".join(run.errors.values()) or "nothing to read")
         if live is not None:
-            counted = run.captures[-1][1]
+            _, counted = run.finished[max(run.finished)]
             counted.warnings += live.close()
             counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
-        sink.write("captures", run.captures_table())
-        sink.write("witnesses", run.witnesses_table())
-        sink.write("certificates", pipeline.shapes.certificates.table())
-        sink.write("findings", pipeline.evaluation.table())
-        sink.finish(manifest(run, options))
+        run.finish(options, run.totals())
         if options.say is not None:
             for note in run.notes():
                 options.say(note)

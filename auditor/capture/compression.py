@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from auditor.capture import folders
 from auditor.errors import InputError
 
 MAGICS = {
@@ -80,6 +81,8 @@ def unpacked(path: Path, most: int | None = None) -> bytes:
 
     What grows beyond LARGEST is refused: a small packed file must not take all memory.
     """
+    if (refusal := folders.refusal(path)) is not None:
+        raise InputError(f"{path}: {refusal}")
     try:
         with path.open("rb") as file:
             packing = compression_of(file.read(LONGEST_MAGIC))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from auditor.capture import folders
 from auditor.capture.digest import Child, Digested, started
 from auditor.errors import InputError, shown
 
@@ -29,6 +30,7 @@ class Input:
     stream: BinaryIO | None = None
     size: int | None = None
     is_hashed: bool = True
+    refusal: str | None = None  # why it cannot be read, where that shows before it is opened
     spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
     digest: Digested | None = field(default=None, repr=False)
     hashing: Child | None = field(default=None, repr=False)  # the process that hashes it
@@ -47,6 +49,8 @@ class Input:
 
     def open(self) -> "Digested":
         """The raw bytes, which are hashed as they are read. Raises InputError naming the file and the reason."""
+        if self.refusal is not None:
+            raise InputError(f"{self.name}: {self.refusal}")
         stream: Any = self.stream
         if stream is None:
             assert self.path is not None
@@ -165,18 +169,19 @@ def _is_capture_name(path: Path) -> bool:
     return any(name.endswith(suffix + packed) for suffix in SUFFIXES for packed in PACKED)
 
 
-def _files_of(argument: str) -> list[Path]:
+def _files_of(argument: str) -> list[tuple[Path, str | None]]:
+    """The files that an argument stands for; beside each the reason if it cannot be read."""
     path = Path(argument)
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and _is_capture_name(p))
+        found = folders.files(path, _is_capture_name)
         if not found:
             raise InputError(f"{argument}: the folder holds no file named like a capture (.pcap, .pcapng, .cap, …)")
         return found
     if path.exists():
-        return [path]
+        return [(path, None)]
     matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))
     if matches:
-        found = [match for match in matches if match.is_file()]
+        found = [(match, folders.refusal(match)) for match in matches if not match.is_dir()]
         if not found:
             raise InputError(f"{argument}: only folders are named like that, no file; give the folders themselves")
         return found
@@ -198,10 +203,14 @@ def expand(arguments: Iterable[str | Path]) -> list[Input]:
                 Input("-", stream=sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer)
             )
             continue
-        for path in _files_of(argument):
-            if path.resolve() in seen:
+        for path, refusal in _files_of(argument):
+            identity = path.resolve() if refusal is None else path.absolute()  # links may lead in a circle
+            if identity in seen:
                 continue
-            seen.add(path.resolve())
+            seen.add(identity)
+            if refusal is not None:
+                inputs.append(Input(shown(path), size=0, refusal=refusal))
+                continue
             status = path.stat()
             regular = stat.S_ISREG(status.st_mode)
             inputs.append(Input(shown(path), path, size=status.st_size if regular else None))

@@ -27,7 +27,7 @@ def doctor() -> None:
         table.add_row(part.name, _state(part, missing="yellow"), part.use)
     out.print(table)
     state = "compiled and cached" if here.is_compiled else "not compiled yet: the first audit takes half a minute more"
-    out.print(f"kernels: {state}, in {here.cache}")
+    out.print(f"kernels: {state}, {here.kept}")
     out.print(f"AWS address ranges: {here.ranges}")
 
 

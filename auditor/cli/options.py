@@ -82,7 +82,9 @@ def output_options(
     quiet: QuietOption = False,
     history: Annotated[
         Path | None,
-        typer.Option("--history", help="DuckDB file to add this audit to; see: audit history.", show_default=False),
+        typer.Option(
+            "--history", help="Folder of a history to add this audit to; see: audit history.", show_default=False
+        ),
     ] = None,
 ) -> Output:
     """What becomes of the result."""

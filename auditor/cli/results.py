@@ -122,7 +122,7 @@ def history_command(
 
 @app.command("sql")
 def sql_command(
-    where: Annotated[Path, typer.Argument(help="Folder of saved results, or a history file.", show_default=False)],
+    where: Annotated[Path, typer.Argument(help="Folder of saved results, or a history.", show_default=False)],
     query: Annotated[str, typer.Argument(help="SQL (DuckDB) over flows, findings, … or runs, traffic, found.")],
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:

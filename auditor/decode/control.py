@@ -36,7 +36,7 @@ class Binding(NamedTuple):
     interface: int
 
 
-class Seen(NamedTuple):
+class FirstSeen(NamedTuple):
     """When a binding was first seen, in which frame, and by which protocol."""
 
     frame: int
@@ -81,7 +81,7 @@ class BgpStream:
 class Control:
     """What was learned from one capture."""
 
-    bindings: dict[Binding, Seen] = field(default_factory=dict)
+    bindings: dict[Binding, FirstSeen] = field(default_factory=dict)
     errors: list[IcmpError] = field(default_factory=list)
     neighbours: dict[Neighbour, int] = field(default_factory=dict)  # with the first frame
     bgp: dict[tuple[Address, int, Address, int], BgpStream] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class Control:
             if len(self.bindings) >= MOST_BINDINGS:
                 self.left_out = True
                 return
-            self.bindings[key] = Seen(int(packet["frame"]), int(packet["time"]), by)
+            self.bindings[key] = FirstSeen(int(packet["frame"]), int(packet["time"]), by)
 
     def _arp(self, block: Array, packets: Array) -> None:
         packets = packets[packets["position"] + ARP_BYTES <= packets["end"]]

@@ -138,7 +138,7 @@ def weighed(lead: Lead, evidence: Numbered) -> Direction:
     confidence = np.where((lead.confidence == CONFIRMED) & (opposed >= STRONG), LIKELY, lead.confidence)
     is_hidden = np.isin(other, HIDDEN)
     enough = np.where(is_hidden, lead.finer, lead.strength)
-    tied = (lead.best >= 0) & (opposed > 1) & (opposed >= enough) & (confidence <= LIKELY)
+    tied = (opposed >= enough) & (confidence <= LIKELY)
     private = tied & np.isin(lead.path, HIDDEN) & is_hidden
     path = np.where(private, PRIVATE, np.where(tied, UNKNOWN, lead.path))
     return Direction(path, np.where(tied & ~private, NONE, confidence), lead.best, against, opposed)
@@ -152,7 +152,7 @@ def _opposition(lead: Lead, evidence: Numbered) -> tuple[Array, Array, Array]:
         strength = max(STRENGTH[item.kind], 1)
         conflicts = CONFLICTS[CODE[item.path]][lead.path]
         speaks = item.mask & ((conflicts & (item.confidence > NONE)) | (item.kind == "contrary"))
-        stronger = speaks & (strength > opposed) & (lead.best != number)
+        stronger = speaks & (strength > opposed)
         against[stronger], opposed[stronger], path[stronger] = number, strength, CODE[item.path]
     return against, opposed, path
 

@@ -1,16 +1,20 @@
 """Witnesses of other places: flow logs, CloudTrail, and the logs of other sensors, joined to flows by addresses and time."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
+from auditor.capture import folders
 from auditor.capture.compression import unpacked
 from auditor.errors import InputError
 from auditor.paths.model import Evidence, Flows
 from auditor.paths.site import Network
+from auditor.paths.witness import Matched
+from auditor.tables import arrow, schema
 
 if TYPE_CHECKING:
     from auditor.paths.cloudtrail import CloudTrail, Event
@@ -38,25 +42,59 @@ class Witnesses:
     def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
         """What they say of flows. Where they contradict the packets, ``disagreement`` gets the words."""
         found: list[Evidence] = []
-        for witness in (self.flow_log, self.trail, self.sensor):
-            if witness is not None:
-                found += witness.evidence(flows, network, disagreement)
+        for witness in self._every().values():
+            found += witness.evidence(flows, network, disagreement)
         return found
 
-    def rows(self) -> list[dict[str, Any]]:
+    def _every(self) -> "dict[str, FlowLogWitness | CloudTrail | SensorLog]":
+        """Those that there are."""
+        named = {"flow log": self.flow_log, "trail": self.trail, "sensor": self.sensor}
+        return {name: witness for name, witness in named.items() if witness is not None}
+
+    def totals(self) -> "WitnessTotals":
+        """What of them fits flows: it is added to as flows are judged."""
+        return WitnessTotals({name: witness.matched for name, witness in self._every().items()})
+
+    def rows(self, totals: "WitnessTotals") -> list[dict[str, Any]]:
         """The rows of the table ``witnesses``."""
-        return [row for one in (self.flow_log, self.trail, self.sensor) if one is not None for row in one.rows()]
+        every = self._every()
+        return [row for name, matched in totals.matched.items() for row in every[name].rows(matched)]
+
+
+@dataclass
+class WitnessTotals:
+    """What of each kind of witness fits flows of an audit or a part of it."""
+
+    matched: dict[str, Matched] = field(default_factory=dict)
+
+    def merge(self, other: "WitnessTotals") -> "WitnessTotals":
+        """What fits flows of both."""
+        both = dict(self.matched)
+        for name, matched in other.matched.items():
+            both[name] = both[name].merge(matched) if name in both else matched
+        return WitnessTotals(both)
+
+
+def witnesses_table(rows: list[dict[str, Any]]) -> pa.Table:
+    """The table ``witnesses``."""
+    if not rows:
+        return arrow.empty("witnesses")
+    names = [column.name for column in schema.TABLES["witnesses"]]
+    return arrow.build("witnesses", {name: [row.get(name) for row in rows] for name in names})
 
 
 def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
     for path in map(Path, paths):
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.is_file() and SUFFIXES & set(p.suffixes))
+            found = folders.files(path, lambda file: bool(SUFFIXES & set(file.suffixes)))
             if not found:
                 raise InputError(f"{path}: the folder holds no log; known are {KNOWN}")
-            yield from found
         else:
-            yield path
+            found = [(path, folders.refusal(path))]
+        for file, refusal in found:
+            if refusal is not None:
+                raise InputError(f"{file}: {refusal}")
+            yield file
 
 
 def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:

@@ -173,5 +173,5 @@ def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answ
 
 @check()
 def exceptions(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """Exceptions that have ended: what they spared is gathered where rules are applied."""
+    """Exceptions that have ended: what they exempted is gathered where rules are applied."""
     return Answer.of(facts, NOT_APPLICABLE, "about exceptions, not flows")

@@ -23,8 +23,16 @@ def _remove_orphans(folder: Path) -> None:
         return
     for left in folder.glob(f"{TEMPORARY}*-*"):
         owner = left.name.removeprefix(TEMPORARY).partition("-")[0]
-        if owner.isdigit() and not _is_running(int(owner)) and left.lstat().st_uid == os.getuid():
+        if owner.isdigit() and not _is_running(int(owner)) and _is_mine(left):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_mine(path: Path) -> bool:
+    """Whether it is this user's; not if it is gone, as where another audit was quicker to remove it."""
+    try:
+        return path.lstat().st_uid == os.getuid()
+    except FileNotFoundError:
+        return False
 
 
 def _is_running(process: int) -> bool:

@@ -84,7 +84,7 @@ class Results:
 
     def _frame(self, table: str) -> "pd.DataFrame":
         if table not in self._frames:
-            from auditor.tables.schema import to_pandas
+            from auditor.tables.arrow import to_pandas
 
             self._frames[table] = to_pandas(table, self.arrow(table))
         return self._frames[table]

@@ -213,17 +213,20 @@ def main(_: Sequence[str] = ()) -> None:
     """Read the order, dissect, write the results."""
     confine(MEMORY)
     order = json.loads(sys.stdin.buffer.readline())
-    for name in ("capture", "keys"):
-        if isinstance(order[name], int):  # a file without a name, which this process has open
-            order[name] = f"/proc/{os.getpid()}/fd/{order[name]}"
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from auditor.requests.dissection import Dissection
+    from auditor.requests.dissection import OPEN, Dissection
+
+    files = [order[name] for name in ("capture", "keys") if isinstance(order[name], int)]
+    for name in ("capture", "keys"):
+        if order[name] in files:
+            order[name] = f"{OPEN}/{order[name]}"
 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     capture = Dissection(
         order["capture"],
         order["tshark"],
+        files,
         eventloop=loop,
         custom_parameters=["-Y", HEADS + (STREAMS if order["quic"] else ""), *order["options"], *preferences(order)],
     )
