@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import auditor
+from auditor.policy.findings import client_group
 from auditor.report import history
-from auditor.report.change import client_group
 from tests.conftest import SAMPLES
 
 
@@ -126,7 +126,7 @@ def test_sql_over_an_audit(office: Any) -> None:
         ("copy flows to '/tmp/never'", "disabled"),
         ("set enable_external_access = true", "lock"),
     ):
-        with pytest.raises(auditor.AuditError, match="^SQL: ") as caught:
+        with pytest.raises(auditor.AuditError, match=r"^SQL: ") as caught:
             history.sql(office.folder, query)
         assert words in str(caught.value)
     told = run("sql", office.folder, "select severity, count(*) as n from findings group by 1", "--csv").stdout

@@ -26,7 +26,7 @@ from auditor.options import meaning
 from auditor.report.formats import FORMS
 from auditor.report.plain import neutral, printable
 from tests import wire
-from tests.conftest import ROOT
+from tests.conftest import HANG, ROOT
 
 WIDE = {**os.environ, "COLUMNS": "120", "TERM": "dumb"}
 
@@ -138,6 +138,7 @@ def test_same_input_same_bytes(samples: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         office(samples, "--out", tmp_path / name, "-q")
     paths = sorted(path for path in (tmp_path / "one").iterdir() if path.name != "custody.json")  # when, and where
+    assert len(paths) == 11
     for path in paths:
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
@@ -157,6 +158,12 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "out": (["--out", "out"], Path("out")),
     "say": (["--quiet"], silent),
 }
+
+
+def parameters_of(command: str) -> dict[str, Any]:
+    """The parameters of a command by their first names."""
+    group: Any = typer.main.get_command(app)
+    return {parameter.opts[0]: parameter for parameter in group.commands[command].params}
 
 
 class EnoughError(Exception):
@@ -195,7 +202,7 @@ def test_every_option_arrives(command: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_every_option_is_documented(command: str) -> None:
     """Each option is in the command's help and in docs/commands.md, with what `Options` says that it means."""
     page = (ROOT / "docs" / "commands.md").read_text().split(f"## audit {command}\n")[1].split("\n## ")[0]
-    parameters = {p.opts[0]: p for p in typer.main.get_command(app).commands[command].params}
+    parameters = parameters_of(command)
     for name, ((flag, *_), _) in GIVEN.items():
         assert flag in parameters
         assert f"{flag} " in page
@@ -205,8 +212,8 @@ def test_every_option_is_documented(command: str) -> None:
 
 def test_commands_that_audit_have_the_same_options() -> None:
     """`audit live` has all that `audit pcap` has, in the same words, and besides what only an interface has."""
-    commands = typer.main.get_command(app).commands
-    pcap, live = ({p.opts[0]: getattr(p, "help", None) for p in commands[name].params} for name in ("pcap", "live"))
+    commands = [parameters_of(name) for name in ("pcap", "live")]
+    pcap, live = ({flag: getattr(one, "help", None) for flag, one in command.items()} for command in commands)
     del pcap["captures"], live["interface"], live["--duration"], live["--filter"]
     assert pcap == live
     assert "--history" in live
@@ -307,11 +314,10 @@ def test_interrupted(tmp_path: Path) -> None:
         assert child.stdin is not None
         child.stdin.write(wire.pcap(wire.Talk().open().packets))
         child.stdin.flush()
-        begun = time.monotonic()
-        while not out.exists() and time.monotonic() - begun < 60:
+        while not out.exists() and child.poll() is None:
             time.sleep(0.05)
         child.send_signal(signal.SIGINT)
-        told = child.communicate(timeout=60)[1]
+        told = child.communicate(timeout=HANG)[1]
     assert (child.returncode, told) == (130, b"audit: interrupted\n")
     assert not list(out.iterdir())
 

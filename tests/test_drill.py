@@ -106,6 +106,19 @@ def test_a_tshark_that_fails_proves_nothing(
 
 
 @needs_tshark
+def test_how_tshark_ended_does_not_depend_on_who_is_faster(
+    office: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tshark that closes its output and fails later has failed, however late that is."""
+    program = tmp_path / "tshark"
+    program.write_text("#!/bin/sh\nexec >&-\nsleep 0.5\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv(programs.SETTING, str(tmp_path))
+    with pytest.raises(auditor.AuditError, match=r"could not dissect flow 1: .*retcode: 3"):
+        office.dissect(1)
+
+
+@needs_tshark
 def test_a_cut_capture_is_compared_as_far_as_it_goes(tmp_path: Path) -> None:
     """What tshark complains of is told beside the comparison."""
     (tmp_path / "cut.pcapng").write_bytes((SAMPLES / "office.pcapng").read_bytes()[:-50])

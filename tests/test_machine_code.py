@@ -11,12 +11,13 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from auditor.decode.packet import PACKET
+from auditor.errors import AuditError
 from auditor.flows.state import FLOW, Memory, State, new_state, packets
 from auditor.flows.text import write_addresses
 from auditor.machine import compiling, kernel, objects
@@ -39,7 +40,8 @@ def test_kernels_check_what_they_are_given() -> None:
     data, offsets, lengths = np.zeros(30, np.uint8), np.zeros(3, np.int64), np.zeros(0, np.int64)
     assert write_addresses(HIGH, LOW, NONE, lengths, data, offsets) is None
     assert data[: offsets[2]].tobytes() == b"1.2.3.45.6.7.8"
-    for wrong in (HIGH.astype(np.uint8), HIGH.astype(np.float64), HIGH.astype(np.int64), HIGH.reshape(1, 2), 5):
+    wrongs: list[Any] = [HIGH.astype(np.uint8), HIGH.astype(np.float64), HIGH.astype(np.int64), HIGH.reshape(1, 2), 5]
+    for wrong in wrongs:
         with pytest.raises(TypeError, match="write_addresses"):
             write_addresses(wrong, LOW, NONE, lengths, data, offsets)
     with pytest.raises(TypeError, match="not of uint64"):
@@ -70,8 +72,9 @@ def test_what_does_not_fit_is_refused(parameter: Any, wrong: Any) -> None:
 
 def test_new_state_is_as_described() -> None:
     """The arrays of a state are those that its description says, in numba's eyes too."""
-    from numba import typeof
+    import numba
 
+    typeof: Any = numba.typeof
     state = new_state(4, 4, 64)
     append_words(State, state, [])
     assert typeof(state) == numba_type(State)
@@ -295,11 +298,11 @@ def test_nothing_of_the_working_directory_compiles(tmp_path: Path, kept: bool) -
 
 def test_a_process_that_cannot_compile_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no process can be started, or it ends without machine code, the error says so."""
-    lacking = {"name": kernel.Kernel(_changed, (), largest=False)}
-    with pytest.raises(kernel.AuditError, match="cannot be compiled: .*KeyError"):
+    lacking = {"name": kernel.Kernel(cast("FunctionType", _changed), (), largest=False)}
+    with pytest.raises(AuditError, match=r"cannot be compiled: .*ModuleNotFoundError"):
         kernel.compile_kernels(lacking)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(kernel.AuditError, match="cannot be compiled: /nowhere/python"):
+    with pytest.raises(AuditError, match="cannot be compiled: /nowhere/python"):
         kernel.compile_kernels(lacking)
 
 

@@ -175,15 +175,16 @@ def test_two_audits_at_once(samples: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(digest, "LARGE", 1000)  # each capture is hashed by a process, as large ones are
     for module, setting in ((sys, "setswitchinterval"), (gc, "set_threshold"), (gc, "disable"), (os, "chdir")):
         monkeypatch.setattr(module, setting, None)  # not even for a moment
-    scene = {"topology": samples / "site.toml", "http": True}
-    chosen = [(samples / "office.pcapng", scene), (samples / "requests.pcapng", {}), (samples / "office.pcapng", {})]
-    alone = [auditor.audit(path, **options) for path, options in chosen]
+    plain, full = auditor.Options(), auditor.Options(topology=samples / "site.toml", http=True)
+    office, requests = samples / "office.pcapng", samples / "requests.pcapng"
+    chosen = [(office, full), (requests, plain), (office, plain)]
+    alone = [auditor.audit(path, options) for path, options in chosen]
     before = process()
     start = threading.Barrier(len(chosen))
 
-    def run(one: tuple[Path, dict[str, Any]]) -> auditor.Audit:
+    def run(one: tuple[Path, auditor.Options]) -> auditor.Audit:
         start.wait()
-        return auditor.audit(one[0], **one[1])
+        return auditor.audit(*one)
 
     with ThreadPoolExecutor(len(chosen)) as threads:
         together = list(threads.map(run, chosen))

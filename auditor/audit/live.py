@@ -26,10 +26,8 @@ def audit_live(
 
     options = merged(options, values)
     capture = LiveCapture(interface, capture_filter, duration)
-    if options.say is not None:
-        until = f"for {duration:g} seconds" if duration is not None else "until Ctrl-C"
-        options.say(f"capturing on {interface} with {capture.program} {until}")
     try:
+        capture.begin()
         return audit_inputs([capture.input()], options, capture)
     except InputError as error:
         capture.stop()

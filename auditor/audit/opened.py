@@ -59,7 +59,7 @@ class OpenedFacts(LocatedFacts):
 
     @fact
     def requests(self) -> Array:
-        """Lists of requests as ``requests.inside`` completes them; None where none was seen"""
+        """Lists of requests as ``requests.inside`` completes them; None where none was seen."""
         found = np.full(len(self.opened), None, object)
         if self.opened.requests:
             for at, number in enumerate(self.described.rows.flows["identifier"].tolist()):
@@ -68,5 +68,5 @@ class OpenedFacts(LocatedFacts):
 
     @fact
     def requests_reason(self) -> Texts:
-        """Why requests are not seen; None where the flow has none that could be"""
+        """Why requests are not seen; None where the flow has none that could be."""
         return Texts.of(self.opened.unseen)

@@ -156,6 +156,8 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
         import cryptography.x509  # noqa: F401
     try:
         try:
+            if live is not None and options.say is not None:
+                options.say(live.described())  # now, since Ctrl-C ends it with results from here on
             run.take(reading)
         except KeyboardInterrupt:
             if live is None:

@@ -1,6 +1,7 @@
 """Compressed captures: told by their first bytes, opened as a stream of the bytes inside."""
 
 import bz2
+import contextlib
 import gzip
 import importlib
 import io
@@ -58,10 +59,8 @@ OPENERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
 def damage() -> tuple[type[BaseException], ...]:
     """The exception types that mean damaged compressed input."""
     kinds: list[type[BaseException]] = list(DAMAGE)
-    try:
+    with contextlib.suppress(ImportError):
         kinds.append(importlib.import_module("zstandard").ZstdError)
-    except ImportError:
-        pass
     return tuple(kinds)
 
 

@@ -16,6 +16,8 @@ from auditor.errors import AuditError
 if TYPE_CHECKING:
     from auditor.capture.digest import Child
 
+__all__ = ["app", "main"]
+
 
 def _version(asked: bool) -> None:
     if asked:

@@ -14,20 +14,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from auditor.errors import AuditError
-from auditor.machine import naming, objects
+from auditor.machine import isolated, naming, objects
 from auditor.machine.native import Native
 from auditor.machine.signature import Parameter
 
 F = TypeVar("F", bound=Callable[..., Any])
 PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-CHILD = Path(__file__).with_name("child.py")
 COMPILING = "compiling the kernels for this machine, once after each update; it takes about half a minute …"
 COMPILING_EACH_TIME = "compiling the kernels for this machine, which takes about half a minute; they are not kept: {} …"
 
@@ -128,10 +126,8 @@ def _start(kernels: Iterable[Kernel]) -> "subprocess.Popen[bytes]":
     numba reads settings from its environment and from ``.numba_config.yaml`` in the working directory, some of which
     would leave out the bounds checks.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    command = [sys.executable, "-I", "-B", str(CHILD), os.pathsep.join(sorted(naming.libraries()))]
-    command += [one.path for one in kernels]
-    return subprocess.Popen(command, cwd="/", env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = isolated.module("auditor.machine.child", *(one.path for one in kernels))
+    return isolated.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def compile_kernels(lacking: dict[str, Kernel]) -> None:

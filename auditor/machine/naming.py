@@ -48,12 +48,6 @@ def numba_version() -> str:
     return told[1].decode()
 
 
-def libraries() -> set[str]:
-    """The folders that numba and what it needs are imported from."""
-    specs = map(importlib.util.find_spec, ("numba", "llvmlite", "numpy"))
-    return {str(Path(spec.origin).parent.parent) for spec in specs if spec is not None and spec.origin is not None}
-
-
 def _code(code: CodeType, docstring: str | None = None) -> bytes:
     """What a function's code does, without where it stands in its file."""
     constants = list(code.co_consts)

@@ -116,7 +116,7 @@ def _mp_next_hop(value: bytes, abbreviated: bool) -> Address | None:
     return (0, V4_MAPPED | int.from_bytes(hop, "big")) if size == 4 and len(hop) == 4 else None
 
 
-def read(data: bytes, routes: Routes) -> None:
+def read(data: bytes, routes: Routes) -> None:  # noqa: C901 - one branch for each kind of record
     """Add the routes of a dump; of several for one prefix the one that the decision process prefers.
 
     Raises ValueError with the place where the file is damaged.

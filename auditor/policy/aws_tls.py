@@ -1,5 +1,4 @@
-"""Policies of AWS's own endpoints and load balancers: what each TLS policy of Elastic Load Balancing, CloudFront and KMS
-accepts, as documents of the form that policy files have.
+"""Policies of AWS's own endpoints and load balancers, as documents: what the TLS policies of ELB, CloudFront and KMS accept.
 
 The lists are those of s2n-tls's policy snapshots (``auditor/data/aws_tls_policies.json``).
 """

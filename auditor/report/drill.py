@@ -1,6 +1,5 @@
 """From a flow back to its packets: as scapy has them, or as tshark dissects them, through pyshark."""
 
-import asyncio
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -172,18 +171,14 @@ def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> 
     def load() -> None:
         from auditor.requests.dissection import OPEN, Dissection
 
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
         told = kept.told
         path = f"{OPEN}/{told}" if isinstance(told, int) else told
         preferences = {"tls.keylog_file": str(Path(keylog).resolve())} if keylog is not None else None
         try:
-            with Dissection(path, program, kept.inherited(), eventloop=loop, override_prefs=preferences) as capture:
+            with Dissection(path, program, kept.inherited(), override_prefs=preferences) as capture:
                 found.extend(capture)
         except Exception as error:  # noqa: BLE001 - raised again in the thread that asked
             failed.append(error)
-        finally:
-            loop.close()
 
     try:
         write_pcap(frames(result, [flow_id]), kept.file)

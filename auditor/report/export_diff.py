@@ -17,10 +17,13 @@ def export_diff(old: Results, new: Results, form: str, file: str | Path | Binary
     if form not in FORMS:
         raise AuditError(f"--format {form}: no such form; there are {', '.join(FORMS)}")
     changes = diff(old, new)
-    if form == "html":
-        written = html(old, new, changes)
-    else:
-        written = json_text(changes) if form == "json" else text(changes)
+    match form:
+        case "html":
+            written = html(old, new, changes)
+        case "json":
+            written = json_text(changes)
+        case _:
+            written = text(changes)
     with opened(file) as out:
         out.write(written.encode())
     return changes

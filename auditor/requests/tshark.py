@@ -1,5 +1,7 @@
-"""tshark, started with least rights: found where only the system's owner puts programs, without settings of anybody's,
-without a network, and with the dissectors of no more protocols than are asked for.
+"""tshark, started with least rights.
+
+It is found where only the system's owner puts programs, and has nobody's settings, no network, and the dissectors of
+no more protocols than are asked for.
 """
 
 from functools import cache

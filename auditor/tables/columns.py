@@ -153,7 +153,7 @@ def spread(values: Sequence[Any], index: Array, type_: Any) -> Numbers | Texts:
 
 
 def is_one_of(column: Array, values: Iterable[str]) -> Array:
-    """Which of a column of str or None are among ``values``. (``np.isin`` loads ``numpy.ma`` for it.)"""
+    """Which of a column of str or None are among ``values``; ``np.isin`` would load ``numpy.ma`` for it."""
     wanted = frozenset(values)
     return np.fromiter((value in wanted for value in column.tolist()), bool, len(column))
 
