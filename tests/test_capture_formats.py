@@ -18,6 +18,8 @@ import pytest
 import zstandard
 
 import auditor
+from auditor.audit.start import audit_files
+from auditor.options import Options
 from auditor.reading import scan
 from tests import wire
 
@@ -269,15 +271,17 @@ def test_standard_input(pack: Any) -> None:
 @pytest.mark.parametrize("block_bytes", [65_536, 100_003, 1 << 20])
 def test_results_do_not_depend_on_the_block_size(samples: Path, office: Any, block_bytes: int) -> None:
     """The same tables come out however much is read at once, also where a record is larger than a block."""
-    result = auditor.audit(samples / "office.pcapng", topology=samples / "site.toml", block_bytes=block_bytes)
+    options = Options(topology=samples / "site.toml")
+    result = audit_files(samples / "office.pcapng", options, block_bytes=block_bytes)
     for table in office.tables:
         assert result.arrow(table).equals(office.arrow(table)), table
 
 
-def test_record_larger_than_the_block(audit_bytes: Any) -> None:
+def test_record_larger_than_the_block(tmp_path: Path) -> None:
     """A packet of 200 KB passes through a buffer of 64 KiB."""
     big = wire.datagram(b"x" * 1000) + b"y" * 200_000
-    row = wire.only(audit_bytes(wire.pcap([big, PACKETS[0]]), block_bytes=65_536).captures)
+    path = wire.write(tmp_path, wire.pcap([big, PACKETS[0]]), "big.pcap")
+    row = wire.only(audit_files(path, Options(), block_bytes=65_536).captures)
     assert (row["packets"], row["status"]) == (2, "complete")
 
 
@@ -294,8 +298,7 @@ def test_a_fault_of_a_kernel_loses_nothing_that_was_read(
             raise IndexError
         return real(*arguments)
 
-    monkeypatch.setattr(scan, "prepare", lambda: None)
     monkeypatch.setattr(scan, kernel, failing)
-    row = wire.only(auditor.audit(samples / "office.pcapng", block_bytes=65_536).captures)
+    row = wire.only(audit_files(samples / "office.pcapng", Options(), block_bytes=65_536).captures)
     assert row["status"] == "damaged"
     assert "cannot be followed" in row["warnings"]

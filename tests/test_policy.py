@@ -8,7 +8,7 @@ import pytest
 
 import auditor
 from auditor.cli import terminal
-from auditor.policy import checks, library, mending, path_checks, registry, request_checks, tls_checks
+from auditor.policy import checks, library, mending, pages, path_checks, registry, request_checks, tls_checks
 from auditor.policy.check import Check
 from auditor.policy.registry import CHECKS
 from tests import wire
@@ -130,7 +130,7 @@ def test_ways_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
     told = mending._ways()
     assert set(told) <= set(CHECKS)
     assert {place for some in told.values() for place in some} == {"AWS", "boto3", "OpenSSL", "ELB", "CloudFront"}
-    terminal.show_rule("PCI101", None)
+    terminal.show_rule(pages.page("PCI101"))
     shown = " ".join(capsys.readouterr().out.split())
     for place, way in told["tls-version"].items():
         assert f"{place}: {way}" in shown

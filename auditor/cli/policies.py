@@ -12,8 +12,9 @@ from auditor.cli.app import app, policy_app
 def policies_command() -> None:
     """List the shipped policies."""
     from auditor.cli.terminal import show_policies
+    from auditor.policy import pages
 
-    show_policies()
+    show_policies(pages.shipped())
 
 
 @policy_app.command("show")
@@ -22,8 +23,10 @@ def policy_show(
 ) -> None:
     """Show a policy: its source, its rules with their parameters, its exceptions."""
     from auditor.cli.terminal import show_policy
+    from auditor.policy import library, pages
 
-    show_policy(name)
+    policy = library.get(name)
+    show_policy(policy, pages.pages(policy))
 
 
 @policy_app.command("check")
@@ -47,5 +50,6 @@ def rule_command(
 ) -> None:
     """Explain a rule: what it checks, why, how to mend, source."""
     from auditor.cli.terminal import show_rule
+    from auditor.policy import pages
 
-    show_rule(code, policy)
+    show_rule(pages.page(code, policy))

@@ -4,7 +4,7 @@ import html
 import shutil
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.report.results import Results
 
@@ -91,8 +91,8 @@ class Audit(Results):
 
         return extract(self, finding_id, file)
 
-    def export(self, form: str, file: str | Path, table: str = "flows") -> None:
-        """Write the audit to a file in one of the forms of ``audit export``; ``table`` is for those that have one table.
+    def export(self, form: str, file: str | Path | BinaryIO, table: str = "flows") -> None:
+        """Write the audit to a file, by name or open, in one of the forms of ``audit export``; ``table`` is for those that have one table.
 
         Raises AuditError for a form or table that there is not, or where a library is missing.
         """
@@ -105,6 +105,21 @@ class Audit(Results):
         from auditor.report.change import diff
 
         return diff(self, other)
+
+    def export_diff(self, other: Results, form: str, file: str | Path | BinaryIO) -> "list[Change]":
+        """Write what changed to a file, by name or open, as ``text``, ``json`` or ``html``; the changes of ``diff``.
+
+        Raises AuditError for a form that there is not.
+        """
+        from auditor.report.export_diff import export_diff
+
+        return export_diff(self, other, form, file)
+
+    def add_to_history(self, path: str | Path) -> None:
+        """Add this audit to a history for ``auditor.history``; an audit that is in it already is replaced."""
+        from auditor.report.history import append
+
+        append(self, path)
 
     def __repr__(self) -> str:
         counts = self.manifest["counts"]

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,11 +16,16 @@ from auditor.report.results import Results
 TABLE_FORMS = ("json", "jsonl", "csv", "parquet")
 
 
-def export(result: Results, form: str, file: str | Path, table: str = "flows") -> None:
-    """Write to a file, which is there whole or not at all. Raises AuditError for a form or table that is none."""
+def export(result: Results, form: str, file: str | Path | BinaryIO, table: str = "flows") -> None:
+    """Write to a file. Raises AuditError for a form or table that is none."""
     check(result, form, table)
-    with whole(file) as out:
+    with opened(file) as out:
         write(result, form, table, out)
+
+
+def opened(file: str | Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    """A file to write to: one that is open already as it is, another ``whole``."""
+    return whole(file) if isinstance(file, str | Path) else nullcontext(file)
 
 
 @contextmanager
