@@ -27,6 +27,8 @@ from auditor.errors import InputError
         ("email-smtp.eu-central-1.amazonaws.com", "ses-smtp", "eu-central-1", "aws"),
         ("vpce-0123abcd-xyz12345.pinpoint.us-east-1.vpce.amazonaws.com", "pinpoint", "us-east-1", "aws"),
         ("bucket.s3.eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
+        ("s3.dualstack.eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
+        ("bucket.s3.dualstack.eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
         ("s3-us-west-2.amazonaws.com", "s3", None, "aws"),
         ("sts.amazonaws.com", "sts", None, "aws"),
         ("kms.us-isob-east-1.sc2s.sgov.gov", "kms", "us-isob-east-1", "aws-iso-b"),
