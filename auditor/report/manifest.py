@@ -61,7 +61,7 @@ def manifest(options: Options, applied: Applied, totals: Totals, findings: int) 
         "versions": package_versions(),
         "inputs": [{"name": one.capture, "sha256": one.sha256, "bytes": one.bytes} for one in captures],
         "errors": totals.captures.errors(),
-        "options": options.told(),
+        "options": options.recorded(),
         "policies": [_policy(policy, applied.pages[policy.id]) for policy in applied.policies],
         "site": applied.site,
         "keys": [{"name": log.name, "sessions": log.sessions, "lines": log.lines} for log in applied.key_logs],
