@@ -95,9 +95,9 @@ def test_in_a_browser(browser: Any, office: Any, tmp_path: Path, scheme: str) ->
     tab.click("#flows th button:has-text('client ip')")
     clients = tab.locator("#flows tbody tr td:nth-child(4)").all_inner_texts()
     assert clients == sorted(clients)
-    tab.focus("#found details summary")
+    tab.focus("#finding-list details summary")
     tab.keyboard.press("Enter")
-    assert "frame.number in {" in tab.inner_text("#found details[open]")
+    assert "frame.number in {" in tab.inner_text("#finding-list details[open]")
     tab.click("#theme")
     other = {"light": "dark", "dark": "light"}[scheme]
     assert tab.evaluate("document.documentElement.dataset.theme") == other
