@@ -66,7 +66,7 @@ class Options:
                 logs.append(file)
         return logs
 
-    def told(self) -> dict[str, str | None]:
+    def recorded(self) -> dict[str, str | None]:
         """What decides a result, for ``audit.json``."""
         several: dict[str, Iterable[PathLike]] = {
             "policy": self.policies,
@@ -117,7 +117,7 @@ def takes_options(function: Callable[P, R]) -> Callable[P, R]:
     options = [
         one.replace(annotation=one.annotation.__origin__) for one in inspect.signature(Options).parameters.values()
     ]
-    told = "\n".join(f"    {one.name}: {meaning(one.name)}" for one in options)
+    described = "\n".join(f"    {one.name}: {meaning(one.name)}" for one in options)
     function.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
-    function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nOptions:\n{told}\n"
+    function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nOptions:\n{described}\n"
     return function

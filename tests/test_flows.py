@@ -73,7 +73,7 @@ def test_sequence_numbers_wrap(audit_bytes: Any) -> None:
     assert shaken(audit_bytes(wire.pcap(talk.packets)))["status"] == "complete"
 
 
-def test_missing_segment_is_told(audit_bytes: Any) -> None:
+def test_missing_segment_is_reported(audit_bytes: Any) -> None:
     """A hello with a hole is truncated, never a guess."""
     talk = wire.Talk().open()
     first = talk.next[0]
@@ -224,15 +224,17 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
     block = np.frombuffer(bytearray(data), np.uint8)
     layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)
-    found, *_ = scan.read_batch(block, 24, len(block), layout, interfaces, S.records(S.RECENT, S.RECENT_PACKET), 0, packets)
-    scan.follow_batch(state, block, packets, 0, found, False)
+    count, *_ = scan.read_batch(
+        block, 24, len(block), layout, interfaces, S.records(S.RECENT, S.RECENT_PACKET), 0, packets
+    )
+    scan.follow_batch(state, block, packets, 0, count, False)
     monkeypatch.undo()
     flows = np.flatnonzero(state.flows["live"] == S.LIVE)
     sides = np.stack([2 * flows, 2 * flows + 1], axis=1).ravel()
     streams, shaken = state.sides["stream"][sides], state.flows["handshake"][flows]
     kept = state.flows["datagram"][flows]
     used = {
-        "packets": packets[:found],
+        "packets": packets[:count],
         "flows": state.flows[flows],
         "sides": state.sides[sides],
         "ways": state.ways[sides],

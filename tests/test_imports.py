@@ -67,9 +67,9 @@ def imported(module: str) -> Iterator[str]:
             base = node.module or ""
             for name in node.names:
                 one = f"{base}.{name.name}"
-                found = one if one in MODULES else base
-                if found in MODULES:
-                    yield found
+                target = one if one in MODULES else base
+                if target in MODULES:
+                    yield target
         elif isinstance(node, ast.Import):
             yield from (name.name for name in node.names if name.name in MODULES)
 

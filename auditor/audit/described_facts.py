@@ -1,4 +1,4 @@
-"""What rules may ask of flows as far as their packets alone tell."""
+"""What rules may ask of flows, as far as their packets alone show it."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 
 
 class DescribedFacts(FlowFacts):
-    """What rules may ask of flows as far as their packets alone tell."""
+    """What rules may ask of flows, as far as their packets alone show it."""
 
     def __init__(self, described: Described) -> None:
         self.described = described
@@ -227,20 +227,20 @@ def _ranks(names: Texts) -> Array:
 
 
 def _hello_reasons(described: Described) -> Array:
-    """What became of the hellos of flows whose hello may not have got through, in words; None for the others."""
+    """What happened to the hellos of flows whose hello may not have got through, in words; None for the others."""
     rows, ends, place, delivery = described.rows, described.ends, described.handshake, described.delivery
     shakes, at = rows.handshakes, rows.handshake_flow
     clients, servers = ends.client_high[at] ^ ends.client_low[at], ends.server_high[at] ^ ends.server_low[at]
-    found = np.full(len(place), None, object)
+    reasons = np.full(len(place), None, object)
     has = np.flatnonzero(place >= 0)
     for flow in has[np.isin(delivery.outcome[place[has]], FAILURES)].tolist():
         k = int(place[flow])
         same = (clients == clients[k]) & (servers == servers[k]) & (shakes["started"] > shakes["started"][k])
         smaller = same & (delivery.outcome == ANSWERED) & (delivery.sent < delivery.sent[k])
-        found[flow] = delivery.reason(k)
+        reasons[flow] = delivery.reason(k)
         if smaller.any():
             other = int(np.flatnonzero(smaller)[0])
-            found[flow] += (
+            reasons[flow] += (
                 f"; a smaller one of {delivery.sent[other]} bytes (frame {shakes['client_frame'][other]}) was answered"
             )
-    return found
+    return reasons

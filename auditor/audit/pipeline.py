@@ -88,7 +88,7 @@ class Pipeline:
         requests = dict(by_flow(rows))
         batches = [opened(batch, requests, failure, self.inside) for batch in closed]
         if rows:
-            related = {flow: found for batch in batches for flow, found in batch.requests.items()}
+            related = {flow: inside for batch in batches for flow, inside in batch.requests.items()}
             yield "requests", requests_table(related)
         for batch in batches:
             yield from self._judge(batch)

@@ -30,7 +30,7 @@ def audit(
     stay in that folder, otherwise they live as long as the Audit.
 
     Raises InputError if nothing could be read, TopologyError and PolicyError for files that are not valid. Nothing
-    inside a capture raises: damage is told in ``captures``, inputs that cannot be read in ``errors``.
+    inside a capture raises: damage is recorded in ``captures``, inputs that cannot be read in ``errors``.
     """
     return audit_files(paths, merged(options, values))
 

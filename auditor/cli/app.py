@@ -71,7 +71,7 @@ class Severity(StrEnum):
 
 
 class DiffFormat(StrEnum):
-    """How changes are told."""
+    """How to print changes."""
 
     text = "text"
     json = "json"

@@ -27,7 +27,7 @@ def pcap_command(
     options: Options,
     output: Output,
 ) -> None:
-    """Audit captures, and print what was found.
+    """Audit captures, and print the results.
 
     Reads pcap and pcapng, also with gzip, bzip2, xz, zstd or lz4. Exit code 0: done; 1: findings at or above
     --fail-on; 2: the work could not be done.

@@ -16,8 +16,8 @@ from auditor.options import DEFAULT_POLICY, Options, meaning
 
 def _option(name: str, *flags: str, **more: Any) -> Any:
     """A field of ``Options`` as an option of the command line; its help is what the field means."""
-    told = {"help": meaning(name, again="; may be given again"), "show_default": False, **more}
-    return typer.Option(*(flags or (f"--{name.replace('_', '-')}",)), **told)
+    settings = {"help": meaning(name, again="; may be given again"), "show_default": False, **more}
+    return typer.Option(*(flags or (f"--{name.replace('_', '-')}",)), **settings)
 
 
 OutOption = Annotated[Path | None, _option("out")]
@@ -26,7 +26,7 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progr
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """What becomes of a result besides its folder."""
+    """Where a result goes besides its folder, and what exit code it gives."""
 
     form: Format = Format.table
     table: str = "flows"
@@ -87,7 +87,7 @@ def output_options(
         ),
     ] = None,
 ) -> Output:
-    """What becomes of the result."""
+    """Where the result goes."""
     return Output(form=form, table=table, fail_on=fail_on, out=out, quiet=quiet, history=history)
 
 
@@ -95,7 +95,7 @@ GROUPS: dict[Any, Callable[..., Any]] = {Options: audit_options, Output: output_
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options that its parameters of the types ``Options`` and ``Output`` are made of."""
+    """A command with the options that its parameters of the types ``Options`` and ``Output`` consist of."""
     groups: dict[str, tuple[Callable[..., Any], list[str]]] = {}
     parameters: dict[str, inspect.Parameter] = {}
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
@@ -112,8 +112,8 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**given: Any) -> None:
         own = {name: value for name, value in given.items() if not any(name in names for _, names in groups.values())}
-        made = {name: group(**{n: given[n] for n in names}) for name, (group, names) in groups.items()}
-        command(**own, **made)
+        grouped = {name: group(**{n: given[n] for n in names}) for name, (group, names) in groups.items()}
+        command(**own, **grouped)
 
     run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
     run.__annotations__ = {name: one.annotation for name, one in parameters.items()}

@@ -72,16 +72,16 @@ def extract_command(
 def verify_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
 ) -> None:
-    """Tell whether results and captures are what they were: by the SHA-256 in custody.json and audit.json.
+    """Check whether results and captures are unchanged: by the SHA-256 in custody.json and audit.json.
 
     Exit code 0: nothing changed; 1: something did; 2: there is nothing to verify by.
     """
     from auditor import Audit
     from auditor.cli.terminal import show_verified
 
-    told = Audit.load(folder).verify()
-    show_verified(told)
-    if any(same is False for _, same, _ in told):
+    verified = Audit.load(folder).verify()
+    show_verified(verified)
+    if any(same is False for _, same, _ in verified):
         raise typer.Exit(FINDINGS)
 
 
@@ -89,7 +89,7 @@ def verify_command(
 def diff_command(
     old: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     new: Annotated[Path, typer.Argument(help="Folder of later results.", show_default=False)],
-    form: Annotated[DiffFormat, typer.Option("--format", help="How changes are told.")] = DiffFormat.text,
+    form: Annotated[DiffFormat, typer.Option("--format", help="How to print the changes.")] = DiffFormat.text,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; standard output without it.", show_default=False)
     ] = None,
@@ -97,7 +97,7 @@ def diff_command(
         DiffFail, typer.Option("--fail-on", help="Exit with 1 on new findings, or on any change.")
     ] = DiffFail.never,
 ) -> None:
-    """Tell what came, went and changed: findings, services, paths, versions and suites, by client group and service."""
+    """Show what came, went and changed: findings, services, paths, versions and suites, by client group and service."""
     from auditor import Audit
 
     target = out if out is not None else sys.stdout.buffer
@@ -129,7 +129,7 @@ def sql_command(
     """Run SQL over the tables of an audit, or over a history. A query can reach no files and no network."""
     from auditor.report.history import sql
 
-    names, found = sql(where, query)
+    names, rows = sql(where, query)
     if as_csv:
         import csv
 
@@ -137,11 +137,11 @@ def sql_command(
 
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([[neutral(value) for value in row] for row in found])
+        writer.writerows([[neutral(value) for value in row] for row in rows])
     else:
         from auditor.cli.terminal import show_rows
 
-        show_rows(None, names, found)
+        show_rows(None, names, rows)
 
 
 @paths_app.command("explain")
@@ -149,7 +149,7 @@ def paths_explain(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     flow: Annotated[int, typer.Argument(help="flow_id of the flow.", show_default=False)],
 ) -> None:
-    """Tell how the path of a flow was judged: the verdict, what decided, what speaks for and against."""
+    """Explain how the path of a flow was judged: the verdict, what decided, what speaks for and against."""
     from auditor import Audit
 
     sys.stdout.write(Audit.load(folder).explain(flow))

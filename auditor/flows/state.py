@@ -283,7 +283,7 @@ class Memory(NamedTuple):
     arena: Annotated[Bytes, BYTES]  # interned bytes, see ``intern``
     entries: Annotated[Entries, Layout(np.int64, 2)]
     intern_buckets: Annotated[Buckets, Layout(np.int32)]
-    scratch: Annotated[Bytes, BYTES]  # a message, and from SHAPE_AT on the shape that is made of it
+    scratch: Annotated[Bytes, BYTES]  # a message, and from SHAPE_AT on the shape that is derived from it
     sessions: Annotated[Sessions, Layout(np.uint64, 2)]  # sessions and tickets whose first handshake was seen
     datagrams: Annotated[DatagramRows, Layout(DATAGRAM)]
 

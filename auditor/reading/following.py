@@ -121,8 +121,8 @@ class Reading:
     def _send(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
         """Put the finished flows into the queue."""
         done = rows.finished(state)
-        state, found, found_flow = datagrams.handshakes(state, done.flows, done.sides)
-        done.add_handshakes(found, found_flow)
+        state, handshakes, flow_of_each = datagrams.handshakes(state, done.flows, done.sides)
+        done.add_handshakes(handshakes, flow_of_each)
         rows.free(state)
         if len(done):
             counted.flows += len(done)

@@ -47,7 +47,7 @@ class Audit(Results):
         return target
 
     def verify(self) -> list[tuple[str, bool | None, str]]:
-        """Each file of the results and each capture: whether it is what it was (None: cannot be said), and why."""
+        """Each file of the results and each capture: whether it is unchanged (None: cannot be known), and why."""
         from auditor.report.custody import verify
 
         return list(verify(self))

@@ -116,26 +116,26 @@ def _read_file(path: Path) -> pa.Table:
     try:
         number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(number, "rb") as file:
-            found = _unpacked(file, wrong)
+            rows = _unpacked(file, wrong)
     except (OSError, pa.ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\n", 1)[0]
         raise AuditError(f"{wrong}: {reason}") from error
-    if set(found["run"].unique().to_pylist()) != {path.stem} or set(found["table"].unique().to_pylist()) - set(COLUMNS):
+    if set(rows["run"].unique().to_pylist()) != {path.stem} or set(rows["table"].unique().to_pylist()) - set(COLUMNS):
         raise AuditError(f"{wrong}: it holds rows of other audits or tables")
-    return found
+    return rows
 
 
 def _unpacked(file: BinaryIO, wrong: str) -> pa.Table:
     parquet = pq.ParquetFile(file)
-    told = parquet.metadata
+    metadata = parquet.metadata
     if not parquet.schema_arrow.equals(SCHEMA):
         raise AuditError(f"{wrong}: its columns are others")
-    size = sum(told.row_group(number).total_byte_size for number in range(told.num_row_groups))
-    if told.num_rows > MOST_ROWS or size > MOST_BYTES:
+    size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    if metadata.num_rows > MOST_ROWS or size > MOST_BYTES:
         raise AuditError(f"{wrong}: it is larger than an audit's can be")
-    found = parquet.read()
-    found.validate(full=True)
-    return found
+    rows = parquet.read()
+    rows.validate(full=True)
+    return rows
 
 
 def _read_database(path: Path) -> dict[str, pa.Table]:
@@ -161,13 +161,13 @@ def _check(connection: Any, path: Path) -> None:
         ("macro", "function_name from system.main.duckdb_functions()"),
         ("type", "type_name from system.main.duckdb_types()"),
     ):
-        found = database.query(connection, f"select {listed} where not internal")[1]
-        if found:
-            raise AuditError(f"{path}: not a history: it holds a {what}, {found[0][0]}")
+        others = database.query(connection, f"select {listed} where not internal")[1]
+        if others:
+            raise AuditError(f"{path}: not a history: it holds a {what}, {others[0][0]}")
     columns = "schema_name, table_name, column_name, data_type, column_default"
-    found = database.query(connection, f"select {columns} from system.main.duckdb_columns() where not internal")[1]  # noqa: S608
+    present = database.query(connection, f"select {columns} from system.main.duckdb_columns() where not internal")[1]  # noqa: S608
     ours = {("main", table, column, kind(column), None) for table, of in COLUMNS.items() for column in of}
-    if set(found) != ours:
+    if set(present) != ours:
         raise AuditError(f"{path}: not a history: its tables are others")
 
 

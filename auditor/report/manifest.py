@@ -21,9 +21,9 @@ from auditor.tls.certificates import Certificates
 
 
 def _page(rule: Rule) -> dict[str, Any]:
-    """A rule as it was applied, with its page: results say what they mean when the policy is not there any more."""
-    told = asdict(rule) | {"ways": ways(rule.check)}
-    return {k: str(v) if isinstance(v, date) else v for k, v in told.items() if v not in (None, {})}
+    """A rule as it was applied, with its page: results say what they mean even when the policy is gone."""
+    page = asdict(rule) | {"ways": ways(rule.check)}
+    return {k: str(v) if isinstance(v, date) else v for k, v in page.items() if v not in (None, {})}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Applied:
 
 
 class Totals(Protocol):
-    """What an audit adds up to (``audit.totals``), as far as the manifest tells it."""
+    """What an audit adds up to (``audit.totals``), as far as the manifest states it."""
 
     captures: Captures
     certificates: Certificates
@@ -61,7 +61,7 @@ def manifest(options: Options, applied: Applied, totals: Totals, findings: int) 
         "versions": package_versions(),
         "inputs": [{"name": one.capture, "sha256": one.sha256, "bytes": one.bytes} for one in captures],
         "errors": totals.captures.errors(),
-        "options": options.told(),
+        "options": options.recorded(),
         "policies": [_policy(policy, applied.pages[policy.id]) for policy in applied.policies],
         "site": applied.site,
         "keys": [{"name": log.name, "sessions": log.sessions, "lines": log.lines} for log in applied.key_logs],

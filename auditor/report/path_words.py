@@ -47,7 +47,7 @@ def explain(result: Results, flow_id: int) -> str:
         lines.append("")
         lines.append(f"{SIDE_WORDS[side].capitalize()}: {flow[path]}, {_word(flow[confidence])}")
         if not mine:
-            lines.append("  nothing was found that tells their way")
+            lines.append("  no evidence of their path")
         for row in mine:
             frame = f", frame {row['frame']}" if row["frame"] else ""
             sign = "-" if row["confidence"] != "none" and row["path"] not in (flow[path], "private") else "+"

@@ -13,7 +13,7 @@ from auditor.report.results import Results
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
 ABOUT = ("client_group", "service", "region", "servers", "sample_servers")
-PAGE = (("What", "what"), ("Why", "why"), ("How to mend", "mend"), ("Source", "source"))
+PAGE = (("What", "what"), ("Why", "why"), ("How to fix", "mend"), ("Source", "source"))
 FACTS = (
     *("flow_id", "started", "client_ip", "client_port", "server_ip", "server_port", "path", "path_confidence"),
     *("protocol", "tls_version", "cipher_suite", "key_exchange_group", "forward_secrecy"),
@@ -27,11 +27,11 @@ def finding(result: Results, finding_id: str) -> dict[str, Any]:
     rows = result.rows(
         "findings", *names, *ABOUT, "first_seen", "last_seen", "capture", "sample_flows", "sample_frames"
     )
-    found = [row for row in rows if row["finding_id"].lower() == finding_id.lower()]
-    if not found:
+    matches = [row for row in rows if row["finding_id"].lower() == finding_id.lower()]
+    if not matches:
         known = ", ".join(row["finding_id"] for row in rows[:20])
         raise AuditError(f"{finding_id}: no such finding; there are {known or 'none'}")
-    return found[0]
+    return matches[0]
 
 
 def _numbers(text: str | None) -> list[int]:
@@ -75,20 +75,20 @@ def _facts(result: Results, flows: list[int]) -> list[str]:
 
     if not flows:
         return []
-    found = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flows, pa.int64())))
-    columns = {name: values(found.column(name)) for name in FACTS}
+    rows = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flows, pa.int64())))
+    columns = {name: values(rows.column(name)) for name in FACTS}
     lines = ["", "Facts of the sample flows:"]
-    for k in range(found.num_rows):
+    for k in range(rows.num_rows):
         row = {name: column[k] for name, column in columns.items()}
         secrecy = {True: "forward secret", False: "not forward secret", None: None}[row["forward_secrecy"]]
         confidence = f" ({row['path_confidence']})" if row["path_confidence"] != "none" else ""
-        told = (
+        facts = (
             f"path {row['path']}{confidence}", row["tls_version"] or row["protocol"], row["cipher_suite"],
             row["key_exchange_group"], secrecy,
         )  # fmt: skip
         ends = f"{_end(row['client_ip'], row['client_port'])} → {_end(row['server_ip'], row['server_port'])}"
         begun = (iso(row["started"]) or "")[:23].replace("T", " ")
-        lines.append(f"  {row['flow_id']}: {begun} {ends}: {', '.join(str(one) for one in told if one)}")
+        lines.append(f"  {row['flow_id']}: {begun} {ends}: {', '.join(str(one) for one in facts if one)}")
     return lines
 
 
@@ -99,7 +99,7 @@ def _end(address: str, port: int | None) -> str:
 
 
 def _text(text: str) -> bytes:
-    """A comment: what comes from the network is made of printable characters."""
+    """A comment: what comes from the network is reduced to printable characters."""
     return "\n".join(map(printable, text.split("\n"))).encode()[:LONGEST_COMMENT]
 
 

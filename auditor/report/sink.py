@@ -88,12 +88,12 @@ class FolderSink:
             names.append(f"{table}.parquet")
         names.append(MANIFEST)
         self._write(MANIFEST, manifest)
-        self._write(custody.CUSTODY, custody.told({n: self._temporary(n) for n in names}, self._began, _now()))
+        self._write(custody.CUSTODY, custody.contents({n: self._temporary(n) for n in names}, self._began, _now()))
         for name in [*names, custody.CUSTODY]:
             os.replace(self._temporary(name), self.directory / name)
 
-    def _write(self, name: str, told: dict[str, Any]) -> None:
-        text = json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    def _write(self, name: str, contents: dict[str, Any]) -> None:
+        text = json.dumps(contents, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         self._temporary(name).write_text(text, encoding="utf-8")
 
     def abandon(self) -> None:
