@@ -42,10 +42,10 @@ def office() -> Any:
 
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The audit of texts that were made to do harm."""
-    from tests import hostile as made
+    """The audit of texts that were crafted to do harm."""
+    from tests import hostile as crafted
 
-    return auditor.audit(made.write(tmp_path_factory.mktemp("hostile")))
+    return auditor.audit(crafted.write(tmp_path_factory.mktemp("hostile")))
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
-"""Every form a capture comes in is read; what is damaged is told with its place, and all before it is kept."""
+"""Every form a capture comes in is read; damage is reported with its place, and all before it is kept."""
 
 import bz2
 import gzip
 import hashlib
 import lzma
+import os
 import random
 import struct
 import subprocess
@@ -17,6 +18,8 @@ import pytest
 import zstandard
 
 import auditor
+from auditor.audit.start import audit_files
+from auditor.options import Options
 from auditor.reading import scan
 from tests import wire
 
@@ -45,7 +48,7 @@ def test_pcap_in_both_byte_orders_and_resolutions(audit_bytes: Any, order: str, 
         ("lz4", lz4.frame.compress),
     ],
 )
-def test_compression_is_told_by_first_bytes(audit_bytes: Any, name: str, pack: Any) -> None:
+def test_compression_is_recognised_by_first_bytes(audit_bytes: Any, name: str, pack: Any) -> None:
     """A packed capture is unpacked whatever its name says, and its digest is that of the file."""
     data = pack(wire.pcap(PACKETS))
     result = audit_bytes(data, name="innocent.txt")
@@ -135,7 +138,7 @@ def test_nothing_behind_the_header_is_no_damage(audit_bytes: Any) -> None:
     assert pd.isna(row["damage_offset"])
 
 
-def test_damage_in_the_middle_is_told_with_its_offset(audit_bytes: Any) -> None:
+def test_damage_in_the_middle_is_reported_with_its_offset(audit_bytes: Any) -> None:
     """A record header that cannot be one ends reading; everything before it is there."""
     before = wire.pcap(PACKETS[:4])
     row = wire.only(audit_bytes(before + b"\xff" * 64 + wire.pcap(PACKETS)[24:]).captures)
@@ -194,6 +197,64 @@ def test_folders_globs_and_several_files(tmp_path: Path) -> None:
     assert list(result.flows["flow_id"]) == [1, 2]
 
 
+def test_what_cannot_be_read_in_a_folder_is_said(tmp_path: Path) -> None:
+    """Links that lead nowhere or in a circle, pipes, devices, linked and closed folders are named; the rest is audited."""
+    folder = tmp_path / "evidence"
+    (folder / "closed").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    wire.write(folder, wire.pcap(PACKETS), "good.pcap")
+    wire.write(folder / "closed", wire.pcap(PACKETS), "hidden.pcap")
+    wire.write(folder, wire.pcap(PACKETS), "locked.pcap").chmod(0)
+    (folder / "dangling.pcap").symlink_to("nowhere")
+    (folder / "circle.pcap").symlink_to("circle.pcap")
+    (folder / "null.pcap").symlink_to("/dev/zero")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "notes.txt").symlink_to("nowhere")  # named like no capture: nobody asked for it
+    os.mkfifo(folder / "pipe.pcap")
+    (folder / "closed").chmod(0)
+    expected = {"dangling": "a link to what is not there", "circle": "symbolic links", "null": "a device, not a file"}
+    expected |= {"linked": "not followed", "pipe": "a pipe, not a file"}
+    if os.geteuid() != 0:  # who may read everything
+        expected |= {"closed": "cannot be listed", "locked": "Permission denied"}
+    try:
+        results = [auditor.audit(folder)]
+        expected_of_pattern = {name: words for name, words in expected.items() if name not in ("linked", "closed")}
+        results.append(auditor.audit(folder / "*.pcap"))
+    finally:
+        (folder / "closed").chmod(0o755)
+    for result, errors in zip(results, (expected, expected_of_pattern), strict=True):
+        assert "good.pcap" in "".join(result.captures["capture"])
+        assert len(result.errors) == len(errors)
+        for name, words in errors.items():
+            assert any(f"/{name}" in error and words in error for error in result.errors), name
+
+
+def test_nothing_but_what_cannot_be_read(tmp_path: Path) -> None:
+    """Where nothing in a folder can be read, that is the end, with all the reasons."""
+    (tmp_path / "a.pcap").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "b.pcap")
+    with pytest.raises(auditor.InputError, match=r"a\.pcap: a link to what is not there; .*b\.pcap: a pipe"):
+        auditor.audit(tmp_path)
+
+
+@pytest.mark.parametrize("option", ["aws", "witnesses", "routes"])
+@pytest.mark.parametrize("kind", ["pipe", "link", "device", "linked folder"])
+def test_side_inputs_that_cannot_be_read_are_said(tmp_path: Path, option: str, kind: str) -> None:
+    """In a folder of AWS's files or logs, and among routing tables, what is no file is named and nothing waits for it."""
+    path = wire.write(tmp_path, wire.pcap(PACKETS))
+    folder = tmp_path / "inputs"
+    folder.mkdir()
+    bad = folder / ("more" if kind == "linked folder" else "bad.json")
+    if kind == "pipe":
+        os.mkfifo(bad)
+    else:
+        bad.symlink_to({"link": Path("nowhere"), "device": Path("/dev/zero"), "linked folder": tmp_path}[kind])
+    words = {"pipe": "a pipe", "link": "a link to what is not there", "device": "a device", "linked folder": "a "}[kind]
+    given: Any = {"aws": folder, "witnesses": [folder], "routes": [bad]}[option]
+    with pytest.raises(auditor.AuditError, match=f"{bad.name}: {words}"):
+        auditor.audit(path, **{option: given})
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_standard_input(pack: Any) -> None:
     """`-` reads a pipe, packed or not, and hashes what came through it."""
@@ -210,15 +271,17 @@ def test_standard_input(pack: Any) -> None:
 @pytest.mark.parametrize("block_bytes", [65_536, 100_003, 1 << 20])
 def test_results_do_not_depend_on_the_block_size(samples: Path, office: Any, block_bytes: int) -> None:
     """The same tables come out however much is read at once, also where a record is larger than a block."""
-    result = auditor.audit(samples / "office.pcapng", topology=samples / "site.toml", block_bytes=block_bytes)
+    options = Options(topology=samples / "site.toml")
+    result = audit_files(samples / "office.pcapng", options, block_bytes=block_bytes)
     for table in office.tables:
         assert result.arrow(table).equals(office.arrow(table)), table
 
 
-def test_record_larger_than_the_block(audit_bytes: Any) -> None:
+def test_record_larger_than_the_block(tmp_path: Path) -> None:
     """A packet of 200 KB passes through a buffer of 64 KiB."""
     big = wire.datagram(b"x" * 1000) + b"y" * 200_000
-    row = wire.only(audit_bytes(wire.pcap([big, PACKETS[0]]), block_bytes=65_536).captures)
+    path = wire.write(tmp_path, wire.pcap([big, PACKETS[0]]), "big.pcap")
+    row = wire.only(audit_files(path, Options(), block_bytes=65_536).captures)
     assert (row["packets"], row["status"]) == (2, "complete")
 
 
@@ -235,8 +298,7 @@ def test_a_fault_of_a_kernel_loses_nothing_that_was_read(
             raise IndexError
         return real(*arguments)
 
-    monkeypatch.setattr(scan, "prepare", lambda: None)
     monkeypatch.setattr(scan, kernel, failing)
-    row = wire.only(auditor.audit(samples / "office.pcapng", block_bytes=65_536).captures)
+    row = wire.only(audit_files(samples / "office.pcapng", Options(), block_bytes=65_536).captures)
     assert row["status"] == "damaged"
     assert "cannot be followed" in row["warnings"]

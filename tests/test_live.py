@@ -1,6 +1,5 @@
 """Live capture on loopback, with real TLS connections."""
 
-import importlib
 import shutil
 import signal
 import socket
@@ -16,10 +15,9 @@ from typing import Any
 import pytest
 
 import auditor
-from auditor.audit.live import audit_live
+from auditor import audit_live
 from auditor.capture import live
 from auditor.machine import programs
-from auditor.options import Options
 from tests.conftest import HANG
 
 FLUSHED = 2  # seconds after which the kernel has given the capturing program what was sent
@@ -98,8 +96,8 @@ def test_requests_with_a_key_log_that_is_written_meanwhile(
             time.sleep(FLUSHED)
             self.stop()
 
-    monkeypatch.setattr(importlib.import_module("auditor.audit.live"), "LiveCapture", EndedByItsClient)
-    result = audit_live("lo", Options(keylog=[keylog]), capture_filter=f"tcp port {port}")
+    monkeypatch.setattr(live, "LiveCapture", EndedByItsClient)
+    result = audit_live("lo", keylog=[keylog], capture_filter=f"tcp port {port}")
     assert result.requests["api"].tolist() == ["pinpoint:GetApps"] * 2
     assert not result.requests["signed"].any()
     assert set(result.verdicts[result.verdicts["rule"] == "REQ101"]["verdict"].astype(str)) == {"fail"}
@@ -174,10 +172,10 @@ def test_interrupt_gives_results(port: int, tmp_path: Path) -> None:
                 connect(port)
             time.sleep(FLUSHED)
             child.send_signal(signal.SIGINT)
-            printed, told = child.communicate(timeout=HANG)
+            printed, errors = child.communicate(timeout=HANG)
         finally:
             child.kill()
-    assert child.returncode == 0, told
+    assert child.returncode == 0, errors
     assert "5 TLS handshakes" in printed
     check(auditor.Audit.load(tmp_path / "out"), port)
 

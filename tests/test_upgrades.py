@@ -1,4 +1,4 @@
-"""TLS inside other protocols: each is named, and a session that stays in clear is told apart; packets seen twice."""
+"""TLS inside other protocols: each is named, and a session that stays in clear is distinguished; packets seen twice."""
 
 import base64
 import struct
@@ -10,6 +10,8 @@ from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
 import auditor
+from auditor.recognise.numbers import PROTOCOL_NAMES
+from auditor.recognise.openings import OPENINGS
 from tests import wire
 
 HELLO = wire.record(22, wire.client_hello())
@@ -37,7 +39,7 @@ TALKS: dict[str, list[tuple[str, bytes]]] = {
 
 @pytest.mark.parametrize("name", TALKS)
 def test_tls_inside(audit_bytes: Run, name: str) -> None:
-    """After the protocol's upgrade the handshake is found, and the protocol named."""
+    """After the protocol's upgrade the handshake is read, and the protocol named."""
     result = audit_bytes(wire.pcap(wire.Talk(dport=5555).open().play([*TALKS[name], *TLS]).packets))
     row, flow = wire.only(result.handshakes), wire.only(result.flows)
     assert (row["starttls"], row["status"], flow["upgrade"]) == (name, "complete", "used")
@@ -88,13 +90,13 @@ def test_proxy_header(audit_bytes: Run, header: bytes, together: bool) -> None:
 
 def numbered(packets: list[bytes]) -> list[bytes]:
     """The packets with IPv4 identifications that count, as real senders write them."""
-    made = []
+    renumbered = []
     for number, packet in enumerate(packets):
         changed = Ether(packet)
         changed[IP].id = 1000 + number
         del changed[IP].chksum
-        made.append(bytes(changed))
-    return made
+        renumbered.append(bytes(changed))
+    return renumbered
 
 
 def test_both_ports_of_a_switch(audit_bytes: Run) -> None:
@@ -166,3 +168,15 @@ def test_tls_in_base64(audit_bytes: Run) -> None:
         )
         assert (row["history"], row["cipher_suite"]) == ("CsnGIi", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
         assert (flow["tls_version"], flow["upgrade"], flow["client_port"]) == ("TLS 1.2", "used", 40_000)
+
+
+def test_each_opening_is_reached() -> None:
+    """Every row of the table names an application, and none stands behind one that all its streams begin with too."""
+    assert all(one.application in PROTOCOL_NAMES for one in OPENINGS)
+    hidden = [
+        (first.text, one.text)
+        for k, one in enumerate(OPENINGS)
+        for first in OPENINGS[:k]
+        if one.text.startswith(first.text)
+    ]
+    assert not hidden

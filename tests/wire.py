@@ -57,7 +57,7 @@ def enhanced(packet: bytes, ticks: int, which: int = 0, order: str = "<") -> byt
 
 
 class Talk:
-    """The packets of a TCP connection, made segment by segment."""
+    """The packets of a TCP connection, built segment by segment."""
 
     def __init__(
         self, sport: int = 40_000, dport: int = 443, isn: tuple[int, int] = (1000, 9000), **names: str

@@ -61,7 +61,7 @@ def topology_fetch(
         list[str] | None, typer.Option("--region", help="Region to ask in; may be given again.", show_default=False)
     ] = None,
 ) -> None:
-    """Get from AWS what tells where traffic goes (needs the extra aws); keys and router configurations are left out."""
+    """Get from AWS what decides where traffic goes (needs the extra aws); keys and router configurations are left out."""
     from auditor.paths.fetch import fetch
 
     for file, rows in fetch(out, profile, region or []):
@@ -70,8 +70,8 @@ def topology_fetch(
 
 def _describe(name: str, site: "Topology") -> None:
     """Print what a topology says."""
-    told = ", ".join(f"{s.name} ({', '.join(s.on_premises) or 'prefixes not given'})" for s in site.site)
-    sys.stdout.write(f"{name}: {told or 'no site'}\n")
+    sites = ", ".join(f"{s.name} ({', '.join(s.on_premises) or 'prefixes not given'})" for s in site.site)
+    sys.stdout.write(f"{name}: {sites or 'no site'}\n")
     for link in site.links():
         parts = [f"VLAN {link.vlan}" if link.vlan else "", f"peer {' '.join(link.peer_mac + link.peer_address)}"]
         parts += [f"interface {' '.join(link.interface)}" if link.interface else "", " ".join(link.prefixes[:8])]

@@ -1,4 +1,4 @@
-"""What a capture tells of the network itself: who has which address, who is next to whom, which routes are announced.
+"""What a capture shows of the network itself: which addresses, neighbours and announced routes there are.
 
 ARP, Neighbor Discovery, LLDP, ICMP errors and BGP are few among many packets, so this is plain Python beside the
 kernels, bounded in what it keeps. The rooms on the right read it once the capture has ended.
@@ -22,7 +22,7 @@ ARP_BYTES = 28  # RFC 826, of Ethernet and IPv4
 V4_ERRORS = {3: "unreachable", 5: "redirect", 11: "time exceeded"}
 V6_ERRORS = {1: "unreachable", 2: "packet too big", 3: "time exceeded"}
 FRAGMENTATION_NEEDED = 4
-V6_TELLING = [*V6_ERRORS, 133, 134, 135, 136]  # with Neighbor Discovery
+V6_NOTED = [*V6_ERRORS, 133, 134, 135, 136]  # with Neighbor Discovery
 
 Address = tuple[int, int]  # halves of a 128-bit number, IPv4 as ::ffff:a.b.c.d
 
@@ -36,7 +36,7 @@ class Binding(NamedTuple):
     interface: int
 
 
-class Seen(NamedTuple):
+class FirstSeen(NamedTuple):
     """When a binding was first seen, in which frame, and by which protocol."""
 
     frame: int
@@ -81,7 +81,7 @@ class BgpStream:
 class Control:
     """What was learned from one capture."""
 
-    bindings: dict[Binding, Seen] = field(default_factory=dict)
+    bindings: dict[Binding, FirstSeen] = field(default_factory=dict)
     errors: list[IcmpError] = field(default_factory=list)
     neighbours: dict[Neighbour, int] = field(default_factory=dict)  # with the first frame
     bgp: dict[tuple[Address, int, Address, int], BgpStream] = field(default_factory=dict)
@@ -104,8 +104,8 @@ class Control:
         icmp = np.flatnonzero((status == OTHER_IP) & ((protocol == ICMP) | (protocol == ICMP6)))
         if len(icmp):  # echoes are many, and say nothing
             kind = block[np.minimum(packets["position"][icmp], len(block) - 1)]
-            telling = np.where(protocol[icmp] == ICMP, np.isin(kind, list(V4_ERRORS)), np.isin(kind, V6_TELLING))
-            for packet in packets[icmp[telling]]:
+            noted = np.where(protocol[icmp] == ICMP, np.isin(kind, list(V4_ERRORS)), np.isin(kind, V6_NOTED))
+            for packet in packets[icmp[noted]]:
                 self._icmp(block, packet)
         for source, target in zip(
             packets["source_mac"][status == ENCRYPTED].tolist(),
@@ -126,7 +126,7 @@ class Control:
             if len(self.bindings) >= MOST_BINDINGS:
                 self.left_out = True
                 return
-            self.bindings[key] = Seen(int(packet["frame"]), int(packet["time"]), by)
+            self.bindings[key] = FirstSeen(int(packet["frame"]), int(packet["time"]), by)
 
     def _arp(self, block: Array, packets: Array) -> None:
         packets = packets[packets["position"] + ARP_BYTES <= packets["end"]]
@@ -135,10 +135,10 @@ class Control:
         rows = block[packets["position"][:, None] + np.arange(ARP_BYTES)]
         good = (rows[:, :6] == np.array([0, 1, 8, 0, 6, 4], np.uint8)).all(axis=1)
         rows, packets = rows[good], packets[good]
-        # The same few bindings are told again and again: look at each once.
+        # The same few bindings are announced again and again: look at each once.
         scope = np.stack([packets["vlans"].astype(np.int64), packets["interface"].astype(np.int64)], axis=1)
-        told = np.concatenate([rows[:, 8:18], scope.view(np.uint8).reshape(len(rows), 16)], axis=1)
-        _, first = np.unique(told, axis=0, return_index=True)
+        bindings = np.concatenate([rows[:, 8:18], scope.view(np.uint8).reshape(len(rows), 16)], axis=1)
+        _, first = np.unique(bindings, axis=0, return_index=True)
         for k in sorted(first.tolist()):
             claim = rows[k, 8:18].tobytes()
             address = V4_MAPPED | int.from_bytes(claim[6:], "big")
@@ -161,11 +161,11 @@ class Control:
             elif kind == 5:
                 texts[5] = value.decode("utf-8", "replace")
             at += 2 + length
-        found = Neighbour(
+        neighbour = Neighbour(
             int(packet["source_mac"]), texts[5] or texts[1], texts[2], int(packet["vlans"]), int(packet["interface"])
         )
         if len(self.neighbours) < MOST_BINDINGS:
-            self.neighbours.setdefault(found, int(packet["frame"]))
+            self.neighbours.setdefault(neighbour, int(packet["frame"]))
 
     def _icmp(self, block: Array, packet: Any) -> None:
         at, end = int(packet["position"]), int(packet["end"])

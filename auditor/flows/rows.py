@@ -60,11 +60,11 @@ def free(state: State) -> None:
 
 def _kept(last: Array, datagrams: Array) -> Array:
     """Places of all datagrams in the chains that end at ``last``."""
-    found = [last[last >= 0]]
-    while len(found[-1]):
-        before = datagrams["next"][found[-1]]
-        found.append(before[before >= 0])
-    return np.concatenate(found)
+    links = [last[last >= 0]]
+    while len(links[-1]):
+        before = datagrams["next"][links[-1]]
+        links.append(before[before >= 0])
+    return np.concatenate(links)
 
 
 def renumber(state: State) -> State | None:

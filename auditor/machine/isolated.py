@@ -17,7 +17,7 @@ from auditor.machine import search_path
 PACKAGE = Path(__file__).resolve().parent.parent
 FOLDER = "/"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-NO_HOME = "/nonexistent"
+NO_HOME = "/proc/nonexistent"  # which root cannot make either, as scapy would
 KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "SYSTEMROOT")
 # Interpreters that were built with a shared library may need them; LD_PRELOAD and LD_AUDIT, which load more, stay behind.
 LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from auditor.capture import folders
 from auditor.errors import TopologyError
 from auditor.paths.topology import Topology
 from auditor.settings import validated
@@ -247,7 +248,10 @@ def endpoint_service(name: str) -> tuple[str | None, str | None]:
 def read(folder: str | Path) -> Topology:
     """The topology that the JSON files of a folder tell of. Raises TopologyError naming the file and what is wrong."""
     path = Path(folder)
-    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    if path.is_dir():
+        files = folders.files(path, lambda file: file.suffix == ".json")
+    else:
+        files = [(path, folders.refusal(path))]
     if not files:
         raise TopologyError(
             f"{folder}: no JSON file is there; audit topology fetch writes them, or: aws {COMMANDS['virtualInterfaces']} > vifs.json"
@@ -255,7 +259,9 @@ def read(folder: str | Path) -> Topology:
     from pydantic import ValidationError
 
     account = Account()
-    for file in files:
+    for file, refusal in files:
+        if refusal is not None:
+            raise TopologyError(f"{file}: {refusal}")
         account.add(file)
     try:
         return account.topology()

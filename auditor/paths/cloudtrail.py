@@ -128,9 +128,9 @@ class CloudTrail(EventLog[Event]):
 
     def __init__(self, files: list[tuple[str, list[Event]]], skew: int = 0) -> None:
         super().__init__(files, skew)
-        self._by_host: dict[str, list[Event]] = {}
-        for event in self.events:
-            self._by_host.setdefault(event.host, []).append(event)
+        self._by_host: dict[str, list[int]] = {}
+        for number, event in enumerate(self.events):
+            self._by_host.setdefault(event.host, []).append(number)
 
     def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
         """Events that can only have come by one client's flows: same host, within the flow's time."""
@@ -138,11 +138,12 @@ class CloudTrail(EventLog[Event]):
         doors = Doors(network)
         touched: set[int] = set()
         names = np.array([n.lower() if n else "" for n in flows.server_name.tolist()], object)
-        for host, events in self._by_host.items():
+        for host, numbers in self._by_host.items():
             at = np.flatnonzero(names == host)
             if not len(at):
                 continue
-            for event in events:
+            for number in numbers:
+                event = self.events[number]
                 when = event.time - self.skew
                 near = at[(flows.started[at] - WITHIN <= when) & (when <= flows.ended[at] + WITHIN)]
                 own = near[self._same_client(flows, near, event)]
@@ -150,14 +151,14 @@ class CloudTrail(EventLog[Event]):
                 clients = {(int(flows.client_high[k]), int(flows.client_low[k])) for k in near.tolist()}
                 if len(clients) != 1:
                     continue
-                self.matched.add(id(event))
+                self.matched.rows[number] = True
                 touched |= set(near.tolist())
                 says = doors.of(event, clients.pop())
                 if says is not None:
                     found.setdefault(says, []).extend(near.tolist())
                 if len(near) == 1:
                     self._compare(flows, int(near[0]), event, disagreement)
-        self.flows_matched += len(touched)
+        self.matched.flows += len(touched)
         added = []
         for (path, words, link), rows in found.items():
             mask = mask_of(len(flows), rows)

@@ -22,12 +22,11 @@ MOST_PAIRS = 1 << 20  # pairs of client and server whose last path is remembered
 NAT_WITHIN = 5_000_000_000  # nanoseconds between the same connection's first packets on both sides of a translator
 
 
-@dataclass
+@dataclass(frozen=True)
 class Judgement:
     """What is said of the way of each flow. Texts are None, times 0 where there is nothing to tell."""
 
     verdict: verdict.Verdict
-    found: list[Evidence]
     changed_time: Array
     changed: Array  # what the path changed from, and when, in words
     source_outside: Array
@@ -36,7 +35,7 @@ class Judgement:
     disagreement: Array
 
     def part(self, begin: int, end: int) -> "Judgement":
-        """The judgement of some of the flows, without the evidence."""
+        """The judgement of some of the flows."""
 
         def cut(value: Any) -> Any:
             if isinstance(value, np.ndarray):
@@ -83,7 +82,8 @@ class Judge:
         """Whether flows should be judged once their capture has ended: what it shows of the network may come late."""
         return not self.network.is_empty or not self.witnesses.is_empty
 
-    def judge(self, flows: Flows, control: Control) -> Judgement:
+    def judge(self, flows: Flows, control: Control) -> tuple[Judgement, list[Evidence]]:
+        """What is said of the way of flows of one capture, and the evidence."""
         found = evidence.gather(flows, self.network, control)
         disagreement = np.full(len(flows), None, object)
         found += self.witnesses.evidence(flows, self.network, disagreement)
@@ -99,9 +99,8 @@ class Judge:
                 Evidence(outside & (link == name), "client", "source", "direct-connect", NONE, text, name, frame)
             )
         changed_time, changed = self._changes(flows, decided, control)
-        return Judgement(
+        judgement = Judgement(
             decided,
-            found,
             changed_time,
             changed,
             outside,
@@ -109,6 +108,7 @@ class Judge:
             self._other_region(flows, link),
             disagreement,
         )
+        return judgement, found
 
     def _carriers(self) -> dict[str, str]:
         """The path of what carries each VPN, by its name."""

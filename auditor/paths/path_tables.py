@@ -12,7 +12,7 @@ from auditor.flows.rows import Rows
 from auditor.paths.judge import Judgement
 from auditor.paths.model import CONFIDENCE_NAMES, Evidence, Flows, Ways, is_mirror
 from auditor.paths.site import Network
-from auditor.tables import schema
+from auditor.tables import arrow, schema
 from auditor.tables.columns import Column, Numbers, Texts
 
 Array = np.ndarray[Any, Any]
@@ -57,17 +57,9 @@ def seen_flows(
     ends: Oriented,
     capture: str,
     interfaces: list[str | None],
-    columns: dict[str, Column],
-    protocol: Array,
-    server_name: Array,
+    texts: dict[str, Texts],
 ) -> Flows:
-    """A batch's flows as paths are judged by."""
-
-    def text(name: str) -> Array:
-        column = columns[name]
-        assert isinstance(column, Texts)
-        return column.objects()
-
+    """A batch's flows as paths are judged by; ``texts``: protocol, server name, service, Region, version and suite."""
     flows = rows.flows
     plain = (ends.client["tunnel"] == 0) & (ends.server["tunnel"] == 0)
     return Flows(
@@ -90,12 +82,7 @@ def seen_flows(
         client_packets=np.where(plain, ends.client["packets"], 0),
         server_packets=np.where(plain, ends.server["packets"], 0),
         mirrored=is_mirror(ends.client["tunnel"]) | is_mirror(ends.server["tunnel"]),
-        protocol=protocol,
-        server_name=server_name,
-        service=text("service"),
-        region=text("region"),
-        tls_version=text("tls_version"),
-        cipher_suite=text("cipher_suite"),
+        **{name: column.objects() for name, column in texts.items()},
         ways={"client": _ways(ends.client, interfaces), "server": _ways(ends.server, interfaces)},
     )
 
@@ -127,7 +114,7 @@ def hops(side: Array) -> Numbers:
 def evidence_table(flows: Flows, found: list[Evidence]) -> pa.Table:
     """The rows of ``evidence``, by flow."""
     if not found:
-        return schema.empty("evidence")
+        return arrow.empty("evidence")
     at = [np.flatnonzero(item.mask) for item in found]
     which = np.repeat(np.arange(len(found)), [len(a) for a in at])
     every = np.concatenate(at)
@@ -137,7 +124,7 @@ def evidence_table(flows: Flows, found: list[Evidence]) -> pa.Table:
     )
     order = np.lexsort((which, every))
     which, every, frames = which[order], every[order], frames[order]
-    return schema.build(
+    return arrow.build(
         "evidence",
         {
             "flow_id": flows.identifier[every],
@@ -242,7 +229,7 @@ def network_table(capture: str, control: Control, network: Network, interfaces: 
         *_macsec_told(control),
     ]
     if not rows:
-        return schema.empty("network")
+        return arrow.empty("network")
     names = [column.name for column in schema.TABLES["network"]][1:]
     given: dict[str, Any] = {"capture": [capture] * len(rows)}
-    return schema.build("network", given | {name: [row.get(name) for row in rows] for name in names})
+    return arrow.build("network", given | {name: [row.get(name) for row in rows] for name in names})

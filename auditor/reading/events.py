@@ -1,4 +1,4 @@
-"""What reading tells, in order: batches of finished flows, captures read to their end, inputs that could not be read."""
+"""What reading yields, in order: batches of finished flows, captures read to their end, inputs that could not be read."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ class Counted:
     """What was counted of one capture; complete once the capture is read to its end."""
 
     notes: Notes
-    counters: "S.Array"
+    counters: S.Array
     fragments: Fragments = field(default_factory=Fragments)
     control: Control = field(default_factory=Control)
     interfaces: list[str | None] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Batch:
     generation: int
     interfaces: list[str | None]
     first_flow: int  # flows of the captures before this one
-    control: Control  # what the capture has told of the network so far
+    control: Control  # what the capture has shown of the network so far
     key_logs: list[bytes]  # TLS secrets that the capture has shown so far
 
 

@@ -1,18 +1,16 @@
-"""``custody.json``: when an audit was made, and the digests of all that it wrote, so that anybody can tell that nothing changed.
+"""``custody.json``: when an audit was run, and the digests of all that it wrote, so that anybody can check that nothing changed.
 
-It is apart from ``audit.json``, which is the same for the same input whenever the audit is made.
+It is apart from ``audit.json``, which is the same for the same input whenever the audit is run.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditor.errors import AuditError, located
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.results import Results
 
 CUSTODY = "custody.json"
 
@@ -23,7 +21,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def told(files: dict[str, Path], began: str, ended: str) -> dict[str, Any]:
+def contents(files: dict[str, Path], began: str, ended: str) -> dict[str, Any]:
     """The contents of ``custody.json``; ``files``: what was written, by the name it has in the folder."""
     import platform
 
@@ -39,8 +37,8 @@ def told(files: dict[str, Path], began: str, ended: str) -> dict[str, Any]:
     }
 
 
-def verify(result: "Audit") -> Iterator[tuple[str, bool | None, str]]:
-    """Each result and each input: its name, whether it is what it was (None where that cannot be said), and why.
+def verify(result: Results) -> Iterator[tuple[str, bool | None, str]]:
+    """Each result and each input: its name, whether it is unchanged (None where that cannot be known), and why.
 
     Raises AuditError where the folder has no ``custody.json`` that can be read.
     """
@@ -65,7 +63,7 @@ def verify(result: "Audit") -> Iterator[tuple[str, bool | None, str]]:
 
 def _same(path: Path, digest: str) -> tuple[bool | None, str]:
     try:
-        found = sha256(path)
+        now = sha256(path)
     except OSError as error:
         return False, str(error.strerror)
-    return (True, "unchanged") if found == digest else (False, f"changed: its SHA-256 was {digest}, and is {found}")
+    return (True, "unchanged") if now == digest else (False, f"changed: its SHA-256 was {digest}, and is {now}")

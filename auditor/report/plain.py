@@ -1,4 +1,4 @@
-"""Rows of tables as plain values, a batch at a time, and texts made harmless for what reads them."""
+"""Rows of tables as plain values, a batch at a time, and texts that are harmless to whatever reads them."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+    import pyarrow as pa
+
 
 DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 BATCH = 4096
@@ -44,21 +45,18 @@ def values(column: Any) -> list[Any]:
     return list(numbers[column.offset : column.offset + len(column)].tolist())
 
 
-def rows(result: "Audit", table: str, *columns: str, times: str = "iso") -> Iterator[Row]:
-    """The rows of a table, or some columns of it; times in ISO 8601, or in nanoseconds with ``times="ns"``."""
+def records(data: "pa.Table", times: str) -> Iterator[Row]:
+    """The rows of an Arrow table; times in ISO 8601 (``"iso"``) or in nanoseconds since 1970 (``"ns"``)."""
     import pyarrow as pa
 
-    data = result.arrow(table)
-    if columns:
-        data = data.select(columns)
     names = data.column_names
     stamps = {name for name in names if pa.types.is_timestamp(data.schema.field(name).type)}
     for batch in data.to_batches(BATCH):
         lists = [values(batch.column(name)) for name in names]
         if times == "iso":
             lists = [
-                [iso(value) for value in found] if name in stamps else found
-                for name, found in zip(names, lists, strict=True)
+                [iso(value) for value in column] if name in stamps else column
+                for name, column in zip(names, lists, strict=True)
             ]
         for cells in zip(*lists, strict=True):
             yield dict(zip(names, cells, strict=True))

@@ -2,20 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditor.capture import write
 from auditor.errors import AuditError
 from auditor.report.export import whole
 from auditor.report.plain import about, printable
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.results import Results
 
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
 ABOUT = ("client_group", "service", "region", "servers", "sample_servers")
-PAGE = (("What", "what"), ("Why", "why"), ("How to mend", "mend"), ("Source", "source"))
+PAGE = (("What", "what"), ("Why", "why"), ("How to fix", "mend"), ("Source", "source"))
 FACTS = (
     *("flow_id", "started", "client_ip", "client_port", "server_ip", "server_port", "path", "path_confidence"),
     *("protocol", "tls_version", "cipher_suite", "key_exchange_group", "forward_secrecy"),
@@ -23,17 +21,17 @@ FACTS = (
 BEHIND = 2  # packets of a flow that are kept behind the last one that proves something
 
 
-def finding(result: "Audit", finding_id: str) -> dict[str, Any]:
+def finding(result: Results, finding_id: str) -> dict[str, Any]:
     """The row of a finding. Raises AuditError where there is none."""
     names = ("finding_id", "rule", "policy", "title", "severity", "verdict", "reason", "flows", "clients")
     rows = result.rows(
         "findings", *names, *ABOUT, "first_seen", "last_seen", "capture", "sample_flows", "sample_frames"
     )
-    found = [row for row in rows if row["finding_id"].lower() == finding_id.lower()]
-    if not found:
+    matches = [row for row in rows if row["finding_id"].lower() == finding_id.lower()]
+    if not matches:
         known = ", ".join(row["finding_id"] for row in rows[:20])
         raise AuditError(f"{finding_id}: no such finding; there are {known or 'none'}")
-    return found[0]
+    return matches[0]
 
 
 def _numbers(text: str | None) -> list[int]:
@@ -46,7 +44,7 @@ def display_filter(row: dict[str, Any]) -> str:
     return f"frame.number in {{{', '.join(map(str, frames))}}}" if frames else "frame"
 
 
-def explain(result: "Audit", finding_id: str) -> str:
+def explain(result: Results, finding_id: str) -> str:
     """A finding in words: the facts, the rule, the frames, and how to see them in Wireshark."""
     row = finding(result, finding_id)
     policy, rule = row["policy"], result.rule(row["rule"])
@@ -68,7 +66,7 @@ def explain(result: "Audit", finding_id: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _facts(result: "Audit", flows: list[int]) -> list[str]:
+def _facts(result: Results, flows: list[int]) -> list[str]:
     """What is known of the sample flows, a line each."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -77,20 +75,20 @@ def _facts(result: "Audit", flows: list[int]) -> list[str]:
 
     if not flows:
         return []
-    found = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flows, pa.int64())))
-    columns = {name: values(found.column(name)) for name in FACTS}
+    rows = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flows, pa.int64())))
+    columns = {name: values(rows.column(name)) for name in FACTS}
     lines = ["", "Facts of the sample flows:"]
-    for k in range(found.num_rows):
+    for k in range(rows.num_rows):
         row = {name: column[k] for name, column in columns.items()}
         secrecy = {True: "forward secret", False: "not forward secret", None: None}[row["forward_secrecy"]]
         confidence = f" ({row['path_confidence']})" if row["path_confidence"] != "none" else ""
-        told = (
+        facts = (
             f"path {row['path']}{confidence}", row["tls_version"] or row["protocol"], row["cipher_suite"],
             row["key_exchange_group"], secrecy,
         )  # fmt: skip
         ends = f"{_end(row['client_ip'], row['client_port'])} → {_end(row['server_ip'], row['server_port'])}"
         begun = (iso(row["started"]) or "")[:23].replace("T", " ")
-        lines.append(f"  {row['flow_id']}: {begun} {ends}: {', '.join(str(one) for one in told if one)}")
+        lines.append(f"  {row['flow_id']}: {begun} {ends}: {', '.join(str(one) for one in facts if one)}")
     return lines
 
 
@@ -101,11 +99,11 @@ def _end(address: str, port: int | None) -> str:
 
 
 def _text(text: str) -> bytes:
-    """A comment: what comes from the network is made of printable characters."""
+    """A comment: what comes from the network is reduced to printable characters."""
     return "\n".join(map(printable, text.split("\n"))).encode()[:LONGEST_COMMENT]
 
 
-def extract(result: "Audit", finding_id: str, out: str | Path) -> int:
+def extract(result: Results, finding_id: str, out: str | Path) -> int:
     """Write the packets of a finding's sample flows, up to the last that proves it, to a pcapng; how many they are.
 
     The section header names the capture with its SHA-256, and the finding; each packet that proves something has a comment
@@ -139,7 +137,7 @@ def extract(result: "Audit", finding_id: str, out: str | Path) -> int:
     return written
 
 
-def _proving(result: "Audit", flows: list[int], proof: set[int]) -> Iterator[Any]:
+def _proving(result: Results, flows: list[int], proof: set[int]) -> Iterator[Any]:
     """The frames of some flows, each flow's up to a little behind the last that proves something."""
     from auditor.report.drill import frames
 

@@ -2,12 +2,16 @@
 
 import asyncio
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 import pyshark
 
 from auditor.machine import isolated
 from auditor.requests import tshark
+
+# A file without a name that a process inherited. Those of a parent cannot be opened across user namespaces.
+OPEN = "/proc/self/fd"
 
 
 class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
@@ -17,8 +21,9 @@ class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
     all that belonged to it is closed.
     """
 
-    def __init__(self, path: str, program: str, **options: Any) -> None:
-        self._program = program
+    def __init__(self, path: str, program: str, files: Sequence[int] = (), **options: Any) -> None:
+        """``files``: descriptors that tshark inherits, for paths that begin with ``OPEN``."""
+        self._program, self._files = program, files
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         super().__init__(path, eventloop=loop, keep_packets=False, **options)
@@ -45,6 +50,7 @@ class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=isolated.FOLDER,
+            pass_fds=self._files,
             env=isolated.environment(tshark.SETTINGS),
         )
         self._create_stderr_handling_task(process.stderr)

@@ -212,18 +212,20 @@ def main(_: Sequence[str] = ()) -> None:
     """Read the order, dissect, write the results."""
     confine(MEMORY)
     order = json.loads(sys.stdin.buffer.readline())
-    for name in ("capture", "keys"):
-        if isinstance(order[name], int):  # a file without a name, which this process has open
-            order[name] = f"/proc/{os.getpid()}/fd/{order[name]}"
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from auditor.requests.dissection import Dissection
+    from auditor.requests.dissection import OPEN, Dissection
+
+    files = [order[name] for name in ("capture", "keys") if isinstance(order[name], int)]
+    for name in ("capture", "keys"):
+        if order[name] in files:
+            order[name] = f"{OPEN}/{order[name]}"
 
     heads = HEADS + (STREAMS if order["quic"] else "")
     parameters = ["-Y", heads, *order["options"], *preferences(order)]
     dissector = Dissector(order)
     out = sys.stdout
     try:
-        with Dissection(order["capture"], order["tshark"], custom_parameters=parameters) as capture:
+        with Dissection(order["capture"], order["tshark"], files, custom_parameters=parameters) as capture:
             for packet in capture:
                 for made in dissector.take(packet):
                     out.write(json.dumps(made.out()) + "\n")

@@ -1,6 +1,6 @@
 """Columns on their way into tables: numpy arrays that become Arrow arrays without a detour.
 
-Arrow arrays are made from buffers here, because ``pyarrow.array`` loads pandas (a quarter of a second and 40 MB), and
+Arrow arrays are built from buffers here, because ``pyarrow.array`` loads pandas (a quarter of a second and 40 MB), and
 Arrow's compute functions take a tenth of a second to load; a short audit needs neither.
 """
 
@@ -31,6 +31,13 @@ class Numbers:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @classmethod
+    def of(cls, values: Sequence[Any], type_: Any) -> "Numbers":
+        """From one number for each row, None for missing."""
+        missing = np.array([v is None for v in values], bool)
+        dtype = bool if pa.types.is_boolean(type_) else np.float64 if pa.types.is_floating(type_) else np.int64
+        return cls(np.array([0 if v is None else v for v in values], dtype), missing)
 
     def take(self, at: Array) -> "Numbers":
         """The values at ``at``; missing where that is negative."""
@@ -135,18 +142,14 @@ def of_list(values: Sequence[Any], type_: Any) -> Column:
     """A column of a plain list, None for missing."""
     if pa.types.is_dictionary(type_) or pa.types.is_string(type_):
         return Texts.of([None if v is None else str(v) for v in values])
-    missing = np.array([v is None for v in values], bool)
-    dtype = bool if pa.types.is_boolean(type_) else np.float64 if pa.types.is_floating(type_) else np.int64
-    return Numbers(np.array([0 if v is None else v for v in values], dtype), missing)
+    return Numbers.of(values, type_)
 
 
-def spread(values: Sequence[Any], index: Array, type_: Any) -> Column:
+def spread(values: Sequence[Any], index: Array, type_: Any) -> Numbers | Texts:
     """A column whose row n is ``values[index[n]]``."""
     if pa.types.is_dictionary(type_) or pa.types.is_string(type_):
         return Texts(list(values), index)
-    column = of_list(values, type_)
-    assert isinstance(column, Numbers)
-    return column.take(index)
+    return Numbers.of(values, type_).take(index)
 
 
 def is_one_of(column: Array, values: Iterable[str]) -> Array:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.policy.findings import client_group
 from auditor.report.change import service_of
-from auditor.report.plain import about, iso, printable, rows
+from auditor.report.plain import about, iso, printable
+from auditor.report.results import Results
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from auditor.report.audit import Audit
 
 MOST_FLOWS = 20_000  # in the table of the page: the worst first
 MOST_FINDINGS = 500
@@ -35,7 +35,7 @@ FLOW = (
 RANK = {verdict: number for number, verdict in enumerate(VERDICTS)}
 
 
-def write(result: "Audit", out: BinaryIO) -> None:
+def write(result: Results, out: BinaryIO) -> None:
     """Write the page."""
     text = (
         environment()
@@ -75,34 +75,34 @@ def _packed(data: bytes) -> str:
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 
 
-def facts(result: "Audit") -> dict[str, Any]:
+def facts(result: Results) -> dict[str, Any]:
     """What the page shows, as plain values."""
-    told = result.manifest
+    manifest = result.manifest
     flows = list(_flows(result))
     scope = [row for row in flows if row["in_scope"]]
     return {
-        "title": ", ".join(printable(one["name"]) for one in told["inputs"][:3]),
-        "policies": [f"{policy['id']} {policy['edition']}" for policy in told["policies"]],
-        "site": told["site"],
-        "ranges": told["ip_ranges"]["date"],
-        "counts": told["counts"],
+        "title": ", ".join(printable(one["name"]) for one in manifest["inputs"][:3]),
+        "policies": [f"{policy['id']} {policy['edition']}" for policy in manifest["policies"]],
+        "site": manifest["site"],
+        "ranges": manifest["ip_ranges"]["date"],
+        "counts": manifest["counts"],
         "answer": _answer(scope),
         "paths": _links(scope),
         "versions": _over_time(result),
         "post_quantum": _post_quantum(result),
-        "round_trips": told["round_trips"],
+        "round_trips": manifest["round_trips"],
         "findings": _findings(result),
-        "not_observable": told["not_observable"],
+        "not_observable": manifest["not_observable"],
         "columns": list(COLUMNS),
         "flows": _table(flows),
         "flows_in_all": len(flows),
-        "inputs": [{**one, "name": printable(one["name"])} for one in told["inputs"]],
-        "versions_used": told["versions"],
-        "notes": told["notes"],
+        "inputs": [{**one, "name": printable(one["name"])} for one in manifest["inputs"]],
+        "versions_used": manifest["versions"],
+        "notes": manifest["notes"],
     }
 
 
-def _flows(result: "Audit") -> Iterator[dict[str, Any]]:
+def _flows(result: Results) -> Iterator[dict[str, Any]]:
     for row in result.rows("flows", *FLOW):
         row["bytes"] = row["client_bytes"] + row["server_bytes"]
         row["server"] = row["server_name"] or row["server_ip"]
@@ -137,11 +137,11 @@ def _links(scope: list[dict[str, Any]]) -> list[list[Any]]:
         counts[client_group(row["client_ip"]), row["path"], service_of(row), row["verdict"]] += 1
     kept = counts.most_common(MOST_LINKS)
     rest = sum(counts.values()) - sum(count for _, count in kept)
-    found: list[list[Any]] = [[*key, count] for key, count in sorted(kept)]
-    return [*found, ["others", "others", "others", "not_applicable", rest]] if rest else found
+    links: list[list[Any]] = [[*key, count] for key, count in sorted(kept)]
+    return [*links, ["others", "others", "others", "not_applicable", rest]] if rest else links
 
 
-def _over_time(result: "Audit") -> dict[str, Any]:
+def _over_time(result: Results) -> dict[str, Any]:
     """Handshakes by version in bins of time."""
     shakes = [row for row in result.rows("handshakes", "started", "tls_version") if row["tls_version"] is not None]
     if not shakes:
@@ -154,26 +154,26 @@ def _over_time(result: "Audit") -> dict[str, Any]:
     return {"times": [iso(first + k * width) for k in range(BINS)], "series": dict(sorted(series.items()))}
 
 
-def _post_quantum(result: "Audit") -> dict[str, int]:
+def _post_quantum(result: Results) -> dict[str, int]:
     kinds = Counter(row["post_quantum_kind"] or "not seen" for row in result.rows("handshakes", "post_quantum_kind"))
     return dict(sorted(kinds.items()))
 
 
-def _findings(result: "Audit") -> list[dict[str, Any]]:
+def _findings(result: Results) -> list[dict[str, Any]]:
     from auditor.report.proof import display_filter
 
-    found = []
-    for row in list(rows(result, "findings"))[:MOST_FINDINGS]:
+    findings = []
+    for row in list(result.records("findings"))[:MOST_FINDINGS]:
         rule = result.rule(row["rule"]) or {}
         row["filter"], row["about"] = display_filter(row), about(row)
         row["ways"] = [[place, way] for place, way in rule.get("ways", {}).items()]
         row["why"], row["mend"], row["source"] = (rule.get(name, "") for name in ("why", "mend", "source"))
-        found.append({name: printable(value) if isinstance(value, str) else value for name, value in row.items()})
-    return found
+        findings.append({name: printable(value) if isinstance(value, str) else value for name, value in row.items()})
+    return findings
 
 
 def _table(flows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """The columns of the page's table; texts that are equal are kept once and told by number."""
+    """The columns of the page's table; texts that are equal are kept once and referred to by number."""
     ordered = sorted(flows, key=lambda row: (not row["in_scope"], RANK[row["verdict"]], row["flow_id"]))[:MOST_FLOWS]
     columns: dict[str, list[Any]] = {}
     for name in COLUMNS:
