@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from auditor.errors import InputError
 from auditor.machine import confined, isolated, programs, search_path
+from auditor.requests import tshark
 
 
 def program(path: Path, mode: int = 0o755) -> Path:
@@ -126,3 +128,11 @@ def test_what_is_confined_has_no_network_and_leaves_no_core() -> None:
 
 def _can_leave_network() -> bool:
     return subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode == 0
+
+
+def test_tshark_without_a_list_of_protocols_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where tshark does not say which dissectors it has, none could be switched off: that is an error, not silence."""
+    tshark._others.cache_clear()
+    monkeypatch.setattr(tshark.isolated, "said", lambda _: None)
+    with pytest.raises(InputError, match="does not list its protocols"):
+        tshark.restricted("/usr/bin/tshark")
