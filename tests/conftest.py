@@ -3,7 +3,8 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,10 @@ def audit_bytes(tmp_path: Path) -> Callable[..., auditor.Audit]:
         return auditor.audit(path, **options)
 
     return run
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder of which all folders on the way are this user's or root's; a test's usual one is in a shared one."""
+    with tempfile.TemporaryDirectory(dir=Path.home(), prefix="auditor-test-") as folder:
+        yield Path(folder).resolve()

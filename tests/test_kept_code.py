@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ from auditor.machine.objects import Object, load, pack, store, unpack
 
 OBJECTS = {"a-1": Object(b"\n\0code", "f", 2), "b-2": Object(b"", "g", 0)}
 SOMEBODY = 12345
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A folder of which all folders on the way are this user's or root's; a test's usual one is in a shared one."""
-    with tempfile.TemporaryDirectory(dir=Path.home(), prefix="auditor-test-") as folder:
-        yield Path(folder).resolve()
 
 
 @pytest.fixture
