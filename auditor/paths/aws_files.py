@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from auditor.errors import TopologyError
+from auditor.capture.compression import unpacked
+from auditor.errors import InputError, TopologyError
 from auditor.paths.topology import Topology
 from auditor.settings import validated
 
@@ -65,9 +66,9 @@ class Account:
     def add(self, path: Path) -> None:
         """Take in one file. Raises TopologyError naming it."""
         try:
-            data = json.loads(path.read_bytes())
-        except OSError as error:
-            raise TopologyError(f"{path}: {error.strerror}") from error
+            data = json.loads(unpacked(path))
+        except InputError as error:
+            raise TopologyError(str(error)) from error
         except ValueError as error:
             raise TopologyError(f"{path}: not JSON: {error}") from error
         keys = [key for key in COMMANDS if isinstance(data, dict) and isinstance(data.get(key), list)]
@@ -247,7 +248,7 @@ def endpoint_service(name: str) -> tuple[str | None, str | None]:
 def read(folder: str | Path) -> Topology:
     """The topology that the JSON files of a folder tell of. Raises TopologyError naming the file and what is wrong."""
     path = Path(folder)
-    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    files = sorted(p for p in path.rglob("*.json*") if p.is_file()) if path.is_dir() else [path]
     if not files:
         raise TopologyError(
             f"{folder}: no JSON file is there; audit topology fetch writes them, or: aws {COMMANDS['virtualInterfaces']} > vifs.json"

@@ -249,8 +249,8 @@ def _addresses(tables: list[pa.Table], name: str) -> Array:
 def formats_of(path: Path) -> list[str]:
     """The formats that ``aws ec2 describe-flow-logs`` tells of; [] for another file."""
     try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        data = json.loads(unpacked(path))
+    except (InputError, ValueError):
         return []
     rows = data.get("FlowLogs") if isinstance(data, dict) else None
     return [row["LogFormat"] for row in rows or [] if isinstance(row, dict) and isinstance(row.get("LogFormat"), str)]
