@@ -77,6 +77,8 @@ def reset(packet: Any) -> None:
     packet.outer_tunnel = 0
     packet.outer_source = 0
     packet.outer_target = 0
+    packet.outer_source_mac = 0
+    packet.outer_target_mac = 0
     packet.gwlb_endpoint = 0
     packet.gwlb_attachment = 0
     packet.fragment = 0
@@ -86,6 +88,7 @@ def reset(packet: Any) -> None:
     packet.tcp_flags = 0
     packet.protocol = 0
     packet.vlan_count = 0
+    packet.outer_vlan_count = 0
     packet.pppoe = 0
     packet.status = DECODED
 

@@ -1,8 +1,8 @@
 """The flow table: which flow and which side of it a packet belongs to, and when a flow is over.
 
 A flow is a 5-tuple within its VLANs and tunnels. Each side has VLANs and tunnels of its own, so that a flow which
-goes out by one path and comes back by another is one flow, while a packet that a router passes on in another VLAN
-(and the capture shows twice) belongs to two.
+goes out by one path and comes back by another is one flow. A packet that a router passes on in another VLAN, and the
+capture shows twice, belongs to the flow of its first copy: the other is another position of the same packet.
 """
 
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from auditor.decode.bytes import mix
 from auditor.decode.packet import ACK, FIN, RST, SYN, TCP
 from auditor.flows.dns import answer_for
+from auditor.flows.places import same_scope, was_there
 from auditor.flows.state import (
     CLOCK,
     DONE,
@@ -22,6 +23,7 @@ from auditor.flows.state import (
     FREE_DATAGRAM,
     FREE_FLOW,
     FREE_HANDSHAKE,
+    FREE_PLACE,
     LIVE,
     NEW,
     SWEEP_AT,
@@ -49,41 +51,44 @@ def bucket_of(a_high: Any, a_low: Any, a_port: Any, b_high: Any, b_low: Any, b_p
 
 
 @inlined
-def same_scope(side: Any, packet: Any) -> bool:
-    return side.vlans == packet.vlans and side.tunnel == packet.tunnel and side.outer_tunnel == packet.outer_tunnel
+def side_of(flow: Any, packet: Any) -> int:
+    """The side of a flow whose ends a packet has, -1 where they are not its ends."""
+    if flow.ip_protocol != packet.protocol:
+        return -1
+    if (
+        flow.a_low == packet.source_low
+        and flow.b_low == packet.target_low
+        and flow.a_port == packet.source_port
+        and flow.b_port == packet.target_port
+        and flow.a_high == packet.source_high
+        and flow.b_high == packet.target_high
+    ):
+        return 0
+    if (
+        flow.a_low == packet.target_low
+        and flow.b_low == packet.source_low
+        and flow.a_port == packet.target_port
+        and flow.b_port == packet.source_port
+        and flow.a_high == packet.target_high
+        and flow.b_high == packet.source_high
+    ):
+        return 1
+    return -1
 
 
 @part
-def find(packet: Any, bucket: int, flows: Any, sides: Any, buckets: Any) -> tuple[int, int]:
+def find(packet: Any, bucket: int, flows: Any, sides: Any, buckets: Any, places: Any) -> tuple[int, int]:
     """(flow, side) of a packet, or (-1, 0). The best of three fits: see below."""
     best, best_side, best_fit = -1, 0, 0
     at = np.int64(buckets[bucket])
     while at >= 0:
         flow = flows[at]
-        side = -1
-        if flow.ip_protocol == packet.protocol:
-            if (
-                flow.a_low == packet.source_low
-                and flow.b_low == packet.target_low
-                and flow.a_port == packet.source_port
-                and flow.b_port == packet.target_port
-                and flow.a_high == packet.source_high
-                and flow.b_high == packet.target_high
-            ):
-                side = 0
-            elif (
-                flow.a_low == packet.target_low
-                and flow.b_low == packet.source_low
-                and flow.a_port == packet.target_port
-                and flow.b_port == packet.source_port
-                and flow.a_high == packet.target_high
-                and flow.b_high == packet.source_high
-            ):
-                side = 1
+        side = side_of(flow, packet)
         if side >= 0:
             mine = sides[2 * at + side]
             if mine.packets > 0:
-                fit = 3 if same_scope(mine, packet) else 0  # this side came this way before
+                # This side came this way before.
+                fit = 3 if same_scope(mine, packet) or was_there(places, flow, side, packet) else 0
             elif same_scope(sides[2 * at + 1 - side], packet):
                 fit = 2  # the other side came this way, this one was not seen yet
             else:
@@ -93,6 +98,19 @@ def find(packet: Any, bucket: int, flows: Any, sides: Any, buckets: Any) -> tupl
             if fit > best_fit:
                 best, best_side, best_fit = at, side, fit
         at = np.int64(flow.next)
+    return best, best_side
+
+
+@part
+def find_copied(packet: Any, bucket: int, flows: Any, sides: Any, buckets: Any) -> tuple[int, int]:
+    """(flow, side) of the packet that this one is a copy of: in whatever VLAN or tunnel, the latest to be seen."""
+    best, best_side, latest = -1, 0, np.int64(0)
+    at = np.int64(buckets[bucket])
+    while at >= 0:
+        side = side_of(flows[at], packet)
+        if side >= 0 and sides[2 * at + side].packets > 0 and flows[at].touched >= latest:
+            best, best_side, latest = at, side, np.int64(flows[at].touched)
+        at = np.int64(flows[at].next)
     return best, best_side
 
 
@@ -124,6 +142,7 @@ def create(c: Any, flows: Any, sides: Any, ways: Any, buckets: Any, packet: Any,
     flow.datagram = -1
     flow.datagrams = 0
     flow.kept = 0
+    flow.place = -1
     c[FLOWS_MADE] += 1
     flow.identifier = c[FLOWS_MADE]
     flow.started = packet.time
@@ -142,6 +161,10 @@ def create(c: Any, flows: Any, sides: Any, ways: Any, buckets: Any, packet: Any,
         side.vlans = 0
         side.tunnel = 0
         side.outer_tunnel = 0
+        side.last_frame = 0
+        side.last_time = 0
+        side.interface = -1
+        side.pppoe = 0
         side.initial_sequence = 0
         side.next_sequence = 0
         side.acknowledged = 0
@@ -156,19 +179,21 @@ def create(c: Any, flows: Any, sides: Any, ways: Any, buckets: Any, packet: Any,
         side.protected = 0
         way = ways[2 * at + k]
         way.first_frame = 0
+        way.first_time = 0
         way.outer_source = 0
         way.outer_target = 0
         way.gwlb_endpoint = 0
         way.gwlb_attachment = 0
-        way.moved_frame = 0
-        way.moved_time = 0
-        way.moved_source_mac = 0
-        way.moved_target_mac = 0
+        way.outer_source_mac = 0
+        way.outer_target_mac = 0
+        way.copies = 0
+        way.elsewhere = 0
+        way.elsewhere_frame = 0
         way.reset_frame = 0
-        way.interface = -1
         way.mss = 0
         way.reset_ttl = 0
         way.vlan_count = 0
+        way.outer_vlan_count = 0
     return at
 
 
@@ -207,7 +232,7 @@ def finish(st: Any, at: int) -> None:
 
 
 @kernel
-def recycle(c: Any, flows: Any, handshakes: Any, datagrams: Any) -> None:
+def recycle(c: Any, flows: Any, handshakes: Any, datagrams: Any, places: Any) -> None:
     """Free the places of finished flows, after their rows were taken out."""
     for at in range(flows.size - 1, -1, -1):
         flow = flows[at]
@@ -221,6 +246,12 @@ def recycle(c: Any, flows: Any, handshakes: Any, datagrams: Any) -> None:
                     first = np.int64(datagrams[first].next)
                 datagrams[first].next = c[FREE_DATAGRAM]
                 c[FREE_DATAGRAM] = flow.datagram
+            if flow.place >= 0:
+                first = np.int64(flow.place)
+                while places[first].next >= 0:
+                    first = np.int64(places[first].next)
+                places[first].next = c[FREE_PLACE]
+                c[FREE_PLACE] = flow.place
             flow.live = FREE
             flow.next = c[FREE_FLOW]
             c[FREE_FLOW] = at
