@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, field
 
-UNKNOWN = "unknown none"
-PRIVATE = frozenset({"private none", "private likely"})
-NOTHING = frozenset({UNKNOWN}) | PRIVATE  # nothing, or that the ends have private addresses
+# No path is claimed; "private" without confidence says no more than that the addresses are private.
+NO_CLAIM = frozenset({"unknown none", "private none"})
+NOTHING = NO_CLAIM | {"private likely"}  # or by AWS's private ways, without saying which
 LIKELY_DX, CONFIRMED_DX = frozenset({"direct-connect likely"}), frozenset({"direct-connect confirmed"})
-NO_CLAIM = frozenset({UNKNOWN})
-INTERNET = frozenset({UNKNOWN, "internet likely"})
+INTERNET = NO_CLAIM | {"internet likely"}
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,11 @@ def prepare(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> Pre
     for name in ("service", "region", "partition"):
         columns[name] = getattr(found, name)
     server_name, protocol = np.array([*names, None], object)[name_index], spoken.objects()
-    flows = seen_flows(rows, ends, capture, interfaces, columns, protocol, server_name)
+    aws = {
+        "client": ranges.covers(ends.client_high, ends.client_low),
+        "server": ranges.covers(ends.server_high, ends.server_low),
+    }
+    flows = seen_flows(rows, ends, capture, interfaces, columns, protocol, server_name, aws)
     wanted, reasons = candidates(inside, rows, ends, found, protocol)
     return Prepared(
         rows,

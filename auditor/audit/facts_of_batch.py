@@ -40,7 +40,7 @@ def facts(
         return column.take(place).three_valued()
 
     version, offered = text("tls_version"), text("tls_version_offered")
-    in_vpc = prepared.flows.mirrored | vpcs.covers(ends.client_high, ends.client_low)
+    in_vpc = judgement.inside_aws | vpcs.covers(ends.client_high, ends.client_low)
     server_hello = np.zeros(len(rows), bool)
     server_hello[has] = (rows.handshakes["seen"][place[has]] & np.uint32(SEEN_SERVER_HELLO)) != 0
     return {
@@ -110,7 +110,7 @@ def subject(prepared: Prepared, judgement: Judgement, requests: dict[int, list[d
     frames[failed, 3] = delivery.repeat_frame[place[failed]]
     frames[failed, 4] = delivery.reset_frame[place[failed]]
     changed = judgement.changed_time > 0
-    frames[changed, 5] = np.maximum(ends.client["moved_frame"], ends.server["moved_frame"])[changed]
+    frames[changed, 5] = judgement.changed_frame[changed]
     if requests:
         for at, number in enumerate(rows.flows["identifier"].tolist()):
             if number in requests:

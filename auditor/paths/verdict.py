@@ -11,6 +11,7 @@ from auditor.tables.columns import Texts
 Array = np.ndarray[Any, Any]
 PATHS = ["direct-connect", "vpn", "vpc", "private", "unknown", "internet"]
 CODE = {path: number for number, path in enumerate(PATHS)}
+AGAINST = ("contrary", "contested", "moved")  # speak against whatever is said
 UNKNOWN, PRIVATE = CODE["unknown"], CODE["private"]
 HIDDEN = [CODE[path] for path in ("direct-connect", "vpn", "private")]  # not over the bare internet
 STRONG = STRENGTH["attachment"]  # from here on evidence against a confirmed path leaves it likely
@@ -77,7 +78,7 @@ def _direction(count: int, found: list[Evidence], direction: str) -> Direction:
     for number, item in mine:
         strength = max(STRENGTH[item.kind], 1)
         other = CONFLICTS[CODE[item.path]][path]
-        speaks = item.mask & ((other & (item.confidence > NONE)) | (item.kind == "contrary"))
+        speaks = item.mask & ((other & (item.confidence > NONE)) | (item.kind in AGAINST))
         stronger = speaks & (strength > opposed) & (best != number)
         against[stronger], opposed[stronger] = number, strength
     confidence = np.where((confidence == CONFIRMED) & (opposed >= STRONG), LIKELY, confidence)
@@ -91,7 +92,7 @@ def _direction(count: int, found: list[Evidence], direction: str) -> Direction:
     return Direction(path, confidence, best, against, opposed)
 
 
-def decide(flows: Flows, found: list[Evidence], over: dict[str, str]) -> Verdict:
+def decide(flows: Flows, found: list[Evidence], over: dict[str, str], in_tunnels: Array) -> Verdict:
     """The verdict of each flow: that of the client's direction where it is proven as well as the way back.
 
     ``over`` is the path of the link that carries a VPN, by the VPN's name.
@@ -113,6 +114,7 @@ def decide(flows: Flows, found: list[Evidence], over: dict[str, str]) -> Verdict
     at_home = NOT_PUBLIC.covers(flows.client_high, flows.client_low) & NOT_PUBLIC.covers(
         flows.server_high, flows.server_low
     )
+    at_home &= ~in_tunnels
     path = np.where(~known & at_home, PRIVATE, path)
     both = knows_out & knows_back
     differ = both & CONFLICTS[client.path, server.path]

@@ -214,7 +214,8 @@ def gre(frames: Iterable[Frame], source: str, target: str) -> list[Frame]:
     found = []
     for when, f in frames:
         ends = (source, target) if f[6:12] == mac(HOST) else (target, source)
-        found.append((when, bytes(wire.ETHERNET / IP(src=ends[0], dst=ends[1], proto=47) / (b"\0\0\x08\0" + f[14:]))))
+        packet = bytes(IP(src=ends[0], dst=ends[1], proto=47) / (b"\0\0\x08\0" + f[14:]))
+        found.append((when, f[:12] + b"\x08\0" + packet))
     return found
 
 
