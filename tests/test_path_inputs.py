@@ -87,8 +87,9 @@ def test_linux_routes(tmp_path: Path) -> None:
     ])  # fmt: skip
     assert find(table, "8.8.8.8") == Hop(parse_address("192.0.2.1"), "eth0")
     assert find(table, "10.1.2.3") == Hop(None, "eth1")
-    assert find(table, "10.9.1.1") == Hop(parse_address("192.0.2.5"), "eth5")
-    assert find(table, "10.8.1.1") == find(table, "8.8.8.8")
+    further = Hop(parse_address("192.0.2.6"), "eth6")
+    assert find(table, "10.9.1.1") == Hop(parse_address("192.0.2.5"), "eth5", others=(further,))
+    assert find(table, "10.8.1.1") == Hop()
     six = table_of(
         tmp_path, [{"dst": "default", "gateway": "fe80::1", "dev": "eth0"}, {"dst": "2001:db8::/32", "dev": "eth1"}]
     )

@@ -112,9 +112,9 @@ class SensorLog(EventLog[Seen]):
 
     def __init__(self, files: list[tuple[str, list[Seen]]], skew: int = 0) -> None:
         super().__init__(files, skew)
-        self._by_ends: dict[Ends, list[Seen]] = {}
-        for one in self.events:
-            self._by_ends.setdefault(one.ends, []).append(one)
+        self._by_ends: dict[Ends, list[int]] = {}
+        for number, one in enumerate(self.events):
+            self._by_ends.setdefault(one.ends, []).append(number)
 
     def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
         """VLANs and interfaces on which sensors saw flows; TLS versions that differ go into ``disagreement``."""
@@ -130,10 +130,12 @@ class SensorLog(EventLog[Seen]):
         for k, (ch, cl, cp, sh, sl, sp) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
             ends, back = ((ch, cl), cp, (sh, sl), sp), ((sh, sl), sp, (ch, cl), cp)
             told = self._by_ends.get(ends, []) + self._by_ends.get(back, [])
-            near = [one for one in told if flows.started[k] - SLACK <= one.time - self.skew <= flows.ended[k] + SLACK]
+            earliest, latest = flows.started[k] - SLACK + self.skew, flows.ended[k] + SLACK + self.skew
+            near = [number for number in told if earliest <= self.events[number].time <= latest]
             self.flows_matched += bool(near)
-            for one in near:
-                self.matched.add(id(one))
+            for number in near:
+                self.matched[number] = True
+                one = self.events[number]
                 for link in network.links():
                     on_vlan = link.vlan is not None and link.vlan == ".".join(map(str, one.vlans))
                     if on_vlan or link.has_interface(one.interface):

@@ -298,7 +298,9 @@ SCENES = [
           witness={"trail.json": trail(sourceIPAddress=w.CLIENT, vpcEndpointId="vpce-1")}),
     Scene("CloudTrail: an address of the public interface", lambda: w.talk(out=LAN), [Truth("direct-connect", LIKELY_DX, rules={"PTH108": "warn"})], w.SITE, PUBLIC_VIF,
           witness={"trail.json": trail(sourceIPAddress=SOURCE, tlsDetails={"tlsVersion": "TLSv1.3", "clientProvidedHostHeader": w.NAME})}),
-    Scene("CloudTrail: an address of the internet uplink", lambda: w.talk(out=LAN), [Truth("internet", "internet likely")], w.SITE, PUBLIC_VIF,
+    Scene("CloudTrail: an address of the internet uplink", lambda: w.talk(out=LAN), [Truth("internet", "internet likely")],
+          w.SITE + w.UPLINK + 'addresses = "8.8.4.4/32"\n', PUBLIC_VIF, witness={"trail.json": trail(sourceIPAddress="8.8.4.4")}),
+    Scene("CloudTrail: somebody else's request", lambda: w.talk(out=LAN), [Truth("direct-connect", "unknown none")], w.SITE, PUBLIC_VIF,
           witness={"trail.json": trail(sourceIPAddress="8.8.4.4")}),
     Scene("Zeek saw the VLAN", lambda: w.talk(server=w.ENI, out=LAN), [Truth("direct-connect", LIKELY_DX, link="dxvif-private")], LINKS,
           witness={"conn.log": "#separator \\x09\n#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tvlan\n"
