@@ -1,11 +1,14 @@
-"""From evidence to a verdict for each flow and direction: the strongest decides, and what speaks against it is told."""
+"""From evidence to a verdict for each flow: the strongest decides, and what speaks against it is told.
+
+Each direction takes three steps, ``strongest``, ``sharpened`` and ``weighed``; ``joined`` makes one path of both.
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from auditor.paths.model import CONFIRMED, DIRECTIONS, LIKELY, NONE, NOT_PUBLIC, STRENGTH, Evidence, Flows
+from auditor.paths.model import CONFIRMED, LIKELY, NONE, NOT_PUBLIC, STRENGTH, Evidence, Flows
 from auditor.tables.columns import Texts
 
 Array = np.ndarray[Any, Any]
@@ -14,9 +17,10 @@ CODE = {path: number for number, path in enumerate(PATHS)}
 AGAINST = ("contrary", "contested", "moved")  # speak against whatever is said
 UNKNOWN, PRIVATE = CODE["unknown"], CODE["private"]
 HIDDEN = [CODE[path] for path in ("direct-connect", "vpn", "private")]  # not over the bare internet
+FINER = ("direct-connect", "vpn", "vpc")  # which "private" path it was
 STRONG = STRENGTH["attachment"]  # from here on evidence against a confirmed path leaves it likely
 # "private" means by Direct Connect, a VPN or within AWS: it does not contradict them.
-COMPATIBLE = {frozenset(("private", other)) for other in ("direct-connect", "vpn", "vpc")}
+COMPATIBLE = {frozenset(("private", other)) for other in FINER}
 
 
 @dataclass
@@ -55,101 +59,201 @@ def conflict(one: str, other: str) -> bool:
 CONFLICTS = np.array([[conflict(a, b) for b in PATHS] for a in PATHS])  # by codes
 
 
-def _direction(count: int, found: list[Evidence], direction: str) -> Direction:
-    best, power = np.full(count, -1), np.zeros(count, np.int64)
-    mine = [(number, item) for number, item in enumerate(found) if item.direction == direction]
-    for number, item in mine:
-        strength = STRENGTH[item.kind]
-        better = item.mask & (strength > power)
-        best[better], power[better] = number, strength
-    path = np.array([*(CODE[item.path] for item in found), UNKNOWN])[best]
-    confidence = np.array([*(item.confidence for item in found), NONE])[best]
-    against, opposed = np.full(count, -1), np.zeros(count, np.int64)
-    # "private" is sharpened by what says which private path it was, however weak that is.
-    sharper, sharp = best.copy(), np.zeros(count, np.int64)
-    for number, item in mine:
-        strength = STRENGTH[item.kind]
-        if item.path in ("direct-connect", "vpn", "vpc") and item.confidence > NONE:
-            finer = item.mask & (path == PRIVATE) & (strength > sharp)
-            sharper[finer], sharp[finer] = number, strength
-    sharpened = np.where(sharper != best, sharp, power)
-    best = sharper
-    path = np.array([*(CODE[item.path] for item in found), UNKNOWN])[best]
-    for number, item in mine:
+Numbered = list[tuple[int, Evidence]]  # pieces of evidence by their numbers
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The evidence that leads in one direction: its number (-1: none), its strength, and the path it gives."""
+
+    best: Array
+    strength: Array
+    finer: Array  # the strength of what says which private path it was; else that of the lead
+    path: Array
+    confidence: Array
+
+
+def strongest(count: int, evidence: Numbered) -> Lead:
+    """Step 1: the strongest evidence of a direction leads.
+
+    ==============================================  ====================================
+    evidence                                        leads
+    ==============================================  ====================================
+    none                                            nothing: unknown, none
+    of strength 0 (router, ipsec, source, contrary) nothing
+    of unequal strength                             the stronger, however confident
+    of equal strength                               the first
+    ==============================================  ====================================
+    """
+    best, strength = np.full(count, -1), np.zeros(count, np.int64)
+    path, confidence = np.full(count, UNKNOWN), np.full(count, NONE)
+    for number, item in evidence:
+        better = item.mask & (STRENGTH[item.kind] > strength)
+        best[better], strength[better] = number, STRENGTH[item.kind]
+        path[better], confidence[better] = CODE[item.path], item.confidence
+    return Lead(best, strength, strength, path, confidence)
+
+
+def sharpened(lead: Lead, evidence: Numbered) -> Lead:
+    """Step 2: "private" is sharpened by what says which private path it was, however weak that is.
+
+    =================  ==============================================  =======================================
+    lead               other evidence                                  becomes
+    =================  ==============================================  =======================================
+    another path       any                                             stays
+    private            none for Direct Connect, VPN or VPC             stays
+    private            such, but it proves nothing (confidence none)   stays
+    private            such, likely or confirmed                       its path, with the lead's confidence
+    private            several of them                                 the strongest's path
+    =================  ==============================================  =======================================
+    """
+    best, path = lead.best.copy(), lead.path.copy()
+    finer, strength = lead.strength.copy(), np.zeros(len(best), np.int64)
+    for number, item in evidence:
+        if item.path in FINER and item.confidence > NONE:
+            better = item.mask & (lead.path == PRIVATE) & (STRENGTH[item.kind] > strength)
+            best[better], path[better] = number, CODE[item.path]
+            finer[better] = strength[better] = STRENGTH[item.kind]
+    return Lead(best, lead.strength, finer, path, lead.confidence)
+
+
+def weighed(lead: Lead, evidence: Numbered) -> Direction:
+    """Step 3: what speaks against the lead weakens it, or leaves nothing of it where it is as strong.
+
+    ===============  ====================================================  ===========================
+    lead             strongest evidence for a path that conflicts          becomes
+    ===============  ====================================================  ===========================
+    none             any                                                   unknown, none
+    confirmed        as strong as an attachment                            likely, and weighed as that
+    confirmed        weaker than that                                      stays confirmed
+    likely           weaker than the lead                                  stays likely
+    likely           as strong, both Direct Connect, VPN or private        private, likely
+    likely           as strong, otherwise                                  unknown, none
+    any              only "contrary" (strength 0)                          stays; it is told
+    ===============  ====================================================  ===========================
+
+    A sharpened lead is only as strong as what sharpened it against Direct Connect, VPN or private, and as strong as the
+    private evidence against everything else.
+    """
+    against, opposed, other = _opposition(lead, evidence)
+    confidence = np.where((lead.confidence == CONFIRMED) & (opposed >= STRONG), LIKELY, lead.confidence)
+    is_hidden = np.isin(other, HIDDEN)
+    enough = np.where(is_hidden, lead.finer, lead.strength)
+    tied = (lead.best >= 0) & (opposed > 1) & (opposed >= enough) & (confidence <= LIKELY)
+    private = tied & np.isin(lead.path, HIDDEN) & is_hidden
+    path = np.where(private, PRIVATE, np.where(tied, UNKNOWN, lead.path))
+    return Direction(path, np.where(tied & ~private, NONE, confidence), lead.best, against, opposed)
+
+
+def _opposition(lead: Lead, evidence: Numbered) -> tuple[Array, Array, Array]:
+    """The strongest evidence against the lead: its number (-1: none), its strength (at least 1), and its path."""
+    count = len(lead.best)
+    against, opposed, path = np.full(count, -1), np.zeros(count, np.int64), np.full(count, UNKNOWN)
+    for number, item in evidence:
         strength = max(STRENGTH[item.kind], 1)
-        other = CONFLICTS[CODE[item.path]][path]
-        speaks = item.mask & ((other & (item.confidence > NONE)) | (item.kind in AGAINST))
-        stronger = speaks & (strength > opposed) & (best != number)
-        against[stronger], opposed[stronger] = number, strength
-    confidence = np.where((confidence == CONFIRMED) & (opposed >= STRONG), LIKELY, confidence)
-    # Direct Connect or VPN, and both are told as well: private, whichever it was.
-    other = np.array([*(CODE[item.path] for item in found), UNKNOWN])[against]
-    enough = np.where(np.isin(other, HIDDEN), sharpened, power)
-    tied = (best >= 0) & (opposed > 1) & (opposed >= enough) & (confidence <= LIKELY)
-    private = tied & np.isin(path, HIDDEN) & np.isin(other, HIDDEN)
-    path = np.where(private, PRIVATE, np.where(tied, UNKNOWN, path))
-    confidence = np.where(tied & ~private, NONE, confidence)
-    return Direction(path, confidence, best, against, opposed)
+        conflicts = CONFLICTS[CODE[item.path]][lead.path]
+        speaks = item.mask & ((conflicts & (item.confidence > NONE)) | (item.kind in AGAINST))
+        stronger = speaks & (strength > opposed) & (lead.best != number)
+        against[stronger], opposed[stronger], path[stronger] = number, strength, CODE[item.path]
+    return against, opposed, path
+
+
+@dataclass(frozen=True)
+class Joined:
+    """One path of both directions; ``best`` and ``against`` are numbers of the evidence (-1: none)."""
+
+    path: Array
+    confidence: Array
+    best: Array
+    against: Array
+    known: Array  # one direction or both are
+    both: Array  # both directions are known …
+    differ: Array  # … and conflict
+
+
+def joined(client: Direction, server: Direction, at_home: Array) -> Joined:
+    """Step 4: the flow's path is that of the direction that is proven better, the client's where both are alike.
+
+    ===================  ====================  ==========================================================
+    client's direction   server's direction    flow
+    ===================  ====================  ==========================================================
+    known                not known             the client's
+    not known            known                 the server's
+    known                as well known         the client's; asymmetric where they conflict
+    likely               confirmed             the server's
+    private              another path          the server's, which sharpens it
+    not known            not known             private, none between addresses that are not public (``at_home``)
+    not known            not known             unknown, none otherwise
+    ===================  ====================  ==========================================================
+
+    What is strong against one direction leaves the flow's path likely, even where the other is proven.
+    """
+    knows_out, knows_back = client.confidence > NONE, server.confidence > NONE
+    outward = knows_out & (~knows_back | (client.confidence >= server.confidence))
+    outward &= ~(knows_back & (client.path == PRIVATE) & (server.path != PRIVATE))
+    known, both = outward | knows_back, knows_out & knows_back
+    path = np.where(outward, client.path, np.where(knows_back, server.path, UNKNOWN))
+    confidence = np.where(outward, client.confidence, np.where(knows_back, server.confidence, NONE))
+    doubted = np.maximum(client.opposed, server.opposed) >= STRONG
+    mine, theirs = client.against, server.against
+    against = np.where(outward | ~known, mine, theirs)
+    return Joined(
+        path=np.where(~known & at_home, PRIVATE, path),
+        confidence=np.where(doubted & (confidence == CONFIRMED), LIKELY, confidence),
+        best=np.where(outward | ~knows_back, client.best, server.best),
+        against=np.where(against < 0, np.where(outward | ~known, theirs, mine), against),
+        known=known,
+        both=both,
+        differ=both & CONFLICTS[client.path, server.path],
+    )
+
+
+def _direction(count: int, found: list[Evidence], direction: str) -> Direction:
+    evidence = [(number, item) for number, item in enumerate(found) if item.direction == direction]
+    return weighed(sharpened(strongest(count, evidence), evidence), evidence)
 
 
 def decide(flows: Flows, found: list[Evidence], over: dict[str, str], in_tunnels: Array) -> Verdict:
     """The verdict of each flow: that of the client's direction where it is proven as well as the way back.
 
-    ``over`` is the path of the link that carries a VPN, by the VPN's name.
+    ``over`` is the path of the link that carries a VPN, by the VPN's name; ``in_tunnels``: flows of which nothing is
+    known but what is inside of a tunnel.
     """
-    count = len(flows)
-    ways = {direction: _direction(count, found, direction) for direction in DIRECTIONS}
-    client, server = ways["client"], ways["server"]
-    knows_out, knows_back = client.confidence > NONE, server.confidence > NONE
-    outward = knows_out & (~knows_back | (client.confidence >= server.confidence))
-    # "private" in one direction is sharpened by the other's.
-    outward &= ~(knows_back & (client.path == PRIVATE) & (server.path != PRIVATE))
-    best = np.where(outward | ~knows_back, client.best, server.best)
-    path = np.where(outward, client.path, np.where(knows_back, server.path, UNKNOWN))
-    confidence = np.where(outward, client.confidence, np.where(knows_back, server.confidence, NONE))
-    # What is strong against one direction leaves the flow's path likely, even where the other is proven.
-    doubted = np.maximum(client.opposed, server.opposed) >= STRONG
-    confidence = np.where(doubted & (confidence == CONFIRMED), LIKELY, confidence)
-    known = outward | knows_back
-    at_home = NOT_PUBLIC.covers(flows.client_high, flows.client_low) & NOT_PUBLIC.covers(
-        flows.server_high, flows.server_low
-    )
+    client, server = (_direction(len(flows), found, direction) for direction in ("client", "server"))
+    at_home = NOT_PUBLIC.covers(*flows.end("client")) & NOT_PUBLIC.covers(*flows.end("server"))
     at_home &= ~in_tunnels
-    path = np.where(~known & at_home, PRIVATE, path)
-    both = knows_out & knows_back
-    differ = both & CONFLICTS[client.path, server.path]
-    against = np.where(outward | ~known, client.against, server.against)
-    against = np.where(against < 0, np.where(outward | ~known, server.against, client.against), against)
+    flow = joined(client, server, at_home)
+    linked = flow.known & (flow.path != PRIVATE)
+    nothing = len(found)
     return Verdict(
-        path=Texts(list(PATHS), path),
-        confidence=confidence,
-        detail=_details(found, best, ways, differ, known, at_home),
-        link=Texts([*(item.link for item in found), None], np.where(known & (path != PRIVATE), best, len(found))),
-        against=Texts([*(item.detail for item in found), None], np.where(against >= 0, against, len(found))),
-        asymmetric=np.where(both, differ.astype(int), -1),
-        directions=ways,
-        over=np.array([*(over.get(item.link or "") for item in found), None], object)[np.where(known, best, -1)],
+        path=Texts(list(PATHS), flow.path),
+        confidence=flow.confidence,
+        detail=_details(found, flow, client, server, at_home),
+        link=Texts([*(item.link for item in found), None], np.where(linked, flow.best, nothing)),
+        against=Texts([*(item.detail for item in found), None], np.where(flow.against >= 0, flow.against, nothing)),
+        asymmetric=np.where(flow.both, flow.differ.astype(int), -1),
+        directions={"client": client, "server": server},
+        over=np.array([*(over.get(item.link or "") for item in found), None], object)[
+            np.where(flow.known, flow.best, -1)
+        ],
     )
 
 
-def _details(
-    found: list[Evidence], best: Array, ways: dict[str, Direction], differ: Array, known: Array, at_home: Array
-) -> Texts:
+def _details(found: list[Evidence], flow: Joined, client: Direction, server: Direction, at_home: Array) -> Texts:
     """What decided, in words; for asymmetric flows both ways."""
-    told: list[str | None] = [
+    words: list[str | None] = [
         *(item.detail for item in found),
         "nothing shows the way",
         "private addresses; nothing shows the way",
         "evidence of equal weight disagrees",
     ]
     nothing = len(found)
-    client, server = ways["client"], ways["server"]
-    tied = ~known & ((client.best >= 0) & (client.against >= 0) & (client.confidence == NONE))
+    tied = ~flow.known & ((client.best >= 0) & (client.against >= 0) & (client.confidence == NONE))
     unproven = np.where(at_home, nothing + 1, nothing)
     real = np.array([*(item.confidence > NONE for item in found), False])
     tied &= real[client.best]
-    number = np.where(known, best, np.where(tied, nothing + 2, unproven))
-    for out, back in {(int(client.best[at]), int(server.best[at])) for at in np.flatnonzero(differ)}:
-        number[differ & (client.best == out) & (server.best == back)] = len(told)
-        told.append(f"out: {told[out]}; back: {told[back]}")
-    return Texts(told, number)
+    number = np.where(flow.known, flow.best, np.where(tied, nothing + 2, unproven))
+    for out, back in {(int(client.best[at]), int(server.best[at])) for at in np.flatnonzero(flow.differ)}:
+        number[flow.differ & (client.best == out) & (server.best == back)] = len(words)
+        words.append(f"out: {words[out]}; back: {words[back]}")
+    return Texts(words, number)
