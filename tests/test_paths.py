@@ -128,7 +128,9 @@ def test_office_story(office: Any) -> None:
     """The sample shows every path, and every verdict names its evidence."""
     flows = office.flows[office.flows["service"].notna()]
     assert set(flows["path"].astype(str)) == {"direct-connect", "vpn", "vpc", "internet"}
-    assert (flows["path_confidence"] == "confirmed").all()
+    assert (flows["path_out_confidence"] == "confirmed").all()
+    assert (flows["path_back_confidence"] == "confirmed").all()
+    assert ((flows["path_confidence"] == "confirmed") == ~flows["path_asymmetric"].astype(bool)).all()
     assert set(flows["flow_id"]) <= set(office.evidence["flow_id"])
     assert flows["path_asymmetric"].sum() == 1
 

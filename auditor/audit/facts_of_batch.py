@@ -62,6 +62,7 @@ def facts(
         "path": paths.path,
         "path_confidence": paths.confidence,
         "path_detail": paths.detail,
+        "path_seen": paths.seen,
         "asymmetric": paths.asymmetric,
         "path_over": paths.over,
         "path_changed": judgement.changed,

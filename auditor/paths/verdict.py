@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.paths.model import CONFIRMED, LIKELY, NONE, NOT_PUBLIC, STRENGTH, Evidence, Flows
+from auditor.paths.model import CONFIRMED, LIKELY, NONE, NOT_PUBLIC, SEEN, STRENGTH, Evidence, Flows
 from auditor.tables.columns import Texts
 
 Array = np.ndarray[Any, Any]
@@ -44,6 +44,7 @@ class Verdict:
     link: Texts
     against: Texts
     asymmetric: Array  # 1 yes, 0 no, -1 not known
+    seen: Array  # packets of every direction seen, or rows about them, show the path
     directions: dict[str, Direction]
     over: Array  # path of what carries a VPN, as text, or None
 
@@ -171,16 +172,21 @@ class Joined:
     differ: Array  # … and conflict
 
 
-def joined(client: Direction, server: Direction, at_home: Array) -> Joined:
+def joined(client: Direction, server: Direction, at_home: Array, unseen: tuple[Array, Array]) -> Joined:
     """Step 4: the flow's path is that of the direction that is proven better, the client's where both are alike.
+
+    It is confirmed only if each direction of which packets were seen is confirmed for the same path. ``unseen``: flows
+    without packets of the client, and of the server.
 
     ===================  ====================  ==========================================================
     client's direction   server's direction    flow
     ===================  ====================  ==========================================================
-    known                not known             the client's
-    not known            known                 the server's
-    known                as well known         the client's; asymmetric where they conflict
-    likely               confirmed             the server's
+    known                no packets            the client's, as well known as that
+    no packets           known                 the server's, as well known as that
+    known                not known             the client's, likely
+    not known            known                 the server's, likely
+    known                as well known         the client's; asymmetric, and likely, where they conflict
+    likely               confirmed             the server's, likely
     private              another path          the server's, which sharpens it
     not known            not known             private, none between addresses that are not public (``at_home``)
     not known            not known             unknown, none otherwise
@@ -194,7 +200,11 @@ def joined(client: Direction, server: Direction, at_home: Array) -> Joined:
     known, both = outward | knows_back, knows_out & knows_back
     path = np.where(outward, client.path, np.where(knows_back, server.path, UNKNOWN))
     confidence = np.where(outward, client.confidence, np.where(knows_back, server.confidence, NONE))
-    doubted = np.maximum(client.opposed, server.opposed) >= STRONG
+    agreed = [
+        (one.confidence == CONFIRMED) & (one.path == path) | nothing
+        for one, nothing in zip((client, server), unseen, strict=True)
+    ]
+    doubted = (np.maximum(client.opposed, server.opposed) >= STRONG) | ~agreed[0] | ~agreed[1]
     mine, theirs = client.against, server.against
     against = np.where(outward | ~known, mine, theirs)
     return Joined(
@@ -222,7 +232,8 @@ def decide(flows: Flows, found: list[Evidence], over: dict[str, str], in_tunnels
     client, server = (_direction(len(flows), found, direction) for direction in ("client", "server"))
     at_home = NOT_PUBLIC.covers(*flows.end("client")) & NOT_PUBLIC.covers(*flows.end("server"))
     at_home &= ~in_tunnels
-    flow = joined(client, server, at_home)
+    unseen = (~flows.ways["client"].seen, ~flows.ways["server"].seen)
+    flow = joined(client, server, at_home, unseen)
     linked = flow.known & (flow.path != PRIVATE)
     nothing = len(found)
     return Verdict(
@@ -232,11 +243,18 @@ def decide(flows: Flows, found: list[Evidence], over: dict[str, str], in_tunnels
         link=Texts([*(item.link for item in found), None], np.where(linked, flow.best, nothing)),
         against=Texts([*(item.detail for item in found), None], np.where(flow.against >= 0, flow.against, nothing)),
         asymmetric=np.where(flow.both, flow.differ.astype(int), -1),
+        seen=flow.known & (_is_seen(client, found) | unseen[0]) & (_is_seen(server, found) | unseen[1]),
         directions={"client": client, "server": server},
         over=np.array([*(over.get(item.link or "") for item in found), None], object)[
             np.where(flow.known, flow.best, -1)
         ],
     )
+
+
+def _is_seen(direction: Direction, found: list[Evidence]) -> Array:
+    """Whether a direction's path was seen of its packets, and not only let expect by addresses or routes."""
+    kinds = np.array([*(item.kind in SEEN for item in found), False])
+    return np.asarray(kinds[direction.best] & (direction.confidence > NONE))
 
 
 def _details(found: list[Evidence], flow: Joined, client: Direction, server: Direction, at_home: Array) -> Texts:
@@ -245,14 +263,15 @@ def _details(found: list[Evidence], flow: Joined, client: Direction, server: Dir
         *(item.detail for item in found),
         "nothing shows the way",
         "private addresses; nothing shows the way",
-        "evidence of equal weight disagrees",
     ]
     nothing = len(found)
-    tied = ~flow.known & ((client.best >= 0) & (client.against >= 0) & (client.confidence == NONE))
-    unproven = np.where(at_home, nothing + 1, nothing)
     real = np.array([*(item.confidence > NONE for item in found), False])
-    tied &= real[client.best]
-    number = np.where(flow.known, flow.best, np.where(tied, nothing + 2, unproven))
+    number = np.where(flow.known, flow.best, np.where(at_home, nothing + 1, nothing))
+    for one in (server, client):
+        tied = ~flow.known & (one.best >= 0) & (one.against >= 0) & (one.confidence == NONE) & real[one.best]
+        for best, against in {(int(one.best[at]), int(one.against[at])) for at in np.flatnonzero(tied)}:
+            number[tied & (one.best == best) & (one.against == against)] = len(words)
+            words.append(f"evidence of equal weight disagrees: {words[best]}; {words[against]}")
     for out, back in {(int(client.best[at]), int(server.best[at])) for at in np.flatnonzero(flow.differ)}:
         number[flow.differ & (client.best == out) & (server.best == back)] = len(words)
         words.append(f"out: {words[out]}; back: {words[back]}")

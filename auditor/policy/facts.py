@@ -35,6 +35,7 @@ class Facts:
     path: Array
     path_confidence: Array
     path_detail: Array
+    path_seen: Array  # of each direction's packets, or a row about them: not by addresses and routes alone
     asymmetric: Array
     path_over: Array  # path of what carries a VPN; None where that is not known, or it is none
     path_changed: Array  # what the path changed from, and when, in words; None where it did not

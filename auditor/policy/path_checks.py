@@ -24,7 +24,7 @@ from auditor.tables.columns import is_one_of
 
 @check("paths")
 def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """The flow took one of ``paths``; only evidence counts, private addresses prove nothing."""
+    """The flow took one of ``paths``; only what was seen of it passes, addresses and routes alone do not."""
     wanted = [str(p) for p in parameters.get("paths", ["direct-connect"])]
     inside_aws = [*wanted, "vpc"]
     answer = Answer.of(facts, NOT_OBSERVABLE, facts.path_detail[0] if len(facts.path_detail) else "")
@@ -34,6 +34,8 @@ def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     proven = facts.path_confidence > 0
     good = proven & (is_one_of(facts.path, inside_aws) | is_one_of(facts.path_over, wanted))
     answer.put(good, PASS, facts.path_detail)
+    likely = _text("likely ", facts.path.astype(object), ", not seen: ", _or(facts.path_detail))
+    answer.put(good & ~facts.path_seen.astype(bool), NOT_OBSERVABLE, likely)
     bad = proven & ~good & ~is_one_of(facts.path, ["unknown", "private"])
     answer.put(bad, unmet(required), _text("went by ", facts.path.astype(object), ": ", _or(facts.path_detail)))
     half = good & (facts.asymmetric == YES)

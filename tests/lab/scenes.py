@@ -229,9 +229,9 @@ SCENES = [
         Truth("direct-connect", CONFIRMED_DX, SOURCE, 40_000),
         Truth("internet", "internet confirmed", SOURCE, 40_001, changed=True)], LINKS, PUBLIC_VIF),
     Scene("asymmetric: back over the internet", lambda: w.talk(SOURCE, out=DX2, back=ISP), [
-        Truth("direct-connect", CONFIRMED_DX, SOURCE, asymmetric=True, rules={"PTH102": "warn", "PTH101": "warn"})], LINKS),
+        Truth("direct-connect", LIKELY_DX, SOURCE, asymmetric=True, rules={"PTH102": "warn", "PTH101": "warn"})], LINKS),
     Scene("asymmetric: AWS prefers Direct Connect", lambda: w.talk(SOURCE, out=ISP, back=DX2), [
-        Truth("internet", "internet confirmed", SOURCE, asymmetric=True, rules={"PTH102": "warn"})], LINKS),
+        Truth("internet", "internet likely", SOURCE, asymmetric=True, rules={"PTH102": "warn"})], LINKS),
     Scene("only the answers were captured", lambda: w.talk(SOURCE, out=Wire(None, "02:dd:00:00:00:01"), directions="s"),
           [Truth("direct-connect", LIKELY_DX, SOURCE)], w.SITE, PUBLIC_VIF),
     # --- translation
