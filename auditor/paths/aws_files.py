@@ -129,7 +129,7 @@ class Account:
                 "own_address": _distinct(peer.get("customerAddress") for peer in peers),
                 "prefixes": advertised.get(name) or behind.get(gateway, []),
                 "sources": _distinct([*filters, *accepted.get(name, [])]),
-                "state": row.get("virtualInterfaceState"),
+                "state": _state_of(row),
                 "region": row.get("region"),
                 "gateway": gateway,
                 "macsec": encryption.get(row.get("connectionId")),
@@ -141,6 +141,9 @@ class Account:
         """What each gateway leads to: prefixes allowed towards a Direct Connect gateway, VPCs behind a private one."""
         vpcs = {row["name"]: row["prefixes"] for row in self._vpcs()}
         found: dict[str, list[str]] = {}
+        for row in self.rows["TransitGatewayAttachments"]:
+            if row.get("ResourceType") == "vpc" and row.get("TransitGatewayId") and row.get("State") not in GONE:
+                found.setdefault(row["TransitGatewayId"], []).extend(vpcs.get(row.get("ResourceId", ""), []))
         for row in self.rows["directConnectGatewayAssociations"]:
             allowed = [p["cidr"] for p in row.get("allowedPrefixesToDirectConnectGateway") or [] if p.get("cidr")]
             if row.get("directConnectGatewayId") and row.get("associationState", "associated") == "associated":
@@ -154,13 +157,27 @@ class Account:
 
     def _vpns(self) -> Rows:
         found = []
+        behind = self._behind_gateways()
         for row in self.rows["VpnConnections"]:
             options = row.get("Options") or {}
             tunnels = options.get("TunnelOptions") or []
-            outside = _distinct([t.get("OutsideIpAddress") for t in tunnels + (row.get("VgwTelemetry") or [])])
-            if not row.get("VpnConnectionId") or row.get("State") in GONE or not outside:
+            telemetry = row.get("VgwTelemetry") or []
+            outside = _distinct([t.get("OutsideIpAddress") for t in tunnels + telemetry])
+            # AWS sends what it has static routes for, and the site what lies behind the gateway.
+            routes = [r.get("DestinationCidrBlock") for r in row.get("Routes") or [] if r.get("State") != "deleted"]
+            prefixes = behind.get(row.get("VpnGatewayId") or row.get("TransitGatewayId") or "", [])
+            if not row.get("VpnConnectionId") or row.get("State") in GONE or not (outside or prefixes):
                 continue
-            section: dict[str, Any] = {"name": row["VpnConnectionId"], "outside": outside}
+            section: dict[str, Any] = {
+                "name": row["VpnConnectionId"],
+                "outside": outside,
+                "prefixes": prefixes,
+                "sources": _distinct(routes),
+            }
+            if row.get("State", "available") != "available":
+                section["state"] = row["State"]
+            elif telemetry and all(t.get("Status") == "DOWN" for t in telemetry):
+                section["state"] = "down"
             if options.get("OutsideIpAddressType") == "PrivateIpv4":
                 section["over"] = "Direct Connect"  # private outside addresses: a VPN over a transit virtual interface
             found.append(section)
@@ -175,6 +192,7 @@ class Account:
         found = []
         for row in self.rows["Vpcs"]:
             sets = [*(row.get("CidrBlockAssociationSet") or []), *(row.get("Ipv6CidrBlockAssociationSet") or [])]
+            sets = [s for s in sets if _block_state(s) in (None, "associated", "associating")]
             prefixes = _distinct([row.get("CidrBlock"), *(s.get("CidrBlock") or s.get("Ipv6CidrBlock") for s in sets)])
             if row.get("VpcId") and prefixes:
                 section = {"name": row["VpcId"], "prefixes": prefixes, "region": region.get(row["VpcId"])}
@@ -228,6 +246,21 @@ class Account:
                 section["link"] = links[0]  # several: the gateway does not say which one
             found.append(section)
         return found
+
+
+def _state_of(row: dict[str, Any]) -> str | None:
+    """A virtual interface's state; "BGP down" where it is available, and none of its sessions stands."""
+    state: str | None = row.get("virtualInterfaceState")
+    status = [peer.get("bgpStatus") for peer in row.get("bgpPeers") or []]
+    if state == "available" and status and all(one == "down" for one in status):
+        return "BGP down"
+    return state
+
+
+def _block_state(block: dict[str, Any]) -> str | None:
+    state = block.get("CidrBlockState") or block.get("Ipv6CidrBlockState") or {}
+    found: str | None = state.get("State")
+    return found
 
 
 def _distinct(values: Any) -> list[Any]:

@@ -102,8 +102,8 @@ class Ends:
                 far = far & self.public[which] & ~self.vpc[other]
             elif isinstance(link, VirtualInterface) and link.kind == "public":
                 far = far & self.flows.is_aws(which) & self.public[which] & ~self.vpc[other]
-                if link.sources:
-                    far = far & self.inside(other, link.sources)
+                if link.sources:  # a private address at home is translated to one of them
+                    far = far & (self.inside(other, link.sources) | (self.home[other] & ~self.public[other]))
             elif link.prefixes:
                 far = far & self.behind(link, which)
             else:

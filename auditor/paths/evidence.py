@@ -132,7 +132,7 @@ def _addresses(g: Gathering, link: Link) -> None:
     if not link.is_up:
         return
     allowed = ~g.speaks_against(link) & ~g.in_tunnels
-    leads = g.ends.leads(link) & allowed
+    leads = g.ends.leads(link) & g.ends.plausible(link) & allowed
     for direction, way in g.flows.ways.items():
         text = f"prefixes of {link.words}"
         g.add(leads & way.seen, direction, "prefix", link.path, LIKELY, text, link.name)
@@ -191,7 +191,17 @@ def _rules(g: Gathering) -> None:
             fits = left & _fits(g, rule, near, far)
             if link is not None:
                 text = f"rule {number + 1} of the topology: {link.words}"
-                g.add(fits, direction, "rule", link.path, LIKELY, text, link.name)
+                # What the owner says of frames holds against how the link's frames look; of addresses it does not.
+                of_frames = rule.file or rule.interface or rule.vlan or rule.mac
+                g.add(
+                    fits if of_frames else fits & ~g.speaks_against(link),
+                    direction,
+                    "rule",
+                    link.path,
+                    LIKELY,
+                    text,
+                    link.name,
+                )
             left &= ~fits
 
 

@@ -42,7 +42,7 @@ class Rows:
 
 def meaning(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> list[Evidence]:
     """Evidence of joined rows."""
-    rows = rows.of(_of_that_vpc(rows, log, network))
+    rows = rows.of(_of_that_vpc(rows, log, network) & ~log.is_value("action", "REJECT")[rows.row])
     if not len(rows.flow):
         return []
     return [*_traffic_paths(rows, log, flows, network), *_attachments(rows, log, flows, network)]

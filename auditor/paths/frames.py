@@ -11,7 +11,7 @@ import numpy as np
 
 from auditor.decode.packet import ERSPAN, GENEVE, GRE, IP_IN_IP, TZSP, VXLAN
 from auditor.paths.learned import Learned
-from auditor.paths.model import CONFIRMED, LIKELY, Flows
+from auditor.paths.model import CONFIRMED, DIRECTIONS, LIKELY, Flows
 from auditor.paths.site import Network
 from auditor.paths.topology import CapturePoint, Link, Vpn
 from auditor.prefixes import V4_MAPPED, parse_address
@@ -87,6 +87,7 @@ class Frames:
         """Where each position's innermost frame was seen."""
         positions, topology = self.positions, self.network.topology
         kind = positions.tunnel >> np.uint64(56)
+        on_site = np.isin(self.interface, list(self._on_site()))
         single = (positions.outer_tunnel == 0) & np.isin(kind, MIRRORS) & self._arrives_rightly()
         inside = np.isin(kind, (VXLAN, GENEVE)) & self._in_vpc(positions.outer_source)
         inside &= self._in_vpc(positions.outer_target) & (positions.outer_tags == 0)
@@ -99,15 +100,29 @@ class Frames:
         vpc &= (positions.tunnel == 0) | np.isin(kind, (VXLAN, GENEVE))
         place = np.where(positions.tunnel == 0, ON_THE_WIRE, FOREIGN)
         place = np.where(single & declared, MIRRORED, place)
-        return np.where((single & inside) | (vpc & ((positions.tunnel == 0) | single)), INSIDE_AWS, place)
+        return np.where((single & inside & ~on_site) | (vpc & ((positions.tunnel == 0) | single)), INSIDE_AWS, place)
+
+    def _on_site(self) -> set[int]:
+        """Interfaces that were captured at a site, not inside of a VPC: by tags, own routers, links, or who talks there."""
+        positions, flows, home = self.positions, self.flows, self.network.home
+        wire = positions.tunnel == 0
+        macs = {mac for link in self.network.links() for mac in link.macs} | self.network.own_macs
+        shown = positions.tags != 0
+        shown |= np.isin(positions.source_mac, list(macs)) | np.isin(positions.target_mac, list(macs))
+        at_home = [home.covers(*flows.end(which)) for which in DIRECTIONS]
+        in_vpc = [self.network.vpcs.covers(*flows.end(which)) for which in DIRECTIONS]
+        local = (at_home[0] & (at_home[1] | ~in_vpc[1])) | (at_home[1] & ~in_vpc[0])
+        shown |= local[positions.flow]
+        return set(self.interface[wire & shown].tolist())
 
     def _arrives_rightly(self) -> Array:
         """Whether the frame on the wire that a mirror's packet is in did not come by a link of the site."""
         positions = self.positions
         links = list(self.network.links())
-        macs = {mac for link in links for mac in link.macs}
+        macs = {mac for link in links for mac in link.macs} | self.network.own_macs
         tags = {link.tags for link in links if link.tags is not None}
-        foreign = np.isin(positions.outer_source_mac, list(macs)) | np.isin(positions.outer_tags, list(tags))
+        foreign = np.isin(positions.outer_source_mac, list(macs))
+        foreign |= np.isin(positions.outer_tags, list(tags))
         for link in links:
             if link.interface and link.path == "internet":
                 foreign |= self._on_interface(link)
@@ -151,8 +166,9 @@ class Frames:
         signs = code.copy()
         code[contradicts | ~looked_at] = 0
         own_gateway = isinstance(link, Vpn) and not link.dedicated
-        needs = np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE)) | own_gateway
-        code[needs & ~plausible[positions.flow]] = 0
+        alone = np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE))
+        code[(alone | own_gateway) & ~plausible[positions.flow]] = 0
+        code[alone & self._has_others_mac(link)] = 0
         fit = Fit(code, np.where(code > 0, LIKELY, 0), np.full(len(code), -1), contradicts, np.full(len(code), -1), [])
         if not own_gateway:
             proven = (code == VLAN_MAC) & (on_wire | self._is_checked())
@@ -179,11 +195,18 @@ class Frames:
             texts.append(holder.text)
         return texts, peer
 
+    def _has_others_mac(self, link: Link) -> Array:
+        """Positions exchanged with a MAC that the owner states for a link of another path."""
+        macs = {mac for other in self.network.links() if other.path != link.path for mac in other.macs}
+        macs -= set(link.macs)
+        positions = self.positions
+        return np.isin(positions.source_mac, list(macs)) | np.isin(positions.target_mac, list(macs))
+
     def _is_checked(self) -> Array:
         """Positions in mirrors of which the owner says where they arrive as well."""
         found = np.zeros(len(self.positions), bool)
         for point in self.network.topology.capture_point:
-            if point.outer is not None and (point.interface is not None or point.file is not None):
+            if point.outer is not None and point.interface is not None:
                 found |= self.points[point.name]
         return found
 

@@ -32,7 +32,7 @@ def within(g: Gathering) -> None:
             text = f"from {vpc.name} to another VPC: peering or a transit gateway"
             g.add(between, direction, "prefix", "vpc", LIKELY, text)
     for endpoint in topology.endpoint:
-        to_it = ends.inside("server", endpoint.addresses)
+        to_it = ends.inside("server", endpoint.addresses) & ~ends.home["server"]
         for direction, way in g.flows.ways.items():
             mask = to_it & way.seen & ~g.in_tunnels
             local = mask & ends.vpc["client"] & ~elsewhere

@@ -1,6 +1,6 @@
 """Judging the paths of flows: evidence of all kinds together, the verdict, and what else is odd about the way."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -97,6 +97,10 @@ class Judge:
         found = gathered.found
         disagreement = np.full(len(flows), None, object)
         found += self.witnesses.evidence(flows, self.network, disagreement)
+        for item in found:
+            named = self.network.link(item.link)
+            if item.kind == "sensor" and named is not None:
+                item.mask = item.mask & gathered.ends.plausible(named)
         for item in found:
             if item.confidence > NONE and gathered.contested.any():
                 item.mask = item.mask & ~gathered.contested
@@ -238,6 +242,8 @@ def _translated(
             ]
             if len(near) == 1:
                 pairs[k] = near[0]
+        used = Counter(pairs.values())
+        pairs = {k: o for k, o in pairs.items() if used[o] == 1}  # of two that fit nothing tells which it is
         for direction, way in decided.directions.items():
             of: dict[tuple[int, int], list[int]] = {}
             for k, o in pairs.items():

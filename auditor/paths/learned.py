@@ -82,7 +82,7 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
             if contest is not None:
                 found.contests.append(contest)
             elif (
-                _is_told_there(link, address, held[0][1])
+                _is_told_there(link, address, held[0][1], tags == 0 and link.tags is not None)
                 and (held[0][0].mac in link.macs or not link.macs)
                 and all(a in every_peer or _is_near(a, peers, link) for a in addresses[held[0][0].mac, tags, interface])
             ):
@@ -121,12 +121,17 @@ def _contest(link: Link, address: Address, held: list[tuple[Binding, Seen]]) -> 
     )
 
 
-def _is_told_there(link: Link, address: Address, seen: Seen) -> bool:
-    """Whether ARP told it to the other end of the transfer network, and to nobody else."""
+def _is_told_there(link: Link, address: Address, seen: Seen, stripped: bool) -> bool:
+    """Whether ARP told it to the other end of the transfer network, and to nobody else.
+
+    ``stripped``: without the link's tag it may be any network, so that end has to be named.
+    """
     own = {parse_address(text) for text in link.own_address}
     bits = AWS_TRANSFER if isinstance(link, VirtualInterface) else OTHER_TRANSFER
-    near = own | {address, NOBODY}
-    return all(who in near or _same_network(who, address, bits) for who in seen.partners)
+    own |= {who for who in seen.partners if who != address and _same_network(who, address, bits)}
+    if stripped and "ARP" in seen.protocols and not own & seen.partners:
+        return False
+    return seen.partners <= own | {address, NOBODY}
 
 
 def _same_network(one: Address, two: Address, bits: int) -> bool:
