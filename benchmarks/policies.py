@@ -7,14 +7,17 @@ The flows are those of the office sample, as often as it takes; each batch is ju
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import auditor
-from auditor.policy import evaluate, model
+from auditor.policy import evaluate, library
+from auditor.policy.facts import FactColumn
 from auditor.policy.findings import Subject
+from auditor.policy.totals import VerdictTotals
 from auditor.tables.columns import Texts
 
 CAPTURES = Path(__file__).parent.parent / "captures"
@@ -27,9 +30,9 @@ def office() -> tuple[dict[str, Any], Subject]:
     taken: list[tuple[dict[str, Any], Subject]] = []
     judge = evaluate.Evaluation.batch
 
-    def batch(self: evaluate.Evaluation, columns: dict[str, Any], who: Subject) -> Any:
-        taken.append((columns, who))
-        return judge(self, columns, who)
+    def batch(self: evaluate.Evaluation, columns: Mapping[str, FactColumn], who: Subject, totals: VerdictTotals) -> Any:
+        taken.append((dict(columns), who))
+        return judge(self, columns, who, totals)
 
     evaluate.Evaluation.batch = batch  # type: ignore[method-assign]
     try:
@@ -56,18 +59,19 @@ def main() -> None:
     many.server, many.service = (lambda flow: who.server(int(pick[flow]))), (lambda flow: who.service(int(pick[flow])))
     many.flow_id = np.arange(BATCH)
     _, many.server_flow, many.server_number = np.unique(who.server_number[pick], return_index=True, return_inverse=True)
-    run = evaluate.Evaluation(model.combined(POLICIES))
+    run = evaluate.Evaluation(library.combined(POLICIES))
+    totals = VerdictTotals()
     begun = time.perf_counter()
     for _ in range(BATCHES):
-        run.batch(facts, many)
+        run.batch(facts, many, totals)
     took = time.perf_counter() - begun
     print(
-        f"{BATCH * BATCHES:,} flows, {len(run.rules)} rules: {took:.2f} s with the rows of verdicts, {len(run.findings.ordered())} findings"
+        f"{BATCH * BATCHES:,} flows, {len(run.rules)} rules: {took:.2f} s with the rows of verdicts, {len(totals.findings.ordered())} findings"
     )
     setattr(evaluate.Evaluation, "_table", staticmethod(lambda *_: None))  # noqa: B010 - rows are left out
     begun = time.perf_counter()
     for _ in range(BATCHES):
-        run.batch(facts, many)
+        run.batch(facts, many, totals)
     print(f"without them: {time.perf_counter() - begun:.2f} s")
 
 

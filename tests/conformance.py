@@ -183,9 +183,9 @@ def zeek_ssl(corpus: Path) -> Iterator[Cell]:
                 have |= {"-" for group in set(have) if group.startswith(("dh", "ffdhe"))}
             if column in ("resumed", "established"):  # Zeek has no third value
                 have |= {"False" for value in set(have) if value == "-"}
-            if column == "ssl_history" and theirs.startswith("^"):
-                theirs = theirs[1:]  # the connection was turned round: a matter of the flow
-            yield Cell("zeek_ssl", row.pcap, column, who(row), theirs, have)
+            # "^": the connection was turned round, a matter of the flow.
+            said = theirs.removeprefix("^") if column == "ssl_history" else theirs
+            yield Cell("zeek_ssl", row.pcap, column, who(row), said, have)
 
 
 def zeek_x509(corpus: Path) -> Iterator[Cell]:
@@ -255,7 +255,7 @@ def ja4(corpus: Path) -> Iterator[Cell]:
     key = ["source", "pcap", "src", "sport", "dst", "dport"]
     for row in expected.itertuples():
         if isinstance(row.src, str):
-            said[tuple(str(getattr(row, name)) for name in key)] |= {row.ja4.split("|")[0]}
+            said[tuple(str(getattr(row, name)) for name in key)] |= {str(row.ja4).split("|")[0]}
     for row, found, _ in rows_of(corpus, "ja4", lambda f: f["ja4"].str.match(r"^[tqd]\d\d", na=False)):
         one = row.ja4.split("|")[0]
         if isinstance(row.src, str) and len(said[tuple(str(getattr(row, name)) for name in key)]) > 1:

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 import auditor
+from tests.skips import pytest_addoption, pytest_make_collect_report, pytest_runtest_makereport
 
+__all__ = ["pytest_addoption", "pytest_make_collect_report", "pytest_runtest_makereport"]
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "captures"
+HANG = 600  # seconds after which something is taken to hang, on however busy a machine; nothing is measured by it
 
 
 @pytest.fixture(scope="session")
@@ -22,10 +25,12 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def corpus() -> Path:
-    """The public captures with other tools' answers; tests that need it are skipped where it is absent."""
-    path = Path(os.environ.get("AUDITOR_CORPUS", ROOT.parent / "shared" / "corpus"))
+    """The public captures with other tools' answers; tests that need it are skipped where none is named."""
+    named = os.environ.get("AUDITOR_CORPUS")
+    path = Path(named) if named is not None else ROOT.parent / "shared" / "corpus"
     if not (path / "manifest.csv").exists():
-        pytest.skip(f"no corpus at {path}; set AUDITOR_CORPUS")
+        assert named is None, f"AUDITOR_CORPUS: no corpus at {path}"
+        pytest.skip("no corpus; set AUDITOR_CORPUS")
     return path
 
 

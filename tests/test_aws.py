@@ -137,5 +137,5 @@ def test_a_newer_list(tmp_path: Path) -> None:
     found = Ranges.read(path).find(*halves("192.0.2.255", "192.0.3.0", "2001:db8::1"))
     assert [f.region if f else "-" for f in found] == ["xx-west-1", "-", None]
     path.write_text("[]")
-    with pytest.raises(InputError, match="ranges.json: not AWS's ip-ranges.json"):
+    with pytest.raises(InputError, match=r"ranges\.json: not AWS's ip-ranges\.json"):
         Ranges.read(path)

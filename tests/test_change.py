@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import auditor
+from auditor.policy.findings import client_group
 from auditor.report import history
-from auditor.report.change import client_group
 from tests.conftest import SAMPLES
 
 
@@ -91,7 +91,7 @@ def test_client_groups() -> None:
 
 def test_history_shows_drift(tmp_path: Path) -> None:
     """Each audit is in the history once; the change of version is told with its time, and who spoke TLS 1.0."""
-    path = tmp_path / "audits.duckdb"
+    path = tmp_path / "audits"
     for capture in ("tls1.pcapng", "tls1.3.pcapng", "tls1.pcapng"):
         done = run("pcap", SAMPLES / capture, "--topology", SAMPLES / "site.toml", "--history", path, "-q")
         assert (done.returncode, done.stderr) == (0, "")
@@ -101,7 +101,8 @@ def test_history_shows_drift(tmp_path: Path) -> None:
     assert "first seen" in shown
     assert "Old versions (1)" in shown
     assert "TLS 1.0" in shown
-    assert run("history", tmp_path / "none.duckdb").returncode == 2
+    assert run("history", tmp_path / "none").returncode == 2
+    assert len(list(path.iterdir())) == 2
     (tmp_path / "bad.duckdb").write_text("no database")
     assert run("history", tmp_path / "bad.duckdb").stderr.count("\n") == 1
 
@@ -125,7 +126,7 @@ def test_sql_over_an_audit(office: Any) -> None:
         ("copy flows to '/tmp/never'", "disabled"),
         ("set enable_external_access = true", "lock"),
     ):
-        with pytest.raises(auditor.AuditError, match="^SQL: ") as caught:
+        with pytest.raises(auditor.AuditError, match=r"^SQL: ") as caught:
             history.sql(office.folder, query)
         assert words in str(caught.value)
     told = run("sql", office.folder, "select severity, count(*) as n from findings group by 1", "--csv").stdout

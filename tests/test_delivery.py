@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
 
 import auditor
 from tests import wire
@@ -24,7 +25,7 @@ def opened(sport: int = 40_000) -> wire.Talk:
     """A connection whose SYNs name a maximum segment size of 1460."""
     talk = wire.Talk(sport=sport).open()
     for at in (0, 1):
-        packet = wire.Ether(talk.packets[at])
+        packet = Ether(talk.packets[at])
         packet[TCP].options = [("MSS", 1460)]
         del packet[TCP].chksum, packet[TCP].dataofs, packet[IP].len, packet[IP].chksum
         talk.packets[at] = bytes(packet)
@@ -32,7 +33,7 @@ def opened(sport: int = 40_000) -> wire.Talk:
 
 
 def with_ttl(packet: bytes, ttl: int) -> bytes:
-    changed = wire.Ether(packet)
+    changed = Ether(packet)
     changed[IP].ttl = ttl
     del changed[IP].chksum
     return bytes(changed)

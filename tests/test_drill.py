@@ -11,6 +11,7 @@ import pytest
 
 import auditor
 from auditor.audit.compare import Comparison, Line, compare
+from auditor.machine import programs
 from tests import wire
 from tests.conftest import SAMPLES
 
@@ -99,9 +100,22 @@ def test_a_tshark_that_fails_proves_nothing(
     program = tmp_path / "tshark"
     program.write_text(f"#!/bin/sh\nexit {code}\n")
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv(programs.SETTING, str(tmp_path))
     with pytest.raises(auditor.AuditError, match=f"nothing to compare with: {words}"):
         compare(SAMPLES / "tls1.2.pcapng")
+
+
+@needs_tshark
+def test_how_tshark_ended_does_not_depend_on_who_is_faster(
+    office: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tshark that closes its output and fails later has failed, however late that is."""
+    program = tmp_path / "tshark"
+    program.write_text("#!/bin/sh\nexec >&-\nsleep 0.5\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv(programs.SETTING, str(tmp_path))
+    with pytest.raises(auditor.AuditError, match=r"could not dissect flow 1: .*retcode: 3"):
+        office.dissect(1)
 
 
 @needs_tshark

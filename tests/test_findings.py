@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor.policy import findings, model
+from auditor.policy import findings, library
 from auditor.policy.check import FAIL, PASS, WARN
 from auditor.policy.findings import Findings, Subject
 from auditor.prefixes import V4_MAPPED
 
-RULES = model.get("aws-pinpoint").rule
+RULES = library.get("aws-pinpoint").rule
 REASONS = np.array(["because", "for another reason"], object)
 
 
@@ -61,10 +61,10 @@ def test_many_flows_make_tens_of_findings() -> None:
         batches.append((subject(clients, random.integers(0, 1000, 62_500) ** 2 // 1000), FAIL))
     found = gathered(*batches)
     told = found.ordered()
-    assert len(told) <= findings.MOST_OF_RULE
+    assert 1 < len(told) <= 24
     assert sum(one.flows for one in told) == 1_000_000
     assert [one.flows for one in told] == sorted((one.flows for one in told), reverse=True)
-    assert sum(one.service == findings.OTHERS for one in told) >= 1
+    assert sum(one.service == "(other services)" for one in told) >= 1
     assert found.capped
     assert all(one.reason.endswith(" (and 1 other reason)") for one in told)
 
@@ -83,22 +83,39 @@ def test_networks_are_widened_only_where_there_are_many() -> None:
     assert [findings.text_of(one.client or (4, 0, 0)) for one in six] == ["2001:db8::/48"]
 
 
+@pytest.mark.parametrize(("networks", "told"), [(24, 24), (25, 1)])
+def test_a_rule_has_at_most_24_findings(networks: int, told: int) -> None:
+    """24 client networks are told one by one; with one more they are told as the network around them all."""
+    clients = 0x0A010000 + np.arange(networks) * 256
+    assert len(gathered((subject(clients, np.zeros(networks, int)), FAIL)).ordered()) == told
+
+
+@pytest.mark.parametrize(("services", "told", "others"), [(12, 12, 0), (13, 12, 2)])
+def test_a_rule_has_at_most_12_services(services: int, told: int, others: int) -> None:
+    """12 services are told one by one; with one more the two with the fewest flows are told together."""
+    flows = np.repeat(np.arange(services), np.arange(services) + 1)
+    found = gathered((subject(np.full(len(flows), 0x0A010101), flows), FAIL)).ordered()
+    together = [one for one in found if one.service == "(other services)"]
+    assert len(found) == told
+    assert [sorted(one.servers) for one in together] == ([["s0.example", "s1.example"]] if others else [])
+
+
 def test_services_of_aws_stay_apart_from_servers() -> None:
     """Endpoints are one service whatever their names are; the servers are counted, and up to five told."""
     found = gathered((subject(np.full(60, 0x0A010101), np.arange(60), endpoint=True), FAIL))
-    told = found.table({RULES[0].code: "aws-pinpoint"}).to_pylist()
+    told = findings.findings_table(found.ordered(), {RULES[0].code: "aws-pinpoint"}).to_pylist()
     assert [(row["service"], row["region"], row["servers"], row["flows"]) for row in told] == [
         (f"service{k}", "us-east-1", 20, 20) for k in range(3)
     ]
-    assert all(len(row["sample_servers"].split()) == findings.SAMPLES for row in told)
-    assert all(len(row["sample_flows"].split()) == findings.SAMPLES for row in told)
+    assert all(len(row["sample_servers"].split()) == 5 for row in told)
+    assert all(len(row["sample_flows"].split()) == 5 for row in told)
 
 
 def test_samples_and_times_are_those_of_the_group() -> None:
     """Sample flows come with their own frames, first and last are the group's, and failures stay apart from warnings."""
     who = subject([0x0A010101] * 4, [1] * 4)
     told = gathered((who, [FAIL, WARN, FAIL, PASS])).ordered()
-    assert [(one.verdict, one.samples, one.first, one.last) for one in told] == [
+    assert [(one.verdict, {k: s.frames for k, s in one.samples.items()}, one.first, one.last) for one in told] == [
         (FAIL, {0: [1], 2: [5]}, 1, 3),
         (WARN, {1: [3]}, 2, 2),
     ]

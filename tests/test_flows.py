@@ -3,11 +3,15 @@
 import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 from scapy.layers.dns import DNS, DNSQR, DNSRR
 
+from auditor.capture.pcapng import INTERFACE
+from auditor.decode.layers import ETHERNET
 from auditor.flows import state as S
 from auditor.flows.room import make_room
+from auditor.reading import scan
 from tests import wire
 
 HELLO = wire.record(22, wire.client_hello(extensions=wire.extension(21, bytes(3000))), 0x0301)
@@ -204,3 +208,52 @@ def test_state_starts_empty() -> None:
     state = S.new_state()
     assert state.memory.counters[S.FREE_FLOW] == 0
     assert make_room(state).flows is state.flows
+
+
+def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Follow a capture's packets in arrays whose every byte was ``filler`` before; the bytes of all places in use."""
+
+    def filled(count: int, dtype: Any) -> Any:
+        if dtype in (S.ANSWER, S.RECENT_PACKET):
+            return records(count, dtype)  # these tables are looked up before anything is put in
+        return np.full(count * dtype.itemsize, filler, np.uint8).view(dtype).view(np.recarray)
+
+    records = S.records
+    monkeypatch.setattr(S, "records", filled)
+    state, packets = S.new_state(), S.packets(64)
+    block = np.frombuffer(bytearray(data), np.uint8)
+    layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16], np.int64)
+    interfaces = np.zeros(0, INTERFACE).view(np.recarray)
+    found, *_ = scan.read_batch(
+        block, 24, len(block), layout, interfaces, S.records(S.RECENT, S.RECENT_PACKET), 0, packets
+    )
+    scan.follow_batch(state, block, packets, 0, found, False)
+    monkeypatch.undo()
+    flows = np.flatnonzero(state.flows["live"] == S.LIVE)
+    sides = np.stack([2 * flows, 2 * flows + 1], axis=1).ravel()
+    streams, shaken = state.sides["stream"][sides], state.flows["handshake"][flows]
+    kept = state.flows["datagram"][flows]
+    used = {
+        "packets": packets[:found],
+        "flows": state.flows[flows],
+        "sides": state.sides[sides],
+        "ways": state.ways[sides],
+        "streams": state.streams[streams[streams >= 0]],
+        "handshakes": state.handshakes[shaken[shaken >= 0]],
+        "datagrams": state.memory.datagrams[kept[kept >= 0]],
+    }
+    assert all(map(len, used.values()))
+    return {name: rows.tobytes() for name, rows in used.items()}
+
+
+def test_places_used_again_are_set_whole(audit_bytes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of what was in a place before is left in any field when the place is used again."""
+    talk = wire.Talk().open().play([("c", HELLO), ("s", ANSWER)])
+    other = wire.Talk(sport=41_000)  # seen from its middle, with a gap
+    other.send(0, HELLO[:1000])
+    other.send(0, HELLO[1400:], at=other.next[0] + 400)
+    dtls = b"\x16\xfe\xfd" + bytes(8) + b"\x00\x0e\x01" + bytes(13)
+    data = wire.pcap([*talk.packets, *other.packets, wire.datagram(dtls, dport=4433)])
+    audit_bytes(data)  # loads the kernels
+    before = places_in_use(data, 0x00, monkeypatch)
+    assert places_in_use(data, 0xA5, monkeypatch) == before

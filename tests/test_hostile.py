@@ -17,6 +17,7 @@ import pytest
 import auditor
 from auditor.report.formats import FORMS
 from tests import hostile as made
+from tests.conftest import HANG
 
 # Control characters but line ends, and marks that turn the direction of writing or end a line.
 HARMFUL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -109,7 +110,7 @@ def test_workbooks(hostile: Any, tmp_path: Path, form: str) -> None:
     command = ["soffice", "--headless", f"-env:UserInstallation=file://{tmp_path}/profile", "--convert-to", "ods"]
     again = ["soffice", "--headless", f"-env:UserInstallation=file://{tmp_path}/profile", "--convert-to", "xlsx"]
     for told, name in ((command, f"a.{form}"), ([*again, "--outdir", str(tmp_path / "out")], "a.ods")):
-        subprocess.run([*told, name], cwd=tmp_path, capture_output=True, check=True, timeout=120)
+        subprocess.run([*told, name], cwd=tmp_path, capture_output=True, check=True, timeout=HANG)
     book = load_workbook(tmp_path / "out" / "a.xlsx")
     sheet = book["handshakes"] if form == "xlsx" else book.worksheets[0]
     for one in book.worksheets:

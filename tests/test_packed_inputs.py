@@ -106,5 +106,5 @@ def test_cut_short(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"flow.log{suffix}"
     packed = PACKINGS[suffix](_flow_log())
     path.write_bytes(packed[: len(packed) - 40])
-    with pytest.raises(InputError, match="flow.log"):
+    with pytest.raises(InputError, match=r"flow\.log"):
         unpacked(path)

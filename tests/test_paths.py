@@ -118,10 +118,41 @@ def test_inside_a_vpc(path_of: Any) -> None:
     vpc = '[[vpc]]\nname = "v"\nprefixes = ["172.31.0.0/16"]\n'
     inner = wire.Talk(client="172.31.0.4", server="172.31.0.5").open().packets
     assert path_of(inner, vpc)["path_confidence"] == "likely"
-    ends = {"client": "172.31.9.9", "server": "172.31.9.1"}
-    mirrored = [wire.datagram(b"\x08\0\0\0\0\x10\0\0" + p, dport=4789, **ends) for p in inner]
+    header, collector = b"\x08\0\0\0\0\x10\0\0", "172.31.9.1"
+    mirrored = [wire.datagram(header + p, dport=4789, client="172.31.9.9", server=collector) for p in inner]
     row = path_of(mirrored, vpc)
     assert (row["path"], row["path_confidence"], row["tunnel"]) == ("vpc", "confirmed", "vxlan:4096")
+
+
+SECOND = wire.SECOND
+NAT = '[[nat]]\nname = "edge"\ninside = "10.0.0.0/8"\noutside = "198.51.100.7/32"\n'
+
+
+@pytest.mark.parametrize(
+    ("apart", "is_same"),
+    [(0, True), (5 * SECOND, True), (-5 * SECOND, True), (5 * SECOND + 1, False), (-5 * SECOND - 1, False)],
+)
+def test_translated_flows_begin_within_five_seconds(
+    audit_bytes: Any, tmp_path: Path, apart: int, is_same: bool
+) -> None:
+    """A flow behind NAT has the path of the flow outside that began within five seconds of it, and of no other."""
+    (tmp_path / "site.toml").write_text(VIF + NAT)
+    begun = 1_700_000_000 * SECOND
+    inside = wire.Talk(server="52.94.244.10").open().packets
+    outside = wire.Talk(sport=61_000, client="198.51.100.7", server="52.94.244.10").open().packets
+    frames = [
+        (begun + k, tagged(packet, None, OTHER, outward=packet[26:30] == bytes([10, 0, 0, 1])))
+        for k, packet in enumerate(inside)
+    ]
+    frames += [
+        (begun + apart + k, tagged(packet, 101, outward=packet[26:30] == bytes([198, 51, 100, 7])))
+        for k, packet in enumerate(outside)
+    ]
+    result = audit_bytes(wire.pcap(sorted(frames), nanoseconds=True), topology=tmp_path / "site.toml")
+    flows = result.flows.set_index("client_ip")
+    assert flows.loc["198.51.100.7", "path_confidence"] == "confirmed"
+    assert flows.loc["10.0.0.1", "path"] == ("direct-connect" if is_same else "unknown")
+    assert ("nat" in set(result.evidence["kind"].astype(str))) is is_same
 
 
 def test_office_story(office: Any) -> None:

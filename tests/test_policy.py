@@ -1,5 +1,6 @@
 """Rules as data: each has a page, a flow that meets it and one that does not, and says what it could not see."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,13 @@ import pytest
 
 import auditor
 from auditor.cli import terminal
-from auditor.policy import mending, model
+from auditor.policy import checks, library, mending, pages, path_checks, registry, request_checks, tls_checks
+from auditor.policy.check import Check
 from auditor.policy.registry import CHECKS
 from tests import wire
 from tests.conftest import ROOT
 
-DEFAULT = model.get("aws-pinpoint")
+DEFAULT = library.get("aws-pinpoint")
 # rule -> (server name of a flow in the office sample, verdict), one good and one bad for each.
 EXAMPLES = {
     "PTH101": [("203.0.113.11", "pass"), ("203.0.113.31", "warn")],
@@ -95,7 +97,7 @@ def test_policy_errors_name_the_key(tmp_path: Path, change: tuple[str, str], wor
     shipped = Path(auditor.__file__).parent / "data" / "policies" / "aws-pinpoint.toml"
     (tmp_path / "p.toml").write_text(shipped.read_text().replace(*change))
     with pytest.raises(auditor.PolicyError, match=r"p\.toml: rule\[\d\]") as caught:
-        model.get(tmp_path / "p.toml")
+        library.get(tmp_path / "p.toml")
     assert words in str(caught.value)
 
 
@@ -107,11 +109,20 @@ def test_an_unknown_policy_lists_the_known(samples: Path) -> None:
 
 def test_every_check_is_used_and_every_rule_explained() -> None:
     """The shipped policies use every check, and every rule has its page."""
-    used = {rule.check for name in model.shipped() for rule in model.get(name).rule}
+    used = {rule.check for name in library.shipped() for rule in library.get(name).rule}
     assert used | {"exceptions"} == set(CHECKS)
     for rule in DEFAULT.rule:
         assert all(len(text) > 20 for text in (rule.what, rule.why, rule.mend, rule.source)), rule.code
     assert set(EXAMPLES) == {rule.code for rule in DEFAULT.rule}
+
+
+def test_every_check_is_listed_once() -> None:
+    """Each check of the modules that hold checks is in the registry, under a name of its own."""
+    modules = (checks, path_checks, request_checks, tls_checks)
+    written = [found for module in modules for found in vars(module).values() if isinstance(found, Check)]
+    assert len(written) >= 40
+    assert sorted(found.name for found in written) == sorted(CHECKS)
+    assert len(registry.EVERY) == len(CHECKS)
 
 
 def test_ways_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,7 +130,7 @@ def test_ways_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
     told = mending._ways()
     assert set(told) <= set(CHECKS)
     assert {place for some in told.values() for place in some} == {"AWS", "boto3", "OpenSSL", "ELB", "CloudFront"}
-    terminal.show_rule("PCI101", None)
+    terminal.show_rule(pages.page("PCI101"))
     shown = " ".join(capsys.readouterr().out.split())
     for place, way in told["tls-version"].items():
         assert f"{place}: {way}" in shown
@@ -127,11 +138,16 @@ def test_ways_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
     assert "  OpenSSL: In openssl.cnf: MinProtocol = TLSv1.2" in result.explain_finding("TLS101-1")
 
 
-def test_before_the_end_of_support_there_is_no_notice(audit_bytes: Any) -> None:
-    """A flow to Pinpoint before 30 October 2026 meets the rule."""
+@pytest.mark.parametrize(
+    ("time", "verdict"),
+    [(datetime(2026, 10, 29, 23, 59, 59, tzinfo=UTC), "pass"), (datetime(2026, 10, 30, tzinfo=UTC), "warn")],
+)
+def test_the_end_of_support_is_noticed_from_its_day_on(audit_bytes: Any, time: datetime, verdict: str) -> None:
+    """A flow to Pinpoint meets the rule until 29 October 2026, and is told from the 30th on."""
     hello = wire.record(22, wire.client_hello())
     packets = [
-        (1_700_000_000 * wire.SECOND + k, p) for k, p in enumerate(wire.Talk().open().play([("c", hello)]).packets)
+        (int(time.timestamp()) * wire.SECOND + k, p)
+        for k, p in enumerate(wire.Talk().open().play([("c", hello)]).packets)
     ]
     verdicts = audit_bytes(wire.pcap(packets)).verdicts.set_index("rule")["verdict"]
-    assert verdicts["API101"] == "pass"
+    assert verdicts["API101"] == verdict

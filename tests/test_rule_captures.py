@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import auditor
-from auditor.policy import model
+from auditor.policy import library
 from tests import rule_scenes
 from tests.conftest import ROOT
 
@@ -19,7 +19,7 @@ GOLDEN = ROOT / "tests" / "golden" / "rules.txt"
 LETTERS = {"pass": "P", "fail": "F", "warn": "W", "not_observable": "o", "not_applicable": "-"}
 LATER = date(2033, 1, 1)  # rules that begin in some years are judged as of then
 OTHERS = [
-    name for name in model.shipped() if name != "aws-pinpoint"
+    name for name in library.shipped() if name != "aws-pinpoint"
 ]  # tests/test_policy.py, test_requests.py and lab have it
 
 
@@ -27,7 +27,7 @@ def runs() -> list[list[str]]:
     """The policies, as many in one audit as have no rule of the same code."""
     found: list[tuple[list[str], set[str]]] = []
     for name in OTHERS:
-        codes = {rule.code for rule in model.get(name).rule}
+        codes = {rule.code for rule in library.get(name).rule}
         fits = next((run for run in found if not run[1] & codes), None)
         if fits is None:
             found.append(([name], codes))
@@ -49,7 +49,7 @@ def verdicts(capture: Path, policies: list[str], as_of: date | None) -> dict[tup
     return {
         (name, rule.code): "".join(told.get(rule.code, {}).get(one, ".") for one in rule_scenes.SCENES)
         for name in policies
-        for rule in model.get(name).rule
+        for rule in library.get(name).rule
     }
 
 
@@ -88,7 +88,7 @@ def test_every_rule_has_a_good_and_a_bad_capture(told: list[str]) -> None:
                 good.add((name, code))
             if set(letters) & {"F", "W"}:
                 bad.add((name, code))
-    assert known == {(name, rule.code) for name in OTHERS for rule in model.get(name).rule}
+    assert known == {(name, rule.code) for name in OTHERS for rule in library.get(name).rule}
     known.remove(("capture-quality", "CAP102"))  # is about captures: tests/test_policies.py
     assert known - good == set()
     assert known - bad == set()

@@ -5,10 +5,13 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from scapy.layers.inet import IP
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
 import auditor
+from auditor.recognise.numbers import PROTOCOL_NAMES
+from auditor.recognise.openings import OPENINGS
 from tests import wire
 
 HELLO = wire.record(22, wire.client_hello())
@@ -89,7 +92,7 @@ def numbered(packets: list[bytes]) -> list[bytes]:
     """The packets with IPv4 identifications that count, as real senders write them."""
     made = []
     for number, packet in enumerate(packets):
-        changed = wire.Ether(packet)
+        changed = Ether(packet)
         changed[IP].id = 1000 + number
         del changed[IP].chksum
         made.append(bytes(changed))
@@ -110,8 +113,8 @@ def test_both_ports_of_a_switch(audit_bytes: Run) -> None:
 def test_both_ends_mirrored(audit_bytes: Run) -> None:
     """Two AWS traffic mirrors of one connection: the copy from the other mirror is a duplicate, not a second flow."""
     packets = wire.Talk().open().play(TLS).packets
-    outer = wire.ETHERNET / IP(src="172.31.0.1", dst="172.31.0.2") / wire.UDP(dport=4789)
-    mirrored = [bytes(outer / VXLAN(vni=vni, flags="Instance") / wire.Ether(p)) for p in packets for vni in (1, 2)]
+    outer = wire.ETHERNET / IP(src="172.31.0.1", dst="172.31.0.2") / UDP(dport=4789)
+    mirrored = [bytes(outer / VXLAN(vni=vni, flags="Instance") / Ether(p)) for p in packets for vni in (1, 2)]
     result = audit_bytes(wire.pcap(mirrored))
     assert wire.only(result.flows)["client_packets"] == 3
     assert wire.only(result.captures)["duplicates"] == len(packets)
@@ -122,7 +125,7 @@ def test_what_is_sent_again_is_no_duplicate(audit_bytes: Run) -> None:
     packets = wire.Talk().open().play([("c", HELLO), ("c", b"")]).packets
     talk = numbered([*packets, packets[3]])
     assert wire.only(audit_bytes(wire.pcap(talk)).captures)["duplicates"] == 0
-    routed = wire.Ether(talk[3])
+    routed = Ether(talk[3])
     routed[IP].ttl -= 1
     del routed[IP].chksum
     assert wire.only(audit_bytes(wire.pcap([*talk[:4], bytes(routed)])).captures)["duplicates"] == 0
@@ -165,3 +168,15 @@ def test_tls_in_base64(audit_bytes: Run) -> None:
         )
         assert (row["history"], row["cipher_suite"]) == ("CsnGIi", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
         assert (flow["tls_version"], flow["upgrade"], flow["client_port"]) == ("TLS 1.2", "used", 40_000)
+
+
+def test_each_opening_is_reached() -> None:
+    """Every row of the table names an application, and none stands behind one that all its streams begin with too."""
+    assert all(one.application in PROTOCOL_NAMES for one in OPENINGS)
+    hidden = [
+        (first.text, one.text)
+        for k, one in enumerate(OPENINGS)
+        for first in OPENINGS[:k]
+        if one.text.startswith(first.text)
+    ]
+    assert not hidden

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 CLIENT, SERVER = "10.0.0.1", "192.0.2.10"
@@ -70,7 +71,7 @@ class Talk:
         sequence = self.next[side] if at is None else at
         packet = (
             ETHERNET
-            / IP(src=self.ends[side], dst=self.ends[1 - side])
+            / (IPv6 if ":" in self.ends[0] else IP)(src=self.ends[side], dst=self.ends[1 - side])
             / TCP(
                 sport=self.ports[side],
                 dport=self.ports[1 - side],

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import AuditError
-from auditor.requests import decrypt
-from auditor.requests.decrypt import NO_TSHARK, NOWHERE, tshark_version
+from auditor.machine import isolated
+from auditor.requests import tshark
 from auditor.tls.hello_kernels import RETRY_RANDOM
 
 EXAMPLES = 3
@@ -69,13 +69,12 @@ class Tshark:
 
     def fields(self, names: tuple[str, ...], only: str) -> Iterator[dict[str, list[str]]]:
         """The values of fields of each packet; a field may be there several times. Raises AuditError if tshark fails."""
-        command = [self._program, "-n", "-r", str(self._path), "-T", "fields", "-Y", only]
+        command = tshark.command(self._program, "-r", str(self._path.absolute()), "-T", "fields", "-Y", only)
         command += ["-E", f"separator={SEPARATOR}", "-E", "aggregator=|", "-o", "tcp.reassemble_out_of_order:TRUE"]
         for name in names:
             command += ["-e", name]
-        environment = {"PATH": "/usr/bin:/bin", "HOME": NOWHERE, "WIRESHARK_CONFIG_DIR": NOWHERE, "LC_ALL": "C.UTF-8"}
         with tempfile.TemporaryFile() as errors:
-            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment) as child:
+            with isolated.start(command, tshark.SETTINGS, stdout=subprocess.PIPE, stderr=errors) as child:
                 assert child.stdout is not None
                 for line in child.stdout:
                     cells = line.decode("utf-8", "replace").rstrip("\n").split(SEPARATOR)
@@ -95,9 +94,9 @@ def compare(path: str | Path) -> Comparison:
     """Audit a capture and compare hellos and flows with what tshark says of it. Raises AuditError without tshark."""
     from auditor.audit.start import audit
 
-    program = decrypt.tshark()
+    program = tshark.program()
     if program is None:
-        raise AuditError(NO_TSHARK)
+        raise AuditError(tshark.missing())
     if not Path(path).is_file():
         raise AuditError(f"{path}: not a file; only files can be compared")
     result = audit(path)
@@ -106,10 +105,10 @@ def compare(path: str | Path) -> Comparison:
         lines = [*_hellos(result, theirs), *_flows(result, theirs)]
     finally:
         result.close()
-    return Comparison(tshark_version() or program, lines, theirs.notes)
+    return Comparison(tshark.version() or program, lines, theirs.notes)
 
 
-def _hellos(result: Any, tshark: Tshark) -> list[Line]:
+def _hellos(result: Any, theirs: Tshark) -> list[Line]:
     ours: dict[str, dict[int, Any]] = {"client": {}, "server": {}}
     names = ("server_name", "cipher_suites_offered", "cipher_suite_id", "ja3", "ja3s")
     for row in result.rows("handshakes", "client_hello_frame", "server_hello_frame", "transport", *names):
@@ -121,7 +120,7 @@ def _hellos(result: Any, tshark: Tshark) -> list[Line]:
     suite, ja3s = Line("cipher_suite"), Line("ja3s")
     retried: set[str] = set()
     only = f"tls.handshake.type == {CLIENT_HELLO} || tls.handshake.type == {SERVER_HELLO}"
-    for cells in tshark.fields(HELLO_FIELDS, only):
+    for cells in theirs.fields(HELLO_FIELDS, only):
         number, kinds = int(cells["frame.number"][0]), cells["tls.handshake.type"]
         stream = "".join(cells["tcp.stream"])
         if RETRY in cells["tls.handshake.random"]:  # the retry and the hello after it are in the first hello's row
@@ -157,7 +156,7 @@ def _address(cells: dict[str, list[str]], end: str) -> str | None:
     return found[-1] if found else None
 
 
-def _flows(result: Any, tshark: Tshark) -> list[Line]:
+def _flows(result: Any, theirs: Tshark) -> list[Line]:
     """Packets and bytes of all that has the same ends: where one connection ends and the next begins is not compared."""
     lines = []
     columns = ("client_ip", "client_port", "server_ip", "server_port", "client_packets", "server_packets")
@@ -170,24 +169,24 @@ def _flows(result: Any, tshark: Tshark) -> list[Line]:
                 of = ours.setdefault(_ends(ends), [0, 0])
                 of[0] += row["client_packets"] + row["server_packets"]
                 of[1] += row["client_bytes"] + row["server_bytes"]
-        theirs: dict[Any, list[int]] = {}
+        others: dict[Any, list[int]] = {}
         names = (*FLOW_FIELDS, f"{transport}.srcport", f"{transport}.dstport")
-        for cells in tshark.fields(names, f"{transport} && !icmp && !icmpv6"):
+        for cells in theirs.fields(names, f"{transport} && !icmp && !icmpv6"):
             source, target = _address(cells, "src"), _address(cells, "dst")
             layers = [layer for layer in cells["frame.protocols"][0].split(":") if layer in ("tcp", "udp")]
             if source is None or target is None or layers[-1:] != [transport]:
                 continue
             ports = [int(cells[f"{transport}.{which}"][-1]) for which in ("srcport", "dstport")]
-            of = theirs.setdefault(_ends([(source, ports[0]), (target, ports[1])]), [0, 0])
+            of = others.setdefault(_ends([(source, ports[0]), (target, ports[1])]), [0, 0])
             of[0] += 1
             of[1] += int(cells["frame.len"][0])
         pairs, packets, size = (Line(f"{transport}: {what}") for what in ("pairs of ends", "packets", "bytes"))
-        for key in sorted(ours.keys() | theirs.keys()):
+        for key in sorted(ours.keys() | others.keys()):
             where = " ".join(f"{address}:{port}" for address, port in key)
-            pairs.cell(where, key in ours, key in theirs)
-            if key in ours and key in theirs:
-                packets.cell(where, ours[key][0], theirs[key][0])
-                size.cell(where, ours[key][1], theirs[key][1])
+            pairs.cell(where, key in ours, key in others)
+            if key in ours and key in others:
+                packets.cell(where, ours[key][0], others[key][0])
+                size.cell(where, ours[key][1], others[key][1])
         lines += [pairs, packets, size]
     return lines
 

@@ -1,5 +1,6 @@
-"""A batch of finished flows as far as its packets alone tell: columns, handshakes, service."""
+"""First stage: a batch of finished flows as far as its packets alone tell: columns, handshakes, service."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,18 +19,16 @@ from auditor.flows.state import (
     UPGRADE_REFUSED,
     Memory,
 )
-from auditor.paths.judge import Judgement
 from auditor.paths.model import Flows
 from auditor.paths.path_tables import hops, seen_flows
 from auditor.reading.events import Batch
 from auditor.recognise.numbers import ESP as ESP_PROTOCOL
 from auditor.recognise.numbers import PROTOCOL_NAMES
-from auditor.requests.cut import Wanted
 from auditor.requests.inside import Inside
-from auditor.requests.request_table import candidates
+from auditor.requests.request_table import Candidates, candidates
 from auditor.tables.columns import Column, Numbers, Texts
 from auditor.tls.delivery import Delivery, deliveries
-from auditor.tls.handshakes import handshake_columns
+from auditor.tls.handshakes import HandshakeColumns, handshake_columns
 from auditor.tls.interned import Shapes, names_of
 
 Array = np.ndarray[Any, Any]
@@ -49,82 +48,104 @@ FROM_HANDSHAKE = (
 )
 
 
-@dataclass
-class Prepared:
-    """A batch as far as its packets alone tell: columns, and what judging and the policy need."""
+@dataclass(frozen=True)
+class Described:
+    """A batch of finished flows as far as its packets alone tell."""
 
+    number: int  # of its capture among all inputs
     rows: Rows
     ends: Oriented
-    columns: dict[str, Column]
-    shakes: dict[str, Any]
-    offers: Numbers
-    told: dict[str, Texts]  # of each handshake's server certificate
-    delivery: Delivery
-    place: Array  # index of each flow's handshake, -1 for none
-    found: services.Services
-    server_name: Array
-    protocol: Array
-    flows: Flows
-    wanted: Wanted | None  # flows whose requests may be read, which has to wait for the capture's end
-    reasons: Array  # why requests of a flow are not seen; None where they may be
-    judgement: Judgement | None = None
+    columns: Mapping[str, Column]  # of ``flows``, as far as packets decide them: nobody but the table reads them
+    handshakes: HandshakeColumns
+    delivery: Delivery  # of each handshake's ClientHello
+    handshake: Array  # the number of each flow's handshake, -1 for none
+    tls_version: Texts  # this and what follows: of each flow
+    protocol: Texts
+    is_tls: Array
+    upgrade: Texts  # whether TLS was used within another protocol, or stayed unused
+    server_name: Texts
+    services: services.Services
+    flows: Flows  # what paths are judged by
+    candidates: Candidates  # flows whose requests may be read, which has to wait for the capture's end
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def has_handshake(self) -> Array:
+        """Which flows have a handshake."""
+        return np.asarray(self.handshake >= 0)
+
+    def handshake_table(self) -> dict[str, Column]:
+        """The columns of ``handshakes``."""
+        return self.handshakes.table | self.delivery.columns(self.rows.handshakes["transport"] == OVER_TCP)
 
 
-def prepare(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> Prepared:
-    """A batch of finished flows as columns, before paths are judged."""
+def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: Inside) -> Described:
+    """A batch of finished flows as columns; ``number``: of its capture among all inputs."""
     rows, memory, capture, interfaces = batch.rows, batch.memory, batch.source.name, batch.interfaces
-    ends = orient(rows)
     rows.flows["identifier"] += batch.first_flow
     rows.handshakes["flow"] += batch.first_flow
-    at = rows.handshake_flow
+    ends, at = orient(rows), rows.handshake_flow
     lost = (ends.client["lost"][at] != 0, ends.server["lost"][at] != 0)
-    closed = rows.flows["closed"][at] != 0
-    shakes = handshake_columns(rows.handshakes, memory, shapes, closed, lost)
-    offers = shakes.pop("_offers_forward_secrecy")
-    told = {name: shakes.pop(f"_{name}") for name in ("certificate_key", "certificate_weak")}
-    delivery = deliveries(rows.handshakes, gather(ends.client, at), gather(ends.server, at))
-    shakes |= delivery.columns(rows.handshakes["transport"] == OVER_TCP)
-    columns = flow_columns(rows, ends, capture, interfaces)
-    place = np.full(len(rows), -1)
-    best = np.argsort((rows.handshakes["seen"] & np.uint32(SEEN_SERVER_HELLO)) == 0, kind="stable")[::-1]
-    place[at[best]] = best  # of several handshakes of a flow the first that was answered, else the first
-    for name in FROM_HANDSHAKE:
-        columns[name] = shakes[name].take(place)
-    application = np.where(rows.flows["ip_protocol"] == ESP, ESP_PROTOCOL, rows.flows["application"].astype(np.int64))
-    spoken = columns["protocol"] = Texts([PROTOCOL_NAMES.get(n) for n in range(256)], application)
-    columns["upgrade"] = _upgrades(rows, place)
-    columns["hops_out"], columns["hops_back"] = hops(ends.client), hops(ends.server)
-    names, name_index = _names(columns, rows, memory, place)
-    found = services.find(names, name_index, ends.server_high, ends.server_low, ranges)
-    for name in ("service", "region", "partition"):
-        columns[name] = getattr(found, name)
-    server_name, protocol = np.array([*names, None], object)[name_index], spoken.objects()
+    handshakes = handshake_columns(rows.handshakes, memory, shapes, rows.flows["closed"][at] != 0, lost)
+    place = _places(rows)
+    negotiated = {name: handshakes.texts[name].take(place) for name in ("tls_version", "cipher_suite")}
+    protocol, upgrade = _protocols(rows), _upgrades(rows, place)
+    server_name, source = _names(rows, memory, place)
+    found = services.find(server_name.values, server_name.index, ends.server_high, ends.server_low, ranges)
+    columns = flow_columns(rows, ends, capture, interfaces) | {
+        **{name: handshakes.table[name].take(place) for name in FROM_HANDSHAKE},
+        "protocol": protocol,
+        "upgrade": upgrade,
+        "hops_out": hops(ends.client),
+        "hops_back": hops(ends.server),
+        "server_name": server_name,
+        "server_name_source": source,
+        "service": found.service,
+        "region": found.region,
+        "partition": found.partition,
+    }
+    told = {"protocol": protocol, "server_name": server_name, "service": found.service, "region": found.region}
     aws = {
         "client": ranges.covers(ends.client_high, ends.client_low),
         "server": ranges.covers(ends.server_high, ends.server_low),
     }
-    flows = seen_flows(rows, ends, capture, interfaces, columns, protocol, server_name, aws)
-    wanted, reasons = candidates(inside, rows, ends, found, protocol)
-    return Prepared(
-        rows,
-        ends,
-        columns,
-        shakes,
-        offers,
-        told,
-        delivery,
-        place,
-        found,
-        server_name,
-        protocol,
-        flows,
-        wanted,
-        reasons,
+    return Described(
+        number=number,
+        rows=rows,
+        ends=ends,
+        columns=columns,
+        handshakes=handshakes,
+        delivery=deliveries(rows.handshakes, gather(ends.client, at), gather(ends.server, at)),
+        handshake=place,
+        tls_version=negotiated["tls_version"],
+        protocol=protocol,
+        is_tls=np.array([name == "tls" for name in protocol.values] + [False])[protocol.index] | (place >= 0),
+        upgrade=upgrade,
+        server_name=server_name,
+        services=found,
+        flows=seen_flows(rows, ends, capture, interfaces, told | negotiated, aws),
+        candidates=candidates(inside, rows, ends, found, protocol.objects()),
     )
 
 
-def _names(columns: dict[str, Column], rows: Rows, memory: Memory, place: Array) -> tuple[list[str | None], Array]:
-    """Fill in server names: SNI, else the HTTP Host, else what DNS answered. Returns (names, index of each flow)."""
+def _places(rows: Rows) -> Array:
+    """The number of each flow's handshake: of several the first that was answered, else the first; -1 for none."""
+    place = np.full(len(rows), -1)
+    best = np.argsort((rows.handshakes["seen"] & np.uint32(SEEN_SERVER_HELLO)) == 0, kind="stable")[::-1]
+    place[rows.handshake_flow[best]] = best
+    return place
+
+
+def _protocols(rows: Rows) -> Texts:
+    """The application protocol of each flow."""
+    application = np.where(rows.flows["ip_protocol"] == ESP, ESP_PROTOCOL, rows.flows["application"].astype(np.int64))
+    return Texts([PROTOCOL_NAMES.get(n) for n in range(256)], application)
+
+
+def _names(rows: Rows, memory: Memory, place: Array) -> tuple[Texts, Texts]:
+    """Server names, and where they come from: SNI, else the HTTP Host, else what DNS answered."""
     number = np.zeros(len(rows), np.int64)
     source = np.full(len(rows), -1)
     sni = np.zeros(len(rows), np.int64)
@@ -133,10 +154,7 @@ def _names(columns: dict[str, Column], rows: Rows, memory: Memory, place: Array)
         known = ids > 0
         number[known], source[known] = ids[known], code
     values, index = np.unique(number, return_inverse=True)
-    names = names_of(memory, values)
-    columns["server_name"] = Texts(names, index)
-    columns["server_name_source"] = Texts(["sni", "dns", "host"], source)
-    return names, index
+    return Texts(names_of(memory, values), index), Texts(["sni", "dns", "host"], source)
 
 
 def _upgrades(rows: Rows, place: Array) -> Texts:

@@ -1,88 +1,111 @@
-"""Joins the rooms: takes what ``reading`` finds and sends it on, in batches."""
+"""One audit in progress: takes what ``reading`` tells through the pipeline into the sink."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from auditor.audit.captures import _capture_row, _lacks
 from auditor.audit.pipeline import Pipeline
+from auditor.audit.totals import Totals
 from auditor.capture.inputs import Input
+from auditor.options import Options
 from auditor.paths.path_tables import network_table
+from auditor.paths.witnesses import witnesses_table
+from auditor.policy.findings import Finding, findings_table
+from auditor.reading.captures import capture_of
 from auditor.reading.events import Batch, Counted, Finished
 from auditor.reading.following import Reading
-from auditor.report.sink import DirectorySink
-from auditor.tables import schema
+from auditor.report.manifest import Applied, manifest
+from auditor.report.sink import Sink
 
 
+@dataclass
 class Run:
-    """An audit in progress: what reading finds goes through the other rooms into the sink."""
+    """An audit in progress: events come in, tables go to the sink, what adds up is kept."""
 
-    def __init__(self, pipeline: Pipeline, sink: DirectorySink) -> None:
-        self.pipeline = pipeline
-        self.sink = sink
-        self.captures: list[tuple[Input, Counted]] = []
-        self.errors: list[str] = []
-        self._generation = 0
+    pipeline: Pipeline
+    sink: Sink
+    first: int = 0  # number of the first input among all of an audit of which this is a part
+    finished: dict[int, tuple[Input, Counted]] = field(default_factory=dict)  # by the input's number
+    errors: dict[int, str] = field(default_factory=dict)
+    _generation: int = 0
 
     def take(self, reading: Reading) -> None:
         """Take events until reading has ended; one input that cannot be read is an entry of ``errors``."""
         for event in reading:
+            number = self.first + len(self.finished) + len(self.errors)
             if isinstance(event, Batch):
-                self._batch(event)
+                self._batch(event, number)
             elif isinstance(event, Finished):
                 self._write(self.pipeline.flush(event.source))
                 control, names = event.counted.control, event.counted.interfaces
                 told = network_table(event.source.name, control, self.pipeline.judge.network, names)
                 self.sink.write("network", told)
-                self.captures.append((event.source, event.counted))
+                self.finished[number] = event.source, event.counted
             else:
                 self._write(self.pipeline.flush())  # what was read before it could not be read any further
-                self.errors.append(event.reason)
+                self.errors[number] = event.reason
 
-    def _batch(self, batch: Batch) -> None:
+    def _batch(self, batch: Batch, number: int) -> None:
         if batch.generation != self._generation:
             self.pipeline.shapes.forget()
             self._generation = batch.generation
-        self._write(self.pipeline.run(batch))
+        self._write(self.pipeline.run(batch, number))
 
     def _write(self, parts: Iterable[tuple[str, pa.Table]]) -> None:
         for table, data in parts:
             self.sink.write(table, data)
 
+    def totals(self) -> Totals:
+        """What all of it adds up to; waits until all inputs are hashed."""
+        totals = self.pipeline.totals
+        totals.captures.read |= {number: capture_of(*one) for number, one in self.finished.items()}
+        totals.captures.unreadable |= self.errors
+        return totals
+
+    def finish(self, options: Options, totals: Totals) -> None:
+        """Write the tables that are made of totals, and the manifest."""
+        pipeline, evaluation = self.pipeline, self.pipeline.evaluation
+        witnesses = pipeline.judge.witnesses.rows(totals.witnesses)
+        about = [*_incomplete_captures(pipeline, totals), *_not_captured(pipeline, witnesses)]
+        found = totals.verdicts.findings.ordered([*about, *evaluation.expired(totals.verdicts)])
+        self.sink.write("captures", totals.captures.table())
+        self.sink.write("witnesses", witnesses_table(witnesses))
+        self.sink.write("certificates", totals.certificates.table())
+        self.sink.write("findings", findings_table(found, evaluation.policy_of()))
+        self.sink.finish(manifest(options, self._applied(), totals, len(found)))
+
     def notes(self) -> list[str]:
         """What a person should know of key logs and of opening TLS, a sentence each."""
-        inside = self.pipeline.inside
-        wrong = [
-            f"{log.name}: {log.wrong} of {log.lines} lines are no secrets of TLS sessions"
-            for log in inside.keys.logs
-            if log.wrong
-        ]
-        return [*wrong, *inside.notes]
+        return self.pipeline.inside.all_notes()
 
-    def witnesses_table(self) -> pa.Table:
-        """The table ``witnesses``."""
-        lines = self.pipeline.judge.witnesses.rows()
-        if not lines:
-            return schema.empty("witnesses")
-        for line in lines:
-            if line.get("not_captured"):
-                reason = f"{line['not_captured']} rows of the captures' time fit no captured flow: {line['samples']}"
-                times = (line["started"], line["ended"])
-                evaluation = self.pipeline.evaluation
-                evaluation.tell("witnesses-agree", line["witness"], reason, line["not_captured"], times)
-        names = [column.name for column in schema.TABLES["witnesses"]]
-        return schema.build("witnesses", {name: [line.get(name) for line in lines] for name in names})
+    def _applied(self) -> Applied:
+        pipeline, inside = self.pipeline, self.pipeline.inside
+        return Applied(
+            policies=pipeline.evaluation.policies,
+            pages=pipeline.evaluation.pages,
+            site=pipeline.judge.network.topology.name,
+            key_logs=inside.keys.logs,
+            notes=inside.all_notes(),
+            tshark=inside.tshark,
+            ranges=pipeline.ranges,
+        )
 
-    def captures_table(self) -> pa.Table:
-        """The table ``captures``."""
-        if not self.captures:
-            return schema.empty("captures")
-        lines = [_capture_row(item, counted) for item, counted in self.captures]
-        for line in lines:
-            lacks, times = _lacks(line), (line["started"] or 0, line["ended"] or 0)
-            if lacks:
-                name, flows = line["capture"], line["flows"]
-                self.pipeline.evaluation.tell("whole-capture", name, "; ".join(lacks), flows, times, name)
-        columns: dict[str, Any] = {name: [line[name] for line in lines] for name in lines[0]}
-        return schema.build("captures", columns)
+
+def _incomplete_captures(pipeline: Pipeline, totals: Totals) -> Iterable[Finding]:
+    """A finding for each capture that lacks something, where a rule asks for whole ones."""
+    for one in totals.captures.rows():
+        if one.lacks:
+            times = one.started or 0, one.ended or 0
+            reason = "; ".join(one.lacks)
+            yield from pipeline.evaluation.about("whole-capture", one.capture, reason, one.flows, times, one.capture)
+
+
+def _not_captured(pipeline: Pipeline, witnesses: list[dict[str, Any]]) -> Iterable[Finding]:
+    """A finding for each witness that tells of what the captures do not hold, where a rule asks that they agree."""
+    for row in witnesses:
+        if row.get("not_captured"):
+            count, times = row["not_captured"], (row["started"], row["ended"])
+            reason = f"{count} rows of the captures' time fit no captured flow: {row['samples']}"
+            yield from pipeline.evaluation.about("witnesses-agree", row["witness"], reason, count, times)

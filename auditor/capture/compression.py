@@ -1,6 +1,7 @@
 """Compressed captures: told by their first bytes, opened as a stream of the bytes inside."""
 
 import bz2
+import contextlib
 import gzip
 import importlib
 import io
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from auditor.capture import folders
 from auditor.errors import InputError
 
 MAGICS = {
@@ -87,10 +89,8 @@ OPENERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
 def damage() -> tuple[type[BaseException], ...]:
     """The exception types that mean damaged compressed input."""
     kinds: list[type[BaseException]] = list(DAMAGE)
-    try:
+    with contextlib.suppress(ImportError):
         kinds.append(importlib.import_module("zstandard").ZstdError)
-    except ImportError:
-        pass
     return tuple(kinds)
 
 
@@ -110,6 +110,8 @@ def unpacked(path: Path, most: int | None = None) -> bytes:
 
     What grows beyond LARGEST is refused: a small packed file must not take all memory.
     """
+    if (refusal := folders.refusal(path)) is not None:
+        raise InputError(f"{path}: {refusal}")
     try:
         with path.open("rb") as file:
             packing = compression_of(file.read(LONGEST_MAGIC))

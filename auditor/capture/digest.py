@@ -6,21 +6,17 @@ A large file is hashed by a process of its own, which waits for nothing; a strea
 import hashlib
 import os
 import subprocess
-import sys
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
 
 from auditor.capture import sha256
+from auditor.machine import isolated
 
 PIECE = 1 << 20
 LARGE = 1 << 26  # bytes; hashing fewer takes less than starting a process
-
-_begun: dict[Path, "Child"] = {}
 
 
 class Child:
@@ -36,17 +32,21 @@ class Child:
         self._file = path.open("rb", buffering=0)
         try:
             self._before = os.fstat(self._file.fileno())
-            program = [sys.executable, "-I", "-S", sha256.__file__, str(size)]
-            self._process = subprocess.Popen(
-                program, stdin=self._file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            self._process = isolated.start(
+                isolated.script(sha256.__file__, str(size)),
+                stdin=self._file,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
             )
         except BaseException:
             self._file.close()
             raise
 
-    def is_of(self, stream: Any) -> bool:
-        """Whether it was this very file that was opened as ``stream``."""
-        return os.path.samestat(os.fstat(stream.fileno()), self._before)
+    def is_of(self, file: Path | int) -> bool:
+        """Whether it is this very file that has a name, or was opened as a descriptor."""
+        with suppress(OSError):
+            return os.path.samestat(file.stat() if isinstance(file, Path) else os.fstat(file), self._before)
+        return False
 
     def hexdigest(self, count: int) -> str | None:
         """The digest of the first ``count`` bytes; None where it cannot be told any more."""
@@ -180,48 +180,17 @@ class Digested:
         """Whether a file was written to before its digest was told, so that it may be of other bytes than were read."""
         return self._child is not None and self._child.was_changed
 
-    def stop(self) -> None:
-        """Nobody will ask for the digest any more."""
-        if self._child is not None:
-            self._child.stop()
 
-
-def _started(path: Path, size: int) -> Child | None:
-    """A process that hashes; None where there cannot be one: the file is hashed as it is read."""
+def started(path: Path, size: int) -> Child | None:
+    """A process that hashes a large file; None where there cannot be one: the file is hashed as it is read."""
     with suppress(OSError, ValueError):
-        if sys.executable:
+        if size > LARGE and isolated.is_possible():
             return Child(path, size)
     return None
 
 
-def begin(path: Path) -> None:
-    """Hash a large file while libraries load and it is read."""
+def begin(path: Path) -> Child | None:
+    """Hash a large file before anything else is known of it; None where it is not large, or no file."""
     with suppress(OSError, ValueError):  # who reads the file says what is wrong with it
-        size = path.stat().st_size
-        if size > LARGE and path.is_file() and path.resolve() not in _begun and (child := _started(path, size)):
-            _begun[path.resolve()] = child
-
-
-def begin_argument(arguments: Sequence[str]) -> None:
-    """``begin`` with the first file among a command's arguments that is not the value of an option."""
-    for before, argument in pairwise(["", *arguments]):
-        if not before.startswith("-") and not argument.startswith("-"):
-            begin(Path(argument))
-            break
-
-
-def begun(path: Path, size: int, stream: Any) -> Child | None:
-    """The hashing of the first ``size`` bytes of a file that was opened as ``stream``; None where it is not large."""
-    child = _begun.pop(path.resolve(), None)
-    if child is not None and (child.size != size or not child.is_of(stream)):
-        child.stop()
-        child = None
-    if child is None and size > LARGE:
-        child = _started(path, size)
-    return child
-
-
-def forget() -> None:
-    """Stop what has begun and was not asked for."""
-    while _begun:
-        _begun.popitem()[1].stop()
+        return started(path, path.stat().st_size) if path.is_file() else None
+    return None

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from auditor.capture.digest import Digested, begun
+from auditor.capture import folders
+from auditor.capture.digest import Child, Digested, started
 from auditor.errors import InputError, shown
 
 SUFFIXES = (".pcap", ".pcapng", ".cap", ".ntar", ".dmp", ".trace", ".mcap")
@@ -29,11 +30,27 @@ class Input:
     stream: BinaryIO | None = None
     size: int | None = None
     is_hashed: bool = True
+    refusal: str | None = None  # why it cannot be read, where that shows before it is opened
     spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
     digest: Digested | None = field(default=None, repr=False)
+    hashing: Child | None = field(default=None, repr=False)  # the process that hashes it
+
+    def adopt(self, hashing: Child) -> bool:
+        """Whether it is this input that is hashed by a process that began before it was known."""
+        if self.size is None or self.path is None or not hashing.is_of(self.path):
+            return False
+        self.hashing = hashing
+        return True
+
+    def hash_early(self) -> None:
+        """Let a large file be hashed from now on, before it is opened."""
+        if self.hashing is None and self.path is not None and self.size is not None:
+            self.hashing = started(self.path, self.size)
 
     def open(self) -> "Digested":
         """The raw bytes, which are hashed as they are read. Raises InputError naming the file and the reason."""
+        if self.refusal is not None:
+            raise InputError(f"{self.name}: {self.refusal}")
         stream: Any = self.stream
         if stream is None:
             assert self.path is not None
@@ -41,13 +58,20 @@ class Input:
                 stream = self.path.open("rb", buffering=0)
             except OSError as error:
                 raise InputError(f"{self.name}: {error.strerror}") from error
-        child = None
         if self.path is not None and self.size is not None and self.is_hashed:
-            child = begun(self.path, self.size, stream)
+            self._hash(self.path, self.size, stream.fileno())
         if self.spool is not None:
             stream = self.spool.of(stream)
-        self.digest = Digested(stream, child, is_hashed=self.is_hashed)
+        self.digest = Digested(stream, self.hashing, is_hashed=self.is_hashed)
         return self.digest
+
+    def _hash(self, path: Path, size: int, opened: int) -> None:
+        """Let the file be hashed, where that has not begun: with fewer bytes, or another file of that name."""
+        if self.hashing is not None and (self.hashing.size != size or not self.hashing.is_of(opened)):
+            self.hashing.stop()
+            self.hashing = None
+        if self.hashing is None:
+            self.hashing = started(path, size)
 
     def again(self) -> "Input | None":
         """The same capture, to be read a second time; None for a stream that was not kept, or not to its end."""
@@ -73,8 +97,8 @@ class Input:
         """Let go of what was kept for it: nobody will read it again, or ask for its digest."""
         if self.spool is not None:
             self.spool.forget()
-        if self.digest is not None:
-            self.digest.stop()
+        if self.hashing is not None:
+            self.hashing.stop()
 
 
 class Spool:
@@ -145,18 +169,19 @@ def _is_capture_name(path: Path) -> bool:
     return any(name.endswith(suffix + packed) for suffix in SUFFIXES for packed in PACKED)
 
 
-def _files_of(argument: str) -> list[Path]:
+def _files_of(argument: str) -> list[tuple[Path, str | None]]:
+    """The files that an argument stands for; beside each the reason if it cannot be read."""
     path = Path(argument)
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and _is_capture_name(p))
+        found = folders.files(path, _is_capture_name)
         if not found:
             raise InputError(f"{argument}: the folder holds no file named like a capture (.pcap, .pcapng, .cap, …)")
         return found
     if path.exists():
-        return [path]
+        return [(path, None)]
     matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))
     if matches:
-        found = [match for match in matches if match.is_file()]
+        found = [(match, folders.refusal(match)) for match in matches if not match.is_dir()]
         if not found:
             raise InputError(f"{argument}: only folders are named like that, no file; give the folders themselves")
         return found
@@ -178,10 +203,14 @@ def expand(arguments: Iterable[str | Path]) -> list[Input]:
                 Input("-", stream=sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer)
             )
             continue
-        for path in _files_of(argument):
-            if path.resolve() in seen:
+        for path, refusal in _files_of(argument):
+            identity = path.resolve() if refusal is None else path.absolute()  # links may lead in a circle
+            if identity in seen:
                 continue
-            seen.add(path.resolve())
+            seen.add(identity)
+            if refusal is not None:
+                inputs.append(Input(shown(path), size=0, refusal=refusal))
+                continue
             status = path.stat()
             regular = stat.S_ISREG(status.st_mode)
             inputs.append(Input(shown(path), path, size=status.st_size if regular else None))

@@ -4,17 +4,18 @@ The best program there is does it: ``dumpcap``, else ``tcpdump``, else a raw soc
 """
 
 import re
-import shutil
-import signal
+import select
 import subprocess
-import sys
 import threading
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from auditor.capture.inputs import Input
 from auditor.errors import InputError
+from auditor.machine import isolated, programs
 
 SNAP_LENGTH = 262_144
+PROGRAMS = ("dumpcap", "tcpdump")
 RAW_SOCKET = "auditor.capture.raw_socket"
 RIGHTS = re.compile(r"permission|not permitted|privilege|root|CAP_NET|EPERM", re.IGNORECASE)
 NO_DEVICE = re.compile(r"no such device|doesn't exist|does not exist|not found|no interface", re.IGNORECASE)
@@ -23,37 +24,47 @@ DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
 
 def command(interface: str, capture_filter: str | None) -> list[str]:
     """The command line of the capturing child."""
-    dumpcap = shutil.which("dumpcap")
+    dumpcap = programs.find("dumpcap")
     if dumpcap:
         chosen = [dumpcap, "-q", "-i", interface, "-s", str(SNAP_LENGTH), "-w", "-"]
         return [*chosen, "-f", capture_filter] if capture_filter else chosen
-    tcpdump = shutil.which("tcpdump")
+    tcpdump = programs.find("tcpdump")
     if tcpdump:
         chosen = [tcpdump, "-n", "-U", "-i", interface, "-s", str(SNAP_LENGTH), "-w", "-"]
         return [*chosen, "--", capture_filter] if capture_filter else chosen
-    chosen = [sys.executable, "-m", RAW_SOCKET, interface]
-    return [*chosen, capture_filter] if capture_filter else chosen
+    return isolated.module(RAW_SOCKET, interface, *([capture_filter] if capture_filter else []))
 
 
 class LiveCapture:
-    """A capture in progress. ``stop`` ends it in good order: what was captured is still read."""
+    """A capture in progress. ``begin`` waits until packets are captured, and ``duration`` counts from then on.
+
+    ``stop`` ends it in good order: what was captured is still read.
+    """
 
     def __init__(self, interface: str, capture_filter: str | None = None, duration: float | None = None) -> None:
         self.interface = interface
         self._command = command(interface, capture_filter)
-        self.program = "a raw socket" if RAW_SOCKET in self._command else self._command[0].rsplit("/", 1)[-1]
-        self._child = subprocess.Popen(
+        name = Path(self._command[0]).name
+        self.program = name if name in PROGRAMS else "a raw socket"
+        self._child = isolated.start(
             self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         assert self._child.stdout is not None
         assert self._child.stderr is not None
+        self._stream = self._child.stdout
         self._told: list[str] = []
         self._listener = threading.Thread(target=self._listen, args=(self._child.stderr,), daemon=True)
         self._listener.start()
+        self._until = f"for {duration:g} seconds" if duration is not None else "until Ctrl-C"
         self._timer: threading.Timer | None = None
         if duration is not None:
             self._timer = threading.Timer(duration, self.stop)
             self._timer.daemon = True
+
+    def begin(self) -> None:
+        """Wait until the child captures, or has failed: it writes the header of its file once it listens."""
+        select.select([self._stream], [], [])
+        if self._timer is not None:
             self._timer.start()
 
     def _listen(self, stream: object) -> None:
@@ -61,27 +72,28 @@ class LiveCapture:
             if len(self._told) < 200:
                 self._told.append(line.decode("utf-8", "replace").strip())
 
+    def described(self) -> str:
+        """What is captured, with which program, and until when."""
+        return f"capturing on {self.interface} with {self.program} {self._until}"
+
     def input(self) -> Input:
         """The capture as an input for the reader."""
-        stream = self._child.stdout
-        assert stream is not None
-        return Input(self.interface, stream=cast("BinaryIO", getattr(stream, "raw", stream)))
+        return Input(self.interface, stream=cast("BinaryIO", getattr(self._stream, "raw", self._stream)))
 
     def stop(self) -> None:
-        """Ask the child to end; it writes out what it has."""
-        if self._child.poll() is None:
-            self._child.send_signal(signal.SIGINT)
+        """Ask the child to end; it writes out what it has. SIGINT would not do: jobs in the background ignore it."""
+        self._child.terminate()
 
     def close(self) -> list[str]:
         """Wait for the child; what should be said of the capture."""
         if self._timer is not None:
             self._timer.cancel()
         try:
-            self._child.wait(timeout=5)
+            self._child.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
-        self._listener.join(timeout=2)
+        self._listener.join()
         for stream in (self._child.stdout, self._child.stderr):
             if stream is not None:
                 stream.close()
@@ -99,7 +111,7 @@ class LiveCapture:
     def failure(self) -> InputError:
         """Why nothing came: one sentence that says what to do."""
         self._child.wait()
-        self._listener.join(timeout=2)
+        self._listener.join()
         text = " ".join(line for line in self._told if line)
         if RIGHTS.search(text):
             return InputError(

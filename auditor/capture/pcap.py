@@ -1,10 +1,13 @@
 """The pcap file format (draft-ietf-opsawg-pcap) and snoop's (RFC 1761): headers, and the kernels that walk records."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from auditor.decode.bytes import be32, u32
-from auditor.machine.kernel import part
+import numpy as np
+
+from auditor.decode.bytes import Bytes, be32, u32
+from auditor.decode.packet import BLANK_PACKET, PacketRow, PacketRows
+from auditor.machine.kernel import inlined, part
+from auditor.machine.records import copy_record
 
 MAGICS = {
     b"\xd4\xc3\xb2\xa1": (False, 1000),
@@ -48,9 +51,27 @@ class PcapHeader:
         )
 
 
+@inlined
+def list_packet(
+    packet: PacketRow, time: int, frame: int, begin: int, captured: int, original: int, interface: int, link: int
+) -> None:
+    """Make ``packet`` the one whose ``captured`` of ``original`` bytes lie at ``begin``; nothing of it is decoded yet."""
+    copy_record(packet, BLANK_PACKET[0])
+    packet.time = time
+    packet.frame = frame
+    packet.begin = begin
+    packet.captured = captured
+    packet.position = begin
+    packet.end = begin + captured
+    packet.missing = max(0, original - captured)
+    packet.wire_length = max(original, captured)
+    packet.interface = interface
+    packet.link = link
+
+
 @part
 def walk_pcap(
-    block: Any,
+    block: Bytes,
     position: int,
     stop: int,
     big_endian: bool,
@@ -59,7 +80,7 @@ def walk_pcap(
     largest: int,
     record_bytes: int,
     frame: int,
-    packets: Any,
+    packets: PacketRows,
 ) -> tuple[int, int, int]:
     """List the packets that lie whole in ``block[position:stop]``.
 
@@ -77,17 +98,8 @@ def walk_pcap(
         begin = position + record_bytes
         if begin + captured > stop:
             return count, position, MORE
-        packet = packets[count]
-        packet.time = u32(block, position, big_endian) * 1_000_000_000 + u32(block, position + 4, big_endian) * tick
-        packet.frame = frame + count + 1
-        packet.begin = begin
-        packet.captured = captured
-        packet.position = begin
-        packet.end = begin + captured
-        packet.missing = max(0, original - captured)
-        packet.wire_length = max(original, captured)
-        packet.interface = 0
-        packet.link = link
+        time = u32(block, position, big_endian) * 1_000_000_000 + u32(block, position + 4, big_endian) * tick
+        list_packet(packets[count], time, frame + count + 1, begin, captured, original, np.int64(0), link)
         position = begin + captured
         count += 1
     return count, position, FULL
@@ -100,7 +112,7 @@ def snoop_link(header: bytes) -> int | None:
 
 @part
 def walk_snoop(
-    block: Any, position: int, stop: int, link: int, largest: int, frame: int, packets: Any
+    block: Bytes, position: int, stop: int, link: int, largest: int, frame: int, packets: PacketRows
 ) -> tuple[int, int, int]:
     """As ``walk_pcap``, for snoop: original length, captured length, record length, drops, seconds, microseconds."""
     count = 0
@@ -112,17 +124,8 @@ def walk_snoop(
             return count, position, DAMAGED
         if position + length > stop:
             return count, position, MORE
-        packet = packets[count]
-        packet.time = be32(block, position + 16) * 1_000_000_000 + be32(block, position + 20) * 1000
-        packet.frame = frame + count + 1
-        packet.begin = position + 24
-        packet.captured = captured
-        packet.position = position + 24
-        packet.end = position + 24 + captured
-        packet.missing = max(0, original - captured)
-        packet.wire_length = max(original, captured)
-        packet.interface = 0
-        packet.link = link
+        time = be32(block, position + 16) * 1_000_000_000 + be32(block, position + 20) * 1000
+        list_packet(packets[count], time, frame + count + 1, position + 24, captured, original, np.int64(0), link)
         position += length
         count += 1
     return count, position, FULL

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from auditor.capture.pcap import DAMAGED, FULL, LARGEST_PACKET, MORE, SPECIAL
-from auditor.decode.bytes import u16, u32
+from auditor.capture.pcap import DAMAGED, FULL, LARGEST_PACKET, MORE, SPECIAL, list_packet
+from auditor.decode.bytes import Bytes, u16, u32
 from auditor.decode.layers import layer_of_link_type
+from auditor.decode.packet import PacketRows
 from auditor.machine.kernel import inlined
 
 TLS_KEY_LOG = 0x544C534B  # Secrets Type of a Decryption Secrets Block
@@ -28,6 +30,7 @@ INTERFACE = np.dtype(
         ("number", "i4"),  # its place in the table of all sections' interfaces
     ]
 )
+InterfaceRows: TypeAlias = NDArray[Any]  # records of INTERFACE
 
 
 @inlined
@@ -57,7 +60,7 @@ def nanoseconds(high: int, low: int, power_of_two: bool, exponent: int) -> int:
 
 @inlined
 def walk_pcapng(
-    block: Any, position: int, stop: int, big_endian: bool, interfaces: Any, frame: int, packets: Any
+    block: Bytes, position: int, stop: int, big_endian: bool, interfaces: InterfaceRows, frame: int, packets: PacketRows
 ) -> tuple[int, int, int]:
     """List the packets of EPB, SPB and PB blocks; end with SPECIAL at a block that Python must read.
 
@@ -78,7 +81,6 @@ def walk_pcapng(
         body = position + 8
         room = total - 12
         which = 0
-        stamp_at = body + 4
         if kind == SPB:
             begin = body + 4
         else:
@@ -99,28 +101,12 @@ def walk_pcapng(
             original = u32(block, body + 16, big_endian)
             if captured > room - 20 or captured > LARGEST_BLOCK:
                 return count, position, DAMAGED
-        packet = packets[count]
-        if kind == SPB:
-            packet.time = 0
-        else:
-            packet.time = (
-                nanoseconds(
-                    u32(block, stamp_at, big_endian),
-                    u32(block, stamp_at + 4, big_endian),
-                    interface.power_of_two != 0,
-                    interface.exponent,
-                )
-                + interface.offset
-            )
-        packet.frame = frame + count + 1
-        packet.begin = begin
-        packet.captured = captured
-        packet.position = begin
-        packet.end = begin + captured
-        packet.missing = max(0, original - captured)
-        packet.wire_length = max(original, captured)
-        packet.interface = interface.number
-        packet.link = interface.link
+        time = np.int64(0)
+        if kind != SPB:
+            high, low = u32(block, body + 4, big_endian), u32(block, body + 8, big_endian)
+            time = nanoseconds(high, low, interface.power_of_two != 0, interface.exponent) + interface.offset
+        number, link = interface.number, interface.link
+        list_packet(packets[count], time, frame + count + 1, begin, captured, original, number, link)
         position += total
         count += 1
     return count, position, FULL

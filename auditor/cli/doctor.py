@@ -1,77 +1,34 @@
 """``audit doctor``: what is installed, what is missing, and what that means."""
 
-import importlib.metadata
-import platform
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from rich.text import Text
 
-from auditor.cli.terminal import _grid, console
+from auditor.audit.installed import Part, installation
+from auditor.cli.terminal import console, grid
 from auditor.report.plain import printable
 
-LIBRARIES = {
-    "numpy": "arrays",
-    "numba": "the kernels",
-    "pyarrow": "tables and Parquet",
-    "pandas": "tables in Python and Jupyter",
-    "pydantic": "policy and topology files",
-    "typer": "the command line",
-    "rich": "terminal tables",
-    "zstandard": "captures packed with zstd",
-    "lz4": "captures packed with lz4",
-    "scapy": "drill-down into packets; live capture where neither dumpcap nor tcpdump is installed",
-    "pyshark": "requests inside TLS, with keys; drill-down with tshark",
-    "cryptography": "certificates",
-    "pylsqpack": "requests of HTTP/3 (extra http3)",
-    "boto3": "audit topology fetch (extra aws)",
-}
-PROGRAMS = {
-    "dumpcap": "live capture, the best way (package tshark or wireshark-common)",
-    "tcpdump": "live capture without dumpcap",
-    "tshark": "requests inside TLS, with keys; drill-down with pyshark",
-}
 
-
-def _program_version(path: str) -> str:
-    try:
-        told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return "does not run"
-    text = (told.stdout or told.stderr).strip()
-    return text.splitlines()[0][:60] if text else "no version"
+def _state(part: Part, missing: str) -> Text:
+    """The version of a part, else what is wrong with it."""
+    if part.version is not None:
+        return Text(printable(part.version), style="green")
+    return Text(printable(part.problem), style="red") if part.problem else Text("missing", style=missing)
 
 
 def doctor() -> None:
     """Print what is there; nothing is changed."""
-    from auditor.aws.ranges import Ranges
-    from auditor.data import __version__
-    from auditor.machine import kernel, objects
-
-    out = console()
-    out.print(f"auditor {__version__}, Python {sys.version.split()[0]}, {platform.platform()}")
-    table = _grid("what", "found", "for", wide="for")
-    for name, use in LIBRARIES.items():
-        try:
-            found = Text(importlib.metadata.version(name), style="green")
-        except importlib.metadata.PackageNotFoundError:
-            found = Text("missing", style="red")
-        table.add_row(name, found, use)
-    for name, use in PROGRAMS.items():
-        path = shutil.which(name)
-        told = Text(_program_version(path), style="green") if path else Text("missing", style="yellow")
-        table.add_row(name, told, use)
+    out, here = console(), installation()
+    out.print(here.versions)
+    table = grid("what", "found", "for", wide="for")
+    for part in here.libraries:
+        table.add_row(part.name, _state(part, missing="red"), part.use)
+    for part in here.programs:
+        table.add_row(part.name, _state(part, missing="yellow"), part.use)
     out.print(table)
-    state = (
-        "compiled and cached"
-        if kernel.compiled_before()
-        else "not compiled yet: the first audit takes half a minute more"
-    )
-    out.print(f"kernels: {state}, in {objects.cache_folder()}")
-    ranges = Ranges.shipped()
-    out.print(f"AWS address ranges: of {ranges.date} (sync token {ranges.token})")
+    state = "compiled and cached" if here.is_compiled else "not compiled yet: the first audit takes half a minute more"
+    out.print(f"kernels: {state}, {here.kept}")
+    out.print(f"AWS address ranges: {here.ranges}")
 
 
 def compare(path: Path) -> bool:
@@ -81,7 +38,7 @@ def compare(path: Path) -> bool:
     told = compared(path)
     out = console()
     out.print(f"{printable(path)}, compared with {printable(told.tshark)}")
-    table = _grid("what", "compared", "equal", "different", right=("compared", "equal", "different"))
+    table = grid("what", "compared", "equal", "different", right=("compared", "equal", "different"))
     for line in told.lines:
         other = line.compared - line.equal
         style = "red" if other else "green"

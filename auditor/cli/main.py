@@ -4,14 +4,19 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auditor import __version__
 from auditor.cli import auditing, policies, results, topology  # noqa: F401 - their commands are the application's
 from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, app, say
-from auditor.data import __version__
 from auditor.errors import AuditError
+
+if TYPE_CHECKING:
+    from auditor.capture.digest import Child
+
+__all__ = ["app", "main"]
 
 
 def _version(asked: bool) -> None:
@@ -48,13 +53,16 @@ def doctor_command(
         raise typer.Exit(FINDINGS)
 
 
-def main() -> None:
-    """Run the command line: errors of the user's are one sentence, and exit code 2."""
+def main(hashing: "Child | None" = None) -> None:
+    """Run the command line: errors of the user's are one sentence, and exit code 2.
+
+    ``hashing`` is a process that hashes the first capture already.
+    """
     code = DONE
     if hasattr(signal, "SIGPIPE"):  # as other programs do: end where nobody reads on, as in: audit pcap … | head
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        app()
+        app(obj=hashing)
     except AuditError as error:
         say(str(error))
         code = FAILED
@@ -69,6 +77,8 @@ def main() -> None:
         code = FAILED
     if code == INTERRUPTED:
         say("interrupted")
+    if hashing is not None:
+        hashing.stop()
     # Taking the interpreter and LLVM apart in good order takes a third of a second, and nobody needs it.
     sys.stdout.flush()
     sys.stderr.flush()

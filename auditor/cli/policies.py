@@ -12,8 +12,9 @@ from auditor.cli.app import app, policy_app
 def policies_command() -> None:
     """List the shipped policies."""
     from auditor.cli.terminal import show_policies
+    from auditor.policy import pages
 
-    show_policies()
+    show_policies(pages.shipped())
 
 
 @policy_app.command("show")
@@ -22,8 +23,10 @@ def policy_show(
 ) -> None:
     """Show a policy: its source, its rules with their parameters, its exceptions."""
     from auditor.cli.terminal import show_policy
+    from auditor.policy import library, pages
 
-    show_policy(name)
+    policy = library.get(name)
+    show_policy(policy, pages.pages(policy))
 
 
 @policy_app.command("check")
@@ -31,9 +34,9 @@ def policy_check(
     file: Annotated[str, typer.Argument(help="Policy file to check.", show_default=False)],
 ) -> None:
     """Check a policy file, and say what was understood."""
-    from auditor.policy import model
+    from auditor.policy import library
 
-    policy = model.get(file)
+    policy = library.get(file)
     told = f"{len(policy.rule)} rules, {len(policy.exception)} exceptions"
     sys.stdout.write(f"{file}: {policy.id}, edition {policy.edition}: {told}\n")
 
@@ -47,5 +50,6 @@ def rule_command(
 ) -> None:
     """Explain a rule: what it checks, why, how to mend, source."""
     from auditor.cli.terminal import show_rule
+    from auditor.policy import pages
 
-    show_rule(code, policy)
+    show_rule(pages.page(code, policy))

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from auditor.cli.app import FINDINGS, DiffFail, DiffFormat, Format, TableOption, app, paths_app, say
-from auditor.cli.auditing import show_result
+from auditor.cli.auditing import export, show_result
+from auditor.cli.options import Output
 
 
 @app.command("report")
@@ -19,33 +20,30 @@ def report_command(
     ] = None,
 ) -> None:
     """Write the report: one HTML page that opens offline, in any browser."""
-    from auditor.cli.export import export
-    from auditor.report.audit import Audit
+    from auditor import Audit
 
     target = out if out is not None else folder / "report.html"
-    export(Audit.load(folder), "html", "flows", target)
+    Audit.load(folder).export("html", target)
     say(f"the report is {target}")
 
 
 @app.command("export")
 def export_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
-    format: Annotated[Format, typer.Option("--format", help="Form to write.")] = Format.markdown,
+    form: Annotated[Format, typer.Option("--format", help="Form to write.")] = Format.markdown,
     table: TableOption = "flows",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; standard output without it.", show_default=False)
     ] = None,
 ) -> None:
-    """Write saved results in another form: Markdown, XLSX, OCSF, ASFF, SARIF, CycloneDX, ECS, Zeek's logs, …"""
-    from auditor.report.audit import Audit
+    """Write saved results in another form: Markdown, XLSX, OCSF, ASFF, SARIF, CycloneDX, ECS, Zeek's logs, …"""  # noqa: D400, D415 - the list goes on
+    from auditor import Audit
 
     result = Audit.load(folder)
-    if format is Format.table:
-        show_result(result, format, table, None, quiet=False)
+    if form is Format.table:
+        show_result(result, Output())
     else:
-        from auditor.cli.export import export
-
-        export(result, format.value, table, out)
+        export(result, form, table, out)
 
 
 @app.command("extract")
@@ -61,7 +59,7 @@ def extract_command(
 
     The capture must be where it was, and unchanged. Comments in the pcapng name the rule, the frames, and its SHA-256.
     """
-    from auditor.report.audit import Audit
+    from auditor import Audit
 
     result = Audit.load(folder)
     if explain or out is None:
@@ -78,8 +76,8 @@ def verify_command(
 
     Exit code 0: nothing changed; 1: something did; 2: there is nothing to verify by.
     """
+    from auditor import Audit
     from auditor.cli.terminal import show_verified
-    from auditor.report.audit import Audit
 
     told = Audit.load(folder).verify()
     show_verified(told)
@@ -91,7 +89,7 @@ def verify_command(
 def diff_command(
     old: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     new: Annotated[Path, typer.Argument(help="Folder of later results.", show_default=False)],
-    format: Annotated[DiffFormat, typer.Option("--format", help="How changes are told.")] = DiffFormat.text,
+    form: Annotated[DiffFormat, typer.Option("--format", help="How changes are told.")] = DiffFormat.text,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; standard output without it.", show_default=False)
     ] = None,
@@ -100,23 +98,10 @@ def diff_command(
     ] = DiffFail.never,
 ) -> None:
     """Tell what came, went and changed: findings, services, paths, versions and suites, by client group and service."""
-    from auditor.report import change
-    from auditor.report.audit import Audit
-    from auditor.report.export import whole
+    from auditor import Audit
 
-    before, after = Audit.load(old), Audit.load(new)
-    changes = before.diff(after)
-    if format is DiffFormat.html:
-        from auditor.report.page.change import html
-
-        told = html(before, after, changes)
-    else:
-        told = change.json_text(changes) if format is DiffFormat.json else change.text(changes)
-    if out is None:
-        sys.stdout.write(told)
-    else:
-        with whole(out) as file:
-            file.write(told.encode())
+    target = out if out is not None else sys.stdout.buffer
+    changes = Audit.load(old).export_diff(Audit.load(new), form.value, target)
     new_findings = [one for one in changes if one.kind == "came" and one.about.startswith("finding ")]
     if (fail_on is DiffFail.any and changes) or (fail_on is DiffFail.new and new_findings):
         raise typer.Exit(FINDINGS)
@@ -137,20 +122,20 @@ def history_command(
 
 @app.command("sql")
 def sql_command(
-    where: Annotated[Path, typer.Argument(help="Folder of saved results, or a history file.", show_default=False)],
+    where: Annotated[Path, typer.Argument(help="Folder of saved results, or a history.", show_default=False)],
     query: Annotated[str, typer.Argument(help="SQL (DuckDB) over flows, findings, … or runs, traffic, found.")],
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
     """Run SQL over the tables of an audit, or over a history. A query can reach no files and no network."""
     from auditor.report.history import sql
 
     names, found = sql(where, query)
-    if csv:
-        import csv as text
+    if as_csv:
+        import csv
 
         from auditor.report.plain import neutral
 
-        writer = text.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
         writer.writerows([[neutral(value) for value in row] for row in found])
     else:
@@ -165,6 +150,6 @@ def paths_explain(
     flow: Annotated[int, typer.Argument(help="flow_id of the flow.", show_default=False)],
 ) -> None:
     """Tell how the path of a flow was judged: the verdict, what decided, what speaks for and against."""
-    from auditor.report.audit import Audit
+    from auditor import Audit
 
     sys.stdout.write(Audit.load(folder).explain(flow))

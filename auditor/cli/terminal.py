@@ -2,16 +2,18 @@
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from auditor.errors import PolicyError
-from auditor.options import DEFAULT_POLICY
-from auditor.report.audit import Audit
+from auditor import Audit
 from auditor.report.plain import about, printable
+
+if TYPE_CHECKING:
+    from auditor.policy.model import Policy
+    from auditor.policy.pages import Page
 
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
 VERDICT_STYLE = {"fail": "red", "warn": "yellow", "pass": "green", "not_observable": "magenta", "not_applicable": "dim"}
@@ -27,7 +29,7 @@ def console() -> Console:
     return plain if plain.is_terminal else Console(highlight=False, emoji=False, markup=False, width=120)
 
 
-def _grid(*headers: str, right: tuple[str, ...] = (), wide: str | tuple[str, ...] | None = None) -> Table:
+def grid(*headers: str, right: tuple[str, ...] = (), wide: str | tuple[str, ...] | None = None) -> Table:
     """A table; columns that are ``wide`` share the room that others leave, and are folded."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     folded = wide if isinstance(wide, tuple) else (wide,)
@@ -100,7 +102,7 @@ def _summary(out: Console, told: dict[str, Any]) -> None:
             others[row["protocol"]] += row["flows"]
     if scope:
         shown = [v for v in VERDICTS if any(v in counts for counts in scope.values())]
-        table = _grid("path", "protocol", "flows", *shown, right=("flows", *shown))
+        table = grid("path", "protocol", "flows", *shown, right=("flows", *shown))
         ordered = sorted(scope.items(), key=lambda item: (item[0][0], -sum(item[1].values()), item[0][1]))
         for (path, protocol, _), counts in ordered[:MOST_SUMMARY]:
             cells = [
@@ -135,7 +137,7 @@ def _requests(out: Console, result: Audit) -> None:
         where = f"{row['scheme']}://{row['authority'] or '?'}"
         counts[what, where, row["signature_version"], credential, str(row["status"] or "·")] += 1
     out.print(Text(f"Requests ({len(rows):,})", style="bold underline"))
-    table = _grid("request", "to", "signature", "key", "status", "count", right=("count",), wide=("request", "to"))
+    table = grid("request", "to", "signature", "key", "status", "count", right=("count",), wide=("request", "to"))
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     for cells, count in ordered[:MOST_SUMMARY]:
         style = "red" if cells[2] == "none" else None
@@ -155,7 +157,7 @@ def _findings(out: Console, result: Audit) -> None:
         out.print()
         return
     out.print(Text(f"Findings ({len(found)})", style="bold underline"))
-    table = _grid("severity", "finding", "what", "flows", "frames", right=("flows",), wide="what")
+    table = grid("severity", "finding", "what", "flows", "frames", right=("flows",), wide="what")
     for row in found[:MOST_FINDINGS]:
         what = Text()
         what.append(printable(about(row)), style="bold")
@@ -179,7 +181,7 @@ def _not_observable(out: Console, told: dict[str, Any]) -> None:
     if not told["not_observable"]:
         return
     out.print(Text("Could not be judged from this capture", style="bold underline"))
-    table = _grid("rule", "flows", "why", right=("flows",), wide="why")
+    table = grid("rule", "flows", "why", right=("flows",), wide="why")
     for rule, reasons in told["not_observable"].items():
         for k, row in enumerate(reasons[:3]):
             table.add_row(rule if k == 0 else "", f"{row['flows']:,}", printable(row["reason"]))
@@ -188,89 +190,54 @@ def _not_observable(out: Console, told: dict[str, Any]) -> None:
 
 def show_verified(told: list[tuple[str, bool | None, str]]) -> None:
     """What is what it was, and what is not."""
-    out, table = console(), _grid("file", "", "why", wide=("file", "why"))
+    out, table = console(), grid("file", "", "why", wide=("file", "why"))
     for name, same, why in told:
         word, style = {True: ("same", "green"), False: ("CHANGED", "bold red"), None: ("?", "yellow")}[same]
         table.add_row(printable(name), Text(word, style=style), printable(why))
     out.print(table)
 
 
-def show_policies() -> None:
-    """The shipped policies, a line each."""
-    from auditor.policy import model
-
+def show_policies(policies: "list[Policy]") -> None:
+    """Policies, a line each."""
     out = console()
-    table = _grid("policy", "edition", "rules", "title", right=("rules",), wide="title")
-    for name in model.shipped():
-        policy = model.get(name)
+    table = grid("policy", "edition", "rules", "title", right=("rules",), wide="title")
+    for policy in policies:
         table.add_row(Text(policy.id, style="bold"), policy.edition, str(len(policy.rule)), policy.title)
     out.print(table)
     out.print(Text("audit policy show POLICY lists its rules, audit rule CODE explains one.", style="dim"))
 
 
-def show_policy(name: str) -> None:
+def show_policy(policy: "Policy", pages: "list[Page]") -> None:
     """A policy: its source, rules and exceptions."""
-    from auditor.policy import model
-
-    out, policy = console(), model.get(name)
+    out = console()
     out.print(Text(policy.id, style="bold"), Text(f"{policy.title}, edition {policy.edition}"))
     out.print(Text(f"source: {policy.source} (retrieved {policy.retrieved})", style="dim"))
     if policy.extends:
         out.print(Text(f"extends {', '.join(policy.extends)}", style="dim"))
-    table = _grid("rule", "severity", "must", "about", "holds", "title", wide="title")
-    for rule in policy.rule:
+    table = grid("rule", "severity", "must", "about", "holds", "title", wide="title")
+    for page in pages:
+        rule = page.rule
         table.add_row(
             rule.code, Text(rule.severity, style=SEVERITY_STYLE[rule.severity]), "yes" if rule.required else "warn",
-            rule.applies_to, _holds(rule), rule.title,
+            rule.applies_to, page.holds, rule.title,
         )  # fmt: skip
     out.print(table)
     for one in policy.exception:
         out.print(Text(f"exception: {printable(one.words)}", style="yellow"))
 
 
-def _holds(rule: Any) -> str:
-    """When a rule holds."""
-    if rule.begins is None and rule.ends is None:
-        return "always"
-    return " ".join(
-        part for part in (f"from {rule.begins}" if rule.begins else "", f"to {rule.ends}" if rule.ends else "") if part
-    )
-
-
-def show_rule(code: str, policy_name: str | None) -> None:
-    """A rule's page. Raises PolicyError for a code that no policy has."""
-    from auditor.policy import model
-    from auditor.policy.evaluate import EXPIRED
-
-    names = [policy_name] if policy_name else [DEFAULT_POLICY, *model.shipped()]
-    known = [rule.code for rule in model.get(names[0]).rule]
-    for name in names:
-        policy = model.get(name)
-        rule = policy.find(code)
-        if rule is not None:
-            _page(rule, policy.id)
-            return
-    if code.upper() == EXPIRED.code:
-        _page(EXPIRED, "with exceptions")
-        return
-    raise PolicyError(f"{code}: no such rule; there are {', '.join(known)}; other policies: audit policy show POLICY")
-
-
-def _page(rule: Any, policy: str) -> None:
-    from auditor.policy.mending import ways
-    from auditor.policy.model import CERTAINTIES
-
-    out = console()
+def show_rule(page: "Page") -> None:
+    """A rule's page."""
+    out, rule = console(), page.rule
     out.print(Text(f"{rule.code}: {rule.title}", style="bold"))
     must = "a failure" if rule.required else "a warning"
-    holds = "" if _holds(rule) == "always" else f", holds {_holds(rule)}"
-    out.print(Text(f"policy {policy}, severity {rule.severity}, not met: {must}{holds}", style="dim"))
-    source = rule.source + (f"\nThis rule was {CERTAINTIES[rule.certainty]}." if CERTAINTIES[rule.certainty] else "")
-    for head, body in (("What", rule.what), ("Why", rule.why), ("How to mend", rule.mend), ("Source", source)):
+    holds = "" if page.holds == "always" else f", holds {page.holds}"
+    out.print(Text(f"policy {page.policy}, severity {rule.severity}, not met: {must}{holds}", style="dim"))
+    for head, body in (("What", rule.what), ("Why", rule.why), ("How to mend", rule.mend), ("Source", page.source)):
         out.print(Text(f"\n{head}", style="bold"))
         out.print(Text(body))
         if head == "How to mend":
-            for place, way in ways(rule.check).items():
+            for place, way in page.ways.items():
                 out.print(Text.assemble((f"{place}: ", "bold"), way))
 
 
@@ -280,7 +247,7 @@ def show_rows(title: str | None, names: list[str], found: list[tuple[Any, ...]])
     if title is not None:
         out.print(Text(f"{title} ({len(found)})", style="bold underline"))
     numbers = tuple(n for k, n in enumerate(names) if found and all(isinstance(row[k], int | float) for row in found))
-    table = _grid(*names, right=numbers, wide=names[-1] if names else None)
+    table = grid(*names, right=numbers, wide=names[-1] if names else None)
     for row in found:
         table.add_row(*("·" if value is None else printable(value) for value in row))
     if names:

@@ -1,56 +1,57 @@
 """Reading numbers out of a block of bytes."""
 
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from auditor.machine.kernel import inlined, unchecked
 
-Array = np.ndarray[Any, Any]
+Bytes: TypeAlias = NDArray[np.uint8]
 
 
 @inlined
-def be16(block: Array, at: int) -> int:
+def be16(block: Bytes, at: int) -> int:
     return (np.int64(block[at]) << 8) | np.int64(block[at + 1])
 
 
 @inlined
-def be24(block: Array, at: int) -> int:
+def be24(block: Bytes, at: int) -> int:
     return (np.int64(block[at]) << 16) | (np.int64(block[at + 1]) << 8) | np.int64(block[at + 2])
 
 
 @inlined
-def be32(block: Array, at: int) -> int:
+def be32(block: Bytes, at: int) -> int:
     return (be16(block, at) << 16) | be16(block, at + 2)
 
 
 @inlined
-def be48(block: Array, at: int) -> np.uint64:
+def be48(block: Bytes, at: int) -> np.uint64:
     return np.uint64((be16(block, at) << 32) | be32(block, at + 2))
 
 
 @inlined
-def be64(block: Array, at: int) -> np.uint64:
+def be64(block: Bytes, at: int) -> np.uint64:
     return (np.uint64(be32(block, at)) << np.uint64(32)) | np.uint64(be32(block, at + 4))
 
 
 @inlined
-def le16(block: Array, at: int) -> int:
+def le16(block: Bytes, at: int) -> int:
     return (np.int64(block[at + 1]) << 8) | np.int64(block[at])
 
 
 @inlined
-def le32(block: Array, at: int) -> int:
+def le32(block: Bytes, at: int) -> int:
     return (le16(block, at + 2) << 16) | le16(block, at)
 
 
 @inlined
-def u16(block: Array, at: int, big_endian: bool) -> int:
+def u16(block: Bytes, at: int, big_endian: bool) -> int:
     return be16(block, at) if big_endian else le16(block, at)
 
 
 @inlined
-def u32(block: Array, at: int, big_endian: bool) -> int:
+def u32(block: Bytes, at: int, big_endian: bool) -> int:
     return be32(block, at) if big_endian else le32(block, at)
 
 
@@ -66,7 +67,7 @@ def mix(value: np.uint64) -> np.uint64:
 
 
 @unchecked
-def copy_bytes(source: Array, begin: int, count: int, target: Array, at: int) -> None:
+def copy_bytes(source: Bytes, begin: int, count: int, target: Bytes, at: int) -> None:
     """Copy ``source[begin:begin + count]`` to ``target[at:]``; the ranges are checked once, the bytes go fast."""
     if count < 0 or begin < 0 or at < 0 or begin + count > source.size or at + count > target.size:
         raise IndexError
@@ -75,7 +76,7 @@ def copy_bytes(source: Array, begin: int, count: int, target: Array, at: int) ->
 
 
 @unchecked
-def same_bytes(one: Array, begin: int, count: int, other: Array, at: int) -> bool:
+def same_bytes(one: Bytes, begin: int, count: int, other: Bytes, at: int) -> bool:
     """Whether ``one[begin:begin + count]`` is what stands at ``other[at:]``."""
     if count < 0 or begin < 0 or at < 0 or begin + count > one.size or at + count > other.size:
         raise IndexError

@@ -52,7 +52,7 @@ class Binding(NamedTuple):
 
 
 @dataclass
-class Seen:
+class FirstSeen:
     """When a binding was first seen, in which frame, and by which protocol; and what tells how far to trust it."""
 
     frame: int
@@ -101,7 +101,7 @@ class BgpStream:
 class Control:
     """What was learned from one capture."""
 
-    bindings: dict[Binding, Seen] = field(default_factory=dict)
+    bindings: dict[Binding, FirstSeen] = field(default_factory=dict)
     errors: list[IcmpError] = field(default_factory=list)
     neighbours: dict[Neighbour, int] = field(default_factory=dict)  # with the first frame
     bgp: dict[tuple[Address, int, Address, int], BgpStream] = field(default_factory=dict)
@@ -147,7 +147,7 @@ class Control:
             if len(self.bindings) >= MOST_BINDINGS:
                 self.left_out = True
                 return
-            seen = self.bindings[key] = Seen(int(packet["frame"]), int(packet["time"]), by)
+            seen = self.bindings[key] = FirstSeen(int(packet["frame"]), int(packet["time"]), by)
         seen.protocols.add(by)
         if partner is not None and len(seen.partners) < MOST_PARTNERS:
             seen.partners.add(partner)

@@ -1,10 +1,9 @@
 """The decoder: from a packet's first layer inwards until TCP, UDP or something without a next layer."""
 
-from typing import Any
-
 import numpy as np
 
 from auditor.decode import layers as L
+from auditor.decode.bytes import Bytes
 from auditor.decode.ip import ipv4, ipv6
 from auditor.decode.link import (
     backbone,
@@ -26,7 +25,7 @@ from auditor.decode.link import (
     raw_ip,
     vlan,
 )
-from auditor.decode.packet import DECODED, MALFORMED
+from auditor.decode.packet import DECODED, MALFORMED, PacketRow
 from auditor.decode.transport import esp, tcp, udp
 from auditor.decode.tunnel import capwap, erspan, geneve, gre, gtp, l2tp, teredo, tzsp, vxlan
 from auditor.decode.wireless import dot11, ppi, prism, radiotap
@@ -69,32 +68,7 @@ ESP, WIRELESS, RADIOTAP, PRISM, AVS, PPI = L.ESP_LAYER, L.WIRELESS, L.RADIOTAP, 
 
 
 @inlined
-def reset(packet: Any) -> None:
-    packet.source_mac = 0
-    packet.target_mac = 0
-    packet.vlans = 0
-    packet.tunnel = 0
-    packet.outer_tunnel = 0
-    packet.outer_source = 0
-    packet.outer_target = 0
-    packet.outer_source_mac = 0
-    packet.outer_target_mac = 0
-    packet.gwlb_endpoint = 0
-    packet.gwlb_attachment = 0
-    packet.fragment = 0
-    packet.payload_captured = 0
-    packet.payload_wire = 0
-    packet.mss = 0
-    packet.tcp_flags = 0
-    packet.protocol = 0
-    packet.vlan_count = 0
-    packet.outer_vlan_count = 0
-    packet.pppoe = 0
-    packet.status = DECODED
-
-
-@inlined
-def one_layer(block: Any, packet: Any, layer: int) -> int:
+def one_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
     if layer == ETHERNET:
         return ethernet(block, packet)
     if layer == IPV4:
@@ -137,7 +111,7 @@ def one_layer(block: Any, packet: Any, layer: int) -> int:
 
 
 @part
-def rare_layer(block: Any, packet: Any, layer: int) -> int:
+def rare_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
     """Layers that most captures do not have."""
     if layer == METADATA:
         return cisco_metadata(block, packet)
@@ -175,8 +149,8 @@ def rare_layer(block: Any, packet: Any, layer: int) -> int:
 
 
 @part
-def decode_packet(block: Any, packet: Any, layer: int) -> None:
-    """Fill ``packet`` (a PACKET record whose place, times and first layer are set) from its bytes.
+def decode_packet(block: Bytes, packet: PacketRow, layer: int) -> None:
+    """Fill ``packet`` (a blank PACKET record whose place, times and first layer are set) from its bytes.
 
     ``layer`` is its first layer; or DATAGRAM for an IP datagram that was put together from fragments, of which what is
     around it is known already.
@@ -185,8 +159,6 @@ def decode_packet(block: Any, packet: Any, layer: int) -> None:
         packet.status = DECODED
         packet.fragment = 0
         layer = np.int64(RAW)
-    else:
-        reset(packet)
     if layer == STOP:
         not_ip(packet)
         return

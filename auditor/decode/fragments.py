@@ -118,14 +118,15 @@ class Fragments:
         self._forget(now)
         datagram = self._waiting.setdefault(piece.key, Datagram(now))
         self._add(datagram, piece)
-        if datagram.total is None or datagram.header is None or datagram.size < datagram.total:
+        header, total = datagram.header, datagram.total
+        if total is None or header is None or datagram.size < total:
             return None
         del self._waiting[piece.key]
         self._bytes -= sum(map(len, datagram.parts.values()))
         if datagram.spoiled:
             self.incomplete += 1
             return None
-        return self._assembled(datagram, piece.key[0])
+        return self._assembled(header, datagram.parts, total, piece.key[0])
 
     def _add(self, datagram: Datagram, piece: Piece) -> None:
         known = datagram.parts.get(piece.offset)
@@ -151,20 +152,17 @@ class Fragments:
             self._bytes += len(piece.data) - len(known)
         datagram.size = _covered(datagram.parts)
 
-    def _assembled(self, datagram: Datagram, version: int) -> bytes | None:
-        assert datagram.header is not None
-        assert datagram.total is not None
-        body = bytearray(datagram.total)
-        for begin in reversed(datagram.parts):  # the first that came is written last
-            part = datagram.parts[begin][: max(0, datagram.total - begin)]
+    def _assembled(self, header: bytes, parts: dict[int, bytes], total: int, version: int) -> bytes | None:
+        body = bytearray(total)
+        for begin in reversed(parts):  # the first that came is written last
+            part = parts[begin][: max(0, total - begin)]
             body[begin : begin + len(part)] = part
-        length = len(body) + len(datagram.header) - (40 if version == 6 else 0)
+        length = len(body) + len(header) - (40 if version == 6 else 0)
         if length > LONGEST:
             self.incomplete += 1
             return None
         self.whole += 1
         at = 4 if version == 6 else 2
-        header = datagram.header
         return header[:at] + length.to_bytes(2, "big") + header[at + 2 :] + bytes(body)
 
     def _forget(self, now: int) -> None:

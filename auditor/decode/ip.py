@@ -1,18 +1,16 @@
 """IPv4 and IPv6. Each function reads one header at ``packet.position`` and returns the next layer's number."""
 
-from typing import Any
-
 import numpy as np
 
-from auditor.decode.bytes import be16, be32, be64
+from auditor.decode.bytes import Bytes, be16, be32, be64
 from auditor.decode.layers import BY_IP_PROTOCOL, IPV4, IPV6, STOP, TCP_LAYER, UDP_LAYER
 from auditor.decode.link import cut, malformed
-from auditor.decode.packet import FRAGMENT, IP_IN_IP, OTHER_IP, V4_MAPPED
+from auditor.decode.packet import FRAGMENT, IP_IN_IP, OTHER_IP, V4_MAPPED, PacketRow
 from auditor.machine.kernel import inlined, part
 
 
 @part
-def push_tunnel(packet: Any, kind: int, identifier: int) -> None:
+def push_tunnel(packet: PacketRow, kind: int, identifier: int) -> None:
     """Note a tunnel; the last two are kept, deeper nesting keeps the innermost."""
     if packet.tunnel == 0:
         packet.outer_source = packet.source_low ^ packet.source_high
@@ -25,7 +23,7 @@ def push_tunnel(packet: Any, kind: int, identifier: int) -> None:
 
 
 @inlined
-def trim(packet: Any, start: int, length: int) -> None:
+def trim(packet: PacketRow, start: int, length: int) -> None:
     """Cut the packet to ``length`` bytes from ``start``: what follows is padding of the link layer."""
     stop = start + length
     if stop <= packet.end:
@@ -36,7 +34,7 @@ def trim(packet: Any, start: int, length: int) -> None:
 
 
 @inlined
-def next_protocol(packet: Any, protocol: int) -> int:
+def next_protocol(packet: PacketRow, protocol: int) -> int:
     packet.protocol = protocol
     layer = int(BY_IP_PROTOCOL[protocol])
     if layer == STOP:
@@ -51,7 +49,7 @@ def next_protocol(packet: Any, protocol: int) -> int:
 
 
 @inlined
-def ipv4(block: Any, packet: Any) -> int:
+def ipv4(block: Bytes, packet: PacketRow) -> int:
     """RFC 791. A total length of 0 is written by segmentation offload: the frame's length holds then."""
     at = packet.position
     if at + 20 > packet.end:
@@ -83,7 +81,7 @@ def ipv4(block: Any, packet: Any) -> int:
 
 
 @part
-def ipv6(block: Any, packet: Any) -> int:
+def ipv6(block: Bytes, packet: PacketRow) -> int:
     """RFC 8200, through its extension headers. A payload length of 0 is a jumbogram or segmentation offload."""
     at = packet.position
     if at + 40 > packet.end:

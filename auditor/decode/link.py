@@ -1,10 +1,8 @@
 """Link layers. Each function reads one header at ``packet.position`` and returns the next layer's number."""
 
-from typing import Any
-
 import numpy as np
 
-from auditor.decode.bytes import be16, be48, le16, le32
+from auditor.decode.bytes import Bytes, be16, be48, le16, le32
 from auditor.decode.layers import (
     BY_ETHERTYPE,
     ETHERNET,
@@ -16,31 +14,31 @@ from auditor.decode.layers import (
     RAW_IP,
     STOP,
 )
-from auditor.decode.packet import CUT, ENCRYPTED, MALFORMED, NOT_IP
+from auditor.decode.packet import CUT, ENCRYPTED, MALFORMED, NOT_IP, PacketRow
 from auditor.machine.kernel import inlined, part
 
 
 @inlined
-def cut(packet: Any) -> int:
+def cut(packet: PacketRow) -> int:
     """The capture ends inside a header."""
     packet.status = CUT
     return STOP
 
 
 @inlined
-def malformed(packet: Any) -> int:
+def malformed(packet: PacketRow) -> int:
     packet.status = MALFORMED
     return STOP
 
 
 @inlined
-def not_ip(packet: Any) -> int:
+def not_ip(packet: PacketRow) -> int:
     packet.status = NOT_IP
     return STOP
 
 
 @inlined
-def ethertype(block: Any, packet: Any) -> int:
+def ethertype(block: Bytes, packet: PacketRow) -> int:
     """The two bytes that name the next layer (IEEE 802.3 3.2.6); below 1536 they are a length and LLC follows."""
     at = packet.position
     if at + 2 > packet.end:
@@ -61,7 +59,7 @@ def ethertype(block: Any, packet: Any) -> int:
 
 
 @inlined
-def ethernet(block: Any, packet: Any) -> int:
+def ethernet(block: Bytes, packet: PacketRow) -> int:
     at = packet.position
     if at + 14 > packet.end:
         return cut(packet)
@@ -72,7 +70,7 @@ def ethernet(block: Any, packet: Any) -> int:
 
 
 @part
-def vlan(block: Any, packet: Any) -> int:
+def vlan(block: Bytes, packet: PacketRow) -> int:
     """An 802.1Q or 802.1ad tag; the ethertype that says so is already read."""
     at = packet.position
     if at + 4 > packet.end:
@@ -84,7 +82,7 @@ def vlan(block: Any, packet: Any) -> int:
 
 
 @part
-def linux_sll(block: Any, packet: Any) -> int:
+def linux_sll(block: Bytes, packet: PacketRow) -> int:
     """Linux cooked capture v1: packet type, ARPHRD type, address length, address, protocol."""
     at = packet.position
     if at + 16 > packet.end:
@@ -96,7 +94,7 @@ def linux_sll(block: Any, packet: Any) -> int:
 
 
 @part
-def linux_sll2(block: Any, packet: Any) -> int:
+def linux_sll2(block: Bytes, packet: PacketRow) -> int:
     """Linux cooked capture v2: protocol, reserved, interface index, ARPHRD type, packet type, address."""
     at = packet.position
     if at + 20 > packet.end:
@@ -111,7 +109,7 @@ def linux_sll2(block: Any, packet: Any) -> int:
 
 
 @part
-def raw_ip(block: Any, packet: Any) -> int:
+def raw_ip(block: Bytes, packet: PacketRow) -> int:
     if packet.position >= packet.end:
         return cut(packet)
     version = block[packet.position] >> 4
@@ -133,7 +131,7 @@ def address_family(family: int) -> int:
 
 
 @part
-def null_loopback(block: Any, packet: Any) -> int:
+def null_loopback(block: Bytes, packet: PacketRow) -> int:
     """LINKTYPE_NULL: the family in the byte order of the capturing host, which the file need not share."""
     at = packet.position
     if at + 4 > packet.end:
@@ -147,7 +145,7 @@ def null_loopback(block: Any, packet: Any) -> int:
 
 
 @part
-def open_loopback(block: Any, packet: Any) -> int:
+def open_loopback(block: Bytes, packet: PacketRow) -> int:
     """LINKTYPE_LOOP: the family in network byte order."""
     at = packet.position
     if at + 4 > packet.end:
@@ -158,7 +156,7 @@ def open_loopback(block: Any, packet: Any) -> int:
 
 
 @part
-def ppp(block: Any, packet: Any) -> int:
+def ppp(block: Bytes, packet: PacketRow) -> int:
     """PPP (RFC 1661), with or without address and control bytes, the protocol perhaps compressed to one byte."""
     at = packet.position
     if at + 2 <= packet.end and block[at] == 0xFF and block[at + 1] == 3:
@@ -181,7 +179,7 @@ def ppp(block: Any, packet: Any) -> int:
 
 
 @part
-def ppp_hdlc(block: Any, packet: Any) -> int:
+def ppp_hdlc(block: Bytes, packet: PacketRow) -> int:
     """PPP in HDLC-like framing (RFC 1662), or Cisco HDLC where the first byte is 0x0F or 0x8F."""
     at = packet.position
     if at + 4 > packet.end:
@@ -193,7 +191,7 @@ def ppp_hdlc(block: Any, packet: Any) -> int:
 
 
 @part
-def pppoe(block: Any, packet: Any) -> int:
+def pppoe(block: Bytes, packet: PacketRow) -> int:
     """A PPPoE session packet (RFC 2516): version and type, code 0, session, length, then PPP."""
     at = packet.position
     if at + 6 > packet.end:
@@ -208,7 +206,7 @@ def pppoe(block: Any, packet: Any) -> int:
 
 
 @part
-def mpls(block: Any, packet: Any) -> int:
+def mpls(block: Bytes, packet: PacketRow) -> int:
     """MPLS labels to the bottom of the stack (RFC 3032); what is below is told by its first nibble."""
     at = packet.position
     while True:
@@ -231,14 +229,14 @@ def mpls(block: Any, packet: Any) -> int:
 
 
 @inlined
-def encrypted(packet: Any) -> int:
+def encrypted(packet: PacketRow) -> int:
     """Nothing inside can be seen."""
     packet.status = ENCRYPTED
     return STOP
 
 
 @part
-def cisco_metadata(block: Any, packet: Any) -> int:
+def cisco_metadata(block: Bytes, packet: PacketRow) -> int:
     """Cisco TrustSec's metadata: version, length, option and security group tag, then an ethertype."""
     at = packet.position
     if at + 8 > packet.end:
@@ -248,7 +246,7 @@ def cisco_metadata(block: Any, packet: Any) -> int:
 
 
 @part
-def macsec(block: Any, packet: Any) -> int:
+def macsec(block: Bytes, packet: PacketRow) -> int:
     """IEEE 802.1AE: a frame is encrypted if the E bit says so; otherwise only its integrity is protected."""
     at = packet.position
     if at + 6 > packet.end:
@@ -260,14 +258,14 @@ def macsec(block: Any, packet: Any) -> int:
 
 
 @part
-def backbone(block: Any, packet: Any) -> int:
+def backbone(block: Bytes, packet: PacketRow) -> int:
     """IEEE 802.1ah: a service tag of four bytes, then the customer's frame."""
     packet.position += 4
     return ETHERNET
 
 
 @part
-def cisco_hdlc(block: Any, packet: Any) -> int:
+def cisco_hdlc(block: Bytes, packet: PacketRow) -> int:
     if packet.position + 4 > packet.end:
         return cut(packet)
     packet.position += 2
@@ -275,7 +273,7 @@ def cisco_hdlc(block: Any, packet: Any) -> int:
 
 
 @part
-def nflog(block: Any, packet: Any) -> int:
+def nflog(block: Bytes, packet: PacketRow) -> int:
     """Linux netfilter log: family, version, resource, then attributes in the host's byte order; 9 is the packet."""
     at = packet.position + 4
     while at + 4 <= packet.end:

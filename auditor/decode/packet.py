@@ -1,6 +1,11 @@
 """What the decoder says of a packet, and the numbers by which the layers are known."""
 
+from typing import Any, TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
+
+from auditor.machine.records import blank
 
 PACKET = np.dtype(
     [
@@ -51,6 +56,9 @@ PACKET = np.dtype(
         ("status", "u1"),
     ]
 )
+BLANK_PACKET = blank(PACKET)
+PacketRow: TypeAlias = Any  # a record of PACKET, whose fields are attributes
+PacketRows: TypeAlias = NDArray[Any]
 
 # Values of ``status``.
 DECODED = 0  # TCP or UDP, as far as it was captured

@@ -1,19 +1,17 @@
 """TCP and UDP: the last layers, which leave the payload's place in the packet."""
 
-from typing import Any
-
 import numpy as np
 
-from auditor.decode.bytes import be16, be32
+from auditor.decode.bytes import Bytes, be16, be32
 from auditor.decode.layers import BY_UDP_PORT, STOP, TEREDO_LAYER
 from auditor.decode.link import cut, malformed
-from auditor.decode.packet import FRAGMENT, SYN
+from auditor.decode.packet import FRAGMENT, SYN, PacketRow
 from auditor.decode.tunnel import fits_tunnel
 from auditor.machine.kernel import inlined, part
 
 
 @inlined
-def tcp(block: Any, packet: Any) -> int:
+def tcp(block: Bytes, packet: PacketRow) -> int:
     """RFC 9293. With fewer than 14 bytes the ports are kept, but nothing can be said of the segment."""
     at = packet.position
     if at + 14 > packet.end:
@@ -38,7 +36,7 @@ def tcp(block: Any, packet: Any) -> int:
 
 
 @part
-def largest_segment(block: Any, packet: Any, at: int, end: int) -> None:
+def largest_segment(block: Bytes, packet: PacketRow, at: int, end: int) -> None:
     """The MSS option of a SYN (RFC 9293 3.2)."""
     while at + 1 < end and block[at] != 0:
         if block[at] == 1:
@@ -53,7 +51,7 @@ def largest_segment(block: Any, packet: Any, at: int, end: int) -> None:
 
 
 @inlined
-def udp(block: Any, packet: Any) -> int:
+def udp(block: Bytes, packet: PacketRow) -> int:
     """RFC 768. A length of 0 is a jumbogram's; one shorter than the datagram leaves a trailer outside."""
     at = packet.position
     if at + 8 > packet.end:
@@ -82,7 +80,7 @@ def udp(block: Any, packet: Any) -> int:
 
 
 @part
-def esp(block: Any, packet: Any) -> int:
+def esp(block: Bytes, packet: PacketRow) -> int:
     """RFC 4303: a tunnel whose inside is encrypted. It is a flow without ports, and nothing in it is looked at."""
     packet.source_port = 0
     packet.target_port = 0

@@ -1,10 +1,8 @@
 """Tunnels over IP and UDP. Each function returns the number of the layer inside."""
 
-from typing import Any
-
 import numpy as np
 
-from auditor.decode.bytes import be16, be24, be32, be64
+from auditor.decode.bytes import Bytes, be16, be24, be32, be64
 from auditor.decode.ip import push_tunnel
 from auditor.decode.layers import (
     BY_ETHERTYPE,
@@ -25,7 +23,7 @@ from auditor.decode.layers import (
     WIRELESS,
 )
 from auditor.decode.link import cut, not_ip
-from auditor.decode.packet import CAPWAP, ERSPAN, GENEVE, GRE, GTP, L2TP, TEREDO, TZSP, VXLAN
+from auditor.decode.packet import CAPWAP, ERSPAN, GENEVE, GRE, GTP, L2TP, TEREDO, TZSP, VXLAN, PacketRow
 from auditor.machine.kernel import part
 
 AWS_GENEVE_CLASS = 0x0108  # option class of AWS Gateway Load Balancer
@@ -33,7 +31,7 @@ GWLB_ENDPOINT, GWLB_ATTACHMENT = 1, 2
 
 
 @part
-def gre(block: Any, packet: Any) -> int:
+def gre(block: Bytes, packet: PacketRow) -> int:
     """RFC 2784 and 2890; version 1 is PPTP's (RFC 2637) with a length, call and acknowledgement."""
     at = packet.position
     if at + 4 > packet.end:
@@ -75,7 +73,7 @@ def gre(block: Any, packet: Any) -> int:
 
 
 @part
-def erspan(block: Any, packet: Any, layer: int) -> int:
+def erspan(block: Bytes, packet: PacketRow, layer: int) -> int:
     """ERSPAN types II and III (draft-foschiano-erspan 4): mirrored frames inside GRE, with a session number."""
     at = packet.position
     size = 8 if layer == ERSPAN_2 else 12
@@ -91,7 +89,7 @@ def erspan(block: Any, packet: Any, layer: int) -> int:
 
 
 @part
-def gtp(block: Any, packet: Any) -> int:
+def gtp(block: Bytes, packet: PacketRow) -> int:
     """GTP-U (3GPP TS 29.281 5): a G-PDU's tunnel endpoint, extension headers, then IP."""
     at = packet.position
     size = 8
@@ -116,7 +114,7 @@ def gtp(block: Any, packet: Any) -> int:
 
 
 @part
-def teredo_header(block: Any, at: int, end: int) -> int:
+def teredo_header(block: Bytes, at: int, end: int) -> int:
     """Bytes before the IPv6 packet in a Teredo datagram (RFC 4380 5.1.1); -1 if it is none."""
     size = 0
     if at + 4 <= end and be16(block, at) == 1:  # authentication
@@ -128,7 +126,7 @@ def teredo_header(block: Any, at: int, end: int) -> int:
 
 
 @part
-def l2tp_header(block: Any, at: int, end: int) -> int:
+def l2tp_header(block: Bytes, at: int, end: int) -> int:
     """Bytes before PPP in an L2TP data message (RFC 2661 3.1); -1 if it is none."""
     if at + 6 > end:
         return -1
@@ -150,7 +148,7 @@ def l2tp_header(block: Any, at: int, end: int) -> int:
 
 
 @part
-def capwap(block: Any, packet: Any) -> int:
+def capwap(block: Bytes, packet: PacketRow) -> int:
     """CAPWAP data (RFC 5415 4.3): an 802.3 frame, or a native one of 802.11."""
     at = packet.position
     if be16(block, at + 2) & 0x0080 or be32(block, at + 4) >> 19:  # a fragment
@@ -165,7 +163,7 @@ def capwap(block: Any, packet: Any) -> int:
 
 
 @part
-def tzsp(block: Any, packet: Any) -> int:
+def tzsp(block: Bytes, packet: PacketRow) -> int:
     """TaZmen Sniffer Protocol: tags to the end tag, then a frame."""
     at = packet.position
     kind = be16(block, at + 2)
@@ -182,7 +180,7 @@ def tzsp(block: Any, packet: Any) -> int:
 
 
 @part
-def fits_tunnel(block: Any, at: int, end: int, layer: int) -> bool:
+def fits_tunnel(block: Bytes, at: int, end: int, layer: int) -> bool:
     """Whether a datagram on a tunnel's port looks like that tunnel."""
     if layer == VXLAN_LAYER:
         return is_vxlan(block, at, end)
@@ -202,7 +200,7 @@ def fits_tunnel(block: Any, at: int, end: int, layer: int) -> bool:
 
 
 @part
-def teredo(block: Any, packet: Any) -> int:
+def teredo(block: Bytes, packet: PacketRow) -> int:
     size = teredo_header(block, packet.position, packet.end)
     push_tunnel(packet, np.int64(TEREDO), np.int64(0))
     packet.position += size
@@ -210,7 +208,7 @@ def teredo(block: Any, packet: Any) -> int:
 
 
 @part
-def l2tp(block: Any, packet: Any) -> int:
+def l2tp(block: Bytes, packet: PacketRow) -> int:
     at = packet.position
     size = l2tp_header(block, at, packet.end)
     first = at + 4 if block[at] & 0x40 else at + 2
@@ -220,7 +218,7 @@ def l2tp(block: Any, packet: Any) -> int:
 
 
 @part
-def vxlan(block: Any, packet: Any) -> int:
+def vxlan(block: Bytes, packet: PacketRow) -> int:
     """RFC 7348: flags with the I bit, the 24-bit network identifier, then Ethernet."""
     at = packet.position
     if at + 8 > packet.end:
@@ -231,7 +229,7 @@ def vxlan(block: Any, packet: Any) -> int:
 
 
 @part
-def geneve(block: Any, packet: Any) -> int:
+def geneve(block: Bytes, packet: PacketRow) -> int:
     """RFC 8926, keeping the endpoint and attachment options of AWS Gateway Load Balancer."""
     at = packet.position
     if at + 8 > packet.end:
@@ -259,11 +257,11 @@ def geneve(block: Any, packet: Any) -> int:
 
 
 @part
-def is_vxlan(block: Any, at: int, end: int) -> bool:
+def is_vxlan(block: Bytes, at: int, end: int) -> bool:
     """Whether UDP payload on the VXLAN port is VXLAN: the I bit set, every reserved bit clear."""
     return at + 8 <= end and block[at] == 8 and block[at + 1] == 0 and block[at + 2] == 0 and block[at + 3] == 0
 
 
 @part
-def is_geneve(block: Any, at: int, end: int) -> bool:
+def is_geneve(block: Bytes, at: int, end: int) -> bool:
     return at + 8 <= end and block[at] >> 6 == np.uint8(0) and int(BY_ETHERTYPE[be16(block, at + 2)]) != STOP

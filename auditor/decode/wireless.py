@@ -1,10 +1,9 @@
 """IEEE 802.11 frames and the headers that capture programs put in front of them."""
 
-from typing import Any
-
-from auditor.decode.bytes import be32, be48, le16, le32
+from auditor.decode.bytes import Bytes, be32, be48, le16, le32
 from auditor.decode.layers import ETHERTYPE_LAYER, LINK_TYPES, WIRELESS
 from auditor.decode.link import cut, encrypted, malformed, not_ip
+from auditor.decode.packet import PacketRow
 from auditor.machine.kernel import part
 
 DATA = 2
@@ -12,7 +11,7 @@ DATALINK_WIRELESS = next(number for number, layer in LINK_TYPES.items() if layer
 
 
 @part
-def dot11(block: Any, packet: Any) -> int:
+def dot11(block: Bytes, packet: PacketRow) -> int:
     """A data frame (IEEE 802.11 9.3.2): addresses by the direction bits, then LLC. Encrypted ones show nothing."""
     at, end = packet.position, packet.end
     if at + 24 > end:
@@ -45,7 +44,7 @@ def dot11(block: Any, packet: Any) -> int:
 
 
 @part
-def radiotap(block: Any, packet: Any) -> int:
+def radiotap(block: Bytes, packet: PacketRow) -> int:
     """radiotap.org: version 0, padding, length, fields. A checksum at the end does not matter: IP has its length."""
     at = packet.position
     if at + 8 > packet.end:
@@ -58,7 +57,7 @@ def radiotap(block: Any, packet: Any) -> int:
 
 
 @part
-def prism(block: Any, packet: Any) -> int:
+def prism(block: Bytes, packet: PacketRow) -> int:
     """The monitor header of Prism chips (length in the host's order), or AVS's where its magic number is."""
     at = packet.position
     if at + 8 > packet.end:
@@ -76,7 +75,7 @@ def prism(block: Any, packet: Any) -> int:
 
 
 @part
-def ppi(block: Any, packet: Any) -> int:
+def ppi(block: Bytes, packet: PacketRow) -> int:
     """CACE's Per-Packet Information: version, flags, length, link type."""
     at = packet.position
     if at + 8 > packet.end:

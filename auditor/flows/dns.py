@@ -3,14 +3,12 @@
 A DNS message is told by its form, not by a port: a response with one question, whose names and records fill it.
 """
 
-from typing import Any
-
 import numpy as np
 
-from auditor.decode.bytes import be16, be32, be64, mix
-from auditor.decode.packet import V4_MAPPED
+from auditor.decode.bytes import Bytes, be16, be32, be64, mix
+from auditor.decode.packet import V4_MAPPED, PacketRow
 from auditor.flows.intern import intern
-from auditor.flows.state import ANSWERS_KEPT
+from auditor.flows.state import ANSWERS_KEPT, AnswerRows, Counters, Memory
 from auditor.machine.kernel import part
 
 HEADER = 12
@@ -20,7 +18,7 @@ A, AAAA, IN = 1, 28, 1
 
 
 @part
-def skip_name(block: Any, at: int, end: int) -> int:
+def skip_name(block: Bytes, at: int, end: int) -> int:
     """The place after a domain name, or -1."""
     for _ in range(128):
         if at >= end:
@@ -37,7 +35,7 @@ def skip_name(block: Any, at: int, end: int) -> int:
 
 
 @part
-def question_name(block: Any, at: int, end: int, name: Any) -> int:
+def question_name(block: Bytes, at: int, end: int, name: Bytes) -> int:
     """Write the question's name as text in lower case; its length, or -1 for a compressed or odd one."""
     size = 0
     while at < end:
@@ -60,7 +58,7 @@ def question_name(block: Any, at: int, end: int, name: Any) -> int:
 
 
 @part
-def is_dns(block: Any, at: int, end: int) -> bool:
+def is_dns(block: Bytes, at: int, end: int) -> bool:
     """Whether a UDP payload is a DNS query or response with one question."""
     if end - at < HEADER + 5:
         return False
@@ -78,7 +76,7 @@ def is_dns(block: Any, at: int, end: int) -> bool:
 
 
 @part
-def slot_of(client_high: Any, client_low: Any, high: Any, low: Any, size: int) -> int:
+def slot_of(client_high: np.uint64, client_low: np.uint64, high: np.uint64, low: np.uint64, size: int) -> int:
     value = mix(client_low + np.uint64(0x9E3779B97F4A7C15) * client_high) ^ mix(
         low + high * np.uint64(0xBF58476D1CE4E5B9)
     )
@@ -87,7 +85,14 @@ def slot_of(client_high: Any, client_low: Any, high: Any, low: Any, size: int) -
 
 @part
 def remember(
-    c: Any, answers: Any, client_high: Any, client_low: Any, high: Any, low: Any, name: int, time: int
+    counters: Counters,
+    answers: AnswerRows,
+    client_high: np.uint64,
+    client_low: np.uint64,
+    high: np.uint64,
+    low: np.uint64,
+    name: int,
+    time: int,
 ) -> None:
     """Keep an answer for its client. A full neighbourhood loses its oldest: the table is bounded."""
     size = answers.size
@@ -113,13 +118,20 @@ def remember(
     answer.low = low
     answer.name = name
     answer.time = time
-    c[ANSWERS_KEPT] += 1
+    counters[ANSWERS_KEPT] += 1
 
 
 @part
-def answer_for(c: Any, answers: Any, client_high: Any, client_low: Any, high: Any, low: Any) -> int:
+def answer_for(
+    counters: Counters,
+    answers: AnswerRows,
+    client_high: np.uint64,
+    client_low: np.uint64,
+    high: np.uint64,
+    low: np.uint64,
+) -> int:
     """The name that was asked for when this client was last given this address; 0 if the capture has none."""
-    if c[ANSWERS_KEPT] == 0:
+    if counters[ANSWERS_KEPT] == 0:
         return 0
     size = answers.size
     # A resolver between client and capture asks in its own name: the answer is then kept for any client (0).
@@ -142,7 +154,7 @@ def answer_for(c: Any, answers: Any, client_high: Any, client_low: Any, high: An
 
 
 @part
-def dns_answers(m: Any, answers: Any, block: Any, packet: Any) -> None:
+def dns_answers(memory: Memory, answers: AnswerRows, block: Bytes, packet: PacketRow) -> None:
     """Keep the A and AAAA records of a response under the name of its question."""
     at = np.int64(packet.payload)
     end = at + np.int64(packet.payload_captured)
@@ -151,7 +163,7 @@ def dns_answers(m: Any, answers: Any, block: Any, packet: Any) -> None:
     count = min(be16(block, at + 6), MOST_ANSWERS)
     if count == 0:
         return
-    length = question_name(block, at + HEADER, end, m.scratch)
+    length = question_name(block, at + HEADER, end, memory.scratch)
     if length <= 0:
         return
     name = 0
@@ -172,8 +184,10 @@ def dns_answers(m: Any, answers: Any, block: Any, packet: Any) -> None:
             high, low = be64(block, at), be64(block, at + 8)
         if high or low:
             if name == 0:
-                name = intern(m.arena, m.entries, m.intern_buckets, m.scratch, np.int64(0), np.int64(length))
+                name = intern(
+                    memory.arena, memory.entries, memory.intern_buckets, memory.scratch, np.int64(0), np.int64(length)
+                )
             time = max(1, packet.time)
-            remember(m.counters, answers, packet.target_high, packet.target_low, high, low, name, time)
-            remember(m.counters, answers, np.uint64(0), np.uint64(0), high, low, name, time)
+            remember(memory.counters, answers, packet.target_high, packet.target_low, high, low, name, time)
+            remember(memory.counters, answers, np.uint64(0), np.uint64(0), high, low, name, time)
         at += size

@@ -7,14 +7,18 @@ once for each number. Equality is of the bytes, not of a hash, so nobody can mak
 number n; row 0 is (how many rows are in use, bytes in use, 0), so 0 stands for «none». ``buckets`` are the heads.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from auditor.decode.bytes import copy_bytes, mix, same_bytes
+from auditor.decode.bytes import Bytes, copy_bytes, mix, same_bytes
 from auditor.machine.kernel import inlined, kernel, part, unchecked
+from auditor.machine.signature import BYTES, Layout
 
 Array = np.ndarray[Any, Any]
+Entries: TypeAlias = NDArray[np.int64]
+Buckets: TypeAlias = NDArray[np.int32]  # heads of chains, by hash
 
 ARENA_BYTES, ENTRIES = 1 << 18, 1024
 # Most that one packet can add: a few hellos in one window, or the names of a DNS answer.
@@ -34,7 +38,7 @@ def interned(entries: Array) -> int:
 
 
 @inlined
-def intern_full(arena: Any, entries: Any) -> bool:
+def intern_full(arena: Bytes, entries: Entries) -> bool:
     """Whether a packet might find no room."""
     return arena.size - entries[0, 1] < ROOM_BYTES or entries.shape[0] - entries[0, 0] < ROOM_ENTRIES
 
@@ -56,7 +60,7 @@ def grow_intern(arena: Array, entries: Array) -> tuple[Array, Array, Array]:
 
 
 @unchecked
-def hash_words(data: Any, begin: int, count: int) -> np.uint64:
+def hash_words(data: Bytes, begin: int, count: int) -> np.uint64:
     """A hash of ``count`` words of eight bytes; the range is checked once."""
     if count < 0 or begin < 0 or begin + 8 * count > data.size:
         raise IndexError
@@ -72,7 +76,7 @@ def hash_words(data: Any, begin: int, count: int) -> np.uint64:
 
 
 @part
-def hash_bytes(data: Any, begin: int, end: int) -> np.uint64:
+def hash_bytes(data: Bytes, begin: int, end: int) -> np.uint64:
     words = (end - begin) >> 3
     total = hash_words(data, begin, words)
     at = begin + 8 * words
@@ -84,7 +88,7 @@ def hash_bytes(data: Any, begin: int, end: int) -> np.uint64:
 
 
 @part
-def intern(arena: Any, entries: Any, buckets: Any, data: Any, begin: int, end: int) -> int:
+def intern(arena: Bytes, entries: Entries, buckets: Buckets, data: Bytes, begin: int, end: int) -> int:
     """The number of ``data[begin:end]``, a new one if it was not known."""
     length = end - begin
     bucket = np.int64(hash_bytes(data, begin, end) & np.uint64(buckets.size - 1))
@@ -106,8 +110,8 @@ def intern(arena: Any, entries: Any, buckets: Any, data: Any, begin: int, end: i
     return entry
 
 
-@kernel
-def rehang(arena: Any, entries: Any, buckets: Any) -> None:
+@kernel(BYTES, Layout(np.int64, 2), Layout(np.int32))
+def rehang(arena: Bytes, entries: Entries, buckets: Buckets) -> None:
     """Hang every entry into emptied buckets."""
     for entry in range(1, entries[0, 0]):
         offset = entries[entry, 0]

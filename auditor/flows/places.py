@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from auditor.flows.state import FREE_PLACE, MOST_PLACES
+from auditor.decode.packet import PacketRow
+from auditor.flows.state import FREE_PLACE, MOST_PLACES, FlowRow, Memory, PlaceRows, SideRow, WayRow
 from auditor.machine.kernel import inlined, part
 
 
 @inlined
-def same_scope(side: Any, packet: Any) -> bool:
+def same_scope(side: SideRow, packet: PacketRow) -> bool:
     return side.vlans == packet.vlans and side.tunnel == packet.tunnel and side.outer_tunnel == packet.outer_tunnel
 
 
 @inlined
-def same_tunnel(one: Any, packet: Any) -> bool:
+def same_tunnel(one: Any, packet: PacketRow) -> bool:
     """Whether two packets that are in a tunnel came in the same one, by frames between the same MACs."""
     return (
         one.outer_source == packet.outer_source
@@ -29,7 +30,7 @@ def same_tunnel(one: Any, packet: Any) -> bool:
 
 
 @inlined
-def same_link(one: Any, packet: Any) -> bool:
+def same_link(one: Any, packet: PacketRow) -> bool:
     """Whether two packets were captured on the same interface, in frames between the same MACs."""
     return (
         one.target_mac == packet.target_mac
@@ -40,24 +41,24 @@ def same_link(one: Any, packet: Any) -> bool:
 
 
 @inlined
-def is_at_first_place(side: Any, way: Any, packet: Any) -> bool:
+def is_at_first_place(side: SideRow, way: WayRow, packet: PacketRow) -> bool:
     """Whether a packet was seen where its side's first one was."""
     return same_link(side, packet) and same_scope(side, packet) and (packet.tunnel == 0 or same_tunnel(way, packet))
 
 
 @part
-def was_there(places: Any, flow: Any, k: int, packet: Any) -> bool:
+def was_there(places: PlaceRows, flow: FlowRow, direction: int, packet: PacketRow) -> bool:
     """Whether a side's packets were seen in a packet's VLANs and tunnels before, besides those of its first."""
     at = np.int64(flow.place)
     while at >= 0:
-        if places[at].side == k and same_scope(places[at], packet):
+        if places[at].side == direction and same_scope(places[at], packet):
             return True
         at = np.int64(places[at].next)
     return False
 
 
 @part
-def note_side(side: Any, way: Any, packet: Any) -> None:
+def note_side(side: SideRow, way: WayRow, packet: PacketRow) -> None:
     """The position of a side's first packet."""
     way.first_frame = packet.frame
     way.first_time = packet.time
@@ -80,13 +81,13 @@ def note_side(side: Any, way: Any, packet: Any) -> None:
 
 
 @part
-def note_place(m: Any, flow: Any, way: Any, k: int, packet: Any, copied: bool) -> None:
+def note_place(memory: Memory, flow: FlowRow, way: WayRow, direction: int, packet: PacketRow, copied: bool) -> None:
     """A packet, or a copy of one that was counted, at another position than its side's first one."""
-    c, places = m.counters, m.places
+    counters, places = memory.counters, memory.places
     at, kept = np.int64(flow.place), 0
     while at >= 0:
         place = places[at]
-        if place.side == k:
+        if place.side == direction:
             kept += 1
             if same_link(place, packet) and same_scope(place, packet) and same_tunnel(place, packet):
                 if copied:
@@ -98,16 +99,17 @@ def note_place(m: Any, flow: Any, way: Any, k: int, packet: Any, copied: bool) -
                 return
         at = np.int64(place.next)
     if kept >= MOST_PLACES:
-        way.elsewhere += 1
-        if way.elsewhere_frame == 0:
-            way.elsewhere_frame = packet.frame
+        if not copied:
+            way.elsewhere += 1
+            if way.elsewhere_frame == 0:
+                way.elsewhere_frame = packet.frame
         return
-    at = c[FREE_PLACE]
+    at = counters[FREE_PLACE]
     place = places[at]
-    c[FREE_PLACE] = place.next
+    counters[FREE_PLACE] = place.next
     place.next = flow.place
     flow.place = at
-    place.side = k
+    place.side = direction
     place.packets = 0 if copied else 1
     place.copies = 1 if copied else 0
     place.first_frame = packet.frame

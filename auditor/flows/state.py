@@ -3,12 +3,16 @@
 The kernels never allocate: they stop before the packet for which there might be no room, and Python makes room.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from auditor.decode.bytes import Bytes
 from auditor.decode.packet import PACKET
-from auditor.flows.intern import ARENA_BYTES, ENTRIES
+from auditor.flows.intern import ARENA_BYTES, ENTRIES, Buckets, Entries
+from auditor.machine.records import blank
+from auditor.machine.signature import BYTES, NUMBERS, Layout
 
 Array = np.ndarray[Any, Any]
 
@@ -24,7 +28,7 @@ FLOW = np.dtype(
         ("ip_protocol", "u1"),
         ("live", "u1"),  # FREE, LIVE or FINISHED
         ("client", "u1"),  # the client's side, or UNKNOWN_SIDE
-        ("application", "u1"),  # see ``protocols``
+        ("application", "u1"),  # see recognise.numbers
         ("closed", "u1"),
         ("pppoe", "u1"),
         ("upgrade", "u1"),  # bits: the server offered TLS, the client asked for it, the server refused
@@ -126,6 +130,9 @@ BOTH = np.dtype([*SIDE.descr, *WAY.descr])
 FREE, LIVE, FINISHED = 0, 1, 2
 UNKNOWN_SIDE = 255
 NEW, ACTIVE, DONE = 0, 1, 2
+BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, place=-1, round_trip=-1)
+BLANK_SIDE = blank(SIDE, state=NEW, stream=-1, interface=-1)
+BLANK_WAY = blank(WAY)
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED = 1, 2, 4
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
 CHUNK_BITS = 11
@@ -157,6 +164,7 @@ STREAM = np.dtype(
         ("span", "i4", (2 * SPANS,)),  # begin and end of each stretch, in order
     ]
 )
+BLANK_STREAM = blank(STREAM, grid=-1)
 
 # --- one TLS handshake
 HISTORY = 32
@@ -206,6 +214,8 @@ HANDSHAKE = np.dtype(
         ("history", "u1", (HISTORY,)),
     ]
 )
+NO_ALERT = 255  # 0 is close_notify
+BLANK_HANDSHAKE = blank(HANDSHAKE, alert=NO_ALERT)
 (
     SEEN_CLIENT_HELLO,
     SEEN_SERVER_HELLO,
@@ -282,33 +292,51 @@ SESSIONS = 1 << 16
     COUNTERS,
 ) = range(27)
 
+# --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
+FlowRow: TypeAlias = Any
+SideRow: TypeAlias = Any
+WayRow: TypeAlias = Any
+StreamRow: TypeAlias = Any
+HandshakeRow: TypeAlias = Any
+FlowRows: TypeAlias = NDArray[Any]
+SideRows: TypeAlias = NDArray[Any]
+WayRows: TypeAlias = NDArray[Any]
+StreamRows: TypeAlias = NDArray[Any]
+HandshakeRows: TypeAlias = NDArray[Any]
+DatagramRows: TypeAlias = NDArray[Any]
+PlaceRow: TypeAlias = Any
+PlaceRows: TypeAlias = NDArray[Any]
+AnswerRows: TypeAlias = NDArray[Any]
+Counters: TypeAlias = NDArray[np.int64]
+Sessions: TypeAlias = NDArray[np.uint64]
+
 
 class Memory(NamedTuple):
     """What streams and handshakes are kept in."""
 
-    counters: Array
-    chunks: Array  # (chunk, byte)
-    free_chunks: Array
-    arena: Array  # interned bytes, see ``intern``
-    entries: Array
-    intern_buckets: Array
-    scratch: Array  # a message, and from SHAPE_AT on the shape that is made of it
-    sessions: Array  # sessions and tickets whose first handshake was seen
-    datagrams: Array
-    places: Array
+    counters: Annotated[Counters, NUMBERS]
+    chunks: Annotated[NDArray[np.uint8], Layout(np.uint8, 2)]  # (chunk, byte)
+    free_chunks: Annotated[NDArray[np.int32], Layout(np.int32)]
+    arena: Annotated[Bytes, BYTES]  # interned bytes, see ``intern``
+    entries: Annotated[Entries, Layout(np.int64, 2)]
+    intern_buckets: Annotated[Buckets, Layout(np.int32)]
+    scratch: Annotated[Bytes, BYTES]  # a message, and from SHAPE_AT on the shape that is made of it
+    sessions: Annotated[Sessions, Layout(np.uint64, 2)]  # sessions and tickets whose first handshake was seen
+    datagrams: Annotated[DatagramRows, Layout(DATAGRAM)]
+    places: Annotated[PlaceRows, Layout(PLACE)]
 
 
 class State(NamedTuple):
     """The arrays of a pass over a capture."""
 
     memory: Memory
-    flows: Array
-    sides: Array  # two for each flow
-    ways: Array  # likewise
-    buckets: Array
-    streams: Array
-    handshakes: Array
-    answers: Array
+    flows: Annotated[FlowRows, Layout(FLOW)]
+    sides: Annotated[SideRows, Layout(SIDE)]  # two for each flow
+    ways: Annotated[WayRows, Layout(WAY)]  # likewise
+    buckets: Annotated[Buckets, Layout(np.int32)]
+    streams: Annotated[StreamRows, Layout(STREAM)]
+    handshakes: Annotated[HandshakeRows, Layout(HANDSHAKE)]
+    answers: Annotated[AnswerRows, Layout(ANSWER)]
 
 
 SHAPE_AT = WINDOW + 16

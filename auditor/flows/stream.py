@@ -5,14 +5,13 @@ is longer than it. A segment's bytes are written to their place at once, in what
 and ``have`` is the end of what has no gap before it.
 """
 
-from typing import Any
-
 import numpy as np
 
-from auditor.decode.bytes import copy_bytes
-from auditor.decode.packet import SYN
+from auditor.decode.bytes import Bytes, copy_bytes
+from auditor.decode.packet import SYN, PacketRow
 from auditor.flows.state import (
     ACTIVE,
+    BLANK_STREAM,
     CHUNK,
     CHUNK_BITS,
     CHUNKS_A_STREAM,
@@ -23,66 +22,59 @@ from auditor.flows.state import (
     SPANS,
     WINDOW,
     WINDOW_EXCEEDED,
+    Counters,
+    Memory,
+    SideRow,
+    StreamRow,
 )
 from auditor.machine.kernel import inlined, part
+from auditor.machine.records import copy_record
 
 # Room in front of the first segment seen where the SYN was not: a segment that was overtaken still finds its place.
 MARGIN = 8192
 
 
 @part
-def acquire(c: Any, side: Any, stream: Any, packet: Any) -> None:
+def acquire(counters: Counters, side: SideRow, stream: StreamRow, packet: PacketRow) -> None:
     """Begin the stream at the head of the free chain; it becomes the side's."""
-    side.stream = c[FREE_STREAM]
+    side.stream = counters[FREE_STREAM]
     side.state = ACTIVE
-    c[FREE_STREAM] = stream.next
+    counters[FREE_STREAM] = stream.next
+    copy_record(stream, BLANK_STREAM[0])
     if side.syn:
         stream.origin = (np.int64(side.initial_sequence) + 1) & 0xFFFFFFFF
-        stream.start = 0
     else:
         stream.origin = (np.int64(packet.sequence) - MARGIN) & 0xFFFFFFFF
         stream.start = MARGIN
-    stream.spans = 0
-    stream.have = stream.start
-    stream.segments = 0
-    stream.skipped = 0
-    stream.recognised = 0
-    stream.encrypted = 0
-    stream.record_type = 0
-    stream.record_at = 0
-    stream.record_left = 0
-    stream.message_head = 0
-    stream.message_left = 0
-    for k in range(CHUNKS_A_STREAM):
-        stream.grid[k] = -1
+        stream.have = MARGIN
 
 
 @part
-def release(m: Any, side: Any, stream: Any) -> None:
+def release(memory: Memory, side: SideRow, stream: StreamRow) -> None:
     """Give back a side's chunks and its stream; the side is looked at no more."""
-    c = m.counters
+    counters = memory.counters
     for k in range(CHUNKS_A_STREAM):
         if stream.grid[k] >= 0:
-            m.free_chunks[c[FREE_CHUNKS]] = stream.grid[k]
-            c[FREE_CHUNKS] += 1
-    stream.next = c[FREE_STREAM]
-    c[FREE_STREAM] = side.stream
+            memory.free_chunks[counters[FREE_CHUNKS]] = stream.grid[k]
+            counters[FREE_CHUNKS] += 1
+    stream.next = counters[FREE_STREAM]
+    counters[FREE_STREAM] = side.stream
     side.stream = -1
     side.state = DONE
 
 
 @inlined
-def peek(m: Any, stream: Any, at: int) -> int:
-    return np.int64(m.chunks[stream.grid[at >> CHUNK_BITS], at & (CHUNK - 1)])
+def peek(memory: Memory, stream: StreamRow, at: int) -> int:
+    return np.int64(memory.chunks[stream.grid[at >> CHUNK_BITS], at & (CHUNK - 1)])
 
 
 @inlined
-def peek16(m: Any, stream: Any, at: int) -> int:
-    return (peek(m, stream, at) << 8) | peek(m, stream, at + 1)
+def peek16(memory: Memory, stream: StreamRow, at: int) -> int:
+    return (peek(memory, stream, at) << 8) | peek(memory, stream, at + 1)
 
 
 @part
-def write(m: Any, stream: Any, block: Any, source: int, begin: int, end: int) -> None:
+def write(memory: Memory, stream: StreamRow, block: Bytes, source: int, begin: int, end: int) -> None:
     """Copy ``block[source:]`` to the window's bytes ``begin`` to ``end``."""
     at = begin
     while at < end:
@@ -90,31 +82,31 @@ def write(m: Any, stream: Any, block: Any, source: int, begin: int, end: int) ->
         inside = at & (CHUNK - 1)
         count = min(CHUNK - inside, end - at)
         if stream.grid[slot] < 0:
-            m.counters[FREE_CHUNKS] -= 1
-            stream.grid[slot] = m.free_chunks[m.counters[FREE_CHUNKS]]
-        copy_bytes(block, source + at - begin, count, m.chunks[stream.grid[slot]], inside)
+            memory.counters[FREE_CHUNKS] -= 1
+            stream.grid[slot] = memory.free_chunks[memory.counters[FREE_CHUNKS]]
+        copy_bytes(block, source + at - begin, count, memory.chunks[stream.grid[slot]], inside)
         at += count
 
 
 @part
-def read(m: Any, stream: Any, begin: int, count: int, target_at: int) -> None:
+def read(memory: Memory, stream: StreamRow, begin: int, count: int, target_at: int) -> None:
     """Copy ``count`` bytes of the window from ``begin`` to ``scratch[target_at:]``."""
     at = 0
     while at < count:
         inside = (begin + at) & (CHUNK - 1)
         size = min(CHUNK - inside, count - at)
-        copy_bytes(m.chunks[stream.grid[(begin + at) >> CHUNK_BITS]], inside, size, m.scratch, target_at + at)
+        copy_bytes(memory.chunks[stream.grid[(begin + at) >> CHUNK_BITS]], inside, size, memory.scratch, target_at + at)
         at += size
 
 
 @part
-def slide(m: Any, stream: Any, keep_from: int) -> None:
+def slide(memory: Memory, stream: StreamRow, keep_from: int) -> None:
     """Move the window on: bytes before ``keep_from`` are needed no more. All places in it move with it."""
     chunks = min(keep_from >> CHUNK_BITS, CHUNKS_A_STREAM)
     for k in range(chunks):
         if stream.grid[k] >= 0:
-            m.free_chunks[m.counters[FREE_CHUNKS]] = stream.grid[k]
-            m.counters[FREE_CHUNKS] += 1
+            memory.free_chunks[memory.counters[FREE_CHUNKS]] = stream.grid[k]
+            memory.counters[FREE_CHUNKS] += 1
     for k in range(CHUNKS_A_STREAM):
         stream.grid[k] = stream.grid[k + chunks] if k + chunks < CHUNKS_A_STREAM else -1
     shift = chunks << CHUNK_BITS
@@ -129,7 +121,7 @@ def slide(m: Any, stream: Any, keep_from: int) -> None:
 
 
 @part
-def skip_ahead(stream: Any) -> None:
+def skip_ahead(stream: StreamRow) -> None:
     """Look no more at the bytes that are there: the stream begins anew behind them."""
     have = np.int64(stream.have)
     stream.skipped += have - np.int64(stream.start)
@@ -138,7 +130,7 @@ def skip_ahead(stream: Any) -> None:
 
 
 @part
-def insert(m: Any, stream: Any, block: Any, source: int, begin: int, end: int) -> bool:
+def insert(memory: Memory, stream: StreamRow, block: Bytes, source: int, begin: int, end: int) -> bool:
     """Write a segment's bytes where none are yet, and note the stretch. False: too many gaps, nothing was kept."""
     spans = stream.span
     count = np.int64(stream.spans)
@@ -146,7 +138,7 @@ def insert(m: Any, stream: Any, block: Any, source: int, begin: int, end: int) -
         # The usual case: it begins inside the last stretch, or right behind it.
         last = np.int64(spans[2 * count - 1])
         if end > last:
-            write(m, stream, block, source + last - begin, last, end)
+            write(memory, stream, block, source + last - begin, last, end)
             spans[2 * count - 1] = end
         return True
     first = 0  # stretches before ``first`` end before this one begins; those from ``after`` on begin behind it
@@ -162,10 +154,10 @@ def insert(m: Any, stream: Any, block: Any, source: int, begin: int, end: int) -
     for k in range(first, after):
         gap_end = np.int64(spans[2 * k])
         if at < gap_end:
-            write(m, stream, block, source + at - begin, at, gap_end)
+            write(memory, stream, block, source + at - begin, at, gap_end)
         at = max(at, np.int64(spans[2 * k + 1]))
     if at < end:
-        write(m, stream, block, source + at - begin, at, end)
+        write(memory, stream, block, source + at - begin, at, end)
     low, high = begin, end
     if merged > 0:
         low = min(low, np.int64(spans[2 * first]))
@@ -186,7 +178,7 @@ def insert(m: Any, stream: Any, block: Any, source: int, begin: int, end: int) -
 
 
 @part
-def is_repeat(stream: Any, begin: int, end: int) -> bool:
+def is_repeat(stream: StreamRow, begin: int, end: int) -> bool:
     """Whether all bytes of a segment are there already: it was sent again (or captured twice)."""
     if end <= begin:
         return True
@@ -197,10 +189,10 @@ def is_repeat(stream: Any, begin: int, end: int) -> bool:
 
 
 @part
-def feed(m: Any, side: Any, stream: Any, block: Any, packet: Any) -> bool:
+def feed(memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, packet: PacketRow) -> bool:
     """Take a segment's payload into its side's stream. True: the stream has more bytes in order than before."""
     if side.stream < 0:
-        acquire(m.counters, side, stream, packet)
+        acquire(memory.counters, side, stream, packet)
     sequence = np.int64(packet.sequence) + (1 if packet.tcp_flags & SYN else 0)
     begin = (sequence - np.int64(stream.origin)) & 0xFFFFFFFF
     if begin >= 1 << 31:
@@ -215,8 +207,8 @@ def feed(m: Any, side: Any, stream: Any, block: Any, packet: Any) -> bool:
         if begin >= WINDOW:
             # What matters at the stream's beginning was not in the capture.
             side.lost = 1
-            m.counters[WINDOW_EXCEEDED] += 1
-            release(m, side, stream)
+            memory.counters[WINDOW_EXCEEDED] += 1
+            release(memory, side, stream)
             return False
     if packet.payload_captured < packet.payload_wire:
         side.lost = 1
@@ -228,8 +220,8 @@ def feed(m: Any, side: Any, stream: Any, block: Any, packet: Any) -> bool:
         return False
     if end > stream.have:
         stream.segments += 1
-    if not insert(m, stream, block, source, begin, end):
-        m.counters[DROPPED_SEGMENTS] += 1
+    if not insert(memory, stream, block, source, begin, end):
+        memory.counters[DROPPED_SEGMENTS] += 1
         side.lost = 1
         return False
     spans = stream.span

@@ -5,32 +5,51 @@ goes out by one path and comes back by another is one flow. A packet that a rout
 capture shows twice, belongs to the flow of its first copy: the other is another position of the same packet.
 """
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
 
 from auditor.decode.bytes import mix
-from auditor.decode.packet import ACK, FIN, RST, SYN, TCP
+from auditor.decode.packet import ACK, FIN, RST, SYN, TCP, PacketRow
 from auditor.flows.dns import answer_for
+from auditor.flows.intern import Buckets
 from auditor.flows.places import same_scope, was_there
 from auditor.flows.state import (
+    BLANK_FLOW,
+    BLANK_SIDE,
+    BLANK_WAY,
     CLOCK,
+    DATAGRAM,
     DONE,
     FINISHED,
     FINISHED_FLOWS,
+    FLOW,
     FLOWS_MADE,
     FREE,
     FREE_DATAGRAM,
     FREE_FLOW,
     FREE_HANDSHAKE,
     FREE_PLACE,
+    HANDSHAKE,
     LIVE,
-    NEW,
+    PLACE,
     SWEEP_AT,
     UNKNOWN_SIDE,
+    Counters,
+    DatagramRows,
+    FlowRow,
+    FlowRows,
+    HandshakeRows,
+    PlaceRows,
+    SideRow,
+    SideRows,
+    State,
+    WayRow,
+    WayRows,
 )
 from auditor.flows.stream import release
 from auditor.machine.kernel import inlined, kernel, part
+from auditor.machine.records import copy_record
+from auditor.machine.signature import NUMBERS, Layout
 from auditor.recognise.numbers import DNS
 
 # When a flow leaves memory: Zeek's defaults (tcp_inactivity_timeout, udp_inactivity_timeout, tcp_close_delay,
@@ -43,7 +62,9 @@ REORDERED = 65536  # bytes within which a segment that came before its SYN is ta
 
 
 @inlined
-def bucket_of(a_high: Any, a_low: Any, a_port: Any, b_high: Any, b_low: Any, b_port: Any, size: int) -> int:
+def bucket_of(
+    a_high: np.uint64, a_low: np.uint64, a_port: int, b_high: np.uint64, b_low: np.uint64, b_port: int, size: int
+) -> int:
     """The same bucket for both directions."""
     one = mix(a_low ^ (a_high * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(a_port) << np.uint64(48)))
     two = mix(b_low ^ (b_high * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(b_port) << np.uint64(48)))
@@ -51,7 +72,7 @@ def bucket_of(a_high: Any, a_low: Any, a_port: Any, b_high: Any, b_low: Any, b_p
 
 
 @inlined
-def side_of(flow: Any, packet: Any) -> int:
+def side_of(flow: FlowRow, packet: PacketRow) -> int:
     """The side of a flow whose ends a packet has, -1 where they are not its ends."""
     if flow.ip_protocol != packet.protocol:
         return -1
@@ -77,7 +98,9 @@ def side_of(flow: Any, packet: Any) -> int:
 
 
 @part
-def find(packet: Any, bucket: int, flows: Any, sides: Any, buckets: Any, places: Any) -> tuple[int, int]:
+def find(
+    packet: PacketRow, bucket: int, flows: FlowRows, sides: SideRows, buckets: Buckets, places: PlaceRows
+) -> tuple[int, int]:
     """(flow, side) of a packet, or (-1, 0). The best of three fits: see below."""
     best, best_side, best_fit = -1, 0, 0
     at = np.int64(buckets[bucket])
@@ -102,7 +125,7 @@ def find(packet: Any, bucket: int, flows: Any, sides: Any, buckets: Any, places:
 
 
 @part
-def find_copied(packet: Any, bucket: int, flows: Any, sides: Any, buckets: Any) -> tuple[int, int]:
+def find_copied(packet: PacketRow, bucket: int, flows: FlowRows, sides: SideRows, buckets: Buckets) -> tuple[int, int]:
     """(flow, side) of the packet that this one is a copy of: in whatever VLAN or tunnel, the latest to be seen."""
     best, best_side, latest = -1, 0, np.int64(0)
     at = np.int64(buckets[bucket])
@@ -115,11 +138,20 @@ def find_copied(packet: Any, bucket: int, flows: Any, sides: Any, buckets: Any) 
 
 
 @part
-def create(c: Any, flows: Any, sides: Any, ways: Any, buckets: Any, packet: Any, bucket: int) -> int:
+def create(
+    counters: Counters,
+    flows: FlowRows,
+    sides: SideRows,
+    ways: WayRows,
+    buckets: Buckets,
+    packet: PacketRow,
+    bucket: int,
+) -> int:
     """A new flow whose side 0 is the packet's sender."""
-    at = c[FREE_FLOW]
+    at = counters[FREE_FLOW]
     flow = flows[at]
-    c[FREE_FLOW] = flow.next
+    counters[FREE_FLOW] = flow.next
+    copy_record(flow, BLANK_FLOW[0])
     flow.a_high = packet.source_high
     flow.a_low = packet.source_low
     flow.b_high = packet.target_high
@@ -127,78 +159,23 @@ def create(c: Any, flows: Any, sides: Any, ways: Any, buckets: Any, packet: Any,
     flow.a_port = packet.source_port
     flow.b_port = packet.target_port
     flow.ip_protocol = packet.protocol
-    flow.live = LIVE
-    flow.client = UNKNOWN_SIDE
-    flow.application = 0
-    flow.closed = 0
     flow.pppoe = packet.pppoe
-    flow.upgrade = 0
     flow.bucket = bucket
     flow.next = buckets[bucket]
     buckets[bucket] = at
-    flow.handshake = -1
-    flow.host = 0
-    flow.dns = 0
-    flow.datagram = -1
-    flow.datagrams = 0
-    flow.kept = 0
-    flow.place = -1
-    c[FLOWS_MADE] += 1
-    flow.identifier = c[FLOWS_MADE]
+    counters[FLOWS_MADE] += 1
+    flow.identifier = counters[FLOWS_MADE]
     flow.started = packet.time
     flow.ended = packet.time
-    flow.touched = c[CLOCK]
-    flow.syn_time = 0
-    flow.syn_ack_time = 0
-    flow.round_trip = -1
-    for k in range(2):
-        side = sides[2 * at + k]
-        side.packets = 0
-        side.bytes = 0
-        side.payload = 0
-        side.source_mac = 0
-        side.target_mac = 0
-        side.vlans = 0
-        side.tunnel = 0
-        side.outer_tunnel = 0
-        side.last_frame = 0
-        side.last_time = 0
-        side.interface = -1
-        side.pppoe = 0
-        side.initial_sequence = 0
-        side.next_sequence = 0
-        side.acknowledged = 0
-        side.repeat_frame = 0
-        side.repeats = 0
-        side.ttl = 0
-        side.stream = -1
-        side.state = NEW
-        side.tcp_flags = 0
-        side.syn = 0
-        side.lost = 0
-        side.protected = 0
-        way = ways[2 * at + k]
-        way.first_frame = 0
-        way.first_time = 0
-        way.outer_source = 0
-        way.outer_target = 0
-        way.gwlb_endpoint = 0
-        way.gwlb_attachment = 0
-        way.outer_source_mac = 0
-        way.outer_target_mac = 0
-        way.copies = 0
-        way.elsewhere = 0
-        way.elsewhere_frame = 0
-        way.reset_frame = 0
-        way.mss = 0
-        way.reset_ttl = 0
-        way.vlan_count = 0
-        way.outer_vlan_count = 0
+    flow.touched = counters[CLOCK]
+    for direction in range(2):
+        copy_record(sides[2 * at + direction], BLANK_SIDE[0])
+        copy_record(ways[2 * at + direction], BLANK_WAY[0])
     return at
 
 
 @part
-def unlink(flows: Any, buckets: Any, at: int) -> None:
+def unlink(flows: FlowRows, buckets: Buckets, at: int) -> None:
     flow = flows[at]
     before = -1
     here = np.int64(buckets[flow.bucket])
@@ -212,54 +189,56 @@ def unlink(flows: Any, buckets: Any, at: int) -> None:
 
 
 @part
-def finish(st: Any, at: int) -> None:
+def finish(state: State, at: int) -> None:
     """A flow is over: it takes no more packets, and its row waits to be taken out."""
-    c = st.memory.counters
-    flow = st.flows[at]
+    counters = state.memory.counters
+    flow = state.flows[at]
     for k in range(2):
-        side = st.sides[2 * at + k]
+        side = state.sides[2 * at + k]
         if side.stream >= 0:
-            release(st.memory, side, st.streams[side.stream])
+            release(state.memory, side, state.streams[side.stream])
     if flow.client == UNKNOWN_SIDE:
         flow.client = 0
     if flow.client == 0:
-        flow.dns = answer_for(c, st.answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low)
+        flow.dns = answer_for(counters, state.answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low)
     else:
-        flow.dns = answer_for(c, st.answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low)
-    unlink(st.flows, st.buckets, at)
+        flow.dns = answer_for(counters, state.answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low)
+    unlink(state.flows, state.buckets, at)
     flow.live = FINISHED
-    c[FINISHED_FLOWS] += 1
+    counters[FINISHED_FLOWS] += 1
 
 
-@kernel
-def recycle(c: Any, flows: Any, handshakes: Any, datagrams: Any, places: Any) -> None:
+@kernel(NUMBERS, Layout(FLOW), Layout(HANDSHAKE), Layout(DATAGRAM), Layout(PLACE))
+def recycle(
+    counters: Counters, flows: FlowRows, handshakes: HandshakeRows, datagrams: DatagramRows, places: PlaceRows
+) -> None:
     """Free the places of finished flows, after their rows were taken out."""
     for at in range(flows.size - 1, -1, -1):
         flow = flows[at]
         if flow.live == FINISHED:
             if flow.handshake >= 0:
-                handshakes[flow.handshake].next = c[FREE_HANDSHAKE]
-                c[FREE_HANDSHAKE] = flow.handshake
+                handshakes[flow.handshake].next = counters[FREE_HANDSHAKE]
+                counters[FREE_HANDSHAKE] = flow.handshake
             if flow.datagram >= 0:
                 first = np.int64(flow.datagram)
                 while datagrams[first].next >= 0:
                     first = np.int64(datagrams[first].next)
-                datagrams[first].next = c[FREE_DATAGRAM]
-                c[FREE_DATAGRAM] = flow.datagram
+                datagrams[first].next = counters[FREE_DATAGRAM]
+                counters[FREE_DATAGRAM] = flow.datagram
             if flow.place >= 0:
                 first = np.int64(flow.place)
                 while places[first].next >= 0:
                     first = np.int64(places[first].next)
-                places[first].next = c[FREE_PLACE]
-                c[FREE_PLACE] = flow.place
+                places[first].next = counters[FREE_PLACE]
+                counters[FREE_PLACE] = flow.place
             flow.live = FREE
-            flow.next = c[FREE_FLOW]
-            c[FREE_FLOW] = at
-    c[FINISHED_FLOWS] = 0
+            flow.next = counters[FREE_FLOW]
+            counters[FREE_FLOW] = at
+    counters[FINISHED_FLOWS] = 0
 
 
 @part
-def is_over(flow: Any, clock: int, sides: Any, at: int) -> bool:
+def is_over(flow: FlowRow, clock: int, sides: SideRows, at: int) -> bool:
     idle = clock - flow.touched
     if idle < TCP_CLOSED:
         return False
@@ -274,24 +253,24 @@ def is_over(flow: Any, clock: int, sides: Any, at: int) -> bool:
 
 
 @part
-def sweep(st: Any, everything: bool) -> bool:
+def sweep(state: State, everything: bool) -> bool:
     """Finish flows that are over, from where the last sweep stopped. False: too many rows wait to be taken out."""
-    c = st.memory.counters
-    at = max(0, c[SWEEP_AT])
-    while at < st.flows.size:
-        flow = st.flows[at]
-        if flow.live == LIVE and (everything or is_over(flow, c[CLOCK], st.sides, at)):
-            if c[FINISHED_FLOWS] >= MOST_FINISHED:
-                c[SWEEP_AT] = at
+    counters = state.memory.counters
+    at = max(0, counters[SWEEP_AT])
+    while at < state.flows.size:
+        flow = state.flows[at]
+        if flow.live == LIVE and (everything or is_over(flow, counters[CLOCK], state.sides, at)):
+            if counters[FINISHED_FLOWS] >= MOST_FINISHED:
+                counters[SWEEP_AT] = at
                 return False
-            finish(st, at)
+            finish(state, at)
         at += 1
-    c[SWEEP_AT] = -1
+    counters[SWEEP_AT] = -1
     return True
 
 
-@kernel
-def relink(order: Any, flows: Any, buckets: Any) -> None:
+@kernel(NUMBERS, Layout(FLOW), Layout(np.int32))
+def relink(order: NDArray[np.int64], flows: FlowRows, buckets: Buckets) -> None:
     """Hang flows into emptied buckets, in the given order."""
     for k in range(order.size):
         at = order[k]
@@ -304,11 +283,11 @@ def relink(order: Any, flows: Any, buckets: Any) -> None:
 
 
 @part
-def opens_new_connection(flow: Any, sides: Any, at: int, k: int, packet: Any) -> bool:
+def opens_new_connection(flow: FlowRow, sides: SideRows, at: int, direction: int, packet: PacketRow) -> bool:
     """Whether a SYN on a known 5-tuple begins another connection (RFC 9293 3.6.1: ports may be used again)."""
     if packet.tcp_flags & (SYN | ACK | RST) != SYN:
         return False
-    mine, other = sides[2 * at + k], sides[2 * at + 1 - k]
+    mine, other = sides[2 * at + direction], sides[2 * at + 1 - direction]
     if flow.closed != 0:
         return mine.syn == 0 or mine.initial_sequence != packet.sequence
     if mine.syn != 0:
@@ -322,7 +301,7 @@ def opens_new_connection(flow: Any, sides: Any, at: int, k: int, packet: Any) ->
 
 
 @part
-def note_delivery(mine: Any, way: Any, packet: Any) -> None:
+def note_delivery(mine: SideRow, way: WayRow, packet: PacketRow) -> None:
     """What was sent, sent again and acknowledged: whether a hello got through shows in these."""
     sequence, flags = np.int64(packet.sequence), packet.tcp_flags
     if mine.packets == 0:
@@ -341,7 +320,7 @@ def note_delivery(mine: Any, way: Any, packet: Any) -> None:
 
 
 @part
-def note_tcp(flow: Any, mine: Any, other: Any, way: Any, k: int, packet: Any) -> None:
+def note_tcp(flow: FlowRow, mine: SideRow, other: SideRow, way: WayRow, direction: int, packet: PacketRow) -> None:
     """What flags and times say of the connection."""
     flags = packet.tcp_flags
     if flags & SYN:
@@ -350,17 +329,17 @@ def note_tcp(flow: Any, mine: Any, other: Any, way: Any, k: int, packet: Any) ->
             mine.initial_sequence = packet.sequence
             if flags & ACK:
                 if flow.client == UNKNOWN_SIDE:
-                    flow.client = 1 - k
+                    flow.client = 1 - direction
                 if flow.syn_ack_time == 0:
                     flow.syn_ack_time = packet.time
             else:
                 if flow.client == UNKNOWN_SIDE:
-                    flow.client = k
+                    flow.client = direction
                 if flow.syn_time == 0:
                     flow.syn_time = packet.time
     elif mine.packets == 0:
         mine.initial_sequence = packet.sequence
-    if flow.round_trip < 0 and flags & (ACK | SYN) == ACK and flow.client == k:
+    if flow.round_trip < 0 and flags & (ACK | SYN) == ACK and flow.client == direction:
         if flow.syn_time and flow.syn_ack_time and packet.time >= flow.syn_time:
             flow.round_trip = packet.time - flow.syn_time
     mine.tcp_flags |= flags

@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from auditor.decode.bytes import copy_bytes
+from auditor.decode.bytes import Bytes, copy_bytes
 from auditor.machine.kernel import kernel
+from auditor.machine.signature import BYTES, NUMBERS, Layout
 
 Array = np.ndarray[Any, Any]
 
 
-@kernel
-def write_addresses(high: Array, low: Array, texts: Array, lengths: Array, data: Array, offsets: Array) -> None:
+@kernel(Layout(np.uint64), Layout(np.uint64), BYTES, NUMBERS, BYTES, NUMBERS)
+def write_addresses(high: Array, low: Array, texts: Array, lengths: Array, data: Bytes, offsets: Array) -> None:
     """Write addresses as text one behind the other; those that are not IPv4 are taken from ``texts``, in order."""
     taken = 0
     other = 0

@@ -1,1 +1,1 @@
-"""Compiled kernels: their decorators, and the machine code that is kept of them."""
+"""What depends on the machine: compiled kernels and their machine code, child processes, programs of others."""

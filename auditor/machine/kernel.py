@@ -3,50 +3,87 @@
 Kernels take arrays and whole numbers and return whole numbers. Bounds checks stay on because the bytes come from a
 hostile network, and the GIL is released so that reading, hashing and importing go on beside them.
 
-There are three ways to run them. The first time, numba compiles each kernel (``machine_code``), and its machine code is
-kept in a file. From then on only that file is loaded: numba is not even imported, which takes half a second less.
-With ``NUMBA_DISABLE_JIT=1`` the same functions run as plain Python.
+There are three ways to run them. The first time, numba compiles every kernel that is registered here, in processes of
+their own, and their machine code is kept. From then on only that is loaded: numba is not even imported, which takes
+half a second less. With ``NUMBA_DISABLE_JIT=1`` the same functions run as plain Python.
 """
 
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from auditor.machine import objects
+from auditor.errors import AuditError
+from auditor.machine import isolated, naming, objects
+from auditor.machine.native import Native
+from auditor.machine.signature import Parameter
 
 F = TypeVar("F", bound=Callable[..., Any])
 PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-COMPILED = {} if PLAIN else objects.load()
-_COMPILING = not PLAIN and not COMPILED
+COMPILING = "compiling the kernels for this machine, once after each update; it takes about half a minute …"
+COMPILING_EACH_TIME = "compiling the kernels for this machine, which takes about half a minute; they are not kept: {} …"
 
 
-def compiled_before() -> bool:
-    """Whether the kernels' machine code is on disk already (or no machine code is used at all)."""
-    return not _COMPILING
+class Kernel:
+    """What Python calls: a function, and its machine code once there is any."""
+
+    def __init__(self, function: FunctionType, signature: tuple[Parameter, ...], *, largest: bool) -> None:
+        self.function = function
+        self.signature = signature
+        self.largest = largest
+        self.made: objects.Object | None = None
+        self._native: Native | None = None
+
+    @property
+    def path(self) -> str:
+        """Module and name."""
+        return f"{self.function.__module__}.{self.function.__name__}"
+
+    def bind(self) -> None:
+        """Bring its machine code into memory."""
+        if self._native is None and self.made is not None:
+            self._native = Native(self.path, self.signature, self.made)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it. Raises IndexError where a bounds check failed, TypeError for arguments that the signature lacks."""
+        if self._native is None:
+            prepare()
+            assert self._native is not None
+        return self._native(*arguments)
+
+
+KERNELS: dict[str, Kernel] = {}
+PIECES: dict[FunctionType, naming.Options] = {}
+_PREPARING = threading.RLock()
 
 
 def _piece(function: F, **options: bool) -> F:
-    if not _COMPILING:
-        return function
-    import numba
-
-    made = numba.njit(nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
-    return cast("F", made)
+    PIECES[cast("FunctionType", function)] = options
+    return function
 
 
-def kernel(function: F) -> F:
-    """What Python calls. Arguments are arrays, whole numbers, and named tuples of them; the result whole numbers."""
-    if PLAIN:  # numbers wrap around in machine code, and warn in plain Python
-        return cast("F", np.errstate(over="ignore")(function))
-    name = f"{function.__module__}.{function.__name__}"
-    source = None if COMPILED else _piece(function, boundscheck=True)
-    return cast("F", objects.Native(name, COMPILED.get(name), source))
+def kernel(*signature: Parameter, largest: bool = False) -> Callable[[F], F]:
+    """What Python calls, with what it takes; the result is whole numbers. The ``largest`` has a process to itself."""
+
+    def register(function: F) -> F:
+        if PLAIN:  # numbers wrap around in machine code, and warn in plain Python
+            return np.errstate(over="ignore")(function)
+        _piece(function, boundscheck=True)
+        made = Kernel(cast("FunctionType", function), signature, largest=largest)
+        KERNELS[made.path] = made
+        return cast("F", made)
+
+    return register
 
 
 def part(function: F) -> F:
-    """A piece of the kernels that call it; Python can call it only where nothing is compiled."""
+    """A piece of the kernels that call it."""
     return _piece(function, boundscheck=True)
 
 
@@ -58,3 +95,70 @@ def inlined(function: F) -> F:
 def unchecked(function: F) -> F:
     """As ``inlined``, without bounds checks: for copying loops that check their whole range first."""
     return _piece(function, boundscheck=False, forceinline=True)
+
+
+def names(kernels: Iterable[Kernel]) -> dict[str, Kernel]:
+    """Kernels by the names of their machine code."""
+    namer = naming.Namer(PIECES)
+    return {namer.name(one.function, one.signature): one for one in kernels}
+
+
+def load() -> dict[str, Kernel]:
+    """Load what machine code is kept; the kernels that have none, by its names."""
+    with _PREPARING:
+        lacking = names(one for one in KERNELS.values() if one.made is None)
+        for name, made in objects.load(list(lacking)).items():
+            lacking.pop(name).made = made
+        return lacking
+
+
+def notice() -> str | None:
+    """What to say before the registered kernels are prepared, if that takes time."""
+    if not load():
+        return None
+    reason = objects.why_not_kept()
+    return COMPILING if reason is None else COMPILING_EACH_TIME.format(reason)
+
+
+def _start(kernels: Iterable[Kernel]) -> "subprocess.Popen[bytes]":
+    """A process that compiles kernels, isolated: no file of the working directory, no variable decides what it does.
+
+    numba reads settings from its environment and from ``.numba_config.yaml`` in the working directory, some of which
+    would leave out the bounds checks.
+    """
+    command = isolated.module("auditor.machine.child", *(one.path for one in kernels))
+    return isolated.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def compile_kernels(lacking: dict[str, Kernel]) -> None:
+    """Compile kernels, the largest in one process and all others in another, and keep them."""
+    shares = [[one for one in lacking.values() if one.largest is largest] for largest in (True, False)]
+    made: dict[str, objects.Object] = {}
+    said = b""
+    with ExitStack() as running:
+        try:
+            children = [running.enter_context(_start(share)) for share in shares if share]
+        except OSError as error:
+            raise AuditError(f"the kernels cannot be compiled: {sys.executable}: {error.strerror}") from None
+        for child in children:
+            running.callback(child.kill)  # where an interrupt ends the waiting; no signal is sent to one that has ended
+        for child in children:
+            output, errors = child.communicate()
+            made |= objects.unpack(output)
+            said += errors
+    if not lacking.keys() <= made.keys():
+        last = said.decode(errors="replace").strip().rpartition("\n")[2]
+        raise AuditError(f"the kernels cannot be compiled: {last or 'the sources have changed meanwhile'}")
+    for name, one in lacking.items():
+        one.made = made[name]
+    objects.store({name: made[name] for name in lacking})
+
+
+def prepare() -> None:
+    """Bring the machine code of all registered kernels into memory, compiled if none is kept."""
+    with _PREPARING:
+        lacking = load()
+        if lacking:
+            compile_kernels(lacking)
+        for one in KERNELS.values():
+            one.bind()

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from auditor.capture import folders
 from auditor.capture.compression import unpacked
 from auditor.errors import InputError, TopologyError
 from auditor.paths.topology import Topology
@@ -281,7 +282,10 @@ def endpoint_service(name: str) -> tuple[str | None, str | None]:
 def read(folder: str | Path) -> Topology:
     """The topology that the JSON files of a folder tell of. Raises TopologyError naming the file and what is wrong."""
     path = Path(folder)
-    files = sorted(p for p in path.rglob("*.json*") if p.is_file()) if path.is_dir() else [path]
+    if path.is_dir():
+        files = folders.files(path, lambda file: ".json" in file.suffixes)
+    else:
+        files = [(path, folders.refusal(path))]
     if not files:
         raise TopologyError(
             f"{folder}: no JSON file is there; audit topology fetch writes them, or: aws {COMMANDS['virtualInterfaces']} > vifs.json"
@@ -289,7 +293,9 @@ def read(folder: str | Path) -> Topology:
     from pydantic import ValidationError
 
     account = Account()
-    for file in files:
+    for file, refusal in files:
+        if refusal is not None:
+            raise TopologyError(f"{file}: {refusal}")
         account.add(file)
     try:
         return account.topology()

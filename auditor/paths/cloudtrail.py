@@ -228,14 +228,14 @@ class CloudTrail(EventLog[Event]):
                     clients = {(int(flows.client_high[k]), int(flows.client_low[k])) for k in near}
                     if len(clients) != 1:
                         continue
-                    self.matched[number] = True
+                    self.matched.rows[number] = True
                     touched |= set(near)
                     says = doors.of(event, clients.pop())
                     if says is not None:
                         found.setdefault(says, []).extend(near)
                     if len(near) == 1:
                         self._compare(flows, near[0], event, disagreement)
-        self.flows_matched += len(touched)
+        self.matched.flows += len(touched)
         added = []
         for (path, words, link), rows in found.items():
             mask = mask_of(len(flows), rows)

@@ -9,7 +9,7 @@ from auditor.paths.flow_log_meaning import Rows, meaning
 from auditor.paths.flow_logs import FlowLog
 from auditor.paths.model import Evidence, Flows
 from auditor.paths.site import Network
-from auditor.paths.witness import note
+from auditor.paths.witness import Matched, note
 from auditor.prefixes import PrefixSet
 from auditor.tables.columns import is_one_of
 
@@ -42,16 +42,12 @@ class FlowLogWitness:
 
     log: FlowLog
     skew: int = 0
-    matched: Array = field(init=False)
-    flows_matched: int = 0
-    flows_lacking: int = 0
-    first: int = 1 << 62
-    last: int = 0
+    matched: Matched = field(init=False)
 
     def __post_init__(self) -> None:
         log = self.log
         number, address = log.number, log.address
-        self.matched = np.zeros(len(log), bool)
+        self.matched = Matched(np.zeros(len(log), bool))
         self._start = number["start"] * SECOND - self.skew
         self._end = number["end"] * SECOND - self.skew
         outer = _hashed(
@@ -95,7 +91,7 @@ class FlowLogWitness:
         """
         log, number = self.log, self.log.number
         lonely = np.flatnonzero(~known)
-        rows = np.flatnonzero(~self.matched)
+        rows = np.flatnonzero(~self.matched.rows)
         if not len(lonely) or not len(rows):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         far = _end(np.stack([flows.server_high, flows.server_low], axis=1)[lonely], flows.server_port[lonely])
@@ -130,16 +126,17 @@ class FlowLogWitness:
         flow, row = self._pairs(flows)
         known = np.zeros(len(flows), bool)
         known[flow] = True
-        self.matched[row] = True
-        self.first, self.last = min(self.first, int(flows.started.min())), max(self.last, int(flows.ended.max()))
+        self.matched.rows[row] = True
+        self.matched.first = min(self.matched.first, int(flows.started.min()))
+        self.matched.last = max(self.matched.last, int(flows.ended.max()))
         found = self._of_rows(flows, network, flow, row, "")
         far_flow, far_row = self._by_far_end(flows, known, network)
-        self.matched[far_row] = True
+        self.matched.rows[far_row] = True
         found += self._of_rows(flows, network, far_flow, far_row, ", matched by the far end: NAT is between")
         known[far_flow] = True
-        self.flows_matched += int(known.sum())
+        self.matched.flows += int(known.sum())
         lacking = self._should_be_there(flows) & ~known
-        self.flows_lacking += int(lacking.sum())
+        self.matched.lacking += int(lacking.sum())
         self._note(disagreement, np.flatnonzero(lacking), "the flow log of the server's interface lacks this flow")
         self._contradictions(flows, flow, row, disagreement)
         return found
@@ -226,13 +223,13 @@ class FlowLogWitness:
         for k in set(flows.tolist()):
             note(disagreement, k, words)
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self, matched: Matched) -> list[dict[str, Any]]:
         """A row for each file: what was in it, what was matched, and what the captures lack."""
         log, found = self.log, []
-        within = (self._start <= self.last) & (self._end >= self.first)
+        within = (self._start <= matched.last) & (self._end >= matched.first)
         for number, name in enumerate(log.names):
             mine = log.file == number
-            lonely = np.flatnonzero(mine & within & ~self.matched)
+            lonely = np.flatnonzero(mine & within & ~matched.rows)
             samples = [self._text(int(k)) for k in lonely[:SAMPLES]]
             found.append(
                 {
@@ -240,11 +237,11 @@ class FlowLogWitness:
                     "kind": "transit gateway flow log" if (log.text["tgw-id"][1][mine] >= 0).any() else "VPC flow log",
                     "rows": log.rows[number],
                     "skipped": log.skipped[number],
-                    "matched": int((mine & self.matched).sum()),
+                    "matched": int((mine & matched.rows).sum()),
                     "not_captured": len(lonely),
                     "samples": "; ".join(samples) or None,
-                    "flows_matched": self.flows_matched,
-                    "flows_lacking": self.flows_lacking,
+                    "flows_matched": matched.flows,
+                    "flows_lacking": matched.lacking,
                     "started": int(self._start[mine].min()) if mine.any() else None,
                     "ended": int(self._end[mine].max()) if mine.any() else None,
                 }

@@ -24,12 +24,11 @@ MOST_PAIRS = 1 << 20  # pairs of client and server whose last path is remembered
 NAT_WITHIN = 5_000_000_000  # nanoseconds between the same connection's first packets on both sides of a translator
 
 
-@dataclass
+@dataclass(frozen=True)
 class Judgement:
     """What is said of the way of each flow. Texts are None, times 0 where there is nothing to tell."""
 
     verdict: verdict.Verdict
-    found: list[Evidence]
     inside_aws: Array  # seen by a mirror inside of AWS
     changed_time: Array
     changed_frame: Array  # 0 where the change is not within the flow
@@ -40,7 +39,7 @@ class Judgement:
     disagreement: Array
 
     def part(self, begin: int, end: int) -> "Judgement":
-        """The judgement of some of the flows, without the evidence."""
+        """The judgement of some of the flows."""
 
         def cut(value: Any) -> Any:
             if isinstance(value, np.ndarray):
@@ -92,7 +91,8 @@ class Judge:
         """Whether flows should be judged once their capture has ended: what it shows of the network may come late."""
         return not self.network.is_empty or not self.witnesses.is_empty
 
-    def judge(self, flows: Flows, control: Control) -> Judgement:
+    def judge(self, flows: Flows, control: Control) -> tuple[Judgement, list[Evidence]]:
+        """What is said of the way of flows of one capture, and the evidence."""
         gathered = evidence.gather(flows, self.network, control)
         found = gathered.found
         disagreement = np.full(len(flows), None, object)
@@ -116,9 +116,8 @@ class Judge:
                 Evidence(outside & (link == name), "client", "source", "direct-connect", NONE, text, name, frame)
             )
         when, frame, changed = self._changes(gathered, decided)
-        return Judgement(
+        judgement = Judgement(
             decided,
-            found,
             gathered.inside_aws,
             when,
             frame,
@@ -128,6 +127,7 @@ class Judge:
             self._other_region(flows, link),
             disagreement,
         )
+        return judgement, found
 
     def _carriers(self) -> dict[str, str]:
         """The path of what carries each VPN, by its name."""

@@ -8,7 +8,7 @@ of the transfer network, by one holder alone that has no further addresses there
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from auditor.decode.control import Address, Binding, Control, Seen
+from auditor.decode.control import Address, Binding, Control, FirstSeen
 from auditor.decode.packet import V4_MAPPED
 from auditor.flows.oriented import address_text, mac_text
 from auditor.paths.bgp import Announcer
@@ -65,14 +65,14 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
     speakers = {who.address for who in announcers if who.established}
     claims = [(b, seen) for b, seen in control.bindings.items() if b.tunnel == 0 and b.mac not in network.own_macs]
     addresses: dict[tuple[int, int, int], set[Address]] = {}
-    by_address: dict[Address, list[tuple[Binding, Seen]]] = {}
+    by_address: dict[Address, list[tuple[Binding, FirstSeen]]] = {}
     for binding, seen in claims:
         addresses.setdefault((binding.mac, binding.vlans, binding.interface), set()).add(binding.address)
         by_address.setdefault(binding.address, []).append((binding, seen))
     every_peer = {parse_address(text) for link in network.links() for text in link.peer_address}
     for link in network.links():
         peers = {parse_address(text) for text in link.peer_address}
-        wires: dict[tuple[Address, int, int], list[tuple[Binding, Seen]]] = {}
+        wires: dict[tuple[Address, int, int], list[tuple[Binding, FirstSeen]]] = {}
         for address in peers:
             for binding, seen in by_address.get(address, []):
                 if _is_there(link, network, binding, tagged) and (seen.protocols != {"BGP"} or address in speakers):
@@ -103,7 +103,7 @@ def _is_there(link: Link, network: Network, binding: Binding, tagged: set[int]) 
     return binding.vlans == 0 and binding.interface not in tagged
 
 
-def _contest(link: Link, address: Address, held: list[tuple[Binding, Seen]]) -> Contest | None:
+def _contest(link: Link, address: Address, held: list[tuple[Binding, FirstSeen]]) -> Contest | None:
     """More than one holder: of those seen, and of those that the owner states."""
     macs = {binding.mac for binding, _ in held}
     if len(macs) < 2 and (not link.macs or macs <= set(link.macs)):
@@ -121,7 +121,7 @@ def _contest(link: Link, address: Address, held: list[tuple[Binding, Seen]]) -> 
     )
 
 
-def _is_told_there(link: Link, address: Address, seen: Seen, stripped: bool) -> bool:
+def _is_told_there(link: Link, address: Address, seen: FirstSeen, stripped: bool) -> bool:
     """Whether ARP told it to the other end of the transfer network, and to nobody else.
 
     ``stripped``: without the link's tag it may be any network, so that end has to be named.

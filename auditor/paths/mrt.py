@@ -3,7 +3,6 @@
 A full table has a million routes but few distinct sets of attributes next to it, so each set is read once.
 """
 
-import gc
 from typing import NamedTuple
 
 from auditor.paths.routes import Address, Hop, Routes
@@ -142,7 +141,7 @@ def _mp_next_hop(value: bytes, abbreviated: bool) -> Address | None:
     return (0, V4_MAPPED | int.from_bytes(hop, "big")) if size == 4 and len(hop) == 4 else None
 
 
-def read(data: bytes, routes: Routes) -> None:
+def read(data: bytes, routes: Routes) -> None:  # noqa: C901 - one branch for each kind of record
     """Add the routes of a dump; of several for one prefix the one that the decision process prefers.
 
     Raises ValueError with the place where the file is damaged, or the name of what is not read.
@@ -153,16 +152,6 @@ def read(data: bytes, routes: Routes) -> None:
             f"MRT records of type {kind} tell no table of routes in force; give a dump of type TABLE_DUMP_V2, "
             "as bgpdump, bgpkit or `dump bgp routes-mrt` of FRR write"
         )
-    collecting = gc.isenabled()
-    gc.disable()  # a million small objects that all stay: looking for garbage among them takes longer than reading
-    try:
-        _read(data, routes)
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _read(data: bytes, routes: Routes) -> None:
     at, end = 0, len(data)
     known: dict[bytes, tuple[tuple[int, int, int, int], int]] = {}
     prefixes, hops = routes.prefixes, routes.hop

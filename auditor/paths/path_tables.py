@@ -13,7 +13,7 @@ from auditor.paths.judge import Judgement
 from auditor.paths.model import CONFIDENCE_NAMES, Evidence, Flows, Ways
 from auditor.paths.positions import positions
 from auditor.paths.site import Network
-from auditor.tables import schema
+from auditor.tables import arrow, schema
 from auditor.tables.columns import Column, Numbers, Texts
 
 Array = np.ndarray[Any, Any]
@@ -36,18 +36,10 @@ def seen_flows(
     ends: Oriented,
     capture: str,
     interfaces: list[str | None],
-    columns: dict[str, Column],
-    protocol: Array,
-    server_name: Array,
+    texts: dict[str, Texts],
     aws: dict[str, Array],
 ) -> Flows:
-    """A batch's flows as paths are judged by."""
-
-    def text(name: str) -> Array:
-        column = columns[name]
-        assert isinstance(column, Texts)
-        return column.objects()
-
+    """A batch's flows as paths are judged by; ``texts``: protocol, server name, service, Region, version and suite."""
     flows = rows.flows
     plain = (ends.client["tunnel"] == 0) & (ends.server["tunnel"] == 0)
     return Flows(
@@ -71,12 +63,7 @@ def seen_flows(
         client_aws=aws["client"],
         server_aws=aws["server"],
         gwlb=(ends.client["gwlb_endpoint"] != 0) | (ends.server["gwlb_endpoint"] != 0),
-        protocol=protocol,
-        server_name=server_name,
-        service=text("service"),
-        region=text("region"),
-        tls_version=text("tls_version"),
-        cipher_suite=text("cipher_suite"),
+        **{name: column.objects() for name, column in texts.items()},
         ways={"client": _ways(ends.client), "server": _ways(ends.server)},
         positions=positions(rows, ends),
         interfaces=interfaces,
@@ -110,7 +97,7 @@ def hops(side: Array) -> Numbers:
 def evidence_table(flows: Flows, found: list[Evidence]) -> pa.Table:
     """The rows of ``evidence``, by flow."""
     if not found:
-        return schema.empty("evidence")
+        return arrow.empty("evidence")
     at = [np.flatnonzero(item.mask) for item in found]
     which = np.repeat(np.arange(len(found)), [len(a) for a in at])
     every = np.concatenate(at)
@@ -120,7 +107,7 @@ def evidence_table(flows: Flows, found: list[Evidence]) -> pa.Table:
     )
     order = np.lexsort((which, every))
     which, every, frames = which[order], every[order], frames[order]
-    return schema.build(
+    return arrow.build(
         "evidence",
         {
             "flow_id": flows.identifier[every],
@@ -225,7 +212,7 @@ def network_table(capture: str, control: Control, network: Network, interfaces: 
         *_macsec_told(control),
     ]
     if not rows:
-        return schema.empty("network")
+        return arrow.empty("network")
     names = [column.name for column in schema.TABLES["network"]][1:]
     given: dict[str, Any] = {"capture": [capture] * len(rows)}
-    return schema.build("network", given | {name: [row.get(name) for row in rows] for name in names})
+    return arrow.build("network", given | {name: [row.get(name) for row in rows] for name in names})

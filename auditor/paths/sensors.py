@@ -29,7 +29,7 @@ Ends = tuple[tuple[int, int], int, tuple[int, int], int]
 
 
 @dataclass(frozen=True)
-class Seen:
+class SensorFlow:
     """What a sensor says of a flow."""
 
     sensor: str
@@ -47,10 +47,10 @@ def looks_like(head: bytes) -> bool:
     return text[:1] == b"{" and (b'"id.orig_h"' in head or (b'"event_type"' in head and b'"src_ip"' in head))
 
 
-def read(path: Path) -> list[Seen]:
+def read(path: Path) -> list[SensorFlow]:
     """What a log says of flows. Raises InputError naming the file."""
     try:
-        return [seen for row in _rows(unpacked(path)) if (seen := _seen(row)) is not None]
+        return [flow for row in _rows(unpacked(path)) if (flow := _flow(row)) is not None]
     except (ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{path}: not a log of Zeek or Suricata that can be read: {error}") from error
 
@@ -80,14 +80,14 @@ def _time(value: Any) -> int:
     return int(float(value) * 1e9)
 
 
-def _seen(row: dict[str, Any]) -> Seen | None:
+def _flow(row: dict[str, Any]) -> SensorFlow | None:
     try:
         if "id.orig_h" in row:
             ends = (
                 parse_address(row["id.orig_h"]), int(row["id.orig_p"]), parse_address(row["id.resp_h"]), int(row["id.resp_p"])
             )  # fmt: skip
             vlans = tuple(int(row[name]) for name in ("vlan", "inner_vlan") if name in row)
-            return Seen("Zeek", ends, _time(row["ts"]), vlans, None, ZEEK_VERSIONS.get(str(row.get("version"))))
+            return SensorFlow("Zeek", ends, _time(row["ts"]), vlans, None, ZEEK_VERSIONS.get(str(row.get("version"))))
         if "src_ip" in row and "dest_ip" in row and "src_port" in row:
             ends = (
                 parse_address(row["src_ip"]),
@@ -99,18 +99,18 @@ def _seen(row: dict[str, Any]) -> Seen | None:
             vlan = row.get("vlan") or []
             version = EVE_VERSIONS.get(str((row.get("tls") or {}).get("version")))
             when = _time(flow.get("start") or row["timestamp"])
-            return Seen("Suricata", ends, when, tuple(vlan), row.get("in_iface"), version)
+            return SensorFlow("Suricata", ends, when, tuple(vlan), row.get("in_iface"), version)
     except (ValueError, KeyError):
         return None
     return None
 
 
-class SensorLog(EventLog[Seen]):
+class SensorLog(EventLog[SensorFlow]):
     """What sensors say, by the ends of flows."""
 
     kind = "sensor"
 
-    def __init__(self, files: list[tuple[str, list[Seen]]], skew: int = 0) -> None:
+    def __init__(self, files: list[tuple[str, list[SensorFlow]]], skew: int = 0) -> None:
         super().__init__(files, skew)
         self._by_ends: dict[Ends, list[int]] = {}
         for number, one in enumerate(self.events):
@@ -130,12 +130,11 @@ class SensorLog(EventLog[Seen]):
         for k, (ch, cl, cp, sh, sl, sp) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
             ends, back = ((ch, cl), cp, (sh, sl), sp), ((sh, sl), sp, (ch, cl), cp)
             told = self._by_ends.get(ends, []) + self._by_ends.get(back, [])
-            earliest, latest = flows.started[k] - SLACK + self.skew, flows.ended[k] + SLACK + self.skew
-            near = [number for number in told if earliest <= self.events[number].time <= latest]
-            self.flows_matched += bool(near)
-            for number in near:
-                self.matched[number] = True
-                one = self.events[number]
+            begin, end = flows.started[k] - SLACK, flows.ended[k] + SLACK
+            near = [number for number in told if begin <= self.events[number].time - self.skew <= end]
+            self.matched.flows += bool(near)
+            self.matched.rows[near] = True
+            for one in (self.events[number] for number in near):
                 for link in network.links():
                     on_vlan = link.vlan is not None and link.vlan == ".".join(map(str, one.vlans))
                     if on_vlan or link.has_interface(one.interface):

@@ -25,7 +25,7 @@ class Network:
     _links: dict[str, Link] = field(default_factory=dict)
     _by_address: dict[Address, list[Link]] = field(default_factory=dict)
     _told: "tuple[Control, list[bgp.Announcer]] | None" = None
-    _of_announcer: dict[int, RoutingTable] = field(default_factory=dict)
+    _of_announcer: dict[tuple[Address, Address, int], RoutingTable] = field(default_factory=dict)
     interfaces: list[str | None] = field(default_factory=list)  # of the capture that is judged
 
     def __post_init__(self) -> None:
@@ -92,11 +92,16 @@ class Network:
         """Who announces routes by BGP in a capture."""
         if self._told is None or self._told[0] is not control:
             self._told = control, bgp.announcers(control.bgp)
-            self._of_announcer = {id(who): RoutingTable(who.routes) for who in self._told[1] if len(who.routes)}
+            self._of_announcer = {_session(who): RoutingTable(who.routes) for who in self._told[1] if len(who.routes)}
         return self._told[1]
 
     def table_of(self, announcer: bgp.Announcer) -> RoutingTable | None:
-        return self._of_announcer.get(id(announcer))
+        return self._of_announcer.get(_session(announcer))
+
+
+def _session(announcer: bgp.Announcer) -> tuple[Address, Address, int]:
+    """What tells an announcer from others of its capture: the ends of its session, and the frame that begins it."""
+    return announcer.address, announcer.to, announcer.frame
 
 
 def build(

@@ -1,6 +1,7 @@
 """What witnesses of single events have in common: their files, what of them was matched, and how they speak."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -34,6 +35,27 @@ def note(disagreement: Array, flow: int, words: str) -> None:
         disagreement[flow] = f"{told}; {words}"
 
 
+@dataclass
+class Matched:
+    """What of a witness fits flows of the captures: which of its rows, and how many flows."""
+
+    rows: Array  # of truth values
+    flows: int = 0
+    lacking: int = 0  # flows that the witness should tell of and does not
+    first: int = 1 << 62  # time of the first flow
+    last: int = 0
+
+    def merge(self, other: "Matched") -> "Matched":
+        """What fits flows of both parts of an audit."""
+        return Matched(
+            self.rows | other.rows,
+            self.flows + other.flows,
+            self.lacking + other.lacking,
+            min(self.first, other.first),
+            max(self.last, other.last),
+        )
+
+
 class EventLog(Generic[T]):
     """The events of files of one kind. ``skew``: nanoseconds by which their clocks are ahead."""
 
@@ -42,21 +64,23 @@ class EventLog(Generic[T]):
     def __init__(self, files: list[tuple[str, list[T]]], skew: int = 0) -> None:
         self.files, self.skew = files, skew
         self.events = [event for _, events in files for event in events]
-        self.matched = np.zeros(len(self.events), bool)
-        self.flows_matched = 0
+        self.matched = Matched(np.zeros(len(self.events), bool))
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self, matched: Matched) -> list[dict[str, Any]]:
         """The rows of the table ``witnesses``, one for each file."""
-        begins = np.cumsum([0, *(len(events) for _, events in self.files)]).tolist()
-        return [
-            {
-                "witness": name,
-                "kind": self.kind,
-                "rows": len(events),
-                "matched": int(self.matched[begin : begin + len(events)].sum()),
-                "flows_matched": self.flows_matched,
-                "started": min((event.time for event in events), default=None),
-                "ended": max((event.time for event in events), default=None),
-            }
-            for begin, (name, events) in zip(begins, self.files, strict=False)
-        ]
+        found, begin = [], 0
+        for name, events in self.files:
+            end = begin + len(events)
+            found.append(
+                {
+                    "witness": name,
+                    "kind": self.kind,
+                    "rows": len(events),
+                    "matched": int(matched.rows[begin:end].sum()),
+                    "flows_matched": matched.flows,
+                    "started": min((event.time for event in events), default=None),
+                    "ended": max((event.time for event in events), default=None),
+                }
+            )
+            begin = end
+        return found

@@ -1,21 +1,25 @@
 """Witnesses of other places: flow logs, CloudTrail, and the logs of other sensors, joined to flows by addresses and time."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
+from auditor.capture import folders
 from auditor.capture.compression import unpacked
 from auditor.errors import InputError
 from auditor.paths.model import Evidence, Flows
 from auditor.paths.site import Network
+from auditor.paths.witness import Matched
+from auditor.tables import arrow, schema
 
 if TYPE_CHECKING:
     from auditor.paths.cloudtrail import CloudTrail, Event
     from auditor.paths.flow_log_match import FlowLogWitness
-    from auditor.paths.sensors import Seen, SensorLog
+    from auditor.paths.sensors import SensorFlow, SensorLog
 
 Array = np.ndarray[Any, Any]
 HEAD = 1 << 16
@@ -53,25 +57,59 @@ class Witnesses:
     def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
         """What they say of flows. Where they contradict the packets, ``disagreement`` gets the words."""
         found: list[Evidence] = []
-        for witness in (self.flow_log, self.trail, self.sensor):
-            if witness is not None:
-                found += witness.evidence(flows, network, disagreement)
+        for witness in self._every().values():
+            found += witness.evidence(flows, network, disagreement)
         return found
 
-    def rows(self) -> list[dict[str, Any]]:
+    def _every(self) -> "dict[str, FlowLogWitness | CloudTrail | SensorLog]":
+        """Those that there are."""
+        named = {"flow log": self.flow_log, "trail": self.trail, "sensor": self.sensor}
+        return {name: witness for name, witness in named.items() if witness is not None}
+
+    def totals(self) -> "WitnessTotals":
+        """What of them fits flows: it is added to as flows are judged."""
+        return WitnessTotals({name: witness.matched for name, witness in self._every().items()})
+
+    def rows(self, totals: "WitnessTotals") -> list[dict[str, Any]]:
         """The rows of the table ``witnesses``."""
-        return [row for one in (self.flow_log, self.trail, self.sensor) if one is not None for row in one.rows()]
+        every = self._every()
+        return [row for name, matched in totals.matched.items() for row in every[name].rows(matched)]
+
+
+@dataclass
+class WitnessTotals:
+    """What of each kind of witness fits flows of an audit or a part of it."""
+
+    matched: dict[str, Matched] = field(default_factory=dict)
+
+    def merge(self, other: "WitnessTotals") -> "WitnessTotals":
+        """What fits flows of both."""
+        both = dict(self.matched)
+        for name, matched in other.matched.items():
+            both[name] = both[name].merge(matched) if name in both else matched
+        return WitnessTotals(both)
+
+
+def witnesses_table(rows: list[dict[str, Any]]) -> pa.Table:
+    """The table ``witnesses``."""
+    if not rows:
+        return arrow.empty("witnesses")
+    names = [column.name for column in schema.TABLES["witnesses"]]
+    return arrow.build("witnesses", {name: [row.get(name) for row in rows] for name in names})
 
 
 def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
     for path in map(Path, paths):
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.is_file() and SUFFIXES & set(p.suffixes))
+            found = folders.files(path, lambda file: bool(SUFFIXES & set(file.suffixes)))
             if not found:
                 raise InputError(f"{path}: the folder holds no log; known are {KNOWN}")
-            yield from found
         else:
-            yield path
+            found = [(path, folders.refusal(path))]
+        for file, refusal in found:
+            if refusal is not None:
+                raise InputError(f"{file}: {refusal}")
+            yield file
 
 
 def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
@@ -87,7 +125,7 @@ def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
     formats = [text for path in files if heads[path].lstrip()[:1] == b"{" for text in flow_logs.formats_of(path)]
     logs = flow_logs.Reader(formats)
     trails: list[tuple[str, list[Event]]] = []
-    seen: list[tuple[str, list[Seen]]] = []
+    sensed: list[tuple[str, list[SensorFlow]]] = []
     any_log = False
     for path in files:
         head = heads[path]
@@ -99,12 +137,12 @@ def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
             logs.add(path)
             any_log = True
         elif sensors.looks_like(head):
-            seen.append((str(path), sensors.read(path)))
+            sensed.append((str(path), sensors.read(path)))
         elif not flow_logs.formats_of(path):
             raise InputError(f"{path}: not a log that is known: {KNOWN}; {CONVERT}")
     offset = int(skew * 1e9)
     return Witnesses(
         FlowLogWitness(logs.finish(), offset) if any_log else None,
         cloudtrail.CloudTrail(trails, offset) if trails else None,
-        sensors.SensorLog(seen, offset) if seen else None,
+        sensors.SensorLog(sensed, offset) if sensed else None,
     )

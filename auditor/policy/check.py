@@ -12,9 +12,25 @@ from auditor.tables.schema import VERDICTS
 
 Array = np.ndarray[Any, Any]
 
-
 NOT_APPLICABLE, PASS, NOT_OBSERVABLE, WARN, FAIL = range(len(VERDICTS))
+# Protocols by their names in ``flows``.
 TUNNELS = ["esp", "ike", "wireguard", "openvpn"]
+ENCRYPTED = ["tls", "quic", "dtls", "ssh", *TUNNELS]
+PLAINTEXT = [
+    "http",
+    "http2",
+    "smtp",
+    "imap",
+    "pop3",
+    "ftp",
+    "xmpp",
+    "irc",
+    "nntp",
+    "sieve",
+    "ldap",
+    "mysql",
+    "postgresql",
+]
 
 
 @dataclass
@@ -34,25 +50,26 @@ class Answer:
         self.reason[mask] = reason[mask] if isinstance(reason, np.ndarray) else reason
 
 
+# Of facts, whether the rule is a must, and its parameters.
+Function = Callable[[Facts, bool, dict[str, Any]], Answer]
+
+
 @dataclass(frozen=True)
 class Check:
-    """A check: its function and the parameters it knows."""
+    """A check: the name that rules know it by, its function, and the parameters that a rule may give."""
 
-    function: Callable[[Facts, bool, dict[str, Any]], Answer]
+    name: str
+    function: Function
     parameters: frozenset[str]
 
 
-CHECKS: dict[str, Check] = {}
+def check(*parameters: str) -> Callable[[Function], Check]:
+    """The function below as a check of its name, with ``-`` for ``_``; ``policy.registry`` lists it."""
 
+    def build(function: Function) -> Check:
+        return Check(function.__name__.replace("_", "-"), function, frozenset(parameters))
 
-def check(*parameters: str) -> Callable[[Callable[[Facts, bool, dict[str, Any]], Answer]], Any]:
-    """Register a check under its function's name, with ``_`` written as ``-``."""
-
-    def register(function: Callable[[Facts, bool, dict[str, Any]], Answer]) -> Any:
-        CHECKS[function.__name__.replace("_", "-")] = Check(function, frozenset(parameters))
-        return function
-
-    return register
+    return build
 
 
 def unmet(required: bool) -> int:
@@ -60,12 +77,29 @@ def unmet(required: bool) -> int:
     return FAIL if required else WARN
 
 
-def _text(*parts: "str | Array") -> Array:
+def joined(*parts: "str | Array") -> Array:
     """Texts joined element by element."""
     total: Any = ""
     for part in parts:
         total = total + part
     return np.asarray(total, object)
+
+
+def or_unknown(values: Array) -> Array:
+    """Texts with ``?`` for what is missing."""
+    return np.array(["?" if v is None else v for v in values], object)
+
+
+def is_given(texts: Array) -> Array:
+    """Where there is a text."""
+    return np.array([text is not None for text in texts.tolist()], bool)
+
+
+def where_given(reasons: Array, verdict: int, other: int, otherwise: str) -> Answer:
+    """``verdict`` for each of ``reasons`` that is given, ``other`` elsewhere."""
+    answer = Answer(np.full(len(reasons), other), np.full(len(reasons), otherwise, object))
+    answer.put(is_given(reasons), verdict, reasons)
+    return answer
 
 
 def no_handshake(facts: Facts, answer: Answer) -> None:
@@ -77,19 +111,3 @@ def no_handshake(facts: Facts, answer: Answer) -> None:
         NOT_OBSERVABLE,
         "an encrypted tunnel: what is inside cannot be seen",
     )
-
-
-def _or(values: Array) -> Array:
-    """Texts with ``?`` for what is missing."""
-    return np.array(["?" if v is None else v for v in values], object)
-
-
-def _where(told: Array, verdict: int, other: int, otherwise: str) -> Answer:
-    """``verdict`` with the words of ``told`` where there are some, ``other`` elsewhere."""
-    answer = Answer(np.full(len(told), other), np.full(len(told), otherwise, object))
-    answer.put(_is_told(told), verdict, told)
-    return answer
-
-
-def _is_told(words: Array) -> Array:
-    return np.array([w is not None for w in words.tolist()], bool)

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 
 from auditor.policy.check import (
+    ENCRYPTED,
     NOT_APPLICABLE,
     NOT_OBSERVABLE,
     PASS,
-    TUNNELS,
+    PLAINTEXT,
     WARN,
     Answer,
-    _or,
-    _text,
     check,
+    joined,
     no_handshake,
+    or_unknown,
     unmet,
 )
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
@@ -32,15 +33,15 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
     minimum = str(parameters.get("minimum", "TLS 1.2"))
     rank = VERSION_ORDER.index(minimum)
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
-    answer.put(facts.status_reason != None, NOT_OBSERVABLE, _text("not known: ", _or(facts.status_reason)))  # noqa: E711
+    answer.put(facts.status_reason != None, NOT_OBSERVABLE, joined("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
     good = facts.negotiated & (facts.version >= rank)
-    answer.put(good, PASS, _text(_or(facts.version_name), " negotiated"))
+    answer.put(good, PASS, joined(or_unknown(facts.version_name), " negotiated"))
     unknown = facts.negotiated & (facts.version < 0)
-    answer.put(unknown, NOT_OBSERVABLE, _text("unknown version ", _or(facts.version_name)))
+    answer.put(unknown, NOT_OBSERVABLE, joined("unknown version ", or_unknown(facts.version_name)))
     poor = facts.negotiated & (facts.version >= 0) & (facts.version < rank)
-    answer.put(poor, unmet(required), _text(_or(facts.version_name), f" negotiated, {minimum} is the least"))
+    answer.put(poor, unmet(required), joined(or_unknown(facts.version_name), f" negotiated, {minimum} is the least"))
     offered = ~facts.negotiated & facts.has_handshake & (facts.version_offered >= 0) & (facts.version_offered < rank)
-    answer.put(offered, unmet(required), _text("the client offers at most ", _or(facts.version_offered_name)))
+    answer.put(offered, unmet(required), joined("the client offers at most ", or_unknown(facts.version_offered_name)))
     no_handshake(facts, answer)
     return answer
 
@@ -49,7 +50,7 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
 def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The negotiated key exchange had forward secrecy."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
-    why = _or(facts.forward_secrecy_reason)
+    why = or_unknown(facts.forward_secrecy_reason)
     known = facts.forward_secrecy
     answer.put(facts.has_handshake & (known == UNKNOWN), NOT_OBSERVABLE, why)
     answer.put(known == YES, PASS, why)
@@ -86,21 +87,6 @@ def whole_capture(facts: Facts, required: bool, parameters: dict[str, Any]) -> A
     return Answer.of(facts, NOT_APPLICABLE, "about captures, not flows")
 
 
-PLAINTEXT = [
-    "http",
-    "http2",
-    "smtp",
-    "imap",
-    "pop3",
-    "ftp",
-    "xmpp",
-    "irc",
-    "nntp",
-    "sieve",
-    "ldap",
-    "mysql",
-    "postgresql",
-]
 OPEN_BY_NATURE = ["dns", "stun"]
 
 
@@ -110,12 +96,12 @@ def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     answer = Answer.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
-    answer.put(is_one_of(protocol, ["tls", "quic", "dtls", "ssh", *TUNNELS]), PASS, _text("encrypted: ", protocol))
-    answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, _text(protocol, " is open by nature"))
+    answer.put(is_one_of(protocol, ENCRYPTED), PASS, joined("encrypted: ", protocol))
+    answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, joined(protocol, " is open by nature"))
     bad = is_one_of(protocol, PLAINTEXT)
-    answer.put(bad, unmet(required), _text(protocol, " in clear"))
+    answer.put(bad, unmet(required), joined(protocol, " in clear"))
     stayed = bad & is_one_of(facts.upgrade, ["offered, not used", "asked, not used", "refused"])
-    answer.put(stayed, unmet(required), _text(protocol, " in clear; TLS was ", _or(facts.upgrade)))
+    answer.put(stayed, unmet(required), joined(protocol, " in clear; TLS was ", or_unknown(facts.upgrade)))
     return answer
 
 
@@ -125,12 +111,14 @@ def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     minimum = str(parameters.get("minimum", "TLS 1.2"))
     rank = VERSION_ORDER.index(minimum)
     answer = Answer.of(facts, NOT_OBSERVABLE, "no handshake in the capture")
-    answer.put(facts.negotiated & (facts.version >= rank), PASS, _text(_or(facts.version_name), " inside the Region"))
+    answer.put(
+        facts.negotiated & (facts.version >= rank), PASS, joined(or_unknown(facts.version_name), " inside the Region")
+    )
     poor = facts.negotiated & (facts.version >= 0) & (facts.version < rank)
-    answer.put(poor, unmet(required), _text(_or(facts.version_name), " inside the Region"))
+    answer.put(poor, unmet(required), joined(or_unknown(facts.version_name), " inside the Region"))
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
     clear = is_one_of(protocol, PLAINTEXT)
-    answer.put(clear, unmet(required), _text(protocol, " in clear inside the Region"))
+    answer.put(clear, unmet(required), joined(protocol, " in clear inside the Region"))
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     answer.put(facts.in_region != YES, NOT_APPLICABLE, "not between resources inside AWS")
     return answer
@@ -185,5 +173,5 @@ def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answ
 
 @check()
 def exceptions(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """Exceptions that have ended: what they spared is gathered where rules are applied."""
+    """Exceptions that have ended: what they exempted is gathered where rules are applied."""
     return Answer.of(facts, NOT_APPLICABLE, "about exceptions, not flows")

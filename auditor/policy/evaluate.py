@@ -1,21 +1,21 @@
 """Applying policies to batches of flows."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from auditor.policy.check import FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, WARN, unmet
-from auditor.policy.facts import DAY, Facts, distinct
-from auditor.policy.findings import SAMPLES, Finding, Findings, Subject
+from auditor.policy.check import FAIL, NOT_APPLICABLE, WARN, unmet
+from auditor.policy.facts import DAY, FactColumn, Facts, distinct, read_by
+from auditor.policy.findings import Finding, Sample, Subject
 from auditor.policy.model import Exemption, Policy, Rule
 from auditor.policy.registry import CHECKS
+from auditor.policy.totals import VerdictTotals
 from auditor.prefixes import PrefixSet, parse
-from auditor.tables import schema
+from auditor.tables import arrow, schema
 from auditor.tables.columns import Numbers, Texts
 
 Array = np.ndarray[Any, Any]
@@ -40,7 +40,9 @@ def _day(day: date) -> int:
 
 def _about(rule: Rule, facts: Facts) -> Array:
     """Which facts a rule is about: by its scope, and by the days on which it holds."""
-    about = {"aws": facts.in_scope, "pinpoint": facts.is_pinpoint}.get(rule.applies_to, np.ones(len(facts), bool))
+    about = np.ones(len(facts), bool)
+    if rule.applies_to != "all":
+        about = facts.in_scope if rule.applies_to == "aws" else facts.is_pinpoint
     if rule.begins is not None:
         about = about & (facts.day >= _day(rule.begins))
     if rule.ends is not None:
@@ -48,45 +50,24 @@ def _about(rule: Rule, facts: Facts) -> Array:
     return np.asarray(about)
 
 
-@dataclass
-class _Exemption:
-    """An exception of a policy, and the flows that it came too late for."""
+def _exempted(exemption: Exemption, at: Array, verdict: Array, who: Subject, as_of: date | None) -> tuple[Array, Array]:
+    """Which places of ``at`` an exception exempts, and which flows it came too late for."""
+    bad = np.flatnonzero((verdict == FAIL) | (verdict == WARN))
+    fits = bad[_fits(exemption, at[bad], who)]
+    day = who.started[at[fits]] // DAY if as_of is None else np.full(len(fits), _day(as_of))
+    holds = day <= _day(exemption.expires)
+    return fits[holds], at[fits[~holds]]
 
-    told: Exemption
-    late: int = 0
-    capture: str = ""
-    first: int = 0
-    last: int = 0
-    sample_flows: list[int] = field(default_factory=list)
 
-    def spare(
-        self, at: Array, which: Array, verdict: Array, reasons: Array, who: Subject, as_of: date | None
-    ) -> tuple[Array, Array, Array]:
-        """Let the rule not count for the flows that fit; the numbers of reasons, verdicts and reasons."""
-        bad = np.flatnonzero((verdict == FAIL) | (verdict == WARN))
-        fits = bad[self._fits(at[bad], who)]
-        day = who.started[at[fits]] // DAY if as_of is None else np.full(len(fits), _day(as_of))
-        good, late = fits[day <= _day(self.told.expires)], at[fits[day > _day(self.told.expires)]]
-        if len(late):
-            started = who.started[late]
-            self.first = min(self.first or int(started[0]), int(started.min()))
-            self.last = max(self.last, int(started.max()))
-            self.capture, self.late = self.capture or who.capture, self.late + len(late)
-            self.sample_flows += who.flow_id[late[: SAMPLES - len(self.sample_flows)]].tolist()
-        if not len(good):
-            return which, verdict, reasons
-        which, verdict = which.copy(), verdict.copy()
-        which[good], verdict[good] = len(reasons), NOT_APPLICABLE
-        return which, verdict, np.append(reasons, f"exception: {self.told.words}")
-
-    def _fits(self, flows: Array, who: Subject) -> Array:
-        fits = np.ones(len(flows), bool)
-        if self.told.client is not None:
-            fits &= PrefixSet([self.told.client]).covers(who.client_high[flows], who.client_low[flows])
-        if self.told.server is not None:
-            fitting = [number for number, name in who.servers(flows).items() if self.told.fits_server(name)]
-            fits &= np.isin(who.server_number[flows], fitting)
-        return fits
+def _fits(exemption: Exemption, flows: Array, who: Subject) -> Array:
+    """Whether flows are of the client and to the server that an exception is for."""
+    fits = np.ones(len(flows), bool)
+    if exemption.client is not None:
+        fits &= PrefixSet([exemption.client]).covers(who.client_high[flows], who.client_low[flows])
+    if exemption.server is not None:
+        fitting = [number for number, name in who.servers(flows).items() if exemption.fits_server(name)]
+        fits &= np.isin(who.server_number[flows], fitting)
+    return fits
 
 
 class Evaluation:
@@ -97,22 +78,32 @@ class Evaluation:
         self.as_of = as_of
         self.rules = [rule for policy in policies for rule in policy.rule]
         self.pages = {policy.id: list(policy.rule) for policy in policies}
-        spares = [policy.id for policy in policies if policy.exception]
-        if spares:
-            self.pages[spares[0]].append(EXPIRED)
-        self.exemptions = [_Exemption(one) for policy in policies for one in policy.exception]
-        self.findings = Findings()
-        self.not_observable: Counter[tuple[str, str]] = Counter()
-        self.counts: Counter[tuple[str, str]] = Counter()
+        exempting = [policy.id for policy in policies if policy.exception]
+        if exempting:
+            self.pages[exempting[0]].append(EXPIRED)
+        self.exemptions = [one for policy in policies for one in policy.exception]
+        self._read: frozenset[str] | None = None
 
-    def batch(self, columns: "dict[str, Array | Texts]", who: Subject) -> tuple[Array, pa.Table]:
+    def facts_read(self, columns: Mapping[str, FactColumn]) -> frozenset[str]:
+        """The facts that the rules read, of those that there are."""
+        if self._read is None:
+            self._read = read_by(columns, self._ask)
+        return self._read
+
+    def _ask(self, facts: Facts) -> None:
+        for rule in self.rules:
+            _about(rule, facts)
+            CHECKS[rule.check].function(facts, rule.required, rule.parameters)
+
+    def batch(self, columns: Mapping[str, FactColumn], who: Subject, totals: VerdictTotals) -> tuple[Array, pa.Table]:
         """The worst verdict of each flow, and the rows of ``verdicts``; ``columns`` are the flows' facts by name.
 
+        What adds up is added to ``totals``.
         Rows are made of rules that are about the flow; a flow that no rule is about has none and is not_applicable.
         """
-        facts, index = distinct(columns)
+        facts, index = distinct(columns, sorted(self.facts_read(columns)))
         if self.as_of is not None:
-            facts.day = np.full(len(facts), _day(self.as_of))
+            facts = facts.but("day", np.full(len(facts), _day(self.as_of)))
         worst = np.full(len(index), NOT_APPLICABLE)
         parts = []
         for rule in self.rules:
@@ -130,38 +121,37 @@ class Evaluation:
             at = np.flatnonzero(place[index] >= 0)
             which = place[index[at]]
             verdict, reasons = answer.verdict[which], answer.reason
-            for exemption in self.exemptions:
-                if exemption.told.rule.upper() == rule.code:
-                    which, verdict, reasons = exemption.spare(at, which, verdict, reasons, who, self.as_of)
+            for number, exemption in enumerate(self.exemptions):
+                if exemption.rule.upper() == rule.code:
+                    exempt, late = _exempted(exemption, at, verdict, who, self.as_of)
+                    totals.add_late(number, late, who)
+                    if len(exempt):
+                        which, verdict = which.copy(), verdict.copy()
+                        which[exempt], verdict[exempt] = len(reasons), NOT_APPLICABLE
+                        reasons = np.append(reasons, f"exception: {exemption.words}")
             worst[at] = np.maximum(worst[at], verdict)
             parts.append((rule, at, verdict, which, reasons))
-            self._count(rule, verdict, which, reasons)
-            self.findings.gather(rule, at, verdict, which, reasons, who)
+            totals.count(rule.code, verdict, which, reasons)
+            totals.findings.gather(rule, at, verdict, which, reasons, who)
         return worst, self._table(parts, who.flow_id)
 
-    def tell(self, check: str, about: str, reason: str, flows: int, times: tuple[int, int], capture: str = "") -> None:
-        """A finding about something else than flows, where a policy has a rule with that check.
+    def about(
+        self, check: str, name: str, reason: str, flows: int, times: tuple[int, int], capture: str = ""
+    ) -> list[Finding]:
+        """Findings about something else than flows, of each rule with that check.
 
-        ``about``: a log or a capture; ``flows``: how many rows or flows it is about, ``times``: of the first and last.
+        ``name``: a log or a capture; ``flows``: how many rows or flows it is about, ``times``: of the first and last.
         """
-        for rule in self.rules:
-            if rule.check == check:
-                verdict, reasons = unmet(rule.required), Counter([reason])
-                self.findings.tell(Finding(rule, verdict, about, None, None, capture, *times, flows, reasons))
-
-    def _count(self, rule: Rule, verdict: Array, which: Array, reasons: Array) -> None:
-        """Count verdicts, and reasons why something could not be judged."""
-        for code, number in enumerate(np.bincount(verdict, minlength=len(schema.VERDICTS)).tolist()):
-            if number:
-                self.counts[rule.code, schema.VERDICTS[code]] += number
-        unseen, flows = np.unique(which[verdict == NOT_OBSERVABLE], return_counts=True)
-        for at, number in zip(unseen.tolist(), flows.tolist(), strict=True):
-            self.not_observable[rule.code, str(reasons[at])] += number
+        return [
+            Finding(rule, unmet(rule.required), name, None, None, capture, *times, flows, Counter([reason]))
+            for rule in self.rules
+            if rule.check == check
+        ]
 
     @staticmethod
     def _table(parts: list[tuple[Rule, Array, Array, Array, Array]], flow_id: Array) -> pa.Table:
         if not parts:
-            return schema.empty("verdicts")
+            return arrow.empty("verdicts")
         # A table of flows by rules, read row by row, is in order: sorting the rows would take most of the time.
         rank = np.argsort(np.argsort(flow_id, kind="stable"), kind="stable")
         verdicts = np.full((len(parts), len(flow_id)), -1, np.int8)
@@ -175,7 +165,7 @@ class Evaluation:
         there = verdicts >= 0
         rules = np.broadcast_to(np.arange(len(parts), dtype=np.int32), there.shape)[there]
         codes: list[str | None] = [rule.code for rule, *_ in parts]
-        return schema.build(
+        return arrow.build(
             "verdicts",
             {
                 "flow_id": Numbers(np.repeat(np.sort(flow_id), there.sum(axis=1))),
@@ -185,16 +175,19 @@ class Evaluation:
             },
         )
 
-    def table(self) -> pa.Table:
-        """The table ``findings``, with the exceptions that have ended where flows were seen that they would have spared."""
-        for one in self.exemptions:
-            if one.late:
-                client = None if one.told.client is None else parse(one.told.client)
-                reasons = Counter({f"expired on {one.told.expires}: {one.told.words}": one.late})
-                about = f"exception from {one.told.rule.upper()} for {one.told.server or 'any server'}"
-                found = Finding(
-                    EXPIRED, FAIL, about, None, client, one.capture, one.first, one.last,
-                    one.late, reasons, samples={flow: [] for flow in one.sample_flows},
-                )  # fmt: skip
-                self.findings.tell(found)
-        return self.findings.table({rule.code: policy for policy, rules in self.pages.items() for rule in rules})
+    def expired(self, totals: VerdictTotals) -> list[Finding]:
+        """The exceptions that have ended, where flows were seen that they would have exempted."""
+        found = []
+        for number, one in sorted(totals.exemptions.items()):
+            exemption = self.exemptions[number]
+            client = None if exemption.client is None else parse(exemption.client)
+            reasons = Counter({f"expired on {exemption.expires}: {exemption.words}": one.flows})
+            name = f"exception from {exemption.rule.upper()} for {exemption.server or 'any server'}"
+            samples = {flow: Sample(order, []) for order, flow in one.samples}
+            about = (EXPIRED, FAIL, name, None, client, one.capture, one.first, one.last)
+            found.append(Finding(*about, one.flows, reasons, samples=samples))
+        return found
+
+    def policy_of(self) -> dict[str, str]:
+        """The policy of each rule."""
+        return {rule.code: policy for policy, rules in self.pages.items() for rule in rules}

@@ -1,86 +1,87 @@
-"""What checks may ask of flows, each combination once."""
+"""What checks may ask of flows: facts by name, computed when they are first asked for, each combination of them once."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
 from auditor.tables.columns import Texts, first_of_each
 
 Array = np.ndarray[Any, Any]
+FactColumn = Array | Texts  # of text: one text or None for each flow
+T = TypeVar("T", bound=FactColumn)
 DAY = 86_400_000_000_000  # nanoseconds
 # Three-valued columns.
 NO, YES, UNKNOWN = 0, 1, -1
 
 
-@dataclass
-class Facts:
-    """What checks may ask of a batch of flows. Three-valued columns are NO, YES or UNKNOWN."""
+class fact(cached_property[T]):  # noqa: N801 - used as a decorator, as ``property`` is
+    """A fact of each flow of a batch: the method's name is the fact's, its docstring says what it means."""
 
-    day: Array  # when the flow began, in days since 1970, UTC
-    in_scope: Array  # to an endpoint of an AWS service
-    is_pinpoint: Array
-    is_tls: Array
-    has_handshake: Array
-    version: Array  # rank in VERSION_ORDER; -1: none negotiated (or a version nobody knows)
-    version_offered: Array
-    negotiated: Array  # a ServerHello was seen
-    version_name: Array
-    version_offered_name: Array
-    forward_secrecy: Array
-    forward_secrecy_reason: Array
-    offers_forward_secrecy: Array
-    protocol: Array  # of str or None
-    has_payload: Array
-    path: Array
-    path_confidence: Array
-    path_detail: Array
-    path_seen: Array  # of each direction's packets, or a row about them: not by addresses and routes alone
-    asymmetric: Array
-    path_over: Array  # path of what carries a VPN; None where that is not known, or it is none
-    path_changed: Array  # what the path changed from, and when, in words; None where it did not
-    source_outside: Array
-    private_dns_missing: Array  # the endpoint that the name should have led to
-    other_region: Array
-    disagreement: Array  # what a witness says otherwise
-    service: Array
-    in_region: Array  # YES: both ends are inside AWS as far as the capture shows
-    imitates: Array
-    server_name: Array
-    status_reason: Array
-    upgrade: Array  # whether TLS was offered within another protocol and not used; None where it was not
-    hello_outcome: Array  # codes of tables.OUTCOMES
-    hello_is_large: Array  # more than one segment
-    hello_reason: Array  # what became of a hello that was not answered
-    suite: Array  # negotiated, by its IANA name
-    suites_offered: Array  # of texts with spaces between
-    group: Array
-    signature_scheme: Array  # of the server's key exchange, to TLS 1.2
-    post_quantum_kind: Array
-    post_quantum_offered: Array
-    compression: Array  # method chosen, 0 for none
-    extended_master_secret: Array
-    secure_renegotiation: Array
-    authentication: Array
-    certificate_key: Array  # type of the server's key, and its size or curve, as "rsa 2048"; None where it is not seen
-    certificate_weak: Array  # weak hash in its signature
-    certificate_matches: Array
-    certificate_valid: Array
-    requests: Array  # of lists of requests as ``requests.columns`` completes them; None where none was seen
-    requests_reason: Array  # why requests are not seen; None where the flow has none that could be
+
+class FlowFacts(Mapping[str, FactColumn]):
+    """The facts of a batch of flows by name. Subclasses declare them as methods under ``fact``."""
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The declared facts, those of base classes first."""
+        return [name for base in reversed(cls.__mro__) for name, value in vars(base).items() if isinstance(value, fact)]
+
+    def __getitem__(self, name: str) -> FactColumn:
+        if not isinstance(getattr(type(self), name, None), fact):
+            raise KeyError(name)
+        column: FactColumn = getattr(self, name)
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
 
     def __len__(self) -> int:
-        return len(self.day)
+        return len(self.names())
+
+
+class Facts:
+    """The facts that a check sees: an array for each name, taken when it is first read.
+
+    ``facts.version`` is the fact ``version``. One that is not there is an AttributeError.
+    """
+
+    def __init__(self, count: int, read: Callable[[str], Array]) -> None:
+        self._count, self._read = count, read
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getattr__(self, name: str) -> Array:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            column = self._read(name)
+        except KeyError:
+            raise AttributeError(f"there is no fact {name} here") from None
+        setattr(self, name, column)
+        return column
+
+    @classmethod
+    def at(cls, columns: Mapping[str, FactColumn], at: Array) -> "Facts":
+        """The facts of some flows of a batch."""
+        return cls(len(at), lambda name: _taken(columns[name], at))
+
+    def but(self, name: str, column: Array) -> "Facts":
+        """The same facts with another column in one's place."""
+        return Facts(len(self), lambda other: column if other == name else np.asarray(getattr(self, other)))
 
     def some(self, at: Array) -> "Facts":
         """The facts at some places."""
-        return Facts(**{name: getattr(self, name)[at] for name in NAMES})
+        return Facts(len(at), lambda name: np.asarray(getattr(self, name)[at]))
 
 
-NAMES = tuple(Facts.__dataclass_fields__)
+def _taken(column: FactColumn, at: Array) -> Array:
+    return column.take(at).objects() if isinstance(column, Texts) else np.asarray(column[at])
 
 
-def _codes(column: "Array | Texts") -> Array:
+def _codes(column: FactColumn) -> Array:
     """Numbers that are equal only where a column's values are; lists are taken to be all different."""
     if isinstance(column, Texts):
         return column.index
@@ -94,16 +95,28 @@ def _codes(column: "Array | Texts") -> Array:
     return codes
 
 
-def distinct(columns: "dict[str, Array | Texts]") -> tuple[Facts, Array]:
-    """The distinct combinations of facts among the rows of ``columns``, and the number of each row's combination.
+def read_by(columns: Mapping[str, FactColumn], ask: Callable[[Facts], object]) -> frozenset[str]:
+    """The facts that ``ask`` reads, found by letting it read them of no flows."""
+    names: set[str] = set()
 
-    Flows are many and combinations few: checks look at these.
+    def read(name: str) -> Array:
+        column = _taken(columns[name], np.zeros(0, np.int64))
+        names.add(name)
+        return column
+
+    ask(Facts(0, read))
+    return frozenset(names)
+
+
+def distinct(columns: Mapping[str, FactColumn], names: Iterable[str]) -> tuple[Facts, Array]:
+    """The distinct combinations of the facts ``names``, and the number of each flow's combination.
+
+    Flows are many and combinations few: checks look at these, and can read no fact that is not among ``names``.
+    Combinations are in the order of their first flows, whichever facts are combined.
     """
-    first, index = first_of_each(*(_codes(columns[name]) for name in NAMES))
-    taken = {}
-    for name in NAMES:
-        column = columns[name]
-        taken[name] = (
-            Texts(column.values, column.index[first]).objects() if isinstance(column, Texts) else column[first]
-        )
-    return Facts(**taken), index
+    combined = {name: columns[name] for name in names}
+    first, index = first_of_each(*map(_codes, combined.values()))
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return Facts.at(combined, first[order]), rank[index]

@@ -2,9 +2,9 @@
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow as pa
 from auditor.policy.check import FAIL, WARN
 from auditor.policy.model import Rule
 from auditor.prefixes import V4_MAPPED, Prefix
-from auditor.tables import schema
+from auditor.tables import arrow, schema
 
 Array = np.ndarray[Any, Any]
 SAMPLES = 5
@@ -60,6 +60,9 @@ def networks(high: Array, low: Array) -> Array:
     return np.where(is_v4, low >> np.uint64(8), high)
 
 
+Order = tuple[int, int, int]  # what comes first in an audit: number of the input, flows judged before, place among them
+
+
 @dataclass
 class Subject:
     """Whom a batch is about: what findings are grouped and proven by."""
@@ -76,11 +79,19 @@ class Subject:
     client_low: Array
     frames: Array  # (n, k) frames that show the flow: first packet, ClientHello, ServerHello, …; 0 for none
     capture: str
+    place: tuple[int, int] = (0, 0)  # number of the input, and how many flows were judged before this batch
 
     def servers(self, flows: Array) -> dict[int, str]:
         """The servers of some flows, by their numbers."""
         numbers = set(self.server_number[flows].tolist())
         return {number: self.server(int(self.server_flow[number])) for number in numbers}
+
+
+class Sample(NamedTuple):
+    """The frames that show a sample flow, and when in the audit the flow was judged."""
+
+    order: Order
+    frames: list[int]
 
 
 @dataclass
@@ -99,7 +110,8 @@ class Finding:
     reasons: Counter[str] = field(default_factory=Counter)
     servers: set[str] = field(default_factory=set)
     clients: set[Any] = field(default_factory=set)
-    samples: dict[int, list[int]] = field(default_factory=dict)  # flows and the frames that show them
+    samples: dict[int, Sample] = field(default_factory=dict)  # the first flows, all of one capture
+    order: Order = (0, 0, 0)  # when in the audit it was gathered first; ``capture`` is that of its flows then
 
     def add(self, flows: Array, which: Array, reasons: Array, who: Subject) -> None:
         """Count flows of a batch; ``which``: the numbers of their reasons."""
@@ -115,32 +127,47 @@ class Finding:
             self.servers.update(who.servers(flows).values())
         if self.capture == who.capture:
             for flow in flows[: SAMPLES - len(self.samples)].tolist():
-                frames = who.frames[flow]
-                self.samples[int(who.flow_id[flow])] = [int(frame) for frame in frames if frame]
+                frames = [int(frame) for frame in who.frames[flow] if frame]
+                self.samples[int(who.flow_id[flow])] = Sample((*who.place, flow), frames)
+
+    def merged(self, other: "Finding") -> "Finding":
+        """What both have counted of the same thing; the same whichever of them comes first."""
+        one, two = sorted((self, other), key=lambda found: found.order)
+        samples = [*one.samples.items(), *(two.samples.items() if one.capture == two.capture else ())]
+        return replace(
+            one,
+            flows=one.flows + two.flows,
+            first=min(one.first, two.first),
+            last=max(one.last, two.last),
+            reasons=one.reasons + two.reasons,
+            servers=one.servers | two.servers,
+            clients=one.clients | two.clients,
+            samples=dict(sorted(samples, key=lambda item: item[1].order)[:SAMPLES]),
+        )
 
     def join(self, other: "Finding") -> None:
-        """Take over what another has counted."""
+        """Take over what another, told together with this one, has counted."""
         self.flows += other.flows
         self.first, self.last = min(self.first, other.first), max(self.last, other.last)
         self.reasons.update(other.reasons)
         self.servers |= other.servers
         self.clients |= other.clients
         if self.capture == other.capture:
-            for flow, frames in list(other.samples.items())[: SAMPLES - len(self.samples)]:
-                self.samples[flow] = frames
+            for flow, sample in list(other.samples.items())[: SAMPLES - len(self.samples)]:
+                self.samples[flow] = sample
 
     @property
     def reason(self) -> str:
-        """The reason that most flows have, and how many others there are."""
+        """The reason that most flows have, the first by its text among equal ones, and how many others there are."""
         if not self.reasons:
             return self.rule.title
-        most, rest = self.reasons.most_common(1)[0][0], len(self.reasons) - 1
+        most, rest = min(self.reasons, key=lambda reason: (-self.reasons[reason], reason)), len(self.reasons) - 1
         return most if not rest else f"{most} (and {rest} other reason{'s' if rest > 1 else ''})"
 
     @property
     def frames(self) -> list[int]:
         """The frames of the sample flows, each once."""
-        return list(dict.fromkeys(frame for frames in self.samples.values() for frame in frames))
+        return list(dict.fromkeys(frame for sample in self.samples.values() for frame in sample.frames))
 
 
 def _members(group: Array, members: Array) -> list[Array]:
@@ -156,13 +183,12 @@ def _members(group: Array, members: Array) -> list[Array]:
 Key = tuple[str, int, str, str | None, Prefix | None]  # rule, verdict, service, Region, client network
 
 
+@dataclass
 class Findings:
-    """The findings of an audit: gathered batch by batch, told in tens at its end."""
+    """The findings of an audit or a part of it: gathered batch by batch, told in tens at the audit's end."""
 
-    def __init__(self) -> None:
-        self.gathered: dict[Key, Finding] = {}
-        self.count = 0  # of those that the table told
-        self.capped = False
+    gathered: dict[Key, Finding] = field(default_factory=dict)
+    capped: bool = False
 
     def gather(self, rule: Rule, at: Array, verdict: Array, which: Array, reasons: Array, who: Subject) -> None:
         """Add the flows of a batch that do not meet a rule, group by group.
@@ -173,37 +199,49 @@ class Findings:
         if not len(bad):
             return
         beyond: dict[int, list[Array]] = {}
-        for members in _members(who.group[at[bad]] * len(schema.VERDICTS) + verdict[bad], bad):
+        groups = _members(who.group[at[bad]] * len(schema.VERDICTS) + verdict[bad], bad)
+        for number, members in enumerate(groups):
             first, told = int(at[members[0]]), int(verdict[members[0]])
             client = network_of(int(who.client_high[first]), int(who.client_low[first]))
             key = (rule.code, told, *who.service(first), client)
             if key not in self.gathered and len(self.gathered) >= MOST_GATHERED:
                 beyond.setdefault(told, []).append(members)
             else:
-                self._add(key, rule, at[members], which[members], reasons, who)
+                self._found(key, rule, at[members], number, who).add(at[members], which[members], reasons, who)
         for told, parts in beyond.items():
             self.capped, members = True, np.concatenate(parts)
-            self._add((rule.code, told, OTHERS, None, ANYWHERE), rule, at[members], which[members], reasons, who)
+            key = (rule.code, told, OTHERS, None, ANYWHERE)
+            self._found(key, rule, at[members], len(groups) + told, who).add(at[members], which[members], reasons, who)
 
-    def _add(self, key: Key, rule: Rule, flows: Array, which: Array, reasons: Array, who: Subject) -> None:
-        found = self.gathered.get(key)
-        if found is None:
+    def _found(self, key: Key, rule: Rule, flows: Array, number: int, who: Subject) -> Finding:
+        """The finding of that key; ``number``: of the group of flows in its batch, where it is new."""
+        if key not in self.gathered:
             begun = int(who.started[flows[0]])
-            found = self.gathered[key] = Finding(rule, *key[1:], who.capture, begun, begun)
-        found.add(flows, which, reasons, who)
+            order = (*who.place, number)
+            self.gathered[key] = Finding(rule, *key[1:], who.capture, begun, begun, order=order)
+        return self.gathered[key]
 
-    def tell(self, found: Finding) -> None:
-        """Add a finding that is about something else than the flows of a client network."""
-        key = (found.rule.code, found.verdict, found.service, found.region, found.client)
-        if key in self.gathered:
-            self.gathered[key].join(found)
-        else:
-            self.gathered[key] = found
+    def merge(self, other: "Findings") -> "Findings":
+        """What both have gathered; neither is added to after that.
 
-    def ordered(self) -> list[Finding]:
-        """The findings in tens, worst first: severity, failures before warnings, most flows."""
+        The caps hold for what is gathered at one place: a merge drops nothing, so that its order does not matter.
+        """
+        both = dict(self.gathered)
+        for key, found in other.gathered.items():
+            both[key] = both[key].merged(found) if key in both else found
+        return Findings(both, self.capped or other.capped)
+
+    def ordered(self, others: Iterable[Finding] = ()) -> list[Finding]:
+        """The findings in tens, with others that are about something else than the flows of a client network.
+
+        Worst first: severity, failures before warnings, most flows.
+        """
+        every = dict(sorted(self.gathered.items(), key=lambda item: item[1].order))
+        for found in others:
+            key = (found.rule.code, found.verdict, found.service, found.region, found.client)
+            every[key] = every[key].merged(found) if key in every else found
         rules: dict[tuple[str, int], list[Finding]] = {}
-        for found in self.gathered.values():
+        for found in every.values():
             rules.setdefault((found.rule.code, found.verdict), []).append(found)
         return sorted(
             (found for some in rules.values() for found in _in_tens(some)),
@@ -213,41 +251,40 @@ class Findings:
             ),
         )
 
-    def table(self, policies: dict[str, str]) -> pa.Table:
-        """The table ``findings``; ``policies``: the policy of each rule."""
-        found = self.ordered()
-        self.count = len(found)
-        if not found:
-            return schema.empty("findings")
-        numbers: Counter[str] = Counter()
-        identifiers = []
-        for f in found:
-            numbers[f.rule.code] += 1
-            identifiers.append(f"{f.rule.code}-{numbers[f.rule.code]}")
-        return schema.build(
-            "findings",
-            {
-                "finding_id": identifiers,
-                "rule": [f.rule.code for f in found],
-                "policy": [policies.get(f.rule.code) for f in found],
-                "title": [f.rule.title for f in found],
-                "severity": [f.rule.severity for f in found],
-                "verdict": [schema.VERDICTS[f.verdict] for f in found],
-                "client_group": [None if f.client is None else text_of(f.client) for f in found],
-                "service": [f.service for f in found],
-                "region": [f.region for f in found],
-                "reason": [f.reason for f in found],
-                "flows": [f.flows for f in found],
-                "clients": [len(f.clients) for f in found],
-                "servers": [len(f.servers) for f in found],
-                "sample_servers": [" ".join(sorted(f.servers)[:SAMPLES]) for f in found],
-                "first_seen": [f.first for f in found],
-                "last_seen": [f.last for f in found],
-                "capture": [f.capture for f in found],
-                "sample_flows": [" ".join(map(str, f.samples)) for f in found],
-                "sample_frames": [" ".join(map(str, f.frames)) for f in found],
-            },
-        )
+
+def findings_table(found: Sequence[Finding], policies: Mapping[str, str]) -> pa.Table:
+    """The table ``findings``; ``policies``: the policy of each rule."""
+    if not found:
+        return arrow.empty("findings")
+    numbers: Counter[str] = Counter()
+    identifiers = []
+    for f in found:
+        numbers[f.rule.code] += 1
+        identifiers.append(f"{f.rule.code}-{numbers[f.rule.code]}")
+    return arrow.build(
+        "findings",
+        {
+            "finding_id": identifiers,
+            "rule": [f.rule.code for f in found],
+            "policy": [policies.get(f.rule.code) for f in found],
+            "title": [f.rule.title for f in found],
+            "severity": [f.rule.severity for f in found],
+            "verdict": [schema.VERDICTS[f.verdict] for f in found],
+            "client_group": [None if f.client is None else text_of(f.client) for f in found],
+            "service": [f.service for f in found],
+            "region": [f.region for f in found],
+            "reason": [f.reason for f in found],
+            "flows": [f.flows for f in found],
+            "clients": [len(f.clients) for f in found],
+            "servers": [len(f.servers) for f in found],
+            "sample_servers": [" ".join(sorted(f.servers)[:SAMPLES]) for f in found],
+            "first_seen": [f.first for f in found],
+            "last_seen": [f.last for f in found],
+            "capture": [f.capture for f in found],
+            "sample_flows": [" ".join(map(str, f.samples)) for f in found],
+            "sample_frames": [" ".join(map(str, f.frames)) for f in found],
+        },
+    )
 
 
 def _in_tens(found: Sequence[Finding]) -> Iterable[Finding]:

@@ -5,19 +5,19 @@ from typing import Any
 import numpy as np
 
 from auditor.policy.check import (
+    ENCRYPTED,
     NOT_APPLICABLE,
     NOT_OBSERVABLE,
     PASS,
-    TUNNELS,
+    PLAINTEXT,
     Answer,
-    _is_told,
-    _or,
-    _text,
-    _where,
     check,
+    is_given,
+    joined,
+    or_unknown,
     unmet,
+    where_given,
 )
-from auditor.policy.checks import PLAINTEXT
 from auditor.policy.facts import NO, YES, Facts
 from auditor.tables.columns import is_one_of
 
@@ -29,17 +29,19 @@ def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     inside_aws = [*wanted, "vpc"]
     answer = Answer.of(facts, NOT_OBSERVABLE, facts.path_detail[0] if len(facts.path_detail) else "")
     answer.put(
-        np.ones(len(facts.path), bool), NOT_OBSERVABLE, _text(_or(facts.path_detail), ": a topology file may tell")
+        np.ones(len(facts.path), bool),
+        NOT_OBSERVABLE,
+        joined(or_unknown(facts.path_detail), ": a topology file may tell"),
     )
     proven = facts.path_confidence > 0
     good = proven & (is_one_of(facts.path, inside_aws) | is_one_of(facts.path_over, wanted))
     answer.put(good, PASS, facts.path_detail)
-    likely = _text("likely ", facts.path.astype(object), ", not seen: ", _or(facts.path_detail))
+    likely = joined("likely ", facts.path.astype(object), ", not seen: ", or_unknown(facts.path_detail))
     answer.put(good & ~facts.path_seen.astype(bool), NOT_OBSERVABLE, likely)
     bad = proven & ~good & ~is_one_of(facts.path, ["unknown", "private"])
-    answer.put(bad, unmet(required), _text("went by ", facts.path.astype(object), ": ", _or(facts.path_detail)))
+    answer.put(bad, unmet(required), joined("went by ", facts.path.astype(object), ": ", or_unknown(facts.path_detail)))
     half = good & (facts.asymmetric == YES)
-    answer.put(half, unmet(required), _text("only one direction was private: ", _or(facts.path_detail)))
+    answer.put(half, unmet(required), joined("only one direction was private: ", or_unknown(facts.path_detail)))
     return answer
 
 
@@ -55,8 +57,8 @@ def symmetric_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
 @check()
 def stable_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The path did not change within the flow, nor since the client's flow to the same server before."""
-    answer = _where(facts.path_changed, unmet(required), PASS, "no change of path was seen")
-    unproven = (facts.path_confidence == 0) & ~_is_told(facts.path_changed)
+    answer = where_given(facts.path_changed, unmet(required), PASS, "no change of path was seen")
+    unproven = (facts.path_confidence == 0) & ~is_given(facts.path_changed)
     answer.put(unproven, NOT_OBSERVABLE, "the path is not proven")
     return answer
 
@@ -80,10 +82,10 @@ def carried_source(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
 def private_dns(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """A name that an interface endpoint's private DNS covers was not answered with a public address."""
     answer = Answer.of(facts, NOT_APPLICABLE, "no endpoint with private DNS covers the name")
-    text = _text(
-        "the name led to a public address; endpoint ", _or(facts.private_dns_missing), " has private DNS for it"
+    text = joined(
+        "the name led to a public address; endpoint ", or_unknown(facts.private_dns_missing), " has private DNS for it"
     )
-    answer.put(_is_told(facts.private_dns_missing), unmet(required), text)
+    answer.put(is_given(facts.private_dns_missing), unmet(required), text)
     return answer
 
 
@@ -93,14 +95,14 @@ def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str,
     answer = Answer.of(facts, NOT_APPLICABLE, "not by Direct Connect")
     over = (facts.path == "direct-connect") & facts.has_payload
     answer.put(over, NOT_OBSERVABLE, "the protocol was not recognised")
-    protocol = _or(facts.protocol)
-    known = is_one_of(protocol, ["tls", "quic", "dtls", "ssh", *TUNNELS])
-    answer.put(over & known, PASS, _text("encrypted: ", protocol))
+    protocol = or_unknown(facts.protocol)
+    known = is_one_of(protocol, ENCRYPTED)
+    answer.put(over & known, PASS, joined("encrypted: ", protocol))
     clear = is_one_of(protocol, PLAINTEXT)
     answer.put(
         over & clear,
         unmet(required),
-        _text(protocol, " in clear over Direct Connect, which does not encrypt"),
+        joined(protocol, " in clear over Direct Connect, which does not encrypt"),
     )
     return answer
 
@@ -108,10 +110,12 @@ def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str,
 @check()
 def same_region(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """An interface endpoint is in the Region that the traffic comes from and is meant for."""
-    return _where(facts.other_region, unmet(required), NOT_APPLICABLE, "not to an interface endpoint of another Region")
+    return where_given(
+        facts.other_region, unmet(required), NOT_APPLICABLE, "not to an interface endpoint of another Region"
+    )
 
 
 @check()
 def witnesses_agree(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """Flow logs, CloudTrail and other sensors say of the flow what its packets show."""
-    return _where(facts.disagreement, unmet(required), NOT_APPLICABLE, "no witness contradicts the packets")
+    return where_given(facts.disagreement, unmet(required), NOT_APPLICABLE, "no witness contradicts the packets")

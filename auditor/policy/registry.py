@@ -1,6 +1,50 @@
-"""Every check by its name: the modules that hold checks, in one place."""
+"""Every check that rules may name."""
 
-from auditor.policy import check, checks, path_checks, request_checks, tls_checks
+from auditor.policy import checks, path_checks, request_checks, tls_checks
+from auditor.policy.check import Check
 
-MODULES = (checks, path_checks, request_checks, tls_checks)
-CHECKS = check.CHECKS
+EVERY: tuple[Check, ...] = (
+    checks.tls_version,
+    checks.forward_secrecy,
+    checks.offers_forward_secrecy,
+    checks.whole_handshake,
+    checks.whole_capture,
+    checks.no_plaintext,
+    checks.in_region_https,
+    checks.ended_api,
+    checks.hello_delivery,
+    checks.look_alike,
+    checks.exceptions,
+    path_checks.private_path,
+    path_checks.symmetric_path,
+    path_checks.stable_path,
+    path_checks.carried_source,
+    path_checks.private_dns,
+    path_checks.encrypted_direct_connect,
+    path_checks.same_region,
+    path_checks.witnesses_agree,
+    tls_checks.cipher_suites,
+    tls_checks.groups,
+    tls_checks.signature_schemes,
+    tls_checks.certificate_strength,
+    tls_checks.post_quantum,
+    tls_checks.no_compression,
+    tls_checks.extended_master_secret,
+    tls_checks.secure_renegotiation,
+    tls_checks.server_authenticated,
+    tls_checks.fips_endpoint,
+    request_checks.signed_requests,
+    request_checks.signature_version,
+    request_checks.signed_headers,
+    request_checks.signature_scope,
+    request_checks.signature_clock,
+    request_checks.session_token,
+    request_checks.temporary_credentials,
+    request_checks.presigned_lifetime,
+    request_checks.credentials_in_clear,
+    request_checks.mail_credentials,
+    request_checks.signature_refusals,
+    request_checks.key_sharing,
+    request_checks.key_paths,
+)
+CHECKS: dict[str, Check] = {check.name: check for check in EVERY}

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from auditor.capture.pcap import DAMAGED, FULL, SPECIAL
 from auditor.capture.reader import Reader, new_buffer
 from auditor.flows import state as S
@@ -12,6 +14,7 @@ from auditor.reading import scan
 from auditor.reading.events import Counted
 
 BLOCKS = 3  # in use at one time: one is being decoded, one waits, one is being followed
+DATAGRAM_LAYOUT = np.array([scan.DATAGRAMS, 0, 0, 0, 0, 0], np.int64)
 SMALLEST_PACKET = 64  # bytes with its record header: how many packets a block can hold, nearly always
 
 
@@ -19,33 +22,33 @@ SMALLEST_PACKET = 64  # bytes with its record header: how many packets a block c
 class Block:
     """A block of a capture and the packets decoded from it."""
 
-    buffer: "S.Array"
-    packets: "S.Array"
+    buffer: S.Array
+    packets: S.Array
     count: int = 0
     fragments: int = 0
     telling: int = 0  # packets that tell of the network
     link_types: list[int] = field(default_factory=list)  # of the capture's interfaces
     names: list[str | None] = field(default_factory=list)  # likewise
-    data: "S.Array | None" = None  # what the packets lie in: the buffer, with datagrams from fragments behind it
+    data: S.Array | None = None  # what the packets lie in: the buffer, with datagrams from fragments behind it
 
 
 class Decoding:
     """Decodes a capture in a thread; iterate to get its blocks. A block is used again once the next one is asked for."""
 
-    def __init__(self, reader: Reader, stopped: threading.Event, counted: "Counted") -> None:
+    def __init__(self, reader: Reader, stopped: threading.Event, counted: Counted) -> None:
         self._reader = reader
         self._stopped = stopped
         self._fragments = counted.fragments
         self._control = counted.control
-        self._seen = scan.new_recent()
+        self._seen = S.records(S.RECENT, S.RECENT_PACKET)
         size = len(reader.buffer)
         room = max(1024, size // SMALLEST_PACKET)
         self._left = threading.Event()
         self._free: queue.Queue[Block] = queue.Queue()
         self._done: queue.Queue[Block | BaseException | None] = queue.Queue()
-        self._free.put(Block(reader.buffer, scan.new_batch(room)))
+        self._free.put(Block(reader.buffer, S.packets(room)))
         for _ in range(BLOCKS - 1):
-            self._free.put(Block(new_buffer(size), scan.new_batch(room)))
+            self._free.put(Block(new_buffer(size), S.packets(room)))
         self._thread = threading.Thread(target=self._work, name="decoding", daemon=True)
         self._thread.start()
 
@@ -58,7 +61,7 @@ class Decoding:
                 self._free.put(block)
         finally:  # also where following failed: nobody must read on when the capture is closed
             self._left.set()
-            self._free.put(Block(self._reader.buffer, scan.new_batch()))
+            self._free.put(Block(self._reader.buffer, S.packets(1)))
             self._thread.join()
 
     def _work(self) -> None:
@@ -98,12 +101,12 @@ class Decoding:
     def _hand_over(self, block: Block) -> None:
         """Give a block to the other thread, with the datagrams that became whole in it."""
         block.data, block.link_types = block.buffer, self._reader.notes.link_types
-        block.names = _interfaces(self._reader)
+        block.names = interface_names(self._reader)
         if block.fragments:
             packets = block.packets[: block.count]
             block.data, whole = self._fragments.join(block.buffer, packets)
             some = packets[whole]
-            scan.read_batch(block.data, 0, 0, scan.DATAGRAM_LAYOUT, self._reader.interfaces, self._seen, 0, some)
+            scan.read_batch(block.data, 0, 0, DATAGRAM_LAYOUT, self._reader.interfaces, self._seen, 0, some)
             packets[whole] = some
         if block.telling:
             self._control.take(block.data, block.packets[: block.count])
@@ -125,5 +128,6 @@ class Decoding:
         return block, True
 
 
-def _interfaces(reader: Reader) -> list[str | None]:
+def interface_names(reader: Reader) -> list[str | None]:
+    """The names that the capture gives its interfaces, as far as it was read."""
     return [info.name for info in reader.pcapng.interfaces]

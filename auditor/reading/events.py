@@ -15,7 +15,7 @@ class Counted:
     """What was counted of one capture; complete once the capture is read to its end."""
 
     notes: Notes
-    counters: "S.Array"
+    counters: S.Array
     fragments: Fragments = field(default_factory=Fragments)
     control: Control = field(default_factory=Control)
     interfaces: list[str | None] = field(default_factory=list)

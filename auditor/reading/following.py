@@ -1,14 +1,15 @@
-"""The reading half of an audit, in two threads of its own: captures in, batches of finished flows out.
+"""The thread that follows flows: captures in, batches of finished flows out.
 
-One thread reads and decodes, block by block; the other gives the packets to their flows. The kernels run without the
-GIL, so both go on while the main thread loads libraries and turns batches into tables. Nothing but numpy and llvmlite is
-imported here, so that reading can begin early.
+It takes blocks of decoded packets from a thread of ``decoding`` and gives the packets to their flows. The kernels run
+without the GIL, so both go on while the main thread loads libraries and turns batches into tables. Nothing but numpy and
+llvmlite is imported here, so that reading can begin early.
 """
 
 import queue
 import threading
 from collections.abc import Iterable, Iterator
 
+import auditor.flows.text  # noqa: F401 - its kernel is prepared with those of reading
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import MORE
 from auditor.capture.reader import BLOCK_BYTES, Reader
@@ -16,8 +17,9 @@ from auditor.errors import InputError
 from auditor.flows import rows
 from auditor.flows import state as S
 from auditor.flows.room import make_room
+from auditor.machine import kernel
 from auditor.reading import scan
-from auditor.reading.decoding import Decoding, _interfaces
+from auditor.reading.decoding import Decoding, interface_names
 from auditor.reading.events import Batch, Counted, Event, Finished, Unreadable
 from auditor.tls import datagrams
 
@@ -61,7 +63,7 @@ class Reading:
     def _work(self) -> None:
         try:
             try:
-                scan.prepare()
+                kernel.prepare()
             finally:
                 self.loaded.set()
             for source in self.inputs:
@@ -86,13 +88,13 @@ class Reading:
             source.read_rest()
         finally:
             reader.close()
-        while scan.follow_batch(state, reader.buffer, scan.new_batch(), 0, 0, True)[1] != MORE:
+        while scan.follow_batch(state, reader.buffer, S.packets(1), 0, 0, True)[1] != MORE:
             state = self._send(reader, state, source, counted)
         self._send(reader, state, source, counted)
         self._generation += 1
         self._flows += int(state.memory.counters[S.FLOWS_MADE])
         counted.fragments.ended()
-        counted.interfaces = _interfaces(reader)
+        counted.interfaces = interface_names(reader)
         counted.secrets = reader.pcapng.secrets
         dropped = [info.dropped for info in reader.pcapng.interfaces if info.dropped is not None]
         counted.dropped = sum(dropped) if dropped else None
@@ -125,9 +127,17 @@ class Reading:
         if len(done):
             counted.flows += len(done)
             counted.handshakes += len(done.handshakes)
-            names, told = _interfaces(reader), counted.control
-            logs = reader.pcapng.key_logs
-            self._queue.put(Batch(source, done, state.memory, self._generation, names, self._flows, told, logs))
+            batch = Batch(
+                source,
+                done,
+                state.memory,
+                self._generation,
+                interfaces=interface_names(reader),
+                first_flow=self._flows,
+                control=counted.control,
+                key_logs=reader.pcapng.key_logs,
+            )
+            self._queue.put(batch)
         smaller = rows.renumber(state)
         if smaller is not None:
             self._generation += 1

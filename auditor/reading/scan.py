@@ -6,10 +6,6 @@ larger arrays, or that finished rows are taken out. (Two kernels and not one, be
 a kernel again at each level of nesting.)
 """
 
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +31,7 @@ from auditor.decode.packet import (
     UDP,
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
-from auditor.flows.intern import intern_full, rehang
+from auditor.flows.intern import intern_full
 from auditor.flows.places import is_at_first_place, note_place, note_side
 from auditor.flows.state import (
     CLOCK,
@@ -64,8 +60,7 @@ from auditor.flows.state import (
     SHORT_PACKETS,
     SWEEP_AT,
     WIRE_BYTES,
-    new_state,
-    records,
+    State,
 )
 from auditor.flows.stream import feed
 from auditor.flows.table import (
@@ -77,16 +72,12 @@ from auditor.flows.table import (
     finish,
     note_tcp,
     opens_new_connection,
-    recycle,
-    relink,
     sweep,
 )
-from auditor.flows.text import write_addresses
-from auditor.machine.kernel import compiled_before, inlined, kernel, part
-from auditor.machine.objects import Native, Object, load, store
+from auditor.machine.kernel import inlined, kernel, part
+from auditor.machine.signature import BYTES, NUMBERS, Layout
 from auditor.recognise.datagrams import is_looked_at, udp_payload
 from auditor.recognise.streams import tcp_bytes
-from auditor.tls.messages import read_message
 from auditor.tls.records import message
 
 # Why ``follow_batch`` came back, besides MORE.
@@ -95,18 +86,6 @@ PCAP, PCAPNG, SNOOP, DATAGRAMS = 0, 1, 2, 3
 SWEEP_PACKETS = 8192
 TWICE_WITHIN = 20_000_000  # nanoseconds; the shortest retransmission timeout is ten times as long
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
-DATAGRAM_LAYOUT = np.array([DATAGRAMS, 0, 0, 0, 0, 0], np.int64)
-NOTHING_LAYOUT = np.array([PCAPNG, 0, 0, 0, 0, 0], np.int64)
-
-
-def new_batch(packets: int = 1) -> Any:
-    """An array of packets for ``read_batch`` to decode into."""
-    return records(packets, PACKET)
-
-
-def new_recent() -> Any:
-    """The packets that ``read_batch`` remembers."""
-    return records(RECENT, RECENT_PACKET)
 
 
 @inlined
@@ -192,7 +171,7 @@ def room_for_packet(m: Any) -> bool:
 
 @inlined
 def is_duplicate(seen: Any, block: Any, packet: Any) -> bool:
-    """Whether a capture shows a packet for the second time: both ends mirrored, both ports of a switch, both sides of a router.
+    """Whether a capture shows a packet twice: both ends mirrored, both ports of a switch, both sides of a router.
 
     The same packet has the same addresses, ports, numbers and IPv4 identification, and comes within ``TWICE_WITHIN``.
     What was sent again has another identification; where there is none (IPv6; 0 and 1 are written by senders that do
@@ -250,7 +229,7 @@ def is_new(st: Any, at: int, k: int, packet: Any) -> bool:
     return False
 
 
-@kernel
+@kernel(State, BYTES, Layout(PACKET), int, int, int, largest=True)
 def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, ending: bool) -> tuple[int, int]:
     """Give packets ``first`` to ``last - 1`` of a batch to their flows; the next one, and MORE, ROOM or FLUSH.
 
@@ -318,7 +297,7 @@ def is_control(packet: Any) -> bool:
     )
 
 
-@kernel
+@kernel(BYTES, int, int, NUMBERS, Layout(INTERFACE), Layout(RECENT_PACKET), int, Layout(PACKET))
 def read_batch(
     block: Any, position: int, stop: int, layout: Any, interfaces: Any, seen: Any, frame: int, packets: Any
 ) -> tuple[int, int, int, int, int]:
@@ -351,57 +330,3 @@ def read_batch(
         elif packets[i].status == DECODED and is_duplicate(seen, block, packets[i]):
             packets[i].status = DUPLICATE
     return found, position, ended, fragments, telling
-
-
-OTHERS = (read_batch, recycle, relink, rehang, write_addresses, read_message)
-
-
-def _compiled_first() -> dict[str, Native]:
-    """Compile or load ``follow_batch``, the largest kernel."""
-    follow_batch(new_state(4, 4, 64), np.zeros(0, np.uint8), new_batch(), 0, 0, 0)
-    return _natives(follow_batch)
-
-
-def _compiled_others() -> dict[str, Native]:
-    """Compile or load every kernel but ``follow_batch``."""
-    state = new_state(4, 4, 64)
-    memory = state.memory
-    read_batch(np.zeros(0, np.uint8), 0, 0, NOTHING_LAYOUT, records(0, INTERFACE), new_recent(), 0, new_batch())
-    recycle(memory.counters, state.flows, state.handshakes, memory.datagrams, memory.places)
-    read_message(memory, state.handshakes, new_batch(), 0, 0, 0)
-    relink(np.zeros(0, np.int64), state.flows, state.buckets)
-    rehang(memory.arena, memory.entries, memory.intern_buckets)
-    numbers, nothing = np.zeros(0, np.uint64), np.zeros(0, np.uint8)
-    write_addresses(numbers, numbers, nothing, np.zeros(0, np.int64), nothing, np.zeros(1, np.int64))
-    return _natives(*OTHERS)
-
-
-def _natives(*kernels: Any) -> dict[str, Native]:
-    return {native.name: native for native in kernels if isinstance(native, Native)}
-
-
-def _objects(natives: dict[str, Native]) -> dict[str, Object]:
-    return {name: native.made for name, native in natives.items() if native.made is not None}
-
-
-def prepare() -> None:
-    """Load all kernels; the first time compile them, ``follow_batch`` here and the others beside it in a child."""
-    if compiled_before():
-        _compiled_first()
-        _compiled_others()
-        return
-    with tempfile.TemporaryDirectory(prefix="audit-") as folder:
-        file = Path(folder) / "others"
-        code = f"from auditor.reading.scan import prepare_others; prepare_others({str(file)!r})"
-        child = subprocess.Popen([sys.executable, "-c", code])
-        first = _compiled_first()
-        child.wait()
-        made = load(file)
-    for name, native in _natives(*OTHERS).items():
-        native.made = made.get(name)
-    store(_objects(first | _compiled_others()))
-
-
-def prepare_others(file: str) -> None:
-    """What the child process does: compile the other kernels into ``file``."""
-    store(_objects(_compiled_others()), Path(file))

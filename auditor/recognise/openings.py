@@ -1,10 +1,15 @@
-"""How the streams of each application begin."""
+"""How the streams of each application begin.
 
-from typing import Any
+A new application that begins with fixed bytes is a row of ``OPENINGS``; one that begins with numbers is a function and
+a line in ``application_of``. What is peculiar to one (a header to be skipped, an answer of one byte) is in ``streams``.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from auditor.decode.bytes import be16
+from auditor.decode.bytes import Bytes, be16
 from auditor.machine.kernel import part
 from auditor.recognise.numbers import (
     FTP,
@@ -27,72 +32,78 @@ from auditor.recognise.numbers import (
     XMPP,
 )
 
-NEWLINE, SPACE, COLON, POSTGRES_YES, HANDSHAKE = 10, 32, 58, 83, 22
+NEWLINE, COLON = 10, 58
 
 
-# What streams begin with: (first bytes, protocol). Methods of HTTP/1 requests come first (RFC 9112 3).
-METHODS = (
-    b"GET ",
-    b"POST ",
-    b"PUT ",
-    b"HEAD ",
-    b"DELETE ",
-    b"OPTIONS ",
-    b"PATCH ",
-    b"CONNECT ",
-    b"TRACE ",
-    b"PROPFIND ",
+class Opening(NamedTuple):
+    """The first bytes of a stream, and which application begins so."""
+
+    text: bytes
+    application: int
+    is_request: bool = False  # of HTTP/1: its Host names the server
+    is_last: bool = False  # no TLS follows: the rest of the stream is not looked at
+    asks_for_tls: bool = False
+
+
+# Methods of HTTP/1 requests (RFC 9112 3). Behind CONNECT another protocol follows, which may be TLS (RFC 9110 9.3.6).
+METHODS = (b"GET", b"POST", b"PUT", b"HEAD", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE", b"PROPFIND")
+OPENINGS = (
+    *(Opening(method + b" ", HTTP, is_request=True, is_last=method != b"CONNECT") for method in METHODS),
+    Opening(b"HTTP/1.", HTTP),
+    Opening(b"PRI * HTTP/2.0", HTTP2, is_last=True),  # RFC 9113 3.4
+    Opening(b"SSH-", SSH, is_last=True),  # RFC 4253 4.2
+    Opening(b"EHLO ", SMTP),  # RFC 5321 4.1.1.1
+    Opening(b"HELO ", SMTP),
+    Opening(b"* OK", IMAP),  # RFC 9051 7.1
+    Opening(b"* PREAUTH", IMAP),
+    Opening(b"+OK", POP3),  # RFC 1939 4
+    Opening(b"<?xml", XMPP),  # RFC 6120 4.2
+    Opening(b"<stream:stream", XMPP),
+    Opening(b"NICK ", IRC),  # RFC 1459 4.1
+    Opening(b"STARTTLS", IRC),
+    Opening(b"CAP LS", IRC),
+    Opening(b"PASS ", IRC),
+    Opening(b"200 ", NNTP),  # RFC 3977 5.1.1
+    Opening(b"201 ", NNTP),
+    Opening(b'"IMPLEMENTATION"', SIEVE),  # RFC 5804 1.7
+    Opening(b"\0\0\0\x08\x04\xd2\x16\x2f", POSTGRESQL, asks_for_tls=True),  # SSLRequest
+    Opening(b"PROXY TCP", PROXY),
+    Opening(b"\r\n\r\n\0\r\nQUIT\n", PROXY),  # version 2
+    Opening(b"220", SMTP),  # or FTP: the line tells, see ``greeting``
 )
+GREETING = [one.text for one in OPENINGS].index(b"220")
+# Words by which TLS is offered or asked for: RFC 3207 4 and others, POP3's of RFC 2595 4, FTP's of RFC 4217 4.
+UPGRADE_WORDS = (b"starttls", b"stls", b"auth tls", b"auth ssl")
 
 
-OPENINGS = [(method, HTTP) for method in METHODS] + [
-    (b"HTTP/1.", HTTP),
-    (b"PRI * HTTP/2.0", HTTP2),
-    (b"SSH-", SSH),
-    (b"EHLO ", SMTP),
-    (b"HELO ", SMTP),
-    (b"* OK", IMAP),
-    (b"* PREAUTH", IMAP),
-    (b"+OK", POP3),
-    (b"<?xml", XMPP),
-    (b"<stream:stream", XMPP),
-    (b"NICK ", IRC),
-    (b"STARTTLS", IRC),
-    (b"CAP LS", IRC),
-    (b"PASS ", IRC),
-    (b"200 ", NNTP),
-    (b"201 ", NNTP),
-    (b'"IMPLEMENTATION"', SIEVE),
-    (b"\0\0\0\x08\x04\xd2\x16\x2f", POSTGRESQL),  # SSLRequest
-    (b"PROXY TCP", PROXY),
-    (b"\r\n\r\n\0\r\nQUIT\n", PROXY),  # version 2
-    (b"220", SMTP),  # or FTP: the line tells
-]
+def _matrix(texts: tuple[bytes, ...]) -> tuple[Bytes, NDArray[np.int64]]:
+    """Texts as the rows of an array, and their lengths."""
+    lengths = np.array([len(text) for text in texts], np.int64)
+    rows = np.zeros((len(texts), int(lengths.max())), np.uint8)
+    for row, text in zip(rows, texts, strict=True):
+        row[: len(text)] = np.frombuffer(text, np.uint8)
+    return rows, lengths
 
 
-LONGEST_OPENING = max(len(text) for text, _ in OPENINGS)
-_TEXT = np.zeros((len(OPENINGS), LONGEST_OPENING), np.uint8)
-_LENGTH = np.array([len(text) for text, _ in OPENINGS], np.int64)
-_PROTOCOL = np.array([protocol for _, protocol in OPENINGS], np.int64)
-for _row, (_opening, _) in enumerate(OPENINGS):
-    _TEXT[_row, : len(_opening)] = np.frombuffer(_opening, np.uint8)
-
-
-# Words by which TLS is offered or asked for: STARTTLS, POP3's STLS, FTP's AUTH TLS (RFC 3207, 2595, 4217).
-_STARTTLS, _STLS = np.frombuffer(b"starttls", np.uint8), np.frombuffer(b"stls", np.uint8)
-_AUTH_TLS, _AUTH_SSL = np.frombuffer(b"auth tls", np.uint8), np.frombuffer(b"auth ssl", np.uint8)
-LAST_METHOD, GREETING = len(METHODS), len(OPENINGS) - 1
-CONNECT_ROW, RESPONSE_ROW = METHODS.index(b"CONNECT "), len(METHODS)
+_TEXTS, _LENGTHS = _matrix(tuple(one.text for one in OPENINGS))
+_WORDS, _WORD_LENGTHS = _matrix(UPGRADE_WORDS)
+_BEGINS_WORD = np.zeros(256, np.bool_)
+_BEGINS_WORD[_WORDS[:, 0]] = True
+_BEGINS_WORD[_WORDS[:, 0] - 32] = True  # capitals
+APPLICATION = np.array([one.application for one in OPENINGS], np.int64)
+IS_REQUEST = np.array([one.is_request for one in OPENINGS], np.bool_)
+IS_LAST = np.array([one.is_last for one in OPENINGS], np.bool_)
+ASKS_FOR_TLS = np.array([one.asks_for_tls for one in OPENINGS], np.bool_)
 
 
 @part
-def opening(data: Any, size: int) -> int:
+def opening(data: Bytes, size: int) -> int:
     """Which of ``OPENINGS`` a stream of ``size`` bytes begins with; -1 for none."""
-    for row in range(_LENGTH.size):
-        if size >= _LENGTH[row]:
+    for row in range(_LENGTHS.size):
+        if size >= _LENGTHS[row]:
             same = True
-            for k in range(_LENGTH[row]):
-                if data[k] != _TEXT[row, k]:
+            for k in range(_LENGTHS[row]):
+                if data[k] != _TEXTS[row, k]:
                     same = False
                     break
             if same:
@@ -101,7 +112,7 @@ def opening(data: Any, size: int) -> int:
 
 
 @part
-def greeting(data: Any, size: int) -> int:
+def greeting(data: Bytes, size: int) -> int:
     """A first line with code 220 is SMTP's if it says SMTP, FTP's if it says FTP (both end in TP)."""
     for at in range(size - 2):
         if data[at] == NEWLINE:
@@ -115,7 +126,7 @@ def greeting(data: Any, size: int) -> int:
 
 
 @part
-def same_word(data: Any, at: int, word: Any) -> bool:
+def same_word(data: Bytes, at: int, word: Bytes) -> bool:
     """Whether ``word`` (lower case) stands at ``at``, in any case."""
     for k in range(len(word)):
         byte = int(data[at + k])
@@ -127,43 +138,65 @@ def same_word(data: Any, at: int, word: Any) -> bool:
 
 
 @part
-def speaks_of_tls(data: Any, size: int) -> bool:
+def speaks_of_tls(data: Bytes, size: int) -> bool:
     """Whether a text names an upgrade to TLS."""
-    for at in range(size - 3):
-        first = int(data[at]) | 32
-        if first == 115:
-            if at + 8 <= size and same_word(data, at, _STARTTLS):
-                return True
-            if same_word(data, at, _STLS):
-                return True
-        elif first == 97 and at + 8 <= size:
-            if same_word(data, at, _AUTH_TLS) or same_word(data, at, _AUTH_SSL):
-                return True
+    for at in range(size):
+        if _BEGINS_WORD[data[at]]:
+            for row in range(_WORD_LENGTHS.size):
+                length = _WORD_LENGTHS[row]
+                if at + length <= size and same_word(data, at, _WORDS[row, :length]):
+                    return True
     return False
 
 
 @part
-def binary_opening(data: Any, size: int) -> int:
-    """Protocols that begin with numbers: LDAP, MySQL, RDP, SOCKS. UNKNOWN for others."""
-    if size < 3:
-        return UNKNOWN
-    if size >= 8 and data[0] == 0x30 and data[1] < 0x80 and data[2] == 2 and data[3] <= 4:
-        return LDAP  # LDAPMessage with a message id of up to four bytes (RFC 4511 4.1.1)
-    if size >= 8 and data[0] == 0x30 and data[1] == 0x84 and data[6] == 2:
-        return LDAP  # Microsoft's length of four bytes
-    if size >= 12 and data[3] == 0 and data[4] == 10 and data[5] >= 48 and data[5] <= 57:
-        return MYSQL  # greeting: length, sequence 0, protocol 10, version as text
-    if size >= 11 and data[0] == 3 and data[1] == 0 and be16(data, 2) == size and data[5] & 0xF0 >= 0xD0:
-        return RDP  # TPKT with an X.224 connection request or confirm
-    if data[0] == 5 and size == 2 + np.int64(data[1]) and data[1] <= 8:
-        return SOCKS  # RFC 1928 3: methods
-    if size >= 9 and data[0] == 4 and data[1] == 1 and data[size - 1] == 0:
-        return SOCKS  # version 4
-    return UNKNOWN
+def is_ldap(data: Bytes, size: int) -> bool:
+    """An LDAPMessage with a message id of up to four bytes (RFC 4511 4.1.1); Microsoft writes its length in four."""
+    if size < 8 or data[0] != 0x30:
+        return False
+    return (data[1] < 0x80 and data[2] == 2 and data[3] <= 4) or (data[1] == 0x84 and data[6] == 2)
 
 
 @part
-def proxy_header(data: Any, size: int) -> int:
+def is_mysql(data: Bytes, size: int) -> bool:
+    """A server's greeting: length, sequence number 0, protocol 10, its version as text."""
+    return size >= 12 and data[3] == 0 and data[4] == 10 and data[5] >= 48 and data[5] <= 57
+
+
+@part
+def is_rdp(data: Bytes, size: int) -> bool:
+    """TPKT (RFC 1006 6) with an X.224 connection request or confirm."""
+    return size >= 11 and data[0] == 3 and data[1] == 0 and be16(data, 2) == size and data[5] & 0xF0 >= 0xD0
+
+
+@part
+def is_socks(data: Bytes, size: int) -> bool:
+    """The methods that a client of version 5 knows (RFC 1928 3), or a request of version 4."""
+    if size >= 3 and data[0] == 5 and size == 2 + np.int64(data[1]) and data[1] <= 8:
+        return True
+    return size >= 9 and data[0] == 4 and data[1] == 1 and data[size - 1] == 0
+
+
+@part
+def application_of(row: int, data: Bytes, size: int) -> int:
+    """The application of a stream that begins with ``row`` of ``OPENINGS`` (-1: with none); UNKNOWN if it is new."""
+    if row >= 0 and row != GREETING:
+        return APPLICATION[row]
+    application = greeting(data, size) if row == GREETING else UNKNOWN
+    if application == UNKNOWN:
+        if is_ldap(data, size):
+            application = LDAP
+        elif is_mysql(data, size):
+            application = MYSQL
+        elif is_rdp(data, size):
+            application = RDP
+        elif is_socks(data, size):
+            application = SOCKS
+    return application
+
+
+@part
+def proxy_header(data: Bytes, size: int) -> int:
     """Length of a PROXY protocol header (versions 1 and 2); 0 while it is not whole, -1 if it is none."""
     if data[0] == 80:
         for at in range(min(size - 1, 107)):

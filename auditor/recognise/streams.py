@@ -1,44 +1,39 @@
-"""What a stream or a datagram is, told by its first bytes and never by a port."""
-
-from typing import Any
+"""What a stream is, told by its first bytes and never by a port."""
 
 import numpy as np
 
+from auditor.decode.bytes import Bytes
+from auditor.decode.packet import PacketRow
 from auditor.flows.intern import intern
-from auditor.flows.state import UNKNOWN_SIDE, UPGRADE_ASKED, UPGRADE_OFFERED, UPGRADE_REFUSED
+from auditor.flows.state import (
+    UNKNOWN_SIDE,
+    UPGRADE_ASKED,
+    UPGRADE_OFFERED,
+    UPGRADE_REFUSED,
+    FlowRow,
+    HandshakeRow,
+    Memory,
+    SideRow,
+    StreamRow,
+)
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import part
 from auditor.recognise.datagrams import MOST_DATAGRAMS, keep_datagram
-from auditor.recognise.numbers import (
-    FTP,
-    HTTP,
-    HTTP2,
-    OTHER,
-    POSTGRESQL,
-    PROXY,
-    SSH,
-    TLS,
-    UNKNOWN,
-)
+from auditor.recognise.numbers import FTP, HTTP, OTHER, POSTGRESQL, PROXY, SSH, TLS, UNKNOWN
 from auditor.recognise.openings import (
-    _PROTOCOL,
+    ASKS_FOR_TLS,
     COLON,
-    CONNECT_ROW,
-    GREETING,
-    HANDSHAKE,
-    LAST_METHOD,
+    IS_LAST,
+    IS_REQUEST,
     NEWLINE,
-    POSTGRES_YES,
-    RESPONSE_ROW,
-    SPACE,
-    binary_opening,
-    greeting,
+    application_of,
     opening,
     proxy_header,
     same_word,
     speaks_of_tls,
 )
 from auditor.tls.records import (
+    HANDSHAKE_RECORD,
     NOT_TLS,
     SSL2_CLIENT,
     SSL2_SERVER,
@@ -50,6 +45,9 @@ from auditor.tls.records import (
     ssl2_hello,
 )
 
+SPACE, BRACKET = 32, 91
+POSTGRESQL_YES, POSTGRESQL_NO = 83, 78  # S and N
+LONGEST_TYPED = 24  # bytes of a line that may still be being typed
 HEAD = 512  # bytes of a stream that text protocols are told from
 UPGRADE_WITHIN = 32768  # bytes of a side after which no upgrade to TLS is looked for
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
@@ -58,17 +56,19 @@ _ADAT = np.frombuffer(b"adat", np.uint8)
 
 
 @part
-def find_host(m: Any, flow: Any, size: int) -> bool:
-    """Intern the Host of the request in ``scratch``. False: its headers do not end in these bytes."""
-    data = m.scratch
+def http_request(memory: Memory, flow: FlowRow, stream: StreamRow, have: int) -> bool:
+    """Intern the Host of a request (RFC 9112 3.2). False: its headers do not end in these bytes, more may come."""
+    data = memory.scratch
     word = _HOST
+    size = min(have, HOST_WITHIN)
+    read(memory, stream, np.int64(stream.start), size, np.int64(0))
     at = 0
     while at < size:
         end = at
         while end < size and data[end] != NEWLINE:
             end += 1
         if end >= size:
-            return False
+            break
         if end - at <= 1:
             return True  # the empty line after the headers
         if end - at > len(word) and same_word(data, at, word):
@@ -79,109 +79,140 @@ def find_host(m: Any, flow: Any, size: int) -> bool:
             while stop > begin and data[stop - 1] <= SPACE:
                 stop -= 1
             for k in range(begin, stop):  # a port does not belong to the name; in [::1]:80 the last colon counts
-                if data[k] == COLON and data[begin] != 91:
+                if data[k] == COLON and data[begin] != BRACKET:
                     stop = k
                     break
             if 0 < stop - begin <= 255:
-                flow.host = intern(m.arena, m.entries, m.intern_buckets, data, begin, stop)
+                flow.host = intern(memory.arena, memory.entries, memory.intern_buckets, data, begin, stop)
             return True
         at = end + 1
-    return False
+    return have >= HOST_WITHIN
 
 
 @part
-def another_protocol(m: Any, flow: Any, side: Any, stream: Any, k: int, packet: Any) -> bool:
+def pass_proxy_header(flow: FlowRow, stream: StreamRow, length: int, have: int) -> bool:
+    """Skip a PROXY header: what follows begins right behind it. False: it is not whole yet."""
+    if length == 0 or length > have:
+        return False
+    stream.start = np.int64(stream.start) + length
+    stream.skipped += length
+    flow.application = PROXY
+    return True
+
+
+@part
+def note_upgrade(flow: FlowRow, direction: int, row: int, data: Bytes, size: int) -> None:
+    """Whether TLS is offered, asked for or refused in clear."""
+    if flow.application != HTTP and flow.application != SSH and speaks_of_tls(data, size):
+        flow.upgrade |= UPGRADE_ASKED if direction == flow.client else UPGRADE_OFFERED
+    if row >= 0 and ASKS_FOR_TLS[row]:
+        flow.upgrade |= UPGRADE_ASKED
+    if flow.application == POSTGRESQL and size == 1 and data[0] == POSTGRESQL_NO:  # the answer to an SSLRequest
+        flow.upgrade |= UPGRADE_REFUSED
+
+
+@part
+def is_being_typed(data: Bytes, have: int) -> bool:
+    """Whether the stream may be the beginning of a line of text that is still being typed."""
+    if have >= LONGEST_TYPED:
+        return False
+    for k in range(have):
+        if data[k] == NEWLINE or data[k] < 9 or data[k] > 126:
+            return False
+    return True
+
+
+@part
+def is_security_exchange(flow: FlowRow, data: Bytes, have: int) -> bool:
+    """Whether it is FTP's ADAT command or its reply (RFC 2228 4), or what follows one: TLS in base64."""
+    if flow.application != FTP or flow.datagrams >= MOST_DATAGRAMS:
+        return False
+    begins = have >= 9 and (same_word(data, np.int64(0), _ADAT) or same_word(data, np.int64(4), _ADAT))
+    return begins or flow.datagram >= 0
+
+
+@part
+def another_protocol(
+    memory: Memory, flow: FlowRow, side: SideRow, stream: StreamRow, direction: int, packet: PacketRow
+) -> bool:
     """A stream that does not begin with TLS: name its protocol, keep an HTTP request's Host. True: look again.
 
     Many protocols go over to TLS later (STARTTLS, CONNECT, SOCKS, database log-ins). Whichever it is, its ClientHello
     begins a segment, so the bytes so far are skipped, and the next ones looked at in the same way.
     """
+    data = memory.scratch
     have = np.int64(stream.have) - np.int64(stream.start)
     size = min(have, HEAD)
-    read(m, stream, np.int64(stream.start), size, np.int64(0))
-    row = opening(m.scratch, size)
-    kind = UNKNOWN
-    if row >= 0:
-        kind = greeting(m.scratch, size) if row == GREETING else _PROTOCOL[row]
-    if kind == PROXY:
-        length = proxy_header(m.scratch, size)
-        if 0 < length <= int(have):  # what follows begins right behind it
-            stream.start = np.int64(stream.start) + length
-            stream.skipped += length
-            flow.application = PROXY
-            return True
+    read(memory, stream, np.int64(stream.start), size, np.int64(0))
+    row = opening(data, size)
+    application = application_of(row, data, size)
+    if application == PROXY:
+        length = proxy_header(data, size)
         if length >= 0:
-            return False
-    if kind == UNKNOWN:
-        kind = binary_opening(m.scratch, size)
-    if flow.application != HTTP and flow.application != SSH and size >= 4 and speaks_of_tls(m.scratch, size):
-        flow.upgrade |= UPGRADE_ASKED if k == flow.client else UPGRADE_OFFERED
-    if flow.application == POSTGRESQL and size == 1 and m.scratch[0] == 78:
-        flow.upgrade |= UPGRADE_REFUSED
-    if kind == POSTGRESQL:
-        flow.upgrade |= UPGRADE_ASKED
-    if kind == UNKNOWN and flow.application == UNKNOWN and have < 24 and peek(m, stream, np.int64(stream.start)) != 0:
-        for index in range(have):  # a line that is still being typed
-            byte = peek(m, stream, np.int64(stream.start) + index)
-            if byte == NEWLINE or byte < 9 or byte > 126:
-                break
-        else:
-            return False
+            return pass_proxy_header(flow, stream, length, have)
+    note_upgrade(flow, direction, row, data, size)
+    if application == UNKNOWN and flow.application == UNKNOWN and is_being_typed(data, have):
+        return False
     if flow.application == UNKNOWN or flow.application == OTHER:
-        flow.application = kind
-    if 0 <= row < LAST_METHOD:
+        flow.application = application if application != UNKNOWN else OTHER
+    if row >= 0 and IS_REQUEST[row]:
         if flow.client == UNKNOWN_SIDE:
-            flow.client = k
-        size = min(have, HOST_WITHIN)
-        read(m, stream, np.int64(stream.start), size, np.int64(0))
-        if not find_host(m, flow, size) and have < HOST_WITHIN:
+            flow.client = direction
+        if not http_request(memory, flow, stream, have):
             return False
-    if flow.application == FTP and flow.datagrams < MOST_DATAGRAMS:
-        begins = size >= 9 and (same_word(m.scratch, np.int64(0), _ADAT) or same_word(m.scratch, np.int64(4), _ADAT))
-        if begins or flow.datagram >= 0:  # RFC 2228: what goes on in base64 is put together in Python
-            size = min(have, UPGRADE_WITHIN)
-            read(m, stream, np.int64(stream.start), size, np.int64(0))
-            keep_datagram(m, flow, np.int64(k), m.scratch, np.int64(0), size, packet)
-    over = kind == SSH or kind == HTTP2 or (kind == HTTP and row != CONNECT_ROW and row != RESPONSE_ROW)
-    if flow.application == UNKNOWN:
-        flow.application = OTHER
+    if is_security_exchange(flow, data, have):  # it is put together in Python, see ``tls.gssapi``
+        size = min(have, UPGRADE_WITHIN)
+        read(memory, stream, np.int64(stream.start), size, np.int64(0))
+        keep_datagram(memory, flow, np.int64(direction), data, np.int64(0), size, packet)
     skip_ahead(stream)
-    if over or stream.skipped > UPGRADE_WITHIN:
-        release(m, side, stream)
+    if (row >= 0 and IS_LAST[row]) or stream.skipped > UPGRADE_WITHIN:
+        release(memory, side, stream)
     return False
 
 
 @part
-def tcp_bytes(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, packet: Any) -> bool:
+def skip_postgresql_yes(memory: Memory, stream: StreamRow) -> None:
+    """PostgreSQL's server says yes to an SSLRequest with one byte, and TLS follows in the same segment."""
+    start = np.int64(stream.start)
+    if stream.have - start < 2:
+        return
+    if peek(memory, stream, start) == POSTGRESQL_YES and peek(memory, stream, start + 1) == HANDSHAKE_RECORD:
+        stream.start = start + 1
+        stream.skipped += 1
+
+
+@part
+def tcp_bytes(
+    memory: Memory,
+    flow: FlowRow,
+    side: SideRow,
+    stream: StreamRow,
+    handshake: HandshakeRow,
+    direction: int,
+    packet: PacketRow,
+) -> bool:
     """One side's stream has more bytes in order: see what they are. True: a handshake message is whole."""
     if stream.recognised == 0:
-        start = np.int64(stream.start)
-        if (
-            stream.have - start >= 2
-            and peek(m, stream, start) == POSTGRES_YES
-            and peek(m, stream, start + 1) == HANDSHAKE
-        ):
-            stream.start = start + 1  # PostgreSQL's server says yes to TLS with one byte, and TLS follows
-            stream.skipped += 1
-        kind = how_it_begins(m, stream)
+        skip_postgresql_yes(memory, stream)
+        kind = how_it_begins(memory, stream)
         if kind == WAIT:
             return False
         if kind == NOT_TLS or (stream.skipped > 0 and kind != TLS_RECORDS):
-            if not another_protocol(m, flow, side, stream, k, packet) or stream.have <= stream.start:
+            if not another_protocol(memory, flow, side, stream, direction, packet) or stream.have <= stream.start:
                 return False
-            kind = how_it_begins(m, stream)  # behind a PROXY header
+            kind = how_it_begins(memory, stream)  # behind a PROXY header
             if kind != TLS_RECORDS:
                 return False
         if kind == TLS_MIDDLE:
             if flow.application == UNKNOWN:
                 flow.application = TLS
-            release(m, side, stream)
+            release(memory, side, stream)
             return False
         stream.recognised = 1
         stream.record_at = stream.start
         if kind == SSL2_CLIENT or kind == SSL2_SERVER:
-            ssl2_hello(m, flow, stream, h, k, packet, kind)
+            ssl2_hello(memory, flow, stream, handshake, direction, packet, kind)
             if kind == SSL2_SERVER:
-                release(m, side, stream)
+                release(memory, side, stream)
                 return False
-    return follow_records(m, flow, side, stream, h, k, packet)
+    return follow_records(memory, flow, side, stream, handshake, direction, packet)

@@ -1,1 +1,1 @@
-"""Results: files, the Audit object, terminal tables."""
+"""Results: tables in a folder, the Audit object, forms, pages."""

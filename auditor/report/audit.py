@@ -1,41 +1,30 @@
-"""The result of an audit: its tables as DataFrames, and the manifest that says how it was made."""
+"""The result of an audit, and all that can be done with it."""
 
 import html
-import json
 import shutil
 import weakref
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from auditor.errors import AuditError
+from auditor.report.results import Results
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
     from scapy.plist import PacketList
 
     from auditor.report.change import Change
 
 
-class Audit:
-    """The tables of an audit, read from its folder when they are first asked for.
+class Audit(Results):
+    """The tables of an audit, read from its folder when they are first asked for; its packets, forms and changes.
 
-    ``flows``, ``handshakes``, ``certificates``, ``requests``, ``evidence``, ``verdicts``, ``findings``, ``network``, ``witnesses`` and ``captures`` are pandas DataFrames (their
-    columns are in ``docs/tables.md``); ``manifest`` is the contents of ``audit.json``; ``errors`` lists inputs that
-    could not be read.
+    ``flows``, ``handshakes``, ``certificates``, ``requests``, ``evidence``, ``verdicts``, ``findings``, ``network``,
+    ``witnesses`` and ``captures`` are pandas DataFrames (their columns are in ``docs/tables.md``); ``manifest`` is the
+    contents of ``audit.json``; ``errors`` lists inputs that could not be read.
     """
 
     def __init__(self, folder: str | Path, *, temporary: bool = False) -> None:
-        self.folder = Path(folder)
-        self._remove = weakref.finalize(self, shutil.rmtree, self.folder, True) if temporary else None
-        self._frames: dict[str, pd.DataFrame] = {}
-        try:
-            self.manifest: dict[str, Any] = json.loads((self.folder / "audit.json").read_text(encoding="utf-8"))
-        except OSError as error:
-            raise AuditError(f"{folder}: holds no audit results (audit.json: {error.strerror})") from error
-        except ValueError as error:
-            raise AuditError(f"{folder}: audit.json is damaged ({error})") from error
+        self._remove = weakref.finalize(self, shutil.rmtree, Path(folder), True) if temporary else None
+        super().__init__(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Audit":
@@ -57,103 +46,11 @@ class Audit:
             partial.replace(target / name)
         return target
 
-    def verify(self) -> "list[tuple[str, bool | None, str]]":
+    def verify(self) -> list[tuple[str, bool | None, str]]:
         """Each file of the results and each capture: whether it is what it was (None: cannot be said), and why."""
         from auditor.report.custody import verify
 
         return list(verify(self))
-
-    def rule(self, code: str) -> "dict[str, Any] | None":
-        """The page of a rule as it was applied: title, what, why, mend, source, …; None where no policy had it."""
-        rules = (rule for policy in self.manifest["policies"] for rule in policy["rules"])
-        return next((rule for rule in rules if rule["code"] == code), None)
-
-    @property
-    def tables(self) -> list[str]:
-        """The names of the tables."""
-        from auditor.tables.schema import TABLES
-
-        return list(TABLES)
-
-    def arrow(self, table: str) -> "pa.Table":
-        """A table as Arrow data, flows in the order of their numbers."""
-        data = self._read(table)
-        if "flow_id" in data.column_names and data.num_rows:
-            import pyarrow.compute as pc
-
-            data = data.take(pc.sort_indices(data.select(["flow_id"]), sort_keys=[("flow_id", "ascending")]))
-        return data
-
-    def rows(self, table: str, *columns: str) -> list[dict[str, Any]]:
-        """Some columns of a table as plain values, times in nanoseconds since 1970 (as timestamps they need pandas)."""
-        from auditor.report.plain import values
-
-        data = self._read(table, columns)
-        lists = [values(data.column(name)) for name in columns]
-        return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
-
-    def _read(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
-        import pyarrow.parquet as pq
-
-        # not read_table: it loads pyarrow.dataset and with it pandas, a fifth of a second
-        return pq.ParquetFile(self.folder / f"{table}.parquet").read(columns)
-
-    def _frame(self, table: str) -> "pd.DataFrame":
-        if table not in self._frames:
-            from auditor.tables.schema import to_pandas
-
-            self._frames[table] = to_pandas(table, self.arrow(table))
-        return self._frames[table]
-
-    @property
-    def flows(self) -> "pd.DataFrame":
-        """One row for each conversation."""
-        return self._frame("flows")
-
-    @property
-    def handshakes(self) -> "pd.DataFrame":
-        """One row for each TLS handshake."""
-        return self._frame("handshakes")
-
-    @property
-    def certificates(self) -> "pd.DataFrame":
-        """One row for each certificate seen."""
-        return self._frame("certificates")
-
-    @property
-    def requests(self) -> "pd.DataFrame":
-        """One row for each HTTP request that was seen, in clear or opened with keys."""
-        return self._frame("requests")
-
-    @property
-    def evidence(self) -> "pd.DataFrame":
-        """One row for each piece of evidence for a flow's path."""
-        return self._frame("evidence")
-
-    @property
-    def verdicts(self) -> "pd.DataFrame":
-        """One row for each flow and rule that is about it."""
-        return self._frame("verdicts")
-
-    @property
-    def findings(self) -> "pd.DataFrame":
-        """What does not meet the policy, by rule, client network and service, worst first."""
-        return self._frame("findings")
-
-    @property
-    def network(self) -> "pd.DataFrame":
-        """What the captures show of the network itself: addresses and MACs, neighbours, BGP, errors."""
-        return self._frame("network")
-
-    @property
-    def witnesses(self) -> "pd.DataFrame":
-        """One row for each flow log, CloudTrail file and sensor log."""
-        return self._frame("witnesses")
-
-    @property
-    def captures(self) -> "pd.DataFrame":
-        """One row for each input."""
-        return self._frame("captures")
 
     def explain(self, flow_id: int) -> str:
         """How the path of a flow was judged, as a short text. Raises AuditError where no flow has that number."""
@@ -194,8 +91,8 @@ class Audit:
 
         return extract(self, finding_id, file)
 
-    def export(self, form: str, file: str | Path, table: str = "flows") -> None:
-        """Write the audit to a file in one of the forms of ``audit export``; ``table`` is for those that have one table.
+    def export(self, form: str, file: str | Path | BinaryIO, table: str = "flows") -> None:
+        """Write the audit to a file, by name or open, in one of the forms of ``audit export``; ``table`` is for those that have one table.
 
         Raises AuditError for a form or table that there is not, or where a library is missing.
         """
@@ -203,21 +100,31 @@ class Audit:
 
         export(self, form, file, table)
 
-    def diff(self, other: "Audit") -> "list[Change]":
+    def diff(self, other: Results) -> "list[Change]":
         """What changed from this audit to another one, by client group and service; findings first."""
         from auditor.report.change import diff
 
         return diff(self, other)
 
-    @property
-    def errors(self) -> list[str]:
-        """Inputs that could not be read, a sentence for each."""
-        return list(self.manifest.get("errors", []))
+    def export_diff(self, other: Results, form: str, file: str | Path | BinaryIO) -> "list[Change]":
+        """Write what changed to a file, by name or open, as ``text``, ``json`` or ``html``; the changes of ``diff``.
+
+        Raises AuditError for a form that there is not.
+        """
+        from auditor.report.export_diff import export_diff
+
+        return export_diff(self, other, form, file)
+
+    def add_to_history(self, path: str | Path) -> None:
+        """Add this audit to a history for ``auditor.history``; an audit that is in it already is replaced."""
+        from auditor.report.history import append
+
+        append(self, path)
 
     def __repr__(self) -> str:
         counts = self.manifest["counts"]
-        told = ", ".join(f"{counts[name]} {name}" for name in ("captures", "flows", "handshakes", "findings"))
-        return f"<Audit {' '.join(policy['id'] for policy in self.manifest['policies'])}: {told}>"
+        words = ", ".join(f"{counts[name]} {name}" for name in ("captures", "flows", "handshakes", "findings"))
+        return f"<Audit {' '.join(policy['id'] for policy in self.manifest['policies'])}: {words}>"
 
     def _repr_html_(self) -> str:
         """What Jupyter shows: counts, then findings."""

@@ -3,15 +3,13 @@
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditor.policy.findings import WIDTHS, client_group, text_of, widened
 from auditor.prefixes import parse
-from auditor.report.plain import printable
+from auditor.report.plain import Row, printable
+from auditor.report.results import Results
 from auditor.tables.schema import SEVERITIES
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
 
 ASPECTS = {
     "path": "path",
@@ -20,6 +18,8 @@ ASPECTS = {
     "key_exchange_group": "key exchange group",
     "protocol": "protocol",
 }
+MARKS = {"came": "+", "went": "-", "changed": "~"}
+Key = tuple[str, str]  # client group, service
 
 
 @dataclass
@@ -30,10 +30,6 @@ class Profile:
     aspects: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in ASPECTS})
 
 
-MARKS = {"came": "+", "went": "-", "changed": "~"}
-Key = tuple[str, str]  # client group, service
-
-
 def service_of(row: dict[str, Any]) -> str:
     """What a flow is counted with: the AWS service and Region, else the server's name, else its address."""
     if row["service"]:
@@ -41,7 +37,7 @@ def service_of(row: dict[str, Any]) -> str:
     return str(row["server_name"] or row["server_ip"])
 
 
-def profiles(result: "Audit") -> dict[Key, Profile]:
+def profiles(result: Results) -> dict[Key, Profile]:
     """The profile of each client group and service."""
     found: dict[Key, Profile] = {}
     names = ("client_ip", "server_ip", "server_name", "service", "region", *ASPECTS)
@@ -82,7 +78,7 @@ def _values(counts: "Counter[str]") -> str:
     return ", ".join(sorted(counts)) or "none"
 
 
-def diff(old: "Audit", new: "Audit") -> list[Change]:
+def diff(old: Results, new: Results) -> list[Change]:
     """What came, went and changed, findings first."""
     changes = _findings(old, new)
     before, after = profiles(old), profiles(new)
@@ -103,7 +99,7 @@ def diff(old: "Audit", new: "Audit") -> list[Change]:
     return changes
 
 
-def _findings(old: "Audit", new: "Audit") -> list[Change]:
+def _findings(old: Results, new: Results) -> list[Change]:
     names = ("rule", "client_group", "service", "region", "verdict", "severity", "title", "reason")
     both = [list(result.rows("findings", *names)) for result in (old, new)]
     before, after = (_by_key(rows, _widths([*both[0], *both[1]])) for rows in both)
@@ -121,9 +117,6 @@ def _findings(old: "Audit", new: "Audit") -> list[Change]:
         change = Change(kind, f"finding {rule}", client, service, words[0], words[1])
         changes.append(((list(MARKS).index(kind), -worst), change))
     return [change for _, change in sorted(changes, key=lambda told: told[0])]
-
-
-Row = dict[str, Any]
 
 
 def _widths(rows: list[Row]) -> dict[str, tuple[int, int]]:

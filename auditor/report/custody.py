@@ -7,12 +7,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditor.errors import AuditError, located
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.results import Results
 
 CUSTODY = "custody.json"
 
@@ -39,7 +37,7 @@ def told(files: dict[str, Path], began: str, ended: str) -> dict[str, Any]:
     }
 
 
-def verify(result: "Audit") -> Iterator[tuple[str, bool | None, str]]:
+def verify(result: Results) -> Iterator[tuple[str, bool | None, str]]:
     """Each result and each input: its name, whether it is what it was (None where that cannot be said), and why.
 
     Raises AuditError where the folder has no ``custody.json`` that can be read.

@@ -1,7 +1,5 @@
 """From a flow back to its packets: as scapy has them, or as tshark dissects them, through pyshark."""
 
-import asyncio
-import os
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,11 +12,11 @@ from auditor.capture.inputs import Input
 from auditor.capture.write import pcap_header, pcap_record
 from auditor.errors import AuditError, located
 from auditor.prefixes import parse_address
+from auditor.report.results import Results
 
 if TYPE_CHECKING:
     from scapy.plist import PacketList
 
-    from auditor.report.audit import Audit
     from auditor.requests.cut import Wanted
 
 MOST_PACKETS = 1_000_000
@@ -39,7 +37,7 @@ class Frame:
     data: bytes
 
 
-def frames(result: "Audit", flow_ids: Iterable[int], *, verify: bool = False) -> Iterator[Frame]:
+def frames(result: Results, flow_ids: Iterable[int], *, verify: bool = False) -> Iterator[Frame]:
     """The frames of flows of one capture, read from it again, in its order.
 
     Of a datagram that came in fragments there is the one that made it whole. With ``verify`` the capture has to be the
@@ -78,7 +76,7 @@ def frames(result: "Audit", flow_ids: Iterable[int], *, verify: bool = False) ->
         source.forget()
 
 
-def _wanted(result: "Audit", flow_ids: list[int]) -> tuple[str, "Wanted"]:
+def _wanted(result: Results, flow_ids: list[int]) -> tuple[str, "Wanted"]:
     """The capture of some flows, and what is needed to find their packets in it."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -122,7 +120,7 @@ def _wanted(result: "Audit", flow_ids: list[int]) -> tuple[str, "Wanted"]:
     )
 
 
-def packets(result: "Audit", flow_id: int) -> "PacketList":
+def packets(result: Results, flow_id: int) -> "PacketList":
     """The packets of a flow as scapy has them."""
     from scapy.config import conf
     from scapy.packet import Raw
@@ -153,16 +151,17 @@ def write_pcap(found: Iterable[Frame], out: BinaryIO) -> None:
     out.flush()
 
 
-def dissect(result: "Audit", flow_id: int, keylog: str | Path | None = None) -> list[Any]:
+def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> list[Any]:
     """The packets of a flow as tshark dissects them, through pyshark; with a key log what is inside TLS as well.
 
     pyshark has an event loop of its own, in a thread: it works in Jupyter, where one runs already.
     """
-    from auditor.requests.decrypt import NO_TSHARK, Private, tshark
+    from auditor.requests import tshark
+    from auditor.requests.decrypt import Private
 
-    program = tshark()
+    program = tshark.program()
     if program is None:
-        raise AuditError(NO_TSHARK)
+        raise AuditError(tshark.missing())
     if keylog is not None and not Path(keylog).is_file():
         raise AuditError(f"{keylog}: no such file")
     found: list[Any] = []
@@ -170,22 +169,16 @@ def dissect(result: "Audit", flow_id: int, keylog: str | Path | None = None) -> 
     kept = Private()
 
     def load() -> None:
-        import pyshark
+        from auditor.requests.dissection import OPEN, Dissection
 
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
         told = kept.told
-        path = f"/proc/{os.getpid()}/fd/{told}" if isinstance(told, int) else told
+        path = f"{OPEN}/{told}" if isinstance(told, int) else told
         preferences = {"tls.keylog_file": str(Path(keylog).resolve())} if keylog is not None else None
         try:
-            with pyshark.FileCapture(
-                path, eventloop=loop, tshark_path=program, override_prefs=preferences, keep_packets=False
-            ) as capture:
+            with Dissection(path, program, kept.inherited(), override_prefs=preferences) as capture:
                 found.extend(capture)
         except Exception as error:  # noqa: BLE001 - raised again in the thread that asked
             failed.append(error)
-        finally:
-            loop.close()
 
     try:
         write_pcap(frames(result, [flow_id]), kept.file)

@@ -4,25 +4,28 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from auditor.errors import AuditError
 from auditor.report.formats import FORMS
-from auditor.report.plain import neutral, rows
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.plain import neutral
+from auditor.report.results import Results
 
 TABLE_FORMS = ("json", "jsonl", "csv", "parquet")
 
 
-def export(result: "Audit", form: str, file: str | Path, table: str = "flows") -> None:
-    """Write to a file, which is there whole or not at all. Raises AuditError for a form or table that is none."""
+def export(result: Results, form: str, file: str | Path | BinaryIO, table: str = "flows") -> None:
+    """Write to a file. Raises AuditError for a form or table that is none."""
     check(result, form, table)
-    with whole(file) as out:
+    with opened(file) as out:
         write(result, form, table, out)
+
+
+def opened(file: str | Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    """A file to write to: one that is open already as it is, another ``whole``."""
+    return whole(file) if isinstance(file, str | Path) else nullcontext(file)
 
 
 @contextmanager
@@ -40,7 +43,7 @@ def whole(file: str | Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def check(result: "Audit", form: str, table: str) -> None:
+def check(result: Results, form: str, table: str) -> None:
     """Raise AuditError for a form or a table that there is not."""
     if table not in result.tables:
         raise AuditError(f"--table {table}: no such table; there are {', '.join(result.tables)}")
@@ -48,15 +51,19 @@ def check(result: "Audit", form: str, table: str) -> None:
         raise AuditError(f"--format {form}: no such form; there are {', '.join([*TABLE_FORMS, *FORMS])}")
 
 
-def write(result: "Audit", form: str, table: str, out: BinaryIO) -> None:
+def write(result: Results, form: str, table: str, out: BinaryIO) -> None:
     """Write to an open file."""
     if form in FORMS:
         FORMS[form].write(result, out)
     elif form == "json":
-        whole = {"audit": result.manifest, "findings": list(rows(result, "findings")), table: list(rows(result, table))}
+        whole = {
+            "audit": result.manifest,
+            "findings": list(result.records("findings")),
+            table: list(result.records(table)),
+        }
         out.write(json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n")
     elif form == "jsonl":
-        out.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows(result, table))
+        out.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in result.records(table))
     elif form == "csv":
         _csv(result, table, out)
     else:
@@ -67,11 +74,11 @@ def write(result: "Audit", form: str, table: str, out: BinaryIO) -> None:
         out.write(data.getvalue())
 
 
-def _csv(result: "Audit", table: str, out: BinaryIO) -> None:
+def _csv(result: Results, table: str, out: BinaryIO) -> None:
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=False)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(result.arrow(table).column_names)
-    for row in rows(result, table):
+    for row in result.records(table):
         writer.writerow([neutral(value) for value in row.values()])
     text.flush()
     text.detach()

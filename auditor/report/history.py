@@ -1,35 +1,27 @@
-"""A history of audits in a DuckDB file: each run appended, to see who spoke what, when, and over which path.
+"""A history of audits in a folder: each run added, to see who spoke what, when, and over which path.
 
 And SQL over the tables of one audit. Queries read: they cannot reach files or networks.
 """
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.errors import AuditError
 from auditor.policy.findings import client_group
+from auditor.report import database, history_files
 from auditor.report.change import service_of
+from auditor.report.database import Result
+from auditor.report.history_files import TRAFFIC
+from auditor.report.results import Results
 
 if TYPE_CHECKING:
     import duckdb
 
-    from auditor.report.audit import Audit
 
-KEPT = ("path", "protocol", "tls_version", "cipher_suite", "forward_secrecy", "post_quantum", "verdict")
-SCHEMA = """
-create table if not exists runs (
-    run varchar primary key, started timestamptz, ended timestamptz, policies varchar, inputs varchar, flows bigint,
-    handshakes bigint, findings bigint);
-create table if not exists traffic (
-    run varchar, started timestamptz, client varchar, service varchar, path varchar, protocol varchar,
-    tls_version varchar, cipher_suite varchar, forward_secrecy boolean, post_quantum boolean, verdict varchar,
-    flows bigint, bytes bigint);
-create table if not exists found (
-    run varchar, started timestamptz, rule varchar, policy varchar, severity varchar, verdict varchar,
-    client varchar, service varchar, region varchar, reason varchar, flows bigint);
-"""
 DRIFT = """
 with steps as (
     select client, service, run, min(started) as started,
@@ -57,16 +49,7 @@ group by all order by tls_version, flows desc
 """
 
 
-def _open(path: str | Path, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
-    import duckdb
-
-    try:
-        return duckdb.connect(str(path), read_only=read_only)
-    except duckdb.Error as error:
-        raise AuditError(f"{path}: {str(error).splitlines()[0]}") from error
-
-
-def append(result: "Audit", path: str | Path) -> str:
+def append(result: Results, path: str | Path) -> str:
     """Add an audit to a history, which is made if it is not there; an audit that is in it already is replaced."""
     told = result.manifest
     inputs = [one["sha256"] or one["name"] for one in told["inputs"]]
@@ -75,86 +58,59 @@ def append(result: "Audit", path: str | Path) -> str:
     times = result.rows("captures", "started", "ended")
     started = min((row["started"] for row in times if row["started"] is not None), default=0)
     ended = max((row["ended"] for row in times if row["ended"] is not None), default=0)
-    counts: dict[tuple[Any, ...], list[int]] = {}
-    ends = ("client_ip", "server_ip", "server_name", "service", "region", "client_bytes", "server_bytes")
-    for row in result.rows("flows", *ends, *KEPT):
-        key = (client_group(row["client_ip"]), service_of(row), *(row[name] for name in KEPT))
-        count = counts.setdefault(key, [0, 0])
-        count[0] += 1
-        count[1] += row["client_bytes"] + row["server_bytes"]
-    found = result.rows(
-        "findings", "rule", "policy", "severity", "verdict", "client_group", "service", "region", "reason", "flows"
-    )
-    history = _open(path, read_only=False)
-    try:
-        history.execute(SCHEMA)
-        history.execute("begin")
-        for forget in (
-            "delete from runs where run = ?",
-            "delete from traffic where run = ?",
-            "delete from found where run = ?",
-        ):
-            history.execute(forget, [run])
-        when = [started / 1e9, ended / 1e9]
-        total = told["counts"]
-        history.execute(
-            "insert into runs values (?, to_timestamp(?), to_timestamp(?), ?, ?, ?, ?, ?)",
-            [
-                run,
-                *when,
-                policies,
-                " ".join(one["name"] for one in told["inputs"]),
-                total["flows"],
-                total["handshakes"],
-                len(found),
-            ],
-        )
-        _insert(history, "traffic", run, when[0], [(*key, *count) for key, count in counts.items()])
-        _insert(history, "found", run, when[0], [tuple(row.values()) for row in found])
-        history.execute("commit")
-    finally:
-        history.close()
+    found = _found(result)
+    whole = {
+        "ended": _time(ended),
+        "policies": policies,
+        "inputs": " ".join(one["name"] for one in told["inputs"]),
+        "flows": told["counts"]["flows"],
+        "handshakes": told["counts"]["handshakes"],
+        "findings": len(found),
+    }
+    rows = {"runs": [whole], "traffic": _traffic(result), "found": found}
+    for row in (row for of in rows.values() for row in of):
+        row |= {"run": run, "started": _time(started)}
+    history_files.write(Path(path), run, rows)
     return run
 
 
-def _insert(
-    history: "duckdb.DuckDBPyConnection", table: str, run: str, started: float, found: list[tuple[Any, ...]]
-) -> None:
-    """Insert rows of an audit by column: one by one takes a millisecond each."""
-    if not found:
-        return
-    import pyarrow as pa
-
-    columns = {f"c{number}": list(cells) for number, cells in enumerate(zip(*found, strict=True))}
-    history.register("new_rows", pa.table(columns))
-    history.execute(f"insert into {table} select ?, to_timestamp(?), * from new_rows", [run, started])  # noqa: S608
-    history.unregister("new_rows")
+def _time(nanoseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=nanoseconds // 1000)
 
 
-Result = tuple[list[str], list[tuple[Any, ...]]]
+def _traffic(result: Results) -> list[dict[str, Any]]:
+    """How many flows and bytes went between client groups and services, by how they were protected."""
+    counts: dict[tuple[Any, ...], list[int]] = {}
+    ends = ("client_ip", "server_ip", "server_name", "service", "region", "client_bytes", "server_bytes")
+    for row in result.rows("flows", *ends, *TRAFFIC):
+        key = (client_group(row["client_ip"]), service_of(row), *(row[name] for name in TRAFFIC))
+        count = counts.setdefault(key, [0, 0])
+        count[0] += 1
+        count[1] += row["client_bytes"] + row["server_bytes"]
+    names = ("client", "service", *TRAFFIC, "flows", "bytes")
+    return [dict(zip(names, (*key, *count), strict=True)) for key, count in counts.items()]
+
+
+def _found(result: Results) -> list[dict[str, Any]]:
+    told = ("rule", "policy", "severity", "verdict", "service", "region", "reason", "flows")
+    rows = result.rows("findings", *told, "client_group")
+    return [{"client": row["client_group"], **{name: row[name] for name in told}} for row in rows]
+
+
+@contextmanager
+def _opened(path: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A history as the tables of a database that is closed to all else. Raises AuditError."""
+    tables = history_files.read(path)
+    with closing(database.closed()) as connection:
+        for name, table in tables.items():
+            connection.register(name, table)
+        yield connection
 
 
 def drift(path: str | Path) -> tuple[Result, Result]:
     """What changed over time by client group and service, and who spoke old versions. Raises AuditError."""
-    if not Path(path).is_file():
-        raise AuditError(f"{path}: no such file; audit pcap … --history {path} begins one")
-    history = _open(path, read_only=True)
-    try:
-        return _run(history, DRIFT), _run(history, OLD)
-    finally:
-        history.close()
-
-
-def _run(connection: "duckdb.DuckDBPyConnection", query: str) -> Result:
-    import duckdb
-
-    try:
-        done = connection.execute(query)
-        if done.description is None:
-            return [], []
-        return [column[0] for column in done.description], done.fetchall()
-    except duckdb.Error as error:
-        raise AuditError(f"SQL: {str(error).splitlines()[0]}") from error
+    with _opened(Path(path)) as history:
+        return database.query(history, DRIFT), database.query(history, OLD)
 
 
 def sql(where: str | Path, query: str) -> Result:
@@ -163,20 +119,15 @@ def sql(where: str | Path, query: str) -> Result:
     The query sees tables by their names (``flows``, ``findings``, …; ``runs``, ``traffic``, ``found`` of a history) and can
     reach nothing else. Raises AuditError with DuckDB's first line where it is not right.
     """
-    import duckdb
+    from auditor.report.sink import MANIFEST
 
-    from auditor.report.audit import Audit
-
-    if Path(where).is_file():
-        connection = _open(where, read_only=True)
-    else:
-        result = Audit.load(where)
-        connection = duckdb.connect()
+    path = Path(where)
+    if path.is_file() or (path.is_dir() and not (path / MANIFEST).exists() and any(path.glob("*.parquet"))):
+        with _opened(path) as history:
+            return database.query(history, query)
+    result = Results(where)
+    with closing(database.closed()) as connection:
         for table in result.tables:
             if re.search(rf"\b{table}\b", query, re.IGNORECASE):
                 connection.register(table, result.arrow(table))
-    try:
-        connection.execute("set enable_external_access = false; set timezone = 'UTC'; set lock_configuration = true")
-        return _run(connection, query)
-    finally:
-        connection.close()
+        return database.query(connection, query)

@@ -1,18 +1,23 @@
 """``audit.json``: how a result came about (inputs, hashes, versions, policy, options) and what it says in sum."""
 
 import sys
-from collections import Counter
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from auditor.audit.run import Run
+from auditor.aws.ranges import Ranges
 from auditor.options import Options
+from auditor.paths.round_trips import RoundTrips
 from auditor.policy.mending import ways
-from auditor.policy.model import Rule
+from auditor.policy.model import Policy, Rule
+from auditor.policy.totals import Summary, VerdictTotals
+from auditor.reading.captures import Captures
+from auditor.requests.keys import KeyLog
+from auditor.tls.certificates import Certificates
 
 
 def _page(rule: Rule) -> dict[str, Any]:
@@ -21,80 +26,81 @@ def _page(rule: Rule) -> dict[str, Any]:
     return {k: str(v) if isinstance(v, date) else v for k, v in told.items() if v not in (None, {})}
 
 
-def manifest(run: Run, options: Options) -> dict[str, Any]:
-    """The contents of ``audit.json``. No times of the run: the same input gives the same bytes."""
-    evaluation, inside, ranges = run.pipeline.evaluation, run.pipeline.inside, run.pipeline.ranges
-    summary = [
-        {
-            "path": path,
-            "confidence": confidence,
-            "protocol": protocol,
-            "verdict": verdict,
-            "in_scope": scope,
-            "flows": n,
-        }
-        for (path, confidence, protocol, verdict, scope), n in sorted(run.pipeline.summary.items())
-    ]
-    unseen: dict[str, Counter[str]] = {}
-    for (rule, reason), n in evaluation.not_observable.items():
-        unseen.setdefault(rule, Counter())[reason] += n
+@dataclass(frozen=True)
+class Applied:
+    """What was applied in an audit, besides its options."""
+
+    policies: Sequence[Policy]
+    pages: Mapping[str, Sequence[Rule]]  # the rules of each policy
+    site: str | None
+    key_logs: Sequence[KeyLog]
+    notes: Sequence[str]
+    tshark: str | None  # its version, where it was used
+    ranges: Ranges
+
+
+class Totals(Protocol):
+    """What an audit adds up to (``audit.totals``), as far as the manifest tells it."""
+
+    captures: Captures
+    certificates: Certificates
+    round_trips: RoundTrips
+    verdicts: VerdictTotals
+    summary: Summary
+
+
+def manifest(options: Options, applied: Applied, totals: Totals, findings: int) -> dict[str, Any]:
+    """The contents of ``audit.json``. No times of the run: the same input gives the same bytes.
+
+    ``findings``: how many the table of that name has.
+    """
+    captures = totals.captures.rows()
+    rules = [rule.code for policy in applied.policies for rule in policy.rule]
     return {
         "format": 1,
         "versions": package_versions(),
-        "inputs": [
-            {"name": item.name, "sha256": item.sha256(), "bytes": counted.bytes} for item, counted in run.captures
-        ],
-        "errors": run.errors,
+        "inputs": [{"name": one.capture, "sha256": one.sha256, "bytes": one.bytes} for one in captures],
+        "errors": totals.captures.errors(),
         "options": options.told(),
-        "policies": [
-            {
-                "id": policy.id,
-                "title": policy.title,
-                "edition": policy.edition,
-                "source": policy.source,
-                "retrieved": str(policy.retrieved),
-                "rules": [_page(rule) for rule in evaluation.pages[policy.id]],
-                "exceptions": [one.words for one in policy.exception],
-            }
-            for policy in evaluation.policies
-        ],
-        "site": run.pipeline.judge.network.topology.name,
-        "keys": [{"name": log.name, "sessions": log.sessions, "lines": log.lines} for log in inside.keys.logs],
-        "notes": run.notes(),
-        "tshark": inside.tshark,
-        "ip_ranges": {"date": ranges.date, "sync_token": ranges.token},
+        "policies": [_policy(policy, applied.pages[policy.id]) for policy in applied.policies],
+        "site": applied.site,
+        "keys": [{"name": log.name, "sessions": log.sessions, "lines": log.lines} for log in applied.key_logs],
+        "notes": list(applied.notes),
+        "tshark": applied.tshark,
+        "ip_ranges": {"date": applied.ranges.date, "sync_token": applied.ranges.token},
         "counts": {
-            "captures": len(run.captures),
-            "flows": sum(counted.flows for _, counted in run.captures),
-            "handshakes": sum(counted.handshakes for _, counted in run.captures),
-            "findings": evaluation.findings.count,
-            "in_scope": sum(n for key, n in run.pipeline.summary.items() if key[4]),
+            "captures": len(captures),
+            "flows": sum(one.flows for one in captures),
+            "handshakes": sum(one.handshakes for one in captures),
+            "findings": findings,
+            "in_scope": totals.summary.in_scope,
         },
-        "findings_capped": evaluation.findings.capped,
-        "certificates_left_out": run.pipeline.shapes.certificates.left_out,
-        "summary": summary,
-        "round_trips": run.pipeline.round_trip_table(),
-        "rules": {
-            rule.code: {
-                verdict: evaluation.counts[rule.code, verdict]
-                for verdict in ("pass", "fail", "warn", "not_observable", "not_applicable")
-                if evaluation.counts[rule.code, verdict]
-            }
-            for rule in evaluation.rules
-        },
-        "not_observable": {
-            rule: [{"reason": reason, "flows": n} for reason, n in sorted(found.items(), key=lambda x: (-x[1], x[0]))][
-                :10
-            ]
-            for rule, found in sorted(unseen.items())
-        },
+        "findings_capped": totals.verdicts.findings.capped,
+        "certificates_left_out": totals.certificates.left_out,
+        "summary": totals.summary.rows(),
+        "round_trips": totals.round_trips.rows(),
+        "rules": totals.verdicts.of_rules(rules),
+        "not_observable": totals.verdicts.unseen(),
+    }
+
+
+def _policy(policy: Policy, rules: Sequence[Rule]) -> dict[str, Any]:
+    """A policy as it was applied."""
+    return {
+        "id": policy.id,
+        "title": policy.title,
+        "edition": policy.edition,
+        "source": policy.source,
+        "retrieved": str(policy.retrieved),
+        "rules": [_page(rule) for rule in rules],
+        "exceptions": [one.words for one in policy.exception],
     }
 
 
 def package_versions() -> dict[str, str]:
     """Versions that decide a result, for ``audit.json``."""
     from auditor.data import __version__
-    from auditor.machine.objects import numba_version
+    from auditor.machine.naming import numba_version
 
     return {
         "auditor": __version__,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+    import pyarrow as pa
+
 
 DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 BATCH = 4096
@@ -44,13 +45,10 @@ def values(column: Any) -> list[Any]:
     return list(numbers[column.offset : column.offset + len(column)].tolist())
 
 
-def rows(result: "Audit", table: str, *columns: str, times: str = "iso") -> Iterator[Row]:
-    """The rows of a table, or some columns of it; times in ISO 8601, or in nanoseconds with ``times="ns"``."""
+def records(data: "pa.Table", times: str) -> Iterator[Row]:
+    """The rows of an Arrow table; times in ISO 8601 (``"iso"``) or in nanoseconds since 1970 (``"ns"``)."""
     import pyarrow as pa
 
-    data = result.arrow(table)
-    if columns:
-        data = data.select(columns)
     names = data.column_names
     stamps = {name for name in names if pa.types.is_timestamp(data.schema.field(name).type)}
     for batch in data.to_batches(BATCH):

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditor.capture import write
 from auditor.errors import AuditError
 from auditor.report.export import whole
 from auditor.report.plain import about, printable
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.results import Results
 
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
@@ -23,7 +21,7 @@ FACTS = (
 BEHIND = 2  # packets of a flow that are kept behind the last one that proves something
 
 
-def finding(result: "Audit", finding_id: str) -> dict[str, Any]:
+def finding(result: Results, finding_id: str) -> dict[str, Any]:
     """The row of a finding. Raises AuditError where there is none."""
     names = ("finding_id", "rule", "policy", "title", "severity", "verdict", "reason", "flows", "clients")
     rows = result.rows(
@@ -46,7 +44,7 @@ def display_filter(row: dict[str, Any]) -> str:
     return f"frame.number in {{{', '.join(map(str, frames))}}}" if frames else "frame"
 
 
-def explain(result: "Audit", finding_id: str) -> str:
+def explain(result: Results, finding_id: str) -> str:
     """A finding in words: the facts, the rule, the frames, and how to see them in Wireshark."""
     row = finding(result, finding_id)
     policy, rule = row["policy"], result.rule(row["rule"])
@@ -68,7 +66,7 @@ def explain(result: "Audit", finding_id: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _facts(result: "Audit", flows: list[int]) -> list[str]:
+def _facts(result: Results, flows: list[int]) -> list[str]:
     """What is known of the sample flows, a line each."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -105,7 +103,7 @@ def _text(text: str) -> bytes:
     return "\n".join(map(printable, text.split("\n"))).encode()[:LONGEST_COMMENT]
 
 
-def extract(result: "Audit", finding_id: str, out: str | Path) -> int:
+def extract(result: Results, finding_id: str, out: str | Path) -> int:
     """Write the packets of a finding's sample flows, up to the last that proves it, to a pcapng; how many they are.
 
     The section header names the capture with its SHA-256, and the finding; each packet that proves something has a comment
@@ -139,7 +137,7 @@ def extract(result: "Audit", finding_id: str, out: str | Path) -> int:
     return written
 
 
-def _proving(result: "Audit", flows: list[int], proof: set[int]) -> Iterator[Any]:
+def _proving(result: Results, flows: list[int], proof: set[int]) -> Iterator[Any]:
     """The frames of some flows, each flow's up to a little behind the last that proves something."""
     from auditor.report.drill import frames
 

@@ -1,4 +1,4 @@
-"""Writing tables to a folder while the audit runs: a Parquet file for each, renamed into place when all is done."""
+"""Where tables go while an audit runs. A folder: a Parquet file for each, renamed into place when all is done."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +23,20 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-class DirectorySink:
+class Sink(Protocol):
+    """Takes the tables of an audit, part by part."""
+
+    def write(self, table: str, data: pa.Table) -> None:
+        """Take rows of a table, behind those of before. Raises AuditError where they cannot be kept."""
+
+    def finish(self, manifest: dict[str, Any]) -> None:
+        """All is written: make it the result, with its manifest."""
+
+    def abandon(self) -> None:
+        """The audit has failed: leave nothing."""
+
+
+class FolderSink:
     """Writes the tables into ``directory``, in a thread of its own. Nothing has its final name before ``finish``."""
 
     def __init__(self, directory: Path) -> None:

@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -22,14 +21,14 @@ import numpy as np
 
 from auditor.capture.inputs import Input
 from auditor.errors import InputError
+from auditor.machine import isolated
 from auditor.recognise.numbers import HTTP, QUIC, SMTP
+from auditor.requests import tshark
 from auditor.requests.cut import Cut, Wanted, write
 
 SECONDS = 120.0  # that a child may take …
 SECONDS_A_MEGABYTE = 2.0  # … and more for what it is given
-NO_TSHARK = "tshark, which opens TLS, is not installed: apt-get install tshark (Debian, Ubuntu), brew install wireshark"
 LONGEST_LINE = 1 << 16
-NOWHERE = "/nonexistent"
 
 
 @dataclass
@@ -40,23 +39,6 @@ class Dissected:
     failure: str | None = None
     notes: list[str] = field(default_factory=list)
     packets: int = 0
-
-
-def tshark() -> str | None:
-    """The program, where it is installed."""
-    return shutil.which("tshark")
-
-
-def tshark_version() -> str | None:
-    """The first line of what ``tshark --version`` says."""
-    program = tshark()
-    if program is None:
-        return None
-    try:
-        told = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return told.stdout.splitlines()[0] if told.stdout else None
 
 
 class Private:
@@ -89,9 +71,9 @@ class Private:
 
 def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequence[Path], salt: bytes) -> Dissected:
     """The requests in the wanted flows."""
-    program = tshark()
+    program = tshark.program()
     if program is None:
-        return Dissected(failure=NO_TSHARK)
+        return Dissected(failure=tshark.missing())
     packets, keys = Private(), Private(in_memory=True)
     try:
         try:
@@ -103,9 +85,10 @@ def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequenc
         order = {
             "capture": packets.told,
             "keys": keys.told,
-            "private_keys": [str(path) for path in private_keys],
+            "private_keys": [str(Path(path).absolute()) for path in private_keys],
             "salt": salt.hex(),
             "tshark": program,
+            "options": tshark.restricted(program),
             "clear": np.flatnonzero(np.isin(wanted.kind, (HTTP, SMTP))).tolist(),
             "quic": bool((wanted.kind == QUIC).any()),
         }
@@ -118,29 +101,16 @@ def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequenc
     return found
 
 
-def _environment() -> dict[str, str]:
-    """What the child needs: where Python finds the auditor, and no settings of the user's for tshark."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT") if name in os.environ}
-    paths = os.pathsep.join(part or str(Path.cwd()) for part in sys.path)
-    return kept | {
-        "PYTHONPATH": paths,
-        "WIRESHARK_CONFIG_DIR": NOWHERE,
-        "HOME": NOWHERE,
-        "PYTHONWARNINGS": "ignore",
-    }
-
-
 def _run(order: dict[str, Any], inherited: Sequence[int], cut: Cut) -> Dissected:
     found = Dissected(packets=len(cut.frames))
     limit = SECONDS + SECONDS_A_MEGABYTE * cut.bytes / 1e6
-    child = subprocess.Popen(
-        [sys.executable, "-m", "auditor.requests.worker"],
+    child = isolated.start(
+        isolated.module("auditor.requests.worker"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what tshark or a traceback says may hold what was dissected
         pass_fds=inherited,
         start_new_session=True,
-        env=_environment(),
     )
     ended = threading.Timer(limit, _kill, [child])
     ended.start()

@@ -48,8 +48,8 @@ class Refusals:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the flow of a request says."""
+class Carrier:
+    """What the flow that carried a request says."""
 
     client: tuple[int, int]
     server: str
@@ -81,9 +81,19 @@ class Inside:
         self._learned[capture] = len(secrets)
         self.keys.grow()
 
+    def all_notes(self) -> list[str]:
+        """What a person should know of key logs and of opening TLS, a sentence each."""
+        wrong = [
+            f"{log.name}: {log.wrong} of {log.lines} lines are no secrets of TLS sessions"
+            for log in self.keys.logs
+            if log.wrong
+        ]
+        return [*wrong, *self.notes]
+
     def opened(self, source: Input, wanted: Wanted) -> tuple[list[dict[str, Any]], str | None]:
         """The requests in the wanted flows of a capture that was read to its end, or why there are none."""
-        from auditor.requests.decrypt import dissect, tshark_version
+        from auditor.requests import tshark
+        from auditor.requests.decrypt import dissect
 
         again = source.again()
         if again is None:
@@ -92,30 +102,33 @@ class Inside:
             self._salt = hashlib.sha256(f"access keys in {source.sha256()}".encode()).digest()
         randoms = [random for of_flow in wanted.randoms for random in of_flow]
         found = dissect(again, wanted, self.keys.text(randoms), self.keys.private_keys, self._salt)
-        self.tshark = tshark_version()
+        self.tshark = tshark.version()
         self.notes += [note for note in [*found.notes, found.failure] if note and note not in self.notes]
         identifiers = wanted.identifier.tolist()
         for row in found.requests:
             row["flow_id"] = identifiers[row.pop("flow")]
         return found.requests, found.failure
 
-    def relate(self, row: dict[str, Any], flow: Seen) -> None:
-        """Complete a request by what its flow says, and put it beside others: of the same key, of the same client."""
-        where = endpoint(host_of(row["authority"]))
-        row["service"] = where.service if where is not None else flow.service
-        row["region"] = (where.region if where is not None else None) or flow.region
-        row["is_aws"] = where is not None and not where.customer
-        skew = row["signed_at"] - row["time"] / 1e9 if row["signed_at"] is not None else None
-        row["clock_skew_s"] = None if skew is None else round(skew, 3)
+    def related(self, request: dict[str, Any], carrier: Carrier) -> dict[str, Any]:
+        """A request completed by what its flow says, and by others: of the same access key, of the same client."""
+        where = endpoint(host_of(request["authority"]))
+        signed_at = request["signed_at"]
+        row = request | {
+            "service": where.service if where is not None else carrier.service,
+            "region": (where.region if where is not None else None) or carrier.region,
+            "is_aws": where is not None and not where.customer,
+            "clock_skew_s": None if signed_at is None else round(signed_at - request["time"] / 1e9, 3),
+        }
         if row["credential_hash"] is not None:
             use = self._uses.setdefault(row["credential_hash"], Use())
-            use.clients.add(flow.client)
-            use.paths.add(flow.path)
+            use.clients.add(carrier.client)
+            use.paths.add(carrier.path)
             row["use"] = use
         if row["status"] in (400, 401, 403) and row["error_code"] in REFUSED:
-            refusals = self._refusals.setdefault((flow.client, flow.server), Refusals())
+            refusals = self._refusals.setdefault((carrier.client, carrier.server), Refusals())
             refusals.times.append(row["time"])
             row["refusals"] = refusals
+        return row
 
 
 def by_flow(rows: list[dict[str, Any]]) -> Iterator[tuple[int, list[dict[str, Any]]]]:

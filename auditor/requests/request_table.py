@@ -1,5 +1,7 @@
 """From flows to those whose requests may be read, and from requests to the table ``requests``."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,22 @@ from auditor.flows.rows import Rows, gather
 from auditor.recognise.numbers import HTTP, HTTP2, QUIC, SMTP, TLS
 from auditor.requests.cut import Wanted
 from auditor.requests.inside import NO_KEYS, NOT_READ, OTHER_KEYS, Inside
-from auditor.tables import schema
+from auditor.tables import arrow, schema
 from auditor.tls.names import suites
 
 Array = np.ndarray[Any, Any]
 
 
-def candidates(
-    inside: Inside, rows: Rows, ends: Oriented, found: Services, protocol: Array
-) -> tuple[Wanted | None, Array]:
-    """The flows of a batch whose requests may be read, None where there are none; and why not, for the others."""
+@dataclass(frozen=True)
+class Candidates:
+    """The flows of a batch whose requests may be read, and why not, for the others."""
+
+    wanted: Wanted
+    reasons: Array  # of str or None: a text for each flow with requests that are not read
+
+
+def candidates(inside: Inside, rows: Rows, ends: Oriented, found: Services, protocol: Array) -> Candidates:
+    """The flows of a batch whose requests may be read; ``protocol``: of str or None."""
     flows, shakes, at = rows.flows, rows.handshakes, rows.handshake_flow
     kind = np.full(len(rows), -1)
     reasons = np.full(len(rows), None, object)
@@ -45,13 +53,17 @@ def candidates(
     upgraded = np.zeros(len(rows), bool)
     upgraded[at] = shakes["upgraded"] == SMTP
     kind[mail & (kind < 0) & ((application == SMTP) | upgraded)] = SMTP
+    return Candidates(_wanted(rows, ends, kind, first), reasons)
+
+
+def _wanted(rows: Rows, ends: Oriented, kind: Array, first: Array) -> Wanted:
+    """The flows of a batch that have a kind; ``first``: the number of each flow's first handshake, -1 for none."""
+    flows, shakes = rows.flows, rows.handshakes
     chosen = np.flatnonzero(kind >= 0)
-    if not len(chosen):
-        return None, reasons
     nothing = np.zeros(len(chosen), shakes.dtype)
     shake: Array = gather(shakes, np.maximum(first[chosen], 0)) if len(shakes) else nothing
     has = (first[chosen] >= 0) & np.isin(kind[chosen], (TLS, QUIC))
-    wanted = Wanted(
+    return Wanted(
         index=chosen,
         identifier=flows["identifier"][chosen],
         kind=kind[chosen],
@@ -69,23 +81,25 @@ def candidates(
             flows["started"][chosen],
         ),
         ended=flows["ended"][chosen],
-        randoms=_randoms(shakes, at, len(rows))[chosen],
+        randoms=_randoms(shakes, rows.handshake_flow, chosen),
     )
-    return wanted, reasons
 
 
-def _randoms(shakes: Array, flow: Array, count: int) -> Array:
-    """The client randoms of each flow's handshakes."""
-    found = np.empty(count, object)
-    found[:] = [[] for _ in range(count)]
-    for at, high, low in zip(flow.tolist(), shakes["random_high"].tolist(), shakes["random_low"].tolist(), strict=True):
-        found[at].append((high, low))
+def _randoms(shakes: Array, flow: Array, chosen: Array) -> Array:
+    """The client randoms of the chosen flows' handshakes."""
+    of_flow: dict[int, list[tuple[int, int]]] = {at: [] for at in chosen.tolist()}
+    some = np.isin(flow, chosen)
+    high, low = shakes["random_high"][some], shakes["random_low"][some]
+    for at, *random in zip(flow[some].tolist(), high.tolist(), low.tolist(), strict=True):
+        of_flow[at].append((random[0], random[1]))
+    found = np.empty(len(chosen), object)
+    found[:] = list(of_flow.values())
     return found
 
 
-def requests_table(requests: dict[int, list[dict[str, Any]]]) -> pa.Table:
+def requests_table(requests: Mapping[int, Sequence[dict[str, Any]]]) -> pa.Table:
     """The table ``requests``."""
     rows = [row for _, found in sorted(requests.items()) for row in found]
-    return schema.build(
+    return arrow.build(
         "requests", {column.name: [row[column.name] for row in rows] for column in schema.TABLES["requests"]}
     )

@@ -4,18 +4,17 @@ It is told what to do by one line of JSON on standard input, which stays open: w
 and so are this process and tshark. Results are lines of JSON on standard output.
 """
 
-import asyncio
 import ipaddress
 import json
 import os
 import re
-import resource
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from auditor.machine.confined import confine
 from auditor.requests.http import Exchange, Request, answer, form, request
 from auditor.requests.http3 import Streams
 
@@ -209,33 +208,27 @@ def _end_with_parent() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def main() -> None:
+def main(_: Sequence[str] = ()) -> None:
     """Read the order, dissect, write the results."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    confine(MEMORY)
     order = json.loads(sys.stdin.buffer.readline())
-    for name in ("capture", "keys"):
-        if isinstance(order[name], int):  # a file without a name, which this process has open
-            order[name] = f"/proc/{os.getpid()}/fd/{order[name]}"
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import pyshark
+    from auditor.requests.dissection import OPEN, Dissection
 
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    capture = pyshark.FileCapture(
-        order["capture"],
-        display_filter=HEADS + (STREAMS if order["quic"] else ""),
-        keep_packets=False,
-        eventloop=loop,
-        tshark_path=order["tshark"],
-        custom_parameters=preferences(order),
-    )
+    files = [order[name] for name in ("capture", "keys") if isinstance(order[name], int)]
+    for name in ("capture", "keys"):
+        if order[name] in files:
+            order[name] = f"{OPEN}/{order[name]}"
+
+    heads = HEADS + (STREAMS if order["quic"] else "")
+    parameters = ["-Y", heads, *order["options"], *preferences(order)]
     dissector = Dissector(order)
     out = sys.stdout
     try:
-        for packet in capture:
-            for made in dissector.take(packet):
-                out.write(json.dumps(made.out()) + "\n")
+        with Dissection(order["capture"], order["tshark"], files, custom_parameters=parameters) as capture:
+            for packet in capture:
+                for made in dissector.take(packet):
+                    out.write(json.dumps(made.out()) + "\n")
         for made in dissector.rest():
             out.write(json.dumps(made.out()) + "\n")
         out.write(json.dumps({"done": True, "notes": sorted(dissector.notes)}) + "\n")
@@ -243,7 +236,3 @@ def main() -> None:
         out.write(json.dumps({"failed": type(error).__name__}) + "\n")
     out.flush()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -32,6 +32,13 @@ class Numbers:
     def __len__(self) -> int:
         return len(self.values)
 
+    @classmethod
+    def of(cls, values: Sequence[Any], type_: Any) -> "Numbers":
+        """From one number for each row, None for missing."""
+        missing = np.array([v is None for v in values], bool)
+        dtype = bool if pa.types.is_boolean(type_) else np.float64 if pa.types.is_floating(type_) else np.int64
+        return cls(np.array([0 if v is None else v for v in values], dtype), missing)
+
     def take(self, at: Array) -> "Numbers":
         """The values at ``at``; missing where that is negative."""
         gone = at < 0
@@ -135,22 +142,18 @@ def of_list(values: Sequence[Any], type_: Any) -> Column:
     """A column of a plain list, None for missing."""
     if pa.types.is_dictionary(type_) or pa.types.is_string(type_):
         return Texts.of([None if v is None else str(v) for v in values])
-    missing = np.array([v is None for v in values], bool)
-    dtype = bool if pa.types.is_boolean(type_) else np.float64 if pa.types.is_floating(type_) else np.int64
-    return Numbers(np.array([0 if v is None else v for v in values], dtype), missing)
+    return Numbers.of(values, type_)
 
 
-def spread(values: Sequence[Any], index: Array, type_: Any) -> Column:
+def spread(values: Sequence[Any], index: Array, type_: Any) -> Numbers | Texts:
     """A column whose row n is ``values[index[n]]``."""
     if pa.types.is_dictionary(type_) or pa.types.is_string(type_):
         return Texts(list(values), index)
-    column = of_list(values, type_)
-    assert isinstance(column, Numbers)
-    return column.take(index)
+    return Numbers.of(values, type_).take(index)
 
 
 def is_one_of(column: Array, values: Iterable[str]) -> Array:
-    """Which of a column of str or None are among ``values``. (``np.isin`` loads ``numpy.ma`` for it.)"""
+    """Which of a column of str or None are among ``values``; ``np.isin`` would load ``numpy.ma`` for it."""
     wanted = frozenset(values)
     return np.fromiter((value in wanted for value in column.tolist()), bool, len(column))
 

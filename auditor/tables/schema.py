@@ -1,20 +1,9 @@
-"""The tables: their columns, types and meaning. ``docs/tables.md`` is generated from here.
+"""The tables: their columns, types and meaning. ``docs/tables.md`` is generated from here, ``tables.arrow`` makes them."""
 
-Rooms make Arrow tables of these schemas; ``to_pandas`` gives them the pandas dtypes that analysts work with.
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
-
-from auditor.tables import columns
-from auditor.tables.versions import VERSION_ORDER
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TIME = pa.timestamp("ns", tz="UTC")
 INT = pa.int64()
@@ -30,44 +19,14 @@ SEVERITIES = ["info", "low", "medium", "high", "critical"]
 STATUSES = ["complete", "client_only", "server_only", "truncated", "invalid"]
 SIDES = ["client", "server"]
 EVIDENCE = [
-    "vlan+mac",
-    "interface+vlan",
-    "pppoe",
-    "mirror",
-    "mac",
-    "tunnel",
-    "point",
-    "rule",
-    "interface",
-    "attachment",
-    "vlan",
-    "bgp",
-    "route",
-    "flow-log",
-    "cloudtrail",
-    "sensor",
-    "nat",
-    "endpoint",
-    "prefix",
-    "accepted",
-    "address",
-    "router",
-    "ipsec",
-    "source",
-    "contrary",
-]
+    "vlan+mac", "interface+vlan", "pppoe", "mirror", "mac", "tunnel", "point", "rule", "interface",
+    "attachment", "vlan", "bgp", "route", "flow-log", "cloudtrail", "sensor", "nat", "endpoint", "prefix",
+    "accepted", "address", "router", "ipsec", "source", "contrary",
+]  # fmt: skip
 OUTCOMES = [
-    "answered",
-    "retry asked",
-    "alert",
-    "reset by the server",
-    "reset on the way",
-    "closed by the server",
-    "given up by the client",
-    "lost",
-    "acknowledged, not answered",
-    "not known",
-]
+    "answered", "retry asked", "alert", "reset by the server", "reset on the way", "closed by the server",
+    "given up by the client", "lost", "acknowledged, not answered", "not known",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -299,11 +258,7 @@ TABLES: dict[str, list[Column]] = {
     "evidence": [
         Column("flow_id", INT, "the flow"),
         _closed("direction", "whose packets the evidence is of", SIDES),
-        _closed(
-            "kind",
-            "what kind of evidence",
-            EVIDENCE,
-        ),
+        _closed("kind", "what kind of evidence", EVIDENCE),
         _closed("path", "the path it speaks for", PATHS),
         _closed("confidence", "how strongly", CONFIDENCES, True),
         Column("link", TEXT, "the virtual interface, VPN or uplink that it is about"),
@@ -408,55 +363,3 @@ TABLES: dict[str, list[Column]] = {
 def schema(table: str) -> pa.Schema:
     """The Arrow schema of a table."""
     return pa.schema([(column.name, column.type) for column in TABLES[table]])
-
-
-def empty(table: str) -> pa.Table:
-    return build(table, {TABLES[table][0].name: []})
-
-
-def build(table: str, given: dict[str, Any]) -> pa.Table:
-    """A table of columns (see ``columns``) or plain lists by name; one that is not given is missing throughout."""
-    count = len(next(iter(given.values())))
-    unknown = set(given) - {column.name for column in TABLES[table]}
-    if unknown:
-        raise KeyError(f"{table} has no column {sorted(unknown)}")
-    arrays = []
-    for column in TABLES[table]:
-        values = given.get(column.name)
-        if values is None:
-            values = columns.spread([None], np.zeros(count, np.int64), column.type)
-        elif isinstance(values, list):
-            values = columns.of_list(values, column.type)
-        elif isinstance(values, np.ndarray):
-            values = columns.Numbers(values)
-        arrays.append(values.arrow(column.type))
-    return pa.table(arrays, schema=schema(table))
-
-
-def categories(column: Column, seen: list[str]) -> list[str]:
-    """The values of a closed set in order; versions nobody knows come first, below every known one."""
-    known = VERSION_ORDER if column.name.startswith("tls_version") else list(column.values)
-    return sorted(set(seen) - set(known)) + known
-
-
-def to_pandas(table: str, data: pa.Table) -> "pd.DataFrame":
-    """The table as a DataFrame: nullable integers and booleans, ``string``, categoricals for closed sets."""
-    import pandas as pd
-
-    series: dict[str, Any] = {}
-    for column in TABLES[table]:
-        series[column.name] = _series(column, data.column(column.name), pd)
-    return pd.DataFrame(series)
-
-
-def _series(column: Column, values: Any, pd: Any) -> Any:
-    simple: dict[Any, Callable[[], Any]] = {INT: pd.Int64Dtype, BOOL: pd.BooleanDtype, FLOAT: pd.Float64Dtype}
-    if column.type == TIME:
-        return values.to_pandas().astype("datetime64[ns, UTC]")
-    if column.type in simple:
-        return pd.Series(pd.array(values.to_pylist(), dtype=simple[column.type]()))
-    if column.type == CLOSED:
-        text = values.cast(pa.string())
-        order = categories(column, [v for v in text.unique().to_pylist() if v is not None])
-        return pd.Series(pd.Categorical(text.to_pylist(), categories=order, ordered=column.ordered))
-    return pd.Series(pd.array(values.cast(pa.string()).to_pylist(), dtype="string"))

@@ -1,5 +1,6 @@
 """Columns of a handshake that its certificates give."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,23 @@ from auditor.flows import state as S
 from auditor.tables import schema
 from auditor.tables.columns import Numbers, Texts, distinct, spread
 from auditor.tls.certificates import Certificate, Chain
-from auditor.tls.interned import Array, Shapes
+from auditor.tls.interned import Shapes
 from auditor.tls.shapes import words
 
+Array = np.ndarray[Any, Any]
 
-def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Texts) -> dict[str, Any]:
-    """The columns about certificates; each chain is read once."""
+
+@dataclass(frozen=True)
+class CertificateColumns:
+    """What certificates say of each handshake: columns of ``handshakes``, and what only policies ask."""
+
+    table: dict[str, Numbers | Texts]
+    key: Texts  # type and size or curve of the server's key
+    weak: Texts  # what is weak about the server's certificate
+
+
+def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Texts) -> CertificateColumns:
+    """The columns about certificates for the server names of each row; each chain is read once."""
     started = rows["started"]
     chains, index = _chains(rows["server_chain"], started, "server", memory, shapes)
     leaves = [chain.leaf for chain in chains]
@@ -24,16 +36,19 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
     texts = [*names.values, None]
     fits = [leaf.fits(texts[name]) if (leaf := leaves[chain]) else None for chain, name in pairs.tolist()]
     clients, client = _chains(rows["client_chain"], started, "client", memory, shapes)
-    return {
+    table: dict[str, Numbers | Texts] = {
         "certificate_id": Texts([leaf.certificate_id if leaf else None for leaf in leaves], index),
         "certificate_chain": Texts([words([c.certificate_id for c in chain.certificates]) for chain in chains], index),
         "chain_order": Texts([chain.order for chain in chains], index),
         "certificate_matches": spread(fits, which, schema.BOOL),
         "certificate_valid": Numbers((before <= started) & (started <= after), after < before),
-        "_certificate_key": Texts([_key(leaf) for leaf in leaves], index),
-        "_certificate_weak": Texts([leaf.weak if leaf else None for leaf in leaves], index),
         "client_certificate_id": Texts([c.leaf.certificate_id if c.leaf else None for c in clients], client),
     }
+    return CertificateColumns(
+        table,
+        key=Texts([_key(leaf) for leaf in leaves], index),
+        weak=Texts([leaf.weak if leaf else None for leaf in leaves], index),
+    )
 
 
 def _key(leaf: Certificate | None) -> str | None:

@@ -6,14 +6,14 @@
 import hashlib
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
-from auditor.tables import schema
+from auditor.tables import arrow
 
 LONGEST_TEXT = 4096  # of a name or of a list of names that is kept
 MOST_KEPT = 200_000  # distinct certificates of one audit
@@ -117,6 +117,16 @@ class Certificate:
     roles: set[str] = field(default_factory=set)
     handshakes: int = 0
     first_seen: int = 0
+
+    def merge(self, other: "Certificate") -> "Certificate":
+        """The same certificate as two parts of an audit have seen it."""
+        seen = [time for time in (self.first_seen, other.first_seen) if time]
+        return replace(
+            self,
+            roles=self.roles | other.roles,
+            handshakes=self.handshakes + other.handshakes,
+            first_seen=min(seen, default=0),
+        )
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -358,12 +368,19 @@ class Chain:
         return "in order, with root" if last.subject == last.issuer else "in order"
 
 
+@dataclass
 class Certificates:
-    """The distinct certificates of an audit."""
+    """The distinct certificates of an audit or a part of it."""
 
-    def __init__(self) -> None:
-        self.known: dict[str, Certificate] = {}
-        self.left_out = 0
+    known: dict[str, Certificate] = field(default_factory=dict)
+    left_out: int = 0
+
+    def merge(self, other: "Certificates") -> "Certificates":
+        """The certificates of both; neither is added to after that."""
+        both = dict(self.known)
+        for identity, certificate in other.known.items():
+            both[identity] = both[identity].merge(certificate) if identity in both else certificate
+        return Certificates(both, self.left_out + other.left_out)
 
     def chain(self, message: bytes) -> Chain:
         """The chain of a message; each certificate is parsed once."""
@@ -391,4 +408,4 @@ class Certificates:
         names = [name for name in Certificate.__dataclass_fields__ if name != "roles"]
         made: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in names}
         made["roles"] = [" ".join(sorted(row.roles)) or None for row in rows]
-        return schema.build("certificates", made)
+        return arrow.build("certificates", made)

@@ -7,7 +7,7 @@ import numpy as np
 
 from auditor.flows import state as S
 from auditor.flows.room import make_room
-from auditor.tls.messages import LARGEST_READ, LETTER_OF_ALERT, NOTHING_SEEN, read_message
+from auditor.tls.messages import LARGEST_READ, LETTER_OF_ALERT, read_message
 
 
 class Datagram(NamedTuple):
@@ -24,10 +24,9 @@ class Messages:
 
     def __init__(self, state: S.State, transport: int, client_side: int, first: Datagram) -> None:
         self.state = state
-        self.rows = S.records(1, S.HANDSHAKE)
+        self.rows = S.BLANK_HANDSHAKE.copy()
         self._fields = self.rows.view(np.ndarray)
         self["started"], self["client_side"], self["transport"] = first.time, client_side, transport
-        self["alert"] = NOTHING_SEEN
 
     def __getitem__(self, name: str) -> int:
         return int(self._fields[name][0])

@@ -1,7 +1,7 @@
 """Handshakes over datagrams: QUIC and DTLS, put together from the datagrams that the kernels kept of a flow.
 
 There are few of them and each is small, so this is plain Python. What it finds are handshake messages; the kernel that
-reads those of TLS over TCP reads them too (``records.read_message``), so the rows are the same.
+reads those of TLS over TCP reads them too (``messages.read_message``), so the rows are the same.
 """
 
 from typing import Any

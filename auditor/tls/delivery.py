@@ -15,7 +15,6 @@ from auditor.decode.packet import FIN, RST
 from auditor.flows import state as S
 from auditor.tables.columns import Numbers, Texts
 from auditor.tables.schema import OUTCOMES
-from auditor.tls.messages import NOTHING_SEEN
 
 Array = np.ndarray[Any, Any]
 RECORD_HEADER = 5
@@ -76,11 +75,6 @@ class Delivery:
 
 def deliveries(rows: Array, client: Array, server: Array) -> Delivery:
     """Handshake rows over TCP with the sides of their flows; over datagrams nothing is said (``not known``)."""
-    seen = rows["seen"].astype(np.int64)
-
-    def has(bits: int) -> Array:
-        return np.asarray((seen & bits) != 0)
-
     start = (client["initial_sequence"].astype(np.int64) + np.where(client["syn"] != 0, 1, 0)) & 0xFFFFFFFF
     whole = rows["client_bytes"].astype(np.int64) + RECORD_HEADER
     sent = (client["next_sequence"].astype(np.int64) - start) & 0xFFFFFFFF
@@ -95,43 +89,43 @@ def deliveries(rows: Array, client: Array, server: Array) -> Delivery:
     is_large = (rows["client_segments"] > 1) | (
         sent > np.where(mss > 0, mss, np.where(client["syn"] != 0, DEFAULT_MSS, 1 << 20))
     )
+    return Delivery(
+        _outcomes(rows, client, server, sent, acknowledged),
+        sent,
+        acknowledged,
+        mss,
+        client["repeats"].astype(np.int64),
+        is_large,
+        client["repeat_frame"],
+        server["reset_frame"],
+    )
+
+
+def _outcomes(rows: Array, client: Array, server: Array, sent: Array, acknowledged: Array) -> Array:
+    """What became of each hello: the first of these conditions that holds."""
+    seen = rows["seen"].astype(np.int64)
+
+    def has(bits: int) -> Array:
+        return np.asarray((seen & bits) != 0)
 
     reset = (server["tcp_flags"] & RST) != 0
     other_ttl = reset & (server["ttl"] != server["reset_ttl"]) & (server["ttl"] != 0)
-    alert = (rows["alert"] != NOTHING_SEEN) & (rows["alert_side"] != rows["client_side"])
-    closed = (server["tcp_flags"] & FIN) != 0
+    alert = (rows["alert"] != S.NO_ALERT) & (rows["alert_side"] != rows["client_side"])
     gave_up = (client["tcp_flags"] & (FIN | RST)) != 0
     answer_seen = server["packets"] > 0
     is_lost = answer_seen & (acknowledged >= 0) & (acknowledged < sent) & (client["repeats"] > 0)
     stalled = answer_seen & (acknowledged >= sent) & (sent > 0)
-    outcome = np.select(
-        [
-            (rows["transport"] != S.OVER_TCP) | has(S.SEEN_CLIENT_INVALID) | (sent == 0),
-            has(S.SEEN_SERVER_HELLO | S.SEEN_SERVER_INVALID),
-            has(S.SEEN_RETRY),
-            alert,
-            other_ttl,
-            reset,
-            closed,
-            is_lost,
-            gave_up & answer_seen & (server["lost"] == 0) & (server["payload"] == 0),
-            stalled & (server["lost"] == 0) & (server["payload"] == 0),
-        ],
-        [
-            NOT_KNOWN,
-            ANSWERED,
-            RETRY,
-            ALERT,
-            RESET_ON_THE_WAY,
-            RESET_BY_SERVER,
-            CLOSED_BY_SERVER,
-            LOST,
-            GIVEN_UP,
-            STALLED,
-        ],
-        NOT_KNOWN,
+    silent = (server["lost"] == 0) & (server["payload"] == 0)
+    conditions = (
+        ((rows["transport"] != S.OVER_TCP) | has(S.SEEN_CLIENT_INVALID) | (sent == 0), NOT_KNOWN),
+        (has(S.SEEN_SERVER_HELLO | S.SEEN_SERVER_INVALID), ANSWERED),
+        (has(S.SEEN_RETRY), RETRY),
+        (alert, ALERT),
+        (other_ttl, RESET_ON_THE_WAY),
+        (reset, RESET_BY_SERVER),
+        ((server["tcp_flags"] & FIN) != 0, CLOSED_BY_SERVER),
+        (is_lost, LOST),
+        (gave_up & answer_seen & silent, GIVEN_UP),
+        (stalled & silent, STALLED),
     )
-    repeat = client["repeat_frame"]
-    return Delivery(
-        outcome, sent, acknowledged, mss, client["repeats"].astype(np.int64), is_large, repeat, server["reset_frame"]
-    )
+    return np.select([holds for holds, _ in conditions], [code for _, code in conditions], NOT_KNOWN)

@@ -4,6 +4,8 @@ What a handshake negotiated depends on few things: the shapes of its hellos, the
 were seen. It is worked out once for each combination and handed to all rows that share it.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,18 +18,104 @@ from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
 from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_kernels import CUT_HELLO, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
-from auditor.tls.interned import Array, Shapes, names_of
-from auditor.tls.messages import NOTHING_SEEN
-from auditor.tls.names import (
-    alert_name,
-    suites,
-)
+from auditor.tls.interned import Shapes, names_of
+from auditor.tls.names import alert_name, suites
 from auditor.tls.outcome import DECIDING, Outcome, outcome
 from auditor.tls.quic_versions import version_text
 
+Array = np.ndarray[Any, Any]
+# Columns that the ClientHello alone decides, see ``ClientShape.row``.
+CLIENT_COLUMNS = (
+    "tls_version_offered",
+    "cipher_suites_offered",
+    "groups_offered",
+    "key_shares_offered",
+    "signature_schemes_offered",
+    "post_quantum_offered",
+    "alpn_offered",
+    "extensions",
+    "ja3",
+    "ja4",
+    "ech",
+)
+TYPES = {column.name: column.type for column in schema.TABLES["handshakes"]}
 
-def _column_types() -> dict[str, Any]:
-    return {column.name: column.type for column in schema.TABLES["handshakes"]}
+
+@dataclass(frozen=True)
+class HandshakeColumns:
+    """The columns of ``handshakes``, and what only policies ask of each handshake."""
+
+    table: dict[str, Numbers | Texts]
+    offers_forward_secrecy: Numbers
+    certificate_key: Texts  # type and size or curve of the server's key
+    certificate_weak: Texts  # what is weak about the server's certificate
+
+    @cached_property
+    def texts(self) -> dict[str, Texts]:
+        """The columns of text."""
+        return {name: column for name, column in self.table.items() if isinstance(column, Texts)}
+
+    @cached_property
+    def numbers(self) -> dict[str, Numbers]:
+        """The columns of numbers, times and truth values."""
+        return {name: column for name, column in self.table.items() if isinstance(column, Numbers)}
+
+
+def handshake_columns(
+    rows: Array, memory: S.Memory, shapes: Shapes, closed: Array, lost: tuple[Array, Array]
+) -> HandshakeColumns:
+    """What kernel rows of handshakes say.
+
+    ``closed``: whether each row's flow was closed; ``lost``: whether bytes of its client's and server's side are
+    missing.
+    """
+    names, name_index = np.unique(rows["server_name"], return_inverse=True)
+    server_name = Texts(names_of(memory, names), name_index)
+    hellos, hello = _client_hellos(rows, memory, shapes)
+    outcomes, which = _outcomes(rows, memory, shapes)
+    certificates = certificate_columns(rows, memory, shapes, server_name)
+    table: dict[str, Numbers | Texts] = {
+        "flow_id": Numbers(rows["flow"]),
+        "started": Numbers(rows["started"]),
+        "server_name": server_name,
+        **{name: spread([one.get(name) for one in hellos], hello, TYPES[name]) for name in CLIENT_COLUMNS},
+        "early_data": spread([one.get("offers_early_data") for one in hellos], hello, schema.BOOL),
+        **{
+            name: spread([getattr(one, name) for one in outcomes], which, TYPES[name])
+            for name in Outcome.__dataclass_fields__
+        },
+        "established": established(rows, closed),
+        **_seen(rows),
+        **_status_columns(rows, lost),
+        "dh_group": _dh_groups(rows, memory),
+        **_server_flight(rows, Texts([one.tls_version for one in outcomes], which)),
+        **certificates.table,
+    }
+    offers = Numbers.of([one.get("offers_forward_secrecy") for one in hellos], schema.BOOL).take(hello)
+    return HandshakeColumns(table, offers, certificates.key, certificates.weak)
+
+
+def _client_hellos(rows: Array, memory: S.Memory, shapes: Shapes) -> tuple[list[dict[str, object]], Array]:
+    """What each distinct ClientHello says (nothing where none was seen), and which one each row has."""
+    combos, index = distinct(rows["client_shape"], rows["transport"])
+    return [shapes.client(memory, number, over) if number else {} for number, over in combos.tolist()], index
+
+
+def _outcomes(rows: Array, memory: S.Memory, shapes: Shapes) -> tuple[list[Outcome], Array]:
+    """What each distinct combination of hellos and messages negotiated, and which one each row has."""
+    combos, index = distinct(
+        rows["server_shape"],
+        rows["seen"].astype(np.int64) & DECIDING,
+        rows["curve"],
+        rows["curve_signature"],
+        rows["dh_bits"],
+        rows["dh_signature"],
+    )
+    outcomes = []
+    for shape, bits, *exchange in combos.tolist():
+        server = shapes.server(memory, shape) if shape else None
+        outcomes.append(outcome(bits, server, *exchange))
+    return outcomes, index
 
 
 def established(rows: Array, flows_closed: Array) -> Numbers:
@@ -40,9 +128,40 @@ def established(rows: Array, flows_closed: Array) -> Numbers:
     client = has(S.SEEN_CLIENT_FINISHED) | (has(S.SEEN_CLIENT_DATA) & ~has(S.SEEN_CLIENT_SHORT))
     server = has(S.SEEN_SERVER_FINISHED | S.SEEN_SERVER_DATA)
     done = client & server & has(S.SEEN_SERVER_HELLO)
-    failed = (rows["alert"] != NOTHING_SEEN) & (rows["alert_level"] == 2) | has(S.SEEN_CLIENT_SHORT)
+    failed = (rows["alert"] != S.NO_ALERT) & (rows["alert_level"] == 2) | has(S.SEEN_CLIENT_SHORT)
     over = flows_closed & has(S.SEEN_CLIENT_HELLO) & ~done
     return Numbers(done, ~(done | failed | over))
+
+
+def _seen(rows: Array) -> dict[str, Numbers | Texts]:
+    """Columns that are fields of the rows, or hardly more."""
+    upgraded = [None, *(PROTOCOL_NAMES.get(n, "unknown") for n in range(1, 256))]
+    columns: dict[str, Numbers | Texts] = {
+        "transport": Texts(["tcp", "dtls", "quic"], rows["transport"].astype(np.int64)),
+        "quic_version": _quic_versions(rows["quic_version"]),
+        "starttls": Texts(upgraded, rows["upgraded"].astype(np.int64)),
+        "hello_retry": Numbers((rows["seen"] & np.uint32(S.SEEN_RETRY)) != 0),
+        "alert": _alerts(rows),
+        "history": _histories(rows),
+    }
+    for name, source in (
+        ("client_hello_frame", "client_frame"),
+        ("server_hello_frame", "server_frame"),
+        ("client_hello_bytes", "client_bytes"),
+        ("client_hello_segments", "client_segments"),
+    ):
+        columns[name] = Numbers(rows[source], rows[source] == 0)
+    return columns
+
+
+def _status_columns(rows: Array, lost: tuple[Array, Array]) -> dict[str, Numbers | Texts]:
+    """How much of each handshake was seen, and what is wrong with it."""
+    combos, index = distinct(rows["seen"], rows["invalid"], rows["invalid_at"], *lost)
+    states = [_status(seen, invalid, at, bool(one), bool(two)) for seen, invalid, at, one, two in combos.tolist()]
+    return {
+        "status": Texts([status for status, _ in states], index),
+        "status_reason": Texts([reason for _, reason in states], index),
+    }
 
 
 def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bool) -> tuple[str, str | None]:
@@ -67,89 +186,18 @@ def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bo
     return "truncated", reason or "the hello is not whole in the capture"
 
 
-def handshake_columns(
-    rows: Array, memory: S.Memory, shapes: Shapes, closed: Array, lost: tuple[Array, Array]
-) -> dict[str, Any]:
-    """The columns of ``handshakes`` for kernel rows, and ``_offers_forward_secrecy``, which policies need.
-
-    ``closed``: whether each row's flow was closed; ``lost``: whether bytes of its client's and server's side are
-    missing.
-    """
-    types = _column_types()
-    seen = rows["seen"].astype(np.int64)
-    columns: dict[str, Any] = {
-        "flow_id": rows["flow"],
-        "started": Numbers(rows["started"]),
-        "transport": Texts(["tcp", "dtls", "quic"], rows["transport"].astype(np.int64)),
-    }
-    combos, index = distinct(rows["client_shape"], rows["transport"])
-    nothing: dict[str, object] = {}
-    clients = [shapes.client(memory, number, over) if number else nothing for number, over in combos.tolist()]
-    for name in ClientShapeColumns:
-        columns[name] = spread([c.get(name) for c in clients], index, types[name])
-    offers = spread([c.get("offers_forward_secrecy") for c in clients], index, schema.BOOL)
-    early = spread([c.get("offers_early_data") for c in clients], index, schema.BOOL)
-
-    combos, index = distinct(
-        rows["server_shape"],
-        seen & DECIDING,
-        rows["curve"],
-        rows["curve_signature"],
-        rows["dh_bits"],
-        rows["dh_signature"],
-    )
-    outcomes = []
-    for shape, bits, *exchange in combos.tolist():
-        server = shapes.server(memory, shape) if shape else None
-        outcomes.append(outcome(bits, server, *exchange))
-    for name in Outcome.__dataclass_fields__:
-        columns[name] = spread([getattr(o, name) for o in outcomes], index, types[name])
-
-    names, index = np.unique(rows["server_name"], return_inverse=True)
-    columns["server_name"] = Texts(names_of(memory, names), index)
-    columns["early_data"] = early
-    columns["quic_version"] = _quic_versions(rows["quic_version"])
-    columns["starttls"] = Texts(
-        [None, *(PROTOCOL_NAMES.get(n, "unknown") for n in range(1, 256))], rows["upgraded"].astype(np.int64)
-    )
-    columns["hello_retry"] = Numbers((seen & S.SEEN_RETRY) != 0)
-    columns["established"] = established(rows, closed)
-    columns["alert"] = _alerts(rows)
-    columns["history"] = _histories(rows)
-    for name, source in (("client_hello_frame", "client_frame"), ("server_hello_frame", "server_frame")):
-        columns[name] = Numbers(rows[source], rows[source] == 0)
-    for name, source in (("client_hello_bytes", "client_bytes"), ("client_hello_segments", "client_segments")):
-        columns[name] = Numbers(rows[source], rows[source] == 0)
-    combos, index = distinct(seen, rows["invalid"], rows["invalid_at"], lost[0], lost[1])
-    states = [_status(int(a), int(b), int(c), bool(d), bool(e)) for a, b, c, d, e in combos.tolist()]
-    columns["status"] = Texts([s for s, _ in states], index)
-    columns["status_reason"] = Texts([r for _, r in states], index)
-    columns["dh_group"] = _dh_groups(rows, memory)
-    columns["client_certificate_asked"] = Numbers((seen & S.SEEN_CERTIFICATE_REQUEST) != 0, _hides(columns))
-    columns["ocsp_stapled"] = Numbers(rows["staple"] > 0, _hides(columns))
-    columns |= certificate_columns(rows, memory, shapes, columns["server_name"])
-    columns["_offers_forward_secrecy"] = offers
-    return columns
-
-
-ClientShapeColumns = (
-    "tls_version_offered",
-    "cipher_suites_offered",
-    "groups_offered",
-    "key_shares_offered",
-    "signature_schemes_offered",
-    "post_quantum_offered",
-    "alpn_offered",
-    "extensions",
-    "ja3",
-    "ja4",
-    "ech",
-)
-
-
 def _quic_versions(codes: Array) -> Texts:
     values, index = np.unique(codes, return_inverse=True)
     return Texts([version_text(code) if code else None for code in values.tolist()], index)
+
+
+def _alerts(rows: Array) -> Texts:
+    combos, index = distinct(rows["alert"], rows["alert_side"] == rows["client_side"])
+    texts = [
+        None if code == S.NO_ALERT else f"{'client' if client else 'server'}: {alert_name(code)}"
+        for code, client in combos.tolist()
+    ]
+    return Texts(texts, index)
 
 
 def _histories(rows: Array) -> Texts:
@@ -162,11 +210,14 @@ def _histories(rows: Array) -> Texts:
     return Texts([letters[at].tobytes().rstrip(b"\0").decode("ascii") or None for at in first.tolist()], index)
 
 
-def _hides(columns: dict[str, Any]) -> Array:
-    """Where what follows the ServerHello is encrypted (TLS 1.3), or no ServerHello was seen."""
-    version = columns["tls_version"]
-    hidden = np.array([v is None or "1.3" in v for v in version.values] + [True])
-    return np.asarray(hidden[version.index])
+def _server_flight(rows: Array, version: Texts) -> dict[str, Numbers | Texts]:
+    """What follows the ServerHello: encrypted in TLS 1.3, not known where no ServerHello was seen."""
+    is_hidden = np.array([v is None or "1.3" in v for v in version.values] + [True])
+    hidden = is_hidden[version.index]
+    return {
+        "client_certificate_asked": Numbers((rows["seen"] & np.uint32(S.SEEN_CERTIFICATE_REQUEST)) != 0, hidden),
+        "ocsp_stapled": Numbers(rows["staple"] > 0, hidden),
+    }
 
 
 def _dh_groups(rows: Array, memory: S.Memory) -> Texts:
@@ -177,12 +228,3 @@ def _dh_groups(rows: Array, memory: S.Memory) -> Texts:
     known = [suites().get(code) for code in codes.tolist()]
     is_dhe = np.array([suite is not None and suite.key_exchange in ("DHE", "DH") for suite in known], bool)[which]
     return Texts(names, np.where(is_dhe, index, MISSING))
-
-
-def _alerts(rows: Array) -> Texts:
-    combos, index = distinct(rows["alert"], rows["alert_side"] == rows["client_side"])
-    told = [
-        None if code == NOTHING_SEEN else f"{'client' if client else 'server'}: {alert_name(code)}"
-        for code, client in combos.tolist()
-    ]
-    return Texts(list(told), index)

@@ -11,11 +11,9 @@ once. The form of a shape::
 All lengths are declared lengths that have been checked (RFC 8446 4.1.2, RFC 5246 7.4.1.2, RFC 6101 5.6.1.2).
 """
 
-from typing import Any
-
 import numpy as np
 
-from auditor.decode.bytes import be16, be64, copy_bytes
+from auditor.decode.bytes import Bytes, be16, be64, copy_bytes
 from auditor.flows.intern import hash_bytes, intern
 from auditor.flows.state import (
     SEEN_RETRY,
@@ -23,6 +21,8 @@ from auditor.flows.state import (
     SEEN_SESSION_ECHO,
     SEEN_TICKET_OFFER,
     SHAPE_AT,
+    HandshakeRow,
+    Memory,
 )
 from auditor.machine.kernel import inlined, part
 
@@ -56,20 +56,20 @@ RETRY_RANDOM = np.frombuffer(
 
 
 @inlined
-def put16(target: Any, at: int, value: int) -> int:
+def put16(target: Bytes, at: int, value: int) -> int:
     target[at] = (value >> 8) & 255
     target[at + 1] = value & 255
     return at + 2
 
 
 @inlined
-def copy(source: Any, begin: int, end: int, target: Any, at: int) -> int:
+def copy(source: Bytes, begin: int, end: int, target: Bytes, at: int) -> int:
     copy_bytes(source, begin, end - begin, target, at)
     return at + end - begin
 
 
 @part
-def invalid(handshake: Any, reason: int, at: int) -> bool:
+def invalid(handshake: HandshakeRow, reason: int, at: int) -> bool:
     handshake.invalid = reason
     handshake.invalid_at = at
     return False
@@ -91,7 +91,7 @@ def kept_whole(kind: int) -> bool:
 
 
 @part
-def key_share_groups(data: Any, begin: int, end: int, target: Any, at: int) -> int:
+def key_share_groups(data: Bytes, begin: int, end: int, target: Bytes, at: int) -> int:
     """The groups of a ClientHello's key shares without the keys (RFC 8446 4.2.8)."""
     begin += 2
     while begin + 4 <= end:
@@ -101,7 +101,7 @@ def key_share_groups(data: Any, begin: int, end: int, target: Any, at: int) -> i
 
 
 @part
-def server_name(m: Any, handshake: Any, data: Any, begin: int, end: int) -> None:
+def server_name(memory: Memory, handshake: HandshakeRow, data: Bytes, begin: int, end: int) -> None:
     """The first host_name of the server name list (RFC 6066 3)."""
     begin += 2
     while begin + 3 <= end:
@@ -111,16 +111,16 @@ def server_name(m: Any, handshake: Any, data: Any, begin: int, end: int) -> None
         if data[begin] == 0:
             if 0 < length <= LONGEST_SERVER_NAME:
                 handshake.server_name = intern(
-                    m.arena, m.entries, m.intern_buckets, data, begin + 3, begin + 3 + length
+                    memory.arena, memory.entries, memory.intern_buckets, data, begin + 3, begin + 3 + length
                 )
             return
         begin += 3 + length
 
 
 @part
-def client_extensions(m: Any, handshake: Any, data: Any, at: int, end: int, out: int) -> int:
+def client_extensions(memory: Memory, handshake: HandshakeRow, data: Bytes, at: int, end: int, out: int) -> int:
     """Copy the extensions into the shape; its new length, or -1."""
-    shape = m.scratch[SHAPE_AT:]
+    shape = memory.scratch[SHAPE_AT:]
     while at < end:
         if at + 4 > end:
             invalid(handshake, EXTENSION, at)
@@ -138,7 +138,7 @@ def client_extensions(m: Any, handshake: Any, data: Any, at: int, end: int, out:
         if kept_whole(kind):
             out = copy(data, begin, at, shape, out)
         elif kind == SERVER_NAME:
-            server_name(m, handshake, data, begin, at)
+            server_name(memory, handshake, data, begin, at)
         elif kind == KEY_SHARE or kind == OLD_KEY_SHARE:
             out = key_share_groups(data, begin, at, shape, out)
         elif kind == SESSION_TICKET:
@@ -155,9 +155,9 @@ def client_extensions(m: Any, handshake: Any, data: Any, at: int, end: int, out:
 
 
 @part
-def client_hello(m: Any, handshake: Any, data: Any, size: int) -> bool:
+def client_hello(memory: Memory, handshake: HandshakeRow, data: Bytes, size: int) -> bool:
     """Read the body of a ClientHello of ``size`` bytes; False: it is not valid, and why is in ``handshake``."""
-    shape = m.scratch[SHAPE_AT:]
+    shape = memory.scratch[SHAPE_AT:]
     if size < 38:
         return invalid(handshake, SHORT, size)
     out = copy(data, 0, 2, shape, 0)
@@ -189,23 +189,25 @@ def client_hello(m: Any, handshake: Any, data: Any, size: int) -> bool:
         at += 2
         if at + length > size:
             return invalid(handshake, EXTENSIONS, at)
-        out = client_extensions(m, handshake, data, at, at + length, out)
+        out = client_extensions(memory, handshake, data, at, at + length, out)
         if out < 0:
             return False
         at += length
     if at != size:
         return invalid(handshake, TRAILING, at)
-    handshake.client_shape = intern(m.arena, m.entries, m.intern_buckets, shape, np.int64(0), np.int64(out))
+    handshake.client_shape = intern(
+        memory.arena, memory.entries, memory.intern_buckets, shape, np.int64(0), np.int64(out)
+    )
     return True
 
 
 @part
-def ssl2_client_hello(m: Any, handshake: Any, data: Any, size: int) -> bool:
+def ssl2_client_hello(memory: Memory, handshake: HandshakeRow, data: Bytes, size: int) -> bool:
     """A ClientHello in the format of SSL 2.0 (RFC 5246 E.2), the record's two bytes of length not included."""
     suites, session, challenge = be16(data, 3), be16(data, 5), be16(data, 7)
     if 9 + suites + session + challenge != size or suites % 3 or suites == 0:
         return invalid(handshake, SUITES, 3)
-    shape = m.scratch[SHAPE_AT:]
+    shape = memory.scratch[SHAPE_AT:]
     out = copy(data, 1, 3, shape, 0)
     size_at = out
     out += 2
@@ -216,12 +218,14 @@ def ssl2_client_hello(m: Any, handshake: Any, data: Any, size: int) -> bool:
     put16(shape, size_at, out - size_at - 2)
     shape[out] = 0  # no compression methods
     shape[out + 1] = 0  # no extensions
-    handshake.client_shape = intern(m.arena, m.entries, m.intern_buckets, shape, np.int64(0), np.int64(out + 2))
+    handshake.client_shape = intern(
+        memory.arena, memory.entries, memory.intern_buckets, shape, np.int64(0), np.int64(out + 2)
+    )
     return True
 
 
 @part
-def is_retry(data: Any) -> bool:
+def is_retry(data: Bytes) -> bool:
     for k in range(32):
         if data[2 + k] != RETRY_RANDOM[k]:
             return False
@@ -229,107 +233,120 @@ def is_retry(data: Any) -> bool:
 
 
 @part
-def server_hello(m: Any, handshake: Any, data: Any, size: int, old_retry: bool) -> bool:
+def server_session(handshake: HandshakeRow, data: Bytes, begin: int, end: int) -> bool:
+    """Note the session id of a ServerHello. True: it is the ClientHello's (RFC 5246 7.4.1.3)."""
+    high, low = hash_bytes(data, begin, end), hash_bytes(data, begin + (end - begin) // 2, end)
+    handshake.server_session_high = high
+    handshake.server_session_low = low
+    return high == handshake.session_high and low == handshake.session_low
+
+
+@part
+def server_extensions(
+    memory: Memory, handshake: HandshakeRow, data: Bytes, at: int, end: int, out: int, version: int
+) -> tuple[int, int]:
+    """Copy the extensions into the shape; its new length, or -1, and the version (RFC 8446 4.2.1)."""
+    shape = memory.scratch[SHAPE_AT:]
+    while at < end:
+        if at + 4 > end:
+            invalid(handshake, EXTENSION, at)
+            return -1, version
+        kind = be16(data, at)
+        begin = at + 4
+        at = begin + be16(data, at + 2)
+        if at > end:
+            invalid(handshake, EXTENSION, begin)
+            return -1, version
+        out = put16(shape, out, kind)
+        size_at = out
+        out += 2
+        if kind == VERSIONS and at == begin + 2:
+            version = be16(data, begin)
+            out = copy(data, begin, at, shape, out)
+        elif kind == ALPN:
+            out = copy(data, begin, at, shape, out)
+        elif (kind == KEY_SHARE or kind == OLD_KEY_SHARE) and at >= begin + 2:
+            out = copy(data, begin, begin + 2, shape, out)
+        put16(shape, size_at, out - size_at - 2)
+    return out, version
+
+
+@part
+def server_hello(memory: Memory, handshake: HandshakeRow, data: Bytes, size: int, old_retry: bool) -> bool:
     """Read the body of a ServerHello or, from drafts before 22, of a HelloRetryRequest (``old_retry``)."""
-    shape = m.scratch[SHAPE_AT:]
+    shape = memory.scratch[SHAPE_AT:]
     if size < 6:
         return invalid(handshake, SHORT, size)
     version = be16(data, 0)
-    # Before draft 22 a TLS 1.3 ServerHello had no session id and no compression.
+    # Before draft 22 a TLS 1.3 ServerHello had no session id and no compression, before 19 a retry no suite.
     short_form = old_retry or (version >> 8 == 0x7F and version & 0xFF < 22)
+    has_suite = not (old_retry and version >> 8 == 0x7F and version & 0xFF < 19)
     out = copy(data, 0, 2, shape, 0)
+    at, length = 2, 0
     echo = False
-    named = False
-    if old_retry:
-        at = 2
-        if version >> 8 == 0x7F and version & 0xFF < 19:
-            put16(shape, out, 0)
-        else:
-            copy(data, at, at + 2, shape, out)
-            at += 2
-        out += 2
-    elif size < 36:
-        return invalid(handshake, SHORT, size)
-    else:
+    if not old_retry:
+        if size < 36:
+            return invalid(handshake, SHORT, size)
         at = 34
-        if not short_form:
-            length = int(data[at])
-            if length > 32 or at + 1 + length + 3 > size:
-                return invalid(handshake, SESSION_ID, at)
-            if length:
-                named = True
-                handshake.server_session_high = hash_bytes(data, at + 1, at + 1 + length)
-                handshake.server_session_low = hash_bytes(data, at + 1 + length // 2, at + 1 + length)
-                echo = (
-                    handshake.server_session_high == handshake.session_high
-                    and handshake.server_session_low == handshake.session_low
-                )
-            at += 1 + length
+    if not short_form:
+        length = int(data[at])
+        if length > 32 or at + 1 + length + 3 > size:
+            return invalid(handshake, SESSION_ID, at)
+        if length:
+            echo = server_session(handshake, data, at + 1, at + 1 + length)
+        at += 1 + length
+    put16(shape, out, 0)
+    if has_suite:
         copy(data, at, at + 2, shape, out)
         at += 2
-        out += 2
-    suite = be16(shape, 2)
-    shape[out] = 0
+    suite = be16(shape, out)
+    shape[out + 2] = 0
     if not short_form:
-        shape[out] = data[at]
+        shape[out + 2] = data[at]
         at += 1
-    shape[out + 1] = 0
-    out += 2
+    shape[out + 3] = 0
+    out += 4
     if at + 2 <= size:
         shape[out - 1] = 1
         end = at + 2 + be16(data, at)
         at += 2
         if end > size:
             return invalid(handshake, EXTENSIONS, at)
-        while at < end:
-            if at + 4 > end:
-                return invalid(handshake, EXTENSION, at)
-            kind = be16(data, at)
-            begin = at + 4
-            at = begin + be16(data, at + 2)
-            if at > end:
-                return invalid(handshake, EXTENSION, begin)
-            out = put16(shape, out, kind)
-            size_at = out
-            out += 2
-            if kind == VERSIONS and at == begin + 2:
-                version = be16(data, begin)
-                out = copy(data, begin, at, shape, out)
-            elif kind == ALPN:
-                out = copy(data, begin, at, shape, out)
-            elif (kind == KEY_SHARE or kind == OLD_KEY_SHARE) and at >= begin + 2:
-                out = copy(data, begin, begin + 2, shape, out)
-            put16(shape, size_at, out - size_at - 2)
+        out, version = server_extensions(memory, handshake, data, at, end, out, version)
+        if out < 0:
+            return False
+        at = end
     if at != size:
         return invalid(handshake, TRAILING, at)
-    handshake.server_shape = intern(m.arena, m.entries, m.intern_buckets, shape, np.int64(0), np.int64(out))
+    handshake.server_shape = intern(
+        memory.arena, memory.entries, memory.intern_buckets, shape, np.int64(0), np.int64(out)
+    )
     if old_retry or is_retry(data):
         handshake.seen |= SEEN_RETRY
         return True
     handshake.version = version
     handshake.suite = suite
-    if named:
-        handshake.seen |= SEEN_SERVER_SESSION
-    if echo:
-        handshake.seen |= SEEN_SESSION_ECHO
+    handshake.seen |= (SEEN_SERVER_SESSION if length else 0) | (SEEN_SESSION_ECHO if echo else 0)
     return True
 
 
 @part
-def ssl2_server_hello(m: Any, handshake: Any) -> bool:
+def ssl2_server_hello(memory: Memory, handshake: HandshakeRow) -> bool:
     """SERVER-HELLO of SSL 2.0 (draft-hickman-netscape-ssl-00 2.6); the client chooses the cipher later."""
-    shape = m.scratch[SHAPE_AT:]
+    shape = memory.scratch[SHAPE_AT:]
     put16(shape, 0, 2)
     put16(shape, 2, 0)
     shape[4] = 0
     shape[5] = 0
     handshake.version = 2
-    handshake.server_shape = intern(m.arena, m.entries, m.intern_buckets, shape, np.int64(0), np.int64(6))
+    handshake.server_shape = intern(
+        memory.arena, memory.entries, memory.intern_buckets, shape, np.int64(0), np.int64(6)
+    )
     return True
 
 
 @part
-def bit_length(data: Any, begin: int, end: int) -> int:
+def bit_length(data: Bytes, begin: int, end: int) -> int:
     """Bits of a big-endian number, leading zeros left out."""
     at = begin
     while at < end and data[at] == 0:
@@ -345,7 +362,7 @@ def bit_length(data: Any, begin: int, end: int) -> int:
 
 
 @part
-def server_key_exchange(m: Any, handshake: Any, data: Any, size: int) -> None:
+def server_key_exchange(memory: Memory, handshake: HandshakeRow, data: Bytes, size: int) -> None:
     """Keep what a ServerKeyExchange says if it is ECDHE's (RFC 8422 5.4) and if it is DHE's (RFC 5246 7.4.3).
 
     Which of the two it is, the cipher suite decides later. ``dh_bits`` is the size of the prime.
@@ -364,7 +381,7 @@ def server_key_exchange(m: Any, handshake: Any, data: Any, size: int) -> None:
             return
         if k == 0:
             handshake.dh_bits = min(65535, bit_length(data, at + 2, end))
-            handshake.dh_prime = intern(m.arena, m.entries, m.intern_buckets, data, at + 2, end)
+            handshake.dh_prime = intern(memory.arena, memory.entries, memory.intern_buckets, data, at + 2, end)
         at = end
     if at + 2 <= size:
         handshake.dh_signature = be16(data, at)

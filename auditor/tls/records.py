@@ -4,10 +4,9 @@ Works on one side's ordered stream. Message bodies are gathered only of messages
 that is encrypted are stepped over.
 """
 
-from typing import Any
-
 import numpy as np
 
+from auditor.decode.packet import PacketRow
 from auditor.flows.state import (
     SEEN_CLIENT_CCS,
     SEEN_CLIENT_DATA,
@@ -25,6 +24,11 @@ from auditor.flows.state import (
     SEEN_SSL2,
     SEEN_SSL2_SERVER,
     WINDOW,
+    FlowRow,
+    HandshakeRow,
+    Memory,
+    SideRow,
+    StreamRow,
 )
 from auditor.flows.stream import peek, peek16, read, release, slide
 from auditor.machine.kernel import part
@@ -62,20 +66,20 @@ WAIT, TLS_RECORDS, TLS_MIDDLE, SSL2_CLIENT, SSL2_SERVER, NOT_TLS = 0, 1, 2, 3, 4
 
 
 @part
-def ssl2_record(m: Any, stream: Any, at: int, have: int) -> int:
+def ssl2_record(memory: Memory, stream: StreamRow, at: int, have: int) -> int:
     """Whether an SSL 2.0 hello begins here: a two-byte header whose lengths all agree."""
     if have < 11:
         return WAIT
-    length = (peek16(m, stream, at)) & 0x7FFF
-    kind = peek(m, stream, at + 2)
-    version = peek16(m, stream, at + 3)
+    length = (peek16(memory, stream, at)) & 0x7FFF
+    kind = peek(memory, stream, at + 2)
+    version = peek16(memory, stream, at + 3)
     if kind == 1:
         if version != 2 and (version < 0x300 or version > 0x304):
             return NOT_TLS
         suites, session, challenge = (
-            peek16(m, stream, at + 5),
-            peek16(m, stream, at + 7),
-            peek16(m, stream, at + 9),
+            peek16(memory, stream, at + 5),
+            peek16(memory, stream, at + 7),
+            peek16(memory, stream, at + 9),
         )
         if 9 + suites + session + challenge != length or suites % 3 or suites == 0:
             return NOT_TLS
@@ -85,12 +89,12 @@ def ssl2_record(m: Any, stream: Any, at: int, have: int) -> int:
     if kind == 4:
         if have < 13:
             return WAIT
-        if peek16(m, stream, at + 5) != 2 or peek(m, stream, at + 3) > 1 or peek(m, stream, at + 4) > 2:
+        if peek16(memory, stream, at + 5) != 2 or peek(memory, stream, at + 3) > 1 or peek(memory, stream, at + 4) > 2:
             return NOT_TLS
         certificate, suites, connection = (
-            peek16(m, stream, at + 7),
-            peek16(m, stream, at + 9),
-            peek16(m, stream, at + 11),
+            peek16(memory, stream, at + 7),
+            peek16(memory, stream, at + 9),
+            peek16(memory, stream, at + 11),
         )
         if 11 + certificate + suites + connection != length or suites % 3:
             return NOT_TLS
@@ -99,37 +103,37 @@ def ssl2_record(m: Any, stream: Any, at: int, have: int) -> int:
 
 
 @part
-def how_it_begins(m: Any, stream: Any) -> int:
+def how_it_begins(memory: Memory, stream: StreamRow) -> int:
     """What the first bytes of a stream are; WAIT if more are needed to tell."""
     at = np.int64(stream.start)
     have = stream.have - stream.start
     if have < 1:
         return WAIT
-    first = peek(m, stream, at)
+    first = peek(memory, stream, at)
     if first & 0x80:
-        return ssl2_record(m, stream, at, have)
+        return ssl2_record(memory, stream, at, have)
     if first < CHANGE_CIPHER_SPEC or first > APPLICATION_DATA:
         return NOT_TLS
     if have < 2:
         return WAIT
-    if peek(m, stream, at + 1) != 3:
+    if peek(memory, stream, at + 1) != 3:
         return NOT_TLS
     if have < 6:
         return WAIT
-    length = peek16(m, stream, at + 3)
-    if peek(m, stream, at + 2) > 4 or length > LARGEST_RECORD or length == 0:
+    length = peek16(memory, stream, at + 3)
+    if peek(memory, stream, at + 2) > 4 or length > LARGEST_RECORD or length == 0:
         return NOT_TLS
     if first != HANDSHAKE_RECORD:
         return TLS_RECORDS if first == ALERT and length == 2 else TLS_MIDDLE
-    kind = peek(m, stream, at + 5)
+    kind = peek(memory, stream, at + 5)
     if kind != CLIENT_HELLO and kind != SERVER_HELLO and kind != OLD_RETRY and kind != 0:
         return TLS_MIDDLE if length >= 32 and kind > 24 else NOT_TLS
     if length < 6:
         return TLS_RECORDS  # a message in pieces; what is in it shows when it is whole
     if have < 11:
         return WAIT
-    major = peek(m, stream, at + 9)
-    body = (peek(m, stream, at + 6) << 16) | peek16(m, stream, at + 7)
+    major = peek(memory, stream, at + 9)
+    body = (peek(memory, stream, at + 6) << 16) | peek16(memory, stream, at + 7)
     if kind == 0:
         return TLS_RECORDS
     if body > WINDOW or (major != 3 and (kind == CLIENT_HELLO or major != 0x7F)):
@@ -138,7 +142,7 @@ def how_it_begins(m: Any, stream: Any) -> int:
 
 
 @part
-def gather(m: Any, stream: Any, size: int) -> None:
+def gather(memory: Memory, stream: StreamRow, size: int) -> None:
     """Copy a message's body, which may lie in several records, to ``scratch``."""
     at = int(stream.message_at)
     left = int(stream.message_record_left)
@@ -146,8 +150,8 @@ def gather(m: Any, stream: Any, size: int) -> None:
     done = 0
     while done < size:
         if left == 0:
-            kind = peek(m, stream, at)
-            left = peek16(m, stream, at + 3)
+            kind = peek(memory, stream, at)
+            left = peek16(memory, stream, at + 3)
             at += 5
             if kind != HANDSHAKE_RECORD:
                 at += left
@@ -158,71 +162,71 @@ def gather(m: Any, stream: Any, size: int) -> None:
             skip -= step
         else:
             step = min(size - done, left)
-            read(m, stream, at, step, done)
+            read(memory, stream, at, step, done)
             done += step
         at += step
         left -= step
 
 
 @part
-def record_begins(m: Any, flow: Any, stream: Any, h: Any, k: int) -> bool:
+def record_begins(memory: Memory, flow: FlowRow, stream: StreamRow, handshake: HandshakeRow, direction: int) -> bool:
     """Note a record by its header alone. True: nothing that follows on this side matters."""
     if flow.handshake < 0:
         return bool(stream.record_type == APPLICATION_DATA)
-    is_client = k == h.client_side
+    is_client = direction == handshake.client_side
     kind = stream.record_type
     if kind == CHANGE_CIPHER_SPEC:
-        letter(h, k, np.int64(LETTER_OF_CCS))
-        if not is_client and not h.seen & SEEN_SERVER_CCS:
-            note_sessions(m.sessions, h)
-        h.seen |= SEEN_CLIENT_CCS if is_client else SEEN_SERVER_CCS
+        letter(handshake, direction, np.int64(LETTER_OF_CCS))
+        if not is_client and not handshake.seen & SEEN_SERVER_CCS:
+            note_sessions(memory.sessions, handshake)
+        handshake.seen |= SEEN_CLIENT_CCS if is_client else SEEN_SERVER_CCS
         stream.encrypted = 1
         return False
     if kind == HANDSHAKE_RECORD and stream.encrypted:
         # After a HelloRetryRequest, ChangeCipherSpec is a dummy and the second hellos are plain (RFC 8446 D.4).
-        if h.seen & SEEN_RETRY:
-            plain = not h.seen & SEEN_SECOND_HELLO if is_client else not h.seen & SEEN_SERVER_HELLO
+        if handshake.seen & SEEN_RETRY:
+            plain = not handshake.seen & SEEN_SECOND_HELLO if is_client else not handshake.seen & SEEN_SERVER_HELLO
             if plain:
                 stream.encrypted = 0
                 return False
-        h.seen |= SEEN_CLIENT_FINISHED if is_client else SEEN_SERVER_FINISHED
+        handshake.seen |= SEEN_CLIENT_FINISHED if is_client else SEEN_SERVER_FINISHED
         return True
     if kind == APPLICATION_DATA:
         if is_client:
-            if not h.seen & SEEN_SERVER_HELLO:
-                h.seen |= SEEN_EARLY_DATA
+            if not handshake.seen & SEEN_SERVER_HELLO:
+                handshake.seen |= SEEN_EARLY_DATA
                 return False
-            if not h.seen & SEEN_CLIENT_DATA and stream.record_left < 24:
-                h.seen |= SEEN_CLIENT_SHORT  # a Finished has 32 bytes or more: this can only be an alert
-            h.seen |= SEEN_CLIENT_DATA
+            if not handshake.seen & SEEN_CLIENT_DATA and stream.record_left < 24:
+                handshake.seen |= SEEN_CLIENT_SHORT  # a Finished has 32 bytes or more: this can only be an alert
+            handshake.seen |= SEEN_CLIENT_DATA
         else:
-            h.seen |= SEEN_SERVER_DATA
+            handshake.seen |= SEEN_SERVER_DATA
         return True
     if kind == HEARTBEAT:
-        letter(h, k, np.int64(LETTER_OF_HEARTBEAT))
+        letter(handshake, direction, np.int64(LETTER_OF_HEARTBEAT))
     return False
 
 
 @part
-def alert(m: Any, flow: Any, stream: Any, h: Any, k: int) -> bool:
+def alert(memory: Memory, flow: FlowRow, stream: StreamRow, handshake: HandshakeRow, direction: int) -> bool:
     """A plain alert. True: it ends the connection."""
-    level = peek(m, stream, stream.record_at - 2)
-    description = peek(m, stream, stream.record_at - 1)
+    level = peek(memory, stream, stream.record_at - 2)
+    description = peek(memory, stream, stream.record_at - 1)
     if flow.handshake < 0:
         return True
-    letter(h, k, np.int64(LETTER_OF_ALERT))
-    h.alert_level = level
-    h.alert = description
-    h.alert_side = k
+    letter(handshake, direction, np.int64(LETTER_OF_ALERT))
+    handshake.alert_level = level
+    handshake.alert = description
+    handshake.alert_side = direction
     return bool(level == FATAL or description == 0)
 
 
 @part
-def step_in_message(m: Any, stream: Any, available: int) -> int:
+def step_in_message(memory: Memory, stream: StreamRow, available: int) -> int:
     """Go on in plain handshake messages by up to ``available`` bytes: NOTHING, HELLO_BEGINS, MESSAGE or TOO_MUCH."""
     if stream.message_left == 0:
         first = stream.message_head == 0
-        byte = peek(m, stream, np.int64(stream.record_at))
+        byte = peek(memory, stream, np.int64(stream.record_at))
         if first:
             stream.message_at = stream.record_at
             stream.message_record_left = stream.record_left
@@ -251,16 +255,21 @@ def step_in_message(m: Any, stream: Any, available: int) -> int:
 
 
 @part
-def next_event(m: Any, stream: Any) -> int:
+def next_event(memory: Memory, stream: StreamRow) -> int:
     """Read records as far as the stream goes without a gap, up to what somebody must look at."""
     while True:
         at = np.int64(stream.record_at)
         if stream.record_left == 0:
             if stream.have - at < 5:
                 return MORE_BYTES
-            kind = peek(m, stream, at)
-            length = peek16(m, stream, at + 3)
-            if kind < CHANGE_CIPHER_SPEC or kind > HEARTBEAT or peek(m, stream, at + 1) != 3 or length > LARGEST_RECORD:
+            kind = peek(memory, stream, at)
+            length = peek16(memory, stream, at + 3)
+            if (
+                kind < CHANGE_CIPHER_SPEC
+                or kind > HEARTBEAT
+                or peek(memory, stream, at + 1) != 3
+                or length > LARGEST_RECORD
+            ):
                 return BROKEN
             stream.record_type = kind
             stream.record_left = length
@@ -270,7 +279,7 @@ def next_event(m: Any, stream: Any) -> int:
         if available <= 0:
             return MORE_BYTES
         if stream.record_type == HANDSHAKE_RECORD and not stream.encrypted:
-            event = step_in_message(m, stream, available)
+            event = step_in_message(memory, stream, available)
             if event != NOTHING:
                 return event
         elif stream.record_type == ALERT and stream.record_left == 2:
@@ -285,27 +294,37 @@ def next_event(m: Any, stream: Any) -> int:
 
 
 @part
-def message(m: Any, flow: Any, stream: Any, h: Any, k: int, packet: Any) -> None:
+def message(
+    memory: Memory, flow: FlowRow, stream: StreamRow, handshake: HandshakeRow, direction: int, packet: PacketRow
+) -> None:
     """A handshake message is whole: read it, or only note that it was there."""
     kind = np.int64(stream.message_type)
     size = np.int64(stream.message_length)
     if is_read(kind) and size <= LARGEST_READ:
-        gather(m, stream, size)
+        gather(memory, stream, size)
     if (kind == SERVER_HELLO or kind == OLD_RETRY) and flow.handshake < 0:
-        begin_handshake(m.counters, flow, h, 1 - k, packet)
+        begin_handshake(memory.counters, flow, handshake, 1 - direction, packet)
     if flow.handshake >= 0:
-        take_message(m, h, k, packet, kind, size, np.int64(stream.segments))
+        take_message(memory, handshake, direction, packet, kind, size, np.int64(stream.segments))
 
 
 @part
-def follow_records(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, packet: Any) -> bool:
+def follow_records(
+    memory: Memory,
+    flow: FlowRow,
+    side: SideRow,
+    stream: StreamRow,
+    handshake: HandshakeRow,
+    direction: int,
+    packet: PacketRow,
+) -> bool:
     """Read the records that are there; give the stream back when nothing that follows matters.
 
     True: a handshake message is whole; the caller gives it to ``message`` and comes back. (It is not called here,
     because everything below a kernel is optimised again at each level of calls.)
     """
     while True:
-        event = next_event(m, stream)
+        event = next_event(memory, stream)
         over = False
         if event == MORE_BYTES:
             # What a message that is being gathered begins with stays; of others nothing is needed again.
@@ -316,44 +335,58 @@ def follow_records(m: Any, flow: Any, side: Any, stream: Any, h: Any, k: int, pa
             )
             keep_from = np.int64(stream.message_at if gathering else min(stream.record_at, stream.have))
             if keep_from >= WINDOW // 2:
-                slide(m, stream, keep_from)
+                slide(memory, stream, keep_from)
             return False
         if event == RECORD:
-            over = record_begins(m, flow, stream, h, k)
+            over = record_begins(memory, flow, stream, handshake, direction)
         elif event == HELLO_BEGINS:
-            begin_handshake(m.counters, flow, h, k if stream.message_type == CLIENT_HELLO else 1 - k, packet)
+            begin_handshake(
+                memory.counters,
+                flow,
+                handshake,
+                direction if stream.message_type == CLIENT_HELLO else 1 - direction,
+                packet,
+            )
         elif event == MESSAGE:
             return True
         elif event == PLAIN_ALERT:
-            over = alert(m, flow, stream, h, k)
+            over = alert(memory, flow, stream, handshake, direction)
         else:
             over = True
-            if flow.handshake >= 0 and h.invalid == 0:
-                h.invalid = TOO_LONG if event == TOO_MUCH else NO_RECORD
-                h.invalid_at = stream.record_at - stream.start
+            if flow.handshake >= 0 and handshake.invalid == 0:
+                handshake.invalid = TOO_LONG if event == TOO_MUCH else NO_RECORD
+                handshake.invalid_at = stream.record_at - stream.start
         if over:
-            release(m, side, stream)
+            release(memory, side, stream)
             return False
 
 
 @part
-def ssl2_hello(m: Any, flow: Any, stream: Any, h: Any, k: int, packet: Any, kind: int) -> None:
+def ssl2_hello(
+    memory: Memory,
+    flow: FlowRow,
+    stream: StreamRow,
+    handshake: HandshakeRow,
+    direction: int,
+    packet: PacketRow,
+    kind: int,
+) -> None:
     """An SSL 2.0 hello at the start of a stream; what follows a client's are records of the version it asked for."""
     is_client = kind == SSL2_CLIENT
-    size = peek16(m, stream, np.int64(stream.start)) & 0x7FFF
-    begin_handshake(m.counters, flow, h, k if is_client else 1 - k, packet)
-    letter(h, k, np.int64(LETTER_C if is_client else LETTER_S))
+    size = peek16(memory, stream, np.int64(stream.start)) & 0x7FFF
+    begin_handshake(memory.counters, flow, handshake, direction if is_client else 1 - direction, packet)
+    letter(handshake, direction, np.int64(LETTER_C if is_client else LETTER_S))
     if is_client:
-        read(m, stream, np.int64(stream.start) + 2, size, np.int64(0))
-        if ssl2_client_hello(m, h, m.scratch, size):
-            h.seen |= SEEN_CLIENT_HELLO | SEEN_SSL2
+        read(memory, stream, np.int64(stream.start) + 2, size, np.int64(0))
+        if ssl2_client_hello(memory, handshake, memory.scratch, size):
+            handshake.seen |= SEEN_CLIENT_HELLO | SEEN_SSL2
         else:
-            h.seen |= SEEN_CLIENT_INVALID
-        h.client_frame = packet.frame
-        h.client_bytes = size
-        h.client_segments = stream.segments
+            handshake.seen |= SEEN_CLIENT_INVALID
+        handshake.client_frame = packet.frame
+        handshake.client_bytes = size
+        handshake.client_segments = stream.segments
         stream.record_at = stream.start + 2 + size
         return
-    ssl2_server_hello(m, h)
-    h.seen |= SEEN_SERVER_HELLO | SEEN_SSL2_SERVER
-    h.server_frame = packet.frame
+    ssl2_server_hello(memory, handshake)
+    handshake.seen |= SEEN_SERVER_HELLO | SEEN_SSL2_SERVER
+    handshake.server_frame = packet.frame

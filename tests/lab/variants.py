@@ -73,22 +73,22 @@ WRONG: dict[str, Callable[[Layout], str]] = {
     "sources are everything": lambda at: ALL.replace('sources = ["203.0.113.0/28"]', 'sources = ["0.0.0.0/0"]'),
     "the uplink gives all addresses": lambda at: ALL.replace('name = "isp"', 'name = "isp"\naddresses = "203.0.113.0/24"'),
 } | {
-    f"VLANs of {one} and {other} swapped": (lambda at, one=one, other=other: swapped(ALL, one, other))  # type: ignore[misc]
+    f"VLANs of {one} and {other} swapped": (lambda at, one=one, other=other: swapped(ALL, one, other))
     for one, other in itertools.combinations(("vlan = 101", "vlan = 102", "vlan = 200", "vlan = 300"), 2)
 } | {
-    f"MACs of {one} and {other} swapped": (lambda at, one=one, other=other: swapped(ALL, one, other))  # type: ignore[misc]
+    f"MACs of {one} and {other} swapped": (lambda at, one=one, other=other: swapped(ALL, one, other))
     for one, other in itertools.combinations((w.AWS1, w.AWS2, w.ISP, w.VPN), 2)
 } | {
-    f"{link} on another interface": (lambda at, link=link: _with(link, 'interface = "port7"'))  # type: ignore[misc]
+    f"{link} on another interface": (lambda at, link=link: _with(link, 'interface = "port7"'))
     for link in ("dxvif-private", "dxvif-public", "isp", "vpn-backup")
 } | {
-    f"{link} at another site": (  # type: ignore[misc]
+    f"{link} at another site": (
         lambda at, link=link: _with(link, 'site = "oslo"')
         + '[[site]]\nname = "oslo"\n[[capture_point]]\nname = "tap"\nfile = "*"\nsite = "hq"\n'
     )
     for link in ("dxvif-private", "dxvif-public", "isp", "vpn-backup")
 } | {
-    f"{link} is down": (lambda at, link=link: _with(link, 'state = "down"'))  # type: ignore[misc]
+    f"{link} is down": (lambda at, link=link: _with(link, 'state = "down"'))
     for link in ("dxvif-private", "dxvif-public", "isp", "vpn-backup")
 }  # fmt: skip
 

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.results import Results
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Form:
     is_binary: bool = False
     function: str = "write"
 
-    def write(self, result: "Audit", out: BinaryIO) -> None:
+    def write(self, result: Results, out: BinaryIO) -> None:
         """Write the audit. Raises AuditError where a library is missing."""
         function: Callable[..., Any] = getattr(import_module(self.module, __name__), self.function)
         function(result, out)

@@ -6,13 +6,11 @@ The account is the environment's AUDITOR_AWS_ACCOUNT, or twelve zeros to be repl
 import json
 import os
 import re
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from auditor.errors import AuditError
-from auditor.report.plain import about, iso, printable, rows
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.plain import about, iso, printable
+from auditor.report.results import Results
 
 SCHEMA = "2018-10-08"
 LABELS = {"info": "INFORMATIONAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "critical": "CRITICAL"}
@@ -53,14 +51,14 @@ def finding(row: dict[str, Any], account: str, region: str, sums: dict[str, str]
     }
 
 
-def write(result: "Audit", out: BinaryIO) -> None:
+def write(result: Results, out: BinaryIO) -> None:
     """All findings as a JSON list."""
     account = os.environ.get("AUDITOR_AWS_ACCOUNT", "0" * 12)
     if not re.fullmatch(r"\d{12}", account):
         raise AuditError("AUDITOR_AWS_ACCOUNT: not the twelve digits of an AWS account")
     sums = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
     found = []
-    for row in rows(result, "findings", times="ns"):
+    for row in result.records("findings", times="ns"):
         region = row["region"] or "us-east-1"
         found.append(finding(row, account, region if "-" in region else "us-east-1", sums))
     out.write(json.dumps(found, indent=1, ensure_ascii=True).encode() + b"\n")

@@ -1,12 +1,10 @@
 """Elastic Common Schema: an event for each handshake, as JSON lines (fields ``tls.*``, ``source``, ``destination``)."""
 
 import json
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from auditor.report.plain import iso, rows
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.plain import iso
+from auditor.report.results import Results
 
 VERSION = "8.17.0"
 FLOW = (
@@ -87,10 +85,10 @@ def without_none(value: Any) -> Any:
     return value
 
 
-def write(result: "Audit", out: BinaryIO) -> None:
+def write(result: Results, out: BinaryIO) -> None:
     """An event for each handshake."""
-    flows = {row["flow_id"]: row for row in rows(result, "flows", times="ns")}
+    flows = {row["flow_id"]: row for row in result.records("flows", times="ns")}
     out.writelines(
         json.dumps(without_none(event(flows[shake["flow_id"]], shake)), ensure_ascii=True).encode() + b"\n"
-        for shake in rows(result, "handshakes", times="ns")
+        for shake in result.records("handshakes", times="ns")
     )

@@ -3,13 +3,11 @@
 import csv
 import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from auditor.report.plain import iso, neutral, printable, rows
+from auditor.report.plain import iso, neutral, printable
+from auditor.report.results import Results
 from auditor.tls.suites import properties
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
 
 HEADER = (
     "protocol", "cipher_suite", "key_exchange_group", "bits", "forward_secrecy", "iana_recommended", "purpose", "where_used",
@@ -29,13 +27,13 @@ class Use:
     servers: set[str] = field(default_factory=set)
 
 
-def write(result: "Audit", out: BinaryIO) -> None:
+def write(result: Results, out: BinaryIO) -> None:
     """A CSV with a line for each version, suite, group, purpose and path that was negotiated."""
     names = ("flow_id", "service", "server_name", "server_ip", "path", "verdict")
-    flows = {row["flow_id"]: row for row in rows(result, "flows", *names)}
+    flows = {row["flow_id"]: row for row in result.records("flows", *names)}
     found: dict[tuple[Any, ...], Use] = {}
     told = ("flow_id", "started", "tls_version", "cipher_suite", "key_exchange_group")
-    for shake in rows(result, "handshakes", *told, times="ns"):
+    for shake in result.records("handshakes", *told, times="ns"):
         if shake["cipher_suite"] is None:
             continue
         flow = flows[shake["flow_id"]]

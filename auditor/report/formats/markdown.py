@@ -2,12 +2,10 @@
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from auditor.report.plain import about, printable
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.results import Results
 
 
 def _cell(value: Any) -> str:
@@ -24,7 +22,7 @@ def _cells(row: dict[str, Any], names: list[str]) -> list[Any]:
     return [*(row[name] for name in names[:3]), about(row), *(row[name] for name in names[3:])]
 
 
-def write(result: "Audit", out: BinaryIO) -> None:
+def write(result: Results, out: BinaryIO) -> None:
     """Summary by path, version and verdict, findings, what could not be judged, inputs."""
     told = result.manifest
     policies = ", ".join(f"{policy['id']} {policy['edition']}" for policy in told["policies"])

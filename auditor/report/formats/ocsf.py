@@ -1,13 +1,11 @@
 """OCSF 1.8.0 (schema.ocsf.io): Network Activity 4001 for each flow with TLS or to AWS, Compliance Finding 2003 for each finding."""
 
 import json
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from auditor.report.formats.ecs import without_none
-from auditor.report.plain import about, rows
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.plain import about
+from auditor.report.results import Results
 
 VERSION = "1.8.0"
 SHAKE = (
@@ -36,7 +34,7 @@ STATUSES = {"fail": (3, "Fail"), "warn": (2, "Warning"), "pass": (1, "Pass")}
 PROTOCOLS = {"tcp": 6, "udp": 17, "esp": 50}
 
 
-def _metadata(result: "Audit") -> dict[str, Any]:
+def _metadata(result: Results) -> dict[str, Any]:
     product = {"name": "auditor", "vendor_name": "traffic-auditor", "version": result.manifest["versions"]["auditor"]}
     return {"version": VERSION, "product": product, "profiles": ["cloud"]}
 
@@ -60,7 +58,7 @@ def _hash(name: str, number: int, value: str | None) -> dict[str, Any] | None:
     return {"algorithm": name, "algorithm_id": number, "value": value} if value else None
 
 
-def network_activity(result: "Audit", flow: dict[str, Any], shake: dict[str, Any] | None) -> dict[str, Any]:
+def network_activity(result: Results, flow: dict[str, Any], shake: dict[str, Any] | None) -> dict[str, Any]:
     """The event of a flow."""
     boundary, name = BOUNDARIES.get(flow["path"], (0, "Unknown"))
     ja4 = flow["ja4"]
@@ -108,7 +106,7 @@ def network_activity(result: "Audit", flow: dict[str, Any], shake: dict[str, Any
     }
 
 
-def compliance_finding(result: "Audit", row: dict[str, Any]) -> dict[str, Any]:
+def compliance_finding(result: Results, row: dict[str, Any]) -> dict[str, Any]:
     """The event of a finding."""
     number, name = STATUSES[row["verdict"]]
     severity = SEVERITIES[row["severity"]]
@@ -154,18 +152,18 @@ def compliance_finding(result: "Audit", row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def write(result: "Audit", out: BinaryIO) -> None:
+def write(result: Results, out: BinaryIO) -> None:
     """Events as JSON lines: flows first, then findings."""
     shakes: dict[int, dict[str, Any]] = {}
-    for shake in rows(result, "handshakes", *SHAKE):
+    for shake in result.records("handshakes", *SHAKE):
         shakes.setdefault(shake["flow_id"], shake)
     events = (
         network_activity(result, flow, shakes.get(flow["flow_id"]))
-        for flow in rows(result, "flows", *FLOW, times="ns")
+        for flow in result.records("flows", *FLOW, times="ns")
         if flow["flow_id"] in shakes or flow["service"]
     )
     out.writelines(json.dumps(without_none(event), ensure_ascii=True).encode() + b"\n" for event in events)
     out.writelines(
         json.dumps(without_none(compliance_finding(result, row)), ensure_ascii=True).encode() + b"\n"
-        for row in rows(result, "findings", times="ns")
+        for row in result.records("findings", times="ns")
     )

@@ -2,13 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from auditor.report.plain import about, rows
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.plain import about
+from auditor.report.results import Results
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVELS = {"info": "note", "low": "note", "medium": "warning", "high": "error", "critical": "error"}
@@ -28,13 +26,13 @@ def _rule(rule: dict[str, Any], policy: str) -> dict[str, Any]:
     }
 
 
-def write(result: "Audit", out: BinaryIO) -> None:
+def write(result: Results, out: BinaryIO) -> None:
     """One run with all findings."""
     rules = [_rule(rule, policy["id"]) for policy in result.manifest["policies"] for rule in policy["rules"]]
     index = {rule["id"]: number for number, rule in enumerate(rules)}
     sums = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
     results = []
-    for row in rows(result, "findings", times="ns"):
+    for row in result.records("findings", times="ns"):
         location: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": about(row), "kind": "resource"}]}
         if row["capture"]:
             uri = quote(Path(row["capture"]).as_posix())

@@ -1,20 +1,18 @@
 """A workbook: a sheet for each table. No text becomes a formula or a link."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from auditor.errors import AuditError
-from auditor.report.plain import printable, rows
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.plain import printable
+from auditor.report.results import Results
 
 MOST_ROWS = 1_048_576  # of a sheet, the header among them
 LONGEST_CELL = 32_767
 SHEETS = ("findings", "flows", "handshakes", "certificates", "requests", "evidence", "verdicts", "network", "witnesses")
 
 
-def write(result: "Audit", out: BinaryIO) -> None:
+def write(result: Results, out: BinaryIO) -> None:
     """One sheet for each table; rows that do not fit into one are told in its last row."""
     try:
         import xlsxwriter
@@ -34,7 +32,7 @@ def write(result: "Audit", out: BinaryIO) -> None:
     for table in (*SHEETS, "captures"):
         sheet = book.add_worksheet(table)
         sheet.freeze_panes(1, 0)
-        for number, row in enumerate(rows(result, table)):
+        for number, row in enumerate(result.records(table)):
             if number == 0:
                 sheet.write_row(0, 0, list(row), bold)
             if number + 2 >= MOST_ROWS:

@@ -2,12 +2,10 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from auditor.report.plain import printable, rows
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.plain import printable
+from auditor.report.results import Results
 
 SSL = {
     "ts": "time", "uid": "string", "id.orig_h": "addr", "id.orig_p": "port", "id.resp_h": "addr", "id.resp_p": "port",
@@ -87,12 +85,12 @@ def _ends(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def ssl(result: "Audit", out: BinaryIO) -> None:
+def ssl(result: Results, out: BinaryIO) -> None:
     """ssl.log: a line for each handshake."""
-    flows = {row["flow_id"]: _ends(row) for row in rows(result, "flows", *ENDS)}
+    flows = {row["flow_id"]: _ends(row) for row in result.records("flows", *ENDS)}
 
     def lines() -> Iterator[dict[str, Any]]:
-        for row in rows(result, "handshakes", *SHAKE, times="ns"):
+        for row in result.records("handshakes", *SHAKE, times="ns"):
             version, alert = row["tls_version"], row["alert"]
             yield {
                 **flows[row["flow_id"]],
@@ -116,11 +114,11 @@ def ssl(result: "Audit", out: BinaryIO) -> None:
     _write(out, "ssl", SSL, lines())
 
 
-def conn(result: "Audit", out: BinaryIO) -> None:
+def conn(result: Results, out: BinaryIO) -> None:
     """conn.log: a line for each flow. What Zeek counts otherwise (payload bytes, states) is left unset."""
 
     def lines() -> Iterator[dict[str, Any]]:
-        for row in rows(result, "flows", *ENDS, *FLOW, times="ns"):
+        for row in result.records("flows", *ENDS, *FLOW, times="ns"):
             yield {
                 **_ends(row),
                 "ts": row["started"],

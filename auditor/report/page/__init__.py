@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.policy.findings import client_group
 from auditor.report.change import service_of
-from auditor.report.plain import about, iso, printable, rows
+from auditor.report.plain import about, iso, printable
+from auditor.report.results import Results
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from auditor.report.audit import Audit
 
 MOST_FLOWS = 20_000  # in the table of the page: the worst first
 MOST_FINDINGS = 500
@@ -35,7 +35,7 @@ FLOW = (
 RANK = {verdict: number for number, verdict in enumerate(VERDICTS)}
 
 
-def write(result: "Audit", out: BinaryIO) -> None:
+def write(result: Results, out: BinaryIO) -> None:
     """Write the page."""
     text = (
         environment()
@@ -75,7 +75,7 @@ def _packed(data: bytes) -> str:
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 
 
-def facts(result: "Audit") -> dict[str, Any]:
+def facts(result: Results) -> dict[str, Any]:
     """What the page shows, as plain values."""
     told = result.manifest
     flows = list(_flows(result))
@@ -102,7 +102,7 @@ def facts(result: "Audit") -> dict[str, Any]:
     }
 
 
-def _flows(result: "Audit") -> Iterator[dict[str, Any]]:
+def _flows(result: Results) -> Iterator[dict[str, Any]]:
     for row in result.rows("flows", *FLOW):
         row["bytes"] = row["client_bytes"] + row["server_bytes"]
         row["server"] = row["server_name"] or row["server_ip"]
@@ -141,7 +141,7 @@ def _links(scope: list[dict[str, Any]]) -> list[list[Any]]:
     return [*found, ["others", "others", "others", "not_applicable", rest]] if rest else found
 
 
-def _over_time(result: "Audit") -> dict[str, Any]:
+def _over_time(result: Results) -> dict[str, Any]:
     """Handshakes by version in bins of time."""
     shakes = [row for row in result.rows("handshakes", "started", "tls_version") if row["tls_version"] is not None]
     if not shakes:
@@ -154,16 +154,16 @@ def _over_time(result: "Audit") -> dict[str, Any]:
     return {"times": [iso(first + k * width) for k in range(BINS)], "series": dict(sorted(series.items()))}
 
 
-def _post_quantum(result: "Audit") -> dict[str, int]:
+def _post_quantum(result: Results) -> dict[str, int]:
     kinds = Counter(row["post_quantum_kind"] or "not seen" for row in result.rows("handshakes", "post_quantum_kind"))
     return dict(sorted(kinds.items()))
 
 
-def _findings(result: "Audit") -> list[dict[str, Any]]:
+def _findings(result: Results) -> list[dict[str, Any]]:
     from auditor.report.proof import display_filter
 
     found = []
-    for row in list(rows(result, "findings"))[:MOST_FINDINGS]:
+    for row in list(result.records("findings"))[:MOST_FINDINGS]:
         rule = result.rule(row["rule"]) or {}
         row["filter"], row["about"] = display_filter(row), about(row)
         row["ways"] = [[place, way] for place, way in rule.get("ways", {}).items()]

@@ -1,15 +1,13 @@
 """What changed between two audits, as one page of HTML that opens offline and has no script."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditor.report.change import MARKS, Change
 from auditor.report.plain import iso, printable
-
-if TYPE_CHECKING:
-    from auditor.report.audit import Audit
+from auditor.report.results import Results
 
 
-def html(old: "Audit", new: "Audit", changes: list[Change]) -> str:
+def html(old: Results, new: Results, changes: list[Change]) -> str:
     """The page: findings first, then traffic that came and went, then what changed."""
     from auditor.report.page import environment, style
 
@@ -38,7 +36,7 @@ def _row(change: Change) -> dict[str, Any]:
     return {**told, "mark": MARKS[change.kind]}
 
 
-def _side(name: str, result: "Audit") -> dict[str, str]:
+def _side(name: str, result: Results) -> dict[str, str]:
     """An audit in a sentence."""
     told = result.manifest
     starts = [row["started"] for row in result.rows("captures", "started") if row["started"] is not None]

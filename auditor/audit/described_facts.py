@@ -1,0 +1,246 @@
+"""What rules may ask of flows as far as their packets alone tell."""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.audit.described import Described
+from auditor.flows.state import SEEN_SERVER_HELLO
+from auditor.policy.facts import DAY, FlowFacts, fact
+from auditor.tables.columns import Numbers, Texts
+from auditor.tables.versions import VERSION_ORDER
+from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN
+
+Array = np.ndarray[Any, Any]
+
+
+class DescribedFacts(FlowFacts):
+    """What rules may ask of flows as far as their packets alone tell."""
+
+    def __init__(self, described: Described) -> None:
+        self.described = described
+
+    def _texts(self, name: str) -> Texts:
+        return self.described.handshakes.texts[name].take(self.described.handshake)
+
+    def _numbers(self, name: str) -> Numbers:
+        return self.described.handshakes.numbers[name].take(self.described.handshake)
+
+    @fact
+    def day(self) -> Array:
+        """When the flow began, in days since 1970, UTC."""
+        return np.asarray(self.described.rows.flows["started"] // DAY)
+
+    @fact
+    def in_scope(self) -> Array:
+        """To an endpoint of an AWS service."""
+        return self.described.services.is_endpoint
+
+    @fact
+    def is_pinpoint(self) -> Array:
+        """To an endpoint of Pinpoint or AWS End User Messaging."""
+        return self.described.services.is_pinpoint
+
+    @fact
+    def is_tls(self) -> Array:
+        """TLS, with its handshake or without."""
+        return self.described.is_tls
+
+    @fact
+    def has_handshake(self) -> Array:
+        """The capture holds a handshake of the flow."""
+        return self.described.has_handshake
+
+    @fact
+    def version(self) -> Array:
+        """Rank in VERSION_ORDER; -1: none negotiated (or a version nobody knows)."""
+        return _ranks(self.version_name)
+
+    @fact
+    def version_offered(self) -> Array:
+        """Rank of the highest version that the client offered; -1 for none."""
+        return _ranks(self.version_offered_name)
+
+    @fact
+    def negotiated(self) -> Array:
+        """A ServerHello was seen."""
+        has, place = self.described.has_handshake, self.described.handshake
+        seen = np.zeros(len(has), bool)
+        seen[has] = (self.described.rows.handshakes["seen"][place[has]] & np.uint32(SEEN_SERVER_HELLO)) != 0
+        return seen
+
+    @fact
+    def version_name(self) -> Texts:
+        """The negotiated version."""
+        return self.described.tls_version
+
+    @fact
+    def version_offered_name(self) -> Texts:
+        """The highest version that the client offered."""
+        return self._texts("tls_version_offered")
+
+    @fact
+    def forward_secrecy(self) -> Array:
+        """three-valued: forward secrecy was achieved."""
+        return self._numbers("forward_secrecy").three_valued()
+
+    @fact
+    def forward_secrecy_reason(self) -> Texts:
+        """why, in words."""
+        return self._texts("forward_secrecy_reason")
+
+    @fact
+    def offers_forward_secrecy(self) -> Array:
+        """three-valued: the client offers a suite with forward secrecy."""
+        return self.described.handshakes.offers_forward_secrecy.take(self.described.handshake).three_valued()
+
+    @fact
+    def protocol(self) -> Texts:
+        """The application protocol; tls wherever there is a handshake."""
+        spoken = self.described.protocol
+        tls = len(spoken.values)
+        return Texts([*spoken.values, "tls"], np.where(self.described.has_handshake, tls, spoken.index))
+
+    @fact
+    def has_payload(self) -> Array:
+        """Data was exchanged."""
+        ends = self.described.ends
+        return np.asarray((ends.client["payload"] + ends.server["payload"]) > 0)
+
+    @fact
+    def service(self) -> Texts:
+        """The AWS service."""
+        return self.described.services.service
+
+    @fact
+    def imitates(self) -> Array:
+        """The server's name contains an AWS name and is not AWS's."""
+        return self.described.services.imitates
+
+    @fact
+    def server_name(self) -> Texts:
+        """The server's name."""
+        return self.described.server_name
+
+    @fact
+    def status_reason(self) -> Texts:
+        """What is missing of the handshake, or wrong with it."""
+        return self._texts("status_reason")
+
+    @fact
+    def upgrade(self) -> Texts:
+        """Whether TLS was offered within another protocol and not used; None where it was not."""
+        return self.described.upgrade
+
+    @fact
+    def hello_outcome(self) -> Array:
+        """Codes of tables.OUTCOMES."""
+        outcome = Numbers(self.described.delivery.outcome).take(self.described.handshake).values
+        return np.where(self.described.has_handshake, outcome, NOT_KNOWN)
+
+    @fact
+    def hello_is_large(self) -> Array:
+        """The ClientHello takes more than one segment."""
+        large = Numbers(self.described.delivery.is_large).take(self.described.handshake).values
+        return np.asarray(self.described.has_handshake & large.astype(bool))
+
+    @fact
+    def hello_reason(self) -> Array:
+        """What became of a ClientHello that was not answered."""
+        return _hello_reasons(self.described)
+
+    @fact
+    def suite(self) -> Texts:
+        """The negotiated suite, by its IANA name."""
+        return self._texts("cipher_suite")
+
+    @fact
+    def suites_offered(self) -> Texts:
+        """The client's suites, with spaces between."""
+        return self._texts("cipher_suites_offered")
+
+    @fact
+    def group(self) -> Texts:
+        """The group of the key exchange."""
+        return self._texts("key_exchange_group")
+
+    @fact
+    def signature_scheme(self) -> Texts:
+        """Of the server's key exchange, to TLS 1.2."""
+        return self._texts("signature_scheme")
+
+    @fact
+    def post_quantum_kind(self) -> Texts:
+        """Kind of the negotiated group."""
+        return self._texts("post_quantum_kind")
+
+    @fact
+    def post_quantum_offered(self) -> Array:
+        """three-valued: the client offers a post-quantum or hybrid group."""
+        return self._numbers("post_quantum_offered").three_valued()
+
+    @fact
+    def compression(self) -> Array:
+        """The compression method that was chosen, 0 for none."""
+        return self._numbers("compression").values
+
+    @fact
+    def extended_master_secret(self) -> Array:
+        """three-valued: both sides agreed on it (RFC 7627)."""
+        return self._numbers("extended_master_secret").three_valued()
+
+    @fact
+    def secure_renegotiation(self) -> Array:
+        """three-valued: the server knows it (RFC 5746)."""
+        return self._numbers("secure_renegotiation").three_valued()
+
+    @fact
+    def authentication(self) -> Texts:
+        """How the server proved who it is."""
+        return self._texts("authentication")
+
+    @fact
+    def certificate_key(self) -> Texts:
+        """Type of the server's key, and its size or curve, as "rsa 2048"; None where it is not seen."""
+        return self.described.handshakes.certificate_key.take(self.described.handshake)
+
+    @fact
+    def certificate_weak(self) -> Texts:
+        """The weak hash in the signature of the server's certificate."""
+        return self.described.handshakes.certificate_weak.take(self.described.handshake)
+
+    @fact
+    def certificate_matches(self) -> Array:
+        """three-valued: the certificate is good for the server name."""
+        return self._numbers("certificate_matches").three_valued()
+
+    @fact
+    def certificate_valid(self) -> Array:
+        """three-valued: the certificate was valid when the handshake began."""
+        return self._numbers("certificate_valid").three_valued()
+
+
+def _ranks(names: Texts) -> Array:
+    """Ranks in VERSION_ORDER; -1 for missing and unknown versions."""
+    rank = {name: number for number, name in enumerate(VERSION_ORDER)}
+    return np.array([*(rank.get(name or "", -1) for name in names.values), -1])[names.index]
+
+
+def _hello_reasons(described: Described) -> Array:
+    """What became of the hellos of flows whose hello may not have got through, in words; None for the others."""
+    rows, ends, place, delivery = described.rows, described.ends, described.handshake, described.delivery
+    shakes, at = rows.handshakes, rows.handshake_flow
+    clients, servers = ends.client_high[at] ^ ends.client_low[at], ends.server_high[at] ^ ends.server_low[at]
+    found = np.full(len(place), None, object)
+    has = np.flatnonzero(place >= 0)
+    for flow in has[np.isin(delivery.outcome[place[has]], FAILURES)].tolist():
+        k = int(place[flow])
+        same = (clients == clients[k]) & (servers == servers[k]) & (shakes["started"] > shakes["started"][k])
+        smaller = same & (delivery.outcome == ANSWERED) & (delivery.sent < delivery.sent[k])
+        found[flow] = delivery.reason(k)
+        if smaller.any():
+            other = int(np.flatnonzero(smaller)[0])
+            found[flow] += (
+                f"; a smaller one of {delivery.sent[other]} bytes (frame {shakes['client_frame'][other]}) was answered"
+            )
+    return found

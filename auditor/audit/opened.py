@@ -1,0 +1,72 @@
+"""Third stage: the requests inside the flows of a batch, where there are keys or nothing is encrypted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from auditor.audit.located import Located, LocatedFacts
+from auditor.policy.facts import fact
+from auditor.recognise.numbers import SMTP
+from auditor.requests.inside import NOTHING_INSIDE, Carrier, Inside
+from auditor.tables.columns import Texts
+
+Array = np.ndarray[Any, Any]
+Requests = Mapping[int, Sequence[dict[str, Any]]]  # rows of ``requests``, by flow, in order
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A batch of flows with the requests that were read inside them."""
+
+    located: Located
+    requests: Requests
+    unseen: Array  # of str or None: why requests of a flow are not seen
+
+    def __len__(self) -> int:
+        return len(self.located)
+
+
+def unopened(located: Located) -> Opened:
+    """A batch of which no flow's requests may be read."""
+    return Opened(located, {}, located.described.candidates.reasons)
+
+
+def opened(located: Located, requests: Requests, failure: str | None, inside: Inside) -> Opened:
+    """A batch with the requests found in its capture, each completed by what its flow says; ``failure``: why there are none."""
+    described, paths = located.described, located.way.verdict.path.objects()
+    wanted, ends = described.candidates.wanted, described.ends
+    names = described.server_name.objects()
+    service, region = described.services.service.objects(), described.services.region.objects()
+    mine = {}
+    for at, number in zip(wanted.index.tolist(), wanted.identifier.tolist(), strict=True):
+        if number in requests:
+            client = int(ends.client_high[at]), int(ends.client_low[at])
+            carrier = Carrier(client, str(names[at]), paths[at], service[at], region[at])
+            mine[number] = [inside.related(row, carrier) for row in requests[number]]
+    unseen = described.candidates.reasons.copy()
+    unseen[wanted.index[wanted.kind != SMTP]] = failure or NOTHING_INSIDE
+    return Opened(located, mine, unseen)
+
+
+class OpenedFacts(LocatedFacts):
+    """What rules may ask of the requests inside flows, besides."""
+
+    def __init__(self, opened: Opened) -> None:
+        super().__init__(opened.located)
+        self.opened = opened
+
+    @fact
+    def requests(self) -> Array:
+        """Lists of requests as ``requests.inside`` completes them; None where none was seen."""
+        found = np.full(len(self.opened), None, object)
+        if self.opened.requests:
+            for at, number in enumerate(self.described.rows.flows["identifier"].tolist()):
+                found[at] = self.opened.requests.get(number)
+        return found
+
+    @fact
+    def requests_reason(self) -> Texts:
+        """Why requests are not seen; None where the flow has none that could be."""
+        return Texts.of(self.opened.unseen)

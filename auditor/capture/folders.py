@@ -1,0 +1,47 @@
+"""What lies in a folder of inputs: files to be read, and what should be read but cannot be, which is never passed over."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def refusal(path: Path) -> str | None:
+    """Why a path is no file, in words; None where it is one, which may still be another user's alone.
+
+    It is not opened to find out: to open a pipe could wait for ever.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        is_dangling = isinstance(error, FileNotFoundError) and path.is_symlink()
+        return "a link to what is not there" if is_dangling else error.strerror or str(error)
+    if not stat.S_ISREG(mode):
+        return next((f"{kind}, not a file" for is_kind, kind in KINDS if is_kind(mode)), "not a file")
+    return None
+
+
+def files(folder: Path, is_wanted: Callable[[Path], bool]) -> list[tuple[Path, str | None]]:
+    """The wanted files in a folder and those below it, in order; beside each the reason if it cannot be read.
+
+    So are folders that cannot be listed. Links to folders are not followed, which is told: they may lead in a circle, or
+    out of what was asked for.
+    """
+    found: list[tuple[Path, str | None]] = []
+
+    def cannot_be_listed(error: OSError) -> None:
+        found.append((Path(error.filename), f"the folder cannot be listed: {error.strerror}"))
+
+    for base, folders, names in os.walk(folder, onerror=cannot_be_listed):
+        links = [Path(base, name) for name in folders if Path(base, name).is_symlink()]
+        found += [(link, "a link to a folder, which is not followed: give the folder itself") for link in links]
+        found += [(path, refusal(path)) for name in names if is_wanted(path := Path(base, name))]
+    return sorted(found, key=lambda one: one[0])

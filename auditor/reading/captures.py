@@ -1,0 +1,144 @@
+"""What is counted of each capture, as the table ``captures`` says it, and inputs that could not be read."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+
+import pyarrow as pa
+
+from auditor.capture.inputs import Input
+from auditor.flows import state as S
+from auditor.reading.events import Counted
+from auditor.tables import arrow
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One capture: the fields are columns of ``captures``."""
+
+    capture: str
+    sha256: str | None
+    bytes: int
+    format: str
+    compression: str | None
+    link_types: str | None
+    interfaces: str | None
+    packets: int
+    duplicates: int
+    wire_bytes: int
+    started: int | None
+    ended: int | None
+    flows: int
+    handshakes: int
+    not_ip: int
+    other_ip: int
+    fragments: int
+    reassembled: int
+    incomplete: int
+    short: int
+    cut: int
+    malformed: int
+    encrypted: int
+    dropped: int | None
+    segments_dropped: int
+    secrets: int
+    status: str
+    damage_offset: int | None
+    warnings: str | None
+
+    @property
+    def lacks(self) -> list[str]:
+        """What the capture lacks of what was on the wire, as far as it tells."""
+        counted = {
+            "packets were dropped while capturing": self.dropped,
+            "packets are cut off by the snapshot length": self.short,
+            "packets end inside a header": self.cut,
+            "fragmented IP datagrams never became whole": self.incomplete,
+            "TCP segments came with too many gaps": self.segments_dropped,
+        }
+        lacks = [f"{number} {words}" for words, number in counted.items() if number]
+        if self.status != "complete":
+            lacks.append(f"the file is {self.status} at byte {self.damage_offset}")
+        return lacks
+
+
+def capture_of(item: Input, counted: Counted) -> Capture:
+    """What was counted of an input; waits until all of it is hashed."""
+    c, notes, fragments, sha256 = counted.counters, counted.notes, counted.fragments, item.sha256()
+    packets = int(c[S.PACKETS])
+    return Capture(
+        capture=item.name,
+        sha256=sha256,
+        bytes=counted.bytes,
+        format=notes.format,
+        compression=notes.compression,
+        link_types=notes.link_names(),
+        interfaces=" ".join(name for name in counted.interfaces if name) or None,
+        packets=packets,
+        duplicates=int(c[S.DUPLICATES]),
+        wire_bytes=int(c[S.WIRE_BYTES]),
+        started=int(c[S.FIRST_TIME]) if packets else None,
+        ended=int(c[S.LAST_TIME]) if packets else None,
+        flows=counted.flows,
+        handshakes=counted.handshakes,
+        not_ip=int(c[S.NOT_IP_PACKETS]),
+        other_ip=int(c[S.OTHER_IP_PACKETS]),
+        fragments=fragments.seen,
+        reassembled=fragments.whole,
+        incomplete=fragments.incomplete,
+        short=int(c[S.SHORT_PACKETS]),
+        cut=int(c[S.CUT_PACKETS]),
+        malformed=int(c[S.MALFORMED_PACKETS]),
+        encrypted=int(c[S.ENCRYPTED_PACKETS]),
+        dropped=counted.dropped,
+        segments_dropped=int(c[S.DROPPED_SEGMENTS]),
+        secrets=counted.secrets,
+        status=notes.status,
+        damage_offset=notes.damage_offset,
+        warnings="; ".join(_warnings(item, counted)) or None,
+    )
+
+
+def _warnings(item: Input, counted: Counted) -> Iterable[str]:
+    """What was odd about a capture, in words."""
+    c, notes, fragments = counted.counters, counted.notes, counted.fragments
+    yield from notes.warnings
+    yield from counted.warnings
+    if not c[S.PACKETS] and notes.status == "complete":
+        yield "holds no packets"
+    if item.was_changed():
+        yield f"was written to while it was read: what is told is of its first {counted.bytes} bytes"
+    if c[S.DUPLICATES]:
+        yield f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them; each counts once"
+    if fragments.incomplete:
+        yield f"{fragments.incomplete} fragmented IP datagrams never became whole"
+    if fragments.overlapping:
+        yield f"{fragments.overlapping} IP fragments overlap others: an attack, or a broken sender"
+    if counted.control.left_out:
+        yield "more addresses, ICMP errors or BGP than is kept: the table network is not complete"
+
+
+@dataclass
+class Captures:
+    """The inputs of an audit or a part of it, each by its number among all inputs."""
+
+    read: dict[int, Capture] = field(default_factory=dict)
+    unreadable: dict[int, str] = field(default_factory=dict)  # why
+
+    def merge(self, other: "Captures") -> "Captures":
+        """The inputs of both."""
+        return Captures(self.read | other.read, self.unreadable | other.unreadable)
+
+    def rows(self) -> list[Capture]:
+        """What was read, in the order of the inputs."""
+        return [capture for _, capture in sorted(self.read.items())]
+
+    def errors(self) -> list[str]:
+        """Why inputs could not be read, in their order."""
+        return [reason for _, reason in sorted(self.unreadable.items())]
+
+    def table(self) -> pa.Table:
+        """The table ``captures``."""
+        rows = self.rows()
+        if not rows:
+            return arrow.empty("captures")
+        return arrow.build("captures", {f.name: [getattr(row, f.name) for row in rows] for f in fields(Capture)})

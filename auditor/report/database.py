@@ -1,0 +1,58 @@
+"""DuckDB, shut in: a database in memory that sees the tables it is given, and nothing else of the machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.errors import AuditError
+
+if TYPE_CHECKING:
+    import duckdb
+
+Result = tuple[list[str], list[tuple[Any, ...]]]
+MOST_ROWS = 1_000_000
+# Neither files nor networks, no code of others, no variables of this program, and a share of the machine.
+CLOSED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "python_enable_replacements": False,
+    "temp_directory": "",
+    "memory_limit": "4GB",
+    "threads": 4,
+}
+
+
+def closed(path: Path | None = None) -> "duckdb.DuckDBPyConnection":
+    """An empty database in memory, or a file to be read. No query can open what is closed. Raises AuditError."""
+    import duckdb
+
+    try:
+        connection = duckdb.connect(
+            ":memory:" if path is None else str(path), read_only=path is not None, config=CLOSED
+        )
+        connection.execute("set timezone = 'UTC'")
+        connection.execute("set lock_configuration = true")
+    except duckdb.Error as error:
+        raise AuditError(f"{path}: {_first_line(error)}") from error
+    return connection
+
+
+def query(connection: "duckdb.DuckDBPyConnection", text: str) -> Result:
+    """Names of columns, and rows. Raises AuditError with DuckDB's first line where the query is not right."""
+    import duckdb
+
+    try:
+        done = connection.execute(text)
+        if done.description is None:
+            return [], []
+        names, rows = [column[0] for column in done.description], done.fetchmany(MOST_ROWS + 1)
+    except duckdb.Error as error:
+        raise AuditError(f"SQL: {_first_line(error)}") from error
+    if len(rows) > MOST_ROWS:
+        raise AuditError(f"SQL: more than {MOST_ROWS:,} rows: ask for fewer, by limit or where")
+    return names, rows
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,140 @@
+"""The results of an audit as they lie in a folder: tables, and the manifest that says how they came about."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.errors import AuditError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from auditor.report.plain import Row
+
+
+class Results:
+    """The tables of an audit, read from its folder when they are first asked for.
+
+    ``flows``, ``handshakes``, ``certificates``, ``requests``, ``evidence``, ``verdicts``, ``findings``, ``network``,
+    ``witnesses`` and ``captures`` are pandas DataFrames (their columns are in ``docs/tables.md``); ``manifest`` is the
+    contents of ``audit.json``; ``errors`` lists inputs that could not be read.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._frames: dict[str, pd.DataFrame] = {}
+        try:
+            self.manifest: dict[str, Any] = json.loads((self.folder / "audit.json").read_text(encoding="utf-8"))
+        except OSError as error:
+            raise AuditError(f"{folder}: holds no audit results (audit.json: {error.strerror})") from error
+        except ValueError as error:
+            raise AuditError(f"{folder}: audit.json is damaged ({error})") from error
+
+    @property
+    def errors(self) -> list[str]:
+        """Inputs that could not be read, a sentence for each."""
+        return list(self.manifest.get("errors", []))
+
+    def rule(self, code: str) -> "dict[str, Any] | None":
+        """The page of a rule as it was applied: title, what, why, mend, source, …; None where no policy had it."""
+        rules = (rule for policy in self.manifest["policies"] for rule in policy["rules"])
+        return next((rule for rule in rules if rule["code"] == code), None)
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of the tables."""
+        from auditor.tables.schema import TABLES
+
+        return list(TABLES)
+
+    def arrow(self, table: str) -> "pa.Table":
+        """A table as Arrow data, flows in the order of their numbers."""
+        data = self._read(table)
+        if "flow_id" in data.column_names and data.num_rows:
+            import pyarrow.compute as pc
+
+            data = data.take(pc.sort_indices(data.select(["flow_id"]), sort_keys=[("flow_id", "ascending")]))
+        return data
+
+    def rows(self, table: str, *columns: str) -> "list[Row]":
+        """Some columns of a table as plain values, times in nanoseconds since 1970 (as timestamps they need pandas)."""
+        from auditor.report.plain import values
+
+        data = self._read(table, columns)
+        lists = [values(data.column(name)) for name in columns]
+        return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
+
+    def records(self, table: str, *columns: str, times: str = "iso") -> "Iterator[Row]":
+        """The rows of a table, or some columns of it, one by one and flows in the order of their numbers.
+
+        Times are in ISO 8601, or in nanoseconds since 1970 with ``times="ns"``.
+        """
+        from auditor.report.plain import records
+
+        data = self.arrow(table)
+        return records(data.select(columns) if columns else data, times)
+
+    def _read(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
+        import pyarrow.parquet as pq
+
+        # not read_table: it loads pyarrow.dataset and with it pandas, a fifth of a second
+        return pq.ParquetFile(self.folder / f"{table}.parquet").read(columns)
+
+    def _frame(self, table: str) -> "pd.DataFrame":
+        if table not in self._frames:
+            from auditor.tables.arrow import to_pandas
+
+            self._frames[table] = to_pandas(table, self.arrow(table))
+        return self._frames[table]
+
+    @property
+    def flows(self) -> "pd.DataFrame":
+        """One row for each conversation."""
+        return self._frame("flows")
+
+    @property
+    def handshakes(self) -> "pd.DataFrame":
+        """One row for each TLS handshake."""
+        return self._frame("handshakes")
+
+    @property
+    def certificates(self) -> "pd.DataFrame":
+        """One row for each certificate seen."""
+        return self._frame("certificates")
+
+    @property
+    def requests(self) -> "pd.DataFrame":
+        """One row for each HTTP request that was seen, in clear or opened with keys."""
+        return self._frame("requests")
+
+    @property
+    def evidence(self) -> "pd.DataFrame":
+        """One row for each piece of evidence for a flow's path."""
+        return self._frame("evidence")
+
+    @property
+    def verdicts(self) -> "pd.DataFrame":
+        """One row for each flow and rule that is about it."""
+        return self._frame("verdicts")
+
+    @property
+    def findings(self) -> "pd.DataFrame":
+        """What does not meet the policy, by rule, client network and service, worst first."""
+        return self._frame("findings")
+
+    @property
+    def network(self) -> "pd.DataFrame":
+        """What the captures show of the network itself: addresses and MACs, neighbours, BGP, errors."""
+        return self._frame("network")
+
+    @property
+    def witnesses(self) -> "pd.DataFrame":
+        """One row for each flow log, CloudTrail file and sensor log."""
+        return self._frame("witnesses")
+
+    @property
+    def captures(self) -> "pd.DataFrame":
+        """One row for each input."""
+        return self._frame("captures")

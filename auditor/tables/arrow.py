@@ -1,0 +1,67 @@
+"""Tables as Arrow data of their schema, and as the DataFrames that analysts work with."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from auditor.tables import columns, schema
+from auditor.tables.versions import VERSION_ORDER
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def empty(table: str) -> pa.Table:
+    """A table without rows."""
+    return build(table, {schema.TABLES[table][0].name: []})
+
+
+def build(table: str, given: dict[str, Any]) -> pa.Table:
+    """A table of columns (see ``columns``) or plain lists by name; one that is not given is missing throughout."""
+    count = len(next(iter(given.values())))
+    unknown = set(given) - {column.name for column in schema.TABLES[table]}
+    if unknown:
+        raise KeyError(f"{table} has no column {sorted(unknown)}")
+    arrays = []
+    for column in schema.TABLES[table]:
+        values = given.get(column.name)
+        if values is None:
+            values = columns.spread([None], np.zeros(count, np.int64), column.type)
+        elif isinstance(values, list):
+            values = columns.of_list(values, column.type)
+        elif isinstance(values, np.ndarray):
+            values = columns.Numbers(values)
+        arrays.append(values.arrow(column.type))
+    return pa.table(arrays, schema=schema.schema(table))
+
+
+def categories(column: schema.Column, seen: list[str]) -> list[str]:
+    """The values of a closed set in order; versions nobody knows come first, below every known one."""
+    known = VERSION_ORDER if column.name.startswith("tls_version") else list(column.values)
+    return sorted(set(seen) - set(known)) + known
+
+
+def to_pandas(table: str, data: pa.Table) -> "pd.DataFrame":
+    """The table as a DataFrame: nullable integers and booleans, ``string``, categoricals for closed sets."""
+    import pandas as pd
+
+    return pd.DataFrame({column.name: _series(column, data.column(column.name), pd) for column in schema.TABLES[table]})
+
+
+def _series(column: schema.Column, values: Any, pd: Any) -> Any:
+    simple: dict[Any, Callable[[], Any]] = {
+        schema.INT: pd.Int64Dtype,
+        schema.BOOL: pd.BooleanDtype,
+        schema.FLOAT: pd.Float64Dtype,
+    }
+    if column.type == schema.TIME:
+        return values.to_pandas().astype("datetime64[ns, UTC]")
+    if column.type in simple:
+        return pd.Series(pd.array(values.to_pylist(), dtype=simple[column.type]()))
+    if column.type == schema.CLOSED:
+        text = values.cast(pa.string())
+        order = categories(column, [v for v in text.unique().to_pylist() if v is not None])
+        return pd.Series(pd.Categorical(text.to_pylist(), categories=order, ordered=column.ordered))
+    return pd.Series(pd.array(values.cast(pa.string()).to_pylist(), dtype="string"))

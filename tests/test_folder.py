@@ -1,0 +1,60 @@
+"""Where results go, and what becomes of those that killed audits left."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from auditor.report import folder
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for temporary files."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def orphan(temporary: Path) -> Path:
+    """Results of a process that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = temporary / f"audit-results-{ended.pid}-x"
+    left.mkdir()
+    (left / "flows.parquet").write_bytes(b"")
+    return left
+
+
+def test_the_folder_asked_for_is_no_temporary_one(temporary: Path) -> None:
+    """A folder that was asked for is taken as it is; without one there is a new folder of this process."""
+    assert folder.results_folder(temporary / "out") == (temporary / "out", False)
+    made, is_temporary = folder.results_folder(None)
+    assert is_temporary
+    assert made.parent == temporary
+    assert made.name.startswith(f"audit-results-{os.getpid()}-")
+
+
+def test_results_of_killed_audits_are_removed(temporary: Path) -> None:
+    """What a process left that is no more goes; what one has that runs, and what is not ours, stays."""
+    left = orphan(temporary)
+    kept = [temporary / name for name in (f"audit-results-{os.getpid()}-y", "audit-results-of-monday", "other-1-x")]
+    for path in kept:
+        path.mkdir()
+    folder.results_folder(None)
+    assert not left.exists()
+    assert all(path.is_dir() for path in kept)
+
+
+def test_two_audits_may_remove_the_same_results(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results that another audit removes at the same moment are no error."""
+    left = orphan(temporary)
+
+    def removed_meanwhile(process: int) -> bool:
+        (left / "flows.parquet").unlink()
+        left.rmdir()
+        return False
+
+    monkeypatch.setattr(folder, "_is_running", removed_meanwhile)
+    assert folder.results_folder(None)[1]
