@@ -19,7 +19,7 @@ def cases() -> Path:
     """The folder of the path cases; tests that need it are skipped where it is absent."""
     path = Path(os.environ.get("AUDITOR_CASES", ROOT.parent / "shared" / "cases")) / "paths"
     if not (path / "README.md").exists():
-        pytest.skip(f"no path cases at {path}; set AUDITOR_CASES")
+        pytest.skip("no path cases; set AUDITOR_CASES")
     return path
 
 

@@ -57,15 +57,24 @@ UNUSED = {
     "Regions",
 }
 
+NOT_USED = "not the output, as JSON, of a command that says where traffic goes; these do: " + ", ".join(
+    COMMANDS.values()
+)
+MOST_NAMED = 5
+
 
 class Account:
     """The rows of all files, by top-level key."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Rows] = {key: [] for key in COMMANDS}
+        self.others: list[Path] = []  # files that are not used
 
     def add(self, path: Path) -> None:
         """Take in one file. Raises TopologyError naming it."""
+        if {".yaml", ".yml"} & set(path.suffixes):
+            self.others.append(path)
+            return
         try:
             data = json.loads(unpacked(path))
         except InputError as error:
@@ -76,8 +85,8 @@ class Account:
         if not keys and isinstance(data, dict) and UNUSED & set(data):
             return
         if not keys:
-            told = ", ".join(COMMANDS.values())
-            raise TopologyError(f"{path}: not the output of a command that says where traffic goes; these do: {told}")
+            self.others.append(path)
+            return
         for key in keys:
             rows = data[key]
             if not all(isinstance(row, dict) for row in rows):
@@ -279,11 +288,14 @@ def endpoint_service(name: str) -> tuple[str | None, str | None]:
     return parts[at + 1], renamed.get(service, service)
 
 
-def read(folder: str | Path) -> Topology:
-    """The topology that the JSON files of a folder tell of. Raises TopologyError naming the file and what is wrong."""
+def read(folder: str | Path, notes: list[str] | None = None) -> Topology:
+    """The topology that the JSON files of a folder tell of. Raises TopologyError naming the file and what is wrong.
+
+    What else AWS's command line printed into the folder is no error: ``notes`` gets a sentence of it.
+    """
     path = Path(folder)
     if path.is_dir():
-        files = folders.files(path, lambda file: ".json" in file.suffixes)
+        files = folders.files(path, lambda file: bool({".json", ".yaml", ".yml"} & set(file.suffixes)))
     else:
         files = [(path, folders.refusal(path))]
     if not files:
@@ -297,6 +309,12 @@ def read(folder: str | Path) -> Topology:
         if refusal is not None:
             raise TopologyError(f"{file}: {refusal}")
         account.add(file)
+    if not any(account.rows.values()) and len(account.others) == len(files):
+        raise TopologyError(f"{account.others[0]}: {NOT_USED}")
+    if account.others and notes is not None:
+        named = ", ".join(file.name for file in account.others[:MOST_NAMED])
+        more = f" and {len(account.others) - MOST_NAMED} more" if len(account.others) > MOST_NAMED else ""
+        notes.append(f"{folder}: {named}{more}: {NOT_USED}")
     try:
         return account.topology()
     except ValidationError as problem:

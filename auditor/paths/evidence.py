@@ -45,7 +45,6 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.control import Control
-from auditor.flows.oriented import mac_text
 from auditor.paths import inside_aws, routing
 from auditor.paths.frames import FITS, MOSTLY, ON_THE_WIRE, WEAK, Fit
 from auditor.paths.gathering import Gathering
@@ -284,17 +283,11 @@ def _contested(g: Gathering) -> None:
     positions = g.flows.positions
     flows = g.nothing.copy()
     for contest in g.learned.contests:
-        stated = {mac for link in g.network.links() for mac in link.macs}
-        wire = (positions.tunnel == 0) & (positions.tags == np.uint64(contest.tags))
-        wire &= g.frames.interface == contest.interface
-        for mac, frame, _, _ in contest.claims:
-            if mac in stated:
-                continue
-            at = wire & positions.has_mac(mac)
-            for number, direction in enumerate(DIRECTIONS):
-                mine = g.nothing.copy()
-                mine[positions.flow[at & (positions.direction == number)]] = True
-                text = f"exchanged with {mac_text(mac)}, and {contest.text}"
-                g.add(mine, direction, "contested", "unknown", NONE, text, None, np.full(len(mine), frame))
-                flows |= mine
+        at = g.contested_at(contest)
+        frame = np.full(len(flows), contest.claims[-1][1])
+        for number, direction in enumerate(DIRECTIONS):
+            mine = g.nothing.copy()
+            mine[positions.flow[at & (positions.direction == number)]] = True
+            g.add(mine, direction, "contested", "unknown", NONE, contest.text, None, frame)
+            flows |= mine
     g.contested = flows

@@ -36,6 +36,7 @@ class Fit:
     text: Array  # numbers of ``texts``, -1 for none
     contradicts: Array
     against: Array  # likewise, what speaks against where something else fits
+    alike: Array  # look like the link's, whether or not the addresses allow for it
     texts: list[str]
 
 
@@ -165,11 +166,13 @@ class Frames:
         )
         signs = code.copy()
         code[contradicts | ~looked_at] = 0
+        alike = code > 0
         own_gateway = isinstance(link, Vpn) and not link.dedicated
         alone = np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE))
         code[(alone | own_gateway) & ~plausible[positions.flow]] = 0
         code[alone & self._has_others_mac(link)] = 0
-        fit = Fit(code, np.where(code > 0, LIKELY, 0), np.full(len(code), -1), contradicts, np.full(len(code), -1), [])
+        none = np.full(len(code), -1)
+        fit = Fit(code, np.where(code > 0, LIKELY, 0), none, contradicts, none.copy(), alike, [])
         if not own_gateway:
             proven = (code == VLAN_MAC) & (on_wire | self._is_checked())
             proven |= (code == INTERFACE_VLAN) & self._is_routers(link)

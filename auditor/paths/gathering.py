@@ -8,7 +8,7 @@ import numpy as np
 from auditor.decode.control import Control
 from auditor.paths.ends import Ends
 from auditor.paths.frames import INSIDE_AWS, MOSTLY, ON_THE_WIRE, Fit, Frames
-from auditor.paths.learned import Learned, learned
+from auditor.paths.learned import Contest, Learned, learned
 from auditor.paths.model import Evidence, Flows
 from auditor.paths.site import Network
 from auditor.paths.topology import Link
@@ -108,6 +108,19 @@ class Gathering:
         covered = frames.coverage(against) > (1 - MOSTLY) * total
         covered &= (frames.coverage(fit.code > 0) < MOSTLY * total) & (total > 0)
         return np.asarray(covered.reshape(-1, 2).any(axis=1))
+
+    def contested_at(self, contest: Contest) -> Array:
+        """Positions exchanged with a MAC that claims a link's peer besides others, and is not the owner's."""
+        positions = self.flows.positions
+        stated = {mac for link in self.network.links() for mac in link.macs}
+        macs = [mac for mac, *_ in contest.claims if mac not in stated]
+        wire = (positions.tunnel == 0) & (positions.tags == np.uint64(contest.tags))
+        wire &= self.frames.interface == contest.interface
+        return np.asarray(wire & (np.isin(positions.source_mac, macs) | np.isin(positions.target_mac, macs)))
+
+    def contested_by(self, contest: Contest) -> int:
+        """How many flows were exchanged with such a MAC."""
+        return len(np.unique(self.flows.positions.flow[self.contested_at(contest)]))
 
     def _has_tags(self, link: Link) -> Array:
         tags = self.flows.positions.tags

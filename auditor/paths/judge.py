@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.control import Control
+from auditor.flows.oriented import address_text
 from auditor.paths import evidence, verdict
 from auditor.paths.gathering import Gathering
 from auditor.paths.model import LIKELY, NONE, Evidence, Flows, Ways, is_public
 from auditor.paths.moves import moment, moves
+from auditor.paths.path_totals import Contested, PathTotals
 from auditor.paths.positions import Positions
 from auditor.paths.site import Network
+from auditor.paths.unfit import Shown
 from auditor.paths.witness import mask_of
 from auditor.paths.witnesses import Witnesses
 from auditor.prefixes import PrefixSet
@@ -84,6 +87,8 @@ class Judge:
 
     network: Network = field(default_factory=Network)
     witnesses: Witnesses = field(default_factory=Witnesses)
+    totals: PathTotals = field(default_factory=PathTotals)
+    _shown: Shown = field(default_factory=Shown)  # of the capture that is judged
     _last: "OrderedDict[tuple[Any, ...], tuple[str, int, str]]" = field(default_factory=OrderedDict)
 
     @property
@@ -94,6 +99,9 @@ class Judge:
     def judge(self, flows: Flows, control: Control) -> tuple[Judgement, list[Evidence]]:
         """What is said of the way of flows of one capture, and the evidence."""
         gathered = evidence.gather(flows, self.network, control)
+        if not self.network.is_empty:
+            self._shown.add(gathered)
+            self._count_contests(gathered)
         found = gathered.found
         disagreement = np.full(len(flows), None, object)
         found += self.witnesses.evidence(flows, self.network, disagreement)
@@ -128,6 +136,19 @@ class Judge:
             disagreement,
         )
         return judgement, found
+
+    def warnings(self) -> list[str]:
+        """What should be known of the topology and the capture that has ended, a sentence each."""
+        shown, self._shown = self._shown, Shown()
+        return shown.warnings()
+
+    def _count_contests(self, gathered: Gathering) -> None:
+        for contest in gathered.learned.contests:
+            times = [time for _, _, time, _ in contest.claims]
+            found = Contested(
+                gathered.flows.capture, contest.text, gathered.contested_by(contest), min(times), max(times)
+            )
+            self.totals.add(address_text(*contest.address), found)
 
     def _carriers(self) -> dict[str, str]:
         """The path of what carries each VPN, by its name."""

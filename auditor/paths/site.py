@@ -26,9 +26,16 @@ class Network:
     _by_address: dict[Address, list[Link]] = field(default_factory=dict)
     _told: "tuple[Control, list[bgp.Announcer]] | None" = None
     _of_announcer: dict[tuple[Address, Address, int], RoutingTable] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)  # what should be known of the inputs, a sentence each
     interfaces: list[str | None] = field(default_factory=list)  # of the capture that is judged
 
     def __post_init__(self) -> None:
+        for vpc in self.topology.vpc:
+            if vpc.too_wide:
+                wide = ", ".join(vpc.too_wide)
+                self.notes.append(
+                    f"VPC {vpc.name}: {wide} is wider than a VPC can be, and says nothing of what is in it"
+                )
         for link in self.topology.links():
             self._links[link.name] = link
             for text in link.peer_address:
@@ -109,13 +116,14 @@ def build(
 ) -> Network:
     """Read all inputs. Raises TopologyError or InputError naming the file and what is wrong."""
     site = Topology.read(topology) if topology is not None else NOTHING
+    notes: list[str] = []
     if aws is not None:
         from auditor.paths import aws_files
 
-        site = site.joined(aws_files.read(aws))
+        site = site.joined(aws_files.read(aws, notes))
     files = [*((table.file, table.site) for table in site.routing_table), *((str(file), None) for file in routes)]
     if not files:
-        return Network(site)
+        return Network(site, notes=notes)
     from auditor.paths import route_files
 
-    return Network(site, [RoutingTable(route_files.read(file, place)) for file, place in files])
+    return Network(site, [RoutingTable(route_files.read(file, place)) for file, place in files], notes=notes)

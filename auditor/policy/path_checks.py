@@ -119,3 +119,9 @@ def same_region(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
 def witnesses_agree(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """Flow logs, CloudTrail and other sensors say of the flow what its packets show."""
     return where_given(facts.disagreement, unmet(required), NOT_APPLICABLE, "no witness contradicts the packets")
+
+
+@check()
+def one_holder(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """The address of a link's peer has one MAC: who claims it is gathered where captures end."""
+    return Answer.of(facts, NOT_APPLICABLE, "about addresses of peers, not flows")
