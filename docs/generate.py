@@ -50,6 +50,7 @@ COMMANDS = (
     "topology",
     "topology init",
     "topology check",
+    "topology suggest",
     "topology aws",
     "topology fetch",
     "policy",

@@ -38,6 +38,7 @@ CLI_NEEDS = {
     "auditor.machine.search_path": "imports nothing foreign",
     "auditor.paths.aws_files": "checks topology inputs",
     "auditor.paths.fetch": "asks AWS itself",
+    "auditor.paths.suggest": "writes topology files",
     "auditor.paths.topology": "writes topology files",
     "auditor.policy.library": "needs no pandas",
     "auditor.policy.model": "names a type",

@@ -88,8 +88,9 @@ def test_linux_routes(tmp_path: Path) -> None:
     ])  # fmt: skip
     assert find(table, "8.8.8.8") == Hop(parse_address("192.0.2.1"), "eth0")
     assert find(table, "10.1.2.3") == Hop(None, "eth1")
-    assert find(table, "10.9.1.1") == Hop(parse_address("192.0.2.5"), "eth5")
-    assert find(table, "10.8.1.1") == find(table, "8.8.8.8")
+    further = Hop(parse_address("192.0.2.6"), "eth6")
+    assert find(table, "10.9.1.1") == Hop(parse_address("192.0.2.5"), "eth5", others=(further,))
+    assert find(table, "10.8.1.1") == Hop()
     six = table_of(
         tmp_path, [{"dst": "default", "gateway": "fe80::1", "dev": "eth0"}, {"dst": "2001:db8::/32", "dev": "eth1"}]
     )
@@ -384,7 +385,7 @@ def test_the_file_goes_before_the_account(tmp_path: Path) -> None:
     (tmp_path / "aws" / "vifs.json").write_text(json.dumps(scenes.PRIVATE_VIF["vifs.json"]))
     (tmp_path / "site.toml").write_text('[[virtual_interface]]\nname = "dxvif-private"\nvlan = 999\n')
     (link,) = build(tmp_path / "site.toml", tmp_path / "aws").links()
-    assert (link.vlan, link.peer_address) == (999, (scenes.AMAZON,))
+    assert (link.vlan, link.peer_address) == ("999", (scenes.AMAZON,))
 
 
 def test_fetch(tmp_path: Path) -> None:
@@ -427,7 +428,7 @@ def test_fetch(tmp_path: Path) -> None:
     with pytest.raises(auditor.AuditError, match="describe_vpn_connections in us-east-1"):
         list(fetch(tmp_path / "aws", None, [], Session()))
     (link,) = aws_files.read(tmp_path / "aws").links()
-    assert (link.name, link.vlan) == ("dxvif-1", 101)
+    assert (link.name, link.vlan) == ("dxvif-1", "101")
     for file in (tmp_path / "aws").iterdir():
         assert "s3cret" not in file.read_text()
     assert without_secrets({"a": [{"PreSharedKey": 1, "b": 2}]}) == {"a": [{"b": 2}]}

@@ -25,6 +25,7 @@ EXAMPLES = {
     "PTH106": [("203.0.113.11", "pass")],
     "PTH107": [],
     "PTH108": [],
+    "PTH109": [],
     "TLS101": [("10.20.1.10", "pass"), ("10.20.2.50", "fail"), ("203.0.113.22", "fail"), ("203.0.113.23", "fail")],
     "TLS102": [("203.0.113.12", "pass"), ("203.0.113.21", "fail"), ("203.0.113.23", "not_observable")],
     "TLS103": [("10.20.1.10", "pass"), ("203.0.113.21", "fail")],
@@ -35,6 +36,7 @@ EXAMPLES = {
     **{f"REQ{number}": [("10.20.1.10", "not_applicable")] for number in range(102, 114)},
     "API101": [("203.0.113.11", "not_applicable"), ("10.20.1.10", "warn")],
     "NAME101": [("203.0.113.34", "warn")],
+    "NAME102": [],  # one that leads elsewhere: tests/test_paths.py
 }
 
 

@@ -107,6 +107,10 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
         "partition": aws.partition,
     }
     named = {"protocol": protocol, "server_name": server_name, "service": aws.service, "region": aws.region}
+    in_ranges = {
+        "client": ranges.covers(ends.client_high, ends.client_low),
+        "server": ranges.covers(ends.server_high, ends.server_low),
+    }
     return Described(
         number=number,
         rows=rows,
@@ -121,7 +125,7 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
         upgrade=upgrade,
         server_name=server_name,
         services=aws,
-        flows=seen_flows(rows, ends, capture, interfaces, named | negotiated),
+        flows=seen_flows(rows, ends, capture, interfaces, named | negotiated, in_ranges),
         candidates=candidates(inside, rows, ends, aws, protocol.objects()),
     )
 

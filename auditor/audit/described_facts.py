@@ -6,6 +6,7 @@ import numpy as np
 
 from auditor.audit.described import Described
 from auditor.flows.state import SEEN_SERVER_HELLO
+from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, FlowFacts, fact
 from auditor.tables.columns import Numbers, Texts
 from auditor.tables.versions import VERSION_ORDER
@@ -116,6 +117,15 @@ class DescribedFacts(FlowFacts):
     def imitates(self) -> Array:
         """The server's name contains an AWS name and is not AWS's."""
         return self.described.services.imitates
+
+    @fact
+    def name_elsewhere(self) -> Array:
+        """The server's name is AWS's, and its public address neither AWS's nor given by a DNS answer in the capture."""
+        described = self.described
+        flows = described.flows
+        public = is_public(flows.server_high, flows.server_low)
+        elsewhere = public & ~flows.server_aws & (described.rows.flows["dns"] == 0)
+        return np.asarray(described.services.is_endpoint & elsewhere)
 
     @fact
     def server_name(self) -> Texts:

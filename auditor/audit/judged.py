@@ -99,8 +99,7 @@ def _frames(opened: Opened) -> Array:
     failed[has] = np.isin(delivery.outcome[place[has]], FAILURES)
     frames[failed, 3] = delivery.repeat_frame[place[failed]]
     frames[failed, 4] = delivery.reset_frame[place[failed]]
-    changed = opened.located.way.changed_time > 0
-    frames[changed, 5] = np.maximum(ends.client["moved_frame"], ends.server["moved_frame"])[changed]
+    frames[:, 5] = opened.located.way.changed_frame
     if opened.requests:
         for at, number in enumerate(rows.flows["identifier"].tolist()):
             if number in opened.requests:

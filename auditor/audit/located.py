@@ -66,6 +66,11 @@ class LocatedFacts(DescribedFacts):
         return self.located.way.verdict.detail
 
     @fact
+    def path_seen(self) -> Array:
+        """Packets of every direction seen, or rows about them, show the path: not addresses and routes alone."""
+        return self.located.way.verdict.seen
+
+    @fact
     def asymmetric(self) -> Array:
         """three-valued: the two directions went different ways."""
         return self.located.way.verdict.asymmetric
@@ -103,5 +108,7 @@ class LocatedFacts(DescribedFacts):
     @fact
     def in_region(self) -> Array:
         """YES: both ends are inside AWS as far as the capture shows."""
-        ends, flows = self.described.ends, self.described.flows
-        return np.where(flows.mirrored | self.located.vpcs.covers(ends.client_high, ends.client_low), YES, NO)
+        ends = self.described.ends
+        return np.where(
+            self.located.way.inside_aws | self.located.vpcs.covers(ends.client_high, ends.client_low), YES, NO
+        )

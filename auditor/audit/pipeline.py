@@ -42,6 +42,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self.totals.certificates = self.shapes.certificates
+        self.totals.paths = self.judge.totals
         self.totals.witnesses = self.judge.witnesses.totals()
 
     def run(self, batch: Batch, number: int) -> Iterator[tuple[str, pa.Table]]:

@@ -39,6 +39,7 @@ class Run:
                 self._batch(event, number)
             elif isinstance(event, Finished):
                 self._write(self.pipeline.flush(event.source))
+                event.counted.warnings += self.pipeline.judge.warnings()
                 control, names = event.counted.control, event.counted.interfaces
                 network = network_table(event.source.name, control, self.pipeline.judge.network, names)
                 self.sink.write("network", network)
@@ -68,7 +69,11 @@ class Run:
         """Write the tables that are built from totals, and the manifest."""
         pipeline, evaluation = self.pipeline, self.pipeline.evaluation
         witnesses = pipeline.judge.witnesses.rows(totals.witnesses)
-        about = [*_incomplete_captures(pipeline, totals), *_not_captured(pipeline, witnesses)]
+        about = [
+            *_incomplete_captures(pipeline, totals),
+            *_not_captured(pipeline, witnesses),
+            *_contested(pipeline, totals),
+        ]
         findings = totals.verdicts.findings.ordered([*about, *evaluation.expired(totals.verdicts)])
         self.sink.write("captures", totals.captures.table())
         self.sink.write("witnesses", witnesses_table(witnesses))
@@ -77,8 +82,8 @@ class Run:
         self.sink.finish(manifest(options, self._applied(), totals, len(findings)))
 
     def notes(self) -> list[str]:
-        """What a person should know of key logs and of opening TLS, a sentence each."""
-        return self.pipeline.inside.all_notes()
+        """What a person should know of the inputs and of opening TLS, a sentence each."""
+        return [*self.pipeline.judge.network.notes, *self.pipeline.inside.all_notes()]
 
     def _applied(self) -> Applied:
         pipeline, inside = self.pipeline, self.pipeline.inside
@@ -87,7 +92,7 @@ class Run:
             pages=pipeline.evaluation.pages,
             site=pipeline.judge.network.topology.name,
             key_logs=inside.keys.logs,
-            notes=inside.all_notes(),
+            notes=self.notes(),
             tshark=inside.tshark,
             ranges=pipeline.ranges,
         )
@@ -109,3 +114,11 @@ def _not_captured(pipeline: Pipeline, witnesses: list[dict[str, Any]]) -> Iterab
             count, times = row["not_captured"], (row["started"], row["ended"])
             reason = f"{count} rows of the captures' time fit no captured flow: {row['samples']}"
             yield from pipeline.evaluation.about("witnesses-agree", row["witness"], reason, count, times)
+
+
+def _contested(pipeline: Pipeline, totals: Totals) -> Iterable[Finding]:
+    """A finding for each address of a link's peer that several MACs claim, where a rule asks for one holder."""
+    for (_, address), one in sorted(totals.paths.contested.items()):
+        yield from pipeline.evaluation.about(
+            "one-holder", address, one.text, one.flows, (one.first, one.last), one.capture
+        )

@@ -41,6 +41,44 @@ def topology_check(
     _describe(str(file), site)
 
 
+@topology_app.command("suggest")
+def topology_suggest(
+    capture: Annotated[list[str], typer.Argument(help="Captures to look at.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write; without it standard output.", show_default=False)
+    ] = None,
+) -> None:
+    """Write a topology of what captures show of links (VLANs, MACs, interfaces, addresses), to complete by hand."""
+    import auditor
+    from auditor.paths.suggest import suggested
+
+    if out is not None and out.exists():
+        raise AuditError(f"{out}: exists already; give another name")
+    columns = (
+        "client_ip",
+        "server_ip",
+        "client_packets",
+        "server_packets",
+        "interface",
+        "vlan",
+        "tunnel",
+        "server_mac",
+    )
+    result = auditor.audit(capture)
+    try:
+        text = suggested(result.rows("flows", *columns), result.rows("network", "kind", "subject", "mac"))
+    finally:
+        result.close()
+    if out is None:
+        sys.stdout.write(text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AuditError(f"{out}: {error.strerror}") from error
+    sys.stdout.write(f"{out} is written; complete it, then: audit topology check {out}\n")
+
+
 @topology_app.command("aws")
 def topology_aws(
     folder: Annotated[Path, typer.Argument(help="Folder of the AWS command line's JSON.", show_default=False)],

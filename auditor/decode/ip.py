@@ -15,6 +15,9 @@ def push_tunnel(packet: PacketRow, kind: int, identifier: int) -> None:
     if packet.tunnel == 0:
         packet.outer_source = packet.source_low ^ packet.source_high
         packet.outer_target = packet.target_low ^ packet.target_high
+        packet.outer_source_mac = packet.source_mac
+        packet.outer_target_mac = packet.target_mac
+        packet.outer_vlan_count = packet.vlan_count
     packet.outer_tunnel = packet.tunnel
     packet.tunnel = (np.uint64(kind) << np.uint64(56)) | np.uint64(identifier)
 

@@ -31,6 +31,8 @@ PACKET = np.dtype(
             "u8",
         ),  # around the outermost tunnel: IPv4 as ::ffff:a.b.c.d's low half, IPv6 both halves mixed
         ("outer_target", "u8"),
+        ("outer_source_mac", "u8"),  # of the frame on the wire, where there is a tunnel in it
+        ("outer_target_mac", "u8"),
         ("gwlb_endpoint", "u8"),  # GENEVE option of AWS Gateway Load Balancer: endpoint id
         ("gwlb_attachment", "u8"),
         ("fragment", "i8"),  # where the IP header of a fragment begins in the block; 0 if it is none
@@ -49,6 +51,7 @@ PACKET = np.dtype(
         ("tcp_flags", "u1"),
         ("protocol", "u1"),  # IP protocol number; 0 when there is no IP in the packet
         ("vlan_count", "u1"),
+        ("outer_vlan_count", "u1"),  # how many of the tags are outside of every tunnel; 0 where there is none
         ("pppoe", "u1"),
         ("status", "u1"),
     ]

@@ -10,6 +10,7 @@ from auditor.flows.state import (
     FREE_DATAGRAM,
     FREE_FLOW,
     FREE_HANDSHAKE,
+    FREE_PLACE,
     FREE_STREAM,
     LIVE,
     ROOM_CHUNKS,
@@ -53,6 +54,10 @@ def make_room(state: State) -> State:
         old = len(memory.datagrams)
         memory = memory._replace(datagrams=_doubled(memory.datagrams))
         c[FREE_DATAGRAM] = chain(memory.datagrams, old, -1)
+    if c[FREE_PLACE] < 0:
+        old = len(memory.places)
+        memory = memory._replace(places=_doubled(memory.places))
+        c[FREE_PLACE] = chain(memory.places, old, -1)
     if c[FREE_CHUNKS] < ROOM_CHUNKS:
         old, height = len(memory.chunks), int(c[FREE_CHUNKS])
         free = np.empty(2 * old, np.int32)

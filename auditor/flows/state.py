@@ -40,6 +40,7 @@ FLOW = np.dtype(
         ("datagram", "i4"),  # the last of the datagrams that were kept, -1 for none
         ("datagrams", "i4"),  # how many were kept
         ("kept", "i4"),  # their bytes
+        ("place", "i4"),  # the last of the positions that were noted besides the sides' first ones, -1 for none
         ("identifier", "i8"),
         ("started", "i8"),
         ("ended", "i8"),
@@ -59,6 +60,10 @@ SIDE = np.dtype(
         ("vlans", "u8"),
         ("tunnel", "u8"),
         ("outer_tunnel", "u8"),
+        ("last_frame", "i8"),  # the last packet at the position of the first one
+        ("last_time", "i8"),
+        ("interface", "i4"),
+        ("pppoe", "u1"),
         ("initial_sequence", "u4"),  # of the SYN, or of the first segment
         ("next_sequence", "u4"),  # behind the last byte sent, while handshakes are followed
         ("acknowledged", "u4"),  # the highest number that this side acknowledged, likewise
@@ -77,28 +82,57 @@ SIDE = np.dtype(
 WAY = np.dtype(
     [
         ("first_frame", "i8"),
+        ("first_time", "i8"),
         ("outer_source", "u8"),  # addresses around the outermost tunnel, see PACKET
         ("outer_target", "u8"),
+        ("outer_source_mac", "u8"),
+        ("outer_target_mac", "u8"),
         ("gwlb_endpoint", "u8"),
         ("gwlb_attachment", "u8"),
-        ("moved_frame", "i8"),  # the first packet that had other MACs than the first one …
-        ("moved_time", "i8"),
-        ("moved_source_mac", "u8"),
-        ("moved_target_mac", "u8"),
+        ("copies", "i8"),  # frames at the first position that show a packet for the second time
+        ("elsewhere", "i8"),  # frames at positions of which none is kept, and the first of them
+        ("elsewhere_frame", "i8"),
         ("reset_frame", "i8"),
-        ("interface", "i4"),
         ("mss", "u2"),  # its SYN's option
         ("reset_ttl", "u1"),
         ("vlan_count", "u1"),
+        ("outer_vlan_count", "u1"),
     ]
 )
+# A position where packets of a side were seen, besides that of its first packet: which frames, and how many.
+PLACE = np.dtype(
+    [
+        ("source_mac", "u8"),
+        ("target_mac", "u8"),
+        ("vlans", "u8"),
+        ("tunnel", "u8"),
+        ("outer_tunnel", "u8"),
+        ("outer_source", "u8"),
+        ("outer_target", "u8"),
+        ("outer_source_mac", "u8"),
+        ("outer_target_mac", "u8"),
+        ("packets", "i8"),
+        ("copies", "i8"),  # frames that show a packet for the second time
+        ("first_frame", "i8"),
+        ("last_frame", "i8"),
+        ("first_time", "i8"),
+        ("last_time", "i8"),
+        ("next", "i4"),
+        ("interface", "i4"),
+        ("side", "u1"),
+        ("pppoe", "u1"),
+        ("vlan_count", "u1"),
+        ("outer_vlan_count", "u1"),
+    ]
+)
+MOST_PLACES = 7  # of a side, besides its first
 BOTH = np.dtype([*SIDE.descr, *WAY.descr])
 FREE, LIVE, FINISHED = 0, 1, 2
 UNKNOWN_SIDE = 255
 NEW, ACTIVE, DONE = 0, 1, 2
-BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, round_trip=-1)
-BLANK_SIDE = blank(SIDE, state=NEW, stream=-1)
-BLANK_WAY = blank(WAY, interface=-1)
+BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, place=-1, round_trip=-1)
+BLANK_SIDE = blank(SIDE, state=NEW, stream=-1, interface=-1)
+BLANK_WAY = blank(WAY)
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED = 1, 2, 4
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
 CHUNK_BITS = 11
@@ -218,7 +252,7 @@ ANSWER = np.dtype(
     [("client_high", "u8"), ("client_low", "u8"), ("high", "u8"), ("low", "u8"), ("name", "i4"), ("time", "i8")]
 )
 ANSWERS = 1 << 16
-RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("tunnel", "u8")])
+RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
 RECENT = 4096
 
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
@@ -243,10 +277,11 @@ SESSIONS = 1 << 16
     DROPPED_SEGMENTS,
     WINDOW_EXCEEDED,
     FLOWS_MADE,
-    FREE_FLOW,  # the first of a chain of free places, -1 for none; the next three likewise
+    FREE_FLOW,  # the first of a chain of free places, -1 for none; the next four likewise
     FREE_STREAM,
     FREE_HANDSHAKE,
     FREE_DATAGRAM,
+    FREE_PLACE,
     FREE_CHUNKS,  # height of the stack ``free_chunks``
     FINISHED_FLOWS,
     CLOCK,
@@ -255,7 +290,7 @@ SESSIONS = 1 << 16
     SWEEP_AT,
     ANSWERS_KEPT,
     COUNTERS,
-) = range(26)
+) = range(27)
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any
@@ -269,6 +304,8 @@ WayRows: TypeAlias = NDArray[Any]
 StreamRows: TypeAlias = NDArray[Any]
 HandshakeRows: TypeAlias = NDArray[Any]
 DatagramRows: TypeAlias = NDArray[Any]
+PlaceRow: TypeAlias = Any
+PlaceRows: TypeAlias = NDArray[Any]
 AnswerRows: TypeAlias = NDArray[Any]
 Counters: TypeAlias = NDArray[np.int64]
 Sessions: TypeAlias = NDArray[np.uint64]
@@ -286,6 +323,7 @@ class Memory(NamedTuple):
     scratch: Annotated[Bytes, BYTES]  # a message, and from SHAPE_AT on the shape that is derived from it
     sessions: Annotated[Sessions, Layout(np.uint64, 2)]  # sessions and tickets whose first handshake was seen
     datagrams: Annotated[DatagramRows, Layout(DATAGRAM)]
+    places: Annotated[PlaceRows, Layout(PLACE)]
 
 
 class State(NamedTuple):
@@ -341,6 +379,7 @@ def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State
             scratch=np.zeros(SCRATCH, np.uint8),
             sessions=np.zeros((SESSIONS, 2), np.uint64),
             datagrams=records(streams, DATAGRAM),
+            places=records(streams, PLACE),
         ),
         flows=records(flows, FLOW),
         sides=records(2 * flows, SIDE),
@@ -354,4 +393,5 @@ def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State
     counters[FREE_STREAM] = chain(state.streams, 0, -1)
     counters[FREE_HANDSHAKE] = chain(state.handshakes, 0, -1)
     counters[FREE_DATAGRAM] = chain(state.memory.datagrams, 0, -1)
+    counters[FREE_PLACE] = chain(state.memory.places, 0, -1)
     return state

@@ -10,7 +10,8 @@ from auditor.decode.control import Control, IcmpError
 from auditor.flows.oriented import Oriented, address_text, mac_text, vlan_text
 from auditor.flows.rows import Rows
 from auditor.paths.judge import Judgement
-from auditor.paths.model import CONFIDENCE_NAMES, Evidence, Flows, Ways, is_mirror
+from auditor.paths.model import CONFIDENCE_NAMES, Evidence, Flows, Ways
+from auditor.paths.positions import positions
 from auditor.paths.site import Network
 from auditor.tables import arrow, schema
 from auditor.tables.columns import Column, Numbers, Texts
@@ -20,30 +21,8 @@ ETHERNET, TAG = 14, 4  # bytes
 BEGINNINGS = np.array([64, 128, 255])  # what systems set the time to live to
 
 
-def _ways(side: Array, interfaces: list[str | None]) -> Ways:
-    which = side["interface"]
-    which = np.where((which < 0) | (which >= len(interfaces)), len(interfaces), which)
-    return Ways(
-        seen=side["packets"] > 0,
-        interface=np.array([*interfaces, None], object)[which],
-        frame=side["first_frame"],
-        **{
-            name: side[name]
-            for name in (
-                "source_mac",
-                "target_mac",
-                "vlans",
-                "vlan_count",
-                "tunnel",
-                "outer_source",
-                "outer_target",
-                "moved_frame",
-                "moved_time",
-                "moved_source_mac",
-                "moved_target_mac",
-            )
-        },
-    )
+def _ways(side: Array) -> Ways:
+    return Ways(seen=side["packets"] > 0, packets=side["packets"], frame=side["first_frame"])
 
 
 def _ip_bytes(side: Array) -> Array:
@@ -58,6 +37,7 @@ def seen_flows(
     capture: str,
     interfaces: list[str | None],
     texts: dict[str, Texts],
+    aws: dict[str, Array],
 ) -> Flows:
     """A batch's flows as paths are judged by; ``texts``: protocol, server name, service, Region, version and suite."""
     flows = rows.flows
@@ -74,16 +54,19 @@ def seen_flows(
         ip_protocol=flows["ip_protocol"].astype(np.int64),
         started=flows["started"],
         ended=flows["ended"],
-        pppoe=flows["pppoe"] != 0,
         client_payload=ends.client["payload"],
         server_payload=ends.server["payload"],
         client_ip_bytes=_ip_bytes(ends.client),
         server_ip_bytes=_ip_bytes(ends.server),
         client_packets=np.where(plain, ends.client["packets"], 0),
         server_packets=np.where(plain, ends.server["packets"], 0),
-        mirrored=is_mirror(ends.client["tunnel"]) | is_mirror(ends.server["tunnel"]),
+        client_aws=aws["client"],
+        server_aws=aws["server"],
+        gwlb=(ends.client["gwlb_endpoint"] != 0) | (ends.server["gwlb_endpoint"] != 0),
         **{name: column.objects() for name, column in texts.items()},
-        ways={"client": _ways(ends.client, interfaces), "server": _ways(ends.server, interfaces)},
+        ways={"client": _ways(ends.client), "server": _ways(ends.server)},
+        positions=positions(rows, ends),
+        interfaces=interfaces,
     )
 
 

@@ -32,6 +32,7 @@ from auditor.decode.packet import (
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
 from auditor.flows.intern import intern_full
+from auditor.flows.places import is_at_first_place, note_place, note_side
 from auditor.flows.state import (
     CLOCK,
     CLOCK_SHIFT,
@@ -45,6 +46,7 @@ from auditor.flows.state import (
     FREE_DATAGRAM,
     FREE_FLOW,
     FREE_HANDSHAKE,
+    FREE_PLACE,
     FREE_STREAM,
     LAST_TIME,
     MALFORMED_PACKETS,
@@ -66,6 +68,7 @@ from auditor.flows.table import (
     bucket_of,
     create,
     find,
+    find_copied,
     finish,
     note_tcp,
     opens_new_connection,
@@ -120,46 +123,23 @@ def count(c: Any, packet: Any) -> None:
         c[OTHER_IP_PACKETS] += 1
 
 
-@part
-def note_side(side: Any, way: Any, packet: Any) -> None:
-    """The first packet of a side says which way the side goes."""
-    way.first_frame = packet.frame
-    side.ttl = packet.ttl
-    side.source_mac = packet.source_mac
-    side.target_mac = packet.target_mac
-    side.vlans = packet.vlans
-    way.vlan_count = packet.vlan_count
-    side.tunnel = packet.tunnel
-    side.outer_tunnel = packet.outer_tunnel
-    way.outer_source = packet.outer_source
-    way.outer_target = packet.outer_target
-    way.gwlb_endpoint = packet.gwlb_endpoint
-    way.gwlb_attachment = packet.gwlb_attachment
-    way.interface = packet.interface
-
-
-@part
-def note_move(side: Any, way: Any, packet: Any) -> None:
-    """A packet with other MACs than the side's first one. One with another TTL is a router's copy, no other way."""
-    if way.moved_frame == 0 and packet.ttl == side.ttl:
-        way.moved_frame = packet.frame
-        way.moved_time = packet.time
-        way.moved_source_mac = packet.source_mac
-        way.moved_target_mac = packet.target_mac
-
-
 @inlined
-def note_packet(flow: Any, side: Any, way: Any, packet: Any, clock: int) -> None:
+def note_packet(m: Any, flow: Any, side: Any, way: Any, k: int, packet: Any) -> None:
     if side.packets == 0:
         note_side(side, way, packet)
-    elif side.target_mac != packet.target_mac or side.source_mac != packet.source_mac:
-        note_move(side, way, packet)
+        side.last_frame = packet.frame
+        side.last_time = packet.time
+    elif is_at_first_place(side, way, packet):
+        side.last_frame = packet.frame
+        side.last_time = packet.time
+    else:
+        note_place(m, flow, way, k, packet, False)
     side.packets += 1
     side.bytes += packet.wire_length
     side.payload += packet.payload_wire
     flow.ended = max(flow.ended, packet.time)
     flow.started = min(flow.started, packet.time)
-    flow.touched = clock
+    flow.touched = m.counters[CLOCK]
 
 
 @inlined
@@ -183,6 +163,7 @@ def room_for_packet(m: Any) -> bool:
         and c[FREE_STREAM] >= 0
         and c[FREE_HANDSHAKE] >= 0
         and c[FREE_DATAGRAM] >= 0
+        and c[FREE_PLACE] >= 0
         and c[FREE_CHUNKS] >= ROOM_CHUNKS
         and not intern_full(m.arena, m.entries)
     )
@@ -190,15 +171,15 @@ def room_for_packet(m: Any) -> bool:
 
 @inlined
 def is_duplicate(seen: Any, block: Any, packet: Any) -> bool:
-    """Whether a mirror shows a packet for the second time: both ends mirrored, or both ports of a switch.
+    """Whether a capture shows a packet twice: both ends mirrored, both ports of a switch, both sides of a router.
 
-    The same packet has the same addresses, ports, numbers, TTL and IPv4 identification, and comes within
-    ``TWICE_WITHIN``. What was sent again has another identification; where there is none (IPv6; 0 and 1 are written by
-    senders that do not count), only a copy from another tunnel counts. A routed copy has another TTL and is no duplicate: it shows another part of the way.
+    The same packet has the same addresses, ports, numbers and IPv4 identification, and comes within ``TWICE_WITHIN``.
+    What was sent again has another identification; where there is none (IPv6; 0 and 1 are written by senders that do
+    not count), only a copy counts that was seen elsewhere, or had passed more or fewer routers.
     """
     code = packet.source_low ^ (packet.target_low * np.uint64(0x9E3779B97F4A7C15))
     code ^= (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
-    code ^= (np.uint64(packet.ip_identification) << np.uint64(16)) | np.uint64(packet.ttl)
+    code ^= np.uint64(packet.ip_identification) << np.uint64(16)
     code *= np.uint64(0xBF58476D1CE4E5B9)
     if packet.protocol == TCP:
         code ^= (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
@@ -209,15 +190,32 @@ def is_duplicate(seen: Any, block: Any, packet: Any) -> bool:
         return False
     code = (code ^ (code >> np.uint64(29))) * np.uint64(0x94D049BB133111EB)
     code ^= code >> np.uint64(32)
+    place = np.uint64(0)
+    if packet.ip_identification <= 1:
+        place = packet.source_mac ^ (packet.target_mac * np.uint64(0x9E3779B97F4A7C15)) ^ packet.tunnel
+        place ^= (packet.vlans ^ packet.outer_source) * np.uint64(0xBF58476D1CE4E5B9)
+        place ^= (np.uint64(packet.ttl) << np.uint64(48)) | (np.uint64(packet.interface & 0xFFFF) << np.uint64(32))
     recent = seen[np.int64(code & np.uint64(RECENT - 1))]
     gap = packet.time - recent.time
-    if recent.code == code and gap >= 0 and gap <= TWICE_WITHIN:
-        if packet.ip_identification > 1 or recent.tunnel != packet.tunnel:
+    if recent.code == code and gap >= -TWICE_WITHIN and gap <= TWICE_WITHIN:
+        if packet.ip_identification > 1 or recent.place != place:
             return True
     recent.code = code
     recent.time = packet.time
-    recent.tunnel = packet.tunnel
+    recent.place = place
     return False
+
+
+@part
+def note_copy(st: Any, packet: Any) -> None:
+    """A packet for the second time: it counts once, and shows another position of its way."""
+    at, k = find_copied(packet, bucket_of_packet(packet, st.buckets.size), st.flows, st.sides, st.buckets)
+    if at >= 0:
+        side, way = st.sides[2 * at + k], st.ways[2 * at + k]
+        if is_at_first_place(side, way, packet):
+            way.copies += 1
+        else:
+            note_place(st.memory, st.flows[at], way, k, packet, True)
 
 
 @part
@@ -254,17 +252,20 @@ def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, endin
             c[NEXT_SWEEP] = c[PACKETS] + max(SWEEP_PACKETS, flows.size)
             c[SWEEP_AT] = 0
         is_tcp = packet.protocol == TCP
+        if packet.status == DUPLICATE:
+            note_copy(st, packet)
+            continue
         if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or packet.protocol == ESP_PROTOCOL):
             continue
         bucket = bucket_of_packet(packet, st.buckets.size)
-        at, k = find(packet, bucket, flows, sides, st.buckets)
+        at, k = find(packet, bucket, flows, sides, st.buckets, m.places)
         if is_new(st, at, k, packet):
             at, k = create(c, flows, sides, st.ways, st.buckets, packet, bucket), 0
         flow = flows[at]
         side, way = sides[2 * at + k], st.ways[2 * at + k]
         if is_tcp:
             note_tcp(flow, side, sides[2 * at + 1 - k], way, k, packet)
-        note_packet(flow, side, way, packet, c[CLOCK])
+        note_packet(m, flow, side, way, k, packet)
         if packet.payload_wire == 0:
             continue
         if not is_tcp:

@@ -127,12 +127,12 @@ def made_sides(made: wire.Talk) -> list[tuple[str, bytes]]:
     return found
 
 
-def arp(address: str, holder: str, vlan: int | None = None, at: float = 0.0) -> Frame:
-    """An ARP reply: ``holder`` has ``address``."""
+def arp(address: str, holder: str, vlan: int | None = None, at: float = 0.0, asker: str = "169.254.96.2") -> Frame:
+    """An ARP reply to the other end of the transfer network: ``holder`` has ``address``."""
     import ipaddress
 
     body = struct.pack(">HHBBH", 1, 0x0800, 6, 4, 2) + mac(holder) + ipaddress.ip_address(address).packed
-    body += mac(EDGE) + bytes(4)
+    body += mac(EDGE) + ipaddress.ip_address(asker).packed
     return BEGIN + int(at * wire.SECOND), mac(EDGE) + mac(holder) + tag(vlan) + b"\x08\x06" + body
 
 
@@ -181,7 +181,8 @@ def gre(frames: Iterable[Frame], source: str, target: str) -> list[Frame]:
     found = []
     for when, f in frames:
         ends = (source, target) if f[6:12] == mac(HOST) else (target, source)
-        found.append((when, bytes(wire.ETHERNET / IP(src=ends[0], dst=ends[1], proto=47) / (b"\0\0\x08\0" + f[14:]))))
+        packet = bytes(IP(src=ends[0], dst=ends[1], proto=47) / (b"\0\0\x08\0" + f[14:]))
+        found.append((when, f[:12] + b"\x08\0" + packet))
     return found
 
 
