@@ -46,15 +46,15 @@ def zeek(second: float) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("witness", "last", "late"),
-    [(flow_log, 60, 61), (cloudtrail, 2, 3), (zeek, 5, 5.5)],
+    ("witness", "server", "last", "late"),
+    [(flow_log, w.ENI, 60, 61), (cloudtrail, w.SERVER, 2, 3), (zeek, w.ENI, 5, 5.5)],
     ids=["flow log", "CloudTrail", "Zeek"],
 )
 def test_how_far_a_witness_may_be_off(
-    tmp_path: Path, witness: Callable[[float], tuple[str, str]], last: float, late: float
+    tmp_path: Path, witness: Callable[[float], tuple[str, str]], server: str, last: float, late: float
 ) -> None:
     """A flow log's row fits a flow within 60 seconds (VPC User Guide), an event within 2, a sensor's row within 5."""
-    (tmp_path / "a.pcap").write_bytes(wire.pcap(w.talk(server=w.ENI, out=scenes.LAN), nanoseconds=True))
+    (tmp_path / "a.pcap").write_bytes(wire.pcap(w.talk(server=server, out=scenes.LAN), nanoseconds=True))
     matched = []
     for second in (last, late):
         name, text = witness(second)

@@ -201,7 +201,7 @@ def test_the_first_and_the_last_vlan(tmp_path: Path, vlan: int) -> None:
     """VLANs go from 1 to 4094 (IEEE 802.1Q 9.6)."""
     (tmp_path / "site.toml").write_text(f'[[uplink]]\nname = "x"\nvlan = {vlan}\n')
     (link,) = Topology.read(tmp_path / "site.toml").links()
-    assert link.vlan == vlan
+    assert link.vlan == str(vlan)
 
 
 def test_the_example_is_valid(tmp_path: Path) -> None:
