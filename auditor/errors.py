@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class AuditError(Exception):
-    """The work could not be done; the message is one sentence for the person who asked for it."""
+    """The work could not be done; the message is one sentence for the user."""
 
 
 class InputError(AuditError):

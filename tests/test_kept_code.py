@@ -147,7 +147,7 @@ def test_a_home_that_cannot_be_written(kept: Path, monkeypatch: pytest.MonkeyPat
     assert objects.why_not_kept() == f"{kept} is not writable"
     assert load(list(OBJECTS)) == OBJECTS
     monkeypatch.setenv("AUDITOR_CACHE_DIR", "/dev/null")
-    assert objects.why_not_kept() == "/dev/null is no folder"
+    assert objects.why_not_kept() == "/dev/null is not a folder"
     store(OBJECTS)
     assert load(list(OBJECTS)) == {}
 

@@ -86,7 +86,7 @@ def test_in_a_browser(browser: Any, office: Any, tmp_path: Path, scheme: str) ->
     """It opens offline without a word on the console; search, sorting, findings and the theme work by keyboard."""
     (tmp_path / "report.html").write_bytes(html(office))
     tab, said = opened(browser, tmp_path / "report.html", color_scheme=scheme)
-    assert tab.inner_text("#sentence").startswith("17 of 19 flows to AWS (92.9 % of the bytes) went a private way")
+    assert tab.inner_text("#sentence").startswith("17 of 19 flows to AWS (92.9 % of the bytes) took a private path")
     assert tab.locator("#sankey svg").count() >= 1
     assert tab.locator("#flows tbody tr").count() == len(office.flows)
     tab.fill("#search", "tls 1.0 10.20.2.50")

@@ -1,4 +1,4 @@
-"""Our tables beside tshark's answers on the same capture, cell by cell: so that the kernels need not be believed."""
+"""Our tables beside tshark's answers on the same capture, cell by cell: an independent check of the kernels."""
 
 import subprocess
 import tempfile

@@ -17,7 +17,7 @@ def _state(part: Part, missing: str) -> Text:
 
 
 def doctor() -> None:
-    """Print what is there; nothing is changed."""
+    """Print what is installed; nothing is changed."""
     out, here = console(), installation()
     out.print(here.versions)
     table = grid("what", "found", "for", wide="for")

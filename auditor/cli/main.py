@@ -68,7 +68,7 @@ def main(hashing: "Child | None" = None) -> None:
         code = FAILED
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except SystemExit as ended:  # typer makes one of Ctrl-C too
+    except SystemExit as ended:  # typer turns Ctrl-C into one too
         code = ended.code if isinstance(ended.code, int) else DONE if ended.code is None else FAILED
     except Exception as error:
         if os.environ.get("AUDITOR_DEBUG"):

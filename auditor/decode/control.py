@@ -1,7 +1,7 @@
 """What a capture shows of the network itself: which addresses, neighbours and announced routes there are.
 
 ARP, Neighbor Discovery, LLDP, ICMP errors and BGP are few among many packets, so this is plain Python beside the
-kernels, bounded in what it keeps. The rooms on the right read it once the capture has ended.
+kernels, bounded in what it keeps. `paths` reads it once the capture has ended.
 """
 
 from collections import Counter
@@ -63,7 +63,7 @@ class FirstSeen:
 
 
 class IcmpError(NamedTuple):
-    """An error that somebody reports of a packet between two addresses; ``mtu`` is 0 where it names none."""
+    """An error that a host or router reports of a packet between two addresses; ``mtu`` is 0 where it names none."""
 
     kind: str
     reporter: Address

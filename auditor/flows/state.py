@@ -345,7 +345,7 @@ ROOM_CHUNKS = CHUNKS_A_STREAM + 2  # what one packet can need at most
 
 
 def packets(count: int) -> Array:
-    """``count`` packets as the decoder makes them."""
+    """``count`` packets as the decoder fills them in."""
     return records(count, PACKET)
 
 

@@ -1,4 +1,4 @@
-"""Compiled kernels as bytes: the object files that numba makes, and the files that keep them.
+"""Compiled kernels as bytes: the object files that numba builds, and the files that keep them.
 
 numba compiles a kernel to an object file; llvmlite, the part of numba that holds LLVM, can load such a file by itself
 in a few milliseconds, while importing numba and loading its own cache takes half a second. So each kernel's object is

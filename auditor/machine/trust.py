@@ -20,7 +20,7 @@ class UntrustedError(Exception):
 
 def _check(folder: Path, status: os.stat_result) -> None:
     if not stat.S_ISDIR(status.st_mode):
-        raise UntrustedError(f"{folder} is no folder")
+        raise UntrustedError(f"{folder} is not a folder")
     if status.st_uid not in {0, os.geteuid()}:
         raise UntrustedError(f"{folder} belongs to another user")
     if status.st_mode & WRITABLE_BY_OTHERS:

@@ -1,4 +1,4 @@
-"""``audit.json``: how a result came about (inputs, hashes, versions, policy, options) and what it says in sum."""
+"""``audit.json``: how a result was obtained (inputs, hashes, versions, policy, options), and its summary."""
 
 import sys
 from collections.abc import Mapping, Sequence

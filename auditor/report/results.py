@@ -1,4 +1,4 @@
-"""The results of an audit as they lie in a folder: tables, and the manifest that says how they came about."""
+"""The results of an audit as they lie in a folder: tables, and the manifest that says how they were obtained."""
 
 import json
 from collections.abc import Iterator, Sequence

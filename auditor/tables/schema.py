@@ -1,4 +1,4 @@
-"""The tables: their columns, types and meaning. ``docs/tables.md`` is generated from here, ``tables.arrow`` makes them."""
+"""The tables: their columns, types and meaning. ``docs/tables.md`` is generated from here, ``tables.arrow`` builds them."""
 
 from dataclasses import dataclass
 from typing import Any

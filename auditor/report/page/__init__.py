@@ -111,7 +111,7 @@ def _flows(result: Results) -> Iterator[dict[str, Any]]:
 
 
 def _answer(scope: list[dict[str, Any]]) -> dict[str, Any]:
-    """How much of the traffic to AWS was private, and how much of it nobody can say."""
+    """How much of the traffic to AWS was private, and of how much that is unknown."""
     private = [row for row in scope if row["path"] in PRIVATE]
     unknown = [row for row in scope if row["path"] in ("unknown", "private")]
     verdicts = Counter(row["verdict"] for row in scope)

@@ -42,9 +42,9 @@ function answer(data) {
   $("about").textContent = `${data.title} · policy ${data.policies.join(", ")} · AWS address ranges of ${data.ranges}` +
     (data.site ? ` · site ${data.site}` : " · no topology: paths are known only where frames show them");
   $("sentence").textContent = !a.flows ? "No traffic to AWS service endpoints was seen."
-    : `${a.private_flows.toLocaleString("en")} of ${a.flows.toLocaleString("en")} flows to AWS (${percent(a.private_bytes, a.bytes)} of the bytes) went a private way` +
+    : `${a.private_flows.toLocaleString("en")} of ${a.flows.toLocaleString("en")} flows to AWS (${percent(a.private_bytes, a.bytes)} of the bytes) took a private path` +
       (a.asymmetric_flows ? `, ${a.asymmetric_flows.toLocaleString("en")} of them in one direction only; ` : "; ") +
-      `of ${a.unknown_flows.toLocaleString("en")} it cannot be said.`;
+      `of ${a.unknown_flows.toLocaleString("en")} the path is unknown.`;
   const tiles = [["flows", data.counts.flows], ["to AWS endpoints", a.flows], ["TLS handshakes", data.counts.handshakes], ["findings", data.counts.findings]];
   for (const [name, count] of tiles) tile(name, count.toLocaleString("en"));
   for (const [name, count] of Object.entries(a.verdicts)) tile(WORDS[name], `${count.toLocaleString("en")} (${percent(count, a.flows)})`, name);
