@@ -72,22 +72,6 @@ ENCRYPTED = 6  # MACsec, or 802.11 with its payload encrypted: nothing inside ca
 
 V4_MAPPED = 0xFFFF00000000  # RFC 4291 2.5.5.2: upper part of the low half of an IPv4-mapped address
 
-# Kinds of tunnel, in the top byte of ``tunnel``.
-VXLAN, GENEVE, GRE, IP_IN_IP, ERSPAN, GTP, TEREDO, L2TP, CAPWAP, TZSP = range(1, 11)
-TUNNEL_NAMES = {
-    VXLAN: "vxlan",
-    GENEVE: "geneve",
-    GRE: "gre",
-    IP_IN_IP: "ipip",
-    ERSPAN: "erspan",
-    GTP: "gtp",
-    TEREDO: "teredo",
-    L2TP: "l2tp",
-    CAPWAP: "capwap",
-    TZSP: "tzsp",
-}
-TUNNELS_WITH_ID = {VXLAN, GENEVE, ERSPAN, GTP, L2TP}
-
 ICMP, TCP, UDP, ESP, ICMP6 = 1, 6, 17, 50, 58
 BGP = 179  # port, RFC 4271 3
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16

@@ -307,6 +307,7 @@ DatagramRows: TypeAlias = NDArray[Any]
 PlaceRow: TypeAlias = Any
 PlaceRows: TypeAlias = NDArray[Any]
 AnswerRows: TypeAlias = NDArray[Any]
+RecentRows: TypeAlias = NDArray[Any]
 Counters: TypeAlias = NDArray[np.int64]
 Sessions: TypeAlias = NDArray[np.uint64]
 

@@ -29,7 +29,10 @@ class Block:
     about_network: int = 0  # packets of ARP, LLDP, ICMP and the like
     link_types: list[int] = field(default_factory=list)  # of the capture's interfaces
     names: list[str | None] = field(default_factory=list)  # likewise
-    data: S.Array | None = None  # what the packets lie in: the buffer, with datagrams from fragments behind it
+    data: S.Array = field(init=False)  # what the packets lie in: the buffer, with datagrams from fragments behind it
+
+    def __post_init__(self) -> None:
+        self.data = self.buffer
 
 
 class Decoding:
