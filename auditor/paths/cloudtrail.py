@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 SECOND = 1_000_000_000
 WITHIN = 2 * SECOND  # eventTime has whole seconds
 LINKS = -1
-MOST_NEAR, MOST_LOOKED_AT = 64, 4096  # flows at an event's moment that are looked at: more say nothing of any of them
+MOST_NEAR, MOST_LOOKED_AT = 64, 256  # flows at an event's moment that are looked at: more say nothing of any of them
 VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.0": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
 
 
@@ -107,13 +107,17 @@ class Doors:
         public = [vif for vif in topology.virtual_interface if vif.kind == "public" and vif.sources]
         self._carriers = [(vif, PrefixSet(vif.sources)) for vif in public]
         self._givers = [(uplink, PrefixSet(uplink.addresses)) for uplink in topology.uplink if uplink.addresses]
+        self._translators: dict[Address, tuple[int, ...]] = {}
         self._nats = [(PrefixSet(nat.inside), PrefixSet(nat.outside)) for nat in topology.nat]
 
     def translators(self, address: Address) -> tuple[int, ...]:
         """Numbers of the NATs that give an address; LINKS among them where a link of the site has it."""
-        nats = [number for number, (_, outside) in enumerate(self._nats) if address in outside]
-        by_link = any(address in some for _, some in (*self._carriers, *self._givers))
-        return (*nats, LINKS) if by_link else tuple(nats)
+        found = self._translators.get(address)
+        if found is None:
+            nats = [number for number, (_, outside) in enumerate(self._nats) if address in outside]
+            by_link = any(address in some for _, some in (*self._carriers, *self._givers))
+            found = self._translators[address] = (*nats, LINKS) if by_link else tuple(nats)
+        return found
 
     def behind(self, translators: tuple[int, ...], high: Array, low: Array) -> Array:
         """Which clients may appear with an address that some translators give."""
@@ -176,20 +180,19 @@ class _Callers:
             at.tolist(), flows.client_high[at].tolist(), flows.client_low[at].tolist(), strict=True
         ):
             self._own.setdefault((high, low), []).append(k)
-        self._known: dict[tuple[tuple[int, ...], Address | None], list[_Timed]] = {}
+        self._known: dict[tuple[tuple[int, ...], Address | None, bool], _Timed] = {}
 
-    def of(self, address: Address) -> list[_Timed]:
-        """(flows to public addresses of AWS, flows to private ones) of those that a request from ``address`` may be of."""
+    def of(self, address: Address, inside: bool) -> _Timed:
+        """Flows that a request from ``address`` may be of: to private addresses (``inside``), or to public ones of AWS."""
         translators = self._doors.translators(address)
         own = self._own.get(address)
-        key = translators, address if own else None
+        key = translators, address if own else None, inside
         if key not in self._known:
             mine = np.array(own or [], np.int64)
             if translators:
                 ends = self._flows.client_high[self._at], self._flows.client_low[self._at]
                 mine = np.union1d(mine, self._at[self._doors.behind(translators, *ends)])
-            private = self._private[mine]
-            self._known[key] = [_Timed(self._flows, mine[~private]), _Timed(self._flows, mine[private])]
+            self._known[key] = _Timed(self._flows, mine[self._private[mine] == inside])
         return self._known[key]
 
 
@@ -221,10 +224,9 @@ class CloudTrail(EventLog[Event]):
             for address, numbers in by_address.items():
                 if address is None:
                     continue
-                by_door = callers.of(address)
                 for number in numbers:
                     event = self.events[number]
-                    near = by_door[event.endpoint is not None].near(event.time - self.skew)
+                    near = callers.of(address, event.endpoint is not None).near(event.time - self.skew)
                     clients = {(int(flows.client_high[k]), int(flows.client_low[k])) for k in near}
                     if len(clients) != 1:
                         continue

@@ -29,6 +29,8 @@ def moves(g: Gathering) -> tuple[Array, Array, Array]:
     """
     count, frames = len(g.flows), g.frames
     when, at, words = np.zeros(count, np.int64), np.zeros(count, np.int64), np.full(count, None, object)
+    if not g.fits:  # without links no change is known
+        return when, at, words
     label, names = _labels(g)
     known = label != UNKNOWN
     several = np.bincount(frames.side[frames.positions.packets > 0], minlength=len(frames.total)) > 1
