@@ -5,7 +5,7 @@ kernels, bounded in what it keeps. `paths` reads it once the capture has ended.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,6 +108,26 @@ class Control:
     macsec: Counter[tuple[int, int]] = field(default_factory=Counter)  # (source, target) MAC -> frames
     left_out: bool = False  # a cap was reached
     _bgp_bytes: int = 0
+
+    def snapshot(self) -> "Control":
+        """What was learned so far, for another thread: this one goes on growing.
+
+        Each container is copied at once, which no other thread can interrupt; then what it holds.
+        """
+        return Control(
+            bindings={
+                binding: replace(seen, protocols=set(seen.protocols), partners=set(seen.partners))
+                for binding, seen in self.bindings.copy().items()
+            },
+            errors=self.errors.copy(),
+            neighbours=self.neighbours.copy(),
+            bgp={
+                key: replace(stream, segments=stream.segments.copy(), macs=stream.macs.copy())
+                for key, stream in self.bgp.copy().items()
+            },
+            macsec=self.macsec.copy(),
+            left_out=self.left_out,
+        )
 
     def take(self, block: Array, packets: Array) -> None:
         """Look at the packets of a block (PACKET records whose bytes lie in ``block``)."""
