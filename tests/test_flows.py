@@ -224,7 +224,9 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
     block = np.frombuffer(bytearray(data), np.uint8)
     layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)
-    found, *_ = scan.read_batch(block, 24, len(block), layout, interfaces, S.records(S.RECENT, S.RECENT_PACKET), 0, packets)
+    found, *_ = scan.read_batch(
+        block, 24, len(block), layout, interfaces, S.records(S.RECENT, S.RECENT_PACKET), 0, packets
+    )
     scan.follow_batch(state, block, packets, 0, found, False)
     monkeypatch.undo()
     flows = np.flatnonzero(state.flows["live"] == S.LIVE)

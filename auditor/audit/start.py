@@ -75,10 +75,22 @@ def audit_inputs(
     ``block_bytes`` are read at once; results do not depend on it.
     """
     try:
+        _check_out(inputs, options)
         return _read(inputs, options, live, meanwhile, block_bytes)
     finally:
         for item in inputs:
             item.forget()
+
+
+def _check_out(inputs: "list[Input]", options: Options) -> None:
+    """Refuse a folder for the results before anything is read: one that is another's, or holds what is read."""
+    if options.out is None:
+        return
+    from auditor.machine import writing
+    from auditor.report import folder
+
+    read = [*(item.path for item in inputs if item.path is not None), *options.files()]
+    folder.check(Path(options.out), writing.identities(read), force=options.force)
 
 
 def _read(
@@ -148,7 +160,7 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
 
     pipeline = _pipeline(options, inside)
     folder, temporary = results_folder(options.out)
-    sink = FolderSink(folder)
+    sink = FolderSink(folder, durable=not temporary)
     run = Run(pipeline, sink)
     if is_long(reading.inputs):
         # There is time for it now, and certificates will be met.

@@ -2,6 +2,7 @@
 
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -88,6 +89,15 @@ class DiffFail(StrEnum):
 
 TableOption = Annotated[
     str, typer.Option("--table", help="Table that --format json, jsonl, csv or parquet prints.", show_default=True)
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
+CaptureOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--capture",
+        help="Where captures are now, found by their SHA-256: a file or folder; may be given again.",
+        show_default=False,
+    ),
 ]
 
 

@@ -53,6 +53,7 @@ def audit_options(
     http: Annotated[bool, _option("http", show_default=True)] = False,
     ip_ranges: Annotated[Path | None, _option("ip_ranges")] = None,
     out: OutOption = None,
+    force: Annotated[bool, _option("force")] = False,
     quiet: QuietOption = False,
 ) -> Options:
     """How to audit."""
@@ -68,6 +69,7 @@ def audit_options(
         http=http,
         ip_ranges=ip_ranges,
         out=out,
+        force=force,
         say=silent if quiet else say,
     )
 

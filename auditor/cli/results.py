@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from auditor.cli.app import FINDINGS, DiffFail, DiffFormat, Format, TableOption, app, paths_app, say
+from auditor.cli.app import (
+    FAILED,
+    FINDINGS,
+    CaptureOption,
+    DiffFail,
+    DiffFormat,
+    ForceOption,
+    Format,
+    TableOption,
+    app,
+    paths_app,
+    say,
+)
 from auditor.cli.auditing import export, show_result
 from auditor.cli.options import Output
 
@@ -18,12 +30,13 @@ def report_command(
         Path | None,
         typer.Option("--out", "-o", help="File to write; report.html in the folder without it.", show_default=False),
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Write the report: one HTML page that opens offline, in any browser."""
     from auditor import Audit
 
     target = out if out is not None else folder / "report.html"
-    Audit.load(folder).export("html", target)
+    Audit.load(folder).export("html", target, force=force)
     say(f"the report is {target}")
 
 
@@ -35,6 +48,7 @@ def export_command(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; standard output without it.", show_default=False)
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Write saved results in another form: Markdown, XLSX, OCSF, ASFF, SARIF, CycloneDX, ECS, Zeek's logs, …"""  # noqa: D400, D415 - the list goes on
     from auditor import Audit
@@ -43,7 +57,7 @@ def export_command(
     if form is Format.table:
         show_result(result, Output())
     else:
-        export(result, form, table, out)
+        export(result, form, table, out, force=force)
 
 
 @app.command("extract")
@@ -54,35 +68,43 @@ def extract_command(
         Path | None, typer.Option("--out", "-o", help="pcapng to write the packets to.", show_default=False)
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print the finding in words.")] = False,
+    capture: CaptureOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Write the packets that prove a finding to a pcapng, or explain it.
 
-    The capture must be where it was, and unchanged. Comments in the pcapng name the rule, the frames, and its SHA-256.
+    The capture must be where it was or --capture says, and unchanged. Comments in the pcapng name the rule, the frames, and its SHA-256.
     """
     from auditor import Audit
 
-    result = Audit.load(folder)
+    result = Audit.load(folder, captures=capture or ())
     if explain or out is None:
         sys.stdout.write(result.explain_finding(finding))
     if out is not None:
-        say(f"{result.extract(finding, out)} packets are in {out}")
+        say(f"{result.extract(finding, out, force=force)} packets are in {out}")
 
 
 @app.command("verify")
 def verify_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
+    capture: CaptureOption = None,
 ) -> None:
     """Tell whether results and captures are what they were: by the SHA-256 in custody.json and audit.json.
 
-    Exit code 0: nothing changed; 1: something did; 2: there is nothing to verify by.
+    Exit code 0: all is there and unchanged, and nothing else is; 1: something changed, is missing or was added; 2: a capture
+    is not there, or there is nothing to verify by.
     """
     from auditor import Audit
     from auditor.cli.terminal import show_verified
 
-    told = Audit.load(folder).verify()
+    told = Audit.load(folder, captures=capture or ()).verify()
     show_verified(told)
     if any(same is False for _, same, _ in told):
         raise typer.Exit(FINDINGS)
+    unknown = [name for name, same, _ in told if same is None]
+    if unknown:
+        say(f"{len(unknown)} captures could not be verified, as {unknown[0]}; --capture says where they are now")
+        raise typer.Exit(FAILED)
 
 
 @app.command("diff")
@@ -96,12 +118,13 @@ def diff_command(
     fail_on: Annotated[
         DiffFail, typer.Option("--fail-on", help="Exit with 1 on new findings, or on any change.")
     ] = DiffFail.never,
+    force: ForceOption = False,
 ) -> None:
     """Tell what came, went and changed: findings, services, paths, versions and suites, by client group and service."""
     from auditor import Audit
 
     target = out if out is not None else sys.stdout.buffer
-    changes = Audit.load(old).export_diff(Audit.load(new), form.value, target)
+    changes = Audit.load(old).export_diff(Audit.load(new), form.value, target, force=force)
     new_findings = [one for one in changes if one.kind == "came" and one.about.startswith("finding ")]
     if (fail_on is DiffFail.any and changes) or (fail_on is DiffFail.new and new_findings):
         raise typer.Exit(FINDINGS)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.app import topology_app
-from auditor.errors import AuditError
+from auditor.cli.app import ForceOption, topology_app
 
 if TYPE_CHECKING:
     from auditor.paths.topology import Topology
@@ -16,17 +15,14 @@ if TYPE_CHECKING:
 @topology_app.command("init")
 def topology_init(
     file: Annotated[Path, typer.Argument(help="File to write.")] = Path("site.toml"),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Write a commented example of a topology file."""
+    from auditor.machine import writing
     from auditor.paths.topology import example
 
-    if file.exists() and not force:
-        raise AuditError(f"{file}: exists already; give another name, or --force to overwrite it")
-    try:
-        file.write_text(example(), encoding="utf-8")
-    except OSError as error:
-        raise AuditError(f"{file}: {error.strerror}") from error
+    with writing.whole(file, force=force) as out:
+        out.write(example().encode())
     sys.stdout.write(f"{file} is written; edit it, then: audit pcap CAPTURE --topology {file}\n")
 
 
@@ -60,11 +56,12 @@ def topology_fetch(
     region: Annotated[
         list[str] | None, typer.Option("--region", help="Region to ask in; may be given again.", show_default=False)
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files of an earlier time.")] = False,
 ) -> None:
     """Get from AWS what tells where traffic goes (needs the extra aws); keys and router configurations are left out."""
     from auditor.paths.fetch import fetch
 
-    for file, rows in fetch(out, profile, region or []):
+    for file, rows in fetch(out, profile, region or [], force=force):
         sys.stdout.write(f"{file}: {rows}\n")
 
 

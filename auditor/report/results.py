@@ -1,7 +1,7 @@
 """The results of an audit as they lie in a folder: tables, and the manifest that says how they came about."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from auditor.report.plain import Row
 
+MANIFEST = "audit.json"
+
 
 class Results:
     """The tables of an audit, read from its folder when they are first asked for.
@@ -22,8 +24,9 @@ class Results:
     contents of ``audit.json``; ``errors`` lists inputs that could not be read.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, captures: str | Path | Iterable[str | Path] = ()) -> None:
         self.folder = Path(folder)
+        self.moved = [Path(one) for one in ([captures] if isinstance(captures, str | Path) else captures)]
         self._frames: dict[str, pd.DataFrame] = {}
         try:
             self.manifest: dict[str, Any] = json.loads((self.folder / "audit.json").read_text(encoding="utf-8"))
