@@ -20,7 +20,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a capture and its results."""
     folder = tmp_path_factory.mktemp("made")
     shutil.copyfile(SAMPLES / "tls1.pcapng", folder / "a.pcapng")
-    auditor.audit(folder / "a.pcapng", out=folder / "results")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        auditor.audit("a.pcapng", out="results")
     return folder
 
 

@@ -36,7 +36,7 @@ def report_command(
     from auditor import Audit
 
     target = out if out is not None else folder / "report.html"
-    Audit.load(folder).export("html", target, force=force)
+    Audit.load(folder, say=say).export("html", target, force=force)
     say(f"the report is {target}")
 
 
@@ -53,7 +53,7 @@ def export_command(
     """Write saved results in another form: Markdown, XLSX, OCSF, ASFF, SARIF, CycloneDX, ECS, Zeek's logs, …"""  # noqa: D400, D415 - the list goes on
     from auditor import Audit
 
-    result = Audit.load(folder)
+    result = Audit.load(folder, say=say)
     if form is Format.table:
         show_result(result, Output())
     else:
@@ -77,7 +77,7 @@ def extract_command(
     """
     from auditor import Audit
 
-    result = Audit.load(folder, captures=capture or ())
+    result = Audit.load(folder, captures=capture or (), say=say)
     if explain or out is None:
         sys.stdout.write(result.explain_finding(finding))
     if out is not None:
@@ -97,7 +97,7 @@ def verify_command(
     from auditor import Audit
     from auditor.cli.terminal import show_verified
 
-    told = Audit.load(folder, captures=capture or ()).verify()
+    told = Audit(folder, captures=capture or ()).verify()
     show_verified(told)
     if any(same is False for _, same, _ in told):
         raise typer.Exit(FINDINGS)
@@ -124,7 +124,7 @@ def diff_command(
     from auditor import Audit
 
     target = out if out is not None else sys.stdout.buffer
-    changes = Audit.load(old).export_diff(Audit.load(new), form.value, target, force=force)
+    changes = Audit.load(old, say=say).export_diff(Audit.load(new, say=say), form.value, target, force=force)
     new_findings = [one for one in changes if one.kind == "came" and one.about.startswith("finding ")]
     if (fail_on is DiffFail.any and changes) or (fail_on is DiffFail.new and new_findings):
         raise typer.Exit(FINDINGS)
@@ -175,4 +175,4 @@ def paths_explain(
     """Tell how the path of a flow was judged: the verdict, what decided, what speaks for and against."""
     from auditor import Audit
 
-    sys.stdout.write(Audit.load(folder).explain(flow))
+    sys.stdout.write(Audit.load(folder, say=say).explain(flow))

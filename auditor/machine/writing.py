@@ -112,6 +112,14 @@ def held(folder: Path, *, follow: bool = True) -> Iterator[int]:
         os.close(number)
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """A folder, open, in which nobody else exchanges files meanwhile. Raises OSError, also for a link."""
+    with held(folder, follow=False) as number:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield number
+
+
 def _new_name() -> str:
     return f"{NEW}{os.urandom(8).hex()}"
 
@@ -178,8 +186,7 @@ class Together:
         """Put the files in place of the ``older`` ones of these names, which go."""
         for name in self._files:
             self.close(name)
-        with held(self.folder, follow=False) as folder:
-            fcntl.flock(folder, fcntl.LOCK_EX)  # nobody else exchanges files at the same time
+        with locked(self.folder) as folder:
             for name in dict.fromkeys([*self._last, *older]):
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=folder)

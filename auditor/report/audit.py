@@ -2,8 +2,9 @@
 
 import html
 import shutil
+import warnings
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -30,12 +31,24 @@ class Audit(Results):
         super().__init__(folder, captures)
 
     @classmethod
-    def load(cls, folder: str | Path, *, captures: str | Path | Iterable[str | Path] = ()) -> "Audit":
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        captures: str | Path | Iterable[str | Path] = (),
+        say: Callable[[str], object] = warnings.warn,
+    ) -> "Audit":
         """The results that ``save`` or ``audit pcap --out`` left in a folder. Raises AuditError if there are none.
 
-        ``captures``: files, or folders, among which captures that were moved are found by their SHA-256.
+        ``captures``: files, or folders, among which captures that were moved are found by their SHA-256. ``say`` is called
+        with a sentence on each file that is not as the audit left it.
         """
-        return cls(folder, captures=captures)
+        from auditor.report.verify import altered
+
+        result = cls(folder, captures=captures)
+        for sentence in altered(result.folder):
+            say(sentence)
+        return result
 
     def close(self) -> None:
         """Remove the results if they were kept only for this object (no ``out`` folder)."""

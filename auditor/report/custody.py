@@ -125,7 +125,8 @@ def is_same(path: Path, digest: str | None) -> bool:
 
 def add(folder: Path, name: str) -> None:
     """List a file that was made of the results and is in their folder now. Raises OSError and AuditError."""
-    listed = read(folder)
-    added = listed.added | {name: files.sha256(folder / name)}
-    with writing.replaced(folder / CUSTODY) as file:
-        file.write(text(listed.whole | {"added": dict(sorted(added.items()))}))
+    with writing.locked(folder):
+        listed = read(folder)
+        contents = listed.whole | {"added": listed.added | {name: files.sha256(folder / name)}}
+        with writing.replaced(folder / CUSTODY) as file:
+            file.write(text(contents))

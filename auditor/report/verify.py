@@ -44,6 +44,15 @@ def verify_results(folder: Path) -> Iterator[Verified]:
         yield shown(name), False, why
 
 
+def altered(folder: Path) -> list[str]:
+    """What of the results that are read is not what it was, in sentences."""
+    try:
+        found = list(verify_results(folder))
+    except AuditError as error:
+        return [str(error)]
+    return [f"{shown(folder / name)}: {why}" for name, same, why in found if not same and name in custody.NAMES]
+
+
 def _same(path: Path, digest: str) -> tuple[bool | None, str]:
     try:
         found = files.sha256(path)
