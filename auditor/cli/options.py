@@ -31,6 +31,7 @@ class Output:
     form: Format = Format.table
     table: str = "flows"
     fail_on: Severity = Severity.never
+    keep_going: bool = False
     out: Path | None = None
     quiet: bool = False
     history: Path | None = None
@@ -81,6 +82,9 @@ def output_options(
     fail_on: Annotated[
         Severity, typer.Option("--fail-on", help="Exit with 1 if a finding is at least this severe.", show_default=True)
     ] = Severity.never,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Exit as if inputs that cannot be read had not been given.")
+    ] = False,
     quiet: QuietOption = False,
     history: Annotated[
         Path | None,
@@ -90,7 +94,7 @@ def output_options(
     ] = None,
 ) -> Output:
     """What becomes of the result."""
-    return Output(form=form, table=table, fail_on=fail_on, out=out, quiet=quiet, history=history)
+    return Output(form=form, table=table, fail_on=fail_on, keep_going=keep_going, out=out, quiet=quiet, history=history)
 
 
 GROUPS: dict[Any, Callable[..., Any]] = {Options: audit_options, Output: output_options}
