@@ -159,13 +159,13 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
     from auditor.report.sink import FolderSink
 
     pipeline = _pipeline(options, inside)
-    folder, temporary = results_folder(options.out)
-    sink = FolderSink(folder, durable=not temporary)
-    run = Run(pipeline, sink)
     if is_long(reading.inputs):
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
         import cryptography.x509  # noqa: F401
+    folder, temporary = results_folder(options.out)
+    sink = FolderSink(folder, durable=not temporary)
+    run = Run(pipeline, sink)
     try:
         try:
             if live is not None and options.say is not None:

@@ -1,6 +1,7 @@
 """The application, and what its commands share: options, exit codes, words on standard error."""
 
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -105,8 +106,9 @@ def say(text: str) -> None:
     """A line for the person at the terminal, on standard error."""
     from auditor.report.plain import printable  # numpy, which --help does not need
 
-    sys.stderr.write(f"audit: {printable(text)}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # the exit code says it too
+        sys.stderr.write(f"audit: {printable(text)}\n")
+        sys.stderr.flush()
 
 
 def silent(text: str) -> None:

@@ -1,6 +1,9 @@
 """Commands for saved results: report, export, extract, diff, history, sql, paths explain."""
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +24,26 @@ from auditor.cli.app import (
 )
 from auditor.cli.auditing import export, show_result
 from auditor.cli.options import Output
+from auditor.errors import AuditError
+
+
+@contextmanager
+def saved() -> Iterator[None]:
+    """For commands that read saved results, which may be somebody else's: whatever is wrong with them is a sentence."""
+    try:
+        yield
+    except UnicodeEncodeError:  # of standard output
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        if os.environ.get("AUDITOR_DEBUG"):
+            raise
+        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        what = "are damaged, or of another version; audit the captures again"
+        raise AuditError(f"the results {what} ({reason}; AUDITOR_DEBUG=1 shows where)") from error
 
 
 @app.command("report")
+@saved()
 def report_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     out: Annotated[
@@ -41,6 +61,7 @@ def report_command(
 
 
 @app.command("export")
+@saved()
 def export_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     form: Annotated[Format, typer.Option("--format", help="Form to write.")] = Format.markdown,
@@ -61,6 +82,7 @@ def export_command(
 
 
 @app.command("extract")
+@saved()
 def extract_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     finding: Annotated[str, typer.Argument(help="finding_id, as TLS101-1.", show_default=False)],
@@ -85,6 +107,7 @@ def extract_command(
 
 
 @app.command("verify")
+@saved()
 def verify_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     capture: CaptureOption = None,
@@ -108,6 +131,7 @@ def verify_command(
 
 
 @app.command("diff")
+@saved()
 def diff_command(
     old: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     new: Annotated[Path, typer.Argument(help="Folder of later results.", show_default=False)],
@@ -144,6 +168,7 @@ def history_command(
 
 
 @app.command("sql")
+@saved()
 def sql_command(
     where: Annotated[Path, typer.Argument(help="Folder of saved results, or a history.", show_default=False)],
     query: Annotated[str, typer.Argument(help="SQL (DuckDB) over flows, findings, … or runs, traffic, found.")],
@@ -168,6 +193,7 @@ def sql_command(
 
 
 @paths_app.command("explain")
+@saved()
 def paths_explain(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     flow: Annotated[int, typer.Argument(help="flow_id of the flow.", show_default=False)],

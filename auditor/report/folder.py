@@ -23,8 +23,12 @@ def results_folder(out: str | Path | None) -> tuple[Path, bool]:
         return Path(out), False
     import tempfile
 
-    _remove_orphans(Path(tempfile.gettempdir()))
-    return Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-")), True
+    try:
+        _remove_orphans(Path(tempfile.gettempdir()))
+        return Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-")), True
+    except OSError as error:
+        reason = f"no temporary folder for the results: {error.strerror}"
+        raise AuditError(f"{reason}; give another one by TMPDIR, or a folder by --out") from error
 
 
 def check(folder: Path, inputs: Collection[Identity] = (), *, force: bool = False) -> None:
