@@ -156,6 +156,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "http": (["--http"], True),
     "ip_ranges": (["--ip-ranges", "ranges.json"], Path("ranges.json")),
     "out": (["--out", "out"], Path("out")),
+    "force": (["--force"], True),
     "say": (["--quiet"], silent),
 }
 

@@ -31,6 +31,7 @@ class Output:
     form: Format = Format.table
     table: str = "flows"
     fail_on: Severity = Severity.never
+    keep_going: bool = False
     out: Path | None = None
     quiet: bool = False
     history: Path | None = None
@@ -53,6 +54,7 @@ def audit_options(
     http: Annotated[bool, _option("http", show_default=True)] = False,
     ip_ranges: Annotated[Path | None, _option("ip_ranges")] = None,
     out: OutOption = None,
+    force: Annotated[bool, _option("force")] = False,
     quiet: QuietOption = False,
 ) -> Options:
     """How to audit."""
@@ -68,6 +70,7 @@ def audit_options(
         http=http,
         ip_ranges=ip_ranges,
         out=out,
+        force=force,
         say=silent if quiet else say,
     )
 
@@ -79,6 +82,9 @@ def output_options(
     fail_on: Annotated[
         Severity, typer.Option("--fail-on", help="Exit with 1 if a finding is at least this severe.", show_default=True)
     ] = Severity.never,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Exit as if inputs that cannot be read had not been given.")
+    ] = False,
     quiet: QuietOption = False,
     history: Annotated[
         Path | None,
@@ -88,7 +94,7 @@ def output_options(
     ] = None,
 ) -> Output:
     """Where the result goes."""
-    return Output(form=form, table=table, fail_on=fail_on, out=out, quiet=quiet, history=history)
+    return Output(form=form, table=table, fail_on=fail_on, keep_going=keep_going, out=out, quiet=quiet, history=history)
 
 
 GROUPS: dict[Any, Callable[..., Any]] = {Options: audit_options, Output: output_options}

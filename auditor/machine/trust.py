@@ -10,6 +10,8 @@ import os
 import stat
 from pathlib import Path
 
+from auditor.machine import writing
+
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 MOST_LINKS = 40  # as Linux follows, path_resolution(7)
 
@@ -43,7 +45,7 @@ def folder(path: Path, *, make: bool = False) -> Path:
                 continue
             there = here / step
             if make and not os.path.lexists(there):
-                there.mkdir(mode=0o700, exist_ok=True)
+                writing.make_folder(there)
             status = there.lstat()
             if stat.S_ISLNK(status.st_mode):
                 links += 1
@@ -79,14 +81,5 @@ def read(file: Path) -> bytes:
 
 def write(file: Path, content: bytes) -> None:
     """Write a file of a trusted folder, whole or not at all, for this user only."""
-    new = file.with_name(f".{os.urandom(8).hex()}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(descriptor)
-        new.replace(file)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+    with writing.replaced(file) as opened:
+        opened.write(content)

@@ -10,8 +10,9 @@ import numpy as np
 
 from auditor.capture.inputs import Input
 from auditor.capture.write import pcap_header, pcap_record
-from auditor.errors import AuditError, located
+from auditor.errors import AuditError
 from auditor.prefixes import parse_address
+from auditor.report import originals
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
@@ -46,9 +47,10 @@ def frames(result: Results, flow_ids: Iterable[int], *, verify: bool = False) ->
     from auditor.requests.cut import packets_of
 
     capture, wanted = _wanted(result, list(flow_ids))
-    path = located(capture)
-    if not path.is_file():
-        raise AuditError(f"{capture}: the capture is not there any more, or was no file: packets cannot be shown")
+    path = originals.find(result, capture)
+    if path is None:
+        what = "the capture is not there any more, or was no file: packets cannot be shown"
+        raise AuditError(f"{capture}: {what}; --capture says where it is")
     source = Input(capture, path, size=path.stat().st_size, is_hashed=verify)
     try:
         identifiers = wanted.identifier.tolist()

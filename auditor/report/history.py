@@ -16,7 +16,7 @@ from auditor.report import database, history_files
 from auditor.report.change import service_of
 from auditor.report.database import Result
 from auditor.report.history_files import TRAFFIC
-from auditor.report.results import Results
+from auditor.report.results import MANIFEST, Results
 
 if TYPE_CHECKING:
     import duckdb
@@ -119,8 +119,6 @@ def sql(where: str | Path, query: str) -> Result:
     The query sees tables by their names (``flows``, ``findings``, …; ``runs``, ``traffic``, ``found`` of a history) and can
     reach nothing else. Raises AuditError with DuckDB's first line where it is not right.
     """
-    from auditor.report.sink import MANIFEST
-
     path = Path(where)
     if path.is_file() or (path.is_dir() and not (path / MANIFEST).exists() and any(path.glob("*.parquet"))):
         with _opened(path) as history:

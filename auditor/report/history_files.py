@@ -4,9 +4,7 @@ A file may be somebody else's. Of Parquet, columns and sizes are looked at befor
 hold views and macros, which are programs: nothing but the tables of a history may be in it, and they are copied out.
 """
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from auditor.errors import AuditError
-from auditor.report import database
+from auditor.machine import writing
+from auditor.report import database, files
 
 TEXT, NUMBER, TRUTH, TIME = "VARCHAR", "BIGINT", "BOOLEAN", "TIMESTAMP WITH TIME ZONE"
 ARROW = {TEXT: pa.string(), NUMBER: pa.int64(), TRUTH: pa.bool_(), TIME: pa.timestamp("us", "UTC")}
@@ -56,7 +55,7 @@ SCHEMA = _schema(dict.fromkeys(("table", *(name for columns in COLUMNS.values() 
 def write(folder: Path, run: str, rows: Mapping[str, list[dict[str, Any]]]) -> None:
     """Write an audit's rows by table as a file of the history, in place of one of the same audit. Raises AuditError."""
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        writing.make_folder(folder)
         stray = next((entry for entry in sorted(folder.iterdir()) if not _is_ours(entry)), None)
         if stray is not None:
             raise AuditError(f"{folder}: holds {stray.name}, which is not of a history; give a folder of its own")
@@ -73,16 +72,9 @@ def _is_ours(entry: Path) -> bool:
 
 
 def _write_whole(target: Path, rows: list[dict[str, Any]]) -> None:
-    number, partial = tempfile.mkstemp(prefix=".", dir=target.parent)
-    try:
-        with os.fdopen(number, "wb") as file:
-            pq.write_table(pa.Table.from_pylist(rows, SCHEMA), file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(partial).replace(target)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    writing.may_replace(target, force=True)
+    with writing.replaced(target) as file:
+        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), file, compression="zstd")
 
 
 def read(path: Path) -> dict[str, pa.Table]:
@@ -114,8 +106,7 @@ def _read_folder(folder: Path) -> dict[str, pa.Table]:
 def _read_file(path: Path) -> pa.Table:
     wrong = f"{path}: not a file of a history"
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(number, "rb") as file:
+        with files.opened(path) as file:
             rows = _unpacked(file, wrong)
     except (OSError, pa.ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\n", 1)[0]

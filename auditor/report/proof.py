@@ -6,7 +6,7 @@ from typing import Any
 
 from auditor.capture import write
 from auditor.errors import AuditError
-from auditor.report.export import whole
+from auditor.report.output import opened
 from auditor.report.plain import about, printable
 from auditor.report.results import Results
 
@@ -103,7 +103,7 @@ def _text(text: str) -> bytes:
     return "\n".join(map(printable, text.split("\n"))).encode()[:LONGEST_COMMENT]
 
 
-def extract(result: Results, finding_id: str, out: str | Path) -> int:
+def extract(result: Results, finding_id: str, out: str | Path, *, force: bool = False) -> int:
     """Write the packets of a finding's sample flows, up to the last that proves it, to a pcapng; how many they are.
 
     The section header names the capture with its SHA-256, and the finding; each packet that proves something has a comment
@@ -120,7 +120,7 @@ def extract(result: Results, finding_id: str, out: str | Path) -> int:
     head = f"Evidence for {row['finding_id']} ({row['title']}): {row['reason']}\n"
     head += f"Source: {row['capture']}, SHA-256 {sums.get(row['capture'], '?')}"
     written = 0
-    with whole(out) as file:
+    with opened(out, result, force=force) as file:
         application = write.option(write.APPLICATION, f"auditor {__version__}".encode())
         file.write(write.section(write.option(write.COMMENT, _text(head)) + application))
         interfaces: dict[int, int] = {}
