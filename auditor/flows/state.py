@@ -32,6 +32,8 @@ FLOW = np.dtype(
         ("closed", "u1"),
         ("pppoe", "u1"),
         ("upgrade", "u1"),  # bits: the server offered TLS, the client asked for it, the server refused
+        ("answer", "u1"),  # what a ClientHello was answered with instead of TLS, see recognise.numbers; 0 for none
+        ("clear", "u1"),  # what was spoken in clear after TLS began, likewise
         ("bucket", "i4"),
         ("next", "i4"),
         ("handshake", "i4"),
@@ -115,7 +117,7 @@ STREAM = np.dtype(
         ("segments", "i4"),
         ("skipped", "i4"),  # bytes of another protocol that came before
         ("recognised", "u1"),  # TLS records follow
-        ("encrypted", "u1"),
+        ("encrypted", "u1"),  # 1 behind ChangeCipherSpec, PAST_HANDSHAKE where only an end of TLS is waited for
         ("record_type", "u1"),
         ("record_at", "i4"),  # the next byte that the record layer will look at
         ("record_left", "i4"),  # bytes left of the record that it is in
@@ -131,6 +133,7 @@ STREAM = np.dtype(
     ]
 )
 BLANK_STREAM = blank(STREAM, grid=-1)
+PAST_HANDSHAKE = 2
 
 # --- one TLS handshake
 HISTORY = 32
@@ -157,6 +160,7 @@ HANDSHAKE = np.dtype(
         ("dh_bits", "u2"),
         ("curve_signature", "u2"),
         ("dh_signature", "u2"),
+        ("client_signature", "u2"),  # scheme of the client's CertificateVerify
         ("alert_level", "u1"),
         ("alert", "u1"),
         ("alert_side", "u1"),

@@ -74,7 +74,8 @@ from auditor.flows.table import (
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 from auditor.recognise.datagrams import is_looked_at, udp_payload
-from auditor.recognise.streams import tcp_bytes
+from auditor.recognise.numbers import TLS
+from auditor.recognise.streams import look_for_clear, tcp_bytes
 from auditor.tls.records import message
 
 # Why ``follow_batch`` came back, besides MORE.
@@ -276,6 +277,8 @@ def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, endin
                 h = st.handshakes[flow.handshake if flow.handshake >= 0 else c[FREE_HANDSHAKE]]
                 while tcp_bytes(m, flow, side, stream, h, k, packet):
                     message(m, flow, stream, h, k, packet)
+        elif flow.application == TLS and flow.clear == 0:
+            look_for_clear(m, flow, block, packet)
     if ending and c[SWEEP_AT] < 0:
         c[SWEEP_AT] = 0
     if c[SWEEP_AT] >= 0 and not sweep(st, ending):
