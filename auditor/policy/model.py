@@ -59,10 +59,12 @@ class Change(Strict):
     required: bool | None = None
     applies_to: Literal["aws", "pinpoint", "all"] | None = None
     disabled: bool = False
+    begins: date | None = None
+    ends: date | None = None
     parameters: dict[str, Any] | None = None
 
     def of(self, rule: Rule) -> Rule:
-        given = {name: getattr(self, name) for name in ("severity", "required", "applies_to")}
+        given = {name: getattr(self, name) for name in ("severity", "required", "applies_to", "begins", "ends")}
         merged = rule.parameters if self.parameters is None else {**rule.parameters, **self.parameters}
         return replace(rule, **{n: v for n, v in given.items() if v is not None}, parameters=merged)
 

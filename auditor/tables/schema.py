@@ -25,7 +25,8 @@ EVIDENCE = [
 ]  # fmt: skip
 OUTCOMES = [
     "answered", "retry asked", "alert", "reset by the server", "reset on the way", "closed by the server",
-    "given up by the client", "lost", "acknowledged, not answered", "not known",
+    "given up by the client", "lost", "acknowledged, not answered", "answered by something that is no TLS",
+    "not known",
 ]  # fmt: skip
 
 

@@ -1,0 +1,105 @@
+"""The cases of ``AUDITOR_CASES``/policies: what each policy must refuse, warn of or let pass, by client port."""
+
+import os
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import auditor
+from auditor.policy import library
+from tests.conftest import ROOT
+
+CASES = Path(os.environ.get("AUDITOR_CASES", ROOT.parent / "shared" / "cases")) / "policies"
+pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason=f"no cases at {CASES}; set AUDITOR_CASES")
+SEVEN = (
+    "aws-pinpoint",
+    "nist-800-52r2",
+    "pci-dss-4.0.1",
+    "bsi-tr-02102-2",
+    "anssi",
+    "rfc9325",
+    "mozilla-intermediate-5.7",
+)
+FOUR = ("aws-pinpoint", "nist-800-52r2", "pci-dss-4.0.1", "rfc9325")
+# Case -> policies, the port that each of them refuses or warns of, and the one that none of the same rules does.
+REFUSED = {
+    "weak-dh-1024": (SEVEN, 41000, 41001),
+    "weak-dh-512": (SEVEN, 41000, 41001),
+    "null-cipher": (FOUR, 41000, 41001),
+    "anonymous-suite": (FOUR, 41000, 41001),
+    "integrity-only-tls13": (FOUR, 41000, 41001),
+    "psk-only-tls13": (("aws-pinpoint", "anssi", "nist-800-52r2", "bsi-tr-02102-2"), 41000, 41001),
+    "chain-intermediate-sha1": (("nist-800-52r2", "rfc9325", "pci-dss-4.0.1"), 41001, 41000),
+    "certificate-ed25519-cnsa": (("cnsa-1.0",), 41000, 41001),
+    "certificate-p192": (("pci-dss-4.0.1", "rfc9325", "bsi-tr-02102-2", "nist-800-52r2"), 41000, 41001),
+    "group-secp192r1": (("rfc9325", "pci-dss-4.0.1"), 41000, 41001),
+    "signature-sha1": (("nist-800-52r2", "bsi-tr-02102-2", "pci-dss-4.0.1", "anssi"), 41000, 41001),
+    "early-data": (("nist-800-52r2", "bsi-tr-02102-2"), 41000, 41001),
+    "rfc10015-before-its-date": (("rfc10015",), 41000, 41001),
+}
+FIPS = {
+    "fips-names-refused": {41000: "pass", 41001: "pass", 41002: "pass", 41003: "pass", 41004: "fail"},
+    "fips-names-govcloud": {41000: "fail", 41001: "fail", 41002: "pass"},
+}
+
+
+@cache
+def audited(case: str, policies: tuple[str, ...], as_of: date | None = None) -> auditor.Audit:
+    site = CASES / case / "site.toml"
+    topology = site if site.exists() else None
+    return auditor.audit(CASES / case / "capture.pcap", policy=list(policies), as_of=as_of, topology=topology)
+
+
+def verdicts(told: auditor.Audit, port: int) -> dict[str, str]:
+    """The verdict of each rule on the flow of a client port."""
+    flow = next(row["flow_id"] for row in told.rows("flows", "flow_id", "client_port") if row["client_port"] == port)
+    rows = told.rows("verdicts", "flow_id", "rule", "verdict")
+    return {row["rule"]: row["verdict"] for row in rows if row["flow_id"] == flow}
+
+
+@pytest.mark.parametrize(("case", "policy"), [(case, name) for case, (names, *_) in REFUSED.items() for name in names])
+def test_what_a_source_refuses_is_refused(case: str, policy: str) -> None:
+    """Of each case's two flows some rule of the policy refuses, or warns of, the bad one and not the good one."""
+    names, bad, good = REFUSED[case]
+    told = audited(case, names, date(2026, 6, 30) if case == "rfc10015-before-its-date" else None)
+    one, two = verdicts(told, bad), verdicts(told, good)
+    codes = [rule.code for rule in library.get(policy).rule]
+    assert [code for code in codes if one.get(code) in ("fail", "warn") and two.get(code) not in ("fail", "warn")]
+
+
+@pytest.mark.parametrize("case", ["null-cipher", "integrity-only-tls13"])
+def test_nothing_says_that_it_is_encrypted(case: str) -> None:
+    """A suite without encryption meets no rule about encryption."""
+    told = verdicts(audited(case, FOUR), 41000)
+    assert {told[code] for code in ("NET101", "PCI105")} == {"fail"}
+
+
+def test_dtls_is_judged_as_tls() -> None:
+    """Every rule says of DTLS 1.2 what it says of the same handshake over TLS 1.2, but for what TCP alone shows."""
+    told = audited("dtls12-version", SEVEN)
+    one, two = verdicts(told, 41000), verdicts(told, 41001)
+    differing = {code for code in one if one[code] != two[code]} - {"TLS105", "REQ101"}
+    assert not differing
+
+
+def test_cnsa_suites() -> None:
+    """RFC 9151's suites pass; DSS, and a signature with SHA-256, do not."""
+    told = audited("cnsa-suites", ("cnsa-1.0",))
+    found = {port: "fail" in verdicts(told, port).values() for port in (41000, 41001, 41002, 41003)}
+    assert found == {41000: False, 41001: True, 41002: True, 41003: False}
+
+
+def test_a_flow_that_nothing_judged_does_not_pass() -> None:
+    """SSL 3.0 over Direct Connect, which no rule of TLS is about, is not said to be in order."""
+    told = audited("verdict-without-a-rule", ("aws-pinpoint",))
+    assert {row["verdict"] for row in told.rows("flows", "verdict")} == {"not_applicable"}
+
+
+def test_identity_hints_are_skipped() -> None:
+    """The groups of DHE_PSK and ECDHE_PSK are those behind the hint, and nothing is signed."""
+    told = audited("psk-identity-hint", ("rfc9325",))
+    rows = list(told.rows("handshakes", "key_exchange_group", "signature_scheme"))
+    assert [row["key_exchange_group"] for row in rows] == ["dh3072", "secp256r1"]
+    assert {row["signature_scheme"] for row in rows} == {None}
