@@ -103,3 +103,25 @@ def test_identity_hints_are_skipped() -> None:
     rows = list(told.rows("handshakes", "key_exchange_group", "signature_scheme"))
     assert [row["key_exchange_group"] for row in rows] == ["dh3072", "secp256r1"]
     assert {row["signature_scheme"] for row in rows} == {None}
+
+
+def test_policies_of_load_balancers() -> None:
+    """ELBSecurityPolicy-TLS13-1-2-2021-06 accepts TLS 1.3 and CBC with SHA-256, not CBC with SHA-1."""
+    told = audited("elb-tls13-policies", ("aws-elb-tls13-1-2-2021-06",))
+    found = {port: "fail" in verdicts(told, port).values() for port in (41000, 41001, 41002)}
+    assert found == {41000: False, 41001: False, 41002: True}
+    assert "aws-elb-tls13-1-2-res-pq-2025-09" in library.shipped()
+
+
+@pytest.mark.parametrize(("case", "expected"), FIPS.items())
+def test_fips_names(case: str, expected: dict[int, str]) -> None:
+    """A name passes exactly where AWS lists it as a FIPS endpoint."""
+    told = audited(case, ("fips-endpoints",))
+    assert {port: verdicts(told, port)["FIPS101"] for port in expected} == expected
+
+
+def test_names_that_do_not_end_in_a_region() -> None:
+    """Global names, older names of S3 and those of GovCloud have the right service, Region and partition."""
+    told = audited("names-partition-service", ("fips-endpoints",))
+    rows = [tuple(row.values()) for row in told.rows("flows", "service", "region", "partition")]
+    assert rows == [("iam", None, "aws-us-gov"), ("ses", None, "aws"), ("s3", "us-west-2", "aws")]

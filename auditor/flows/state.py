@@ -219,7 +219,17 @@ OVER_TCP, OVER_DTLS, OVER_QUIC = 0, 1, 2  # ``transport``
 
 # --- answers of the DNS seen in the capture: (client, address) -> name
 ANSWER = np.dtype(
-    [("client_high", "u8"), ("client_low", "u8"), ("high", "u8"), ("low", "u8"), ("name", "i4"), ("time", "i8")]
+    [
+        ("client_high", "u8"),
+        ("client_low", "u8"),
+        ("high", "u8"),
+        ("low", "u8"),
+        ("name", "i4"),
+        ("before", "i4"),  # the name that the address had before this one; 0 for none
+        ("time", "i8"),  # of the last answer
+        ("since", "i8"),  # of the first answer with this name
+        ("before_since", "i8"),
+    ]
 )
 ANSWERS = 1 << 16
 RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("tunnel", "u8")])
