@@ -1,5 +1,7 @@
 """The cases of ``AUDITOR_CASES``/policies: what each policy must refuse, warn of or let pass, by client port."""
 
+import io
+import json
 import os
 from datetime import date
 from functools import cache
@@ -9,6 +11,7 @@ import pytest
 
 import auditor
 from auditor.policy import library
+from auditor.report.formats import FORMS
 from tests.conftest import ROOT
 
 CASES = Path(os.environ.get("AUDITOR_CASES", ROOT.parent / "shared" / "cases")) / "policies"
@@ -125,3 +128,66 @@ def test_names_that_do_not_end_in_a_region() -> None:
     told = audited("names-partition-service", ("fips-endpoints",))
     rows = [tuple(row.values()) for row in told.rows("flows", "service", "region", "partition")]
     assert rows == [("iam", None, "aws-us-gov"), ("ses", None, "aws"), ("s3", "us-west-2", "aws")]
+
+
+def written(told: auditor.Audit, form: str) -> str:
+    out = io.BytesIO()
+    FORMS[form].write(told, out)
+    return out.getvalue().decode()
+
+
+@pytest.mark.parametrize("form", ["asff", "ocsf"])
+def test_ids_name_the_same_finding_in_every_run(form: str) -> None:
+    """An id that one and two captures both have stands for the same finding, and no two findings share one."""
+
+    def ids(*names: str) -> dict[str, str]:
+        text = written(auditor.audit([CASES / "finding-ids" / name for name in names]), form)
+        rows = json.loads(text) if form == "asff" else [json.loads(line) for line in text.splitlines()]
+        if form == "asff":
+            pairs = [(row["Id"], row["Description"]) for row in rows]
+        else:
+            pairs = [(row["finding_info"]["uid"], row["finding_info"]["desc"]) for row in rows if "finding_info" in row]
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    alone, both = ids("a.pcap"), ids("a.pcap", "b.pcap")
+    assert alone
+    assert not [one for one, text in alone.items() if one in both and both[one] != text]
+
+
+def test_ocsf_has_no_nulls() -> None:
+    """What is not known is left out, in lists too."""
+    assert "null" not in written(audited("ocsf-no-region", ("aws-pinpoint",)), "ocsf")
+
+
+def test_a_finding_over_two_captures_keeps_the_evidence_of_both(tmp_path: Path) -> None:
+    """Forms and extract name both captures, and have flows of both."""
+    from scapy.utils import rdpcap
+
+    folder = CASES / "finding-over-two-captures"
+    told = auditor.audit([folder / "first.pcap", folder / "second.pcap"])
+    found = next(row["finding_id"] for row in told.rows("findings", "finding_id", "rule") if row["rule"] == "TLS101")
+    for form in ("sarif", "ocsf", "asff"):
+        text = written(told, form)
+        assert "first.pcap" in text
+        assert "second.pcap" in text
+    told.extract(found, tmp_path / "evidence.pcapng")
+    ports = {packet["TCP"].sport for packet in rdpcap(str(tmp_path / "evidence.pcapng"))}
+    assert {47100, 47200} <= ports
+
+
+@pytest.mark.parametrize("form", ["cbom", "cbom-1.7"])
+def test_the_inventory_names_groups_signatures_and_keys(form: str) -> None:
+    """The key exchange, the signature and the certificate's key each have a component."""
+    text = written(audited("cbom-groups", ("aws-pinpoint",)), form)
+    assert all(name in text for name in ("X25519MLKEM768", "secp384r1", "rsa_pss_rsae_sha384", "rsa 4096"))
+
+
+def test_signing_of_requests() -> None:
+    """A scope's day that is not the date's, a token that is not signed, and a bearer token to Pinpoint are faults."""
+    told = audited("request-signing", ("aws-pinpoint",))
+    found = {
+        port: {code for code, one in verdicts(told, port).items() if one in ("fail", "warn") and code.startswith("REQ")}
+        for port in (43000, 43001, 43002, 43003)
+    }
+    assert all(found[port] - found[43000] for port in (43001, 43002, 43003))
