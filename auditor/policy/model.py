@@ -105,6 +105,16 @@ class Exemption(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unseen(Strict):
+    """A requirement of a policy's source that no rule checks because traffic does not show it."""
+
+    requirement: str
+    section: str
+    level: Literal["MUST", "SHOULD"]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Policy(Strict):
     """A policy file. Once ``library`` has resolved it, ``rule`` has the rules of those it extends too, changed as it says."""
 
@@ -117,6 +127,7 @@ class Policy(Strict):
     rule: tuple[Rule, ...] = ()
     change: tuple[Change, ...] = ()
     exception: tuple[Exemption, ...] = ()
+    unseen: tuple[Unseen, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.rule and not self.extends:
