@@ -1,4 +1,4 @@
-"""Writes ``docs/tables.md`` and ``docs/commands.md`` from the code; a test checks that they are up to date.
+"""Writes ``docs/tables.md``, ``docs/commands.md`` and ``docs/policies.md`` from the code; a test checks that they are up to date.
 
 python docs/generate.py
 """
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from auditor.policy import aws_tls, library
 from auditor.tables import schema
 
 HERE = Path(__file__).parent
@@ -94,7 +95,41 @@ def commands_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"tables.md": tables_page, "commands.md": commands_page}
+def policies_page() -> str:
+    """Each policy's requirements, those that no rule checks among them."""
+    lines = [
+        "# Policies",
+        "",
+        "Generated from `auditor/data/policies` by `make docs`: what each source asks for, where, whether it must be or should be,",
+        "and which rule checks it. Policies of AWS's own endpoints and load balancers (`audit policies` lists them) are made from",
+        "lists of what these accept: a rule each for versions, suites and, where the source lists them, groups.",
+    ]
+    aws = aws_tls.names()
+    for name in library.shipped():
+        if name in aws:
+            continue
+        policy = library.get(name)
+        lines += ["", f"## {name}", "", f"{policy.title}, {policy.edition}. Source: {policy.source}."]
+        if policy.extends:
+            lines += ["", f"It extends {', '.join(policy.extends)}: rules of these are listed too."]
+        lines += ["", "| requirement | section | level | rule |", "|---|---|---|---|"]
+        for rule in policy.rule:
+            days = "".join(
+                f", {word} {day}" for word, day in (("from", rule.begins), ("to", rule.ends)) if day is not None
+            )
+            level = "MUST" if rule.required else "SHOULD"
+            lines.append(f"| {_cell(rule.what)} | {_cell(rule.source)} | {level} | {rule.code}{days} |")
+        for one in policy.unseen:
+            why = f"not visible in traffic: {one.reason}"
+            lines.append(f"| {_cell(one.requirement)}. | {_cell(one.section)} | {one.level} | {_cell(why)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+PAGES = {"tables.md": tables_page, "commands.md": commands_page, "policies.md": policies_page}
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def test_ocsf_findings_are_read_by_its_models(office: Any) -> None:
         assert {"time", "metadata", "severity_id", "activity_id", "type_uid", "dst_endpoint", "category_uid"} <= set(
             event
         )
-        assert event["connection_info"]["direction_id"] == 2
+        assert event["connection_info"]["direction_id"] == 2 or "svc_name" not in event["dst_endpoint"]
         assert event["metadata"]["version"] == "1.8.0"
         if "tls" in event:
             assert event["tls"]["version"]
@@ -92,6 +92,27 @@ def test_cbom_fits_its_schema(office: Any, form: str, version: str) -> None:
     }
     assert suites == set(office.handshakes["cipher_suite"].dropna())
     assert sum("certificateProperties" in one["cryptoProperties"] for one in components) == len(office.certificates)
+
+
+@pytest.mark.parametrize("form", ["cbom", "cbom-1.7"])
+def test_cbom_names_key_exchange_signature_and_keys(office: Any, form: str) -> None:
+    """Groups, signatures, certificates' keys have components, and all that is referred to is there."""
+    told = json.loads(written(office, form))
+    parts = {part["bom-ref"]: part for part in told["components"]}
+    names = {part["name"] for part in parts.values()}
+    groups = set(office.handshakes["key_exchange_group"].dropna())
+    assert groups
+    assert groups <= names
+    assert set(office.handshakes["signature_scheme"].dropna()) <= names
+    for row in office.certificates.to_dict("records"):
+        key = parts[f"crypto/key/{row['certificate_id']}"]["cryptoProperties"]["relatedCryptoMaterialProperties"]
+        assert key["algorithmRef"] in parts
+    suites = [
+        suite
+        for part in parts.values()
+        for suite in part["cryptoProperties"].get("protocolProperties", {}).get("cipherSuites", ())
+    ]
+    assert {one for suite in suites for one in suite.get("algorithms", ())} <= set(parts)
 
 
 @pytest.mark.parametrize("name", ["ssl", "conn"])

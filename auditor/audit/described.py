@@ -23,7 +23,7 @@ from auditor.paths.model import Flows
 from auditor.paths.path_tables import hops, seen_flows
 from auditor.reading.events import Batch
 from auditor.recognise.numbers import ESP as ESP_PROTOCOL
-from auditor.recognise.numbers import PROTOCOL_NAMES
+from auditor.recognise.numbers import OTHER, PROTOCOL_NAMES, TEXT
 from auditor.requests.inside import Inside
 from auditor.requests.request_table import Candidates, candidates
 from auditor.tables.columns import Column, Numbers, Texts
@@ -63,6 +63,8 @@ class Described:
     protocol: Texts
     is_tls: Array
     upgrade: Texts  # whether TLS was used within another protocol, or stayed unused
+    answered_with: Texts  # what a ClientHello was answered with instead of TLS
+    spoken_after: Texts  # what was spoken in clear after TLS began
     server_name: Texts
     services: services.Services
     flows: Flows  # what paths are judged by
@@ -117,12 +119,16 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
         ends=ends,
         columns=columns,
         handshakes=handshakes,
-        delivery=deliveries(rows.handshakes, gather(ends.client, at), gather(ends.server, at)),
+        delivery=deliveries(
+            rows.handshakes, gather(ends.client, at), gather(ends.server, at), rows.flows["answer"][at]
+        ),
         handshake=place,
         tls_version=negotiated["tls_version"],
         protocol=protocol,
         is_tls=np.array([name == "tls" for name in protocol.values] + [False])[protocol.index] | (place >= 0),
         upgrade=upgrade,
+        answered_with=_spoken(rows.flows["answer"]),
+        spoken_after=_spoken(rows.flows["clear"]),
         server_name=server_name,
         services=aws,
         flows=seen_flows(rows, ends, capture, interfaces, named | negotiated, in_ranges),
@@ -142,6 +148,13 @@ def _protocols(rows: Rows) -> Texts:
     """The application protocol of each flow."""
     application = np.where(rows.flows["ip_protocol"] == ESP, ESP_PROTOCOL, rows.flows["application"].astype(np.int64))
     return Texts([PROTOCOL_NAMES.get(n) for n in range(256)], application)
+
+
+def _spoken(numbers: Array) -> Texts:
+    """Names of what was spoken where TLS was to be; None for nothing."""
+    names = [PROTOCOL_NAMES.get(n) for n in range(256)]
+    names[OTHER], names[TEXT] = "unknown", "text"
+    return Texts(names, numbers.astype(np.int64))
 
 
 def _names(rows: Rows, memory: Memory, place: Array) -> tuple[Texts, Texts]:

@@ -56,13 +56,17 @@ def subject(opened: Opened, place: tuple[int, int]) -> Subject:
     servers, names = _server_keys(opened), described.server_name.objects()
     _, server_flow, server_number = np.unique(servers, return_index=True, return_inverse=True)
 
+    services, regions = aws.service.objects(), aws.region.objects()
+    nameless = np.array([name is None for name in services], bool)
+
     def server(flow: int) -> str:
         return names[flow] or address_text(int(ends.server_high[flow]), int(ends.server_low[flow]))
 
     def service(flow: int) -> tuple[str, str | None]:
-        if not aws.is_endpoint[flow]:
-            return server(flow), None
-        return str(aws.service.values[aws.service.index[flow]]), aws.region.values[aws.region.index[flow]]
+        name = services[flow]
+        if not aws.is_endpoint[flow] or name is None:
+            return server(flow), regions[flow] if aws.is_endpoint[flow] else None
+        return name, regions[flow]
 
     return Subject(
         flow_id=flows["identifier"],
@@ -73,7 +77,7 @@ def subject(opened: Opened, place: tuple[int, int]) -> Subject:
         service=service,
         group=first_of_each(
             networks(ends.client_high, ends.client_low),
-            np.where(aws.is_endpoint, 0, servers),
+            np.where(aws.is_endpoint & ~nameless, 0, servers),
             np.where(aws.is_endpoint, aws.service.index, -1),
             np.where(aws.is_endpoint, aws.region.index, -1),
         )[1],

@@ -9,7 +9,7 @@ import numpy as np
 from auditor.audit.located import Located, LocatedFacts
 from auditor.policy.facts import fact
 from auditor.recognise.numbers import SMTP
-from auditor.requests.inside import NOTHING_INSIDE, Carrier, Inside
+from auditor.requests.inside import Carrier, Inside
 from auditor.tables.columns import Texts
 
 Array = np.ndarray[Any, Any]
@@ -46,7 +46,10 @@ def opened(located: Located, requests: Requests, failure: str | None, inside: In
             carrier = Carrier(client, str(names[at]), paths[at], service[at], region[at])
             mine[number] = [inside.related(row, carrier) for row in requests[number]]
     unseen = described.candidates.reasons.copy()
-    unseen[wanted.index[wanted.kind != SMTP]] = failure or NOTHING_INSIDE
+    looked = zip(wanted.index.tolist(), wanted.identifier.tolist(), wanted.kind.tolist(), wanted.randoms, strict=True)
+    for at, number, kind, randoms in looked:
+        if kind != SMTP:
+            unseen[at] = failure or inside.why_nothing(number, kind, randoms)
     return Opened(located, mine, unseen)
 
 

@@ -100,6 +100,7 @@ def renumber(state: State) -> State | None:
         *((state.handshakes, name, open_handshakes) for name in INTERNED),
         (memory.datagrams, "bytes", _kept(state.flows["datagram"][open_flows], memory.datagrams)),
         (state.answers, "name", np.flatnonzero(state.answers["time"] != 0)),
+        (state.answers, "before", np.flatnonzero(state.answers["before"] != 0)),
     ]
     used = np.unique(np.concatenate([array[name][rows] for array, name, rows in fields]))
     used = used[used > 0]

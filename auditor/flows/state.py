@@ -32,6 +32,8 @@ FLOW = np.dtype(
         ("closed", "u1"),
         ("pppoe", "u1"),
         ("upgrade", "u1"),  # bits: the server offered TLS, the client asked for it, the server refused
+        ("answer", "u1"),  # what a ClientHello was answered with instead of TLS, see recognise.numbers; 0 for none
+        ("clear", "u1"),  # what was spoken in clear after TLS began, likewise
         ("bucket", "i4"),
         ("next", "i4"),
         ("handshake", "i4"),
@@ -149,7 +151,7 @@ STREAM = np.dtype(
         ("segments", "i4"),
         ("skipped", "i4"),  # bytes of another protocol that came before
         ("recognised", "u1"),  # TLS records follow
-        ("encrypted", "u1"),
+        ("encrypted", "u1"),  # 1 behind ChangeCipherSpec, PAST_HANDSHAKE where only an end of TLS is waited for
         ("record_type", "u1"),
         ("record_at", "i4"),  # the next byte that the record layer will look at
         ("record_left", "i4"),  # bytes left of the record that it is in
@@ -165,6 +167,7 @@ STREAM = np.dtype(
     ]
 )
 BLANK_STREAM = blank(STREAM, grid=-1)
+PAST_HANDSHAKE = 2
 
 # --- one TLS handshake
 HISTORY = 32
@@ -191,6 +194,7 @@ HANDSHAKE = np.dtype(
         ("dh_bits", "u2"),
         ("curve_signature", "u2"),
         ("dh_signature", "u2"),
+        ("client_signature", "u2"),  # scheme of the client's CertificateVerify
         ("alert_level", "u1"),
         ("alert", "u1"),
         ("alert_side", "u1"),
@@ -249,7 +253,17 @@ OVER_TCP, OVER_DTLS, OVER_QUIC = 0, 1, 2  # ``transport``
 
 # --- answers of the DNS seen in the capture: (client, address) -> name
 ANSWER = np.dtype(
-    [("client_high", "u8"), ("client_low", "u8"), ("high", "u8"), ("low", "u8"), ("name", "i4"), ("time", "i8")]
+    [
+        ("client_high", "u8"),
+        ("client_low", "u8"),
+        ("high", "u8"),
+        ("low", "u8"),
+        ("name", "i4"),
+        ("before", "i4"),  # the name that the address had before this one; 0 for none
+        ("time", "i8"),  # of the last answer
+        ("since", "i8"),  # of the first answer with this name
+        ("before_since", "i8"),
+    ]
 )
 ANSWERS = 1 << 16
 RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])

@@ -84,7 +84,8 @@ from auditor.flows.table import (
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 from auditor.recognise.datagrams import is_looked_at, udp_payload
-from auditor.recognise.streams import tcp_bytes
+from auditor.recognise.numbers import TLS
+from auditor.recognise.streams import look_for_clear, tcp_bytes
 from auditor.tls.records import message
 
 # Why ``follow_batch`` came back, besides MORE.
@@ -288,6 +289,8 @@ def follow_batch(
                 handshake = state.handshakes[flow.handshake if flow.handshake >= 0 else counters[FREE_HANDSHAKE]]
                 while tcp_bytes(memory, flow, side, stream, handshake, direction, packet):
                     message(memory, flow, stream, handshake, direction, packet)
+        elif flow.application == TLS and flow.clear == 0:
+            look_for_clear(memory, flow, block, packet)
     if ending and counters[SWEEP_AT] < 0:
         counters[SWEEP_AT] = 0
     if counters[SWEEP_AT] >= 0 and not sweep(state, ending):

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 UNKNOWN, TLS, HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS, QUIC, DTLS, HTTP2, STUN, OTHER = range(14)
 ESP, IKE, WIREGUARD, OPENVPN = range(14, 18)
+TEXT = 255  # text in clear of no known protocol
 XMPP, IRC, NNTP, SIEVE, LDAP, POSTGRESQL, MYSQL, RDP, SOCKS, PROXY = range(18, 28)
 
 

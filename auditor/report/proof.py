@@ -1,5 +1,6 @@
 """The packets that prove a finding, as a pcapng of their own, and the finding in words."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def finding(result: Results, finding_id: str) -> dict[str, Any]:
     """The row of a finding. Raises AuditError where there is none."""
     names = ("finding_id", "rule", "policy", "title", "severity", "verdict", "reason", "flows", "clients")
     rows = result.rows(
-        "findings", *names, *ABOUT, "first_seen", "last_seen", "capture", "sample_flows", "sample_frames"
+        "findings", *names, *ABOUT, "first_seen", "last_seen", "capture", "sample_flows", "sample_frames", "evidence"
     )
     matches = [row for row in rows if row["finding_id"].lower() == finding_id.lower()]
     if not matches:
@@ -56,7 +57,7 @@ def explain(result: Results, finding_id: str) -> str:
         f"Servers: {row['servers']}; examples: {row['sample_servers']}",
         f"Reason: {row['reason']}",
         f"Flows: {row['flows']} of {row['clients']} clients; examples: {row['sample_flows']}",
-        f"Capture: {row['capture']}; frames: {row['sample_frames']}",
+        *(f"Capture: {part['capture']}; frames: {' '.join(map(str, part['frames']))}" for part in evidence_of(row)),
         f"Wireshark: {display_filter(row)}",
         *_facts(result, _numbers(row["sample_flows"])),
     ]
@@ -106,35 +107,48 @@ def _text(text: str) -> bytes:
 def extract(result: Results, finding_id: str, out: str | Path, *, force: bool = False) -> int:
     """Write the packets of a finding's sample flows, up to the last that proves it, to a pcapng; how many they are.
 
-    The section header names the capture with its SHA-256, and the finding; each packet that proves something has a comment
+    Each capture has a section, whose header names it with its SHA-256, and the finding; each packet that proves something has a comment
     with the rule and its frame in the capture. Times and interfaces are the capture's. Raises AuditError where the capture is
     not there, or is not the one that was audited.
     """
     from auditor.data import __version__
 
     row = finding(result, finding_id)
-    flows, proof = _numbers(row["sample_flows"]), set(_numbers(row["sample_frames"]))
-    if not flows:
+    parts = evidence_of(row)
+    if not parts:
         raise AuditError(f"{finding_id}: is about no flow of a capture: there are no packets to show")
     sums = {line["capture"]: line["sha256"] for line in result.rows("captures", "capture", "sha256")}
-    head = f"Evidence for {row['finding_id']} ({row['title']}): {row['reason']}\n"
-    head += f"Source: {row['capture']}, SHA-256 {sums.get(row['capture'], '?')}"
+    application = write.option(write.APPLICATION, f"auditor {__version__}".encode())
     written = 0
     with opened(out, result, force=force) as file:
-        application = write.option(write.APPLICATION, f"auditor {__version__}".encode())
-        file.write(write.section(write.option(write.COMMENT, _text(head)) + application))
-        interfaces: dict[int, int] = {}
-        for frame in _proving(result, flows, proof):
-            if frame.interface not in interfaces:
-                interfaces[frame.interface] = len(interfaces)
-                file.write(write.interface(frame.link_type, frame.interface_name))
-            words = f"frame {frame.number} of {row['capture']}"
-            if frame.number in proof:
-                words = f"{row['rule']}: {row['reason']} ({words})"
-            comment, which = write.option(write.COMMENT, _text(words)), interfaces[frame.interface]
-            file.write(write.packet(which, frame.time, frame.data, frame.wire_length, comment))
-            written += 1
+        for part in parts:
+            head = f"Evidence for {row['finding_id']} ({row['title']}): {row['reason']}\n"
+            head += f"Source: {part['capture']}, SHA-256 {sums.get(part['capture'], '?')}"
+            file.write(write.section(write.option(write.COMMENT, _text(head)) + application))
+            for block, is_packet in _section(result, row, part):
+                file.write(block)
+                written += is_packet
     return written
+
+
+def evidence_of(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of each capture of a finding its name, sample flows, and the frames that prove it."""
+    return list(json.loads(row["evidence"])) if row["evidence"] else []
+
+
+def _section(result: Results, row: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[bytes, bool]]:
+    """The blocks of one capture, and which are packets: each interface stands before its first packet."""
+    interfaces: dict[int, int] = {}
+    proof = set(part["frames"])
+    for frame in _proving(result, part["flows"], proof):
+        if frame.interface not in interfaces:
+            interfaces[frame.interface] = len(interfaces)
+            yield write.interface(frame.link_type, frame.interface_name), False
+        words = f"frame {frame.number} of {part['capture']}"
+        if frame.number in proof:
+            words = f"{row['rule']}: {row['reason']} ({words})"
+        comment, which = write.option(write.COMMENT, _text(words)), interfaces[frame.interface]
+        yield write.packet(which, frame.time, frame.data, frame.wire_length, comment), True
 
 
 def _proving(result: Results, flows: list[int], proof: set[int]) -> Iterator[Any]:

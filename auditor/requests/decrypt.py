@@ -39,6 +39,7 @@ class Dissected:
     failure: str | None = None
     notes: list[str] = field(default_factory=list)
     packets: int = 0
+    opened: set[tuple[int, bool]] = field(default_factory=set)  # flows whose data could be read, and of which side
 
 
 class Private:
@@ -127,6 +128,7 @@ def _run(order: dict[str, Any], inherited: Sequence[int], cut: Cut) -> Dissected
         for told in _lines(child):
             if "done" in told:
                 done, found.notes = True, told["notes"]
+                found.opened = {(flow, is_client) for flow, is_client in told["opened"]}
             elif "failed" in told:
                 found.failure = f"tshark could not dissect it ({told['failed']})"
             else:

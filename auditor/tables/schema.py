@@ -25,7 +25,8 @@ EVIDENCE = [
 ]  # fmt: skip
 OUTCOMES = [
     "answered", "retry asked", "alert", "reset by the server", "reset on the way", "closed by the server",
-    "given up by the client", "lost", "acknowledged, not answered", "not known",
+    "given up by the client", "lost", "acknowledged, not answered", "answered by something that is no TLS",
+    "not known",
 ]  # fmt: skip
 
 
@@ -291,6 +292,7 @@ TABLES: dict[str, list[Column]] = {
         Column("capture", TEXT, "capture of the sample flows"),
         Column("sample_flows", TEXT, "flow_id of up to five flows"),
         Column("sample_frames", TEXT, "frames that prove it, of these flows"),
+        Column("evidence", TEXT, "JSON: of each capture up to five flows, and the frames that prove it"),
     ],
     "network": [
         Column("capture", TEXT, "the capture that shows it"),

@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from auditor.errors import AuditError
-from auditor.report.plain import printable
+from auditor.report.plain import iso, printable
 from auditor.report.results import Results
+from auditor.tables import schema
 
 MOST_ROWS = 1_048_576  # of a sheet, the header among them
+FIRST_YEAR, LAST_YEAR = 1900, 9999
+WIDTH = 18  # characters of a column
 LONGEST_CELL = 32_767
 SHEETS = ("findings", "flows", "handshakes", "certificates", "requests", "evidence", "verdicts", "network", "witnesses")
 
@@ -40,6 +43,8 @@ def _write(result: Results, data: BinaryIO, folder: str) -> None:
         "strings_to_formulas": False,
         "strings_to_urls": False,
         "strings_to_numbers": False,
+        "remove_timezone": True,  # a workbook's times have none: all are UTC
+        "default_date_format": "yyyy-mm-dd hh:mm:ss.000",
     }
     book = xlsxwriter.Workbook(data, options)
     book.set_properties(
@@ -49,15 +54,30 @@ def _write(result: Results, data: BinaryIO, folder: str) -> None:
     for table in (*SHEETS, "captures"):
         sheet = book.add_worksheet(table)
         sheet.freeze_panes(1, 0)
-        for number, row in enumerate(result.records(table)):
-            if number == 0:
-                sheet.write_row(0, 0, list(row), bold)
+        columns = [column.name for column in schema.TABLES[table]]
+        times = {column.name for column in schema.TABLES[table] if column.type == schema.TIME}
+        sheet.write_row(0, 0, columns, bold)
+        sheet.set_column(0, len(columns) - 1, WIDTH)
+        rows = 0
+        for number, row in enumerate(result.records(table, times="ns")):
             if number + 2 >= MOST_ROWS:
                 sheet.write_string(number + 1, 0, "more rows than a sheet holds: see the Parquet files")
                 break
-            for k, value in enumerate(row.values()):
-                _cell(sheet, number + 1, k, value)
+            rows = number + 1
+            for k, name in enumerate(columns):
+                value = row.get(name)
+                _cell(sheet, rows, k, _moment(value) if name in times and value is not None else value)
+        sheet.autofilter(0, 0, rows, len(columns) - 1)
     book.close()
+
+
+def _moment(nanoseconds: int) -> datetime | str | None:
+    """A time as a date of a workbook, to the microsecond; as text where its calendar has none."""
+    try:
+        moment = datetime.fromtimestamp(nanoseconds // 10**9, UTC).replace(microsecond=nanoseconds % 10**9 // 1000)
+    except (OverflowError, ValueError, OSError):
+        return None
+    return moment if FIRST_YEAR <= moment.year <= LAST_YEAR else iso(nanoseconds)
 
 
 def _cell(sheet: Any, row: int, column: int, value: Any) -> None:
@@ -65,6 +85,8 @@ def _cell(sheet: Any, row: int, column: int, value: Any) -> None:
         return
     if isinstance(value, bool):
         sheet.write_boolean(row, column, value)
+    elif isinstance(value, datetime):
+        sheet.write_datetime(row, column, value.replace(tzinfo=None))
     elif isinstance(value, int | float) and abs(value) < 1 << 53:
         sheet.write_number(row, column, value)
     else:
