@@ -10,7 +10,7 @@ from scapy.layers.dns import DNS, DNSQR, DNSRR
 from auditor.capture.pcapng import INTERFACE
 from auditor.decode.layers import ETHERNET
 from auditor.flows import state as S
-from auditor.flows.room import make_room
+from auditor.flows.room import make_room, new_state
 from auditor.reading import scan
 from tests import wire
 
@@ -205,7 +205,7 @@ def test_dns_names_the_server(audit_bytes: Any) -> None:
 
 def test_state_starts_empty() -> None:
     """A new state has every place free."""
-    state = S.new_state()
+    state = new_state()
     assert state.memory.counters[S.FREE_FLOW] == 0
     assert make_room(state).flows is state.flows
 
@@ -220,7 +220,7 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
 
     records = S.records
     monkeypatch.setattr(S, "records", filled)
-    state, packets = S.new_state(), S.packets(64)
+    state, packets = new_state(), S.packets(64)
     block = np.frombuffer(bytearray(data), np.uint8)
     layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)

@@ -18,7 +18,8 @@ import pytest
 
 from auditor.decode.packet import PACKET
 from auditor.errors import AuditError
-from auditor.flows.state import FLOW, Memory, State, new_state, packets
+from auditor.flows.room import new_state
+from auditor.flows.state import FLOW, Memory, State, packets
 from auditor.flows.text import write_addresses
 from auditor.machine import compiling, kernel, objects
 from auditor.machine.compiling import numba_type

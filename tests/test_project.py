@@ -129,3 +129,17 @@ def test_listed_skips_are_some_test_s() -> None:
     """A reason that no test gives any more is taken off the list."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py") if path.name != "skips.py"]
     assert [words for words in skips.LISTED if not any(words in text for text in texts)] == []
+
+
+def test_modules_and_functions_are_short() -> None:
+    """No module of the package is longer than 400 lines, no function than 60, nine functions of ten not than 25."""
+    lengths = []
+    for path in sorted((ROOT / "auditor").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 400, path.name
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                lengths.append(node.end_lineno - node.lineno + 1)
+                assert lengths[-1] <= 60, (path.name, node.name)
+    assert sorted(lengths)[len(lengths) * 9 // 10] <= 25

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from auditor.decode.bytes import Bytes
 from auditor.decode.packet import PACKET
-from auditor.flows.intern import ARENA_BYTES, ENTRIES, Buckets, Entries
+from auditor.flows.intern import Buckets, Entries
 from auditor.machine.records import blank
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 
@@ -374,39 +374,3 @@ def chain(array: Array, first: int, head: int) -> int:
     array["next"][first:] = np.arange(first + 1, len(array) + 1)
     array["next"][-1] = head
     return first
-
-
-def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State:
-    """A state with nothing in it."""
-    counters = np.zeros(COUNTERS, np.int64)
-    counters[FREE_CHUNKS] = chunks
-    counters[FIRST_TIME] = np.iinfo(np.int64).max
-    counters[LAST_TIME] = np.iinfo(np.int64).min
-    counters[SWEEP_AT] = -1
-    state = State(
-        memory=Memory(
-            counters=counters,
-            chunks=np.empty((chunks, CHUNK), np.uint8),
-            free_chunks=np.arange(chunks - 1, -1, -1, dtype=np.int32),
-            arena=np.zeros(ARENA_BYTES, np.uint8),
-            entries=np.zeros((ENTRIES, 3), np.int64),
-            intern_buckets=np.zeros(2 * ENTRIES, np.int32),
-            scratch=np.zeros(SCRATCH, np.uint8),
-            sessions=np.zeros((SESSIONS, 2), np.uint64),
-            datagrams=records(streams, DATAGRAM),
-            places=records(streams, PLACE),
-        ),
-        flows=records(flows, FLOW),
-        sides=records(2 * flows, SIDE),
-        ways=records(2 * flows, WAY),
-        buckets=np.full(2 * flows, -1, np.int32),
-        streams=records(streams, STREAM),
-        handshakes=records(streams, HANDSHAKE),
-        answers=records(ANSWERS, ANSWER),
-    )
-    counters[FREE_FLOW] = chain(state.flows, 0, -1)
-    counters[FREE_STREAM] = chain(state.streams, 0, -1)
-    counters[FREE_HANDSHAKE] = chain(state.handshakes, 0, -1)
-    counters[FREE_DATAGRAM] = chain(state.memory.datagrams, 0, -1)
-    counters[FREE_PLACE] = chain(state.memory.places, 0, -1)
-    return state
