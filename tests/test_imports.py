@@ -47,6 +47,8 @@ CLI_NEEDS = {
     "auditor.report.history": "needs no pandas",
     "auditor.report.plain": "escapes hostile text",
 }
+# Run by processes of their own, which are started by these names: nothing imports them.
+PROGRAMS = {"auditor.machine.child", "auditor.requests.worker", "auditor.capture.raw_socket"}
 
 
 def module_of(path: Path) -> str:
@@ -74,6 +76,8 @@ def imported(module: str) -> Iterator[str]:
                     yield target
         elif isinstance(node, ast.Import):
             yield from (name.name for name in node.names if name.name in MODULES)
+        elif isinstance(node, ast.Constant) and node.value in MODULES and node.value not in {"auditor", *PROGRAMS}:
+            yield str(node.value)  # by its name, as ``import_module`` takes it
 
 
 def test_rooms_import_only_what_is_below() -> None:
@@ -103,6 +107,11 @@ def test_no_circles() -> None:
 
     for module in edges:
         walk(module, ())
+
+
+def test_programs_are_not_imported() -> None:
+    """What runs in a process of its own is imported by nothing of this one."""
+    assert not [module for module in MODULES for other in imported(module) if other in PROGRAMS]
 
 
 def test_what_may_be_imported_everywhere_imports_nothing() -> None:

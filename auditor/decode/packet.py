@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.machine.records import blank
+from auditor.machine.blank import blank
 
 PACKET = np.dtype(
     [

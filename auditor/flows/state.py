@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from auditor.decode.bytes import Bytes
 from auditor.decode.packet import PACKET
 from auditor.flows.intern import Buckets, Entries
-from auditor.machine.records import blank
+from auditor.machine.blank import blank
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 
 Array = np.ndarray[Any, Any]

@@ -47,8 +47,8 @@ from auditor.flows.state import (
     WayRows,
 )
 from auditor.flows.stream import release
+from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, kernel, part
-from auditor.machine.records import copy_record
 from auditor.machine.signature import NUMBERS, Layout
 from auditor.recognise.numbers import DNS
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import FunctionType
 from typing import Any
 
-from auditor.machine import records
+from auditor.machine import blank
 from auditor.machine.objects import Object
 from auditor.machine.signature import Layout, Parameter, fields
 
@@ -50,7 +50,7 @@ def record_copier() -> Any:
 
 
 # What kernels call that is compiled from something else than its own code; this module says how.
-SUBSTITUTES = {records.copy_record: record_copier}
+SUBSTITUTES = {blank.copy_record: record_copier}
 
 
 def jitted(pieces: Mapping[FunctionType, Mapping[str, bool]]) -> dict[FunctionType, Any]:

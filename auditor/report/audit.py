@@ -72,9 +72,9 @@ class Audit(Results):
 
     def explain(self, flow_id: int) -> str:
         """How the path of a flow was judged, as a short text. Raises AuditError where no flow has that number."""
-        from auditor.report.path_words import explain
+        from auditor.report.path_words import explain_path
 
-        return explain(self, flow_id)
+        return explain_path(self, flow_id)
 
     def packets(self, flow_id: int) -> "PacketList":
         """The packets of a flow as scapy has them, read from its capture again.
@@ -96,9 +96,9 @@ class Audit(Results):
 
     def explain_finding(self, finding_id: str) -> str:
         """A finding in words: facts, rule, frames, a Wireshark filter. Raises AuditError where there is none."""
-        from auditor.report.proof import explain
+        from auditor.report.proof import explain_finding
 
-        return explain(self, finding_id)
+        return explain_finding(self, finding_id)
 
     def extract(self, finding_id: str, file: str | Path, *, force: bool = False) -> int:
         """Write the packets that prove a finding to a pcapng with comments; how many they are.

@@ -39,7 +39,7 @@ class Applied:
     ranges: Ranges
 
 
-class Totals(Protocol):
+class Sums(Protocol):
     """What an audit adds up to (``audit.totals``), as far as the manifest states it."""
 
     captures: Captures
@@ -49,7 +49,7 @@ class Totals(Protocol):
     summary: Summary
 
 
-def manifest(options: Options, applied: Applied, totals: Totals, findings: int) -> dict[str, Any]:
+def manifest(options: Options, applied: Applied, totals: Sums, findings: int) -> dict[str, Any]:
     """The contents of ``audit.json``. No times of the run: the same input gives the same bytes.
 
     ``findings``: how many the table of that name has.

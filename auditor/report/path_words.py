@@ -13,7 +13,7 @@ def _clean(value: Any) -> str:
     return "".join(c if c.isprintable() else "�" for c in str(value))
 
 
-def explain(result: Results, flow_id: int) -> str:
+def explain_path(result: Results, flow_id: int) -> str:
     """The verdict of a flow's path, what decided, and all evidence for and against. Raises AuditError for no such flow."""
     import pyarrow.compute as pc
 

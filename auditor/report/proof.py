@@ -45,7 +45,7 @@ def display_filter(row: dict[str, Any]) -> str:
     return f"frame.number in {{{', '.join(map(str, frames))}}}" if frames else "frame"
 
 
-def explain(result: Results, finding_id: str) -> str:
+def explain_finding(result: Results, finding_id: str) -> str:
     """A finding in words: the facts, the rule, the frames, and how to see them in Wireshark."""
     row = finding(result, finding_id)
     policy, rule = row["policy"], result.rule(row["rule"])
