@@ -87,7 +87,7 @@ def facts(**told: Any) -> Facts:
     three |= {"extended_master_secret", "secure_renegotiation", "certificate_matches", "certificate_valid"}
     numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
     truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload", "source_outside"}
-    truths |= {"imitates", "hello_is_large"}
+    truths |= {"imitates", "hello_is_large", "path_seen", "name_elsewhere"}
     made = {}
     for name in NAMES:
         if name in three:
