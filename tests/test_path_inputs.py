@@ -363,7 +363,7 @@ def test_secrets_are_not_taken_over(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("{", "not JSON"),
-        ('{"Buckets": []}', "not the output of a command that says where traffic goes"),
+        ('{"Buckets": []}', "not the output, as JSON, of a command that says where traffic goes"),
         ('{"routes": []}', "virtualInterfaceId is missing"),
         ('{"virtualInterfaces": [{"virtualInterfaceId": "x", "vlan": 5000}]}', "vlan"),
         ('{"Vpcs": [1]}', "not a list of objects"),
@@ -625,6 +625,7 @@ def test_explain(tmp_path: Path) -> None:
     assert "Path: direct-connect, likely, by dxvif-private" in done.output
     assert "Decided by: VLAN 101 and peer MAC 02:aa:00:00:00:01" in done.output
     assert "Against it: transit gateway flow log: attachment tgw-attach-vpn is a VPN" in done.output
+    assert "seen: 6 packets, all at one position: VLAN 101, 02:00:00:00:00:10 to 02:aa:00:00:00:01" in done.output
     wrong = CliRunner().invoke(app, ["paths", "explain", str(tmp_path / "out"), "99"])
     assert isinstance(wrong.exception, auditor.AuditError)
     assert "no flow has the number 99" in str(wrong.exception)

@@ -88,3 +88,34 @@ def test_what_else_aws_printed(tmp_path: Path) -> None:
     assert len(list(aws_files.read(aws, notes).links())) == 1
     (note,) = notes
     assert "buckets.json, vpcs.yaml" in note
+
+
+def test_positions_are_explained(tmp_path: Path) -> None:
+    """Explaining a flow that moved lists its positions with packets and frames, and says from where to where it went."""
+    scene = next(s for s in scenes.SCENES if s.name == "fail-over within a flow")
+    capture, options = scene.write(tmp_path)
+    auditor.audit(capture, out=tmp_path / "out", **options)
+    told = command("paths", "explain", str(tmp_path / "out"), "1").output
+    assert "packets at 2 positions" in told
+    assert f"untagged, {w.HOST} to {w.AWS1}, frames 1 to" in told
+    assert f"untagged, {w.HOST} to {w.ISP}, frames" in told
+    assert "within the flow: by direct-connect before, by internet from then on" in told
+
+
+def test_both_sides_of_a_router(tmp_path: Path) -> None:
+    """Packets that a router passes on in another VLAN count once, whichever side comes first; both sides are positions."""
+    inner = w.talk(server=w.ENI, out=w.Wire(7, "02:00:00:00:00:99"))
+    outer = w.talk(server=w.ENI, out=scenes.DX1, at=0.0002)
+    passed_on = []
+    for number, (when, frame) in enumerate(outer):
+        routed = bytearray(frame)
+        routed[18 + 8] -= 1  # the time to live
+        passed_on.append((when - 400_000 * (number % 3 == 0), bytes(routed)))
+    (tmp_path / "a.pcap").write_bytes(wire.pcap(sorted([*inner, *passed_on]), nanoseconds=True))
+    (tmp_path / "site.toml").write_text(scenes.LINKS)
+    result = auditor.audit(tmp_path / "a.pcap", topology=tmp_path / "site.toml")
+    flow = wire.only(result.flows)
+    assert (flow["client_packets"], flow["server_packets"]) == (6, 4)
+    assert (flow["path"], flow["path_confidence"]) == ("direct-connect", "confirmed")
+    assert pd.isna(flow["path_changed"])
+    assert result.captures["duplicates"].tolist() == [len(outer)]

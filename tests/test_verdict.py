@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from auditor.paths.model import CONFIRMED, LIKELY, NONE, STRENGTH, Evidence
+from auditor.paths.model import CONFIRMED, LIKELY, NONE, SEEN, STRENGTH, Evidence
 from auditor.paths.verdict import CODE, PATHS, Direction, joined, sharpened, strongest, weighed
+from auditor.tables.schema import EVIDENCE
 
 DX, VPN, VPC, PRIVATE, UNKNOWN, INTERNET = "direct-connect", "vpn", "vpc", "private", "unknown", "internet"
 Piece = tuple[str, str, int]  # kind, path, confidence
@@ -156,3 +157,11 @@ def test_one_direction_alone_may_confirm(side: int) -> None:
     unseen = (np.array([side == 1]), np.array([side == 0]))
     flow = joined(ways[0], ways[1], np.array([False]), unseen)
     assert (PATHS[flow.path[0]], flow.confidence[0]) == (DX, CONFIRMED)
+
+
+def test_every_kind_of_evidence_has_its_place() -> None:
+    """The kinds that are weighed, and positions, are the closed set of the table, the strongest first."""
+    assert set(EVIDENCE) == {*STRENGTH, "position"}
+    weights = [STRENGTH.get(kind, 0) for kind in EVIDENCE]
+    assert weights == sorted(weights, reverse=True)
+    assert set(STRENGTH) >= SEEN

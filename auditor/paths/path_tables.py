@@ -1,13 +1,14 @@
 """From flow rows to what paths are judged by, and from verdicts to columns."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from auditor.decode.control import Control, IcmpError
-from auditor.flows.oriented import Oriented, address_text, mac_text, vlan_text
+from auditor.flows.oriented import Oriented, address_text, mac_text, tunnel_text, vlan_text
 from auditor.flows.rows import Rows
 from auditor.paths.judge import Judgement
 from auditor.paths.model import CONFIDENCE_NAMES, Evidence, Flows, Ways
@@ -94,29 +95,70 @@ def hops(side: Array) -> Numbers:
     return Numbers(BEGINNINGS[np.searchsorted(BEGINNINGS, ttl)] - ttl, ttl == 0)
 
 
+@dataclass(frozen=True)
+class _Line:
+    """What a row of ``evidence`` says besides whose it is, and the frame that shows it."""
+
+    direction: str
+    kind: str
+    path: str
+    confidence: int
+    detail: str
+    link: str | None = None
+
+
+def _positions_told(flows: Flows) -> tuple[list[_Line], Array, Array]:
+    """(lines, flow of each, first frame of each) of the directions whose packets were seen at several positions."""
+    positions = flows.positions
+    side = 2 * positions.flow + positions.direction
+    several = np.flatnonzero(np.bincount(side, minlength=2 * len(flows))[side] > 1)
+    lines = [
+        _Line(("client", "server")[int(positions.direction[at])], "position", "unknown", 0, position_text(flows, at))
+        for at in several.tolist()
+    ]
+    return lines, positions.flow[several], positions.first_frame[several]
+
+
+def position_text(flows: Flows, at: int) -> str:
+    """A position in words: how many packets, where, between which MACs, in which tunnel, in which frames."""
+    positions = flows.positions
+    packets, copies = int(positions.packets[at]), int(positions.copies[at])
+    counted = [f"{packets} packets"] * (packets > 0) + [f"{copies} copies of packets seen elsewhere"] * (copies > 0)
+    number, tags = int(positions.interface[at]), int(positions.tags[at])
+    name = flows.interfaces[number] if 0 <= number < len(flows.interfaces) else None
+    tunnel = tunnel_text(int(positions.tunnel[at]), int(positions.outer_tunnel[at]), 0, 0)
+    where = [f"on interface {name}"] if name else []
+    where += [f"VLAN {_tags(tags)}" if tags else "untagged"]
+    where += [f"{mac_text(int(positions.source_mac[at]))} to {mac_text(int(positions.target_mac[at]))}"]
+    where += [f"in a tunnel ({tunnel})"] if tunnel else []
+    first, last = int(positions.first_frame[at]), int(positions.last_frame[at])
+    return f"{' and '.join(counted)} {', '.join(where)}, frames {first} to {last}"
+
+
 def evidence_table(flows: Flows, found: list[Evidence]) -> pa.Table:
-    """The rows of ``evidence``, by flow."""
-    if not found:
+    """The rows of ``evidence``, by flow: what speaks for and against paths, and positions where there are several."""
+    told, of, first = _positions_told(flows)
+    if not found and not told:
         return arrow.empty("evidence")
     at = [np.flatnonzero(item.mask) for item in found]
-    which = np.repeat(np.arange(len(found)), [len(a) for a in at])
-    every = np.concatenate(at)
+    which = np.repeat(np.arange(len(found) + len(told)), [*map(len, at), *[1] * len(told)])
+    every = np.concatenate([*at, of])
     none = np.zeros(len(flows), np.int64)
-    frames = np.concatenate(
-        [(none if item.frame is None else item.frame)[a] for item, a in zip(found, at, strict=True)]
-    )
+    shown = [(none if item.frame is None else item.frame)[a] for item, a in zip(found, at, strict=True)]
+    frames = np.concatenate([*shown, first])
     order = np.lexsort((which, every))
     which, every, frames = which[order], every[order], frames[order]
+    lines: list[Evidence | _Line] = [*found, *told]
     return arrow.build(
         "evidence",
         {
             "flow_id": flows.identifier[every],
-            "direction": Texts([item.direction for item in found], which),
-            "kind": Texts([item.kind for item in found], which),
-            "path": Texts([item.path for item in found], which),
-            "confidence": Texts([CONFIDENCE_NAMES[item.confidence] for item in found], which),
-            "link": Texts([item.link for item in found], which),
-            "detail": Texts([item.detail for item in found], which),
+            "direction": Texts([item.direction for item in lines], which),
+            "kind": Texts([item.kind for item in lines], which),
+            "path": Texts([item.path for item in lines], which),
+            "confidence": Texts([CONFIDENCE_NAMES[item.confidence] for item in lines], which),
+            "link": Texts([item.link for item in lines], which),
+            "detail": Texts([item.detail for item in lines], which),
             "frame": Numbers(frames, frames == 0),
         },
     )

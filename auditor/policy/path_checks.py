@@ -36,7 +36,7 @@ def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     good = proven & (is_one_of(facts.path, inside_aws) | is_one_of(facts.path_over, wanted))
     answer.put(good, PASS, facts.path_detail)
     likely = joined("likely ", facts.path.astype(object), ", not seen: ", or_unknown(facts.path_detail))
-    answer.put(good & ~facts.path_seen.astype(bool), NOT_OBSERVABLE, likely)
+    answer.put(good & ~facts.path_seen, NOT_OBSERVABLE, likely)
     bad = proven & ~good & ~is_one_of(facts.path, ["unknown", "private"])
     answer.put(bad, unmet(required), joined("went by ", facts.path.astype(object), ": ", or_unknown(facts.path_detail)))
     half = good & (facts.asymmetric == YES)

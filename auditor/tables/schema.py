@@ -19,9 +19,9 @@ SEVERITIES = ["info", "low", "medium", "high", "critical"]
 STATUSES = ["complete", "client_only", "server_only", "truncated", "invalid"]
 SIDES = ["client", "server"]
 EVIDENCE = [
-    "vlan+mac", "interface+vlan", "pppoe", "mirror", "mac", "tunnel", "point", "rule", "interface",
+    "vlan+mac", "interface+vlan", "pppoe", "mirror", "interface+mac", "mac", "tunnel", "point", "rule", "interface",
     "attachment", "vlan", "bgp", "route", "flow-log", "cloudtrail", "sensor", "nat", "endpoint", "prefix",
-    "accepted", "address", "router", "ipsec", "source", "contrary",
+    "accepted", "address", "router", "ipsec", "source", "contrary", "contested", "moved", "position",
 ]  # fmt: skip
 OUTCOMES = [
     "answered", "retry asked", "alert", "reset by the server", "reset on the way", "closed by the server",
