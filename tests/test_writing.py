@@ -253,6 +253,7 @@ def test_what_killed_ones_left_goes(tmp_path: Path) -> None:
     for folder in (left, busy):
         folder.mkdir()
         (folder / "flows").write_bytes(b"half")
+    (tmp_path / f"{writing.NEW}2222").write_bytes(b"half")
     with writing.held(busy) as number:
         fcntl.flock(number, fcntl.LOCK_EX)
         files = writing.Together(tmp_path, [])

@@ -92,7 +92,9 @@ def replaced(target: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
 def new_file(name: str, folder: int) -> BinaryIO:
     """A new file of that name in a folder that is held open, for this user only. Raises OSError, also where there is one."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.fdopen(os.open(name, flags, FILE, dir_fd=folder), "wb")
+    number = os.open(name, flags, FILE, dir_fd=folder)
+    _lock(number)
+    return os.fdopen(number, "wb")
 
 
 def make_folder(folder: Path) -> None:
@@ -116,8 +118,14 @@ def held(folder: Path, *, follow: bool = True) -> Iterator[int]:
 def locked(folder: Path) -> Iterator[int]:
     """A folder, open, in which nobody else exchanges files meanwhile. Raises OSError, also for a link."""
     with held(folder, follow=False) as number:
-        fcntl.flock(number, fcntl.LOCK_EX)
+        _lock(number)
         yield number
+
+
+def _lock(number: int) -> None:
+    """Lock an open file or folder until it is closed: of what is new it says that somebody still writes to it."""
+    with suppress(OSError):  # not every file system can
+        fcntl.flock(number, fcntl.LOCK_EX)
 
 
 def _new_name() -> str:
@@ -169,7 +177,7 @@ class Together:
             _remove_left(self.folder)
             self._new.mkdir(FOLDER)
             self._held = os.open(self._new, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            fcntl.flock(self._held, fcntl.LOCK_EX)  # says that somebody still writes in it
+            _lock(self._held)
         self._files[name] = new_file(name, self._held)
         return self._files[name]
 
@@ -222,9 +230,14 @@ def _remove_left(folder: Path) -> None:
     """Remove what was left in a folder by those that were killed."""
     for left in folder.glob(f"{NEW}*"):
         try:
-            with held(left, follow=False) as number:
-                if os.fstat(number).st_uid == os.geteuid():
-                    fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(left, ignore_errors=True)
-        except OSError:  # somebody writes in it, or it is no folder, or gone
+            number = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:  # a link, or gone
             continue
+        try:
+            if os.fstat(number).st_uid == os.geteuid():
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        except OSError:  # somebody writes to it
+            continue
+        finally:
+            os.close(number)

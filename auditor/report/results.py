@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 MANIFEST = "audit.json"
 MOST_BYTES = 256 << 20  # of the manifest
 # What is asked of a manifest, which may be somebody else's, by those that read it.
-TEXT: shape.Shape = (str, type(None))
 SHAPE: shape.Shape = {
     "format": int,
     "versions": {"auditor": str},
-    "inputs": [{"name": str, "sha256": TEXT, "bytes": int}],
+    "inputs": [{"name": str, "sha256": shape.TEXT, "bytes": int}],
     "errors": [str],
     "policies": [{"id": str, "title": str, "edition": str, "source": str, "rules": [{"code": str, "title": str}]}],
-    "site": TEXT,
+    "site": shape.TEXT,
     "notes": [str],
     "counts": dict.fromkeys(("captures", "flows", "handshakes", "findings", "in_scope"), int),
     "summary": [{"path": str, "confidence": str, "protocol": str, "verdict": str, "in_scope": bool, "flows": int}],
