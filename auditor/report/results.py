@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import AuditError
+from auditor.machine import writing
 from auditor.report import files, shape
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Results:
         self.moved = [Path(one) for one in ([captures] if isinstance(captures, str | Path) else captures)]
         self._frames: dict[str, pd.DataFrame] = {}
         try:
-            with files.opened(self.folder / MANIFEST) as file:
+            with writing.locked(self.folder, follow=True), files.opened(self.folder / MANIFEST) as file:
                 self.manifest: dict[str, Any] = json.loads(file.read(MOST_BYTES))
         except OSError as error:
             raise AuditError(f"{folder}: holds no audit results (audit.json: {error.strerror})") from error
