@@ -88,6 +88,15 @@ def test_nowhere_to_print(work: Path, scratch: Path, command: str) -> None:
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_closed_standard_files(work: Path, closed: int) -> None:
+    """Where standard input, output or error is closed, no file gets its place, and all else works."""
+    done = run("pcap", "a.pcapng", "--out", "new", preexec_fn=lambda: os.close(closed))
+    assert done.returncode == 0, done.stderr
+    assert "internal" not in done.stderr
+    assert run("verify", "new").returncode == 0
+
+
 def test_an_encoding_that_lacks_a_character(work: Path, scratch: Path) -> None:
     """Where standard output cannot say something, the character and a way out are told."""
     done = run("pcap", "a.pcapng", env={**os.environ, "PYTHONIOENCODING": "ascii"})

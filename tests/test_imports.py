@@ -36,7 +36,7 @@ CLI_NEEDS = {
     "auditor.audit.start": "hashing has begun",
     "auditor.capture.digest": "hashes before loading",
     "auditor.machine.search_path": "imports nothing foreign",
-    "auditor.machine.writing": "writes topology files",
+    "auditor.machine.writing": "writes an example, opens standard files",
     "auditor.paths.aws_files": "checks topology inputs",
     "auditor.paths.fetch": "asks AWS itself",
     "auditor.paths.suggest": "writes topology files",

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,16 @@ def test_a_copy_is_an_audit_like_the_first(work: Path) -> None:
     assert Path("deep/copy/summary.md").read_bytes() == Path("results/summary.md").read_bytes()
     with pytest.raises(auditor.AuditError, match="is one of the files that are read"):
         result.save("results", force=True)
+
+
+def test_audits_at_once_into_one_folder(work: Path) -> None:
+    """Of several audits that write into one folder at once, one result is there at the end, whole."""
+    shutil.copyfile(SAMPLES / "tls1.2.pcapng", "b.pcapng")
+
+    def run(name: str) -> None:
+        auditor.audit(name, out="results")
+
+    with ThreadPoolExecutor(4) as beside:
+        list(beside.map(run, ["a.pcapng", "b.pcapng"] * 4))
+    assert {path.name for path in Path("results").iterdir()} == {*NAMES, CUSTODY}
+    assert {same for _, same, _ in auditor.Audit("results").verify()} == {True}

@@ -103,6 +103,16 @@ def test_lists_that_say_nothing(work: Path, sums: Any) -> None:
             auditor.Audit("results").verify()
 
 
+@pytest.mark.parametrize("captures", [None, {}, [1], [{}], [{"name": "a.pcapng", "path": 1, "from_results": None}]])
+def test_places_that_say_nothing(work: Path, captures: Any) -> None:
+    """Where captures are said to be in another form than ours, the list is no list."""
+    relist(captures=captures)
+    with pytest.raises(auditor.AuditError, match="is damaged"):
+        auditor.Audit("results").verify()
+    with pytest.raises(auditor.AuditError, match="is damaged"):
+        auditor.Audit("results").save("copy")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "1", "null", '{"sha256": {"a": "x"}}', "[" * 3000, "\udcff"])
 def test_a_list_that_is_damaged(work: Path, text: str) -> None:
     """Whatever is in custody.json, it is a sentence and 2."""

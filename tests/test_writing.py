@@ -229,7 +229,7 @@ def test_together(tmp_path: Path) -> None:
     for name in ("mark", "new"):
         files.open(name).write(b"new")
     assert names(tmp_path)[1:] == ["mark", "old", "other"]
-    files.finish(["old", "mark"])
+    files.finish(lambda _: ["old", "mark"])
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
         "mark": b"new",
         "new": b"new",
@@ -249,13 +249,17 @@ def test_together_or_not_at_all(tmp_path: Path) -> None:
 
 def test_what_killed_ones_left_goes(tmp_path: Path) -> None:
     """New files of somebody who was killed are removed by the next; those of somebody who still writes stay."""
-    left, busy = tmp_path / f"{writing.NEW}0000", tmp_path / f"{writing.NEW}1111"
-    for folder in (left, busy):
+    left, busy, young = (tmp_path / f"{writing.NEW}{number}" for number in range(3))
+    for folder in (left, busy, young):
         folder.mkdir()
         (folder / "flows").write_bytes(b"half")
+    file = tmp_path / f"{writing.NEW}3"
+    file.write_bytes(b"half")
+    for old in (left, busy, file):
+        os.utime(old, (0, 0))
     with writing.held(busy) as number:
         fcntl.flock(number, fcntl.LOCK_EX)
         files = writing.Together(tmp_path, [])
         files.open("a")
         files.finish()
-    assert names(tmp_path) == [busy.name, "a"]
+    assert names(tmp_path) == [busy.name, young.name, "a"]

@@ -16,6 +16,10 @@ def main() -> None:
 
     search_path.leave_working_directory()
 
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from auditor.machine import writing
+
+        writing.open_standard_files()
     from auditor.capture import digest
 
     sys.setswitchinterval(SWITCH_INTERVAL)

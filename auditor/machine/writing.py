@@ -9,7 +9,9 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +21,7 @@ from auditor.errors import AuditError, shown
 FILE, FOLDER = 0o600, 0o700
 NEW = ".audit-"  # begins the names of what is not complete yet
 KINDS = ((stat.S_ISLNK, "a link"), (stat.S_ISDIR, "a folder"), (stat.S_ISREG, "a file"), (stat.S_ISFIFO, "a pipe"))
+SETTLED = 60  # seconds after which what is new is locked, if anybody writes to it
 Identity = tuple[int, int]  # of a file, by whatever name: its device and its number there
 
 
@@ -92,7 +95,9 @@ def replaced(target: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
 def new_file(name: str, folder: int) -> BinaryIO:
     """A new file of that name in a folder that is held open, for this user only. Raises OSError, also where there is one."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.fdopen(os.open(name, flags, FILE, dir_fd=folder), "wb")
+    number = os.open(name, flags, FILE, dir_fd=folder)
+    _lock(number)
+    return os.fdopen(number, "wb")
 
 
 def make_folder(folder: Path) -> None:
@@ -113,11 +118,17 @@ def held(folder: Path, *, follow: bool = True) -> Iterator[int]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[int]:
-    """A folder, open, in which nobody else exchanges files meanwhile. Raises OSError, also for a link."""
-    with held(folder, follow=False) as number:
-        fcntl.flock(number, fcntl.LOCK_EX)
+def locked(folder: Path, *, follow: bool = False) -> Iterator[int]:
+    """A folder, open, in which nobody else exchanges files meanwhile. Raises OSError, as ``held`` does."""
+    with held(folder, follow=follow) as number:
+        _lock(number)
         yield number
+
+
+def _lock(number: int) -> None:
+    """Lock an open file or folder until it is closed: of what is new it says that somebody still writes to it."""
+    with suppress(OSError):  # not every file system can
+        fcntl.flock(number, fcntl.LOCK_EX)
 
 
 def _new_name() -> str:
@@ -148,6 +159,13 @@ def _rename(new: str, name: str, folder: int, *, replace: bool) -> None:
     os.rename(new, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
+def open_standard_files() -> None:
+    """Let what is closed of standard input, output and error lead nowhere: else a file of ours would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
 class Together:
     """Files that come into a folder together, or not at all.
 
@@ -169,7 +187,7 @@ class Together:
             _remove_left(self.folder)
             self._new.mkdir(FOLDER)
             self._held = os.open(self._new, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            fcntl.flock(self._held, fcntl.LOCK_EX)  # says that somebody still writes in it
+            _lock(self._held)
         self._files[name] = new_file(name, self._held)
         return self._files[name]
 
@@ -182,12 +200,12 @@ class Together:
             file.close()
         return self._new / name
 
-    def finish(self, older: Iterable[str] = ()) -> None:
-        """Put the files in place of the ``older`` ones of these names, which go."""
+    def finish(self, older: Callable[[Path], Iterable[str]] = lambda _: ()) -> None:
+        """Put the files in place of older ones: those of the folder that ``older`` names go."""
         for name in self._files:
             self.close(name)
         with locked(self.folder) as folder:
-            for name in dict.fromkeys([*self._last, *older]):
+            for name in dict.fromkeys([*self._last, *older(self.folder)]):
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=folder)
             for name in sorted(self._files, key=self._order):
@@ -222,9 +240,15 @@ def _remove_left(folder: Path) -> None:
     """Remove what was left in a folder by those that were killed."""
     for left in folder.glob(f"{NEW}*"):
         try:
-            with held(left, follow=False) as number:
-                if os.fstat(number).st_uid == os.geteuid():
-                    fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(left, ignore_errors=True)
-        except OSError:  # somebody writes in it, or it is no folder, or gone
+            number = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:  # a link, or gone
             continue
+        try:
+            status = os.fstat(number)
+            if status.st_uid == os.geteuid() and status.st_mtime < time.time() - SETTLED:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        except OSError:  # somebody writes to it
+            continue
+        finally:
+            os.close(number)

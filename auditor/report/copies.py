@@ -23,7 +23,7 @@ def save(result: Results, target: Path, *, force: bool = False) -> Path:
             copies.close(name)
         contents = custody.text(custody.moved(listed.whole, target))
         copies.open(custody.CUSTODY).write(contents)
-        copies.finish(folder.older(target))
+        copies.finish(folder.older)
     except OSError as error:
         copies.abandon()
         raise AuditError(f"{shown(target)}: cannot write results there: {error.strerror or error}") from error

@@ -12,13 +12,14 @@ from typing import Any
 
 from auditor.errors import AuditError, located, shown
 from auditor.machine import writing
-from auditor.report import files
+from auditor.report import files, shape
 from auditor.report.results import MANIFEST
 from auditor.tables.schema import TABLES
 
 CUSTODY = "custody.json"
 NAMES = (*(f"{table}.parquet" for table in TABLES), MANIFEST)  # what an audit writes, and lists
 DIGEST = re.compile("[0-9a-f]{64}")
+PLACES: shape.Shape = [{"name": str, "path": shape.TEXT, "from_results": shape.TEXT}]
 MOST_BYTES = 64 << 20  # of a list
 
 
@@ -29,6 +30,12 @@ class Listed:
     whole: dict[str, Any]
     files: dict[str, str]  # what the audit wrote
     added: dict[str, str]  # what was made of it later and put beside it, as report.html
+
+    @property
+    def captures(self) -> list[dict[str, str | None]]:
+        """Where the captures were."""
+        found: list[dict[str, str | None]] = self.whole.get("captures", [])
+        return found
 
     @property
     def all(self) -> dict[str, str]:
@@ -68,10 +75,10 @@ def _place(name: str, to: Path) -> dict[str, str | None]:
 
 def moved(contents: dict[str, Any], to: Path) -> dict[str, Any]:
     """The contents of ``custody.json`` for a copy of the results in the folder ``to``."""
-    captures = [dict(one) for one in contents.get("captures", ())]
-    for one in captures:
-        if one["path"] is not None:
-            one["from_results"] = _between(to, located(one["path"]))
+    captures = [
+        one if one["path"] is None else one | {"from_results": _between(to, located(one["path"]))}
+        for one in contents.get("captures", ())
+    ]
     return contents | {"captures": captures}
 
 
@@ -106,6 +113,8 @@ def read(folder: Path) -> Listed:
                 raise AuditError(f"{shown(path)}: is damaged (of {shown(name)} there is no SHA-256)")
     if not lists[0]:
         raise AuditError(f"{shown(path)}: is damaged (it lists no file)")
+    if (wrong := shape.misfit(whole.get("captures", []), PLACES, "captures")) is not None:
+        raise AuditError(f"{shown(path)}: is damaged ({wrong})")
     return Listed(whole, *lists)
 
 

@@ -1,5 +1,6 @@
 """Where results go: the folder asked for, or a temporary one; and what may be replaced there."""
 
+import errno
 import os
 import shutil
 import stat
@@ -47,7 +48,10 @@ def check(folder: Path, inputs: Collection[Identity] = (), *, force: bool = Fals
         raise AuditError(f"{shown(folder)}: is {what}")
     if status.st_uid != os.geteuid() and not force:
         raise AuditError(f"{shown(folder)}: belongs to another user; give another folder, or --force to write into it")
-    ours, others = entries(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):  # better said before the work than after it
+        raise AuditError(f"{shown(folder)}: cannot write results there: {os.strerror(errno.EACCES)}")
+    with writing.locked(folder):
+        ours, others = entries(folder)
     if others:
         raise AuditError(f"{shown(folder)}: holds {shown(others[0])}, which no audit wrote; give a folder of its own")
     for name in ours:

@@ -27,15 +27,15 @@ def find(result: Results, name: str) -> Path | None:
 def places(result: Results, name: str) -> list[Path]:
     """Where a capture was: as it is listed, from the results, and as it was named, from here."""
     try:
-        listed = custody.read(result.folder).whole.get("captures")
+        listed = custody.read(result.folder).captures
     except AuditError:
-        listed = None
+        listed = []
     found = []
-    for one in listed if isinstance(listed, list) else ():
-        if isinstance(one, dict) and one.get("name") == name:
-            absolute, relative = one.get("path"), one.get("from_results")
-            found += [located(absolute)] if isinstance(absolute, str) else []
-            found += [located(str(result.folder / relative))] if isinstance(relative, str) else []
+    for one in listed:
+        if one["name"] == name and one["path"] is not None:
+            found.append(located(one["path"]))
+        if one["name"] == name and one["from_results"] is not None:
+            found.append(located(str(result.folder / one["from_results"])))
     return [*found, located(name)]
 
 

@@ -26,7 +26,11 @@ def opened(file: str | Path | BinaryIO, *results: Results, force: bool = False) 
     if home is not None:
         if target.parent.is_symlink():
             raise AuditError(f"{shown(target.parent)}: is a link; give the folder of the results itself")
-        force = force or custody.is_same(target, custody.read(home).added.get(target.name))
+        try:
+            listed = custody.read(home).added
+        except AuditError as error:
+            raise AuditError(f"{error}, and nothing can be listed beside them; give another folder by -o") from error
+        force = force or custody.is_same(target, listed.get(target.name))
     with writing.whole(target, writing.identities(_inputs(results)), force=force) as out:
         yield out
     if home is not None:

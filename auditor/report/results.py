@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import AuditError
+from auditor.machine import writing
 from auditor.report import files, shape
 
 if TYPE_CHECKING:
@@ -17,14 +18,13 @@ if TYPE_CHECKING:
 MANIFEST = "audit.json"
 MOST_BYTES = 256 << 20  # of the manifest
 # What is asked of a manifest, which may be somebody else's, by those that read it.
-TEXT: shape.Shape = (str, type(None))
 SHAPE: shape.Shape = {
     "format": int,
     "versions": {"auditor": str},
-    "inputs": [{"name": str, "sha256": TEXT, "bytes": int}],
+    "inputs": [{"name": str, "sha256": shape.TEXT, "bytes": int}],
     "errors": [str],
     "policies": [{"id": str, "title": str, "edition": str, "source": str, "rules": [{"code": str, "title": str}]}],
-    "site": TEXT,
+    "site": shape.TEXT,
     "notes": [str],
     "counts": dict.fromkeys(("captures", "flows", "handshakes", "findings", "in_scope"), int),
     "summary": [{"path": str, "confidence": str, "protocol": str, "verdict": str, "in_scope": bool, "flows": int}],
@@ -45,7 +45,7 @@ class Results:
         self.moved = [Path(one) for one in ([captures] if isinstance(captures, str | Path) else captures)]
         self._frames: dict[str, pd.DataFrame] = {}
         try:
-            with files.opened(self.folder / MANIFEST) as file:
+            with writing.locked(self.folder, follow=True), files.opened(self.folder / MANIFEST) as file:
                 self.manifest: dict[str, Any] = json.loads(file.read(MOST_BYTES))
         except OSError as error:
             raise AuditError(f"{folder}: holds no audit results (audit.json: {error.strerror})") from error

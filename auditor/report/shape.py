@@ -4,6 +4,7 @@ from typing import Any
 
 # A type, several of them, the shape of each item of a list, or those of keys that must be there.
 Shape = type | tuple[type, ...] | list[Any] | dict[str, Any]
+TEXT: Shape = (str, type(None))
 
 
 def misfit(value: Any, shape: Shape, place: str = "") -> str | None:

@@ -93,7 +93,7 @@ class FolderSink:
             written = {name: self._files.close(name) for name in custody.NAMES}
             listed = custody.contents(written, self._began, _now(), manifest["inputs"], self.directory)
             self._files.open(custody.CUSTODY).write(custody.text(listed))
-            self._files.finish(folder.older(self.directory))
+            self._files.finish(folder.older)
 
     def abandon(self) -> None:
         """Remove what was begun."""
