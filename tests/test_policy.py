@@ -47,6 +47,7 @@ EXAMPLES = {
     **{f"REQ{number}": [("10.20.1.10", "not_applicable")] for number in range(102, 114)},
     "API101": [("203.0.113.11", "not_applicable"), ("10.20.1.10", "warn")],
     "NAME101": [("203.0.113.34", "warn")],
+    "NAME102": [("10.20.1.10", "not_applicable")],
 }
 
 

@@ -137,6 +137,11 @@ class DescribedFacts(FlowFacts):
         return self.described.services.imitates
 
     @fact
+    def elsewhere(self) -> Array:
+        """The server's name is AWS's, its public address is not"""
+        return self.described.services.elsewhere
+
+    @fact
     def server_name(self) -> Texts:
         """The server's name"""
         return self.described.server_name

@@ -36,6 +36,7 @@ EVERY: tuple[Check, ...] = (
     tls_checks.no_early_data,
     tls_checks.no_psk_only,
     name_checks.fips_endpoint,
+    name_checks.address_of_aws,
     request_checks.signed_requests,
     request_checks.signature_version,
     request_checks.signed_headers,
