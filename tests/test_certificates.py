@@ -256,3 +256,23 @@ def test_in_tls_13_certificates_are_not_observable(audit_bytes: Run) -> None:
         "ocsp_stapled",
     ):
         assert pd.isna(row[name]), name
+
+
+def test_all_names_of_a_long_list_count() -> None:
+    """A list is shortened where it is shown, never where names are compared."""
+    parsed = certificates.parse(
+        made("other.example", LEAF, names=(*(f"{k:04}.{'x' * 40}.example" for k in range(200)), NAME))
+    )
+    assert parsed.san_dns is not None
+    assert parsed.san_dns.endswith("…")
+    assert parsed.fits(NAME)
+    assert not parsed.fits("other.example")
+
+
+def test_an_odd_name_does_not_take_the_others_away() -> None:
+    """Beside a name that is no ASCII the others count, and the common name does not."""
+    parsed = certificates.parse(made("other.example", LEAF, names=("zzzz.example", NAME)).replace(b"zzzz", b"\xffzzz"))
+    assert parsed.problem is not None
+    assert parsed.fits(NAME)
+    assert not parsed.fits("other.example")
+    assert not parsed.fits("zzzz.example")

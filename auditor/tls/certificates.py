@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from auditor.tables import arrow
+from auditor.tls import der as der_of
 from auditor.tls.algorithms import ALGORITHMS
 
 LONGEST_TEXT = 4096  # of a name or of a list of names that is kept
@@ -79,6 +80,7 @@ class Certificate:
     scts: int | None = None
     must_staple: bool | None = None
     problem: str | None = None
+    beyond: frozenset[str] = frozenset()  # names that are too many to be shown: all of them are compared
     # Of the audit, not of the certificate.
     roles: set[str] = field(default_factory=set)
     handshakes: int = 0
@@ -97,7 +99,7 @@ class Certificate:
     @cached_property
     def names(self) -> frozenset[str]:
         """The names it is good for: subject alternative names, else the common name (RFC 6125 6.4.4)."""
-        names = [*(self.san_dns or "").split(), *(self.san_ip or "").split()]
+        names = [*(self.san_dns or "").split(), *(self.san_ip or "").split(), *self.beyond]
         if not names:
             names = [part[3:] for part in (self.subject or "").split(",") if part.startswith("CN=")]
         return frozenset(name.lower().rstrip(".") for name in names)
@@ -120,28 +122,6 @@ def _nanoseconds(moment: datetime) -> int:
     """Nanoseconds since 1970, kept within what a timestamp can hold (to the year 2262)."""
     seconds = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
     return max(-(2**63) + 1, min(2**63 - 1, seconds * 10**9))
-
-
-def _rsa_bits(spki: bytes) -> tuple[int, int] | None:
-    """Modulus length and exponent of an RSA key that ``cryptography`` refuses, by its DER (RFC 3279 2.3.1)."""
-
-    def element(data: bytes, at: int) -> tuple[int, int]:
-        size, at = data[at + 1], at + 2
-        if size & 0x80:
-            count = size & 0x7F
-            size, at = int.from_bytes(data[at : at + count], "big"), at + count
-        return at, at + size
-
-    try:
-        inside, _ = element(spki, 0)
-        _, after_algorithm = element(spki, inside)
-        bits, _ = element(spki, after_algorithm)
-        sequence, _ = element(spki, bits + 1)
-        first, after = element(spki, sequence)
-        begin, end = element(spki, after)
-    except IndexError:
-        return None
-    return int.from_bytes(spki[first:after], "big").bit_length(), int.from_bytes(spki[begin:end], "big")
 
 
 def parse(der: bytes) -> Certificate:
@@ -229,28 +209,13 @@ def _read_key(made: Certificate, certificate: Any) -> None:
     try:
         key = certificate.public_key()
     except Exception:
-        spki = _spki(certificate)
-        found = _rsa_bits(spki) if spki and "rsa" in made.key_algorithm.lower() else None
+        spki = der_of.spki(certificate.tbs_certificate_bytes)
+        found = der_of.rsa_bits(spki) if spki and "rsa" in made.key_algorithm.lower() else None
         if found is None:
             raise
         made.key_type, made.key_bits, made.exponent = "rsa", found[0], str(found[1])
         return
     _describe_key(made, key)
-
-
-def _spki(certificate: Any) -> bytes | None:
-    """The SubjectPublicKeyInfo inside the TBSCertificate: the element that holds the key's algorithm."""
-    tbs = certificate.tbs_certificate_bytes
-    at, elements = 2 + (tbs[1] & 0x7F if tbs[1] & 0x80 else 0), []
-    while at < len(tbs):
-        size, head = tbs[at + 1], 2
-        if size & 0x80:
-            count = size & 0x7F
-            size, head = int.from_bytes(tbs[at + 2 : at + 2 + count], "big"), 2 + count
-        elements.append((tbs[at], tbs[at : at + head + size]))
-        at += head + size
-    sequences = [data for tag, data in elements if tag == 0x30]
-    return sequences[4] if len(sequences) > 4 else None  # signature, issuer, validity, subject, key
 
 
 def _describe_key(made: Certificate, key: Any) -> None:
@@ -280,18 +245,30 @@ def _read_extensions(made: Certificate, certificate: Any) -> None:
     from cryptography import x509
 
     made.scts, made.must_staple = 0, False
-    for extension in certificate.extensions:
+    try:
+        extensions = list(certificate.extensions)
+    except ValueError:  # one entry that cannot be read does not take the other names away
+        _take_names(made, der_of.names(certificate.tbs_certificate_bytes))
+        raise
+    for extension in extensions:
         value = extension.value
         if isinstance(value, x509.BasicConstraints):
             made.is_ca = value.ca
         elif isinstance(value, x509.SubjectAlternativeName):
-            made.san_dns = _joined(value.get_values_for_type(x509.DNSName))
-            made.san_ip = _joined(map(str, value.get_values_for_type(x509.IPAddress)))
-            made.san_email = _joined(value.get_values_for_type(x509.RFC822Name))
+            found = {"dns": list(value.get_values_for_type(x509.DNSName))}
+            found["ip"] = [str(one) for one in value.get_values_for_type(x509.IPAddress)]
+            _take_names(made, found | {"email": list(value.get_values_for_type(x509.RFC822Name))})
         elif isinstance(value, x509.PrecertificateSignedCertificateTimestamps):
             made.scts = len(list(value))
         elif isinstance(value, x509.TLSFeature):
             made.must_staple = x509.TLSFeatureType.status_request in value
+
+
+def _take_names(made: Certificate, names: dict[str, list[str]]) -> None:
+    """The names of subjectAltName: those that are shown, and all where they are too many for that."""
+    made.san_dns, made.san_ip, made.san_email = (_joined(names[kind]) for kind in ("dns", "ip", "email"))
+    if any(text is not None and text.endswith("…") for text in (made.san_dns, made.san_ip)):
+        made.beyond = frozenset((_joined([name]) or "") for name in [*names["dns"], *names["ip"]])
 
 
 def _joined(names: Any) -> str | None:
@@ -374,7 +351,7 @@ class Certificates:
     def table(self) -> pa.Table:
         """The table ``certificates``, in the order of first sight."""
         rows = sorted(self.known.values(), key=lambda c: (c.first_seen, c.certificate_id))
-        names = [name for name in Certificate.__dataclass_fields__ if name != "roles"]
+        names = [name for name in Certificate.__dataclass_fields__ if name not in ("roles", "beyond")]
         made: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in names}
         made["roles"] = [" ".join(sorted(row.roles)) or None for row in rows]
         return arrow.build("certificates", made)

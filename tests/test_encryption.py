@@ -1,0 +1,74 @@
+"""Encrypted means: a handshake that came to its end, a suite that encrypts, and nothing in clear in its place or after it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import auditor
+from tests import wire
+
+NAME = "pinpoint.us-east-1.amazonaws.com"
+HELLO = wire.record(22, wire.client_hello(NAME))
+ANSWER = wire.record(22, wire.server_hello())
+CCS, FINISHED = wire.record(20, b"\1"), wire.record(22, bytes(range(7, 47)))
+DATA = wire.record(23, bytes(range(200)))
+CLOSE = wire.record(21, bytes(range(30)))
+SHAKE = [("c", HELLO), ("s", ANSWER), ("c", CCS + FINISHED), ("s", CCS + FINISHED), ("c", DATA), ("s", DATA)]
+POST = b"POST /v1/apps HTTP/1.1\r\nHost: pinpoint.us-east-1.amazonaws.com\r\n\r\n"
+DENIED = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\n\r\n<html>blocked</html>"
+SMTP = [("s", b"220 ready\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250-x\r\n250 STARTTLS\r\n"), ("c", b"STARTTLS\r\n")]
+CLEAR = {
+    "answered by a proxy": [("c", HELLO), ("s", DENIED)],
+    "answered by SSH": [("c", HELLO), ("s", b"SSH-2.0-OpenSSH_9.6\r\n")],
+    "answered in words": [("c", HELLO), ("s", b"ERR this port speaks no TLS at all\r\n")],
+    "a request behind the hello": [("c", HELLO + POST)],
+    "clear after TLS": [*SHAKE, ("c", CLOSE), ("s", CLOSE), ("c", POST), ("s", DENIED)],
+    "clear after STARTTLS ended": [*SMTP, ("s", b"220 go\r\n"), *SHAKE, ("c", CLOSE), ("c", b"QUIT\r\n")],
+    "STARTTLS refused, then mail": [*SMTP, ("s", b"454 no\r\n"), ("c", b"MAIL FROM:<a@example.org>\r\n")],
+    "STARTTLS failed, then mail": [
+        *(*SMTP, ("s", b"220 go\r\n"), ("c", HELLO), ("s", wire.record(21, b"\2\x28"))),
+        ("c", b"MAIL FROM:<a@example.org>\r\n"),
+    ],
+    "a suite without encryption": [("c", HELLO), ("s", wire.record(22, wire.server_hello(0xC010))), *SHAKE[2:]],
+}
+UNPROVEN = {
+    "a hello alone": [("c", HELLO)],
+    "no end of the handshake": [("c", HELLO), ("s", ANSWER)],
+    "a refused handshake": [("c", HELLO), ("s", wire.record(21, b"\2\x28"))],
+    "from the middle": [("c", DATA), ("s", DATA)],
+    "an answer that nobody knows": [("c", HELLO), ("s", bytes(range(128, 228)))],
+    "a suite that nobody knows": [("c", HELLO), ("s", wire.record(22, wire.server_hello(0xFEED))), *SHAKE[2:]],
+}
+ENCRYPTED = {
+    "TLS": SHAKE,
+    "STARTTLS": [*SMTP, ("s", b"220 go\r\n"), *SHAKE],
+    "closed": [*SHAKE, ("c", CLOSE), ("s", CLOSE)],
+}
+AWS = "52.46.130.10"  # of ip-ranges.json, so that flows without a name are in scope too
+
+
+def verdict(run: Callable[..., auditor.Audit], flights: Any, code: str = "NET101") -> str:
+    data = wire.pcap(wire.Talk(server=AWS).open().play(flights).close().packets)
+    told = run(data)
+    found = [row["verdict"] for row in told.rows("verdicts", "rule", "verdict") if row["rule"] == code]
+    assert len(found) == 1
+    return str(found[0])
+
+
+@pytest.mark.parametrize("scene", CLEAR)
+def test_what_is_in_clear_fails(audit_bytes: Callable[..., auditor.Audit], scene: str) -> None:
+    """Whatever came before it, what can be read on the wire is not encrypted."""
+    assert verdict(audit_bytes, CLEAR[scene]) == "fail"
+
+
+@pytest.mark.parametrize("scene", UNPROVEN)
+def test_what_was_not_seen_does_not_pass(audit_bytes: Callable[..., auditor.Audit], scene: str) -> None:
+    """Without a whole handshake and a known suite nobody can say that it is encrypted."""
+    assert verdict(audit_bytes, UNPROVEN[scene]) == "not_observable"
+
+
+@pytest.mark.parametrize("scene", ENCRYPTED)
+def test_what_is_encrypted_passes(audit_bytes: Callable[..., auditor.Audit], scene: str) -> None:
+    """A handshake that came to its end with a suite that encrypts is enough."""
+    assert verdict(audit_bytes, ENCRYPTED[scene]) == "pass"
