@@ -52,6 +52,9 @@ def validated(model: type[T], data: Any) -> T:
     return TypeAdapter(model).validate_python(data)
 
 
+Renaming = Callable[[dict[str, Any]], None]
+
+
 def parse(text: str, name: str, error: type[AuditError]) -> dict[str, Any]:
     """The keys and values of a TOML file."""
     try:
@@ -60,11 +63,16 @@ def parse(text: str, name: str, error: type[AuditError]) -> dict[str, Any]:
         raise error(f"{name}: not valid TOML: {problem}") from problem
 
 
-def load(model: type[T], text: str, name: str, error: type[AuditError]) -> T:
-    """``text`` as a ``model``; raises ``error`` with one sentence naming the file, the key and what is wrong."""
+def load(model: type[T], text: str, name: str, error: type[AuditError], rename: Renaming | None = None) -> T:
+    """``text`` as a ``model``; raises ``error`` with one sentence naming the file, the key and what is wrong.
+
+    ``rename`` changes keys of older files in place.
+    """
     from pydantic import ValidationError
 
     data = parse(text, name, error)
+    if rename is not None:
+        rename(data)
     try:
         return validated(model, data)
     except ValidationError as problem:
@@ -104,11 +112,11 @@ def _known(model: type[Any], place: tuple[int | str, ...]) -> str:
     return f"known keys are {', '.join(f.name for f in fields(here))}" if here else "it does not belong here"
 
 
-def read(model: type[T], path: str | Path, error: type[AuditError]) -> T:
-    """The file at ``path`` as a ``model``."""
+def read(model: type[T], path: str | Path, error: type[AuditError], rename: Renaming | None = None) -> T:
+    """The file at ``path`` as a ``model``, see ``load``."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "not UTF-8 text"
         raise error(f"{path}: {reason}") from problem
-    return load(model, text, str(path), error)
+    return load(model, text, str(path), error, rename)

@@ -109,7 +109,7 @@ check = "tls-version"
 severity = "low"
 what = "Only TLS 1.3 is spoken."
 why = "We decided so in October."
-mend = "Ask the platform team."
+fix = "Ask the platform team."
 source = "our handbook"
 parameters = { minimum = "TLS 1.3" }
 """

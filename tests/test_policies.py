@@ -160,7 +160,7 @@ def test_shipped_files_are_valid(name: str) -> None:
     checked = library.resolved(load(model.Policy, path.read_text(), name, auditor.PolicyError), name)
     assert checked == library.get(name)
     for rule in checked.rule:
-        assert all(len(text) >= 8 for text in (rule.what, rule.why, rule.mend, rule.source)), rule.code
+        assert all(len(text) >= 8 for text in (rule.what, rule.why, rule.fix, rule.source)), rule.code
 
 
 def test_codes_are_of_one_policy_each() -> None:
@@ -228,7 +228,7 @@ expires = 2027-03-31
 rule = "TLS102"
 server = "email.*"
 owner = "mail team"
-reason = "to be mended"
+reason = "to be fixed"
 expires = 2026-11-01
 """
 
@@ -287,7 +287,7 @@ severity = "high"
 applies_to = "all"
 what = "TLS 1.3 or later is negotiated."
 why = "It is what we agreed on."
-mend = "Use TLS 1.3."
+fix = "Use TLS 1.3."
 source = "our handbook"
 begins = 2026-03-01
 ends = 2026-03-31
@@ -424,3 +424,17 @@ def test_what_captures_lack(tmp_path: Path) -> None:
     both.write_bytes(wire.pcap([*packets[:4], *packets[5:]]))
     missing = auditor.audit(both, policy="capture-quality").findings.set_index("rule")
     assert missing.loc["CAP101", "reason"] == "no ServerHello was seen"
+
+
+def test_a_policy_of_before_says_how_to_fix_under_the_old_name(tmp_path: Path) -> None:
+    """``mend``, as files of version 0.1 have it, is taken for ``fix``."""
+    rule = (
+        '[[rule]]\ncode = "OUR101"\ntitle = "T"\ncheck = "tls-version"\nseverity = "low"\n'
+        'what = "W"\nwhy = "Y"\nfix = "F"\nsource = "S"\n'
+    )
+    head = OWN[: OWN.index("[[")]
+    (tmp_path / "now.toml").write_text(head + rule)
+    (tmp_path / "before.toml").write_text(head + rule.replace("fix =", "mend ="))
+    before, now = (library.get(tmp_path / f"{name}.toml") for name in ("before", "now"))
+    assert before == now
+    assert next(one for one in now.rule if one.code == "OUR101").fix == "F"

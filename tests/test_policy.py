@@ -11,8 +11,8 @@ from auditor.cli import terminal
 from auditor.policy import (
     certificate_checks,
     checks,
+    fixes,
     library,
-    mending,
     name_checks,
     pages,
     path_checks,
@@ -127,7 +127,7 @@ def test_every_check_is_used_and_every_rule_explained() -> None:
     used = {rule.check for name in library.shipped() for rule in library.get(name).rule}
     assert used | {"exceptions"} == set(CHECKS)
     for rule in DEFAULT.rule:
-        assert all(len(text) > 20 for text in (rule.what, rule.why, rule.mend, rule.source)), rule.code
+        assert all(len(text) > 20 for text in (rule.what, rule.why, rule.fix, rule.source)), rule.code
     assert set(EXAMPLES) == {rule.code for rule in DEFAULT.rule}
 
 
@@ -142,7 +142,7 @@ def test_every_check_is_listed_once() -> None:
 
 def test_ways_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
     """What is told for a check is told with every rule that makes it: at the terminal and in the results."""
-    told = mending._ways()
+    told = fixes._ways()
     assert set(told) <= set(CHECKS)
     assert {place for some in told.values() for place in some} == {"AWS", "boto3", "OpenSSL", "ELB", "CloudFront"}
     terminal.show_rule(pages.page("PCI101"))

@@ -56,7 +56,7 @@ def rules(policy: PathLike | Iterable[PathLike] | None = None) -> "pd.DataFrame"
 
 def _rule(page: Any) -> tuple[Any, ...]:
     rule = page.rule
-    remediation = "\n".join([rule.mend, *(f"{place}: {way}" for place, way in page.ways.items())])
+    remediation = "\n".join([rule.fix, *(f"{place}: {way}" for place, way in page.ways.items())])
     return (
         page.policy, rule.code, rule.title, rule.severity, rule.required, rule.applies_to, rule.begins, rule.ends,
         rule.what, rule.why, remediation, rule.source, rule.certainty, rule.check,

@@ -233,7 +233,7 @@ def show_rule(page: "Page") -> None:
     must = "a failure" if rule.required else "a warning"
     holds = "" if page.holds == "always" else f", holds {page.holds}"
     out.print(Text(f"policy {page.policy}, severity {rule.severity}, not met: {must}{holds}", style="dim"))
-    for head, body in (("What", rule.what), ("Why", rule.why), ("How to fix", rule.mend), ("Source", page.source)):
+    for head, body in (("What", rule.what), ("Why", rule.why), ("How to fix", rule.fix), ("Source", page.source)):
         out.print(Text(f"\n{head}", style="bold"))
         out.print(Text(body))
         if head == "How to fix":

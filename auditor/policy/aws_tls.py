@@ -82,7 +82,7 @@ def document(name: str) -> dict[str, Any]:
     common = {
         "severity": "medium",
         "applies_to": "aws",
-        "mend": f"Let client and server have the security policy {theirs}, or a stricter one.",
+        "fix": f"Let client and server have the security policy {theirs}, or a stricter one.",
         "source": accepted.source,
         "certainty": accepted.certainty,
     }

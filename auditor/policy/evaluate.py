@@ -27,8 +27,8 @@ EXPIRED = Rule(
     check="exceptions",
     severity="medium",
     what="Flows that do not meet a rule are not covered by an exception of the policy whose day has passed.",
-    why="An exception has an end so that somebody looks again: what it was for has not been mended.",
-    mend="Mend what the exception was for, or let its owner decide anew and set another day.",
+    why="An exception has an end so that somebody looks again: what it was for has not been fixed.",
+    fix="Fix what the exception was for, or let its owner decide anew and set another day.",
     source="the policy's own exceptions",
 )
 

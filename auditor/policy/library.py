@@ -38,7 +38,15 @@ def get(name_or_file: str | Path, within: Sequence[str] = ()) -> Policy:
         raise PolicyError(
             f"{name}: no such policy or file; shipped policies are {', '.join(_files())}, and those of AWS (audit policies)"
         )
-    return resolved(read(Policy, name, PolicyError), name, within or [name])
+    return resolved(read(Policy, name, PolicyError, _today), name, within or [name])
+
+
+def _today(document: dict[str, Any]) -> None:
+    """Give keys of a user's file the names they have today: ``fix`` was ``mend`` in version 0.1."""
+    for section in ("rule", "change"):
+        for one in document.get(section, ()) if isinstance(document.get(section), list) else ():
+            if isinstance(one, dict) and "mend" in one and "fix" not in one:
+                one["fix"] = one.pop("mend")
 
 
 def _unchecked(document: dict[str, Any]) -> Policy:

@@ -33,7 +33,7 @@ class Rule(Strict):
     required: bool = True
     what: str
     why: str
-    mend: str
+    fix: str
     source: str
     certainty: Literal["verified", "secondary", "memory"] = "verified"
     begins: date | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from auditor.errors import PolicyError
 from auditor.options import DEFAULT_POLICY
 from auditor.policy import library
-from auditor.policy.mending import ways
+from auditor.policy.fixes import ways
 from auditor.policy.model import CERTAINTIES, Policy, Rule
 
 

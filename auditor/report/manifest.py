@@ -12,7 +12,7 @@ import pyarrow as pa
 from auditor.aws.ranges import Ranges
 from auditor.options import Options
 from auditor.paths.round_trips import RoundTrips
-from auditor.policy.mending import ways
+from auditor.policy.fixes import ways
 from auditor.policy.model import Policy, Rule
 from auditor.policy.totals import Summary, VerdictTotals
 from auditor.reading.captures import Captures

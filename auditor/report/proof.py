@@ -14,7 +14,7 @@ from auditor.report.results import Results
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
 ABOUT = ("client_group", "service", "region", "servers", "sample_servers")
-PAGE = (("What", "what"), ("Why", "why"), ("How to fix", "mend"), ("Source", "source"))
+PAGE = (("What", "what"), ("Why", "why"), ("How to fix", "fix"), ("Source", "source"))
 FACTS = (
     *("flow_id", "started", "client_ip", "client_port", "server_ip", "server_port", "path", "path_confidence"),
     *("protocol", "tls_version", "cipher_suite", "key_exchange_group", "forward_secrecy"),

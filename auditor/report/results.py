@@ -62,7 +62,7 @@ class Results:
         return list(self.manifest.get("errors", []))
 
     def rule(self, code: str) -> "dict[str, Any] | None":
-        """The page of a rule as it was applied: title, what, why, mend, source, …; None where no policy had it."""
+        """The page of a rule as it was applied: title, what, why, fix, source, …; None where no policy had it."""
         rules = (rule for policy in self.manifest["policies"] for rule in policy["rules"])
         return next((rule for rule in rules if rule["code"] == code), None)
 

@@ -43,11 +43,11 @@ def write(result: Results, out: BinaryIO) -> None:
     lines += [f"## Findings ({len(found)})", ""]
     if found:
         lines += _table([*names[:3], "about", *names[3:]], [_cells(row, names) for row in found])
-        lines += ["## What they mean, and how to mend them", ""]
+        lines += ["## What they mean, and how to fix them", ""]
         for code in dict.fromkeys(row["rule"] for row in found):
             rule = result.rule(code)
             if rule is not None:
-                lines += [f"- **{code}: {_cell(rule['title'])}.** {_cell(rule['why'])} *Mend:* {_cell(rule['mend'])}"]
+                lines += [f"- **{code}: {_cell(rule['title'])}.** {_cell(rule['why'])} *Fix:* {_cell(rule['fix'])}"]
                 lines[-1] += f" *Source:* {_cell(rule['source'])}"
         lines.append("")
     if told["not_observable"]:

@@ -15,13 +15,13 @@ SCORES = {"info": "1.0", "low": "3.0", "medium": "5.5", "high": "8.0", "critical
 
 
 def _rule(rule: dict[str, Any], policy: str) -> dict[str, Any]:
-    mend = "\n".join([rule["mend"], *(f"{place}: {way}" for place, way in rule.get("ways", {}).items())])
+    fix = "\n".join([rule["fix"], *(f"{place}: {way}" for place, way in rule.get("ways", {}).items())])
     return {
         "id": rule["code"],
         "name": "".join(word.capitalize() for word in rule["check"].split("-")),
         "shortDescription": {"text": rule["title"]},
         "fullDescription": {"text": rule["what"]},
-        "help": {"text": f"{rule['why']}\n\nHow to mend: {mend}\n\nSource: {rule['source']}"},
+        "help": {"text": f"{rule['why']}\n\nHow to fix: {fix}\n\nSource: {rule['source']}"},
         "defaultConfiguration": {"level": LEVELS[rule["severity"]]},
         "properties": {"policy": policy, "security-severity": SCORES[rule["severity"]]},
     }

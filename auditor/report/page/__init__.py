@@ -167,7 +167,7 @@ def _findings(result: Results) -> list[dict[str, Any]]:
         rule = result.rule(row["rule"]) or {}
         row["filter"], row["about"] = display_filter(row), about(row)
         row["ways"] = [[place, way] for place, way in rule.get("ways", {}).items()]
-        row["why"], row["mend"], row["source"] = (rule.get(name, "") for name in ("why", "mend", "source"))
+        row["why"], row["fix"], row["source"] = (rule.get(name, "") for name in ("why", "fix", "source"))
         findings.append({name: printable(value) if isinstance(value, str) else value for name, value in row.items()})
     return findings
 

@@ -92,7 +92,7 @@ function findings(data) {
   for (const row of data.findings) {
     const box = element("details"), top = element("summary"), list = element("dl");
     top.append(element("span", `${row.severity} · ${WORDS[row.verdict]} · `, `mark ${row.severity}`), element("b", `${row.finding_id} `), `${row.about}: ${row.title} (${row.flows} flows)`);
-    const facts = [["Reason", row.reason], ["Why", row.why], ["How to fix", row.mend], ...row.ways, ["Source", row.source], ["Flows", `${row.flows} of ${row.clients} clients; examples: ${row.sample_flows}`], ["Servers", `${row.servers}: ${row.sample_servers}`],
+    const facts = [["Reason", row.reason], ["Why", row.why], ["How to fix", row.fix], ...row.ways, ["Source", row.source], ["Flows", `${row.flows} of ${row.clients} clients; examples: ${row.sample_flows}`], ["Servers", `${row.servers}: ${row.sample_servers}`],
       ["Seen", `${row.first_seen} to ${row.last_seen}`], ["Frames", `${row.sample_frames} in ${row.capture}`]];
     for (const [name, text] of facts) if (text) list.append(element("dt", name), element("dd", text));
     const filter = element("dd");

@@ -1,4 +1,4 @@
-"""How to mend what a check finds, by where it is mended: AWS, boto3, OpenSSL, ELB, CloudFront."""
+"""How to fix what a check finds, by where it is fixed: AWS, boto3, OpenSSL, ELB, CloudFront."""
 
 import tomllib
 from functools import cache
@@ -7,7 +7,7 @@ from importlib.resources import files
 
 @cache
 def _ways() -> dict[str, dict[str, str]]:
-    return tomllib.loads(files("auditor.data").joinpath("mending.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(files("auditor.data").joinpath("fixes.toml").read_text(encoding="utf-8"))
 
 
 def ways(check: str) -> dict[str, str]:
