@@ -6,10 +6,25 @@
 """
 
 from auditor.machine import search_path  # noqa: F401 # isort: skip - first: it takes the working directory away
+from auditor.audit.catalogue import history, policies, rules
+from auditor.audit.live import audit_live
 from auditor.audit.start import audit
 from auditor.data import __version__
 from auditor.errors import AuditError, InputError, PolicyError, TopologyError
 from auditor.options import Options
 from auditor.report.audit import Audit
 
-__all__ = ["Audit", "AuditError", "InputError", "Options", "PolicyError", "TopologyError", "__version__", "audit"]
+__all__ = [
+    "Audit",
+    "AuditError",
+    "InputError",
+    "Options",
+    "PolicyError",
+    "TopologyError",
+    "__version__",
+    "audit",
+    "audit_live",
+    "history",
+    "policies",
+    "rules",
+]

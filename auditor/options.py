@@ -1,48 +1,59 @@
-"""How to audit: what ``auditor.audit`` is told, in one piece."""
+"""How to audit: the one declaration of an audit's options, for Python and for the command line."""
 
+import inspect
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Annotated, ParamSpec, TypedDict, TypeVar
 
 from auditor.errors import InputError, shown
 
 PathLike = str | Path
+P = ParamSpec("P")
+R = TypeVar("R")
 DEFAULT_POLICY = "aws-pinpoint"
 KEYLOG_VARIABLE = "SSLKEYLOGFILE"
+AGAIN = "{again}"  # in a meaning: where it is said that several may be given
 
 
-def _several(given: PathLike | Iterable[PathLike]) -> list[PathLike]:
-    return [given] if isinstance(given, str | Path) else list(given)
+def _several(given: PathLike | Iterable[PathLike]) -> tuple[PathLike, ...]:
+    return (given,) if isinstance(given, str | Path) else tuple(given)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of ``auditor.audit``, whose description tells what they mean."""
+    """The options of an audit, each with what it means: the same for ``audit``, ``audit_live`` and the command line."""
 
-    policy: PathLike | Iterable[PathLike] = DEFAULT_POLICY
-    as_of: date | None = None
-    topology: PathLike | None = None
-    aws: PathLike | None = None
-    routes: Iterable[PathLike] = ()
-    witnesses: Iterable[PathLike] = ()
-    skew: float = 0.0
-    keylog: PathLike | Iterable[PathLike] = ()
-    http: bool = False
-    ip_ranges: PathLike | None = None
-    out: PathLike | None = None
-    block_bytes: int | None = None
-    say: Callable[[str], None] | None = None
-    meanwhile: Callable[[], object] | None = None
+    policy: Annotated[
+        PathLike | Iterable[PathLike], "Name of a shipped policy (aws-pinpoint without it), or a policy file{again}."
+    ] = DEFAULT_POLICY
+    as_of: Annotated[
+        date | None, "Judge rules that hold for a time as of this day; each flow's own day without it."
+    ] = None
+    topology: Annotated[PathLike | None, "Site file; see: audit topology init."] = None
+    aws: Annotated[PathLike | None, "Folder of the AWS command line's JSON; see: audit topology fetch."] = None
+    routes: Annotated[Iterable[PathLike], "Routing table: MRT, ip -j route, FRR's JSON, show ip bgp."] = ()
+    witnesses: Annotated[Iterable[PathLike], "Flow logs, CloudTrail, Zeek or Suricata logs: a file or folder."] = ()
+    skew: Annotated[float, "Seconds by which the witnesses' clocks are ahead."] = 0.0
+    keylog: Annotated[
+        PathLike | Iterable[PathLike],
+        "Key log of a client, or RSA key of a server{again}. SSLKEYLOGFILE: that variable's file.",
+    ] = ()
+    http: Annotated[bool, "Read requests in clear of flows that are not to AWS too."] = False
+    ip_ranges: Annotated[PathLike | None, "A newer ip-ranges.json than the one shipped."] = None
+    out: Annotated[PathLike | None, "Folder for the results: Parquet files and audit.json."] = None
+    force: Annotated[bool, "Replace results in that folder that are not as an audit left them."] = False
+    say: Annotated[Callable[[str], None] | None, "Called with a sentence on what takes long, or was left out."] = None
 
     def __post_init__(self) -> None:
         for name in ("policy", "routes", "witnesses", "keylog"):  # iterables may be read only once
             object.__setattr__(self, name, _several(getattr(self, name)))
 
     @property
-    def policies(self) -> list[PathLike]:
-        return _several(self.policy) or [DEFAULT_POLICY]
+    def policies(self) -> tuple[PathLike, ...]:
+        return _several(self.policy) or (DEFAULT_POLICY,)
 
     def key_logs(self) -> list[PathLike]:
         """Key logs by name; SSLKEYLOGFILE stands for the file that this environment variable names."""
@@ -56,9 +67,15 @@ class Options:
                 logs.append(file)
         return logs
 
-    def told(self) -> dict[str, str | None]:
+    def files(self) -> list[Path]:
+        """What is read besides captures: files and folders, and names that may be files."""
+        several = (*self.policies, *self.routes, *self.witnesses, *self.key_logs())
+        one = (self.topology, self.aws, self.ip_ranges)
+        return [Path(name) for name in (*several, *one) if name is not None]
+
+    def recorded(self) -> dict[str, str | None]:
         """What decides a result, for ``audit.json``."""
-        several = {
+        several: dict[str, Iterable[PathLike]] = {
             "policy": self.policies,
             "routes": self.routes,
             "witnesses": self.witnesses,
@@ -70,3 +87,45 @@ class Options:
             **{name: None if value is None else shown(str(value)) for name, value in one.items()},
             **{name: " ".join(shown(str(file)) for file in files) or None for name, files in several.items()},
         }
+
+
+class OptionValues(TypedDict, total=False):
+    """The fields of ``Options`` as keyword arguments: what an editor completes and mypy checks."""
+
+    policy: PathLike | Iterable[PathLike]
+    as_of: date | None
+    topology: PathLike | None
+    aws: PathLike | None
+    routes: Iterable[PathLike]
+    witnesses: Iterable[PathLike]
+    skew: float
+    keylog: PathLike | Iterable[PathLike]
+    http: bool
+    ip_ranges: PathLike | None
+    out: PathLike | None
+    force: bool
+    say: Callable[[str], None] | None
+
+
+def merged(options: Options | None, values: OptionValues) -> Options:
+    """``options``, with ``values`` in place of theirs."""
+    return Options(**values) if options is None else replace(options, **values)
+
+
+def meaning(name: str, again: str = ", or several") -> str:
+    """What an option means, in a sentence; ``again`` says that several may be given."""
+    text: str = Options.__annotations__[name].__metadata__[0]
+    return text.replace(AGAIN, again)
+
+
+def takes_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Show the options among the parameters of a function that has ``**values: Unpack[OptionValues]``, for ``help``."""
+    signature = inspect.signature(function)
+    own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    options = [
+        one.replace(annotation=one.annotation.__origin__) for one in inspect.signature(Options).parameters.values()
+    ]
+    described = "\n".join(f"    {one.name}: {meaning(one.name)}" for one in options)
+    function.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nOptions:\n{described}\n"
+    return function

@@ -26,7 +26,7 @@ ABOUT = {
     "handshakes": "One row for each TLS handshake, also one that was refused or is not whole.",
     "certificates": "One row for each certificate that was sent, whichever handshakes showed it.",
     "requests": "One row for each HTTP request that was seen, in clear or opened with keys (`--keylog`). Nothing secret is in "
-    "it: no signature, token, cookie, body or query; an access key id is told by its kind and a keyed hash.",
+    "it: no signature, token, cookie, body or query; an access key id is identified by its kind and a keyed hash.",
     "evidence": "One row for each piece of evidence for a flow's path, in each direction.",
     "verdicts": "One row for each flow and each rule that is about it. A flow that no rule is about has none.",
     "findings": "What does not meet the policy, grouped by rule, client network and service, worst first.",
@@ -51,6 +51,7 @@ COMMANDS = (
     "topology",
     "topology init",
     "topology check",
+    "topology suggest",
     "topology aws",
     "topology fetch",
     "policy",
@@ -73,12 +74,12 @@ def tables_page() -> str:
         lines += ["", f"## {name}", "", ABOUT[name], "", "| column | dtype | meaning |", "|---|---|---|"]
         for column in columns:
             values = list(column.values)
-            told = ""
+            listed = ""
             if column.name.startswith("tls_version"):
-                told = "; ordered from SSL 2.0 to TLS 1.3, a draft as TLS 1.3 (draft 28)"
+                listed = "; ordered from SSL 2.0 to TLS 1.3, a draft as TLS 1.3 (draft 28)"
             elif values:
-                told = ": " + ", ".join(f"`{v}`" for v in values) + (" (ordered)" if column.ordered else "")
-            lines.append(f"| `{column.name}` | {PANDAS[column.type]} | {column.meaning}{told} |")
+                listed = ": " + ", ".join(f"`{v}`" for v in values) + (" (ordered)" if column.ordered else "")
+            lines.append(f"| `{column.name}` | {PANDAS[column.type]} | {column.meaning}{listed} |")
     return "\n".join(lines) + "\n"
 
 

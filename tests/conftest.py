@@ -3,16 +3,20 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import auditor
+from tests.skips import pytest_addoption, pytest_make_collect_report, pytest_runtest_makereport
 
+__all__ = ["pytest_addoption", "pytest_make_collect_report", "pytest_runtest_makereport"]
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "captures"
+HANG = 600  # seconds after which something is taken to hang, on however busy a machine; nothing is measured by it
 
 
 @pytest.fixture(scope="session")
@@ -22,10 +26,12 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def corpus() -> Path:
-    """The public captures with other tools' answers; tests that need it are skipped where it is absent."""
-    path = Path(os.environ.get("AUDITOR_CORPUS", ROOT.parent / "shared" / "corpus"))
+    """The public captures with other tools' answers; tests that need it are skipped where none is named."""
+    named = os.environ.get("AUDITOR_CORPUS")
+    path = Path(named) if named is not None else ROOT.parent / "shared" / "corpus"
     if not (path / "manifest.csv").exists():
-        pytest.skip(f"no corpus at {path}; set AUDITOR_CORPUS")
+        assert named is None, f"AUDITOR_CORPUS: no corpus at {path}"
+        pytest.skip("no corpus; set AUDITOR_CORPUS")
     return path
 
 
@@ -37,10 +43,10 @@ def office() -> Any:
 
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The audit of texts that were made to do harm."""
-    from tests import hostile as made
+    """The audit of texts that were crafted to do harm."""
+    from tests import hostile as crafted
 
-    return auditor.audit(made.write(tmp_path_factory.mktemp("hostile")))
+    return auditor.audit(crafted.write(tmp_path_factory.mktemp("hostile")))
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +71,10 @@ def audit_bytes(tmp_path: Path) -> Callable[..., auditor.Audit]:
         return auditor.audit(path, **options)
 
     return run
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder of which all folders on the way are this user's or root's; a test's usual one is in a shared one."""
+    with tempfile.TemporaryDirectory(dir=Path.home(), prefix="auditor-test-") as folder:
+        yield Path(folder).resolve()

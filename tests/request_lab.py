@@ -56,7 +56,7 @@ def certificate(folder: Path, *, key_is_rsa: bool = False) -> tuple[Path, Path]:
     key: Any = rsa.generate_private_key(65537, 2048) if key_is_rsa else ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab")])
     now = dt.datetime.now(dt.UTC)
-    made = (
+    issued = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -69,7 +69,7 @@ def certificate(folder: Path, *, key_is_rsa: bool = False) -> tuple[Path, Path]:
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
+    (folder / "cert.pem").write_bytes(issued.public_bytes(pem))
     (folder / "key.pem").write_bytes(
         key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
@@ -170,31 +170,36 @@ class Lab:
         self._sockets += [near, far]
 
         def serve() -> None:
-            peer = None
+            peer: tuple[str, int] | None = None
             while not self._stop.is_set():
                 for ready in select.select([near, far], [], [], 0.2)[0]:
-                    with contextlib.suppress(OSError, TypeError):  # closed, or nobody has spoken yet
+                    with contextlib.suppress(OSError):  # closed
                         if ready is near:
                             data, peer = near.recvfrom(65536)
                             far.send(data)
                         else:
                             data = far.recv(65536)
-                            near.sendto(data, peer)
+                            if peer is not None:
+                                near.sendto(data, peer)
                         talk.flights.append((int(ready is far), data, time.time_ns()))
 
         self._start(serve)
         return int(near.getsockname()[1])
 
     def hypercorn(self) -> tuple[int, int]:
-        """A server that speaks HTTP/2 (TCP) and HTTP/3 (UDP); its ports."""
-        ports = [free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)]
-        command = [sys.executable, "-m", "hypercorn", "--bind", f"{LOOPBACK}:{ports[0]}"]
-        command += ["--quic-bind", f"{LOOPBACK}:{ports[1]}", "--certfile", str(self.authority)]
-        command += ["--keyfile", str(self.key), "tests.request_lab:hello"]
-        nothing = subprocess.DEVNULL
-        self._children.append(subprocess.Popen(command, cwd=ROOT, stdout=nothing, stderr=nothing))
-        wait_for(ports[0])
-        return ports[0], ports[1]
+        """A server that speaks HTTP/2 (TCP) and HTTP/3 (UDP); its ports.
+
+        It inherits its sockets: whoever connects before it is up waits in their queues.
+        """
+        with socket.create_server((LOOPBACK, 0)) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind((LOOPBACK, 0))
+            command = [sys.executable, "-m", "hypercorn", "--bind", f"fd://{tcp.fileno()}"]
+            command += ["--quic-bind", f"fd://{udp.fileno()}", "--certfile", str(self.authority)]
+            command += ["--keyfile", str(self.key), "tests.request_lab:hello"]
+            sockets, nothing = (tcp.fileno(), udp.fileno()), subprocess.DEVNULL
+            child = subprocess.Popen(command, cwd=ROOT, stdout=nothing, stderr=nothing, pass_fds=sockets)
+            self._children.append(child)
+            return int(tcp.getsockname()[1]), int(udp.getsockname()[1])
 
     @contextlib.contextmanager
     def names(self) -> Iterator[None]:
@@ -245,20 +250,6 @@ class Lab:
             thread.join(2)
         for one in self._sockets:
             one.close()
-
-
-def free_port(kind: int) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(port: int) -> None:
-    for _ in range(100):
-        with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
-            return
-        time.sleep(0.05)
-    raise TimeoutError(port)
 
 
 def _pump(near: socket.socket, far: socket.socket, talk: Talk) -> None:

@@ -27,6 +27,8 @@ from auditor.errors import InputError
         ("email-smtp.eu-central-1.amazonaws.com", "ses-smtp", "eu-central-1", "aws"),
         ("vpce-0123abcd-xyz12345.pinpoint.us-east-1.vpce.amazonaws.com", "pinpoint", "us-east-1", "aws"),
         ("bucket.s3.eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
+        ("s3.dualstack.eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
+        ("bucket.s3.dualstack.eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
         ("s3-us-west-2.amazonaws.com", "s3", "us-west-2", "aws"),
         ("bucket.s3-website-eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
         ("bucket.s3-website.us-east-2.amazonaws.com", "s3", "us-east-2", "aws"),
@@ -178,7 +180,8 @@ def test_ranges_against_the_list_itself(corpus: Path) -> None:
     sample = by_start[:: len(by_start) // 150]
     addresses = [str(n[0][k]) for n in sample for k in (0, -1)]
     for text, found in zip(addresses, Ranges.shipped().find(*halves(*addresses)), strict=True):
-        cover = [(n.prefixlen, region, service) for n, region, service in nets if ipaddress.ip_address(text) in n]
+        address = ipaddress.ip_address(text)
+        cover = [(n.prefixlen, region, service) for n, region, service in nets if address in n]
         region = max(cover)[1]
         assert found == Range(None if region == "GLOBAL" else region, frozenset(c[2] for c in cover)), text
 
@@ -203,5 +206,5 @@ def test_a_newer_list(tmp_path: Path) -> None:
     found = Ranges.read(path).find(*halves("192.0.2.255", "192.0.3.0", "2001:db8::1"))
     assert [f.region if f else "-" for f in found] == ["xx-west-1", "-", None]
     path.write_text("[]")
-    with pytest.raises(InputError, match="ranges.json: not AWS's ip-ranges.json"):
+    with pytest.raises(InputError, match=r"ranges\.json: not AWS's ip-ranges\.json"):
         Ranges.read(path)

@@ -9,16 +9,24 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import typer
 
 import auditor
+from auditor.cli import first_file
+from auditor.cli.app import Format, say, silent
+from auditor.cli.main import app
+from auditor.options import meaning
+from auditor.report.formats import FORMS
 from auditor.report.plain import neutral, printable
 from tests import wire
-from tests.conftest import ROOT
+from tests.conftest import HANG, ROOT
 
 WIDE = {**os.environ, "COLUMNS": "120", "TERM": "dumb"}
 
@@ -64,7 +72,7 @@ def test_fail_on(samples: Path, severity: str, code: int) -> None:
     ],
 )
 def test_errors_are_one_sentence(arguments: list[Any], words: str) -> None:
-    """What is the user's to mend is said in one sentence on standard error, with exit code 2 and no traceback."""
+    """What the user can fix is said in one sentence on standard error, with exit code 2 and no traceback."""
     done = run(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
@@ -118,10 +126,10 @@ def test_results_folder(samples: Path, tmp_path: Path) -> None:
         "audit.json",
         "custody.json",
     }
-    told = json.loads((tmp_path / "out" / "audit.json").read_text())
-    assert told["inputs"][0]["sha256"] == auditor.audit(samples / "office.pcapng").captures["sha256"][0]
-    assert told["policies"][0]["id"] == "aws-pinpoint"
-    assert told["ip_ranges"]["date"] == "2026-08-22"
+    manifest = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert manifest["inputs"][0]["sha256"] == auditor.audit(samples / "office.pcapng").captures["sha256"][0]
+    assert manifest["policies"][0]["id"] == "aws-pinpoint"
+    assert manifest["ip_ranges"]["date"] == "2026-08-22"
     assert len(auditor.Audit.load(tmp_path / "out").flows) == 29
 
 
@@ -130,8 +138,107 @@ def test_same_input_same_bytes(samples: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         office(samples, "--out", tmp_path / name, "-q")
     paths = sorted(path for path in (tmp_path / "one").iterdir() if path.name != "custody.json")  # when, and where
+    assert len(paths) == 11
     for path in paths:
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+# Each option of ``Options`` as it is written, and the value that it then has.
+GIVEN: dict[str, tuple[list[str], Any]] = {
+    "policy": (["--policy", "a", "--policy", "b.toml"], ("a", "b.toml")),
+    "as_of": (["--as-of", "2027-01-31"], date(2027, 1, 31)),
+    "topology": (["--topology", "site.toml"], Path("site.toml")),
+    "aws": (["--aws", "aws"], Path("aws")),
+    "routes": (["--routes", "a.mrt", "--routes", "b.mrt"], (Path("a.mrt"), Path("b.mrt"))),
+    "witnesses": (["--witness", "conn.log"], (Path("conn.log"),)),
+    "skew": (["--skew", "1.5"], 1.5),
+    "keylog": (["--keylog", "keys.log"], (Path("keys.log"),)),
+    "http": (["--http"], True),
+    "ip_ranges": (["--ip-ranges", "ranges.json"], Path("ranges.json")),
+    "out": (["--out", "out"], Path("out")),
+    "force": (["--force"], True),
+    "say": (["--quiet"], silent),
+}
+
+
+def parameters_of(command: str) -> dict[str, Any]:
+    """The parameters of a command by their first names."""
+    group: Any = typer.main.get_command(app)
+    return {parameter.opts[0]: parameter for parameter in group.commands[command].params}
+
+
+class EnoughError(Exception):
+    """Raised in place of an audit."""
+
+
+def options_of(command: str, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> auditor.Options:
+    """The options that a command hands to an audit."""
+    taken: list[auditor.Options] = []
+
+    def take(_: object, options: auditor.Options, **__: object) -> None:
+        taken.append(options)
+        raise EnoughError
+
+    monkeypatch.setattr(sys.modules["auditor.audit.start"], "audit_files", take)
+    monkeypatch.setattr(auditor, "audit_live", take)
+    with pytest.raises(EnoughError):
+        app([command, "any", *flags], standalone_mode=False)
+    (options,) = taken
+    return options
+
+
+@pytest.mark.parametrize("command", ["pcap", "live"])
+def test_every_option_arrives(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each option of an audit can be given to each command that audits, and without any it has its default."""
+    assert list(GIVEN) == [option.name for option in fields(auditor.Options)]
+    flags = [flag for written, _ in GIVEN.values() for flag in written]
+    expected = auditor.Options(**{name: value for name, (_, value) in GIVEN.items()})
+    assert options_of(command, flags, monkeypatch) == expected
+    for option in fields(auditor.Options):
+        assert getattr(expected, option.name) != getattr(auditor.Options(), option.name), option.name
+    assert options_of(command, [], monkeypatch) == auditor.Options(say=say)
+
+
+@pytest.mark.parametrize("command", ["pcap", "live"])
+def test_every_option_is_documented(command: str) -> None:
+    """Each option is in the command's help and in docs/commands.md, with what `Options` says that it means."""
+    page = (ROOT / "docs" / "commands.md").read_text().split(f"## audit {command}\n")[1].split("\n## ")[0]
+    parameters = parameters_of(command)
+    for name, ((flag, *_), _) in GIVEN.items():
+        assert flag in parameters
+        assert f"{flag} " in page
+        if name != "say":  # what --quiet leaves away
+            assert parameters[flag].help == meaning(name, again="; may be given again")
+
+
+def test_commands_that_audit_have_the_same_options() -> None:
+    """`audit live` has all that `audit pcap` has, in the same words, and besides what only an interface has."""
+    commands = [parameters_of(name) for name in ("pcap", "live")]
+    pcap, live = ({flag: getattr(one, "help", None) for flag, one in command.items()} for command in commands)
+    del pcap["captures"], live["interface"], live["--duration"], live["--filter"]
+    assert pcap == live
+    assert "--history" in live
+
+
+def test_binary_forms_are_known() -> None:
+    """What must not be written to a terminal is what the forms say of themselves, and Parquet."""
+    binary = {name for name, form in FORMS.items() if form.is_binary} | {"parquet"}
+    assert {form.value for form in Format if form.is_binary} == binary
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first"),
+    [
+        (["a.pcap", "--out", "b"], "a.pcap"),
+        (["--out", "b", "a.pcap"], "a.pcap"),
+        (["-q", "a.pcap"], None),
+        (["-"], None),
+        ([], None),
+    ],
+)
+def test_what_is_hashed_before_all_else(arguments: list[str], first: str | None) -> None:
+    """The first capture is known before options are parsed; what may be the value of an option is not taken for one."""
+    assert first_file(arguments) == (first and Path(first))
 
 
 def test_topology_init_and_check(tmp_path: Path) -> None:
@@ -146,7 +253,7 @@ def test_topology_init_and_check(tmp_path: Path) -> None:
 def test_pages_of_rules_and_policies() -> None:
     """Every rule can be explained; the policies are listed with their rules."""
     page = run("rule", "tls101").stdout
-    assert all(head in page for head in ("TLS101", "What", "Why", "How to mend", "Source"))
+    assert all(head in page for head in ("TLS101", "What", "Why", "How to fix", "Source"))
     listed = run("policies").stdout
     assert "aws-pinpoint" in listed
     assert "REQ101" in run("policy", "show", "aws-pinpoint").stdout
@@ -156,10 +263,10 @@ def test_pages_of_rules_and_policies() -> None:
 
 def test_doctor() -> None:
     """What is installed is listed with its use."""
-    told = run("doctor")
-    assert told.returncode == 0
-    assert "numba" in told.stdout
-    assert "dumpcap" in told.stdout
+    child = run("doctor")
+    assert child.returncode == 0
+    assert "numba" in child.stdout
+    assert "dumpcap" in child.stdout
 
 
 def test_text_from_the_network_is_harmless() -> None:
@@ -208,12 +315,11 @@ def test_interrupted(tmp_path: Path) -> None:
         assert child.stdin is not None
         child.stdin.write(wire.pcap(wire.Talk().open().packets))
         child.stdin.flush()
-        begun = time.monotonic()
-        while not out.exists() and time.monotonic() - begun < 60:
+        while not out.exists() and child.poll() is None:
             time.sleep(0.05)
         child.send_signal(signal.SIGINT)
-        told = child.communicate(timeout=60)[1]
-    assert (child.returncode, told) == (130, b"audit: interrupted\n")
+        errors = child.communicate(timeout=HANG)[1]
+    assert (child.returncode, errors) == (130, b"audit: interrupted\n")
     assert not list(out.iterdir())
 
 

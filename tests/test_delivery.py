@@ -1,10 +1,11 @@
-"""What became of a ClientHello: the TCP timeline of hellos that get through and of those that do not."""
+"""What happened to a ClientHello: the TCP timeline of hellos that get through and of those that do not."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
 
 import auditor
 from tests import wire
@@ -24,7 +25,7 @@ def opened(sport: int = 40_000) -> wire.Talk:
     """A connection whose SYNs name a maximum segment size of 1460."""
     talk = wire.Talk(sport=sport).open()
     for at in (0, 1):
-        packet = wire.Ether(talk.packets[at])
+        packet = Ether(talk.packets[at])
         packet[TCP].options = [("MSS", 1460)]
         del packet[TCP].chksum, packet[TCP].dataofs, packet[IP].len, packet[IP].chksum
         talk.packets[at] = bytes(packet)
@@ -32,7 +33,7 @@ def opened(sport: int = 40_000) -> wire.Talk:
 
 
 def with_ttl(packet: bytes, ttl: int) -> bytes:
-    changed = wire.Ether(packet)
+    changed = Ether(packet)
     changed[IP].ttl = ttl
     del changed[IP].chksum
     return bytes(changed)
@@ -135,7 +136,7 @@ def test_reordered_segments_are_no_repeats(audit_bytes: Run) -> None:
 
 
 def test_a_small_hello_is_another_matter(audit_bytes: Run) -> None:
-    """A hello of one segment that is reset is told in `handshakes`, and is no finding of this rule."""
+    """A hello of one segment that is reset is recorded in `handshakes`, and is no finding of this rule."""
     talk = opened()
     hello(talk, SMALL)
     talk.send(1, flags="RA")
@@ -145,7 +146,7 @@ def test_a_small_hello_is_another_matter(audit_bytes: Run) -> None:
 
 
 def test_a_capture_that_ends_early_proves_nothing(audit_bytes: Run) -> None:
-    """Only the hello in the capture: what became of it is not known."""
+    """Only the hello in the capture: what happened to it is not known."""
     talk = opened()
     hello(talk)
     result = audit_bytes(wire.pcap(talk.packets))

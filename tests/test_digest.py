@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 import auditor
+from auditor.audit.start import audit_files
 from auditor.capture import digest, sha256
 from auditor.capture.inputs import Input, expand
+from auditor.options import Options
 from tests import wire
 
 SIZE = 3 << 20
@@ -31,8 +33,7 @@ def _hashed(path: Path) -> str:
 
 
 def _row(path: Path) -> dict[str, Any]:
-    (row,) = auditor.audit(path).captures.to_dict("records")
-    return dict(row)
+    return wire.only(auditor.audit(path).captures)
 
 
 def test_large_file(capture: Path) -> None:
@@ -67,11 +68,11 @@ def test_program_that_is_killed(capture: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_file_that_is_written_to(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that was written to while it was read says so; its digest is that of the bytes that were there before."""
     before, whole = _hashed(capture), capture.read_bytes()
-    told = digest.Child.hexdigest
+    hexdigest = digest.Child.hexdigest
 
     def grow(self: digest.Child, count: int) -> str | None:
         capture.write_bytes(whole + b"more")
-        return told(self, count)
+        return hexdigest(self, count)
 
     monkeypatch.setattr(digest.Child, "hexdigest", grow)
     row = _row(capture)
@@ -81,15 +82,38 @@ def test_file_that_is_written_to(capture: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_file_that_was_replaced(capture: Path) -> None:
     """A digest that began with another file, or with fewer bytes of this one, does not count."""
-    digest.begin(capture)
+    (before,) = expand([capture])
+    before.hash_early()
+    hashing = before.hashing
+    assert hashing is not None
     other = capture.with_name("other.pcap")
     other.write_bytes(capture.read_bytes() + wire.pcap([]))
     other.replace(capture)
     (item,) = expand([capture])
+    assert not item.adopt(hashing)
+    item.hashing = hashing
     stream = item.open()
+    assert item.hashing is not hashing
     item.read_rest()
     assert item.sha256() == _hashed(capture)
     stream.close()
+
+
+def test_digest_that_began_before_the_audit(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that the command line starts first is the only one that hashes the file."""
+    started: list[Path] = []
+    begin = digest.Child.__init__
+
+    def count(self: digest.Child, path: Path, size: int) -> None:
+        started.append(path)
+        begin(self, path, size)
+
+    monkeypatch.setattr(digest.Child, "__init__", count)
+    hashing = digest.begin(capture)
+    assert hashing is not None
+    row = audit_files(capture, Options(), hashing=hashing).captures.iloc[0]
+    assert row["sha256"] == _hashed(capture)
+    assert started == [capture]
 
 
 def test_file_that_is_renamed(capture: Path) -> None:
@@ -105,13 +129,24 @@ def test_file_that_is_renamed(capture: Path) -> None:
     stream.close()
 
 
-def test_nothing_is_left(capture: Path) -> None:
+def test_nothing_is_left(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What has begun and is not asked for any more ends."""
-    digest.begin(capture)
-    digest.forget()
+    begun: list[digest.Child] = []
+    begin = digest.Child.__init__
+
+    def keep(self: digest.Child, path: Path, size: int) -> None:
+        begin(self, path, size)
+        begun.append(self)
+
+    monkeypatch.setattr(digest.Child, "__init__", keep)
     with pytest.raises(auditor.PolicyError):
         auditor.audit(capture, policy="no such policy")
-    assert not digest._begun
+    with pytest.raises(auditor.InputError):
+        auditor.audit(capture, keylog="no such key log")
+    with pytest.raises(auditor.InputError):
+        audit_files("no such capture", Options(), hashing=digest.begin(capture))
+    assert len(begun) == 3
+    assert all(child._process.poll() is not None for child in begun)
 
 
 def test_program_without_a_reader(capture: Path) -> None:

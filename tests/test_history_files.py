@@ -1,4 +1,4 @@
-"""Histories that somebody else made are data: nothing in them runs, reads other files or uses the machine up."""
+"""Histories that somebody else wrote are data: nothing in them runs, reads other files or uses the machine up."""
 
 import os
 import shutil
@@ -175,7 +175,7 @@ def test_queries_reach_nothing_but_tables(office: Any, audits: Path, tmp_path: P
     secrets = pa.table({"of": ["this function"]})
     assert secrets.num_rows
     for where in (office.folder, audits):
-        with pytest.raises(auditor.AuditError, match="^SQL: "):
+        with pytest.raises(auditor.AuditError, match=r"^SQL: "):
             history.sql(where, query.format(folder=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
@@ -185,5 +185,5 @@ def test_queries_have_an_end(office: Any, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(database.CLOSED, "memory_limit", "200MB")
     with pytest.raises(auditor.AuditError, match="more than 1,000,000 rows"):
         history.sql(office.folder, "select * from range(1000000000000)")
-    with pytest.raises(auditor.AuditError, match="^SQL: Out of Memory"):
+    with pytest.raises(auditor.AuditError, match=r"^SQL: Out of Memory"):
         history.sql(office.folder, "select list(range) from range(1000000000)")

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import auditor
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "auditor"
@@ -28,6 +29,27 @@ FLOOR = {room: -number for number, rooms in enumerate(FLOORS) for room in rooms}
 # The numbers of applications import nothing, so every room may use them.
 EVERYWHERE = {"auditor.recognise.numbers"}
 
+# What the command line uses besides the public names of ``auditor``, and why.
+CLI_NEEDS = {
+    "auditor.audit.compare": "asks tshark too",
+    "auditor.audit.installed": "what is installed",
+    "auditor.audit.start": "hashing has begun",
+    "auditor.capture.digest": "hashes before loading",
+    "auditor.machine.search_path": "imports nothing foreign",
+    "auditor.machine.writing": "writes an example, opens standard files",
+    "auditor.paths.aws_files": "checks topology inputs",
+    "auditor.paths.fetch": "asks AWS itself",
+    "auditor.paths.suggest": "writes topology files",
+    "auditor.paths.topology": "writes topology files",
+    "auditor.policy.library": "needs no pandas",
+    "auditor.policy.model": "names a type",
+    "auditor.policy.pages": "needs no pandas",
+    "auditor.report.history": "needs no pandas",
+    "auditor.report.plain": "escapes hostile text",
+}
+# Run by processes of their own, which are started by these names: nothing imports them.
+PROGRAMS = {"auditor.machine.child", "auditor.requests.worker", "auditor.capture.raw_socket"}
+
 
 def module_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
@@ -49,11 +71,13 @@ def imported(module: str) -> Iterator[str]:
             base = node.module or ""
             for name in node.names:
                 one = f"{base}.{name.name}"
-                found = one if one in MODULES else base
-                if found in MODULES:
-                    yield found
+                target = one if one in MODULES else base
+                if target in MODULES:
+                    yield target
         elif isinstance(node, ast.Import):
             yield from (name.name for name in node.names if name.name in MODULES)
+        elif isinstance(node, ast.Constant) and node.value in MODULES and node.value not in {"auditor", *PROGRAMS}:
+            yield str(node.value)  # by its name, as ``import_module`` takes it
 
 
 def test_rooms_import_only_what_is_below() -> None:
@@ -85,6 +109,11 @@ def test_no_circles() -> None:
         walk(module, ())
 
 
+def test_programs_are_not_imported() -> None:
+    """What runs in a process of its own is imported by nothing of this one."""
+    assert not [module for module in MODULES for other in imported(module) if other in PROGRAMS]
+
+
 def test_what_may_be_imported_everywhere_imports_nothing() -> None:
     """The exemption from the floors is only for modules that import nothing of ours."""
     assert not [other for module in EVERYWHERE for other in imported(module)]
@@ -97,3 +126,18 @@ def test_root_is_small() -> None:
     text = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
     kinds = {type(node).__name__ for node in ast.parse(text).body}
     assert kinds <= {"Expr", "ImportFrom", "Assign"}
+
+
+def test_the_command_line_uses_the_public_names() -> None:
+    """The command line knows the names of ``auditor``, errors and options; each further module is listed with a reason."""
+    used = {other for module in MODULES if room_of(module) == "cli" for other in imported(module)}
+    assert {other for other in used if room_of(other) not in ("cli", "auditor", "errors", "options")} == set(CLI_NEEDS)
+    names = {
+        name.name
+        for path in (PACKAGE / "cli").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == "auditor"
+        for name in node.names
+    }
+    assert names
+    assert names <= set(auditor.__all__)

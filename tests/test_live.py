@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 import auditor
-from auditor.audit.live import audit_live
+from auditor import audit_live
 from auditor.capture import live
 from auditor.machine import programs
-from auditor.options import Options
+from tests.conftest import HANG
+
+FLUSHED = 2  # seconds after which the kernel has given the capturing program what was sent
 
 
 @pytest.fixture
@@ -74,20 +76,28 @@ def request(port: int, keylog: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
-def test_requests_with_a_key_log_that_is_written_meanwhile(port: int, tmp_path: Path) -> None:
+def test_requests_with_a_key_log_that_is_written_meanwhile(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A live audit opens what clients write keys for while it listens; the key log need not be there before."""
     can_capture()
     keylog = tmp_path / "keys.log"
 
-    def later() -> None:
-        time.sleep(2.5)
-        for _ in range(2):
-            request(port, keylog)
+    class EndedByItsClient(live.LiveCapture):
+        """Ends once the client has spoken, however long that takes."""
 
-    client = threading.Thread(target=later)
-    client.start()
-    result = audit_live("lo", Options(keylog=[keylog]), duration=6, capture_filter=f"tcp port {port}")
-    client.join()
+        def begin(self) -> None:
+            super().begin()
+            threading.Thread(target=self.speak).start()
+
+        def speak(self) -> None:
+            for _ in range(2):
+                request(port, keylog)
+            time.sleep(FLUSHED)
+            self.stop()
+
+    monkeypatch.setattr(live, "LiveCapture", EndedByItsClient)
+    result = audit_live("lo", keylog=[keylog], capture_filter=f"tcp port {port}")
     assert result.requests["api"].tolist() == ["pinpoint:GetApps"] * 2
     assert not result.requests["signed"].any()
     assert set(result.verdicts[result.verdicts["rule"] == "REQ101"]["verdict"].astype(str)) == {"fail"}
@@ -128,7 +138,7 @@ def test_loopback(port: int, program: str, monkeypatch: pytest.MonkeyPatch) -> N
     worker = threading.Thread(target=connect_until, args=(stop, port))
     worker.start()
     try:
-        check(audit_live("lo", duration=4 if program == "socket" else 2.5), port)
+        check(audit_live("lo", duration=3, capture_filter=f"tcp port {port}"), port)
     finally:
         stop.set()
         worker.join()
@@ -155,16 +165,17 @@ def test_interrupt_gives_results(port: int, tmp_path: Path) -> None:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=as_in_a_terminal
     ) as child:
-        time.sleep(3)
-        for _ in range(5):
-            connect(port)
-        time.sleep(1)
-        child.send_signal(signal.SIGINT)
         try:
-            printed, told = child.communicate(timeout=30)
+            assert child.stderr is not None
+            assert any("capturing on lo" in line for line in iter(child.stderr.readline, ""))
+            for _ in range(5):
+                connect(port)
+            time.sleep(FLUSHED)
+            child.send_signal(signal.SIGINT)
+            printed, errors = child.communicate(timeout=HANG)
         finally:
             child.kill()
-    assert child.returncode == 0, told
+    assert child.returncode == 0, errors
     assert "5 TLS handshakes" in printed
     check(auditor.Audit.load(tmp_path / "out"), port)
 

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.conftest import ROOT
+from tests.conftest import HANG, ROOT
 
 
 @pytest.mark.slow
@@ -15,5 +15,9 @@ def test_notebook(path: Path) -> None:
     """Every cell runs, in a fresh kernel, from the notebook's own folder."""
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        notebook,
+        timeout=HANG,
+        startup_timeout=HANG,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
     ).execute()

@@ -16,6 +16,8 @@ vlan = 101
 peer_mac = "02:00:00:00:00:02"
 interface = "dx0"
 """
+HOME = '[site]\non_premises = "10.0.0.0/8"\n'
+PUBLIC = VIF.replace('peer_mac = "02:00:00:00:00:02"', 'kind = "public"')
 ISP = """
 [[uplink]]
 name = "isp"
@@ -60,13 +62,15 @@ OTHER = "02:00:00:00:00:77"
     [
         (ways(101), VIF, "direct-connect", "confirmed"),
         (ways(None), VIF, "direct-connect", "likely"),  # the tag was stripped, the MAC is the peer's
-        (ways(101), VIF.replace('peer_mac = "02:00:00:00:00:02"', ""), "direct-connect", "likely"),  # the tag alone
+        (ways(101), PUBLIC, "direct-connect", "likely"),  # the tag alone
         (ways(101, OTHER), VIF, "unknown", "none"),  # the tag of the link, but not its peer
         (ways(55), VIF, "unknown", "none"),  # the peer's MAC on another VLAN
         (ways(200, "02:00:00:00:00:99"), VIF + ISP, "internet", "confirmed"),
         (ways(101), ISP + VIF, "direct-connect", "confirmed"),
-        (ways(300, OTHER), '[[vpn]]\nname = "v"\nvlan = 300\n', "vpn", "likely"),
-        (ways(None), '[[vpn]]\nname = "v"\nprefixes = ["52.94.0.0/16"]\n', "vpn", "likely"),
+        (ways(300, OTHER), '[[vpn]]\nname = "v"\nvlan = 300\nprefixes = ["52.94.0.0/16"]\n', "vpn", "likely"),
+        (ways(300, OTHER), '[[vpn]]\nname = "v"\nvlan = 300\n', "unknown", "none"),  # a public server is not behind it
+        (ways(None), HOME + '[[vpn]]\nname = "v"\nprefixes = ["52.94.0.0/16"]\n', "vpn", "likely"),
+        (ways(None), '[[vpn]]\nname = "v"\nprefixes = ["52.94.0.0/16"]\n', "unknown", "none"),  # one end alone
         (ways(None), "", "unknown", "none"),  # a public server says nothing of the way
     ],
 )
@@ -77,15 +81,16 @@ def test_ladder(path_of: Any, packets: list[bytes], topology: str, path: str, co
 
 
 def test_interface_and_vlan_confirm(path_of: Any) -> None:
-    """A capture taken on the link's interface, with its VLAN tag, confirms the link."""
+    """The link's interface and VLAN confirm it where the owner says that the router was captured; else they make likely."""
     packets = [tagged(p, 101, "00:00:00:00:00:00") for p in wire.Talk(server="52.94.244.10").open().packets]
     data = wire.section() + wire.interface(options=wire.option(2, b"dx0"))
     data += b"".join(wire.enhanced(p, 1_700_000_000_000_000 + k) for k, p in enumerate(packets))
-    no_mac = VIF.replace('peer_mac = "02:00:00:00:00:02"', "")
-    row = path_of(data, no_mac)
+    point = '[[capture_point]]\nname = "router"\nfile = "test*"\nlink = "dx1"\n'
+    row = path_of(data, PUBLIC + point)
     assert (row["path"], row["path_confidence"]) == ("direct-connect", "confirmed")
-    row = path_of(data, no_mac.replace("vlan = 101", ""))
-    assert (row["path"], row["path_confidence"]) == ("direct-connect", "likely")
+    for topology in (PUBLIC, PUBLIC.replace("vlan = 101", "")):
+        row = path_of(data, topology)
+        assert (row["path"], row["path_confidence"]) == ("direct-connect", "likely")
 
 
 def test_asymmetric(path_of: Any) -> None:
@@ -98,16 +103,14 @@ def test_asymmetric(path_of: Any) -> None:
 
 
 def test_without_topology(path_of: Any) -> None:
-    """Private addresses are private with the way unproven; PPPoE and public clients show the internet."""
+    """Private addresses are private with the way unproven; PPPoE shows the internet, a public client nothing."""
     assert path_of(wire.Talk(server="172.31.0.5").open().packets)["path"] == "private"
     pppoe = [
         p[:12] + b"\x88\x64\x11\0\0\x01" + (len(p) - 12).to_bytes(2, "big") + b"\0\x21" + p[14:] for p in ways(None)
     ]
     assert path_of(pppoe)["path"] == "internet"
     row = path_of(wire.Talk(client="8.8.8.8", server="52.94.244.10").open().packets)
-    assert (row["path"], row["path_confidence"]) == ("internet", "likely")
-    own = '[site]\non_premises = ["8.8.8.0/24"]\n'
-    assert path_of(wire.Talk(client="8.8.8.8", server="52.94.244.10").open().packets, own)["path"] == "unknown"
+    assert (row["path"], row["path_confidence"]) == ("unknown", "none")
 
 
 def test_inside_a_vpc(path_of: Any) -> None:
@@ -115,7 +118,8 @@ def test_inside_a_vpc(path_of: Any) -> None:
     vpc = '[[vpc]]\nname = "v"\nprefixes = ["172.31.0.0/16"]\n'
     inner = wire.Talk(client="172.31.0.4", server="172.31.0.5").open().packets
     assert path_of(inner, vpc)["path_confidence"] == "likely"
-    mirrored = [wire.datagram(b"\x08\0\0\0\0\x10\0\0" + p, dport=4789) for p in inner]
+    header, collector = b"\x08\0\0\0\0\x10\0\0", "172.31.9.1"
+    mirrored = [wire.datagram(header + p, dport=4789, client="172.31.9.9", server=collector) for p in inner]
     row = path_of(mirrored, vpc)
     assert (row["path"], row["path_confidence"], row["tunnel"]) == ("vpc", "confirmed", "vxlan:4096")
 
@@ -155,7 +159,9 @@ def test_office_story(office: Any) -> None:
     """The sample shows every path, and every verdict names its evidence."""
     flows = office.flows[office.flows["service"].notna()]
     assert set(flows["path"].astype(str)) == {"direct-connect", "vpn", "vpc", "internet"}
-    assert (flows["path_confidence"] == "confirmed").all()
+    assert (flows["path_out_confidence"] == "confirmed").all()
+    assert (flows["path_back_confidence"] == "confirmed").all()
+    assert ((flows["path_confidence"] == "confirmed") == ~flows["path_asymmetric"].astype(bool)).all()
     assert set(flows["flow_id"]) <= set(office.evidence["flow_id"])
     assert flows["path_asymmetric"].sum() == 1
 
@@ -164,6 +170,8 @@ def test_office_story(office: Any) -> None:
     ("text", "words"),
     [
         ('[[virtual_interface]]\nname = "x"\nvlan = 5000\n', "virtual_interface[0].vlan"),
+        ('[[virtual_interface]]\nname = "x"\nvlan = 4095\n', "4095 is no VLAN: they go from 1 to 4094"),
+        ('[[virtual_interface]]\nname = "x"\nvlan = 0\n', "0 is no VLAN: they go from 1 to 4094"),
         ('[[virtual_interface]]\nname = "x"\n', "virtual_interface[0]: give at least one of vlan"),
         ('[[rule]]\nlink = "x"\nvlan = 3\n', "rule[0].link: no link is named 'x'; there are none"),
         ('[[uplink]]\nname = "x"\nvlan = 3\nsite = "a"\n', "site of 'x': no site is named 'a'"),
@@ -186,6 +194,14 @@ def test_topology_errors_name_the_key(tmp_path: Path, text: str, words: str) -> 
         Topology.read(tmp_path / "site.toml")
     assert "site.toml" in str(caught.value)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("vlan", [1, 4094])
+def test_the_first_and_the_last_vlan(tmp_path: Path, vlan: int) -> None:
+    """VLANs go from 1 to 4094 (IEEE 802.1Q 9.6)."""
+    (tmp_path / "site.toml").write_text(f'[[uplink]]\nname = "x"\nvlan = {vlan}\n')
+    (link,) = Topology.read(tmp_path / "site.toml").links()
+    assert link.vlan == str(vlan)
 
 
 def test_the_example_is_valid(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def facts(**told: Any) -> Facts:
     }
     numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
     truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload", "source_outside"}
-    truths |= {"imitates", "hello_is_large", "early_data_sent", "elsewhere"}
+    truths |= {"imitates", "hello_is_large", "path_seen", "name_elsewhere", "early_data_sent"}
     made = {}
     for name in NAMES:
         if name in three:

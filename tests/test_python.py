@@ -1,16 +1,26 @@
 """The Python API: tables with honest dtypes, results that can be saved and loaded, and what Jupyter shows."""
 
+import gc
+import inspect
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pandas as pd
 import pytest
 
 import auditor
+from auditor.capture import digest
+from auditor.options import OptionValues, meaning
 from auditor.tables import schema
 from tests import wire
 from tests.conftest import SAMPLES
@@ -77,6 +87,114 @@ def test_a_failed_audit_leaves_nothing(tmp_path: Path) -> None:
     assert not any((tmp_path / "out").iterdir())
 
 
+def test_options_are_declared_once() -> None:
+    """`audit` and `audit_live` show every option of `Options` with its type, default and meaning, and take no other."""
+    declared = get_type_hints(auditor.Options)
+    assert get_type_hints(OptionValues) == declared
+    functions: list[Any] = [auditor.audit, auditor.audit_live]
+    for function in functions:
+        shown = inspect.signature(function).parameters
+        for option in fields(auditor.Options):
+            assert shown[option.name].annotation == declared[option.name]
+            assert shown[option.name].default == option.default
+            assert f"{option.name}: {meaning(option.name)}" in function.__doc__
+        with pytest.raises(TypeError, match="block_bytes"):
+            function("nowhere", block_bytes=1)
+    assert not {"hashing", "meanwhile"} & set(inspect.signature(auditor.audit).parameters)
+
+
+def test_options_by_name_and_as_an_object(samples: Path) -> None:
+    """Options can be given as an object, and by name in place of the object's."""
+    options = auditor.Options(policy="rfc9325", topology=samples / "site.toml")
+    result = auditor.audit(samples / "tls1.2.pcapng", options, policy="rfc10015")
+    assert result.manifest["options"]["policy"] == "rfc10015"
+    assert result.manifest["options"]["topology"] == str(samples / "site.toml")
+    assert auditor.audit(samples / "tls1.2.pcapng", options=options).manifest["site"] == "office"
+
+
+def test_policies_and_rules() -> None:
+    """The shipped policies and their rules are tables with types of their own, and agree with each other."""
+    policies, rules = auditor.policies(), auditor.rules()
+    assert rules.groupby("policy").size().to_dict() == policies.set_index("id")["rules"].to_dict()
+    assert str(policies["retrieved"].dtype) == "datetime64[ns]"
+    assert policies.loc[policies["id"] == "aws-pinpoint", "title"].item()
+    rule = auditor.rules("aws-pinpoint").set_index("code").loc["TLS101"]
+    assert rule["severity"] == "high"
+    assert "TLS 1.2" in str(rule["what"])
+    assert "boto3: " in str(auditor.rules(["aws-pinpoint"]).set_index("code").loc["TLS102", "remediation"])
+    assert (rules["severity"] > "low").any()
+    assert not rules[["policy", "code", "title", "what", "why", "remediation", "source"]].isna().any(axis=None)
+    with pytest.raises(auditor.PolicyError, match="no such policy"):
+        auditor.rules("nothing")
+
+
+def test_history(office: Any, tmp_path: Path) -> None:
+    """A history that audits were added to is two tables: what changed, and who spoke old versions."""
+    path = tmp_path / "history"
+    with pytest.raises(auditor.AuditError, match="no such folder"):
+        auditor.history(path)
+    office.add_to_history(path)
+    changes, old = auditor.history(path), auditor.history(path, "old_versions")
+    assert set(changes["change"]) == {"first seen"}
+    assert str(changes["started"].dtype) == str(old["last_seen"].dtype) == "datetime64[ns, UTC]"
+    spoken = office.flows["tls_version"].isin(["SSL 3.0", "TLS 1.0", "TLS 1.1"])
+    assert old["flows"].sum() == spoken.sum() > 0
+    assert changes["flows"].sum() == len(office.flows)
+
+
+def test_export_of_changes(office: Any, tmp_path: Path) -> None:
+    """What changed can be written to a file or an open one, and is what `diff` says."""
+    out = io.BytesIO()
+    other = auditor.audit(SAMPLES / "requests.pcapng")
+    changes = office.export_diff(other, "json", out)
+    assert changes == office.diff(other) != []
+    office.export_diff(other, "json", tmp_path / "changes.json")
+    assert (tmp_path / "changes.json").read_bytes() == out.getvalue()
+    with pytest.raises(auditor.AuditError, match="no such form"):
+        office.export_diff(other, "xml", out)
+
+
+def process() -> dict[str, Any]:
+    """What is one for the whole process."""
+    descriptors = Path("/proc/self/fd")
+    return {
+        "switch interval": sys.getswitchinterval(),
+        "collector": (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()),
+        "environment": dict(os.environ),
+        "folder": Path.cwd(),
+        "modules": list(sys.path),
+        "signals": {number: signal.getsignal(number) for number in signal.valid_signals()},
+        "warnings": list(warnings.filters),
+        "threads": set(threading.enumerate()),
+        "descriptors": {entry.name for entry in descriptors.iterdir()} if descriptors.exists() else set(),
+    }
+
+
+def test_two_audits_at_once(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Audits in threads give what they give one after the other, and leave the process as it was."""
+    monkeypatch.setattr(digest, "LARGE", 1000)  # each capture is hashed by a process, as large ones are
+    for module, setting in ((sys, "setswitchinterval"), (gc, "set_threshold"), (gc, "disable"), (os, "chdir")):
+        monkeypatch.setattr(module, setting, None)  # not even for a moment
+    plain, full = auditor.Options(), auditor.Options(topology=samples / "site.toml", http=True)
+    office, requests = samples / "office.pcapng", samples / "requests.pcapng"
+    chosen = [(office, full), (requests, plain), (office, plain)]
+    alone = [auditor.audit(path, options) for path, options in chosen]
+    before = process()
+    start = threading.Barrier(len(chosen))
+
+    def run(one: tuple[Path, auditor.Options]) -> auditor.Audit:
+        start.wait()
+        return auditor.audit(*one)
+
+    with ThreadPoolExecutor(len(chosen)) as threads:
+        together = list(threads.map(run, chosen))
+    assert process() == before
+    for one, other in zip(alone, together, strict=True):
+        assert one.manifest == other.manifest
+        for table in schema.TABLES:
+            assert one.arrow(table).equals(other.arrow(table)), table
+
+
 PLAIN = """
 import sys, auditor
 for path in sys.argv[2:]:
@@ -122,6 +240,6 @@ def test_kernels_in_plain_python_on_the_corpus(corpus: Path, tmp_path: Path) -> 
 
 def test_manifest_is_plain_json(office: Any) -> None:
     """audit.json can be read by anything, and says which rules were applied how often."""
-    told = json.loads(json.dumps(office.manifest))
-    assert told["rules"]["TLS101"]["fail"] == 4
-    assert sum(row["flows"] for row in told["summary"]) == 29
+    manifest = json.loads(json.dumps(office.manifest))
+    assert manifest["rules"]["TLS101"]["fail"] == 4
+    assert sum(row["flows"] for row in manifest["summary"]) == 29

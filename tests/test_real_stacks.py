@@ -1,19 +1,20 @@
 """Handshakes between real stacks on loopback, recorded by a relay: every STARTTLS dialogue of OpenSSL, and DTLS."""
 
+import contextlib
+import select
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import auditor
 from tests import wire
+from tests.conftest import HANG
 
 NAME = "email-smtp.us-east-1.amazonaws.com"
 LOOPBACK = "127.0.0.1"
@@ -56,13 +57,13 @@ SSL_REQUEST = 36  # bytes of MySQL's: a client that waits for no answer may send
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """A key and its certificate, made for this test."""
+def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A key and its certificate, generated for this test."""
     folder = tmp_path_factory.mktemp("keys")
     key, certificate = str(folder / "key.pem"), str(folder / "cert.pem")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]
     subprocess.run([*command, "-subj", f"/CN={NAME}", "-days", "30"], check=True, capture_output=True)
-    yield key, certificate
+    return key, certificate
 
 
 def openssl(port: int, *arguments: str) -> list[str]:
@@ -84,7 +85,7 @@ def record(dialogue: list[bytes], keys: tuple[str, str], client: Callable[[int],
     def serve(listener: socket.socket) -> None:
         plain, _ = listener.accept()
         with plain:
-            plain.settimeout(10)
+            plain.settimeout(HANG)
 
             def say(data: bytes) -> None:
                 if data:
@@ -105,21 +106,22 @@ def record(dialogue: list[bytes], keys: tuple[str, str], client: Callable[[int],
             while True:
                 try:
                     tls.do_handshake()
-                    say(outgoing.read())
-                    return
                 except ssl.SSLWantReadError:
                     say(outgoing.read())
                     data = hear()
                     if not data:
                         return
                     incoming.write(data)
+                else:
+                    say(outgoing.read())
+                    return
 
     with socket.create_server((LOOPBACK, 0)) as listener:
-        listener.settimeout(10)
+        listener.settimeout(HANG)
         worker = threading.Thread(target=serve, args=(listener,))
         worker.start()
         command = client(listener.getsockname()[1])
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=HANG, check=False)
         worker.join()
     return flights
 
@@ -149,13 +151,12 @@ def test_gnutls(audit_bytes: Run, keys: tuple[str, str]) -> None:
 
 def test_aioquic(audit_bytes: Run, keys: tuple[str, str]) -> None:
     """A QUIC handshake between two ends of aioquic: version, name, protocols, and that it came to its end."""
-    pytest.importorskip("aioquic", reason="aioquic is not installed")
     from aioquic.quic.configuration import QuicConfiguration
     from aioquic.quic.connection import QuicConnection
 
-    told: dict[str, Any] = {"alpn_protocols": ["h3"]}
-    client = QuicConnection(configuration=QuicConfiguration(server_name=NAME, verify_mode=ssl.CERT_NONE, **told))
-    configuration = QuicConfiguration(is_client=False, **told)
+    common: dict[str, Any] = {"alpn_protocols": ["h3"]}
+    client = QuicConnection(configuration=QuicConfiguration(server_name=NAME, verify_mode=ssl.CERT_NONE, **common))
+    configuration = QuicConfiguration(is_client=False, **common)
     configuration.load_cert_chain(keys[1], keys[0])
     first = client.original_destination_connection_id
     server = QuicConnection(configuration=configuration, original_destination_connection_id=first)
@@ -183,79 +184,52 @@ def relay(port: int, seen: list[tuple[int, bytes]], listener: socket.socket, ove
     client = None
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.connect((LOOPBACK, port))
-        other.settimeout(0.02)
-        listener.settimeout(0.02)
         while not over.is_set():
-            try:
-                data, client = listener.recvfrom(65536)
-                seen.append((0, data))
-                other.send(data)
-            except (TimeoutError, ConnectionRefusedError):
-                pass
-            try:
-                data = other.recv(65536)
-                seen.append((1, data))
-                if client is not None:
-                    listener.sendto(data, client)
-            except (TimeoutError, ConnectionRefusedError):
-                pass
+            for ready in select.select([listener, other], [], [], 0.05)[0]:
+                with contextlib.suppress(ConnectionRefusedError):
+                    if ready is listener:
+                        data, client = listener.recvfrom(65536)
+                        seen.append((0, data))
+                        other.send(data)
+                    else:
+                        data = other.recv(65536)
+                        seen.append((1, data))
+                        assert client is not None
+                        listener.sendto(data, client)
 
 
-@pytest.mark.parametrize(("version", "told"), [("-dtls1_2", "DTLS 1.2"), ("-dtls1", "DTLS 1.0")])
+def accepting(server: "subprocess.Popen[str]") -> int:
+    """The port on which OpenSSL's server says that it accepts."""
+    assert server.stdout is not None
+    for line in server.stdout:
+        if line.startswith("ACCEPT "):
+            return int(line.rsplit(":", 1)[1])
+    raise AssertionError("s_server accepts nothing")
+
+
+@pytest.mark.parametrize(("version", "expected"), [("-dtls1_2", "DTLS 1.2"), ("-dtls1", "DTLS 1.0")])
 @pytest.mark.parametrize("size", ["1400", "300"])
-def test_dtls(audit_bytes: Run, keys: tuple[str, str], tmp_path: Path, version: str, told: str, size: str) -> None:
+def test_dtls(audit_bytes: Run, keys: tuple[str, str], version: str, expected: str, size: str) -> None:
     """OpenSSL's DTLS, with a cookie and in small fragments: version, name, certificate, to the end."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind((LOOPBACK, 0))
-        port = free.getsockname()[1]
-    level = "DEFAULT:@SECLEVEL=0"
     seen: list[tuple[int, bytes]] = []
     over = threading.Event()
-    command = [
-        "openssl",
-        "s_server",
-        version,
-        "-accept",
-        f"{LOOPBACK}:{port}",
-        "-key",
-        keys[0],
-        "-cert",
-        keys[1],
-        "-listen",
-        "-mtu",
-        size,
-        "-cipher",
-        level,
-    ]
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(0.5)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
-            listener.bind((LOOPBACK, 0))
-            worker = threading.Thread(target=relay, args=(port, seen, listener, over))
-            worker.start()
-            address = f"{LOOPBACK}:{listener.getsockname()[1]}"
-            client = [
-                "openssl",
-                "s_client",
-                version,
-                "-connect",
-                address,
-                "-servername",
-                NAME,
-                "-mtu",
-                size,
-                "-cipher",
-                level,
-            ]
-            subprocess.run(client, input=b"hello\n", capture_output=True, timeout=15, check=False)
-            over.set()
-            worker.join()
-    finally:
-        server.kill()
-        server.communicate()
-    if len(seen) < 4:
-        pytest.skip(f"this OpenSSL does not speak {version}")
+    shared = [version, "-mtu", size, "-cipher", "DEFAULT:@SECLEVEL=0"]
+    command = ["openssl", "s_server", *shared, "-accept", f"{LOOPBACK}:0", "-key", keys[0], "-cert", keys[1], "-listen"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        try:
+            port = accepting(server)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+                listener.bind((LOOPBACK, 0))
+                worker = threading.Thread(target=relay, args=(port, seen, listener, over))
+                worker.start()
+                client = openssl(listener.getsockname()[1], *shared)
+                subprocess.run(client, input=b"hello\n", capture_output=True, timeout=HANG, check=False)
+                over.set()
+                worker.join()
+        finally:
+            server.kill()
     ends: Any = (
         {"sport": 50_000, "dport": 4433},
         {"sport": 4433, "dport": 50_000, "client": wire.SERVER, "server": wire.CLIENT},
@@ -263,7 +237,7 @@ def test_dtls(audit_bytes: Run, keys: tuple[str, str], tmp_path: Path, version: 
     packets = [wire.datagram(data, **ends[side]) for side, data in seen]
     result = audit_bytes(wire.pcap(packets))
     row = wire.only(result.handshakes)
-    assert (row["transport"], row["tls_version"], row["server_name"]) == ("dtls", told, NAME)
+    assert (row["transport"], row["tls_version"], row["server_name"]) == ("dtls", expected, NAME)
     assert (row["status"], row["established"]) == ("complete", True)
     assert wire.only(result.certificates)["subject"] == f"CN={NAME}"
     assert row["history"].startswith("CvCsx")

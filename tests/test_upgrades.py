@@ -1,11 +1,12 @@
-"""TLS inside other protocols: each is named, and a session that stays in clear is told apart; packets seen twice."""
+"""TLS inside other protocols: each is named, and a session that stays in clear is distinguished; packets seen twice."""
 
 import base64
 import struct
 from collections.abc import Callable
 
 import pytest
-from scapy.layers.inet import IP
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
 import auditor
@@ -38,7 +39,7 @@ TALKS: dict[str, list[tuple[str, bytes]]] = {
 
 @pytest.mark.parametrize("name", TALKS)
 def test_tls_inside(audit_bytes: Run, name: str) -> None:
-    """After the protocol's upgrade the handshake is found, and the protocol named."""
+    """After the protocol's upgrade the handshake is read, and the protocol named."""
     result = audit_bytes(wire.pcap(wire.Talk(dport=5555).open().play([*TALKS[name], *TLS]).packets))
     row, flow = wire.only(result.handshakes), wire.only(result.flows)
     assert (row["starttls"], row["status"], flow["upgrade"]) == (name, "complete", "used")
@@ -89,13 +90,13 @@ def test_proxy_header(audit_bytes: Run, header: bytes, together: bool) -> None:
 
 def numbered(packets: list[bytes]) -> list[bytes]:
     """The packets with IPv4 identifications that count, as real senders write them."""
-    made = []
+    renumbered = []
     for number, packet in enumerate(packets):
-        changed = wire.Ether(packet)
+        changed = Ether(packet)
         changed[IP].id = 1000 + number
         del changed[IP].chksum
-        made.append(bytes(changed))
-    return made
+        renumbered.append(bytes(changed))
+    return renumbered
 
 
 def test_both_ports_of_a_switch(audit_bytes: Run) -> None:
@@ -112,8 +113,8 @@ def test_both_ports_of_a_switch(audit_bytes: Run) -> None:
 def test_both_ends_mirrored(audit_bytes: Run) -> None:
     """Two AWS traffic mirrors of one connection: the copy from the other mirror is a duplicate, not a second flow."""
     packets = wire.Talk().open().play(TLS).packets
-    outer = wire.ETHERNET / IP(src="172.31.0.1", dst="172.31.0.2") / wire.UDP(dport=4789)
-    mirrored = [bytes(outer / VXLAN(vni=vni, flags="Instance") / wire.Ether(p)) for p in packets for vni in (1, 2)]
+    outer = wire.ETHERNET / IP(src="172.31.0.1", dst="172.31.0.2") / UDP(dport=4789)
+    mirrored = [bytes(outer / VXLAN(vni=vni, flags="Instance") / Ether(p)) for p in packets for vni in (1, 2)]
     result = audit_bytes(wire.pcap(mirrored))
     assert wire.only(result.flows)["client_packets"] == 3
     assert wire.only(result.captures)["duplicates"] == len(packets)
@@ -124,7 +125,7 @@ def test_what_is_sent_again_is_no_duplicate(audit_bytes: Run) -> None:
     packets = wire.Talk().open().play([("c", HELLO), ("c", b"")]).packets
     talk = numbered([*packets, packets[3]])
     assert wire.only(audit_bytes(wire.pcap(talk)).captures)["duplicates"] == 0
-    routed = wire.Ether(talk[3])
+    routed = Ether(talk[3])
     routed[IP].ttl -= 1
     del routed[IP].chksum
     assert wire.only(audit_bytes(wire.pcap([*talk[:4], bytes(routed)])).captures)["duplicates"] == 0

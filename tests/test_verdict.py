@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from auditor.paths.model import CONFIRMED, LIKELY, NONE, STRENGTH, Evidence
+from auditor.paths.model import CONFIRMED, LIKELY, NONE, SEEN, STRENGTH, Evidence
 from auditor.paths.verdict import CODE, PATHS, Direction, joined, sharpened, strongest, weighed
+from auditor.tables.schema import EVIDENCE
 
 DX, VPN, VPC, PRIVATE, UNKNOWN, INTERNET = "direct-connect", "vpn", "vpc", "private", "unknown", "internet"
 Piece = tuple[str, str, int]  # kind, path, confidence
@@ -95,6 +96,7 @@ def test_what_speaks_against_the_lead(pieces: list[Piece], told: Told, against: 
 
 
 STRONG = STRENGTH["attachment"]
+BOTH_SEEN = (np.array([False]), np.array([False]))  # flows without packets of the client, and of the server
 
 
 @pytest.mark.parametrize(
@@ -104,18 +106,21 @@ STRONG = STRENGTH["attachment"]
         (direction(UNKNOWN, NONE, -1), direction(VPN, LIKELY, 1), (VPN, LIKELY), 1, None),
         (direction(DX, LIKELY), direction(DX, LIKELY, 1), (DX, LIKELY), 0, False),
         (direction(DX, LIKELY), direction(INTERNET, LIKELY, 1), (DX, LIKELY), 0, True),
-        (direction(DX, CONFIRMED), direction(INTERNET, LIKELY, 1), (DX, CONFIRMED), 0, True),
-        (direction(DX, LIKELY), direction(INTERNET, CONFIRMED, 1), (INTERNET, CONFIRMED), 1, True),
+        (direction(DX, CONFIRMED), direction(INTERNET, LIKELY, 1), (DX, LIKELY), 0, True),
+        (direction(DX, LIKELY), direction(INTERNET, CONFIRMED, 1), (INTERNET, LIKELY), 1, True),
+        (direction(DX, CONFIRMED), direction(DX, CONFIRMED, 1), (DX, CONFIRMED), 0, False),
+        (direction(DX, CONFIRMED), direction(DX, LIKELY, 1), (DX, LIKELY), 0, False),
+        (direction(DX, CONFIRMED), direction(UNKNOWN, NONE, -1), (DX, LIKELY), 0, None),
         (direction(PRIVATE, CONFIRMED), direction(VPN, LIKELY, 1), (VPN, LIKELY), 1, False),
         (direction(PRIVATE, LIKELY), direction(PRIVATE, LIKELY, 1), (PRIVATE, LIKELY), 0, False),
         (direction(DX, CONFIRMED), direction(DX, LIKELY, 1, opposed=STRONG), (DX, LIKELY), 0, False),
-        (direction(DX, CONFIRMED), direction(DX, LIKELY, 1, opposed=STRONG - 1), (DX, CONFIRMED), 0, False),
+        (direction(DX, CONFIRMED), direction(DX, CONFIRMED, 1, opposed=STRONG - 1), (DX, CONFIRMED), 0, False),
         (direction(UNKNOWN, NONE, -1), direction(UNKNOWN, NONE, -1), (UNKNOWN, NONE), -1, None),
     ],
 )
 def test_both_directions(client: Direction, server: Direction, told: Told, best: int, asymmetric: bool | None) -> None:
     """The better proven direction gives the path, the client's where both are alike; asymmetric only if both are known."""
-    flow = joined(client, server, np.array([False]))
+    flow = joined(client, server, np.array([False]), BOTH_SEEN)
     assert (PATHS[flow.path[0]], flow.confidence[0]) == told
     assert flow.best.tolist() == [best]
     assert (bool(flow.differ[0]) if flow.both[0] else None) is asymmetric
@@ -125,7 +130,7 @@ def test_both_directions(client: Direction, server: Direction, told: Told, best:
 def test_nothing_known(at_home: bool, path: str) -> None:
     """Where nothing is known, addresses that are not public make it private, with no confidence."""
     nothing = direction(UNKNOWN, NONE, -1)
-    flow = joined(nothing, nothing, np.array([at_home]))
+    flow = joined(nothing, nothing, np.array([at_home]), BOTH_SEEN)
     assert (PATHS[flow.path[0]], flow.confidence[0], bool(flow.known[0])) == (path, NONE, False)
 
 
@@ -141,4 +146,22 @@ def test_nothing_known(at_home: bool, path: str) -> None:
 )
 def test_against_is_of_the_direction_that_decided(client: Direction, server: Direction, against: int) -> None:
     """What speaks against the flow's path is what does against that direction, else against the other."""
-    assert joined(client, server, np.array([False])).against.tolist() == [against]
+    assert joined(client, server, np.array([False]), BOTH_SEEN).against.tolist() == [against]
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_one_direction_alone_may_confirm(side: int) -> None:
+    """Where no packets of a direction were seen at all, the other one's proof is the flow's."""
+    ways = [direction(UNKNOWN, NONE, -1), direction(UNKNOWN, NONE, -1)]
+    ways[side] = direction(DX, CONFIRMED, side)
+    unseen = (np.array([side == 1]), np.array([side == 0]))
+    flow = joined(ways[0], ways[1], np.array([False]), unseen)
+    assert (PATHS[flow.path[0]], flow.confidence[0]) == (DX, CONFIRMED)
+
+
+def test_every_kind_of_evidence_has_its_place() -> None:
+    """The kinds that are weighed, and positions, are the closed set of the table, the strongest first."""
+    assert set(EVIDENCE) == {*STRENGTH, "position"}
+    weights = [STRENGTH.get(kind, 0) for kind in EVIDENCE]
+    assert weights == sorted(weights, reverse=True)
+    assert set(STRENGTH) >= SEEN

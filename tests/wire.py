@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 CLIENT, SERVER = "10.0.0.1", "192.0.2.10"
@@ -20,14 +21,15 @@ def pcap(
 ) -> bytes:
     """A pcap of raw packets, one a millisecond, or at given times (ns). Packets longer than ``snap`` are cut."""
     magic = 0xA1B23C4D if nanoseconds else 0xA1B2C3D4
-    data = struct.pack(f"{order}IHHiIII", magic, 2, 4, 0, 0, snap, link)
+    data = [struct.pack(f"{order}IHHiIII", magic, 2, 4, 0, 0, snap, link)]
     for number, item in enumerate(packets):
         when, packet = item if isinstance(item, tuple) else (1_700_000_000 * SECOND + number * 1_000_000, item)
         fraction = when % SECOND if nanoseconds else when % SECOND // 1000
-        data += (
-            struct.pack(f"{order}IIII", when // SECOND, fraction, min(len(packet), snap), len(packet)) + packet[:snap]
-        )
-    return data
+        data += [
+            struct.pack(f"{order}IIII", when // SECOND, fraction, min(len(packet), snap), len(packet)),
+            packet[:snap],
+        ]
+    return b"".join(data)
 
 
 def block(kind: int, body: bytes, order: str = "<") -> bytes:
@@ -55,7 +57,7 @@ def enhanced(packet: bytes, ticks: int, which: int = 0, order: str = "<") -> byt
 
 
 class Talk:
-    """The packets of a TCP connection, made segment by segment."""
+    """The packets of a TCP connection, built segment by segment."""
 
     def __init__(
         self, sport: int = 40_000, dport: int = 443, isn: tuple[int, int] = (1000, 9000), **names: str
@@ -70,7 +72,7 @@ class Talk:
         sequence = self.next[side] if at is None else at
         packet = (
             ETHERNET
-            / IP(src=self.ends[side], dst=self.ends[1 - side])
+            / (IPv6 if ":" in self.ends[0] else IP)(src=self.ends[side], dst=self.ends[1 - side])
             / TCP(
                 sport=self.ports[side],
                 dport=self.ports[1 - side],

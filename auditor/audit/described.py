@@ -1,4 +1,4 @@
-"""First stage: a batch of finished flows as far as its packets alone tell: columns, handshakes, service."""
+"""First stage: what the packets of a batch of finished flows alone show: columns, handshakes, service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ FROM_HANDSHAKE = (
 
 @dataclass(frozen=True)
 class Described:
-    """A batch of finished flows as far as its packets alone tell."""
+    """A batch of finished flows, described by its packets alone."""
 
     number: int  # of its capture among all inputs
     rows: Rows
@@ -95,7 +95,7 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
     negotiated = {name: handshakes.texts[name].take(place) for name in ("tls_version", "cipher_suite")}
     protocol, upgrade = _protocols(rows), _upgrades(rows, place)
     server_name, source = _names(rows, memory, place)
-    found = services.find(server_name.values, server_name.index, ends.server_high, ends.server_low, ranges)
+    aws = services.find(server_name.values, server_name.index, ends.server_high, ends.server_low, ranges)
     columns = flow_columns(rows, ends, capture, interfaces) | {
         **{name: handshakes.table[name].take(place) for name in FROM_HANDSHAKE},
         "protocol": protocol,
@@ -104,11 +104,15 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
         "hops_back": hops(ends.server),
         "server_name": server_name,
         "server_name_source": source,
-        "service": found.service,
-        "region": found.region,
-        "partition": found.partition,
+        "service": aws.service,
+        "region": aws.region,
+        "partition": aws.partition,
     }
-    told = {"protocol": protocol, "server_name": server_name, "service": found.service, "region": found.region}
+    named = {"protocol": protocol, "server_name": server_name, "service": aws.service, "region": aws.region}
+    in_ranges = {
+        "client": ranges.covers(ends.client_high, ends.client_low),
+        "server": ranges.covers(ends.server_high, ends.server_low),
+    }
     return Described(
         number=number,
         rows=rows,
@@ -126,9 +130,9 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
         answered_with=_spoken(rows.flows["answer"]),
         spoken_after=_spoken(rows.flows["clear"]),
         server_name=server_name,
-        services=found,
-        flows=seen_flows(rows, ends, capture, interfaces, told | negotiated),
-        candidates=candidates(inside, rows, ends, found, protocol.objects()),
+        services=aws,
+        flows=seen_flows(rows, ends, capture, interfaces, named | negotiated, in_ranges),
+        candidates=candidates(inside, rows, ends, aws, protocol.objects()),
     )
 
 

@@ -1,4 +1,4 @@
-"""What rules may ask of flows as far as their packets alone tell."""
+"""What rules may ask of flows, as far as their packets alone show it."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from auditor.audit.described import Described
 from auditor.flows.state import SEEN_EARLY_DATA, SEEN_SERVER_HELLO
+from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, FlowFacts, fact
 from auditor.tables.columns import Numbers, Texts
 from auditor.tables.versions import rank_of
@@ -15,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 
 class DescribedFacts(FlowFacts):
-    """What rules may ask of flows as far as their packets alone tell."""
+    """What rules may ask of flows, as far as their packets alone show it."""
 
     def __init__(self, described: Described) -> None:
         self.described = described
@@ -35,242 +36,246 @@ class DescribedFacts(FlowFacts):
 
     @fact
     def day(self) -> Array:
-        """When the flow began, in days since 1970, UTC"""
+        """When the flow began, in days since 1970, UTC."""
         return np.asarray(self.described.rows.flows["started"] // DAY)
 
     @fact
     def in_scope(self) -> Array:
-        """To an endpoint of an AWS service"""
+        """To an endpoint of an AWS service."""
         return self.described.services.is_endpoint
 
     @fact
     def is_pinpoint(self) -> Array:
-        """To an endpoint of Pinpoint or AWS End User Messaging"""
+        """To an endpoint of Pinpoint or AWS End User Messaging."""
         return self.described.services.is_pinpoint
 
     @fact
     def is_tls(self) -> Array:
-        """TLS, with its handshake or without"""
+        """TLS, with its handshake or without."""
         return self.described.is_tls
 
     @fact
     def has_handshake(self) -> Array:
-        """The capture holds a handshake of the flow"""
+        """The capture holds a handshake of the flow."""
         return self.described.has_handshake
 
     @fact
     def version(self) -> Array:
-        """Rank, see ``tables.versions``; -1: none negotiated (or a version nobody knows)"""
+        """Rank, see ``tables.versions``; -1: none negotiated (or a version nobody knows)."""
         return _ranks(self.version_name)
 
     @fact
     def version_offered(self) -> Array:
-        """Rank of the highest version that the client offered; -1 for none"""
+        """Rank of the highest version that the client offered; -1 for none."""
         return _ranks(self.version_offered_name)
 
     @fact
     def negotiated(self) -> Array:
-        """A ServerHello was seen"""
+        """A ServerHello was seen."""
         return self._seen(SEEN_SERVER_HELLO)
 
     @fact
     def established(self) -> Array:
-        """three-valued: the handshake came to its end"""
+        """three-valued: the handshake came to its end."""
         return self._numbers("established").three_valued()
 
     @fact
     def answered_with(self) -> Texts:
-        """What a ClientHello was answered with instead of TLS; None where it was not"""
+        """What a ClientHello was answered with instead of TLS; None where it was not."""
         return self.described.answered_with
 
     @fact
     def spoken_after(self) -> Texts:
-        """What was spoken in clear after TLS began; None where nothing was"""
+        """What was spoken in clear after TLS began; None where nothing was."""
         return self.described.spoken_after
 
     @fact
     def version_name(self) -> Texts:
-        """The negotiated version"""
+        """The negotiated version."""
         return self.described.tls_version
 
     @fact
     def version_offered_name(self) -> Texts:
-        """The highest version that the client offered"""
+        """The highest version that the client offered."""
         return self._texts("tls_version_offered")
 
     @fact
     def forward_secrecy(self) -> Array:
-        """three-valued: forward secrecy was achieved"""
+        """three-valued: forward secrecy was achieved."""
         return self._numbers("forward_secrecy").three_valued()
 
     @fact
     def forward_secrecy_reason(self) -> Texts:
-        """why, in words"""
+        """why, in words."""
         return self._texts("forward_secrecy_reason")
 
     @fact
     def offers_forward_secrecy(self) -> Array:
-        """three-valued: the client offers a suite with forward secrecy"""
+        """three-valued: the client offers a suite with forward secrecy."""
         return self.described.handshakes.offers_forward_secrecy.take(self.described.handshake).three_valued()
 
     @fact
     def protocol(self) -> Texts:
-        """The application protocol; tls wherever there is a handshake"""
+        """The application protocol; tls wherever there is a handshake."""
         spoken = self.described.protocol
         tls = len(spoken.values)
         return Texts([*spoken.values, "tls"], np.where(self.described.has_handshake, tls, spoken.index))
 
     @fact
     def has_payload(self) -> Array:
-        """Data was exchanged"""
+        """Data was exchanged."""
         ends = self.described.ends
         return np.asarray((ends.client["payload"] + ends.server["payload"]) > 0)
 
     @fact
     def service(self) -> Texts:
-        """The AWS service"""
+        """The AWS service."""
         return self.described.services.service
 
     @fact
     def imitates(self) -> Array:
-        """The server's name contains an AWS name and is not AWS's"""
+        """The server's name contains an AWS name and is not AWS's."""
         return self.described.services.imitates
 
     @fact
-    def elsewhere(self) -> Array:
-        """The server's name is AWS's, its public address is not"""
-        return self.described.services.elsewhere
+    def name_elsewhere(self) -> Array:
+        """The server's name is AWS's, and its public address neither AWS's nor given by a DNS answer in the capture."""
+        described = self.described
+        flows = described.flows
+        public = is_public(flows.server_high, flows.server_low)
+        elsewhere = public & ~flows.server_aws & (described.rows.flows["dns"] == 0)
+        return np.asarray(described.services.is_endpoint & elsewhere)
 
     @fact
     def server_name(self) -> Texts:
-        """The server's name"""
+        """The server's name."""
         return self.described.server_name
 
     @fact
     def status_reason(self) -> Texts:
-        """What is missing of the handshake, or wrong with it"""
+        """What is missing of the handshake, or wrong with it."""
         return self._texts("status_reason")
 
     @fact
     def upgrade(self) -> Texts:
-        """Whether TLS was offered within another protocol and not used; None where it was not"""
+        """Whether TLS was offered within another protocol and not used; None where it was not."""
         return self.described.upgrade
 
     @fact
     def hello_outcome(self) -> Array:
-        """Codes of tables.OUTCOMES"""
+        """Codes of tables.OUTCOMES."""
         outcome = Numbers(self.described.delivery.outcome).take(self.described.handshake).values
         return np.where(self.described.has_handshake, outcome, NOT_KNOWN)
 
     @fact
     def hello_is_large(self) -> Array:
-        """The ClientHello takes more than one segment"""
+        """The ClientHello takes more than one segment."""
         large = Numbers(self.described.delivery.is_large).take(self.described.handshake).values
         return np.asarray(self.described.has_handshake & large.astype(bool))
 
     @fact
     def hello_reason(self) -> Array:
-        """What became of a ClientHello that was not answered"""
+        """What became of a ClientHello that was not answered."""
         return _hello_reasons(self.described)
 
     @fact
     def suite(self) -> Texts:
-        """The negotiated suite, by its IANA name"""
+        """The negotiated suite, by its IANA name."""
         return self._texts("cipher_suite")
 
     @fact
     def suites_offered(self) -> Texts:
-        """The client's suites, with spaces between"""
+        """The client's suites, with spaces between."""
         return self._texts("cipher_suites_offered")
 
     @fact
     def group(self) -> Texts:
-        """The group of the key exchange"""
+        """The group of the key exchange."""
         return self._texts("key_exchange_group")
 
     @fact
     def dh_group(self) -> Texts:
-        """What is known of the prime of a DHE key exchange, to TLS 1.2"""
+        """What is known of the prime of a DHE key exchange, to TLS 1.2."""
         return self._texts("dh_group")
 
     @fact
     def signature_scheme(self) -> Texts:
-        """Of the server's key exchange, to TLS 1.2"""
+        """Of the server's key exchange, to TLS 1.2."""
         return self._texts("signature_scheme")
 
     @fact
     def client_signature(self) -> Texts:
-        """Scheme of the client's CertificateVerify, in TLS 1.2"""
+        """Scheme of the client's CertificateVerify, in TLS 1.2."""
         return self.described.handshakes.client_signature.take(self.described.handshake)
 
     @fact
     def resumption(self) -> Texts:
-        """How an earlier session was resumed"""
+        """How an earlier session was resumed."""
         return self._texts("resumption")
 
     @fact
     def early_data(self) -> Array:
-        """three-valued: the client offers early data (RFC 8446 4.2.10: it offers it in order to send it)"""
+        """three-valued: the client offers early data (RFC 8446 4.2.10: it offers it in order to send it)."""
         return self._numbers("early_data").three_valued()
 
     @fact
     def early_data_sent(self) -> Array:
-        """Early data was seen"""
+        """Early data was seen."""
         return self._seen(SEEN_EARLY_DATA)
 
     @fact
     def encrypt_then_mac(self) -> Array:
-        """three-valued: both sides agreed on it (RFC 7366)"""
+        """three-valued: both sides agreed on it (RFC 7366)."""
         return self._numbers("encrypt_then_mac").three_valued()
 
     @fact
     def post_quantum_kind(self) -> Texts:
-        """Kind of the negotiated group"""
+        """Kind of the negotiated group."""
         return self._texts("post_quantum_kind")
 
     @fact
     def groups_offered(self) -> Texts:
-        """The client's groups, with spaces between"""
+        """The client's groups, with spaces between."""
         return self._texts("groups_offered")
 
     @fact
     def compression(self) -> Array:
-        """The compression method that was chosen, 0 for none"""
+        """The compression method that was chosen, 0 for none."""
         return self._numbers("compression").values
 
     @fact
     def extended_master_secret(self) -> Array:
-        """three-valued: both sides agreed on it (RFC 7627)"""
+        """three-valued: both sides agreed on it (RFC 7627)."""
         return self._numbers("extended_master_secret").three_valued()
 
     @fact
     def secure_renegotiation(self) -> Array:
-        """three-valued: the server knows it (RFC 5746)"""
+        """three-valued: the server knows it (RFC 5746)."""
         return self._numbers("secure_renegotiation").three_valued()
 
     @fact
     def authentication(self) -> Texts:
-        """How the server proved who it is"""
+        """How the server proved who it is."""
         return self._texts("authentication")
 
     @fact
     def certificates(self) -> Texts:
-        """Key and signature of each certificate of the server's chain, see ``tls.certificate_columns``"""
+        """Key and signature of each certificate of the server's chain, see ``tls.certificate_columns``."""
         return self.described.handshakes.chain.take(self.described.handshake)
 
     @fact
     def certificate_unread(self) -> Texts:
-        """Why the server's certificates are not known though they were sent in clear"""
+        """Why the server's certificates are not known though they were sent in clear."""
         return self.described.handshakes.chain_unread.take(self.described.handshake)
 
     @fact
     def certificate_matches(self) -> Array:
-        """three-valued: the certificate is good for the server name"""
+        """three-valued: the certificate is good for the server name."""
         return self._numbers("certificate_matches").three_valued()
 
     @fact
     def certificate_valid(self) -> Array:
-        """three-valued: every certificate of the chain was valid when the handshake began"""
+        """three-valued: every certificate of the chain was valid when the handshake began."""
         return self.described.handshakes.chain_valid.take(self.described.handshake).three_valued()
 
 
@@ -280,20 +285,20 @@ def _ranks(names: Texts) -> Array:
 
 
 def _hello_reasons(described: Described) -> Array:
-    """What became of the hellos of flows whose hello may not have got through, in words; None for the others."""
+    """What happened to the hellos of flows whose hello may not have got through, in words; None for the others."""
     rows, ends, place, delivery = described.rows, described.ends, described.handshake, described.delivery
     shakes, at = rows.handshakes, rows.handshake_flow
     clients, servers = ends.client_high[at] ^ ends.client_low[at], ends.server_high[at] ^ ends.server_low[at]
-    found = np.full(len(place), None, object)
+    reasons = np.full(len(place), None, object)
     has = np.flatnonzero(place >= 0)
     for flow in has[np.isin(delivery.outcome[place[has]], FAILURES)].tolist():
         k = int(place[flow])
         same = (clients == clients[k]) & (servers == servers[k]) & (shakes["started"] > shakes["started"][k])
         smaller = same & (delivery.outcome == ANSWERED) & (delivery.sent < delivery.sent[k])
-        found[flow] = delivery.reason(k)
+        reasons[flow] = delivery.reason(k)
         if smaller.any():
             other = int(np.flatnonzero(smaller)[0])
-            found[flow] += (
+            reasons[flow] += (
                 f"; a smaller one of {delivery.sent[other]} bytes (frame {shakes['client_frame'][other]}) was answered"
             )
-    return found
+    return reasons

@@ -52,11 +52,11 @@ def judge(opened: Opened, evaluation: Evaluation, totals: Totals, before: int) -
 def subject(opened: Opened, place: tuple[int, int]) -> Subject:
     """Whose flows a batch has, and the frames that show them; ``place``: that of the batch in the audit."""
     described = opened.located.described
-    ends, flows, found = described.ends, described.rows.flows, described.services
+    ends, flows, aws = described.ends, described.rows.flows, described.services
     servers, names = _server_keys(opened), described.server_name.objects()
     _, server_flow, server_number = np.unique(servers, return_index=True, return_inverse=True)
 
-    services, regions = found.service.objects(), found.region.objects()
+    services, regions = aws.service.objects(), aws.region.objects()
     nameless = np.array([name is None for name in services], bool)
 
     def server(flow: int) -> str:
@@ -64,8 +64,8 @@ def subject(opened: Opened, place: tuple[int, int]) -> Subject:
 
     def service(flow: int) -> tuple[str, str | None]:
         name = services[flow]
-        if not found.is_endpoint[flow] or name is None:
-            return server(flow), regions[flow] if found.is_endpoint[flow] else None
+        if not aws.is_endpoint[flow] or name is None:
+            return server(flow), regions[flow] if aws.is_endpoint[flow] else None
         return name, regions[flow]
 
     return Subject(
@@ -77,9 +77,9 @@ def subject(opened: Opened, place: tuple[int, int]) -> Subject:
         service=service,
         group=first_of_each(
             networks(ends.client_high, ends.client_low),
-            np.where(found.is_endpoint & ~nameless, 0, servers),
-            np.where(found.is_endpoint, found.service.index, -1),
-            np.where(found.is_endpoint, found.region.index, -1),
+            np.where(aws.is_endpoint & ~nameless, 0, servers),
+            np.where(aws.is_endpoint, aws.service.index, -1),
+            np.where(aws.is_endpoint, aws.region.index, -1),
         )[1],
         client=ends.client_high ^ ends.client_low,
         client_high=ends.client_high,
@@ -103,8 +103,7 @@ def _frames(opened: Opened) -> Array:
     failed[has] = np.isin(delivery.outcome[place[has]], FAILURES)
     frames[failed, 3] = delivery.repeat_frame[place[failed]]
     frames[failed, 4] = delivery.reset_frame[place[failed]]
-    changed = opened.located.way.changed_time > 0
-    frames[changed, 5] = np.maximum(ends.client["moved_frame"], ends.server["moved_frame"])[changed]
+    frames[:, 5] = opened.located.way.changed_frame
     if opened.requests:
         for at, number in enumerate(rows.flows["identifier"].tolist()):
             if number in opened.requests:

@@ -1,26 +1,33 @@
 """Auditing an interface: a capturing child, and the same reader, kernels and rooms as for files."""
 
+from typing import Unpack
+
 from auditor.audit.start import audit_inputs
-from auditor.capture.live import LiveCapture
 from auditor.errors import InputError
-from auditor.options import Options
+from auditor.options import Options, OptionValues, merged, takes_options
 from auditor.report.audit import Audit
 
 
+@takes_options
 def audit_live(
-    interface: str, options: Options | None = None, *, duration: float | None = None, capture_filter: str | None = None
+    interface: str,
+    options: Options | None = None,
+    *,
+    duration: float | None = None,
+    capture_filter: str | None = None,
+    **values: Unpack[OptionValues],
 ) -> Audit:
     """Audit what goes over ``interface``, for ``duration`` seconds or until KeyboardInterrupt (Ctrl-C).
 
-    ``capture_filter`` is a BPF expression, as ``tcp port 443``; ``options`` are those of ``auditor.audit``. Raises
+    ``capture_filter`` is a BPF expression, as ``tcp port 443``; options are those of ``auditor.audit``. Raises
     InputError where capturing is not possible.
     """
-    options = options if options is not None else Options()
+    from auditor.capture.live import LiveCapture
+
+    options = merged(options, values)
     capture = LiveCapture(interface, capture_filter, duration)
-    if options.say is not None:
-        until = f"for {duration:g} seconds" if duration is not None else "until Ctrl-C"
-        options.say(f"capturing on {interface} with {capture.program} {until}")
     try:
+        capture.begin()
         return audit_inputs([capture.input()], options, capture)
     except InputError as error:
         capture.stop()

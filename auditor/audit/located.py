@@ -34,13 +34,13 @@ class Located:
 def locate(batches: Sequence[Described], judge: Judge, control: Control) -> tuple[list[Located], pa.Table]:
     """Batches of one capture with their paths, and the rows of ``evidence``: all are judged together."""
     flows = concatenated([batch.flows for batch in batches])
-    judgement, found = judge.judge(flows, control)
+    judgement, evidence = judge.judge(flows, control)
     located, begin = [], 0
     for batch in batches:
         end = begin + len(batch)
         located.append(Located(batch, judgement.part(begin, end), judge.network.vpcs))
         begin = end
-    return located, evidence_table(flows, found)
+    return located, evidence_table(flows, evidence)
 
 
 class LocatedFacts(DescribedFacts):
@@ -52,56 +52,63 @@ class LocatedFacts(DescribedFacts):
 
     @fact
     def path(self) -> Texts:
-        """The path"""
+        """The path."""
         return self.located.way.verdict.path
 
     @fact
     def path_confidence(self) -> Array:
-        """How well the evidence proves it: a code of CONFIDENCE_NAMES"""
+        """How well the evidence proves it: a code of CONFIDENCE_NAMES."""
         return self.located.way.verdict.confidence
 
     @fact
     def path_detail(self) -> Texts:
-        """The evidence that decided, in words"""
+        """The evidence that decided, in words."""
         return self.located.way.verdict.detail
 
     @fact
+    def path_seen(self) -> Array:
+        """Packets of every direction seen, or rows about them, show the path: not addresses and routes alone."""
+        return self.located.way.verdict.seen
+
+    @fact
     def asymmetric(self) -> Array:
-        """three-valued: the two directions went different ways"""
+        """three-valued: the two directions went different ways."""
         return self.located.way.verdict.asymmetric
 
     @fact
     def path_over(self) -> Array:
-        """Path of what carries a VPN; None where that is not known, or it is none"""
+        """Path of what carries a VPN; None where that is not known, or it is none."""
         return self.located.way.verdict.over
 
     @fact
     def path_changed(self) -> Array:
-        """What the path changed from, and when, in words; None where it did not"""
+        """What the path changed from, and when, in words; None where it did not."""
         return self.located.way.changed
 
     @fact
     def source_outside(self) -> Array:
-        """Over a public virtual interface, from an address that it does not carry"""
+        """Over a public virtual interface, from an address that it does not carry."""
         return self.located.way.source_outside
 
     @fact
     def private_dns_missing(self) -> Array:
-        """The endpoint that the name should have led to"""
+        """The endpoint that the name should have led to."""
         return self.located.way.private_dns_missing
 
     @fact
     def other_region(self) -> Array:
-        """To an interface endpoint of another Region, in words"""
+        """To an interface endpoint of another Region, in words."""
         return self.located.way.other_region
 
     @fact
     def disagreement(self) -> Array:
-        """What a witness says otherwise"""
+        """What a witness says otherwise."""
         return self.located.way.disagreement
 
     @fact
     def in_region(self) -> Array:
-        """YES: both ends are inside AWS as far as the capture shows"""
-        ends, flows = self.described.ends, self.described.flows
-        return np.where(flows.mirrored | self.located.vpcs.covers(ends.client_high, ends.client_low), YES, NO)
+        """YES: both ends are inside AWS as far as the capture shows."""
+        ends = self.described.ends
+        return np.where(
+            self.located.way.inside_aws | self.located.vpcs.covers(ends.client_high, ends.client_low), YES, NO
+        )

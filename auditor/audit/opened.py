@@ -34,7 +34,7 @@ def unopened(located: Located) -> Opened:
 
 
 def opened(located: Located, requests: Requests, failure: str | None, inside: Inside) -> Opened:
-    """A batch with the requests found in its capture, each completed by what its flow says; ``failure``: why there are none."""
+    """A batch with the requests of its capture, each completed by what its flow says; ``failure``: why there are none."""
     described, paths = located.described, located.way.verdict.path.objects()
     wanted, ends = described.candidates.wanted, described.ends
     names = described.server_name.objects()
@@ -62,14 +62,14 @@ class OpenedFacts(LocatedFacts):
 
     @fact
     def requests(self) -> Array:
-        """Lists of requests as ``requests.inside`` completes them; None where none was seen"""
-        found = np.full(len(self.opened), None, object)
+        """Lists of requests as ``requests.inside`` completes them; None where none was seen."""
+        requests = np.full(len(self.opened), None, object)
         if self.opened.requests:
             for at, number in enumerate(self.described.rows.flows["identifier"].tolist()):
-                found[at] = self.opened.requests.get(number)
-        return found
+                requests[at] = self.opened.requests.get(number)
+        return requests
 
     @fact
     def requests_reason(self) -> Texts:
-        """Why requests are not seen; None where the flow has none that could be"""
+        """Why requests are not seen; None where the flow has none that could be."""
         return Texts.of(self.opened.unseen)

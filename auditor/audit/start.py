@@ -1,96 +1,106 @@
 """Starting an audit: options in, results out; what is loaded when, so that reading begins early."""
 
 import shutil
-import sys
 from collections.abc import Callable, Iterable
-from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from auditor.errors import InputError
-from auditor.options import DEFAULT_POLICY, Options, PathLike
+from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
     from auditor.audit.pipeline import Pipeline
+    from auditor.capture.digest import Child
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
     from auditor.reading.following import Reading
     from auditor.requests.inside import Inside
 
 LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
-SWITCH_INTERVAL = 0.0005  # seconds; the default of 5 ms starves the thread that hashes while libraries load
 
 
+@takes_options
 def audit(
-    paths: PathLike | Iterable[PathLike],
-    *,
-    policy: PathLike | Iterable[PathLike] = DEFAULT_POLICY,
-    as_of: date | None = None,
-    topology: PathLike | None = None,
-    aws: PathLike | None = None,
-    routes: Iterable[PathLike] = (),
-    witnesses: Iterable[PathLike] = (),
-    skew: float = 0.0,
-    keylog: PathLike | Iterable[PathLike] = (),
-    http: bool = False,
-    ip_ranges: PathLike | None = None,
-    out: PathLike | None = None,
-    block_bytes: int | None = None,
-    say: Callable[[str], None] | None = None,
-    meanwhile: Callable[[], object] | None = None,
+    paths: PathLike | Iterable[PathLike], options: Options | None = None, **values: Unpack[OptionValues]
 ) -> Audit:
     """Audit captures: files, folders, globs, or ``-`` for standard input.
 
-    ``policy`` is the name of a shipped policy or a file, or several; rules that hold for a time are judged by the day of
-    each flow, or by ``as_of``. ``topology`` a site file (``audit topology init`` writes an
-    example); ``aws`` a folder of what the AWS command line says of the account, as ``audit topology fetch`` writes it;
-    ``routes`` are routing tables of the site's routers; ``witnesses`` flow logs, CloudTrail events and logs of Zeek or
-    Suricata, whose clocks are ``skew`` seconds ahead of the capture's. ``keylog`` are key logs of clients
-    (SSLKEYLOGFILE) or RSA keys of servers, by which tshark opens TLS; ``http`` reads requests in clear of flows that are
-    not to AWS too. ``ip_ranges`` is a newer ip-ranges.json than the one shipped. With ``out`` the results stay in that folder,
-    otherwise they live as long as the Audit. ``block_bytes`` is how much is read at once; results do not depend on it.
-    ``say`` is told what takes long; ``meanwhile`` is called once where there is time to load something, or never.
+    Options are given by name, as ``Options``, or both: then those by name count. With ``out`` the results
+    stay in that folder, otherwise they live as long as the Audit.
 
     Raises InputError if nothing could be read, TopologyError and PolicyError for files that are not valid. Nothing
-    inside a capture raises: damage is told in ``captures``, inputs that cannot be read in ``errors``.
+    inside a capture raises: damage is recorded in ``captures``, inputs that cannot be read in ``errors``.
     """
-    from auditor.capture import digest
+    return audit_files(paths, merged(options, values))
+
+
+def audit_files(
+    paths: PathLike | Iterable[PathLike],
+    options: Options,
+    *,
+    hashing: "Child | None" = None,
+    meanwhile: Callable[[], object] | None = None,
+    block_bytes: int | None = None,
+) -> Audit:
+    """``audit``, for callers that begin before it.
+
+    ``hashing`` is a process that hashes one of the files already. The rest is that of ``audit_inputs``.
+    """
     from auditor.capture.inputs import expand
 
-    if isinstance(paths, str | Path):
-        paths = [paths]
-    options = Options(
-        policy=policy,
-        as_of=as_of,
-        topology=topology,
-        aws=aws,
-        routes=routes,
-        witnesses=witnesses,
-        skew=skew,
-        keylog=keylog,
-        http=http,
-        ip_ranges=ip_ranges,
-        out=out,
-        block_bytes=block_bytes,
-        say=say,
-        meanwhile=meanwhile,
-    )
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_INTERVAL)
     try:
-        inputs = expand(paths)
-        if inputs[0].path is not None:
-            digest.begin(inputs[0].path)
-        return audit_inputs(inputs, options)
+        inputs = expand([paths] if isinstance(paths, str | Path) else paths)
+        for item in inputs:
+            if hashing is not None and item.adopt(hashing):
+                break
+        inputs[0].hash_early()
+        return audit_inputs(inputs, options, meanwhile=meanwhile, block_bytes=block_bytes)
     finally:
-        sys.setswitchinterval(interval)
-        digest.forget()
+        if hashing is not None:
+            hashing.stop()
 
 
-def audit_inputs(inputs: "list[Input]", options: Options, live: "LiveCapture | None" = None) -> Audit:
-    """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C."""
-    # Reading begins here, in a thread of its own; everything below is loaded beside it.
+def audit_inputs(
+    inputs: "list[Input]",
+    options: Options,
+    live: "LiveCapture | None" = None,
+    *,
+    meanwhile: Callable[[], object] | None = None,
+    block_bytes: int | None = None,
+) -> Audit:
+    """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C.
+
+    ``meanwhile`` is called once where there is time to load something while captures are read, or never. Of a capture
+    ``block_bytes`` are read at once; results do not depend on it.
+    """
+    try:
+        _check_out(inputs, options)
+        return _read(inputs, options, live, meanwhile, block_bytes)
+    finally:
+        for item in inputs:
+            item.forget()
+
+
+def _check_out(inputs: "list[Input]", options: Options) -> None:
+    """Refuse a folder for the results before anything is read: one that is another's, or holds what is read."""
+    if options.out is None:
+        return
+    from auditor.machine import writing
+    from auditor.report import folder
+
+    read = [*(item.path for item in inputs if item.path is not None), *options.files()]
+    folder.check(Path(options.out), writing.identities(read), force=options.force)
+
+
+def _read(
+    inputs: "list[Input]",
+    options: Options,
+    live: "LiveCapture | None",
+    meanwhile: Callable[[], object] | None,
+    block_bytes: int | None,
+) -> Audit:
+    """Begin to read, in a thread of its own, and load everything else beside it."""
     from auditor.capture.inputs import BEGINNING, MOST_SPOOLED, Spool
     from auditor.capture.reader import BLOCK_BYTES
     from auditor.machine import kernel
@@ -102,19 +112,23 @@ def audit_inputs(inputs: "list[Input]", options: Options, live: "LiveCapture | N
     for item in inputs:
         if item.size is None:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
-    reading = Reading(inputs, options.block_bytes or BLOCK_BYTES, prompt=live is not None)
+    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
     try:
         from auditor.requests import keys
         from auditor.requests.inside import Inside
 
         inside = Inside(keys.read(logs, may_come=live is not None), options.http)
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
-        result = _take(reading, options, inside, live)
+        if meanwhile is not None and is_long(inputs):
+            meanwhile()
+        return _take(reading, options, inside, live)
     finally:
         reading.close()
-        for item in inputs:
-            item.forget()
-    return result
+
+
+def is_long(inputs: "list[Input]") -> bool:
+    """Whether reading takes longer than loading libraries."""
+    return sum(item.size or 0 for item in inputs) > LONG_READ
 
 
 def _pipeline(options: Options, inside: "Inside") -> "Pipeline":
@@ -145,18 +159,17 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
     from auditor.report.sink import FolderSink
 
     pipeline = _pipeline(options, inside)
-    folder, temporary = results_folder(options.out)
-    sink = FolderSink(folder)
-    run = Run(pipeline, sink)
-    if sum(item.size or 0 for item in reading.inputs) > LONG_READ:
+    if is_long(reading.inputs):
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
         import cryptography.x509  # noqa: F401
-
-        if options.meanwhile is not None:
-            options.meanwhile()
+    folder, temporary = results_folder(options.out)
+    sink = FolderSink(folder, durable=not temporary)
+    run = Run(pipeline, sink)
     try:
         try:
+            if live is not None and options.say is not None:
+                options.say(live.described())  # now, since Ctrl-C ends it with results from here on
             run.take(reading)
         except KeyboardInterrupt:
             if live is None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from auditor.paths.path_totals import PathTotals
 from auditor.paths.round_trips import RoundTrips
 from auditor.paths.witnesses import WitnessTotals
 from auditor.policy.totals import Summary, VerdictTotals
@@ -20,6 +21,7 @@ class Totals:
     captures: Captures = field(default_factory=Captures)
     certificates: Certificates = field(default_factory=Certificates)
     round_trips: RoundTrips = field(default_factory=RoundTrips)
+    paths: PathTotals = field(default_factory=PathTotals)
     witnesses: WitnessTotals = field(default_factory=WitnessTotals)
     verdicts: VerdictTotals = field(default_factory=VerdictTotals)
     summary: Summary = field(default_factory=Summary)
@@ -30,6 +32,7 @@ class Totals:
             captures=self.captures.merge(other.captures),
             certificates=self.certificates.merge(other.certificates),
             round_trips=self.round_trips.merge(other.round_trips),
+            paths=self.paths.merge(other.paths),
             witnesses=self.witnesses.merge(other.witnesses),
             verdicts=self.verdicts.merge(other.verdicts),
             summary=self.summary.merge(other.summary),

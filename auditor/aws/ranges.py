@@ -147,6 +147,10 @@ class Ranges:
         v6 = self._v6[1][np.searchsorted(self._v6[0], high, "right") - 1] + np.uint64(self._first_v6)
         return np.asarray(np.where(is_v4, v4, v6), np.int64)
 
+    def covers(self, high: Array, low: Array) -> Array:
+        """Whether each address is one of AWS's."""
+        return np.array([row is not None for row in self.rows])[self.rows_of(high, low)]
+
     def find(self, high: Array, low: Array) -> list[Range | None]:
         """What covers each address."""
         return [self.rows[n] for n in self.rows_of(high, low).tolist()]

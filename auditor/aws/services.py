@@ -8,7 +8,6 @@ import numpy as np
 
 from auditor.aws.names import Endpoint, endpoint, imitates, may_concern_aws
 from auditor.aws.ranges import Ranges
-from auditor.prefixes import PrefixSet
 from auditor.tables.columns import Texts, distinct
 
 Array = np.ndarray[Any, Any]
@@ -25,7 +24,6 @@ class Services:
     is_endpoint: Array  # a service's endpoint, not a customer's machine
     is_pinpoint: Array  # an endpoint of Pinpoint / AWS End User Messaging
     imitates: Array
-    elsewhere: Array  # a name of AWS at a public address that is none of AWS's
 
 
 NOTHING: tuple[Endpoint | None, bool] = (None, False)
@@ -57,7 +55,6 @@ def find(names: list[str | None], name_index: Array, high: Array, low: Array, ra
     partition = [where.partition if where else _partition(found.region) if found else None for where, found in sources]
     by_name = np.array([where is not None and not where.customer for where, _ in sources])[index]
     by_range = np.array([where is None and found is not None and found.is_endpoint for where, found in sources])[index]
-    unlisted = np.array([one is None for one in ranges.rows])[row]
     nameless = np.array([name is None for name in names])[name_index]
     is_endpoint = by_name | (by_range & nameless)
     return Services(
@@ -67,18 +64,9 @@ def find(names: list[str | None], name_index: Array, high: Array, low: Array, ra
         is_endpoint,
         is_endpoint & np.array([s in PINPOINT for s in service])[index],
         np.array([false for _, false in told])[name_index],
-        by_name & unlisted & ~NOT_PUBLIC.covers(high, low),
     )
 
 
-# Addresses that lead nowhere on the internet (RFC 6890), of which AWS's ranges say nothing.
-NOT_PUBLIC = PrefixSet(
-    [
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
-        *("192.0.0.0/24", "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
-        *("224.0.0.0/3", "::/3", "2001:db8::/32", "3fff::/20", "4000::/2", "8000::/1"),
-    ]
-)
 NAT64 = np.uint64(0x0064_FF9B_0000_0000)  # 64:ff9b::/96, RFC 6052 2.1
 V4_MAPPED = np.uint64(0xFFFF << 32)
 

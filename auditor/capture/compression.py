@@ -1,6 +1,7 @@
-"""Compressed captures: told by their first bytes, opened as a stream of the bytes inside."""
+"""Compressed captures: recognised by their first bytes, opened as a stream of the bytes inside."""
 
 import bz2
+import contextlib
 import gzip
 import importlib
 import io
@@ -8,7 +9,7 @@ import lzma
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from auditor.capture import folders
 from auditor.errors import InputError
@@ -20,7 +21,7 @@ MAGICS = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\x04\x22\x4d\x18": "lz4",
 }
-STEP = 1 << 17  # bytes that one step may yield: a buffer of them is made for each
+STEP = 1 << 17  # bytes that one step may yield: a buffer of them is allocated for each
 LONGEST_MAGIC = 6
 LARGEST = 4 << 30  # bytes of a file that is read as a whole
 
@@ -34,11 +35,41 @@ def compression_of(head: bytes) -> str | None:
     return next((name for magic, name in MAGICS.items() if head.startswith(magic)), None)
 
 
+class ZstdFrames(io.RawIOBase):
+    """The bytes inside a row of Zstandard frames (RFC 8878). The library's own stream ends in silence where a frame is cut."""
+
+    TAKEN = 1 << 12  # packed bytes at a time: 1 KiB of them may be 32 MiB of one repeated byte
+
+    def __init__(self, stream: BinaryIO) -> None:
+        # Window sizes above 128 MiB are refused: a tiny file must not make us take gigabytes.
+        self._decompressor = importlib.import_module("zstandard").ZstdDecompressor(max_window_size=1 << 27)
+        self._stream, self._packed, self._ready = stream, b"", memoryview(b"")
+        self._frame: Any = None  # None between frames
+
+    def read1(self, size: int) -> bytes:
+        """Up to ``size`` bytes, none at the end. Raises EOFError where the file ends inside a frame."""
+        while not self._ready and self._advance():
+            continue
+        data, self._ready = bytes(self._ready[:size]), self._ready[size:]
+        return data
+
+    def _advance(self) -> bool:
+        """Unpack some more; False at the end."""
+        packed = self._packed or self._stream.read(self.TAKEN)
+        if not packed:
+            if self._frame is not None:
+                raise EOFError("the compressed data ends before its end-of-frame mark")
+            return False
+        if self._frame is None:
+            self._frame = self._decompressor.decompressobj()
+        self._ready, self._packed = memoryview(self._frame.decompress(packed)), b""
+        if self._frame.eof:
+            self._packed, self._frame = self._frame.unused_data, None
+        return True
+
+
 def _zstd(stream: BinaryIO) -> BinaryIO:
-    zstandard = importlib.import_module("zstandard")
-    # Window sizes above 128 MiB are refused: a tiny file must not make us take gigabytes.
-    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stream, read_across_frames=True)
-    return cast("BinaryIO", reader)
+    return cast("BinaryIO", ZstdFrames(stream))
 
 
 def _lz4(stream: BinaryIO) -> BinaryIO:
@@ -58,10 +89,8 @@ OPENERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
 def damage() -> tuple[type[BaseException], ...]:
     """The exception types that mean damaged compressed input."""
     kinds: list[type[BaseException]] = list(DAMAGE)
-    try:
+    with contextlib.suppress(ImportError):
         kinds.append(importlib.import_module("zstandard").ZstdError)
-    except ImportError:
-        pass
     return tuple(kinds)
 
 
@@ -87,13 +116,21 @@ def unpacked(path: Path, most: int | None = None) -> bytes:
         with path.open("rb") as file:
             packing = compression_of(file.read(LONGEST_MAGIC))
             file.seek(0)
-            stream = open_compressed(file, packing) if packing else file
-            data = stream.read(LARGEST + 1 if most is None else most)
+            data = _read(open_compressed(file, packing) if packing else file, LARGEST + 1 if most is None else most)
     except damage() as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if len(data) > LARGEST:
         raise InputError(f"{path}: more than {LARGEST >> 30} GiB when unpacked; split it")
     return data
+
+
+def _read(stream: BinaryIO, most: int) -> bytes:
+    """The first ``most`` bytes of a stream, whose ``read`` may give fewer at a time; all where it has no more."""
+    parts: list[bytes] = []
+    while most > 0 and (part := stream.read(most)):
+        parts.append(part)
+        most -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class Gradual(io.RawIOBase):

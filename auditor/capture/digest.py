@@ -7,9 +7,7 @@ import hashlib
 import os
 import subprocess
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
@@ -20,19 +18,17 @@ from auditor.machine import isolated
 PIECE = 1 << 20
 LARGE = 1 << 26  # bytes; hashing fewer takes less than starting a process
 
-_begun: dict[Path, "Child"] = {}
-
 
 class Child:
     """The digest of the first ``size`` bytes of a file, by a process that has begun with it.
 
-    The file stays open here: whatever becomes of its name, it is this one that is hashed and asked about.
+    The file stays open here: even if it is renamed or replaced, it is this one that is hashed and examined.
     """
 
     def __init__(self, path: Path, size: int) -> None:
         self.size = size
-        self.was_changed = False  # whether somebody wrote to the file before its digest was told
-        self._told: str | None = None
+        self.was_changed = False  # whether somebody wrote to the file before its digest was known
+        self._result: str | None = None
         self._file = path.open("rb", buffering=0)
         try:
             self._before = os.fstat(self._file.fileno())
@@ -46,28 +42,30 @@ class Child:
             self._file.close()
             raise
 
-    def is_of(self, stream: Any) -> bool:
-        """Whether it was this very file that was opened as ``stream``."""
-        return os.path.samestat(os.fstat(stream.fileno()), self._before)
+    def is_of(self, file: Path | int) -> bool:
+        """Whether it is this very file that has a name, or was opened as a descriptor."""
+        with suppress(OSError):
+            return os.path.samestat(file.stat() if isinstance(file, Path) else os.fstat(file), self._before)
+        return False
 
     def hexdigest(self, count: int) -> str | None:
-        """The digest of the first ``count`` bytes; None where it cannot be told any more."""
+        """The digest of the first ``count`` bytes; None where it can no longer be computed."""
         if self._file.closed:
-            return self._told
+            return self._result
         words = self._process.communicate()[0].split()[-2:]
         if len(words) == 2 and int(words[0]) == count:
-            self._told = words[1].decode()
+            self._result = words[1].decode()
         else:  # the process was killed, or the file cut off in the meantime
             with suppress(OSError):
                 self._file.seek(0)
                 hashed, digest = sha256.sha256(self._file.fileno(), count)
-                self._told = digest if hashed == count else None
+                self._result = digest if hashed == count else None
         self.was_changed = os.fstat(self._file.fileno()).st_mtime_ns != self._before.st_mtime_ns
         self._file.close()
-        return self._told
+        return self._result
 
     def stop(self) -> None:
-        """Nobody wants to know any more."""
+        """Give up: nobody needs the digest any more."""
         if not self._file.closed:
             self._process.kill()
             self._process.communicate()
@@ -166,7 +164,7 @@ class Digested:
             size -= len(data)
 
     def hexdigest(self) -> str | None:
-        """The digest of all that was read; None where it cannot be told."""
+        """The digest of all that was read; None where it cannot be computed."""
         if self._child is not None:
             return self._child.hexdigest(self.count)
         if self._hashing is not None:
@@ -179,51 +177,20 @@ class Digested:
             self._hashing.end()
 
     def was_changed(self) -> bool:
-        """Whether a file was written to before its digest was told, so that it may be of other bytes than were read."""
+        """Whether a file was written to before its digest was known, so that it may be of other bytes than were read."""
         return self._child is not None and self._child.was_changed
 
-    def stop(self) -> None:
-        """Nobody will ask for the digest any more."""
-        if self._child is not None:
-            self._child.stop()
 
-
-def _started(path: Path, size: int) -> Child | None:
-    """A process that hashes; None where there cannot be one: the file is hashed as it is read."""
+def started(path: Path, size: int) -> Child | None:
+    """A process that hashes a large file; None where there cannot be one: the file is hashed as it is read."""
     with suppress(OSError, ValueError):
-        if isolated.is_possible():
+        if size > LARGE and isolated.is_possible():
             return Child(path, size)
     return None
 
 
-def begin(path: Path) -> None:
-    """Hash a large file while libraries load and it is read."""
+def begin(path: Path) -> Child | None:
+    """Hash a large file before anything else is known of it; None where it is not large, or no file."""
     with suppress(OSError, ValueError):  # who reads the file says what is wrong with it
-        size = path.stat().st_size
-        if size > LARGE and path.is_file() and path.resolve() not in _begun and (child := _started(path, size)):
-            _begun[path.resolve()] = child
-
-
-def begin_argument(arguments: Sequence[str]) -> None:
-    """``begin`` with the first file among a command's arguments that is not the value of an option."""
-    for before, argument in pairwise(["", *arguments]):
-        if not before.startswith("-") and not argument.startswith("-"):
-            begin(Path(argument))
-            break
-
-
-def begun(path: Path, size: int, stream: Any) -> Child | None:
-    """The hashing of the first ``size`` bytes of a file that was opened as ``stream``; None where it is not large."""
-    child = _begun.pop(path.resolve(), None)
-    if child is not None and (child.size != size or not child.is_of(stream)):
-        child.stop()
-        child = None
-    if child is None and size > LARGE:
-        child = _started(path, size)
-    return child
-
-
-def forget() -> None:
-    """Stop what has begun and was not asked for."""
-    while _begun:
-        _begun.popitem()[1].stop()
+        return started(path, path.stat().st_size) if path.is_file() else None
+    return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from auditor.capture import folders
-from auditor.capture.digest import Digested, begun
+from auditor.capture.digest import Child, Digested, started
 from auditor.errors import InputError, shown
 
 SUFFIXES = (".pcap", ".pcapng", ".cap", ".ntar", ".dmp", ".trace", ".mcap")
@@ -33,6 +33,19 @@ class Input:
     refusal: str | None = None  # why it cannot be read, where that shows before it is opened
     spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
     digest: Digested | None = field(default=None, repr=False)
+    hashing: Child | None = field(default=None, repr=False)  # the process that hashes it
+
+    def adopt(self, hashing: Child) -> bool:
+        """Whether it is this input that is hashed by a process that began before it was known."""
+        if self.size is None or self.path is None or not hashing.is_of(self.path):
+            return False
+        self.hashing = hashing
+        return True
+
+    def hash_early(self) -> None:
+        """Let a large file be hashed from now on, before it is opened."""
+        if self.hashing is None and self.path is not None and self.size is not None:
+            self.hashing = started(self.path, self.size)
 
     def open(self) -> "Digested":
         """The raw bytes, which are hashed as they are read. Raises InputError naming the file and the reason."""
@@ -45,13 +58,20 @@ class Input:
                 stream = self.path.open("rb", buffering=0)
             except OSError as error:
                 raise InputError(f"{self.name}: {error.strerror}") from error
-        child = None
         if self.path is not None and self.size is not None and self.is_hashed:
-            child = begun(self.path, self.size, stream)
+            self._hash(self.path, self.size, stream.fileno())
         if self.spool is not None:
             stream = self.spool.of(stream)
-        self.digest = Digested(stream, child, is_hashed=self.is_hashed)
+        self.digest = Digested(stream, self.hashing, is_hashed=self.is_hashed)
         return self.digest
+
+    def _hash(self, path: Path, size: int, opened: int) -> None:
+        """Let the file be hashed, where that has not begun: with fewer bytes, or another file of that name."""
+        if self.hashing is not None and (self.hashing.size != size or not self.hashing.is_of(opened)):
+            self.hashing.stop()
+            self.hashing = None
+        if self.hashing is None:
+            self.hashing = started(path, size)
 
     def again(self) -> "Input | None":
         """The same capture, to be read a second time; None for a stream that was not kept, or not to its end."""
@@ -70,15 +90,15 @@ class Input:
         return self.digest.hexdigest() if self.digest else None
 
     def was_changed(self) -> bool:
-        """Whether a file was written to while it was read, as far as can be told."""
+        """Whether a file was written to while it was read, as far as can be known."""
         return self.digest is not None and self.digest.was_changed()
 
     def forget(self) -> None:
         """Let go of what was kept for it: nobody will read it again, or ask for its digest."""
         if self.spool is not None:
             self.spool.forget()
-        if self.digest is not None:
-            self.digest.stop()
+        if self.hashing is not None:
+            self.hashing.stop()
 
 
 class Spool:
@@ -153,18 +173,18 @@ def _files_of(argument: str) -> list[tuple[Path, str | None]]:
     """The files that an argument stands for; beside each the reason if it cannot be read."""
     path = Path(argument)
     if path.is_dir():
-        found = folders.files(path, _is_capture_name)
-        if not found:
+        files = folders.files(path, _is_capture_name)
+        if not files:
             raise InputError(f"{argument}: the folder holds no file named like a capture (.pcap, .pcapng, .cap, …)")
-        return found
+        return files
     if path.exists():
         return [(path, None)]
     matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))
     if matches:
-        found = [(match, folders.refusal(match)) for match in matches if not match.is_dir()]
-        if not found:
+        files = [(match, folders.refusal(match)) for match in matches if not match.is_dir()]
+        if not files:
             raise InputError(f"{argument}: only folders are named like that, no file; give the folders themselves")
-        return found
+        return files
     if argument.startswith(("http://", "https://", "s3://", "gs://", "abfs://")):
         raise InputError(f"{argument}: captures are read from files and standard input; fetch it first")
     raise InputError(f"{argument}: no such file or folder")

@@ -4,7 +4,7 @@ The best program there is does it: ``dumpcap``, else ``tcpdump``, else a raw soc
 """
 
 import re
-import signal
+import select
 import subprocess
 import threading
 from pathlib import Path
@@ -36,7 +36,10 @@ def command(interface: str, capture_filter: str | None) -> list[str]:
 
 
 class LiveCapture:
-    """A capture in progress. ``stop`` ends it in good order: what was captured is still read."""
+    """A capture in progress. ``begin`` waits until packets are captured, and ``duration`` counts from then on.
+
+    ``stop`` ends it in good order: what was captured is still read.
+    """
 
     def __init__(self, interface: str, capture_filter: str | None = None, duration: float | None = None) -> None:
         self.interface = interface
@@ -48,60 +51,68 @@ class LiveCapture:
         )
         assert self._child.stdout is not None
         assert self._child.stderr is not None
-        self._told: list[str] = []
+        self._stream = self._child.stdout
+        self._said: list[str] = []
         self._listener = threading.Thread(target=self._listen, args=(self._child.stderr,), daemon=True)
         self._listener.start()
+        self._until = f"for {duration:g} seconds" if duration is not None else "until Ctrl-C"
         self._timer: threading.Timer | None = None
         if duration is not None:
             self._timer = threading.Timer(duration, self.stop)
             self._timer.daemon = True
+
+    def begin(self) -> None:
+        """Wait until the child captures, or has failed: it writes the header of its file once it listens."""
+        select.select([self._stream], [], [])
+        if self._timer is not None:
             self._timer.start()
 
     def _listen(self, stream: object) -> None:
         for line in cast("BinaryIO", stream):
-            if len(self._told) < 200:
-                self._told.append(line.decode("utf-8", "replace").strip())
+            if len(self._said) < 200:
+                self._said.append(line.decode("utf-8", "replace").strip())
+
+    def described(self) -> str:
+        """What is captured, with which program, and until when."""
+        return f"capturing on {self.interface} with {self.program} {self._until}"
 
     def input(self) -> Input:
         """The capture as an input for the reader."""
-        stream = self._child.stdout
-        assert stream is not None
-        return Input(self.interface, stream=cast("BinaryIO", getattr(stream, "raw", stream)))
+        return Input(self.interface, stream=cast("BinaryIO", getattr(self._stream, "raw", self._stream)))
 
     def stop(self) -> None:
-        """Ask the child to end; it writes out what it has."""
-        if self._child.poll() is None:
-            self._child.send_signal(signal.SIGINT)
+        """Ask the child to end; it writes out what it has. SIGINT would not do: jobs in the background ignore it."""
+        self._child.terminate()
 
     def close(self) -> list[str]:
         """Wait for the child; what should be said of the capture."""
         if self._timer is not None:
             self._timer.cancel()
         try:
-            self._child.wait(timeout=5)
+            self._child.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
-        self._listener.join(timeout=2)
+        self._listener.join()
         for stream in (self._child.stdout, self._child.stderr):
             if stream is not None:
                 stream.close()
-        dropped = DROPPED.search("\n".join(self._told))
-        told = [f"captured by {self.program}"]
+        dropped = DROPPED.search("\n".join(self._said))
+        notes = [f"captured by {self.program}"]
         if dropped:
-            told.append(f"{dropped[1]} packets dropped by the kernel")
-        return told
+            notes.append(f"{dropped[1]} packets dropped by the kernel")
+        return notes
 
     def dropped(self) -> int | None:
         """Packets dropped by the kernel, where the program says so on standard error."""
-        found = DROPPED.search("\n".join(self._told))
-        return int(found[1]) if found else None
+        dropped = DROPPED.search("\n".join(self._said))
+        return int(dropped[1]) if dropped else None
 
     def failure(self) -> InputError:
         """Why nothing came: one sentence that says what to do."""
         self._child.wait()
-        self._listener.join(timeout=2)
-        text = " ".join(line for line in self._told if line)
+        self._listener.join()
+        text = " ".join(line for line in self._said if line)
         if RIGHTS.search(text):
             return InputError(
                 f"{self.interface}: no right to capture; run as root, or let {self.program} capture for your user "

@@ -14,7 +14,7 @@ ETHERNET, SNAP_LENGTH = 1, 262_144
 
 
 def main(arguments: list[str]) -> int:
-    """Capture until SIGINT."""
+    """Capture until SIGTERM or SIGINT."""
     import scapy.arch  # noqa: F401 - chooses the sockets of this system
     from scapy.config import conf
 
@@ -25,10 +25,11 @@ def main(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - scapy raises many kinds; all of them mean the same here
         sys.stderr.write(f"{error}\n")
         return 1
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     out = sys.stdout.buffer
     out.write(struct.pack("<IHHiIII", MAGIC_NANOSECONDS, 2, 4, 0, 0, SNAP_LENGTH, ETHERNET))
     out.flush()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         while True:
             _, data, when = source.recv_raw(SNAP_LENGTH)

@@ -1,8 +1,13 @@
-"""The command ``audit``: the only room that prints or parses options."""
+"""The command ``audit``: the only room that prints, parses options, or changes settings of the process."""
 
 import gc
 import os
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+SWITCH_INTERVAL = 0.0005  # seconds; the default of 5 ms starves the thread that hashes while libraries load
 
 
 def main() -> None:
@@ -11,14 +16,26 @@ def main() -> None:
 
     search_path.leave_working_directory()
 
-    from auditor.audit.start import SWITCH_INTERVAL
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from auditor.machine import writing
+
+        writing.open_standard_files()
     from auditor.capture import digest
 
     sys.setswitchinterval(SWITCH_INTERVAL)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's: nothing here needs them, and idle they spin
-    gc.set_threshold(500_000)  # looking for cycles among what libraries leave takes a twentieth of an audit
-    if sys.argv[1:2] == ["pcap"]:
-        digest.begin_argument(sys.argv[2:])
+    # Looking for cycles among what libraries leave, or the routes of a full table, takes a twentieth of an audit.
+    gc.set_threshold(2_000_000)
+    first = first_file(sys.argv[2:]) if sys.argv[1:2] == ["pcap"] else None
+    hashing = digest.begin(first) if first is not None else None
     from auditor.cli.main import main as run
 
-    run()
+    run(hashing)
+
+
+def first_file(arguments: Sequence[str]) -> Path | None:
+    """The first of a command's arguments that is no option, nor perhaps an option's value."""
+    for before, argument in pairwise(["", *arguments]):
+        if not before.startswith("-") and not argument.startswith("-"):
+            return Path(argument)
+    return None

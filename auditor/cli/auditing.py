@@ -1,181 +1,106 @@
 """``audit pcap`` and ``audit live``."""
 
+import sys
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.app import (
-    FINDINGS,
-    AsOfOption,
-    AwsOption,
-    FailOption,
-    Format,
-    FormatOption,
-    HttpOption,
-    KeylogOption,
-    OutOption,
-    PolicyOption,
-    QuietOption,
-    RangesOption,
-    RoutesOption,
-    Severity,
-    SkewOption,
-    TableOption,
-    TopologyOption,
-    WitnessOption,
-    app,
-    say,
-    silent,
-)
-from auditor.options import DEFAULT_POLICY, Options
+from auditor.cli.app import FAILED, FINDINGS, Format, Severity, app, say
+from auditor.cli.options import Output, with_options
+from auditor.errors import AuditError
+from auditor.options import Options
+
+if TYPE_CHECKING:
+    from auditor import Audit
 
 
 @app.command("pcap")
+@with_options
 def pcap_command(
+    context: typer.Context,
     captures: Annotated[
         list[str], typer.Argument(help="Captures: files, folders, globs, or - for standard input.", show_default=False)
     ],
-    policy: PolicyOption = None,
-    as_of: AsOfOption = None,
-    topology: TopologyOption = None,
-    aws: AwsOption = None,
-    routes: RoutesOption = None,
-    witness: WitnessOption = None,
-    keylog: KeylogOption = None,
-    http: HttpOption = False,
-    ip_ranges: RangesOption = None,
-    out: OutOption = None,
-    format: FormatOption = Format.table,
-    table: TableOption = "flows",
-    fail_on: FailOption = Severity.never,
-    quiet: QuietOption = False,
-    skew: SkewOption = 0.0,
-    history: Annotated[
-        Path | None,
-        typer.Option(
-            "--history", help="Folder of a history to add this audit to; see: audit history.", show_default=False
-        ),
-    ] = None,
-    block_bytes: Annotated[int | None, typer.Option(hidden=True)] = None,
+    options: Options,
+    output: Output,
 ) -> None:
-    """Audit captures, and print what was found.
+    """Audit captures, and print the results.
 
     Reads pcap and pcapng, also with gzip, bzip2, xz, zstd or lz4. Exit code 0: done; 1: findings at or above
-    --fail-on; 2: the work could not be done.
+    --fail-on; 2: the work could not be done, or an input not be read (unless --keep-going).
     """
-    from auditor import audit
+    from auditor.audit.start import audit_files
 
-    load = partial(import_module, "auditor.cli.terminal") if is_shown(format, out, quiet) else None
-    result = audit(
-        captures,
-        policy=policy or DEFAULT_POLICY,
-        as_of=as_of.date() if as_of is not None else None,
-        topology=topology,
-        aws=aws,
-        routes=routes or (),
-        witnesses=witness or (),
-        skew=skew,
-        keylog=keylog or (),
-        http=http,
-        ip_ranges=ip_ranges,
-        out=out,
-        block_bytes=block_bytes,
-        say=silent if quiet else say,
-        meanwhile=load,
-    )
-    if history is not None:
-        from auditor.report.history import append
-
-        append(result, history)
-    show_result(result, format, table, out, quiet)
-    finish(result, fail_on)
+    load = partial(import_module, "auditor.cli.terminal") if output.is_shown else None
+    finish(audit_files(captures, options, hashing=context.obj, meanwhile=load), output)
 
 
 @app.command("live")
+@with_options
 def live_command(
     interface: Annotated[str, typer.Argument(help="Interface to capture on, as eth0 or lo.", show_default=False)],
+    *,
     duration: Annotated[
         float | None,
         typer.Option("--duration", help="Seconds to capture; without it until Ctrl-C.", show_default=False),
     ] = None,
-    filter: Annotated[
+    capture_filter: Annotated[
         str | None, typer.Option("--filter", help="Capture filter, as 'tcp port 443'.", show_default=False)
     ] = None,
-    policy: PolicyOption = None,
-    as_of: AsOfOption = None,
-    topology: TopologyOption = None,
-    aws: AwsOption = None,
-    routes: RoutesOption = None,
-    witness: WitnessOption = None,
-    keylog: KeylogOption = None,
-    http: HttpOption = False,
-    ip_ranges: RangesOption = None,
-    out: OutOption = None,
-    format: FormatOption = Format.table,
-    table: TableOption = "flows",
-    fail_on: FailOption = Severity.never,
-    quiet: QuietOption = False,
+    options: Options,
+    output: Output,
 ) -> None:
     """Audit what goes over an interface, until Ctrl-C or for --duration seconds.
 
     A child process captures (dumpcap, else tcpdump, else a raw socket); this one needs no rights to capture.
     """
-    from auditor.audit.live import audit_live
+    from auditor import audit_live
 
-    options = Options(
-        policy=policy or DEFAULT_POLICY,
-        as_of=as_of.date() if as_of is not None else None,
-        topology=topology,
-        aws=aws,
-        routes=routes or (),
-        witnesses=witness or (),
-        keylog=keylog or (),
-        http=http,
-        ip_ranges=ip_ranges,
-        out=out,
-        say=silent if quiet else say,
-    )
-    result = audit_live(interface, options, duration=duration, capture_filter=filter)
-    show_result(result, format, table, out, quiet)
-    finish(result, fail_on)
+    finish(audit_live(interface, options, duration=duration, capture_filter=capture_filter), output)
 
 
-def is_shown(format: Format, out: Path | None, quiet: bool) -> bool:
-    """Whether the result is printed as tables."""
-    return format is Format.table and not (quiet and out is not None)
+def finish(result: "Audit", output: Output) -> None:
+    """Keep, print and judge a result: exit with 1 if a finding is at least as severe as ``--fail-on``.
+
+    Where an input could not be read, that is only part of the work: 2, whatever was found in the others.
+    """
+    try:
+        if output.history is not None:
+            result.add_to_history(output.history)
+        show_result(result, output)
+        severities = set()
+        if output.fail_on is not Severity.never and result.manifest["counts"]["findings"]:
+            severities = {row["severity"] for row in result.rows("findings", "severity")}
+    finally:
+        result.close()
+    if result.errors and not output.keep_going:
+        say("not all could be read; what could be is reported; --keep-going makes this no failure")
+        raise typer.Exit(FAILED)
+    order = list(Severity)
+    if any(order.index(Severity(s)) >= order.index(output.fail_on) for s in severities):
+        raise typer.Exit(FINDINGS)
 
 
-def show_result(result: object, format: Format, table: str, out: Path | None, quiet: bool) -> None:
+def show_result(result: "Audit", output: Output) -> None:
     """Print the result in the format asked for."""
-    from auditor.report.audit import Audit
-
-    assert isinstance(result, Audit)
     for error in result.errors:
         say(error)
-    if format is not Format.table:
-        from auditor.cli.export import export
-
-        export(result, format.value, table)
-    elif is_shown(format, out, quiet):
+    if output.form is not Format.table:
+        export(result, output.form, output.table)
+    elif output.is_shown:
         from auditor.cli.terminal import show
 
         show(result)
-    if out is not None and not quiet:
-        say(f"results are in {out}")
+    if output.out is not None and not output.quiet:
+        say(f"results are in {output.out}")
 
 
-def finish(result: object, fail_on: Severity) -> None:
-    """Exit with 1 if a finding is at or above ``fail_on``."""
-    from auditor.report.audit import Audit
-
-    assert isinstance(result, Audit)
-    severities = set()
-    if fail_on is not Severity.never and result.manifest["counts"]["findings"]:
-        severities = {row["severity"] for row in result.rows("findings", "severity")}
-    result.close()
-    order = list(Severity)
-    if any(order.index(Severity(s)) >= order.index(fail_on) for s in severities):
-        raise typer.Exit(FINDINGS)
+def export(result: "Audit", form: Format, table: str, target: Path | None = None, *, force: bool = False) -> None:
+    """Write a table, or the whole audit in a form that has its own shape, to a file or to standard output."""
+    if target is None and form.is_binary and sys.stdout.isatty():
+        raise AuditError(f"--format {form.value} writes binary data: redirect it to a file")
+    sys.stdout.flush()
+    result.export(form.value, target if target is not None else sys.stdout.buffer, table, force=force)

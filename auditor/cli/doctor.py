@@ -1,93 +1,52 @@
 """``audit doctor``: what is installed, what is missing, and what that means."""
 
-import importlib.metadata
-import platform
-import sys
 from pathlib import Path
 
 from rich.text import Text
 
-from auditor.cli.terminal import _grid, console
-from auditor.machine import isolated, programs
+from auditor.audit.installed import Part, installation
+from auditor.cli.terminal import console, grid
 from auditor.report.plain import printable
 
-LIBRARIES = {
-    "numpy": "arrays",
-    "numba": "the kernels",
-    "pyarrow": "tables and Parquet",
-    "pandas": "tables in Python and Jupyter",
-    "pydantic": "policy and topology files",
-    "typer": "the command line",
-    "rich": "terminal tables",
-    "zstandard": "captures packed with zstd",
-    "lz4": "captures packed with lz4",
-    "scapy": "drill-down into packets; live capture where neither dumpcap nor tcpdump is installed",
-    "pyshark": "requests inside TLS, with keys; drill-down with tshark",
-    "cryptography": "certificates",
-    "pylsqpack": "requests of HTTP/3 (extra http3)",
-    "boto3": "audit topology fetch (extra aws)",
-}
-PROGRAMS = {
-    "dumpcap": "live capture, the best way (package tshark or wireshark-common)",
-    "tcpdump": "live capture without dumpcap",
-    "tshark": "requests inside TLS, with keys; drill-down with pyshark",
-}
 
-
-def _program(name: str) -> Text:
-    """The version of a program, or why there is none."""
-    path = programs.find(name)
-    if path is None:
-        why = programs.refused(name)
-        return Text(f"refused: {printable(why)}", style="red") if why else Text("missing", style="yellow")
-    said = isolated.said([path, "--version"])
-    if said is None:
-        return Text("does not run", style="red")
-    return Text(said.splitlines()[0][:60] if said else "no version", style="green")
+def _state(part: Part, missing: str) -> Text:
+    """The version of a part, else what is wrong with it."""
+    if part.version is not None:
+        return Text(printable(part.version), style="green")
+    return Text(printable(part.problem), style="red") if part.problem else Text("missing", style=missing)
 
 
 def doctor() -> None:
-    """Print what is there; nothing is changed."""
-    from auditor.aws.ranges import Ranges
-    from auditor.data import __version__
-    from auditor.machine import kernel, objects
-    from auditor.reading import following  # noqa: F401 - knows every kernel
-
-    out = console()
-    out.print(f"auditor {__version__}, Python {sys.version.split()[0]}, {platform.platform()}")
-    table = _grid("what", "found", "for", wide="for")
-    for name, use in LIBRARIES.items():
-        try:
-            found = Text(importlib.metadata.version(name), style="green")
-        except importlib.metadata.PackageNotFoundError:
-            found = Text("missing", style="red")
-        table.add_row(name, found, use)
-    for name, use in PROGRAMS.items():
-        table.add_row(name, _program(name), use)
+    """Print what is installed; nothing is changed."""
+    out, here = console(), installation()
+    out.print(here.versions)
+    table = grid("what", "found", "for", wide="for")
+    for part in here.libraries:
+        table.add_row(part.name, _state(part, missing="red"), part.use)
+    for part in here.programs:
+        table.add_row(part.name, _state(part, missing="yellow"), part.use)
     out.print(table)
-    state = "not compiled yet: the first audit takes half a minute more" if kernel.load() else "compiled and cached"
-    reason = objects.why_not_kept()
-    out.print(f"kernels: {state}, {f'in {objects.folder()}' if reason is None else f'not kept: {reason}'}")
-    ranges = Ranges.shipped()
-    out.print(f"AWS address ranges: of {ranges.date} (sync token {ranges.token})")
+    state = "compiled and cached" if here.is_compiled else "not compiled yet: the first audit takes half a minute more"
+    out.print(f"kernels: {state}, {here.kept}")
+    out.print(f"AWS address ranges: {here.ranges}")
 
 
 def compare(path: Path) -> bool:
     """Print our tables beside tshark's answers; whether every cell is equal."""
     from auditor.audit.compare import compare as compared
 
-    told = compared(path)
+    comparison = compared(path)
     out = console()
-    out.print(f"{printable(path)}, compared with {printable(told.tshark)}")
-    table = _grid("what", "compared", "equal", "different", right=("compared", "equal", "different"))
-    for line in told.lines:
+    out.print(f"{printable(path)}, compared with {printable(comparison.tshark)}")
+    table = grid("what", "compared", "equal", "different", right=("compared", "equal", "different"))
+    for line in comparison.lines:
         other = line.compared - line.equal
         style = "red" if other else "green"
         table.add_row(line.what, f"{line.compared:,}", f"{line.equal:,}", Text(f"{other:,}", style=style))
     out.print(table)
-    for note in told.notes:
+    for note in comparison.notes:
         out.print(Text(printable(note), style="yellow"))
-    for line in told.lines:
+    for line in comparison.lines:
         for example in line.examples:
             out.print(Text(printable(f"{line.what}: {example}")))
-    return told.is_equal
+    return comparison.is_equal

@@ -12,8 +12,9 @@ from auditor.cli.app import app, policy_app
 def policies_command() -> None:
     """List the shipped policies."""
     from auditor.cli.terminal import show_policies
+    from auditor.policy import pages
 
-    show_policies()
+    show_policies(pages.shipped())
 
 
 @policy_app.command("show")
@@ -22,8 +23,10 @@ def policy_show(
 ) -> None:
     """Show a policy: its source, its rules with their parameters, its exceptions."""
     from auditor.cli.terminal import show_policy
+    from auditor.policy import library, pages
 
-    show_policy(name)
+    policy = library.get(name)
+    show_policy(policy, pages.pages(policy))
 
 
 @policy_app.command("check")
@@ -34,8 +37,8 @@ def policy_check(
     from auditor.policy import library
 
     policy = library.get(file)
-    told = f"{len(policy.rule)} rules, {len(policy.exception)} exceptions"
-    sys.stdout.write(f"{file}: {policy.id}, edition {policy.edition}: {told}\n")
+    counts = f"{len(policy.rule)} rules, {len(policy.exception)} exceptions"
+    sys.stdout.write(f"{file}: {policy.id}, edition {policy.edition}: {counts}\n")
 
 
 @app.command("rule")
@@ -45,7 +48,8 @@ def rule_command(
         str | None, typer.Option("--policy", help="Policy to look in; all shipped ones without it.", show_default=False)
     ] = None,
 ) -> None:
-    """Explain a rule: what it checks, why, how to mend, source."""
+    """Explain a rule: what it checks, why, how to fix a failure, source."""
     from auditor.cli.terminal import show_rule
+    from auditor.policy import pages
 
-    show_rule(code, policy)
+    show_rule(pages.page(code, policy))

@@ -2,16 +2,18 @@
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from auditor.errors import PolicyError
-from auditor.options import DEFAULT_POLICY
-from auditor.report.audit import Audit
+from auditor import Audit
 from auditor.report.plain import about, printable
+
+if TYPE_CHECKING:
+    from auditor.policy.model import Policy
+    from auditor.policy.pages import Page
 
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
 VERDICT_STYLE = {"fail": "red", "warn": "yellow", "pass": "green", "not_observable": "magenta", "not_applicable": "dim"}
@@ -27,7 +29,7 @@ def console() -> Console:
     return plain if plain.is_terminal else Console(highlight=False, emoji=False, markup=False, width=120)
 
 
-def _grid(*headers: str, right: tuple[str, ...] = (), wide: str | tuple[str, ...] | None = None) -> Table:
+def grid(*headers: str, right: tuple[str, ...] = (), wide: str | tuple[str, ...] | None = None) -> Table:
     """A table; columns that are ``wide`` share the room that others leave, and are folded."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     folded = wide if isinstance(wide, tuple) else (wide,)
@@ -45,62 +47,62 @@ def _grid(*headers: str, right: tuple[str, ...] = (), wide: str | tuple[str, ...
 def show(result: Audit) -> None:
     """Summary by path, version and verdict first, then findings, then what could not be judged and why."""
     out = console()
-    told = result.manifest
+    manifest = result.manifest
     captures = result.rows("captures", "capture", "warnings", "packets", "started", "ended")
-    out.print(_headline(told, captures))
+    out.print(_headline(manifest, captures))
     for capture in captures[:MOST_CAPTURES]:
         if capture["warnings"]:
             out.print(Text(f"  {printable(capture['capture'])}: {printable(capture['warnings'])}", style="yellow"))
     out.print()
-    _summary(out, told)
+    _summary(out, manifest)
     _requests(out, result)
     _findings(out, result)
-    _not_observable(out, told)
+    _not_observable(out, manifest)
 
 
 def _second(time: int) -> str:
     return f"{datetime.fromtimestamp(time // 10**9, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _headline(told: dict[str, Any], captures: list[dict[str, Any]]) -> Text:
+def _headline(manifest: dict[str, Any], captures: list[dict[str, Any]]) -> Text:
     packets = sum(capture["packets"] for capture in captures)
-    counts = told["counts"]
+    counts = manifest["counts"]
     name = printable(captures[0]["capture"]) if len(captures) == 1 else f"{len(captures)} captures"
     starts = [c["started"] for c in captures if c["started"] is not None]
     ends = [c["ended"] for c in captures if c["ended"] is not None]
     span = f", {_second(min(starts))} to {_second(max(ends))} UTC" if starts else ""
-    policies = ", ".join(printable(f"{policy['id']} {policy['edition']}") for policy in told["policies"])
+    policies = ", ".join(printable(f"{policy['id']} {policy['edition']}") for policy in manifest["policies"])
     text = Text()
     text.append(
         f"{name}: {packets:,} packets, {counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes{span}\n"
     )
     site = (
-        f", site {printable(told['site'])}"
-        if told["site"]
+        f", site {printable(manifest['site'])}"
+        if manifest["site"]
         else ", no topology: paths are known only where frames show them"
     )
     text.append(
-        f"policy {policies}, AWS address ranges of {told['ip_ranges']['date']}{site}",
+        f"policy {policies}, AWS address ranges of {manifest['ip_ranges']['date']}{site}",
         style="dim",
     )
     return text
 
 
-def _summary(out: Console, told: dict[str, Any]) -> None:
+def _summary(out: Console, manifest: dict[str, Any]) -> None:
     """Flows to AWS service endpoints by path, version and verdict; all others in one line each path and protocol."""
     scope: dict[tuple[str, str, str], Counter[str]] = {}
-    for row in told["summary"]:
+    for row in manifest["summary"]:
         if row["in_scope"]:
             confidence = f" ({row['confidence']})" if row["confidence"] != "none" else ""
             key = (row["path"] + confidence, row["protocol"], "")
             scope.setdefault(key, Counter())[row["verdict"]] += row["flows"]
     others: Counter[str] = Counter()
-    for row in told["summary"]:
+    for row in manifest["summary"]:
         if not row["in_scope"]:
             others[row["protocol"]] += row["flows"]
     if scope:
         shown = [v for v in VERDICTS if any(v in counts for counts in scope.values())]
-        table = _grid("path", "protocol", "flows", *shown, right=("flows", *shown))
+        table = grid("path", "protocol", "flows", *shown, right=("flows", *shown))
         ordered = sorted(scope.items(), key=lambda item: (item[0][0], -sum(item[1].values()), item[0][1]))
         for (path, protocol, _), counts in ordered[:MOST_SUMMARY]:
             cells = [
@@ -115,10 +117,10 @@ def _summary(out: Console, told: dict[str, Any]) -> None:
     else:
         out.print(Text("No traffic to AWS service endpoints.", style="bold"))
     if others:
-        told_others = ", ".join(
+        listed = ", ".join(
             f"{n:,} {printable(name) if name != '-' else 'unknown'}" for name, n in others.most_common(12)
         )
-        out.print(Text(f"Other flows, not judged: {told_others}", style="dim"))
+        out.print(Text(f"Other flows, not judged: {listed}", style="dim"))
     out.print()
 
 
@@ -135,12 +137,12 @@ def _requests(out: Console, result: Audit) -> None:
         where = f"{row['scheme']}://{row['authority'] or '?'}"
         counts[what, where, row["signature_version"], credential, str(row["status"] or "·")] += 1
     out.print(Text(f"Requests ({len(rows):,})", style="bold underline"))
-    table = _grid("request", "to", "signature", "key", "status", "count", right=("count",), wide=("request", "to"))
+    table = grid("request", "to", "signature", "key", "status", "count", right=("count",), wide=("request", "to"))
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     for cells, count in ordered[:MOST_SUMMARY]:
         style = "red" if cells[2] == "none" else None
-        told = [Text(printable(cell), style=style if k == 2 and style else "") for k, cell in enumerate(cells)]
-        table.add_row(*told, f"{count:,}")
+        texts = [Text(printable(cell), style=style if k == 2 and style else "") for k, cell in enumerate(cells)]
+        table.add_row(*texts, f"{count:,}")
     out.print(table)
     if len(ordered) > MOST_SUMMARY:
         out.print(Text(f"… and {len(ordered) - MOST_SUMMARY} more; --table requests has them all", style="dim"))
@@ -149,14 +151,14 @@ def _requests(out: Console, result: Audit) -> None:
 
 def _findings(out: Console, result: Audit) -> None:
     names = ("severity", "verdict", "finding_id", "title", "reason", "flows", "sample_frames")
-    found = result.rows("findings", *names, "client_group", "service", "region")
-    if not found:
+    findings = result.rows("findings", *names, "client_group", "service", "region")
+    if not findings:
         out.print(Text("No findings.", style="bold green"))
         out.print()
         return
-    out.print(Text(f"Findings ({len(found)})", style="bold underline"))
-    table = _grid("severity", "finding", "what", "flows", "frames", right=("flows",), wide="what")
-    for row in found[:MOST_FINDINGS]:
+    out.print(Text(f"Findings ({len(findings)})", style="bold underline"))
+    table = grid("severity", "finding", "what", "flows", "frames", right=("flows",), wide="what")
+    for row in findings[:MOST_FINDINGS]:
         what = Text()
         what.append(printable(about(row)), style="bold")
         what.append(f"\n{printable(row['title'])}: {printable(row['reason'])}")
@@ -169,119 +171,84 @@ def _findings(out: Console, result: Audit) -> None:
             " ".join(frames[:3]) + (" …" if len(frames) > 3 else ""),
         )
     out.print(table)
-    if len(found) > MOST_FINDINGS:
-        out.print(Text(f"… and {len(found) - MOST_FINDINGS} more; --out DIR keeps them all", style="dim"))
+    if len(findings) > MOST_FINDINGS:
+        out.print(Text(f"… and {len(findings) - MOST_FINDINGS} more; --out DIR keeps them all", style="dim"))
     out.print(Text("audit rule CODE explains a rule.", style="dim"))
     out.print()
 
 
-def _not_observable(out: Console, told: dict[str, Any]) -> None:
-    if not told["not_observable"]:
+def _not_observable(out: Console, manifest: dict[str, Any]) -> None:
+    if not manifest["not_observable"]:
         return
     out.print(Text("Could not be judged from this capture", style="bold underline"))
-    table = _grid("rule", "flows", "why", right=("flows",), wide="why")
-    for rule, reasons in told["not_observable"].items():
+    table = grid("rule", "flows", "why", right=("flows",), wide="why")
+    for rule, reasons in manifest["not_observable"].items():
         for k, row in enumerate(reasons[:3]):
             table.add_row(rule if k == 0 else "", f"{row['flows']:,}", printable(row["reason"]))
     out.print(table)
 
 
-def show_verified(told: list[tuple[str, bool | None, str]]) -> None:
-    """What is what it was, and what is not."""
-    out, table = console(), _grid("file", "", "why", wide=("file", "why"))
-    for name, same, why in told:
+def show_verified(verified: list[tuple[str, bool | None, str]]) -> None:
+    """Which files are unchanged, and which are not."""
+    out, table = console(), grid("file", "", "why", wide=("file", "why"))
+    for name, same, why in verified:
         word, style = {True: ("same", "green"), False: ("CHANGED", "bold red"), None: ("?", "yellow")}[same]
         table.add_row(printable(name), Text(word, style=style), printable(why))
     out.print(table)
 
 
-def show_policies() -> None:
-    """The shipped policies, a line each."""
-    from auditor.policy import library
-
+def show_policies(policies: "list[Policy]") -> None:
+    """Policies, a line each."""
     out = console()
-    table = _grid("policy", "edition", "rules", "title", right=("rules",), wide="title")
-    for name in library.shipped():
-        policy = library.get(name)
+    table = grid("policy", "edition", "rules", "title", right=("rules",), wide="title")
+    for policy in policies:
         table.add_row(Text(policy.id, style="bold"), policy.edition, str(len(policy.rule)), policy.title)
     out.print(table)
     out.print(Text("audit policy show POLICY lists its rules, audit rule CODE explains one.", style="dim"))
 
 
-def show_policy(name: str) -> None:
+def show_policy(policy: "Policy", pages: "list[Page]") -> None:
     """A policy: its source, rules and exceptions."""
-    from auditor.policy import library
-
-    out, policy = console(), library.get(name)
+    out = console()
     out.print(Text(policy.id, style="bold"), Text(f"{policy.title}, edition {policy.edition}"))
     out.print(Text(f"source: {policy.source} (retrieved {policy.retrieved})", style="dim"))
     if policy.extends:
         out.print(Text(f"extends {', '.join(policy.extends)}", style="dim"))
-    table = _grid("rule", "severity", "must", "about", "holds", "title", wide="title")
-    for rule in policy.rule:
+    table = grid("rule", "severity", "must", "about", "holds", "title", wide="title")
+    for page in pages:
+        rule = page.rule
         table.add_row(
             rule.code, Text(rule.severity, style=SEVERITY_STYLE[rule.severity]), "yes" if rule.required else "warn",
-            rule.applies_to, _holds(rule), rule.title,
+            rule.applies_to, page.holds, rule.title,
         )  # fmt: skip
     out.print(table)
     for one in policy.exception:
         out.print(Text(f"exception: {printable(one.words)}", style="yellow"))
 
 
-def _holds(rule: Any) -> str:
-    """When a rule holds."""
-    if rule.begins is None and rule.ends is None:
-        return "always"
-    return " ".join(
-        part for part in (f"from {rule.begins}" if rule.begins else "", f"to {rule.ends}" if rule.ends else "") if part
-    )
-
-
-def show_rule(code: str, policy_name: str | None) -> None:
-    """A rule's page. Raises PolicyError for a code that no policy has."""
-    from auditor.policy import library
-    from auditor.policy.evaluate import EXPIRED
-
-    names = [policy_name] if policy_name else [DEFAULT_POLICY, *library.shipped()]
-    known = [rule.code for rule in library.get(names[0]).rule]
-    for name in names:
-        policy = library.get(name)
-        rule = policy.find(code)
-        if rule is not None:
-            _page(rule, policy.id)
-            return
-    if code.upper() == EXPIRED.code:
-        _page(EXPIRED, "with exceptions")
-        return
-    raise PolicyError(f"{code}: no such rule; there are {', '.join(known)}; other policies: audit policy show POLICY")
-
-
-def _page(rule: Any, policy: str) -> None:
-    from auditor.policy.mending import ways
-    from auditor.policy.model import CERTAINTIES
-
-    out = console()
+def show_rule(page: "Page") -> None:
+    """A rule's page."""
+    out, rule = console(), page.rule
     out.print(Text(f"{rule.code}: {rule.title}", style="bold"))
     must = "a failure" if rule.required else "a warning"
-    holds = "" if _holds(rule) == "always" else f", holds {_holds(rule)}"
-    out.print(Text(f"policy {policy}, severity {rule.severity}, not met: {must}{holds}", style="dim"))
-    source = rule.source + (f"\nThis rule was {CERTAINTIES[rule.certainty]}." if CERTAINTIES[rule.certainty] else "")
-    for head, body in (("What", rule.what), ("Why", rule.why), ("How to mend", rule.mend), ("Source", source)):
+    holds = "" if page.holds == "always" else f", holds {page.holds}"
+    out.print(Text(f"policy {page.policy}, severity {rule.severity}, not met: {must}{holds}", style="dim"))
+    for head, body in (("What", rule.what), ("Why", rule.why), ("How to fix", rule.mend), ("Source", page.source)):
         out.print(Text(f"\n{head}", style="bold"))
         out.print(Text(body))
-        if head == "How to mend":
-            for place, way in ways(rule.check).items():
+        if head == "How to fix":
+            for place, way in page.ways.items():
                 out.print(Text.assemble((f"{place}: ", "bold"), way))
 
 
-def show_rows(title: str | None, names: list[str], found: list[tuple[Any, ...]]) -> None:
+def show_rows(title: str | None, names: list[str], rows: list[tuple[Any, ...]]) -> None:
     """The rows of a query."""
     out = console()
     if title is not None:
-        out.print(Text(f"{title} ({len(found)})", style="bold underline"))
-    numbers = tuple(n for k, n in enumerate(names) if found and all(isinstance(row[k], int | float) for row in found))
-    table = _grid(*names, right=numbers, wide=names[-1] if names else None)
-    for row in found:
+        out.print(Text(f"{title} ({len(rows)})", style="bold underline"))
+    numbers = tuple(n for k, n in enumerate(names) if rows and all(isinstance(row[k], int | float) for row in rows))
+    table = grid(*names, right=numbers, wide=names[-1] if names else None)
+    for row in rows:
         table.add_row(*("·" if value is None else printable(value) for value in row))
     if names:
         out.print(table)

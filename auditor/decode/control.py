@@ -1,19 +1,33 @@
-"""What a capture tells of the network itself: who has which address, who is next to whom, which routes are announced.
+"""What a capture shows of the network itself: which addresses, neighbours and announced routes there are.
 
 ARP, Neighbor Discovery, LLDP, ICMP errors and BGP are few among many packets, so this is plain Python beside the
-kernels, bounded in what it keeps. The rooms on the right read it once the capture has ended.
+kernels, bounded in what it keeps. `paths` reads it once the capture has ended.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from auditor.decode.packet import BGP, DECODED, DUPLICATE, ENCRYPTED, ICMP, ICMP6, NOT_IP, OTHER_IP, TCP, V4_MAPPED
+from auditor.decode.packet import (
+    BGP,
+    DECODED,
+    DUPLICATE,
+    ENCRYPTED,
+    FIN,
+    ICMP,
+    ICMP6,
+    NOT_IP,
+    OTHER_IP,
+    RST,
+    TCP,
+    V4_MAPPED,
+)
 
 Array = np.ndarray[Any, Any]
 MOST_BINDINGS = 1 << 18
+MOST_PARTNERS = 8  # of an ARP binding: more than the two ends of a transfer network have is enough to know
 MOST_ERRORS = 1 << 16
 MOST_BGP_BYTES = 64 << 20
 ARP, LLDP = 0x0806, 0x88CC
@@ -22,30 +36,34 @@ ARP_BYTES = 28  # RFC 826, of Ethernet and IPv4
 V4_ERRORS = {3: "unreachable", 5: "redirect", 11: "time exceeded"}
 V6_ERRORS = {1: "unreachable", 2: "packet too big", 3: "time exceeded"}
 FRAGMENTATION_NEEDED = 4
-V6_TELLING = [*V6_ERRORS, 133, 134, 135, 136]  # with Neighbor Discovery
+V6_NOTED = [*V6_ERRORS, 133, 134, 135, 136]  # with Neighbor Discovery
 
 Address = tuple[int, int]  # halves of a 128-bit number, IPv4 as ::ffff:a.b.c.d
 
 
 class Binding(NamedTuple):
-    """An address that a MAC claims, on a wire."""
+    """An address that a MAC claims, on a wire, or inside a tunnel (0 for none)."""
 
     address: Address
     mac: int
     vlans: int
     interface: int
+    tunnel: int = 0
 
 
-class FirstSeen(NamedTuple):
-    """When a binding was first seen, in which frame, and by which protocol."""
+@dataclass
+class FirstSeen:
+    """When a binding was first seen, in which frame, and by which protocol; and what tells how far to trust it."""
 
     frame: int
     time: int
     by: str
+    protocols: set[str] = field(default_factory=set)
+    partners: set[Address] = field(default_factory=set)  # whom ARP packets told it, up to MOST_PARTNERS
 
 
 class IcmpError(NamedTuple):
-    """An error that somebody reports of a packet between two addresses; ``mtu`` is 0 where it names none."""
+    """An error that a host or router reports of a packet between two addresses; ``mtu`` is 0 where it names none."""
 
     kind: str
     reporter: Address
@@ -68,13 +86,15 @@ class Neighbour(NamedTuple):
 
 @dataclass
 class BgpStream:
-    """One direction of a TCP connection to or from port 179: its segments as they came."""
+    """One direction of a TCP connection to or from port 179: its segments as they came, and when it was closed."""
 
     source: Address
     target: Address
     segments: list[tuple[int, bytes, int]] = field(default_factory=list)  # sequence number, bytes, time
     frame: int = 0
     time: int = 0
+    closed: int | None = None  # time of the first FIN or RST
+    macs: set[tuple[int, int]] = field(default_factory=set)  # (source, target) of its frames, up to MOST_PARTNERS
 
 
 @dataclass
@@ -88,6 +108,26 @@ class Control:
     macsec: Counter[tuple[int, int]] = field(default_factory=Counter)  # (source, target) MAC -> frames
     left_out: bool = False  # a cap was reached
     _bgp_bytes: int = 0
+
+    def snapshot(self) -> "Control":
+        """What was learned so far, for another thread: this one goes on growing.
+
+        Each container is copied at once, which no other thread can interrupt; then what it holds.
+        """
+        return Control(
+            bindings={
+                binding: replace(seen, protocols=set(seen.protocols), partners=set(seen.partners))
+                for binding, seen in self.bindings.copy().items()
+            },
+            errors=self.errors.copy(),
+            neighbours=self.neighbours.copy(),
+            bgp={
+                key: replace(stream, segments=stream.segments.copy(), macs=stream.macs.copy())
+                for key, stream in self.bgp.copy().items()
+            },
+            macsec=self.macsec.copy(),
+            left_out=self.left_out,
+        )
 
     def take(self, block: Array, packets: Array) -> None:
         """Look at the packets of a block (PACKET records whose bytes lie in ``block``)."""
@@ -104,8 +144,8 @@ class Control:
         icmp = np.flatnonzero((status == OTHER_IP) & ((protocol == ICMP) | (protocol == ICMP6)))
         if len(icmp):  # echoes are many, and say nothing
             kind = block[np.minimum(packets["position"][icmp], len(block) - 1)]
-            telling = np.where(protocol[icmp] == ICMP, np.isin(kind, list(V4_ERRORS)), np.isin(kind, V6_TELLING))
-            for packet in packets[icmp[telling]]:
+            noted = np.where(protocol[icmp] == ICMP, np.isin(kind, list(V4_ERRORS)), np.isin(kind, V6_NOTED))
+            for packet in packets[icmp[noted]]:
                 self._icmp(block, packet)
         for source, target in zip(
             packets["source_mac"][status == ENCRYPTED].tolist(),
@@ -118,15 +158,19 @@ class Control:
         for packet in packets[whole & (protocol == TCP) & ports]:
             self._bgp(block, packet)
 
-    def _bind(self, address: Address, mac: int, packet: Any, by: str) -> None:
+    def _bind(self, address: Address, mac: int, packet: Any, by: str, partner: Address | None = None) -> None:
         if not mac or address[1] in (0, V4_MAPPED):
             return
-        key = Binding(address, mac, int(packet["vlans"]), int(packet["interface"]))
-        if key not in self.bindings:
+        key = Binding(address, mac, int(packet["vlans"]), int(packet["interface"]), int(packet["tunnel"]))
+        seen = self.bindings.get(key)
+        if seen is None:
             if len(self.bindings) >= MOST_BINDINGS:
                 self.left_out = True
                 return
-            self.bindings[key] = FirstSeen(int(packet["frame"]), int(packet["time"]), by)
+            seen = self.bindings[key] = FirstSeen(int(packet["frame"]), int(packet["time"]), by)
+        seen.protocols.add(by)
+        if partner is not None and len(seen.partners) < MOST_PARTNERS:
+            seen.partners.add(partner)
 
     def _arp(self, block: Array, packets: Array) -> None:
         packets = packets[packets["position"] + ARP_BYTES <= packets["end"]]
@@ -135,14 +179,15 @@ class Control:
         rows = block[packets["position"][:, None] + np.arange(ARP_BYTES)]
         good = (rows[:, :6] == np.array([0, 1, 8, 0, 6, 4], np.uint8)).all(axis=1)
         rows, packets = rows[good], packets[good]
-        # The same few bindings are told again and again: look at each once.
-        scope = np.stack([packets["vlans"].astype(np.int64), packets["interface"].astype(np.int64)], axis=1)
-        told = np.concatenate([rows[:, 8:18], scope.view(np.uint8).reshape(len(rows), 16)], axis=1)
-        _, first = np.unique(told, axis=0, return_index=True)
+        # The same few bindings are announced again and again: look at each once.
+        scope = np.stack([packets[name].astype(np.int64) for name in ("vlans", "interface", "tunnel")], axis=1)
+        bindings = np.concatenate([rows[:, 8:18], rows[:, 24:28], scope.view(np.uint8).reshape(len(rows), 24)], axis=1)
+        _, first = np.unique(bindings, axis=0, return_index=True)
         for k in sorted(first.tolist()):
-            claim = rows[k, 8:18].tobytes()
-            address = V4_MAPPED | int.from_bytes(claim[6:], "big")
-            self._bind((0, address), int.from_bytes(claim[:6], "big"), packets[k], "ARP")
+            claim, partner = rows[k, 8:18].tobytes(), rows[k, 24:28].tobytes()
+            address = (0, V4_MAPPED | int.from_bytes(claim[6:], "big"))
+            whom = (0, V4_MAPPED | int.from_bytes(partner, "big"))
+            self._bind(address, int.from_bytes(claim[:6], "big"), packets[k], "ARP", whom)
 
     def _lldp(self, block: Array, packet: Any) -> None:
         at, end = int(packet["position"]), int(packet["end"])
@@ -161,11 +206,11 @@ class Control:
             elif kind == 5:
                 texts[5] = value.decode("utf-8", "replace")
             at += 2 + length
-        found = Neighbour(
+        neighbour = Neighbour(
             int(packet["source_mac"]), texts[5] or texts[1], texts[2], int(packet["vlans"]), int(packet["interface"])
         )
         if len(self.neighbours) < MOST_BINDINGS:
-            self.neighbours.setdefault(found, int(packet["frame"]))
+            self.neighbours.setdefault(neighbour, int(packet["frame"]))
 
     def _icmp(self, block: Array, packet: Any) -> None:
         at, end = int(packet["position"]), int(packet["end"])
@@ -217,15 +262,24 @@ class Control:
         target = int(packet["target_high"]), int(packet["target_low"])
         if packet["ttl"] in (1, 255):  # a peer on this wire: eBGP's default, or RFC 5082
             self._bind(source, int(packet["source_mac"]), packet, "BGP")
+        if packet["tunnel"] != 0:  # anybody can put a session into a tunnel
+            return
         begin, length = int(packet["payload"]), int(packet["payload_captured"])
+        flags, time = int(packet["tcp_flags"]), int(packet["time"])
+        key = (source, int(packet["source_port"]), target, int(packet["target_port"]))
+        stream = self.bgp.get(key)
+        if stream is not None and flags & (FIN | RST) and (stream.closed is None or time < stream.closed):
+            stream.closed = time
         if length <= 0:
+            if stream is None and flags & (FIN | RST) and len(self.bgp) < MOST_BINDINGS:
+                self.bgp[key] = BgpStream(source, target, frame=int(packet["frame"]), time=time, closed=time)
             return
         if self._bgp_bytes + length > MOST_BGP_BYTES:
             self.left_out = True
             return
-        key = (source, int(packet["source_port"]), target, int(packet["target_port"]))
-        stream = self.bgp.get(key)
         if stream is None:
-            stream = self.bgp[key] = BgpStream(source, target, frame=int(packet["frame"]), time=int(packet["time"]))
-        stream.segments.append((int(packet["sequence"]), block[begin : begin + length].tobytes(), int(packet["time"])))
+            stream = self.bgp[key] = BgpStream(source, target, frame=int(packet["frame"]), time=time)
+        if len(stream.macs) < MOST_PARTNERS:
+            stream.macs.add((int(packet["source_mac"]), int(packet["target_mac"])))
+        stream.segments.append((int(packet["sequence"]), block[begin : begin + length].tobytes(), time))
         self._bgp_bytes += length

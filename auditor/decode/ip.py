@@ -3,9 +3,9 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be16, be32, be64
-from auditor.decode.layers import BY_IP_PROTOCOL, IPV4, IPV6, STOP, TCP_LAYER, UDP_LAYER
+from auditor.decode.layers import BY_IP_PROTOCOL, IP_IN_IP, IPV4, IPV6, STOP, TCP_LAYER, UDP_LAYER
 from auditor.decode.link import cut, malformed
-from auditor.decode.packet import FRAGMENT, IP_IN_IP, OTHER_IP, V4_MAPPED, PacketRow
+from auditor.decode.packet import FRAGMENT, OTHER_IP, V4_MAPPED, PacketRow
 from auditor.machine.kernel import inlined, part
 
 
@@ -15,6 +15,9 @@ def push_tunnel(packet: PacketRow, kind: int, identifier: int) -> None:
     if packet.tunnel == 0:
         packet.outer_source = packet.source_low ^ packet.source_high
         packet.outer_target = packet.target_low ^ packet.target_high
+        packet.outer_source_mac = packet.source_mac
+        packet.outer_target_mac = packet.target_mac
+        packet.outer_vlan_count = packet.vlan_count
     packet.outer_tunnel = packet.tunnel
     packet.tunnel = (np.uint64(kind) << np.uint64(56)) | np.uint64(identifier)
 

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.machine.records import blank
+from auditor.machine.blank import blank
 
 PACKET = np.dtype(
     [
@@ -31,6 +31,8 @@ PACKET = np.dtype(
             "u8",
         ),  # around the outermost tunnel: IPv4 as ::ffff:a.b.c.d's low half, IPv6 both halves mixed
         ("outer_target", "u8"),
+        ("outer_source_mac", "u8"),  # of the frame on the wire, where there is a tunnel in it
+        ("outer_target_mac", "u8"),
         ("gwlb_endpoint", "u8"),  # GENEVE option of AWS Gateway Load Balancer: endpoint id
         ("gwlb_attachment", "u8"),
         ("fragment", "i8"),  # where the IP header of a fragment begins in the block; 0 if it is none
@@ -49,6 +51,7 @@ PACKET = np.dtype(
         ("tcp_flags", "u1"),
         ("protocol", "u1"),  # IP protocol number; 0 when there is no IP in the packet
         ("vlan_count", "u1"),
+        ("outer_vlan_count", "u1"),  # how many of the tags are outside of every tunnel; 0 where there is none
         ("pppoe", "u1"),
         ("status", "u1"),
     ]
@@ -68,22 +71,6 @@ DUPLICATE = 7  # a mirror shows the packet for the second time
 ENCRYPTED = 6  # MACsec, or 802.11 with its payload encrypted: nothing inside can be seen
 
 V4_MAPPED = 0xFFFF00000000  # RFC 4291 2.5.5.2: upper part of the low half of an IPv4-mapped address
-
-# Kinds of tunnel, in the top byte of ``tunnel``.
-VXLAN, GENEVE, GRE, IP_IN_IP, ERSPAN, GTP, TEREDO, L2TP, CAPWAP, TZSP = range(1, 11)
-TUNNEL_NAMES = {
-    VXLAN: "vxlan",
-    GENEVE: "geneve",
-    GRE: "gre",
-    IP_IN_IP: "ipip",
-    ERSPAN: "erspan",
-    GTP: "gtp",
-    TEREDO: "teredo",
-    L2TP: "l2tp",
-    CAPWAP: "capwap",
-    TZSP: "tzsp",
-}
-TUNNELS_WITH_ID = {VXLAN, GENEVE, ERSPAN, GTP, L2TP}
 
 ICMP, TCP, UDP, ESP, ICMP6 = 1, 6, 17, 50, 58
 BGP = 179  # port, RFC 4271 3

@@ -1,6 +1,6 @@
 """Answers of the DNS seen in the capture: which name a client asked for when it was given an address (RFC 1035).
 
-A DNS message is told by its form, not by a port: a response with one question, whose names and records fill it.
+A DNS message is recognised by its form, not by a port: a response with one question, whose names and records fill it.
 """
 
 import numpy as np

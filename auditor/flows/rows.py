@@ -17,12 +17,14 @@ INTERNED = ("client_shape", "server_shape", "server_name", "server_chain", "clie
 
 @dataclass
 class Rows:
-    """Finished flows in the order of their numbers: FLOW rows, BOTH rows (n, 2), HANDSHAKE rows with their flow."""
+    """Finished flows in the order of their numbers: FLOW rows, BOTH rows (n, 2), HANDSHAKE and PLACE rows with their flow."""
 
     flows: Array
     sides: Array
     handshakes: Array
     handshake_flow: Array  # index of each handshake's flow in ``flows``
+    places: Array
+    place_flow: Array
 
     def __len__(self) -> int:
         return len(self.flows)
@@ -50,21 +52,36 @@ def finished(state: State) -> Rows:
     sides = whole.view(BOTH)[..., 0]  # a row of BOTH is one of SIDE and one of WAY
     handshake_flow = np.flatnonzero(flows["handshake"] >= 0)
     handshakes = gather(state.handshakes, flows["handshake"][handshake_flow])
-    return Rows(flows, sides, handshakes, handshake_flow)
+    places, place_flow = _places(flows["place"], state.memory.places)
+    return Rows(flows, sides, handshakes, handshake_flow, places, place_flow)
+
+
+def _places(last: Array, places: Array) -> tuple[Array, Array]:
+    """The PLACE rows in the chains that end at ``last``, by flow and by when they began, and the flow of each."""
+    at, flow = [last[last >= 0]], [np.flatnonzero(last >= 0)]
+    while len(at[-1]):
+        before = places["next"][at[-1]]
+        at.append(before[before >= 0])
+        flow.append(flow[-1][before >= 0])
+    of = np.concatenate(flow)
+    found = gather(places, np.concatenate(at))
+    order = np.lexsort((found["first_frame"], of))
+    return found[order], of[order]
 
 
 def free(state: State) -> None:
     """Give back the places of finished rows, and of what belongs to them."""
-    recycle(state.memory.counters, state.flows, state.handshakes, state.memory.datagrams)
+    memory = state.memory
+    recycle(memory.counters, state.flows, state.handshakes, memory.datagrams, memory.places)
 
 
 def _kept(last: Array, datagrams: Array) -> Array:
     """Places of all datagrams in the chains that end at ``last``."""
-    found = [last[last >= 0]]
-    while len(found[-1]):
-        before = datagrams["next"][found[-1]]
-        found.append(before[before >= 0])
-    return np.concatenate(found)
+    links = [last[last >= 0]]
+    while len(links[-1]):
+        before = datagrams["next"][links[-1]]
+        links.append(before[before >= 0])
+    return np.concatenate(links)
 
 
 def renumber(state: State) -> State | None:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from auditor.decode.bytes import Bytes
 from auditor.decode.packet import PACKET
-from auditor.flows.intern import ARENA_BYTES, ENTRIES, Buckets, Entries
-from auditor.machine.records import blank
+from auditor.flows.intern import Buckets, Entries
+from auditor.machine.blank import blank
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 
 Array = np.ndarray[Any, Any]
@@ -42,6 +42,7 @@ FLOW = np.dtype(
         ("datagram", "i4"),  # the last of the datagrams that were kept, -1 for none
         ("datagrams", "i4"),  # how many were kept
         ("kept", "i4"),  # their bytes
+        ("place", "i4"),  # the last of the positions that were noted besides the sides' first ones, -1 for none
         ("identifier", "i8"),
         ("started", "i8"),
         ("ended", "i8"),
@@ -61,6 +62,10 @@ SIDE = np.dtype(
         ("vlans", "u8"),
         ("tunnel", "u8"),
         ("outer_tunnel", "u8"),
+        ("last_frame", "i8"),  # the last packet at the position of the first one
+        ("last_time", "i8"),
+        ("interface", "i4"),
+        ("pppoe", "u1"),
         ("initial_sequence", "u4"),  # of the SYN, or of the first segment
         ("next_sequence", "u4"),  # behind the last byte sent, while handshakes are followed
         ("acknowledged", "u4"),  # the highest number that this side acknowledged, likewise
@@ -79,28 +84,57 @@ SIDE = np.dtype(
 WAY = np.dtype(
     [
         ("first_frame", "i8"),
+        ("first_time", "i8"),
         ("outer_source", "u8"),  # addresses around the outermost tunnel, see PACKET
         ("outer_target", "u8"),
+        ("outer_source_mac", "u8"),
+        ("outer_target_mac", "u8"),
         ("gwlb_endpoint", "u8"),
         ("gwlb_attachment", "u8"),
-        ("moved_frame", "i8"),  # the first packet that had other MACs than the first one …
-        ("moved_time", "i8"),
-        ("moved_source_mac", "u8"),
-        ("moved_target_mac", "u8"),
+        ("copies", "i8"),  # frames at the first position that show a packet for the second time
+        ("elsewhere", "i8"),  # frames at positions of which none is kept, and the first of them
+        ("elsewhere_frame", "i8"),
         ("reset_frame", "i8"),
-        ("interface", "i4"),
         ("mss", "u2"),  # its SYN's option
         ("reset_ttl", "u1"),
         ("vlan_count", "u1"),
+        ("outer_vlan_count", "u1"),
     ]
 )
+# A position where packets of a side were seen, besides that of its first packet: which frames, and how many.
+PLACE = np.dtype(
+    [
+        ("source_mac", "u8"),
+        ("target_mac", "u8"),
+        ("vlans", "u8"),
+        ("tunnel", "u8"),
+        ("outer_tunnel", "u8"),
+        ("outer_source", "u8"),
+        ("outer_target", "u8"),
+        ("outer_source_mac", "u8"),
+        ("outer_target_mac", "u8"),
+        ("packets", "i8"),
+        ("copies", "i8"),  # frames that show a packet for the second time
+        ("first_frame", "i8"),
+        ("last_frame", "i8"),
+        ("first_time", "i8"),
+        ("last_time", "i8"),
+        ("next", "i4"),
+        ("interface", "i4"),
+        ("side", "u1"),
+        ("pppoe", "u1"),
+        ("vlan_count", "u1"),
+        ("outer_vlan_count", "u1"),
+    ]
+)
+MOST_PLACES = 7  # of a side, besides its first
 BOTH = np.dtype([*SIDE.descr, *WAY.descr])
 FREE, LIVE, FINISHED = 0, 1, 2
 UNKNOWN_SIDE = 255
 NEW, ACTIVE, DONE = 0, 1, 2
-BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, round_trip=-1)
-BLANK_SIDE = blank(SIDE, state=NEW, stream=-1)
-BLANK_WAY = blank(WAY, interface=-1)
+BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, place=-1, round_trip=-1)
+BLANK_SIDE = blank(SIDE, state=NEW, stream=-1, interface=-1)
+BLANK_WAY = blank(WAY)
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED = 1, 2, 4
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
 CHUNK_BITS = 11
@@ -232,7 +266,7 @@ ANSWER = np.dtype(
     ]
 )
 ANSWERS = 1 << 16
-RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("tunnel", "u8")])
+RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
 RECENT = 4096
 
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
@@ -257,10 +291,11 @@ SESSIONS = 1 << 16
     DROPPED_SEGMENTS,
     WINDOW_EXCEEDED,
     FLOWS_MADE,
-    FREE_FLOW,  # the first of a chain of free places, -1 for none; the next three likewise
+    FREE_FLOW,  # the first of a chain of free places, -1 for none; the next four likewise
     FREE_STREAM,
     FREE_HANDSHAKE,
     FREE_DATAGRAM,
+    FREE_PLACE,
     FREE_CHUNKS,  # height of the stack ``free_chunks``
     FINISHED_FLOWS,
     CLOCK,
@@ -269,7 +304,7 @@ SESSIONS = 1 << 16
     SWEEP_AT,
     ANSWERS_KEPT,
     COUNTERS,
-) = range(26)
+) = range(27)
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any
@@ -283,7 +318,10 @@ WayRows: TypeAlias = NDArray[Any]
 StreamRows: TypeAlias = NDArray[Any]
 HandshakeRows: TypeAlias = NDArray[Any]
 DatagramRows: TypeAlias = NDArray[Any]
+PlaceRow: TypeAlias = Any
+PlaceRows: TypeAlias = NDArray[Any]
 AnswerRows: TypeAlias = NDArray[Any]
+RecentRows: TypeAlias = NDArray[Any]
 Counters: TypeAlias = NDArray[np.int64]
 Sessions: TypeAlias = NDArray[np.uint64]
 
@@ -297,9 +335,10 @@ class Memory(NamedTuple):
     arena: Annotated[Bytes, BYTES]  # interned bytes, see ``intern``
     entries: Annotated[Entries, Layout(np.int64, 2)]
     intern_buckets: Annotated[Buckets, Layout(np.int32)]
-    scratch: Annotated[Bytes, BYTES]  # a message, and from SHAPE_AT on the shape that is made of it
+    scratch: Annotated[Bytes, BYTES]  # a message, and from SHAPE_AT on the shape that is derived from it
     sessions: Annotated[Sessions, Layout(np.uint64, 2)]  # sessions and tickets whose first handshake was seen
     datagrams: Annotated[DatagramRows, Layout(DATAGRAM)]
+    places: Annotated[PlaceRows, Layout(PLACE)]
 
 
 class State(NamedTuple):
@@ -321,7 +360,7 @@ ROOM_CHUNKS = CHUNKS_A_STREAM + 2  # what one packet can need at most
 
 
 def packets(count: int) -> Array:
-    """``count`` packets as the decoder makes them."""
+    """``count`` packets as the decoder fills them in."""
     return records(count, PACKET)
 
 
@@ -335,37 +374,3 @@ def chain(array: Array, first: int, head: int) -> int:
     array["next"][first:] = np.arange(first + 1, len(array) + 1)
     array["next"][-1] = head
     return first
-
-
-def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State:
-    """A state with nothing in it."""
-    counters = np.zeros(COUNTERS, np.int64)
-    counters[FREE_CHUNKS] = chunks
-    counters[FIRST_TIME] = np.iinfo(np.int64).max
-    counters[LAST_TIME] = np.iinfo(np.int64).min
-    counters[SWEEP_AT] = -1
-    state = State(
-        memory=Memory(
-            counters=counters,
-            chunks=np.empty((chunks, CHUNK), np.uint8),
-            free_chunks=np.arange(chunks - 1, -1, -1, dtype=np.int32),
-            arena=np.zeros(ARENA_BYTES, np.uint8),
-            entries=np.zeros((ENTRIES, 3), np.int64),
-            intern_buckets=np.zeros(2 * ENTRIES, np.int32),
-            scratch=np.zeros(SCRATCH, np.uint8),
-            sessions=np.zeros((SESSIONS, 2), np.uint64),
-            datagrams=records(streams, DATAGRAM),
-        ),
-        flows=records(flows, FLOW),
-        sides=records(2 * flows, SIDE),
-        ways=records(2 * flows, WAY),
-        buckets=np.full(2 * flows, -1, np.int32),
-        streams=records(streams, STREAM),
-        handshakes=records(streams, HANDSHAKE),
-        answers=records(ANSWERS, ANSWER),
-    )
-    counters[FREE_FLOW] = chain(state.flows, 0, -1)
-    counters[FREE_STREAM] = chain(state.streams, 0, -1)
-    counters[FREE_HANDSHAKE] = chain(state.handshakes, 0, -1)
-    counters[FREE_DATAGRAM] = chain(state.memory.datagrams, 0, -1)
-    return state

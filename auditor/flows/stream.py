@@ -28,8 +28,8 @@ from auditor.flows.state import (
     SideRow,
     StreamRow,
 )
+from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, part
-from auditor.machine.records import copy_record
 
 # Room in front of the first segment seen where the SYN was not: a segment that was overtaken still finds its place.
 MARGIN = 8192

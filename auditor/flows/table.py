@@ -1,8 +1,8 @@
 """The flow table: which flow and which side of it a packet belongs to, and when a flow is over.
 
 A flow is a 5-tuple within its VLANs and tunnels. Each side has VLANs and tunnels of its own, so that a flow which
-goes out by one path and comes back by another is one flow, while a packet that a router passes on in another VLAN
-(and the capture shows twice) belongs to two.
+goes out by one path and comes back by another is one flow. A packet that a router passes on in another VLAN, and the
+capture shows twice, belongs to the flow of its first copy: the other is another position of the same packet.
 """
 
 import numpy as np
@@ -12,6 +12,7 @@ from auditor.decode.bytes import mix
 from auditor.decode.packet import ACK, FIN, RST, SYN, TCP, PacketRow
 from auditor.flows.dns import answer_for
 from auditor.flows.intern import Buckets
+from auditor.flows.places import same_scope, was_there
 from auditor.flows.state import (
     BLANK_FLOW,
     BLANK_SIDE,
@@ -27,8 +28,10 @@ from auditor.flows.state import (
     FREE_DATAGRAM,
     FREE_FLOW,
     FREE_HANDSHAKE,
+    FREE_PLACE,
     HANDSHAKE,
     LIVE,
+    PLACE,
     SWEEP_AT,
     UNKNOWN_SIDE,
     Counters,
@@ -36,6 +39,7 @@ from auditor.flows.state import (
     FlowRow,
     FlowRows,
     HandshakeRows,
+    PlaceRows,
     SideRow,
     SideRows,
     State,
@@ -43,8 +47,8 @@ from auditor.flows.state import (
     WayRows,
 )
 from auditor.flows.stream import release
+from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, kernel, part
-from auditor.machine.records import copy_record
 from auditor.machine.signature import NUMBERS, Layout
 from auditor.recognise.numbers import DNS
 
@@ -68,41 +72,46 @@ def bucket_of(
 
 
 @inlined
-def same_scope(side: SideRow, packet: PacketRow) -> bool:
-    return side.vlans == packet.vlans and side.tunnel == packet.tunnel and side.outer_tunnel == packet.outer_tunnel
+def side_of(flow: FlowRow, packet: PacketRow) -> int:
+    """The side of a flow whose ends a packet has, -1 where they are not its ends."""
+    if flow.ip_protocol != packet.protocol:
+        return -1
+    if (
+        flow.a_low == packet.source_low
+        and flow.b_low == packet.target_low
+        and flow.a_port == packet.source_port
+        and flow.b_port == packet.target_port
+        and flow.a_high == packet.source_high
+        and flow.b_high == packet.target_high
+    ):
+        return 0
+    if (
+        flow.a_low == packet.target_low
+        and flow.b_low == packet.source_low
+        and flow.a_port == packet.target_port
+        and flow.b_port == packet.source_port
+        and flow.a_high == packet.target_high
+        and flow.b_high == packet.source_high
+    ):
+        return 1
+    return -1
 
 
 @part
-def find(packet: PacketRow, bucket: int, flows: FlowRows, sides: SideRows, buckets: Buckets) -> tuple[int, int]:
+def find(
+    packet: PacketRow, bucket: int, flows: FlowRows, sides: SideRows, buckets: Buckets, places: PlaceRows
+) -> tuple[int, int]:
     """(flow, side) of a packet, or (-1, 0). The best of three fits: see below."""
     best, best_side, best_fit = -1, 0, 0
     at = np.int64(buckets[bucket])
     while at >= 0:
         flow = flows[at]
-        side = -1
-        if flow.ip_protocol == packet.protocol:
-            if (
-                flow.a_low == packet.source_low
-                and flow.b_low == packet.target_low
-                and flow.a_port == packet.source_port
-                and flow.b_port == packet.target_port
-                and flow.a_high == packet.source_high
-                and flow.b_high == packet.target_high
-            ):
-                side = 0
-            elif (
-                flow.a_low == packet.target_low
-                and flow.b_low == packet.source_low
-                and flow.a_port == packet.target_port
-                and flow.b_port == packet.source_port
-                and flow.a_high == packet.target_high
-                and flow.b_high == packet.source_high
-            ):
-                side = 1
+        side = side_of(flow, packet)
         if side >= 0:
             mine = sides[2 * at + side]
             if mine.packets > 0:
-                fit = 3 if same_scope(mine, packet) else 0  # this side came this way before
+                # This side came this way before.
+                fit = 3 if same_scope(mine, packet) or was_there(places, flow, side, packet) else 0
             elif same_scope(sides[2 * at + 1 - side], packet):
                 fit = 2  # the other side came this way, this one was not seen yet
             else:
@@ -112,6 +121,19 @@ def find(packet: PacketRow, bucket: int, flows: FlowRows, sides: SideRows, bucke
             if fit > best_fit:
                 best, best_side, best_fit = at, side, fit
         at = np.int64(flow.next)
+    return best, best_side
+
+
+@part
+def find_copied(packet: PacketRow, bucket: int, flows: FlowRows, sides: SideRows, buckets: Buckets) -> tuple[int, int]:
+    """(flow, side) of the packet that this one is a copy of: in whatever VLAN or tunnel, the latest to be seen."""
+    best, best_side, latest = -1, 0, np.int64(0)
+    at = np.int64(buckets[bucket])
+    while at >= 0:
+        side = side_of(flows[at], packet)
+        if side >= 0 and sides[2 * at + side].packets > 0 and flows[at].touched >= latest:
+            best, best_side, latest = at, side, np.int64(flows[at].touched)
+        at = np.int64(flows[at].next)
     return best, best_side
 
 
@@ -190,8 +212,10 @@ def finish(state: State, at: int) -> None:
     counters[FINISHED_FLOWS] += 1
 
 
-@kernel(NUMBERS, Layout(FLOW), Layout(HANDSHAKE), Layout(DATAGRAM))
-def recycle(counters: Counters, flows: FlowRows, handshakes: HandshakeRows, datagrams: DatagramRows) -> None:
+@kernel(NUMBERS, Layout(FLOW), Layout(HANDSHAKE), Layout(DATAGRAM), Layout(PLACE))
+def recycle(
+    counters: Counters, flows: FlowRows, handshakes: HandshakeRows, datagrams: DatagramRows, places: PlaceRows
+) -> None:
     """Free the places of finished flows, after their rows were taken out."""
     for at in range(flows.size - 1, -1, -1):
         flow = flows[at]
@@ -205,6 +229,12 @@ def recycle(counters: Counters, flows: FlowRows, handshakes: HandshakeRows, data
                     first = np.int64(datagrams[first].next)
                 datagrams[first].next = counters[FREE_DATAGRAM]
                 counters[FREE_DATAGRAM] = flow.datagram
+            if flow.place >= 0:
+                first = np.int64(flow.place)
+                while places[first].next >= 0:
+                    first = np.int64(places[first].next)
+                places[first].next = counters[FREE_PLACE]
+                counters[FREE_PLACE] = flow.place
             flow.live = FREE
             flow.next = counters[FREE_FLOW]
             counters[FREE_FLOW] = at

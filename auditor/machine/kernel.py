@@ -1,4 +1,4 @@
-"""The decorators of the compiled kernels: what Python calls, and the pieces that kernels are made of.
+"""The decorators of the compiled kernels: what Python calls, and the pieces that kernels consist of.
 
 Kernels take arrays and whole numbers and return whole numbers. Bounds checks stay on because the bytes come from a
 hostile network, and the GIL is released so that reading, hashing and importing go on beside them.
@@ -14,20 +14,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from auditor.errors import AuditError
-from auditor.machine import naming, objects
+from auditor.machine import isolated, naming, objects
 from auditor.machine.native import Native
 from auditor.machine.signature import Parameter
 
 F = TypeVar("F", bound=Callable[..., Any])
 PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-CHILD = Path(__file__).with_name("child.py")
 COMPILING = "compiling the kernels for this machine, once after each update; it takes about half a minute …"
 COMPILING_EACH_TIME = "compiling the kernels for this machine, which takes about half a minute; they are not kept: {} …"
 
@@ -39,7 +37,7 @@ class Kernel:
         self.function = function
         self.signature = signature
         self.largest = largest
-        self.made: objects.Object | None = None
+        self.machine_code: objects.Object | None = None
         self._native: Native | None = None
 
     @property
@@ -49,8 +47,8 @@ class Kernel:
 
     def bind(self) -> None:
         """Bring its machine code into memory."""
-        if self._native is None and self.made is not None:
-            self._native = Native(self.path, self.signature, self.made)
+        if self._native is None and self.machine_code is not None:
+            self._native = Native(self.path, self.signature, self.machine_code)
 
     def __call__(self, *arguments: Any) -> Any:
         """Call it. Raises IndexError where a bounds check failed, TypeError for arguments that the signature lacks."""
@@ -77,9 +75,9 @@ def kernel(*signature: Parameter, largest: bool = False) -> Callable[[F], F]:
         if PLAIN:  # numbers wrap around in machine code, and warn in plain Python
             return np.errstate(over="ignore")(function)
         _piece(function, boundscheck=True)
-        made = Kernel(cast("FunctionType", function), signature, largest=largest)
-        KERNELS[made.path] = made
-        return cast("F", made)
+        registered = Kernel(cast("FunctionType", function), signature, largest=largest)
+        KERNELS[registered.path] = registered
+        return cast("F", registered)
 
     return register
 
@@ -108,9 +106,9 @@ def names(kernels: Iterable[Kernel]) -> dict[str, Kernel]:
 def load() -> dict[str, Kernel]:
     """Load what machine code is kept; the kernels that have none, by its names."""
     with _PREPARING:
-        lacking = names(one for one in KERNELS.values() if one.made is None)
-        for name, made in objects.load(list(lacking)).items():
-            lacking.pop(name).made = made
+        lacking = names(one for one in KERNELS.values() if one.machine_code is None)
+        for name, machine_code in objects.load(list(lacking)).items():
+            lacking.pop(name).machine_code = machine_code
         return lacking
 
 
@@ -128,16 +126,14 @@ def _start(kernels: Iterable[Kernel]) -> "subprocess.Popen[bytes]":
     numba reads settings from its environment and from ``.numba_config.yaml`` in the working directory, some of which
     would leave out the bounds checks.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    command = [sys.executable, "-I", "-B", str(CHILD), os.pathsep.join(sorted(naming.libraries()))]
-    command += [one.path for one in kernels]
-    return subprocess.Popen(command, cwd="/", env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = isolated.module("auditor.machine.child", *(one.path for one in kernels))
+    return isolated.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def compile_kernels(lacking: dict[str, Kernel]) -> None:
     """Compile kernels, the largest in one process and all others in another, and keep them."""
     shares = [[one for one in lacking.values() if one.largest is largest] for largest in (True, False)]
-    made: dict[str, objects.Object] = {}
+    compiled: dict[str, objects.Object] = {}
     said = b""
     with ExitStack() as running:
         try:
@@ -148,14 +144,14 @@ def compile_kernels(lacking: dict[str, Kernel]) -> None:
             running.callback(child.kill)  # where an interrupt ends the waiting; no signal is sent to one that has ended
         for child in children:
             output, errors = child.communicate()
-            made |= objects.unpack(output)
+            compiled |= objects.unpack(output)
             said += errors
-    if not lacking.keys() <= made.keys():
+    if not lacking.keys() <= compiled.keys():
         last = said.decode(errors="replace").strip().rpartition("\n")[2]
         raise AuditError(f"the kernels cannot be compiled: {last or 'the sources have changed meanwhile'}")
     for name, one in lacking.items():
-        one.made = made[name]
-    objects.store({name: made[name] for name in lacking})
+        one.machine_code = compiled[name]
+    objects.store({name: compiled[name] for name in lacking})
 
 
 def prepare() -> None:

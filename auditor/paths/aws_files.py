@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from auditor.capture import folders
-from auditor.errors import TopologyError
+from auditor.capture.compression import unpacked
+from auditor.errors import InputError, TopologyError
 from auditor.paths.topology import Topology
 from auditor.settings import validated
 
@@ -56,27 +57,36 @@ UNUSED = {
     "Regions",
 }
 
+NOT_USED = "not the output, as JSON, of a command that says where traffic goes; these do: " + ", ".join(
+    COMMANDS.values()
+)
+MOST_NAMED = 5
+
 
 class Account:
     """The rows of all files, by top-level key."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Rows] = {key: [] for key in COMMANDS}
+        self.others: list[Path] = []  # files that are not used
 
     def add(self, path: Path) -> None:
         """Take in one file. Raises TopologyError naming it."""
+        if {".yaml", ".yml"} & set(path.suffixes):
+            self.others.append(path)
+            return
         try:
-            data = json.loads(path.read_bytes())
-        except OSError as error:
-            raise TopologyError(f"{path}: {error.strerror}") from error
+            data = json.loads(unpacked(path))
+        except InputError as error:
+            raise TopologyError(str(error)) from error
         except ValueError as error:
             raise TopologyError(f"{path}: not JSON: {error}") from error
         keys = [key for key in COMMANDS if isinstance(data, dict) and isinstance(data.get(key), list)]
         if not keys and isinstance(data, dict) and UNUSED & set(data):
             return
         if not keys:
-            told = ", ".join(COMMANDS.values())
-            raise TopologyError(f"{path}: not the output of a command that says where traffic goes; these do: {told}")
+            self.others.append(path)
+            return
         for key in keys:
             rows = data[key]
             if not all(isinstance(row, dict) for row in rows):
@@ -129,7 +139,7 @@ class Account:
                 "own_address": _distinct(peer.get("customerAddress") for peer in peers),
                 "prefixes": advertised.get(name) or behind.get(gateway, []),
                 "sources": _distinct([*filters, *accepted.get(name, [])]),
-                "state": row.get("virtualInterfaceState"),
+                "state": _state_of(row),
                 "region": row.get("region"),
                 "gateway": gateway,
                 "macsec": encryption.get(row.get("connectionId")),
@@ -141,6 +151,9 @@ class Account:
         """What each gateway leads to: prefixes allowed towards a Direct Connect gateway, VPCs behind a private one."""
         vpcs = {row["name"]: row["prefixes"] for row in self._vpcs()}
         found: dict[str, list[str]] = {}
+        for row in self.rows["TransitGatewayAttachments"]:
+            if row.get("ResourceType") == "vpc" and row.get("TransitGatewayId") and row.get("State") not in GONE:
+                found.setdefault(row["TransitGatewayId"], []).extend(vpcs.get(row.get("ResourceId", ""), []))
         for row in self.rows["directConnectGatewayAssociations"]:
             allowed = [p["cidr"] for p in row.get("allowedPrefixesToDirectConnectGateway") or [] if p.get("cidr")]
             if row.get("directConnectGatewayId") and row.get("associationState", "associated") == "associated":
@@ -154,13 +167,27 @@ class Account:
 
     def _vpns(self) -> Rows:
         found = []
+        behind = self._behind_gateways()
         for row in self.rows["VpnConnections"]:
             options = row.get("Options") or {}
             tunnels = options.get("TunnelOptions") or []
-            outside = _distinct([t.get("OutsideIpAddress") for t in tunnels + (row.get("VgwTelemetry") or [])])
-            if not row.get("VpnConnectionId") or row.get("State") in GONE or not outside:
+            telemetry = row.get("VgwTelemetry") or []
+            outside = _distinct([t.get("OutsideIpAddress") for t in tunnels + telemetry])
+            # AWS sends what it has static routes for, and the site what lies behind the gateway.
+            routes = [r.get("DestinationCidrBlock") for r in row.get("Routes") or [] if r.get("State") != "deleted"]
+            prefixes = behind.get(row.get("VpnGatewayId") or row.get("TransitGatewayId") or "", [])
+            if not row.get("VpnConnectionId") or row.get("State") in GONE or not (outside or prefixes):
                 continue
-            section: dict[str, Any] = {"name": row["VpnConnectionId"], "outside": outside}
+            section: dict[str, Any] = {
+                "name": row["VpnConnectionId"],
+                "outside": outside,
+                "prefixes": prefixes,
+                "sources": _distinct(routes),
+            }
+            if row.get("State", "available") != "available":
+                section["state"] = row["State"]
+            elif telemetry and all(t.get("Status") == "DOWN" for t in telemetry):
+                section["state"] = "down"
             if options.get("OutsideIpAddressType") == "PrivateIpv4":
                 section["over"] = "Direct Connect"  # private outside addresses: a VPN over a transit virtual interface
             found.append(section)
@@ -175,6 +202,7 @@ class Account:
         found = []
         for row in self.rows["Vpcs"]:
             sets = [*(row.get("CidrBlockAssociationSet") or []), *(row.get("Ipv6CidrBlockAssociationSet") or [])]
+            sets = [s for s in sets if _block_state(s) in (None, "associated", "associating")]
             prefixes = _distinct([row.get("CidrBlock"), *(s.get("CidrBlock") or s.get("Ipv6CidrBlock") for s in sets)])
             if row.get("VpcId") and prefixes:
                 section = {"name": row["VpcId"], "prefixes": prefixes, "region": region.get(row["VpcId"])}
@@ -230,6 +258,21 @@ class Account:
         return found
 
 
+def _state_of(row: dict[str, Any]) -> str | None:
+    """A virtual interface's state; "BGP down" where it is available, and none of its sessions stands."""
+    state: str | None = row.get("virtualInterfaceState")
+    status = [peer.get("bgpStatus") for peer in row.get("bgpPeers") or []]
+    if state == "available" and status and all(one == "down" for one in status):
+        return "BGP down"
+    return state
+
+
+def _block_state(block: dict[str, Any]) -> str | None:
+    state = block.get("CidrBlockState") or block.get("Ipv6CidrBlockState") or {}
+    found: str | None = state.get("State")
+    return found
+
+
 def _distinct(values: Any) -> list[Any]:
     return [value for value in dict.fromkeys(values) if value]
 
@@ -245,11 +288,14 @@ def endpoint_service(name: str) -> tuple[str | None, str | None]:
     return parts[at + 1], renamed.get(service, service)
 
 
-def read(folder: str | Path) -> Topology:
-    """The topology that the JSON files of a folder tell of. Raises TopologyError naming the file and what is wrong."""
+def read(folder: str | Path, notes: list[str] | None = None) -> Topology:
+    """The topology that the JSON files of a folder tell of. Raises TopologyError naming the file and what is wrong.
+
+    What else AWS's command line printed into the folder is no error: ``notes`` gets a sentence of it.
+    """
     path = Path(folder)
     if path.is_dir():
-        files = folders.files(path, lambda file: file.suffix == ".json")
+        files = folders.files(path, lambda file: bool({".json", ".yaml", ".yml"} & set(file.suffixes)))
     else:
         files = [(path, folders.refusal(path))]
     if not files:
@@ -263,6 +309,12 @@ def read(folder: str | Path) -> Topology:
         if refusal is not None:
             raise TopologyError(f"{file}: {refusal}")
         account.add(file)
+    if not any(account.rows.values()) and len(account.others) == len(files):
+        raise TopologyError(f"{account.others[0]}: {NOT_USED}")
+    if account.others and notes is not None:
+        named = ", ".join(file.name for file in account.others[:MOST_NAMED])
+        more = f" and {len(account.others) - MOST_NAMED} more" if len(account.others) > MOST_NAMED else ""
+        notes.append(f"{folder}: {named}{more}: {NOT_USED}")
     try:
         return account.topology()
     except ValidationError as problem:

@@ -15,12 +15,15 @@ from auditor.paths.routes import Hop, Routes
 from auditor.prefixes import Prefix
 
 MARKER = b"\xff" * 16
-OPEN, UPDATE, NOTIFICATION = 1, 2, 3
+OPEN, UPDATE, NOTIFICATION, KEEPALIVE = 1, 2, 3, 4
+HOLD = 90  # seconds, where neither OPEN was seen (RFC 4271 10)
+SECOND = 1_000_000_000
 CAPABILITIES = 2  # optional parameter of an OPEN
 FOUR_OCTETS, ADD_PATH = 65, 69
 VERSIONS, UNICAST = {1: 4, 2: 6}, 1  # address families, and the subsequent one that is read
 MP_REACH, MP_UNREACH = 14, 15
 FOREVER = 1 << 62
+Key = tuple[Address, int, Address, int]
 LARGEST = 65535  # RFC 8654
 
 
@@ -33,6 +36,7 @@ class Announcer:
     frame: int
     time: int
     number: int | None = None  # its AS, of the OPEN
+    established: bool = False  # both sides spoke, each to the other's MAC
     routes: Routes = field(default_factory=lambda: Routes("BGP in the capture"))
 
 
@@ -79,18 +83,19 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes, int]]:
 
 
 @dataclass
-class Opened:
+class OpenMessage:
     """What an OPEN says: the AS number, whether it speaks of four-octet numbers, address families with path identifiers."""
 
     number: int
+    hold: int = HOLD
     wide: bool = False
     sends: set[int] = field(default_factory=set)
     takes: set[int] = field(default_factory=set)
 
 
-def opened(body: bytes) -> Opened:
+def opened(body: bytes) -> OpenMessage:
     """Read an OPEN and its capabilities (RFC 5492; 6793: four-octet AS numbers; 7911: additional paths)."""
-    told = Opened(int.from_bytes(body[1:3], "big"))
+    told = OpenMessage(int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"))
     at, end = 10, 10 + (body[9] if len(body) > 9 else 0)
     while at + 2 <= min(end, len(body)):
         kind, size = body[at], body[at + 1]
@@ -100,7 +105,7 @@ def opened(body: bytes) -> Opened:
     return told
 
 
-def _capabilities(data: bytes, told: Opened) -> None:
+def _capabilities(data: bytes, told: OpenMessage) -> None:
     at = 0
     while at + 2 <= len(data):
         code, value = data[at], data[at + 2 : at + 2 + data[at + 1]]
@@ -192,8 +197,8 @@ def _updates(body: bytes, session: "Session") -> tuple[list[Prefix], bytes, list
 class _Table:
     """What a side has announced at some moment; ended routes go into ``routes`` with the times they were in force."""
 
-    def __init__(self, routes: Routes) -> None:
-        self.routes = routes
+    def __init__(self, routes: Routes, alive: list[tuple[int, int]]) -> None:
+        self.routes, self._alive = routes, alive
         self.routes.valid = []
         self._now: dict[Prefix, tuple[Hop, int]] = {}
 
@@ -203,10 +208,12 @@ class _Table:
 
     def end(self, prefix: Prefix, when: int) -> None:
         old = self._now.pop(prefix, None)
-        if old is not None:
-            self.routes.add(prefix, old[0])
-            assert self.routes.valid is not None
-            self.routes.valid.append((old[1], when))
+        if old is None:
+            return
+        for begin, end in self._alive:
+            since, until = max(begin, old[1]), min(end, when)
+            if since < until:
+                self.routes.add(prefix, old[0], (since, until))
 
     def end_all(self, when: int) -> None:
         for prefix in list(self._now):
@@ -217,14 +224,29 @@ class _Table:
 class Session:
     """What the OPENs of both sides agreed on, as far as the capture has them."""
 
-    mine: Opened | None = None
-    theirs: Opened | None = None
+    mine: OpenMessage | None = None
+    theirs: OpenMessage | None = None
 
     @property
     def wide(self) -> bool | None:
         """Whether AS numbers have four bytes; None where neither OPEN was seen."""
         told = [side.wide for side in (self.mine, self.theirs) if side is not None]
         return all(told) if told else None
+
+    def alive(self, times: list[int], ended: int) -> list[tuple[int, int]]:
+        """When the session stood, by the times of a side's messages: silence for the hold time ends it (RFC 4271 6.5)."""
+        told = [side.hold for side in (self.mine, self.theirs) if side is not None]
+        hold = min(told, default=HOLD) * SECOND or FOREVER
+        found: list[tuple[int, int]] = []
+        for when in sorted(times):
+            if when >= ended:
+                break
+            until = min(when + hold, ended)
+            if found and when <= found[-1][1]:
+                found[-1] = found[-1][0], max(until, found[-1][1])
+            else:
+                found.append((when, until))
+        return found
 
     def identified(self, version: int) -> bool | None:
         """Whether what this side announces has path identifiers; None where not both OPENs were seen."""
@@ -233,29 +255,67 @@ class Session:
         return version in self.mine.sends and version in self.theirs.takes
 
 
-def announcers(streams: dict[tuple[Address, int, Address, int], BgpStream]) -> list[Announcer]:
+@dataclass
+class _Spoken:
+    """What one direction of a session said: messages with their times, its OPEN."""
+
+    stream: BgpStream
+    messages: list[tuple[int, bytes, int]]
+    opened: OpenMessage | None
+
+    @property
+    def is_alive(self) -> bool:
+        return any(kind in (OPEN, UPDATE, KEEPALIVE) for kind, _, _ in self.messages)
+
+    @property
+    def ended(self) -> int:
+        """When it ended the session, or its transport connection ended (RFC 4271 8.2.2, events 18, 24 and 25)."""
+        told = [when for kind, _, when in self.messages if kind == NOTIFICATION]
+        return min([*told, *([] if self.stream.closed is None else [self.stream.closed])], default=FOREVER)
+
+
+def announcers(streams: dict[Key, BgpStream]) -> list[Announcer]:
     """Every direction that announced something, with its routes and the times at which they were in force."""
-    told = {key: list(_timed(stream)) for key, stream in streams.items()}
-    opens = {
-        key: opened(body) for key, found in told.items() for kind, body, _ in found if kind == OPEN and len(body) >= 10
-    }
+    spoken = {key: _spoken(stream) for key, stream in streams.items()}
+    begins: dict[frozenset[Address], list[int]] = {}  # of sessions between two speakers
+    for (source, _, target, _), said in spoken.items():
+        opens = [when for kind, _, when in said.messages if kind == OPEN]
+        begins.setdefault(frozenset((source, target)), []).extend(opens)
     sides = []
-    for key, found in told.items():
+    for key, mine in spoken.items():
         source, port, target, other_port = key
-        mine = opens.get(key)
-        session = Session(mine, opens.get((target, other_port, source, port)))
-        stream = streams[key]
-        who = Announcer(source, target, stream.frame, stream.time, mine.number if mine else None)
-        table = _Table(who.routes)
-        for kind, body, when in found:
-            if kind == NOTIFICATION:
-                table.end_all(when)
-            elif kind == UPDATE and (parts := _updates(body, session)) is not None:
+        theirs = spoken.get((target, other_port, source, port))
+        session = Session(mine.opened, theirs.opened if theirs else None)
+        number = mine.opened.number if mine.opened else None
+        who = Announcer(source, target, mine.stream.frame, mine.stream.time, number)
+        who.established = theirs is not None and _speak(mine, theirs)
+        own = [when for said in (mine, theirs) if said for kind, _, when in said.messages if kind == OPEN]
+        begun = max(own, default=mine.messages[0][2] if mine.messages else 0)
+        ended = min(mine.ended, theirs.ended if theirs else FOREVER)
+        ended = min([ended, *(when for when in begins[frozenset((source, target))] if when > begun)])
+        table = _Table(who.routes, session.alive([when for _, _, when in mine.messages], ended))
+        for kind, body, when in mine.messages:
+            if kind == UPDATE and (parts := _updates(body, session)) is not None:
                 _apply(table, parts, session, when)
         table.end_all(FOREVER)
         if len(who.routes) or who.number is not None:
             sides.append(who)
     return sides
+
+
+def _spoken(stream: BgpStream) -> _Spoken:
+    messages = list(_timed(stream)) if stream.segments else []
+    opens = [opened(body) for kind, body, _ in messages if kind == OPEN and len(body) >= 10]
+    return _Spoken(stream, messages, opens[-1] if opens else None)
+
+
+def _speak(one: _Spoken, two: _Spoken) -> bool:
+    """Whether both sides of a session speak, and frames go to and fro between the same MACs.
+
+    Who sends with the addresses of others gets no answer; who sends for both sides does it from one place.
+    """
+    back = {(target, source) for source, target in two.stream.macs}
+    return one.is_alive and two.is_alive and bool(one.stream.macs & back)
 
 
 def _apply(table: _Table, parts: tuple[list[Prefix], bytes, list[Prefix]], session: Session, when: int) -> None:

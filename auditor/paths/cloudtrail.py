@@ -1,6 +1,7 @@
 """CloudTrail events as witnesses: through which door a request came, and with which TLS (CloudTrail User Guide, record contents)."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ import numpy as np
 from auditor.capture.compression import unpacked
 from auditor.decode.control import Address
 from auditor.errors import InputError
-from auditor.paths.model import LIKELY, NOT_PUBLIC, Evidence, Flows
+from auditor.paths.model import LIKELY, NOT_PUBLIC, Evidence, Flows, is_public
 from auditor.paths.site import Network
 from auditor.paths.witness import EventLog, mask_of, note
 from auditor.prefixes import PrefixSet, parse_address
@@ -20,6 +21,8 @@ from auditor.prefixes import PrefixSet, parse_address
 Array = np.ndarray[Any, Any]
 SECOND = 1_000_000_000
 WITHIN = 2 * SECOND  # eventTime has whole seconds
+LINKS = -1
+MOST_NEAR, MOST_LOOKED_AT = 64, 256  # flows at an event's moment that are looked at: more say nothing of any of them
 VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.0": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
 
 
@@ -36,8 +39,12 @@ class Event:
 
 
 def looks_like(head: bytes) -> bool:
-    text = head.lstrip()
-    return text[:1] in (b"{", b"[") and b'"eventSource"' in head and b'"eventTime"' in head
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text[:1] not in (b"{", b"["):
+        return False
+    plain = text.replace(b'\\"', b'"')  # records as text inside of what the AWS command line prints
+    empty = re.match(rb'\{\s*"(Records|Events)"\s*:\s*\[\s*\]', text) is not None
+    return empty or (b'"eventSource"' in plain and b'"eventTime"' in plain)
 
 
 def read(path: Path) -> list[Event]:
@@ -49,6 +56,7 @@ def read(path: Path) -> list[Event]:
 
 
 def _records(data: bytes) -> Iterator[dict[str, Any]]:
+    data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         whole = json.loads(data)
     except ValueError:
@@ -56,9 +64,14 @@ def _records(data: bytes) -> Iterator[dict[str, Any]]:
             if line.strip():
                 yield json.loads(line)
         return
-    rows = whole if isinstance(whole, list) else whole.get("Records", whole.get("Events", [whole]))
+    rows = whole if isinstance(whole, list) else [whole]
+    for key in ("Records", "Events", "events"):
+        if isinstance(whole, dict) and isinstance(whole.get(key), list):
+            rows = whole[key]
+            break
     for row in rows:
-        inner = row.get("CloudTrailEvent")  # as aws cloudtrail lookup-events prints
+        # As aws cloudtrail lookup-events prints them, and aws logs filter-log-events.
+        inner = row.get("CloudTrailEvent", row.get("message"))
         yield json.loads(inner) if isinstance(inner, str) else row
 
 
@@ -86,14 +99,36 @@ def _event(record: dict[str, Any]) -> Event | None:
 
 
 class Doors:
-    """Through which door of the network an event's request came."""
+    """Whose requests an event may be about, and through which door of the network it came."""
 
     def __init__(self, network: Network) -> None:
         topology = network.topology
-        self._vpcs, self._home = network.vpcs, PrefixSet(topology.on_premises)
+        self._vpcs, self._home = network.vpcs, network.home
         public = [vif for vif in topology.virtual_interface if vif.kind == "public" and vif.sources]
         self._carriers = [(vif, PrefixSet(vif.sources)) for vif in public]
         self._givers = [(uplink, PrefixSet(uplink.addresses)) for uplink in topology.uplink if uplink.addresses]
+        self._translators: dict[Address, tuple[int, ...]] = {}
+        self._nats = [(PrefixSet(nat.inside), PrefixSet(nat.outside)) for nat in topology.nat]
+
+    def translators(self, address: Address) -> tuple[int, ...]:
+        """Numbers of the NATs that give an address; LINKS among them where a link of the site has it."""
+        found = self._translators.get(address)
+        if found is None:
+            nats = [number for number, (_, outside) in enumerate(self._nats) if address in outside]
+            by_link = any(address in some for _, some in (*self._carriers, *self._givers))
+            found = self._translators[address] = (*nats, LINKS) if by_link else tuple(nats)
+        return found
+
+    def behind(self, translators: tuple[int, ...], high: Array, low: Array) -> Array:
+        """Which clients may appear with an address that some translators give."""
+        found = np.zeros(len(high), bool)
+        for number in translators:
+            if number != LINKS:
+                found |= self._nats[number][0].covers(high, low)
+        if LINKS in translators:
+            translated = PrefixSet([p for inside, _ in self._nats for p in inside.texts]).covers(high, low)
+            found |= self._home.covers(high, low) & ~translated
+        return found
 
     def of(self, event: Event, client: Address) -> tuple[str, str, str | None] | None:
         """(path, words, link), or None where the event tells nothing."""
@@ -106,14 +141,11 @@ class Doors:
         for vif, sources in self._carriers:
             if address in sources:
                 text = f"CloudTrail: the request came from an address that {vif.words} carries"
-                return "direct-connect", text, vif.name
+                return ("direct-connect", text, vif.name) if vif.is_up else None
         for uplink, addresses in self._givers:
             if address in addresses:
-                return (
-                    "internet",
-                    f"CloudTrail: the request came from an address that {uplink.words} gives",
-                    uplink.name,
-                )
+                text = f"CloudTrail: the request came from an address that {uplink.words} gives"
+                return "internet", text, uplink.name
         own = address in self._vpcs or address in self._home
         if self._carriers and not own and address not in NOT_PUBLIC:
             text = "CloudTrail: the request came from a public address that no virtual interface carries"
@@ -121,55 +153,96 @@ class Doors:
         return None
 
 
+class _Timed:
+    """Flows by when they were: those at some moment, found without looking at all of them."""
+
+    def __init__(self, flows: Flows, at: Array) -> None:
+        self._at = at[np.argsort(flows.started[at], kind="stable")]
+        self._started, self._ended = flows.started[self._at], flows.ended[self._at]
+        self._latest = np.maximum.accumulate(self._ended)
+
+    def near(self, when: int) -> list[int]:
+        """Up to MOST_NEAR flows that were there at ``when``, the latest to begin first."""
+        end = int(np.searchsorted(self._started, when + WITHIN, "right"))
+        begin = int(np.searchsorted(self._latest, when - WITHIN, "left"))
+        found = np.flatnonzero(self._ended[max(begin, end - MOST_LOOKED_AT) : end] >= when - WITHIN)
+        near: list[int] = self._at[max(begin, end - MOST_LOOKED_AT) : end][found][::-1][:MOST_NEAR].tolist()
+        return near
+
+
+class _Callers:
+    """The flows to one host, by the address that their requests appear with, and by whether the server's is public."""
+
+    def __init__(self, flows: Flows, doors: Doors, at: Array, private: Array) -> None:
+        self._flows, self._doors, self._at, self._private = flows, doors, at, private
+        self._own: dict[Address, list[int]] = {}
+        for k, high, low in zip(
+            at.tolist(), flows.client_high[at].tolist(), flows.client_low[at].tolist(), strict=True
+        ):
+            self._own.setdefault((high, low), []).append(k)
+        self._known: dict[tuple[tuple[int, ...], Address | None, bool], _Timed] = {}
+
+    def of(self, address: Address, inside: bool) -> _Timed:
+        """Flows that a request from ``address`` may be of: to private addresses (``inside``), or to public ones of AWS."""
+        translators = self._doors.translators(address)
+        own = self._own.get(address)
+        key = translators, address if own else None, inside
+        if key not in self._known:
+            mine = np.array(own or [], np.int64)
+            if translators:
+                ends = self._flows.client_high[self._at], self._flows.client_low[self._at]
+                mine = np.union1d(mine, self._at[self._doors.behind(translators, *ends)])
+            self._known[key] = _Timed(self._flows, mine[self._private[mine] == inside])
+        return self._known[key]
+
+
 class CloudTrail(EventLog[Event]):
-    """Events, by host."""
+    """Events, by host and source address."""
 
     kind = "CloudTrail"
 
     def __init__(self, files: list[tuple[str, list[Event]]], skew: int = 0) -> None:
         super().__init__(files, skew)
-        self._by_host: dict[str, list[int]] = {}
+        self._by_host: dict[str, dict[Address | None, list[int]]] = {}
         for number, event in enumerate(self.events):
-            self._by_host.setdefault(event.host, []).append(number)
+            self._by_host.setdefault(event.host, {}).setdefault(event.address, []).append(number)
 
     def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
-        """Events that can only have come by one client's flows: same host, within the flow's time."""
+        """Events that can only have come by one client's flows: same host, source and time, to a server of AWS's."""
         found: dict[tuple[str, str, str | None], list[int]] = {}
         doors = Doors(network)
         touched: set[int] = set()
+        endpoints = PrefixSet([a for one in network.topology.endpoint for a in one.addresses])
+        server = flows.end("server")
+        private = network.vpcs.covers(*server) | endpoints.covers(*server) | ~is_public(*server)
         names = np.array([n.lower() if n else "" for n in flows.server_name.tolist()], object)
-        for host, numbers in self._by_host.items():
-            at = np.flatnonzero(names == host)
+        for host, by_address in self._by_host.items():
+            at = np.flatnonzero((names == host) & (private | flows.is_aws("server")))
             if not len(at):
                 continue
-            for number in numbers:
-                event = self.events[number]
-                when = event.time - self.skew
-                near = at[(flows.started[at] - WITHIN <= when) & (when <= flows.ended[at] + WITHIN)]
-                own = near[self._same_client(flows, near, event)]
-                near = own if len(own) else near
-                clients = {(int(flows.client_high[k]), int(flows.client_low[k])) for k in near.tolist()}
-                if len(clients) != 1:
+            callers = _Callers(flows, doors, at, private)
+            for address, numbers in by_address.items():
+                if address is None:
                     continue
-                self.matched.rows[number] = True
-                touched |= set(near.tolist())
-                says = doors.of(event, clients.pop())
-                if says is not None:
-                    found.setdefault(says, []).extend(near.tolist())
-                if len(near) == 1:
-                    self._compare(flows, int(near[0]), event, disagreement)
+                for number in numbers:
+                    event = self.events[number]
+                    near = callers.of(address, event.endpoint is not None).near(event.time - self.skew)
+                    clients = {(int(flows.client_high[k]), int(flows.client_low[k])) for k in near}
+                    if len(clients) != 1:
+                        continue
+                    self.matched.rows[number] = True
+                    touched |= set(near)
+                    says = doors.of(event, clients.pop())
+                    if says is not None:
+                        found.setdefault(says, []).extend(near)
+                    if len(near) == 1:
+                        self._compare(flows, near[0], event, disagreement)
         self.matched.flows += len(touched)
         added = []
         for (path, words, link), rows in found.items():
             mask = mask_of(len(flows), rows)
             added.append(Evidence(mask, "client", "cloudtrail", path, LIKELY, words, link))
         return added
-
-    @staticmethod
-    def _same_client(flows: Flows, at: Array, event: Event) -> Array:
-        if event.address is None:
-            return np.zeros(len(at), bool)
-        return np.asarray((flows.client_high[at] == event.address[0]) & (flows.client_low[at] == event.address[1]))
 
     @staticmethod
     def _compare(flows: Flows, k: int, event: Event, disagreement: Array) -> None:

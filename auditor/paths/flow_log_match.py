@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from auditor.paths.flow_log_meaning import Rows, meaning
 from auditor.paths.flow_logs import FlowLog
-from auditor.paths.model import LIKELY, Evidence, Flows
+from auditor.paths.model import Evidence, Flows
 from auditor.paths.site import Network
-from auditor.paths.witness import Matched, mask_of, note
+from auditor.paths.witness import Matched, note
+from auditor.prefixes import PrefixSet
 from auditor.tables.columns import is_one_of
 
 Array = np.ndarray[Any, Any]
@@ -17,27 +19,6 @@ SLACK = 60 * SECOND  # start and end of a row may be that far off (VPC User Guid
 SAMPLES = 5
 MIX = np.uint64(0x9E3779B97F4A7C15)
 FEWEST_PACKETS, TOLERANCE = 10, 0.05  # bytes are compared from this many packets on
-
-# traffic-path of egress rows (VPC User Guide): what it says of the way, and in words.
-TRAFFIC_PATHS = {
-    1: ("vpc", "through another resource in the same VPC"),
-    2: ("internet", "through an internet gateway or a gateway endpoint"),
-    3: ("private", "through a virtual private gateway: Direct Connect or VPN"),
-    4: ("vpc", "through peering within the Region"),
-    5: ("vpc", "through peering between Regions"),
-    6: ("private", "through a local gateway"),
-    7: ("vpc", "through a gateway endpoint"),
-    8: ("internet", "through an internet gateway"),
-}
-GATEWAY_ENDPOINTS = ("s3", "dynamodb")  # services that gateway endpoints lead to
-KINDS = {
-    "direct-connect-gateway": ("direct-connect", "a Direct Connect gateway"),
-    "vpn": ("vpn", "a VPN"),
-    "connect": ("private", "a Connect attachment"),
-    "vpc": ("vpc", "a VPC"),
-    "peering": ("vpc", "another transit gateway"),
-    "tgw-peering": ("vpc", "another transit gateway"),
-}
 
 
 def _hashed(protocol: Array, one: Array, one_port: Array, two: Array, two_port: Array) -> Array:
@@ -103,8 +84,11 @@ class FlowLogWitness:
         near = (self._start[row] - SLACK <= flows.ended[flow]) & (self._end[row] + SLACK >= flows.started[flow])
         return flow[near], row[near]
 
-    def _by_far_end(self, flows: Flows, known: Array) -> tuple[Array, Array]:
-        """Rows that fit flows but for the client's address and port, which a translator changed: bytes must agree."""
+    def _by_far_end(self, flows: Flows, known: Array, network: Network) -> tuple[Array, Array]:
+        """Rows that fit flows but for the client's address and port, which a translator of the site changed.
+
+        Bytes must agree, and the row's source be at home or the outside of the client's NAT: others talk to a server too.
+        """
         log, number = self.log, self.log.number
         lonely = np.flatnonzero(~known)
         rows = np.flatnonzero(~self.matched.rows)
@@ -125,6 +109,12 @@ class FlowLogWitness:
         size = flows.client_ip_bytes[flow]
         near &= np.abs(number["bytes"][row] - size) <= np.maximum(size * TOLERANCE, 64)
         flow, row = flow[near], row[near]
+        source = log.address["srcaddr"][row]
+        own = network.home.covers(source[:, 0], source[:, 1])
+        for nat in network.topology.nat:
+            inside = PrefixSet(nat.inside).covers(flows.client_high[flow], flows.client_low[flow])
+            own |= inside & PrefixSet(nat.outside).covers(source[:, 0], source[:, 1])
+        flow, row = flow[own], row[own]
         alone = np.bincount(flow, minlength=len(flows))[flow] == 1
         alone &= np.bincount(row, minlength=len(log))[row] == 1
         return flow[alone], row[alone]
@@ -140,7 +130,7 @@ class FlowLogWitness:
         self.matched.first = min(self.matched.first, int(flows.started.min()))
         self.matched.last = max(self.matched.last, int(flows.ended.max()))
         found = self._of_rows(flows, network, flow, row, "")
-        far_flow, far_row = self._by_far_end(flows, known)
+        far_flow, far_row = self._by_far_end(flows, known, network)
         self.matched.rows[far_row] = True
         found += self._of_rows(flows, network, far_flow, far_row, ", matched by the far end: NAT is between")
         known[far_flow] = True
@@ -152,62 +142,10 @@ class FlowLogWitness:
         return found
 
     def _of_rows(self, flows: Flows, network: Network, flow: Array, row: Array, how: str) -> list[Evidence]:
-        found: list[Evidence] = []
-        if not len(flow):
-            return found
-        log = self.log
-        source = log.address["srcaddr"][row]
-        packet_source = log.address["pkt-srcaddr"][row]
         server = np.stack([flows.server_high, flows.server_low], axis=1)[flow]
-        from_server = (source == server).all(axis=1) | (packet_source == server).all(axis=1)
-        says, kind_of = self._says(flows, network, flow, row)
-        for code in np.unique(says[says >= 0]).tolist():
-            kind, path, words, link = kind_of[code]
-            for direction, this in (("client", ~from_server), ("server", from_server)):
-                mask = mask_of(len(flows), flow[this & (says == code)].tolist())
-                if mask.any():
-                    found.append(Evidence(mask, direction, kind, path, LIKELY, f"{words}{how}", link))
-        return found
-
-    def _says(
-        self, flows: Flows, network: Network, flow: Array, row: Array
-    ) -> tuple[Array, list[tuple[str, str, str, str | None]]]:
-        """What each row says: a number into the list of (kind, path, words, link); -1 for nothing."""
-        log = self.log
-        kinds: list[tuple[str, str, str, str | None]] = []
-        says = np.full(len(row), -1)
-        trail = log.number["traffic-path"][row]
-        endpoint_service = is_one_of(flows.service[flow], GATEWAY_ENDPOINTS)
-        for code, (path, words) in TRAFFIC_PATHS.items():
-            fits = trail == code
-            if code == 2:
-                fits &= ~endpoint_service
-            if fits.any():
-                says[fits] = len(kinds)
-                kinds.append(("flow-log", path, f"flow log: traffic-path {code}, {words}", None))
-        for name, words in (("next-hop-interface-type", "the next hop"), ("interface-type", "the interface")):
-            fits = log.is_value(name, "transit_gateway")[row] & (says < 0)
-            if fits.any():
-                says[fits] = len(kinds)
-                kinds.append(("flow-log", "private", f"flow log: {words} is a transit gateway", None))
-        attachments = {item.name: item for item in network.topology.attachment}
-        sides = [log.text[name] for name in ("tgw-attachment-id", "tgw-pair-attachment-id")]
-        if attachments and any(values for values, _ in sides):
-            pairs = np.stack([index[row] for _, index in sides], axis=1)
-            for first, second in {(int(a), int(b)) for a, b in pairs.tolist()}:
-                names = [values[k] for (values, _), k in zip(sides, (first, second), strict=True) if k >= 0]
-                told = [attachments[n] for n in names if n in attachments]
-                ranked = [a for kind in KINDS for a in told if a.kind == kind]
-                if not ranked:
-                    continue
-                path, words = KINDS[ranked[0].kind]
-                if path == "vpc" and len(told) < 2:
-                    continue  # the other side may be anything
-                fits = (pairs[:, 0] == first) & (pairs[:, 1] == second)
-                says[fits] = len(kinds)
-                text = f"transit gateway flow log: attachment {ranked[0].name} is {words}"
-                kinds.append(("attachment", path, text, ranked[0].link))
-        return says, kinds
+        sources = [self.log.address[name][row] for name in ("srcaddr", "pkt-srcaddr")]
+        from_server = (sources[0] == server).all(axis=1) | (sources[1] == server).all(axis=1)
+        return meaning(Rows(flow, row, from_server, how), self.log, flows, network)
 
     def _own_addresses(self) -> Array:
         """Low halves of the addresses of the interfaces that the log was taken at.

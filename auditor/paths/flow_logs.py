@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from auditor.capture.compression import unpacked
 from auditor.errors import InputError
+from auditor.paths import flow_log_forms
 from auditor.prefixes import parse_address
 
 Array = np.ndarray[Any, Any]
@@ -62,6 +63,7 @@ TEXTS = (
     "next-hop-interface-type",
     "reject-reason",
 )
+KNOWN = (*DEFAULT, *NUMBERS, *ADDRESSES, *TEXTS)
 NEEDED = ("srcaddr", "dstaddr", "srcport", "dstport", "protocol", "start", "end")
 FORMAT = re.compile(r"\$\{([a-z0-9-]+)\}")
 FIRST_BYTES = 1 << 16
@@ -80,6 +82,7 @@ class FlowLog:
     text: dict[str, tuple[list[str | None], Array]] = field(default_factory=dict)
     file: Array = field(default_factory=lambda: np.zeros(0, np.int32))  # index into ``names``
     rows: list[int] = field(default_factory=list)  # rows of each file, those without data included
+    columns: set[str] = field(default_factory=set)  # fields that any of the logs has
     skipped: list[int] = field(default_factory=list)  # rows that could not be read, or whose data AWS skipped
 
     def __len__(self) -> int:
@@ -96,13 +99,9 @@ class FlowLog:
         return np.array([*(v in wanted for v in values), False])[index]
 
 
-def looks_like(head: bytes) -> bool:
-    """Whether a file begins like a flow log in text."""
-    line = head.split(b"\n", 1)[0].decode("ascii", "replace")
-    names = set(FORMAT.findall(line)) or set(line.split())
-    if {"srcaddr", "dstaddr"} <= names:
-        return True
-    return re.match(r"(?:\S+Z )?2 (\d{12}|unknown) (eni-\w+|-) ", line) is not None
+def looks_like(head: bytes, formats: Iterable[str] = ()) -> bool:
+    """Whether a file begins like a flow log in text, in any form that AWS hands out."""
+    return flow_log_forms.looks_like(head, KNOWN, [FORMAT.findall(text) for text in formats])
 
 
 class Reader:
@@ -145,7 +144,7 @@ class Reader:
     def _text(self, path: Path) -> tuple[pa.Table, int]:
         from pyarrow import csv
 
-        data = unpacked(path)
+        data = flow_log_forms.lines_of(unpacked(path), KNOWN)
         line, _, rest = data.partition(b"\n")
         first = line.decode("ascii", "replace").strip()
         names = FORMAT.findall(first) or (first.split() if "srcaddr" in first.split() else [])
@@ -153,13 +152,12 @@ class Reader:
             data = rest
         else:
             count = len(first.split())
-            dated = re.match(r"\S+Z \d", first) is not None  # as exported from CloudWatch Logs
-            fits = [f for f in [*self.formats, DEFAULT] if len(f) == count - dated]
-            if not fits:
+            fits = [f for f in [*self.formats, DEFAULT] if len(f) == count]
+            if not fits and count:
                 raise ValueError(
                     f"no header, and {count} fields: give the output of aws ec2 describe-flow-logs beside it"
                 )
-            names = ["(written)", *fits[0]] if dated else fits[0]
+            names = fits[0] if fits else DEFAULT
         skipped = [0]
 
         def skip(_row: Any) -> str:
@@ -168,6 +166,8 @@ class Reader:
 
         kinds: dict[str, Any] = {name: pa.int64() for name in NUMBERS}
         kinds |= {name: pa.dictionary(pa.int32(), pa.string()) for name in (*ADDRESSES, *TEXTS)}
+        if not data.strip():  # a header, or nothing at all: nothing was recorded in that time
+            return pa.table({n: pa.array([], kinds[n]) for n in names if n in kinds}), 0
         table = csv.read_csv(
             io.BytesIO(data),
             read_options=csv.ReadOptions(column_names=names),
@@ -193,6 +193,7 @@ class Reader:
         sizes = [table.num_rows for _, table, _, _ in self._parts]
         log.file = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
         tables = [table for _, table, _, _ in self._parts]
+        log.columns = {name for table in tables for name in table.column_names}
         for column in NUMBERS:
             log.number[column] = np.concatenate([_numbers(table, column) for table in tables])
         for column in ADDRESSES:
@@ -249,8 +250,8 @@ def _addresses(tables: list[pa.Table], name: str) -> Array:
 def formats_of(path: Path) -> list[str]:
     """The formats that ``aws ec2 describe-flow-logs`` tells of; [] for another file."""
     try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        data = json.loads(unpacked(path))
+    except (InputError, ValueError):
         return []
     rows = data.get("FlowLogs") if isinstance(data, dict) else None
     return [row["LogFormat"] for row in rows or [] if isinstance(row, dict) and isinstance(row.get("LogFormat"), str)]

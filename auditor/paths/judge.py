@@ -1,17 +1,22 @@
 """Judging the paths of flows: evidence of all kinds together, the verdict, and what else is odd about the way."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from auditor.decode.control import Control
+from auditor.flows.oriented import address_text
 from auditor.paths import evidence, verdict
+from auditor.paths.gathering import Gathering
 from auditor.paths.model import LIKELY, NONE, Evidence, Flows, Ways, is_public
+from auditor.paths.moves import moment, moves
+from auditor.paths.path_totals import Contested, PathTotals
+from auditor.paths.positions import Positions
 from auditor.paths.site import Network
+from auditor.paths.unfit import Shown
 from auditor.paths.witness import mask_of
 from auditor.paths.witnesses import Witnesses
 from auditor.prefixes import PrefixSet
@@ -27,7 +32,9 @@ class Judgement:
     """What is said of the way of each flow. Texts are None, times 0 where there is nothing to tell."""
 
     verdict: verdict.Verdict
+    inside_aws: Array  # seen by a mirror inside of AWS
     changed_time: Array
+    changed_frame: Array  # 0 where the change is not within the flow
     changed: Array  # what the path changed from, and when, in words
     source_outside: Array
     private_dns_missing: Array  # the endpoint whose addresses the name should have been answered with
@@ -60,6 +67,11 @@ def concatenated(parts: Sequence[Flows]) -> Flows:
         first = values[0]
         if isinstance(first, np.ndarray):
             return np.concatenate(values)
+        if isinstance(first, Positions):
+            begins = np.cumsum([0, *map(len, parts)]).tolist()
+            return Positions.joined([p.shifted(by) for p, by in zip(values, begins, strict=False)])
+        if isinstance(first, list):
+            return max(values, key=len)  # names of interfaces, which become more
         if isinstance(first, Ways):
             return Ways(**{f.name: joined([getattr(v, f.name) for v in values]) for f in fields(Ways)})
         if isinstance(first, dict):
@@ -75,6 +87,8 @@ class Judge:
 
     network: Network = field(default_factory=Network)
     witnesses: Witnesses = field(default_factory=Witnesses)
+    totals: PathTotals = field(default_factory=PathTotals)
+    _shown: Shown = field(default_factory=Shown)  # of the capture that is judged
     _last: "OrderedDict[tuple[Any, ...], tuple[str, int, str]]" = field(default_factory=OrderedDict)
 
     @property
@@ -84,12 +98,23 @@ class Judge:
 
     def judge(self, flows: Flows, control: Control) -> tuple[Judgement, list[Evidence]]:
         """What is said of the way of flows of one capture, and the evidence."""
-        found = evidence.gather(flows, self.network, control)
+        gathered = evidence.gather(flows, self.network, control)
+        if not self.network.is_empty:
+            self._shown.add(gathered)
+            self._count_contests(gathered)
+        found = gathered.found
         disagreement = np.full(len(flows), None, object)
         found += self.witnesses.evidence(flows, self.network, disagreement)
+        for item in found:
+            named = self.network.link(item.link)
+            if item.kind == "sensor" and named is not None:
+                item.mask = item.mask & gathered.ends.plausible(named)
+        for item in found:
+            if item.confidence > NONE and gathered.contested.any():
+                item.mask = item.mask & ~gathered.contested
         over = self._carriers()
-        found += _translated(flows, self.network, found, over)
-        decided = verdict.decide(flows, found, over)
+        found += _translated(flows, self.network, found, over, gathered.in_tunnels)
+        decided = verdict.decide(flows, found, over, gathered.in_tunnels)
         link = decided.link.objects()
         outside = _sources_outside(flows, self.network, link)
         for name in set(link[outside].tolist()):
@@ -98,10 +123,12 @@ class Judge:
             found.append(
                 Evidence(outside & (link == name), "client", "source", "direct-connect", NONE, text, name, frame)
             )
-        changed_time, changed = self._changes(flows, decided, control)
+        when, frame, changed = self._changes(gathered, decided)
         judgement = Judgement(
             decided,
-            changed_time,
+            gathered.inside_aws,
+            when,
+            frame,
             changed,
             outside,
             self._private_dns_missing(flows),
@@ -109,6 +136,19 @@ class Judge:
             disagreement,
         )
         return judgement, found
+
+    def warnings(self) -> list[str]:
+        """What should be known of the topology and the capture that has ended, a sentence each."""
+        shown, self._shown = self._shown, Shown()
+        return shown.warnings()
+
+    def _count_contests(self, gathered: Gathering) -> None:
+        for contest in gathered.learned.contests:
+            times = [time for _, _, time, _ in contest.claims]
+            found = Contested(
+                gathered.flows.capture, contest.text, gathered.contested_by(contest), min(times), max(times)
+            )
+            self.totals.add(address_text(*contest.address), found)
 
     def _carriers(self) -> dict[str, str]:
         """The path of what carries each VPN, by its name."""
@@ -121,14 +161,15 @@ class Judge:
                 found[vpn.name] = "direct-connect"
         return found
 
-    def _changes(self, flows: Flows, decided: verdict.Verdict, control: Control) -> tuple[Array, Array]:
-        """Paths that changed: within a flow, or since the client's flow to the same server before.
+    def _changes(self, gathered: Gathering, decided: verdict.Verdict) -> tuple[Array, Array, Array]:
+        """Paths that changed (time, frame, words): within a flow, or since the client's flow to the same server before.
 
         Compared are paths, not links: two virtual interfaces that share the load are no change.
         """
-        when, words = np.zeros(len(flows), np.int64), np.full(len(flows), None, object)
-        if not self.waits:  # frames alone show nothing but the internet and mirrors
-            return when, words
+        flows = gathered.flows
+        when, frame, words = moves(gathered)
+        if not self.waits:  # frames alone show nothing but the internet
+            return when, frame, words
         path, link = decided.path.objects(), decided.link.objects()
         known = (decided.confidence > NONE) & ~np.isin(decided.path.index, (verdict.UNKNOWN, verdict.PRIVATE))
         order = np.flatnonzero(known)
@@ -140,35 +181,16 @@ class Judge:
                 int(flows.server_low[k]),
             )
             before = self._last.pop(ends, None)
-            if before is not None and before[0] != path[k] and before[1] <= flows.started[k]:  # not beside each other
+            if (
+                before is not None and before[0] != path[k] and before[1] <= flows.started[k] and when[k] == 0
+            ):  # not beside each other
                 when[k] = flows.started[k]
                 by = f"{before[0]}{f' ({before[2]})' if before[2] else ''}"
-                words[k] = f"at {_moment(int(when[k]))}: by {by} before, by {path[k]} now"
+                words[k] = f"at {moment(int(when[k]))}: by {by} before, by {path[k]} now"
             self._last[ends] = path[k], int(flows.ended[k]), link[k] or ""
             if len(self._last) > MOST_PAIRS:
                 self._last.popitem(last=False)
-        self._moves(flows, decided, control, when, words)
-        return when, words
-
-    def _moves(self, flows: Flows, decided: verdict.Verdict, control: Control, when: Array, words: Array) -> None:
-        """Flows whose packets were exchanged with another MAC from some packet on: judged again from there."""
-        moved = np.zeros(len(flows), bool)
-        for way in flows.ways.values():
-            moved |= way.moved_frame > 0
-        if not moved.any() or self.network.is_empty:
-            return
-        later = Flows(**{**vars(flows), "ways": {name: way.moved() for name, way in flows.ways.items()}})
-        again = verdict.decide(later, evidence.gather(later, self.network, control), {})
-        for direction, way in flows.ways.items():
-            one, two = decided.directions[direction], again.directions[direction]
-            both = (way.moved_frame > 0) & (one.confidence > NONE) & (two.confidence > NONE)
-            differs = both & verdict.CONFLICTS[one.path, two.path]
-            for k in np.flatnonzero(differs).tolist():
-                first, then = verdict.PATHS[one.path[k]], verdict.PATHS[two.path[k]]
-                if when[k] == 0 or way.moved_time[k] < when[k]:
-                    when[k] = way.moved_time[k]
-                    place = f"at {_moment(int(when[k]))}, frame {way.moved_frame[k]}, within the flow"
-                    words[k] = f"{place}: by {first} before, by {then} from then on"
+        return when, frame, words
 
     def _private_dns_missing(self, flows: Flows) -> Array:
         """Flows by a name that an endpoint's private DNS should have answered, to a public address."""
@@ -215,11 +237,9 @@ def _sources_outside(flows: Flows, network: Network, link_of: Array) -> Array:
     return found
 
 
-def _moment(nanoseconds: int) -> str:
-    return f"{datetime.fromtimestamp(nanoseconds / 1e9, UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
-
-
-def _translated(flows: Flows, network: Network, found: list[Evidence], over: dict[str, str]) -> list[Evidence]:
+def _translated(
+    flows: Flows, network: Network, found: list[Evidence], over: dict[str, str], in_tunnels: Array
+) -> list[Evidence]:
     """Evidence that a flow inside a translator has from the same flow outside: same server, bytes and time."""
     added: list[Evidence] = []
     for nat in network.topology.nat:
@@ -227,7 +247,7 @@ def _translated(flows: Flows, network: Network, found: list[Evidence], over: dic
         outer = np.flatnonzero(PrefixSet(nat.outside).covers(flows.client_high, flows.client_low))
         if not len(inner) or not len(outer):
             continue
-        decided = verdict.decide(flows, found, over)
+        decided = verdict.decide(flows, found, over, in_tunnels)
 
         def key(k: int) -> tuple[int, ...]:
             columns = (flows.server_high, flows.server_low, flows.server_port, flows.ip_protocol)
@@ -243,6 +263,8 @@ def _translated(flows: Flows, network: Network, found: list[Evidence], over: dic
             ]
             if len(near) == 1:
                 pairs[k] = near[0]
+        used = Counter(pairs.values())
+        pairs = {k: o for k, o in pairs.items() if used[o] == 1}  # of two that fit nothing tells which it is
         for direction, way in decided.directions.items():
             of: dict[tuple[int, int], list[int]] = {}
             for k, o in pairs.items():

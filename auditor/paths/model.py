@@ -1,11 +1,11 @@
-"""What paths are judged by: flows with their ways, and pieces of evidence about them."""
+"""What paths are judged by: flows with the positions of their packets, and pieces of evidence about them."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from auditor.decode.packet import GENEVE, VXLAN
+from auditor.paths.positions import Positions
 from auditor.prefixes import PrefixSet
 
 Array = np.ndarray[Any, Any]
@@ -20,6 +20,7 @@ STRENGTH = {
     "interface+vlan": 85,
     "pppoe": 85,
     "mirror": 80,
+    "interface+mac": 75,
     "mac": 70,
     "tunnel": 68,
     "point": 65,
@@ -41,10 +42,31 @@ STRENGTH = {
     "ipsec": 0,
     "source": 0,
     "contrary": 0,
+    "contested": 0,
+    "moved": 0,
 }
+# What a packet of the flow itself, or a row about it, showed: not what addresses and routes let expect.
+SEEN = frozenset(
+    (
+        "vlan+mac",
+        "interface+vlan",
+        "pppoe",
+        "mirror",
+        "interface+mac",
+        "mac",
+        "tunnel",
+        "point",
+        "interface",
+        "attachment",
+        "vlan",
+        "bgp",
+        "flow-log",
+        "sensor",
+    )
+)
 
 PRIVATE_V4 = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
-# Addresses that say nothing of the internet: private, shared, link-local, documentation, multicast, loopback.
+# Addresses that say nothing of the internet: private, shared, link-local, multicast, loopback.
 NOT_PUBLIC = PrefixSet(
     [
         *PRIVATE_V4,
@@ -54,15 +76,11 @@ NOT_PUBLIC = PrefixSet(
         "127.0.0.0/8",
         "169.254.0.0/16",
         "192.0.0.0/24",
-        "192.0.2.0/24",
         "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
         "224.0.0.0/3",
         "::/96",
         "fe80::/10",
         "ff00::/8",
-        "2001:db8::/32",
     ]
 )
 IPSEC = ("esp", "ike")
@@ -70,38 +88,11 @@ IPSEC = ("esp", "ike")
 
 @dataclass
 class Ways:
-    """What is known of the way of one direction of each flow (arrays of one length)."""
+    """One direction of each flow: whether any of its packets were seen, how many, and the first one's frame."""
 
     seen: Array
-    source_mac: Array
-    target_mac: Array
-    vlans: Array
-    vlan_count: Array
-    tunnel: Array
-    outer_source: Array
-    outer_target: Array
-    interface: Array  # of str or None
+    packets: Array
     frame: Array
-    moved_frame: Array  # the first packet with other MACs, 0 for none
-    moved_time: Array
-    moved_source_mac: Array
-    moved_target_mac: Array
-
-    def has_mac(self, mac: int) -> Array:
-        """Whether frames are exchanged with a MAC, in either direction of the wire."""
-        return np.asarray((self.source_mac == np.uint64(mac)) | (self.target_mac == np.uint64(mac)))
-
-    def moved(self) -> "Ways":
-        """The same, as it was after the move, for the flows that moved."""
-        return Ways(
-            **{
-                **vars(self),
-                "seen": self.moved_frame > 0,
-                "source_mac": self.moved_source_mac,
-                "target_mac": self.moved_target_mac,
-                "frame": self.moved_frame,
-            }
-        )
 
 
 @dataclass
@@ -119,14 +110,15 @@ class Flows:
     ip_protocol: Array
     started: Array
     ended: Array
-    pppoe: Array
     client_payload: Array
     server_payload: Array
     client_ip_bytes: Array  # bytes on the wire less the link layer: what flow logs count
     server_ip_bytes: Array
     client_packets: Array
     server_packets: Array
-    mirrored: Array
+    client_aws: Array  # whether the address is in AWS's published ranges
+    server_aws: Array
+    gwlb: Array  # in GENEVE with the options of AWS's gateway load balancers
     protocol: Array  # of str or None
     server_name: Array
     service: Array
@@ -134,6 +126,8 @@ class Flows:
     tls_version: Array
     cipher_suite: Array
     ways: dict[str, Ways]
+    positions: Positions
+    interfaces: list[str | None]  # names of the capture's interfaces
 
     def __len__(self) -> int:
         return len(self.identifier)
@@ -143,6 +137,10 @@ class Flows:
         if which == "client":
             return self.client_high, self.client_low
         return self.server_high, self.server_low
+
+    def is_aws(self, which: str) -> Array:
+        """Whether an end's address is one of AWS's public ones."""
+        return self.client_aws if which == "client" else self.server_aws
 
 
 @dataclass
@@ -165,9 +163,3 @@ class Evidence:
 def is_public(high: Array, low: Array) -> Array:
     """Addresses that are routed on the internet."""
     return np.asarray(~NOT_PUBLIC.covers(high, low))
-
-
-def is_mirror(tunnel: Array) -> Array:
-    """Whether the innermost tunnel is VXLAN or GENEVE: AWS traffic mirroring and gateway load balancers."""
-    kind = tunnel >> np.uint64(56)
-    return np.asarray((kind == VXLAN) | (kind == GENEVE))

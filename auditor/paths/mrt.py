@@ -3,7 +3,6 @@
 A full table has a million routes but few distinct sets of attributes next to it, so each set is read once.
 """
 
-import gc
 from typing import NamedTuple
 
 from auditor.paths.routes import Address, Hop, Routes
@@ -33,6 +32,31 @@ class Path(NamedTuple):
 def is_mrt(data: bytes) -> bool:
     """Whether a file begins with a record of TABLE_DUMP_V2."""
     return len(data) >= 12 and data[4:6] == b"\0\x0d" and data[6] == 0 and data[7] <= 12
+
+
+# Other records of RFC 6396 and of older writers, by what to give instead.
+OTHERS = {
+    11: "OSPFv2",
+    12: "TABLE_DUMP",
+    16: "BGP4MP",
+    17: "BGP4MP_ET",
+    32: "ISIS",
+    33: "ISIS_ET",
+    48: "OSPFv3",
+    49: "OSPFv3_ET",
+}
+
+
+def other_kind(data: bytes) -> str | None:
+    """The name of MRT records that are not read, where a file begins with one."""
+    if len(data) < 12 or data[4] != 0 or data[6] != 0 or data[7] > 12:
+        return None
+    length = int.from_bytes(data[8:12], "big")
+    if length > len(data) - 12:
+        return None
+    following = data[12 + length : 12 + length + 8]  # another record, or the end
+    alike = not following or (following[4:5] == b"\0" and following[5] in OTHERS)
+    return OTHERS.get(data[5]) if alike else None
 
 
 def attributes(data: bytes, wide: bool = True, abbreviated: bool = True) -> Path:
@@ -117,21 +141,17 @@ def _mp_next_hop(value: bytes, abbreviated: bool) -> Address | None:
     return (0, V4_MAPPED | int.from_bytes(hop, "big")) if size == 4 and len(hop) == 4 else None
 
 
-def read(data: bytes, routes: Routes) -> None:
+def read(data: bytes, routes: Routes) -> None:  # noqa: C901 - one branch for each kind of record
     """Add the routes of a dump; of several for one prefix the one that the decision process prefers.
 
-    Raises ValueError with the place where the file is damaged.
+    Raises ValueError with the place where the file is damaged, or the name of what is not read.
     """
-    collecting = gc.isenabled()
-    gc.disable()  # a million small objects that all stay: looking for garbage among them takes longer than reading
-    try:
-        _read(data, routes)
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _read(data: bytes, routes: Routes) -> None:
+    kind = other_kind(data)
+    if kind is not None:
+        raise ValueError(
+            f"MRT records of type {kind} tell no table of routes in force; give a dump of type TABLE_DUMP_V2, "
+            "as bgpdump, bgpkit or `dump bgp routes-mrt` of FRR write"
+        )
     at, end = 0, len(data)
     known: dict[bytes, tuple[tuple[int, int, int, int], int]] = {}
     prefixes, hops = routes.prefixes, routes.hop

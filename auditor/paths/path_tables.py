@@ -1,16 +1,18 @@
 """From flow rows to what paths are judged by, and from verdicts to columns."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from auditor.decode.control import Control, IcmpError
-from auditor.flows.oriented import Oriented, address_text, mac_text, vlan_text
+from auditor.flows.oriented import Oriented, address_text, mac_text, tunnel_text, vlan_text
 from auditor.flows.rows import Rows
 from auditor.paths.judge import Judgement
-from auditor.paths.model import CONFIDENCE_NAMES, Evidence, Flows, Ways, is_mirror
+from auditor.paths.model import CONFIDENCE_NAMES, Evidence, Flows, Ways
+from auditor.paths.positions import positions
 from auditor.paths.site import Network
 from auditor.tables import arrow, schema
 from auditor.tables.columns import Column, Numbers, Texts
@@ -20,30 +22,8 @@ ETHERNET, TAG = 14, 4  # bytes
 BEGINNINGS = np.array([64, 128, 255])  # what systems set the time to live to
 
 
-def _ways(side: Array, interfaces: list[str | None]) -> Ways:
-    which = side["interface"]
-    which = np.where((which < 0) | (which >= len(interfaces)), len(interfaces), which)
-    return Ways(
-        seen=side["packets"] > 0,
-        interface=np.array([*interfaces, None], object)[which],
-        frame=side["first_frame"],
-        **{
-            name: side[name]
-            for name in (
-                "source_mac",
-                "target_mac",
-                "vlans",
-                "vlan_count",
-                "tunnel",
-                "outer_source",
-                "outer_target",
-                "moved_frame",
-                "moved_time",
-                "moved_source_mac",
-                "moved_target_mac",
-            )
-        },
-    )
+def _ways(side: Array) -> Ways:
+    return Ways(seen=side["packets"] > 0, packets=side["packets"], frame=side["first_frame"])
 
 
 def _ip_bytes(side: Array) -> Array:
@@ -58,6 +38,7 @@ def seen_flows(
     capture: str,
     interfaces: list[str | None],
     texts: dict[str, Texts],
+    aws: dict[str, Array],
 ) -> Flows:
     """A batch's flows as paths are judged by; ``texts``: protocol, server name, service, Region, version and suite."""
     flows = rows.flows
@@ -74,16 +55,19 @@ def seen_flows(
         ip_protocol=flows["ip_protocol"].astype(np.int64),
         started=flows["started"],
         ended=flows["ended"],
-        pppoe=flows["pppoe"] != 0,
         client_payload=ends.client["payload"],
         server_payload=ends.server["payload"],
         client_ip_bytes=_ip_bytes(ends.client),
         server_ip_bytes=_ip_bytes(ends.server),
         client_packets=np.where(plain, ends.client["packets"], 0),
         server_packets=np.where(plain, ends.server["packets"], 0),
-        mirrored=is_mirror(ends.client["tunnel"]) | is_mirror(ends.server["tunnel"]),
+        client_aws=aws["client"],
+        server_aws=aws["server"],
+        gwlb=(ends.client["gwlb_endpoint"] != 0) | (ends.server["gwlb_endpoint"] != 0),
         **{name: column.objects() for name, column in texts.items()},
-        ways={"client": _ways(ends.client, interfaces), "server": _ways(ends.server, interfaces)},
+        ways={"client": _ways(ends.client), "server": _ways(ends.server)},
+        positions=positions(rows, ends),
+        interfaces=interfaces,
     )
 
 
@@ -111,29 +95,70 @@ def hops(side: Array) -> Numbers:
     return Numbers(BEGINNINGS[np.searchsorted(BEGINNINGS, ttl)] - ttl, ttl == 0)
 
 
+@dataclass(frozen=True)
+class _Line:
+    """What a row of ``evidence`` says besides whose it is, and the frame that shows it."""
+
+    direction: str
+    kind: str
+    path: str
+    confidence: int
+    detail: str
+    link: str | None = None
+
+
+def _positions_told(flows: Flows) -> tuple[list[_Line], Array, Array]:
+    """(lines, flow of each, first frame of each) of the directions whose packets were seen at several positions."""
+    positions = flows.positions
+    side = 2 * positions.flow + positions.direction
+    several = np.flatnonzero(np.bincount(side, minlength=2 * len(flows))[side] > 1)
+    lines = [
+        _Line(("client", "server")[int(positions.direction[at])], "position", "unknown", 0, position_text(flows, at))
+        for at in several.tolist()
+    ]
+    return lines, positions.flow[several], positions.first_frame[several]
+
+
+def position_text(flows: Flows, at: int) -> str:
+    """A position in words: how many packets, where, between which MACs, in which tunnel, in which frames."""
+    positions = flows.positions
+    packets, copies = int(positions.packets[at]), int(positions.copies[at])
+    counted = [f"{packets} packets"] * (packets > 0) + [f"{copies} copies of packets seen elsewhere"] * (copies > 0)
+    number, tags = int(positions.interface[at]), int(positions.tags[at])
+    name = flows.interfaces[number] if 0 <= number < len(flows.interfaces) else None
+    tunnel = tunnel_text(int(positions.tunnel[at]), int(positions.outer_tunnel[at]), 0, 0)
+    where = [f"on interface {name}"] if name else []
+    where += [f"VLAN {_tags(tags)}" if tags else "untagged"]
+    where += [f"{mac_text(int(positions.source_mac[at]))} to {mac_text(int(positions.target_mac[at]))}"]
+    where += [f"in a tunnel ({tunnel})"] if tunnel else []
+    first, last = int(positions.first_frame[at]), int(positions.last_frame[at])
+    return f"{' and '.join(counted)} {', '.join(where)}, frames {first} to {last}"
+
+
 def evidence_table(flows: Flows, found: list[Evidence]) -> pa.Table:
-    """The rows of ``evidence``, by flow."""
-    if not found:
+    """The rows of ``evidence``, by flow: what speaks for and against paths, and positions where there are several."""
+    told, of, first = _positions_told(flows)
+    if not found and not told:
         return arrow.empty("evidence")
     at = [np.flatnonzero(item.mask) for item in found]
-    which = np.repeat(np.arange(len(found)), [len(a) for a in at])
-    every = np.concatenate(at)
+    which = np.repeat(np.arange(len(found) + len(told)), [*map(len, at), *[1] * len(told)])
+    every = np.concatenate([*at, of])
     none = np.zeros(len(flows), np.int64)
-    frames = np.concatenate(
-        [(none if item.frame is None else item.frame)[a] for item, a in zip(found, at, strict=True)]
-    )
+    shown = [(none if item.frame is None else item.frame)[a] for item, a in zip(found, at, strict=True)]
+    frames = np.concatenate([*shown, first])
     order = np.lexsort((which, every))
     which, every, frames = which[order], every[order], frames[order]
+    lines: list[Evidence | _Line] = [*found, *told]
     return arrow.build(
         "evidence",
         {
             "flow_id": flows.identifier[every],
-            "direction": Texts([item.direction for item in found], which),
-            "kind": Texts([item.kind for item in found], which),
-            "path": Texts([item.path for item in found], which),
-            "confidence": Texts([CONFIDENCE_NAMES[item.confidence] for item in found], which),
-            "link": Texts([item.link for item in found], which),
-            "detail": Texts([item.detail for item in found], which),
+            "direction": Texts([item.direction for item in lines], which),
+            "kind": Texts([item.kind for item in lines], which),
+            "path": Texts([item.path for item in lines], which),
+            "confidence": Texts([CONFIDENCE_NAMES[item.confidence] for item in lines], which),
+            "link": Texts([item.link for item in lines], which),
+            "detail": Texts([item.detail for item in lines], which),
             "frame": Numbers(frames, frames == 0),
         },
     )

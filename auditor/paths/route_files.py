@@ -24,7 +24,7 @@ def read(path: str | Path, site: str | None = None) -> Routes:
     data = unpacked(Path(path))
     routes = Routes(name, site)
     try:
-        if mrt.is_mrt(data):
+        if mrt.is_mrt(data) or mrt.other_kind(data) is not None:
             mrt.read(data, routes)
         elif data.lstrip()[:1] in (b"[", b"{"):
             _json(json.loads(data), routes)
@@ -48,34 +48,53 @@ def _json(data: Any, routes: Routes) -> None:
         )  # in `show bgp … detail json` it is a level deeper
         if "/" not in prefix or not isinstance(paths, list):
             continue
-        best = [p for p in paths if _is_best(p)] or paths[:1]
-        for path in best[:1]:
-            routes.add(parse(prefix), _frr_hop(path))
+        best = [path for path in paths if _is_best(path)]
+        hops = [hop for path in best[:1] for hop in _frr_hops(path)]
+        hops += [hop for path in paths if path.get("multipath") and path not in best for hop in _frr_hops(path)]
+        if best:
+            routes.add(parse(prefix), _several(hops))
+
+
+def _several(hops: list[Hop]) -> Hop:
+    """One route of several next hops; without any it leads nowhere."""
+    distinct = list(dict.fromkeys(hops))
+    return distinct[0]._replace(others=tuple(distinct[1:])) if distinct else Hop()
 
 
 def _is_best(path: dict[str, Any]) -> bool:
+    """Whether a router uses it: `show ip route` says that it is selected, `show bgp` that it is the best path."""
     best = path.get("bestpath", path.get("selected", False))
-    return bool(best.get("overall") if isinstance(best, dict) else best)
+    return bool(best.get("overall") if isinstance(best, dict) else best) and path.get("installed", True)
 
 
-def _frr_hop(path: dict[str, Any]) -> Hop:
-    hops = [h for h in path.get("nexthops", []) if h.get("used", h.get("active", True))] or path.get("nexthops", [])
-    first: dict[str, Any] = hops[0] if hops else {}
-    address = first.get("ip") or path.get("nexthop")
+def _is_used(hop: dict[str, Any]) -> bool:
+    dead = hop.get("linkDown") or hop.get("blackhole") or hop.get("unreachable") or hop.get("reject")
+    return bool(hop.get("used", hop.get("active", True))) and hop.get("fib", True) and not dead
+
+
+def _frr_hops(path: dict[str, Any]) -> list[Hop]:
+    """The next hops of a path that are used; none where all are dead, or packets are thrown away."""
+    told = path.get("nexthops", [])
+    hops: list[dict[str, Any]] = [hop for hop in told if _is_used(hop)]
+    if told and not hops:
+        return []
     as_path = path.get("path", "")
     if isinstance(path.get("aspath"), dict):
         as_path = path["aspath"].get("string", "")
-    told = path.get("community") or {}
+    community = path.get("community") or {}
     communities = (
-        told.get("list") or str(told.get("string", "")).split() if isinstance(told, dict) else str(told).split()
+        community.get("list") or str(community.get("string", "")).split()
+        if isinstance(community, dict)
+        else str(community).split()
     )
-    return Hop(
-        _next_hop(address) if address else None,
-        first.get("interfaceName"),
-        tuple(int(n) for n in re.findall(r"\d+", str(as_path))),
-        tuple(sorted(_community(c) for c in communities)),
-        path.get("protocol", "bgp"),
-    )
+    numbers = tuple(int(n) for n in re.findall(r"\d+", str(as_path)))
+    tags = tuple(sorted(_community(c) for c in communities))
+    found = []
+    for one in hops or [{}]:
+        address = one.get("ip") or path.get("nexthop")
+        hop = _next_hop(address) if address else None
+        found.append(Hop(hop, one.get("interfaceName"), numbers, tags, path.get("protocol", "bgp")))
+    return found
 
 
 def _community(text: str) -> str:
@@ -88,25 +107,47 @@ def _next_hop(text: str) -> tuple[int, int] | None:
     return None if address in ((0, 0), (0, 0xFFFF << 32)) else address
 
 
+DEAD = {"dead", "linkdown", "unresolved"}  # the kernel does not use such a next hop (ip-route(8))
+MAIN = {"main", "default", "local", "254", "253", "255"}  # tables that are asked without a rule of the owner's
+
+
 def _ip_route(rows: list[dict[str, Any]], routes: Routes) -> None:
-    """``ip -j route``, also with ``-6``, ``table all`` and ``nexthops``; of equal prefixes the lowest metric counts."""
+    """``ip -j route``, also with ``-6``, ``table all`` and ``nexthops``; of equal prefixes the lowest metric counts.
+
+    Which packets go by a policy table only its rules say: such routes are left out. A route without a next hop in
+    force is none; one that throws packets away leads nowhere, and hides shorter prefixes.
+    """
     is_v6 = any(":" in str(row.get("dst", "")) or ":" in str(row.get("gateway", "")) for row in rows)
-    best: dict[Any, tuple[int, Hop]] = {}
+    best: dict[Any, tuple[int, list[Hop]]] = {}
     for row in rows:
         told = row["dst"]
-        via = row.get("via") or {}
-        first = (row.get("nexthops") or [row])[0]
-        address = first.get("gateway") or via.get("host")
-        if told == "default":
-            told = "::/0" if (":" in str(address) if address else is_v6) else "0.0.0.0/0"
-        if row.get("type", "unicast") != "unicast":  # local, broadcast, blackhole …: leads nowhere
+        if str(row.get("table", "main")) not in MAIN or row.get("type") in (
+            "local",
+            "broadcast",
+            "anycast",
+            "multicast",
+        ):
             continue
-        hop = Hop(_next_hop(address) if address else None, first.get("dev"), protocol=row.get("protocol", ""))
+        leads = row.get("type", "unicast") == "unicast"
+        hops = [_linux_hop(one, row) for one in row.get("nexthops") or [row] if not DEAD & set(one.get("flags") or [])]
+        if DEAD & set(row.get("flags") or []) or not hops:
+            continue
+        if told == "default":
+            gateway = row.get("gateway") or (row.get("via") or {}).get("host")
+            told = "::/0" if (":" in str(gateway) if gateway else is_v6) else "0.0.0.0/0"
         prefix, metric = parse(told), int(row.get("metric", 0))
-        if prefix not in best or metric < best[prefix][0]:
-            best[prefix] = metric, hop
-    for prefix, (_, hop) in best.items():
-        routes.add(prefix, hop)
+        known = best.get(prefix)
+        if known is None or metric < known[0]:
+            best[prefix] = metric, hops if leads else []
+        elif metric == known[0] and leads:
+            known[1].extend(hops)
+    for prefix, (_, hops) in best.items():
+        routes.add(prefix, _several(hops))
+
+
+def _linux_hop(one: dict[str, Any], row: dict[str, Any]) -> Hop:
+    address = one.get("gateway") or (one.get("via") or {}).get("host")
+    return Hop(_next_hop(address) if address else None, one.get("dev"), protocol=row.get("protocol", ""))
 
 
 LINE = re.compile(r"^(?P<status>[ *>=isdhrSRbfaxme]{1,6}?)(?P<rest>\s*\S.*)$")
@@ -131,6 +172,8 @@ def _show_ip_bgp(text: str, routes: Routes) -> None:
     column = header.group(0).index("Network")
     network = None
     status = ""
+    found: dict[str, list[Hop]] = {}
+    best: set[str] = set()
     for line in text[header.end() :].splitlines():
         if not line.strip() or not (line[0] in " *" or line[:1] in "sdhrSR"):
             continue
@@ -141,20 +184,23 @@ def _show_ip_bgp(text: str, routes: Routes) -> None:
         if codes.strip():
             status = codes
         if not rest.startswith(" "):
-            found = NETWORK.match(fields[0])
-            if found is None:
+            named = NETWORK.match(fields[0])
+            if named is None:
                 continue
-            network = _classful(found["net"])
+            network = _classful(named["net"])
             fields = fields[1:]
-        if not fields or network is None or ">" not in status:
+        if not fields or network is None or not {">", "="} & set(status):
             continue  # a long network stands alone; its next hop is on the next line
         try:
             address = _next_hop(fields[0])
         except ValueError:
             continue
         as_path = _as_path(rest, fields, header.group(0)[column:])
-        routes.add(parse(network), Hop(address, None, as_path, (), "bgp"))
+        found.setdefault(network, []).append(Hop(address, None, as_path, (), "bgp"))
+        best |= {network} if ">" in status else set()
         status = ""
+    for network in (name for name in found if name in best):
+        routes.add(parse(network), _several(found[network]))
 
 
 def _as_path(rest: str, fields: list[str], header: str) -> tuple[int, ...]:

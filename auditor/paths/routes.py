@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,13 +20,17 @@ NEVER = 1, 0, -1  # since, until, hop
 
 
 class Hop(NamedTuple):
-    """Where a route leads, and what came with it. Interface and next hop may each be unknown."""
+    """Where a route leads, and what came with it. Interface and next hop may each be unknown.
+
+    ``others``: further next hops among which the router spreads flows by a hash that nobody else knows.
+    """
 
     next_hop: Address | None = None
     interface: str | None = None
     as_path: tuple[int, ...] = ()
     communities: tuple[str, ...] = ()
     protocol: str = ""
+    others: "tuple[Hop, ...]" = ()
 
     @property
     def is_of_public_interface(self) -> bool:
@@ -58,9 +63,11 @@ class Routes:
             self.hops.append(hop)
         return found
 
-    def add(self, prefix: Prefix, hop: Hop) -> None:
+    def add(self, prefix: Prefix, hop: Hop, valid: tuple[int, int] | None = None) -> None:
         self.prefixes.append(prefix)
         self.hop.append(self.number(hop))
+        if valid is not None and self.valid is not None:
+            self.valid.append(valid)
 
     def __len__(self) -> int:
         return len(self.prefixes)
@@ -83,21 +90,50 @@ class RoutingTable:
                 rows = [w[k] if k < len(w) else NEVER for w in windows.values()]
                 self._windows.append(np.array([*rows, NEVER], np.int64))
         self._table = PrefixTable(self._prefixes)
+        self._below: dict[int, tuple[Array, PrefixTable]] = {}  # the prefixes shorter than so many bits
 
     def __len__(self) -> int:
         return len(self._prefixes)
+
+    @cached_property
+    def lengths(self) -> Array:
+        """The length of each route's prefix, and -1 for no route, at the end."""
+        return np.array([*(p[2] for p in self._prefixes), -1])
 
     def find(self, high: Array, low: Array, time: Array | None = None) -> tuple[Array, Array]:
         """(number of the hop, number of the route) for each destination; -1 where no route is in force at ``time``."""
         route = self._table.find(high, low)
         if not self._windows:
             return self._hop[route], route
+        hop = self._in_force(route, time)
+        left = np.flatnonzero((hop < 0) & (route >= 0))
+        while len(left):  # not in force then: the next shorter prefix that covers the address
+            route[left] = self._shorter(high[left], low[left], route[left])
+            hop[left] = self._in_force(route[left], None if time is None else time[left])
+            left = left[(hop[left] < 0) & (route[left] >= 0)]
+        return hop, np.where(hop < 0, -1, route)
+
+    def _in_force(self, route: Array, time: Array | None) -> Array:
+        """The hop of each route at ``time``, -1 where it was not in force."""
         hop = np.full(len(route), -1, np.int64)
         for window in self._windows:
             since, until, which = window[route].T
             fits = route >= 0 if time is None else (route >= 0) & (since <= time) & (time < until)
             hop[fits] = which[fits]
-        return hop, np.where(hop < 0, -1, route)
+        return hop
+
+    def _shorter(self, high: Array, low: Array, route: Array) -> Array:
+        """For each address the longest prefix that is shorter than its route's."""
+        found = np.full(len(route), -1, np.int64)
+        length = self.lengths[route]
+        for bits in np.unique(length).tolist():
+            if bits not in self._below:
+                rows = [k for k, p in enumerate(self._prefixes) if p[2] < bits]
+                self._below[bits] = np.array([*rows, -1]), PrefixTable([self._prefixes[k] for k in rows])
+            rows_below, table = self._below[bits]
+            at = length == bits
+            found[at] = rows_below[table.find(high[at], low[at])]
+        return found
 
     def prefix(self, route: int) -> str:
         """A route's prefix as text."""

@@ -136,7 +136,7 @@ class SensorLog(EventLog[SensorFlow]):
             self.matched.rows[near] = True
             for one in (self.events[number] for number in near):
                 for link in network.links():
-                    on_vlan = link.vlan is not None and link.vlan in one.vlans
+                    on_vlan = link.vlan is not None and link.vlan == ".".join(map(str, one.vlans))
                     if on_vlan or link.has_interface(one.interface):
                         where = f"on VLAN {link.vlan}" if on_vlan else f"on interface {one.interface}"
                         found.setdefault(

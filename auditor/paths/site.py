@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from auditor.decode.control import Address, Control
-from auditor.flows.oriented import address_text, mac_text
 from auditor.paths import bgp
 from auditor.paths.routes import Hop, RoutingTable
 from auditor.paths.topology import NOTHING, Link, Topology
 from auditor.prefixes import PrefixSet, parse_address
 
-MOST_HOLDERS = 4  # more MACs than that for one address: nobody in particular has it
+# What captures are called that were taken on all interfaces of a machine at once.
+EVERY_INTERFACE = (None, "", "any", "pktap")
 
 
 @dataclass
@@ -26,8 +26,16 @@ class Network:
     _by_address: dict[Address, list[Link]] = field(default_factory=dict)
     _told: "tuple[Control, list[bgp.Announcer]] | None" = None
     _of_announcer: dict[tuple[Address, Address, int], RoutingTable] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)  # what should be known of the inputs, a sentence each
+    interfaces: list[str | None] = field(default_factory=list)  # of the capture that is judged
 
     def __post_init__(self) -> None:
+        for vpc in self.topology.vpc:
+            if vpc.too_wide:
+                wide = ", ".join(vpc.too_wide)
+                self.notes.append(
+                    f"VPC {vpc.name}: {wide} is wider than a VPC can be, and says nothing of what is in it"
+                )
         for link in self.topology.links():
             self._links[link.name] = link
             for text in link.peer_address:
@@ -36,7 +44,17 @@ class Network:
     @cached_property
     def vpcs(self) -> PrefixSet:
         """The prefixes of all VPCs."""
-        return PrefixSet([prefix for vpc in self.topology.vpc for prefix in vpc.prefixes])
+        return PrefixSet([prefix for vpc in self.topology.vpc for prefix in vpc.blocks])
+
+    @cached_property
+    def home(self) -> PrefixSet:
+        """The prefixes of all sites."""
+        return PrefixSet(self.topology.on_premises)
+
+    @cached_property
+    def own_macs(self) -> set[int]:
+        """The MACs of the site's own routers."""
+        return {int(mac.replace(":", ""), 16) for router in self.topology.router for mac in router.mac}
 
     @property
     def is_empty(self) -> bool:
@@ -53,8 +71,12 @@ class Network:
         found = [link for link in self._by_address.get(address, []) if site is None or link.site in (None, site)]
         return found[0] if len(found) == 1 else None
 
-    def link_of_hop(self, table: RoutingTable, hop: Hop, site: str | None = None) -> Link | None:
-        """The link that a hop leads over: by its next hop, or by its interface, resolved as routers do."""
+    def links_of_hop(self, table: RoutingTable, hop: Hop, site: str | None = None) -> list[Link | None]:
+        """The link that each next hop of a route leads over, None where it is none that is known."""
+        return [self._link_of_hop(table, one, site) for one in (hop, *hop.others)]
+
+    def _link_of_hop(self, table: RoutingTable, hop: Hop, site: str | None) -> Link | None:
+        """By its next hop, or by its interface, resolved as routers do."""
         for step in table.resolved(hop):
             if step.next_hop is not None and (link := self.link_of_address(step.next_hop, site)) is not None:
                 return link
@@ -63,28 +85,15 @@ class Network:
                     return link
         return None
 
+    def interface_name(self, number: int) -> str | None:
+        """The name of an interface of the capture that is judged; None where it names none in particular."""
+        name = self.interfaces[number] if 0 <= number < len(self.interfaces) else None
+        return None if name in EVERY_INTERFACE else name
+
     @staticmethod
     def is_file(capture: str, pattern: str) -> bool:
         """Whether a capture's name, with or without its folder, fits a pattern."""
         return fnmatch.fnmatch(capture, pattern) or fnmatch.fnmatch(PurePath(capture).name, pattern)
-
-    def learned(self, control: Control) -> dict[str, dict[int, str]]:
-        """For each link the MACs that the capture shows its peer to have, with how it shows it, in words."""
-        holders: dict[Address, dict[int, str]] = {}
-        for binding, seen in control.bindings.items():
-            if binding.address in self._by_address:
-                text = f"MAC {mac_text(binding.mac)}, which {seen.by} (frame {seen.frame}) shows to be that of"
-                text += f" {address_text(*binding.address)}"
-                holders.setdefault(binding.address, {}).setdefault(binding.mac, f"peer {text},")
-        found: dict[str, dict[int, str]] = {}
-        own = {int(mac.replace(":", ""), 16) for router in self.topology.router for mac in router.mac}
-        for address, macs in holders.items():
-            if len(macs) <= MOST_HOLDERS:
-                for link in self._by_address[address]:
-                    given = {int(mac.replace(":", ""), 16) for mac in link.peer_mac}
-                    rest = {mac: text for mac, text in macs.items() if mac not in own and mac not in given}
-                    found.setdefault(link.name, {}).update(rest)
-        return found
 
     def announcers(self, control: Control) -> list[bgp.Announcer]:
         """Who announces routes by BGP in a capture."""
@@ -107,13 +116,14 @@ def build(
 ) -> Network:
     """Read all inputs. Raises TopologyError or InputError naming the file and what is wrong."""
     site = Topology.read(topology) if topology is not None else NOTHING
+    notes: list[str] = []
     if aws is not None:
         from auditor.paths import aws_files
 
-        site = site.joined(aws_files.read(aws))
+        site = site.joined(aws_files.read(aws, notes))
     files = [*((table.file, table.site) for table in site.routing_table), *((str(file), None) for file in routes)]
     if not files:
-        return Network(site)
+        return Network(site, notes=notes)
     from auditor.paths import route_files
 
-    return Network(site, [RoutingTable(route_files.read(file, place)) for file, place in files])
+    return Network(site, [RoutingTable(route_files.read(file, place)) for file, place in files], notes=notes)

@@ -1,8 +1,6 @@
 """The topology: what the owner of the site knows and no capture can show. From a file, from AWS's own account of it, or both."""
 
 import fnmatch
-import ipaddress
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from importlib.resources import files
@@ -10,64 +8,28 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from auditor.errors import TopologyError
-from auditor.settings import After, Before, Strict, read
-
-
-def _prefix(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text))
-    except ValueError as error:
-        raise ValueError(f"'{text}' is no prefix: {error}") from None
-
-
-def _address(text: str) -> str:
-    try:
-        return str(ipaddress.ip_interface(text).ip)
-    except ValueError:
-        raise ValueError(f"'{text}' is no IP address such as 169.254.96.1") from None
-
-
-def _mac(text: str) -> str:
-    digits = re.sub(r"[:.-]", "", text).lower()
-    if not re.fullmatch(r"[0-9a-f]{12}", digits):
-        raise ValueError(f"'{text}' is no MAC address such as 02:00:5e:10:00:01")
-    return ":".join(digits[k : k + 2] for k in range(0, 12, 2))
-
-
-def _vlan(number: int) -> int:
-    if not 1 <= number <= 4094:
-        raise ValueError(f"{number} is no VLAN: they go from 1 to 4094")
-    return number
-
-
-def _some(values: tuple[str, ...]) -> tuple[str, ...]:
-    if not values:
-        raise ValueError("give at least one")
-    return values
-
-
-def _several(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Prefix = Annotated[str, After(_prefix)]
-Address = Annotated[str, After(_address)]
-Mac = Annotated[str, After(_mac)]
-Vlan = Annotated[int, After(_vlan)]
-# One, or a list of several.
-Prefixes = Annotated[tuple[Prefix, ...], Before(_several)]
-SomePrefixes = Annotated[Prefixes, After(_some)]
-Addresses = Annotated[tuple[Address, ...], Before(_several)]
-Macs = Annotated[tuple[Mac, ...], Before(_several)]
-Names = Annotated[tuple[str, ...], Before(_several)]
+from auditor.paths.written import (
+    Address,
+    Addresses,
+    Mac,
+    Macs,
+    Names,
+    Prefix,
+    Prefixes,
+    SomePrefixes,
+    Vlan,
+    tags_of,
+)
+from auditor.settings import Before, Strict, read
 
 
 @dataclass(frozen=True, kw_only=True)
 class Link(Strict):
     """A way out of the site: how its frames look on the wire, where it leads, which sources it may carry.
 
-    ``interface`` may have the wildcards ``*`` and ``?``. ``peer_address`` is the other router's: whoever a capture
-    shows to have it, by ARP, Neighbor Discovery or BGP, has the peer's MAC.
+    ``vlan`` is the tag that its frames have and no other, or the whole stack. ``interface`` may have the wildcards ``*``
+    and ``?``. ``peer_address`` is the other router's: whoever a capture shows to have it on the link's own VLAN and
+    interface, by ARP, Neighbor Discovery or BGP, has the peer's MAC. What is ``down`` carries nothing.
     """
 
     path: ClassVar[str]  # the path that whatever goes over it takes
@@ -80,6 +42,7 @@ class Link(Strict):
     interface: Names = ()
     prefixes: Prefixes = ()
     sources: Prefixes = ()
+    state: str | None = None
 
     def __post_init__(self) -> None:
         if not (
@@ -97,6 +60,20 @@ class Link(Strict):
         """What it is, in words."""
         return self.name
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it may carry anything, as far as its state is known."""
+        return self.state in (None, "available", "up", "UP", "unknown")
+
+    @property
+    def tags(self) -> int | None:
+        return None if self.vlan is None else tags_of(self.vlan)
+
+    @property
+    def macs(self) -> dict[int, str]:
+        """The peer's MACs that the owner states, as numbers, and as written."""
+        return {int(mac.replace(":", ""), 16): mac for mac in self.peer_mac}
+
     def has_interface(self, name: str | None) -> bool:
         return name is not None and any(fnmatch.fnmatchcase(name, pattern) for pattern in self.interface)
 
@@ -110,7 +87,6 @@ class VirtualInterface(Link):
 
     path: ClassVar[str] = "direct-connect"
     kind: Literal["private", "public", "transit"] = "private"
-    state: str | None = None
     region: str | None = None
     gateway: str | None = None  # Direct Connect gateway, or virtual private gateway
     macsec: str | None = None  # as describe-connections says: "Encryption Up"
@@ -142,12 +118,14 @@ class Uplink(Link):
 class Vpn(Link):
     """A VPN to AWS; ``interface`` is the tunnel interface, ``outside`` the addresses of its ends.
 
-    ``over`` names the link that carries it: a VPN over Direct Connect is private by both.
+    ``over`` names the link that carries it: a VPN over Direct Connect is private by both. Its peer is a gateway of your
+    own, which may send packets elsewhere as well: ``dedicated`` says that it does nothing but this VPN.
     """
 
     path: ClassVar[str] = "vpn"
     outside: Addresses = ()
     over: str | None = None
+    dedicated: bool = False
 
     def _other_signs(self) -> bool:
         return bool(self.outside)
@@ -164,6 +142,16 @@ class Vpc(Strict):
     name: str
     prefixes: SomePrefixes
     region: str | None = None
+
+    @property
+    def too_wide(self) -> tuple[str, ...]:
+        """Prefixes that no VPC can have: IPv4 blocks are /16 to /28, IPv6 ones /44 to /60 (VPC User Guide, CIDR blocks)."""
+        return tuple(p for p in self.prefixes if int(p.partition("/")[2]) < (44 if ":" in p else 16))
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """The prefixes but for those that are summaries of more than the VPC."""
+        return tuple(p for p in self.prefixes if p not in self.too_wide)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +238,10 @@ class Rule(Strict):
     mac: Mac | None = None
     source: Prefix | None = None
     destination: Prefix | None = None
+
+    @property
+    def tags(self) -> int | None:
+        return None if self.vlan is None else tags_of(self.vlan)
 
     def __post_init__(self) -> None:
         if not (self.file or self.interface or self.vlan or self.mac or self.source or self.destination):

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from auditor.paths.model import CONFIRMED, LIKELY, NONE, NOT_PUBLIC, STRENGTH, Evidence, Flows
+from auditor.paths.model import CONFIRMED, LIKELY, NONE, NOT_PUBLIC, SEEN, STRENGTH, Evidence, Flows
 from auditor.tables.columns import Texts
 
 Array = np.ndarray[Any, Any]
 PATHS = ["direct-connect", "vpn", "vpc", "private", "unknown", "internet"]
 CODE = {path: number for number, path in enumerate(PATHS)}
+AGAINST = ("contrary", "contested", "moved")  # speak against whatever is said
 UNKNOWN, PRIVATE = CODE["unknown"], CODE["private"]
 HIDDEN = [CODE[path] for path in ("direct-connect", "vpn", "private")]  # not over the bare internet
 FINER = ("direct-connect", "vpn", "vpc")  # which "private" path it was
@@ -43,6 +44,7 @@ class Verdict:
     link: Texts
     against: Texts
     asymmetric: Array  # 1 yes, 0 no, -1 not known
+    seen: Array  # packets of every direction seen, or rows about them, show the path
     directions: dict[str, Direction]
     over: Array  # path of what carries a VPN, as text, or None
 
@@ -138,7 +140,7 @@ def weighed(lead: Lead, evidence: Numbered) -> Direction:
     confidence = np.where((lead.confidence == CONFIRMED) & (opposed >= STRONG), LIKELY, lead.confidence)
     is_hidden = np.isin(other, HIDDEN)
     enough = np.where(is_hidden, lead.finer, lead.strength)
-    tied = (opposed >= enough) & (confidence <= LIKELY)
+    tied = (lead.best >= 0) & (opposed > 1) & (opposed >= enough) & (confidence <= LIKELY)
     private = tied & np.isin(lead.path, HIDDEN) & is_hidden
     path = np.where(private, PRIVATE, np.where(tied, UNKNOWN, lead.path))
     return Direction(path, np.where(tied & ~private, NONE, confidence), lead.best, against, opposed)
@@ -151,8 +153,8 @@ def _opposition(lead: Lead, evidence: Numbered) -> tuple[Array, Array, Array]:
     for number, item in evidence:
         strength = max(STRENGTH[item.kind], 1)
         conflicts = CONFLICTS[CODE[item.path]][lead.path]
-        speaks = item.mask & ((conflicts & (item.confidence > NONE)) | (item.kind == "contrary"))
-        stronger = speaks & (strength > opposed)
+        speaks = item.mask & ((conflicts & (item.confidence > NONE)) | (item.kind in AGAINST))
+        stronger = speaks & (strength > opposed) & (lead.best != number)
         against[stronger], opposed[stronger], path[stronger] = number, strength, CODE[item.path]
     return against, opposed, path
 
@@ -170,16 +172,21 @@ class Joined:
     differ: Array  # … and conflict
 
 
-def joined(client: Direction, server: Direction, at_home: Array) -> Joined:
+def joined(client: Direction, server: Direction, at_home: Array, unseen: tuple[Array, Array]) -> Joined:
     """Step 4: the flow's path is that of the direction that is proven better, the client's where both are alike.
+
+    It is confirmed only if each direction of which packets were seen is confirmed for the same path. ``unseen``: flows
+    without packets of the client, and of the server.
 
     ===================  ====================  ==========================================================
     client's direction   server's direction    flow
     ===================  ====================  ==========================================================
-    known                not known             the client's
-    not known            known                 the server's
-    known                as well known         the client's; asymmetric where they conflict
-    likely               confirmed             the server's
+    known                no packets            the client's, as well known as that
+    no packets           known                 the server's, as well known as that
+    known                not known             the client's, likely
+    not known            known                 the server's, likely
+    known                as well known         the client's; asymmetric, and likely, where they conflict
+    likely               confirmed             the server's, likely
     private              another path          the server's, which sharpens it
     not known            not known             private, none between addresses that are not public (``at_home``)
     not known            not known             unknown, none otherwise
@@ -193,7 +200,11 @@ def joined(client: Direction, server: Direction, at_home: Array) -> Joined:
     known, both = outward | knows_back, knows_out & knows_back
     path = np.where(outward, client.path, np.where(knows_back, server.path, UNKNOWN))
     confidence = np.where(outward, client.confidence, np.where(knows_back, server.confidence, NONE))
-    doubted = np.maximum(client.opposed, server.opposed) >= STRONG
+    agreed = [
+        (one.confidence == CONFIRMED) & (one.path == path) | nothing
+        for one, nothing in zip((client, server), unseen, strict=True)
+    ]
+    doubted = (np.maximum(client.opposed, server.opposed) >= STRONG) | ~agreed[0] | ~agreed[1]
     mine, theirs = client.against, server.against
     against = np.where(outward | ~known, mine, theirs)
     return Joined(
@@ -212,14 +223,17 @@ def _direction(count: int, found: list[Evidence], direction: str) -> Direction:
     return weighed(sharpened(strongest(count, evidence), evidence), evidence)
 
 
-def decide(flows: Flows, found: list[Evidence], over: dict[str, str]) -> Verdict:
+def decide(flows: Flows, found: list[Evidence], over: dict[str, str], in_tunnels: Array) -> Verdict:
     """The verdict of each flow: that of the client's direction where it is proven as well as the way back.
 
-    ``over`` is the path of the link that carries a VPN, by the VPN's name.
+    ``over`` is the path of the link that carries a VPN, by the VPN's name; ``in_tunnels``: flows of which nothing is
+    known but what is inside of a tunnel.
     """
     client, server = (_direction(len(flows), found, direction) for direction in ("client", "server"))
     at_home = NOT_PUBLIC.covers(*flows.end("client")) & NOT_PUBLIC.covers(*flows.end("server"))
-    flow = joined(client, server, at_home)
+    at_home &= ~in_tunnels
+    unseen = (~flows.ways["client"].seen, ~flows.ways["server"].seen)
+    flow = joined(client, server, at_home, unseen)
     linked = flow.known & (flow.path != PRIVATE)
     nothing = len(found)
     return Verdict(
@@ -229,11 +243,18 @@ def decide(flows: Flows, found: list[Evidence], over: dict[str, str]) -> Verdict
         link=Texts([*(item.link for item in found), None], np.where(linked, flow.best, nothing)),
         against=Texts([*(item.detail for item in found), None], np.where(flow.against >= 0, flow.against, nothing)),
         asymmetric=np.where(flow.both, flow.differ.astype(int), -1),
+        seen=flow.known & (_is_seen(client, found) | unseen[0]) & (_is_seen(server, found) | unseen[1]),
         directions={"client": client, "server": server},
         over=np.array([*(over.get(item.link or "") for item in found), None], object)[
             np.where(flow.known, flow.best, -1)
         ],
     )
+
+
+def _is_seen(direction: Direction, found: list[Evidence]) -> Array:
+    """Whether a direction's path was seen of its packets, and not only let expect by addresses or routes."""
+    kinds = np.array([*(item.kind in SEEN for item in found), False])
+    return np.asarray(kinds[direction.best] & (direction.confidence > NONE))
 
 
 def _details(found: list[Evidence], flow: Joined, client: Direction, server: Direction, at_home: Array) -> Texts:
@@ -242,14 +263,15 @@ def _details(found: list[Evidence], flow: Joined, client: Direction, server: Dir
         *(item.detail for item in found),
         "nothing shows the way",
         "private addresses; nothing shows the way",
-        "evidence of equal weight disagrees",
     ]
     nothing = len(found)
-    tied = ~flow.known & ((client.best >= 0) & (client.against >= 0) & (client.confidence == NONE))
-    unproven = np.where(at_home, nothing + 1, nothing)
     real = np.array([*(item.confidence > NONE for item in found), False])
-    tied &= real[client.best]
-    number = np.where(flow.known, flow.best, np.where(tied, nothing + 2, unproven))
+    number = np.where(flow.known, flow.best, np.where(at_home, nothing + 1, nothing))
+    for one in (server, client):
+        tied = ~flow.known & (one.best >= 0) & (one.against >= 0) & (one.confidence == NONE) & real[one.best]
+        for best, against in {(int(one.best[at]), int(one.against[at])) for at in np.flatnonzero(tied)}:
+            number[tied & (one.best == best) & (one.against == against)] = len(words)
+            words.append(f"evidence of equal weight disagrees: {words[best]}; {words[against]}")
     for out, back in {(int(client.best[at]), int(server.best[at])) for at in np.flatnonzero(flow.differ)}:
         number[flow.differ & (client.best == out) & (server.best == back)] = len(words)
         words.append(f"out: {words[out]}; back: {words[back]}")

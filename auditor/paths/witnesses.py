@@ -24,7 +24,22 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 HEAD = 1 << 16
 KNOWN = "VPC and transit gateway flow logs (text or Parquet), CloudTrail events, Zeek's conn.log and ssl.log, Suricata's EVE"
-SUFFIXES = {".log", ".json", ".parquet", ".txt", ".tsv", ".gz", ".csv", ".ndjson", ".jsonl"}
+CONVERT = "of other forms make JSON or text, as with aws logs filter-log-events --output json, or CSV, as Athena does"
+SUFFIXES = {
+    ".log",
+    ".json",
+    ".parquet",
+    ".txt",
+    ".tsv",
+    ".gz",
+    ".csv",
+    ".ndjson",
+    ".jsonl",
+    ".bz2",
+    ".xz",
+    ".zst",
+    ".lz4",
+}
 
 
 @dataclass
@@ -114,15 +129,17 @@ def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
     any_log = False
     for path in files:
         head = heads[path]
-        if path.suffix == ".parquet" or flow_logs.looks_like(head):
+        if b'"digestS3Object"' in head:  # CloudTrail's digests lie beside its logs, and hold no events
+            continue
+        if cloudtrail.looks_like(head):
+            trails.append((str(path), cloudtrail.read(path)))
+        elif path.suffix == ".parquet" or not head.strip() or flow_logs.looks_like(head, formats):
             logs.add(path)
             any_log = True
-        elif cloudtrail.looks_like(head):
-            trails.append((str(path), cloudtrail.read(path)))
         elif sensors.looks_like(head):
             sensed.append((str(path), sensors.read(path)))
         elif not flow_logs.formats_of(path):
-            raise InputError(f"{path}: not a log that is known: {KNOWN}")
+            raise InputError(f"{path}: not a log that is known: {KNOWN}; {CONVERT}")
     offset = int(skew * 1e9)
     return Witnesses(
         FlowLogWitness(logs.finish(), offset) if any_log else None,

@@ -1,5 +1,4 @@
-"""Policies of AWS's own endpoints and load balancers: what each TLS policy of Elastic Load Balancing, CloudFront, API
-Gateway and KMS accepts, as documents of the form that policy files have.
+"""Policies of AWS's own endpoints, as documents: what the TLS policies of ELB, CloudFront, API Gateway and KMS accept.
 
 The lists are those of s2n-tls's policy snapshots (``auditor/data/aws_tls_policies.json``) and, for policies that it has
 none of, of AWS's pages (``auditor/data/aws_listener_policies.toml``).

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from auditor.policy.facts import Facts
+from auditor.recognise.numbers import APPLICATIONS
 from auditor.tables.columns import is_one_of
 from auditor.tables.schema import VERDICTS
 
@@ -16,21 +17,7 @@ NOT_APPLICABLE, PASS, NOT_OBSERVABLE, WARN, FAIL = range(len(VERDICTS))
 # Protocols by their names in ``flows``.
 TUNNELS = ["esp", "ike", "wireguard", "openvpn"]
 ENCRYPTED = ["tls", "quic", "dtls", "ssh", *TUNNELS]
-PLAINTEXT = [
-    "http",
-    "http2",
-    "smtp",
-    "imap",
-    "pop3",
-    "ftp",
-    "xmpp",
-    "irc",
-    "nntp",
-    "sieve",
-    "ldap",
-    "mysql",
-    "postgresql",
-]
+PLAINTEXT = [application.name for application in APPLICATIONS if application.in_clear]
 
 
 @dataclass

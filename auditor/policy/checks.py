@@ -165,6 +165,15 @@ def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answ
 
 
 @check()
+def name_of_address(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """What asks for an AWS name goes to an address of AWS's, or to one that DNS gave for it."""
+    answer = Answer.of(facts, NOT_APPLICABLE, "no AWS name with an address of another's")
+    text = joined(or_unknown(facts.server_name), " is AWS's, the address is in none of AWS's ranges, and no DNS answer")
+    answer.put(facts.name_elsewhere, unmet(required), joined(text, " gave it: redirected, intercepted, or a disguise"))
+    return answer
+
+
+@check()
 def exceptions(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """Exceptions that have ended: what they exempted is gathered where rules are applied."""
     return Answer.of(facts, NOT_APPLICABLE, "about exceptions, not flows")

@@ -22,11 +22,3 @@ def fips_endpoint(facts: Facts, required: bool, parameters: dict[str, Any]) -> A
         if value is not None:
             answer.verdict[at], answer.reason[at] = judge(value)
     return answer
-
-
-@check()
-def address_of_aws(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """A server with a name of AWS has an address of AWS's, where it has a public one (RFC 6066 3: the client says the name)."""
-    answer = Answer.of(facts, NOT_APPLICABLE, "the name is not AWS's, or the address is AWS's or not public")
-    answer.put(facts.elsewhere, unmet(required), "a name of AWS at a public address that is none of AWS's")
-    return answer

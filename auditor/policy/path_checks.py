@@ -23,7 +23,7 @@ from auditor.tables.columns import is_one_of
 
 @check("paths")
 def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """The flow took one of ``paths``; only evidence counts, private addresses prove nothing."""
+    """The flow took one of ``paths``; only what was seen of it passes, addresses and routes alone do not."""
     wanted = [str(p) for p in parameters.get("paths", ["direct-connect"])]
     inside_aws = [*wanted, "vpc"]
     answer = Answer.of(facts, NOT_OBSERVABLE, facts.path_detail[0] if len(facts.path_detail) else "")
@@ -35,6 +35,8 @@ def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     proven = facts.path_confidence > 0
     good = proven & (is_one_of(facts.path, inside_aws) | is_one_of(facts.path_over, wanted))
     answer.put(good, PASS, facts.path_detail)
+    likely = joined("likely ", facts.path.astype(object), ", not seen: ", or_unknown(facts.path_detail))
+    answer.put(good & ~facts.path_seen, NOT_OBSERVABLE, likely)
     bad = proven & ~good & ~is_one_of(facts.path, ["unknown", "private"])
     answer.put(bad, unmet(required), joined("went by ", facts.path.astype(object), ": ", or_unknown(facts.path_detail)))
     half = good & (facts.asymmetric == YES)
@@ -108,3 +110,9 @@ def same_region(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
 def witnesses_agree(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """Flow logs, CloudTrail and other sensors say of the flow what its packets show."""
     return where_given(facts.disagreement, unmet(required), NOT_APPLICABLE, "no witness contradicts the packets")
+
+
+@check()
+def one_holder(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """The address of a link's peer has one MAC: who claims it is gathered where captures end."""
+    return Answer.of(facts, NOT_APPLICABLE, "about addresses of peers, not flows")

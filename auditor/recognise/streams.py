@@ -1,4 +1,4 @@
-"""What a stream is, told by its first bytes and never by a port."""
+"""What a stream carries, recognised by its first bytes and never by a port."""
 
 import numpy as np
 
@@ -44,7 +44,7 @@ SPACE, BRACKET = 32, 91
 POSTGRESQL_YES, POSTGRESQL_NO = 83, 78  # S and N
 LONGEST_TYPED = 24  # bytes of a line that may still be being typed
 SHORTEST_LINE = 5  # bytes of a line of text that ends a segment, such as QUIT
-HEAD = 512  # bytes of a stream that text protocols are told from
+HEAD = 512  # bytes of a stream that text protocols are recognised by
 UPGRADE_WITHIN = 32768  # bytes of a side after which no upgrade to TLS is looked for
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
 _HOST = np.frombuffer(b"host:", np.uint8)

@@ -1,10 +1,13 @@
 """How the path of a flow was judged, as a short text."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from auditor.errors import AuditError
 from auditor.report.results import Results
+from auditor.tables.schema import EVIDENCE
 
+CHANGES = "PTH103"  # the rule that tells changes in words
 SIDE_WORDS = {"client": "the client's packets", "server": "the server's packets"}
 
 
@@ -13,7 +16,7 @@ def _clean(value: Any) -> str:
     return "".join(c if c.isprintable() else "�" for c in str(value))
 
 
-def explain(result: Results, flow_id: int) -> str:
+def explain_path(result: Results, flow_id: int) -> str:
     """The verdict of a flow's path, what decided, and all evidence for and against. Raises AuditError for no such flow."""
     import pyarrow.compute as pc
 
@@ -39,23 +42,59 @@ def explain(result: Results, flow_id: int) -> str:
         lines.append("The two directions went different ways.")
     if flow["path_changed"] is not None:
         lines.append(f"The path changed at {flow['path_changed']:%Y-%m-%d %H:%M:%S.%f} UTC.")
+        lines += [f"  {_clean(reason)}" for reason in _changes(result, flow_id)]
     for side, path, confidence in (
         ("client", "path_out", "path_out_confidence"),
         ("server", "path_back", "path_back_confidence"),
     ):
-        mine = [row for row in evidence if row["direction"] == side]
-        lines.append("")
-        lines.append(f"{SIDE_WORDS[side].capitalize()}: {flow[path]}, {_word(flow[confidence])}")
-        if not mine:
-            lines.append("  nothing was found that tells their way")
-        for row in mine:
-            frame = f", frame {row['frame']}" if row["frame"] else ""
-            sign = "-" if row["confidence"] != "none" and row["path"] not in (flow[path], "private") else "+"
-            sign = "?" if row["confidence"] == "none" else sign
-            lines.append(
-                f"  {sign} {row['path']}, {_word(row['confidence'])}: {_clean(row['detail'])} [{row['kind']}{frame}]"
-            )
+        lines += ["", f"{SIDE_WORDS[side].capitalize()}: {flow[path]}, {_word(flow[confidence])}"]
+        lines += _side(flow, side, flow[path], [row for row in evidence if row["direction"] == side])
     return "\n".join(lines) + "\n"
+
+
+def _changes(result: Results, flow_id: int) -> list[str]:
+    """What the policy's rule on changes says: from where to where, at which frame."""
+    import pyarrow.compute as pc
+
+    rows = result.arrow("verdicts").filter((pc.field("flow_id") == flow_id) & (pc.field("rule") == CHANGES))
+    return [row["reason"] for row in rows.to_pylist()]
+
+
+def _side(flow: dict[str, Any], side: str, path: str, rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Where a direction's packets were seen, then what speaks for its path and against it, the strongest first."""
+    packets = flow[f"{side}_packets"]
+    places = [row for row in rows if row["kind"] == "position"]
+    rest = sorted((row for row in rows if row["kind"] != "position"), key=lambda row: EVIDENCE.index(row["kind"]))
+    if places:
+        yield f"  seen: {packets} packets at {len(places)} positions"
+    elif packets:
+        yield f"  seen: {packets} packets, all at one position: {_position(flow, side)}"
+    else:
+        yield "  seen: no packet of it is in the capture"
+    for row in places:
+        yield f"    {_clean(row['detail'])}"
+    fitting = [row for row in rest if row["confidence"] != "none" and row["path"] in (path, "private")]
+    others = [row for row in rest if row["confidence"] != "none" and row["path"] not in (path, "private")]
+    if path == "unknown" and len(others) > 1:
+        yield f"  these disagree, and none is stronger: {_clean(others[0]['detail'])}; {_clean(others[1]['detail'])}"
+    if not rest:
+        yield "  nothing was found that tells their way"
+    for sign, some in (("+", fitting), ("-", others), ("?", [row for row in rest if row["confidence"] == "none"])):
+        for row in some:
+            frame = f", frame {row['frame']}" if row["frame"] else ""
+            where = f"{row['path']}, {_word(row['confidence'])}"
+            yield f"  {sign} {where}: {_clean(row['detail'])} [{row['kind']}{frame}]"
+
+
+def _position(flow: dict[str, Any], side: str) -> str:
+    """The one position of a direction, as far as the flow's row has it: of the flow's first direction."""
+    ends = (flow["client_mac"], flow["server_mac"])
+    source, target = ends if side == "client" else ends[::-1]
+    parts = [f"interface {_clean(flow['interface'])}"] if flow["interface"] else []
+    parts += [f"VLAN {flow['vlan']}" if flow["vlan"] else "untagged"]
+    parts += [f"{source} to {target}"] if source and target else []
+    parts += [f"in a tunnel ({flow['tunnel']})"] if flow["tunnel"] else []
+    return ", ".join(parts)
 
 
 def _word(confidence: str) -> str:

@@ -1,4 +1,4 @@
-"""Rows of tables as plain values, a batch at a time, and texts made harmless for what reads them."""
+"""Rows of tables as plain values, a batch at a time, and texts that are harmless to whatever reads them."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -56,8 +56,8 @@ def records(data: "pa.Table", times: str) -> Iterator[Row]:
         lists = [values(batch.column(name)) for name in names]
         if times == "iso":
             lists = [
-                [iso(value) for value in found] if name in stamps else found
-                for name, found in zip(names, lists, strict=True)
+                [iso(value) for value in column] if name in stamps else column
+                for name, column in zip(names, lists, strict=True)
             ]
         for cells in zip(*lists, strict=True):
             yield dict(zip(names, cells, strict=True))

@@ -7,14 +7,14 @@ from typing import Any
 
 from auditor.capture import write
 from auditor.errors import AuditError
-from auditor.report.export import whole
+from auditor.report.output import opened
 from auditor.report.plain import about, printable
 from auditor.report.results import Results
 
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
 ABOUT = ("client_group", "service", "region", "servers", "sample_servers")
-PAGE = (("What", "what"), ("Why", "why"), ("How to mend", "mend"), ("Source", "source"))
+PAGE = (("What", "what"), ("Why", "why"), ("How to fix", "mend"), ("Source", "source"))
 FACTS = (
     *("flow_id", "started", "client_ip", "client_port", "server_ip", "server_port", "path", "path_confidence"),
     *("protocol", "tls_version", "cipher_suite", "key_exchange_group", "forward_secrecy"),
@@ -28,11 +28,11 @@ def finding(result: Results, finding_id: str) -> dict[str, Any]:
     rows = result.rows(
         "findings", *names, *ABOUT, "first_seen", "last_seen", "capture", "sample_flows", "sample_frames", "evidence"
     )
-    found = [row for row in rows if row["finding_id"].lower() == finding_id.lower()]
-    if not found:
+    matches = [row for row in rows if row["finding_id"].lower() == finding_id.lower()]
+    if not matches:
         known = ", ".join(row["finding_id"] for row in rows[:20])
         raise AuditError(f"{finding_id}: no such finding; there are {known or 'none'}")
-    return found[0]
+    return matches[0]
 
 
 def _numbers(text: str | None) -> list[int]:
@@ -45,7 +45,7 @@ def display_filter(row: dict[str, Any]) -> str:
     return f"frame.number in {{{', '.join(map(str, frames))}}}" if frames else "frame"
 
 
-def explain(result: Results, finding_id: str) -> str:
+def explain_finding(result: Results, finding_id: str) -> str:
     """A finding in words: the facts, the rule, the frames, and how to see them in Wireshark."""
     row = finding(result, finding_id)
     policy, rule = row["policy"], result.rule(row["rule"])
@@ -76,20 +76,20 @@ def _facts(result: Results, flows: list[int]) -> list[str]:
 
     if not flows:
         return []
-    found = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flows, pa.int64())))
-    columns = {name: values(found.column(name)) for name in FACTS}
+    rows = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flows, pa.int64())))
+    columns = {name: values(rows.column(name)) for name in FACTS}
     lines = ["", "Facts of the sample flows:"]
-    for k in range(found.num_rows):
+    for k in range(rows.num_rows):
         row = {name: column[k] for name, column in columns.items()}
         secrecy = {True: "forward secret", False: "not forward secret", None: None}[row["forward_secrecy"]]
         confidence = f" ({row['path_confidence']})" if row["path_confidence"] != "none" else ""
-        told = (
+        facts = (
             f"path {row['path']}{confidence}", row["tls_version"] or row["protocol"], row["cipher_suite"],
             row["key_exchange_group"], secrecy,
         )  # fmt: skip
         ends = f"{_end(row['client_ip'], row['client_port'])} → {_end(row['server_ip'], row['server_port'])}"
         begun = (iso(row["started"]) or "")[:23].replace("T", " ")
-        lines.append(f"  {row['flow_id']}: {begun} {ends}: {', '.join(str(one) for one in told if one)}")
+        lines.append(f"  {row['flow_id']}: {begun} {ends}: {', '.join(str(one) for one in facts if one)}")
     return lines
 
 
@@ -100,11 +100,11 @@ def _end(address: str, port: int | None) -> str:
 
 
 def _text(text: str) -> bytes:
-    """A comment: what comes from the network is made of printable characters."""
+    """A comment: what comes from the network is reduced to printable characters."""
     return "\n".join(map(printable, text.split("\n"))).encode()[:LONGEST_COMMENT]
 
 
-def extract(result: Results, finding_id: str, out: str | Path) -> int:
+def extract(result: Results, finding_id: str, out: str | Path, *, force: bool = False) -> int:
     """Write the packets of a finding's sample flows, up to the last that proves it, to a pcapng; how many they are.
 
     Each capture has a section, whose header names it with its SHA-256, and the finding; each packet that proves something has a comment
@@ -120,7 +120,7 @@ def extract(result: Results, finding_id: str, out: str | Path) -> int:
     sums = {line["capture"]: line["sha256"] for line in result.rows("captures", "capture", "sha256")}
     application = write.option(write.APPLICATION, f"auditor {__version__}".encode())
     written = 0
-    with whole(out) as file:
+    with opened(out, result, force=force) as file:
         for part in parts:
             head = f"Evidence for {row['finding_id']} ({row['title']}): {row['reason']}\n"
             head += f"Source: {part['capture']}, SHA-256 {sums.get(part['capture'], '?')}"

@@ -75,6 +75,10 @@ def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequenc
     program = tshark.program()
     if program is None:
         return Dissected(failure=tshark.missing())
+    try:
+        options = tshark.restricted(program)
+    except InputError as error:
+        return Dissected(failure=str(error))
     packets, keys = Private(), Private(in_memory=True)
     try:
         try:
@@ -89,7 +93,7 @@ def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequenc
             "private_keys": [str(Path(path).absolute()) for path in private_keys],
             "salt": salt.hex(),
             "tshark": program,
-            "options": tshark.restricted(program),
+            "options": options,
             "clear": np.flatnonzero(np.isin(wanted.kind, (HTTP, SMTP))).tolist(),
             "quic": bool((wanted.kind == QUIC).any()),
         }

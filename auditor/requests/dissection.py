@@ -1,7 +1,6 @@
 """pyshark, told which tshark to start and how. Imported where packets are dissected: it imports pyshark."""
 
 import asyncio
-import contextlib
 import subprocess
 from collections.abc import Sequence
 from typing import Any
@@ -13,17 +12,28 @@ from auditor.requests import tshark
 
 # A file without a name that a process inherited. Those of a parent cannot be opened across user namespaces.
 OPEN = "/proc/self/fd"
-SECONDS_TO_END = 10.0
 
 
 class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
-    """A capture as tshark dissects it, packet by packet."""
+    """A capture as tshark dissects it, packet by packet: ``with Dissection(…) as packets``.
+
+    It has an event loop of its own, so the thread that makes it must not run one. Once it is left, tshark has ended, and
+    all that belonged to it is closed.
+    """
 
     def __init__(self, path: str, program: str, files: Sequence[int] = (), **options: Any) -> None:
         """``files``: descriptors that tshark inherits, for paths that begin with ``OPEN``."""
-        self._program = program
-        self._files = files
-        super().__init__(path, keep_packets=False, **options)
+        self._program, self._files = program, files
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        super().__init__(path, eventloop=loop, keep_packets=False, **options)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.close()
+        finally:
+            asyncio.set_event_loop(None)
+            self.eventloop.close()
 
     async def _get_tshark_process(self, packet_count: int | None = None, stdin: Any = None) -> Any:  # noqa: ARG002 - as pyshark has it
         """Start tshark confined.
@@ -48,12 +58,14 @@ class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
         return process
 
     async def _cleanup_subprocess(self, process: Any) -> None:
-        """Wait for a tshark that has said all.
+        """Wait for tshark's end, and raise where that was not a good one.
 
-        pyshark would kill it while it ends: by chance the real status is lost, and a good end is taken for a crash, or a
-        crash for a good end.
+        pyshark's own way waits for a second and then forgets the process: its transports outlive their loop, and
+        whether an exit code is seen depends on who is faster.
         """
+        if not self._eof_reached:  # nobody reads on: tshark would wait for room in its pipe
+            process._transport.close()  # noqa: SLF001 - asyncio closes the pipes of a process nowhere else
+        await process.wait()
+        self._running_processes.discard(process)
         if self._eof_reached:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), SECONDS_TO_END)
-        await super()._cleanup_subprocess(process)
+            await super()._cleanup_subprocess(process)

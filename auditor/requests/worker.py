@@ -4,7 +4,6 @@ It is told what to do by one line of JSON on standard input, which stays open: w
 and so are this process and tshark. Results are lines of JSON on standard output.
 """
 
-import asyncio
 import ipaddress
 import json
 import os
@@ -237,26 +236,15 @@ def main(_: Sequence[str] = ()) -> None:
         if order[name] in files:
             order[name] = f"{OPEN}/{order[name]}"
 
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    capture = Dissection(
-        order["capture"],
-        order["tshark"],
-        files,
-        eventloop=loop,
-        custom_parameters=[
-            "-Y",
-            HEADS + OPENED + (STREAMS if order["quic"] else ""),
-            *order["options"],
-            *preferences(order),
-        ],
-    )
+    heads = HEADS + OPENED + (STREAMS if order["quic"] else "")
+    parameters = ["-Y", heads, *order["options"], *preferences(order)]
     dissector = Dissector(order)
     out = sys.stdout
     try:
-        for packet in capture:
-            for made in dissector.take(packet):
-                out.write(json.dumps(made.out()) + "\n")
+        with Dissection(order["capture"], order["tshark"], files, custom_parameters=parameters) as capture:
+            for packet in capture:
+                for made in dissector.take(packet):
+                    out.write(json.dumps(made.out()) + "\n")
         for made in dissector.rest():
             out.write(json.dumps(made.out()) + "\n")
         out.write(

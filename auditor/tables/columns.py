@@ -1,6 +1,6 @@
 """Columns on their way into tables: numpy arrays that become Arrow arrays without a detour.
 
-Arrow arrays are made from buffers here, because ``pyarrow.array`` loads pandas (a quarter of a second and 40 MB), and
+Arrow arrays are built from buffers here, because ``pyarrow.array`` loads pandas (a quarter of a second and 40 MB), and
 Arrow's compute functions take a tenth of a second to load; a short audit needs neither.
 """
 
@@ -153,7 +153,7 @@ def spread(values: Sequence[Any], index: Array, type_: Any) -> Numbers | Texts:
 
 
 def is_one_of(column: Array, values: Iterable[str]) -> Array:
-    """Which of a column of str or None are among ``values``. (``np.isin`` loads ``numpy.ma`` for it.)"""
+    """Which of a column of str or None are among ``values``; ``np.isin`` would load ``numpy.ma`` for it."""
     wanted = frozenset(values)
     return np.fromiter((value in wanted for value in column.tolist()), bool, len(column))
 

@@ -41,8 +41,8 @@ from auditor.flows.state import (
     Memory,
     Sessions,
 )
+from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, kernel, part
-from auditor.machine.records import copy_record
 from auditor.machine.signature import Layout
 from auditor.recognise.numbers import TLS, UNKNOWN
 from auditor.tls.exchange_kernels import server_key_exchange

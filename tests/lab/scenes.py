@@ -37,6 +37,7 @@ TRANSIT_VIF = {
     }
 }
 LINKS = w.SITE + w.PRIVATE + w.PUBLIC + w.UPLINK + w.BACKUP
+NO_MACS = "\n".join(line for line in LINKS.splitlines() if not line.startswith("peer_mac")) + "\n"
 PEERS = (
     w.SITE
     + f"""
@@ -153,11 +154,14 @@ SCENES = [
     Scene("VLAN stripped, the MAC known", lambda: w.talk(SOURCE, out=Wire(None, w.AWS2)), [Truth("direct-connect", LIKELY_DX, SOURCE)], LINKS),
     Scene("the VLAN alone", lambda: w.talk(server=w.ENI, out=Wire(101, w.AWS1)), [Truth("direct-connect", LIKELY_DX)], w.SITE, PRIVATE_VIF),
     Scene("the VLAN reused for other equipment", lambda: w.talk(out=Wire(101, "02:dd:00:00:00:09")), [Truth("internet", "unknown none")], LINKS),
-    Scene("stacked tags", lambda: w.talk(server=w.ENI, out=Wire((10, 101), w.AWS1)), [Truth("direct-connect", CONFIRMED_DX)], LINKS),
+    Scene("stacked tags", lambda: w.talk(server=w.ENI, out=Wire((10, 101), w.AWS1)), [Truth("direct-connect", CONFIRMED_DX)],
+          LINKS.replace("vlan = 101", 'vlan = "10.101"')),
+    Scene("the tag inside another service's", lambda: w.talk(server=w.ENI, out=Wire((10, 101), w.AWS1)), [Truth("internet", "private none")], LINKS),
     Scene("MACsec link, captured inside the router on its sub-interface",
           lambda: w.on_interface(w.talk(server=w.ENI, out=Wire(101, "00:00:00:00:00:00", "00:00:00:00:00:00")), "Te0/0/1.101"),
           [Truth("direct-connect", CONFIRMED_DX)],
-          w.SITE + '[[virtual_interface]]\nname = "dxvif-private"\nvlan = 101\ninterface = "Te0/0/1.*"\n',
+          w.SITE + '[[virtual_interface]]\nname = "dxvif-private"\nvlan = 101\ninterface = "Te0/0/1.*"\n'
+          '[[capture_point]]\nname = "edge"\ninterface = "Te0/0/1.101"\nlink = "dxvif-private"\n',
           {"connections.json": {"connections": [{"connectionId": "dxcon-1", "encryptionMode": "must_encrypt", "portEncryptionStatus": "Encryption Up"}]}, **PRIVATE_VIF}),
     Scene("MACsec on the wire", lambda: [(w.BEGIN, w.mac(w.AWS1) + w.mac(w.EDGE) + b"\x88\xe5\x2c\0\0\0\0\1" + bytes(60))], [], LINKS),
     Scene("PPPoE", lambda: w.pppoe(w.talk("198.18.0.9")), [Truth("internet", "internet confirmed", "198.18.0.9")], w.SITE),
@@ -165,13 +169,13 @@ SCENES = [
     Scene("handed to the own router", lambda: w.talk(out=LAN), [Truth("direct-connect", "unknown none", kinds=frozenset({"router"}))],
           LINKS + f'[[router]]\nname = "edge"\nmac = "{w.EDGE}"\n'),
     Scene("nothing is known", lambda: w.talk(SOURCE, out=ISP), [Truth("internet", "unknown none", SOURCE)]),
-    Scene("a public client of nobody's", lambda: w.talk("8.8.8.8", out=LAN), [Truth("internet", "internet likely", "8.8.8.8")]),
+    Scene("a public client of nobody's", lambda: w.talk("8.8.8.8", out=LAN), [Truth("internet", "unknown none", "8.8.8.8")]),
     # --- where the capture was taken
     Scene("ERSPAN of the Direct Connect port, without ARP", lambda: w.erspan(w.talk(server=w.ENI, out=Wire(None, "02:dd:00:00:00:01")), "10.0.0.77"),
           [Truth("direct-connect", LIKELY_DX, link="dxvif-private")],
-          LINKS + '[[capture_point]]\nname = "switch 7"\nouter = "10.0.0.77"\nlink = "dxvif-private"\n'),
+          NO_MACS + '[[capture_point]]\nname = "switch 7"\nouter = "10.0.0.77"\nlink = "dxvif-private"\n'),
     Scene("a file that stands for the link", lambda: w.talk(server=w.ENI, out=Wire(None, "02:dd:00:00:00:01")),
-          [Truth("direct-connect", LIKELY_DX)], LINKS + '[[capture_point]]\nname = "tap"\nfile = "dx-*.pcap"\nlink = "dxvif-private"\n', file="dx-tap.pcap"),
+          [Truth("direct-connect", LIKELY_DX)], NO_MACS + '[[capture_point]]\nname = "tap"\nfile = "dx-*.pcap"\nlink = "dxvif-private"\n', file="dx-tap.pcap"),
     Scene("a rule of the topology", lambda: w.talk(server=w.ENI, out=Wire(7, "02:dd:00:00:00:01")), [Truth("vpn", "vpn likely", link="vpn-backup")],
           LINKS + '[[rule]]\nlink = "isp"\nvlan = 8\n[[rule]]\nlink = "vpn-backup"\nvlan = 7\n[[rule]]\nlink = "isp"\nvlan = 7\n'),
     Scene("overlapping prefixes on two sites", lambda: w.talk(server=w.ENI, out=Wire(55, "02:dd:00:00:00:01")),
@@ -214,18 +218,21 @@ SCENES = [
     # --- change and asymmetry
     Scene("fail-over from Direct Connect to VPN", lambda: [*w.talk(server=w.ENI, out=DX1), *w.talk(server=w.ENI, out=VPN, port=40_001, at=30)], [
         Truth("direct-connect", CONFIRMED_DX, port=40_000),
-        Truth("vpn", "vpn confirmed", port=40_001, changed=True, rules={"PTH103": "warn"})], LINKS),
+        Truth("vpn", "vpn likely", port=40_001, changed=True, rules={"PTH103": "warn"})], LINKS),
+    Scene("a gateway that does nothing but VPN", lambda: w.talk(server=w.ENI, out=VPN), [Truth("vpn", "vpn confirmed", link="vpn-backup")],
+          LINKS + "dedicated = true\n"),
+    Scene("a firewall with a VPN sends elsewhere", lambda: w.talk(out=VPN), [Truth("internet", "unknown none")], LINKS),
     Scene("fail-over within a flow", lambda: [*w.talk(server=w.ENI, out=Wire(None, w.AWS1))[:6], *w.talk(server=w.ENI, out=Wire(None, w.ISP), at=1)[6:]],
-          [Truth("direct-connect", LIKELY_DX, changed=True, rules={"PTH103": "warn"})], LINKS),
+          [Truth("direct-connect", "private none", changed=True, rules={"PTH103": "warn"})], LINKS),
     Scene("the session withdraws its routes", lambda: [
         *announcements(until=40), *w.talk(SOURCE, out=Wire(102, w.AWS2), at=10, port=40_000), *w.talk(SOURCE, out=ISP, at=50, port=40_001)], [
         Truth("direct-connect", CONFIRMED_DX, SOURCE, 40_000),
         Truth("internet", "internet confirmed", SOURCE, 40_001, changed=True)], LINKS, PUBLIC_VIF),
     Scene("asymmetric: back over the internet", lambda: w.talk(SOURCE, out=DX2, back=ISP), [
-        Truth("direct-connect", CONFIRMED_DX, SOURCE, asymmetric=True, rules={"PTH102": "warn", "PTH101": "warn"})], LINKS),
+        Truth("direct-connect", LIKELY_DX, SOURCE, asymmetric=True, rules={"PTH102": "warn", "PTH101": "warn"})], LINKS),
     Scene("asymmetric: AWS prefers Direct Connect", lambda: w.talk(SOURCE, out=ISP, back=DX2), [
-        Truth("internet", "internet confirmed", SOURCE, asymmetric=True, rules={"PTH102": "warn"})], LINKS),
-    Scene("only the answers were captured", lambda: w.talk(SOURCE, out=Wire(9, "02:dd:00:00:00:01"), directions="s"),
+        Truth("internet", "internet likely", SOURCE, asymmetric=True, rules={"PTH102": "warn"})], LINKS),
+    Scene("only the answers were captured", lambda: w.talk(SOURCE, out=Wire(None, "02:dd:00:00:00:01"), directions="s"),
           [Truth("direct-connect", LIKELY_DX, SOURCE)], w.SITE, PUBLIC_VIF),
     # --- translation
     Scene("both sides of the translator", lambda: [*w.talk(out=LAN), *w.talk(SOURCE, out=DX2, port=61_000, at=0.0005)], [
@@ -291,7 +298,9 @@ SCENES = [
           witness={"trail.json": trail(sourceIPAddress=w.CLIENT, vpcEndpointId="vpce-1")}),
     Scene("CloudTrail: an address of the public interface", lambda: w.talk(out=LAN), [Truth("direct-connect", LIKELY_DX, rules={"PTH108": "warn"})], w.SITE, PUBLIC_VIF,
           witness={"trail.json": trail(sourceIPAddress=SOURCE, tlsDetails={"tlsVersion": "TLSv1.3", "clientProvidedHostHeader": w.NAME})}),
-    Scene("CloudTrail: an address of the internet uplink", lambda: w.talk(out=LAN), [Truth("internet", "internet likely")], w.SITE, PUBLIC_VIF,
+    Scene("CloudTrail: an address of the internet uplink", lambda: w.talk(out=LAN), [Truth("internet", "internet likely")],
+          w.SITE + w.UPLINK + 'addresses = "8.8.4.4/32"\n', PUBLIC_VIF, witness={"trail.json": trail(sourceIPAddress="8.8.4.4")}),
+    Scene("CloudTrail: somebody else's request", lambda: w.talk(out=LAN), [Truth("direct-connect", "unknown none")], w.SITE, PUBLIC_VIF,
           witness={"trail.json": trail(sourceIPAddress="8.8.4.4")}),
     Scene("Zeek saw the VLAN", lambda: w.talk(server=w.ENI, out=LAN), [Truth("direct-connect", LIKELY_DX, link="dxvif-private")], LINKS,
           witness={"conn.log": "#separator \\x09\n#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tvlan\n"

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import auditor
+from tests import wire
 from tests.lab.scenes import SCENES
 from tests.lab.world import Scene, Truth
 
@@ -20,8 +21,7 @@ def row_of(flows: pd.DataFrame, truth: Truth) -> dict[str, Any]:
         mine = mine[mine["client_port"] == truth.port]
     mine = mine[mine["server_port"] != 179]
     assert len(mine), flows[["client_ip", "client_port", "server_ip", "path"]]
-    found: dict[str, Any] = mine.iloc[0].to_dict()
-    return found
+    return wire.only(mine.head(1))
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import auditor
+from tests.conftest import HANG
 
 EDGE, AWS = "auditor-edge", "auditor-aws"
 AMAZON, CUSTOMER = "203.0.113.33", "203.0.113.34"
@@ -53,16 +54,16 @@ own_address = "{CUSTOMER}"
 
 
 def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, check=check, capture_output=True, text=True, timeout=20)
+    return subprocess.run(command, check=check, capture_output=True, text=True, timeout=HANG)
 
 
 def inside(space: str, *command: str) -> list[str]:
     return ["ip", "netns", "exec", space, *command]
 
 
-def until(seconds: float, ready: list[str], words: str) -> bool:
+def until(ready: list[str], words: str) -> bool:
     """Wait until a command prints something."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + HANG
     while time.monotonic() < end:
         if words in run(*ready, check=False).stdout:
             return True
@@ -120,19 +121,20 @@ def test_bgp_and_tls_between_namespaces(tagged: bool, tmp_path: Path) -> None:
 
     try:
         start(EDGE, "dumpcap", "-q", "-i", "dx0", "-w", str(tmp_path / "lab.pcapng"))
-        assert until(10, ["ls", "-l", str(tmp_path)], "lab.pcapng")
+        assert until(["ls", "-l", str(tmp_path)], "lab.pcapng")
         time.sleep(0.5)
         for space, text in ((AWS, AWS_BIRD), (EDGE, EDGE_BIRD)):
             (tmp_path / f"{space}.conf").write_text(text)
             start(space, "bird", "-f", "-c", f"{space}.conf", "-s", f"{space}.ctl")
         shown = inside(EDGE, "ip", "route")
-        assert until(30, shown, "198.18.0.0/16"), run(*shown).stdout
+        assert until(shown, "198.18.0.0/16"), run(*shown).stdout
         start(AWS, "openssl", "s_server", "-accept", f"{SERVICE}:443", "-cert", "c.pem", "-key", "k.pem", "-quiet")
         time.sleep(0.5)
         client = ["openssl", "s_client", "-connect", f"{SERVICE}:443", "-servername", NAME, "-bind", CLIENT, "-tls1_2"]
-        for _ in range(10):
+        end = time.monotonic() + HANG
+        while time.monotonic() < end:
             done = subprocess.run(
-                inside(EDGE, *client), input="", capture_output=True, text=True, timeout=20, check=False
+                inside(EDGE, *client), input="", capture_output=True, text=True, timeout=HANG, check=False
             )
             if "Cipher is ECDHE" in done.stdout:
                 break
@@ -143,7 +145,7 @@ def test_bgp_and_tls_between_namespaces(tagged: bool, tmp_path: Path) -> None:
         for child in reversed(children):
             child.terminate()
         for child in children:
-            child.wait(timeout=10)
+            child.wait(timeout=HANG)
     (tmp_path / "routes.json").write_text(routes)
     result = auditor.audit(tmp_path / "lab.pcapng", topology=tmp_path / "site.toml", routes=[tmp_path / "routes.json"])
     flow = result.flows[(result.flows["server_ip"] == SERVICE) & (result.flows["tls_version"] == "TLS 1.2")].iloc[-1]

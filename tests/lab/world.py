@@ -105,7 +105,7 @@ def talk(
     out = out or Wire()
     back = back or out
     made = wire.Talk(port, server_port, client=client, server=server)
-    make_packets(made, client, flights)
+    made.open().play(tls() if flights is None else flights).close()
     frames = []
     for number, (who, packet) in enumerate(made_sides(made)):
         side = out if who == "c" else back
@@ -114,39 +114,6 @@ def talk(
             when = BEGIN + int(at * wire.SECOND) + number * 1_000_000
             frames.append((when, ends + tag(side.vlan) + packet[12:]))
     return frames
-
-
-def make_packets(made: wire.Talk, client: str, flights: Sequence[tuple[str, bytes]] | None) -> None:
-    if ":" in client:
-        wire6(made)
-    made.open().play(tls() if flights is None else flights).close()
-
-
-def wire6(made: wire.Talk) -> None:
-    """Let the connection be one of IPv6."""
-    from scapy.layers.inet import TCP
-    from scapy.layers.inet6 import IPv6
-
-    def send(side: int, data: bytes = b"", flags: str = "PA", at: int | None = None) -> bytes:
-        sequence = made.next[side] if at is None else at
-        packet = (
-            wire.ETHERNET
-            / IPv6(src=made.ends[side], dst=made.ends[1 - side])
-            / TCP(
-                sport=made.ports[side],
-                dport=made.ports[1 - side],
-                flags=flags,
-                seq=sequence,
-                ack=0 if flags == "S" else made.next[1 - side],
-            )
-            / data
-        )
-        made.next[side] += len(data) + (1 if set(flags) & {"S", "F"} else 0)
-        raw = bytes(packet)
-        made.packets.append(raw)
-        return raw
-
-    made.send = send
 
 
 def made_sides(made: wire.Talk) -> list[tuple[str, bytes]]:
@@ -160,12 +127,12 @@ def made_sides(made: wire.Talk) -> list[tuple[str, bytes]]:
     return found
 
 
-def arp(address: str, holder: str, vlan: int | None = None, at: float = 0.0) -> Frame:
-    """An ARP reply: ``holder`` has ``address``."""
+def arp(address: str, holder: str, vlan: int | None = None, at: float = 0.0, asker: str = "169.254.96.2") -> Frame:
+    """An ARP reply to the other end of the transfer network: ``holder`` has ``address``."""
     import ipaddress
 
     body = struct.pack(">HHBBH", 1, 0x0800, 6, 4, 2) + mac(holder) + ipaddress.ip_address(address).packed
-    body += mac(EDGE) + bytes(4)
+    body += mac(EDGE) + ipaddress.ip_address(asker).packed
     return BEGIN + int(at * wire.SECOND), mac(EDGE) + mac(holder) + tag(vlan) + b"\x08\x06" + body
 
 
@@ -214,7 +181,8 @@ def gre(frames: Iterable[Frame], source: str, target: str) -> list[Frame]:
     found = []
     for when, f in frames:
         ends = (source, target) if f[6:12] == mac(HOST) else (target, source)
-        found.append((when, bytes(wire.ETHERNET / IP(src=ends[0], dst=ends[1], proto=47) / (b"\0\0\x08\0" + f[14:]))))
+        packet = bytes(IP(src=ends[0], dst=ends[1], proto=47) / (b"\0\0\x08\0" + f[14:]))
+        found.append((when, f[:12] + b"\x08\0" + packet))
     return found
 
 

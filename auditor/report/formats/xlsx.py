@@ -1,5 +1,7 @@
 """A workbook: a sheet for each table. No text becomes a formula or a link."""
 
+import io
+import tempfile
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
@@ -18,18 +20,33 @@ SHEETS = ("findings", "flows", "handshakes", "certificates", "requests", "eviden
 def write(result: Results, out: BinaryIO) -> None:
     """One sheet for each table; rows that do not fit into one are told in its last row."""
     try:
-        import xlsxwriter
+        from xlsxwriter.exceptions import XlsxFileError
     except ImportError as error:
         raise AuditError("--format xlsx needs XlsxWriter: pip install 'traffic-auditor[xlsx]'") from error
+    data = io.BytesIO()  # what is written to may be full, or a pipe, which a ZIP file's writer does not take well
+    try:
+        with tempfile.TemporaryDirectory(prefix="audit-") as folder:  # XlsxWriter leaves files of empty sheets behind
+            _write(result, data, folder)
+    except (OSError, XlsxFileError) as error:
+        raise AuditError(
+            f"--format xlsx: temporary files cannot be written: {error}; TMPDIR names their folder"
+        ) from error
+    out.write(data.getvalue())
+
+
+def _write(result: Results, data: BinaryIO, folder: str) -> None:
+    import xlsxwriter
+
     options = {
         "constant_memory": True,
+        "tmpdir": folder,
         "strings_to_formulas": False,
         "strings_to_urls": False,
         "strings_to_numbers": False,
         "remove_timezone": True,  # a workbook's times have none: all are UTC
         "default_date_format": "yyyy-mm-dd hh:mm:ss.000",
     }
-    book = xlsxwriter.Workbook(out, options)
+    book = xlsxwriter.Workbook(data, options)
     book.set_properties(
         {"created": datetime(1980, 1, 1, tzinfo=UTC), "comments": "traffic audit"}
     )  # the same input, the same bytes

@@ -1,0 +1,126 @@
+"""The options of audits on the command line: each is declared once, for all commands that audit."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from auditor.cli.app import Format, Severity, TableOption, say, silent
+from auditor.options import DEFAULT_POLICY, Options, meaning
+
+
+def _option(name: str, *flags: str, **more: Any) -> Any:
+    """A field of ``Options`` as an option of the command line; its help is what the field means."""
+    settings = {"help": meaning(name, again="; may be given again"), "show_default": False, **more}
+    return typer.Option(*(flags or (f"--{name.replace('_', '-')}",)), **settings)
+
+
+OutOption = Annotated[Path | None, _option("out")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and, with --out, no tables.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """Where a result goes besides its folder, and what exit code it gives."""
+
+    form: Format = Format.table
+    table: str = "flows"
+    fail_on: Severity = Severity.never
+    keep_going: bool = False
+    out: Path | None = None
+    quiet: bool = False
+    history: Path | None = None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the result is printed as tables."""
+        return self.form is Format.table and not (self.quiet and self.out is not None)
+
+
+def audit_options(
+    policy: Annotated[list[str] | None, _option("policy")] = None,
+    as_of: Annotated[datetime | None, _option("as_of", formats=["%Y-%m-%d"])] = None,
+    topology: Annotated[Path | None, _option("topology")] = None,
+    aws: Annotated[Path | None, _option("aws")] = None,
+    routes: Annotated[list[Path] | None, _option("routes")] = None,
+    witness: Annotated[list[Path] | None, _option("witnesses", "--witness")] = None,
+    skew: Annotated[float, _option("skew", show_default=True)] = 0.0,
+    keylog: Annotated[list[Path] | None, _option("keylog")] = None,
+    http: Annotated[bool, _option("http", show_default=True)] = False,
+    ip_ranges: Annotated[Path | None, _option("ip_ranges")] = None,
+    out: OutOption = None,
+    force: Annotated[bool, _option("force")] = False,
+    quiet: QuietOption = False,
+) -> Options:
+    """How to audit."""
+    return Options(
+        policy=policy or DEFAULT_POLICY,
+        as_of=as_of.date() if as_of is not None else None,
+        topology=topology,
+        aws=aws,
+        routes=routes or (),
+        witnesses=witness or (),
+        skew=skew,
+        keylog=keylog or (),
+        http=http,
+        ip_ranges=ip_ranges,
+        out=out,
+        force=force,
+        say=silent if quiet else say,
+    )
+
+
+def output_options(
+    out: OutOption = None,
+    form: Annotated[Format, typer.Option("--format", help="What goes to standard output.")] = Format.table,
+    table: TableOption = "flows",
+    fail_on: Annotated[
+        Severity, typer.Option("--fail-on", help="Exit with 1 if a finding is at least this severe.", show_default=True)
+    ] = Severity.never,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Exit as if inputs that cannot be read had not been given.")
+    ] = False,
+    quiet: QuietOption = False,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            "--history", help="Folder of a history to add this audit to; see: audit history.", show_default=False
+        ),
+    ] = None,
+) -> Output:
+    """Where the result goes."""
+    return Output(form=form, table=table, fail_on=fail_on, keep_going=keep_going, out=out, quiet=quiet, history=history)
+
+
+GROUPS: dict[Any, Callable[..., Any]] = {Options: audit_options, Output: output_options}
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options that its parameters of the types ``Options`` and ``Output`` consist of."""
+    groups: dict[str, tuple[Callable[..., Any], list[str]]] = {}
+    parameters: dict[str, inspect.Parameter] = {}
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        group = GROUPS.get(parameter.annotation)
+        if group is None:
+            parameters[parameter.name] = parameter.replace(kind=parameter.KEYWORD_ONLY)
+            continue
+        several = inspect.signature(group, eval_str=True).parameters
+        groups[parameter.name] = group, list(several)
+        for name, one in several.items():  # an option of both groups is shown with the second one
+            parameters.pop(name, None)
+            parameters[name] = one.replace(kind=one.KEYWORD_ONLY)
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        own = {name: value for name, value in given.items() if not any(name in names for _, names in groups.values())}
+        grouped = {name: group(**{n: given[n] for n in names}) for name, (group, names) in groups.items()}
+        command(**own, **grouped)
+
+    run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    run.__annotations__ = {name: one.annotation for name, one in parameters.items()}
+    return run

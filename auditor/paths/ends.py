@@ -1,0 +1,113 @@
+"""Where the ends of flows are: at home, behind a link, in a VPC; by the longest prefix over all of them at once."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from auditor.paths.model import DIRECTIONS, Flows, is_public
+from auditor.paths.site import Network
+from auditor.paths.topology import Link, Uplink, VirtualInterface
+from auditor.prefixes import Prefix, PrefixSet, PrefixTable, parse
+
+Array = np.ndarray[Any, Any]
+HOME = ""  # owner of the prefixes of sites
+OTHER = {"client": "server", "server": "client"}
+
+
+class _Owners:
+    """Prefixes of several owners: who has the longest one that covers an address. Of a tie all have it."""
+
+    def __init__(self, prefixes: Iterable[tuple[str, str]]) -> None:
+        of: dict[Prefix, set[str]] = {}
+        for text, owner in prefixes:
+            of.setdefault(parse(text), set()).add(owner)
+        self._table = PrefixTable(of)
+        self._owners = [*of.values(), set()]
+
+    def having(self, owner: str, found: Array) -> Array:
+        return np.array([owner in owners for owners in self._owners])[found]
+
+    def find(self, high: Array, low: Array) -> Array:
+        return self._table.find(high, low)
+
+
+class Ends:
+    """Both ends of some flows against all prefixes. ``of_site``: flows that something of a site may speak of."""
+
+    def __init__(self, flows: Flows, network: Network, of_site: Callable[[str | None], Array]) -> None:
+        self.flows, self.network, self._of_site = flows, network, of_site
+        self._covered: dict[tuple[str, tuple[str, ...]], Array] = {}
+        up = [link for link in network.links() if link.is_up]
+        home = [(prefix, HOME) for prefix in network.topology.on_premises]
+        self._behind = _Owners([*home, *((prefix, link.name) for link in up for prefix in link.prefixes)])
+        self._sources = _Owners((prefix, link.name) for link in up for prefix in link.sources)
+        self._rows = {which: self._behind.find(*flows.end(which)) for which in DIRECTIONS}
+
+    def inside(self, which: str, prefixes: Sequence[str]) -> Array:
+        """Whether an end's address lies in any of some prefixes."""
+        key = which, tuple(prefixes)
+        if key not in self._covered:
+            nothing = np.zeros(len(self.flows), bool)
+            self._covered[key] = PrefixSet(prefixes).covers(*self.flows.end(which)) if prefixes else nothing
+        return self._covered[key]
+
+    @cached_property
+    def home(self) -> dict[str, Array]:
+        """Whether each end is on premises: no link has a longer prefix for it."""
+        return {which: self._behind.having(HOME, self._rows[which]) for which in DIRECTIONS}
+
+    @cached_property
+    def vpc(self) -> dict[str, Array]:
+        """Whether each end is in a VPC, and not at home."""
+        vpcs = self.network.vpcs
+        return {which: vpcs.covers(*self.flows.end(which)) & ~self.home[which] for which in DIRECTIONS}
+
+    @cached_property
+    def public(self) -> dict[str, Array]:
+        return {which: is_public(*self.flows.end(which)) for which in DIRECTIONS}
+
+    def behind(self, link: Link, which: str) -> Array:
+        """Whether an end is where a link leads: no other link, and no site, has a longer prefix for it."""
+        return self._behind.having(link.name, self._rows[which]) & ~self.home[which] & self._of_site(link.site)
+
+    def near(self, link: Link, which: str) -> Array:
+        """Whether an end is on this side of a link: on premises, or one of the sources that it may carry."""
+        return (self.home[which] | self.inside(which, link.sources)) & ~self.vpc[which]
+
+    def leads(self, link: Link) -> Array:
+        """Flows with one end behind a link and the other on this side of it."""
+        found = np.zeros(len(self.flows), bool)
+        for which, other in OTHER.items():
+            found |= self.behind(link, which) & self.near(link, other)
+        return found
+
+    def accepted(self, link: Link) -> Array:
+        """Flows whose client AWS sends to by a link, the server being one that AWS sends from."""
+        client, server = self.flows.end("client"), self.inside("server", link.sources)
+        mine = self._sources.having(link.name, self._sources.find(*client)) & ~server & self._of_site(link.site)
+        if isinstance(link, VirtualInterface) and link.kind == "public":
+            return np.asarray(mine & self.flows.is_aws("server") & self.public["server"])
+        return np.asarray(mine & (self.behind(link, "server") | self.vpc["server"]))
+
+    def plausible(self, link: Link) -> Array:
+        """Flows that may go by a link as far as their addresses go, if its frames say so too."""
+        lan = self.home["client"] & self.home["server"]
+        inside_aws = self.vpc["client"] & self.vpc["server"]
+        found = np.zeros(len(self.flows), bool)
+        for which, other in OTHER.items():
+            far = ~self.home[which]
+            if isinstance(link, Uplink):
+                far = far & self.public[which] & ~self.vpc[other]
+            elif isinstance(link, VirtualInterface) and link.kind == "public":
+                far = far & self.flows.is_aws(which) & self.public[which] & ~self.vpc[other]
+                if link.sources:  # a private address at home is translated to one of them
+                    far = far & (self.inside(other, link.sources) | (self.home[other] & ~self.public[other]))
+            elif link.prefixes:
+                far = far & self.behind(link, which)
+            else:
+                far = far & (~self.public[which] | self.vpc[which])
+                far = far & (~self.public[other] | self.home[other])
+            found |= far
+        return np.asarray(found & ~lan & ~inside_aws)

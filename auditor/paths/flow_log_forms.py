@@ -1,0 +1,122 @@
+"""The forms in which AWS hands out flow logs, made into one: lines of fields with spaces between, as they lie in S3.
+
+CloudWatch Logs gives JSON (``filter-log-events``, ``get-log-events``, ``get-query-results``), ``aws logs tail`` lines with
+the time and stream in front, Logs Insights and Athena CSV with names of their own.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from auditor.prefixes import parse_address
+
+DATED = re.compile(rb"^\d{4}-\d\d-\d\dT\S+ (?=\S+ )", re.MULTILINE)
+# After the time, `aws logs tail` writes the stream's name: that of a network interface, or of what the owner chose.
+STREAM = re.compile(rb"^(?![\d.]+ |- )\S+ (?=\d+ (?:\d{12}|unknown|\S*[.:]\S*) )", re.MULTILINE)
+DEFAULT_ROW = re.compile(r"\d+ (?:\d{12}|unknown) (?:eni-\w+|-) ")
+# Names of fields in Athena's and Insights' columns, without case, hyphens and underscores, where they are not AWS's own.
+ALIASES = {
+    "account": "account-id",
+    "sourceaddress": "srcaddr",
+    "destinationaddress": "dstaddr",
+    "sourceport": "srcport",
+    "destinationport": "dstport",
+    "numpackets": "packets",
+    "numbytes": "bytes",
+    "starttime": "start",
+    "endtime": "end",
+}
+
+
+def spelled(name: str, known: tuple[str, ...]) -> str:
+    """A field's name as AWS spells it in formats: srcAddr and src_addr are srcaddr, interfaceId interface-id."""
+    plain = re.sub(r"[-_\s]", "", name).lower()
+    by_plain = {re.sub("-", "", one): one for one in known}
+    return by_plain.get(plain) or ALIASES.get(plain) or name
+
+
+def lines_of(data: bytes, known: tuple[str, ...]) -> bytes:
+    """The rows of a log, whatever form it is in, a line each; with a header where there was one.
+
+    Raises ValueError where something is the form of a log, but has no rows in it.
+    """
+    data = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+    if data[:1] in (b"{", b"["):
+        return "\n".join(_messages(data)).encode() + b"\n"
+    first = data.partition(b"\n")[0]
+    if b"," in first and b" " not in first.strip().replace(b", ", b","):
+        return _of_csv(data, known)
+    if b"\t" in first:
+        data = data.replace(b"\t", b" ")
+    if DATED.match(data):
+        data = STREAM.sub(b"", DATED.sub(b"", data))
+    return data
+
+
+def _messages(data: bytes) -> Iterator[str]:
+    """The messages of what the AWS command line prints of CloudWatch Logs, or of one JSON object a line."""
+    try:
+        whole = json.loads(data)
+    except ValueError:
+        whole = [json.loads(line) for line in data.splitlines() if line.strip()]
+    rows: Any = whole
+    if isinstance(whole, dict):
+        rows = whole.get("events", whole.get("results", [whole]))
+    for row in rows:
+        message = _message(row)
+        if message is None:
+            raise ValueError("JSON without the log's messages; ask for @message, or give the log as text")
+        yield message.strip()
+
+
+def _message(row: Any) -> str | None:
+    if isinstance(row, list):  # get-query-results: a list of fields for each row
+        row = {field.get("field", "").lstrip("@"): field.get("value") for field in row}
+    found = row.get("message") if isinstance(row, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _of_csv(data: bytes, known: tuple[str, ...]) -> bytes:
+    rows = csv.reader(io.StringIO(data.decode("utf-8", "replace")))
+    header = [name.strip() for name in next(rows)]
+    if "@message" in header:
+        at = header.index("@message")
+        return "\n".join(row[at].strip() for row in rows if len(row) > at).encode() + b"\n"
+    names = [spelled(name, known).replace(" ", "_") for name in header]
+    lines = [" ".join(names)]
+    lines += [" ".join(c.strip().replace(" ", "_") or "-" for c in row) for row in rows if len(row) == len(names)]
+    return "\n".join(lines).encode() + b"\n"
+
+
+def looks_like(head: bytes, known: tuple[str, ...], formats: list[list[str]]) -> bool:
+    """Whether a file begins like a flow log in any of these forms. ``formats``: those of describe-flow-logs beside it."""
+    if head.lstrip(b"\xef\xbb\xbf \r\n")[:1] in (b"{", b"["):
+        texts = re.findall(r'"(?:message|value)"\s*:\s*"(?:\S+Z )?((?:\\.|[^"\\])*)"', head.decode("utf-8", "replace"))
+        return any(_is_row(text, formats) for text in texts[:10])
+    whole = head[: head.rfind(b"\n") + 1] or head
+    try:
+        lines = lines_of(whole, known).decode("utf-8", "replace").splitlines()
+    except (ValueError, csv.Error):
+        return False
+    line = lines[0].strip() if lines else ""
+    names = set(re.findall(r"\$\{([a-z0-9-]+)\}", line)) or set(line.split())
+    return {"srcaddr", "dstaddr"} <= names or _is_row(line, formats)
+
+
+def _is_row(line: str, formats: list[list[str]]) -> bool:
+    if DEFAULT_ROW.match(line):
+        return True
+    fields = line.split()
+    for names in formats:
+        if len(names) != len(fields) or "srcaddr" not in names:
+            continue
+        told = [value for name, value in zip(names, fields, strict=True) if name in ("srcaddr", "dstaddr")]
+        try:
+            if all(value == "-" or parse_address(value) for value in told):
+                return True
+        except ValueError:
+            continue
+    return False

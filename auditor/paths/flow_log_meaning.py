@@ -1,0 +1,163 @@
+"""What the rows of flow logs say of the way of flows (VPC User Guide, Flow log records; Transit Gateway Flow Logs).
+
+``traffic-path`` tells the first hop of what leaves an interface, and not whether the way goes on from there: 1 is another
+resource of the VPC, which may be a NAT gateway or a transit gateway. Of a chain of transit gateway rows the attachment at
+its edge tells how the flow came: a Direct Connect gateway or a VPN; what lies between are hops of the same way.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from auditor.paths.flow_logs import FlowLog
+from auditor.paths.model import LIKELY, Evidence, Flows, is_public
+from auditor.paths.site import Network
+from auditor.prefixes import PrefixSet
+from auditor.tables.columns import is_one_of
+
+Array = np.ndarray[Any, Any]
+GATEWAY_ENDPOINTS = ("s3", "dynamodb")  # services that gateway endpoints lead to
+NAT_GATEWAYS = ("nat_gateway", "regional_nat_gateway")
+EDGES = {
+    "direct-connect-gateway": ("direct-connect", "a Direct Connect gateway"),
+    "vpn": ("vpn", "a VPN"),
+    "connect": ("private", "a Connect attachment"),
+}
+WITHIN = ("vpc", "peering", "tgw-peering")
+
+
+@dataclass
+class Rows:
+    """Rows joined to flows: which row is about which flow, and whether it is about the server's packets."""
+
+    flow: Array
+    row: Array
+    from_server: Array
+    how: str  # in words, how they were joined, where that was not by all of it
+
+    def of(self, mask: Array) -> "Rows":
+        return Rows(self.flow[mask], self.row[mask], self.from_server[mask], self.how)
+
+
+def meaning(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> list[Evidence]:
+    """Evidence of joined rows."""
+    rows = rows.of(_of_that_vpc(rows, log, network) & ~log.is_value("action", "REJECT")[rows.row])
+    if not len(rows.flow):
+        return []
+    return [*_traffic_paths(rows, log, flows, network), *_attachments(rows, log, flows, network)]
+
+
+def _of_that_vpc(rows: Rows, log: FlowLog, network: Network) -> Array:
+    """Rows of the VPC that the address at their interface is in, where the topology knows the row's VPC."""
+    values, index = log.text["vpc-id"]
+    keep = np.ones(len(rows.row), bool)
+    known = {vpc.name: vpc for vpc in network.topology.vpc}
+    by_id = any(name.startswith("vpc-") for name in known)
+    egress = log.is_value("flow-direction", "egress")[rows.row]
+    for number, name in enumerate(values):
+        mine = index[rows.row] == number
+        if name is None or not mine.any():
+            continue
+        if name in known:
+            blocks = PrefixSet(known[name].blocks)
+            ends = [log.address[end][rows.row] for end in ("srcaddr", "dstaddr")]
+            inside = [blocks.covers(end[:, 0], end[:, 1]) for end in ends]
+            at_interface = np.where(egress, inside[0], inside[1])
+            keep &= ~mine | (at_interface if "flow-direction" in log.columns else inside[0] | inside[1])
+        elif by_id and name.startswith("vpc-"):
+            keep &= ~mine
+    return keep
+
+
+def _traffic_paths(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> list[Evidence]:
+    high = np.where(rows.from_server, flows.client_high[rows.flow], flows.server_high[rows.flow])
+    low = np.where(rows.from_server, flows.client_low[rows.flow], flows.server_low[rows.flow])
+    public = is_public(high, low)
+    home = network.home.covers(high, low)
+    in_vpc = network.vpcs.covers(high, low) & ~home
+    trail = np.where(log.is_value("flow-direction", "ingress")[rows.row], -1, log.number["traffic-path"][rows.row])
+    hop = {name: log.is_value("next-hop-interface-type", name)[rows.row] for name in (*NAT_GATEWAYS, "transit_gateway")}
+    nat = hop["nat_gateway"] | hop["regional_nat_gateway"]
+    transit = hop["transit_gateway"] | (log.is_value("interface-type", "transit_gateway")[rows.row] & (trail < 0))
+    served = ~rows.from_server & is_one_of(flows.service[rows.flow], GATEWAY_ENDPOINTS)
+    said = [
+        (transit & in_vpc, "vpc", "the next hop is a transit gateway, to another VPC"),
+        (transit & ~in_vpc & ~public, "private", "the next hop is a transit gateway"),
+        (nat & public, "internet", "the next hop is a NAT gateway"),
+        ((trail == 1) & in_vpc, "vpc", "traffic-path 1, through another resource in the same VPC"),
+        ((trail == 2) & public & ~served, "internet", "traffic-path 2, through an internet gateway"),
+        ((trail == 2) & public & served, "vpc", "traffic-path 2, through a gateway endpoint"),
+        ((trail == 3) & ~in_vpc, "private", "traffic-path 3, through a virtual private gateway: Direct Connect or VPN"),
+        ((trail == 4) & ~home, "vpc", "traffic-path 4, through peering within the Region"),
+        ((trail == 5) & ~home, "vpc", "traffic-path 5, through peering between Regions"),
+        ((trail == 6) & ~in_vpc, "private", "traffic-path 6, through a local gateway"),
+        ((trail == 7) & public, "vpc", "traffic-path 7, through a gateway endpoint"),
+        ((trail == 8) & public, "internet", "traffic-path 8, through an internet gateway"),
+    ]
+    found: list[Evidence] = []
+    left = np.ones(len(rows.row), bool)
+    for mask, path, words in said:
+        found += _evidence(rows.of(mask & left), flows, "flow-log", path, f"flow log: {words}")
+        left &= ~mask
+    return found
+
+
+def _evidence(rows: Rows, flows: Flows, kind: str, path: str, words: str, link: str | None = None) -> list[Evidence]:
+    found = []
+    for direction, this in (("client", ~rows.from_server), ("server", rows.from_server)):
+        mask = np.zeros(len(flows), bool)
+        mask[rows.flow[this]] = True
+        mask &= flows.ways[direction].seen
+        if mask.any():
+            found.append(Evidence(mask, direction, kind, path, LIKELY, f"{words}{rows.how}", link))
+    return found
+
+
+def _attachments(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> list[Evidence]:
+    """What chains of transit gateway rows say, by the attachments that are on them."""
+    attachments = {item.name: item for item in network.topology.attachment}
+    columns = [log.text[name] for name in ("tgw-attachment-id", "tgw-pair-attachment-id")]
+    if not attachments or not any(values for values, _ in columns):
+        return []
+    side = 2 * rows.flow + rows.from_server
+    count = 2 * len(flows)
+    on: dict[str, Array] = {}  # kind of an edge -> how many of its attachments are on each side's chain
+    passing = []  # (attachment, sides whose chain it is on)
+    inner = np.zeros(count, np.int64)
+    unknown = np.zeros(count, bool)
+    for name in sorted({n for values, _ in columns for n in values if n is not None}):
+        there = np.zeros(count, bool)
+        for values, index in columns:
+            if name in values:
+                there[side[index[rows.row] == values.index(name)]] = True
+        attachment = attachments.get(name)
+        if attachment is None:
+            unknown |= there
+        elif attachment.kind in EDGES:
+            on[attachment.kind] = on.get(attachment.kind, np.zeros(count, np.int64)) + there
+            passing.append((attachment, there))
+        elif attachment.kind in WITHIN:
+            inner += there
+    edges = np.sum([number > 0 for number in on.values()], axis=0) if on else np.zeros(count, np.int64)
+    found: list[Evidence] = []
+    for attachment, there in passing:
+        path, words = EDGES[attachment.kind]
+        alone = there & (edges == 1)
+        text = f"transit gateway flow log: attachment {attachment.name} is {words}"
+        link = attachment.link if int(on[attachment.kind].max()) == 1 else None
+        found += _on_sides(alone, flows, rows, path, text, link)
+    text = "transit gateway flow log: attachments of Direct Connect and of VPNs"
+    found += _on_sides(edges > 1, flows, rows, "private", text, None)
+    text = "transit gateway flow log: from VPC to VPC"
+    found += _on_sides((edges == 0) & (inner >= 2) & ~unknown, flows, rows, "vpc", text, None)
+    return found
+
+
+def _on_sides(sides: Array, flows: Flows, rows: Rows, path: str, text: str, link: str | None) -> list[Evidence]:
+    found = []
+    for number, direction in enumerate(("client", "server")):
+        mask = sides.reshape(-1, 2)[:, number] & flows.ways[direction].seen
+        if mask.any():
+            found.append(Evidence(mask, direction, "attachment", path, LIKELY, f"{text}{rows.how}", link))
+    return found

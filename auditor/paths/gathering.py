@@ -1,0 +1,127 @@
+"""What all evidence for some flows is gathered from, and into: their frames and ends against the network."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from auditor.decode.control import Control
+from auditor.paths.ends import Ends
+from auditor.paths.frames import INSIDE_AWS, MOSTLY, ON_THE_WIRE, Fit, Frames
+from auditor.paths.learned import Contest, Learned, learned
+from auditor.paths.model import Evidence, Flows
+from auditor.paths.site import Network
+from auditor.paths.topology import Link
+
+Array = np.ndarray[Any, Any]
+
+
+class Gathering:
+    """All evidence for some flows."""
+
+    def __init__(self, flows: Flows, network: Network, control: Control) -> None:
+        self.flows, self.network = flows, network
+        self.found: list[Evidence] = []
+        self.nothing = np.zeros(len(flows), bool)
+        self.contested = self.nothing  # flows of which nothing is claimed
+        network.interfaces = flows.interfaces
+        self.frames = Frames(flows, network)
+        self.site = self._sites()
+        self.ends = Ends(flows, network, self.of_site)
+        self.announcers = network.announcers(control)
+        tagged = self.frames.tagged | {b.interface for b in control.bindings if b.vlans and not b.tunnel}
+        self.frames.tagged = tagged
+        self.learned: Learned = learned(network, control, self.announcers, tagged)
+        self.fits: dict[str, Fit] = {
+            link.name: self.frames.fit(link, self.learned, self.ends.plausible(link), self.of_site(link.site))
+            for link in network.links()
+        }
+        place = self.frames.place
+        known = self.frames.coverage((place == ON_THE_WIRE) | (place == INSIDE_AWS) | self.any_fit)
+        hidden = (self.frames.total > 0) & (known < MOSTLY * self.frames.total)
+        self.in_tunnels = np.asarray(hidden.reshape(-1, 2).any(axis=1))  # of which nothing is known but what is inside
+        self.inside_aws = self.mostly(place == INSIDE_AWS)
+
+    @cached_property
+    def any_fit(self) -> Array:
+        """Positions that fit any link."""
+        codes = [fit.code for fit in self.fits.values()]
+        return np.max(codes, axis=0) > 0 if codes else np.zeros(len(self.flows.positions), bool)
+
+    def mostly(self, mask: Array) -> Array:
+        """Flows of which nearly all packets, in every direction seen, were at some positions."""
+        covered = self.frames.coverage(mask)
+        return np.asarray(((covered >= MOSTLY * self.frames.total).reshape(-1, 2)).all(axis=1))
+
+    def add(
+        self,
+        mask: Array,
+        direction: str,
+        kind: str,
+        path: str,
+        confidence: int,
+        detail: str,
+        link: str | None = None,
+        frame: Array | None = None,
+    ) -> None:
+        if mask.any():
+            frame = self.flows.ways[direction].frame if frame is None else frame
+            self.found.append(Evidence(mask, direction, kind, path, confidence, detail, link, frame))
+
+    def _sites(self) -> Array:
+        """The site at which each flow was captured, where a capture point says it."""
+        site = np.full(len(self.flows), None, object)
+        for point in self.network.topology.capture_point:
+            if point.site is not None:
+                site[self.flows.positions.flow[self.frames.points[point.name]]] = point.site
+        return site
+
+    def of_site(self, site: str | None) -> Array:
+        """Flows about which something of ``site`` may speak."""
+        if site is None:
+            return ~self.nothing
+        return np.asarray((self.site == site) | (self.site == None))  # noqa: E711
+
+    def leaves(self, direction: str) -> Array:
+        """Flows whose packets of a direction leave the site: only of these its routing tables speak."""
+        near, far = (direction, "server" if direction == "client" else "client")
+        home = self.ends.home
+        if not self.network.topology.on_premises and direction == "client":
+            return ~self.ends.vpc[near] & ~self.in_tunnels
+        return np.asarray(home[near] & ~home[far] & ~self.in_tunnels)
+
+    def speaks_against(self, link: Link) -> Array:
+        """Flows whose frames contradict a link at a capture point where it would show, in any direction.
+
+        It would show where other frames are the link's, or where its interface was captured; and its tag where tags are
+        visible. What is handed to a router of the site's own may still go on by the link, unless that is visible there.
+        """
+        frames, fit = self.frames, self.fits[link.name]
+        wire = frames.place == ON_THE_WIRE
+        shown = set(frames.interface[wire & ((fit.code > 0) | self._has_tags(link))].tolist())
+        shown |= {holder.interface for holder in self.learned.holders.get(link.name, [])}
+        shown |= {number for number, name in enumerate(frames.names[:-1].tolist()) if link.has_interface(name)}
+        known = np.isin(frames.interface, list(shown))
+        untagged = ~self._has_tags(link) & np.isin(frames.interface, list(frames.tagged)) & (link.tags is not None)
+        against = wire & fit.contradicts & (known | (untagged & ~frames.own))
+        total = frames.total
+        covered = frames.coverage(against) > (1 - MOSTLY) * total
+        covered &= (frames.coverage(fit.code > 0) < MOSTLY * total) & (total > 0)
+        return np.asarray(covered.reshape(-1, 2).any(axis=1))
+
+    def contested_at(self, contest: Contest) -> Array:
+        """Positions exchanged with a MAC that claims a link's peer besides others, and is not the owner's."""
+        positions = self.flows.positions
+        stated = {mac for link in self.network.links() for mac in link.macs}
+        macs = [mac for mac, *_ in contest.claims if mac not in stated]
+        wire = (positions.tunnel == 0) & (positions.tags == np.uint64(contest.tags))
+        wire &= self.frames.interface == contest.interface
+        return np.asarray(wire & (np.isin(positions.source_mac, macs) | np.isin(positions.target_mac, macs)))
+
+    def contested_by(self, contest: Contest) -> int:
+        """How many flows were exchanged with such a MAC."""
+        return len(np.unique(self.flows.positions.flow[self.contested_at(contest)]))
+
+    def _has_tags(self, link: Link) -> Array:
+        tags = self.flows.positions.tags
+        return np.asarray((tags == np.uint64(link.tags or 0)) & (tags != 0))

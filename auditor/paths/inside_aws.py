@@ -1,0 +1,46 @@
+"""What stays inside AWS: both ends in VPCs, interface endpoints, and what a mirror inside a VPC shows of clients elsewhere."""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.paths.frames import ON_THE_WIRE
+from auditor.paths.gathering import Gathering
+from auditor.paths.model import CONFIRMED, LIKELY
+
+Array = np.ndarray[Any, Any]
+
+
+def within(g: Gathering) -> None:
+    """Both ends in VPCs; interface endpoints; what a mirror inside a VPC saw of clients elsewhere."""
+    topology, ends = g.network.topology, g.ends
+    positions = g.flows.positions
+    # Machines in a VPC never see tags; what is exchanged with a link's peer, or a router of the site, is not there.
+    on_site = (g.frames.place == ON_THE_WIRE) & ((positions.tags != 0) | g.any_fit | g.frames.own)
+    elsewhere = g.nothing.copy()
+    elsewhere[positions.flow[on_site]] = True
+    elsewhere |= g.in_tunnels
+    both = ends.vpc["client"] & ends.vpc["server"] & ~elsewhere
+    for vpc in topology.vpc:
+        client, server = ends.inside("client", vpc.blocks), ends.inside("server", vpc.blocks)
+        for direction, way in g.flows.ways.items():
+            same = both & client & server & way.seen
+            text = f"mirrored from inside the VPC, both addresses in {vpc.name}"
+            g.add(same & g.inside_aws, direction, "mirror", "vpc", CONFIRMED, text)
+            g.add(same & ~g.inside_aws, direction, "prefix", "vpc", LIKELY, f"both addresses in {vpc.name}")
+            between = both & client & ~server & way.seen
+            text = f"from {vpc.name} to another VPC: peering or a transit gateway"
+            g.add(between, direction, "prefix", "vpc", LIKELY, text)
+    for endpoint in topology.endpoint:
+        to_it = ends.inside("server", endpoint.addresses) & ~ends.home["server"]
+        for direction, way in g.flows.ways.items():
+            mask = to_it & way.seen & ~g.in_tunnels
+            local = mask & ends.vpc["client"] & ~elsewhere
+            text = f"from inside AWS to interface endpoint {endpoint.name}"
+            g.add(local, direction, "endpoint", "vpc", LIKELY, text)
+            text = f"to interface endpoint {endpoint.name}: by Direct Connect or VPN, not over the bare internet"
+            g.add(mask & ends.home["client"], direction, "endpoint", "private", LIKELY, text)
+    arrived = g.inside_aws & ends.home["client"] & ends.vpc["server"] & ~ends.public["client"]
+    for direction, way in g.flows.ways.items():
+        text = "an on-premises address seen inside the VPC, not translated: by Direct Connect or VPN"
+        g.add(arrived & way.seen, direction, "endpoint", "private", LIKELY, text)

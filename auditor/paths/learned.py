@@ -1,0 +1,147 @@
+"""Whose MAC it is: what ARP, Neighbor Discovery and BGP of a capture show of the peers of links, and where they disagree.
+
+Anybody on a network can claim an address, and routers answer for addresses of others (proxy ARP, RFC 1027). So a claim
+counts for a link only where the link is: outside of tunnels, with its VLAN and on its interface, told to the other end
+of the transfer network, by one holder alone that has no further addresses there.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from auditor.decode.control import Address, Binding, Control, FirstSeen
+from auditor.decode.packet import V4_MAPPED
+from auditor.flows.oriented import address_text, mac_text
+from auditor.paths.bgp import Announcer
+from auditor.paths.site import Network
+from auditor.paths.topology import Link, VirtualInterface
+from auditor.prefixes import parse_address
+
+# Bits of a transfer network: AWS gives /30 or /31 (Direct Connect User Guide, Create a virtual interface); other
+# networks to a provider or a firewall are seldom larger than /24.
+AWS_TRANSFER, OTHER_TRANSFER = 30, 24
+LINK_LOCAL = 0xFE80 >> 6  # fe80::/10
+NOBODY: Address = (0, V4_MAPPED)  # the sender of an ARP probe (RFC 5227 1.1)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A MAC that a link's peer is shown to have, on a wire: VLANs and interface of the capture."""
+
+    mac: int
+    tags: int
+    interface: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Several MACs claim the address of a link's peer, on one wire."""
+
+    link: str
+    address: Address
+    tags: int
+    interface: int
+    claims: tuple[tuple[int, int, int, str], ...]  # MAC, frame, time, by what; in the order of frames
+    stated: tuple[str, ...]  # MACs that the owner states
+
+    @property
+    def text(self) -> str:
+        who = [f"{mac_text(mac)} by {by} in frame {frame}" for mac, frame, _, by in self.claims]
+        who += [f"{mac} by the topology" for mac in self.stated]
+        return f"{address_text(*self.address)}, the peer of {self.link}, is claimed by {' and by '.join(who)}"
+
+
+@dataclass
+class Learned:
+    """What a capture shows of the peers of links: their holders, by link, and where holders are contested."""
+
+    holders: dict[str, list[Holder]] = field(default_factory=dict)
+    contests: list[Contest] = field(default_factory=list)
+
+
+def learned(network: Network, control: Control, announcers: Iterable[Announcer], tagged: set[int]) -> Learned:
+    """Who the peers of links are. ``tagged``: the interfaces on which VLAN tags are visible."""
+    found = Learned()
+    speakers = {who.address for who in announcers if who.established}
+    claims = [(b, seen) for b, seen in control.bindings.items() if b.tunnel == 0 and b.mac not in network.own_macs]
+    addresses: dict[tuple[int, int, int], set[Address]] = {}
+    by_address: dict[Address, list[tuple[Binding, FirstSeen]]] = {}
+    for binding, seen in claims:
+        addresses.setdefault((binding.mac, binding.vlans, binding.interface), set()).add(binding.address)
+        by_address.setdefault(binding.address, []).append((binding, seen))
+    every_peer = {parse_address(text) for link in network.links() for text in link.peer_address}
+    for link in network.links():
+        peers = {parse_address(text) for text in link.peer_address}
+        wires: dict[tuple[Address, int, int], list[tuple[Binding, FirstSeen]]] = {}
+        for address in peers:
+            for binding, seen in by_address.get(address, []):
+                if _is_there(link, network, binding, tagged) and (seen.protocols != {"BGP"} or address in speakers):
+                    wires.setdefault((address, binding.vlans, binding.interface), []).append((binding, seen))
+        for (address, tags, interface), held in wires.items():
+            contest = _contest(link, address, held)
+            if contest is not None:
+                found.contests.append(contest)
+            elif (
+                _is_told_there(link, address, held[0][1], tags == 0 and link.tags is not None)
+                and (held[0][0].mac in link.macs or not link.macs)
+                and all(a in every_peer or _is_near(a, peers, link) for a in addresses[held[0][0].mac, tags, interface])
+            ):
+                mac, seen = held[0][0].mac, held[0][1]
+                text = f"peer MAC {mac_text(mac)}, which {seen.by} (frame {seen.frame}) shows to be that of"
+                holder = Holder(mac, tags, interface, f"{text} {address_text(*address)},")
+                found.holders.setdefault(link.name, []).append(holder)
+    return found
+
+
+def _is_there(link: Link, network: Network, binding: Binding, tagged: set[int]) -> bool:
+    """Whether a claim was seen where the link is: with its VLAN (or none, where tags were stripped), on its interface."""
+    name = network.interface_name(binding.interface)
+    if link.interface and name is not None and not link.has_interface(name):
+        return False
+    if link.tags is None or binding.vlans == link.tags:
+        return True
+    return binding.vlans == 0 and binding.interface not in tagged
+
+
+def _contest(link: Link, address: Address, held: list[tuple[Binding, FirstSeen]]) -> Contest | None:
+    """More than one holder: of those seen, and of those that the owner states."""
+    macs = {binding.mac for binding, _ in held}
+    if len(macs) < 2 and (not link.macs or macs <= set(link.macs)):
+        return None
+    claims = sorted((seen.frame, binding.mac, seen.time, seen.by) for binding, seen in held)
+    first = held[0][0]
+    stated = tuple(text for mac, text in link.macs.items() if mac not in macs)
+    return Contest(
+        link.words,
+        address,
+        first.vlans,
+        first.interface,
+        tuple((mac, frame, time, by) for frame, mac, time, by in claims),
+        stated,
+    )
+
+
+def _is_told_there(link: Link, address: Address, seen: FirstSeen, stripped: bool) -> bool:
+    """Whether ARP told it to the other end of the transfer network, and to nobody else.
+
+    ``stripped``: without the link's tag it may be any network, so that end has to be named.
+    """
+    own = {parse_address(text) for text in link.own_address}
+    bits = AWS_TRANSFER if isinstance(link, VirtualInterface) else OTHER_TRANSFER
+    own |= {who for who in seen.partners if who != address and _same_network(who, address, bits)}
+    if stripped and "ARP" in seen.protocols and not own & seen.partners:
+        return False
+    return seen.partners <= own | {address, NOBODY}
+
+
+def _same_network(one: Address, two: Address, bits: int) -> bool:
+    v4 = one[0] == two[0] == 0 and one[1] >> 32 == two[1] >> 32 == 0xFFFF
+    return v4 and one[1] >> (32 - bits) == two[1] >> (32 - bits)
+
+
+def _is_near(address: Address, peers: set[Address], link: Link) -> bool:
+    """Whether the holder of a peer's address may have another one on its wire: link-local, or of the transfer network."""
+    if address[0] >> 54 == LINK_LOCAL:
+        return True
+    bits = AWS_TRANSFER if isinstance(link, VirtualInterface) else OTHER_TRANSFER
+    return any(_same_network(address, peer, bits) for peer in peers)

@@ -1,0 +1,128 @@
+"""Where the packets of each direction were seen: interface, VLAN stack, both MACs, tunnels; how many, from when to when."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from auditor.flows.oriented import Oriented
+from auditor.flows.rows import Rows
+
+Array = np.ndarray[Any, Any]
+DEEPEST = 5  # tags that are kept of a stack
+FIELDS = (
+    "source_mac",
+    "target_mac",
+    "tunnel",
+    "outer_tunnel",
+    "outer_source",
+    "outer_target",
+    "outer_source_mac",
+    "outer_target_mac",
+    "interface",
+    "first_frame",
+    "last_frame",
+    "first_time",
+    "last_time",
+)
+
+
+@dataclass
+class Positions:
+    """Positions of many flows, a row each, in the order of flows and, of a direction, of first frames.
+
+    ``packets`` were seen there first; ``copies`` there again, when they were seen elsewhere before. ``tags`` are those
+    of the innermost frame, ``outer_tags`` of the one on the wire: 12 bits each, the innermost lowest, priority tags
+    (VLAN 0, IEEE 802.1Q 9.6) left out.
+    """
+
+    flow: Array
+    direction: Array  # 0 the client's packets, 1 the server's
+    packets: Array
+    copies: Array
+    source_mac: Array
+    target_mac: Array
+    tags: Array
+    outer_tags: Array
+    tunnel: Array
+    outer_tunnel: Array
+    outer_source: Array
+    outer_target: Array
+    outer_source_mac: Array
+    outer_target_mac: Array
+    interface: Array  # number; -1 where the capture has none
+    pppoe: Array
+    first_frame: Array
+    last_frame: Array
+    first_time: Array
+    last_time: Array
+
+    def __len__(self) -> int:
+        return len(self.flow)
+
+    def has_mac(self, mac: int) -> Array:
+        """Whether frames are exchanged with a MAC, in either direction of the wire."""
+        return np.asarray((self.source_mac == np.uint64(mac)) | (self.target_mac == np.uint64(mac)))
+
+    def shifted(self, by: int) -> "Positions":
+        """The same for flows that come ``by`` places later."""
+        return Positions(**{**vars(self), "flow": self.flow + by})
+
+    @classmethod
+    def joined(cls, parts: "list[Positions]") -> "Positions":
+        return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
+
+    def cut(self, begin: int, end: int) -> "Positions":
+        """Those of the flows from ``begin`` to ``end``, which is left out."""
+        at = slice(*np.searchsorted(self.flow, (begin, end)))
+        return Positions(**{f.name: getattr(self, f.name)[at] for f in fields(self)}).shifted(-begin)
+
+
+def _stacks(rows: Array) -> tuple[Array, Array]:
+    """(tags of the innermost frame, tags of the outermost frame) without priority tags."""
+    count, outer = rows["vlan_count"].astype(np.uint64), rows["outer_vlan_count"].astype(np.uint64)
+    inner = np.minimum(np.where(rows["tunnel"] != 0, count - np.minimum(outer, count), count), DEEPEST)
+    found = [np.zeros(len(rows), np.uint64), np.zeros(len(rows), np.uint64)]
+    depth = [np.zeros(len(rows), np.uint64), np.zeros(len(rows), np.uint64)]
+    for place in range(min(int(count.max(initial=0)), DEEPEST)):
+        tag = (rows["vlans"] >> np.uint64(12 * place)) & np.uint64(0xFFF)
+        there = (count > place) & (tag != 0)
+        for number, mine in enumerate((there & (inner > place), there & (inner <= place))):
+            found[number] |= np.where(mine, tag << (np.uint64(12) * depth[number]), np.uint64(0))
+            depth[number] += mine.astype(np.uint64)
+    return found[0], np.where(rows["tunnel"] != 0, found[1], found[0])
+
+
+def _of_rows(flow: Array, direction: Array, packets: Array, rows: Array) -> Positions:
+    tags, outer = _stacks(rows)
+    return Positions(
+        flow=flow,
+        direction=direction,
+        packets=packets,
+        copies=rows["copies"],
+        tags=tags,
+        outer_tags=outer,
+        pppoe=rows["pppoe"] != 0,
+        **{name: rows[name] for name in FIELDS},
+    )
+
+
+def positions(rows: Rows, ends: Oriented) -> Positions:
+    """The positions of a batch's flows."""
+    swapped = rows.flows["client"] == 1
+    elsewhere = np.zeros((2, len(rows)), np.int64)
+    direction = (rows.places["side"] != 0) ^ swapped[rows.place_flow]
+    np.add.at(elsewhere, (direction.astype(np.int64), rows.place_flow), rows.places["packets"])
+    parts = []
+    if len(rows.places):
+        parts.append(_of_rows(rows.place_flow, direction.astype(np.int64), rows.places["packets"], rows.places))
+    for number, side in enumerate((ends.client, ends.server)):
+        at = np.flatnonzero(side["packets"] > 0)
+        some = side[at]
+        first = some["packets"] - elsewhere[number][at] - some["elsewhere"]
+        parts.append(_of_rows(at, np.full(len(at), number), first, some))
+    whole = Positions.joined(parts)
+    # Where no direction has several, sorting by flows alone is enough, and many times as fast.
+    several = len(rows.places) > 0
+    order = np.lexsort((whole.first_frame, whole.flow)) if several else np.argsort(whole.flow, kind="stable")
+    return Positions(**{f.name: getattr(whole, f.name)[order] for f in fields(Positions)})

@@ -1,0 +1,114 @@
+"""Where routing tables, and routers that announce routes by BGP in the capture itself, would have sent packets."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from auditor.decode.control import Control
+from auditor.flows.oriented import address_text
+from auditor.paths.bgp import Announcer
+from auditor.paths.model import LIKELY
+from auditor.paths.routes import AWS_AS, Hop, RoutingTable
+
+if TYPE_CHECKING:
+    from auditor.paths.gathering import Gathering
+
+Array = np.ndarray[Any, Any]
+FAR = {"client": "server", "server": "client"}
+
+
+def of_table(g: "Gathering", table: RoutingTable) -> None:
+    """Where a routing table would have sent each direction's packets."""
+    here = g.of_site(table.site)
+    for direction, far in FAR.items():
+        seen = g.flows.ways[direction].seen & here & g.leaves(direction)
+        hop, route = table.find(*g.flows.end(far), g.flows.started)
+        for number in np.unique(hop[seen & (hop >= 0)]).tolist():
+            which = table.hops[number]
+            mask = seen & (hop == number)
+            prefix = table.prefix(int(route[np.flatnonzero(mask)[0]]))
+            links = g.network.links_of_hop(table, which, table.site)
+            paths = {link.path if link is not None and link.is_up else None for link in links}
+            link = links[0] if len(set(links)) == 1 else None
+            known = [one for one in links if one is not None]
+            if len(paths) == 1 and None not in paths:
+                for one in known:
+                    mask = mask & ~g.speaks_against(one)
+                about = prefix if len(np.unique(route[mask])) == 1 else "its prefix"
+                words = link.words if link is not None else "several links of one kind"
+                text = f"{table.name}: {about} {_words(which)}, {words}"
+                g.add(mask, direction, "route", known[0].path, LIKELY, text, link.name if link else None)
+            elif which.is_of_public_interface and not which.others and not known:
+                scope = which.scope or "NO_EXPORT"
+                text = (
+                    f"{table.name}: announced by AS {AWS_AS} with community {scope}, as over a public virtual interface"
+                )
+                g.add(mask & g.flows.is_aws(far), direction, "route", "direct-connect", LIKELY, text)
+
+
+def _words(hop: Hop) -> str:
+    words = f"via {address_text(*hop.next_hop)}" if hop.next_hop else ""
+    words += f"{' ' if words else ''}on {hop.interface}" if hop.interface else ""
+    more = f" and {len(hop.others)} more" if hop.others else ""
+    return f"{words or 'without a next hop'}{more}{f', community {hop.scope}' if hop.scope else ''}"
+
+
+def announced(g: "Gathering", control: Control) -> None:
+    """Routers that announce routes by BGP in the capture: of all of them the longest prefix counts.
+
+    Frames exchanged with such a router go where it announces.
+    """
+    speakers = [(who, table) for who in g.announcers if who.established and (table := g.network.table_of(who))]
+    if not speakers:
+        return
+    found = [_longest(g, table) for _, table in speakers]
+    longest = np.max([length for _, length in found], axis=0)
+    for (who, table), (hop, length) in zip(speakers, found, strict=True):
+        _announced(g, who, table, np.where((length == longest) & (length >= 0), hop, -1), control)
+
+
+def _longest(g: "Gathering", table: RoutingTable) -> tuple[Array, Array]:
+    """(hop, length of the prefix) of each flow's far end: the server's, or else the client's; -1 for none."""
+    found = []
+    for which in ("server", "client"):
+        hop, route = table.find(*g.flows.end(which), g.flows.started)
+        found.append((hop, table.lengths[route]))
+    (hop, length), (back, back_length) = found
+    return np.where(hop >= 0, hop, back), np.where(hop >= 0, length, back_length)
+
+
+def _announced(g: "Gathering", who: Announcer, table: RoutingTable, hops: Array, control: Control) -> None:
+    link = g.network.link_of_address(who.address)
+    if link is not None and not link.is_up:
+        return
+    name = f"{address_text(*who.address)}{f' (AS {who.number})' if who.number else ''}"
+    with_it = _exchanged(g, who, control)
+    allowed = ~g.speaks_against(link) & ~g.in_tunnels if link is not None else ~g.in_tunnels
+    to_aws = g.flows.is_aws("server")
+    for direction, way in g.flows.ways.items():
+        for number in np.unique(hops[way.seen & (hops >= 0)]).tolist():
+            which: Hop = table.hops[number]
+            mask = way.seen & (hops == number) & allowed
+            scope = f", community {which.scope}" if which.scope else ""
+            if link is not None:
+                text = f"{name} announces the far address by BGP{scope}, {link.words}"
+                near = mask & with_it & g.ends.plausible(link)
+                g.add(near, direction, "bgp", link.path, LIKELY, text, link.name)
+                if direction == "client":  # AWS's own choice of the way back is not in what it announces
+                    leaves = mask & ~with_it & g.leaves(direction) & ~g.ends.home["server"]
+                    g.add(leaves, direction, "route", link.path, LIKELY, text, link.name)
+            elif which.is_of_public_interface:
+                text = (
+                    f"exchanged with {name}, which announces the far address by BGP{scope}: a public virtual interface"
+                )
+                g.add(mask & with_it & to_aws, direction, "bgp", "direct-connect", LIKELY, text)
+
+
+def _exchanged(g: "Gathering", who: Announcer, control: Control) -> Array:
+    """Flows of which nearly all packets are exchanged with a speaker's MAC, on the wire on which it speaks."""
+    positions, at = g.flows.positions, np.zeros(len(g.flows.positions), bool)
+    for binding, seen in control.bindings.items():
+        if binding.address == who.address and "BGP" in seen.protocols and binding.tunnel == 0:
+            wire = (positions.tags == np.uint64(binding.vlans)) & (g.frames.interface == binding.interface)
+            at |= wire & (positions.tunnel == 0) & positions.has_mac(binding.mac)
+    return g.mostly(at)

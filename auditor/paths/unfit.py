@@ -1,0 +1,80 @@
+"""A topology that fits no frame of a capture: what was looked for, and what was there instead."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from auditor.flows.oriented import mac_text, vlan_text
+from auditor.paths.gathering import Gathering
+from auditor.paths.positions import DEEPEST
+from auditor.paths.topology import Link
+
+MOST_NAMED = 6  # links, tags, MACs and interfaces that are named
+
+
+@dataclass
+class Shown:
+    """What the frames of one capture look like, and which links any of them fit."""
+
+    links: set[str] = field(default_factory=set)
+    fitted: set[str] = field(default_factory=set)
+    tags: Counter[str] = field(default_factory=Counter)
+    macs: Counter[str] = field(default_factory=Counter)
+    interfaces: Counter[str] = field(default_factory=Counter)
+
+    def add(self, g: Gathering) -> None:
+        """Take in the frames of some flows."""
+        positions, frames = g.flows.positions, g.frames
+        for link in g.network.links():
+            if _has_signs(link):
+                self.links.add(_signs(link))
+                if g.fits[link.name].alike.any():
+                    self.fitted.add(_signs(link))
+        wire = positions.tunnel == 0
+        for values, names, counter in (
+            (positions.tags, tag_text, self.tags),
+            (positions.source_mac, mac_text, self.macs),
+            (positions.target_mac, mac_text, self.macs),
+        ):
+            found, index = np.unique(values[wire], return_inverse=True)
+            packets = np.bincount(index, frames.seen[wire], minlength=len(found))
+            counter.update(
+                {
+                    names(v): int(n)
+                    for v, n in zip(found.tolist(), packets.tolist(), strict=True)
+                    if v or names is tag_text
+                }
+            )
+        for number, name in enumerate(frames.names[:-1].tolist()):
+            if name is not None:
+                self.interfaces[name] += int(frames.seen[positions.interface == number].sum())
+
+    def warnings(self) -> list[str]:
+        """One sentence where the topology describes frames of links and no frame is any of them."""
+        if not self.links or self.fitted or not self.macs:
+            return []
+        sought = "; ".join(sorted(self.links)[:MOST_NAMED])
+        seen = [
+            f"{what} {', '.join(name for name, _ in counter.most_common(MOST_NAMED))}"
+            for what, counter in (("VLANs", self.tags), ("interfaces", self.interfaces), ("MACs", self.macs))
+            if counter
+        ]
+        suggest = "audit topology suggest writes a file of them to complete"
+        return [f"the topology fits no frame: looked for {sought}; seen were {'; '.join(seen)}; {suggest}"]
+
+
+def tag_text(tags: int) -> str:
+    """A stack of tags, from outer to inner."""
+    depth = next((k for k in range(DEEPEST) if tags >> 12 * k == 0), DEEPEST)
+    return vlan_text(tags, depth) or "none"
+
+
+def _has_signs(link: Link) -> bool:
+    return bool(link.vlan or link.peer_mac or link.interface)
+
+
+def _signs(link: Link) -> str:
+    parts = [f"VLAN {link.vlan}" if link.vlan else "", f"MAC {' or '.join(link.peer_mac)}" if link.peer_mac else ""]
+    parts.append(f"interface {' or '.join(link.interface)}" if link.interface else "")
+    return f"{', '.join(part for part in parts if part)} of {link.words}"

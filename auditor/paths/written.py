@@ -1,0 +1,69 @@
+"""Values as owners write them in a topology: prefixes, addresses, MACs, VLANs, one or a list of several."""
+
+import ipaddress
+import re
+from typing import Annotated, Any
+
+from auditor.settings import After, Before
+
+
+def _prefix(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError(f"'{text}' is no prefix: {error}") from None
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_interface(text).ip)
+    except ValueError:
+        raise ValueError(f"'{text}' is no IP address such as 169.254.96.1") from None
+
+
+def _mac(text: str) -> str:
+    digits = re.sub(r"[:.-]", "", text).lower()
+    if not re.fullmatch(r"[0-9a-f]{12}", digits):
+        raise ValueError(f"'{text}' is no MAC address such as 02:00:5e:10:00:01")
+    return ":".join(digits[k : k + 2] for k in range(0, 12, 2))
+
+
+def _vlan(value: Any) -> Any:
+    """A tag, or a stack of them from outer to inner, as "600.101"."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str):
+        return value
+    for tag in text.split("."):
+        if not tag.isdecimal() or not 1 <= int(tag) <= 4094:
+            raise ValueError(f"{tag or text} is no VLAN: they go from 1 to 4094")
+    return ".".join(str(int(tag)) for tag in text.split("."))
+
+
+def tags_of(vlan: str) -> int:
+    """A stack of tags as a number: 12 bits each, the innermost lowest."""
+    found = 0
+    for tag in vlan.split("."):
+        found = found << 12 | int(tag)
+    return found
+
+
+def _some(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError("give at least one")
+    return values
+
+
+def _several(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Prefix = Annotated[str, After(_prefix)]
+Address = Annotated[str, After(_address)]
+Mac = Annotated[str, After(_mac)]
+Vlan = Annotated[str, Before(_vlan)]  # a number; or a stack from outer to inner, as "600.101"
+# One, or a list of several.
+Prefixes = Annotated[tuple[Prefix, ...], Before(_several)]
+SomePrefixes = Annotated[Prefixes, After(_some)]
+Addresses = Annotated[tuple[Address, ...], Before(_several)]
+Macs = Annotated[tuple[Mac, ...], Before(_several)]
+Names = Annotated[tuple[str, ...], Before(_several)]

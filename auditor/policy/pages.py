@@ -1,0 +1,60 @@
+"""The pages of rules, for people: found by a code, with all that is known of when they hold and what to do."""
+
+from dataclasses import dataclass
+
+from auditor.errors import PolicyError
+from auditor.options import DEFAULT_POLICY
+from auditor.policy import library
+from auditor.policy.mending import ways
+from auditor.policy.model import CERTAINTIES, Policy, Rule
+
+
+@dataclass(frozen=True)
+class Page:
+    """A rule as a policy has it."""
+
+    policy: str
+    rule: Rule
+
+    @property
+    def holds(self) -> str:
+        """When the rule holds."""
+        begins = f"from {self.rule.begins}" if self.rule.begins else ""
+        ends = f"to {self.rule.ends}" if self.rule.ends else ""
+        return " ".join(part for part in (begins, ends) if part) or "always"
+
+    @property
+    def source(self) -> str:
+        """Where the rule comes from, and how far that was checked."""
+        certainty = CERTAINTIES[self.rule.certainty]
+        return self.rule.source + (f"\nThis rule was {certainty}." if certainty else "")
+
+    @property
+    def ways(self) -> dict[str, str]:
+        """What to do, by where it is done."""
+        return ways(self.rule.check)
+
+
+def shipped() -> list[Policy]:
+    """The shipped policies, with all their rules."""
+    return [library.get(name) for name in library.shipped()]
+
+
+def pages(policy: Policy) -> list[Page]:
+    """The pages of a policy's rules."""
+    return [Page(policy.id, rule) for rule in policy.rule]
+
+
+def page(code: str, name: str | None = None) -> Page:
+    """The page of a rule: of one policy, or the first that has it. Raises PolicyError for a code that there is not."""
+    from auditor.policy.evaluate import EXPIRED
+
+    names = [name] if name else [DEFAULT_POLICY, *library.shipped()]
+    for policy in map(library.get, names):
+        rule = policy.find(code)
+        if rule is not None:
+            return Page(policy.id, rule)
+    if code.upper() == EXPIRED.code:
+        return Page("with exceptions", EXPIRED)
+    known = ", ".join(rule.code for rule in library.get(names[0]).rule)
+    raise PolicyError(f"{code}: no such rule; there are {known}; other policies: audit policy show POLICY")

@@ -1,0 +1,77 @@
+"""Every form in which logs and routing tables are handed out, read alike or refused by name."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+import auditor
+from auditor.paths import witnesses
+from auditor.paths.routes import Hop
+from auditor.prefixes import parse_address
+from tests.lab import scenes
+from tests.lab import world as w
+from tests.test_path_inputs import ROW, find, table_of
+
+FORMS = {
+    "tabs.log": f"{scenes.V2}\n{ROW}\n".replace(" ", "\t"),
+    "filter-log-events.json": json.dumps({"events": [{"timestamp": 1, "message": ROW}], "searchedLogStreams": []}),
+    "get-query-results.json": json.dumps(
+        {"results": [[{"field": "@timestamp", "value": "x"}, {"field": "@message", "value": ROW}]]}
+    ),
+    "insights.csv": f"@timestamp,@message\n2025-11-24 16:00:00.000,{ROW}\n",
+    "athena.csv": "version,account,interfaceid,sourceaddress,destinationaddress,sourceport,destinationport,protocol,"
+    f"numpackets,numbytes,starttime,endtime,action,logstatus\n{ROW.replace(' ', ',')}\n",
+    "tail.log": f"2025-11-24T16:00:00+00:00 eni-0a1-all {ROW}\n",
+    "tail-short.log": f"2025-11-24T16:00:00 {ROW}\n",
+    "mark.log": f"\ufeff{scenes.V2}\r\n{ROW}\r\n",
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_of_flow_logs(tmp_path: Path, name: str) -> None:
+    """Each form that AWS hands out gives the row that S3's form gives."""
+    (tmp_path / name).write_text(FORMS[name])
+    found = witnesses.read([tmp_path]).flow_log
+    assert found is not None
+    log = found.log
+    assert (len(log), log.number["srcport"][0], log.number["bytes"][0]) == (1, 40_000, 1000)
+    assert (log.texts("interface-id")[0], tuple(log.address["dstaddr"][0].tolist())) == (
+        "eni-0a1",
+        parse_address(w.ENI),
+    )
+
+
+@pytest.mark.parametrize("text", ["", f"{scenes.V2}\n", scenes.V2])
+def test_a_log_without_rows(tmp_path: Path, text: str) -> None:
+    """An empty log, or one with its header alone, says that nothing was recorded: no error."""
+    (tmp_path / "a.log").write_text(text)
+    found = witnesses.read([tmp_path]).flow_log
+    assert found is not None
+    assert (len(found.log), found.log.rows) == (0, [0])
+
+
+@pytest.mark.parametrize("kind", [11, 12, 16, 17])
+def test_other_mrt_records(tmp_path: Path, kind: int) -> None:
+    """MRT records that tell no table in force are refused by their name."""
+    record = struct.pack(">IHHI", scenes.START, kind, 1, 4) + bytes(4)
+    with pytest.raises(auditor.InputError, match="MRT records of type"):
+        table_of(tmp_path, record + record)
+
+
+def test_dead_and_policy_routes(tmp_path: Path) -> None:
+    """Dead next hops, routes that are not selected and policy tables are no routes; several in force are all kept."""
+    table = table_of(tmp_path, [
+        {"dst": "default", "gateway": "192.0.2.1", "dev": "eth0", "flags": []},
+        {"dst": "10.1.0.0/16", "gateway": "192.0.2.2", "dev": "eth1", "flags": ["dead", "linkdown"]},
+        {"dst": "10.2.0.0/16", "gateway": "192.0.2.3", "dev": "eth2", "table": "100"},
+        {"dst": "10.3.0.0/16", "nexthops": [
+            {"gateway": "192.0.2.4", "dev": "eth3", "flags": ["linkdown"]}, {"gateway": "192.0.2.5", "dev": "eth4", "flags": []}]},
+    ])  # fmt: skip
+    default = Hop(parse_address("192.0.2.1"), "eth0")
+    assert find(table, "10.1.1.1") == find(table, "10.2.1.1") == default
+    assert find(table, "10.3.1.1") == Hop(parse_address("192.0.2.5"), "eth4")
+    rib = {"10.4.0.0/16": [{"protocol": "bgp", "selected": False, "nexthops": [{"ip": "192.0.2.9"}]}],
+           "0.0.0.0/0": [{"protocol": "static", "selected": True, "nexthops": [{"ip": "192.0.2.1", "interfaceName": "eth0"}]}]}  # fmt: skip
+    assert find(table_of(tmp_path, rib), "10.4.1.1") == Hop(parse_address("192.0.2.1"), "eth0", protocol="static")
