@@ -1,4 +1,4 @@
-"""What can go wrong that is the user's to mend."""
+"""What can go wrong that the user can fix."""
 
 import os
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class AuditError(Exception):
-    """The work could not be done; the message is one sentence for the person who asked for it."""
+    """The work could not be done; the message is one sentence for the user."""
 
 
 class InputError(AuditError):
@@ -32,5 +32,5 @@ def located(name: str) -> Path:
     path = Path(name)
     if "\\x" not in name or path.exists():
         return path
-    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes([int(found[1], 16)]), name.encode())
+    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes([int(match[1], 16)]), name.encode())
     return Path(os.fsdecode(raw))

@@ -44,6 +44,7 @@ class Options:
     http: Annotated[bool, "Read requests in clear of flows that are not to AWS too."] = False
     ip_ranges: Annotated[PathLike | None, "A newer ip-ranges.json than the one shipped."] = None
     out: Annotated[PathLike | None, "Folder for the results: Parquet files and audit.json."] = None
+    force: Annotated[bool, "Replace results in that folder that are not as an audit left them."] = False
     say: Annotated[Callable[[str], None] | None, "Called with a sentence on what takes long, or was left out."] = None
 
     def __post_init__(self) -> None:
@@ -66,7 +67,13 @@ class Options:
                 logs.append(file)
         return logs
 
-    def told(self) -> dict[str, str | None]:
+    def files(self) -> list[Path]:
+        """What is read besides captures: files and folders, and names that may be files."""
+        several = (*self.policies, *self.routes, *self.witnesses, *self.key_logs())
+        one = (self.topology, self.aws, self.ip_ranges)
+        return [Path(name) for name in (*several, *one) if name is not None]
+
+    def recorded(self) -> dict[str, str | None]:
         """What decides a result, for ``audit.json``."""
         several: dict[str, Iterable[PathLike]] = {
             "policy": self.policies,
@@ -96,6 +103,7 @@ class OptionValues(TypedDict, total=False):
     http: bool
     ip_ranges: PathLike | None
     out: PathLike | None
+    force: bool
     say: Callable[[str], None] | None
 
 
@@ -117,7 +125,7 @@ def takes_options(function: Callable[P, R]) -> Callable[P, R]:
     options = [
         one.replace(annotation=one.annotation.__origin__) for one in inspect.signature(Options).parameters.values()
     ]
-    told = "\n".join(f"    {one.name}: {meaning(one.name)}" for one in options)
+    described = "\n".join(f"    {one.name}: {meaning(one.name)}" for one in options)
     function.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
-    function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nOptions:\n{told}\n"
+    function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nOptions:\n{described}\n"
     return function

@@ -46,7 +46,7 @@ def _stretches(networks: Array, lengths: Array, rows: Array, bits: int) -> tuple
     ends = networks + size[lengths]  # the last address of each
     edges = np.sort(np.concatenate([np.zeros(1, np.uint64), networks, ends[ends < last] + np.uint64(1)]))
     edges = edges[np.concatenate([[True], edges[1:] != edges[:-1]])]  # np.unique is several times slower
-    found = np.full(len(edges), NOTHING, np.int64)
+    covering = np.full(len(edges), NOTHING, np.int64)
     for length in np.flatnonzero(np.bincount(lengths, minlength=bits + 1)).tolist():
         at = np.flatnonzero(lengths == length)
         some = networks[at]
@@ -57,9 +57,9 @@ def _stretches(networks: Array, lengths: Array, rows: Array, bits: int) -> tuple
         paint[np.searchsorted(edges, networks[at])] += rows[at] + 1
         paint[np.searchsorted(edges, ends[at], "right")] -= rows[at] + 1
         painted = np.cumsum(paint[:-1])
-        found[painted > 0] = painted[painted > 0] - 1
-    keep = np.concatenate([[True], found[1:] != found[:-1]])
-    return edges[keep], found[keep].astype(np.int32)
+        covering[painted > 0] = painted[painted > 0] - 1
+    keep = np.concatenate([[True], covering[1:] != covering[:-1]])
+    return edges[keep], covering[keep].astype(np.int32)
 
 
 class PrefixTable:
@@ -84,35 +84,35 @@ class PrefixTable:
         networks = np.array([p[0] for p in prefixes], np.uint64)
         lengths = np.array([p[1] for p in prefixes], np.int64)
         rows = np.array([p[2] for p in prefixes], np.int64)
-        starts, found = _stretches(networks, lengths, rows, bits)
-        return starts.astype(kind), found
+        starts, covering = _stretches(networks, lengths, rows, bits)
+        return starts.astype(kind), covering
 
     def find(self, high: Array, low: Array) -> Array:
         """The number of the longest prefix that covers each address, NOTHING (-1) where none does (int64)."""
         high, low = np.asarray(high, np.uint64), np.asarray(low, np.uint64)
         is_v4 = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
-        found = np.full(len(high), NOTHING, np.int64)
+        covering = np.full(len(high), NOTHING, np.int64)
         if self.count == 0:
-            return found
+            return covering
         if is_v4.all():
             return self._search(self._four, low.astype(np.uint32))
-        found[is_v4] = self._search(self._four, low[is_v4].astype(np.uint32))
-        found[~is_v4] = self._search(self._six, high[~is_v4])
+        covering[is_v4] = self._search(self._four, low[is_v4].astype(np.uint32))
+        covering[~is_v4] = self._search(self._six, high[~is_v4])
         for network, length, row in self._long:
             mask = np.uint64(0xFFFFFFFFFFFFFFFF >> (128 - length) << (128 - length) & 0xFFFFFFFFFFFFFFFF)
             same = (high == np.uint64(network >> 64)) & (low & mask == np.uint64(network & 0xFFFFFFFFFFFFFFFF))
-            found[same & ~is_v4] = row
-        return found
+            covering[same & ~is_v4] = row
+        return covering
 
     @staticmethod
     def _search(table: tuple[Array, Array], keys: Array) -> Array:
         starts, rows = table
-        found = np.empty(len(keys), np.int64)
+        covering = np.empty(len(keys), np.int64)
         for begin in range(0, len(keys), CHUNK):
             some = keys[begin : begin + CHUNK]
             order = np.argsort(some)
-            found[begin + order] = rows[np.searchsorted(starts, some[order], "right") - 1]
-        return found
+            covering[begin + order] = rows[np.searchsorted(starts, some[order], "right") - 1]
+        return covering
 
 
 class PrefixSet:

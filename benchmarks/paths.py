@@ -49,10 +49,10 @@ def _dump() -> bytes:
         seen.add((network, length))
         path = [65001, *(chance.randrange(1000, 66000) for _ in range(chance.randrange(1, 5)))]
         hop = bytes([192, 0, 2, 1 + (chance.random() < 0.1)])
-        told = b"\x40\x01\x01\0" + bytes([0x40, 2, 2 + 4 * len(path), 2, len(path)])
-        told += b"".join(struct.pack(">I", n) for n in path) + b"\x40\x03\x04" + hop
+        attributes = b"\x40\x01\x01\0" + bytes([0x40, 2, 2 + 4 * len(path), 2, len(path)])
+        attributes += b"".join(struct.pack(">I", n) for n in path) + b"\x40\x03\x04" + hop
         body = struct.pack(">IB", len(seen), length) + network.to_bytes(4, "big")[: (length + 7) // 8]
-        parts.append(_record(2, body + struct.pack(">HHIH", 1, 0, 1_700_000_000, len(told)) + told))
+        parts.append(_record(2, body + struct.pack(">HHIH", 1, 0, 1_700_000_000, len(attributes)) + attributes))
     return b"".join(parts)
 
 
@@ -72,7 +72,7 @@ def _log(truth: Path) -> str:
 
 
 def options(folder: Path) -> list[str]:
-    """Options of ``audit pcap`` for the inputs beside ``handshakes.pcap``, which are made where they are missing."""
+    """Options of ``audit pcap`` for the inputs beside ``handshakes.pcap``, which are generated where they are missing."""
     dump, log, site = folder / "paths.mrt", folder / "paths.flow.log", folder / "paths.toml"
     site.write_text(SITE)
     if not dump.exists():

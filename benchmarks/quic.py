@@ -21,13 +21,16 @@ def _connection(number: int) -> list[tuple[int, bytes]]:
     identifier = struct.pack(">Q", 0x1234_5678_0000_0000 + number * 7919)
     client = f"10.0.{number >> 8}.{number & 255}"
     half = len(HELLO) // 2
-    told = quic_wire.crypto(0, HELLO[:half]), quic_wire.crypto(half, HELLO[half:])
+    halves = quic_wire.crypto(0, HELLO[:half]), quic_wire.crypto(half, HELLO[half:])
     answer = quic_wire.initial(quic_wire.crypto(0, ANSWER), identifier, "server", target=b"\1\2\3\4", source=b"srv")
     there = wire.ETHERNET / IP(src=client, dst=wire.SERVER) / UDP(sport=50_000, dport=443)
     back = wire.ETHERNET / IP(src=wire.SERVER, dst=client) / UDP(sport=443, dport=50_000)
     begin = number * 5000
     return [
-        *((begin + k, bytes(there / quic_wire.initial(frames, identifier, number=k))) for k, frames in enumerate(told)),
+        *(
+            (begin + k, bytes(there / quic_wire.initial(frames, identifier, number=k)))
+            for k, frames in enumerate(halves)
+        ),
         (begin + 1000, bytes(back / answer)),
         (begin + 2000, bytes(there / SHORT)),
         (begin + 3000, bytes(back / SHORT)),
@@ -35,7 +38,7 @@ def _connection(number: int) -> list[tuple[int, bytes]]:
 
 
 def capture(folder: Path) -> Path:
-    """The capture, made where it is missing."""
+    """The capture, generated where it is missing."""
     path = folder / "quic.pcap"
     if not path.exists():
         stamped = sorted(packet for number in range(CONNECTIONS) for packet in _connection(number))

@@ -2,8 +2,8 @@
 
     python captures/make_samples.py [FOLDER]
 
-The handshakes are made in memory by OpenSSL (through Python's ssl and pyOpenSSL) and tlslite-ng; scapy puts them into
-packets. Certificates and keys are made for the occasion and thrown away. Nothing is sent: addresses of AWS appear in
+The handshakes are run in memory by OpenSSL (through Python's ssl and pyOpenSSL) and tlslite-ng; scapy puts them into
+packets. Certificates and keys are generated for the purpose and thrown away. Nothing is sent: addresses of AWS appear in
 the files only.
 """
 
@@ -143,10 +143,10 @@ class Session:
         ends: dict[str, tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]] = {}
         for who, context in (("c", self.client_context), ("s", self.server_context)):
             into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
-            told = (
+            settings = (
                 {"server_hostname": self.server_name, "session": self.ticket} if who == "c" else {"server_side": True}
             )
-            ends[who] = (context.wrap_bio(into, out, **told), into, out)
+            ends[who] = (context.wrap_bio(into, out, **settings), into, out)
         shaken: set[int] = set()
 
         def step(end: Any) -> None:
@@ -292,11 +292,13 @@ class Scene:
         number = self._port & 0xFFFF
         question = DNS(id=number, rd=1, qd=DNSQR(qname=name))
         answer = DNS(id=number, qr=1, rd=1, ra=1, qd=DNSQR(qname=name), an=DNSRR(rrname=name, ttl=60, rdata=address))
-        ask = IP(src=client, dst=RESOLVER) / UDP(sport=self._port, dport=53) / question
-        tell = IP(src=RESOLVER, dst=client) / UDP(sport=53, dport=self._port) / answer
-        self.put(self.clock, "trunk", Ether(src="02:00:0a:14:00:99", dst="02:00:0a:14:00:53") / Dot1Q(vlan=20) / ask)
+        query = IP(src=client, dst=RESOLVER) / UDP(sport=self._port, dport=53) / question
+        reply = IP(src=RESOLVER, dst=client) / UDP(sport=53, dport=self._port) / answer
+        self.put(self.clock, "trunk", Ether(src="02:00:0a:14:00:99", dst="02:00:0a:14:00:53") / Dot1Q(vlan=20) / query)
         self.put(
-            self.clock + 0.002, "trunk", Ether(src="02:00:0a:14:00:53", dst="02:00:0a:14:00:99") / Dot1Q(vlan=20) / tell
+            self.clock + 0.002,
+            "trunk",
+            Ether(src="02:00:0a:14:00:53", dst="02:00:0a:14:00:99") / Dot1Q(vlan=20) / reply,
         )
         self.clock += 0.01
 
@@ -450,9 +452,9 @@ def office(keys: Keys) -> Scene:
     astray = Session(keys, new, sms)
     scene.connection("203.0.113.32", SMS, 443, astray.shake(request, answer), scene.over("public", back="isp"))
     # Bad: a request in clear.
-    ask, tell = http(pinpoint)
-    scene.connection("203.0.113.33", PINPOINT, 80, [("c", ask), ("s", tell)], scene.over("isp"))
-    # A name that is made to be mistaken for the service.
+    ask, reply = http(pinpoint)
+    scene.connection("203.0.113.33", PINPOINT, 80, [("c", ask), ("s", reply)], scene.over("isp"))
+    # A name that is chosen to be mistaken for the service.
     fake = f"pinpoint.{REGION}.amazonaws.com.login-check.example"
     phish = Session(keys, new, fake)
     scene.lookup("203.0.113.34", fake, "198.51.100.66")
@@ -460,7 +462,7 @@ def office(keys: Keys) -> Scene:
     # Inside the VPC, from a traffic mirror: one instance as it should be, one in clear.
     inside = Session(keys, old, pinpoint)
     scene.connection("172.31.5.20", ENDPOINT, 443, inside.shake(request, answer), scene.mirrored, rtt=0.001)
-    scene.connection("172.31.5.21", ENDPOINT, 80, [("c", ask), ("s", tell)], scene.mirrored, rtt=0.001)
+    scene.connection("172.31.5.21", ENDPOINT, 80, [("c", ask), ("s", reply)], scene.mirrored, rtt=0.001)
     # And what else goes through an office's router.
     web = Session(keys, new, "www.example.org", alpn=("h2",))
     scene.lookup("203.0.113.40", "www.example.org", "192.0.2.80")

@@ -1,4 +1,4 @@
-"""Writes ``docs/tables.md`` and ``docs/commands.md`` from the code; a test checks that they are up to date.
+"""Writes ``docs/tables.md``, ``docs/commands.md`` and ``docs/policies.md`` from the code; a test checks that they are up to date.
 
 python docs/generate.py
 """
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from auditor.policy import aws_tls, library
 from auditor.tables import schema
 
 HERE = Path(__file__).parent
@@ -25,7 +26,7 @@ ABOUT = {
     "handshakes": "One row for each TLS handshake, also one that was refused or is not whole.",
     "certificates": "One row for each certificate that was sent, whichever handshakes showed it.",
     "requests": "One row for each HTTP request that was seen, in clear or opened with keys (`--keylog`). Nothing secret is in "
-    "it: no signature, token, cookie, body or query; an access key id is told by its kind and a keyed hash.",
+    "it: no signature, token, cookie, body or query; an access key id is identified by its kind and a keyed hash.",
     "evidence": "One row for each piece of evidence for a flow's path, in each direction.",
     "verdicts": "One row for each flow and each rule that is about it. A flow that no rule is about has none.",
     "findings": "What does not meet the policy, grouped by rule, client network and service, worst first.",
@@ -73,12 +74,12 @@ def tables_page() -> str:
         lines += ["", f"## {name}", "", ABOUT[name], "", "| column | dtype | meaning |", "|---|---|---|"]
         for column in columns:
             values = list(column.values)
-            told = ""
+            listed = ""
             if column.name.startswith("tls_version"):
-                told = "; ordered from SSL 2.0 to TLS 1.3, a draft as TLS 1.3 (draft 28)"
+                listed = "; ordered from SSL 2.0 to TLS 1.3, a draft as TLS 1.3 (draft 28)"
             elif values:
-                told = ": " + ", ".join(f"`{v}`" for v in values) + (" (ordered)" if column.ordered else "")
-            lines.append(f"| `{column.name}` | {PANDAS[column.type]} | {column.meaning}{told} |")
+                listed = ": " + ", ".join(f"`{v}`" for v in values) + (" (ordered)" if column.ordered else "")
+            lines.append(f"| `{column.name}` | {PANDAS[column.type]} | {column.meaning}{listed} |")
     return "\n".join(lines) + "\n"
 
 
@@ -94,7 +95,41 @@ def commands_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"tables.md": tables_page, "commands.md": commands_page}
+def policies_page() -> str:
+    """Each policy's requirements, those that no rule checks among them."""
+    lines = [
+        "# Policies",
+        "",
+        "Generated from `auditor/data/policies` by `make docs`: what each source asks for, where, whether it must be or should be,",
+        "and which rule checks it. Policies of AWS's own endpoints and load balancers (`audit policies` lists them) are made from",
+        "lists of what these accept: a rule each for versions, suites and, where the source lists them, groups.",
+    ]
+    aws = aws_tls.names()
+    for name in library.shipped():
+        if name in aws:
+            continue
+        policy = library.get(name)
+        lines += ["", f"## {name}", "", f"{policy.title}, {policy.edition}. Source: {policy.source}."]
+        if policy.extends:
+            lines += ["", f"It extends {', '.join(policy.extends)}: rules of these are listed too."]
+        lines += ["", "| requirement | section | level | rule |", "|---|---|---|---|"]
+        for rule in policy.rule:
+            days = "".join(
+                f", {word} {day}" for word, day in (("from", rule.begins), ("to", rule.ends)) if day is not None
+            )
+            level = "MUST" if rule.required else "SHOULD"
+            lines.append(f"| {_cell(rule.what)} | {_cell(rule.source)} | {level} | {rule.code}{days} |")
+        for one in policy.unseen:
+            why = f"not visible in traffic: {one.reason}"
+            lines.append(f"| {_cell(one.requirement)}. | {_cell(one.section)} | {one.level} | {_cell(why)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+PAGES = {"tables.md": tables_page, "commands.md": commands_page, "policies.md": policies_page}
 
 
 def main() -> None:

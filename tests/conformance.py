@@ -72,7 +72,7 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
 # (source, column) -> why all such cells may differ.
 EVERYWHERE = {
     ("ipfixprobe", "ja4"): "ipfixprobe counts GREASE values, which JA4 leaves out; its other two parts are ours",
-    ("zeek_ssl", "established"): "Zeek cannot tell of QUIC; packets under the session's keys from both sides show it",
+    ("zeek_ssl", "established"): "unknown to Zeek for QUIC; packets under the session's keys from both sides show it",
 }
 
 
@@ -151,8 +151,8 @@ def who(row: Any) -> str:
     return f"{row.src}:{row.sport}>{row.dst}:{row.dport}" if hasattr(row, "src") else ""
 
 
-def values(found: Any, column: str) -> set[str]:
-    return {text(value) for value in found[column]}
+def values(rows: Any, column: str) -> set[str]:
+    return {text(value) for value in rows[column]}
 
 
 def zeek_version(name: str) -> str:
@@ -164,7 +164,7 @@ def zeek_version(name: str) -> str:
 def zeek_ssl(corpus: Path) -> Iterator[Cell]:
     """Zeek's ssl.log: version, cipher, curve, server name, resumption, protocol, establishment, history."""
     truth = {"T": "True", "F": "False"}
-    for row, found, _ in rows_of(corpus, "zeek_ssl"):
+    for row, rows, _ in rows_of(corpus, "zeek_ssl"):
         cells = [
             ("version", zeek_version(str(row.version)), "tls_version"),
             ("cipher", row.cipher, "cipher_suite"),
@@ -178,7 +178,7 @@ def zeek_ssl(corpus: Path) -> Iterator[Cell]:
         for column, theirs, ours in cells:
             if theirs is None or pd.isna(theirs):
                 continue
-            have = values(found, ours)
+            have = values(rows, ours)
             if column == "curve":  # Zeek's curve is an elliptic one, or any group of TLS 1.3
                 have |= {"-" for group in set(have) if group.startswith(("dh", "ffdhe"))}
             if column in ("resumed", "established"):  # Zeek has no third value
@@ -210,14 +210,14 @@ def zeek_x509(corpus: Path) -> Iterator[Cell]:
     }
     for row in pd.read_csv(corpus / "expected" / "zeek_x509.csv", dtype=str).to_dict("records"):
         _, certificates = tables(corpus / row["source"] / row["pcap"])
-        found = certificates[certificates["certificate_id"] == row["fingerprint"]]
+        rows = certificates[certificates["certificate_id"] == row["fingerprint"]]
         for theirs_name, ours_name in pairs.items():
             theirs = row[theirs_name]
             if pd.isna(theirs):
                 continue
-            have = values(found, ours_name)
+            have = values(rows, ours_name)
             if ours_name in ("not_before", "not_after"):
-                have = {f"{value.timestamp():.6f}" for value in found[ours_name] if not pd.isna(value)}
+                have = {f"{value.timestamp():.6f}" for value in rows[ours_name] if not pd.isna(value)}
             elif ours_name == "is_ca":
                 have = {{"True": "T", "False": "F"}.get(value, value) for value in have}
             elif ours_name.startswith("san"):
@@ -229,8 +229,8 @@ def zeek_x509(corpus: Path) -> Iterator[Cell]:
 
 def zeek_quic(corpus: Path) -> Iterator[Cell]:
     """Zeek's quic.log: version, server name, first protocol offered."""
-    for row, found, _ in rows_of(corpus, "zeek_quic"):
-        quic = found[found["transport"] == "quic"]
+    for row, rows, _ in rows_of(corpus, "zeek_quic"):
+        quic = rows[rows["transport"] == "quic"]
         for column, theirs in (
             ("version", row.version),
             ("server_name", row.server_name),
@@ -256,47 +256,47 @@ def ja4(corpus: Path) -> Iterator[Cell]:
     for row in expected.itertuples():
         if isinstance(row.src, str):
             said[tuple(str(getattr(row, name)) for name in key)] |= {str(row.ja4).split("|")[0]}
-    for row, found, _ in rows_of(corpus, "ja4", lambda f: f["ja4"].str.match(r"^[tqd]\d\d", na=False)):
+    for row, rows, _ in rows_of(corpus, "ja4", lambda f: f["ja4"].str.match(r"^[tqd]\d\d", na=False)):
         one = row.ja4.split("|")[0]
         if isinstance(row.src, str) and len(said[tuple(str(getattr(row, name)) for name in key)]) > 1:
             continue
-        yield Cell("ja4", row.pcap, f"ja4 ({row.impl})", who(row), one, values(found, "ja4"))
+        yield Cell("ja4", row.pcap, f"ja4 ({row.impl})", who(row), one, values(rows, "ja4"))
 
 
 def mercury(corpus: Path) -> Iterator[Cell]:
     """Cisco mercury: suites offered and chosen, server name."""
-    for row, found, _ in rows_of(corpus, "mercury"):
+    for row, rows, _ in rows_of(corpus, "mercury"):
         if row.side == "client":
             if isinstance(row.cipher_suites, str):
                 count = str(len(row.cipher_suites) // 4)
-                have = {str(len(v.split())) for v in found["cipher_suites_offered"].dropna()}
+                have = {str(len(v.split())) for v in rows["cipher_suites_offered"].dropna()}
                 yield Cell("mercury", row.pcap, "suites offered", who(row), count, have)
             if isinstance(row.server_name, str):
-                yield Cell("mercury", row.pcap, "server_name", who(row), row.server_name, values(found, "server_name"))
+                yield Cell("mercury", row.pcap, "server_name", who(row), row.server_name, values(rows, "server_name"))
         elif isinstance(row.selected_cipher_suite, str):
-            have = {f"{v:04x}" for v in found["cipher_suite_id"].dropna()}
+            have = {f"{v:04x}" for v in rows["cipher_suite_id"].dropna()}
             yield Cell("mercury", row.pcap, "suite", who(row), row.selected_cipher_suite, have)
 
 
 def ipfixprobe(corpus: Path) -> Iterator[Cell]:
     """CESNET ipfixprobe: JA3, JA4, server name, extensions."""
-    for row, found, _ in rows_of(corpus, "ipfixprobe"):
+    for row, rows, _ in rows_of(corpus, "ipfixprobe"):
         for column, ours in (("ja3", "ja3"), ("ja4", "ja4"), ("sni", "server_name")):
             theirs = getattr(row, column)
             if isinstance(theirs, str) and theirs:
-                yield Cell("ipfixprobe", row.pcap, column, who(row), theirs, values(found, ours))
+                yield Cell("ipfixprobe", row.pcap, column, who(row), theirs, values(rows, ours))
         if isinstance(row.ext_types, str):
             count = str(len(row.ext_types.strip("[]").split("|")))
-            have = {str(len(v.split())) for v in found["extensions"].dropna()}
+            have = {str(len(v.split())) for v in rows["extensions"].dropna()}
             yield Cell("ipfixprobe", row.pcap, "extensions", who(row), count, have)
 
 
 def huginn(corpus: Path) -> Iterator[Cell]:
     """huginn-net: JA4, server name, protocol."""
-    for row, found, _ in rows_of(corpus, "huginn"):
-        yield Cell("huginn", row.pcap, "ja4", who(row), row.ja4, values(found, "ja4"))
-        yield Cell("huginn", row.pcap, "sni", who(row), row.sni, values(found, "server_name"))
-        have = {v.split()[0] for v in values(found, "alpn_offered")}
+    for row, rows, _ in rows_of(corpus, "huginn"):
+        yield Cell("huginn", row.pcap, "ja4", who(row), row.ja4, values(rows, "ja4"))
+        yield Cell("huginn", row.pcap, "sni", who(row), row.sni, values(rows, "server_name"))
+        have = {v.split()[0] for v in values(rows, "alpn_offered")}
         yield Cell("huginn", row.pcap, "alpn", who(row), row.alpn, have)
 
 
@@ -306,18 +306,18 @@ def tshark(corpus: Path) -> Iterator[Cell]:
     def with_hello(frame: Any) -> Any:
         return frame["hs_types"].str.split(",").map(lambda v: isinstance(v, list) and bool({"1", "2"} & set(v)))
 
-    for row, found, _ in rows_of(corpus, "tshark", with_hello):
+    for row, rows, _ in rows_of(corpus, "tshark", with_hello):
         kinds = row.hs_types.split(",")
         if "1" in kinds:
-            seen = values(found, "client_hello_frame") - {"-"}
+            seen = values(rows, "client_hello_frame") - {"-"}
             yield Cell("tshark", row.pcap, f"{row.proto} ClientHello", who(row), "seen", {"seen"} if seen else set())
             if isinstance(row.ja3, str) and "," not in row.ja3:
-                yield Cell("tshark", row.pcap, f"{row.proto} ja3", who(row), row.ja3, values(found, "ja3"))
+                yield Cell("tshark", row.pcap, f"{row.proto} ja3", who(row), row.ja3, values(rows, "ja3"))
             if isinstance(row.sni, str) and "," not in row.sni:
-                yield Cell("tshark", row.pcap, f"{row.proto} sni", who(row), row.sni, values(found, "server_name"))
+                yield Cell("tshark", row.pcap, f"{row.proto} sni", who(row), row.sni, values(rows, "server_name"))
         if "2" in kinds and isinstance(row.ciphersuite, str):
             theirs = str(int(row.ciphersuite.split(",")[0], 16))
-            have = values(found, "cipher_suite_id")
+            have = values(rows, "cipher_suite_id")
             yield Cell("tshark", row.pcap, f"{row.proto} suite", who(row), theirs, have)
 
 

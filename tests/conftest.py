@@ -3,7 +3,8 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,10 @@ def office() -> Any:
 
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The audit of texts that were made to do harm."""
-    from tests import hostile as made
+    """The audit of texts that were crafted to do harm."""
+    from tests import hostile as crafted
 
-    return auditor.audit(made.write(tmp_path_factory.mktemp("hostile")))
+    return auditor.audit(crafted.write(tmp_path_factory.mktemp("hostile")))
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +71,10 @@ def audit_bytes(tmp_path: Path) -> Callable[..., auditor.Audit]:
         return auditor.audit(path, **options)
 
     return run
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder of which all folders on the way are this user's or root's; a test's usual one is in a shared one."""
+    with tempfile.TemporaryDirectory(dir=Path.home(), prefix="auditor-test-") as folder:
+        yield Path(folder).resolve()

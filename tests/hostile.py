@@ -1,4 +1,4 @@
-"""A capture whose every text was made to do harm to whoever reads it: server names, ALPN, certificates, the file's name."""
+"""A capture whose every text was crafted to do harm to whoever reads it: server names, ALPN, certificates, the file's name."""
 
 import os
 import struct

@@ -82,8 +82,8 @@ def dtls_record(kind: int, body: bytes, number: int, epoch: int = 0, version: in
 def dtls_fragments(kind: int, body: bytes, message: int, cuts: Sequence[int] = ()) -> list[bytes]:
     """A handshake message in fragments that begin at ``cuts``, as handshake bodies of records."""
     edges = [0, *sorted({c for c in cuts if 0 < c < len(body)}), len(body)]
-    made = []
+    fragments = []
     for begin, end in itertools.pairwise(edges):
         head = bytes([kind]) + len(body).to_bytes(3, "big") + struct.pack(">H", message)
-        made.append(head + begin.to_bytes(3, "big") + (end - begin).to_bytes(3, "big") + body[begin:end])
-    return made or [bytes([kind]) + b"\0\0\0" + struct.pack(">H", message) + b"\0\0\0\0\0\0"]
+        fragments.append(head + begin.to_bytes(3, "big") + (end - begin).to_bytes(3, "big") + body[begin:end])
+    return fragments or [bytes([kind]) + b"\0\0\0" + struct.pack(">H", message) + b"\0\0\0\0\0\0"]

@@ -56,7 +56,7 @@ def certificate(folder: Path, *, key_is_rsa: bool = False) -> tuple[Path, Path]:
     key: Any = rsa.generate_private_key(65537, 2048) if key_is_rsa else ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab")])
     now = dt.datetime.now(dt.UTC)
-    made = (
+    issued = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -69,7 +69,7 @@ def certificate(folder: Path, *, key_is_rsa: bool = False) -> tuple[Path, Path]:
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
+    (folder / "cert.pem").write_bytes(issued.public_bytes(pem))
     (folder / "key.pem").write_bytes(
         key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

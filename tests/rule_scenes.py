@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -48,6 +48,10 @@ class Scene:
     large: bool = False
     lost: bool = False  # a ClientHello that is sent again and again
     clear: bool = False  # HTTP without TLS
+    encrypt_then_mac: bool = False
+    early_data: bool = False
+    psk_only: bool = False  # TLS 1.3 without a key share in the ServerHello
+    dh_bits: int = 3072
 
 
 SCENES = {
@@ -86,6 +90,12 @@ SCENES = {
     "ssl30": Scene(version=0x0300, suite=0x0005, group=None, extended_master_secret=False),
     "large-lost": Scene(group="X25519MLKEM768", large=True, lost=True),
     "clear": Scene(clear=True),
+    "tls13-early-data": Scene(version=0x0304, suite=0x1301, group="secp256r1", early_data=True),
+    "tls13-psk-only": Scene(version=0x0304, suite=0x1301, group="secp256r1", psk_only=True),
+    "tls12-cbc-etm": Scene(suite=0xC027, encrypt_then_mac=True),
+    "tls12-static-dh": Scene(suite=0x00A0, group=None),
+    "tls12-dh1024": Scene(suite=0x009E, group=None, scheme=RSA_SHA256, dh_bits=1024),
+    "tls12-mldsa": Scene(key="mldsa 87"),
 }
 
 
@@ -93,6 +103,8 @@ SCENES = {
 def key_of(kind: str) -> Any:
     """A key pair, made once in a run."""
     family, size = kind.split()
+    if family == "mldsa":
+        return mldsa.MLDSA87PrivateKey.generate()
     if family == "rsa":
         return rsa.generate_private_key(public_exponent=65537, key_size=int(size))
     return ec.generate_private_key(ec.SECP384R1() if size == "p384" else ec.SECP256R1())
@@ -100,8 +112,12 @@ def key_of(kind: str) -> Any:
 
 @cache
 def certificate(kind: str, name: str) -> bytes:
-    """A certificate of a CA for a server, as DER."""
-    signer = key_of("ec p384")
+    """A certificate of a CA for a server, as DER.
+
+    Signed with SHA-384 where the key is on P-384, with ML-DSA where it is of that kind.
+    """
+    signer = key_of(kind if kind.startswith("mldsa") else "ec p384")
+    digest = None if kind.startswith("mldsa") else hashes.SHA384() if kind == "ec p384" else hashes.SHA256()
 
     def named(common: str) -> x509.Name:
         return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
@@ -116,7 +132,7 @@ def certificate(kind: str, name: str) -> bytes:
         .not_valid_after(BEGIN + timedelta(days=80))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     )
-    return built.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER)
+    return built.sign(signer, digest).public_bytes(Encoding.DER)
 
 
 def _vector(data: bytes, size: int = 2) -> bytes:
@@ -142,6 +158,8 @@ def _hello(scene: Scene) -> bytes:
     if scene.version == 0x0304 and scene.group:
         size = 32 if scene.group == "x25519" else SHARES[scene.group]
         share = struct.pack(">H", GROUPS[scene.group]) + _vector(bytes(size))
+        if scene.early_data:
+            extensions += wire.extension(42, b"")
         extensions += wire.extension(51, _vector(share)) + wire.extension(43, b"\x04\x03\x04\x03\x03")
     if scene.large:
         extensions += wire.extension(21, bytes(1500))
@@ -159,12 +177,15 @@ def _answer(scene: Scene) -> bytes:
     if scene.version == 0x0304:
         assert scene.group is not None
         share = struct.pack(">H", GROUPS[scene.group]) + _vector(bytes(SHARES[scene.group]))
-        extensions = wire.extension(43, b"\x03\x04") + wire.extension(51, share)
+        key = wire.extension(41, b"\0\0") if scene.psk_only else wire.extension(51, share)
+        extensions = wire.extension(43, b"\x03\x04") + key
         return wire.record(22, wire.server_hello(scene.suite, 0x0303, extensions))
     if scene.extended_master_secret:
         extensions += wire.extension(23, b"")
     if scene.renegotiation_info:
         extensions += wire.extension(0xFF01, b"\0")
+    if scene.encrypt_then_mac:
+        extensions += wire.extension(22, b"")
     hello = wire.server_hello(scene.suite, scene.version, extensions)
     if scene.compression:
         at = 4 + 2 + 32 + 1 + 2
@@ -184,7 +205,7 @@ def _exchange(scene: Scene) -> bytes:
     if scene.version >= 0x0303:
         signature = struct.pack(">H", scene.scheme) + signature
     if scene.suite in (0x009E, 0x006C):
-        prime = next(prime for prime, name in known_primes(3072).items() if name.startswith("ffdhe"))
+        prime = next(prime for prime, name in known_primes(scene.dh_bits).items() if "weak" not in name)
         number = prime.to_bytes((prime.bit_length() + 7) // 8, "big")
         return _vector(number) + _vector(b"\2") + _vector(number) + (b"" if scene.suite == 0x006C else signature)
     if scene.group is None:
@@ -207,6 +228,8 @@ def _packets(scene: Scene, port: int) -> list[bytes]:
             talk.send(0, hello[:1460], at=begin)
         return talk.packets
     legacy = min(scene.version, 0x0303)
+    if scene.early_data:
+        talk.play([("c", wire.record(23, bytes(100)))])
     talk.play([("s", _answer(scene))])
     if scene.version == 0x0304:
         talk.play([("s", wire.record(20, b"\1") + wire.record(23, bytes(900))), ("c", wire.record(20, b"\1"))])

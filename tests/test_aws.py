@@ -27,7 +27,18 @@ from auditor.errors import InputError
         ("email-smtp.eu-central-1.amazonaws.com", "ses-smtp", "eu-central-1", "aws"),
         ("vpce-0123abcd-xyz12345.pinpoint.us-east-1.vpce.amazonaws.com", "pinpoint", "us-east-1", "aws"),
         ("bucket.s3.eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
-        ("s3-us-west-2.amazonaws.com", "s3", None, "aws"),
+        ("s3.dualstack.eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
+        ("bucket.s3.dualstack.eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
+        ("s3-us-west-2.amazonaws.com", "s3", "us-west-2", "aws"),
+        ("bucket.s3-website-eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
+        ("bucket.s3-website.us-east-2.amazonaws.com", "s3", "us-east-2", "aws"),
+        ("bucket.vpce-1a2b-3c4d.s3.us-east-1.vpce.amazonaws.com", "s3", "us-east-1", "aws"),
+        ("iam.us-gov.amazonaws.com", "iam", None, "aws-us-gov"),
+        ("route53.us-gov.amazonaws.com", "route53", None, "aws-us-gov"),
+        ("abc123.endpoints.email.global.api.aws", "ses", None, "aws"),
+        ("us-east-1.console.aws.amazon.com", "console", "us-east-1", "aws"),
+        ("signin.aws.amazon.com", "signin", None, "aws"),
+        ("us-gov-west-1.console.amazonaws-us-gov.com", "console", "us-gov-west-1", "aws-us-gov"),
         ("sts.amazonaws.com", "sts", None, "aws"),
         ("kms.us-isob-east-1.sc2s.sgov.gov", "kms", "us-isob-east-1", "aws-iso-b"),
     ],
@@ -47,6 +58,63 @@ def test_fips_and_interface_endpoints() -> None:
     found = endpoint("vpce-1-2.pinpoint.us-east-1.vpce.amazonaws.com")
     assert found is not None
     assert found.interface_endpoint == "vpce-1-2"
+
+
+def botocore_endpoints() -> dict[str, tuple[str, str | None, bool]]:
+    """Each host name of botocore's endpoints.json -> partition, Region and whether it is a FIPS endpoint."""
+    session = pytest.importorskip("botocore.session").get_session()
+    found: dict[str, tuple[str, str | None, bool]] = {}
+    for partition in session.get_data("endpoints")["partitions"]:
+        regions = set(partition["regions"])
+        for service in partition["services"].values():
+            for key, one in service.get("endpoints", {}).items():
+                region = one.get("credentialScope", {}).get("region", key) if one.get("deprecated") else key
+                where = region if region in regions else None
+                for variant in one.get("variants", ()):
+                    if "hostname" in variant and "fips" in variant["tags"]:
+                        found[variant["hostname"]] = (partition["partition"], where, True)
+                if one.get("hostname", "localhost").startswith("localhost"):
+                    continue  # DynamoDB on one's own machine
+                if "fips" not in one["hostname"]:
+                    found.setdefault(one["hostname"], (partition["partition"], where, False))
+    return {name: told for name, told in found.items() if not name.startswith("ramus-gov-")}  # a dot is missing there
+
+
+def test_all_names_of_botocore() -> None:
+    """Of every endpoint in every partition: it is AWS's, of that partition and Region, and FIPS exactly where listed."""
+    told = botocore_endpoints()
+    assert len(told) > 2000
+    wrong = []
+    for name, (partition, region, fips) in told.items():
+        found = endpoint(name)
+        if (
+            found is None
+            or (found.partition, found.fips) != (partition, fips)
+            or found.service is None
+            or (found.region is not None and region is not None and found.region != region)
+            or found.customer
+            or imitates(name)
+            or not may_concern_aws(name)
+        ):
+            wrong.append((name, found))
+    assert not wrong, wrong[:20]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "my-fips.s3.us-east-1.amazonaws.com",
+        "fips.s3.us-east-1.amazonaws.com",
+        "pinpoint.us-gov-west-1.amazonaws.com",
+        "s3-fips.s3.amazonaws.com",
+        "x-fips.us-east-1.elb.amazonaws.com",
+    ],
+)
+def test_what_is_no_fips_endpoint(name: str) -> None:
+    """A bucket or a load balancer may be called fips; and a Region of GovCloud does not make an endpoint one."""
+    found = endpoint(name)
+    assert found is not None
+    assert not found.fips
 
 
 @pytest.mark.parametrize(
@@ -112,7 +180,8 @@ def test_ranges_against_the_list_itself(corpus: Path) -> None:
     sample = by_start[:: len(by_start) // 150]
     addresses = [str(n[0][k]) for n in sample for k in (0, -1)]
     for text, found in zip(addresses, Ranges.shipped().find(*halves(*addresses)), strict=True):
-        cover = [(n.prefixlen, region, service) for n, region, service in nets if ipaddress.ip_address(text) in n]
+        address = ipaddress.ip_address(text)
+        cover = [(n.prefixlen, region, service) for n, region, service in nets if address in n]
         region = max(cover)[1]
         assert found == Range(None if region == "GLOBAL" else region, frozenset(c[2] for c in cover)), text
 

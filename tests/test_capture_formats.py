@@ -1,4 +1,4 @@
-"""Every form a capture comes in is read; what is damaged is told with its place, and all before it is kept."""
+"""Every form a capture comes in is read; damage is reported with its place, and all before it is kept."""
 
 import bz2
 import gzip
@@ -48,7 +48,7 @@ def test_pcap_in_both_byte_orders_and_resolutions(audit_bytes: Any, order: str, 
         ("lz4", lz4.frame.compress),
     ],
 )
-def test_compression_is_told_by_first_bytes(audit_bytes: Any, name: str, pack: Any) -> None:
+def test_compression_is_recognised_by_first_bytes(audit_bytes: Any, name: str, pack: Any) -> None:
     """A packed capture is unpacked whatever its name says, and its digest is that of the file."""
     data = pack(wire.pcap(PACKETS))
     result = audit_bytes(data, name="innocent.txt")
@@ -138,7 +138,7 @@ def test_nothing_behind_the_header_is_no_damage(audit_bytes: Any) -> None:
     assert pd.isna(row["damage_offset"])
 
 
-def test_damage_in_the_middle_is_told_with_its_offset(audit_bytes: Any) -> None:
+def test_damage_in_the_middle_is_reported_with_its_offset(audit_bytes: Any) -> None:
     """A record header that cannot be one ends reading; everything before it is there."""
     before = wire.pcap(PACKETS[:4])
     row = wire.only(audit_bytes(before + b"\xff" * 64 + wire.pcap(PACKETS)[24:]).captures)
@@ -214,7 +214,7 @@ def test_what_cannot_be_read_in_a_folder_is_said(tmp_path: Path) -> None:
     (folder / "closed").chmod(0)
     expected = {"dangling": "a link to what is not there", "circle": "symbolic links", "null": "a device, not a file"}
     expected |= {"linked": "not followed", "pipe": "a pipe, not a file"}
-    if os.geteuid() != 0:  # whom nothing is closed to
+    if os.geteuid() != 0:  # who may read everything
         expected |= {"closed": "cannot be listed", "locked": "Permission denied"}
     try:
         results = [auditor.audit(folder)]
@@ -222,10 +222,10 @@ def test_what_cannot_be_read_in_a_folder_is_said(tmp_path: Path) -> None:
         results.append(auditor.audit(folder / "*.pcap"))
     finally:
         (folder / "closed").chmod(0o755)
-    for result, told in zip(results, (expected, expected_of_pattern), strict=True):
+    for result, errors in zip(results, (expected, expected_of_pattern), strict=True):
         assert "good.pcap" in "".join(result.captures["capture"])
-        assert len(result.errors) == len(told)
-        for name, words in told.items():
+        assert len(result.errors) == len(errors)
+        for name, words in errors.items():
             assert any(f"/{name}" in error and words in error for error in result.errors), name
 
 

@@ -213,7 +213,7 @@ def test_groups_of_diffie_hellman(audit_bytes: Run) -> None:
     for prime, group, told in (
         (primes["ffdhe2048 (RFC 7919)"], "dh2048", "ffdhe2048 (RFC 7919)"),
         (primes["modp1024 (RFC 2409)"], "dh1024", "modp1024 (RFC 2409), weak"),
-        ((1 << 2047) + 12345, "dh2048", "own prime"),
+        ((1 << 2047) + 29, "dh2048", "own prime"),
     ):
         exchange = vector(prime) + vector(2) + vector(prime - 5) + b"\x04\x01\0\x02ok"
         row = wire.only(audit(audit_bytes, handshake(LEAF_DER, suite=0x009E, exchange=exchange)).handshakes)
@@ -229,7 +229,8 @@ def test_known_primes_are_safe_primes() -> None:
         assert prime.bit_length() == bits
         if bits <= 3072:
             assert all(pow(base, n - 1, n) == 1 for n in (prime, prime // 2) for base in (2, 3))
-    assert group_of(b"\xff" * 32) == "own prime, weak"
+    assert group_of((2**255 - 19).to_bytes(32, "big")) == "own prime, weak"
+    assert group_of((271 * 13597 * (2**2040 + 7)).to_bytes(260, "big")) == "not a prime, weak"
 
 
 def test_the_same_certificate_is_one_row(audit_bytes: Run) -> None:

@@ -30,13 +30,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_diff_tells_what_changed(folders: tuple[Path, Path]) -> None:
-    """Versions and suites that changed are told once for a client group and service; findings came and went."""
-    told = auditor.Audit.load(folders[0]).diff(auditor.Audit.load(folders[1]))
-    words = [change.words for change in told]
+    """Versions and suites that changed are reported once for a client group and service; findings came and went."""
+    changes = auditor.Audit.load(folders[0]).diff(auditor.Audit.load(folders[1]))
+    words = [change.words for change in changes]
     assert "10.20.1.0/24 → pinpoint us-east-1: TLS version: TLS 1.0 → TLS 1.3" in words
-    assert any(change.kind == "went" and change.about == "finding TLS101" for change in told)
-    assert str(next(change.before for change in told if change.kind == "went")).startswith("high: ")
-    assert not any(change.about == "path" for change in told)
+    assert any(change.kind == "went" and change.about == "finding TLS101" for change in changes)
+    assert str(next(change.before for change in changes if change.kind == "went")).startswith("high: ")
+    assert not any(change.about == "path" for change in changes)
     back = auditor.Audit.load(folders[1]).diff(auditor.Audit.load(folders[0]))
     assert any(change.kind == "came" and change.about == "finding TLS101" for change in back)
     assert auditor.Audit.load(folders[0]).diff(auditor.Audit.load(folders[0])) == []
@@ -59,10 +59,10 @@ def test_diff_page(folders: tuple[Path, Path], tmp_path: Path) -> None:
     done = run("diff", *folders, "--format", "html", "-o", tmp_path / "change.html")
     assert (done.returncode, done.stdout) == (0, "")
     text = (tmp_path / "change.html").read_text()
-    told = auditor.Audit.load(folders[0]).diff(auditor.Audit.load(folders[1]))
-    assert text.count("<tr><td") == len(told)
+    changes = auditor.Audit.load(folders[0]).diff(auditor.Audit.load(folders[1]))
+    assert text.count("<tr><td") == len(changes)
     assert "TLS 1.0</td><td>TLS 1.3" in text
-    went = sum(change.kind == "went" and change.about.startswith("finding") for change in told)
+    went = sum(change.kind == "went" and change.about.startswith("finding") for change in changes)
     assert f"0 findings came, {went} went" in text
     assert text.index("finding TLS101") < text.index("TLS version")
     assert not re.findall(r"<script|https?:|//", text)
@@ -90,13 +90,13 @@ def test_client_groups() -> None:
 
 
 def test_history_shows_drift(tmp_path: Path) -> None:
-    """Each audit is in the history once; the change of version is told with its time, and who spoke TLS 1.0."""
+    """Each audit is in the history once; the change of version is shown with its time, and who spoke TLS 1.0."""
     path = tmp_path / "audits"
     for capture in ("tls1.pcapng", "tls1.3.pcapng", "tls1.pcapng"):
         done = run("pcap", SAMPLES / capture, "--topology", SAMPLES / "site.toml", "--history", path, "-q")
         assert (done.returncode, done.stderr) == (0, "")
-    names, found = history.sql(path, "select count(*) as runs, sum(flows) from runs")
-    assert (names[0], found[0][0]) == ("runs", 2)
+    names, rows = history.sql(path, "select count(*) as runs, sum(flows) from runs")
+    assert (names[0], rows[0][0]) == ("runs", 2)
     shown = run("history", path).stdout
     assert "first seen" in shown
     assert "Old versions (1)" in shown
@@ -109,11 +109,11 @@ def test_history_shows_drift(tmp_path: Path) -> None:
 
 def test_sql_over_an_audit(office: Any) -> None:
     """Tables have their names; a query that is wrong, or that reaches out, is a sentence."""
-    names, found = history.sql(
+    names, rows = history.sql(
         office.folder, "select tls_version, count(*) as n from handshakes group by 1 order by n desc"
     )
     assert names == ["tls_version", "n"]
-    assert sum(row[1] for row in found) == len(office.handshakes)
+    assert sum(row[1] for row in rows) == len(office.handshakes)
     joined = history.sql(
         office.folder,
         "select f.rule from findings f join flows on flows.service = f.service and flows.region = f.region",
@@ -129,5 +129,5 @@ def test_sql_over_an_audit(office: Any) -> None:
         with pytest.raises(auditor.AuditError, match=r"^SQL: ") as caught:
             history.sql(office.folder, query)
         assert words in str(caught.value)
-    told = run("sql", office.folder, "select severity, count(*) as n from findings group by 1", "--csv").stdout
-    assert told.splitlines()[0] == "severity,n"
+    printed = run("sql", office.folder, "select severity, count(*) as n from findings group by 1", "--csv").stdout
+    assert printed.splitlines()[0] == "severity,n"

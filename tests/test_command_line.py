@@ -72,7 +72,7 @@ def test_fail_on(samples: Path, severity: str, code: int) -> None:
     ],
 )
 def test_errors_are_one_sentence(arguments: list[Any], words: str) -> None:
-    """What is the user's to mend is said in one sentence on standard error, with exit code 2 and no traceback."""
+    """What the user can fix is said in one sentence on standard error, with exit code 2 and no traceback."""
     done = run(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
@@ -126,10 +126,10 @@ def test_results_folder(samples: Path, tmp_path: Path) -> None:
         "audit.json",
         "custody.json",
     }
-    told = json.loads((tmp_path / "out" / "audit.json").read_text())
-    assert told["inputs"][0]["sha256"] == auditor.audit(samples / "office.pcapng").captures["sha256"][0]
-    assert told["policies"][0]["id"] == "aws-pinpoint"
-    assert told["ip_ranges"]["date"] == "2026-08-22"
+    manifest = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert manifest["inputs"][0]["sha256"] == auditor.audit(samples / "office.pcapng").captures["sha256"][0]
+    assert manifest["policies"][0]["id"] == "aws-pinpoint"
+    assert manifest["ip_ranges"]["date"] == "2026-08-22"
     assert len(auditor.Audit.load(tmp_path / "out").flows) == 29
 
 
@@ -156,6 +156,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "http": (["--http"], True),
     "ip_ranges": (["--ip-ranges", "ranges.json"], Path("ranges.json")),
     "out": (["--out", "out"], Path("out")),
+    "force": (["--force"], True),
     "say": (["--quiet"], silent),
 }
 
@@ -252,7 +253,7 @@ def test_topology_init_and_check(tmp_path: Path) -> None:
 def test_pages_of_rules_and_policies() -> None:
     """Every rule can be explained; the policies are listed with their rules."""
     page = run("rule", "tls101").stdout
-    assert all(head in page for head in ("TLS101", "What", "Why", "How to mend", "Source"))
+    assert all(head in page for head in ("TLS101", "What", "Why", "How to fix", "Source"))
     listed = run("policies").stdout
     assert "aws-pinpoint" in listed
     assert "REQ101" in run("policy", "show", "aws-pinpoint").stdout
@@ -262,10 +263,10 @@ def test_pages_of_rules_and_policies() -> None:
 
 def test_doctor() -> None:
     """What is installed is listed with its use."""
-    told = run("doctor")
-    assert told.returncode == 0
-    assert "numba" in told.stdout
-    assert "dumpcap" in told.stdout
+    child = run("doctor")
+    assert child.returncode == 0
+    assert "numba" in child.stdout
+    assert "dumpcap" in child.stdout
 
 
 def test_text_from_the_network_is_harmless() -> None:
@@ -317,8 +318,8 @@ def test_interrupted(tmp_path: Path) -> None:
         while not out.exists() and child.poll() is None:
             time.sleep(0.05)
         child.send_signal(signal.SIGINT)
-        told = child.communicate(timeout=HANG)[1]
-    assert (child.returncode, told) == (130, b"audit: interrupted\n")
+        errors = child.communicate(timeout=HANG)[1]
+    assert (child.returncode, errors) == (130, b"audit: interrupted\n")
     assert not list(out.iterdir())
 
 

@@ -61,17 +61,17 @@ def good(version: str = "quic") -> dict[str, Any]:
 
 
 def check(result: auditor.Audit) -> None:
-    found = facts(result)
-    assert found.pop("ja4").startswith("q13d0205h3_")
-    assert found == good()
+    read = facts(result)
+    assert read.pop("ja4").startswith("q13d0205h3_")
+    assert read == good()
 
 
 def test_keys_of_the_rfc() -> None:
     """The keys of RFC 9001 A.1."""
-    found = initial_keys(1, ID)
-    assert found is not None
-    assert found[0].iv == int("fa044b2f42a3fd3b46fb255c", 16)
-    assert found[1].iv == int("0ac1493ca1905853b0bba03e", 16)
+    keys = initial_keys(1, ID)
+    assert keys is not None
+    assert keys[0].iv == int("fa044b2f42a3fd3b46fb255c", 16)
+    assert keys[1].iv == int("0ac1493ca1905853b0bba03e", 16)
     assert q.keys(1, ID, "client")[0].hex() == "1f369613dd76d5467730efcbe3b1a22d"
     assert q.keys(1, ID, "server")[2].hex() == "c206b8d9b9f0f37644430b490eeaa314"
 

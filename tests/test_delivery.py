@@ -1,4 +1,4 @@
-"""What became of a ClientHello: the TCP timeline of hellos that get through and of those that do not."""
+"""What happened to a ClientHello: the TCP timeline of hellos that get through and of those that do not."""
 
 from collections.abc import Callable
 from typing import Any
@@ -136,7 +136,7 @@ def test_reordered_segments_are_no_repeats(audit_bytes: Run) -> None:
 
 
 def test_a_small_hello_is_another_matter(audit_bytes: Run) -> None:
-    """A hello of one segment that is reset is told in `handshakes`, and is no finding of this rule."""
+    """A hello of one segment that is reset is recorded in `handshakes`, and is no finding of this rule."""
     talk = opened()
     hello(talk, SMALL)
     talk.send(1, flags="RA")
@@ -146,7 +146,7 @@ def test_a_small_hello_is_another_matter(audit_bytes: Run) -> None:
 
 
 def test_a_capture_that_ends_early_proves_nothing(audit_bytes: Run) -> None:
-    """Only the hello in the capture: what became of it is not known."""
+    """Only the hello in the capture: what happened to it is not known."""
     talk = opened()
     hello(talk)
     result = audit_bytes(wire.pcap(talk.packets))

@@ -68,11 +68,11 @@ def test_program_that_is_killed(capture: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_file_that_is_written_to(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that was written to while it was read says so; its digest is that of the bytes that were there before."""
     before, whole = _hashed(capture), capture.read_bytes()
-    told = digest.Child.hexdigest
+    hexdigest = digest.Child.hexdigest
 
     def grow(self: digest.Child, count: int) -> str | None:
         capture.write_bytes(whole + b"more")
-        return told(self, count)
+        return hexdigest(self, count)
 
     monkeypatch.setattr(digest.Child, "hexdigest", grow)
     row = _row(capture)

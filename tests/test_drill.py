@@ -19,16 +19,16 @@ needs_tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark
 
 
 def test_packets_of_a_flow_as_scapy_has_them(office: Any) -> None:
-    """Every flow's packets are found again: as many as the table says, between its ends, inside mirrors too."""
+    """Every flow leads back to its packets: as many as the table says, between its ends, inside mirrors too."""
     from scapy.layers.inet import IP
 
     flows = office.flows.sample(12, random_state=1)
     for row in flows.itertuples():
-        found = office.packets(row.flow_id)
-        assert len(found) == row.client_packets + row.server_packets
-        innermost = found[0].getlayer(IP, len([layer for layer in found[0].layers() if layer is IP]))
+        packets = office.packets(row.flow_id)
+        assert len(packets) == row.client_packets + row.server_packets
+        innermost = packets[0].getlayer(IP, len([layer for layer in packets[0].layers() if layer is IP]))
         assert {innermost.src, innermost.dst} == {row.client_ip, row.server_ip}
-        assert abs(float(found[0].time) - row.started.timestamp()) < 1e-3
+        assert abs(float(packets[0].time) - row.started.timestamp()) < 1e-3
 
 
 @needs_tshark
@@ -37,8 +37,8 @@ def test_dissect_beside_a_running_event_loop(office: Any) -> None:
     flow = office.flows[office.flows["protocol"] == "tls"].iloc[0]
 
     async def notebook() -> list[Any]:
-        found: list[Any] = office.dissect(flow["flow_id"])
-        return found
+        dissected: list[Any] = office.dissect(flow["flow_id"])
+        return dissected
 
     packets = asyncio.run(notebook())
     assert len(packets) == flow["client_packets"] + flow["server_packets"]
@@ -60,9 +60,9 @@ def test_what_cannot_be_shown_is_said(office: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["office.pcapng", "tls1.2.pcapng", "tls1.3.pcapng", "tls1.3-post-quantum.pcapng"])
 def test_the_kernels_agree_with_tshark(name: str) -> None:
     """Every cell of hellos and flows is as tshark has it, on samples with tunnels, retries and every version."""
-    told = compare(SAMPLES / name)
-    assert told.is_equal, [line.examples for line in told.lines]
-    assert sum(line.compared for line in told.lines) >= 8
+    comparison = compare(SAMPLES / name)
+    assert comparison.is_equal, [line.examples for line in comparison.lines]
+    assert sum(line.compared for line in comparison.lines) >= 8
 
 
 @needs_tshark
@@ -82,7 +82,7 @@ def test_doctor_compares(tmp_path: Path) -> None:
     assert "only files can be compared" in missing.stderr
 
 
-def test_a_difference_is_told() -> None:
+def test_a_difference_is_reported() -> None:
     """A cell that is not equal is counted, and the first ones are shown with their place."""
     line = Line("ja3")
     for number in range(6):
@@ -120,8 +120,8 @@ def test_how_tshark_ended_does_not_depend_on_who_is_faster(
 
 @needs_tshark
 def test_a_cut_capture_is_compared_as_far_as_it_goes(tmp_path: Path) -> None:
-    """What tshark complains of is told beside the comparison."""
+    """What tshark complains of is shown beside the comparison."""
     (tmp_path / "cut.pcapng").write_bytes((SAMPLES / "office.pcapng").read_bytes()[:-50])
-    told = compare(tmp_path / "cut.pcapng")
-    assert told.is_equal
-    assert "cut short" in told.notes[0]
+    comparison = compare(tmp_path / "cut.pcapng")
+    assert comparison.is_equal
+    assert "cut short" in comparison.notes[0]

@@ -15,7 +15,7 @@ from tests.conftest import SAMPLES
 
 
 def test_every_finding_is_explained(office: Any) -> None:
-    """Each finding says what, why, how to mend, with frames and a filter that Wireshark takes."""
+    """Each finding says what, why, how to fix, with frames and a filter that Wireshark takes."""
     for row in office.findings.itertuples():
         text = office.explain_finding(row.finding_id)
         assert all(head in text for head in ("About: ", "Servers: ", "Reason: ", "frames: ", "What: ", "Source: "))
@@ -33,7 +33,7 @@ def test_every_finding_is_explained(office: Any) -> None:
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 def test_the_packets_of_every_finding(office: Any, tmp_path: Path) -> None:
     """The pcapng has the proving frames with the rule in their comments, the capture's times, and its SHA-256."""
-    told = {row.capture: row.sha256 for row in office.captures.itertuples()}
+    digests = {row.capture: row.sha256 for row in office.captures.itertuples()}
     for row in office.findings.itertuples():
         path = tmp_path / f"{row.finding_id}.pcapng"
         count = office.extract(row.finding_id, path)
@@ -46,7 +46,7 @@ def test_the_packets_of_every_finding(office: Any, tmp_path: Path) -> None:
             assert any(c.startswith(f"{row.rule}: ") and f"(frame {frame} of " in c for c in comments), row.finding_id
         times = [float(packet["_source"]["layers"]["frame.time_epoch"][0]) for packet in packets]
         assert abs(min(times) - row.first_seen.timestamp()) < 1e-3
-        assert told[row.capture].encode() in path.read_bytes()
+        assert digests[row.capture].encode() in path.read_bytes()
         assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -62,15 +62,17 @@ def test_interfaces_and_flows_are_kept(office: Any, tmp_path: Path) -> None:
 
 
 def test_custody(tmp_path: Path) -> None:
-    """Results and captures that are what they were are told so; one changed byte is told with both digests, and is 1."""
+    """Unchanged results and captures are reported as such; one changed byte with both digests, and exit code 1."""
     capture, folder = tmp_path / "a.pcapng", tmp_path / "results"
     shutil.copyfile(SAMPLES / "tls1.pcapng", capture)
-    told = auditor.audit(capture, out=folder)
-    assert {same for _, same, _ in told.verify()} == {True}
-    assert {name for name, *_ in told.verify()} == {str(capture), "audit.json"} | {f"{t}.parquet" for t in told.tables}
+    result = auditor.audit(capture, out=folder)
+    assert {same for _, same, _ in result.verify()} == {True}
+    assert {name for name, *_ in result.verify()} == {str(capture), "audit.json"} | {
+        f"{t}.parquet" for t in result.tables
+    }
     custody = json.loads((folder / "custody.json").read_text())
     assert custody["began"] <= custody["ended"]
-    copy = auditor.Audit.load(told.save(tmp_path / "copy"))
+    copy = auditor.Audit.load(result.save(tmp_path / "copy"))
     assert {same for _, same, _ in copy.verify()} == {True}
     command = [sys.executable, "-m", "auditor", "verify", str(folder)]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
@@ -78,13 +80,13 @@ def test_custody(tmp_path: Path) -> None:
     data[100] ^= 1
     capture.write_bytes(data)
     (folder / "flows.parquet").unlink()
-    bad = {name: why for name, same, why in told.verify() if same is False}
+    bad = {name: why for name, same, why in result.verify() if same is False}
     assert set(bad) == {str(capture), "flows.parquet"}
     assert "its SHA-256 was " in bad[str(capture)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.count("CHANGED")) == (1, 2)
     capture.unlink()
-    assert [same for name, same, _ in told.verify() if name == str(capture)] == [None]
+    assert [same for name, same, _ in result.verify() if name == str(capture)] == [None]
     (folder / "custody.json").write_text("{}")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, "is damaged" in done.stderr, done.stderr.count("\n")) == (2, True, 1)
@@ -112,10 +114,10 @@ source = "our handbook"
 parameters = { minimum = "TLS 1.3" }
 """
     )
-    told = auditor.audit(SAMPLES / "tls1.2.pcapng", policy=policy, topology=SAMPLES / "site.toml")
+    result = auditor.audit(SAMPLES / "tls1.2.pcapng", policy=policy, topology=SAMPLES / "site.toml")
     policy.unlink()
-    assert "Why: We decided so in October." in told.explain_finding("OUR101-1")
-    told.export("sarif", tmp_path / "a.sarif")
+    assert "Why: We decided so in October." in result.explain_finding("OUR101-1")
+    result.export("sarif", tmp_path / "a.sarif")
     driver = json.loads((tmp_path / "a.sarif").read_text())["runs"][0]["tool"]["driver"]
     assert any("We decided so in October." in rule["help"]["text"] for rule in driver["rules"])
 
@@ -125,13 +127,13 @@ def test_another_capture_is_refused(tmp_path: Path) -> None:
     data = (SAMPLES / "tls1.pcapng").read_bytes()
     (tmp_path / "c.pcapng").write_bytes(data)
     result = auditor.audit(tmp_path / "c.pcapng", out=tmp_path / "out")
-    found = result.findings["finding_id"].iloc[0]
+    finding = result.findings["finding_id"].iloc[0]
     (tmp_path / "c.pcapng").write_bytes(data + wire.block(0xBAD, b""))
     with pytest.raises(auditor.AuditError, match="is not the capture that was audited"):
-        result.extract(found, tmp_path / "e.pcapng")
+        result.extract(finding, tmp_path / "e.pcapng")
     (tmp_path / "c.pcapng").unlink()
     done = subprocess.run(
-        [sys.executable, "-m", "auditor", "extract", str(tmp_path / "out"), found, "-o", str(tmp_path / "e.pcapng")],
+        [sys.executable, "-m", "auditor", "extract", str(tmp_path / "out"), finding, "-o", str(tmp_path / "e.pcapng")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2

@@ -47,19 +47,19 @@ def test_only_facts_that_are_read_are_combined() -> None:
     facts = Two()
     names = read_by(facts, lambda some: some.port == 443)
     assert names == {"port"}
-    found, index = distinct(facts, names)
-    assert found.port.tolist() == [443, 80]
+    combinations, index = distinct(facts, names)
+    assert combinations.port.tolist() == [443, 80]
     assert index.tolist() == [0, 1, 0]
     assert facts.asked == ["port"]
 
 
 def test_a_fact_that_was_not_combined_cannot_be_read() -> None:
     """A check that reads a fact only where it sees flows fails loudly, and does not see another flow's."""
-    found, _ = distinct(Two(), ["port"])
+    combinations, _ = distinct(Two(), ["port"])
     with pytest.raises(AttributeError, match="no fact name"):
-        _ = found.name
+        _ = combinations.name
     with pytest.raises(AttributeError, match="no fact name"):
-        _ = found.some(np.array([0])).name
+        _ = combinations.some(np.array([0])).name
 
 
 def test_names_of_facts_are_declared_once() -> None:
@@ -75,7 +75,7 @@ def test_every_fact_is_read_by_a_check_and_checks_read_only_facts() -> None:
     numbers = {"compression", "path_confidence", "hello_outcome", "day", "asymmetric", "in_region", "version"}
     numbers |= {"version_offered", *(name for name in OpenedFacts.names() if _is_three_valued(name))}
     truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload"}
-    truths |= {"source_outside", "imitates", "hello_is_large", "path_seen", "name_elsewhere"}
+    truths |= {"source_outside", "imitates", "hello_is_large", "path_seen", "name_elsewhere", "early_data_sent"}
     columns: dict[str, FactColumn] = {
         name: np.zeros(1, np.int64 if name in numbers else bool if name in truths else object)
         for name in OpenedFacts.names()

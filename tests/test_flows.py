@@ -10,7 +10,7 @@ from scapy.layers.dns import DNS, DNSQR, DNSRR
 from auditor.capture.pcapng import INTERFACE
 from auditor.decode.layers import ETHERNET
 from auditor.flows import state as S
-from auditor.flows.room import make_room
+from auditor.flows.room import make_room, new_state
 from auditor.reading import scan
 from tests import wire
 
@@ -73,7 +73,7 @@ def test_sequence_numbers_wrap(audit_bytes: Any) -> None:
     assert shaken(audit_bytes(wire.pcap(talk.packets)))["status"] == "complete"
 
 
-def test_missing_segment_is_told(audit_bytes: Any) -> None:
+def test_missing_segment_is_reported(audit_bytes: Any) -> None:
     """A hello with a hole is truncated, never a guess."""
     talk = wire.Talk().open()
     first = talk.next[0]
@@ -205,7 +205,7 @@ def test_dns_names_the_server(audit_bytes: Any) -> None:
 
 def test_state_starts_empty() -> None:
     """A new state has every place free."""
-    state = S.new_state()
+    state = new_state()
     assert state.memory.counters[S.FREE_FLOW] == 0
     assert make_room(state).flows is state.flows
 
@@ -220,21 +220,21 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
 
     records = S.records
     monkeypatch.setattr(S, "records", filled)
-    state, packets = S.new_state(), S.packets(64)
+    state, packets = new_state(), S.packets(64)
     block = np.frombuffer(bytearray(data), np.uint8)
     layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)
-    found, *_ = scan.read_batch(
+    count, *_ = scan.read_batch(
         block, 24, len(block), layout, interfaces, S.records(S.RECENT, S.RECENT_PACKET), 0, packets
     )
-    scan.follow_batch(state, block, packets, 0, found, False)
+    scan.follow_batch(state, block, packets, 0, count, False)
     monkeypatch.undo()
     flows = np.flatnonzero(state.flows["live"] == S.LIVE)
     sides = np.stack([2 * flows, 2 * flows + 1], axis=1).ravel()
     streams, shaken = state.sides["stream"][sides], state.flows["handshake"][flows]
     kept = state.flows["datagram"][flows]
     used = {
-        "packets": packets[:found],
+        "packets": packets[:count],
         "flows": state.flows[flows],
         "sides": state.sides[sides],
         "ways": state.ways[sides],

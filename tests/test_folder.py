@@ -1,4 +1,4 @@
-"""Where results go, and what becomes of those that killed audits left."""
+"""Where results go, and what happens to those that killed audits left."""
 
 import os
 import subprocess
@@ -30,10 +30,10 @@ def orphan(temporary: Path) -> Path:
 def test_the_folder_asked_for_is_no_temporary_one(temporary: Path) -> None:
     """A folder that was asked for is taken as it is; without one there is a new folder of this process."""
     assert folder.results_folder(temporary / "out") == (temporary / "out", False)
-    made, is_temporary = folder.results_folder(None)
+    created, is_temporary = folder.results_folder(None)
     assert is_temporary
-    assert made.parent == temporary
-    assert made.name.startswith(f"audit-results-{os.getpid()}-")
+    assert created.parent == temporary
+    assert created.name.startswith(f"audit-results-{os.getpid()}-")
 
 
 def test_results_of_killed_audits_are_removed(temporary: Path) -> None:

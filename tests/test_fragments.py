@@ -32,13 +32,13 @@ def hello_in(size: int, version: int = 4) -> list[bytes]:
 
 def six(segment: Any, size: int, identification: int = 99) -> list[bytes]:
     whole = bytes(IPv6(src="2001:db8::1", dst="2001:db8::10") / segment)[40:]
-    made = []
+    packets = []
     for at in range(0, len(whole), size):
         head = IPv6(src="2001:db8::1", dst="2001:db8::10") / IPv6ExtHdrFragment(
             nh=6, offset=at // 8, m=int(at + size < len(whole)), id=identification
         )
-        made.append(bytes(wire.ETHERNET / head / Raw(whole[at : at + size])))
-    return made
+        packets.append(bytes(wire.ETHERNET / head / Raw(whole[at : at + size])))
+    return packets
 
 
 @SOME
@@ -68,7 +68,7 @@ def test_one_is_missing(audit_bytes: Run) -> None:
 
 
 def test_overlapping_fragments(audit_bytes: Run) -> None:
-    """In IPv4 the first copy of a byte counts; IPv6 datagrams with overlaps are thrown away (RFC 5722). Both are told."""
+    """In IPv4 the first copy of a byte counts; IPv6 datagrams with overlaps are thrown away (RFC 5722). Both are reported."""
     other = wire.record(22, wire.client_hello(name="evil.example", extensions=wire.extension(21, bytes(1020))))
     liar = fragment(
         IP(src=wire.CLIENT, dst=wire.SERVER, id=7)

@@ -1,4 +1,4 @@
-"""Histories that somebody else made are data: nothing in them runs, reads other files or uses the machine up."""
+"""Histories that somebody else wrote are data: nothing in them runs, reads other files or uses the machine up."""
 
 import os
 import shutil

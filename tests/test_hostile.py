@@ -1,4 +1,4 @@
-"""Texts made to do harm (names of servers, protocols, certificates, files) are harmless wherever results are read."""
+"""Texts crafted to do harm (names of servers, protocols, certificates, files) are harmless wherever results are read."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ import pytest
 
 import auditor
 from auditor.report.formats import FORMS
-from tests import hostile as made
+from tests import hostile as crafted
 from tests.conftest import HANG
 
 # Control characters but line ends, and marks that turn the direction of writing or end a line.
@@ -26,11 +26,11 @@ SGR = re.compile(rb"\x1b\[[0-9;]*m")  # colours of our own
 
 def test_everything_is_read(hostile: Any) -> None:
     """Each flow has its name; the ClientHello that is too long is said to be; each agreed protocol and each certificate is there."""
-    assert len(hostile.flows) == len(made.TEXTS) + len(made.INVALID) + 2
+    assert len(hostile.flows) == len(crafted.TEXTS) + len(crafted.INVALID) + 2
     assert hostile.handshakes["server_name"].notna().tolist() == [True] * (len(hostile.handshakes) - 1) + [False]
     assert hostile.handshakes["status_reason"].iloc[-1].startswith("a hello longer than 32 KiB")
     assert hostile.handshakes["alpn"].notna().all()
-    assert len(hostile.certificates) > len(made.TEXTS)
+    assert len(hostile.certificates) > len(crafted.TEXTS)
     assert hostile.captures["sha256"].notna().all()
 
 
@@ -58,7 +58,7 @@ def test_forms(hostile: Any, tmp_path: Path, form: str) -> None:
 @pytest.mark.parametrize("options", [(), ("--table", "handshakes", "--format", "csv"), ("--format", "jsonl")])
 def test_terminal(tmp_path: Path, options: tuple[str, ...]) -> None:
     """At a terminal nothing comes through but text and our own colours, file name and errors among it."""
-    path = made.write(tmp_path)
+    path = crafted.write(tmp_path)
     main, side = pty.openpty()
     command = [sys.executable, "-m", "auditor", "pcap", str(path), *options]
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
@@ -82,7 +82,7 @@ def test_terminal(tmp_path: Path, options: tuple[str, ...]) -> None:
 
 def test_errors_name_the_file_harmlessly(tmp_path: Path) -> None:
     """An error about a file with such a name is one line of text."""
-    path = made.named(tmp_path)
+    path = crafted.named(tmp_path)
     path.write_bytes(b"no capture at all")
     done = subprocess.run([sys.executable, "-m", "auditor", "pcap", str(path)], capture_output=True, check=False)
     assert done.returncode == 2
@@ -90,9 +90,9 @@ def test_errors_name_the_file_harmlessly(tmp_path: Path) -> None:
     assert HARMFUL.search(done.stderr.decode("utf-8")) is None
 
 
-def test_such_a_capture_is_found_again(tmp_path: Path) -> None:
+def test_such_a_capture_is_read_again(tmp_path: Path) -> None:
     """Evidence is taken from a file whose name is no UTF-8, and its digest verified."""
-    result = auditor.audit(made.write(tmp_path), out=tmp_path / "results")
+    result = auditor.audit(crafted.write(tmp_path), out=tmp_path / "results")
     assert {same for _, same, _ in result.verify()} == {True}
     assert result.extract(str(result.findings["finding_id"].iloc[0]), tmp_path / "evidence.pcapng") > 0
     for finding in result.findings["finding_id"]:
@@ -109,8 +109,8 @@ def test_workbooks(hostile: Any, tmp_path: Path, form: str) -> None:
     hostile.export(form, tmp_path / f"a.{form}", "handshakes")
     command = ["soffice", "--headless", f"-env:UserInstallation=file://{tmp_path}/profile", "--convert-to", "ods"]
     again = ["soffice", "--headless", f"-env:UserInstallation=file://{tmp_path}/profile", "--convert-to", "xlsx"]
-    for told, name in ((command, f"a.{form}"), ([*again, "--outdir", str(tmp_path / "out")], "a.ods")):
-        subprocess.run([*told, name], cwd=tmp_path, capture_output=True, check=True, timeout=HANG)
+    for words, name in ((command, f"a.{form}"), ([*again, "--outdir", str(tmp_path / "out")], "a.ods")):
+        subprocess.run([*words, name], cwd=tmp_path, capture_output=True, check=True, timeout=HANG)
     book = load_workbook(tmp_path / "out" / "a.xlsx")
     sheet = book["handshakes"] if form == "xlsx" else book.worksheets[0]
     for one in book.worksheets:

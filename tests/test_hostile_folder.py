@@ -46,15 +46,15 @@ class Trap(NamedTuple):
 def loaded_before(tmp_path: Path) -> set[str]:
     """What Python itself imports from the working directory for ``python -m`` before any module of ours can act."""
     (tmp_path / "probe.py").write_text("import sys; print(*sys.modules)")
-    told = subprocess.run([sys.executable, "-m", "probe"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    return set(told.stdout.split())
+    done = subprocess.run([sys.executable, "-m", "probe"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
 
 
 @pytest.fixture
 def trap(tmp_path: Path) -> Trap:
     folder, marks = tmp_path / "evidence", tmp_path / "marks"
-    for made in (folder, marks, tmp_path / "bin"):
-        made.mkdir()
+    for directory in (folder, marks, tmp_path / "bin"):
+        directory.mkdir()
     libraries = {name for name in importlib.metadata.packages_distributions() if name.isidentifier()}
     for name in {*sys.stdlib_module_names, *libraries, *OTHERS}:
         (folder / f"{name}.py").write_text(f"open({str(marks / name)!r}, 'w').close()\n")

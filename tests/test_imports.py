@@ -36,6 +36,7 @@ CLI_NEEDS = {
     "auditor.audit.start": "hashing has begun",
     "auditor.capture.digest": "hashes before loading",
     "auditor.machine.search_path": "imports nothing foreign",
+    "auditor.machine.writing": "writes topology files",
     "auditor.paths.aws_files": "checks topology inputs",
     "auditor.paths.fetch": "asks AWS itself",
     "auditor.paths.suggest": "writes topology files",
@@ -46,6 +47,8 @@ CLI_NEEDS = {
     "auditor.report.history": "needs no pandas",
     "auditor.report.plain": "escapes hostile text",
 }
+# Run by processes of their own, which are started by these names: nothing imports them.
+PROGRAMS = {"auditor.machine.child", "auditor.requests.worker", "auditor.capture.raw_socket"}
 
 
 def module_of(path: Path) -> str:
@@ -68,11 +71,13 @@ def imported(module: str) -> Iterator[str]:
             base = node.module or ""
             for name in node.names:
                 one = f"{base}.{name.name}"
-                found = one if one in MODULES else base
-                if found in MODULES:
-                    yield found
+                target = one if one in MODULES else base
+                if target in MODULES:
+                    yield target
         elif isinstance(node, ast.Import):
             yield from (name.name for name in node.names if name.name in MODULES)
+        elif isinstance(node, ast.Constant) and node.value in MODULES and node.value not in {"auditor", *PROGRAMS}:
+            yield str(node.value)  # by its name, as ``import_module`` takes it
 
 
 def test_rooms_import_only_what_is_below() -> None:
@@ -102,6 +107,11 @@ def test_no_circles() -> None:
 
     for module in edges:
         walk(module, ())
+
+
+def test_programs_are_not_imported() -> None:
+    """What runs in a process of its own is imported by nothing of this one."""
+    assert not [module for module in MODULES for other in imported(module) if other in PROGRAMS]
 
 
 def test_what_may_be_imported_everywhere_imports_nothing() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from auditor.errors import InputError
 from auditor.machine import confined, isolated, programs, search_path
+from auditor.requests import tshark
 
 
 def program(path: Path, mode: int = 0o755) -> Path:
@@ -28,7 +30,7 @@ def test_the_working_directory_is_not_searched(tmp_path: Path, monkeypatch: pyte
     assert search_path.programs() == "/usr/bin"
 
 
-def test_libraries_are_found_where_the_working_directory_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libraries_are_loaded_where_the_working_directory_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever stands in site-packages can still start an audit."""
     import site
 
@@ -47,11 +49,11 @@ def test_children_see_nothing_of_the_working_directory(tmp_path: Path, monkeypat
     for name in ("json.py", "sitecustomize.py", "usercustomize.py", "numpy.py"):
         (tmp_path / name).write_text("raise SystemExit('run')")
     facts = "[os.getcwd(), sys.flags.isolated, dict(os.environ), auditor.machine.isolated.__file__, sys.path]"
-    told = f"import auditor.machine.isolated, json, numpy, os, sys; print(json.dumps({facts}))"
+    code = f"import auditor.machine.isolated, json, numpy, os, sys; print(json.dumps({facts}))"
     command = isolated.module("auditor.machine.kernel")
     start, last = command[-1].split("from auditor.machine.kernel")
     assert last
-    command[-1] = start + told
+    command[-1] = start + code
     with isolated.start(command, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         folder, is_isolated, environment, file, path = json.loads(child.stdout.read())
@@ -114,8 +116,8 @@ def test_programs_of_other_users_are_refused(tmp_path: Path, monkeypatch: pytest
 def test_what_is_confined_has_no_network_and_leaves_no_core() -> None:
     """What reads bytes of strangers has no core dumps, a ceiling of memory, and as root no interface but a dead loopback."""
     facts = "[name for _, name in socket.if_nameindex()], getrlimit(RLIMIT_CORE), getrlimit(RLIMIT_AS)[0]"
-    told = f"import socket; from resource import *; print({facts})"
-    command = isolated.script(confined.__file__, str(1 << 30), sys.executable, "-I", "-c", told)
+    code = f"import socket; from resource import *; print({facts})"
+    command = isolated.script(confined.__file__, str(1 << 30), sys.executable, "-I", "-c", code)
     said = isolated.said(command)
     assert said is not None
     interfaces, rest = said.split("]", 1)
@@ -126,3 +128,11 @@ def test_what_is_confined_has_no_network_and_leaves_no_core() -> None:
 
 def _can_leave_network() -> bool:
     return subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode == 0
+
+
+def test_tshark_without_a_list_of_protocols_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where tshark does not say which dissectors it has, none could be switched off: that is an error, not silence."""
+    tshark._others.cache_clear()
+    monkeypatch.setattr(isolated, "said", lambda _: None)
+    with pytest.raises(InputError, match="does not list its protocols"):
+        tshark.restricted("/usr/bin/tshark")

@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,22 +9,15 @@ import pytest
 from auditor.machine import objects, trust
 from auditor.machine.objects import Object, load, pack, store, unpack
 
-MADE = {"a-1": Object(b"\n\0code", "f", 2), "b-2": Object(b"", "g", 0)}
+OBJECTS = {"a-1": Object(b"\n\0code", "f", 2), "b-2": Object(b"", "g", 0)}
 SOMEBODY = 12345
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A folder of which all folders on the way are this user's or root's; a test's usual one is in a shared one."""
-    with tempfile.TemporaryDirectory(dir=Path.home(), prefix="auditor-test-") as folder:
-        yield Path(folder).resolve()
 
 
 @pytest.fixture
 def kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that keeps machine code, with some in it."""
     monkeypatch.setenv("AUDITOR_CACHE_DIR", str(home))
-    store(MADE)
+    store(OBJECTS)
     return home / objects.FOLDER
 
 
@@ -39,7 +31,7 @@ def belongs_to_somebody(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_stored_objects_load_again(kept: Path) -> None:
     """What was kept is what is loaded; only this user can read and write it."""
-    assert load([*MADE, "c-3"]) == MADE
+    assert load([*OBJECTS, "c-3"]) == OBJECTS
     assert sorted(file.name for file in kept.iterdir()) == ["a-1", "b-2"]
     assert kept.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in kept.iterdir()} == {0o600}
@@ -54,7 +46,7 @@ def test_damaged_code_is_not_loaded(kept: Path, keep: int) -> None:
     assert load(["a-1"]) == {}
     (kept / "a-1").write_bytes(whole[:-1] + b"E")
     assert load(["a-1"]) == {}
-    (kept / "a-1").write_bytes(pack({"b-2": MADE["b-2"]}))
+    (kept / "a-1").write_bytes(pack({"b-2": OBJECTS["b-2"]}))
     assert load(["a-1"]) == {}
 
 
@@ -71,9 +63,9 @@ def test_a_link_is_not_followed(kept: Path, home: Path) -> None:
     (kept / "a-1").symlink_to(elsewhere)
     before = elsewhere.read_bytes()
     assert load(["a-1"]) == {}
-    store({"a-1": MADE["b-2"]})
+    store({"a-1": OBJECTS["b-2"]})
     assert elsewhere.read_bytes() == before
-    assert load(["a-1"]) == {"a-1": MADE["b-2"]}
+    assert load(["a-1"]) == {"a-1": OBJECTS["b-2"]}
 
 
 def test_a_pipe_is_not_waited_for(kept: Path) -> None:
@@ -87,9 +79,9 @@ def test_a_pipe_is_not_waited_for(kept: Path) -> None:
 def test_a_file_that_others_can_write(kept: Path, mode: int) -> None:
     """Whoever can write the file decides what is run, so it is not loaded; storing makes it private again."""
     (kept / "a-1").chmod(mode)
-    assert load(list(MADE)) == {"b-2": MADE["b-2"]}
-    store(MADE)
-    assert load(list(MADE)) == MADE
+    assert load(list(OBJECTS)) == {"b-2": OBJECTS["b-2"]}
+    store(OBJECTS)
+    assert load(list(OBJECTS)) == OBJECTS
 
 
 def test_a_file_of_another_user(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,18 +96,18 @@ def test_a_folder_that_others_can_write(kept: Path, home: Path, mode: int) -> No
     for folder in (kept, home):
         before = folder.stat().st_mode
         folder.chmod(mode)
-        assert load(list(MADE)) == {}
-        store({"c-3": MADE["a-1"]})
+        assert load(list(OBJECTS)) == {}
+        store({"c-3": OBJECTS["a-1"]})
         assert sorted(file.name for file in kept.iterdir()) == ["a-1", "b-2"]
         assert objects.why_not_kept() == f"{folder} can be written by other users"
         folder.chmod(before)
-    assert load(list(MADE)) == MADE
+    assert load(list(OBJECTS)) == OBJECTS
 
 
 def test_a_folder_of_another_user(kept: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder on the way that belongs to somebody else: nothing is loaded, and it is said."""
     belongs_to_somebody(home, monkeypatch)
-    assert load(list(MADE)) == {}
+    assert load(list(OBJECTS)) == {}
     assert "belongs to another user" in str(objects.why_not_kept())
 
 
@@ -123,7 +115,7 @@ def test_links_on_the_way(kept: Path, home: Path, monkeypatch: pytest.MonkeyPatc
     """A link of this user's own to a folder of his is a way; one that others can turn elsewhere is not, nor a circle."""
     (home / "link").symlink_to(".")
     monkeypatch.setenv("AUDITOR_CACHE_DIR", str(home / "link" / "link" / ".." / home.name))
-    assert load(list(MADE)) == MADE
+    assert load(list(OBJECTS)) == OBJECTS
     shared = home / "shared"
     shared.mkdir()
     shared.chmod(0o777)
@@ -132,7 +124,7 @@ def test_links_on_the_way(kept: Path, home: Path, monkeypatch: pytest.MonkeyPatc
     (home / "circle").symlink_to("circle")
     for way, why in (("shared/link", "written"), ("away", "written"), ("circle", "links"), ("away/..", "written")):
         monkeypatch.setenv("AUDITOR_CACHE_DIR", str(home / way))
-        assert load(list(MADE)) == {}
+        assert load(list(OBJECTS)) == {}
         assert why in str(objects.why_not_kept())
 
 
@@ -153,11 +145,11 @@ def test_a_home_that_cannot_be_written(kept: Path, monkeypatch: pytest.MonkeyPat
     """Where nothing can be kept, nothing is, nothing fails, and it is said; what is there can be read."""
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert objects.why_not_kept() == f"{kept} is not writable"
-    assert load(list(MADE)) == MADE
+    assert load(list(OBJECTS)) == OBJECTS
     monkeypatch.setenv("AUDITOR_CACHE_DIR", "/dev/null")
-    assert objects.why_not_kept() == "/dev/null is no folder"
-    store(MADE)
-    assert load(list(MADE)) == {}
+    assert objects.why_not_kept() == "/dev/null is not a folder"
+    store(OBJECTS)
+    assert load(list(OBJECTS)) == {}
 
 
 def test_a_write_that_fails_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

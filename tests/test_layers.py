@@ -1,4 +1,4 @@
-"""Whatever lies around a TCP connection, the flow inside is found, and what was around it is kept."""
+"""Whatever lies around a TCP connection, the flow inside is recognised, and what was around it is kept."""
 
 import struct
 from typing import Any
@@ -183,7 +183,7 @@ CASES: list[tuple[str, int, Any, str | None, str | None]] = [
 
 @pytest.mark.parametrize(("link", "packet", "vlan", "tunnel"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
 def test_layer(audit_bytes: Any, link: int, packet: Packet | bytes, vlan: str | None, tunnel: str | None) -> None:
-    """The inner flow is found, with its VLAN tags from outer to inner and its tunnels."""
+    """The inner flow is recognised, with its VLAN tags from outer to inner and its tunnels."""
     flow = wire.only(audit_bytes(wire.pcap([bytes(packet)], link=link)).flows)
     assert (flow["client_port"], flow["server_port"], flow["tcp_state"]) == (40_000, 443, "S0")
     assert flow["client_ip"] in ("10.0.0.1", "2001:db8::1")

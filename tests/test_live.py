@@ -172,10 +172,10 @@ def test_interrupt_gives_results(port: int, tmp_path: Path) -> None:
                 connect(port)
             time.sleep(FLUSHED)
             child.send_signal(signal.SIGINT)
-            printed, told = child.communicate(timeout=HANG)
+            printed, errors = child.communicate(timeout=HANG)
         finally:
             child.kill()
-    assert child.returncode == 0, told
+    assert child.returncode == 0, errors
     assert "5 TLS handshakes" in printed
     check(auditor.Audit.load(tmp_path / "out"), port)
 

@@ -18,7 +18,8 @@ import pytest
 
 from auditor.decode.packet import PACKET
 from auditor.errors import AuditError
-from auditor.flows.state import FLOW, Memory, State, new_state, packets
+from auditor.flows.room import new_state
+from auditor.flows.state import FLOW, Memory, State, packets
 from auditor.flows.text import write_addresses
 from auditor.machine import compiling, kernel, objects
 from auditor.machine.compiling import numba_type
@@ -114,8 +115,8 @@ def test_numba_is_imported_only_to_compile(tmp_path: Path) -> None:
     kernel.prepare()
     capture = SAMPLES / "office.pcapng"
     code = f"import auditor, sys; auditor.audit({str(capture)!r}, out={str(tmp_path)!r}); print('numba' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert told.strip() == "False"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "False"
 
 
 # --- names
@@ -127,7 +128,7 @@ def _names() -> dict[str, str]:
 
 
 def _globals_of(piece: FunctionType) -> dict[str, Any]:
-    """The global variables that the body of a piece names, found in its source."""
+    """The global variables that the body of a piece names, read from its source."""
     node = ast.parse(inspect.getsource(piece)).body[0]
     assert isinstance(node, ast.FunctionDef)
     names = {one.id for line in node.body for one in ast.walk(line) if isinstance(one, ast.Name)}
@@ -289,9 +290,9 @@ def test_nothing_of_the_working_directory_compiles(tmp_path: Path, kept: bool) -
     with tempfile.TemporaryDirectory(dir=Path.home() if kept else None, prefix="auditor-test-") as cache:
         environment = {**os.environ, "AUDITOR_CACHE_DIR": cache, "NUMBA_BOUNDSCHECK": "0", "NUMBA_DISABLE_JIT": "0"}
         command = [sys.executable, "-P", "-c", COMPILE_ONE]
-        told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         files = [file for file in Path(cache).rglob("*") if file.is_file()]
-    assert told.stdout.split() == [*told.stdout.split()[:1], "False", "checked"]
+    assert done.stdout.split() == [*done.stdout.split()[:1], "False", "checked"]
     assert bool(files) == kept
     assert not mark.exists()
 

@@ -170,6 +170,8 @@ def test_office_story(office: Any) -> None:
     ("text", "words"),
     [
         ('[[virtual_interface]]\nname = "x"\nvlan = 5000\n', "virtual_interface[0].vlan"),
+        ('[[virtual_interface]]\nname = "x"\nvlan = 4095\n', "4095 is no VLAN: they go from 1 to 4094"),
+        ('[[virtual_interface]]\nname = "x"\nvlan = 0\n', "0 is no VLAN: they go from 1 to 4094"),
         ('[[virtual_interface]]\nname = "x"\n', "virtual_interface[0]: give at least one of vlan"),
         ('[[rule]]\nlink = "x"\nvlan = 3\n', "rule[0].link: no link is named 'x'; there are none"),
         ('[[uplink]]\nname = "x"\nvlan = 3\nsite = "a"\n', "site of 'x': no site is named 'a'"),
@@ -192,6 +194,14 @@ def test_topology_errors_name_the_key(tmp_path: Path, text: str, words: str) -> 
         Topology.read(tmp_path / "site.toml")
     assert "site.toml" in str(caught.value)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("vlan", [1, 4094])
+def test_the_first_and_the_last_vlan(tmp_path: Path, vlan: int) -> None:
+    """VLANs go from 1 to 4094 (IEEE 802.1Q 9.6)."""
+    (tmp_path / "site.toml").write_text(f'[[uplink]]\nname = "x"\nvlan = {vlan}\n')
+    (link,) = Topology.read(tmp_path / "site.toml").links()
+    assert link.vlan == str(vlan)
 
 
 def test_the_example_is_valid(tmp_path: Path) -> None:

@@ -35,12 +35,17 @@ GOOD: dict[str, Any] = {
     "suites_offered": "TLS_AES_256_GCM_SHA384 TLS_EMPTY_RENEGOTIATION_INFO_SCSV",
     "group": "SecP256r1MLKEM768",
     "post_quantum_kind": "hybrid",
-    "post_quantum_offered": YES,
     "extended_master_secret": YES,
     "secure_renegotiation": YES,
     "authentication": "classical",
     "signature_scheme": "ecdsa_secp256r1_sha256",
-    "certificate_key": "rsa 4096",
+    "certificates": "ecdsa\tprime256v1\tsha256WithRSAEncryption;rsa\t4096\t-",
+    "established": YES,
+    "early_data": NO,
+    "encrypt_then_mac": UNKNOWN,
+    "forward_secrecy": YES,
+    "forward_secrecy_reason": "TLS 1.3 key share in the ServerHello",
+    "groups_offered": "X25519MLKEM768 x25519",
     "certificate_matches": YES,
     "certificate_valid": YES,
     "server_name": "pinpoint-fips.us-east-1.amazonaws.com",
@@ -53,9 +58,13 @@ OLD = {"suite": "TLS_RSA_WITH_3DES_EDE_CBC_SHA", "group": None, **TLS_1_2}
 DHE = {"suite": "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", "group": None, **TLS_1_2}
 # Policies whose good case is another one than GOOD.
 OTHER_GOOD: dict[str, dict[str, Any]] = {
-    "cnsa-2.0": {"group": "MLKEM1024", "post_quantum_kind": "pure"},
-    "cnsa-1.0": {"group": "secp384r1"},
-    "mozilla": {"group": "x25519", "certificate_key": "rsa 2048"},
+    "cnsa-2.0": {"group": "MLKEM1024", "post_quantum_kind": "pure", "certificates": "ML-DSA-87\t20736\tML-DSA-87"},
+    "cnsa-1.0": {
+        "group": "secp384r1",
+        "certificates": "rsa\t3072\tsha384WithRSAEncryption",
+        "signature_scheme": "ecdsa_secp384r1_sha384",
+    },
+    "mozilla": {"group": "x25519"},
 }
 # What makes a rule not be met, by its check.
 BAD: dict[str, list[dict[str, Any]]] = {
@@ -63,12 +72,16 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "cipher-suites": [
         OLD, {"suite": "TLS_RSA_WITH_RC4_128_MD5", **TLS_1_2}, DHE, {"suite": "TLS_ECDH_RSA_WITH_AES_128_CBC_SHA", **TLS_1_2},
         {"suites_offered": "TLS_DHE_RSA_WITH_AES_128_CBC_SHA TLS_RSA_WITH_NULL_SHA"},
-        {"suite": "TLS_CHACHA20_POLY1305_SHA256"},
+        {"suite": "TLS_CHACHA20_POLY1305_SHA256"}, {"suite": "TLS_DH_RSA_WITH_AES_128_GCM_SHA256", **TLS_1_2},
     ],
-    "groups": [{"group": "secp256k1"}],
+    "groups": [{"group": "secp256k1"}, {"group": "dh1024", "dh_group": "own prime, weak", **TLS_1_2}],
     "signature-schemes": [{"signature_scheme": "rsa_pkcs1_sha1", **TLS_1_2}],
-    "certificate-strength": [{"certificate_key": "rsa 1024"}],
-    "post-quantum": [{"post_quantum_kind": "classical", "post_quantum_offered": NO}],
+    "certificate-strength": [{"certificates": "rsa\t1024\tsha256WithRSAEncryption"}],
+    "post-quantum": [{"post_quantum_kind": "classical", "groups_offered": "x25519 X25519Kyber768Draft00"}],
+    "forward-secrecy": [{"forward_secrecy": NO, "forward_secrecy_reason": "psk_ke"}],
+    "no-early-data": [{"early_data": YES}],
+    "no-psk-only": [{"resumption": "psk"}],
+    "encrypt-then-mac": [{"encrypt_then_mac": NO, "suite": "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", **TLS_1_2}],
     "no-compression": [{"compression": 1, **TLS_1_2}],
     "extended-master-secret": [{"extended_master_secret": NO, **TLS_1_2}],
     "secure-renegotiation": [{"secure_renegotiation": NO, **TLS_1_2}],
@@ -83,11 +96,18 @@ SHIPPED = [name for name in library.shipped() if name not in ("aws-pinpoint", "c
 def facts(**told: Any) -> Facts:
     """The facts of one flow: what is not told is missing."""
     told = {**GOOD, **told}
-    three = {"forward_secrecy", "offers_forward_secrecy", "asymmetric", "in_region", "post_quantum_offered"}
-    three |= {"extended_master_secret", "secure_renegotiation", "certificate_matches", "certificate_valid"}
+    three = {"forward_secrecy", "offers_forward_secrecy", "asymmetric", "in_region", "established"}
+    three |= {
+        "early_data",
+        "encrypt_then_mac",
+        "extended_master_secret",
+        "secure_renegotiation",
+        "certificate_matches",
+        "certificate_valid",
+    }
     numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
     truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload", "source_outside"}
-    truths |= {"imitates", "hello_is_large", "path_seen", "name_elsewhere"}
+    truths |= {"imitates", "hello_is_large", "path_seen", "name_elsewhere", "early_data_sent"}
     made = {}
     for name in NAMES:
         if name in three:
@@ -117,14 +137,17 @@ def test_each_rule_has_a_good_and_a_bad_case(name: str) -> None:
         own = {"group": allowed[0]} if rule.check == "groups" and allowed else {}
         if rule.check == "cipher-suites" and "name" in allowed:
             own = {"suite": allowed["name"][0]}
+        if rule.check == "encrypt-then-mac":
+            own = {"encrypt_then_mac": YES, "suite": "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", **TLS_1_2}
         if "to_version" in rule.parameters:
             own = {"suite": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", **TLS_1_2}
         assert verdict(rule, **{**good, **own}) == "pass", rule.code
         bad = "fail" if rule.required else "warn"
         assert bad in {verdict(rule, **{**good, **case}) for case in BAD[rule.check]}, rule.code
         blind = verdict(rule, negotiated=False, has_handshake=False, suite=None, suites_offered=None, group=None,
-                        certificate_key=None, signature_scheme=None, post_quantum_kind=None, server_name=None,
-                        post_quantum_offered=UNKNOWN, protocol=None, hello_outcome=OUTCOMES.index("not known"),
+                        certificates=None, signature_scheme=None, post_quantum_kind=None, server_name=None,
+                        groups_offered=None, forward_secrecy=UNKNOWN, early_data=UNKNOWN, established=UNKNOWN,
+                        protocol=None, hello_outcome=OUTCOMES.index("not known"),
                         hello_is_large=False, certificate_matches=UNKNOWN, certificate_valid=UNKNOWN,
                         extended_master_secret=UNKNOWN, secure_renegotiation=UNKNOWN)  # fmt: skip
         assert blind in ("not_observable", "not_applicable"), (rule.code, blind)

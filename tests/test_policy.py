@@ -8,7 +8,18 @@ import pytest
 
 import auditor
 from auditor.cli import terminal
-from auditor.policy import checks, library, mending, pages, path_checks, registry, request_checks, tls_checks
+from auditor.policy import (
+    certificate_checks,
+    checks,
+    library,
+    mending,
+    name_checks,
+    pages,
+    path_checks,
+    registry,
+    request_checks,
+    tls_checks,
+)
 from auditor.policy.check import Check
 from auditor.policy.registry import CHECKS
 from tests import wire
@@ -31,6 +42,8 @@ EXAMPLES = {
     "TLS103": [("10.20.1.10", "pass"), ("203.0.113.21", "fail")],
     "TLS104": [("172.31.5.20", "pass"), ("172.31.5.21", "fail")],
     "TLS105": [("10.20.1.10", "pass")],  # one that does not get through: test_delivery
+    "TLS106": [("10.20.1.10", "pass")],
+    "TLS107": [("10.20.1.10", "pass")],
     "NET101": [("10.20.1.10", "pass"), ("203.0.113.33", "fail")],
     "REQ101": [("10.20.1.10", "not_observable")],  # requests that are seen: test_requests
     **{f"REQ{number}": [("10.20.1.10", "not_applicable")] for number in range(102, 114)},
@@ -120,7 +133,7 @@ def test_every_check_is_used_and_every_rule_explained() -> None:
 
 def test_every_check_is_listed_once() -> None:
     """Each check of the modules that hold checks is in the registry, under a name of its own."""
-    modules = (checks, path_checks, request_checks, tls_checks)
+    modules = (certificate_checks, checks, name_checks, path_checks, request_checks, tls_checks)
     written = [found for module in modules for found in vars(module).values() if isinstance(found, Check)]
     assert len(written) >= 40
     assert sorted(found.name for found in written) == sorted(CHECKS)

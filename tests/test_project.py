@@ -1,4 +1,4 @@
-"""The project's own rules: what it depends on, what its tests may leave out, what its linter is told to ignore."""
+"""The project's own rules: what it depends on, what its tests may leave out, what its linter ignores."""
 
 import ast
 import json
@@ -22,16 +22,16 @@ FOR_NOTEBOOKS = {"jupyterlab", "nbclient", "matplotlib"}  # open them, run them,
 
 def imported() -> set[str]:
     """The packages of others that the auditor imports, or takes files from."""
-    found = set()
+    modules = set()
     for path in sorted((ROOT / "auditor").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                found |= {name.name for name in node.names}
+                modules |= {name.name for name in node.names}
             elif isinstance(node, ast.ImportFrom):
-                found.add(node.module or "")
+                modules.add(node.module or "")
             elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in {"import_module", "files"}:
-                found |= {str(one.value) for one in node.args if isinstance(one, ast.Constant)}
-    names = {name.split(".")[0] for name in found} - sys.stdlib_module_names - {"auditor", ""}
+                modules |= {str(one.value) for one in node.args if isinstance(one, ast.Constant)}
+    names = {name.split(".")[0] for name in modules} - sys.stdlib_module_names - {"auditor", ""}
     return {PARTS.get(name, name) for name in names}
 
 
@@ -64,20 +64,20 @@ def hits(*codes: str, paths: tuple[str, ...] = (".",)) -> dict[str, set[str]]:
     settings = [f"lint.select={json.dumps(codes)}", "lint.ignore=[]", "lint.per-file-ignores={}"]
     command = [str(Path(sys.executable).parent / "ruff"), "check", "--exit-zero", "--output-format", "json"]
     command += [part for setting in settings for part in ("--config", setting)]
-    told = json.loads(subprocess.run([*command, *paths], cwd=ROOT, capture_output=True, check=True).stdout)
-    found: dict[str, set[str]] = {}
-    for one in told:
-        found.setdefault(one["code"], set()).add(Path(one["filename"]).relative_to(ROOT).as_posix())
-    return found
+    violations = json.loads(subprocess.run([*command, *paths], cwd=ROOT, capture_output=True, check=True).stdout)
+    files_of: dict[str, set[str]] = {}
+    for one in violations:
+        files_of.setdefault(one["code"], set()).add(Path(one["filename"]).relative_to(ROOT).as_posix())
+    return files_of
 
 
 def test_what_the_linter_ignores_is_there() -> None:
     """Each rule that is ignored hits something: for all files, or in the files that it is ignored in."""
     lint: Any = PROJECT["tool"]["ruff"]["lint"]
     patterns = [(pattern, code) for pattern, codes in lint["per-file-ignores"].items() for code in codes]
-    found = hits(*{*lint["ignore"], *(code for _, code in patterns)})
-    idle = [code for code in lint["ignore"] if not any(hit.startswith(code) for hit in found)]
-    others = {hit: files for hit, files in found.items() if not hit.startswith(tuple(lint["ignore"]))}
+    violated = hits(*{*lint["ignore"], *(code for _, code in patterns)})
+    idle = [code for code in lint["ignore"] if not any(hit.startswith(code) for hit in violated)]
+    others = {hit: files for hit, files in violated.items() if not hit.startswith(tuple(lint["ignore"]))}
     for pattern, code in patterns:
         files = {file for hit, files in others.items() if hit.startswith(code) for file in files}
         if not any(matches(file, pattern) for file in files):
@@ -129,3 +129,17 @@ def test_listed_skips_are_some_test_s() -> None:
     """A reason that no test gives any more is taken off the list."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py") if path.name != "skips.py"]
     assert [words for words in skips.LISTED if not any(words in text for text in texts)] == []
+
+
+def test_modules_and_functions_are_short() -> None:
+    """No module of the package is longer than 400 lines, no function than 60, nine functions of ten not than 25."""
+    lengths = []
+    for path in sorted((ROOT / "auditor").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 400, path.name
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                lengths.append(node.end_lineno - node.lineno + 1)
+                assert lengths[-1] <= 60, (path.name, node.name)
+    assert sorted(lengths)[len(lengths) * 9 // 10] <= 25

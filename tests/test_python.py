@@ -240,6 +240,6 @@ def test_kernels_in_plain_python_on_the_corpus(corpus: Path, tmp_path: Path) -> 
 
 def test_manifest_is_plain_json(office: Any) -> None:
     """audit.json can be read by anything, and says which rules were applied how often."""
-    told = json.loads(json.dumps(office.manifest))
-    assert told["rules"]["TLS101"]["fail"] == 4
-    assert sum(row["flows"] for row in told["summary"]) == 29
+    manifest = json.loads(json.dumps(office.manifest))
+    assert manifest["rules"]["TLS101"]["fail"] == 4
+    assert sum(row["flows"] for row in manifest["summary"]) == 29

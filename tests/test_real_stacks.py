@@ -58,7 +58,7 @@ SSL_REQUEST = 36  # bytes of MySQL's: a client that waits for no answer may send
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A key and its certificate, made for this test."""
+    """A key and its certificate, generated for this test."""
     folder = tmp_path_factory.mktemp("keys")
     key, certificate = str(folder / "key.pem"), str(folder / "cert.pem")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]
@@ -154,9 +154,9 @@ def test_aioquic(audit_bytes: Run, keys: tuple[str, str]) -> None:
     from aioquic.quic.configuration import QuicConfiguration
     from aioquic.quic.connection import QuicConnection
 
-    told: dict[str, Any] = {"alpn_protocols": ["h3"]}
-    client = QuicConnection(configuration=QuicConfiguration(server_name=NAME, verify_mode=ssl.CERT_NONE, **told))
-    configuration = QuicConfiguration(is_client=False, **told)
+    common: dict[str, Any] = {"alpn_protocols": ["h3"]}
+    client = QuicConnection(configuration=QuicConfiguration(server_name=NAME, verify_mode=ssl.CERT_NONE, **common))
+    configuration = QuicConfiguration(is_client=False, **common)
     configuration.load_cert_chain(keys[1], keys[0])
     first = client.original_destination_connection_id
     server = QuicConnection(configuration=configuration, original_destination_connection_id=first)
@@ -207,9 +207,9 @@ def accepting(server: "subprocess.Popen[str]") -> int:
     raise AssertionError("s_server accepts nothing")
 
 
-@pytest.mark.parametrize(("version", "told"), [("-dtls1_2", "DTLS 1.2"), ("-dtls1", "DTLS 1.0")])
+@pytest.mark.parametrize(("version", "expected"), [("-dtls1_2", "DTLS 1.2"), ("-dtls1", "DTLS 1.0")])
 @pytest.mark.parametrize("size", ["1400", "300"])
-def test_dtls(audit_bytes: Run, keys: tuple[str, str], version: str, told: str, size: str) -> None:
+def test_dtls(audit_bytes: Run, keys: tuple[str, str], version: str, expected: str, size: str) -> None:
     """OpenSSL's DTLS, with a cookie and in small fragments: version, name, certificate, to the end."""
     seen: list[tuple[int, bytes]] = []
     over = threading.Event()
@@ -237,7 +237,7 @@ def test_dtls(audit_bytes: Run, keys: tuple[str, str], version: str, told: str, 
     packets = [wire.datagram(data, **ends[side]) for side, data in seen]
     result = audit_bytes(wire.pcap(packets))
     row = wire.only(result.handshakes)
-    assert (row["transport"], row["tls_version"], row["server_name"]) == ("dtls", told, NAME)
+    assert (row["transport"], row["tls_version"], row["server_name"]) == ("dtls", expected, NAME)
     assert (row["status"], row["established"]) == ("complete", True)
     assert wire.only(result.certificates)["subject"] == f"CN={NAME}"
     assert row["history"].startswith("CvCsx")

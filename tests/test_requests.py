@@ -355,7 +355,7 @@ VERDICTS = {
     "clear": [("REQ109", "fail", "credentials in clear"), ("NET101", "fail", "")],
     "refused": [("REQ110", "warn", "SignatureDoesNotMatch: 6 refusals")],
     "tls_1_2": [("REQ101", "pass", ""), ("TLS101", "pass", "TLS 1.2")],
-    "bearer": [("REQ101", "not_applicable", ""), ("REQ107", "not_applicable", "")],
+    "bearer": [("REQ101", "fail", "a bearer token, which pinpoint does not take"), ("REQ107", "not_applicable", "")],
     "both_paths": [("REQ112", "warn", "over direct-connect and over the internet")],
     "many_clients": [("REQ111", "warn", "12 addresses")],
     "http2": [("REQ101", "pass", "")],

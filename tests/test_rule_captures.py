@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 
 GOLDEN = ROOT / "tests" / "golden" / "rules.txt"
 LETTERS = {"pass": "P", "fail": "F", "warn": "W", "not_observable": "o", "not_applicable": "-"}
+BEFORE = date(2026, 6, 30)  # … and rules that ended when others began, as of the day before
 LATER = date(2033, 1, 1)  # rules that begin in some years are judged as of then
 OTHERS = [
     name for name in library.shipped() if name != "aws-pinpoint"
@@ -61,6 +62,8 @@ def matrix(capture: Path) -> str:
         found |= {(*key, "now"): line for key, line in verdicts(capture, policies, None).items()}
     bsi = verdicts(capture, ["bsi-tr-02102-2"], LATER)
     found |= {(*key, str(LATER)): line for key, line in bsi.items()}
+    before = verdicts(capture, ["rfc10015"], BEFORE)
+    found |= {(*key, str(BEFORE)): line for key, line in before.items()}
     lines += [f"{line} {code} {name} {when}" for (name, code, when), line in sorted(found.items())]
     return "\n".join(lines) + "\n"
 

@@ -92,7 +92,7 @@ def pieces_of(path: Path, folder: Path, count: int) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[Totals]]:
-    """The totals of pieces of the office sample, of a whole capture and of no capture; and a run that tells them."""
+    """The totals of pieces of the office sample, of a whole capture and of no capture; and a run that writes them."""
     folder = tmp_path_factory.mktemp("pieces")
     (folder / "none.pcap").write_bytes(b"this is no capture at all")
     paths = [*pieces_of(SAMPLES / "office.pcapng", folder, 4), SAMPLES / "tls1.2.pcapng", folder / "none.pcap"]
@@ -100,12 +100,12 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[Totals]]:
     return runs[0], [run.totals() for run in runs]
 
 
-def told(run: Run, totals: Totals) -> dict[str, Any]:
-    """All tables and entries of the manifest that are made of totals."""
+def written(run: Run, totals: Totals) -> dict[str, Any]:
+    """All tables and entries of the manifest that are built from totals."""
     sink = Kept()
     whole = Run(run.pipeline, sink)
     whole.finish(OPTIONS, totals)
-    tables = {name: [part.to_pydict() for part in found] for name, found in sink.tables.items()}
+    tables = {name: [part.to_pydict() for part in pieces] for name, pieces in sink.tables.items()}
     return {"tables": tables, "manifest": sink.manifest}
 
 
@@ -118,13 +118,13 @@ def test_totals_merge_in_any_order(parts: tuple[Run, list[Totals]], data: st.Dat
     while len(left) > 1:
         at = data.draw(st.integers(0, len(left) - 2))
         left[at : at + 2] = [left[at].merge(left[at + 1])]
-    assert told(run, left[0]) == told(run, reduce(Totals.merge, every))
+    assert written(run, left[0]) == written(run, reduce(Totals.merge, every))
 
 
 def test_no_totals_are_neutral(parts: tuple[Run, list[Totals]]) -> None:
     """A part in which nothing was seen changes nothing."""
     run, every = parts
-    assert told(run, every[0].merge(Totals())) == told(run, every[0]) == told(run, Totals().merge(every[0]))
+    assert written(run, every[0].merge(Totals())) == written(run, every[0]) == written(run, Totals().merge(every[0]))
 
 
 def test_totals_of_parts_are_those_of_the_whole(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_totals_of_parts_are_those_of_the_whole(tmp_path: Path) -> None:
     paths = [*pieces_of(SAMPLES / "office.pcapng", tmp_path, 3), SAMPLES / "tls1.2.pcapng"]
     whole = run_of(paths)
     merged = reduce(Totals.merge, [run_of([path], number).totals() for number, path in enumerate(paths)])
-    one, other = told(whole, whole.totals()), told(whole, merged)
+    one, other = written(whole, whole.totals()), written(whole, merged)
     for findings in (one["tables"]["findings"], other["tables"]["findings"]):
         for table in findings:
             table.pop("sample_flows")  # flows are numbered within what one process reads
@@ -177,18 +177,18 @@ def other_process() -> Iterator[ProcessPoolExecutor]:
 @pytest.fixture(scope="module")
 def stages() -> list[Any]:
     """Each stage of the batches of two samples: with a topology, and with requests in clear."""
-    found: list[Any] = []
+    passed: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
 
         def noted(batch: Opened, *rest: Any) -> Judged:
             done = judged.judge(batch, *rest)
-            found.extend([batch.located.described, batch.located, batch, done])
+            passed.extend([batch.located.described, batch.located, batch, done])
             return done
 
         patch.setattr(pipeline, "judge", noted)
         run_of([SAMPLES / "office.pcapng"])
         run_of([SAMPLES / "requests.pcapng"], options=Options(http=True))
-    return found
+    return passed
 
 
 def test_stages_go_to_another_process(stages: list[Any], other_process: ProcessPoolExecutor) -> None:
@@ -225,7 +225,7 @@ def test_totals_go_to_another_process(parts: tuple[Run, list[Totals]], other_pro
     """Totals come back from a spawned process and merge with those that stayed."""
     run, every = parts
     back = other_process.submit(echo, every[1]).result()
-    assert told(run, every[0].merge(back)) == told(run, every[0].merge(every[1]))
+    assert written(run, every[0].merge(back)) == written(run, every[0].merge(every[1]))
 
 
 def test_matches_of_witnesses_survive_another_process(other_process: ProcessPoolExecutor, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""TLS inside other protocols: each is named, and a session that stays in clear is told apart; packets seen twice."""
+"""TLS inside other protocols: each is named, and a session that stays in clear is distinguished; packets seen twice."""
 
 import base64
 import struct
@@ -39,7 +39,7 @@ TALKS: dict[str, list[tuple[str, bytes]]] = {
 
 @pytest.mark.parametrize("name", TALKS)
 def test_tls_inside(audit_bytes: Run, name: str) -> None:
-    """After the protocol's upgrade the handshake is found, and the protocol named."""
+    """After the protocol's upgrade the handshake is read, and the protocol named."""
     result = audit_bytes(wire.pcap(wire.Talk(dport=5555).open().play([*TALKS[name], *TLS]).packets))
     row, flow = wire.only(result.handshakes), wire.only(result.flows)
     assert (row["starttls"], row["status"], flow["upgrade"]) == (name, "complete", "used")
@@ -90,13 +90,13 @@ def test_proxy_header(audit_bytes: Run, header: bytes, together: bool) -> None:
 
 def numbered(packets: list[bytes]) -> list[bytes]:
     """The packets with IPv4 identifications that count, as real senders write them."""
-    made = []
+    renumbered = []
     for number, packet in enumerate(packets):
         changed = Ether(packet)
         changed[IP].id = 1000 + number
         del changed[IP].chksum
-        made.append(bytes(changed))
-    return made
+        renumbered.append(bytes(changed))
+    return renumbered
 
 
 def test_both_ports_of_a_switch(audit_bytes: Run) -> None:

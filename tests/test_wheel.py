@@ -12,23 +12,23 @@ from tests.conftest import ROOT, SAMPLES
 
 
 @pytest.mark.slow
-def test_wheel_in_an_empty_environment(tmp_path: Path) -> None:
+def test_wheel_in_an_empty_environment(tmp_path: Path, home: Path) -> None:
     """Build it, install it into a new virtual environment, run it from another folder with everything read-only."""
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     wheel = next((tmp_path / "dist").glob("*.whl"))
-    home = tmp_path / "venv"
-    venv.create(home, with_pip=True)
-    python = home / "bin" / "python"
+    environment_folder = tmp_path / "venv"
+    venv.create(environment_folder, with_pip=True)
+    python = environment_folder / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", str(wheel)], check=True, capture_output=True)
-    packages = next((home / "lib").glob("python*")) / "site-packages" / "auditor"
+    packages = next((environment_folder / "lib").glob("python*")) / "site-packages" / "auditor"
     subprocess.run(["chmod", "-R", "a-w", str(packages)], check=True)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = {**os.environ, "AUDITOR_CACHE_DIR": str(home)}
     environment.pop("PYTHONPATH", None)
     command = [
-        str(home / "bin" / "audit"),
+        str(environment_folder / "bin" / "audit"),
         "pcap",
         str(SAMPLES / "office.pcapng"),
         "--topology",

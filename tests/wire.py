@@ -21,14 +21,15 @@ def pcap(
 ) -> bytes:
     """A pcap of raw packets, one a millisecond, or at given times (ns). Packets longer than ``snap`` are cut."""
     magic = 0xA1B23C4D if nanoseconds else 0xA1B2C3D4
-    data = struct.pack(f"{order}IHHiIII", magic, 2, 4, 0, 0, snap, link)
+    data = [struct.pack(f"{order}IHHiIII", magic, 2, 4, 0, 0, snap, link)]
     for number, item in enumerate(packets):
         when, packet = item if isinstance(item, tuple) else (1_700_000_000 * SECOND + number * 1_000_000, item)
         fraction = when % SECOND if nanoseconds else when % SECOND // 1000
-        data += (
-            struct.pack(f"{order}IIII", when // SECOND, fraction, min(len(packet), snap), len(packet)) + packet[:snap]
-        )
-    return data
+        data += [
+            struct.pack(f"{order}IIII", when // SECOND, fraction, min(len(packet), snap), len(packet)),
+            packet[:snap],
+        ]
+    return b"".join(data)
 
 
 def block(kind: int, body: bytes, order: str = "<") -> bytes:
@@ -56,7 +57,7 @@ def enhanced(packet: bytes, ticks: int, which: int = 0, order: str = "<") -> byt
 
 
 class Talk:
-    """The packets of a TCP connection, made segment by segment."""
+    """The packets of a TCP connection, built segment by segment."""
 
     def __init__(
         self, sport: int = 40_000, dport: int = 443, isn: tuple[int, int] = (1000, 9000), **names: str

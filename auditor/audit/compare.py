@@ -1,4 +1,4 @@
-"""Our tables beside tshark's answers on the same capture, cell by cell: so that the kernels need not be believed."""
+"""Our tables beside tshark's answers on the same capture, cell by cell: an independent check of the kernels."""
 
 import subprocess
 import tempfile
@@ -13,7 +13,7 @@ from auditor.requests import tshark
 from auditor.tls.hello_kernels import RETRY_RANDOM
 
 EXAMPLES = 3
-CUT_SHORT = 2  # what tshark ends with where a capture is cut or damaged, all before it being told
+CUT_SHORT = 2  # the exit status of tshark where a capture is cut or damaged, after it has printed all before that
 SEPARATOR = "\x1f"
 CLIENT_HELLO, SERVER_HELLO = "1", "2"
 RETRY = bytes(RETRY_RANDOM).hex()
@@ -80,11 +80,11 @@ class Tshark:
                     cells = line.decode("utf-8", "replace").rstrip("\n").split(SEPARATOR)
                     yield {name: cell.split("|") if cell else [] for name, cell in zip(names, cells, strict=False)}
             errors.seek(0)
-            told = [
+            messages = [
                 line for line in errors.read().decode("utf-8", "replace").splitlines() if line.startswith("tshark:")
             ]
-        note = told[-1] if told else f"tshark ended with {child.returncode}"
-        if child.returncode == CUT_SHORT and told:
+        note = messages[-1] if messages else f"tshark ended with {child.returncode}"
+        if child.returncode == CUT_SHORT and messages:
             self.notes += [note] if note not in self.notes else []
         elif child.returncode:
             raise AuditError(f"{self._path}: nothing to compare with: {note}")
@@ -135,8 +135,8 @@ def _hellos(result: Any, theirs: Tshark) -> list[Line]:
             row = ours["client"].get(number)
             seen[0].cell(where, row is not None, True)
             if row is not None:
-                told = cells["tls.handshake.extensions_server_name"]
-                name.cell(where, row["server_name"], told[0] if told else None)
+                server_names = cells["tls.handshake.extensions_server_name"]
+                name.cell(where, row["server_name"], server_names[0] if server_names else None)
                 suites.cell(where, len((row["cipher_suites_offered"] or "").split()), len(codes))
                 if cells["tls.handshake.ja3"]:
                     ja3.cell(where, row["ja3"], cells["tls.handshake.ja3"][0])
@@ -152,18 +152,18 @@ def _hellos(result: Any, theirs: Tshark) -> list[Line]:
 
 def _address(cells: dict[str, list[str]], end: str) -> str | None:
     """The innermost address of a packet."""
-    found = cells[f"ip.{end}"] or cells[f"ipv6.{end}"]
-    return found[-1] if found else None
+    addresses = cells[f"ip.{end}"] or cells[f"ipv6.{end}"]
+    return addresses[-1] if addresses else None
 
 
 def _flows(result: Any, theirs: Tshark) -> list[Line]:
     """Packets and bytes of all that has the same ends: where one connection ends and the next begins is not compared."""
     lines = []
     columns = ("client_ip", "client_port", "server_ip", "server_port", "client_packets", "server_packets")
-    told = result.rows("flows", "transport", "client_bytes", "server_bytes", *columns)
+    flows = result.rows("flows", "transport", "client_bytes", "server_bytes", *columns)
     for transport in ("tcp", "udp"):
         ours: dict[Any, list[int]] = {}
-        for row in told:
+        for row in flows:
             if row["transport"] == transport:
                 ends = [(row["client_ip"], row["client_port"]), (row["server_ip"], row["server_port"])]
                 of = ours.setdefault(_ends(ends), [0, 0])

@@ -1,4 +1,4 @@
-"""First stage: a batch of finished flows as far as its packets alone tell: columns, handshakes, service."""
+"""First stage: what the packets of a batch of finished flows alone show: columns, handshakes, service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from auditor.paths.model import Flows
 from auditor.paths.path_tables import hops, seen_flows
 from auditor.reading.events import Batch
 from auditor.recognise.numbers import ESP as ESP_PROTOCOL
-from auditor.recognise.numbers import PROTOCOL_NAMES
+from auditor.recognise.numbers import OTHER, PROTOCOL_NAMES, TEXT
 from auditor.requests.inside import Inside
 from auditor.requests.request_table import Candidates, candidates
 from auditor.tables.columns import Column, Numbers, Texts
@@ -50,7 +50,7 @@ FROM_HANDSHAKE = (
 
 @dataclass(frozen=True)
 class Described:
-    """A batch of finished flows as far as its packets alone tell."""
+    """A batch of finished flows, described by its packets alone."""
 
     number: int  # of its capture among all inputs
     rows: Rows
@@ -63,6 +63,8 @@ class Described:
     protocol: Texts
     is_tls: Array
     upgrade: Texts  # whether TLS was used within another protocol, or stayed unused
+    answered_with: Texts  # what a ClientHello was answered with instead of TLS
+    spoken_after: Texts  # what was spoken in clear after TLS began
     server_name: Texts
     services: services.Services
     flows: Flows  # what paths are judged by
@@ -93,7 +95,7 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
     negotiated = {name: handshakes.texts[name].take(place) for name in ("tls_version", "cipher_suite")}
     protocol, upgrade = _protocols(rows), _upgrades(rows, place)
     server_name, source = _names(rows, memory, place)
-    found = services.find(server_name.values, server_name.index, ends.server_high, ends.server_low, ranges)
+    aws = services.find(server_name.values, server_name.index, ends.server_high, ends.server_low, ranges)
     columns = flow_columns(rows, ends, capture, interfaces) | {
         **{name: handshakes.table[name].take(place) for name in FROM_HANDSHAKE},
         "protocol": protocol,
@@ -102,12 +104,12 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
         "hops_back": hops(ends.server),
         "server_name": server_name,
         "server_name_source": source,
-        "service": found.service,
-        "region": found.region,
-        "partition": found.partition,
+        "service": aws.service,
+        "region": aws.region,
+        "partition": aws.partition,
     }
-    told = {"protocol": protocol, "server_name": server_name, "service": found.service, "region": found.region}
-    aws = {
+    named = {"protocol": protocol, "server_name": server_name, "service": aws.service, "region": aws.region}
+    in_ranges = {
         "client": ranges.covers(ends.client_high, ends.client_low),
         "server": ranges.covers(ends.server_high, ends.server_low),
     }
@@ -117,16 +119,20 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
         ends=ends,
         columns=columns,
         handshakes=handshakes,
-        delivery=deliveries(rows.handshakes, gather(ends.client, at), gather(ends.server, at)),
+        delivery=deliveries(
+            rows.handshakes, gather(ends.client, at), gather(ends.server, at), rows.flows["answer"][at]
+        ),
         handshake=place,
         tls_version=negotiated["tls_version"],
         protocol=protocol,
         is_tls=np.array([name == "tls" for name in protocol.values] + [False])[protocol.index] | (place >= 0),
         upgrade=upgrade,
+        answered_with=_spoken(rows.flows["answer"]),
+        spoken_after=_spoken(rows.flows["clear"]),
         server_name=server_name,
-        services=found,
-        flows=seen_flows(rows, ends, capture, interfaces, told | negotiated, aws),
-        candidates=candidates(inside, rows, ends, found, protocol.objects()),
+        services=aws,
+        flows=seen_flows(rows, ends, capture, interfaces, named | negotiated, in_ranges),
+        candidates=candidates(inside, rows, ends, aws, protocol.objects()),
     )
 
 
@@ -142,6 +148,13 @@ def _protocols(rows: Rows) -> Texts:
     """The application protocol of each flow."""
     application = np.where(rows.flows["ip_protocol"] == ESP, ESP_PROTOCOL, rows.flows["application"].astype(np.int64))
     return Texts([PROTOCOL_NAMES.get(n) for n in range(256)], application)
+
+
+def _spoken(numbers: Array) -> Texts:
+    """Names of what was spoken where TLS was to be; None for nothing."""
+    names = [PROTOCOL_NAMES.get(n) for n in range(256)]
+    names[OTHER], names[TEXT] = "unknown", "text"
+    return Texts(names, numbers.astype(np.int64))
 
 
 def _names(rows: Rows, memory: Memory, place: Array) -> tuple[Texts, Texts]:

@@ -1,22 +1,22 @@
-"""What rules may ask of flows as far as their packets alone tell."""
+"""What rules may ask of flows, as far as their packets alone show it."""
 
 from typing import Any
 
 import numpy as np
 
 from auditor.audit.described import Described
-from auditor.flows.state import SEEN_SERVER_HELLO
+from auditor.flows.state import SEEN_EARLY_DATA, SEEN_SERVER_HELLO
 from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, FlowFacts, fact
 from auditor.tables.columns import Numbers, Texts
-from auditor.tables.versions import VERSION_ORDER
+from auditor.tables.versions import rank_of
 from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN
 
 Array = np.ndarray[Any, Any]
 
 
 class DescribedFacts(FlowFacts):
-    """What rules may ask of flows as far as their packets alone tell."""
+    """What rules may ask of flows, as far as their packets alone show it."""
 
     def __init__(self, described: Described) -> None:
         self.described = described
@@ -26,6 +26,13 @@ class DescribedFacts(FlowFacts):
 
     def _numbers(self, name: str) -> Numbers:
         return self.described.handshakes.numbers[name].take(self.described.handshake)
+
+    def _seen(self, bits: int) -> Array:
+        """Whether any of these bits is set in ``seen`` of each flow's handshake."""
+        has, place = self.described.has_handshake, self.described.handshake
+        seen = np.zeros(len(has), bool)
+        seen[has] = (self.described.rows.handshakes["seen"][place[has]] & np.uint32(bits)) != 0
+        return seen
 
     @fact
     def day(self) -> Array:
@@ -54,7 +61,7 @@ class DescribedFacts(FlowFacts):
 
     @fact
     def version(self) -> Array:
-        """Rank in VERSION_ORDER; -1: none negotiated (or a version nobody knows)."""
+        """Rank, see ``tables.versions``; -1: none negotiated (or a version nobody knows)."""
         return _ranks(self.version_name)
 
     @fact
@@ -65,10 +72,22 @@ class DescribedFacts(FlowFacts):
     @fact
     def negotiated(self) -> Array:
         """A ServerHello was seen."""
-        has, place = self.described.has_handshake, self.described.handshake
-        seen = np.zeros(len(has), bool)
-        seen[has] = (self.described.rows.handshakes["seen"][place[has]] & np.uint32(SEEN_SERVER_HELLO)) != 0
-        return seen
+        return self._seen(SEEN_SERVER_HELLO)
+
+    @fact
+    def established(self) -> Array:
+        """three-valued: the handshake came to its end."""
+        return self._numbers("established").three_valued()
+
+    @fact
+    def answered_with(self) -> Texts:
+        """What a ClientHello was answered with instead of TLS; None where it was not."""
+        return self.described.answered_with
+
+    @fact
+    def spoken_after(self) -> Texts:
+        """What was spoken in clear after TLS began; None where nothing was."""
+        return self.described.spoken_after
 
     @fact
     def version_name(self) -> Texts:
@@ -175,9 +194,39 @@ class DescribedFacts(FlowFacts):
         return self._texts("key_exchange_group")
 
     @fact
+    def dh_group(self) -> Texts:
+        """What is known of the prime of a DHE key exchange, to TLS 1.2."""
+        return self._texts("dh_group")
+
+    @fact
     def signature_scheme(self) -> Texts:
         """Of the server's key exchange, to TLS 1.2."""
         return self._texts("signature_scheme")
+
+    @fact
+    def client_signature(self) -> Texts:
+        """Scheme of the client's CertificateVerify, in TLS 1.2."""
+        return self.described.handshakes.client_signature.take(self.described.handshake)
+
+    @fact
+    def resumption(self) -> Texts:
+        """How an earlier session was resumed."""
+        return self._texts("resumption")
+
+    @fact
+    def early_data(self) -> Array:
+        """three-valued: the client offers early data (RFC 8446 4.2.10: it offers it in order to send it)."""
+        return self._numbers("early_data").three_valued()
+
+    @fact
+    def early_data_sent(self) -> Array:
+        """Early data was seen."""
+        return self._seen(SEEN_EARLY_DATA)
+
+    @fact
+    def encrypt_then_mac(self) -> Array:
+        """three-valued: both sides agreed on it (RFC 7366)."""
+        return self._numbers("encrypt_then_mac").three_valued()
 
     @fact
     def post_quantum_kind(self) -> Texts:
@@ -185,9 +234,9 @@ class DescribedFacts(FlowFacts):
         return self._texts("post_quantum_kind")
 
     @fact
-    def post_quantum_offered(self) -> Array:
-        """three-valued: the client offers a post-quantum or hybrid group."""
-        return self._numbers("post_quantum_offered").three_valued()
+    def groups_offered(self) -> Texts:
+        """The client's groups, with spaces between."""
+        return self._texts("groups_offered")
 
     @fact
     def compression(self) -> Array:
@@ -210,14 +259,14 @@ class DescribedFacts(FlowFacts):
         return self._texts("authentication")
 
     @fact
-    def certificate_key(self) -> Texts:
-        """Type of the server's key, and its size or curve, as "rsa 2048"; None where it is not seen."""
-        return self.described.handshakes.certificate_key.take(self.described.handshake)
+    def certificates(self) -> Texts:
+        """Key and signature of each certificate of the server's chain, see ``tls.certificate_columns``."""
+        return self.described.handshakes.chain.take(self.described.handshake)
 
     @fact
-    def certificate_weak(self) -> Texts:
-        """The weak hash in the signature of the server's certificate."""
-        return self.described.handshakes.certificate_weak.take(self.described.handshake)
+    def certificate_unread(self) -> Texts:
+        """Why the server's certificates are not known though they were sent in clear."""
+        return self.described.handshakes.chain_unread.take(self.described.handshake)
 
     @fact
     def certificate_matches(self) -> Array:
@@ -226,31 +275,30 @@ class DescribedFacts(FlowFacts):
 
     @fact
     def certificate_valid(self) -> Array:
-        """three-valued: the certificate was valid when the handshake began."""
-        return self._numbers("certificate_valid").three_valued()
+        """three-valued: every certificate of the chain was valid when the handshake began."""
+        return self.described.handshakes.chain_valid.take(self.described.handshake).three_valued()
 
 
 def _ranks(names: Texts) -> Array:
-    """Ranks in VERSION_ORDER; -1 for missing and unknown versions."""
-    rank = {name: number for number, name in enumerate(VERSION_ORDER)}
-    return np.array([*(rank.get(name or "", -1) for name in names.values), -1])[names.index]
+    """Ranks of versions; -1 for missing and unknown ones."""
+    return np.array([*map(rank_of, names.values), -1])[names.index]
 
 
 def _hello_reasons(described: Described) -> Array:
-    """What became of the hellos of flows whose hello may not have got through, in words; None for the others."""
+    """What happened to the hellos of flows whose hello may not have got through, in words; None for the others."""
     rows, ends, place, delivery = described.rows, described.ends, described.handshake, described.delivery
     shakes, at = rows.handshakes, rows.handshake_flow
     clients, servers = ends.client_high[at] ^ ends.client_low[at], ends.server_high[at] ^ ends.server_low[at]
-    found = np.full(len(place), None, object)
+    reasons = np.full(len(place), None, object)
     has = np.flatnonzero(place >= 0)
     for flow in has[np.isin(delivery.outcome[place[has]], FAILURES)].tolist():
         k = int(place[flow])
         same = (clients == clients[k]) & (servers == servers[k]) & (shakes["started"] > shakes["started"][k])
         smaller = same & (delivery.outcome == ANSWERED) & (delivery.sent < delivery.sent[k])
-        found[flow] = delivery.reason(k)
+        reasons[flow] = delivery.reason(k)
         if smaller.any():
             other = int(np.flatnonzero(smaller)[0])
-            found[flow] += (
+            reasons[flow] += (
                 f"; a smaller one of {delivery.sent[other]} bytes (frame {shakes['client_frame'][other]}) was answered"
             )
-    return found
+    return reasons

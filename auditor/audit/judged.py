@@ -52,17 +52,21 @@ def judge(opened: Opened, evaluation: Evaluation, totals: Totals, before: int) -
 def subject(opened: Opened, place: tuple[int, int]) -> Subject:
     """Whose flows a batch has, and the frames that show them; ``place``: that of the batch in the audit."""
     described = opened.located.described
-    ends, flows, found = described.ends, described.rows.flows, described.services
+    ends, flows, aws = described.ends, described.rows.flows, described.services
     servers, names = _server_keys(opened), described.server_name.objects()
     _, server_flow, server_number = np.unique(servers, return_index=True, return_inverse=True)
+
+    services, regions = aws.service.objects(), aws.region.objects()
+    nameless = np.array([name is None for name in services], bool)
 
     def server(flow: int) -> str:
         return names[flow] or address_text(int(ends.server_high[flow]), int(ends.server_low[flow]))
 
     def service(flow: int) -> tuple[str, str | None]:
-        if not found.is_endpoint[flow]:
-            return server(flow), None
-        return str(found.service.values[found.service.index[flow]]), found.region.values[found.region.index[flow]]
+        name = services[flow]
+        if not aws.is_endpoint[flow] or name is None:
+            return server(flow), regions[flow] if aws.is_endpoint[flow] else None
+        return name, regions[flow]
 
     return Subject(
         flow_id=flows["identifier"],
@@ -73,9 +77,9 @@ def subject(opened: Opened, place: tuple[int, int]) -> Subject:
         service=service,
         group=first_of_each(
             networks(ends.client_high, ends.client_low),
-            np.where(found.is_endpoint, 0, servers),
-            np.where(found.is_endpoint, found.service.index, -1),
-            np.where(found.is_endpoint, found.region.index, -1),
+            np.where(aws.is_endpoint & ~nameless, 0, servers),
+            np.where(aws.is_endpoint, aws.service.index, -1),
+            np.where(aws.is_endpoint, aws.region.index, -1),
         )[1],
         client=ends.client_high ^ ends.client_low,
         client_high=ends.client_high,

@@ -34,13 +34,13 @@ class Located:
 def locate(batches: Sequence[Described], judge: Judge, control: Control) -> tuple[list[Located], pa.Table]:
     """Batches of one capture with their paths, and the rows of ``evidence``: all are judged together."""
     flows = concatenated([batch.flows for batch in batches])
-    judgement, found = judge.judge(flows, control)
+    judgement, evidence = judge.judge(flows, control)
     located, begin = [], 0
     for batch in batches:
         end = begin + len(batch)
         located.append(Located(batch, judgement.part(begin, end), judge.network.vpcs))
         begin = end
-    return located, evidence_table(flows, found)
+    return located, evidence_table(flows, evidence)
 
 
 class LocatedFacts(DescribedFacts):

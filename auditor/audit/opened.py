@@ -9,7 +9,7 @@ import numpy as np
 from auditor.audit.located import Located, LocatedFacts
 from auditor.policy.facts import fact
 from auditor.recognise.numbers import SMTP
-from auditor.requests.inside import NOTHING_INSIDE, Carrier, Inside
+from auditor.requests.inside import Carrier, Inside
 from auditor.tables.columns import Texts
 
 Array = np.ndarray[Any, Any]
@@ -34,7 +34,7 @@ def unopened(located: Located) -> Opened:
 
 
 def opened(located: Located, requests: Requests, failure: str | None, inside: Inside) -> Opened:
-    """A batch with the requests found in its capture, each completed by what its flow says; ``failure``: why there are none."""
+    """A batch with the requests of its capture, each completed by what its flow says; ``failure``: why there are none."""
     described, paths = located.described, located.way.verdict.path.objects()
     wanted, ends = described.candidates.wanted, described.ends
     names = described.server_name.objects()
@@ -46,7 +46,10 @@ def opened(located: Located, requests: Requests, failure: str | None, inside: In
             carrier = Carrier(client, str(names[at]), paths[at], service[at], region[at])
             mine[number] = [inside.related(row, carrier) for row in requests[number]]
     unseen = described.candidates.reasons.copy()
-    unseen[wanted.index[wanted.kind != SMTP]] = failure or NOTHING_INSIDE
+    looked = zip(wanted.index.tolist(), wanted.identifier.tolist(), wanted.kind.tolist(), wanted.randoms, strict=True)
+    for at, number, kind, randoms in looked:
+        if kind != SMTP:
+            unseen[at] = failure or inside.why_nothing(number, kind, randoms)
     return Opened(located, mine, unseen)
 
 
@@ -60,11 +63,11 @@ class OpenedFacts(LocatedFacts):
     @fact
     def requests(self) -> Array:
         """Lists of requests as ``requests.inside`` completes them; None where none was seen."""
-        found = np.full(len(self.opened), None, object)
+        requests = np.full(len(self.opened), None, object)
         if self.opened.requests:
             for at, number in enumerate(self.described.rows.flows["identifier"].tolist()):
-                found[at] = self.opened.requests.get(number)
-        return found
+                requests[at] = self.opened.requests.get(number)
+        return requests
 
     @fact
     def requests_reason(self) -> Texts:

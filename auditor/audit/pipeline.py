@@ -53,22 +53,24 @@ class Pipeline:
         self.inside.learn(batch.source.name, batch.key_logs)
         self._held.append(describe(batch, number, self.shapes, self.ranges, self.inside))
         self._control = batch.control
-        if not self.judge.waits or sum(map(len, self._held)) >= MOST_HELD:
-            yield from self._locate()
+        if not (self.judge.waits or batch.control.bgp):
+            yield from self._locate(Control())  # nothing that the capture shows of its network could matter
+        elif sum(map(len, self._held)) >= MOST_HELD:
+            yield from self._locate(batch.control.snapshot())
         if sum(map(len, self._closed)) >= MOST_HELD:
             yield from self._open(None, TOO_MANY)
 
     def flush(self, source: Input | None = None) -> Iterator[tuple[str, pa.Table]]:
         """Finish what was held: at the end of each capture. ``source`` can be read again where it was read whole."""
-        yield from self._locate()
+        yield from self._locate(self._control)
         yield from self._open(source, NOT_KEPT)
 
-    def _locate(self) -> Iterator[tuple[str, pa.Table]]:
-        """Judge the paths of what was held."""
+    def _locate(self, control: Control) -> Iterator[tuple[str, pa.Table]]:
+        """Judge the paths of what was held; ``control``: what the capture shows of its network, which changes no more."""
         held, self._held = self._held, []
         if not held:
             return
-        located, evidence = locate(held, self.judge, self._control)
+        located, evidence = locate(held, self.judge, control)
         yield "evidence", evidence
         for batch in located:
             if len(batch.described.candidates.wanted):
@@ -89,7 +91,7 @@ class Pipeline:
         requests = dict(by_flow(rows))
         batches = [opened(batch, requests, failure, self.inside) for batch in closed]
         if rows:
-            related = {flow: found for batch in batches for flow, found in batch.requests.items()}
+            related = {flow: inside for batch in batches for flow, inside in batch.requests.items()}
             yield "requests", requests_table(related)
         for batch in batches:
             yield from self._judge(batch)

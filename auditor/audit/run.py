@@ -1,4 +1,4 @@
-"""One audit in progress: takes what ``reading`` tells through the pipeline into the sink."""
+"""One audit in progress: takes what ``reading`` yields through the pipeline into the sink."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -41,8 +41,8 @@ class Run:
                 self._write(self.pipeline.flush(event.source))
                 event.counted.warnings += self.pipeline.judge.warnings()
                 control, names = event.counted.control, event.counted.interfaces
-                told = network_table(event.source.name, control, self.pipeline.judge.network, names)
-                self.sink.write("network", told)
+                network = network_table(event.source.name, control, self.pipeline.judge.network, names)
+                self.sink.write("network", network)
                 self.finished[number] = event.source, event.counted
             else:
                 self._write(self.pipeline.flush())  # what was read before it could not be read any further
@@ -66,7 +66,7 @@ class Run:
         return totals
 
     def finish(self, options: Options, totals: Totals) -> None:
-        """Write the tables that are made of totals, and the manifest."""
+        """Write the tables that are built from totals, and the manifest."""
         pipeline, evaluation = self.pipeline, self.pipeline.evaluation
         witnesses = pipeline.judge.witnesses.rows(totals.witnesses)
         about = [
@@ -74,12 +74,12 @@ class Run:
             *_not_captured(pipeline, witnesses),
             *_contested(pipeline, totals),
         ]
-        found = totals.verdicts.findings.ordered([*about, *evaluation.expired(totals.verdicts)])
+        findings = totals.verdicts.findings.ordered([*about, *evaluation.expired(totals.verdicts)])
         self.sink.write("captures", totals.captures.table())
         self.sink.write("witnesses", witnesses_table(witnesses))
         self.sink.write("certificates", totals.certificates.table())
-        self.sink.write("findings", findings_table(found, evaluation.policy_of()))
-        self.sink.finish(manifest(options, self._applied(), totals, len(found)))
+        self.sink.write("findings", findings_table(findings, evaluation.policy_of()))
+        self.sink.finish(manifest(options, self._applied(), totals, len(findings)))
 
     def notes(self) -> list[str]:
         """What a person should know of the inputs and of opening TLS, a sentence each."""
@@ -108,7 +108,7 @@ def _incomplete_captures(pipeline: Pipeline, totals: Totals) -> Iterable[Finding
 
 
 def _not_captured(pipeline: Pipeline, witnesses: list[dict[str, Any]]) -> Iterable[Finding]:
-    """A finding for each witness that tells of what the captures do not hold, where a rule asks that they agree."""
+    """A finding for each witness that reports what the captures do not hold, where a rule asks that they agree."""
     for row in witnesses:
         if row.get("not_captured"):
             count, times = row["not_captured"], (row["started"], row["ended"])

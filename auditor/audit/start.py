@@ -30,7 +30,7 @@ def audit(
     stay in that folder, otherwise they live as long as the Audit.
 
     Raises InputError if nothing could be read, TopologyError and PolicyError for files that are not valid. Nothing
-    inside a capture raises: damage is told in ``captures``, inputs that cannot be read in ``errors``.
+    inside a capture raises: damage is recorded in ``captures``, inputs that cannot be read in ``errors``.
     """
     return audit_files(paths, merged(options, values))
 
@@ -75,10 +75,22 @@ def audit_inputs(
     ``block_bytes`` are read at once; results do not depend on it.
     """
     try:
+        _check_out(inputs, options)
         return _read(inputs, options, live, meanwhile, block_bytes)
     finally:
         for item in inputs:
             item.forget()
+
+
+def _check_out(inputs: "list[Input]", options: Options) -> None:
+    """Refuse a folder for the results before anything is read: one that is another's, or holds what is read."""
+    if options.out is None:
+        return
+    from auditor.machine import writing
+    from auditor.report import folder
+
+    read = [*(item.path for item in inputs if item.path is not None), *options.files()]
+    folder.check(Path(options.out), writing.identities(read), force=options.force)
 
 
 def _read(
@@ -147,13 +159,13 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
     from auditor.report.sink import FolderSink
 
     pipeline = _pipeline(options, inside)
-    folder, temporary = results_folder(options.out)
-    sink = FolderSink(folder)
-    run = Run(pipeline, sink)
     if is_long(reading.inputs):
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
         import cryptography.x509  # noqa: F401
+    folder, temporary = results_folder(options.out)
+    sink = FolderSink(folder, durable=not temporary)
+    run = Run(pipeline, sink)
     try:
         try:
             if live is not None and options.say is not None:

@@ -122,7 +122,28 @@ def operations() -> None:
     write("operations.csv", header, rows, f"service models of botocore {botocore.__version__} (Apache License 2.0)")
 
 
+def fips_endpoints() -> None:
+    """The FIPS endpoints whose names do not show it by ``-fips`` before the Region, from botocore's endpoints.json."""
+    import botocore
+    import botocore.session
+
+    data = botocore.session.get_session().get_data("endpoints")
+    names = {
+        variant["hostname"]
+        for partition in data["partitions"]
+        for service in partition["services"].values()
+        for endpoint in service.get("endpoints", {}).values()
+        for variant in endpoint.get("variants", ())
+        if "fips" in variant["tags"] and "hostname" in variant
+    }
+    rows = [[name] for name in sorted(names) if not re.search(r"-fips\.(?:dualstack\.)?[a-z]+-[a-z-]+-\d+\.", name)]
+    write(
+        "fips_endpoints.csv", ["name"], rows, f"endpoints.json of botocore {botocore.__version__} (Apache License 2.0)"
+    )
+
+
 if __name__ == "__main__":
     registry(Path(sys.argv[1]))
     aws(Path(sys.argv[2]))
     operations()
+    fips_endpoints()

@@ -6,6 +6,8 @@ are those of its endpoint rules; interface endpoint names as in the AWS PrivateL
 
 import re
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 # suffix -> partition, longest first where one ends another.
 SUFFIXES = {
@@ -13,6 +15,11 @@ SUFFIXES = {
     "api.amazonwebservices.com.cn": "aws-cn",
     "amazonaws.com": "aws",
     "api.aws": "aws",
+    "on.aws": "aws",
+    "aws.amazon.com": "aws",
+    "signin.aws": "aws",
+    "amazonaws.cn": "aws-cn",
+    "amazonaws-us-gov.com": "aws-us-gov",
     "amazonaws.eu": "aws-eusc",
     "api.amazonwebservices.eu": "aws-eusc",
     "c2s.ic.gov": "aws-iso",
@@ -25,6 +32,10 @@ SUFFIXES = {
     "api.aws.hci.ic.gov": "aws-iso-f",
 }
 REGION = re.compile(r"(?:us|eu|ap|sa|ca|me|af|il|mx|cn|eusc|us-gov|us-iso[a-z]?|eu-isoe)(?:-[a-z]+){1,3}-\d{1,2}")
+
+# Of what AWS has beside its APIs, only the console and its sign-in are endpoints.
+PAGES = {"aws.amazon.com": ("console", "signin"), "amazonaws.cn": ("console", "signin")}
+PAGES["amazonaws-us-gov.com"] = PAGES["amazonaws.cn"]
 
 # Names under amazonaws.com that belong to customers: a load balancer or an instance is no service endpoint.
 CUSTOMER_LABELS = {"elb", "compute", "compute-1", "elasticbeanstalk", "rds", "cache", "redshift", "es", "aoss", "eks"}
@@ -78,12 +89,6 @@ def _suffix(name: str) -> str | None:
     return max(fitting, key=len) if fitting else None
 
 
-def _partition(suffix: str, region: str | None) -> str:
-    if region and region.startswith("us-gov-"):
-        return "aws-us-gov"
-    return SUFFIXES[suffix]
-
-
 def endpoint(name: str) -> Endpoint | None:
     """What an AWS host name stands for; None for a name that is not AWS's.
 
@@ -99,29 +104,72 @@ def endpoint(name: str) -> Endpoint | None:
     labels = name[: -len(suffix) - 1].split(".")
     if any(not re.fullmatch(r"[a-z0-9_*]([a-z0-9_-]*[a-z0-9_])?", label) for label in labels):
         return None
-    interface = None
-    if labels[-1] == "vpce":
-        labels.pop()
-        if labels and labels[0].startswith("vpce-"):
-            interface = labels.pop(0)
-        elif len(labels) > 1 and labels[1].startswith("vpce-"):  # a bucket or a wildcard in front (S3)
-            interface = labels.pop(1)
-            labels.pop(0)
-    region = None
+    if suffix in PAGES and labels[-1] not in PAGES[suffix]:
+        return None
+    if suffix == "signin.aws":
+        labels.append("signin")
+    interface = _interface_endpoint(labels)
+    partition = _unregional(labels, SUFFIXES[suffix])
+    before, region, after = _parted(labels)
+    is_listed = name in fips_endpoints()
+    customer = suffix == "on.aws" or bool(CUSTOMER_LABELS & set(after + before[1:])) or "elb" in labels
+    service = _service(before, after)
+    if region is None and service is not None:
+        service, region = _hyphenated(service)
+    fips = is_listed or (not after and service is not None and service.endswith("-fips"))
+    if service is not None:
+        service = service.removesuffix("-fips")
+    return Endpoint(
+        PINPOINT_SERVICES.get(service or "", service),
+        region,
+        "aws-us-gov" if region is not None and region.startswith("us-gov-") else partition,
+        fips,
+        interface,
+        (customer or "compute" in labels) and not is_listed,
+    )
+
+
+@cache
+def fips_endpoints() -> frozenset[str]:
+    """FIPS endpoints that do not say so right before the Region: listed by name."""
+    text = files("auditor.data").joinpath("fips_endpoints.csv").read_text(encoding="utf-8")
+    return frozenset(text.split("\n", 2)[2].split())
+
+
+def _interface_endpoint(labels: list[str]) -> str | None:
+    """The interface endpoint that a name is of, taken out of its labels; a bucket or a wildcard in front too (S3)."""
+    if labels[-1] != "vpce":
+        return None
+    labels.pop()
+    if labels and labels[0].startswith("vpce-"):
+        return labels.pop(0)
+    if len(labels) > 1 and labels[1].startswith("vpce-"):
+        labels.pop(0)
+        return labels.pop(0)
+    return None
+
+
+def _unregional(labels: list[str], partition: str) -> str:
+    """The partition; ``us-gov`` and ``global``, which stand in a Region's place, are taken out of the labels."""
+    if len(labels) > 1 and labels[-1] in ("us-gov", "global"):
+        return "aws-us-gov" if labels.pop() == "us-gov" else partition
+    return partition
+
+
+def _parted(labels: list[str]) -> tuple[list[str], str | None, list[str]]:
+    """The labels before the Region, the Region, and those after it."""
     for at in range(len(labels) - 1, -1, -1):
         if REGION.fullmatch(labels[at]):
-            region = labels[at]
-            before, after = labels[:at], labels[at + 1 :]
-            break
-    else:
-        before, after = labels, []
-    customer = bool(CUSTOMER_LABELS & set(after + before[1:])) or "elb" in labels or "compute" in labels
-    service = _service(before, after)
-    fips = False
-    if service and service.endswith("-fips"):
-        service, fips = service.removesuffix("-fips"), True
-    partition = _partition(suffix, region)
-    return Endpoint(PINPOINT_SERVICES.get(service or "", service), region, partition, fips, interface, customer)
+            return labels[:at], labels[at], labels[at + 1 :]
+    return labels, None, []
+
+
+def _hyphenated(service: str) -> tuple[str, str | None]:
+    """A service on which its Region hangs with a hyphen, as ``s3-us-west-2`` (Amazon S3 User Guide, legacy endpoints)."""
+    found = re.fullmatch(rf"(s3(?:-website|-fips)?)-({REGION.pattern})", service)
+    if found is not None:
+        return found[1].replace("-website", ""), found[2]
+    return ("s3", "us-east-1") if service == "s3-external-1" else (service, None)
 
 
 def _service(before: list[str], after: list[str]) -> str | None:
@@ -135,8 +183,8 @@ def _service(before: list[str], after: list[str]) -> str | None:
     last = before[-1]
     if last == "dualstack" and len(before) >= 2:
         last = before[-2]
-    if re.fullmatch(r"s3-(?:" + REGION.pattern + r"|external-\d|fips.*|accelerate)", last):
-        return "s3"
+    if last in ("s3-website", "s3-accelerate", "s3-accesspoint", "s3-accesspoint-fips"):
+        return "s3-fips" if last.endswith("-fips") else "s3"
     return last
 
 

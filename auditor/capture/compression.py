@@ -1,4 +1,4 @@
-"""Compressed captures: told by their first bytes, opened as a stream of the bytes inside."""
+"""Compressed captures: recognised by their first bytes, opened as a stream of the bytes inside."""
 
 import bz2
 import contextlib
@@ -21,7 +21,7 @@ MAGICS = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\x04\x22\x4d\x18": "lz4",
 }
-STEP = 1 << 17  # bytes that one step may yield: a buffer of them is made for each
+STEP = 1 << 17  # bytes that one step may yield: a buffer of them is allocated for each
 LONGEST_MAGIC = 6
 LARGEST = 4 << 30  # bytes of a file that is read as a whole
 

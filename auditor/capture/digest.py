@@ -22,13 +22,13 @@ LARGE = 1 << 26  # bytes; hashing fewer takes less than starting a process
 class Child:
     """The digest of the first ``size`` bytes of a file, by a process that has begun with it.
 
-    The file stays open here: whatever becomes of its name, it is this one that is hashed and asked about.
+    The file stays open here: even if it is renamed or replaced, it is this one that is hashed and examined.
     """
 
     def __init__(self, path: Path, size: int) -> None:
         self.size = size
-        self.was_changed = False  # whether somebody wrote to the file before its digest was told
-        self._told: str | None = None
+        self.was_changed = False  # whether somebody wrote to the file before its digest was known
+        self._result: str | None = None
         self._file = path.open("rb", buffering=0)
         try:
             self._before = os.fstat(self._file.fileno())
@@ -49,23 +49,23 @@ class Child:
         return False
 
     def hexdigest(self, count: int) -> str | None:
-        """The digest of the first ``count`` bytes; None where it cannot be told any more."""
+        """The digest of the first ``count`` bytes; None where it can no longer be computed."""
         if self._file.closed:
-            return self._told
+            return self._result
         words = self._process.communicate()[0].split()[-2:]
         if len(words) == 2 and int(words[0]) == count:
-            self._told = words[1].decode()
+            self._result = words[1].decode()
         else:  # the process was killed, or the file cut off in the meantime
             with suppress(OSError):
                 self._file.seek(0)
                 hashed, digest = sha256.sha256(self._file.fileno(), count)
-                self._told = digest if hashed == count else None
+                self._result = digest if hashed == count else None
         self.was_changed = os.fstat(self._file.fileno()).st_mtime_ns != self._before.st_mtime_ns
         self._file.close()
-        return self._told
+        return self._result
 
     def stop(self) -> None:
-        """Nobody wants to know any more."""
+        """Give up: nobody needs the digest any more."""
         if not self._file.closed:
             self._process.kill()
             self._process.communicate()
@@ -164,7 +164,7 @@ class Digested:
             size -= len(data)
 
     def hexdigest(self) -> str | None:
-        """The digest of all that was read; None where it cannot be told."""
+        """The digest of all that was read; None where it cannot be computed."""
         if self._child is not None:
             return self._child.hexdigest(self.count)
         if self._hashing is not None:
@@ -177,7 +177,7 @@ class Digested:
             self._hashing.end()
 
     def was_changed(self) -> bool:
-        """Whether a file was written to before its digest was told, so that it may be of other bytes than were read."""
+        """Whether a file was written to before its digest was known, so that it may be of other bytes than were read."""
         return self._child is not None and self._child.was_changed
 
 

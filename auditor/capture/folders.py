@@ -32,16 +32,16 @@ def refusal(path: Path) -> str | None:
 def files(folder: Path, is_wanted: Callable[[Path], bool]) -> list[tuple[Path, str | None]]:
     """The wanted files in a folder and those below it, in order; beside each the reason if it cannot be read.
 
-    So are folders that cannot be listed. Links to folders are not followed, which is told: they may lead in a circle, or
-    out of what was asked for.
+    Folders that cannot be listed are reported likewise, and so are links to folders, which are not followed: they may
+    lead in a circle, or out of the folder.
     """
-    found: list[tuple[Path, str | None]] = []
+    listed: list[tuple[Path, str | None]] = []
 
     def cannot_be_listed(error: OSError) -> None:
-        found.append((Path(error.filename), f"the folder cannot be listed: {error.strerror}"))
+        listed.append((Path(error.filename), f"the folder cannot be listed: {error.strerror}"))
 
     for base, folders, names in os.walk(folder, onerror=cannot_be_listed):
         links = [Path(base, name) for name in folders if Path(base, name).is_symlink()]
-        found += [(link, "a link to a folder, which is not followed: give the folder itself") for link in links]
-        found += [(path, refusal(path)) for name in names if is_wanted(path := Path(base, name))]
-    return sorted(found, key=lambda one: one[0])
+        listed += [(link, "a link to a folder, which is not followed: give the folder itself") for link in links]
+        listed += [(path, refusal(path)) for name in names if is_wanted(path := Path(base, name))]
+    return sorted(listed, key=lambda one: one[0])

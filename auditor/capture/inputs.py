@@ -90,7 +90,7 @@ class Input:
         return self.digest.hexdigest() if self.digest else None
 
     def was_changed(self) -> bool:
-        """Whether a file was written to while it was read, as far as can be told."""
+        """Whether a file was written to while it was read, as far as can be known."""
         return self.digest is not None and self.digest.was_changed()
 
     def forget(self) -> None:
@@ -173,18 +173,18 @@ def _files_of(argument: str) -> list[tuple[Path, str | None]]:
     """The files that an argument stands for; beside each the reason if it cannot be read."""
     path = Path(argument)
     if path.is_dir():
-        found = folders.files(path, _is_capture_name)
-        if not found:
+        files = folders.files(path, _is_capture_name)
+        if not files:
             raise InputError(f"{argument}: the folder holds no file named like a capture (.pcap, .pcapng, .cap, …)")
-        return found
+        return files
     if path.exists():
         return [(path, None)]
     matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))
     if matches:
-        found = [(match, folders.refusal(match)) for match in matches if not match.is_dir()]
-        if not found:
+        files = [(match, folders.refusal(match)) for match in matches if not match.is_dir()]
+        if not files:
             raise InputError(f"{argument}: only folders are named like that, no file; give the folders themselves")
-        return found
+        return files
     if argument.startswith(("http://", "https://", "s3://", "gs://", "abfs://")):
         raise InputError(f"{argument}: captures are read from files and standard input; fetch it first")
     raise InputError(f"{argument}: no such file or folder")

@@ -52,7 +52,7 @@ class LiveCapture:
         assert self._child.stdout is not None
         assert self._child.stderr is not None
         self._stream = self._child.stdout
-        self._told: list[str] = []
+        self._said: list[str] = []
         self._listener = threading.Thread(target=self._listen, args=(self._child.stderr,), daemon=True)
         self._listener.start()
         self._until = f"for {duration:g} seconds" if duration is not None else "until Ctrl-C"
@@ -69,8 +69,8 @@ class LiveCapture:
 
     def _listen(self, stream: object) -> None:
         for line in cast("BinaryIO", stream):
-            if len(self._told) < 200:
-                self._told.append(line.decode("utf-8", "replace").strip())
+            if len(self._said) < 200:
+                self._said.append(line.decode("utf-8", "replace").strip())
 
     def described(self) -> str:
         """What is captured, with which program, and until when."""
@@ -97,22 +97,22 @@ class LiveCapture:
         for stream in (self._child.stdout, self._child.stderr):
             if stream is not None:
                 stream.close()
-        dropped = DROPPED.search("\n".join(self._told))
-        told = [f"captured by {self.program}"]
+        dropped = DROPPED.search("\n".join(self._said))
+        notes = [f"captured by {self.program}"]
         if dropped:
-            told.append(f"{dropped[1]} packets dropped by the kernel")
-        return told
+            notes.append(f"{dropped[1]} packets dropped by the kernel")
+        return notes
 
     def dropped(self) -> int | None:
         """Packets dropped by the kernel, where the program says so on standard error."""
-        found = DROPPED.search("\n".join(self._told))
-        return int(found[1]) if found else None
+        dropped = DROPPED.search("\n".join(self._said))
+        return int(dropped[1]) if dropped else None
 
     def failure(self) -> InputError:
         """Why nothing came: one sentence that says what to do."""
         self._child.wait()
         self._listener.join()
-        text = " ".join(line for line in self._told if line)
+        text = " ".join(line for line in self._said if line)
         if RIGHTS.search(text):
             return InputError(
                 f"{self.interface}: no right to capture; run as root, or let {self.program} capture for your user "

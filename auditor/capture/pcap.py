@@ -6,8 +6,8 @@ import numpy as np
 
 from auditor.decode.bytes import Bytes, be32, u32
 from auditor.decode.packet import BLANK_PACKET, PacketRow, PacketRows
+from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, part
-from auditor.machine.records import copy_record
 
 MAGICS = {
     b"\xd4\xc3\xb2\xa1": (False, 1000),

@@ -6,7 +6,7 @@ NANOSECONDS = 0xA1B23C4D  # magic number of a pcap
 SNAP_LENGTH = 1 << 18
 SECTION, INTERFACE, PACKET = 0x0A0D0D0A, 1, 6  # block types
 COMMENT, NAME, RESOLUTION, APPLICATION = 1, 2, 9, 4  # options
-LATEST = 0xFFFFFFFF  # second that a record can tell
+LATEST = 0xFFFFFFFF  # second that a record can hold
 
 
 def pcap_header(link_type: int) -> bytes:
@@ -42,8 +42,8 @@ def section(options: bytes) -> bytes:
 
 def interface(link_type: int, name: str | None) -> bytes:
     """An interface description block; its packets have nanoseconds."""
-    told = option(NAME, name.encode()) if name else b""
-    return _block(INTERFACE, pack("<HHI", link_type, 0, 0), told + option(RESOLUTION, b"\x09"))
+    options = option(NAME, name.encode()) if name else b""
+    return _block(INTERFACE, pack("<HHI", link_type, 0, 0), options + option(RESOLUTION, b"\x09"))
 
 
 def packet(which: int, time: int, data: bytes, wire_length: int, options: bytes) -> bytes:

@@ -1,7 +1,9 @@
 """The application, and what its commands share: options, exit codes, words on standard error."""
 
 import sys
+from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -71,7 +73,7 @@ class Severity(StrEnum):
 
 
 class DiffFormat(StrEnum):
-    """How changes are told."""
+    """How to print changes."""
 
     text = "text"
     json = "json"
@@ -89,14 +91,24 @@ class DiffFail(StrEnum):
 TableOption = Annotated[
     str, typer.Option("--table", help="Table that --format json, jsonl, csv or parquet prints.", show_default=True)
 ]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
+CaptureOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--capture",
+        help="Where captures are now, found by their SHA-256: a file or folder; may be given again.",
+        show_default=False,
+    ),
+]
 
 
 def say(text: str) -> None:
     """A line for the person at the terminal, on standard error."""
     from auditor.report.plain import printable  # numpy, which --help does not need
 
-    sys.stderr.write(f"audit: {printable(text)}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # the exit code says it too
+        sys.stderr.write(f"audit: {printable(text)}\n")
+        sys.stderr.flush()
 
 
 def silent(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.app import FINDINGS, Format, Severity, app, say
+from auditor.cli.app import FAILED, FINDINGS, Format, Severity, app, say
 from auditor.cli.options import Output, with_options
 from auditor.errors import AuditError
 from auditor.options import Options
@@ -27,10 +27,10 @@ def pcap_command(
     options: Options,
     output: Output,
 ) -> None:
-    """Audit captures, and print what was found.
+    """Audit captures, and print the results.
 
     Reads pcap and pcapng, also with gzip, bzip2, xz, zstd or lz4. Exit code 0: done; 1: findings at or above
-    --fail-on; 2: the work could not be done.
+    --fail-on; 2: the work could not be done, or an input not be read (unless --keep-going).
     """
     from auditor.audit.start import audit_files
 
@@ -63,14 +63,22 @@ def live_command(
 
 
 def finish(result: "Audit", output: Output) -> None:
-    """Keep, print and judge a result: exit with 1 if a finding is at least as severe as ``--fail-on``."""
-    if output.history is not None:
-        result.add_to_history(output.history)
-    show_result(result, output)
-    severities = set()
-    if output.fail_on is not Severity.never and result.manifest["counts"]["findings"]:
-        severities = {row["severity"] for row in result.rows("findings", "severity")}
-    result.close()
+    """Keep, print and judge a result: exit with 1 if a finding is at least as severe as ``--fail-on``.
+
+    Where an input could not be read, that is only part of the work: 2, whatever was found in the others.
+    """
+    try:
+        if output.history is not None:
+            result.add_to_history(output.history)
+        show_result(result, output)
+        severities = set()
+        if output.fail_on is not Severity.never and result.manifest["counts"]["findings"]:
+            severities = {row["severity"] for row in result.rows("findings", "severity")}
+    finally:
+        result.close()
+    if result.errors and not output.keep_going:
+        say("not all could be read; what could be is reported; --keep-going makes this no failure")
+        raise typer.Exit(FAILED)
     order = list(Severity)
     if any(order.index(Severity(s)) >= order.index(output.fail_on) for s in severities):
         raise typer.Exit(FINDINGS)
@@ -90,9 +98,9 @@ def show_result(result: "Audit", output: Output) -> None:
         say(f"results are in {output.out}")
 
 
-def export(result: "Audit", form: Format, table: str, target: Path | None = None) -> None:
+def export(result: "Audit", form: Format, table: str, target: Path | None = None, *, force: bool = False) -> None:
     """Write a table, or the whole audit in a form that has its own shape, to a file or to standard output."""
     if target is None and form.is_binary and sys.stdout.isatty():
         raise AuditError(f"--format {form.value} writes binary data: redirect it to a file")
     sys.stdout.flush()
-    result.export(form.value, target if target is not None else sys.stdout.buffer, table)
+    result.export(form.value, target if target is not None else sys.stdout.buffer, table, force=force)

@@ -17,7 +17,7 @@ def _state(part: Part, missing: str) -> Text:
 
 
 def doctor() -> None:
-    """Print what is there; nothing is changed."""
+    """Print what is installed; nothing is changed."""
     out, here = console(), installation()
     out.print(here.versions)
     table = grid("what", "found", "for", wide="for")
@@ -35,18 +35,18 @@ def compare(path: Path) -> bool:
     """Print our tables beside tshark's answers; whether every cell is equal."""
     from auditor.audit.compare import compare as compared
 
-    told = compared(path)
+    comparison = compared(path)
     out = console()
-    out.print(f"{printable(path)}, compared with {printable(told.tshark)}")
+    out.print(f"{printable(path)}, compared with {printable(comparison.tshark)}")
     table = grid("what", "compared", "equal", "different", right=("compared", "equal", "different"))
-    for line in told.lines:
+    for line in comparison.lines:
         other = line.compared - line.equal
         style = "red" if other else "green"
         table.add_row(line.what, f"{line.compared:,}", f"{line.equal:,}", Text(f"{other:,}", style=style))
     out.print(table)
-    for note in told.notes:
+    for note in comparison.notes:
         out.print(Text(printable(note), style="yellow"))
-    for line in told.lines:
+    for line in comparison.lines:
         for example in line.examples:
             out.print(Text(printable(f"{line.what}: {example}")))
-    return told.is_equal
+    return comparison.is_equal

@@ -11,7 +11,7 @@ import typer
 from auditor import __version__
 from auditor.cli import auditing, policies, results, topology  # noqa: F401 - their commands are the application's
 from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, app, say
-from auditor.errors import AuditError
+from auditor.errors import AuditError, shown
 
 if TYPE_CHECKING:
     from auditor.capture.digest import Child
@@ -58,28 +58,49 @@ def main(hashing: "Child | None" = None) -> None:
 
     ``hashing`` is a process that hashes the first capture already.
     """
-    code = DONE
-    if hasattr(signal, "SIGPIPE"):  # as other programs do: end where nobody reads on, as in: audit pcap … | head
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for name in ("SIGTERM", "SIGHUP"):  # as Ctrl-C, unless whoever started this wants it ignored, as nohup does
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    code = FAILED
     try:
-        app(obj=hashing)
+        code = _run(hashing)
+        sys.stdout.flush()
     except AuditError as error:
         say(str(error))
-        code = FAILED
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    except SystemExit as ended:  # typer makes one of Ctrl-C too
-        code = ended.code if isinstance(ended.code, int) else DONE if ended.code is None else FAILED
+    except BrokenPipeError:
+        _end_as_unread()
+    except UnicodeEncodeError as error:
+        character = f"U+{ord(error.object[error.start]):04X}"
+        say(f"standard output is {error.encoding}, which has no {character}: set PYTHONIOENCODING=utf-8")
+    except OSError as error:
+        say(f"{shown(error.filename or 'standard output')}: {error.strerror or error}")
     except Exception as error:
         if os.environ.get("AUDITOR_DEBUG"):
             raise
         say(f"internal error ({type(error).__name__}: {error}); AUDITOR_DEBUG=1 shows where; please report it")
-        code = FAILED
     if code == INTERRUPTED:
         say("interrupted")
     if hashing is not None:
         hashing.stop()
     # Taking the interpreter and LLVM apart in good order takes a third of a second, and nobody needs it.
-    sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(code)
+
+
+def _run(hashing: "Child | None") -> int:
+    """Run the command; its exit code."""
+    try:
+        app(obj=hashing)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SystemExit as ended:  # typer makes one of Ctrl-C, and rich and typer of a pipe that nobody reads
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise BrokenPipeError from ended
+        return ended.code if isinstance(ended.code, int) else DONE if ended.code is None else FAILED
+    return DONE
+
+
+def _end_as_unread() -> None:
+    """End as other programs do where nobody reads on, as in ``audit pcap … | head``; nothing is left behind by now."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)

@@ -16,8 +16,8 @@ from auditor.options import DEFAULT_POLICY, Options, meaning
 
 def _option(name: str, *flags: str, **more: Any) -> Any:
     """A field of ``Options`` as an option of the command line; its help is what the field means."""
-    told = {"help": meaning(name, again="; may be given again"), "show_default": False, **more}
-    return typer.Option(*(flags or (f"--{name.replace('_', '-')}",)), **told)
+    settings = {"help": meaning(name, again="; may be given again"), "show_default": False, **more}
+    return typer.Option(*(flags or (f"--{name.replace('_', '-')}",)), **settings)
 
 
 OutOption = Annotated[Path | None, _option("out")]
@@ -26,11 +26,12 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progr
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """What becomes of a result besides its folder."""
+    """Where a result goes besides its folder, and what exit code it gives."""
 
     form: Format = Format.table
     table: str = "flows"
     fail_on: Severity = Severity.never
+    keep_going: bool = False
     out: Path | None = None
     quiet: bool = False
     history: Path | None = None
@@ -53,6 +54,7 @@ def audit_options(
     http: Annotated[bool, _option("http", show_default=True)] = False,
     ip_ranges: Annotated[Path | None, _option("ip_ranges")] = None,
     out: OutOption = None,
+    force: Annotated[bool, _option("force")] = False,
     quiet: QuietOption = False,
 ) -> Options:
     """How to audit."""
@@ -68,6 +70,7 @@ def audit_options(
         http=http,
         ip_ranges=ip_ranges,
         out=out,
+        force=force,
         say=silent if quiet else say,
     )
 
@@ -79,6 +82,9 @@ def output_options(
     fail_on: Annotated[
         Severity, typer.Option("--fail-on", help="Exit with 1 if a finding is at least this severe.", show_default=True)
     ] = Severity.never,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Exit as if inputs that cannot be read had not been given.")
+    ] = False,
     quiet: QuietOption = False,
     history: Annotated[
         Path | None,
@@ -87,15 +93,15 @@ def output_options(
         ),
     ] = None,
 ) -> Output:
-    """What becomes of the result."""
-    return Output(form=form, table=table, fail_on=fail_on, out=out, quiet=quiet, history=history)
+    """Where the result goes."""
+    return Output(form=form, table=table, fail_on=fail_on, keep_going=keep_going, out=out, quiet=quiet, history=history)
 
 
 GROUPS: dict[Any, Callable[..., Any]] = {Options: audit_options, Output: output_options}
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options that its parameters of the types ``Options`` and ``Output`` are made of."""
+    """A command with the options that its parameters of the types ``Options`` and ``Output`` consist of."""
     groups: dict[str, tuple[Callable[..., Any], list[str]]] = {}
     parameters: dict[str, inspect.Parameter] = {}
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
@@ -112,8 +118,8 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**given: Any) -> None:
         own = {name: value for name, value in given.items() if not any(name in names for _, names in groups.values())}
-        made = {name: group(**{n: given[n] for n in names}) for name, (group, names) in groups.items()}
-        command(**own, **made)
+        grouped = {name: group(**{n: given[n] for n in names}) for name, (group, names) in groups.items()}
+        command(**own, **grouped)
 
     run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
     run.__annotations__ = {name: one.annotation for name, one in parameters.items()}

@@ -37,8 +37,8 @@ def policy_check(
     from auditor.policy import library
 
     policy = library.get(file)
-    told = f"{len(policy.rule)} rules, {len(policy.exception)} exceptions"
-    sys.stdout.write(f"{file}: {policy.id}, edition {policy.edition}: {told}\n")
+    counts = f"{len(policy.rule)} rules, {len(policy.exception)} exceptions"
+    sys.stdout.write(f"{file}: {policy.id}, edition {policy.edition}: {counts}\n")
 
 
 @app.command("rule")
@@ -48,7 +48,7 @@ def rule_command(
         str | None, typer.Option("--policy", help="Policy to look in; all shipped ones without it.", show_default=False)
     ] = None,
 ) -> None:
-    """Explain a rule: what it checks, why, how to mend, source."""
+    """Explain a rule: what it checks, why, how to fix a failure, source."""
     from auditor.cli.terminal import show_rule
     from auditor.policy import pages
 

@@ -1,33 +1,67 @@
 """Commands for saved results: report, export, extract, diff, history, sql, paths explain."""
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from auditor.cli.app import FINDINGS, DiffFail, DiffFormat, Format, TableOption, app, paths_app, say
+from auditor.cli.app import (
+    FAILED,
+    FINDINGS,
+    CaptureOption,
+    DiffFail,
+    DiffFormat,
+    ForceOption,
+    Format,
+    TableOption,
+    app,
+    paths_app,
+    say,
+)
 from auditor.cli.auditing import export, show_result
 from auditor.cli.options import Output
+from auditor.errors import AuditError
+
+
+@contextmanager
+def saved() -> Iterator[None]:
+    """For commands that read saved results, which may be somebody else's: whatever is wrong with them is a sentence."""
+    try:
+        yield
+    except UnicodeEncodeError:  # of standard output
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        if os.environ.get("AUDITOR_DEBUG"):
+            raise
+        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        what = "are damaged, or of another version; audit the captures again"
+        raise AuditError(f"the results {what} ({reason}; AUDITOR_DEBUG=1 shows where)") from error
 
 
 @app.command("report")
+@saved()
 def report_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="File to write; report.html in the folder without it.", show_default=False),
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Write the report: one HTML page that opens offline, in any browser."""
     from auditor import Audit
 
     target = out if out is not None else folder / "report.html"
-    Audit.load(folder).export("html", target)
+    Audit.load(folder, say=say).export("html", target, force=force)
     say(f"the report is {target}")
 
 
 @app.command("export")
+@saved()
 def export_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     form: Annotated[Format, typer.Option("--format", help="Form to write.")] = Format.markdown,
@@ -35,18 +69,20 @@ def export_command(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; standard output without it.", show_default=False)
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Write saved results in another form: Markdown, XLSX, OCSF, ASFF, SARIF, CycloneDX, ECS, Zeek's logs, …"""  # noqa: D400, D415 - the list goes on
     from auditor import Audit
 
-    result = Audit.load(folder)
+    result = Audit.load(folder, say=say)
     if form is Format.table:
         show_result(result, Output())
     else:
-        export(result, form, table, out)
+        export(result, form, table, out, force=force)
 
 
 @app.command("extract")
+@saved()
 def extract_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     finding: Annotated[str, typer.Argument(help="finding_id, as TLS101-1.", show_default=False)],
@@ -54,54 +90,65 @@ def extract_command(
         Path | None, typer.Option("--out", "-o", help="pcapng to write the packets to.", show_default=False)
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print the finding in words.")] = False,
+    capture: CaptureOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Write the packets that prove a finding to a pcapng, or explain it.
 
-    The capture must be where it was, and unchanged. Comments in the pcapng name the rule, the frames, and its SHA-256.
+    The capture must be where it was or --capture says, and unchanged. Comments in the pcapng name the rule, the frames, and its SHA-256.
     """
     from auditor import Audit
 
-    result = Audit.load(folder)
+    result = Audit.load(folder, captures=capture or (), say=say)
     if explain or out is None:
         sys.stdout.write(result.explain_finding(finding))
     if out is not None:
-        say(f"{result.extract(finding, out)} packets are in {out}")
+        say(f"{result.extract(finding, out, force=force)} packets are in {out}")
 
 
 @app.command("verify")
+@saved()
 def verify_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
+    capture: CaptureOption = None,
 ) -> None:
-    """Tell whether results and captures are what they were: by the SHA-256 in custody.json and audit.json.
+    """Check whether results and captures are unchanged: by the SHA-256 in custody.json and audit.json.
 
-    Exit code 0: nothing changed; 1: something did; 2: there is nothing to verify by.
+    Exit code 0: all is there and unchanged, and nothing else is; 1: something changed, is missing or was added; 2: a capture
+    is not there, or there is nothing to verify by.
     """
     from auditor import Audit
     from auditor.cli.terminal import show_verified
 
-    told = Audit.load(folder).verify()
-    show_verified(told)
-    if any(same is False for _, same, _ in told):
+    verified = Audit(folder, captures=capture or ()).verify()
+    show_verified(verified)
+    if any(same is False for _, same, _ in verified):
         raise typer.Exit(FINDINGS)
+    unknown = [name for name, same, _ in verified if same is None]
+    if unknown:
+        say(f"{len(unknown)} captures could not be verified, as {unknown[0]}; --capture says where they are now")
+        raise typer.Exit(FAILED)
 
 
 @app.command("diff")
+@saved()
 def diff_command(
     old: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     new: Annotated[Path, typer.Argument(help="Folder of later results.", show_default=False)],
-    form: Annotated[DiffFormat, typer.Option("--format", help="How changes are told.")] = DiffFormat.text,
+    form: Annotated[DiffFormat, typer.Option("--format", help="How to print the changes.")] = DiffFormat.text,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; standard output without it.", show_default=False)
     ] = None,
     fail_on: Annotated[
         DiffFail, typer.Option("--fail-on", help="Exit with 1 on new findings, or on any change.")
     ] = DiffFail.never,
+    force: ForceOption = False,
 ) -> None:
-    """Tell what came, went and changed: findings, services, paths, versions and suites, by client group and service."""
+    """Show what came, went and changed: findings, services, paths, versions and suites, by client group and service."""
     from auditor import Audit
 
     target = out if out is not None else sys.stdout.buffer
-    changes = Audit.load(old).export_diff(Audit.load(new), form.value, target)
+    changes = Audit.load(old, say=say).export_diff(Audit.load(new, say=say), form.value, target, force=force)
     new_findings = [one for one in changes if one.kind == "came" and one.about.startswith("finding ")]
     if (fail_on is DiffFail.any and changes) or (fail_on is DiffFail.new and new_findings):
         raise typer.Exit(FINDINGS)
@@ -121,6 +168,7 @@ def history_command(
 
 
 @app.command("sql")
+@saved()
 def sql_command(
     where: Annotated[Path, typer.Argument(help="Folder of saved results, or a history.", show_default=False)],
     query: Annotated[str, typer.Argument(help="SQL (DuckDB) over flows, findings, … or runs, traffic, found.")],
@@ -129,7 +177,7 @@ def sql_command(
     """Run SQL over the tables of an audit, or over a history. A query can reach no files and no network."""
     from auditor.report.history import sql
 
-    names, found = sql(where, query)
+    names, rows = sql(where, query)
     if as_csv:
         import csv
 
@@ -137,19 +185,20 @@ def sql_command(
 
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([[neutral(value) for value in row] for row in found])
+        writer.writerows([[neutral(value) for value in row] for row in rows])
     else:
         from auditor.cli.terminal import show_rows
 
-        show_rows(None, names, found)
+        show_rows(None, names, rows)
 
 
 @paths_app.command("explain")
+@saved()
 def paths_explain(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     flow: Annotated[int, typer.Argument(help="flow_id of the flow.", show_default=False)],
 ) -> None:
-    """Tell how the path of a flow was judged: the verdict, what decided, what speaks for and against."""
+    """Explain how the path of a flow was judged: the verdict, what decided, what speaks for and against."""
     from auditor import Audit
 
-    sys.stdout.write(Audit.load(folder).explain(flow))
+    sys.stdout.write(Audit.load(folder, say=say).explain(flow))

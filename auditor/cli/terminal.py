@@ -47,57 +47,57 @@ def grid(*headers: str, right: tuple[str, ...] = (), wide: str | tuple[str, ...]
 def show(result: Audit) -> None:
     """Summary by path, version and verdict first, then findings, then what could not be judged and why."""
     out = console()
-    told = result.manifest
+    manifest = result.manifest
     captures = result.rows("captures", "capture", "warnings", "packets", "started", "ended")
-    out.print(_headline(told, captures))
+    out.print(_headline(manifest, captures))
     for capture in captures[:MOST_CAPTURES]:
         if capture["warnings"]:
             out.print(Text(f"  {printable(capture['capture'])}: {printable(capture['warnings'])}", style="yellow"))
     out.print()
-    _summary(out, told)
+    _summary(out, manifest)
     _requests(out, result)
     _findings(out, result)
-    _not_observable(out, told)
+    _not_observable(out, manifest)
 
 
 def _second(time: int) -> str:
     return f"{datetime.fromtimestamp(time // 10**9, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _headline(told: dict[str, Any], captures: list[dict[str, Any]]) -> Text:
+def _headline(manifest: dict[str, Any], captures: list[dict[str, Any]]) -> Text:
     packets = sum(capture["packets"] for capture in captures)
-    counts = told["counts"]
+    counts = manifest["counts"]
     name = printable(captures[0]["capture"]) if len(captures) == 1 else f"{len(captures)} captures"
     starts = [c["started"] for c in captures if c["started"] is not None]
     ends = [c["ended"] for c in captures if c["ended"] is not None]
     span = f", {_second(min(starts))} to {_second(max(ends))} UTC" if starts else ""
-    policies = ", ".join(printable(f"{policy['id']} {policy['edition']}") for policy in told["policies"])
+    policies = ", ".join(printable(f"{policy['id']} {policy['edition']}") for policy in manifest["policies"])
     text = Text()
     text.append(
         f"{name}: {packets:,} packets, {counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes{span}\n"
     )
     site = (
-        f", site {printable(told['site'])}"
-        if told["site"]
+        f", site {printable(manifest['site'])}"
+        if manifest["site"]
         else ", no topology: paths are known only where frames show them"
     )
     text.append(
-        f"policy {policies}, AWS address ranges of {told['ip_ranges']['date']}{site}",
+        f"policy {policies}, AWS address ranges of {manifest['ip_ranges']['date']}{site}",
         style="dim",
     )
     return text
 
 
-def _summary(out: Console, told: dict[str, Any]) -> None:
+def _summary(out: Console, manifest: dict[str, Any]) -> None:
     """Flows to AWS service endpoints by path, version and verdict; all others in one line each path and protocol."""
     scope: dict[tuple[str, str, str], Counter[str]] = {}
-    for row in told["summary"]:
+    for row in manifest["summary"]:
         if row["in_scope"]:
             confidence = f" ({row['confidence']})" if row["confidence"] != "none" else ""
             key = (row["path"] + confidence, row["protocol"], "")
             scope.setdefault(key, Counter())[row["verdict"]] += row["flows"]
     others: Counter[str] = Counter()
-    for row in told["summary"]:
+    for row in manifest["summary"]:
         if not row["in_scope"]:
             others[row["protocol"]] += row["flows"]
     if scope:
@@ -117,10 +117,10 @@ def _summary(out: Console, told: dict[str, Any]) -> None:
     else:
         out.print(Text("No traffic to AWS service endpoints.", style="bold"))
     if others:
-        told_others = ", ".join(
+        listed = ", ".join(
             f"{n:,} {printable(name) if name != '-' else 'unknown'}" for name, n in others.most_common(12)
         )
-        out.print(Text(f"Other flows, not judged: {told_others}", style="dim"))
+        out.print(Text(f"Other flows, not judged: {listed}", style="dim"))
     out.print()
 
 
@@ -141,8 +141,8 @@ def _requests(out: Console, result: Audit) -> None:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     for cells, count in ordered[:MOST_SUMMARY]:
         style = "red" if cells[2] == "none" else None
-        told = [Text(printable(cell), style=style if k == 2 and style else "") for k, cell in enumerate(cells)]
-        table.add_row(*told, f"{count:,}")
+        texts = [Text(printable(cell), style=style if k == 2 and style else "") for k, cell in enumerate(cells)]
+        table.add_row(*texts, f"{count:,}")
     out.print(table)
     if len(ordered) > MOST_SUMMARY:
         out.print(Text(f"… and {len(ordered) - MOST_SUMMARY} more; --table requests has them all", style="dim"))
@@ -151,14 +151,14 @@ def _requests(out: Console, result: Audit) -> None:
 
 def _findings(out: Console, result: Audit) -> None:
     names = ("severity", "verdict", "finding_id", "title", "reason", "flows", "sample_frames")
-    found = result.rows("findings", *names, "client_group", "service", "region")
-    if not found:
+    findings = result.rows("findings", *names, "client_group", "service", "region")
+    if not findings:
         out.print(Text("No findings.", style="bold green"))
         out.print()
         return
-    out.print(Text(f"Findings ({len(found)})", style="bold underline"))
+    out.print(Text(f"Findings ({len(findings)})", style="bold underline"))
     table = grid("severity", "finding", "what", "flows", "frames", right=("flows",), wide="what")
-    for row in found[:MOST_FINDINGS]:
+    for row in findings[:MOST_FINDINGS]:
         what = Text()
         what.append(printable(about(row)), style="bold")
         what.append(f"\n{printable(row['title'])}: {printable(row['reason'])}")
@@ -171,27 +171,27 @@ def _findings(out: Console, result: Audit) -> None:
             " ".join(frames[:3]) + (" …" if len(frames) > 3 else ""),
         )
     out.print(table)
-    if len(found) > MOST_FINDINGS:
-        out.print(Text(f"… and {len(found) - MOST_FINDINGS} more; --out DIR keeps them all", style="dim"))
+    if len(findings) > MOST_FINDINGS:
+        out.print(Text(f"… and {len(findings) - MOST_FINDINGS} more; --out DIR keeps them all", style="dim"))
     out.print(Text("audit rule CODE explains a rule.", style="dim"))
     out.print()
 
 
-def _not_observable(out: Console, told: dict[str, Any]) -> None:
-    if not told["not_observable"]:
+def _not_observable(out: Console, manifest: dict[str, Any]) -> None:
+    if not manifest["not_observable"]:
         return
     out.print(Text("Could not be judged from this capture", style="bold underline"))
     table = grid("rule", "flows", "why", right=("flows",), wide="why")
-    for rule, reasons in told["not_observable"].items():
+    for rule, reasons in manifest["not_observable"].items():
         for k, row in enumerate(reasons[:3]):
             table.add_row(rule if k == 0 else "", f"{row['flows']:,}", printable(row["reason"]))
     out.print(table)
 
 
-def show_verified(told: list[tuple[str, bool | None, str]]) -> None:
-    """What is what it was, and what is not."""
+def show_verified(verified: list[tuple[str, bool | None, str]]) -> None:
+    """Which files are unchanged, and which are not."""
     out, table = console(), grid("file", "", "why", wide=("file", "why"))
-    for name, same, why in told:
+    for name, same, why in verified:
         word, style = {True: ("same", "green"), False: ("CHANGED", "bold red"), None: ("?", "yellow")}[same]
         table.add_row(printable(name), Text(word, style=style), printable(why))
     out.print(table)
@@ -233,22 +233,22 @@ def show_rule(page: "Page") -> None:
     must = "a failure" if rule.required else "a warning"
     holds = "" if page.holds == "always" else f", holds {page.holds}"
     out.print(Text(f"policy {page.policy}, severity {rule.severity}, not met: {must}{holds}", style="dim"))
-    for head, body in (("What", rule.what), ("Why", rule.why), ("How to mend", rule.mend), ("Source", page.source)):
+    for head, body in (("What", rule.what), ("Why", rule.why), ("How to fix", rule.mend), ("Source", page.source)):
         out.print(Text(f"\n{head}", style="bold"))
         out.print(Text(body))
-        if head == "How to mend":
+        if head == "How to fix":
             for place, way in page.ways.items():
                 out.print(Text.assemble((f"{place}: ", "bold"), way))
 
 
-def show_rows(title: str | None, names: list[str], found: list[tuple[Any, ...]]) -> None:
+def show_rows(title: str | None, names: list[str], rows: list[tuple[Any, ...]]) -> None:
     """The rows of a query."""
     out = console()
     if title is not None:
-        out.print(Text(f"{title} ({len(found)})", style="bold underline"))
-    numbers = tuple(n for k, n in enumerate(names) if found and all(isinstance(row[k], int | float) for row in found))
+        out.print(Text(f"{title} ({len(rows)})", style="bold underline"))
+    numbers = tuple(n for k, n in enumerate(names) if rows and all(isinstance(row[k], int | float) for row in rows))
     table = grid(*names, right=numbers, wide=names[-1] if names else None)
-    for row in found:
+    for row in rows:
         table.add_row(*("·" if value is None else printable(value) for value in row))
     if names:
         out.print(table)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.app import topology_app
-from auditor.errors import AuditError
+from auditor.cli.app import ForceOption, topology_app
 
 if TYPE_CHECKING:
     from auditor.paths.topology import Topology
@@ -16,17 +15,14 @@ if TYPE_CHECKING:
 @topology_app.command("init")
 def topology_init(
     file: Annotated[Path, typer.Argument(help="File to write.")] = Path("site.toml"),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Write a commented example of a topology file."""
+    from auditor.machine import writing
     from auditor.paths.topology import example
 
-    if file.exists() and not force:
-        raise AuditError(f"{file}: exists already; give another name, or --force to overwrite it")
-    try:
-        file.write_text(example(), encoding="utf-8")
-    except OSError as error:
-        raise AuditError(f"{file}: {error.strerror}") from error
+    with writing.whole(file, force=force) as out:
+        out.write(example().encode())
     sys.stdout.write(f"{file} is written; edit it, then: audit pcap CAPTURE --topology {file}\n")
 
 
@@ -47,13 +43,13 @@ def topology_suggest(
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write; without it standard output.", show_default=False)
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Write a topology of what captures show of links (VLANs, MACs, interfaces, addresses), to complete by hand."""
     import auditor
+    from auditor.machine import writing
     from auditor.paths.suggest import suggested
 
-    if out is not None and out.exists():
-        raise AuditError(f"{out}: exists already; give another name")
     columns = (
         "client_ip",
         "server_ip",
@@ -72,10 +68,8 @@ def topology_suggest(
     if out is None:
         sys.stdout.write(text)
         return
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise AuditError(f"{out}: {error.strerror}") from error
+    with writing.whole(out, writing.identities(map(Path, capture)), force=force) as file:
+        file.write(text.encode())
     sys.stdout.write(f"{out} is written; complete it, then: audit topology check {out}\n")
 
 
@@ -98,18 +92,19 @@ def topology_fetch(
     region: Annotated[
         list[str] | None, typer.Option("--region", help="Region to ask in; may be given again.", show_default=False)
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files of an earlier time.")] = False,
 ) -> None:
-    """Get from AWS what tells where traffic goes (needs the extra aws); keys and router configurations are left out."""
+    """Get from AWS what decides where traffic goes (needs the extra aws); keys and router configurations are left out."""
     from auditor.paths.fetch import fetch
 
-    for file, rows in fetch(out, profile, region or []):
+    for file, rows in fetch(out, profile, region or [], force=force):
         sys.stdout.write(f"{file}: {rows}\n")
 
 
 def _describe(name: str, site: "Topology") -> None:
     """Print what a topology says."""
-    told = ", ".join(f"{s.name} ({', '.join(s.on_premises) or 'prefixes not given'})" for s in site.site)
-    sys.stdout.write(f"{name}: {told or 'no site'}\n")
+    sites = ", ".join(f"{s.name} ({', '.join(s.on_premises) or 'prefixes not given'})" for s in site.site)
+    sys.stdout.write(f"{name}: {sites or 'no site'}\n")
     for link in site.links():
         parts = [f"VLAN {link.vlan}" if link.vlan else "", f"peer {' '.join(link.peer_mac + link.peer_address)}"]
         parts += [f"interface {' '.join(link.interface)}" if link.interface else "", " ".join(link.prefixes[:8])]

@@ -24,15 +24,15 @@ def _plain(kind: Any, several: bool, value: Any) -> Any:
     return value if isinstance(kind, type) and isinstance(value, kind) else _ASK_TYPER
 
 
-def _spare(parameter: Any) -> Any:
+def _plain_first(parameter: Any) -> Any:
     """``parameter``, whose values typer processes only where it has to."""
-    told = getattr(parameter, "type_descriptor", None)
-    if told is None or "process_value" in vars(parameter):  # typer without the first does not need pydantic
+    descriptor = getattr(parameter, "type_descriptor", None)
+    if descriptor is None or "process_value" in vars(parameter):  # typer without the first does not need pydantic
         return parameter
     process, callback = parameter.process_value, parameter.callback
 
     def process_value(context: Any, value: Any) -> Any:
-        plain = _plain(told.annotation, parameter.multiple or parameter.nargs == -1, value)
+        plain = _plain(descriptor.annotation, parameter.multiple or parameter.nargs == -1, value)
         if plain is _ASK_TYPER or (value is None and parameter.required):
             return process(context, value)
         return plain if callback is None else callback(context, parameter, plain)
@@ -45,10 +45,10 @@ class Group(TyperGroup):
     """Commands whose plain values are taken as they are."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return [_spare(parameter) for parameter in super().get_params(ctx)]
+        return [_plain_first(parameter) for parameter in super().get_params(ctx)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         command = super().get_command(ctx, cmd_name)
         for parameter in command.get_params(ctx) if command is not None else ():
-            _spare(parameter)
+            _plain_first(parameter)
         return command

@@ -1,11 +1,11 @@
-"""What a capture tells of the network itself: who has which address, who is next to whom, which routes are announced.
+"""What a capture shows of the network itself: which addresses, neighbours and announced routes there are.
 
 ARP, Neighbor Discovery, LLDP, ICMP errors and BGP are few among many packets, so this is plain Python beside the
-kernels, bounded in what it keeps. The rooms on the right read it once the capture has ended.
+kernels, bounded in what it keeps. `paths` reads it once the capture has ended.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +36,7 @@ ARP_BYTES = 28  # RFC 826, of Ethernet and IPv4
 V4_ERRORS = {3: "unreachable", 5: "redirect", 11: "time exceeded"}
 V6_ERRORS = {1: "unreachable", 2: "packet too big", 3: "time exceeded"}
 FRAGMENTATION_NEEDED = 4
-V6_TELLING = [*V6_ERRORS, 133, 134, 135, 136]  # with Neighbor Discovery
+V6_NOTED = [*V6_ERRORS, 133, 134, 135, 136]  # with Neighbor Discovery
 
 Address = tuple[int, int]  # halves of a 128-bit number, IPv4 as ::ffff:a.b.c.d
 
@@ -63,7 +63,7 @@ class FirstSeen:
 
 
 class IcmpError(NamedTuple):
-    """An error that somebody reports of a packet between two addresses; ``mtu`` is 0 where it names none."""
+    """An error that a host or router reports of a packet between two addresses; ``mtu`` is 0 where it names none."""
 
     kind: str
     reporter: Address
@@ -109,6 +109,26 @@ class Control:
     left_out: bool = False  # a cap was reached
     _bgp_bytes: int = 0
 
+    def snapshot(self) -> "Control":
+        """What was learned so far, for another thread: this one goes on growing.
+
+        Each container is copied at once, which no other thread can interrupt; then what it holds.
+        """
+        return Control(
+            bindings={
+                binding: replace(seen, protocols=set(seen.protocols), partners=set(seen.partners))
+                for binding, seen in self.bindings.copy().items()
+            },
+            errors=self.errors.copy(),
+            neighbours=self.neighbours.copy(),
+            bgp={
+                key: replace(stream, segments=stream.segments.copy(), macs=stream.macs.copy())
+                for key, stream in self.bgp.copy().items()
+            },
+            macsec=self.macsec.copy(),
+            left_out=self.left_out,
+        )
+
     def take(self, block: Array, packets: Array) -> None:
         """Look at the packets of a block (PACKET records whose bytes lie in ``block``)."""
         status, protocol = packets["status"], packets["protocol"]
@@ -124,8 +144,8 @@ class Control:
         icmp = np.flatnonzero((status == OTHER_IP) & ((protocol == ICMP) | (protocol == ICMP6)))
         if len(icmp):  # echoes are many, and say nothing
             kind = block[np.minimum(packets["position"][icmp], len(block) - 1)]
-            telling = np.where(protocol[icmp] == ICMP, np.isin(kind, list(V4_ERRORS)), np.isin(kind, V6_TELLING))
-            for packet in packets[icmp[telling]]:
+            noted = np.where(protocol[icmp] == ICMP, np.isin(kind, list(V4_ERRORS)), np.isin(kind, V6_NOTED))
+            for packet in packets[icmp[noted]]:
                 self._icmp(block, packet)
         for source, target in zip(
             packets["source_mac"][status == ENCRYPTED].tolist(),
@@ -159,10 +179,10 @@ class Control:
         rows = block[packets["position"][:, None] + np.arange(ARP_BYTES)]
         good = (rows[:, :6] == np.array([0, 1, 8, 0, 6, 4], np.uint8)).all(axis=1)
         rows, packets = rows[good], packets[good]
-        # The same few bindings are told again and again: look at each once.
+        # The same few bindings are announced again and again: look at each once.
         scope = np.stack([packets[name].astype(np.int64) for name in ("vlans", "interface", "tunnel")], axis=1)
-        told = np.concatenate([rows[:, 8:18], rows[:, 24:28], scope.view(np.uint8).reshape(len(rows), 24)], axis=1)
-        _, first = np.unique(told, axis=0, return_index=True)
+        bindings = np.concatenate([rows[:, 8:18], rows[:, 24:28], scope.view(np.uint8).reshape(len(rows), 24)], axis=1)
+        _, first = np.unique(bindings, axis=0, return_index=True)
         for k in sorted(first.tolist()):
             claim, partner = rows[k, 8:18].tobytes(), rows[k, 24:28].tobytes()
             address = (0, V4_MAPPED | int.from_bytes(claim[6:], "big"))
@@ -186,11 +206,11 @@ class Control:
             elif kind == 5:
                 texts[5] = value.decode("utf-8", "replace")
             at += 2 + length
-        found = Neighbour(
+        neighbour = Neighbour(
             int(packet["source_mac"]), texts[5] or texts[1], texts[2], int(packet["vlans"]), int(packet["interface"])
         )
         if len(self.neighbours) < MOST_BINDINGS:
-            self.neighbours.setdefault(found, int(packet["frame"]))
+            self.neighbours.setdefault(neighbour, int(packet["frame"]))
 
     def _icmp(self, block: Array, packet: Any) -> None:
         at, end = int(packet["position"]), int(packet["end"])

@@ -81,13 +81,13 @@ class Fragments:
 
         ``packets[n].position`` of these is where the datagram begins; they are to be decoded again from there.
         """
-        found = np.flatnonzero(packets["fragment"] != 0).tolist()
-        if not found:
+        fragments = np.flatnonzero(packets["fragment"] != 0).tolist()
+        if not fragments:
             return block, []
         added: list[bytes] = []
         whole: list[int] = []
         size = len(block)
-        for at in found:
+        for at in fragments:
             packet = packets[at]
             datagram = self._take(block, packet)
             if datagram is None:

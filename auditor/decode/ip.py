@@ -3,9 +3,9 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be16, be32, be64
-from auditor.decode.layers import BY_IP_PROTOCOL, IPV4, IPV6, STOP, TCP_LAYER, UDP_LAYER
+from auditor.decode.layers import BY_IP_PROTOCOL, IP_IN_IP, IPV4, IPV6, STOP, TCP_LAYER, UDP_LAYER
 from auditor.decode.link import cut, malformed
-from auditor.decode.packet import FRAGMENT, IP_IN_IP, OTHER_IP, V4_MAPPED, PacketRow
+from auditor.decode.packet import FRAGMENT, OTHER_IP, V4_MAPPED, PacketRow
 from auditor.machine.kernel import inlined, part
 
 

@@ -1,6 +1,7 @@
 """The table of layers: each has a number, is reached by the numbers below, and is one function of this room.
 
-A new layer is one constant and one row here, one function, and one line in ``decode.decode_packet``.
+A new layer is one constant and one row here, one function, and one line in ``decode.one_layer``. A tunnel has its kind
+here as well, and says in ``tunnel.fits_tunnel`` how a datagram on its port must look.
 """
 
 import numpy as np
@@ -92,6 +93,22 @@ UDP_TUNNELS = {
     6081: GENEVE_LAYER,  # RFC 8926; AWS Gateway Load Balancer
     37008: TZSP_LAYER,
 }
+
+# Kinds of tunnel, in the top byte of a packet's ``tunnel``: number, name, and whether an identifier goes with it.
+VXLAN, GENEVE, GRE, IP_IN_IP, ERSPAN, GTP, TEREDO, L2TP, CAPWAP, TZSP = range(1, 11)
+TUNNEL_NAMES = {
+    VXLAN: "vxlan",
+    GENEVE: "geneve",
+    GRE: "gre",
+    IP_IN_IP: "ipip",
+    ERSPAN: "erspan",
+    GTP: "gtp",
+    TEREDO: "teredo",
+    L2TP: "l2tp",
+    CAPWAP: "capwap",
+    TZSP: "tzsp",
+}
+TUNNELS_WITH_ID = {VXLAN, GENEVE, ERSPAN, GTP, L2TP}
 
 
 def _table(size: int, rows: dict[int, int]) -> np.ndarray:

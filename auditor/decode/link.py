@@ -207,7 +207,7 @@ def pppoe(block: Bytes, packet: PacketRow) -> int:
 
 @part
 def mpls(block: Bytes, packet: PacketRow) -> int:
-    """MPLS labels to the bottom of the stack (RFC 3032); what is below is told by its first nibble."""
+    """MPLS labels to the bottom of the stack (RFC 3032); what is below is recognised by its first nibble."""
     at = packet.position
     while True:
         if at + 4 > packet.end:

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.machine.records import blank
+from auditor.machine.blank import blank
 
 PACKET = np.dtype(
     [
@@ -71,22 +71,6 @@ DUPLICATE = 7  # a mirror shows the packet for the second time
 ENCRYPTED = 6  # MACsec, or 802.11 with its payload encrypted: nothing inside can be seen
 
 V4_MAPPED = 0xFFFF00000000  # RFC 4291 2.5.5.2: upper part of the low half of an IPv4-mapped address
-
-# Kinds of tunnel, in the top byte of ``tunnel``.
-VXLAN, GENEVE, GRE, IP_IN_IP, ERSPAN, GTP, TEREDO, L2TP, CAPWAP, TZSP = range(1, 11)
-TUNNEL_NAMES = {
-    VXLAN: "vxlan",
-    GENEVE: "geneve",
-    GRE: "gre",
-    IP_IN_IP: "ipip",
-    ERSPAN: "erspan",
-    GTP: "gtp",
-    TEREDO: "teredo",
-    L2TP: "l2tp",
-    CAPWAP: "capwap",
-    TZSP: "tzsp",
-}
-TUNNELS_WITH_ID = {VXLAN, GENEVE, ERSPAN, GTP, L2TP}
 
 ICMP, TCP, UDP, ESP, ICMP6 = 1, 6, 17, 50, 58
 BGP = 179  # port, RFC 4271 3

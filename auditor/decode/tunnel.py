@@ -6,24 +6,33 @@ from auditor.decode.bytes import Bytes, be16, be24, be32, be64
 from auditor.decode.ip import push_tunnel
 from auditor.decode.layers import (
     BY_ETHERTYPE,
+    CAPWAP,
     CAPWAP_LAYER,
+    ERSPAN,
     ERSPAN_2,
     ERSPAN_3,
     ETHERNET,
+    GENEVE,
     GENEVE_LAYER,
+    GRE,
+    GTP,
     GTP_LAYER,
     IPV6,
+    L2TP,
     L2TP_LAYER,
     PPP,
     RAW_IP,
     STOP,
+    TEREDO,
     TEREDO_LAYER,
+    TZSP,
     TZSP_LAYER,
+    VXLAN,
     VXLAN_LAYER,
     WIRELESS,
 )
 from auditor.decode.link import cut, not_ip
-from auditor.decode.packet import CAPWAP, ERSPAN, GENEVE, GRE, GTP, L2TP, TEREDO, TZSP, VXLAN, PacketRow
+from auditor.decode.packet import PacketRow
 from auditor.machine.kernel import part
 
 AWS_GENEVE_CLASS = 0x0108  # option class of AWS Gateway Load Balancer

@@ -1,6 +1,6 @@
 """Answers of the DNS seen in the capture: which name a client asked for when it was given an address (RFC 1035).
 
-A DNS message is told by its form, not by a port: a response with one question, whose names and records fill it.
+A DNS message is recognised by its form, not by a port: a response with one question, whose names and records fill it.
 """
 
 import numpy as np
@@ -112,6 +112,21 @@ def remember(
         if answer.time < answers[oldest].time:
             oldest = at
     answer = answers[oldest]
+    is_same = (
+        answer.time != 0
+        and answer.low == low
+        and answer.high == high
+        and answer.client_low == client_low
+        and answer.client_high == client_high
+    )
+    if not is_same:
+        answer.before = 0
+        answer.before_since = 0
+        answer.since = time
+    elif answer.name != name:
+        answer.before = answer.name
+        answer.before_since = answer.since
+        answer.since = time
     answer.client_high = client_high
     answer.client_low = client_low
     answer.high = high
@@ -129,8 +144,12 @@ def answer_for(
     client_low: np.uint64,
     high: np.uint64,
     low: np.uint64,
+    started: int,
 ) -> int:
-    """The name that was asked for when this client was last given this address; 0 if the capture has none."""
+    """The name that was asked for when this client was last given this address before it connected; 0 for none.
+
+    An answer that came later cannot be why a flow began.
+    """
     if counters[ANSWERS_KEPT] == 0:
         return 0
     size = answers.size
@@ -149,7 +168,11 @@ def answer_for(
                 and answer.client_low == c_low
                 and answer.client_high == c_high
             ):
-                return int(answer.name)
+                if answer.since <= started:
+                    return int(answer.name)
+                if answer.before > 0 and answer.before_since <= started:
+                    return int(answer.before)
+                break
     return 0
 
 

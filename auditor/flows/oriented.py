@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from auditor.decode.packet import FIN, RST, TCP, TUNNEL_NAMES, TUNNELS_WITH_ID, UDP
+from auditor.decode.layers import TUNNEL_NAMES, TUNNELS_WITH_ID
+from auditor.decode.packet import FIN, RST, TCP, UDP
 from auditor.flows.rows import Rows, gather
 from auditor.flows.text import write_addresses
 from auditor.tables.columns import Bytes, Column, Numbers, Texts, distinct

@@ -4,22 +4,76 @@ from typing import Any
 
 import numpy as np
 
-from auditor.flows.intern import ROOM_BYTES, ROOM_ENTRIES, grow_intern
+from auditor.flows.intern import ARENA_BYTES, ENTRIES, ROOM_BYTES, ROOM_ENTRIES, grow_intern
 from auditor.flows.state import (
+    ANSWER,
+    ANSWERS,
+    CHUNK,
+    COUNTERS,
+    DATAGRAM,
+    FIRST_TIME,
+    FLOW,
     FREE_CHUNKS,
     FREE_DATAGRAM,
     FREE_FLOW,
     FREE_HANDSHAKE,
     FREE_PLACE,
     FREE_STREAM,
+    HANDSHAKE,
+    LAST_TIME,
     LIVE,
+    PLACE,
     ROOM_CHUNKS,
+    SCRATCH,
+    SESSIONS,
+    SIDE,
+    STREAM,
+    SWEEP_AT,
+    WAY,
+    Memory,
     State,
     chain,
+    records,
 )
 from auditor.flows.table import relink
 
 Array = np.ndarray[Any, Any]
+
+
+def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State:
+    """A state with nothing in it."""
+    counters = np.zeros(COUNTERS, np.int64)
+    counters[FREE_CHUNKS] = chunks
+    counters[FIRST_TIME] = np.iinfo(np.int64).max
+    counters[LAST_TIME] = np.iinfo(np.int64).min
+    counters[SWEEP_AT] = -1
+    state = State(
+        memory=Memory(
+            counters=counters,
+            chunks=np.empty((chunks, CHUNK), np.uint8),
+            free_chunks=np.arange(chunks - 1, -1, -1, dtype=np.int32),
+            arena=np.zeros(ARENA_BYTES, np.uint8),
+            entries=np.zeros((ENTRIES, 3), np.int64),
+            intern_buckets=np.zeros(2 * ENTRIES, np.int32),
+            scratch=np.zeros(SCRATCH, np.uint8),
+            sessions=np.zeros((SESSIONS, 2), np.uint64),
+            datagrams=records(streams, DATAGRAM),
+            places=records(streams, PLACE),
+        ),
+        flows=records(flows, FLOW),
+        sides=records(2 * flows, SIDE),
+        ways=records(2 * flows, WAY),
+        buckets=np.full(2 * flows, -1, np.int32),
+        streams=records(streams, STREAM),
+        handshakes=records(streams, HANDSHAKE),
+        answers=records(ANSWERS, ANSWER),
+    )
+    counters[FREE_FLOW] = chain(state.flows, 0, -1)
+    counters[FREE_STREAM] = chain(state.streams, 0, -1)
+    counters[FREE_HANDSHAKE] = chain(state.handshakes, 0, -1)
+    counters[FREE_DATAGRAM] = chain(state.memory.datagrams, 0, -1)
+    counters[FREE_PLACE] = chain(state.memory.places, 0, -1)
+    return state
 
 
 def _doubled(array: Array) -> Array:

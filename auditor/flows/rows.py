@@ -77,11 +77,11 @@ def free(state: State) -> None:
 
 def _kept(last: Array, datagrams: Array) -> Array:
     """Places of all datagrams in the chains that end at ``last``."""
-    found = [last[last >= 0]]
-    while len(found[-1]):
-        before = datagrams["next"][found[-1]]
-        found.append(before[before >= 0])
-    return np.concatenate(found)
+    links = [last[last >= 0]]
+    while len(links[-1]):
+        before = datagrams["next"][links[-1]]
+        links.append(before[before >= 0])
+    return np.concatenate(links)
 
 
 def renumber(state: State) -> State | None:
@@ -100,6 +100,7 @@ def renumber(state: State) -> State | None:
         *((state.handshakes, name, open_handshakes) for name in INTERNED),
         (memory.datagrams, "bytes", _kept(state.flows["datagram"][open_flows], memory.datagrams)),
         (state.answers, "name", np.flatnonzero(state.answers["time"] != 0)),
+        (state.answers, "before", np.flatnonzero(state.answers["before"] != 0)),
     ]
     used = np.unique(np.concatenate([array[name][rows] for array, name, rows in fields]))
     used = used[used > 0]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from auditor.decode.bytes import Bytes
 from auditor.decode.packet import PACKET
-from auditor.flows.intern import ARENA_BYTES, ENTRIES, Buckets, Entries
-from auditor.machine.records import blank
+from auditor.flows.intern import Buckets, Entries
+from auditor.machine.blank import blank
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 
 Array = np.ndarray[Any, Any]
@@ -32,6 +32,8 @@ FLOW = np.dtype(
         ("closed", "u1"),
         ("pppoe", "u1"),
         ("upgrade", "u1"),  # bits: the server offered TLS, the client asked for it, the server refused
+        ("answer", "u1"),  # what a ClientHello was answered with instead of TLS, see recognise.numbers; 0 for none
+        ("clear", "u1"),  # what was spoken in clear after TLS began, likewise
         ("bucket", "i4"),
         ("next", "i4"),
         ("handshake", "i4"),
@@ -149,7 +151,7 @@ STREAM = np.dtype(
         ("segments", "i4"),
         ("skipped", "i4"),  # bytes of another protocol that came before
         ("recognised", "u1"),  # TLS records follow
-        ("encrypted", "u1"),
+        ("encrypted", "u1"),  # 1 behind ChangeCipherSpec, PAST_HANDSHAKE where only an end of TLS is waited for
         ("record_type", "u1"),
         ("record_at", "i4"),  # the next byte that the record layer will look at
         ("record_left", "i4"),  # bytes left of the record that it is in
@@ -165,6 +167,7 @@ STREAM = np.dtype(
     ]
 )
 BLANK_STREAM = blank(STREAM, grid=-1)
+PAST_HANDSHAKE = 2
 
 # --- one TLS handshake
 HISTORY = 32
@@ -191,6 +194,7 @@ HANDSHAKE = np.dtype(
         ("dh_bits", "u2"),
         ("curve_signature", "u2"),
         ("dh_signature", "u2"),
+        ("client_signature", "u2"),  # scheme of the client's CertificateVerify
         ("alert_level", "u1"),
         ("alert", "u1"),
         ("alert_side", "u1"),
@@ -249,7 +253,17 @@ OVER_TCP, OVER_DTLS, OVER_QUIC = 0, 1, 2  # ``transport``
 
 # --- answers of the DNS seen in the capture: (client, address) -> name
 ANSWER = np.dtype(
-    [("client_high", "u8"), ("client_low", "u8"), ("high", "u8"), ("low", "u8"), ("name", "i4"), ("time", "i8")]
+    [
+        ("client_high", "u8"),
+        ("client_low", "u8"),
+        ("high", "u8"),
+        ("low", "u8"),
+        ("name", "i4"),
+        ("before", "i4"),  # the name that the address had before this one; 0 for none
+        ("time", "i8"),  # of the last answer
+        ("since", "i8"),  # of the first answer with this name
+        ("before_since", "i8"),
+    ]
 )
 ANSWERS = 1 << 16
 RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
@@ -307,6 +321,7 @@ DatagramRows: TypeAlias = NDArray[Any]
 PlaceRow: TypeAlias = Any
 PlaceRows: TypeAlias = NDArray[Any]
 AnswerRows: TypeAlias = NDArray[Any]
+RecentRows: TypeAlias = NDArray[Any]
 Counters: TypeAlias = NDArray[np.int64]
 Sessions: TypeAlias = NDArray[np.uint64]
 
@@ -320,7 +335,7 @@ class Memory(NamedTuple):
     arena: Annotated[Bytes, BYTES]  # interned bytes, see ``intern``
     entries: Annotated[Entries, Layout(np.int64, 2)]
     intern_buckets: Annotated[Buckets, Layout(np.int32)]
-    scratch: Annotated[Bytes, BYTES]  # a message, and from SHAPE_AT on the shape that is made of it
+    scratch: Annotated[Bytes, BYTES]  # a message, and from SHAPE_AT on the shape that is derived from it
     sessions: Annotated[Sessions, Layout(np.uint64, 2)]  # sessions and tickets whose first handshake was seen
     datagrams: Annotated[DatagramRows, Layout(DATAGRAM)]
     places: Annotated[PlaceRows, Layout(PLACE)]
@@ -345,7 +360,7 @@ ROOM_CHUNKS = CHUNKS_A_STREAM + 2  # what one packet can need at most
 
 
 def packets(count: int) -> Array:
-    """``count`` packets as the decoder makes them."""
+    """``count`` packets as the decoder fills them in."""
     return records(count, PACKET)
 
 
@@ -359,39 +374,3 @@ def chain(array: Array, first: int, head: int) -> int:
     array["next"][first:] = np.arange(first + 1, len(array) + 1)
     array["next"][-1] = head
     return first
-
-
-def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State:
-    """A state with nothing in it."""
-    counters = np.zeros(COUNTERS, np.int64)
-    counters[FREE_CHUNKS] = chunks
-    counters[FIRST_TIME] = np.iinfo(np.int64).max
-    counters[LAST_TIME] = np.iinfo(np.int64).min
-    counters[SWEEP_AT] = -1
-    state = State(
-        memory=Memory(
-            counters=counters,
-            chunks=np.empty((chunks, CHUNK), np.uint8),
-            free_chunks=np.arange(chunks - 1, -1, -1, dtype=np.int32),
-            arena=np.zeros(ARENA_BYTES, np.uint8),
-            entries=np.zeros((ENTRIES, 3), np.int64),
-            intern_buckets=np.zeros(2 * ENTRIES, np.int32),
-            scratch=np.zeros(SCRATCH, np.uint8),
-            sessions=np.zeros((SESSIONS, 2), np.uint64),
-            datagrams=records(streams, DATAGRAM),
-            places=records(streams, PLACE),
-        ),
-        flows=records(flows, FLOW),
-        sides=records(2 * flows, SIDE),
-        ways=records(2 * flows, WAY),
-        buckets=np.full(2 * flows, -1, np.int32),
-        streams=records(streams, STREAM),
-        handshakes=records(streams, HANDSHAKE),
-        answers=records(ANSWERS, ANSWER),
-    )
-    counters[FREE_FLOW] = chain(state.flows, 0, -1)
-    counters[FREE_STREAM] = chain(state.streams, 0, -1)
-    counters[FREE_HANDSHAKE] = chain(state.handshakes, 0, -1)
-    counters[FREE_DATAGRAM] = chain(state.memory.datagrams, 0, -1)
-    counters[FREE_PLACE] = chain(state.memory.places, 0, -1)
-    return state

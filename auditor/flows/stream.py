@@ -19,6 +19,7 @@ from auditor.flows.state import (
     DROPPED_SEGMENTS,
     FREE_CHUNKS,
     FREE_STREAM,
+    PAST_HANDSHAKE,
     SPANS,
     WINDOW,
     WINDOW_EXCEEDED,
@@ -27,8 +28,8 @@ from auditor.flows.state import (
     SideRow,
     StreamRow,
 )
+from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, part
-from auditor.machine.records import copy_record
 
 # Room in front of the first segment seen where the SYN was not: a segment that was overtaken still finds its place.
 MARGIN = 8192
@@ -206,14 +207,15 @@ def feed(memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, packet:
         end = WINDOW
         if begin >= WINDOW:
             # What matters at the stream's beginning was not in the capture.
-            side.lost = 1
-            memory.counters[WINDOW_EXCEEDED] += 1
+            if stream.encrypted != PAST_HANDSHAKE:
+                side.lost = 1
+                memory.counters[WINDOW_EXCEEDED] += 1
             release(memory, side, stream)
             return False
     if packet.payload_captured < packet.payload_wire:
         side.lost = 1
     if is_repeat(stream, begin, end):
-        if packet.payload_captured > 0:
+        if packet.payload_captured > 0 and stream.encrypted != PAST_HANDSHAKE:
             side.repeats = min(65535, side.repeats + 1)
             if side.repeat_frame == 0:
                 side.repeat_frame = packet.frame

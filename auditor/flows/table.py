@@ -47,8 +47,8 @@ from auditor.flows.state import (
     WayRows,
 )
 from auditor.flows.stream import release
+from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, kernel, part
-from auditor.machine.records import copy_record
 from auditor.machine.signature import NUMBERS, Layout
 from auditor.recognise.numbers import DNS
 
@@ -200,9 +200,13 @@ def finish(state: State, at: int) -> None:
     if flow.client == UNKNOWN_SIDE:
         flow.client = 0
     if flow.client == 0:
-        flow.dns = answer_for(counters, state.answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low)
+        flow.dns = answer_for(
+            counters, state.answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low, np.int64(flow.started)
+        )
     else:
-        flow.dns = answer_for(counters, state.answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low)
+        flow.dns = answer_for(
+            counters, state.answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low, np.int64(flow.started)
+        )
     unlink(state.flows, state.buckets, at)
     flow.live = FINISHED
     counters[FINISHED_FLOWS] += 1

@@ -13,8 +13,8 @@ def machine_code(paths: Sequence[str]) -> bytes:
         importlib.import_module(path.rpartition(".")[0])
     dispatchers = compiling.jitted(kernel.PIECES)
     wanted = kernel.names(kernel.KERNELS[path] for path in paths)
-    made = {name: compiling.compiled(dispatchers[one.function], one.signature) for name, one in wanted.items()}
-    return objects.pack(made)
+    compiled = {name: compiling.compiled(dispatchers[one.function], one.signature) for name, one in wanted.items()}
+    return objects.pack(compiled)
 
 
 def main(paths: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Compiling kernels with numba, in a process of its own (see ``child``): nothing else imports numba.
 
-The functions of kernels stay plain Python in their modules. To compile them, copies are made that see each other's
+The functions of kernels stay plain Python in their modules. To compile them, copies are created that see each other's
 compiled copies in the place of the originals.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import FunctionType
 from typing import Any
 
-from auditor.machine import records
+from auditor.machine import blank
 from auditor.machine.objects import Object
 from auditor.machine.signature import Layout, Parameter, fields
 
@@ -49,8 +49,8 @@ def record_copier() -> Any:
     return copied
 
 
-# What kernels call that is compiled from something else than its own code: how, is told by this module.
-SUBSTITUTES = {records.copy_record: record_copier}
+# What kernels call that is compiled from something else than its own code; this module says how.
+SUBSTITUTES = {blank.copy_record: record_copier}
 
 
 def jitted(pieces: Mapping[FunctionType, Mapping[str, bool]]) -> dict[FunctionType, Any]:
@@ -59,20 +59,20 @@ def jitted(pieces: Mapping[FunctionType, Mapping[str, bool]]) -> dict[FunctionTy
 
     njit: Any = numba.njit  # whose annotations lag behind its options
     spaces: dict[str, dict[str, Any]] = {}
-    made: dict[Any, Any] = {function: substitute() for function, substitute in SUBSTITUTES.items()}
+    dispatchers: dict[Any, Any] = {function: substitute() for function, substitute in SUBSTITUTES.items()}
     for piece, options in pieces.items():
         space = spaces.setdefault(piece.__module__, dict(piece.__globals__))
         copy = FunctionType(piece.__code__, space, piece.__name__, piece.__defaults__)
         # Nothing is allocated, so nothing is counted; only machine code calls them, so nothing is wrapped for Python.
         jit = njit(nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
-        made[piece] = jit(copy)
+        dispatchers[piece] = jit(copy)
     for space in spaces.values():
-        space.update({name: made[value] for name, value in space.items() if _is_in(value, made)})
-    return made
+        space.update({name: dispatchers[value] for name, value in space.items() if _is_in(value, dispatchers)})
+    return dispatchers
 
 
-def _is_in(value: Any, made: Mapping[FunctionType, Any]) -> bool:
-    return isinstance(value, FunctionType) and value in made
+def _is_in(value: Any, dispatchers: Mapping[FunctionType, Any]) -> bool:
+    return isinstance(value, FunctionType) and value in dispatchers
 
 
 def compiled(dispatcher: Any, signature: tuple[Parameter, ...]) -> Object:
@@ -80,8 +80,8 @@ def compiled(dispatcher: Any, signature: tuple[Parameter, ...]) -> Object:
     from numba import types
 
     dispatcher.compile(tuple(map(numba_type, signature)))
-    (made,) = dispatcher.overloads.values()
-    returned = made.signature.return_type
+    (result,) = dispatcher.overloads.values()
+    returned = result.signature.return_type
     results = len(returned) if isinstance(returned, types.UniTuple) else int(returned != types.none)
-    code = made.library._get_compiled_object()  # noqa: SLF001 - what numba's own cache keeps
-    return Object(code, made.fndesc.llvm_func_name, results)
+    code = result.library._get_compiled_object()  # noqa: SLF001 - what numba's own cache keeps
+    return Object(code, result.fndesc.llvm_func_name, results)

@@ -1,4 +1,4 @@
-"""The decorators of the compiled kernels: what Python calls, and the pieces that kernels are made of.
+"""The decorators of the compiled kernels: what Python calls, and the pieces that kernels consist of.
 
 Kernels take arrays and whole numbers and return whole numbers. Bounds checks stay on because the bytes come from a
 hostile network, and the GIL is released so that reading, hashing and importing go on beside them.
@@ -37,7 +37,7 @@ class Kernel:
         self.function = function
         self.signature = signature
         self.largest = largest
-        self.made: objects.Object | None = None
+        self.machine_code: objects.Object | None = None
         self._native: Native | None = None
 
     @property
@@ -47,8 +47,8 @@ class Kernel:
 
     def bind(self) -> None:
         """Bring its machine code into memory."""
-        if self._native is None and self.made is not None:
-            self._native = Native(self.path, self.signature, self.made)
+        if self._native is None and self.machine_code is not None:
+            self._native = Native(self.path, self.signature, self.machine_code)
 
     def __call__(self, *arguments: Any) -> Any:
         """Call it. Raises IndexError where a bounds check failed, TypeError for arguments that the signature lacks."""
@@ -75,9 +75,9 @@ def kernel(*signature: Parameter, largest: bool = False) -> Callable[[F], F]:
         if PLAIN:  # numbers wrap around in machine code, and warn in plain Python
             return np.errstate(over="ignore")(function)
         _piece(function, boundscheck=True)
-        made = Kernel(cast("FunctionType", function), signature, largest=largest)
-        KERNELS[made.path] = made
-        return cast("F", made)
+        registered = Kernel(cast("FunctionType", function), signature, largest=largest)
+        KERNELS[registered.path] = registered
+        return cast("F", registered)
 
     return register
 
@@ -106,9 +106,9 @@ def names(kernels: Iterable[Kernel]) -> dict[str, Kernel]:
 def load() -> dict[str, Kernel]:
     """Load what machine code is kept; the kernels that have none, by its names."""
     with _PREPARING:
-        lacking = names(one for one in KERNELS.values() if one.made is None)
-        for name, made in objects.load(list(lacking)).items():
-            lacking.pop(name).made = made
+        lacking = names(one for one in KERNELS.values() if one.machine_code is None)
+        for name, machine_code in objects.load(list(lacking)).items():
+            lacking.pop(name).machine_code = machine_code
         return lacking
 
 
@@ -133,7 +133,7 @@ def _start(kernels: Iterable[Kernel]) -> "subprocess.Popen[bytes]":
 def compile_kernels(lacking: dict[str, Kernel]) -> None:
     """Compile kernels, the largest in one process and all others in another, and keep them."""
     shares = [[one for one in lacking.values() if one.largest is largest] for largest in (True, False)]
-    made: dict[str, objects.Object] = {}
+    compiled: dict[str, objects.Object] = {}
     said = b""
     with ExitStack() as running:
         try:
@@ -144,14 +144,14 @@ def compile_kernels(lacking: dict[str, Kernel]) -> None:
             running.callback(child.kill)  # where an interrupt ends the waiting; no signal is sent to one that has ended
         for child in children:
             output, errors = child.communicate()
-            made |= objects.unpack(output)
+            compiled |= objects.unpack(output)
             said += errors
-    if not lacking.keys() <= made.keys():
+    if not lacking.keys() <= compiled.keys():
         last = said.decode(errors="replace").strip().rpartition("\n")[2]
         raise AuditError(f"the kernels cannot be compiled: {last or 'the sources have changed meanwhile'}")
     for name, one in lacking.items():
-        one.made = made[name]
-    objects.store({name: made[name] for name in lacking})
+        one.machine_code = compiled[name]
+    objects.store({name: compiled[name] for name in lacking})
 
 
 def prepare() -> None:

@@ -1,7 +1,7 @@
 """The name of a kernel's machine code: a digest of everything that decides it.
 
 That is the kernel's signature, its code and that of every piece it calls, directly or not, how each is compiled, and
-the constants that they name, in whichever module these stand: what numba itself reads, found as numba finds it, by the
+the constants that they name, in whichever module these stand: what numba itself reads, looked up as numba does, by the
 names in the code of the functions. Besides, what compiles: numba, LLVM, numpy, Python and the processor. Docstrings,
 comments and places of lines decide nothing. Nothing is read again from the sources, so the digest is of the very code
 that runs, and takes a few milliseconds.
@@ -28,7 +28,7 @@ Pieces = Mapping[FunctionType, Options]
 
 
 def _numba_version_file() -> bytes:
-    """The file of numba's that tells its version; empty where there is none."""
+    """The file of numba's that states its version; empty where there is none."""
     spec = importlib.util.find_spec("numba")
     if spec is None or spec.origin is None:
         return b""
@@ -40,12 +40,12 @@ def _numba_version_file() -> bytes:
 
 def numba_version() -> str:
     """The version of numba, without importing it; ``importlib.metadata`` would take a hundredth of a second."""
-    told = re.search(rb'"version": "([^"]+)"', _numba_version_file())
-    if told is None:
+    match = re.search(rb'"version": "([^"]+)"', _numba_version_file())
+    if match is None:
         from importlib.metadata import version
 
         return version("numba")
-    return told[1].decode()
+    return match[1].decode()
 
 
 def _code(code: CodeType, docstring: str | None = None) -> bytes:
@@ -56,8 +56,8 @@ def _code(code: CodeType, docstring: str | None = None) -> bytes:
     nested = [_code(constant) for constant in constants if isinstance(constant, CodeType)]
     plain = [constant for constant in constants if not isinstance(constant, CodeType)]
     variables = (code.co_varnames, code.co_cellvars, code.co_freevars, code.co_argcount, code.co_kwonlyargcount)
-    told = repr((code.co_name, code.co_names, code.co_flags, variables, plain))
-    return b"\0".join((code.co_code, code.co_exceptiontable, told.encode(), *nested))
+    described = repr((code.co_name, code.co_names, code.co_flags, variables, plain))
+    return b"\0".join((code.co_code, code.co_exceptiontable, described.encode(), *nested))
 
 
 def _function(function: FunctionType) -> bytes:
@@ -91,11 +91,11 @@ def globals_read(function: FunctionType) -> dict[str, Any]:
     The names of fields are looked up too, since code does not keep them apart: one too many changes no meaning.
     """
     names = sorted(set(_names(function.__code__)))
-    found = {name: function.__globals__[name] for name in names if name in function.__globals__}
-    for alias, module in list(found.items()):
+    read = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    for alias, module in list(read.items()):
         if isinstance(module, ModuleType) and module.__name__.partition(".")[0] == PACKAGE:
-            found |= {f"{alias}.{name}": vars(module)[name] for name in names if name in vars(module)}
-    return found
+            read |= {f"{alias}.{name}": vars(module)[name] for name in names if name in vars(module)}
+    return read
 
 
 @cache
@@ -128,12 +128,12 @@ class Namer:
 
     def reached(self, function: FunctionType) -> list[FunctionType]:
         """The function and every piece that it calls, directly or not, in the order of their names."""
-        found, waiting = {function}, [function]
+        reached, waiting = {function}, [function]
         while waiting:
-            called = [call for call in self._piece(waiting.pop())[1] if call not in found]
-            found.update(called)
+            called = [call for call in self._piece(waiting.pop())[1] if call not in reached]
+            reached.update(called)
             waiting += called
-        return sorted(found, key=lambda one: (one.__module__, one.__qualname__))
+        return sorted(reached, key=lambda one: (one.__module__, one.__qualname__))
 
     def name(self, function: FunctionType, signature: tuple[Parameter, ...]) -> str:
         """The name of the machine code of a kernel."""

@@ -12,7 +12,7 @@ from auditor.machine.signature import Parameter, append_words
 _LOADED: list[Any] = []  # LLVM's engines own the machine code: they live as long as the process
 
 
-def _address(made: Object) -> int:
+def _address(compiled: Object) -> int:
     """Load an object file into memory; where its function begins."""
     import llvmlite.binding as llvm
 
@@ -21,20 +21,20 @@ def _address(made: Object) -> int:
         llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(made.code))
+    engine.add_object_file(llvm.ObjectFileRef.from_data(compiled.code))
     engine.finalize_object()
     _LOADED.append(engine)
-    return int(engine.get_function_address(made.symbol))
+    return int(engine.get_function_address(compiled.symbol))
 
 
 class Native:
     """A function of machine code."""
 
-    def __init__(self, name: str, signature: tuple[Parameter, ...], made: Object) -> None:
+    def __init__(self, name: str, signature: tuple[Parameter, ...], compiled: Object) -> None:
         self._name = name
         self._signature = signature
-        self._address = _address(made)
-        self._results = made.results
+        self._address = _address(compiled)
+        self._results = compiled.results
         self._function: Any = None  # ctypes' prototype, known once the words of a call have been counted
         self._last: list[tuple[Parameter, Any, list[int]]] = []  # named tuples of the last call
 

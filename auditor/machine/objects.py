@@ -1,4 +1,4 @@
-"""Compiled kernels as bytes: the object files that numba makes, and the files that keep them.
+"""Compiled kernels as bytes: the object files that numba builds, and the files that keep them.
 
 numba compiles a kernel to an object file; llvmlite, the part of numba that holds LLVM, can load such a file by itself
 in a few milliseconds, while importing numba and loading its own cache takes half a second. So each kernel's object is
@@ -26,8 +26,8 @@ class Object(NamedTuple):
 
 def pack(objects: dict[str, Object]) -> bytes:
     """Compiled kernels by name as one run of bytes: a line that says what is where, then the object files."""
-    body = b"".join(made.code for made in objects.values())
-    listed = [(name, made.symbol, made.results, len(made.code)) for name, made in objects.items()]
+    body = b"".join(compiled.code for compiled in objects.values())
+    listed = [(name, compiled.symbol, compiled.results, len(compiled.code)) for name, compiled in objects.items()]
     header = json.dumps({"sha256": hashlib.sha256(body).hexdigest(), "kernels": listed}).encode()
     return header + b"\n" + body
 
@@ -37,10 +37,10 @@ def unpack(packed: bytes) -> dict[str, Object]:
     header, _, body = packed.partition(b"\n")
     objects, at = {}, 0
     try:
-        told = json.loads(header)
-        if hashlib.sha256(body).hexdigest() != told["sha256"]:
+        listed = json.loads(header)
+        if hashlib.sha256(body).hexdigest() != listed["sha256"]:
             return {}
-        for name, symbol, results, length in told["kernels"]:
+        for name, symbol, results, length in listed["kernels"]:
             objects[name] = Object(body[at : at + length], symbol, results)
             at += length
     except (ValueError, KeyError, TypeError):
@@ -56,13 +56,13 @@ def _candidates() -> list[Path]:
     shared = os.environ.get("XDG_CACHE_HOME", "")
     home = Path("~/.cache").expanduser()
     candidates = [Path(shared) if Path(shared).is_absolute() else home]
-    if os.geteuid() == 0:  # sudo may have kept the home of another user, which is not believed
+    if os.geteuid() == 0:  # sudo may have kept the home of another user, which is not trusted
         candidates += [Path("~root/.cache").expanduser(), Path("/var/cache")]
     return [candidate / FOLDER for candidate in candidates]
 
 
 def folder(*, make: bool = False) -> Path:
-    """The folder that keeps machine code, made if asked. Raises UntrustedError where there is none to be believed."""
+    """The folder that keeps machine code, created on request. Raises UntrustedError where none can be trusted."""
     try:
         candidates = _candidates()
     except RuntimeError:
@@ -89,23 +89,23 @@ def why_not_kept() -> str | None:
 
 def load(names: list[str]) -> dict[str, Object]:
     """The kept machine code of these names, as far as there is any that nobody else can have written."""
-    found: dict[str, Object] = {}
+    loaded: dict[str, Object] = {}
     try:
         place = folder()
     except trust.UntrustedError:
-        return found
+        return loaded
     for name in names:
         kept = unpack(trust.read(place / name))
         if name in kept:
-            found[name] = kept[name]
-    return found
+            loaded[name] = kept[name]
+    return loaded
 
 
 def store(objects: dict[str, Object]) -> None:
     """Keep machine code for ``load``. What cannot be written only costs time at the next start."""
     try:
         place = folder(make=True)
-        for name, made in objects.items():
-            trust.write(place / name, pack({name: made}))
+        for name, compiled in objects.items():
+            trust.write(place / name, pack({name: compiled}))
     except (trust.UntrustedError, OSError):
         pass

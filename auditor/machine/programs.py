@@ -1,6 +1,6 @@
 """The programs of others that the auditor runs: tshark, dumpcap, tcpdump.
 
-They are found in the system's folders, or in those that AUDITOR_PROGRAMS names: not by ``PATH``, which may hold the
+They are taken from the system's folders, or from those that AUDITOR_PROGRAMS names: not by ``PATH``, which may hold the
 working directory or a folder that others write to. A program that another user could have put there is refused.
 """
 

@@ -51,10 +51,10 @@ def append_words(parameter: Parameter, argument: Any, words: list[int]) -> None:
     """
     if isinstance(parameter, Layout):
         if not isinstance(argument, np.ndarray):
-            raise TypeError(f"an array is wanted, not {type(argument).__name__}")
+            raise TypeError(f"expected an array, not {type(argument).__name__}")
         dtype = argument.dtype
         if (dtype.kind, dtype.itemsize, argument.ndim) != parameter.kind or not argument.flags.c_contiguous:
-            raise TypeError(f"an array of {parameter} is wanted, not of {dtype}×{argument.ndim}")
+            raise TypeError(f"expected an array of {parameter}, not of {dtype}×{argument.ndim}")
         words += (0, 0, argument.size, dtype.itemsize, argument.ctypes.data, *argument.shape, *argument.strides)
     elif parameter is int:
         words.append(operator.index(argument))
@@ -62,4 +62,4 @@ def append_words(parameter: Parameter, argument: Any, words: list[int]) -> None:
         for field, item in zip(fields(parameter), argument, strict=True):
             append_words(field, item, words)
     else:
-        raise TypeError(f"a {parameter.__name__} is wanted, not {type(argument).__name__}")
+        raise TypeError(f"expected a {parameter.__name__}, not {type(argument).__name__}")

@@ -1,26 +1,28 @@
 """Files that nobody else can have written.
 
-Machine code is executed, so what is loaded must be this user's own. A folder can be believed if nobody but this user
+Machine code is executed, so what is loaded must be this user's own. A folder can be trusted if nobody but this user
 and root can change what is in it, nor any folder or link on the way to it: of every folder on the way the owner is one
 of these two, and neither group nor others may write. Shared temporary folders are never such, sticky or not: whoever
-is first there makes the names. Where all that holds, nobody else can exchange a file between the check and the use.
+is first there chooses the names. Where all that holds, nobody else can exchange a file between the check and the use.
 """
 
 import os
 import stat
 from pathlib import Path
 
+from auditor.machine import writing
+
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 MOST_LINKS = 40  # as Linux follows, path_resolution(7)
 
 
 class UntrustedError(Exception):
-    """A folder that others can change, or that is not there and cannot be made; the message says why."""
+    """A folder that others can change, or that is not there and cannot be created; the message says why."""
 
 
 def _check(folder: Path, status: os.stat_result) -> None:
     if not stat.S_ISDIR(status.st_mode):
-        raise UntrustedError(f"{folder} is no folder")
+        raise UntrustedError(f"{folder} is not a folder")
     if status.st_uid not in {0, os.geteuid()}:
         raise UntrustedError(f"{folder} belongs to another user")
     if status.st_mode & WRITABLE_BY_OTHERS:
@@ -28,9 +30,9 @@ def _check(folder: Path, status: os.stat_result) -> None:
 
 
 def folder(path: Path, *, make: bool = False) -> Path:
-    """The folder that the absolute ``path`` leads to, without links, if it can be believed. Raises UntrustedError.
+    """The folder that the absolute ``path`` leads to, without links, if it can be trusted. Raises UntrustedError.
 
-    One that is not there yet is made for this user only if asked, and otherwise named as it would be.
+    One that is missing is created for this user only if ``make`` says so, and otherwise named as it would be.
     """
     here, links = Path("/"), 0
     try:
@@ -43,7 +45,7 @@ def folder(path: Path, *, make: bool = False) -> Path:
                 continue
             there = here / step
             if make and not os.path.lexists(there):
-                there.mkdir(mode=0o700, exist_ok=True)
+                writing.make_folder(there)
             status = there.lstat()
             if stat.S_ISLNK(status.st_mode):
                 links += 1
@@ -63,7 +65,7 @@ def folder(path: Path, *, make: bool = False) -> Path:
 
 
 def read(file: Path) -> bytes:
-    """What is in a file of a believed folder; empty if it is not a regular file of this user that only he can write."""
+    """What is in a file of a trusted folder; empty if it is not a regular file of this user that only he can write."""
     try:
         # Not to be kept waiting by a pipe of that name.
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -78,15 +80,6 @@ def read(file: Path) -> bytes:
 
 
 def write(file: Path, content: bytes) -> None:
-    """Write a file of a believed folder, whole or not at all, for this user only."""
-    new = file.with_name(f".{os.urandom(8).hex()}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(descriptor)
-        new.replace(file)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+    """Write a file of a trusted folder, whole or not at all, for this user only."""
+    with writing.replaced(file) as opened:
+        opened.write(content)

@@ -83,7 +83,7 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes, int]]:
 
 
 @dataclass
-class Opened:
+class OpenMessage:
     """What an OPEN says: the AS number, whether it speaks of four-octet numbers, address families with path identifiers."""
 
     number: int
@@ -93,9 +93,9 @@ class Opened:
     takes: set[int] = field(default_factory=set)
 
 
-def opened(body: bytes) -> Opened:
+def opened(body: bytes) -> OpenMessage:
     """Read an OPEN and its capabilities (RFC 5492; 6793: four-octet AS numbers; 7911: additional paths)."""
-    told = Opened(int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"))
+    told = OpenMessage(int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"))
     at, end = 10, 10 + (body[9] if len(body) > 9 else 0)
     while at + 2 <= min(end, len(body)):
         kind, size = body[at], body[at + 1]
@@ -105,7 +105,7 @@ def opened(body: bytes) -> Opened:
     return told
 
 
-def _capabilities(data: bytes, told: Opened) -> None:
+def _capabilities(data: bytes, told: OpenMessage) -> None:
     at = 0
     while at + 2 <= len(data):
         code, value = data[at], data[at + 2 : at + 2 + data[at + 1]]
@@ -224,8 +224,8 @@ class _Table:
 class Session:
     """What the OPENs of both sides agreed on, as far as the capture has them."""
 
-    mine: Opened | None = None
-    theirs: Opened | None = None
+    mine: OpenMessage | None = None
+    theirs: OpenMessage | None = None
 
     @property
     def wide(self) -> bool | None:
@@ -261,7 +261,7 @@ class _Spoken:
 
     stream: BgpStream
     messages: list[tuple[int, bytes, int]]
-    opened: Opened | None
+    opened: OpenMessage | None
 
     @property
     def is_alive(self) -> bool:

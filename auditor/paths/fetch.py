@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import AuditError
+from auditor.machine import writing
 
 # Keys whose values are secrets, or hold some: BGP keys, pre-shared keys, whole router configurations.
 SECRET = {"authKey", "customerRouterConfig", "CustomerGatewayConfiguration", "PreSharedKey", "secretARN", "ckn"}
@@ -50,29 +51,46 @@ def _all(client: Any, operation: str, key: str, **arguments: Any) -> list[Any]:
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(without_secrets(data), indent=2, default=str) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with writing.whole(path, force=True) as file:
+        file.write(json.dumps(without_secrets(data), indent=2, default=str).encode() + b"\n")
 
 
-def fetch(out: Path, profile: str | None, regions: list[str], session: Any = None) -> Iterator[tuple[Path, int]]:
+def _check(out: Path, *, force: bool) -> None:
+    """Refuse a folder that holds files already, before AWS is asked."""
+    if not force and out.is_dir() and any(out.iterdir()):
+        raise AuditError(
+            f"{out}: is not empty; give another folder, or --force to overwrite what it has of the same names"
+        )
+
+
+def _session(profile: str | None) -> Any:
+    try:
+        import boto3
+    except ImportError as error:
+        raise AuditError("fetching needs boto3: pip install 'traffic-auditor[aws]'") from error
+    try:
+        return boto3.Session(profile_name=profile)
+    except Exception as error:
+        raise AuditError(f"AWS: {error}") from error
+
+
+def fetch(
+    out: Path, profile: str | None, regions: list[str], session: Any = None, *, force: bool = False
+) -> Iterator[tuple[Path, int]]:
     """Write a file for each call and Region into ``out``; yields (file, rows). Operations that are refused are told.
 
-    Raises AuditError where boto3 is not there, or nothing at all could be got.
+    Raises AuditError where boto3 is not there, nothing at all could be got, or the folder holds files already: with
+    ``force`` those of the same names are overwritten.
     """
-    if session is None:
-        try:
-            import boto3
-        except ImportError as error:
-            raise AuditError("fetching needs boto3: pip install 'traffic-auditor[aws]'") from error
-        try:
-            session = boto3.Session(profile_name=profile)
-        except Exception as error:
-            raise AuditError(f"AWS: {error}") from error
+    if not force and out.is_dir() and any(out.iterdir()):
+        raise AuditError(
+            f"{out}: is not empty; give another folder, or --force to overwrite what it has of the same names"
+        )
+    session = session or _session(profile)
     where = regions or [session.region_name]
     if where == [None]:
         raise AuditError("AWS: no Region is configured; give --region")
-    out.mkdir(parents=True, exist_ok=True)
+    writing.make_folder(out)
     refused: list[str] = []
     got = 0
     for region in where:

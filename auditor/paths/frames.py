@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.decode.packet import ERSPAN, GENEVE, GRE, IP_IN_IP, TZSP, VXLAN
+from auditor.decode.layers import ERSPAN, GENEVE, GRE, IP_IN_IP, TZSP, VXLAN
 from auditor.paths.learned import Learned
 from auditor.paths.model import CONFIRMED, DIRECTIONS, LIKELY, Flows
 from auditor.paths.site import Network

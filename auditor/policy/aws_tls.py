@@ -1,9 +1,13 @@
-"""Policies of AWS's own endpoints and load balancers, as documents: what the TLS policies of ELB, CloudFront and KMS accept.
+"""Policies of AWS's own endpoints, as documents: what the TLS policies of ELB, CloudFront, API Gateway and KMS accept.
 
-The lists are those of s2n-tls's policy snapshots (``auditor/data/aws_tls_policies.json``).
+The lists are those of s2n-tls's policy snapshots (``auditor/data/aws_tls_policies.json``) and, for policies that it has
+none of, of AWS's pages (``auditor/data/aws_listener_policies.toml``).
 """
 
 import json
+import re
+import tomllib
+from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -13,28 +17,59 @@ from typing import Any
 KINDS = {
     "ELBSecurityPolicy-": ("aws-elb-", "Elastic Load Balancing security policy", "ELB"),
     "CloudFront-": ("aws-cloudfront-", "Amazon CloudFront security policy", "CFR"),
+    "SecurityPolicy_": ("aws-apigateway-", "Amazon API Gateway security policy", "AGW"),
     "KMS-": ("aws-kms-", "AWS KMS endpoint TLS policy", "KMS"),
     "AWS-CRT-SDK-": ("aws-crt-", "TLS policy of AWS's SDKs (AWS Common Runtime)", "CRT"),
 }
+WEAK_PRIME = 2048  # bits of DHE's primes, of which AWS's lists say nothing
 RETRIEVED = date(2026, 8, 7)
+# Amazon CloudFront Developer Guide: these hybrids are accepted with every policy that has TLS 1.3.
+CLOUDFRONT_HYBRIDS = ("X25519MLKEM768", "SecP256r1MLKEM768")
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a policy of AWS's accepts; no groups where its source lists none."""
+
+    source: str
+    certainty: str
+    retrieved: date
+    min_version: str
+    suites: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+def _text(name: str) -> str:
+    return files("auditor.data").joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
-def _snapshots() -> dict[str, Any]:
-    snapshots: dict[str, Any] = json.loads(
-        files("auditor.data").joinpath("aws_tls_policies.json").read_text(encoding="utf-8")
-    )
-    return snapshots
+def _policies() -> dict[str, Accepted]:
+    """What AWS's policies accept, by AWS's names."""
+    found = {}
+    snapshots = json.loads(_text("aws_tls_policies.json"))
+    for name, one in snapshots["policies"].items():
+        source = f"s2n-tls policy snapshots ({snapshots['source']}): {name}"
+        hybrids = CLOUDFRONT_HYBRIDS if name.startswith("CloudFront-") else ()
+        groups = tuple(dict.fromkeys([*hybrids, *one.get("groups", ())]))
+        suites = tuple(one["cipher_suites"])
+        found[name] = Accepted(source, "verified", RETRIEVED, one["min_version"], suites, groups)
+    pages = tomllib.loads(_text("aws_listener_policies.toml"))
+    for name, (version, *levels) in pages["policies"].items():
+        suites = tuple(suite for level in levels for suite in pages["levels"][level])
+        source = f"{pages['source']}: {name}"
+        found[name] = Accepted(source, "secondary", pages["retrieved"], version, suites, ())
+    return found
 
 
 @cache
 def names() -> dict[str, str]:
     """Our name of each policy -> AWS's."""
     found = {}
-    for name in _snapshots()["policies"]:
+    for name in _policies():
         for begin, (prefix, *_) in KINDS.items():
             if name.startswith(begin):
-                found[prefix + name.removeprefix(begin).lower()] = name
+                found[prefix + name.removeprefix(begin).lower().replace("_", "-")] = name
     return dict(sorted(found.items()))
 
 
@@ -42,28 +77,31 @@ def document(name: str) -> dict[str, Any]:
     """The policy of one of ``names``, as a policy file would have it: what was negotiated is something that it accepts."""
     theirs = names()[name]
     _, title, letters = next(kind for begin, kind in KINDS.items() if theirs.startswith(begin))
-    source = f"s2n-tls policy snapshots ({_snapshots()['source']}): {theirs}"
+    accepted = _policies()[theirs]
+    edition = re.search(r"20\d\d(?:[-_]\d\d)?", theirs)
     common = {
         "severity": "medium",
         "applies_to": "aws",
         "mend": f"Let client and server have the security policy {theirs}, or a stricter one.",
-        "source": source,
+        "source": accepted.source,
+        "certainty": accepted.certainty,
     }
-    rules = _rules(theirs, _snapshots()["policies"][theirs])
+    rules = _rules(theirs, accepted)
     return {
         "id": name,
         "title": f"{title} {theirs}",
-        "edition": f"20{theirs.rpartition('20')[2]}",
-        "source": source,
-        "retrieved": RETRIEVED,
+        "edition": edition[0].replace("_", "-") if edition else "",
+        "source": accepted.source,
+        "retrieved": accepted.retrieved,
         "rule": [{"code": f"{letters}{100 + number}", **rule, **common} for number, rule in enumerate(rules, 1)],
     }
 
 
-def _rules(theirs: str, accepted: dict[str, Any]) -> list[dict[str, Any]]:
+def _rules(theirs: str, accepted: Accepted) -> list[dict[str, Any]]:
     """What tells the rules of one policy apart: version, suites, and groups where it lists them."""
-    version = accepted["min_version"].replace("TLS1", "TLS 1").replace("SSLv3", "SSL 3.0")
-    suites, groups = accepted["cipher_suites"], accepted.get("groups")
+    version = accepted.min_version.replace("TLS1", "TLS 1").replace("SSLv3", "SSL 3.0")
+    suites, groups = list(accepted.suites), list(accepted.groups)
+    primes = {"dh_bits": WEAK_PRIME} if any("_DHE_" in suite for suite in suites) else {}
     rules = [
         {
             "title": f"{version} or later",
@@ -87,7 +125,7 @@ def _rules(theirs: str, accepted: dict[str, Any]) -> list[dict[str, Any]]:
                 "check": "groups",
                 "what": f"The key exchange's group is one that {theirs} accepts: {', '.join(groups)}.",
                 "why": "An endpoint with this policy refuses any other.",
-                "parameters": {"allow": groups},
+                "parameters": {"allow": groups, **primes},
             }
         )
     return rules

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from auditor.policy.facts import Facts
+from auditor.recognise.numbers import APPLICATIONS
 from auditor.tables.columns import is_one_of
 from auditor.tables.schema import VERDICTS
 
@@ -16,21 +17,7 @@ NOT_APPLICABLE, PASS, NOT_OBSERVABLE, WARN, FAIL = range(len(VERDICTS))
 # Protocols by their names in ``flows``.
 TUNNELS = ["esp", "ike", "wireguard", "openvpn"]
 ENCRYPTED = ["tls", "quic", "dtls", "ssh", *TUNNELS]
-PLAINTEXT = [
-    "http",
-    "http2",
-    "smtp",
-    "imap",
-    "pop3",
-    "ftp",
-    "xmpp",
-    "irc",
-    "nntp",
-    "sieve",
-    "ldap",
-    "mysql",
-    "postgresql",
-]
+PLAINTEXT = [application.name for application in APPLICATIONS if application.in_clear]
 
 
 @dataclass
@@ -56,18 +43,23 @@ Function = Callable[[Facts, bool, dict[str, Any]], Answer]
 
 @dataclass(frozen=True)
 class Check:
-    """A check: the name that rules know it by, its function, and the parameters that a rule may give."""
+    """A check: the name that rules know it by, its function, and the parameters that a rule may give.
+
+    ``of_protection``: whether it judges how the data on the wire is protected. A flow passes only where such a check
+    says so: that its path is in order, or that its client offers much, does not protect it.
+    """
 
     name: str
     function: Function
     parameters: frozenset[str]
+    of_protection: bool
 
 
-def check(*parameters: str) -> Callable[[Function], Check]:
+def check(*parameters: str, of_protection: bool = False) -> Callable[[Function], Check]:
     """The function below as a check of its name, with ``-`` for ``_``; ``policy.registry`` lists it."""
 
     def build(function: Function) -> Check:
-        return Check(function.__name__.replace("_", "-"), function, frozenset(parameters))
+        return Check(function.__name__.replace("_", "-"), function, frozenset(parameters), of_protection)
 
     return build
 

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from auditor.policy.check import (
-    ENCRYPTED,
     NOT_APPLICABLE,
     NOT_OBSERVABLE,
     PASS,
-    PLAINTEXT,
     WARN,
     Answer,
     check,
@@ -22,12 +20,13 @@ from auditor.policy.check import (
     or_unknown,
     unmet,
 )
+from auditor.policy.encryption import encryption
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.tables.columns import is_one_of
 from auditor.tables.versions import VERSION_ORDER
 
 
-@check("minimum")
+@check("minimum", of_protection=True)
 def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The negotiated version is at least ``minimum``; a client that offers nothing as good fails too."""
     minimum = str(parameters.get("minimum", "TLS 1.2"))
@@ -46,7 +45,7 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
     return answer
 
 
-@check()
+@check(of_protection=True)
 def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The negotiated key exchange had forward secrecy."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
@@ -55,6 +54,8 @@ def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     answer.put(facts.has_handshake & (known == UNKNOWN), NOT_OBSERVABLE, why)
     answer.put(known == YES, PASS, why)
     answer.put(known == NO, unmet(required), why)
+    early = (known == YES) & facts.early_data_sent  # RFC 8446 2.3: its keys come from the pre-shared key alone
+    answer.put(early, unmet(False), "early data was sent, which has no forward secrecy")
     no_handshake(facts, answer)
     return answer
 
@@ -87,39 +88,29 @@ def whole_capture(facts: Facts, required: bool, parameters: dict[str, Any]) -> A
     return Answer.of(facts, NOT_APPLICABLE, "about captures, not flows")
 
 
-OPEN_BY_NATURE = ["dns", "stun"]
-
-
-@check()
+@check(of_protection=True)
 def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """Nothing is sent to a service endpoint in clear."""
-    answer = Answer.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
-    answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
-    protocol = np.array(["" if p is None else p for p in facts.protocol], object)
-    answer.put(is_one_of(protocol, ENCRYPTED), PASS, joined("encrypted: ", protocol))
-    answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, joined(protocol, " is open by nature"))
-    bad = is_one_of(protocol, PLAINTEXT)
-    answer.put(bad, unmet(required), joined(protocol, " in clear"))
-    stayed = bad & is_one_of(facts.upgrade, ["offered, not used", "asked, not used", "refused"])
-    answer.put(stayed, unmet(required), joined(protocol, " in clear; TLS was ", or_unknown(facts.upgrade)))
+    """What is sent to a service endpoint is encrypted, from the first to the last byte that matters."""
+    answer = encryption(facts, required)
+    stayed = answer.verdict == unmet(required)
+    stayed &= is_one_of(facts.upgrade, ["offered, not used", "asked, not used", "refused"])
+    answer.put(stayed, unmet(required), joined(answer.reason, "; TLS was ", or_unknown(facts.upgrade)))
     return answer
 
 
-@check("minimum")
+@check("minimum", of_protection=True)
 def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """Traffic between AWS resources of a Region is HTTPS with at least ``minimum``."""
     minimum = str(parameters.get("minimum", "TLS 1.2"))
     rank = VERSION_ORDER.index(minimum)
-    answer = Answer.of(facts, NOT_OBSERVABLE, "no handshake in the capture")
-    answer.put(
-        facts.negotiated & (facts.version >= rank), PASS, joined(or_unknown(facts.version_name), " inside the Region")
-    )
+    answer = encryption(facts, required)
+    good = (answer.verdict == PASS) & facts.negotiated & (facts.version >= rank)
+    answer.put((answer.verdict == PASS) & ~good, NOT_OBSERVABLE, "no handshake in the capture")
+    answer.put(good, PASS, joined(or_unknown(facts.version_name), " inside the Region"))
     poor = facts.negotiated & (facts.version >= 0) & (facts.version < rank)
     answer.put(poor, unmet(required), joined(or_unknown(facts.version_name), " inside the Region"))
-    protocol = np.array(["" if p is None else p for p in facts.protocol], object)
-    clear = is_one_of(protocol, PLAINTEXT)
-    answer.put(clear, unmet(required), joined(protocol, " in clear inside the Region"))
-    answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
+    clear = (answer.verdict == unmet(required)) & ~poor
+    answer.put(clear, unmet(required), joined(answer.reason, " inside the Region"))
     answer.put(facts.in_region != YES, NOT_APPLICABLE, "not between resources inside AWS")
     return answer
 
@@ -148,9 +139,11 @@ def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answe
 @check("every")
 def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """A large ClientHello got through. With ``every = true`` small ones count as well."""
-    from auditor.tls.delivery import ALERT, ANSWERED, FAILURES, RETRY
+    from auditor.tls.delivery import ALERT, ANSWERED, FAILURES, NOT_TLS, RETRY
 
     answer = Answer.of(facts, NOT_OBSERVABLE, "what became of the ClientHello is not in the capture")
+    other = facts.hello_outcome == NOT_TLS
+    answer.put(other, NOT_OBSERVABLE, joined("answered by something that is no TLS: ", or_unknown(facts.answered_with)))
     answered = np.isin(facts.hello_outcome, (ANSWERED, RETRY, ALERT))
     answer.put(answered, PASS, "the server answered the ClientHello")
     failed = np.isin(facts.hello_outcome, FAILURES)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from auditor.policy.check import FAIL, NOT_APPLICABLE, WARN, unmet
+from auditor.policy.check import FAIL, NOT_APPLICABLE, PASS, WARN, unmet
 from auditor.policy.facts import DAY, FactColumn, Facts, distinct, read_by
 from auditor.policy.findings import Finding, Sample, Subject
 from auditor.policy.model import Exemption, Policy, Rule
@@ -99,12 +99,13 @@ class Evaluation:
         """The worst verdict of each flow, and the rows of ``verdicts``; ``columns`` are the flows' facts by name.
 
         What adds up is added to ``totals``.
-        Rows are made of rules that are about the flow; a flow that no rule is about has none and is not_applicable.
+        Rows are made of rules that are about the flow; a flow that no rule is about has none and is not_applicable,
+        and so is one that passes only rules that are not about its protection.
         """
         facts, index = distinct(columns, sorted(self.facts_read(columns)))
         if self.as_of is not None:
             facts = facts.but("day", np.full(len(facts), _day(self.as_of)))
-        worst = np.full(len(index), NOT_APPLICABLE)
+        worst, protected = np.full(len(index), NOT_APPLICABLE), np.zeros(len(index), bool)
         parts = []
         for rule in self.rules:
             some = np.flatnonzero(_about(rule, facts))
@@ -130,9 +131,12 @@ class Evaluation:
                         which[exempt], verdict[exempt] = len(reasons), NOT_APPLICABLE
                         reasons = np.append(reasons, f"exception: {exemption.words}")
             worst[at] = np.maximum(worst[at], verdict)
+            if CHECKS[rule.check].of_protection and not rule.parameters.get("offered"):
+                protected[at] |= verdict == PASS
             parts.append((rule, at, verdict, which, reasons))
             totals.count(rule.code, verdict, which, reasons)
             totals.findings.gather(rule, at, verdict, which, reasons, who)
+        worst[(worst == PASS) & ~protected] = NOT_APPLICABLE
         return worst, self._table(parts, who.flow_id)
 
     def about(

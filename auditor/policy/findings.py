@@ -1,6 +1,7 @@
 """What fails, gathered into findings that people can act on: rule by rule, client network by client network, service by service."""
 
 import ipaddress
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,8 @@ from auditor.prefixes import V4_MAPPED, Prefix
 from auditor.tables import arrow, schema
 
 Array = np.ndarray[Any, Any]
-SAMPLES = 5
+SAMPLES = 5  # flows of one capture
+MOST_CAPTURES = 100  # besides the first, of which a finding has samples
 MOST_SERVICES = 12  # of a rule; those with the fewest flows are told together
 MOST_OF_RULE = 24  # findings of a rule: above that, client networks are widened
 MOST_GATHERED = 20_000  # groups kept apart until then; what comes after is counted under its rule alone
@@ -110,7 +112,8 @@ class Finding:
     reasons: Counter[str] = field(default_factory=Counter)
     servers: set[str] = field(default_factory=set)
     clients: set[Any] = field(default_factory=set)
-    samples: dict[int, Sample] = field(default_factory=dict)  # the first flows, all of one capture
+    samples: dict[int, Sample] = field(default_factory=dict)  # the first flows, all of ``capture``
+    elsewhere: dict[str, dict[int, Sample]] = field(default_factory=dict)  # the same of other captures, by their names
     order: Order = (0, 0, 0)  # when in the audit it was gathered first; ``capture`` is that of its flows then
 
     def add(self, flows: Array, which: Array, reasons: Array, who: Subject) -> None:
@@ -125,15 +128,19 @@ class Finding:
             self.clients.update(who.client[flows].tolist())
         if len(self.servers) < MOST_COUNTED:
             self.servers.update(who.servers(flows).values())
-        if self.capture == who.capture:
-            for flow in flows[: SAMPLES - len(self.samples)].tolist():
-                frames = [int(frame) for frame in who.frames[flow] if frame]
-                self.samples[int(who.flow_id[flow])] = Sample((*who.place, flow), frames)
+        kept = self.samples
+        if self.capture != who.capture:
+            if who.capture not in self.elsewhere and len(self.elsewhere) >= MOST_CAPTURES:
+                return
+            kept = self.elsewhere.setdefault(who.capture, {})
+        for flow in flows[: SAMPLES - len(kept)].tolist():
+            frames = [int(frame) for frame in who.frames[flow] if frame]
+            kept[int(who.flow_id[flow])] = Sample((*who.place, flow), frames)
 
     def merged(self, other: "Finding") -> "Finding":
         """What both have counted of the same thing; the same whichever of them comes first."""
         one, two = sorted((self, other), key=lambda found: found.order)
-        samples = [*one.samples.items(), *(two.samples.items() if one.capture == two.capture else ())]
+        samples, elsewhere = _pooled(one, two)
         return replace(
             one,
             flows=one.flows + two.flows,
@@ -142,7 +149,8 @@ class Finding:
             reasons=one.reasons + two.reasons,
             servers=one.servers | two.servers,
             clients=one.clients | two.clients,
-            samples=dict(sorted(samples, key=lambda item: item[1].order)[:SAMPLES]),
+            samples=samples,
+            elsewhere=elsewhere,
         )
 
     def join(self, other: "Finding") -> None:
@@ -152,9 +160,18 @@ class Finding:
         self.reasons.update(other.reasons)
         self.servers |= other.servers
         self.clients |= other.clients
-        if self.capture == other.capture:
-            for flow, sample in list(other.samples.items())[: SAMPLES - len(self.samples)]:
-                self.samples[flow] = sample
+        self.samples, self.elsewhere = _pooled(self, other)
+
+    @property
+    def evidence(self) -> str | None:
+        """The sample flows of each capture with the frames that prove it, as JSON; None where it is about no flows."""
+        captures = {self.capture: self.samples} | self.elsewhere
+        found = [
+            {"capture": name, "flows": list(some), "frames": _frames_of(some)}
+            for name, some in captures.items()
+            if some
+        ]
+        return json.dumps(found) if found else None
 
     @property
     def reason(self) -> str:
@@ -167,7 +184,25 @@ class Finding:
     @property
     def frames(self) -> list[int]:
         """The frames of the sample flows, each once."""
-        return list(dict.fromkeys(frame for sample in self.samples.values() for frame in sample.frames))
+        return _frames_of(self.samples)
+
+
+def _frames_of(samples: Mapping[int, Sample]) -> list[int]:
+    return list(dict.fromkeys(frame for sample in samples.values() for frame in sample.frames))
+
+
+def _pooled(one: Finding, two: Finding) -> tuple[dict[int, Sample], dict[str, dict[int, Sample]]]:
+    """The first samples of both: those of the first one's capture, and those of other captures, the first of these."""
+    pool: dict[str, list[tuple[int, Sample]]] = {}
+    for found in (one, two):
+        for capture, samples in ({found.capture: found.samples} | found.elsewhere).items():
+            pool.setdefault(capture, []).extend(samples.items())
+    first = {name: dict(sorted(some, key=lambda item: item[1].order)[:SAMPLES]) for name, some in pool.items()}
+    mine = first.pop(one.capture)
+    others = sorted(
+        (item for item in first.items() if item[1]), key=lambda item: min(s.order for s in item[1].values())
+    )
+    return mine, dict(others[:MOST_CAPTURES])
 
 
 def _members(group: Array, members: Array) -> list[Array]:
@@ -283,6 +318,7 @@ def findings_table(found: Sequence[Finding], policies: Mapping[str, str]) -> pa.
             "capture": [f.capture for f in found],
             "sample_flows": [" ".join(map(str, f.samples)) for f in found],
             "sample_frames": [" ".join(map(str, f.frames)) for f in found],
+            "evidence": [f.evidence for f in found],
         },
     )
 

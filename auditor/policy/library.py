@@ -9,7 +9,7 @@ from typing import Any
 
 from auditor.errors import PolicyError
 from auditor.policy import aws_tls
-from auditor.policy.model import Change, Policy, Rule
+from auditor.policy.model import Change, Policy, Rule, Unseen
 from auditor.settings import parse, read
 
 
@@ -48,6 +48,7 @@ def _unchecked(document: dict[str, Any]) -> Policy:
         | {
             "rule": tuple(Rule(**rule) for rule in document.get("rule", ())),
             "change": tuple(Change(**change) for change in document.get("change", ())),
+            "unseen": tuple(Unseen(**one) for one in document.get("unseen", ())),
             "extends": tuple(document.get("extends", ())),
         }
     )

@@ -59,10 +59,12 @@ class Change(Strict):
     required: bool | None = None
     applies_to: Literal["aws", "pinpoint", "all"] | None = None
     disabled: bool = False
+    begins: date | None = None
+    ends: date | None = None
     parameters: dict[str, Any] | None = None
 
     def of(self, rule: Rule) -> Rule:
-        given = {name: getattr(self, name) for name in ("severity", "required", "applies_to")}
+        given = {name: getattr(self, name) for name in ("severity", "required", "applies_to", "begins", "ends")}
         merged = rule.parameters if self.parameters is None else {**rule.parameters, **self.parameters}
         return replace(rule, **{n: v for n, v in given.items() if v is not None}, parameters=merged)
 
@@ -103,6 +105,16 @@ class Exemption(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unseen(Strict):
+    """A requirement of a policy's source that no rule checks because traffic does not show it."""
+
+    requirement: str
+    section: str
+    level: Literal["MUST", "SHOULD"]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Policy(Strict):
     """A policy file. Once ``library`` has resolved it, ``rule`` has the rules of those it extends too, changed as it says."""
 
@@ -115,6 +127,7 @@ class Policy(Strict):
     rule: tuple[Rule, ...] = ()
     change: tuple[Change, ...] = ()
     exception: tuple[Exemption, ...] = ()
+    unseen: tuple[Unseen, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.rule and not self.extends:

@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 
 from auditor.policy.check import (
-    ENCRYPTED,
     NOT_APPLICABLE,
     NOT_OBSERVABLE,
     PASS,
-    PLAINTEXT,
     Answer,
     check,
     is_given,
@@ -18,6 +16,7 @@ from auditor.policy.check import (
     unmet,
     where_given,
 )
+from auditor.policy.encryption import encryption
 from auditor.policy.facts import NO, YES, Facts
 from auditor.tables.columns import is_one_of
 
@@ -92,18 +91,10 @@ def private_dns(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
 @check()
 def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """What goes over Direct Connect is encrypted by its own protocol: the line itself is not."""
-    answer = Answer.of(facts, NOT_APPLICABLE, "not by Direct Connect")
-    over = (facts.path == "direct-connect") & facts.has_payload
-    answer.put(over, NOT_OBSERVABLE, "the protocol was not recognised")
-    protocol = or_unknown(facts.protocol)
-    known = is_one_of(protocol, ENCRYPTED)
-    answer.put(over & known, PASS, joined("encrypted: ", protocol))
-    clear = is_one_of(protocol, PLAINTEXT)
-    answer.put(
-        over & clear,
-        unmet(required),
-        joined(protocol, " in clear over Direct Connect, which does not encrypt"),
-    )
+    answer = encryption(facts, required)
+    clear = answer.verdict == unmet(required)
+    answer.put(clear, unmet(required), joined(answer.reason, " over Direct Connect, which does not encrypt"))
+    answer.put((facts.path != "direct-connect") | ~facts.has_payload, NOT_APPLICABLE, "not by Direct Connect")
     return answer
 
 

@@ -1,6 +1,6 @@
 """Every check that rules may name."""
 
-from auditor.policy import checks, path_checks, request_checks, tls_checks
+from auditor.policy import certificate_checks, checks, name_checks, path_checks, request_checks, tls_checks
 from auditor.policy.check import Check
 
 EVERY: tuple[Check, ...] = (
@@ -28,13 +28,16 @@ EVERY: tuple[Check, ...] = (
     tls_checks.cipher_suites,
     tls_checks.groups,
     tls_checks.signature_schemes,
-    tls_checks.certificate_strength,
+    certificate_checks.certificate_strength,
     tls_checks.post_quantum,
     tls_checks.no_compression,
     tls_checks.extended_master_secret,
     tls_checks.secure_renegotiation,
     tls_checks.server_authenticated,
-    tls_checks.fips_endpoint,
+    tls_checks.encrypt_then_mac,
+    tls_checks.no_early_data,
+    tls_checks.no_psk_only,
+    name_checks.fips_endpoint,
     request_checks.signed_requests,
     request_checks.signature_version,
     request_checks.signed_headers,

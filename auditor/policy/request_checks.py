@@ -12,6 +12,23 @@ from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, c
 from auditor.policy.facts import Facts
 from auditor.requests.operations import signing_names
 
+# How the names of services begin that take bearer tokens besides signatures, or in their place: API keys (IAM User
+# Guide), tokens of IAM Identity Center and of CodeCatalyst, and what customers put behind their own endpoints.
+TAKE_BEARER_TOKENS = (
+    *(
+        "bedrock",
+        "codecatalyst",
+        "codewhisperer",
+        "agent-registry",
+        "account-access",
+        "sso",
+        "portal",
+        "oidc",
+        "identitystore",
+        "cognito",
+    ),
+    *("execute-api", "appsync", "lambda-url", "vpc-lattice", "logs", "codeartifact", "oauth", "signin", "console"),
+)
 SIGNED = ("4", "4a", "2", "presigned")
 Row = dict[str, Any]
 Judged = tuple[int, str] | None
@@ -64,7 +81,9 @@ def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) ->
         if row["wrong"] is not None:
             return unmet(required), f"signed, but {row['wrong']}"
         if row["signature_version"] == "bearer":
-            return None  # API keys of services that take them (IAM User Guide, API keys)
+            if row["service"] is None or row["service"].startswith(TAKE_BEARER_TOKENS):
+                return None
+            return unmet(required), f"a bearer token, which {row['service']} does not take"
         return unmet(required), "not signed"
 
     answer = _each(facts, judge, "signed")
@@ -96,6 +115,8 @@ def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
         lacking = [] if names & {"host", ":authority"} else ["host"]
         if row["signature_version"] != "presigned" and not names & {"x-amz-date", "date"}:
             lacking.append("date")
+        if row["signature_version"] != "presigned" and row["token_present"] and "x-amz-security-token" not in names:
+            lacking.append("session token")
         return (unmet(required), f"{' and '.join(lacking)} not signed") if lacking else (PASS, "")
 
     return _each(facts, judge, "host and date are signed")

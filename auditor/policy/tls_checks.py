@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from auditor.aws.names import endpoint
-from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, check, no_handshake, unmet
+from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, check, is_given, no_handshake, unmet
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.tables.versions import VERSION_ORDER
 from auditor.tls.suites import NAMES, properties
@@ -53,7 +53,7 @@ def _table(parameters: dict[str, Any], name: str) -> tuple[tuple[str, tuple[str,
     return tuple((what, tuple(map(str, values))) for what, values in table.items())
 
 
-@check("allow", "deny", "minimum_bits", "offered", "to_version")
+@check("allow", "deny", "minimum_bits", "offered", "to_version", of_protection=True)
 def cipher_suites(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The negotiated suite (or with ``offered`` each one that the client offers) has the properties asked for.
 
@@ -92,79 +92,149 @@ def _offered(facts: Facts, required: bool, objection: Callable[[str], str | None
     return _judged(facts, "no ClientHello was seen", facts.suites_offered, judge)
 
 
-@check("allow", "deny")
+@check("allow", "deny", "dh_bits", "curve_bits", of_protection=True)
 def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """The group of the key exchange is one of ``allow`` and none of ``deny``."""
-    allow = {str(name).lower() for name in parameters.get("allow", [])}
-    deny = {str(name).lower() for name in parameters.get("deny", [])}
+    """The group of the key exchange is one of ``allow`` and none of ``deny``, and strong enough.
 
-    def judge(name: str) -> Judged:
-        if name.lower() in deny or (allow and name.lower() not in allow):
-            return unmet(required), f"key exchange in {name}"
-        return PASS, f"key exchange in {name}"
-
-    answer = _judged(facts, "the group of the key exchange is not in the capture", facts.group, judge)
-    static = facts.has_handshake & facts.negotiated & np.array([_has_no_group(s) for s in facts.suite], bool)
-    answer.put(static, NOT_APPLICABLE, "a key exchange without a group")
+    ``dh_bits``: least length of a finite-field group (RFC 7919's by their names, others by their primes);
+    ``curve_bits``: least length of a curve. With ``allow`` and ``dh_bits`` other primes of that length are allowed too.
+    A prime that is known to be weak is refused whatever its length.
+    """
+    limits = GroupLimits(
+        frozenset(str(name).lower() for name in parameters.get("allow", [])),
+        frozenset(str(name).lower() for name in parameters.get("deny", [])),
+        int(parameters.get("dh_bits", 0)),
+        int(parameters.get("curve_bits", 0)),
+    )
+    answer = Answer.of(facts, NOT_OBSERVABLE, "the group of the key exchange is not in the capture")
+    for at, (name, prime) in enumerate(zip(facts.group.tolist(), facts.dh_group.tolist(), strict=True)):
+        if name is None:
+            continue
+        objection = limits.objection(name, prime)
+        known = f"{name}, {prime}" if prime and name.startswith("dh") else name
+        bad = objection is not None
+        answer.verdict[at] = unmet(required) if bad else PASS
+        answer.reason[at] = f"key exchange in {known}{f': {objection}' if objection else ''}"
+    none = facts.negotiated & ~is_given(facts.group)
+    static = np.array([_has_no_group(suite) for suite in facts.suite], bool) | (facts.resumption == "psk")
+    answer.put(none & static, NOT_APPLICABLE, "a key exchange without a group")
+    no_handshake(facts, answer)
     return answer
 
 
+@dataclass(frozen=True)
+class GroupLimits:
+    """What a rule asks of groups: names in lower case, lengths in bits."""
+
+    allow: frozenset[str]
+    deny: frozenset[str]
+    dh_bits: int
+    curve_bits: int
+
+    def objection(self, name: str, prime: str | None) -> str | None:
+        """Why a group is refused, None where it is not; an empty text where the name says it all.
+
+        ``prime``: what is known of the prime of a group that TLS 1.2 does not name.
+        """
+        lower = name.lower()
+        if lower in self.deny:
+            return ""
+        length = FINITE_FIELD.fullmatch(lower)
+        if length is None:
+            bits = curve_bits(lower)
+            if bits is not None and bits < self.curve_bits:
+                return f"{bits} bits"
+            if bits is None and self.curve_bits and not is_post_quantum_name(lower):
+                return "a group whose strength is not known"
+            return "" if self.allow and lower not in self.allow else None
+        return self._objection_to_prime(lower, int(length[1]), prime)
+
+    def _objection_to_prime(self, name: str, bits: int, prime: str | None) -> str | None:
+        if prime is not None and prime.endswith("weak"):
+            return f"{bits} bits" if bits < WEAK_PRIME else "a weak prime"
+        if bits < max(self.dh_bits, WEAK_PRIME if self.allow else 0):
+            return f"{bits} bits"
+        named = name if name.startswith("ffdhe") else (prime or "").partition(" ")[0]
+        is_other = bool(self.allow) and named not in self.allow and not (self.dh_bits and not name.startswith("ffdhe"))
+        return "" if is_other else None
+
+
+FINITE_FIELD = re.compile(r"(?:ffdhe|dh)(\d+)")
+WEAK_PRIME = 2048  # bits below which a prime gives less than 112 bits of strength (SP 800-57 part 1, table 2)
+_CURVE = re.compile(r"(?:sec[pt]|prime|brainpoolp|gc|c2pnb|c2tnb|p-|k-|b-|wap-\D*)(\d+)")
+_CURVES = {"x25519": 255, "x448": 448, "ed25519": 255, "ed448": 448, "curvesm2": 256}
+
+
+def curve_bits(name: str) -> int | None:
+    """The length of a curve by its name in lower case, None for one that nobody knows."""
+    if name in _CURVES:
+        return _CURVES[name]
+    found = _CURVE.match(name)
+    return int(found[1]) if found else None
+
+
+def is_post_quantum_name(name: str) -> bool:
+    """Whether a group's name, in lower case, is that of a key encapsulation or of a hybrid with one."""
+    return name.startswith("mlkem") or "mlkem" in name or "kyber" in name or name == "cecpq2"
+
+
 def _has_no_group(suite: str | None) -> bool:
-    told = properties().get(suite or "")
-    return told is not None and told.key_exchange in ("RSA", "PSK", "KRB5", "SRP", "DH", "DHE", "NULL")
+    """Whether a suite exchanges keys without a group, or with the one of the server's certificate."""
+    known = properties().get(suite or "")
+    if known is None:
+        return False
+    is_static = known.key_exchange in ("DH", "ECDH") and not known.anonymous
+    return is_static or known.key_exchange in ("RSA", "PSK", "KRB5", "SRP", "NULL")
+
+
+SIGNED = ("DHE", "ECDHE")
+TLS_1_2 = VERSION_ORDER.index("TLS 1.2")
 
 
 @check("deny", "allow")
 def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """The server's key exchange is signed with a scheme of ``allow`` and none of ``deny`` (patterns); to TLS 1.2."""
+    """The server's key exchange, and the client's proof of its key, are signed with a scheme of ``allow`` and none of ``deny``.
+
+    Both are patterns. Seen to TLS 1.2; before it MD5 with SHA-1, or SHA-1, is fixed (RFC 4346 7.4.3).
+    """
     allow, deny = ([str(pattern) for pattern in parameters.get(name, [])] for name in ("allow", "deny"))
 
-    def judge(name: str) -> Judged:
+    def is_bad(name: str) -> bool:
         if any(re.fullmatch(pattern, name) for pattern in deny):
-            return unmet(required), f"signed with {name}"
-        if allow and not any(re.fullmatch(pattern, name) for pattern in allow):
-            return unmet(required), f"signed with {name}"
-        return PASS, f"signed with {name}"
+            return True
+        return bool(allow) and not any(re.fullmatch(pattern, name) for pattern in allow)
 
-    return _judged(facts, "the signature is encrypted, or there is none", facts.signature_scheme, judge)
-
-
-@check("rsa_bits", "dsa_bits", "curves", "match")
-def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """The server's certificate has a key of at least ``rsa_bits``, or on one of ``curves``, and no weak signature.
-
-    With ``match`` it is also valid when seen, and good for the server's name.
-    """
-    least = {"rsa": int(parameters.get("rsa_bits", 2048)), "dsa": int(parameters.get("dsa_bits", 2048))}
-    curves = [str(name) for name in parameters.get("curves", [])]
-
-    def judge(key: str) -> Judged:
-        kind, _, size = key.partition(" ")
-        if kind in least and size.isdigit() and int(size) < least[kind]:
-            return unmet(required), f"certificate with {kind.upper()} key of {size} bits"
-        if kind == "ecdsa" and curves and size not in curves:
-            return unmet(required), f"certificate with key on {size}"
-        return PASS, f"certificate with {key}"
-
-    answer = _judged(facts, "the certificate is encrypted, or there is none", facts.certificate_key, judge)
-    weak = np.array([name is not None for name in facts.certificate_weak], bool)
-    text = np.array([f"certificate signed with {name}" for name in facts.certificate_weak], object)
-    answer.put(weak, unmet(required), text)
-    if parameters.get("match"):
-        answer.put(facts.certificate_matches == NO, unmet(required), "the certificate is not good for the server name")
-        answer.put(facts.certificate_valid == NO, unmet(required), "the certificate was not valid when seen")
+    answer = Answer.of(facts, NOT_OBSERVABLE, "the signature is encrypted, or not in the capture")
+    is_signed = np.array([_is_signed(suite) for suite in facts.suite], bool)
+    known = np.array([suite in properties() for suite in facts.suite], bool)
+    older = facts.negotiated & (facts.version >= 0) & (facts.version < TLS_1_2)
+    newer = facts.version >= TLS_1_3
+    answer.put(facts.negotiated & known & ~is_signed & ~newer, NOT_APPLICABLE, "the key exchange is not signed")
+    for who, schemes in (("", facts.signature_scheme), (" by the client", facts.client_signature)):
+        for at in np.flatnonzero(is_given(schemes)).tolist():
+            name = schemes[at]
+            if is_bad(name) or answer.verdict[at] not in (PASS, unmet(required)):
+                answer.verdict[at] = unmet(required) if is_bad(name) else PASS
+                answer.reason[at] = f"signed{who} with {name}"
+    answer.put(older & is_signed, unmet(required), "signed with SHA-1, with or without MD5, as before TLS 1.2")
+    no_handshake(facts, answer)
     return answer
 
 
-@check("kinds", "offered")
+def _is_signed(suite: str | None) -> bool:
+    """Whether the ServerKeyExchange of a suite is signed."""
+    known = properties().get(suite or "")
+    return known is not None and known.key_exchange in SIGNED and known.authentication not in ("PSK", "anon")
+
+
+@check("kinds", "offered", of_protection=True)
 def post_quantum(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """The key exchange is of one of ``kinds``: hybrid, pure; with ``offered`` the client offers such a group."""
+    """The key exchange is of one of ``kinds``: hybrid, pure; with ``offered`` the client offers such a group.
+
+    Groups of drafts (Kyber, CECPQ2) are no standard's and do not count.
+    """
     if parameters.get("offered"):
-        answer = Answer.of(facts, NOT_OBSERVABLE, "no ClientHello was seen")
-        answer.put(facts.post_quantum_offered == YES, PASS, "the client offers a post-quantum group")
-        answer.put(facts.post_quantum_offered == NO, unmet(required), "the client offers no post-quantum group")
-        no_handshake(facts, answer)
-        return answer
+        return _post_quantum_offered(facts, required)
     kinds = [str(kind) for kind in parameters.get("kinds", ["hybrid", "pure"])]
 
     def judge(kind: str) -> Judged:
@@ -173,6 +243,22 @@ def post_quantum(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     answer = _judged(facts, "the group of the key exchange is not in the capture", facts.post_quantum_kind, judge)
     old = facts.negotiated & (facts.version >= 0) & (facts.version < TLS_1_3)
     answer.put(old & facts.has_handshake, unmet(required), "TLS before 1.3 has no post-quantum key exchange")
+    answer.put(facts.resumption == "psk", unmet(required), "a pre-shared key alone, without a key exchange")
+    return answer
+
+
+def _post_quantum_offered(facts: Facts, required: bool) -> Answer:
+    def judge(names: str) -> Judged:
+        found = [name for name in names.split() if is_post_quantum_name(name.lower())]
+        if any("mlkem" in name.lower() for name in found):
+            return PASS, "the client offers a post-quantum group"
+        if found:
+            return unmet(required), f"the client offers a group of a draft only: {found[0]}"
+        return unmet(required), "the client offers no post-quantum group"
+
+    answer = _judged(facts, "no ClientHello was seen, or no list of groups in it", facts.groups_offered, judge)
+    old = (facts.version_offered >= 0) & (facts.version_offered < TLS_1_3) & ~is_given(facts.groups_offered)
+    answer.put(old & facts.has_handshake, unmet(required), "the client offers no post-quantum group")
     return answer
 
 
@@ -210,6 +296,41 @@ def secure_renegotiation(facts: Facts, required: bool, parameters: dict[str, Any
 
 
 @check()
+def encrypt_then_mac(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Where the suite has CBC, both sides agreed to encrypt before the MAC is made (RFC 7366)."""
+    answer = _agreed(facts, required, facts.encrypt_then_mac, "encryption before the MAC")
+    modes = [properties()[suite].mode if suite in properties() else None for suite in facts.suite]
+    other = facts.negotiated & np.array([mode is not None and mode != "CBC" for mode in modes], bool)
+    answer.put(other, NOT_APPLICABLE, "the suite has no CBC")
+    return answer
+
+
+@check()
+def no_early_data(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """The client sends no early data (0-RTT): it can be replayed and has no forward secrecy (RFC 8446 2.3)."""
+    answer = Answer.of(facts, NOT_OBSERVABLE, "no ClientHello was seen")
+    answer.put(facts.early_data == NO, PASS, "no early data")
+    answer.put(facts.early_data == YES, unmet(required), "the client offers early data")
+    answer.put(facts.early_data_sent, unmet(required), "early data was sent")
+    no_handshake(facts, answer)
+    return answer
+
+
+@check()
+def no_psk_only(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """A pre-shared key is not all that keys are made from (psk_ke of RFC 8446 4.2.9, plain PSK suites of RFC 4279)."""
+    answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer.put(facts.negotiated, PASS, "not a pre-shared key alone")
+    plain = np.array(
+        [(known := properties().get(s or "")) is not None and known.key_exchange == "PSK" for s in facts.suite]
+    )
+    bad = facts.negotiated & (plain.astype(bool) | (facts.resumption == "psk"))
+    answer.put(bad, unmet(required), "a pre-shared key alone, without a key exchange")
+    no_handshake(facts, answer)
+    return answer
+
+
+@check()
 def server_authenticated(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The server proved who it is: no anonymous key exchange."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
@@ -217,26 +338,4 @@ def server_authenticated(facts: Facts, required: bool, parameters: dict[str, Any
     answer.put(facts.negotiated, PASS, "not anonymous")
     answer.put(facts.negotiated & (told == "anonymous"), unmet(required), "anonymous key exchange")
     no_handshake(facts, answer)
-    return answer
-
-
-@check("regions")
-def fips_endpoint(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """The name is that of a FIPS endpoint; in Regions whose endpoints all are (``regions``: patterns) any name will do."""
-    patterns = [str(pattern) for pattern in parameters.get("regions", [r"us-gov-.*"])]
-
-    def judge(name: str) -> Judged:
-        where = endpoint(name)
-        if where is None or where.customer:
-            return NOT_APPLICABLE, "not a name of AWS"
-        if where.fips:
-            return PASS, f"{name} is a FIPS endpoint"
-        if where.region and any(re.fullmatch(pattern, where.region) for pattern in patterns):
-            return PASS, f"endpoints in {where.region} are validated"
-        return unmet(required), f"{name} is no FIPS endpoint"
-
-    answer = Answer.of(facts, NOT_OBSERVABLE, "the server's name is not seen")
-    for at, value in enumerate(facts.server_name.tolist()):
-        if value is not None and (said := judge(value)) is not None:
-            answer.verdict[at], answer.reason[at] = said
     return answer

@@ -47,7 +47,7 @@ class Capture:
 
     @property
     def lacks(self) -> list[str]:
-        """What the capture lacks of what was on the wire, as far as it tells."""
+        """What the capture lacks of what was on the wire, as far as it says so."""
         counted = {
             "packets were dropped while capturing": self.dropped,
             "packets are cut off by the snapshot length": self.short,
@@ -106,7 +106,7 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
     if not c[S.PACKETS] and notes.status == "complete":
         yield "holds no packets"
     if item.was_changed():
-        yield f"was written to while it was read: what is told is of its first {counted.bytes} bytes"
+        yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:
         yield f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them; each counts once"
     if fragments.incomplete:

@@ -26,10 +26,13 @@ class Block:
     packets: S.Array
     count: int = 0
     fragments: int = 0
-    telling: int = 0  # packets that tell of the network
+    about_network: int = 0  # packets of ARP, LLDP, ICMP and the like
     link_types: list[int] = field(default_factory=list)  # of the capture's interfaces
     names: list[str | None] = field(default_factory=list)  # likewise
-    data: S.Array | None = None  # what the packets lie in: the buffer, with datagrams from fragments behind it
+    data: S.Array = field(init=False)  # what the packets lie in: the buffer, with datagrams from fragments behind it
+
+    def __post_init__(self) -> None:
+        self.data = self.buffer
 
 
 class Decoding:
@@ -76,7 +79,7 @@ class Decoding:
         reader, frame, more = self._reader, 0, True
         block = self._free.get()
         while more and not self._stopped.is_set() and not self._left.is_set():
-            found, reader.position, ended, fragments, telling = scan.read_batch(
+            count, reader.position, ended, fragments, about_network = scan.read_batch(
                 reader.buffer,
                 reader.position,
                 reader.stop,
@@ -86,10 +89,10 @@ class Decoding:
                 frame,
                 block.packets[block.count :],
             )
-            frame += found
-            block.count += found
+            frame += count
+            block.count += count
             block.fragments += fragments
-            block.telling += telling
+            block.about_network += about_network
             if ended == DAMAGED:
                 reader.damaged("no packet record can begin there", reader.offset + reader.position)
                 more = False
@@ -108,7 +111,7 @@ class Decoding:
             some = packets[whole]
             scan.read_batch(block.data, 0, 0, DATAGRAM_LAYOUT, self._reader.interfaces, self._seen, 0, some)
             packets[whole] = some
-        if block.telling:
+        if block.about_network:
             self._control.take(block.data, block.packets[: block.count])
         self._done.put(block)
 
@@ -119,7 +122,7 @@ class Decoding:
         if block.count:
             self._hand_over(block)
             block = self._free.get()
-            block.count = block.fragments = block.telling = 0
+            block.count = block.fragments = block.about_network = 0
         more = self._reader.fill(block.buffer)
         block.buffer = self._reader.buffer
         if not more and not full:

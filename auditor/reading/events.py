@@ -1,4 +1,4 @@
-"""What reading tells, in order: batches of finished flows, captures read to their end, inputs that could not be read."""
+"""What reading yields, in order: batches of finished flows, captures read to their end, inputs that could not be read."""
 
 from dataclasses import dataclass, field
 
@@ -37,7 +37,7 @@ class Batch:
     generation: int
     interfaces: list[str | None]
     first_flow: int  # flows of the captures before this one
-    control: Control  # what the capture has told of the network so far
+    control: Control  # what the capture has shown of the network so far
     key_logs: list[bytes]  # TLS secrets that the capture has shown so far
 
 

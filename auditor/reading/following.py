@@ -16,7 +16,7 @@ from auditor.capture.reader import BLOCK_BYTES, Reader
 from auditor.errors import InputError
 from auditor.flows import rows
 from auditor.flows import state as S
-from auditor.flows.room import make_room
+from auditor.flows.room import make_room, new_state
 from auditor.machine import kernel
 from auditor.reading import scan
 from auditor.reading.decoding import Decoding, interface_names
@@ -81,7 +81,7 @@ class Reading:
 
     def _read(self, source: Input) -> None:
         reader = Reader(source, self._block_bytes, self.prompt)
-        state = S.new_state()
+        state = new_state()
         counted = Counted(reader.notes, state.memory.counters)
         try:
             state = self._follow(reader, state, source, counted)
@@ -121,8 +121,8 @@ class Reading:
     def _send(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
         """Put the finished flows into the queue."""
         done = rows.finished(state)
-        state, found, found_flow = datagrams.handshakes(state, done.flows, done.sides)
-        done.add_handshakes(found, found_flow)
+        state, handshakes, flow_of_each = datagrams.handshakes(state, done.flows, done.sides)
+        done.add_handshakes(handshakes, flow_of_each)
         rows.free(state)
         if len(done):
             counted.flows += len(done)

@@ -6,13 +6,12 @@ larger arrays, or that finished rows are taken out. (Two kernels and not one, be
 a kernel again at each level of nesting.)
 """
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
 
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
-from auditor.capture.pcapng import INTERFACE, walk_pcapng
-from auditor.decode.bytes import be64
+from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
+from auditor.decode.bytes import Bytes, be64
 from auditor.decode.decode import DATAGRAM, decode_packet
 from auditor.decode.packet import (
     BGP,
@@ -29,6 +28,8 @@ from auditor.decode.packet import (
     PACKET,
     TCP,
     UDP,
+    PacketRow,
+    PacketRows,
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
 from auditor.flows.intern import intern_full
@@ -60,7 +61,13 @@ from auditor.flows.state import (
     SHORT_PACKETS,
     SWEEP_AT,
     WIRE_BYTES,
+    Counters,
+    FlowRow,
+    Memory,
+    RecentRows,
+    SideRow,
     State,
+    WayRow,
 )
 from auditor.flows.stream import feed
 from auditor.flows.table import (
@@ -77,7 +84,8 @@ from auditor.flows.table import (
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 from auditor.recognise.datagrams import is_looked_at, udp_payload
-from auditor.recognise.streams import tcp_bytes
+from auditor.recognise.numbers import TLS
+from auditor.recognise.streams import look_for_clear, tcp_bytes
 from auditor.tls.records import message
 
 # Why ``follow_batch`` came back, besides MORE.
@@ -89,42 +97,42 @@ STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been 
 
 
 @inlined
-def tick(c: Any, time: int) -> None:
+def tick(counters: Counters, time: int) -> None:
     """Move the clock that tells idle flows. It never goes back, whatever the time stamps do."""
-    now = time + c[CLOCK_SHIFT]
-    if now < c[CLOCK] - STEP_BACK:
-        c[CLOCK_SHIFT] = c[CLOCK] - time
-        now = c[CLOCK]
-    c[CLOCK] = max(now, c[CLOCK])
+    now = time + counters[CLOCK_SHIFT]
+    if now < counters[CLOCK] - STEP_BACK:
+        counters[CLOCK_SHIFT] = counters[CLOCK] - time
+        now = counters[CLOCK]
+    counters[CLOCK] = max(now, counters[CLOCK])
 
 
 @inlined
-def count(c: Any, packet: Any) -> None:
-    c[PACKETS] += 1
-    c[WIRE_BYTES] += packet.wire_length
-    c[FIRST_TIME] = min(c[FIRST_TIME], packet.time)
-    c[LAST_TIME] = max(c[LAST_TIME], packet.time)
+def count(counters: Counters, packet: PacketRow) -> None:
+    counters[PACKETS] += 1
+    counters[WIRE_BYTES] += packet.wire_length
+    counters[FIRST_TIME] = min(counters[FIRST_TIME], packet.time)
+    counters[LAST_TIME] = max(counters[LAST_TIME], packet.time)
     if packet.missing > 0:
-        c[SHORT_PACKETS] += 1
+        counters[SHORT_PACKETS] += 1
     status = packet.status
     if status == DECODED:
         return
     if status == NOT_IP:
-        c[NOT_IP_PACKETS] += 1
+        counters[NOT_IP_PACKETS] += 1
     elif status == DUPLICATE:
-        c[DUPLICATES] += 1
+        counters[DUPLICATES] += 1
     elif status == CUT:
-        c[CUT_PACKETS] += 1
+        counters[CUT_PACKETS] += 1
     elif status == MALFORMED:
-        c[MALFORMED_PACKETS] += 1
+        counters[MALFORMED_PACKETS] += 1
     elif status == ENCRYPTED:
-        c[ENCRYPTED_PACKETS] += 1
+        counters[ENCRYPTED_PACKETS] += 1
     elif status != FRAGMENT:  # those are counted where they are put together
-        c[OTHER_IP_PACKETS] += 1
+        counters[OTHER_IP_PACKETS] += 1
 
 
 @inlined
-def note_packet(m: Any, flow: Any, side: Any, way: Any, k: int, packet: Any) -> None:
+def note_packet(memory: Memory, flow: FlowRow, side: SideRow, way: WayRow, direction: int, packet: PacketRow) -> None:
     if side.packets == 0:
         note_side(side, way, packet)
         side.last_frame = packet.frame
@@ -133,17 +141,17 @@ def note_packet(m: Any, flow: Any, side: Any, way: Any, k: int, packet: Any) -> 
         side.last_frame = packet.frame
         side.last_time = packet.time
     else:
-        note_place(m, flow, way, k, packet, False)
+        note_place(memory, flow, way, direction, packet, False)
     side.packets += 1
     side.bytes += packet.wire_length
     side.payload += packet.payload_wire
     flow.ended = max(flow.ended, packet.time)
     flow.started = min(flow.started, packet.time)
-    flow.touched = m.counters[CLOCK]
+    flow.touched = memory.counters[CLOCK]
 
 
 @inlined
-def bucket_of_packet(packet: Any, size: int) -> int:
+def bucket_of_packet(packet: PacketRow, size: int) -> int:
     return bucket_of(
         packet.source_high,
         packet.source_low,
@@ -156,21 +164,21 @@ def bucket_of_packet(packet: Any, size: int) -> int:
 
 
 @inlined
-def room_for_packet(m: Any) -> bool:
-    c = m.counters
+def room_for_packet(memory: Memory) -> bool:
+    counters = memory.counters
     return (
-        c[FREE_FLOW] >= 0
-        and c[FREE_STREAM] >= 0
-        and c[FREE_HANDSHAKE] >= 0
-        and c[FREE_DATAGRAM] >= 0
-        and c[FREE_PLACE] >= 0
-        and c[FREE_CHUNKS] >= ROOM_CHUNKS
-        and not intern_full(m.arena, m.entries)
+        counters[FREE_FLOW] >= 0
+        and counters[FREE_STREAM] >= 0
+        and counters[FREE_HANDSHAKE] >= 0
+        and counters[FREE_DATAGRAM] >= 0
+        and counters[FREE_PLACE] >= 0
+        and counters[FREE_CHUNKS] >= ROOM_CHUNKS
+        and not intern_full(memory.arena, memory.entries)
     )
 
 
 @inlined
-def is_duplicate(seen: Any, block: Any, packet: Any) -> bool:
+def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
     """Whether a capture shows a packet twice: both ends mirrored, both ports of a switch, both sides of a router.
 
     The same packet has the same addresses, ports, numbers and IPv4 identification, and comes within ``TWICE_WITHIN``.
@@ -195,98 +203,104 @@ def is_duplicate(seen: Any, block: Any, packet: Any) -> bool:
         place = packet.source_mac ^ (packet.target_mac * np.uint64(0x9E3779B97F4A7C15)) ^ packet.tunnel
         place ^= (packet.vlans ^ packet.outer_source) * np.uint64(0xBF58476D1CE4E5B9)
         place ^= (np.uint64(packet.ttl) << np.uint64(48)) | (np.uint64(packet.interface & 0xFFFF) << np.uint64(32))
-    recent = seen[np.int64(code & np.uint64(RECENT - 1))]
-    gap = packet.time - recent.time
-    if recent.code == code and gap >= -TWICE_WITHIN and gap <= TWICE_WITHIN:
-        if packet.ip_identification > 1 or recent.place != place:
+    last = recent[np.int64(code & np.uint64(RECENT - 1))]
+    gap = packet.time - last.time
+    if last.code == code and gap >= -TWICE_WITHIN and gap <= TWICE_WITHIN:
+        if packet.ip_identification > 1 or last.place != place:
             return True
-    recent.code = code
-    recent.time = packet.time
-    recent.place = place
+    last.code = code
+    last.time = packet.time
+    last.place = place
     return False
 
 
 @part
-def note_copy(st: Any, packet: Any) -> None:
+def note_copy(state: State, packet: PacketRow) -> None:
     """A packet for the second time: it counts once, and shows another position of its way."""
-    at, k = find_copied(packet, bucket_of_packet(packet, st.buckets.size), st.flows, st.sides, st.buckets)
+    at, direction = find_copied(
+        packet, bucket_of_packet(packet, state.buckets.size), state.flows, state.sides, state.buckets
+    )
     if at >= 0:
-        side, way = st.sides[2 * at + k], st.ways[2 * at + k]
+        side, way = state.sides[2 * at + direction], state.ways[2 * at + direction]
         if is_at_first_place(side, way, packet):
             way.copies += 1
         else:
-            note_place(st.memory, st.flows[at], way, k, packet, True)
+            note_place(state.memory, state.flows[at], way, direction, packet, True)
 
 
 @part
-def is_new(st: Any, at: int, k: int, packet: Any) -> bool:
+def is_new(state: State, at: int, direction: int, packet: PacketRow) -> bool:
     """Whether a packet begins a flow; one that it takes the ports over from is finished."""
     if at < 0:
         return True
-    if packet.protocol == TCP and opens_new_connection(st.flows[at], st.sides, at, k, packet):
-        finish(st, at)
+    if packet.protocol == TCP and opens_new_connection(state.flows[at], state.sides, at, direction, packet):
+        finish(state, at)
         return True
     return False
 
 
 @kernel(State, BYTES, Layout(PACKET), int, int, int, largest=True)
-def follow_batch(st: Any, block: Any, packets: Any, first: int, last: int, ending: bool) -> tuple[int, int]:
+def follow_batch(
+    state: State, block: Bytes, packets: PacketRows, first: int, last: int, ending: bool
+) -> tuple[int, int]:
     """Give packets ``first`` to ``last - 1`` of a batch to their flows; the next one, and MORE, ROOM or FLUSH.
 
     ``ending``: the input is at its end, all flows are finished.
     """
-    m, flows, sides = st.memory, st.flows, st.sides
-    c = m.counters
+    memory, flows, sides = state.memory, state.flows, state.sides
+    counters = memory.counters
     for i in range(first, last):
-        if c[SWEEP_AT] >= 0 and not sweep(st, ending):
+        if counters[SWEEP_AT] >= 0 and not sweep(state, ending):
             return i, FLUSH
-        if c[FINISHED_FLOWS] >= MOST_FINISHED:
+        if counters[FINISHED_FLOWS] >= MOST_FINISHED:
             return i, FLUSH
-        if not room_for_packet(m):
+        if not room_for_packet(memory):
             return i, ROOM
         packet = packets[i]
-        count(c, packet)
-        tick(c, packet.time)
-        if c[PACKETS] >= c[NEXT_SWEEP]:
+        count(counters, packet)
+        tick(counters, packet.time)
+        if counters[PACKETS] >= counters[NEXT_SWEEP]:
             # Often enough to keep memory small, seldom enough to cost little.
-            c[NEXT_SWEEP] = c[PACKETS] + max(SWEEP_PACKETS, flows.size)
-            c[SWEEP_AT] = 0
+            counters[NEXT_SWEEP] = counters[PACKETS] + max(SWEEP_PACKETS, flows.size)
+            counters[SWEEP_AT] = 0
         is_tcp = packet.protocol == TCP
         if packet.status == DUPLICATE:
-            note_copy(st, packet)
+            note_copy(state, packet)
             continue
         if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or packet.protocol == ESP_PROTOCOL):
             continue
-        bucket = bucket_of_packet(packet, st.buckets.size)
-        at, k = find(packet, bucket, flows, sides, st.buckets, m.places)
-        if is_new(st, at, k, packet):
-            at, k = create(c, flows, sides, st.ways, st.buckets, packet, bucket), 0
+        bucket = bucket_of_packet(packet, state.buckets.size)
+        at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)
+        if is_new(state, at, direction, packet):
+            at, direction = create(counters, flows, sides, state.ways, state.buckets, packet, bucket), 0
         flow = flows[at]
-        side, way = sides[2 * at + k], st.ways[2 * at + k]
+        side, way = sides[2 * at + direction], state.ways[2 * at + direction]
         if is_tcp:
-            note_tcp(flow, side, sides[2 * at + 1 - k], way, k, packet)
-        note_packet(m, flow, side, way, k, packet)
+            note_tcp(flow, side, sides[2 * at + 1 - direction], way, direction, packet)
+        note_packet(memory, flow, side, way, direction, packet)
         if packet.payload_wire == 0:
             continue
         if not is_tcp:
             if packet.payload_captured > 0 and is_looked_at(flow, side):
-                udp_payload(m, st.answers, flow, side, k, block, packet)
+                udp_payload(memory, state.answers, flow, side, direction, block, packet)
         elif side.state != DONE:
-            stream = st.streams[side.stream if side.stream >= 0 else c[FREE_STREAM]]
-            if feed(m, side, stream, block, packet):
-                h = st.handshakes[flow.handshake if flow.handshake >= 0 else c[FREE_HANDSHAKE]]
-                while tcp_bytes(m, flow, side, stream, h, k, packet):
-                    message(m, flow, stream, h, k, packet)
-    if ending and c[SWEEP_AT] < 0:
-        c[SWEEP_AT] = 0
-    if c[SWEEP_AT] >= 0 and not sweep(st, ending):
+            stream = state.streams[side.stream if side.stream >= 0 else counters[FREE_STREAM]]
+            if feed(memory, side, stream, block, packet):
+                handshake = state.handshakes[flow.handshake if flow.handshake >= 0 else counters[FREE_HANDSHAKE]]
+                while tcp_bytes(memory, flow, side, stream, handshake, direction, packet):
+                    message(memory, flow, stream, handshake, direction, packet)
+        elif flow.application == TLS and flow.clear == 0:
+            look_for_clear(memory, flow, block, packet)
+    if ending and counters[SWEEP_AT] < 0:
+        counters[SWEEP_AT] = 0
+    if counters[SWEEP_AT] >= 0 and not sweep(state, ending):
         return last, FLUSH
     return last, MORE
 
 
 @inlined
-def is_control(packet: Any) -> bool:
-    """Whether a packet may tell of the network itself: ARP, LLDP, ICMP, BGP, MACsec."""
+def is_control(packet: PacketRow) -> bool:
+    """Whether a packet shows something of the network itself: ARP, LLDP, ICMP, BGP, MACsec."""
     status = packet.status
     if status == DECODED:
         return packet.protocol == TCP and (packet.source_port == BGP or packet.target_port == BGP)
@@ -299,11 +313,18 @@ def is_control(packet: Any) -> bool:
 
 @kernel(BYTES, int, int, NUMBERS, Layout(INTERFACE), Layout(RECENT_PACKET), int, Layout(PACKET))
 def read_batch(
-    block: Any, position: int, stop: int, layout: Any, interfaces: Any, seen: Any, frame: int, packets: Any
+    block: Bytes,
+    position: int,
+    stop: int,
+    layout: NDArray[np.int64],
+    interfaces: InterfaceRows,
+    recent: RecentRows,
+    frame: int,
+    packets: PacketRows,
 ) -> tuple[int, int, int, int, int]:
     """List and decode a batch of packets from ``block[position:stop]``.
 
-    ``seen`` are the packets of before, to know those that come twice. Returns how many, the next position, how it ended, how many of them are fragments, and how many tell of the network
+    ``recent`` are the packets of before, to know those that come twice. Returns how many, the next position, how it ended, how many of them are fragments, and how many show something of the network
     itself (see ``control``).
 
     ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header).
@@ -320,13 +341,13 @@ def read_batch(
         )
     else:
         found, position, ended = walk_pcapng(block, position, stop, layout[1] != 0, interfaces, frame, packets)
-    fragments, telling = 0, 0
+    fragments, control = 0, 0
     for i in range(found):
         decode_packet(block, packets[i], np.int64(DATAGRAM) if whole else np.int64(packets[i].link))
         if is_control(packets[i]):
-            telling += 1
+            control += 1
         if packets[i].fragment != 0:
             fragments += 1
-        elif packets[i].status == DECODED and is_duplicate(seen, block, packets[i]):
+        elif packets[i].status == DECODED and is_duplicate(recent, block, packets[i]):
             packets[i].status = DUPLICATE
-    return found, position, ended, fragments, telling
+    return found, position, ended, fragments, control

@@ -78,7 +78,7 @@ def is_openvpn(block: Bytes, at: int, end: int) -> bool:
 
 @part
 def datagram_application(block: Bytes, at: int, end: int) -> int:
-    """The application that a datagram's payload is told to be by its form; UNKNOWN for others."""
+    """The application that a datagram's payload is recognised as by its form; UNKNOWN for others."""
     if is_dns(block, at, end):
         return DNS
     if is_quic(block, at, end):
@@ -98,7 +98,7 @@ def datagram_application(block: Bytes, at: int, end: int) -> int:
 
 @inlined
 def is_looked_at(flow: FlowRow, side: SideRow) -> bool:
-    """Whether a datagram is: what was not told from eight datagrams of a side will not be told from more."""
+    """Whether a datagram is: what eight datagrams of a side did not reveal, more of them will not reveal either."""
     application = flow.application
     if application == UNKNOWN:
         return side.packets <= 8

@@ -69,7 +69,7 @@ OPENINGS = (
     Opening(b"\0\0\0\x08\x04\xd2\x16\x2f", POSTGRESQL, asks_for_tls=True),  # SSLRequest
     Opening(b"PROXY TCP", PROXY),
     Opening(b"\r\n\r\n\0\r\nQUIT\n", PROXY),  # version 2
-    Opening(b"220", SMTP),  # or FTP: the line tells, see ``greeting``
+    Opening(b"220", SMTP),  # or FTP: the line decides, see ``greeting``
 )
 GREETING = [one.text for one in OPENINGS].index(b"220")
 # Words by which TLS is offered or asked for: RFC 3207 4 and others, POP3's of RFC 2595 4, FTP's of RFC 4217 4.

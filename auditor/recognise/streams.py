@@ -1,11 +1,12 @@
-"""What a stream is, told by its first bytes and never by a port."""
+"""What a stream carries, recognised by its first bytes and never by a port."""
 
 import numpy as np
 
-from auditor.decode.bytes import Bytes
+from auditor.decode.bytes import Bytes, copy_bytes
 from auditor.decode.packet import PacketRow
 from auditor.flows.intern import intern
 from auditor.flows.state import (
+    PAST_HANDSHAKE,
     UNKNOWN_SIDE,
     UPGRADE_ASKED,
     UPGRADE_OFFERED,
@@ -19,7 +20,7 @@ from auditor.flows.state import (
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import part
 from auditor.recognise.datagrams import MOST_DATAGRAMS, keep_datagram
-from auditor.recognise.numbers import FTP, HTTP, OTHER, POSTGRESQL, PROXY, SSH, TLS, UNKNOWN
+from auditor.recognise.numbers import FTP, HTTP, OTHER, POSTGRESQL, PROXY, SSH, TEXT, TLS, UNKNOWN
 from auditor.recognise.openings import (
     ASKS_FOR_TLS,
     COLON,
@@ -34,21 +35,16 @@ from auditor.recognise.openings import (
 )
 from auditor.tls.records import (
     HANDSHAKE_RECORD,
-    NOT_TLS,
-    SSL2_CLIENT,
-    SSL2_SERVER,
-    TLS_MIDDLE,
-    TLS_RECORDS,
-    WAIT,
     follow_records,
     how_it_begins,
-    ssl2_hello,
 )
+from auditor.tls.ssl2 import NOT_TLS, SSL2_CLIENT, SSL2_SERVER, TLS_MIDDLE, TLS_RECORDS, WAIT, ssl2_hello
 
 SPACE, BRACKET = 32, 91
 POSTGRESQL_YES, POSTGRESQL_NO = 83, 78  # S and N
 LONGEST_TYPED = 24  # bytes of a line that may still be being typed
-HEAD = 512  # bytes of a stream that text protocols are told from
+SHORTEST_LINE = 5  # bytes of a line of text that ends a segment, such as QUIT
+HEAD = 512  # bytes of a stream that text protocols are recognised by
 UPGRADE_WITHIN = 32768  # bytes of a side after which no upgrade to TLS is looked for
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
 _HOST = np.frombuffer(b"host:", np.uint8)
@@ -132,8 +128,53 @@ def is_security_exchange(flow: FlowRow, data: Bytes, have: int) -> bool:
 
 
 @part
+def is_text(data: Bytes, at: int, size: int) -> bool:
+    """Whether bytes are text, which no part of an encrypted record is by chance: 24 characters, or a short line."""
+    count = np.int64(min(size, LONGEST_TYPED))
+    if count < SHORTEST_LINE or (count < LONGEST_TYPED and data[at + count - 1] != NEWLINE):
+        return False
+    for k in range(count):
+        byte = data[at + k]
+        if byte > 126 or (byte < 32 and byte != NEWLINE and byte != 13 and byte != 9):
+            return False
+    return True
+
+
+@part
+def note_clear(flow: FlowRow, side: int, client: int, was_tls: bool, application: int, data: Bytes, size: int) -> None:
+    """Something that is no TLS on a connection on which TLS has begun: an answer to its hello, or what came after."""
+    spoken = application
+    if spoken == UNKNOWN or spoken == OTHER:
+        spoken = TEXT if is_text(data, np.int64(0), size) else OTHER
+    if was_tls:
+        if flow.clear == UNKNOWN or flow.clear == OTHER:
+            flow.clear = spoken
+    elif side != client and flow.answer == UNKNOWN:
+        flow.answer = spoken
+
+
+@part
+def look_for_clear(memory: Memory, flow: FlowRow, block: Bytes, packet: PacketRow) -> None:
+    """A segment of TLS whose records are followed no more: whether it is text, so that TLS has ended."""
+    at, size = np.int64(packet.payload), np.int64(packet.payload_captured)
+    if size == 0 or block[at] > 126 or block[at] < 32 or not is_text(block, at, size):
+        return
+    size = min(size, HEAD)
+    copy_bytes(block, at, size, memory.scratch, np.int64(0))
+    row = opening(memory.scratch, size)
+    application = application_of(row, memory.scratch, size)
+    note_clear(flow, 0, 0, True, application, memory.scratch, size)
+
+
+@part
 def another_protocol(
-    memory: Memory, flow: FlowRow, side: SideRow, stream: StreamRow, direction: int, packet: PacketRow
+    memory: Memory,
+    flow: FlowRow,
+    side: SideRow,
+    stream: StreamRow,
+    direction: int,
+    packet: PacketRow,
+    was_tls: bool,
 ) -> bool:
     """A stream that does not begin with TLS: name its protocol, keep an HTTP request's Host. True: look again.
 
@@ -151,6 +192,8 @@ def another_protocol(
         if length >= 0:
             return pass_proxy_header(flow, stream, length, have)
     note_upgrade(flow, direction, row, data, size)
+    if flow.handshake >= 0:
+        note_clear(flow, direction, np.int64(flow.client), was_tls, application, data, size)
     if application == UNKNOWN and flow.application == UNKNOWN and is_being_typed(data, have):
         return False
     if flow.application == UNKNOWN or flow.application == OTHER:
@@ -198,7 +241,11 @@ def tcp_bytes(
         if kind == WAIT:
             return False
         if kind == NOT_TLS or (stream.skipped > 0 and kind != TLS_RECORDS):
-            if not another_protocol(memory, flow, side, stream, direction, packet) or stream.have <= stream.start:
+            after = stream.encrypted == PAST_HANDSHAKE
+            if (
+                not another_protocol(memory, flow, side, stream, direction, packet, after)
+                or stream.have <= stream.start
+            ):
                 return False
             kind = how_it_begins(memory, stream)  # behind a PROXY header
             if kind != TLS_RECORDS:
@@ -215,4 +262,9 @@ def tcp_bytes(
             if kind == SSL2_SERVER:
                 release(memory, side, stream)
                 return False
-    return follow_records(memory, flow, side, stream, handshake, direction, packet)
+    if follow_records(memory, flow, side, stream, handshake, direction, packet):
+        return True
+    if stream.recognised == 0 and side.stream >= 0:  # its records ended in something else
+        stream.encrypted = PAST_HANDSHAKE
+        another_protocol(memory, flow, side, stream, direction, packet, True)
+    return False

@@ -2,7 +2,9 @@
 
 import html
 import shutil
+import warnings
 import weakref
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,41 +24,57 @@ class Audit(Results):
     contents of ``audit.json``; ``errors`` lists inputs that could not be read.
     """
 
-    def __init__(self, folder: str | Path, *, temporary: bool = False) -> None:
+    def __init__(
+        self, folder: str | Path, *, temporary: bool = False, captures: str | Path | Iterable[str | Path] = ()
+    ) -> None:
         self._remove = weakref.finalize(self, shutil.rmtree, Path(folder), True) if temporary else None
-        super().__init__(folder)
+        super().__init__(folder, captures)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Audit":
-        """The results that ``save`` or ``audit pcap --out`` left in a folder. Raises AuditError if there are none."""
-        return cls(folder)
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        captures: str | Path | Iterable[str | Path] = (),
+        say: Callable[[str], object] = warnings.warn,
+    ) -> "Audit":
+        """The results that ``save`` or ``audit pcap --out`` left in a folder. Raises AuditError if there are none.
+
+        ``captures``: files, or folders, among which captures that were moved are found by their SHA-256. ``say`` is called
+        with a sentence on each file that is not as the audit left it.
+        """
+        from auditor.report.verify import altered
+
+        result = cls(folder, captures=captures)
+        for sentence in altered(result.folder):
+            say(sentence)
+        return result
 
     def close(self) -> None:
         """Remove the results if they were kept only for this object (no ``out`` folder)."""
         if self._remove is not None:
             self._remove()
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the results to ``folder``: one Parquet file for each table, ``audit.json`` and ``custody.json``."""
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        for name in [*(f"{table}.parquet" for table in self.tables), "audit.json", "custody.json"]:
-            partial = target / f".{name}.partial"
-            shutil.copyfile(self.folder / name, partial)
-            partial.replace(target / name)
-        return target
+    def save(self, folder: str | Path, *, force: bool = False) -> Path:
+        """Write the results to ``folder``: one Parquet file for each table, ``audit.json`` and ``custody.json``.
+
+        An older result there is replaced; other files are not. Raises AuditError where it cannot be done.
+        """
+        from auditor.report.copies import save
+
+        return save(self, Path(folder), force=force)
 
     def verify(self) -> list[tuple[str, bool | None, str]]:
-        """Each file of the results and each capture: whether it is what it was (None: cannot be said), and why."""
-        from auditor.report.custody import verify
+        """Each file of the results and each capture: whether it is unchanged (None: cannot be known), and why."""
+        from auditor.report.verify import verify
 
         return list(verify(self))
 
     def explain(self, flow_id: int) -> str:
         """How the path of a flow was judged, as a short text. Raises AuditError where no flow has that number."""
-        from auditor.report.path_words import explain
+        from auditor.report.path_words import explain_path
 
-        return explain(self, flow_id)
+        return explain_path(self, flow_id)
 
     def packets(self, flow_id: int) -> "PacketList":
         """The packets of a flow as scapy has them, read from its capture again.
@@ -78,27 +96,29 @@ class Audit(Results):
 
     def explain_finding(self, finding_id: str) -> str:
         """A finding in words: facts, rule, frames, a Wireshark filter. Raises AuditError where there is none."""
-        from auditor.report.proof import explain
+        from auditor.report.proof import explain_finding
 
-        return explain(self, finding_id)
+        return explain_finding(self, finding_id)
 
-    def extract(self, finding_id: str, file: str | Path) -> int:
+    def extract(self, finding_id: str, file: str | Path, *, force: bool = False) -> int:
         """Write the packets that prove a finding to a pcapng with comments; how many they are.
 
-        Raises AuditError where the capture is not there, or is not the one that was audited.
+        ``force`` overwrites another file. Raises AuditError where the capture is not there, or is not the one that was
+        audited.
         """
         from auditor.report.proof import extract
 
-        return extract(self, finding_id, file)
+        return extract(self, finding_id, file, force=force)
 
-    def export(self, form: str, file: str | Path | BinaryIO, table: str = "flows") -> None:
+    def export(self, form: str, file: str | Path | BinaryIO, table: str = "flows", *, force: bool = False) -> None:
         """Write the audit to a file, by name or open, in one of the forms of ``audit export``; ``table`` is for those that have one table.
 
-        Raises AuditError for a form or table that there is not, or where a library is missing.
+        ``force`` overwrites another file. Raises AuditError for a form or table that there is not, or where a library is
+        missing.
         """
         from auditor.report.export import export
 
-        export(self, form, file, table)
+        export(self, form, file, table, force=force)
 
     def diff(self, other: Results) -> "list[Change]":
         """What changed from this audit to another one, by client group and service; findings first."""
@@ -106,14 +126,16 @@ class Audit(Results):
 
         return diff(self, other)
 
-    def export_diff(self, other: Results, form: str, file: str | Path | BinaryIO) -> "list[Change]":
+    def export_diff(
+        self, other: Results, form: str, file: str | Path | BinaryIO, *, force: bool = False
+    ) -> "list[Change]":
         """Write what changed to a file, by name or open, as ``text``, ``json`` or ``html``; the changes of ``diff``.
 
-        Raises AuditError for a form that there is not.
+        ``force`` overwrites another file. Raises AuditError for a form that there is not.
         """
         from auditor.report.export_diff import export_diff
 
-        return export_diff(self, other, form, file)
+        return export_diff(self, other, form, file, force=force)
 
     def add_to_history(self, path: str | Path) -> None:
         """Add this audit to a history for ``auditor.history``; an audit that is in it already is replaced."""

@@ -39,15 +39,15 @@ def service_of(row: dict[str, Any]) -> str:
 
 def profiles(result: Results) -> dict[Key, Profile]:
     """The profile of each client group and service."""
-    found: dict[Key, Profile] = {}
+    by_key: dict[Key, Profile] = {}
     names = ("client_ip", "server_ip", "server_name", "service", "region", *ASPECTS)
     for row in result.rows("flows", *names):
-        profile = found.setdefault((client_group(row["client_ip"]), service_of(row)), Profile())
+        profile = by_key.setdefault((client_group(row["client_ip"]), service_of(row)), Profile())
         profile.flows += 1
         for aspect, counts in profile.aspects.items():
             if row[aspect] is not None:
                 counts[row[aspect]] += 1
-    return found
+    return by_key
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Change:
         who = f"{self.client} → {self.service}" if self.client else self.service
         if self.kind == "changed":
             return f"{who}: {self.about}: {self.before} → {self.after}"
-        told = self.after if self.kind == "came" else self.before
-        return f"{who}: {self.about} {self.kind}: {told}"
+        value = self.after if self.kind == "came" else self.before
+        return f"{who}: {self.about} {self.kind}: {value}"
 
     def out(self) -> dict[str, Any]:
         return asdict(self)
@@ -85,10 +85,10 @@ def diff(old: Results, new: Results) -> list[Change]:
     for key in sorted(before.keys() | after.keys()):
         one, two = before.get(key), after.get(key)
         if one is None and two is not None:
-            told = ", ".join(
+            values = ", ".join(
                 _values(two.aspects[name]) for name in ("path", "protocol", "tls_version") if two.aspects[name]
             )
-            changes.append(Change("came", "traffic", *key, None, f"{two.flows} flows ({told})"))
+            changes.append(Change("came", "traffic", *key, None, f"{two.flows} flows ({values})"))
         elif two is None and one is not None:
             changes.append(Change("went", "traffic", *key, f"{one.flows} flows", None))
         elif one is not None and two is not None:
@@ -116,29 +116,29 @@ def _findings(old: Results, new: Results) -> list[Change]:
         worst = max(SEVERITIES.index(row["severity"]) for row in (one, two) if row is not None)
         change = Change(kind, f"finding {rule}", client, service, words[0], words[1])
         changes.append(((list(MARKS).index(kind), -worst), change))
-    return [change for _, change in sorted(changes, key=lambda told: told[0])]
+    return [change for _, change in sorted(changes, key=lambda ranked: ranked[0])]
 
 
 def _widths(rows: list[Row]) -> dict[str, tuple[int, int]]:
-    """The widest network that each rule is told of: findings of many clients are told of wider ones."""
-    found: dict[str, tuple[int, int]] = {}
+    """The widest network that each rule is reported for: findings of many clients are reported for wider ones."""
+    widest: dict[str, tuple[int, int]] = {}
     for row in rows:
         if row["client_group"]:
             version, _, length = parse(row["client_group"])
             width = next((one for one in reversed(WIDTHS) if one[version == 6] >= length), WIDTHS[0])
-            found[row["rule"]] = min(found.get(row["rule"], width), width)
-    return found
+            widest[row["rule"]] = min(widest.get(row["rule"], width), width)
+    return widest
 
 
 def _by_key(rows: list[Row], widths: dict[str, tuple[int, int]]) -> dict[tuple[str, str, str], Row]:
     """Findings by rule, client network and service; the worst of each."""
-    found: dict[tuple[str, str, str], Row] = {}
+    worst: dict[tuple[str, str, str], Row] = {}
     for row in rows:
         client = text_of(widened(parse(row["client_group"]), widths[row["rule"]])) if row["client_group"] else ""
         key = (row["rule"], client, f"{row['service']} {row['region'] or ''}".rstrip())
-        if key not in found or row["verdict"] == "fail":
-            found[key] = row
-    return found
+        if key not in worst or row["verdict"] == "fail":
+            worst[key] = row
+    return worst
 
 
 def text(changes: list[Change]) -> str:

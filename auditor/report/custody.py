@@ -1,28 +1,47 @@
-"""``custody.json``: when an audit was made, and the digests of all that it wrote, so that anybody can tell that nothing changed.
+"""``custody.json``: when an audit was run, and the digests of all that it wrote, so that anybody can check that nothing changed.
 
-It is apart from ``audit.json``, which is the same for the same input whenever the audit is made.
+It is apart from ``audit.json``, which is the same for the same input whenever and wherever the audit is run.
 """
 
-import hashlib
 import json
-from collections.abc import Iterator
+import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auditor.errors import AuditError, located
-from auditor.report.results import Results
+from auditor.errors import AuditError, located, shown
+from auditor.machine import writing
+from auditor.report import files
+from auditor.report.results import MANIFEST
+from auditor.tables.schema import TABLES
 
 CUSTODY = "custody.json"
+NAMES = (*(f"{table}.parquet" for table in TABLES), MANIFEST)  # what an audit writes, and lists
+DIGEST = re.compile("[0-9a-f]{64}")
+MOST_BYTES = 64 << 20  # of a list
 
 
-def sha256(path: Path) -> str:
-    """The digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+@dataclass(frozen=True)
+class Listed:
+    """What ``custody.json`` lists: files of the folder and their digests, and what else it says."""
+
+    whole: dict[str, Any]
+    files: dict[str, str]  # what the audit wrote
+    added: dict[str, str]  # what was made of it later and put beside it, as report.html
+
+    @property
+    def all(self) -> dict[str, str]:
+        return self.files | self.added
 
 
-def told(files: dict[str, Path], began: str, ended: str) -> dict[str, Any]:
-    """The contents of ``custody.json``; ``files``: what was written, by the name it has in the folder."""
+def contents(
+    files_of: dict[str, Path], began: str, ended: str, inputs: list[dict[str, Any]], to: Path
+) -> dict[str, Any]:
+    """The contents of ``custody.json``; ``files_of``: what was written, by the name it has in the folder ``to``.
+
+    ``inputs``: those of the manifest.
+    """
     import platform
 
     from auditor.data import __version__
@@ -33,37 +52,83 @@ def told(files: dict[str, Path], began: str, ended: str) -> dict[str, Any]:
         "system": platform.platform(terse=True),
         "began": began,
         "ended": ended,
-        "sha256": {name: sha256(path) for name, path in sorted(files.items())},
+        "captures": [_place(one["name"], to) for one in inputs],
+        "sha256": {name: files.sha256(path) for name, path in sorted(files_of.items())},
     }
 
 
-def verify(result: Results) -> Iterator[tuple[str, bool | None, str]]:
-    """Each result and each input: its name, whether it is what it was (None where that cannot be said), and why.
+def _place(name: str, to: Path) -> dict[str, str | None]:
+    """Where a capture is: absolute, and from the results; neither of what is no file, as a stream or an interface."""
+    path = located(name)
+    if not path.is_file():
+        return {"name": name, "path": None, "from_results": None}
+    absolute = path.absolute()
+    return {"name": name, "path": shown(absolute), "from_results": _between(to, absolute)}
 
-    Raises AuditError where the folder has no ``custody.json`` that can be read.
-    """
-    path = result.folder / CUSTODY
+
+def moved(contents: dict[str, Any], to: Path) -> dict[str, Any]:
+    """The contents of ``custody.json`` for a copy of the results in the folder ``to``."""
+    captures = [dict(one) for one in contents.get("captures", ())]
+    for one in captures:
+        if one["path"] is not None:
+            one["from_results"] = _between(to, located(one["path"]))
+    return contents | {"captures": captures}
+
+
+def _between(folder: Path, path: Path) -> str:
+    return shown(os.path.relpath(path.absolute(), folder.absolute()))
+
+
+def text(contents: dict[str, Any]) -> bytes:
+    """What the files ``audit.json`` and ``custody.json`` hold."""
+    return (json.dumps(contents, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def read(folder: Path) -> Listed:
+    """What is listed in a folder. Raises AuditError where nothing is, or nothing that could be believed."""
+    path = folder / CUSTODY
     try:
-        sums: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+        with files.opened(path) as file:
+            data = file.read(MOST_BYTES)
+        whole = json.loads(data)
+        lists = [whole["sha256"], whole.get("added", {})]
     except OSError as error:
-        raise AuditError(f"{path}: {error.strerror}: there is nothing to verify the results by") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise AuditError(f"{path}: is damaged ({error})") from error
-    for name, digest in sums.items():
-        yield name, *_same(result.folder / name, digest)
-    for item in result.manifest["inputs"]:
-        name = item["name"]
-        if item["sha256"] is None:
-            yield name, None, "was not read to its end: it has no SHA-256"
-        elif not located(name).is_file():
-            yield name, None, "is not there any more, or was no file"
-        else:
-            yield name, *_same(located(name), item["sha256"])
+        raise AuditError(f"{shown(path)}: {error.strerror}: there is nothing to verify the results by") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise AuditError(f"{shown(path)}: is damaged ({error})") from error
+    for one in lists:
+        if not isinstance(one, dict):
+            raise AuditError(f"{shown(path)}: is damaged (a list of files is none)")
+        for name, digest in one.items():
+            if name in {"", ".", "..", CUSTODY} or "/" in name or "\0" in name:
+                raise AuditError(f"{shown(path)}: is damaged ({shown(name)!r} is no name of a file in the folder)")
+            if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+                raise AuditError(f"{shown(path)}: is damaged (of {shown(name)} there is no SHA-256)")
+    if not lists[0]:
+        raise AuditError(f"{shown(path)}: is damaged (it lists no file)")
+    return Listed(whole, *lists)
 
 
-def _same(path: Path, digest: str) -> tuple[bool | None, str]:
+def added(folder: Path) -> dict[str, str]:
+    """What was made of results later and put into their folder, with its digests; nothing where nothing says so."""
     try:
-        found = sha256(path)
-    except OSError as error:
-        return False, str(error.strerror)
-    return (True, "unchanged") if found == digest else (False, f"changed: its SHA-256 was {digest}, and is {found}")
+        return read(folder).added
+    except AuditError:
+        return {}
+
+
+def is_same(path: Path, digest: str | None) -> bool:
+    """Whether a file has that digest."""
+    try:
+        return digest is not None and files.sha256(path) == digest
+    except OSError:
+        return False
+
+
+def add(folder: Path, name: str) -> None:
+    """List a file that was made of the results and is in their folder now. Raises OSError and AuditError."""
+    with writing.locked(folder):
+        listed = read(folder)
+        contents = listed.whole | {"added": listed.added | {name: files.sha256(folder / name)}}
+        with writing.replaced(folder / CUSTODY) as file:
+            file.write(text(contents))

@@ -10,8 +10,9 @@ import numpy as np
 
 from auditor.capture.inputs import Input
 from auditor.capture.write import pcap_header, pcap_record
-from auditor.errors import AuditError, located
+from auditor.errors import AuditError
 from auditor.prefixes import parse_address
+from auditor.report import originals
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
@@ -40,15 +41,16 @@ class Frame:
 def frames(result: Results, flow_ids: Iterable[int], *, verify: bool = False) -> Iterator[Frame]:
     """The frames of flows of one capture, read from it again, in its order.
 
-    Of a datagram that came in fragments there is the one that made it whole. With ``verify`` the capture has to be the
+    Of a datagram that came in fragments there is the one that completed it. With ``verify`` the capture has to be the
     one that was audited, byte for byte. Raises AuditError where a flow is not there, or the capture is not.
     """
     from auditor.requests.cut import packets_of
 
     capture, wanted = _wanted(result, list(flow_ids))
-    path = located(capture)
-    if not path.is_file():
-        raise AuditError(f"{capture}: the capture is not there any more, or was no file: packets cannot be shown")
+    path = originals.find(result, capture)
+    if path is None:
+        what = "the capture is not there any more, or was no file: packets cannot be shown"
+        raise AuditError(f"{capture}: {what}; --capture says where it is")
     source = Input(capture, path, size=path.stat().st_size, is_hashed=verify)
     try:
         identifiers = wanted.identifier.tolist()
@@ -69,8 +71,8 @@ def frames(result: Results, flow_ids: Iterable[int], *, verify: bool = False) ->
                 )
         if verify:
             source.read_rest()
-            told = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
-            if source.sha256() != told[capture] or source.was_changed():
+            recorded = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
+            if source.sha256() != recorded[capture] or source.was_changed():
                 raise AuditError(f"{capture}: is not the capture that was audited: its SHA-256 is another one")
     finally:
         source.forget()
@@ -85,8 +87,8 @@ def _wanted(result: Results, flow_ids: list[int]) -> tuple[str, "Wanted"]:
     from auditor.requests.cut import Wanted
 
     rows = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flow_ids, pa.int64())))
-    found = rows.column("flow_id").to_pylist()
-    missing = [number for number in flow_ids if number not in found]
+    identifiers = rows.column("flow_id").to_pylist()
+    missing = [number for number in flow_ids if number not in identifiers]
     if missing:
         raise AuditError(f"no flow has the number {missing[0]}")
     captures = set(rows.column("capture").to_pylist())
@@ -105,7 +107,7 @@ def _wanted(result: Results, flow_ids: list[int]) -> tuple[str, "Wanted"]:
     count = rows.num_rows
     return str(captures.pop()), Wanted(
         index=np.arange(count),
-        identifier=np.array(found, np.int64),
+        identifier=np.array(identifiers, np.int64),
         kind=np.full(count, TLS),
         protocol=np.array([PROTOCOLS[name] for name in rows.column("transport").to_pylist()]),
         client_high=half("client", 0),
@@ -129,21 +131,21 @@ def packets(result: Results, flow_id: int) -> "PacketList":
     # Importing them is what makes scapy know the link layers.
     import scapy.layers.all  # noqa: F401  isort: skip
 
-    found = []
+    listed = []
     for frame in frames(result, [flow_id]):
         packet = conf.l2types.num2layer.get(frame.link_type, Raw)(frame.data)
         packet.time = frame.time / 1e9
         packet.wirelen = frame.wire_length
-        found.append(packet)
-        if len(found) >= MOST_PACKETS:
+        listed.append(packet)
+        if len(listed) >= MOST_PACKETS:
             break
-    return PacketList(found, name=f"flow {flow_id}")
+    return PacketList(listed, name=f"flow {flow_id}")
 
 
-def write_pcap(found: Iterable[Frame], out: BinaryIO) -> None:
+def write_pcap(captured: Iterable[Frame], out: BinaryIO) -> None:
     """Write frames of one link type as a pcap with nanoseconds."""
     first = True
-    for frame in found:
+    for frame in captured:
         if first:
             out.write(pcap_header(frame.link_type))
             first = False
@@ -164,19 +166,19 @@ def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> 
         raise AuditError(tshark.missing())
     if keylog is not None and not Path(keylog).is_file():
         raise AuditError(f"{keylog}: no such file")
-    found: list[Any] = []
+    dissected: list[Any] = []
     failed: list[Exception] = []
     kept = Private()
 
     def load() -> None:
         from auditor.requests.dissection import OPEN, Dissection
 
-        told = kept.told
-        path = f"{OPEN}/{told}" if isinstance(told, int) else told
+        file = kept.told
+        path = f"{OPEN}/{file}" if isinstance(file, int) else file
         preferences = {"tls.keylog_file": str(Path(keylog).resolve())} if keylog is not None else None
         try:
             with Dissection(path, program, kept.inherited(), override_prefs=preferences) as capture:
-                found.extend(capture)
+                dissected.extend(capture)
         except Exception as error:  # noqa: BLE001 - raised again in the thread that asked
             failed.append(error)
 
@@ -189,4 +191,4 @@ def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> 
         kept.close()
     if failed:
         raise AuditError(f"tshark could not dissect flow {flow_id}: {failed[0]}")
-    return found
+    return dissected

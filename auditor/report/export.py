@@ -3,44 +3,25 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 from auditor.errors import AuditError
 from auditor.report.formats import FORMS
+from auditor.report.output import opened
 from auditor.report.plain import neutral
 from auditor.report.results import Results
 
 TABLE_FORMS = ("json", "jsonl", "csv", "parquet")
 
 
-def export(result: Results, form: str, file: str | Path | BinaryIO, table: str = "flows") -> None:
+def export(
+    result: Results, form: str, file: str | Path | BinaryIO, table: str = "flows", *, force: bool = False
+) -> None:
     """Write to a file. Raises AuditError for a form or table that is none."""
     check(result, form, table)
-    with opened(file) as out:
+    with opened(file, result, force=force) as out:
         write(result, form, table, out)
-
-
-def opened(file: str | Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
-    """A file to write to: one that is open already as it is, another ``whole``."""
-    return whole(file) if isinstance(file, str | Path) else nullcontext(file)
-
-
-@contextmanager
-def whole(file: str | Path) -> Iterator[BinaryIO]:
-    """A file that is there whole or not at all. Raises AuditError where it cannot be written."""
-    target = Path(file)
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        with partial.open("wb") as out:
-            yield out
-        partial.replace(target)
-    except OSError as error:
-        raise AuditError(f"{target}: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def check(result: Results, form: str, table: str) -> None:

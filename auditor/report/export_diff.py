@@ -5,14 +5,16 @@ from typing import BinaryIO
 
 from auditor.errors import AuditError
 from auditor.report.change import Change, diff, json_text, text
-from auditor.report.export import opened
+from auditor.report.output import opened
 from auditor.report.page.change import html
 from auditor.report.results import Results
 
 FORMS = ("text", "json", "html")
 
 
-def export_diff(old: Results, new: Results, form: str, file: str | Path | BinaryIO) -> list[Change]:
+def export_diff(
+    old: Results, new: Results, form: str, file: str | Path | BinaryIO, *, force: bool = False
+) -> list[Change]:
     """Write what changed to a file; the changes. Raises AuditError for a form that there is not."""
     if form not in FORMS:
         raise AuditError(f"--format {form}: no such form; there are {', '.join(FORMS)}")
@@ -24,6 +26,6 @@ def export_diff(old: Results, new: Results, form: str, file: str | Path | Binary
             written = json_text(changes)
         case _:
             written = text(changes)
-    with opened(file) as out:
+    with opened(file, old, new, force=force) as out:
         out.write(written.encode())
     return changes

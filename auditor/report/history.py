@@ -16,7 +16,7 @@ from auditor.report import database, history_files
 from auditor.report.change import service_of
 from auditor.report.database import Result
 from auditor.report.history_files import TRAFFIC
-from auditor.report.results import Results
+from auditor.report.results import MANIFEST, Results
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,24 +50,24 @@ group by all order by tls_version, flows desc
 
 
 def append(result: Results, path: str | Path) -> str:
-    """Add an audit to a history, which is made if it is not there; an audit that is in it already is replaced."""
-    told = result.manifest
-    inputs = [one["sha256"] or one["name"] for one in told["inputs"]]
-    policies = " ".join(policy["id"] for policy in told["policies"])
-    run = hashlib.sha256(f"{policies} {told['site']} {' '.join(inputs)}".encode()).hexdigest()[:16]
+    """Add an audit to a history, which is created if it is not there; an audit that is in it already is replaced."""
+    manifest = result.manifest
+    inputs = [one["sha256"] or one["name"] for one in manifest["inputs"]]
+    policies = " ".join(policy["id"] for policy in manifest["policies"])
+    run = hashlib.sha256(f"{policies} {manifest['site']} {' '.join(inputs)}".encode()).hexdigest()[:16]
     times = result.rows("captures", "started", "ended")
     started = min((row["started"] for row in times if row["started"] is not None), default=0)
     ended = max((row["ended"] for row in times if row["ended"] is not None), default=0)
-    found = _found(result)
+    findings = _findings(result)
     whole = {
         "ended": _time(ended),
         "policies": policies,
-        "inputs": " ".join(one["name"] for one in told["inputs"]),
-        "flows": told["counts"]["flows"],
-        "handshakes": told["counts"]["handshakes"],
-        "findings": len(found),
+        "inputs": " ".join(one["name"] for one in manifest["inputs"]),
+        "flows": manifest["counts"]["flows"],
+        "handshakes": manifest["counts"]["handshakes"],
+        "findings": len(findings),
     }
-    rows = {"runs": [whole], "traffic": _traffic(result), "found": found}
+    rows = {"runs": [whole], "traffic": _traffic(result), "found": findings}
     for row in (row for of in rows.values() for row in of):
         row |= {"run": run, "started": _time(started)}
     history_files.write(Path(path), run, rows)
@@ -91,10 +91,10 @@ def _traffic(result: Results) -> list[dict[str, Any]]:
     return [dict(zip(names, (*key, *count), strict=True)) for key, count in counts.items()]
 
 
-def _found(result: Results) -> list[dict[str, Any]]:
-    told = ("rule", "policy", "severity", "verdict", "service", "region", "reason", "flows")
-    rows = result.rows("findings", *told, "client_group")
-    return [{"client": row["client_group"], **{name: row[name] for name in told}} for row in rows]
+def _findings(result: Results) -> list[dict[str, Any]]:
+    columns = ("rule", "policy", "severity", "verdict", "service", "region", "reason", "flows")
+    rows = result.rows("findings", *columns, "client_group")
+    return [{"client": row["client_group"], **{name: row[name] for name in columns}} for row in rows]
 
 
 @contextmanager
@@ -119,8 +119,6 @@ def sql(where: str | Path, query: str) -> Result:
     The query sees tables by their names (``flows``, ``findings``, …; ``runs``, ``traffic``, ``found`` of a history) and can
     reach nothing else. Raises AuditError with DuckDB's first line where it is not right.
     """
-    from auditor.report.sink import MANIFEST
-
     path = Path(where)
     if path.is_file() or (path.is_dir() and not (path / MANIFEST).exists() and any(path.glob("*.parquet"))):
         with _opened(path) as history:

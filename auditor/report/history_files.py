@@ -4,9 +4,7 @@ A file may be somebody else's. Of Parquet, columns and sizes are looked at befor
 hold views and macros, which are programs: nothing but the tables of a history may be in it, and they are copied out.
 """
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from auditor.errors import AuditError
-from auditor.report import database
+from auditor.machine import writing
+from auditor.report import database, files
 
 TEXT, NUMBER, TRUTH, TIME = "VARCHAR", "BIGINT", "BOOLEAN", "TIMESTAMP WITH TIME ZONE"
 ARROW = {TEXT: pa.string(), NUMBER: pa.int64(), TRUTH: pa.bool_(), TIME: pa.timestamp("us", "UTC")}
@@ -56,7 +55,7 @@ SCHEMA = _schema(dict.fromkeys(("table", *(name for columns in COLUMNS.values() 
 def write(folder: Path, run: str, rows: Mapping[str, list[dict[str, Any]]]) -> None:
     """Write an audit's rows by table as a file of the history, in place of one of the same audit. Raises AuditError."""
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        writing.make_folder(folder)
         stray = next((entry for entry in sorted(folder.iterdir()) if not _is_ours(entry)), None)
         if stray is not None:
             raise AuditError(f"{folder}: holds {stray.name}, which is not of a history; give a folder of its own")
@@ -73,16 +72,9 @@ def _is_ours(entry: Path) -> bool:
 
 
 def _write_whole(target: Path, rows: list[dict[str, Any]]) -> None:
-    number, partial = tempfile.mkstemp(prefix=".", dir=target.parent)
-    try:
-        with os.fdopen(number, "wb") as file:
-            pq.write_table(pa.Table.from_pylist(rows, SCHEMA), file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(partial).replace(target)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    writing.may_replace(target, force=True)
+    with writing.replaced(target) as file:
+        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), file, compression="zstd")
 
 
 def read(path: Path) -> dict[str, pa.Table]:
@@ -114,28 +106,27 @@ def _read_folder(folder: Path) -> dict[str, pa.Table]:
 def _read_file(path: Path) -> pa.Table:
     wrong = f"{path}: not a file of a history"
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(number, "rb") as file:
-            found = _unpacked(file, wrong)
+        with files.opened(path) as file:
+            rows = _unpacked(file, wrong)
     except (OSError, pa.ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\n", 1)[0]
         raise AuditError(f"{wrong}: {reason}") from error
-    if set(found["run"].unique().to_pylist()) != {path.stem} or set(found["table"].unique().to_pylist()) - set(COLUMNS):
+    if set(rows["run"].unique().to_pylist()) != {path.stem} or set(rows["table"].unique().to_pylist()) - set(COLUMNS):
         raise AuditError(f"{wrong}: it holds rows of other audits or tables")
-    return found
+    return rows
 
 
 def _unpacked(file: BinaryIO, wrong: str) -> pa.Table:
     parquet = pq.ParquetFile(file)
-    told = parquet.metadata
+    metadata = parquet.metadata
     if not parquet.schema_arrow.equals(SCHEMA):
         raise AuditError(f"{wrong}: its columns are others")
-    size = sum(told.row_group(number).total_byte_size for number in range(told.num_row_groups))
-    if told.num_rows > MOST_ROWS or size > MOST_BYTES:
+    size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    if metadata.num_rows > MOST_ROWS or size > MOST_BYTES:
         raise AuditError(f"{wrong}: it is larger than an audit's can be")
-    found = parquet.read()
-    found.validate(full=True)
-    return found
+    rows = parquet.read()
+    rows.validate(full=True)
+    return rows
 
 
 def _read_database(path: Path) -> dict[str, pa.Table]:
@@ -161,13 +152,13 @@ def _check(connection: Any, path: Path) -> None:
         ("macro", "function_name from system.main.duckdb_functions()"),
         ("type", "type_name from system.main.duckdb_types()"),
     ):
-        found = database.query(connection, f"select {listed} where not internal")[1]
-        if found:
-            raise AuditError(f"{path}: not a history: it holds a {what}, {found[0][0]}")
+        others = database.query(connection, f"select {listed} where not internal")[1]
+        if others:
+            raise AuditError(f"{path}: not a history: it holds a {what}, {others[0][0]}")
     columns = "schema_name, table_name, column_name, data_type, column_default"
-    found = database.query(connection, f"select {columns} from system.main.duckdb_columns() where not internal")[1]  # noqa: S608
+    present = database.query(connection, f"select {columns} from system.main.duckdb_columns() where not internal")[1]  # noqa: S608
     ours = {("main", table, column, kind(column), None) for table, of in COLUMNS.items() for column in of}
-    if set(found) != ours:
+    if set(present) != ours:
         raise AuditError(f"{path}: not a history: its tables are others")
 
 

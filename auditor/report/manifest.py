@@ -1,4 +1,4 @@
-"""``audit.json``: how a result came about (inputs, hashes, versions, policy, options) and what it says in sum."""
+"""``audit.json``: how a result was obtained (inputs, hashes, versions, policy, options), and its summary."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ from auditor.tls.certificates import Certificates
 
 
 def _page(rule: Rule) -> dict[str, Any]:
-    """A rule as it was applied, with its page: results say what they mean when the policy is not there any more."""
-    told = asdict(rule) | {"ways": ways(rule.check)}
-    return {k: str(v) if isinstance(v, date) else v for k, v in told.items() if v not in (None, {})}
+    """A rule as it was applied, with its page: results say what they mean even when the policy is gone."""
+    page = asdict(rule) | {"ways": ways(rule.check)}
+    return {k: str(v) if isinstance(v, date) else v for k, v in page.items() if v not in (None, {})}
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Applied:
     ranges: Ranges
 
 
-class Totals(Protocol):
-    """What an audit adds up to (``audit.totals``), as far as the manifest tells it."""
+class Sums(Protocol):
+    """What an audit adds up to (``audit.totals``), as far as the manifest states it."""
 
     captures: Captures
     certificates: Certificates
@@ -49,7 +49,7 @@ class Totals(Protocol):
     summary: Summary
 
 
-def manifest(options: Options, applied: Applied, totals: Totals, findings: int) -> dict[str, Any]:
+def manifest(options: Options, applied: Applied, totals: Sums, findings: int) -> dict[str, Any]:
     """The contents of ``audit.json``. No times of the run: the same input gives the same bytes.
 
     ``findings``: how many the table of that name has.
@@ -61,7 +61,7 @@ def manifest(options: Options, applied: Applied, totals: Totals, findings: int) 
         "versions": package_versions(),
         "inputs": [{"name": one.capture, "sha256": one.sha256, "bytes": one.bytes} for one in captures],
         "errors": totals.captures.errors(),
-        "options": options.told(),
+        "options": options.recorded(),
         "policies": [_policy(policy, applied.pages[policy.id]) for policy in applied.policies],
         "site": applied.site,
         "keys": [{"name": log.name, "sessions": log.sessions, "lines": log.lines} for log in applied.key_logs],

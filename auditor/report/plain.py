@@ -1,6 +1,7 @@
-"""Rows of tables as plain values, a batch at a time, and texts made harmless for what reads them."""
+"""Rows of tables as plain values, a batch at a time, and texts that are harmless to whatever reads them."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,8 +56,8 @@ def records(data: "pa.Table", times: str) -> Iterator[Row]:
         lists = [values(batch.column(name)) for name in names]
         if times == "iso":
             lists = [
-                [iso(value) for value in found] if name in stamps else found
-                for name, found in zip(names, lists, strict=True)
+                [iso(value) for value in column] if name in stamps else column
+                for name, column in zip(names, lists, strict=True)
             ]
         for cells in zip(*lists, strict=True):
             yield dict(zip(names, cells, strict=True))
@@ -77,3 +78,14 @@ def printable(text: Any) -> str:
     """Text without control characters, line ends and marks that turn the direction of writing."""
     text = str(text)
     return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def finding_uid(row: Mapping[str, Any], sums: Mapping[str, str]) -> str:
+    """An id that names the same finding in every run: of its rule, clients, service and Region, or of the capture it is about.
+
+    It depends neither on what else was audited nor on where the capture lies; ``sums``: SHA-256 of captures.
+    """
+    about_capture = row["client_group"] is None and row["service"] == row["capture"]
+    service = sums.get(row["capture"] or "", "") if about_capture else row["service"]
+    parts = [row[name] or "" for name in ("policy", "rule", "verdict", "client_group", "region")]
+    return hashlib.sha256("\0".join([*parts, service or ""]).encode()).hexdigest()[:32]

@@ -1,19 +1,20 @@
 """The packets that prove a finding, as a pcapng of their own, and the finding in words."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from auditor.capture import write
 from auditor.errors import AuditError
-from auditor.report.export import whole
+from auditor.report.output import opened
 from auditor.report.plain import about, printable
 from auditor.report.results import Results
 
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
 ABOUT = ("client_group", "service", "region", "servers", "sample_servers")
-PAGE = (("What", "what"), ("Why", "why"), ("How to mend", "mend"), ("Source", "source"))
+PAGE = (("What", "what"), ("Why", "why"), ("How to fix", "mend"), ("Source", "source"))
 FACTS = (
     *("flow_id", "started", "client_ip", "client_port", "server_ip", "server_port", "path", "path_confidence"),
     *("protocol", "tls_version", "cipher_suite", "key_exchange_group", "forward_secrecy"),
@@ -25,13 +26,13 @@ def finding(result: Results, finding_id: str) -> dict[str, Any]:
     """The row of a finding. Raises AuditError where there is none."""
     names = ("finding_id", "rule", "policy", "title", "severity", "verdict", "reason", "flows", "clients")
     rows = result.rows(
-        "findings", *names, *ABOUT, "first_seen", "last_seen", "capture", "sample_flows", "sample_frames"
+        "findings", *names, *ABOUT, "first_seen", "last_seen", "capture", "sample_flows", "sample_frames", "evidence"
     )
-    found = [row for row in rows if row["finding_id"].lower() == finding_id.lower()]
-    if not found:
+    matches = [row for row in rows if row["finding_id"].lower() == finding_id.lower()]
+    if not matches:
         known = ", ".join(row["finding_id"] for row in rows[:20])
         raise AuditError(f"{finding_id}: no such finding; there are {known or 'none'}")
-    return found[0]
+    return matches[0]
 
 
 def _numbers(text: str | None) -> list[int]:
@@ -44,7 +45,7 @@ def display_filter(row: dict[str, Any]) -> str:
     return f"frame.number in {{{', '.join(map(str, frames))}}}" if frames else "frame"
 
 
-def explain(result: Results, finding_id: str) -> str:
+def explain_finding(result: Results, finding_id: str) -> str:
     """A finding in words: the facts, the rule, the frames, and how to see them in Wireshark."""
     row = finding(result, finding_id)
     policy, rule = row["policy"], result.rule(row["rule"])
@@ -56,7 +57,7 @@ def explain(result: Results, finding_id: str) -> str:
         f"Servers: {row['servers']}; examples: {row['sample_servers']}",
         f"Reason: {row['reason']}",
         f"Flows: {row['flows']} of {row['clients']} clients; examples: {row['sample_flows']}",
-        f"Capture: {row['capture']}; frames: {row['sample_frames']}",
+        *(f"Capture: {part['capture']}; frames: {' '.join(map(str, part['frames']))}" for part in evidence_of(row)),
         f"Wireshark: {display_filter(row)}",
         *_facts(result, _numbers(row["sample_flows"])),
     ]
@@ -75,20 +76,20 @@ def _facts(result: Results, flows: list[int]) -> list[str]:
 
     if not flows:
         return []
-    found = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flows, pa.int64())))
-    columns = {name: values(found.column(name)) for name in FACTS}
+    rows = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flows, pa.int64())))
+    columns = {name: values(rows.column(name)) for name in FACTS}
     lines = ["", "Facts of the sample flows:"]
-    for k in range(found.num_rows):
+    for k in range(rows.num_rows):
         row = {name: column[k] for name, column in columns.items()}
         secrecy = {True: "forward secret", False: "not forward secret", None: None}[row["forward_secrecy"]]
         confidence = f" ({row['path_confidence']})" if row["path_confidence"] != "none" else ""
-        told = (
+        facts = (
             f"path {row['path']}{confidence}", row["tls_version"] or row["protocol"], row["cipher_suite"],
             row["key_exchange_group"], secrecy,
         )  # fmt: skip
         ends = f"{_end(row['client_ip'], row['client_port'])} → {_end(row['server_ip'], row['server_port'])}"
         begun = (iso(row["started"]) or "")[:23].replace("T", " ")
-        lines.append(f"  {row['flow_id']}: {begun} {ends}: {', '.join(str(one) for one in told if one)}")
+        lines.append(f"  {row['flow_id']}: {begun} {ends}: {', '.join(str(one) for one in facts if one)}")
     return lines
 
 
@@ -99,42 +100,55 @@ def _end(address: str, port: int | None) -> str:
 
 
 def _text(text: str) -> bytes:
-    """A comment: what comes from the network is made of printable characters."""
+    """A comment: what comes from the network is reduced to printable characters."""
     return "\n".join(map(printable, text.split("\n"))).encode()[:LONGEST_COMMENT]
 
 
-def extract(result: Results, finding_id: str, out: str | Path) -> int:
+def extract(result: Results, finding_id: str, out: str | Path, *, force: bool = False) -> int:
     """Write the packets of a finding's sample flows, up to the last that proves it, to a pcapng; how many they are.
 
-    The section header names the capture with its SHA-256, and the finding; each packet that proves something has a comment
+    Each capture has a section, whose header names it with its SHA-256, and the finding; each packet that proves something has a comment
     with the rule and its frame in the capture. Times and interfaces are the capture's. Raises AuditError where the capture is
     not there, or is not the one that was audited.
     """
     from auditor.data import __version__
 
     row = finding(result, finding_id)
-    flows, proof = _numbers(row["sample_flows"]), set(_numbers(row["sample_frames"]))
-    if not flows:
+    parts = evidence_of(row)
+    if not parts:
         raise AuditError(f"{finding_id}: is about no flow of a capture: there are no packets to show")
     sums = {line["capture"]: line["sha256"] for line in result.rows("captures", "capture", "sha256")}
-    head = f"Evidence for {row['finding_id']} ({row['title']}): {row['reason']}\n"
-    head += f"Source: {row['capture']}, SHA-256 {sums.get(row['capture'], '?')}"
+    application = write.option(write.APPLICATION, f"auditor {__version__}".encode())
     written = 0
-    with whole(out) as file:
-        application = write.option(write.APPLICATION, f"auditor {__version__}".encode())
-        file.write(write.section(write.option(write.COMMENT, _text(head)) + application))
-        interfaces: dict[int, int] = {}
-        for frame in _proving(result, flows, proof):
-            if frame.interface not in interfaces:
-                interfaces[frame.interface] = len(interfaces)
-                file.write(write.interface(frame.link_type, frame.interface_name))
-            words = f"frame {frame.number} of {row['capture']}"
-            if frame.number in proof:
-                words = f"{row['rule']}: {row['reason']} ({words})"
-            comment, which = write.option(write.COMMENT, _text(words)), interfaces[frame.interface]
-            file.write(write.packet(which, frame.time, frame.data, frame.wire_length, comment))
-            written += 1
+    with opened(out, result, force=force) as file:
+        for part in parts:
+            head = f"Evidence for {row['finding_id']} ({row['title']}): {row['reason']}\n"
+            head += f"Source: {part['capture']}, SHA-256 {sums.get(part['capture'], '?')}"
+            file.write(write.section(write.option(write.COMMENT, _text(head)) + application))
+            for block, is_packet in _section(result, row, part):
+                file.write(block)
+                written += is_packet
     return written
+
+
+def evidence_of(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of each capture of a finding its name, sample flows, and the frames that prove it."""
+    return list(json.loads(row["evidence"])) if row["evidence"] else []
+
+
+def _section(result: Results, row: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[bytes, bool]]:
+    """The blocks of one capture, and which are packets: each interface stands before its first packet."""
+    interfaces: dict[int, int] = {}
+    proof = set(part["frames"])
+    for frame in _proving(result, part["flows"], proof):
+        if frame.interface not in interfaces:
+            interfaces[frame.interface] = len(interfaces)
+            yield write.interface(frame.link_type, frame.interface_name), False
+        words = f"frame {frame.number} of {part['capture']}"
+        if frame.number in proof:
+            words = f"{row['rule']}: {row['reason']} ({words})"
+        comment, which = write.option(write.COMMENT, _text(words)), interfaces[frame.interface]
+        yield write.packet(which, frame.time, frame.data, frame.wire_length, comment), True
 
 
 def _proving(result: Results, flows: list[int], proof: set[int]) -> Iterator[Any]:

@@ -1,17 +1,35 @@
-"""The results of an audit as they lie in a folder: tables, and the manifest that says how they came about."""
+"""The results of an audit as they lie in a folder: tables, and the manifest that says how they were obtained."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import AuditError
+from auditor.report import files, shape
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
     from auditor.report.plain import Row
+
+MANIFEST = "audit.json"
+MOST_BYTES = 256 << 20  # of the manifest
+# What is asked of a manifest, which may be somebody else's, by those that read it.
+TEXT: shape.Shape = (str, type(None))
+SHAPE: shape.Shape = {
+    "format": int,
+    "versions": {"auditor": str},
+    "inputs": [{"name": str, "sha256": TEXT, "bytes": int}],
+    "errors": [str],
+    "policies": [{"id": str, "title": str, "edition": str, "source": str, "rules": [{"code": str, "title": str}]}],
+    "site": TEXT,
+    "notes": [str],
+    "counts": dict.fromkeys(("captures", "flows", "handshakes", "findings", "in_scope"), int),
+    "summary": [{"path": str, "confidence": str, "protocol": str, "verdict": str, "in_scope": bool, "flows": int}],
+    "round_trips": [{"path": str, "flows": int}],
+}
 
 
 class Results:
@@ -22,15 +40,21 @@ class Results:
     contents of ``audit.json``; ``errors`` lists inputs that could not be read.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, captures: str | Path | Iterable[str | Path] = ()) -> None:
         self.folder = Path(folder)
+        self.moved = [Path(one) for one in ([captures] if isinstance(captures, str | Path) else captures)]
         self._frames: dict[str, pd.DataFrame] = {}
         try:
-            self.manifest: dict[str, Any] = json.loads((self.folder / "audit.json").read_text(encoding="utf-8"))
+            with files.opened(self.folder / MANIFEST) as file:
+                self.manifest: dict[str, Any] = json.loads(file.read(MOST_BYTES))
         except OSError as error:
             raise AuditError(f"{folder}: holds no audit results (audit.json: {error.strerror})") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise AuditError(f"{folder}: audit.json is damaged ({error})") from error
+        if (wrong := shape.misfit(self.manifest, SHAPE)) is not None:
+            raise AuditError(
+                f"{folder}: audit.json is damaged, or of another version ({wrong}); audit the captures again"
+            )
 
     @property
     def errors(self) -> list[str]:
@@ -77,10 +101,23 @@ class Results:
         return records(data.select(columns) if columns else data, times)
 
     def _read(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        # not read_table: it loads pyarrow.dataset and with it pandas, a fifth of a second
-        return pq.ParquetFile(self.folder / f"{table}.parquet").read(columns)
+        from auditor.tables.schema import schema
+
+        path = self.folder / f"{table}.parquet"
+        try:
+            # not read_table: it loads pyarrow.dataset and with it pandas, a fifth of a second
+            with files.opened(path) as file, pq.ParquetFile(file) as parquet:
+                if not parquet.schema_arrow.equals(schema(table)):
+                    raise AuditError(f"{path}: its columns are of another version; audit the captures again")
+                data = parquet.read(columns)
+            data.validate(full=True)
+        except (OSError, pa.ArrowException) as error:
+            reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "")
+            raise AuditError(f"{path}: is missing or damaged ({reason}); audit the captures again") from error
+        return data
 
     def _frame(self, table: str) -> "pd.DataFrame":
         if table not in self._frames:

@@ -1,9 +1,9 @@
-"""Where tables go while an audit runs. A folder: a Parquet file for each, renamed into place when all is done."""
+"""Where tables go while an audit runs. A folder: a Parquet file for each, put in place together when all is done."""
 
-import json
-import os
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,11 +11,12 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from auditor.errors import AuditError
-from auditor.report import custody
+from auditor.errors import AuditError, shown
+from auditor.machine import writing
+from auditor.report import custody, folder
+from auditor.report.results import MANIFEST
 from auditor.tables import schema
 
-MANIFEST = "audit.json"
 WAITING = 16  # tables that may wait to be written: what bounds memory where the disk is slow
 
 
@@ -37,30 +38,35 @@ class Sink(Protocol):
 
 
 class FolderSink:
-    """Writes the tables into ``directory``, in a thread of its own. Nothing has its final name before ``finish``."""
+    """Writes the tables into ``directory``, in a thread of its own. Nothing has its final name before ``finish``.
 
-    def __init__(self, directory: Path) -> None:
+    ``durable``: for results that stay, which are on the disk when they have their names.
+    """
+
+    def __init__(self, directory: Path, *, durable: bool = True) -> None:
         self.directory = directory
         self._began = _now()
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise AuditError(f"{directory}: cannot write results there: {error.strerror}") from error
+        with self._failing():
+            writing.make_folder(directory)
+        self._files = writing.Together(directory, folder.MARKS, durable=durable)
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._waiting: deque[Future[None]] = deque()
 
-    def _temporary(self, name: str) -> Path:
-        return self.directory / f".{name}.partial"
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise AuditError(f"{shown(self.directory)}: cannot write results there: {reason}") from error
 
     def _writer(self, table: str) -> pq.ParquetWriter:
         if table not in self._writers:
-            try:
+            with self._failing():
                 self._writers[table] = pq.ParquetWriter(
-                    self._temporary(f"{table}.parquet"), schema.schema(table), compression="zstd", compression_level=1
+                    self._files.open(f"{table}.parquet"), schema.schema(table), compression="zstd", compression_level=1
                 )
-            except OSError as error:
-                raise AuditError(f"{self.directory}: cannot write results there: {error.strerror}") from error
         return self._writers[table]
 
     def write(self, table: str, data: pa.Table) -> None:
@@ -72,35 +78,27 @@ class FolderSink:
 
     def _wait(self, most: int = 0) -> None:
         """Wait until no more than ``most`` tables wait."""
-        try:
+        with self._failing():
             while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
                 self._waiting.popleft().result()
-        except OSError as error:
-            raise AuditError(f"{self.directory}: cannot write results: {error.strerror or error}") from error
 
     def finish(self, manifest: dict[str, Any]) -> None:
-        """Close the files and give all their names, ``audit.json`` and ``custody.json`` last."""
+        """Close the files and give all their names, ``audit.json`` and ``custody.json`` last; an older result goes."""
         self._wait()
         self._thread.shutdown()
-        names = []
-        for table in schema.TABLES:
-            self._writer(table).close()
-            names.append(f"{table}.parquet")
-        names.append(MANIFEST)
-        self._write(MANIFEST, manifest)
-        self._write(custody.CUSTODY, custody.told({n: self._temporary(n) for n in names}, self._began, _now()))
-        for name in [*names, custody.CUSTODY]:
-            os.replace(self._temporary(name), self.directory / name)
-
-    def _write(self, name: str, told: dict[str, Any]) -> None:
-        text = json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-        self._temporary(name).write_text(text, encoding="utf-8")
+        with self._failing():
+            for table in schema.TABLES:
+                self._writer(table).close()
+            self._files.open(MANIFEST).write(custody.text(manifest))
+            written = {name: self._files.close(name) for name in custody.NAMES}
+            listed = custody.contents(written, self._began, _now(), manifest["inputs"], self.directory)
+            self._files.open(custody.CUSTODY).write(custody.text(listed))
+            self._files.finish(folder.older(self.directory))
 
     def abandon(self) -> None:
         """Remove what was begun."""
         self._thread.shutdown(cancel_futures=True)
-        for table in schema.TABLES:
-            if table in self._writers:
-                self._writers[table].close()
-        for name in [*(f"{table}.parquet" for table in schema.TABLES), MANIFEST, custody.CUSTODY]:
-            self._temporary(name).unlink(missing_ok=True)
+        for writer in self._writers.values():
+            with suppress(OSError):  # the disk that was full still is
+                writer.close()
+        self._files.abandon()

@@ -39,6 +39,7 @@ class Dissected:
     failure: str | None = None
     notes: list[str] = field(default_factory=list)
     packets: int = 0
+    opened: set[tuple[int, bool]] = field(default_factory=set)  # flows whose data could be read, and of which side
 
 
 class Private:
@@ -74,6 +75,10 @@ def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequenc
     program = tshark.program()
     if program is None:
         return Dissected(failure=tshark.missing())
+    try:
+        options = tshark.restricted(program)
+    except InputError as error:
+        return Dissected(failure=str(error))
     packets, keys = Private(), Private(in_memory=True)
     try:
         try:
@@ -88,7 +93,7 @@ def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequenc
             "private_keys": [str(Path(path).absolute()) for path in private_keys],
             "salt": salt.hex(),
             "tshark": program,
-            "options": tshark.restricted(program),
+            "options": options,
             "clear": np.flatnonzero(np.isin(wanted.kind, (HTTP, SMTP))).tolist(),
             "quic": bool((wanted.kind == QUIC).any()),
         }
@@ -123,6 +128,7 @@ def _run(order: dict[str, Any], inherited: Sequence[int], cut: Cut) -> Dissected
         for told in _lines(child):
             if "done" in told:
                 done, found.notes = True, told["notes"]
+                found.opened = {(flow, is_client) for flow, is_client in told["opened"]}
             elif "failed" in told:
                 found.failure = f"tshark could not dissect it ({told['failed']})"
             else:

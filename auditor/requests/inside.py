@@ -9,6 +9,7 @@ import numpy as np
 
 from auditor.aws.names import endpoint, host_of
 from auditor.capture.inputs import Input
+from auditor.recognise.numbers import QUIC, TLS
 from auditor.requests.cut import Wanted
 from auditor.requests.keys import Keys
 
@@ -19,6 +20,9 @@ NO_KEYS = "requests are inside TLS: the client's key log (--keylog FILE) or secr
 OTHER_KEYS = "requests are inside TLS, and the keys given are those of other sessions"
 TOO_MANY = "more flows than are kept waiting for their requests"
 NOTHING_INSIDE = "it could be read, but holds no whole HTTP request"
+DO_NOT_FIT = "requests are inside TLS, and the keys given do not fit this session"
+HANDSHAKE_ONLY = "requests are inside TLS, and of this session only the secrets of its handshake are given"
+ONE_SIDE = "requests are inside TLS, and the keys given open only the {}'s side"
 NOT_READ = "requests in clear are read only of flows to AWS; --http reads them of all"
 BURST_SECONDS = 300
 
@@ -70,6 +74,7 @@ class Inside:
     notes: list[str] = field(default_factory=list)
     tshark: str | None = None  # its version, where it was used
     _learned: dict[str, int] = field(default_factory=dict)  # secrets taken from each capture
+    _sides: set[tuple[int, bool]] = field(default_factory=set)  # flows of the last capture that were opened, by side
     _salt: bytes | None = None
     _uses: dict[str, Use] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
@@ -105,9 +110,21 @@ class Inside:
         self.tshark = tshark.version()
         self.notes += [note for note in [*found.notes, found.failure] if note and note not in self.notes]
         identifiers = wanted.identifier.tolist()
+        self._sides = {(identifiers[flow], is_client) for flow, is_client in found.opened}
         for row in found.requests:
             row["flow_id"] = identifiers[row.pop("flow")]
         return found.requests, found.failure
+
+    def why_nothing(self, flow: int, kind: int, randoms: Sequence[tuple[int, int]]) -> str:
+        """Why a flow of the last capture shows no request though it was looked into."""
+        if kind not in (TLS, QUIC):
+            return NOTHING_INSIDE
+        sides = [is_client for of_flow, is_client in self._sides if of_flow == flow]
+        if len(sides) > 1:
+            return NOTHING_INSIDE
+        if sides:
+            return ONE_SIDE.format("client" if sides[0] else "server")
+        return HANDSHAKE_ONLY if self.keys.lacks_application_secrets(randoms) else DO_NOT_FIT
 
     def related(self, request: dict[str, Any], carrier: Carrier) -> dict[str, Any]:
         """A request completed by what its flow says, and by others: of the same access key, of the same client."""

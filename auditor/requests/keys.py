@@ -4,8 +4,9 @@ A key log is the text that browsers, curl, Python and others write to SSLKEYLOGF
 kinds of line that Wireshark knows besides. Secrets are held in memory only, and only as long as the audit runs.
 """
 
+import codecs
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,18 @@ from auditor.errors import InputError
 Array = np.ndarray[Any, Any]
 
 _SESSION = re.compile(
-    rb"^(?:CLIENT_RANDOM|PMS_CLIENT_RANDOM|CLIENT_EARLY_TRAFFIC_SECRET|CLIENT_HANDSHAKE_TRAFFIC_SECRET"
+    rb"(?:^|[\s:|\]])((CLIENT_RANDOM|PMS_CLIENT_RANDOM|CLIENT_EARLY_TRAFFIC_SECRET|CLIENT_HANDSHAKE_TRAFFIC_SECRET"
     rb"|SERVER_HANDSHAKE_TRAFFIC_SECRET|CLIENT_TRAFFIC_SECRET_\d{1,4}|SERVER_TRAFFIC_SECRET_\d{1,4}"
-    rb"|EARLY_EXPORTER_SECRET|EXPORTER_SECRET|ECH_SECRET|ECH_CONFIG) ([0-9a-fA-F]{64}) [0-9a-fA-F]{32,8192}$"
+    rb"|EARLY_EXPORTER_SECRET|EXPORTER_SECRET|ECH_SECRET|ECH_CONFIG) ([0-9a-fA-F]{64}) [0-9a-fA-F]{32,8192})$"
 )
 _OTHER = re.compile(
-    rb"^RSA (?:[0-9a-fA-F]{16} [0-9a-fA-F]{96}|Session-ID:[0-9a-fA-F]{0,64} Master-Key:[0-9a-fA-F]{96})$"
+    rb"(?:^|[\s:|\]])(RSA (?:[0-9a-fA-F]{16} [0-9a-fA-F]{96}|Session-ID:[0-9a-fA-F]{0,64} Master-Key:[0-9a-fA-F]{96}))$"
 )
+# Lines with which application data can be opened.
+OPENS_DATA = (b"CLIENT_RANDOM", b"PMS_CLIENT_RANDOM", b"CLIENT_TRAFFIC_SECRET", b"SERVER_TRAFFIC_SECRET", b"RSA")
+# Byte order marks (Unicode 23.8), and the encodings that they begin.
+MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+LONGEST_MARK = 3
 LONGEST_LINE = 16 << 10
 BLOCK = 4 << 20
 MOST_LINES = 4_000_000  # lines of secrets that are kept
@@ -67,21 +73,21 @@ class Keys:
             log = KeyLog(name)
             self.logs.append(log)
         before = len(self.by_random)
-        for line in _lines(parts):
+        for line in _lines(_plain(parts)):
             text = line.strip()
             if not text or text.startswith(b"#"):
                 continue
             log.lines += 1
             if self.lines >= MOST_LINES:
                 continue
-            if (found := _SESSION.match(text)) is not None:
-                kept = self.by_random.setdefault(bytes.fromhex(found[1].decode()), [])
-            elif _OTHER.match(text):
+            if (found := _SESSION.search(text)) is not None:
+                kept = self.by_random.setdefault(bytes.fromhex(found[3].decode()), [])
+            elif (found := _OTHER.search(text)) is not None:
                 kept = self.of_any
             else:
                 log.wrong += 1
                 continue
-            kept.append(text)
+            kept.append(found[1])  # without what a log system has put in front
             self.lines += 1
         log.sessions += len(self.by_random) - before
         return log
@@ -115,11 +121,33 @@ class Keys:
             some[at] = int(high[at]).to_bytes(8, "big") + int(low[at]).to_bytes(8, "big") in self._halves
         return some
 
+    def lacks_application_secrets(self, randoms: Iterable[tuple[int, int]]) -> bool:
+        """Whether all that there is of some handshakes are secrets of the handshake itself (RFC 8446 7.1)."""
+        lines = self.text(randoms).splitlines()
+        return bool(lines) and not any(line.startswith(OPENS_DATA) for line in lines)
+
     def text(self, randoms: Iterable[tuple[int, int]]) -> bytes:
         """The lines of a key log for some handshakes, and those that may be of any."""
         wanted = {high.to_bytes(8, "big") + low.to_bytes(8, "big") for high, low in randoms}
         found = [line for random, lines in self.by_random.items() if random[:16] in wanted for line in lines]
         return b"".join(line + b"\n" for line in [*found, *self.of_any])
+
+
+def _plain(parts: Iterable[bytes]) -> Iterable[bytes]:
+    """A text as ASCII, without the byte order mark that editors on Windows put in front."""
+    pieces = iter(parts)
+    head = b""
+    while len(head) < LONGEST_MARK and (piece := next(pieces, b"")):
+        head += piece
+    mark = next((mark for mark in MARKS if head.startswith(mark)), b"")
+    encoding = MARKS.get(mark, "utf-16-le" if head[1:2] == b"\0" else "utf-16-be" if head[:1] == b"\0" else "utf-8")
+    yield from (_ascii(codecs.getincrementaldecoder(encoding)("replace"), head[len(mark) :], pieces))
+
+
+def _ascii(decoder: codecs.IncrementalDecoder, head: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    yield decoder.decode(head).encode("ascii", "replace")
+    for piece in pieces:
+        yield decoder.decode(piece).encode("ascii", "replace")
 
 
 def _lines(parts: Iterable[bytes]) -> Iterable[bytes]:

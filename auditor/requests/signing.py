@@ -132,6 +132,8 @@ def _version_4(version: str, rest: str, headers: Mapping[str, str], salt: bytes)
     wrong = scope.pop("wrong")
     if not re.fullmatch(digits, parts.get("Signature", "")):
         wrong = wrong or "it has no whole signature"
+    signed_at = _seconds(headers.get("x-amz-date") or headers.get("date"))
+    wrong = wrong or _other_day(scope.get("date"), signed_at)
     if version == V4A and "x-amz-region-set" in headers:
         scope["region"] = _plain(headers["x-amz-region-set"].partition(",")[0].strip())
     return Signature(
@@ -139,9 +141,16 @@ def _version_4(version: str, rest: str, headers: Mapping[str, str], salt: bytes)
         **scope,
         signed_headers=_headers(parts.get("SignedHeaders")),
         has_token="x-amz-security-token" in headers,
-        signed_at=_seconds(headers.get("x-amz-date") or headers.get("date")),
+        signed_at=signed_at,
         wrong=wrong,
     )
+
+
+def _other_day(scope: str | None, signed_at: float | None) -> str | None:
+    """What is wrong where the credential scope's day is not that of the signing: AWS refuses such a signature."""
+    if scope is None or signed_at is None or datetime.fromtimestamp(signed_at, UTC).strftime("%Y%m%d") == scope:
+        return None
+    return "the day of its credential scope is not that of its date"
 
 
 def _presigned(parameters: Mapping[str, str], salt: bytes) -> Signature:
@@ -154,13 +163,14 @@ def _presigned(parameters: Mapping[str, str], salt: bytes) -> Signature:
         scope["region"] = _plain(parameters.get("x-amz-region-set", "").partition(",")[0])
     if not parameters.get("x-amz-signature"):
         wrong = wrong or "it has no whole signature"
-    expires = parameters.get("x-amz-expires", "")
+    expires, signed_at = parameters.get("x-amz-expires", ""), _seconds(parameters.get("x-amz-date"))
+    wrong = wrong or _other_day(scope.get("date"), signed_at)
     return Signature(
         PRESIGNED,
         **scope,
         signed_headers=_headers(parameters.get("x-amz-signedheaders")),
         has_token="x-amz-security-token" in parameters,
-        signed_at=_seconds(parameters.get("x-amz-date")),
+        signed_at=signed_at,
         expires=int(expires) if re.fullmatch(r"\d{1,9}", expires) else None,
         wrong=wrong,
     )

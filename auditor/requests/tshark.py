@@ -6,6 +6,7 @@ no more protocols than are asked for.
 
 from functools import cache
 
+from auditor.errors import InputError
 from auditor.machine import confined, isolated, programs
 
 NO_TSHARK = "tshark, which opens TLS, is not installed: apt-get install tshark (Debian, Ubuntu), brew install wireshark"
@@ -38,7 +39,7 @@ def command(path: str, *arguments: str) -> list[str]:
 
 
 def restricted(path: str) -> list[str]:
-    """Options by which tshark dissects nothing but the protocols needed.
+    """Options by which tshark dissects nothing but the protocols needed. Raises InputError where it does not list them.
 
     Each other one is named: ``--disable-all-protocols`` and ``--only-protocols`` came later than Debian 12's tshark 4.0.
     """
@@ -50,4 +51,6 @@ def _others(path: str) -> tuple[str, ...]:
     """The protocols that are not needed, by their names in filters, the third column of tshark's list."""
     listed = (isolated.said([path, "-G", "protocols"]) or "").splitlines()
     names = {cells[2] for line in listed if len(cells := line.split("\t")) > 2}
+    if "tcp" not in names:  # a list that cannot be read would leave every dissector on
+        raise InputError(f"{path} does not list its protocols, so they cannot be switched off: it is not used")
     return tuple(sorted(names - PROTOCOLS))

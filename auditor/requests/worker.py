@@ -20,6 +20,11 @@ from auditor.requests.http3 import Streams
 
 MEMORY = 6 << 30  # bytes of address space, for this process and for tshark
 HEADS = 'http.request || http.response || http2.header.name || urlencoded-form.key || smtp.req.command == "AUTH"'
+# What shows that keys open a session: the Finished of TLS 1.2, and application data of TLS 1.3 near the beginning.
+OPENED = (
+    " || (tls.handshake.type == 20 && !tls.record.opaque_type)"
+    " || (tls.record.opaque_type && tls.record.content_type == 23 && tcp.seq < 16384)"
+)
 STREAMS = " || quic.stream_data"
 FORM = ("Action", "AWSAccessKeyId", "SignatureVersion", "SecurityToken", "Timestamp")
 BODY = 4096  # bytes of a response with an error that are looked at
@@ -96,10 +101,13 @@ class Dissector:
         self.exchange = Exchange()
         self.streams = Streams()
         self.notes: set[str] = set()
+        self.opened: set[tuple[int, bool]] = set()  # flows, and whether it is the client's side
 
     def take(self, packet: Any) -> Iterator[Request]:
         layers = Layers(packet)
         for layer in layers.layers:
+            if layer.layer_name == "tls" and _is_opened(layer):
+                self.opened.add((layers.flow, layers.from_client))
             if layer.layer_name == "http":
                 yield from self._http(layers, layer)
             elif layer.layer_name == "http2":
@@ -175,6 +183,7 @@ class Dissector:
             strict=False,
         )
         for number, offset, data in found:
+            self.opened.add((seen.flow, seen.from_client))
             pieces = self.streams.take(
                 seen.flow, seen.from_client, int(number), offset, bytes.fromhex(data.replace(":", ""))
             )
@@ -193,6 +202,13 @@ class Dissector:
 
     def rest(self) -> Iterator[Request]:
         yield from self.exchange.rest()
+
+
+def _is_opened(layer: Any) -> bool:
+    """Whether what a record hides is shown: its inner type beside the outer one, or the Finished of TLS 1.2."""
+    if first(layer, "tls.record.opaque_type") is not None:
+        return "23" in values(layer, "tls.record.content_type")
+    return "20" in values(layer, "tls.handshake.type")
 
 
 def _offsets(layer: Any) -> list[int]:
@@ -220,7 +236,7 @@ def main(_: Sequence[str] = ()) -> None:
         if order[name] in files:
             order[name] = f"{OPEN}/{order[name]}"
 
-    heads = HEADS + (STREAMS if order["quic"] else "")
+    heads = HEADS + OPENED + (STREAMS if order["quic"] else "")
     parameters = ["-Y", heads, *order["options"], *preferences(order)]
     dissector = Dissector(order)
     out = sys.stdout
@@ -231,7 +247,9 @@ def main(_: Sequence[str] = ()) -> None:
                     out.write(json.dumps(made.out()) + "\n")
         for made in dissector.rest():
             out.write(json.dumps(made.out()) + "\n")
-        out.write(json.dumps({"done": True, "notes": sorted(dissector.notes)}) + "\n")
+        out.write(
+            json.dumps({"done": True, "notes": sorted(dissector.notes), "opened": sorted(dissector.opened)}) + "\n"
+        )
     except Exception as error:  # noqa: BLE001 - told as the reason; its text may hold what was dissected
         out.write(json.dumps({"failed": type(error).__name__}) + "\n")
     out.flush()

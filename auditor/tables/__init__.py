@@ -1,1 +1,1 @@
-"""The tables: their columns, which are the contract of all rooms, and the types that columns are made of."""
+"""The tables: their columns, which are the contract of all rooms, and the types that columns consist of."""

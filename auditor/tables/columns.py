@@ -1,6 +1,6 @@
 """Columns on their way into tables: numpy arrays that become Arrow arrays without a detour.
 
-Arrow arrays are made from buffers here, because ``pyarrow.array`` loads pandas (a quarter of a second and 40 MB), and
+Arrow arrays are built from buffers here, because ``pyarrow.array`` loads pandas (a quarter of a second and 40 MB), and
 Arrow's compute functions take a tenth of a second to load; a short audit needs neither.
 """
 

@@ -1,4 +1,4 @@
-"""The tables: their columns, types and meaning. ``docs/tables.md`` is generated from here, ``tables.arrow`` makes them."""
+"""The tables: their columns, types and meaning. ``docs/tables.md`` is generated from here, ``tables.arrow`` builds them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,8 @@ EVIDENCE = [
 ]  # fmt: skip
 OUTCOMES = [
     "answered", "retry asked", "alert", "reset by the server", "reset on the way", "closed by the server",
-    "given up by the client", "lost", "acknowledged, not answered", "not known",
+    "given up by the client", "lost", "acknowledged, not answered", "answered by something that is no TLS",
+    "not known",
 ]  # fmt: skip
 
 
@@ -82,7 +83,7 @@ TABLES: dict[str, list[Column]] = {
             ["S0", "S1", "SF", "REJ", "S2", "S3", "RSTO", "RSTR", "RSTOS0", "RSTRH", "SH", "SHR", "OTH"],
         ),
         Column("rtt_ms", FLOAT, "round-trip time of the TCP handshake in milliseconds"),
-        Column("protocol", TEXT, "application protocol, told by its bytes: tls, quic, dtls, http, ssh, dns, …"),
+        Column("protocol", TEXT, "application protocol, recognised by its bytes: tls, quic, dtls, http, ssh, dns, …"),
         _closed(
             "upgrade",
             "TLS within another protocol (STARTTLS): used; or offered, asked for, refused, and the session stayed in clear",
@@ -199,7 +200,7 @@ TABLES: dict[str, list[Column]] = {
         Column("serial", NAME, "serial number in hexadecimal"),
         Column("version", INT, "X.509 version"),
         Column("not_before", TIME, "begin of its validity"),
-        Column("not_after", TIME, "end of its validity; no later than a timestamp can tell (2262)"),
+        Column("not_after", TIME, "end of its validity; no later than a timestamp can hold (2262)"),
         Column("san_dns", NAME, "DNS names it is good for, with spaces between"),
         Column("san_ip", TEXT, "addresses it is good for"),
         Column("san_email", TEXT, "e-mail addresses it is good for"),
@@ -291,12 +292,13 @@ TABLES: dict[str, list[Column]] = {
         Column("capture", TEXT, "capture of the sample flows"),
         Column("sample_flows", TEXT, "flow_id of up to five flows"),
         Column("sample_frames", TEXT, "frames that prove it, of these flows"),
+        Column("evidence", TEXT, "JSON: of each capture up to five flows, and the frames that prove it"),
     ],
     "network": [
         Column("capture", TEXT, "the capture that shows it"),
         _closed(
             "kind",
-            "what is told: an address that a MAC has, a neighbour, a BGP speaker, an error, frames of MACsec",
+            "what was observed: an address that a MAC has, a neighbour, a BGP speaker, an error, frames of MACsec",
             ["address", "neighbour", "bgp", "error", "macsec"],
         ),
         Column("subject", TEXT, "address, or MAC where there is none"),
@@ -317,7 +319,7 @@ TABLES: dict[str, list[Column]] = {
         Column("matched", INT, "rows that are about a flow of the captures"),
         Column("not_captured", INT, "rows of the captures' time that no captured flow fits"),
         Column("samples", TEXT, "some of these"),
-        Column("flows_matched", INT, "flows that witnesses of this kind tell of"),
+        Column("flows_matched", INT, "flows that witnesses of this kind report"),
         Column("flows_lacking", INT, "flows to the log's own interfaces that are not in it"),
         Column("started", TIME, "earliest row"),
         Column("ended", TIME, "latest row"),

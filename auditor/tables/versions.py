@@ -1,16 +1,24 @@
 """Names of protocol versions, in their order."""
 
 DRAFTS = {f"TLS 1.3 (draft {n})": 0x7F00 + n for n in range(1, 29)}
-# From worst to best: the order of the categorical ``tls_version``. DTLS n is built on TLS n (RFC 4347: on 1.1).
+# From worst to best: the order of the categorical ``tls_version``. Each DTLS stands beside the TLS that it is made from.
 VERSION_ORDER = [
     "SSL 2.0",
     "SSL 3.0",
     "TLS 1.0",
-    "DTLS 1.0",
     "TLS 1.1",
-    "DTLS 1.2",
+    "DTLS 1.0",
     "TLS 1.2",
+    "DTLS 1.2",
     *DRAFTS,
-    "DTLS 1.3",
     "TLS 1.3",
+    "DTLS 1.3",
 ]
+# RFC 4347 1, RFC 6347 1 and RFC 9147 1: what each DTLS is the equal of.
+EQUALS = {"DTLS 1.0": "TLS 1.1", "DTLS 1.2": "TLS 1.2", "DTLS 1.3": "TLS 1.3"}
+
+
+def rank_of(name: str | None) -> int:
+    """A number by which versions are compared, the same for DTLS and its TLS; -1 for missing and unknown versions."""
+    name = EQUALS.get(name or "", name or "")
+    return VERSION_ORDER.index(name) if name in VERSION_ORDER else -1

@@ -8,7 +8,7 @@ import numpy as np
 from auditor.flows import state as S
 from auditor.tables import schema
 from auditor.tables.columns import Numbers, Texts, distinct, spread
-from auditor.tls.certificates import Certificate, Chain
+from auditor.tls.certificates import Chain
 from auditor.tls.interned import Shapes
 from auditor.tls.shapes import words
 
@@ -20,8 +20,8 @@ class CertificateColumns:
     """What certificates say of each handshake: columns of ``handshakes``, and what only policies ask."""
 
     table: dict[str, Numbers | Texts]
-    key: Texts  # type and size or curve of the server's key
-    weak: Texts  # what is weak about the server's certificate
+    chain: Texts  # key and signature of each certificate of the server's chain
+    chain_valid: Numbers  # whether all of them were valid when the handshake began
 
 
 def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Texts) -> CertificateColumns:
@@ -46,16 +46,37 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
     }
     return CertificateColumns(
         table,
-        key=Texts([_key(leaf) for leaf in leaves], index),
-        weak=Texts([leaf.weak if leaf else None for leaf in leaves], index),
+        chain=Texts([_described(chain) for chain in chains], index),
+        chain_valid=_valid(chains, index, started),
     )
 
 
-def _key(leaf: Certificate | None) -> str | None:
-    """A certificate's key in words that policies ask for: its type, and its size or curve."""
-    if leaf is None or leaf.key_type is None:
-        return None
-    return f"{leaf.key_type} {leaf.curve or leaf.key_bits or '?'}"
+def _described(chain: Chain) -> str | None:
+    """Each certificate's type of key, size or curve, and signature; one after another with semicolons between.
+
+    The signature of a root is not verified by anybody, and stands as ``-`` (RFC 5280 6.1).
+    """
+    words = []
+    for number, one in enumerate(chain.certificates):
+        is_root = number > 0 and one.subject is not None and one.subject == one.issuer
+        signed = "-" if is_root else one.weak or one.signature_algorithm or "?"
+        size = one.curve or one.key_bits or "?"
+        words.append("\t".join([one.key_type or "?", str(size), signed]))
+    return ";".join(words) or None
+
+
+def _valid(chains: list[Chain], index: Array, started: Array) -> Numbers:
+    """Whether all certificates but a root were valid; missing where the times of one are not known."""
+    before, after = np.zeros(len(chains), np.int64), np.full(len(chains), -1)
+    for at, chain in enumerate(chains):
+        path = [one for n, one in enumerate(chain.certificates) if n == 0 or one.subject != one.issuer]
+        times = [(one.not_before, one.not_after) for one in path]
+        begins = [one for one, _ in times if one is not None]
+        ends = [two for _, two in times if two is not None]
+        if times and len(begins) == len(ends) == len(times):
+            before[at], after[at] = max(begins), min(ends)
+    known = np.array([bool(chain.certificates) for chain in chains], bool) & ~((before == 0) & (after == -1))
+    return Numbers((before[index] <= started) & (started <= after[index]), ~known[index])
 
 
 def _chains(numbers: Array, started: Array, role: str, memory: S.Memory, shapes: Shapes) -> tuple[list[Chain], Array]:

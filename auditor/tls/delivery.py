@@ -31,6 +31,7 @@ DEFAULT_MSS = 536
     GIVEN_UP,
     LOST,
     STALLED,
+    NOT_TLS,
     NOT_KNOWN,
 ) = range(len(OUTCOMES))
 # Outcomes in which a hello that is too large may be the cause.
@@ -73,8 +74,11 @@ class Delivery:
         return words
 
 
-def deliveries(rows: Array, client: Array, server: Array) -> Delivery:
-    """Handshake rows over TCP with the sides of their flows; over datagrams nothing is said (``not known``)."""
+def deliveries(rows: Array, client: Array, server: Array, answered_with: Array) -> Delivery:
+    """Handshake rows over TCP with the sides of their flows; over datagrams nothing is said (``not known``).
+
+    ``answered_with``: what was spoken in answer to each hello instead of TLS, 0 for nothing.
+    """
     start = (client["initial_sequence"].astype(np.int64) + np.where(client["syn"] != 0, 1, 0)) & 0xFFFFFFFF
     whole = rows["client_bytes"].astype(np.int64) + RECORD_HEADER
     sent = (client["next_sequence"].astype(np.int64) - start) & 0xFFFFFFFF
@@ -90,7 +94,7 @@ def deliveries(rows: Array, client: Array, server: Array) -> Delivery:
         sent > np.where(mss > 0, mss, np.where(client["syn"] != 0, DEFAULT_MSS, 1 << 20))
     )
     return Delivery(
-        _outcomes(rows, client, server, sent, acknowledged),
+        _outcomes(rows, client, server, sent, acknowledged, answered_with),
         sent,
         acknowledged,
         mss,
@@ -101,7 +105,9 @@ def deliveries(rows: Array, client: Array, server: Array) -> Delivery:
     )
 
 
-def _outcomes(rows: Array, client: Array, server: Array, sent: Array, acknowledged: Array) -> Array:
+def _outcomes(
+    rows: Array, client: Array, server: Array, sent: Array, acknowledged: Array, answered_with: Array
+) -> Array:
     """What became of each hello: the first of these conditions that holds."""
     seen = rows["seen"].astype(np.int64)
 
@@ -120,6 +126,7 @@ def _outcomes(rows: Array, client: Array, server: Array, sent: Array, acknowledg
         ((rows["transport"] != S.OVER_TCP) | has(S.SEEN_CLIENT_INVALID) | (sent == 0), NOT_KNOWN),
         (has(S.SEEN_SERVER_HELLO | S.SEEN_SERVER_INVALID), ANSWERED),
         (has(S.SEEN_RETRY), RETRY),
+        (answered_with != 0, NOT_TLS),
         (alert, ALERT),
         (other_ttl, RESET_ON_THE_WAY),
         (reset, RESET_BY_SERVER),

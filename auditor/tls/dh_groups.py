@@ -5,6 +5,7 @@ hidden anything in them; they are computed from it here.
 """
 
 from functools import cache
+from math import gcd, prod
 
 # bits -> the number that makes it the first safe prime (RFC 2409 6, RFC 3526 2-7; RFC 7919 A)
 _PI_GROUPS = {
@@ -66,8 +67,22 @@ def known_primes(bits: int) -> dict[int, str]:
     return known
 
 
+@cache
+def _small_primes() -> int:
+    """The product of the primes below 4096."""
+    sieve = bytearray([1]) * 4096
+    for n in range(2, 64):
+        sieve[n * n :: n] = bytes(len(range(n * n, 4096, n)))
+    return prod(n for n in range(2, 4096) if sieve[n])
+
+
 def group_of(prime: bytes) -> str:
-    """What is known of a prime: a standard group, or ``own prime``; with ``weak`` where it is shorter than 2048 bits."""
+    """What is known of a prime: a standard group, or ``own prime``; with ``weak`` where it is shorter than 2048 bits.
+
+    A number with a small factor is no prime, and whoever chose it may have made it so (Wong, 2016: socat's).
+    """
     number = int.from_bytes(prime, "big")
     name = known_primes(number.bit_length()).get(number, "own prime")
+    if name == "own prime" and gcd(number, _small_primes()) > 1:
+        return "not a prime, weak"
     return f"{name}, weak" if number.bit_length() < 2048 else name

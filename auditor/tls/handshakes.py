@@ -19,7 +19,8 @@ from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_kernels import CUT_HELLO, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
 from auditor.tls.interned import Shapes, names_of
-from auditor.tls.names import alert_name, suites
+from auditor.tls.messages import LARGEST_READ
+from auditor.tls.names import alert_name, signature_name, suites
 from auditor.tls.outcome import DECIDING, Outcome, outcome
 from auditor.tls.quic_versions import version_text
 
@@ -47,8 +48,10 @@ class HandshakeColumns:
 
     table: dict[str, Numbers | Texts]
     offers_forward_secrecy: Numbers
-    certificate_key: Texts  # type and size or curve of the server's key
-    certificate_weak: Texts  # what is weak about the server's certificate
+    client_signature: Texts  # scheme of the client's CertificateVerify
+    chain: Texts  # keys and signatures of the server's certificates
+    chain_valid: Numbers  # whether all of them were valid when the handshake began
+    chain_unread: Texts  # why they are not known though they were sent in clear
 
     @cached_property
     def texts(self) -> dict[str, Texts]:
@@ -92,7 +95,14 @@ def handshake_columns(
         **certificates.table,
     }
     offers = Numbers.of([one.get("offers_forward_secrecy") for one in hellos], schema.BOOL).take(hello)
-    return HandshakeColumns(table, offers, certificates.key, certificates.weak)
+    return HandshakeColumns(
+        table,
+        offers,
+        _client_signatures(rows),
+        certificates.chain,
+        certificates.chain_valid,
+        _chain_unread(rows),
+    )
 
 
 def _client_hellos(rows: Array, memory: S.Memory, shapes: Shapes) -> tuple[list[dict[str, object]], Array]:
@@ -218,6 +228,20 @@ def _server_flight(rows: Array, version: Texts) -> dict[str, Numbers | Texts]:
         "client_certificate_asked": Numbers((rows["seen"] & np.uint32(S.SEEN_CERTIFICATE_REQUEST)) != 0, hidden),
         "ocsp_stapled": Numbers(rows["staple"] > 0, hidden),
     }
+
+
+def _client_signatures(rows: Array) -> Texts:
+    """The schemes of the clients' CertificateVerify messages."""
+    codes, index = np.unique(rows["client_signature"], return_inverse=True)
+    return Texts([signature_name(code) if code else None for code in codes.tolist()], index)
+
+
+def _chain_unread(rows: Array) -> Texts:
+    """Of certificates that were sent in clear and are not known: why."""
+    unread = ((rows["seen"] & np.uint32(S.SEEN_CERTIFICATE)) != 0) & (rows["server_chain"] == 0)
+    return Texts(
+        [f"the certificates take more than {LARGEST_READ} bytes and are not read"], np.where(unread, 0, MISSING)
+    )
 
 
 def _dh_groups(rows: Array, memory: S.Memory) -> Texts:

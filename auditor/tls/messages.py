@@ -5,6 +5,7 @@ Messages come whole, from the record layer (``records``) or put together from da
 
 import numpy as np
 
+from auditor.decode.bytes import be16
 from auditor.decode.packet import PACKET, PacketRow, PacketRows
 from auditor.flows.intern import hash_bytes, intern
 from auditor.flows.state import (
@@ -40,11 +41,12 @@ from auditor.flows.state import (
     Memory,
     Sessions,
 )
+from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, kernel, part
-from auditor.machine.records import copy_record
 from auditor.machine.signature import Layout
 from auditor.recognise.numbers import TLS, UNKNOWN
-from auditor.tls.hello_kernels import client_hello, server_hello, server_key_exchange
+from auditor.tls.exchange_kernels import server_key_exchange
+from auditor.tls.hello_kernels import client_hello, server_hello
 
 CLIENT_HELLO, SERVER_HELLO, NEW_TICKET, OLD_RETRY, CERTIFICATE, KEY_EXCHANGE, HELLO_DONE = 1, 2, 4, 6, 11, 12, 14
 CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, CERTIFICATE_STATUS = 13, 15, 22
@@ -151,6 +153,8 @@ def note_message(memory: Memory, handshake: HandshakeRow, direction: int, kind: 
                 handshake.client_chain = keep(memory, size)
         elif kind == CERTIFICATE_VERIFY:
             handshake.seen |= SEEN_CERTIFICATE_VERIFY
+            if size >= 2 and handshake.version >= 0x0303:  # before TLS 1.2 no bytes name the algorithms
+                handshake.client_signature = be16(memory.scratch, np.int64(0))
         return
     if kind == CERTIFICATE:
         handshake.seen |= SEEN_CERTIFICATE
@@ -183,6 +187,7 @@ def is_read(kind: int) -> bool:
         or kind == NEW_TICKET
         or kind == CERTIFICATE
         or kind == CERTIFICATE_STATUS
+        or kind == CERTIFICATE_VERIFY
     )
 
 

@@ -8,11 +8,10 @@ import numpy as np
 
 from auditor.decode.packet import PacketRow
 from auditor.flows.state import (
+    PAST_HANDSHAKE,
     SEEN_CLIENT_CCS,
     SEEN_CLIENT_DATA,
     SEEN_CLIENT_FINISHED,
-    SEEN_CLIENT_HELLO,
-    SEEN_CLIENT_INVALID,
     SEEN_CLIENT_SHORT,
     SEEN_EARLY_DATA,
     SEEN_RETRY,
@@ -21,8 +20,6 @@ from auditor.flows.state import (
     SEEN_SERVER_DATA,
     SEEN_SERVER_FINISHED,
     SEEN_SERVER_HELLO,
-    SEEN_SSL2,
-    SEEN_SSL2_SERVER,
     WINDOW,
     FlowRow,
     HandshakeRow,
@@ -32,21 +29,18 @@ from auditor.flows.state import (
 )
 from auditor.flows.stream import peek, peek16, read, release, slide
 from auditor.machine.kernel import part
+from auditor.recognise.numbers import UNKNOWN
 from auditor.tls.hello_kernels import (
     NO_RECORD,
     TOO_LONG,
-    ssl2_client_hello,
-    ssl2_server_hello,
 )
 from auditor.tls.messages import (
     CERTIFICATE,
     CLIENT_HELLO,
     LARGEST_READ,
-    LETTER_C,
     LETTER_OF_ALERT,
     LETTER_OF_CCS,
     LETTER_OF_HEARTBEAT,
-    LETTER_S,
     OLD_RETRY,
     SERVER_HELLO,
     begin_handshake,
@@ -55,51 +49,13 @@ from auditor.tls.messages import (
     note_sessions,
     take_message,
 )
+from auditor.tls.ssl2 import NOT_TLS, TLS_MIDDLE, TLS_RECORDS, WAIT, ssl2_record
 
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE_RECORD, APPLICATION_DATA, HEARTBEAT = 20, 21, 22, 23, 24
 LARGEST_RECORD = 16384 + 2048  # RFC 5246 6.2.3; TLS 1.3 allows less
 FATAL = 2
 # What ``next_event`` stops at.
 NOTHING, MORE_BYTES, RECORD, HELLO_BEGINS, MESSAGE, PLAIN_ALERT, BROKEN, TOO_MUCH = range(8)
-# How a stream begins.
-WAIT, TLS_RECORDS, TLS_MIDDLE, SSL2_CLIENT, SSL2_SERVER, NOT_TLS = 0, 1, 2, 3, 4, 5
-
-
-@part
-def ssl2_record(memory: Memory, stream: StreamRow, at: int, have: int) -> int:
-    """Whether an SSL 2.0 hello begins here: a two-byte header whose lengths all agree."""
-    if have < 11:
-        return WAIT
-    length = (peek16(memory, stream, at)) & 0x7FFF
-    kind = peek(memory, stream, at + 2)
-    version = peek16(memory, stream, at + 3)
-    if kind == 1:
-        if version != 2 and (version < 0x300 or version > 0x304):
-            return NOT_TLS
-        suites, session, challenge = (
-            peek16(memory, stream, at + 5),
-            peek16(memory, stream, at + 7),
-            peek16(memory, stream, at + 9),
-        )
-        if 9 + suites + session + challenge != length or suites % 3 or suites == 0:
-            return NOT_TLS
-        if (session != 0 and session != 16) or challenge < 16 or challenge > 32:
-            return NOT_TLS
-        return SSL2_CLIENT if have >= length + 2 else WAIT
-    if kind == 4:
-        if have < 13:
-            return WAIT
-        if peek16(memory, stream, at + 5) != 2 or peek(memory, stream, at + 3) > 1 or peek(memory, stream, at + 4) > 2:
-            return NOT_TLS
-        certificate, suites, connection = (
-            peek16(memory, stream, at + 7),
-            peek16(memory, stream, at + 9),
-            peek16(memory, stream, at + 11),
-        )
-        if 11 + certificate + suites + connection != length or suites % 3:
-            return NOT_TLS
-        return SSL2_SERVER
-    return NOT_TLS
 
 
 @part
@@ -180,7 +136,7 @@ def record_begins(memory: Memory, flow: FlowRow, stream: StreamRow, handshake: H
         if not is_client and not handshake.seen & SEEN_SERVER_CCS:
             note_sessions(memory.sessions, handshake)
         handshake.seen |= SEEN_CLIENT_CCS if is_client else SEEN_SERVER_CCS
-        stream.encrypted = 1
+        stream.encrypted = max(1, stream.encrypted)
         return False
     if kind == HANDSHAKE_RECORD and stream.encrypted:
         # After a HelloRetryRequest, ChangeCipherSpec is a dummy and the second hellos are plain (RFC 8446 D.4).
@@ -305,7 +261,33 @@ def message(
     if (kind == SERVER_HELLO or kind == OLD_RETRY) and flow.handshake < 0:
         begin_handshake(memory.counters, flow, handshake, 1 - direction, packet)
     if flow.handshake >= 0:
+        if kind == SERVER_HELLO:
+            flow.answer = UNKNOWN  # what came before it in clear was the end of what was spoken before TLS
         take_message(memory, handshake, direction, packet, kind, size, np.int64(stream.segments))
+
+
+@part
+def broken(stream: StreamRow, handshake: HandshakeRow, event: int) -> None:
+    """Records end here: note where, and let the stream begin anew with what is no record."""
+    if handshake.invalid == 0 and stream.encrypted != PAST_HANDSHAKE:
+        handshake.invalid = TOO_LONG if event == TOO_MUCH else NO_RECORD
+        handshake.invalid_at = stream.record_at - stream.start
+    stream.skipped += np.int64(stream.record_at) - np.int64(stream.start)
+    stream.start = stream.record_at
+    stream.recognised = 0
+
+
+@part
+def may_end(flow: FlowRow, stream: StreamRow, handshake: HandshakeRow, event: int) -> bool:
+    """Whether records are followed further because TLS may end before the connection does.
+
+    A session within another protocol may go back to it (FTP's CCC, RFC 4217 12.3), and after an alert that is no
+    record's own business peers may go on in clear. Of all others the bulk of the data need not be copied.
+    """
+    if flow.handshake < 0 or (event == RECORD and handshake.upgraded == UNKNOWN):
+        return False
+    stream.encrypted = PAST_HANDSHAKE
+    return True
 
 
 @part
@@ -352,41 +334,12 @@ def follow_records(
         elif event == PLAIN_ALERT:
             over = alert(memory, flow, stream, handshake, direction)
         else:
-            over = True
-            if flow.handshake >= 0 and handshake.invalid == 0:
-                handshake.invalid = TOO_LONG if event == TOO_MUCH else NO_RECORD
-                handshake.invalid_at = stream.record_at - stream.start
-        if over:
+            if flow.handshake >= 0:
+                broken(stream, handshake, event)
+            if flow.handshake >= 0 and event == BROKEN:
+                return False
             release(memory, side, stream)
             return False
-
-
-@part
-def ssl2_hello(
-    memory: Memory,
-    flow: FlowRow,
-    stream: StreamRow,
-    handshake: HandshakeRow,
-    direction: int,
-    packet: PacketRow,
-    kind: int,
-) -> None:
-    """An SSL 2.0 hello at the start of a stream; what follows a client's are records of the version it asked for."""
-    is_client = kind == SSL2_CLIENT
-    size = peek16(memory, stream, np.int64(stream.start)) & 0x7FFF
-    begin_handshake(memory.counters, flow, handshake, direction if is_client else 1 - direction, packet)
-    letter(handshake, direction, np.int64(LETTER_C if is_client else LETTER_S))
-    if is_client:
-        read(memory, stream, np.int64(stream.start) + 2, size, np.int64(0))
-        if ssl2_client_hello(memory, handshake, memory.scratch, size):
-            handshake.seen |= SEEN_CLIENT_HELLO | SEEN_SSL2
-        else:
-            handshake.seen |= SEEN_CLIENT_INVALID
-        handshake.client_frame = packet.frame
-        handshake.client_bytes = size
-        handshake.client_segments = stream.segments
-        stream.record_at = stream.start + 2 + size
-        return
-    ssl2_server_hello(memory, handshake)
-    handshake.seen |= SEEN_SERVER_HELLO | SEEN_SSL2_SERVER
-    handshake.server_frame = packet.frame
+        if over and not may_end(flow, stream, handshake, event):
+            release(memory, side, stream)
+            return False

@@ -16,6 +16,8 @@ _CIPHERS = (
 _MODES = ("GCM", "CCM_8", "CCM", "CBC", "POLY1305", "OCB", "MGM", "CTR", "CNT")
 AEAD = ("GCM", "CCM", "CCM_8", "POLY1305", "OCB", "MGM", "AEGIS")
 
+INTEGRITY_ONLY = ("SHA256_SHA256", "SHA384_SHA384")  # TLS 1.3 without encryption: RFC 9150
+
 
 @dataclass(frozen=True)
 class Properties:
@@ -54,6 +56,8 @@ def _properties(suite: Suite) -> Properties:
     mode = "AEGIS" if cipher == "AEGIS" else _first(_MODES, encryption, "STREAM" if cipher == "RC4" else "NULL")
     if suite.key_exchange == "" and not suite.encryption:
         cipher = mode = "?"
+    if encryption in INTEGRITY_ONLY:
+        cipher = mode = "NULL"
     mac = "AEAD" if mode in AEAD else suite.name.rpartition("_")[2]
     told = _BITS.search(encryption)
     bits = 0 if cipher == "NULL" else int(told[1]) if told else _BITS_OF.get(cipher, 0)

@@ -9,9 +9,11 @@ import re
 from typing import Any, BinaryIO
 
 from auditor.errors import AuditError
-from auditor.report.plain import about, iso, printable
+from auditor.report.plain import about, finding_uid, iso, printable
+from auditor.report.proof import evidence_of
 from auditor.report.results import Results
 
+MOST_CAPTURES = 15  # ASFF takes 50 product fields
 SCHEMA = "2018-10-08"
 LABELS = {"info": "INFORMATIONAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "critical": "CRITICAL"}
 STATUSES = {"fail": "FAILED", "warn": "WARNING"}
@@ -25,7 +27,7 @@ def finding(row: dict[str, Any], account: str, region: str, sums: dict[str, str]
     partition = "aws-us-gov" if region.startswith("us-gov-") else "aws-cn" if region.startswith("cn-") else "aws"
     return {
         "SchemaVersion": SCHEMA,
-        "Id": f"auditor/{sums.get(capture, 'none')[:16]}/{row['finding_id']}",
+        "Id": f"auditor/{row['rule']}/{finding_uid(row, sums)}",
         "ProductArn": f"arn:{partition}:securityhub:{region}:{account}:product/{account}/default",
         "GeneratorId": f"auditor/{row['policy'] or 'exceptions'}/{row['rule']}",
         "AwsAccountId": account,
@@ -41,6 +43,7 @@ def finding(row: dict[str, Any], account: str, region: str, sums: dict[str, str]
             "auditor/capture": printable(capture)[:2048],
             "auditor/sha256": sums.get(capture, "unknown"),
             "auditor/frames": row["sample_frames"] or "none",
+            **_more_captures(row, sums),
             "auditor/flows": str(row["flows"]),
         },
         "Resources": [
@@ -49,6 +52,16 @@ def finding(row: dict[str, Any], account: str, region: str, sums: dict[str, str]
         "Compliance": {"Status": STATUSES[row["verdict"]]},
         "RecordState": "ACTIVE",
     }
+
+
+def _more_captures(row: dict[str, Any], sums: dict[str, str]) -> dict[str, str]:
+    """The evidence of captures behind the first, numbered from 2 on."""
+    fields = {}
+    for number, part in enumerate(evidence_of(row)[1:MOST_CAPTURES], 2):
+        fields[f"auditor/capture/{number}"] = printable(part["capture"])[:2048]
+        fields[f"auditor/sha256/{number}"] = sums.get(part["capture"], "unknown")
+        fields[f"auditor/frames/{number}"] = " ".join(map(str, part["frames"]))[:2048] or "none"
+    return fields
 
 
 def write(result: Results, out: BinaryIO) -> None:

@@ -3,78 +3,52 @@
 import hashlib
 import json
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from auditor.report.plain import iso, printable
+from auditor.report.formats import cbom_assets
+from auditor.report.plain import printable
 from auditor.report.results import Results
-from auditor.tls.suites import properties
 
-PROTOCOLS = {"TLS": "tls", "DTLS": "other", "SSL": "tls"}
+# How the editions call a protocol: 1.6 knows TLS alone.
+TYPES = {"1.6": {"SSL": "tls", "TLS": "tls"}, "1.7": {"SSL": "tls", "TLS": "tls", "DTLS": "dtls", "QUIC": "quic"}}
 MOST_OCCURRENCES = 20
-PRIMITIVES = {"CBC": "block-cipher", "STREAM": "stream-cipher", "NULL": "other"}
+SHAKE = (
+    *("flow_id", "tls_version", "transport", "cipher_suite", "cipher_suite_id", "key_exchange_group"),
+    *("signature_scheme", "certificate_id", "server_hello_frame"),
+)
+
+
+@dataclass
+class SuiteUse:
+    """How a suite was used: its code point, groups and signatures by name."""
+
+    code: int
+    groups: set[str] = field(default_factory=set)
+    signatures: set[str] = field(default_factory=set)
 
 
 @dataclass
 class ProtocolUse:
-    """How a version of a protocol was used: suites by name with their code points, and where it was seen."""
+    """How a version of a protocol was used: suites by name, certificates, and where it was seen."""
 
-    suites: dict[str, int] = field(default_factory=dict)
+    suites: dict[str, SuiteUse] = field(default_factory=dict)
+    certificates: set[str] = field(default_factory=set)
     occurrences: list[dict[str, Any]] = field(default_factory=list)
     handshakes: int = 0
 
 
-def _suite(name: str, code: int) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": name, "identifiers": [f"0x{code >> 8:02X}", f"0x{code & 255:02X}"]}
-    known = properties().get(name)
-    if known is not None and known.cipher != "?":
-        told["algorithms"] = [_reference(known)]
+def _suite(name: str, use: SuiteUse, edition: str) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": name, "identifiers": [f"0x{use.code >> 8:02X}", f"0x{use.code & 255:02X}"]}
+    known = cbom_assets.cipher_of(name)
+    names = [*([cbom_assets.cipher_name(known)] if known is not None else []), *sorted(use.groups | use.signatures)]
+    if names:
+        told["algorithms"] = [cbom_assets.reference(one) for one in names]
+    if edition == "1.7":
+        listed = {"tlsGroups": sorted(use.groups), "tlsSignatureSchemes": sorted(use.signatures)}
+        told |= {what: some for what, some in listed.items() if some}
     return told
-
-
-def _algorithm_name(known: Any) -> str:
-    return f"{known.cipher}-{known.bits}-{known.mode}" if known.bits else known.cipher
-
-
-def _reference(known: Any) -> str:
-    return f"crypto/algorithm/{_algorithm_name(known).lower()}"
-
-
-def _algorithm(known: Any) -> dict[str, Any]:
-    told = {"primitive": PRIMITIVES.get(known.mode, "ae"), "parameterSetIdentifier": str(known.bits)}
-    if known.mode in ("GCM", "CCM", "CBC", "CTR"):
-        told["mode"] = known.mode.lower()
-    return {
-        "type": "cryptographic-asset",
-        "bom-ref": _reference(known),
-        "name": _algorithm_name(known),
-        "cryptoProperties": {"assetType": "algorithm", "algorithmProperties": told},
-    }
-
-
-def _certificate(row: dict[str, Any]) -> dict[str, Any]:
-    names = {
-        "subjectName": row["subject"],
-        "issuerName": row["issuer"],
-        "notValidBefore": _second(row["not_before"]),
-        "notValidAfter": _second(row["not_after"]),
-        "certificateFormat": "X.509",
-    }
-    return {
-        "type": "cryptographic-asset",
-        "bom-ref": f"crypto/certificate/{row['certificate_id']}",
-        "name": printable(row["subject"] or row["certificate_id"]),
-        "hashes": [{"alg": "SHA-256", "content": row["certificate_id"]}],
-        "cryptoProperties": {
-            "assetType": "certificate",
-            "certificateProperties": {k: printable(v) for k, v in names.items() if v is not None},
-        },
-    }
-
-
-def _second(nanoseconds: int | None) -> str | None:
-    text = iso(nanoseconds)
-    return f"{text.partition('.')[0]}Z" if text else None
 
 
 def write_1_7(result: Results, out: BinaryIO) -> None:
@@ -83,10 +57,10 @@ def write_1_7(result: Results, out: BinaryIO) -> None:
 
 
 def write(result: Results, out: BinaryIO, edition: str = "1.6") -> None:
-    """Protocols with their suites, the algorithms of these, and certificates."""
+    """Protocols with their suites, the algorithms of these, certificates and their keys."""
     uses = sorted(_uses(result).items(), key=lambda item: "/".join(item[0]))  # drafts before their version
-    known = [properties().get(name) for _, use in uses for name in sorted(use.suites)]
-    algorithms = {_reference(suite): suite for suite in known if suite is not None and suite.cipher != "?"}
+    certificates = list(result.records("certificates", times="ns"))
+    keys = (cbom_assets.key(row) for row in certificates)
     bom = {
         "$schema": f"http://cyclonedx.org/schema/bom-{edition}.schema.json",
         "bomFormat": "CycloneDX",
@@ -95,26 +69,44 @@ def write(result: Results, out: BinaryIO, edition: str = "1.6") -> None:
         "version": 1,
         "metadata": _metadata(result),
         "components": [
-            *(_protocol(version, transport, use) for (version, transport), use in uses),
-            *(_algorithm(suite) for _, suite in sorted(algorithms.items())),
-            *(_certificate(row) for row in result.records("certificates", times="ns")),
+            *(_protocol(version, transport, use, edition) for (version, transport), use in uses),
+            *_algorithms((use for _, use in uses), certificates),
+            *(cbom_assets.certificate(row) for row in certificates),
+            *(key for key in keys if key is not None),
         ],
     }
     out.write(json.dumps(bom, indent=1, ensure_ascii=True).encode() + b"\n")
+
+
+def _algorithms(uses: Iterable[ProtocolUse], certificates: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each algorithm once: of suites, groups, signatures, and of certificates."""
+    found = []
+    for use in uses:
+        for name, suite in use.suites.items():
+            known = cbom_assets.cipher_of(name)
+            found += [cbom_assets.cipher(known)] if known is not None else []
+            found += map(cbom_assets.group, suite.groups)
+            found += map(cbom_assets.signature, suite.signatures)
+    for row in certificates:
+        names = (row["signature_algorithm"], cbom_assets.key_algorithm(row))
+        found += [cbom_assets.signature(name) for name in names if name is not None]
+    return [one for _, one in sorted({one["bom-ref"]: one for one in found}.items())]
 
 
 def _uses(result: Results) -> dict[tuple[str, str], ProtocolUse]:
     """How each version was used, by its name and transport."""
     flows = {row["flow_id"]: row for row in result.rows("flows", "flow_id", "capture", "server_name", "server_ip")}
     uses: dict[tuple[str, str], ProtocolUse] = {}
-    columns = ("flow_id", "tls_version", "transport", "cipher_suite", "cipher_suite_id", "server_hello_frame")
-    for shake in result.records("handshakes", *columns):
+    for shake in result.records("handshakes", *SHAKE):
         if shake["tls_version"] is None:
             continue
         use = uses.setdefault((shake["tls_version"], shake["transport"]), ProtocolUse())
         use.handshakes += 1
         if shake["cipher_suite"] is not None:
-            use.suites[shake["cipher_suite"]] = shake["cipher_suite_id"]
+            suite = use.suites.setdefault(shake["cipher_suite"], SuiteUse(shake["cipher_suite_id"]))
+            suite.groups |= {shake["key_exchange_group"]} - {None}
+            suite.signatures |= {shake["signature_scheme"]} - {None}
+        use.certificates |= {shake["certificate_id"]} - {None}
         flow = flows[shake["flow_id"]]
         if len(use.occurrences) < MOST_OCCURRENCES and shake["server_hello_frame"]:
             where = f"{flow['capture']}#frame={shake['server_hello_frame']}"
@@ -123,20 +115,23 @@ def _uses(result: Results) -> dict[tuple[str, str], ProtocolUse]:
     return uses
 
 
-def _protocol(version: str, transport: str, use: ProtocolUse) -> dict[str, Any]:
+def _protocol(version: str, transport: str, use: ProtocolUse, edition: str) -> dict[str, Any]:
     family, _, number = version.partition(" ")
+    certificates = [f"crypto/certificate/{one}" for one in sorted(use.certificates)]
+    told: dict[str, Any] = {
+        "type": TYPES[edition].get("QUIC" if transport == "quic" else family, TYPES["1.6"].get(family, "other")),
+        "version": number or version,
+        "cipherSuites": [_suite(name, suite, edition) for name, suite in sorted(use.suites.items())],
+    }
+    if certificates and edition == "1.7":
+        told["relatedCryptographicAssets"] = [{"type": "certificate", "ref": one} for one in certificates]
+    elif certificates:
+        told["cryptoRefArray"] = certificates
     return {
         "type": "cryptographic-asset",
         "bom-ref": f"crypto/protocol/{f'{version}/{transport}'.lower().replace(' ', '-')}",
         "name": f"{version} over {transport}",
-        "cryptoProperties": {
-            "assetType": "protocol",
-            "protocolProperties": {
-                "type": PROTOCOLS.get(family, "other"),
-                "version": number or version,
-                "cipherSuites": [_suite(name, code) for name, code in sorted(use.suites.items())],
-            },
-        },
+        "cryptoProperties": {"assetType": "protocol", "protocolProperties": told},
         "evidence": {"occurrences": use.occurrences},
         "properties": [{"name": "auditor:handshakes", "value": str(use.handshakes)}],
     }
@@ -154,5 +149,5 @@ def _metadata(result: Results) -> dict[str, Any]:
     metadata: dict[str, Any] = {"tools": {"components": [tool]}}
     ends = [row["ended"] for row in result.rows("captures", "ended") if row["ended"] is not None]
     if ends:
-        metadata["timestamp"] = _second(max(ends))
+        metadata["timestamp"] = cbom_assets.second(max(ends))
     return metadata

@@ -11,7 +11,9 @@ FLOW = (
     *("flow_id", "client_ip", "client_port", "client_mac", "server_ip", "server_port", "server_mac", "server_name"),
     *("transport", "vlan", "region", "service", "path", "path_confidence", "verdict"),
 )
+PROTOCOLS = {"tcp": "tls", "dtls": "dtls", "quic": "quic"}
 SHAKE = (
+    "transport",
     *(
         "flow_id",
         "started",
@@ -65,7 +67,11 @@ def event(flow: dict[str, Any], shake: dict[str, Any]) -> dict[str, Any]:
             "mac": _mac(flow["server_mac"]),
             "domain": flow["server_name"],
         },
-        "network": {"transport": flow["transport"], "protocol": "tls", "vlan": {"id": flow["vlan"]}},
+        "network": {
+            "transport": flow["transport"],
+            "protocol": PROTOCOLS[shake["transport"]],
+            "vlan": {"id": flow["vlan"]},
+        },
         "cloud": {"provider": "aws", "region": flow["region"], "service": {"name": flow["service"]}}
         if flow["service"]
         else None,
@@ -82,6 +88,8 @@ def without_none(value: Any) -> Any:
     """A value without members that are missing."""
     if isinstance(value, dict):
         return {name: kept for name, one in value.items() if (kept := without_none(one)) not in (None, {}, [])}
+    if isinstance(value, list):
+        return [kept for one in value if (kept := without_none(one)) not in (None, {}, [])]
     return value
 
 

@@ -1,17 +1,18 @@
 """OCSF 1.8.0 (schema.ocsf.io): Network Activity 4001 for each flow with TLS or to AWS, Compliance Finding 2003 for each finding."""
 
+import ipaddress
 import json
 from typing import Any, BinaryIO
 
 from auditor.report.formats.ecs import without_none
-from auditor.report.plain import about
+from auditor.report.plain import about, finding_uid
+from auditor.report.proof import evidence_of
 from auditor.report.results import Results
 
 VERSION = "1.8.0"
 SHAKE = (
     "flow_id",
     "tls_version",
-    "tls_version_offered",
     "cipher_suite",
     "cipher_suites_offered",
     "server_name",
@@ -23,6 +24,8 @@ FLOW = (
     *("server_mac", "server_name", "service", "region", "path", "path_confidence", "verdict", "ja4"),
     *("client_packets", "server_packets", "client_bytes", "server_bytes"),
 )
+UNKNOWN, INBOUND, OUTBOUND, LATERAL = range(4)
+DIRECTIONS = ["Unknown", "Inbound", "Outbound", "Lateral"]
 NETWORK, FINDING = 4001, 2003
 TRAFFIC, CREATE = 6, 1  # activities
 SEVERITIES = {"info": 1, "low": 2, "medium": 3, "high": 4, "critical": 5}
@@ -45,13 +48,23 @@ def _cloud(flow: dict[str, Any]) -> dict[str, Any]:
 
 def _tls(shake: dict[str, Any]) -> dict[str, Any]:
     return {
-        "version": (shake["tls_version"] or shake["tls_version_offered"] or "unknown").removeprefix("TLS "),
+        "version": (shake["tls_version"] or "unknown").removeprefix("TLS "),
         "cipher": shake["cipher_suite"],
         "client_ciphers": (shake["cipher_suites_offered"] or "").split(),
         "sni": shake["server_name"],
         "ja3_hash": _hash("MD5", 1, shake["ja3"]),
         "ja3s_hash": _hash("MD5", 1, shake["ja3s"]),
     }
+
+
+def _direction(flow: dict[str, Any]) -> int:
+    """Which way a flow goes: out to an AWS service, between private addresses, or over their border."""
+    if flow["service"] is not None:
+        return OUTBOUND
+    client, server = (ipaddress.ip_address(flow[name]).is_private for name in ("client_ip", "server_ip"))
+    if client and server:
+        return LATERAL
+    return OUTBOUND if client else INBOUND if server else UNKNOWN
 
 
 def _hash(name: str, number: int, value: str | None) -> dict[str, Any] | None:
@@ -61,7 +74,7 @@ def _hash(name: str, number: int, value: str | None) -> dict[str, Any] | None:
 def network_activity(result: Results, flow: dict[str, Any], shake: dict[str, Any] | None) -> dict[str, Any]:
     """The event of a flow."""
     boundary, name = BOUNDARIES.get(flow["path"], (0, "Unknown"))
-    ja4 = flow["ja4"]
+    ja4, direction = flow["ja4"], _direction(flow)
     return {
         "class_uid": NETWORK,
         "class_name": "Network Activity",
@@ -87,8 +100,8 @@ def network_activity(result: Results, flow: dict[str, Any], shake: dict[str, Any
             "svc_name": flow["service"],
         },
         "connection_info": {
-            "direction_id": 2,
-            "direction": "Outbound",
+            "direction_id": direction,
+            "direction": DIRECTIONS[direction],
             "boundary_id": boundary,
             "boundary": name,
             "protocol_num": PROTOCOLS[flow["transport"]],
@@ -106,11 +119,10 @@ def network_activity(result: Results, flow: dict[str, Any], shake: dict[str, Any
     }
 
 
-def compliance_finding(result: Results, row: dict[str, Any]) -> dict[str, Any]:
+def compliance_finding(result: Results, row: dict[str, Any], sums: dict[str, str]) -> dict[str, Any]:
     """The event of a finding."""
     number, name = STATUSES[row["verdict"]]
     severity = SEVERITIES[row["severity"]]
-    uid = f"{row['capture']}/{row['finding_id']}"
     return {
         "class_uid": FINDING,
         "class_name": "Compliance Finding",
@@ -128,7 +140,7 @@ def compliance_finding(result: Results, row: dict[str, Any]) -> dict[str, Any]:
         "metadata": _metadata(result),
         "cloud": {"provider": "AWS"},
         "finding_info": {
-            "uid": uid,
+            "uid": finding_uid(row, sums),
             "title": row["title"],
             "desc": f"{about(row)}: {row['reason']}",
             "first_seen_time": row["first_seen"] // 1_000_000,
@@ -146,7 +158,8 @@ def compliance_finding(result: Results, row: dict[str, Any]) -> dict[str, Any]:
             {"uid": row["service"], "name": row["service"], "region": row["region"], "type": "network endpoint"}
         ],
         "evidences": [
-            {"data": {"capture": row["capture"], "flows": row["sample_flows"], "frames": row["sample_frames"]}}
+            {"data": {name: part[name] if name == "capture" else " ".join(map(str, part[name])) for name in part}}
+            for part in evidence_of(row)
         ],
         "count": row["flows"],
     }
@@ -155,6 +168,7 @@ def compliance_finding(result: Results, row: dict[str, Any]) -> dict[str, Any]:
 def write(result: Results, out: BinaryIO) -> None:
     """Events as JSON lines: flows first, then findings."""
     shakes: dict[int, dict[str, Any]] = {}
+    sums = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
     for shake in result.records("handshakes", *SHAKE):
         shakes.setdefault(shake["flow_id"], shake)
     events = (
@@ -164,6 +178,6 @@ def write(result: Results, out: BinaryIO) -> None:
     )
     out.writelines(json.dumps(without_none(event), ensure_ascii=True).encode() + b"\n" for event in events)
     out.writelines(
-        json.dumps(without_none(compliance_finding(result, row)), ensure_ascii=True).encode() + b"\n"
+        json.dumps(without_none(compliance_finding(result, row, sums)), ensure_ascii=True).encode() + b"\n"
         for row in result.records("findings", times="ns")
     )

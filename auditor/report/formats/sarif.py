@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from auditor.report.plain import about
+from auditor.report.proof import evidence_of
 from auditor.report.results import Results
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -33,10 +34,13 @@ def write(result: Results, out: BinaryIO) -> None:
     sums = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
     results = []
     for row in result.records("findings", times="ns"):
-        location: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": about(row), "kind": "resource"}]}
-        if row["capture"]:
-            uri = quote(Path(row["capture"]).as_posix())
-            location["physicalLocation"] = {"artifactLocation": {"uri": uri}}
+        logical: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": about(row), "kind": "resource"}]}
+        captures = [part["capture"] for part in evidence_of(row)] or [row["capture"]]
+        locations = [
+            logical | {"physicalLocation": {"artifactLocation": {"uri": quote(Path(name).as_posix())}}}
+            for name in captures
+            if name
+        ]
         results.append(
             {
                 "ruleId": row["rule"],
@@ -45,7 +49,7 @@ def write(result: Results, out: BinaryIO) -> None:
                 "message": {
                     "text": f"{about(row)}: {row['reason']} ({row['flows']} flows, frames {row['sample_frames']})"
                 },
-                "locations": [location],
+                "locations": locations or [logical],
                 "partialFingerprints": {"ruleClientsService/v1": f"{row['rule']}/{about(row)}"},
                 "properties": {"flows": row["flows"], "clients": row["clients"], "sampleFlows": row["sample_flows"]},
             }

@@ -1,13 +1,18 @@
 """A workbook: a sheet for each table. No text becomes a formula or a link."""
 
+import io
+import tempfile
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from auditor.errors import AuditError
-from auditor.report.plain import printable
+from auditor.report.plain import iso, printable
 from auditor.report.results import Results
+from auditor.tables import schema
 
 MOST_ROWS = 1_048_576  # of a sheet, the header among them
+FIRST_YEAR, LAST_YEAR = 1900, 9999
+WIDTH = 18  # characters of a column
 LONGEST_CELL = 32_767
 SHEETS = ("findings", "flows", "handshakes", "certificates", "requests", "evidence", "verdicts", "network", "witnesses")
 
@@ -15,16 +20,33 @@ SHEETS = ("findings", "flows", "handshakes", "certificates", "requests", "eviden
 def write(result: Results, out: BinaryIO) -> None:
     """One sheet for each table; rows that do not fit into one are told in its last row."""
     try:
-        import xlsxwriter
+        from xlsxwriter.exceptions import XlsxFileError
     except ImportError as error:
         raise AuditError("--format xlsx needs XlsxWriter: pip install 'traffic-auditor[xlsx]'") from error
+    data = io.BytesIO()  # what is written to may be full, or a pipe, which a ZIP file's writer does not take well
+    try:
+        with tempfile.TemporaryDirectory(prefix="audit-") as folder:  # XlsxWriter leaves files of empty sheets behind
+            _write(result, data, folder)
+    except (OSError, XlsxFileError) as error:
+        raise AuditError(
+            f"--format xlsx: temporary files cannot be written: {error}; TMPDIR names their folder"
+        ) from error
+    out.write(data.getvalue())
+
+
+def _write(result: Results, data: BinaryIO, folder: str) -> None:
+    import xlsxwriter
+
     options = {
         "constant_memory": True,
+        "tmpdir": folder,
         "strings_to_formulas": False,
         "strings_to_urls": False,
         "strings_to_numbers": False,
+        "remove_timezone": True,  # a workbook's times have none: all are UTC
+        "default_date_format": "yyyy-mm-dd hh:mm:ss.000",
     }
-    book = xlsxwriter.Workbook(out, options)
+    book = xlsxwriter.Workbook(data, options)
     book.set_properties(
         {"created": datetime(1980, 1, 1, tzinfo=UTC), "comments": "traffic audit"}
     )  # the same input, the same bytes
@@ -32,15 +54,30 @@ def write(result: Results, out: BinaryIO) -> None:
     for table in (*SHEETS, "captures"):
         sheet = book.add_worksheet(table)
         sheet.freeze_panes(1, 0)
-        for number, row in enumerate(result.records(table)):
-            if number == 0:
-                sheet.write_row(0, 0, list(row), bold)
+        columns = [column.name for column in schema.TABLES[table]]
+        times = {column.name for column in schema.TABLES[table] if column.type == schema.TIME}
+        sheet.write_row(0, 0, columns, bold)
+        sheet.set_column(0, len(columns) - 1, WIDTH)
+        rows = 0
+        for number, row in enumerate(result.records(table, times="ns")):
             if number + 2 >= MOST_ROWS:
                 sheet.write_string(number + 1, 0, "more rows than a sheet holds: see the Parquet files")
                 break
-            for k, value in enumerate(row.values()):
-                _cell(sheet, number + 1, k, value)
+            rows = number + 1
+            for k, name in enumerate(columns):
+                value = row.get(name)
+                _cell(sheet, rows, k, _moment(value) if name in times and value is not None else value)
+        sheet.autofilter(0, 0, rows, len(columns) - 1)
     book.close()
+
+
+def _moment(nanoseconds: int) -> datetime | str | None:
+    """A time as a date of a workbook, to the microsecond; as text where its calendar has none."""
+    try:
+        moment = datetime.fromtimestamp(nanoseconds // 10**9, UTC).replace(microsecond=nanoseconds % 10**9 // 1000)
+    except (OverflowError, ValueError, OSError):
+        return None
+    return moment if FIRST_YEAR <= moment.year <= LAST_YEAR else iso(nanoseconds)
 
 
 def _cell(sheet: Any, row: int, column: int, value: Any) -> None:
@@ -48,6 +85,8 @@ def _cell(sheet: Any, row: int, column: int, value: Any) -> None:
         return
     if isinstance(value, bool):
         sheet.write_boolean(row, column, value)
+    elif isinstance(value, datetime):
+        sheet.write_datetime(row, column, value.replace(tzinfo=None))
     elif isinstance(value, int | float) and abs(value) < 1 << 53:
         sheet.write_number(row, column, value)
     else:

@@ -77,28 +77,28 @@ def _packed(data: bytes) -> str:
 
 def facts(result: Results) -> dict[str, Any]:
     """What the page shows, as plain values."""
-    told = result.manifest
+    manifest = result.manifest
     flows = list(_flows(result))
     scope = [row for row in flows if row["in_scope"]]
     return {
-        "title": ", ".join(printable(one["name"]) for one in told["inputs"][:3]),
-        "policies": [f"{policy['id']} {policy['edition']}" for policy in told["policies"]],
-        "site": told["site"],
-        "ranges": told["ip_ranges"]["date"],
-        "counts": told["counts"],
+        "title": ", ".join(printable(one["name"]) for one in manifest["inputs"][:3]),
+        "policies": [f"{policy['id']} {policy['edition']}" for policy in manifest["policies"]],
+        "site": manifest["site"],
+        "ranges": manifest["ip_ranges"]["date"],
+        "counts": manifest["counts"],
         "answer": _answer(scope),
         "paths": _links(scope),
         "versions": _over_time(result),
         "post_quantum": _post_quantum(result),
-        "round_trips": told["round_trips"],
+        "round_trips": manifest["round_trips"],
         "findings": _findings(result),
-        "not_observable": told["not_observable"],
+        "not_observable": manifest["not_observable"],
         "columns": list(COLUMNS),
         "flows": _table(flows),
         "flows_in_all": len(flows),
-        "inputs": [{**one, "name": printable(one["name"])} for one in told["inputs"]],
-        "versions_used": told["versions"],
-        "notes": told["notes"],
+        "inputs": [{**one, "name": printable(one["name"])} for one in manifest["inputs"]],
+        "versions_used": manifest["versions"],
+        "notes": manifest["notes"],
     }
 
 
@@ -111,7 +111,7 @@ def _flows(result: Results) -> Iterator[dict[str, Any]]:
 
 
 def _answer(scope: list[dict[str, Any]]) -> dict[str, Any]:
-    """How much of the traffic to AWS was private, and how much of it nobody can say."""
+    """How much of the traffic to AWS was private, and of how much that is unknown."""
     private = [row for row in scope if row["path"] in PRIVATE]
     unknown = [row for row in scope if row["path"] in ("unknown", "private")]
     verdicts = Counter(row["verdict"] for row in scope)
@@ -137,8 +137,8 @@ def _links(scope: list[dict[str, Any]]) -> list[list[Any]]:
         counts[client_group(row["client_ip"]), row["path"], service_of(row), row["verdict"]] += 1
     kept = counts.most_common(MOST_LINKS)
     rest = sum(counts.values()) - sum(count for _, count in kept)
-    found: list[list[Any]] = [[*key, count] for key, count in sorted(kept)]
-    return [*found, ["others", "others", "others", "not_applicable", rest]] if rest else found
+    links: list[list[Any]] = [[*key, count] for key, count in sorted(kept)]
+    return [*links, ["others", "others", "others", "not_applicable", rest]] if rest else links
 
 
 def _over_time(result: Results) -> dict[str, Any]:
@@ -162,18 +162,18 @@ def _post_quantum(result: Results) -> dict[str, int]:
 def _findings(result: Results) -> list[dict[str, Any]]:
     from auditor.report.proof import display_filter
 
-    found = []
+    findings = []
     for row in list(result.records("findings"))[:MOST_FINDINGS]:
         rule = result.rule(row["rule"]) or {}
         row["filter"], row["about"] = display_filter(row), about(row)
         row["ways"] = [[place, way] for place, way in rule.get("ways", {}).items()]
         row["why"], row["mend"], row["source"] = (rule.get(name, "") for name in ("why", "mend", "source"))
-        found.append({name: printable(value) if isinstance(value, str) else value for name, value in row.items()})
-    return found
+        findings.append({name: printable(value) if isinstance(value, str) else value for name, value in row.items()})
+    return findings
 
 
 def _table(flows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """The columns of the page's table; texts that are equal are kept once and told by number."""
+    """The columns of the page's table; texts that are equal are kept once and referred to by number."""
     ordered = sorted(flows, key=lambda row: (not row["in_scope"], RANK[row["verdict"]], row["flow_id"]))[:MOST_FLOWS]
     columns: dict[str, list[Any]] = {}
     for name in COLUMNS:

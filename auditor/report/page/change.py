@@ -32,17 +32,17 @@ def html(old: Results, new: Results, changes: list[Change]) -> str:
 
 
 def _row(change: Change) -> dict[str, Any]:
-    told = {name: None if value is None else printable(value) for name, value in change.out().items()}
-    return {**told, "mark": MARKS[change.kind]}
+    shown = {name: None if value is None else printable(value) for name, value in change.out().items()}
+    return {**shown, "mark": MARKS[change.kind]}
 
 
 def _side(name: str, result: Results) -> dict[str, str]:
     """An audit in a sentence."""
-    told = result.manifest
+    manifest = result.manifest
     starts = [row["started"] for row in result.rows("captures", "started") if row["started"] is not None]
     day = f", from {(iso(min(starts)) or '')[:19].replace('T', ' ')} UTC" if starts else ""
-    inputs = ", ".join(printable(one["name"]) for one in told["inputs"][:3])
-    policies = ", ".join(f"{policy['id']} {policy['edition']}" for policy in told["policies"])
-    counts = told["counts"]
+    inputs = ", ".join(printable(one["name"]) for one in manifest["inputs"][:3])
+    policies = ", ".join(f"{policy['id']} {policy['edition']}" for policy in manifest["policies"])
+    counts = manifest["counts"]
     words = f"{inputs}{day}; {counts['flows']} flows, {counts['findings']} findings; policy {policies}"
     return {"id": name, "name": name, "words": words}

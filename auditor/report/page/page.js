@@ -7,10 +7,10 @@ const PAGE = 200;
 const $ = (id) => document.getElementById(id);
 
 function element(name, text, kind) {
-  const made = document.createElement(name);
-  if (text !== undefined && text !== null) made.textContent = String(text);
-  if (kind) made.className = kind;
-  return made;
+  const created = document.createElement(name);
+  if (text !== undefined && text !== null) created.textContent = String(text);
+  if (kind) created.className = kind;
+  return created;
 }
 
 async function unpack(id) {
@@ -20,7 +20,7 @@ async function unpack(id) {
 }
 
 function table(headers, rows, numbers = []) {
-  const made = element("table"), head = element("tr"), body = element("tbody");
+  const result = element("table"), head = element("tr"), body = element("tbody");
   headers.forEach((name, k) => head.append(element("th", name, numbers.includes(k) ? "number" : "")));
   for (const row of rows) {
     const line = element("tr");
@@ -29,8 +29,8 @@ function table(headers, rows, numbers = []) {
   }
   const top = element("thead");
   top.append(head);
-  made.append(top, body);
-  return made;
+  result.append(top, body);
+  return result;
 }
 
 const percent = (part, whole) => (whole ? `${Math.round((1000 * part) / whole) / 10} %` : "–");
@@ -42,18 +42,18 @@ function answer(data) {
   $("about").textContent = `${data.title} · policy ${data.policies.join(", ")} · AWS address ranges of ${data.ranges}` +
     (data.site ? ` · site ${data.site}` : " · no topology: paths are known only where frames show them");
   $("sentence").textContent = !a.flows ? "No traffic to AWS service endpoints was seen."
-    : `${a.private_flows.toLocaleString("en")} of ${a.flows.toLocaleString("en")} flows to AWS (${percent(a.private_bytes, a.bytes)} of the bytes) went a private way` +
+    : `${a.private_flows.toLocaleString("en")} of ${a.flows.toLocaleString("en")} flows to AWS (${percent(a.private_bytes, a.bytes)} of the bytes) took a private path` +
       (a.asymmetric_flows ? `, ${a.asymmetric_flows.toLocaleString("en")} of them in one direction only; ` : "; ") +
-      `of ${a.unknown_flows.toLocaleString("en")} it cannot be said.`;
+      `of ${a.unknown_flows.toLocaleString("en")} the path is unknown.`;
   const tiles = [["flows", data.counts.flows], ["to AWS endpoints", a.flows], ["TLS handshakes", data.counts.handshakes], ["findings", data.counts.findings]];
   for (const [name, count] of tiles) tile(name, count.toLocaleString("en"));
   for (const [name, count] of Object.entries(a.verdicts)) tile(WORDS[name], `${count.toLocaleString("en")} (${percent(count, a.flows)})`, name);
 }
 
 function tile(name, count, kind) {
-  const made = element("div", null, "tile");
-  made.append(element("b", count, kind), element("span", name));
-  $("tiles").append(made);
+  const box = element("div", null, "tile");
+  box.append(element("b", count, kind), element("span", name));
+  $("tiles").append(box);
 }
 
 function look() {
@@ -66,8 +66,8 @@ function plots(data) {
   const options = { displaylogo: false, responsive: true, displayModeBar: false };
   if (data.paths.length) {
     const names = [], at = (layer, name) => {
-      const key = `${layer}\u0000${name}`, found = names.indexOf(key);
-      return found >= 0 ? found : names.push(key) - 1;
+      const key = `${layer}\u0000${name}`, known = names.indexOf(key);
+      return known >= 0 ? known : names.push(key) - 1;
     };
     const link = { source: [], target: [], value: [], color: [] };
     for (const [client, path, service, verdict, flows] of data.paths) {
@@ -88,26 +88,26 @@ function plots(data) {
 
 function findings(data) {
   $("findings").textContent = `Findings (${data.counts.findings})`;
-  if (!data.findings.length) $("found").append(element("p", "None.", "pass"));
+  if (!data.findings.length) $("finding-list").append(element("p", "None.", "pass"));
   for (const row of data.findings) {
     const box = element("details"), top = element("summary"), list = element("dl");
     top.append(element("span", `${row.severity} · ${WORDS[row.verdict]} · `, `mark ${row.severity}`), element("b", `${row.finding_id} `), `${row.about}: ${row.title} (${row.flows} flows)`);
-    const told = [["Reason", row.reason], ["Why", row.why], ["How to mend", row.mend], ...row.ways, ["Source", row.source], ["Flows", `${row.flows} of ${row.clients} clients; examples: ${row.sample_flows}`], ["Servers", `${row.servers}: ${row.sample_servers}`],
+    const facts = [["Reason", row.reason], ["Why", row.why], ["How to fix", row.mend], ...row.ways, ["Source", row.source], ["Flows", `${row.flows} of ${row.clients} clients; examples: ${row.sample_flows}`], ["Servers", `${row.servers}: ${row.sample_servers}`],
       ["Seen", `${row.first_seen} to ${row.last_seen}`], ["Frames", `${row.sample_frames} in ${row.capture}`]];
-    for (const [name, text] of told) if (text) list.append(element("dt", name), element("dd", text));
+    for (const [name, text] of facts) if (text) list.append(element("dt", name), element("dd", text));
     const filter = element("dd");
     filter.append(element("code", row.filter));
     list.append(element("dt", "Wireshark"), filter);
     box.append(top, list);
-    $("found").append(box);
+    $("finding-list").append(box);
   }
 }
 
 function flows(data) {
   const count = data.flows.flow_id.length, columns = data.columns, get = {};
   for (const name of columns) {
-    const told = data.flows[name];
-    get[name] = Array.isArray(told[0]) ? (k) => told[0][told[1][k]] : (k) => told[k];
+    const column = data.flows[name];
+    get[name] = Array.isArray(column[0]) ? (k) => column[0][column[1][k]] : (k) => column[k];
   }
   const every = Array.from({ length: count }, (_, k) => k);
   const texts = every.map((k) => columns.map((name) => get[name](k) ?? "").join(" ").toLowerCase());

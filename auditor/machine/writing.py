@@ -1,0 +1,230 @@
+"""The one door by which files are written: whole or not at all, for this user only, and over nothing that is not meant.
+
+A file is written under a new random name beside its target, opened so that neither a link nor a file of that name can be
+there, and takes the target's place when it is complete and on the disk. Folders are held open meanwhile: whoever exchanges
+one for a link changes nothing. Whatever ends the work, an error or a signal that raises, the new name goes.
+"""
+
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from auditor.errors import AuditError, shown
+
+FILE, FOLDER = 0o600, 0o700
+NEW = ".audit-"  # begins the names of what is not complete yet
+KINDS = ((stat.S_ISLNK, "a link"), (stat.S_ISDIR, "a folder"), (stat.S_ISREG, "a file"), (stat.S_ISFIFO, "a pipe"))
+Identity = tuple[int, int]  # of a file, by whatever name: its device and its number there
+
+
+def identity(path: Path) -> Identity | None:
+    """Which file a name leads to, through links; None where there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def identities(paths: Iterable[Path]) -> set[Identity]:
+    """Which files the names lead to."""
+    return {found for path in paths if (found := identity(path)) is not None}
+
+
+def may_replace(target: Path, inputs: Collection[Identity] = (), *, force: bool = False) -> bool:
+    """Whether there is a file to be replaced. Raises AuditError where that must not be, or not without being asked for.
+
+    ``inputs``: what is read, which is never written to.
+    """
+    try:
+        status = target.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise AuditError(f"{shown(target)}: {error.strerror}") from error
+    if identity(target) in inputs:
+        raise AuditError(f"{shown(target)}: is one of the files that are read; give another name to write to")
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((words for is_kind, words in KINDS if is_kind(status.st_mode)), "a device")
+        raise AuditError(f"{shown(target)}: is {kind}; only a file can be written to: give another name")
+    if status.st_uid != os.geteuid():
+        raise AuditError(f"{shown(target)}: belongs to another user; give another name")
+    if not force:
+        raise AuditError(f"{shown(target)}: exists already; give another name, or --force to overwrite it")
+    return True
+
+
+@contextmanager
+def whole(target: Path, inputs: Collection[Identity] = (), *, force: bool = False) -> Iterator[BinaryIO]:
+    """A file to write to, which is there whole or not at all. Raises AuditError where it cannot or must not be written."""
+    replace = may_replace(target, inputs, force=force)
+    try:
+        with replaced(target, replace=replace) as file:
+            yield file
+    except FileExistsError as error:  # it came meanwhile
+        raise AuditError(f"{shown(target)}: exists already; give another name, or --force to overwrite it") from error
+    except OSError as error:
+        raise AuditError(f"{shown(target)}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def replaced(target: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of ``target`` at the end, or only a free place. Raises OSError."""
+    with held(target.parent) as folder:
+        new = _new_name()
+        try:
+            with new_file(new, folder) as file:
+                yield file
+                _sync(file)
+            _rename(new, target.name, folder, replace=replace)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(new, dir_fd=folder)
+            raise
+        _sync_folder(folder)
+
+
+def new_file(name: str, folder: int) -> BinaryIO:
+    """A new file of that name in a folder that is held open, for this user only. Raises OSError, also where there is one."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(name, flags, FILE, dir_fd=folder), "wb")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for this user only, and those on the way to it, where they are not there. Raises OSError."""
+    missing = [one for one in (folder, *folder.parents) if not one.is_dir()]
+    for one in reversed(missing):
+        one.mkdir(FOLDER, exist_ok=True)
+
+
+@contextmanager
+def held(folder: Path, *, follow: bool = True) -> Iterator[int]:
+    """A folder, open. Raises OSError where it is none; where links are not followed, also for a link."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    try:
+        yield number
+    finally:
+        os.close(number)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """A folder, open, in which nobody else exchanges files meanwhile. Raises OSError, also for a link."""
+    with held(folder, follow=False) as number:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield number
+
+
+def _new_name() -> str:
+    return f"{NEW}{os.urandom(8).hex()}"
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: int) -> None:
+    with suppress(OSError):  # not every file system can
+        os.fsync(folder)
+
+
+def _rename(new: str, name: str, folder: int, *, replace: bool) -> None:
+    if not replace:
+        try:
+            os.link(new, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links: it was looked before whether the name is free
+            pass
+        else:
+            os.unlink(new, dir_fd=folder)
+            return
+    os.rename(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+class Together:
+    """Files that come into a folder together, or not at all.
+
+    They are written in a new folder inside of it. ``last`` are the names that make the folder what it is: when files are
+    exchanged they go first and come last, so that nobody takes a mixture for whole. Methods raise OSError.
+    """
+
+    def __init__(self, folder: Path, last: Sequence[str], *, durable: bool = True) -> None:
+        self.folder = folder.absolute()
+        self._last = last
+        self._durable = durable
+        self._files: dict[str, BinaryIO] = {}
+        self._new = self.folder / _new_name()
+        self._held: int | None = None
+
+    def open(self, name: str) -> BinaryIO:
+        """A new file."""
+        if self._held is None:
+            _remove_left(self.folder)
+            self._new.mkdir(FOLDER)
+            self._held = os.open(self._new, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fcntl.flock(self._held, fcntl.LOCK_EX)  # says that somebody still writes in it
+        self._files[name] = new_file(name, self._held)
+        return self._files[name]
+
+    def close(self, name: str) -> Path:
+        """A file is complete; where it can be read meanwhile."""
+        file = self._files[name]
+        if not file.closed:
+            if self._durable:
+                _sync(file)
+            file.close()
+        return self._new / name
+
+    def finish(self, older: Iterable[str] = ()) -> None:
+        """Put the files in place of the ``older`` ones of these names, which go."""
+        for name in self._files:
+            self.close(name)
+        with locked(self.folder) as folder:
+            for name in dict.fromkeys([*self._last, *older]):
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
+            for name in sorted(self._files, key=self._order):
+                os.rename(name, name, src_dir_fd=self._held, dst_dir_fd=folder)
+            self._leave()
+            if self._durable:
+                _sync_folder(folder)
+
+    def _order(self, name: str) -> int:
+        return self._last.index(name) if name in self._last else -1
+
+    def abandon(self) -> None:
+        """Leave nothing of the new files."""
+        for file in self._files.values():
+            with suppress(OSError):
+                file.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+        shutil.rmtree(self._new, ignore_errors=True)
+
+
+def is_new(name: str) -> bool:
+    """Whether it is the name of something that was not complete yet."""
+    return name.startswith(NEW)
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove what was left in a folder by those that were killed."""
+    for left in folder.glob(f"{NEW}*"):
+        try:
+            with held(left, follow=False) as number:
+                if os.fstat(number).st_uid == os.geteuid():
+                    fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(left, ignore_errors=True)
+        except OSError:  # somebody writes in it, or it is no folder, or gone
+            continue

@@ -1,0 +1,69 @@
+"""Whether what a flow carries is encrypted: records with a suite that encrypts were seen, and nothing followed in clear."""
+
+from typing import Any
+
+import numpy as np
+
+from auditor.policy.check import (
+    ENCRYPTED,
+    NOT_APPLICABLE,
+    NOT_OBSERVABLE,
+    PASS,
+    PLAINTEXT,
+    Answer,
+    is_given,
+    joined,
+    or_unknown,
+    unmet,
+)
+from auditor.policy.facts import NO, YES, Facts
+from auditor.tables.columns import is_one_of
+from auditor.tls.suites import properties
+
+Array = np.ndarray[Any, Any]
+OPEN_BY_NATURE = ["dns", "stun"]
+UNKNOWN_BYTES = "unknown"  # what is neither TLS nor a protocol that is known, nor text
+
+
+def encryption(facts: Facts, required: bool) -> Answer:
+    """Verdicts on the protocol of each flow, and on what its TLS made of it."""
+    answer = Answer.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
+    protocol = np.array(["" if p is None else p for p in facts.protocol], object)
+    answer.put(is_one_of(protocol, ENCRYPTED), PASS, joined("encrypted: ", protocol))
+    answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, joined(protocol, " is open by nature"))
+    answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), joined(protocol, " in clear"))
+    _put_tls(facts, required, answer)
+    answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
+    return answer
+
+
+def _put_tls(facts: Facts, required: bool, answer: Answer) -> None:
+    """The answers for TLS: its handshake, its suite, and what was spoken in its place or after it."""
+    tls, has = facts.is_tls, facts.has_handshake
+    answer.put(tls & ~has, NOT_OBSERVABLE, "TLS, but the handshake that chose the suite is not in the capture")
+    open_end = has & (facts.established != YES)
+    answer.put(open_end, NOT_OBSERVABLE, "the end of the TLS handshake is not in the capture")
+    failed = has & (facts.established == NO)
+    answer.put(failed, NOT_OBSERVABLE, "the TLS handshake did not come to its end")
+    suites = [_encrypts(name) for name in facts.suite.tolist()]
+    answer.put(
+        has & np.array([known is None for known in suites], bool) & ~open_end,
+        NOT_OBSERVABLE,
+        joined("whether the suite encrypts is not known: ", or_unknown(facts.suite)),
+    )
+    null = has & np.array([known is False for known in suites], bool)
+    answer.put(null, unmet(required), joined(or_unknown(facts.suite), " does not encrypt"))
+    for spoken, words in (
+        (facts.answered_with, "the ClientHello was answered without TLS: "),
+        (facts.spoken_after, "after TLS had begun, in clear: "),
+    ):
+        given = tls & is_given(spoken)
+        unknown = given & is_one_of(spoken, [UNKNOWN_BYTES])
+        answer.put(unknown & (answer.verdict == PASS), NOT_OBSERVABLE, joined(words, or_unknown(spoken)))
+        answer.put(given & ~unknown, unmet(required), joined(words, or_unknown(spoken)))
+
+
+def _encrypts(suite: str | None) -> bool | None:
+    """Whether a suite encrypts; None for one that nobody knows."""
+    known = properties().get(suite or "")
+    return None if known is None or known.cipher == "?" else known.cipher != "NULL"

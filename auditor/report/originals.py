@@ -1,0 +1,65 @@
+"""Where the captures of an audit are now: where they were, or elsewhere, found by their SHA-256."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from auditor.errors import AuditError, located, shown
+from auditor.report import custody, files
+from auditor.report.results import Results
+
+
+def find(result: Results, name: str) -> Path | None:
+    """The file of a capture: one of ``result.moved`` that has its SHA-256, else what is where it was; None if nothing is.
+
+    Whether what is there is still the capture is for others to check. Raises AuditError where what is given cannot be read.
+    """
+    item = next((one for one in result.manifest["inputs"] if one["name"] == name), None)
+    if item is not None and item["sha256"] is not None:
+        for path in _given(result.moved):
+            if _is(path, item):
+                return path
+    there = [path for path in places(result, name) if path.is_file()]
+    whole = [path for path in there if item is not None and path.stat().st_size == item["bytes"]]
+    return next(iter([*whole, *there]), None)
+
+
+def places(result: Results, name: str) -> list[Path]:
+    """Where a capture was: as it is listed, from the results, and as it was named, from here."""
+    try:
+        listed = custody.read(result.folder).whole.get("captures")
+    except AuditError:
+        listed = None
+    found = []
+    for one in listed if isinstance(listed, list) else ():
+        if isinstance(one, dict) and one.get("name") == name:
+            absolute, relative = one.get("path"), one.get("from_results")
+            found += [located(absolute)] if isinstance(absolute, str) else []
+            found += [located(str(result.folder / relative))] if isinstance(relative, str) else []
+    return [*found, located(name)]
+
+
+def captures(result: Results) -> Iterator[Path]:
+    """All places where captures of the audit may be: nothing is written there."""
+    yield from result.moved
+    for item in result.manifest["inputs"]:
+        yield from places(result, item["name"])
+
+
+def _given(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files among what was given, and those in its folders."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(one for one in path.rglob("*") if one.is_file())
+        elif path.is_file():
+            yield path
+        else:
+            raise AuditError(f"{shown(path)}: no such file or folder to look for captures in")
+
+
+def _is(path: Path, item: dict[str, Any]) -> bool:
+    """Whether a file is the capture that was audited."""
+    try:
+        return bool(path.stat().st_size == item["bytes"] and files.sha256(path.resolve()) == item["sha256"])
+    except OSError:
+        return False

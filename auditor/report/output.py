@@ -1,0 +1,44 @@
+"""What is made of results goes to a file: never over what it is made of, nor over anything else without being asked to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from auditor.errors import AuditError, shown
+from auditor.machine import writing
+from auditor.report import custody, originals
+from auditor.report.results import Results
+
+
+@contextmanager
+def opened(file: str | Path | BinaryIO, *results: Results, force: bool = False) -> Iterator[BinaryIO]:
+    """A file to write to: one that is open already as it is, another one is there whole or not at all.
+
+    A file in the folder of the results is listed in ``custody.json``; so it is known again, and may be replaced without
+    ``force`` as long as nobody has changed it. Raises AuditError where the file cannot or must not be written.
+    """
+    if not isinstance(file, str | Path):
+        yield file
+        return
+    target = Path(file)
+    home = next((one.folder for one in results if _is_in(target, one.folder)), None)
+    if home is not None:
+        if target.parent.is_symlink():
+            raise AuditError(f"{shown(target.parent)}: is a link; give the folder of the results itself")
+        force = force or custody.is_same(target, custody.read(home).added.get(target.name))
+    with writing.whole(target, writing.identities(_inputs(results)), force=force) as out:
+        yield out
+    if home is not None:
+        custody.add(home, target.name)
+
+
+def _is_in(target: Path, folder: Path) -> bool:
+    return writing.identity(target.parent) == writing.identity(folder)
+
+
+def _inputs(results: tuple[Results, ...]) -> Iterator[Path]:
+    """The files that results are read from: the folder's and the captures."""
+    for one in results:
+        yield from (one.folder / name for name in (*custody.NAMES, custody.CUSTODY))
+        yield from originals.captures(one)

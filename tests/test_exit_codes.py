@@ -1,0 +1,234 @@
+"""How the command line ends where part of the work, or the terminal, fails it: one sentence, and the code that says so."""
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditor.cli.main import app
+from auditor.errors import AuditError
+from tests import wire
+from tests.conftest import HANG
+from tests.test_outputs import made, work
+
+__all__ = ["made", "work"]
+AUDIT = [sys.executable, "-m", "auditor"]
+
+
+def run(*arguments: object, **more: Any) -> "subprocess.CompletedProcess[str]":
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "timeout": HANG} | more
+    return subprocess.run([*AUDIT, *map(str, arguments)], check=False, **options)
+
+
+def sentence(done: "subprocess.CompletedProcess[str]", words: str, code: int = 2) -> None:
+    """One sentence with these words, that code, and nothing internal."""
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "internal" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--fail-on", "info"]])
+def test_one_capture_that_cannot_be_read(work: Path, more: list[str]) -> None:
+    """Where one of several captures cannot be read, the others are reported, and the code is 2, findings or none."""
+    (work / "bad.pcap").write_text("this is no capture")
+    done = run("pcap", "a.pcapng", "bad.pcap", "--out", "both", *more)
+    assert done.returncode == 2
+    assert "bad.pcap: not a pcap or pcapng capture" in done.stderr
+    assert "--keep-going" in done.stderr
+    assert "Findings (" in done.stdout
+    assert json.loads((work / "both" / "audit.json").read_text())["counts"]["flows"] == 1
+
+
+def test_keep_going(work: Path) -> None:
+    """With --keep-going the others decide: 0, or 1 if they have findings; where nothing can be read it is 2 all the same."""
+    (work / "bad.pcap").write_text("this is no capture")
+    both = ("pcap", "a.pcapng", "bad.pcap", "--keep-going")
+    assert run(*both).returncode == 0
+    assert run(*both, "--fail-on", "info").returncode == 1
+    assert run("pcap", "bad.pcap", "--keep-going").returncode == 2
+
+
+COMMANDS = [
+    *("pcap a.pcapng", "pcap a.pcapng --format csv", "export results --format json", "export results --format xlsx"),
+    *("export results --format html", "diff results results", "verify results", "policies", "--help", "doctor"),
+]
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for temporary files."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_nowhere_to_print(work: Path, scratch: Path, command: str) -> None:
+    """A full disk behind standard output is a sentence; a pipe that nobody reads ends it as it ends other programs."""
+    with Path("/dev/full").open("w") as full:
+        done = run(*command.split(), stdout=full)
+    if not command.startswith("diff"):  # which prints nothing where nothing has changed
+        sentence(done, "standard output: No space left on device")
+        read, write = os.pipe()
+        os.close(read)
+        done = run(*command.split(), stdout=write)
+        os.close(write)
+        assert (done.returncode, done.stderr) == (-signal.SIGPIPE, "")
+    assert list(scratch.iterdir()) == []
+
+
+def test_an_encoding_that_lacks_a_character(work: Path, scratch: Path) -> None:
+    """Where standard output cannot say something, the character and a way out are told."""
+    done = run("pcap", "a.pcapng", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    sentence(done, "standard output is ascii, which has no U+")
+    assert "PYTHONIOENCODING=utf-8" in done.stderr
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signals_leave_nothing(work: Path, scratch: Path, number: signal.Signals) -> None:
+    """Whatever signal ends an audit, no file of it is left, neither where its results should go nor in between."""
+    (work / "results" / "mine").write_text("")
+    (work / "results" / "mine").unlink()
+    before = sorted(path.name for path in (work / "results").iterdir())
+
+    def defaults() -> None:  # whoever runs the tests in the background has some ignored
+        signal.signal(number, signal.SIG_DFL)
+
+    for out in (["--out", "results"], []):
+        command = [*AUDIT, "pcap", "-", *out]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=defaults
+        ) as child:
+            assert child.stdin is not None
+            child.stdin.write(wire.pcap(wire.Talk().open().packets))
+            child.stdin.flush()
+            time.sleep(2)
+            child.send_signal(number)
+            told = child.communicate(timeout=HANG)[1]
+        assert (child.returncode, told) == (130, b"audit: interrupted\n")
+        assert sorted(path.name for path in (work / "results").iterdir()) == before
+        assert list(scratch.iterdir()) == []
+
+
+def test_no_place_for_results(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that cannot be made or written to is named, with what to do."""
+    sentence(run("pcap", "a.pcapng", "--out", "/proc/results"), "/proc/results: cannot write results there")
+    sentence(run("pcap", "a.pcapng", "--out", "a.pcapng/results"), "a.pcapng/results: Not a directory")
+    sentence(run("report", "results", "-o", "/proc/report.html"), "/proc/report.html: cannot be written")
+    sentence(
+        run("export", "results", "-o", "nowhere/a.csv"), "nowhere/a.csv: cannot be written: No such file or directory"
+    )
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    sentence(run("topology", "init", "/proc/site.toml"), "/proc/site.toml: cannot be written")
+
+
+def test_a_read_only_folder(work: Path) -> None:
+    """Results and reports do not go into a folder without the right to write there, which is said."""
+
+    def no_rights_of_root() -> None:
+        ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE: capabilities(7)
+
+    (work / "results").chmod(0o500)
+    for command, words in (
+        (["report", "results"], "report.html: cannot be written: Permission denied"),
+        (["pcap", "a.pcapng", "--out", "results"], "results: cannot write results there: Permission denied"),
+    ):
+        sentence(run(*command, preexec_fn=no_rights_of_root), words)
+
+
+def test_a_disk_that_fills_up(work: Path, scratch: Path) -> None:
+    """Where a file may become no larger, as on a full disk, the older result stays and nothing is left of the new one."""
+
+    def small() -> None:
+        import resource
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+
+    before = {path: path.read_bytes() for path in (work / "results").iterdir()}
+    sentence(
+        run("pcap", "a.pcapng", "--out", "results", preexec_fn=small), "results: cannot write results there: File too"
+    )
+    sentence(run("pcap", "a.pcapng", preexec_fn=small), "cannot write results there: File too large")
+    sentence(run("report", "results", preexec_fn=small), "report.html: cannot be written: File too large")
+    assert {path: path.read_bytes() for path in (work / "results").iterdir()} == before
+    assert list(scratch.iterdir()) == []
+
+
+def damaged(path: Path, kind: str) -> None:
+    """Damage a file of results."""
+    data = path.read_bytes()
+    path.unlink()
+    match kind:
+        case "cut":
+            path.write_bytes(data[: len(data) // 2])
+        case "empty":
+            path.write_bytes(b"")
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "other":
+            shutil.copyfile(path.with_name("captures.parquet"), path)
+
+
+@pytest.mark.parametrize("kind", ["missing", "cut", "empty", "pipe", "folder", "other"])
+@pytest.mark.parametrize("name", ["audit.json", "flows.parquet"])
+def test_results_that_are_not_whole(work: Path, kind: str, name: str) -> None:
+    """A file of results that is missing, cut off, or another thing is named, and what to do."""
+    damaged(work / "results" / name, kind)
+    for command in (["export", "results", "--format", "csv"], ["diff", "results", "results"]):
+        done = run(*command)
+        assert done.returncode == 2
+        last = done.stderr.splitlines()[-1]
+        assert name in last
+        assert "internal" not in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def changed_manifests(whole: dict[str, Any]) -> list[dict[str, Any]]:
+    """A manifest with each of its keys missing or of another type, those inside too."""
+    found: list[dict[str, Any]] = []
+    for key, value in whole.items():
+        found += [{name: one for name, one in whole.items() if name != key}]
+        found += [whole | {key: other} for other in (None, 1, "x", [1], {"a": 1})]
+        inner = value[0] if isinstance(value, list) and value else value
+        if isinstance(inner, dict):
+            for part in list(inner)[:6]:
+                for one in ({k: v for k, v in inner.items() if k != part}, inner | {part: [None]}):
+                    found.append(whole | {key: [one] if isinstance(value, list) else one})
+    return found
+
+
+FOREIGN = [
+    *("export results --format json", "export results --format sarif", "export results --format cbom"),
+    *("export results --format markdown", "export results --format ocsf", "export results --format table"),
+    *("verify results", "extract results TLS101-1 --explain", "paths explain results 1", "diff results results"),
+]
+
+
+def test_results_of_somebody_else(work: Path) -> None:
+    """Whatever a manifest holds, commands do their work or end with an error of ours."""
+    manifest = work / "results" / "audit.json"
+    whole = json.loads(manifest.read_text())
+    refused = 0
+    for number, changed in enumerate(changed_manifests(whole)):
+        manifest.write_text(json.dumps(changed))
+        for command in FOREIGN[number % 3 :: 3]:
+            try:
+                app(command.split(), standalone_mode=False)
+            except AuditError:
+                refused += 1
+    assert refused > 100

@@ -1,0 +1,51 @@
+"""Key logs as programs and editors write them, and what is said of keys that do not open a session."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import auditor
+from auditor.requests.keys import Keys
+from tests.conftest import ROOT
+
+CASES = Path(os.environ.get("AUDITOR_CASES", ROOT.parent / "shared" / "cases")) / "captures"
+RANDOM, SECRET = "ab" * 32, "cd" * 48
+LINE = f"CLIENT_RANDOM {RANDOM} {SECRET}"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbf" + LINE.encode(),
+        ("\ufeff" + LINE + "\r\n").encode("utf-16-le"),
+        ("\ufeff" + LINE + "\n").encode("utf-16-be"),
+        (LINE + "\r\n").encode("utf-16-le"),
+        f"CLIENT_RANDOM {RANDOM.upper()} {SECRET.upper()}\r\n".encode(),
+        f"2026-11-25T09:00:00Z host curl[17]: {LINE}\n".encode(),
+    ],
+    ids=["UTF-8 mark", "UTF-16 LE", "UTF-16 BE", "UTF-16 without a mark", "capitals and CRLF", "a log system's prefix"],
+)
+def test_one_line_in_many_dresses(data: bytes) -> None:
+    """The secret is taken, without what stands before it, however the file is encoded and in whatever pieces it comes."""
+    for pieces in ([data], [data[:1], data[1:]], [data[k : k + 7] for k in range(0, len(data), 7)]):
+        keys = Keys()
+        log = keys.add("log", pieces)
+        assert (log.lines, log.wrong) == (1, 0)
+        assert keys.by_random[bytes.fromhex(RANDOM)][0].lower() == LINE.lower().encode()
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason=f"no cases at {CASES}; set AUDITOR_CASES")
+@pytest.mark.parametrize(
+    ("case", "log", "words"),
+    [
+        ("56-wrong-key", "wrong-secret.log", "the keys given do not fit this session"),
+        ("55-key-log-without-application-secrets", "handshake-only.log", "only the secrets of its handshake"),
+    ],
+)
+def test_keys_that_open_nothing_say_so(case: str, log: str, words: str) -> None:
+    """Nothing is said of contents that were not read."""
+    told = auditor.audit(CASES / case / "c.pcap", keylog=[CASES / case / log])
+    reasons = [row["reason"] for row in told.rows("verdicts", "rule", "reason") if row["rule"] == "REQ101"]
+    assert len(reasons) == 1
+    assert words in reasons[0]

@@ -1,0 +1,200 @@
+"""Policies against tables written from their sources by hand: every suite, group, signature and kind of certificate.
+
+The tables know nothing of how the policies are written: they look at IANA's names alone.
+"""
+
+import itertools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from auditor.policy import library
+from auditor.policy.check import FAIL, WARN
+from auditor.policy.facts import Facts
+from auditor.policy.registry import CHECKS
+from auditor.tables.versions import rank_of
+from auditor.tls.names import groups, suites
+from tests.test_policies import GOOD, facts
+
+GROUPS = [name for name, _ in groups().values()] + [f"dh{bits}" for bits in (512, 768, 1024, 1536, 2048, 3072, 4096)]
+SIGNATURES = [
+    *("rsa_pkcs1_md5", "rsa_pkcs1_sha1", "rsa_pkcs1_sha256", "rsa_pkcs1_sha384", "rsa_pss_rsae_sha256"),
+    *("rsa_pss_rsae_sha384", "rsa_pss_pss_sha384", "ecdsa_sha1", "ecdsa_secp256r1_sha256", "ecdsa_secp384r1_sha384"),
+    *("dsa_sha1", "dsa_sha256", "ed25519"),
+]
+CERTIFICATES = {
+    "rsa 1024": ("rsa", 1024), "rsa 2048": ("rsa", 2048), "rsa 3072": ("rsa", 3072), "rsa 4096": ("rsa", 4096),
+    "dsa 1024": ("dsa", 1024), "dsa 3072": ("dsa", 3072), "P-192": ("ecdsa", "prime192v1"), "P-224": ("ecdsa", "secp224r1"),
+    "P-256": ("ecdsa", "prime256v1"), "P-384": ("ecdsa", "secp384r1"), "P-521": ("ecdsa", "secp521r1"),
+    "brainpool 160": ("ecdsa", "brainpoolP160r1"), "brainpool 256": ("ecdsa", "brainpoolP256r1"),
+    "Ed25519": ("Ed25519", "?"), "Ed448": ("Ed448", "?"),
+}  # fmt: skip
+STRENGTH = {"sect163k1": 163, "sect163r1": 163, "sect163r2": 163, "sect193r1": 193, "sect193r2": 193}
+STRENGTH |= {"secp160k1": 160, "secp160r1": 160, "secp160r2": 160, "secp192k1": 192, "secp192r1": 192}
+NIST_CURVES = {"secp256r1", "secp384r1", "secp521r1"}
+
+
+def judged(policy: str, **columns: list[Any]) -> np.ndarray:
+    """Whether each of many handshakes is refused or warned of by a rule about suites, groups, signatures or certificates."""
+    count = len(next(iter(columns.values())))
+    one = facts(**GOOD)
+    made = {name: np.repeat(np.asarray(getattr(one, name)), count) for name in GOOD}
+    made |= {name: np.array(values, getattr(one, name).dtype) for name, values in columns.items()}
+    some = Facts(count, lambda name: made[name] if name in made else np.repeat(np.asarray(getattr(one, name)), count))
+    bad = np.zeros(count, bool)
+    for rule in library.get(policy).rule:
+        if rule.check in ("cipher-suites", "groups", "signature-schemes", "certificate-strength"):
+            if rule.parameters.get("offered") or rule.begins is not None:
+                continue
+            bad |= np.isin(CHECKS[rule.check].function(some, rule.required, rule.parameters).verdict, (FAIL, WARN))
+    return bad
+
+
+def is_broken(suite: str) -> bool:
+    """Suites that RFC 9325 4.1 forbids: no encryption, RC4, export strength, less than 112 bits, nobody authenticated."""
+    words = ("NULL", "RC4", "EXPORT", "_anon_", "DES_CBC_", "DES40", "RC2", "SHA256_SHA256", "SHA384_SHA384")
+    return any(word in suite for word in words) and "3DES" not in suite
+
+
+def rfc9325(suite: str) -> bool:
+    """RFC 9325 4.1: must not, or should not: 3DES (less than 128 bits), RSA, static and ephemeral finite-field keys."""
+    kx = re.sub("^(TLS|SSL)_", "", suite).partition("_WITH_")[0]
+    weak = "3DES" in suite or re.match(r"(RSA|DH|ECDH|DHE)(_|$)", kx) is not None or kx.startswith("PSK_DHE")
+    return is_broken(suite) or weak
+
+
+def nist(suite: str) -> bool:
+    """SP 800-52r2 3.3.1: AES with (EC)DHE, or a suite of TLS 1.3 with AES; nothing else."""
+    if re.fullmatch(r"TLS_AES_(128|256)_(GCM_SHA(256|384)|CCM(_8)?_SHA256)", suite):
+        return False
+    return re.match(r"TLS_(ECDHE|DHE|PSK_DHE)_?\w*WITH_AES_(128|256)_(GCM|CCM|CBC)", suite) is None or "_anon_" in suite
+
+
+def cnsa(suite: str) -> bool:
+    """RFC 9151: five suites."""
+    listed = ("ECDHE_ECDSA", "ECDHE_RSA", "RSA", "DHE_RSA")
+    return suite not in {"TLS_AES_256_GCM_SHA384", *(f"TLS_{kx}_WITH_AES_256_GCM_SHA384" for kx in listed)}
+
+
+KNOWN = [
+    (suite.name, "TLS 1.3" if suite.key_exchange == "TLS13" else "TLS 1.2")
+    for suite in suites().values()
+    if suite.encryption and not suite.name.endswith("SCSV") and suite.key_exchange in ("TLS13", "RSA", "DH", "DHE", "ECDH", "ECDHE")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("policy", "table"), [("rfc9325", rfc9325), ("nist-800-52r2", nist), ("cnsa-1.0", cnsa)])
+def test_suites(policy: str, table: Callable[[str], bool]) -> None:
+    """Of every suite by which keys are exchanged the policy says what the table says."""
+    assert len(KNOWN) > 200
+    good = {"cnsa-1.0": ("ecdsa_secp384r1_sha384", "secp384r1", "rsa\t3072\tsha384WithRSAEncryption")}
+    scheme, group, chain = good.get(policy, ("ecdsa_secp256r1_sha256", "secp256r1", GOOD["certificates"]))
+    bad = judged(
+        policy,
+        suite=[name for name, _ in KNOWN],
+        version=[rank_of(version) for _, version in KNOWN],
+        version_name=[version for _, version in KNOWN],
+        group=[group] * len(KNOWN),
+        signature_scheme=[scheme] * len(KNOWN),
+        certificates=[chain] * len(KNOWN),
+    )
+    wrong = [name for (name, _), one in zip(KNOWN, bad.tolist(), strict=True) if one != table(name)]
+    assert not wrong
+
+
+def weak_group(name: str, least: int = 2048) -> bool:
+    """Finite-field groups under ``least`` bits, curves under 224 bits, and curves whose strength nobody knows."""
+    found = re.fullmatch(r"(?:dh|ffdhe)(\d+)", name)
+    if found:
+        return int(found[1]) < least
+    return name in STRENGTH or name.startswith("arbitrary")
+
+
+GROUP_TABLES: dict[str, Callable[[str], bool]] = {
+    "rfc9325": weak_group,
+    "pci-dss-4.0.1": weak_group,
+    "aws-pinpoint": weak_group,
+    "nist-800-52r2": lambda name: (
+        weak_group(name)
+        or (name not in NIST_CURVES | {"SecP256r1MLKEM768", "SecP384r1MLKEM1024"} and not name.startswith("ffdhe"))
+    ),
+    "cnsa-1.0": lambda name: name != "secp384r1" and (not name.startswith("ffdhe") or name == "ffdhe2048"),
+    "bsi-tr-02102-2": lambda name: (
+        weak_group(name, 3000)
+        or not re.match(r"secp(256|384|521)r1|brainpoolP|ffdhe(3072|4096)|dh[34]|SecP(256|384)r1MLKEM", name)
+    ),
+}
+
+
+@pytest.mark.parametrize("policy", GROUP_TABLES)
+def test_groups(policy: str) -> None:
+    """Of every group, and of primes of a server's own, the policy says what the table says."""
+    bad = judged(
+        policy,
+        group=GROUPS,
+        dh_group=[
+            (f"own prime{', weak' if int(n[2:]) < 2048 else ''}" if n.startswith("dh") else None) for n in GROUPS
+        ],
+        suite=["TLS_AES_256_GCM_SHA384"] * len(GROUPS),
+        signature_scheme=[None] * len(GROUPS),
+        certificates=[None] * len(GROUPS),
+    )
+    assert [name for name, one in zip(GROUPS, bad.tolist(), strict=True) if one != GROUP_TABLES[policy](name)] == []
+
+
+def weak_signature(name: str) -> bool:
+    """RFC 9155: MD5 and SHA-1."""
+    return name.endswith(("md5", "sha1"))
+
+
+def bad_certificate(least: int, curve: int, kinds: set[str]) -> Callable[[str, Any], bool]:
+    def table(kind: str, size: Any) -> bool:
+        if kind not in kinds:
+            return True
+        if isinstance(size, int):
+            return size < least
+        digits = re.search(r"\d{3}", str(size))
+        return digits is not None and int(digits[0]) < curve
+
+    return table
+
+
+ANY = {"rsa", "dsa", "ecdsa", "Ed25519", "Ed448"}
+SIGNED_TABLES: dict[str, tuple[Callable[[str], bool], Callable[[str, Any], bool]]] = {
+    "rfc9325": (weak_signature, bad_certificate(2048, 224, ANY)),
+    "pci-dss-4.0.1": (weak_signature, bad_certificate(2048, 224, ANY)),
+    "bsi-tr-02102-2": (weak_signature, bad_certificate(3000, 250, {"rsa", "dsa", "ecdsa"})),
+    "nist-800-52r2": (
+        lambda name: weak_signature(name) or name.startswith("dsa"),
+        lambda kind, size: (
+            kind not in ("rsa", "ecdsa")
+            or (size < 2048 if kind == "rsa" else size not in ("prime256v1", "secp384r1", "secp521r1"))
+        ),
+    ),
+    "cnsa-1.0": (
+        lambda name: not name.endswith("sha384"),
+        lambda kind, size: not ((kind == "rsa" and size >= 3072) or size == "secp384r1"),
+    ),
+}
+
+
+@pytest.mark.parametrize("policy", SIGNED_TABLES)
+def test_signatures_and_certificates(policy: str) -> None:
+    """Of every signature with every kind of certificate the policy says what the tables say."""
+    cases = list(itertools.product(SIGNATURES, CERTIFICATES.values()))
+    signed = "sha384WithRSAEncryption"
+    bad = judged(
+        policy,
+        suite=["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"] * len(cases),
+        version=[rank_of("TLS 1.2")] * len(cases),
+        version_name=["TLS 1.2"] * len(cases),
+        group=["secp384r1"] * len(cases),
+        signature_scheme=[name for name, _ in cases],
+        certificates=[f"{kind}\t{size}\t{signed}" for _, (kind, size) in cases],
+    )
+    of_signature, of_certificate = SIGNED_TABLES[policy]
+    expected = [of_signature(name) or of_certificate(kind, size) for name, (kind, size) in cases]
+    assert [case for case, one, two in zip(cases, bad.tolist(), expected, strict=True) if one != two] == []
