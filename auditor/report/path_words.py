@@ -78,7 +78,7 @@ def _side(flow: dict[str, Any], side: str, path: str, rows: list[dict[str, Any]]
     if path == "unknown" and len(others) > 1:
         yield f"  these disagree, and none is stronger: {_clean(others[0]['detail'])}; {_clean(others[1]['detail'])}"
     if not rest:
-        yield "  nothing was found that tells their way"
+        yield "  no evidence of their path"
     for sign, some in (("+", fitting), ("-", others), ("?", [row for row in rest if row["confidence"] == "none"])):
         for row in some:
             frame = f", frame {row['frame']}" if row["frame"] else ""

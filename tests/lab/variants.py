@@ -98,7 +98,7 @@ def forged(side: Wire | None = None) -> list[Frame]:
     return w.talk(w.CLIENT, w.ENI, side or Wire(101, w.AWS1), port=FORGED)
 
 
-def _outside(frames: list[Frame], header: bytes, port: int, source: str, side: Wire) -> list[Frame]:
+def in_datagrams(frames: list[Frame], header: bytes, port: int, source: str, side: Wire) -> list[Frame]:
     """Frames in datagrams that arrive from a link."""
     found = []
     for when, frame in w.in_udp(frames, header, port, source, "203.0.113.1"):
@@ -106,7 +106,7 @@ def _outside(frames: list[Frame], header: bytes, port: int, source: str, side: W
     return found
 
 
-def _erspan(frames: list[Frame], source: str, side: Wire) -> list[Frame]:
+def mirrored(frames: list[Frame], source: str, side: Wire) -> list[Frame]:
     return [(t, w.mac(side.near) + w.mac(side.far) + w.tag(side.vlan) + f[12:]) for t, f in w.erspan(frames, source)]
 
 
@@ -118,7 +118,7 @@ GWLB_HEADER = bytes([len(GWLB) // 4, 0]) + b"\x65\x58" + bytes(4) + GWLB
 INTERNET, LAN = Wire(200, w.ISP, w.EDGE), Wire(None, "02:dd:00:00:00:66", w.EDGE)
 
 
-def _bgp(side: Wire) -> list[Frame]:
+def one_sided_session(side: Wire) -> list[Frame]:
     """A session that one outsider makes up for both sides, from one place."""
     told = [(1.0, w.update(["172.31.0.0/16", "52.94.0.0/16"], AMAZON, [7224], [(7224, 8100), (65535, 65281)]))]
     frames = w.session(AMAZON, CUSTOMER, side, told)
@@ -142,20 +142,20 @@ OUTSIDERS: dict[str, Callable[[Layout], list[Frame]]] = {
     "ARP on a LAN": lambda at: [w.arp(AMAZON, at.wire.far, None, asker=w.CLIENT)],
     "gratuitous ARP": lambda at: [w.arp(AMAZON, at.wire.far, 9, asker=AMAZON)],
     "ND": lambda at: [w.neighbour("2001:db8:ffff::1", at.wire.far, 9)],
-    "ARP in VXLAN": lambda at: _outside([w.arp(AMAZON, at.wire.far, 101)], VXLAN_HEADER, 4789, "198.51.100.66", INTERNET),
-    "VXLAN from the internet": lambda at: _outside(forged(), VXLAN_HEADER, 4789, "198.51.100.66", INTERNET),
-    "VXLAN with addresses of the VPC": lambda at: _outside(forged(), VXLAN_HEADER, 4789, "172.31.9.9", INTERNET),
-    "VXLAN on a LAN": lambda at: _outside(forged(), VXLAN_HEADER, 4789, "10.20.9.9", LAN),
-    "VXLAN with inner addresses of the VPC": lambda at: _outside(
+    "ARP in VXLAN": lambda at: in_datagrams([w.arp(AMAZON, at.wire.far, 101)], VXLAN_HEADER, 4789, "198.51.100.66", INTERNET),
+    "VXLAN from the internet": lambda at: in_datagrams(forged(), VXLAN_HEADER, 4789, "198.51.100.66", INTERNET),
+    "VXLAN with addresses of the VPC": lambda at: in_datagrams(forged(), VXLAN_HEADER, 4789, "172.31.9.9", INTERNET),
+    "VXLAN on a LAN": lambda at: in_datagrams(forged(), VXLAN_HEADER, 4789, "10.20.9.9", LAN),
+    "VXLAN with inner addresses of the VPC": lambda at: in_datagrams(
         w.talk("172.31.1.1", w.ENI, port=FORGED), VXLAN_HEADER, 4789, "198.51.100.66", INTERNET
     ),
-    "TZSP from the internet": lambda at: _outside(forged(), TZSP_HEADER, 37008, "198.51.100.66", INTERNET),
-    "GENEVE from the internet": lambda at: _outside(forged(), GENEVE_HEADER, 6081, "198.51.100.66", INTERNET),
-    "GENEVE with AWS's options": lambda at: _outside(forged(), GWLB_HEADER, 6081, "198.51.100.66", INTERNET),
-    "ERSPAN from the internet": lambda at: _erspan(forged(), "198.51.100.66", INTERNET),
-    "ERSPAN on a LAN": lambda at: _erspan(forged(), "10.20.9.9", LAN),
-    "BGP from the internet": lambda at: _bgp(INTERNET),
-    "BGP on a LAN": lambda at: _bgp(LAN),
+    "TZSP from the internet": lambda at: in_datagrams(forged(), TZSP_HEADER, 37008, "198.51.100.66", INTERNET),
+    "GENEVE from the internet": lambda at: in_datagrams(forged(), GENEVE_HEADER, 6081, "198.51.100.66", INTERNET),
+    "GENEVE with AWS's options": lambda at: in_datagrams(forged(), GWLB_HEADER, 6081, "198.51.100.66", INTERNET),
+    "ERSPAN from the internet": lambda at: mirrored(forged(), "198.51.100.66", INTERNET),
+    "ERSPAN on a LAN": lambda at: mirrored(forged(), "10.20.9.9", LAN),
+    "BGP from the internet": lambda at: one_sided_session(INTERNET),
+    "BGP on a LAN": lambda at: one_sided_session(LAN),
     "a SYN from the internet": lambda at: _spoofed(at, "SA"),
     "a RST from the internet": lambda at: _spoofed(at, "R"),
     "a DNS answer": lambda at: [
