@@ -10,6 +10,7 @@ import numpy as np
 from auditor.decode.control import Control
 from auditor.flows.oriented import address_text
 from auditor.paths import evidence, verdict
+from auditor.paths.continued import continued
 from auditor.paths.gathering import Gathering
 from auditor.paths.model import LIKELY, NONE, Evidence, Flows, Ways, is_public
 from auditor.paths.moves import moment, moves
@@ -98,7 +99,7 @@ class Judge:
 
     def judge(self, flows: Flows, control: Control) -> tuple[Judgement, list[Evidence]]:
         """What is said of the way of flows of one capture, and the evidence."""
-        gathered = evidence.gather(flows, self.network, control)
+        gathered = evidence.gather(continued(flows) if self.waits else flows, self.network, control)
         if not self.network.is_empty:
             self._shown.add(gathered)
             self._count_contests(gathered)
@@ -114,7 +115,7 @@ class Judge:
                 item.mask = item.mask & ~gathered.contested
         over = self._carriers()
         found += _translated(flows, self.network, found, over, gathered.in_tunnels)
-        decided = verdict.decide(flows, found, over, gathered.in_tunnels)
+        decided = verdict.decide(gathered.flows, found, over, gathered.in_tunnels)
         link = decided.link.objects()
         outside = _sources_outside(flows, self.network, link)
         for name in set(link[outside].tolist()):

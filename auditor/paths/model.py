@@ -118,7 +118,7 @@ class Flows:
     server_packets: Array
     client_aws: Array  # whether the address is in AWS's published ranges
     server_aws: Array
-    gwlb: Array  # in GENEVE with the options of AWS's gateway load balancers
+    opens: Array  # the handshake of its TCP connection was seen
     protocol: Array  # of str or None
     server_name: Array
     service: Array

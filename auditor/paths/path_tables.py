@@ -63,7 +63,7 @@ def seen_flows(
         server_packets=np.where(plain, ends.server["packets"], 0),
         client_aws=aws["client"],
         server_aws=aws["server"],
-        gwlb=(ends.client["gwlb_endpoint"] != 0) | (ends.server["gwlb_endpoint"] != 0),
+        opens=(ends.client["syn"] != 0) | (ends.server["syn"] != 0),
         **{name: column.objects() for name, column in texts.items()},
         ways={"client": _ways(ends.client), "server": _ways(ends.server)},
         positions=positions(rows, ends),

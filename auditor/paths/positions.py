@@ -72,10 +72,9 @@ class Positions:
     def joined(cls, parts: "list[Positions]") -> "Positions":
         return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
 
-    def cut(self, begin: int, end: int) -> "Positions":
-        """Those of the flows from ``begin`` to ``end``, which is left out."""
-        at = slice(*np.searchsorted(self.flow, (begin, end)))
-        return Positions(**{f.name: getattr(self, f.name)[at] for f in fields(self)}).shifted(-begin)
+    def at(self, rows: Array) -> "Positions":
+        """Some of them, in some order."""
+        return Positions(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 def _stacks(rows: Array) -> tuple[Array, Array]:
@@ -125,4 +124,4 @@ def positions(rows: Rows, ends: Oriented) -> Positions:
     # Where no direction has several, sorting by flows alone is enough, and many times as fast.
     several = len(rows.places) > 0
     order = np.lexsort((whole.first_frame, whole.flow)) if several else np.argsort(whole.flow, kind="stable")
-    return Positions(**{f.name: getattr(whole, f.name)[order] for f in fields(Positions)})
+    return whole.at(order)

@@ -224,6 +224,10 @@ SCENES = [
     Scene("a firewall with a VPN sends elsewhere", lambda: w.talk(out=VPN), [Truth("internet", "unknown none")], LINKS),
     Scene("fail-over within a flow", lambda: [*w.talk(server=w.ENI, out=Wire(None, w.AWS1))[:6], *w.talk(server=w.ENI, out=Wire(None, w.ISP), at=1)[6:]],
           [Truth("direct-connect", "private none", changed=True, rules={"PTH103": "warn"})], LINKS),
+    Scene("fail-over to another VLAN within a connection", lambda: [*w.talk(server=w.ENI, out=DX1)[:4], *w.talk(server=w.ENI, out=VPN, at=1)[4:]],
+          [Truth("direct-connect", "private none", changed=True, rules={"PTH101": "not_observable", "PTH103": "warn"})], LINKS),
+    Scene("the same addresses on two VLANs", lambda: [*w.talk(server=w.ENI, out=DX1), *w.talk(server=w.ENI, out=Wire(9, "02:dd:00:00:00:01"), at=0.004)],
+          [Truth("direct-connect", CONFIRMED_DX, link="dxvif-private")], LINKS),
     Scene("the session withdraws its routes", lambda: [
         *announcements(until=40), *w.talk(SOURCE, out=Wire(102, w.AWS2), at=10, port=40_000), *w.talk(SOURCE, out=ISP, at=50, port=40_001)], [
         Truth("direct-connect", CONFIRMED_DX, SOURCE, 40_000),
