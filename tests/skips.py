@@ -12,6 +12,7 @@ import pytest
 LISTED = {
     "no corpus; set AUDITOR_CORPUS": "the public captures are no part of the project",
     "no path cases; set AUDITOR_CASES": "a lab's captures are no part of the project",
+    "set AUDITOR_CASES": "the cases are no part of the project",
     "no bench scripts": "they lie beside the corpus",
     "bird": "a routing daemon is nothing to install for a test",
     "network namespaces are not allowed here": "few containers may make them",
