@@ -30,9 +30,11 @@ def office() -> tuple[dict[str, Any], Subject]:
     taken: list[tuple[dict[str, Any], Subject]] = []
     judge = evaluate.Evaluation.batch
 
-    def batch(self: evaluate.Evaluation, columns: Mapping[str, FactColumn], who: Subject, totals: VerdictTotals) -> Any:
-        taken.append((dict(columns), who))
-        return judge(self, columns, who, totals)
+    def batch(
+        self: evaluate.Evaluation, columns: Mapping[str, FactColumn], subject: Subject, totals: VerdictTotals
+    ) -> Any:
+        taken.append((dict(columns), subject))
+        return judge(self, columns, subject, totals)
 
     evaluate.Evaluation.batch = batch  # type: ignore[method-assign]
     try:

@@ -1,4 +1,4 @@
-"""Findings are told in tens: by rule, client network and service, however many flows, clients and servers there are."""
+"""Findings are reported in tens: by rule, client network and service, however many flows, clients and servers there are."""
 
 import ipaddress
 from typing import Any
@@ -44,12 +44,12 @@ def subject(clients: Any, servers: Any, *, endpoint: bool = False, high: Any = N
 
 def gathered(*batches: tuple[Subject, Any]) -> Findings:
     """All flows of each batch, with their verdicts, under one rule."""
-    found = Findings()
-    for who, verdict in batches:
-        every = np.arange(len(who.flow_id))
+    result = Findings()
+    for batch, verdict in batches:
+        every = np.arange(len(batch.flow_id))
         verdicts = np.full(len(every), verdict) if np.isscalar(verdict) else np.asarray(verdict)
-        found.gather(RULES[0], every, verdicts, every % 2, REASONS, who)
-    return found
+        result.gather(RULES[0], every, verdicts, every % 2, REASONS, batch)
+    return result
 
 
 def test_many_flows_make_tens_of_findings() -> None:
@@ -59,18 +59,18 @@ def test_many_flows_make_tens_of_findings() -> None:
     for _ in range(16):
         clients = (10 << 24) + random.integers(0, 1 << 24, 62_500)
         batches.append((subject(clients, random.integers(0, 1000, 62_500) ** 2 // 1000), FAIL))
-    found = gathered(*batches)
-    told = found.ordered()
-    assert 1 < len(told) <= 24
-    assert sum(one.flows for one in told) == 1_000_000
-    assert [one.flows for one in told] == sorted((one.flows for one in told), reverse=True)
-    assert sum(one.service == "(other services)" for one in told) >= 1
-    assert found.capped
-    assert all(one.reason.endswith(" (and 1 other reason)") for one in told)
+    collected = gathered(*batches)
+    reported = collected.ordered()
+    assert 1 < len(reported) <= 24
+    assert sum(one.flows for one in reported) == 1_000_000
+    assert [one.flows for one in reported] == sorted((one.flows for one in reported), reverse=True)
+    assert sum(one.service == "(other services)" for one in reported) >= 1
+    assert collected.capped
+    assert all(one.reason.endswith(" (and 1 other reason)") for one in reported)
 
 
 def test_networks_are_widened_only_where_there_are_many() -> None:
-    """Few networks are told by /24 and /64; with many the next width that makes few enough is taken, for both versions."""
+    """Few networks are reported by /24 and /64; with many the next width that makes few enough is taken, for both versions."""
     few = gathered((subject([0x0A010101, 0x0A010102, 0x0A010201], [1, 1, 1]), FAIL)).ordered()
     assert {findings.text_of(one.client): len(one.clients) for one in few if one.client} == {
         "10.1.1.0/24": 2,
@@ -83,45 +83,45 @@ def test_networks_are_widened_only_where_there_are_many() -> None:
     assert [findings.text_of(one.client or (4, 0, 0)) for one in six] == ["2001:db8::/48"]
 
 
-@pytest.mark.parametrize(("networks", "told"), [(24, 24), (25, 1)])
-def test_a_rule_has_at_most_24_findings(networks: int, told: int) -> None:
-    """24 client networks are told one by one; with one more they are told as the network around them all."""
+@pytest.mark.parametrize(("networks", "expected"), [(24, 24), (25, 1)])
+def test_a_rule_has_at_most_24_findings(networks: int, expected: int) -> None:
+    """24 client networks are reported one by one; with one more they are reported as the network around them all."""
     clients = 0x0A010000 + np.arange(networks) * 256
-    assert len(gathered((subject(clients, np.zeros(networks, int)), FAIL)).ordered()) == told
+    assert len(gathered((subject(clients, np.zeros(networks, int)), FAIL)).ordered()) == expected
 
 
-@pytest.mark.parametrize(("services", "told", "others"), [(12, 12, 0), (13, 12, 2)])
-def test_a_rule_has_at_most_12_services(services: int, told: int, others: int) -> None:
-    """12 services are told one by one; with one more the two with the fewest flows are told together."""
+@pytest.mark.parametrize(("services", "expected", "others"), [(12, 12, 0), (13, 12, 2)])
+def test_a_rule_has_at_most_12_services(services: int, expected: int, others: int) -> None:
+    """12 services are reported one by one; with one more the two with the fewest flows are reported together."""
     flows = np.repeat(np.arange(services), np.arange(services) + 1)
-    found = gathered((subject(np.full(len(flows), 0x0A010101), flows), FAIL)).ordered()
-    together = [one for one in found if one.service == "(other services)"]
-    assert len(found) == told
+    reported = gathered((subject(np.full(len(flows), 0x0A010101), flows), FAIL)).ordered()
+    together = [one for one in reported if one.service == "(other services)"]
+    assert len(reported) == expected
     assert [sorted(one.servers) for one in together] == ([["s0.example", "s1.example"]] if others else [])
 
 
 def test_services_of_aws_stay_apart_from_servers() -> None:
-    """Endpoints are one service whatever their names are; the servers are counted, and up to five told."""
-    found = gathered((subject(np.full(60, 0x0A010101), np.arange(60), endpoint=True), FAIL))
-    told = findings.findings_table(found.ordered(), {RULES[0].code: "aws-pinpoint"}).to_pylist()
-    assert [(row["service"], row["region"], row["servers"], row["flows"]) for row in told] == [
+    """Endpoints are one service whatever their names are; the servers are counted, and up to five named."""
+    collected = gathered((subject(np.full(60, 0x0A010101), np.arange(60), endpoint=True), FAIL))
+    reported = findings.findings_table(collected.ordered(), {RULES[0].code: "aws-pinpoint"}).to_pylist()
+    assert [(row["service"], row["region"], row["servers"], row["flows"]) for row in reported] == [
         (f"service{k}", "us-east-1", 20, 20) for k in range(3)
     ]
-    assert all(len(row["sample_servers"].split()) == 5 for row in told)
-    assert all(len(row["sample_flows"].split()) == 5 for row in told)
+    assert all(len(row["sample_servers"].split()) == 5 for row in reported)
+    assert all(len(row["sample_flows"].split()) == 5 for row in reported)
 
 
 def test_samples_and_times_are_those_of_the_group() -> None:
     """Sample flows come with their own frames, first and last are the group's, and failures stay apart from warnings."""
-    who = subject([0x0A010101] * 4, [1] * 4)
-    told = gathered((who, [FAIL, WARN, FAIL, PASS])).ordered()
-    assert [(one.verdict, {k: s.frames for k, s in one.samples.items()}, one.first, one.last) for one in told] == [
+    batch = subject([0x0A010101] * 4, [1] * 4)
+    reported = gathered((batch, [FAIL, WARN, FAIL, PASS])).ordered()
+    assert [(one.verdict, {k: s.frames for k, s in one.samples.items()}, one.first, one.last) for one in reported] == [
         (FAIL, {0: [1], 2: [5]}, 1, 3),
         (WARN, {1: [3]}, 2, 2),
     ]
 
 
-def test_the_order_of_batches_does_not_matter_for_what_is_told() -> None:
+def test_the_order_of_batches_does_not_matter_for_what_is_reported() -> None:
     """The same flows in other batches make the same groups and counts."""
     random = np.random.default_rng(2)
     clients, servers = (10 << 24) + random.integers(0, 1 << 20, 4000), random.integers(0, 40, 4000)
@@ -137,6 +137,6 @@ def test_client_groups_are_the_same_from_text_and_numbers(address: str) -> None:
     """What the tables say of a client is what findings say."""
     ip = ipaddress.ip_address(address)
     number = int(ip) if ip.version == 6 else V4_MAPPED | int(ip)
-    told = findings.text_of(findings.network_of(number >> 64, number & (1 << 64) - 1))
-    assert told == findings.client_group(address)
-    assert ip in ipaddress.ip_network(told)
+    network = findings.text_of(findings.network_of(number >> 64, number & (1 << 64) - 1))
+    assert network == findings.client_group(address)
+    assert ip in ipaddress.ip_network(network)

@@ -68,8 +68,8 @@ def test_longest_prefix_match(seed: int, version: int, count: int) -> None:
     mapped = [a | (0xFFFF << 32 if version == 4 else 0) for a in addresses]
     high = np.array([a >> 64 for a in mapped], np.uint64)
     low = np.array([a & 0xFFFFFFFFFFFFFFFF for a in mapped], np.uint64)
-    found = PrefixTable(prefixes).find(high, low)
-    for address, row in zip(addresses, found.tolist(), strict=True):
+    rows = PrefixTable(prefixes).find(high, low)
+    for address, row in zip(addresses, rows.tolist(), strict=True):
         covering = [(p[2], k) for k, p in enumerate(prefixes) if address >> (bits - p[2]) == p[1] >> (bits - p[2])]
         assert row == (max(covering)[1] if covering else -1)
 
@@ -164,7 +164,7 @@ def entry(blob: bytes, path_id: int | None = None) -> bytes:
 
 
 def test_mrt(tmp_path: Path) -> None:
-    """TABLE_DUMP_V2: of several entries the preferred one, IPv6, additional paths; damage is told with its place."""
+    """TABLE_DUMP_V2: of several entries the preferred one, IPv6, additional paths; damage is reported with its place."""
     long, short = attributes("192.0.2.1", [1, 2, 3]), attributes("192.0.2.2", [1, 2])
     liked = attributes("192.0.2.3", [1, 2, 3, 4], 200)
     v4 = mrt_record(2, struct.pack(">IB", 0, 16) + bytes([10, 1]) + struct.pack(">H", 2) + entry(long) + entry(short))
@@ -241,14 +241,14 @@ def stream(messages: list[bytes], cut: int = 7, start: int = 5000) -> BgpStream:
 
 def test_bgp_in_any_order() -> None:
     """Segments shuffled and sent again: the same routes; each in force from its announcement to its withdrawal."""
-    told = [
+    messages = [
         w.hello(7224, "192.0.2.1"),
         w.update(["52.94.0.0/16"], "192.0.2.1", [7224, 16509], [(7224, 8100)]),
         w.update([], "", [], withdrawn=["52.94.0.0/16"]),
         w.update(["52.94.0.0/16", "52.95.0.0/16"], "192.0.2.1", [7224, 4_200_000_000]),
         w.bgp(4, b""),
     ]
-    one = stream(told)
+    one = stream(messages)
     shuffled = one.segments + one.segments[3:9]
     random.Random(1).shuffle(shuffled)
     other = BgpStream(one.source, one.target, shuffled)
@@ -260,7 +260,7 @@ def test_bgp_in_any_order() -> None:
     assert first.routes.prefixes == second.routes.prefixes
     assert len(first.routes) == 3
     table = RoutingTable(first.routes)
-    ends = [sum(map(len, told[: k + 1])) for k in range(4)]
+    ends = [sum(map(len, messages[: k + 1])) for k in range(4)]
     assert find(table, "52.94.1.1", 0) is None
     hop = find(table, "52.94.1.1", ends[1])
     assert hop is not None
@@ -272,30 +272,30 @@ def test_bgp_in_any_order() -> None:
 
 @pytest.mark.parametrize("opens", [True, False])
 def test_bgp_with_path_identifiers(opens: bool) -> None:
-    """Additional paths (RFC 7911): agreed on in the OPENs, or told by what fits where there are none."""
+    """Additional paths (RFC 7911): agreed on in the OPENs, or inferred from what fits where there are none."""
     nlri = bytes([0, 0, 0, 1, 16, 10, 1]) + bytes([0, 0, 0, 2, 24, 10, 2, 3])
     attributes = (
         b"\x40\x01\x01\0\x40\x02\x06\x02\x01" + struct.pack(">I", 7224) + b"\x40\x03\x04" + bytes([192, 0, 2, 1])
     )
     update = w.bgp(2, b"\0\0" + struct.pack(">H", len(attributes)) + attributes + nlri)
     capability = bytes([2, 12, 65, 4]) + struct.pack(">I", 7224) + bytes([69, 4, 0, 1, 1, 3])
-    told = w.bgp(1, struct.pack(">BHH", 4, 7224, 90) + bytes([1, 1, 1, 1, len(capability)]) + capability)
+    opening = w.bgp(1, struct.pack(">BHH", 4, 7224, 90) + bytes([1, 1, 1, 1, len(capability)]) + capability)
     one, two = (0, 1), (0, 2)
-    streams = {(one, 179, two, 5): stream([told, update] if opens else [update])}
+    streams = {(one, 179, two, 5): stream([opening, update] if opens else [update])}
     if opens:
-        other = stream([told])
+        other = stream([opening])
         streams[two, 5, one, 179] = BgpStream(two, one, other.segments)
-    found = bgp.announcers(streams)[0]
-    assert found.routes.prefixes == [parse("10.1.0.0/16"), parse("10.2.3.0/24")]
+    announcer = bgp.announcers(streams)[0]
+    assert announcer.routes.prefixes == [parse("10.1.0.0/16"), parse("10.2.3.0/24")]
 
 
 def test_bgp_with_a_gap() -> None:
     """Where segments are missing, reading goes on at the next marker."""
-    told = [w.update([f"10.{k}.0.0/16"], "192.0.2.1", [7224]) for k in range(6)]
-    whole = stream(told, 11)
+    messages = [w.update([f"10.{k}.0.0/16"], "192.0.2.1", [7224]) for k in range(6)]
+    whole = stream(messages, 11)
     hole = BgpStream(whole.source, whole.target, [s for s in whole.segments if not 60 <= s[0] - 5000 < 90])
-    (found,) = bgp.announcers({((0, 1), 179, (0, 2), 5): hole})
-    assert {p[1] >> 16 & 0xFF for p in found.routes.prefixes} >= {0, 3, 4, 5}
+    (announcer,) = bgp.announcers({((0, 1), 179, (0, 2), 5): hole})
+    assert {p[1] >> 16 & 0xFF for p in announcer.routes.prefixes} >= {0, 3, 4, 5}
 
 
 @given(data=st.binary(max_size=300), cut=st.integers(1, 60))
@@ -389,14 +389,14 @@ def test_the_file_goes_before_the_account(tmp_path: Path) -> None:
 
 
 def test_fetch(tmp_path: Path) -> None:
-    """`topology fetch` writes what AWS answers, page by page, without secrets; what is refused is told."""
+    """`topology fetch` writes what AWS answers, page by page, without secrets; what is refused is reported."""
     import boto3
 
     session_of = boto3.Session
     from botocore.stub import Stubber
 
-    made = session_of(aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1")
-    clients = {name: made.client(name) for name in {service for service, _, _ in CALLS}}
+    session = session_of(aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1")
+    clients = {name: session.client(name) for name in {service for service, _, _ in CALLS}}
     stubs = {name: Stubber(client) for name, client in clients.items()}
     vif = {
         "virtualInterfaceId": "dxvif-1",
@@ -494,8 +494,8 @@ def test_layout_of_s3(tmp_path: Path) -> None:
         (folder / name).write_bytes(gzip.compress(f"{scenes.V2}\n{row}\n".encode()))
     frames = [frame for k in range(2) for frame in w.talk(server=w.ENI, port=40_000 + k)]
     (tmp_path / "a.pcap").write_bytes(wire.pcap(frames, nanoseconds=True))
-    told = auditor.audit(tmp_path / "a.pcap", witnesses=[tmp_path / "AWSLogs"]).witnesses
-    assert told["matched"].tolist() == [1, 1]
+    witnesses = auditor.audit(tmp_path / "a.pcap", witnesses=[tmp_path / "AWSLogs"]).witnesses
+    assert witnesses["matched"].tolist() == [1, 1]
 
 
 def test_hops(audit_bytes: Run) -> None:
@@ -540,13 +540,13 @@ def test_what_the_log_lacks(tmp_path: Path) -> None:
     """A flow to an interface whose other flows are in the log, in the log's time: the log lacks it, and that is said."""
     wide = scenes.SPAN.replace(str(scenes.START), str(scenes.START - 60), 1)
     rows = [ROW.replace(scenes.SPAN, wide).replace(" 40000 ", f" {port} ") for port in (40_000, 40_002)]
-    rows.append(rows[0].replace(w.CLIENT, "10.20.9.9"))  # with one peer alone nothing tells whose interface it is
+    rows.append(rows[0].replace(w.CLIENT, "10.20.9.9"))  # with one peer alone nothing shows whose interface it is
     (tmp_path / "vpc.log").write_text("\n".join([scenes.V2, *rows]) + "\n")
     frames = [frame for k in range(3) for frame in w.talk(server=w.ENI, port=40_000 + k, at=k)]
     (tmp_path / "a.pcap").write_bytes(wire.pcap(frames, nanoseconds=True))
     result = auditor.audit(tmp_path / "a.pcap", witnesses=[tmp_path / "vpc.log"])
-    told = result.verdicts[(result.verdicts["rule"] == "PTH108") & (result.verdicts["verdict"] == "warn")]
-    assert set(result.flows.set_index("flow_id").loc[told["flow_id"], "client_port"]) == {40_001}
+    warned = result.verdicts[(result.verdicts["rule"] == "PTH108") & (result.verdicts["verdict"] == "warn")]
+    assert set(result.flows.set_index("flow_id").loc[warned["flow_id"], "client_port"]) == {40_001}
     assert result.witnesses["flows_lacking"][0] == 1
 
 
@@ -595,7 +595,7 @@ def test_forms_of_cloudtrail(tmp_path: Path) -> None:
 
 def test_zeek_json(tmp_path: Path) -> None:
     """Zeek's JSON says what its table says."""
-    told = {
+    record = {
         "ts": scenes.START + 0.5,
         "id.orig_h": w.CLIENT,
         "id.orig_p": 40_000,
@@ -603,7 +603,7 @@ def test_zeek_json(tmp_path: Path) -> None:
         "id.resp_p": 443,
         "version": "TLSv12",
     }
-    (tmp_path / "ssl.log").write_text(json.dumps(told) + "\n")
+    (tmp_path / "ssl.log").write_text(json.dumps(record) + "\n")
     (seen,) = sensors.read(tmp_path / "ssl.log")
     assert (seen.sensor, seen.tls_version, seen.ends[1]) == ("Zeek", "TLS 1.2", 40_000)
 
@@ -612,7 +612,7 @@ def test_zeek_json(tmp_path: Path) -> None:
 
 
 def test_explain(tmp_path: Path) -> None:
-    """`audit paths explain` tells the verdict, what decided, and what speaks against it; an unknown flow is refused."""
+    """`audit paths explain` states the verdict, what decided, and what speaks against it; an unknown flow is refused."""
     from typer.testing import CliRunner
 
     app = importlib.import_module("auditor.cli.main").app

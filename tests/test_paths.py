@@ -94,7 +94,7 @@ def test_interface_and_vlan_confirm(path_of: Any) -> None:
 
 
 def test_asymmetric(path_of: Any) -> None:
-    """Out by one link and back by another is told, with both."""
+    """Out by one link and back by another is reported, with both."""
     row = path_of(ways(101, back=(200, "02:00:00:00:00:99")), VIF + ISP)
     assert row["path_asymmetric"]
     assert "out: VLAN 101" in row["path_detail"]

@@ -93,9 +93,9 @@ BAD: dict[str, list[dict[str, Any]]] = {
 SHIPPED = [name for name in library.shipped() if name not in ("aws-pinpoint", "capture-quality")]  # that: below
 
 
-def facts(**told: Any) -> Facts:
-    """The facts of one flow: what is not told is missing."""
-    told = {**GOOD, **told}
+def facts(**values: Any) -> Facts:
+    """The facts of one flow: what is not given is missing."""
+    values = {**GOOD, **values}
     three = {"forward_secrecy", "offers_forward_secrecy", "asymmetric", "in_region", "established"}
     three |= {
         "early_data",
@@ -108,21 +108,21 @@ def facts(**told: Any) -> Facts:
     numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
     truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload", "source_outside"}
     truths |= {"imitates", "hello_is_large", "path_seen", "name_elsewhere", "early_data_sent"}
-    made = {}
+    columns = {}
     for name in NAMES:
         if name in three:
-            made[name] = np.array([told.get(name, UNKNOWN)])
+            columns[name] = np.array([values.get(name, UNKNOWN)])
         elif name in numbers:
-            made[name] = np.array([told.get(name, 0)])
+            columns[name] = np.array([values.get(name, 0)])
         elif name in truths:
-            made[name] = np.array([told.get(name, False)])
+            columns[name] = np.array([values.get(name, False)])
         else:
-            made[name] = np.array([told.get(name)], object)
-    return Facts.at(made, np.arange(1))
+            columns[name] = np.array([values.get(name)], object)
+    return Facts.at(columns, np.arange(1))
 
 
-def verdict(rule: model.Rule, **told: Any) -> str:
-    answer = CHECKS[rule.check].function(facts(**told), rule.required, rule.parameters)
+def verdict(rule: model.Rule, **values: Any) -> str:
+    answer = CHECKS[rule.check].function(facts(**values), rule.required, rule.parameters)
     assert answer.reason[0]
     return VERDICTS[int(answer.verdict[0])]
 
@@ -131,7 +131,7 @@ def verdict(rule: model.Rule, **told: Any) -> str:
 def test_each_rule_has_a_good_and_a_bad_case(name: str) -> None:
     """What is good meets every rule; for each rule something is bad, and a flow without a handshake is not judged."""
     policy = library.get(name)
-    good = next((told for begin, told in OTHER_GOOD.items() if name.startswith(begin)), {})
+    good = next((good_values for begin, good_values in OTHER_GOOD.items() if name.startswith(begin)), {})
     for rule in policy.rule:
         allowed = rule.parameters.get("allow", {})
         own = {"group": allowed[0]} if rule.check == "groups" and allowed else {}
@@ -165,10 +165,10 @@ def test_shipped_files_are_valid(name: str) -> None:
 
 def test_codes_are_of_one_policy_each() -> None:
     """Policies for one thing can be used together; those that share rules say so."""
-    told = library.combined(
+    policies = library.combined(
         ["aws-pinpoint", "nist-800-52r2", "pci-dss-4.0.1", "rfc10015", "bsi-tr-02102-2", "pq-ready"]
     )
-    assert sum(len(policy.rule) for policy in told) >= 60
+    assert sum(len(policy.rule) for policy in policies) >= 60
     with pytest.raises(auditor.PolicyError, match=r"rule BCP101 is in policy rfc9325 already"):
         library.combined(["rfc9325", "rfc10015"])
 
@@ -234,27 +234,27 @@ expires = 2026-11-01
 
 
 def test_a_policy_of_ones_own(tmp_path: Path) -> None:
-    """It extends another, changes and disables rules, spares flows until a day; an exception that has ended is a finding."""
+    """It extends another, changes and disables rules, exempts flows until a day; an exception that has ended is a finding."""
     (tmp_path / "ours.toml").write_text(OWN)
-    told = auditor.audit(SAMPLES / "office.pcapng", topology=SAMPLES / "site.toml", policy=tmp_path / "ours.toml")
-    assert "API101" not in set(told.verdicts["rule"])
-    assert set(told.findings[told.findings["rule"] == "PTH101"]["severity"].astype(str)) == {"critical"}
-    flows = told.flows.set_index("flow_id")
-    old = told.verdicts[told.verdicts["rule"] == "TLS101"]
-    spared = old[old["flow_id"].map(flows["client_ip"]) == "10.20.2.50"]
-    assert set(spared["verdict"].astype(str)) == {"not_applicable"}
-    assert spared["reason"].str.contains("network team: the old printer").all()
-    ended = told.findings[told.findings["rule"] == "EXC101"]
+    result = auditor.audit(SAMPLES / "office.pcapng", topology=SAMPLES / "site.toml", policy=tmp_path / "ours.toml")
+    assert "API101" not in set(result.verdicts["rule"])
+    assert set(result.findings[result.findings["rule"] == "PTH101"]["severity"].astype(str)) == {"critical"}
+    flows = result.flows.set_index("flow_id")
+    old = result.verdicts[result.verdicts["rule"] == "TLS101"]
+    exempted = old[old["flow_id"].map(flows["client_ip"]) == "10.20.2.50"]
+    assert set(exempted["verdict"].astype(str)) == {"not_applicable"}
+    assert exempted["reason"].str.contains("network team: the old printer").all()
+    ended = result.findings[result.findings["rule"] == "EXC101"]
     assert len(ended) == 1
     assert "mail team" in ended["reason"].iloc[0]
     assert ended["reason"].iloc[0].startswith("expired on 2026-11-01: ")
-    assert (told.findings["rule"] == "TLS102").any()
+    assert (result.findings["rule"] == "TLS102").any()
     early = auditor.audit(SAMPLES / "office.pcapng", policy=tmp_path / "ours.toml", as_of=date(2026, 10, 1))
     assert "EXC101" not in set(early.findings["rule"])
-    assert told.manifest["policies"][0]["exceptions"][0].startswith("TLS101 for 10.20.2.50/32, until 2027-03-31")
+    assert result.manifest["policies"][0]["exceptions"][0].startswith("TLS101 for 10.20.2.50/32, until 2027-03-31")
 
 
-def test_each_expired_exception_is_told(tmp_path: Path) -> None:
+def test_each_expired_exception_is_reported(tmp_path: Path) -> None:
     """Two exceptions for one server that have ended, for two rules, are two findings."""
     second = (
         OWN.rsplit("[[exception]]", maxsplit=1)[-1]
@@ -262,14 +262,14 @@ def test_each_expired_exception_is_told(tmp_path: Path) -> None:
         .replace("mail team", "other team")
     )
     (tmp_path / "ours.toml").write_text(f"{OWN}\n[[exception]]{second}")
-    told = auditor.audit(SAMPLES / "office.pcapng", topology=SAMPLES / "site.toml", policy=tmp_path / "ours.toml")
-    ended = told.findings[told.findings["rule"] == "EXC101"]
+    result = auditor.audit(SAMPLES / "office.pcapng", topology=SAMPLES / "site.toml", policy=tmp_path / "ours.toml")
+    ended = result.findings[result.findings["rule"] == "EXC101"]
     assert set(ended["service"]) == {f"exception from {rule} for email.*" for rule in ("TLS102", "TLS103")}
     assert {team for team in ("mail team", "other team") if ended["reason"].str.contains(team).any()} == {
         "mail team",
         "other team",
     }
-    assert told.manifest["counts"]["findings"] == len(told.findings)
+    assert result.manifest["counts"]["findings"] == len(result.findings)
 
 
 DATED = """
@@ -318,10 +318,10 @@ LAST, NEXT = datetime(2026, 3, 31, 23, 59, 59, 1, tzinfo=UTC), datetime(2026, 4,
 BEFORE, FIRST = datetime(2026, 2, 28, 23, 59, 59, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def verdicts_of(told: auditor.Audit) -> list[str]:
+def verdicts_of(result: auditor.Audit) -> list[str]:
     """What the rule says of each flow, in the order of their beginnings; a dash where it is not about one."""
-    said = told.verdicts.set_index("flow_id")["verdict"].astype(str).to_dict()
-    return [said.get(flow, "-") for flow in told.flows["flow_id"]]
+    said = result.verdicts.set_index("flow_id")["verdict"].astype(str).to_dict()
+    return [said.get(flow, "-") for flow in result.flows["flow_id"]]
 
 
 def test_a_rule_holds_from_its_first_to_its_last_day(audit_bytes: Any, tmp_path: Path) -> None:
@@ -330,20 +330,20 @@ def test_a_rule_holds_from_its_first_to_its_last_day(audit_bytes: Any, tmp_path:
     data = first_packets_at(BEFORE, FIRST, LAST, NEXT)
     assert verdicts_of(audit_bytes(data, policy=tmp_path / "dated.toml")) == ["-", "fail", "fail", "-"]
     for day, said in ((BEFORE, "-"), (FIRST, "fail"), (LAST, "fail"), (NEXT, "-")):
-        told = audit_bytes(data, policy=tmp_path / "dated.toml", as_of=day.date())
-        assert verdicts_of(told) == [said] * 4, day
+        result = audit_bytes(data, policy=tmp_path / "dated.toml", as_of=day.date())
+        assert verdicts_of(result) == [said] * 4, day
 
 
 def test_an_exception_holds_to_its_last_day(audit_bytes: Any, tmp_path: Path) -> None:
     """To the last nanosecond of its day (UTC) flows are exempt; those of the day after fail, and that is a finding."""
     (tmp_path / "dated.toml").write_text(DATED.replace("ends = 2026-03-31\n", "") + EXEMPT)
-    told = audit_bytes(first_packets_at(LAST, NEXT), policy=tmp_path / "dated.toml")
-    assert verdicts_of(told) == ["not_applicable", "fail"]
-    assert told.findings.set_index("rule")["flows"].to_dict() == {"OWN101": 1, "EXC101": 1}
+    result = audit_bytes(first_packets_at(LAST, NEXT), policy=tmp_path / "dated.toml")
+    assert verdicts_of(result) == ["not_applicable", "fail"]
+    assert result.findings.set_index("rule")["flows"].to_dict() == {"OWN101": 1, "EXC101": 1}
     for day, said in ((LAST, "not_applicable"), (NEXT, "fail")):
-        told = audit_bytes(first_packets_at(LAST, NEXT), policy=tmp_path / "dated.toml", as_of=day.date())
-        assert verdicts_of(told) == [said] * 2, day
-        assert ("EXC101" in set(told.findings["rule"])) is (said == "fail")
+        result = audit_bytes(first_packets_at(LAST, NEXT), policy=tmp_path / "dated.toml", as_of=day.date())
+        assert verdicts_of(result) == [said] * 2, day
+        assert ("EXC101" in set(result.findings["rule"])) is (said == "fail")
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_properties_of_suites() -> None:
 
 
 def test_distinct_facts_keep_every_difference() -> None:
-    """Combinations of facts are told apart, whichever fact differs."""
+    """Combinations of facts are distinguished, whichever fact differs."""
     from auditor.tables.columns import Texts
 
     base = {name: getattr(facts(), name) for name in NAMES}
@@ -397,8 +397,8 @@ def test_distinct_facts_keep_every_difference() -> None:
         )
         both = {key: np.concatenate([column, changed if key == name else column]) for key, column in base.items()}
         texts: Any = {key: Texts.of(column) if column.dtype == object else column for key, column in both.items()}
-        found, index = distinct(texts, NAMES)
-        assert len(found) == 2, name
+        rows, index = distinct(texts, NAMES)
+        assert len(rows) == 2, name
         assert index.tolist() == [0, 1]
 
 
@@ -413,13 +413,13 @@ def test_what_captures_lack(tmp_path: Path) -> None:
     packets = wire.Talk().open().play(flights).close().packets
     late = tmp_path / "late.pcap"
     late.write_bytes(wire.pcap(packets[5:], snap=400)[:-3])
-    told = auditor.audit(late, policy="capture-quality", topology=None)
-    by_rule = told.findings.set_index("rule")
+    result = auditor.audit(late, policy="capture-quality", topology=None)
+    by_rule = result.findings.set_index("rule")
     reason = str(by_rule.loc["CAP102", "reason"])
     assert "3 packets are cut off by the snapshot length" in reason
     assert "the file is truncated at byte " in reason
     assert by_rule.loc["CAP102", "service"] == str(late)
-    assert told.explain_finding("CAP102-1").startswith("CAP102-1: Captures without losses")
+    assert result.explain_finding("CAP102-1").startswith("CAP102-1: Captures without losses")
     both = tmp_path / "one_way.pcap"
     both.write_bytes(wire.pcap([*packets[:4], *packets[5:]]))
     missing = auditor.audit(both, policy="capture-quality").findings.set_index("rule")

@@ -76,12 +76,12 @@ def test_every_verdict_has_a_reason(office: Any) -> None:
 
 def test_findings_name_their_packets(office: Any) -> None:
     """Each finding has flows, frames, times, clients and a service; the worst come first."""
-    found = office.findings
-    assert (found["sample_frames"].str.len() > 0).all()
-    assert (found["first_seen"] <= found["last_seen"]).all()
-    assert found["severity"].is_monotonic_decreasing
-    assert "pinpoint.us-east-1.amazonaws.com.login-check.example" in set(found["service"])
-    assert found["finding_id"].is_unique
+    findings = office.findings
+    assert (findings["sample_frames"].str.len() > 0).all()
+    assert (findings["first_seen"] <= findings["last_seen"]).all()
+    assert findings["severity"].is_monotonic_decreasing
+    assert "pinpoint.us-east-1.amazonaws.com.login-check.example" in set(findings["service"])
+    assert findings["finding_id"].is_unique
 
 
 def test_required_turns_a_warning_into_a_failure(samples: Path, tmp_path: Path) -> None:
@@ -134,20 +134,20 @@ def test_every_check_is_used_and_every_rule_explained() -> None:
 def test_every_check_is_listed_once() -> None:
     """Each check of the modules that hold checks is in the registry, under a name of its own."""
     modules = (certificate_checks, checks, name_checks, path_checks, request_checks, tls_checks)
-    written = [found for module in modules for found in vars(module).values() if isinstance(found, Check)]
+    written = [check for module in modules for check in vars(module).values() if isinstance(check, Check)]
     assert len(written) >= 40
-    assert sorted(found.name for found in written) == sorted(CHECKS)
+    assert sorted(check.name for check in written) == sorted(CHECKS)
     assert len(registry.EVERY) == len(CHECKS)
 
 
 def test_ways_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is told for a check is told with every rule that makes it: at the terminal and in the results."""
-    told = fixes._ways()
-    assert set(told) <= set(CHECKS)
-    assert {place for some in told.values() for place in some} == {"AWS", "boto3", "OpenSSL", "ELB", "CloudFront"}
+    """The advice for a check is given with every rule that uses it: at the terminal and in the results."""
+    ways = fixes._ways()
+    assert set(ways) <= set(CHECKS)
+    assert {place for some in ways.values() for place in some} == {"AWS", "boto3", "OpenSSL", "ELB", "CloudFront"}
     terminal.show_rule(pages.page("PCI101"))
     shown = " ".join(capsys.readouterr().out.split())
-    for place, way in told["tls-version"].items():
+    for place, way in ways["tls-version"].items():
         assert f"{place}: {way}" in shown
     result = auditor.audit(ROOT / "captures" / "tls1.pcapng")
     assert "  OpenSSL: In openssl.cnf: MinProtocol = TLSv1.2" in result.explain_finding("TLS101-1")
@@ -158,7 +158,7 @@ def test_ways_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
     [(datetime(2026, 10, 29, 23, 59, 59, tzinfo=UTC), "pass"), (datetime(2026, 10, 30, tzinfo=UTC), "warn")],
 )
 def test_the_end_of_support_is_noticed_from_its_day_on(audit_bytes: Any, time: datetime, verdict: str) -> None:
-    """A flow to Pinpoint meets the rule until 29 October 2026, and is told from the 30th on."""
+    """A flow to Pinpoint meets the rule until 29 October 2026, and is reported from the 30th on."""
     hello = wire.record(22, wire.client_hello())
     packets = [
         (int(time.timestamp()) * wire.SECOND + k, p)

@@ -9,7 +9,7 @@ from auditor.tables.schema import EVIDENCE
 
 DX, VPN, VPC, PRIVATE, UNKNOWN, INTERNET = "direct-connect", "vpn", "vpc", "private", "unknown", "internet"
 Piece = tuple[str, str, int]  # kind, path, confidence
-Told = tuple[str, int]  # path, confidence
+Expected = tuple[str, int]  # path, confidence
 
 
 def numbered(*pieces: Piece) -> list[tuple[int, Evidence]]:
@@ -23,7 +23,7 @@ def direction(path: str, confidence: int, best: int = 0, against: int = -1, oppo
 
 
 @pytest.mark.parametrize(
-    ("pieces", "best", "told"),
+    ("pieces", "best", "expected"),
     [
         ([], -1, (UNKNOWN, NONE)),
         ([("router", INTERNET, LIKELY), ("contrary", DX, NONE)], -1, (UNKNOWN, NONE)),
@@ -32,11 +32,11 @@ def direction(path: str, confidence: int, best: int = 0, against: int = -1, oppo
         ([("vlan", DX, LIKELY), ("vlan", VPN, LIKELY)], 0, (DX, LIKELY)),
     ],
 )
-def test_the_strongest_leads(pieces: list[Piece], best: int, told: Told) -> None:
+def test_the_strongest_leads(pieces: list[Piece], best: int, expected: Expected) -> None:
     """Strength decides, not confidence; of equals the first; what has no strength never leads."""
     lead = strongest(1, numbered(*pieces))
     assert lead.best.tolist() == [best]
-    assert (PATHS[lead.path[0]], lead.confidence[0]) == told
+    assert (PATHS[lead.path[0]], lead.confidence[0]) == expected
     assert lead.strength[0] == (STRENGTH[pieces[best][0]] if best >= 0 else 0)
 
 
@@ -47,7 +47,7 @@ def test_evidence_counts_only_for_its_flows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pieces", "best", "told"),
+    ("pieces", "best", "expected"),
     [
         ([("vlan", INTERNET, LIKELY), ("prefix", VPN, LIKELY)], 0, (INTERNET, LIKELY)),
         ([("route", PRIVATE, LIKELY), ("address", INTERNET, LIKELY)], 0, (PRIVATE, LIKELY)),
@@ -57,17 +57,17 @@ def test_evidence_counts_only_for_its_flows() -> None:
         ([("route", PRIVATE, LIKELY), ("address", VPC, LIKELY), ("prefix", DX, LIKELY)], 2, (DX, LIKELY)),
     ],
 )
-def test_private_is_sharpened(pieces: list[Piece], best: int, told: Told) -> None:
+def test_private_is_sharpened(pieces: list[Piece], best: int, expected: Expected) -> None:
     """Only "private" is sharpened, by the strongest that says which, and keeps its own confidence."""
     evidence = numbered(*pieces)
     lead = sharpened(strongest(1, evidence), evidence)
     assert lead.best.tolist() == [best]
-    assert (PATHS[lead.path[0]], lead.confidence[0]) == told
+    assert (PATHS[lead.path[0]], lead.confidence[0]) == expected
     assert (lead.strength[0], lead.finer[0]) == (STRENGTH[pieces[0][0]], STRENGTH[pieces[best][0]])
 
 
 @pytest.mark.parametrize(
-    ("pieces", "told", "against"),
+    ("pieces", "expected", "against"),
     [
         ([("contrary", DX, NONE)], (UNKNOWN, NONE), 0),
         ([("vlan+mac", DX, CONFIRMED), ("attachment", INTERNET, LIKELY)], (DX, LIKELY), 1),
@@ -86,11 +86,11 @@ def test_private_is_sharpened(pieces: list[Piece], best: int, told: Told) -> Non
         ([("route", PRIVATE, LIKELY), ("prefix", DX, LIKELY), ("prefix", INTERNET, LIKELY)], (DX, LIKELY), 2),
     ],
 )
-def test_what_speaks_against_the_lead(pieces: list[Piece], told: Told, against: int) -> None:
+def test_what_speaks_against_the_lead(pieces: list[Piece], expected: Expected, against: int) -> None:
     """A conflict weakens what is confirmed from an attachment on, and leaves nothing of a likely lead that is no stronger."""
     evidence = numbered(*pieces)
     way = weighed(sharpened(strongest(1, evidence), evidence), evidence)
-    assert (PATHS[way.path[0]], way.confidence[0]) == told
+    assert (PATHS[way.path[0]], way.confidence[0]) == expected
     assert way.against.tolist() == [against]
     assert way.opposed[0] == (max(STRENGTH[pieces[against][0]], 1) if against >= 0 else 0)
 
@@ -100,7 +100,7 @@ BOTH_SEEN = (np.array([False]), np.array([False]))  # flows without packets of t
 
 
 @pytest.mark.parametrize(
-    ("client", "server", "told", "best", "asymmetric"),
+    ("client", "server", "expected", "best", "asymmetric"),
     [
         (direction(DX, LIKELY), direction(UNKNOWN, NONE, 1), (DX, LIKELY), 0, None),
         (direction(UNKNOWN, NONE, -1), direction(VPN, LIKELY, 1), (VPN, LIKELY), 1, None),
@@ -118,10 +118,12 @@ BOTH_SEEN = (np.array([False]), np.array([False]))  # flows without packets of t
         (direction(UNKNOWN, NONE, -1), direction(UNKNOWN, NONE, -1), (UNKNOWN, NONE), -1, None),
     ],
 )
-def test_both_directions(client: Direction, server: Direction, told: Told, best: int, asymmetric: bool | None) -> None:
+def test_both_directions(
+    client: Direction, server: Direction, expected: Expected, best: int, asymmetric: bool | None
+) -> None:
     """The better proven direction gives the path, the client's where both are alike; asymmetric only if both are known."""
     flow = joined(client, server, np.array([False]), BOTH_SEEN)
-    assert (PATHS[flow.path[0]], flow.confidence[0]) == told
+    assert (PATHS[flow.path[0]], flow.confidence[0]) == expected
     assert flow.best.tolist() == [best]
     assert (bool(flow.differ[0]) if flow.both[0] else None) is asymmetric
 

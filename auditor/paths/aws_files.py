@@ -1,6 +1,6 @@
 """What the AWS command line says of an account, as JSON files, read into a topology.
 
-Each file is the output of one command as it is; the commands are told apart by their top-level keys. Keys of BGP
+Each file is the output of one command as it is; the commands are distinguished by their top-level keys. Keys of BGP
 sessions, pre-shared keys and router configurations are never taken over.
 """
 
@@ -123,7 +123,7 @@ class Account:
             if route.get("cidr"):
                 kind.setdefault(route["virtualInterfaceId"], []).append(route["cidr"])
         behind = self._behind_gateways()
-        found = []
+        sections = []
         for row in self.rows["virtualInterfaces"]:
             gateway = row.get("directConnectGatewayId") or row.get("virtualGatewayId") or ""
             name = row.get("virtualInterfaceId")
@@ -144,29 +144,29 @@ class Account:
                 "gateway": gateway,
                 "macsec": encryption.get(row.get("connectionId")),
             }
-            found.append({key: value for key, value in section.items() if value not in (None, [], "")})
-        return found
+            sections.append({key: value for key, value in section.items() if value not in (None, [], "")})
+        return sections
 
     def _behind_gateways(self) -> dict[str, list[str]]:
         """What each gateway leads to: prefixes allowed towards a Direct Connect gateway, VPCs behind a private one."""
         vpcs = {row["name"]: row["prefixes"] for row in self._vpcs()}
-        found: dict[str, list[str]] = {}
+        leads_to: dict[str, list[str]] = {}
         for row in self.rows["TransitGatewayAttachments"]:
             if row.get("ResourceType") == "vpc" and row.get("TransitGatewayId") and row.get("State") not in GONE:
-                found.setdefault(row["TransitGatewayId"], []).extend(vpcs.get(row.get("ResourceId", ""), []))
+                leads_to.setdefault(row["TransitGatewayId"], []).extend(vpcs.get(row.get("ResourceId", ""), []))
         for row in self.rows["directConnectGatewayAssociations"]:
             allowed = [p["cidr"] for p in row.get("allowedPrefixesToDirectConnectGateway") or [] if p.get("cidr")]
             if row.get("directConnectGatewayId") and row.get("associationState", "associated") == "associated":
-                found.setdefault(row["directConnectGatewayId"], []).extend(allowed)
+                leads_to.setdefault(row["directConnectGatewayId"], []).extend(allowed)
         for row in self.rows["VpnGateways"]:
             attached = [a for a in row.get("VpcAttachments") or [] if a.get("State", "attached") == "attached"]
             if row.get("VpnGatewayId"):
                 prefixes = [p for a in attached for p in vpcs.get(a.get("VpcId"), [])]
-                found.setdefault(row["VpnGatewayId"], []).extend(prefixes)
-        return {gateway: _distinct(prefixes) for gateway, prefixes in found.items()}
+                leads_to.setdefault(row["VpnGatewayId"], []).extend(prefixes)
+        return {gateway: _distinct(prefixes) for gateway, prefixes in leads_to.items()}
 
     def _vpns(self) -> Rows:
-        found = []
+        sections = []
         behind = self._behind_gateways()
         for row in self.rows["VpnConnections"]:
             options = row.get("Options") or {}
@@ -190,8 +190,8 @@ class Account:
                 section["state"] = "down"
             if options.get("OutsideIpAddressType") == "PrivateIpv4":
                 section["over"] = "Direct Connect"  # private outside addresses: a VPN over a transit virtual interface
-            found.append(section)
-        return found
+            sections.append(section)
+        return sections
 
     def _vpcs(self) -> Rows:
         region = {
@@ -199,15 +199,15 @@ class Account:
             for row in self.rows["Subnets"]
             if row.get("AvailabilityZone")
         }
-        found = []
+        sections = []
         for row in self.rows["Vpcs"]:
             sets = [*(row.get("CidrBlockAssociationSet") or []), *(row.get("Ipv6CidrBlockAssociationSet") or [])]
             sets = [s for s in sets if _block_state(s) in (None, "associated", "associating")]
             prefixes = _distinct([row.get("CidrBlock"), *(s.get("CidrBlock") or s.get("Ipv6CidrBlock") for s in sets)])
             if row.get("VpcId") and prefixes:
                 section = {"name": row["VpcId"], "prefixes": prefixes, "region": region.get(row["VpcId"])}
-                found.append({key: value for key, value in section.items() if value is not None})
-        return found
+                sections.append({key: value for key, value in section.items() if value is not None})
+        return sections
 
     def _endpoints(self) -> Rows:
         addresses: dict[str, list[str]] = {}
@@ -219,7 +219,7 @@ class Account:
             listed += [p.get("Ipv6Address") for p in row.get("Ipv6Addresses") or []]
             if row.get("NetworkInterfaceId"):
                 addresses[row["NetworkInterfaceId"]] = _distinct(listed)
-        found = []
+        sections = []
         for row in self.rows["VpcEndpoints"]:
             if not row.get("VpcEndpointId") or str(row.get("State", "")).lower() in GONE:
                 continue
@@ -232,8 +232,8 @@ class Account:
                 "vpc": row.get("VpcId"),
                 "private_dns": bool(row.get("PrivateDnsEnabled")),
             }
-            found.append({key: value for key, value in section.items() if value is not None})
-        return found
+            sections.append({key: value for key, value in section.items() if value is not None})
+        return sections
 
     def _attachments(self) -> Rows:
         behind: dict[str, list[str]] = {}
@@ -243,7 +243,7 @@ class Account:
         for row in self.rows["directConnectGatewayAttachments"]:
             if row.get("directConnectGatewayId"):
                 behind.setdefault(row["directConnectGatewayId"], []).append(row.get("virtualInterfaceId", ""))
-        found = []
+        sections = []
         for row in self.rows["TransitGatewayAttachments"]:
             name, kind, resource = row.get("TransitGatewayAttachmentId"), row.get("ResourceType"), row.get("ResourceId")
             if not name or not kind or row.get("State") in GONE:
@@ -254,8 +254,8 @@ class Account:
                 section["link"] = resource
             elif kind == "direct-connect-gateway" and len(links) == 1:
                 section["link"] = links[0]  # several: the gateway does not say which one
-            found.append(section)
-        return found
+            sections.append(section)
+        return sections
 
 
 def _state_of(row: dict[str, Any]) -> str | None:
@@ -269,8 +269,8 @@ def _state_of(row: dict[str, Any]) -> str | None:
 
 def _block_state(block: dict[str, Any]) -> str | None:
     state = block.get("CidrBlockState") or block.get("Ipv6CidrBlockState") or {}
-    found: str | None = state.get("State")
-    return found
+    text: str | None = state.get("State")
+    return text
 
 
 def _distinct(values: Any) -> list[Any]:
@@ -289,7 +289,7 @@ def endpoint_service(name: str) -> tuple[str | None, str | None]:
 
 
 def read(folder: str | Path, notes: list[str] | None = None) -> Topology:
-    """The topology that the JSON files of a folder tell of. Raises TopologyError naming the file and what is wrong.
+    """The topology that the JSON files of a folder describe. Raises TopologyError naming the file and what is wrong.
 
     What else AWS's command line printed into the folder is no error: ``notes`` gets a sentence of it.
     """

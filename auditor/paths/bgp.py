@@ -1,4 +1,4 @@
-"""BGP sessions inside a capture (RFC 4271): who announced which prefixes to whom, and when.
+"""BGP sessions inside a capture (RFC 4271): which speaker announced which prefixes to which other, and when.
 
 What AWS announces over a public virtual interface carries its communities; what the site announces is what AWS accepts
 as sources. Segments are put in order by their sequence numbers; where some are missing, reading goes on at the next
@@ -95,62 +95,62 @@ class OpenMessage:
 
 def opened(body: bytes) -> OpenMessage:
     """Read an OPEN and its capabilities (RFC 5492; 6793: four-octet AS numbers; 7911: additional paths)."""
-    told = OpenMessage(int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"))
+    message = OpenMessage(int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"))
     at, end = 10, 10 + (body[9] if len(body) > 9 else 0)
     while at + 2 <= min(end, len(body)):
         kind, size = body[at], body[at + 1]
         if kind == CAPABILITIES:
-            _capabilities(body[at + 2 : at + 2 + size], told)
+            _capabilities(body[at + 2 : at + 2 + size], message)
         at += 2 + size
-    return told
+    return message
 
 
-def _capabilities(data: bytes, told: OpenMessage) -> None:
+def _capabilities(data: bytes, message: OpenMessage) -> None:
     at = 0
     while at + 2 <= len(data):
         code, value = data[at], data[at + 2 : at + 2 + data[at + 1]]
         if code == FOUR_OCTETS and len(value) == 4:
-            told.number, told.wide = int.from_bytes(value, "big"), True
+            message.number, message.wide = int.from_bytes(value, "big"), True
         elif code == ADD_PATH:
             for family in (value[k : k + 4] for k in range(0, len(value) - 3, 4)):
                 version = VERSIONS.get(int.from_bytes(family[:2], "big"))
                 if version is not None and family[2] == UNICAST:
                     if family[3] & 2:
-                        told.sends.add(version)
+                        message.sends.add(version)
                     if family[3] & 1:
-                        told.takes.add(version)
+                        message.takes.add(version)
         at += 2 + data[at + 1]
 
 
 def _prefixes(data: bytes, version: int, identified: bool | None) -> list[Prefix]:
-    """NLRI. ``identified``: each prefix has a path identifier in front; None: no OPEN told, so as it fits.
+    """NLRI. ``identified``: each prefix has a path identifier in front; None: no OPEN was seen, so as it fits.
 
     The first bytes of a small identifier read as prefixes of length 0, which nobody announces twice.
     """
     plain, fits = _read_prefixes(data, version, 0)
     if identified is False or (identified is None and fits and sum(not p[2] for p in plain) < 2):
         return plain
-    found, fits = _read_prefixes(data, version, 4)
-    return found if fits or identified else plain
+    with_identifiers, fits = _read_prefixes(data, version, 4)
+    return with_identifiers if fits or identified else plain
 
 
 def _read_prefixes(data: bytes, version: int, extra: int) -> tuple[list[Prefix], bool]:
     """The prefixes, and whether they fill the bytes."""
     at, bits = extra, 32 if version == 4 else 128
-    found: list[Prefix] = []
+    prefixes: list[Prefix] = []
     while at < len(data):
         length = data[at]
         size = (length + 7) // 8
         if length > bits or at + 1 + size > len(data):
-            return found, False
+            return prefixes, False
         network = int.from_bytes(data[at + 1 : at + 1 + size], "big") << (bits - 8 * size)
-        found.append((version, network >> (bits - length) << (bits - length), length))
+        prefixes.append((version, network >> (bits - length) << (bits - length), length))
         at += 1 + size + extra
-    return found, at == len(data) + extra
+    return prefixes, at == len(data) + extra
 
 
 def _hop(blob: bytes, wide: bool | None) -> Hop:
-    """The attributes' hop; where no OPEN told how wide AS numbers are, as they fit."""
+    """The attributes' hop; where no OPEN states how wide AS numbers are, as they fit."""
     for width in (True, False) if wide is None else (wide,):
         try:
             return attributes(blob, width, abbreviated=False).hop
@@ -230,23 +230,23 @@ class Session:
     @property
     def wide(self) -> bool | None:
         """Whether AS numbers have four bytes; None where neither OPEN was seen."""
-        told = [side.wide for side in (self.mine, self.theirs) if side is not None]
-        return all(told) if told else None
+        stated = [side.wide for side in (self.mine, self.theirs) if side is not None]
+        return all(stated) if stated else None
 
     def alive(self, times: list[int], ended: int) -> list[tuple[int, int]]:
         """When the session stood, by the times of a side's messages: silence for the hold time ends it (RFC 4271 6.5)."""
-        told = [side.hold for side in (self.mine, self.theirs) if side is not None]
-        hold = min(told, default=HOLD) * SECOND or FOREVER
-        found: list[tuple[int, int]] = []
+        stated = [side.hold for side in (self.mine, self.theirs) if side is not None]
+        hold = min(stated, default=HOLD) * SECOND or FOREVER
+        periods: list[tuple[int, int]] = []
         for when in sorted(times):
             if when >= ended:
                 break
             until = min(when + hold, ended)
-            if found and when <= found[-1][1]:
-                found[-1] = found[-1][0], max(until, found[-1][1])
+            if periods and when <= periods[-1][1]:
+                periods[-1] = periods[-1][0], max(until, periods[-1][1])
             else:
-                found.append((when, until))
-        return found
+                periods.append((when, until))
+        return periods
 
     def identified(self, version: int) -> bool | None:
         """Whether what this side announces has path identifiers; None where not both OPENs were seen."""
@@ -270,8 +270,8 @@ class _Spoken:
     @property
     def ended(self) -> int:
         """When it ended the session, or its transport connection ended (RFC 4271 8.2.2, events 18, 24 and 25)."""
-        told = [when for kind, _, when in self.messages if kind == NOTIFICATION]
-        return min([*told, *([] if self.stream.closed is None else [self.stream.closed])], default=FOREVER)
+        notified = [when for kind, _, when in self.messages if kind == NOTIFICATION]
+        return min([*notified, *([] if self.stream.closed is None else [self.stream.closed])], default=FOREVER)
 
 
 def announcers(streams: dict[Key, BgpStream]) -> list[Announcer]:
@@ -287,19 +287,19 @@ def announcers(streams: dict[Key, BgpStream]) -> list[Announcer]:
         theirs = spoken.get((target, other_port, source, port))
         session = Session(mine.opened, theirs.opened if theirs else None)
         number = mine.opened.number if mine.opened else None
-        who = Announcer(source, target, mine.stream.frame, mine.stream.time, number)
-        who.established = theirs is not None and _speak(mine, theirs)
+        announcer = Announcer(source, target, mine.stream.frame, mine.stream.time, number)
+        announcer.established = theirs is not None and _speak(mine, theirs)
         own = [when for said in (mine, theirs) if said for kind, _, when in said.messages if kind == OPEN]
         begun = max(own, default=mine.messages[0][2] if mine.messages else 0)
         ended = min(mine.ended, theirs.ended if theirs else FOREVER)
         ended = min([ended, *(when for when in begins[frozenset((source, target))] if when > begun)])
-        table = _Table(who.routes, session.alive([when for _, _, when in mine.messages], ended))
+        table = _Table(announcer.routes, session.alive([when for _, _, when in mine.messages], ended))
         for kind, body, when in mine.messages:
             if kind == UPDATE and (parts := _updates(body, session)) is not None:
                 _apply(table, parts, session, when)
         table.end_all(FOREVER)
-        if len(who.routes) or who.number is not None:
-            sides.append(who)
+        if len(announcer.routes) or announcer.number is not None:
+            sides.append(announcer)
     return sides
 
 
@@ -312,7 +312,7 @@ def _spoken(stream: BgpStream) -> _Spoken:
 def _speak(one: _Spoken, two: _Spoken) -> bool:
     """Whether both sides of a session speak, and frames go to and fro between the same MACs.
 
-    Who sends with the addresses of others gets no answer; who sends for both sides does it from one place.
+    A host that sends with the addresses of others gets no answer; one that sends for both sides does it from one place.
     """
     back = {(target, source) for source, target in two.stream.macs}
     return one.is_alive and two.is_alive and bool(one.stream.macs & back)

@@ -112,26 +112,26 @@ class Doors:
 
     def translators(self, address: Address) -> tuple[int, ...]:
         """Numbers of the NATs that give an address; LINKS among them where a link of the site has it."""
-        found = self._translators.get(address)
-        if found is None:
+        numbers = self._translators.get(address)
+        if numbers is None:
             nats = [number for number, (_, outside) in enumerate(self._nats) if address in outside]
             by_link = any(address in some for _, some in (*self._carriers, *self._givers))
-            found = self._translators[address] = (*nats, LINKS) if by_link else tuple(nats)
-        return found
+            numbers = self._translators[address] = (*nats, LINKS) if by_link else tuple(nats)
+        return numbers
 
     def behind(self, translators: tuple[int, ...], high: Array, low: Array) -> Array:
         """Which clients may appear with an address that some translators give."""
-        found = np.zeros(len(high), bool)
+        clients = np.zeros(len(high), bool)
         for number in translators:
             if number != LINKS:
-                found |= self._nats[number][0].covers(high, low)
+                clients |= self._nats[number][0].covers(high, low)
         if LINKS in translators:
             translated = PrefixSet([p for inside, _ in self._nats for p in inside.texts]).covers(high, low)
-            found |= self._home.covers(high, low) & ~translated
-        return found
+            clients |= self._home.covers(high, low) & ~translated
+        return clients
 
     def of(self, event: Event, client: Address) -> tuple[str, str, str | None] | None:
-        """(path, words, link), or None where the event tells nothing."""
+        """(path, words, link), or None where the event shows nothing."""
         if event.endpoint is not None:
             path = "vpc" if client in self._vpcs and client not in self._home else "private"
             return path, f"CloudTrail: the request came through interface endpoint {event.endpoint}", None
@@ -154,7 +154,7 @@ class Doors:
 
 
 class _Timed:
-    """Flows by when they were: those at some moment, found without looking at all of them."""
+    """Flows by when they were: those at some moment, without a look at all of them."""
 
     def __init__(self, flows: Flows, at: Array) -> None:
         self._at = at[np.argsort(flows.started[at], kind="stable")]
@@ -165,8 +165,8 @@ class _Timed:
         """Up to MOST_NEAR flows that were there at ``when``, the latest to begin first."""
         end = int(np.searchsorted(self._started, when + WITHIN, "right"))
         begin = int(np.searchsorted(self._latest, when - WITHIN, "left"))
-        found = np.flatnonzero(self._ended[max(begin, end - MOST_LOOKED_AT) : end] >= when - WITHIN)
-        near: list[int] = self._at[max(begin, end - MOST_LOOKED_AT) : end][found][::-1][:MOST_NEAR].tolist()
+        there = np.flatnonzero(self._ended[max(begin, end - MOST_LOOKED_AT) : end] >= when - WITHIN)
+        near: list[int] = self._at[max(begin, end - MOST_LOOKED_AT) : end][there][::-1][:MOST_NEAR].tolist()
         return near
 
 
@@ -209,7 +209,7 @@ class CloudTrail(EventLog[Event]):
 
     def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
         """Events that can only have come by one client's flows: same host, source and time, to a server of AWS's."""
-        found: dict[tuple[str, str, str | None], list[int]] = {}
+        rows_of: dict[tuple[str, str, str | None], list[int]] = {}
         doors = Doors(network)
         touched: set[int] = set()
         endpoints = PrefixSet([a for one in network.topology.endpoint for a in one.addresses])
@@ -234,12 +234,12 @@ class CloudTrail(EventLog[Event]):
                     touched |= set(near)
                     says = doors.of(event, clients.pop())
                     if says is not None:
-                        found.setdefault(says, []).extend(near)
+                        rows_of.setdefault(says, []).extend(near)
                     if len(near) == 1:
                         self._compare(flows, near[0], event, disagreement)
         self.matched.flows += len(touched)
         added = []
-        for (path, words, link), rows in found.items():
+        for (path, words, link), rows in rows_of.items():
             mask = mask_of(len(flows), rows)
             added.append(Evidence(mask, "client", "cloudtrail", path, LIKELY, words, link))
         return added

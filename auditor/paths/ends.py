@@ -17,7 +17,7 @@ OTHER = {"client": "server", "server": "client"}
 
 
 class _Owners:
-    """Prefixes of several owners: who has the longest one that covers an address. Of a tie all have it."""
+    """Prefixes of several owners: which of them has the longest one that covers an address; of a tie all have it."""
 
     def __init__(self, prefixes: Iterable[tuple[str, str]]) -> None:
         of: dict[Prefix, set[str]] = {}
@@ -26,8 +26,8 @@ class _Owners:
         self._table = PrefixTable(of)
         self._owners = [*of.values(), set()]
 
-    def having(self, owner: str, found: Array) -> Array:
-        return np.array([owner in owners for owners in self._owners])[found]
+    def having(self, owner: str, rows: Array) -> Array:
+        return np.array([owner in owners for owners in self._owners])[rows]
 
     def find(self, high: Array, low: Array) -> Array:
         return self._table.find(high, low)
@@ -78,10 +78,10 @@ class Ends:
 
     def leads(self, link: Link) -> Array:
         """Flows with one end behind a link and the other on this side of it."""
-        found = np.zeros(len(self.flows), bool)
+        leading = np.zeros(len(self.flows), bool)
         for which, other in OTHER.items():
-            found |= self.behind(link, which) & self.near(link, other)
-        return found
+            leading |= self.behind(link, which) & self.near(link, other)
+        return leading
 
     def accepted(self, link: Link) -> Array:
         """Flows whose client AWS sends to by a link, the server being one that AWS sends from."""
@@ -95,7 +95,7 @@ class Ends:
         """Flows that may go by a link as far as their addresses go, if its frames say so too."""
         lan = self.home["client"] & self.home["server"]
         inside_aws = self.vpc["client"] & self.vpc["server"]
-        found = np.zeros(len(self.flows), bool)
+        plausible = np.zeros(len(self.flows), bool)
         for which, other in OTHER.items():
             far = ~self.home[which]
             if isinstance(link, Uplink):
@@ -109,5 +109,5 @@ class Ends:
             else:
                 far = far & (~self.public[which] | self.vpc[which])
                 far = far & (~self.public[other] | self.home[other])
-            found |= far
-        return np.asarray(found & ~lan & ~inside_aws)
+            plausible |= far
+        return np.asarray(plausible & ~lan & ~inside_aws)

@@ -110,20 +110,20 @@ def _frames(g: Gathering, link: Link, direction: str, number: int) -> None:
 
 def _first_of(g: Gathering, at: Array) -> Array:
     """The first of some positions of each flow, -1 for none."""
-    found = np.full(len(g.flows), -1)
+    first = np.full(len(g.flows), -1)
     places = np.flatnonzero(at)[::-1]
-    found[g.flows.positions.flow[places]] = places
-    return found
+    first[g.flows.positions.flow[places]] = places
+    return first
 
 
 def _shared(g: Gathering, fit: Fit, mine: Array) -> Array:
     """Flows whose frames fit another link as well as this one, by one sign that both have."""
-    found = g.nothing.copy()
+    shared = g.nothing.copy()
     weak = mine & np.isin(fit.code, WEAK)
     for other in g.fits.values():
         if other is not fit:
-            found[g.flows.positions.flow[weak & (other.code == fit.code)]] = True
-    return found
+            shared[g.flows.positions.flow[weak & (other.code == fit.code)]] = True
+    return shared
 
 
 def _addresses(g: Gathering, link: Link) -> None:
@@ -267,15 +267,15 @@ def _ipsec(g: Gathering) -> None:
     if not outside.any():
         return
     for direction, way in g.flows.ways.items():
-        told = outside & way.seen
+        left = outside & way.seen
         for vpn in g.network.topology.vpn:
             if vpn.outside:
                 ends = g.ends.inside("server", vpn.outside) | g.ends.inside("client", vpn.outside)
                 text = f"the outside of {vpn.words}: what is inside cannot be seen"
-                g.add(told & ends, direction, "ipsec", "unknown", NONE, text, vpn.name)
-                told = told & ~ends
+                g.add(left & ends, direction, "ipsec", "unknown", NONE, text, vpn.name)
+                left = left & ~ends
         text = "the outside of an IPsec tunnel: what is inside cannot be seen"
-        g.add(told, direction, "ipsec", "unknown", NONE, text)
+        g.add(left, direction, "ipsec", "unknown", NONE, text)
 
 
 def _contested(g: Gathering) -> None:

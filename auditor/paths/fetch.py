@@ -1,4 +1,4 @@
-"""Getting from AWS what tells where traffic goes, as the JSON files that ``aws_files`` reads. Secrets are never written."""
+"""Getting from AWS what shows where traffic goes, as the JSON files that ``aws_files`` reads. Secrets are never written."""
 
 import json
 from collections.abc import Iterator
@@ -77,7 +77,7 @@ def _session(profile: str | None) -> Any:
 def fetch(
     out: Path, profile: str | None, regions: list[str], session: Any = None, *, force: bool = False
 ) -> Iterator[tuple[Path, int]]:
-    """Write a file for each call and Region into ``out``; yields (file, rows). Operations that are refused are told.
+    """Write a file for each call and Region into ``out``; yields (file, rows). Operations that are refused are reported.
 
     Raises AuditError where boto3 is not there, nothing at all could be got, or the folder holds files already: with
     ``force`` those of the same names are overwritten.
@@ -98,7 +98,7 @@ def fetch(
             try:
                 client = session.client(service, region_name=region)
                 rows = _all(client, operation, key)
-            except Exception as error:  # noqa: BLE001 - any failure of one call is told, and the others go on
+            except Exception as error:  # noqa: BLE001 - any failure of one call is reported, and the others go on
                 refused.append(f"{service} {operation} in {region}: {error}")
                 continue
             file = out / f"{region}-{service}-{operation.replace('_', '-')}.json"
@@ -129,10 +129,10 @@ def _more(client: Any, out: Path, region: str, rows: list[Any]) -> Iterator[tupl
 
 def _attachments(client: Any, out: Path, region: str, rows: list[Any]) -> Iterator[tuple[Path, int]]:
     for what in ("attachments", "associations"):
-        key, found = f"directConnectGateway{what.capitalize()}", []
+        key, listed = f"directConnectGateway{what.capitalize()}", []
         for row in rows:
             gateway = row["directConnectGatewayId"]
-            found += _all(client, f"describe_direct_connect_gateway_{what}", key, directConnectGatewayId=gateway)
+            listed += _all(client, f"describe_direct_connect_gateway_{what}", key, directConnectGatewayId=gateway)
         file = out / f"{region}-directconnect-describe-direct-connect-gateway-{what}.json"
-        _write(file, {key: found})
-        yield file, len(found)
+        _write(file, {key: listed})
+        yield file, len(listed)

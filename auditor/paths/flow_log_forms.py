@@ -1,4 +1,4 @@
-"""The forms in which AWS hands out flow logs, made into one: lines of fields with spaces between, as they lie in S3.
+"""The forms in which AWS hands out flow logs, converted to one: lines of fields with spaces between, as they lie in S3.
 
 CloudWatch Logs gives JSON (``filter-log-events``, ``get-log-events``, ``get-query-results``), ``aws logs tail`` lines with
 the time and stream in front, Logs Insights and Athena CSV with names of their own.
@@ -75,8 +75,8 @@ def _messages(data: bytes) -> Iterator[str]:
 def _message(row: Any) -> str | None:
     if isinstance(row, list):  # get-query-results: a list of fields for each row
         row = {field.get("field", "").lstrip("@"): field.get("value") for field in row}
-    found = row.get("message") if isinstance(row, dict) else None
-    return found if isinstance(found, str) else None
+    message = row.get("message") if isinstance(row, dict) else None
+    return message if isinstance(message, str) else None
 
 
 def _of_csv(data: bytes, known: tuple[str, ...]) -> bytes:
@@ -113,9 +113,9 @@ def _is_row(line: str, formats: list[list[str]]) -> bool:
     for names in formats:
         if len(names) != len(fields) or "srcaddr" not in names:
             continue
-        told = [value for name, value in zip(names, fields, strict=True) if name in ("srcaddr", "dstaddr")]
+        addresses = [value for name, value in zip(names, fields, strict=True) if name in ("srcaddr", "dstaddr")]
         try:
-            if all(value == "-" or parse_address(value) for value in told):
+            if all(value == "-" or parse_address(value) for value in addresses):
                 return True
         except ValueError:
             continue

@@ -129,17 +129,17 @@ class FlowLogWitness:
         self.matched.rows[row] = True
         self.matched.first = min(self.matched.first, int(flows.started.min()))
         self.matched.last = max(self.matched.last, int(flows.ended.max()))
-        found = self._of_rows(flows, network, flow, row, "")
+        evidence = self._of_rows(flows, network, flow, row, "")
         far_flow, far_row = self._by_far_end(flows, known, network)
         self.matched.rows[far_row] = True
-        found += self._of_rows(flows, network, far_flow, far_row, ", matched by the far end: NAT is between")
+        evidence += self._of_rows(flows, network, far_flow, far_row, ", matched by the far end: NAT is between")
         known[far_flow] = True
         self.matched.flows += int(known.sum())
         lacking = self._should_be_there(flows) & ~known
         self.matched.lacking += int(lacking.sum())
         self._note(disagreement, np.flatnonzero(lacking), "the flow log of the server's interface lacks this flow")
         self._contradictions(flows, flow, row, disagreement)
-        return found
+        return evidence
 
     def _of_rows(self, flows: Flows, network: Network, flow: Array, row: Array, how: str) -> list[Evidence]:
         server = np.stack([flows.server_high, flows.server_low], axis=1)[flow]
@@ -150,7 +150,7 @@ class FlowLogWitness:
     def _own_addresses(self) -> Array:
         """Low halves of the addresses of the interfaces that the log was taken at.
 
-        An interface's own address is in each of its rows; where another one is as well, nothing tells which it is.
+        An interface's own address is in each of its rows; where another one is as well, nothing shows which it is.
         """
         interface = self.log.text["interface-id"][1]
         known = np.flatnonzero(interface >= 0)
@@ -214,9 +214,9 @@ class FlowLogWitness:
             logged = total[:, side]
             enough = covered & (packets[:, side] >= FEWEST_PACKETS) & (count >= FEWEST_PACKETS)
             differs = enough & (np.abs(logged - seen) > TOLERANCE * np.maximum(logged, seen))
-            who = ("client", "server")[side]
+            sender = ("client", "server")[side]
             for k in np.flatnonzero(differs).tolist():
-                note(disagreement, k, f"the flow log counts {logged[k]} bytes of the {who}, the capture {seen[k]}")
+                note(disagreement, k, f"the flow log counts {logged[k]} bytes of the {sender}, the capture {seen[k]}")
 
     @staticmethod
     def _note(disagreement: Array, flows: Array, words: str) -> None:
@@ -225,13 +225,13 @@ class FlowLogWitness:
 
     def rows(self, matched: Matched) -> list[dict[str, Any]]:
         """A row for each file: what was in it, what was matched, and what the captures lack."""
-        log, found = self.log, []
+        log, rows = self.log, []
         within = (self._start <= matched.last) & (self._end >= matched.first)
         for number, name in enumerate(log.names):
             mine = log.file == number
             lonely = np.flatnonzero(mine & within & ~matched.rows)
             samples = [self._text(int(k)) for k in lonely[:SAMPLES]]
-            found.append(
+            rows.append(
                 {
                     "witness": name,
                     "kind": "transit gateway flow log" if (log.text["tgw-id"][1][mine] >= 0).any() else "VPC flow log",
@@ -246,7 +246,7 @@ class FlowLogWitness:
                     "ended": int(self._end[mine].max()) if mine.any() else None,
                 }
             )
-        return found
+        return rows
 
     def _text(self, row: int) -> str:
         from auditor.flows.oriented import address_text

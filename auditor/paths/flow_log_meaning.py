@@ -1,8 +1,8 @@
 """What the rows of flow logs say of the way of flows (VPC User Guide, Flow log records; Transit Gateway Flow Logs).
 
-``traffic-path`` tells the first hop of what leaves an interface, and not whether the way goes on from there: 1 is another
+``traffic-path`` states the first hop of what leaves an interface, and not whether the way goes on from there: 1 is another
 resource of the VPC, which may be a NAT gateway or a transit gateway. Of a chain of transit gateway rows the attachment at
-its edge tells how the flow came: a Direct Connect gateway or a VPN; what lies between are hops of the same way.
+its edge shows how the flow came: a Direct Connect gateway or a VPN; what lies between are hops of the same way.
 """
 
 from dataclasses import dataclass
@@ -95,23 +95,23 @@ def _traffic_paths(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> 
         ((trail == 7) & public, "vpc", "traffic-path 7, through a gateway endpoint"),
         ((trail == 8) & public, "internet", "traffic-path 8, through an internet gateway"),
     ]
-    found: list[Evidence] = []
+    evidence: list[Evidence] = []
     left = np.ones(len(rows.row), bool)
     for mask, path, words in said:
-        found += _evidence(rows.of(mask & left), flows, "flow-log", path, f"flow log: {words}")
+        evidence += _evidence(rows.of(mask & left), flows, "flow-log", path, f"flow log: {words}")
         left &= ~mask
-    return found
+    return evidence
 
 
 def _evidence(rows: Rows, flows: Flows, kind: str, path: str, words: str, link: str | None = None) -> list[Evidence]:
-    found = []
+    evidence = []
     for direction, this in (("client", ~rows.from_server), ("server", rows.from_server)):
         mask = np.zeros(len(flows), bool)
         mask[rows.flow[this]] = True
         mask &= flows.ways[direction].seen
         if mask.any():
-            found.append(Evidence(mask, direction, kind, path, LIKELY, f"{words}{rows.how}", link))
-    return found
+            evidence.append(Evidence(mask, direction, kind, path, LIKELY, f"{words}{rows.how}", link))
+    return evidence
 
 
 def _attachments(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> list[Evidence]:
@@ -140,24 +140,24 @@ def _attachments(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> li
         elif attachment.kind in WITHIN:
             inner += there
     edges = np.sum([number > 0 for number in on.values()], axis=0) if on else np.zeros(count, np.int64)
-    found: list[Evidence] = []
+    evidence: list[Evidence] = []
     for attachment, there in passing:
         path, words = EDGES[attachment.kind]
         alone = there & (edges == 1)
         text = f"transit gateway flow log: attachment {attachment.name} is {words}"
         link = attachment.link if int(on[attachment.kind].max()) == 1 else None
-        found += _on_sides(alone, flows, rows, path, text, link)
+        evidence += _on_sides(alone, flows, rows, path, text, link)
     text = "transit gateway flow log: attachments of Direct Connect and of VPNs"
-    found += _on_sides(edges > 1, flows, rows, "private", text, None)
+    evidence += _on_sides(edges > 1, flows, rows, "private", text, None)
     text = "transit gateway flow log: from VPC to VPC"
-    found += _on_sides((edges == 0) & (inner >= 2) & ~unknown, flows, rows, "vpc", text, None)
-    return found
+    evidence += _on_sides((edges == 0) & (inner >= 2) & ~unknown, flows, rows, "vpc", text, None)
+    return evidence
 
 
 def _on_sides(sides: Array, flows: Flows, rows: Rows, path: str, text: str, link: str | None) -> list[Evidence]:
-    found = []
+    evidence = []
     for number, direction in enumerate(("client", "server")):
         mask = sides.reshape(-1, 2)[:, number] & flows.ways[direction].seen
         if mask.any():
-            found.append(Evidence(mask, direction, "attachment", path, LIKELY, f"{text}{rows.how}", link))
-    return found
+            evidence.append(Evidence(mask, direction, "attachment", path, LIKELY, f"{text}{rows.how}", link))
+    return evidence

@@ -1,6 +1,6 @@
 """VPC and transit gateway flow logs, versions 2 to 11, as AWS writes them: text (also gzip) and Parquet.
 
-Fields are told by the header, by a ``LogFormat`` (of describe-flow-logs, or as the file's first line), or, where there
+Fields are named by the header, by a ``LogFormat`` (of describe-flow-logs, or as the file's first line), or, where there
 is none, taken for the default format of version 2. A log's rows lie in arrays, as flows do.
 """
 
@@ -248,7 +248,7 @@ def _addresses(tables: list[pa.Table], name: str) -> Array:
 
 
 def formats_of(path: Path) -> list[str]:
-    """The formats that ``aws ec2 describe-flow-logs`` tells of; [] for another file."""
+    """The formats that ``aws ec2 describe-flow-logs`` lists; [] for another file."""
     try:
         data = json.loads(unpacked(path))
     except (InputError, ValueError):

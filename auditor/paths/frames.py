@@ -104,7 +104,7 @@ class Frames:
         return np.where((single & inside & ~on_site) | (vpc & ((positions.tunnel == 0) | single)), INSIDE_AWS, place)
 
     def _on_site(self) -> set[int]:
-        """Interfaces that were captured at a site, not inside of a VPC: by tags, own routers, links, or who talks there."""
+        """Interfaces that were captured at a site, not inside of a VPC: by tags, own routers, links, or the addresses that talk there."""
         positions, flows, home = self.positions, self.flows, self.network.home
         wire = positions.tunnel == 0
         macs = {mac for link in self.network.links() for mac in link.macs} | self.network.own_macs
@@ -207,21 +207,21 @@ class Frames:
 
     def _is_checked(self) -> Array:
         """Positions in mirrors of which the owner says where they arrive as well."""
-        found = np.zeros(len(self.positions), bool)
+        checked = np.zeros(len(self.positions), bool)
         for point in self.network.topology.capture_point:
             if point.outer is not None and point.interface is not None:
-                found |= self.points[point.name]
-        return found
+                checked |= self.points[point.name]
+        return checked
 
     def _is_routers(self, link: Link) -> Array:
         """Positions at a capture point that the owner declared to be the router that a link is on."""
-        found = np.zeros(len(self.positions), bool)
+        declared = np.zeros(len(self.positions), bool)
         for point in self.network.topology.capture_point:
             if point.outer is None and (
                 point.link == link.name or (point.site is not None and point.site == link.site)
             ):
-                found |= self.points[point.name]
-        return found
+                declared |= self.points[point.name]
+        return declared
 
     def _word(self, fit: Fit, link: Link, texts: list[str], peer: Array) -> None:
         """Put what fits into words."""

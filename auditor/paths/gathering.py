@@ -21,7 +21,7 @@ class Gathering:
 
     def __init__(self, flows: Flows, network: Network, control: Control) -> None:
         self.flows, self.network = flows, network
-        self.found: list[Evidence] = []
+        self.evidence: list[Evidence] = []
         self.nothing = np.zeros(len(flows), bool)
         self.contested = self.nothing  # flows of which nothing is claimed
         network.interfaces = flows.interfaces
@@ -66,7 +66,7 @@ class Gathering:
     ) -> None:
         if mask.any():
             frame = self.flows.ways[direction].frame if frame is None else frame
-            self.found.append(Evidence(mask, direction, kind, path, confidence, detail, link, frame))
+            self.evidence.append(Evidence(mask, direction, kind, path, confidence, detail, link, frame))
 
     def _sites(self) -> Array:
         """The site at which each flow was captured, where a capture point says it."""

@@ -30,7 +30,7 @@ NAT_WITHIN = 5_000_000_000  # nanoseconds between the same connection's first pa
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is said of the way of each flow. Texts are None, times 0 where there is nothing to tell."""
+    """What is said of the way of each flow. Texts are None, times 0 where there is nothing to report."""
 
     verdict: verdict.Verdict
     inside_aws: Array  # seen by a mirror inside of AWS
@@ -103,25 +103,25 @@ class Judge:
         if not self.network.is_empty:
             self._shown.add(gathered)
             self._count_contests(gathered)
-        found = gathered.found
+        items = gathered.evidence
         disagreement = np.full(len(flows), None, object)
-        found += self.witnesses.evidence(flows, self.network, disagreement)
-        for item in found:
+        items += self.witnesses.evidence(flows, self.network, disagreement)
+        for item in items:
             named = self.network.link(item.link)
             if item.kind == "sensor" and named is not None:
                 item.mask = item.mask & gathered.ends.plausible(named)
-        for item in found:
+        for item in items:
             if item.confidence > NONE and gathered.contested.any():
                 item.mask = item.mask & ~gathered.contested
         over = self._carriers()
-        found += _translated(flows, self.network, found, over, gathered.in_tunnels)
-        decided = verdict.decide(gathered.flows, found, over, gathered.in_tunnels)
+        items += _translated(flows, self.network, items, over, gathered.in_tunnels)
+        decided = verdict.decide(gathered.flows, items, over, gathered.in_tunnels)
         link = decided.link.objects()
         outside = _sources_outside(flows, self.network, link)
         for name in set(link[outside].tolist()):
             text = "its source lies outside the prefixes that the interface may carry"
             frame = flows.ways["client"].frame
-            found.append(
+            items.append(
                 Evidence(outside & (link == name), "client", "source", "direct-connect", NONE, text, name, frame)
             )
         when, frame, changed = self._changes(gathered, decided)
@@ -136,7 +136,7 @@ class Judge:
             self._other_region(flows, link),
             disagreement,
         )
-        return judgement, found
+        return judgement, items
 
     def warnings(self) -> list[str]:
         """What should be known of the topology and the capture that has ended, a sentence each."""
@@ -146,21 +146,21 @@ class Judge:
     def _count_contests(self, gathered: Gathering) -> None:
         for contest in gathered.learned.contests:
             times = [time for _, _, time, _ in contest.claims]
-            found = Contested(
+            contested = Contested(
                 gathered.flows.capture, contest.text, gathered.contested_by(contest), min(times), max(times)
             )
-            self.totals.add(address_text(*contest.address), found)
+            self.totals.add(address_text(*contest.address), contested)
 
     def _carriers(self) -> dict[str, str]:
         """The path of what carries each VPN, by its name."""
-        found = {}
+        paths = {}
         for vpn in self.network.topology.vpn:
             carrier = self.network.link(vpn.over)
             if carrier is not None:
-                found[vpn.name] = carrier.path
+                paths[vpn.name] = carrier.path
             elif vpn.over == "Direct Connect":
-                found[vpn.name] = "direct-connect"
-        return found
+                paths[vpn.name] = "direct-connect"
+        return paths
 
     def _changes(self, gathered: Gathering, decided: verdict.Verdict) -> tuple[Array, Array, Array]:
         """Paths that changed (time, frame, words): within a flow, or since the client's flow to the same server before.
@@ -195,18 +195,18 @@ class Judge:
 
     def _private_dns_missing(self, flows: Flows) -> Array:
         """Flows by a name that an endpoint's private DNS should have answered, to a public address."""
-        found = np.full(len(flows), None, object)
+        missing = np.full(len(flows), None, object)
         public = is_public(flows.server_high, flows.server_low)
         for endpoint in self.network.topology.endpoint:
             if endpoint.private_dns and endpoint.service is not None:
                 meant = public & (flows.service == endpoint.service) & (flows.region == endpoint.region)
                 named = np.array([name is not None for name in flows.server_name.tolist()], bool)
-                found[meant & named] = endpoint.name
-        return found
+                missing[meant & named] = endpoint.name
+        return missing
 
     def _other_region(self, flows: Flows, link: Array) -> Array:
         """Flows to an interface endpoint in another Region than the VPC or virtual interface that they come from."""
-        found = np.full(len(flows), None, object)
+        crossing = np.full(len(flows), None, object)
         for endpoint in self.network.topology.endpoint:
             if not endpoint.addresses or endpoint.region is None:
                 continue
@@ -216,30 +216,30 @@ class Judge:
             for vpc in self.network.topology.vpc:
                 if vpc.region not in (None, endpoint.region):
                     here = to_it & PrefixSet(vpc.prefixes).covers(flows.client_high, flows.client_low)
-                    found[here] = f"from {vpc.name} in {vpc.region} to {endpoint.name} in {endpoint.region}"
+                    crossing[here] = f"from {vpc.name} in {vpc.region} to {endpoint.name} in {endpoint.region}"
             for vif in self.network.topology.virtual_interface:
                 if vif.region not in (None, endpoint.region):
-                    found[to_it & (link == vif.name)] = (
+                    crossing[to_it & (link == vif.name)] = (
                         f"over {vif.name} in {vif.region} to {endpoint.name} in {endpoint.region}"
                     )
             named = np.array([region not in (None, endpoint.region) for region in flows.region.tolist()], bool)
-            found[to_it & named & (found == None)] = f"to {endpoint.name} in {endpoint.region}"  # noqa: E711
-        return found
+            crossing[to_it & named & (crossing == None)] = f"to {endpoint.name} in {endpoint.region}"  # noqa: E711
+        return crossing
 
 
 def _sources_outside(flows: Flows, network: Network, link_of: Array) -> Array:
     """Flows over a public virtual interface whose client lies outside the prefixes that it carries: AWS drops them."""
-    found = np.zeros(len(flows), bool)
+    outside = np.zeros(len(flows), bool)
     for link in network.topology.virtual_interface:
         if link.kind == "public" and link.sources:
             over = link_of == link.name
             if over.any():
-                found |= over & ~PrefixSet(link.sources).covers(*flows.end("client"))
-    return found
+                outside |= over & ~PrefixSet(link.sources).covers(*flows.end("client"))
+    return outside
 
 
 def _translated(
-    flows: Flows, network: Network, found: list[Evidence], over: dict[str, str], in_tunnels: Array
+    flows: Flows, network: Network, items: list[Evidence], over: dict[str, str], in_tunnels: Array
 ) -> list[Evidence]:
     """Evidence that a flow inside a translator has from the same flow outside: same server, bytes and time."""
     added: list[Evidence] = []
@@ -248,7 +248,7 @@ def _translated(
         outer = np.flatnonzero(PrefixSet(nat.outside).covers(flows.client_high, flows.client_low))
         if not len(inner) or not len(outer):
             continue
-        decided = verdict.decide(flows, found, over, in_tunnels)
+        decided = verdict.decide(flows, items, over, in_tunnels)
 
         def key(k: int) -> tuple[int, ...]:
             columns = (flows.server_high, flows.server_low, flows.server_port, flows.ip_protocol)
@@ -265,7 +265,7 @@ def _translated(
             if len(near) == 1:
                 pairs[k] = near[0]
         used = Counter(pairs.values())
-        pairs = {k: o for k, o in pairs.items() if used[o] == 1}  # of two that fit nothing tells which it is
+        pairs = {k: o for k, o in pairs.items() if used[o] == 1}  # of two that fit, nothing shows which it is
         for direction, way in decided.directions.items():
             of: dict[tuple[int, int], list[int]] = {}
             for k, o in pairs.items():
@@ -273,8 +273,8 @@ def _translated(
                     of.setdefault((int(way.best[o]), int(way.path[o])), []).append(k)
             for (best, path), rows in of.items():
                 mask = mask_of(len(flows), rows)
-                text = f"behind NAT {nat.name} the same flow has: {found[best].detail}"
+                text = f"behind NAT {nat.name} the same flow has: {items[best].detail}"
                 frame = flows.ways[direction].frame
-                item = Evidence(mask, direction, "nat", verdict.PATHS[path], LIKELY, text, found[best].link, frame)
+                item = Evidence(mask, direction, "nat", verdict.PATHS[path], LIKELY, text, items[best].link, frame)
                 added.append(item)
     return added

@@ -1,7 +1,7 @@
 """Whose MAC it is: what ARP, Neighbor Discovery and BGP of a capture show of the peers of links, and where they disagree.
 
 Anybody on a network can claim an address, and routers answer for addresses of others (proxy ARP, RFC 1027). So a claim
-counts for a link only where the link is: outside of tunnels, with its VLAN and on its interface, told to the other end
+counts for a link only where the link is: outside of tunnels, with its VLAN and on its interface, sent to the other end
 of the transfer network, by one holder alone that has no further addresses there.
 """
 
@@ -46,9 +46,9 @@ class Contest:
 
     @property
     def text(self) -> str:
-        who = [f"{mac_text(mac)} by {by} in frame {frame}" for mac, frame, _, by in self.claims]
-        who += [f"{mac} by the topology" for mac in self.stated]
-        return f"{address_text(*self.address)}, the peer of {self.link}, is claimed by {' and by '.join(who)}"
+        claimants = [f"{mac_text(mac)} by {by} in frame {frame}" for mac, frame, _, by in self.claims]
+        claimants += [f"{mac} by the topology" for mac in self.stated]
+        return f"{address_text(*self.address)}, the peer of {self.link}, is claimed by {' and by '.join(claimants)}"
 
 
 @dataclass
@@ -60,9 +60,9 @@ class Learned:
 
 
 def learned(network: Network, control: Control, announcers: Iterable[Announcer], tagged: set[int]) -> Learned:
-    """Who the peers of links are. ``tagged``: the interfaces on which VLAN tags are visible."""
-    found = Learned()
-    speakers = {who.address for who in announcers if who.established}
+    """What holders the peers of links have. ``tagged``: the interfaces on which VLAN tags are visible."""
+    result = Learned()
+    speakers = {announcer.address for announcer in announcers if announcer.established}
     claims = [(b, seen) for b, seen in control.bindings.items() if b.tunnel == 0 and b.mac not in network.own_macs]
     addresses: dict[tuple[int, int, int], set[Address]] = {}
     by_address: dict[Address, list[tuple[Binding, FirstSeen]]] = {}
@@ -80,17 +80,17 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
         for (address, tags, interface), held in wires.items():
             contest = _contest(link, address, held)
             if contest is not None:
-                found.contests.append(contest)
+                result.contests.append(contest)
             elif (
-                _is_told_there(link, address, held[0][1], tags == 0 and link.tags is not None)
+                _is_sent_there(link, address, held[0][1], tags == 0 and link.tags is not None)
                 and (held[0][0].mac in link.macs or not link.macs)
                 and all(a in every_peer or _is_near(a, peers, link) for a in addresses[held[0][0].mac, tags, interface])
             ):
                 mac, seen = held[0][0].mac, held[0][1]
                 text = f"peer MAC {mac_text(mac)}, which {seen.by} (frame {seen.frame}) shows to be that of"
                 holder = Holder(mac, tags, interface, f"{text} {address_text(*address)},")
-                found.holders.setdefault(link.name, []).append(holder)
-    return found
+                result.holders.setdefault(link.name, []).append(holder)
+    return result
 
 
 def _is_there(link: Link, network: Network, binding: Binding, tagged: set[int]) -> bool:
@@ -121,14 +121,14 @@ def _contest(link: Link, address: Address, held: list[tuple[Binding, FirstSeen]]
     )
 
 
-def _is_told_there(link: Link, address: Address, seen: FirstSeen, stripped: bool) -> bool:
-    """Whether ARP told it to the other end of the transfer network, and to nobody else.
+def _is_sent_there(link: Link, address: Address, seen: FirstSeen, stripped: bool) -> bool:
+    """Whether ARP sent the claim to the other end of the transfer network, and to nobody else.
 
     ``stripped``: without the link's tag it may be any network, so that end has to be named.
     """
     own = {parse_address(text) for text in link.own_address}
     bits = AWS_TRANSFER if isinstance(link, VirtualInterface) else OTHER_TRANSFER
-    own |= {who for who in seen.partners if who != address and _same_network(who, address, bits)}
+    own |= {partner for partner in seen.partners if partner != address and _same_network(partner, address, bits)}
     if stripped and "ARP" in seen.protocols and not own & seen.partners:
         return False
     return seen.partners <= own | {address, NOBODY}

@@ -14,7 +14,7 @@ from auditor.paths.positions import DEEPEST
 
 Array = np.ndarray[Any, Any]
 UNKNOWN = -1
-MOST_TOLD = 3  # changes of a direction that are told one by one
+MOST_LISTED = 3  # changes of a direction that are listed one by one
 
 
 def moment(nanoseconds: int) -> str:
@@ -24,7 +24,7 @@ def moment(nanoseconds: int) -> str:
 def moves(g: Gathering) -> tuple[Array, Array, Array]:
     """(time, frame, words) of the first change of each flow within itself; 0 and None where there is none.
 
-    A change is told if a link is known of what was before or after it. Packets that were seen at both places show two
+    A change is reported if a link is known of what was before or after it. Packets that were seen at both places show two
     places of one way, and no change.
     """
     count, frames = len(g.flows), g.frames
@@ -41,11 +41,11 @@ def moves(g: Gathering) -> tuple[Array, Array, Array]:
     moved = several & (best > 0) & (best < frames.total)
     rows = np.flatnonzero(moved[frames.side] & (frames.positions.packets > 0))
     for side, mine in _grouped(frames.side[rows], rows):
-        told = _changes(g, mine, label, names)
+        changes = _changes(g, mine, label, names)
         flow = side // 2
-        if told and (when[flow] == 0 or told[0][0] < when[flow]):
-            when[flow], at[flow] = told[0][:2]
-            words[flow] = "; ".join(text for _, _, text in told[:MOST_TOLD])
+        if changes and (when[flow] == 0 or changes[0][0] < when[flow]):
+            when[flow], at[flow] = changes[0][:2]
+            words[flow] = "; ".join(text for _, _, text in changes[:MOST_LISTED])
     return when, at, words
 
 
@@ -73,7 +73,7 @@ def _grouped(keys: Array, rows: Array) -> Iterator[tuple[int, list[int]]]:
 
 def _changes(g: Gathering, mine: list[int], label: Array, names: list[str]) -> list[tuple[int, int, str]]:
     """(time, frame, words) of the changes of one direction, whose positions are in the order of their first frames."""
-    positions, told = g.flows.positions, []
+    positions, changes = g.flows.positions, []
     for before, then in pairwise(mine):
         if label[before] == label[then]:
             continue
@@ -82,8 +82,8 @@ def _changes(g: Gathering, mine: list[int], label: Array, names: list[str]) -> l
         text += f"by {_name(g, then, label, names)} from then on"
         if positions.last_frame[before] > positions.last_frame[then]:
             text += f", and as before again until frame {positions.last_frame[before]}"
-        told.append((time, frame, text))
-    return told
+        changes.append((time, frame, text))
+    return changes
 
 
 def _name(g: Gathering, at: int, label: Array, names: list[str]) -> str:

@@ -149,7 +149,7 @@ def read(data: bytes, routes: Routes) -> None:  # noqa: C901 - one branch for ea
     kind = other_kind(data)
     if kind is not None:
         raise ValueError(
-            f"MRT records of type {kind} tell no table of routes in force; give a dump of type TABLE_DUMP_V2, "
+            f"MRT records of type {kind} hold no table of routes in force; give a dump of type TABLE_DUMP_V2, "
             "as bgpdump, bgpkit or `dump bgp routes-mrt` of FRR write"
         )
     at, end = 0, len(data)

@@ -107,7 +107,7 @@ class _Line:
     link: str | None = None
 
 
-def _positions_told(flows: Flows) -> tuple[list[_Line], Array, Array]:
+def _several_positions(flows: Flows) -> tuple[list[_Line], Array, Array]:
     """(lines, flow of each, first frame of each) of the directions whose packets were seen at several positions."""
     positions = flows.positions
     side = 2 * positions.flow + positions.direction
@@ -135,20 +135,20 @@ def position_text(flows: Flows, at: int) -> str:
     return f"{' and '.join(counted)} {', '.join(where)}, frames {first} to {last}"
 
 
-def evidence_table(flows: Flows, found: list[Evidence]) -> pa.Table:
+def evidence_table(flows: Flows, evidence: list[Evidence]) -> pa.Table:
     """The rows of ``evidence``, by flow: what speaks for and against paths, and positions where there are several."""
-    told, of, first = _positions_told(flows)
-    if not found and not told:
+    placed, of, first = _several_positions(flows)
+    if not evidence and not placed:
         return arrow.empty("evidence")
-    at = [np.flatnonzero(item.mask) for item in found]
-    which = np.repeat(np.arange(len(found) + len(told)), [*map(len, at), *[1] * len(told)])
+    at = [np.flatnonzero(item.mask) for item in evidence]
+    which = np.repeat(np.arange(len(evidence) + len(placed)), [*map(len, at), *[1] * len(placed)])
     every = np.concatenate([*at, of])
     none = np.zeros(len(flows), np.int64)
-    shown = [(none if item.frame is None else item.frame)[a] for item, a in zip(found, at, strict=True)]
+    shown = [(none if item.frame is None else item.frame)[a] for item, a in zip(evidence, at, strict=True)]
     frames = np.concatenate([*shown, first])
     order = np.lexsort((which, every))
     which, every, frames = which[order], every[order], frames[order]
-    lines: list[Evidence | _Line] = [*found, *told]
+    lines: list[Evidence | _Line] = [*evidence, *placed]
     return arrow.build(
         "evidence",
         {
@@ -164,7 +164,7 @@ def evidence_table(flows: Flows, found: list[Evidence]) -> pa.Table:
     )
 
 
-def _addresses_told(control: Control, named: Callable[[int], str | None]) -> Iterator[dict[str, Any]]:
+def _address_rows(control: Control, named: Callable[[int], str | None]) -> Iterator[dict[str, Any]]:
     for binding, seen in control.bindings.items():
         yield {
             "kind": "address",
@@ -178,7 +178,7 @@ def _addresses_told(control: Control, named: Callable[[int], str | None]) -> Ite
         }
 
 
-def _neighbours_told(control: Control, named: Callable[[int], str | None]) -> Iterator[dict[str, Any]]:
+def _neighbour_rows(control: Control, named: Callable[[int], str | None]) -> Iterator[dict[str, Any]]:
     for neighbour, frame in control.neighbours.items():
         yield {
             "kind": "neighbour",
@@ -192,22 +192,22 @@ def _neighbours_told(control: Control, named: Callable[[int], str | None]) -> It
         }
 
 
-def _speakers_told(control: Control, network: Network) -> Iterator[dict[str, Any]]:
-    for who in network.announcers(control):
-        link = network.link_of_address(who.address)
-        words = f"to {address_text(*who.to)}{f', AS {who.number}' if who.number else ''}"
+def _speaker_rows(control: Control, network: Network) -> Iterator[dict[str, Any]]:
+    for speaker in network.announcers(control):
+        link = network.link_of_address(speaker.address)
+        words = f"to {address_text(*speaker.to)}{f', AS {speaker.number}' if speaker.number else ''}"
         yield {
             "kind": "bgp",
-            "subject": address_text(*who.address),
+            "subject": address_text(*speaker.address),
             "told_by": "BGP",
-            "detail": f"announces {len(who.routes)} routes {words}{f', {link.words}' if link else ''}",
-            "count": len(who.routes),
-            "frame": who.frame,
-            "time": who.time,
+            "detail": f"announces {len(speaker.routes)} routes {words}{f', {link.words}' if link else ''}",
+            "count": len(speaker.routes),
+            "frame": speaker.frame,
+            "time": speaker.time,
         }
 
 
-def _errors_told(control: Control) -> Iterator[dict[str, Any]]:
+def _error_rows(control: Control) -> Iterator[dict[str, Any]]:
     """Errors of one kind, from one reporter, about packets to one address, in one row."""
     counted: dict[tuple[Any, ...], list[IcmpError]] = {}
     for error in control.errors:
@@ -224,7 +224,7 @@ def _errors_told(control: Control) -> Iterator[dict[str, Any]]:
         }
 
 
-def _macsec_told(control: Control) -> Iterator[dict[str, Any]]:
+def _macsec_rows(control: Control) -> Iterator[dict[str, Any]]:
     for (source, target), count in control.macsec.items():
         yield {
             "kind": "macsec",
@@ -247,11 +247,11 @@ def network_table(capture: str, control: Control, network: Network, interfaces: 
         return interfaces[number] if 0 <= number < len(interfaces) else None
 
     rows = [
-        *_addresses_told(control, named),
-        *_neighbours_told(control, named),
-        *_speakers_told(control, network),
-        *_errors_told(control),
-        *_macsec_told(control),
+        *_address_rows(control, named),
+        *_neighbour_rows(control, named),
+        *_speaker_rows(control, network),
+        *_error_rows(control),
+        *_macsec_rows(control),
     ]
     if not rows:
         return arrow.empty("network")

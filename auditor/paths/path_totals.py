@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Contested:
-    """An address of a link's peer with several holders in a capture: who, from when to when, how many flows went there."""
+    """An address of a link's peer with several holders in a capture: which, from when to when, how many flows went there."""
 
     capture: str
     text: str
@@ -25,17 +25,17 @@ class PathTotals:
 
     contested: dict[tuple[str, str], Contested] = field(default_factory=dict)
 
-    def add(self, address: str, found: Contested) -> None:
-        key = found.capture, address
+    def add(self, address: str, contested: Contested) -> None:
+        key = contested.capture, address
         known = self.contested.get(key)
-        longer = known is not None and len(known.text) > len(found.text)  # more claims were seen later
-        text = known.text if known is not None and longer else found.text
-        both = known.merge(found) if known is not None else found
+        longer = known is not None and len(known.text) > len(contested.text)  # more claims were seen later
+        text = known.text if known is not None and longer else contested.text
+        both = known.merge(contested) if known is not None else contested
         self.contested[key] = Contested(both.capture, text, both.flows, both.first, both.last)
 
     def merge(self, other: "PathTotals") -> "PathTotals":
         """What both add up to."""
         whole = PathTotals(dict(self.contested))
-        for (_, address), found in other.contested.items():
-            whole.add(address, found)
+        for (_, address), contested in other.contested.items():
+            whole.add(address, contested)
         return whole

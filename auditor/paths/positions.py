@@ -81,15 +81,15 @@ def _stacks(rows: Array) -> tuple[Array, Array]:
     """(tags of the innermost frame, tags of the outermost frame) without priority tags."""
     count, outer = rows["vlan_count"].astype(np.uint64), rows["outer_vlan_count"].astype(np.uint64)
     inner = np.minimum(np.where(rows["tunnel"] != 0, count - np.minimum(outer, count), count), DEEPEST)
-    found = [np.zeros(len(rows), np.uint64), np.zeros(len(rows), np.uint64)]
+    stacks = [np.zeros(len(rows), np.uint64), np.zeros(len(rows), np.uint64)]
     depth = [np.zeros(len(rows), np.uint64), np.zeros(len(rows), np.uint64)]
     for place in range(min(int(count.max(initial=0)), DEEPEST)):
         tag = (rows["vlans"] >> np.uint64(12 * place)) & np.uint64(0xFFF)
         there = (count > place) & (tag != 0)
         for number, mine in enumerate((there & (inner > place), there & (inner <= place))):
-            found[number] |= np.where(mine, tag << (np.uint64(12) * depth[number]), np.uint64(0))
+            stacks[number] |= np.where(mine, tag << (np.uint64(12) * depth[number]), np.uint64(0))
             depth[number] += mine.astype(np.uint64)
-    return found[0], np.where(rows["tunnel"] != 0, found[1], found[0])
+    return stacks[0], np.where(rows["tunnel"] != 0, stacks[1], stacks[0])
 
 
 def _of_rows(flow: Array, direction: Array, packets: Array, rows: Array) -> Positions:

@@ -42,9 +42,9 @@ def _json(data: Any, routes: Routes) -> None:
         _ip_route(data, routes)
         return
     table = data.get("routes", data)
-    for prefix, told in table.items():
+    for prefix, entry in table.items():
         paths = (
-            told.get("paths") if isinstance(told, dict) else told
+            entry.get("paths") if isinstance(entry, dict) else entry
         )  # in `show bgp … detail json` it is a level deeper
         if "/" not in prefix or not isinstance(paths, list):
             continue
@@ -74,9 +74,9 @@ def _is_used(hop: dict[str, Any]) -> bool:
 
 def _frr_hops(path: dict[str, Any]) -> list[Hop]:
     """The next hops of a path that are used; none where all are dead, or packets are thrown away."""
-    told = path.get("nexthops", [])
-    hops: list[dict[str, Any]] = [hop for hop in told if _is_used(hop)]
-    if told and not hops:
+    nexthops = path.get("nexthops", [])
+    hops: list[dict[str, Any]] = [hop for hop in nexthops if _is_used(hop)]
+    if nexthops and not hops:
         return []
     as_path = path.get("path", "")
     if isinstance(path.get("aspath"), dict):
@@ -89,12 +89,12 @@ def _frr_hops(path: dict[str, Any]) -> list[Hop]:
     )
     numbers = tuple(int(n) for n in re.findall(r"\d+", str(as_path)))
     tags = tuple(sorted(_community(c) for c in communities))
-    found = []
+    parsed = []
     for one in hops or [{}]:
         address = one.get("ip") or path.get("nexthop")
         hop = _next_hop(address) if address else None
-        found.append(Hop(hop, one.get("interfaceName"), numbers, tags, path.get("protocol", "bgp")))
-    return found
+        parsed.append(Hop(hop, one.get("interfaceName"), numbers, tags, path.get("protocol", "bgp")))
+    return parsed
 
 
 def _community(text: str) -> str:
@@ -120,7 +120,7 @@ def _ip_route(rows: list[dict[str, Any]], routes: Routes) -> None:
     is_v6 = any(":" in str(row.get("dst", "")) or ":" in str(row.get("gateway", "")) for row in rows)
     best: dict[Any, tuple[int, list[Hop]]] = {}
     for row in rows:
-        told = row["dst"]
+        destination = row["dst"]
         if str(row.get("table", "main")) not in MAIN or row.get("type") in (
             "local",
             "broadcast",
@@ -132,10 +132,10 @@ def _ip_route(rows: list[dict[str, Any]], routes: Routes) -> None:
         hops = [_linux_hop(one, row) for one in row.get("nexthops") or [row] if not DEAD & set(one.get("flags") or [])]
         if DEAD & set(row.get("flags") or []) or not hops:
             continue
-        if told == "default":
+        if destination == "default":
             gateway = row.get("gateway") or (row.get("via") or {}).get("host")
-            told = "::/0" if (":" in str(gateway) if gateway else is_v6) else "0.0.0.0/0"
-        prefix, metric = parse(told), int(row.get("metric", 0))
+            destination = "::/0" if (":" in str(gateway) if gateway else is_v6) else "0.0.0.0/0"
+        prefix, metric = parse(destination), int(row.get("metric", 0))
         known = best.get(prefix)
         if known is None or metric < known[0]:
             best[prefix] = metric, hops if leads else []
@@ -172,7 +172,7 @@ def _show_ip_bgp(text: str, routes: Routes) -> None:
     column = header.group(0).index("Network")
     network = None
     status = ""
-    found: dict[str, list[Hop]] = {}
+    candidates: dict[str, list[Hop]] = {}
     best: set[str] = set()
     for line in text[header.end() :].splitlines():
         if not line.strip() or not (line[0] in " *" or line[:1] in "sdhrSR"):
@@ -196,11 +196,11 @@ def _show_ip_bgp(text: str, routes: Routes) -> None:
         except ValueError:
             continue
         as_path = _as_path(rest, fields, header.group(0)[column:])
-        found.setdefault(network, []).append(Hop(address, None, as_path, (), "bgp"))
+        candidates.setdefault(network, []).append(Hop(address, None, as_path, (), "bgp"))
         best |= {network} if ">" in status else set()
         status = ""
-    for network in (name for name in found if name in best):
-        routes.add(parse(network), _several(found[network]))
+    for network in (name for name in candidates if name in best):
+        routes.add(parse(network), _several(candidates[network]))
 
 
 def _as_path(rest: str, fields: list[str], header: str) -> tuple[int, ...]:

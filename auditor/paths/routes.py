@@ -57,11 +57,11 @@ class Routes:
 
     def number(self, hop: Hop) -> int:
         """The number of a hop, the same for equal ones."""
-        found = self._numbers.get(hop)
-        if found is None:
-            found = self._numbers[hop] = len(self.hops)
+        number = self._numbers.get(hop)
+        if number is None:
+            number = self._numbers[hop] = len(self.hops)
             self.hops.append(hop)
-        return found
+        return number
 
     def add(self, prefix: Prefix, hop: Hop, valid: tuple[int, int] | None = None) -> None:
         self.prefixes.append(prefix)
@@ -124,7 +124,7 @@ class RoutingTable:
 
     def _shorter(self, high: Array, low: Array, route: Array) -> Array:
         """For each address the longest prefix that is shorter than its route's."""
-        found = np.full(len(route), -1, np.int64)
+        shorter = np.full(len(route), -1, np.int64)
         length = self.lengths[route]
         for bits in np.unique(length).tolist():
             if bits not in self._below:
@@ -132,8 +132,8 @@ class RoutingTable:
                 self._below[bits] = np.array([*rows, -1]), PrefixTable([self._prefixes[k] for k in rows])
             rows_below, table = self._below[bits]
             at = length == bits
-            found[at] = rows_below[table.find(high[at], low[at])]
-        return found
+            shorter[at] = rows_below[table.find(high[at], low[at])]
+        return shorter
 
     def prefix(self, route: int) -> str:
         """A route's prefix as text."""

@@ -58,31 +58,33 @@ def announced(g: "Gathering", control: Control) -> None:
 
     Frames exchanged with such a router go where it announces.
     """
-    speakers = [(who, table) for who in g.announcers if who.established and (table := g.network.table_of(who))]
+    speakers = [
+        (speaker, table) for speaker in g.announcers if speaker.established and (table := g.network.table_of(speaker))
+    ]
     if not speakers:
         return
-    found = [_longest(g, table) for _, table in speakers]
-    longest = np.max([length for _, length in found], axis=0)
-    for (who, table), (hop, length) in zip(speakers, found, strict=True):
-        _announced(g, who, table, np.where((length == longest) & (length >= 0), hop, -1), control)
+    matches = [_longest(g, table) for _, table in speakers]
+    longest = np.max([length for _, length in matches], axis=0)
+    for (speaker, table), (hop, length) in zip(speakers, matches, strict=True):
+        _announced(g, speaker, table, np.where((length == longest) & (length >= 0), hop, -1), control)
 
 
 def _longest(g: "Gathering", table: RoutingTable) -> tuple[Array, Array]:
     """(hop, length of the prefix) of each flow's far end: the server's, or else the client's; -1 for none."""
-    found = []
+    matches = []
     for which in ("server", "client"):
         hop, route = table.find(*g.flows.end(which), g.flows.started)
-        found.append((hop, table.lengths[route]))
-    (hop, length), (back, back_length) = found
+        matches.append((hop, table.lengths[route]))
+    (hop, length), (back, back_length) = matches
     return np.where(hop >= 0, hop, back), np.where(hop >= 0, length, back_length)
 
 
-def _announced(g: "Gathering", who: Announcer, table: RoutingTable, hops: Array, control: Control) -> None:
-    link = g.network.link_of_address(who.address)
+def _announced(g: "Gathering", speaker: Announcer, table: RoutingTable, hops: Array, control: Control) -> None:
+    link = g.network.link_of_address(speaker.address)
     if link is not None and not link.is_up:
         return
-    name = f"{address_text(*who.address)}{f' (AS {who.number})' if who.number else ''}"
-    with_it = _exchanged(g, who, control)
+    name = f"{address_text(*speaker.address)}{f' (AS {speaker.number})' if speaker.number else ''}"
+    with_it = _exchanged(g, speaker, control)
     allowed = ~g.speaks_against(link) & ~g.in_tunnels if link is not None else ~g.in_tunnels
     to_aws = g.flows.is_aws("server")
     for direction, way in g.flows.ways.items():
@@ -104,11 +106,11 @@ def _announced(g: "Gathering", who: Announcer, table: RoutingTable, hops: Array,
                 g.add(mask & with_it & to_aws, direction, "bgp", "direct-connect", LIKELY, text)
 
 
-def _exchanged(g: "Gathering", who: Announcer, control: Control) -> Array:
+def _exchanged(g: "Gathering", speaker: Announcer, control: Control) -> Array:
     """Flows of which nearly all packets are exchanged with a speaker's MAC, on the wire on which it speaks."""
     positions, at = g.flows.positions, np.zeros(len(g.flows.positions), bool)
     for binding, seen in control.bindings.items():
-        if binding.address == who.address and "BGP" in seen.protocols and binding.tunnel == 0:
+        if binding.address == speaker.address and "BGP" in seen.protocols and binding.tunnel == 0:
             wire = (positions.tags == np.uint64(binding.vlans)) & (g.frames.interface == binding.interface)
             at |= wire & (positions.tunnel == 0) & positions.has_mac(binding.mac)
     return g.mostly(at)

@@ -118,7 +118,7 @@ class SensorLog(EventLog[SensorFlow]):
 
     def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
         """VLANs and interfaces on which sensors saw flows; TLS versions that differ go into ``disagreement``."""
-        found: dict[tuple[str, str, str], list[int]] = {}
+        rows_of: dict[tuple[str, str, str], list[int]] = {}
         columns = (
             flows.client_high,
             flows.client_low,
@@ -129,9 +129,9 @@ class SensorLog(EventLog[SensorFlow]):
         )
         for k, (ch, cl, cp, sh, sl, sp) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
             ends, back = ((ch, cl), cp, (sh, sl), sp), ((sh, sl), sp, (ch, cl), cp)
-            told = self._by_ends.get(ends, []) + self._by_ends.get(back, [])
+            between = self._by_ends.get(ends, []) + self._by_ends.get(back, [])
             begin, end = flows.started[k] - SLACK, flows.ended[k] + SLACK
-            near = [number for number in told if begin <= self.events[number].time - self.skew <= end]
+            near = [number for number in between if begin <= self.events[number].time - self.skew <= end]
             self.matched.flows += bool(near)
             self.matched.rows[near] = True
             for one in (self.events[number] for number in near):
@@ -139,14 +139,14 @@ class SensorLog(EventLog[SensorFlow]):
                     on_vlan = link.vlan is not None and link.vlan == ".".join(map(str, one.vlans))
                     if on_vlan or link.has_interface(one.interface):
                         where = f"on VLAN {link.vlan}" if on_vlan else f"on interface {one.interface}"
-                        found.setdefault(
+                        rows_of.setdefault(
                             (link.path, f"{one.sensor} saw it {where} of {link.words}", link.name), []
                         ).append(k)
                 seen = flows.tls_version[k]
                 if one.tls_version and seen and one.tls_version != seen:
                     note(disagreement, k, f"{one.sensor} says {one.tls_version}, the packets {seen}")
         added = []
-        for (path, words, name), rows in found.items():
+        for (path, words, name), rows in rows_of.items():
             mask = mask_of(len(flows), rows)
             for direction, way in flows.ways.items():
                 if (mask & way.seen).any():

@@ -24,7 +24,7 @@ class Network:
     tables: list[RoutingTable] = field(default_factory=list)
     _links: dict[str, Link] = field(default_factory=dict)
     _by_address: dict[Address, list[Link]] = field(default_factory=dict)
-    _told: "tuple[Control, list[bgp.Announcer]] | None" = None
+    _announcers: "tuple[Control, list[bgp.Announcer]] | None" = None
     _of_announcer: dict[tuple[Address, Address, int], RoutingTable] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # what should be known of the inputs, a sentence each
     interfaces: list[str | None] = field(default_factory=list)  # of the capture that is judged
@@ -68,8 +68,8 @@ class Network:
 
     def link_of_address(self, address: Address, site: str | None = None) -> Link | None:
         """The link whose peer has an address; None where several have it (link-local ones of several sites)."""
-        found = [link for link in self._by_address.get(address, []) if site is None or link.site in (None, site)]
-        return found[0] if len(found) == 1 else None
+        links = [link for link in self._by_address.get(address, []) if site is None or link.site in (None, site)]
+        return links[0] if len(links) == 1 else None
 
     def links_of_hop(self, table: RoutingTable, hop: Hop, site: str | None = None) -> list[Link | None]:
         """The link that each next hop of a route leads over, None where it is none that is known."""
@@ -96,18 +96,22 @@ class Network:
         return fnmatch.fnmatch(capture, pattern) or fnmatch.fnmatch(PurePath(capture).name, pattern)
 
     def announcers(self, control: Control) -> list[bgp.Announcer]:
-        """Who announces routes by BGP in a capture."""
-        if self._told is None or self._told[0] is not control:
-            self._told = control, bgp.announcers(control.bgp)
-            self._of_announcer = {_session(who): RoutingTable(who.routes) for who in self._told[1] if len(who.routes)}
-        return self._told[1]
+        """The speakers that announce routes by BGP in a capture."""
+        if self._announcers is None or self._announcers[0] is not control:
+            self._announcers = control, bgp.announcers(control.bgp)
+            self._of_announcer = {
+                _session(announcer): RoutingTable(announcer.routes)
+                for announcer in self._announcers[1]
+                if len(announcer.routes)
+            }
+        return self._announcers[1]
 
     def table_of(self, announcer: bgp.Announcer) -> RoutingTable | None:
         return self._of_announcer.get(_session(announcer))
 
 
 def _session(announcer: bgp.Announcer) -> tuple[Address, Address, int]:
-    """What tells an announcer from others of its capture: the ends of its session, and the frame that begins it."""
+    """What distinguishes an announcer from others of its capture: the ends of its session, and the frame that begins it."""
     return announcer.address, announcer.to, announcer.frame
 
 

@@ -49,7 +49,7 @@ class Link(Strict):
             self.vlan or self.peer_mac or self.peer_address or self.interface or self.prefixes or self._other_signs()
         ):
             raise ValueError(
-                "give at least one of vlan, peer_mac, peer_address, interface, prefixes: nothing else tells its frames"
+                "give at least one of vlan, peer_mac, peer_address, interface, prefixes: nothing else identifies its frames"
             )
 
     def _other_signs(self) -> bool:
@@ -205,7 +205,7 @@ class CapturePoint(Strict):
 
     def __post_init__(self) -> None:
         if self.file is None and self.interface is None and self.outer is None:
-            raise ValueError("give at least one of file, interface, outer: nothing else tells what was captured there")
+            raise ValueError("give at least one of file, interface, outer: nothing else shows what was captured there")
         if self.link is None and self.site is None and self.vpc is None:
             raise ValueError("give at least one of link, site, vpc: what the place means")
 
@@ -299,9 +299,9 @@ class Topology(Strict):
     @classmethod
     def read(cls, path: str | Path) -> "Topology":
         """Read a file; files that it names are beside it. Raises TopologyError naming the file and the key."""
-        told = read(cls, path, TopologyError)
-        tables = tuple(replace(t, file=str(Path(path).parent / t.file)) for t in told.routing_table)
-        return replace(told, routing_table=tables)
+        topology = read(cls, path, TopologyError)
+        tables = tuple(replace(t, file=str(Path(path).parent / t.file)) for t in topology.routing_table)
+        return replace(topology, routing_table=tables)
 
     def links(self) -> Iterable[Link]:
         """Every link, in the file's order."""

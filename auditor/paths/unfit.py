@@ -37,12 +37,12 @@ class Shown:
             (positions.source_mac, mac_text, self.macs),
             (positions.target_mac, mac_text, self.macs),
         ):
-            found, index = np.unique(values[wire], return_inverse=True)
-            packets = np.bincount(index, frames.seen[wire], minlength=len(found))
+            distinct, index = np.unique(values[wire], return_inverse=True)
+            packets = np.bincount(index, frames.seen[wire], minlength=len(distinct))
             counter.update(
                 {
                     names(v): int(n)
-                    for v, n in zip(found.tolist(), packets.tolist(), strict=True)
+                    for v, n in zip(distinct.tolist(), packets.tolist(), strict=True)
                     if v or names is tag_text
                 }
             )

@@ -1,4 +1,4 @@
-"""From evidence to a verdict for each flow: the strongest decides, and what speaks against it is told.
+"""From evidence to a verdict for each flow: the strongest decides, and what speaks against it is recorded.
 
 Each direction takes three steps, ``strongest``, ``sharpened`` and ``weighed``; ``joined`` makes one path of both.
 """
@@ -130,7 +130,7 @@ def weighed(lead: Lead, evidence: Numbered) -> Direction:
     likely           weaker than the lead                                  stays likely
     likely           as strong, both Direct Connect, VPN or private        private, likely
     likely           as strong, otherwise                                  unknown, none
-    any              only "contrary" (strength 0)                          stays; it is told
+    any              only "contrary" (strength 0)                          stays; recorded
     ===============  ====================================================  ===========================
 
     A sharpened lead is only as strong as what sharpened it against Direct Connect, VPN or private, and as strong as the
@@ -218,54 +218,54 @@ def joined(client: Direction, server: Direction, at_home: Array, unseen: tuple[A
     )
 
 
-def _direction(count: int, found: list[Evidence], direction: str) -> Direction:
-    evidence = [(number, item) for number, item in enumerate(found) if item.direction == direction]
-    return weighed(sharpened(strongest(count, evidence), evidence), evidence)
+def _direction(count: int, evidence: list[Evidence], direction: str) -> Direction:
+    numbered = [(number, item) for number, item in enumerate(evidence) if item.direction == direction]
+    return weighed(sharpened(strongest(count, numbered), numbered), numbered)
 
 
-def decide(flows: Flows, found: list[Evidence], over: dict[str, str], in_tunnels: Array) -> Verdict:
+def decide(flows: Flows, evidence: list[Evidence], over: dict[str, str], in_tunnels: Array) -> Verdict:
     """The verdict of each flow: that of the client's direction where it is proven as well as the way back.
 
     ``over`` is the path of the link that carries a VPN, by the VPN's name; ``in_tunnels``: flows of which nothing is
     known but what is inside of a tunnel.
     """
-    client, server = (_direction(len(flows), found, direction) for direction in ("client", "server"))
+    client, server = (_direction(len(flows), evidence, direction) for direction in ("client", "server"))
     at_home = NOT_PUBLIC.covers(*flows.end("client")) & NOT_PUBLIC.covers(*flows.end("server"))
     at_home &= ~in_tunnels
     unseen = (~flows.ways["client"].seen, ~flows.ways["server"].seen)
     flow = joined(client, server, at_home, unseen)
     linked = flow.known & (flow.path != PRIVATE)
-    nothing = len(found)
+    nothing = len(evidence)
     return Verdict(
         path=Texts(list(PATHS), flow.path),
         confidence=flow.confidence,
-        detail=_details(found, flow, client, server, at_home),
-        link=Texts([*(item.link for item in found), None], np.where(linked, flow.best, nothing)),
-        against=Texts([*(item.detail for item in found), None], np.where(flow.against >= 0, flow.against, nothing)),
+        detail=_details(evidence, flow, client, server, at_home),
+        link=Texts([*(item.link for item in evidence), None], np.where(linked, flow.best, nothing)),
+        against=Texts([*(item.detail for item in evidence), None], np.where(flow.against >= 0, flow.against, nothing)),
         asymmetric=np.where(flow.both, flow.differ.astype(int), -1),
-        seen=flow.known & (_is_seen(client, found) | unseen[0]) & (_is_seen(server, found) | unseen[1]),
+        seen=flow.known & (_is_seen(client, evidence) | unseen[0]) & (_is_seen(server, evidence) | unseen[1]),
         directions={"client": client, "server": server},
-        over=np.array([*(over.get(item.link or "") for item in found), None], object)[
+        over=np.array([*(over.get(item.link or "") for item in evidence), None], object)[
             np.where(flow.known, flow.best, -1)
         ],
     )
 
 
-def _is_seen(direction: Direction, found: list[Evidence]) -> Array:
+def _is_seen(direction: Direction, evidence: list[Evidence]) -> Array:
     """Whether a direction's path was seen of its packets, and not only let expect by addresses or routes."""
-    kinds = np.array([*(item.kind in SEEN for item in found), False])
+    kinds = np.array([*(item.kind in SEEN for item in evidence), False])
     return np.asarray(kinds[direction.best] & (direction.confidence > NONE))
 
 
-def _details(found: list[Evidence], flow: Joined, client: Direction, server: Direction, at_home: Array) -> Texts:
+def _details(evidence: list[Evidence], flow: Joined, client: Direction, server: Direction, at_home: Array) -> Texts:
     """What decided, in words; for asymmetric flows both ways."""
     words: list[str | None] = [
-        *(item.detail for item in found),
+        *(item.detail for item in evidence),
         "nothing shows the way",
         "private addresses; nothing shows the way",
     ]
-    nothing = len(found)
-    real = np.array([*(item.confidence > NONE for item in found), False])
+    nothing = len(evidence)
+    real = np.array([*(item.confidence > NONE for item in evidence), False])
     number = np.where(flow.known, flow.best, np.where(at_home, nothing + 1, nothing))
     for one in (server, client):
         tied = ~flow.known & (one.best >= 0) & (one.against >= 0) & (one.confidence == NONE) & real[one.best]

@@ -10,7 +10,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Dated(Protocol):
-    """Something a file tells, with its time in nanoseconds."""
+    """An event that a file records, with its time in nanoseconds."""
 
     @property
     def time(self) -> int: ...
@@ -28,11 +28,11 @@ def mask_of(count: int, rows: Iterable[int]) -> Array:
 
 def note(disagreement: Array, flow: int, words: str) -> None:
     """Note that a witness says something else of a flow than its packets; the same thing is noted once."""
-    told = disagreement[flow]
-    if told is None:
+    noted = disagreement[flow]
+    if noted is None:
         disagreement[flow] = words
-    elif words not in told:
-        disagreement[flow] = f"{told}; {words}"
+    elif words not in noted:
+        disagreement[flow] = f"{noted}; {words}"
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Matched:
 
     rows: Array  # of truth values
     flows: int = 0
-    lacking: int = 0  # flows that the witness should tell of and does not
+    lacking: int = 0  # flows that the witness should record and does not
     first: int = 1 << 62  # time of the first flow
     last: int = 0
 
@@ -68,10 +68,10 @@ class EventLog(Generic[T]):
 
     def rows(self, matched: Matched) -> list[dict[str, Any]]:
         """The rows of the table ``witnesses``, one for each file."""
-        found, begin = [], 0
+        rows, begin = [], 0
         for name, events in self.files:
             end = begin + len(events)
-            found.append(
+            rows.append(
                 {
                     "witness": name,
                     "kind": self.kind,
@@ -83,4 +83,4 @@ class EventLog(Generic[T]):
                 }
             )
             begin = end
-        return found
+        return rows

@@ -56,10 +56,10 @@ class Witnesses:
 
     def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
         """What they say of flows. Where they contradict the packets, ``disagreement`` gets the words."""
-        found: list[Evidence] = []
+        evidence: list[Evidence] = []
         for witness in self._every().values():
-            found += witness.evidence(flows, network, disagreement)
-        return found
+            evidence += witness.evidence(flows, network, disagreement)
+        return evidence
 
     def _every(self) -> "dict[str, FlowLogWitness | CloudTrail | SensorLog]":
         """Those that there are."""
@@ -101,19 +101,19 @@ def witnesses_table(rows: list[dict[str, Any]]) -> pa.Table:
 def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
     for path in map(Path, paths):
         if path.is_dir():
-            found = folders.files(path, lambda file: bool(SUFFIXES & set(file.suffixes)))
-            if not found:
+            logs = folders.files(path, lambda file: bool(SUFFIXES & set(file.suffixes)))
+            if not logs:
                 raise InputError(f"{path}: the folder holds no log; known are {KNOWN}")
         else:
-            found = [(path, folders.refusal(path))]
-        for file, refusal in found:
+            logs = [(path, folders.refusal(path))]
+        for file, refusal in logs:
             if refusal is not None:
                 raise InputError(f"{file}: {refusal}")
             yield file
 
 
 def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
-    """Read files and folders, each told by its contents. ``skew``: seconds by which the logs' clocks are ahead.
+    """Read files and folders, each recognised by its contents. ``skew``: seconds by which the logs' clocks are ahead.
 
     Raises InputError naming the file and what is wrong.
     """

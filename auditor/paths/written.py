@@ -41,10 +41,10 @@ def _vlan(value: Any) -> Any:
 
 def tags_of(vlan: str) -> int:
     """A stack of tags as a number: 12 bits each, the innermost lowest."""
-    found = 0
+    number = 0
     for tag in vlan.split("."):
-        found = found << 12 | int(tag)
-    return found
+        number = number << 12 | int(tag)
+    return number
 
 
 def _some(values: tuple[str, ...]) -> tuple[str, ...]:

@@ -46,31 +46,31 @@ def _text(name: str) -> str:
 @cache
 def _policies() -> dict[str, Accepted]:
     """What AWS's policies accept, by AWS's names."""
-    found = {}
+    policies = {}
     snapshots = json.loads(_text("aws_tls_policies.json"))
     for name, one in snapshots["policies"].items():
         source = f"s2n-tls policy snapshots ({snapshots['source']}): {name}"
         hybrids = CLOUDFRONT_HYBRIDS if name.startswith("CloudFront-") else ()
         groups = tuple(dict.fromkeys([*hybrids, *one.get("groups", ())]))
         suites = tuple(one["cipher_suites"])
-        found[name] = Accepted(source, "verified", RETRIEVED, one["min_version"], suites, groups)
+        policies[name] = Accepted(source, "verified", RETRIEVED, one["min_version"], suites, groups)
     pages = tomllib.loads(_text("aws_listener_policies.toml"))
     for name, (version, *levels) in pages["policies"].items():
         suites = tuple(suite for level in levels for suite in pages["levels"][level])
         source = f"{pages['source']}: {name}"
-        found[name] = Accepted(source, "secondary", pages["retrieved"], version, suites, ())
-    return found
+        policies[name] = Accepted(source, "secondary", pages["retrieved"], version, suites, ())
+    return policies
 
 
 @cache
 def names() -> dict[str, str]:
     """Our name of each policy -> AWS's."""
-    found = {}
+    by_name = {}
     for name in _policies():
         for begin, (prefix, *_) in KINDS.items():
             if name.startswith(begin):
-                found[prefix + name.removeprefix(begin).lower().replace("_", "-")] = name
-    return dict(sorted(found.items()))
+                by_name[prefix + name.removeprefix(begin).lower().replace("_", "-")] = name
+    return dict(sorted(by_name.items()))
 
 
 def document(name: str) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def document(name: str) -> dict[str, Any]:
 
 
 def _rules(theirs: str, accepted: Accepted) -> list[dict[str, Any]]:
-    """What tells the rules of one policy apart: version, suites, and groups where it lists them."""
+    """What distinguishes the rules of one policy: version, suites, and groups where it lists them."""
     version = accepted.min_version.replace("TLS1", "TLS 1").replace("SSLv3", "SSL 3.0")
     suites, groups = list(accepted.suites), list(accepted.groups)
     primes = {"dh_bits": WEAK_PRIME} if any("_DHE_" in suite for suite in suites) else {}

@@ -26,7 +26,7 @@ UNKNOWN_BYTES = "unknown"  # what is neither TLS nor a protocol that is known, n
 
 
 def encryption(facts: Facts, required: bool) -> Answer:
-    """Verdicts on the protocol of each flow, and on what its TLS made of it."""
+    """Verdicts on the protocol of each flow, and on the protection its TLS gave it."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
     answer.put(is_one_of(protocol, ENCRYPTED), PASS, joined("encrypted: ", protocol))

@@ -50,23 +50,25 @@ def _about(rule: Rule, facts: Facts) -> Array:
     return np.asarray(about)
 
 
-def _exempted(exemption: Exemption, at: Array, verdict: Array, who: Subject, as_of: date | None) -> tuple[Array, Array]:
+def _exempted(
+    exemption: Exemption, at: Array, verdict: Array, subject: Subject, as_of: date | None
+) -> tuple[Array, Array]:
     """Which places of ``at`` an exception exempts, and which flows it came too late for."""
     bad = np.flatnonzero((verdict == FAIL) | (verdict == WARN))
-    fits = bad[_fits(exemption, at[bad], who)]
-    day = who.started[at[fits]] // DAY if as_of is None else np.full(len(fits), _day(as_of))
+    fits = bad[_fits(exemption, at[bad], subject)]
+    day = subject.started[at[fits]] // DAY if as_of is None else np.full(len(fits), _day(as_of))
     holds = day <= _day(exemption.expires)
     return fits[holds], at[fits[~holds]]
 
 
-def _fits(exemption: Exemption, flows: Array, who: Subject) -> Array:
+def _fits(exemption: Exemption, flows: Array, subject: Subject) -> Array:
     """Whether flows are of the client and to the server that an exception is for."""
     fits = np.ones(len(flows), bool)
     if exemption.client is not None:
-        fits &= PrefixSet([exemption.client]).covers(who.client_high[flows], who.client_low[flows])
+        fits &= PrefixSet([exemption.client]).covers(subject.client_high[flows], subject.client_low[flows])
     if exemption.server is not None:
-        fitting = [number for number, name in who.servers(flows).items() if exemption.fits_server(name)]
-        fits &= np.isin(who.server_number[flows], fitting)
+        fitting = [number for number, name in subject.servers(flows).items() if exemption.fits_server(name)]
+        fits &= np.isin(subject.server_number[flows], fitting)
     return fits
 
 
@@ -95,11 +97,13 @@ class Evaluation:
             _about(rule, facts)
             CHECKS[rule.check].function(facts, rule.required, rule.parameters)
 
-    def batch(self, columns: Mapping[str, FactColumn], who: Subject, totals: VerdictTotals) -> tuple[Array, pa.Table]:
+    def batch(
+        self, columns: Mapping[str, FactColumn], subject: Subject, totals: VerdictTotals
+    ) -> tuple[Array, pa.Table]:
         """The worst verdict of each flow, and the rows of ``verdicts``; ``columns`` are the flows' facts by name.
 
         What adds up is added to ``totals``.
-        Rows are made of rules that are about the flow; a flow that no rule is about has none and is not_applicable,
+        Rows come from rules that are about the flow; a flow that no rule is about has none and is not_applicable,
         and so is one that passes only rules that are not about its protection.
         """
         facts, index = distinct(columns, sorted(self.facts_read(columns)))
@@ -124,8 +128,8 @@ class Evaluation:
             verdict, reasons = answer.verdict[which], answer.reason
             for number, exemption in enumerate(self.exemptions):
                 if exemption.rule.upper() == rule.code:
-                    exempt, late = _exempted(exemption, at, verdict, who, self.as_of)
-                    totals.add_late(number, late, who)
+                    exempt, late = _exempted(exemption, at, verdict, subject, self.as_of)
+                    totals.add_late(number, late, subject)
                     if len(exempt):
                         which, verdict = which.copy(), verdict.copy()
                         which[exempt], verdict[exempt] = len(reasons), NOT_APPLICABLE
@@ -135,9 +139,9 @@ class Evaluation:
                 protected[at] |= verdict == PASS
             parts.append((rule, at, verdict, which, reasons))
             totals.count(rule.code, verdict, which, reasons)
-            totals.findings.gather(rule, at, verdict, which, reasons, who)
+            totals.findings.gather(rule, at, verdict, which, reasons, subject)
         worst[(worst == PASS) & ~protected] = NOT_APPLICABLE
-        return worst, self._table(parts, who.flow_id)
+        return worst, self._table(parts, subject.flow_id)
 
     def about(
         self, check: str, name: str, reason: str, flows: int, times: tuple[int, int], capture: str = ""
@@ -181,7 +185,7 @@ class Evaluation:
 
     def expired(self, totals: VerdictTotals) -> list[Finding]:
         """The exceptions that have ended, where flows were seen that they would have exempted."""
-        found = []
+        findings = []
         for number, one in sorted(totals.exemptions.items()):
             exemption = self.exemptions[number]
             client = None if exemption.client is None else parse(exemption.client)
@@ -189,8 +193,8 @@ class Evaluation:
             name = f"exception from {exemption.rule.upper()} for {exemption.server or 'any server'}"
             samples = {flow: Sample(order, []) for order, flow in one.samples}
             about = (EXPIRED, FAIL, name, None, client, one.capture, one.first, one.last)
-            found.append(Finding(*about, one.flows, reasons, samples=samples))
-        return found
+            findings.append(Finding(*about, one.flows, reasons, samples=samples))
+        return findings
 
     def policy_of(self) -> dict[str, str]:
         """The policy of each rule."""

@@ -96,7 +96,7 @@ def _codes(column: FactColumn) -> Array:
 
 
 def read_by(columns: Mapping[str, FactColumn], ask: Callable[[Facts], object]) -> frozenset[str]:
-    """The facts that ``ask`` reads, found by letting it read them of no flows."""
+    """The facts that ``ask`` reads, discovered by letting it read them of no flows."""
     names: set[str] = set()
 
     def read(name: str) -> Array:

@@ -18,7 +18,7 @@ from auditor.tables import arrow, schema
 Array = np.ndarray[Any, Any]
 SAMPLES = 5  # flows of one capture
 MOST_CAPTURES = 100  # besides the first, of which a finding has samples
-MOST_SERVICES = 12  # of a rule; those with the fewest flows are told together
+MOST_SERVICES = 12  # of a rule; those with the fewest flows are reported together
 MOST_OF_RULE = 24  # findings of a rule: above that, client networks are widened
 MOST_GATHERED = 20_000  # groups kept apart until then; what comes after is counted under its rule alone
 MOST_COUNTED = 10_000  # clients, servers and reasons counted for one group
@@ -35,7 +35,7 @@ def client_group(address: str) -> str:
 
 
 def text_of(network: Prefix, width: tuple[int, int] | None = None) -> str:
-    """A network in the usual form, made wider if need be."""
+    """A network in the usual form, widened if need be."""
     version, number, length = network if width is None else widened(network, width)
     address = ipaddress.IPv4Address(number) if version == 4 else ipaddress.IPv6Address(number)
     return f"{address}/{length}"
@@ -67,7 +67,7 @@ Order = tuple[int, int, int]  # what comes first in an audit: number of the inpu
 
 @dataclass
 class Subject:
-    """Whom a batch is about: what findings are grouped and proven by."""
+    """What a batch is about: what findings are grouped and proven by."""
 
     flow_id: Array
     started: Array
@@ -116,30 +116,30 @@ class Finding:
     elsewhere: dict[str, dict[int, Sample]] = field(default_factory=dict)  # the same of other captures, by their names
     order: Order = (0, 0, 0)  # when in the audit it was gathered first; ``capture`` is that of its flows then
 
-    def add(self, flows: Array, which: Array, reasons: Array, who: Subject) -> None:
+    def add(self, flows: Array, which: Array, reasons: Array, subject: Subject) -> None:
         """Count flows of a batch; ``which``: the numbers of their reasons."""
-        started = who.started[flows]
+        started = subject.started[flows]
         self.flows += len(flows)
         self.first, self.last = min(self.first, int(started.min())), max(self.last, int(started.max()))
         if len(self.reasons) < MOST_COUNTED:
             for number, count in sorted(Counter(which.tolist()).items()):
                 self.reasons[str(reasons[number])] += count
         if len(self.clients) < MOST_COUNTED:
-            self.clients.update(who.client[flows].tolist())
+            self.clients.update(subject.client[flows].tolist())
         if len(self.servers) < MOST_COUNTED:
-            self.servers.update(who.servers(flows).values())
+            self.servers.update(subject.servers(flows).values())
         kept = self.samples
-        if self.capture != who.capture:
-            if who.capture not in self.elsewhere and len(self.elsewhere) >= MOST_CAPTURES:
+        if self.capture != subject.capture:
+            if subject.capture not in self.elsewhere and len(self.elsewhere) >= MOST_CAPTURES:
                 return
-            kept = self.elsewhere.setdefault(who.capture, {})
+            kept = self.elsewhere.setdefault(subject.capture, {})
         for flow in flows[: SAMPLES - len(kept)].tolist():
-            frames = [int(frame) for frame in who.frames[flow] if frame]
-            kept[int(who.flow_id[flow])] = Sample((*who.place, flow), frames)
+            frames = [int(frame) for frame in subject.frames[flow] if frame]
+            kept[int(subject.flow_id[flow])] = Sample((*subject.place, flow), frames)
 
     def merged(self, other: "Finding") -> "Finding":
         """What both have counted of the same thing; the same whichever of them comes first."""
-        one, two = sorted((self, other), key=lambda found: found.order)
+        one, two = sorted((self, other), key=lambda finding: finding.order)
         samples, elsewhere = _pooled(one, two)
         return replace(
             one,
@@ -154,7 +154,7 @@ class Finding:
         )
 
     def join(self, other: "Finding") -> None:
-        """Take over what another, told together with this one, has counted."""
+        """Take over what another, reported together with this one, has counted."""
         self.flows += other.flows
         self.first, self.last = min(self.first, other.first), max(self.last, other.last)
         self.reasons.update(other.reasons)
@@ -166,12 +166,12 @@ class Finding:
     def evidence(self) -> str | None:
         """The sample flows of each capture with the frames that prove it, as JSON; None where it is about no flows."""
         captures = {self.capture: self.samples} | self.elsewhere
-        found = [
+        entries = [
             {"capture": name, "flows": list(some), "frames": _frames_of(some)}
             for name, some in captures.items()
             if some
         ]
-        return json.dumps(found) if found else None
+        return json.dumps(entries) if entries else None
 
     @property
     def reason(self) -> str:
@@ -194,8 +194,8 @@ def _frames_of(samples: Mapping[int, Sample]) -> list[int]:
 def _pooled(one: Finding, two: Finding) -> tuple[dict[int, Sample], dict[str, dict[int, Sample]]]:
     """The first samples of both: those of the first one's capture, and those of other captures, the first of these."""
     pool: dict[str, list[tuple[int, Sample]]] = {}
-    for found in (one, two):
-        for capture, samples in ({found.capture: found.samples} | found.elsewhere).items():
+    for finding in (one, two):
+        for capture, samples in ({finding.capture: finding.samples} | finding.elsewhere).items():
             pool.setdefault(capture, []).extend(samples.items())
     first = {name: dict(sorted(some, key=lambda item: item[1].order)[:SAMPLES]) for name, some in pool.items()}
     mine = first.pop(one.capture)
@@ -220,12 +220,12 @@ Key = tuple[str, int, str, str | None, Prefix | None]  # rule, verdict, service,
 
 @dataclass
 class Findings:
-    """The findings of an audit or a part of it: gathered batch by batch, told in tens at the audit's end."""
+    """The findings of an audit or a part of it: gathered batch by batch, reported in tens at the audit's end."""
 
     gathered: dict[Key, Finding] = field(default_factory=dict)
     capped: bool = False
 
-    def gather(self, rule: Rule, at: Array, verdict: Array, which: Array, reasons: Array, who: Subject) -> None:
+    def gather(self, rule: Rule, at: Array, verdict: Array, which: Array, reasons: Array, subject: Subject) -> None:
         """Add the flows of a batch that do not meet a rule, group by group.
 
         ``at``: the flows that the rule is about, ``verdict`` and ``which``: their verdicts and numbers of ``reasons``.
@@ -234,26 +234,30 @@ class Findings:
         if not len(bad):
             return
         beyond: dict[int, list[Array]] = {}
-        groups = _members(who.group[at[bad]] * len(schema.VERDICTS) + verdict[bad], bad)
+        groups = _members(subject.group[at[bad]] * len(schema.VERDICTS) + verdict[bad], bad)
         for number, members in enumerate(groups):
-            first, told = int(at[members[0]]), int(verdict[members[0]])
-            client = network_of(int(who.client_high[first]), int(who.client_low[first]))
-            key = (rule.code, told, *who.service(first), client)
+            first, code = int(at[members[0]]), int(verdict[members[0]])
+            client = network_of(int(subject.client_high[first]), int(subject.client_low[first]))
+            key = (rule.code, code, *subject.service(first), client)
             if key not in self.gathered and len(self.gathered) >= MOST_GATHERED:
-                beyond.setdefault(told, []).append(members)
+                beyond.setdefault(code, []).append(members)
             else:
-                self._found(key, rule, at[members], number, who).add(at[members], which[members], reasons, who)
-        for told, parts in beyond.items():
+                self._finding(key, rule, at[members], number, subject).add(
+                    at[members], which[members], reasons, subject
+                )
+        for code, parts in beyond.items():
             self.capped, members = True, np.concatenate(parts)
-            key = (rule.code, told, OTHERS, None, ANYWHERE)
-            self._found(key, rule, at[members], len(groups) + told, who).add(at[members], which[members], reasons, who)
+            key = (rule.code, code, OTHERS, None, ANYWHERE)
+            self._finding(key, rule, at[members], len(groups) + code, subject).add(
+                at[members], which[members], reasons, subject
+            )
 
-    def _found(self, key: Key, rule: Rule, flows: Array, number: int, who: Subject) -> Finding:
+    def _finding(self, key: Key, rule: Rule, flows: Array, number: int, subject: Subject) -> Finding:
         """The finding of that key; ``number``: of the group of flows in its batch, where it is new."""
         if key not in self.gathered:
-            begun = int(who.started[flows[0]])
-            order = (*who.place, number)
-            self.gathered[key] = Finding(rule, *key[1:], who.capture, begun, begun, order=order)
+            begun = int(subject.started[flows[0]])
+            order = (*subject.place, number)
+            self.gathered[key] = Finding(rule, *key[1:], subject.capture, begun, begun, order=order)
         return self.gathered[key]
 
     def merge(self, other: "Findings") -> "Findings":
@@ -262,8 +266,8 @@ class Findings:
         The caps hold for what is gathered at one place: a merge drops nothing, so that its order does not matter.
         """
         both = dict(self.gathered)
-        for key, found in other.gathered.items():
-            both[key] = both[key].merged(found) if key in both else found
+        for key, finding in other.gathered.items():
+            both[key] = both[key].merged(finding) if key in both else finding
         return Findings(both, self.capped or other.capped)
 
     def ordered(self, others: Iterable[Finding] = ()) -> list[Finding]:
@@ -272,14 +276,14 @@ class Findings:
         Worst first: severity, failures before warnings, most flows.
         """
         every = dict(sorted(self.gathered.items(), key=lambda item: item[1].order))
-        for found in others:
-            key = (found.rule.code, found.verdict, found.service, found.region, found.client)
-            every[key] = every[key].merged(found) if key in every else found
+        for finding in others:
+            key = (finding.rule.code, finding.verdict, finding.service, finding.region, finding.client)
+            every[key] = every[key].merged(finding) if key in every else finding
         rules: dict[tuple[str, int], list[Finding]] = {}
-        for found in every.values():
-            rules.setdefault((found.rule.code, found.verdict), []).append(found)
+        for finding in every.values():
+            rules.setdefault((finding.rule.code, finding.verdict), []).append(finding)
         return sorted(
-            (found for some in rules.values() for found in _in_tens(some)),
+            (finding for some in rules.values() for finding in _in_tens(some)),
             key=lambda f: (
                 *(-schema.SEVERITIES.index(f.rule.severity), -f.verdict, -f.flows, f.rule.code, f.service),
                 *(f.region or "", f.client or ANYWHERE),
@@ -287,46 +291,46 @@ class Findings:
         )
 
 
-def findings_table(found: Sequence[Finding], policies: Mapping[str, str]) -> pa.Table:
+def findings_table(findings: Sequence[Finding], policies: Mapping[str, str]) -> pa.Table:
     """The table ``findings``; ``policies``: the policy of each rule."""
-    if not found:
+    if not findings:
         return arrow.empty("findings")
     numbers: Counter[str] = Counter()
     identifiers = []
-    for f in found:
+    for f in findings:
         numbers[f.rule.code] += 1
         identifiers.append(f"{f.rule.code}-{numbers[f.rule.code]}")
     return arrow.build(
         "findings",
         {
             "finding_id": identifiers,
-            "rule": [f.rule.code for f in found],
-            "policy": [policies.get(f.rule.code) for f in found],
-            "title": [f.rule.title for f in found],
-            "severity": [f.rule.severity for f in found],
-            "verdict": [schema.VERDICTS[f.verdict] for f in found],
-            "client_group": [None if f.client is None else text_of(f.client) for f in found],
-            "service": [f.service for f in found],
-            "region": [f.region for f in found],
-            "reason": [f.reason for f in found],
-            "flows": [f.flows for f in found],
-            "clients": [len(f.clients) for f in found],
-            "servers": [len(f.servers) for f in found],
-            "sample_servers": [" ".join(sorted(f.servers)[:SAMPLES]) for f in found],
-            "first_seen": [f.first for f in found],
-            "last_seen": [f.last for f in found],
-            "capture": [f.capture for f in found],
-            "sample_flows": [" ".join(map(str, f.samples)) for f in found],
-            "sample_frames": [" ".join(map(str, f.frames)) for f in found],
-            "evidence": [f.evidence for f in found],
+            "rule": [f.rule.code for f in findings],
+            "policy": [policies.get(f.rule.code) for f in findings],
+            "title": [f.rule.title for f in findings],
+            "severity": [f.rule.severity for f in findings],
+            "verdict": [schema.VERDICTS[f.verdict] for f in findings],
+            "client_group": [None if f.client is None else text_of(f.client) for f in findings],
+            "service": [f.service for f in findings],
+            "region": [f.region for f in findings],
+            "reason": [f.reason for f in findings],
+            "flows": [f.flows for f in findings],
+            "clients": [len(f.clients) for f in findings],
+            "servers": [len(f.servers) for f in findings],
+            "sample_servers": [" ".join(sorted(f.servers)[:SAMPLES]) for f in findings],
+            "first_seen": [f.first for f in findings],
+            "last_seen": [f.last for f in findings],
+            "capture": [f.capture for f in findings],
+            "sample_flows": [" ".join(map(str, f.samples)) for f in findings],
+            "sample_frames": [" ".join(map(str, f.frames)) for f in findings],
+            "evidence": [f.evidence for f in findings],
         },
     )
 
 
-def _in_tens(found: Sequence[Finding]) -> Iterable[Finding]:
-    """The findings of one rule, not too many: services with few flows are told together, then networks are widened."""
+def _in_tens(findings: Sequence[Finding]) -> Iterable[Finding]:
+    """The findings of one rule, not too many: services with few flows are reported together, then networks are widened."""
     flows: Counter[tuple[str, str | None]] = Counter()
-    for one in found:
+    for one in findings:
         flows[one.service, one.region] += one.flows
     kept = set(flows)
     if len(kept) > MOST_SERVICES:
@@ -335,7 +339,7 @@ def _in_tens(found: Sequence[Finding]) -> Iterable[Finding]:
     groups: dict[tuple[str, str | None, Prefix | None], list[Finding]] = {}
     for width in WIDTHS:
         groups = {}
-        for one in found:
+        for one in findings:
             service = (one.service, one.region) if (one.service, one.region) in kept else (OTHERS, None)
             client = None if one.client is None else widened(one.client, width)
             groups.setdefault((*service, client), []).append(one)
@@ -349,7 +353,7 @@ def _joined(some: list[Finding], service: str, region: str | None, client: Prefi
     first = some[0]
     if len(some) == 1:
         return first
-    found = Finding(first.rule, first.verdict, service, region, client, first.capture, first.first, first.last)
+    finding = Finding(first.rule, first.verdict, service, region, client, first.capture, first.first, first.last)
     for one in some:
-        found.join(one)
-    return found
+        finding.join(one)
+    return finding

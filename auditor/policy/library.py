@@ -1,4 +1,4 @@
-"""The policies that there are: shipped ones, those made of AWS's own, and files of users; each with what it extends."""
+"""The policies that there are: shipped ones, those derived from AWS's own, and files of users; each with what it extends."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from auditor.settings import parse, read
 
 
 def shipped() -> list[str]:
-    """The names of the policies in ``auditor/data/policies``, and of those made of AWS's own."""
+    """The names of the policies in ``auditor/data/policies``, and of those derived from AWS's own."""
     return [*_files(), *aws_tls.names()]
 
 
@@ -94,11 +94,11 @@ def resolved(policy: Policy, name: str, within: Sequence[str] = ()) -> Policy:
 def _base(base: str, name: str, within: Sequence[str]) -> Policy:
     """A policy that another one extends: a shipped one, or a file beside it."""
     beside = Path(name).parent / base
-    found = str(beside) if beside.suffix == ".toml" and beside.exists() else base
-    if found in within:
-        raise PolicyError(f"{name}: extends: {' extends '.join([*within, found])}: a circle")
+    target = str(beside) if beside.suffix == ".toml" and beside.exists() else base
+    if target in within:
+        raise PolicyError(f"{name}: extends: {' extends '.join([*within, target])}: a circle")
     try:
-        return get(found, [*within, found])
+        return get(target, [*within, target])
     except PolicyError as error:
         raise PolicyError(f"{name}: extends: {error}") from error
 

@@ -71,7 +71,7 @@ class Change(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class Exemption(Strict):
-    """Flows that a rule does not count for until a day: who answers for that, and why.
+    """Flows that a rule does not count for until a day, with the owner of that exception and the reason.
 
     ``server`` may have the wildcards ``*`` and ``?``; ``client`` is a prefix. Both must fit where both are given.
     """

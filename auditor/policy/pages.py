@@ -1,4 +1,4 @@
-"""The pages of rules, for people: found by a code, with all that is known of when they hold and what to do."""
+"""The pages of rules, for people: looked up by code, with all that is known of when they hold and what to do."""
 
 from dataclasses import dataclass
 

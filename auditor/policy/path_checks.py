@@ -114,5 +114,5 @@ def witnesses_agree(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 
 @check()
 def one_holder(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """The address of a link's peer has one MAC: who claims it is gathered where captures end."""
+    """The address of a link's peer has one MAC: its claimants are gathered where captures end."""
     return Answer.of(facts, NOT_APPLICABLE, "about addresses of peers, not flows")

@@ -169,8 +169,8 @@ def curve_bits(name: str) -> int | None:
     """The length of a curve by its name in lower case, None for one that nobody knows."""
     if name in _CURVES:
         return _CURVES[name]
-    found = _CURVE.match(name)
-    return int(found[1]) if found else None
+    match = _CURVE.match(name)
+    return int(match[1]) if match else None
 
 
 def is_post_quantum_name(name: str) -> bool:
@@ -210,12 +210,12 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
     older = facts.negotiated & (facts.version >= 0) & (facts.version < TLS_1_2)
     newer = facts.version >= TLS_1_3
     answer.put(facts.negotiated & known & ~is_signed & ~newer, NOT_APPLICABLE, "the key exchange is not signed")
-    for who, schemes in (("", facts.signature_scheme), (" by the client", facts.client_signature)):
+    for signer, schemes in (("", facts.signature_scheme), (" by the client", facts.client_signature)):
         for at in np.flatnonzero(is_given(schemes)).tolist():
             name = schemes[at]
             if is_bad(name) or answer.verdict[at] not in (PASS, unmet(required)):
                 answer.verdict[at] = unmet(required) if is_bad(name) else PASS
-                answer.reason[at] = f"signed{who} with {name}"
+                answer.reason[at] = f"signed{signer} with {name}"
     answer.put(older & is_signed, unmet(required), "signed with SHA-1, with or without MD5, as before TLS 1.2")
     no_handshake(facts, answer)
     return answer
@@ -249,11 +249,11 @@ def post_quantum(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
 
 def _post_quantum_offered(facts: Facts, required: bool) -> Answer:
     def judge(names: str) -> Judged:
-        found = [name for name in names.split() if is_post_quantum_name(name.lower())]
-        if any("mlkem" in name.lower() for name in found):
+        offered = [name for name in names.split() if is_post_quantum_name(name.lower())]
+        if any("mlkem" in name.lower() for name in offered):
             return PASS, "the client offers a post-quantum group"
-        if found:
-            return unmet(required), f"the client offers a group of a draft only: {found[0]}"
+        if offered:
+            return unmet(required), f"the client offers a group of a draft only: {offered[0]}"
         return unmet(required), "the client offers no post-quantum group"
 
     answer = _judged(facts, "no ClientHello was seen, or no list of groups in it", facts.groups_offered, judge)
@@ -272,11 +272,11 @@ def no_compression(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
     return answer
 
 
-def _agreed(facts: Facts, required: bool, told: Any, name: str) -> Answer:
+def _agreed(facts: Facts, required: bool, agreed: Any, name: str) -> Answer:
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
-    answer.put(facts.negotiated & (told == UNKNOWN), NOT_OBSERVABLE, f"whether {name} was agreed on is not seen")
-    answer.put(told == YES, PASS, f"{name} was agreed on")
-    answer.put(told == NO, unmet(required), f"{name} was not agreed on")
+    answer.put(facts.negotiated & (agreed == UNKNOWN), NOT_OBSERVABLE, f"whether {name} was agreed on is not seen")
+    answer.put(agreed == YES, PASS, f"{name} was agreed on")
+    answer.put(agreed == NO, unmet(required), f"{name} was not agreed on")
     no_handshake(facts, answer)
     return answer
 
@@ -297,7 +297,7 @@ def secure_renegotiation(facts: Facts, required: bool, parameters: dict[str, Any
 
 @check()
 def encrypt_then_mac(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """Where the suite has CBC, both sides agreed to encrypt before the MAC is made (RFC 7366)."""
+    """Where the suite has CBC, both sides agreed to encrypt before the MAC is computed (RFC 7366)."""
     answer = _agreed(facts, required, facts.encrypt_then_mac, "encryption before the MAC")
     modes = [properties()[suite].mode if suite in properties() else None for suite in facts.suite]
     other = facts.negotiated & np.array([mode is not None and mode != "CBC" for mode in modes], bool)
@@ -318,7 +318,7 @@ def no_early_data(facts: Facts, required: bool, parameters: dict[str, Any]) -> A
 
 @check()
 def no_psk_only(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """A pre-shared key is not all that keys are made from (psk_ke of RFC 8446 4.2.9, plain PSK suites of RFC 4279)."""
+    """A pre-shared key is not all that keys are derived from (psk_ke of RFC 8446 4.2.9, plain PSK suites of RFC 4279)."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
     answer.put(facts.negotiated, PASS, "not a pre-shared key alone")
     plain = np.array(
@@ -332,10 +332,10 @@ def no_psk_only(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
 
 @check()
 def server_authenticated(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """The server proved who it is: no anonymous key exchange."""
+    """The server proved its identity: no anonymous key exchange."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
-    told = facts.authentication.astype(str)
+    authentication = facts.authentication.astype(str)
     answer.put(facts.negotiated, PASS, "not anonymous")
-    answer.put(facts.negotiated & (told == "anonymous"), unmet(required), "anonymous key exchange")
+    answer.put(facts.negotiated & (authentication == "anonymous"), unmet(required), "anonymous key exchange")
     no_handshake(facts, answer)
     return answer

@@ -15,7 +15,7 @@ from auditor.tables import schema
 from auditor.tables.columns import Texts, distinct
 
 Array = np.ndarray[Any, Any]
-MOST_REASONS = 10  # of a rule, for which it could not be judged, that are told
+MOST_REASONS = 10  # of a rule, for which it could not be judged, that are reported
 TLS_UNKNOWN = 256  # in the place of a protocol's number: TLS whose version is not known
 
 
@@ -30,17 +30,17 @@ class Late:
     capture: str = ""  # of the first of them
     samples: list[tuple[Order, int]] = field(default_factory=list)
 
-    def add(self, late: Array, who: Subject) -> None:
+    def add(self, late: Array, subject: Subject) -> None:
         """Count flows of a batch."""
         if not len(late):
             return
-        started = who.started[late]
+        started = subject.started[late]
         if not self.flows:
-            self.first, self.order, self.capture = int(started[0]), (*who.place, int(late[0])), who.capture
+            self.first, self.order, self.capture = int(started[0]), (*subject.place, int(late[0])), subject.capture
         self.first, self.last = min(self.first, int(started.min())), max(self.last, int(started.max()))
         self.flows += len(late)
         some = late[: SAMPLES - len(self.samples)]
-        self.samples += [((*who.place, int(at)), int(who.flow_id[at])) for at in some.tolist()]
+        self.samples += [((*subject.place, int(at)), int(subject.flow_id[at])) for at in some.tolist()]
 
     def merge(self, other: "Late") -> "Late":
         """What both have counted."""
@@ -73,10 +73,10 @@ class VerdictTotals:
         for at, number in zip(unseen.tolist(), flows.tolist(), strict=True):
             self.not_observable[rule, str(reasons[at])] += number
 
-    def add_late(self, exemption: int, late: Array, who: Subject) -> None:
+    def add_late(self, exemption: int, late: Array, subject: Subject) -> None:
         """Count flows of a batch that an exception came too late for."""
         if len(late):
-            self.exemptions.setdefault(exemption, Late()).add(late, who)
+            self.exemptions.setdefault(exemption, Late()).add(late, subject)
 
     def merge(self, other: "VerdictTotals") -> "VerdictTotals":
         """What both have counted."""
@@ -104,8 +104,8 @@ class VerdictTotals:
         for (rule, reason), flows in self.not_observable.items():
             of_rule.setdefault(rule, []).append((-flows, reason))
         return {
-            rule: [{"reason": reason, "flows": -flows} for flows, reason in sorted(found)[:MOST_REASONS]]
-            for rule, found in sorted(of_rule.items())
+            rule: [{"reason": reason, "flows": -flows} for flows, reason in sorted(reasons)[:MOST_REASONS]]
+            for rule, reasons in sorted(of_rule.items())
         }
 
 

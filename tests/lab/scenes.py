@@ -83,11 +83,11 @@ def vpc_row(path: str, source: str = w.CLIENT, target: str = w.ENI, ports: str =
 
 def routes_of(prefix: str, hop: str, path: str = "7224 16509", community: str = "") -> dict[str, object]:
     """FRR's `show bgp ipv4 unicast json`."""
-    told: dict[str, object] = {"valid": True, "bestpath": True, "pathFrom": "external", "path": path, "origin": "IGP"}
-    told |= {"prefix": prefix, "nexthops": [{"ip": hop, "afi": "ipv4", "used": True}]}
+    entry: dict[str, object] = {"valid": True, "bestpath": True, "pathFrom": "external", "path": path, "origin": "IGP"}
+    entry |= {"prefix": prefix, "nexthops": [{"ip": hop, "afi": "ipv4", "used": True}]}
     if community:
-        told["community"] = {"string": community, "list": community.split()}
-    return {"routerId": CUSTOMER, "localAS": 65001, "routes": {prefix: [told], "0.0.0.0/0": [
+        entry["community"] = {"string": community, "list": community.split()}
+    return {"routerId": CUSTOMER, "localAS": 65001, "routes": {prefix: [entry], "0.0.0.0/0": [
         {"valid": True, "bestpath": True, "path": "64500", "nexthops": [{"ip": "198.51.100.1", "used": True}]}
     ]}}  # fmt: skip
 
@@ -112,10 +112,10 @@ def mrt(prefix: str, hop: str, communities: list[tuple[int, int]]) -> bytes:
 
 def announcements(*, until: float | None = None) -> list[w.Frame]:
     """The BGP session of the public virtual interface, seen where the router's frames are mirrored."""
-    told = [(1.0, w.update(["52.94.0.0/16"], AMAZON_PUBLIC, [7224, 16509, 16509], [(7224, 8100), (65535, 65281)]))]
+    announced = [(1.0, w.update(["52.94.0.0/16"], AMAZON_PUBLIC, [7224, 16509, 16509], [(7224, 8100), (65535, 65281)]))]
     if until is not None:
-        told.append((until, w.update([], "", [], withdrawn=["52.94.0.0/16"])))
-    return w.session(AMAZON_PUBLIC, CUSTOMER_PUBLIC, DX2, told)
+        announced.append((until, w.update([], "", [], withdrawn=["52.94.0.0/16"])))
+    return w.session(AMAZON_PUBLIC, CUSTOMER_PUBLIC, DX2, announced)
 
 
 def trail(**more: object) -> dict[str, list[dict[str, object]]]:

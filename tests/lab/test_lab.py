@@ -63,8 +63,8 @@ def test_a_change_names_its_time(tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         capture, options = next(s for s in SCENES if s.name == name).write(folder)
-        found = auditor.audit(capture, **options).findings
-        reasons.append(found[found["rule"] == "PTH103"]["reason"].iloc[0])
+        findings = auditor.audit(capture, **options).findings
+        reasons.append(findings[findings["rule"] == "PTH103"]["reason"].iloc[0])
     first = "at 2025-11-24 16:00:30.000000 UTC: by direct-connect (dxvif-private) before, by vpn now"
     assert reasons[0] == first
     assert "frame 7, within the flow: by direct-connect before, by internet from then on" in reasons[1]

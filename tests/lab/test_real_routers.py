@@ -87,12 +87,12 @@ def tagged() -> Iterator[bool]:
             run(*inside(space, "ip", "link", "set", "lo", "up"))
             run(*inside(space, "ip", "link", "set", device, "up"))
             name = f"{device}.{VLAN}"
-            made = run(
+            created = run(
                 *inside(space, "ip", "link", "add", "link", device, "name", name, "type", "vlan", "id", str(VLAN)),
                 check=False,
             )
-            vlan = vlan and made.returncode == 0
-            used = name if made.returncode == 0 else device
+            vlan = vlan and created.returncode == 0
+            used = name if created.returncode == 0 else device
             run(*inside(space, "ip", "link", "set", used, "up"))
             run(*inside(space, "ip", "address", "add", f"{address}/30", "dev", used))
         run(*inside(AWS, "ip", "address", "add", f"{SERVICE}/32", "dev", "lo"))
@@ -154,5 +154,5 @@ def test_bgp_and_tls_between_namespaces(tagged: bool, tmp_path: Path) -> None:
     assert flow["path_confidence"] == ("confirmed" if tagged else "likely")
     assert {"vlan+mac" if tagged else "mac", "route", "bgp"} <= kinds
     assert flow["forward_secrecy"]
-    told = result.network
-    assert "AS 7224" in str(told[told["subject"] == AMAZON].set_index("kind").loc["bgp", "detail"])
+    network = result.network
+    assert "AS 7224" in str(network[network["subject"] == AMAZON].set_index("kind").loc["bgp", "detail"])

@@ -16,7 +16,7 @@ def wrong(variant: Variant, folder: Path) -> list[str]:
     """What is claimed of the variant's flows that is not true."""
     (folder / "capture.pcap").write_bytes(wire.pcap(sorted(variant.frames), nanoseconds=True))
     (folder / "site.toml").write_text(variant.topology)
-    found = []
+    mistakes = []
     for row in auditor.audit(folder / "capture.pcap", topology=folder / "site.toml").flows.to_dict("records"):
         if row["client_port"] not in variant.truth or row["server_port"] != 443:
             continue
@@ -27,8 +27,8 @@ def wrong(variant: Variant, folder: Path) -> list[str]:
             said, confidence = row[side], row[f"{side}_confidence"]
             right = said == truth or (said == "private" and truth in GENERAL)
             if confidence != "none" and not right:
-                found.append(f"{side} {said} {confidence}, but it is {truth}: {row['path_detail']}")
-    return found
+                mistakes.append(f"{side} {said} {confidence}, but it is {truth}: {row['path_detail']}")
+    return mistakes
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=[variant.name for variant in VARIANTS])

@@ -58,7 +58,7 @@ def _with(link: str, line: str, text: str = ALL) -> str:
     return text.replace(f'name = "{link}"\n', f'name = "{link}"\n{line}\n')
 
 
-# Each input wrong: the topology as somebody wrote it who was mistaken in one thing.
+# Each input wrong: the topology as written by somebody mistaken in one thing.
 WRONG: dict[str, Callable[[Layout], str]] = {
     "VLAN": lambda at: ALL.replace(at.vlan, "vlan = 999"),
     "VLAN of all": lambda at: ALL.replace("vlan = ", "vlan = 1"),
@@ -100,10 +100,10 @@ def forged(side: Wire | None = None) -> list[Frame]:
 
 def in_datagrams(frames: list[Frame], header: bytes, port: int, source: str, side: Wire) -> list[Frame]:
     """Frames in datagrams that arrive from a link."""
-    found = []
+    arrived = []
     for when, frame in w.in_udp(frames, header, port, source, "203.0.113.1"):
-        found.append((when, w.mac(side.near) + w.mac(side.far) + w.tag(side.vlan) + frame[12:]))
-    return found
+        arrived.append((when, w.mac(side.near) + w.mac(side.far) + w.tag(side.vlan) + frame[12:]))
+    return arrived
 
 
 def mirrored(frames: list[Frame], source: str, side: Wire) -> list[Frame]:
@@ -120,8 +120,8 @@ INTERNET, LAN = Wire(200, w.ISP, w.EDGE), Wire(None, "02:dd:00:00:00:66", w.EDGE
 
 def one_sided_session(side: Wire) -> list[Frame]:
     """A session that one outsider makes up for both sides, from one place."""
-    told = [(1.0, w.update(["172.31.0.0/16", "52.94.0.0/16"], AMAZON, [7224], [(7224, 8100), (65535, 65281)]))]
-    frames = w.session(AMAZON, CUSTOMER, side, told)
+    announced = [(1.0, w.update(["172.31.0.0/16", "52.94.0.0/16"], AMAZON, [7224], [(7224, 8100), (65535, 65281)]))]
+    frames = w.session(AMAZON, CUSTOMER, side, announced)
     return [
         (when, w.mac(side.near) + w.mac(side.far) + w.tag(side.vlan) + f[12 + 4 * bool(side.vlan) :])
         for when, f in frames
@@ -130,8 +130,8 @@ def one_sided_session(side: Wire) -> list[Frame]:
 
 def _spoofed(at: Layout, flags: str) -> list[Frame]:
     """A segment with the flow's ends that arrives from the internet."""
-    made = wire.Talk(40_000, 443, client=at.client, server=at.server)
-    packet = made.send(1, flags=flags)
+    talk = wire.Talk(40_000, 443, client=at.client, server=at.server)
+    packet = talk.send(1, flags=flags)
     return [(w.BEGIN + 3_500_000, w.mac(w.EDGE) + w.mac(w.ISP) + w.tag(200) + packet[12:])]
 
 
@@ -175,13 +175,13 @@ class Variant:
 
 
 def variants() -> list[Variant]:
-    found = []
+    every = []
     for at in LAYOUTS:
         truth: dict[int, str | None] = {40_000: at.path, FORGED: None}
         for name, make in WRONG.items():
-            found.append(Variant(f"{at.name}: {name}", at.frames(), make(at), truth))
+            every.append(Variant(f"{at.name}: {name}", at.frames(), make(at), truth))
         for name, send in OUTSIDERS.items():
-            found.append(Variant(f"{at.name}: {name}", [*at.frames(), *send(at)], ALL, truth))
+            every.append(Variant(f"{at.name}: {name}", [*at.frames(), *send(at)], ALL, truth))
             learned = ALL.replace(f'peer_mac = "{w.AWS1}"\n', "")
-            found.append(Variant(f"{at.name}: {name}, MAC not stated", [*at.frames(), *send(at)], learned, truth))
-    return found
+            every.append(Variant(f"{at.name}: {name}, MAC not stated", [*at.frames(), *send(at)], learned, truth))
+    return every

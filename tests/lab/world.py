@@ -104,27 +104,27 @@ def talk(
     """A connection, ``at`` seconds after the capture's begin; only its packets of ``directions``."""
     out = out or Wire()
     back = back or out
-    made = wire.Talk(port, server_port, client=client, server=server)
-    made.open().play(tls() if flights is None else flights).close()
+    connection = wire.Talk(port, server_port, client=client, server=server)
+    connection.open().play(tls() if flights is None else flights).close()
     frames = []
-    for number, (who, packet) in enumerate(made_sides(made)):
-        side = out if who == "c" else back
-        ends = mac(side.far) + mac(side.near) if who == "c" else mac(side.near) + mac(side.far)
-        if who in directions:
+    for number, (sender, packet) in enumerate(with_sides(connection)):
+        side = out if sender == "c" else back
+        ends = mac(side.far) + mac(side.near) if sender == "c" else mac(side.near) + mac(side.far)
+        if sender in directions:
             when = BEGIN + int(at * wire.SECOND) + number * 1_000_000
             frames.append((when, ends + tag(side.vlan) + packet[12:]))
     return frames
 
 
-def made_sides(made: wire.Talk) -> list[tuple[str, bytes]]:
-    """(who sent it, packet) of a connection's packets."""
-    found = []
-    for packet in made.packets:
+def with_sides(connection: wire.Talk) -> list[tuple[str, bytes]]:
+    """(sender, packet) of a connection's packets."""
+    sided = []
+    for packet in connection.packets:
         v6 = packet[12:14] == b"\x86\xdd"
         at = 14 + (40 if v6 else (packet[14] & 15) * 4)
         sport = int.from_bytes(packet[at : at + 2], "big")
-        found.append(("c" if sport == made.ports[0] else "s", packet))
-    return found
+        sided.append(("c" if sport == connection.ports[0] else "s", packet))
+    return sided
 
 
 def arp(address: str, holder: str, vlan: int | None = None, at: float = 0.0, asker: str = "169.254.96.2") -> Frame:
@@ -166,47 +166,49 @@ def erspan(frames: Iterable[Frame], source: str) -> list[Frame]:
     """ERSPAN II from a switch."""
     from scapy.layers.inet import IP
 
-    found = []
+    encapsulated = []
     for number, (when, f) in enumerate(frames):
         header = struct.pack(">HHI", 0x1000, 0x88BE, number) + struct.pack(">HHI", 0x1000, 1, 0)
         outer = bytes(wire.ETHERNET / IP(src=source, dst="10.9.9.9", proto=47) / (header + f))
-        found.append((when, outer))
-    return found
+        encapsulated.append((when, outer))
+    return encapsulated
 
 
 def gre(frames: Iterable[Frame], source: str, target: str) -> list[Frame]:
     """IP in GRE; answers go the other way."""
     from scapy.layers.inet import IP
 
-    found = []
+    encapsulated = []
     for when, f in frames:
         ends = (source, target) if f[6:12] == mac(HOST) else (target, source)
         packet = bytes(IP(src=ends[0], dst=ends[1], proto=47) / (b"\0\0\x08\0" + f[14:]))
-        found.append((when, f[:12] + b"\x08\0" + packet))
-    return found
+        encapsulated.append((when, f[:12] + b"\x08\0" + packet))
+    return encapsulated
 
 
 def pppoe(frames: Iterable[Frame]) -> list[Frame]:
-    found = []
+    encapsulated = []
     for when, f in frames:
         body = f[14:]
-        found.append((when, f[:12] + b"\x88\x64\x11\0\0\x01" + struct.pack(">H", len(body) + 2) + b"\0\x21" + body))
-    return found
+        encapsulated.append(
+            (when, f[:12] + b"\x88\x64\x11\0\0\x01" + struct.pack(">H", len(body) + 2) + b"\0\x21" + body)
+        )
+    return encapsulated
 
 
 def esp(client: str, server: str, side: Wire, at: float = 0.0) -> list[Frame]:
     """Packets of an IPsec tunnel in both directions."""
     from scapy.layers.inet import IP
 
-    found = []
+    packets = []
     for number in range(6):
         ends = (client, server) if number % 2 == 0 else (server, client)
         body = struct.pack(">II", 0x1234 + number % 2, number // 2 + 1) + bytes(range(64))
         packet = bytes(IP(src=ends[0], dst=ends[1], proto=50) / body)
         macs = mac(side.far) + mac(side.near) if number % 2 == 0 else mac(side.near) + mac(side.far)
         when = BEGIN + int(at * wire.SECOND) + number * 1_000_000
-        found.append((when, macs + tag(side.vlan) + b"\x08\0" + packet))
-    return found
+        packets.append((when, macs + tag(side.vlan) + b"\x08\0" + packet))
+    return packets
 
 
 def on_interface(frames: Iterable[Frame], name: str) -> bytes:
@@ -264,18 +266,18 @@ def session(
     number: int = 7224,
 ) -> list[Frame]:
     """A BGP session in which Amazon's side announces; times are seconds after the begin."""
-    made = wire.Talk(50_179, 179, client=customer, server=amazon)
-    made.open()
-    made.send(0, hello(65_001, customer))
-    made.send(1, hello(number, amazon))
+    connection = wire.Talk(50_179, 179, client=customer, server=amazon)
+    connection.open()
+    connection.send(0, hello(65_001, customer))
+    connection.send(1, hello(number, amazon))
     times = [k * 0.001 for k in range(5)]
     for when, message in announced:
-        made.send(1, message)
-        made.send(0, flags="A")
+        connection.send(1, message)
+        connection.send(0, flags="A")
         times += [when, when + 0.001]
     frames = []
-    for when, (who, packet) in zip(times, made_sides(made), strict=True):
-        macs = mac(side.far) + mac(side.near) if who == "c" else mac(side.near) + mac(side.far)
+    for when, (sender, packet) in zip(times, with_sides(connection), strict=True):
+        macs = mac(side.far) + mac(side.near) if sender == "c" else mac(side.near) + mac(side.far)
         raw = bytearray(packet)
         raw[22] = 1  # eBGP's time to live
         frames.append((BEGIN + int(when * wire.SECOND), macs + tag(side.vlan) + bytes(raw[12:])))
@@ -373,10 +375,10 @@ class Scene:
 
     def inputs(self) -> list[tuple[str, str]]:
         """(option, file) of everything that is given."""
-        found = [("topology", "site.toml")] if self.topology else []
+        given = [("topology", "site.toml")] if self.topology else []
         for option in ("aws", "routes", "witness"):
-            found += [(option, name) for name in getattr(self, option)]
-        return found
+            given += [(option, name) for name in getattr(self, option)]
+        return given
 
     def write(self, folder: Path, without: tuple[str, str] | None = None) -> tuple[Path, dict[str, Any]]:
         """Write the capture and the inputs; the capture's path and the options for ``audit``."""
