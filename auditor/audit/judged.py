@@ -42,8 +42,8 @@ def judge(opened: Opened, evaluation: Evaluation, totals: Totals, before: int) -
     """A batch with the verdicts of its flows, added to ``totals``; ``before``: how many flows were judged before it."""
     located, described = opened.located, opened.located.described
     way, scope = located.way.verdict, described.services.is_endpoint
-    who = subject(opened, (described.number, before))
-    worst, verdicts = evaluation.batch(OpenedFacts(opened), who, totals.verdicts)
+    subjects = subject(opened, (described.number, before))
+    worst, verdicts = evaluation.batch(OpenedFacts(opened), subjects, totals.verdicts)
     totals.round_trips.add(described.rows.flows["round_trip"], way.path)
     totals.summary.add(way, described.tls_version, described.protocol, described.is_tls, worst, scope)
     return Judged(opened, worst, verdicts)

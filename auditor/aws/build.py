@@ -83,9 +83,12 @@ def aws(source: Path) -> None:
     ranges = Ranges.from_json(gzip.decompress((source / "ip-ranges.json.gz").read_bytes()))
     (DATA / "ip-ranges.npz").write_bytes(ranges.dump())
     tls = json.loads((source / "tls_policies.json").read_text(encoding="utf-8"))
-    kept = {name: {key: told[key] for key in TLS_KEYS if key in told} for name, told in sorted(tls["policies"].items())}
-    for told in kept.values():
-        told["groups"] = [*told.pop("pq_groups", []), *told.get("groups", [])]
+    kept = {
+        name: {key: policy[key] for key in TLS_KEYS if key in policy}
+        for name, policy in sorted(tls["policies"].items())
+    }
+    for policy in kept.values():
+        policy["groups"] = [*policy.pop("pq_groups", []), *policy.get("groups", [])]
     text = json.dumps({"source": tls["source"], "policies": kept}, indent=1) + "\n"
     (DATA / "aws_tls_policies.json").write_text(text, encoding="utf-8")
 

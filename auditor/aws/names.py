@@ -166,9 +166,9 @@ def _parted(labels: list[str]) -> tuple[list[str], str | None, list[str]]:
 
 def _hyphenated(service: str) -> tuple[str, str | None]:
     """A service on which its Region hangs with a hyphen, as ``s3-us-west-2`` (Amazon S3 User Guide, legacy endpoints)."""
-    found = re.fullmatch(rf"(s3(?:-website|-fips)?)-({REGION.pattern})", service)
-    if found is not None:
-        return found[1].replace("-website", ""), found[2]
+    match = re.fullmatch(rf"(s3(?:-website|-fips)?)-({REGION.pattern})", service)
+    if match is not None:
+        return match[1].replace("-website", ""), match[2]
     return ("s3", "us-east-1") if service == "s3-external-1" else (service, None)
 
 

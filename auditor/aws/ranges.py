@@ -99,24 +99,24 @@ class Ranges:
     @classmethod
     def from_json(cls, data: bytes) -> "Ranges":
         """From the text of ip-ranges.json. Raises ValueError or KeyError if it is something else."""
-        told = json.loads(data)
+        document = json.loads(data)
         v4, v6 = [], []
-        for p in told["prefixes"]:
+        for p in document["prefixes"]:
             net = ipaddress.IPv4Network(p["ip_prefix"])
             v4.append((int(net.network_address), net.prefixlen, p["region"], p["service"]))
-        for p in told["ipv6_prefixes"]:
+        for p in document["ipv6_prefixes"]:
             net6 = ipaddress.IPv6Network(p["ipv6_prefix"])
             # The few prefixes longer than /64 are taken as their /64: one network is never split between Regions.
             v6.append((int(net6.network_address) >> 64, min(net6.prefixlen, 64), p["region"], p["service"]))
         (four, four_rows), (six, six_rows) = lay_out(v4, 32), lay_out(v6, 64)
-        return cls(told["createDate"], told["syncToken"], four, six, four_rows, six_rows)
+        return cls(document["createDate"], document["syncToken"], four, six, four_rows, six_rows)
 
     def dump(self) -> bytes:
         """All of it as an npz file, for ``shipped``."""
         texts = ["" if r is None else f"{r.region or 'GLOBAL'}|{' '.join(sorted(r.services))}" for r in self.rows]
-        told = json.dumps([self.created, self.token, self._first_v6, texts]).encode()
+        header = json.dumps([self.created, self.token, self._first_v6, texts]).encode()
         out = io.BytesIO()
-        np.savez_compressed(out, v4=self._v4, v6=self._v6, told=np.frombuffer(told, np.uint8))
+        np.savez_compressed(out, v4=self._v4, v6=self._v6, told=np.frombuffer(header, np.uint8))
         return out.getvalue()
 
     @classmethod

@@ -41,20 +41,20 @@ def _of_name(name: str | None) -> tuple[Endpoint | None, bool]:
 def find(names: list[str | None], name_index: Array, high: Array, low: Array, ranges: Ranges) -> Services:
     """``names[name_index[n]]`` is flow n's server name; ``high`` and ``low`` its server's address.
 
-    What a flow is told by is a source: a name, an address range, or an AWS name whose Region only the range says.
+    What a flow is recognised by is a source: a name, an address range, or an AWS name whose Region only the range says.
     """
     high, low = without_nat64(high, low)
-    told = [_of_name(name) for name in names]
-    is_aws = np.array([where is not None for where, _ in told])[name_index]
-    no_region = np.array([where is not None and where.region is None for where, _ in told])[name_index]
+    endpoints = [_of_name(name) for name in names]
+    is_aws = np.array([where is not None for where, _ in endpoints])[name_index]
+    no_region = np.array([where is not None and where.region is None for where, _ in endpoints])[name_index]
     row = ranges.rows_of(high, low)
     combos, index = distinct(np.where(is_aws, name_index, len(names)), np.where(is_aws & ~no_region, 0, row))
-    sources = [(told[n][0] if n < len(names) else None, ranges.rows[r]) for n, r in combos.tolist()]
-    service = [where.service if where else found.service if found else None for where, found in sources]
-    region = [(where.region if where else None) or (found.region if found else None) for where, found in sources]
-    partition = [where.partition if where else _partition(found.region) if found else None for where, found in sources]
+    sources = [(endpoints[n][0] if n < len(names) else None, ranges.rows[r]) for n, r in combos.tolist()]
+    service = [where.service if where else entry.service if entry else None for where, entry in sources]
+    region = [(where.region if where else None) or (entry.region if entry else None) for where, entry in sources]
+    partition = [where.partition if where else _partition(entry.region) if entry else None for where, entry in sources]
     by_name = np.array([where is not None and not where.customer for where, _ in sources])[index]
-    by_range = np.array([where is None and found is not None and found.is_endpoint for where, found in sources])[index]
+    by_range = np.array([where is None and entry is not None and entry.is_endpoint for where, entry in sources])[index]
     nameless = np.array([name is None for name in names])[name_index]
     is_endpoint = by_name | (by_range & nameless)
     return Services(
@@ -63,7 +63,7 @@ def find(names: list[str | None], name_index: Array, high: Array, low: Array, ra
         Texts(list(partition), index),
         is_endpoint,
         is_endpoint & np.array([s in PINPOINT for s in service])[index],
-        np.array([false for _, false in told])[name_index],
+        np.array([false for _, false in endpoints])[name_index],
     )
 
 

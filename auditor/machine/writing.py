@@ -36,7 +36,7 @@ def identity(path: Path) -> Identity | None:
 
 def identities(paths: Iterable[Path]) -> set[Identity]:
     """Which files the names lead to."""
-    return {found for path in paths if (found := identity(path)) is not None}
+    return {known for path in paths if (known := identity(path)) is not None}
 
 
 def may_replace(target: Path, inputs: Collection[Identity] = (), *, force: bool = False) -> bool:

@@ -64,11 +64,11 @@ class Change:
     @property
     def words(self) -> str:
         """The change in a sentence."""
-        who = f"{self.client} → {self.service}" if self.client else self.service
+        parties = f"{self.client} → {self.service}" if self.client else self.service
         if self.kind == "changed":
-            return f"{who}: {self.about}: {self.before} → {self.after}"
+            return f"{parties}: {self.about}: {self.before} → {self.after}"
         value = self.after if self.kind == "came" else self.before
-        return f"{who}: {self.about} {self.kind}: {value}"
+        return f"{parties}: {self.about} {self.kind}: {value}"
 
     def out(self) -> dict[str, Any]:
         return asdict(self)

@@ -29,13 +29,13 @@ class Listed:
 
     whole: dict[str, Any]
     files: dict[str, str]  # what the audit wrote
-    added: dict[str, str]  # what was made of it later and put beside it, as report.html
+    added: dict[str, str]  # what was derived from it later and put beside it, as report.html
 
     @property
     def captures(self) -> list[dict[str, str | None]]:
         """Where the captures were."""
-        found: list[dict[str, str | None]] = self.whole.get("captures", [])
-        return found
+        listed: list[dict[str, str | None]] = self.whole.get("captures", [])
+        return listed
 
     @property
     def all(self) -> dict[str, str]:
@@ -119,7 +119,7 @@ def read(folder: Path) -> Listed:
 
 
 def added(folder: Path) -> dict[str, str]:
-    """What was made of results later and put into their folder, with its digests; nothing where nothing says so."""
+    """What was derived from results later and put into their folder, with its digests; nothing where nothing says so."""
     try:
         return read(folder).added
     except AuditError:
@@ -135,7 +135,7 @@ def is_same(path: Path, digest: str | None) -> bool:
 
 
 def add(folder: Path, name: str) -> None:
-    """List a file that was made of the results and is in their folder now. Raises OSError and AuditError."""
+    """List a file that was derived from the results and is in their folder now. Raises OSError and AuditError."""
     with writing.locked(folder):
         listed = read(folder)
         contents = listed.whole | {"added": listed.added | {name: files.sha256(folder / name)}}

@@ -173,7 +173,7 @@ def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> 
     def load() -> None:
         from auditor.requests.dissection import OPEN, Dissection
 
-        file = kept.told
+        file = kept.handle
         path = f"{OPEN}/{file}" if isinstance(file, int) else file
         preferences = {"tls.keylog_file": str(Path(keylog).resolve())} if keylog is not None else None
         try:

@@ -30,13 +30,13 @@ def places(result: Results, name: str) -> list[Path]:
         listed = custody.read(result.folder).captures
     except AuditError:
         listed = []
-    found = []
+    paths = []
     for one in listed:
         if one["name"] == name and one["path"] is not None:
-            found.append(located(one["path"]))
+            paths.append(located(one["path"]))
         if one["name"] == name and one["from_results"] is not None:
-            found.append(located(str(result.folder / one["from_results"])))
-    return [*found, located(name)]
+            paths.append(located(str(result.folder / one["from_results"])))
+    return [*paths, located(name)]
 
 
 def captures(result: Results) -> Iterator[Path]:

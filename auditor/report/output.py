@@ -1,4 +1,4 @@
-"""What is made of results goes to a file: never over what it is made of, nor over anything else without being asked to."""
+"""What is derived from results goes to a file: never over its sources, nor over anything else without being asked to."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

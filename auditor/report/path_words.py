@@ -7,7 +7,7 @@ from auditor.errors import AuditError
 from auditor.report.results import Results
 from auditor.tables.schema import EVIDENCE
 
-CHANGES = "PTH103"  # the rule that tells changes in words
+CHANGES = "PTH103"  # the rule that describes changes in words
 SIDE_WORDS = {"client": "the client's packets", "server": "the server's packets"}
 
 

@@ -47,15 +47,15 @@ def verify_results(folder: Path) -> Iterator[Verified]:
 def altered(folder: Path) -> list[str]:
     """What of the results that are read is not what it was, in sentences."""
     try:
-        found = list(verify_results(folder))
+        checked = list(verify_results(folder))
     except AuditError as error:
         return [str(error)]
-    return [f"{shown(folder / name)}: {why}" for name, same, why in found if not same and name in custody.NAMES]
+    return [f"{shown(folder / name)}: {why}" for name, same, why in checked if not same and name in custody.NAMES]
 
 
 def _same(path: Path, digest: str) -> tuple[bool | None, str]:
     try:
-        found = files.sha256(path)
+        actual = files.sha256(path)
     except OSError as error:
         return False, str(error.strerror)
-    return (True, "unchanged") if found == digest else (False, f"changed: its SHA-256 was {digest}, and is {found}")
+    return (True, "unchanged") if actual == digest else (False, f"changed: its SHA-256 was {digest}, and is {actual}")

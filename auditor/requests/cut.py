@@ -1,7 +1,7 @@
 """Cutting some flows out of a capture in a second pass, for programs that are too slow for all of it.
 
-The packets are written anew, with addresses that tell the flow: whatever carried them (tunnels, fragments, 802.11, …) is
-undone by our own decoder, and ports that say nothing do not matter to who reads them.
+The packets are written anew, with addresses that name the flow: whatever carried them (tunnels, fragments, 802.11, …) is
+undone by our own decoder, and ports that say nothing do not matter to the reader.
 """
 
 import struct

@@ -33,7 +33,7 @@ LONGEST_LINE = 1 << 16
 
 @dataclass
 class Dissected:
-    """What was found in the flows of one capture: requests as the child tells them, and what went wrong, in words."""
+    """The results for the flows of one capture: requests as the child reports them, and what went wrong, in words."""
 
     requests: list[dict[str, Any]] = field(default_factory=list)
     failure: str | None = None
@@ -57,8 +57,8 @@ class Private:
             self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``close``
 
     @property
-    def told(self) -> int | str:
-        """What the child is told of it: a descriptor that it inherits, or a path."""
+    def handle(self) -> int | str:
+        """How the child opens it: a descriptor that it inherits, or a path."""
         return self.file.fileno() if self.folder is None else self.file.name
 
     def inherited(self) -> Sequence[int]:
@@ -88,8 +88,8 @@ def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequenc
         keys.file.write(secrets)
         keys.file.flush()
         order = {
-            "capture": packets.told,
-            "keys": keys.told,
+            "capture": packets.handle,
+            "keys": keys.handle,
             "private_keys": [str(Path(path).absolute()) for path in private_keys],
             "salt": salt.hex(),
             "tshark": program,
@@ -97,17 +97,17 @@ def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequenc
             "clear": np.flatnonzero(np.isin(wanted.kind, (HTTP, SMTP))).tolist(),
             "quic": bool((wanted.kind == QUIC).any()),
         }
-        found = _run(order, [*packets.inherited(), *keys.inherited()], cut)
+        dissected = _run(order, [*packets.inherited(), *keys.inherited()], cut)
     finally:
         packets.close()
         keys.close()
     if cut.capped:
-        found.notes.append("more packets have keys than are opened: the requests are not complete")
-    return found
+        dissected.notes.append("more packets have keys than are opened: the requests are not complete")
+    return dissected
 
 
 def _run(order: dict[str, Any], inherited: Sequence[int], cut: Cut) -> Dissected:
-    found = Dissected(packets=len(cut.frames))
+    dissected = Dissected(packets=len(cut.frames))
     limit = SECONDS + SECONDS_A_MEGABYTE * cut.bytes / 1e6
     child = isolated.start(
         isolated.module("auditor.requests.worker"),
@@ -125,16 +125,16 @@ def _run(order: dict[str, Any], inherited: Sequence[int], cut: Cut) -> Dissected
         with contextlib.suppress(BrokenPipeError):
             child.stdin.write(json.dumps(order).encode() + b"\n")
             child.stdin.flush()
-        for told in _lines(child):
-            if "done" in told:
-                done, found.notes = True, told["notes"]
-                found.opened = {(flow, is_client) for flow, is_client in told["opened"]}
-            elif "failed" in told:
-                found.failure = f"tshark could not dissect it ({told['failed']})"
+        for line in _lines(child):
+            if "done" in line:
+                done, dissected.notes = True, line["notes"]
+                dissected.opened = {(flow, is_client) for flow, is_client in line["opened"]}
+            elif "failed" in line:
+                dissected.failure = f"tshark could not dissect it ({line['failed']})"
             else:
-                packet = told.pop("packet") - 1
-                told["frame"], told["time"] = cut.frames[packet], cut.times[packet]
-                found.requests.append(told)
+                packet = line.pop("packet") - 1
+                line["frame"], line["time"] = cut.frames[packet], cut.times[packet]
+                dissected.requests.append(line)
     finally:
         in_time = ended.is_alive()
         ended.cancel()
@@ -144,19 +144,19 @@ def _run(order: dict[str, Any], inherited: Sequence[int], cut: Cut) -> Dissected
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-    if not done and found.failure is None:
+    if not done and dissected.failure is None:
         took = f"it took longer than {limit:.0f} s" if not in_time else "it ended before its time: memory, or killed"
-        found.failure = f"tshark did not come to an end ({took})"
-    return found
+        dissected.failure = f"tshark did not come to an end ({took})"
+    return dissected
 
 
 def _lines(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:
     assert child.stdout is not None
     for line in child.stdout:
         if len(line) <= LONGEST_LINE:
-            told = json.loads(line)
-            if isinstance(told, dict):
-                yield told
+            record = json.loads(line)
+            if isinstance(record, dict):
+                yield record
 
 
 def _kill(child: "subprocess.Popen[bytes]") -> None:

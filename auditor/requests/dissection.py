@@ -1,4 +1,4 @@
-"""pyshark, told which tshark to start and how. Imported where packets are dissected: it imports pyshark."""
+"""pyshark with a given tshark and its options. Imported where packets are dissected: it imports pyshark."""
 
 import asyncio
 import subprocess

@@ -65,14 +65,14 @@ def _host(text: str) -> str | None:
 
 def agent(text: str) -> str | None:
     """The first product of a User-Agent, which names the SDK."""
-    found = _AGENT.match(text)
-    return found[0] if found else None
+    product = _AGENT.match(text)
+    return product[0] if product else None
 
 
 def error_name(text: str) -> str | None:
     """The name of an AWS error in a header or body: ``com.amazon#ThrottlingException:http://…``."""
-    found = _ERROR.match(text)
-    return found[1] if found else None
+    match = _ERROR.match(text)
+    return match[1] if match else None
 
 
 def request(
@@ -90,8 +90,8 @@ def request(
 
     ``form`` is what a form in its body says of operation and signature (AWS query protocol).
     """
-    told = form or {}
-    action = told.get("Action")
+    parameters = form or {}
+    action = parameters.get("Action")
     method = method if _METHOD.fullmatch(method) else "?"
     try:
         parts = urlsplit(target if method != "CONNECT" else "")
@@ -105,8 +105,8 @@ def request(
     if action is None and "Action=" in query:
         action = next(iter(parse_qs(query, max_num_fields=1000).get("Action", [])), None)
     known = operations.operation(host_of(host), method, path, headers.get("x-amz-target"), action)
-    signature = signing.read(headers, query, salt, told)
-    made = Request(
+    signature = signing.read(headers, query, salt, parameters)
+    built = Request(
         flow,
         packet,
         method,
@@ -127,35 +127,37 @@ def request(
         signed_at=signature.signed_at,
         expires_s=signature.expires,
     )
-    return made if known is None else _called(made, known)
+    return built if known is None else _called(built, known)
 
 
-def _called(made: Request, known: operations.Operation) -> Request:
+def _called(request: Request, known: operations.Operation) -> Request:
     """Note the operation that a request calls."""
-    made.api, made.signed_api, made.path_template = f"{known.model}:{known.name}", known.is_signed, known.template
-    made.signing_names = sorted(operations.signing_names()[known.service])
-    return made
+    request.api = f"{known.model}:{known.name}"
+    request.signed_api = known.is_signed
+    request.path_template = known.template
+    request.signing_names = sorted(operations.signing_names()[known.service])
+    return request
 
 
-def form(made: Request, told: Mapping[str, str]) -> None:
+def form(request: Request, parameters: Mapping[str, str]) -> None:
     """Take in what a form says that came behind the request's headers."""
-    known = operations.operation(host_of(made.authority), made.method or "", "/", None, told.get("Action"))
+    known = operations.operation(host_of(request.authority), request.method or "", "/", None, parameters.get("Action"))
     if known is not None:
-        _called(made, known)
+        _called(request, known)
 
 
-def answer(made: Request, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+def answer(request: Request, status: int, headers: dict[str, str], body: bytes = b"") -> None:
     """Take in what the response says of a request."""
-    made.status = status
+    request.status = status
     for name in _REQUEST_IDS:
         if re.fullmatch(r"[A-Za-z0-9-]{8,64}", headers.get(name, "")):
-            made.aws_request_id = headers[name]
+            request.aws_request_id = headers[name]
             break
     if status >= 400:
         text = headers.get("x-amzn-errortype") or headers.get("x-amz-error-code")
-        if text is None and (found := _JSON_ERROR.search(body) or _XML_ERROR.search(body)) is not None:
-            text = found[1].decode("ascii", "replace")
-        made.error_code = error_name(text) if text else None
+        if text is None and (match := _JSON_ERROR.search(body) or _XML_ERROR.search(body)) is not None:
+            text = match[1].decode("ascii", "replace")
+        request.error_code = error_name(text) if text else None
 
 
 class Exchange:
@@ -165,16 +167,16 @@ class Exchange:
         self._in_order: dict[int, deque[Request]] = {}
         self._by_stream: dict[tuple[int, int, int], Request] = {}
 
-    def asked(self, made: Request, stream: tuple[int, int] | None = None) -> Iterator[Request]:
+    def asked(self, request: Request, stream: tuple[int, int] | None = None) -> Iterator[Request]:
         """Take in a request; those that are given up waiting for come out."""
         if stream is not None:
-            before = self._by_stream.pop((made.flow, *stream), None)
+            before = self._by_stream.pop((request.flow, *stream), None)
             if before is not None:
                 yield before
-            self._by_stream[made.flow, *stream] = made
+            self._by_stream[request.flow, *stream] = request
             return
-        waiting = self._in_order.setdefault(made.flow, deque())
-        waiting.append(made)
+        waiting = self._in_order.setdefault(request.flow, deque())
+        waiting.append(request)
         if len(waiting) > MOST_WAITING:
             yield waiting.popleft()
 

@@ -54,18 +54,18 @@ class Stream:
 
     def frames(self) -> list[bytes]:
         """The payloads of the HEADERS frames that are whole; all others are passed over."""
-        found = []
+        payloads = []
         while (kind := varint(self.data, 0)) is not None and (size := varint(self.data, kind[1])) is not None:
             begin, end = size[1], size[1] + size[0]
             if kind[0] != HEADERS:
                 self.skip = max(0, end - len(self.data))
                 self.data = self.data[end:]
             elif end <= len(self.data):
-                found.append(self.data[begin:end])
+                payloads.append(self.data[begin:end])
                 self.data = self.data[end:]
             else:
                 break
-        return found
+        return payloads
 
 
 class Streams:
@@ -98,16 +98,16 @@ class Streams:
         try:
             if number & 2:  # unidirectional
                 return self._encoder(stream, decoder)
-            found = []
+            whole = []
             for frame in stream.frames():
                 try:
-                    found.append((number, _text(decoder.feed_header(number, frame)[1])))
+                    whole.append((number, _text(decoder.feed_header(number, frame)[1])))
                 except self._qpack.StreamBlocked:
                     continue  # it waits for the encoder's stream; ``_encoder`` goes on
         except (self._qpack.DecompressionFailed, self._qpack.EncoderStreamError, ValueError):
             stream.dead = True
             return []
-        return found
+        return whole
 
     @staticmethod
     def _encoder(stream: Stream, decoder: Any) -> list[tuple[int, dict[str, str]]]:
@@ -120,7 +120,7 @@ class Streams:
 
 
 def _text(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    decoded: dict[str, str] = {}
     for name, value in headers:
-        found.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
-    return found
+        decoded.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+    return decoded

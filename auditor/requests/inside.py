@@ -106,14 +106,14 @@ class Inside:
         if self._salt is None:
             self._salt = hashlib.sha256(f"access keys in {source.sha256()}".encode()).digest()
         randoms = [random for of_flow in wanted.randoms for random in of_flow]
-        found = dissect(again, wanted, self.keys.text(randoms), self.keys.private_keys, self._salt)
+        dissected = dissect(again, wanted, self.keys.text(randoms), self.keys.private_keys, self._salt)
         self.tshark = tshark.version()
-        self.notes += [note for note in [*found.notes, found.failure] if note and note not in self.notes]
+        self.notes += [note for note in [*dissected.notes, dissected.failure] if note and note not in self.notes]
         identifiers = wanted.identifier.tolist()
-        self._sides = {(identifiers[flow], is_client) for flow, is_client in found.opened}
-        for row in found.requests:
+        self._sides = {(identifiers[flow], is_client) for flow, is_client in dissected.opened}
+        for row in dissected.requests:
             row["flow_id"] = identifiers[row.pop("flow")]
-        return found.requests, found.failure
+        return dissected.requests, dissected.failure
 
     def why_nothing(self, flow: int, kind: int, randoms: Sequence[tuple[int, int]]) -> str:
         """Why a flow of the last capture shows no request though it was looked into."""
@@ -150,7 +150,7 @@ class Inside:
 
 def by_flow(rows: list[dict[str, Any]]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Requests by flow, each flow's in order."""
-    found: dict[int, list[dict[str, Any]]] = {}
+    flows: dict[int, list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda row: (row["flow_id"], row["frame"])):
-        found.setdefault(row["flow_id"], []).append(row)
-    yield from found.items()
+        flows.setdefault(row["flow_id"], []).append(row)
+    yield from flows.items()

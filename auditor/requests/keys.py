@@ -80,14 +80,14 @@ class Keys:
             log.lines += 1
             if self.lines >= MOST_LINES:
                 continue
-            if (found := _SESSION.search(text)) is not None:
-                kept = self.by_random.setdefault(bytes.fromhex(found[3].decode()), [])
-            elif (found := _OTHER.search(text)) is not None:
+            if (match := _SESSION.search(text)) is not None:
+                kept = self.by_random.setdefault(bytes.fromhex(match[3].decode()), [])
+            elif (match := _OTHER.search(text)) is not None:
                 kept = self.of_any
             else:
                 log.wrong += 1
                 continue
-            kept.append(found[1])  # without what a log system has put in front
+            kept.append(match[1])  # without what a log system has put in front
             self.lines += 1
         log.sessions += len(self.by_random) - before
         return log
@@ -129,8 +129,8 @@ class Keys:
     def text(self, randoms: Iterable[tuple[int, int]]) -> bytes:
         """The lines of a key log for some handshakes, and those that may be of any."""
         wanted = {high.to_bytes(8, "big") + low.to_bytes(8, "big") for high, low in randoms}
-        found = [line for random, lines in self.by_random.items() if random[:16] in wanted for line in lines]
-        return b"".join(line + b"\n" for line in [*found, *self.of_any])
+        lines = [line for random, own in self.by_random.items() if random[:16] in wanted for line in own]
+        return b"".join(line + b"\n" for line in [*lines, *self.of_any])
 
 
 def _plain(parts: Iterable[bytes]) -> Iterable[bytes]:
@@ -162,7 +162,7 @@ def _lines(parts: Iterable[bytes]) -> Iterable[bytes]:
 
 
 def read(paths: Iterable[str | Path], *, may_come: bool = False) -> Keys:
-    """Read key logs and private keys (PEM), each told by its contents. Raises InputError naming the file.
+    """Read key logs and private keys (PEM), each recognised by its contents. Raises InputError naming the file.
 
     ``may_come``: a key log that is not there yet may be written later.
     """

@@ -18,7 +18,7 @@ MOST_SEGMENTS = 16
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation: the name of its service in scopes of signatures, and how a request tells it."""
+    """An operation: the name of its service in scopes of signatures, and how a request names it."""
 
     service: str
     signing_name: str
@@ -66,17 +66,17 @@ def operations() -> tuple[Operation, ...]:
 @cache
 def _of_service(service: str | None) -> tuple[Operation, ...]:
     """The operations of a service, the most literal templates first."""
-    found = [one for one in operations() if service is None or one.service == service]
-    return tuple(sorted(found, key=lambda one: (one.template.count("{"), -len(one.template))))
+    candidates = [one for one in operations() if service is None or one.service == service]
+    return tuple(sorted(candidates, key=lambda one: (one.template.count("{"), -len(one.template))))
 
 
 @cache
 def signing_names() -> dict[str, frozenset[str]]:
     """Service -> the names that a signature's scope may have for it."""
-    found: dict[str, set[str]] = {}
+    names_of: dict[str, set[str]] = {}
     for one in operations():
-        found.setdefault(one.service, set()).add(one.signing_name)
-    return {service: frozenset(names) for service, names in found.items()}
+        names_of.setdefault(one.service, set()).add(one.signing_name)
+    return {service: frozenset(names) for service, names in names_of.items()}
 
 
 def operation(host: str, method: str, path: str, target: str | None, action: str | None) -> Operation | None:

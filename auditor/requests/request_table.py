@@ -29,7 +29,7 @@ class Candidates:
     reasons: Array  # of str or None: a text for each flow with requests that are not read
 
 
-def candidates(inside: Inside, rows: Rows, ends: Oriented, found: Services, protocol: Array) -> Candidates:
+def candidates(inside: Inside, rows: Rows, ends: Oriented, services: Services, protocol: Array) -> Candidates:
     """The flows of a batch whose requests may be read; ``protocol``: of str or None."""
     flows, shakes, at = rows.flows, rows.handshakes, rows.handshake_flow
     kind = np.full(len(rows), -1)
@@ -47,9 +47,9 @@ def candidates(inside: Inside, rows: Rows, ends: Oriented, found: Services, prot
         kind[at[known]] = np.where(shakes["transport"][known] == S.OVER_QUIC, QUIC, TLS)
     application = flows["application"]
     clear_http = np.isin(application, (HTTP, HTTP2)) & (first < 0)
-    kind[clear_http & (found.is_endpoint | inside.all_clear)] = HTTP
+    kind[clear_http & (services.is_endpoint | inside.all_clear)] = HTTP
     reasons[clear_http] = NOT_READ
-    mail = np.array([service == "ses-smtp" for service in found.service.values] or [False])[found.service.index]
+    mail = np.array([service == "ses-smtp" for service in services.service.values] or [False])[services.service.index]
     upgraded = np.zeros(len(rows), bool)
     upgraded[at] = shakes["upgraded"] == SMTP
     kind[mail & (kind < 0) & ((application == SMTP) | upgraded)] = SMTP
@@ -92,14 +92,14 @@ def _randoms(shakes: Array, flow: Array, chosen: Array) -> Array:
     high, low = shakes["random_high"][some], shakes["random_low"][some]
     for at, *random in zip(flow[some].tolist(), high.tolist(), low.tolist(), strict=True):
         of_flow[at].append((random[0], random[1]))
-    found = np.empty(len(chosen), object)
-    found[:] = list(of_flow.values())
-    return found
+    randoms = np.empty(len(chosen), object)
+    randoms[:] = list(of_flow.values())
+    return randoms
 
 
 def requests_table(requests: Mapping[int, Sequence[dict[str, Any]]]) -> pa.Table:
     """The table ``requests``."""
-    rows = [row for _, found in sorted(requests.items()) for row in found]
+    rows = [row for _, in_flow in sorted(requests.items()) for row in in_flow]
     return arrow.build(
         "requests", {column.name: [row[column.name] for row in rows] for column in schema.TABLES["requests"]}
     )

@@ -180,11 +180,11 @@ def _version_2(
     key_id: str, headers: Mapping[str, str], salt: bytes, parameters: Mapping[str, str] | None = None
 ) -> Signature:
     known = _KEY_ID.fullmatch(key_id) is not None
-    told = parameters if parameters is not None else headers
+    source = parameters if parameters is not None else headers
     return Signature(
         V2,
         key_kind=key_kind(key_id) if known else "other",
         key=hashed(key_id, salt) if known else None,
-        has_token="x-amz-security-token" in told or "securitytoken" in told,
-        signed_at=_seconds(told.get("timestamp") or told.get("x-amz-date") or headers.get("date")),
+        has_token="x-amz-security-token" in source or "securitytoken" in source,
+        signed_at=_seconds(source.get("timestamp") or source.get("x-amz-date") or headers.get("date")),
     )

@@ -1,7 +1,7 @@
 """The child process that lets tshark dissect, through pyshark. What is secret stays in it.
 
-It is told what to do by one line of JSON on standard input, which stays open: when it is closed, whoever asked is gone,
-and so are this process and tshark. Results are lines of JSON on standard output.
+Its order is one line of JSON on standard input, which stays open: when it is closed, the parent is gone, and this
+process and tshark end too. Results are lines of JSON on standard output.
 """
 
 import ipaddress
@@ -32,12 +32,12 @@ BODY = 4096  # bytes of a response with an error that are looked at
 
 def preferences(order: dict[str, Any]) -> list[str]:
     """Options of tshark: nothing of the user's own settings may change what is read."""
-    told = {
+    settings = {
         "tcp.reassemble_out_of_order": "TRUE",
         "tcp.analyze_sequence_numbers": "TRUE",
         "tls.keylog_file": order["keys"],
     }
-    options = [part for name, value in told.items() for part in ("-o", f"{name}:{value}")]
+    options = [part for name, value in settings.items() for part in ("-o", f"{name}:{value}")]
     for path in order["private_keys"]:
         options += ["-o", f'uat:rsa_keys:"{path}",""']
     return options
@@ -57,13 +57,13 @@ class Layers:
 
 def values(layer: Any, name: str) -> list[str]:
     """All values of a field of a layer."""
-    found = layer._all_fields.get(name)  # noqa: SLF001 - pyshark's public way in gives only the first of several
-    return [] if found is None else [field.show or "" for field in found.all_fields]
+    fields = layer._all_fields.get(name)  # noqa: SLF001 - pyshark's public way in gives only the first of several
+    return [] if fields is None else [field.show or "" for field in fields.all_fields]
 
 
 def first(layer: Any, name: str) -> str | None:
-    found = values(layer, name)
-    return found[0] if found else None
+    shown = values(layer, name)
+    return shown[0] if shown else None
 
 
 def header_lines(layer: Any, name: str) -> dict[str, str]:
@@ -77,12 +77,12 @@ def header_lines(layer: Any, name: str) -> dict[str, str]:
 
 def form_of(layers: list[Any]) -> dict[str, str]:
     """What the AWS query protocol says in a form: the operation, and how it is signed. Nothing else is taken."""
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for layer in layers:
         if layer.layer_name == "urlencoded-form":
-            keys, told = values(layer, "urlencoded-form.key"), values(layer, "urlencoded-form.value")
-            found |= {key: value for key, value in zip(keys, told, strict=False) if key in FORM}
-    return found
+            keys, contents = values(layer, "urlencoded-form.key"), values(layer, "urlencoded-form.value")
+            parameters |= {key: value for key, value in zip(keys, contents, strict=False) if key in FORM}
+    return parameters
 
 
 def body_of(layer: Any) -> bytes:
@@ -135,18 +135,18 @@ class Dissector:
                 )
             )
         elif (code := first(layer, "http.response.code")) is not None and not seen.from_client:
-            if code.isdigit() and int(code) >= 200 and (made := self.exchange.answered(seen.flow)) is not None:
-                answer(made, int(code), header_lines(layer, "http.response.line"), body_of(layer))
-                yield made
+            if code.isdigit() and int(code) >= 200 and (complete := self.exchange.answered(seen.flow)) is not None:
+                answer(complete, int(code), header_lines(layer, "http.response.line"), body_of(layer))
+                yield complete
 
     def _http2(self, seen: Layers, layer: Any) -> Iterator[Request]:
         number = first(layer, "http2.streamid")
         if number is None or not number.isdigit():
             return
         stream = (2, int(number))
-        made = self.exchange.waiting(seen.flow, stream)
-        if seen.from_client and made is not None and made.api is None and (told := form_of(seen.layers)):
-            form(made, told)
+        pending = self.exchange.waiting(seen.flow, stream)
+        if seen.from_client and pending is not None and pending.api is None and (parameters := form_of(seen.layers)):
+            form(pending, parameters)
         names = values(layer, "http2.header.name")
         if not names:
             return
@@ -171,18 +171,18 @@ class Dissector:
                 stream,
             )
         elif not seen.from_client and headers.get(":status", "").isdigit() and int(headers[":status"]) >= 200:
-            if (made := self.exchange.answered(seen.flow, stream)) is not None:
-                answer(made, int(headers[":status"]), headers)
-                yield made
+            if (complete := self.exchange.answered(seen.flow, stream)) is not None:
+                answer(complete, int(headers[":status"]), headers)
+                yield complete
 
     def _quic(self, seen: Layers, layer: Any) -> Iterator[Request]:
-        found = zip(
+        frames = zip(
             values(layer, "quic.stream.stream_id"),
             _offsets(layer),
             values(layer, "quic.stream_data"),
             strict=False,
         )
-        for number, offset, data in found:
+        for number, offset, data in frames:
             self.opened.add((seen.flow, seen.from_client))
             pieces = self.streams.take(
                 seen.flow, seen.from_client, int(number), offset, bytes.fromhex(data.replace(":", ""))
@@ -243,14 +243,14 @@ def main(_: Sequence[str] = ()) -> None:
     try:
         with Dissection(order["capture"], order["tshark"], files, custom_parameters=parameters) as capture:
             for packet in capture:
-                for made in dissector.take(packet):
-                    out.write(json.dumps(made.out()) + "\n")
-        for made in dissector.rest():
-            out.write(json.dumps(made.out()) + "\n")
+                for request in dissector.take(packet):
+                    out.write(json.dumps(request.out()) + "\n")
+        for request in dissector.rest():
+            out.write(json.dumps(request.out()) + "\n")
         out.write(
             json.dumps({"done": True, "notes": sorted(dissector.notes), "opened": sorted(dissector.opened)}) + "\n"
         )
-    except Exception as error:  # noqa: BLE001 - told as the reason; its text may hold what was dissected
+    except Exception as error:  # noqa: BLE001 - reported by its type; its text may hold what was dissected
         out.write(json.dumps({"failed": type(error).__name__}) + "\n")
     out.flush()
     os._exit(0)

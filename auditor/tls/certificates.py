@@ -1,6 +1,6 @@
 """Certificates as they were sent: to TLS 1.2 every one, in TLS 1.3 they are encrypted.
 
-``cryptography`` parses them. What it refuses is still told: the hash of its DER, and why.
+``cryptography`` parses them. What it refuses is still recorded: the hash of its DER, and why.
 """
 
 import hashlib
@@ -44,14 +44,14 @@ ATTRIBUTES = {
 
 def ders(message: bytes) -> list[bytes]:
     """The certificates of a Certificate message up to TLS 1.2 (RFC 5246 7.4.2), as far as their lengths hold."""
-    found, at, end = [], 3, min(len(message), 3 + int.from_bytes(message[:3], "big"))
+    certificates, at, end = [], 3, min(len(message), 3 + int.from_bytes(message[:3], "big"))
     while at + 3 <= end:
         size = int.from_bytes(message[at : at + 3], "big")
         if size == 0 or at + 3 + size > end:
             break
-        found.append(message[at + 3 : at + 3 + size])
+        certificates.append(message[at + 3 : at + 3 + size])
         at += 3 + size
-    return found
+    return certificates
 
 
 @dataclass
@@ -125,7 +125,7 @@ def _nanoseconds(moment: datetime) -> int:
 
 
 def parse(der: bytes) -> Certificate:
-    """Read a certificate; nothing raises, what cannot be read is told in ``problem``."""
+    """Read a certificate; nothing raises, what cannot be read is described in ``problem``."""
     from cryptography.utils import CryptographyDeprecationWarning
 
     with (
@@ -139,11 +139,11 @@ def parse(der: bytes) -> Certificate:
 def _parse(der: bytes) -> Certificate:
     from cryptography import x509
 
-    made = Certificate(hashlib.sha256(der).hexdigest())
+    parsed = Certificate(hashlib.sha256(der).hexdigest())
     try:
         certificate = x509.load_der_x509_certificate(der)
     except (ValueError, TypeError, x509.InvalidVersion) as error:
-        return _raw_key(made, der) or _with_problem(made, f"not a certificate that can be parsed: {error}")
+        return _raw_key(parsed, der) or _with_problem(parsed, f"not a certificate that can be parsed: {error}")
     steps: list[tuple[str, Callable[[Certificate, Any], None]]] = [
         ("subject and issuer", _read_names),
         ("validity", _read_validity),
@@ -154,19 +154,19 @@ def _parse(der: bytes) -> Certificate:
     ]
     for what, step in steps:
         try:
-            step(made, certificate)
-        except Exception as error:  # noqa: BLE001 - hostile input; whatever the parser raises is told
-            _with_problem(made, f"{what}: {str(error) or type(error).__name__}")
-    return made
+            step(parsed, certificate)
+        except Exception as error:  # noqa: BLE001 - hostile input; whatever the parser raises is recorded
+            _with_problem(parsed, f"{what}: {str(error) or type(error).__name__}")
+    return parsed
 
 
-def _with_problem(made: Certificate, problem: str) -> Certificate:
+def _with_problem(parsed: Certificate, problem: str) -> Certificate:
     problem = _text(problem)
-    made.problem = f"{made.problem}; {problem}" if made.problem else problem
-    return made
+    parsed.problem = f"{parsed.problem}; {problem}" if parsed.problem else problem
+    return parsed
 
 
-def _raw_key(made: Certificate, der: bytes) -> Certificate | None:
+def _raw_key(parsed: Certificate, der: bytes) -> Certificate | None:
     """A raw public key (RFC 7250) stands where a certificate would."""
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
@@ -174,17 +174,17 @@ def _raw_key(made: Certificate, der: bytes) -> Certificate | None:
         key = load_der_public_key(der)
     except Exception:  # noqa: BLE001 - it is none
         return None
-    made.key_algorithm = "raw public key"
-    _describe_key(made, key)
-    return made
+    parsed.key_algorithm = "raw public key"
+    _describe_key(parsed, key)
+    return parsed
 
 
-def _read_names(made: Certificate, certificate: Any) -> None:
-    made.version = certificate.version.value + 1
+def _read_names(parsed: Certificate, certificate: Any) -> None:
+    parsed.version = certificate.version.value + 1
     number = certificate.serial_number
     digits = f"{abs(number):X}"
-    made.serial = ("-" if number < 0 else "") + digits.rjust(len(digits) + len(digits) % 2, "0")
-    made.subject, made.issuer = _name(certificate.subject), _name(certificate.issuer)
+    parsed.serial = ("-" if number < 0 else "") + digits.rjust(len(digits) + len(digits) % 2, "0")
+    parsed.subject, parsed.issuer = _name(certificate.subject), _name(certificate.issuer)
 
 
 def _name(name: Any) -> str:
@@ -193,9 +193,9 @@ def _name(name: Any) -> str:
     return _text(str(name.rfc4514_string({ObjectIdentifier(oid): short for oid, short in ATTRIBUTES.items()})))
 
 
-def _read_validity(made: Certificate, certificate: Any) -> None:
-    made.not_before = _nanoseconds(certificate.not_valid_before_utc)
-    made.not_after = _nanoseconds(certificate.not_valid_after_utc)
+def _read_validity(parsed: Certificate, certificate: Any) -> None:
+    parsed.not_before = _nanoseconds(certificate.not_valid_before_utc)
+    parsed.not_after = _nanoseconds(certificate.not_valid_after_utc)
 
 
 def _algorithm(oid: Any) -> str:
@@ -203,72 +203,72 @@ def _algorithm(oid: Any) -> str:
     return ALGORITHMS.get(dotted, dotted)
 
 
-def _read_key(made: Certificate, certificate: Any) -> None:
-    made.key_algorithm = _algorithm(certificate.public_key_algorithm_oid)
-    made.key_type = KEY_TYPES.get(made.key_algorithm, made.key_algorithm)
+def _read_key(parsed: Certificate, certificate: Any) -> None:
+    parsed.key_algorithm = _algorithm(certificate.public_key_algorithm_oid)
+    parsed.key_type = KEY_TYPES.get(parsed.key_algorithm, parsed.key_algorithm)
     try:
         key = certificate.public_key()
     except Exception:
         spki = der_of.spki(certificate.tbs_certificate_bytes)
-        found = der_of.rsa_bits(spki) if spki and "rsa" in made.key_algorithm.lower() else None
-        if found is None:
+        rsa = der_of.rsa_bits(spki) if spki and "rsa" in parsed.key_algorithm.lower() else None
+        if rsa is None:
             raise
-        made.key_type, made.key_bits, made.exponent = "rsa", found[0], str(found[1])
+        parsed.key_type, parsed.key_bits, parsed.exponent = "rsa", rsa[0], str(rsa[1])
         return
-    _describe_key(made, key)
+    _describe_key(parsed, key)
 
 
-def _describe_key(made: Certificate, key: Any) -> None:
+def _describe_key(parsed: Certificate, key: Any) -> None:
     from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
-    made.key_bits = getattr(key, "key_size", None)
-    if made.key_bits is None and made.key_type and made.key_type.startswith("ML-DSA"):
-        made.key_bits = 8 * len(key.public_bytes_raw())
+    parsed.key_bits = getattr(key, "key_size", None)
+    if parsed.key_bits is None and parsed.key_type and parsed.key_type.startswith("ML-DSA"):
+        parsed.key_bits = 8 * len(key.public_bytes_raw())
     if isinstance(key, rsa.RSAPublicKey):
-        made.key_type, made.exponent = "rsa", str(key.public_numbers().e)
+        parsed.key_type, parsed.exponent = "rsa", str(key.public_numbers().e)
     elif isinstance(key, ec.EllipticCurvePublicKey):
-        made.key_type, made.curve = "ecdsa", CURVES.get(key.curve.name, key.curve.name)
+        parsed.key_type, parsed.curve = "ecdsa", CURVES.get(key.curve.name, key.curve.name)
     elif isinstance(key, dsa.DSAPublicKey):
-        made.key_type = "dsa"
+        parsed.key_type = "dsa"
 
 
-def _read_signature(made: Certificate, certificate: Any) -> None:
-    made.signature_algorithm = name = _algorithm(certificate.signature_algorithm_oid)
+def _read_signature(parsed: Certificate, certificate: Any) -> None:
+    parsed.signature_algorithm = name = _algorithm(certificate.signature_algorithm_oid)
     if name == "rsassaPss":
         hashed = certificate.signature_hash_algorithm
-        made.signature_algorithm = f"rsassaPss ({hashed.name})" if hashed else name
-    lower = made.signature_algorithm.lower()
-    made.weak = next((weak for weak in ("md2", "md5", "sha1") if weak in lower), None)
+        parsed.signature_algorithm = f"rsassaPss ({hashed.name})" if hashed else name
+    lower = parsed.signature_algorithm.lower()
+    parsed.weak = next((weak for weak in ("md2", "md5", "sha1") if weak in lower), None)
 
 
-def _read_extensions(made: Certificate, certificate: Any) -> None:
+def _read_extensions(parsed: Certificate, certificate: Any) -> None:
     from cryptography import x509
 
-    made.scts, made.must_staple = 0, False
+    parsed.scts, parsed.must_staple = 0, False
     try:
         extensions = list(certificate.extensions)
     except ValueError:  # one entry that cannot be read does not take the other names away
-        _take_names(made, der_of.names(certificate.tbs_certificate_bytes))
+        _take_names(parsed, der_of.names(certificate.tbs_certificate_bytes))
         raise
     for extension in extensions:
         value = extension.value
         if isinstance(value, x509.BasicConstraints):
-            made.is_ca = value.ca
+            parsed.is_ca = value.ca
         elif isinstance(value, x509.SubjectAlternativeName):
-            found = {"dns": list(value.get_values_for_type(x509.DNSName))}
-            found["ip"] = [str(one) for one in value.get_values_for_type(x509.IPAddress)]
-            _take_names(made, found | {"email": list(value.get_values_for_type(x509.RFC822Name))})
+            names = {"dns": list(value.get_values_for_type(x509.DNSName))}
+            names["ip"] = [str(one) for one in value.get_values_for_type(x509.IPAddress)]
+            _take_names(parsed, names | {"email": list(value.get_values_for_type(x509.RFC822Name))})
         elif isinstance(value, x509.PrecertificateSignedCertificateTimestamps):
-            made.scts = len(list(value))
+            parsed.scts = len(list(value))
         elif isinstance(value, x509.TLSFeature):
-            made.must_staple = x509.TLSFeatureType.status_request in value
+            parsed.must_staple = x509.TLSFeatureType.status_request in value
 
 
-def _take_names(made: Certificate, names: dict[str, list[str]]) -> None:
+def _take_names(parsed: Certificate, names: dict[str, list[str]]) -> None:
     """The names of subjectAltName: those that are shown, and all where they are too many for that."""
-    made.san_dns, made.san_ip, made.san_email = (_joined(names[kind]) for kind in ("dns", "ip", "email"))
-    if any(text is not None and text.endswith("…") for text in (made.san_dns, made.san_ip)):
-        made.beyond = frozenset((_joined([name]) or "") for name in [*names["dns"], *names["ip"]])
+    parsed.san_dns, parsed.san_ip, parsed.san_email = (_joined(names[kind]) for kind in ("dns", "ip", "email"))
+    if any(text is not None and text.endswith("…") for text in (parsed.san_dns, parsed.san_ip)):
+        parsed.beyond = frozenset((_joined([name]) or "") for name in [*names["dns"], *names["ip"]])
 
 
 def _joined(names: Any) -> str | None:
@@ -276,15 +276,15 @@ def _joined(names: Any) -> str | None:
     return _text(" ".join(str(name).replace(" ", "\\x20") for name in names)) or None
 
 
-def _read_self_signed(made: Certificate, certificate: Any) -> None:
+def _read_self_signed(parsed: Certificate, certificate: Any) -> None:
     """Signed by its own key, where that can be verified; otherwise whether subject and issuer are the same."""
-    made.self_signed = certificate.subject == certificate.issuer
-    if not made.self_signed:
+    parsed.self_signed = certificate.subject == certificate.issuer
+    if not parsed.self_signed:
         return
     try:
         certificate.verify_directly_issued_by(certificate)
     except Exception as error:  # noqa: BLE001 - algorithms that are not supported are no proof against it
-        made.self_signed = (
+        parsed.self_signed = (
             None if type(error).__name__ in ("UnsupportedAlgorithm", "TypeError", "ValueError") else False
         )
 
@@ -330,7 +330,7 @@ class Certificates:
 
     def chain(self, message: bytes) -> Chain:
         """The chain of a message; each certificate is parsed once."""
-        found = []
+        certificates = []
         for der in ders(message):
             identity = hashlib.sha256(der).hexdigest()
             if identity not in self.known and len(self.known) >= MOST_KEPT:
@@ -338,8 +338,8 @@ class Certificates:
                 continue
             if identity not in self.known:
                 self.known[identity] = parse(der)
-            found.append(self.known[identity])
-        return Chain(found)
+            certificates.append(self.known[identity])
+        return Chain(certificates)
 
     def note(self, chain: Chain, role: str, count: int, time: int) -> None:
         """``count`` handshakes showed ``chain``, the first at ``time``; ``role``: whose it was."""
@@ -352,6 +352,6 @@ class Certificates:
         """The table ``certificates``, in the order of first sight."""
         rows = sorted(self.known.values(), key=lambda c: (c.first_seen, c.certificate_id))
         names = [name for name in Certificate.__dataclass_fields__ if name not in ("roles", "beyond")]
-        made: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in names}
-        made["roles"] = [" ".join(sorted(row.roles)) or None for row in rows]
-        return arrow.build("certificates", made)
+        columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in names}
+        columns["roles"] = [" ".join(sorted(row.roles)) or None for row in rows]
+        return arrow.build("certificates", columns)

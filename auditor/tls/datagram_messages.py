@@ -20,7 +20,7 @@ class Datagram(NamedTuple):
 
 
 class Messages:
-    """A handshake in the making: takes messages, keeps the kernel's row of it, whose fields are ``made[name]``."""
+    """A handshake being read: takes messages, keeps the kernel's row of it, whose fields are ``handshake[name]``."""
 
     def __init__(self, state: S.State, transport: int, client_side: int, first: Datagram) -> None:
         self.state = state
@@ -65,7 +65,7 @@ class Assembler(Protocol):
     state: S.State
 
     def run(self, datagrams: list[Datagram], protected: list[bool]) -> list[Messages]:
-        """The handshakes found; ``protected``: whether each side sent packets under the session's keys."""
+        """The handshakes read; ``protected``: whether each side sent packets under the session's keys."""
         ...
 
 

@@ -28,12 +28,12 @@ class Kept:
 
     def chain(self, last: int) -> list[Datagram]:
         """The datagrams of the chain that ends at ``last``, in the order they came."""
-        memory, found = self._memory, []
+        memory, datagrams = self._memory, []
         while last >= 0:
             data = value(memory.arena, memory.entries, self._bytes[last])
-            found.append(Datagram(data, self._side[last], self._frame[last], self._time[last]))
+            datagrams.append(Datagram(data, self._side[last], self._frame[last], self._time[last]))
             last = self._next[last]
-        return found[::-1]
+        return datagrams[::-1]
 
 
 def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Array, Array]:
@@ -51,7 +51,7 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
     kept = Kept(state.memory)
     rows: list[bytes] = []
     index: list[int] = []
-    told = zip(
+    chains = zip(
         at.tolist(),
         flows["datagram"][at].tolist(),
         flows["application"][at].tolist(),
@@ -59,7 +59,7 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
         (sides["protected"][at] != 0).tolist(),
         strict=True,
     )
-    for flow, last, application, identifier, protected in told:
+    for flow, last, application, identifier, protected in chains:
         assembler: Assembler
         if application == QUIC:
             assembler = Quic(state)
@@ -67,10 +67,10 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
             assembler = Dtls(state)
         else:
             assembler = Gssapi(state, application)
-        for made in assembler.run(kept.chain(last), protected):
-            made["flow"] = identifier
-            flows["client"][flow] = made["client_side"]
-            rows.append(made.rows.tobytes())
+        for handshake in assembler.run(kept.chain(last), protected):
+            handshake["flow"] = identifier
+            flows["client"][flow] = handshake["client_side"]
+            rows.append(handshake.rows.tobytes())
             index.append(flow)
         state = assembler.state
     return state, np.frombuffer(b"".join(rows), S.HANDSHAKE), np.array(index, np.int64)

@@ -1,4 +1,4 @@
-"""Whether the ClientHello got through: what happened to it on the way, told by the TCP timeline.
+"""Whether the ClientHello got through: what happened to it on the way, by the TCP timeline.
 
 With post-quantum key shares a ClientHello is larger than one segment, and there are middleboxes and servers that drop,
 stall or reset what they do not expect. The evidence is in the packets: how large the hello was against the maximum

@@ -32,18 +32,18 @@ def spki(tbs: bytes) -> bytes | None:
 
 def names(tbs: bytes) -> dict[str, list[str]]:
     """The names of subjectAltName; bytes that are no ASCII are escaped, so that such a name fits nothing."""
-    found: dict[str, list[str]] = {"dns": [], "ip": [], "email": []}
+    alternative_names: dict[str, list[str]] = {"dns": [], "ip": [], "email": []}
     at = tbs.find(ALT_NAME)
     if at < 0:
-        return found
+        return alternative_names
     value = next((contents for tag, _, contents in elements(tbs[at + len(ALT_NAME) :]) if tag == OCTETS), b"")
     for _, _, listed in elements(value):
         for tag, _, contents in elements(listed):
             if tag in (DNS, EMAIL):
-                found["dns" if tag == DNS else "email"].append(contents.decode("ascii", "backslashreplace"))
+                alternative_names["dns" if tag == DNS else "email"].append(contents.decode("ascii", "backslashreplace"))
             elif tag == ADDRESS and len(contents) in (4, 16):
-                found["ip"].append(str(ipaddress.ip_address(contents)))
-    return found
+                alternative_names["ip"].append(str(ipaddress.ip_address(contents)))
+    return alternative_names
 
 
 def rsa_bits(spki: bytes) -> tuple[int, int] | None:

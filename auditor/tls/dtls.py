@@ -60,18 +60,18 @@ class Dtls:
 
     def __init__(self, state: S.State) -> None:
         self.state = state
-        self.found: list[Messages] = []
+        self.handshakes: list[Messages] = []
         self._sides = (Side(), Side())
 
     def run(self, datagrams: list[Datagram], protected: list[bool]) -> list[Messages]:
         for seen in datagrams:
             self._records(seen)
-        if self.found:
-            last = self.found[-1]
+        if self.handshakes:
+            last = self.handshakes[-1]
             for side in (0, 1):
                 if protected[side]:
                     last.saw(S.SEEN_CLIENT_DATA if side == last["client_side"] else S.SEEN_SERVER_DATA)
-        return self.found
+        return self.handshakes
 
     def _records(self, seen: Datagram) -> None:
         data, at = seen.data, 0
@@ -87,24 +87,24 @@ class Dtls:
                 self._encrypted(seen.side, kind)
             elif kind == HANDSHAKE_RECORD:
                 self._handshake(body, seen)
-            elif kind == CHANGE_CIPHER_SPEC and self.found and not self._sides[seen.side].encrypted:
+            elif kind == CHANGE_CIPHER_SPEC and self.handshakes and not self._sides[seen.side].encrypted:
                 self._sides[seen.side].encrypted = True
                 self._take(seen.side, CHANGE_CIPHER, b"", seen)
-            elif kind == ALERT and len(body) == 2 and self.found:
-                self.found[-1].alert(seen.side, body[0], body[1])
+            elif kind == ALERT and len(body) == 2 and self.handshakes:
+                self.handshakes[-1].alert(seen.side, body[0], body[1])
         if at < len(data) and data[at] >> 5 == 1:  # RFC 9147 4: the header of encrypted records
             self._encrypted(seen.side, APPLICATION_DATA)
 
     def _encrypted(self, side: int, kind: int) -> None:
-        """A record of a later epoch: only that it was there can be told."""
-        if not self.found:
+        """A record of a later epoch: only its presence can be noted."""
+        if not self.handshakes:
             return
-        made = self.found[-1]
-        is_client = side == made["client_side"]
+        handshake = self.handshakes[-1]
+        is_client = side == handshake["client_side"]
         if kind == HANDSHAKE_RECORD:
-            made.saw(S.SEEN_CLIENT_FINISHED if is_client else S.SEEN_SERVER_FINISHED)
+            handshake.saw(S.SEEN_CLIENT_FINISHED if is_client else S.SEEN_SERVER_FINISHED)
         elif kind in (APPLICATION_DATA, CONNECTION_ID_RECORD):
-            made.saw(S.SEEN_CLIENT_DATA if is_client else S.SEEN_SERVER_DATA)
+            handshake.saw(S.SEEN_CLIENT_DATA if is_client else S.SEEN_SERVER_DATA)
 
     def _handshake(self, body: bytes, seen: Datagram) -> None:
         """The fragments of one record (RFC 6347 4.2.2)."""
@@ -117,23 +117,23 @@ class Dtls:
                 return
             if kind == CLIENT_HELLO:
                 self._hello_from(seen, number, offset, part)
-            elif kind == SERVER_HELLO and not self.found:
+            elif kind == SERVER_HELLO and not self.handshakes:
                 self._begin(1 - seen.side, seen)
-            if self.found:
+            if self.handshakes:
                 self._fragment(self._sides[seen.side], kind, number, total, offset, part, seen)
 
     def _hello_from(self, seen: Datagram, number: int, offset: int, part: bytes) -> None:
         """A ClientHello: of the handshake that is known, or the first of another one on the same ports."""
-        if self.found:
+        if self.handshakes:
             old = self._sides[seen.side].messages.get(number)
-            over = self.found[-1]["seen"] & S.SEEN_SERVER_HELLO
+            over = self.handshakes[-1]["seen"] & S.SEEN_SERVER_HELLO
             if not over or number or offset or len(part) < 34 or old is None or bytes(old.data[:34]) == part[:34]:
                 return
         self._begin(seen.side, seen)
 
     def _begin(self, client_side: int, seen: Datagram) -> None:
         self._sides = (Side(), Side())
-        self.found.append(Messages(self.state, S.OVER_DTLS, client_side, seen))
+        self.handshakes.append(Messages(self.state, S.OVER_DTLS, client_side, seen))
 
     def _fragment(
         self, side: Side, kind: int, number: int, total: int, offset: int, part: bytes, seen: Datagram
@@ -152,7 +152,7 @@ class Dtls:
             self._take(seen.side, whole.kind, without_cookie(content) if whole.kind == CLIENT_HELLO else content, seen)
 
     def _take(self, side: int, kind: int, body: bytes, seen: Datagram) -> None:
-        made = self.found[-1]
-        made.state = self.state
-        made.take(side, kind, body, seen)
-        self.state = made.state
+        handshake = self.handshakes[-1]
+        handshake.state = self.state
+        handshake.take(side, kind, body, seen)
+        self.state = handshake.state

@@ -43,7 +43,7 @@ class Gssapi:
 
     state: S.State
     protocol: int
-    made: Messages | None = None
+    handshake: Messages | None = None
     sides: tuple[Side, Side] = field(default_factory=lambda: (Side(), Side()))
 
     def run(self, datagrams: list[Datagram], protected: list[bool]) -> list[Messages]:
@@ -54,33 +54,33 @@ class Gssapi:
                 token = token_of(line)
                 if token is None:
                     continue
-                if self.made is None:
+                if self.handshake is None:
                     client = seen.side if line[:5].upper() == COMMAND else 1 - seen.side
-                    self.made = Messages(self.state, S.OVER_TCP, client, seen)
-                    self.made["upgraded"] = self.protocol
-                self._records(self.made, side, token, seen)
-        return [self.made] if self.made is not None and self.made["seen"] else []
+                    self.handshake = Messages(self.state, S.OVER_TCP, client, seen)
+                    self.handshake["upgraded"] = self.protocol
+                self._records(self.handshake, side, token, seen)
+        return [self.handshake] if self.handshake is not None and self.handshake["seen"] else []
 
-    def _records(self, made: Messages, side: Side, token: bytes, seen: Datagram) -> None:
+    def _records(self, handshake: Messages, side: Side, token: bytes, seen: Datagram) -> None:
         side.records += token
         while len(side.records) >= 5 and 20 <= side.records[0] <= 23 and side.records[1] == 3:
             kind, size = side.records[0], int.from_bytes(side.records[3:5], "big")
             if len(side.records) < 5 + size:
                 return
             body, side.records = side.records[5 : 5 + size], side.records[5 + size :]
-            is_client = seen.side == made["client_side"]
+            is_client = seen.side == handshake["client_side"]
             if kind == HANDSHAKE_RECORD and side.encrypted:
-                made.saw(S.SEEN_CLIENT_FINISHED if is_client else S.SEEN_SERVER_FINISHED)
+                handshake.saw(S.SEEN_CLIENT_FINISHED if is_client else S.SEEN_SERVER_FINISHED)
             elif kind == HANDSHAKE_RECORD:
                 side.plain += body
                 read = 0
                 for message, content, after in messages(side.plain):
-                    made.take(seen.side, message, content, seen)
+                    handshake.take(seen.side, message, content, seen)
                     read = after
                 side.plain = side.plain[read:]
             elif kind == CHANGE_CIPHER_SPEC and not side.encrypted:
                 side.encrypted = True
-                made.take(seen.side, CHANGE_CIPHER, b"", seen)
+                handshake.take(seen.side, CHANGE_CIPHER, b"", seen)
             elif kind == ALERT and size == 2 and not side.encrypted:
-                made.alert(seen.side, body[0], body[1])
-        self.state = made.state
+                handshake.alert(seen.side, body[0], body[1])
+        self.state = handshake.state

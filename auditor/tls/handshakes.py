@@ -176,8 +176,8 @@ def _status_columns(rows: Array, lost: tuple[Array, Array]) -> dict[str, Numbers
 
 def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bool) -> tuple[str, str | None]:
     if seen & (S.SEEN_CLIENT_INVALID | S.SEEN_SERVER_INVALID):
-        who = "ClientHello" if seen & S.SEEN_CLIENT_INVALID else "ServerHello"
-        return "invalid", f"{who}: {INVALID.get(invalid, 'not valid')} (byte {at})"
+        message = "ClientHello" if seen & S.SEEN_CLIENT_INVALID else "ServerHello"
+        return "invalid", f"{message}: {INVALID.get(invalid, 'not valid')} (byte {at})"
     reason = INVALID[invalid] if invalid == CUT_HELLO else None
     if invalid in (NO_KEYS, NO_SALT):
         return "truncated", INVALID[invalid]

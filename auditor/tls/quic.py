@@ -75,13 +75,13 @@ def initial_keys(version: int, connection_id: bytes) -> tuple[Keys, Keys] | None
         return None
     secret = hmac.digest(salt, connection_id, "sha256")
     prefix = b"quicv2 " if version == VERSION_2 else b"quic "
-    made = []
+    keys = []
     for label in (b"client in", b"server in"):
         side = _expand(secret, label, 32)
         header = Cipher(algorithms.AES(_expand(side, prefix + b"hp", 16)), modes.ECB()).encryptor()  # noqa: S305 - RFC 9001 5.4.3
         iv = int.from_bytes(_expand(side, prefix + b"iv", 12), "big")
-        made.append(Keys(AESGCM(_expand(side, prefix + b"key", 16)), iv, header))
-    return made[0], made[1]
+        keys.append(Keys(AESGCM(_expand(side, prefix + b"key", 16)), iv, header))
+    return keys[0], keys[1]
 
 
 class Packet(NamedTuple):
@@ -192,8 +192,8 @@ class CryptoStream:
 class Connection:
     """One QUIC connection: its keys by version, its streams and its handshake."""
 
-    def __init__(self, made: Messages, connection_id: bytes, client_side: int) -> None:
-        self.made = made
+    def __init__(self, handshake: Messages, connection_id: bytes, client_side: int) -> None:
+        self.handshake = handshake
         self.first_id = connection_id
         self.client_side = client_side
         self.streams = (CryptoStream(), CryptoStream())
@@ -206,11 +206,11 @@ class Connection:
         keys = initial_keys(packet.version, self.first_id)
         if keys is None:
             return None
-        found = opened(seen.data, packet, keys[seen.side != self.client_side], self.largest[seen.side])
-        if found is None:
+        decrypted = opened(seen.data, packet, keys[seen.side != self.client_side], self.largest[seen.side])
+        if decrypted is None:
             return None
-        self.largest[seen.side] = max(self.largest[seen.side], found[1])
-        return found[0]
+        self.largest[seen.side] = max(self.largest[seen.side], decrypted[1])
+        return decrypted[0]
 
     def restart(self, connection_id: bytes) -> None:
         """After a Retry, or in another version: new keys, and the CRYPTO stream is sent again."""
@@ -229,7 +229,7 @@ class Connection:
                     continue
                 if kind in (2, 3):
                     at = _after_ack(frames, at, with_counts=kind == 3)
-                elif kind == 6 or (kind == GOOGLE_CRYPTO and self.made["quic_version"] in GOOGLE_SALTS):
+                elif kind == 6 or (kind == GOOGLE_CRYPTO and self.handshake["quic_version"] in GOOGLE_SALTS):
                     offset, at = varint(frames, at)
                     size, at = varint(frames, at)
                     stream.add(offset, frames[at : at + size])
@@ -238,7 +238,7 @@ class Connection:
                 elif kind in (0x1C, 0x1D):
                     error, at = varint(frames, at)
                     if error >> 8 == CRYPTO_ERROR >> 8:
-                        self.made.alert(seen.side, 2, error & 0xFF)
+                        self.handshake.alert(seen.side, 2, error & 0xFF)
                     return
                 else:
                     return
@@ -250,19 +250,19 @@ class Connection:
 
     def _messages(self, stream: CryptoStream, seen: Datagram) -> None:
         stream.datagrams += 1
-        before = self.made["client_frame"]
+        before = self.handshake["client_frame"]
         read = stream.read
         for kind, body, after in messages(bytes(stream.data[read:])):
             stream.read = read + after
-            self.made.take(seen.side, kind, body, seen)
-        if self.made["client_frame"] and not before:
-            self.made["client_segments"] = stream.datagrams
+            self.handshake.take(seen.side, kind, body, seen)
+        if self.handshake["client_frame"] and not before:
+            self.handshake["client_segments"] = stream.datagrams
 
 
 def _after_padding(frames: bytes, at: int) -> int:
     """Where the first frame begins that is not PADDING or PING, of which many packets have a thousand."""
-    found = NOTHING.match(frames, at)
-    return found.end() if found else at
+    padding = NOTHING.match(frames, at)
+    return padding.end() if padding else at
 
 
 def _after_ack(frames: bytes, at: int, *, with_counts: bool) -> int:
@@ -295,8 +295,8 @@ class Quic:
         last = self.connections[-1]
         for side in (0, 1):
             if protected[side]:
-                last.made.saw(S.SEEN_CLIENT_DATA if side == last.client_side else S.SEEN_SERVER_DATA)
-        return [connection.made for connection in self.connections]
+                last.handshake.saw(S.SEEN_CLIENT_DATA if side == last.client_side else S.SEEN_SERVER_DATA)
+        return [connection.handshake for connection in self.connections]
 
     def _initial(self, seen: Datagram, packet: Packet) -> None:
         for connection in reversed(self.connections):
@@ -307,14 +307,14 @@ class Quic:
         keys = initial_keys(packet.version, packet.target)
         if len(self.connections) >= MOST_CONNECTIONS or len(self._closed) >= MOST_PIECES:
             return
-        found = opened(seen.data, packet, keys[0], -1) if keys else None
-        if found is None:
+        decrypted = opened(seen.data, packet, keys[0], -1) if keys else None
+        if decrypted is None:
             self._closed.append((seen, packet))
             self._answered_to_cut()
             return
         connection = self._connection(seen, packet)
-        connection.largest[seen.side] = found[1]
-        self._take(connection, found[0], seen)
+        connection.largest[seen.side] = decrypted[1]
+        self._take(connection, decrypted[0], seen)
         for earlier in list(self._closed):  # an answer that overtook what it answers
             frames = connection.open(*earlier)
             if frames is not None:
@@ -333,31 +333,31 @@ class Quic:
                 self._closed.remove((seen, packet))
                 self._closed.remove((first, cut))
                 self._initial(seen, packet)
-                connection.made["invalid"] = CUT_HELLO
+                connection.handshake["invalid"] = CUT_HELLO
                 return
 
     def _connection(self, seen: Datagram, packet: Packet) -> Connection:
         """The connection that a client's Initial with keys of its own belongs to: usually a new one."""
         for connection in reversed(self.connections):
             retried = connection.retry_id is not None and connection.retry_id == packet.target
-            answered = connection.made["seen"] & S.SEEN_SERVER_HELLO
-            again = not answered and connection.made["quic_version"] != packet.version
+            answered = connection.handshake["seen"] & S.SEEN_SERVER_HELLO
+            again = not answered and connection.handshake["quic_version"] != packet.version
             if connection.client_side == seen.side and (retried or again):
                 connection.restart(packet.target)
-                connection.made["quic_version"] = packet.version
+                connection.handshake["quic_version"] = packet.version
                 if again:  # after Version Negotiation it is a new ClientHello
                     connection.streams = (CryptoStream(), CryptoStream())
                 return connection
-        made = Messages(self.state, S.OVER_QUIC, seen.side, seen)
-        made["quic_version"] = packet.version
-        connection = Connection(made, packet.target, seen.side)
+        handshake = Messages(self.state, S.OVER_QUIC, seen.side, seen)
+        handshake["quic_version"] = packet.version
+        connection = Connection(handshake, packet.target, seen.side)
         self.connections.append(connection)
         return connection
 
     def _take(self, connection: Connection, frames: bytes, seen: Datagram) -> None:
-        connection.made.state = self.state
+        connection.handshake.state = self.state
         connection.take(frames, seen)
-        self.state = connection.made.state
+        self.state = connection.handshake.state
 
     def _retry(self, seen: Datagram, packet: Packet) -> None:
         """RFC 9000 17.2.5: the client begins again with the connection id that the server names."""
@@ -370,7 +370,7 @@ class Quic:
         if not self._closed:
             return []
         seen, packet = self._closed[0]
-        made = Messages(self.state, S.OVER_QUIC, 0, seen)
-        made["quic_version"] = packet.version
-        made["invalid"] = NO_KEYS if salt_of(packet.version) else NO_SALT
-        return [made]
+        handshake = Messages(self.state, S.OVER_QUIC, 0, seen)
+        handshake["quic_version"] = packet.version
+        handshake["invalid"] = NO_KEYS if salt_of(packet.version) else NO_SALT
+        return [handshake]

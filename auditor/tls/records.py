@@ -60,7 +60,7 @@ NOTHING, MORE_BYTES, RECORD, HELLO_BEGINS, MESSAGE, PLAIN_ALERT, BROKEN, TOO_MUC
 
 @part
 def how_it_begins(memory: Memory, stream: StreamRow) -> int:
-    """What the first bytes of a stream are; WAIT if more are needed to tell."""
+    """What the first bytes of a stream are; WAIT if more are needed to decide."""
     at = np.int64(stream.start)
     have = stream.have - stream.start
     if have < 1:

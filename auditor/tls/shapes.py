@@ -94,7 +94,7 @@ class ClientShape:
 
     @classmethod
     def parse(cls, data: bytes) -> "ClientShape":
-        """Read a shape that ``hello_kernels.client_hello`` made."""
+        """Read a shape that ``hello_kernels.client_hello`` built."""
         size = int.from_bytes(data[2:4], "big")
         at = 4 + size
         compressions = list(data[at + 1 : at + 1 + data[at]])
@@ -182,7 +182,7 @@ class ServerShape:
 
     @classmethod
     def parse(cls, data: bytes) -> "ServerShape":
-        """Read a shape that ``hello_kernels.server_hello`` made."""
+        """Read a shape that ``hello_kernels.server_hello`` built."""
         extensions = list(_extensions(data[5:]))
         first: dict[int, bytes] = {}
         for kind, contents in extensions:

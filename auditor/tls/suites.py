@@ -37,10 +37,8 @@ class Properties:
 
     def value(self, name: str) -> str:
         """A property as policies write it."""
-        told = getattr(self, name)
-        return (
-            {True: "yes", False: "no", None: "unknown"}[told] if told is None or isinstance(told, bool) else str(told)
-        )
+        raw = getattr(self, name)
+        return {True: "yes", False: "no", None: "unknown"}[raw] if raw is None or isinstance(raw, bool) else str(raw)
 
 
 NAMES = tuple(Properties.__dataclass_fields__)
@@ -59,8 +57,8 @@ def _properties(suite: Suite) -> Properties:
     if encryption in INTEGRITY_ONLY:
         cipher = mode = "NULL"
     mac = "AEAD" if mode in AEAD else suite.name.rpartition("_")[2]
-    told = _BITS.search(encryption)
-    bits = 0 if cipher == "NULL" else int(told[1]) if told else _BITS_OF.get(cipher, 0)
+    size = _BITS.search(encryption)
+    bits = 0 if cipher == "NULL" else int(size[1]) if size else _BITS_OF.get(cipher, 0)
     return Properties(
         suite.name,
         suite.key_exchange,

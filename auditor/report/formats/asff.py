@@ -70,8 +70,8 @@ def write(result: Results, out: BinaryIO) -> None:
     if not re.fullmatch(r"\d{12}", account):
         raise AuditError("AUDITOR_AWS_ACCOUNT: not the twelve digits of an AWS account")
     sums = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
-    found = []
+    findings = []
     for row in result.records("findings", times="ns"):
         region = row["region"] or "us-east-1"
-        found.append(finding(row, account, region if "-" in region else "us-east-1", sums))
-    out.write(json.dumps(found, indent=1, ensure_ascii=True).encode() + b"\n")
+        findings.append(finding(row, account, region if "-" in region else "us-east-1", sums))
+    out.write(json.dumps(findings, indent=1, ensure_ascii=True).encode() + b"\n")

@@ -40,15 +40,15 @@ class ProtocolUse:
 
 
 def _suite(name: str, use: SuiteUse, edition: str) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": name, "identifiers": [f"0x{use.code >> 8:02X}", f"0x{use.code & 255:02X}"]}
+    entry: dict[str, Any] = {"name": name, "identifiers": [f"0x{use.code >> 8:02X}", f"0x{use.code & 255:02X}"]}
     known = cbom_assets.cipher_of(name)
     names = [*([cbom_assets.cipher_name(known)] if known is not None else []), *sorted(use.groups | use.signatures)]
     if names:
-        told["algorithms"] = [cbom_assets.reference(one) for one in names]
+        entry["algorithms"] = [cbom_assets.reference(one) for one in names]
     if edition == "1.7":
         listed = {"tlsGroups": sorted(use.groups), "tlsSignatureSchemes": sorted(use.signatures)}
-        told |= {what: some for what, some in listed.items() if some}
-    return told
+        entry |= {what: some for what, some in listed.items() if some}
+    return entry
 
 
 def write_1_7(result: Results, out: BinaryIO) -> None:
@@ -80,17 +80,17 @@ def write(result: Results, out: BinaryIO, edition: str = "1.6") -> None:
 
 def _algorithms(uses: Iterable[ProtocolUse], certificates: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each algorithm once: of suites, groups, signatures, and of certificates."""
-    found = []
+    components = []
     for use in uses:
         for name, suite in use.suites.items():
             known = cbom_assets.cipher_of(name)
-            found += [cbom_assets.cipher(known)] if known is not None else []
-            found += map(cbom_assets.group, suite.groups)
-            found += map(cbom_assets.signature, suite.signatures)
+            components += [cbom_assets.cipher(known)] if known is not None else []
+            components += map(cbom_assets.group, suite.groups)
+            components += map(cbom_assets.signature, suite.signatures)
     for row in certificates:
         names = (row["signature_algorithm"], cbom_assets.key_algorithm(row))
-        found += [cbom_assets.signature(name) for name in names if name is not None]
-    return [one for _, one in sorted({one["bom-ref"]: one for one in found}.items())]
+        components += [cbom_assets.signature(name) for name in names if name is not None]
+    return [one for _, one in sorted({one["bom-ref"]: one for one in components}.items())]
 
 
 def _uses(result: Results) -> dict[tuple[str, str], ProtocolUse]:
@@ -118,20 +118,20 @@ def _uses(result: Results) -> dict[tuple[str, str], ProtocolUse]:
 def _protocol(version: str, transport: str, use: ProtocolUse, edition: str) -> dict[str, Any]:
     family, _, number = version.partition(" ")
     certificates = [f"crypto/certificate/{one}" for one in sorted(use.certificates)]
-    told: dict[str, Any] = {
+    details: dict[str, Any] = {
         "type": TYPES[edition].get("QUIC" if transport == "quic" else family, TYPES["1.6"].get(family, "other")),
         "version": number or version,
         "cipherSuites": [_suite(name, suite, edition) for name, suite in sorted(use.suites.items())],
     }
     if certificates and edition == "1.7":
-        told["relatedCryptographicAssets"] = [{"type": "certificate", "ref": one} for one in certificates]
+        details["relatedCryptographicAssets"] = [{"type": "certificate", "ref": one} for one in certificates]
     elif certificates:
-        told["cryptoRefArray"] = certificates
+        details["cryptoRefArray"] = certificates
     return {
         "type": "cryptographic-asset",
         "bom-ref": f"crypto/protocol/{f'{version}/{transport}'.lower().replace(' ', '-')}",
         "name": f"{version} over {transport}",
-        "cryptoProperties": {"assetType": "protocol", "protocolProperties": told},
+        "cryptoProperties": {"assetType": "protocol", "protocolProperties": details},
         "evidence": {"occurrences": use.occurrences},
         "properties": [{"name": "auditor:handshakes", "value": str(use.handshakes)}],
     }

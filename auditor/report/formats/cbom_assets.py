@@ -28,10 +28,10 @@ def cipher_name(known: Properties) -> str:
 
 def cipher(known: Properties) -> dict[str, Any]:
     """A suite's cipher."""
-    told = {"primitive": PRIMITIVES.get(known.mode, "ae"), "parameterSetIdentifier": str(known.bits)}
+    details = {"primitive": PRIMITIVES.get(known.mode, "ae"), "parameterSetIdentifier": str(known.bits)}
     if known.mode in ("GCM", "CCM", "CBC", "CTR"):
-        told["mode"] = known.mode.lower()
-    return _algorithm(cipher_name(known), told)
+        details["mode"] = known.mode.lower()
+    return _algorithm(cipher_name(known), details)
 
 
 def cipher_of(suite: str) -> Properties | None:
@@ -44,10 +44,10 @@ def group(name: str) -> dict[str, Any]:
     """A group of key exchanges: a hybrid combines two, a pure one encapsulates a key."""
     is_kem = name.startswith("MLKEM")
     is_hybrid = not is_kem and ("MLKEM" in name or "Kyber" in name or name == "CECPQ2")
-    told: dict[str, Any] = {"primitive": "combiner" if is_hybrid else "kem" if is_kem else "key-agree"}
-    told["parameterSetIdentifier"] = name
-    told["nistQuantumSecurityLevel"] = _quantum_level(name)
-    return _algorithm(name, told)
+    details: dict[str, Any] = {"primitive": "combiner" if is_hybrid else "kem" if is_kem else "key-agree"}
+    details["parameterSetIdentifier"] = name
+    details["nistQuantumSecurityLevel"] = _quantum_level(name)
+    return _algorithm(name, details)
 
 
 def signature(name: str) -> dict[str, Any]:
@@ -59,12 +59,12 @@ def _quantum_level(name: str) -> int:
     return next((level for what, level in sorted(QUANTUM_LEVELS.items(), reverse=True) if what in name), 0)
 
 
-def _algorithm(name: str, told: dict[str, Any]) -> dict[str, Any]:
+def _algorithm(name: str, details: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "cryptographic-asset",
         "bom-ref": reference(name),
         "name": printable(name),
-        "cryptoProperties": {"assetType": "algorithm", "algorithmProperties": told},
+        "cryptoProperties": {"assetType": "algorithm", "algorithmProperties": details},
     }
 
 
@@ -81,20 +81,20 @@ def key(row: dict[str, Any]) -> dict[str, Any] | None:
     name = key_algorithm(row)
     if name is None:
         return None
-    told: dict[str, Any] = {"type": "public-key", "algorithmRef": reference(name)}
+    details: dict[str, Any] = {"type": "public-key", "algorithmRef": reference(name)}
     if row["key_bits"] is not None:
-        told["size"] = int(row["key_bits"])
+        details["size"] = int(row["key_bits"])
     return {
         "type": "cryptographic-asset",
         "bom-ref": f"crypto/key/{row['certificate_id']}",
         "name": f"public key, {printable(name)}",
-        "cryptoProperties": {"assetType": "related-crypto-material", "relatedCryptoMaterialProperties": told},
+        "cryptoProperties": {"assetType": "related-crypto-material", "relatedCryptoMaterialProperties": details},
     }
 
 
 def certificate(row: dict[str, Any]) -> dict[str, Any]:
     """A certificate with its key and its signature."""
-    told = {
+    details = {
         "subjectName": row["subject"],
         "issuerName": row["issuer"],
         "notValidBefore": second(row["not_before"]),
@@ -102,9 +102,9 @@ def certificate(row: dict[str, Any]) -> dict[str, Any]:
         "certificateFormat": "X.509",
     }
     if row["signature_algorithm"] is not None:
-        told["signatureAlgorithmRef"] = reference(row["signature_algorithm"])
+        details["signatureAlgorithmRef"] = reference(row["signature_algorithm"])
     if row["key_type"] is not None:
-        told["subjectPublicKeyRef"] = f"crypto/key/{row['certificate_id']}"
+        details["subjectPublicKeyRef"] = f"crypto/key/{row['certificate_id']}"
     return {
         "type": "cryptographic-asset",
         "bom-ref": f"crypto/certificate/{row['certificate_id']}",
@@ -112,6 +112,6 @@ def certificate(row: dict[str, Any]) -> dict[str, Any]:
         "hashes": [{"alg": "SHA-256", "content": row["certificate_id"]}],
         "cryptoProperties": {
             "assetType": "certificate",
-            "certificateProperties": {name: printable(value) for name, value in told.items() if value is not None},
+            "certificateProperties": {name: printable(value) for name, value in details.items() if value is not None},
         },
     }

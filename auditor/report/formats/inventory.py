@@ -31,15 +31,15 @@ def write(result: Results, out: BinaryIO) -> None:
     """A CSV with a line for each version, suite, group, purpose and path that was negotiated."""
     names = ("flow_id", "service", "server_name", "server_ip", "path", "verdict")
     flows = {row["flow_id"]: row for row in result.records("flows", *names)}
-    found: dict[tuple[Any, ...], Use] = {}
-    told = ("flow_id", "started", "tls_version", "cipher_suite", "key_exchange_group")
-    for shake in result.records("handshakes", *told, times="ns"):
+    uses: dict[tuple[Any, ...], Use] = {}
+    columns = ("flow_id", "started", "tls_version", "cipher_suite", "key_exchange_group")
+    for shake in result.records("handshakes", *columns, times="ns"):
         if shake["cipher_suite"] is None:
             continue
         flow = flows[shake["flow_id"]]
         purpose = flow["service"] or flow["server_name"] or "?"
         key = (shake["tls_version"], shake["cipher_suite"], shake["key_exchange_group"], purpose, flow["path"])
-        use = found.setdefault(key, Use())
+        use = uses.setdefault(key, Use())
         use.handshakes += 1
         use.first, use.last = min(use.first, shake["started"]), max(use.last, shake["started"])
         use.verdicts.add(flow["verdict"])
@@ -48,7 +48,7 @@ def write(result: Results, out: BinaryIO) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
-    for key, use in sorted(found.items(), key=lambda item: tuple(str(part) for part in item[0])):
+    for key, use in sorted(uses.items(), key=lambda item: tuple(str(part) for part in item[0])):
         version, suite, group, purpose, path = key
         known = properties().get(suite)
         secret = (

@@ -24,14 +24,18 @@ def _cells(row: dict[str, Any], names: list[str]) -> list[Any]:
 
 def write(result: Results, out: BinaryIO) -> None:
     """Summary by path, version and verdict, findings, what could not be judged, inputs."""
-    told = result.manifest
-    policies = ", ".join(f"{policy['id']} {policy['edition']}" for policy in told["policies"])
-    counts = told["counts"]
-    lines = ["# Traffic audit", "", f"Policy {_cell(policies)}; AWS address ranges of {told['ip_ranges']['date']}; "]
+    manifest = result.manifest
+    policies = ", ".join(f"{policy['id']} {policy['edition']}" for policy in manifest["policies"])
+    counts = manifest["counts"]
+    lines = [
+        "# Traffic audit",
+        "",
+        f"Policy {_cell(policies)}; AWS address ranges of {manifest['ip_ranges']['date']}; ",
+    ]
     lines[-1] += f"{counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes."
     lines.append("")
     scope: Counter[tuple[str, ...]] = Counter()
-    for row in told["summary"]:
+    for row in manifest["summary"]:
         if row["in_scope"]:
             scope[row["path"], row["confidence"], row["protocol"], row["verdict"]] += row["flows"]
     if scope:
@@ -39,21 +43,23 @@ def write(result: Results, out: BinaryIO) -> None:
         rows = [[*key, f"{count:,}"] for key, count in sorted(scope.items())]
         lines += _table(["path", "confidence", "protocol", "verdict", "flows"], rows)
     names = ["finding_id", "severity", "verdict", "title", "reason", "flows", "sample_frames"]
-    found = result.rows("findings", *names, "rule", "client_group", "service", "region")
-    lines += [f"## Findings ({len(found)})", ""]
-    if found:
-        lines += _table([*names[:3], "about", *names[3:]], [_cells(row, names) for row in found])
+    findings = result.rows("findings", *names, "rule", "client_group", "service", "region")
+    lines += [f"## Findings ({len(findings)})", ""]
+    if findings:
+        lines += _table([*names[:3], "about", *names[3:]], [_cells(row, names) for row in findings])
         lines += ["## What they mean, and how to fix them", ""]
-        for code in dict.fromkeys(row["rule"] for row in found):
+        for code in dict.fromkeys(row["rule"] for row in findings):
             rule = result.rule(code)
             if rule is not None:
                 lines += [f"- **{code}: {_cell(rule['title'])}.** {_cell(rule['why'])} *Fix:* {_cell(rule['fix'])}"]
                 lines[-1] += f" *Source:* {_cell(rule['source'])}"
         lines.append("")
-    if told["not_observable"]:
+    if manifest["not_observable"]:
         lines += ["## Could not be judged", ""]
-        rows = [[rule, one["flows"], one["reason"]] for rule, some in told["not_observable"].items() for one in some]
+        rows = [
+            [rule, one["flows"], one["reason"]] for rule, some in manifest["not_observable"].items() for one in some
+        ]
         lines += _table(["rule", "flows", "why"], rows)
     lines += ["## Inputs", ""]
-    lines += _table(["capture", "SHA-256"], [[one["name"], one["sha256"]] for one in told["inputs"]])
+    lines += _table(["capture", "SHA-256"], [[one["name"], one["sha256"]] for one in manifest["inputs"]])
     out.write("\n".join(lines).encode())

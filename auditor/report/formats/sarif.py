@@ -61,5 +61,5 @@ def write(result: Results, out: BinaryIO) -> None:
     ]
     driver = {"name": "auditor", "version": result.manifest["versions"]["auditor"], "rules": rules}
     run = {"tool": {"driver": driver}, "artifacts": artifacts, "results": results, "columnKind": "utf16CodeUnits"}
-    told = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
-    out.write(json.dumps(told, indent=1, ensure_ascii=True).encode() + b"\n")
+    log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+    out.write(json.dumps(log, indent=1, ensure_ascii=True).encode() + b"\n")

@@ -18,7 +18,7 @@ SHEETS = ("findings", "flows", "handshakes", "certificates", "requests", "eviden
 
 
 def write(result: Results, out: BinaryIO) -> None:
-    """One sheet for each table; rows that do not fit into one are told in its last row."""
+    """One sheet for each table; where rows do not fit into one, its last row says so."""
     try:
         from xlsxwriter.exceptions import XlsxFileError
     except ImportError as error:

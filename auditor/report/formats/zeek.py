@@ -66,12 +66,12 @@ def _text(value: Any, kind: str) -> str:
     return printable(value).replace("\t", "\\x09")
 
 
-def _write(out: BinaryIO, path: str, fields: dict[str, str], found: Iterator[dict[str, Any]]) -> None:
+def _write(out: BinaryIO, path: str, fields: dict[str, str], rows: Iterator[dict[str, Any]]) -> None:
     head = ["#separator \\x09", "#set_separator\t,", "#empty_field\t(empty)", "#unset_field\t-", f"#path\t{path}"]
     head += ["\t".join(["#fields", *fields]), "\t".join(["#types", *fields.values()])]
     out.write(("\n".join(head) + "\n").encode())
     out.writelines(
-        ("\t".join(_text(row.get(name), kind) for name, kind in fields.items()) + "\n").encode() for row in found
+        ("\t".join(_text(row.get(name), kind) for name, kind in fields.items()) + "\n").encode() for row in rows
     )
 
 
