@@ -194,3 +194,12 @@ def test_signing_of_requests() -> None:
         for port in (43000, 43001, 43002, 43003)
     }
     assert all(found[port] - found[43000] for port in (43001, 43002, 43003))
+
+
+def test_a_name_of_aws_at_another_address_is_marked() -> None:
+    """A client that asks 8.8.8.8 for Pinpoint is warned of, one that asks an address of AWS is not."""
+    path = CASES.parent / "captures" / "51-name-of-aws-address-of-another" / "tls13-8.8.8.8.pcap"
+    verdicts = [
+        row["verdict"] for row in auditor.audit(path).rows("verdicts", "rule", "verdict") if row["rule"] == "NAME102"
+    ]
+    assert verdicts == ["warn"]
