@@ -556,7 +556,10 @@ def test_a_kill_leaves_nothing(scenes: tuple[Clients, bytes, Path], tmp_path: Pa
     scratch.mkdir()
     slow = tmp_path / "tshark"
     slow.write_text(
-        '#!/bin/sh\nif [ "$1" = --version ] || [ "$1" = -G ]; then echo \'TShark (Wireshark) 4.0.17\'; exit; fi\nsleep 600\n'
+        "#!/bin/sh\n"
+        "if [ \"$1\" = --version ]; then echo 'TShark (Wireshark) 4.0.17'; exit; fi\n"
+        "if [ \"$1\" = -G ]; then printf 'Transmission Control Protocol\\tTCP\\ttcp\\n'; exit; fi\n"
+        "sleep 600\n"
     )
     slow.chmod(0o755)
     child = subprocess.Popen(
@@ -565,7 +568,7 @@ def test_a_kill_leaves_nothing(scenes: tuple[Clients, bytes, Path], tmp_path: Pa
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        started = _started_by(child.pid, "sleep 600")
+        started = _started_by(child, "sleep 600")
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
@@ -579,10 +582,10 @@ def test_a_kill_leaves_nothing(scenes: tuple[Clients, bytes, Path], tmp_path: Pa
     assert list(scratch.iterdir()) == []  # results without --out: the next audit clears away what a kill left
 
 
-def _started_by(parent: int, words: str) -> list[psutil.Process]:
+def _started_by(parent: "subprocess.Popen[bytes]", words: str) -> list[psutil.Process]:
     """All that a process has started, once one of them has these words in its command line."""
-    while psutil.pid_exists(parent):
-        children = psutil.Process(parent).children(recursive=True)
+    while parent.poll() is None:
+        children = psutil.Process(parent.pid).children(recursive=True)
         with contextlib.suppress(psutil.NoSuchProcess):
             if any(words in " ".join(child.cmdline()) for child in children):
                 return children
