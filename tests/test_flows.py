@@ -225,7 +225,7 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
     layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)
     count, *_ = scan.read_batch(
-        block, 24, len(block), layout, interfaces, S.records(S.RECENT, S.RECENT_PACKET), 0, packets
+        block, 24, len(block), layout, interfaces, S.records(S.RECENT + 1, S.RECENT_PACKET), 0, packets
     )
     scan.follow_batch(state, block, packets, 0, count, False)
     monkeypatch.undo()

@@ -74,4 +74,4 @@ V4_MAPPED = 0xFFFF00000000  # RFC 4291 2.5.5.2: upper part of the low half of an
 
 ICMP, TCP, UDP, ESP, ICMP6 = 1, 6, 17, 50, 58
 BGP = 179  # port, RFC 4271 3
-FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32

@@ -52,6 +52,7 @@ FLOW = np.dtype(
         ("round_trip", "i8"),  # nanoseconds; -1 unknown
     ]
 )
+RIVALS = 3
 SIDE = np.dtype(
     [
         ("packets", "i8"),
@@ -76,6 +77,9 @@ SIDE = np.dtype(
         ("state", "u1"),  # NEW, ACTIVE, DONE
         ("tcp_flags", "u1"),  # every flag seen
         ("syn", "u1"),
+        ("rivals", "u1"),  # how many SYNs of other sequence numbers came, and these numbers, see ``syns``
+        ("rival", "u4", (RIVALS,)),
+        ("settled", "u1"),  # the other side's acknowledgement says which of them counts
         ("lost", "u1"),  # bytes that mattered are missing from the capture
         ("protected", "u1"),  # QUIC packets with a short header, or DTLS records of a later epoch, were seen
     ]
@@ -142,6 +146,7 @@ CHUNK = 1 << CHUNK_BITS
 WINDOW = 64 * 1024
 CHUNKS_A_STREAM = WINDOW // CHUNK
 SPANS = 8
+MOST_HELD = 6  # a bare acknowledgement over IPv4 has 40 bytes, the smallest Ethernet frame 46 (IEEE 802.3 4.2.3.3)
 STREAM = np.dtype(
     [
         ("origin", "u4"),  # sequence number of window byte 0
@@ -164,6 +169,9 @@ STREAM = np.dtype(
         ("next", "i4"),
         ("grid", "i4", (CHUNKS_A_STREAM,)),  # chunk of each part of the window, -1 for none
         ("span", "i4", (2 * SPANS,)),  # begin and end of each stretch, in order
+        ("held", "u1"),  # bytes of a segment that may be an acknowledgement's padding, their number, and the bytes
+        ("held_sequence", "u4"),
+        ("held_bytes", "u1", (MOST_HELD,)),
     ]
 )
 BLANK_STREAM = blank(STREAM, grid=-1)
@@ -266,8 +274,9 @@ ANSWER = np.dtype(
     ]
 )
 ANSWERS = 1 << 16
-RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
-RECENT = 4096
+# --- packets of the last moments, in sets of WAYS, to know those that a capture shows again: see ``copies``
+RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("places", "u8")])
+RECENT, WAYS = 4096, 2
 
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
 DATAGRAM = np.dtype(
@@ -289,6 +298,7 @@ SESSIONS = 1 << 16
     ENCRYPTED_PACKETS,
     SHORT_PACKETS,
     DROPPED_SEGMENTS,
+    RETRANSMITTED,
     WINDOW_EXCEEDED,
     FLOWS_MADE,
     FREE_FLOW,  # the first of a chain of free places, -1 for none; the next four likewise
@@ -304,7 +314,7 @@ SESSIONS = 1 << 16
     SWEEP_AT,
     ANSWERS_KEPT,
     COUNTERS,
-) = range(27)
+) = range(28)
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any
@@ -321,7 +331,8 @@ DatagramRows: TypeAlias = NDArray[Any]
 PlaceRow: TypeAlias = Any
 PlaceRows: TypeAlias = NDArray[Any]
 AnswerRows: TypeAlias = NDArray[Any]
-RecentRows: TypeAlias = NDArray[Any]
+RecentRow: TypeAlias = Any
+RecentRows: TypeAlias = NDArray[Any]  # RECENT of them, and one more that ``copies`` keeps a gap in
 Counters: TypeAlias = NDArray[np.int64]
 Sessions: TypeAlias = NDArray[np.uint64]
 

@@ -24,6 +24,7 @@ class Capture:
     interfaces: str | None
     packets: int
     duplicates: int
+    retransmissions: int
     wire_bytes: int
     started: int | None
     ended: int | None
@@ -75,6 +76,7 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         interfaces=" ".join(name for name in counted.interfaces if name) or None,
         packets=packets,
         duplicates=int(c[S.DUPLICATES]),
+        retransmissions=int(c[S.RETRANSMITTED]),
         wire_bytes=int(c[S.WIRE_BYTES]),
         started=int(c[S.FIRST_TIME]) if packets else None,
         ended=int(c[S.LAST_TIME]) if packets else None,
@@ -108,7 +110,7 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
     if item.was_changed():
         yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:
-        yield f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them; each counts once"
+        yield f"{c[S.DUPLICATES]} packets are in it twice, seen at several places; each counts once"
     if fragments.incomplete:
         yield f"{fragments.incomplete} fragmented IP datagrams never became whole"
     if fragments.overlapping:

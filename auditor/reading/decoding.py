@@ -43,7 +43,7 @@ class Decoding:
         self._stopped = stopped
         self._fragments = counted.fragments
         self._control = counted.control
-        self._seen = S.records(S.RECENT, S.RECENT_PACKET)
+        self._seen = S.records(S.RECENT + 1, S.RECENT_PACKET)
         size = len(reader.buffer)
         room = max(1024, size // SMALLEST_PACKET)
         self._left = threading.Event()

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
-from auditor.decode.bytes import Bytes, be64
+from auditor.decode.bytes import Bytes
 from auditor.decode.decode import DATAGRAM, decode_packet
 from auditor.decode.packet import (
+    ACK,
     BGP,
     CUT,
     DECODED,
@@ -32,6 +33,7 @@ from auditor.decode.packet import (
     PacketRows,
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
+from auditor.flows.copies import is_duplicate
 from auditor.flows.intern import intern_full
 from auditor.flows.places import is_at_first_place, note_place, note_side
 from auditor.flows.state import (
@@ -55,7 +57,6 @@ from auditor.flows.state import (
     NOT_IP_PACKETS,
     OTHER_IP_PACKETS,
     PACKETS,
-    RECENT,
     RECENT_PACKET,
     ROOM_CHUNKS,
     SHORT_PACKETS,
@@ -67,9 +68,10 @@ from auditor.flows.state import (
     RecentRows,
     SideRow,
     State,
+    StreamRow,
     WayRow,
 )
-from auditor.flows.stream import feed
+from auditor.flows.stream import confirm_held, feed
 from auditor.flows.table import (
     MOST_FINISHED,
     bucket_of,
@@ -92,7 +94,6 @@ from auditor.tls.records import message
 ROOM, FLUSH = 4, 5
 PCAP, PCAPNG, SNOOP, DATAGRAMS = 0, 1, 2, 3
 SWEEP_PACKETS = 8192
-TWICE_WITHIN = 20_000_000  # nanoseconds; the shortest retransmission timeout is ten times as long
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
 
 
@@ -177,43 +178,6 @@ def room_for_packet(memory: Memory) -> bool:
     )
 
 
-@inlined
-def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
-    """Whether a capture shows a packet twice: both ends mirrored, both ports of a switch, both sides of a router.
-
-    The same packet has the same addresses, ports, numbers and IPv4 identification, and comes within ``TWICE_WITHIN``.
-    What was sent again has another identification; where there is none (IPv6; 0 and 1 are written by senders that do
-    not count), only a copy counts that was seen elsewhere, or had passed more or fewer routers.
-    """
-    code = packet.source_low ^ (packet.target_low * np.uint64(0x9E3779B97F4A7C15))
-    code ^= (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
-    code ^= np.uint64(packet.ip_identification) << np.uint64(16)
-    code *= np.uint64(0xBF58476D1CE4E5B9)
-    if packet.protocol == TCP:
-        code ^= (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
-        code += (np.uint64(packet.payload_wire) << np.uint64(8)) | np.uint64(packet.tcp_flags)
-    elif packet.payload_captured >= 8:
-        code ^= be64(block, np.int64(packet.payload)) + np.uint64(packet.payload_wire)
-    else:
-        return False
-    code = (code ^ (code >> np.uint64(29))) * np.uint64(0x94D049BB133111EB)
-    code ^= code >> np.uint64(32)
-    place = np.uint64(0)
-    if packet.ip_identification <= 1:
-        place = packet.source_mac ^ (packet.target_mac * np.uint64(0x9E3779B97F4A7C15)) ^ packet.tunnel
-        place ^= (packet.vlans ^ packet.outer_source) * np.uint64(0xBF58476D1CE4E5B9)
-        place ^= (np.uint64(packet.ttl) << np.uint64(48)) | (np.uint64(packet.interface & 0xFFFF) << np.uint64(32))
-    last = recent[np.int64(code & np.uint64(RECENT - 1))]
-    gap = packet.time - last.time
-    if last.code == code and gap >= -TWICE_WITHIN and gap <= TWICE_WITHIN:
-        if packet.ip_identification > 1 or last.place != place:
-            return True
-    last.code = code
-    last.time = packet.time
-    last.place = place
-    return False
-
-
 @part
 def note_copy(state: State, packet: PacketRow) -> None:
     """A packet for the second time: it counts once, and shows another position of its way."""
@@ -237,6 +201,26 @@ def is_new(state: State, at: int, direction: int, packet: PacketRow) -> bool:
         finish(state, at)
         return True
     return False
+
+
+@part
+def follow_bytes(
+    state: State, flow: FlowRow, side: SideRow, stream: StreamRow, direction: int, packet: PacketRow
+) -> None:
+    """A side's stream has more bytes in order: the messages in them."""
+    memory = state.memory
+    handshake = state.handshakes[flow.handshake if flow.handshake >= 0 else memory.counters[FREE_HANDSHAKE]]
+    while tcp_bytes(memory, flow, side, stream, handshake, direction, packet):
+        message(memory, flow, stream, handshake, direction, packet)
+
+
+@part
+def acknowledge(
+    state: State, flow: FlowRow, side: SideRow, stream: StreamRow, direction: int, packet: PacketRow
+) -> None:
+    """A packet acknowledges what the other side sent, perhaps bytes that were held because they might be padding."""
+    if packet.tcp_flags & ACK and confirm_held(state.memory, side, stream, np.int64(packet.acknowledged)):
+        follow_bytes(state, flow, side, stream, direction, packet)
 
 
 @kernel(State, BYTES, Layout(PACKET), int, int, int, largest=True)
@@ -276,7 +260,10 @@ def follow_batch(
         flow = flows[at]
         side, way = sides[2 * at + direction], state.ways[2 * at + direction]
         if is_tcp:
-            note_tcp(flow, side, sides[2 * at + 1 - direction], way, direction, packet)
+            other = sides[2 * at + 1 - direction]
+            note_tcp(flow, side, other, way, direction, packet)
+            if other.stream >= 0 and state.streams[other.stream].held != 0:
+                acknowledge(state, flow, other, state.streams[other.stream], 1 - direction, packet)
         note_packet(memory, flow, side, way, direction, packet)
         if packet.payload_wire == 0:
             continue
@@ -286,9 +273,7 @@ def follow_batch(
         elif side.state != DONE:
             stream = state.streams[side.stream if side.stream >= 0 else counters[FREE_STREAM]]
             if feed(memory, side, stream, block, packet):
-                handshake = state.handshakes[flow.handshake if flow.handshake >= 0 else counters[FREE_HANDSHAKE]]
-                while tcp_bytes(memory, flow, side, stream, handshake, direction, packet):
-                    message(memory, flow, stream, handshake, direction, packet)
+                follow_bytes(state, flow, side, stream, direction, packet)
         elif flow.application == TLS and flow.clear == 0:
             look_for_clear(memory, flow, block, packet)
     if ending and counters[SWEEP_AT] < 0:

@@ -1,0 +1,149 @@
+"""Packets that a capture shows more than once, because it was taken at several places that they passed.
+
+Both ends mirrored, both ports of a switch, all interfaces of a router or bridge, an appliance behind a load balancer,
+merged captures: one packet, seen at several places. What is sent again is another packet, and stays one.
+"""
+
+import numpy as np
+
+from auditor.decode.bytes import Bytes, be16, be64
+from auditor.decode.packet import ESP, SYN, TCP, PacketRow
+from auditor.flows.state import RECENT, WAYS, RecentRow, RecentRows
+from auditor.machine.kernel import inlined, part
+
+# How far apart, in nanoseconds, two sights of one packet may be. Nothing is sent again within 20 ms that has the same
+# identification, and no round trip is shorter than twice the way between two places that both show a packet.
+AT_ONE_PLACE = 20_000_000
+ELSEWHERE = 150_000_000  # without an identification; the shortest retransmission timeout of most hosts is 200 ms
+ELSEWHERE_IDENTIFIED = 500_000_000
+AT_ONCE = 100_000  # faster than any acknowledgement that makes a host send a segment again
+SLACK = 1_000_000  # by how much copies may be later than four times what was the longest so far
+HABIT = RECENT  # the row behind the packets: the longest gap between copies at one place that left no doubt
+COUNTED_FROM = 2  # identifications below are written by senders that do not count
+MOST_HASHED = 64  # bytes of options or payload
+FIRST, SECOND, THIRD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+@part
+def hash_bytes(block: Bytes, at: int, end: int) -> np.uint64:
+    """A number for the bytes of options or of a payload, up to MOST_HASHED of them."""
+    end = min(end, at + MOST_HASHED)
+    code = np.uint64(0)
+    while at + 8 <= end:
+        code = (code ^ be64(block, at)) * FIRST
+        at += 8
+    while at < end:
+        code = (code ^ np.uint64(block[at])) * FIRST
+        at += 1
+    return code ^ (code >> np.uint64(29))
+
+
+@part
+def unidentified(block: Bytes, packet: PacketRow) -> np.uint64:
+    """What tells packets apart that have no identification: window and options (time stamps, SACK), or the payload.
+
+    A SYN's options are left out: routers change the maximum segment size (RFC 4821 5.1).
+    """
+    at, end = np.int64(packet.position), np.int64(packet.end)
+    if packet.protocol != TCP:
+        begin = np.int64(packet.payload)
+        return hash_bytes(block, begin, begin + np.int64(packet.payload_captured))
+    if packet.tcp_flags & SYN or at + 16 > end:
+        return np.uint64(0)
+    return hash_bytes(block, at + 20, min(np.int64(packet.payload), end)) + np.uint64(be16(block, at + 14))
+
+
+@inlined
+def identity(block: Bytes, packet: PacketRow) -> np.uint64:
+    """A number for what no router changes: addresses, ports, numbers and IPv4 identification."""
+    code = packet.source_low ^ (packet.target_low * FIRST)
+    code ^= (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
+    code ^= np.uint64(packet.ip_identification) << np.uint64(16)
+    code *= SECOND
+    if packet.protocol == TCP:
+        code ^= (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
+        code += (np.uint64(packet.payload_wire) << np.uint64(8)) | np.uint64(packet.tcp_flags)
+    elif packet.protocol == ESP:
+        if packet.position + 8 <= packet.end:
+            code ^= be64(block, np.int64(packet.position))  # SPI and sequence number (RFC 4303 2)
+    elif packet.payload_captured >= 8:
+        code ^= be64(block, np.int64(packet.payload)) + np.uint64(packet.payload_wire)
+    if packet.ip_identification < COUNTED_FROM:
+        code += unidentified(block, packet)
+    code = (code ^ (code >> np.uint64(29))) * THIRD
+    return np.uint64(code ^ (code >> np.uint64(32)))
+
+
+@inlined
+def place_of(packet: PacketRow) -> np.uint64:
+    """16 bits for where a packet was seen: its frame, its tunnel, and how many routers it had passed."""
+    place = packet.source_mac ^ (packet.target_mac * FIRST) ^ packet.tunnel
+    place ^= (packet.vlans ^ packet.outer_source) * SECOND
+    place ^= (np.uint64(packet.ttl) << np.uint64(48)) | (
+        np.uint64(np.int64(packet.interface) & 0xFFFFFFFF) << np.uint64(16)
+    )
+    place *= THIRD
+    return (place >> np.uint64(48)) | np.uint64(1)
+
+
+@inlined
+def was_seen_at(places: np.uint64, place: np.uint64) -> bool:
+    """Whether a place is among the last four."""
+    mask = np.uint64(0xFFFF)
+    return (
+        (places & mask) == place
+        or ((places >> np.uint64(16)) & mask) == place
+        or ((places >> np.uint64(32)) & mask) == place
+        or (places >> np.uint64(48)) == place
+    )
+
+
+@part
+def is_copy(recent: RecentRows, seen: RecentRow, packet: PacketRow, place: np.uint64) -> bool:
+    """Whether a packet that looks like one of before is that one.
+
+    With an identification it is, unless it comes too late. Without (IPv6; 0 and 1 are written by senders that do not
+    count) it is if it was seen elsewhere, or had passed more or fewer routers. At the same place a SYN is, which is sent
+    again only after a second; data that come at once; and everything at the pace at which the capture shows copies that
+    leave no doubt.
+    """
+    gap = abs(np.int64(packet.time) - np.int64(seen.time))
+    here = was_seen_at(seen.places, place)
+    identified = packet.ip_identification >= COUNTED_FROM or packet.protocol == ESP
+    habit = np.int64(recent[HABIT].time)
+    is_tcp = packet.protocol == TCP
+    sure = identified or (is_tcp and packet.tcp_flags & SYN != 0)
+    if not here:
+        within = ELSEWHERE_IDENTIFIED if identified else ELSEWHERE
+    elif sure:
+        within = AT_ONE_PLACE
+    elif habit > 0:
+        within = min(AT_ONE_PLACE, 4 * habit + SLACK)
+    else:
+        within = AT_ONCE if is_tcp and packet.payload_wire > 0 else -1
+    if gap > within:
+        return False
+    if not here:
+        seen.places = (seen.places << np.uint64(16)) | place
+    elif sure or (is_tcp and packet.payload_wire > 0 and gap <= AT_ONCE):
+        recent[HABIT].time = max(habit, gap + 1)
+    seen.time = max(np.int64(seen.time), np.int64(packet.time))
+    return True
+
+
+@inlined
+def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
+    """Whether a packet is in the capture already. If not, it is remembered, and the older of its set is forgotten."""
+    code, place = identity(block, packet), place_of(packet)
+    at = np.int64(code & np.uint64(RECENT // WAYS - 1)) * WAYS
+    one, two = recent[at], recent[at + 1]
+    if one.code == code and is_copy(recent, one, packet, place):
+        return True
+    if two.code == code and is_copy(recent, two, packet, place):
+        return True
+    if one.code != code:
+        two.code, two.time, two.places = one.code, one.time, one.places
+    one.code = code
+    one.time = packet.time
+    one.places = place
+    return False
