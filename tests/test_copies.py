@@ -22,12 +22,13 @@ TLS = [
     ("c", wire.record(20, b"\1") + wire.record(22, bytes(40))),
     ("s", wire.record(20, b"\1") + wire.record(22, bytes(40))),
 ]
-V6 = {"client": "2001:db8::1", "server": "2001:db8::2"}
+V6 = ("2001:db8::1", "2001:db8::2")
 
 
 def talk(version: int, identification: str = "none") -> list[wire.Stamped]:
     """A TLS connection, 10 ms between its packets, over IPv4 with identifications that count, or with none."""
-    packets = wire.Talk(**(V6 if version == 6 else {})).open().play(TLS, size=100).close().packets
+    client, server = V6 if version == 6 else (wire.CLIENT, wire.SERVER)
+    packets = wire.Talk(client=client, server=server).open().play(TLS, size=100).close().packets
     stamped = []
     for number, packet in enumerate(packets):
         frame = Ether(packet)

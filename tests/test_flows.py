@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scapy.layers.dns import DNS, DNSQR, DNSRR
 
+from auditor.capture.beginnings import PCAP
+from auditor.capture.pcap import ANY_FRACTION
 from auditor.capture.pcapng import INTERFACE
 from auditor.decode.layers import ETHERNET
 from auditor.flows import state as S
@@ -222,7 +224,7 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(S, "records", filled)
     state, packets = new_state(), S.packets(64)
     block = np.frombuffer(bytearray(data), np.uint8)
-    layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16], np.int64)
+    layout = np.array([PCAP, 0, 1000, ETHERNET, 65536, 16, 0, ANY_FRACTION], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)
     count, *_ = scan.read_batch(
         block, 24, len(block), layout, interfaces, S.records(S.RECENT + 1, S.RECENT_PACKET), 0, packets

@@ -74,8 +74,10 @@ def walk_pcapng(
         if kind != EPB and kind != SPB and kind != PB:
             return count, position, SPECIAL
         total = u32(block, position + 4, big_endian)
-        if total < 16 or total % 4 or total > LARGEST_BLOCK:
+        if total < 16 or total > LARGEST_BLOCK:
             return count, position, DAMAGED
+        if total % 4 and (position + total > stop or u32(block, position + total - 4, big_endian) != total):
+            total += 4 - total % 4  # its padding is there, but not counted
         if position + total > stop:
             return count, position, MORE
         body = position + 8
@@ -131,38 +133,47 @@ class InterfaceInfo:
 class PcapngState:
     """All that blocks other than packets have said so far.
 
-    ``interfaces`` lists the interfaces of every section; ``section`` those of the section being read, as the array
-    that ``walk_pcapng`` wants. ``secrets`` counts DSB blocks; ``key_logs`` holds those of TLS, in memory alone.
+    ``interfaces`` lists the interfaces of every section, and those that packets name themselves; ``section`` are those of
+    the section being read, as the array that ``walk_pcapng`` wants. ``secrets`` counts DSB blocks; ``key_logs`` holds those of TLS, in memory alone.
     """
 
     big_endian: bool = False
     interfaces: list[InterfaceInfo] = field(default_factory=list)
-    section: Any = field(default_factory=lambda: np.zeros(0, INTERFACE).view(np.recarray))
-    section_start: int = 0
+    rows: Any = field(default_factory=lambda: np.zeros(16, INTERFACE).view(np.recarray))
+    numbers: list[int] = field(default_factory=list)  # of the section's interfaces, among all of them
     secrets: int = 0
     key_logs: list[bytes] = field(default_factory=list)
     application: str | None = None
+
+    @property
+    def section(self) -> Any:
+        return self.rows[: len(self.numbers)]
 
     @property
     def order(self) -> Literal["little", "big"]:
         return "big" if self.big_endian else "little"
 
     def block_length(self, head: bytes) -> int | None:
-        """The length of the block that begins with these (at least 12) bytes; ``None`` if none can begin so."""
+        """The length of the block that begins with these (at least 12) bytes; ``None`` if none can begin so.
+
+        Some writers do not count the padding at its end; others leave it out. The length that is repeated there tells.
+        """
         order = self.order
         if head[:4] == MAGIC:
             if head[8:12] not in BYTE_ORDER:
                 return None
             order = "big" if BYTE_ORDER[head[8:12]] == "big" else "little"
         total = int.from_bytes(head[4:8], order)
-        return total if 12 <= total <= LARGEST_BLOCK and total % 4 == 0 else None
+        if not 12 <= total <= LARGEST_BLOCK:
+            return None
+        is_whole = total % 4 == 0 or head[total - 4 : total] == total.to_bytes(4, order)
+        return total if is_whole else total + 4 - total % 4
 
     def read_block(self, data: bytes) -> None:
         """Take in one whole block that is no packet. Others (name resolution, custom, unknown ones) are passed over."""
         if data[:4] == MAGIC:
             self.big_endian = BYTE_ORDER[data[8:12]] == "big"
-            self.section_start = len(self.interfaces)
-            self.section = np.zeros(0, INTERFACE).view(np.recarray)
+            self.numbers = []
             self.application = self._text(dict(self._options(data[24:-4])).get(4)) or self.application
             return
         kind = int.from_bytes(data[:4], self.order)
@@ -202,11 +213,13 @@ class PcapngState:
             info.power_of_two, info.exponent = bool(options[9][0] & 0x80), options[9][0] & 0x7F
         if len(options.get(14, b"")) == 8:
             info.offset_seconds = int.from_bytes(options[14], self.order, signed=True)
+        self.numbers.append(len(self.interfaces))
         self.interfaces.append(info)
-        row = np.zeros(1, INTERFACE)
+        if len(self.numbers) > len(self.rows):
+            self.rows = np.resize(self.rows, 2 * len(self.rows)).view(np.recarray)
         # A snap length of 0 means no limit; a hostile offset must not overflow the clock.
         offset = max(-(2**33), min(2**33, info.offset_seconds)) * 1_000_000_000
-        row[0] = (
+        self.rows[len(self.numbers) - 1] = (
             layer_of_link_type(info.link_type),
             min(info.snap_length, LARGEST_PACKET * 64),
             offset,
@@ -214,13 +227,12 @@ class PcapngState:
             info.exponent,
             len(self.interfaces) - 1,
         )
-        self.section = np.concatenate([self.section.view(np.ndarray).view(INTERFACE), row]).view(np.recarray)
 
     def _statistics(self, body: bytes) -> None:
-        which = self.section_start + self._number(body[0:4])
-        if which >= len(self.interfaces):
+        which = self._number(body[0:4])
+        if which >= len(self.numbers):
             return
-        info = self.interfaces[which]
+        info = self.interfaces[self.numbers[which]]
         for code, value in self._options(body[12:]):
             if code == 4 and len(value) == 8:
                 info.received = self._number(value)

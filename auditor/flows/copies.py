@@ -77,13 +77,12 @@ def identity(block: Bytes, packet: PacketRow) -> np.uint64:
 @inlined
 def place_of(packet: PacketRow) -> np.uint64:
     """16 bits for where a packet was seen: its frame, its tunnel, and how many routers it had passed."""
-    place = packet.source_mac ^ (packet.target_mac * FIRST) ^ packet.tunnel
-    place ^= (packet.vlans ^ packet.outer_source) * SECOND
-    place ^= (np.uint64(packet.ttl) << np.uint64(48)) | (
-        np.uint64(np.int64(packet.interface) & 0xFFFFFFFF) << np.uint64(16)
+    place = packet.source_mac ^ (packet.target_mac << np.uint64(13)) ^ (packet.vlans << np.uint64(29))
+    place += packet.tunnel + packet.outer_source + (np.uint64(packet.wire) << np.uint64(24))
+    place ^= (np.uint64(packet.ttl) << np.uint64(56)) | (
+        np.uint64(np.int64(packet.interface) & 0xFFFF) << np.uint64(40)
     )
-    place *= THIRD
-    return (place >> np.uint64(48)) | np.uint64(1)
+    return ((place * THIRD) >> np.uint64(48)) | np.uint64(1)
 
 
 @inlined
@@ -141,9 +140,8 @@ def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
         return True
     if two.code == code and is_copy(recent, two, packet, place):
         return True
-    if one.code != code:
-        two.code, two.time, two.places = one.code, one.time, one.places
-    one.code = code
-    one.time = packet.time
-    one.places = place
+    older = one if one.time <= two.time else two
+    older.code = code
+    older.time = packet.time
+    older.places = place
     return False

@@ -99,6 +99,7 @@ WAY = np.dtype(
         ("elsewhere", "i8"),  # frames at positions of which none is kept, and the first of them
         ("elsewhere_frame", "i8"),
         ("reset_frame", "i8"),
+        ("spi", "u4"),  # of the IPsec association of its first packet
         ("mss", "u2"),  # its SYN's option
         ("reset_ttl", "u1"),
         ("vlan_count", "u1"),

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from auditor.capture.beginnings import DATAGRAMS
 from auditor.capture.pcap import DAMAGED, FULL, SPECIAL
 from auditor.capture.reader import Reader, new_buffer
 from auditor.flows import state as S
 from auditor.reading import scan
 from auditor.reading.events import Counted
+from auditor.reading.interfaces import interface_names, name_interfaces
 
 BLOCKS = 3  # in use at one time: one is being decoded, one waits, one is being followed
-DATAGRAM_LAYOUT = np.array([scan.DATAGRAMS, 0, 0, 0, 0, 0], np.int64)
+DATAGRAM_LAYOUT = np.array([DATAGRAMS, *[0] * 7], np.int64)
 SMALLEST_PACKET = 64  # bytes with its record header: how many packets a block can hold, nearly always
 
 
@@ -93,10 +95,10 @@ class Decoding:
             block.count += count
             block.fragments += fragments
             block.about_network += about_network
-            if ended == DAMAGED:
-                reader.damaged("no packet record can begin there", reader.offset + reader.position)
-                more = False
-            elif ended == SPECIAL and reader.special():
+            if ended in (DAMAGED, SPECIAL) and reader.special():
+                if reader.finer_from is not None:
+                    make_finer(block.packets[: block.count], reader.finer_from)
+                    reader.finer_from = None
                 continue
             block, more = self._next(block, more and reader.notes.status == "complete", full=ended == FULL)
         self._hand_over(block)
@@ -104,6 +106,8 @@ class Decoding:
     def _hand_over(self, block: Block) -> None:
         """Give a block to the other thread, with the datagrams that became whole in it."""
         block.data, block.link_types = block.buffer, self._reader.notes.link_types
+        if self._reader.names_interfaces:
+            name_interfaces(self._reader, block.buffer, block.packets[: block.count])
         block.names = interface_names(self._reader)
         if block.fragments:
             packets = block.packets[: block.count]
@@ -131,6 +135,8 @@ class Decoding:
         return block, True
 
 
-def interface_names(reader: Reader) -> list[str | None]:
-    """The names that the capture gives its interfaces, as far as it was read."""
-    return [info.name for info in reader.pcapng.interfaces]
+def make_finer(packets: S.Array, first: int) -> None:
+    """Packets that begin behind ``first`` have nanoseconds where microseconds were read."""
+    times = packets["time"]
+    seconds, rest = np.divmod(times, 1_000_000_000)
+    packets["time"] = np.where(packets["begin"] > first, seconds * 1_000_000_000 + rest // 1000, times)

@@ -19,8 +19,9 @@ from auditor.flows import state as S
 from auditor.flows.room import make_room, new_state
 from auditor.machine import kernel
 from auditor.reading import scan
-from auditor.reading.decoding import Decoding, interface_names
+from auditor.reading.decoding import Decoding
 from auditor.reading.events import Batch, Counted, Event, Finished, Unreadable
+from auditor.reading.interfaces import interface_names
 from auditor.tls import datagrams
 
 WAITING = 2  # batches that may wait to be taken: what bounds memory where tables are slower than reading

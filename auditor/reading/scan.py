@@ -9,6 +9,8 @@ a kernel again at each level of nesting.)
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.capture.beginnings import DATAGRAMS, ERF, PCAP, SNOOP
+from auditor.capture.erf import walk_erf
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
 from auditor.decode.bytes import Bytes
@@ -92,7 +94,6 @@ from auditor.tls.records import message
 
 # Why ``follow_batch`` came back, besides MORE.
 ROOM, FLUSH = 4, 5
-PCAP, PCAPNG, SNOOP, DATAGRAMS = 0, 1, 2, 3
 SWEEP_PACKETS = 8192
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
 
@@ -312,17 +313,31 @@ def read_batch(
     ``recent`` are the packets of before, to know those that come twice. Returns how many, the next position, how it ended, how many of them are fragments, and how many show something of the network
     itself (see ``control``).
 
-    ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header).
+    ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header, number
+    of the interface, largest fraction of a second).
     With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments.
     """
     whole = layout[0] == DATAGRAMS
     if whole:
         found, ended = packets.size, MORE
     elif layout[0] == SNOOP:
-        found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], frame, packets)
+        found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], layout[6], frame, packets)
+    elif layout[0] == ERF:
+        found, position, ended = walk_erf(block, position, stop, layout[6], frame, packets)
     elif layout[0] == PCAP:
         found, position, ended = walk_pcap(
-            block, position, stop, layout[1] != 0, layout[2], layout[3], layout[4], layout[5], frame, packets
+            block,
+            position,
+            stop,
+            layout[1] != 0,
+            layout[2],
+            layout[3],
+            layout[4],
+            layout[5],
+            layout[6],
+            layout[7],
+            frame,
+            packets,
         )
     else:
         found, position, ended = walk_pcapng(block, position, stop, layout[1] != 0, interfaces, frame, packets)

@@ -1,0 +1,39 @@
+"""Interfaces by name: those that a capture describes, and those that packets' own headers name (PKTAP, pflog, SLL2, ERF)."""
+
+import numpy as np
+
+from auditor.capture.reader import Reader
+from auditor.decode.layers import ERF_LAYER, NAMED_INTERFACES
+from auditor.flows import state as S
+
+MOST_NAMED = 1 << 16  # interfaces of one capture; packets of further ones are of the interface that was captured on
+
+
+def interface_names(reader: Reader) -> list[str | None]:
+    """The names that the capture gives its interfaces, as far as it was read."""
+    return [info.name for info in reader.pcapng.interfaces]
+
+
+def name_interfaces(reader: Reader, block: S.Array, packets: S.Array) -> None:
+    """Give packets whose headers name an interface that one's number. ``wire`` tells them apart."""
+    some = np.flatnonzero(packets["wire"])
+    if not len(some):
+        return
+    captured, wires = packets["interface"][some].astype(np.int64), packets["wire"][some].astype(np.int64)
+    _, first, which = np.unique(captured << 32 | wires, return_index=True, return_inverse=True)
+    numbers = []
+    for at in some[first].tolist():
+        of, name = int(packets["interface"][at]), name_of(block, packets[at])
+        known = len(reader.pcapng.interfaces) < MOST_NAMED
+        numbers.append(reader.named_interface(of, name) if name and known else of)
+    packets["interface"][some] = np.array(numbers, np.int32)[which]
+
+
+def name_of(block: S.Array, packet: S.Array) -> str:
+    """The name of a packet's interface; where its header has only a number, a word with that."""
+    link, wire = int(packet["link"]), int(packet["wire"])
+    if link in NAMED_INTERFACES:
+        at, size = NAMED_INTERFACES[link]
+        begin = int(packet["begin"]) + at
+        return block[begin : begin + size].tobytes().split(b"\0")[0].decode("utf-8", "replace")
+    return f"port-{wire - 1}" if link == ERF_LAYER else f"ifindex-{wire}"
