@@ -67,5 +67,5 @@ def _put_tls(facts: Facts, required: bool, answer: Answer) -> None:
 
 def _encrypts(suite: str | None) -> bool | None:
     """Whether a suite encrypts; None for one that nobody knows."""
-    known = properties().get(suite or "")
+    known = properties(suite)
     return None if known is None or known.cipher == "?" else known.cipher != "NULL"
