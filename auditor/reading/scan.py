@@ -275,7 +275,7 @@ def follow_batch(
             stream = state.streams[side.stream if side.stream >= 0 else counters[FREE_STREAM]]
             if feed(memory, side, stream, block, packet):
                 follow_bytes(state, flow, side, stream, direction, packet)
-        elif flow.application == TLS and flow.clear == 0:
+        elif packet.text and flow.application == TLS and flow.clear == 0:
             look_for_clear(memory, flow, block, packet)
     if ending and counters[SWEEP_AT] < 0:
         counters[SWEEP_AT] = 0
