@@ -120,6 +120,16 @@ def test_equal_acknowledgements_are_no_copies(audit_bytes: Run) -> None:
     assert counts(audit_bytes(wire.pcap(packets, nanoseconds=True))) == (0, 0)
 
 
+def test_copies_without_a_syn(audit_bytes: Run) -> None:
+    """One pair of equal segments over IPv6 may be a retransmission; pair after pair they are copies, of ACKs as well."""
+    packets = talk(6)[3:]
+    twice = sorted([*packets, *((when + 8 * MICROSECOND, packet) for when, packet in packets)])
+    duplicates, _ = counts(audit_bytes(wire.pcap(twice, nanoseconds=True)))
+    assert len(packets) - 4 <= duplicates <= len(packets)
+    once = sorted([*packets, (packets[1][0] + 8 * MICROSECOND, packets[1][1])])
+    assert counts(audit_bytes(wire.pcap(once, nanoseconds=True)))[0] == 0
+
+
 def test_equal_datagrams_are_no_copies(audit_bytes: Run) -> None:
     """Two datagrams of equal bytes over IPv4 without identification are two, and so are those that differ behind 8 bytes."""
     frame = Ether(wire.datagram(b"requests:1|c"))

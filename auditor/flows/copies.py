@@ -16,9 +16,10 @@ from auditor.machine.kernel import inlined, part
 AT_ONE_PLACE = 20_000_000
 ELSEWHERE = 150_000_000  # without an identification; the shortest retransmission timeout of most hosts is 200 ms
 ELSEWHERE_IDENTIFIED = 500_000_000
-AT_ONCE = 100_000  # faster than any acknowledgement that makes a host send a segment again
+AT_ONCE = 100_000  # faster than acknowledgements that make hosts send segments again
+STREAK = 4  # what shows without a SYN that packets come twice: see ``is_copy``
 SLACK = 1_000_000  # by how much copies may be later than four times what was the longest so far
-HABIT = RECENT  # the row behind the packets: the longest gap between copies at one place that left no doubt
+HABIT = RECENT  # the row behind the packets: the longest gap between copies at one place, and the streak of such
 COUNTED_FROM = 2  # identifications below are written by senders that do not count
 MOST_HASHED = 64  # bytes of options or payload
 FIRST, SECOND, THIRD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -97,35 +98,52 @@ def was_seen_at(places: np.uint64, place: np.uint64) -> bool:
     )
 
 
+@inlined
+def note_gap(recent: RecentRows, gap: int) -> None:
+    """The capture shows packets twice at one place: how far apart."""
+    recent[HABIT].time = max(np.int64(recent[HABIT].time), gap + 1)
+
+
+@part
+def comes_twice(recent: RecentRows, packet: PacketRow, gap: int) -> bool:
+    """Whether what looks like a packet of before at the same place, without an identification, is a copy.
+
+    A SYN is, since it is sent again only after a second. So is everything at the pace of copies that leave no doubt. Where
+    the capture has no such, one pair may be a segment that was sent again; but not pair after pair.
+    """
+    if packet.protocol == TCP and packet.tcp_flags & SYN:
+        if gap <= AT_ONE_PLACE:
+            note_gap(recent, gap)
+        return gap <= AT_ONE_PLACE
+    habit = np.int64(recent[HABIT].time)
+    if habit == 0 and gap <= AT_ONCE and packet.protocol == TCP and packet.payload_wire > 0:
+        recent[HABIT].code += np.uint64(STREAK)
+        if recent[HABIT].code > STREAK:
+            note_gap(recent, gap)
+            return True
+    return habit > 0 and gap <= min(AT_ONE_PLACE, 4 * habit + SLACK)
+
+
 @part
 def is_copy(recent: RecentRows, seen: RecentRow, packet: PacketRow, place: np.uint64) -> bool:
     """Whether a packet that looks like one of before is that one.
 
     With an identification it is, unless it comes too late. Without (IPv6; 0 and 1 are written by senders that do not
-    count) it is if it was seen elsewhere, or had passed more or fewer routers. At the same place a SYN is, which is sent
-    again only after a second; data that come at once; and everything at the pace at which the capture shows copies that
-    leave no doubt.
+    count) it is if it was seen elsewhere, or had passed more or fewer routers.
     """
     gap = abs(np.int64(packet.time) - np.int64(seen.time))
     here = was_seen_at(seen.places, place)
     identified = packet.ip_identification >= COUNTED_FROM or packet.protocol == ESP
-    habit = np.int64(recent[HABIT].time)
-    is_tcp = packet.protocol == TCP
-    sure = identified or (is_tcp and packet.tcp_flags & SYN != 0)
     if not here:
-        within = ELSEWHERE_IDENTIFIED if identified else ELSEWHERE
-    elif sure:
-        within = AT_ONE_PLACE
-    elif habit > 0:
-        within = min(AT_ONE_PLACE, 4 * habit + SLACK)
-    else:
-        within = AT_ONCE if is_tcp and packet.payload_wire > 0 else -1
-    if gap > within:
-        return False
-    if not here:
+        if gap > (ELSEWHERE_IDENTIFIED if identified else ELSEWHERE):
+            return False
         seen.places = (seen.places << np.uint64(16)) | place
-    elif sure or (is_tcp and packet.payload_wire > 0 and gap <= AT_ONCE):
-        recent[HABIT].time = max(habit, gap + 1)
+    elif identified:
+        if gap > AT_ONE_PLACE:
+            return False
+        note_gap(recent, gap)
+    elif not comes_twice(recent, packet, gap):
+        return False
     seen.time = max(np.int64(seen.time), np.int64(packet.time))
     return True
 
@@ -140,6 +158,8 @@ def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
         return True
     if two.code == code and is_copy(recent, two, packet, place):
         return True
+    if recent[HABIT].code > 0 and packet.payload_wire > 0:
+        recent[HABIT].code -= np.uint64(1)
     older = one if one.time <= two.time else two
     older.code = code
     older.time = packet.time
