@@ -50,7 +50,7 @@ def audit_files(
     from auditor.capture.inputs import expand
 
     try:
-        inputs = expand([paths] if isinstance(paths, str | Path) else paths)
+        inputs = expand([paths] if isinstance(paths, str | Path) else paths, options.say)
         for item in inputs:
             if hashing is not None and item.adopt(hashing):
                 break
