@@ -209,7 +209,7 @@ class Reader:
         if self.notes.status == "complete":
             self.notes.status = "damaged"
             self.notes.damage_offset = offset
-            self.notes.warnings.append(f"{what} at byte {offset}; everything before it is reported")
+            self.notes.warnings.append(f"{what} at byte {offset}: everything before it is reported")
 
     def ended(self) -> None:
         """At the end of the input: what is left over is a record that was cut short."""
