@@ -18,7 +18,8 @@ def html(old: Results, new: Results, changes: list[Change]) -> str:
     counts = {kind: sum(row["kind"] == kind for row in findings) for kind in MARKS}
     sentence = "Nothing changed."
     if rows:
-        sentence = f"{counts['came']} findings came, {counts['went']} went, {counts['changed']} changed their verdict; "
+        sentence = f"{counts['came']} findings came, {counts['went']} went, {counts['unjudged']} are no longer judged, "
+        sentence += f"{counts['changed']} changed their verdict; "
         sentence += f"{len(traffic)} pairs of clients and service came or went, {len(rest)} others changed."
     groups = [
         {"title": "Findings", "rows": findings},
