@@ -289,6 +289,8 @@ TABLES: dict[str, list[Column]] = {
         Column("clients", INT, "different client addresses"),
         Column("servers", INT, "different server names, or addresses where they have none"),
         Column("sample_servers", TEXT, "up to five of them"),
+        Column("top_clients", TEXT, "the client addresses with the most of its flows, each with how many"),
+        Column("top_servers", TEXT, "the servers with the most of its flows, each with how many"),
         Column("first_seen", TIME, "start of the first of them"),
         Column("last_seen", TIME, "start of the last of them"),
         Column("capture", TEXT, "capture of the sample flows"),
