@@ -38,6 +38,7 @@ FLOW = np.dtype(
         ("next", "i4"),
         ("handshake", "i4"),
         ("host", "i4"),  # HTTP Host of the first request, interned; 0 for none
+        ("vpc_endpoint", "i4"),  # id that a PROXY header gave, interned; 0 for none
         ("dns", "i4"),  # name that a DNS answer gave the server, interned
         ("datagram", "i4"),  # the last of the datagrams that were kept, -1 for none
         ("datagrams", "i4"),  # how many were kept
@@ -161,6 +162,7 @@ STREAM = np.dtype(
         ("message_type", "u1"),
         ("message_length", "i4"),
         ("message_left", "i4"),
+        ("message_noted", "i4"),  # how many bytes of a hello that is not whole were read
         ("next", "i4"),
         ("grid", "i4", (CHUNKS_A_STREAM,)),  # chunk of each part of the window, -1 for none
         ("span", "i4", (2 * SPANS,)),  # begin and end of each stretch, in order
@@ -248,7 +250,10 @@ BLANK_HANDSHAKE = blank(HANDSHAKE, alert=NO_ALERT)
     SEEN_CLIENT_CERTIFICATE,
     SEEN_CERTIFICATE_VERIFY,  # the client's, in clear
     SEEN_CERTIFICATE_REQUEST,
-) = (1 << n for n in range(27))
+    SEEN_CLIENT_CUT,  # the capture has only the beginning of the ClientHello, or it is too long to be read
+    SEEN_SERVER_CUT,
+    SEEN_CERTIFICATE_CUT,
+) = (1 << n for n in range(30))
 OVER_TCP, OVER_DTLS, OVER_QUIC = 0, 1, 2  # ``transport``
 
 # --- answers of the DNS seen in the capture: (client, address) -> name

@@ -20,7 +20,7 @@ from auditor.flows.state import (
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import part
 from auditor.recognise.datagrams import MOST_DATAGRAMS, keep_datagram
-from auditor.recognise.numbers import FTP, HTTP, OTHER, POSTGRESQL, PROXY, SSH, TEXT, TLS, UNKNOWN
+from auditor.recognise.numbers import FTP, HTTP, MYSQL, OTHER, POSTGRESQL, PROXY, SOCKS, SSH, TEXT, TLS, UNKNOWN
 from auditor.recognise.openings import (
     ASKS_FOR_TLS,
     COLON,
@@ -28,7 +28,10 @@ from auditor.recognise.openings import (
     IS_REQUEST,
     NEWLINE,
     application_of,
+    hello_behind,
+    mysql_ssl_request,
     opening,
+    proxy_endpoint,
     proxy_header,
     same_word,
     speaks_of_tls,
@@ -46,6 +49,7 @@ LONGEST_TYPED = 24  # bytes of a line that may still be being typed
 SHORTEST_LINE = 5  # bytes of a line of text that ends a segment, such as QUIT
 HEAD = 512  # bytes of a stream that text protocols are recognised by
 UPGRADE_WITHIN = 32768  # bytes of a side after which no upgrade to TLS is looked for
+LONGEST_PROXY = 4096  # bytes of a PROXY header that are looked at
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
 _HOST = np.frombuffer(b"host:", np.uint8)
 _ADAT = np.frombuffer(b"adat", np.uint8)
@@ -86,14 +90,41 @@ def http_request(memory: Memory, flow: FlowRow, stream: StreamRow, have: int) ->
 
 
 @part
-def pass_proxy_header(flow: FlowRow, stream: StreamRow, length: int, have: int) -> bool:
-    """Skip a PROXY header: what follows begins right behind it. False: it is not whole yet."""
-    if length == 0 or length > have:
-        return False
+def pass_over(stream: StreamRow, length: int) -> None:
+    """Skip what was spoken first: what follows, in its last segment or the next one, begins right behind it."""
     stream.start = np.int64(stream.start) + length
     stream.skipped += length
+    stream.segments = 1 if stream.have > stream.start else 0
+
+
+@part
+def pass_proxy_header(memory: Memory, flow: FlowRow, stream: StreamRow, length: int, have: int) -> bool:
+    """Skip a PROXY header, and keep the VPC endpoint that it names. False: it is not whole yet."""
+    if length == 0 or length > have:
+        return False
+    size = min(length, LONGEST_PROXY)
+    read(memory, stream, np.int64(stream.start), size, np.int64(0))
+    begin, end = proxy_endpoint(memory.scratch, size)
+    if end > begin:
+        flow.vpc_endpoint = intern(memory.arena, memory.entries, memory.intern_buckets, memory.scratch, begin, end)
+    pass_over(stream, length)
     flow.application = PROXY
     return True
+
+
+@part
+def pass_request(flow: FlowRow, stream: StreamRow, data: Bytes, size: int) -> bool:
+    """Skip a request behind which the ClientHello follows without an answer. Segments are no limits of messages."""
+    if flow.application == MYSQL:
+        length = mysql_ssl_request(data, size)
+    elif flow.application == HTTP or flow.application == SOCKS or flow.upgrade & UPGRADE_ASKED:
+        length = hello_behind(data, size)
+    else:
+        return False
+    if length > 0:
+        flow.upgrade |= UPGRADE_ASKED
+        pass_over(stream, length)
+    return bool(length > 0)
 
 
 @part
@@ -190,7 +221,7 @@ def another_protocol(
     if application == PROXY:
         length = proxy_header(data, size)
         if length >= 0:
-            return pass_proxy_header(flow, stream, length, have)
+            return pass_proxy_header(memory, flow, stream, length, have)
     note_upgrade(flow, direction, row, data, size)
     if flow.handshake >= 0:
         note_clear(flow, direction, np.int64(flow.client), was_tls, application, data, size)
@@ -203,6 +234,8 @@ def another_protocol(
             flow.client = direction
         if not http_request(memory, flow, stream, have):
             return False
+    if pass_request(flow, stream, data, size):
+        return True
     if is_security_exchange(flow, data, have):  # it is put together in Python, see ``tls.gssapi``
         size = min(have, UPGRADE_WITHIN)
         read(memory, stream, np.int64(stream.start), size, np.int64(0))

@@ -34,16 +34,16 @@ class Messages:
     def __setitem__(self, name: str, number: int) -> None:
         self._fields[name][0] = number
 
-    def take(self, side: int, kind: int, body: bytes, seen: Datagram) -> None:
-        """A whole message. One that is longer than any real one is left out."""
-        if len(body) > LARGEST_READ:
-            return
+    def take(self, side: int, kind: int, body: bytes, seen: Datagram, size: int | None = None) -> None:
+        """A whole message, or the beginning of one of ``size`` bytes. Of one longer than LARGEST_READ no more is read."""
+        size = len(body) if size is None else size
+        body = body[:LARGEST_READ]
         self.state = make_room(self.state)
         packet = S.packets(1)
         packet["frame"], packet["time"] = seen.frame, seen.time
         memory = self.state.memory
         memory.scratch[: len(body)] = np.frombuffer(body, np.uint8)
-        read_message(memory, self.rows, packet, side, kind, len(body))
+        read_message(memory, self.rows, packet, side, kind, size, len(body))
 
     def saw(self, bits: int) -> None:
         self["seen"] |= bits

@@ -6,9 +6,11 @@ once. The form of a shape::
 
     client: version(2) length(2) cipher suites, length(1) compression methods, extensions
     server: version(2) cipher suite(2) compression(1), extensions
-    extensions: 0 if there is no extension block, else 1, then for each: type(2) kept(2) kept bytes
+    extensions: NONE if there is no extension block, else LISTED, then for each: type(2) kept(2) kept bytes
 
-All lengths are declared lengths that have been checked (RFC 8446 4.1.2, RFC 5246 7.4.1.2, RFC 6101 5.6.1.2).
+All lengths are declared lengths that have been checked (RFC 8446 4.1.2, RFC 5246 7.4.1.2, RFC 6101 5.6.1.2). Of a hello
+that contradicts itself, or of which the capture has only the beginning, the shape is what comes before the fault, and
+PARTLY stands for NONE and LISTED: a field that is not there may have been sent.
 """
 
 import numpy as np
@@ -28,7 +30,7 @@ from auditor.machine.kernel import inlined, part
 
 # Why a hello is not valid; the names are in ``INVALID``.
 VALID, SHORT, SESSION_ID, SUITES, COMPRESSION, EXTENSIONS, EXTENSION, TRAILING = 0, 1, 2, 3, 4, 5, 6, 7
-TOO_LONG, NO_RECORD, NO_KEYS, NO_SALT, CUT_HELLO = 8, 9, 10, 11, 12
+TOO_LONG, NO_RECORD, NO_KEYS, NO_SALT, CUT_HELLO, CUT = 8, 9, 10, 11, 12, 13
 INVALID = {
     SHORT: "ends before its fixed fields",
     SESSION_ID: "session id longer than 32 bytes or than the message",
@@ -37,12 +39,16 @@ INVALID = {
     EXTENSIONS: "extensions exceed the message",
     EXTENSION: "an extension exceeds the extension block",
     TRAILING: "bytes follow the extensions",
-    TOO_LONG: "a hello longer than 32 KiB",
+    TOO_LONG: "a message longer than 32 KiB, of which only the beginning is read",
     NO_RECORD: "bytes that are no TLS record",
     NO_KEYS: "QUIC packets that cannot be opened: the client's first packet, from which their keys come, is not in the capture",
     NO_SALT: "a version of QUIC whose keys are not published",
     CUT_HELLO: "the capture has only the beginning of the client's first packet",
 }
+
+NONE, LISTED, PARTLY = 0, 1, 2  # how a shape's extensions begin
+TLS_1_2, TLS_1_3, SUITES_OF_1_3 = 0x0303, 0x0304, 0x13  # versions, and the first byte of TLS 1.3's suites
+EARLY_DRAFT = 0x7F00  # stands for the drafts of TLS 1.3 before 16, whose hellos do not tell their number
 
 SERVER_NAME, GROUPS, POINT_FORMATS, SIGNATURES, ALPN = 0, 10, 11, 13, 16
 COMPRESS_CERTIFICATE, SESSION_TICKET, OLD_KEY_SHARE, VERSIONS, PSK_MODES = 27, 35, 40, 43, 45
@@ -117,21 +123,32 @@ def server_name(memory: Memory, handshake: HandshakeRow, data: Bytes, begin: int
         begin += 3 + length
 
 
+@inlined
+def extension_end(handshake: HandshakeRow, data: Bytes, at: int, end: int, have: int) -> int:
+    """Where the extension at ``at`` of a block ends; -1: it exceeds the block, or the bytes that are there."""
+    stop = at + 4 + be16(data, at + 2) if at + 4 <= min(end, have) else at + 4
+    if stop > end:
+        invalid(handshake, EXTENSION, at if at + 4 > end else at + 4)
+        return -1
+    if stop > have:
+        invalid(handshake, CUT, have)
+        return -1
+    return stop
+
+
 @part
-def client_extensions(memory: Memory, handshake: HandshakeRow, data: Bytes, at: int, end: int, out: int) -> int:
-    """Copy the extensions into the shape; its new length, or -1."""
+def client_extensions(
+    memory: Memory, handshake: HandshakeRow, data: Bytes, at: int, end: int, have: int, out: int
+) -> int:
+    """Copy the extensions into the shape, up to one that is not whole, which is noted; the shape's new length."""
     shape = memory.scratch[SHAPE_AT:]
     while at < end:
-        if at + 4 > end:
-            invalid(handshake, EXTENSION, at)
-            return -1
-        kind = be16(data, at)
-        length = be16(data, at + 2)
         begin = at + 4
-        at = begin + length
-        if at > end:
-            invalid(handshake, EXTENSION, begin)
-            return -1
+        at = extension_end(handshake, data, at, end, have)
+        if at < 0:
+            return out
+        kind = be16(data, begin - 4)
+        length = at - begin
         out = put16(shape, out, kind)
         size_at = out
         out += 2
@@ -154,51 +171,109 @@ def client_extensions(memory: Memory, handshake: HandshakeRow, data: Bytes, at: 
     return out
 
 
+@inlined
+def lacks(handshake: HandshakeRow, end: int, size: int, have: int, reason: int, at: int) -> bool:
+    """Whether a field that ends at ``end`` is not there: it exceeds the message (``reason``), or was not captured."""
+    if end > size:
+        handshake.invalid = reason
+        handshake.invalid_at = at
+    elif end > have:
+        handshake.invalid = CUT
+        handshake.invalid_at = have
+    return end > min(size, have)
+
+
 @part
-def client_hello(memory: Memory, handshake: HandshakeRow, data: Bytes, size: int) -> bool:
-    """Read the body of a ClientHello of ``size`` bytes; False: it is not valid, and why is in ``handshake``."""
-    shape = memory.scratch[SHAPE_AT:]
-    if size < 38:
-        return invalid(handshake, SHORT, size)
-    out = copy(data, 0, 2, shape, 0)
-    handshake.random_high = be64(data, 2)
-    handshake.random_low = be64(data, 10)
-    at = 34
-    length = int(data[at])
-    if length > 32 or at + 1 + length + 2 > size:
-        return invalid(handshake, SESSION_ID, at)
-    if length:
-        handshake.session_high = hash_bytes(data, at + 1, at + 1 + length)
-        handshake.session_low = hash_bytes(data, at + 1 + length // 2, at + 1 + length)
-    at += 1 + length
+def client_suites(handshake: HandshakeRow, data: Bytes, at: int, size: int, have: int, shape: Bytes) -> int:
+    """Copy cipher suites and compression methods into the shape; where they end, or -1 if they are not whole.
+
+    The shape is whole in either case: lists that are not there are empty, suites that are there are kept.
+    """
+    put16(shape, 2, 0)
+    shape[4] = 0
+    if lacks(handshake, at + 2, size, have, SUITES, at):
+        return -1
     length = be16(data, at)
     if length % 2 or length == 0 or at + 2 + length + 1 > size:
-        return invalid(handshake, SUITES, at)
-    out = copy(data, at, at + 2 + length, shape, out)
-    at += 2 + length
-    length = int(data[at])
-    if at + 1 + length > size:
-        return invalid(handshake, COMPRESSION, at)
-    out = copy(data, at, at + 1 + length, shape, out)
-    at += 1 + length
+        invalid(handshake, SUITES, at)
+        return -1
+    there = min(length, max(0, have - at - 2) // 2 * 2)
+    put16(shape, 2, there)
+    out = copy(data, at + 2, at + 2 + there, shape, 4)
     shape[out] = 0
+    at += 2 + length
+    if lacks(handshake, at + 1, size, have, COMPRESSION, at):
+        return -1
+    length = int(data[at])
+    if lacks(handshake, at + 1 + length, size, have, COMPRESSION, at):
+        return -1
+    copy(data, at, at + 1 + length, shape, out)
+    return at + 1 + length
+
+
+@part
+def client_session(handshake: HandshakeRow, data: Bytes, size: int, have: int) -> int:
+    """Note random and session id; where the session id ends, or -1 if these fields are not whole."""
+    if size < 38:
+        invalid(handshake, SHORT, size)
+        return -1
+    if lacks(handshake, np.int64(34), size, have, SHORT, size):
+        return -1
+    handshake.random_high = be64(data, 2)
+    handshake.random_low = be64(data, 10)
+    at = np.int64(34)
+    if lacks(handshake, at + 1, size, have, SESSION_ID, at):
+        return -1
+    length = int(data[at])
+    if length > 32 or at + 1 + length + 2 > size:
+        invalid(handshake, SESSION_ID, at)
+        return -1
+    at += 1 + length
+    if lacks(handshake, at, size, have, SESSION_ID, at):
+        return -1
+    if length:
+        handshake.session_high = hash_bytes(data, at - length, at)
+        handshake.session_low = hash_bytes(data, at - length + length // 2, at)
+    return at
+
+
+@part
+def client_hello(memory: Memory, handshake: HandshakeRow, data: Bytes, size: int, have: int) -> bool:
+    """Read the body of a ClientHello of ``size`` bytes, of which ``have`` are there.
+
+    False: it is not valid or not whole; what comes before the fault is kept, and why it ends is in ``handshake``.
+    """
+    shape = memory.scratch[SHAPE_AT:]
+    handshake.invalid = VALID
+    handshake.server_name = 0
+    at = client_session(handshake, data, size, have)
+    if have < 2 or size < 2:
+        return False
+    copy(data, 0, 2, shape, 0)
+    put16(shape, 2, 0)
+    shape[4] = 0
+    if at >= 0:
+        at = client_suites(handshake, data, at, size, have, shape)
+    out = 4 + be16(shape, 2)
+    out += 1 + np.int64(shape[out])
+    shape[out] = NONE
+    block = out
     out += 1
-    if at + 2 <= size:
-        shape[out - 1] = 1
-        length = be16(data, at)
-        at += 2
-        if at + length > size:
-            return invalid(handshake, EXTENSIONS, at)
-        out = client_extensions(memory, handshake, data, at, at + length, out)
-        if out < 0:
-            return False
-        at += length
-    if at != size:
-        return invalid(handshake, TRAILING, at)
+    if at >= 0 and at + 2 <= size and not lacks(handshake, at + 2, size, have, EXTENSIONS, at):
+        shape[block] = LISTED
+        end = at + 2 + be16(data, at)
+        out = client_extensions(memory, handshake, data, at + 2, min(end, size), have, out)
+        if end > size and handshake.invalid == VALID:
+            invalid(handshake, EXTENSIONS, at + 2)
+        at = end
+    if at != size and handshake.invalid == VALID:
+        invalid(handshake, TRAILING, at)
+    if handshake.invalid != VALID:
+        shape[block] = PARTLY
     handshake.client_shape = intern(
         memory.arena, memory.entries, memory.intern_buckets, shape, np.int64(0), np.int64(out)
     )
-    return True
+    return bool(handshake.invalid == VALID)
 
 
 @part
@@ -243,20 +318,16 @@ def server_session(handshake: HandshakeRow, data: Bytes, begin: int, end: int) -
 
 @part
 def server_extensions(
-    memory: Memory, handshake: HandshakeRow, data: Bytes, at: int, end: int, out: int, version: int
+    memory: Memory, handshake: HandshakeRow, data: Bytes, at: int, end: int, have: int, out: int, version: int
 ) -> tuple[int, int]:
-    """Copy the extensions into the shape; its new length, or -1, and the version (RFC 8446 4.2.1)."""
+    """Copy the extensions into the shape, up to one that is not whole; its new length and the version (RFC 8446 4.2.1)."""
     shape = memory.scratch[SHAPE_AT:]
     while at < end:
-        if at + 4 > end:
-            invalid(handshake, EXTENSION, at)
-            return -1, version
-        kind = be16(data, at)
         begin = at + 4
-        at = begin + be16(data, at + 2)
-        if at > end:
-            invalid(handshake, EXTENSION, begin)
-            return -1, version
+        at = extension_end(handshake, data, at, end, have)
+        if at < 0:
+            return out, version
+        kind = be16(data, begin - 4)
         out = put16(shape, out, kind)
         size_at = out
         out += 2
@@ -271,63 +342,91 @@ def server_extensions(
     return out, version
 
 
+@inlined
+def is_early_draft(version: int) -> bool:
+    """Whether a ServerHello is of a TLS 1.3 draft before 16, which wrote the version into the hello's own field."""
+    return version == TLS_1_3
+
+
 @part
-def server_hello(memory: Memory, handshake: HandshakeRow, data: Bytes, size: int, old_retry: bool) -> bool:
-    """Read the body of a ServerHello or, from drafts before 22, of a HelloRetryRequest (``old_retry``)."""
-    shape = memory.scratch[SHAPE_AT:]
-    if size < 6:
-        return invalid(handshake, SHORT, size)
+def server_choice(
+    handshake: HandshakeRow, data: Bytes, size: int, have: int, old_retry: bool, shape: Bytes
+) -> tuple[int, int]:
+    """Copy version, suite and compression into the shape; where they end (-1: they are not whole), and the session id's length.
+
+    Before draft 22 a TLS 1.3 ServerHello had no session id and no compression; of retries, those of drafts 16 to 18 had
+    no suite, and earlier ones a group behind it.
+    """
     version = be16(data, 0)
-    # Before draft 22 a TLS 1.3 ServerHello had no session id and no compression, before 19 a retry no suite.
-    short_form = old_retry or (version >> 8 == 0x7F and version & 0xFF < 22)
-    has_suite = not (old_retry and version >> 8 == 0x7F and version & 0xFF < 19)
-    out = copy(data, 0, 2, shape, 0)
-    at, length = 2, 0
-    echo = False
-    if not old_retry:
-        if size < 36:
-            return invalid(handshake, SHORT, size)
-        at = 34
-    if not short_form:
-        length = int(data[at])
+    is_draft = version >> 8 == 0x7F and version & 0xFF < 22
+    at, length = np.int64(2 if old_retry else 34), np.int64(0)
+    copy(data, 0, 2, shape, 0)
+    put16(shape, 2, 0)
+    shape[4] = 0
+    if not (old_retry or is_draft or is_early_draft(version)):
+        if lacks(handshake, at + 1, size, have, SHORT, size):
+            return np.int64(-1), length
+        length = np.int64(data[at])
         if length > 32 or at + 1 + length + 3 > size:
-            return invalid(handshake, SESSION_ID, at)
-        if length:
-            echo = server_session(handshake, data, at + 1, at + 1 + length)
+            invalid(handshake, SESSION_ID, at)
+            return np.int64(-1), length
         at += 1 + length
-    put16(shape, out, 0)
-    if has_suite:
-        copy(data, at, at + 2, shape, out)
-        at += 2
-    suite = be16(shape, out)
-    shape[out + 2] = 0
-    if not short_form:
-        shape[out + 2] = data[at]
-        at += 1
-    shape[out + 3] = 0
-    out += 4
-    if at + 2 <= size:
-        shape[out - 1] = 1
+        if lacks(handshake, at + 3, size, have, SESSION_ID, at):
+            return np.int64(-1), np.int64(0)
+        copy(data, at, at + 3, shape, 2)
+        return at + 3, length
+    if old_retry and is_draft and version & 0xFF < 19:
+        return at, length
+    if lacks(handshake, at + 2, size, have, SHORT, size):
+        return np.int64(-1), length
+    copy(data, at, at + 2, shape, 2)
+    return at + (4 if old_retry and is_early_draft(version) else 2), length
+
+
+@part
+def server_hello(
+    memory: Memory, handshake: HandshakeRow, data: Bytes, size: int, have: int, old_retry: bool
+) -> tuple[bool, bool]:
+    """Read the body of a ServerHello or, from drafts before 22, of a HelloRetryRequest (``old_retry``).
+
+    ``have`` of its ``size`` bytes are there. Returns whether it is valid and whole (why not is in ``handshake``), and
+    whether its version and suite are known, which a fault behind them does not change.
+    """
+    shape = memory.scratch[SHAPE_AT:]
+    handshake.invalid = VALID
+    if lacks(handshake, np.int64(6 if old_retry else 36), size, have, SHORT, size):
+        return False, False
+    at, length = server_choice(handshake, data, size, have, old_retry, shape)
+    if at < 0:
+        return False, False
+    version, suite = be16(data, 0), be16(shape, 2)
+    if is_early_draft(version):
+        version = np.int64(EARLY_DRAFT)
+    echo = length > 0 and server_session(handshake, data, at - 3 - length, at - 3)
+    shape[5] = NONE
+    out = np.int64(6)
+    if at + 2 <= size and not lacks(handshake, at + 2, size, have, EXTENSIONS, at):
+        shape[5] = LISTED
         end = at + 2 + be16(data, at)
-        at += 2
-        if end > size:
-            return invalid(handshake, EXTENSIONS, at)
-        out, version = server_extensions(memory, handshake, data, at, end, out, version)
-        if out < 0:
-            return False
+        out, version = server_extensions(memory, handshake, data, at + 2, min(end, size), have, out, version)
+        if end > size and handshake.invalid == VALID:
+            invalid(handshake, EXTENSIONS, at + 2)
         at = end
-    if at != size:
-        return invalid(handshake, TRAILING, at)
-    handshake.server_shape = intern(
-        memory.arena, memory.entries, memory.intern_buckets, shape, np.int64(0), np.int64(out)
-    )
+    if at != size and handshake.invalid == VALID:
+        invalid(handshake, TRAILING, at)
+    if handshake.invalid != VALID:
+        shape[5] = PARTLY
+        if version == TLS_1_2 and suite >> 8 == SUITES_OF_1_3:
+            version = np.int64(TLS_1_3)  # the extension that says so is behind the fault
+    handshake.server_shape = intern(memory.arena, memory.entries, memory.intern_buckets, shape, np.int64(0), out)
+    valid = bool(handshake.invalid == VALID)
     if old_retry or is_retry(data):
         handshake.seen |= SEEN_RETRY
-        return True
+        return valid, False
     handshake.version = version
     handshake.suite = suite
     handshake.seen |= (SEEN_SERVER_SESSION if length else 0) | (SEEN_SESSION_ECHO if echo else 0)
-    return True
+    return valid, True
 
 
 @part
