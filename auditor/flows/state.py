@@ -78,7 +78,7 @@ SIDE = np.dtype(
         ("tcp_flags", "u1"),  # every flag seen
         ("syn", "u1"),
         ("lost", "u1"),  # bytes that mattered are missing from the capture
-        ("protected", "u1"),  # QUIC packets with a short header, or DTLS records of a later epoch, were seen
+        ("protected", "u1"),  # bits: under whose keys packets were seen, see BY_*
     ]
 )
 # What is written once for a side, apart from what every packet touches: which way it went, and how it ended.
@@ -137,6 +137,8 @@ BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=
 BLANK_SIDE = blank(SIDE, state=NEW, stream=-1, interface=-1)
 BLANK_WAY = blank(WAY)
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED = 1, 2, 4
+# QUIC packets with a short header, DTLS records of a later epoch, TLS data behind TDS
+BY_QUIC, BY_DTLS, BY_TLS = 1, 2, 4
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
 CHUNK_BITS = 11
 CHUNK = 1 << CHUNK_BITS

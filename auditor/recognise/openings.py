@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from auditor.decode.bytes import Bytes, be16, be24
 from auditor.machine.kernel import part
+from auditor.recognise.carriers import is_openvpn_over_tcp, is_stun_over_tcp, is_tds
 from auditor.recognise.numbers import (
     FTP,
     HTTP,
@@ -20,6 +21,7 @@ from auditor.recognise.numbers import (
     LDAP,
     MYSQL,
     NNTP,
+    OPENVPN,
     POP3,
     POSTGRESQL,
     PROXY,
@@ -28,9 +30,12 @@ from auditor.recognise.numbers import (
     SMTP,
     SOCKS,
     SSH,
+    STUN,
+    TDS,
     UNKNOWN,
     XMPP,
 )
+from auditor.tls.wrappers import PRELOGIN
 
 NEWLINE, COLON = 10, 58
 AWS_TLV, ENDPOINT_ID = 0xEA, 1  # of a PROXY header
@@ -211,6 +216,14 @@ def is_socks(data: Bytes, size: int) -> bool:
 
 
 @part
+def is_headed(data: Bytes, size: int) -> bool:
+    """Whether a stream so far may be the header of a TDS or OpenVPN message alone, which was sent by itself."""
+    if size < 14 and data[0] == PRELOGIN and (size < 2 or data[1] <= 1):
+        return True
+    return size == 2 and data[0] == 0 and data[1] >= 14
+
+
+@part
 def application_of(row: int, data: Bytes, size: int) -> int:
     """The application of a stream that begins with ``row`` of ``OPENINGS`` (-1: with none); UNKNOWN if it is new."""
     if row >= 0 and row != GREETING:
@@ -223,6 +236,12 @@ def application_of(row: int, data: Bytes, size: int) -> int:
             application = MYSQL
         elif is_rdp(data, size):
             application = RDP
+        elif is_tds(data, size):
+            application = TDS
+        elif is_stun_over_tcp(data, size):
+            application = STUN
+        elif is_openvpn_over_tcp(data, size):
+            application = OPENVPN
         elif is_socks(data, size):
             application = SOCKS
     return application

@@ -6,6 +6,7 @@ from auditor.decode.bytes import Bytes, copy_bytes
 from auditor.decode.packet import PacketRow
 from auditor.flows.intern import intern
 from auditor.flows.state import (
+    BY_TLS,
     PAST_HANDSHAKE,
     UNKNOWN_SIDE,
     UPGRADE_ASKED,
@@ -18,9 +19,24 @@ from auditor.flows.state import (
     StreamRow,
 )
 from auditor.flows.stream import peek, read, release, skip_ahead
-from auditor.machine.kernel import part
-from auditor.recognise.datagrams import MOST_DATAGRAMS, keep_datagram
-from auditor.recognise.numbers import FTP, HTTP, MYSQL, OTHER, POSTGRESQL, PROXY, SOCKS, SSH, TEXT, TLS, UNKNOWN
+from auditor.machine.kernel import inlined, part
+from auditor.recognise.datagrams import MOST_CARRIED, keep_datagram
+from auditor.recognise.numbers import (
+    FTP,
+    HTTP,
+    MYSQL,
+    OPENVPN,
+    OTHER,
+    POSTGRESQL,
+    PROXY,
+    SOCKS,
+    SSH,
+    STUN,
+    TDS,
+    TEXT,
+    TLS,
+    UNKNOWN,
+)
 from auditor.recognise.openings import (
     ASKS_FOR_TLS,
     COLON,
@@ -29,6 +45,7 @@ from auditor.recognise.openings import (
     NEWLINE,
     application_of,
     hello_behind,
+    is_headed,
     mysql_ssl_request,
     opening,
     proxy_endpoint,
@@ -37,6 +54,7 @@ from auditor.recognise.openings import (
     speaks_of_tls,
 )
 from auditor.tls.records import (
+    APPLICATION_DATA,
     HANDSHAKE_RECORD,
     follow_records,
     how_it_begins,
@@ -112,12 +130,20 @@ def pass_proxy_header(memory: Memory, flow: FlowRow, stream: StreamRow, length: 
     return True
 
 
+@inlined
+def is_carrier(flow: FlowRow) -> bool:
+    """Whether TLS is in messages of a protocol's own, so that a record that begins a segment does not begin a stream."""
+    return bool(flow.application == TDS or flow.application == OPENVPN or flow.application == STUN)
+
+
 @part
 def pass_request(flow: FlowRow, stream: StreamRow, data: Bytes, size: int) -> bool:
     """Skip a request behind which the ClientHello follows without an answer. Segments are no limits of messages."""
     if flow.application == MYSQL:
         length = mysql_ssl_request(data, size)
-    elif flow.application == HTTP or flow.application == SOCKS or flow.upgrade & UPGRADE_ASKED:
+    elif (
+        flow.application == HTTP or flow.application == SOCKS or (flow.upgrade & UPGRADE_ASKED and not is_carrier(flow))
+    ):
         length = hello_behind(data, size)
     else:
         return False
@@ -152,10 +178,28 @@ def is_being_typed(data: Bytes, have: int) -> bool:
 @part
 def is_security_exchange(flow: FlowRow, data: Bytes, have: int) -> bool:
     """Whether it is FTP's ADAT command or its reply (RFC 2228 4), or what follows one: TLS in base64."""
-    if flow.application != FTP or flow.datagrams >= MOST_DATAGRAMS:
-        return False
     begins = have >= 9 and (same_word(data, np.int64(0), _ADAT) or same_word(data, np.int64(4), _ADAT))
     return begins or flow.datagram >= 0
+
+
+@part
+def carries_tls(flow: FlowRow, data: Bytes, have: int) -> bool:
+    """Whether the bytes may be a piece of a handshake inside messages of another protocol: Python puts these together."""
+    if flow.datagrams >= MOST_CARRIED:
+        return False
+    if flow.application == FTP:
+        return is_security_exchange(flow, data, have)
+    return is_carrier(flow)
+
+
+@part
+def ends_carrying(flow: FlowRow, side: SideRow, data: Bytes) -> bool:
+    """Whether TDS is over and TLS goes on in its place: the second piece of a side that begins with encrypted data."""
+    if flow.application != TDS or data[0] != APPLICATION_DATA or data[1] != 3:
+        return False
+    ends = side.protected & BY_TLS != 0
+    side.protected |= BY_TLS
+    return ends
 
 
 @part
@@ -225,7 +269,7 @@ def another_protocol(
     note_upgrade(flow, direction, row, data, size)
     if flow.handshake >= 0:
         note_clear(flow, direction, np.int64(flow.client), was_tls, application, data, size)
-    if application == UNKNOWN and flow.application == UNKNOWN and is_being_typed(data, have):
+    if application == UNKNOWN and flow.application == UNKNOWN and (is_being_typed(data, have) or is_headed(data, have)):
         return False
     if flow.application == UNKNOWN or flow.application == OTHER:
         flow.application = application if application != UNKNOWN else OTHER
@@ -236,12 +280,12 @@ def another_protocol(
             return False
     if pass_request(flow, stream, data, size):
         return True
-    if is_security_exchange(flow, data, have):  # it is put together in Python, see ``tls.gssapi``
+    if carries_tls(flow, data, have):  # see ``tls.carriers``
         size = min(have, UPGRADE_WITHIN)
         read(memory, stream, np.int64(stream.start), size, np.int64(0))
         keep_datagram(memory, flow, np.int64(direction), data, np.int64(0), size, packet)
     skip_ahead(stream)
-    if (row >= 0 and IS_LAST[row]) or stream.skipped > UPGRADE_WITHIN:
+    if (row >= 0 and IS_LAST[row]) or stream.skipped > UPGRADE_WITHIN or ends_carrying(flow, side, data):
         release(memory, side, stream)
     return False
 
@@ -270,7 +314,7 @@ def tcp_bytes(
     """One side's stream has more bytes in order: see what they are. True: a handshake message is whole."""
     if stream.recognised == 0:
         skip_postgresql_yes(memory, stream)
-        kind = how_it_begins(memory, stream)
+        kind = NOT_TLS if is_carrier(flow) else how_it_begins(memory, stream)
         if kind == WAIT:
             return False
         if kind == NOT_TLS or (stream.skipped > 0 and kind != TLS_RECORDS):

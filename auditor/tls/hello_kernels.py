@@ -30,7 +30,7 @@ from auditor.machine.kernel import inlined, part
 
 # Why a hello is not valid; the names are in ``INVALID``.
 VALID, SHORT, SESSION_ID, SUITES, COMPRESSION, EXTENSIONS, EXTENSION, TRAILING = 0, 1, 2, 3, 4, 5, 6, 7
-TOO_LONG, NO_RECORD, NO_KEYS, NO_SALT, CUT_HELLO, CUT = 8, 9, 10, 11, 12, 13
+TOO_LONG, NO_RECORD, NO_KEYS, NO_SALT, CUT_HELLO, CUT, HIDDEN = 8, 9, 10, 11, 12, 13, 14
 INVALID = {
     SHORT: "ends before its fixed fields",
     SESSION_ID: "session id longer than 32 bytes or than the message",
@@ -43,6 +43,7 @@ INVALID = {
     NO_RECORD: "bytes that are no TLS record",
     NO_KEYS: "QUIC packets that cannot be opened: the client's first packet, from which their keys come, is not in the capture",
     NO_SALT: "a version of QUIC whose keys are not published",
+    HIDDEN: "OpenVPN's control channel is encrypted (--tls-crypt): the handshake cannot be seen",
     CUT_HELLO: "the capture has only the beginning of the client's first packet",
 }
 
