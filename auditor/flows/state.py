@@ -202,7 +202,7 @@ HANDSHAKE = np.dtype(
         ("alert_level", "u1"),
         ("alert", "u1"),
         ("alert_side", "u1"),
-        ("invalid", "u1"),  # reason, see tls.hello_kernels
+        ("invalid", "u1"),  # reason, see tls.hello_faults
         ("invalid_at", "i4"),
         ("client_frame", "i8"),
         ("server_frame", "i8"),
@@ -256,7 +256,7 @@ BLANK_HANDSHAKE = blank(HANDSHAKE, alert=NO_ALERT)
     SEEN_SERVER_CUT,
     SEEN_CERTIFICATE_CUT,
 ) = (1 << n for n in range(30))
-OVER_TCP, OVER_DTLS, OVER_QUIC = 0, 1, 2  # ``transport``
+OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_UDP = range(4)  # ``transport``; TLS over UDP is inside another protocol
 
 # --- answers of the DNS seen in the capture: (client, address) -> name
 ANSWER = np.dtype(

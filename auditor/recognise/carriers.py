@@ -204,39 +204,29 @@ def is_openvpn_over_tcp(data: Bytes, size: int) -> bool:
 
 
 @part
-def dtls_bytes(block: Bytes, begin: int, end: int, is_first: bool) -> int:
-    """How many bytes of a datagram of DTLS are kept: all of plain records; of a side's first encrypted one its header."""
-    kind = int(block[begin])
-    if kind >= 20 and kind <= 26 and kind != 23 and not (end - begin >= 5 and be16(block, begin + 3) != 0):
-        return end - begin
-    return min(end - begin, HEADER) if is_first else 0
+def dtls_inside(block: Bytes, begin: int, end: int) -> int:
+    """Where DTLS begins in a datagram that STUN, TURN or DTLS sent (RFC 7983 7): -1 where there is none."""
+    first, at = int(block[begin]), begin
+    if first & 0xF0 == 0x40:
+        at = begin + 4 if is_channel_data(block, begin, end) else -1
+    elif first < 4:
+        kind = be16(block, begin) if is_stun(block, begin, end) else 0
+        is_indication = kind == SEND_INDICATION or kind == DATA_INDICATION
+        at = data_of_indication(block, begin, end) if is_indication else -1
+    return at if 0 <= at < end and 20 <= block[at] <= 63 else -1
 
 
 @part
-def channel_bytes(block: Bytes, begin: int, end: int, is_first: bool) -> int:
-    """How many bytes of ChannelData are kept: where DTLS is in it."""
-    if not is_channel_data(block, begin, end) or block[begin + 4] < 20 or block[begin + 4] > 63:
-        return 0
-    kept = dtls_bytes(block, begin + 4, end, is_first)
-    return kept + 4 if kept > 0 else 0
+def is_encrypted_dtls(block: Bytes, at: int, end: int) -> bool:
+    """A record of a later epoch: by its number, its type, or the short header of DTLS 1.3 (RFC 9147 4)."""
+    kind = int(block[at])
+    return kind == 23 or kind > 24 or (end - at >= 5 and be16(block, at + 3) != 0)
 
 
 @part
-def stun_bytes(block: Bytes, begin: int, end: int, is_first: bool) -> int:
-    """How many bytes of a STUN message are kept: of indications with DTLS in them, and of what binds a channel."""
-    if not is_stun(block, begin, end):
-        return 0
-    kind = be16(block, begin)
-    if kind == CHANNEL_BIND:
-        return end - begin
-    if kind != SEND_INDICATION and kind != DATA_INDICATION:
-        return 0
-    data = data_of_indication(block, begin, end)
-    if data < 0 or data >= end or block[data] < 20 or block[data] > 63:
-        return 0
-    if dtls_bytes(block, data, end, is_first) > HEADER:
-        return end - begin
-    return end - begin if is_first else 0
+def binds_channel(block: Bytes, begin: int, end: int) -> bool:
+    """Whether a datagram tells TURN's server which peer goes with a channel."""
+    return block[begin] < 4 and is_stun(block, begin, end) and be16(block, begin) == CHANNEL_BIND
 
 
 @part

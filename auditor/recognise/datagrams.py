@@ -19,20 +19,20 @@ from auditor.flows.state import (
 from auditor.machine.kernel import inlined, part
 from auditor.recognise.carriers import (
     HEADER,
-    channel_bytes,
-    dtls_bytes,
+    binds_channel,
+    dtls_inside,
     has_eap,
     is_capwap_control,
     is_capwap_dtls,
     is_channel_data,
     is_dtls,
     is_dtls_of_any_epoch,
+    is_encrypted_dtls,
     is_openvpn,
     is_radius,
     is_rdp_over_udp,
     is_stun,
     openvpn_bytes,
-    stun_bytes,
 )
 from auditor.recognise.numbers import (
     CAPWAP,
@@ -215,24 +215,28 @@ def quic_bytes(side: SideRow, block: Bytes, begin: int, end: int) -> int:
 
 
 @part
+def dtls_bytes(side: SideRow, block: Bytes, begin: int, at: int, end: int) -> int:
+    """How many bytes of a datagram with DTLS from ``at`` are kept: of a side's first encrypted one enough to show it."""
+    if not is_encrypted_dtls(block, at, end):
+        return end - begin
+    seen = side.protected & BY_DTLS
+    side.protected |= BY_DTLS
+    return 0 if seen else min(end, at + HEADER) - begin
+
+
+@part
 def shared_bytes(flow: FlowRow, side: SideRow, block: Bytes, begin: int, end: int) -> int:
     """How many bytes are kept where STUN, TURN, DTLS, RTP and QUIC share ports: the first byte tells them apart (RFC 7983 7)."""
-    first, is_first = int(block[begin]), side.protected & BY_DTLS == 0
-    kept = np.int64(0)
-    if first < 4:
-        kept = stun_bytes(block, begin, end, is_first)
-    elif first >= 20 and first <= 63:
-        if is_dtls(block, begin, end):
-            flow.application = DTLS
-        if flow.application == DTLS:
-            kept = dtls_bytes(block, begin, end, is_first)
-    elif first & 0xF0 == 0x40:
-        kept = channel_bytes(block, begin, end, is_first)
-    elif first >= 128:
+    if block[begin] >= 128:
         return quic_bytes(side, block, begin, end) if is_quic(block, begin, end) else 0
-    if kept > 0 and kept <= 4 + HEADER:
-        side.protected |= BY_DTLS
-    return kept
+    at = dtls_inside(block, begin, end)
+    if at < 0:
+        return end - begin if binds_channel(block, begin, end) else 0
+    if at == begin and flow.application == STUN:
+        if not is_dtls(block, begin, end):
+            return 0
+        flow.application = DTLS
+    return dtls_bytes(side, block, begin, at, end)
 
 
 @part
@@ -242,12 +246,12 @@ def kept_bytes(flow: FlowRow, side: SideRow, block: Bytes, begin: int, end: int)
     if application == QUIC:
         if not is_dtls_of_any_epoch(block, begin, end):
             return quic_bytes(side, block, begin, end)
-        return dtls_bytes(block, begin, end, side.packets <= MOST_DATAGRAMS)
+        return dtls_bytes(side, block, begin, begin, end)
     if application == STUN or application == DTLS:
         return shared_bytes(flow, side, block, begin, end)
     if application == CAPWAP:
         carries = end - begin > 4 and block[begin] == 1
-        return 4 + dtls_bytes(block, begin + 4, end, side.packets <= MOST_DATAGRAMS) if carries else 0
+        return dtls_bytes(side, block, begin, begin + 4, end) if carries else 0
     if application == OPENVPN:
         return openvpn_bytes(block, begin, end)
     if application == RADIUS:

@@ -37,6 +37,7 @@ class Carried:
 
     held: Held
     protocol: int
+    transport: int = S.OVER_TCP
     handshake: Messages | None = None
     sides: tuple[Side, Side] = field(default_factory=lambda: (Side(), Side()))
 
@@ -107,7 +108,7 @@ class Carried:
     def _begun(self, side: int, kind: int, seen: Datagram) -> Messages | None:
         """The handshake, which a hello begins."""
         if self.handshake is None and kind in (CLIENT_HELLO, SERVER_HELLO):
-            self.handshake = Messages(self.held, S.OVER_TCP, side if kind == CLIENT_HELLO else 1 - side, seen)
+            self.handshake = Messages(self.held, self.transport, side if kind == CLIENT_HELLO else 1 - side, seen)
             self.handshake["upgraded"] = self.protocol
         return self.handshake
 

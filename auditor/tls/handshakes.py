@@ -17,7 +17,7 @@ from auditor.tables import schema
 from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
 from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.dh_groups import group_of
-from auditor.tls.hello_kernels import CUT_HELLO, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
+from auditor.tls.hello_faults import CUT_HELLO, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
 from auditor.tls.interned import Shapes, names_of
 from auditor.tls.messages import LARGEST_READ
 from auditor.tls.names import alert_name, signature_name, suites
@@ -150,7 +150,7 @@ def _seen(rows: Array) -> dict[str, Numbers | Texts]:
     """Columns that are fields of the rows, or hardly more."""
     upgraded = [None, *(PROTOCOL_NAMES.get(n, "unknown") for n in range(1, 256))]
     columns: dict[str, Numbers | Texts] = {
-        "transport": Texts(["tcp", "dtls", "quic"], rows["transport"].astype(np.int64)),
+        "transport": Texts(["tcp", "dtls", "quic", "udp"], rows["transport"].astype(np.int64)),
         "quic_version": _quic_versions(rows["quic_version"]),
         "starttls": Texts(upgraded, rows["upgraded"].astype(np.int64)),
         "hello_retry": Numbers((rows["seen"] & np.uint32(S.SEEN_RETRY)) != 0),

@@ -49,7 +49,9 @@ from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import Layout
 from auditor.recognise.numbers import TLS, UNKNOWN
 from auditor.tls.exchange_kernels import server_key_exchange
-from auditor.tls.hello_kernels import CUT, TOO_LONG, VALID, client_hello, server_hello
+from auditor.tls.hello_faults import CUT, TOO_LONG, VALID
+from auditor.tls.hello_kernels import client_hello
+from auditor.tls.server_hello_kernels import server_hello
 
 CLIENT_HELLO, SERVER_HELLO, NEW_TICKET, OLD_RETRY, CERTIFICATE, KEY_EXCHANGE, HELLO_DONE = 1, 2, 4, 6, 11, 12, 14
 CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, CERTIFICATE_STATUS = 13, 15, 22

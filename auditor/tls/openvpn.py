@@ -12,7 +12,7 @@ from auditor.flows import state as S
 from auditor.recognise.numbers import OPENVPN
 from auditor.tls.carried import Carried, begins_record, ended
 from auditor.tls.datagram_messages import Datagram, Held, Messages, Shown
-from auditor.tls.hello_kernels import HIDDEN
+from auditor.tls.hello_faults import HIDDEN
 from auditor.tls.wrappers import (
     AUTHENTICATED,
     CLIENT_RESET,
@@ -116,9 +116,13 @@ class OpenVpn:
         """A row for a handshake of which nothing can be read."""
         if not packets:
             return []
-        handshake = Messages(self.held, S.OVER_TCP, packets[0].side, packets[0])
+        handshake = Messages(self.held, self._transport, packets[0].side, packets[0])
         handshake["upgraded"], handshake["invalid"] = OPENVPN, HIDDEN
         return [handshake]
+
+    @property
+    def _transport(self) -> int:
+        return S.OVER_TCP if self.framed else S.OVER_UDP
 
     def _piece(self, seen: Datagram, extra: int) -> Piece | None:
         kind, key = seen.data[0] >> 3, seen.data[0] & 7
@@ -128,7 +132,7 @@ class OpenVpn:
         self._note_connection(seen, kind)
         session = self._sessions.get((self._connection, key))
         if session is None:
-            session = self._sessions[self._connection, key] = Session(Carried(self.held, OPENVPN))
+            session = self._sessions[self._connection, key] = Session(Carried(self.held, OPENVPN, self._transport))
         return Piece(session, *piece, seen)
 
     def _note_connection(self, seen: Datagram, kind: int) -> None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from auditor.flows import state as S
 from auditor.tls.datagram_messages import Datagram, Held, Messages, messages
-from auditor.tls.hello_kernels import CUT_HELLO, NO_KEYS, NO_SALT
+from auditor.tls.hello_faults import CUT_HELLO, NO_KEYS, NO_SALT
 from auditor.tls.quic_versions import VERSION_2, draft_of
 
 # Initial salts: RFC 9001 5.2, RFC 9369 3.3.1, and the drafts' (draft-ietf-quic-tls 5.2 of each).

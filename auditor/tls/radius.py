@@ -6,6 +6,7 @@ identifier, and the next request repeats the challenge's State (RFC 2865 4.4, 5.
 
 from dataclasses import dataclass, field
 
+from auditor.flows.state import OVER_UDP
 from auditor.recognise.numbers import RADIUS
 from auditor.tls.carried import Carried, ended
 from auditor.tls.datagram_messages import Datagram, Held, Messages, Shown
@@ -64,13 +65,13 @@ class Radius:
             if code == ACCESS_REQUEST:
                 session = by_state.get(found.get(STATE, b"")) or by_identifier.get((seen.side, identifier))
                 if session is None or (STATE not in found and _begins(found)):
-                    session = Eap(Carried(self.held, RADIUS))
+                    session = Eap(Carried(self.held, RADIUS, OVER_UDP))
                     sessions.append(session)
                 by_identifier[seen.side, identifier] = session
             elif code in (ACCESS_CHALLENGE, ACCESS_ACCEPT, ACCESS_REJECT):
                 session = by_identifier.get((1 - seen.side, identifier))
                 if session is None:  # its request is not in the capture
-                    session = by_state.get(found.get(STATE, b"")) or Eap(Carried(self.held, RADIUS))
+                    session = by_state.get(found.get(STATE, b"")) or Eap(Carried(self.held, RADIUS, OVER_UDP))
                     sessions += [session] if session not in sessions else []
             else:
                 continue

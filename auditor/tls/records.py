@@ -30,7 +30,7 @@ from auditor.flows.state import (
 from auditor.flows.stream import peek, peek16, read, release, slide
 from auditor.machine.kernel import inlined, part
 from auditor.recognise.numbers import UNKNOWN
-from auditor.tls.hello_kernels import NO_RECORD
+from auditor.tls.hello_faults import NO_RECORD
 from auditor.tls.messages import (
     CERTIFICATE,
     CLIENT_HELLO,
