@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.decode.bytes import Bytes, be16, be24
+from auditor.decode.bytes import Bytes, be16, be24, be32
 from auditor.machine.kernel import part
 from auditor.recognise.carriers import is_openvpn_over_tcp, is_stun_over_tcp, is_tds
 from auditor.recognise.numbers import (
@@ -35,7 +35,7 @@ from auditor.recognise.numbers import (
     UNKNOWN,
     XMPP,
 )
-from auditor.tls.wrappers import PRELOGIN
+from auditor.tls.wrappers import COOKIE, PRELOGIN
 
 NEWLINE, COLON = 10, 58
 AWS_TLV, ENDPOINT_ID = 0xEA, 1  # of a PROXY header
@@ -217,10 +217,20 @@ def is_socks(data: Bytes, size: int) -> bool:
 
 @part
 def is_headed(data: Bytes, size: int) -> bool:
-    """Whether a stream so far may be the header of a TDS or OpenVPN message alone, which was sent by itself."""
-    if size < 14 and data[0] == PRELOGIN and (size < 2 or data[1] <= 1):
+    """Whether a stream so far may be the beginning of a message of TDS, OpenVPN or STUN, whose form shows when it is whole."""
+    if data[0] == PRELOGIN:
+        return size < 14 and (size < 2 or data[1] <= 1)
+    if data[0] > 3 or size >= 160:
+        return False
+    if size < 3:
         return True
-    return size == 2 and data[0] == 0 and data[1] >= 14
+    if data[0] == 0 and data[1] >= 14 and (data[2] == 0x38 or data[2] == 0x40):
+        return size < 2 + data[1]
+    if size < 8:
+        return data[1] < 0x20
+    return size < 22 and (
+        be32(data, 4) == COOKIE or (size < 10 and data[2] < 4) or be32(data, min(6, size - 4)) == COOKIE
+    )
 
 
 @part

@@ -139,16 +139,19 @@ def is_carrier(flow: FlowRow) -> bool:
 @part
 def pass_request(flow: FlowRow, stream: StreamRow, data: Bytes, size: int) -> bool:
     """Skip a request behind which the ClientHello follows without an answer. Segments are no limits of messages."""
-    if flow.application == MYSQL:
+    application = flow.application
+    if application == MYSQL:
         length = mysql_ssl_request(data, size)
     elif (
-        flow.application == HTTP or flow.application == SOCKS or (flow.upgrade & UPGRADE_ASKED and not is_carrier(flow))
+        application == HTTP
+        or application == SOCKS
+        or application == OTHER
+        or (flow.upgrade & UPGRADE_ASKED and not is_carrier(flow))
     ):
         length = hello_behind(data, size)
     else:
         return False
     if length > 0:
-        flow.upgrade |= UPGRADE_ASKED
         pass_over(stream, length)
     return bool(length > 0)
 
@@ -158,7 +161,7 @@ def note_upgrade(flow: FlowRow, direction: int, row: int, data: Bytes, size: int
     """Whether TLS is offered, asked for or refused in clear."""
     if flow.application != HTTP and flow.application != SSH and speaks_of_tls(data, size):
         flow.upgrade |= UPGRADE_ASKED if direction == flow.client else UPGRADE_OFFERED
-    if row >= 0 and ASKS_FOR_TLS[row]:
+    if (row >= 0 and ASKS_FOR_TLS[row]) or (flow.application == MYSQL and mysql_ssl_request(data, size) > 0):
         flow.upgrade |= UPGRADE_ASKED
     if flow.application == POSTGRESQL and size == 1 and data[0] == POSTGRESQL_NO:  # the answer to an SSLRequest
         flow.upgrade |= UPGRADE_REFUSED

@@ -17,24 +17,31 @@ SYN, ACK, DATA, FEC, ACKS_OF_ACKS, CORRELATION, EXTENDED = 0x1, 0x4, 0x8, 0x10, 
 ACK_2, DATA_2, VECTOR_2, OVERHEAD_2, DELAY_2, ACKS_OF_ACKS_2 = 0x1, 0x4, 0x8, 0x40, 0x100, 0x10  # version 2
 HEADER, SYN_DATA, CORRELATION_DATA = 8, 8, 32
 VERSION_2 = 0x0101
+NEAR = 1 << 16
 DUMMY = 8  # type of version 2's packets without meaning
 
 
 def source_payload(data: bytes) -> tuple[int, bytes] | None:
-    """Number and contents of a data packet of version 1 ([MS-RDPEUDP] 2.2.2); None where there is none."""
+    """Number and contents of a data packet of version 1 ([MS-RDPEUDP] 2.2.2); None where there is none.
+
+    The acknowledgements are filled up to a multiple of four bytes (2.2.2.7), which not everybody does: the packet's two
+    numbers, which are near each other, show it.
+    """
     if len(data) < HEADER:
         return None
     flags, at = int.from_bytes(data[6:8], "big"), HEADER
     if flags & (SYN | FEC) or not flags & DATA:
         return None
+    padding = 0
     if flags & ACK and at + 2 <= len(data):
-        size = 2 + int.from_bytes(data[at : at + 2], "big")
-        at += size + -size % 4
-    if flags & ACKS_OF_ACKS:
-        at += 4
-    if at + 8 > len(data):
-        return None
-    return int.from_bytes(data[at + 4 : at + 8], "big"), data[at + 8 :]
+        at += 2 + int.from_bytes(data[at : at + 2], "big")
+        padding = -at % 4
+    at += 4 if flags & ACKS_OF_ACKS else 0
+    for begin in dict.fromkeys((at + padding, at)):
+        coded, start = (int.from_bytes(data[begin + k : begin + k + 4], "big") for k in (0, 4))
+        if begin + 8 <= len(data) and abs(coded - start) < NEAR:
+            return start, data[begin + 8 :]
+    return None
 
 
 def payload_2(data: bytes) -> tuple[int, bytes] | None:
@@ -78,6 +85,8 @@ class RdpUdp:
         version_2 = _agreed_on_2(datagrams)
         pieces = []
         for seen in datagrams:
+            if _is_syn(seen.data):
+                continue
             piece = payload_2(seen.data) if version_2 else source_payload(seen.data)
             if piece is not None and piece[1]:
                 pieces.append((piece[0], seen._replace(data=piece[1])))
@@ -101,13 +110,19 @@ def _is_dtls(data: bytes) -> bool:
     return len(data) > 13 and 20 <= data[0] <= 25 and data[1:3] in (b"\xfe\xff", b"\xfe\xfd")
 
 
+def _is_syn(data: bytes) -> bool:
+    """Whether it begins a connection: the flag, and two MTUs within bounds ([MS-RDPEUDP] 2.2.2.5)."""
+    mtus = (int.from_bytes(data[at : at + 2], "big") for at in (12, 14))
+    return bool(data[7:8] and data[7] & SYN) and all(1132 <= mtu <= 1232 for mtu in mtus)
+
+
 def _agreed_on_2(datagrams: list[Datagram]) -> bool:
     """Whether both sides' SYNs, as far as they are there, name version 2 ([MS-RDPEUDP] 2.2.2.9)."""
     versions = []
     for seen in datagrams:
-        flags, at = int.from_bytes(seen.data[6:8], "big"), HEADER + SYN_DATA
-        if not flags & SYN:
+        if not _is_syn(seen.data):
             continue
+        flags, at = int.from_bytes(seen.data[6:8], "big"), HEADER + SYN_DATA
         at += CORRELATION_DATA if flags & CORRELATION else 0
         known = flags & EXTENDED and seen.data[at : at + 2] == b"\0\1"
         versions.append(int.from_bytes(seen.data[at + 2 : at + 4], "big") if known else 0)
