@@ -28,7 +28,7 @@ NAME = "pinpoint.us-west-2.amazonaws.com"
 SUITE = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"
 
 
-def _context(folder: Path) -> ssl.SSLContext:
+def context(folder: Path) -> ssl.SSLContext:
     """A server's context with a certificate of its own for NAME."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
@@ -52,7 +52,7 @@ def _context(folder: Path) -> ssl.SSLContext:
 def handshake(newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2) -> tuple[tuple[str, bytes], ...]:
     """The flights of a real TLS handshake and of a little data after it, between two ends of Python's ssl."""
     with TemporaryDirectory() as folder:
-        server_context = _context(Path(folder))
+        server_context = context(Path(folder))
     client_context = ssl.create_default_context()
     client_context.check_hostname, client_context.verify_mode = False, ssl.CERT_NONE
     server_context.maximum_version = client_context.maximum_version = newest

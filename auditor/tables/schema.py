@@ -140,7 +140,7 @@ TABLES: dict[str, list[Column]] = {
         *_SAME_IN_BOTH[3:4],
         Column("post_quantum_offered", BOOL, "whether the client offered a post-quantum or hybrid group"),
         Column("server_name", NAME, "server name of the ClientHello (SNI)"),
-        Column("alpn", TEXT, "protocol that the server chose (ALPN); in TLS 1.3 it is encrypted"),
+        Column("alpn", TEXT, "protocol that the server chose (ALPN); in TLS 1.3 it is encrypted, and known with keys"),
         Column("alpn_offered", TEXT, "protocols that the client offered"),
         Column("extensions", TEXT, "extensions of the ClientHello in its order"),
         *_SAME_IN_BOTH[6:],
@@ -166,7 +166,11 @@ TABLES: dict[str, list[Column]] = {
         _closed("status", "what was seen of it", STATUSES),
         Column("status_reason", TEXT, "what is missing or wrong"),
         Column("dh_group", TEXT, "what is known of the prime of a DHE key exchange: a standard group, or its own"),
-        Column("certificate_id", TEXT, "SHA-256 of the server's certificate; in TLS 1.3 it is encrypted"),
+        Column(
+            "certificate_id",
+            TEXT,
+            "SHA-256 of the server's certificate; in TLS 1.3 it is encrypted, and known with keys",
+        ),
         Column("certificate_chain", TEXT, "SHA-256 of all certificates that the server sent, in its order"),
         _closed(
             "chain_order",
