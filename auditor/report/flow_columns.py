@@ -1,0 +1,139 @@
+"""The columns of ``flows`` that charts and the page count by, each as texts of which many are equal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from auditor.policy.findings import client_group
+from auditor.report.change import service_of
+from auditor.report.plain import printable, values
+from auditor.report.results import Results
+from auditor.tables.columns import Texts, distinct
+
+Array = np.ndarray[Any, Any]
+READ = (
+    *("flow_id", "capture", "started", "ended", "client_ip", "client_port", "server_ip", "server_port", "server_name"),
+    *("client_bytes", "server_bytes", "protocol", "service", "region", "tls_version", "cipher_suite", "verdict"),
+    *("forward_secrecy", "path", "path_confidence", "path_changed", "rtt_ms"),
+)
+TLS = ("tls", "dtls", "quic")
+PROVEN = {"confirmed": "confirmed", "likely": "likely", "none": "not proven"}
+
+
+@dataclass(frozen=True)
+class FlowColumns:
+    """All flows of an audit, column by column, in the order of their numbers."""
+
+    columns: dict[str, list[Any]]
+
+    @classmethod
+    def of(cls, result: Results) -> "FlowColumns":
+        """The flows of an audit."""
+        data = result.arrow("flows").select(READ)
+        return cls({name: values(data.column(name)) for name in READ})
+
+    def __len__(self) -> int:
+        return len(self.columns["flow_id"])
+
+    def texts(self, name: str) -> Texts:
+        """A column of texts, as far as it can be shown."""
+        return _printable(Texts.of(self.columns[name]))
+
+    def numbers(self, name: str) -> Array:
+        """A column of whole numbers; 0 where one is missing."""
+        return np.array([value or 0 for value in self.columns[name]], np.int64)
+
+    @cached_property
+    def verdict(self) -> Texts:
+        """The worst verdict of each flow."""
+        return self.texts("verdict")
+
+    @cached_property
+    def is_judged(self) -> Array:
+        """Whether a rule judged the flow, whatever its server is."""
+        return selected(self.verdict, lambda verdict: verdict != "not_applicable")
+
+    @cached_property
+    def path(self) -> Texts:
+        """The path of each flow."""
+        return self.texts("path")
+
+    @cached_property
+    def way(self) -> Texts:
+        """The path of each flow with how well it is proven: ``internet (confirmed)``."""
+        return joined([self.path, self.texts("path_confidence")], way_words)
+
+    @cached_property
+    def client(self) -> Texts:
+        """The client's address."""
+        return self.texts("client_ip")
+
+    @cached_property
+    def network(self) -> Texts:
+        """The client's network: /24 of IPv4, /64 of IPv6."""
+        return mapped(self.client, client_group)
+
+    @cached_property
+    def server(self) -> Texts:
+        """The server's name, or its address."""
+        return joined([self.texts("server_name"), self.texts("server_ip")], lambda name, address: name or address)
+
+    @cached_property
+    def service(self) -> Texts:
+        """What a flow is counted with: the AWS service and Region, else the server."""
+        names = ("service", "region", "server_name", "server_ip")
+        parts = [self.texts(name) for name in names]
+        return joined(parts, lambda *found: service_of(dict(zip(names, found, strict=True))))
+
+    @cached_property
+    def spoken(self) -> Texts:
+        """The TLS version; ``TLS ?`` where the server's answer was not seen; else the protocol, ``unknown`` without any."""
+
+        def name(version: str | None, protocol: str | None) -> str:
+            return version or ("TLS ?" if protocol in TLS else protocol or "unknown")
+
+        return joined([self.texts("tls_version"), self.texts("protocol")], name)
+
+    @cached_property
+    def bytes(self) -> Array:
+        """Bytes of both directions."""
+        return self.numbers("client_bytes") + self.numbers("server_bytes")
+
+
+def way_words(path: str | None, confidence: str | None) -> str:
+    """A path and how well it is proven, in words."""
+    return f"{path} ({PROVEN[confidence or 'none']})" if path != "unknown" else "unknown"
+
+
+def selected(column: Texts, is_wanted: Any) -> Array:
+    """Which rows have a text that is wanted."""
+    return np.array([bool(is_wanted(value)) for value in [*column.values, None]], bool)[column.index]
+
+
+def mapped(column: Texts, function: Any) -> Texts:
+    """Another text for each."""
+    return again([None if value is None else function(value) for value in column.values], column.index)
+
+
+def joined(columns: Sequence[Texts], function: Any) -> Texts:
+    """One text of several: the function sees each combination once."""
+    if not len(columns[0]):
+        return Texts([], np.zeros(0, np.int64))
+    combos, index = distinct(*(column.index for column in columns))
+    tables = [[*column.values, None] for column in columns]
+    texts = [function(*(table[code] for table, code in zip(tables, combo, strict=True))) for combo in combos.tolist()]
+    return again(texts, index)
+
+
+def again(texts: Sequence[str | None], index: Array) -> Texts:
+    """Texts each of which has one number."""
+    codes: dict[str | None, int] = {}
+    numbers = np.array([codes.setdefault(text, len(codes)) for text in texts] + [codes.setdefault(None, len(codes))])
+    return Texts(list(codes), numbers[index])
+
+
+def _printable(column: Texts) -> Texts:
+    return mapped(column, printable)
