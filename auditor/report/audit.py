@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
+    import pandas as pd
     from scapy.plist import PacketList
 
     from auditor.report.change import Change
@@ -54,6 +55,20 @@ class Audit(Results):
         """Remove the results if they were kept only for this object (no ``out`` folder)."""
         if self._remove is not None:
             self._remove()
+
+    @property
+    def answer(self) -> str:
+        """Was this traffic private? The answer in a sentence, as the terminal and the page begin."""
+        from auditor.report.answer import answer
+
+        return answer(self).sentence
+
+    @property
+    def problems(self) -> "pd.DataFrame":
+        """What is wrong, by who talks to what: a row for a client network and a service with all their rules, worst first."""
+        from auditor.report.problems import frame
+
+        return frame(self)
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Write the results to ``folder``: one Parquet file for each table, ``audit.json`` and ``custody.json``.

@@ -92,6 +92,7 @@ TABLES: dict[str, list[Column]] = {
         Column("service", TEXT, "AWS service, by its endpoint prefix or, without a name, its address range"),
         Column("region", TEXT, "AWS Region"),
         Column("partition", TEXT, "AWS partition: aws, aws-cn, aws-us-gov, …"),
+        Column("aws_endpoint", BOOL, "whether the server is an endpoint of that AWS service, not a customer's machine"),
         Column("server_name", NAME, "name of the server"),
         _closed("server_name_source", "where the name comes from", ["sni", "dns", "certificate", "host"]),
         _closed("tls_version", "negotiated version", [], True),
