@@ -17,10 +17,12 @@ Array = np.ndarray[Any, Any]
 MOST_CLIENTS = 12  # of the diagram of paths; the others are counted together
 MOST_SERVICES = 12
 MOST_SUITES = 12
+OTHERS = ("other networks", "other services", "other suites")
 BINS = 48  # of time, where there are flows enough
-FEWEST_BINS = 6
+FEWEST_BINS = 10
 MOST_EVENTS = 12  # changes of path that are marked one by one
-SIZES = (128, 256, 384, 512, 768, 1024, 1460, 2048, 4096, 8192, 65_536)  # of hellos; 1,460 bytes fit a segment
+SEGMENT = 1460  # bytes that fit into a segment on Ethernet
+SIZES = (128, 256, 384, 512, 768, 1024, SEGMENT, 2048, 4096, 8192, 65_536)  # of hellos
 QUANTILES = (5, 50, 95)
 DAY = 86_400_000_000_000
 # Widths of bins that people can read: nanoseconds.
@@ -45,7 +47,7 @@ class Count(NamedTuple):
     """How many of something there are."""
 
     name: str
-    count: int
+    number: int
 
 
 class Trips(NamedTuple):
@@ -119,10 +121,20 @@ def paths(flows: FlowColumns) -> list[Strand]:
     combos, index = distinct(*(column.index[chosen] for column in names))
     counts = np.bincount(index, minlength=len(combos)).tolist()
     strands = (
-        Strand(*(str(column.values[code]) for column, code in zip(names, combo, strict=True)), flows=count)
+        Strand._make([*(str(column.values[code]) for column, code in zip(names, combo, strict=True)), count])
         for combo, count in zip(combos.tolist(), counts, strict=True)
     )
     return sorted(strands, key=lambda strand: (-strand.flows, strand))
+
+
+def is_rest(name: str) -> bool:
+    """Whether a name stands for what is counted together."""
+    return name.endswith(OTHERS)
+
+
+def is_anything_judged(result: Results) -> bool:
+    """Whether a rule judged a flow."""
+    return any(row["verdict"] != "not_applicable" for row in result.manifest["summary"])
 
 
 def _largest(column: Texts, chosen: Array, most: int, others: str) -> Texts:
@@ -147,11 +159,10 @@ def versions(flows: FlowColumns) -> list[Count]:
 
 def suites(flows: FlowColumns) -> list[Count]:
     """Negotiated suites, the most frequent first; the rest is counted together."""
-    every = np.ones(len(flows), bool)
     column = flows.texts("cipher_suite")
     chosen = selected_known(column)
     kept = _largest(column, chosen, MOST_SUITES, "other suites") if len(flows) else column
-    counts = counted(Texts(kept.values, kept.index[chosen & every]))
+    counts = counted(Texts(kept.values, kept.index[chosen]))
     return [Count(*item) for item in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
 
@@ -233,12 +244,12 @@ def hello_sizes(result: Results) -> Sizes:
 
     def histogram(some: Iterable[int]) -> list[int]:
         places = np.searchsorted(SIZES[:-1], np.fromiter(some, np.int64))
-        return np.bincount(places, minlength=len(SIZES)).tolist()
+        return list(np.bincount(places, minlength=len(SIZES)).tolist())
 
     classical = histogram(row["client_hello_bytes"] for row in sized if not row["post_quantum_offered"])
     large = histogram(row["client_hello_bytes"] for row in sized if row["post_quantum_offered"])
     used = [k for k in range(len(SIZES)) if classical[k] or large[k]]
-    window = slice(used[0], used[-1] + 1) if used else slice(0)
+    window = slice(used[0], used[-1] + 1) if used else slice(0, 0)
     return Sizes(list(SIZES[window]), classical[window], large[window])
 
 

@@ -75,11 +75,14 @@ BROKEN = ("NULL", "RC4", "RC2", "DES", "DES40", "3DES", "IDEA")  # RFC 9325 4.1 
 WEAK_BITS = 112  # RFC 9325 4.1: less may not be negotiated
 
 
+def version_class(name: str | None) -> str:
+    """The version of TLS that a version is the equal of, as DTLS and drafts are of one."""
+    return "TLS 1.3" if name in DRAFTS else EQUALS.get(name or "", name or "")
+
+
 def version(name: str | None) -> Colour:
-    """The colour of a version; DTLS and drafts have that of the TLS they are the equals of."""
-    if name in DRAFTS:
-        name = "TLS 1.3"
-    return VERSION.get(EQUALS.get(name or "", name or ""), UNKNOWN)
+    """The colour of a version."""
+    return VERSION.get(version_class(name), UNKNOWN)
 
 
 def suite_class(name: str | None) -> str:

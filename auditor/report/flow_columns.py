@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from auditor.policy.findings import client_group
-from auditor.report.change import service_of
+from auditor.report.answer import way_of
 from auditor.report.plain import printable, values
 from auditor.report.results import Results
 from auditor.tables.columns import Texts, distinct
@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 READ = (
     *("flow_id", "capture", "started", "ended", "client_ip", "client_port", "server_ip", "server_port", "server_name"),
     *("client_bytes", "server_bytes", "protocol", "service", "region", "tls_version", "cipher_suite", "verdict"),
-    *("forward_secrecy", "path", "path_confidence", "path_changed", "rtt_ms"),
+    *("aws_endpoint", "path", "path_confidence", "path_asymmetric", "path_out", "path_back", "path_changed", "rtt_ms"),
 )
 TLS = ("tls", "dtls", "quic")
 PROVEN = {"confirmed": "confirmed", "likely": "likely", "none": "not proven"}
@@ -82,11 +82,39 @@ class FlowColumns:
         return joined([self.texts("server_name"), self.texts("server_ip")], lambda name, address: name or address)
 
     @cached_property
+    def party(self) -> Texts:
+        """What a flow talks to: the AWS service whose endpoint it is, else the server."""
+
+        def name(is_endpoint: str | None, service: str | None, server: str | None) -> str | None:
+            return service if is_endpoint and service else server
+
+        return joined([self._flags("aws_endpoint"), self.texts("service"), self.server], name)
+
+    @cached_property
+    def region(self) -> Texts:
+        """The Region of the AWS service whose endpoint it is."""
+        return joined(
+            [self._flags("aws_endpoint"), self.texts("region")], lambda is_one, name: name if is_one else None
+        )
+
+    @cached_property
     def service(self) -> Texts:
         """What a flow is counted with: the AWS service and Region, else the server."""
-        names = ("service", "region", "server_name", "server_ip")
-        parts = [self.texts(name) for name in names]
-        return joined(parts, lambda *found: service_of(dict(zip(names, found, strict=True))))
+        return joined([self.party, self.region], lambda party, region: f"{party} {region or ''}".rstrip())
+
+    @cached_property
+    def privacy(self) -> Texts:
+        """What can be said of the flow's way: one of ``report.answer.WAYS``."""
+        names = ("path", "path_confidence", "path_out", "path_back")
+        parts = [self._flags("path_asymmetric"), *(self.texts(name) for name in names)]
+        return joined(
+            parts,
+            lambda odd, *found: way_of({"path_asymmetric": odd is not None, **dict(zip(names, found, strict=True))}),
+        )
+
+    def _flags(self, name: str) -> Texts:
+        """A column of booleans as texts, so that it can be combined with others: True is a text, False is none."""
+        return Texts([None, name], np.array([1 if value else 0 for value in self.columns[name]], np.int64))
 
     @cached_property
     def spoken(self) -> Texts:

@@ -9,7 +9,7 @@ from auditor.report.results import Results
 
 def html(old: Results, new: Results, changes: list[Change]) -> str:
     """The page: findings first, then traffic that came and went, then what changed."""
-    from auditor.report.page import environment, style
+    from auditor.report.page import environment, policy, style
 
     rows = [_row(change) for change in changes]
     findings = [row for row in rows if row["about"].startswith("finding ")]
@@ -26,9 +26,9 @@ def html(old: Results, new: Results, changes: list[Change]) -> str:
         {"title": "Paths, versions, suites and groups", "rows": rest},
     ]
     sides = [_side("before", old), _side("after", new)]
-    return (
-        environment().get_template("change.html").render(style=style(), sentence=sentence, groups=groups, sides=sides)
-    )
+    sheet = style.sheet()
+    page = {"sentence": sentence, "groups": groups, "sides": sides}
+    return environment().get_template("change.html").render(style=sheet, csp=policy(sheet), **page)
 
 
 def _row(change: Change) -> dict[str, Any]:

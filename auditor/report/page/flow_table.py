@@ -13,6 +13,7 @@ MOST_FLOWS = 200_000  # the worst first
 EXACT = 1 << 53  # the largest whole number that JavaScript has exactly
 FACETS = {
     "verdict": "Verdict",
+    "private": "Private?",
     "path": "Path",
     "version": "Version",
     "service": "Service",
@@ -31,6 +32,7 @@ def packed(flows: FlowColumns, findings: Texts) -> dict[str, Any]:
         "network": flows.network,
         "server": flows.server,
         "address": flows.texts("server_ip"),
+        "private": flows.privacy,
         "path": flows.way,
         "version": flows.spoken,
         "suite": flows.texts("cipher_suite"),

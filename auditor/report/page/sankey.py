@@ -1,5 +1,6 @@
 """The diagram of paths as shapes: client networks, paths and services, and strands in the colours of verdicts between them."""
 
+import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -9,14 +10,15 @@ from typing import NamedTuple
 from auditor.report.charts import Strand
 from auditor.tables.schema import PATHS, VERDICTS
 
-WIDTH = 960
-COLUMNS = (190.0, 470.0, 758.0)  # left edges of the nodes
+WIDTH = 1100
+COLUMNS = (236.0, 545.0, 852.0)  # left edges of the nodes
 NODE = 12.0
-LINE = 16.0  # of text
+LINE = 17.0  # of text
 GAP = 12.0  # between nodes
 WANTED = 300.0  # height of all strands together
 THINNEST = 1.5
-LONGEST = 25  # letters of a line of a label
+LONGEST = (25, 40, 25)  # letters of a line of a label, by column
+MOST_LINES = 3
 
 
 class Band(NamedTuple):
@@ -33,8 +35,7 @@ class Node(NamedTuple):
     """A client network, a path or a service."""
 
     name: str
-    lines: list[str]
-    flows: int
+    lines: list[str]  # of its label: the name, and how many flows
     x: float
     y: float
     height: float
@@ -74,14 +75,17 @@ def layout(strands: Sequence[Strand]) -> Diagram:
         for (source, target, _), flows in of_column.items():
             sizes[column][source][1] += thickness(flows)
             sizes[column + 1][target][0] += thickness(flows)
-    places = [_column(orders[k], sizes[k], above=k == 1) for k in range(len(COLUMNS))]
+    labels = [
+        {name: _lines(name, _flows(strands, k, name), LONGEST[k]) for name in orders[k]} for k in range(len(COLUMNS))
+    ]
+    places = [_column(labels[k], sizes[k], above=k == 1) for k in range(len(COLUMNS))]
     height = max((place.top + place.height for column in places for place in column.values()), default=0.0)
     _centre(places, height)
     drawn = []
     for column, of_column in enumerate(bands):
         drawn += _drawn(column, of_column, orders, places, thickness)
     nodes = [
-        Node(name, _lines(name), _flows(strands, k, name), COLUMNS[k], round(place.top, 1), round(place.height, 1), k)
+        Node(name, labels[k][name], COLUMNS[k], round(place.top, 1), round(place.height, 1), k)
         for k, column in enumerate(places)
         for name, place in column.items()
     ]
@@ -116,14 +120,15 @@ def _orders(strands: Sequence[Strand]) -> list[dict[str, int]]:
     return [beside(0), middle, beside(2)]
 
 
-def _column(order: dict[str, int], sizes: dict[str, list[float]], *, above: bool) -> dict[str, _Place]:
+def _column(labels: dict[str, list[str]], sizes: dict[str, list[float]], *, above: bool) -> dict[str, _Place]:
     """The nodes of a column from the top, with room for their labels: ``above`` them, or beside."""
-    places, y = {}, LINE if above else 0.0
-    for name in order:
-        height, label = max(sizes[name]), LINE * len(_lines(name))
+    places, y = {}, 0.0
+    for name, lines in labels.items():
+        height, label = max(sizes[name]), LINE * len(lines)
+        y += label if above else 0.0
         room = height if above else max(height, label)
         places[name] = _Place(y + (room - height) / 2, height)
-        y += room + (LINE + GAP if above else GAP)
+        y += room + GAP
     return places
 
 
@@ -168,6 +173,17 @@ def _outline(left: float, top: float, right: float, other: float, thick: float) 
     )
 
 
-def _lines(name: str) -> list[str]:
-    """A label in lines that fit beside a node."""
-    return textwrap.wrap(name, LONGEST, break_on_hyphens=False) or [name]
+def _lines(name: str, flows: int, longest: int) -> list[str]:
+    """A label in lines that fit beside a node, broken behind spaces and dots; the end of a very long name is left out."""
+    lines = [""]
+    for part in re.split(r"(?<=[ .])", name):
+        for piece in textwrap.wrap(part, longest, drop_whitespace=False) or [part]:
+            if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > longest:
+                lines.append("")
+            lines[-1] += piece
+    if len(lines) > MOST_LINES:
+        lines = [*lines[: MOST_LINES - 1], f"{lines[MOST_LINES - 1][: longest - 1]}…"]
+    count = f"· {flows:,}"
+    if len(lines[-1]) + len(count) >= longest:
+        lines.append("")
+    return [*(line.strip() for line in lines[:-1]), f"{lines[-1]} {count}".strip()]

@@ -7,6 +7,7 @@ from auditor.report.charts import Event, Timeline, moment
 HEIGHT = 150.0  # of the bars
 TOP = 22.0  # room for the numbers of the marks
 TICKS = 4
+FILLED = 0.82  # of a bin
 SECOND, MINUTE, DAY = 1_000_000_000, 60_000_000_000, 86_400_000_000_000
 
 
@@ -61,7 +62,8 @@ def layout(line: Timeline, events: list[Event]) -> Axis:
                 height = flows * HEIGHT / most
                 y = TOP + HEIGHT - below[k] - height
                 begins = moment(line.times[k], _parts(line.width))
-                pieces.append(Piece(*_rounded(k * share, share * 0.88, y, height), path, flows, begins))
+                x, width = round(k * share, 2), round(share * FILLED, 2)
+                pieces.append(Piece(x, width, round(y, 2), round(height, 2), path, flows, begins))
                 below[k] += height
     marks = [Mark(_place(line, event.time), number, words(event)) for number, event in enumerate(events, 1)]
     return Axis(pieces, marks, _ticks(line, share), most, TOP + HEIGHT, duration(line.width))
@@ -80,10 +82,6 @@ def duration(nanoseconds: int) -> str:
             count = nanoseconds // size
             return one if count == 1 else f"{count} {one}s"
     return f"{nanoseconds / 1e6:g} ms"
-
-
-def _rounded(*values: float) -> tuple[float, ...]:
-    return tuple(round(value, 2) for value in values)
 
 
 def _place(line: Timeline, time: int) -> float:
@@ -107,5 +105,11 @@ def _ticks(line: Timeline, share: float) -> list[Tick]:
         anchor = "start" if k == 0 else "end" if k == count - 1 and count > 1 else "middle"
         text = moment(line.times[k], parts)
         same_day = k > 0 and text[:10] == moment(line.times[0])[:10] and len(text) > 10
-        ticks.append(Tick(round((k + 0.44) * share, 2), text[11:] if same_day else text, anchor))
+        ticks.append(
+            Tick(
+                round(0 if k == 0 else (k + FILLED if anchor == "end" else k + FILLED / 2) * share, 2),
+                text[11:] if same_day else text,
+                anchor,
+            )
+        )
     return ticks
