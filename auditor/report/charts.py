@@ -184,7 +184,7 @@ def counted(column: Texts) -> dict[str, int]:
 
 def round_trips(flows: FlowColumns) -> list[Trips]:
     """Round-trip times by path and its confidence."""
-    times = np.array([np.nan if value is None else value for value in flows.columns["rtt_ms"]], float)
+    times = flows.numbers("rtt_ms", np.nan)
     rows = []
     for code, way in enumerate(flows.way.values):
         some = times[(flows.way.index == code) & ~np.isnan(times)]
@@ -244,13 +244,14 @@ def hello_sizes(result: Results) -> Sizes:
 
     def histogram(some: Iterable[int]) -> list[int]:
         places = np.searchsorted(SIZES[:-1], np.fromiter(some, np.int64))
-        return list(np.bincount(places, minlength=len(SIZES)).tolist())
+        counts: list[int] = np.bincount(places, minlength=len(SIZES)).tolist()
+        return counts
 
     classical = histogram(row["client_hello_bytes"] for row in sized if not row["post_quantum_offered"])
     large = histogram(row["client_hello_bytes"] for row in sized if row["post_quantum_offered"])
     used = [k for k in range(len(SIZES)) if classical[k] or large[k]]
-    window = slice(used[0], used[-1] + 1) if used else slice(0, 0)
-    return Sizes(list(SIZES[window]), classical[window], large[window])
+    first, last = (used[0], used[-1] + 1) if used else (0, 0)
+    return Sizes(list(SIZES[first:last]), classical[first:last], large[first:last])
 
 
 def certificates(result: Results) -> list[Certificate]:

@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from auditor.policy.findings import client_group
 from auditor.report.answer import way_of
-from auditor.report.plain import printable, values
+from auditor.report.plain import coded, printable, values
 from auditor.report.results import Results
 from auditor.tables.columns import Texts, distinct
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Array = np.ndarray[Any, Any]
 READ = (
@@ -27,24 +30,28 @@ PROVEN = {"confirmed": "confirmed", "likely": "likely", "none": "not proven"}
 class FlowColumns:
     """All flows of an audit, column by column, in the order of their numbers."""
 
-    columns: dict[str, list[Any]]
+    data: "pa.Table"
 
     @classmethod
     def of(cls, result: Results) -> "FlowColumns":
         """The flows of an audit."""
-        data = result.arrow("flows").select(READ)
-        return cls({name: values(data.column(name)) for name in READ})
+        return cls(result.arrow("flows").select(READ))
 
     def __len__(self) -> int:
-        return len(self.columns["flow_id"])
+        return int(self.data.num_rows)
 
     def texts(self, name: str) -> Texts:
-        """A column of texts, as far as it can be shown."""
-        return _printable(Texts.of(self.columns[name]))
+        """A column of texts, as far as they can be shown."""
+        if not len(self):
+            return Texts([], np.zeros(0, np.int64))
+        column = self.data.column(name).dictionary_encode().unify_dictionaries().combine_chunks()
+        codes, texts = coded(column)
+        return mapped(Texts(texts, codes), printable)
 
-    def numbers(self, name: str) -> Array:
-        """A column of whole numbers; 0 where one is missing."""
-        return np.array([value or 0 for value in self.columns[name]], np.int64)
+    def numbers(self, name: str, missing: float = 0) -> Array:
+        """A column of numbers, of times in nanoseconds since 1970."""
+        column = [missing if value is None else value for value in values(self.data.column(name))]
+        return np.array(column, np.float64 if isinstance(missing, float) else np.int64)
 
     @cached_property
     def verdict(self) -> Texts:
@@ -114,7 +121,7 @@ class FlowColumns:
 
     def _flags(self, name: str) -> Texts:
         """A column of booleans as texts, so that it can be combined with others: True is a text, False is none."""
-        return Texts([None, name], np.array([1 if value else 0 for value in self.columns[name]], np.int64))
+        return Texts([None, name], np.array([1 if value else 0 for value in values(self.data.column(name))], np.int64))
 
     @cached_property
     def spoken(self) -> Texts:
@@ -161,7 +168,3 @@ def again(texts: Sequence[str | None], index: Array) -> Texts:
     codes: dict[str | None, int] = {}
     numbers = np.array([codes.setdefault(text, len(codes)) for text in texts] + [codes.setdefault(None, len(codes))])
     return Texts(list(codes), numbers[index])
-
-
-def _printable(column: Texts) -> Texts:
-    return mapped(column, printable)

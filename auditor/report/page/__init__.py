@@ -63,4 +63,4 @@ def _digest(text: str) -> str:
 def _packed(data: dict[str, Any]) -> str:
     """Compressed and in base64: what a page can hold without any of it being read as markup."""
     plain = json.dumps(data, ensure_ascii=True, separators=(",", ":")).encode()
-    return base64.b64encode(gzip.compress(plain, 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(plain, 6, mtime=0)).decode()

@@ -12,7 +12,8 @@ from auditor.report.problems import Problem
 from auditor.report.problems import problems as problems_of
 from auditor.report.results import Results
 
-MOST_PROBLEMS = 200
+MOST_PROBLEMS = 60
+SHOWN = 20  # of them without being asked to
 MOST_CAPTURES = 3  # of a finding whose frames are listed
 MOST_NAMED = 5
 TEXTS = (("Asks for", "what"), ("Why", "why"), ("How to fix", "fix"))
@@ -33,7 +34,12 @@ def problems(result: Results) -> dict[str, Any]:
         words = "nothing was judged"
     if len(every) == 1:
         words = "one pair of clients and service"
-    return {"problems": shown, "problems_left": f"{left:,}" if left else None, "problem_words": words}
+    return {
+        "problems": shown[:SHOWN],
+        "further": shown[SHOWN:],
+        "problems_left": f"{left:,}" if left else None,
+        "problem_words": words,
+    }
 
 
 def _problem(one: Problem, result: Results, findings: dict[str, Row]) -> dict[str, Any]:

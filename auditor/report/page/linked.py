@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from auditor.report.flow_columns import FlowColumns
-from auditor.report.plain import values
-from auditor.report.problems import FINDING, KnownFindings, Pair
+from auditor.report.plain import coded, values
+from auditor.report.problems import BAD, FINDING, KnownFindings, Pair
 from auditor.report.results import Results
 from auditor.tables.columns import Texts, distinct
 
@@ -37,11 +37,15 @@ def findings_of(result: Results, flows: FlowColumns) -> Texts:
 
 def _unmet(result: Results, flows: FlowColumns) -> tuple[Array, Texts, Texts]:
     """Places of flows that fail a rule or are warned of, the rules, and the verdicts."""
-    data = result.arrow("verdicts").select(["flow_id", "rule", "verdict"])
-    verdicts, rules = (Texts.of(values(data.column(name))) for name in ("verdict", "rule"))
-    unmet = np.array([value in ("fail", "warn") for value in [*verdicts.values, None]], bool)[verdicts.index]
-    numbers = np.array(values(data.column("flow_id")), np.int64)[unmet]
     every = flows.numbers("flow_id")
     order = np.argsort(every)
-    places = order[np.searchsorted(every, numbers, sorter=order)] if len(every) else np.zeros(0, np.int64)
-    return places, Texts(rules.values, rules.index[unmet]), Texts(verdicts.values, verdicts.index[unmet])
+    places, rules, verdicts = [np.zeros(0, np.int64)], [], []
+    for batch in result.batches("verdicts", "flow_id", "rule", "verdict"):
+        verdict, names = coded(batch.column("verdict"))
+        at = np.flatnonzero(np.array([name in BAD for name in [*names, None]], bool)[verdict])
+        numbers = np.array(values(batch.column("flow_id")), np.int64)[at]
+        places.append(order[np.searchsorted(every, numbers, sorter=order)])
+        rule = values(batch.column("rule"))
+        rules += [rule[k] for k in at.tolist()]
+        verdicts += [names[code] for code in verdict[at].tolist()]
+    return np.concatenate(places), Texts.of(rules), Texts.of(verdicts)

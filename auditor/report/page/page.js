@@ -18,7 +18,8 @@ function element(name, text, kind) {
 }
 
 async function unpack(id) {
-  const bytes = Uint8Array.from(atob($(id).textContent.trim()), (c) => c.charCodeAt(0));
+  const text = atob($(id).textContent), bytes = new Uint8Array(text.length);
+  for (let k = 0; k < text.length; k++) bytes[k] = text.charCodeAt(k);
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
 
@@ -127,7 +128,8 @@ class Flows {
   draw() {
     const filters = this.filters(), rows = this.rows(filters);
     this.shown = this.order(rows.slice());
-    for (const [name, title] of Object.entries(this.facets)) this.drawFacet(name, title, this.counts(name, filters, rows));
+    this.drawFacets = () => { for (const [name, title] of Object.entries(this.facets)) this.drawFacet(name, title, filters, rows); };
+    this.drawFacets();
     const chips = [...this.state].filter(([name]) => name in this.facets || name in HIDDEN).map(([name, value]) => {
       const item = element("li"), button = element("button", `${this.facets[name] ?? HIDDEN[name]}: ${value} ×`);
       button.type = "button";
@@ -144,10 +146,12 @@ class Flows {
     this.drawRows();
   }
 
-  drawFacet(name, title, values) {
+  drawFacet(name, title, filters, rows) {
     const box = $(`facet-${name}`), list = box.lastElementChild, chosen = new Set(this.state.getAll(name));
     box.classList.toggle("on", chosen.size > 0);
     box.firstElementChild.textContent = chosen.size ? `${title} (${chosen.size})` : title;
+    if (!box.open) return; // counted when it is
+    const values = this.counts(name, filters, rows);
     const lines = values.slice(0, MOST_VALUES).map(([value, count]) => {
       const label = element("label"), check = element("input");
       check.type = "checkbox";
@@ -221,6 +225,7 @@ class Flows {
       const box = element("details", null, "facet");
       box.id = `facet-${name}`;
       box.append(element("summary"), element("div"));
+      box.addEventListener("toggle", () => { if (box.open) this.drawFacets(); });
       $("facets").append(box);
     }
     $("search").addEventListener("input", () => {
@@ -245,11 +250,11 @@ class Flows {
 
 // Problems and rules are folded on a screen, open on paper and where a link leads into them.
 function folding() {
-  const boxes = () => document.querySelectorAll("details.problem, details.rule");
+  const boxes = () => document.querySelectorAll("details.problem, details.rule, details.rest");
   const target = () => {
     const aim = location.hash.includes("=") ? null : $(location.hash.slice(1));
-    const box = aim?.closest("details");
-    if (box) { box.open = true; aim.scrollIntoView({ block: "center" }); }
+    for (let box = aim?.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+    if (aim?.closest("details")) aim.scrollIntoView({ block: "center" });
   };
   let open = [];
   for (const box of boxes()) box.open = false;
