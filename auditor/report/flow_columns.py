@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auditor.policy.findings import client_group
-from auditor.report.answer import way_of
+from auditor.report.answer import is_judged, way_of
 from auditor.report.plain import coded, printable, values
 from auditor.report.results import Results
 from auditor.tables.columns import Texts, distinct
@@ -61,7 +61,7 @@ class FlowColumns:
     @cached_property
     def is_judged(self) -> Array:
         """Whether a rule judged the flow, whatever its server is."""
-        return selected(self.verdict, lambda verdict: verdict != "not_applicable")
+        return selected(self.verdict, is_judged)
 
     @cached_property
     def path(self) -> Texts:
@@ -111,13 +111,14 @@ class FlowColumns:
 
     @cached_property
     def privacy(self) -> Texts:
-        """What can be said of the flow's way: one of ``report.answer.WAYS``."""
+        """What can be said of the way of a flow that was judged: one of ``report.answer.WAYS``."""
         names = ("path", "path_confidence", "path_out", "path_back")
-        parts = [self._flags("path_asymmetric"), *(self.texts(name) for name in names)]
-        return joined(
-            parts,
-            lambda odd, *found: way_of({"path_asymmetric": odd is not None, **dict(zip(names, found, strict=True))}),
-        )
+
+        def said(verdict: str, odd: str | None, *found: str) -> str | None:
+            flow = {"path_asymmetric": odd is not None, **dict(zip(names, found, strict=True))}
+            return way_of(flow) if is_judged(verdict) else None
+
+        return joined([self.verdict, self._flags("path_asymmetric"), *map(self.texts, names)], said)
 
     def _flags(self, name: str) -> Texts:
         """A column of booleans as texts, so that it can be combined with others: True is a text, False is none."""
@@ -125,10 +126,10 @@ class FlowColumns:
 
     @cached_property
     def spoken(self) -> Texts:
-        """The TLS version; ``TLS ?`` where the server's answer was not seen; else the protocol, ``unknown`` without any."""
+        """The TLS version; ``TLS ?`` where the server's answer was not seen; else the protocol, as far as it is known."""
 
         def name(version: str | None, protocol: str | None) -> str:
-            return version or ("TLS ?" if protocol in TLS else protocol or "unknown")
+            return version or ("TLS ?" if protocol in TLS else protocol or "unknown protocol")
 
         return joined([self.texts("tls_version"), self.texts("protocol")], name)
 

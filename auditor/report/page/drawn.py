@@ -153,7 +153,7 @@ def time(flows: FlowColumns) -> Row:
     }
     total = sum(line.totals)
     if len(used) < 3:  # too few bars to show anything
-        row["words"] = _in_words(line, used, total)
+        row["words"] = _in_words(flows, total)
         return row
     axis = timeaxis.layout(line, shown)
     pieces = [{**piece._asdict(), "kind": kind("p", piece.path)} for piece in axis.pieces]
@@ -167,11 +167,12 @@ def time(flows: FlowColumns) -> Row:
     return row
 
 
-def _in_words(line: charts.Timeline, used: list[int], total: int) -> str:
-    if not used:
+def _in_words(flows: FlowColumns, total: int) -> str:
+    if not total:
         return "No flow was seen."
-    begins = " and ".join(charts.moment(line.times[k]) for k in used)
-    return f"{counted(total, 'flow')}, within {timeaxis.duration(line.width)} of {begins} UTC."
+    started = flows.numbers("started")[charts.scope(flows)]
+    moments = dict.fromkeys(charts.moment(int(one)) for one in (started.min(), started.max()))
+    return f"{counted(total, 'flow')}, {'begun at' if len(moments) == 1 else 'begun from'} {' to '.join(moments)} UTC."
 
 
 def bars(counts: Sequence[Count], which: str, facet: str | None = None) -> Row:
@@ -232,16 +233,14 @@ def certificates(result: Results) -> Row:
 
 def trips(flows: FlowColumns) -> list[Row]:
     rows = charts.round_trips(flows)
-    most = max((row.high for row in rows), default=1.0) * 1.04
+    most = max((row.high for row in rows), default=1.0)
     return [
         {
             "way": row.way,
             "kind": kind("p", row.way.split(" (")[0]),
             "flows": f"{row.flows:,}",
             **{name: f"{getattr(row, name):.3g}" for name in ("low", "median", "high")},
-            "x1": round(100 * row.low / most, 2),
-            "x": round(100 * row.median / most, 2),
-            "x2": round(100 * row.high / most, 2),
+            **{name: round(2 + 96 * value / most, 2) for name, value in zip(("x1", "x", "x2"), row[2:], strict=True)},
         }
         for row in rows
     ]
