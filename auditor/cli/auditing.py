@@ -34,7 +34,7 @@ def pcap_command(
     """
     from auditor.audit.start import audit_files
 
-    load = partial(import_module, "auditor.cli.terminal") if output.is_shown else None
+    load = partial(import_module, "auditor.cli.summary") if output.is_shown else None
     finish(audit_files(captures, options, hashing=context.obj, meanwhile=load), output)
 
 
@@ -91,9 +91,9 @@ def show_result(result: "Audit", output: Output) -> None:
     if output.form is not Format.table:
         export(result, output.form, output.table)
     elif output.is_shown:
-        from auditor.cli.terminal import show
+        from auditor.cli import detail, summary
 
-        show(result)
+        (detail.show if output.detail else summary.brief if output.brief else summary.show)(result)
     if output.out is not None and not output.quiet:
         say(f"results are in {output.out}")
 

@@ -24,6 +24,10 @@ OutOption = Annotated[Path | None, _option("out")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and, with --out, no tables.")]
 
 
+DetailOption = Annotated[bool, typer.Option("--detail", help="Print every finding with its frames, and requests.")]
+BriefOption = Annotated[bool, typer.Option("--brief", help="Print the answer alone: one sentence.")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Output:
     """Where a result goes besides its folder, and what exit code it gives."""
@@ -35,6 +39,8 @@ class Output:
     out: Path | None = None
     quiet: bool = False
     history: Path | None = None
+    detail: bool = False
+    brief: bool = False
 
     @property
     def is_shown(self) -> bool:
@@ -45,6 +51,7 @@ class Output:
 def audit_options(
     policy: Annotated[list[str] | None, _option("policy")] = None,
     as_of: Annotated[datetime | None, _option("as_of", formats=["%Y-%m-%d"])] = None,
+    all_traffic: Annotated[bool, _option("all_traffic", "--all")] = False,
     topology: Annotated[Path | None, _option("topology")] = None,
     aws: Annotated[Path | None, _option("aws")] = None,
     routes: Annotated[list[Path] | None, _option("routes")] = None,
@@ -61,6 +68,7 @@ def audit_options(
     return Options(
         policy=policy or DEFAULT_POLICY,
         as_of=as_of.date() if as_of is not None else None,
+        all_traffic=all_traffic,
         topology=topology,
         aws=aws,
         routes=routes or (),
@@ -92,9 +100,21 @@ def output_options(
             "--history", help="Folder of a history to add this audit to; see: audit history.", show_default=False
         ),
     ] = None,
+    detail: DetailOption = False,
+    brief: BriefOption = False,
 ) -> Output:
     """Where the result goes."""
-    return Output(form=form, table=table, fail_on=fail_on, keep_going=keep_going, out=out, quiet=quiet, history=history)
+    return Output(
+        form=form,
+        table=table,
+        fail_on=fail_on,
+        keep_going=keep_going,
+        out=out,
+        quiet=quiet,
+        history=history,
+        detail=detail,
+        brief=brief,
+    )
 
 
 GROUPS: dict[Any, Callable[..., Any]] = {Options: audit_options, Output: output_options}

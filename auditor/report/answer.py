@@ -67,6 +67,10 @@ class Answer:
         whose = " to AWS" if self.to_aws == self.judged else f", {self.to_aws:,} of them to AWS" if self.to_aws else ""
         judged = f"{self.judged:,} judged flow{'s' if self.judged != 1 else ''}"
         parts = [f"{proven:,} ({percent(proven, self.judged)}) provably took a private path"]
+        if not proven:
+            parts = ["none provably took a private path"]
+        elif proven == self.judged > 1:
+            parts = ["all provably took a private path"]
         if ways["likely"]:
             parts.append(f"{ways['likely']:,} likely did")
         if ways["half"]:
@@ -77,7 +81,8 @@ class Answer:
             parts.append(f"{ways['not private']:,} did not{of_them}")
         if ways["unknown"]:
             how = "" if self.has_topology else " (a topology file would tell more)"
-            parts.append(f"of {ways['unknown']:,} the way is unknown{how}")
+            whole = "all" if ways["unknown"] == self.judged and self.judged > 1 else f"{ways['unknown']:,}"
+            parts.append(f"of {whole} the way is unknown{how}")
         return f"Of {judged}{whose}, {_listed(parts)}; {_listed(self._outcome())}."
 
     def _outcome(self) -> list[str]:

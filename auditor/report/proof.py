@@ -136,6 +136,12 @@ def evidence_of(row: dict[str, Any]) -> list[dict[str, Any]]:
     return list(json.loads(row["evidence"])) if row["evidence"] else []
 
 
+def frames_text(row: dict[str, Any]) -> str:
+    """The frames that prove a finding, each with its capture: ``monday.pcap:3,7 tuesday.pcap:12``."""
+    parts = (part for part in evidence_of(row) if part["frames"])
+    return " ".join(f"{part['capture']}:{','.join(map(str, part['frames']))}" for part in parts)
+
+
 def _section(result: Results, row: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[bytes, bool]]:
     """The blocks of one capture, and which are packets: each interface stands before its first packet."""
     interfaces: dict[int, int] = {}
