@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from auditor.report.flow_columns import FlowColumns
+from auditor.report.flow_columns import TLS_UNKNOWN, FlowColumns
+from auditor.report.overview import protocol_words
 from auditor.report.plain import iso, printable
 from auditor.report.results import Results
 from auditor.tables.columns import Texts, distinct
@@ -37,9 +38,10 @@ class Strand(NamedTuple):
     """Flows of a client network that took a path to a service, with one verdict."""
 
     client: str
-    way: str  # path and how well it is proven
+    way: str  # path and how well it is proven, in words
     service: str
     verdict: str
+    path: str
     flows: int
 
 
@@ -54,6 +56,7 @@ class Trips(NamedTuple):
     """Round-trip times of the TCP handshakes of a path, in milliseconds."""
 
     way: str
+    path: str
     flows: int
     low: float  # 5 % are below
     median: float
@@ -115,6 +118,7 @@ def paths(flows: FlowColumns) -> list[Strand]:
         flows.way,
         _largest(flows.service, chosen, MOST_SERVICES, "other services"),
         flows.verdict,
+        flows.path,
     ]
     if not len(flows):
         return []
@@ -153,7 +157,11 @@ def versions(flows: FlowColumns) -> list[Count]:
     """TLS versions, from worst to best, and TLS whose version was not seen."""
     counts = counted(flows.spoken)
     known = [Count(name, counts.pop(name)) for name in VERSION_ORDER if name in counts]
-    others = [Count(name, count) for name, count in sorted(counts.items()) if name == "TLS ?" or name.startswith("0x")]
+    others = [
+        Count(name, count)
+        for name, count in sorted(counts.items())
+        if name == protocol_words(TLS_UNKNOWN) or name.startswith("0x")
+    ]
     return [*known, *others]
 
 
@@ -189,7 +197,8 @@ def round_trips(flows: FlowColumns) -> list[Trips]:
     for code, way in enumerate(flows.way.values):
         some = times[(flows.way.index == code) & ~np.isnan(times)]
         if way is not None and len(some):
-            rows.append(Trips(way, len(some), *np.percentile(some, QUANTILES, method="nearest").tolist()))
+            path = str(flows.path.values[flows.path.index[np.argmax(flows.way.index == code)]])
+            rows.append(Trips(way, path, len(some), *np.percentile(some, QUANTILES, method="nearest").tolist()))
     return sorted(rows, key=lambda row: (-row.flows, row.way))
 
 

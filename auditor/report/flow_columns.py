@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auditor.policy.findings import client_group
-from auditor.report.answer import is_judged, way_of
+from auditor.report.answer import is_judged, way
+from auditor.report.overview import UNNAMED, path_words, protocol_words
 from auditor.report.plain import coded, printable, values
 from auditor.report.results import Results
 from auditor.tables.columns import Texts, distinct
@@ -23,7 +24,7 @@ READ = (
     *("aws_endpoint", "path", "path_confidence", "path_asymmetric", "path_out", "path_back", "path_changed", "rtt_ms"),
 )
 TLS = ("tls", "dtls", "quic")
-PROVEN = {"confirmed": "confirmed", "likely": "likely", "none": "not proven"}
+TLS_UNKNOWN = "TLS ?"  # as the summary has it
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,22 @@ class FlowColumns:
         return self.texts("path")
 
     @cached_property
+    def half(self) -> Texts:
+        """A text where only one direction was private: the other one went over the internet."""
+
+        def said(odd: str | None, *ways: str | None) -> str | None:
+            return "half" if odd is not None and "internet" in ways else None
+
+        return joined([self._flags("path_asymmetric"), self.texts("path_out"), self.texts("path_back")], said)
+
+    @cached_property
     def way(self) -> Texts:
         """The path of each flow with how well it is proven: ``internet (confirmed)``."""
-        return joined([self.path, self.texts("path_confidence")], way_words)
+
+        def said(path: str, confidence: str, half: str | None) -> str:
+            return path_words(path, confidence, half_private=half is not None)
+
+        return joined([self.path, self.texts("path_confidence"), self.half], said)
 
     @cached_property
     def client(self) -> Texts:
@@ -112,13 +126,11 @@ class FlowColumns:
     @cached_property
     def privacy(self) -> Texts:
         """What can be said of the way of a flow that was judged: one of ``report.answer.WAYS``."""
-        names = ("path", "path_confidence", "path_out", "path_back")
 
-        def said(verdict: str, odd: str | None, *found: str) -> str | None:
-            flow = {"path_asymmetric": odd is not None, **dict(zip(names, found, strict=True))}
-            return way_of(flow) if is_judged(verdict) else None
+        def said(verdict: str, path: str, confidence: str, half: str | None) -> str | None:
+            return way(path, confidence, half is not None) if is_judged(verdict) else None
 
-        return joined([self.verdict, self._flags("path_asymmetric"), *map(self.texts, names)], said)
+        return joined([self.verdict, self.path, self.texts("path_confidence"), self.half], said)
 
     def _flags(self, name: str) -> Texts:
         """A column of booleans as texts, so that it can be combined with others: True is a text, False is none."""
@@ -126,10 +138,10 @@ class FlowColumns:
 
     @cached_property
     def spoken(self) -> Texts:
-        """The TLS version; ``TLS ?`` where the server's answer was not seen; else the protocol, as far as it is known."""
+        """The TLS version, else the protocol, in the words of all reports."""
 
         def name(version: str | None, protocol: str | None) -> str:
-            return version or ("TLS ?" if protocol in TLS else protocol or "unknown protocol")
+            return protocol_words(version or (TLS_UNKNOWN if protocol in TLS else protocol or UNNAMED))
 
         return joined([self.texts("tls_version"), self.texts("protocol")], name)
 
@@ -137,11 +149,6 @@ class FlowColumns:
     def bytes(self) -> Array:
         """Bytes of both directions."""
         return self.numbers("client_bytes") + self.numbers("server_bytes")
-
-
-def way_words(path: str | None, confidence: str | None) -> str:
-    """A path and how well it is proven, in words."""
-    return f"{path} ({PROVEN[confidence or 'none']})" if path != "unknown" else "unknown"
 
 
 def selected(column: Texts, is_wanted: Any) -> Array:

@@ -237,10 +237,10 @@ def trips(flows: FlowColumns) -> list[Row]:
     return [
         {
             "way": row.way,
-            "kind": kind("p", row.way.split(" (")[0]),
+            "kind": kind("p", row.path),
             "flows": f"{row.flows:,}",
             **{name: f"{getattr(row, name):.3g}" for name in ("low", "median", "high")},
-            **{name: round(2 + 96 * value / most, 2) for name, value in zip(("x1", "x", "x2"), row[2:], strict=True)},
+            **{name: round(2 + 96 * value / most, 2) for name, value in zip(("x1", "x", "x2"), row[3:], strict=True)},
         }
         for row in rows
     ]

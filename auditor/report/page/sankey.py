@@ -106,7 +106,8 @@ def _flows(strands: Sequence[Strand], column: int, name: str) -> int:
 def _orders(strands: Sequence[Strand]) -> list[dict[str, int]]:
     """Paths from private to public, and what is beside them in the order that crosses least."""
     paths = [*(path for path in PATHS if path not in ("unknown", "internet")), "unknown", "internet"]
-    ways = sorted({s.way for s in strands}, key=lambda way: (paths.index(way.split(" (")[0]), way))
+    path_of = {strand.way: strand.path for strand in strands}
+    ways = sorted(path_of, key=lambda way: (paths.index(path_of[way]), way))
     middle = {way: number for number, way in enumerate(ways)}
 
     def beside(column: int) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from auditor.report import charts, colours
+from auditor.report import charts, colours, overview
 from auditor.report.answer import WAYS, Answer, answer, percent
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.page import drawn
@@ -12,7 +12,6 @@ from auditor.report.page.links import counted, href
 from auditor.report.page.style import kind
 from auditor.report.plain import printable
 from auditor.report.results import Results
-from auditor.tables.columns import Texts
 
 Row = dict[str, Any]
 WAY_WORDS = {
@@ -44,7 +43,7 @@ def page(result: Results, flows: FlowColumns) -> Row:
         "strands": drawn.strands(strands),
         **problems(result),
         "rules": rules(result),
-        **_unseen(result, flows, said),
+        **_unseen(result, said),
         "time": drawn.time(flows),
         "versions": drawn.bars(charts.versions(flows), "t", "version"),
         "suites": drawn.suites(flows),
@@ -59,14 +58,12 @@ def page(result: Results, flows: FlowColumns) -> Row:
 
 def _about(result: Results, inputs: list[str]) -> str:
     name = inputs[0] if len(inputs) == 1 else f"{len(inputs):,} captures"
-    spans = [row for row in result.rows("captures", "started", "ended") if row["started"] is not None]
     parts = [name]
-    if spans:
-        first, last = min(row["started"] for row in spans), max(row["ended"] or row["started"] for row in spans)
-        parts.append(f"{charts.moment(first)} to {charts.moment(last)} UTC")
+    if (span := overview.span(result)) is not None:
+        parts.append(f"{charts.moment(span[0])} to {charts.moment(span[1])} UTC")
     parts.append("policy " + ", ".join(f"{one['id']} {one['edition']}" for one in result.manifest["policies"]))
     site = result.manifest["site"]
-    parts.append(f"site {site}" if site else "no topology: paths are known only where frames show them")
+    parts.append(f"site {site}" if site else "no topology: only frames show paths")
     return " · ".join(printable(part) for part in parts)
 
 
@@ -115,25 +112,22 @@ def _scope(said: Answer) -> str:
     return shown + (f"; {rest:,} others were not." if rest else ".")
 
 
-def _unseen(result: Results, flows: FlowColumns, said: Answer) -> Row:
-    """What rules could not be judged and why, and which flows no rule is about."""
-    rows = []
-    for rule, reasons in result.manifest["not_observable"].items():
-        title = (result.rule(rule) or {}).get("title", "")
-        rows += [
-            {"rule": rule, "title": title, "flows": f"{one['flows']:,}", "reason": printable(one["reason"])}
-            for one in reasons
-        ]
-    others = charts.counted(Texts(flows.spoken.values, flows.spoken.index[~flows.is_judged]))
-    ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
-    listed = [
+def _unseen(result: Results, said: Answer) -> Row:
+    """What could not be judged and why, and which flows no rule is about."""
+    rows = [
+        {"rules": " ".join(one.rules), "flows": f"{one.flows:,}", "reason": printable(one.reason)}
+        for one in overview.unseen(result)
+    ]
+    to_aws, others = overview.not_judged(result)
+    ordered = sorted((to_aws + others).items(), key=lambda item: (-item[1], item[0]))
+    listed: list[Row] = [
         {"name": name, "count": f"{count:,}", "href": href(verdict="not_applicable", version=name)}
         for name, count in ordered[:MOST_OTHERS]
     ]
     if len(ordered) > MOST_OTHERS:
         rest = sum(count for _, count in ordered[MOST_OTHERS:])
         words = f"of {len(ordered) - MOST_OTHERS} other protocols"
-        listed.append({"name": words, "count": f"{rest:,}", "href": href(verdict="not_applicable")})
+        listed.append({"name": words, "count": f"{rest:,}", "href": None})
     nothing = "Every rule that is about a judged flow could be judged." if said.judged else "Nothing was judged."
     return {"unseen": rows, "not_judged": listed, "nothing_unseen": nothing}
 
