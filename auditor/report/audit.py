@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from scapy.plist import PacketList
 
     from auditor.report.change import Change
+    from auditor.report.plot import Plots
 
 
 class Audit(Results):
@@ -69,6 +70,13 @@ class Audit(Results):
         from auditor.report.problems import frame
 
         return frame(self)
+
+    @property
+    def plot(self) -> "Plots":
+        """Charts as plotly figures, with the numbers and colours of the page: ``paths()``, ``versions()``, one flow as ``flow(17)``."""
+        from auditor.report.plot import Plots
+
+        return Plots(self)
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Write the results to ``folder``: one Parquet file for each table, ``audit.json`` and ``custody.json``.
