@@ -32,7 +32,9 @@ from make_samples import (
 )
 
 NEW, OLD, ANCIENT = ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1
-NAMES = {service: f"{service}.{REGION}.amazonaws.com" for service in ("pinpoint", "sms-voice", "email", "social-messaging")}
+NAMES = {
+    service: f"{service}.{REGION}.amazonaws.com" for service in ("pinpoint", "sms-voice", "email", "social-messaging")
+}
 REQUEST, ANSWER = b"POST /v1/apps HTTP/1.1\r\n" * 4, b"HTTP/1.1 202 Accepted\r\n" * 9
 HOUR, DAY = 3600.0, 86_400.0
 UPGRADED = 3  # the day of the week on which the application servers get a new OpenSSL
@@ -68,7 +70,9 @@ class Office:
         """TLS 1.0 with RSA key exchange."""
         return Session(self.keys, ANCIENT, NAMES[service], ciphers="AES128-SHA").shake(REQUEST, ANSWER)
 
-    def talk(self, when: float, client: str, server: str, flights: Flights, way: Any, rtt: float = 0.012, port: int = 443) -> None:
+    def talk(
+        self, when: float, client: str, server: str, flights: Flights, way: Any, rtt: float = 0.012, port: int = 443
+    ) -> None:
         """A connection at a time, by one of the scene's ways or by a function for its frames."""
         self.scene.clock = when
         out = self.scene.over(way) if isinstance(way, str) else way
@@ -102,7 +106,9 @@ def failover(keys: Keys) -> Scene:
         flights = office.hybrid(service) if office.chance.random() < 0.4 else office.classical(service)
         office.talk(when, office.public(), server, flights, "isp" if is_down else "public", 0.045 if is_down else 0.012)
         if office.chance.random() < 0.35:  # by the private virtual interface, which stays up
-            office.talk(when + 9, f"10.20.1.{office.chance.randint(10, 14)}", ENDPOINT, office.hybrid("pinpoint"), "private")
+            office.talk(
+                when + 9, f"10.20.1.{office.chance.randint(10, 14)}", ENDPOINT, office.hybrid("pinpoint"), "private"
+            )
         when += office.chance.uniform(30, 75)
     # A connection that is open when the interface goes down, and one when it comes back.
     long = [part for _ in range(4) for part in office.older("sms-voice")[-2:]]

@@ -64,9 +64,10 @@ class Trips(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Flows whose path changed at about the same time."""
+    """Flows whose path changed to the same one, with no change to another in between."""
 
-    time: int  # ns since 1970: the first of them
+    time: int  # ns since 1970: of the first of them
+    last: int
     flows: int
     path: str  # as it was judged
 
@@ -219,22 +220,20 @@ def timeline(flows: FlowColumns) -> Timeline:
         for code, path in enumerate(flows.path.values)
         if path is not None and (flows.path.index[chosen] == code).any()
     }
-    return Timeline(
-        [first + k * width for k in range(count)], width, dict(sorted(series.items())), _events(flows, width)
-    )
+    return Timeline([first + k * width for k in range(count)], width, dict(sorted(series.items())), _events(flows))
 
 
-def _events(flows: FlowColumns, width: int) -> list[Event]:
-    """Changes of path that follow each other within a bin, and led to the same path, are one."""
-    changed = flows.numbers("path_changed")
-    path = flows.path.objects()
+def _events(flows: FlowColumns) -> list[Event]:
+    """Changes of path, in the order of time."""
+    changed, path = flows.numbers("path_changed"), flows.path.objects()
+    rows = np.flatnonzero(changed)
     events: list[Event] = []
-    for at in np.flatnonzero(changed)[np.argsort(changed[changed > 0], kind="stable")].tolist():
-        last = events[-1] if events else None
-        if last is not None and last.path == path[at] and changed[at] - last.time < width:
-            events[-1] = last._replace(flows=last.flows + 1)
+    for at in rows[np.argsort(changed[rows], kind="stable")].tolist():
+        time, now = int(changed[at]), str(path[at])
+        if events and events[-1].path == now:
+            events[-1] = events[-1]._replace(last=time, flows=events[-1].flows + 1)
         else:
-            events.append(Event(int(changed[at]), 1, str(path[at])))
+            events.append(Event(time, time, 1, now))
     return events
 
 

@@ -72,7 +72,11 @@ def layout(line: Timeline, events: list[Event]) -> Axis:
 def words(event: Event) -> str:
     """A change of path in words."""
     flows = "1 flow" if event.flows == 1 else f"{event.flows:,} flows"
-    return f"{moment(event.time, 23)} UTC: {flows} changed, now by {event.path}"
+    when = moment(event.time, 23)
+    if event.last != event.time:
+        when += f" to {moment(event.last, 23)}"
+    now = "by an unknown way since" if event.path == "unknown" else f"now by {event.path}"
+    return f"{when} UTC: {flows} changed, {now}"
 
 
 def duration(nanoseconds: int) -> str:
