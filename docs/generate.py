@@ -38,6 +38,8 @@ COMMANDS = (
     "",
     "pcap",
     "live",
+    "who",
+    "list",
     "report",
     "diff",
     "history",

@@ -34,13 +34,13 @@ def on_paper(browser: Any, result: auditor.Audit, folder: Path, paper: str) -> P
 
 def text_of(path: Path) -> str:
     """The text of a PDF on one line, as it was written: how it was broken into lines does not matter."""
-    command = ["pdftotext", "-raw", path, "-"]
+    command = ["pdftotext", "-raw", str(path), "-"]
     return " ".join(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
 def words_of(path: Path) -> list[tuple[float, float, str]]:
     """The words of a PDF, with where each begins and ends from the left."""
-    command = ["pdftotext", "-bbox", path, "-"]
+    command = ["pdftotext", "-bbox", str(path), "-"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.findall(r'<word xMin="([\d.-]+)" yMin="[\d.-]+" xMax="([\d.-]+)" yMax="[\d.-]+">(.*?)</word>', out)
     return [(float(left), float(right), word) for left, right, word in found]
@@ -80,11 +80,11 @@ def test_nothing_is_cut(printed: Path, office: Any) -> None:
 
 def test_each_page_says_what_it_is_about(printed: Path, office: Any) -> None:
     """At the foot of each page are the capture, its SHA-256, and the number of the page."""
-    information = subprocess.run(["pdfinfo", printed], capture_output=True, text=True, check=True).stdout
+    information = subprocess.run(["pdfinfo", str(printed)], capture_output=True, text=True, check=True).stdout
     pages = int(re.findall(r"Pages: +(\d+)", information)[0])
     assert pages > 2
     for number in range(1, pages + 1):
-        command = ["pdftotext", "-f", str(number), "-l", str(number), "-raw", printed, "-"]
+        command = ["pdftotext", "-f", str(number), "-l", str(number), "-raw", str(printed), "-"]
         text = squeezed(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         assert f"{number}/{pages}" in text
         assert office.captures["sha256"][0] in text

@@ -94,6 +94,14 @@ class DiffFail(StrEnum):
 TableOption = Annotated[
     str, typer.Option("--table", help="Table that --format json, jsonl, csv or parquet prints.", show_default=True)
 ]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        help="Only rows of which this is true, in SQL's words: \"tls_version < 'TLS 1.2'\".",
+        show_default=False,
+    ),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
 CaptureOption = Annotated[
     list[Path] | None,

@@ -89,7 +89,7 @@ def show_result(result: "Audit", output: Output) -> None:
     for error in result.errors:
         say(error)
     if output.form is not Format.table:
-        export(result, output.form, output.table)
+        export(result, output.form, output.table, where=output.where)
     elif output.is_shown:
         from auditor.cli import detail, summary
 
@@ -98,9 +98,17 @@ def show_result(result: "Audit", output: Output) -> None:
         say(f"results are in {output.out}")
 
 
-def export(result: "Audit", form: Format, table: str, target: Path | None = None, *, force: bool = False) -> None:
+def export(
+    result: "Audit",
+    form: Format,
+    table: str,
+    target: Path | None = None,
+    *,
+    where: str | None = None,
+    force: bool = False,
+) -> None:
     """Write a table, or the whole audit in a form that has its own shape, to a file or to standard output."""
     if target is None and form.is_binary and sys.stdout.isatty():
         raise AuditError(f"--format {form.value} writes binary data: redirect it to a file")
     sys.stdout.flush()
-    result.export(form.value, target if target is not None else sys.stdout.buffer, table, force=force)
+    result.export(form.value, target if target is not None else sys.stdout.buffer, table, where=where, force=force)

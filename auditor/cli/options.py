@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from auditor.cli.app import Format, Severity, TableOption, say, silent
+from auditor.cli.app import Format, Severity, TableOption, WhereOption, say, silent
 from auditor.options import DEFAULT_POLICY, Options, meaning
 
 
@@ -34,6 +34,7 @@ class Output:
 
     form: Format = Format.table
     table: str = "flows"
+    where: str | None = None
     fail_on: Severity = Severity.never
     keep_going: bool = False
     out: Path | None = None
@@ -87,6 +88,7 @@ def output_options(
     out: OutOption = None,
     form: Annotated[Format, typer.Option("--format", help="What goes to standard output.")] = Format.table,
     table: TableOption = "flows",
+    where: WhereOption = None,
     fail_on: Annotated[
         Severity, typer.Option("--fail-on", help="Exit with 1 if a finding is at least this severe.", show_default=True)
     ] = Severity.never,
@@ -107,6 +109,7 @@ def output_options(
     return Output(
         form=form,
         table=table,
+        where=where,
         fail_on=fail_on,
         keep_going=keep_going,
         out=out,

@@ -18,6 +18,7 @@ from auditor.cli.app import (
     ForceOption,
     Format,
     TableOption,
+    WhereOption,
     app,
     paths_app,
     say,
@@ -66,6 +67,7 @@ def export_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     form: Annotated[Format, typer.Option("--format", help="Form to write.")] = Format.markdown,
     table: TableOption = "flows",
+    where: WhereOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; standard output without it.", show_default=False)
     ] = None,
@@ -78,7 +80,7 @@ def export_command(
     if form is Format.table:
         show_result(result, Output())
     else:
-        export(result, form, table, out, force=force)
+        export(result, form, table, out, where=where, force=force)
 
 
 @app.command("extract")
@@ -159,37 +161,12 @@ def history_command(
     file: Annotated[Path, typer.Argument(help="History that audit pcap --history wrote.", show_default=False)],
 ) -> None:
     """Show drift over time: when paths and versions changed, and who spoke old versions."""
-    from auditor.cli.terminal import show_rows
+    from auditor.cli.listing import show_rows
     from auditor.report.history import drift
 
     changes, old = drift(file)
-    show_rows("Changes by client group and service", *changes)
-    show_rows("Old versions", *old)
-
-
-@app.command("sql")
-@saved()
-def sql_command(
-    where: Annotated[Path, typer.Argument(help="Folder of saved results, or a history.", show_default=False)],
-    query: Annotated[str, typer.Argument(help="SQL (DuckDB) over flows, findings, … or runs, traffic, found.")],
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-) -> None:
-    """Run SQL over the tables of an audit, or over a history. A query can reach no files and no network."""
-    from auditor.report.history import sql
-
-    names, rows = sql(where, query)
-    if as_csv:
-        import csv
-
-        from auditor.report.plain import neutral
-
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([[neutral(value) for value in row] for row in rows])
-    else:
-        from auditor.cli.terminal import show_rows
-
-        show_rows(None, names, rows)
+    show_rows(changes, title="Changes by client group and service")
+    show_rows(old, title="Old versions")
 
 
 @paths_app.command("explain")

@@ -108,16 +108,3 @@ def show_rule(page: "Page") -> None:
         if head == "How to fix":
             for place, way in page.ways.items():
                 emit(out, Text.assemble((f"{place}: ", "bold"), way))
-
-
-def show_rows(title: str | None, names: list[str], rows: list[tuple[Any, ...]]) -> None:
-    """The rows of a query."""
-    out = console()
-    if title is not None:
-        emit(out, Text(f"{title} ({len(rows)})", style="bold underline"))
-    numbers = tuple(n for k, n in enumerate(names) if rows and all(isinstance(row[k], int | float) for row in rows))
-    table = grid(*names, right=numbers, wide=names[-1] if names else None)
-    for row in rows:
-        table.add_row(*("·" if value is None else printable(value) for value in row))
-    if names:
-        emit(out, table)

@@ -87,7 +87,7 @@ def version(name: str | None) -> Colour:
 
 def suite_class(name: str | None) -> str:
     """What a suite protects: one of ``SUITE``."""
-    known = properties().get(name or "")
+    known = properties(name)
     if known is None or known.cipher == "?":
         return "unknown"
     if known.cipher in BROKEN or known.export or known.anonymous or known.bits < WEAK_BITS:

@@ -81,6 +81,11 @@ class Results:
 
         return list(TABLES)
 
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        with self._parquet(table) as parquet:
+            return int(parquet.metadata.num_rows)
+
     def arrow(self, table: str) -> "pa.Table":
         """A table as Arrow data, flows in the order of their numbers."""
         data = self._read(table)
@@ -95,6 +100,7 @@ class Results:
         from auditor.report.plain import values
 
         data = self._read(table, columns)
+        _check_columns(table, data, columns)
         lists = [values(data.column(name)) for name in columns]
         return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
 
@@ -106,6 +112,7 @@ class Results:
         from auditor.report.plain import records
 
         data = self.arrow(table)
+        _check_columns(table, data, columns)
         return records(data.select(columns) if columns else data, times)
 
     def _read(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
@@ -123,6 +130,8 @@ class Results:
 
         from auditor.tables.schema import schema
 
+        if table not in self.tables:
+            raise AuditError(f"{table}: no such table; there are {', '.join(self.tables)}")
         path = self.folder / f"{table}.parquet"
         try:
             with files.opened(path) as file, pq.ParquetFile(file) as parquet:
@@ -196,3 +205,9 @@ class Results:
     def captures(self) -> "pd.DataFrame":
         """One row for each input."""
         return self._frame("captures")
+
+
+def _check_columns(table: str, data: "pa.Table", columns: Sequence[str]) -> None:
+    """Raise AuditError for columns that a table has not."""
+    if unknown := [name for name in columns if name not in data.column_names]:
+        raise AuditError(f"{table} has no column {', '.join(unknown)}; docs/tables.md lists its columns")

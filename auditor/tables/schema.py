@@ -68,6 +68,7 @@ TABLES: dict[str, list[Column]] = {
         Column("client_port", INT, "port of the client"),
         Column("server_ip", NAME, "address of the server"),
         Column("server_port", INT, "port of the server"),
+        Column("community_id", NAME, "Community ID (version 1, seed 0), by which logs of Zeek, Suricata, Arkime join"),
         Column("client_packets", INT, "packets from the client"),
         Column("server_packets", INT, "packets from the server"),
         Column("client_bytes", INT, "bytes on the wire from the client, link layer included"),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from auditor.report import charts, colours
+from auditor.report.answer import WAYS, Answer
 from auditor.report.charts import Count, Strand
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.page import sankey, timeaxis
@@ -21,6 +22,13 @@ VERDICT_WORDS = {
     "pass": ("passes", "pass"),
     "not_applicable": ("not judged", "not judged"),
 }
+WAY_WORDS = {
+    "proven": "provably private",
+    "likely": "likely private",
+    "half": "private in one direction only",
+    "not private": "not private",
+    "unknown": "way unknown",
+}
 MOST_CERTIFICATES = 12
 
 
@@ -32,6 +40,15 @@ def shares(counts: Sequence[int], whole: int | None = None) -> list[Row]:
         parts.append({"x": round(x, 2), "width": round(width, 2), "count": count})
         x += width
     return parts
+
+
+def way_shares(said: Answer) -> list[Row]:
+    """The judged flows as shares of one bar."""
+    counts = [(way, said.ways[way]) for way in WAYS if said.ways[way]]
+    return [
+        {**part, "kind": kind("w", way), "words": f"{count:,} {WAY_WORDS[way]}", "href": href(private=way)}
+        for (way, count), part in zip(counts, shares([count for _, count in counts]), strict=True)
+    ]
 
 
 def legend(strands: Sequence[Strand]) -> list[Row]:

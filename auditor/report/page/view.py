@@ -3,10 +3,10 @@
 from typing import Any
 
 from auditor.report import charts, colours, overview
-from auditor.report.answer import WAYS, Answer, answer, percent
+from auditor.report.answer import Answer, answer, percent
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.page import drawn
-from auditor.report.page.drawn import VERDICT_WORDS, VERDICTS, shares
+from auditor.report.page.drawn import VERDICT_WORDS, VERDICTS
 from auditor.report.page.findings import problems, rules
 from auditor.report.page.links import counted, href
 from auditor.report.page.style import kind
@@ -14,13 +14,6 @@ from auditor.report.plain import printable
 from auditor.report.results import Results
 
 Row = dict[str, Any]
-WAY_WORDS = {
-    "proven": "provably private",
-    "likely": "likely private",
-    "half": "private in one direction only",
-    "not private": "not private",
-    "unknown": "way unknown",
-}
 MOST_OTHERS = 12  # kinds of flows that were not judged
 
 
@@ -33,7 +26,7 @@ def page(result: Results, flows: FlowColumns) -> Row:
         "about": _about(result, inputs),
         "footer": _footer(result, inputs),
         "sentence": said.sentence,
-        "ways": _ways(said),
+        "ways": drawn.way_shares(said),
         "tiles": _tiles(said),
         "numbers": _numbers(result, said),
         "errors": [printable(error) for error in result.errors],
@@ -72,15 +65,6 @@ def _footer(result: Results, inputs: list[str]) -> str:
     if len(inputs) != 1:
         return f"Traffic audit of {len(inputs):,} captures; names and SHA-256 are at the end"
     return f"{inputs[0][-80:]}   SHA-256 {result.manifest['inputs'][0]['sha256'] or 'unknown'}"
-
-
-def _ways(said: Answer) -> list[Row]:
-    """The judged flows as shares of one bar."""
-    counts = [(way, said.ways[way]) for way in WAYS if said.ways[way]]
-    return [
-        {**part, "kind": kind("w", way), "words": f"{count:,} {WAY_WORDS[way]}", "href": href(private=way)}
-        for (way, count), part in zip(counts, shares([count for _, count in counts]), strict=True)
-    ]
 
 
 def _tiles(said: Answer) -> list[Row]:
