@@ -20,8 +20,7 @@ def write(result: Results, out: BinaryIO) -> None:
     flows = FlowColumns.of(result)
     data = facts(result, flows)
     page = view.page(result, flows)
-    sheet = style.sheet() + style.footer(page["footer"])
-    script = files("auditor.report.page").joinpath("page.js").read_text(encoding="utf-8")
+    sheet, script = style_sheet() + style.footer(page["footer"]), _file("page.js")
     text = (
         environment()
         .get_template("page.html")
@@ -46,6 +45,15 @@ def environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def style_sheet() -> str:
+    """The style sheet of all pages."""
+    return style.sheet(_file("style.css"))
+
+
+def _file(name: str) -> str:
+    return files("auditor.report.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def policy(sheet: str, script: str | None = None) -> str:

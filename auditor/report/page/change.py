@@ -28,13 +28,13 @@ MARKS = {"came": "+", "changed": "~", "still": "=", "went": "-", "unjudged": "?"
 
 def html(old: Results, new: Results, changes: list[Change]) -> str:
     """The page: both answers, what was compared, what became of each finding, then traffic, paths and versions."""
-    from auditor.report.page import environment, policy, style
+    from auditor.report.page import environment, policy, style_sheet
 
     about_findings = [change for change in changes if change.about.startswith("finding ")]
     traffic = [change for change in changes if change.about == "traffic"]
     rest = [change for change in changes if change not in about_findings and change not in traffic]
     fates = [_fate(name, [*about_findings, *unchanged(old, new)]) for name in FATES]
-    sheet = style.sheet()
+    sheet = style_sheet()
     page = {
         "sentence": _sentence(fates, len(traffic), len(rest)) if changes else "Nothing changed.",
         "sides": [_side("before", old), _side("after", new)],

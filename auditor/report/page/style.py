@@ -1,7 +1,6 @@
 """The style sheet of all pages: ``style.css``, and the colours of ``report.colours`` as its custom properties."""
 
 from collections.abc import Iterable, Iterator
-from importlib.resources import files
 
 from auditor.report import colours
 from auditor.report.colours import Colour
@@ -31,10 +30,9 @@ def kind(which: str, name: str | None) -> str:
     return f"{which}{names.index(name)}" if name in names else "u"
 
 
-def sheet() -> str:
-    """The style sheet."""
+def sheet(text: str) -> str:
+    """A style sheet with the colours that it refers to."""
     light, dark = _properties(0), _properties(1)
-    text = files("auditor.report.page").joinpath("style.css").read_text(encoding="utf-8")
     rules = [
         f":root{{color-scheme:light;{light}}}",
         f'@media screen and (prefers-color-scheme:dark){{:root:not([data-theme="light"]){{color-scheme:dark;{dark}}}}}',
