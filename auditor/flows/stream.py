@@ -327,4 +327,5 @@ def feed(memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, packet:
         return stream.have != had
     if not take(memory, side, stream, block, source, begin, end):
         return stream.have != had
-    return stream.have != had or stream.recognised == 0
+    is_beyond_gap = stream.message_left > 0 and stream.spans > 1  # what a message lacks may never come
+    return stream.have != had or stream.recognised == 0 or is_beyond_gap
