@@ -12,15 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from auditor.capture.beginnings import beginning_of
-from auditor.capture.compression import compression_of, damage, open_compressed
-from auditor.capture.erf import is_erf
+from auditor.capture.beginnings import is_capture
+from auditor.capture.compression import (
+    LONGEST_MAGIC,
+    beginning,
+    beginning_of_stream,
+    compression_of,
+    damage,
+    open_compressed,
+)
 from auditor.errors import InputError, shown
 
 HEAD = 512  # bytes by which an archive, and a capture inside of one, is told
 MOST_MEMBERS = 10_000
 MOST_UNPACKED = 8 << 30  # bytes of a packed tar archive, which is unpacked to a file without a name
 STEP = 1 << 20
+NAMES = (".pcap", ".pcapng", ".cap", ".erf")
 ZIP_MAGICS = (b"PK\3\4", b"PK\5\6")
 ENCRYPTED = 1  # bit of a ZIP member's flags
 DAMAGE: tuple[type[BaseException], ...] = (InputError, *damage())
@@ -74,56 +81,40 @@ class Slice(io.RawIOBase):
         return len(data)
 
 
+def kind_of(head: bytes) -> str | None:
+    """``ZIP`` or ``tar``, by the first bytes of a file, of what is inside where it is packed."""
+    if head.startswith(ZIP_MAGICS):
+        return "ZIP"
+    return "tar" if head[257:262] == b"ustar" else None
+
+
 def members(path: Path) -> list[Member] | None:
     """The captures in an archive, in its order, or why there are none; None for a file that is no archive."""
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD)
-            kind = _kind(file, head)
-        if kind is None:
-            return None
-        found = list(_of_zip(path) if kind == "ZIP" else _of_tar(path, compression_of(head)))
+            packing = compression_of(file.read(LONGEST_MAGIC))
+        kind = kind_of(beginning(path, HEAD))
+    except (InputError, OSError):  # who reads it as a capture says what is wrong with it
+        return None
+    if kind is None:
+        return None
+    try:
+        found = list(_of_zip(path) if kind == "ZIP" else _of_tar(path, packing))
     except TROUBLE as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return [Member(shown(path), None, f"an archive that cannot be read ({reason})")]
     return found or [Member(shown(path), None, f"the {kind} archive holds no capture")]
 
 
-def _kind(file: BinaryIO, head: bytes) -> str | None:
-    """``ZIP`` or ``tar``, by the first bytes of a file, packed or not."""
-    if head.startswith(ZIP_MAGICS):
-        return "ZIP"
-    packing = compression_of(head)
-    if packing is not None:
-        file.seek(0)
-        try:
-            head = _read(open_compressed(file, packing), HEAD)
-        except DAMAGE:  # who reads it as a capture says what is wrong with it
-            return None
-    return "tar" if head[257:262] == b"ustar" else None
-
-
-def _read(stream: BinaryIO, most: int) -> bytes:
-    data = b""
-    while len(data) < most and (part := stream.read(most - len(data))):
-        data += part
-    return data
-
-
 def _is_capture(opener: Callable[[], BinaryIO], name: str) -> bool:
     """Whether a member begins like a capture, packed or not, or is named like one, so that damage is told."""
-    if PurePosixPath(name.lower()).suffix in (".pcap", ".pcapng", ".cap", ".erf"):
+    if PurePosixPath(name.lower()).suffix in NAMES:
         return True
-    with opener() as stream:
-        head = _read(stream, HEAD)
-    packing = compression_of(head)
-    if packing is not None:
-        try:
-            with opener() as stream:
-                head = _read(open_compressed(stream, packing), HEAD)
-        except DAMAGE:
-            return False
-    return beginning_of(head) is not None or is_erf(head)
+    try:
+        with opener() as stream:
+            return is_capture(beginning_of_stream(stream, HEAD))
+    except DAMAGE:
+        return False
 
 
 def _listed(path: Path, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from auditor.capture.erf import is_erf
 from auditor.capture.pcap import (
     HEADER_BYTES,
     MAGICS,
@@ -43,3 +44,8 @@ def beginning_of(head: bytes) -> Beginning | None:
             return Beginning("pcapng", None, 0, "begins like a pcapng, but its section header is not valid")
         return Beginning("pcapng", None, 0)
     return None
+
+
+def is_capture(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is one of packets."""
+    return beginning_of(head) is not None or is_erf(head)
