@@ -307,6 +307,7 @@ SESSIONS = 1 << 16
     SHORT_PACKETS,
     DROPPED_SEGMENTS,
     RETRANSMITTED,
+    EXPORTS,  # flows of sFlow, NetFlow or IPFIX
     WINDOW_EXCEEDED,
     FLOWS_MADE,
     FREE_FLOW,  # the first of a chain of free places, -1 for none; the next four likewise
@@ -322,7 +323,7 @@ SESSIONS = 1 << 16
     SWEEP_AT,
     ANSWERS_KEPT,
     COUNTERS,
-) = range(28)
+) = range(29)
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any

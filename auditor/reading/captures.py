@@ -111,6 +111,8 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
         yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:
         yield f"{c[S.DUPLICATES]} packets are in it twice, seen at several places, and count once"
+    if c[S.EXPORTS]:
+        yield f"{c[S.EXPORTS]} flows carry sFlow, NetFlow or IPFIX; what these report of other traffic is not looked into"
     if fragments.incomplete:
         yield f"{fragments.incomplete} fragmented IP datagrams never became whole"
     if fragments.overlapping:

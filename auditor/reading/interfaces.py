@@ -21,12 +21,13 @@ def name_interfaces(reader: Reader, block: S.Array, packets: S.Array) -> None:
         return
     captured, wires = packets["interface"][some].astype(np.int64), packets["wire"][some].astype(np.int64)
     _, first, which = np.unique(captured << 32 | wires, return_index=True, return_inverse=True)
-    numbers = []
-    for at in some[first].tolist():
+    numbers = np.zeros(len(first), np.int32)
+    for k in np.argsort(first).tolist():  # numbers are given in the order of frames, wherever blocks end
+        at = int(some[first[k]])
         of, name = int(packets["interface"][at]), name_of(block, packets[at])
         known = len(reader.pcapng.interfaces) < MOST_NAMED
-        numbers.append(reader.named_interface(of, name) if name and known else of)
-    packets["interface"][some] = np.array(numbers, np.int32)[which]
+        numbers[k] = reader.named_interface(of, name) if name and known else of
+    packets["interface"][some] = numbers[which]
 
 
 def name_of(block: S.Array, packet: S.Array) -> str:

@@ -9,6 +9,7 @@ from auditor.flows.intern import intern
 from auditor.flows.state import (
     BY_DTLS,
     BY_QUIC,
+    EXPORTS,
     FREE_DATAGRAM,
     UNKNOWN_SIDE,
     AnswerRows,
@@ -34,15 +35,18 @@ from auditor.recognise.carriers import (
     is_stun,
     openvpn_bytes,
 )
+from auditor.recognise.exports import export_application
 from auditor.recognise.numbers import (
     CAPWAP,
     DNS,
     DTLS,
     IKE,
+    IPFIX,
     OPENVPN,
     QUIC,
     RADIUS,
     RDP,
+    SFLOW,
     STUN,
     UNKNOWN,
     WIREGUARD,
@@ -124,7 +128,8 @@ def datagram_application(block: Bytes, at: int, end: int) -> int:
         return WIREGUARD
     if is_ike(block, at, end):
         return IKE
-    return carrier_application(block, at, end)
+    application = export_application(block, at, end)
+    return application if application != UNKNOWN else carrier_application(block, at, end)
 
 
 @part
@@ -271,6 +276,8 @@ def udp_payload(
             flow.application = datagram_application(block, begin, end)
         else:
             flow.application = late_application(block, begin, end)
+        if flow.application >= SFLOW and flow.application <= IPFIX:
+            memory.counters[EXPORTS] += 1
         if flow.application == DNS and flow.client == UNKNOWN_SIDE:
             response = block[begin + 2] & 0x80 != 0
             flow.client = 1 - direction if response else direction

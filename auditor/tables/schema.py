@@ -19,7 +19,7 @@ SEVERITIES = ["info", "low", "medium", "high", "critical"]
 STATUSES = ["complete", "client_only", "server_only", "truncated", "invalid"]
 SIDES = ["client", "server"]
 EVIDENCE = [
-    "vlan+mac", "interface+vlan", "pppoe", "mirror", "interface+mac", "mac", "tunnel", "point", "rule", "interface",
+    "vlan+mac", "interface+vlan", "pppoe", "mirror", "interface+mac", "mac", "tunnel", "gateway", "point", "rule", "interface",
     "attachment", "vlan", "bgp", "route", "flow-log", "cloudtrail", "sensor", "nat", "endpoint", "proxy", "prefix",
     "accepted", "address", "router", "ipsec", "source", "contrary", "contested", "moved", "position",
 ]  # fmt: skip
