@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import auditor
 from auditor.policy.findings import client_group
 from auditor.report import history
+from auditor.report.change import unchanged
 from tests.conftest import SAMPLES
 
 
@@ -103,11 +105,13 @@ def test_diff_page(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "")
     text = (tmp_path / "change.html").read_text()
     changes = auditor.Audit.load(folders[0]).diff(auditor.Audit.load(folders[1]))
-    assert text.count("<tr><td") == len(changes)
-    assert "TLS 1.0</td><td>TLS 1.3" in text
-    went = sum(change.kind == "went" and change.about.startswith("finding") for change in changes)
-    assert f"0 findings came, {went} went" in text
-    assert text.index("finding TLS101") < text.index("TLS version")
+    still = unchanged(auditor.Audit.load(folders[0]), auditor.Audit.load(folders[1]))
+    assert text.count('<tr class="change">') == len(changes) + len(still)
+    assert 'data-label="before">TLS 1.0</td><td data-label="after">TLS 1.3' in text
+    counts = Counter(change.kind for change in changes if change.about.startswith("finding"))
+    assert f"Findings: {len(still)} still there, {counts['went']} repaired" in text
+    assert set(counts) == {"went"}
+    assert text.index("TLS101") < text.index("TLS version")
     assert not re.findall(r"<script|https?:|//", text)
     same = run("diff", folders[0], folders[0], "--format", "html").stdout
     assert "Nothing changed." in same

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from scapy.plist import PacketList
 
     from auditor.report.change import Change
+    from auditor.report.plot import Plots
 
 
 MOST_SHOWN = 20  # problems, in a notebook
@@ -72,6 +73,13 @@ class Audit(Results):
         from auditor.report.problems import frame
 
         return frame(self)
+
+    @property
+    def plot(self) -> "Plots":
+        """Charts as plotly figures, with the numbers and colours of the page: ``paths()``, ``versions()``, one flow as ``flow(17)``."""
+        from auditor.report.plot import Plots
+
+        return Plots(self)
 
     def who(self, where: str | None = None, by: str = "client,server") -> "pd.DataFrame":
         """Who talks to whom, how often and since when: of the flows that a question is about.

@@ -104,10 +104,28 @@ def diff(old: Results, new: Results) -> list[Change]:
     return changes
 
 
-def _findings(old: Results, new: Results) -> list[Change]:
+def unchanged(old: Results, new: Results) -> list[Change]:
+    """The findings of both audits with the same verdict, worst first: what is still there."""
+    before, after = _both(old, new)
+    kept = [key for key in before.keys() & after.keys() if before[key]["verdict"] == after[key]["verdict"]]
+    kept.sort(key=lambda key: (-SEVERITIES.index(after[key]["severity"]), key))
+    words = [[f"{row['severity']}: {row['reason']}" for row in (before[key], after[key])] for key in kept]
+    return [
+        Change("still", f"finding {key[0]}", *key[1:], was, is_now)
+        for key, (was, is_now) in zip(kept, words, strict=True)
+    ]
+
+
+def _both(old: Results, new: Results) -> tuple[dict[tuple[str, str, str], Row], dict[tuple[str, str, str], Row]]:
+    """The findings of both audits by rule, client network and service, networks as wide in one as in the other."""
     names = ("rule", "client_group", "service", "region", "verdict", "severity", "title", "reason")
-    both = [list(result.rows("findings", *names)) for result in (old, new)]
-    before, after = (_by_key(rows, _widths([*both[0], *both[1]])) for rows in both)
+    one, two = (list(result.rows("findings", *names)) for result in (old, new))
+    widths = _widths([*one, *two])
+    return _by_key(one, widths), _by_key(two, widths)
+
+
+def _findings(old: Results, new: Results) -> list[Change]:
+    before, after = _both(old, new)
     keys = before.keys() ^ after.keys()
     judged_before, judged_after = Judged(old, keys - before.keys()), Judged(new, keys - after.keys())
     changes: list[tuple[tuple[int, int], Change]] = []

@@ -30,14 +30,17 @@ class Line:
 
     @property
     def words(self) -> str:
-        """The path, and how well it is proven: ``private`` is never said without."""
-        if self.path == "private":
-            which = "by which way is not known"
-            return (
-                f"private addresses, {which}" if self.confidence == "none" else f"private ({self.confidence}), {which}"
-            )
-        name = "unknown" if self.path == "unknown" else f"{self.path} ({self.confidence})"
-        return f"{name}, one way only" if self.half_private else name
+        """The path in words."""
+        return path_words(self.path, self.confidence, half_private=self.half_private)
+
+
+def path_words(path: str, confidence: str, *, half_private: bool) -> str:
+    """A path, and how well it is proven: ``private`` is never said without."""
+    if path == "private":
+        which = "by which way is not known"
+        return f"private addresses, {which}" if confidence == "none" else f"private ({confidence}), {which}"
+    name = "unknown" if path == "unknown" else f"{path} ({confidence})"
+    return f"{name}, one way only" if half_private else name
 
 
 def lines(result: Results) -> list[Line]:

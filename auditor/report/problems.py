@@ -201,7 +201,7 @@ def _of_flows(result: Results, bad: _Bad, findings: list[Row]) -> Iterator[Probl
     for (number, *combo), count in zip(combos.tolist(), np.bincount(index).tolist(), strict=True):
         of_party.setdefault(number, []).append((*combo, count))
     pages = {row["rule"]: row for row in findings}
-    known_findings = _Findings(findings)
+    known_findings = KnownFindings(findings)
     for number, (pair, one) in enumerate(parties.items()):
         rows = [(bad.rules[rule], VERDICTS[v], bad.reasons[why], count) for rule, v, why, count in of_party[number]]
         yield _problem(pair, one, rows, pages, known_findings)
@@ -212,7 +212,7 @@ def _problem(
     party: _Party,
     rows: list[tuple[str, str, str, int]],
     pages: Mapping[str, Row],
-    findings: "_Findings",
+    findings: "KnownFindings",
 ) -> Problem:
     """A problem; ``rows``: rule, verdict, reason and how many flows it is that of."""
     reasons: dict[tuple[str, str], Counter[str]] = {}
@@ -265,7 +265,7 @@ def _evidence(findings: Sequence[Row]) -> tuple[tuple[str, tuple[int, ...]], ...
     return tuple((capture, tuple(some)) for capture, some in frames.items())
 
 
-class _Findings:
+class KnownFindings:
     """The findings by what they are about, which may be more than one pair."""
 
     def __init__(self, findings: Sequence[Row]) -> None:
