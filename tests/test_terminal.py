@@ -233,7 +233,7 @@ def test_progress_on_a_terminal(tmp_path: Path) -> None:
     """While captures are read a terminal shows bytes, packets, rate and time left, and nothing of it stays."""
     # What does not compress, packed with bzip2, takes seconds to unpack on any machine.
     noise = random.Random(1)
-    packets = [wire.datagram(noise.randbytes(1400), sport=number) for number in range(20_000)]
+    packets = [wire.datagram(noise.randbytes(1400), sport=number) for number in range(10_000)]
     large = wire.write(tmp_path, bz2.compress(wire.pcap(packets)), "large.pcap.bz2")
     text = on_a_terminal(("pcap", str(large), "--brief"), {})
     shown = [part for part in text.split("\r\x1b[K") if part.startswith("reading captures: ")]
