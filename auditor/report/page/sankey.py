@@ -17,7 +17,7 @@ LINE = 17.0  # of text
 GAP = 12.0  # between nodes
 WANTED = 300.0  # height of all strands together
 THINNEST = 1.5
-LONGEST = (25, 40, 25)  # letters of a line of a label, by column
+LONGEST = (25, 48, 25)  # letters of a line of a label, by column
 MOST_LINES = 3
 
 
