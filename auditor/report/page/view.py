@@ -94,7 +94,8 @@ def _scope(said: Answer) -> str:
         return f"No flow was judged; the diagram is of all {said.flows:,}."
     rest = said.flows - said.judged
     shown = f"The {counted(said.judged, 'flow')} that were judged" if said.judged > 1 else "The flow that was judged"
-    return shown + (f"; {rest:,} others were not." if rest else ".")
+    others = "1 other was not" if rest == 1 else f"{rest:,} others were not"
+    return shown + (f"; {others}." if rest else ".")
 
 
 def _by_version(result: Results) -> Row:
