@@ -1,12 +1,11 @@
 """Commands that ask saved results: who, list, sql."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from auditor.cli.app import WhereOption, app
+from auditor.cli.app import FormOption, ListForm, WhereOption, app
 from auditor.cli.results import saved
 from auditor.errors import AuditError
 
@@ -24,16 +23,6 @@ COLUMNS = {
 }
 
 
-class ListForm(StrEnum):
-    """How rows are printed."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-    jsonl = "jsonl"
-
-
-FormOption = Annotated[ListForm, typer.Option("--format", help="How to print the rows.")]
 ByOption = Annotated[
     str | None,
     typer.Option(
@@ -103,10 +92,10 @@ def list_command(
     from auditor.report import asking, who
     from auditor.report.results import Results
 
+    if by is not None and (table != "flows" or columns is not None):
+        raise AuditError("--by counts flows: it goes with neither --table nor --columns")
     result = Results(_folder([str(folder)] if folder is not None else [])[0])
     if by is not None:
-        if table != "flows" or columns is not None:
-            raise AuditError("--by counts flows: it goes with neither --table nor --columns")
         show_rows(who.who(result, where, by), form.value)
         return
     if table not in result.tables:

@@ -61,7 +61,8 @@ def _requests(out: Console, result: Audit) -> None:
 
 def _findings(out: Console, result: Audit) -> None:
     names = ("severity", "verdict", "finding_id", "title", "reason", "flows", "evidence")
-    findings = result.rows("findings", *names, "client_group", "service", "region")
+    who = ("client_group", "service", "region", "clients", "servers", "top_clients", "top_servers")
+    findings = result.rows("findings", *names, *who)
     if not findings:
         return
     emit(out, Text(f"Findings ({len(findings)})", style="bold underline"))
@@ -71,6 +72,8 @@ def _findings(out: Console, result: Audit) -> None:
         what = Text()
         what.append(printable(about(row)), style="bold")
         what.append(f"\n{printable(row['title'])}: {printable(row['reason'])}")
+        if row["clients"] > 1 or row["servers"] > 1:
+            what.append(f"\nmost flows: {printable(row['top_clients'])} → {printable(row['top_servers'])}", style="dim")
         table.add_row(
             Text(row["severity"], style=SEVERITY_STYLE[row["severity"]]),
             Text(row["finding_id"], style=VERDICT_STYLE[row["verdict"]]),

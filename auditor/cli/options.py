@@ -10,7 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-from auditor.cli.app import Format, Severity, TableOption, WhereOption, say, silent
+from auditor.cli.app import (
+    TABLE_FORMS,
+    Format,
+    Severity,
+    TableOption,
+    WhereOption,
+    check_effect,
+    say,
+    silent,
+)
 from auditor.options import DEFAULT_POLICY, Options, meaning
 
 
@@ -26,6 +35,16 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progr
 
 DetailOption = Annotated[bool, typer.Option("--detail", help="Print every finding with its frames, and requests.")]
 BriefOption = Annotated[bool, typer.Option("--brief", help="Print the answer alone: one sentence.")]
+
+
+FLOWS = "flows"
+
+
+def check_table(form: Format, table: str | None, where: str | None) -> None:
+    """Raise AuditError where a table, or rows of it, are chosen for a form that has none."""
+    needed = f"--format {', '.join(TABLE_FORMS)}; audit list prints rows of tables"
+    check_effect("--table", table, form.has_table, needed)
+    check_effect("--where", where, form.has_table, needed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +85,8 @@ def audit_options(
     quiet: QuietOption = False,
 ) -> Options:
     """How to audit."""
+    check_effect("--force", force, out, "--out")
+    check_effect("--skew", skew, witness, "--witness")
     return Options(
         policy=policy or DEFAULT_POLICY,
         as_of=as_of.date() if as_of is not None else None,
@@ -87,7 +108,7 @@ def audit_options(
 def output_options(
     out: OutOption = None,
     form: Annotated[Format, typer.Option("--format", help="What goes to standard output.")] = Format.table,
-    table: TableOption = "flows",
+    table: TableOption = None,
     where: WhereOption = None,
     fail_on: Annotated[
         Severity, typer.Option("--fail-on", help="Exit with 1 if a finding is at least this severe.", show_default=True)
@@ -106,9 +127,17 @@ def output_options(
     brief: BriefOption = False,
 ) -> Output:
     """Where the result goes."""
+    check_table(form, table, where)
+    check_effect(
+        "--detail", detail, form is Format.table and not brief, "the table that is printed, and not with --brief"
+    )
+    check_effect("--brief", brief, form is Format.table, "the table that is printed, not with --format")
+    check_effect(
+        "--quiet", quiet and (detail or brief), out is None, "neither --detail nor --brief, where --out is given"
+    )
     return Output(
         form=form,
-        table=table,
+        table=table or FLOWS,
         where=where,
         fail_on=fail_on,
         keep_going=keep_going,

@@ -20,11 +20,12 @@ from auditor.cli.app import (
     TableOption,
     WhereOption,
     app,
+    check_effect,
     paths_app,
     say,
 )
 from auditor.cli.auditing import export, show_result
-from auditor.cli.options import Output
+from auditor.cli.options import FLOWS, Output, check_table
 from auditor.errors import AuditError
 
 
@@ -66,7 +67,7 @@ def report_command(
 def export_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     form: Annotated[Format, typer.Option("--format", help="Form to write.")] = Format.markdown,
-    table: TableOption = "flows",
+    table: TableOption = None,
     where: WhereOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; standard output without it.", show_default=False)
@@ -76,11 +77,14 @@ def export_command(
     """Write saved results in another form: Markdown, XLSX, OCSF, ASFF, SARIF, CycloneDX, ECS, Zeek's logs, …"""  # noqa: D400, D415 - the list goes on
     from auditor import Audit
 
+    check_table(form, table, where)
+    check_effect("--force", force, out, "--out")
+    check_effect("--out", out, form is not Format.table, "a form that is written: --format")
     result = Audit.load(folder, say=say)
     if form is Format.table:
         show_result(result, Output())
     else:
-        export(result, form, table, out, where=where, force=force)
+        export(result, form, table or FLOWS, out, where=where, force=force)
 
 
 @app.command("extract")
@@ -101,6 +105,8 @@ def extract_command(
     """
     from auditor import Audit
 
+    check_effect("--force", force, out, "--out")
+    check_effect("--capture", capture, out, "--out: only that reads captures")
     result = Audit.load(folder, captures=capture or (), say=say)
     if explain or out is None:
         sys.stdout.write(result.explain_finding(finding))
@@ -149,6 +155,7 @@ def diff_command(
     """Show what came, went and changed: findings, services, paths, versions and suites, by client group and service."""
     from auditor import Audit
 
+    check_effect("--force", force, out, "--out")
     target = out if out is not None else sys.stdout.buffer
     changes = Audit.load(old, say=say).export_diff(Audit.load(new, say=say), form.value, target, force=force)
     new_findings = [one for one in changes if one.kind == "came" and one.about.startswith("finding ")]

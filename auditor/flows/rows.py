@@ -97,6 +97,7 @@ def renumber(state: State) -> State | None:
     fields = [
         (state.flows, "host", np.flatnonzero(open_flows)),
         (state.flows, "dns", np.flatnonzero(open_flows)),
+        (state.flows, "vpc_endpoint", np.flatnonzero(open_flows)),
         *((state.handshakes, name, open_handshakes) for name in INTERNED),
         (memory.datagrams, "bytes", _kept(state.flows["datagram"][open_flows], memory.datagrams)),
         (state.answers, "name", np.flatnonzero(state.answers["time"] != 0)),

@@ -64,6 +64,7 @@ def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The client offers at least one suite with forward secrecy."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ClientHello was seen, or only suites of unknown kind")
+    answer.put(facts.status_reason != None, NOT_OBSERVABLE, Words("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
     answer.put(facts.offers_forward_secrecy == YES, PASS, "the client offers (EC)DHE")
     answer.put(facts.offers_forward_secrecy == NO, unmet(required), "no suite with DHE or ECDHE among those offered")
     no_handshake(facts, answer)

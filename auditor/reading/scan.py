@@ -281,7 +281,7 @@ def follow_batch(
         if packet.payload_wire == 0:
             continue
         if not is_tcp:
-            if packet.payload_captured > 0 and is_looked_at(flow, side):
+            if packet.payload_captured > 0 and is_looked_at(flow, side, block, packet):
                 udp_payload(memory, state.answers, flow, side, direction, block, packet)
         elif side.state != DONE:
             stream = state.streams[side.stream if side.stream >= 0 else counters[FREE_STREAM]]

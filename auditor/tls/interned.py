@@ -29,7 +29,7 @@ class Shapes:
     def client(self, memory: S.Memory, number: int, transport: int) -> dict[str, object]:
         if (number, transport) not in self._clients:
             shape = ClientShape.parse(value(memory.arena, memory.entries, number))
-            self._clients[number, transport] = shape.row("tdq"[transport])
+            self._clients[number, transport] = shape.row("tdqt"[transport])
         return self._clients[number, transport]
 
     def chain(self, memory: S.Memory, number: int) -> Chain:
