@@ -256,7 +256,9 @@ BLANK_HANDSHAKE = blank(HANDSHAKE, alert=NO_ALERT)
     SEEN_SERVER_CUT,
     SEEN_CERTIFICATE_CUT,
 ) = (1 << n for n in range(30))
-OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_UDP = range(4)  # ``transport``; TLS over UDP is inside another protocol
+OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_OTHER = range(
+    4
+)  # ``transport``; the last: another protocol's messages, not on TCP
 
 # --- answers of the DNS seen in the capture: (client, address) -> name
 ANSWER = np.dtype(
@@ -310,8 +312,9 @@ SESSIONS = 1 << 16
     NEXT_SWEEP,
     SWEEP_AT,
     ANSWERS_KEPT,
+    SUPPLICANT,  # the end that last answered in EAP over LAN
     COUNTERS,
-) = range(27)
+) = range(28)
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any
