@@ -9,7 +9,9 @@ from scapy.layers.dns import DNS, DNSQR, DNSRR
 
 from auditor.capture.pcapng import INTERFACE
 from auditor.decode.layers import ETHERNET
+from auditor.flows import room
 from auditor.flows import state as S
+from auditor.flows.keyed import KEYS
 from auditor.flows.room import make_room, new_state
 from auditor.reading import scan
 from tests import wire
@@ -220,6 +222,7 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
 
     records = S.records
     monkeypatch.setattr(S, "records", filled)
+    monkeypatch.setattr(room, "new_keys", lambda: np.arange(KEYS, dtype=np.uint64))  # a flow's bucket depends on them
     state, packets = new_state(), S.packets(64)
     block = np.frombuffer(bytearray(data), np.uint8)
     layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16], np.int64)

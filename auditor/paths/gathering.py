@@ -1,6 +1,6 @@
 """What all evidence for some flows is gathered from, and into: their frames and ends against the network."""
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,13 @@ from auditor.paths.topology import Link
 Array = np.ndarray[Any, Any]
 
 
+def _of_site(sites: Array, site: str | None) -> Array:
+    """Flows about which something of ``site`` may speak; ``sites``: those where the flows were captured."""
+    if site is None:
+        return np.ones(len(sites), bool)
+    return np.asarray((sites == site) | (sites == None))  # noqa: E711
+
+
 class Gathering:
     """All evidence for some flows."""
 
@@ -27,7 +34,7 @@ class Gathering:
         network.interfaces = flows.interfaces
         self.frames = Frames(flows, network)
         self.site = self._sites()
-        self.ends = Ends(flows, network, self.of_site)
+        self.ends = Ends(flows, network, partial(_of_site, self.site))  # not its own method, which would keep it
         self.announcers = network.announcers(control)
         tagged = self.frames.tagged | {b.interface for b in control.bindings if b.vlans and not b.tunnel}
         self.frames.tagged = tagged
@@ -78,9 +85,7 @@ class Gathering:
 
     def of_site(self, site: str | None) -> Array:
         """Flows about which something of ``site`` may speak."""
-        if site is None:
-            return ~self.nothing
-        return np.asarray((self.site == site) | (self.site == None))  # noqa: E711
+        return _of_site(self.site, site)
 
     def leaves(self, direction: str) -> Array:
         """Flows whose packets of a direction leave the site: only of these its routing tables speak."""

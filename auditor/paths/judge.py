@@ -44,19 +44,35 @@ class Judgement:
 
     def part(self, begin: int, end: int) -> "Judgement":
         """The judgement of some of the flows."""
+        return Judgement(**{f.name: _cut(getattr(self, f.name), begin, end) for f in fields(self)})
 
-        def cut(value: Any) -> Any:
-            if isinstance(value, np.ndarray):
-                return value[begin:end]
-            if isinstance(value, Texts):
-                return Texts(value.values, value.index[begin:end])
-            if isinstance(value, dict):
-                return {name: cut(item) for name, item in value.items()}
-            if isinstance(value, verdict.Verdict | verdict.Direction):
-                return type(value)(**{f.name: cut(getattr(value, f.name)) for f in fields(value)})
-            return value
 
-        return Judgement(**{f.name: cut(getattr(self, f.name)) for f in fields(self)})
+# Functions that call themselves are not defined inside of others: they would keep a whole batch until cycles are looked for.
+def _cut(value: Any, begin: int, end: int) -> Any:
+    if isinstance(value, np.ndarray):
+        return value[begin:end]
+    if isinstance(value, Texts):
+        return Texts(value.values, value.index[begin:end])
+    if isinstance(value, dict):
+        return {name: _cut(item, begin, end) for name, item in value.items()}
+    if isinstance(value, verdict.Verdict | verdict.Direction):
+        return type(value)(**{f.name: _cut(getattr(value, f.name), begin, end) for f in fields(value)})
+    return value
+
+
+def _joined(values: list[Any], begins: list[int]) -> Any:
+    first = values[0]
+    if isinstance(first, np.ndarray):
+        return np.concatenate(values)
+    if isinstance(first, Positions):
+        return Positions.joined([p.shifted(by) for p, by in zip(values, begins, strict=False)])
+    if isinstance(first, list):
+        return max(values, key=len)  # names of interfaces, which become more
+    if isinstance(first, Ways):
+        return Ways(**{f.name: _joined([getattr(v, f.name) for v in values], begins) for f in fields(Ways)})
+    if isinstance(first, dict):
+        return {key: _joined([v[key] for v in values], begins) for key in first}
+    return first
 
 
 def concatenated(parts: Sequence[Flows]) -> Flows:
@@ -64,22 +80,8 @@ def concatenated(parts: Sequence[Flows]) -> Flows:
     if len(parts) == 1:
         return parts[0]
 
-    def joined(values: list[Any]) -> Any:
-        first = values[0]
-        if isinstance(first, np.ndarray):
-            return np.concatenate(values)
-        if isinstance(first, Positions):
-            begins = np.cumsum([0, *map(len, parts)]).tolist()
-            return Positions.joined([p.shifted(by) for p, by in zip(values, begins, strict=False)])
-        if isinstance(first, list):
-            return max(values, key=len)  # names of interfaces, which become more
-        if isinstance(first, Ways):
-            return Ways(**{f.name: joined([getattr(v, f.name) for v in values]) for f in fields(Ways)})
-        if isinstance(first, dict):
-            return {key: joined([v[key] for v in values]) for key in first}
-        return first
-
-    return Flows(**{f.name: joined([getattr(part, f.name) for part in parts]) for f in fields(Flows)})
+    begins = np.cumsum([0, *map(len, parts)]).tolist()
+    return Flows(**{f.name: _joined([getattr(part, f.name) for part in parts], begins) for f in fields(Flows)})
 
 
 @dataclass

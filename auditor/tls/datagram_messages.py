@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from auditor.flows import state as S
-from auditor.flows.room import make_room
+from auditor.flows.room import room_for_strings
 from auditor.tls.messages import LARGEST_READ, LETTER_OF_ALERT, read_message
 
 
@@ -38,7 +38,7 @@ class Messages:
         """A whole message. One that is longer than any real one is left out."""
         if len(body) > LARGEST_READ:
             return
-        self.state = make_room(self.state)
+        self.state = room_for_strings(self.state)
         packet = S.packets(1)
         packet["frame"], packet["time"] = seen.frame, seen.time
         memory = self.state.memory
