@@ -1,6 +1,6 @@
 """What all evidence for some flows is gathered from, and into: their frames and ends against the network."""
 
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,6 @@ from auditor.paths.topology import Link
 Array = np.ndarray[Any, Any]
 
 
-def _of_site(sites: Array, site: str | None) -> Array:
-    """Flows about which something of ``site`` may speak; ``sites``: those where the flows were captured."""
-    if site is None:
-        return np.ones(len(sites), bool)
-    return np.asarray((sites == site) | (sites == None))  # noqa: E711
-
-
 class Gathering:
     """All evidence for some flows."""
 
@@ -33,14 +26,13 @@ class Gathering:
         self.contested = self.nothing  # flows of which nothing is claimed
         network.interfaces = flows.interfaces
         self.frames = Frames(flows, network)
-        self.site = self._sites()
-        self.ends = Ends(flows, network, partial(_of_site, self.site))  # not its own method, which would keep it
+        self.ends = Ends(flows, network, self._sites())
         self.announcers = network.announcers(control)
         tagged = self.frames.tagged | {b.interface for b in control.bindings if b.vlans and not b.tunnel}
         self.frames.tagged = tagged
         self.learned: Learned = learned(network, control, self.announcers, tagged)
         self.fits: dict[str, Fit] = {
-            link.name: self.frames.fit(link, self.learned, self.ends.plausible(link), self.of_site(link.site))
+            link.name: self.frames.fit(link, self.learned, self.ends.plausible(link), self.ends.of_site(link.site))
             for link in network.links()
         }
         place = self.frames.place
@@ -82,10 +74,6 @@ class Gathering:
             if point.site is not None:
                 site[self.flows.positions.flow[self.frames.points[point.name]]] = point.site
         return site
-
-    def of_site(self, site: str | None) -> Array:
-        """Flows about which something of ``site`` may speak."""
-        return _of_site(self.site, site)
 
     def leaves(self, direction: str) -> Array:
         """Flows whose packets of a direction leave the site: only of these its routing tables speak."""

@@ -47,8 +47,8 @@ class Judgement:
         return Judgement(**{f.name: _cut(getattr(self, f.name), begin, end) for f in fields(self)})
 
 
-# Functions that call themselves are not defined inside of others: they would keep a whole batch until cycles are looked for.
 def _cut(value: Any, begin: int, end: int) -> Any:
+    """Some rows of all columns in a value."""
     if isinstance(value, np.ndarray):
         return value[begin:end]
     if isinstance(value, Texts):
@@ -60,7 +60,17 @@ def _cut(value: Any, begin: int, end: int) -> Any:
     return value
 
 
+def concatenated(parts: Sequence[Flows]) -> Flows:
+    """The flows of several batches of one capture as one."""
+    if len(parts) == 1:
+        return parts[0]
+
+    begins = np.cumsum([0, *map(len, parts)]).tolist()
+    return Flows(**{f.name: _joined([getattr(part, f.name) for part in parts], begins) for f in fields(Flows)})
+
+
 def _joined(values: list[Any], begins: list[int]) -> Any:
+    """One value of those of several batches; ``begins``: how many flows come before each."""
     first = values[0]
     if isinstance(first, np.ndarray):
         return np.concatenate(values)
@@ -73,15 +83,6 @@ def _joined(values: list[Any], begins: list[int]) -> Any:
     if isinstance(first, dict):
         return {key: _joined([v[key] for v in values], begins) for key in first}
     return first
-
-
-def concatenated(parts: Sequence[Flows]) -> Flows:
-    """The flows of several batches of one capture as one."""
-    if len(parts) == 1:
-        return parts[0]
-
-    begins = np.cumsum([0, *map(len, parts)]).tolist()
-    return Flows(**{f.name: _joined([getattr(part, f.name) for part in parts], begins) for f in fields(Flows)})
 
 
 @dataclass
