@@ -7,7 +7,8 @@ tests hold what they may take.
 import gzip
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -165,12 +166,7 @@ def answers(path: Path, count: int) -> Path:
 
 def chains(path: Path, count: int) -> Path:
     """Answers of servers with a certificate of 2 KB each, all different."""
-    der = _certificate()
-    body = len(der).to_bytes(3, "big") + der
-    certificate = b"\x0b" + (len(body) + 3).to_bytes(3, "big") + len(body).to_bytes(3, "big") + body
-    hello = b"\x03\x03" + bytes(32) + b"\0\xc0\x2f\0\0\0"
-    messages = b"\x02" + len(hello).to_bytes(3, "big") + hello + certificate + b"\x0e\0\0\0"
-    template = np.frombuffer(b"\x16\x03\x03" + struct.pack(">H", len(messages)) + messages, np.uint8)
+    template = np.frombuffer(_flight([_certificate()]), np.uint8)
     at = bytes(template).index(b"\x5a" * 8)
 
     def frames(number: Array) -> Array:
@@ -181,17 +177,16 @@ def chains(path: Path, count: int) -> Path:
     return write(path, count, frames)
 
 
-def _certificate() -> bytes:
+def _certificate(names: int = 20) -> bytes:
     """A certificate with many names, whose serial number is eight bytes of 0x5A."""
-    from datetime import UTC, datetime
-
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bomb")])
-    alternatives = [x509.DNSName(f"{k:02}." + "n" * 60 + ".example") for k in range(20)]
+    alternatives = [x509.DNSName(f"{k:05}." + "n" * 57 + ".example") for k in range(names)]
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -203,7 +198,17 @@ def _certificate() -> bytes:
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .sign(key, hashes.SHA256())
     )
-    return made.public_bytes(__import__("cryptography.hazmat.primitives.serialization", fromlist=["x"]).Encoding.DER)
+    return made.public_bytes(Encoding.DER)
+
+
+def _flight(certificates: Sequence[bytes]) -> bytes:
+    """Records with a ServerHello and a chain of certificates."""
+    listed = b"".join(len(der).to_bytes(3, "big") + der for der in certificates)
+    certificate = b"\x0b" + (len(listed) + 3).to_bytes(3, "big") + len(listed).to_bytes(3, "big") + listed
+    hello = b"\x03\x03" + bytes(32) + b"\0\xc0\x2f\0\0\0"
+    messages = b"\x02" + len(hello).to_bytes(3, "big") + hello + certificate + b"\x0e\0\0\0"
+    parts = [messages[at : at + 16_000] for at in range(0, len(messages), 16_000)]
+    return b"".join(b"\x16\x03\x03" + struct.pack(">H", len(part)) + part for part in parts)
 
 
 def arps(path: Path, count: int) -> Path:
@@ -323,4 +328,90 @@ def sensor(path: Path, count: int) -> Path:
         file.write(b"#separator \\x09\n#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tvlan\n")
         for _ in range(0, count, 1000):
             file.write(row * 1000)
+    return path
+
+
+def chain_of_one(path: Path, count: int) -> Path:
+    """A chain of as many certificates as fit, of which none can be parsed: 40 bytes each, all different."""
+    data = _flight([number.to_bytes(40, "big") for number in range(1, count + 1)])
+    return _stream(path, data)
+
+
+def names_of_one(path: Path, count: int) -> Path:
+    """A certificate with as many names."""
+    return _stream(path, _flight([_certificate(count)]))
+
+
+def _stream(path: Path, data: bytes) -> Path:
+    """One connection on which a server sends ``data``."""
+    size = 1400
+    data += bytes(-len(data) % size)
+    parts = np.frombuffer(data, np.uint8).reshape(-1, size)
+
+    def frames(number: Array) -> Array:
+        rows = packets(np.zeros(len(number), np.int64), parts[number])
+        _patch(rows, 38, 1 + number * size, 4)
+        return rows
+
+    return write(path, len(parts), frames)
+
+
+def positions(path: Path, count: int) -> Path:
+    """A flow of which every packet is in another VLAN."""
+
+    def frames(number: Array) -> Array:
+        plain = packets(np.zeros(len(number), np.int64), b"x" * 20, protocol=UDP, port=9999)
+        rows = np.empty((len(number), plain.shape[1] + 8), np.uint8)
+        rows[:, :12], rows[:, 20:] = plain[:, :12], plain[:, 12:]
+        rows[:, 12:20] = 0x81, 0, 0, 0, 0x81, 0, 0, 0
+        _patch(rows, 14, number >> 12, 2)
+        _patch(rows, 18, number & 0xFFF, 2)
+        return rows
+
+    return write(path, count, frames)
+
+
+def fragments(path: Path, count: int) -> Path:
+    """Fragments of eight bytes, a thousand of each datagram, whose last one never comes."""
+
+    def frames(number: Array) -> Array:
+        rows = packets(number // 1000, bytes(0), protocol=UDP)
+        _patch(rows, 18, number // 1000, 2)
+        _patch(rows, 20, 0x2000 | (number % 1000), 2)
+        return rows
+
+    return write(path, count, frames)
+
+
+def secrets(path: Path, count: int) -> Path:
+    """A pcapng with as many blocks of TLS secrets."""
+    line = "CLIENT_RANDOM {:064x} " + "ab" * 48 + "\n"
+    with path.open("wb") as file:
+        file.write(_block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)))
+        for number in range(count):
+            text = line.format(number).encode()
+            text += bytes(-len(text) % 4)
+            file.write(_block(10, struct.pack("<II", 0x544C534B, len(text)) + text))
+        file.write(_block(1, struct.pack("<HHI", 1, 0, 0)))
+    return path
+
+
+def topology(path: Path, count: int) -> Path:
+    """A site with as many virtual interfaces."""
+    one = """[[virtual_interface]]
+name = "vif{0}"
+kind = "private"
+vlan = {1}
+peer_mac = "02:00:{2:02x}:{3:02x}:00:01"
+peer_address = ["169.254.{2}.{3}"]
+prefixes = ["10.{2}.{3}.0/24"]
+"""
+    path.write_text("".join(one.format(k, 1 + k % 4000, k >> 8 & 255, k & 255) for k in range(count)))
+    return path
+
+
+def routes(path: Path, count: int) -> Path:
+    """A routing table as ``ip -j route`` prints it."""
+    rows = [{"dst": f"{10 + (k >> 16)}.{k >> 8 & 255}.{k & 255}.0/24", "gateway": "192.0.2.1"} for k in range(count)]
+    path.write_text(json.dumps(rows))
     return path
