@@ -275,7 +275,7 @@ RECENT_PACKET = np.dtype(
         ("target_low", "u8"),
         ("ports", "u8"),  # and the IPv4 identification
         ("numbers", "u8"),  # of TCP; of UDP the payload's beginning
-        ("size", "u8"),  # and the flags
+        ("length", "u8"),  # and the flags
         ("time", "i8"),
         ("place", "u8"),
     ]

@@ -191,10 +191,10 @@ def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
     """
     ports = (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
     ports |= np.uint64(packet.ip_identification)
-    size = np.uint64(packet.payload_wire)
+    length = np.uint64(packet.payload_wire)
     if packet.protocol == TCP:
         numbers = (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
-        size = (size << np.uint64(8)) | np.uint64(packet.tcp_flags)
+        length = (length << np.uint64(8)) | np.uint64(packet.tcp_flags)
     elif packet.payload_captured >= 8:
         numbers = be64(block, np.int64(packet.payload))
     else:
@@ -205,13 +205,13 @@ def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
         place ^= (packet.vlans ^ packet.outer_source) * np.uint64(0xBF58476D1CE4E5B9)
         place ^= (np.uint64(packet.ttl) << np.uint64(48)) | (np.uint64(packet.interface & 0xFFFF) << np.uint64(32))
     code = packet.source_low ^ (packet.target_low * np.uint64(0x9E3779B97F4A7C15))
-    code = mix((code ^ ports) * np.uint64(0xBF58476D1CE4E5B9) + (numbers ^ size))
+    code = mix((code ^ ports) * np.uint64(0xBF58476D1CE4E5B9) + (numbers ^ length))
     last = recent[np.int64(code & np.uint64(RECENT - 1))]
     gap = packet.time - last.time
     if (
         last.numbers == numbers
         and last.ports == ports
-        and last.size == size
+        and last.length == length
         and last.source_low == packet.source_low
         and last.target_low == packet.target_low
         and last.source_high == packet.source_high
@@ -227,7 +227,7 @@ def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
     last.target_low = packet.target_low
     last.ports = ports
     last.numbers = numbers
-    last.size = size
+    last.length = length
     last.time = packet.time
     last.place = place
     return False
