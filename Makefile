@@ -27,10 +27,10 @@ endef
 system:
 	$(call install,tshark:tshark)
 
-# Other ways to capture, other TLS clients, and a browser for the report.
+# Other ways to capture, other TLS clients, a browser for the report, and what reads it as it is printed.
 .PHONY: programs
 programs:
-	$(call install,tshark:tshark tcpdump:tcpdump openssl:openssl gnutls-cli:gnutls-bin curl:curl chromium:chromium)
+	$(call install,tshark:tshark tcpdump:tcpdump openssl:openssl gnutls-cli:gnutls-bin curl:curl chromium:chromium pdftotext:poppler-utils)
 
 demo: $(VENV)/ready system
 	@$(BIN)/audit pcap captures/office.pcapng --topology captures/site.toml --out results/demo

@@ -9,7 +9,7 @@ import pyarrow as pa
 from auditor.audit.described import Described, describe
 from auditor.audit.judged import judge
 from auditor.audit.located import Located, locate
-from auditor.audit.opened import Opened, opened, unopened
+from auditor.audit.opened import Opened, opened, revealed, unopened
 from auditor.audit.totals import Totals
 from auditor.aws.ranges import Ranges
 from auditor.capture.inputs import Input
@@ -111,6 +111,8 @@ class Pipeline:
             wanted = Wanted.joined([batch.described.candidates.wanted for batch in closed])
             rows, failure = self.inside.opened(source, wanted)
         requests = dict(by_flow(rows))
+        if source is not None:
+            closed = [revealed(batch, self.inside, self.shapes.certificates) for batch in closed]
         batches = [opened(batch, requests, failure, self.inside) for batch in closed]
         if rows:
             related = {flow: inside for batch in batches for flow, inside in batch.requests.items()}

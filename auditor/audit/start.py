@@ -51,7 +51,7 @@ def audit_files(
     from auditor.capture.inputs import expand
 
     try:
-        inputs = expand([paths] if isinstance(paths, str | Path) else paths)
+        inputs = expand([paths] if isinstance(paths, str | Path) else paths, options.say)
         for item in inputs:
             if hashing is not None and item.adopt(hashing):
                 break
@@ -146,7 +146,7 @@ def _pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = No
     from auditor.policy import library
     from auditor.policy.evaluate import Evaluation
 
-    policies = library.combined(options.policies)
+    policies = library.combined(options.policies, options.all_traffic)
     with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
         logs = beside.submit(witnesses.read, options.witnesses, options.skew) if options.witnesses else None
         site = sites.build(options.topology, options.aws, options.routes)

@@ -34,7 +34,7 @@ def pcap_command(
     """
     from auditor.audit.start import audit_files
 
-    load = partial(import_module, "auditor.cli.terminal") if output.is_shown else None
+    load = partial(import_module, "auditor.cli.summary") if output.is_shown else None
     finish(audit_files(captures, options, hashing=context.obj, meanwhile=load), output)
 
 
@@ -89,18 +89,26 @@ def show_result(result: "Audit", output: Output) -> None:
     for error in result.errors:
         say(error)
     if output.form is not Format.table:
-        export(result, output.form, output.table)
+        export(result, output.form, output.table, where=output.where)
     elif output.is_shown:
-        from auditor.cli.terminal import show
+        from auditor.cli import detail, summary
 
-        show(result)
+        (detail.show if output.detail else summary.brief if output.brief else summary.show)(result)
     if output.out is not None and not output.quiet:
         say(f"results are in {output.out}")
 
 
-def export(result: "Audit", form: Format, table: str, target: Path | None = None, *, force: bool = False) -> None:
+def export(
+    result: "Audit",
+    form: Format,
+    table: str,
+    target: Path | None = None,
+    *,
+    where: str | None = None,
+    force: bool = False,
+) -> None:
     """Write a table, or the whole audit in a form that has its own shape, to a file or to standard output."""
     if target is None and form.is_binary and sys.stdout.isatty():
         raise AuditError(f"--format {form.value} writes binary data: redirect it to a file")
     sys.stdout.flush()
-    result.export(form.value, target if target is not None else sys.stdout.buffer, table, force=force)
+    result.export(form.value, target if target is not None else sys.stdout.buffer, table, where=where, force=force)

@@ -65,6 +65,7 @@ HDLC, NFLOG, GTP, TEREDO, L2TP, CAPWAP, TZSP = (
     L.TZSP_LAYER,
 )
 ESP, WIRELESS, RADIOTAP, PRISM, AVS, PPI = L.ESP_LAYER, L.WIRELESS, L.RADIOTAP, L.PRISM, L.AVS, L.PPI
+WIRELESS_SWAPPED = L.WIRELESS_SWAPPED
 
 
 @inlined
@@ -137,8 +138,8 @@ def rare_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
         return tzsp(block, packet)
     if layer == ESP:
         return esp(block, packet)
-    if layer == WIRELESS:
-        return dot11(block, packet)
+    if layer == WIRELESS or layer == WIRELESS_SWAPPED:
+        return dot11(block, packet, layer == WIRELESS_SWAPPED)
     if layer == RADIOTAP:
         return radiotap(block, packet)
     if layer == PRISM or layer == AVS:

@@ -143,6 +143,7 @@ def renumber(state: State, limits: Limits) -> State:
     fields = [
         (state.flows, "host", open_flows),
         (state.flows, "dns", open_flows),
+        (state.flows, "vpc_endpoint", open_flows),
         *((state.handshakes, name, shaken[shaken >= 0]) for name in INTERNED),
         (memory.datagrams, "bytes", _kept(state.flows["datagram"][open_flows], memory.datagrams)),
         (state.answers, "name", np.flatnonzero(state.answers["time"] != 0)),

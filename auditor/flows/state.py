@@ -38,6 +38,7 @@ FLOW = np.dtype(
         ("next", "i4"),
         ("handshake", "i4"),
         ("host", "i4"),  # HTTP Host of the first request, interned; 0 for none
+        ("vpc_endpoint", "i4"),  # id that a PROXY header gave, interned; 0 for none
         ("dns", "i4"),  # name that a DNS answer gave the server, interned
         ("datagram", "i4"),  # the last of the datagrams that were kept, -1 for none
         ("datagrams", "i4"),  # how many were kept
@@ -77,7 +78,7 @@ SIDE = np.dtype(
         ("tcp_flags", "u1"),  # every flag seen
         ("syn", "u1"),
         ("lost", "u1"),  # bytes that mattered are missing: LOST or NO_ROOM
-        ("protected", "u1"),  # QUIC packets with a short header, or DTLS records of a later epoch, were seen
+        ("protected", "u1"),  # bits: under whose keys packets were seen, see BY_*
     ]
 )
 # What is written once for a side, apart from what every packet touches: which way it went, and how it ended.
@@ -137,6 +138,8 @@ BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=
 BLANK_SIDE = blank(SIDE, state=NEW, stream=-1, interface=-1)
 BLANK_WAY = blank(WAY)
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED = 1, 2, 4
+# QUIC packets with a short header, DTLS records of a later epoch, TLS data behind TDS
+BY_QUIC, BY_DTLS, BY_TLS = 1, 2, 4
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
 CHUNK_BITS = 11
 CHUNK = 1 << CHUNK_BITS
@@ -162,6 +165,7 @@ STREAM = np.dtype(
         ("message_type", "u1"),
         ("message_length", "i4"),
         ("message_left", "i4"),
+        ("message_noted", "i4"),  # how many bytes of a hello that is not whole were read
         ("next", "i4"),
         ("grid", "i4", (CHUNKS_A_STREAM,)),  # chunk of each part of the window, -1 for none
         ("span", "i4", (2 * SPANS,)),  # begin and end of each stretch, in order
@@ -199,7 +203,7 @@ HANDSHAKE = np.dtype(
         ("alert_level", "u1"),
         ("alert", "u1"),
         ("alert_side", "u1"),
-        ("invalid", "u1"),  # reason, see tls.hello_kernels
+        ("invalid", "u1"),  # reason, see tls.hello_faults
         ("invalid_at", "i4"),
         ("client_frame", "i8"),
         ("server_frame", "i8"),
@@ -249,8 +253,11 @@ BLANK_HANDSHAKE = blank(HANDSHAKE, alert=NO_ALERT)
     SEEN_CLIENT_CERTIFICATE,
     SEEN_CERTIFICATE_VERIFY,  # the client's, in clear
     SEEN_CERTIFICATE_REQUEST,
-) = (1 << n for n in range(27))
-OVER_TCP, OVER_DTLS, OVER_QUIC = 0, 1, 2  # ``transport``
+    SEEN_CLIENT_CUT,  # the capture has only the beginning of the ClientHello, or it is too long to be read
+    SEEN_SERVER_CUT,
+    SEEN_CERTIFICATE_CUT,
+) = (1 << n for n in range(30))
+OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_UDP = range(4)  # ``transport``; TLS over UDP is inside another protocol
 
 # --- answers of the DNS seen in the capture: (client, address) -> name
 ANSWER = np.dtype(
@@ -267,20 +274,6 @@ ANSWER = np.dtype(
     ]
 )
 ANSWERS = 1 << 16
-RECENT_PACKET = np.dtype(
-    [
-        ("source_high", "u8"),
-        ("source_low", "u8"),
-        ("target_high", "u8"),
-        ("target_low", "u8"),
-        ("ports", "u8"),  # and the IPv4 identification
-        ("numbers", "u8"),  # of TCP; of UDP the payload's beginning
-        ("length", "u8"),  # and the flags
-        ("time", "i8"),
-        ("place", "u8"),
-    ]
-)
-RECENT = 4096
 
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
 DATAGRAM = np.dtype(
@@ -343,7 +336,6 @@ DatagramRows: TypeAlias = NDArray[Any]
 PlaceRow: TypeAlias = Any
 PlaceRows: TypeAlias = NDArray[Any]
 AnswerRows: TypeAlias = NDArray[Any]
-RecentRows: TypeAlias = NDArray[Any]
 Counters: TypeAlias = NDArray[np.int64]
 Sessions: TypeAlias = NDArray[np.uint64]
 

@@ -111,7 +111,7 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
     if item.was_changed():
         yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:
-        yield f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them; each counts once"
+        yield f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them, and count once"
     if fragments.incomplete:
         yield f"{fragments.incomplete} fragmented IP datagrams never became whole"
     if fragments.overlapping:

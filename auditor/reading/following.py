@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 
+import auditor.flows.community_id
 import auditor.flows.text  # noqa: F401 - its kernel is prepared with those of reading
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import MORE

@@ -26,10 +26,13 @@ from auditor.decode.packet import (
     NOT_IP,
     OTHER_IP,
     PACKET,
+    RECENT,
+    RECENT_PACKET,
     TCP,
     UDP,
     PacketRow,
     PacketRows,
+    RecentRows,
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
 from auditor.flows.intern import intern_crowded, intern_full
@@ -57,8 +60,6 @@ from auditor.flows.state import (
     NOT_IP_PACKETS,
     OTHER_IP_PACKETS,
     PACKETS,
-    RECENT,
-    RECENT_PACKET,
     ROOM_CHUNKS,
     SHORT_PACKETS,
     SWEEP_AT,
@@ -66,7 +67,6 @@ from auditor.flows.state import (
     Counters,
     FlowRow,
     Memory,
-    RecentRows,
     SideRow,
     State,
     WayRow,
@@ -299,7 +299,7 @@ def follow_batch(
         if packet.payload_wire == 0:
             continue
         if not is_tcp:
-            if packet.payload_captured > 0 and is_looked_at(flow, side):
+            if packet.payload_captured > 0 and is_looked_at(flow, side, block, packet):
                 udp_payload(memory, state.answers, flow, side, direction, block, packet)
         elif side.state != DONE:
             stream = state.streams[side.stream if side.stream >= 0 else counters[FREE_STREAM]]

@@ -6,6 +6,7 @@ UNKNOWN, TLS, HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS, QUIC, DTLS, HTTP2, STUN, OT
 ESP, IKE, WIREGUARD, OPENVPN = range(14, 18)
 TEXT = 255  # text in clear of no known protocol
 XMPP, IRC, NNTP, SIEVE, LDAP, POSTGRESQL, MYSQL, RDP, SOCKS, PROXY = range(18, 28)
+TDS, CAPWAP, RADIUS = range(28, 31)
 
 
 class Application(NamedTuple):
@@ -47,5 +48,8 @@ APPLICATIONS = (
     Application(RDP, "rdp", "tcp"),
     Application(SOCKS, "socks", "tcp"),
     Application(PROXY, "proxy", "tcp"),
+    Application(TDS, "tds", "tcp", in_clear=True),
+    Application(CAPWAP, "capwap", "udp"),
+    Application(RADIUS, "radius", "udp"),
 )
 PROTOCOL_NAMES = {application.number: application.name for application in APPLICATIONS}

@@ -57,6 +57,12 @@ def ders(message: bytes) -> list[bytes]:
     return certificates
 
 
+def message_of(certificates: list[bytes]) -> bytes:
+    """The Certificate message up to TLS 1.2 that shows these."""
+    listed = b"".join(len(one).to_bytes(3, "big") + one for one in certificates)
+    return len(listed).to_bytes(3, "big") + listed
+
+
 @dataclass
 class Certificate:
     """What one certificate says. Times are nanoseconds since 1970; ``problem`` says what could not be parsed."""
@@ -311,6 +317,11 @@ class Chain:
     def leaf(self) -> Certificate | None:
         """The first: whose chain it is."""
         return self.certificates[0] if self.certificates else None
+
+    @property
+    def path(self) -> list[Certificate]:
+        """What is verified: all certificates but a root."""
+        return [one for n, one in enumerate(self.certificates) if n == 0 or one.subject != one.issuer]
 
     @property
     def order(self) -> str | None:

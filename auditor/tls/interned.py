@@ -43,7 +43,7 @@ class Shapes:
     def client(self, memory: S.Memory, number: int, transport: int) -> dict[str, object]:
         if (number, transport) not in self._clients:
             shape = ClientShape.parse(value(memory.arena, memory.entries, number))
-            row = shape.row("tdq"[transport])
+            row = shape.row("tdqt"[transport])
             self._grows(OBJECT_BYTES + sum(len(text) for text in row.values() if isinstance(text, str)))
             self._clients[number, transport] = row
         return self._clients[number, transport]
