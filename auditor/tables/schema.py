@@ -30,6 +30,9 @@ OUTCOMES = [
 ]  # fmt: skip
 
 
+NO_MEMORY = "memory: there was none left"  # how a reason begins that is the audit's own
+
+
 @dataclass(frozen=True)
 class Column:
     """A column: its name, Arrow type, one line of meaning, and for a closed set its values in order."""
@@ -371,6 +374,7 @@ TABLES: dict[str, list[Column]] = {
         ),
         Column("dropped", INT, "packets that the capturing kernel dropped"),
         Column("segments_dropped", INT, "TCP segments not kept because a stream had too many gaps"),
+        Column("ended_early", INT, "Flows ended before they were over because memory was full (`--memory`)"),
         Column("secrets", INT, "pcapng blocks with decryption secrets; their contents are not stored"),
         _closed("status", "whether it could be read to its end", ["complete", "truncated", "damaged"]),
         Column("damage_offset", INT, "where reading stopped, in bytes of the (unpacked) capture"),
