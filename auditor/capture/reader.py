@@ -18,7 +18,7 @@ from auditor.capture.pcap import (
     PcapHeader,
     fractions,
 )
-from auditor.capture.pcapng import LARGEST_BLOCK, InterfaceInfo, PcapngState
+from auditor.capture.pcapng import LARGEST_BLOCK, MOST_INTERFACES, InterfaceInfo, PcapngState
 from auditor.capture.sniff import looks_like
 from auditor.decode.layers import ERF_LAYER, LINK_TYPES, NAMING_LAYERS, STOP, layer_of_link_type
 from auditor.decode.link_names import link_name
@@ -29,6 +29,7 @@ ERF_LINK = next(number for number, layer in LINK_TYPES.items() if layer == ERF_L
 SMALLEST_BLOCK = 64 << 10
 HEAD = 512
 MOST_TOLD = 4  # joined files whose places are told one by one
+MOST_WARNINGS = 32  # on link types, of which there may be thousands
 
 
 def new_buffer(size: int) -> Any:
@@ -166,7 +167,8 @@ class Reader:
             words = (
                 f"link type {link_type & 0xFFFF}" if name.isdecimal() else f"link type {name} ({link_type & 0xFFFF})"
             )
-            self.notes.warnings.append(f"{words} is not decoded: its packets are only counted")
+            if len(self.notes.warnings) < MOST_WARNINGS:
+                self.notes.warnings.append(f"{words} is not decoded: its packets are only counted")
 
     @property
     def layout(self) -> Any:
@@ -271,6 +273,10 @@ class Reader:
         for info in self.pcapng.interfaces[before:]:
             self._note_interface(info.link_type)
         self.position += length
+        if len(self.pcapng.interfaces) > MOST_INTERFACES:
+            self.damaged(f"more than {MOST_INTERFACES:,} interfaces", self.offset + self.position)
+            self.position = self.stop
+            return False
         return True
 
     def named_interface(self, of: int, name: str) -> int:

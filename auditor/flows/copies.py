@@ -6,9 +6,8 @@ merged captures: one packet, seen at several places. What is sent again is anoth
 
 import numpy as np
 
-from auditor.decode.bytes import Bytes, be16, be64
-from auditor.decode.packet import ESP, SYN, TCP, PacketRow
-from auditor.flows.state import RECENT, WAYS, RecentRow, RecentRows
+from auditor.decode.bytes import Bytes, be16, be64, mix
+from auditor.decode.packet import ESP, RECENT, SYN, TCP, WAYS, PacketRow, RecentRow, RecentRows
 from auditor.machine.kernel import inlined, part
 
 # How far apart, in nanoseconds, two sights of one packet may be. Nothing is sent again within 20 ms that has the same
@@ -55,24 +54,31 @@ def unidentified(block: Bytes, packet: PacketRow) -> np.uint64:
 
 
 @inlined
-def identity(block: Bytes, packet: PacketRow) -> np.uint64:
-    """A number for what no router changes: addresses, ports, numbers and IPv4 identification."""
-    code = packet.source_low ^ (packet.target_low * FIRST)
-    code ^= (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
-    code ^= np.uint64(packet.ip_identification) << np.uint64(16)
-    code *= SECOND
+def numbers_of(block: Bytes, packet: PacketRow) -> np.uint64:
+    """What a sender gives each packet anew, besides the identification."""
     if packet.protocol == TCP:
-        code ^= (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
-        code += (np.uint64(packet.payload_wire) << np.uint64(8)) | np.uint64(packet.tcp_flags)
-    elif packet.protocol == ESP:
-        if packet.position + 8 <= packet.end:
-            code ^= be64(block, np.int64(packet.position))  # SPI and sequence number (RFC 4303 2)
-    elif packet.payload_captured >= 8:
-        code ^= be64(block, np.int64(packet.payload)) + np.uint64(packet.payload_wire)
-    if packet.ip_identification < COUNTED_FROM:
-        code += unidentified(block, packet)
-    code = (code ^ (code >> np.uint64(29))) * THIRD
-    return np.uint64(code ^ (code >> np.uint64(32)))
+        return np.uint64((np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged))
+    at, end = np.int64(packet.payload), np.int64(packet.payload) + np.int64(packet.payload_captured)
+    if packet.protocol == ESP:  # SPI and sequence number (RFC 4303 2)
+        at, end = np.int64(packet.position), np.int64(packet.end)
+    return be64(block, at) if at + 8 <= end else np.uint64(0)
+
+
+@inlined
+def is_same(seen: RecentRow, packet: PacketRow, ports: np.uint64, numbers: np.uint64, length: np.uint64) -> bool:
+    """Whether a packet has what no router changes in common with one of before.
+
+    All of it is compared, not a hash: nobody can hide a packet by making it look like another one's copy.
+    """
+    return bool(
+        seen.numbers == numbers
+        and seen.ports == ports
+        and seen.length == length
+        and seen.source_low == packet.source_low
+        and seen.target_low == packet.target_low
+        and seen.source_high == packet.source_high
+        and seen.target_high == packet.target_high
+    )
 
 
 @inlined
@@ -117,8 +123,8 @@ def comes_twice(recent: RecentRows, packet: PacketRow, gap: int) -> bool:
         return gap <= AT_ONE_PLACE
     habit = np.int64(recent[HABIT].time)
     if habit == 0 and gap <= AT_ONCE and packet.protocol == TCP and packet.payload_wire > 0:
-        recent[HABIT].code += np.uint64(STREAK)
-        if recent[HABIT].code > STREAK:
+        recent[HABIT].numbers += np.uint64(STREAK)
+        if recent[HABIT].numbers > STREAK:
             note_gap(recent, gap)
             return True
     return habit > 0 and gap <= min(AT_ONE_PLACE, 4 * habit + SLACK)
@@ -151,17 +157,33 @@ def is_copy(recent: RecentRows, seen: RecentRow, packet: PacketRow, place: np.ui
 @inlined
 def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
     """Whether a packet is in the capture already. If not, it is remembered, and the older of its set is forgotten."""
-    code, place = identity(block, packet), place_of(packet)
+    ports = (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
+    ports |= (np.uint64(packet.protocol) << np.uint64(16)) | np.uint64(packet.ip_identification)
+    numbers, length = numbers_of(block, packet), np.uint64(packet.payload_wire)
+    if packet.protocol == TCP:
+        length = (length << np.uint64(8)) | np.uint64(packet.tcp_flags)
+    further, place = np.uint64(0), place_of(packet)
+    if packet.ip_identification < COUNTED_FROM:
+        further = unidentified(block, packet)
+    code = packet.source_low ^ (packet.target_low * FIRST)
+    code = mix((code ^ ports) * SECOND + (numbers ^ length) + further)
     at = np.int64(code & np.uint64(RECENT // WAYS - 1)) * WAYS
     one, two = recent[at], recent[at + 1]
-    if one.code == code and is_copy(recent, one, packet, place):
+    if one.further == further and is_same(one, packet, ports, numbers, length) and is_copy(recent, one, packet, place):
         return True
-    if two.code == code and is_copy(recent, two, packet, place):
+    if two.further == further and is_same(two, packet, ports, numbers, length) and is_copy(recent, two, packet, place):
         return True
-    if recent[HABIT].code > 0 and packet.payload_wire > 0:
-        recent[HABIT].code -= np.uint64(1)
+    if recent[HABIT].numbers > 0 and packet.payload_wire > 0:
+        recent[HABIT].numbers -= np.uint64(1)
     older = one if one.time <= two.time else two
-    older.code = code
+    older.source_high = packet.source_high
+    older.source_low = packet.source_low
+    older.target_high = packet.target_high
+    older.target_low = packet.target_low
+    older.ports = ports
+    older.numbers = numbers
+    older.length = length
+    older.further = further
     older.time = packet.time
     older.places = place
     return False

@@ -81,7 +81,7 @@ SIDE = np.dtype(
         ("rivals", "u1"),  # how many SYNs of other sequence numbers came, and these numbers, see ``syns``
         ("rival", "u4", (RIVALS,)),
         ("settled", "u1"),  # the other side's acknowledgement says which of them counts
-        ("lost", "u1"),  # bytes that mattered are missing from the capture
+        ("lost", "u1"),  # bytes that mattered are missing: LOST or NO_ROOM
         ("protected", "u1"),  # bits: under whose keys packets were seen, see BY_*
     ]
 )
@@ -137,6 +137,7 @@ MOST_PLACES = 7  # of a side, besides its first
 BOTH = np.dtype([*SIDE.descr, *WAY.descr])
 FREE, LIVE, FINISHED = 0, 1, 2
 UNKNOWN_SIDE = 255
+LOST, NO_ROOM = 1, 2  # what ``lost`` of a side is, besides 0: the capture lacks bytes; there was no memory to follow it
 NEW, ACTIVE, DONE = 0, 1, 2
 BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, place=-1, round_trip=-1)
 BLANK_SIDE = blank(SIDE, state=NEW, stream=-1, interface=-1)
@@ -265,7 +266,9 @@ BLANK_HANDSHAKE = blank(HANDSHAKE, alert=NO_ALERT)
     SEEN_SERVER_CUT,
     SEEN_CERTIFICATE_CUT,
 ) = (1 << n for n in range(30))
-OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_UDP = range(4)  # ``transport``; TLS over UDP is inside another protocol
+OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_OTHER = range(
+    4
+)  # ``transport``; the last: another protocol's messages, not on TCP
 
 # --- answers of the DNS seen in the capture: (client, address) -> name
 ANSWER = np.dtype(
@@ -282,9 +285,6 @@ ANSWER = np.dtype(
     ]
 )
 ANSWERS = 1 << 16
-# --- packets of the last moments, in sets of WAYS, to know those that a capture shows again: see ``copies``
-RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("places", "u8")])
-RECENT, WAYS = 4096, 2
 
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
 DATAGRAM = np.dtype(
@@ -322,8 +322,18 @@ SESSIONS = 1 << 16
     NEXT_SWEEP,
     SWEEP_AT,
     ANSWERS_KEPT,
+    SUPPLICANT,  # the end that last answered in EAP over LAN
+    FLOW_PLACES,  # how many places of the arrays are in use or chained as free; the rest was never touched
+    STREAM_PLACES,
+    HANDSHAKE_PLACES,
+    DATAGRAM_PLACES,
+    POSITION_PLACES,
+    CHUNK_PLACES,
+    EVICTED_FLOWS,  # ended early, because there was no room
+    FORGOTTEN_ANSWERS,  # of the DNS, likewise
+    KEPT_BYTES,  # interned bytes that were left when numbers were last given out anew
     COUNTERS,
-) = range(29)
+) = range(39)
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any
@@ -340,8 +350,6 @@ DatagramRows: TypeAlias = NDArray[Any]
 PlaceRow: TypeAlias = Any
 PlaceRows: TypeAlias = NDArray[Any]
 AnswerRows: TypeAlias = NDArray[Any]
-RecentRow: TypeAlias = Any
-RecentRows: TypeAlias = NDArray[Any]  # RECENT of them, and one more that ``copies`` keeps a gap in
 Counters: TypeAlias = NDArray[np.int64]
 Sessions: TypeAlias = NDArray[np.uint64]
 
@@ -359,6 +367,7 @@ class Memory(NamedTuple):
     sessions: Annotated[Sessions, Layout(np.uint64, 2)]  # sessions and tickets whose first handshake was seen
     datagrams: Annotated[DatagramRows, Layout(DATAGRAM)]
     places: Annotated[PlaceRows, Layout(PLACE)]
+    keys: Annotated[NDArray[np.uint64], Layout(np.uint64)]  # the secret of hashes, see ``keyed``
 
 
 class State(NamedTuple):
@@ -372,6 +381,7 @@ class State(NamedTuple):
     streams: Annotated[StreamRows, Layout(STREAM)]
     handshakes: Annotated[HandshakeRows, Layout(HANDSHAKE)]
     answers: Annotated[AnswerRows, Layout(ANSWER)]
+    finished: Annotated[NDArray[np.int32], Layout(np.int32)]  # places of the flows that wait to be taken out
 
 
 SHAPE_AT = WINDOW + 16
@@ -389,8 +399,8 @@ def records(count: int, dtype: Any) -> Array:
     return np.zeros(count, dtype).view(np.recarray)
 
 
-def chain(array: Array, first: int, head: int) -> int:
-    """Chain the places from ``first`` on, lowest first, in front of ``head``; the new head."""
-    array["next"][first:] = np.arange(first + 1, len(array) + 1)
-    array["next"][-1] = head
+def chain(array: Array, first: int, last: int) -> int:
+    """Chain the places from ``first`` to ``last - 1``, lowest first; the head."""
+    array["next"][first:last] = np.arange(first + 1, last + 1)
+    array["next"][last - 1] = -1
     return first

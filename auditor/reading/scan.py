@@ -15,12 +15,14 @@ from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
 from auditor.decode.bytes import Bytes
 from auditor.decode.decode import DATAGRAM, decode_packet
+from auditor.decode.eapol import note_supplicant
 from auditor.decode.packet import (
     ACK,
     BGP,
     CUT,
     DECODED,
     DUPLICATE,
+    EAPOL,
     ENCRYPTED,
     FRAGMENT,
     ICMP,
@@ -29,14 +31,17 @@ from auditor.decode.packet import (
     NOT_IP,
     OTHER_IP,
     PACKET,
+    RECENT_PACKET,
     TCP,
     UDP,
     PacketRow,
     PacketRows,
+    RecentRows,
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
 from auditor.flows.copies import is_duplicate
-from auditor.flows.intern import intern_full
+from auditor.flows.intern import intern_crowded, intern_full
+from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
 from auditor.flows.state import (
     CLOCK,
@@ -47,6 +52,7 @@ from auditor.flows.state import (
     ENCRYPTED_PACKETS,
     FINISHED_FLOWS,
     FIRST_TIME,
+    FLOW_PLACES,
     FREE_CHUNKS,
     FREE_DATAGRAM,
     FREE_FLOW,
@@ -59,15 +65,14 @@ from auditor.flows.state import (
     NOT_IP_PACKETS,
     OTHER_IP_PACKETS,
     PACKETS,
-    RECENT_PACKET,
     ROOM_CHUNKS,
     SHORT_PACKETS,
+    SUPPLICANT,
     SWEEP_AT,
     WIRE_BYTES,
     Counters,
     FlowRow,
     Memory,
-    RecentRows,
     SideRow,
     State,
     StreamRow,
@@ -76,7 +81,6 @@ from auditor.flows.state import (
 from auditor.flows.stream import confirm_held, feed
 from auditor.flows.table import (
     MOST_FINISHED,
-    bucket_of,
     create,
     find,
     find_copied,
@@ -153,7 +157,7 @@ def note_packet(memory: Memory, flow: FlowRow, side: SideRow, way: WayRow, direc
 
 
 @inlined
-def bucket_of_packet(packet: PacketRow, size: int) -> int:
+def bucket_of_packet(state: State, packet: PacketRow) -> int:
     return bucket_of(
         packet.source_high,
         packet.source_low,
@@ -161,7 +165,8 @@ def bucket_of_packet(packet: PacketRow, size: int) -> int:
         packet.target_high,
         packet.target_low,
         packet.target_port,
-        size,
+        state.memory.keys,
+        state.buckets.size,
     )
 
 
@@ -176,15 +181,14 @@ def room_for_packet(memory: Memory) -> bool:
         and counters[FREE_PLACE] >= 0
         and counters[FREE_CHUNKS] >= ROOM_CHUNKS
         and not intern_full(memory.arena, memory.entries)
+        and not intern_crowded(memory.entries, memory.intern_buckets)
     )
 
 
 @part
 def note_copy(state: State, packet: PacketRow) -> None:
     """A packet for the second time: it counts once, and shows another position of its way."""
-    at, direction = find_copied(
-        packet, bucket_of_packet(packet, state.buckets.size), state.flows, state.sides, state.buckets
-    )
+    at, direction = find_copied(packet, bucket_of_packet(state, packet), state.flows, state.sides, state.buckets)
     if at >= 0:
         side, way = state.sides[2 * at + direction], state.ways[2 * at + direction]
         if is_at_first_place(side, way, packet):
@@ -224,6 +228,15 @@ def acknowledge(
         follow_bytes(state, flow, side, stream, direction, packet)
 
 
+@part
+def is_other_flow(counters: Counters, packet: PacketRow) -> bool:
+    """Whether a packet belongs to a flow without ports: IPsec's, or EAP over LAN, whose supplicant may be an earlier one."""
+    if packet.protocol != EAPOL:
+        return bool(packet.protocol == ESP_PROTOCOL)
+    counters[SUPPLICANT] = note_supplicant(counters[SUPPLICANT], packet)
+    return bool(counters[SUPPLICANT] != 0)
+
+
 @kernel(State, BYTES, Layout(PACKET), int, int, int, largest=True)
 def follow_batch(
     state: State, block: Bytes, packets: PacketRows, first: int, last: int, ending: bool
@@ -246,15 +259,16 @@ def follow_batch(
         tick(counters, packet.time)
         if counters[PACKETS] >= counters[NEXT_SWEEP]:
             # Often enough to keep memory small, seldom enough to cost little.
-            counters[NEXT_SWEEP] = counters[PACKETS] + max(SWEEP_PACKETS, flows.size)
+            # Were it only once for each place, a flood of SYNs would fill all places before they are looked at.
+            counters[NEXT_SWEEP] = counters[PACKETS] + max(SWEEP_PACKETS, counters[FLOW_PLACES] >> 2)
             counters[SWEEP_AT] = 0
         is_tcp = packet.protocol == TCP
         if packet.status == DUPLICATE:
             note_copy(state, packet)
             continue
-        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or packet.protocol == ESP_PROTOCOL):
+        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or is_other_flow(counters, packet)):
             continue
-        bucket = bucket_of_packet(packet, state.buckets.size)
+        bucket = bucket_of_packet(state, packet)
         at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)
         if is_new(state, at, direction, packet):
             at, direction = create(counters, flows, sides, state.ways, state.buckets, packet, bucket), 0
