@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scapy.contrib.geneve import GENEVE
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt
@@ -15,6 +17,7 @@ from scapy.layers.l2 import Dot1Q, Ether
 from scapy.layers.netflow import NetflowHeader, NetflowHeaderV5, NetflowRecordV5
 from scapy.layers.vxlan import VXLAN
 
+from auditor.reading.samples import samples
 from tests import wire
 
 Run = Callable[..., Any]
@@ -215,6 +218,45 @@ def test_reports_of_traffic_are_named(audit_bytes: Run, name: str, which: int, p
     result = audit_bytes(wire.pcap([packet, packet]))
     assert result.flows["protocol"].tolist()[0] == name
     assert "report" in wire.only(result.captures)["warnings"]
+
+
+def sampled(frames_of: list[bytes], expanded: bool) -> list[bytes]:
+    """Reports of one sampled frame each, in plain or expanded flow samples, with a counter sample before it."""
+    reports = []
+    for frame in frames_of:
+        data = sflow([frame])
+        if expanded:
+            body = data[36:]
+            body = body[:4] + struct.pack(">II", 0, 3) + body[8:20] + struct.pack(">IIII", 0, 3, 0, 4) + body[28:]
+            data = data[:28] + struct.pack(">II", 3, len(body)) + body
+        counters = struct.pack(">II", 2, 12) + bytes(12)
+        reports.append(data[:24] + struct.pack(">I", 2) + counters + data[28:])
+    return reports
+
+
+@pytest.mark.parametrize("expanded", [False, True])
+@pytest.mark.parametrize("version", [4, 6])
+def test_sampled_packets_are_looked_into(audit_bytes: Run, version: int, expanded: bool) -> None:
+    """What sFlow samples are packets of flows of their own, marked as such; they are not counted as the capture's."""
+    reports = sampled(frames(version), expanded)
+    packets = [bytes(OUTER / UDP(sport=50_000, dport=6343) / report) for report in reports]
+    result = audit_bytes(wire.pcap(packets))
+    row = wire.only(result.captures)
+    assert (row["packets"], row["wire_bytes"], row["short"]) == (len(packets), sum(map(len, packets)), 0)
+    assert f"{len(packets)} sampled packets" in row["warnings"]
+    flow = wire.only(result.flows[result.flows["tunnel"] == "sflow"])
+    assert (flow["server_name"], flow["client_packets"] + flow["server_packets"]) == ("example.org", len(packets))
+    assert flow["path_confidence"] != "confirmed"
+
+
+@settings(max_examples=60, deadline=None)
+@given(cut=st.integers(0, 400), at=st.integers(0, 399), byte=st.integers(0, 255))
+def test_damaged_reports_are_no_trouble(cut: int, at: int, byte: int) -> None:
+    """Whatever is cut off or changed in a report, its samples are what is whole in it."""
+    data = bytearray(sflow([frames()[3][:120], frames()[0]]))
+    data[min(at, len(data) - 1)] = byte
+    for sample in samples(bytes(data[: len(data) - min(cut, len(data))])):
+        assert 0 < len(sample.data) <= sample.length
 
 
 def test_link_types_by_name(audit_bytes: Run) -> None:

@@ -97,6 +97,7 @@ UDP_TUNNELS = {
 # Kinds of tunnel, in the top byte of a packet's ``tunnel``: number, name, and whether an identifier goes with it.
 VXLAN, GENEVE, GRE, IP_IN_IP, ERSPAN, GTP, TEREDO, L2TP, CAPWAP, TZSP = range(1, 11)
 AUTHENTICATED, IPSEC = 11, 12  # IPsec's authentication header; what came out of, or goes into, a security association
+SFLOW_SAMPLE = 13  # a packet that a switch reports
 TUNNEL_NAMES = {
     VXLAN: "vxlan",
     GENEVE: "geneve",
@@ -110,6 +111,7 @@ TUNNEL_NAMES = {
     TZSP: "tzsp",
     AUTHENTICATED: "ah",
     IPSEC: "ipsec",
+    SFLOW_SAMPLE: "sflow",
 }
 TUNNELS_WITH_ID = {VXLAN, GENEVE, ERSPAN, GTP, L2TP}
 

@@ -67,7 +67,7 @@ class Capture:
 def capture_of(item: Input, counted: Counted) -> Capture:
     """What was counted of an input; waits until all of it is hashed."""
     c, notes, fragments, sha256 = counted.counters, counted.notes, counted.fragments, item.sha256()
-    packets = int(c[S.PACKETS])
+    packets = int(c[S.PACKETS]) - counted.samples.packets
     return Capture(
         capture=item.name,
         sha256=sha256,
@@ -79,7 +79,7 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         packets=packets,
         duplicates=int(c[S.DUPLICATES]),
         retransmissions=int(c[S.RETRANSMITTED]),
-        wire_bytes=int(c[S.WIRE_BYTES]),
+        wire_bytes=int(c[S.WIRE_BYTES]) - counted.samples.wire_bytes,
         started=int(c[S.FIRST_TIME]) if packets else None,
         ended=int(c[S.LAST_TIME]) if packets else None,
         flows=counted.flows,
@@ -89,7 +89,7 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         fragments=fragments.seen,
         reassembled=fragments.whole,
         incomplete=fragments.incomplete,
-        short=int(c[S.SHORT_PACKETS]),
+        short=int(c[S.SHORT_PACKETS]) - counted.samples.short,
         cut=int(c[S.CUT_PACKETS]),
         malformed=int(c[S.MALFORMED_PACKETS]),
         encrypted=int(c[S.ENCRYPTED_PACKETS]),
@@ -115,7 +115,11 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
     if c[S.DUPLICATES]:
         yield f"{c[S.DUPLICATES]} packets are in it twice, seen at several places, and count once"
     if c[S.EXPORTS]:
-        yield f"{c[S.EXPORTS]} flows carry sFlow, NetFlow or IPFIX; what these report of other traffic is not looked into"
+        samples = counted.samples
+        what = f"{samples.packets} sampled packets are, nothing else" if samples.packets else "nothing is"
+        yield f"{c[S.EXPORTS]} flows carry sFlow, NetFlow or IPFIX; of what they report {what} looked into"
+        if samples.left_out:
+            yield f"{samples.left_out} sampled packets are left out: too many for their block"
     if fragments.incomplete:
         yield f"{fragments.incomplete} fragmented IP datagrams never became whole"
     if fragments.overlapping:

@@ -46,6 +46,7 @@ class Decoding:
         self._stopped = stopped
         self._fragments = counted.fragments
         self._control = counted.control
+        self._samples = counted.samples
         self._seen = S.records(RECENT + 1, RECENT_PACKET)
         size = len(reader.buffer)
         room = max(1024, size // SMALLEST_PACKET)
@@ -118,6 +119,7 @@ class Decoding:
             packets[whole] = some
         if block.about_network:
             self._control.take(block.data, block.packets[: block.count])
+        block.data, block.count = self._samples.add(block.data, block.packets, block.count)
         self._done.put(block)
 
     def _next(self, block: Block, more: bool, *, full: bool) -> tuple[Block, bool]:

@@ -8,6 +8,7 @@ from auditor.decode.control import Control
 from auditor.decode.fragments import Fragments
 from auditor.flows import rows
 from auditor.flows import state as S
+from auditor.reading.samples import Samples
 
 
 @dataclass
@@ -18,6 +19,7 @@ class Counted:
     counters: S.Array
     fragments: Fragments = field(default_factory=Fragments)
     control: Control = field(default_factory=Control)
+    samples: Samples = field(default_factory=Samples)
     interfaces: list[str | None] = field(default_factory=list)
     flows: int = 0
     handshakes: int = 0
