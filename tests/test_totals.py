@@ -155,7 +155,7 @@ def test_findings_of_batches_merge_as_they_are_gathered(cuts: list[int], random:
     one, apart = VerdictTotals(), []
     for begin, end in pairwise(bounds):
         who = subject(clients[begin:end], servers[begin:end])
-        who.place, who.flow_id = (0, begin), who.flow_id + begin
+        who.started, who.flow_id = who.started + begin, who.flow_id + begin
         every = np.arange(end - begin)
         for totals in (one, VerdictTotals()):
             totals.findings.gather(RULES[0], every, np.full(len(every), FAIL), every % 2, REASONS, who)

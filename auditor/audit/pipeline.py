@@ -38,20 +38,16 @@ class Pipeline:
     _held: list[Described] = field(default_factory=list)  # wait for their paths
     _closed: list[Located] = field(default_factory=list)  # wait for their requests
     _control: Control = field(default_factory=Control)
-    _judged: int = 0  # flows
 
     def __post_init__(self) -> None:
         self.totals.certificates = self.shapes.certificates
         self.totals.paths = self.judge.totals
         self.totals.witnesses = self.judge.witnesses.totals()
 
-    def run(self, batch: Batch, number: int) -> Iterator[tuple[str, pa.Table]]:
-        """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later.
-
-        ``number``: that of the batch's capture among all inputs.
-        """
+    def run(self, batch: Batch) -> Iterator[tuple[str, pa.Table]]:
+        """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later."""
         self.inside.learn(batch.source.name, batch.key_logs)
-        self._held.append(describe(batch, number, self.shapes, self.ranges, self.inside))
+        self._held.append(describe(batch, self.shapes, self.ranges, self.inside))
         self._control = batch.control
         if not (self.judge.waits or batch.control.bgp):
             yield from self._locate(Control())  # nothing that the capture shows of its network could matter
@@ -98,6 +94,5 @@ class Pipeline:
 
     def _judge(self, batch: Opened) -> Iterator[tuple[str, pa.Table]]:
         """The tables of a batch whose paths are judged and requests read."""
-        judged = judge(batch, self.evaluation, self.totals, self._judged)
-        self._judged += len(batch)
+        judged = judge(batch, self.evaluation, self.totals)
         yield from judged.tables()

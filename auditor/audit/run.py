@@ -36,23 +36,23 @@ class Run:
         for event in reading:
             number = self.first + len(self.finished) + len(self.errors)
             if isinstance(event, Batch):
-                self._batch(event, number)
+                self._batch(event)
             elif isinstance(event, Finished):
                 self._write(self.pipeline.flush(event.source))
                 event.counted.warnings += self.pipeline.judge.warnings()
                 control, names = event.counted.control, event.counted.interfaces
-                network = network_table(event.source.name, control, self.pipeline.judge.network, names)
+                network = network_table([event.source.name], control, self.pipeline.judge.network, names)
                 self.sink.write("network", network)
                 self.finished[number] = event.source, event.counted
             else:
                 self._write(self.pipeline.flush())  # what was read before it could not be read any further
                 self.errors[number] = event.reason
 
-    def _batch(self, batch: Batch, number: int) -> None:
+    def _batch(self, batch: Batch) -> None:
         if batch.generation != self._generation:
             self.pipeline.shapes.forget()
             self._generation = batch.generation
-        self._write(self.pipeline.run(batch, number))
+        self._write(self.pipeline.run(batch))
 
     def _write(self, parts: Iterable[tuple[str, pa.Table]]) -> None:
         for table, data in parts:

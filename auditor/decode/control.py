@@ -99,7 +99,7 @@ class BgpStream:
 
 @dataclass
 class Control:
-    """What was learned from one capture."""
+    """What was learned from captures that are read as one."""
 
     bindings: dict[Binding, FirstSeen] = field(default_factory=dict)
     errors: list[IcmpError] = field(default_factory=list)
@@ -107,6 +107,7 @@ class Control:
     bgp: dict[tuple[Address, int, Address, int], BgpStream] = field(default_factory=dict)
     macsec: Counter[tuple[int, int]] = field(default_factory=Counter)  # (source, target) MAC -> frames
     left_out: bool = False  # a cap was reached
+    captures: list[str] = field(default_factory=list)  # their names, by the numbers that frames have
     _bgp_bytes: int = 0
 
     def snapshot(self) -> "Control":
@@ -127,6 +128,7 @@ class Control:
             },
             macsec=self.macsec.copy(),
             left_out=self.left_out,
+            captures=self.captures,
         )
 
     def take(self, block: Array, packets: Array) -> None:

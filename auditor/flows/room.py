@@ -129,4 +129,4 @@ def make_room(state: State) -> State:
 def _relink(state: State) -> None:
     """Hang every live flow into the new, larger table of buckets."""
     live = np.flatnonzero(state.flows["live"] == LIVE)
-    relink(live[np.argsort(state.flows["identifier"][live])], state.flows, state.buckets)
+    relink(live[np.argsort(state.flows["number"][live])], state.flows, state.buckets)

@@ -29,7 +29,7 @@ FIELDS = (
 
 @dataclass
 class Positions:
-    """Positions of many flows, a row each, in the order of flows and, of a direction, of first frames.
+    """Positions of many flows, a row each, in the order of flows and, of a direction, of when they began.
 
     ``packets`` were seen there first; ``copies`` there again, when they were seen elsewhere before. ``tags`` are those
     of the innermost frame, ``outer_tags`` of the one on the wire: 12 bits each, the innermost lowest, priority tags
@@ -123,5 +123,9 @@ def positions(rows: Rows, ends: Oriented) -> Positions:
     whole = Positions.joined(parts)
     # Where no direction has several, sorting by flows alone is enough, and many times as fast.
     several = len(rows.places) > 0
-    order = np.lexsort((whole.first_frame, whole.flow)) if several else np.argsort(whole.flow, kind="stable")
+    order = (
+        np.lexsort((whole.first_frame, whole.first_time, whole.flow))
+        if several
+        else np.argsort(whole.flow, kind="stable")
+    )
     return whole.at(order)

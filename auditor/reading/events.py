@@ -32,11 +32,11 @@ class Batch:
     """Finished flows. Interned numbers mean bytes of ``memory``; they are given out anew in each ``generation``."""
 
     source: Input
+    captures: list[str]  # names of those that are read as one, by the numbers that frames have
     rows: rows.Rows
     memory: S.Memory
     generation: int
     interfaces: list[str | None]
-    first_flow: int  # flows of the captures before this one
     control: Control  # what the capture has shown of the network so far
     key_logs: list[bytes]  # TLS secrets that the capture has shown so far
 

@@ -37,7 +37,6 @@ class Reading:
         self._stopped = threading.Event()
         self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
         self._generation = 0
-        self._flows = 0
         self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
         self._thread.start()
 
@@ -92,7 +91,6 @@ class Reading:
             state = self._send(reader, state, source, counted)
         self._send(reader, state, source, counted)
         self._generation += 1
-        self._flows += int(state.memory.counters[S.FLOWS_MADE])
         counted.fragments.ended()
         counted.interfaces = interface_names(reader)
         counted.secrets = reader.pcapng.secrets
@@ -129,11 +127,11 @@ class Reading:
             counted.handshakes += len(done.handshakes)
             batch = Batch(
                 source,
+                [source.name],
                 done,
                 state.memory,
                 self._generation,
                 interfaces=interface_names(reader),
-                first_flow=self._flows,
                 control=counted.control,
                 key_logs=reader.pcapng.key_logs,
             )

@@ -272,7 +272,7 @@ def follow_batch(
         bucket = bucket_of_packet(packet, state.buckets.size)
         at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)
         if is_new(state, at, direction, packet):
-            at, direction = create(counters, flows, sides, state.ways, state.buckets, packet, bucket), 0
+            at, direction = create(counters, flows, sides, state.ways, state.buckets, state.answers, packet, bucket), 0
         flow = flows[at]
         side, way = sides[2 * at + direction], state.ways[2 * at + direction]
         if is_tcp:

@@ -12,7 +12,7 @@ from auditor.capture.inputs import Input
 from auditor.capture.write import pcap_header, pcap_record
 from auditor.errors import AuditError
 from auditor.prefixes import parse_address
-from auditor.report import originals
+from auditor.report import flow_ids, originals
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _wanted(result: Results, flow_ids: list[int]) -> tuple[str, "Wanted"]:
     )
 
 
-def packets(result: Results, flow_id: int) -> "PacketList":
+def packets(result: Results, flow: int | str) -> "PacketList":
     """The packets of a flow as scapy has them."""
     from scapy.config import conf
     from scapy.packet import Raw
@@ -131,7 +131,7 @@ def packets(result: Results, flow_id: int) -> "PacketList":
     # Importing them is what makes scapy know the link layers.
     import scapy.layers.all  # noqa: F401  isort: skip
 
-    listed = []
+    flow_id, listed = flow_ids.found(result, flow), []
     for frame in frames(result, [flow_id]):
         packet = conf.l2types.num2layer.get(frame.link_type, Raw)(frame.data)
         packet.time = frame.time / 1e9
@@ -139,7 +139,7 @@ def packets(result: Results, flow_id: int) -> "PacketList":
         listed.append(packet)
         if len(listed) >= MOST_PACKETS:
             break
-    return PacketList(listed, name=f"flow {flow_id}")
+    return PacketList(listed, name=f"flow {flow_ids.whole(flow_id)}")
 
 
 def write_pcap(captured: Iterable[Frame], out: BinaryIO) -> None:
@@ -153,7 +153,7 @@ def write_pcap(captured: Iterable[Frame], out: BinaryIO) -> None:
     out.flush()
 
 
-def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> list[Any]:
+def dissect(result: Results, flow: int | str, keylog: str | Path | None = None) -> list[Any]:
     """The packets of a flow as tshark dissects them, through pyshark; with a key log what is inside TLS as well.
 
     pyshark has an event loop of its own, in a thread: it works in Jupyter, where one runs already.
@@ -166,6 +166,7 @@ def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> 
         raise AuditError(tshark.missing())
     if keylog is not None and not Path(keylog).is_file():
         raise AuditError(f"{keylog}: no such file")
+    flow_id = flow_ids.found(result, flow)
     dissected: list[Any] = []
     failed: list[Exception] = []
     kept = Private()
@@ -190,5 +191,5 @@ def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> 
     finally:
         kept.close()
     if failed:
-        raise AuditError(f"tshark could not dissect flow {flow_id}: {failed[0]}")
+        raise AuditError(f"tshark could not dissect flow {flow_ids.whole(flow_id)}: {failed[0]}")
     return dissected

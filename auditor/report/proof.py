@@ -7,6 +7,7 @@ from typing import Any
 
 from auditor.capture import write
 from auditor.errors import AuditError
+from auditor.report import flow_ids
 from auditor.report.output import opened
 from auditor.report.plain import about, printable
 from auditor.report.results import Results
@@ -50,13 +51,14 @@ def explain_finding(result: Results, finding_id: str) -> str:
     row = finding(result, finding_id)
     policy, rule = row["policy"], result.rule(row["rule"])
     options = {one["id"]: one for one in result.manifest["policies"]}
+    examples = " ".join(flow_ids.short(result, _numbers(row["sample_flows"])))
     lines = [
         f"{row['finding_id']}: {row['title']}",
         f"{row['severity']}, {row['verdict']}; policy {policy} {options.get(policy, {}).get('edition', '')}".rstrip(),
         f"About: {about(row)}",
         f"Servers: {row['servers']}; examples: {row['sample_servers']}",
         f"Reason: {row['reason']}",
-        f"Flows: {row['flows']} of {row['clients']} clients; examples: {row['sample_flows']}",
+        f"Flows: {row['flows']} of {row['clients']} clients; examples: {examples}",
         *(f"Capture: {part['capture']}; frames: {' '.join(map(str, part['frames']))}" for part in evidence_of(row)),
         f"Wireshark: {display_filter(row)}",
         *_facts(result, _numbers(row["sample_flows"])),
@@ -79,8 +81,8 @@ def _facts(result: Results, flows: list[int]) -> list[str]:
     rows = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flows, pa.int64())))
     columns = {name: values(rows.column(name)) for name in FACTS}
     lines = ["", "Facts of the sample flows:"]
-    for k in range(rows.num_rows):
-        row = {name: column[k] for name, column in columns.items()}
+    for k, name in enumerate(flow_ids.short(result, columns["flow_id"])):
+        row = {column: cells[k] for column, cells in columns.items()}
         secrecy = {True: "forward secret", False: "not forward secret", None: None}[row["forward_secrecy"]]
         confidence = f" ({row['path_confidence']})" if row["path_confidence"] != "none" else ""
         facts = (
@@ -89,7 +91,7 @@ def _facts(result: Results, flows: list[int]) -> list[str]:
         )  # fmt: skip
         ends = f"{_end(row['client_ip'], row['client_port'])} → {_end(row['server_ip'], row['server_port'])}"
         begun = (iso(row["started"]) or "")[:23].replace("T", " ")
-        lines.append(f"  {row['flow_id']}: {begun} {ends}: {', '.join(str(one) for one in facts if one)}")
+        lines.append(f"  {name}: {begun} {ends}: {', '.join(str(one) for one in facts if one)}")
     return lines
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from auditor.aws.names import endpoint, host_of
 from auditor.capture.inputs import Input
+from auditor.decode import frames
 from auditor.recognise.numbers import QUIC, TLS
 from auditor.requests.cut import Wanted
 from auditor.requests.keys import Keys
@@ -104,15 +105,18 @@ class Inside:
         if again is None:
             return [], NOT_KEPT
         if self._salt is None:
-            self._salt = hashlib.sha256(f"access keys in {source.sha256()}".encode()).digest()
+            flows = " ".join(map(str, sorted(wanted.identifier.tolist())))
+            self._salt = hashlib.sha256(f"access keys in {flows}".encode()).digest()
         randoms = [random for of_flow in wanted.randoms for random in of_flow]
         dissected = dissect(again, wanted, self.keys.text(randoms), self.keys.private_keys, self._salt)
         self.tshark = tshark.version()
         self.notes += [note for note in [*dissected.notes, dissected.failure] if note and note not in self.notes]
-        identifiers = wanted.identifier.tolist()
+        identifiers, captures = wanted.identifier.tolist(), [source.name]
         self._sides = {(identifiers[flow], is_client) for flow, is_client in dissected.opened}
         for row in dissected.requests:
-            row["flow_id"] = identifiers[row.pop("flow")]
+            row["flow_id"], row["shown"] = identifiers[row.pop("flow")], row["frame"]
+            row["capture"] = captures[frames.capture(row["shown"])]
+            row["frame"], row["where"] = frames.number(row["shown"]), frames.words(row["shown"], captures)
         return dissected.requests, dissected.failure
 
     def why_nothing(self, flow: int, kind: int, randoms: Sequence[tuple[int, int]]) -> str:
@@ -151,6 +155,6 @@ class Inside:
 def by_flow(rows: list[dict[str, Any]]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Requests by flow, each flow's in order."""
     flows: dict[int, list[dict[str, Any]]] = {}
-    for row in sorted(rows, key=lambda row: (row["flow_id"], row["frame"])):
+    for row in sorted(rows, key=lambda row: (row["flow_id"], row["time"], row["shown"])):
         flows.setdefault(row["flow_id"], []).append(row)
     yield from flows.items()

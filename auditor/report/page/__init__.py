@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.policy.findings import client_group
+from auditor.report import flow_ids
 from auditor.report.change import service_of
 from auditor.report.plain import about, iso, printable
 from auditor.report.results import Results
@@ -78,7 +79,7 @@ def _packed(data: bytes) -> str:
 def facts(result: Results) -> dict[str, Any]:
     """What the page shows, as plain values."""
     manifest = result.manifest
-    flows = list(_flows(result))
+    flows, digits = list(_flows(result)), flow_ids.digits(result)
     scope = [row for row in flows if row["in_scope"]]
     return {
         "title": ", ".join(printable(one["name"]) for one in manifest["inputs"][:3]),
@@ -91,10 +92,10 @@ def facts(result: Results) -> dict[str, Any]:
         "versions": _over_time(result),
         "post_quantum": _post_quantum(result),
         "round_trips": manifest["round_trips"],
-        "findings": _findings(result),
+        "findings": _findings(result, digits),
         "not_observable": manifest["not_observable"],
         "columns": list(COLUMNS),
-        "flows": _table(flows),
+        "flows": _table(flows, digits),
         "flows_in_all": len(flows),
         "inputs": [{**one, "name": printable(one["name"])} for one in manifest["inputs"]],
         "versions_used": manifest["versions"],
@@ -159,26 +160,34 @@ def _post_quantum(result: Results) -> dict[str, int]:
     return dict(sorted(kinds.items()))
 
 
-def _findings(result: Results) -> list[dict[str, Any]]:
+def _findings(result: Results, digits: int) -> list[dict[str, Any]]:
     from auditor.report.proof import display_filter
 
     findings = []
     for row in list(result.records("findings"))[:MOST_FINDINGS]:
         rule = result.rule(row["rule"]) or {}
         row["filter"], row["about"] = display_filter(row), about(row)
+        row["sample_flows"] = " ".join(flow_ids.whole(int(one))[:digits] for one in row["sample_flows"].split())
         row["ways"] = [[place, way] for place, way in rule.get("ways", {}).items()]
         row["why"], row["fix"], row["source"] = (rule.get(name, "") for name in ("why", "fix", "source"))
         findings.append({name: printable(value) if isinstance(value, str) else value for name, value in row.items()})
     return findings
 
 
-def _table(flows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """The columns of the page's table; texts that are equal are kept once and referred to by number."""
-    ordered = sorted(flows, key=lambda row: (not row["in_scope"], RANK[row["verdict"]], row["flow_id"]))[:MOST_FLOWS]
+def _table(flows: list[dict[str, Any]], digits: int) -> dict[str, list[Any]]:
+    """The columns of the page's table; texts that are equal are kept once and referred to by number.
+
+    ``digits``: of flows' numbers.
+    """
+    ordered = sorted(
+        flows, key=lambda row: (not row["in_scope"], RANK[row["verdict"]], row["started"], row["flow_id"])
+    )[:MOST_FLOWS]
     columns: dict[str, list[Any]] = {}
     for name in COLUMNS:
         values = [iso(row[name])[:19] if name == "started" else row[name] for row in ordered]  # type: ignore[index]
-        if all(isinstance(value, int) for value in values):
+        if name == "flow_id":  # as text: a browser's numbers have 53 bits
+            values = [flow_ids.whole(row[name])[:digits] for row in ordered]
+        if name == "flow_id" or all(isinstance(value, int) for value in values):
             columns[name] = values
             continue
         texts: dict[Any, int] = {}
