@@ -41,6 +41,9 @@ class Options:
         PathLike | Iterable[PathLike],
         "Key log of a client, or RSA key of a server{again}. SSLKEYLOGFILE: that variable's file.",
     ] = ()
+    apart: Annotated[
+        bool, "Audit each capture by itself; without it they are one, however its packets lie in files."
+    ] = False
     http: Annotated[bool, "Read requests in clear of flows that are not to AWS too."] = False
     ip_ranges: Annotated[PathLike | None, "A newer ip-ranges.json than the one shipped."] = None
     out: Annotated[PathLike | None, "Folder for the results: Parquet files and audit.json."] = None
@@ -82,7 +85,7 @@ class Options:
             "keylog": self.key_logs(),
         }
         one: dict[str, object] = {"topology": self.topology, "aws": self.aws, "ip_ranges": self.ip_ranges}
-        one |= {"skew": self.skew or None, "as_of": self.as_of, "http": self.http or None}
+        one |= {"skew": self.skew or None, "as_of": self.as_of, "apart": self.apart or None, "http": self.http or None}
         return {
             **{name: None if value is None else shown(str(value)) for name, value in one.items()},
             **{name: " ".join(shown(str(file)) for file in files) or None for name, files in several.items()},
@@ -100,6 +103,7 @@ class OptionValues(TypedDict, total=False):
     witnesses: Iterable[PathLike]
     skew: float
     keylog: PathLike | Iterable[PathLike]
+    apart: bool
     http: bool
     ip_ranges: PathLike | None
     out: PathLike | None

@@ -176,7 +176,7 @@ def test_missing_file_and_empty_folder(tmp_path: Path) -> None:
     """What is not there is said by its name."""
     with pytest.raises(auditor.InputError, match=r"nowhere\.pcap: no such file"):
         auditor.audit(tmp_path / "nowhere.pcap")
-    with pytest.raises(auditor.InputError, match="holds no file named like a capture"):
+    with pytest.raises(auditor.InputError, match="holds no capture"):
         auditor.audit(tmp_path)
     (tmp_path / "folder").mkdir()
     with pytest.raises(auditor.InputError, match="only folders are named like that"):
@@ -186,7 +186,7 @@ def test_missing_file_and_empty_folder(tmp_path: Path) -> None:
 
 
 def test_folders_globs_and_several_files(tmp_path: Path) -> None:
-    """Each file is read once, in the order of names; one bad file does not lose the others."""
+    """Each file is read once, copies of packets count once unless files are apart; one bad file does not lose the others."""
     for name in ("b.pcap", "a.pcap"):
         wire.write(tmp_path, wire.pcap(PACKETS), name)
     wire.write(tmp_path, b"nonsense", "c.pcap")
@@ -194,7 +194,9 @@ def test_folders_globs_and_several_files(tmp_path: Path) -> None:
     assert [Path(c).name for c in result.captures["capture"]] == ["a.pcap", "b.pcap"]
     assert len(result.errors) == 1
     assert "c.pcap" in result.errors[0]
-    assert result.flows["flow_id"].nunique() == 2
+    assert (len(result.flows), result.captures["duplicates"].sum()) == (1, len(PACKETS))
+    apart = auditor.audit([tmp_path], apart=True)
+    assert (apart.flows["flow_id"].nunique(), apart.captures["duplicates"].sum()) == (2, 0)
 
 
 def test_what_cannot_be_read_in_a_folder_is_said(tmp_path: Path) -> None:

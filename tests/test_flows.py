@@ -222,11 +222,9 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(S, "records", filled)
     state, packets = new_state(), S.packets(64)
     block = np.frombuffer(bytearray(data), np.uint8)
-    layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16], np.int64)
+    layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16, 0], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)
-    count, *_ = scan.read_batch(
-        block, 24, len(block), layout, interfaces, S.records(S.RECENT, S.RECENT_PACKET), 0, packets
-    )
+    count, *_ = scan.read_batch(block, 24, len(block), layout, interfaces, 0, packets)
     scan.follow_batch(state, block, packets, 0, count, False)
     monkeypatch.undo()
     flows = np.flatnonzero(state.flows["live"] == S.LIVE)

@@ -1,6 +1,6 @@
 """The stages that batches of finished flows go through, and what waits for what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,17 +12,17 @@ from auditor.audit.located import Located, locate
 from auditor.audit.opened import Opened, opened, unopened
 from auditor.audit.totals import Totals
 from auditor.aws.ranges import Ranges
-from auditor.capture.inputs import Input
 from auditor.decode.control import Control
 from auditor.paths.judge import Judge
 from auditor.policy.evaluate import Evaluation
 from auditor.reading.events import Batch
+from auditor.reading.sources import Source
 from auditor.requests.cut import Wanted
 from auditor.requests.inside import NOT_KEPT, TOO_MANY, Inside, by_flow
 from auditor.requests.request_table import requests_table
 from auditor.tls.interned import Shapes
 
-MOST_HELD = 1 << 18  # flows that wait for their capture's end
+MOST_HELD = 1 << 18  # flows that wait for their captures' end
 
 
 @dataclass
@@ -46,7 +46,9 @@ class Pipeline:
 
     def run(self, batch: Batch) -> Iterator[tuple[str, pa.Table]]:
         """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later."""
-        self.inside.learn(batch.source.name, batch.key_logs)
+        for capture, secrets in batch.key_logs.items():
+            self.inside.learn(capture, secrets)
+        self.inside.keys.grow()
         self._held.append(describe(batch, self.shapes, self.ranges, self.inside))
         self._control = batch.control
         if not (self.judge.waits or batch.control.bgp):
@@ -54,12 +56,12 @@ class Pipeline:
         elif sum(map(len, self._held)) >= MOST_HELD:
             yield from self._locate(batch.control.snapshot())
         if sum(map(len, self._closed)) >= MOST_HELD:
-            yield from self._open(None, TOO_MANY)
+            yield from self._open((), TOO_MANY)
 
-    def flush(self, source: Input | None = None) -> Iterator[tuple[str, pa.Table]]:
-        """Finish what was held: at the end of each capture. ``source`` can be read again where it was read whole."""
+    def flush(self, sources: Sequence[Source] = ()) -> Iterator[tuple[str, pa.Table]]:
+        """Finish what was held, at the end of captures that are read as one: ``sources``, to be read again."""
         yield from self._locate(self._control)
-        yield from self._open(source, NOT_KEPT)
+        yield from self._open(sources, NOT_KEPT)
 
     def _locate(self, control: Control) -> Iterator[tuple[str, pa.Table]]:
         """Judge the paths of what was held; ``control``: what the capture shows of its network, which changes no more."""
@@ -74,16 +76,16 @@ class Pipeline:
             else:
                 yield from self._judge(unopened(batch))
 
-    def _open(self, source: Input | None, reason: str) -> Iterator[tuple[str, pa.Table]]:
-        """Read the requests of what was held for them; ``reason``: why that is not possible without a source."""
+    def _open(self, sources: Sequence[Source], reason: str) -> Iterator[tuple[str, pa.Table]]:
+        """Read the requests of what was held for them; ``reason``: why that is not possible without sources."""
         closed, self._closed = self._closed, []
         if not closed:
             return
         rows: list[dict[str, Any]] = []
         failure: str | None = reason
-        if source is not None:
+        if sources:
             wanted = Wanted.joined([batch.described.candidates.wanted for batch in closed])
-            rows, failure = self.inside.opened(source, wanted)
+            rows, failure = self.inside.opened(sources, wanted)
         requests = dict(by_flow(rows))
         batches = [opened(batch, requests, failure, self.inside) for batch in closed]
         if rows:

@@ -112,7 +112,7 @@ def _read(
     for item in inputs:
         if item.size is None:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
-    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
+    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, apart=options.apart)
     try:
         from auditor.requests import keys
         from auditor.requests.inside import Inside

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from auditor.capture import folders
+from auditor.capture.compression import unpacked
 from auditor.capture.digest import Child, Digested, started
+from auditor.capture.sniff import LONGEST_MAGIC, begins_like_capture
 from auditor.errors import InputError, shown
 
 SUFFIXES = (".pcap", ".pcapng", ".cap", ".ntar", ".dmp", ".trace", ".mcap")
@@ -164,18 +166,26 @@ class Spool:
             self._kept = None
 
 
-def _is_capture_name(path: Path) -> bool:
-    name = path.name.lower()
-    return any(name.endswith(suffix + packed) for suffix in SUFFIXES for packed in PACKED)
+def _is_capture(path: Path) -> bool:
+    """Whether a file of a folder is to be read: it is named like a capture, or begins like one, packed or not.
+
+    Programs that rotate files name them ``cap.pcap1``, ``cap.pcap10``, or as they like.
+    """
+    name = path.name.lower().rstrip("0123456789")
+    if any(name.endswith(suffix + packed) for suffix in SUFFIXES for packed in PACKED):
+        return True
+    with suppress(InputError, OSError):
+        return folders.refusal(path) is None and begins_like_capture(unpacked(path, LONGEST_MAGIC))
+    return False
 
 
 def _files_of(argument: str) -> list[tuple[Path, str | None]]:
     """The files that an argument stands for; beside each the reason if it cannot be read."""
     path = Path(argument)
     if path.is_dir():
-        files = folders.files(path, _is_capture_name)
+        files = folders.files(path, _is_capture)
         if not files:
-            raise InputError(f"{argument}: the folder holds no file named like a capture (.pcap, .pcapng, .cap, …)")
+            raise InputError(f"{argument}: the folder holds no capture")
         return files
     if path.exists():
         return [(path, None)]
@@ -191,7 +201,7 @@ def _files_of(argument: str) -> list[tuple[Path, str | None]]:
 
 
 def expand(arguments: Iterable[str | Path]) -> list[Input]:
-    """The inputs that the arguments stand for, each once, folders and globs in order of their names.
+    """The inputs that the arguments stand for, each once.
 
     Raises InputError where there is none.
     """

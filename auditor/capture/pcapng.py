@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.capture.interfaces import Interfaces
 from auditor.capture.pcap import DAMAGED, FULL, LARGEST_PACKET, MORE, SPECIAL, list_packet
 from auditor.decode.bytes import Bytes, u16, u32
 from auditor.decode.layers import layer_of_link_type
@@ -27,7 +28,7 @@ INTERFACE = np.dtype(
         ("offset", "i8"),  # nanoseconds added to each time stamp (if_tsoffset)
         ("power_of_two", "u1"),
         ("exponent", "u1"),
-        ("number", "i4"),  # its place in the table of all sections' interfaces
+        ("number", "i4"),  # among the interfaces of all captures that are read as one
     ]
 )
 InterfaceRows: TypeAlias = NDArray[Any]  # records of INTERFACE
@@ -126,6 +127,10 @@ class InterfaceInfo:
     power_of_two: bool = False
     offset_seconds: int = 0
 
+    def is_like(self, other: "InterfaceInfo") -> bool:
+        """Whether nothing but their places tells two interfaces of a section apart."""
+        return (self.link_type, self.name) == (other.link_type, other.name)
+
 
 @dataclass
 class PcapngState:
@@ -135,6 +140,7 @@ class PcapngState:
     that ``walk_pcapng`` wants. ``secrets`` counts DSB blocks; ``key_logs`` holds those of TLS, in memory alone.
     """
 
+    numbering: Interfaces = field(default_factory=Interfaces)
     big_endian: bool = False
     interfaces: list[InterfaceInfo] = field(default_factory=list)
     section: Any = field(default_factory=lambda: np.zeros(0, INTERFACE).view(np.recarray))
@@ -202,6 +208,8 @@ class PcapngState:
             info.power_of_two, info.exponent = bool(options[9][0] & 0x80), options[9][0] & 0x7F
         if len(options.get(14, b"")) == 8:
             info.offset_seconds = int.from_bytes(options[14], self.order, signed=True)
+        like = [one for one in self.interfaces[self.section_start :] if one.is_like(info)]
+        number = self.numbering.number(info.link_type, info.name, len(like))
         self.interfaces.append(info)
         row = np.zeros(1, INTERFACE)
         # A snap length of 0 means no limit; a hostile offset must not overflow the clock.
@@ -212,7 +220,7 @@ class PcapngState:
             offset,
             info.power_of_two,
             info.exponent,
-            len(self.interfaces) - 1,
+            number,
         )
         self.section = np.concatenate([self.section.view(np.ndarray).view(INTERFACE), row]).view(np.recarray)
 

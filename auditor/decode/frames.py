@@ -4,15 +4,8 @@ So every field that holds a frame says in which capture it is. 0 is no frame; of
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-
-from auditor.tables.columns import Numbers, Texts
-
-Array = np.ndarray[Any, Any]
 BITS = 40  # of the count within a capture
-MOST_CAPTURES = 1 << (63 - BITS)
 COUNT = (1 << BITS) - 1
 
 
@@ -29,16 +22,6 @@ def number(frame: int) -> int:
 def capture(frame: int) -> int:
     """The number of a frame's capture."""
     return frame >> BITS
-
-
-def numbers(frames: Array) -> Numbers:
-    """A column of frames as numbers in their captures."""
-    return Numbers(frames & COUNT, frames == 0)
-
-
-def names(frames: Array, captures: Sequence[str]) -> Texts:
-    """A column of the captures that frames are in."""
-    return Texts(list(captures), np.where(frames == 0, -1, frames >> BITS))
 
 
 def words(frame: int, captures: Sequence[str]) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from auditor.decode import frames
 from auditor.decode.layers import TUNNEL_NAMES, TUNNELS_WITH_ID
 from auditor.decode.packet import FIN, RST, TCP, UDP
+from auditor.flows import frame_columns
 from auditor.flows.rows import Rows, gather
 from auditor.flows.text import write_addresses
 from auditor.tables.columns import Bytes, Column, Numbers, Texts, distinct
@@ -144,7 +144,7 @@ def flow_columns(rows: Rows, ends: Oriented, captures: list[str], interfaces: li
     server_mac = np.where(client["packets"] > 0, client["target_mac"], server["source_mac"])
     return {
         "flow_id": Numbers(flows["identifier"]),
-        "capture": frames.names(rows.sides["first_frame"][:, 0], captures),
+        "capture": frame_columns.names(rows.sides["first_frame"][:, 0], captures),
         "started": Numbers(flows["started"]),
         "ended": Numbers(flows["ended"]),
         "transport": Texts(

@@ -40,12 +40,18 @@ from auditor.flows.table import relink
 Array = np.ndarray[Any, Any]
 
 
-def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State:
-    """A state with nothing in it."""
+def new_tallies(captures: int) -> Array:
+    """What is counted of so many captures, a row each; nothing yet."""
+    tallies = np.zeros((captures, COUNTERS), np.int64)
+    tallies[:, FIRST_TIME] = np.iinfo(np.int64).max
+    tallies[:, LAST_TIME] = np.iinfo(np.int64).min
+    return tallies
+
+
+def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512, tallies: Array | None = None) -> State:
+    """A state with nothing in it; ``tallies``: what is counted of each capture that is read with it."""
     counters = np.zeros(COUNTERS, np.int64)
     counters[FREE_CHUNKS] = chunks
-    counters[FIRST_TIME] = np.iinfo(np.int64).max
-    counters[LAST_TIME] = np.iinfo(np.int64).min
     counters[SWEEP_AT] = -1
     state = State(
         memory=Memory(
@@ -59,6 +65,7 @@ def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State
             sessions=np.zeros((SESSIONS, 2), np.uint64),
             datagrams=records(streams, DATAGRAM),
             places=records(streams, PLACE),
+            tallies=new_tallies(1) if tallies is None else tallies,
         ),
         flows=records(flows, FLOW),
         sides=records(2 * flows, SIDE),

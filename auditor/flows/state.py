@@ -268,7 +268,7 @@ ANSWER = np.dtype(
     ]
 )
 ANSWERS = 1 << 16
-RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
+RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8"), ("capture", "i8")])
 RECENT = 4096
 
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
@@ -325,6 +325,7 @@ PlaceRows: TypeAlias = NDArray[Any]
 AnswerRows: TypeAlias = NDArray[Any]
 RecentRows: TypeAlias = NDArray[Any]
 Counters: TypeAlias = NDArray[np.int64]
+Tallies: TypeAlias = NDArray[np.int64]  # (capture, counter)
 Sessions: TypeAlias = NDArray[np.uint64]
 
 
@@ -341,6 +342,7 @@ class Memory(NamedTuple):
     sessions: Annotated[Sessions, Layout(np.uint64, 2)]  # sessions and tickets whose first handshake was seen
     datagrams: Annotated[DatagramRows, Layout(DATAGRAM)]
     places: Annotated[PlaceRows, Layout(PLACE)]
+    tallies: Annotated[Tallies, Layout(np.int64, 2)]  # what is counted of each capture
 
 
 class State(NamedTuple):

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from auditor.decode import frames
 from auditor.decode.control import Control, IcmpError
+from auditor.flows import frame_columns
 from auditor.flows.oriented import Oriented, address_text, mac_text, tunnel_text, vlan_text
 from auditor.flows.rows import Rows
 from auditor.paths.judge import Judgement
@@ -162,8 +163,8 @@ def evidence_table(flows: Flows, evidence: list[Evidence]) -> pa.Table:
             "confidence": Texts([CONFIDENCE_NAMES[item.confidence] for item in lines], which),
             "link": Texts([item.link for item in lines], which),
             "detail": Texts([item.detail for item in lines], which),
-            "capture": frames.names(proof, flows.captures),
-            "frame": frames.numbers(proof),
+            "capture": frame_columns.names(proof, flows.captures),
+            "frame": frame_columns.numbers(proof),
         },
     )
 
@@ -244,7 +245,7 @@ def _tags(vlans: int) -> str | None:
     return vlan_text(vlans, next((k for k in range(5) if vlans >> 12 * k == 0), 5))
 
 
-def network_table(captures: list[str], control: Control, network: Network, interfaces: list[str | None]) -> pa.Table:
+def network_table(control: Control, network: Network, interfaces: list[str | None]) -> pa.Table:
     """What captures that are read as one show of the network itself, as rows of ``network``."""
 
     def named(number: int) -> str | None:
@@ -259,6 +260,7 @@ def network_table(captures: list[str], control: Control, network: Network, inter
     ]
     if not rows:
         return arrow.empty("network")
+    captures = control.captures
     for row in rows:
         frame = row.get("frame")
         if frame is not None:

@@ -7,8 +7,10 @@ import pyarrow as pa
 
 from auditor.capture.inputs import Input
 from auditor.flows import state as S
-from auditor.reading.events import Counted
+from auditor.reading.sources import Counted
 from auditor.tables import arrow
+
+LONG_GAP = 60_000_000_000  # nanoseconds between captures that are read as one, from which on it is told
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Capture:
     wire_bytes: int
     started: int | None
     ended: int | None
+    gap_s: float | None
+    overlap_s: float | None
     flows: int
     handshakes: int
     not_ip: int
@@ -78,6 +82,8 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         wire_bytes=int(c[S.WIRE_BYTES]),
         started=int(c[S.FIRST_TIME]) if packets else None,
         ended=int(c[S.LAST_TIME]) if packets else None,
+        gap_s=None if counted.apart is None or counted.apart < 0 else counted.apart / 1e9,
+        overlap_s=None if counted.apart is None or counted.apart >= 0 else -counted.apart / 1e9,
         flows=counted.flows,
         handshakes=counted.handshakes,
         not_ip=int(c[S.NOT_IP_PACKETS]),
@@ -109,11 +115,14 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
         yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:
         yield f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them; each counts once"
+    if counted.apart is not None and counted.apart >= LONG_GAP:
+        seconds = counted.apart / 1e9
+        yield f"begins {seconds:,.0f} s after the captures before it end: is one missing, or is it another network (--apart)?"
     if fragments.incomplete:
         yield f"{fragments.incomplete} fragmented IP datagrams never became whole"
     if fragments.overlapping:
         yield f"{fragments.overlapping} IP fragments overlap others: an attack, or a broken sender"
-    if counted.control.left_out:
+    if counted.left_out:
         yield "more addresses, ICMP errors or BGP than is kept: the table network is not complete"
 
 

@@ -13,6 +13,7 @@ from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
 from auditor.decode.bytes import Bytes, be64
 from auditor.decode.decode import DATAGRAM, decode_packet
+from auditor.decode.frames import BITS
 from auditor.decode.packet import (
     BGP,
     CUT,
@@ -67,6 +68,7 @@ from auditor.flows.state import (
     RecentRows,
     SideRow,
     State,
+    Tallies,
     WayRow,
 )
 from auditor.flows.stream import feed
@@ -208,9 +210,12 @@ def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
     if last.code == code and gap >= -TWICE_WITHIN and gap <= TWICE_WITHIN:
         if packet.ip_identification > 1 or last.place != place:
             return True
+        if gap == 0 and last.capture != packet.frame >> BITS:  # files that overlap hold the very same packet
+            return True
     last.code = code
     last.time = packet.time
     last.place = place
+    last.capture = packet.frame >> BITS
     return False
 
 
@@ -257,7 +262,7 @@ def follow_batch(
         if not room_for_packet(memory):
             return i, ROOM
         packet = packets[i]
-        count(counters, packet)
+        counters[PACKETS] += 1
         tick(counters, packet.time)
         if counters[PACKETS] >= counters[NEXT_SWEEP]:
             # Often enough to keep memory small, seldom enough to cost little.
@@ -311,33 +316,33 @@ def is_control(packet: PacketRow) -> bool:
     )
 
 
-@kernel(BYTES, int, int, NUMBERS, Layout(INTERFACE), Layout(RECENT_PACKET), int, Layout(PACKET))
+@kernel(BYTES, int, int, NUMBERS, Layout(INTERFACE), int, Layout(PACKET))
 def read_batch(
     block: Bytes,
     position: int,
     stop: int,
     layout: NDArray[np.int64],
     interfaces: InterfaceRows,
-    recent: RecentRows,
     frame: int,
     packets: PacketRows,
 ) -> tuple[int, int, int, int, int]:
     """List and decode a batch of packets from ``block[position:stop]``.
 
-    ``recent`` are the packets of before, to know those that come twice. Returns how many, the next position, how it ended, how many of them are fragments, and how many show something of the network
-    itself (see ``control``).
+    Returns how many, the next position, how it ended, how many of them are fragments, and how many show something of
+    the network itself (see ``control``). They are counted from ``frame`` on.
 
-    ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header).
+    ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header,
+    number of the interface); of a pcapng its blocks say these.
     With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments.
     """
     whole = layout[0] == DATAGRAMS
     if whole:
         found, ended = packets.size, MORE
     elif layout[0] == SNOOP:
-        found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], frame, packets)
+        found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], layout[6], frame, packets)
     elif layout[0] == PCAP:
         found, position, ended = walk_pcap(
-            block, position, stop, layout[1] != 0, layout[2], layout[3], layout[4], layout[5], frame, packets
+            block, position, stop, layout[1] != 0, layout[2], layout[3], layout[4], layout[5], layout[6], frame, packets
         )
     else:
         found, position, ended = walk_pcapng(block, position, stop, layout[1] != 0, interfaces, frame, packets)
@@ -348,6 +353,26 @@ def read_batch(
             control += 1
         if packets[i].fragment != 0:
             fragments += 1
-        elif packets[i].status == DECODED and is_duplicate(recent, block, packets[i]):
-            packets[i].status = DUPLICATE
     return found, position, ended, fragments, control
+
+
+@kernel(BYTES, Layout(RECENT_PACKET), Layout(PACKET))
+def find_copies(block: Bytes, recent: RecentRows, packets: PacketRows) -> int:
+    """Mark packets that come twice; ``recent`` are those of before. How many they are.
+
+    The packets of all captures that are read as one are looked at, in order of time: copies may lie in other files.
+    """
+    copies = 0
+    for i in range(packets.size):
+        if packets[i].fragment == 0 and packets[i].status == DECODED and is_duplicate(recent, block, packets[i]):
+            packets[i].status = DUPLICATE
+            copies += 1
+    return copies
+
+
+@kernel(Layout(PACKET), Layout(np.int64, 2))
+def tally(packets: PacketRows, tallies: Tallies) -> int:
+    """Count packets, each with its capture's; how many they are."""
+    for i in range(packets.size):
+        count(tallies[packets[i].frame >> BITS], packets[i])
+    return packets.size

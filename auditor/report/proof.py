@@ -142,7 +142,7 @@ def _section(result: Results, row: dict[str, Any], part: dict[str, Any]) -> Iter
     """The blocks of one capture, and which are packets: each interface stands before its first packet."""
     interfaces: dict[int, int] = {}
     proof = set(part["frames"])
-    for frame in _proving(result, part["flows"], proof):
+    for frame in _proving(result, part, proof):
         if frame.interface not in interfaces:
             interfaces[frame.interface] = len(interfaces)
             yield write.interface(frame.link_type, frame.interface_name), False
@@ -153,12 +153,12 @@ def _section(result: Results, row: dict[str, Any], part: dict[str, Any]) -> Iter
         yield write.packet(which, frame.time, frame.data, frame.wire_length, comment), True
 
 
-def _proving(result: Results, flows: list[int], proof: set[int]) -> Iterator[Any]:
-    """The frames of some flows, each flow's up to a little behind the last that proves something."""
+def _proving(result: Results, part: dict[str, Any], proof: set[int]) -> Iterator[Any]:
+    """The frames of a capture's flows, each flow's up to a little behind the last that proves something."""
     from auditor.report.drill import frames
 
-    last, behind, given = max(proof, default=0), dict.fromkeys(flows, 0), 0
-    for frame in frames(result, flows, verify=True):
+    last, behind, given = max(proof, default=0), dict.fromkeys(part["flows"], 0), 0
+    for frame in frames(result, part["flows"], part["capture"], verify=True):
         if frame.number > last:
             behind[frame.flow_id] += 1
         if behind[frame.flow_id] <= BEHIND and given < MOST_PACKETS:

@@ -24,6 +24,7 @@ SHAPE: shape.Shape = {
     "inputs": [{"name": str, "sha256": shape.TEXT, "bytes": int}],
     "errors": [str],
     "policies": [{"id": str, "title": str, "edition": str, "source": str, "rules": [{"code": str, "title": str}]}],
+    "options": {"apart": shape.TEXT},
     "site": shape.TEXT,
     "notes": [str],
     "counts": dict.fromkeys(("captures", "flows", "handshakes", "findings", "in_scope"), int),

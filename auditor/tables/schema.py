@@ -349,8 +349,12 @@ TABLES: dict[str, list[Column]] = {
         Column("wire_bytes", INT, "their length on the wire"),
         Column("started", TIME, "earliest packet"),
         Column("ended", TIME, "latest packet"),
-        Column("flows", INT, "flows found"),
-        Column("handshakes", INT, "TLS handshakes found"),
+        Column(
+            "gap_s", FLOAT, "seconds from the end of the captures before it to its first packet; NA where they overlap"
+        ),
+        Column("overlap_s", FLOAT, "seconds of it in which captures before it have packets as well; NA where none has"),
+        Column("flows", INT, "flows that begin in it"),
+        Column("handshakes", INT, "TLS handshakes of these flows"),
         Column("not_ip", INT, "packets without IP, or of a link type that is not decoded"),
         Column("other_ip", INT, "IP packets that are neither TCP nor UDP"),
         Column("fragments", INT, "IP fragments"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.decode import frames
+from auditor.flows import frame_columns
 from auditor.flows import state as S
 from auditor.flows.intern import value
 from auditor.recognise.numbers import PROTOCOL_NAMES
@@ -162,8 +162,8 @@ def _seen(rows: Array, captures: Sequence[str]) -> dict[str, Numbers | Texts]:
     ):
         columns[name] = Numbers(rows[source], rows[source] == 0)
     for side in ("client", "server"):
-        columns[f"{side}_hello_capture"] = frames.names(rows[f"{side}_frame"], captures)
-        columns[f"{side}_hello_frame"] = frames.numbers(rows[f"{side}_frame"])
+        columns[f"{side}_hello_capture"] = frame_columns.names(rows[f"{side}_frame"], captures)
+        columns[f"{side}_hello_frame"] = frame_columns.numbers(rows[f"{side}_frame"])
     return columns
 
 

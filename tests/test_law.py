@@ -1,0 +1,144 @@
+"""An audit of several files is the audit of all their packets in the order of time, however they were cut, named and packed."""
+
+import bz2
+import gzip
+import lzma
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import auditor
+from auditor.options import Options
+from tests import cuts, wire
+from tests.conftest import SAMPLES
+
+NAMES = ["office", "requests", "ssl3", "tls1", "tls1.2", "tls1.3", "tls1.3-post-quantum"]
+SITE = Options(topology=SAMPLES / "site.toml")
+PACKERS: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("", bytes),
+    (".gz", gzip.compress),
+    (".bz2", bz2.compress),
+    (".xz", lzma.compress),
+    (".zst", lambda data: zstandard.ZstdCompressor().compress(data)),
+]
+
+
+def packets_in(data: bytes) -> int:
+    """How many packets a sample has."""
+    return sum(kind == cuts.ENHANCED_PACKET for kind, _ in cuts.blocks_of(data))
+
+
+@pytest.fixture(scope="module")
+def wholes() -> dict[str, Any]:
+    """What audits of whole samples say."""
+    found = {}
+    for name in NAMES:
+        with closing(auditor.audit(SAMPLES / f"{name}.pcapng", SITE)) as result:
+            found[name] = cuts.said(result)
+    return found
+
+
+def same(pieces: cuts.Pieces, whole: dict[str, Any], paths: Sequence[Path] | None = None) -> None:
+    """Hold an audit of pieces, in some order, against what that of the whole says."""
+    with closing(auditor.audit(pieces.paths if paths is None else paths, SITE)) as result:
+        said = cuts.said(result, pieces)
+        assert len(result.captures) == len(pieces.paths)
+    for table, rows in whole.items():
+        assert said[table] == rows, table
+
+
+@given(name=st.sampled_from(NAMES), data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_pieces_are_the_whole(wholes: dict[str, Any], name: str, data: st.DataObject) -> None:
+    """Whatever packets lie in which file, and in whatever order the files are given, all tables are equal."""
+    sample = (SAMPLES / f"{name}.pcapng").read_bytes()
+    count = packets_in(sample)
+    pieces = data.draw(st.sampled_from([2, 3, 10, count]))
+    if data.draw(st.booleans()):  # one after the other
+        marks = data.draw(st.sets(st.integers(1, count - 1), min_size=1, max_size=pieces))
+        piece_of = [sum(mark <= k for mark in marks) for k in range(count)]
+    else:  # several queues
+        piece_of = data.draw(st.lists(st.integers(0, pieces), min_size=count, max_size=count))
+    with tempfile.TemporaryDirectory() as folder:
+        cut = cuts.cut_pcapng(sample, Path(folder), piece_of)
+        same(cut, wholes[name], data.draw(st.permutations(cut.paths)))
+
+
+def test_a_file_for_each_packet(wholes: dict[str, Any], tmp_path: Path) -> None:
+    """Three hundred files of a packet each, in a folder with names that say nothing, are one capture."""
+    sample = (SAMPLES / "office.pcapng").read_bytes()
+    cut = cuts.cut_pcapng(sample, tmp_path, range(packets_in(sample)))
+    names = [f"{number:x}" for number in random.Random(1).sample(range(1 << 30), len(cut.paths))]
+    moved = cuts.Pieces()
+    for path, name in zip(cut.paths, names, strict=True):
+        moved.add(tmp_path / name, path.read_bytes(), cut.frames[str(path)])
+        path.unlink()
+    same(moved, wholes["office"], [tmp_path])
+
+
+def test_pieces_of_every_packing(wholes: dict[str, Any], tmp_path: Path) -> None:
+    """Some of the files packed, each in another way, and a first one that holds no packet."""
+    sample = (SAMPLES / "office.pcapng").read_bytes()
+    count = packets_in(sample)
+    cut, packed = cuts.cut_pcapng(sample, tmp_path, [k * 11 // count for k in range(count)]), cuts.Pieces()
+    for number, path in enumerate(cut.paths):
+        suffix, pack = PACKERS[number % len(PACKERS)]
+        packed.add(tmp_path / f"packed-{number}{suffix}", pack(path.read_bytes()), cut.frames[str(path)])
+    without = b"".join(block for kind, block in cuts.blocks_of(sample) if kind != cuts.ENHANCED_PACKET)
+    packed.add(tmp_path / "empty.pcapng", without, [])
+    same(packed, wholes["office"])
+
+
+def test_files_that_overlap_hold_a_packet_once(wholes: dict[str, Any], tmp_path: Path) -> None:
+    """A file that repeats the middle of the others adds frames, and nothing else."""
+    talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 400)]).close()
+    data = wire.pcap(talk.packets)
+    whole = auditor.audit(wire.write(tmp_path, data))
+    count = len(talk.packets)
+    cut = cuts.cut_pcap(data, tmp_path, [int(k > count // 2) for k in range(count)])
+    again = wire.write(tmp_path, data[:24] + b"".join(cuts.records_of(data)[2:-2]), "again")
+    both = auditor.audit([again, *cut.paths])
+    counted = [name for name in whole.flows.columns if name != "capture"]
+    assert both.flows[counted].equals(whole.flows[counted])
+    assert both.captures["duplicates"].sum() == count - 4
+
+
+def test_a_tap_with_a_file_for_each_direction(tmp_path: Path) -> None:
+    """The client's packets in one file and the server's in another are connections with both sides."""
+    talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 400)]).close()
+    data = wire.pcap(talk.packets)
+    sides = [int(packet[26:30] != talk.packets[0][26:30]) for packet in talk.packets]
+    whole = auditor.audit(wire.write(tmp_path, data))
+    both = cuts.cut_pcap(data, tmp_path, sides)
+    assert cuts.said(auditor.audit(both.paths), both) == cuts.said(whole)
+
+
+def test_what_is_damaged_or_no_capture_among_many(tmp_path: Path) -> None:
+    """A file that is cut short, one that is empty and one that is no capture are told; the rest is one capture."""
+    talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello()))]).close()
+    cut = cuts.cut_pcap(wire.pcap(talk.packets), tmp_path, range(len(talk.packets)))
+    cut.paths[3].write_bytes(cut.paths[3].read_bytes()[:-5])
+    for name, data in (("empty.pcap", b""), ("text.pcap", b"what is this?")):
+        wire.write(tmp_path, data, name)
+    result = auditor.audit(tmp_path)
+    assert [error.split(":")[0].rsplit("/", 1)[1] for error in result.errors] == ["empty.pcap", "text.pcap"]
+    captures = result.captures.set_index("capture")
+    assert captures.loc[str(cut.paths[3]), "status"] == "truncated"
+    assert captures["packets"].sum() == len(talk.packets) - 1
+    assert len(result.flows) == 1
+
+
+def test_packets_of_a_flow_in_several_files(tmp_path: Path) -> None:
+    """What a flow consists of is shown from all the files that hold its packets."""
+    talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello()))]).close()
+    cut = cuts.cut_pcap(wire.pcap(talk.packets), tmp_path, [k // 2 for k in range(len(talk.packets))])
+    result = auditor.audit(cut.paths)
+    assert [bytes(packet) for packet in result.packets(result.flows["flow_id"][0])] == talk.packets
