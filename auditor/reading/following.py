@@ -136,7 +136,7 @@ class Reading:
                 done,
                 state.memory,
                 self._generation,
-                interfaces=merging.interfaces.names,
+                interfaces=list(merging.interfaces.names),
                 control=merging.control,
                 key_logs={source.item.name: source.key_logs for source in sources if source.key_logs},
             )
