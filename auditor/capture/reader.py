@@ -194,6 +194,11 @@ class Reader:
                 break
         return self.stop > rest
 
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all of a file is in the buffer; where that shows only when it is read on, False."""
+        return self._left == 0
+
     def special(self) -> bool:
         """Take in the pcapng block at ``position``, which is no packet. False: bytes are missing, or it is damaged."""
         head = self.buffer[self.position : min(self.position + 12, self.stop)].tobytes()

@@ -50,9 +50,13 @@ def show(result: Audit) -> None:
     manifest = result.manifest
     captures = result.rows("captures", "capture", "warnings", "packets", "started", "ended")
     out.print(_headline(manifest, captures))
-    for capture in captures[:MOST_CAPTURES]:
-        if capture["warnings"]:
-            out.print(Text(f"  {printable(capture['capture'])}: {printable(capture['warnings'])}", style="yellow"))
+    warned = [capture for capture in captures if capture["warnings"]]
+    for capture in warned[:MOST_CAPTURES]:
+        out.print(Text(f"  {printable(capture['capture'])}: {printable(capture['warnings'])}", style="yellow"))
+    if len(warned) > MOST_CAPTURES:
+        out.print(
+            Text(f"  {len(warned) - MOST_CAPTURES} more captures have warnings: see the table captures", "yellow")
+        )
     out.print()
     _summary(out, manifest)
     _requests(out, result)

@@ -83,6 +83,7 @@ class Cursor:
         self._latest = NEVER
         self._more = True
         self._fresh = True  # nothing of what is in the buffer was looked at
+        self._ended = False
         self._full = False  # there were more packets in it than the block has room for
         self.block = blocks.take(size)
         try:
@@ -118,6 +119,8 @@ class Cursor:
             self.source.failure = str(error)
             self._more = False
         times = self.block.packets["time"][: self.block.count]
+        if not self._more:
+            self._end()
         if self.block.count:
             self.keys = np.maximum(np.maximum.accumulate(times), self._latest)
             self._latest = int(self.keys[-1])
@@ -155,6 +158,9 @@ class Cursor:
             break
         self._full = ended == FULL
         self._more = reader.notes.status == "complete"
+        if self._more and not self._full and reader.is_at_end:
+            reader.ended()
+            self._more = False
 
     def hand_over(self) -> Block:
         """Its block, whole; the next packets are decoded into another one."""
@@ -163,8 +169,14 @@ class Cursor:
         self.at = 0
         return block
 
+    def _end(self) -> None:
+        """Close the file: of many that overlap, few need to be open at one time."""
+        if not self._ended:
+            self.source.ended(self.reader)
+            self.reader.close()
+            self._ended = True
+
     def close(self) -> None:
         """Nothing more is read of it."""
-        self.source.ended(self.reader)
-        self.reader.close()
+        self._end()
         self._blocks.give(self.block)
