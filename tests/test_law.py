@@ -142,3 +142,35 @@ def test_packets_of_a_flow_in_several_files(tmp_path: Path) -> None:
     cut = cuts.cut_pcap(wire.pcap(talk.packets), tmp_path, [k // 2 for k in range(len(talk.packets))])
     result = auditor.audit(cut.paths)
     assert [bytes(packet) for packet in result.packets(result.flows["flow_id"][0])] == talk.packets
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 150, -2_500, 3_600_000])
+def test_both_sides_of_a_router_with_clocks_of_their_own(tmp_path: Path, ahead_ms: int) -> None:
+    """Packets that two capture points have count once, and the difference of the clocks is measured, taken off and told."""
+    talks = [wire.Talk(port, isn=(port, 7 * port)).open() for port in range(40_000, 40_010)]
+    for talk in talks:
+        talk.play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 400)]).close()
+    packets = [packet for talk in talks for packet in talk.packets]
+    inside = [(1_700_000_000 * wire.SECOND + k * 1_000_000, packet) for k, packet in enumerate(packets)]
+    outside = [(time + 40_000 + ahead_ms * 1_000_000, _forwarded(packet)) for time, packet in inside]
+    one = auditor.audit(wire.write(tmp_path, wire.pcap(inside, nanoseconds=True), "inside.pcap"))
+    both = auditor.audit(
+        [wire.write(tmp_path, wire.pcap(outside, nanoseconds=True), "outside.pcap"), one.captures["capture"][0]]
+    )
+    counted = ["flow_id", "client_packets", "server_packets", "client_bytes", "server_bytes", "tcp_state", "started"]
+    captures = both.captures.set_index(both.captures["capture"].map(lambda name: Path(name).name))
+    if ahead_ms >= 0:  # the clock of the first one counts as right
+        assert both.flows[counted].equals(one.flows[counted])
+    assert both.flows[counted[1:6]].equals(one.flows[counted[1:6]])
+    assert captures["duplicates"].sum() == len(packets)
+    offsets = captures["clock_offset_s"].dropna()
+    assert len(offsets) == 1
+    assert abs(offsets.iloc[0]) == pytest.approx(abs(ahead_ms / 1000), abs=0.001)
+    assert ("clock is" in "".join(captures["warnings"].dropna())) == (ahead_ms != 0)
+    shown = [bytes(packet) for packet in both.packets(both.flows["flow_id"][3])]
+    assert shown == talks[3].packets
+
+
+def _forwarded(packet: bytes) -> bytes:
+    """A packet behind a router: other MACs, a hop less to live."""
+    return bytes.fromhex("020000000a02020000000a01") + packet[12:22] + bytes([packet[22] - 1]) + packet[23:]

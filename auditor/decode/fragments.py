@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from auditor.decode import frames
+from auditor.decode.packet import DUPLICATE
 
 Array = np.ndarray[Any, Any]
 LONGEST = 65535
@@ -91,7 +92,7 @@ class Fragments:
 
         ``packets[n].position`` of these is where the datagram begins; they are to be decoded again from there.
         """
-        fragments = np.flatnonzero(packets["fragment"] != 0).tolist()
+        fragments = np.flatnonzero((packets["fragment"] != 0) & (packets["status"] != DUPLICATE)).tolist()
         if not fragments:
             return block, []
         added: list[bytes] = []

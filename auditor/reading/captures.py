@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from auditor.capture.inputs import Input
 from auditor.flows import state as S
+from auditor.reading.clocks import correction
 from auditor.reading.sources import Counted
 from auditor.tables import arrow
 
@@ -31,6 +32,7 @@ class Capture:
     ended: int | None
     gap_s: float | None
     overlap_s: float | None
+    clock_offset_s: float | None
     flows: int
     handshakes: int
     not_ip: int
@@ -84,6 +86,7 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         ended=int(c[S.LAST_TIME]) if packets else None,
         gap_s=None if counted.apart is None or counted.apart < 0 else counted.apart / 1e9,
         overlap_s=None if counted.apart is None or counted.apart >= 0 else -counted.apart / 1e9,
+        clock_offset_s=None if counted.offset is None else counted.offset / 1e9,
         flows=counted.flows,
         handshakes=counted.handshakes,
         not_ip=int(c[S.NOT_IP_PACKETS]),
@@ -115,6 +118,9 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
         yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:
         yield f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them; each counts once"
+    if correction(counted.offset):
+        assert counted.offset is not None
+        yield f"its clock is {counted.offset / 1e9:+.3f} s ahead of that of captures before it, which is taken off its times"
     if counted.apart is not None and counted.apart >= LONG_GAP:
         seconds = counted.apart / 1e9
         yield f"begins {seconds:,.0f} s after the captures before it end: is one missing, or is it another network (--apart)?"

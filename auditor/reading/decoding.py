@@ -12,6 +12,7 @@ from auditor.decode import frames
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import scan
+from auditor.reading.clocks import correction
 from auditor.reading.sources import NEVER, Source
 
 SMALLEST_PACKET = 64  # bytes with its record header: how many packets a block can hold, nearly always
@@ -81,6 +82,7 @@ class Cursor:
         self._size = size
         self._frame = frames.first_of(source.number)
         self._latest = NEVER
+        self._ahead = correction(source.counted.offset)
         self._more = True
         self._fresh = True  # nothing of what is in the buffer was looked at
         self._ended = False
@@ -119,6 +121,8 @@ class Cursor:
             self.source.failure = str(error)
             self._more = False
         times = self.block.packets["time"][: self.block.count]
+        if self._ahead:
+            times -= self._ahead
         if not self._more:
             self._end()
         if self.block.count:

@@ -51,6 +51,7 @@ class Merging:
         self._alone = len(sources) == 1
         self._tallies = tallies
         self._seen = S.records(S.RECENT, S.RECENT_PACKET)
+        self._frames = S.records(S.RECENT, S.RECENT_PACKET)
         self._blocks = Blocks(block_bytes)
         self._open: list[Cursor] = []
         self._gathered: Block | None = None
@@ -142,7 +143,7 @@ class Merging:
         whole = len(pieces) == 1 and begin == 0 and end == cursor.block.count
         if whole and (self._alone or end >= WHOLE):
             self._flush()
-            self._hand_over(cursor.hand_over())
+            self._hand_over(cursor.hand_over(), several=False)
             return
         self._gather(pieces)
         for one, _, last in pieces:
@@ -190,13 +191,13 @@ class Merging:
         """Hand over what was gathered."""
         block, self._gathered = self._gathered, None
         if block is not None:
-            self._hand_over(block)
+            self._hand_over(block, several=True)
 
-    def _hand_over(self, block: Block) -> None:
-        """Give a block to the other thread, with the datagrams that became whole in it."""
+    def _hand_over(self, block: Block, *, several: bool) -> None:
+        """Give a block to the other thread, with the datagrams that became whole in it; ``several``: of several captures."""
         block.data = block.buffer
         packets = block.packets[: block.count]
-        scan.find_copies(block.buffer, self._seen, packets)
+        scan.find_copies(block.buffer, self._seen, self._frames, packets, several)
         if block.fragments:
             block.data, whole = self.fragments.join(block.buffer, packets)
             some = packets[whole]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
-from auditor.decode.bytes import Bytes, be64
+from auditor.decode.bytes import Bytes, be64, mix
 from auditor.decode.decode import DATAGRAM, decode_packet
 from auditor.decode.frames import BITS
 from auditor.decode.packet import (
@@ -95,6 +95,7 @@ ROOM, FLUSH = 4, 5
 PCAP, PCAPNG, SNOOP, DATAGRAMS = 0, 1, 2, 3
 SWEEP_PACKETS = 8192
 TWICE_WITHIN = 20_000_000  # nanoseconds; the shortest retransmission timeout is ten times as long
+COMPARED = 96  # bytes of a frame: all headers, nearly always
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
 
 
@@ -180,13 +181,8 @@ def room_for_packet(memory: Memory) -> bool:
 
 
 @inlined
-def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
-    """Whether a capture shows a packet twice: both ends mirrored, both ports of a switch, both sides of a router.
-
-    The same packet has the same addresses, ports, numbers and IPv4 identification, and comes within ``TWICE_WITHIN``.
-    What was sent again has another identification; where there is none (IPv6; 0 and 1 are written by senders that do
-    not count), only a copy counts that was seen elsewhere, or had passed more or fewer routers.
-    """
+def code_of(block: Bytes, packet: PacketRow) -> np.uint64:
+    """A hash of what no router changes of a packet; 0 where that is too little to know it again."""
     code = packet.source_low ^ (packet.target_low * np.uint64(0x9E3779B97F4A7C15))
     code ^= (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
     code ^= np.uint64(packet.ip_identification) << np.uint64(16)
@@ -197,24 +193,59 @@ def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
     elif packet.payload_captured >= 8:
         code ^= be64(block, np.int64(packet.payload)) + np.uint64(packet.payload_wire)
     else:
-        return False
+        return np.uint64(0)
     code = (code ^ (code >> np.uint64(29))) * np.uint64(0x94D049BB133111EB)
-    code ^= code >> np.uint64(32)
-    place = np.uint64(0)
-    if packet.ip_identification <= 1:
-        place = packet.source_mac ^ (packet.target_mac * np.uint64(0x9E3779B97F4A7C15)) ^ packet.tunnel
-        place ^= (packet.vlans ^ packet.outer_source) * np.uint64(0xBF58476D1CE4E5B9)
-        place ^= (np.uint64(packet.ttl) << np.uint64(48)) | (np.uint64(packet.interface & 0xFFFF) << np.uint64(32))
+    return code ^ (code >> np.uint64(32))
+
+
+@inlined
+def place_of(packet: PacketRow) -> np.uint64:
+    """Where a packet was seen, and how many routers it had passed: a hash."""
+    place = packet.source_mac ^ (packet.target_mac * np.uint64(0x9E3779B97F4A7C15)) ^ packet.tunnel
+    place ^= (packet.vlans ^ packet.outer_source) * np.uint64(0xBF58476D1CE4E5B9)
+    return place ^ ((np.uint64(packet.ttl) << np.uint64(48)) | (np.uint64(packet.interface & 0xFFFF) << np.uint64(32)))
+
+
+@inlined
+def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
+    """Whether a capture shows a packet twice: both ends mirrored, both ports of a switch, both sides of a router.
+
+    The same packet has the same addresses, ports, numbers and IPv4 identification, and comes within ``TWICE_WITHIN``.
+    What was sent again has another identification; where there is none (IPv6; 0 and 1 are written by senders that do
+    not count), only a copy counts that was seen elsewhere, or had passed more or fewer routers.
+    """
+    code = code_of(block, packet)
+    if code == 0:
+        return False
+    place = place_of(packet) if packet.ip_identification <= 1 else np.uint64(0)
     last = recent[np.int64(code & np.uint64(RECENT - 1))]
     gap = packet.time - last.time
     if last.code == code and gap >= -TWICE_WITHIN and gap <= TWICE_WITHIN:
         if packet.ip_identification > 1 or last.place != place:
             return True
-        if gap == 0 and last.capture != packet.frame >> BITS:  # files that overlap hold the very same packet
-            return True
     last.code = code
     last.time = packet.time
     last.place = place
+    return False
+
+
+@inlined
+def is_in_other_file(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
+    """Whether another capture has the very same frame with the same time: files that overlap hold it twice."""
+    code = mix(np.uint64(packet.time)) ^ np.uint64(packet.wire_length)
+    begin = np.int64(packet.begin)
+    end = begin + min(np.int64(packet.captured), COMPARED)
+    while begin + 8 <= end:
+        code = mix(code ^ be64(block, begin))
+        begin += 8
+    while begin < end:
+        code = mix(code ^ np.uint64(block[begin]))
+        begin += 1
+    last = recent[np.int64(code & np.uint64(RECENT - 1))]
+    if last.code == code and last.time == packet.time and last.capture != packet.frame >> BITS:
+        return True
+    last.code = code
+    last.time = packet.time
     last.capture = packet.frame >> BITS
     return False
 
@@ -356,18 +387,37 @@ def read_batch(
     return found, position, ended, fragments, control
 
 
-@kernel(BYTES, Layout(RECENT_PACKET), Layout(PACKET))
-def find_copies(block: Bytes, recent: RecentRows, packets: PacketRows) -> int:
-    """Mark packets that come twice; ``recent`` are those of before. How many they are.
+@kernel(BYTES, Layout(RECENT_PACKET), Layout(RECENT_PACKET), Layout(PACKET), int)
+def find_copies(block: Bytes, recent: RecentRows, frames: RecentRows, packets: PacketRows, several: bool) -> int:
+    """Mark packets that come twice; ``recent`` and ``frames`` are those of before. How many they are.
 
     The packets of all captures that are read as one are looked at, in order of time: copies may lie in other files.
+    ``several``: the packets are of more than one.
     """
     copies = 0
     for i in range(packets.size):
-        if packets[i].fragment == 0 and packets[i].status == DECODED and is_duplicate(recent, block, packets[i]):
-            packets[i].status = DUPLICATE
+        packet = packets[i]
+        is_copy = several and is_in_other_file(frames, block, packet)
+        if is_copy or (packet.fragment == 0 and packet.status == DECODED and is_duplicate(recent, block, packet)):
+            packet.status = DUPLICATE
             copies += 1
     return copies
+
+
+@kernel(BYTES, Layout(PACKET), Layout(RECENT_PACKET))
+def describe_packets(block: Bytes, packets: PacketRows, said: RecentRows) -> int:
+    """What packets of other captures are compared with, to find those that both have: hashes and times; how many."""
+    count = 0
+    for i in range(packets.size):
+        packet = packets[i]
+        code = code_of(block, packet) if packet.fragment == 0 and packet.status == DECODED else np.uint64(0)
+        if code == 0:
+            continue
+        said[count].code = code
+        said[count].time = packet.time
+        said[count].place = place_of(packet)
+        count += 1
+    return count
 
 
 @kernel(Layout(PACKET), Layout(np.int64, 2))

@@ -1,23 +1,25 @@
 """Captures that are read as one, in the order of their first packets: told by their bytes, not by their names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import SPECIAL
-from auditor.capture.reader import SMALLEST_BLOCK, Notes, Reader, new_buffer
+from auditor.capture.reader import Notes, Reader, new_buffer
 from auditor.decode.fragments import Counts
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.flows.room import new_tallies
 from auditor.reading import scan
+from auditor.reading.clocks import clock_offsets, correction
 
 NEVER = np.iinfo(np.int64).min  # before all packets: when a capture begins of which nothing is known
-LOOKED_AT = 64  # packets at a capture's beginning
+LOOKED_AT = 512  # packets at a capture's beginning
 DIGITS = re.compile(r"(\d+)")
 
 
@@ -32,6 +34,7 @@ class Counted:
     flows: int = 0  # that began in it
     handshakes: int = 0
     apart: int | None = None  # nanoseconds from the end of all before it to its beginning, below 0 where they overlap
+    offset: int | None = None  # nanoseconds by which its clock is ahead of that of captures before it, where that shows
     dropped: int | None = None
     secrets: int = 0
     bytes: int = 0
@@ -64,11 +67,49 @@ class Source:
 
 @dataclass
 class Beginning:
-    """What the first packets of a capture show: when the first and the last of them came, and secrets before them."""
+    """What the first packets of a capture show."""
 
-    first: int = NEVER
+    first: int = NEVER  # when the first of them came, and the last
     last: int = NEVER
-    key_logs: list[bytes] = field(default_factory=list)
+    key_logs: list[bytes] = field(default_factory=list)  # TLS secrets before them
+    said: S.Array = field(default_factory=lambda: np.zeros(0, S.RECENT_PACKET))  # what they are known again by
+
+
+class Look:
+    """Looks at the beginnings of captures; what is wrong with one shows when it is read."""
+
+    def __init__(self) -> None:
+        self._buffer, self._packets = new_buffer(LOOKED_AT * 512), S.packets(LOOKED_AT)
+        self._said = S.records(LOOKED_AT, S.RECENT_PACKET)
+
+    def at(self, item: Input) -> Beginning:
+        """The beginning of a file. A stream can be read only once: it is taken to begin before all others."""
+        again = None if item.refusal is not None or item.size is None else item.again()
+        if again is None:
+            return Beginning()
+        with suppress(InputError, OSError):
+            reader = Reader(again, self._buffer)
+            try:
+                reader.fill()
+                return self._first_packets(reader)
+            finally:
+                reader.close()
+        return Beginning()
+
+    def _first_packets(self, reader: Reader) -> Beginning:
+        while True:
+            count, reader.position, ended, _, _ = scan.read_batch(
+                reader.buffer, reader.position, reader.stop, reader.layout, reader.interfaces, 0, self._packets
+            )
+            if count:
+                packets = self._packets[:count]
+                said = self._said[: scan.describe_packets(reader.buffer, packets, self._said)]
+                times = packets["time"]
+                return Beginning(int(times[0]), int(times.max()), reader.pcapng.key_logs, np.array(said))
+            if ended == SPECIAL and reader.special():
+                continue
+            if reader.notes.status != "complete" or not reader.fill():
+                return Beginning(key_logs=reader.pcapng.key_logs)
 
 
 def measure(sources: Sequence[Source]) -> None:
@@ -84,58 +125,34 @@ def measure(sources: Sequence[Source]) -> None:
         before = last if before is None else max(before, last)
 
 
-class Look:
-    """Looks at the beginnings of captures; what is wrong with one shows when it is read."""
-
-    def __init__(self) -> None:
-        self._buffer, self._packets = new_buffer(SMALLEST_BLOCK), S.packets(LOOKED_AT)
-
-    def at(self, item: Input) -> Beginning:
-        """The beginning of a file. A stream can be read only once: it is taken to begin before all others."""
-        again = None if item.refusal is not None or item.size is None else item.again()
-        if again is None:
-            return Beginning()
-        with suppress(InputError, OSError):
-            reader = Reader(again, self._buffer)
-            try:
-                return self._first_packets(reader)
-            finally:
-                reader.close()
-        return Beginning()
-
-    def _first_packets(self, reader: Reader) -> Beginning:
-        while True:
-            count, reader.position, ended, _, _ = scan.read_batch(
-                reader.buffer, reader.position, reader.stop, reader.layout, reader.interfaces, 0, self._packets
-            )
-            if count:
-                times = self._packets["time"][:count]
-                return Beginning(int(times[0]), int(times.max()), reader.pcapng.key_logs)
-            if ended == SPECIAL and reader.special():
-                continue
-            if reader.notes.status != "complete" or not reader.fill():
-                return Beginning(key_logs=reader.pcapng.key_logs)
-
-
 def natural(name: str) -> tuple[tuple[int, str], ...]:
     """A name in the order in which people count: ``cap.pcap10`` comes behind ``cap.pcap9``."""
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in DIGITS.split(name))
 
 
-def ordered(inputs: Sequence[Input]) -> tuple[list[Source], S.Array]:
+def ordered(inputs: Sequence[Input], offsets: Mapping[str, int] | None = None) -> tuple[list[Source], S.Array]:
     """The captures in the order of their packets, and the array in which what is counted of each is.
 
-    Where first packets have the same time, the captures that end sooner come first; names decide only what times leave open.
+    Where first packets have the same time, the captures that end sooner come first; names decide only what times leave
+    open. ``offsets``: by how much the clock of each is ahead, where that is known already.
     """
     look = Look() if len(inputs) > 1 else None
     beginnings = [look.at(item) if look is not None else Beginning() for item in inputs]
-    places = sorted(
-        range(len(inputs)), key=lambda k: (beginnings[k].first, beginnings[k].last, natural(inputs[k].name))
+    ahead = (
+        clock_offsets([(one.first, one.said) for one in beginnings])
+        if offsets is None
+        else [offsets.get(item.name) for item in inputs]
     )
+
+    def key(k: int) -> tuple[Any, ...]:
+        one, shift = beginnings[k], correction(ahead[k])
+        first, last = (time if time == NEVER else time - shift for time in (one.first, one.last))
+        return first, last, natural(inputs[k].name)
+
     tallies = new_tallies(len(inputs))
     sources = [
-        Source(inputs[k], number, beginnings[k].first, Counted(tallies[number]), beginnings[k].key_logs)
-        for number, k in enumerate(places)
+        Source(inputs[k], number, key(k)[0], Counted(tallies[number], offset=ahead[k]), beginnings[k].key_logs)
+        for number, k in enumerate(sorted(range(len(inputs)), key=key))
     ]
     return sources, tallies
 
@@ -148,5 +165,7 @@ def again(sources: Sequence[Source]) -> tuple[list[Source], S.Array] | None:
         if source.failure is None and item is None:
             return None
         if source.failure is None and item is not None:
-            seconds.append(Source(item, source.number, source.first, Counted(tallies[source.number])))
+            seconds.append(
+                Source(item, source.number, source.first, replace(source.counted, counters=tallies[source.number]))
+            )
     return seconds, tallies

@@ -58,7 +58,7 @@ def frames(
     rows = _rows(result, list(flow_ids))
     names = _captures(result, rows) if capture is None else [capture]
     inputs = [_input(result, name, is_hashed=verify) for name in names]
-    merging, wanted = Merging(*ordered(inputs)), _wanted(rows)
+    merging, wanted = Merging(*ordered(inputs, _offsets(result))), _wanted(rows)
     try:
         for block, at, flows, _ in packets_of(merging, wanted):
             packets = block.packets.view(np.ndarray)
@@ -129,6 +129,12 @@ def _captures(result: Results, rows: "pa.Table") -> list[str]:
     first, last = min(_times(rows, "started")), max(_times(rows, "ended"))
     listed = result.rows("captures", "capture", "packets", "started", "ended")
     return [row["capture"] for row in listed if row["packets"] and row["started"] <= last and row["ended"] >= first]
+
+
+def _offsets(result: Results) -> dict[str, int]:
+    """By how much the clocks of captures were found to be ahead, in nanoseconds."""
+    listed = result.rows("captures", "capture", "clock_offset_s")
+    return {row["capture"]: round(row["clock_offset_s"] * 1e9) for row in listed if row["clock_offset_s"] is not None}
 
 
 def _times(rows: "pa.Table", name: str) -> Any:

@@ -353,6 +353,11 @@ TABLES: dict[str, list[Column]] = {
             "gap_s", FLOAT, "seconds from the end of the captures before it to its first packet; NA where they overlap"
         ),
         Column("overlap_s", FLOAT, "seconds of it in which captures before it have packets as well; NA where none has"),
+        Column(
+            "clock_offset_s",
+            FLOAT,
+            "seconds by which its clock is ahead, by packets that captures before it have as well; NA where there are none",
+        ),
         Column("flows", INT, "flows that begin in it"),
         Column("handshakes", INT, "TLS handshakes of these flows"),
         Column("not_ip", INT, "packets without IP, or of a link type that is not decoded"),
