@@ -174,3 +174,37 @@ def test_both_sides_of_a_router_with_clocks_of_their_own(tmp_path: Path, ahead_m
 def _forwarded(packet: bytes) -> bytes:
     """A packet behind a router: other MACs, a hop less to live."""
     return bytes.fromhex("020000000a02020000000a01") + packet[12:22] + bytes([packet[22] - 1]) + packet[23:]
+
+
+@given(seed=st.integers(0, 1 << 16))
+@settings(max_examples=4, deadline=None)
+def test_other_packets_do_not_decide_when_a_flow_ends(seed: int) -> None:
+    """Twenty thousand frames that are no IP, between packets with pauses of all lengths, change no flow."""
+    numbers = random.Random(seed)
+    packets: list[tuple[int, bytes]] = []
+    for port in range(40_000, 40_060):
+        talk = wire.Talk(port).open().play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 40)]).close()
+        sent = numbers.choice([talk.packets, [wire.datagram(b"\0" * 20, port, 9)] * 9, talk.packets[:1] * 5])
+        time = 1_700_000_000 * wire.SECOND + numbers.randrange(60) * wire.SECOND
+        for packet in sent:
+            packets.append((time, packet))
+            time += round(numbers.choice([0.001, 4.9, 5.1, 6.5, 11, 59, 62, 299, 302]) * wire.SECOND)
+    packets.sort()
+    first, last = packets[0][0], packets[-1][0]
+    foreign = [(first + k * (last - first) // 20_000, b"\xff" * 12 + b"\x88\xb5" + b"\0" * 50) for k in range(20_000)]
+    every = sorted(
+        [*((time, True, packet) for time, packet in packets), *((time, False, one) for time, one in foreign)]
+    )
+    mine, said = cuts.Pieces(), []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, some in (("alone", packets), ("among", [(time, packet) for time, _, packet in every])):
+            path = Path(folder) / name
+            frames = [0] * len(some)
+            own = [k for k, (_, is_mine, _) in enumerate(every) if is_mine] if name == "among" else range(len(some))
+            for number, k in enumerate(own):
+                frames[k] = number
+            mine.add(path, wire.pcap(some, nanoseconds=True), frames)
+            with closing(auditor.audit(path)) as result:
+                said.append(cuts.said(result, mine))
+    assert len(said[0]["flows"]) > 60
+    assert said[0] == said[1]
