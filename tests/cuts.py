@@ -36,7 +36,9 @@ class Pieces:
 
     def original(self, capture: Any, frame: Any) -> Any:
         """The frame of the whole capture that a frame of a piece is."""
-        return self.frames[capture][int(frame) - 1] if isinstance(capture, str) and capture in self.frames else frame
+        if frame is None or capture not in self.frames:
+            return frame
+        return self.frames[capture][int(frame) - 1]
 
 
 def cut_pcapng(data: bytes, folder: Path, piece_of: Sequence[int], name: str = "piece") -> Pieces:

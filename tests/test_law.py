@@ -19,6 +19,7 @@ import auditor
 from auditor.options import Options
 from tests import cuts, wire
 from tests.conftest import SAMPLES
+from tests.lab import scenes
 
 NAMES = ["office", "requests", "ssl3", "tls1", "tls1.2", "tls1.3", "tls1.3-post-quantum"]
 SITE = Options(topology=SAMPLES / "site.toml")
@@ -208,3 +209,15 @@ def test_other_packets_do_not_decide_when_a_flow_ends(seed: int) -> None:
                 said.append(cuts.said(result, mine))
     assert len(said[0]["flows"]) > 60
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("number", range(0, len(scenes.SCENES), 6))
+def test_paths_are_the_same_in_pieces(tmp_path: Path, number: int) -> None:
+    """ARP, BGP, tunnels, moves within a flow: what a topology says of a capture it says of its pieces."""
+    capture, options = scenes.SCENES[number].write(tmp_path)
+    data = Path(capture).read_bytes()
+    count = len(cuts.records_of(data))
+    (tmp_path / "pieces").mkdir()
+    cut = cuts.cut_pcap(data, tmp_path / "pieces", [k // 2 for k in range(count)])
+    with closing(auditor.audit(capture, **options)) as whole, closing(auditor.audit(cut.paths, **options)) as pieces:
+        assert cuts.said(pieces, cut) == cuts.said(whole)
