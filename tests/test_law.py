@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import random
+import struct
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -143,6 +144,22 @@ def test_packets_of_a_flow_in_several_files(tmp_path: Path) -> None:
     cut = cuts.cut_pcap(wire.pcap(talk.packets), tmp_path, [k // 2 for k in range(len(talk.packets))])
     result = auditor.audit(cut.paths)
     assert [bytes(packet) for packet in result.packets(result.flows["flow_id"][0])] == talk.packets
+
+
+def test_evidence_lies_in_several_files(tmp_path: Path) -> None:
+    """The packets that prove a finding are the same, in a section for each file that holds some."""
+    sample = (SAMPLES / "office.pcapng").read_bytes()
+    count = packets_in(sample)
+    cut = cuts.cut_pcapng(sample, tmp_path, [k * 40 // count for k in range(count)])
+    extracted = []
+    for name, paths in (("whole", [SAMPLES / "office.pcapng"]), ("pieces", cut.paths)):
+        result = auditor.audit(paths, SITE)
+        result.extract("TLS101-1", tmp_path / f"{name}.evidence")
+        blocks = list(cuts.blocks_of((tmp_path / f"{name}.evidence").read_bytes()))
+        packets = [block for kind, block in blocks if kind == cuts.ENHANCED_PACKET]
+        extracted.append([packet[12 : 28 + struct.unpack_from("<I", packet, 20)[0]] for packet in packets])
+        assert ("pieces" in name) == (sum(kind == 0x0A0D0D0A for kind, _ in blocks) > 1)
+    assert extracted[0] == extracted[1]
 
 
 @pytest.mark.parametrize("ahead_ms", [0, 150, -2_500, 3_600_000])

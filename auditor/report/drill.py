@@ -1,7 +1,7 @@
 """From a flow back to its packets: as scapy has them, or as tshark dissects them, through pyshark."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -13,6 +13,7 @@ from auditor.capture.write import pcap_header, pcap_record
 from auditor.decode import frames as frame_numbers
 from auditor.errors import AuditError
 from auditor.prefixes import parse_address
+from auditor.reading.clocks import correction
 from auditor.report import flow_ids, originals
 from auditor.report.results import Results
 
@@ -36,6 +37,7 @@ class Frame:
     capture: str
     number: int  # in that capture
     time: int  # nanoseconds since 1970
+    captured: int  # the same by the clock of its capture
     interface: int
     interface_name: str | None
     link_type: int
@@ -43,10 +45,8 @@ class Frame:
     data: bytes
 
 
-def frames(
-    result: Results, flow_ids: Iterable[int], capture: str | None = None, *, verify: bool = False
-) -> Iterator[Frame]:
-    """The frames of flows, read again from the captures that hold them or from one of these, in the order of time.
+def frames(result: Results, flow_ids: Iterable[int], *, verify: bool = False) -> Iterator[Frame]:
+    """The frames of flows, read again from the captures that hold them, in the order of time.
 
     Of a datagram that came in fragments there is the one that completed it. With ``verify`` the captures have to be
     those that were audited, byte for byte. Raises AuditError where a flow is not there, or a capture is not.
@@ -56,14 +56,14 @@ def frames(
     from auditor.requests.cut import packets_of
 
     rows = _rows(result, list(flow_ids))
-    names = _captures(result, rows) if capture is None else [capture]
-    inputs = [_input(result, name, is_hashed=verify) for name in names]
-    merging, wanted = Merging(*ordered(inputs, _offsets(result))), _wanted(rows)
+    inputs = [_input(result, name, is_hashed=verify) for name in _captures(result, rows)]
+    ahead = _offsets(result)
+    merging, wanted = Merging(*ordered(inputs, ahead)), _wanted(rows)
     try:
         for block, at, flows, _ in packets_of(merging, wanted):
             packets = block.packets.view(np.ndarray)
             for k, flow in zip(at.tolist(), flows.tolist(), strict=True):
-                yield _frame(packets[k], int(wanted.identifier[flow]), block, merging)
+                yield _frame(packets[k], int(wanted.identifier[flow]), block, merging, ahead)
         if merging.failure is not None:
             raise AuditError(merging.failure)
         if verify:
@@ -73,14 +73,16 @@ def frames(
             source.forget()
 
 
-def _frame(packet: Any, flow_id: int, block: "Block", merging: "Merging") -> Frame:
-    """A decoded packet as it was captured."""
+def _frame(packet: Any, flow_id: int, block: "Block", merging: "Merging", ahead: Mapping[str, int]) -> Frame:
+    """A decoded packet as it was captured; ``ahead``: by how much the clocks of captures are."""
     begin, captured, which = int(packet["begin"]), int(packet["captured"]), int(packet["interface"])
+    capture = merging.control.captures[frame_numbers.capture(int(packet["frame"]))]
     return Frame(
         flow_id,
-        merging.control.captures[frame_numbers.capture(int(packet["frame"]))],
+        capture,
         frame_numbers.number(int(packet["frame"])),
         int(packet["time"]),
+        int(packet["time"]) + correction(ahead.get(capture)),
         which,
         merging.interfaces.names[which],
         merging.interfaces.link_types[which],
@@ -121,14 +123,15 @@ def _rows(result: Results, flow_ids: list[int]) -> "pa.Table":
 
 def _captures(result: Results, rows: "pa.Table") -> list[str]:
     """The captures that may hold packets of some flows: where all were audited as one, those of their times."""
-    if result.manifest["options"].get("apart"):
+    if result.is_apart:
         names = set(rows.column("capture").to_pylist())
         if len(names) != 1:
             raise AuditError("the flows are not of one capture")
         return [str(name) for name in names]
-    first, last = min(_times(rows, "started")), max(_times(rows, "ended"))
+    first, last = _times(rows, "started"), _times(rows, "ended")
     listed = result.rows("captures", "capture", "packets", "started", "ended")
-    return [row["capture"] for row in listed if row["packets"] and row["started"] <= last and row["ended"] >= first]
+    some = (row for row in listed if row["packets"])
+    return [row["capture"] for row in some if ((first <= row["ended"]) & (last >= row["started"])).any()]
 
 
 def _offsets(result: Results) -> dict[str, int]:

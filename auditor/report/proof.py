@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auditor.capture import write
 from auditor.errors import AuditError
@@ -11,6 +11,9 @@ from auditor.report import flow_ids
 from auditor.report.output import opened
 from auditor.report.plain import about, printable
 from auditor.report.results import Results
+
+if TYPE_CHECKING:
+    from auditor.report.drill import Frame
 
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
@@ -123,13 +126,13 @@ def extract(result: Results, finding_id: str, out: str | Path, *, force: bool = 
     application = write.option(write.APPLICATION, f"auditor {__version__}".encode())
     written = 0
     with opened(out, result, force=force) as file:
-        for part in parts:
-            head = f"Evidence for {row['finding_id']} ({row['title']}): {row['reason']}\n"
-            head += f"Source: {part['capture']}, SHA-256 {sums.get(part['capture'], '?')}"
-            file.write(write.section(write.option(write.COMMENT, _text(head)) + application))
-            for block, is_packet in _section(result, row, part):
-                file.write(block)
-                written += is_packet
+        for group in [[part] for part in parts] if result.is_apart else [parts]:
+            for capture, some in _proving(result, group).items():
+                head = f"Evidence for {row['finding_id']} ({row['title']}): {row['reason']}\n"
+                head += f"Source: {capture}, SHA-256 {sums.get(capture, '?')}"
+                file.write(write.section(write.option(write.COMMENT, _text(head)) + application))
+                file.writelines(_section(row, some, _proof(group).get(capture, set())))
+                written += len(some)
     return written
 
 
@@ -138,29 +141,38 @@ def evidence_of(row: dict[str, Any]) -> list[dict[str, Any]]:
     return list(json.loads(row["evidence"])) if row["evidence"] else []
 
 
-def _section(result: Results, row: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[bytes, bool]]:
-    """The blocks of one capture, and which are packets: each interface stands before its first packet."""
+def _proof(parts: list[dict[str, Any]]) -> dict[str, set[int]]:
+    """The frames of each capture that prove something."""
+    return {part["capture"]: set(part["frames"]) for part in parts}
+
+
+def _section(row: dict[str, Any], frames: list["Frame"], proof: set[int]) -> Iterator[bytes]:
+    """The blocks of one capture: each interface stands before its first packet."""
     interfaces: dict[int, int] = {}
-    proof = set(part["frames"])
-    for frame in _proving(result, part, proof):
+    for frame in frames:
         if frame.interface not in interfaces:
             interfaces[frame.interface] = len(interfaces)
-            yield write.interface(frame.link_type, frame.interface_name), False
-        words = f"frame {frame.number} of {part['capture']}"
+            yield write.interface(frame.link_type, frame.interface_name)
+        words = f"frame {frame.number} of {frame.capture}"
         if frame.number in proof:
             words = f"{row['rule']}: {row['reason']} ({words})"
         comment, which = write.option(write.COMMENT, _text(words)), interfaces[frame.interface]
-        yield write.packet(which, frame.time, frame.data, frame.wire_length, comment), True
+        yield write.packet(which, frame.captured, frame.data, frame.wire_length, comment)
 
 
-def _proving(result: Results, part: dict[str, Any], proof: set[int]) -> Iterator[Any]:
-    """The frames of a capture's flows, each flow's up to a little behind the last that proves something."""
+def _proving(result: Results, parts: list[dict[str, Any]]) -> dict[str, list["Frame"]]:
+    """The frames of sample flows by capture, each flow's up to a little behind the last that proves something."""
     from auditor.report.drill import frames
 
-    last, behind, given = max(proof, default=0), dict.fromkeys(part["flows"], 0), 0
-    for frame in frames(result, part["flows"], part["capture"], verify=True):
-        if frame.number > last:
-            behind[frame.flow_id] += 1
+    flows = list(dict.fromkeys(flow for part in parts for flow in part["flows"]))
+    last = {capture: max(proof, default=0) for capture, proof in _proof(parts).items()}
+    behind, given = dict.fromkeys(flows, 0), 0
+    found: dict[str, list[Frame]] = {}
+    for frame in frames(result, flows, verify=True):
+        behind[frame.flow_id] += not last
+        if frame.number >= last.get(frame.capture, frame.number + 1):
+            del last[frame.capture]
         if behind[frame.flow_id] <= BEHIND and given < MOST_PACKETS:
             given += 1
-            yield frame
+            found.setdefault(frame.capture, []).append(frame)
+    return found

@@ -58,6 +58,11 @@ class Results:
             )
 
     @property
+    def is_apart(self) -> bool:
+        """Whether each capture was audited by itself."""
+        return self.manifest["options"]["apart"] is not None
+
+    @property
     def errors(self) -> list[str]:
         """Inputs that could not be read, a sentence for each."""
         return list(self.manifest.get("errors", []))
