@@ -41,7 +41,7 @@ class Run:
                 self._batch(event)
             elif isinstance(event, Ended):
                 self._write(self.pipeline.flush(event.sources))
-                odd = self.pipeline.judge.warnings()
+                odd = self.pipeline.warnings()
                 network = self.pipeline.judge.network
                 self.sink.write("network", network_table(event.control, network, event.interfaces))
             elif isinstance(event, Finished):

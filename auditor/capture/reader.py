@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from auditor.capture.buffers import page_aligned
-from auditor.capture.compression import Rewound, compression_of, damage, open_compressed
+from auditor.capture.compression import MOST_PACKINGS, Rewound, compression_of, damage, open_compressed
 from auditor.capture.inputs import Input
 from auditor.capture.interfaces import Interfaces
 from auditor.capture.pcap import (
@@ -18,7 +18,7 @@ from auditor.capture.pcap import (
     PcapHeader,
     snoop_link,
 )
-from auditor.capture.pcapng import LARGEST_BLOCK, MAGIC, PcapngState
+from auditor.capture.pcapng import LARGEST_BLOCK, MAGIC, MOST_INTERFACES, PcapngState
 from auditor.capture.sniff import looks_like
 from auditor.decode.layers import LINK_NAMES, LINK_TYPES, layer_of_link_type
 from auditor.errors import InputError
@@ -27,6 +27,7 @@ BLOCK_BYTES = 4 << 20
 SMALLEST_BLOCK = 64 << 10
 PCAP, PCAPNG, SNOOP = 0, 1, 2
 HEAD = 512
+MOST_WARNINGS = 32  # on link types, of which there may be thousands
 
 
 def new_buffer(size: int) -> Any:
@@ -51,7 +52,7 @@ class Notes:
             self.status = "damaged"
             self.damage_offset = offset
             where = "" if offset is None else f" at byte {offset}"
-            self.warnings.append(f"{what}{where}; everything before it is reported")
+            self.warnings.append(f"{what}{where}: everything before it is reported")
 
     def link_names(self) -> str | None:
         return " ".join(dict.fromkeys(LINK_NAMES.get(t, str(t)).replace(" ", "-") for t in self.link_types)) or None
@@ -97,7 +98,7 @@ class Reader:
     def _open(self) -> None:
         """Find compression and format by the first bytes. Raises InputError for what is no capture."""
         head = self._raw_read(HEAD)
-        for _ in range(3):
+        for _ in range(MOST_PACKINGS):
             packing = compression_of(head)
             if packing is None:
                 break
@@ -140,9 +141,9 @@ class Reader:
     def _note_link_type(self, link_type: int) -> None:
         if link_type & 0xFFFF not in LINK_TYPES:
             name = LINK_NAMES.get(link_type)
-            self.notes.warnings.append(
-                f"link type {link_type}{f' ({name})' if name else ''} is not decoded: its packets are only counted"
-            )
+            words = f"link type {link_type}{f' ({name})' if name else ''} is not decoded: its packets are only counted"
+            if words not in self.notes.warnings and len(self.notes.warnings) < MOST_WARNINGS:
+                self.notes.warnings.append(words)
 
     @property
     def layout(self) -> Any:
@@ -219,6 +220,10 @@ class Reader:
             self.notes.link_types.append(info.link_type)
             self._note_link_type(info.link_type)
         self.position += length
+        if len(self.pcapng.interfaces) > MOST_INTERFACES:
+            self.damaged(f"more than {MOST_INTERFACES:,} interfaces", self.offset + self.position)
+            self.position = self.stop
+            return False
         return True
 
     def damaged(self, what: str, offset: int) -> None:

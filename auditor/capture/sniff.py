@@ -1,9 +1,4 @@
-"""What a file is by its first bytes: a capture, or what it looks like instead, in a few words for the error."""
-
-from auditor.capture.pcap import MAGICS, SNOOP_MAGIC
-from auditor.capture.pcapng import MAGIC as PCAPNG_MAGIC
-
-LONGEST_MAGIC = 8
+"""What a file that is no capture looks like, in a few words for the error."""
 
 LOOKS = (
     (b"PK\x03\x04", "a ZIP archive; unpack it first"),
@@ -26,11 +21,6 @@ LOOKS = (
     (b"<html", "an HTML page"),
 )
 KEY_LOG = (b"CLIENT_RANDOM ", b"CLIENT_HANDSHAKE_TRAFFIC_SECRET ", b"CLIENT_TRAFFIC_SECRET_0 ", b"# SSL/TLS secrets")
-
-
-def begins_like_capture(head: bytes) -> bool:
-    """Whether a file of a format that is read may begin with these bytes."""
-    return head[:4] in MAGICS or head[:4] == PCAPNG_MAGIC or head[:8] == SNOOP_MAGIC
 
 
 def looks_like(head: bytes) -> str:

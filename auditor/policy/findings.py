@@ -77,7 +77,9 @@ class Subject:
     server_flow: Array  # a flow of each server, by that number
     service: Callable[[int], tuple[str, str | None]]  # an endpoint's AWS service and Region, else the server and None
     group: Array  # a small number for each client network and service
-    client: Array  # a number for each client address
+    client: Callable[[int], str]  # a flow's client address
+    client_number: Array  # a small number for each of these
+    client_flow: Array  # a flow of each client, by that number
     client_high: Array
     client_low: Array
     frames: Array  # (n, k) frames that show the flow: first packet, ClientHello, ServerHello, …; 0 for none
@@ -102,6 +104,16 @@ class Subject:
         """The servers of some flows, by their numbers."""
         numbers = set(self.server_number[flows].tolist())
         return {number: self.server(int(self.server_flow[number])) for number in numbers}
+
+    def counted(self, flows: Array) -> tuple[Counter[str], Counter[str]]:
+        """How many of some flows each client and each server has."""
+        names = self.servers(flows)
+        servers = {names[number]: count for number, count in Counter(self.server_number[flows].tolist()).items()}
+        clients = Counter(self.client_number[flows].tolist())
+        return (
+            Counter({self.client(int(self.client_flow[number])): count for number, count in clients.items()}),
+            Counter(servers),
+        )
 
 
 class Sample(NamedTuple):
@@ -129,8 +141,8 @@ class Finding:
     last: int
     flows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    servers: set[str] = field(default_factory=set)
-    clients: set[Any] = field(default_factory=set)
+    servers: Counter[str] = field(default_factory=Counter)
+    clients: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[Sample]] = field(default_factory=dict)  # the first flows of what is audited as one
 
     def add(self, flows: Array, which: Array, reasons: Array, subject: Subject) -> None:
@@ -141,8 +153,8 @@ class Finding:
         if len(self.reasons) < MOST_COUNTED:
             for number, count in sorted(Counter(which.tolist()).items()):
                 self.reasons[str(reasons[number])] += count
-        self.clients = _counted(self.clients, subject.client[flows].tolist())
-        self.servers = _counted(self.servers, subject.servers(flows).values())
+        clients, servers = subject.counted(flows)
+        self.clients, self.servers = _counted(self.clients, clients), _counted(self.servers, servers)
         some = self.samples.get(subject.captures[0], [])
         self.samples[subject.captures[0]] = sorted([*some, *subject.samples(flows)])[:SAMPLES]
 
@@ -151,8 +163,8 @@ class Finding:
         both = replace(
             self,
             reasons=Counter(self.reasons),
-            servers=set(self.servers),
-            clients=set(self.clients),
+            servers=Counter(self.servers),
+            clients=Counter(self.clients),
             samples=dict(self.samples),
         )
         both.join(other)
@@ -163,8 +175,8 @@ class Finding:
         self.flows += other.flows
         self.first, self.last = min(self.first, other.first), max(self.last, other.last)
         self.reasons.update(other.reasons)
-        self.servers |= other.servers
-        self.clients |= other.clients
+        self.servers.update(other.servers)
+        self.clients.update(other.clients)
         for part, some in other.samples.items():
             self.samples[part] = sorted([*self.samples.get(part, []), *some])[:SAMPLES]
 
@@ -216,10 +228,16 @@ class Finding:
         return next((_frames_of(some, capture) for capture, some in self.parts), [])
 
 
-def _counted(known: set[Any], more: Iterable[Any]) -> set[Any]:
-    """Both together; of very many the first ones, whatever the order in which they came."""
-    both = known.union(more)
-    return both if len(both) < 2 * MOST_COUNTED else set(sorted(both)[:MOST_COUNTED])
+def _counted(known: Counter[str], more: Counter[str]) -> Counter[str]:
+    """Both together; of very many the first by name, whatever the order in which they came."""
+    known.update(more)
+    return known if len(known) < 2 * MOST_COUNTED else Counter(dict(sorted(known.items())[:MOST_COUNTED]))
+
+
+def top(counts: Mapping[str, int]) -> str | None:
+    """The names with the most flows, each with how many: ``10.0.0.7 (120), 10.0.0.9 (4)``; None where there are none."""
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SAMPLES]
+    return ", ".join(f"{name} ({count})" for name, count in most) or None
 
 
 def _frames_of(samples: Iterable[Sample], capture: str) -> list[int]:
@@ -334,6 +352,8 @@ def findings_table(findings: Sequence[Finding], policies: Mapping[str, str]) -> 
             "clients": [min(len(f.clients), MOST_COUNTED) for f in findings],
             "servers": [min(len(f.servers), MOST_COUNTED) for f in findings],
             "sample_servers": [" ".join(sorted(f.servers)[:SAMPLES]) for f in findings],
+            "top_clients": [top(f.clients) for f in findings],
+            "top_servers": [top(f.servers) for f in findings],
             "first_seen": [f.first for f in findings],
             "last_seen": [f.last for f in findings],
             "capture": [f.capture for f in findings],

@@ -46,6 +46,7 @@ class Capture:
     encrypted: int
     dropped: int | None
     segments_dropped: int
+    ended_early: int
     secrets: int
     status: str
     damage_offset: int | None
@@ -60,6 +61,7 @@ class Capture:
             "packets end inside a header": self.cut,
             "fragmented IP datagrams never became whole": self.incomplete,
             "TCP segments came with too many gaps": self.segments_dropped,
+            "flows were ended early because memory was full": self.ended_early,
         }
         lacks = [f"{number} {words}" for words, number in counted.items() if number]
         if self.status != "complete":
@@ -100,6 +102,7 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         encrypted=int(c[S.ENCRYPTED_PACKETS]),
         dropped=counted.dropped,
         segments_dropped=int(c[S.DROPPED_SEGMENTS]),
+        ended_early=int(c[S.EVICTED_FLOWS]),
         secrets=counted.secrets,
         status=notes.status,
         damage_offset=notes.damage_offset,
@@ -117,7 +120,7 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
     if item.was_changed():
         yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:
-        yield f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them; each counts once"
+        yield f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them, and count once"
     if correction(counted.offset):
         assert counted.offset is not None
         yield f"its clock is {counted.offset / 1e9:+.3f} s ahead of that of captures before it, which is taken off its times"
@@ -128,8 +131,13 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
         yield f"{fragments.incomplete} fragmented IP datagrams never became whole"
     if fragments.overlapping:
         yield f"{fragments.overlapping} IP fragments overlap others: an attack, or a broken sender"
+    if counted.evicted:
+        yield f"memory: {counted.evicted} flows were ended early, those idle the longest; --memory with a larger size keeps more"
+    if counted.forgotten:
+        yield f"memory: {counted.forgotten} answers of the DNS were forgotten, the oldest"
     if counted.left_out:
-        yield "more addresses, ICMP errors or BGP than is kept: the table network is not complete"
+        words = ", ".join(f"{count} {kind}" for kind, count in sorted(counted.left_out.items()))
+        yield f"memory: more is shown of the network than is kept, the first {words} are not in the table network"
 
 
 @dataclass

@@ -16,6 +16,7 @@ class Batch:
 
     captures: list[str]  # names of those that are read as one, by the numbers that frames have
     rows: rows.Rows
+    size: int  # about how many bytes of tables they make
     memory: S.Memory
     generation: int
     interfaces: list[str | None]

@@ -16,9 +16,10 @@ from auditor.capture.pcapng import INTERFACE
 from auditor.capture.reader import BLOCK_BYTES, new_buffer
 from auditor.decode.control import Control
 from auditor.decode.fragments import Fragments
+from auditor.decode.packet import FRAME_SEEN, RECENT, RECENT_PACKET
 from auditor.errors import InputError
 from auditor.flows import state as S
-from auditor.reading import scan
+from auditor.reading import copies, scan
 from auditor.reading.decoding import FEW, SMALLEST_PACKET, Block, Blocks, Cursor
 from auditor.reading.sources import Source
 
@@ -40,18 +41,19 @@ class Merging:
         block_bytes: int = BLOCK_BYTES,
         *,
         prompt: bool = False,
+        control: Control | None = None,
     ) -> None:
         self.interfaces = Interfaces()
         self.fragments = Fragments()
-        self.control = Control(captures=[source.item.name for source in sources])
+        self.control = control or Control(captures=[source.item.name for source in sources])
         self._sources = sources
         self._waiting = deque(sources)
         self._stopped = stopped or threading.Event()
         self._prompt = prompt
         self._alone = len(sources) == 1
         self._tallies = tallies
-        self._seen = S.records(S.RECENT, S.RECENT_PACKET)
-        self._frames = S.records(S.RECENT, S.RECENT_PACKET)
+        self._seen = S.records(RECENT, RECENT_PACKET)
+        self._frames = S.records(RECENT, FRAME_SEEN)
         self._blocks = Blocks(block_bytes)
         self._open: list[Cursor] = []
         self._gathered: Block | None = None
@@ -197,7 +199,7 @@ class Merging:
         """Give a block to the other thread, with the datagrams that became whole in it; ``several``: of several captures."""
         block.data = block.buffer
         packets = block.packets[: block.count]
-        scan.find_copies(block.buffer, self._seen, self._frames, packets, several)
+        copies.find_copies(block.buffer, self._seen, self._frames, packets, several)
         if block.fragments:
             block.data, whole = self.fragments.join(block.buffer, packets)
             some = packets[whole]

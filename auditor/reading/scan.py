@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
-from auditor.decode.bytes import Bytes, be64, mix
+from auditor.decode.bytes import Bytes
 from auditor.decode.decode import DATAGRAM, decode_packet
+from auditor.decode.eapol import note_supplicant
 from auditor.decode.frames import BITS
 from auditor.decode.packet import (
     BGP,
     CUT,
     DECODED,
     DUPLICATE,
+    EAPOL,
     ENCRYPTED,
     FRAGMENT,
     ICMP,
@@ -33,7 +35,8 @@ from auditor.decode.packet import (
     PacketRows,
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
-from auditor.flows.intern import intern_full
+from auditor.flows.intern import intern_crowded, intern_full
+from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
 from auditor.flows.state import (
     CLOCK,
@@ -44,6 +47,7 @@ from auditor.flows.state import (
     ENCRYPTED_PACKETS,
     FINISHED_FLOWS,
     FIRST_TIME,
+    FLOW_PLACES,
     FREE_CHUNKS,
     FREE_DATAGRAM,
     FREE_FLOW,
@@ -56,16 +60,14 @@ from auditor.flows.state import (
     NOT_IP_PACKETS,
     OTHER_IP_PACKETS,
     PACKETS,
-    RECENT,
-    RECENT_PACKET,
     ROOM_CHUNKS,
     SHORT_PACKETS,
+    SUPPLICANT,
     SWEEP_AT,
     WIRE_BYTES,
     Counters,
     FlowRow,
     Memory,
-    RecentRows,
     SideRow,
     State,
     Tallies,
@@ -74,7 +76,6 @@ from auditor.flows.state import (
 from auditor.flows.stream import feed
 from auditor.flows.table import (
     MOST_FINISHED,
-    bucket_of,
     create,
     find,
     find_copied,
@@ -94,8 +95,6 @@ from auditor.tls.records import message
 ROOM, FLUSH = 4, 5
 PCAP, PCAPNG, SNOOP, DATAGRAMS = 0, 1, 2, 3
 SWEEP_PACKETS = 8192
-TWICE_WITHIN = 20_000_000  # nanoseconds; the shortest retransmission timeout is ten times as long
-COMPARED = 96  # bytes of a frame: all headers, nearly always
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
 
 
@@ -154,7 +153,7 @@ def note_packet(memory: Memory, flow: FlowRow, side: SideRow, way: WayRow, direc
 
 
 @inlined
-def bucket_of_packet(packet: PacketRow, size: int) -> int:
+def bucket_of_packet(state: State, packet: PacketRow) -> int:
     return bucket_of(
         packet.source_high,
         packet.source_low,
@@ -162,7 +161,8 @@ def bucket_of_packet(packet: PacketRow, size: int) -> int:
         packet.target_high,
         packet.target_low,
         packet.target_port,
-        size,
+        state.memory.keys,
+        state.buckets.size,
     )
 
 
@@ -177,85 +177,14 @@ def room_for_packet(memory: Memory) -> bool:
         and counters[FREE_PLACE] >= 0
         and counters[FREE_CHUNKS] >= ROOM_CHUNKS
         and not intern_full(memory.arena, memory.entries)
+        and not intern_crowded(memory.entries, memory.intern_buckets)
     )
-
-
-@inlined
-def code_of(block: Bytes, packet: PacketRow) -> np.uint64:
-    """A hash of what no router changes of a packet; 0 where that is too little to know it again."""
-    code = packet.source_low ^ (packet.target_low * np.uint64(0x9E3779B97F4A7C15))
-    code ^= (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
-    code ^= np.uint64(packet.ip_identification) << np.uint64(16)
-    code *= np.uint64(0xBF58476D1CE4E5B9)
-    if packet.protocol == TCP:
-        code ^= (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
-        code += (np.uint64(packet.payload_wire) << np.uint64(8)) | np.uint64(packet.tcp_flags)
-    elif packet.payload_captured >= 8:
-        code ^= be64(block, np.int64(packet.payload)) + np.uint64(packet.payload_wire)
-    else:
-        return np.uint64(0)
-    code = (code ^ (code >> np.uint64(29))) * np.uint64(0x94D049BB133111EB)
-    return code ^ (code >> np.uint64(32))
-
-
-@inlined
-def place_of(packet: PacketRow) -> np.uint64:
-    """Where a packet was seen, and how many routers it had passed: a hash."""
-    place = packet.source_mac ^ (packet.target_mac * np.uint64(0x9E3779B97F4A7C15)) ^ packet.tunnel
-    place ^= (packet.vlans ^ packet.outer_source) * np.uint64(0xBF58476D1CE4E5B9)
-    return place ^ ((np.uint64(packet.ttl) << np.uint64(48)) | (np.uint64(packet.interface & 0xFFFF) << np.uint64(32)))
-
-
-@inlined
-def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
-    """Whether a capture shows a packet twice: both ends mirrored, both ports of a switch, both sides of a router.
-
-    The same packet has the same addresses, ports, numbers and IPv4 identification, and comes within ``TWICE_WITHIN``.
-    What was sent again has another identification; where there is none (IPv6; 0 and 1 are written by senders that do
-    not count), only a copy counts that was seen elsewhere, or had passed more or fewer routers.
-    """
-    code = code_of(block, packet)
-    if code == 0:
-        return False
-    place = place_of(packet) if packet.ip_identification <= 1 else np.uint64(0)
-    last = recent[np.int64(code & np.uint64(RECENT - 1))]
-    gap = packet.time - last.time
-    if last.code == code and gap >= -TWICE_WITHIN and gap <= TWICE_WITHIN:
-        if packet.ip_identification > 1 or last.place != place:
-            return True
-    last.code = code
-    last.time = packet.time
-    last.place = place
-    return False
-
-
-@inlined
-def is_in_other_file(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
-    """Whether another capture has the very same frame with the same time: files that overlap hold it twice."""
-    code = mix(np.uint64(packet.time)) ^ np.uint64(packet.wire_length)
-    begin = np.int64(packet.begin)
-    end = begin + min(np.int64(packet.captured), COMPARED)
-    while begin + 8 <= end:
-        code = mix(code ^ be64(block, begin))
-        begin += 8
-    while begin < end:
-        code = mix(code ^ np.uint64(block[begin]))
-        begin += 1
-    last = recent[np.int64(code & np.uint64(RECENT - 1))]
-    if last.code == code and last.time == packet.time and last.capture != packet.frame >> BITS:
-        return True
-    last.code = code
-    last.time = packet.time
-    last.capture = packet.frame >> BITS
-    return False
 
 
 @part
 def note_copy(state: State, packet: PacketRow) -> None:
     """A packet for the second time: it counts once, and shows another position of its way."""
-    at, direction = find_copied(
-        packet, bucket_of_packet(packet, state.buckets.size), state.flows, state.sides, state.buckets
-    )
+    at, direction = find_copied(packet, bucket_of_packet(state, packet), state.flows, state.sides, state.buckets)
     if at >= 0:
         side, way = state.sides[2 * at + direction], state.ways[2 * at + direction]
         if is_at_first_place(side, way, packet):
@@ -273,6 +202,15 @@ def is_new(state: State, at: int, direction: int, packet: PacketRow) -> bool:
         finish(state, at)
         return True
     return False
+
+
+@part
+def is_other_flow(counters: Counters, packet: PacketRow) -> bool:
+    """Whether a packet belongs to a flow without ports: IPsec's, or EAP over LAN, whose supplicant may be an earlier one."""
+    if packet.protocol != EAPOL:
+        return bool(packet.protocol == ESP_PROTOCOL)
+    counters[SUPPLICANT] = note_supplicant(counters[SUPPLICANT], packet)
+    return bool(counters[SUPPLICANT] != 0)
 
 
 @kernel(State, BYTES, Layout(PACKET), int, int, int, largest=True)
@@ -297,15 +235,16 @@ def follow_batch(
         tick(counters, packet.time)
         if counters[PACKETS] >= counters[NEXT_SWEEP]:
             # Often enough to keep memory small, seldom enough to cost little.
-            counters[NEXT_SWEEP] = counters[PACKETS] + max(SWEEP_PACKETS, flows.size)
+            # Were it only once for each place, a flood of SYNs would fill all places before they are looked at.
+            counters[NEXT_SWEEP] = counters[PACKETS] + max(SWEEP_PACKETS, counters[FLOW_PLACES] >> 2)
             counters[SWEEP_AT] = 0
         is_tcp = packet.protocol == TCP
         if packet.status == DUPLICATE:
             note_copy(state, packet)
             continue
-        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or packet.protocol == ESP_PROTOCOL):
+        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or is_other_flow(counters, packet)):
             continue
-        bucket = bucket_of_packet(packet, state.buckets.size)
+        bucket = bucket_of_packet(state, packet)
         at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)
         if is_new(state, at, direction, packet):
             at, direction = create(counters, flows, sides, state.ways, state.buckets, state.answers, packet, bucket), 0
@@ -317,7 +256,7 @@ def follow_batch(
         if packet.payload_wire == 0:
             continue
         if not is_tcp:
-            if packet.payload_captured > 0 and is_looked_at(flow, side):
+            if packet.payload_captured > 0 and is_looked_at(flow, side, block, packet):
                 udp_payload(memory, state.answers, flow, side, direction, block, packet)
         elif side.state != DONE:
             stream = state.streams[side.stream if side.stream >= 0 else counters[FREE_STREAM]]
@@ -385,39 +324,6 @@ def read_batch(
         if packets[i].fragment != 0:
             fragments += 1
     return found, position, ended, fragments, control
-
-
-@kernel(BYTES, Layout(RECENT_PACKET), Layout(RECENT_PACKET), Layout(PACKET), int)
-def find_copies(block: Bytes, recent: RecentRows, frames: RecentRows, packets: PacketRows, several: bool) -> int:
-    """Mark packets that come twice; ``recent`` and ``frames`` are those of before. How many they are.
-
-    The packets of all captures that are read as one are looked at, in order of time: copies may lie in other files.
-    ``several``: the packets are of more than one.
-    """
-    copies = 0
-    for i in range(packets.size):
-        packet = packets[i]
-        is_copy = several and is_in_other_file(frames, block, packet)
-        if is_copy or (packet.fragment == 0 and packet.status == DECODED and is_duplicate(recent, block, packet)):
-            packet.status = DUPLICATE
-            copies += 1
-    return copies
-
-
-@kernel(BYTES, Layout(PACKET), Layout(RECENT_PACKET))
-def describe_packets(block: Bytes, packets: PacketRows, said: RecentRows) -> int:
-    """What packets of other captures are compared with, to find those that both have: hashes and times; how many."""
-    count = 0
-    for i in range(packets.size):
-        packet = packets[i]
-        code = code_of(block, packet) if packet.fragment == 0 and packet.status == DECODED else np.uint64(0)
-        if code == 0:
-            continue
-        said[count].code = code
-        said[count].time = packet.time
-        said[count].place = place_of(packet)
-        count += 1
-    return count
 
 
 @kernel(Layout(PACKET), Layout(np.int64, 2))

@@ -1,6 +1,7 @@
 """Captures that are read as one, in the order of their first packets: told by their bytes, not by their names."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,10 +13,11 @@ from auditor.capture.inputs import Input
 from auditor.capture.pcap import SPECIAL
 from auditor.capture.reader import Notes, Reader, new_buffer
 from auditor.decode.fragments import Counts
+from auditor.decode.packet import PACKET_SAID
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.flows.room import new_tallies
-from auditor.reading import scan
+from auditor.reading import copies, scan
 from auditor.reading.clocks import clock_offsets, correction
 
 NEVER = np.iinfo(np.int64).min  # before all packets: when a capture begins of which nothing is known
@@ -38,7 +40,9 @@ class Counted:
     dropped: int | None = None
     secrets: int = 0
     bytes: int = 0
-    left_out: bool = False  # not all that was seen of the network is kept
+    evicted: int = 0  # flows that were ended early, answers of the DNS and facts of the network that were let go,
+    forgotten: int = 0  # of all captures that are read as one: told by the first of them
+    left_out: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -72,7 +76,7 @@ class Beginning:
     first: int = NEVER  # when the first of them came, and the last
     last: int = NEVER
     key_logs: list[bytes] = field(default_factory=list)  # TLS secrets before them
-    said: S.Array = field(default_factory=lambda: np.zeros(0, S.RECENT_PACKET))  # what they are known again by
+    said: S.Array = field(default_factory=lambda: np.zeros(0, PACKET_SAID))  # what they are known again by
 
 
 class Look:
@@ -80,7 +84,7 @@ class Look:
 
     def __init__(self) -> None:
         self._buffer, self._packets = new_buffer(LOOKED_AT * 512), S.packets(LOOKED_AT)
-        self._said = S.records(LOOKED_AT, S.RECENT_PACKET)
+        self._said = S.records(LOOKED_AT, PACKET_SAID)
 
     def at(self, item: Input) -> Beginning:
         """The beginning of a file. A stream can be read only once: it is taken to begin before all others."""
@@ -103,7 +107,7 @@ class Look:
             )
             if count:
                 packets = self._packets[:count]
-                said = self._said[: scan.describe_packets(reader.buffer, packets, self._said)]
+                said = self._said[: copies.describe_packets(reader.buffer, packets, self._said)]
                 times = packets["time"]
                 return Beginning(int(times[0]), int(times.max()), reader.pcapng.key_logs, np.array(said))
             if ended == SPECIAL and reader.special():

@@ -19,6 +19,7 @@ from auditor.report.results import Results
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from scapy.packet import Packet
     from scapy.plist import PacketList
 
     from auditor.reading.decoding import Block
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from auditor.requests.cut import Wanted
 
 MOST_PACKETS = 1_000_000
-PROTOCOLS = {"tcp": 6, "udp": 17, "esp": 50}
+PROTOCOLS = {"tcp": 6, "udp": 17, "esp": 50, "eapol": 255}
 
 
 @dataclass(frozen=True)
@@ -173,23 +174,28 @@ def _wanted(rows: "pa.Table") -> "Wanted":
     )
 
 
-def packets(result: Results, flow: int | str) -> "PacketList":
-    """The packets of a flow as scapy has them."""
+def packet_of(frame: Frame) -> "Packet":
+    """A frame as scapy has it."""
     from scapy.config import conf
     from scapy.packet import Raw
-    from scapy.plist import PacketList
 
     # Importing them is what makes scapy know the link layers.
     import scapy.layers.all  # noqa: F401  isort: skip
 
-    flow_id, listed = flow_ids.found(result, flow), []
-    for frame in frames(result, [flow_id]):
-        packet = conf.l2types.num2layer.get(frame.link_type, Raw)(frame.data)
-        packet.time = frame.time / 1e9
-        packet.wirelen = frame.wire_length
-        listed.append(packet)
-        if len(listed) >= MOST_PACKETS:
-            break
+    packet = conf.l2types.num2layer.get(frame.link_type, Raw)(frame.data)
+    packet.time = frame.time / 1e9
+    packet.wirelen = frame.wire_length
+    return packet
+
+
+def packets(result: Results, flow: int | str) -> "PacketList":
+    """The packets of a flow as scapy has them."""
+    from itertools import islice
+
+    from scapy.plist import PacketList
+
+    flow_id = flow_ids.found(result, flow)
+    listed = [packet_of(frame) for frame in islice(frames(result, [flow_id]), MOST_PACKETS)]
     return PacketList(listed, name=f"flow {flow_ids.whole(flow_id)}")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
-ABOUT = ("client_group", "service", "region", "servers", "sample_servers")
+ABOUT = ("client_group", "service", "region", "servers", "top_clients", "top_servers")
 PAGE = (("What", "what"), ("Why", "why"), ("How to fix", "fix"), ("Source", "source"))
 FACTS = (
     *("flow_id", "started", "client_ip", "client_port", "server_ip", "server_port", "path", "path_confidence"),
@@ -59,9 +59,10 @@ def explain_finding(result: Results, finding_id: str) -> str:
         f"{row['finding_id']}: {row['title']}",
         f"{row['severity']}, {row['verdict']}; policy {policy} {options.get(policy, {}).get('edition', '')}".rstrip(),
         f"About: {about(row)}",
-        f"Servers: {row['servers']}; examples: {row['sample_servers']}",
+        f"Clients: {row['clients']}; most flows: {row['top_clients'] or 'none'}",
+        f"Servers: {row['servers']}; most flows: {row['top_servers'] or 'none'}",
         f"Reason: {row['reason']}",
-        f"Flows: {row['flows']} of {row['clients']} clients; examples: {examples}",
+        f"Flows: {row['flows']}; examples: {examples}",
         *(f"Capture: {part['capture']}; frames: {' '.join(map(str, part['frames']))}" for part in evidence_of(row)),
         f"Wireshark: {display_filter(row)}",
         *_facts(result, _numbers(row["sample_flows"])),
@@ -144,6 +145,12 @@ def evidence_of(row: dict[str, Any]) -> list[dict[str, Any]]:
 def _proof(parts: list[dict[str, Any]]) -> dict[str, set[int]]:
     """The frames of each capture that prove something."""
     return {part["capture"]: set(part["frames"]) for part in parts}
+
+
+def frames_text(row: dict[str, Any]) -> str:
+    """The frames that prove a finding, each with its capture: ``monday.pcap:3,7 tuesday.pcap:12``."""
+    parts = (part for part in evidence_of(row) if part["frames"])
+    return " ".join(f"{part['capture']}:{','.join(map(str, part['frames']))}" for part in parts)
 
 
 def _section(row: dict[str, Any], frames: list["Frame"], proof: set[int]) -> Iterator[bytes]:

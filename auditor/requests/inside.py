@@ -13,6 +13,7 @@ from auditor.reading.sources import Source, again
 from auditor.recognise.numbers import QUIC, TLS
 from auditor.requests.cut import Wanted
 from auditor.requests.keys import Keys
+from auditor.tls.revealed import Revealed
 
 Array = np.ndarray[Any, Any]
 
@@ -76,6 +77,9 @@ class Inside:
     tshark: str | None = None  # its version, where it was used
     _learned: dict[str, int] = field(default_factory=dict)  # secrets taken from each capture
     _sides: set[tuple[int, bool]] = field(default_factory=set)  # flows of the last capture that were opened, by side
+    revealed: dict[int, Revealed] = field(
+        default_factory=dict
+    )  # of flows of the last capture: their encrypted handshakes
     _salt: bytes | None = None
     _uses: dict[str, Use] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
@@ -101,7 +105,7 @@ class Inside:
         from auditor.requests import tshark
         from auditor.requests.decrypt import dissect
 
-        second = again(sources)
+        second, self.revealed = again(sources), {}
         if second is None:
             return [], NOT_KEPT
         if self._salt is None:
@@ -113,6 +117,7 @@ class Inside:
         self.notes += [note for note in [*dissected.notes, dissected.failure] if note and note not in self.notes]
         identifiers, captures = wanted.identifier.tolist(), [source.item.name for source in sources]
         self._sides = {(identifiers[flow], is_client) for flow, is_client in dissected.opened}
+        self.revealed = {identifiers[flow]: said for flow, said in dissected.revealed.items()}
         for row in dissected.requests:
             row["flow_id"], row["shown"] = identifiers[row.pop("flow")], row["frame"]
             row["capture"] = captures[frames.capture(row["shown"])]
