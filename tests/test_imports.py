@@ -24,6 +24,7 @@ FLOORS = (
     ("decode",),
     ("machine", "tables", "options", "prefixes", "settings"),
     ("errors", "data"),
+    ("border",),
 )
 FLOOR = {room: -number for number, rooms in enumerate(FLOORS) for room in rooms}
 # The numbers of applications import nothing, so every room may use them.
@@ -34,6 +35,7 @@ CLI_NEEDS = {
     "auditor.audit.compare": "asks tshark too",
     "auditor.audit.installed": "what is installed",
     "auditor.audit.start": "hashing has begun",
+    "auditor.border.text": "what is shown is harmless",
     "auditor.capture.digest": "hashes before loading",
     "auditor.machine.search_path": "imports nothing foreign",
     "auditor.machine.writing": "writes an example, opens standard files",
@@ -45,7 +47,7 @@ CLI_NEEDS = {
     "auditor.policy.model": "names a type",
     "auditor.policy.pages": "needs no pandas",
     "auditor.report.history": "needs no pandas",
-    "auditor.report.plain": "escapes hostile text",
+    "auditor.report.plain": "says what findings are about",
 }
 # Run by processes of their own, which are started by these names: nothing imports them.
 PROGRAMS = {"auditor.machine.child", "auditor.requests.worker", "auditor.capture.raw_socket"}

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from auditor.border.text import printable
 from auditor.cli.values import Group
 
 DONE, FINDINGS, FAILED, INTERRUPTED = 0, 1, 2, 130
@@ -104,8 +105,6 @@ CaptureOption = Annotated[
 
 def say(text: str) -> None:
     """A line for the person at the terminal, on standard error."""
-    from auditor.report.plain import printable  # numpy, which --help does not need
-
     with suppress(OSError):  # the exit code says it too
         sys.stderr.write(f"audit: {printable(text)}\n")
         sys.stderr.flush()

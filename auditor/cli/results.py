@@ -181,11 +181,11 @@ def sql_command(
     if as_csv:
         import csv
 
-        from auditor.report.plain import neutral
+        from auditor.border.text import cell
 
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([[neutral(value) for value in row] for row in rows])
+        writer.writerow(map(cell, names))
+        writer.writerows(map(cell, row) for row in rows)
     else:
         from auditor.cli.terminal import show_rows
 

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from auditor import Audit
-from auditor.report.plain import about, printable
+from auditor.border.text import printable
+from auditor.report.plain import about
 
 if TYPE_CHECKING:
     from auditor.policy.model import Policy

@@ -5,9 +5,10 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from auditor.border.text import printable
 from auditor.policy.findings import WIDTHS, client_group, text_of, widened
 from auditor.prefixes import parse
-from auditor.report.plain import Row, printable
+from auditor.report.plain import Row
 from auditor.report.results import Results
 from auditor.tables.schema import SEVERITIES
 

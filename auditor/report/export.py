@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import BinaryIO
 
+from auditor.border.text import cell
 from auditor.errors import AuditError
 from auditor.report.formats import FORMS
 from auditor.report.output import opened
-from auditor.report.plain import neutral
 from auditor.report.results import Results
 
 TABLE_FORMS = ("json", "jsonl", "csv", "parquet")
@@ -60,6 +60,6 @@ def _csv(result: Results, table: str, out: BinaryIO) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(result.arrow(table).column_names)
     for row in result.records(table):
-        writer.writerow([neutral(value) for value in row.values()])
+        writer.writerow(map(cell, row.values()))
     text.flush()
     text.detach()

@@ -1,21 +1,16 @@
 """A report as Markdown: for tickets, wikis and mails."""
 
-import re
 from collections import Counter
 from typing import Any, BinaryIO
 
-from auditor.report.plain import about, printable
+from auditor.border.text import markdown
+from auditor.report.plain import about
 from auditor.report.results import Results
-
-
-def _cell(value: Any) -> str:
-    """Text that is neither Markdown nor HTML to whoever shows it."""
-    return re.sub(r"([\\`*_{}\[\]<>|#~&!])", r"\\\1", printable("" if value is None else value))
 
 
 def _table(headers: list[str], rows: list[list[Any]]) -> list[str]:
     lines = [f"| {' | '.join(headers)} |", f"|{'---|' * len(headers)}"]
-    return [*lines, *(f"| {' | '.join(_cell(value) for value in row)} |" for row in rows), ""]
+    return [*lines, *(f"| {' | '.join(markdown(value) for value in row)} |" for row in rows), ""]
 
 
 def _cells(row: dict[str, Any], names: list[str]) -> list[Any]:
@@ -30,7 +25,7 @@ def write(result: Results, out: BinaryIO) -> None:
     lines = [
         "# Traffic audit",
         "",
-        f"Policy {_cell(policies)}; AWS address ranges of {manifest['ip_ranges']['date']}; ",
+        f"Policy {markdown(policies)}; AWS address ranges of {markdown(manifest['ip_ranges']['date'])}; ",
     ]
     lines[-1] += f"{counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes."
     lines.append("")
@@ -51,8 +46,10 @@ def write(result: Results, out: BinaryIO) -> None:
         for code in dict.fromkeys(row["rule"] for row in findings):
             rule = result.rule(code)
             if rule is not None:
-                lines += [f"- **{code}: {_cell(rule['title'])}.** {_cell(rule['why'])} *Fix:* {_cell(rule['fix'])}"]
-                lines[-1] += f" *Source:* {_cell(rule['source'])}"
+                lines += [
+                    f"- **{markdown(code)}: {markdown(rule['title'])}.** {markdown(rule['why'])} *Fix:* {markdown(rule['fix'])}"
+                ]
+                lines[-1] += f" *Source:* {markdown(rule['source'])}"
         lines.append("")
     if manifest["not_observable"]:
         lines += ["## Could not be judged", ""]

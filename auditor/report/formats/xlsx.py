@@ -5,8 +5,9 @@ import tempfile
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
+from auditor.border.text import printable
 from auditor.errors import AuditError
-from auditor.report.plain import iso, printable
+from auditor.report.plain import iso
 from auditor.report.results import Results
 from auditor.tables import schema
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from auditor.border.text import printable
 from auditor.policy.findings import client_group
 from auditor.report.change import service_of
-from auditor.report.plain import about, iso, printable
+from auditor.report.plain import about, iso
 from auditor.report.results import Results
 
 if TYPE_CHECKING:

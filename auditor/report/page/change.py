@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from auditor.border.text import printable
 from auditor.report.change import MARKS, Change
-from auditor.report.plain import iso, printable
+from auditor.report.plain import iso
 from auditor.report.results import Results
 
 
