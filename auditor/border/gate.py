@@ -212,21 +212,21 @@ def _whole_characters(value: Any) -> Any:
 class Parquet:
     """A Parquet file whose footer has been looked at. Use it as a context."""
 
-    def __init__(self, file: str | Path | BinaryIO, most_bytes: int | None = None) -> None:
-        """``most_bytes``: of all columns unpacked, as the footer says. Raises RefusedError, and OSError for the file itself."""
+    def __init__(self, file: str | Path | BinaryIO) -> None:
+        """Raises RefusedError, and OSError for the file itself."""
         import pyarrow.parquet as pq
 
         self._file = _guarded(pq.ParquetFile, file)
         self.schema: pa.Schema = _guarded(lambda: self._file.schema_arrow)
-        _guarded(self._look, most_bytes)
+        self.rows = self.size = 0  # bytes of all columns unpacked, as the footer says
+        _guarded(self._look)
 
-    def _look(self, most_bytes: int | None) -> None:
+    def _look(self) -> None:
         footer = self._file.metadata
         if footer.num_rows > MOST_ROWS or footer.num_row_groups > MOST_GROUPS or footer.num_columns > MOST_COLUMNS:
             raise RefusedError("its footer names more rows or columns than can be read")
-        size = sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
-        if most_bytes is not None and size > most_bytes:
-            raise RefusedError(f"more than {most_bytes >> 20} MiB when unpacked")
+        self.rows = footer.num_rows
+        self.size = sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
 
     def __enter__(self) -> Self:
         return self

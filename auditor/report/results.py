@@ -1,13 +1,14 @@
 """The results of an audit as they lie in a folder: tables, and the manifest that says how they were obtained."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.errors import AuditError
+from auditor.border import gate, text
+from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.report import files, shape
+from auditor.tables.schema import SEVERITIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,18 +18,25 @@ if TYPE_CHECKING:
 
 MANIFEST = "audit.json"
 MOST_BYTES = 256 << 20  # of the manifest
+RULE: shape.Shape = {
+    **dict.fromkeys(("code", "title", "check", "what", "why", "fix", "source"), str),
+    "severity": frozenset(SEVERITIES),
+    "ways": shape.Maybe(shape.Each(str)),
+}
 # What is asked of a manifest, which may be somebody else's, by those that read it.
 SHAPE: shape.Shape = {
     "format": int,
     "versions": {"auditor": str},
     "inputs": [{"name": str, "sha256": shape.TEXT, "bytes": int}],
     "errors": [str],
-    "policies": [{"id": str, "title": str, "edition": str, "source": str, "rules": [{"code": str, "title": str}]}],
+    "policies": [{"id": str, "title": str, "edition": str, "source": str, "rules": [RULE]}],
     "site": shape.TEXT,
     "notes": [str],
     "counts": dict.fromkeys(("captures", "flows", "handshakes", "findings", "in_scope"), int),
     "summary": [{"path": str, "confidence": str, "protocol": str, "verdict": str, "in_scope": bool, "flows": int}],
     "round_trips": [{"path": str, "flows": int}],
+    "ip_ranges": {"date": str},
+    "not_observable": shape.Each([{"flows": int, "reason": str}]),
 }
 
 
@@ -46,14 +54,15 @@ class Results:
         self._frames: dict[str, pd.DataFrame] = {}
         try:
             with writing.locked(self.folder, follow=True), files.opened(self.folder / MANIFEST) as file:
-                self.manifest: dict[str, Any] = json.loads(file.read(MOST_BYTES))
+                manifest = gate.from_json(file.read(MOST_BYTES), unique=True)
         except OSError as error:
-            raise AuditError(f"{folder}: holds no audit results (audit.json: {error.strerror})") from error
-        except (ValueError, RecursionError) as error:
-            raise AuditError(f"{folder}: audit.json is damaged ({error})") from error
+            raise AuditError(f"{shown(folder)}: holds no audit results (audit.json: {error.strerror})") from error
+        except ValueError as error:  # also of a name that no folder can have
+            raise AuditError(f"{shown(folder)}: audit.json is damaged ({error})") from error
+        self.manifest: dict[str, Any] = text.tidy(manifest)
         if (wrong := shape.misfit(self.manifest, SHAPE)) is not None:
             raise AuditError(
-                f"{folder}: audit.json is damaged, or of another version ({wrong}); audit the captures again"
+                f"{shown(folder)}: audit.json is damaged, or of another version ({wrong}); audit the captures again"
             )
 
     @property
@@ -101,23 +110,25 @@ class Results:
         return records(data.select(columns) if columns else data, times)
 
     def _read(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+        from auditor.tables import arrow, contract
         from auditor.tables.schema import schema
 
         path = self.folder / f"{table}.parquet"
         try:
-            # not read_table: it loads pyarrow.dataset and with it pandas, a fifth of a second
-            with files.opened(path) as file, pq.ParquetFile(file) as parquet:
-                if not parquet.schema_arrow.equals(schema(table)):
-                    raise AuditError(f"{path}: its columns are of another version; audit the captures again")
-                data = parquet.read(columns)
-            data.validate(full=True)
-        except (OSError, pa.ArrowException) as error:
-            reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "")
-            raise AuditError(f"{path}: is missing or damaged ({reason}); audit the captures again") from error
-        return data
+            with files.opened(path) as file, gate.Parquet(file) as parquet:
+                if not parquet.schema.equals(schema(table)):
+                    raise AuditError(f"{shown(path)}: its columns are of another version; audit the captures again")
+                data = parquet.read(None if columns is None else list(columns))
+        except (OSError, gate.RefusedError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise AuditError(f"{shown(path)}: is missing or damaged ({reason}); audit the captures again") from error
+        wrong = contract.broken(table, data)
+        if wrong is None and table in contract.OF_A_FLOW and "flow_id" in data.column_names:
+            flow = contract.without_flow(data, self._read("flows", ["flow_id"]))
+            wrong = None if flow is None else f"it has rows of flow {flow}, which is not there"
+        if wrong is not None:
+            raise AuditError(f"{shown(path)}: {wrong}; it is damaged: audit the captures again")
+        return arrow.harmless(data)
 
     def _frame(self, table: str) -> "pd.DataFrame":
         if table not in self._frames:
