@@ -96,6 +96,17 @@ def decoded(data: bytes) -> str:
         raise RefusedError(f"not {encoding.upper()} text (byte {len(mark) + error.start})") from None
 
 
+def in_utf8(data: bytes) -> bytes:
+    """Text that says by its byte order mark how it is encoded, in UTF-8 and without the mark; anything else as it is.
+
+    Windows writes so what a program prints into a file.
+    """
+    mark = next((mark for mark in MARKS if data.startswith(mark)), None)
+    if mark is None or MARKS[mark] == "utf-8":
+        return data if mark is None else data[len(mark) :]
+    return data[len(mark) :].decode(MARKS[mark], "replace").encode()
+
+
 def _whole(text: str) -> int | str:
     if len(text) > LONGEST_NUMBER or not SMALLEST <= (number := int(text)) <= GREATEST:
         return text[:40]

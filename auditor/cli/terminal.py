@@ -1,15 +1,17 @@
 """What a person reads at the terminal."""
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from auditor import Audit
-from auditor.border.text import printable
+from auditor.border.text import is_harmless, lines, printable
 from auditor.report.plain import about
 
 if TYPE_CHECKING:
@@ -24,10 +26,19 @@ MOST_SUMMARY = 24
 MOST_CAPTURES = 12
 
 
+class Harmless(Console):
+    """A console on which whatever is printed is harmless, whoever wrote it; the colours are ours."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            is_text = not segment.control and not is_harmless(segment.text)
+            yield Segment(lines(segment.text), segment.style) if is_text else segment
+
+
 def console() -> Console:
     """Standard output; as wide as asked for where it is no terminal."""
-    plain = Console(highlight=False, emoji=False, markup=False)
-    return plain if plain.is_terminal else Console(highlight=False, emoji=False, markup=False, width=120)
+    plain = Harmless(highlight=False, emoji=False, markup=False)
+    return plain if plain.is_terminal else Harmless(highlight=False, emoji=False, markup=False, width=120)
 
 
 def grid(*headers: str, right: tuple[str, ...] = (), wide: str | tuple[str, ...] | None = None) -> Table:
@@ -248,7 +259,8 @@ def show_rows(title: str | None, names: list[str], rows: list[tuple[Any, ...]]) 
     if title is not None:
         out.print(Text(f"{title} ({len(rows)})", style="bold underline"))
     numbers = tuple(n for k, n in enumerate(names) if rows and all(isinstance(row[k], int | float) for row in rows))
-    table = grid(*names, right=numbers, wide=names[-1] if names else None)
+    heads = [printable(name) for name in names]
+    table = grid(*heads, right=tuple(map(printable, numbers)), wide=heads[-1] if heads else None)
     for row in rows:
         table.add_row(*("·" if value is None else printable(value) for value in row))
     if names:

@@ -50,7 +50,7 @@ def looks_like(head: bytes) -> bool:
 
 def read(path: Path) -> Taken[Event]:
     """The events of a file with ``Records``, of a list, or of one JSON object a line. Raises InputError naming the file."""
-    taken = rows.each_line(_event, _records(unpacked(path)))
+    taken = rows.each_line(_event, _records(gate.in_utf8(unpacked(path))))
     if taken.skipped and not taken:
         raise InputError(f"{shown(path)}: not CloudTrail events: {taken.why}")
     return taken

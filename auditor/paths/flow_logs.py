@@ -152,7 +152,9 @@ class Reader:
         return table.rename_columns(names)
 
     def _text(self, path: Path) -> tuple[pa.Table, int]:
-        data = flow_log_forms.lines_of(unpacked(path), KNOWN)
+        data = flow_log_forms.lines_of(gate.in_utf8(unpacked(path)), KNOWN)
+        if not data.isascii():  # Arrow's reader gives up on rows that are not UTF-8, and does not say so
+            data = data.decode("utf-8", "replace").encode()
         line, _, rest = data.partition(b"\n")
         first = line.decode("ascii", "replace").strip()
         names = FORMAT.findall(first) or (first.split() if "srcaddr" in first.split() else [])
@@ -175,8 +177,7 @@ class Reader:
         try:
             return _fields(data, names, kinds)
         except pa.ArrowInvalid:  # of one row: all is read as text then, and looked at row by row
-            plain = data.decode("utf-8", "replace").encode()
-            return _fields(plain, names, dict.fromkeys(kinds, flow_log_columns.TEXT))
+            return _fields(data, names, dict.fromkeys(kinds, flow_log_columns.TEXT))
 
     def finish(self) -> FlowLog:
         """All that was read."""

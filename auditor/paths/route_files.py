@@ -25,13 +25,13 @@ def read(path: str | Path, site: str | None = None, notes: list[str] | None = No
     A route that cannot be read is left out; ``notes`` gets a sentence on these.
     """
     name = Path(path).name
-    data = unpacked(Path(path))
+    data = gate.in_utf8(unpacked(Path(path)))
     routes = Routes(name, site)
     wrong: Taken[None] = Taken()
     try:
         if mrt.is_mrt(data) or mrt.other_kind(data) is not None:
             mrt.read(data, routes)
-        elif data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
+        elif data.lstrip()[:1] in (b"[", b"{"):
             wrong = _json(gate.from_json(data), routes)
         else:
             wrong = _show_ip_bgp(data.decode("utf-8", "replace"), routes)

@@ -51,7 +51,7 @@ def looks_like(head: bytes) -> bool:
 
 def read(path: Path) -> Taken[SensorFlow]:
     """What a log says of flows. Raises InputError naming the file."""
-    taken = rows.each_line(_flow, _lines(unpacked(path)))
+    taken = rows.each_line(_flow, _lines(gate.in_utf8(unpacked(path))))
     if taken.skipped and not taken:
         raise InputError(f"{shown(path)}: not a log of Zeek or Suricata that can be read: {taken.why}")
     return taken

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from auditor.border import gate
 from auditor.border.rows import Taken
 from auditor.capture import folders
 from auditor.capture.compression import unpacked
@@ -123,7 +124,7 @@ def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
     from auditor.paths.flow_log_match import FlowLogWitness
 
     files = list(_files(paths))
-    heads = {path: b"" if path.suffix == ".parquet" else unpacked(path, HEAD) for path in files}
+    heads = {path: b"" if path.suffix == ".parquet" else gate.in_utf8(unpacked(path, HEAD)) for path in files}
     formats = [text for path in files if heads[path].lstrip()[:1] == b"{" for text in flow_logs.formats_of(path)]
     logs = flow_logs.Reader(formats)
     trails: list[tuple[str, Taken[Event]]] = []

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.border import gate
+from auditor.border.text import tidy
 from auditor.errors import AuditError, located, shown
 from auditor.machine import writing
 from auditor.report import files, shape
@@ -89,7 +90,7 @@ def _between(folder: Path, path: Path) -> str:
 
 def text(contents: dict[str, Any]) -> bytes:
     """What the files ``audit.json`` and ``custody.json`` hold."""
-    return (json.dumps(contents, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(tidy(contents), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def read(folder: Path) -> Listed:
