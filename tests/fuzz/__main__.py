@@ -27,13 +27,13 @@ def keep(crash: Crash, known: set[str]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--hours", type=float, default=1.0)
-    parser.add_argument("--executions", type=int, help="in all; without it, hours count")
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--executions", type=int, help="in all; without it, minutes count")
     parser.add_argument("--seed", type=int, default=time.time_ns())
     parser.add_argument("targets", nargs="*", help="names, or beginnings of names; all without")
     asked = parser.parse_args()
     names = [name for name in TARGETS if not asked.targets or name.startswith(tuple(asked.targets))]
-    end, seed, done = time.monotonic() + asked.hours * 3600, asked.seed, Counter[str]()
+    end, seed, done = time.monotonic() + asked.minutes * 60, asked.seed, Counter[str]()
     known: set[str] = set()
     while (done.total() < asked.executions) if asked.executions is not None else (time.monotonic() < end):
         seed += 1

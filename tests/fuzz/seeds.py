@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from auditor.policy import library
 from tests import wire
 from tests.conftest import SAMPLES
 from tests.lab import scenes
@@ -151,3 +152,25 @@ def write(path: Path, value: Any) -> Path:
     """Write plain values as JSON."""
     path.write_text(json.dumps(value))
     return path
+
+
+@cache
+def rules() -> list[dict[str, Any]]:
+    """A rule for each check that takes parameters, with those that shipped policies give it."""
+    given: dict[str, dict[str, Any]] = {}
+    for name in library.shipped():
+        for rule in library.get(name).rule:
+            given.setdefault(rule.check, {}).update(rule.parameters)
+    page = {name: name for name in ("title", "what", "why", "fix", "source")}
+    some = [(check, parameters) for check, parameters in sorted(given.items()) if parameters]
+    return [
+        {
+            "code": f"OWN{100 + k}",
+            "check": check,
+            "severity": "low",
+            "applies_to": "all",
+            "parameters": parameters,
+            **page,
+        }
+        for k, (check, parameters) in enumerate(some)
+    ]

@@ -28,7 +28,7 @@ from auditor.report.results import MANIFEST
 from auditor.requests import keys
 from auditor.tables.schema import TABLES
 from tests.conftest import SAMPLES
-from tests.fuzz import mutate, seeds
+from tests.fuzz import decoders, mutate, seeds
 from tests.lab import scenes
 
 MAKE = Callable[[Random], bytes]
@@ -60,6 +60,13 @@ def of_lines(*values: Any) -> MAKE:
 
 def of_toml(value: Any) -> MAKE:
     return lambda random: mutate.toml(random, mutate.plain(random, value))
+
+
+def of_parameters(random: Random) -> bytes:
+    """A policy whose rules have parameters of which some are wrong."""
+    some = random.sample(seeds.rules(), 6)
+    changed = [rule | {"parameters": mutate.plain(random, rule["parameters"], 2)} for rule in some]
+    return mutate.toml(random, seeds.POLICY | {"extends": [], "change": [], "exception": [], "rule": changed})
 
 
 def of_text(*texts: str) -> MAKE:
@@ -234,7 +241,8 @@ AUDITS = {
     for name, target in some.items()
 } | {
     "audit-topology": Target("site.toml", NETWORKS["topology"].make, audit_with(topology="file"), is_slow=True),
-    "audit-policy": Target("own.toml", NETWORKS["policy"].make, audit_with(policies="list"), is_slow=True),
+    "audit-policy": Target("own.toml", NETWORKS["policy"].make, audit_with(policy="list"), is_slow=True),
+    "audit-parameters": Target("own.toml", of_parameters, audit_with(policy="list"), is_slow=True),
     "audit-account": Target("account.json", NETWORKS["account"].make, audit_with(aws="folder"), is_slow=True),
     "audit-routes": Target("routes.json", NETWORKS["ip-route"].make, audit_with(routes="list"), is_slow=True),
     "audit-bgp": Target("bgp.json", NETWORKS["bgp-json"].make, audit_with(routes="list"), is_slow=True),
@@ -246,4 +254,11 @@ RESULTS = {
     f"results-{name}": Target(name, of_results(name), read_results_of, is_slow=True)
     for name in (MANIFEST, CUSTODY, *(f"{table}.parquet" for table in TABLES))
 } | {"history": Target("history.parquet", of_history, read_history)}
-TARGETS: dict[str, Target] = {**LOGS, **NETWORKS, **AUDITS, **RESULTS}
+DECODERS = {
+    "certificate": Target("a.der", decoders.make_certificate, decoders.read_certificate),
+    "chain": Target("chain", decoders.make_chain, decoders.read_chain),
+    "quic": Target("quic", decoders.make_quic, decoders.read_quic),
+    "dtls": Target("dtls", decoders.make_dtls, decoders.read_dtls),
+    "signature": Target("request", decoders.make_signature, decoders.read_signature),
+}
+TARGETS: dict[str, Target] = {**DECODERS, **LOGS, **NETWORKS, **AUDITS, **RESULTS}
