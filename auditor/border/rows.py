@@ -1,7 +1,9 @@
 """Rows that others wrote: one that cannot be read is counted, and the others go on; values that have to be in range."""
 
+import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from auditor.border.gate import Line, RefusedError
@@ -71,7 +73,7 @@ def whole(value: Any, least: int = 0, most: int = (1 << 53) - 1) -> int:
     """A whole number, or the text of one. Raises ValueError for anything else, and for what is not in range."""
     if isinstance(value, str) and len(value) <= 20 and value.strip().lstrip("-").isdecimal():
         value = int(value)
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise RefusedError(f"{printable(value)[:40]!r} is no whole number from {least:,} to {most:,}")

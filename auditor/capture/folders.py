@@ -1,5 +1,6 @@
 """What lies in a folder of inputs: files to be read, and what should be read but cannot be, which is never passed over."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,21 @@ def refusal(path: Path) -> str | None:
     except OSError as error:
         is_dangling = isinstance(error, FileNotFoundError) and path.is_symlink()
         return "a link to what is not there" if is_dangling else error.strerror or str(error)
+    except ValueError:
+        return "a name that no file can have"
     kind = kind_of(mode)
     return None if kind is None else f"{kind}, not a file"
+
+
+def is_missing(path: Path) -> bool:
+    """Whether nothing has that name, or nothing can have it: one that is too long, or holds what names do not."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError) as error:
+        return isinstance(error, ValueError) or error.errno in {errno.ENAMETOOLONG, errno.ENOTDIR}
+    return False
 
 
 def files(folder: Path, is_wanted: Callable[[Path], bool]) -> list[tuple[Path, str | None]]:

@@ -172,12 +172,14 @@ def _is_capture_name(path: Path) -> bool:
 def _files_of(argument: str) -> list[tuple[Path, str | None]]:
     """The files that an argument stands for; beside each the reason if it cannot be read."""
     path = Path(argument)
+    if "\0" in argument:
+        raise InputError(f"{argument}: a name that no file can have")
     if path.is_dir():
         files = folders.files(path, _is_capture_name)
         if not files:
             raise InputError(f"{argument}: the folder holds no file named like a capture (.pcap, .pcapng, .cap, …)")
         return files
-    if path.exists():
+    if not folders.is_missing(path):
         return [(path, None)]
     matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))
     if matches:

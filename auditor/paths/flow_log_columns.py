@@ -51,6 +51,8 @@ def readable(table: pa.Table, numbers: Iterable[str], addresses: Iterable[str]) 
 
 def _numbers(column: Any, most: int, name: str) -> tuple[Any, Array]:
     """A column as 64-bit numbers, and the rows that hold none, though something."""
+    if pa.types.is_timestamp(column.type):  # of start and end: seconds, as AWS writes them
+        column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
     if not pa.types.is_integer(column.type):
         column, unread = _parsed(column, most, name)
     else:
@@ -85,7 +87,7 @@ def _parsed(column: Any, most: int, name: str) -> tuple[Any, Array]:
 
 
 def _plain(column: Any, name: str) -> list[Any]:
-    if pa.types.is_nested(column.type):
+    if pa.types.is_nested(column.type) or pa.types.is_temporal(column.type):
         raise RefusedError(f"its column {name} is of type {str(column.type)[:60]}")
     return list(column.to_pylist())
 

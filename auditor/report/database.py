@@ -20,6 +20,7 @@ CLOSED: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
     "memory_limit": "4GB",
     "threads": 4,
+    "enable_progress_bar": False,  # it is drawn on standard output
 }
 
 

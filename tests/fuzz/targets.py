@@ -211,7 +211,8 @@ def of_history(random: Random) -> bytes:
 def read_history(path: Path) -> None:
     path.rename(path.with_name(history().name))
     drift(path.parent)
-    sql(path.parent, "select * from runs, traffic, found")
+    for table in ("runs", "traffic", "found"):
+        sql(path.parent, f"select * from {table}")
 
 
 LOGS = {
