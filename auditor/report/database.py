@@ -20,7 +20,6 @@ CLOSED: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
     "memory_limit": "4GB",
     "threads": 4,
-    "enable_progress_bar": False,  # it is drawn on standard output
 }
 
 
@@ -33,6 +32,7 @@ def closed(path: Path | None = None) -> "duckdb.DuckDBPyConnection":
             ":memory:" if path is None else str(path), read_only=path is not None, config=CLOSED
         )
         connection.execute("set timezone = 'UTC'")
+        connection.execute("set enable_progress_bar = false")  # it is drawn on standard output
         connection.execute("set lock_configuration = true")
     except duckdb.Error as error:
         raise AuditError(f"{path}: {_first_line(error)}") from error
