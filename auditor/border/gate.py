@@ -251,6 +251,13 @@ class Parquet:
         _guarded(table.validate, full=True)
         return table
 
+    def batches(self, columns: list[str]) -> "Iterator[pa.RecordBatch]":
+        """Some columns, a part of the rows at a time, checked likewise."""
+        parts = _guarded(self._file.iter_batches, columns=columns)
+        while (batch := _guarded(next, parts, None)) is not None:
+            _guarded(batch.validate, full=True)
+            yield batch
+
 
 def _guarded(function: Any, *arguments: Any, **options: Any) -> Any:
     """What a function of pyarrow returns; whatever it raises on what it reads is RefusedError."""

@@ -1,6 +1,8 @@
 """The results of an audit as they lie in a folder: tables, and the manifest that says how they were obtained."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +35,13 @@ SHAPE: shape.Shape = {
     "site": shape.TEXT,
     "notes": [str],
     "counts": dict.fromkeys(("captures", "flows", "handshakes", "findings", "in_scope"), int),
-    "summary": [{"path": str, "confidence": str, "protocol": str, "verdict": str, "in_scope": bool, "flows": int}],
+    "summary": [
+        {
+            **dict.fromkeys(("path", "confidence", "protocol", "verdict"), str),
+            **dict.fromkeys(("in_scope", "half_private"), bool),
+            "flows": int,
+        }
+    ],
     "round_trips": [{"path": str, "flows": int}],
     "ip_ranges": {"date": str},
     "not_observable": shape.Each([{"flows": int, "reason": str}]),
@@ -82,6 +90,11 @@ class Results:
 
         return list(TABLES)
 
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        with self._parquet(table) as parquet:
+            return parquet.rows
+
     def arrow(self, table: str) -> "pa.Table":
         """A table as Arrow data, flows in the order of their numbers."""
         data = self._read(table)
@@ -96,6 +109,7 @@ class Results:
         from auditor.report.plain import values
 
         data = self._read(table, columns)
+        _check_columns(table, data, columns)
         lists = [values(data.column(name)) for name in columns]
         return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
 
@@ -107,28 +121,56 @@ class Results:
         from auditor.report.plain import records
 
         data = self.arrow(table)
+        _check_columns(table, data, columns)
         return records(data.select(columns) if columns else data, times)
 
     def _read(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
-        from auditor.tables import arrow, contract
+        # not read_table: it loads pyarrow.dataset and with it pandas, a fifth of a second
+        with self._parquet(table) as parquet:
+            return self._checked(table, parquet.read(None if columns is None else list(columns)))
+
+    @contextmanager
+    def _parquet(self, table: str) -> "Iterator[gate.Parquet]":
+        """The file of a table. Raises AuditError where it is missing, damaged, or of another version."""
         from auditor.tables.schema import schema
 
+        if table not in self.tables:
+            raise AuditError(f"{table}: no such table; there are {', '.join(self.tables)}")
         path = self.folder / f"{table}.parquet"
         try:
             with files.opened(path) as file, gate.Parquet(file) as parquet:
                 if not parquet.schema.equals(schema(table)):
                     raise AuditError(f"{shown(path)}: its columns are of another version; audit the captures again")
-                data = parquet.read(None if columns is None else list(columns))
+                yield parquet
         except (OSError, gate.RefusedError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise AuditError(f"{shown(path)}: is missing or damaged ({reason}); audit the captures again") from error
+
+    def _checked(self, table: str, data: "pa.Table") -> "pa.Table":
+        """Rows of a table, held to what readers rely on, with texts that are harmless. Raises AuditError."""
+        from auditor.tables import arrow, contract
+
         wrong = contract.broken(table, data)
         if wrong is None and table in contract.OF_A_FLOW and "flow_id" in data.column_names:
-            flow = contract.without_flow(data, self._read("flows", ["flow_id"]))
+            flow = contract.without_flow(data, self._flow_ids)
             wrong = None if flow is None else f"it has rows of flow {flow}, which is not there"
         if wrong is not None:
-            raise AuditError(f"{shown(path)}: {wrong}; it is damaged: audit the captures again")
+            path = shown(self.folder / f"{table}.parquet")
+            raise AuditError(f"{path}: {wrong}; it is damaged: audit the captures again")
         return arrow.harmless(data)
+
+    @cached_property
+    def _flow_ids(self) -> frozenset[int]:
+        """The numbers of all flows."""
+        return frozenset(self._read("flows", ["flow_id"]).column("flow_id").to_pylist())
+
+    def batches(self, table: str, *columns: str) -> "Iterator[pa.RecordBatch]":
+        """Some columns of a table, a part of it at a time, in the order in which it was written."""
+        import pyarrow as pa
+
+        with self._parquet(table) as parquet:
+            for batch in parquet.batches(list(columns)):
+                yield from self._checked(table, pa.Table.from_batches([batch])).to_batches()
 
     def _frame(self, table: str) -> "pd.DataFrame":
         if table not in self._frames:
@@ -186,3 +228,9 @@ class Results:
     def captures(self) -> "pd.DataFrame":
         """One row for each input."""
         return self._frame("captures")
+
+
+def _check_columns(table: str, data: "pa.Table", columns: Sequence[str]) -> None:
+    """Raise AuditError for columns that a table has not."""
+    if unknown := [name for name in columns if name not in data.column_names]:
+        raise AuditError(f"{table} has no column {', '.join(unknown)}; docs/tables.md lists its columns")

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -97,9 +97,8 @@ def broken(table: str, data: pa.Table) -> str | None:
     return None
 
 
-def without_flow(data: pa.Table, flows: pa.Table) -> int | None:
+def without_flow(data: pa.Table, known: Collection[int]) -> int | None:
     """The first flow that rows are about and that is not there."""
-    known = set(flows.column("flow_id").to_pylist())
     return next((one for one in data.column("flow_id").to_pylist() if one not in known), None)
 
 

@@ -6,18 +6,16 @@ from pathlib import Path
 from random import Random
 
 from auditor.flows.room import new_state
-from auditor.recognise.numbers import FTP
+from auditor.recognise import numbers
 from auditor.requests import signing
-from auditor.tls import certificates
-from auditor.tls.datagram_messages import Assembler, Datagram
-from auditor.tls.dtls import Dtls
-from auditor.tls.gssapi import Gssapi
-from auditor.tls.quic import Quic
+from auditor.tls import certificates, datagrams
+from auditor.tls.datagram_messages import Datagram, Held
 from tests import hostile, wire
 from tests import quic_wire as q
 from tests.fuzz import mutate
 
 ID = b"original"
+OVER_DATAGRAMS = (numbers.DTLS, numbers.FTP, numbers.TDS, numbers.OPENVPN, numbers.EAP, numbers.RADIUS, numbers.RDP)
 Sent = tuple[int, bytes]  # side, and a datagram
 SIGNED = (
     "authorization: AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/mobiletargeting/aws4_request, "
@@ -82,8 +80,13 @@ def of_datagrams(random: Random, sent: list[Sent]) -> bytes:
     return joined([(side, mutate.octets(random, data) if random.random() < 0.4 else data) for side, data in some])
 
 
-def assemble(assembler: Assembler, path: Path) -> None:
-    assembler.run(list(parted(path.read_bytes())), [True, False])
+def assemble(path: Path, *applications: int) -> None:
+    """Put handshakes together as if the datagrams were of each of these applications."""
+    seen = list(parted(path.read_bytes()))
+    for application in applications:
+        for over_tcp in (False, True):
+            assembler = datagrams._assembler(Held(new_state()), application, [1, 0], over_tcp=over_tcp)
+            assembler.run(seen)
 
 
 def read_certificate(path: Path) -> None:
@@ -125,9 +128,8 @@ def make_signature(random: Random) -> bytes:
 
 
 def read_quic(path: Path) -> None:
-    assemble(Quic(new_state(4, 4, 64)), path)
+    assemble(path, numbers.QUIC)
 
 
 def read_dtls(path: Path) -> None:
-    assemble(Dtls(new_state(4, 4, 64)), path)
-    assemble(Gssapi(new_state(4, 4, 64), FTP), path)
+    assemble(path, *OVER_DATAGRAMS)

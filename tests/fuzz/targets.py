@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 import auditor
 from auditor.aws.ranges import Ranges
-from auditor.cli import terminal
+from auditor.cli import detail, summary
 from auditor.paths import aws_files, route_files, site, witnesses
 from auditor.paths.routes import RoutingTable
 from auditor.policy import library
@@ -193,7 +193,8 @@ def read_results(result: auditor.Audit) -> None:
 def shown(result: auditor.Audit) -> None:
     """What the terminal gets."""
     with contextlib.redirect_stdout(io.StringIO()):
-        terminal.show(result)
+        summary.show(result)
+        detail.show(result)
 
 
 @cache
