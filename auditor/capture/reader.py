@@ -10,6 +10,7 @@ from auditor.capture.buffers import page_aligned
 from auditor.capture.compression import MOST_PACKINGS, Rewound, compression_of, damage, open_compressed
 from auditor.capture.erf import is_erf
 from auditor.capture.inputs import Input
+from auditor.capture.interfaces import Interfaces
 from auditor.capture.pcap import (
     ANY_FRACTION,
     HEADER_BYTES,
@@ -18,7 +19,7 @@ from auditor.capture.pcap import (
     PcapHeader,
     fractions,
 )
-from auditor.capture.pcapng import LARGEST_BLOCK, MOST_INTERFACES, InterfaceInfo, PcapngState
+from auditor.capture.pcapng import LARGEST_BLOCK, MOST_INTERFACES, PcapngState
 from auditor.capture.sniff import looks_like
 from auditor.decode.layers import ERF_LAYER, LINK_TYPES, NAMING_LAYERS, STOP, layer_of_link_type
 from auditor.decode.link_names import link_name
@@ -48,6 +49,14 @@ class Notes:
     damage_offset: int | None = None
     warnings: list[str] = field(default_factory=list)
 
+    def damaged(self, what: str, offset: int | None = None) -> None:
+        """Note damage, if it is the first; ``offset``: where, as far as that is known."""
+        if self.status == "complete":
+            self.status = "damaged"
+            self.damage_offset = offset
+            where = "" if offset is None else f" at byte {offset}"
+            self.warnings.append(f"{what}{where}: everything before it is reported")
+
     def link_names(self) -> str | None:
         return " ".join(link_name(t).replace(" ", "-") for t in dict.fromkeys(self.link_types)) or None
 
@@ -56,10 +65,12 @@ class Reader:
     """Reads a capture into ``buffer``; ``position`` to ``stop`` are bytes not looked at yet.
 
     ``layout`` and ``interfaces`` are what ``scan.read_batch`` wants. ``prompt`` readers (live captures) give what is
-    there instead of waiting for a full buffer.
+    there instead of waiting for a full buffer. ``numbering``: the interfaces of all captures that are read with it.
     """
 
-    def __init__(self, source: Input, block_bytes: int = BLOCK_BYTES, prompt: bool = False) -> None:
+    def __init__(
+        self, source: Input, buffer: Any = None, prompt: bool = False, numbering: Interfaces | None = None
+    ) -> None:
         self.notes = Notes()
         self.name = source.name
         self._prompt = prompt
@@ -68,18 +79,17 @@ class Reader:
         self._raw = source.open()
         self._stream: Any = self._raw
         self._damage = damage()
-        self.buffer = new_buffer(max(block_bytes, SMALLEST_BLOCK))
+        self.buffer = new_buffer(BLOCK_BYTES) if buffer is None else buffer
         self.position = self.stop = 0
         self.offset = 0  # of buffer[0] in the unpacked capture
-        self.pcapng = PcapngState()
+        self.pcapng = PcapngState(numbering or Interfaces())
         self.kind = PCAP
         self.header: PcapHeader | None = None  # of all but a pcapng
         self.joined = 0  # further files that were joined to the first one
         self.names_interfaces = False  # whether packets have headers that do
         self.finer_from: int | None = None  # the packets listed from there on have nanoseconds for microseconds
         self._first = 0  # where in the buffer the first record of a file, or of what was read last, begins
-        self._links: dict[int, int] = {}  # interface number of each link type, of files that have one each
-        self._named: dict[tuple[int, str], int] = {}
+        self.named: dict[str, int] = {}  # link types of the interfaces that packets named
         self._told: set[int] = set()  # link types
         try:
             self._open()
@@ -137,9 +147,7 @@ class Reader:
         if self.header is None:
             return
         link_type = self.header.link_type
-        if link_type not in self._links:
-            self._links[link_type] = len(self.pcapng.interfaces)
-            self.pcapng.interfaces.append(InterfaceInfo(link_type, self.header.snap_length))
+        if link_type not in self.notes.link_types:
             self._note_interface(link_type)
 
     def _join(self, beginning: Beginning) -> bool:
@@ -176,7 +184,7 @@ class Reader:
             return np.array([PCAPNG, self.pcapng.big_endian, *[0] * 6], np.int64)
         h = self.header
         largest = max(LARGEST_PACKET, min(h.snap_length, LARGEST_BLOCK))
-        layer, interface = layer_of_link_type(h.link_type), self._links[h.link_type]
+        layer, interface = layer_of_link_type(h.link_type), self.pcapng.numbering.number(h.link_type)
         return np.array(
             [self.kind, h.big_endian, h.tick, layer, largest, h.record_bytes, interface, h.most_fraction], np.int64
         )
@@ -220,15 +228,27 @@ class Reader:
                 break
         return self.stop > rest
 
-    def special(self) -> bool:
-        """Take in what is at ``position`` and is no packet. False: bytes are missing, or it is damage."""
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all of a file is in the buffer; where that shows only when it is read on, False."""
+        return self._left == 0
+
+    def special(self, damaged: bool = False) -> bool:
+        """Take in what is at ``position`` and is no packet. False: bytes are missing, or it is damage.
+
+        ``damaged``: nothing of the file that is being read can begin there; perhaps another one does.
+        """
         head = self.buffer[self.position : min(self.position + HEADER_BYTES, self.stop)].tobytes()
         beginning = beginning_of(head)
         if beginning is not None and not (beginning.format == "pcapng" and self.kind == PCAPNG):
             return self._join(beginning)
-        if self.kind == PCAPNG and (len(head) < BLOCK_HEAD or self.pcapng.block_length(head) is not None):
+        if (
+            self.kind == PCAPNG
+            and not damaged
+            and (len(head) < BLOCK_HEAD or self.pcapng.block_length(head) is not None)
+        ):
             return len(head) >= BLOCK_HEAD and self._block(head)
-        if self.kind == PCAP and self._is_fine():
+        if self.kind == PCAP and not damaged and self._is_fine():
             return True
         packing = compression_of(head)
         if packing is not None:
@@ -281,19 +301,14 @@ class Reader:
 
     def named_interface(self, of: int, name: str) -> int:
         """The number of an interface that a packet's own header names, in a capture of the interface ``of``."""
-        number = self._named.setdefault((of, name), len(self.pcapng.interfaces))
-        if number == len(self.pcapng.interfaces):
-            link_type = self.notes.link_types[of]
-            self.pcapng.interfaces.append(InterfaceInfo(link_type, 0, name))
-            self._note_interface(link_type)
-        return number
+        link_type = self.pcapng.numbering.link_types[of]
+        if name not in self.named:
+            self.named[name] = link_type
+        return self.pcapng.numbering.number(link_type, name)
 
     def damaged(self, what: str, offset: int) -> None:
         """Note damage; reading ends there, all before it is reported."""
-        if self.notes.status == "complete":
-            self.notes.status = "damaged"
-            self.notes.damage_offset = offset
-            self.notes.warnings.append(f"{what} at byte {offset}: everything before it is reported")
+        self.notes.damaged(what, offset)
 
     def ended(self) -> None:
         """At the end of the input: what is left over is a record that was cut short."""
@@ -302,6 +317,10 @@ class Reader:
             self.notes.status = "truncated"
             self.notes.damage_offset = offset
             self.notes.warnings.append(f"cut short: the last record begins at byte {offset} and is not whole")
+
+    def release(self, buffer: Any) -> None:
+        """Wait until nothing of ``buffer`` is needed for the digest any more."""
+        self._raw.release(buffer)
 
     def close(self) -> None:
         self._stream.close()

@@ -9,6 +9,7 @@ a padded acknowledgement wait until it shows what they are.
 import numpy as np
 
 from auditor.decode.bytes import Bytes, copy_bytes
+from auditor.decode.frames import BITS
 from auditor.decode.packet import ACK, FIN, PSH, RST, SYN, URG, PacketRow
 from auditor.flows.state import (
     ACTIVE,
@@ -194,12 +195,14 @@ def is_repeat(stream: StreamRow, begin: int, end: int) -> bool:
 
 
 @part
-def take(memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, source: int, begin: int, end: int) -> bool:
+def take(
+    memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, source: int, begin: int, end: int, frame: int
+) -> bool:
     """Take the bytes ``block[source:]`` as the window's ``begin`` to ``end``. False: there are too many gaps for them."""
     if end > stream.have:
         stream.segments += 1
     if not insert(memory, stream, block, source, begin, end):
-        memory.counters[DROPPED_SEGMENTS] += 1
+        memory.tallies[frame >> BITS, DROPPED_SEGMENTS] += 1
         side.lost = 1
         return False
     spans = stream.span
@@ -231,7 +234,7 @@ def hold(stream: StreamRow, block: Bytes, packet: PacketRow) -> None:
 
 
 @part
-def take_held(memory: Memory, side: SideRow, stream: StreamRow) -> None:
+def take_held(memory: Memory, side: SideRow, stream: StreamRow, frame: int) -> None:
     """Held bytes are the stream's."""
     count = np.int64(stream.held)
     stream.held = 0
@@ -240,7 +243,7 @@ def take_held(memory: Memory, side: SideRow, stream: StreamRow) -> None:
         return
     for k in range(count):
         memory.scratch[k] = stream.held_bytes[k]
-    take(memory, side, stream, memory.scratch, np.int64(0), begin, begin + count)
+    take(memory, side, stream, memory.scratch, np.int64(0), begin, begin + count, frame)
 
 
 @part
@@ -251,17 +254,17 @@ def settle_held(memory: Memory, side: SideRow, stream: StreamRow, packet: Packet
     if into < packet.payload_wire:
         stream.held = 0
     elif behind <= stream.held or may_be_padding(packet):  # only one segment can be held
-        take_held(memory, side, stream)
+        take_held(memory, side, stream, np.int64(packet.frame))
 
 
 @part
-def confirm_held(memory: Memory, side: SideRow, stream: StreamRow, acknowledged: int) -> bool:
+def confirm_held(memory: Memory, side: SideRow, stream: StreamRow, packet: PacketRow) -> bool:
     """The other side acknowledged up to a byte: if that is the last held one, they are data. True: there are more bytes."""
     end = (np.int64(stream.held_sequence) + np.int64(stream.held)) & 0xFFFFFFFF
-    if end != acknowledged:
+    if end != packet.acknowledged:
         return False
     had = stream.have
-    take_held(memory, side, stream)
+    take_held(memory, side, stream, np.int64(packet.frame))
     return stream.have != had
 
 
@@ -270,7 +273,7 @@ def note_repeat(memory: Memory, side: SideRow, stream: StreamRow, packet: Packet
     """A segment whose bytes are there already was sent again."""
     if packet.payload_captured == 0 or stream.encrypted == PAST_HANDSHAKE:
         return
-    memory.counters[RETRANSMITTED] += 1
+    memory.tallies[packet.frame >> BITS, RETRANSMITTED] += 1
     side.repeats = min(65535, side.repeats + 1)
     if side.repeat_frame == 0:
         side.repeat_frame = packet.frame
@@ -325,7 +328,7 @@ def feed(memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, packet:
     if padding:
         hold(stream, block, packet)
         return stream.have != had
-    if not take(memory, side, stream, block, source, begin, end):
+    if not take(memory, side, stream, block, source, begin, end, np.int64(packet.frame)):
         return stream.have != had
     is_beyond_gap = stream.message_left > 0 and stream.spans > 1  # what a message lacks may never come
     return stream.have != had or stream.recognised == 0 or is_beyond_gap

@@ -7,8 +7,11 @@ import pyarrow as pa
 
 from auditor.capture.inputs import Input
 from auditor.flows import state as S
-from auditor.reading.events import Counted
+from auditor.reading.clocks import correction
+from auditor.reading.sources import Counted
 from auditor.tables import arrow
+
+LONG_GAP = 60_000_000_000  # nanoseconds between captures that are read as one, from which on it is told
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class Capture:
     wire_bytes: int
     started: int | None
     ended: int | None
+    gap_s: float | None
+    overlap_s: float | None
+    clock_offset_s: float | None
     flows: int
     handshakes: int
     not_ip: int
@@ -67,7 +73,7 @@ class Capture:
 def capture_of(item: Input, counted: Counted) -> Capture:
     """What was counted of an input; waits until all of it is hashed."""
     c, notes, fragments, sha256 = counted.counters, counted.notes, counted.fragments, item.sha256()
-    packets = int(c[S.PACKETS]) - counted.samples.packets
+    packets = int(c[S.PACKETS])
     return Capture(
         capture=item.name,
         sha256=sha256,
@@ -79,9 +85,12 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         packets=packets,
         duplicates=int(c[S.DUPLICATES]),
         retransmissions=int(c[S.RETRANSMITTED]),
-        wire_bytes=int(c[S.WIRE_BYTES]) - counted.samples.wire_bytes,
+        wire_bytes=int(c[S.WIRE_BYTES]),
         started=int(c[S.FIRST_TIME]) if packets else None,
         ended=int(c[S.LAST_TIME]) if packets else None,
+        gap_s=None if counted.apart is None or counted.apart < 0 else counted.apart / 1e9,
+        overlap_s=None if counted.apart is None or counted.apart >= 0 else -counted.apart / 1e9,
+        clock_offset_s=None if counted.offset is None else counted.offset / 1e9,
         flows=counted.flows,
         handshakes=counted.handshakes,
         not_ip=int(c[S.NOT_IP_PACKETS]),
@@ -89,7 +98,7 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         fragments=fragments.seen,
         reassembled=fragments.whole,
         incomplete=fragments.incomplete,
-        short=int(c[S.SHORT_PACKETS]) - counted.samples.short,
+        short=int(c[S.SHORT_PACKETS]),
         cut=int(c[S.CUT_PACKETS]),
         malformed=int(c[S.MALFORMED_PACKETS]),
         encrypted=int(c[S.ENCRYPTED_PACKETS]),
@@ -103,6 +112,16 @@ def capture_of(item: Input, counted: Counted) -> Capture:
     )
 
 
+def _reports(counted: Counted) -> Iterable[str]:
+    """What was done about what switches and routers report of traffic."""
+    c = counted.counters
+    if c[S.EXPORTS]:
+        what = f"{counted.samples} sampled packets are, nothing else" if counted.samples else "nothing is"
+        yield f"{c[S.EXPORTS]} flows carry sFlow, NetFlow or IPFIX; of what they report {what} looked into"
+        if counted.samples_left_out:
+            yield f"{counted.samples_left_out} sampled packets are left out: too many for their block"
+
+
 def _warnings(item: Input, counted: Counted) -> Iterable[str]:
     """What was odd about a capture, in words."""
     c, notes, fragments = counted.counters, counted.notes, counted.fragments
@@ -114,23 +133,23 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
         yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:
         yield f"{c[S.DUPLICATES]} packets are in it twice, seen at several places, and count once"
-    if c[S.EXPORTS]:
-        samples = counted.samples
-        what = f"{samples.packets} sampled packets are, nothing else" if samples.packets else "nothing is"
-        yield f"{c[S.EXPORTS]} flows carry sFlow, NetFlow or IPFIX; of what they report {what} looked into"
-        if samples.left_out:
-            yield f"{samples.left_out} sampled packets are left out: too many for their block"
+    yield from _reports(counted)
+    if correction(counted.offset):
+        assert counted.offset is not None
+        yield f"its clock is {counted.offset / 1e9:+.3f} s ahead of that of captures before it, which is taken off its times"
+    if counted.apart is not None and counted.apart >= LONG_GAP:
+        seconds = counted.apart / 1e9
+        yield f"begins {seconds:,.0f} s after the captures before it end: is one missing, or is it another network (--apart)?"
     if fragments.incomplete:
         yield f"{fragments.incomplete} fragmented IP datagrams never became whole"
     if fragments.overlapping:
         yield f"{fragments.overlapping} IP fragments overlap others: an attack, or a broken sender"
-    if c[S.EVICTED_FLOWS]:
-        flows = c[S.EVICTED_FLOWS]
-        yield f"memory: {flows} flows were ended early, those idle the longest; --memory with a larger size keeps more"
-    if c[S.FORGOTTEN_ANSWERS]:
-        yield f"memory: {c[S.FORGOTTEN_ANSWERS]} answers of the DNS were forgotten, the oldest"
-    if left_out := counted.control.left_out:
-        words = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
+    if counted.evicted:
+        yield f"memory: {counted.evicted} flows were ended early, those idle the longest; --memory with a larger size keeps more"
+    if counted.forgotten:
+        yield f"memory: {counted.forgotten} answers of the DNS were forgotten, the oldest"
+    if counted.left_out:
+        words = ", ".join(f"{count} {kind}" for kind, count in sorted(counted.left_out.items()))
         yield f"memory: more is shown of the network than is kept, the first {words} are not in the table network"
 
 

@@ -1,7 +1,8 @@
-"""Interfaces by name: those that a capture describes, and those that packets' own headers name (PKTAP, pflog, SLL2, ERF)."""
+"""Interfaces that packets' own headers name (PKTAP, pflog, SLL2, ERF)."""
 
 import numpy as np
 
+from auditor.border.text import printable
 from auditor.capture.reader import Reader
 from auditor.decode.layers import ERF_LAYER, NAMED_INTERFACES
 from auditor.flows import state as S
@@ -9,13 +10,8 @@ from auditor.flows import state as S
 MOST_NAMED = 1 << 16  # interfaces of one capture; packets of further ones are of the interface that was captured on
 
 
-def interface_names(reader: Reader) -> list[str | None]:
-    """The names that the capture gives its interfaces, as far as it was read."""
-    return [info.name for info in reader.pcapng.interfaces]
-
-
 def name_interfaces(reader: Reader, block: S.Array, packets: S.Array) -> None:
-    """Give packets whose headers name an interface that one's number. ``wire`` tells them apart."""
+    """Give packets whose headers name an interface that one's number."""
     some = np.flatnonzero(packets["wire"])
     if not len(some):
         return
@@ -25,8 +21,7 @@ def name_interfaces(reader: Reader, block: S.Array, packets: S.Array) -> None:
     for k in np.argsort(first).tolist():  # numbers are given in the order of frames, wherever blocks end
         at = int(some[first[k]])
         of, name = int(packets["interface"][at]), name_of(block, packets[at])
-        known = len(reader.pcapng.interfaces) < MOST_NAMED
-        numbers[k] = reader.named_interface(of, name) if name and known else of
+        numbers[k] = reader.named_interface(of, name) if name and len(reader.named) < MOST_NAMED else of
     packets["interface"][some] = numbers[which]
 
 
@@ -36,5 +31,5 @@ def name_of(block: S.Array, packet: S.Array) -> str:
     if link in NAMED_INTERFACES:
         at, size = NAMED_INTERFACES[link]
         begin = int(packet["begin"]) + at
-        return block[begin : begin + size].tobytes().split(b"\0")[0].decode("utf-8", "replace")
+        return printable(block[begin : begin + size].tobytes().split(b"\0")[0].decode("utf-8", "replace"))
     return f"port-{wire - 1}" if link == ERF_LAYER else f"ifindex-{wire}"

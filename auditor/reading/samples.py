@@ -4,6 +4,7 @@ Reports are few among many packets, so this is plain Python between the two kern
 and lies in a tunnel of its own kind: what it says is what the switch says.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
@@ -15,8 +16,9 @@ from auditor.capture import write
 from auditor.capture.beginnings import PCAP
 from auditor.capture.pcap import ANY_FRACTION, LARGEST_PACKET, RECORD_BYTES
 from auditor.capture.pcapng import INTERFACE
+from auditor.decode.frames import capture
 from auditor.decode.layers import SFLOW_SAMPLE, layer_of_link_type
-from auditor.decode.packet import DECODED, RECENT, RECENT_PACKET, UDP
+from auditor.decode.packet import DECODED, UDP
 from auditor.flows import state as S
 from auditor.reading import scan
 
@@ -80,13 +82,11 @@ def reports(block: S.Array, packets: S.Array) -> list[int]:
 
 
 class Samples:
-    """Takes the sampled packets out of one capture's reports."""
+    """Takes the sampled packets out of reports, and counts them by capture."""
 
     def __init__(self) -> None:
-        self.packets = 0
-        self.wire_bytes = 0
-        self.short = 0
-        self.left_out = 0
+        self.counts: Counter[int] = Counter()  # by capture
+        self.left_out: Counter[int] = Counter()
 
     def add(self, data: S.Array, packets: S.Array, count: int) -> tuple[S.Array, int]:
         """Put the samples of a block's reports behind each; the bytes that all packets lie in, and how many these are.
@@ -99,7 +99,7 @@ class Samples:
             for sample in samples(data[packets["payload"][at] :][: packets["payload_captured"][at]].tobytes())
         ]
         room = len(packets) - count
-        self.left_out += max(0, len(found) - room)
+        self.left_out.update(capture(int(packets["frame"][at])) for at, _ in found[room:])
         found = found[:room]
         if not found:
             return data, count
@@ -108,10 +108,7 @@ class Samples:
         kept = np.flatnonzero(np.concatenate([np.ones(count, bool), rows["status"] == DECODED])[order])
         total = len(kept)
         packets[:total] = np.concatenate([packets[:count], rows])[order][kept]
-        some = rows[rows["status"] == DECODED]
-        self.packets += len(some)
-        self.wire_bytes += int(some["wire_length"].sum())
-        self.short += int((some["missing"] > 0).sum())
+        self.counts.update(capture(frame) for frame in rows["frame"][rows["status"] == DECODED].tolist())
         return np.concatenate([data, added]), total
 
     def _decoded(self, packets: S.Array, found: list[tuple[int, Sample]], offset: int) -> tuple[S.Array, S.Array]:
@@ -122,11 +119,11 @@ class Samples:
             records.append(write.pcap_record(time, size, sample.length) + sample.data)
         ends = np.cumsum([0, *map(len, records)])
         added = np.frombuffer(b"".join(records), np.uint8)
-        recent, interfaces = S.records(RECENT + 1, RECENT_PACKET), S.records(0, INTERFACE)
+        interfaces = S.records(0, INTERFACE)
         for number, (at, sample) in enumerate(found):
             layer, begin, end = layer_of_link_type(sample.link_type), int(ends[number]), int(ends[number + 1])
             layout = np.array([PCAP, 0, 1, layer, LARGEST_PACKET, RECORD_BYTES, 0, ANY_FRACTION], np.int64)
-            scan.read_batch(added, begin, end, layout, interfaces, recent, 0, rows[number : number + 1])
+            scan.read_batch(added, begin, end, layout, interfaces, 0, rows[number : number + 1])
             self._place(rows[number], packets[at])
         for name in ("position", "end", "payload"):
             rows[name] += offset

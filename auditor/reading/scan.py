@@ -16,6 +16,7 @@ from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
 from auditor.decode.bytes import Bytes
 from auditor.decode.decode import DATAGRAM, decode_packet
 from auditor.decode.eapol import note_supplicant
+from auditor.decode.frames import BITS
 from auditor.decode.packet import (
     ACK,
     BGP,
@@ -31,15 +32,12 @@ from auditor.decode.packet import (
     NOT_IP,
     OTHER_IP,
     PACKET,
-    RECENT_PACKET,
     TCP,
     UDP,
     PacketRow,
     PacketRows,
-    RecentRows,
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
-from auditor.flows.copies import is_duplicate
 from auditor.flows.intern import intern_crowded, intern_full
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
@@ -76,6 +74,7 @@ from auditor.flows.state import (
     SideRow,
     State,
     StreamRow,
+    Tallies,
     WayRow,
 )
 from auditor.flows.stream import confirm_held, feed
@@ -224,7 +223,7 @@ def acknowledge(
     state: State, flow: FlowRow, side: SideRow, stream: StreamRow, direction: int, packet: PacketRow
 ) -> None:
     """A packet acknowledges what the other side sent, perhaps bytes that were held because they might be padding."""
-    if packet.tcp_flags & ACK and confirm_held(state.memory, side, stream, np.int64(packet.acknowledged)):
+    if packet.tcp_flags & ACK and confirm_held(state.memory, side, stream, packet):
         follow_bytes(state, flow, side, stream, direction, packet)
 
 
@@ -255,7 +254,7 @@ def follow_batch(
         if not room_for_packet(memory):
             return i, ROOM
         packet = packets[i]
-        count(counters, packet)
+        counters[PACKETS] += 1
         tick(counters, packet.time)
         if counters[PACKETS] >= counters[NEXT_SWEEP]:
             # Often enough to keep memory small, seldom enough to cost little.
@@ -271,7 +270,7 @@ def follow_batch(
         bucket = bucket_of_packet(state, packet)
         at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)
         if is_new(state, at, direction, packet):
-            at, direction = create(counters, flows, sides, state.ways, state.buckets, packet, bucket), 0
+            at, direction = create(counters, flows, sides, state.ways, state.buckets, state.answers, packet, bucket), 0
         flow = flows[at]
         side, way = sides[2 * at + direction], state.ways[2 * at + direction]
         if is_tcp:
@@ -311,21 +310,20 @@ def is_control(packet: PacketRow) -> bool:
     )
 
 
-@kernel(BYTES, int, int, NUMBERS, Layout(INTERFACE), Layout(RECENT_PACKET), int, Layout(PACKET))
+@kernel(BYTES, int, int, NUMBERS, Layout(INTERFACE), int, Layout(PACKET))
 def read_batch(
     block: Bytes,
     position: int,
     stop: int,
     layout: NDArray[np.int64],
     interfaces: InterfaceRows,
-    recent: RecentRows,
     frame: int,
     packets: PacketRows,
 ) -> tuple[int, int, int, int, int]:
     """List and decode a batch of packets from ``block[position:stop]``.
 
-    ``recent`` are the packets of before, to know those that come twice. Returns how many, the next position, how it ended, how many of them are fragments, and how many show something of the network
-    itself (see ``control``).
+    Returns how many, the next position, how it ended, how many of them are fragments, and how many show something of
+    the network itself (see ``control``). They are counted from ``frame`` on.
 
     ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header, number
     of the interface, largest fraction of a second).
@@ -362,6 +360,12 @@ def read_batch(
             control += 1
         if packets[i].fragment != 0:
             fragments += 1
-        elif packets[i].status == DECODED and is_duplicate(recent, block, packets[i]):
-            packets[i].status = DUPLICATE
     return found, position, ended, fragments, control
+
+
+@kernel(Layout(PACKET), Layout(np.int64, 2))
+def tally(packets: PacketRows, tallies: Tallies) -> int:
+    """Count packets, each with its capture's; how many they are."""
+    for i in range(packets.size):
+        count(tallies[packets[i].frame >> BITS], packets[i])
+    return packets.size

@@ -3,6 +3,7 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be24, be32
+from auditor.decode.frames import BITS
 from auditor.decode.packet import EAPOL, PacketRow
 from auditor.flows.dns import dns_answers, is_dns
 from auditor.flows.intern import intern
@@ -280,7 +281,7 @@ def udp_payload(
         else:
             flow.application = late_application(block, begin, end)
         if flow.application >= SFLOW and flow.application <= IPFIX:
-            memory.counters[EXPORTS] += 1
+            memory.tallies[packet.frame >> BITS, EXPORTS] += 1
         if flow.application == DNS and flow.client == UNKNOWN_SIDE:
             response = block[begin + 2] & 0x80 != 0
             flow.client = 1 - direction if response else direction
