@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scapy.layers.dns import DNS, DNSQR, DNSRR
 
+from auditor.capture.beginnings import PCAP
+from auditor.capture.pcap import ANY_FRACTION
 from auditor.capture.pcapng import INTERFACE
 from auditor.decode.layers import ETHERNET
 from auditor.decode.packet import RECENT_PACKET
