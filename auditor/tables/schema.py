@@ -107,7 +107,7 @@ TABLES: dict[str, list[Column]] = {
         Column("partition", TEXT, "AWS partition: aws, aws-cn, aws-us-gov, …"),
         Column("aws_endpoint", BOOL, "whether the server is an endpoint of that AWS service, not a customer's machine"),
         Column("server_name", NAME, "name of the server"),
-        _closed("server_name_source", "where the name comes from", ["sni", "dns", "certificate", "host"]),
+        _closed("server_name_source", "where the name comes from; dns: an answer before, within its life", ["sni", "dns", "certificate", "host"]),
         _closed("tls_version", "negotiated version", [], True),
         *_SAME_IN_BOTH,
         _closed("path", "the way it went", PATHS),
