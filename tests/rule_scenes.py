@@ -49,6 +49,7 @@ class Scene:
     lost: bool = False  # a ClientHello that is sent again and again
     clear: bool = False  # HTTP without TLS
     encrypt_then_mac: bool = False
+    truncated_hmac: bool = False
     early_data: bool = False
     psk_only: bool = False  # TLS 1.3 without a key share in the ServerHello
     dh_bits: int = 3072
@@ -92,6 +93,7 @@ SCENES = {
     "clear": Scene(clear=True),
     "tls13-early-data": Scene(version=0x0304, suite=0x1301, group="secp256r1", early_data=True),
     "tls13-psk-only": Scene(version=0x0304, suite=0x1301, group="secp256r1", psk_only=True),
+    "tls12-truncated-hmac": Scene(suite=0xC027, truncated_hmac=True),
     "tls12-cbc-etm": Scene(suite=0xC027, encrypt_then_mac=True),
     "tls12-static-dh": Scene(suite=0x00A0, group=None),
     "tls12-dh1024": Scene(suite=0x009E, group=None, scheme=RSA_SHA256, dh_bits=1024),
@@ -184,6 +186,8 @@ def _answer(scene: Scene) -> bytes:
         extensions += wire.extension(23, b"")
     if scene.renegotiation_info:
         extensions += wire.extension(0xFF01, b"\0")
+    if scene.truncated_hmac:
+        extensions += wire.extension(4, b"")
     if scene.encrypt_then_mac:
         extensions += wire.extension(22, b"")
     hello = wire.server_hello(scene.suite, scene.version, extensions)

@@ -107,7 +107,11 @@ TABLES: dict[str, list[Column]] = {
         Column("partition", TEXT, "AWS partition: aws, aws-cn, aws-us-gov, …"),
         Column("aws_endpoint", BOOL, "whether the server is an endpoint of that AWS service, not a customer's machine"),
         Column("server_name", NAME, "name of the server"),
-        _closed("server_name_source", "where the name comes from; dns: an answer before, within its life", ["sni", "dns", "certificate", "host"]),
+        _closed(
+            "server_name_source",
+            "where the name comes from; dns: an answer before, within its life",
+            ["sni", "dns", "certificate", "host"],
+        ),
         _closed("tls_version", "negotiated version", [], True),
         *_SAME_IN_BOTH,
         _closed("path", "the way it went", PATHS),
@@ -202,6 +206,7 @@ TABLES: dict[str, list[Column]] = {
         Column("extended_master_secret", BOOL, "whether both sides agreed on it (RFC 7627); always so in TLS 1.3"),
         Column("secure_renegotiation", BOOL, "whether the server knows secure renegotiation (RFC 5746)"),
         Column("encrypt_then_mac", BOOL, "whether both sides agreed on it (RFC 7366)"),
+        Column("truncated_hmac", BOOL, "whether both sides agreed on MACs of 80 bits (RFC 6066, 7); never in TLS 1.3"),
         Column("heartbeat", BOOL, "whether the server accepts heartbeats (RFC 6520)"),
         _closed(
             "post_quantum_kind",
