@@ -93,11 +93,11 @@ SCENES = {
     "clear": Scene(clear=True),
     "tls13-early-data": Scene(version=0x0304, suite=0x1301, group="secp256r1", early_data=True),
     "tls13-psk-only": Scene(version=0x0304, suite=0x1301, group="secp256r1", psk_only=True),
-    "tls12-truncated-hmac": Scene(suite=0xC027, truncated_hmac=True),
     "tls12-cbc-etm": Scene(suite=0xC027, encrypt_then_mac=True),
     "tls12-static-dh": Scene(suite=0x00A0, group=None),
     "tls12-dh1024": Scene(suite=0x009E, group=None, scheme=RSA_SHA256, dh_bits=1024),
     "tls12-mldsa": Scene(key="mldsa 87"),
+    "tls12-truncated-hmac": Scene(suite=0xC027, truncated_hmac=True),
 }
 
 
