@@ -116,7 +116,7 @@ def _read(
         options.say(notice)
     logs = options.key_logs()
     for item in inputs:
-        if item.size is None:
+        if item.size is None and item.member is None:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
     ceiling = memory.ceiling(options.memory_bytes())
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, apart=options.apart, ceiling=ceiling)

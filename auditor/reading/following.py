@@ -132,6 +132,8 @@ class Reading:
         read = [source for source in sources if source.failure is None]
         for source in read:
             source.counted.fragments = merging.fragments.counts[source.number]
+            source.counted.samples = merging.samples.counts[source.number]
+            source.counted.samples_left_out = merging.samples.left_out[source.number]
         for source in read[:1]:
             source.counted.evicted = int(state.memory.counters[S.EVICTED_FLOWS])
             source.counted.forgotten = int(state.memory.counters[S.FORGOTTEN_ANSWERS])

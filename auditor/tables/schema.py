@@ -19,7 +19,7 @@ SEVERITIES = ["info", "low", "medium", "high", "critical"]
 STATUSES = ["complete", "client_only", "server_only", "truncated", "invalid"]
 SIDES = ["client", "server"]
 EVIDENCE = [
-    "vlan+mac", "interface+vlan", "pppoe", "mirror", "interface+mac", "mac", "tunnel", "point", "rule", "interface",
+    "vlan+mac", "interface+vlan", "pppoe", "mirror", "interface+mac", "mac", "tunnel", "gateway", "point", "rule", "interface",
     "attachment", "vlan", "bgp", "route", "flow-log", "cloudtrail", "sensor", "nat", "endpoint", "proxy", "prefix",
     "accepted", "address", "router", "ipsec", "source", "contrary", "contested", "moved", "position",
 ]  # fmt: skip
@@ -363,12 +363,13 @@ TABLES: dict[str, list[Column]] = {
         Column("capture", TEXT, "file name, - for standard input, or the interface"),
         Column("sha256", TEXT, "SHA-256 of the input as it was read, compressed or not"),
         Column("bytes", INT, "its length"),
-        Column("format", TEXT, "pcap, pcapng or snoop"),
+        Column("format", TEXT, "pcap, pcapng, snoop or erf"),
         Column("compression", TEXT, "gzip, bzip2, xz, zstd or lz4"),
         Column("link_types", TEXT, "link types of its interfaces"),
         Column("interfaces", TEXT, "names of its interfaces"),
         Column("packets", INT, "packets read"),
-        Column("duplicates", INT, "packets that a mirror shows for the second time; they count once"),
+        Column("duplicates", INT, "frames that show a packet again, at the same or another place; it counts once"),
+        Column("retransmissions", INT, "TCP segments that were sent again, as far as handshakes are followed"),
         Column("wire_bytes", INT, "their length on the wire"),
         Column("started", TIME, "earliest packet"),
         Column("ended", TIME, "latest packet"),
