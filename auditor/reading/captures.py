@@ -104,7 +104,7 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         encrypted=int(c[S.ENCRYPTED_PACKETS]),
         dropped=counted.dropped,
         segments_dropped=int(c[S.DROPPED_SEGMENTS]),
-        ended_early=int(c[S.EVICTED_FLOWS]),
+        ended_early=counted.evicted,
         secrets=counted.secrets,
         status=notes.status,
         damage_offset=notes.damage_offset,

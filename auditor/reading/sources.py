@@ -42,8 +42,8 @@ class Counted:
     dropped: int | None = None
     secrets: int = 0
     bytes: int = 0
-    evicted: int = 0  # flows that were ended early, answers of the DNS and facts of the network that were let go,
-    forgotten: int = 0  # of all captures that are read as one: told by the first of them
+    evicted: int = 0  # flows that began in it and were ended early
+    forgotten: int = 0  # answers of the DNS and facts of the network that were let go, told by the first capture of all
     left_out: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
 
