@@ -1,4 +1,4 @@
-"""Writes ``docs/tables.md``, ``docs/commands.md`` and ``docs/policies.md`` from the code; a test checks that they are up to date.
+"""Writes ``docs/tables.md``, ``commands.md``, ``policies.md``, ``keys.md`` and the manual page ``audit.1`` from the code; a test checks that they are up to date.
 
 python docs/generate.py
 """
@@ -170,11 +170,23 @@ def keys_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def manual_page() -> str:
+    """The manual page, as ``audit man`` prints it: the wheel puts it where man looks."""
+    arguments = [sys.executable, "-m", "auditor", "man"]
+    return subprocess.run(arguments, capture_output=True, text=True, check=True, env={"COLUMNS": "100"}).stdout
+
+
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-PAGES = {"tables.md": tables_page, "commands.md": commands_page, "policies.md": policies_page, "keys.md": keys_page}
+PAGES = {
+    "tables.md": tables_page,
+    "commands.md": commands_page,
+    "policies.md": policies_page,
+    "keys.md": keys_page,
+    "audit.1": manual_page,
+}
 
 
 def main() -> None:
