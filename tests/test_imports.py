@@ -50,6 +50,8 @@ CLI_NEEDS = {
     "auditor.report.answer": "needs no pandas",
     "auditor.report.asking": "needs no pandas",
     "auditor.report.causes": "needs no pandas",
+    "auditor.report.database": "names a type",
+    "auditor.report.flow_ids": "shows flows short",
     "auditor.report.history": "needs no pandas",
     "auditor.report.overview": "needs no pandas",
     "auditor.report.plain": "says what findings are about",

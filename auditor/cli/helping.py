@@ -84,7 +84,7 @@ EXAMPLES = {
     "topology fetch": ("audit topology fetch --profile audit --region eu-west-1 --out aws/",),
     "policy show": ("audit policy show aws-pinpoint",),
     "policy check": ("audit policy check ours.toml",),
-    "paths explain": ("audit paths explain results 17",),
+    "paths explain": ("audit paths explain results 4caab9d",),
 }
 CODES = (
     "Exit codes: 0 done; 1 findings at or above --fail-on, or what changed; 2 the work, or a part of it, could not be done; "
