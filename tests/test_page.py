@@ -51,6 +51,17 @@ def test_the_page_is_one_file(office: Any, hostile: auditor.Audit) -> None:
         assert len(text) < 300_000
 
 
+def test_anchors_lead_somewhere(office: Any, hostile: auditor.Audit) -> None:
+    """Each name is given once, and each link within the page that is no filter leads to one."""
+    for result in (office, hostile):
+        text = html(result).decode()
+        names = re.findall(r' id="([^"]+)"', text)
+        assert len(names) == len(set(names))
+        anchors = {name for name in re.findall(r'href="#([^"]+)"', text) if "=" not in name}
+        assert len(anchors) > 10
+        assert anchors <= set(names)
+
+
 @pytest.fixture(scope="module")
 def shown(browser: Any, office: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The page of the office, open."""

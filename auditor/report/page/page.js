@@ -94,12 +94,8 @@ class Flows {
   order(rows) {
     if (!this.sorted) return rows;
     const [name, down] = this.sorted, column = this.columns[name];
-    let value = (row) => column[row];
-    if (Array.isArray(column[0])) {
-      const place = [], [texts, codes] = column;
-      texts.map((text, code) => [text ?? "", code]).sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0)).forEach(([, code], k) => { place[code] = k; });
-      value = (row) => place[codes[row]];
-    }
+    const values = Array.isArray(column[0]) ? column[1] : column; // texts are in their order already
+    const value = (row) => Number(values[row]);
     return rows.sort((a, b) => (down ? value(b) - value(a) : value(a) - value(b)) || a - b);
   }
 
