@@ -53,6 +53,7 @@ class Described:
     """A batch of finished flows, described by its packets alone."""
 
     number: int  # of its capture among all inputs
+    size: int  # about how many bytes of tables it makes
     rows: Rows
     ends: Oriented
     columns: Mapping[str, Column]  # of ``flows``, as far as packets decide them: nobody but the table reads them
@@ -89,7 +90,7 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
     rows.flows["identifier"] += batch.first_flow
     rows.handshakes["flow"] += batch.first_flow
     ends, at = orient(rows), rows.handshake_flow
-    lost = (ends.client["lost"][at] != 0, ends.server["lost"][at] != 0)
+    lost = (ends.client["lost"][at], ends.server["lost"][at])
     handshakes = handshake_columns(rows.handshakes, memory, shapes, rows.flows["closed"][at] != 0, lost)
     place = _places(rows)
     negotiated = {name: handshakes.texts[name].take(place) for name in ("tls_version", "cipher_suite")}
@@ -124,6 +125,7 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
     }
     return Described(
         number=number,
+        size=batch.size,
         rows=rows,
         ends=ends,
         columns=columns,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.errors import InputError
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from auditor.capture.digest import Child
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
+    from auditor.machine.memory import Ceiling
     from auditor.reading.following import Reading
     from auditor.requests.inside import Inside
 
@@ -41,6 +43,7 @@ def audit_files(
     *,
     hashing: "Child | None" = None,
     meanwhile: Callable[[], object] | None = None,
+    progress: Progress | None = None,
     block_bytes: int | None = None,
 ) -> Audit:
     """``audit``, for callers that begin before it.
@@ -55,7 +58,7 @@ def audit_files(
             if hashing is not None and item.adopt(hashing):
                 break
         inputs[0].hash_early()
-        return audit_inputs(inputs, options, meanwhile=meanwhile, block_bytes=block_bytes)
+        return audit_inputs(inputs, options, meanwhile=meanwhile, progress=progress, block_bytes=block_bytes)
     finally:
         if hashing is not None:
             hashing.stop()
@@ -67,16 +70,18 @@ def audit_inputs(
     live: "LiveCapture | None" = None,
     *,
     meanwhile: Callable[[], object] | None = None,
+    progress: Progress | None = None,
     block_bytes: int | None = None,
 ) -> Audit:
     """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C.
 
-    ``meanwhile`` is called once where there is time to load something while captures are read, or never. Of a capture
+    ``meanwhile`` is called once where there is time to load something while captures are read, or never. ``progress`` is kept
+    up to date for whoever shows it. Of a capture
     ``block_bytes`` are read at once; results do not depend on it.
     """
     try:
         _check_out(inputs, options)
-        return _read(inputs, options, live, meanwhile, block_bytes)
+        return _read(inputs, options, live, meanwhile, progress or Progress(), block_bytes)
     finally:
         for item in inputs:
             item.forget()
@@ -98,12 +103,13 @@ def _read(
     options: Options,
     live: "LiveCapture | None",
     meanwhile: Callable[[], object] | None,
+    progress: Progress,
     block_bytes: int | None,
 ) -> Audit:
     """Begin to read, in a thread of its own, and load everything else beside it."""
     from auditor.capture.inputs import BEGINNING, MOST_SPOOLED, Spool
     from auditor.capture.reader import BLOCK_BYTES
-    from auditor.machine import kernel
+    from auditor.machine import kernel, memory
     from auditor.reading.following import Reading
 
     if options.say is not None and (notice := kernel.notice()) is not None:
@@ -112,7 +118,9 @@ def _read(
     for item in inputs:
         if item.size is None:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
-    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
+    ceiling = memory.ceiling(options.memory_bytes())
+    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, ceiling=ceiling)
+    progress.begin(reading)
     try:
         from auditor.requests import keys
         from auditor.requests.inside import Inside
@@ -121,7 +129,7 @@ def _read(
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
-        return _take(reading, options, inside, live)
+        return _take(reading, options, inside, live, progress, ceiling)
     finally:
         reading.close()
 
@@ -131,12 +139,13 @@ def is_long(inputs: "list[Input]") -> bool:
     return sum(item.size or 0 for item in inputs) > LONG_READ
 
 
-def _pipeline(options: Options, inside: "Inside") -> "Pipeline":
+def _pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = None) -> "Pipeline":
     """What batches go through, loaded while reading goes on."""
     from concurrent.futures import ThreadPoolExecutor
 
     from auditor.audit.pipeline import Pipeline
     from auditor.aws.ranges import Ranges
+    from auditor.machine import memory
     from auditor.paths import site as sites
     from auditor.paths import witnesses
     from auditor.paths.judge import Judge
@@ -149,22 +158,32 @@ def _pipeline(options: Options, inside: "Inside") -> "Pipeline":
         site = sites.build(options.topology, options.aws, options.routes)
         judge = Judge(site, logs.result()) if logs is not None else Judge(site)
     ranges = Ranges.read(options.ip_ranges) if options.ip_ranges is not None else Ranges.shipped()
-    return Pipeline(judge, ranges, Evaluation(policies, options.as_of), inside)
+    return Pipeline(judge, ranges, Evaluation(policies, options.as_of), inside, ceiling or memory.ceiling())
 
 
-def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCapture | None") -> Audit:
+def _take(
+    reading: "Reading",
+    options: Options,
+    inside: "Inside",
+    live: "LiveCapture | None",
+    progress: Progress,
+    ceiling: "Ceiling",
+) -> Audit:
     """Take what is read, and write the results."""
     from auditor.audit.run import Run
+    from auditor.machine import memory
     from auditor.report.folder import results_folder
     from auditor.report.sink import FolderSink
 
-    pipeline = _pipeline(options, inside)
+    progress.phase = INPUTS
+    pipeline = _pipeline(options, inside, ceiling)
+    progress.phase = CAPTURES
     if is_long(reading.inputs):
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
         import cryptography.x509  # noqa: F401
     folder, temporary = results_folder(options.out)
-    sink = FolderSink(folder, durable=not temporary)
+    sink = FolderSink(folder, durable=not temporary, most=ceiling.part(memory.BATCHES) // 4)
     run = Run(pipeline, sink)
     try:
         try:
@@ -182,6 +201,7 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
             _, counted = run.finished[max(run.finished)]
             counted.warnings += live.close()
             counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
+        progress.phase = WRITING
         run.finish(options, run.totals())
         if options.say is not None:
             for note in run.notes():

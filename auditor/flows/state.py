@@ -77,7 +77,7 @@ SIDE = np.dtype(
         ("state", "u1"),  # NEW, ACTIVE, DONE
         ("tcp_flags", "u1"),  # every flag seen
         ("syn", "u1"),
-        ("lost", "u1"),  # bytes that mattered are missing from the capture
+        ("lost", "u1"),  # bytes that mattered are missing: LOST or NO_ROOM
         ("protected", "u1"),  # bits: under whose keys packets were seen, see BY_*
     ]
 )
@@ -132,6 +132,7 @@ MOST_PLACES = 7  # of a side, besides its first
 BOTH = np.dtype([*SIDE.descr, *WAY.descr])
 FREE, LIVE, FINISHED = 0, 1, 2
 UNKNOWN_SIDE = 255
+LOST, NO_ROOM = 1, 2  # what ``lost`` of a side is, besides 0: the capture lacks bytes; there was no memory to follow it
 NEW, ACTIVE, DONE = 0, 1, 2
 BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, place=-1, round_trip=-1)
 BLANK_SIDE = blank(SIDE, state=NEW, stream=-1, interface=-1)
@@ -256,7 +257,9 @@ BLANK_HANDSHAKE = blank(HANDSHAKE, alert=NO_ALERT)
     SEEN_SERVER_CUT,
     SEEN_CERTIFICATE_CUT,
 ) = (1 << n for n in range(30))
-OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_UDP = range(4)  # ``transport``; TLS over UDP is inside another protocol
+OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_OTHER = range(
+    4
+)  # ``transport``; the last: another protocol's messages, not on TCP
 
 # --- answers of the DNS seen in the capture: (client, address) -> name
 ANSWER = np.dtype(
@@ -273,8 +276,6 @@ ANSWER = np.dtype(
     ]
 )
 ANSWERS = 1 << 16
-RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
-RECENT = 4096
 
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
 DATAGRAM = np.dtype(
@@ -310,8 +311,18 @@ SESSIONS = 1 << 16
     NEXT_SWEEP,
     SWEEP_AT,
     ANSWERS_KEPT,
+    SUPPLICANT,  # the end that last answered in EAP over LAN
+    FLOW_PLACES,  # how many places of the arrays are in use or chained as free; the rest was never touched
+    STREAM_PLACES,
+    HANDSHAKE_PLACES,
+    DATAGRAM_PLACES,
+    POSITION_PLACES,
+    CHUNK_PLACES,
+    EVICTED_FLOWS,  # ended early, because there was no room
+    FORGOTTEN_ANSWERS,  # of the DNS, likewise
+    KEPT_BYTES,  # interned bytes that were left when numbers were last given out anew
     COUNTERS,
-) = range(27)
+) = range(37)
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any
@@ -328,7 +339,6 @@ DatagramRows: TypeAlias = NDArray[Any]
 PlaceRow: TypeAlias = Any
 PlaceRows: TypeAlias = NDArray[Any]
 AnswerRows: TypeAlias = NDArray[Any]
-RecentRows: TypeAlias = NDArray[Any]
 Counters: TypeAlias = NDArray[np.int64]
 Sessions: TypeAlias = NDArray[np.uint64]
 
@@ -346,6 +356,7 @@ class Memory(NamedTuple):
     sessions: Annotated[Sessions, Layout(np.uint64, 2)]  # sessions and tickets whose first handshake was seen
     datagrams: Annotated[DatagramRows, Layout(DATAGRAM)]
     places: Annotated[PlaceRows, Layout(PLACE)]
+    keys: Annotated[NDArray[np.uint64], Layout(np.uint64)]  # the secret of hashes, see ``keyed``
 
 
 class State(NamedTuple):
@@ -359,6 +370,7 @@ class State(NamedTuple):
     streams: Annotated[StreamRows, Layout(STREAM)]
     handshakes: Annotated[HandshakeRows, Layout(HANDSHAKE)]
     answers: Annotated[AnswerRows, Layout(ANSWER)]
+    finished: Annotated[NDArray[np.int32], Layout(np.int32)]  # places of the flows that wait to be taken out
 
 
 SHAPE_AT = WINDOW + 16
@@ -376,8 +388,8 @@ def records(count: int, dtype: Any) -> Array:
     return np.zeros(count, dtype).view(np.recarray)
 
 
-def chain(array: Array, first: int, head: int) -> int:
-    """Chain the places from ``first`` on, lowest first, in front of ``head``; the new head."""
-    array["next"][first:] = np.arange(first + 1, len(array) + 1)
-    array["next"][-1] = head
+def chain(array: Array, first: int, last: int) -> int:
+    """Chain the places from ``first`` to ``last - 1``, lowest first; the head."""
+    array["next"][first:last] = np.arange(first + 1, last + 1)
+    array["next"][last - 1] = -1
     return first

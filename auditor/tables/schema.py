@@ -30,6 +30,9 @@ OUTCOMES = [
 ]  # fmt: skip
 
 
+NO_MEMORY = "memory: there was none left"  # how a reason begins that is the audit's own
+
+
 @dataclass(frozen=True)
 class Column:
     """A column: its name, Arrow type, one line of meaning, and for a closed set its values in order."""
@@ -63,7 +66,11 @@ TABLES: dict[str, list[Column]] = {
         Column("capture", TEXT, "the capture it was seen in"),
         Column("started", TIME, "time of its first packet"),
         Column("ended", TIME, "time of its last packet"),
-        _closed("transport", "transport protocol; esp is IPsec, a tunnel without ports", ["tcp", "udp", "esp"]),
+        _closed(
+            "transport",
+            "transport protocol; esp is IPsec, a tunnel without ports; eapol is EAP over LAN (802.1X)",
+            ["tcp", "udp", "esp", "eapol"],
+        ),
         Column("client_ip", NAME, "address of the client: who sent the SYN or the ClientHello, else the first packet"),
         Column("client_port", INT, "port of the client"),
         Column("server_ip", NAME, "address of the server"),
@@ -124,7 +131,9 @@ TABLES: dict[str, list[Column]] = {
         Column("flow_id", INT, "the flow it belongs to"),
         Column("started", TIME, "time of the packet with which its first hello began"),
         _closed(
-            "transport", "what carried it; udp is TLS in another protocol's datagrams", ["tcp", "dtls", "quic", "udp"]
+            "transport",
+            "what carried it; other is TLS in another protocol's messages that are not on TCP",
+            ["tcp", "dtls", "quic", "other"],
         ),
         _closed("tls_version", "negotiated version", [], True),
         _closed("tls_version_offered", "highest version that the client offered", [], True),
@@ -365,6 +374,7 @@ TABLES: dict[str, list[Column]] = {
         ),
         Column("dropped", INT, "packets that the capturing kernel dropped"),
         Column("segments_dropped", INT, "TCP segments not kept because a stream had too many gaps"),
+        Column("ended_early", INT, "Flows ended before they were over because memory was full (`--memory`)"),
         Column("secrets", INT, "pcapng blocks with decryption secrets; their contents are not stored"),
         _closed("status", "whether it could be read to its end", ["complete", "truncated", "damaged"]),
         Column("damage_offset", INT, "where reading stopped, in bytes of the (unpacked) capture"),

@@ -11,7 +11,7 @@ import numpy as np
 from auditor.decode.packet import TCP
 from auditor.flows import state as S
 from auditor.flows.intern import value
-from auditor.recognise.numbers import FTP, OPENVPN, RADIUS, RDP, TDS
+from auditor.recognise.numbers import EAP, FTP, OPENVPN, RADIUS, RDP, TDS
 from auditor.tls.datagram_messages import Assembler, Datagram, Held
 
 Array = np.ndarray[Any, Any]
@@ -21,19 +21,16 @@ class Kept:
     """The datagrams that the kernels kept."""
 
     def __init__(self, memory: S.Memory) -> None:
-        rows = memory.datagrams.view(np.ndarray)
-        self._bytes, self._next, self._side, self._frame, self._time = (
-            rows[name].tolist() for name in ("bytes", "next", "side", "frame", "time")
-        )
+        self._rows = memory.datagrams.view(np.ndarray)
         self._memory = memory
 
     def chain(self, last: int) -> list[Datagram]:
         """The datagrams of the chain that ends at ``last``, in the order they came."""
         memory, datagrams = self._memory, []
         while last >= 0:
-            data = value(memory.arena, memory.entries, self._bytes[last])
-            datagrams.append(Datagram(data, self._side[last], self._frame[last], self._time[last]))
-            last = self._next[last]
+            frame, time, number, before, side = self._rows[last].item()
+            datagrams.append(Datagram(value(memory.arena, memory.entries, number), side, frame, time))
+            last = before
         return datagrams[::-1]
 
 
@@ -64,9 +61,9 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
 
 def _assembler(held: Held, application: int, protected: list[int], *, over_tcp: bool) -> Assembler:
     """What puts the handshakes of a flow together. Loaded when there is one: QUIC's needs ``cryptography``."""
+    from auditor.tls.eap import EapOverLan, Radius
     from auditor.tls.gssapi import Gssapi
     from auditor.tls.openvpn import OpenVpn
-    from auditor.tls.radius import Radius
     from auditor.tls.rdp_udp import RdpUdp
     from auditor.tls.shared import Shared
     from auditor.tls.tds import Tds
@@ -77,6 +74,8 @@ def _assembler(held: Held, application: int, protected: list[int], *, over_tcp: 
         return Tds(held)
     if application == OPENVPN:
         return OpenVpn(held, framed=over_tcp)
+    if application == EAP:
+        return EapOverLan(held)
     if application == RADIUS:
         return Radius(held)
     if application == RDP:

@@ -15,6 +15,7 @@ from auditor.flows.intern import value
 from auditor.recognise.numbers import PROTOCOL_NAMES
 from auditor.tables import schema
 from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
+from auditor.tables.schema import NO_MEMORY
 from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_faults import CUT_HELLO, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
@@ -69,8 +70,7 @@ def handshake_columns(
 ) -> HandshakeColumns:
     """What kernel rows of handshakes say.
 
-    ``closed``: whether each row's flow was closed; ``lost``: whether bytes of its client's and server's side are
-    missing.
+    ``closed``: whether each row's flow was closed; ``lost``: why bytes of its client's and server's side are missing.
     """
     names, name_index = np.unique(rows["server_name"], return_inverse=True)
     server_name = Texts(names_of(memory, names), name_index)
@@ -87,7 +87,7 @@ def handshake_columns(
             name: spread([getattr(one, name) for one in outcomes], which, TYPES[name])
             for name in Outcome.__dataclass_fields__
         },
-        "established": established(rows, closed, lost[0] | lost[1]),
+        "established": established(rows, closed, (lost[0] != 0) | (lost[1] != 0)),
         **_seen(rows),
         **_status_columns(rows, lost),
         "dh_group": _dh_groups(rows, memory),
@@ -150,7 +150,7 @@ def _seen(rows: Array) -> dict[str, Numbers | Texts]:
     """Columns that are fields of the rows, or hardly more."""
     upgraded = [None, *(PROTOCOL_NAMES.get(n, "unknown") for n in range(1, 256))]
     columns: dict[str, Numbers | Texts] = {
-        "transport": Texts(["tcp", "dtls", "quic", "udp"], rows["transport"].astype(np.int64)),
+        "transport": Texts(["tcp", "dtls", "quic", "other"], rows["transport"].astype(np.int64)),
         "quic_version": _quic_versions(rows["quic_version"]),
         "starttls": Texts(upgraded, rows["upgraded"].astype(np.int64)),
         "hello_retry": Numbers((rows["seen"] & np.uint32(S.SEEN_RETRY)) != 0),
@@ -170,14 +170,21 @@ def _seen(rows: Array) -> dict[str, Numbers | Texts]:
 def _status_columns(rows: Array, lost: tuple[Array, Array]) -> dict[str, Numbers | Texts]:
     """How much of each handshake was seen, and what is wrong with it."""
     combos, index = distinct(rows["seen"], rows["invalid"], rows["invalid_at"], *lost)
-    states = [_status(seen, invalid, at, bool(one), bool(two)) for seen, invalid, at, one, two in combos.tolist()]
+    states = [_status(seen, invalid, at, one, two) for seen, invalid, at, one, two in combos.tolist()]
     return {
         "status": Texts([status for status, _ in states], index),
         "status_reason": Texts([reason for _, reason in states], index),
     }
 
 
-def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bool) -> tuple[str, str | None]:
+def _lost(side: str, why: int) -> str | None:
+    """Why bytes of a side are missing, in words."""
+    if why == S.NO_ROOM:
+        return f"{NO_MEMORY} to follow the {side}'s side to its end"
+    return f"part of the {side}'s side is missing from the capture" if why else None
+
+
+def _status(seen: int, invalid: int, at: int, client_lost: int, server_lost: int) -> tuple[str, str | None]:
     if seen & (S.SEEN_CLIENT_INVALID | S.SEEN_SERVER_INVALID):
         message = "ClientHello" if seen & S.SEEN_CLIENT_INVALID else "ServerHello"
         return "invalid", f"{message}: {INVALID.get(invalid, 'not valid')} (byte {at})"
@@ -195,12 +202,12 @@ def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bo
     if has_client and has_server:
         return "complete", reason
     if has_client:
-        lost = "part of the server's side is missing from the capture" if server_lost else None
         retry = "the server asked for another ClientHello" if seen & S.SEEN_RETRY else None
-        return "client_only", reason or retry or lost or "no ServerHello was seen"
+        return "client_only", reason or retry or _lost("server", server_lost) or "no ServerHello was seen"
     if has_server:
-        lost = "part of the client's side is missing from the capture" if client_lost else None
-        return "server_only", reason or lost or "no ClientHello was seen"
+        return "server_only", reason or _lost("client", client_lost) or "no ClientHello was seen"
+    if S.NO_ROOM in (client_lost, server_lost):
+        return "truncated", reason or f"{NO_MEMORY} to keep the hello until it was whole"
     return "truncated", reason or "the hello is not whole in the capture"
 
 
