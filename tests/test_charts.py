@@ -12,7 +12,8 @@ from auditor.report import charts
 from auditor.report.charts import Event, Strand, Timeline
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.page import sankey, timeaxis
-from tests.browser import kept, opened
+from tests import wire
+from tests.browser import html, kept, opened
 from tests.conftest import SAMPLES
 
 SECOND = 1_000_000_000
@@ -150,3 +151,11 @@ def test_a_large_hello_is_in_its_class(office: Any) -> None:
     assert (
         sizes.post_quantum[at] == ((large["client_hello_bytes"] > 1460) & (large["client_hello_bytes"] <= 2048)).sum()
     )
+
+
+def test_round_trips_of_no_time(audit_bytes: Any) -> None:
+    """A page can be made where all packets of a handshake have one time stamp."""
+    talk = wire.Talk().open()
+    result = audit_bytes(wire.pcap([(1_700_000_000 * SECOND, packet) for packet in talk.packets]))
+    assert [trip.high for trip in charts.round_trips(FlowColumns.of(result))] == [0]
+    assert "Round-trip times" in html(result).decode()

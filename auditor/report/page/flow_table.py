@@ -28,7 +28,7 @@ FACETS = {
 def packed(flows: FlowColumns, findings: Texts) -> dict[str, Any]:
     """The columns of the table, the worst flows first, as lists of texts and codes or of numbers."""
     rank = np.array([VERDICTS.index(str(name)) if name else 0 for name in [*flows.verdict.values, None]])
-    order = np.lexsort((flows.numbers("flow_id"), -rank[flows.verdict.index]))[:MOST_FLOWS]
+    order = np.lexsort((flows.numbers("started"), -rank[flows.verdict.index]))[:MOST_FLOWS]
     texts = {
         "verdict": flows.verdict,
         "client": flows.client,
