@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import auditor
-from auditor.report import overview, page
+from auditor.report import flow_ids, overview, page
 from auditor.report.answer import WAYS, way_of
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.problems import problems
@@ -197,8 +197,14 @@ def test_search_and_sorting(shown: Any, office: Any) -> None:
     shown.fill("#search", "")
     shown.click("#flows th button:has-text('bytes')")
     assert shown.get_attribute("#flows th[data-name=bytes]", "aria-sort") == "ascending"
-    ids = [int(text) for text in shown.locator("#flows tbody td:first-child").all_inner_texts()]
-    by_id = dict(zip(office.flows["flow_id"], office.flows["client_bytes"] + office.flows["server_bytes"], strict=True))
+    ids = shown.locator("#flows tbody td:first-child").all_inner_texts()
+    by_id = dict(
+        zip(
+            flow_ids.short(office, office.flows["flow_id"]),
+            office.flows["client_bytes"] + office.flows["server_bytes"],
+            strict=True,
+        )
+    )
     assert [by_id[one] for one in ids] == sorted(by_id.values())
 
 

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from auditor.report import flow_ids
 from auditor.report.flow_columns import FlowColumns
+from auditor.report.page.linked import findings_of
+from auditor.report.results import Results
 from auditor.tables.columns import Texts
 from auditor.tables.schema import VERDICTS
 from auditor.tables.versions import VERSION_ORDER
 
 Array = np.ndarray[Any, Any]
 MOST_FLOWS = 200_000  # the worst first
-EXACT = 1 << 53  # the largest whole number that JavaScript has exactly
 FACETS = {
     "verdict": "Verdict",
     "private": "Private?",
@@ -25,7 +27,7 @@ FACETS = {
 }
 
 
-def packed(flows: FlowColumns, findings: Texts) -> dict[str, Any]:
+def packed(result: Results, flows: FlowColumns) -> dict[str, Any]:
     """The columns of the table, the worst flows first, as lists of texts and codes or of numbers."""
     rank = np.array([VERDICTS.index(str(name)) if name else 0 for name in [*flows.verdict.values, None]])
     order = np.lexsort((flows.numbers("started"), -rank[flows.verdict.index]))[:MOST_FLOWS]
@@ -41,17 +43,17 @@ def packed(flows: FlowColumns, findings: Texts) -> dict[str, Any]:
         "suite": flows.texts("cipher_suite"),
         "service": flows.service,
         "capture": flows.texts("capture"),
-        "findings": findings,
+        "findings": findings_of(result, flows),
     }
     numbers = {
-        "flow_id": flows.numbers("flow_id"),
         "started": flows.numbers("started") // 1_000_000,
         "client_port": flows.numbers("client_port"),
         "server_port": flows.numbers("server_port"),
         "bytes": flows.bytes,
     }
     columns: dict[str, Any] = {name: _texts(column, order, SORTS.get(name, str)) for name, column in texts.items()}
-    columns |= {name: _numbers(column[order]) for name, column in numbers.items()}
+    columns |= {name: column[order].tolist() for name, column in numbers.items()}
+    columns["flow_id"] = flow_ids.short(result, flows.numbers("flow_id")[order].tolist())
     return {"columns": columns, "in_all": len(flows), "count": len(order)}
 
 
@@ -82,9 +84,3 @@ SORTS: dict[str, Callable[[str], Any]] = {
     "version": _version,
     "verdict": lambda text: -VERDICTS.index(text),
 }
-
-
-def _numbers(column: Array) -> list[Any]:
-    """Whole numbers; as text where JavaScript would round them."""
-    rows = column.tolist()
-    return rows if not len(column) or int(np.abs(column).max()) < EXACT else [str(value) for value in rows]
