@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.border.text import printable
 from auditor.capture.interfaces import Interfaces
 from auditor.capture.pcap import DAMAGED, FULL, LARGEST_PACKET, MORE, SPECIAL, list_packet
 from auditor.decode.bytes import Bytes, u16, u32
@@ -195,7 +196,7 @@ class PcapngState:
 
     @staticmethod
     def _text(data: bytes | None) -> str | None:
-        return data[:LONGEST_TEXT].decode("utf-8", "replace").rstrip("\0") if data else None
+        return printable(data[:LONGEST_TEXT].decode("utf-8", "replace").rstrip("\0")) if data else None
 
     def _options(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """(code, value) of each option, until the end mark or until one does not fit."""

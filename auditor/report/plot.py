@@ -6,10 +6,11 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from auditor.border.text import printable
 from auditor.report import charts, colours, flow_ids
 from auditor.report.charts import Count
 from auditor.report.flow_columns import FlowColumns
-from auditor.report.plain import iso, printable
+from auditor.report.plain import iso
 from auditor.report.results import Results
 from auditor.tables.schema import VERDICTS
 

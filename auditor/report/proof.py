@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.border.text import printable
 from auditor.capture import write
 from auditor.errors import AuditError
 from auditor.report import flow_ids
 from auditor.report.output import opened
-from auditor.report.plain import about, printable
+from auditor.report.plain import about
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
