@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from auditor.audit.described import Described
+from auditor.decode import frames
 from auditor.flows.state import SEEN_EARLY_DATA, SEEN_SERVER_HELLO
 from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, FlowFacts, fact
@@ -229,6 +230,11 @@ class DescribedFacts(FlowFacts):
         return self._numbers("encrypt_then_mac").three_valued()
 
     @fact
+    def truncated_hmac(self) -> Array:
+        """three-valued: both sides agreed on it (RFC 6066 7)."""
+        return self._numbers("truncated_hmac").three_valued()
+
+    @fact
     def post_quantum_kind(self) -> Texts:
         """Kind of the negotiated group."""
         return self._texts("post_quantum_kind")
@@ -298,7 +304,6 @@ def _hello_reasons(described: Described) -> Array:
         reasons[flow] = delivery.reason(k)
         if smaller.any():
             other = int(np.flatnonzero(smaller)[0])
-            reasons[flow] += (
-                f"; a smaller one of {delivery.sent[other]} bytes (frame {shakes['client_frame'][other]}) was answered"
-            )
+            where = frames.words(int(shakes["client_frame"][other]), described.flows.captures)
+            reasons[flow] += f"; a smaller one of {delivery.sent[other]} bytes (frame {where}) was answered"
     return reasons
