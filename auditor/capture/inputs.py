@@ -168,9 +168,7 @@ class Spool:
 def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[Path, str | None]]:
     """The files that an argument stands for; beside each the reason if it cannot be read."""
     path = Path(argument)
-    if "\0" in argument:
-        raise InputError(f"{argument}: a name that no file can have")
-    if path.is_dir():
+    if folders.is_folder(path):
         from auditor.capture import found  # only for folders: it loads what reads captures
 
         files, passed_over = found.captures(path)
@@ -181,6 +179,8 @@ def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[
         return files
     if not folders.is_missing(path):
         return [(path, None)]
+    if "\0" in argument:
+        raise InputError(f"{argument}: a name that no file can have")
     matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))
     if matches:
         files = [(match, folders.refusal(match)) for match in matches if not match.is_dir()]
