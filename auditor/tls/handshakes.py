@@ -87,7 +87,7 @@ def handshake_columns(
             name: spread([getattr(one, name) for one in outcomes], which, TYPES[name])
             for name in Outcome.__dataclass_fields__
         },
-        "established": established(rows, closed, lost[0] | lost[1]),
+        "established": established(rows, closed, (lost[0] != 0) | (lost[1] != 0)),
         **_seen(rows),
         **_status_columns(rows, lost),
         "dh_group": _dh_groups(rows, memory),
