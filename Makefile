@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test lint bench conformance samples docs clean
+.PHONY: demo test lint bench conformance samples docs images clean
 
 # The virtual environment, with the project and what its checks need.
 $(VENV)/ready: pyproject.toml
@@ -56,9 +56,14 @@ conformance: $(VENV)/ready
 samples: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --editable ".[samples]"
 	$(BIN)/python captures/make_samples.py
+	$(BIN)/python captures/make_stories.py
 
 docs: $(VENV)/ready
 	$(BIN)/python docs/generate.py
+
+# The pictures of the README: pages of the samples, as Chromium shows them.
+images: $(VENV)/ready programs
+	$(BIN)/python docs/screenshots.py
 
 clean:
 	rm -rf $(VENV) results dist build .mypy_cache .ruff_cache .pytest_cache

@@ -187,6 +187,21 @@ def radius(flights: Flights, method: int = 13, size: int = 500, user: int = 0) -
     return talk
 
 
+def eap_over_lan(flights: Flights, method: int = 13, group: str = "") -> list[bytes]:
+    """Frames of 802.1X with the EAP packets of ``radius``; ``group``: whose frames go to the group address."""
+    macs = {"c": bytes.fromhex("0200000000c1"), "s": bytes.fromhex("0200000000a1")}
+    everybody = bytes.fromhex("0180c2000003")
+    frames = []
+    for who, packet in radius(flights, method):
+        message, at = b"", 20
+        while at < len(packet):
+            message += packet[at + 2 : at + packet[at + 1]] if packet[at] == 79 else b""
+            at += packet[at + 1]
+        target = everybody if who in group else macs["s" if who == "c" else "c"]
+        frames.append(target + macs[who] + b"\x88\x8e\2\0" + struct.pack(">H", len(message)) + message)
+    return frames
+
+
 def rdp_udp(flights: Flights, lossy: bool = False, version: int = 1, size: int = 400) -> list[tuple[str, bytes]]:
     """Remote Desktop over UDP: SYNs, then data packets of version 1 or 2 of the transport."""
     flags = 0x0001 | (0x0200 if lossy else 0)

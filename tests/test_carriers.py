@@ -111,6 +111,28 @@ def test_a_capture_that_begins_late(audit_bytes: Run, carrier: str, missed: int)
     check(audit_bytes(wire.pcap(datagrams(carriers.OVER_UDP[carrier]()[missed:]))), carrier)
 
 
+@pytest.mark.parametrize("method", [13, 21, 25, 43])
+@pytest.mark.parametrize("group", ["", "c", "cs"])
+def test_eap_over_lan(audit_bytes: Run, method: int, group: str) -> None:
+    """802.1X, each method, to MACs or to the group address: the handshake, in a flow of the supplicant's."""
+    frames = carriers.eap_over_lan(carriers.handshake(), method, group)
+    result = audit_bytes(wire.pcap(frames))
+    row, flow = wire.only(result.handshakes), wire.only(result.flows)
+    assert (flow["transport"], flow["protocol"], row["starttls"]) == ("eapol", "eap", "eap")
+    assert (flow["client_mac"], flow["client_ip"]) == ("02:00:00:00:00:c1", "fe80::ff:fe00:c1")
+    assert (row["cipher_suite"], row["status"], row["established"]) == (carriers.SUITE, "complete", True)
+
+
+def test_supplicants_of_one_authenticator(audit_bytes: Run) -> None:
+    """Each has a flow of its own; what is no EAP packet (keys) belongs to none."""
+    one = carriers.eap_over_lan(carriers.handshake())
+    other = [frame.replace(bytes.fromhex("0200000000c1"), bytes.fromhex("0200000000c2")) for frame in one]
+    keys = one[0][:14] + b"\2\3\0\x5f" + bytes(95)
+    result = audit_bytes(wire.pcap([keys, *(frame for pair in zip(one, other, strict=True) for frame in pair)]))
+    assert len(result.flows) == 2
+    assert list(result.handshakes["status"]) == ["complete", "complete"]
+
+
 def test_tls_1_3_inside(audit_bytes: Run) -> None:
     """TLS 1.3, whose encrypted handshake looks like data, inside TDS and OpenVPN."""
     flights = carriers.handshake(ssl.TLSVersion.TLSv1_3)

@@ -33,6 +33,7 @@ EVERYWHERE = {"auditor.recognise.numbers"}
 CLI_NEEDS = {
     "auditor.audit.compare": "asks tshark too",
     "auditor.audit.installed": "what is installed",
+    "auditor.audit.progress": "shows how far it is",
     "auditor.audit.start": "hashing has begun",
     "auditor.capture.digest": "hashes before loading",
     "auditor.machine.search_path": "imports nothing foreign",

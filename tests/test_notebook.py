@@ -35,7 +35,7 @@ TOLD = {
         "changes.html",
     ],
 }
-FIGURES = {"quickstart": 0, "failover": 2, "week": 6, "months": 2}
+FIGURES = {"quickstart": 1, "failover": 2, "week": 6, "months": 2}
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import auditor
-from auditor.report import page
+from auditor.report import overview, page
 from auditor.report.answer import WAYS, way_of
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.problems import problems
@@ -97,6 +97,15 @@ def test_the_diagram_has_every_judged_flow(shown: Any, office: Any) -> None:
     assert sum(map(number, rows)) == len(judged)
 
 
+def test_paths_by_version_are_those_of_the_terminal(shown: Any, office: Any) -> None:
+    """The table of paths and versions has the lines of the terminal's, verdict by verdict."""
+    rows = [row.locator("td").all_inner_texts() for row in shown.locator(".versions tbody tr").all()]
+    lines = overview.lines(office)
+    assert [row[:3] for row in rows] == [[o.words, overview.protocol_words(o.protocol), f"{o.flows}"] for o in lines]
+    counts = [[int(cell) if cell != "·" else 0 for cell in row[3:]] for row in rows]
+    assert counts == [[line.verdicts[verdict] for verdict in overview.shown_verdicts(lines)] for line in lines]
+
+
 def test_charts_have_the_numbers_of_the_tables(shown: Any, office: Any) -> None:
     """Versions, suites, kinds of key exchange, hellos and round-trip times are counted as the tables have them."""
 
@@ -139,7 +148,7 @@ def test_every_number_leads_to_its_flows(shown: Any) -> None:
     """Behind each link that counts flows there are as many in the table."""
     links = shown.locator("main a[href*='=']").evaluate_all(
         """all => all.map(one => [one.getAttribute("href"), one.querySelector(".band")?.dataset.flows
-             ?? (one.closest("tr")?.querySelector("td.number") ?? one).textContent])"""
+             ?? (one.closest("td.number") ? one : one.closest("tr")?.querySelector("td.number") ?? one).textContent])"""
     )
     assert len(links) > 80
     for href, text in links:

@@ -1,7 +1,9 @@
 """What a person sees at the terminal: the answer first, nothing that is not so, and whole words at every width."""
 
+import bz2
 import os
 import pty
+import random
 import re
 import subprocess
 import sys
@@ -225,3 +227,42 @@ def test_many_problems_fit_a_screen(tmp_path: Path) -> None:
     (cause,) = causes(problems(result), 20)
     assert cause.flows == 60
     assert cause.who == "10.0.0.0/24 and 59 more networks → pinpoint us-east-1"
+
+
+def test_progress_on_a_terminal(tmp_path: Path) -> None:
+    """While captures are read a terminal shows bytes, packets, rate and time left, and nothing of it stays."""
+    # What does not compress, packed with bzip2, takes seconds to unpack on any machine.
+    noise = random.Random(1)
+    packets = [wire.datagram(noise.randbytes(1400), sport=number) for number in range(10_000)]
+    large = wire.write(tmp_path, bz2.compress(wire.pcap(packets)), "large.pcap.bz2")
+    text = on_a_terminal(("pcap", str(large), "--brief"), {})
+    shown = [part for part in text.split("\r\x1b[K") if part.startswith("reading captures: ")]
+    assert shown
+    pattern = r"reading captures: [\d.]+ \w+ of [\d.]+ MB \(\d+ %\), [\d,]+ packets, [\d.]+ \w+/s(, \d+ s left)?"
+    assert all(re.match(pattern, part) for part in shown)
+    assert text.split("\r\x1b[K")[-1].strip().startswith("Nothing was judged")
+    for arguments, variables in (
+        (("pcap", str(large), "--quiet", "--brief"), {}),
+        (("pcap", str(large)), {"TERM": "dumb"}),
+    ):
+        assert "reading captures" not in on_a_terminal(arguments, variables)
+
+
+def test_progress_in_words() -> None:
+    """What is not known is not said: a stream has no end, and before captures are read there is only what is done."""
+    from types import SimpleNamespace
+
+    from auditor.audit.progress import CAPTURES, INPUTS, Progress
+    from auditor.cli import ticker
+
+    assert ticker.line(Progress(INPUTS)) == "reading routes and logs …"
+    digest = SimpleNamespace(count=3_000_000)
+    stream = SimpleNamespace(size=None, digest=digest)
+    progress = Progress(CAPTURES, SimpleNamespace(packets=4000, inputs=[stream]))  # type: ignore[arg-type]
+    assert re.fullmatch(r"reading captures: 3\.0 MB, 4,000 packets, [\d.]+ [kMG]?B/s", ticker.line(progress))
+    stream.size = 6_000_000
+    progress.began -= 3
+    assert re.fullmatch(
+        r"reading captures: 3\.0 MB of 6\.0 MB \(50 %\), 4,000 packets, [\d.]+ [kM]B/s, 3 s left", ticker.line(progress)
+    )
+    assert (ticker.time_of(59.6), ticker.time_of(3725)) == ("1 min 0 s", "1 h 2 min")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.errors import InputError
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
@@ -42,6 +43,7 @@ def audit_files(
     *,
     hashing: "Child | None" = None,
     meanwhile: Callable[[], object] | None = None,
+    progress: Progress | None = None,
     block_bytes: int | None = None,
 ) -> Audit:
     """``audit``, for callers that begin before it.
@@ -56,7 +58,7 @@ def audit_files(
             if hashing is not None and item.adopt(hashing):
                 break
         inputs[0].hash_early()
-        return audit_inputs(inputs, options, meanwhile=meanwhile, block_bytes=block_bytes)
+        return audit_inputs(inputs, options, meanwhile=meanwhile, progress=progress, block_bytes=block_bytes)
     finally:
         if hashing is not None:
             hashing.stop()
@@ -68,16 +70,18 @@ def audit_inputs(
     live: "LiveCapture | None" = None,
     *,
     meanwhile: Callable[[], object] | None = None,
+    progress: Progress | None = None,
     block_bytes: int | None = None,
 ) -> Audit:
     """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C.
 
-    ``meanwhile`` is called once where there is time to load something while captures are read, or never. Of a capture
+    ``meanwhile`` is called once where there is time to load something while captures are read, or never. ``progress`` is kept
+    up to date for whoever shows it. Of a capture
     ``block_bytes`` are read at once; results do not depend on it.
     """
     try:
         _check_out(inputs, options)
-        return _read(inputs, options, live, meanwhile, block_bytes)
+        return _read(inputs, options, live, meanwhile, progress or Progress(), block_bytes)
     finally:
         for item in inputs:
             item.forget()
@@ -99,6 +103,7 @@ def _read(
     options: Options,
     live: "LiveCapture | None",
     meanwhile: Callable[[], object] | None,
+    progress: Progress,
     block_bytes: int | None,
 ) -> Audit:
     """Begin to read, in a thread of its own, and load everything else beside it."""
@@ -115,6 +120,7 @@ def _read(
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
     ceiling = memory.ceiling(options.memory_bytes())
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, ceiling=ceiling)
+    progress.begin(reading)
     try:
         from auditor.requests import keys
         from auditor.requests.inside import Inside
@@ -123,7 +129,7 @@ def _read(
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
-        return _take(reading, options, inside, live, ceiling)
+        return _take(reading, options, inside, live, progress, ceiling)
     finally:
         reading.close()
 
@@ -156,7 +162,12 @@ def _pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = No
 
 
 def _take(
-    reading: "Reading", options: Options, inside: "Inside", live: "LiveCapture | None", ceiling: "Ceiling"
+    reading: "Reading",
+    options: Options,
+    inside: "Inside",
+    live: "LiveCapture | None",
+    progress: Progress,
+    ceiling: "Ceiling",
 ) -> Audit:
     """Take what is read, and write the results."""
     from auditor.audit.run import Run
@@ -164,7 +175,9 @@ def _take(
     from auditor.report.folder import results_folder
     from auditor.report.sink import FolderSink
 
+    progress.phase = INPUTS
     pipeline = _pipeline(options, inside, ceiling)
+    progress.phase = CAPTURES
     if is_long(reading.inputs):
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
@@ -188,6 +201,7 @@ def _take(
             _, counted = run.finished[max(run.finished)]
             counted.warnings += live.close()
             counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
+        progress.phase = WRITING
         run.finish(options, run.totals())
         if options.say is not None:
             for note in run.notes():

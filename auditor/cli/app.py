@@ -141,8 +141,11 @@ def check_effect(option: str, is_given: object, has_effect: object, needed: str)
 
 def say(text: str) -> None:
     """A line for the person at the terminal, on standard error."""
+    from auditor.cli.ticker import Ticker
     from auditor.report.plain import printable  # numpy, which --help does not need
 
+    if Ticker.active is not None:
+        Ticker.active.clear()
     with suppress(OSError):  # the exit code says it too
         sys.stderr.write(f"audit: {printable(text)}\n")
         sys.stderr.flush()

@@ -1,6 +1,7 @@
 """``audit pcap`` and ``audit live``."""
 
 import sys
+from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -32,10 +33,15 @@ def pcap_command(
     Reads pcap and pcapng, also with gzip, bzip2, xz, zstd or lz4. Exit code 0: done; 1: findings at or above
     --fail-on; 2: the work could not be done, or an input not be read (unless --keep-going).
     """
+    from auditor.audit.progress import Progress
     from auditor.audit.start import audit_files
+    from auditor.cli.ticker import Ticker, is_shown
 
     load = partial(import_module, "auditor.cli.summary") if output.is_shown else None
-    finish(audit_files(captures, options, hashing=context.obj, meanwhile=load), output)
+    progress = Progress()
+    with Ticker(progress) if is_shown() and not output.quiet else nullcontext():
+        result = audit_files(captures, options, hashing=context.obj, meanwhile=load, progress=progress)
+    finish(result, output)
 
 
 @app.command("live")

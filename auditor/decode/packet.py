@@ -76,6 +76,7 @@ SHORTEST_TEXT = 5  # bytes of a line of text that ends a segment, such as QUIT
 V4_MAPPED = 0xFFFF00000000  # RFC 4291 2.5.5.2: upper part of the low half of an IPv4-mapped address
 
 ICMP, TCP, UDP, ESP, ICMP6 = 1, 6, 17, 50, 58
+EAPOL = 255  # stands for EAP over LAN, which has no IP; a number that IANA reserves
 BGP = 179  # port, RFC 4271 3
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 

@@ -257,7 +257,9 @@ BLANK_HANDSHAKE = blank(HANDSHAKE, alert=NO_ALERT)
     SEEN_SERVER_CUT,
     SEEN_CERTIFICATE_CUT,
 ) = (1 << n for n in range(30))
-OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_UDP = range(4)  # ``transport``; TLS over UDP is inside another protocol
+OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_OTHER = range(
+    4
+)  # ``transport``; the last: another protocol's messages, not on TCP
 
 # --- answers of the DNS seen in the capture: (client, address) -> name
 ANSWER = np.dtype(
@@ -309,6 +311,7 @@ SESSIONS = 1 << 16
     NEXT_SWEEP,
     SWEEP_AT,
     ANSWERS_KEPT,
+    SUPPLICANT,  # the end that last answered in EAP over LAN
     FLOW_PLACES,  # how many places of the arrays are in use or chained as free; the rest was never touched
     STREAM_PLACES,
     HANDSHAKE_PLACES,
@@ -319,7 +322,7 @@ SESSIONS = 1 << 16
     FORGOTTEN_ANSWERS,  # of the DNS, likewise
     KEPT_BYTES,  # interned bytes that were left when numbers were last given out anew
     COUNTERS,
-) = range(36)
+) = range(37)
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any

@@ -60,6 +60,7 @@ class Reading:
         self._asking = threading.Condition()
         self._asked = self._sent = 0  # events
         self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
+        self.packets = 0  # of all captures, so far
         self._generation = 0
         self._flows = 0
         self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
@@ -137,6 +138,7 @@ class Reading:
         try:
             for block in Decoding(reader, self._stopped, counted):
                 following = 0
+                self.packets += block.count
                 while True:
                     following, reason = scan.follow_batch(
                         state, block.data, block.packets, following, block.count, False

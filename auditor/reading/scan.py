@@ -13,11 +13,13 @@ from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
 from auditor.decode.bytes import Bytes, be64, mix
 from auditor.decode.decode import DATAGRAM, decode_packet
+from auditor.decode.eapol import note_supplicant
 from auditor.decode.packet import (
     BGP,
     CUT,
     DECODED,
     DUPLICATE,
+    EAPOL,
     ENCRYPTED,
     FRAGMENT,
     ICMP,
@@ -62,6 +64,7 @@ from auditor.flows.state import (
     PACKETS,
     ROOM_CHUNKS,
     SHORT_PACKETS,
+    SUPPLICANT,
     SWEEP_AT,
     WIRE_BYTES,
     Counters,
@@ -256,6 +259,15 @@ def is_new(state: State, at: int, direction: int, packet: PacketRow) -> bool:
     return False
 
 
+@part
+def is_other_flow(counters: Counters, packet: PacketRow) -> bool:
+    """Whether a packet belongs to a flow without ports: IPsec's, or EAP over LAN, whose supplicant may be an earlier one."""
+    if packet.protocol != EAPOL:
+        return bool(packet.protocol == ESP_PROTOCOL)
+    counters[SUPPLICANT] = note_supplicant(counters[SUPPLICANT], packet)
+    return bool(counters[SUPPLICANT] != 0)
+
+
 @kernel(State, BYTES, Layout(PACKET), int, int, int, largest=True)
 def follow_batch(
     state: State, block: Bytes, packets: PacketRows, first: int, last: int, ending: bool
@@ -285,7 +297,7 @@ def follow_batch(
         if packet.status == DUPLICATE:
             note_copy(state, packet)
             continue
-        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or packet.protocol == ESP_PROTOCOL):
+        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or is_other_flow(counters, packet)):
             continue
         bucket = bucket_of_packet(state, packet)
         at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be24, be32
-from auditor.decode.packet import PacketRow
+from auditor.decode.packet import EAPOL, PacketRow
 from auditor.flows.dns import dns_answers, is_dns
 from auditor.flows.intern import intern
 from auditor.flows.state import (
@@ -38,6 +38,7 @@ from auditor.recognise.numbers import (
     CAPWAP,
     DNS,
     DTLS,
+    EAP,
     IKE,
     OPENVPN,
     QUIC,
@@ -168,7 +169,7 @@ def is_looked_at(flow: FlowRow, side: SideRow, block: Bytes, packet: PacketRow) 
 @inlined
 def is_carrier(application: int) -> bool:
     """Whether an application carries TLS in many small messages."""
-    return application == OPENVPN or application == RADIUS or application == RDP
+    return application == OPENVPN or application == RADIUS or application == RDP or application == EAP
 
 
 @inlined
@@ -256,7 +257,7 @@ def kept_bytes(flow: FlowRow, side: SideRow, block: Bytes, begin: int, end: int)
         return openvpn_bytes(block, begin, end)
     if application == RADIUS:
         return end - begin if is_radius(block, begin, end) and has_eap(block, begin, end) else 0
-    return end - begin if application == RDP else 0
+    return end - begin if application == RDP or application == EAP else 0
 
 
 @part
@@ -266,7 +267,9 @@ def udp_payload(
     """Name the protocol of a datagram, keep what a handshake is put together from, and what a DNS response says."""
     begin = int(packet.payload)
     end = begin + int(packet.payload_captured)
-    if flow.application == UNKNOWN:
+    if packet.protocol == EAPOL:
+        flow.application = EAP
+    elif flow.application == UNKNOWN:
         if side.packets <= FIRST_DATAGRAMS:
             flow.application = datagram_application(block, begin, end)
         else:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from auditor.requests.cut import Wanted
 
 MOST_PACKETS = 1_000_000
-PROTOCOLS = {"tcp": 6, "udp": 17, "esp": 50}
+PROTOCOLS = {"tcp": 6, "udp": 17, "esp": 50, "eapol": 255}
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,11 @@ TABLES: dict[str, list[Column]] = {
         Column("capture", TEXT, "the capture it was seen in"),
         Column("started", TIME, "time of its first packet"),
         Column("ended", TIME, "time of its last packet"),
-        _closed("transport", "transport protocol; esp is IPsec, a tunnel without ports", ["tcp", "udp", "esp"]),
+        _closed(
+            "transport",
+            "transport protocol; esp is IPsec, a tunnel without ports; eapol is EAP over LAN (802.1X)",
+            ["tcp", "udp", "esp", "eapol"],
+        ),
         Column("client_ip", NAME, "address of the client: who sent the SYN or the ClientHello, else the first packet"),
         Column("client_port", INT, "port of the client"),
         Column("server_ip", NAME, "address of the server"),
@@ -127,7 +131,9 @@ TABLES: dict[str, list[Column]] = {
         Column("flow_id", INT, "the flow it belongs to"),
         Column("started", TIME, "time of the packet with which its first hello began"),
         _closed(
-            "transport", "what carried it; udp is TLS in another protocol's datagrams", ["tcp", "dtls", "quic", "udp"]
+            "transport",
+            "what carried it; other is TLS in another protocol's messages that are not on TCP",
+            ["tcp", "dtls", "quic", "other"],
         ),
         _closed("tls_version", "negotiated version", [], True),
         _closed("tls_version_offered", "highest version that the client offered", [], True),

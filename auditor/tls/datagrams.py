@@ -11,7 +11,7 @@ import numpy as np
 from auditor.decode.packet import TCP
 from auditor.flows import state as S
 from auditor.flows.intern import value
-from auditor.recognise.numbers import FTP, OPENVPN, RADIUS, RDP, TDS
+from auditor.recognise.numbers import EAP, FTP, OPENVPN, RADIUS, RDP, TDS
 from auditor.tls.datagram_messages import Assembler, Datagram, Held
 
 Array = np.ndarray[Any, Any]
@@ -61,9 +61,9 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
 
 def _assembler(held: Held, application: int, protected: list[int], *, over_tcp: bool) -> Assembler:
     """What puts the handshakes of a flow together. Loaded when there is one: QUIC's needs ``cryptography``."""
+    from auditor.tls.eap import EapOverLan, Radius
     from auditor.tls.gssapi import Gssapi
     from auditor.tls.openvpn import OpenVpn
-    from auditor.tls.radius import Radius
     from auditor.tls.rdp_udp import RdpUdp
     from auditor.tls.shared import Shared
     from auditor.tls.tds import Tds
@@ -74,6 +74,8 @@ def _assembler(held: Held, application: int, protected: list[int], *, over_tcp: 
         return Tds(held)
     if application == OPENVPN:
         return OpenVpn(held, framed=over_tcp)
+    if application == EAP:
+        return EapOverLan(held)
     if application == RADIUS:
         return Radius(held)
     if application == RDP:

@@ -150,7 +150,7 @@ def _seen(rows: Array) -> dict[str, Numbers | Texts]:
     """Columns that are fields of the rows, or hardly more."""
     upgraded = [None, *(PROTOCOL_NAMES.get(n, "unknown") for n in range(1, 256))]
     columns: dict[str, Numbers | Texts] = {
-        "transport": Texts(["tcp", "dtls", "quic", "udp"], rows["transport"].astype(np.int64)),
+        "transport": Texts(["tcp", "dtls", "quic", "other"], rows["transport"].astype(np.int64)),
         "quic_version": _quic_versions(rows["quic_version"]),
         "starttls": Texts(upgraded, rows["upgraded"].astype(np.int64)),
         "hello_retry": Numbers((rows["seen"] & np.uint32(S.SEEN_RETRY)) != 0),

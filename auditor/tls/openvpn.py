@@ -122,7 +122,7 @@ class OpenVpn:
 
     @property
     def _transport(self) -> int:
-        return S.OVER_TCP if self.framed else S.OVER_UDP
+        return S.OVER_TCP if self.framed else S.OVER_OTHER
 
     def _piece(self, seen: Datagram, extra: int) -> Piece | None:
         kind, key = seen.data[0] >> 3, seen.data[0] & 7

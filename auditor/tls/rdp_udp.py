@@ -7,7 +7,7 @@ packets look differently.
 
 from dataclasses import dataclass, field
 
-from auditor.flows.state import OVER_UDP
+from auditor.flows.state import OVER_OTHER
 from auditor.recognise.numbers import RDP
 from auditor.tls.carried import Carried, ended
 from auditor.tls.datagram_messages import Datagram, Held, Messages, Shown
@@ -92,7 +92,7 @@ class RdpUdp:
                 pieces.append((piece[0], seen._replace(data=piece[1])))
         if any(_is_dtls(seen.data) for _, seen in pieces):
             return Dtls(self.held, RDP).run([seen for _, seen in pieces], [False, False])
-        carried, sides = Carried(self.held, RDP, OVER_UDP), (Order(), Order())
+        carried, sides = Carried(self.held, RDP, OVER_OTHER), (Order(), Order())
         for number, seen in pieces:
             order = sides[seen.side]
             order.next = number if order.next is None else min(order.next, number)

@@ -28,12 +28,12 @@ def problems(result: Results) -> dict[str, Any]:
     words = (
         "none was found in what was judged"
         if not every
-        else f"{len(every):,} pairs of clients and service, worst first"
+        else f"{len(every):,} pairs of client network and service, worst first"
     )
     if not every and not charts.is_anything_judged(result):
         words = "nothing was judged"
     if len(every) == 1:
-        words = "one pair of clients and service"
+        words = "one pair of client network and service"
     return {
         "problems": shown[:SHOWN],
         "further": shown[SHOWN:],

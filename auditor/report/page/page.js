@@ -24,6 +24,7 @@ async function unpack(id) {
 }
 
 const size = (n) => (n < 1e3 ? `${n} B` : n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : n < 1e9 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e9).toFixed(1)} GB`);
+const place = (address, port) => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`);
 const time = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 23).replace("T", " ");
 
 class Flows {
@@ -180,7 +181,7 @@ class Flows {
     }
     else if (name === "bytes") cell.append(size(value));
     else if (name === "client") cell.append(element("span", value), element("small", `port ${this.get("client_port", row)}`));
-    else if (name === "server") cell.append(element("span", value), element("small", `${this.service(row)}${this.get("address", row)} port ${this.get("server_port", row)}`));
+    else if (name === "server") cell.append(element("span", value), element("small", `${this.service(row)}${place(this.get("address", row), this.get("server_port", row))}`));
     else if (name === "version") cell.append(element("span", value), element("small", this.get("suite", row) ?? ""));
     else if (name === "findings") for (const one of value ? value.split(" ") : []) {
       const link = element("a", one, "code");

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from auditor.report.charts import Strand
+from auditor.report.charts import Strand, is_rest
 from auditor.tables.schema import PATHS, VERDICTS
 
 WIDTH = 1100
@@ -17,7 +17,7 @@ LINE = 17.0  # of text
 GAP = 12.0  # between nodes
 WANTED = 300.0  # height of all strands together
 THINNEST = 1.5
-LONGEST = (25, 40, 25)  # letters of a line of a label, by column
+LONGEST = (25, 48, 25)  # letters of a line of a label, by column
 MOST_LINES = 3
 
 
@@ -115,7 +115,9 @@ def _orders(strands: Sequence[Strand]) -> list[dict[str, int]]:
         for strand in strands:
             weights[str(strand[column])][0] += middle[strand.way] * strand.flows
             weights[str(strand[column])][1] += strand.flows
-        ordered = sorted(weights, key=lambda name: (weights[name][0] / weights[name][1], -weights[name][1], name))
+        ordered = sorted(
+            weights, key=lambda name: (is_rest(name), weights[name][0] / weights[name][1], -weights[name][1], name)
+        )
         return {name: number for number, name in enumerate(ordered)}
 
     return [beside(0), middle, beside(2)]

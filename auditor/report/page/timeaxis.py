@@ -74,7 +74,8 @@ def words(event: Event) -> str:
     flows = "1 flow" if event.flows == 1 else f"{event.flows:,} flows"
     when = moment(event.time, 23)
     if event.last != event.time:
-        when += f" to {moment(event.last, 23)}"
+        last = moment(event.last, 23)
+        when += f" to {last[11:] if last[:10] == when[:10] else last}"
     now = "by an unknown way since" if event.path == "unknown" else f"now by {event.path}"
     return f"{when} UTC: {flows} changed, {now}"
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from auditor.report import charts, colours, overview
-from auditor.report.answer import Answer, answer, percent
+from auditor.report.answer import Answer, answer, is_judged, percent
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.page import drawn
 from auditor.report.page.drawn import VERDICT_WORDS, VERDICTS
@@ -34,6 +34,7 @@ def page(result: Results, flows: FlowColumns) -> Row:
         "legend": drawn.legend(strands),
         "diagram": drawn.diagram(strands),
         "strands": drawn.strands(strands),
+        **_by_version(result),
         **problems(result),
         "rules": rules(result),
         **_unseen(result, said),
@@ -93,7 +94,27 @@ def _scope(said: Answer) -> str:
         return f"No flow was judged; the diagram is of all {said.flows:,}."
     rest = said.flows - said.judged
     shown = f"The {counted(said.judged, 'flow')} that were judged" if said.judged > 1 else "The flow that was judged"
-    return shown + (f"; {rest:,} others were not." if rest else ".")
+    others = "1 other was not" if rest == 1 else f"{rest:,} others were not"
+    return shown + (f"; {others}." if rest else ".")
+
+
+def _by_version(result: Results) -> Row:
+    """Flows by path and version, as the terminal has them, and the verdicts that they have."""
+    lines = overview.lines(result)
+    verdicts = overview.shown_verdicts(lines)
+    rows = []
+    for line in lines:
+        version = overview.protocol_words(line.protocol)
+        cells = [_cell(line, version, verdict) for verdict in verdicts]
+        rows.append({"path": line.words, "version": version, "flows": f"{line.flows:,}", "cells": cells})
+    heads = [{"kind": kind("v", verdict), "words": VERDICT_WORDS[verdict][1]} for verdict in verdicts]
+    return {"by_version": rows, "heads": heads}
+
+
+def _cell(line: overview.Line, version: str, verdict: str) -> Row:
+    count = line.verdicts[verdict]
+    leads = href(path=line.words, version=version, verdict=verdict) if count and is_judged(verdict) else None
+    return {"count": f"{count:,}" if count else "·", "href": leads, "words": VERDICT_WORDS[verdict][1]}
 
 
 def _unseen(result: Results, said: Answer) -> Row:

@@ -1,4 +1,4 @@
-"""EAP-TLS, PEAP, EAP-TTLS and their kin (RFC 5216, RFC 5281): TLS in pieces by EAP's flags, inside RADIUS (RFC 3579).
+"""EAP-TLS, PEAP, EAP-TTLS and their kin (RFC 5216, RFC 5281): TLS in pieces by EAP's flags, in frames of 802.1X and inside RADIUS (RFC 3579).
 
 One flow of a network access server carries the sessions of many users: a challenge answers the request with its
 identifier, and the next request repeats the challenge's State (RFC 2865 4.4, 5.24).
@@ -6,8 +6,8 @@ identifier, and the next request repeats the challenge's State (RFC 2865 4.4, 5.
 
 from dataclasses import dataclass, field
 
-from auditor.flows.state import OVER_UDP
-from auditor.recognise.numbers import RADIUS
+from auditor.flows.state import OVER_OTHER
+from auditor.recognise.numbers import EAP, RADIUS
 from auditor.tls.carried import Carried, ended
 from auditor.tls.datagram_messages import Datagram, Held, Messages, Shown
 from auditor.tls.wrappers import EAP_MESSAGE
@@ -15,6 +15,7 @@ from auditor.tls.wrappers import EAP_MESSAGE
 STATE = 24
 ACCESS_REQUEST, ACCESS_ACCEPT, ACCESS_REJECT, ACCESS_CHALLENGE = 1, 2, 3, 11
 REQUEST, RESPONSE = 1, 2  # codes of EAP (RFC 3748 4)
+IDENTITY = 1  # its first type
 TLS_METHODS = (13, 21, 25, 43, 55)  # EAP-TLS, EAP-TTLS, PEAP, EAP-FAST, TEAP
 LENGTH_INCLUDED = 0x80
 EAP_HEADER, RADIUS_HEADER = 4, 20
@@ -50,6 +51,23 @@ class Eap:
 
 
 @dataclass
+class EapOverLan:
+    """The EAP conversation of one supplicant: another begins with an identity (RFC 3748 5.1)."""
+
+    held: Held
+    shown: Shown = field(default_factory=Shown)
+
+    def run(self, datagrams: list[Datagram]) -> list[Messages]:
+        sessions: list[Eap] = []
+        for seen in datagrams:
+            is_new = len(seen.data) > EAP_HEADER and seen.data[0] == REQUEST and seen.data[EAP_HEADER] == IDENTITY
+            if is_new or not sessions:
+                sessions.append(Eap(Carried(self.held, EAP, OVER_OTHER)))
+            sessions[-1].take(seen.data, seen)
+        return ended((session.carried for session in sessions), datagrams[-1])
+
+
+@dataclass
 class Radius:
     """The EAP conversations of one flow."""
 
@@ -65,13 +83,13 @@ class Radius:
             if code == ACCESS_REQUEST:
                 session = by_state.get(found.get(STATE, b"")) or by_identifier.get((seen.side, identifier))
                 if session is None or (STATE not in found and _begins(found)):
-                    session = Eap(Carried(self.held, RADIUS, OVER_UDP))
+                    session = Eap(Carried(self.held, RADIUS, OVER_OTHER))
                     sessions.append(session)
                 by_identifier[seen.side, identifier] = session
             elif code in (ACCESS_CHALLENGE, ACCESS_ACCEPT, ACCESS_REJECT):
                 session = by_identifier.get((1 - seen.side, identifier))
                 if session is None:  # its request is not in the capture
-                    session = by_state.get(found.get(STATE, b"")) or Eap(Carried(self.held, RADIUS, OVER_UDP))
+                    session = by_state.get(found.get(STATE, b"")) or Eap(Carried(self.held, RADIUS, OVER_OTHER))
                     sessions += [session] if session not in sessions else []
             else:
                 continue
