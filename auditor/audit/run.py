@@ -83,7 +83,8 @@ class Run:
 
     def notes(self) -> list[str]:
         """What a person should know of the inputs and of opening TLS, a sentence each."""
-        return [*self.pipeline.judge.network.notes, *self.pipeline.inside.all_notes()]
+        judge = self.pipeline.judge
+        return [*judge.network.notes, *judge.witnesses.notes, *self.pipeline.inside.all_notes()]
 
     def _applied(self) -> Applied:
         pipeline, inside = self.pipeline, self.pipeline.inside

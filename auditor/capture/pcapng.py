@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.border.text import printable
 from auditor.capture.pcap import DAMAGED, FULL, LARGEST_PACKET, MORE, SPECIAL, list_packet
 from auditor.decode.bytes import Bytes, u16, u32
 from auditor.decode.layers import layer_of_link_type
@@ -188,7 +189,7 @@ class PcapngState:
 
     @staticmethod
     def _text(data: bytes | None) -> str | None:
-        return data[:LONGEST_TEXT].decode("utf-8", "replace").rstrip("\0") if data else None
+        return printable(data[:LONGEST_TEXT].decode("utf-8", "replace").rstrip("\0")) if data else None
 
     def _options(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """(code, value) of each option, until the end mark or until one does not fit."""

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from auditor.border.text import printable
 from auditor.capture import write
 from auditor.errors import AuditError
 from auditor.report.output import opened
-from auditor.report.plain import about, printable
+from auditor.report.plain import about
 from auditor.report.results import Results
 
 MOST_PACKETS = 20_000  # of one finding

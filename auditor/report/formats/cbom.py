@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from auditor.border.text import printable
 from auditor.report.formats import cbom_assets
-from auditor.report.plain import printable
 from auditor.report.results import Results
 
 # How the editions call a protocol: 1.6 knows TLS alone.
