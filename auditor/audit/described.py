@@ -130,9 +130,7 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
         ends=ends,
         columns=columns,
         handshakes=handshakes,
-        delivery=deliveries(
-            rows.handshakes, gather(ends.client, at), gather(ends.server, at), rows.flows["answer"][at]
-        ),
+        delivery=_deliveries(rows, ends),
         handshake=place,
         tls_version=negotiated["tls_version"],
         protocol=protocol,
@@ -145,6 +143,12 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
         flows=seen_flows(rows, ends, capture, interfaces, named | negotiated, in_ranges),
         candidates=candidates(inside, rows, ends, aws, protocol.objects()),
     )
+
+
+def _deliveries(rows: Rows, ends: Oriented) -> Delivery:
+    """What became of each handshake's ClientHello."""
+    at = rows.handshake_flow
+    return deliveries(rows.handshakes, gather(ends.client, at), gather(ends.server, at), rows.flows["answer"][at])
 
 
 def _places(rows: Rows) -> Array:
