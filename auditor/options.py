@@ -47,6 +47,9 @@ class Options:
         PathLike | Iterable[PathLike],
         "Key log of a client, or RSA key of a server{again}. SSLKEYLOGFILE: that variable's file.",
     ] = ()
+    apart: Annotated[
+        bool, "Audit each capture by itself; without it they are one, however its packets lie in files."
+    ] = False
     http: Annotated[bool, "Read requests in clear of flows that are not to AWS too."] = False
     ip_ranges: Annotated[PathLike | None, "A newer ip-ranges.json than the one shipped."] = None
     memory: Annotated[
@@ -106,6 +109,7 @@ class Options:
             "all_traffic": self.all_traffic or None,
             "skew": self.skew or None,
             "as_of": self.as_of,
+            "apart": self.apart or None,
             "http": self.http or None,
         }
         one |= {"memory": self.memory}
@@ -127,6 +131,7 @@ class OptionValues(TypedDict, total=False):
     witnesses: Iterable[PathLike]
     skew: float
     keylog: PathLike | Iterable[PathLike]
+    apart: bool
     http: bool
     ip_ranges: PathLike | None
     memory: str | int | None

@@ -144,6 +144,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "witnesses": (["--witness", "conn.log"], (Path("conn.log"),)),
     "skew": (["--skew", "1.5"], 1.5),
     "keylog": (["--keylog", "keys.log"], (Path("keys.log"),)),
+    "apart": (["--apart"], True),
     "http": (["--http"], True),
     "ip_ranges": (["--ip-ranges", "ranges.json"], Path("ranges.json")),
     "out": (["--out", "out"], Path("out")),

@@ -32,6 +32,7 @@ SHAPE: shape.Shape = {
     "inputs": [{"name": str, "sha256": shape.TEXT, "bytes": int}],
     "errors": [str],
     "policies": [{"id": str, "title": str, "edition": str, "source": str, "rules": [RULE]}],
+    "options": {"apart": shape.TEXT},
     "site": shape.TEXT,
     "notes": [str],
     "counts": dict.fromkeys(("captures", "flows", "handshakes", "findings", "in_scope"), int),
@@ -74,6 +75,11 @@ class Results:
             )
 
     @property
+    def is_apart(self) -> bool:
+        """Whether each capture was audited by itself."""
+        return self.manifest["options"]["apart"] is not None
+
+    @property
     def errors(self) -> list[str]:
         """Inputs that could not be read, a sentence for each."""
         return list(self.manifest.get("errors", []))
@@ -96,13 +102,24 @@ class Results:
             return parquet.rows
 
     def arrow(self, table: str) -> "pa.Table":
-        """A table as Arrow data, flows in the order of their numbers."""
+        """A table as Arrow data, flows in the order of their first packets."""
         data = self._read(table)
-        if "flow_id" in data.column_names and data.num_rows:
-            import pyarrow.compute as pc
+        if "flow_id" not in data.column_names or not data.num_rows:
+            return data
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-            data = data.take(pc.sort_indices(data.select(["flow_id"]), sort_keys=[("flow_id", "ascending")]))
-        return data
+        order = [("started", "ascending"), ("flow_id", "ascending")]
+        flows = self._read("flows", ["flow_id", "started"])
+        if table == "flows":
+            return data.take(pc.sort_indices(flows, sort_keys=order))
+        ordered = flows.take(pc.sort_indices(flows, sort_keys=order)).column("flow_id")
+        place = pc.index_in(data.column("flow_id"), value_set=ordered)
+        return data.take(pc.sort_indices(pa.table({"place": place}), sort_keys=[("place", "ascending")]))
+
+    def column(self, table: str, name: str) -> "pa.ChunkedArray":
+        """One column of a table, in the order in which it is written."""
+        return self._read(table, [name]).column(name)
 
     def rows(self, table: str, *columns: str) -> "list[Row]":
         """Some columns of a table as plain values, times in nanoseconds since 1970 (as timestamps they need pandas)."""
@@ -114,7 +131,7 @@ class Results:
         return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
 
     def records(self, table: str, *columns: str, times: str = "iso") -> "Iterator[Row]":
-        """The rows of a table, or some columns of it, one by one and flows in the order of their numbers.
+        """The rows of a table, or some columns of it, one by one and flows in the order of their first packets.
 
         Times are in ISO 8601, or in nanoseconds since 1970 with ``times="ns"``.
         """
