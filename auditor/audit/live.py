@@ -20,7 +20,7 @@ def audit_live(
     """Audit what goes over ``interface``, for ``duration`` seconds or until KeyboardInterrupt (Ctrl-C).
 
     ``capture_filter`` is a BPF expression, as ``tcp port 443``; options are those of ``auditor.audit``. Raises
-    InputError where capturing is not possible.
+    InputError where capturing is not possible, or a duration is not above 0.
     """
     from auditor.capture.live import LiveCapture
 

@@ -52,8 +52,10 @@ class Reading:
         self._stopped.set()
 
     def close(self) -> None:
-        """Stop, and let go of what was not taken."""
+        """Stop, wait for no more of what comes as a stream, and let go of what was not taken."""
         self.stop()
+        for item in self.inputs:
+            item.stop()
         while self._thread.is_alive():
             try:
                 self._queue.get(timeout=0.05)
