@@ -44,6 +44,7 @@ COMMANDS = (
     "sql",
     "export",
     "extract",
+    "sign",
     "verify",
     "policies",
     "rule",

@@ -94,7 +94,7 @@ class Input:
     def again(self) -> "Input | None":
         """The same capture, to be read a second time; None for a stream that was not kept, or not to its end."""
         if self.path is not None and self.size is not None:
-            return Input(self.name, self.path, size=self.size, is_hashed=False)
+            return Input(self.name, self.path, size=self.size)
         file = self.spool.again() if self.spool is not None else None
         return Input(self.name, stream=file, is_hashed=False) if file is not None else None
 

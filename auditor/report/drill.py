@@ -38,11 +38,11 @@ class Frame:
     data: bytes
 
 
-def frames(result: Results, flow_ids: Iterable[int], *, verify: bool = False) -> Iterator[Frame]:
+def frames(result: Results, flow_ids: Iterable[int]) -> Iterator[Frame]:
     """The frames of flows of one capture, read from it again, in its order.
 
-    Of a datagram that came in fragments there is the one that completed it. With ``verify`` the capture has to be the
-    one that was audited, byte for byte. Raises AuditError where a flow is not there, or the capture is not.
+    Of a datagram that came in fragments there is the one that completed it. Raises AuditError where a flow is not there, or
+    the capture is not; at the end where it is not the one that was audited, byte for byte: then nothing of it counts.
     """
     from auditor.requests.cut import packets_of
 
@@ -51,7 +51,7 @@ def frames(result: Results, flow_ids: Iterable[int], *, verify: bool = False) ->
     if path is None:
         what = "the capture is not there any more, or was no file: packets cannot be shown"
         raise AuditError(f"{capture}: {what}; --capture says where it is")
-    source = Input(capture, path, size=path.stat().st_size, is_hashed=verify)
+    source = Input(capture, path, size=path.stat().st_size)
     try:
         identifiers = wanted.identifier.tolist()
         for block, at, flows, _ in packets_of(source, wanted):
@@ -69,11 +69,9 @@ def frames(result: Results, flow_ids: Iterable[int], *, verify: bool = False) ->
                     int(packet["wire_length"]),
                     block.buffer[begin : begin + captured].tobytes(),
                 )
-        if verify:
-            source.read_rest()
-            recorded = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
-            if source.sha256() != recorded[capture] or source.was_changed():
-                raise AuditError(f"{capture}: is not the capture that was audited: its SHA-256 is another one")
+        recorded = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
+        if source.sha256() != recorded[capture] or source.was_changed():
+            raise AuditError(f"{capture}: is not the capture that was audited: its SHA-256 is another one")
     finally:
         source.forget()
 
@@ -131,14 +129,13 @@ def packets(result: Results, flow_id: int) -> "PacketList":
     # Importing them is what makes scapy know the link layers.
     import scapy.layers.all  # noqa: F401  isort: skip
 
-    listed = []
+    listed: list[Any] = []
     for frame in frames(result, [flow_id]):
         packet = conf.l2types.num2layer.get(frame.link_type, Raw)(frame.data)
         packet.time = frame.time / 1e9
         packet.wirelen = frame.wire_length
-        listed.append(packet)
-        if len(listed) >= MOST_PACKETS:
-            break
+        if len(listed) < MOST_PACKETS:
+            listed.append(packet)
     return PacketList(listed, name=f"flow {flow_id}")
 
 

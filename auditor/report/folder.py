@@ -11,7 +11,7 @@ from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.machine.writing import Identity
 from auditor.report import custody
-from auditor.report.custody import CUSTODY, NAMES
+from auditor.report.custody import CUSTODY, NAMES, SEALS
 from auditor.report.results import MANIFEST
 
 MARKS = (MANIFEST, CUSTODY)  # what makes a folder results, in the order in which it is written
@@ -56,6 +56,9 @@ def check(folder: Path, inputs: Collection[Identity] = (), *, force: bool = Fals
         raise AuditError(f"{shown(folder)}: holds {shown(others[0])}, which no audit wrote; give a folder of its own")
     for name in ours:
         writing.may_replace(folder / name, inputs, force=True)
+    if not force and (seals := set(SEALS).intersection(ours)):
+        what = f"holds results that are sealed ({min(seals)})"
+        raise AuditError(f"{shown(folder)}: {what}; give another folder, or --force to replace them")
     missing = {*NAMES, CUSTODY}.difference(ours)
     if ours and missing and not force:
         reason = f"holds results without {min(missing)}"
@@ -71,7 +74,8 @@ def entries(folder: Path) -> tuple[list[str], list[str]]:
     if not names:
         return [], []
     added = custody.added(folder)
-    ours = [name for name in names if name in {*NAMES, CUSTODY} or custody.is_same(folder / name, added.get(name))]
+    own = {*NAMES, CUSTODY, *SEALS}
+    ours = [name for name in names if name in own or custody.is_same(folder / name, added.get(name))]
     return ours, [name for name in names if name not in ours]
 
 

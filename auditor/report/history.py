@@ -5,7 +5,8 @@ And SQL over the tables of one audit. Queries read: they cannot reach files or n
 
 import hashlib
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from auditor.report.change import service_of
 from auditor.report.database import Result
 from auditor.report.history_files import TRAFFIC
 from auditor.report.results import MANIFEST, Results
+from auditor.report.verify import altered
 
 if TYPE_CHECKING:
     import duckdb
@@ -113,17 +115,20 @@ def drift(path: str | Path) -> tuple[Result, Result]:
         return database.query(history, DRIFT), database.query(history, OLD)
 
 
-def sql(where: str | Path, query: str) -> Result:
+def sql(where: str | Path, query: str, say: Callable[[str], object] = warnings.warn) -> Result:
     """Run a query over the tables of saved results, or over a history: names of columns, and rows.
 
     The query sees tables by their names (``flows``, ``findings``, …; ``runs``, ``traffic``, ``found`` of a history) and can
-    reach nothing else. Raises AuditError with DuckDB's first line where it is not right.
+    reach nothing else. ``say`` is called with a sentence on each file of results that is not as the audit left it. Raises
+    AuditError with DuckDB's first line where the query is not right.
     """
     path = Path(where)
     if path.is_file() or (path.is_dir() and not (path / MANIFEST).exists() and any(path.glob("*.parquet"))):
         with _opened(path) as history:
             return database.query(history, query)
     result = Results(where)
+    for sentence in altered(result.folder):
+        say(sentence)
     with closing(database.closed()) as connection:
         for table in result.tables:
             if re.search(rf"\b{table}\b", query, re.IGNORECASE):

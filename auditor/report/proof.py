@@ -156,7 +156,7 @@ def _proving(result: Results, flows: list[int], proof: set[int]) -> Iterator[Any
     from auditor.report.drill import frames
 
     last, behind, given = max(proof, default=0), dict.fromkeys(flows, 0), 0
-    for frame in frames(result, flows, verify=True):
+    for frame in frames(result, flows):
         if frame.number > last:
             behind[frame.flow_id] += 1
         if behind[frame.flow_id] <= BEHIND and given < MOST_PACKETS:

@@ -73,10 +73,11 @@ class Cut:
 
 
 def blocks(source: Input) -> Iterator[Block]:
-    """The decoded packets of a capture, block by block, as the first pass has them."""
+    """The decoded packets of a capture, block by block, as the first pass has them; at the end all of it is hashed."""
     reader = Reader(source)
     try:
         yield from Decoding(reader, threading.Event(), Counted(reader.notes, new_state(4, 4, 64).memory.counters))
+        source.read_rest()
     finally:
         reader.close()
 
@@ -120,6 +121,8 @@ def write(source: Input, wanted: Wanted, out: BinaryIO) -> Cut:
     out.write(pcap_header(LINK_RAW))
     cut = Cut()
     for block, at, flows, from_client in packets_of(source, wanted):
+        if cut.capped:
+            continue
         assert block.data is not None
         data, packets = block.data, block.packets.view(np.ndarray)
         for k, flow, forth in zip(at.tolist(), flows.tolist(), from_client.tolist(), strict=True):
@@ -146,6 +149,5 @@ def write(source: Input, wanted: Wanted, out: BinaryIO) -> Cut:
             cut.bytes += size
         if cut.bytes > MOST_BYTES:
             cut.capped = True
-            break
     out.flush()
     return cut

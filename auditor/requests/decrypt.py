@@ -29,6 +29,7 @@ from auditor.requests.cut import Cut, Wanted, write
 SECONDS = 120.0  # that a child may take …
 SECONDS_A_MEGABYTE = 2.0  # … and more for what it is given
 LONGEST_LINE = 1 << 16
+CHANGED = "the capture was changed between its two readings: nothing of the second one counts"
 
 
 @dataclass
@@ -70,8 +71,10 @@ class Private:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequence[Path], salt: bytes) -> Dissected:
-    """The requests in the wanted flows."""
+def dissect(
+    source: Input, sha256: str | None, wanted: Wanted, secrets: bytes, private_keys: Sequence[Path], salt: bytes
+) -> Dissected:
+    """The requests in the wanted flows of a capture, which has to be the one of that digest still."""
     program = tshark.program()
     if program is None:
         return Dissected(failure=tshark.missing())
@@ -85,6 +88,8 @@ def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequenc
             cut = write(source, wanted, packets.file)
         except (OSError, InputError) as error:
             return Dissected(failure=f"the capture could not be read a second time ({error})")
+        if source.is_hashed and source.sha256() != sha256:
+            return Dissected(failure=CHANGED)
         keys.file.write(secrets)
         keys.file.flush()
         order = {
@@ -101,6 +106,7 @@ def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequenc
     finally:
         packets.close()
         keys.close()
+        source.forget()
     if cut.capped:
         dissected.notes.append("more packets have keys than are opened: the requests are not complete")
     return dissected

@@ -106,7 +106,7 @@ class Inside:
         if self._salt is None:
             self._salt = hashlib.sha256(f"access keys in {source.sha256()}".encode()).digest()
         randoms = [random for of_flow in wanted.randoms for random in of_flow]
-        dissected = dissect(again, wanted, self.keys.text(randoms), self.keys.private_keys, self._salt)
+        dissected = dissect(again, source.sha256(), wanted, self.keys.text(randoms), self.keys.private_keys, self._salt)
         self.tshark = tshark.version()
         self.notes += [note for note in [*dissected.notes, dissected.failure] if note and note not in self.notes]
         identifiers = wanted.identifier.tolist()
