@@ -41,6 +41,10 @@ class Options:
         PathLike | Iterable[PathLike],
         "Key log of a client, or RSA key of a server{again}. SSLKEYLOGFILE: that variable's file.",
     ] = ()
+    join_key: Annotated[
+        PathLike | None,
+        "Secret file by which access keys have one credential_hash in all audits with it; random without.",
+    ] = None
     http: Annotated[bool, "Read requests in clear of flows that are not to AWS too."] = False
     ip_ranges: Annotated[PathLike | None, "A newer ip-ranges.json than the one shipped."] = None
     out: Annotated[PathLike | None, "Folder for the results: Parquet files and audit.json."] = None
@@ -70,7 +74,7 @@ class Options:
     def files(self) -> list[Path]:
         """What is read besides captures: files and folders, and names that may be files."""
         several = (*self.policies, *self.routes, *self.witnesses, *self.key_logs())
-        one = (self.topology, self.aws, self.ip_ranges)
+        one = (self.topology, self.aws, self.ip_ranges, self.join_key)
         return [Path(name) for name in (*several, *one) if name is not None]
 
     def recorded(self) -> dict[str, str | None]:
@@ -82,6 +86,7 @@ class Options:
             "keylog": self.key_logs(),
         }
         one: dict[str, object] = {"topology": self.topology, "aws": self.aws, "ip_ranges": self.ip_ranges}
+        one["join_key"] = self.join_key
         one |= {"skew": self.skew or None, "as_of": self.as_of, "http": self.http or None}
         return {
             **{name: None if value is None else shown(str(value)) for name, value in one.items()},
@@ -100,6 +105,7 @@ class OptionValues(TypedDict, total=False):
     witnesses: Iterable[PathLike]
     skew: float
     keylog: PathLike | Iterable[PathLike]
+    join_key: PathLike | None
     http: bool
     ip_ranges: PathLike | None
     out: PathLike | None

@@ -153,6 +153,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "witnesses": (["--witness", "conn.log"], (Path("conn.log"),)),
     "skew": (["--skew", "1.5"], 1.5),
     "keylog": (["--keylog", "keys.log"], (Path("keys.log"),)),
+    "join_key": (["--join-key", "secret"], Path("secret")),
     "http": (["--http"], True),
     "ip_ranges": (["--ip-ranges", "ranges.json"], Path("ranges.json")),
     "out": (["--out", "out"], Path("out")),

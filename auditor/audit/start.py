@@ -114,10 +114,11 @@ def _read(
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
     try:
-        from auditor.requests import keys
+        from auditor.requests import keys, signing
         from auditor.requests.inside import Inside
 
-        inside = Inside(keys.read(logs, may_come=live is not None), options.http)
+        salt = signing.new_salt() if options.join_key is None else signing.joining_salt(Path(options.join_key))
+        inside = Inside(keys.read(logs, may_come=live is not None), options.http, salt)
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()

@@ -1,6 +1,5 @@
 """Requests on their way from flows to tables and rules: which flows can be opened, and what was found in them."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from auditor.capture.inputs import Input
 from auditor.recognise.numbers import QUIC, TLS
 from auditor.requests.cut import Wanted
 from auditor.requests.keys import Keys
+from auditor.requests.signing import new_salt
 
 Array = np.ndarray[Any, Any]
 
@@ -71,11 +71,11 @@ class Inside:
 
     keys: Keys = field(default_factory=Keys)
     all_clear: bool = False
+    salt: bytes = field(default_factory=new_salt, repr=False)  # of what stands for access keys
     notes: list[str] = field(default_factory=list)
     tshark: str | None = None  # its version, where it was used
     _learned: dict[str, int] = field(default_factory=dict)  # secrets taken from each capture
     _sides: set[tuple[int, bool]] = field(default_factory=set)  # flows of the last capture that were opened, by side
-    _salt: bytes | None = None
     _uses: dict[str, Use] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
 
@@ -103,10 +103,8 @@ class Inside:
         again = source.again()
         if again is None:
             return [], NOT_KEPT
-        if self._salt is None:
-            self._salt = hashlib.sha256(f"access keys in {source.sha256()}".encode()).digest()
         randoms = [random for of_flow in wanted.randoms for random in of_flow]
-        dissected = dissect(again, source.sha256(), wanted, self.keys.text(randoms), self.keys.private_keys, self._salt)
+        dissected = dissect(again, source.sha256(), wanted, self.keys.text(randoms), self.keys.private_keys, self.salt)
         self.tshark = tshark.version()
         self.notes += [note for note in [*dissected.notes, dissected.failure] if note and note not in self.notes]
         identifiers = wanted.identifier.tolist()
