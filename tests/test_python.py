@@ -15,6 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -245,3 +246,20 @@ def test_manifest_is_plain_json(office: Any) -> None:
     manifest = json.loads(json.dumps(office.manifest))
     assert manifest["rules"]["TLS101"]["fail"] == 4
     assert sum(row["flows"] for row in manifest["summary"]) == 29
+
+
+@pytest.mark.parametrize("topology", [None, SAMPLES / "site.toml"])
+def test_what_is_done_with_is_freed(topology: Path | None) -> None:
+    """No array of a batch hangs in a circle: the collector of circles seldom runs, and memory would grow meanwhile."""
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        auditor.audit(SAMPLES / "office.pcapng", topology=topology).close()
+        gc.collect()
+        held = {type(one).__name__ for one in gc.garbage if type(one).__module__.startswith("auditor")}
+        arrays = [one for one in gc.garbage if isinstance(one, np.ndarray)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert not held
+    assert not arrays

@@ -5,9 +5,24 @@ import numpy as np
 from auditor.decode.bytes import Bytes, be16, be32
 from auditor.decode.layers import BY_UDP_PORT, STOP, TEREDO_LAYER
 from auditor.decode.link import cut, malformed
-from auditor.decode.packet import FRAGMENT, SYN, PacketRow
+from auditor.decode.packet import FRAGMENT, SHORTEST_TEXT, SYN, PacketRow
 from auditor.decode.tunnel import fits_tunnel
 from auditor.machine.kernel import inlined, part
+
+
+@inlined
+def is_text_byte(byte: int) -> bool:
+    """A printable character of ASCII, or what ends and indents lines."""
+    return (byte >= 32 and byte <= 126) or byte == 10 or byte == 13 or byte == 9
+
+
+@inlined
+def begins_like_text(block: Bytes, at: int, size: int) -> bool:
+    """Whether a payload may be text. Asked here, where its first bytes are at hand; later they are far away."""
+    for k in range(SHORTEST_TEXT):
+        if k >= size or not is_text_byte(block[at + k]):
+            return False
+    return True
 
 
 @inlined
@@ -30,6 +45,8 @@ def tcp(block: Bytes, packet: PacketRow) -> int:
     packet.payload = at + header
     packet.payload_wire = wire
     packet.payload_captured = max(0, packet.end - at - header)
+    if begins_like_text(block, at + header, packet.end - at - header):
+        packet.text = 1
     if packet.tcp_flags & SYN:
         largest_segment(block, packet, at + 20, min(np.int64(packet.end), at + header))
     return STOP

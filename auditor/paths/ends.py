@@ -1,6 +1,6 @@
 """Where the ends of flows are: at home, behind a link, in a VPC; by the longest prefix over all of them at once."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -34,16 +34,22 @@ class _Owners:
 
 
 class Ends:
-    """Both ends of some flows against all prefixes. ``of_site``: flows that something of a site may speak of."""
+    """Both ends of some flows against all prefixes. ``sites``: where each flow was captured, None where nobody says."""
 
-    def __init__(self, flows: Flows, network: Network, of_site: Callable[[str | None], Array]) -> None:
-        self.flows, self.network, self._of_site = flows, network, of_site
+    def __init__(self, flows: Flows, network: Network, sites: Array) -> None:
+        self.flows, self.network, self._sites = flows, network, sites
         self._covered: dict[tuple[str, tuple[str, ...]], Array] = {}
         up = [link for link in network.links() if link.is_up]
         home = [(prefix, HOME) for prefix in network.topology.on_premises]
         self._behind = _Owners([*home, *((prefix, link.name) for link in up for prefix in link.prefixes)])
         self._sources = _Owners((prefix, link.name) for link in up for prefix in link.sources)
         self._rows = {which: self._behind.find(*flows.end(which)) for which in DIRECTIONS}
+
+    def of_site(self, site: str | None) -> Array:
+        """Flows about which something of ``site`` may speak."""
+        if site is None:
+            return np.ones(len(self.flows), bool)
+        return np.asarray((self._sites == site) | (self._sites == None))  # noqa: E711
 
     def inside(self, which: str, prefixes: Sequence[str]) -> Array:
         """Whether an end's address lies in any of some prefixes."""
@@ -70,7 +76,7 @@ class Ends:
 
     def behind(self, link: Link, which: str) -> Array:
         """Whether an end is where a link leads: no other link, and no site, has a longer prefix for it."""
-        return self._behind.having(link.name, self._rows[which]) & ~self.home[which] & self._of_site(link.site)
+        return self._behind.having(link.name, self._rows[which]) & ~self.home[which] & self.of_site(link.site)
 
     def near(self, link: Link, which: str) -> Array:
         """Whether an end is on this side of a link: on premises, or one of the sources that it may carry."""
@@ -86,7 +92,7 @@ class Ends:
     def accepted(self, link: Link) -> Array:
         """Flows whose client AWS sends to by a link, the server being one that AWS sends from."""
         client, server = self.flows.end("client"), self.inside("server", link.sources)
-        mine = self._sources.having(link.name, self._sources.find(*client)) & ~server & self._of_site(link.site)
+        mine = self._sources.having(link.name, self._sources.find(*client)) & ~server & self.of_site(link.site)
         if isinstance(link, VirtualInterface) and link.kind == "public":
             return np.asarray(mine & self.flows.is_aws("server") & self.public["server"])
         return np.asarray(mine & (self.behind(link, "server") | self.vpc["server"]))

@@ -26,14 +26,13 @@ class Gathering:
         self.contested = self.nothing  # flows of which nothing is claimed
         network.interfaces = flows.interfaces
         self.frames = Frames(flows, network)
-        self.site = self._sites()
-        self.ends = Ends(flows, network, self.of_site)
+        self.ends = Ends(flows, network, self._sites())
         self.announcers = network.announcers(control)
         tagged = self.frames.tagged | {b.interface for b in control.bindings if b.vlans and not b.tunnel}
         self.frames.tagged = tagged
         self.learned: Learned = learned(network, control, self.announcers, tagged)
         self.fits: dict[str, Fit] = {
-            link.name: self.frames.fit(link, self.learned, self.ends.plausible(link), self.of_site(link.site))
+            link.name: self.frames.fit(link, self.learned, self.ends.plausible(link), self.ends.of_site(link.site))
             for link in network.links()
         }
         place = self.frames.place
@@ -75,12 +74,6 @@ class Gathering:
             if point.site is not None:
                 site[self.flows.positions.flow[self.frames.points[point.name]]] = point.site
         return site
-
-    def of_site(self, site: str | None) -> Array:
-        """Flows about which something of ``site`` may speak."""
-        if site is None:
-            return ~self.nothing
-        return np.asarray((self.site == site) | (self.site == None))  # noqa: E711
 
     def leaves(self, direction: str) -> Array:
         """Flows whose packets of a direction leave the site: only of these its routing tables speak."""

@@ -44,19 +44,20 @@ class Judgement:
 
     def part(self, begin: int, end: int) -> "Judgement":
         """The judgement of some of the flows."""
+        return Judgement(**{f.name: _cut(getattr(self, f.name), begin, end) for f in fields(self)})
 
-        def cut(value: Any) -> Any:
-            if isinstance(value, np.ndarray):
-                return value[begin:end]
-            if isinstance(value, Texts):
-                return Texts(value.values, value.index[begin:end])
-            if isinstance(value, dict):
-                return {name: cut(item) for name, item in value.items()}
-            if isinstance(value, verdict.Verdict | verdict.Direction):
-                return type(value)(**{f.name: cut(getattr(value, f.name)) for f in fields(value)})
-            return value
 
-        return Judgement(**{f.name: cut(getattr(self, f.name)) for f in fields(self)})
+def _cut(value: Any, begin: int, end: int) -> Any:
+    """Some rows of all columns in a value."""
+    if isinstance(value, np.ndarray):
+        return value[begin:end]
+    if isinstance(value, Texts):
+        return Texts(value.values, value.index[begin:end])
+    if isinstance(value, dict):
+        return {name: _cut(item, begin, end) for name, item in value.items()}
+    if isinstance(value, verdict.Verdict | verdict.Direction):
+        return type(value)(**{f.name: _cut(getattr(value, f.name), begin, end) for f in fields(value)})
+    return value
 
 
 def concatenated(parts: Sequence[Flows]) -> Flows:
@@ -64,22 +65,24 @@ def concatenated(parts: Sequence[Flows]) -> Flows:
     if len(parts) == 1:
         return parts[0]
 
-    def joined(values: list[Any]) -> Any:
-        first = values[0]
-        if isinstance(first, np.ndarray):
-            return np.concatenate(values)
-        if isinstance(first, Positions):
-            begins = np.cumsum([0, *map(len, parts)]).tolist()
-            return Positions.joined([p.shifted(by) for p, by in zip(values, begins, strict=False)])
-        if isinstance(first, list):
-            return max(values, key=len)  # names of interfaces, which become more
-        if isinstance(first, Ways):
-            return Ways(**{f.name: joined([getattr(v, f.name) for v in values]) for f in fields(Ways)})
-        if isinstance(first, dict):
-            return {key: joined([v[key] for v in values]) for key in first}
-        return first
+    begins = np.cumsum([0, *map(len, parts)]).tolist()
+    return Flows(**{f.name: _joined([getattr(part, f.name) for part in parts], begins) for f in fields(Flows)})
 
-    return Flows(**{f.name: joined([getattr(part, f.name) for part in parts]) for f in fields(Flows)})
+
+def _joined(values: list[Any], begins: list[int]) -> Any:
+    """One value of those of several batches; ``begins``: how many flows come before each."""
+    first = values[0]
+    if isinstance(first, np.ndarray):
+        return np.concatenate(values)
+    if isinstance(first, Positions):
+        return Positions.joined([p.shifted(by) for p, by in zip(values, begins, strict=False)])
+    if isinstance(first, list):
+        return max(values, key=len)  # names of interfaces, which become more
+    if isinstance(first, Ways):
+        return Ways(**{f.name: _joined([getattr(v, f.name) for v in values], begins) for f in fields(Ways)})
+    if isinstance(first, dict):
+        return {key: _joined([v[key] for v in values], begins) for key in first}
+    return first
 
 
 @dataclass

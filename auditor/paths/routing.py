@@ -19,7 +19,7 @@ FAR = {"client": "server", "server": "client"}
 
 def of_table(g: "Gathering", table: RoutingTable) -> None:
     """Where a routing table would have sent each direction's packets."""
-    here = g.of_site(table.site)
+    here = g.ends.of_site(table.site)
     for direction, far in FAR.items():
         seen = g.flows.ways[direction].seen & here & g.leaves(direction)
         hop, route = table.find(*g.flows.end(far), g.flows.started)

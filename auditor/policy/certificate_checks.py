@@ -100,7 +100,7 @@ def _judged(chain: str, strength: Strength, leaf_kinds: list[str], required: boo
 
 def _has_no_certificate(suite: str | None) -> bool:
     """Whether a suite does without the server's certificate: anonymous, or with pre-shared keys that RSA does not protect."""
-    known = properties().get(suite or "")
+    known = properties(suite)
     if known is None:
         return False
     return (

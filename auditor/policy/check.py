@@ -20,6 +20,19 @@ ENCRYPTED = ["tls", "quic", "dtls", "ssh", *TUNNELS]
 PLAINTEXT = [application.name for application in APPLICATIONS if application.in_clear]
 
 
+class Words:
+    """A text for each row, joined of ``parts``, each one text for all or one for each; joined for the rows in question."""
+
+    def __init__(self, *parts: "str | Array | Words") -> None:
+        self.parts = parts
+
+    def __getitem__(self, mask: Array) -> Array:
+        total: Any = ""
+        for part in self.parts:
+            total = total + (part if isinstance(part, str) else part[mask])
+        return np.asarray(total, object)
+
+
 @dataclass
 class Answer:
     """Verdicts (codes into VERDICTS) and reasons for a batch."""
@@ -32,9 +45,11 @@ class Answer:
         count = len(facts)
         return cls(np.full(count, verdict), np.full(count, reason, object))
 
-    def put(self, mask: Array, verdict: int, reason: "str | Array") -> None:
-        self.verdict[mask] = verdict
-        self.reason[mask] = reason[mask] if isinstance(reason, np.ndarray) else reason
+    def put(self, mask: Array, verdict: int, reason: str | Array | Words) -> None:
+        """Answer the rows of ``mask``, whatever was answered before."""
+        if mask.any():
+            self.verdict[mask] = verdict
+            self.reason[mask] = reason if isinstance(reason, str) else reason[mask]
 
 
 # Of facts, whether the rule is a must, and its parameters.
@@ -67,14 +82,6 @@ def check(*parameters: str, of_protection: bool = False) -> Callable[[Function],
 def unmet(required: bool) -> int:
     """The verdict where a rule is not met."""
     return FAIL if required else WARN
-
-
-def joined(*parts: "str | Array") -> Array:
-    """Texts joined element by element."""
-    total: Any = ""
-    for part in parts:
-        total = total + part
-    return np.asarray(total, object)
 
 
 def or_unknown(values: Array) -> Array:

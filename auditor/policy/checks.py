@@ -14,8 +14,8 @@ from auditor.policy.check import (
     PASS,
     WARN,
     Answer,
+    Words,
     check,
-    joined,
     no_handshake,
     or_unknown,
     unmet,
@@ -32,15 +32,15 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
     minimum = str(parameters.get("minimum", "TLS 1.2"))
     rank = VERSION_ORDER.index(minimum)
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
-    answer.put(facts.status_reason != None, NOT_OBSERVABLE, joined("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
+    answer.put(facts.status_reason != None, NOT_OBSERVABLE, Words("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
     good = facts.negotiated & (facts.version >= rank)
-    answer.put(good, PASS, joined(or_unknown(facts.version_name), " negotiated"))
+    answer.put(good, PASS, Words(or_unknown(facts.version_name), " negotiated"))
     unknown = facts.negotiated & (facts.version < 0)
-    answer.put(unknown, NOT_OBSERVABLE, joined("unknown version ", or_unknown(facts.version_name)))
+    answer.put(unknown, NOT_OBSERVABLE, Words("unknown version ", or_unknown(facts.version_name)))
     poor = facts.negotiated & (facts.version >= 0) & (facts.version < rank)
-    answer.put(poor, unmet(required), joined(or_unknown(facts.version_name), f" negotiated, {minimum} is the least"))
+    answer.put(poor, unmet(required), Words(or_unknown(facts.version_name), f" negotiated, {minimum} is the least"))
     offered = ~facts.negotiated & facts.has_handshake & (facts.version_offered >= 0) & (facts.version_offered < rank)
-    answer.put(offered, unmet(required), joined("the client offers at most ", or_unknown(facts.version_offered_name)))
+    answer.put(offered, unmet(required), Words("the client offers at most ", or_unknown(facts.version_offered_name)))
     no_handshake(facts, answer)
     return answer
 
@@ -94,7 +94,7 @@ def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     answer = encryption(facts, required)
     stayed = answer.verdict == unmet(required)
     stayed &= is_one_of(facts.upgrade, ["offered, not used", "asked, not used", "refused"])
-    answer.put(stayed, unmet(required), joined(answer.reason, "; TLS was ", or_unknown(facts.upgrade)))
+    answer.put(stayed, unmet(required), Words(answer.reason, "; TLS was ", or_unknown(facts.upgrade)))
     return answer
 
 
@@ -106,11 +106,11 @@ def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     answer = encryption(facts, required)
     good = (answer.verdict == PASS) & facts.negotiated & (facts.version >= rank)
     answer.put((answer.verdict == PASS) & ~good, NOT_OBSERVABLE, "no handshake in the capture")
-    answer.put(good, PASS, joined(or_unknown(facts.version_name), " inside the Region"))
+    answer.put(good, PASS, Words(or_unknown(facts.version_name), " inside the Region"))
     poor = facts.negotiated & (facts.version >= 0) & (facts.version < rank)
-    answer.put(poor, unmet(required), joined(or_unknown(facts.version_name), " inside the Region"))
+    answer.put(poor, unmet(required), Words(or_unknown(facts.version_name), " inside the Region"))
     clear = (answer.verdict == unmet(required)) & ~poor
-    answer.put(clear, unmet(required), joined(answer.reason, " inside the Region"))
+    answer.put(clear, unmet(required), Words(answer.reason, " inside the Region"))
     answer.put(facts.in_region != YES, NOT_APPLICABLE, "not between resources inside AWS")
     return answer
 
@@ -143,7 +143,7 @@ def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
 
     answer = Answer.of(facts, NOT_OBSERVABLE, "what became of the ClientHello is not in the capture")
     other = facts.hello_outcome == NOT_TLS
-    answer.put(other, NOT_OBSERVABLE, joined("answered by something that is no TLS: ", or_unknown(facts.answered_with)))
+    answer.put(other, NOT_OBSERVABLE, Words("answered by something that is no TLS: ", or_unknown(facts.answered_with)))
     answered = np.isin(facts.hello_outcome, (ANSWERED, RETRY, ALERT))
     answer.put(answered, PASS, "the server answered the ClientHello")
     failed = np.isin(facts.hello_outcome, FAILURES)
@@ -168,8 +168,8 @@ def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answ
 def name_of_address(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """What asks for an AWS name goes to an address of AWS's, or to one that DNS gave for it."""
     answer = Answer.of(facts, NOT_APPLICABLE, "no AWS name with an address of another's")
-    text = joined(or_unknown(facts.server_name), " is AWS's, the address is in none of AWS's ranges, and no DNS answer")
-    answer.put(facts.name_elsewhere, unmet(required), joined(text, " gave it: redirected, intercepted, or a disguise"))
+    text = Words(or_unknown(facts.server_name), " is AWS's, the address is in none of AWS's ranges, and no DNS answer")
+    answer.put(facts.name_elsewhere, unmet(required), Words(text, " gave it: redirected, intercepted, or a disguise"))
     return answer
 
 

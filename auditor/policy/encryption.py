@@ -11,8 +11,8 @@ from auditor.policy.check import (
     PASS,
     PLAINTEXT,
     Answer,
+    Words,
     is_given,
-    joined,
     or_unknown,
     unmet,
 )
@@ -29,9 +29,9 @@ def encryption(facts: Facts, required: bool) -> Answer:
     """Verdicts on the protocol of each flow, and on the protection its TLS gave it."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
-    answer.put(is_one_of(protocol, ENCRYPTED), PASS, joined("encrypted: ", protocol))
-    answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, joined(protocol, " is open by nature"))
-    answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), joined(protocol, " in clear"))
+    answer.put(is_one_of(protocol, ENCRYPTED), PASS, Words("encrypted: ", protocol))
+    answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, Words(protocol, " is open by nature"))
+    answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), Words(protocol, " in clear"))
     _put_tls(facts, required, answer)
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     return answer
@@ -46,25 +46,26 @@ def _put_tls(facts: Facts, required: bool, answer: Answer) -> None:
     answer.put(open_end, NOT_OBSERVABLE, "the end of the TLS handshake is not in the capture")
     failed = has & (facts.established == NO)
     answer.put(failed, NOT_OBSERVABLE, "the TLS handshake did not come to its end")
-    suites = [_encrypts(name) for name in facts.suite.tolist()]
+    encrypts = {name: _encrypts(name) for name in set(facts.suite.tolist())}
+    suites = [encrypts[name] for name in facts.suite.tolist()]
     answer.put(
         has & np.array([known is None for known in suites], bool) & ~open_end,
         NOT_OBSERVABLE,
-        joined("whether the suite encrypts is not known: ", or_unknown(facts.suite)),
+        Words("whether the suite encrypts is not known: ", or_unknown(facts.suite)),
     )
     null = has & np.array([known is False for known in suites], bool)
-    answer.put(null, unmet(required), joined(or_unknown(facts.suite), " does not encrypt"))
+    answer.put(null, unmet(required), Words(or_unknown(facts.suite), " does not encrypt"))
     for spoken, words in (
         (facts.answered_with, "the ClientHello was answered without TLS: "),
         (facts.spoken_after, "after TLS had begun, in clear: "),
     ):
         given = tls & is_given(spoken)
         unknown = given & is_one_of(spoken, [UNKNOWN_BYTES])
-        answer.put(unknown & (answer.verdict == PASS), NOT_OBSERVABLE, joined(words, or_unknown(spoken)))
-        answer.put(given & ~unknown, unmet(required), joined(words, or_unknown(spoken)))
+        answer.put(unknown & (answer.verdict == PASS), NOT_OBSERVABLE, Words(words, or_unknown(spoken)))
+        answer.put(given & ~unknown, unmet(required), Words(words, or_unknown(spoken)))
 
 
 def _encrypts(suite: str | None) -> bool | None:
     """Whether a suite encrypts; None for one that nobody knows."""
-    known = properties().get(suite or "")
+    known = properties(suite)
     return None if known is None or known.cipher == "?" else known.cipher != "NULL"

@@ -9,9 +9,9 @@ from auditor.policy.check import (
     NOT_OBSERVABLE,
     PASS,
     Answer,
+    Words,
     check,
     is_given,
-    joined,
     or_unknown,
     unmet,
     where_given,
@@ -30,17 +30,17 @@ def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     answer.put(
         np.ones(len(facts.path), bool),
         NOT_OBSERVABLE,
-        joined(or_unknown(facts.path_detail), ": a topology file may tell"),
+        Words(or_unknown(facts.path_detail), ": a topology file may tell"),
     )
     proven = facts.path_confidence > 0
     good = proven & (is_one_of(facts.path, inside_aws) | is_one_of(facts.path_over, wanted))
     answer.put(good, PASS, facts.path_detail)
-    likely = joined("likely ", facts.path.astype(object), ", not seen: ", or_unknown(facts.path_detail))
+    likely = Words("likely ", facts.path.astype(object), ", not seen: ", or_unknown(facts.path_detail))
     answer.put(good & ~facts.path_seen, NOT_OBSERVABLE, likely)
     bad = proven & ~good & ~is_one_of(facts.path, ["unknown", "private"])
-    answer.put(bad, unmet(required), joined("went by ", facts.path.astype(object), ": ", or_unknown(facts.path_detail)))
+    answer.put(bad, unmet(required), Words("went by ", facts.path.astype(object), ": ", or_unknown(facts.path_detail)))
     half = good & (facts.asymmetric == YES)
-    answer.put(half, unmet(required), joined("only one direction was private: ", or_unknown(facts.path_detail)))
+    answer.put(half, unmet(required), Words("only one direction was private: ", or_unknown(facts.path_detail)))
     return answer
 
 
@@ -81,7 +81,7 @@ def carried_source(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
 def private_dns(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """A name that an interface endpoint's private DNS covers was not answered with a public address."""
     answer = Answer.of(facts, NOT_APPLICABLE, "no endpoint with private DNS covers the name")
-    text = joined(
+    text = Words(
         "the name led to a public address; endpoint ", or_unknown(facts.private_dns_missing), " has private DNS for it"
     )
     answer.put(is_given(facts.private_dns_missing), unmet(required), text)
@@ -93,7 +93,7 @@ def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str,
     """What goes over Direct Connect is encrypted by its own protocol: the line itself is not."""
     answer = encryption(facts, required)
     clear = answer.verdict == unmet(required)
-    answer.put(clear, unmet(required), joined(answer.reason, " over Direct Connect, which does not encrypt"))
+    answer.put(clear, unmet(required), Words(answer.reason, " over Direct Connect, which does not encrypt"))
     answer.put((facts.path != "direct-connect") | ~facts.has_payload, NOT_APPLICABLE, "not by Direct Connect")
     return answer
 

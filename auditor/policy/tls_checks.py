@@ -30,7 +30,7 @@ def _judged(facts: Facts, start: str, values: Any, judge: Callable[[str], Judged
 @lru_cache(1 << 14)
 def _objection(name: str, allow: tuple[tuple[str, tuple[str, ...]], ...], deny: Any, least: int) -> str | None:
     """What rules out a suite, in words; None where nothing does, an empty text for a suite that nobody knows."""
-    suite = properties().get(name)
+    suite = properties(name)
     if suite is None:
         return ""
     if suite.bits < least and suite.cipher != "?":
@@ -180,7 +180,7 @@ def is_post_quantum_name(name: str) -> bool:
 
 def _has_no_group(suite: str | None) -> bool:
     """Whether a suite exchanges keys without a group, or with the one of the server's certificate."""
-    known = properties().get(suite or "")
+    known = properties(suite)
     if known is None:
         return False
     is_static = known.key_exchange in ("DH", "ECDH") and not known.anonymous
@@ -206,7 +206,7 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
 
     answer = Answer.of(facts, NOT_OBSERVABLE, "the signature is encrypted, or not in the capture")
     is_signed = np.array([_is_signed(suite) for suite in facts.suite], bool)
-    known = np.array([suite in properties() for suite in facts.suite], bool)
+    known = np.array([properties(suite) is not None for suite in facts.suite], bool)
     older = facts.negotiated & (facts.version >= 0) & (facts.version < TLS_1_2)
     newer = facts.version >= TLS_1_3
     answer.put(facts.negotiated & known & ~is_signed & ~newer, NOT_APPLICABLE, "the key exchange is not signed")
@@ -223,7 +223,7 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
 
 def _is_signed(suite: str | None) -> bool:
     """Whether the ServerKeyExchange of a suite is signed."""
-    known = properties().get(suite or "")
+    known = properties(suite)
     return known is not None and known.key_exchange in SIGNED and known.authentication not in ("PSK", "anon")
 
 
@@ -299,7 +299,7 @@ def secure_renegotiation(facts: Facts, required: bool, parameters: dict[str, Any
 def encrypt_then_mac(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """Where the suite has CBC, both sides agreed to encrypt before the MAC is computed (RFC 7366)."""
     answer = _agreed(facts, required, facts.encrypt_then_mac, "encryption before the MAC")
-    modes = [properties()[suite].mode if suite in properties() else None for suite in facts.suite]
+    modes = [known.mode if (known := properties(suite)) is not None else None for suite in facts.suite]
     other = facts.negotiated & np.array([mode is not None and mode != "CBC" for mode in modes], bool)
     answer.put(other, NOT_APPLICABLE, "the suite has no CBC")
     return answer
@@ -321,9 +321,7 @@ def no_psk_only(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
     """A pre-shared key is not all that keys are derived from (psk_ke of RFC 8446 4.2.9, plain PSK suites of RFC 4279)."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
     answer.put(facts.negotiated, PASS, "not a pre-shared key alone")
-    plain = np.array(
-        [(known := properties().get(s or "")) is not None and known.key_exchange == "PSK" for s in facts.suite]
-    )
+    plain = np.array([(known := properties(s)) is not None and known.key_exchange == "PSK" for s in facts.suite])
     bad = facts.negotiated & (plain.astype(bool) | (facts.resumption == "psk"))
     answer.put(bad, unmet(required), "a pre-shared key alone, without a key exchange")
     no_handshake(facts, answer)

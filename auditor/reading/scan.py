@@ -289,7 +289,7 @@ def follow_batch(
                 handshake = state.handshakes[flow.handshake if flow.handshake >= 0 else counters[FREE_HANDSHAKE]]
                 while tcp_bytes(memory, flow, side, stream, handshake, direction, packet):
                     message(memory, flow, stream, handshake, direction, packet)
-        elif flow.application == TLS and flow.clear == 0:
+        elif packet.text and flow.application == TLS and flow.clear == 0:
             look_for_clear(memory, flow, block, packet)
     if ending and counters[SWEEP_AT] < 0:
         counters[SWEEP_AT] = 0

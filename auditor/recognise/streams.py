@@ -3,7 +3,8 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, copy_bytes
-from auditor.decode.packet import PacketRow
+from auditor.decode.packet import SHORTEST_TEXT, PacketRow
+from auditor.decode.transport import is_text_byte
 from auditor.flows.intern import intern
 from auditor.flows.state import (
     PAST_HANDSHAKE,
@@ -43,7 +44,6 @@ from auditor.tls.ssl2 import NOT_TLS, SSL2_CLIENT, SSL2_SERVER, TLS_MIDDLE, TLS_
 SPACE, BRACKET = 32, 91
 POSTGRESQL_YES, POSTGRESQL_NO = 83, 78  # S and N
 LONGEST_TYPED = 24  # bytes of a line that may still be being typed
-SHORTEST_LINE = 5  # bytes of a line of text that ends a segment, such as QUIT
 HEAD = 512  # bytes of a stream that text protocols are recognised by
 UPGRADE_WITHIN = 32768  # bytes of a side after which no upgrade to TLS is looked for
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
@@ -131,11 +131,10 @@ def is_security_exchange(flow: FlowRow, data: Bytes, have: int) -> bool:
 def is_text(data: Bytes, at: int, size: int) -> bool:
     """Whether bytes are text, which no part of an encrypted record is by chance: 24 characters, or a short line."""
     count = np.int64(min(size, LONGEST_TYPED))
-    if count < SHORTEST_LINE or (count < LONGEST_TYPED and data[at + count - 1] != NEWLINE):
+    if count < SHORTEST_TEXT or (count < LONGEST_TYPED and data[at + count - 1] != NEWLINE):
         return False
     for k in range(count):
-        byte = data[at + k]
-        if byte > 126 or (byte < 32 and byte != NEWLINE and byte != 13 and byte != 9):
+        if not is_text_byte(data[at + k]):
             return False
     return True
 
@@ -157,7 +156,7 @@ def note_clear(flow: FlowRow, side: int, client: int, was_tls: bool, application
 def look_for_clear(memory: Memory, flow: FlowRow, block: Bytes, packet: PacketRow) -> None:
     """A segment of TLS whose records are followed no more: whether it is text, so that TLS has ended."""
     at, size = np.int64(packet.payload), np.int64(packet.payload_captured)
-    if size == 0 or block[at] > 126 or block[at] < 32 or not is_text(block, at, size):
+    if not is_text(block, at, size):
         return
     size = min(size, HEAD)
     copy_bytes(block, at, size, memory.scratch, np.int64(0))

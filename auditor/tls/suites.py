@@ -75,6 +75,12 @@ def _properties(suite: Suite) -> Properties:
 
 
 @cache
-def properties() -> dict[str, Properties]:
-    """IANA name -> properties."""
-    return {suite.name: _properties(suite) for suite in suites().values()}
+def _by_name() -> dict[str, Suite]:
+    return {suite.name: suite for suite in suites().values()}
+
+
+@cache
+def properties(name: str | None) -> Properties | None:
+    """The properties of a suite by its IANA name; None for one that is not in IANA's registry."""
+    suite = _by_name().get(name or "")
+    return None if suite is None else _properties(suite)

@@ -36,7 +36,7 @@ def cipher(known: Properties) -> dict[str, Any]:
 
 def cipher_of(suite: str) -> Properties | None:
     """What is known of a suite that has a cipher."""
-    known = properties().get(suite)
+    known = properties(suite)
     return known if known is not None and known.cipher != "?" else None
 
 

@@ -50,7 +50,7 @@ def write(result: Results, out: BinaryIO) -> None:
     writer.writerow(HEADER)
     for key, use in sorted(uses.items(), key=lambda item: tuple(str(part) for part in item[0])):
         version, suite, group, purpose, path = key
-        known = properties().get(suite)
+        known = properties(suite)
         secret = (
             known.value("forward_secrecy") if known is not None and known.key_exchange != "TLS13" else "by key share"
         )
