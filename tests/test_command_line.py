@@ -181,7 +181,7 @@ def options_of(command: str, flags: list[str], monkeypatch: pytest.MonkeyPatch) 
         raise EnoughError
 
     monkeypatch.setattr(sys.modules["auditor.audit.start"], "audit_files", take)
-    monkeypatch.setattr(auditor, "audit_live", take)
+    monkeypatch.setattr(sys.modules["auditor.audit.live"], "audit_interface", take)
     with pytest.raises(EnoughError):
         app([command, "any", *flags], standalone_mode=False)
     (options,) = taken

@@ -33,8 +33,10 @@ EVERYWHERE = {"auditor.recognise.numbers"}
 CLI_NEEDS = {
     "auditor.audit.compare": "asks tshark too",
     "auditor.audit.installed": "what is installed",
+    "auditor.audit.live": "gives up rights",
     "auditor.audit.start": "hashing has begun",
     "auditor.capture.digest": "hashes before loading",
+    "auditor.machine.rights": "its process is its own",
     "auditor.machine.search_path": "imports nothing foreign",
     "auditor.machine.writing": "writes an example, opens standard files",
     "auditor.paths.aws_files": "checks topology inputs",

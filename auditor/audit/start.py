@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from auditor.reading.following import Reading
     from auditor.requests.inside import Inside
 
+Confine = Callable[[list[Path], list[Path]], object]
 LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
 
 
@@ -41,6 +42,7 @@ def audit_files(
     *,
     hashing: "Child | None" = None,
     meanwhile: Callable[[], object] | None = None,
+    confine: Confine | None = None,
     block_bytes: int | None = None,
 ) -> Audit:
     """``audit``, for callers that begin before it.
@@ -55,7 +57,7 @@ def audit_files(
             if hashing is not None and item.adopt(hashing):
                 break
         inputs[0].hash_early()
-        return audit_inputs(inputs, options, meanwhile=meanwhile, block_bytes=block_bytes)
+        return audit_inputs(inputs, options, meanwhile=meanwhile, confine=confine, block_bytes=block_bytes)
     finally:
         if hashing is not None:
             hashing.stop()
@@ -67,15 +69,24 @@ def audit_inputs(
     live: "LiveCapture | None" = None,
     *,
     meanwhile: Callable[[], object] | None = None,
+    confine: Confine | None = None,
     block_bytes: int | None = None,
 ) -> Audit:
     """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C.
 
-    ``meanwhile`` is called once where there is time to load something while captures are read, or never. Of a capture
-    ``block_bytes`` are read at once; results do not depend on it.
+    ``meanwhile`` is called once where there is time to load something while captures are read, or never; ``confine``
+    before anything is parsed, with what will be read, and what will be written. Of a capture ``block_bytes`` are read at
+    once; results do not depend on it.
     """
     try:
         _check_out(inputs, options)
+        if confine is not None:
+            from auditor.machine import kernel
+            from auditor.reading import following  # noqa: F401 - its kernels are to be loaded
+
+            kernel.prepare()  # from where this user keeps them
+            out = [] if options.out is None else [Path(options.out)]
+            confine([item.path for item in inputs if item.path is not None] + options.files(), out)
         return _read(inputs, options, live, meanwhile, block_bytes)
     finally:
         for item in inputs:

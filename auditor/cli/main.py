@@ -10,7 +10,7 @@ import typer
 
 from auditor import __version__
 from auditor.cli import auditing, policies, proving, results, topology  # noqa: F401 - their commands are the application's
-from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, app, say
+from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, Own, app, say
 from auditor.errors import AuditError, shown
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def main(hashing: "Child | None" = None) -> None:
 def _run(hashing: "Child | None") -> int:
     """Run the command; its exit code."""
     try:
-        app(obj=hashing)
+        app(obj=Own(hashing))
     except KeyboardInterrupt:
         return INTERRUPTED
     except SystemExit as ended:  # typer makes one of Ctrl-C, and rich and typer of a pipe that nobody reads

@@ -23,9 +23,11 @@ def _leave_network() -> None:
     """Move to a network namespace without interfaces; without rights of root by way of a user namespace."""
     if sys.platform != "linux":
         return
-    # Root needs no user namespace, in which it could not read other users' files any more. Some kernels and containers
-    # forbid both: then the rest has to do.
-    ctypes.CDLL(None).unshare(NEW_NETWORK if os.geteuid() == 0 else NEW_USER | NEW_NETWORK)
+    # Root needs no user namespace, in which it could not read other users' files any more, unless it has given up the
+    # right to make the other. Some kernels and containers forbid both: then the rest has to do.
+    unshare = ctypes.CDLL(None).unshare
+    if os.geteuid() != 0 or unshare(NEW_NETWORK) != 0:
+        unshare(NEW_USER | NEW_NETWORK)
 
 
 if __name__ == "__main__":
