@@ -47,14 +47,14 @@ def sign_command(
     from auditor import Audit
 
     result = Audit(folder)
-    if response is None or key is not None:
-        written = result.sign(key, _passphrase, force=force)
-        say(f"{' and '.join(written)} {'are' if len(written) > 1 else 'is'} in {shown(folder)}")
+    written = result.sign(key, _passphrase, force=force) if response is None or key is not None else []
     if request is not None:
         result.request_timestamp(request, force=force)
         say(f"the request is {shown(request)}; an authority's response goes to: audit sign --timestamp-response")
     if response is not None:
         say(f"the time stamp of {result.keep_timestamp(response)} is kept; audit verify --timestamp-ca checks it")
+    if written:
+        say(f"{' and '.join(written)} {'are' if len(written) > 1 else 'is'} in {shown(folder)}")
 
 
 @app.command("verify")
