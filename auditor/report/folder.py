@@ -15,7 +15,8 @@ from auditor.report.custody import CUSTODY, NAMES, SEALS
 from auditor.report.results import MANIFEST
 
 MARKS = (MANIFEST, CUSTODY)  # what makes a folder results, in the order in which it is written
-TEMPORARY = "audit-results-"  # begins the names of temporary folders; the number of their process follows
+# Begins the names of temporary folders. Their process follows, and where its number counts: containers may share a folder.
+TEMPORARY = "audit-results-"
 
 
 def results_folder(out: str | Path | None) -> tuple[Path, bool]:
@@ -26,7 +27,7 @@ def results_folder(out: str | Path | None) -> tuple[Path, bool]:
 
     try:
         _remove_orphans(Path(tempfile.gettempdir()))
-        return Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-")), True
+        return Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-{_processes()}-")), True
     except OSError as error:
         reason = f"no temporary folder for the results: {error.strerror}"
         raise AuditError(f"{reason}; give another one by TMPDIR, or a folder by --out") from error
@@ -84,13 +85,22 @@ def older(folder: Path) -> list[str]:
     return entries(folder)[0]
 
 
+def _processes() -> str:
+    """Among which processes this one's number counts (pid_namespaces(7)); empty where that cannot be known."""
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        return ""
+
+
 def _remove_orphans(folder: Path) -> None:
-    """Remove the temporary results of audits that were killed."""
+    """Remove the temporary results of audits that were killed; not those of other containers, which may be running."""
     if os.name != "posix":
         return
     for left in folder.glob(f"{TEMPORARY}*-*"):
-        owner = left.name.removeprefix(TEMPORARY).partition("-")[0]
-        if owner.isdigit() and not _is_running(int(owner)) and _is_mine(left):
+        owner, among, *_ = left.name.removeprefix(TEMPORARY).split("-")
+        elsewhere = left.name.count("-") > TEMPORARY.count("-") + 1 and among != _processes()
+        if owner.isdigit() and not elsewhere and not _is_running(int(owner)) and _is_mine(left):
             shutil.rmtree(left, ignore_errors=True)
 
 
