@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test lint bench conformance samples lock sbom docs clean
+.PHONY: demo test lint bench conformance samples lock sbom docs images clean
 
 # The virtual environment, with the project and what its checks need. LOCKED=1, for continuous integration and releases: just
 # the versions of requirements/dev.txt, each file by its hash.
@@ -33,10 +33,10 @@ endef
 system:
 	$(call install,tshark:tshark)
 
-# Other ways to capture, other TLS clients, and a browser for the report.
+# Other ways to capture, other TLS clients, a browser for the report, and what reads it as it is printed.
 .PHONY: programs
 programs:
-	$(call install,tshark:tshark tcpdump:tcpdump openssl:openssl gnutls-cli:gnutls-bin curl:curl chromium:chromium)
+	$(call install,tshark:tshark tcpdump:tcpdump openssl:openssl gnutls-cli:gnutls-bin curl:curl chromium:chromium pdftotext:poppler-utils)
 
 demo: $(VENV)/ready system
 	@$(BIN)/audit pcap captures/office.pcapng --topology captures/site.toml --out results/demo
@@ -62,6 +62,7 @@ conformance: $(VENV)/ready
 samples: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --editable ".[samples]"
 	$(BIN)/python captures/make_samples.py
+	$(BIN)/python captures/make_stories.py
 
 # What requirements/ locks, from whatever index is configured for uv; it names none.
 lock: $(VENV)/ready
@@ -78,6 +79,10 @@ sbom: $(VENV)/ready
 
 docs: $(VENV)/ready
 	$(BIN)/python docs/generate.py
+
+# The pictures of the README: pages of the samples, as Chromium shows them.
+images: $(VENV)/ready programs
+	$(BIN)/python docs/screenshots.py
 
 clean:
 	rm -rf $(VENV) results dist build .mypy_cache .ruff_cache .pytest_cache

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -15,6 +16,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 DEFAULT_POLICY = "aws-pinpoint"
 KEYLOG_VARIABLE = "SSLKEYLOGFILE"
+SIZE = re.compile(r"(\d{1,15})([KMGT]?)(?:i?B)?", re.IGNORECASE)
+UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 AGAIN = "{again}"  # in a meaning: where it is said that several may be given
 
 
@@ -32,6 +35,9 @@ class Options:
     as_of: Annotated[
         date | None, "Judge rules that hold for a time as of this day; each flow's own day without it."
     ] = None
+    all_traffic: Annotated[
+        bool, "Judge TLS and plaintext of all traffic by the policy's rules, not only of that to AWS."
+    ] = False
     topology: Annotated[PathLike | None, "Site file; see: audit topology init."] = None
     aws: Annotated[PathLike | None, "Folder of the AWS command line's JSON; see: audit topology fetch."] = None
     routes: Annotated[Iterable[PathLike], "Routing table: MRT, ip -j route, FRR's JSON, show ip bgp."] = ()
@@ -47,6 +53,10 @@ class Options:
     ] = None
     http: Annotated[bool, "Read requests in clear of flows that are not to AWS too."] = False
     ip_ranges: Annotated[PathLike | None, "A newer ip-ranges.json than the one shipped."] = None
+    memory: Annotated[
+        str | int | None,
+        "Most memory to take, as 2G or 800M (bytes without a letter); half of what is free without it.",
+    ] = None
     out: Annotated[PathLike | None, "Folder for the results: Parquet files and audit.json."] = None
     force: Annotated[bool, "Replace results in that folder that are not as an audit left them."] = False
     say: Annotated[Callable[[str], None] | None, "Called with a sentence on what takes long, or was left out."] = None
@@ -54,6 +64,7 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("policy", "routes", "witnesses", "keylog"):  # iterables may be read only once
             object.__setattr__(self, name, _several(getattr(self, name)))
+        self.memory_bytes()
 
     @property
     def policies(self) -> tuple[PathLike, ...]:
@@ -71,6 +82,15 @@ class Options:
                 logs.append(file)
         return logs
 
+    def memory_bytes(self) -> int | None:
+        """The most memory to take, in bytes. Raises InputError for what is no size."""
+        if self.memory is None:
+            return None
+        size = SIZE.fullmatch(str(self.memory).strip())
+        if size is None:
+            raise InputError(f"--memory {shown(str(self.memory))}: not a size; give one as 2G, 800M or in bytes")
+        return int(size[1]) << UNITS[size[2].upper()]
+
     def files(self) -> list[Path]:
         """What is read besides captures: files and folders, and names that may be files."""
         several = (*self.policies, *self.routes, *self.witnesses, *self.key_logs())
@@ -86,8 +106,13 @@ class Options:
             "keylog": self.key_logs(),
         }
         one: dict[str, object] = {"topology": self.topology, "aws": self.aws, "ip_ranges": self.ip_ranges}
-        one["join_key"] = self.join_key
-        one |= {"skew": self.skew or None, "as_of": self.as_of, "http": self.http or None}
+        one |= {
+            "all_traffic": self.all_traffic or None,
+            "skew": self.skew or None,
+            "as_of": self.as_of,
+            "http": self.http or None,
+        }
+        one |= {"memory": self.memory, "join_key": self.join_key}
         return {
             **{name: None if value is None else shown(str(value)) for name, value in one.items()},
             **{name: " ".join(shown(str(file)) for file in files) or None for name, files in several.items()},
@@ -99,6 +124,7 @@ class OptionValues(TypedDict, total=False):
 
     policy: PathLike | Iterable[PathLike]
     as_of: date | None
+    all_traffic: bool
     topology: PathLike | None
     aws: PathLike | None
     routes: Iterable[PathLike]
@@ -108,6 +134,7 @@ class OptionValues(TypedDict, total=False):
     join_key: PathLike | None
     http: bool
     ip_ranges: PathLike | None
+    memory: str | int | None
     out: PathLike | None
     force: bool
     say: Callable[[str], None] | None

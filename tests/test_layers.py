@@ -150,7 +150,7 @@ CASES: list[tuple[str, int, Any, str | None, str | None]] = [
     (
         "capwap with a native frame",
         1,
-        OUTER / UDP(dport=5247) / Raw(b"\0\x10\x02\x01\0\0\0\0") / AIR / V4,
+        OUTER / UDP(dport=5247) / Raw(b"\0\x10\x03\0\0\0\0\0") / AIR / V4,
         None,
         "capwap",
     ),

@@ -10,7 +10,7 @@ from typing import Any
 from auditor.errors import AuditError
 from auditor.machine import isolated
 from auditor.requests import tshark
-from auditor.tls.hello_kernels import RETRY_RANDOM
+from auditor.tls.server_hello_kernels import RETRY_RANDOM
 
 EXAMPLES = 3
 CUT_SHORT = 2  # the exit status of tshark where a capture is cut or damaged, after it has printed all before that

@@ -53,6 +53,7 @@ class Described:
     """A batch of finished flows, described by its packets alone."""
 
     number: int  # of its capture among all inputs
+    size: int  # about how many bytes of tables it makes
     rows: Rows
     ends: Oriented
     columns: Mapping[str, Column]  # of ``flows``, as far as packets decide them: nobody but the table reads them
@@ -89,12 +90,13 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
     rows.flows["identifier"] += batch.first_flow
     rows.handshakes["flow"] += batch.first_flow
     ends, at = orient(rows), rows.handshake_flow
-    lost = (ends.client["lost"][at] != 0, ends.server["lost"][at] != 0)
+    lost = (ends.client["lost"][at], ends.server["lost"][at])
     handshakes = handshake_columns(rows.handshakes, memory, shapes, rows.flows["closed"][at] != 0, lost)
     place = _places(rows)
     negotiated = {name: handshakes.texts[name].take(place) for name in ("tls_version", "cipher_suite")}
     protocol, upgrade = _protocols(rows), _upgrades(rows, place)
     server_name, source = _names(rows, memory, place)
+    endpoint = _interned(rows.flows["vpc_endpoint"], memory)
     aws = services.find(server_name.values, server_name.index, ends.server_high, ends.server_low, ranges)
     columns = flow_columns(rows, ends, capture, interfaces) | {
         **{name: handshakes.table[name].take(place) for name in FROM_HANDSHAKE},
@@ -104,17 +106,26 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
         "hops_back": hops(ends.server),
         "server_name": server_name,
         "server_name_source": source,
+        "vpc_endpoint": endpoint,
         "service": aws.service,
         "region": aws.region,
         "partition": aws.partition,
+        "aws_endpoint": Numbers(aws.is_endpoint),
     }
-    named = {"protocol": protocol, "server_name": server_name, "service": aws.service, "region": aws.region}
+    named = {
+        "protocol": protocol,
+        "server_name": server_name,
+        "vpc_endpoint": endpoint,
+        "service": aws.service,
+        "region": aws.region,
+    }
     in_ranges = {
         "client": ranges.covers(ends.client_high, ends.client_low),
         "server": ranges.covers(ends.server_high, ends.server_low),
     }
     return Described(
         number=number,
+        size=batch.size,
         rows=rows,
         ends=ends,
         columns=columns,
@@ -166,8 +177,13 @@ def _names(rows: Rows, memory: Memory, place: Array) -> tuple[Texts, Texts]:
     for code, ids in ((1, rows.flows["dns"]), (2, rows.flows["host"]), (0, sni)):
         known = ids > 0
         number[known], source[known] = ids[known], code
-    values, index = np.unique(number, return_inverse=True)
-    return Texts(names_of(memory, values), index), Texts(["sni", "dns", "host"], source)
+    return _interned(number, memory), Texts(["sni", "dns", "host"], source)
+
+
+def _interned(numbers: Array, memory: Memory) -> Texts:
+    """The texts with these numbers."""
+    values, index = np.unique(numbers, return_inverse=True)
+    return Texts(names_of(memory, values), index)
 
 
 def _upgrades(rows: Rows, place: Array) -> Texts:

@@ -1,7 +1,7 @@
 """Third stage: the requests inside the flows of a batch, where there are keys or nothing is encrypted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from auditor.policy.facts import fact
 from auditor.recognise.numbers import SMTP
 from auditor.requests.inside import Carrier, Inside
 from auditor.tables.columns import Texts
+from auditor.tls.certificates import Certificates
+from auditor.tls.revealed import reveal
 
 Array = np.ndarray[Any, Any]
 Requests = Mapping[int, Sequence[dict[str, Any]]]  # rows of ``requests``, by flow, in order
@@ -31,6 +33,20 @@ class Opened:
 def unopened(located: Located) -> Opened:
     """A batch of which no flow's requests may be read."""
     return Opened(located, {}, located.described.candidates.reasons)
+
+
+def revealed(located: Located, inside: Inside, certificates: Certificates) -> Located:
+    """A batch with what keys reveal of its handshakes."""
+    described, wanted = located.described, located.described.candidates.wanted
+    flows = zip(wanted.index.tolist(), wanted.identifier.tolist(), strict=True)
+    found = {
+        int(described.handshake[at]): inside.revealed[number]
+        for at, number in flows
+        if number in inside.revealed and described.handshake[at] >= 0
+    }
+    if not found:
+        return located
+    return replace(located, described=replace(described, handshakes=reveal(described.handshakes, found, certificates)))
 
 
 def opened(located: Located, requests: Requests, failure: str | None, inside: Inside) -> Opened:

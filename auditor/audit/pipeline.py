@@ -9,17 +9,19 @@ import pyarrow as pa
 from auditor.audit.described import Described, describe
 from auditor.audit.judged import judge
 from auditor.audit.located import Located, locate
-from auditor.audit.opened import Opened, opened, unopened
+from auditor.audit.opened import Opened, opened, revealed, unopened
 from auditor.audit.totals import Totals
 from auditor.aws.ranges import Ranges
 from auditor.capture.inputs import Input
 from auditor.decode.control import Control
+from auditor.machine import memory
 from auditor.paths.judge import Judge
 from auditor.policy.evaluate import Evaluation
 from auditor.reading.events import Batch
 from auditor.requests.cut import Wanted
 from auditor.requests.inside import NOT_KEPT, TOO_MANY, Inside, by_flow
 from auditor.requests.request_table import requests_table
+from auditor.tls.certificates import Certificates
 from auditor.tls.interned import Shapes
 
 MOST_HELD = 1 << 18  # flows that wait for their capture's end
@@ -33,14 +35,19 @@ class Pipeline:
     ranges: Ranges
     evaluation: Evaluation
     inside: Inside = field(default_factory=Inside)
-    shapes: Shapes = field(default_factory=Shapes)
+    ceiling: memory.Ceiling = field(default_factory=memory.ceiling)
+    shapes: Shapes = field(init=False)
     totals: Totals = field(default_factory=Totals)
     _held: list[Described] = field(default_factory=list)  # wait for their paths
     _closed: list[Located] = field(default_factory=list)  # wait for their requests
     _control: Control = field(default_factory=Control)
     _judged: int = 0  # flows
+    _early: int = 0  # of the capture being read, whose paths were judged before its end
 
     def __post_init__(self) -> None:
+        part = self.ceiling.part
+        self.shapes = Shapes(Certificates(most=part(memory.CERTIFICATES)), part(memory.BATCHES) // 8)
+        self._most_held = part(memory.BATCHES) // 2
         self.totals.certificates = self.shapes.certificates
         self.totals.paths = self.judge.totals
         self.totals.witnesses = self.judge.witnesses.totals()
@@ -55,10 +62,25 @@ class Pipeline:
         self._control = batch.control
         if not (self.judge.waits or batch.control.bgp):
             yield from self._locate(Control())  # nothing that the capture shows of its network could matter
-        elif sum(map(len, self._held)) >= MOST_HELD:
+        elif self._is_much(self._held):
+            self._early += sum(map(len, self._held))
             yield from self._locate(batch.control.snapshot())
-        if sum(map(len, self._closed)) >= MOST_HELD:
+        if self._is_much([located.described for located in self._closed]):
             yield from self._open(None, TOO_MANY)
+
+    def _is_much(self, held: list[Described]) -> bool:
+        """Whether no more flows may wait, or what is known of them takes too much memory."""
+        return sum(map(len, held)) >= MOST_HELD or sum(batch.size for batch in held) >= self._most_held
+
+    def warnings(self) -> list[str]:
+        """What should be known of the capture that has ended, a sentence each."""
+        early, self._early = self._early, 0
+        said = (
+            f"memory: the paths of {early} flows were judged by what the capture had shown until then"
+            if early
+            else None
+        )
+        return [*self.judge.warnings(), *([said] if said else [])]
 
     def flush(self, source: Input | None = None) -> Iterator[tuple[str, pa.Table]]:
         """Finish what was held: at the end of each capture. ``source`` can be read again where it was read whole."""
@@ -89,6 +111,8 @@ class Pipeline:
             wanted = Wanted.joined([batch.described.candidates.wanted for batch in closed])
             rows, failure = self.inside.opened(source, wanted)
         requests = dict(by_flow(rows))
+        if source is not None:
+            closed = [revealed(batch, self.inside, self.shapes.certificates) for batch in closed]
         batches = [opened(batch, requests, failure, self.inside) for batch in closed]
         if rows:
             related = {flow: inside for batch in batches for flow, inside in batch.requests.items()}

@@ -39,7 +39,7 @@ class Run:
                 self._batch(event, number)
             elif isinstance(event, Finished):
                 self._write(self.pipeline.flush(event.source))
-                event.counted.warnings += self.pipeline.judge.warnings()
+                event.counted.warnings += self.pipeline.warnings()
                 control, names = event.counted.control, event.counted.interfaces
                 network = network_table(event.source.name, control, self.pipeline.judge.network, names)
                 self.sink.write("network", network)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.errors import InputError
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from auditor.capture.digest import Child
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
+    from auditor.machine.memory import Ceiling
     from auditor.reading.following import Reading
     from auditor.requests.inside import Inside
 
@@ -43,6 +45,7 @@ def audit_files(
     hashing: "Child | None" = None,
     meanwhile: Callable[[], object] | None = None,
     confine: Confine | None = None,
+    progress: Progress | None = None,
     block_bytes: int | None = None,
 ) -> Audit:
     """``audit``, for callers that begin before it.
@@ -52,12 +55,14 @@ def audit_files(
     from auditor.capture.inputs import expand
 
     try:
-        inputs = expand([paths] if isinstance(paths, str | Path) else paths)
+        inputs = expand([paths] if isinstance(paths, str | Path) else paths, options.say)
         for item in inputs:
             if hashing is not None and item.adopt(hashing):
                 break
         inputs[0].hash_early()
-        return audit_inputs(inputs, options, meanwhile=meanwhile, confine=confine, block_bytes=block_bytes)
+        return audit_inputs(
+            inputs, options, meanwhile=meanwhile, confine=confine, progress=progress, block_bytes=block_bytes
+        )
     finally:
         if hashing is not None:
             hashing.stop()
@@ -70,13 +75,14 @@ def audit_inputs(
     *,
     meanwhile: Callable[[], object] | None = None,
     confine: Confine | None = None,
+    progress: Progress | None = None,
     block_bytes: int | None = None,
 ) -> Audit:
     """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C.
 
     ``meanwhile`` is called once where there is time to load something while captures are read, or never; ``confine``
     before anything is parsed, with what will be read, and what will be written. Of a capture ``block_bytes`` are read at
-    once; results do not depend on it.
+    once; results do not depend on it. ``progress`` is kept up to date for whoever shows it.
     """
     try:
         _check_out(inputs, options)
@@ -87,7 +93,7 @@ def audit_inputs(
             kernel.prepare()  # from where this user keeps them
             out = [] if options.out is None else [Path(options.out)]
             confine([item.path for item in inputs if item.path is not None] + options.files(), out)
-        return _read(inputs, options, live, meanwhile, block_bytes)
+        return _read(inputs, options, live, meanwhile, progress or Progress(), block_bytes)
     finally:
         for item in inputs:
             item.forget()
@@ -109,12 +115,13 @@ def _read(
     options: Options,
     live: "LiveCapture | None",
     meanwhile: Callable[[], object] | None,
+    progress: Progress,
     block_bytes: int | None,
 ) -> Audit:
     """Begin to read, in a thread of its own, and load everything else beside it."""
     from auditor.capture.inputs import BEGINNING, MOST_SPOOLED, Spool
     from auditor.capture.reader import BLOCK_BYTES
-    from auditor.machine import kernel
+    from auditor.machine import kernel, memory
     from auditor.reading.following import Reading
 
     if options.say is not None and (notice := kernel.notice()) is not None:
@@ -123,7 +130,9 @@ def _read(
     for item in inputs:
         if item.size is None:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
-    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
+    ceiling = memory.ceiling(options.memory_bytes())
+    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, ceiling=ceiling)
+    progress.begin(reading)
     try:
         from auditor.requests import keys, signing
         from auditor.requests.inside import Inside
@@ -133,7 +142,7 @@ def _read(
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
-        return _take(reading, options, inside, live)
+        return _take(reading, options, inside, live, progress, ceiling)
     finally:
         reading.close()
 
@@ -143,40 +152,51 @@ def is_long(inputs: "list[Input]") -> bool:
     return sum(item.size or 0 for item in inputs) > LONG_READ
 
 
-def _pipeline(options: Options, inside: "Inside") -> "Pipeline":
+def _pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = None) -> "Pipeline":
     """What batches go through, loaded while reading goes on."""
     from concurrent.futures import ThreadPoolExecutor
 
     from auditor.audit.pipeline import Pipeline
     from auditor.aws.ranges import Ranges
+    from auditor.machine import memory
     from auditor.paths import site as sites
     from auditor.paths import witnesses
     from auditor.paths.judge import Judge
     from auditor.policy import library
     from auditor.policy.evaluate import Evaluation
 
-    policies = library.combined(options.policies)
+    policies = library.combined(options.policies, options.all_traffic)
     with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
         logs = beside.submit(witnesses.read, options.witnesses, options.skew) if options.witnesses else None
         site = sites.build(options.topology, options.aws, options.routes)
         judge = Judge(site, logs.result()) if logs is not None else Judge(site)
     ranges = Ranges.read(options.ip_ranges) if options.ip_ranges is not None else Ranges.shipped()
-    return Pipeline(judge, ranges, Evaluation(policies, options.as_of), inside)
+    return Pipeline(judge, ranges, Evaluation(policies, options.as_of), inside, ceiling or memory.ceiling())
 
 
-def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCapture | None") -> Audit:
+def _take(
+    reading: "Reading",
+    options: Options,
+    inside: "Inside",
+    live: "LiveCapture | None",
+    progress: Progress,
+    ceiling: "Ceiling",
+) -> Audit:
     """Take what is read, and write the results."""
     from auditor.audit.run import Run
+    from auditor.machine import memory
     from auditor.report.folder import results_folder
     from auditor.report.sink import FolderSink
 
-    pipeline = _pipeline(options, inside)
+    progress.phase = INPUTS
+    pipeline = _pipeline(options, inside, ceiling)
+    progress.phase = CAPTURES
     if is_long(reading.inputs):
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
         import cryptography.x509  # noqa: F401
     folder, temporary = results_folder(options.out)
-    sink = FolderSink(folder, durable=not temporary)
+    sink = FolderSink(folder, durable=not temporary, most=ceiling.part(memory.BATCHES) // 4)
     run = Run(pipeline, sink)
     try:
         try:
@@ -194,6 +214,7 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
             _, counted = run.finished[max(run.finished)]
             counted.warnings += live.close()
             counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
+        progress.phase = WRITING
         run.finish(options, run.totals())
         if options.say is not None:
             for note in run.notes():

@@ -21,6 +21,23 @@ SUITE = re.compile(r"^(?:TLS|SSL)_(?P<kx>.+?)_WITH_(?P<rest>.+)$")
 HASHES = ("SHA512", "SHA384", "SHA256", "SHA", "MD5", "IMIT", "OMAC")
 
 
+# Suites of TLCP, by the names of GB/T 38636-2020 6.4.5.2.1.
+TLCP_SUITES = [
+    ["0xE011", "ECDHE_SM4_CBC_SM3", "ECDHE", "SM2", "SM4_CBC", ""],
+    ["0xE013", "ECC_SM4_CBC_SM3", "ECC", "SM2", "SM4_CBC", ""],
+    ["0xE015", "IBSDH_SM4_CBC_SM3", "ECDHE", "IBS", "SM4_CBC", ""],
+    ["0xE017", "IBC_SM4_CBC_SM3", "IBC", "IBC", "SM4_CBC", ""],
+    ["0xE019", "RSA_SM4_CBC_SM3", "RSA", "RSA", "SM4_CBC", ""],
+    ["0xE01C", "RSA_SM4_CBC_SHA256", "RSA", "RSA", "SM4_CBC", ""],
+    ["0xE051", "ECDHE_SM4_GCM_SM3", "ECDHE", "SM2", "SM4_GCM", ""],
+    ["0xE053", "ECC_SM4_GCM_SM3", "ECC", "SM2", "SM4_GCM", ""],
+    ["0xE055", "IBSDH_SM4_GCM_SM3", "ECDHE", "IBS", "SM4_GCM", ""],
+    ["0xE057", "IBC_SM4_GCM_SM3", "IBC", "IBC", "SM4_GCM", ""],
+    ["0xE059", "RSA_SM4_GCM_SM3", "RSA", "RSA", "SM4_GCM", ""],
+    ["0xE05A", "RSA_SM4_GCM_SHA256", "RSA", "RSA", "SM4_GCM", ""],
+]
+
+
 def suite_row(code: str, name: str, recommended: str) -> list[str]:
     """code, name, key exchange, authentication, encryption, recommended (after RFC 10015)."""
     match = SUITE.match(name)
@@ -70,6 +87,7 @@ def registry(source: Path) -> None:
         for r in read(source / "cipher_suites_unregistered.csv")
         if r["code"] not in known
     ]
+    suites += TLCP_SUITES
     header = ["code", "name", "key_exchange", "authentication", "encryption", "recommended"]
     write("cipher_suites.csv", header, sorted(suites), f"{iana}; and unregistered suites in use")
     groups = [[r["code"], r["name"], r["kind"]] for r in read(source / "groups.csv")]

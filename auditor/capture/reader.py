@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from auditor.capture.buffers import page_aligned
-from auditor.capture.compression import Rewound, compression_of, damage, open_compressed
+from auditor.capture.compression import MOST_PACKINGS, Rewound, compression_of, damage, open_compressed
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import (
     HEADER_BYTES,
@@ -17,7 +17,7 @@ from auditor.capture.pcap import (
     PcapHeader,
     snoop_link,
 )
-from auditor.capture.pcapng import LARGEST_BLOCK, MAGIC, PcapngState
+from auditor.capture.pcapng import LARGEST_BLOCK, MAGIC, MOST_INTERFACES, PcapngState
 from auditor.capture.sniff import looks_like
 from auditor.decode.layers import LINK_NAMES, LINK_TYPES, layer_of_link_type
 from auditor.errors import InputError
@@ -26,6 +26,7 @@ BLOCK_BYTES = 4 << 20
 SMALLEST_BLOCK = 64 << 10
 PCAP, PCAPNG, SNOOP = 0, 1, 2
 HEAD = 512
+MOST_WARNINGS = 32  # on link types, of which there may be thousands
 
 
 def new_buffer(size: int) -> Any:
@@ -86,7 +87,7 @@ class Reader:
     def _open(self) -> None:
         """Find compression and format by the first bytes. Raises InputError for what is no capture."""
         head = self._raw_read(HEAD)
-        for _ in range(3):
+        for _ in range(MOST_PACKINGS):
             packing = compression_of(head)
             if packing is None:
                 break
@@ -129,9 +130,9 @@ class Reader:
     def _note_link_type(self, link_type: int) -> None:
         if link_type & 0xFFFF not in LINK_TYPES:
             name = LINK_NAMES.get(link_type)
-            self.notes.warnings.append(
-                f"link type {link_type}{f' ({name})' if name else ''} is not decoded: its packets are only counted"
-            )
+            words = f"link type {link_type}{f' ({name})' if name else ''} is not decoded: its packets are only counted"
+            if words not in self.notes.warnings and len(self.notes.warnings) < MOST_WARNINGS:
+                self.notes.warnings.append(words)
 
     @property
     def layout(self) -> Any:
@@ -202,6 +203,10 @@ class Reader:
             self.notes.link_types.append(info.link_type)
             self._note_link_type(info.link_type)
         self.position += length
+        if len(self.pcapng.interfaces) > MOST_INTERFACES:
+            self.damaged(f"more than {MOST_INTERFACES:,} interfaces", self.offset + self.position)
+            self.position = self.stop
+            return False
         return True
 
     def damaged(self, what: str, offset: int) -> None:
@@ -209,7 +214,7 @@ class Reader:
         if self.notes.status == "complete":
             self.notes.status = "damaged"
             self.notes.damage_offset = offset
-            self.notes.warnings.append(f"{what} at byte {offset}; everything before it is reported")
+            self.notes.warnings.append(f"{what} at byte {offset}: everything before it is reported")
 
     def ended(self) -> None:
         """At the end of the input: what is left over is a record that was cut short."""

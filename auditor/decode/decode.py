@@ -4,6 +4,7 @@ import numpy as np
 
 from auditor.decode import layers as L
 from auditor.decode.bytes import Bytes
+from auditor.decode.eapol import eapol
 from auditor.decode.ip import ipv4, ipv6
 from auditor.decode.link import (
     backbone,
@@ -65,6 +66,7 @@ HDLC, NFLOG, GTP, TEREDO, L2TP, CAPWAP, TZSP = (
     L.TZSP_LAYER,
 )
 ESP, WIRELESS, RADIOTAP, PRISM, AVS, PPI = L.ESP_LAYER, L.WIRELESS, L.RADIOTAP, L.PRISM, L.AVS, L.PPI
+WIRELESS_SWAPPED, EAPOL = L.WIRELESS_SWAPPED, L.EAPOL_LAYER
 
 
 @inlined
@@ -137,8 +139,10 @@ def rare_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
         return tzsp(block, packet)
     if layer == ESP:
         return esp(block, packet)
-    if layer == WIRELESS:
-        return dot11(block, packet)
+    if layer == WIRELESS or layer == WIRELESS_SWAPPED:
+        return dot11(block, packet, layer == WIRELESS_SWAPPED)
+    if layer == EAPOL:
+        return eapol(block, packet)
     if layer == RADIOTAP:
         return radiotap(block, packet)
     if layer == PRISM or layer == AVS:

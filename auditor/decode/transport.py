@@ -3,7 +3,7 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be16, be32
-from auditor.decode.layers import BY_UDP_PORT, STOP, TEREDO_LAYER
+from auditor.decode.layers import BY_UDP_PORT, CAPWAP_LAYER, STOP, TEREDO_LAYER
 from auditor.decode.link import cut, malformed
 from auditor.decode.packet import FRAGMENT, SHORTEST_TEXT, SYN, PacketRow
 from auditor.decode.tunnel import fits_tunnel
@@ -85,7 +85,7 @@ def udp(block: Bytes, packet: PacketRow) -> int:
     layer = np.int64(BY_UDP_PORT[packet.target_port])
     if layer == STOP:
         layer = np.int64(BY_UDP_PORT[packet.source_port])
-        if layer != TEREDO_LAYER:  # only of Teredo the answers come from the tunnel's port
+        if layer != TEREDO_LAYER and layer != CAPWAP_LAYER:  # only of these the answers come from the tunnel's port
             return STOP
     if not fits_tunnel(block, at + 8, packet.end, layer):
         return STOP

@@ -30,11 +30,14 @@ from auditor.decode.layers import (
     VXLAN,
     VXLAN_LAYER,
     WIRELESS,
+    WIRELESS_SWAPPED,
 )
 from auditor.decode.link import cut, not_ip
 from auditor.decode.packet import PacketRow
+from auditor.decode.wireless import is_data_frame
 from auditor.machine.kernel import part
 
+NATIVE, KEEP_ALIVE, IEEE_802_11 = 0x0100, 0x0008, 1  # of CAPWAP's header
 AWS_GENEVE_CLASS = 0x0108  # option class of AWS Gateway Load Balancer
 GWLB_ENDPOINT, GWLB_ATTACHMENT = 1, 2
 
@@ -158,17 +161,32 @@ def l2tp_header(block: Bytes, at: int, end: int) -> int:
 
 @part
 def capwap(block: Bytes, packet: PacketRow) -> int:
-    """CAPWAP data (RFC 5415 4.3): an 802.3 frame, or a native one of 802.11."""
+    """CAPWAP data (RFC 5415 4.3): an 802.3 frame, or a native one of the wireless kind, which may have its bytes swapped.
+
+    Of a fragment only the first is decoded, as a packet that is not whole.
+    """
     at = packet.position
-    if be16(block, at + 2) & 0x0080 or be32(block, at + 4) >> 19:  # a fragment
-        return not_ip(packet)
-    native = block[at + 3] & 1
+    flags = be16(block, at + 2)  # the last bits of the wireless kind, T, F, L, W, M, K, and three reserved
     size = int(block[at + 1] >> 3) * 4
-    if size < 8 or at + size > packet.end:
+    if flags & KEEP_ALIVE or be16(block, at + 6) >> 3:  # a keep-alive, or a later fragment
+        return not_ip(packet)
+    if at + size > packet.end:
         return cut(packet)
+    kind = (flags >> 9) & 31
     push_tunnel(packet, np.int64(CAPWAP), np.int64(0))
     packet.position = at + size
-    return WIRELESS if native else ETHERNET
+    if flags & NATIVE == 0:
+        return ETHERNET
+    return capwap_wireless(block, packet) if kind == IEEE_802_11 else not_ip(packet)
+
+
+@part
+def capwap_wireless(block: Bytes, packet: PacketRow) -> int:
+    """Some controllers exchange the two bytes of frame control; then a data frame's first byte has no meaning as such."""
+    at, end = packet.position, packet.end
+    if at + 2 > end or is_data_frame(block, at, end, int(block[at]), int(block[at + 1])):
+        return WIRELESS
+    return WIRELESS_SWAPPED if is_data_frame(block, at, end, int(block[at + 1]), int(block[at])) else WIRELESS
 
 
 @part

@@ -11,25 +11,45 @@ DATALINK_WIRELESS = next(number for number, layer in LINK_TYPES.items() if layer
 
 
 @part
-def dot11(block: Bytes, packet: PacketRow) -> int:
-    """A data frame (IEEE 802.11 9.3.2): addresses by the direction bits, then LLC. Encrypted ones show nothing."""
+def header_size(control: int, bits: int) -> int:
+    """Bytes of a data frame's header: a fourth address, quality of service, and with the order bit high throughput."""
+    size = 30 if bits & 3 == 3 else 24
+    if control & 0x80:
+        size += 6 if bits & 0x80 else 2
+    return size
+
+
+@part
+def is_data_frame(block: Bytes, at: int, end: int, control: int, bits: int) -> bool:
+    """Whether a data frame of version 0 with these two bytes of frame control is there: encrypted, or LLC behind the header."""
+    if control & 0x4F != DATA << 2:
+        return False
+    at += header_size(control, bits)
+    return bits & 0x40 != 0 or (at + 3 <= end and block[at] == 0xAA and block[at + 1] == 0xAA and block[at + 2] == 3)
+
+
+@part
+def dot11(block: Bytes, packet: PacketRow, swapped: bool) -> int:
+    """A data frame (IEEE 802.11 9.3.2): addresses by the direction bits, then LLC. Encrypted ones show nothing.
+
+    ``swapped``: the two bytes of frame control are exchanged.
+    """
     at, end = packet.position, packet.end
     if at + 24 > end:
         return cut(packet)
     control, bits = int(block[at]), int(block[at + 1])
+    if swapped:
+        control, bits = bits, control
     if control & 0x0C != DATA << 2 or control & 0x40:  # management, control, or a data frame without data
         return not_ip(packet)
     to_ds, from_ds = bits & 1, bits & 2
     packet.target_mac = be48(block, at + 16) if to_ds else be48(block, at + 4)
     packet.source_mac = be48(block, at + 10) if not from_ds else be48(block, at + 16)
-    size = 24
+    size = header_size(control, bits)
     if to_ds and from_ds:
-        size += 6
         if at + 30 > end:
             return cut(packet)
         packet.source_mac = be48(block, at + 24)
-    if control & 0x80:  # quality of service, and with the order bit the high-throughput field
-        size += 6 if bits & 0x80 else 2
     if bits & 0x40:
         return encrypted(packet)
     at += size

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.layers import TUNNEL_NAMES, TUNNELS_WITH_ID
-from auditor.decode.packet import FIN, RST, TCP, UDP
+from auditor.decode.packet import EAPOL, ESP, FIN, RST, TCP, UDP
+from auditor.flows.community_id import community_ids
 from auditor.flows.rows import Rows, gather
 from auditor.flows.text import write_addresses
 from auditor.tables.columns import Bytes, Column, Numbers, Texts, distinct
 
 Array = np.ndarray[Any, Any]
+TRANSPORTS = {TCP: "tcp", UDP: "udp", ESP: "esp", EAPOL: "eapol"}  # in the order of their numbers
 LONGEST_ADDRESS = 46
 
 
@@ -147,13 +149,18 @@ def flow_columns(rows: Rows, ends: Oriented, capture: str, interfaces: list[str 
         "capture": Texts.constant(capture, count),
         "started": Numbers(flows["started"]),
         "ended": Numbers(flows["ended"]),
-        "transport": Texts(
-            ["tcp", "udp", "esp"], np.select([flows["ip_protocol"] == TCP, flows["ip_protocol"] == UDP], [0, 1], 2)
-        ),
+        "transport": Texts(list(TRANSPORTS.values()), np.searchsorted(list(TRANSPORTS), flows["ip_protocol"])),
         "client_ip": addresses(ends.client_high, ends.client_low),
         "client_port": Numbers(ends.client_port),
         "server_ip": addresses(ends.server_high, ends.server_low),
         "server_port": Numbers(ends.server_port),
+        "community_id": community_ids(
+            flows["ip_protocol"],
+            (
+                (ends.client_high, ends.client_low, ends.client_port),
+                (ends.server_high, ends.server_low, ends.server_port),
+            ),
+        ),
         "client_packets": Numbers(client["packets"]),
         "server_packets": Numbers(server["packets"]),
         "client_bytes": Numbers(client["bytes"]),

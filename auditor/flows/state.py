@@ -38,6 +38,7 @@ FLOW = np.dtype(
         ("next", "i4"),
         ("handshake", "i4"),
         ("host", "i4"),  # HTTP Host of the first request, interned; 0 for none
+        ("vpc_endpoint", "i4"),  # id that a PROXY header gave, interned; 0 for none
         ("dns", "i4"),  # name that a DNS answer gave the server, interned
         ("datagram", "i4"),  # the last of the datagrams that were kept, -1 for none
         ("datagrams", "i4"),  # how many were kept
@@ -76,8 +77,8 @@ SIDE = np.dtype(
         ("state", "u1"),  # NEW, ACTIVE, DONE
         ("tcp_flags", "u1"),  # every flag seen
         ("syn", "u1"),
-        ("lost", "u1"),  # bytes that mattered are missing from the capture
-        ("protected", "u1"),  # QUIC packets with a short header, or DTLS records of a later epoch, were seen
+        ("lost", "u1"),  # bytes that mattered are missing: LOST or NO_ROOM
+        ("protected", "u1"),  # bits: under whose keys packets were seen, see BY_*
     ]
 )
 # What is written once for a side, apart from what every packet touches: which way it went, and how it ended.
@@ -131,11 +132,14 @@ MOST_PLACES = 7  # of a side, besides its first
 BOTH = np.dtype([*SIDE.descr, *WAY.descr])
 FREE, LIVE, FINISHED = 0, 1, 2
 UNKNOWN_SIDE = 255
+LOST, NO_ROOM = 1, 2  # what ``lost`` of a side is, besides 0: the capture lacks bytes; there was no memory to follow it
 NEW, ACTIVE, DONE = 0, 1, 2
 BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, place=-1, round_trip=-1)
 BLANK_SIDE = blank(SIDE, state=NEW, stream=-1, interface=-1)
 BLANK_WAY = blank(WAY)
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED = 1, 2, 4
+# QUIC packets with a short header, DTLS records of a later epoch, TLS data behind TDS
+BY_QUIC, BY_DTLS, BY_TLS = 1, 2, 4
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
 CHUNK_BITS = 11
 CHUNK = 1 << CHUNK_BITS
@@ -161,6 +165,7 @@ STREAM = np.dtype(
         ("message_type", "u1"),
         ("message_length", "i4"),
         ("message_left", "i4"),
+        ("message_noted", "i4"),  # how many bytes of a hello that is not whole were read
         ("next", "i4"),
         ("grid", "i4", (CHUNKS_A_STREAM,)),  # chunk of each part of the window, -1 for none
         ("span", "i4", (2 * SPANS,)),  # begin and end of each stretch, in order
@@ -198,7 +203,7 @@ HANDSHAKE = np.dtype(
         ("alert_level", "u1"),
         ("alert", "u1"),
         ("alert_side", "u1"),
-        ("invalid", "u1"),  # reason, see tls.hello_kernels
+        ("invalid", "u1"),  # reason, see tls.hello_faults
         ("invalid_at", "i4"),
         ("client_frame", "i8"),
         ("server_frame", "i8"),
@@ -248,8 +253,13 @@ BLANK_HANDSHAKE = blank(HANDSHAKE, alert=NO_ALERT)
     SEEN_CLIENT_CERTIFICATE,
     SEEN_CERTIFICATE_VERIFY,  # the client's, in clear
     SEEN_CERTIFICATE_REQUEST,
-) = (1 << n for n in range(27))
-OVER_TCP, OVER_DTLS, OVER_QUIC = 0, 1, 2  # ``transport``
+    SEEN_CLIENT_CUT,  # the capture has only the beginning of the ClientHello, or it is too long to be read
+    SEEN_SERVER_CUT,
+    SEEN_CERTIFICATE_CUT,
+) = (1 << n for n in range(30))
+OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_OTHER = range(
+    4
+)  # ``transport``; the last: another protocol's messages, not on TCP
 
 # --- answers of the DNS seen in the capture: (client, address) -> name
 ANSWER = np.dtype(
@@ -266,8 +276,6 @@ ANSWER = np.dtype(
     ]
 )
 ANSWERS = 1 << 16
-RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
-RECENT = 4096
 
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
 DATAGRAM = np.dtype(
@@ -303,8 +311,18 @@ SESSIONS = 1 << 16
     NEXT_SWEEP,
     SWEEP_AT,
     ANSWERS_KEPT,
+    SUPPLICANT,  # the end that last answered in EAP over LAN
+    FLOW_PLACES,  # how many places of the arrays are in use or chained as free; the rest was never touched
+    STREAM_PLACES,
+    HANDSHAKE_PLACES,
+    DATAGRAM_PLACES,
+    POSITION_PLACES,
+    CHUNK_PLACES,
+    EVICTED_FLOWS,  # ended early, because there was no room
+    FORGOTTEN_ANSWERS,  # of the DNS, likewise
+    KEPT_BYTES,  # interned bytes that were left when numbers were last given out anew
     COUNTERS,
-) = range(27)
+) = range(37)
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any
@@ -321,7 +339,6 @@ DatagramRows: TypeAlias = NDArray[Any]
 PlaceRow: TypeAlias = Any
 PlaceRows: TypeAlias = NDArray[Any]
 AnswerRows: TypeAlias = NDArray[Any]
-RecentRows: TypeAlias = NDArray[Any]
 Counters: TypeAlias = NDArray[np.int64]
 Sessions: TypeAlias = NDArray[np.uint64]
 
@@ -339,6 +356,7 @@ class Memory(NamedTuple):
     sessions: Annotated[Sessions, Layout(np.uint64, 2)]  # sessions and tickets whose first handshake was seen
     datagrams: Annotated[DatagramRows, Layout(DATAGRAM)]
     places: Annotated[PlaceRows, Layout(PLACE)]
+    keys: Annotated[NDArray[np.uint64], Layout(np.uint64)]  # the secret of hashes, see ``keyed``
 
 
 class State(NamedTuple):
@@ -352,6 +370,7 @@ class State(NamedTuple):
     streams: Annotated[StreamRows, Layout(STREAM)]
     handshakes: Annotated[HandshakeRows, Layout(HANDSHAKE)]
     answers: Annotated[AnswerRows, Layout(ANSWER)]
+    finished: Annotated[NDArray[np.int32], Layout(np.int32)]  # places of the flows that wait to be taken out
 
 
 SHAPE_AT = WINDOW + 16
@@ -369,8 +388,8 @@ def records(count: int, dtype: Any) -> Array:
     return np.zeros(count, dtype).view(np.recarray)
 
 
-def chain(array: Array, first: int, head: int) -> int:
-    """Chain the places from ``first`` on, lowest first, in front of ``head``; the new head."""
-    array["next"][first:] = np.arange(first + 1, len(array) + 1)
-    array["next"][-1] = head
+def chain(array: Array, first: int, last: int) -> int:
+    """Chain the places from ``first`` to ``last - 1``, lowest first; the head."""
+    array["next"][first:last] = np.arange(first + 1, last + 1)
+    array["next"][last - 1] = -1
     return first

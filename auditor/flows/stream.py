@@ -236,4 +236,5 @@ def feed(memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, packet:
     had = stream.have
     if spans[0] <= stream.start:
         stream.have = spans[1]
-    return stream.have != had or stream.recognised == 0
+    is_beyond_gap = stream.message_left > 0 and stream.spans > 1  # what a message lacks may never come
+    return stream.have != had or stream.recognised == 0 or is_beyond_gap

@@ -8,37 +8,35 @@ capture shows twice, belongs to the flow of its first copy: the other is another
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.decode.bytes import mix
 from auditor.decode.packet import ACK, FIN, RST, SYN, TCP, PacketRow
 from auditor.flows.dns import answer_for
 from auditor.flows.intern import Buckets
+from auditor.flows.keyed import bucket_of
 from auditor.flows.places import same_scope, was_there
 from auditor.flows.state import (
     BLANK_FLOW,
     BLANK_SIDE,
     BLANK_WAY,
     CLOCK,
-    DATAGRAM,
     DONE,
+    EVICTED_FLOWS,
     FINISHED,
     FINISHED_FLOWS,
     FLOW,
+    FLOW_PLACES,
     FLOWS_MADE,
     FREE,
     FREE_DATAGRAM,
     FREE_FLOW,
     FREE_HANDSHAKE,
     FREE_PLACE,
-    HANDSHAKE,
     LIVE,
-    PLACE,
+    NO_ROOM,
     SWEEP_AT,
     UNKNOWN_SIDE,
     Counters,
-    DatagramRows,
     FlowRow,
     FlowRows,
-    HandshakeRows,
     PlaceRows,
     SideRow,
     SideRows,
@@ -58,17 +56,8 @@ SECOND = 1_000_000_000
 TCP_IDLE, UDP_IDLE, TCP_CLOSED, TCP_ATTEMPT = 300 * SECOND, 60 * SECOND, 5 * SECOND, 5 * SECOND
 DNS_IDLE = 10 * SECOND  # of DNS over UDP: most flows of many networks, a question and an answer each
 MOST_FINISHED = 8_192  # rows that wait to be taken out
+ROOM_FINISHED = MOST_FINISHED + 1  # a packet may end one more
 REORDERED = 65536  # bytes within which a segment that came before its SYN is taken for the same connection
-
-
-@inlined
-def bucket_of(
-    a_high: np.uint64, a_low: np.uint64, a_port: int, b_high: np.uint64, b_low: np.uint64, b_port: int, size: int
-) -> int:
-    """The same bucket for both directions."""
-    one = mix(a_low ^ (a_high * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(a_port) << np.uint64(48)))
-    two = mix(b_low ^ (b_high * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(b_port) << np.uint64(48)))
-    return np.int64(mix(one + two) & np.uint64(size - 1))
 
 
 @inlined
@@ -209,35 +198,35 @@ def finish(state: State, at: int) -> None:
         )
     unlink(state.flows, state.buckets, at)
     flow.live = FINISHED
+    state.finished[counters[FINISHED_FLOWS]] = at
     counters[FINISHED_FLOWS] += 1
 
 
-@kernel(NUMBERS, Layout(FLOW), Layout(HANDSHAKE), Layout(DATAGRAM), Layout(PLACE))
-def recycle(
-    counters: Counters, flows: FlowRows, handshakes: HandshakeRows, datagrams: DatagramRows, places: PlaceRows
-) -> None:
+@kernel(State)
+def recycle(state: State) -> None:
     """Free the places of finished flows, after their rows were taken out."""
-    for at in range(flows.size - 1, -1, -1):
-        flow = flows[at]
-        if flow.live == FINISHED:
-            if flow.handshake >= 0:
-                handshakes[flow.handshake].next = counters[FREE_HANDSHAKE]
-                counters[FREE_HANDSHAKE] = flow.handshake
-            if flow.datagram >= 0:
-                first = np.int64(flow.datagram)
-                while datagrams[first].next >= 0:
-                    first = np.int64(datagrams[first].next)
-                datagrams[first].next = counters[FREE_DATAGRAM]
-                counters[FREE_DATAGRAM] = flow.datagram
-            if flow.place >= 0:
-                first = np.int64(flow.place)
-                while places[first].next >= 0:
-                    first = np.int64(places[first].next)
-                places[first].next = counters[FREE_PLACE]
-                counters[FREE_PLACE] = flow.place
-            flow.live = FREE
-            flow.next = counters[FREE_FLOW]
-            counters[FREE_FLOW] = at
+    counters, datagrams, places = state.memory.counters, state.memory.datagrams, state.memory.places
+    for k in range(counters[FINISHED_FLOWS] - 1, -1, -1):
+        at = state.finished[k]
+        flow = state.flows[at]
+        if flow.handshake >= 0:
+            state.handshakes[flow.handshake].next = counters[FREE_HANDSHAKE]
+            counters[FREE_HANDSHAKE] = flow.handshake
+        if flow.datagram >= 0:
+            first = np.int64(flow.datagram)
+            while datagrams[first].next >= 0:
+                first = np.int64(datagrams[first].next)
+            datagrams[first].next = counters[FREE_DATAGRAM]
+            counters[FREE_DATAGRAM] = flow.datagram
+        if flow.place >= 0:
+            first = np.int64(flow.place)
+            while places[first].next >= 0:
+                first = np.int64(places[first].next)
+            places[first].next = counters[FREE_PLACE]
+            counters[FREE_PLACE] = flow.place
+        flow.live = FREE
+        flow.next = counters[FREE_FLOW]
+        counters[FREE_FLOW] = at
     counters[FINISHED_FLOWS] = 0
 
 
@@ -261,7 +250,7 @@ def sweep(state: State, everything: bool) -> bool:
     """Finish flows that are over, from where the last sweep stopped. False: too many rows wait to be taken out."""
     counters = state.memory.counters
     at = max(0, counters[SWEEP_AT])
-    while at < state.flows.size:
+    while at < counters[FLOW_PLACES]:
         flow = state.flows[at]
         if flow.live == LIVE and (everything or is_over(flow, counters[CLOCK], state.sides, at)):
             if counters[FINISHED_FLOWS] >= MOST_FINISHED:
@@ -273,14 +262,28 @@ def sweep(state: State, everything: bool) -> bool:
     return True
 
 
-@kernel(NUMBERS, Layout(FLOW), Layout(np.int32))
-def relink(order: NDArray[np.int64], flows: FlowRows, buckets: Buckets) -> None:
+@kernel(State, NUMBERS)
+def evict(state: State, order: NDArray[np.int64]) -> None:
+    """Finish flows before they are over, because there is no room: what was still looked at in them is not known."""
+    counters = state.memory.counters
+    for k in range(order.size):
+        at = order[k]
+        for direction in range(2):
+            side = state.sides[2 * at + direction]
+            if side.state != DONE:
+                side.lost = NO_ROOM
+        finish(state, at)
+        counters[EVICTED_FLOWS] += 1
+
+
+@kernel(NUMBERS, Layout(FLOW), Layout(np.int32), Layout(np.uint64))
+def relink(order: NDArray[np.int64], flows: FlowRows, buckets: Buckets, keys: NDArray[np.uint64]) -> None:
     """Hang flows into emptied buckets, in the given order."""
     for k in range(order.size):
         at = order[k]
         flow = flows[at]
         flow.bucket = bucket_of(
-            flow.a_high, flow.a_low, flow.a_port, flow.b_high, flow.b_low, flow.b_port, buckets.size
+            flow.a_high, flow.a_low, flow.a_port, flow.b_high, flow.b_low, flow.b_port, keys, buckets.size
         )
         flow.next = buckets[flow.bucket]
         buckets[flow.bucket] = at

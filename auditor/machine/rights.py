@@ -14,11 +14,12 @@ import struct
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from auditor.machine import landlock
+from auditor.machine import landlock, objects, trust
 
 SET_DUMPABLE, CAPBSET_DROP, SET_NO_NEW_PRIVS = 4, 24, 38  # prctl(2)
 CAPABILITIES = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
@@ -76,7 +77,13 @@ def give_up(reads: Iterable[Path], writes: Iterable[Path]) -> None:
     libc = ctypes.CDLL(None)
     libc.prctl(SET_DUMPABLE, 0, 0, 0, 0)  # secrets are in memory; nor may other processes of this user look into it
     libc.prctl(SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    landlock.restrict([*places, *DEVICES])
+    landlock.restrict([*places, *DEVICES, *_kept_code()])
+
+
+def _kept_code() -> Iterator[Path]:
+    """Where machine code of kernels that come later is kept."""
+    with suppress(trust.UntrustedError):
+        yield objects.folder()
 
 
 def _folder(path: Path) -> Path:

@@ -25,6 +25,7 @@ kind                what it is                                                  
 ``sensor``          Zeek or Suricata saw it on the link's interface or VLAN                   likely
 ``nat``             the same flow behind the address translator has this path                 likely
 ``endpoint``        it goes to an interface endpoint's address: not over the bare internet    likely
+``proxy``           a PROXY header names the VPC endpoint by which the client came           likely
 ``prefix``          one end is where the link leads, the other on this side; or both in VPCs  likely
 ``accepted``        AWS accepts the client's prefix over this interface, and prefers it       likely
 ``address``         a client address that only the uplink gives                               likely

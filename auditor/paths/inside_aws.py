@@ -1,5 +1,6 @@
 """What stays inside AWS: both ends in VPCs, interface endpoints, and what a mirror inside a VPC shows of clients elsewhere."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from auditor.paths.gathering import Gathering
 from auditor.paths.model import CONFIRMED, LIKELY
 
 Array = np.ndarray[Any, Any]
+ENDPOINT_ID = re.compile(r"vpce-[0-9a-f]{8,17}")
 
 
 def within(g: Gathering) -> None:
@@ -40,6 +42,14 @@ def within(g: Gathering) -> None:
             g.add(local, direction, "endpoint", "vpc", LIKELY, text)
             text = f"to interface endpoint {endpoint.name}: by Direct Connect or VPN, not over the bare internet"
             g.add(mask & ends.home["client"], direction, "endpoint", "private", LIKELY, text)
+    names = {name for name in g.flows.vpc_endpoint.tolist() if name is not None and ENDPOINT_ID.fullmatch(name)}
+    for name in sorted(names):  # whoever connects may write one: it counts only between private addresses
+        through = (
+            np.asarray(g.flows.vpc_endpoint == name) & ~g.in_tunnels & ~ends.public["client"] & ~ends.public["server"]
+        )
+        for direction, way in g.flows.ways.items():
+            text = f"a load balancer's PROXY header: the client came by VPC endpoint {name}"
+            g.add(through & way.seen, direction, "proxy", "vpc", LIKELY, text)
     arrived = g.inside_aws & ends.home["client"] & ends.vpc["server"] & ~ends.public["client"]
     for direction, way in g.flows.ways.items():
         text = "an on-premises address seen inside the VPC, not translated: by Direct Connect or VPN"

@@ -90,6 +90,8 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
                 text = f"peer MAC {mac_text(mac)}, which {seen.by} (frame {seen.frame}) shows to be that of"
                 holder = Holder(mac, tags, interface, f"{text} {address_text(*address)},")
                 result.holders.setdefault(link.name, []).append(holder)
+    if control.left_out["addresses"]:
+        result.holders.clear()  # a claim that is not known any more may have been another holder's
     return result
 
 

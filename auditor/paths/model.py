@@ -35,6 +35,7 @@ STRENGTH = {
     "sensor": 42,
     "nat": 40,
     "endpoint": 35,
+    "proxy": 34,
     "prefix": 30,
     "accepted": 28,
     "address": 20,
@@ -121,6 +122,7 @@ class Flows:
     opens: Array  # the handshake of its TCP connection was seen
     protocol: Array  # of str or None
     server_name: Array
+    vpc_endpoint: Array  # that a PROXY header names
     service: Array
     region: Array
     tls_version: Array

@@ -23,10 +23,11 @@ from auditor.policy.check import (
 from auditor.policy.encryption import encryption
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.tables.columns import is_one_of
+from auditor.tables.schema import NO_MEMORY
 from auditor.tables.versions import VERSION_ORDER
 
 
-@check("minimum", of_protection=True)
+@check("minimum", of_protection=True, of_any_server=True)
 def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The negotiated version is at least ``minimum``; a client that offers nothing as good fails too."""
     minimum = str(parameters.get("minimum", "TLS 1.2"))
@@ -45,7 +46,7 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
     return answer
 
 
-@check(of_protection=True)
+@check(of_protection=True, of_any_server=True)
 def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The negotiated key exchange had forward secrecy."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
@@ -60,23 +61,26 @@ def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     return answer
 
 
-@check()
+@check(of_any_server=True)
 def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The client offers at least one suite with forward secrecy."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ClientHello was seen, or only suites of unknown kind")
+    answer.put(facts.status_reason != None, NOT_OBSERVABLE, Words("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
     answer.put(facts.offers_forward_secrecy == YES, PASS, "the client offers (EC)DHE")
     answer.put(facts.offers_forward_secrecy == NO, unmet(required), "no suite with DHE or ECDHE among those offered")
     no_handshake(facts, answer)
     return answer
 
 
-@check()
+@check(of_any_server=True)
 def whole_handshake(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The capture shows the handshake of a TLS flow, both hellos of it."""
     answer = Answer.of(facts, NOT_APPLICABLE, "no TLS")
     answer.put(facts.is_tls & facts.has_handshake, PASS, "both hellos are in the capture")
     broken = facts.is_tls & facts.has_handshake & (facts.status_reason != None)  # noqa: E711
     answer.put(broken, unmet(required), facts.status_reason)
+    own = np.array([reason is not None and reason.startswith(NO_MEMORY) for reason in facts.status_reason], bool)
+    answer.put(broken & own, NOT_OBSERVABLE, facts.status_reason)
     lacking = "the handshake is not in the capture: it was before its beginning, or packets are missing"
     answer.put(facts.is_tls & ~facts.has_handshake, unmet(required), lacking)
     return answer
@@ -88,7 +92,7 @@ def whole_capture(facts: Facts, required: bool, parameters: dict[str, Any]) -> A
     return Answer.of(facts, NOT_APPLICABLE, "about captures, not flows")
 
 
-@check(of_protection=True)
+@check(of_protection=True, of_any_server=True)
 def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """What is sent to a service endpoint is encrypted, from the first to the last byte that matters."""
     answer = encryption(facts, required)
@@ -136,7 +140,7 @@ def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answe
     return answer
 
 
-@check("every")
+@check("every", of_any_server=True)
 def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """A large ClientHello got through. With ``every = true`` small ones count as well."""
     from auditor.tls.delivery import ALERT, ANSWERED, FAILURES, NOT_TLS, RETRY

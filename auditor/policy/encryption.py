@@ -21,7 +21,7 @@ from auditor.tables.columns import is_one_of
 from auditor.tls.suites import properties
 
 Array = np.ndarray[Any, Any]
-OPEN_BY_NATURE = ["dns", "stun"]
+OPEN_BY_NATURE = ["dns", "stun", "radius", "eap", "capwap"]
 UNKNOWN_BYTES = "unknown"  # what is neither TLS nor a protocol that is known, nor text
 
 

@@ -40,6 +40,7 @@ class Capture:
     encrypted: int
     dropped: int | None
     segments_dropped: int
+    ended_early: int
     secrets: int
     status: str
     damage_offset: int | None
@@ -54,6 +55,7 @@ class Capture:
             "packets end inside a header": self.cut,
             "fragmented IP datagrams never became whole": self.incomplete,
             "TCP segments came with too many gaps": self.segments_dropped,
+            "flows were ended early because memory was full": self.ended_early,
         }
         lacks = [f"{number} {words}" for words, number in counted.items() if number]
         if self.status != "complete":
@@ -91,6 +93,7 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         encrypted=int(c[S.ENCRYPTED_PACKETS]),
         dropped=counted.dropped,
         segments_dropped=int(c[S.DROPPED_SEGMENTS]),
+        ended_early=int(c[S.EVICTED_FLOWS]),
         secrets=counted.secrets,
         status=notes.status,
         damage_offset=notes.damage_offset,
@@ -108,13 +111,19 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
     if item.was_changed():
         yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:
-        yield f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them; each counts once"
+        yield f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them, and count once"
     if fragments.incomplete:
         yield f"{fragments.incomplete} fragmented IP datagrams never became whole"
     if fragments.overlapping:
         yield f"{fragments.overlapping} IP fragments overlap others: an attack, or a broken sender"
-    if counted.control.left_out:
-        yield "more addresses, ICMP errors or BGP than is kept: the table network is not complete"
+    if c[S.EVICTED_FLOWS]:
+        flows = c[S.EVICTED_FLOWS]
+        yield f"memory: {flows} flows were ended early, those idle the longest; --memory with a larger size keeps more"
+    if c[S.FORGOTTEN_ANSWERS]:
+        yield f"memory: {c[S.FORGOTTEN_ANSWERS]} answers of the DNS were forgotten, the oldest"
+    if left_out := counted.control.left_out:
+        words = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
+        yield f"memory: more is shown of the network than is kept, the first {words} are not in the table network"
 
 
 @dataclass

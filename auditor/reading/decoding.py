@@ -9,6 +9,7 @@ import numpy as np
 
 from auditor.capture.pcap import DAMAGED, FULL, SPECIAL
 from auditor.capture.reader import Reader, new_buffer
+from auditor.decode.packet import RECENT, RECENT_PACKET
 from auditor.flows import state as S
 from auditor.reading import scan
 from auditor.reading.events import Counted
@@ -43,7 +44,7 @@ class Decoding:
         self._stopped = stopped
         self._fragments = counted.fragments
         self._control = counted.control
-        self._seen = S.records(S.RECENT, S.RECENT_PACKET)
+        self._seen = S.records(RECENT, RECENT_PACKET)
         size = len(reader.buffer)
         room = max(1024, size // SMALLEST_PACKET)
         self._left = threading.Event()

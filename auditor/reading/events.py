@@ -33,6 +33,7 @@ class Batch:
 
     source: Input
     rows: rows.Rows
+    size: int  # about how many bytes of tables they make
     memory: S.Memory
     generation: int
     interfaces: list[str | None]

@@ -9,43 +9,74 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 
+import auditor.flows.community_id
 import auditor.flows.text  # noqa: F401 - its kernel is prepared with those of reading
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import MORE
 from auditor.capture.reader import BLOCK_BYTES, Reader
+from auditor.decode.control import Control, Most
 from auditor.errors import InputError
 from auditor.flows import rows
 from auditor.flows import state as S
-from auditor.flows.room import make_room, new_state
-from auditor.machine import kernel
+from auditor.flows.intern import intern_full
+from auditor.flows.limits import Limits
+from auditor.flows.room import forget_answers, is_full, make_room, new_state, oldest
+from auditor.flows.table import evict
+from auditor.machine import kernel, memory
 from auditor.reading import scan
 from auditor.reading.decoding import Decoding, interface_names
 from auditor.reading.events import Batch, Counted, Event, Finished, Unreadable
 from auditor.tls import datagrams
 
 WAITING = 2  # batches that may wait to be taken: what bounds memory where tables are slower than reading
+BATCHES = 4  # that share the memory for them: those that wait are rows yet, one is described, tables of one are written
+LARGE_ARENA = 64 << 20  # bytes of interned strings of which there are not to be several at one time
 
 
 class Reading:
     """Reads inputs in a thread; iterate to get what happens, in order."""
 
-    def __init__(self, inputs: Iterable[Input], block_bytes: int = BLOCK_BYTES, prompt: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: Iterable[Input],
+        block_bytes: int = BLOCK_BYTES,
+        prompt: bool = False,
+        ceiling: memory.Ceiling | None = None,
+    ) -> None:
         self.inputs = list(inputs)
+        ceiling = ceiling or memory.ceiling()
+        self._limits = Limits.within(
+            flows=ceiling.part(memory.FLOWS),
+            streams=ceiling.part(memory.STREAMS),
+            strings=ceiling.part(memory.STRINGS),
+        )
+        self._facts = Most.within(ceiling.part(memory.FACTS))
+        self._batch_bytes = ceiling.part(memory.BATCHES) // BATCHES
         self._block_bytes = block_bytes
         self.prompt = prompt
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
         self._stopped = threading.Event()
+        self._closed = threading.Event()
+        self._asking = threading.Condition()
+        self._asked = self._sent = 0  # events
         self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
+        self.packets = 0  # of all captures, so far
         self._generation = 0
         self._flows = 0
         self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[Event]:
-        while (event := self._queue.get()) is not None:
+        while (event := self._next()) is not None:
             if isinstance(event, BaseException):
                 raise event
             yield event
+
+    def _next(self) -> Event | BaseException | None:
+        with self._asking:
+            self._asked += 1  # what was given before is done with
+            self._asking.notify()
+        return self._queue.get()
 
     def stop(self) -> None:
         """Read no further; what was read is still finished (after Ctrl-C)."""
@@ -54,6 +85,7 @@ class Reading:
     def close(self) -> None:
         """Stop, wait for no more of what comes as a stream, and let go of what was not taken."""
         self.stop()
+        self._closed.set()
         for item in self.inputs:
             item.stop()
         while self._thread.is_alive():
@@ -72,9 +104,9 @@ class Reading:
                 try:
                     self._read(source)
                 except InputError as error:
-                    self._queue.put(Unreadable(source, str(error)))
+                    self._put(Unreadable(source, str(error)))
                 except OSError as error:
-                    self._queue.put(Unreadable(source, f"{source.name}: {error.strerror or error}"))
+                    self._put(Unreadable(source, f"{source.name}: {error.strerror or error}"))
                 if self._stopped.is_set():
                     break
             self._queue.put(None)
@@ -83,8 +115,8 @@ class Reading:
 
     def _read(self, source: Input) -> None:
         reader = Reader(source, self._block_bytes, self.prompt)
-        state = new_state()
-        counted = Counted(reader.notes, state.memory.counters)
+        state = new_state(self._limits)
+        counted = Counted(reader.notes, state.memory.counters, control=Control(self._facts))
         try:
             state = self._follow(reader, state, source, counted)
             source.read_rest()
@@ -101,37 +133,55 @@ class Reading:
         dropped = [info.dropped for info in reader.pcapng.interfaces if info.dropped is not None]
         counted.dropped = sum(dropped) if dropped else None
         counted.bytes = source.digest.count if source.digest is not None else 0
-        self._queue.put(Finished(source, counted))
+        self._put(Finished(source, counted))
 
     def _follow(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
         """Give the packets of all blocks to their flows."""
         try:
             for block in Decoding(reader, self._stopped, counted):
                 following = 0
+                self.packets += block.count
                 while True:
                     following, reason = scan.follow_batch(
                         state, block.data, block.packets, following, block.count, False
                     )
                     if reason == MORE:
                         break
-                    state = make_room(state) if reason == scan.ROOM else self._send(reader, state, source, counted)
+                    if reason == scan.ROOM:
+                        state = self._make_room(reader, make_room(state), source, counted)
+                    else:
+                        state = self._send(reader, state, source, counted)
         except IndexError:
             # A bounds check of a kernel: a fault of ours, but what was read before it is not lost.
             reader.damaged("a packet that cannot be followed (please report it)", reader.offset + reader.position)
         return state
 
-    def _send(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
-        """Put the finished flows into the queue."""
+    def _make_room(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
+        """Where an array is full: let go of what nobody needs; then of the flows that were idle the longest."""
+        if is_full(state):
+            state = make_room(self._send(reader, state, source, counted, full=True))
+        while is_full(state):
+            if intern_full(state.memory.arena, state.memory.entries):
+                forget_answers(state)
+            for part in oldest(state):
+                evict(state, part)
+                state = self._send(reader, state, source, counted)
+            state = make_room(self._send(reader, state, source, counted, full=True))
+        return state
+
+    def _send(self, reader: Reader, state: S.State, source: Input, counted: Counted, *, full: bool = False) -> S.State:
+        """Put the finished flows into the queue. ``full``: interned strings that nobody needs are let go."""
         done = rows.finished(state)
         state, handshakes, flow_of_each = datagrams.handshakes(state, done.flows, done.sides)
         done.add_handshakes(handshakes, flow_of_each)
         rows.free(state)
-        if len(done):
-            counted.flows += len(done)
-            counted.handshakes += len(done.handshakes)
+        counted.flows += len(done)
+        counted.handshakes += len(done.handshakes)
+        for part in done.parts(state.memory, self._batch_bytes):
             batch = Batch(
                 source,
-                done,
+                part,
+                part.held_bytes(state.memory),
                 state.memory,
                 self._generation,
                 interfaces=interface_names(reader),
@@ -139,9 +189,20 @@ class Reading:
                 control=counted.control,
                 key_logs=reader.pcapng.key_logs,
             )
-            self._queue.put(batch)
-        smaller = rows.renumber(state)
-        if smaller is not None:
+            self._put(batch)
+        if full or rows.is_grown(state):
+            if len(state.memory.arena) > LARGE_ARENA:
+                self._wait_until_taken()
             self._generation += 1
-            state = smaller
+            state = rows.renumber(state, self._limits)
         return state
+
+    def _put(self, event: Event) -> None:
+        self._queue.put(event)
+        self._sent += 1
+
+    def _wait_until_taken(self) -> None:
+        """Wait until nobody needs the strings of the batches before any more."""
+        while self._asked <= self._sent and not self._closed.is_set():
+            with self._asking:
+                self._asking.wait(0.05)

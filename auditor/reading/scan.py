@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
-from auditor.decode.bytes import Bytes, be64
+from auditor.decode.bytes import Bytes, be64, mix
 from auditor.decode.decode import DATAGRAM, decode_packet
+from auditor.decode.eapol import note_supplicant
 from auditor.decode.packet import (
     BGP,
     CUT,
     DECODED,
     DUPLICATE,
+    EAPOL,
     ENCRYPTED,
     FRAGMENT,
     ICMP,
@@ -26,13 +28,17 @@ from auditor.decode.packet import (
     NOT_IP,
     OTHER_IP,
     PACKET,
+    RECENT,
+    RECENT_PACKET,
     TCP,
     UDP,
     PacketRow,
     PacketRows,
+    RecentRows,
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
-from auditor.flows.intern import intern_full
+from auditor.flows.intern import intern_crowded, intern_full
+from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
 from auditor.flows.state import (
     CLOCK,
@@ -43,6 +49,7 @@ from auditor.flows.state import (
     ENCRYPTED_PACKETS,
     FINISHED_FLOWS,
     FIRST_TIME,
+    FLOW_PLACES,
     FREE_CHUNKS,
     FREE_DATAGRAM,
     FREE_FLOW,
@@ -55,16 +62,14 @@ from auditor.flows.state import (
     NOT_IP_PACKETS,
     OTHER_IP_PACKETS,
     PACKETS,
-    RECENT,
-    RECENT_PACKET,
     ROOM_CHUNKS,
     SHORT_PACKETS,
+    SUPPLICANT,
     SWEEP_AT,
     WIRE_BYTES,
     Counters,
     FlowRow,
     Memory,
-    RecentRows,
     SideRow,
     State,
     WayRow,
@@ -72,7 +77,6 @@ from auditor.flows.state import (
 from auditor.flows.stream import feed
 from auditor.flows.table import (
     MOST_FINISHED,
-    bucket_of,
     create,
     find,
     find_copied,
@@ -151,7 +155,7 @@ def note_packet(memory: Memory, flow: FlowRow, side: SideRow, way: WayRow, direc
 
 
 @inlined
-def bucket_of_packet(packet: PacketRow, size: int) -> int:
+def bucket_of_packet(state: State, packet: PacketRow) -> int:
     return bucket_of(
         packet.source_high,
         packet.source_low,
@@ -159,7 +163,8 @@ def bucket_of_packet(packet: PacketRow, size: int) -> int:
         packet.target_high,
         packet.target_low,
         packet.target_port,
-        size,
+        state.memory.keys,
+        state.buckets.size,
     )
 
 
@@ -174,6 +179,7 @@ def room_for_packet(memory: Memory) -> bool:
         and counters[FREE_PLACE] >= 0
         and counters[FREE_CHUNKS] >= ROOM_CHUNKS
         and not intern_full(memory.arena, memory.entries)
+        and not intern_crowded(memory.entries, memory.intern_buckets)
     )
 
 
@@ -183,32 +189,48 @@ def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
 
     The same packet has the same addresses, ports, numbers and IPv4 identification, and comes within ``TWICE_WITHIN``.
     What was sent again has another identification; where there is none (IPv6; 0 and 1 are written by senders that do
-    not count), only a copy counts that was seen elsewhere, or had passed more or fewer routers.
+    not count), only a copy counts that was seen elsewhere, or had passed more or fewer routers. All of it is compared,
+    not a hash: nobody can hide a packet by making it look like another one's copy.
     """
-    code = packet.source_low ^ (packet.target_low * np.uint64(0x9E3779B97F4A7C15))
-    code ^= (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
-    code ^= np.uint64(packet.ip_identification) << np.uint64(16)
-    code *= np.uint64(0xBF58476D1CE4E5B9)
+    ports = (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
+    ports |= np.uint64(packet.ip_identification)
+    length = np.uint64(packet.payload_wire)
     if packet.protocol == TCP:
-        code ^= (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
-        code += (np.uint64(packet.payload_wire) << np.uint64(8)) | np.uint64(packet.tcp_flags)
+        numbers = (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
+        length = (length << np.uint64(8)) | np.uint64(packet.tcp_flags)
     elif packet.payload_captured >= 8:
-        code ^= be64(block, np.int64(packet.payload)) + np.uint64(packet.payload_wire)
+        numbers = be64(block, np.int64(packet.payload))
     else:
         return False
-    code = (code ^ (code >> np.uint64(29))) * np.uint64(0x94D049BB133111EB)
-    code ^= code >> np.uint64(32)
     place = np.uint64(0)
     if packet.ip_identification <= 1:
         place = packet.source_mac ^ (packet.target_mac * np.uint64(0x9E3779B97F4A7C15)) ^ packet.tunnel
         place ^= (packet.vlans ^ packet.outer_source) * np.uint64(0xBF58476D1CE4E5B9)
         place ^= (np.uint64(packet.ttl) << np.uint64(48)) | (np.uint64(packet.interface & 0xFFFF) << np.uint64(32))
+    code = packet.source_low ^ (packet.target_low * np.uint64(0x9E3779B97F4A7C15))
+    code = mix((code ^ ports) * np.uint64(0xBF58476D1CE4E5B9) + (numbers ^ length))
     last = recent[np.int64(code & np.uint64(RECENT - 1))]
     gap = packet.time - last.time
-    if last.code == code and gap >= -TWICE_WITHIN and gap <= TWICE_WITHIN:
-        if packet.ip_identification > 1 or last.place != place:
-            return True
-    last.code = code
+    if (
+        last.numbers == numbers
+        and last.ports == ports
+        and last.length == length
+        and last.source_low == packet.source_low
+        and last.target_low == packet.target_low
+        and last.source_high == packet.source_high
+        and last.target_high == packet.target_high
+        and gap >= -TWICE_WITHIN
+        and gap <= TWICE_WITHIN
+        and (packet.ip_identification > 1 or last.place != place)
+    ):
+        return True
+    last.source_high = packet.source_high
+    last.source_low = packet.source_low
+    last.target_high = packet.target_high
+    last.target_low = packet.target_low
+    last.ports = ports
+    last.numbers = numbers
+    last.length = length
     last.time = packet.time
     last.place = place
     return False
@@ -217,9 +239,7 @@ def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
 @part
 def note_copy(state: State, packet: PacketRow) -> None:
     """A packet for the second time: it counts once, and shows another position of its way."""
-    at, direction = find_copied(
-        packet, bucket_of_packet(packet, state.buckets.size), state.flows, state.sides, state.buckets
-    )
+    at, direction = find_copied(packet, bucket_of_packet(state, packet), state.flows, state.sides, state.buckets)
     if at >= 0:
         side, way = state.sides[2 * at + direction], state.ways[2 * at + direction]
         if is_at_first_place(side, way, packet):
@@ -237,6 +257,15 @@ def is_new(state: State, at: int, direction: int, packet: PacketRow) -> bool:
         finish(state, at)
         return True
     return False
+
+
+@part
+def is_other_flow(counters: Counters, packet: PacketRow) -> bool:
+    """Whether a packet belongs to a flow without ports: IPsec's, or EAP over LAN, whose supplicant may be an earlier one."""
+    if packet.protocol != EAPOL:
+        return bool(packet.protocol == ESP_PROTOCOL)
+    counters[SUPPLICANT] = note_supplicant(counters[SUPPLICANT], packet)
+    return bool(counters[SUPPLICANT] != 0)
 
 
 @kernel(State, BYTES, Layout(PACKET), int, int, int, largest=True)
@@ -261,15 +290,16 @@ def follow_batch(
         tick(counters, packet.time)
         if counters[PACKETS] >= counters[NEXT_SWEEP]:
             # Often enough to keep memory small, seldom enough to cost little.
-            counters[NEXT_SWEEP] = counters[PACKETS] + max(SWEEP_PACKETS, flows.size)
+            # Were it only once for each place, a flood of SYNs would fill all places before they are looked at.
+            counters[NEXT_SWEEP] = counters[PACKETS] + max(SWEEP_PACKETS, counters[FLOW_PLACES] >> 2)
             counters[SWEEP_AT] = 0
         is_tcp = packet.protocol == TCP
         if packet.status == DUPLICATE:
             note_copy(state, packet)
             continue
-        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or packet.protocol == ESP_PROTOCOL):
+        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or is_other_flow(counters, packet)):
             continue
-        bucket = bucket_of_packet(packet, state.buckets.size)
+        bucket = bucket_of_packet(state, packet)
         at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)
         if is_new(state, at, direction, packet):
             at, direction = create(counters, flows, sides, state.ways, state.buckets, packet, bucket), 0
@@ -281,7 +311,7 @@ def follow_batch(
         if packet.payload_wire == 0:
             continue
         if not is_tcp:
-            if packet.payload_captured > 0 and is_looked_at(flow, side):
+            if packet.payload_captured > 0 and is_looked_at(flow, side, block, packet):
                 udp_payload(memory, state.answers, flow, side, direction, block, packet)
         elif side.state != DONE:
             stream = state.streams[side.stream if side.stream >= 0 else counters[FREE_STREAM]]

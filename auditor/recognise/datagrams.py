@@ -1,21 +1,67 @@
 """Which application a datagram speaks, and which datagrams are kept until their flow ends."""
 
-from auditor.decode.bytes import Bytes, be16, be24, be32
-from auditor.decode.packet import PacketRow
+import numpy as np
+
+from auditor.decode.bytes import Bytes, be24, be32
+from auditor.decode.packet import EAPOL, PacketRow
 from auditor.flows.dns import dns_answers, is_dns
 from auditor.flows.intern import intern
-from auditor.flows.state import FREE_DATAGRAM, UNKNOWN_SIDE, AnswerRows, FlowRow, Memory, SideRow
+from auditor.flows.state import (
+    BY_DTLS,
+    BY_QUIC,
+    FREE_DATAGRAM,
+    UNKNOWN_SIDE,
+    AnswerRows,
+    FlowRow,
+    Memory,
+    SideRow,
+)
 from auditor.machine.kernel import inlined, part
-from auditor.recognise.numbers import DNS, DTLS, IKE, OPENVPN, QUIC, STUN, UNKNOWN, WIREGUARD
+from auditor.recognise.carriers import (
+    HEADER,
+    binds_channel,
+    dtls_inside,
+    has_eap,
+    is_capwap_control,
+    is_capwap_dtls,
+    is_channel_data,
+    is_dtls,
+    is_dtls_of_any_epoch,
+    is_encrypted_dtls,
+    is_openvpn,
+    is_radius,
+    is_rdp_over_udp,
+    is_stun,
+    openvpn_bytes,
+)
+from auditor.recognise.numbers import (
+    CAPWAP,
+    DNS,
+    DTLS,
+    EAP,
+    IKE,
+    OPENVPN,
+    QUIC,
+    RADIUS,
+    RDP,
+    STUN,
+    UNKNOWN,
+    WIREGUARD,
+)
 from auditor.tls.quic_versions import VERSION_2
 
 MOST_DATAGRAMS, MOST_KEPT_BYTES = 48, 65536  # of one flow
+MOST_CARRIED = 192  # where a handshake is cut into many small pieces
+FIRST_DATAGRAMS = 8  # of a side: if these reveal nothing, more of them will not
+SMALLEST_INITIAL = 1200  # bytes of a datagram with a client's first QUIC packet
 
 
 @part
 def is_quic_version(version: int) -> bool:
-    """Versions in use: 1 (RFC 9000), 2 (RFC 9369), the drafts, Google's Q0xx and T05x, Facebook's mvfst."""
+    """Versions in use: 1 (RFC 9000), 2 (RFC 9369), the drafts, Google's Q0xx and T05x, Facebook's mvfst, reserved ones."""
     if version == 1 or version == VERSION_2 or version >> 8 == 0xFF0000 or version >> 12 == 0xFACEB:
+        return True
+    if version & 0x0F0F0F0F == 0x0A0A0A0A:  # RFC 9000 15: to make the server negotiate
         return True
     letter, digit = version >> 24, version >> 16 & 0xFF
     return (letter == 0x51 or letter == 0x54) and digit == 0x30
@@ -28,23 +74,17 @@ def is_quic(block: Bytes, at: int, end: int) -> bool:
 
 
 @part
-def is_dtls(block: Bytes, at: int, end: int) -> bool:
-    """A plain DTLS record (RFC 6347 4.1, RFC 9147 4): its version, epoch 0, and a length that fits."""
-    if end - at < 14:
+def may_be_quic(flow: FlowRow, block: Bytes, at: int, end: int) -> bool:
+    """A client's first packet of a version that nobody registered: long header, and large enough (RFC 9000 14.1, 17.2.2).
+
+    Whether it is one shows when a known salt opens it.
+    """
+    if end - at < SMALLEST_INITIAL or block[at] & 0xC0 != 0xC0 or be32(block, at + 1) == 0:
         return False
-    kind, version, length = block[at], be16(block, at + 1), be16(block, at + 11)
-    return (
-        (kind == 22 or kind == 20 or kind == 21)
-        and (version == 0xFEFF or version == 0xFEFD or version == 0x0100)
-        and be16(block, at + 3) == 0
-        and 0 < length <= end - at - 13
-    )
-
-
-@part
-def is_stun(block: Bytes, at: int, end: int) -> bool:
-    """Two zero bits, and the magic cookie (RFC 8489 5)."""
-    return end - at >= 20 and block[at] < 4 and be32(block, at + 4) == 0x2112A442
+    length = int(block[at + 5])
+    if flow.datagram >= 0:  # an answer to one
+        return length <= 20
+    return 8 <= length <= 20 and block[at + 6 + length] <= 20
 
 
 @part
@@ -71,12 +111,6 @@ def is_ike(block: Bytes, at: int, end: int) -> bool:
 
 
 @part
-def is_openvpn(block: Bytes, at: int, end: int) -> bool:
-    """A client's hard reset, which opens a connection: no acknowledgements, packet 0."""
-    return end - at == 14 and block[at] == 0x38 and be32(block, end - 4) == 0 and block[end - 5] == 0
-
-
-@part
 def datagram_application(block: Bytes, at: int, end: int) -> int:
     """The application that a datagram's payload is recognised as by its form; UNKNOWN for others."""
     if is_dns(block, at, end):
@@ -91,20 +125,58 @@ def datagram_application(block: Bytes, at: int, end: int) -> int:
         return WIREGUARD
     if is_ike(block, at, end):
         return IKE
+    return carrier_application(block, at, end)
+
+
+@part
+def late_application(block: Bytes, at: int, end: int) -> int:
+    """Likewise, of a datagram behind many that revealed nothing: DTLS, or DTLS in TURN's ChannelData."""
+    if is_dtls(block, at, end):
+        return DTLS
+    return STUN if is_channel_data(block, at, end) and is_dtls(block, at + 4, end) else UNKNOWN
+
+
+@part
+def carrier_application(block: Bytes, at: int, end: int) -> int:
+    """Likewise, of what carries TLS or DTLS inside messages of its own."""
     if is_openvpn(block, at, end):
         return OPENVPN
+    if is_channel_data(block, at, end) and is_dtls(block, at + 4, end):
+        return STUN
+    if is_capwap_dtls(block, at, end) or is_capwap_control(block, at, end):
+        return CAPWAP
+    if is_radius(block, at, end):
+        return RADIUS
+    if is_rdp_over_udp(block, at, end):
+        return RDP
     return UNKNOWN
 
 
 @inlined
-def is_looked_at(flow: FlowRow, side: SideRow) -> bool:
-    """Whether a datagram is: what eight datagrams of a side did not reveal, more of them will not reveal either."""
+def is_looked_at(flow: FlowRow, side: SideRow, block: Bytes, packet: PacketRow) -> bool:
+    """Whether a datagram is: what eight datagrams of a side did not reveal, more of them will not reveal either.
+
+    But DTLS may begin late on the ports of RTP, STUN or TURN (RFC 7983).
+    """
     application = flow.application
     if application == UNKNOWN:
-        return side.packets <= 8
-    if application == QUIC or application == DTLS:
-        return flow.datagrams < MOST_DATAGRAMS
-    return application == DNS or (application == STUN and side.packets <= 256)
+        return side.packets <= FIRST_DATAGRAMS or begins_late(block, np.int64(packet.payload))
+    if application == DNS:
+        return True
+    return flow.datagrams < (MOST_CARRIED if is_carrier(application) else MOST_DATAGRAMS)
+
+
+@inlined
+def is_carrier(application: int) -> bool:
+    """Whether an application carries TLS in many small messages."""
+    return application == OPENVPN or application == RADIUS or application == RDP or application == EAP
+
+
+@inlined
+def begins_late(block: Bytes, at: int) -> bool:
+    """Whether a datagram's first byte is that of a plain DTLS record, or of ChannelData with one in it."""
+    first = block[at]
+    return (first >= 20 and first <= 22) or first & 0xF0 == 0x40
 
 
 @part
@@ -133,7 +205,7 @@ def quic_bytes(side: SideRow, block: Bytes, begin: int, end: int) -> int:
     """How many bytes are kept: all of Initial, Retry and Version Negotiation; short headers are only noted."""
     first = int(block[begin])
     if first & 0x80 == 0:
-        side.protected = 1
+        side.protected |= BY_QUIC
         return 0
     if end - begin <= 7:
         return 0
@@ -144,14 +216,48 @@ def quic_bytes(side: SideRow, block: Bytes, begin: int, end: int) -> int:
 
 
 @part
-def dtls_bytes(side: SideRow, block: Bytes, begin: int, end: int) -> int:
-    """How many bytes are kept: all of plain records; of a side's first encrypted one enough to see that it was there."""
-    first = int(block[begin])
-    if first >= 20 and first <= 26 and first != 23:
+def dtls_bytes(side: SideRow, block: Bytes, begin: int, at: int, end: int) -> int:
+    """How many bytes of a datagram with DTLS from ``at`` are kept: of a side's first encrypted one enough to show it."""
+    if not is_encrypted_dtls(block, at, end):
         return end - begin
-    seen = side.protected != 0
-    side.protected = 1
-    return 0 if seen else min(end - begin, 16)
+    seen = side.protected & BY_DTLS
+    side.protected |= BY_DTLS
+    return 0 if seen else min(end, at + HEADER) - begin
+
+
+@part
+def shared_bytes(flow: FlowRow, side: SideRow, block: Bytes, begin: int, end: int) -> int:
+    """How many bytes are kept where STUN, TURN, DTLS, RTP and QUIC share ports: the first byte tells them apart (RFC 7983 7)."""
+    if block[begin] >= 128:
+        return quic_bytes(side, block, begin, end) if is_quic(block, begin, end) else 0
+    at = dtls_inside(block, begin, end)
+    if at < 0:
+        return end - begin if binds_channel(block, begin, end) else 0
+    if at == begin and flow.application == STUN:
+        if not is_dtls(block, begin, end):
+            return 0
+        flow.application = DTLS
+    return dtls_bytes(side, block, begin, at, end)
+
+
+@part
+def kept_bytes(flow: FlowRow, side: SideRow, block: Bytes, begin: int, end: int) -> int:
+    """How many bytes of a datagram are kept, because a handshake may be put together from them."""
+    application = flow.application
+    if application == QUIC:
+        if not is_dtls_of_any_epoch(block, begin, end):
+            return quic_bytes(side, block, begin, end)
+        return dtls_bytes(side, block, begin, begin, end)
+    if application == STUN or application == DTLS:
+        return shared_bytes(flow, side, block, begin, end)
+    if application == CAPWAP:
+        carries = end - begin > 4 and block[begin] == 1
+        return dtls_bytes(side, block, begin, begin + 4, end) if carries else 0
+    if application == OPENVPN:
+        return openvpn_bytes(block, begin, end)
+    if application == RADIUS:
+        return end - begin if is_radius(block, begin, end) and has_eap(block, begin, end) else 0
+    return end - begin if application == RDP or application == EAP else 0
 
 
 @part
@@ -161,19 +267,24 @@ def udp_payload(
     """Name the protocol of a datagram, keep what a handshake is put together from, and what a DNS response says."""
     begin = int(packet.payload)
     end = begin + int(packet.payload_captured)
-    if flow.application == UNKNOWN:
-        flow.application = datagram_application(block, begin, end)
+    if packet.protocol == EAPOL:
+        flow.application = EAP
+    elif flow.application == UNKNOWN:
+        if side.packets <= FIRST_DATAGRAMS:
+            flow.application = datagram_application(block, begin, end)
+        else:
+            flow.application = late_application(block, begin, end)
         if flow.application == DNS and flow.client == UNKNOWN_SIDE:
             response = block[begin + 2] & 0x80 != 0
             flow.client = 1 - direction if response else direction
-    elif flow.application == STUN and is_dtls(block, begin, end):
-        flow.application = DTLS  # RFC 7983: STUN and DTLS share the ports of a WebRTC session
-    kept = 0
-    if flow.application == QUIC:
-        kept = quic_bytes(side, block, begin, end)
-    elif flow.application == DTLS:
-        kept = dtls_bytes(side, block, begin, end)
-    elif flow.application == DNS and is_dns(block, begin, end):
-        dns_answers(memory, answers, block, packet)
+    if flow.application == DNS:
+        if is_dns(block, begin, end):
+            dns_answers(memory, answers, block, packet)
+        return
+    kept = np.int64(0)
+    if flow.application != UNKNOWN:
+        kept = kept_bytes(flow, side, block, begin, end)
+    elif may_be_quic(flow, block, begin, end) and flow.datagrams < FIRST_DATAGRAMS:
+        kept = end - begin
     if kept > 0:
         keep_datagram(memory, flow, direction, block, begin, kept, packet)

@@ -6,6 +6,7 @@ UNKNOWN, TLS, HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS, QUIC, DTLS, HTTP2, STUN, OT
 ESP, IKE, WIREGUARD, OPENVPN = range(14, 18)
 TEXT = 255  # text in clear of no known protocol
 XMPP, IRC, NNTP, SIEVE, LDAP, POSTGRESQL, MYSQL, RDP, SOCKS, PROXY = range(18, 28)
+TDS, CAPWAP, RADIUS, EAP = range(28, 32)
 
 
 class Application(NamedTuple):
@@ -16,7 +17,7 @@ class Application(NamedTuple):
 
     number: int
     name: str
-    transport: str  # tcp, udp, or ip: a protocol of its own beside them
+    transport: str  # tcp, udp, eapol, or ip: a protocol of its own beside them
     in_clear: bool = False
 
 
@@ -47,5 +48,9 @@ APPLICATIONS = (
     Application(RDP, "rdp", "tcp"),
     Application(SOCKS, "socks", "tcp"),
     Application(PROXY, "proxy", "tcp"),
+    Application(TDS, "tds", "tcp", in_clear=True),
+    Application(CAPWAP, "capwap", "udp"),
+    Application(RADIUS, "radius", "udp"),
+    Application(EAP, "eap", "eapol"),
 )
 PROTOCOL_NAMES = {application.number: application.name for application in APPLICATIONS}

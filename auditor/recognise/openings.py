@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.decode.bytes import Bytes, be16
+from auditor.decode.bytes import Bytes, be16, be24, be32
 from auditor.machine.kernel import part
+from auditor.recognise.carriers import is_openvpn_over_tcp, is_stun_over_tcp, is_tds
 from auditor.recognise.numbers import (
     FTP,
     HTTP,
@@ -20,6 +21,7 @@ from auditor.recognise.numbers import (
     LDAP,
     MYSQL,
     NNTP,
+    OPENVPN,
     POP3,
     POSTGRESQL,
     PROXY,
@@ -28,11 +30,16 @@ from auditor.recognise.numbers import (
     SMTP,
     SOCKS,
     SSH,
+    STUN,
+    TDS,
     UNKNOWN,
     XMPP,
 )
+from auditor.tls.wrappers import COOKIE, PRELOGIN
 
 NEWLINE, COLON = 10, 58
+AWS_TLV, ENDPOINT_ID = 0xEA, 1  # of a PROXY header
+SSL_FLAG = 0x08  # of the second byte of MySQL's capabilities
 
 
 class Opening(NamedTuple):
@@ -158,9 +165,40 @@ def is_ldap(data: Bytes, size: int) -> bool:
 
 
 @part
+def mysql_ssl_request(data: Bytes, size: int) -> int:
+    """Length of MySQL's SSLRequest at the start of a stream's bytes, 0 if there is none (of 4.1 and later, or older).
+
+    It is a log-in that ends before the user's name, with the flag CLIENT_SSL. The ClientHello follows without an answer.
+    """
+    if size < 9 or be24(data, 1) != 1 or data[5] & SSL_FLAG == 0:  # less than 256 bytes, sequence number 1
+        return 0
+    if data[0] == 5:
+        return 9
+    if data[0] != 32 or size < 36:
+        return 0
+    for at in range(13, 32):  # behind them may be MariaDB's own capabilities
+        if data[at] != 0:
+            return 0
+    return 36
+
+
+@part
 def is_mysql(data: Bytes, size: int) -> bool:
-    """A server's greeting: length, sequence number 0, protocol 10, its version as text."""
-    return size >= 12 and data[3] == 0 and data[4] == 10 and data[5] >= 48 and data[5] <= 57
+    """A server's greeting (length, sequence number 0, protocol 10, its version as text), or a client's SSLRequest."""
+    if size >= 12 and data[3] == 0 and data[4] == 10 and data[5] >= 48 and data[5] <= 57:
+        return True
+    return mysql_ssl_request(data, size) == 36
+
+
+@part
+def hello_behind(data: Bytes, size: int) -> int:
+    """Where a ClientHello in a TLS record begins behind something else in a stream's bytes; 0 for nowhere."""
+    for at in range(1, size - 10):
+        if data[at] == 22 and data[at + 1] == 3 and data[at + 2] <= 4 and data[at + 5] == 1:
+            length, body = be16(data, at + 3), be24(data, at + 6)
+            if data[at + 9] == 3 and data[at + 10] <= 4 and body + 4 >= 42 and (length == body + 4 or length >= 4096):
+                return at
+    return 0
 
 
 @part
@@ -178,6 +216,24 @@ def is_socks(data: Bytes, size: int) -> bool:
 
 
 @part
+def is_headed(data: Bytes, size: int) -> bool:
+    """Whether a stream so far may be the beginning of a message of TDS, OpenVPN or STUN, whose form shows when it is whole."""
+    if data[0] == PRELOGIN:
+        return size < 14 and (size < 2 or data[1] <= 1)
+    if data[0] > 3 or size >= 160:
+        return False
+    if size < 3:
+        return True
+    if data[0] == 0 and data[1] >= 14 and (data[2] == 0x38 or data[2] == 0x40):
+        return size < 2 + data[1]
+    if size < 8:
+        return data[1] < 0x20
+    return size < 22 and (
+        be32(data, 4) == COOKIE or (size < 10 and data[2] < 4) or be32(data, min(6, size - 4)) == COOKIE
+    )
+
+
+@part
 def application_of(row: int, data: Bytes, size: int) -> int:
     """The application of a stream that begins with ``row`` of ``OPENINGS`` (-1: with none); UNKNOWN if it is new."""
     if row >= 0 and row != GREETING:
@@ -190,6 +246,12 @@ def application_of(row: int, data: Bytes, size: int) -> int:
             application = MYSQL
         elif is_rdp(data, size):
             application = RDP
+        elif is_tds(data, size):
+            application = TDS
+        elif is_stun_over_tcp(data, size):
+            application = STUN
+        elif is_openvpn_over_tcp(data, size):
+            application = OPENVPN
         elif is_socks(data, size):
             application = SOCKS
     return application
@@ -206,3 +268,23 @@ def proxy_header(data: Bytes, size: int) -> int:
     if size < 16:
         return 0
     return 16 + be16(data, 14)
+
+
+@part
+def proxy_endpoint(data: Bytes, size: int) -> tuple[int, int]:
+    """Where the id of a VPC endpoint stands in a whole PROXY header (version 2): begin and end, (0, 0) for nowhere.
+
+    AWS's Network Load Balancers write it into a TLV of type 0xEA, behind its subtype.
+    """
+    if size < 16 or data[0] != 13:
+        return np.int64(0), np.int64(0)
+    family = data[13] >> 4
+    at = np.int64(16 + (12 if family == 1 else 36 if family == 2 else 216 if family == 3 else 0))
+    while at + 3 <= size:
+        end = at + 3 + be16(data, at + 1)
+        if end > size:
+            break
+        if data[at] == AWS_TLV and end > at + 4 and data[at + 3] == ENDPOINT_ID:
+            return at + 4, end
+        at = end
+    return np.int64(0), np.int64(0)

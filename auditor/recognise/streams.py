@@ -7,6 +7,7 @@ from auditor.decode.packet import SHORTEST_TEXT, PacketRow
 from auditor.decode.transport import is_text_byte
 from auditor.flows.intern import intern
 from auditor.flows.state import (
+    BY_TLS,
     PAST_HANDSHAKE,
     UNKNOWN_SIDE,
     UPGRADE_ASKED,
@@ -19,9 +20,24 @@ from auditor.flows.state import (
     StreamRow,
 )
 from auditor.flows.stream import peek, read, release, skip_ahead
-from auditor.machine.kernel import part
-from auditor.recognise.datagrams import MOST_DATAGRAMS, keep_datagram
-from auditor.recognise.numbers import FTP, HTTP, OTHER, POSTGRESQL, PROXY, SSH, TEXT, TLS, UNKNOWN
+from auditor.machine.kernel import inlined, part
+from auditor.recognise.datagrams import MOST_CARRIED, keep_datagram
+from auditor.recognise.numbers import (
+    FTP,
+    HTTP,
+    MYSQL,
+    OPENVPN,
+    OTHER,
+    POSTGRESQL,
+    PROXY,
+    SOCKS,
+    SSH,
+    STUN,
+    TDS,
+    TEXT,
+    TLS,
+    UNKNOWN,
+)
 from auditor.recognise.openings import (
     ASKS_FOR_TLS,
     COLON,
@@ -29,12 +45,17 @@ from auditor.recognise.openings import (
     IS_REQUEST,
     NEWLINE,
     application_of,
+    hello_behind,
+    is_headed,
+    mysql_ssl_request,
     opening,
+    proxy_endpoint,
     proxy_header,
     same_word,
     speaks_of_tls,
 )
 from auditor.tls.records import (
+    APPLICATION_DATA,
     HANDSHAKE_RECORD,
     follow_records,
     how_it_begins,
@@ -46,6 +67,7 @@ POSTGRESQL_YES, POSTGRESQL_NO = 83, 78  # S and N
 LONGEST_TYPED = 24  # bytes of a line that may still be being typed
 HEAD = 512  # bytes of a stream that text protocols are recognised by
 UPGRADE_WITHIN = 32768  # bytes of a side after which no upgrade to TLS is looked for
+LONGEST_PROXY = 4096  # bytes of a PROXY header that are looked at
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
 _HOST = np.frombuffer(b"host:", np.uint8)
 _ADAT = np.frombuffer(b"adat", np.uint8)
@@ -86,14 +108,52 @@ def http_request(memory: Memory, flow: FlowRow, stream: StreamRow, have: int) ->
 
 
 @part
-def pass_proxy_header(flow: FlowRow, stream: StreamRow, length: int, have: int) -> bool:
-    """Skip a PROXY header: what follows begins right behind it. False: it is not whole yet."""
-    if length == 0 or length > have:
-        return False
+def pass_over(stream: StreamRow, length: int) -> None:
+    """Skip what was spoken first: what follows, in its last segment or the next one, begins right behind it."""
     stream.start = np.int64(stream.start) + length
     stream.skipped += length
+    stream.segments = 1 if stream.have > stream.start else 0
+
+
+@part
+def pass_proxy_header(memory: Memory, flow: FlowRow, stream: StreamRow, length: int, have: int) -> bool:
+    """Skip a PROXY header, and keep the VPC endpoint that it names. False: it is not whole yet."""
+    if length == 0 or length > have:
+        return False
+    size = min(length, LONGEST_PROXY)
+    read(memory, stream, np.int64(stream.start), size, np.int64(0))
+    begin, end = proxy_endpoint(memory.scratch, size)
+    if end > begin:
+        flow.vpc_endpoint = intern(memory.arena, memory.entries, memory.intern_buckets, memory.scratch, begin, end)
+    pass_over(stream, length)
     flow.application = PROXY
     return True
+
+
+@inlined
+def is_carrier(flow: FlowRow) -> bool:
+    """Whether TLS is in messages of a protocol's own, so that a record that begins a segment does not begin a stream."""
+    return bool(flow.application == TDS or flow.application == OPENVPN or flow.application == STUN)
+
+
+@part
+def pass_request(flow: FlowRow, stream: StreamRow, data: Bytes, size: int) -> bool:
+    """Skip a request behind which the ClientHello follows without an answer. Segments are no limits of messages."""
+    application = flow.application
+    if application == MYSQL:
+        length = mysql_ssl_request(data, size)
+    elif (
+        application == HTTP
+        or application == SOCKS
+        or application == OTHER
+        or (flow.upgrade & UPGRADE_ASKED and not is_carrier(flow))
+    ):
+        length = hello_behind(data, size)
+    else:
+        return False
+    if length > 0:
+        pass_over(stream, length)
+    return bool(length > 0)
 
 
 @part
@@ -101,7 +161,7 @@ def note_upgrade(flow: FlowRow, direction: int, row: int, data: Bytes, size: int
     """Whether TLS is offered, asked for or refused in clear."""
     if flow.application != HTTP and flow.application != SSH and speaks_of_tls(data, size):
         flow.upgrade |= UPGRADE_ASKED if direction == flow.client else UPGRADE_OFFERED
-    if row >= 0 and ASKS_FOR_TLS[row]:
+    if (row >= 0 and ASKS_FOR_TLS[row]) or (flow.application == MYSQL and mysql_ssl_request(data, size) > 0):
         flow.upgrade |= UPGRADE_ASKED
     if flow.application == POSTGRESQL and size == 1 and data[0] == POSTGRESQL_NO:  # the answer to an SSLRequest
         flow.upgrade |= UPGRADE_REFUSED
@@ -121,10 +181,28 @@ def is_being_typed(data: Bytes, have: int) -> bool:
 @part
 def is_security_exchange(flow: FlowRow, data: Bytes, have: int) -> bool:
     """Whether it is FTP's ADAT command or its reply (RFC 2228 4), or what follows one: TLS in base64."""
-    if flow.application != FTP or flow.datagrams >= MOST_DATAGRAMS:
-        return False
     begins = have >= 9 and (same_word(data, np.int64(0), _ADAT) or same_word(data, np.int64(4), _ADAT))
     return begins or flow.datagram >= 0
+
+
+@part
+def carries_tls(flow: FlowRow, data: Bytes, have: int) -> bool:
+    """Whether the bytes may be a piece of a handshake inside messages of another protocol: Python puts these together."""
+    if flow.datagrams >= MOST_CARRIED:
+        return False
+    if flow.application == FTP:
+        return is_security_exchange(flow, data, have)
+    return is_carrier(flow)
+
+
+@part
+def ends_carrying(flow: FlowRow, side: SideRow, data: Bytes) -> bool:
+    """Whether TDS is over and TLS goes on in its place: the second piece of a side that begins with encrypted data."""
+    if flow.application != TDS or data[0] != APPLICATION_DATA or data[1] != 3:
+        return False
+    ends = side.protected & BY_TLS != 0
+    side.protected |= BY_TLS
+    return ends
 
 
 @part
@@ -189,11 +267,11 @@ def another_protocol(
     if application == PROXY:
         length = proxy_header(data, size)
         if length >= 0:
-            return pass_proxy_header(flow, stream, length, have)
+            return pass_proxy_header(memory, flow, stream, length, have)
     note_upgrade(flow, direction, row, data, size)
     if flow.handshake >= 0:
         note_clear(flow, direction, np.int64(flow.client), was_tls, application, data, size)
-    if application == UNKNOWN and flow.application == UNKNOWN and is_being_typed(data, have):
+    if application == UNKNOWN and flow.application == UNKNOWN and (is_being_typed(data, have) or is_headed(data, have)):
         return False
     if flow.application == UNKNOWN or flow.application == OTHER:
         flow.application = application if application != UNKNOWN else OTHER
@@ -202,12 +280,14 @@ def another_protocol(
             flow.client = direction
         if not http_request(memory, flow, stream, have):
             return False
-    if is_security_exchange(flow, data, have):  # it is put together in Python, see ``tls.gssapi``
+    if pass_request(flow, stream, data, size):
+        return True
+    if carries_tls(flow, data, have):  # see ``tls.carriers``
         size = min(have, UPGRADE_WITHIN)
         read(memory, stream, np.int64(stream.start), size, np.int64(0))
         keep_datagram(memory, flow, np.int64(direction), data, np.int64(0), size, packet)
     skip_ahead(stream)
-    if (row >= 0 and IS_LAST[row]) or stream.skipped > UPGRADE_WITHIN:
+    if (row >= 0 and IS_LAST[row]) or stream.skipped > UPGRADE_WITHIN or ends_carrying(flow, side, data):
         release(memory, side, stream)
     return False
 
@@ -236,7 +316,7 @@ def tcp_bytes(
     """One side's stream has more bytes in order: see what they are. True: a handshake message is whole."""
     if stream.recognised == 0:
         skip_postgresql_yes(memory, stream)
-        kind = how_it_begins(memory, stream)
+        kind = NOT_TLS if is_carrier(flow) else how_it_begins(memory, stream)
         if kind == WAIT:
             return False
         if kind == NOT_TLS or (stream.skipped > 0 and kind != TLS_RECORDS):

@@ -16,12 +16,13 @@ from auditor.report import originals
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
+    from scapy.packet import Packet
     from scapy.plist import PacketList
 
     from auditor.requests.cut import Wanted
 
 MOST_PACKETS = 1_000_000
-PROTOCOLS = {"tcp": 6, "udp": 17, "esp": 50}
+PROTOCOLS = {"tcp": 6, "udp": 17, "esp": 50, "eapol": 255}
 
 
 @dataclass(frozen=True)
@@ -120,22 +121,28 @@ def _wanted(result: Results, flow_ids: list[int]) -> tuple[str, "Wanted"]:
     )
 
 
-def packets(result: Results, flow_id: int) -> "PacketList":
-    """The packets of a flow as scapy has them."""
+def packet_of(frame: Frame) -> "Packet":
+    """A frame as scapy has it."""
     from scapy.config import conf
     from scapy.packet import Raw
-    from scapy.plist import PacketList
 
     # Importing them is what makes scapy know the link layers.
     import scapy.layers.all  # noqa: F401  isort: skip
 
+    packet = conf.l2types.num2layer.get(frame.link_type, Raw)(frame.data)
+    packet.time = frame.time / 1e9
+    packet.wirelen = frame.wire_length
+    return packet
+
+
+def packets(result: Results, flow_id: int) -> "PacketList":
+    """The packets of a flow as scapy has them."""
+    from scapy.plist import PacketList
+
     listed: list[Any] = []
     for frame in frames(result, [flow_id]):
-        packet = conf.l2types.num2layer.get(frame.link_type, Raw)(frame.data)
-        packet.time = frame.time / 1e9
-        packet.wirelen = frame.wire_length
-        if len(listed) < MOST_PACKETS:
-            listed.append(packet)
+        if len(listed) < MOST_PACKETS:  # but read on: at the end it shows whether it is the capture that was audited
+            listed.append(packet_of(frame))
     return PacketList(listed, name=f"flow {flow_id}")
 
 

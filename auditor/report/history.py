@@ -4,7 +4,6 @@ And SQL over the tables of one audit. Queries read: they cannot reach files or n
 """
 
 import hashlib
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.policy.findings import client_group
-from auditor.report import database, history_files
+from auditor.report import asking, database, history_files
 from auditor.report.change import service_of
-from auditor.report.database import Result
+from auditor.report.database import Table
 from auditor.report.history_files import TRAFFIC
 from auditor.report.results import MANIFEST, Results
 from auditor.report.verify import altered
@@ -109,13 +108,13 @@ def _opened(path: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
         yield connection
 
 
-def drift(path: str | Path) -> tuple[Result, Result]:
+def drift(path: str | Path) -> tuple[Table, Table]:
     """What changed over time by client group and service, and who spoke old versions. Raises AuditError."""
     with _opened(Path(path)) as history:
         return database.query(history, DRIFT), database.query(history, OLD)
 
 
-def sql(where: str | Path, query: str, say: Callable[[str], object] = warnings.warn) -> Result:
+def sql(where: str | Path, query: str, say: Callable[[str], object] = warnings.warn) -> Table:
     """Run a query over the tables of saved results, or over a history: names of columns, and rows.
 
     The query sees tables by their names (``flows``, ``findings``, …; ``runs``, ``traffic``, ``found`` of a history) and can
@@ -129,8 +128,4 @@ def sql(where: str | Path, query: str, say: Callable[[str], object] = warnings.w
     result = Results(where)
     for sentence in altered(result.folder):
         say(sentence)
-    with closing(database.closed()) as connection:
-        for table in result.tables:
-            if re.search(rf"\b{table}\b", query, re.IGNORECASE):
-                connection.register(table, result.arrow(table))
-        return database.query(connection, query)
+    return asking.query(result, query)

@@ -16,7 +16,7 @@ from auditor.capture.inputs import Input
 from auditor.capture.reader import Reader
 from auditor.capture.write import pcap_header, pcap_record
 from auditor.decode.packet import DECODED, TCP, UDP
-from auditor.flows.room import new_state
+from auditor.flows.room import new_counters
 from auditor.reading.decoding import Block, Decoding
 from auditor.reading.events import Counted
 from auditor.recognise.numbers import HTTP, QUIC, SMTP, TLS
@@ -76,7 +76,7 @@ def blocks(source: Input) -> Iterator[Block]:
     """The decoded packets of a capture, block by block, as the first pass has them; at the end all of it is hashed."""
     reader = Reader(source)
     try:
-        yield from Decoding(reader, threading.Event(), Counted(reader.notes, new_state(4, 4, 64).memory.counters))
+        yield from Decoding(reader, threading.Event(), Counted(reader.notes, new_counters()))
         source.read_rest()
     finally:
         reader.close()

@@ -25,6 +25,7 @@ from auditor.machine import isolated
 from auditor.recognise.numbers import HTTP, QUIC, SMTP
 from auditor.requests import tshark
 from auditor.requests.cut import Cut, Wanted, write
+from auditor.tls.revealed import Revealed
 
 SECONDS = 120.0  # that a child may take …
 SECONDS_A_MEGABYTE = 2.0  # … and more for what it is given
@@ -41,6 +42,7 @@ class Dissected:
     notes: list[str] = field(default_factory=list)
     packets: int = 0
     opened: set[tuple[int, bool]] = field(default_factory=set)  # flows whose data could be read, and of which side
+    revealed: dict[int, Revealed] = field(default_factory=dict)  # what the encrypted handshakes of flows say
 
 
 class Private:
@@ -135,6 +137,8 @@ def _run(order: dict[str, Any], inherited: Sequence[int], cut: Cut) -> Dissected
             if "done" in line:
                 done, dissected.notes = True, line["notes"]
                 dissected.opened = {(flow, is_client) for flow, is_client in line["opened"]}
+            elif "revealed" in line:
+                _note_revealed(dissected.revealed.setdefault(line["revealed"], Revealed()), line)
             elif "failed" in line:
                 dissected.failure = f"tshark could not dissect it ({line['failed']})"
             else:
@@ -154,6 +158,15 @@ def _run(order: dict[str, Any], inherited: Sequence[int], cut: Cut) -> Dissected
         took = f"it took longer than {limit:.0f} s" if not in_time else "it ended before its time: memory, or killed"
         dissected.failure = f"tshark did not come to an end ({took})"
     return dissected
+
+
+def _note_revealed(revealed: Revealed, line: dict[str, Any]) -> None:
+    """What one side of an encrypted handshake says."""
+    certificates = [bytes.fromhex(text) for text in line["certificates"]]
+    if line["is_client"]:
+        revealed.client = certificates
+    else:
+        revealed.server, revealed.alpn = certificates, line["alpn"]
 
 
 def _lines(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:

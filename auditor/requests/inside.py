@@ -12,6 +12,7 @@ from auditor.recognise.numbers import QUIC, TLS
 from auditor.requests.cut import Wanted
 from auditor.requests.keys import Keys
 from auditor.requests.signing import new_salt
+from auditor.tls.revealed import Revealed
 
 Array = np.ndarray[Any, Any]
 
@@ -76,6 +77,9 @@ class Inside:
     tshark: str | None = None  # its version, where it was used
     _learned: dict[str, int] = field(default_factory=dict)  # secrets taken from each capture
     _sides: set[tuple[int, bool]] = field(default_factory=set)  # flows of the last capture that were opened, by side
+    revealed: dict[int, Revealed] = field(
+        default_factory=dict
+    )  # of flows of the last capture: their encrypted handshakes
     _uses: dict[str, Use] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
 
@@ -100,7 +104,7 @@ class Inside:
         from auditor.requests import tshark
         from auditor.requests.decrypt import dissect
 
-        again = source.again()
+        again, self.revealed = source.again(), {}
         if again is None:
             return [], NOT_KEPT
         randoms = [random for of_flow in wanted.randoms for random in of_flow]
@@ -109,6 +113,7 @@ class Inside:
         self.notes += [note for note in [*dissected.notes, dissected.failure] if note and note not in self.notes]
         identifiers = wanted.identifier.tolist()
         self._sides = {(identifiers[flow], is_client) for flow, is_client in dissected.opened}
+        self.revealed = {identifiers[flow]: said for flow, said in dissected.revealed.items()}
         for row in dissected.requests:
             row["flow_id"] = identifiers[row.pop("flow")]
         return dissected.requests, dissected.failure

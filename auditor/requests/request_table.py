@@ -43,7 +43,7 @@ def candidates(inside: Inside, rows: Rows, ends: Oriented, services: Services, p
         if inside.keys.opens_rsa:
             by_rsa = [code for code, suite in suites().items() if suite.key_exchange == "RSA"]
             known |= np.isin(shakes["suite"], by_rsa)
-        known &= shakes["transport"] != S.OVER_DTLS
+        known &= np.isin(shakes["transport"], (S.OVER_TCP, S.OVER_QUIC))
         kind[at[known]] = np.where(shakes["transport"][known] == S.OVER_QUIC, QUIC, TLS)
     application = flows["application"]
     clear_http = np.isin(application, (HTTP, HTTP2)) & (first < 0)

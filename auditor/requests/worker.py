@@ -27,6 +27,10 @@ OPENED = (
 )
 STREAMS = " || quic.stream_data"
 FORM = ("Action", "AWSAccessKeyId", "SignatureVersion", "SecurityToken", "Timestamp")
+# EncryptedExtensions and Certificate of TLS 1.3, where the handshake's secrets are there.
+FLIGHT = " || tls.handshake.type == 8 || (tls.handshake.type == 11 && (tls.record.opaque_type || quic))"
+ENCRYPTED_EXTENSIONS, CERTIFICATE = "8", "11"
+LONGEST_CHAIN = 28_000  # bytes of certificates that are handed out
 BODY = 4096  # bytes of a response with an error that are looked at
 
 
@@ -102,12 +106,15 @@ class Dissector:
         self.streams = Streams()
         self.notes: set[str] = set()
         self.opened: set[tuple[int, bool]] = set()  # flows, and whether it is the client's side
+        self.revealed: dict[tuple[int, bool], dict[str, Any]] = {}  # likewise: what their encrypted handshakes say
 
     def take(self, packet: Any) -> Iterator[Request]:
         layers = Layers(packet)
         for layer in layers.layers:
             if layer.layer_name == "tls" and _is_opened(layer):
                 self.opened.add((layers.flow, layers.from_client))
+            if layer.layer_name in ("tls", "quic"):
+                self._flight(layers, layer)
             if layer.layer_name == "http":
                 yield from self._http(layers, layer)
             elif layer.layer_name == "http2":
@@ -116,6 +123,20 @@ class Dissector:
                 yield from self._quic(layers, layer)
             elif layer.layer_name == "smtp":
                 yield from self._smtp(layers, layer)
+
+    def _flight(self, seen: Layers, layer: Any) -> None:
+        """What a side says of itself in the encrypted part of a handshake of TLS 1.3."""
+        types = values(layer, "tls.handshake.type")
+        if layer.layer_name == "tls" and first(layer, "tls.record.opaque_type") is None:
+            return
+        said = self.revealed.setdefault((seen.flow, seen.from_client), {"alpn": None, "certificates": []})
+        if ENCRYPTED_EXTENSIONS in types and not seen.from_client:
+            said["alpn"] = said["alpn"] or first(layer, "tls.handshake.extensions_alpn_str")
+        if CERTIFICATE in types and not said["certificates"]:
+            shown = layer._all_fields.get("tls.handshake.certificate")  # noqa: SLF001 - see ``values``
+            chain = [field.raw_value or "" for field in shown.all_fields] if shown is not None else []
+            if sum(map(len, chain)) <= 2 * LONGEST_CHAIN:
+                said["certificates"] = chain
 
     def _scheme(self, flow: int) -> str:
         return "http" if flow in self.clear else "https"
@@ -236,7 +257,7 @@ def main(_: Sequence[str] = ()) -> None:
         if order[name] in files:
             order[name] = f"{OPEN}/{order[name]}"
 
-    heads = HEADS + OPENED + (STREAMS if order["quic"] else "")
+    heads = HEADS + OPENED + FLIGHT + (STREAMS if order["quic"] else "")
     parameters = ["-Y", heads, *order["options"], *preferences(order)]
     dissector = Dissector(order)
     out = sys.stdout
@@ -247,6 +268,8 @@ def main(_: Sequence[str] = ()) -> None:
                     out.write(json.dumps(request.out()) + "\n")
         for request in dissector.rest():
             out.write(json.dumps(request.out()) + "\n")
+        for (flow, is_client), said in dissector.revealed.items():
+            out.write(json.dumps({"revealed": flow, "is_client": is_client, **said}) + "\n")
         out.write(
             json.dumps({"done": True, "notes": sorted(dissector.notes), "opened": sorted(dissector.opened)}) + "\n"
         )

@@ -20,7 +20,7 @@ STATUSES = ["complete", "client_only", "server_only", "truncated", "invalid"]
 SIDES = ["client", "server"]
 EVIDENCE = [
     "vlan+mac", "interface+vlan", "pppoe", "mirror", "interface+mac", "mac", "tunnel", "point", "rule", "interface",
-    "attachment", "vlan", "bgp", "route", "flow-log", "cloudtrail", "sensor", "nat", "endpoint", "prefix",
+    "attachment", "vlan", "bgp", "route", "flow-log", "cloudtrail", "sensor", "nat", "endpoint", "proxy", "prefix",
     "accepted", "address", "router", "ipsec", "source", "contrary", "contested", "moved", "position",
 ]  # fmt: skip
 OUTCOMES = [
@@ -28,6 +28,9 @@ OUTCOMES = [
     "given up by the client", "lost", "acknowledged, not answered", "answered by something that is no TLS",
     "not known",
 ]  # fmt: skip
+
+
+NO_MEMORY = "memory: there was none left"  # how a reason begins that is the audit's own
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,16 @@ TABLES: dict[str, list[Column]] = {
         Column("capture", TEXT, "the capture it was seen in"),
         Column("started", TIME, "time of its first packet"),
         Column("ended", TIME, "time of its last packet"),
-        _closed("transport", "transport protocol; esp is IPsec, a tunnel without ports", ["tcp", "udp", "esp"]),
+        _closed(
+            "transport",
+            "transport protocol; esp is IPsec, a tunnel without ports; eapol is EAP over LAN (802.1X)",
+            ["tcp", "udp", "esp", "eapol"],
+        ),
         Column("client_ip", NAME, "address of the client: who sent the SYN or the ClientHello, else the first packet"),
         Column("client_port", INT, "port of the client"),
         Column("server_ip", NAME, "address of the server"),
         Column("server_port", INT, "port of the server"),
+        Column("community_id", NAME, "Community ID (version 1, seed 0), by which logs of Zeek, Suricata, Arkime join"),
         Column("client_packets", INT, "packets from the client"),
         Column("server_packets", INT, "packets from the server"),
         Column("client_bytes", INT, "bytes on the wire from the client, link layer included"),
@@ -77,6 +85,7 @@ TABLES: dict[str, list[Column]] = {
         Column("vlan", TEXT, "VLAN tags from outer to inner, as 100.20"),
         Column("tunnel", TEXT, "tunnel around the flow, as vxlan:4096 or gre; outer and inner with / between"),
         Column("interface", TEXT, "capture interface (pcapng if_name)"),
+        Column("vpc_endpoint", TEXT, "VPC endpoint that a PROXY header names: by which the client came"),
         _closed(
             "tcp_state",
             "state of the connection in Zeek's words (conn_state)",
@@ -92,6 +101,7 @@ TABLES: dict[str, list[Column]] = {
         Column("service", TEXT, "AWS service, by its endpoint prefix or, without a name, its address range"),
         Column("region", TEXT, "AWS Region"),
         Column("partition", TEXT, "AWS partition: aws, aws-cn, aws-us-gov, …"),
+        Column("aws_endpoint", BOOL, "whether the server is an endpoint of that AWS service, not a customer's machine"),
         Column("server_name", NAME, "name of the server"),
         _closed("server_name_source", "where the name comes from", ["sni", "dns", "certificate", "host"]),
         _closed("tls_version", "negotiated version", [], True),
@@ -120,7 +130,11 @@ TABLES: dict[str, list[Column]] = {
     "handshakes": [
         Column("flow_id", INT, "the flow it belongs to"),
         Column("started", TIME, "time of the packet with which its first hello began"),
-        _closed("transport", "what carried it", ["tcp", "dtls", "quic"]),
+        _closed(
+            "transport",
+            "what carried it; other is TLS in another protocol's messages that are not on TCP",
+            ["tcp", "dtls", "quic", "other"],
+        ),
         _closed("tls_version", "negotiated version", [], True),
         _closed("tls_version_offered", "highest version that the client offered", [], True),
         *_SAME_IN_BOTH[:1],
@@ -137,7 +151,7 @@ TABLES: dict[str, list[Column]] = {
         *_SAME_IN_BOTH[3:4],
         Column("post_quantum_offered", BOOL, "whether the client offered a post-quantum or hybrid group"),
         Column("server_name", NAME, "server name of the ClientHello (SNI)"),
-        Column("alpn", TEXT, "protocol that the server chose (ALPN); in TLS 1.3 it is encrypted"),
+        Column("alpn", TEXT, "protocol that the server chose (ALPN); in TLS 1.3 it is encrypted, and known with keys"),
         Column("alpn_offered", TEXT, "protocols that the client offered"),
         Column("extensions", TEXT, "extensions of the ClientHello in its order"),
         *_SAME_IN_BOTH[6:],
@@ -148,7 +162,7 @@ TABLES: dict[str, list[Column]] = {
         _closed("ech", "Encrypted ClientHello; outer may be GREASE, which looks the same", ["none", "grease", "outer"]),
         Column("compression", INT, "compression method chosen; 0 is none"),
         Column("quic_version", TEXT, "version of QUIC: 1, 2, draft-29, …"),
-        Column("starttls", TEXT, "protocol that was upgraded to TLS"),
+        Column("starttls", TEXT, "protocol that was upgraded to TLS, or carries it in its messages"),
         *_SAME_IN_BOTH[5:6],
         Column("alert", TEXT, "last alert seen in clear, with who sent it"),
         Column("history", TEXT, "messages in Zeek's letters (ssl_history), capitals are the client's"),
@@ -163,7 +177,11 @@ TABLES: dict[str, list[Column]] = {
         _closed("status", "what was seen of it", STATUSES),
         Column("status_reason", TEXT, "what is missing or wrong"),
         Column("dh_group", TEXT, "what is known of the prime of a DHE key exchange: a standard group, or its own"),
-        Column("certificate_id", TEXT, "SHA-256 of the server's certificate; in TLS 1.3 it is encrypted"),
+        Column(
+            "certificate_id",
+            TEXT,
+            "SHA-256 of the server's certificate; in TLS 1.3 it is encrypted, and known with keys",
+        ),
         Column("certificate_chain", TEXT, "SHA-256 of all certificates that the server sent, in its order"),
         _closed(
             "chain_order",
@@ -291,6 +309,8 @@ TABLES: dict[str, list[Column]] = {
         Column("clients", INT, "different client addresses"),
         Column("servers", INT, "different server names, or addresses where they have none"),
         Column("sample_servers", TEXT, "up to five of them"),
+        Column("top_clients", TEXT, "the client addresses with the most of its flows, each with how many"),
+        Column("top_servers", TEXT, "the servers with the most of its flows, each with how many"),
         Column("first_seen", TIME, "start of the first of them"),
         Column("last_seen", TIME, "start of the last of them"),
         Column("capture", TEXT, "capture of the sample flows"),
@@ -358,6 +378,7 @@ TABLES: dict[str, list[Column]] = {
         ),
         Column("dropped", INT, "packets that the capturing kernel dropped"),
         Column("segments_dropped", INT, "TCP segments not kept because a stream had too many gaps"),
+        Column("ended_early", INT, "Flows ended before they were over because memory was full (`--memory`)"),
         Column("secrets", INT, "pcapng blocks with decryption secrets; their contents are not stored"),
         _closed("status", "whether it could be read to its end", ["complete", "truncated", "damaged"]),
         Column("damage_offset", INT, "where reading stopped, in bytes of the (unpacked) capture"),

@@ -8,7 +8,7 @@ import numpy as np
 from auditor.flows import state as S
 from auditor.tables import schema
 from auditor.tables.columns import Numbers, Texts, distinct, spread
-from auditor.tls.certificates import Chain
+from auditor.tls.certificates import Certificate, Chain
 from auditor.tls.interned import Shapes
 from auditor.tls.shapes import words
 
@@ -46,12 +46,12 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
     }
     return CertificateColumns(
         table,
-        chain=Texts([_described(chain) for chain in chains], index),
+        chain=Texts([described(chain) for chain in chains], index),
         chain_valid=_valid(chains, index, started),
     )
 
 
-def _described(chain: Chain) -> str | None:
+def described(chain: Chain) -> str | None:
     """Each certificate's type of key, size or curve, and signature; one after another with semicolons between.
 
     The signature of a root is not verified by anybody, and stands as ``-`` (RFC 5280 6.1).
@@ -69,14 +69,23 @@ def _valid(chains: list[Chain], index: Array, started: Array) -> Numbers:
     """Whether all certificates but a root were valid; missing where the times of one are not known."""
     before, after = np.zeros(len(chains), np.int64), np.full(len(chains), -1)
     for at, chain in enumerate(chains):
-        path = [one for n, one in enumerate(chain.certificates) if n == 0 or one.subject != one.issuer]
-        times = [(one.not_before, one.not_after) for one in path]
-        begins = [one for one, _ in times if one is not None]
-        ends = [two for _, two in times if two is not None]
-        if times and len(begins) == len(ends) == len(times):
-            before[at], after[at] = max(begins), min(ends)
+        before[at], after[at] = _period(chain.path) or (0, -1)
     known = np.array([bool(chain.certificates) for chain in chains], bool) & ~((before == 0) & (after == -1))
     return Numbers((before[index] <= started) & (started <= after[index]), ~known[index])
+
+
+def _period(path: list[Certificate]) -> tuple[int, int] | None:
+    """When all certificates of a path are valid; None where the times of one are not known."""
+    times = [(one.not_before, one.not_after) for one in path]
+    begins = [one for one, _ in times if one is not None]
+    ends = [two for _, two in times if two is not None]
+    return (max(begins), min(ends)) if times and len(begins) == len(ends) == len(times) else None
+
+
+def validity(path: list[Certificate], time: int) -> bool | None:
+    """Whether all certificates of a path were valid at a time; None where that is not known."""
+    period = _period(path)
+    return None if period is None else period[0] <= time <= period[1]
 
 
 def _chains(numbers: Array, started: Array, role: str, memory: S.Memory, shapes: Shapes) -> tuple[list[Chain], Array]:

@@ -1,12 +1,13 @@
 """Datagrams of a flow, and the handshake messages that are put together from them."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from auditor.flows import state as S
-from auditor.flows.room import make_room
+from auditor.flows.room import room_for_strings
 from auditor.tls.messages import LARGEST_READ, LETTER_OF_ALERT, read_message
 
 
@@ -19,11 +20,18 @@ class Datagram(NamedTuple):
     time: int
 
 
+@dataclass
+class Held:
+    """The kernels' arrays, which grow when a message needs room: whoever reads one asks here for them."""
+
+    state: S.State
+
+
 class Messages:
     """A handshake being read: takes messages, keeps the kernel's row of it, whose fields are ``handshake[name]``."""
 
-    def __init__(self, state: S.State, transport: int, client_side: int, first: Datagram) -> None:
-        self.state = state
+    def __init__(self, held: Held, transport: int, client_side: int, first: Datagram) -> None:
+        self._held = held
         self.rows = S.BLANK_HANDSHAKE.copy()
         self._fields = self.rows.view(np.ndarray)
         self["started"], self["client_side"], self["transport"] = first.time, client_side, transport
@@ -34,16 +42,16 @@ class Messages:
     def __setitem__(self, name: str, number: int) -> None:
         self._fields[name][0] = number
 
-    def take(self, side: int, kind: int, body: bytes, seen: Datagram) -> None:
-        """A whole message. One that is longer than any real one is left out."""
-        if len(body) > LARGEST_READ:
-            return
-        self.state = make_room(self.state)
+    def take(self, side: int, kind: int, body: bytes, seen: Datagram, size: int | None = None) -> None:
+        """A whole message, or the beginning of one of ``size`` bytes. Of one longer than LARGEST_READ no more is read."""
+        size = len(body) if size is None else size
+        body = body[:LARGEST_READ]
+        self._held.state = room_for_strings(self._held.state)
         packet = S.packets(1)
         packet["frame"], packet["time"] = seen.frame, seen.time
-        memory = self.state.memory
+        memory = self._held.state.memory
         memory.scratch[: len(body)] = np.frombuffer(body, np.uint8)
-        read_message(memory, self.rows, packet, side, kind, len(body))
+        read_message(memory, self.rows, packet, side, kind, size, len(body))
 
     def saw(self, bits: int) -> None:
         self["seen"] |= bits
@@ -59,13 +67,25 @@ class Messages:
             self["history_length"] = length + 1
 
 
+@dataclass
+class Shown:
+    """What an assembler has seen of its flow besides handshakes, as fields of ``FLOW``; 0 for nothing."""
+
+    application: int = 0
+    upgrade: int = 0
+    clear: int = 0
+
+
 class Assembler(Protocol):
     """Puts the datagrams of one flow together."""
 
-    state: S.State
+    @property
+    def shown(self) -> Shown:
+        """What was seen besides handshakes, once it has run."""
+        ...
 
-    def run(self, datagrams: list[Datagram], protected: list[bool]) -> list[Messages]:
-        """The handshakes read; ``protected``: whether each side sent packets under the session's keys."""
+    def run(self, datagrams: list[Datagram]) -> list[Messages]:
+        """The handshakes read."""
         ...
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from auditor.decode.packet import TCP
 from auditor.flows import state as S
 from auditor.flows.intern import value
-from auditor.recognise.numbers import DTLS, QUIC
-from auditor.tls.datagram_messages import Assembler, Datagram
+from auditor.recognise.numbers import EAP, FTP, OPENVPN, RADIUS, RDP, TDS
+from auditor.tls.datagram_messages import Assembler, Datagram, Held
 
 Array = np.ndarray[Any, Any]
 
@@ -20,57 +21,73 @@ class Kept:
     """The datagrams that the kernels kept."""
 
     def __init__(self, memory: S.Memory) -> None:
-        rows = memory.datagrams.view(np.ndarray)
-        self._bytes, self._next, self._side, self._frame, self._time = (
-            rows[name].tolist() for name in ("bytes", "next", "side", "frame", "time")
-        )
+        self._rows = memory.datagrams.view(np.ndarray)
         self._memory = memory
 
     def chain(self, last: int) -> list[Datagram]:
         """The datagrams of the chain that ends at ``last``, in the order they came."""
         memory, datagrams = self._memory, []
         while last >= 0:
-            data = value(memory.arena, memory.entries, self._bytes[last])
-            datagrams.append(Datagram(data, self._side[last], self._frame[last], self._time[last]))
-            last = self._next[last]
+            frame, time, number, before, side = self._rows[last].item()
+            datagrams.append(Datagram(value(memory.arena, memory.entries, number), side, frame, time))
+            last = before
         return datagrams[::-1]
 
 
 def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Array, Array]:
     """The handshakes in the kept datagrams of finished flows: the state (its arrays may have grown), rows, flow of each.
 
-    ``flows`` and ``sides`` are copies of finished rows; the client of a flow is set by its ClientHello.
+    ``flows`` and ``sides`` are copies of finished rows; what the handshakes show of a flow is set in them.
     """
     at = np.flatnonzero(flows["datagram"] >= 0)
     if not len(at):
         return state, np.zeros(0, S.HANDSHAKE), at
-    from auditor.tls.dtls import Dtls
-    from auditor.tls.gssapi import Gssapi
-    from auditor.tls.quic import Quic
-
-    kept = Kept(state.memory)
+    kept, held = Kept(state.memory), Held(state)
     rows: list[bytes] = []
     index: list[int] = []
-    chains = zip(
-        at.tolist(),
-        flows["datagram"][at].tolist(),
-        flows["application"][at].tolist(),
-        flows["identifier"][at].tolist(),
-        (sides["protected"][at] != 0).tolist(),
-        strict=True,
-    )
-    for flow, last, application, identifier, protected in chains:
-        assembler: Assembler
-        if application == QUIC:
-            assembler = Quic(state)
-        elif application == DTLS:
-            assembler = Dtls(state)
-        else:
-            assembler = Gssapi(state, application)
-        for handshake in assembler.run(kept.chain(last), protected):
-            handshake["flow"] = identifier
+    for flow in at.tolist():
+        application = int(flows["application"][flow])
+        over_tcp = int(flows["ip_protocol"][flow]) == TCP
+        assembler = _assembler(held, application, sides["protected"][flow].tolist(), over_tcp=over_tcp)
+        datagrams = kept.chain(int(flows["datagram"][flow]))
+        for handshake in assembler.run(datagrams):
+            handshake["flow"] = int(flows["identifier"][flow])
             flows["client"][flow] = handshake["client_side"]
             rows.append(handshake.rows.tobytes())
             index.append(flow)
-        state = assembler.state
-    return state, np.frombuffer(b"".join(rows), S.HANDSHAKE), np.array(index, np.int64)
+        _note(flows, flow, assembler)
+    return held.state, np.frombuffer(b"".join(rows), S.HANDSHAKE), np.array(index, np.int64)
+
+
+def _assembler(held: Held, application: int, protected: list[int], *, over_tcp: bool) -> Assembler:
+    """What puts the handshakes of a flow together. Loaded when there is one: QUIC's needs ``cryptography``."""
+    from auditor.tls.eap import EapOverLan, Radius
+    from auditor.tls.gssapi import Gssapi
+    from auditor.tls.openvpn import OpenVpn
+    from auditor.tls.rdp_udp import RdpUdp
+    from auditor.tls.shared import Shared
+    from auditor.tls.tds import Tds
+
+    if application == FTP:
+        return Gssapi(held)
+    if application == TDS:
+        return Tds(held)
+    if application == OPENVPN:
+        return OpenVpn(held, framed=over_tcp)
+    if application == EAP:
+        return EapOverLan(held)
+    if application == RADIUS:
+        return Radius(held)
+    if application == RDP:
+        return RdpUdp(held)
+    return Shared(held, application, over_tcp, protected)
+
+
+def _note(flows: Array, flow: int, assembler: Assembler) -> None:
+    """What was seen besides handshakes: another application, an upgrade that was asked for or refused, clear text after it."""
+    shown = assembler.shown
+    flows["upgrade"][flow] |= shown.upgrade
+    if shown.application:
+        flows["application"][flow] = shown.application
+    if shown.clear:
+        flows["clear"][flow] = shown.clear

@@ -124,10 +124,11 @@ def _outcomes(
     silent = (server["lost"] == 0) & (server["payload"] == 0)
     conditions = (
         ((rows["transport"] != S.OVER_TCP) | has(S.SEEN_CLIENT_INVALID) | (sent == 0), NOT_KNOWN),
-        (has(S.SEEN_SERVER_HELLO | S.SEEN_SERVER_INVALID), ANSWERED),
+        (has(S.SEEN_SERVER_HELLO | S.SEEN_SERVER_INVALID | S.SEEN_SERVER_CUT), ANSWERED),
         (has(S.SEEN_RETRY), RETRY),
         (answered_with != 0, NOT_TLS),
         (alert, ALERT),
+        ((server["lost"] != 0) & (server["payload"] > 0), NOT_KNOWN),  # the answer may be in what was not captured
         (other_ttl, RESET_ON_THE_WAY),
         (reset, RESET_BY_SERVER),
         ((server["tcp_flags"] & FIN) != 0, CLOSED_BY_SERVER),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from auditor.flows import state as S
-from auditor.tls.datagram_messages import Datagram, Messages
+from auditor.tls.datagram_messages import Datagram, Held, Messages
 from auditor.tls.messages import CHANGE_CIPHER, CLIENT_HELLO, LARGEST_READ, SERVER_HELLO
 from auditor.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE_RECORD
 
@@ -56,10 +56,11 @@ class Side:
 
 
 class Dtls:
-    """The DTLS handshakes of one flow."""
+    """The DTLS handshakes between two ends. ``protocol``: the number of what carries them, 0 for UDP alone."""
 
-    def __init__(self, state: S.State) -> None:
-        self.state = state
+    def __init__(self, held: Held, protocol: int = 0) -> None:
+        self._held = held
+        self._protocol = protocol
         self.handshakes: list[Messages] = []
         self._sides = (Side(), Side())
 
@@ -133,7 +134,8 @@ class Dtls:
 
     def _begin(self, client_side: int, seen: Datagram) -> None:
         self._sides = (Side(), Side())
-        self.handshakes.append(Messages(self.state, S.OVER_DTLS, client_side, seen))
+        self.handshakes.append(Messages(self._held, S.OVER_DTLS, client_side, seen))
+        self.handshakes[-1]["upgraded"] = self._protocol
 
     def _fragment(
         self, side: Side, kind: int, number: int, total: int, offset: int, part: bytes, seen: Datagram
@@ -152,7 +154,4 @@ class Dtls:
             self._take(seen.side, whole.kind, without_cookie(content) if whole.kind == CLIENT_HELLO else content, seen)
 
     def _take(self, side: int, kind: int, body: bytes, seen: Datagram) -> None:
-        handshake = self.handshakes[-1]
-        handshake.state = self.state
-        handshake.take(side, kind, body, seen)
-        self.state = handshake.state
+        self.handshakes[-1].take(side, kind, body, seen)

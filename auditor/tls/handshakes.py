@@ -15,9 +15,10 @@ from auditor.flows.intern import value
 from auditor.recognise.numbers import PROTOCOL_NAMES
 from auditor.tables import schema
 from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
+from auditor.tables.schema import NO_MEMORY
 from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.dh_groups import group_of
-from auditor.tls.hello_kernels import CUT_HELLO, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
+from auditor.tls.hello_faults import CUT_HELLO, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
 from auditor.tls.interned import Shapes, names_of
 from auditor.tls.messages import LARGEST_READ
 from auditor.tls.names import alert_name, signature_name, suites
@@ -69,8 +70,7 @@ def handshake_columns(
 ) -> HandshakeColumns:
     """What kernel rows of handshakes say.
 
-    ``closed``: whether each row's flow was closed; ``lost``: whether bytes of its client's and server's side are
-    missing.
+    ``closed``: whether each row's flow was closed; ``lost``: why bytes of its client's and server's side are missing.
     """
     names, name_index = np.unique(rows["server_name"], return_inverse=True)
     server_name = Texts(names_of(memory, names), name_index)
@@ -87,7 +87,7 @@ def handshake_columns(
             name: spread([getattr(one, name) for one in outcomes], which, TYPES[name])
             for name in Outcome.__dataclass_fields__
         },
-        "established": established(rows, closed),
+        "established": established(rows, closed, (lost[0] != 0) | (lost[1] != 0)),
         **_seen(rows),
         **_status_columns(rows, lost),
         "dh_group": _dh_groups(rows, memory),
@@ -128,8 +128,11 @@ def _outcomes(rows: Array, memory: S.Memory, shapes: Shapes) -> tuple[list[Outco
     return outcomes, index
 
 
-def established(rows: Array, flows_closed: Array) -> Numbers:
-    """Whether each handshake came to its end: both sides sent their Finished, or data under the new keys."""
+def established(rows: Array, flows_closed: Array, lost: Array) -> Numbers:
+    """Whether each handshake came to its end: both sides sent their Finished, or data under the new keys.
+
+    ``lost``: bytes of the flow are missing from the capture, so that what was not seen may have been sent.
+    """
     seen = rows["seen"]
 
     def has(bits: int) -> Array:
@@ -139,7 +142,7 @@ def established(rows: Array, flows_closed: Array) -> Numbers:
     server = has(S.SEEN_SERVER_FINISHED | S.SEEN_SERVER_DATA)
     done = client & server & has(S.SEEN_SERVER_HELLO)
     failed = (rows["alert"] != S.NO_ALERT) & (rows["alert_level"] == 2) | has(S.SEEN_CLIENT_SHORT)
-    over = flows_closed & has(S.SEEN_CLIENT_HELLO) & ~done
+    over = flows_closed & has(S.SEEN_CLIENT_HELLO) & ~done & ~lost
     return Numbers(done, ~(done | failed | over))
 
 
@@ -147,7 +150,7 @@ def _seen(rows: Array) -> dict[str, Numbers | Texts]:
     """Columns that are fields of the rows, or hardly more."""
     upgraded = [None, *(PROTOCOL_NAMES.get(n, "unknown") for n in range(1, 256))]
     columns: dict[str, Numbers | Texts] = {
-        "transport": Texts(["tcp", "dtls", "quic"], rows["transport"].astype(np.int64)),
+        "transport": Texts(["tcp", "dtls", "quic", "other"], rows["transport"].astype(np.int64)),
         "quic_version": _quic_versions(rows["quic_version"]),
         "starttls": Texts(upgraded, rows["upgraded"].astype(np.int64)),
         "hello_retry": Numbers((rows["seen"] & np.uint32(S.SEEN_RETRY)) != 0),
@@ -167,32 +170,44 @@ def _seen(rows: Array) -> dict[str, Numbers | Texts]:
 def _status_columns(rows: Array, lost: tuple[Array, Array]) -> dict[str, Numbers | Texts]:
     """How much of each handshake was seen, and what is wrong with it."""
     combos, index = distinct(rows["seen"], rows["invalid"], rows["invalid_at"], *lost)
-    states = [_status(seen, invalid, at, bool(one), bool(two)) for seen, invalid, at, one, two in combos.tolist()]
+    states = [_status(seen, invalid, at, one, two) for seen, invalid, at, one, two in combos.tolist()]
     return {
         "status": Texts([status for status, _ in states], index),
         "status_reason": Texts([reason for _, reason in states], index),
     }
 
 
-def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bool) -> tuple[str, str | None]:
+def _lost(side: str, why: int) -> str | None:
+    """Why bytes of a side are missing, in words."""
+    if why == S.NO_ROOM:
+        return f"{NO_MEMORY} to follow the {side}'s side to its end"
+    return f"part of the {side}'s side is missing from the capture" if why else None
+
+
+def _status(seen: int, invalid: int, at: int, client_lost: int, server_lost: int) -> tuple[str, str | None]:
     if seen & (S.SEEN_CLIENT_INVALID | S.SEEN_SERVER_INVALID):
         message = "ClientHello" if seen & S.SEEN_CLIENT_INVALID else "ServerHello"
         return "invalid", f"{message}: {INVALID.get(invalid, 'not valid')} (byte {at})"
-    reason = INVALID[invalid] if invalid == CUT_HELLO else None
-    if invalid in (NO_KEYS, NO_SALT):
+    if seen & (S.SEEN_CLIENT_CUT | S.SEEN_SERVER_CUT):
+        message = "ClientHello" if seen & S.SEEN_CLIENT_CUT else "ServerHello"
+        if invalid == TOO_LONG:
+            return "truncated", f"{message}: {INVALID[TOO_LONG]}"
+        return "truncated", f"{message}: the capture has only its first {at + 4} bytes"
+    if invalid in (NO_KEYS, NO_SALT, HIDDEN):
         return "truncated", INVALID[invalid]
-    if invalid in (TOO_LONG, NO_RECORD):
+    reason = INVALID[invalid] if invalid == CUT_HELLO else None
+    if invalid == NO_RECORD:
         reason = f"{INVALID[invalid]} (byte {at} of the stream)"
     has_client, has_server = seen & S.SEEN_CLIENT_HELLO, seen & S.SEEN_SERVER_HELLO
     if has_client and has_server:
         return "complete", reason
     if has_client:
-        lost = "part of the server's side is missing from the capture" if server_lost else None
         retry = "the server asked for another ClientHello" if seen & S.SEEN_RETRY else None
-        return "client_only", reason or retry or lost or "no ServerHello was seen"
+        return "client_only", reason or retry or _lost("server", server_lost) or "no ServerHello was seen"
     if has_server:
-        lost = "part of the client's side is missing from the capture" if client_lost else None
-        return "server_only", reason or lost or "no ClientHello was seen"
+        return "server_only", reason or _lost("client", client_lost) or "no ClientHello was seen"
+    if S.NO_ROOM in (client_lost, server_lost):
+        return "truncated", reason or f"{NO_MEMORY} to keep the hello until it was whole"
     return "truncated", reason or "the hello is not whole in the capture"
 
 
@@ -238,10 +253,13 @@ def _client_signatures(rows: Array) -> Texts:
 
 def _chain_unread(rows: Array) -> Texts:
     """Of certificates that were sent in clear and are not known: why."""
-    unread = ((rows["seen"] & np.uint32(S.SEEN_CERTIFICATE)) != 0) & (rows["server_chain"] == 0)
-    return Texts(
-        [f"the certificates take more than {LARGEST_READ} bytes and are not read"], np.where(unread, 0, MISSING)
+    unread = rows["server_chain"] == 0
+    why = (
+        (S.SEEN_CERTIFICATE, f"the certificates take more than {LARGEST_READ} bytes and are not read"),
+        (S.SEEN_CERTIFICATE_CUT, "the certificates are not whole in the capture"),
     )
+    which = np.select([unread & ((rows["seen"] & np.uint32(bit)) != 0) for bit, _ in why], range(len(why)), MISSING)
+    return Texts([reason for _, reason in why], which)
 
 
 def _dh_groups(rows: Array, memory: S.Memory) -> Texts:

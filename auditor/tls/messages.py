@@ -14,10 +14,12 @@ from auditor.flows.state import (
     HANDSHAKE,
     HISTORY,
     SEEN_CERTIFICATE,
+    SEEN_CERTIFICATE_CUT,
     SEEN_CERTIFICATE_REQUEST,
     SEEN_CERTIFICATE_VERIFY,
     SEEN_CLIENT_CCS,
     SEEN_CLIENT_CERTIFICATE,
+    SEEN_CLIENT_CUT,
     SEEN_CLIENT_HELLO,
     SEEN_CLIENT_INVALID,
     SEEN_HELLO_DONE,
@@ -27,6 +29,7 @@ from auditor.flows.state import (
     SEEN_RETRY,
     SEEN_SECOND_HELLO,
     SEEN_SERVER_CCS,
+    SEEN_SERVER_CUT,
     SEEN_SERVER_HELLO,
     SEEN_SERVER_INVALID,
     SEEN_SERVER_SESSION,
@@ -46,7 +49,9 @@ from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import Layout
 from auditor.recognise.numbers import TLS, UNKNOWN
 from auditor.tls.exchange_kernels import server_key_exchange
-from auditor.tls.hello_kernels import client_hello, server_hello
+from auditor.tls.hello_faults import CUT, TOO_LONG, VALID
+from auditor.tls.hello_kernels import client_hello
+from auditor.tls.server_hello_kernels import server_hello
 
 CLIENT_HELLO, SERVER_HELLO, NEW_TICKET, OLD_RETRY, CERTIFICATE, KEY_EXCHANGE, HELLO_DONE = 1, 2, 4, 6, 11, 12, 14
 CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, CERTIFICATE_STATUS = 13, 15, 22
@@ -57,6 +62,9 @@ LETTERS = {0: "H", 1: "C", 2: "S", 3: "V", 4: "T", 5: "E", 6: "J", 8: "O", 11: "
 LETTERS |= {15: "Y", 16: "G", 20: "F", 21: "W", 22: "U", 23: "A", 24: "P", 254: "M"}
 _LETTER_CODES = np.array([ord(LETTERS.get(kind, "Z")) for kind in range(256)], np.uint8)
 LETTER_C, LETTER_S = ord("C"), ord("S")
+CLIENT_BITS = SEEN_CLIENT_HELLO, SEEN_CLIENT_INVALID, SEEN_CLIENT_CUT
+SERVER_BITS = SEEN_SERVER_HELLO, SEEN_SERVER_INVALID, SEEN_SERVER_CUT
+SEEN_CLIENT_FAULT, SEEN_SERVER_FAULT = SEEN_CLIENT_INVALID | SEEN_CLIENT_CUT, SEEN_SERVER_INVALID | SEEN_SERVER_CUT
 LETTER_OF_RETRY, LETTER_OF_CCS, LETTER_OF_ALERT, LETTER_OF_HEARTBEAT = ord("J"), ord("I"), ord("L"), ord("B")
 
 
@@ -116,23 +124,63 @@ def note_sessions(sessions: Sessions, handshake: HandshakeRow) -> None:
 
 
 @part
-def note_client_hello(handshake: HandshakeRow, packet: PacketRow, size: int, segments: int, valid: bool) -> None:
-    handshake.seen |= SEEN_CLIENT_HELLO if valid else SEEN_CLIENT_INVALID
+def hello_seen(handshake: HandshakeRow, whole: bool, size: int, bits: tuple[int, int, int]) -> int:
+    """Which of ``bits`` a hello is: whole and valid, invalid, cut off. One that is too long is cut off here."""
+    if whole:
+        return bits[0]
+    if handshake.invalid != CUT:
+        return bits[1]
+    if size > LARGEST_READ:
+        handshake.invalid = TOO_LONG
+    return bits[2]
+
+
+@part
+def take_client_hello(
+    memory: Memory, handshake: HandshakeRow, direction: int, packet: PacketRow, size: int, have: int, segments: int
+) -> None:
+    if handshake.seen & (SEEN_CLIENT_HELLO | SEEN_CLIENT_INVALID):
+        letter(handshake, direction, np.int64(LETTER_C))
+        if handshake.seen & SEEN_RETRY:
+            handshake.seen |= SEEN_SECOND_HELLO
+        return
+    if handshake.seen == 0:
+        handshake.client_side = direction
+    fault, fault_at = handshake.invalid, handshake.invalid_at
+    whole = client_hello(memory, handshake, memory.scratch, size, have)
+    how = hello_seen(handshake, whole, size, CLIENT_BITS)
+    if whole:  # what was noted of the server's stays
+        handshake.invalid, handshake.invalid_at = fault if handshake.seen & SEEN_SERVER_FAULT else VALID, fault_at
+    if how != SEEN_CLIENT_CUT or handshake.invalid == TOO_LONG:
+        letter(handshake, direction, np.int64(LETTER_C))
+    handshake.seen = (handshake.seen & ~np.uint32(SEEN_CLIENT_CUT)) | np.uint32(how)
     handshake.client_frame = packet.frame
-    handshake.client_bytes = size
+    handshake.client_bytes = size + 4
     handshake.client_segments = segments
 
 
 @part
-def note_server_hello(handshake: HandshakeRow, direction: int, packet: PacketRow, retried: bool, valid: bool) -> None:
-    """``retried``: a HelloRetryRequest was seen before this message."""
-    if valid and handshake.seen & SEEN_RETRY and not retried:
+def take_server_hello(
+    memory: Memory, handshake: HandshakeRow, direction: int, packet: PacketRow, size: int, have: int, old_retry: bool
+) -> None:
+    if handshake.seen & SEEN_SERVER_HELLO and not handshake.seen & SEEN_SERVER_CUT:
+        letter(handshake, direction, np.int64(LETTER_S))
+        return
+    retried = handshake.seen & SEEN_RETRY != 0
+    fault, fault_at = handshake.invalid, handshake.invalid_at
+    whole, is_known = server_hello(memory, handshake, memory.scratch, size, have, old_retry)
+    how = hello_seen(handshake, whole, size, SERVER_BITS)
+    if whole:  # what was noted of the client's stays
+        handshake.invalid, handshake.invalid_at = fault if handshake.seen & SEEN_CLIENT_FAULT else VALID, fault_at
+    handshake.seen &= ~np.uint32(SEEN_SERVER_CUT)
+    if whole and handshake.seen & SEEN_RETRY and not retried:
         letter(handshake, direction, np.int64(LETTER_OF_RETRY))
         if handshake.server_frame == 0:
             handshake.server_frame = packet.frame
         return
-    letter(handshake, direction, np.int64(LETTER_S))
-    handshake.seen |= SEEN_SERVER_HELLO if valid else SEEN_SERVER_INVALID
+    if how != SEEN_SERVER_CUT or handshake.invalid == TOO_LONG:
+        letter(handshake, direction, np.int64(LETTER_S))
+    handshake.seen |= how | (SEEN_SERVER_HELLO if is_known else 0)
     handshake.server_frame = packet.frame
 
 
@@ -146,6 +194,8 @@ def keep(memory: Memory, size: int) -> int:
 def note_message(memory: Memory, handshake: HandshakeRow, direction: int, kind: int, size: int) -> None:
     """A handshake message that is no hello; its body is in ``scratch`` if it is one of ``is_read``."""
     letter(handshake, direction, np.int64(_LETTER_CODES[kind]))
+    if size > LARGEST_READ and kind != CERTIFICATE:
+        return  # its body is not there
     if direction == handshake.client_side:
         if kind == CERTIFICATE and size > 3:
             handshake.seen |= SEEN_CLIENT_CERTIFICATE
@@ -193,42 +243,43 @@ def is_read(kind: int) -> bool:
 
 @part
 def take_message(
-    memory: Memory, handshake: HandshakeRow, direction: int, packet: PacketRow, kind: int, size: int, segments: int
+    memory: Memory,
+    handshake: HandshakeRow,
+    direction: int,
+    packet: PacketRow,
+    kind: int,
+    size: int,
+    have: int,
+    segments: int,
 ) -> None:
-    """A whole message, its body in ``scratch`` if it is one of ``is_read``."""
+    """A message of ``size`` bytes, its body in ``scratch`` if it is one of ``is_read``.
+
+    ``have`` of them are there: all, but of a hello or a Certificate that the capture has only the beginning of.
+    """
     if kind == CLIENT_HELLO:
-        if handshake.seen & (SEEN_CLIENT_HELLO | SEEN_CLIENT_INVALID):
-            letter(handshake, direction, np.int64(LETTER_C))
-            if handshake.seen & SEEN_RETRY:
-                handshake.seen |= SEEN_SECOND_HELLO
-            return
-        if handshake.seen == 0:
-            handshake.client_side = direction
-        letter(handshake, direction, np.int64(LETTER_C))
-        valid = client_hello(memory, handshake, memory.scratch, size)
-        note_client_hello(handshake, packet, size + 4, segments, valid)
+        take_client_hello(memory, handshake, direction, packet, size, have, segments)
     elif kind == SERVER_HELLO or kind == OLD_RETRY:
-        if handshake.seen & SEEN_SERVER_HELLO:
-            letter(handshake, direction, np.int64(LETTER_S))
-            return
-        retried = handshake.seen & SEEN_RETRY != 0
-        valid = server_hello(memory, handshake, memory.scratch, size, kind == OLD_RETRY)
-        note_server_hello(handshake, direction, packet, retried, valid)
+        take_server_hello(memory, handshake, direction, packet, size, have, kind == OLD_RETRY)
+    elif have < size:
+        if kind == CERTIFICATE and direction != handshake.client_side:
+            handshake.seen |= SEEN_CERTIFICATE_CUT
     else:
         note_message(memory, handshake, direction, kind, size)
 
 
-@kernel(Memory, Layout(HANDSHAKE), Layout(PACKET), int, int, int)
+@kernel(Memory, Layout(HANDSHAKE), Layout(PACKET), int, int, int, int)
 def read_message(
-    memory: Memory, handshakes: HandshakeRows, packets: PacketRows, direction: int, kind: int, size: int
+    memory: Memory, handshakes: HandshakeRows, packets: PacketRows, direction: int, kind: int, size: int, have: int
 ) -> int:
     """A message that was put together elsewhere (QUIC, DTLS), its body in ``scratch``, for the first handshake.
+
+    ``have`` of its ``size`` bytes are there.
 
     ``packets[0]``: frame and time; ``kind`` may be CHANGE_CIPHER. Returns nothing of meaning.
     """
     handshake = handshakes[0]
     if kind != CHANGE_CIPHER:
-        take_message(memory, handshake, direction, packets[0], kind, size, np.int64(0))
+        take_message(memory, handshake, direction, packets[0], kind, size, have, np.int64(0))
         return 0
     letter(handshake, direction, np.int64(LETTER_OF_CCS))
     if direction != handshake.client_side and not handshake.seen & SEEN_SERVER_CCS:

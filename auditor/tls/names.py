@@ -120,6 +120,8 @@ VERSIONS = {
     0x0302: "TLS 1.1",
     0x0303: "TLS 1.2",
     0x0304: "TLS 1.3",
+    0x7F00: "TLS 1.3 (draft)",
+    0x0101: "TLCP 1.1",
     0xFEFF: "DTLS 1.0",
     0xFEFD: "DTLS 1.2",
     0xFEFC: "DTLS 1.3",
@@ -127,7 +129,7 @@ VERSIONS = {
 
 
 def version_name(code: int) -> str:
-    """A version by its fixed name; drafts of TLS 1.3 (0x7Fnn) as ``TLS 1.3 (draft nn)``."""
+    """A version by its fixed name; drafts of TLS 1.3 (0x7Fnn) as ``TLS 1.3 (draft nn)``, those before 16 without number."""
     if code in VERSIONS:
         return VERSIONS[code]
     if code >> 8 == 0x7F and 1 <= code & 0xFF <= 28:

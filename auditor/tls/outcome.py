@@ -74,8 +74,10 @@ def resumption(seen: int, server: ServerShape) -> tuple[bool | None, str | None]
         return None, None
     if server.is_tls13:
         if PRE_SHARED_KEY not in server.extensions:
-            return False, None
-        return True, "psk_dhe" if server.group is not None else "psk"
+            return False if server.is_whole else None, None
+        if server.group is None:
+            return True, "psk" if server.is_whole else None
+        return True, "psk_dhe"
     if seen & FULL:
         return False, None
     abbreviated = bool(seen & S.SEEN_SERVER_CCS)  # RFC 5246 7.3: ChangeCipherSpec right after the ServerHello
@@ -91,6 +93,8 @@ def forward_secrecy(server: ServerShape, resumed: bool | None, seen: int) -> tup
         if server.group is not None:
             early = "; early data is not covered" if seen & S.SEEN_EARLY_DATA else ""
             return True, f"TLS 1.3 key share in the ServerHello{early}"
+        if not server.is_whole:
+            return None, "the ServerHello is not whole"
         return False, "TLS 1.3 with a pre-shared key alone (psk_ke)"
     suite = suites().get(server.suite)
     if suite is None or suite.ephemeral is None:
@@ -118,9 +122,7 @@ def outcome(seen: int, server: ServerShape | None, curve: int, curve_sig: int, d
     scheme = None
     exchange = suite.key_exchange if suite else None
     if server.is_tls13:
-        exchange = "PSK" if how == "psk" else "ECDHE" if group is None or group not in range(0x100, 0x200) else "DHE"
-        if group is not None and is_post_quantum(group):
-            exchange = "KEM" if group in (0x0200, 0x0201, 0x0202) else "hybrid"
+        exchange = _exchange(group, how, server)
     elif seen & S.SEEN_KEY_EXCHANGE and exchange in ("ECDHE", "DHE", "DH", "ECDH"):
         if exchange in ("ECDHE", "ECDH"):
             group = curve or None
@@ -154,16 +156,27 @@ def outcome(seen: int, server: ServerShape | None, curve: int, curve_sig: int, d
     )
 
 
+def _exchange(group: int | None, how: str | None, server: ServerShape) -> str | None:
+    """The key exchange of TLS 1.3, which is that of its group."""
+    if group is None and not server.is_whole:
+        return None
+    if group is not None and is_post_quantum(group):
+        return "KEM" if group in (0x0200, 0x0201, 0x0202) else "hybrid"
+    return "PSK" if how == "psk" else "ECDHE" if group is None or group not in range(0x100, 0x200) else "DHE"
+
+
 def _agreed(server: ServerShape) -> dict[str, bool | None]:
     """What the extensions of a ServerHello agree to. In TLS 1.3 these are built in, gone, or encrypted."""
     if server.is_tls13:
         return {"extended_master_secret": True, "secure_renegotiation": None, "encrypt_then_mac": None}
-    return {
-        "extended_master_secret": EXTENDED_MASTER_SECRET in server.extensions,
-        "secure_renegotiation": RENEGOTIATION_INFO in server.extensions,
-        "encrypt_then_mac": ENCRYPT_THEN_MAC in server.extensions,
-        "heartbeat": HEARTBEAT_EXTENSION in server.extensions,
+    agreed = {
+        "extended_master_secret": EXTENDED_MASTER_SECRET,
+        "secure_renegotiation": RENEGOTIATION_INFO,
+        "encrypt_then_mac": ENCRYPT_THEN_MAC,
+        "heartbeat": HEARTBEAT_EXTENSION,
     }
+    otherwise = False if server.is_whole else None
+    return {name: True if kind in server.extensions else otherwise for name, kind in agreed.items()}
 
 
 def _group_kind(group: int) -> str:

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from auditor.flows import state as S
-from auditor.tls.datagram_messages import Datagram, Messages, messages
-from auditor.tls.hello_kernels import CUT_HELLO, NO_KEYS, NO_SALT
+from auditor.tls.datagram_messages import Datagram, Held, Messages, messages
+from auditor.tls.hello_faults import CUT_HELLO, NO_KEYS, NO_SALT
 from auditor.tls.quic_versions import VERSION_2, draft_of
 
 # Initial salts: RFC 9001 5.2, RFC 9369 3.3.1, and the drafts' (draft-ietf-quic-tls 5.2 of each).
@@ -42,6 +42,9 @@ LONGEST_STREAM = 65536  # of CRYPTO bytes that are put together
 NOTHING = re.compile(rb"[\0\1]*")  # frames PADDING and PING
 CRYPTO_ERROR = 0x100  # RFC 9001 4.8: the low byte is a TLS alert
 INITIAL, RETRY, NEGOTIATION, OTHER = range(4)
+# Whose salts are tried on versions that nobody registered, and on reserved ones (RFC 9000 15), which a client may send
+# in front of any version of its own; the packet's tag proves the one.
+TRIED = (1, VERSION_2, *(0xFF000000 | first for first, _ in DRAFT_SALTS[1:]), *GOOGLE_SALTS)
 
 
 def salt_of(version: int) -> bytes | None:
@@ -139,6 +142,8 @@ def packets(data: bytes) -> Iterator[Packet]:
                 return
             yield Packet(INITIAL if kind == 0 else OTHER, version, target, source, begin, at, at + length)
             at += length
+            while at < len(data) and not data[at]:  # no packet, but padding outside of one (RFC 9000 12.2)
+                at += 1
     except IndexError:
         return
 
@@ -199,11 +204,12 @@ class Connection:
         self.streams = (CryptoStream(), CryptoStream())
         self.largest = [-1, -1]
         self.retry_id: bytes | None = None
+        self.salts_of: dict[int, int] = {}  # of versions that are not registered: whose salt they use
 
     def open(self, seen: Datagram, packet: Packet) -> bytes | None:
         """The frames of a packet of this connection; None if it is not one."""
         # RFC 9368: a server may answer in another version, with keys of the same connection id.
-        keys = initial_keys(packet.version, self.first_id)
+        keys = initial_keys(self.salts_of.get(packet.version, packet.version), self.first_id)
         if keys is None:
             return None
         decrypted = opened(seen.data, packet, keys[seen.side != self.client_side], self.largest[seen.side])
@@ -275,15 +281,26 @@ def _after_ack(frames: bytes, at: int, *, with_counts: bool) -> int:
     return at
 
 
+def _opened_first(seen: Datagram, packet: Packet) -> tuple[int, tuple[bytes, int] | None]:
+    """A client's first packet, opened with the keys of its version, or of the one whose salt an unknown version uses."""
+    for version in (packet.version,) if salt_of(packet.version) else TRIED:
+        keys = initial_keys(version, packet.target)
+        decrypted = opened(seen.data, packet, keys[0], -1) if keys else None
+        if decrypted is not None:
+            return version, decrypted
+    return packet.version, None
+
+
 class Quic:
     """The QUIC connections of one flow (5-tuple), of which there may be several."""
 
-    def __init__(self, state: S.State) -> None:
-        self.state = state
+    def __init__(self, held: Held) -> None:
+        self._held = held
         self.connections: list[Connection] = []
         self._closed: list[tuple[Datagram, Packet]] = []  # packets that no keys opened yet
 
-    def run(self, datagrams: list[Datagram], protected: list[bool]) -> list[Messages]:
+    def run(self, datagrams: list[Datagram], protected: list[bool], *, is_known: bool) -> list[Messages]:
+        """The handshakes; ``is_known``: that it is QUIC is certain, so what stays closed is a row that says why."""
         for seen in datagrams:
             for packet in packets(seen.data):
                 if packet.kind == INITIAL:
@@ -291,7 +308,7 @@ class Quic:
                 elif packet.kind == RETRY:
                     self._retry(seen, packet)
         if not self.connections:
-            return self._nothing_opened()
+            return self._nothing_opened() if is_known else []
         last = self.connections[-1]
         for side in (0, 1):
             if protected[side]:
@@ -304,15 +321,15 @@ class Quic:
             if frames is not None:
                 self._take(connection, frames, seen)
                 return
-        keys = initial_keys(packet.version, packet.target)
         if len(self.connections) >= MOST_CONNECTIONS or len(self._closed) >= MOST_PIECES:
             return
-        decrypted = opened(seen.data, packet, keys[0], -1) if keys else None
+        like, decrypted = _opened_first(seen, packet)
         if decrypted is None:
             self._closed.append((seen, packet))
             self._answered_to_cut()
             return
         connection = self._connection(seen, packet)
+        connection.salts_of[packet.version] = like
         connection.largest[seen.side] = decrypted[1]
         self._take(connection, decrypted[0], seen)
         for earlier in list(self._closed):  # an answer that overtook what it answers
@@ -348,16 +365,14 @@ class Quic:
                 if again:  # after Version Negotiation it is a new ClientHello
                     connection.streams = (CryptoStream(), CryptoStream())
                 return connection
-        handshake = Messages(self.state, S.OVER_QUIC, seen.side, seen)
+        handshake = Messages(self._held, S.OVER_QUIC, seen.side, seen)
         handshake["quic_version"] = packet.version
         connection = Connection(handshake, packet.target, seen.side)
         self.connections.append(connection)
         return connection
 
     def _take(self, connection: Connection, frames: bytes, seen: Datagram) -> None:
-        connection.handshake.state = self.state
         connection.take(frames, seen)
-        self.state = connection.handshake.state
 
     def _retry(self, seen: Datagram, packet: Packet) -> None:
         """RFC 9000 17.2.5: the client begins again with the connection id that the server names."""
@@ -370,7 +385,7 @@ class Quic:
         if not self._closed:
             return []
         seen, packet = self._closed[0]
-        handshake = Messages(self.state, S.OVER_QUIC, 0, seen)
+        handshake = Messages(self._held, S.OVER_QUIC, 0, seen)
         handshake["quic_version"] = packet.version
         handshake["invalid"] = NO_KEYS if salt_of(packet.version) else NO_SALT
         return [handshake]

@@ -28,12 +28,9 @@ from auditor.flows.state import (
     StreamRow,
 )
 from auditor.flows.stream import peek, peek16, read, release, slide
-from auditor.machine.kernel import part
+from auditor.machine.kernel import inlined, part
 from auditor.recognise.numbers import UNKNOWN
-from auditor.tls.hello_kernels import (
-    NO_RECORD,
-    TOO_LONG,
-)
+from auditor.tls.hello_faults import NO_RECORD
 from auditor.tls.messages import (
     CERTIFICATE,
     CLIENT_HELLO,
@@ -51,11 +48,18 @@ from auditor.tls.messages import (
 )
 from auditor.tls.ssl2 import NOT_TLS, TLS_MIDDLE, TLS_RECORDS, WAIT, ssl2_record
 
+TLCP = 1  # first byte of its version
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE_RECORD, APPLICATION_DATA, HEARTBEAT = 20, 21, 22, 23, 24
 LARGEST_RECORD = 16384 + 2048  # RFC 5246 6.2.3; TLS 1.3 allows less
 FATAL = 2
 # What ``next_event`` stops at.
-NOTHING, MORE_BYTES, RECORD, HELLO_BEGINS, MESSAGE, PLAIN_ALERT, BROKEN, TOO_MUCH = range(8)
+NOTHING, MORE_BYTES, RECORD, HELLO_BEGINS, MESSAGE, PLAIN_ALERT, BROKEN = range(7)
+
+
+@inlined
+def is_version(major: int, minor: int) -> bool:
+    """Whether a record's version is one of SSL 3.0 to TLS 1.3, or TLCP's (GB/T 38636)."""
+    return (major == 3 and minor <= 4) or (major == TLCP and minor == 1)
 
 
 @part
@@ -72,12 +76,13 @@ def how_it_begins(memory: Memory, stream: StreamRow) -> int:
         return NOT_TLS
     if have < 2:
         return WAIT
-    if peek(memory, stream, at + 1) != 3:
+    major = peek(memory, stream, at + 1)
+    if major != 3 and (major != TLCP or first != HANDSHAKE_RECORD):
         return NOT_TLS
     if have < 6:
         return WAIT
     length = peek16(memory, stream, at + 3)
-    if peek(memory, stream, at + 2) > 4 or length > LARGEST_RECORD or length == 0:
+    if not is_version(major, peek(memory, stream, at + 2)) or length > LARGEST_RECORD or length == 0:
         return NOT_TLS
     if first != HANDSHAKE_RECORD:
         return TLS_RECORDS if first == ALERT and length == 2 else TLS_MIDDLE
@@ -88,11 +93,10 @@ def how_it_begins(memory: Memory, stream: StreamRow) -> int:
         return TLS_RECORDS  # a message in pieces; what is in it shows when it is whole
     if have < 11:
         return WAIT
-    major = peek(memory, stream, at + 9)
-    body = (peek(memory, stream, at + 6) << 16) | peek16(memory, stream, at + 7)
     if kind == 0:
         return TLS_RECORDS
-    if body > WINDOW or (major != 3 and (kind == CLIENT_HELLO or major != 0x7F)):
+    own = peek(memory, stream, at + 9)  # the first byte of the hello's version
+    if own != major and (kind == CLIENT_HELLO or own != 0x7F):
         return NOT_TLS
     return TLS_RECORDS
 
@@ -179,7 +183,7 @@ def alert(memory: Memory, flow: FlowRow, stream: StreamRow, handshake: Handshake
 
 @part
 def step_in_message(memory: Memory, stream: StreamRow, available: int) -> int:
-    """Go on in plain handshake messages by up to ``available`` bytes: NOTHING, HELLO_BEGINS, MESSAGE or TOO_MUCH."""
+    """Go on in plain handshake messages by up to ``available`` bytes: NOTHING, HELLO_BEGINS or MESSAGE."""
     if stream.message_left == 0:
         first = stream.message_head == 0
         byte = peek(memory, stream, np.int64(stream.record_at))
@@ -195,10 +199,8 @@ def step_in_message(memory: Memory, stream: StreamRow, available: int) -> int:
         stream.record_left -= 1
         if stream.message_head < 4:
             return HELLO_BEGINS if first and (byte == CLIENT_HELLO or byte == SERVER_HELLO) else NOTHING
-        if stream.message_length > LARGEST_READ and is_read(np.int64(stream.message_type)):
-            if stream.message_type != CERTIFICATE:
-                return TOO_MUCH
         stream.message_left = stream.message_length
+        stream.message_noted = 0
     else:
         step = min(available, np.int64(stream.message_left))
         stream.record_at += step
@@ -220,12 +222,9 @@ def next_event(memory: Memory, stream: StreamRow) -> int:
                 return MORE_BYTES
             kind = peek(memory, stream, at)
             length = peek16(memory, stream, at + 3)
-            if (
-                kind < CHANGE_CIPHER_SPEC
-                or kind > HEARTBEAT
-                or peek(memory, stream, at + 1) != 3
-                or length > LARGEST_RECORD
-            ):
+            if kind < CHANGE_CIPHER_SPEC or kind > HEARTBEAT or length > LARGEST_RECORD:
+                return BROKEN
+            if peek(memory, stream, at + 1) != 3 and peek16(memory, stream, at + 1) != TLCP << 8 | 1:
                 return BROKEN
             stream.record_type = kind
             stream.record_left = length
@@ -253,24 +252,56 @@ def next_event(memory: Memory, stream: StreamRow) -> int:
 def message(
     memory: Memory, flow: FlowRow, stream: StreamRow, handshake: HandshakeRow, direction: int, packet: PacketRow
 ) -> None:
-    """A handshake message is whole: read it, or only note that it was there."""
+    """A handshake message is whole: read it, or only note that it was there. Or its beginning is all there is."""
     kind = np.int64(stream.message_type)
     size = np.int64(stream.message_length)
-    if is_read(kind) and size <= LARGEST_READ:
-        gather(memory, stream, size)
+    have = size - np.int64(stream.message_left)
+    is_hello = kind == CLIENT_HELLO or kind == SERVER_HELLO or kind == OLD_RETRY
+    if is_hello and size > LARGEST_READ:
+        if stream.message_noted > 0:
+            return  # its beginning was read
+        have = np.int64(LARGEST_READ)
+    stream.message_noted = have
+    if is_hello or (have == size and size <= LARGEST_READ and is_read(kind)):
+        gather(memory, stream, have)
     if (kind == SERVER_HELLO or kind == OLD_RETRY) and flow.handshake < 0:
         begin_handshake(memory.counters, flow, handshake, 1 - direction, packet)
     if flow.handshake >= 0:
         if kind == SERVER_HELLO:
             flow.answer = UNKNOWN  # what came before it in clear was the end of what was spoken before TLS
-        take_message(memory, handshake, direction, packet, kind, size, np.int64(stream.segments))
+        take_message(memory, handshake, direction, packet, kind, size, have, np.int64(stream.segments))
+
+
+@inlined
+def is_long_hello(stream: StreamRow) -> bool:
+    """Whether a hello is longer than what is read of it, and not read yet."""
+    return stream.message_type <= SERVER_HELLO and stream.message_noted == 0
 
 
 @part
-def broken(stream: StreamRow, handshake: HandshakeRow, event: int) -> None:
+def is_all_there_is(stream: StreamRow, packet: PacketRow) -> bool:
+    """Whether a message that is not whole is read as far as it goes: what follows was not captured, or is too much.
+
+    If the rest does come later (sent again, or overtaken), the message is read once more.
+    """
+    kind = stream.message_type
+    is_hello = kind == CLIENT_HELLO or kind == SERVER_HELLO
+    if stream.message_left == 0 or not (is_hello or kind == CERTIFICATE):
+        return False
+    have = np.int64(stream.message_length) - np.int64(stream.message_left)
+    if have == stream.message_noted:
+        return False
+    cut = packet.payload_captured < packet.payload_wire or stream.spans > 1
+    if is_hello and stream.message_length > LARGEST_READ:
+        return bool(stream.message_noted == 0 and have >= LARGEST_READ)
+    return bool(cut)
+
+
+@part
+def broken(stream: StreamRow, handshake: HandshakeRow) -> None:
     """Records end here: note where, and let the stream begin anew with what is no record."""
     if handshake.invalid == 0 and stream.encrypted != PAST_HANDSHAKE:
-        handshake.invalid = TOO_LONG if event == TOO_MUCH else NO_RECORD
+        handshake.invalid = NO_RECORD
         handshake.invalid_at = stream.record_at - stream.start
     stream.skipped += np.int64(stream.record_at) - np.int64(stream.start)
     stream.start = stream.record_at
@@ -302,18 +333,20 @@ def follow_records(
 ) -> bool:
     """Read the records that are there; give the stream back when nothing that follows matters.
 
-    True: a handshake message is whole; the caller gives it to ``message`` and comes back. (It is not called here,
+    True: a handshake message is whole, or all there is; the caller gives it to ``message`` and comes back. (It is not called here,
     because everything below a kernel is optimised again at each level of calls.)
     """
     while True:
         event = next_event(memory, stream)
         over = False
         if event == MORE_BYTES:
+            if is_all_there_is(stream, packet):
+                return True
             # What a message that is being gathered begins with stays; of others nothing is needed again.
             gathering = (
                 stream.message_head > 0
                 and is_read(np.int64(stream.message_type))
-                and stream.message_length <= LARGEST_READ
+                and (stream.message_length <= LARGEST_READ or is_long_hello(stream))
             )
             keep_from = np.int64(stream.message_at if gathering else min(stream.record_at, stream.have))
             if keep_from >= WINDOW // 2:
@@ -335,7 +368,7 @@ def follow_records(
             over = alert(memory, flow, stream, handshake, direction)
         else:
             if flow.handshake >= 0:
-                broken(stream, handshake, event)
+                broken(stream, handshake)
             if flow.handshake >= 0 and event == BROKEN:
                 return False
             release(memory, side, stream)

@@ -7,13 +7,18 @@ from dataclasses import dataclass, field
 from auditor.tls import fingerprints
 from auditor.tls.hello_kernels import (
     ALPN,
+    EARLY_DRAFT,
     ECH,
     GROUPS,
     KEY_SHARE,
     OLD_KEY_SHARE,
+    PARTLY,
     POINT_FORMATS,
     PSK_MODES,
     SIGNATURES,
+    SUITES_OF_1_3,
+    TLS_1_2,
+    TLS_1_3,
     VERSIONS,
 )
 from auditor.tls.names import (
@@ -91,6 +96,7 @@ class ClientShape:
     alpn: list[bytes] = field(default_factory=list)
     psk_modes: list[int] = field(default_factory=list)
     ech_kind: int | None = None
+    is_whole: bool = True  # what is not there was not sent
 
     @classmethod
     def parse(cls, data: bytes) -> "ClientShape":
@@ -116,13 +122,18 @@ class ClientShape:
             alpn=protocols(first.get(ALPN, b"")),
             psk_modes=list(listed(first.get(PSK_MODES, b""), 1)),
             ech_kind=first[ECH][0] if first.get(ECH) else None,
+            is_whole=data[at + 1 + data[at]] != PARTLY,
         )
 
     @property
-    def version_offered(self) -> int:
-        """The highest version offered that has a name; else the legacy version."""
+    def version_offered(self) -> int | None:
+        """The highest version offered that has a name; else the legacy version. None: it is not in what is there."""
         offered = [code for code in self.versions if not is_grease(code)]
-        return max(offered, key=version_rank) if offered else self.legacy_version
+        if offered:
+            return max(offered, key=version_rank)
+        if self.legacy_version == TLS_1_3:  # drafts before 16 had no list of versions
+            return EARLY_DRAFT
+        return self.legacy_version if self.is_whole or self.legacy_version < TLS_1_2 else None
 
     @property
     def offers_forward_secrecy(self) -> bool | None:
@@ -131,10 +142,14 @@ class ClientShape:
         if any(suite is not None and suite.ephemeral for suite in known):
             return True
         if any(suite is not None and suite.key_exchange == "TLS13" for suite in known):
-            return bool(self.groups or self.key_shares) or self.psk_modes != [0]
+            return self._unless_cut(bool(self.groups or self.key_shares) or self.psk_modes != [0])
         if any(suite is None and not is_grease(code) for suite, code in zip(known, self.suites, strict=True)):
             return None
-        return False
+        return self._unless_cut(known=False)
+
+    def _unless_cut(self, known: bool) -> bool | None:
+        """What a hello says, if all of it is there."""
+        return known if self.is_whole else None
 
     @property
     def ja3(self) -> str:
@@ -150,21 +165,26 @@ class ClientShape:
 
     def row(self, transport: str = "t") -> dict[str, object]:
         """The columns of ``handshakes`` that depend on the ClientHello alone."""
+        offered = self.version_offered
         is_ssl2 = not self.compressions and not self.extensions
+        has_print = self.is_whole and not is_ssl2
+        post_quantum = any(is_post_quantum(code) for code in self.groups + self.key_shares)
+        early_data = EARLY_DATA in self.extensions
+        ech = {None: "none", 0: "outer"}.get(self.ech_kind, "none")
         return {
-            "tls_version_offered": version_name(self.version_offered),
+            "tls_version_offered": version_name(offered) if offered is not None else None,
             "cipher_suites_offered": words([suite_name(code) for code in self.suites]),
             "groups_offered": words([group_name(code) for code in self.groups]),
             "key_shares_offered": words([group_name(code) for code in self.key_shares]),
             "signature_schemes_offered": words([signature_name(code) for code in self.signature_schemes]),
-            "post_quantum_offered": any(is_post_quantum(code) for code in self.groups + self.key_shares),
+            "post_quantum_offered": post_quantum or self._unless_cut(known=False),
             "alpn_offered": words([printable(name) for name in self.alpn]),
             "extensions": words([extension_name(code) for code in self.extensions]),
-            "ja3": None if is_ssl2 else self.ja3,
-            "ja4": None if is_ssl2 else self.ja4(transport),
-            "ech": {None: "none", 0: "outer"}.get(self.ech_kind, "none"),
+            "ja3": self.ja3 if has_print else None,
+            "ja4": self.ja4(transport) if has_print else None,
+            "ech": ech if self.is_whole or ech != "none" else None,
             "offers_forward_secrecy": self.offers_forward_secrecy,
-            "offers_early_data": EARLY_DATA in self.extensions,
+            "offers_early_data": early_data or self._unless_cut(known=False),
         }
 
 
@@ -179,6 +199,7 @@ class ServerShape:
     extensions: list[int]
     group: int | None
     alpn: bytes | None
+    is_whole: bool = True
 
     @classmethod
     def parse(cls, data: bytes) -> "ServerShape":
@@ -188,7 +209,12 @@ class ServerShape:
         for kind, contents in extensions:
             first.setdefault(kind, contents)
         legacy = int.from_bytes(data[:2], "big")
+        is_whole = data[5] != PARTLY
         version = int.from_bytes(first[VERSIONS], "big") if first.get(VERSIONS) else legacy
+        if version == TLS_1_3 == legacy:
+            version = EARLY_DRAFT
+        elif not is_whole and version == TLS_1_2 and data[2] == SUITES_OF_1_3:
+            version = TLS_1_3  # the extension that says so is not there
         share = first.get(KEY_SHARE) or first.get(OLD_KEY_SHARE)
         chosen = protocols(first.get(ALPN, b""))
         return cls(
@@ -199,6 +225,7 @@ class ServerShape:
             extensions=[kind for kind, _ in extensions],
             group=int.from_bytes(share[:2], "big") if share else None,
             alpn=chosen[0] if chosen else None,
+            is_whole=is_whole,
         )
 
     @property
@@ -206,5 +233,7 @@ class ServerShape:
         return self.version in (0x0304, 0xFEFC) or self.version >> 8 in (0x7F, 0x7E, 0xFB)
 
     @property
-    def ja3s(self) -> str:
+    def ja3s(self) -> str | None:
+        if not self.is_whole:
+            return None
         return fingerprints.ja3s(self.legacy_version, self.suite, self.extensions)

@@ -16,8 +16,9 @@ from auditor.flows.state import (
 )
 from auditor.flows.stream import peek, peek16, read
 from auditor.machine.kernel import part
-from auditor.tls.hello_kernels import ssl2_client_hello, ssl2_server_hello
+from auditor.tls.hello_kernels import ssl2_client_hello
 from auditor.tls.messages import LETTER_C, LETTER_S, begin_handshake, letter
+from auditor.tls.server_hello_kernels import ssl2_server_hello
 
 # How a stream begins.
 WAIT, TLS_RECORDS, TLS_MIDDLE, SSL2_CLIENT, SSL2_SERVER, NOT_TLS = 0, 1, 2, 3, 4, 5

@@ -11,7 +11,7 @@ FLOW = (
     *("flow_id", "client_ip", "client_port", "client_mac", "server_ip", "server_port", "server_mac", "server_name"),
     *("transport", "vlan", "region", "service", "path", "path_confidence", "verdict"),
 )
-PROTOCOLS = {"tcp": "tls", "dtls": "dtls", "quic": "quic"}
+PROTOCOLS = {"tcp": "tls", "dtls": "dtls", "quic": "quic", "other": "tls"}
 SHAKE = (
     "transport",
     *(

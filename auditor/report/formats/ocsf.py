@@ -34,7 +34,7 @@ SEVERITY_NAMES = ["Unknown", "Informational", "Low", "Medium", "High", "Critical
 BOUNDARIES = {"direct-connect": (6, "Virtual Private Gateway"), "vpn": (6, "Virtual Private Gateway")}
 BOUNDARIES |= {"vpc": (4, "Same VPC"), "internet": (5, "Internet/VPC Gateway"), "private": (99, "Other")}
 STATUSES = {"fail": (3, "Fail"), "warn": (2, "Warning"), "pass": (1, "Pass")}
-PROTOCOLS = {"tcp": 6, "udp": 17, "esp": 50}
+PROTOCOLS = {"tcp": 6, "udp": 17, "esp": 50, "eapol": 255}
 
 
 def _metadata(result: Results) -> dict[str, Any]:

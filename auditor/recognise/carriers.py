@@ -1,0 +1,237 @@
+"""Protocols that carry TLS or DTLS inside messages of their own: how each looks, and where the handshake is in it.
+
+They are few and their handshakes are short, so what is found here is only kept; ``tls.carriers`` puts it together.
+"""
+
+import numpy as np
+
+from auditor.decode.bytes import Bytes, be16, be24, be32
+from auditor.machine.kernel import inlined, part
+from auditor.tls.wrappers import (
+    AUTHENTICATED,
+    CHANNEL_BIND,
+    CLIENT_RESET,
+    CLIENT_RESET_3,
+    CONTROL,
+    CONTROL_WITH_KEY,
+    COOKIE,
+    CRYPT,
+    DATA_1,
+    DATA_2,
+    DATA_ATTRIBUTE,
+    DATA_INDICATION,
+    EAP_MESSAGE,
+    LOGIN_7,
+    PRELOGIN,
+    PRELOGIN_RESPONSE,
+    SEND_INDICATION,
+    SERVER_RESET,
+    SOFT_RESET,
+)
+
+RDP_SYN = 0x0001
+EXTRA = np.array(AUTHENTICATED, np.int64)
+HEADER = 16  # bytes of an encrypted DTLS record that show what it is
+FIRST_IDS = 4096  # packet ids of a connection that has begun not long ago
+
+
+@part
+def is_dtls(block: Bytes, at: int, end: int) -> bool:
+    """A plain DTLS record (RFC 6347 4.1, RFC 9147 4): its version, epoch 0, and a length that fits."""
+    if end - at < 14:
+        return False
+    kind, version, length = block[at], be16(block, at + 1), be16(block, at + 11)
+    return (
+        (kind == 22 or kind == 20 or kind == 21)
+        and (version == 0xFEFF or version == 0xFEFD or version == 0x0100)
+        and be16(block, at + 3) == 0
+        and 0 < length <= end - at - 13
+    )
+
+
+@part
+def is_dtls_of_any_epoch(block: Bytes, at: int, end: int) -> bool:
+    """A DTLS record with a whole header, plain or encrypted (not DTLS 1.3's short form)."""
+    if end - at < 14 or block[at] < 20 or block[at] > 26:
+        return False
+    version = be16(block, at + 1)
+    return (version == 0xFEFF or version == 0xFEFD) and 0 < be16(block, at + 11) <= end - at - 13
+
+
+@part
+def is_stun(block: Bytes, at: int, end: int) -> bool:
+    """Two zero bits, and the magic cookie (RFC 8489 5)."""
+    return end - at >= 20 and block[at] < 4 and be32(block, at + 4) == COOKIE
+
+
+@inlined
+def is_channel_data(block: Bytes, at: int, end: int) -> bool:
+    """TURN's ChannelData (RFC 8656 12.4): a channel number and a length that fits."""
+    return end - at > 4 and block[at] & 0xF0 == 0x40 and 0 < be16(block, at + 2) <= end - at - 4
+
+
+@part
+def data_of_indication(block: Bytes, at: int, end: int) -> int:
+    """Where the DATA attribute's value begins in a Send or Data indication (RFC 8656 11); -1 where there is none."""
+    at += 20
+    while at + 4 <= end:
+        if be16(block, at) == DATA_ATTRIBUTE:
+            return at + 4
+        at += 4 + (be16(block, at + 2) + 3) // 4 * 4
+    return -1
+
+
+@part
+def is_capwap_dtls(block: Bytes, at: int, end: int) -> bool:
+    """CAPWAP's DTLS header in front of a DTLS record (RFC 5415 4.2)."""
+    return end - at > 4 and block[at] == 1 and be24(block, at + 1) == 0 and is_dtls(block, at + 4, end)
+
+
+@part
+def is_capwap_control(block: Bytes, at: int, end: int) -> bool:
+    """A control message in clear (RFC 5415 4.3, 4.5.1): discovery, of which every length has to agree."""
+    if end - at < 16 or block[at] != 0:
+        return False
+    begin = at + int(block[at + 1] >> 3) * 4
+    if begin < at + 8 or begin + 8 > end or be24(block, begin) != 0:
+        return False
+    return 1 <= block[begin + 3] <= 40 and begin + 5 + be16(block, begin + 5) == end
+
+
+@part
+def openvpn_payload(block: Bytes, at: int, end: int, extra: int) -> int:
+    """Where the piece of TLS begins in a control packet with ``extra`` bytes behind the session id; -1 if none fits."""
+    at += 9 + extra
+    if at + 5 > end or block[at] > 8:
+        return -1
+    acknowledged = int(block[at])
+    at += 5 + (4 * acknowledged + 8 if acknowledged else 0)
+    return at if at <= end else -1
+
+
+@part
+def is_openvpn(block: Bytes, at: int, end: int) -> bool:
+    """A packet that begins a connection of OpenVPN, or one with the beginning of a TLS record in it.
+
+    A reset has message id 0 and nothing behind it; a server's acknowledges the client's. With ``--tls-crypt`` only the
+    lengths, packet id and time are to be seen.
+    """
+    size, kind = end - at, block[at] >> 3
+    if size < 14 or block[at] & 7 != 0:
+        return False
+    if kind == CLIENT_RESET_3 or (kind == CLIENT_RESET and size == 14 + CRYPT):
+        number, time = be32(block, at + 9) & 0x00FFFFFF, be32(block, at + 13)
+        if size >= 14 + CRYPT and 1 <= number <= FIRST_IDS and 0x40000000 < time < 0xC0000000:
+            return True
+    if kind != CLIENT_RESET and kind != SERVER_RESET and kind != CONTROL:
+        return False
+    for k in range(EXTRA.size):
+        extra = EXTRA[k]
+        begin = openvpn_payload(block, at, end, extra)
+        if begin < 0 or (extra > 0 and not 1 <= be32(block, at + 1 + extra) <= FIRST_IDS):
+            continue
+        if kind == CONTROL:
+            if begin + 6 <= end and block[begin] == 22 and block[begin + 1] == 3 and block[begin + 2] <= 4:
+                return True
+        elif begin == end and be32(block, end - 4) == 0 and block[at + 9 + extra] == (1 if kind == SERVER_RESET else 0):
+            return True
+    return False
+
+
+@part
+def is_radius(block: Bytes, at: int, end: int) -> bool:
+    """A RADIUS packet (RFC 2865 3): a known code, its length, and attributes that fill it exactly."""
+    size = end - at
+    if size < 22 or be16(block, at + 2) != size:
+        return False
+    code = int(block[at])
+    if not (1 <= code <= 5 or 11 <= code <= 13 or 40 <= code <= 45):
+        return False
+    at += 20
+    while at + 2 <= end and block[at] != 0 and block[at + 1] >= 2:
+        at += int(block[at + 1])
+    return at == end
+
+
+@part
+def has_eap(block: Bytes, at: int, end: int) -> bool:
+    """Whether a RADIUS packet carries a piece of EAP."""
+    at += 20
+    while at + 2 <= end and block[at + 1] >= 2:
+        if block[at] == EAP_MESSAGE:
+            return True
+        at += int(block[at + 1])
+    return False
+
+
+@part
+def is_rdp_over_udp(block: Bytes, at: int, end: int) -> bool:
+    """A client's SYN, or a server's ([MS-RDPEUDP] 2.2.2.1, 2.2.2.5): nothing acknowledged yet, two MTUs within bounds."""
+    if end - at < 16 or be16(block, at + 6) & RDP_SYN == 0 or be16(block, at + 6) & 0xE00A != 0:
+        return False
+    if be32(block, at) != 0xFFFFFFFF and be16(block, at + 6) & 0x0004 == 0:
+        return False
+    return 1132 <= be16(block, at + 12) <= 1232 and 1132 <= be16(block, at + 14) <= 1232
+
+
+@part
+def is_tds(data: Bytes, size: int) -> bool:
+    """A PRELOGIN message or the answer ([MS-TDS] 2.2.6.5): its first option is the version; or a log-in in clear."""
+    if size < 14 or data[1] > 1 or be16(data, 2) < 14 or data[7] != 0:
+        return False
+    if data[0] == LOGIN_7:  # its length, least significant byte first
+        return size >= 12 and data[8] + 256 * np.int64(data[9]) + 8 == be16(data, 2) and data[10] == 0
+    if data[0] != PRELOGIN and data[0] != PRELOGIN_RESPONSE:
+        return False
+    return data[8] == 0 and be16(data, 11) == 6 and be16(data, 9) + 14 <= be16(data, 2) and be16(data, 9) % 5 == 1
+
+
+@part
+def is_stun_over_tcp(data: Bytes, size: int) -> bool:
+    """STUN at the start of a stream (RFC 8489 6.2.2), as it is or behind a length of two bytes (RFC 4571 2)."""
+    start = 0
+    if is_stun(data, start, size):
+        return be16(data, 2) % 4 == 0
+    return size >= 22 and is_stun(data, start + 2, size) and be16(data, 0) == be16(data, 4) + 20
+
+
+@part
+def is_openvpn_over_tcp(data: Bytes, size: int) -> bool:
+    """OpenVPN's first packet behind a length of two bytes."""
+    start = 2
+    length = be16(data, 0) if size >= 16 else 0
+    return 14 <= length <= size - 2 and is_openvpn(data, start, 2 + length)
+
+
+@part
+def dtls_inside(block: Bytes, begin: int, end: int) -> int:
+    """Where DTLS begins in a datagram that STUN, TURN or DTLS sent (RFC 7983 7): -1 where there is none."""
+    first, at = int(block[begin]), begin
+    if first & 0xF0 == 0x40:
+        at = begin + 4 if is_channel_data(block, begin, end) else -1
+    elif first < 4:
+        kind = be16(block, begin) if is_stun(block, begin, end) else 0
+        is_indication = kind == SEND_INDICATION or kind == DATA_INDICATION
+        at = data_of_indication(block, begin, end) if is_indication else -1
+    return at if 0 <= at < end and 20 <= block[at] <= 63 else -1
+
+
+@part
+def is_encrypted_dtls(block: Bytes, at: int, end: int) -> bool:
+    """A record of a later epoch: by its number, its type, or the short header of DTLS 1.3 (RFC 9147 4)."""
+    kind = int(block[at])
+    return kind == 23 or kind > 24 or (end - at >= 5 and be16(block, at + 3) != 0)
+
+
+@part
+def binds_channel(block: Bytes, begin: int, end: int) -> bool:
+    """Whether a datagram tells TURN's server which peer goes with a channel."""
+    return block[begin] < 4 and is_stun(block, begin, end) and be16(block, begin) == CHANNEL_BIND
+
+
+@part
+def openvpn_bytes(block: Bytes, begin: int, end: int) -> int:
+    """How many bytes of a packet of OpenVPN are kept: all of what may carry a piece of TLS; none of data."""
+    kind = block[begin] >> 3
+    carries = kind >= SOFT_RESET and kind <= CONTROL_WITH_KEY and kind != DATA_1 and kind != DATA_2 and kind != 5
+    return end - begin if carries else 0

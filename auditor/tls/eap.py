@@ -1,0 +1,106 @@
+"""EAP-TLS, PEAP, EAP-TTLS and their kin (RFC 5216, RFC 5281): TLS in pieces by EAP's flags, in frames of 802.1X and inside RADIUS (RFC 3579).
+
+One flow of a network access server carries the sessions of many users: a challenge answers the request with its
+identifier, and the next request repeats the challenge's State (RFC 2865 4.4, 5.24).
+"""
+
+from dataclasses import dataclass, field
+
+from auditor.flows.state import OVER_OTHER
+from auditor.recognise.numbers import EAP, RADIUS
+from auditor.tls.carried import Carried, ended
+from auditor.tls.datagram_messages import Datagram, Held, Messages, Shown
+from auditor.tls.wrappers import EAP_MESSAGE
+
+STATE = 24
+ACCESS_REQUEST, ACCESS_ACCEPT, ACCESS_REJECT, ACCESS_CHALLENGE = 1, 2, 3, 11
+REQUEST, RESPONSE = 1, 2  # codes of EAP (RFC 3748 4)
+IDENTITY = 1  # its first type
+TLS_METHODS = (13, 21, 25, 43, 55)  # EAP-TLS, EAP-TTLS, PEAP, EAP-FAST, TEAP
+LENGTH_INCLUDED = 0x80
+EAP_HEADER, RADIUS_HEADER = 4, 20
+
+
+def attributes(packet: bytes) -> dict[int, bytes]:
+    """A RADIUS packet's attributes; those of one type are joined, as EAP-Message has it (RFC 3579 3.1)."""
+    found: dict[int, bytes] = {}
+    at = RADIUS_HEADER
+    while at + 2 <= len(packet) and packet[at + 1] >= 2:
+        found[packet[at]] = found.get(packet[at], b"") + packet[at + 2 : at + packet[at + 1]]
+        at += packet[at + 1]
+    return found
+
+
+@dataclass
+class Eap:
+    """The TLS of one EAP conversation: the pieces of each side in order, what is sent again left out."""
+
+    carried: Carried
+    _last: list[int] = field(default_factory=lambda: [-1, -1])  # identifiers
+
+    def take(self, packet: bytes, seen: Datagram) -> None:
+        size = int.from_bytes(packet[2:4], "big")
+        if len(packet) < EAP_HEADER + 2 or packet[0] not in (REQUEST, RESPONSE) or packet[4] not in TLS_METHODS:
+            return
+        if self._last[seen.side] == packet[1]:
+            return
+        self._last[seen.side] = packet[1]
+        begin = EAP_HEADER + 2 + (4 if packet[5] & LENGTH_INCLUDED else 0)
+        if begin < size:
+            self.carried.take(packet[begin:size], seen)
+
+
+@dataclass
+class EapOverLan:
+    """The EAP conversation of one supplicant: another begins with an identity (RFC 3748 5.1)."""
+
+    held: Held
+    shown: Shown = field(default_factory=Shown)
+
+    def run(self, datagrams: list[Datagram]) -> list[Messages]:
+        sessions: list[Eap] = []
+        for seen in datagrams:
+            is_new = len(seen.data) > EAP_HEADER and seen.data[0] == REQUEST and seen.data[EAP_HEADER] == IDENTITY
+            if is_new or not sessions:
+                sessions.append(Eap(Carried(self.held, EAP, OVER_OTHER)))
+            sessions[-1].take(seen.data, seen)
+        return ended((session.carried for session in sessions), datagrams[-1])
+
+
+@dataclass
+class Radius:
+    """The EAP conversations of one flow."""
+
+    held: Held
+    shown: Shown = field(default_factory=Shown)
+
+    def run(self, datagrams: list[Datagram]) -> list[Messages]:
+        sessions: list[Eap] = []
+        by_identifier: dict[tuple[int, int], Eap] = {}
+        by_state: dict[bytes, Eap] = {}
+        for seen in datagrams:
+            code, identifier, found = seen.data[0], seen.data[1], attributes(seen.data)
+            if code == ACCESS_REQUEST:
+                session = by_state.get(found.get(STATE, b"")) or by_identifier.get((seen.side, identifier))
+                if session is None or (STATE not in found and _begins(found)):
+                    session = Eap(Carried(self.held, RADIUS, OVER_OTHER))
+                    sessions.append(session)
+                by_identifier[seen.side, identifier] = session
+            elif code in (ACCESS_CHALLENGE, ACCESS_ACCEPT, ACCESS_REJECT):
+                session = by_identifier.get((1 - seen.side, identifier))
+                if session is None:  # its request is not in the capture
+                    session = by_state.get(found.get(STATE, b"")) or Eap(Carried(self.held, RADIUS, OVER_OTHER))
+                    sessions += [session] if session not in sessions else []
+            else:
+                continue
+            if STATE in found:
+                by_state[found[STATE]] = session
+            if EAP_MESSAGE in found:
+                session.take(found[EAP_MESSAGE], seen)
+        return ended((session.carried for session in sessions), datagrams[-1])
+
+
+def _begins(found: dict[int, bytes]) -> bool:
+    """Whether a request without State begins a conversation: an identity, not a piece of TLS."""
+    message = found.get(EAP_MESSAGE, b"")
+    return len(message) > EAP_HEADER and message[EAP_HEADER] not in TLS_METHODS

@@ -1,0 +1,157 @@
+"""TLS inside OpenVPN's control channel: pieces in packets with message ids, over UDP or TCP (Network protocol of OpenVPN).
+
+A packet is opcode and key id, session id, with ``--tls-auth`` an HMAC with packet id and time, a list of acknowledged ids (and
+whose they are), the message id, a piece of TLS. Each key id is a session of its own. ``--tls-crypt`` encrypts all behind
+the session id with a key that only both ends have: then it is said that the handshake is hidden.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from auditor.flows import state as S
+from auditor.recognise.numbers import OPENVPN
+from auditor.tls.carried import Carried, begins_record, ended
+from auditor.tls.datagram_messages import Datagram, Held, Messages, Shown
+from auditor.tls.hello_faults import HIDDEN
+from auditor.tls.wrappers import (
+    AUTHENTICATED,
+    CLIENT_RESET,
+    CONTROL,
+    SERVER_RESET,
+    SOFT_RESET,
+)
+
+RESETS = (CLIENT_RESET, SERVER_RESET)
+
+
+def parsed(packet: bytes, extra: int) -> tuple[int, bytes] | None:
+    """Message id and piece of TLS of a control packet with ``extra`` bytes behind its session id; None if they do not fit."""
+    at = 9 + extra
+    if len(packet) < at + 5 or packet[at] > 8:
+        return None
+    at += 1 + (4 * packet[at] + 8 if packet[at] else 0)
+    if len(packet) < at + 4:
+        return None
+    return int.from_bytes(packet[at : at + 4], "big"), packet[at + 4 :]
+
+
+def extra_of(packet: bytes) -> int | None:
+    """How many bytes a packet has behind its session id, where its form shows it: a reset, or a record's beginning."""
+    if packet[0] >> 3 not in (*RESETS, SOFT_RESET, CONTROL):
+        return None
+    for extra in AUTHENTICATED:
+        piece = parsed(packet, extra)
+        if piece is None:
+            continue
+        number, data = piece
+        if packet[0] >> 3 in RESETS:
+            acknowledged = packet[9 + extra]
+            if number == 0 and not data and acknowledged == (packet[0] >> 3 == SERVER_RESET):
+                return extra
+        elif len(data) > 5 and data[0] in (21, 22) and begins_record(data):
+            return extra
+    return None
+
+
+@dataclass
+class Sender:
+    """Pieces of one side: the next message id, and those that came before their turn."""
+
+    next: int = 1 << 32
+    waiting: dict[int, bytes] = field(default_factory=dict)
+
+
+@dataclass
+class Session:
+    """The TLS session of one key id."""
+
+    carried: Carried
+    senders: tuple[Sender, Sender] = field(default_factory=lambda: (Sender(), Sender()))
+
+    def take(self, piece: "Piece") -> None:
+        sender = self.senders[piece.seen.side]
+        if piece.number < sender.next:
+            return  # sent again
+        sender.waiting.setdefault(piece.number, piece.data)
+        while sender.next in sender.waiting:
+            self.carried.take(sender.waiting.pop(sender.next), piece.seen)
+            sender.next += 1
+
+
+class Piece(NamedTuple):
+    """A message of a session, as it was seen."""
+
+    session: Session
+    number: int
+    data: bytes
+    seen: Datagram
+
+
+@dataclass
+class OpenVpn:
+    """The sessions of one flow. ``framed``: over TCP, where two bytes of length stand before each packet."""
+
+    held: Held
+    framed: bool
+    shown: Shown = field(default_factory=Shown)
+    _sessions: dict[tuple[int, int], Session] = field(default_factory=dict)
+    _connection: int = 0
+    _identities: list[bytes] = field(default_factory=lambda: [b"", b""])
+
+    def run(self, datagrams: list[Datagram]) -> list[Messages]:
+        packets = list(_unframed(datagrams)) if self.framed else datagrams
+        shown = (extra for seen in packets if (extra := extra_of(seen.data)) is not None)
+        extra = next(shown, None)
+        if extra is None:
+            return self._hidden(packets)
+        pieces = [piece for seen in packets if (piece := self._piece(seen, extra)) is not None]
+        for piece in pieces:
+            sender = piece.session.senders[piece.seen.side]
+            sender.next = min(sender.next, piece.number)
+        for piece in pieces:
+            piece.session.take(piece)
+        return ended((session.carried for session in self._sessions.values()), datagrams[-1])
+
+    def _hidden(self, packets: list[Datagram]) -> list[Messages]:
+        """A row for a handshake of which nothing can be read."""
+        if not packets:
+            return []
+        handshake = Messages(self.held, self._transport, packets[0].side, packets[0])
+        handshake["upgraded"], handshake["invalid"] = OPENVPN, HIDDEN
+        return [handshake]
+
+    @property
+    def _transport(self) -> int:
+        return S.OVER_TCP if self.framed else S.OVER_OTHER
+
+    def _piece(self, seen: Datagram, extra: int) -> Piece | None:
+        kind, key = seen.data[0] >> 3, seen.data[0] & 7
+        piece = parsed(seen.data, extra)
+        if piece is None or kind not in (*RESETS, SOFT_RESET, CONTROL):
+            return None
+        self._note_connection(seen, kind)
+        session = self._sessions.get((self._connection, key))
+        if session is None:
+            session = self._sessions[self._connection, key] = Session(Carried(self.held, OPENVPN, self._transport))
+        return Piece(session, *piece, seen)
+
+    def _note_connection(self, seen: Datagram, kind: int) -> None:
+        """A reset with another session id begins another connection on the same ports."""
+        identity = seen.data[1:9]
+        if kind == CLIENT_RESET and self._identities[seen.side] not in (b"", identity):
+            self._connection += 1
+        if kind in RESETS:
+            self._identities[seen.side] = identity
+
+
+def _unframed(pieces: list[Datagram]) -> list[Datagram]:
+    """The packets of both sides' streams."""
+    rest, packets = [b"", b""], []
+    for seen in pieces:
+        data = rest[seen.side] + seen.data
+        while len(data) >= 2 and len(data) >= 2 + (size := int.from_bytes(data[:2], "big")):
+            if size:
+                packets.append(seen._replace(data=data[2 : 2 + size]))
+            data = data[2 + size :]
+        rest[seen.side] = data
+    return packets

@@ -1,0 +1,84 @@
+"""What keys reveal of a handshake of TLS 1.3: the server's choice of a protocol, and certificates (RFC 8446 4.3.1, 4.4.2)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from auditor.tables.columns import Numbers, Texts
+from auditor.tls.certificate_columns import described, validity
+from auditor.tls.certificates import Certificates, message_of
+from auditor.tls.handshakes import HandshakeColumns
+from auditor.tls.shapes import printable, words
+
+Array = np.ndarray[Any, Any]
+POST_QUANTUM = ("ML-DSA", "SLH-DSA")
+
+
+@dataclass
+class Revealed:
+    """What was read of one handshake; certificates as DER, in the order in which they were sent."""
+
+    alpn: str | None = None
+    server: list[bytes] = field(default_factory=list)
+    client: list[bytes] = field(default_factory=list)
+
+
+def reveal(columns: HandshakeColumns, found: Mapping[int, Revealed], certificates: Certificates) -> HandshakeColumns:
+    """The columns of handshakes with what was read of some of their rows."""
+    texts: dict[str, dict[int, str | None]] = {}
+    truths: dict[str, dict[int, bool | None]] = {}
+    names, started = columns.texts["server_name"].objects(), columns.numbers["started"].values
+    for row, one in found.items():
+        if one.alpn is not None:
+            texts.setdefault("alpn", {})[row] = printable(one.alpn.encode("utf-8", "replace"))
+        if one.client:
+            chain = certificates.chain(message_of(one.client))
+            certificates.note(chain, "client", 1, int(started[row]))
+            if chain.leaf:
+                texts.setdefault("client_certificate_id", {})[row] = chain.leaf.certificate_id
+        if one.server:
+            chain = certificates.chain(message_of(one.server))
+            certificates.note(chain, "server", 1, int(started[row]))
+            leaf = chain.leaf
+            if leaf is None:
+                continue
+            is_new = bool(leaf.key_type and leaf.key_type.startswith(POST_QUANTUM))
+            said = {
+                "certificate_id": leaf.certificate_id,
+                "certificate_chain": words([each.certificate_id for each in chain.certificates]),
+                "chain_order": chain.order,
+                "authentication": "post-quantum" if is_new else "classical",
+                "chain": described(chain),
+            }
+            for name, text in said.items():
+                texts.setdefault(name, {})[row] = text
+            truths.setdefault("certificate_matches", {})[row] = leaf.fits(names[row])
+            for name, path in (("certificate_valid", [leaf]), ("chain_valid", chain.path)):
+                truths.setdefault(name, {})[row] = validity(path, int(started[row]))
+    chains, valid = texts.pop("chain", {}), truths.pop("chain_valid", {})
+    table = dict(columns.table)
+    table |= {name: _with_texts(columns.texts[name], rows) for name, rows in texts.items()}
+    table |= {name: _with_truths(columns.numbers[name], rows) for name, rows in truths.items()}
+    return replace(
+        columns,
+        table=table,
+        chain=_with_texts(columns.chain, chains),
+        chain_valid=_with_truths(columns.chain_valid, valid),
+    )
+
+
+def _with_texts(column: Texts, rows: Mapping[int, str | None]) -> Texts:
+    values = column.objects()
+    for row, text in rows.items():
+        values[row] = text
+    return Texts.of(values)
+
+
+def _with_truths(column: Numbers, rows: Mapping[int, bool | None]) -> Numbers:
+    values = column.values.copy()
+    missing = np.zeros(len(values), bool) if column.missing is None else column.missing.copy()
+    for row, truth in rows.items():
+        values[row], missing[row] = bool(truth), truth is None
+    return Numbers(values, missing)

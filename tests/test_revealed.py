@@ -1,0 +1,78 @@
+"""What keys reveal of TLS 1.3's encrypted handshake: the server's certificate and choice of a protocol."""
+
+import contextlib
+import shutil
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import auditor
+from tests import carriers, wire
+
+Run = Callable[..., auditor.Audit]
+pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+HANDSHAKE = ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_HANDSHAKE_TRAFFIC_SECRET")
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> tuple[list[bytes], Path]:
+    """A TLS 1.3 handshake between two ends of Python's ssl, both with certificates, and the client's key log."""
+    server_context, client_context = carriers.context(tmp_path), ssl.create_default_context()
+    server_context.verify_mode = ssl.CERT_REQUIRED
+    server_context.load_verify_locations(tmp_path / "both.pem")
+    client_context.check_hostname, client_context.verify_mode = False, ssl.CERT_NONE
+    client_context.load_cert_chain(tmp_path / "both.pem")
+    client_context.keylog_filename = str(tmp_path / "keys.log")
+    for context in (server_context, client_context):
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.set_alpn_protocols(["h2", "http/1.1"])
+    to_client, from_client, to_server, from_server = (ssl.MemoryBIO() for _ in range(4))
+    client = client_context.wrap_bio(to_client, from_client, server_hostname=carriers.NAME)
+    server = server_context.wrap_bio(to_server, from_server, server_side=True)
+    flights = []
+    for turn in range(4):
+        end, sent, taken = ((client, from_client, to_server), (server, from_server, to_client))[turn % 2]
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+        data = sent.read()
+        taken.write(data)
+        flights.append(("cs"[turn % 2], data))
+    return wire.Talk().open().play(flights, 700).packets, tmp_path / "keys.log"
+
+
+def test_with_keys(audit_bytes: Run, talk: tuple[list[bytes], Path]) -> None:
+    """Certificates of both sides and the protocol chosen are known, as they are where they are sent in clear."""
+    packets, keys = talk
+    result = audit_bytes(wire.pcap(packets), keylog=keys)
+    row = wire.only(result.handshakes)
+    assert (row["tls_version"], row["alpn"], row["authentication"]) == ("TLS 1.3", "h2", "classical")
+    assert (row["certificate_matches"], row["certificate_valid"], row["chain_order"]) == (True, True, "self-signed")
+    certificate = wire.only(result.certificates)
+    assert certificate["certificate_id"] == row["certificate_id"] == row["client_certificate_id"]
+    assert certificate["roles"] == "client server"
+
+
+def test_with_the_handshakes_secrets_alone(audit_bytes: Run, talk: tuple[list[bytes], Path]) -> None:
+    """The secrets of the data are not needed for that."""
+    packets, keys = talk
+    lines = [line for line in keys.read_text(encoding="utf-8").splitlines() if line.startswith(HANDSHAKE)]
+    keys.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert wire.only(audit_bytes(wire.pcap(packets), keylog=keys).handshakes)["alpn"] == "h2"
+
+
+@pytest.mark.parametrize("wrong", [True, False])
+def test_without_keys(audit_bytes: Run, talk: tuple[list[bytes], Path], wrong: bool) -> None:
+    """Without keys, or with those that do not open it, they stay missing."""
+    packets, keys = talk
+    lines = [
+        line.rsplit(" ", 1) for line in keys.read_text(encoding="utf-8").splitlines() if line.startswith(HANDSHAKE)
+    ]
+    keys.write_text("".join(f"{head} {'00' * (len(secret) // 2)}\n" for head, secret in lines), encoding="utf-8")
+    result = audit_bytes(wire.pcap(packets), **({"keylog": keys} if wrong else {}))
+    row = wire.only(result.handshakes)
+    assert pd.isna(row["alpn"])
+    assert pd.isna(row["certificate_id"])
+    assert result.certificates.empty
