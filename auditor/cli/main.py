@@ -58,7 +58,7 @@ def main(hashing: "Child | None" = None) -> None:
 
     ``hashing`` is a process that hashes the first capture already.
     """
-    for name in ("SIGTERM", "SIGHUP"):  # as Ctrl-C, unless whoever started this wants it ignored, as nohup does
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # each ends it, but what was ignored before, as nohup does
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
@@ -68,6 +68,8 @@ def main(hashing: "Child | None" = None) -> None:
         sys.stdout.flush()
     except AuditError as error:
         say(str(error))
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     except BrokenPipeError:
         _end_as_unread()
     except UnicodeEncodeError as error:
@@ -89,8 +91,8 @@ def main(hashing: "Child | None" = None) -> None:
 
 def _run(hashing: "Child | None") -> int:
     """Run the command; its exit code."""
-    manual.complete()
     try:
+        manual.complete()
         app(obj=Own(hashing))
     except KeyboardInterrupt:
         return INTERRUPTED
