@@ -51,6 +51,9 @@ class Options:
         PathLike | None,
         "Secret file by which access keys have one credential_hash in all audits with it; random without.",
     ] = None
+    apart: Annotated[
+        bool, "Audit each capture by itself; without it they are one, however its packets lie in files."
+    ] = False
     http: Annotated[bool, "Read requests in clear of flows that are not to AWS too."] = False
     ip_ranges: Annotated[PathLike | None, "A newer ip-ranges.json than the one shipped."] = None
     memory: Annotated[
@@ -110,6 +113,7 @@ class Options:
             "all_traffic": self.all_traffic or None,
             "skew": self.skew or None,
             "as_of": self.as_of,
+            "apart": self.apart or None,
             "http": self.http or None,
         }
         one |= {"memory": self.memory, "join_key": self.join_key}
@@ -132,6 +136,7 @@ class OptionValues(TypedDict, total=False):
     skew: float
     keylog: PathLike | Iterable[PathLike]
     join_key: PathLike | None
+    apart: bool
     http: bool
     ip_ranges: PathLike | None
     memory: str | int | None

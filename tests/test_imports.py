@@ -24,6 +24,7 @@ FLOORS = (
     ("decode",),
     ("machine", "tables", "options", "prefixes", "settings"),
     ("errors", "data"),
+    ("border",),
 )
 FLOOR = {room: -number for number, rooms in enumerate(FLOORS) for room in rooms}
 # The numbers of applications import nothing, so every room may use them.
@@ -36,6 +37,7 @@ CLI_NEEDS = {
     "auditor.audit.live": "gives up rights",
     "auditor.audit.progress": "shows how far it is",
     "auditor.audit.start": "hashing has begun",
+    "auditor.border.text": "what is shown is harmless",
     "auditor.capture.digest": "hashes before loading",
     "auditor.machine.rights": "its process is its own",
     "auditor.machine.search_path": "imports nothing foreign",
@@ -52,7 +54,7 @@ CLI_NEEDS = {
     "auditor.report.causes": "needs no pandas",
     "auditor.report.history": "needs no pandas",
     "auditor.report.overview": "needs no pandas",
-    "auditor.report.plain": "escapes hostile text",
+    "auditor.report.plain": "says what findings are about",
     "auditor.report.problems": "needs no pandas",
     "auditor.report.proof": "needs no pandas",
     "auditor.report.results": "needs no pandas",

@@ -32,7 +32,7 @@ def capture(tmp_path: Path) -> Path:
 
 
 def hashes(result: auditor.Audit) -> list[str]:
-    return list(result.requests.sort_values("flow_id")["credential_hash"])
+    return list(result.requests.sort_values("time")["credential_hash"])
 
 
 def test_nothing_joins_audits_by_itself(capture: Path, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from auditor.audit.start import audit_files
 from auditor.capture.pcap import MORE
 from auditor.capture.pcapng import INTERFACE
 from auditor.decode.layers import ETHERNET
-from auditor.decode.packet import RECENT, RECENT_PACKET
 from auditor.errors import InputError
 from auditor.flows import keyed, room
 from auditor.flows import state as S
@@ -88,10 +87,9 @@ def followed(data: bytes, limits: Limits) -> S.State:
     """The state behind the packets of a capture."""
     state, packets = room.new_state(limits), S.packets(1 << 14)
     block = np.frombuffer(bytearray(data), np.uint8)
-    layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16], np.int64)
+    layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16, 0], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)
-    recent = S.records(RECENT, RECENT_PACKET)
-    count, *_ = scan.read_batch(block, 24, len(block), layout, interfaces, recent, 0, packets)
+    count, *_ = scan.read_batch(block, 24, len(block), layout, interfaces, 0, packets)
     at, reason = scan.follow_batch(state, block, packets, 0, count, False)
     while reason != MORE:
         state = room.make_room(state)

@@ -689,8 +689,8 @@ def test_explain(tmp_path: Path) -> None:
 
     scene = next(s for s in scenes.SCENES if s.name == "frames against a flow log")
     capture, options = scene.write(tmp_path)
-    auditor.audit(capture, out=tmp_path / "out", **options)
-    done = CliRunner().invoke(app, ["paths", "explain", str(tmp_path / "out"), "1"])
+    flow = auditor.audit(capture, out=tmp_path / "out", **options).flows["flow_id"][0]
+    done = CliRunner().invoke(app, ["paths", "explain", str(tmp_path / "out"), f"{flow:016x}"[:9]])
     assert done.exit_code == 0
     assert "Path: direct-connect, likely, by dxvif-private" in done.output
     assert "Decided by: VLAN 101 and peer MAC 02:aa:00:00:00:01" in done.output

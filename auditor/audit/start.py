@@ -131,7 +131,7 @@ def _read(
         if item.size is None:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
     ceiling = memory.ceiling(options.memory_bytes())
-    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, ceiling=ceiling)
+    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, apart=options.apart, ceiling=ceiling)
     progress.begin(reading)
     try:
         from auditor.requests import keys, signing

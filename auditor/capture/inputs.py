@@ -89,10 +89,13 @@ class Input:
         if self.hashing is None:
             self.hashing = started(path, size)
 
-    def again(self) -> "Input | None":
-        """The same capture, to be read a second time; None for a stream that was not kept, or not to its end."""
+    def again(self, *, is_hashed: bool = False) -> "Input | None":
+        """The same capture, to be read a second time; None for a stream that was not kept, or not to its end.
+
+        ``is_hashed``: a file is hashed once more. What was kept of a stream has no name, so that nobody else can change it.
+        """
         if self.path is not None and self.size is not None:
-            return Input(self.name, self.path, size=self.size)
+            return Input(self.name, self.path, size=self.size, is_hashed=is_hashed)
         file = self.spool.again() if self.spool is not None else None
         return Input(self.name, stream=file, is_hashed=False) if file is not None else None
 
@@ -183,6 +186,8 @@ class Spool:
 def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[Path, str | None]]:
     """The files that an argument stands for; beside each the reason if it cannot be read."""
     path = Path(argument)
+    if "\0" in argument:
+        raise InputError(f"{argument}: a name that no file can have")
     if path.is_dir():
         from auditor.capture import found  # only for folders: it loads what reads captures
 
@@ -192,7 +197,7 @@ def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[
         if passed_over is not None and say is not None:
             say(passed_over)
         return files
-    if path.exists():
+    if not folders.is_missing(path):
         return [(path, None)]
     matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))
     if matches:

@@ -1,5 +1,6 @@
 """The pcapng file format (draft-ietf-opsawg-pcapng): the kernel for packet blocks, and a parser for all others."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -7,6 +8,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.border.text import printable
+from auditor.capture.interfaces import Interfaces
 from auditor.capture.pcap import DAMAGED, FULL, LARGEST_PACKET, MORE, SPECIAL, list_packet
 from auditor.decode.bytes import Bytes, u16, u32
 from auditor.decode.layers import layer_of_link_type
@@ -29,7 +32,7 @@ INTERFACE = np.dtype(
         ("offset", "i8"),  # nanoseconds added to each time stamp (if_tsoffset)
         ("power_of_two", "u1"),
         ("exponent", "u1"),
-        ("number", "i4"),  # its place in the table of all sections' interfaces
+        ("number", "i4"),  # among the interfaces of all captures that are read as one
     ]
 )
 InterfaceRows: TypeAlias = NDArray[Any]  # records of INTERFACE
@@ -136,6 +139,7 @@ class PcapngState:
     ``interfaces`` lists the interfaces of every section. ``secrets`` counts DSB blocks; ``key_logs`` holds those of TLS, in memory alone.
     """
 
+    numbering: Interfaces = field(default_factory=Interfaces)
     big_endian: bool = False
     interfaces: list[InterfaceInfo] = field(default_factory=list)
     rows: Any = field(default_factory=lambda: np.zeros(0, INTERFACE).view(np.recarray))  # with room for more
@@ -144,6 +148,9 @@ class PcapngState:
     key_logs: list[bytes] = field(default_factory=list)
     application: str | None = None
     _secret_bytes: int = 0
+    _like: Counter[tuple[int, str | None]] = field(
+        default_factory=Counter
+    )  # interfaces of the section by what they are
 
     @property
     def section(self) -> Any:
@@ -169,6 +176,7 @@ class PcapngState:
         if data[:4] == MAGIC:
             self.big_endian = BYTE_ORDER[data[8:12]] == "big"
             self.section_start = len(self.interfaces)
+            self._like.clear()
             self.application = self._text(dict(self._options(data[24:-4])).get(4)) or self.application
             return
         kind = int.from_bytes(data[:4], self.order)
@@ -188,7 +196,7 @@ class PcapngState:
 
     @staticmethod
     def _text(data: bytes | None) -> str | None:
-        return data[:LONGEST_TEXT].decode("utf-8", "replace").rstrip("\0") if data else None
+        return printable(data[:LONGEST_TEXT].decode("utf-8", "replace").rstrip("\0")) if data else None
 
     def _options(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """(code, value) of each option, until the end mark or until one does not fit."""
@@ -209,6 +217,9 @@ class PcapngState:
             info.power_of_two, info.exponent = bool(options[9][0] & 0x80), options[9][0] & 0x7F
         if len(options.get(14, b"")) == 8:
             info.offset_seconds = int.from_bytes(options[14], self.order, signed=True)
+        like = self._like[info.link_type, info.name]
+        self._like[info.link_type, info.name] += 1
+        number = self.numbering.number(info.link_type, info.name, like)
         if len(self.section) == len(self.rows):
             more = np.zeros(max(8, 2 * len(self.rows)), INTERFACE).view(np.recarray)
             more[: len(self.rows)] = self.rows
@@ -222,7 +233,7 @@ class PcapngState:
             offset,
             info.power_of_two,
             info.exponent,
-            len(self.interfaces) - 1,
+            number,
         )
 
     def _statistics(self, body: bytes) -> None:

@@ -122,7 +122,7 @@ BINDING, ERROR, NEIGHBOUR, PAIR, SEGMENT = 2_400, 1_600, 4_800, 800, 400
 
 @dataclass
 class Control:
-    """What was learned from one capture."""
+    """What was learned from captures that are read as one."""
 
     most: Most = field(default_factory=Most)
     bindings: OrderedDict[Binding, FirstSeen] = field(default_factory=OrderedDict)
@@ -131,6 +131,7 @@ class Control:
     bgp: OrderedDict[tuple[Address, int, Address, int], BgpStream] = field(default_factory=OrderedDict)
     macsec: Counter[tuple[int, int]] = field(default_factory=Counter)  # (source, target) MAC -> frames
     left_out: Counter[str] = field(default_factory=Counter)  # how many facts of each kind were let go
+    captures: list[str] = field(default_factory=list)  # their names, by the numbers that frames have
     _bgp_bytes: int = 0
 
     def snapshot(self) -> "Control":
@@ -151,6 +152,7 @@ class Control:
             ),
             macsec=self.macsec.copy(),
             left_out=self.left_out.copy(),
+            captures=self.captures,
         )
 
     def take(self, block: Array, packets: Array) -> None:

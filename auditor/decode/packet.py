@@ -95,4 +95,8 @@ RECENT_PACKET = np.dtype(
     ]
 )
 RECENT = 4096
+# What is kept of frames to know those that lie in two files, and of packets to compare two captures by.
+FRAME_SEEN = np.dtype([("code", "u8"), ("time", "i8"), ("capture", "i8")])
+PACKET_SAID = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
 RecentRows: TypeAlias = NDArray[Any]
+FrameRows: TypeAlias = NDArray[Any]

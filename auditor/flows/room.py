@@ -58,14 +58,20 @@ LEAST = Limits()  # what few flows with large messages need, whatever else there
 def new_counters() -> Array:
     """Counters that say that nothing was counted."""
     counters = np.zeros(COUNTERS, np.int64)
-    counters[FIRST_TIME] = np.iinfo(np.int64).max
-    counters[LAST_TIME] = np.iinfo(np.int64).min
     counters[[SWEEP_AT, FREE_FLOW, FREE_STREAM, FREE_HANDSHAKE, FREE_DATAGRAM, FREE_PLACE]] = -1
     return counters
 
 
-def new_state(limits: Limits = LEAST) -> State:
-    """A state with nothing in it."""
+def new_tallies(captures: int) -> Array:
+    """What is counted of so many captures, a row each; nothing yet."""
+    tallies = np.zeros((captures, COUNTERS), np.int64)
+    tallies[:, FIRST_TIME] = np.iinfo(np.int64).max
+    tallies[:, LAST_TIME] = np.iinfo(np.int64).min
+    return tallies
+
+
+def new_state(limits: Limits = LEAST, tallies: Array | None = None) -> State:
+    """A state with nothing in it; ``tallies``: what is counted of each capture that is read with it."""
     entries = np.zeros((limits.strings, 3), np.int64)
     keys = new_keys()
     entries[0, 2] = keys[:1].view(np.int64)[0]
@@ -82,6 +88,7 @@ def new_state(limits: Limits = LEAST) -> State:
             datagrams=records(limits.datagrams, DATAGRAM),
             places=records(limits.positions, PLACE),
             keys=keys,
+            tallies=new_tallies(1) if tallies is None else tallies,
         ),
         flows=records(limits.flows, FLOW),
         sides=records(2 * limits.flows, SIDE),
@@ -160,7 +167,7 @@ def _live(state: State) -> Array:
     """Places of open flows, in the order in which they began."""
     flows = state.flows[: state.memory.counters[FLOW_PLACES]]
     live = np.flatnonzero(flows["live"] == LIVE)
-    return live[np.argsort(flows["identifier"][live])]
+    return live[np.argsort(flows["number"][live])]
 
 
 def _relink(state: State) -> None:

@@ -22,7 +22,7 @@ INTERNED = ("client_shape", "server_shape", "server_name", "server_chain", "clie
 
 @dataclass
 class Rows:
-    """Finished flows in the order of their numbers: FLOW rows, BOTH rows (n, 2), HANDSHAKE and PLACE rows with their flow."""
+    """Finished flows in the order of their first packets: FLOW rows, BOTH rows (n, 2), HANDSHAKE and PLACE rows with their flow."""
 
     flows: Array
     sides: Array
@@ -86,7 +86,7 @@ def gather(rows: Array, at: Array) -> Array:
 def finished(state: State) -> Rows:
     """Copies of the finished rows; their places are kept until ``free``."""
     at = state.finished[: state.memory.counters[FINISHED_FLOWS]]
-    at = at[np.argsort(state.flows["identifier"][at])]
+    at = at[np.argsort(state.flows["number"][at])]
     flows = gather(state.flows, at)
     parts = [gather(array.reshape(-1, 2), at) for array in (state.sides, state.ways)]
     whole = np.concatenate([part.view(np.uint8).reshape(len(at), 2, part.itemsize) for part in parts], axis=2)
@@ -106,7 +106,7 @@ def _places(last: Array, places: Array) -> tuple[Array, Array]:
         flow.append(flow[-1][before >= 0])
     of = np.concatenate(flow)
     found = gather(places, np.concatenate(at))
-    order = np.lexsort((found["first_frame"], of))
+    order = np.lexsort((found["first_frame"], found["first_time"], of))
     return found[order], of[order]
 
 
@@ -143,6 +143,7 @@ def renumber(state: State, limits: Limits) -> State:
     fields = [
         (state.flows, "host", open_flows),
         (state.flows, "dns", open_flows),
+        (state.flows, "dns_back", open_flows),
         (state.flows, "vpc_endpoint", open_flows),
         *((state.handshakes, name, shaken[shaken >= 0]) for name in INTERNED),
         (memory.datagrams, "bytes", _kept(state.flows["datagram"][open_flows], memory.datagrams)),

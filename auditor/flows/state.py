@@ -40,11 +40,13 @@ FLOW = np.dtype(
         ("host", "i4"),  # HTTP Host of the first request, interned; 0 for none
         ("vpc_endpoint", "i4"),  # id that a PROXY header gave, interned; 0 for none
         ("dns", "i4"),  # name that a DNS answer gave the server, interned
+        ("dns_back", "i4"),  # the same if the server is side 0
         ("datagram", "i4"),  # the last of the datagrams that were kept, -1 for none
         ("datagrams", "i4"),  # how many were kept
         ("kept", "i4"),  # their bytes
         ("place", "i4"),  # the last of the positions that were noted besides the sides' first ones, -1 for none
-        ("identifier", "i8"),
+        ("number", "i8"),  # in the order of first packets, from 1
+        ("identifier", "i8"),  # made of what the flow is, see ``table.identified``
         ("started", "i8"),
         ("ended", "i8"),
         ("touched", "i8"),  # clock of the last packet
@@ -340,6 +342,7 @@ PlaceRow: TypeAlias = Any
 PlaceRows: TypeAlias = NDArray[Any]
 AnswerRows: TypeAlias = NDArray[Any]
 Counters: TypeAlias = NDArray[np.int64]
+Tallies: TypeAlias = NDArray[np.int64]  # (capture, counter)
 Sessions: TypeAlias = NDArray[np.uint64]
 
 
@@ -357,6 +360,7 @@ class Memory(NamedTuple):
     datagrams: Annotated[DatagramRows, Layout(DATAGRAM)]
     places: Annotated[PlaceRows, Layout(PLACE)]
     keys: Annotated[NDArray[np.uint64], Layout(np.uint64)]  # the secret of hashes, see ``keyed``
+    tallies: Annotated[Tallies, Layout(np.int64, 2)]  # what is counted of each capture
 
 
 class State(NamedTuple):

@@ -9,13 +9,15 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 import auditor.flows.community_id
 import auditor.flows.text  # noqa: F401 - its kernel is prepared with those of reading
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import MORE
-from auditor.capture.reader import BLOCK_BYTES, Reader
+from auditor.capture.reader import BLOCK_BYTES
 from auditor.decode.control import Control, Most
-from auditor.errors import InputError
+from auditor.decode.frames import BITS, capture
 from auditor.flows import rows
 from auditor.flows import state as S
 from auditor.flows.intern import intern_full
@@ -24,8 +26,10 @@ from auditor.flows.room import forget_answers, is_full, make_room, new_state, ol
 from auditor.flows.table import evict
 from auditor.machine import kernel, memory
 from auditor.reading import scan
-from auditor.reading.decoding import Decoding, interface_names
-from auditor.reading.events import Batch, Counted, Event, Finished, Unreadable
+from auditor.reading.decoding import CANNOT_BE_FOLLOWED
+from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
+from auditor.reading.merging import Merging
+from auditor.reading.sources import Source, measure, ordered
 from auditor.tls import datagrams
 
 WAITING = 2  # batches that may wait to be taken: what bounds memory where tables are slower than reading
@@ -34,13 +38,15 @@ LARGE_ARENA = 64 << 20  # bytes of interned strings of which there are not to be
 
 
 class Reading:
-    """Reads inputs in a thread; iterate to get what happens, in order."""
+    """Reads inputs in a thread, as one capture or each ``apart``; iterate to get what happens, in order."""
 
     def __init__(
         self,
         inputs: Iterable[Input],
         block_bytes: int = BLOCK_BYTES,
+        *,
         prompt: bool = False,
+        apart: bool = False,
         ceiling: memory.Ceiling | None = None,
     ) -> None:
         self.inputs = list(inputs)
@@ -54,6 +60,7 @@ class Reading:
         self._batch_bytes = ceiling.part(memory.BATCHES) // BATCHES
         self._block_bytes = block_bytes
         self.prompt = prompt
+        self._apart = apart
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
         self._stopped = threading.Event()
         self._closed = threading.Event()
@@ -62,7 +69,7 @@ class Reading:
         self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
         self.packets = 0  # of all captures, so far
         self._generation = 0
-        self._flows = 0
+        self._groups = 0  # captures, or all of them as one, that were read to their ends
         self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
         self._thread.start()
 
@@ -100,46 +107,49 @@ class Reading:
                 kernel.prepare()
             finally:
                 self.loaded.set()
-            for source in self.inputs:
-                try:
-                    self._read(source)
-                except InputError as error:
-                    self._put(Unreadable(source, str(error)))
-                except OSError as error:
-                    self._put(Unreadable(source, f"{source.name}: {error.strerror or error}"))
+            for inputs in [[one] for one in self.inputs] if self._apart else [self.inputs]:
+                self._read(inputs)
+                self._groups += 1
                 if self._stopped.is_set():
                     break
             self._queue.put(None)
         except BaseException as error:  # noqa: BLE001 - raised again where the events are taken
             self._queue.put(error)
 
-    def _read(self, source: Input) -> None:
-        reader = Reader(source, self._block_bytes, self.prompt)
-        state = new_state(self._limits)
-        counted = Counted(reader.notes, state.memory.counters, control=Control(self._facts))
-        try:
-            state = self._follow(reader, state, source, counted)
-            source.read_rest()
-        finally:
-            reader.close()
-        while scan.follow_batch(state, reader.buffer, S.packets(1), 0, 0, True)[1] != MORE:
-            state = self._send(reader, state, source, counted)
-        self._send(reader, state, source, counted)
+    def _read(self, inputs: list[Input]) -> None:
+        """Read captures as one."""
+        sources, tallies = ordered(inputs)
+        state = new_state(self._limits, tallies)
+        control = Control(self._facts, captures=[source.item.name for source in sources])
+        merging = Merging(sources, tallies, self._stopped, self._block_bytes, prompt=self.prompt, control=control)
+        state = self._follow(merging, state, sources)
+        nothing = S.packets(1)
+        while scan.follow_batch(state, nothing.view(np.uint8), nothing, 0, 0, True)[1] != MORE:
+            state = self._send(merging, state, sources)
+        self._send(merging, state, sources)
         self._generation += 1
-        self._flows += int(state.memory.counters[S.FLOWS_MADE])
-        counted.fragments.ended()
-        counted.interfaces = interface_names(reader)
-        counted.secrets = reader.pcapng.secrets
-        dropped = [info.dropped for info in reader.pcapng.interfaces if info.dropped is not None]
-        counted.dropped = sum(dropped) if dropped else None
-        counted.bytes = source.digest.count if source.digest is not None else 0
-        self._put(Finished(source, counted))
+        merging.fragments.ended()
+        self._put(Ended(sources, merging.interfaces.names, control))
+        measure(sources)
+        read = [source for source in sources if source.failure is None]
+        for source in read:
+            source.counted.fragments = merging.fragments.counts[source.number]
+        for source in read[:1]:
+            source.counted.evicted = int(state.memory.counters[S.EVICTED_FLOWS])
+            source.counted.forgotten = int(state.memory.counters[S.FORGOTTEN_ANSWERS])
+            source.counted.left_out = control.left_out
+        for source in sources:
+            if source.failure is None:
+                self._put(Finished(source.item, source.counted))
+            else:
+                self._put(Unreadable(source.item, source.failure))
 
-    def _follow(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
+    def _follow(self, merging: Merging, state: S.State, sources: list[Source]) -> S.State:
         """Give the packets of all blocks to their flows."""
+        number = 0
         try:
-            for block in Decoding(reader, self._stopped, counted):
-                following = 0
+            for block in merging:
+                number, following = capture(int(block.packets[0].frame)), 0
                 self.packets += block.count
                 while True:
                     following, reason = scan.follow_batch(
@@ -148,46 +158,45 @@ class Reading:
                     if reason == MORE:
                         break
                     if reason == scan.ROOM:
-                        state = self._make_room(reader, make_room(state), source, counted)
+                        state = self._make_room(merging, make_room(state), sources)
                     else:
-                        state = self._send(reader, state, source, counted)
+                        state = self._send(merging, state, sources)
         except IndexError:
             # A bounds check of a kernel: a fault of ours, but what was read before it is not lost.
-            reader.damaged("a packet that cannot be followed (please report it)", reader.offset + reader.position)
+            sources[number].counted.notes.damaged(CANNOT_BE_FOLLOWED)
         return state
 
-    def _make_room(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
+    def _make_room(self, merging: Merging, state: S.State, sources: list[Source]) -> S.State:
         """Where an array is full: let go of what nobody needs; then of the flows that were idle the longest."""
         if is_full(state):
-            state = make_room(self._send(reader, state, source, counted, full=True))
+            state = make_room(self._send(merging, state, sources, full=True))
         while is_full(state):
             if intern_full(state.memory.arena, state.memory.entries):
                 forget_answers(state)
             for part in oldest(state):
                 evict(state, part)
-                state = self._send(reader, state, source, counted)
-            state = make_room(self._send(reader, state, source, counted, full=True))
+                state = self._send(merging, state, sources)
+            state = make_room(self._send(merging, state, sources, full=True))
         return state
 
-    def _send(self, reader: Reader, state: S.State, source: Input, counted: Counted, *, full: bool = False) -> S.State:
+    def _send(self, merging: Merging, state: S.State, sources: list[Source], *, full: bool = False) -> S.State:
         """Put the finished flows into the queue. ``full``: interned strings that nobody needs are let go."""
         done = rows.finished(state)
         state, handshakes, flow_of_each = datagrams.handshakes(state, done.flows, done.sides)
         done.add_handshakes(handshakes, flow_of_each)
         rows.free(state)
-        counted.flows += len(done)
-        counted.handshakes += len(done.handshakes)
+        _count(done, sources)
+        self._tell_apart(done)
         for part in done.parts(state.memory, self._batch_bytes):
             batch = Batch(
-                source,
+                merging.control.captures,
                 part,
                 part.held_bytes(state.memory),
                 state.memory,
                 self._generation,
-                interfaces=interface_names(reader),
-                first_flow=self._flows,
-                control=counted.control,
-                key_logs=reader.pcapng.key_logs,
+                interfaces=list(merging.interfaces.names),
+                control=merging.control,
+                key_logs={source.item.name: source.key_logs for source in sources if source.key_logs},
             )
             self._put(batch)
         if full or rows.is_grown(state):
@@ -196,6 +205,15 @@ class Reading:
             self._generation += 1
             state = rows.renumber(state, self._limits)
         return state
+
+    def _tell_apart(self, done: rows.Rows) -> None:
+        """Number the flows of captures that are audited apart differently: the same flow may be in several."""
+        if not self._groups:
+            return
+        from auditor.tables.columns import mixed  # what loads Arrow, which is seldom needed here
+
+        for numbers in (done.flows["identifier"], done.handshakes["flow"]):
+            numbers[:] = (mixed(numbers, np.full(len(numbers), self._groups)) >> np.uint64(1)).astype(np.int64)
 
     def _put(self, event: Event) -> None:
         self._queue.put(event)
@@ -206,3 +224,13 @@ class Reading:
         while self._asked <= self._sent and not self._closed.is_set():
             with self._asking:
                 self._asking.wait(0.05)
+
+
+def _count(done: rows.Rows, sources: list[Source]) -> None:
+    """Count flows and handshakes with the captures that they began in."""
+    began = done.sides["first_frame"][:, 0] >> BITS
+    for which, of in (("flows", began), ("handshakes", began[done.handshake_flow])):
+        for number, count in enumerate(np.bincount(of).tolist()):
+            if count:
+                counted = sources[number].counted
+                setattr(counted, which, getattr(counted, which) + count)

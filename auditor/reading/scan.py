@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
-from auditor.decode.bytes import Bytes, be64, mix
+from auditor.decode.bytes import Bytes
 from auditor.decode.decode import DATAGRAM, decode_packet
 from auditor.decode.eapol import note_supplicant
+from auditor.decode.frames import BITS
 from auditor.decode.packet import (
     BGP,
     CUT,
@@ -28,13 +29,10 @@ from auditor.decode.packet import (
     NOT_IP,
     OTHER_IP,
     PACKET,
-    RECENT,
-    RECENT_PACKET,
     TCP,
     UDP,
     PacketRow,
     PacketRows,
-    RecentRows,
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
 from auditor.flows.intern import intern_crowded, intern_full
@@ -72,6 +70,7 @@ from auditor.flows.state import (
     Memory,
     SideRow,
     State,
+    Tallies,
     WayRow,
 )
 from auditor.flows.stream import feed
@@ -96,7 +95,6 @@ from auditor.tls.records import message
 ROOM, FLUSH = 4, 5
 PCAP, PCAPNG, SNOOP, DATAGRAMS = 0, 1, 2, 3
 SWEEP_PACKETS = 8192
-TWICE_WITHIN = 20_000_000  # nanoseconds; the shortest retransmission timeout is ten times as long
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
 
 
@@ -183,59 +181,6 @@ def room_for_packet(memory: Memory) -> bool:
     )
 
 
-@inlined
-def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
-    """Whether a capture shows a packet twice: both ends mirrored, both ports of a switch, both sides of a router.
-
-    The same packet has the same addresses, ports, numbers and IPv4 identification, and comes within ``TWICE_WITHIN``.
-    What was sent again has another identification; where there is none (IPv6; 0 and 1 are written by senders that do
-    not count), only a copy counts that was seen elsewhere, or had passed more or fewer routers. All of it is compared,
-    not a hash: nobody can hide a packet by making it look like another one's copy.
-    """
-    ports = (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
-    ports |= np.uint64(packet.ip_identification)
-    length = np.uint64(packet.payload_wire)
-    if packet.protocol == TCP:
-        numbers = (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
-        length = (length << np.uint64(8)) | np.uint64(packet.tcp_flags)
-    elif packet.payload_captured >= 8:
-        numbers = be64(block, np.int64(packet.payload))
-    else:
-        return False
-    place = np.uint64(0)
-    if packet.ip_identification <= 1:
-        place = packet.source_mac ^ (packet.target_mac * np.uint64(0x9E3779B97F4A7C15)) ^ packet.tunnel
-        place ^= (packet.vlans ^ packet.outer_source) * np.uint64(0xBF58476D1CE4E5B9)
-        place ^= (np.uint64(packet.ttl) << np.uint64(48)) | (np.uint64(packet.interface & 0xFFFF) << np.uint64(32))
-    code = packet.source_low ^ (packet.target_low * np.uint64(0x9E3779B97F4A7C15))
-    code = mix((code ^ ports) * np.uint64(0xBF58476D1CE4E5B9) + (numbers ^ length))
-    last = recent[np.int64(code & np.uint64(RECENT - 1))]
-    gap = packet.time - last.time
-    if (
-        last.numbers == numbers
-        and last.ports == ports
-        and last.length == length
-        and last.source_low == packet.source_low
-        and last.target_low == packet.target_low
-        and last.source_high == packet.source_high
-        and last.target_high == packet.target_high
-        and gap >= -TWICE_WITHIN
-        and gap <= TWICE_WITHIN
-        and (packet.ip_identification > 1 or last.place != place)
-    ):
-        return True
-    last.source_high = packet.source_high
-    last.source_low = packet.source_low
-    last.target_high = packet.target_high
-    last.target_low = packet.target_low
-    last.ports = ports
-    last.numbers = numbers
-    last.length = length
-    last.time = packet.time
-    last.place = place
-    return False
-
-
 @part
 def note_copy(state: State, packet: PacketRow) -> None:
     """A packet for the second time: it counts once, and shows another position of its way."""
@@ -286,7 +231,7 @@ def follow_batch(
         if not room_for_packet(memory):
             return i, ROOM
         packet = packets[i]
-        count(counters, packet)
+        counters[PACKETS] += 1
         tick(counters, packet.time)
         if counters[PACKETS] >= counters[NEXT_SWEEP]:
             # Often enough to keep memory small, seldom enough to cost little.
@@ -302,7 +247,7 @@ def follow_batch(
         bucket = bucket_of_packet(state, packet)
         at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)
         if is_new(state, at, direction, packet):
-            at, direction = create(counters, flows, sides, state.ways, state.buckets, packet, bucket), 0
+            at, direction = create(counters, flows, sides, state.ways, state.buckets, state.answers, packet, bucket), 0
         flow = flows[at]
         side, way = sides[2 * at + direction], state.ways[2 * at + direction]
         if is_tcp:
@@ -341,33 +286,33 @@ def is_control(packet: PacketRow) -> bool:
     )
 
 
-@kernel(BYTES, int, int, NUMBERS, Layout(INTERFACE), Layout(RECENT_PACKET), int, Layout(PACKET))
+@kernel(BYTES, int, int, NUMBERS, Layout(INTERFACE), int, Layout(PACKET))
 def read_batch(
     block: Bytes,
     position: int,
     stop: int,
     layout: NDArray[np.int64],
     interfaces: InterfaceRows,
-    recent: RecentRows,
     frame: int,
     packets: PacketRows,
 ) -> tuple[int, int, int, int, int]:
     """List and decode a batch of packets from ``block[position:stop]``.
 
-    ``recent`` are the packets of before, to know those that come twice. Returns how many, the next position, how it ended, how many of them are fragments, and how many show something of the network
-    itself (see ``control``).
+    Returns how many, the next position, how it ended, how many of them are fragments, and how many show something of
+    the network itself (see ``control``). They are counted from ``frame`` on.
 
-    ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header).
+    ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header,
+    number of the interface); of a pcapng its blocks say these.
     With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments.
     """
     whole = layout[0] == DATAGRAMS
     if whole:
         found, ended = packets.size, MORE
     elif layout[0] == SNOOP:
-        found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], frame, packets)
+        found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], layout[6], frame, packets)
     elif layout[0] == PCAP:
         found, position, ended = walk_pcap(
-            block, position, stop, layout[1] != 0, layout[2], layout[3], layout[4], layout[5], frame, packets
+            block, position, stop, layout[1] != 0, layout[2], layout[3], layout[4], layout[5], layout[6], frame, packets
         )
     else:
         found, position, ended = walk_pcapng(block, position, stop, layout[1] != 0, interfaces, frame, packets)
@@ -378,6 +323,12 @@ def read_batch(
             control += 1
         if packets[i].fragment != 0:
             fragments += 1
-        elif packets[i].status == DECODED and is_duplicate(recent, block, packets[i]):
-            packets[i].status = DUPLICATE
     return found, position, ended, fragments, control
+
+
+@kernel(Layout(PACKET), Layout(np.int64, 2))
+def tally(packets: PacketRows, tallies: Tallies) -> int:
+    """Count packets, each with its capture's; how many they are."""
+    for i in range(packets.size):
+        count(tallies[packets[i].frame >> BITS], packets[i])
+    return packets.size

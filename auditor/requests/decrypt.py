@@ -12,16 +12,16 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from auditor.capture.inputs import Input
 from auditor.errors import InputError
 from auditor.machine import isolated
+from auditor.reading.merging import Merging
 from auditor.recognise.numbers import HTTP, QUIC, SMTP
 from auditor.requests import tshark
 from auditor.requests.cut import Cut, Wanted, write
@@ -74,9 +74,14 @@ class Private:
 
 
 def dissect(
-    source: Input, sha256: str | None, wanted: Wanted, secrets: bytes, private_keys: Sequence[Path], salt: bytes
+    merging: Merging,
+    is_same: Callable[[], bool],
+    wanted: Wanted,
+    secrets: bytes,
+    private_keys: Sequence[Path],
+    salt: bytes,
 ) -> Dissected:
-    """The requests in the wanted flows of a capture, which has to be the one of that digest still."""
+    """The requests in the wanted flows of captures that are read again; ``is_same``: whether these are what they were."""
     program = tshark.program()
     if program is None:
         return Dissected(failure=tshark.missing())
@@ -87,10 +92,10 @@ def dissect(
     packets, keys = Private(), Private(in_memory=True)
     try:
         try:
-            cut = write(source, wanted, packets.file)
+            cut = write(merging, wanted, packets.file)
         except (OSError, InputError) as error:
             return Dissected(failure=f"the capture could not be read a second time ({error})")
-        if source.is_hashed and source.sha256() != sha256:
+        if not is_same():
             return Dissected(failure=CHANGED)
         keys.file.write(secrets)
         keys.file.flush()
@@ -108,7 +113,6 @@ def dissect(
     finally:
         packets.close()
         keys.close()
-        source.forget()
     if cut.capped:
         dissected.notes.append("more packets have keys than are opened: the requests are not complete")
     return dissected

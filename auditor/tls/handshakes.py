@@ -4,12 +4,14 @@ What a handshake negotiated depends on few things: the shapes of its hellos, the
 were seen. It is worked out once for each combination and handed to all rows that share it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from auditor.flows import frame_columns
 from auditor.flows import state as S
 from auditor.flows.intern import value
 from auditor.recognise.numbers import PROTOCOL_NAMES
@@ -66,11 +68,12 @@ class HandshakeColumns:
 
 
 def handshake_columns(
-    rows: Array, memory: S.Memory, shapes: Shapes, closed: Array, lost: tuple[Array, Array]
+    rows: Array, memory: S.Memory, shapes: Shapes, closed: Array, lost: tuple[Array, Array], captures: Sequence[str]
 ) -> HandshakeColumns:
     """What kernel rows of handshakes say.
 
-    ``closed``: whether each row's flow was closed; ``lost``: why bytes of its client's and server's side are missing.
+    ``closed``: whether each row's flow was closed; ``lost``: why bytes of its client's and server's side are missing;
+    ``captures``: by the numbers that frames have.
     """
     names, name_index = np.unique(rows["server_name"], return_inverse=True)
     server_name = Texts(names_of(memory, names), name_index)
@@ -88,7 +91,7 @@ def handshake_columns(
             for name in Outcome.__dataclass_fields__
         },
         "established": established(rows, closed, (lost[0] != 0) | (lost[1] != 0)),
-        **_seen(rows),
+        **_seen(rows, captures),
         **_status_columns(rows, lost),
         "dh_group": _dh_groups(rows, memory),
         **_server_flight(rows, Texts([one.tls_version for one in outcomes], which)),
@@ -146,7 +149,7 @@ def established(rows: Array, flows_closed: Array, lost: Array) -> Numbers:
     return Numbers(done, ~(done | failed | over))
 
 
-def _seen(rows: Array) -> dict[str, Numbers | Texts]:
+def _seen(rows: Array, captures: Sequence[str]) -> dict[str, Numbers | Texts]:
     """Columns that are fields of the rows, or hardly more."""
     upgraded = [None, *(PROTOCOL_NAMES.get(n, "unknown") for n in range(1, 256))]
     columns: dict[str, Numbers | Texts] = {
@@ -158,12 +161,13 @@ def _seen(rows: Array) -> dict[str, Numbers | Texts]:
         "history": _histories(rows),
     }
     for name, source in (
-        ("client_hello_frame", "client_frame"),
-        ("server_hello_frame", "server_frame"),
         ("client_hello_bytes", "client_bytes"),
         ("client_hello_segments", "client_segments"),
     ):
         columns[name] = Numbers(rows[source], rows[source] == 0)
+    for side in ("client", "server"):
+        columns[f"{side}_hello_capture"] = frame_columns.names(rows[f"{side}_frame"], captures)
+        columns[f"{side}_hello_frame"] = frame_columns.numbers(rows[f"{side}_frame"])
     return columns
 
 
