@@ -275,7 +275,11 @@ TABLES: dict[str, list[Column]] = {
             "kind of access key, by its prefix: AKIA is long-term, ASIA temporary (AWS STS)",
             ["long_term", "temporary", "other"],
         ),
-        Column("credential_hash", TEXT, "stands for the access key id; equal ones are of one key, within one audit"),
+        Column(
+            "credential_hash",
+            TEXT,
+            "stands for the access key id; equal ones are of one key, within one audit or, with --join-key, several",
+        ),
         Column("scope_date", TEXT, "date of the credential scope"),
         Column("scope_region", TEXT, "Region of the credential scope"),
         Column("scope_service", TEXT, "service of the credential scope"),
