@@ -109,6 +109,9 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
         yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:
         yield f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them; each counts once"
+    if c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]:
+        count = c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]
+        yield f"{count} packets are cut (a snap length, a mirror's packet length or MTU): what was behind is not known"
     if fragments.incomplete:
         yield f"{fragments.incomplete} fragmented IP datagrams never became whole"
     if fragments.overlapping:
