@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test lint bench conformance samples docs clean
+.PHONY: demo test lint bench conformance samples docs images clean
 
 # The virtual environment, with the project and what its checks need.
 $(VENV)/ready: pyproject.toml
@@ -27,10 +27,10 @@ endef
 system:
 	$(call install,tshark:tshark)
 
-# Other ways to capture, other TLS clients, and a browser for the report.
+# Other ways to capture, other TLS clients, a browser for the report, and what reads it as it is printed.
 .PHONY: programs
 programs:
-	$(call install,tshark:tshark tcpdump:tcpdump openssl:openssl gnutls-cli:gnutls-bin curl:curl chromium:chromium)
+	$(call install,tshark:tshark tcpdump:tcpdump openssl:openssl gnutls-cli:gnutls-bin curl:curl chromium:chromium pdftotext:poppler-utils)
 
 demo: $(VENV)/ready system
 	@$(BIN)/audit pcap captures/office.pcapng --topology captures/site.toml --out results/demo
@@ -56,9 +56,14 @@ conformance: $(VENV)/ready
 samples: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --editable ".[samples]"
 	$(BIN)/python captures/make_samples.py
+	$(BIN)/python captures/make_stories.py
 
 docs: $(VENV)/ready
 	$(BIN)/python docs/generate.py
+
+# The pictures of the README: pages of the samples, as Chromium shows them.
+images: $(VENV)/ready programs
+	$(BIN)/python docs/screenshots.py
 
 clean:
 	rm -rf $(VENV) results dist build .mypy_cache .ruff_cache .pytest_cache

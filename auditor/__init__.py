@@ -12,7 +12,7 @@ from auditor.audit.start import audit
 from auditor.data import __version__
 from auditor.errors import AuditError, InputError, PolicyError, TopologyError
 from auditor.options import Options
-from auditor.report.audit import Audit
+from auditor.report.audit import Audit, load, public_names
 
 __all__ = [
     "Audit",
@@ -25,6 +25,8 @@ __all__ = [
     "audit",
     "audit_live",
     "history",
+    "load",
     "policies",
     "rules",
 ]
+__dir__ = public_names(__all__)

@@ -32,6 +32,9 @@ class Options:
     as_of: Annotated[
         date | None, "Judge rules that hold for a time as of this day; each flow's own day without it."
     ] = None
+    all_traffic: Annotated[
+        bool, "Judge TLS and plaintext of all traffic by the policy's rules, not only of that to AWS."
+    ] = False
     topology: Annotated[PathLike | None, "Site file; see: audit topology init."] = None
     aws: Annotated[PathLike | None, "Folder of the AWS command line's JSON; see: audit topology fetch."] = None
     routes: Annotated[Iterable[PathLike], "Routing table: MRT, ip -j route, FRR's JSON, show ip bgp."] = ()
@@ -82,7 +85,12 @@ class Options:
             "keylog": self.key_logs(),
         }
         one: dict[str, object] = {"topology": self.topology, "aws": self.aws, "ip_ranges": self.ip_ranges}
-        one |= {"skew": self.skew or None, "as_of": self.as_of, "http": self.http or None}
+        one |= {
+            "all_traffic": self.all_traffic or None,
+            "skew": self.skew or None,
+            "as_of": self.as_of,
+            "http": self.http or None,
+        }
         return {
             **{name: None if value is None else shown(str(value)) for name, value in one.items()},
             **{name: " ".join(shown(str(file)) for file in files) or None for name, files in several.items()},
@@ -94,6 +102,7 @@ class OptionValues(TypedDict, total=False):
 
     policy: PathLike | Iterable[PathLike]
     as_of: date | None
+    all_traffic: bool
     topology: PathLike | None
     aws: PathLike | None
     routes: Iterable[PathLike]

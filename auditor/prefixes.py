@@ -6,7 +6,8 @@ that a look-up is a binary search. Addresses are halves of 128-bit numbers, IPv4
 
 import ipaddress
 import socket
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -62,29 +63,70 @@ def _stretches(networks: Array, lengths: Array, rows: Array, bits: int) -> tuple
     return edges[keep], covering[keep].astype(np.int32)
 
 
+class Prefixes:
+    """Many prefixes, a few bytes each: columns that are appended to, read as a sequence of ``Prefix``."""
+
+    def __init__(self, prefixes: Iterable[Prefix] = ()) -> None:
+        self._version, self._length = array("B"), array("B")
+        self._high, self._low = array("Q"), array("Q")  # of IPv4 the network is in ``low``
+        for prefix in prefixes:
+            self.append(prefix)
+
+    def __len__(self) -> int:
+        return len(self._version)
+
+    def __iter__(self) -> Iterator[Prefix]:
+        for version, high, low, length in zip(*self._all, strict=True):
+            yield version, high << 64 | low, length
+
+    def __getitem__(self, row: int) -> Prefix:
+        return self._version[row], self._high[row] << 64 | self._low[row], self._length[row]
+
+    def append(self, prefix: Prefix) -> None:
+        version, network, length = prefix
+        self._version.append(version)
+        self._high.append(network >> 64)
+        self._low.append(network & 0xFFFFFFFFFFFFFFFF)
+        self._length.append(length)
+
+    def extend(self, version: Array, high: Array, low: Array, length: Array) -> None:
+        """Append columns."""
+        for column, more in zip(self._all, (version, high, low, length), strict=True):
+            column.frombytes(np.ascontiguousarray(more, column.typecode).tobytes())
+
+    @property
+    def _all(self) -> tuple["array[int]", ...]:
+        return self._version, self._high, self._low, self._length
+
+    def columns(self) -> tuple[Array, ...]:
+        """Copies of version, both halves of the network (of IPv4 in the second), and length."""
+        return tuple(np.array(column) for column in self._all)
+
+    def shorter_than(self, bits: int) -> tuple[Array, "Prefixes"]:
+        """The rows of prefixes shorter than so many bits, and these."""
+        columns = self.columns()
+        rows, some = np.flatnonzero(columns[3] < bits), Prefixes()
+        some.extend(*(column[rows] for column in columns))
+        return rows, some
+
+
 class PrefixTable:
     """Prefixes numbered from 0 in the order given; of equal ones the last counts."""
 
-    def __init__(self, prefixes: Iterable[Prefix]) -> None:
-        four, six, long = [], [], []
-        for row, (version, network, length) in enumerate(prefixes):
-            if version == 4:
-                four.append((network, length, row))
-            elif length <= 64:
-                six.append((network >> 64, length, row))
-            else:
-                long.append((network, length, row))
-        self.count = len(four) + len(six) + len(long)
-        self._four = self._lay_out(four, 32, np.uint32)
-        self._six = self._lay_out(six, 64, np.uint64)
-        self._long = sorted(long, key=lambda item: item[1])  # few: interfaces' own, as /125
+    def __init__(self, prefixes: Iterable[Prefix] | Prefixes) -> None:
+        whole = prefixes if isinstance(prefixes, Prefixes) else Prefixes(prefixes)
+        version, high, low, length = whole.columns()
+        self.count = len(whole)
+        four, long = np.flatnonzero(version == 4), np.flatnonzero((version == 6) & (length > 64))
+        six = np.flatnonzero((version == 6) & (length <= 64))
+        self._four = self._lay_out(low[four], length[four], four, 32, np.uint32)
+        self._six = self._lay_out(high[six], length[six], six, 64, np.uint64)
+        order = long[np.argsort(length[long], kind="stable")]  # few: interfaces' own, as /125
+        self._long = [(*whole[row][1:], row) for row in order.tolist()]
 
     @staticmethod
-    def _lay_out(prefixes: list[tuple[int, int, int]], bits: int, kind: Any) -> tuple[Array, Array]:
-        networks = np.array([p[0] for p in prefixes], np.uint64)
-        lengths = np.array([p[1] for p in prefixes], np.int64)
-        rows = np.array([p[2] for p in prefixes], np.int64)
-        starts, covering = _stretches(networks, lengths, rows, bits)
+    def _lay_out(networks: Array, lengths: Array, rows: Array, bits: int, kind: Any) -> tuple[Array, Array]:
+        starts, covering = _stretches(networks, lengths.astype(np.int64), rows, bits)
         return starts.astype(kind), covering
 
     def find(self, high: Array, low: Array) -> Array:

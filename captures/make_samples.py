@@ -69,7 +69,7 @@ class Keys:
             .issuer_name(name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(begin - dt.timedelta(days=30))
+            .not_valid_before(begin - dt.timedelta(days=90))
             .not_valid_after(begin + dt.timedelta(days=60))
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(f"*.{REGION}.amazonaws.com")]), critical=False)
             .sign(key, hashes.SHA256())

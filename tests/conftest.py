@@ -42,6 +42,21 @@ def office() -> Any:
 
 
 @pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium."""
+    from playwright import sync_api
+
+    from tests.browser import CHROMIUM
+
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=HANG * 1000)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The audit of texts that were crafted to do harm."""
     from tests import hostile as crafted

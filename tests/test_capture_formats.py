@@ -176,7 +176,7 @@ def test_missing_file_and_empty_folder(tmp_path: Path) -> None:
     """What is not there is said by its name."""
     with pytest.raises(auditor.InputError, match=r"nowhere\.pcap: no such file"):
         auditor.audit(tmp_path / "nowhere.pcap")
-    with pytest.raises(auditor.InputError, match="holds no file named like a capture"):
+    with pytest.raises(auditor.InputError, match="the folder is empty: it holds no capture"):
         auditor.audit(tmp_path)
     (tmp_path / "folder").mkdir()
     with pytest.raises(auditor.InputError, match="only folders are named like that"):
@@ -195,6 +195,47 @@ def test_folders_globs_and_several_files(tmp_path: Path) -> None:
     assert len(result.errors) == 1
     assert "c.pcap" in result.errors[0]
     assert list(result.flows["flow_id"]) == [1, 2]
+
+
+def test_captures_of_a_folder_are_told_by_their_bytes(tmp_path: Path) -> None:
+    """Rotated captures are read whatever they are named; what is no capture is passed over, and said with the reason."""
+    names = ("x.pcap1", "x.cap.3", "dump-1400", "dump-1500.gz", "dump.zst.old", "trace")
+    data = wire.pcap(PACKETS)
+    packed = {"dump-1500.gz": gzip.compress(data), "dump.zst.old": zstandard.compress(data)}
+    for name in names:
+        wire.write(tmp_path, packed.get(name, data), name)
+    wire.write(tmp_path, wire.section() + wire.interface(), "ring_00001_20261124")
+    others = {
+        "notes.txt": b"see the ticket",
+        "audit.json": b"{}",
+        "cut.gz": gzip.compress(b"x" * 99)[:-12],
+        "empty": b"",
+    }
+    for name, data in others.items():
+        wire.write(tmp_path, data, name)
+    said: list[str] = []
+    result = auditor.audit(tmp_path, say=said.append)
+    assert [Path(c).name for c in result.captures["capture"]] == sorted([*names, "ring_00001_20261124"])
+    assert not result.errors
+    assert "passed over 4 files that are no captures: audit.json (JSON), cut.gz (" in said[0]
+    assert said[0].endswith("empty (an empty file), notes.txt (plain text)")
+
+
+def test_many_files_that_are_passed_over_are_counted(tmp_path: Path) -> None:
+    """Of many files that are no captures some are named, and all others counted by what they are."""
+    wire.write(tmp_path, wire.pcap(PACKETS), "a.pcap")
+    for number in range(40):
+        wire.write(tmp_path, b"{}" if number % 2 else b"plain", f"n{number:02}.pcap.meta")
+    said: list[str] = []
+    auditor.audit(tmp_path, say=said.append)
+    assert said[0].endswith("n04.pcap.meta (plain text), and 35 more (18 × JSON, 17 × plain text)")
+
+
+def test_a_folder_without_captures_says_what_it_holds(tmp_path: Path) -> None:
+    """Where no file of a folder is a capture, the error says what they are."""
+    wire.write(tmp_path, b"see the ticket", "notes.txt")
+    with pytest.raises(auditor.InputError, match=r"passed over 1 file that is no capture: notes\.txt \(plain text\)"):
+        auditor.audit(tmp_path)
 
 
 def test_what_cannot_be_read_in_a_folder_is_said(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import auditor
 from auditor.policy.findings import client_group
 from auditor.report import history
+from auditor.report.change import unchanged
 from tests.conftest import SAMPLES
 
 
@@ -54,17 +56,62 @@ def test_diff_command(folders: tuple[Path, Path]) -> None:
     assert (missing.returncode, "holds no audit results" in missing.stderr) == (2, True)
 
 
+def test_diff_says_first_what_could_be_compared(folders: tuple[Path, Path]) -> None:
+    """Captures, policies, topology and keys of both come before any change, and what differs is marked."""
+    lines = run("diff", *folders).stdout.splitlines()
+    heads = [line.split(":")[0] for line in lines[:8]]
+    assert heads == [
+        *("≠ answer", "≠ captures", "= policies", "= topology", "= AWS account", "= routes", "= witnesses", "= keys"),
+    ]
+    assert "tls1.pcapng" in lines[1]
+    assert "→" in lines[1]
+    assert "site office" in lines[3]
+    assert run("diff", folders[0], folders[0]).stdout.endswith("= keys: none\nNothing changed.\n")
+
+
+def test_what_is_no_longer_judged_did_not_go(tmp_path: Path) -> None:
+    """A finding whose rule, topology or traffic is gone is no longer judged, with the reason, and not repaired."""
+    site = SAMPLES / "site.toml"
+    old = auditor.audit(SAMPLES / "office.pcapng", topology=site)
+
+    def kinds(new: auditor.Audit) -> dict[tuple[str, str], tuple[str, str | None]]:
+        found = [one for one in old.diff(new) if one.about.startswith("finding ")]
+        return {(one.about.split()[1], one.service): (one.kind, one.after) for one in found}
+
+    other = kinds(auditor.audit(SAMPLES / "office.pcapng", topology=site, policy="pq-ready"))
+    assert other["TLS101", "pinpoint us-east-1"] == ("unjudged", "no policy of that audit has the rule")
+    without = kinds(auditor.audit(SAMPLES / "office.pcapng"))
+    kind, why = without["PTH101", "pinpoint us-east-1"]
+    assert kind == "unjudged"
+    assert str(why).startswith("not observable: ")
+    assert not any(kind == "went" for (rule, _), (kind, _) in without.items() if rule.startswith("PTH"))
+    fewer = kinds(auditor.audit(SAMPLES / "tls1.3.pcapng", topology=site))
+    assert fewer["TLS102", "ses us-east-1"] == ("unjudged", "no such traffic was seen")
+
+
+def test_what_was_not_judged_before_is_new_for_a_reason(tmp_path: Path) -> None:
+    """A finding that came with its rule says that it was not judged before."""
+    site = SAMPLES / "site.toml"
+    new = auditor.audit(SAMPLES / "office.pcapng", topology=site)
+    old = auditor.audit(SAMPLES / "office.pcapng", topology=site, policy="pq-ready")
+    came = [one.words for one in old.diff(new) if one.about == "finding TLS101"]
+    assert came
+    assert all("(not judged before: no policy of that audit has the rule)" in words for words in came)
+
+
 def test_diff_page(folders: tuple[Path, Path], tmp_path: Path) -> None:
     """The page has each change once, findings first, no script, and nothing that is fetched."""
     done = run("diff", *folders, "--format", "html", "-o", tmp_path / "change.html")
     assert (done.returncode, done.stdout) == (0, "")
     text = (tmp_path / "change.html").read_text()
     changes = auditor.Audit.load(folders[0]).diff(auditor.Audit.load(folders[1]))
-    assert text.count("<tr><td") == len(changes)
-    assert "TLS 1.0</td><td>TLS 1.3" in text
-    went = sum(change.kind == "went" and change.about.startswith("finding") for change in changes)
-    assert f"0 findings came, {went} went" in text
-    assert text.index("finding TLS101") < text.index("TLS version")
+    still = unchanged(auditor.Audit.load(folders[0]), auditor.Audit.load(folders[1]))
+    assert text.count('<tr class="change">') == len(changes) + len(still)
+    assert 'data-label="before">TLS 1.0</td><td data-label="after">TLS 1.3' in text
+    counts = Counter(change.kind for change in changes if change.about.startswith("finding"))
+    assert f"Findings: {len(still)} still there, {counts['went']} repaired" in text
+    assert set(counts) == {"went"}
+    assert text.index("TLS101") < text.index("TLS version")
     assert not re.findall(r"<script|https?:|//", text)
     same = run("diff", folders[0], folders[0], "--format", "html").stdout
     assert "Nothing changed." in same
@@ -72,7 +119,7 @@ def test_diff_page(folders: tuple[Path, Path], tmp_path: Path) -> None:
 
 def test_diff_of_hostile_names(hostile: Any, folders: tuple[Path, Path]) -> None:
     """What came from the network is text in the page, and harmless in the others."""
-    from auditor.report import change
+    from auditor.report import compared
     from auditor.report.page.change import html
 
     old = auditor.Audit.load(folders[0])
@@ -80,7 +127,7 @@ def test_diff_of_hostile_names(hostile: Any, folders: tuple[Path, Path]) -> None
     page = html(old, hostile, changes)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert not re.search(r"<script|<img|javascript:[^1]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", page)
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", change.text(changes))
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", compared.text(old, hostile, changes))
 
 
 def test_client_groups() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from auditor.flows.oriented import address_text
 from auditor.policy import findings, library
 from auditor.policy.check import FAIL, PASS, WARN
-from auditor.policy.findings import Findings, Subject
+from auditor.policy.findings import OTHERS, Findings, Subject, findings_table
 from auditor.prefixes import V4_MAPPED
 
 RULES = library.get("aws-pinpoint").rule
@@ -34,7 +35,9 @@ def subject(clients: Any, servers: Any, *, endpoint: bool = False, high: Any = N
         group=np.unique(
             findings.networks(high, low) * np.uint64(1 << 20) + about.astype(np.uint64), return_inverse=True
         )[1],
-        client=high ^ low,
+        client=lambda flow: address_text(int(high[flow]), int(low[flow])),
+        client_number=np.unique(high ^ low, return_inverse=True)[1],
+        client_flow=np.unique(high ^ low, return_index=True)[1],
         client_high=high,
         client_low=low,
         frames=np.stack([np.arange(len(low)) * 2 + 1, np.zeros(len(low), np.int64)], axis=1),
@@ -140,3 +143,24 @@ def test_client_groups_are_the_same_from_text_and_numbers(address: str) -> None:
     network = findings.text_of(findings.network_of(number >> 64, number & (1 << 64) - 1))
     assert network == findings.client_group(address)
     assert ip in ipaddress.ip_network(network)
+
+
+def test_who_has_most_flows_is_told() -> None:
+    """A finding names the clients and servers with the most of its flows, each with how many, also in other services."""
+    clients = [(10 << 24) + number for number in [7] * 5 + [8] * 3 + list(range(100, 200))]
+    servers = [1] * 6 + [2] * 2 + list(range(3, 103))
+    reported = findings_table(gathered((subject(clients, servers), FAIL)).ordered(), {}).to_pylist()
+    others = next(row for row in reported if row["service"] == OTHERS)
+    assert others["clients"] > 5
+    assert len(others["top_clients"].split(", ")) == len(others["top_servers"].split(", ")) == 5
+    first = next(row for row in reported if row["service"] == "s1.example")
+    assert (first["service"], first["flows"], first["top_clients"]) == ("s1.example", 6, "10.0.0.7 (5), 10.0.0.8 (1)")
+    assert first["top_servers"] == "s1.example (6)"
+
+
+def test_counts_of_who_add_up() -> None:
+    """Clients and servers counted in two parts are what both have, whichever comes first."""
+    parts = [gathered((subject([(10 << 24) + 7] * count, [1] * count), FAIL)) for count in (2, 3)]
+    for one, two in (parts, parts[::-1]):
+        (row,) = findings_table(one.merge(two).ordered(), {}).to_pylist()
+        assert (row["top_clients"], row["top_servers"]) == ("10.0.0.7 (5)", "s1.example (5)")

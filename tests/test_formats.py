@@ -140,6 +140,45 @@ def test_ecs_events(office: Any) -> None:
     assert all(event["source"]["mac"].count("-") == 5 for event in events)
 
 
+def test_cef_has_the_findings(office: Any) -> None:
+    """Each line is a header of seven fields and an extension of keys and values, with all of a finding in it."""
+    lines = _written(office, "cef").splitlines()
+    assert len(lines) == len(office.findings)
+    for line, row in zip(lines, office.records("findings"), strict=True):
+        *header, extension = re.split(r"(?<!\\)\|", line, maxsplit=7)
+        assert header[:3] == ["CEF:0", "traffic-auditor", "audit"]
+        assert header[4:6] == [row["rule"], row["title"]]
+        assert 0 <= int(header[6]) <= 10
+        values = dict(re.findall(r"(\w+)=(.*?)(?= \w+=|$)", extension))
+        assert int(values["cnt"]) == row["flows"]
+        assert values["cs1"] == row["client_group"]
+        assert values["reason"] == row["reason"]
+
+
+def test_cef_escapes_what_would_end_a_field(hostile: auditor.Audit) -> None:
+    """Texts from the network neither end a line nor begin a field or a key of their own."""
+    for line in _written(hostile, "cef").splitlines():
+        assert line.startswith("CEF:0|")
+        assert line.isprintable()
+        assert len(re.split(r"(?<!\\)\|", line.split("externalId=")[0])) == 8
+
+
+def test_syslog_carries_the_same(office: Any) -> None:
+    """As syslog, each message has RFC 5424's header, with severity and time of the finding, and is the line of CEF."""
+    plain, wrapped = (_written(office, form).splitlines() for form in ("cef", "syslog"))
+    for one, message in zip(plain, wrapped, strict=True):
+        head = re.match(r"<(\d+)>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) - audit - ([A-Z]+\d{3}) - ", message)
+        assert head is not None
+        assert 104 <= int(head[1]) <= 111
+        assert message[head.end() :] == one
+
+
+def _written(result: Any, form: str) -> str:
+    out = io.BytesIO()
+    result.export(form, out)
+    return out.getvalue().decode()
+
+
 def test_pci_inventory(office: Any) -> None:
     """Every suite in use is in the inventory, with where and what for, and as many handshakes."""
     found = list(csv.DictReader(io.StringIO(written(office, "pci-inventory").decode())))

@@ -33,6 +33,7 @@ EVERYWHERE = {"auditor.recognise.numbers"}
 CLI_NEEDS = {
     "auditor.audit.compare": "asks tshark too",
     "auditor.audit.installed": "what is installed",
+    "auditor.audit.progress": "shows how far it is",
     "auditor.audit.start": "hashing has begun",
     "auditor.capture.digest": "hashes before loading",
     "auditor.machine.search_path": "imports nothing foreign",
@@ -44,8 +45,16 @@ CLI_NEEDS = {
     "auditor.policy.library": "needs no pandas",
     "auditor.policy.model": "names a type",
     "auditor.policy.pages": "needs no pandas",
+    "auditor.report.answer": "needs no pandas",
+    "auditor.report.asking": "needs no pandas",
+    "auditor.report.causes": "needs no pandas",
     "auditor.report.history": "needs no pandas",
+    "auditor.report.overview": "needs no pandas",
     "auditor.report.plain": "escapes hostile text",
+    "auditor.report.problems": "needs no pandas",
+    "auditor.report.proof": "needs no pandas",
+    "auditor.report.results": "needs no pandas",
+    "auditor.report.who": "needs no pandas",
 }
 # Run by processes of their own, which are started by these names: nothing imports them.
 PROGRAMS = {"auditor.machine.child", "auditor.requests.worker", "auditor.capture.raw_socket"}

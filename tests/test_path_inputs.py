@@ -8,6 +8,7 @@ import json
 import random
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import auditor
 from auditor.decode.control import BgpStream
-from auditor.paths import aws_files, bgp, cloudtrail, route_files, sensors, witnesses
+from auditor.paths import aws_files, bgp, cloudtrail, mrt, route_files, sensors, witnesses
 from auditor.paths.fetch import CALLS, fetch, without_secrets
 from auditor.paths.flow_logs import Reader
-from auditor.paths.routes import Hop, RoutingTable
+from auditor.paths.routes import Hop, Routes, RoutingTable
 from auditor.prefixes import PrefixTable, parse, parse_address
 from tests import wire
 from tests.lab import scenes
@@ -199,6 +200,75 @@ def test_mrt(tmp_path: Path) -> None:
         route_files.read(tmp_path / "cut")
 
 
+def blobs() -> st.SearchStrategy[bytes]:
+    """Attributes that differ little, in several forms, now and then with some that do not fit."""
+    paths = st.lists(st.sampled_from([1, 2, 7224]), max_size=3)
+    plain = st.builds(attributes, st.sampled_from(["192.0.2.1", "192.0.2.2"]), paths, st.sampled_from([None, 100, 200]))
+    long_header = plain.map(lambda blob: blob[:4] + b"\x50\x02\0" + blob[6:])
+    set_of_as = plain.map(lambda blob: blob[:4] + b"\x40\x02\x06\x01\x01\0\0\0\x09" + blob[7 + blob[6] :])
+    med = st.builds(lambda blob, value: blob + b"\x80\x04\x04" + bytes([0, 0, 0, value]), plain, st.integers(0, 3))
+    return st.one_of(plain, long_header, set_of_as, med, plain, plain.map(lambda blob: blob[:-1]))
+
+
+def reference(records: list[tuple[int, bytes, list[bytes]]]) -> list[tuple[Any, Any]]:
+    """Prefixes and their hops, record by record and entry by entry."""
+    found = []
+    for bits, network, entries in records:
+        ranked = [mrt.attributes(blob) for blob in entries]
+        if ranked:
+            best = min(ranked, key=lambda path: path.rank)
+            found.append(((4, int.from_bytes(network.ljust(4, b"\0"), "big"), bits), best.hop))
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.integers(0, 32).flatmap(
+            lambda bits: st.tuples(
+                st.just(bits),
+                st.binary(min_size=(bits + 7) // 8, max_size=(bits + 7) // 8),
+                st.lists(blobs(), max_size=4),
+            )
+        ),
+        max_size=6,
+    )
+)
+def test_mrt_routes_are_those_of_their_entries(records: list[tuple[int, bytes, list[bytes]]]) -> None:
+    """Sets of attributes that many routes share are told apart by each of their bytes, the length of the AS path too."""
+    data = mrt_record(1, bytes(8)) + b"".join(
+        mrt_record(
+            2,
+            struct.pack(">IB", 0, bits) + network + struct.pack(">H", len(entries)) + b"".join(map(entry, entries)),
+        )
+        for bits, network, entries in records
+    )
+    routes = Routes("test")
+    try:
+        expected = reference(records)
+    except ValueError as error:
+        with pytest.raises(ValueError, match=str(error)):
+            mrt.read(data, routes)
+    else:
+        mrt.read(data, routes)
+        assert list(zip(routes.prefixes, (routes.hops[k] for k in routes.hop), strict=True)) == expected
+
+
+def test_mrt_that_is_cut_anywhere() -> None:
+    """Wherever a dump ends, and whatever one of its bytes becomes, there are routes or a ValueError."""
+    blob = attributes("192.0.2.1", [1, 2, 3], 200)
+    records = struct.pack(">IB", 0, 24) + bytes([10, 1, 2]) + struct.pack(">H", 2) + entry(blob, 1) + entry(blob, 2)
+    first = mrt_record(8, records)
+    data = first + mrt_record(4, struct.pack(">IB", 0, 0) + struct.pack(">H", 1) + entry(blob))
+    for end in {*range(1, len(data))} - {len(first)}:
+        with pytest.raises(ValueError, match="cut short"):
+            mrt.read(data[:end], Routes("cut"))
+    for at in range(12, len(data)):
+        for byte in (0, 1, 0x10, 0x7F, 0xFF):
+            with suppress(ValueError):
+                mrt.read(data[:at] + bytes([byte]) + data[at + 1 :], Routes("changed"))
+
+
 def test_recursive_next_hops(tmp_path: Path) -> None:
     """A next hop that is reached by another route leads where that one does."""
     table = table_of(
@@ -257,7 +327,7 @@ def test_bgp_in_any_order() -> None:
         bgp.announcers({((0, 1), 179, (0, 2), 5): other}),
     )
     assert first.number == second.number == 7224
-    assert first.routes.prefixes == second.routes.prefixes
+    assert list(first.routes.prefixes) == list(second.routes.prefixes)
     assert len(first.routes) == 3
     table = RoutingTable(first.routes)
     ends = [sum(map(len, messages[: k + 1])) for k in range(4)]
@@ -286,7 +356,7 @@ def test_bgp_with_path_identifiers(opens: bool) -> None:
         other = stream([opening])
         streams[two, 5, one, 179] = BgpStream(two, one, other.segments)
     announcer = bgp.announcers(streams)[0]
-    assert announcer.routes.prefixes == [parse("10.1.0.0/16"), parse("10.2.3.0/24")]
+    assert list(announcer.routes.prefixes) == [parse("10.1.0.0/16"), parse("10.2.3.0/24")]
 
 
 def test_bgp_with_a_gap() -> None:

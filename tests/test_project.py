@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 pytest_plugins = ["pytester"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PARTS = {"pydantic_core": "pydantic", "botocore": "boto3"}  # come with the packages that they are parts of
-FOR_NOTEBOOKS = {"jupyterlab", "nbclient", "matplotlib"}  # open them, run them, draw in them
+FOR_NOTEBOOKS = {"jupyterlab", "nbclient"}  # open them, run them
 
 
 def imported() -> set[str]:

@@ -68,7 +68,7 @@ def test_shows_itself(office: Any, audit_bytes: Any) -> None:
     """Repr counts; HTML escapes what came from the network."""
     assert "29 flows" in repr(office)
     assert "NET101" in office._repr_html_()
-    assert "No findings" in audit_bytes(wire.pcap([]))._repr_html_()
+    assert "Nothing was judged" in audit_bytes(wire.pcap([]))._repr_html_()
 
 
 def test_temporary_results_go_away(samples: Path) -> None:

@@ -49,18 +49,9 @@ def rules(policy: PathLike | Iterable[PathLike] | None = None) -> "pd.DataFrame"
 
     names = [policy] if isinstance(policy, str | Path) else policy
     chosen = pages.shipped() if names is None else [library.get(name) for name in names]
-    frame = _frame([_rule(page) for one in chosen for page in pages.pages(one)], RULES)
+    frame = _frame([tuple(pages.record(page).values()) for one in chosen for page in pages.pages(one)], RULES)
     frame["severity"] = frame["severity"].astype(pd.CategoricalDtype(SEVERITIES, ordered=True))
     return frame
-
-
-def _rule(page: Any) -> tuple[Any, ...]:
-    rule = page.rule
-    remediation = "\n".join([rule.fix, *(f"{place}: {way}" for place, way in page.ways.items())])
-    return (
-        page.policy, rule.code, rule.title, rule.severity, rule.required, rule.applies_to, rule.begins, rule.ends,
-        rule.what, rule.why, remediation, rule.source, rule.certainty, rule.check,
-    )  # fmt: skip
 
 
 def history(path: PathLike, table: Literal["changes", "old_versions"] = "changes") -> "pd.DataFrame":

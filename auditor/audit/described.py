@@ -109,6 +109,7 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
         "service": aws.service,
         "region": aws.region,
         "partition": aws.partition,
+        "aws_endpoint": Numbers(aws.is_endpoint),
     }
     named = {
         "protocol": protocol,

@@ -56,6 +56,7 @@ def subject(opened: Opened, place: tuple[int, int]) -> Subject:
     servers, names = _server_keys(opened), described.server_name.objects()
     _, server_flow, server_number = np.unique(servers, return_index=True, return_inverse=True)
 
+    client_flow, client_number = first_of_each(ends.client_high, ends.client_low)
     services, regions = aws.service.objects(), aws.region.objects()
     nameless = np.array([name is None for name in services], bool)
 
@@ -81,7 +82,9 @@ def subject(opened: Opened, place: tuple[int, int]) -> Subject:
             np.where(aws.is_endpoint, aws.service.index, -1),
             np.where(aws.is_endpoint, aws.region.index, -1),
         )[1],
-        client=ends.client_high ^ ends.client_low,
+        client=lambda flow: address_text(int(ends.client_high[flow]), int(ends.client_low[flow])),
+        client_number=client_number,
+        client_flow=client_flow,
         client_high=ends.client_high,
         client_low=ends.client_low,
         frames=_frames(opened),

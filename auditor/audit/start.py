@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.errors import InputError
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
@@ -41,6 +42,7 @@ def audit_files(
     *,
     hashing: "Child | None" = None,
     meanwhile: Callable[[], object] | None = None,
+    progress: Progress | None = None,
     block_bytes: int | None = None,
 ) -> Audit:
     """``audit``, for callers that begin before it.
@@ -50,12 +52,12 @@ def audit_files(
     from auditor.capture.inputs import expand
 
     try:
-        inputs = expand([paths] if isinstance(paths, str | Path) else paths)
+        inputs = expand([paths] if isinstance(paths, str | Path) else paths, options.say)
         for item in inputs:
             if hashing is not None and item.adopt(hashing):
                 break
         inputs[0].hash_early()
-        return audit_inputs(inputs, options, meanwhile=meanwhile, block_bytes=block_bytes)
+        return audit_inputs(inputs, options, meanwhile=meanwhile, progress=progress, block_bytes=block_bytes)
     finally:
         if hashing is not None:
             hashing.stop()
@@ -67,16 +69,18 @@ def audit_inputs(
     live: "LiveCapture | None" = None,
     *,
     meanwhile: Callable[[], object] | None = None,
+    progress: Progress | None = None,
     block_bytes: int | None = None,
 ) -> Audit:
     """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C.
 
-    ``meanwhile`` is called once where there is time to load something while captures are read, or never. Of a capture
+    ``meanwhile`` is called once where there is time to load something while captures are read, or never. ``progress`` is kept
+    up to date for whoever shows it. Of a capture
     ``block_bytes`` are read at once; results do not depend on it.
     """
     try:
         _check_out(inputs, options)
-        return _read(inputs, options, live, meanwhile, block_bytes)
+        return _read(inputs, options, live, meanwhile, progress or Progress(), block_bytes)
     finally:
         for item in inputs:
             item.forget()
@@ -98,6 +102,7 @@ def _read(
     options: Options,
     live: "LiveCapture | None",
     meanwhile: Callable[[], object] | None,
+    progress: Progress,
     block_bytes: int | None,
 ) -> Audit:
     """Begin to read, in a thread of its own, and load everything else beside it."""
@@ -113,6 +118,7 @@ def _read(
         if item.size is None:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
+    progress.begin(reading)
     try:
         from auditor.requests import keys
         from auditor.requests.inside import Inside
@@ -121,7 +127,7 @@ def _read(
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
-        return _take(reading, options, inside, live)
+        return _take(reading, options, inside, live, progress)
     finally:
         reading.close()
 
@@ -143,7 +149,7 @@ def _pipeline(options: Options, inside: "Inside") -> "Pipeline":
     from auditor.policy import library
     from auditor.policy.evaluate import Evaluation
 
-    policies = library.combined(options.policies)
+    policies = library.combined(options.policies, options.all_traffic)
     with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
         logs = beside.submit(witnesses.read, options.witnesses, options.skew) if options.witnesses else None
         site = sites.build(options.topology, options.aws, options.routes)
@@ -152,13 +158,17 @@ def _pipeline(options: Options, inside: "Inside") -> "Pipeline":
     return Pipeline(judge, ranges, Evaluation(policies, options.as_of), inside)
 
 
-def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCapture | None") -> Audit:
+def _take(
+    reading: "Reading", options: Options, inside: "Inside", live: "LiveCapture | None", progress: Progress
+) -> Audit:
     """Take what is read, and write the results."""
     from auditor.audit.run import Run
     from auditor.report.folder import results_folder
     from auditor.report.sink import FolderSink
 
+    progress.phase = INPUTS
     pipeline = _pipeline(options, inside)
+    progress.phase = CAPTURES
     if is_long(reading.inputs):
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
@@ -182,6 +192,7 @@ def _take(reading: "Reading", options: Options, inside: "Inside", live: "LiveCap
             _, counted = run.finished[max(run.finished)]
             counted.warnings += live.close()
             counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
+        progress.phase = WRITING
         run.finish(options, run.totals())
         if options.say is not None:
             for note in run.notes():

@@ -23,6 +23,7 @@ MAGICS = {
 }
 STEP = 1 << 17  # bytes that one step may yield: a buffer of them is allocated for each
 LONGEST_MAGIC = 6
+MOST_PACKINGS = 3  # of a capture, one inside another
 LARGEST = 4 << 30  # bytes of a file that is read as a whole
 
 # What the decompressors raise on damaged or cut input. zstandard and lz4 have errors of their own, both of them
@@ -122,6 +123,22 @@ def unpacked(path: Path, most: int | None = None) -> bytes:
     if len(data) > LARGEST:
         raise InputError(f"{path}: more than {LARGEST >> 30} GiB when unpacked; split it")
     return data
+
+
+def beginning(path: Path, size: int) -> bytes:
+    """The first bytes of a file, of what is inside where it is packed, also more than once. Raises InputError naming the file."""
+    try:
+        with path.open("rb") as file:
+            stream: BinaryIO = file
+            head = _read(stream, size)
+            for _ in range(MOST_PACKINGS):
+                if (packing := compression_of(head)) is None:
+                    break
+                stream = open_compressed(cast("BinaryIO", Rewound(head, stream)), packing)
+                head = _read(stream, size)
+            return head
+    except damage() as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _read(stream: BinaryIO, most: int) -> bytes:

@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +15,8 @@ from auditor.capture import folders
 from auditor.capture.digest import Child, Digested, started
 from auditor.errors import InputError, shown
 
-SUFFIXES = (".pcap", ".pcapng", ".cap", ".ntar", ".dmp", ".trace", ".mcap")
 MOST_SPOOLED = 8 << 30  # bytes of a stream that are kept to be read again …
 BEGINNING = 16 << 20  # … and of one that need not be, as far as is known
-PACKED = ("", ".gz", ".bz2", ".xz", ".zst", ".lz4")
 
 
 @dataclass
@@ -164,18 +162,17 @@ class Spool:
             self._kept = None
 
 
-def _is_capture_name(path: Path) -> bool:
-    name = path.name.lower()
-    return any(name.endswith(suffix + packed) for suffix in SUFFIXES for packed in PACKED)
-
-
-def _files_of(argument: str) -> list[tuple[Path, str | None]]:
+def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[Path, str | None]]:
     """The files that an argument stands for; beside each the reason if it cannot be read."""
     path = Path(argument)
     if path.is_dir():
-        files = folders.files(path, _is_capture_name)
+        from auditor.capture import found  # only for folders: it loads what reads captures
+
+        files, passed_over = found.captures(path)
         if not files:
-            raise InputError(f"{argument}: the folder holds no file named like a capture (.pcap, .pcapng, .cap, …)")
+            raise InputError(passed_over or f"{shown(argument)}: the folder is empty: it holds no capture")
+        if passed_over is not None and say is not None:
+            say(passed_over)
         return files
     if path.exists():
         return [(path, None)]
@@ -190,10 +187,10 @@ def _files_of(argument: str) -> list[tuple[Path, str | None]]:
     raise InputError(f"{argument}: no such file or folder")
 
 
-def expand(arguments: Iterable[str | Path]) -> list[Input]:
+def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None = None) -> list[Input]:
     """The inputs that the arguments stand for, each once, folders and globs in order of their names.
 
-    Raises InputError where there is none.
+    ``say`` is called with a sentence on the files of a folder that are no captures. Raises InputError where there is none.
     """
     inputs: list[Input] = []
     seen: set[Path] = set()
@@ -203,7 +200,7 @@ def expand(arguments: Iterable[str | Path]) -> list[Input]:
                 Input("-", stream=sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer)
             )
             continue
-        for path, refusal in _files_of(argument):
+        for path, refusal in _files_of(argument, say):
             identity = path.resolve() if refusal is None else path.absolute()  # links may lead in a circle
             if identity in seen:
                 continue

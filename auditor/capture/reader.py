@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from auditor.capture.buffers import page_aligned
-from auditor.capture.compression import Rewound, compression_of, damage, open_compressed
+from auditor.capture.compression import MOST_PACKINGS, Rewound, compression_of, damage, open_compressed
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import (
     HEADER_BYTES,
@@ -86,7 +86,7 @@ class Reader:
     def _open(self) -> None:
         """Find compression and format by the first bytes. Raises InputError for what is no capture."""
         head = self._raw_read(HEAD)
-        for _ in range(3):
+        for _ in range(MOST_PACKINGS):
             packing = compression_of(head)
             if packing is None:
                 break
@@ -209,7 +209,7 @@ class Reader:
         if self.notes.status == "complete":
             self.notes.status = "damaged"
             self.notes.damage_offset = offset
-            self.notes.warnings.append(f"{what} at byte {offset}; everything before it is reported")
+            self.notes.warnings.append(f"{what} at byte {offset}: everything before it is reported")
 
     def ended(self) -> None:
         """At the end of the input: what is left over is a record that was cut short."""

@@ -26,7 +26,11 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's: nothing here needs them, and idle they spin
     # Looking for cycles among what libraries leave, or the routes of a full table, takes a twentieth of an audit.
     gc.set_threshold(2_000_000)
-    first = first_file(sys.argv[2:]) if sys.argv[1:2] == ["pcap"] else None
+    if sys.argv[1:2] == ["pcap"]:
+        first = first_file(sys.argv[2:])
+    else:  # audit FILE
+        first = first_file(sys.argv[1:2])
+        first = first if first is not None and first.is_file() else None
     hashing = digest.begin(first) if first is not None else None
     from auditor.cli.main import main as run
 

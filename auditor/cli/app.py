@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from auditor.cli.values import Group
+from auditor.errors import AuditError
 
+TABLE_FORMS = ("json", "jsonl", "csv", "parquet")
 DONE, FINDINGS, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
@@ -42,6 +44,7 @@ class Format(StrEnum):
     jsonl = "jsonl"
     csv = "csv"
     parquet = "parquet"
+    concise = "concise"
     html = "html"
     markdown = "markdown"
     xlsx = "xlsx"
@@ -51,14 +54,30 @@ class Format(StrEnum):
     cbom = "cbom"
     cbom_1_7 = "cbom-1.7"
     ecs = "ecs"
+    cef = "cef"
+    syslog = "syslog"
     zeek_ssl = "zeek-ssl"
     zeek_conn = "zeek-conn"
     pci_inventory = "pci-inventory"
 
     @property
+    def has_table(self) -> bool:
+        """Whether it is the rows of one table."""
+        return self.value in TABLE_FORMS
+
+    @property
     def is_binary(self) -> bool:
         """Whether it is nothing for a terminal."""
         return self in {Format.parquet, Format.xlsx}
+
+
+class ListForm(StrEnum):
+    """How rows are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    jsonl = "jsonl"
 
 
 class Severity(StrEnum):
@@ -89,7 +108,19 @@ class DiffFail(StrEnum):
 
 
 TableOption = Annotated[
-    str, typer.Option("--table", help="Table that --format json, jsonl, csv or parquet prints.", show_default=True)
+    str | None,
+    typer.Option(
+        "--table", help="Table that --format json, jsonl, csv or parquet prints; flows without it.", show_default=False
+    ),
+]
+FormOption = Annotated[ListForm, typer.Option("--format", help="How to print the rows.")]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        help="Only rows of which this is true, in SQL's words: \"tls_version < 'TLS 1.2'\".",
+        show_default=False,
+    ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
 CaptureOption = Annotated[
@@ -102,10 +133,19 @@ CaptureOption = Annotated[
 ]
 
 
+def check_effect(option: str, is_given: object, has_effect: object, needed: str) -> None:
+    """Raise AuditError for an option that has no effect with the others: whoever gave it expects one."""
+    if is_given and not has_effect:
+        raise AuditError(f"{option} has no effect here: it goes with {needed}")
+
+
 def say(text: str) -> None:
     """A line for the person at the terminal, on standard error."""
+    from auditor.cli.ticker import Ticker
     from auditor.report.plain import printable  # numpy, which --help does not need
 
+    if Ticker.active is not None:
+        Ticker.active.clear()
     with suppress(OSError):  # the exit code says it too
         sys.stderr.write(f"audit: {printable(text)}\n")
         sys.stderr.flush()

@@ -1,6 +1,7 @@
 """``audit pcap`` and ``audit live``."""
 
 import sys
+from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -32,10 +33,15 @@ def pcap_command(
     Reads pcap and pcapng, also with gzip, bzip2, xz, zstd or lz4. Exit code 0: done; 1: findings at or above
     --fail-on; 2: the work could not be done, or an input not be read (unless --keep-going).
     """
+    from auditor.audit.progress import Progress
     from auditor.audit.start import audit_files
+    from auditor.cli.ticker import Ticker, is_shown
 
-    load = partial(import_module, "auditor.cli.terminal") if output.is_shown else None
-    finish(audit_files(captures, options, hashing=context.obj, meanwhile=load), output)
+    load = partial(import_module, "auditor.cli.summary") if output.is_shown else None
+    progress = Progress()
+    with Ticker(progress) if is_shown() and not output.quiet else nullcontext():
+        result = audit_files(captures, options, hashing=context.obj, meanwhile=load, progress=progress)
+    finish(result, output)
 
 
 @app.command("live")
@@ -89,18 +95,26 @@ def show_result(result: "Audit", output: Output) -> None:
     for error in result.errors:
         say(error)
     if output.form is not Format.table:
-        export(result, output.form, output.table)
+        export(result, output.form, output.table, where=output.where)
     elif output.is_shown:
-        from auditor.cli.terminal import show
+        from auditor.cli import detail, summary
 
-        show(result)
+        (detail.show if output.detail else summary.brief if output.brief else summary.show)(result)
     if output.out is not None and not output.quiet:
         say(f"results are in {output.out}")
 
 
-def export(result: "Audit", form: Format, table: str, target: Path | None = None, *, force: bool = False) -> None:
+def export(
+    result: "Audit",
+    form: Format,
+    table: str,
+    target: Path | None = None,
+    *,
+    where: str | None = None,
+    force: bool = False,
+) -> None:
     """Write a table, or the whole audit in a form that has its own shape, to a file or to standard output."""
     if target is None and form.is_binary and sys.stdout.isatty():
         raise AuditError(f"--format {form.value} writes binary data: redirect it to a file")
     sys.stdout.flush()
-    result.export(form.value, target if target is not None else sys.stdout.buffer, table, force=force)
+    result.export(form.value, target if target is not None else sys.stdout.buffer, table, where=where, force=force)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from auditor import __version__
-from auditor.cli import auditing, policies, results, topology  # noqa: F401 - their commands are the application's
+from auditor.cli import asking, auditing, manual, policies, results, topology  # noqa: F401 - their commands are the application's
 from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, app, say
 from auditor.errors import AuditError, shown
 
@@ -28,7 +28,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Was this traffic private? Audits packet captures of traffic to AWS: path, TLS, forward secrecy, signing."""
@@ -89,6 +89,7 @@ def main(hashing: "Child | None" = None) -> None:
 
 def _run(hashing: "Child | None") -> int:
     """Run the command; its exit code."""
+    manual.complete()
     try:
         app(obj=hashing)
     except KeyboardInterrupt:

@@ -10,7 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-from auditor.cli.app import Format, Severity, TableOption, say, silent
+from auditor.cli.app import (
+    TABLE_FORMS,
+    Format,
+    Severity,
+    TableOption,
+    WhereOption,
+    check_effect,
+    say,
+    silent,
+)
 from auditor.options import DEFAULT_POLICY, Options, meaning
 
 
@@ -24,17 +33,34 @@ OutOption = Annotated[Path | None, _option("out")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and, with --out, no tables.")]
 
 
+DetailOption = Annotated[bool, typer.Option("--detail", help="Print every finding with its frames, and requests.")]
+BriefOption = Annotated[bool, typer.Option("--brief", help="Print the answer alone: one sentence.")]
+
+
+FLOWS = "flows"
+
+
+def check_table(form: Format, table: str | None, where: str | None) -> None:
+    """Raise AuditError where a table, or rows of it, are chosen for a form that has none."""
+    needed = f"--format {', '.join(TABLE_FORMS)}; audit list prints rows of tables"
+    check_effect("--table", table, form.has_table, needed)
+    check_effect("--where", where, form.has_table, needed)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Output:
     """Where a result goes besides its folder, and what exit code it gives."""
 
     form: Format = Format.table
     table: str = "flows"
+    where: str | None = None
     fail_on: Severity = Severity.never
     keep_going: bool = False
     out: Path | None = None
     quiet: bool = False
     history: Path | None = None
+    detail: bool = False
+    brief: bool = False
 
     @property
     def is_shown(self) -> bool:
@@ -45,6 +71,7 @@ class Output:
 def audit_options(
     policy: Annotated[list[str] | None, _option("policy")] = None,
     as_of: Annotated[datetime | None, _option("as_of", formats=["%Y-%m-%d"])] = None,
+    all_traffic: Annotated[bool, _option("all_traffic", "--all")] = False,
     topology: Annotated[Path | None, _option("topology")] = None,
     aws: Annotated[Path | None, _option("aws")] = None,
     routes: Annotated[list[Path] | None, _option("routes")] = None,
@@ -58,9 +85,12 @@ def audit_options(
     quiet: QuietOption = False,
 ) -> Options:
     """How to audit."""
+    check_effect("--force", force, out, "--out")
+    check_effect("--skew", skew, witness, "--witness")
     return Options(
         policy=policy or DEFAULT_POLICY,
         as_of=as_of.date() if as_of is not None else None,
+        all_traffic=all_traffic,
         topology=topology,
         aws=aws,
         routes=routes or (),
@@ -78,7 +108,8 @@ def audit_options(
 def output_options(
     out: OutOption = None,
     form: Annotated[Format, typer.Option("--format", help="What goes to standard output.")] = Format.table,
-    table: TableOption = "flows",
+    table: TableOption = None,
+    where: WhereOption = None,
     fail_on: Annotated[
         Severity, typer.Option("--fail-on", help="Exit with 1 if a finding is at least this severe.", show_default=True)
     ] = Severity.never,
@@ -92,9 +123,30 @@ def output_options(
             "--history", help="Folder of a history to add this audit to; see: audit history.", show_default=False
         ),
     ] = None,
+    detail: DetailOption = False,
+    brief: BriefOption = False,
 ) -> Output:
     """Where the result goes."""
-    return Output(form=form, table=table, fail_on=fail_on, keep_going=keep_going, out=out, quiet=quiet, history=history)
+    check_table(form, table, where)
+    check_effect(
+        "--detail", detail, form is Format.table and not brief, "the table that is printed, and not with --brief"
+    )
+    check_effect("--brief", brief, form is Format.table, "the table that is printed, not with --format")
+    check_effect(
+        "--quiet", quiet and (detail or brief), out is None, "neither --detail nor --brief, where --out is given"
+    )
+    return Output(
+        form=form,
+        table=table or FLOWS,
+        where=where,
+        fail_on=fail_on,
+        keep_going=keep_going,
+        out=out,
+        quiet=quiet,
+        history=history,
+        detail=detail,
+        brief=brief,
+    )
 
 
 GROUPS: dict[Any, Callable[..., Any]] = {Options: audit_options, Output: output_options}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from auditor.cli.app import app, policy_app
+from auditor.cli.app import FormOption, ListForm, app, policy_app
 
 
 @app.command("policies")
@@ -39,6 +39,29 @@ def policy_check(
     policy = library.get(file)
     counts = f"{len(policy.rule)} rules, {len(policy.exception)} exceptions"
     sys.stdout.write(f"{file}: {policy.id}, edition {policy.edition}: {counts}\n")
+
+
+@app.command("rules")
+def rules_command(
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--policy", help="Policy whose rules to list; may be given again. All without it.", show_default=False
+        ),
+    ] = None,
+    form: FormOption = ListForm.table,
+) -> None:
+    """List the rules of the shipped policies, or of those given."""
+    from auditor.cli.listing import show_rows
+    from auditor.policy import library, pages
+
+    found = [page for one in map(library.get, policy) for page in pages.pages(one)] if policy else pages.every()
+    if form is ListForm.table:
+        rows = [(one.rule.code, one.policy, one.rule.severity, one.holds, one.rule.title) for one in found]
+        show_rows((["rule", "policy", "severity", "holds", "title"], rows))
+    else:
+        records = [pages.record(one) for one in found]
+        show_rows((list(records[0]), [tuple(one.values()) for one in records]), form.value)
 
 
 @app.command("rule")

@@ -18,12 +18,14 @@ from auditor.cli.app import (
     ForceOption,
     Format,
     TableOption,
+    WhereOption,
     app,
+    check_effect,
     paths_app,
     say,
 )
 from auditor.cli.auditing import export, show_result
-from auditor.cli.options import Output
+from auditor.cli.options import FLOWS, Output, check_table
 from auditor.errors import AuditError
 
 
@@ -65,7 +67,8 @@ def report_command(
 def export_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     form: Annotated[Format, typer.Option("--format", help="Form to write.")] = Format.markdown,
-    table: TableOption = "flows",
+    table: TableOption = None,
+    where: WhereOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; standard output without it.", show_default=False)
     ] = None,
@@ -74,11 +77,14 @@ def export_command(
     """Write saved results in another form: Markdown, XLSX, OCSF, ASFF, SARIF, CycloneDX, ECS, Zeek's logs, …"""  # noqa: D400, D415 - the list goes on
     from auditor import Audit
 
+    check_table(form, table, where)
+    check_effect("--force", force, out, "--out")
+    check_effect("--out", out, form is not Format.table, "a form that is written: --format")
     result = Audit.load(folder, say=say)
     if form is Format.table:
         show_result(result, Output())
     else:
-        export(result, form, table, out, force=force)
+        export(result, form, table or FLOWS, out, where=where, force=force)
 
 
 @app.command("extract")
@@ -99,6 +105,8 @@ def extract_command(
     """
     from auditor import Audit
 
+    check_effect("--force", force, out, "--out")
+    check_effect("--capture", capture, out, "--out: only that reads captures")
     result = Audit.load(folder, captures=capture or (), say=say)
     if explain or out is None:
         sys.stdout.write(result.explain_finding(finding))
@@ -147,6 +155,7 @@ def diff_command(
     """Show what came, went and changed: findings, services, paths, versions and suites, by client group and service."""
     from auditor import Audit
 
+    check_effect("--force", force, out, "--out")
     target = out if out is not None else sys.stdout.buffer
     changes = Audit.load(old, say=say).export_diff(Audit.load(new, say=say), form.value, target, force=force)
     new_findings = [one for one in changes if one.kind == "came" and one.about.startswith("finding ")]
@@ -159,37 +168,12 @@ def history_command(
     file: Annotated[Path, typer.Argument(help="History that audit pcap --history wrote.", show_default=False)],
 ) -> None:
     """Show drift over time: when paths and versions changed, and who spoke old versions."""
-    from auditor.cli.terminal import show_rows
+    from auditor.cli.listing import show_rows
     from auditor.report.history import drift
 
     changes, old = drift(file)
-    show_rows("Changes by client group and service", *changes)
-    show_rows("Old versions", *old)
-
-
-@app.command("sql")
-@saved()
-def sql_command(
-    where: Annotated[Path, typer.Argument(help="Folder of saved results, or a history.", show_default=False)],
-    query: Annotated[str, typer.Argument(help="SQL (DuckDB) over flows, findings, … or runs, traffic, found.")],
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-) -> None:
-    """Run SQL over the tables of an audit, or over a history. A query can reach no files and no network."""
-    from auditor.report.history import sql
-
-    names, rows = sql(where, query)
-    if as_csv:
-        import csv
-
-        from auditor.report.plain import neutral
-
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([[neutral(value) for value in row] for row in rows])
-    else:
-        from auditor.cli.terminal import show_rows
-
-        show_rows(None, names, rows)
+    show_rows(changes, title="Changes by client group and service")
+    show_rows(old, title="Old versions")
 
 
 @paths_app.command("explain")

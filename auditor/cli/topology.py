@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.app import ForceOption, topology_app
+from auditor.cli.app import ForceOption, check_effect, topology_app
 
 if TYPE_CHECKING:
     from auditor.paths.topology import Topology
@@ -46,6 +46,7 @@ def topology_suggest(
     force: ForceOption = False,
 ) -> None:
     """Write a topology of what captures show of links (VLANs, MACs, interfaces, addresses), to complete by hand."""
+    check_effect("--force", force, out, "--out")
     import auditor
     from auditor.machine import writing
     from auditor.paths.suggest import suggested

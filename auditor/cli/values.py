@@ -3,11 +3,15 @@
 typer has each value checked by pydantic, which takes a twentieth of a second to load: a small audit has no use for it.
 """
 
+import os
 from pathlib import Path
 from typing import Any, get_args
 
 from typer.core import TyperGroup
 
+from auditor.cli import helping
+
+ROOT, AUDITING = "audit", "pcap"
 _ASK_TYPER = object()
 
 
@@ -42,7 +46,10 @@ def _plain_first(parameter: Any) -> Any:
 
 
 class Group(TyperGroup):
-    """Commands whose plain values are taken as they are."""
+    """Commands whose plain values are taken as they are, and whose help has words and examples.
+
+    What is no command but a file is audited: ``audit FILE`` is ``audit pcap FILE``.
+    """
 
     def get_params(self, ctx: Any) -> list[Any]:
         return [_plain_first(parameter) for parameter in super().get_params(ctx)]
@@ -51,4 +58,19 @@ class Group(TyperGroup):
         command = super().get_command(ctx, cmd_name)
         for parameter in command.get_params(ctx) if command is not None else ():
             _plain_first(parameter)
-        return command
+        path = cmd_name if self.name == ROOT else f"{self.name} {cmd_name}"
+        return command if command is None else helping.dress(command, path)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if self.name == ROOT and args and args[0] not in self.commands and is_input(args[0]):
+            args = [AUDITING, *args]
+        return super().resolve_command(ctx, args)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click's
+        if self.name == ROOT:
+            helping.write_examples("", formatter)
+
+
+def is_input(word: str) -> bool:
+    """Whether a word names captures and no command: there is such a file or folder, or it has a dot, slash or wildcard."""
+    return word == "-" or (not word.startswith("-") and (os.path.lexists(word) or any(c in word for c in "./*?[")))

@@ -8,6 +8,7 @@ import numpy as np
 
 from auditor.decode.layers import TUNNEL_NAMES, TUNNELS_WITH_ID
 from auditor.decode.packet import EAPOL, ESP, FIN, RST, TCP, UDP
+from auditor.flows.community_id import community_ids
 from auditor.flows.rows import Rows, gather
 from auditor.flows.text import write_addresses
 from auditor.tables.columns import Bytes, Column, Numbers, Texts, distinct
@@ -153,6 +154,13 @@ def flow_columns(rows: Rows, ends: Oriented, capture: str, interfaces: list[str 
         "client_port": Numbers(ends.client_port),
         "server_ip": addresses(ends.server_high, ends.server_low),
         "server_port": Numbers(ends.server_port),
+        "community_id": community_ids(
+            flows["ip_protocol"],
+            (
+                (ends.client_high, ends.client_low, ends.client_port),
+                (ends.server_high, ends.server_low, ends.server_port),
+            ),
+        ),
         "client_packets": Numbers(client["packets"]),
         "server_packets": Numbers(server["packets"]),
         "client_bytes": Numbers(client["bytes"]),

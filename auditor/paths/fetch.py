@@ -7,6 +7,7 @@ from typing import Any
 
 from auditor.errors import AuditError
 from auditor.machine import writing
+from auditor.machine.installing import install
 
 # Keys whose values are secrets, or hold some: BGP keys, pre-shared keys, whole router configurations.
 SECRET = {"authKey", "customerRouterConfig", "CustomerGatewayConfiguration", "PreSharedKey", "secretARN", "ckn"}
@@ -67,7 +68,7 @@ def _session(profile: str | None) -> Any:
     try:
         import boto3
     except ImportError as error:
-        raise AuditError("fetching needs boto3: pip install 'traffic-auditor[aws]'") from error
+        raise AuditError(f"fetching needs boto3: {install('aws')}") from error
     try:
         return boto3.Session(profile_name=profile)
     except Exception as error:

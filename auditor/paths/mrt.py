@@ -3,21 +3,29 @@
 A full table has a million routes but few distinct sets of attributes next to it, so each set is read once.
 """
 
+import os
 from typing import NamedTuple
 
+import numpy as np
+
+from auditor.paths.mrt_kernels import (
+    AS_PATH,
+    AS_SEQUENCE,
+    ATTRIBUTES,
+    CUT,
+    ENTRY,
+    LONG,
+    MOST_ENTRIES,
+    ROOM,
+    EntryRows,
+    SetRow,
+    list_entries,
+)
 from auditor.paths.routes import Address, Hop, Routes
 from auditor.prefixes import V4_MAPPED
 
-TABLE_DUMP_V2 = 13
-PEER_INDEX_TABLE = 1
-V4_UNICAST, V6_UNICAST, V4_ADDPATH, V6_ADDPATH = 2, 4, 8, 10
-# Type and subtype of the records with routes -> bits of an address, bytes of an entry's path identifier.
-RIBS = {
-    bytes((0, TABLE_DUMP_V2, 0, subtype)): (width, extra)
-    for subtype, width, extra in ((V4_UNICAST, 32, 0), (V6_UNICAST, 128, 0), (V4_ADDPATH, 32, 4), (V6_ADDPATH, 128, 4))
-}
-ORIGIN, AS_PATH, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES, MP_REACH = 1, 2, 3, 4, 5, 8, 14
-AS_SET, AS_SEQUENCE = 1, 2
+ORIGIN, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES, MP_REACH = 1, 3, 4, 5, 8, 14
+AS_SET = 1
 DEFAULT_PREFERENCE = 100
 MOST_KNOWN = 1 << 17  # sets of attributes remembered at one time
 
@@ -54,8 +62,8 @@ def other_kind(data: bytes) -> str | None:
     length = int.from_bytes(data[8:12], "big")
     if length > len(data) - 12:
         return None
-    following = data[12 + length : 12 + length + 8]  # another record, or the end
-    alike = not following or (following[4:5] == b"\0" and following[5] in OTHERS)
+    following = data[12 + length + 4 : 12 + length + 6]  # type of another record, unless this is the last
+    alike = len(data) == 12 + length or (following[:1] == b"\0" and following[-1] in OTHERS)
     return OTHERS.get(data[5]) if alike else None
 
 
@@ -90,9 +98,9 @@ def attributes(data: bytes, wide: bool = True, abbreviated: bool = True) -> Path
             communities = tuple(sorted(f"{p[0] << 8 | p[1]}:{p[2] << 8 | p[3]}" for p in pairs))
         elif kind == ORIGIN and size:
             origin = value[0]
-        elif kind == MED:
+        elif kind == MED and size == 4:
             med = int.from_bytes(value, "big")
-        elif kind == LOCAL_PREF:
+        elif kind == LOCAL_PREF and size == 4:
             preference = int.from_bytes(value, "big")
     return Path((-preference, length, origin, med), Hop(next_hop, None, as_path[:1], communities, "bgp"))
 
@@ -114,22 +122,6 @@ def _as_path(value: bytes, width: int) -> tuple[tuple[int, ...], int]:
     return tuple(numbers), length
 
 
-def _without_path(blob: bytes) -> tuple[bytes, int]:
-    """Attributes without the AS path, all but its first number, and how many it has: what many routes share.
-
-    An AS path of more than one segment, or with a long header, stays in: those are read in full.
-    """
-    at, end = 0, len(blob)
-    while at + 3 <= end:
-        if blob[at + 1] == AS_PATH:
-            size = blob[at + 2]
-            if blob[at] & 0x10 or size < 6 or blob[at + 3] != AS_SEQUENCE or 2 + 4 * blob[at + 4] != size:
-                break
-            return blob[: at + 2] + b"\6\2\1" + blob[at + 5 : at + 9] + blob[at + 3 + size :], blob[at + 4]
-        at += 4 + (blob[at + 2] << 8 | blob[at + 3]) if blob[at] & 0x10 else 3 + blob[at + 2]
-    return blob, 0
-
-
 def _mp_next_hop(value: bytes, abbreviated: bool) -> Address | None:
     if abbreviated and value[:1] not in (b"\x10", b"\x20", b"\x04"):
         abbreviated = False
@@ -141,7 +133,40 @@ def _mp_next_hop(value: bytes, abbreviated: bool) -> Address | None:
     return (0, V4_MAPPED | int.from_bytes(hop, "big")) if size == 4 and len(hop) == 4 else None
 
 
-def read(data: bytes, routes: Routes) -> None:  # noqa: C901 - one branch for each kind of record
+class _Sets:
+    """The sets of attributes met so far: the hop of each, and what it is ranked by."""
+
+    def __init__(self, data: bytes, routes: Routes) -> None:
+        self._data, self._routes = data, routes
+        self.rows = np.zeros(MOST_KNOWN, ATTRIBUTES).view(np.recarray)
+        self.slots = np.empty(2 * MOST_KNOWN, np.int32)
+        self.ranks = np.zeros((MOST_KNOWN, 4), np.int64)
+        self.hops = np.zeros(MOST_KNOWN, np.int64)
+        self.forget()
+
+    def forget(self) -> None:
+        self.parsed = 0
+        self.slots[:] = -1
+
+    def parse(self, have: int) -> None:
+        """Parse those that are new."""
+        for number in range(self.parsed, have):
+            path = attributes(self._blob(self.rows[number]))
+            self.ranks[number] = path.rank
+            self.hops[number] = self._routes.number(path.hop)
+        self.parsed = have
+
+    def _blob(self, row: SetRow) -> bytes:
+        """The attributes of a set, with the first number of its AS path only."""
+        data, at = self._data, int(row.path)
+        if at < 0:
+            return data[int(row.start) : int(row.end)]
+        return (
+            data[int(row.start) : at + 2] + b"\6\2\1" + data[at + 5 : at + 9] + data[int(row.path_end) : int(row.end)]
+        )
+
+
+def read(data: bytes, routes: Routes) -> None:
     """Add the routes of a dump; of several for one prefix the one that the decision process prefers.
 
     Raises ValueError with the place where the file is damaged, or the name of what is not read.
@@ -152,46 +177,31 @@ def read(data: bytes, routes: Routes) -> None:  # noqa: C901 - one branch for ea
             f"MRT records of type {kind} hold no table of routes in force; give a dump of type TABLE_DUMP_V2, "
             "as bgpdump, bgpkit or `dump bgp routes-mrt` of FRR write"
         )
-    at, end = 0, len(data)
-    known: dict[bytes, tuple[tuple[int, int, int, int], int]] = {}
-    prefixes, hops = routes.prefixes, routes.hop
-    while at + 12 <= end:
-        begin = at + 12
-        at = begin + int.from_bytes(data[at + 8 : begin], "big")
-        if at > end:
-            raise ValueError(f"the record at byte {begin - 12} is cut short")
-        width, extra = RIBS.get(data[begin - 8 : begin - 4], (0, 0))
-        if not width:
-            continue
-        bits = data[begin + 4]
-        if bits > width:
-            raise ValueError(f"the record at byte {begin - 12} has a prefix of {bits} bits")
-        size = (bits + 7) >> 3
-        here = begin + 7 + size
-        network = int.from_bytes(data[begin + 5 : here - 2], "big") << (width - 8 * size)
-        count = data[here - 2] << 8 | data[here - 1]
-        best = None
-        for _ in range(count):
-            start = here + 8 + extra
-            if start > at:
-                raise ValueError(f"the record at byte {begin - 12} is cut short")
-            here = start + (data[start - 2] << 8 | data[start - 1])
-            blob, hops_away = _without_path(data[start:here])
-            path = known.get(blob)
-            if path is None:
-                parsed = attributes(blob)
-                if len(known) >= MOST_KNOWN:
-                    known.clear()
-                path = known[blob] = parsed.rank, routes.number(parsed.hop)
-            if count > 1:
-                preference, length, origin, med = path[0]
-                path = (preference, hops_away or length, origin, med), path[1]
-                if best is None or path[0] < best[0]:
-                    best = path
-            else:
-                best = path
-        if best is not None:
-            prefixes.append((4 if width == 32 else 6, network, bits))
-            hops.append(best[1])
-    if at != end:
+    view, sets = np.frombuffer(data, np.uint8), _Sets(data, routes)
+    entries = np.zeros(MOST_ENTRIES, ENTRY).view(np.recarray)
+    seed = int.from_bytes(os.urandom(7), "big")  # so that nobody can let all sets fall into one place
+    at, ended = 0, ROOM
+    while ended == ROOM:
+        listed, at, have, ended = list_entries(view, at, seed, entries, sets.rows, sets.slots, sets.parsed)
+        sets.parse(have)
+        _add(entries[:listed], sets, routes)
+        if MOST_KNOWN - have < MOST_ENTRIES:
+            sets.forget()
+    if ended == CUT:
         raise ValueError(f"the record at byte {at} is cut short")
+    if ended == LONG:
+        raise ValueError(f"the record at byte {at} has a prefix of {data[at + 16]} bits")
+
+
+def _add(entries: EntryRows, sets: _Sets, routes: Routes) -> None:
+    """Add the preferred route of each prefix; of equally good ones the first."""
+    first = np.flatnonzero(entries["first"])
+    preferred = first
+    if len(first) < len(entries):
+        preference, length, origin, med = sets.ranks[entries["set"]].T
+        length = np.where(entries["length"] > 0, entries["length"], length)
+        order = np.lexsort((med, origin, length, preference, np.cumsum(entries["first"])))
+        preferred = order[first]  # sorted by prefix first, so that each one's best is where its first entry was
+    some = entries[preferred]
+    routes.prefixes.extend(some["version"], some["high"], some["low"], some["bits"])
+    routes.hop.extend(sets.hops[some["set"]].tolist())

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from auditor.prefixes import Prefix, PrefixTable
+from auditor.prefixes import Prefix, Prefixes, PrefixTable
 
 Array = np.ndarray[Any, Any]
 Address = tuple[int, int]
@@ -49,7 +49,7 @@ class Routes:
 
     name: str
     site: str | None = None
-    prefixes: list[Prefix] = field(default_factory=list)
+    prefixes: Prefixes = field(default_factory=Prefixes)
     hop: list[int] = field(default_factory=list)
     hops: list[Hop] = field(default_factory=list)
     valid: list[tuple[int, int]] | None = None  # nanoseconds from and until which each was in force; None: always
@@ -85,7 +85,7 @@ class RoutingTable:
             windows: dict[Prefix, list[tuple[int, int, int]]] = {}
             for prefix, hop, (since, until) in zip(routes.prefixes, routes.hop, routes.valid, strict=True):
                 windows.setdefault(prefix, []).append((since, until, hop))
-            self._prefixes = list(windows)
+            self._prefixes = Prefixes(windows)
             for k in range(max(map(len, windows.values()), default=0)):
                 rows = [w[k] if k < len(w) else NEVER for w in windows.values()]
                 self._windows.append(np.array([*rows, NEVER], np.int64))
@@ -98,7 +98,7 @@ class RoutingTable:
     @cached_property
     def lengths(self) -> Array:
         """The length of each route's prefix, and -1 for no route, at the end."""
-        return np.array([*(p[2] for p in self._prefixes), -1])
+        return np.append(self._prefixes.columns()[3].astype(np.int64), -1)
 
     def find(self, high: Array, low: Array, time: Array | None = None) -> tuple[Array, Array]:
         """(number of the hop, number of the route) for each destination; -1 where no route is in force at ``time``."""
@@ -128,8 +128,8 @@ class RoutingTable:
         length = self.lengths[route]
         for bits in np.unique(length).tolist():
             if bits not in self._below:
-                rows = [k for k, p in enumerate(self._prefixes) if p[2] < bits]
-                self._below[bits] = np.array([*rows, -1]), PrefixTable([self._prefixes[k] for k in rows])
+                rows, some = self._prefixes.shorter_than(bits)
+                self._below[bits] = np.append(rows, -1), PrefixTable(some)
             rows_below, table = self._below[bits]
             at = length == bits
             shorter[at] = rows_below[table.find(high[at], low[at])]

@@ -48,6 +48,12 @@ class Verdict:
     directions: dict[str, Direction]
     over: Array  # path of what carries a VPN, as text, or None
 
+    @property
+    def half_private(self) -> Array:
+        """Which flows went a private way in one direction only, and over the internet in the other."""
+        over_internet = [one.path == CODE["internet"] for one in self.directions.values()]
+        return np.asarray((self.asymmetric == 1) & np.logical_or.reduce(over_internet))
+
     def path_of(self, direction: str) -> Texts:
         return Texts(list(PATHS), self.directions[direction].path)
 

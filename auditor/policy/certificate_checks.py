@@ -52,7 +52,7 @@ class Strength:
         return None
 
 
-@check("rsa_bits", "dsa_bits", "ec_bits", "curves", "kinds", "leaf_kinds", "signatures", "match")
+@check("rsa_bits", "dsa_bits", "ec_bits", "curves", "kinds", "leaf_kinds", "signatures", "match", of_any_server=True)
 def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """Every certificate of the server's chain has a strong key and a strong signature; a root's signature does not count.
 

@@ -61,20 +61,22 @@ class Check:
     """A check: the name that rules know it by, its function, and the parameters that a rule may give.
 
     ``of_protection``: whether it judges how the data on the wire is protected. A flow passes only where such a check
-    says so: that its path is in order, or that its client offers much, does not protect it.
+    says so: that its path is in order, or that its client offers much, does not protect it. ``of_any_server``: whether it
+    makes sense of traffic to any server, not only to AWS: how TLS is used, and whether anything is in clear.
     """
 
     name: str
     function: Function
     parameters: frozenset[str]
     of_protection: bool
+    of_any_server: bool
 
 
-def check(*parameters: str, of_protection: bool = False) -> Callable[[Function], Check]:
+def check(*parameters: str, of_protection: bool = False, of_any_server: bool = False) -> Callable[[Function], Check]:
     """The function below as a check of its name, with ``-`` for ``_``; ``policy.registry`` lists it."""
 
     def build(function: Function) -> Check:
-        return Check(function.__name__.replace("_", "-"), function, frozenset(parameters), of_protection)
+        return Check(function.__name__.replace("_", "-"), function, frozenset(parameters), of_protection, of_any_server)
 
     return build
 

@@ -26,7 +26,7 @@ from auditor.tables.columns import is_one_of
 from auditor.tables.versions import VERSION_ORDER
 
 
-@check("minimum", of_protection=True)
+@check("minimum", of_protection=True, of_any_server=True)
 def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The negotiated version is at least ``minimum``; a client that offers nothing as good fails too."""
     minimum = str(parameters.get("minimum", "TLS 1.2"))
@@ -45,7 +45,7 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
     return answer
 
 
-@check(of_protection=True)
+@check(of_protection=True, of_any_server=True)
 def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The negotiated key exchange had forward secrecy."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
@@ -60,7 +60,7 @@ def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     return answer
 
 
-@check()
+@check(of_any_server=True)
 def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The client offers at least one suite with forward secrecy."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ClientHello was seen, or only suites of unknown kind")
@@ -71,7 +71,7 @@ def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, A
     return answer
 
 
-@check()
+@check(of_any_server=True)
 def whole_handshake(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The capture shows the handshake of a TLS flow, both hellos of it."""
     answer = Answer.of(facts, NOT_APPLICABLE, "no TLS")
@@ -89,7 +89,7 @@ def whole_capture(facts: Facts, required: bool, parameters: dict[str, Any]) -> A
     return Answer.of(facts, NOT_APPLICABLE, "about captures, not flows")
 
 
-@check(of_protection=True)
+@check(of_protection=True, of_any_server=True)
 def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """What is sent to a service endpoint is encrypted, from the first to the last byte that matters."""
     answer = encryption(facts, required)
@@ -137,7 +137,7 @@ def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answe
     return answer
 
 
-@check("every")
+@check("every", of_any_server=True)
 def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """A large ClientHello got through. With ``every = true`` small ones count as well."""
     from auditor.tls.delivery import ALERT, ANSWERED, FAILURES, NOT_TLS, RETRY

@@ -76,7 +76,9 @@ class Subject:
     server_flow: Array  # a flow of each server, by that number
     service: Callable[[int], tuple[str, str | None]]  # an endpoint's AWS service and Region, else the server and None
     group: Array  # a small number for each client network and service
-    client: Array  # a number for each client address
+    client: Callable[[int], str]  # a flow's client address
+    client_number: Array  # a small number for each of these
+    client_flow: Array  # a flow of each client, by that number
     client_high: Array
     client_low: Array
     frames: Array  # (n, k) frames that show the flow: first packet, ClientHello, ServerHello, …; 0 for none
@@ -87,6 +89,16 @@ class Subject:
         """The servers of some flows, by their numbers."""
         numbers = set(self.server_number[flows].tolist())
         return {number: self.server(int(self.server_flow[number])) for number in numbers}
+
+    def counted(self, flows: Array) -> tuple[Counter[str], Counter[str]]:
+        """How many of some flows each client and each server has."""
+        names = self.servers(flows)
+        servers = {names[number]: count for number, count in Counter(self.server_number[flows].tolist()).items()}
+        clients = Counter(self.client_number[flows].tolist())
+        return (
+            Counter({self.client(int(self.client_flow[number])): count for number, count in clients.items()}),
+            Counter(servers),
+        )
 
 
 class Sample(NamedTuple):
@@ -110,8 +122,8 @@ class Finding:
     last: int
     flows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    servers: set[str] = field(default_factory=set)
-    clients: set[Any] = field(default_factory=set)
+    servers: Counter[str] = field(default_factory=Counter)
+    clients: Counter[str] = field(default_factory=Counter)
     samples: dict[int, Sample] = field(default_factory=dict)  # the first flows, all of ``capture``
     elsewhere: dict[str, dict[int, Sample]] = field(default_factory=dict)  # the same of other captures, by their names
     order: Order = (0, 0, 0)  # when in the audit it was gathered first; ``capture`` is that of its flows then
@@ -124,10 +136,9 @@ class Finding:
         if len(self.reasons) < MOST_COUNTED:
             for number, count in sorted(Counter(which.tolist()).items()):
                 self.reasons[str(reasons[number])] += count
-        if len(self.clients) < MOST_COUNTED:
-            self.clients.update(subject.client[flows].tolist())
-        if len(self.servers) < MOST_COUNTED:
-            self.servers.update(subject.servers(flows).values())
+        for known, some in zip((self.clients, self.servers), subject.counted(flows), strict=True):
+            is_full = len(known) >= MOST_COUNTED
+            known.update({name: count for name, count in some.items() if not is_full or name in known})
         kept = self.samples
         if self.capture != subject.capture:
             if subject.capture not in self.elsewhere and len(self.elsewhere) >= MOST_CAPTURES:
@@ -147,8 +158,8 @@ class Finding:
             first=min(one.first, two.first),
             last=max(one.last, two.last),
             reasons=one.reasons + two.reasons,
-            servers=one.servers | two.servers,
-            clients=one.clients | two.clients,
+            servers=one.servers + two.servers,
+            clients=one.clients + two.clients,
             samples=samples,
             elsewhere=elsewhere,
         )
@@ -158,8 +169,8 @@ class Finding:
         self.flows += other.flows
         self.first, self.last = min(self.first, other.first), max(self.last, other.last)
         self.reasons.update(other.reasons)
-        self.servers |= other.servers
-        self.clients |= other.clients
+        self.servers.update(other.servers)
+        self.clients.update(other.clients)
         self.samples, self.elsewhere = _pooled(self, other)
 
     @property
@@ -185,6 +196,12 @@ class Finding:
     def frames(self) -> list[int]:
         """The frames of the sample flows, each once."""
         return _frames_of(self.samples)
+
+
+def top(counts: Mapping[str, int]) -> str | None:
+    """The names with the most flows, each with how many: ``10.0.0.7 (120), 10.0.0.9 (4)``; None where there are none."""
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SAMPLES]
+    return ", ".join(f"{name} ({count})" for name, count in most) or None
 
 
 def _frames_of(samples: Mapping[int, Sample]) -> list[int]:
@@ -317,6 +334,8 @@ def findings_table(findings: Sequence[Finding], policies: Mapping[str, str]) -> 
             "clients": [len(f.clients) for f in findings],
             "servers": [len(f.servers) for f in findings],
             "sample_servers": [" ".join(sorted(f.servers)[:SAMPLES]) for f in findings],
+            "top_clients": [top(f.clients) for f in findings],
+            "top_servers": [top(f.servers) for f in findings],
             "first_seen": [f.first for f in findings],
             "last_seen": [f.last for f in findings],
             "capture": [f.capture for f in findings],

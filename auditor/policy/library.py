@@ -10,6 +10,7 @@ from typing import Any
 from auditor.errors import PolicyError
 from auditor.policy import aws_tls
 from auditor.policy.model import Change, Policy, Rule, Unseen
+from auditor.policy.registry import CHECKS
 from auditor.settings import parse, read
 
 
@@ -62,8 +63,11 @@ def _unchecked(document: dict[str, Any]) -> Policy:
     )
 
 
-def combined(names: Iterable[str | Path]) -> list[Policy]:
-    """Several policies for one audit. Raises PolicyError where two have a rule of the same code."""
+def combined(names: Iterable[str | Path], all_traffic: bool = False) -> list[Policy]:
+    """Several policies for one audit. Raises PolicyError where two have a rule of the same code.
+
+    ``all_traffic``: rules that make sense of traffic to any server are about all of it.
+    """
     policies: list[Policy] = []
     owner: dict[str, str] = {}
     for name in names:
@@ -74,8 +78,14 @@ def combined(names: Iterable[str | Path]) -> list[Policy]:
             if rule.code in owner:
                 raise PolicyError(f"{name}: rule {rule.code} is in policy {owner[rule.code]} already; give one of both")
             owner[rule.code] = policy.id
-        policies.append(policy)
+        policies.append(_about_all(policy) if all_traffic else policy)
     return policies
+
+
+def _about_all(policy: Policy) -> Policy:
+    """A policy whose rules are about all traffic, where they make sense of it."""
+    rules = (replace(one, applies_to="all") if CHECKS[one.check].of_any_server else one for one in policy.rule)
+    return replace(policy, rule=tuple(rules))
 
 
 def resolved(policy: Policy, name: str, within: Sequence[str] = ()) -> Policy:

@@ -1,6 +1,7 @@
 """The pages of rules, for people: looked up by code, with all that is known of when they hold and what to do."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from auditor.errors import PolicyError
 from auditor.options import DEFAULT_POLICY
@@ -43,6 +44,33 @@ def shipped() -> list[Policy]:
 def pages(policy: Policy) -> list[Page]:
     """The pages of a policy's rules."""
     return [Page(policy.id, rule) for rule in policy.rule]
+
+
+def every() -> list[Page]:
+    """The pages of all rules of the shipped policies."""
+    return [one for policy in shipped() for one in pages(policy)]
+
+
+def record(one: Page) -> dict[str, Any]:
+    """A rule as plain values, days as such; what is not given is None."""
+    rule = one.rule
+    remediation = "\n".join([rule.fix, *(f"{place}: {way}" for place, way in one.ways.items())])
+    return {
+        "policy": one.policy,
+        "code": rule.code,
+        "title": rule.title,
+        "severity": rule.severity,
+        "required": rule.required,
+        "applies_to": rule.applies_to,
+        "begins": rule.begins,
+        "ends": rule.ends,
+        "what": rule.what,
+        "why": rule.why,
+        "remediation": remediation,
+        "source": rule.source,
+        "certainty": rule.certainty,
+        "check": rule.check,
+    }
 
 
 def page(code: str, name: str | None = None) -> Page:

@@ -53,7 +53,7 @@ def _table(parameters: dict[str, Any], name: str) -> tuple[tuple[str, tuple[str,
     return tuple((what, tuple(map(str, values))) for what, values in table.items())
 
 
-@check("allow", "deny", "minimum_bits", "offered", "to_version", of_protection=True)
+@check("allow", "deny", "minimum_bits", "offered", "to_version", of_protection=True, of_any_server=True)
 def cipher_suites(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The negotiated suite (or with ``offered`` each one that the client offers) has the properties asked for.
 
@@ -92,7 +92,7 @@ def _offered(facts: Facts, required: bool, objection: Callable[[str], str | None
     return _judged(facts, "no ClientHello was seen", facts.suites_offered, judge)
 
 
-@check("allow", "deny", "dh_bits", "curve_bits", of_protection=True)
+@check("allow", "deny", "dh_bits", "curve_bits", of_protection=True, of_any_server=True)
 def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The group of the key exchange is one of ``allow`` and none of ``deny``, and strong enough.
 
@@ -191,7 +191,7 @@ SIGNED = ("DHE", "ECDHE")
 TLS_1_2 = VERSION_ORDER.index("TLS 1.2")
 
 
-@check("deny", "allow")
+@check("deny", "allow", of_any_server=True)
 def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The server's key exchange, and the client's proof of its key, are signed with a scheme of ``allow`` and none of ``deny``.
 
@@ -227,7 +227,7 @@ def _is_signed(suite: str | None) -> bool:
     return known is not None and known.key_exchange in SIGNED and known.authentication not in ("PSK", "anon")
 
 
-@check("kinds", "offered", of_protection=True)
+@check("kinds", "offered", of_protection=True, of_any_server=True)
 def post_quantum(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The key exchange is of one of ``kinds``: hybrid, pure; with ``offered`` the client offers such a group.
 
@@ -262,7 +262,7 @@ def _post_quantum_offered(facts: Facts, required: bool) -> Answer:
     return answer
 
 
-@check()
+@check(of_any_server=True)
 def no_compression(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """TLS compression is not used (CRIME)."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
@@ -281,13 +281,13 @@ def _agreed(facts: Facts, required: bool, agreed: Any, name: str) -> Answer:
     return answer
 
 
-@check()
+@check(of_any_server=True)
 def extended_master_secret(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """Both sides agreed on the extended master secret (RFC 7627)."""
     return _agreed(facts, required, facts.extended_master_secret, "the extended master secret")
 
 
-@check()
+@check(of_any_server=True)
 def secure_renegotiation(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The server knows secure renegotiation (RFC 5746)."""
     answer = _agreed(facts, required, facts.secure_renegotiation, "secure renegotiation")
@@ -295,7 +295,7 @@ def secure_renegotiation(facts: Facts, required: bool, parameters: dict[str, Any
     return answer
 
 
-@check()
+@check(of_any_server=True)
 def encrypt_then_mac(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """Where the suite has CBC, both sides agreed to encrypt before the MAC is computed (RFC 7366)."""
     answer = _agreed(facts, required, facts.encrypt_then_mac, "encryption before the MAC")
@@ -305,7 +305,7 @@ def encrypt_then_mac(facts: Facts, required: bool, parameters: dict[str, Any]) -
     return answer
 
 
-@check()
+@check(of_any_server=True)
 def no_early_data(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The client sends no early data (0-RTT): it can be replayed and has no forward secrecy (RFC 8446 2.3)."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ClientHello was seen")
@@ -316,7 +316,7 @@ def no_early_data(facts: Facts, required: bool, parameters: dict[str, Any]) -> A
     return answer
 
 
-@check()
+@check(of_any_server=True)
 def no_psk_only(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """A pre-shared key is not all that keys are derived from (psk_ke of RFC 8446 4.2.9, plain PSK suites of RFC 4279)."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
@@ -328,7 +328,7 @@ def no_psk_only(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
     return answer
 
 
-@check()
+@check(of_any_server=True)
 def server_authenticated(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The server proved its identity: no anonymous key exchange."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")

@@ -111,9 +111,9 @@ class VerdictTotals:
 
 @dataclass
 class Summary:
-    """Flows by path, confidence, version or protocol, verdict, and whether they are to an AWS endpoint."""
+    """Flows by path, confidence, version or protocol, verdict, whether they are to an AWS endpoint, and whether half private."""
 
-    flows: Counter[tuple[str, str, str, str, bool]] = field(default_factory=Counter)
+    flows: Counter[tuple[str, str, str, str, bool, bool]] = field(default_factory=Counter)
 
     def add(self, way: Verdict, version: Texts, protocol: Texts, is_tls: Array, worst: Array, in_scope: Array) -> None:
         """Count the flows of a batch; ``worst``: codes of VERDICTS."""
@@ -125,9 +125,10 @@ class Summary:
             np.where(known, 0, np.where(is_tls, TLS_UNKNOWN, protocol.index)),
             worst,
             in_scope,
+            way.half_private,
         )
         counts = np.bincount(index, minlength=len(combos)).tolist()
-        for (path, sure, negotiated, spoken, verdict, scope), count in zip(combos.tolist(), counts, strict=True):
+        for (path, sure, negotiated, spoken, verdict, scope, half), count in zip(combos.tolist(), counts, strict=True):
             name = protocol.values[spoken] if spoken != TLS_UNKNOWN else "TLS ?"
             if negotiated:
                 name = version.values[negotiated - 1]
@@ -137,6 +138,7 @@ class Summary:
                 name or "-",
                 schema.VERDICTS[verdict],
                 bool(scope),
+                bool(half),
             )
             self.flows[key] += count
 
@@ -146,10 +148,10 @@ class Summary:
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each combination, in their order."""
-        names = ("path", "confidence", "protocol", "verdict", "in_scope")
+        names = ("path", "confidence", "protocol", "verdict", "in_scope", "half_private")
         return [dict(zip(names, key, strict=True)) | {"flows": flows} for key, flows in sorted(self.flows.items())]
 
     @property
     def in_scope(self) -> int:
         """Flows to AWS endpoints."""
-        return sum(flows for key, flows in self.flows.items() if key[-1])
+        return sum(flows for (*_, in_scope, _), flows in self.flows.items() if in_scope)

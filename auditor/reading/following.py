@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 
+import auditor.flows.community_id
 import auditor.flows.text  # noqa: F401 - its kernel is prepared with those of reading
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import MORE
@@ -36,6 +37,7 @@ class Reading:
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
         self._stopped = threading.Event()
         self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
+        self.packets = 0  # of all captures, so far
         self._generation = 0
         self._flows = 0
         self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
@@ -106,6 +108,7 @@ class Reading:
         try:
             for block in Decoding(reader, self._stopped, counted):
                 following = 0
+                self.packets += block.count
                 while True:
                     following, reason = scan.follow_batch(
                         state, block.data, block.packets, following, block.count, False

@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
+    import pandas as pd
     from scapy.plist import PacketList
 
     from auditor.report.change import Change
+    from auditor.report.plot import Plots
+
+
+MOST_SHOWN = 20  # problems, in a notebook
 
 
 class Audit(Results):
@@ -54,6 +59,49 @@ class Audit(Results):
         """Remove the results if they were kept only for this object (no ``out`` folder)."""
         if self._remove is not None:
             self._remove()
+
+    @property
+    def answer(self) -> str:
+        """Was this traffic private? The answer in a sentence, as the terminal and the page begin."""
+        from auditor.report.answer import answer
+
+        return answer(self).sentence
+
+    @property
+    def problems(self) -> "pd.DataFrame":
+        """What is wrong, by who talks to what: a row for a client network and a service with all their rules, worst first."""
+        from auditor.report.problems import frame
+
+        return frame(self)
+
+    @property
+    def plot(self) -> "Plots":
+        """Charts as plotly figures, with the numbers and colours of the page: ``paths()``, ``versions()``, one flow as ``flow(17)``."""
+        from auditor.report.plot import Plots
+
+        return Plots(self)
+
+    def who(self, where: str | None = None, by: str = "client,server") -> "pd.DataFrame":
+        """Who talks to whom, how often and since when: of the flows that a question is about.
+
+        ``where`` is a version (``"tls1.0"``), a rule (``"TLS101"``), a suite, an address or a name, a ready question as
+        ``"plaintext"``, or a condition in SQL's words (``"tls_version < 'TLS 1.2'"``). ``by``: client, network, server, service,
+        version, suite, or columns of ``flows``. Raises AuditError where they are not right.
+        """
+        from auditor.report.who import frame
+
+        return frame(self, where, by)
+
+    def sql(self, query: str) -> "pd.DataFrame":
+        """The rows of a query over the tables, in DuckDB's SQL, which can reach nothing else. Raises AuditError."""
+        from auditor.report.asking import frame
+
+        return frame(self, query)
+
+    def report(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the report: one HTML page that opens offline. ``force`` overwrites another file. Raises AuditError."""
+        self.export("html", path, force=force)
+        return Path(path)
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Write the results to ``folder``: one Parquet file for each table, ``audit.json`` and ``custody.json``.
@@ -110,15 +158,23 @@ class Audit(Results):
 
         return extract(self, finding_id, file, force=force)
 
-    def export(self, form: str, file: str | Path | BinaryIO, table: str = "flows", *, force: bool = False) -> None:
+    def export(
+        self,
+        form: str,
+        file: str | Path | BinaryIO,
+        table: str = "flows",
+        *,
+        where: str | None = None,
+        force: bool = False,
+    ) -> None:
         """Write the audit to a file, by name or open, in one of the forms of ``audit export``; ``table`` is for those that have one table.
 
-        ``force`` overwrites another file. Raises AuditError for a form or table that there is not, or where a library is
+        ``where`` chooses rows of that table, in SQL's words. ``force`` overwrites another file. Raises AuditError for a form or table that there is not, or where a library is
         missing.
         """
         from auditor.report.export import export
 
-        export(self, form, file, table, force=force)
+        export(self, form, file, table, where=where, force=force)
 
     def diff(self, other: Results) -> "list[Change]":
         """What changed from this audit to another one, by client group and service; findings first."""
@@ -149,7 +205,20 @@ class Audit(Results):
         return f"<Audit {' '.join(policy['id'] for policy in self.manifest['policies'])}: {words}>"
 
     def _repr_html_(self) -> str:
-        """What Jupyter shows: counts, then findings."""
-        shown = ["severity", "verdict", "rule", "title", "client_group", "service", "flows", "reason"]
-        table = self.findings[shown].head(20).to_html(index=False, escape=True) if len(self.findings) else ""
-        return f"<p>{html.escape(repr(self)[1:-1])}</p>{table or '<p>No findings.</p>'}"
+        """What Jupyter shows: the answer, then the problems, worst first."""
+        table = self.problems
+        shown = table[["severity", "client_group", "service", "region", "what", "flows", "rules"]].head(MOST_SHOWN)
+        parts = [f"<p><strong>{html.escape(self.answer)}</strong></p>"]
+        if len(table):
+            parts.append(shown.to_html(index=False, escape=True, na_rep=""))
+        if len(table) > MOST_SHOWN:
+            parts.append(f"<p>and {len(table) - MOST_SHOWN:,} more: .problems has them all</p>")
+        return "".join([*parts, f"<p>{html.escape(repr(self)[1:-1])}</p>"])
+
+
+load = Audit.load
+
+
+def public_names(names: Iterable[str]) -> Callable[[], list[str]]:
+    """``__dir__`` of a package: what it offers, and not the modules that it happens to have loaded."""
+    return lambda: sorted(names)

@@ -1,13 +1,13 @@
 """What changed between two audits: by client group and service, not by port numbers or flow numbers."""
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from auditor.policy.findings import WIDTHS, client_group, text_of, widened
 from auditor.prefixes import parse
-from auditor.report.plain import Row, printable
+from auditor.report.judged import Judged
+from auditor.report.plain import Row
 from auditor.report.results import Results
 from auditor.tables.schema import SEVERITIES
 
@@ -18,7 +18,8 @@ ASPECTS = {
     "key_exchange_group": "key exchange group",
     "protocol": "protocol",
 }
-MARKS = {"came": "+", "went": "-", "changed": "~"}
+# What was found and is not any more: ``went`` where the rule judged the same traffic and is met, else ``unjudged``.
+MARKS = {"came": "+", "went": "-", "changed": "~", "unjudged": "?"}
 Key = tuple[str, str]  # client group, service
 
 
@@ -52,7 +53,7 @@ def profiles(result: Results) -> dict[Key, Profile]:
 
 @dataclass(frozen=True)
 class Change:
-    """One change: ``kind`` is came, went or changed; ``about`` what it is about (service, finding, or an aspect)."""
+    """One change: ``kind`` is came, went, changed or unjudged; ``about`` what it is about (service, finding, or an aspect)."""
 
     kind: str
     about: str
@@ -67,6 +68,10 @@ class Change:
         parties = f"{self.client} → {self.service}" if self.client else self.service
         if self.kind == "changed":
             return f"{parties}: {self.about}: {self.before} → {self.after}"
+        if self.kind == "unjudged":
+            return f"{parties}: {self.about} no longer judged: {self.after} (was {self.before})"
+        if self.kind == "came" and self.before is not None:
+            return f"{parties}: {self.about} came: {self.after} ({self.before})"
         value = self.after if self.kind == "came" else self.before
         return f"{parties}: {self.about} {self.kind}: {value}"
 
@@ -99,22 +104,47 @@ def diff(old: Results, new: Results) -> list[Change]:
     return changes
 
 
-def _findings(old: Results, new: Results) -> list[Change]:
+def unchanged(old: Results, new: Results) -> list[Change]:
+    """The findings of both audits with the same verdict, worst first: what is still there."""
+    before, after = _both(old, new)
+    kept = [key for key in before.keys() & after.keys() if before[key]["verdict"] == after[key]["verdict"]]
+    kept.sort(key=lambda key: (-SEVERITIES.index(after[key]["severity"]), key))
+    words = [[f"{row['severity']}: {row['reason']}" for row in (before[key], after[key])] for key in kept]
+    return [
+        Change("still", f"finding {key[0]}", *key[1:], was, is_now)
+        for key, (was, is_now) in zip(kept, words, strict=True)
+    ]
+
+
+def _both(old: Results, new: Results) -> tuple[dict[tuple[str, str, str], Row], dict[tuple[str, str, str], Row]]:
+    """The findings of both audits by rule, client network and service, networks as wide in one as in the other."""
     names = ("rule", "client_group", "service", "region", "verdict", "severity", "title", "reason")
-    both = [list(result.rows("findings", *names)) for result in (old, new)]
-    before, after = (_by_key(rows, _widths([*both[0], *both[1]])) for rows in both)
+    one, two = (list(result.rows("findings", *names)) for result in (old, new))
+    widths = _widths([*one, *two])
+    return _by_key(one, widths), _by_key(two, widths)
+
+
+def _findings(old: Results, new: Results) -> list[Change]:
+    before, after = _both(old, new)
+    keys = before.keys() ^ after.keys()
+    judged_before, judged_after = Judged(old, keys - before.keys()), Judged(new, keys - after.keys())
     changes: list[tuple[tuple[int, int], Change]] = []
     for key in sorted(before.keys() | after.keys()):
-        rule, client, service = key
         one, two = before.get(key), after.get(key)
-        words = [f"{row['severity']}: {row['reason']}" if row is not None else None for row in (one, two)]
-        kind = "came" if one is None else "went" if two is None else "changed"
-        if one is not None and two is not None:
-            if one["verdict"] == two["verdict"]:
-                continue
-            words = [one["verdict"], two["verdict"]]
+        was, is_now = (f"{row['severity']}: {row['reason']}" if row is not None else None for row in (one, two))
+        kind = "changed"
+        if one is None:
+            kind = "came"
+            was = None if (why := judged_before.lacking(key)) is None else f"not judged before: {why}"
+        elif two is None:
+            is_now = judged_after.lacking(key)
+            kind = "went" if is_now is None else "unjudged"
+        elif one["verdict"] == two["verdict"]:
+            continue
+        else:
+            was, is_now = one["verdict"], two["verdict"]
         worst = max(SEVERITIES.index(row["severity"]) for row in (one, two) if row is not None)
-        change = Change(kind, f"finding {rule}", client, service, words[0], words[1])
+        change = Change(kind, f"finding {key[0]}", *key[1:], was, is_now)
         changes.append(((list(MARKS).index(kind), -worst), change))
     return [change for _, change in sorted(changes, key=lambda ranked: ranked[0])]
 
@@ -139,15 +169,3 @@ def _by_key(rows: list[Row], widths: dict[str, tuple[int, int]]) -> dict[tuple[s
         if key not in worst or row["verdict"] == "fail":
             worst[key] = row
     return worst
-
-
-def text(changes: list[Change]) -> str:
-    """The changes, a line each, by kind."""
-    if not changes:
-        return "Nothing changed.\n"
-    return "".join(f"{MARKS[change.kind]} {printable(change.words)}\n" for change in changes)
-
-
-def json_text(changes: list[Change]) -> str:
-    """The changes as a JSON list."""
-    return json.dumps([change.out() for change in changes], indent=1, ensure_ascii=False) + "\n"

@@ -1,5 +1,6 @@
 """DuckDB, shut in: a database in memory that sees the tables it is given, and nothing else of the machine."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,8 +8,9 @@ from auditor.errors import AuditError
 
 if TYPE_CHECKING:
     import duckdb
+    import pandas as pd
 
-Result = tuple[list[str], list[tuple[Any, ...]]]
+Table = tuple[list[str], list[tuple[Any, ...]]]
 MOST_ROWS = 1_000_000
 # Neither files nor networks, no code of others, no variables of this program, and a share of the machine.
 CLOSED: dict[str, str | bool | int | float | list[str]] = {
@@ -38,13 +40,13 @@ def closed(path: Path | None = None) -> "duckdb.DuckDBPyConnection":
     return connection
 
 
-def query(connection: "duckdb.DuckDBPyConnection", text: str) -> Result:
+def query(connection: "duckdb.DuckDBPyConnection", text: str) -> Table:
     """Names of columns, and rows. Raises AuditError with DuckDB's first line where the query is not right."""
     import duckdb
 
     try:
         done = connection.execute(text)
-        if done.description is None:
+        if done is None or done.description is None:  # an empty text, or nothing that has rows
             return [], []
         names, rows = [column[0] for column in done.description], done.fetchmany(MOST_ROWS + 1)
     except duckdb.Error as error:
@@ -54,5 +56,27 @@ def query(connection: "duckdb.DuckDBPyConnection", text: str) -> Result:
     return names, rows
 
 
+def frame(connection: "duckdb.DuckDBPyConnection", text: str) -> "pd.DataFrame":
+    """The rows as a DataFrame. Raises AuditError with DuckDB's first line where the query is not right."""
+    import duckdb
+    import pandas as pd
+
+    try:
+        done = connection.execute(text)
+        if done is None or done.description is None:  # an empty text, or nothing that has rows
+            return pd.DataFrame()
+        zoned = [
+            column[0] for column in done.description if "WITH TIME ZONE" in str(column[1]) or "TZ" in str(column[1])
+        ]
+        rows = done.df()
+    except duckdb.Error as error:
+        raise AuditError(f"SQL: {_first_line(error)}") from error
+    for name in zoned:  # DuckDB drops the zone of nanoseconds
+        if getattr(rows[name].dt, "tz", None) is None:
+            rows[name] = rows[name].dt.tz_localize("UTC")
+    return rows
+
+
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    line = next(iter(str(error).splitlines()), type(error).__name__)
+    return re.sub(r", '[^']*\(draft \d+\)'", "", line)  # of all versions that a column may have

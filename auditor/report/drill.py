@@ -16,6 +16,7 @@ from auditor.report import originals
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
+    from scapy.packet import Packet
     from scapy.plist import PacketList
 
     from auditor.requests.cut import Wanted
@@ -122,23 +123,27 @@ def _wanted(result: Results, flow_ids: list[int]) -> tuple[str, "Wanted"]:
     )
 
 
-def packets(result: Results, flow_id: int) -> "PacketList":
-    """The packets of a flow as scapy has them."""
+def packet_of(frame: Frame) -> "Packet":
+    """A frame as scapy has it."""
     from scapy.config import conf
     from scapy.packet import Raw
-    from scapy.plist import PacketList
 
     # Importing them is what makes scapy know the link layers.
     import scapy.layers.all  # noqa: F401  isort: skip
 
-    listed = []
-    for frame in frames(result, [flow_id]):
-        packet = conf.l2types.num2layer.get(frame.link_type, Raw)(frame.data)
-        packet.time = frame.time / 1e9
-        packet.wirelen = frame.wire_length
-        listed.append(packet)
-        if len(listed) >= MOST_PACKETS:
-            break
+    packet = conf.l2types.num2layer.get(frame.link_type, Raw)(frame.data)
+    packet.time = frame.time / 1e9
+    packet.wirelen = frame.wire_length
+    return packet
+
+
+def packets(result: Results, flow_id: int) -> "PacketList":
+    """The packets of a flow as scapy has them."""
+    from itertools import islice
+
+    from scapy.plist import PacketList
+
+    listed = [packet_of(frame) for frame in islice(frames(result, [flow_id]), MOST_PACKETS)]
     return PacketList(listed, name=f"flow {flow_id}")
 
 

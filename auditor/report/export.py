@@ -4,62 +4,85 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from auditor.errors import AuditError
 from auditor.report.formats import FORMS
 from auditor.report.output import opened
-from auditor.report.plain import neutral
+from auditor.report.plain import neutral, records
 from auditor.report.results import Results
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TABLE_FORMS = ("json", "jsonl", "csv", "parquet")
 
 
 def export(
-    result: Results, form: str, file: str | Path | BinaryIO, table: str = "flows", *, force: bool = False
+    result: Results,
+    form: str,
+    file: str | Path | BinaryIO,
+    table: str = "flows",
+    *,
+    where: str | None = None,
+    force: bool = False,
 ) -> None:
-    """Write to a file. Raises AuditError for a form or table that is none."""
-    check(result, form, table)
+    """Write to a file; of a table only the rows of which ``where`` is true. Raises AuditError for a form or table that is none."""
+    check(result, form, table, where)
+    rows = rows_of(result, table, where) if form in TABLE_FORMS else None
     with opened(file, result, force=force) as out:
-        write(result, form, table, out)
+        write(result, form, table, out, rows)
 
 
-def check(result: Results, form: str, table: str) -> None:
-    """Raise AuditError for a form or a table that there is not."""
+def rows_of(result: Results, table: str, where: str | None) -> "pa.Table":
+    """The rows of a table, or those of which a condition in SQL's words is true; of flows also a question of ``who``."""
+    if where is None:
+        return result.arrow(table)
+    from auditor.report import asking, who
+
+    return asking.rows_where(result, table, who.condition(result, where) if table == "flows" else where)
+
+
+def check(result: Results, form: str, table: str, where: str | None = None) -> None:
+    """Raise AuditError for a form or a table that there is not, or a condition on what is no table."""
+    if where is not None and form not in TABLE_FORMS:
+        raise AuditError(f"--where chooses rows of a table: it goes with --format {', '.join(TABLE_FORMS)}")
     if table not in result.tables:
         raise AuditError(f"--table {table}: no such table; there are {', '.join(result.tables)}")
     if form not in FORMS and form not in TABLE_FORMS:
         raise AuditError(f"--format {form}: no such form; there are {', '.join([*TABLE_FORMS, *FORMS])}")
 
 
-def write(result: Results, form: str, table: str, out: BinaryIO) -> None:
-    """Write to an open file."""
+def write(result: Results, form: str, table: str, out: BinaryIO, rows: "pa.Table | None" = None) -> None:
+    """Write to an open file; ``rows``: those of the table, where they are not all."""
     if form in FORMS:
         FORMS[form].write(result, out)
-    elif form == "json":
+        return
+    data = result.arrow(table) if rows is None else rows
+    if form == "json":
         whole = {
             "audit": result.manifest,
             "findings": list(result.records("findings")),
-            table: list(result.records(table)),
+            table: list(records(data, "iso")),
         }
         out.write(json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n")
     elif form == "jsonl":
-        out.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in result.records(table))
+        out.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in records(data, "iso"))
     elif form == "csv":
-        _csv(result, table, out)
+        _csv(data, out)
     else:
         import pyarrow.parquet as pq
 
-        data = io.BytesIO()
-        pq.write_table(result.arrow(table), data)
-        out.write(data.getvalue())
+        packed = io.BytesIO()
+        pq.write_table(data, packed)
+        out.write(packed.getvalue())
 
 
-def _csv(result: Results, table: str, out: BinaryIO) -> None:
+def _csv(data: "pa.Table", out: BinaryIO) -> None:
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=False)
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(result.arrow(table).column_names)
-    for row in result.records(table):
+    writer.writerow(data.column_names)
+    for row in records(data, "iso"):
         writer.writerow([neutral(value) for value in row.values()])
     text.flush()
     text.detach()

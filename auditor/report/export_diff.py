@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from auditor.errors import AuditError
-from auditor.report.change import Change, diff, json_text, text
+from auditor.report.change import Change, diff
+from auditor.report.compared import json_text, text
 from auditor.report.output import opened
 from auditor.report.page.change import html
 from auditor.report.results import Results
@@ -23,9 +24,9 @@ def export_diff(
         case "html":
             written = html(old, new, changes)
         case "json":
-            written = json_text(changes)
+            written = json_text(old, new, changes)
         case _:
-            written = text(changes)
+            written = text(old, new, changes)
     with opened(file, old, new, force=force) as out:
         out.write(written.encode())
     return changes

@@ -4,7 +4,6 @@ And SQL over the tables of one audit. Queries read: they cannot reach files or n
 """
 
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.policy.findings import client_group
-from auditor.report import database, history_files
+from auditor.report import asking, database, history_files
 from auditor.report.change import service_of
-from auditor.report.database import Result
+from auditor.report.database import Table
 from auditor.report.history_files import TRAFFIC
 from auditor.report.results import MANIFEST, Results
 
@@ -107,13 +106,13 @@ def _opened(path: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
         yield connection
 
 
-def drift(path: str | Path) -> tuple[Result, Result]:
+def drift(path: str | Path) -> tuple[Table, Table]:
     """What changed over time by client group and service, and who spoke old versions. Raises AuditError."""
     with _opened(Path(path)) as history:
         return database.query(history, DRIFT), database.query(history, OLD)
 
 
-def sql(where: str | Path, query: str) -> Result:
+def sql(where: str | Path, query: str) -> Table:
     """Run a query over the tables of saved results, or over a history: names of columns, and rows.
 
     The query sees tables by their names (``flows``, ``findings``, …; ``runs``, ``traffic``, ``found`` of a history) and can
@@ -123,9 +122,4 @@ def sql(where: str | Path, query: str) -> Result:
     if path.is_file() or (path.is_dir() and not (path / MANIFEST).exists() and any(path.glob("*.parquet"))):
         with _opened(path) as history:
             return database.query(history, query)
-    result = Results(where)
-    with closing(database.closed()) as connection:
-        for table in result.tables:
-            if re.search(rf"\b{table}\b", query, re.IGNORECASE):
-                connection.register(table, result.arrow(table))
-        return database.query(connection, query)
+    return asking.query(Results(where), query)

@@ -46,6 +46,17 @@ def values(column: Any) -> list[Any]:
     return list(numbers[column.offset : column.offset + len(column)].tolist())
 
 
+def coded(column: Any) -> tuple[Any, list[Any]]:
+    """A dictionary-encoded column of a batch as numbers of its distinct values (-1 for missing), and these values."""
+    indices = column.indices
+    span = slice(indices.offset, indices.offset + len(indices))
+    codes = np.frombuffer(indices.buffers()[1], str(indices.type))[span].astype(np.int64)
+    if indices.null_count:
+        there = np.unpackbits(np.frombuffer(indices.buffers()[0], np.uint8), bitorder="little")[span]
+        codes[there == 0] = -1
+    return codes, column.dictionary.to_pylist()
+
+
 def records(data: "pa.Table", times: str) -> Iterator[Row]:
     """The rows of an Arrow table; times in ISO 8601 (``"iso"``) or in nanoseconds since 1970 (``"ns"``)."""
     import pyarrow as pa

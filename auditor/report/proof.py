@@ -13,7 +13,7 @@ from auditor.report.results import Results
 
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
-ABOUT = ("client_group", "service", "region", "servers", "sample_servers")
+ABOUT = ("client_group", "service", "region", "servers", "top_clients", "top_servers")
 PAGE = (("What", "what"), ("Why", "why"), ("How to fix", "fix"), ("Source", "source"))
 FACTS = (
     *("flow_id", "started", "client_ip", "client_port", "server_ip", "server_port", "path", "path_confidence"),
@@ -54,9 +54,10 @@ def explain_finding(result: Results, finding_id: str) -> str:
         f"{row['finding_id']}: {row['title']}",
         f"{row['severity']}, {row['verdict']}; policy {policy} {options.get(policy, {}).get('edition', '')}".rstrip(),
         f"About: {about(row)}",
-        f"Servers: {row['servers']}; examples: {row['sample_servers']}",
+        f"Clients: {row['clients']}; most flows: {row['top_clients'] or 'none'}",
+        f"Servers: {row['servers']}; most flows: {row['top_servers'] or 'none'}",
         f"Reason: {row['reason']}",
-        f"Flows: {row['flows']} of {row['clients']} clients; examples: {row['sample_flows']}",
+        f"Flows: {row['flows']}; examples: {row['sample_flows']}",
         *(f"Capture: {part['capture']}; frames: {' '.join(map(str, part['frames']))}" for part in evidence_of(row)),
         f"Wireshark: {display_filter(row)}",
         *_facts(result, _numbers(row["sample_flows"])),
@@ -134,6 +135,12 @@ def extract(result: Results, finding_id: str, out: str | Path, *, force: bool = 
 def evidence_of(row: dict[str, Any]) -> list[dict[str, Any]]:
     """Of each capture of a finding its name, sample flows, and the frames that prove it."""
     return list(json.loads(row["evidence"])) if row["evidence"] else []
+
+
+def frames_text(row: dict[str, Any]) -> str:
+    """The frames that prove a finding, each with its capture: ``monday.pcap:3,7 tuesday.pcap:12``."""
+    parts = (part for part in evidence_of(row) if part["frames"])
+    return " ".join(f"{part['capture']}:{','.join(map(str, part['frames']))}" for part in parts)
 
 
 def _section(result: Results, row: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[bytes, bool]]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from auditor.report import files, shape
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     from auditor.report.plain import Row
 
@@ -27,7 +29,13 @@ SHAPE: shape.Shape = {
     "site": shape.TEXT,
     "notes": [str],
     "counts": dict.fromkeys(("captures", "flows", "handshakes", "findings", "in_scope"), int),
-    "summary": [{"path": str, "confidence": str, "protocol": str, "verdict": str, "in_scope": bool, "flows": int}],
+    "summary": [
+        {
+            **dict.fromkeys(("path", "confidence", "protocol", "verdict"), str),
+            **dict.fromkeys(("in_scope", "half_private"), bool),
+            "flows": int,
+        }
+    ],
     "round_trips": [{"path": str, "flows": int}],
 }
 
@@ -73,6 +81,11 @@ class Results:
 
         return list(TABLES)
 
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        with self._parquet(table) as parquet:
+            return int(parquet.metadata.num_rows)
+
     def arrow(self, table: str) -> "pa.Table":
         """A table as Arrow data, flows in the order of their numbers."""
         data = self._read(table)
@@ -87,6 +100,7 @@ class Results:
         from auditor.report.plain import values
 
         data = self._read(table, columns)
+        _check_columns(table, data, columns)
         lists = [values(data.column(name)) for name in columns]
         return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
 
@@ -98,26 +112,42 @@ class Results:
         from auditor.report.plain import records
 
         data = self.arrow(table)
+        _check_columns(table, data, columns)
         return records(data.select(columns) if columns else data, times)
 
     def _read(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
+        # not read_table: it loads pyarrow.dataset and with it pandas, a fifth of a second
+        with self._parquet(table) as parquet:
+            data = parquet.read(columns)
+            data.validate(full=True)
+        return data
+
+    @contextmanager
+    def _parquet(self, table: str) -> "Iterator[pq.ParquetFile]":
+        """The file of a table. Raises AuditError where it is missing, damaged, or of another version."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         from auditor.tables.schema import schema
 
+        if table not in self.tables:
+            raise AuditError(f"{table}: no such table; there are {', '.join(self.tables)}")
         path = self.folder / f"{table}.parquet"
         try:
-            # not read_table: it loads pyarrow.dataset and with it pandas, a fifth of a second
             with files.opened(path) as file, pq.ParquetFile(file) as parquet:
                 if not parquet.schema_arrow.equals(schema(table)):
                     raise AuditError(f"{path}: its columns are of another version; audit the captures again")
-                data = parquet.read(columns)
-            data.validate(full=True)
+                yield parquet
         except (OSError, pa.ArrowException) as error:
             reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "")
             raise AuditError(f"{path}: is missing or damaged ({reason}); audit the captures again") from error
-        return data
+
+    def batches(self, table: str, *columns: str) -> "Iterator[pa.RecordBatch]":
+        """Some columns of a table, a part of it at a time, in the order in which it was written."""
+        with self._parquet(table) as parquet:
+            for batch in parquet.iter_batches(columns=list(columns)):
+                batch.validate(full=True)
+                yield batch
 
     def _frame(self, table: str) -> "pd.DataFrame":
         if table not in self._frames:
@@ -175,3 +205,9 @@ class Results:
     def captures(self) -> "pd.DataFrame":
         """One row for each input."""
         return self._frame("captures")
+
+
+def _check_columns(table: str, data: "pa.Table", columns: Sequence[str]) -> None:
+    """Raise AuditError for columns that a table has not."""
+    if unknown := [name for name in columns if name not in data.column_names]:
+        raise AuditError(f"{table} has no column {', '.join(unknown)}; docs/tables.md lists its columns")

@@ -6,14 +6,14 @@ tshark decrypts QUIC everywhere, but dissects header fields only where it was bu
 from dataclasses import dataclass, field
 from typing import Any
 
+from auditor.machine.installing import install
+
 HEADERS = 0x01
 CONTROL, PUSH, ENCODER, DECODER = range(4)  # types of unidirectional streams (RFC 9114 6.2, RFC 9204 4.2)
 MOST_BUFFERED = 1 << 20  # bytes of one stream that wait for those before them, or for a frame's end
 TABLE = 1 << 16  # bytes of the dynamic table that decoders grant at most here
 BLOCKED = 128
-MISSING = (
-    "HTTP/3 was seen, but pylsqpack, which reads its headers, is not installed: pip install 'traffic-auditor[http3]'"
-)
+MISSING = "HTTP/3 was seen, but pylsqpack, which reads its headers, is not installed: {}"
 
 
 def varint(data: bytes, at: int) -> tuple[int, int] | None:
@@ -87,7 +87,7 @@ class Streams:
     ) -> list[tuple[int, dict[str, str]]]:
         """A piece of a stream; the streams and headers that become whole by it."""
         if self._qpack is None:
-            self.notes.add(MISSING)
+            self.notes.add(MISSING.format(install("http3")))
             return []
         stream = self._streams.setdefault((flow, from_client, number), Stream())
         stream.add(offset, data)

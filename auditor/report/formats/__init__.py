@@ -24,6 +24,9 @@ class Form:
 
 
 FORMS = {
+    "concise": Form(".concise", "one finding a line, to grep: severity, code, client, server, flows, capture:frames"),
+    "cef": Form(".cef", "findings in ArcSight's Common Event Format, one a line"),
+    "syslog": Form(".cef", "the same as messages of syslog (RFC 5424)", function="write_syslog"),
     "markdown": Form(".markdown", "summary, findings and what could not be judged, as Markdown"),
     "html": Form("auditor.report.page", "one page that opens offline: answer, diagrams, findings, flows"),
     "xlsx": Form(".xlsx", "a workbook with a sheet for each table (extra xlsx)", is_binary=True),

@@ -1,10 +1,12 @@
 """A report as Markdown: for tickets, wikis and mails."""
 
 import re
-from collections import Counter
 from typing import Any, BinaryIO
 
+from auditor.report import overview
+from auditor.report.answer import answer
 from auditor.report.plain import about, printable
+from auditor.report.proof import frames_text
 from auditor.report.results import Results
 
 
@@ -30,20 +32,27 @@ def write(result: Results, out: BinaryIO) -> None:
     lines = [
         "# Traffic audit",
         "",
+        f"**{_cell(answer(result).sentence)}**",
+        "",
         f"Policy {_cell(policies)}; AWS address ranges of {manifest['ip_ranges']['date']}; ",
     ]
     lines[-1] += f"{counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes."
     lines.append("")
-    scope: Counter[tuple[str, ...]] = Counter()
-    for row in manifest["summary"]:
-        if row["in_scope"]:
-            scope[row["path"], row["confidence"], row["protocol"], row["verdict"]] += row["flows"]
-    if scope:
-        lines += ["## Traffic to AWS service endpoints", ""]
-        rows = [[*key, f"{count:,}"] for key, count in sorted(scope.items())]
-        lines += _table(["path", "confidence", "protocol", "verdict", "flows"], rows)
+    found = overview.lines(result)
+    if found:
+        lines += ["## Paths and versions", ""]
+        rows = [
+            [one.words, overview.protocol_words(one.protocol), verdict, f"{count:,}"]
+            for one in found
+            for verdict, count in sorted(one.verdicts.items())
+        ]
+        lines += _table(["path", "version", "verdict", "flows"], rows)
+    lines += [f"{_cell(words)}: {_cell(listed)}." for words, listed in overview.not_judged_words(result)]
+    lines.append("")
     names = ["finding_id", "severity", "verdict", "title", "reason", "flows", "sample_frames"]
-    findings = result.rows("findings", *names, "rule", "client_group", "service", "region")
+    findings = result.rows("findings", *names, "rule", "client_group", "service", "region", "evidence")
+    if counts["captures"] > 1:  # then a frame's number alone says nothing
+        findings = [row | {"sample_frames": frames_text(row)} for row in findings]
     lines += [f"## Findings ({len(findings)})", ""]
     if findings:
         lines += _table([*names[:3], "about", *names[3:]], [_cells(row, names) for row in findings])

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from auditor.report.plain import about
-from auditor.report.proof import evidence_of
+from auditor.report.proof import evidence_of, frames_text
 from auditor.report.results import Results
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -46,9 +46,7 @@ def write(result: Results, out: BinaryIO) -> None:
                 "ruleId": row["rule"],
                 "ruleIndex": index.get(row["rule"], -1),
                 "level": LEVELS[row["severity"]] if row["verdict"] == "fail" else "note",
-                "message": {
-                    "text": f"{about(row)}: {row['reason']} ({row['flows']} flows, frames {row['sample_frames']})"
-                },
+                "message": {"text": f"{about(row)}: {row['reason']} ({row['flows']} flows, frames {frames_text(row)})"},
                 "locations": locations or [logical],
                 "partialFingerprints": {"ruleClientsService/v1": f"{row['rule']}/{about(row)}"},
                 "properties": {"flows": row["flows"], "clients": row["clients"], "sampleFlows": row["sample_flows"]},

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from auditor.errors import AuditError
+from auditor.machine.installing import install
 from auditor.report.plain import iso, printable
 from auditor.report.results import Results
 from auditor.tables import schema
@@ -22,7 +23,7 @@ def write(result: Results, out: BinaryIO) -> None:
     try:
         from xlsxwriter.exceptions import XlsxFileError
     except ImportError as error:
-        raise AuditError("--format xlsx needs XlsxWriter: pip install 'traffic-auditor[xlsx]'") from error
+        raise AuditError(f"--format xlsx needs XlsxWriter: {install('xlsx')}") from error
     data = io.BytesIO()  # what is written to may be full, or a pipe, which a ZIP file's writer does not take well
     try:
         with tempfile.TemporaryDirectory(prefix="audit-") as folder:  # XlsxWriter leaves files of empty sheets behind

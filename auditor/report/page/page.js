@@ -1,10 +1,14 @@
 "use strict";
-// Everything from the capture is put into the page as text, never as markup.
-const COLOURS = { fail: "#d55e00", warn: "#e69f00", not_observable: "#cc79a7", pass: "#009e73", not_applicable: "#8c959f" };
-const SERIES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8c959f"];
-const WORDS = { fail: "✕ fail", warn: "! warn", not_observable: "? not observable", pass: "✓ pass", not_applicable: "– not judged" };
-const PAGE = 200;
+// The page is whole without this script but for the table of flows: it filters, sorts and copies. Whatever comes from the
+// capture is put into the page as text, never as markup. What is chosen is in the address's fragment, so a link is a filter.
+const SIGNS = { fail: "✕ fail", warn: "! warn", not_observable: "? not observable", pass: "✓ pass", not_applicable: "– not judged" };
+const KINDS = { fail: "v0", warn: "v1", not_observable: "v2", pass: "v3", not_applicable: "v4" };
+const HIDDEN = { suite: "Suite", finding: "Finding" }; // filters that links set, without a list to choose from
+const COLUMNS = { flow_id: "flow", verdict: "verdict", started: "started (UTC)", client: "client", server: "server", path: "path", version: "version and suite", bytes: "bytes", findings: "findings" };
+const STEP = 100; // rows that are shown at a time
+const MOST_VALUES = 60; // of a facet that are listed
 const $ = (id) => document.getElementById(id);
+const whole = (number) => number.toLocaleString("en");
 
 function element(name, text, kind) {
   const created = document.createElement(name);
@@ -14,167 +18,286 @@ function element(name, text, kind) {
 }
 
 async function unpack(id) {
-  const bytes = Uint8Array.from(atob($(id).textContent.trim()), (c) => c.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream).text();
+  const text = atob($(id).textContent), bytes = new Uint8Array(text.length);
+  for (let k = 0; k < text.length; k++) bytes[k] = text.charCodeAt(k);
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
 
-function table(headers, rows, numbers = []) {
-  const result = element("table"), head = element("tr"), body = element("tbody");
-  headers.forEach((name, k) => head.append(element("th", name, numbers.includes(k) ? "number" : "")));
-  for (const row of rows) {
-    const line = element("tr");
-    row.forEach((value, k) => line.append(element("td", value ?? "·", numbers.includes(k) ? "number" : "")));
-    body.append(line);
-  }
-  const top = element("thead");
-  top.append(head);
-  result.append(top, body);
-  return result;
-}
-
-const percent = (part, whole) => (whole ? `${Math.round((1000 * part) / whole) / 10} %` : "–");
 const size = (n) => (n < 1e3 ? `${n} B` : n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : n < 1e9 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e9).toFixed(1)} GB`);
-const safe = (text) => String(text).replaceAll("<", "‹").replaceAll(">", "›").replaceAll("&", "＆"); // plotly reads some tags
+const place = (address, port) => (address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`);
+const time = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 23).replace("T", " ");
 
-function answer(data) {
-  const a = data.answer;
-  $("about").textContent = `${data.title} · policy ${data.policies.join(", ")} · AWS address ranges of ${data.ranges}` +
-    (data.site ? ` · site ${data.site}` : " · no topology: paths are known only where frames show them");
-  $("sentence").textContent = !a.flows ? "No traffic to AWS service endpoints was seen."
-    : `${a.private_flows.toLocaleString("en")} of ${a.flows.toLocaleString("en")} flows to AWS (${percent(a.private_bytes, a.bytes)} of the bytes) took a private path` +
-      (a.asymmetric_flows ? `, ${a.asymmetric_flows.toLocaleString("en")} of them in one direction only; ` : "; ") +
-      `of ${a.unknown_flows.toLocaleString("en")} the path is unknown.`;
-  const tiles = [["flows", data.counts.flows], ["to AWS endpoints", a.flows], ["TLS handshakes", data.counts.handshakes], ["findings", data.counts.findings]];
-  for (const [name, count] of tiles) tile(name, count.toLocaleString("en"));
-  for (const [name, count] of Object.entries(a.verdicts)) tile(WORDS[name], `${count.toLocaleString("en")} (${percent(count, a.flows)})`, name);
-}
+class Flows {
+  constructor(data) {
+    this.columns = data.flows.columns;
+    this.count = data.flows.count;
+    this.inAll = data.flows.in_all;
+    this.facets = data.facets;
+    this.state = new URLSearchParams();
+    this.sorted = null;
+    this.most = STEP;
+  }
 
-function tile(name, count, kind) {
-  const box = element("div", null, "tile");
-  box.append(element("b", count, kind), element("span", name));
-  $("tiles").append(box);
-}
+  get(name, row) {
+    const column = this.columns[name];
+    return Array.isArray(column[0]) ? column[0][column[1][row]] : column[row];
+  }
 
-function look() {
-  const style = getComputedStyle(document.documentElement), ink = style.getPropertyValue("--ink").trim();
-  return { font: { color: ink, size: 13 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 48, r: 16, t: 10, b: 40 },
-    xaxis: { gridcolor: style.getPropertyValue("--line").trim() }, yaxis: { gridcolor: style.getPropertyValue("--line").trim() } };
-}
+  // For each row whether its text in a column is wanted: the few texts are looked at, not the many rows.
+  matching(name, isWanted) {
+    const [texts, codes] = this.columns[name];
+    const wanted = texts.map((text) => text !== null && isWanted(text));
+    return (row) => wanted[codes[row]];
+  }
 
-function plots(data) {
-  const options = { displaylogo: false, responsive: true, displayModeBar: false };
-  if (data.paths.length) {
-    const names = [], at = (layer, name) => {
-      const key = `${layer}\u0000${name}`, known = names.indexOf(key);
-      return known >= 0 ? known : names.push(key) - 1;
-    };
-    const link = { source: [], target: [], value: [], color: [] };
-    for (const [client, path, service, verdict, flows] of data.paths) {
-      for (const [one, two] of [[at(0, client), at(1, path)], [at(1, path), at(2, service)]]) {
-        link.source.push(one); link.target.push(two); link.value.push(flows); link.color.push(COLOURS[verdict] + "99");
-      }
+  filterOf(name) {
+    const values = new Set(this.state.getAll(name));
+    if (!values.size) return null;
+    if (name === "finding") return this.matching("findings", (text) => text.split(" ").some((one) => values.has(one)));
+    return this.matching(name, (text) => values.has(text));
+  }
+
+  filters() {
+    const chosen = new Map();
+    for (const name of [...Object.keys(this.facets), ...Object.keys(HIDDEN)]) {
+      const filter = this.filterOf(name);
+      if (filter) chosen.set(name, filter);
     }
-    const label = names.map((name) => safe(name.split("\u0000")[1]));
-    Plotly.react("sankey", [{ type: "sankey", orientation: "h", node: { label, pad: 14, thickness: 14, color: "#8c959f" }, link }], { ...look(), margin: { l: 8, r: 8, t: 10, b: 10 } }, options);
-  } else $("sankey").replaceChildren(element("p", "No traffic to AWS service endpoints."));
-  const series = Object.entries(data.versions.series);
-  if (series.length) Plotly.react("versions", series.map(([name, y], k) => ({ type: "bar", name: safe(name), x: data.versions.times, y, marker: { color: SERIES[k % SERIES.length] } })), { ...look(), barmode: "stack", legend: { orientation: "h" } }, options);
-  else $("versions").replaceChildren(element("p", "No handshake was negotiated."));
-  const kinds = Object.entries(data.post_quantum);
-  if (kinds.length) Plotly.react("quantum", [{ type: "bar", orientation: "h", y: kinds.map(([name]) => safe(name)), x: kinds.map(([, n]) => n), marker: { color: SERIES } }], { ...look(), margin: { l: 90, r: 16, t: 10, b: 40 } }, options);
-  else $("quantum").replaceChildren(element("p", "No handshake was seen."));
-}
-
-function findings(data) {
-  $("findings").textContent = `Findings (${data.counts.findings})`;
-  if (!data.findings.length) $("finding-list").append(element("p", "None.", "pass"));
-  for (const row of data.findings) {
-    const box = element("details"), top = element("summary"), list = element("dl");
-    top.append(element("span", `${row.severity} · ${WORDS[row.verdict]} · `, `mark ${row.severity}`), element("b", `${row.finding_id} `), `${row.about}: ${row.title} (${row.flows} flows)`);
-    const facts = [["Reason", row.reason], ["Why", row.why], ["How to fix", row.fix], ...row.ways, ["Source", row.source], ["Flows", `${row.flows} of ${row.clients} clients; examples: ${row.sample_flows}`], ["Servers", `${row.servers}: ${row.sample_servers}`],
-      ["Seen", `${row.first_seen} to ${row.last_seen}`], ["Frames", `${row.sample_frames} in ${row.capture}`]];
-    for (const [name, text] of facts) if (text) list.append(element("dt", name), element("dd", text));
-    const filter = element("dd");
-    filter.append(element("code", row.filter));
-    list.append(element("dt", "Wireshark"), filter);
-    box.append(top, list);
-    $("finding-list").append(box);
-  }
-}
-
-function flows(data) {
-  const count = data.flows.flow_id.length, columns = data.columns, get = {};
-  for (const name of columns) {
-    const column = data.flows[name];
-    get[name] = Array.isArray(column[0]) ? (k) => column[0][column[1][k]] : (k) => column[k];
-  }
-  const every = Array.from({ length: count }, (_, k) => k);
-  const texts = every.map((k) => columns.map((name) => get[name](k) ?? "").join(" ").toLowerCase());
-  let shown = every, most = PAGE, sorted = null;
-  const head = element("tr");
-  for (const name of columns) {
-    const cell = element("th"), button = element("button", name.replaceAll("_", " "));
-    button.type = "button";
-    button.addEventListener("click", () => {
-      const down = sorted === name;
-      sorted = down ? null : name;
-      const compare = (a, b) => { const x = get[name](a) ?? "", y = get[name](b) ?? ""; return x < y ? -1 : x > y ? 1 : a - b; };
-      shown = [...shown].sort((a, b) => (down ? compare(b, a) : compare(a, b)));
-      draw();
+    const words = (this.state.get("q") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+    const texts = Object.keys(this.columns).filter((name) => Array.isArray(this.columns[name][0]));
+    const ids = this.columns.flow_id;
+    words.forEach((word, k) => {
+      const any = texts.map((name) => this.matching(name, (text) => text.toLowerCase().includes(word)));
+      chosen.set(`q${k}`, (row) => any.some((is) => is(row)) || String(ids[row]).startsWith(word));
     });
-    cell.append(button);
-    head.append(cell);
+    return chosen;
   }
-  $("flows").tHead.append(head);
-  const draw = () => {
-    const lines = shown.slice(0, most).map((k) => {
+
+  rows(filters, without) {
+    const some = [...filters].filter(([name]) => name !== without).map(([, filter]) => filter);
+    const rows = [];
+    for (let row = 0; row < this.count; row++) if (some.every((is) => is(row))) rows.push(row);
+    return rows;
+  }
+
+  // How many flows each value would leave, the other filters as they are.
+  counts(name, filters, shown) {
+    const rows = filters.has(name) ? this.rows(filters, name) : shown;
+    const [texts, codes] = this.columns[name], counts = new Array(texts.length).fill(0);
+    for (const row of rows) counts[codes[row]] += 1;
+    const chosen = new Set(this.state.getAll(name));
+    return texts.map((text, code) => [text, counts[code]])
+      .filter(([text, count]) => text !== null && (count || chosen.has(text)))
+      .sort((a, b) => chosen.has(b[0]) - chosen.has(a[0]) || b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+  }
+
+  order(rows) {
+    if (!this.sorted) return rows;
+    const [name, down] = this.sorted, column = this.columns[name];
+    let value = (row) => column[row];
+    if (Array.isArray(column[0])) {
+      const place = [], [texts, codes] = column;
+      texts.map((text, code) => [text ?? "", code]).sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0)).forEach(([, code], k) => { place[code] = k; });
+      value = (row) => place[codes[row]];
+    }
+    return rows.sort((a, b) => (down ? value(b) - value(a) : value(a) - value(b)) || a - b);
+  }
+
+  go(state) {
+    const text = state.toString();
+    history.pushState(null, "", text ? `#${text}` : location.pathname + location.search);
+    this.read();
+  }
+
+  toggle(name, value) {
+    const state = new URLSearchParams(this.state), values = state.getAll(name);
+    state.delete(name);
+    for (const one of values.includes(value) ? values.filter((v) => v !== value) : [...values, value]) state.append(name, one);
+    this.go(state);
+  }
+
+  read() {
+    const text = location.hash.slice(1);
+    if (text && !text.includes("=")) return false; // an anchor
+    this.state = new URLSearchParams(text);
+    this.most = STEP;
+    if (document.activeElement !== $("search")) $("search").value = this.state.get("q") ?? "";
+    this.draw();
+    return Boolean(text);
+  }
+
+  draw() {
+    const filters = this.filters(), rows = this.rows(filters);
+    this.shown = this.order(rows.slice());
+    this.drawFacets = () => { for (const [name, title] of Object.entries(this.facets)) this.drawFacet(name, title, filters, rows); };
+    this.drawFacets();
+    const chips = [...this.state].filter(([name]) => name in this.facets || name in HIDDEN).map(([name, value]) => {
+      const item = element("li"), button = element("button", `${this.facets[name] ?? HIDDEN[name]}: ${value} ×`);
+      button.type = "button";
+      button.title = "take this filter away";
+      button.addEventListener("click", () => this.toggle(name, value));
+      item.append(button);
+      return item;
+    });
+    $("chosen").replaceChildren(...chips);
+    $("clear").hidden = !filters.size;
+    const worst = this.inAll > this.count ? `; the worst ${whole(this.count)} of ${whole(this.inAll)} are here, all are in flows.parquet` : "";
+    const some = filters.size ? ` of ${whole(this.count)}` : "";
+    $("hits").textContent = `${whole(this.shown.length)}${some} ${this.shown.length === 1 && !some ? "flow" : "flows"}${worst}`;
+    this.drawRows();
+  }
+
+  drawFacet(name, title, filters, rows) {
+    const box = $(`facet-${name}`), list = box.lastElementChild, chosen = new Set(this.state.getAll(name));
+    box.classList.toggle("on", chosen.size > 0);
+    box.firstElementChild.textContent = chosen.size ? `${title} (${chosen.size})` : title;
+    if (!box.open) return; // counted when it is
+    const values = this.counts(name, filters, rows);
+    const lines = values.slice(0, MOST_VALUES).map(([value, count]) => {
+      const label = element("label"), check = element("input");
+      check.type = "checkbox";
+      check.checked = chosen.has(value);
+      check.addEventListener("change", () => this.toggle(name, value));
+      label.append(check, element("span", name === "verdict" ? SIGNS[value] ?? value : value, name === "verdict" ? `mark ${KINDS[value]}` : ""), element("span", whole(count), "count"));
+      return label;
+    });
+    if (values.length > MOST_VALUES) lines.push(element("p", `and ${whole(values.length - MOST_VALUES)} more: the search finds them`, "note"));
+    list.replaceChildren(...lines);
+  }
+
+  // The AWS service of a flow; of other servers it is their name again.
+  service(row) {
+    const service = this.get("service", row);
+    return service === this.get("server", row) ? "" : `${service} · `;
+  }
+
+  cell(name, row) {
+    const value = this.get(name, row), cell = element("td");
+    cell.dataset.label = COLUMNS[name];
+    if (name === "verdict") cell.append(element("span", SIGNS[value] ?? value, `mark ${KINDS[value]}`));
+    else if (name === "started") {
+      const [day, clock] = time(value).split(" ");
+      cell.append(element("span", clock, "whole"), element("small", day, "whole"));
+    }
+    else if (name === "bytes") cell.append(size(value));
+    else if (name === "client") cell.append(element("span", value), element("small", `port ${this.get("client_port", row)}`));
+    else if (name === "server") cell.append(element("span", value), element("small", `${this.service(row)}${place(this.get("address", row), this.get("server_port", row))}`));
+    else if (name === "version") cell.append(element("span", value), element("small", this.get("suite", row) ?? ""));
+    else if (name === "findings") for (const one of value ? value.split(" ") : []) {
+      const link = element("a", one, "code");
+      link.href = `#f-${one}`;
+      cell.append(link, " ");
+    } else cell.append(element("span", value ?? "·"));
+    const span = element("span");
+    span.append(...cell.childNodes);
+    cell.replaceChildren(span);
+    return cell;
+  }
+
+  drawRows() {
+    const lines = this.shown.slice(0, this.most).map((row) => {
       const line = element("tr");
-      for (const name of columns) {
-        const value = get[name](k), cell = element("td", name === "verdict" ? WORDS[value] : name === "bytes" ? size(value) : value ?? "·", name === "verdict" ? value : "");
-        if (typeof value === "string") cell.title = value;
-        line.append(cell);
-      }
+      line.append(...Object.keys(COLUMNS).map((name) => this.cell(name, row)));
       return line;
     });
     $("flows").tBodies[0].replaceChildren(...lines);
-    const all = data.flows_in_all > count ? `; the worst ${count.toLocaleString("en")} of ${data.flows_in_all.toLocaleString("en")} are here, all are in flows.parquet` : "";
-    $("hits").textContent = `${shown.length.toLocaleString("en")} flows${all}`;
-    $("more").hidden = shown.length <= most;
-  };
-  $("search").addEventListener("input", () => {
-    const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    shown = every.filter((k) => words.every((word) => texts[k].includes(word)));
-    most = PAGE;
-    draw();
-  });
-  $("more").addEventListener("click", () => { most += PAGE; draw(); });
-  draw();
+    $("more").hidden = this.shown.length <= this.most;
+    $("more").textContent = `Show more (${whole(this.shown.length - this.most)} left)`;
+  }
+
+  build() {
+    const head = element("tr");
+    for (const [name, title] of Object.entries(COLUMNS)) {
+      const cell = element("th"), button = element("button", title);
+      cell.dataset.name = name;
+      cell.scope = "col";
+      button.type = "button";
+      button.addEventListener("click", () => {
+        this.sorted = [name, this.sorted?.[0] === name && !this.sorted[1]];
+        for (const other of head.children) other.removeAttribute("aria-sort");
+        cell.setAttribute("aria-sort", this.sorted[1] ? "descending" : "ascending");
+        this.draw();
+      });
+      cell.append(button);
+      head.append(cell);
+    }
+    $("flows").tHead.append(head);
+    for (const name of Object.keys(this.facets)) {
+      const box = element("details", null, "facet");
+      box.id = `facet-${name}`;
+      box.append(element("summary"), element("div"));
+      box.addEventListener("toggle", () => { if (box.open) this.drawFacets(); });
+      $("facets").append(box);
+    }
+    $("search").addEventListener("input", () => {
+      const state = new URLSearchParams(this.state), text = $("search").value;
+      if (text) state.set("q", text); else state.delete("q");
+      history.replaceState(null, "", state.size ? `#${state}` : location.pathname + location.search);
+      this.read();
+    });
+    $("more").addEventListener("click", () => { this.most += STEP; this.drawRows(); });
+    $("clear").addEventListener("click", () => { $("search").value = ""; this.go(new URLSearchParams()); });
+    addEventListener("popstate", () => this.read());
+    addEventListener("hashchange", () => { if (this.read()) $("flow-section").scrollIntoView(); });
+    document.addEventListener("click", (event) => {
+      for (const box of document.querySelectorAll(".facet[open]")) if (!box.contains(event.target)) box.open = false;
+    });
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") for (const box of document.querySelectorAll(".facet[open]")) { box.open = false; box.firstElementChild.focus(); }
+    });
+    $("tools").hidden = false;
+  }
 }
 
-function rest(data) {
-  const unseen = Object.entries(data.not_observable).flatMap(([rule, some]) => some.map((one) => [rule, one.flows, one.reason]));
-  $("unseen").append(unseen.length ? table(["rule", "flows", "why"], unseen, [1]) : element("p", "Nothing."));
-  const trips = data.round_trips.map((row) => [row.path, row.flows, row.p5_ms, row.p50_ms, row.p95_ms, row.p99_ms]);
-  $("trips").append(trips.length ? table(["path", "flows", "5 % (ms)", "median", "95 %", "99 %"], trips, [1, 2, 3, 4, 5]) : element("p", "None was seen."));
-  $("inputs").append(table(["capture", "bytes", "SHA-256"], data.inputs.map((one) => [one.name, one.bytes, one.sha256]), [1]));
-  $("inputs").append(element("p", Object.entries(data.versions_used).map((pair) => pair.join(" ")).join(", ")));
-  for (const note of data.notes) $("inputs").append(element("p", note));
+// Problems and rules are folded on a screen, open on paper and where a link leads into them.
+function folding() {
+  const boxes = () => document.querySelectorAll("details.problem, details.rule, details.rest");
+  const target = () => {
+    const aim = location.hash.includes("=") ? null : $(location.hash.slice(1));
+    for (let box = aim?.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+    if (aim?.closest("details")) aim.scrollIntoView({ block: "center" });
+  };
+  let open = [];
+  for (const box of boxes()) box.open = false;
+  addEventListener("beforeprint", () => { open = [...boxes()].map((box) => box.open); for (const box of boxes()) box.open = true; });
+  addEventListener("afterprint", () => { [...boxes()].forEach((box, k) => { box.open = open[k]; }); });
+  addEventListener("hashchange", target);
+  target();
+}
+
+function theme() {
+  const root = document.documentElement, button = $("theme");
+  let kept = null;
+  try { kept = localStorage.getItem("audit-theme"); } catch { /* a browser may keep nothing of files */ }
+  if (kept === "dark" || kept === "light") root.dataset.theme = kept;
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    try { localStorage.setItem("audit-theme", root.dataset.theme); } catch { /* as above */ }
+  });
+}
+
+function copying() {
+  if (!navigator.clipboard) return;
+  for (const button of document.querySelectorAll(".copy")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const said = button.textContent;
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = "copied";
+      setTimeout(() => { button.textContent = said; }, 1500);
+    });
+  }
 }
 
 (async () => {
-  const data = JSON.parse(await unpack("data"));
-  answer(data);
-  findings(data);
-  rest(data);
-  flows(data);
-  const code = new Blob([await unpack("plotly")], { type: "text/javascript" }), script = element("script");
-  script.src = URL.createObjectURL(code);
-  script.onload = () => { plots(data); document.body.dataset.ready = "yes"; };
-  document.head.append(script);
-  $("theme").addEventListener("click", () => {
-    const root = document.documentElement, dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset.theme = dark ? "light" : "dark";
-    plots(data);
-  });
+  theme();
+  folding();
+  copying();
+  const flows = new Flows(await unpack("data"));
+  flows.build();
+  if (!flows.read()) flows.draw();
+  else $("flow-section").scrollIntoView();
+  document.body.dataset.ready = "yes";
 })();

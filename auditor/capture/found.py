@@ -1,0 +1,62 @@
+"""Which files of a folder are captures: told by their first bytes, since rotation gives them any name (.pcap1, .cap.3, dump-1400)."""
+
+from collections import Counter
+from pathlib import Path
+
+from auditor.capture import folders
+from auditor.capture.compression import beginning
+from auditor.capture.pcap import MAGICS, SNOOP_MAGIC
+from auditor.capture.pcapng import MAGIC
+from auditor.capture.sniff import looks_like
+from auditor.errors import InputError, shown
+
+SUFFIXES = (".pcap", ".pcapng", ".cap", ".ntar", ".dmp", ".trace", ".mcap")
+PACKED = ("", ".gz", ".bz2", ".xz", ".zst", ".lz4")
+HEAD = 512
+MOST_NAMED = 5  # files that are passed over; further ones are counted by kind
+
+
+def is_capture_name(path: Path) -> bool:
+    """Whether a file is named like a capture: then it is read, and what is wrong with it is an error."""
+    name = path.name.lower()
+    return any(name.endswith(suffix + packed) for suffix in SUFFIXES for packed in PACKED)
+
+
+def other_than_capture(path: Path) -> str | None:
+    """What a file is instead of a capture, in a few words; None where it begins like a capture."""
+    if (refusal := folders.refusal(path)) is not None:
+        return refusal
+    try:
+        head = beginning(path, HEAD)
+    except InputError as error:
+        return str(error).removeprefix(f"{path}: ")
+    is_capture = head[:4] in {*MAGICS, MAGIC} or head.startswith(SNOOP_MAGIC)
+    return None if is_capture else looks_like(head)
+
+
+def captures(folder: Path) -> tuple[list[tuple[Path, str | None]], str | None]:
+    """The captures in a folder and those below it, in order, beside each the reason if it cannot be read.
+
+    And a sentence on what was passed over, None where nothing was.
+    """
+    passed: dict[Path, str] = {}
+
+    def is_wanted(path: Path) -> bool:
+        other = None if is_capture_name(path) else other_than_capture(path)
+        if other is not None:
+            passed[path] = other
+        return other is None
+
+    found = folders.files(folder, is_wanted)
+    return found, _sentence(folder, dict(sorted(passed.items()))) if passed else None
+
+
+def _sentence(folder: Path, passed: dict[Path, str]) -> str:
+    named = [f"{shown(path.relative_to(folder))} ({why})" for path, why in list(passed.items())[:MOST_NAMED]]
+    rest = Counter(list(passed.values())[MOST_NAMED:])
+    if rest:
+        kinds = ", ".join(f"{count} × {why}" for why, count in rest.most_common(MOST_NAMED))
+        others = ", …" if len(rest) > MOST_NAMED else ""
+        named.append(f"and {rest.total():,} more ({kinds}{others})")
+    count = f"{len(passed):,} file{'s that are no captures' if len(passed) > 1 else ' that is no capture'}"
+    return f"{shown(folder)}: passed over {count}: {', '.join(named)}"

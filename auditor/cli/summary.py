@@ -1,0 +1,208 @@
+"""The answer first: the sentence, what is wrong by who talks to what, paths and versions, what was not judged and why."""
+
+from collections import Counter
+from datetime import UTC, datetime
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from auditor import Audit
+from auditor.cli.terminal import SEVERITY_STYLE, VERDICT_STYLE, console, emit, lines
+from auditor.report import overview
+from auditor.report.answer import answer
+from auditor.report.causes import Cause, causes, left_out
+from auditor.report.plain import printable
+from auditor.report.problems import problems
+
+NARROW = 72  # columns below which rows are stacked
+LINES = 40  # of a screen, where there is none
+FEWEST = 8  # lines that problems get, however small the screen
+MOST_REASONS = 8
+MOST_WARNINGS = 8
+MOST_LINES = 24
+VERDICT_WORDS = {
+    "fail": "fail",
+    "warn": "warn",
+    "not_observable": "not\nobservable",
+    "pass": "pass",
+    "not_applicable": "not\njudged",
+}
+
+
+def brief(result: Audit) -> None:
+    """The answer, a sentence."""
+    emit(console(), Text(result.answer))
+
+
+def show(result: Audit) -> None:
+    """The answer, and on at most a screen what it rests on."""
+    out = console()
+    head: list[RenderableType] = [Text(result.answer, style="bold"), headline(result), *warnings(result), Text()]
+    behind = [*paths(result, out.width), *_not_judged(result)]
+    taken = sum(len(lines(out, one)) for one in (*head, *behind))
+    height = out.height if out.is_terminal else LINES
+    for one in head:
+        emit(out, one)
+    _problems(out, result, max(height - taken - 4, height // 2, FEWEST))
+    for one in behind:
+        emit(out, one)
+    emit(out, _ways_on(result))
+
+
+def headline(result: Audit) -> Text:
+    """What was audited, by which policies."""
+    manifest, counts = result.manifest, result.manifest["counts"]
+    captures = result.rows("captures", "capture", "packets")
+    name = printable(captures[0]["capture"]) if len(captures) == 1 else f"{len(captures):,} captures"
+    parts = [_count_of(sum(row["packets"] for row in captures), "packet"), _count_of(counts["flows"], "flow")]
+    parts.append(_count_of(counts["handshakes"], "TLS handshake"))
+    if (span := overview.span(result)) is not None:
+        begun, ended = _second(span[0]), _second(span[1])
+        parts.append(f"{begun} to {ended[11:] if begun[:10] == ended[:10] else ended} UTC")
+    policies = ", ".join(printable(f"{policy['id']} {policy['edition']}") for policy in manifest["policies"])
+    site = f"site {printable(manifest['site'])}" if manifest["site"] else "no topology: only frames show paths"
+    return Text(
+        f"{name}: {', '.join(parts)}\npolicy {policies}, AWS address ranges of {manifest['ip_ranges']['date']}, {site}",
+        style="dim",
+    )
+
+
+def _count_of(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
+
+
+def _second(time: int) -> str:
+    return f"{datetime.fromtimestamp(time // 10**9, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def warnings(result: Audit) -> list[Text]:
+    """What is odd about the captures: each kind once, with how many captures have it."""
+    found = overview.warned(result)
+    shown = []
+    for one in found[:MOST_WARNINGS]:
+        first, more = printable(one.captures[0]), len(one.captures) - 1
+        whose = f"{first} and {_count_of(more, 'more capture')}" if more else first
+        shown.append(Text(f"! {whose}: {printable(one.text)}", style="yellow"))
+    if len(found) > MOST_WARNINGS:
+        shown.append(
+            Text(
+                f"… and {_count_of(len(found) - MOST_WARNINGS, 'more kind')} of warnings: --format csv --table captures lists all",
+                style="yellow",
+            )
+        )
+    return shown
+
+
+def _problems(out: Console, result: Audit, most: int) -> None:
+    """What is wrong, on at most so many lines; what does not fit is counted."""
+    found = problems(result)
+    if not found:
+        if answer(result).judged:
+            emit(out, Text("No findings.", style="bold green"))
+            emit(out, Text())
+        return
+    emit(out, Text(f"Problems ({len(found):,})", style="bold"))
+    some = causes(found, most)
+    left = most
+    for number, cause in enumerate(some):
+        shown = _problem(cause, out.width)
+        left -= len(lines(out, shown))
+        if left < 0 and number:
+            emit(out, Text(f"… and {left_out(some[number:])}; --detail lists all findings", style="dim"))
+            break
+        emit(out, shown)
+    emit(out, Text())
+
+
+def _problem(cause: Cause, width: int) -> RenderableType:
+    """A row: how bad, who to what, what is wrong, how many flows, which rules."""
+    one = cause.worst
+    severity = Text(one.severity, style=SEVERITY_STYLE[one.severity])
+    text = Text()
+    text.append(printable(cause.who), style="bold")
+    text.append(f": {', '.join(map(printable, one.what))}")
+    count = f"{cause.flows:,} flow{'s' if cause.flows != 1 else ''}"
+    warns = "warning · " if one.verdict == "warn" else ""
+    text.append(f" · {warns}{count} · ", style="dim")
+    text.append(" ".join(one.rules), style=VERDICT_STYLE[one.verdict])
+    if width < NARROW:
+        return _stacked(severity, text)
+    table = Table.grid(padding=(0, 2, 0, 0), expand=False)
+    table.add_column(width=8, no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(severity, text)
+    return table
+
+
+def _stacked(severity: Text, text: Text) -> RenderableType:
+    table = Table.grid(padding=(0, 0, 0, 0))
+    table.add_column(overflow="fold")
+    table.add_row(severity)
+    table.add_row(Padding(text, (0, 0, 0, 2)))
+    return table
+
+
+def paths(result: Audit, width: int) -> list[RenderableType]:
+    """Flows by path and version with their verdicts; on narrow screens the path stands above its versions."""
+    rows = overview.lines(result)
+    if not rows:
+        return []
+    verdicts = overview.shown_verdicts(rows)
+    is_narrow = width < NARROW
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    if not is_narrow:
+        table.add_column("path", overflow="fold")
+    table.add_column("version", no_wrap=not is_narrow)
+    for name in ("flows", *(VERDICT_WORDS[verdict] for verdict in verdicts)):
+        table.add_column(name, justify="right", no_wrap=True)
+    before = None
+    for line in rows[:MOST_LINES]:
+        path = Text(printable(line.words) if line.words != before else "")
+        version = printable(overview.protocol_words(line.protocol))
+        if is_narrow and line.words != before:
+            table.add_row(path)
+        counts = [_count(line.verdicts, verdict) for verdict in verdicts]
+        first = [Text(f"  {version}")] if is_narrow else [path, Text(version)]
+        table.add_row(*first, f"{line.flows:,}", *counts)
+        before = line.words
+    judged = answer(result)
+    title = "Flows to AWS by path and version" if judged.to_aws == judged.judged else "Judged flows by path and version"
+    more = len(rows) - MOST_LINES
+    rest = [Text(f"… and {more} more combinations", style="dim")] if more > 0 else []
+    return [Text(title, style="bold"), table, *rest, Text()]
+
+
+def _count(verdicts: Counter[str], name: str) -> Text:
+    count = verdicts[name]
+    return Text(f"{count:,}" if count else "·", style=VERDICT_STYLE[name] if count else "dim")
+
+
+def _not_judged(result: Audit) -> list[RenderableType]:
+    """What could not be judged and why; and what no rule is about."""
+    shown: list[RenderableType] = []
+    reasons = overview.unseen(result)
+    if reasons:
+        shown.append(Text("Could not be judged from this capture", style="bold"))
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(overflow="fold")
+        for one in reasons[:MOST_REASONS]:
+            why = Text(printable(one.reason))
+            why.append(f" · {' '.join(one.rules)}", style="dim")
+            table.add_row(f"{one.flows:,}", why)
+        shown.append(table)
+        more = reasons[MOST_REASONS:]
+        if more:
+            shown.append(Text(f"… and {len(more)} more reasons; --detail lists them by rule", style="dim"))
+        shown.append(Text())
+    shown += [Text(f"{what}: {listed}", style="dim") for what, listed in overview.not_judged_words(result)]
+    return shown
+
+
+def _ways_on(result: Audit) -> Text:
+    """What to ask next."""
+    if not result.manifest["counts"]["findings"]:
+        return Text("audit rules lists the rules.", style="dim")
+    return Text("audit rule CODE explains a rule; --detail lists the findings with their frames.", style="dim")

@@ -1,0 +1,93 @@
+"""Progress on a terminal: what is done now, bytes, packets, rate, time left. One line on standard error, gone at the end."""
+
+import os
+import sys
+import threading
+from types import TracebackType
+from typing import Self
+
+from auditor.audit.progress import CAPTURES, Progress
+
+DELAY, STEP = 0.7, 0.2  # seconds until something is shown: short audits show nothing; and between two looks
+CLEAR = "\r\x1b[K"
+UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def is_shown() -> bool:
+    """Whether standard error is a terminal that can take back a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+class Ticker:
+    """Shows progress while a block of code runs."""
+
+    active: "Ticker | None" = None  # the one whose line must be taken back before something else is said
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        Ticker.active = self
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        Ticker.active = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the line back."""
+        self._write(CLEAR)
+
+    def _work(self) -> None:
+        wait = DELAY
+        while not self._ended.wait(wait):
+            wait = STEP
+            room = os.get_terminal_size(sys.stderr.fileno()).columns - 1
+            self._write(f"{CLEAR}{line(self.progress)[: max(room, 0)]}")
+
+    def _write(self, text: str) -> None:
+        with self._lock:
+            try:
+                sys.stderr.write(text)
+                sys.stderr.flush()
+            except OSError:  # the terminal is gone: the audit goes on
+                self._ended.set()
+
+
+def line(progress: Progress) -> str:
+    """How far it is, in a line."""
+    done, seconds = progress.done, progress.seconds
+    if progress.phase != CAPTURES:
+        return f"{progress.phase} …"
+    parts = [f"{progress.phase}: {size(done)}"]
+    rate = done / seconds if seconds > 0 else 0.0
+    if progress.total:
+        parts[0] += f" of {size(progress.total)} ({min(100, 100 * done // progress.total)} %)"
+    parts += [f"{progress.packets:,} packets", f"{size(rate)}/s"]
+    if progress.total and rate:
+        parts.append(f"{time_of((progress.total - done) / rate)} left")
+    return ", ".join(parts)
+
+
+def size(count: float) -> str:
+    """A number of bytes for people."""
+    for unit, name in UNITS:
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count:.0f} B"
+
+
+def time_of(seconds: float) -> str:
+    """A time span for people."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole // 60 % 60} min"

@@ -1,0 +1,133 @@
+"""Questions about the tables of an audit, in SQL's words: closed to everything but these tables.
+
+What has an order has it here too: ``tls_version < 'TLS 1.2'`` is true of what is older, DTLS included, and
+``severity >= 'high'`` of what is as bad or worse.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from auditor.errors import AuditError
+from auditor.report import database
+from auditor.report.database import Table
+from auditor.report.plain import values
+from auditor.report.results import Results
+from auditor.tables.arrow import categories
+from auditor.tables.schema import TABLES, Column
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+    import pyarrow as pa
+
+ROW = "row number"  # of a row in its table, for those that take rows by a condition
+ORDERED: dict[str, Column] = {
+    column.name: column for columns in TABLES.values() for column in columns if column.ordered
+}
+NAMES = "|".join(sorted(ORDERED, key=len, reverse=True))
+TEXT = r"'(?:[^']|'')*'"
+COMPARED = re.compile(rf"\b({NAMES})\b(\"?\s*(?:<=|>=|<(?!>)|>)\s*)({TEXT})", re.IGNORECASE)
+COMPARED_BEHIND = re.compile(rf"({TEXT})(\s*(?:<=|>=|<(?!>)|>)\s*(?:\w+\.)?\"?)({NAMES})\b", re.IGNORECASE)
+BETWEEN = re.compile(rf"\b({NAMES})\b(\"?\s+(?:not\s+)?between\s+)({TEXT})(\s+and\s+)({TEXT})", re.IGNORECASE)
+DESCRIBED = re.compile(r"(?:describe|desc|show)\s+(?:table\s+)?\"?(\w+)\"?", re.IGNORECASE)
+
+
+def ranked(text: str) -> str:
+    """SQL in which comparisons with texts are by the order of the column, not of the alphabet."""
+    text = BETWEEN.sub(lambda m: f"{m[1]}{m[2]}{m[3]}::{m[1].lower()}{m[4]}{m[5]}::{m[1].lower()}", text)
+    text = COMPARED.sub(lambda m: f"{m[1]}{m[2]}{m[3]}::{m[1].lower()}", text)
+    return COMPARED_BEHIND.sub(lambda m: f"{m[1]}::{m[3].lower()}{m[2]}{m[3]}", text)
+
+
+def query(result: Results, text: str) -> Table:
+    """Names of columns, and rows. Raises AuditError with DuckDB's first line where the query is not right."""
+    plain = text.strip().rstrip(";").strip().lower()
+    if plain in ("show tables", "show all tables", "show", "describe"):
+        return ["table", "rows", "columns"], [(name, result.count(name), len(TABLES[name])) for name in result.tables]
+    described = DESCRIBED.fullmatch(plain)
+    if described is not None and described[1] in TABLES:
+        return ["column", "type", "meaning"], [(one.name, _kind(one), one.meaning) for one in TABLES[described[1]]]
+    with _opened(result, text) as connection:
+        return database.query(connection, ranked(text))
+
+
+def frame(result: Results, text: str) -> "pd.DataFrame":
+    """The same as a DataFrame."""
+    import pandas as pd
+
+    plain = text.strip().rstrip(";").strip().lower()
+    if plain.startswith(("show", "desc")):
+        names, rows = query(result, text)
+        return pd.DataFrame(rows, columns=names)
+    with _opened(result, text) as connection:
+        return database.frame(connection, ranked(text))
+
+
+def rows_where(result: Results, table: str, condition: str) -> "pa.Table":
+    """The rows of a table of which a condition of SQL is true. Raises AuditError where it is not right."""
+    if table not in TABLES:
+        raise AuditError(f"--table {table}: no such table; there are {', '.join(result.tables)}")
+    with _opened(result, f"{table} {condition}") as connection:
+        # the line end closes a comment, and the brackets keep the condition a condition
+        wanted = f'select "{ROW}" from "{table} with rows" as {table} where (\n{ranked(condition)}\n) order by 1'  # noqa: S608 - a database that holds nothing else
+        _, found = database.query(connection, wanted)
+    return result.arrow(table).take(np.array([row[0] for row in found], np.int64))
+
+
+@contextmanager
+def _opened(result: Results, text: str) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """The tables that a query names, or all where it names none."""
+    named = [name for name in result.tables if re.search(rf"\b{name}\b", text, re.IGNORECASE)] or result.tables
+    data = {name: result.arrow(name) for name in named}
+    if "flows" in data and re.search(r"\bclient_group\b", text, re.IGNORECASE):
+        data["flows"] = _with_groups(data["flows"])
+    with closing(database.closed()) as connection:
+        for column in ORDERED.values():
+            texts = {text for one in data.values() if column.name in one.column_names for text in _texts(one, column)}
+            listed = ", ".join(f"'{text.replace(chr(39), chr(39) * 2)}'" for text in categories(column, sorted(texts)))
+            connection.execute(f"create type {column.name} as enum ({listed})")
+        for name, one in data.items():
+            _register(connection, name, one)
+        yield connection
+
+
+def _texts(data: "pa.Table", column: Column) -> list[str]:
+    """The distinct texts of a column of a closed set."""
+    chunks = data.column(column.name).chunks
+    return [text for chunk in chunks for text in chunk.dictionary.to_pylist() if text is not None]
+
+
+def _register(connection: "duckdb.DuckDBPyConnection", name: str, data: "pa.Table") -> None:
+    connection.register(f"{name} as written", data.append_column(ROW, [np.arange(len(data))]))
+    ordered = [column for column in data.column_names if column in ORDERED]
+    replaced = f"replace ({', '.join(f'{one}::{one} as {one}' for one in ordered)})" if ordered else ""
+    connection.execute(f'create view "{name} with rows" as select * {replaced} from "{name} as written"')  # noqa: S608 - own names
+    connection.execute(f'create view {name} as select * exclude ("{ROW}") from "{name} with rows"')  # noqa: S608 - own names
+
+
+def _with_groups(flows: "pa.Table") -> "pa.Table":
+    """The flows with the network that each client is counted with in findings."""
+    from auditor.policy.findings import client_group
+
+    known: dict[str, str] = {}
+    groups = [known.get(one) or known.setdefault(one, client_group(one)) for one in values(flows.column("client_ip"))]
+    return flows.append_column("client_group", [groups] if groups else [np.zeros(0, "U1")])
+
+
+def _kind(column: Column) -> str:
+    """The type of a column in words."""
+    kind = str(column.type).split("<")[0]
+    words = {
+        "dictionary": "text",
+        "string": "text",
+        "int64": "whole number",
+        "double": "number",
+        "bool": "true or false",
+    }
+    if column.values:  # noqa: PD011 - ours
+        return f"one of: {', '.join(column.values)}" if len(column.values) <= 8 else "text of a closed set"
+    return words.get(kind, "time" if kind.startswith("timestamp") else kind)

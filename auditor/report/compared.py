@@ -1,0 +1,66 @@
+"""What two audits are compared on: their captures, policies, topology and keys. What differs there may be why findings do."""
+
+import json
+from typing import Any
+
+from auditor.report import overview
+from auditor.report.answer import answer
+from auditor.report.change import MARKS, Change
+from auditor.report.plain import iso, printable
+from auditor.report.results import Results
+
+MOST_NAMED = 3
+SAME, DIFFERENT = "same", "differs"
+BASIS_MARKS = {SAME: "=", DIFFERENT: "≠"}
+INPUTS = {"topology": "topology", "aws": "AWS account", "routes": "routes", "witnesses": "witnesses", "keylog": "keys"}
+
+
+def basis(old: Results, new: Results) -> list[Change]:
+    """What is the same in both audits and what differs, before anything that changed."""
+    sides = [_of(result) for result in (old, new)]
+    return [
+        Change(
+            SAME if sides[0][about] == sides[1][about] else DIFFERENT, about, "", "", sides[0][about], sides[1][about]
+        )
+        for about in sides[0]
+    ]
+
+
+def _of(result: Results) -> dict[str, str]:
+    """What an audit was made from, in words."""
+    manifest, options = result.manifest, result.manifest.get("options", {})
+    names = [printable(one["name"]) for one in manifest["inputs"]]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    times = overview.span(result)
+    span = f", {(iso(times[0]) or '')[:19]}Z to {(iso(times[1]) or '')[:19]}Z" if times is not None else ""
+    policies = [f"{one['id']} {one['edition']} ({len(one['rules'])} rules)" for one in manifest["policies"]]
+    told = {
+        "answer": answer(result).sentence,
+        "captures": f"{', '.join(names[:MOST_NAMED])}{more}{span}",
+        "policies": ", ".join(policies) + (", of all traffic" if options.get("all_traffic") else ""),
+    }
+    for option, about in INPUTS.items():
+        told[about] = printable(options.get(option) or "none")
+    if manifest["site"]:
+        told["topology"] += f" (site {printable(manifest['site'])})"
+    return told
+
+
+def _line(one: Change) -> str:
+    if one.kind == SAME:
+        return f"{BASIS_MARKS[SAME]} {one.about}: {one.before}"
+    if one.kind == DIFFERENT:
+        return f"{BASIS_MARKS[DIFFERENT]} {one.about}: {one.before} → {one.after}"
+    return f"{MARKS[one.kind]} {printable(one.words)}"
+
+
+def text(old: Results, new: Results, changes: list[Change]) -> str:
+    """What was compared, then the changes, a line each; findings that are no longer judged are not among those that went."""
+    lines = [_line(one) for one in [*basis(old, new), *changes]]
+    return "".join(f"{line}\n" for line in lines) + ("" if changes else "Nothing changed.\n")
+
+
+def json_text(old: Results, new: Results, changes: list[Change]) -> str:
+    """The same as a JSON list."""
+    rows: list[dict[str, Any]] = [one.out() for one in [*basis(old, new), *changes]]
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"

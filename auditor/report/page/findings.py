@@ -1,0 +1,119 @@
+"""Problems, findings and rules as the page shows them: who does not meet what, the frames that prove it, what to do."""
+
+import json
+import shlex
+from typing import Any
+
+from auditor.report import charts, colours
+from auditor.report.page.links import counted, href
+from auditor.report.page.style import kind
+from auditor.report.plain import Row, printable
+from auditor.report.problems import Problem
+from auditor.report.problems import problems as problems_of
+from auditor.report.results import Results
+
+MOST_PROBLEMS = 60
+SHOWN = 20  # of them without being asked to
+MOST_CAPTURES = 3  # of a finding whose frames are listed
+MOST_NAMED = 5
+TEXTS = (("Asks for", "what"), ("Why", "why"), ("How to fix", "fix"))
+
+
+def problems(result: Results) -> dict[str, Any]:
+    """The problems, worst first, each with its findings."""
+    findings = {row["finding_id"]: row for row in result.records("findings", times="ns")}
+    every = problems_of(result)
+    shown = [_problem(one, result, findings) for one in every[:MOST_PROBLEMS]]
+    left = len(every) - len(shown)
+    words = (
+        "none was found in what was judged"
+        if not every
+        else f"{len(every):,} pairs of client network and service, worst first"
+    )
+    if not every and not charts.is_anything_judged(result):
+        words = "nothing was judged"
+    if len(every) == 1:
+        words = "one pair of client network and service"
+    return {
+        "problems": shown[:SHOWN],
+        "further": shown[SHOWN:],
+        "problems_left": f"{left:,}" if left else None,
+        "problem_words": words,
+    }
+
+
+def _problem(one: Problem, result: Results, findings: dict[str, Row]) -> dict[str, Any]:
+    service = f"{one.pair.service} {one.pair.region or ''}".rstrip()
+    where = {"network": one.pair.client_group, "service": service, "verdict": ["fail", "warn"]}
+    seen = [charts.moment(time) for time in (one.first_seen, one.last_seen)]
+    return {
+        "severity": one.severity,
+        "verdict": f"{colours.SIGN[one.verdict]} {one.verdict}",
+        "kind": kind("v", one.verdict),
+        "who": printable(one.who),
+        "what": printable(", ".join(one.what)),
+        "flows": counted(one.flows, "flow"),
+        "href": href(**where) if one.pair.client_group and one.sample_flows else None,
+        "clients": _named(one.top_clients, one.clients),
+        "servers": _named(one.top_servers, one.servers),
+        "seen": f"{' to '.join(dict.fromkeys(seen))} UTC",
+        "findings": [_finding(findings[name], result) for name in one.findings if name in findings],
+    }
+
+
+def _named(top: tuple[tuple[str, int], ...], count: int) -> str:
+    """Those with the most flows, and how many others there are."""
+    if not top:
+        return ""
+    shown = ", ".join(f"{printable(name)} ({counted(flows, 'flow')})" for name, flows in top[:MOST_NAMED])
+    left = count - len(top[:MOST_NAMED])
+    return f"{shown} and {left:,} more" if left > 0 else shown
+
+
+def _finding(row: Row, result: Results) -> dict[str, Any]:
+    parts = json.loads(row["evidence"] or "[]")
+    name = row["finding_id"]
+    folder = shlex.quote(printable(result.folder))
+    return {
+        "id": name,
+        "anchor": f"f-{name}",
+        "rule": row["rule"],
+        "title": printable(row["title"]),
+        "reason": printable(row["reason"]),
+        "flows": counted(row["flows"], "flow"),
+        "href": href(finding=name) if row["sample_flows"] else None,
+        "proofs": [_proof(part) for part in parts[:MOST_CAPTURES] if part["frames"]],
+        "more_captures": f"{len(parts) - MOST_CAPTURES:,}" if len(parts) > MOST_CAPTURES else None,
+        "extract": f"audit extract {folder} {name} -o {name}.pcapng" if parts else None,
+    }
+
+
+def _proof(part: dict[str, Any]) -> dict[str, str]:
+    frames = ", ".join(map(str, part["frames"]))
+    return {
+        "capture": printable(part["capture"]),
+        "frames": " ".join(map(str, part["frames"])),
+        "filter": f"frame.number in {{{frames}}}",
+    }
+
+
+def rules(result: Results) -> list[dict[str, Any]]:
+    """The rules that are not met: what each asks for, why, how to fix it, and its findings."""
+    of_rule: dict[str, list[Row]] = {}
+    for row in result.records("findings"):
+        of_rule.setdefault(row["rule"], []).append(row)
+    return [_rule(code, rows, result.rule(code) or {}) for code, rows in of_rule.items()]
+
+
+def _rule(code: str, rows: list[Row], page: dict[str, Any]) -> dict[str, Any]:
+    texts = [(head, page[name]) for head, name in TEXTS if page.get(name)]
+    texts += list(page.get("ways", {}).items())
+    texts += [("Source", page["source"])] if page.get("source") else []
+    return {
+        "code": code,
+        "severity": rows[0]["severity"],
+        "title": printable(rows[0]["title"]),
+        "flows": counted(sum(row["flows"] for row in rows), "flow"),
+        "texts": [(printable(name), printable(text)) for name, text in texts],
+        "findings": [row["finding_id"] for row in rows],
+    }

@@ -1,0 +1,120 @@
+"""Flows over time as shapes: stacked bars in percent of the width, ticks, and marks where paths changed."""
+
+from typing import NamedTuple
+
+from auditor.report.charts import Event, Timeline, moment
+
+HEIGHT = 150.0  # of the bars
+TOP = 22.0  # room for the numbers of the marks
+TICKS = 4
+FILLED = 0.82  # of a bin
+SECOND, MINUTE, DAY = 1_000_000_000, 60_000_000_000, 86_400_000_000_000
+
+
+class Piece(NamedTuple):
+    """A part of a bar: flows of a path in a bin of time."""
+
+    x: float  # percent
+    width: float  # percent
+    y: float
+    height: float
+    path: str
+    flows: int
+    begins: str
+
+
+class Mark(NamedTuple):
+    """A change of path."""
+
+    x: float  # percent
+    number: int
+    words: str
+
+
+class Tick(NamedTuple):
+    """A time below the axis."""
+
+    x: float  # percent
+    text: str
+    anchor: str  # which end of the text is there
+
+
+class Axis(NamedTuple):
+    """The whole chart."""
+
+    pieces: list[Piece]
+    marks: list[Mark]
+    ticks: list[Tick]
+    most: int  # flows of the highest bar
+    bottom: float
+    step: str  # how long a bar is, in words
+
+
+def layout(line: Timeline, events: list[Event]) -> Axis:
+    """Lay the chart out; ``events``: the changes that are marked."""
+    totals = line.totals
+    most, share = max(totals, default=0), 100 / max(len(totals), 1)
+    below = [0.0] * len(totals)
+    pieces = []
+    for path, counts in line.series.items():
+        for k, flows in enumerate(counts):
+            if flows:
+                height = flows * HEIGHT / most
+                y = TOP + HEIGHT - below[k] - height
+                begins = moment(line.times[k], _parts(line.width))
+                x, width = round(k * share, 2), round(share * FILLED, 2)
+                pieces.append(Piece(x, width, round(y, 2), round(height, 2), path, flows, begins))
+                below[k] += height
+    marks = [Mark(_place(line, event.time), number, words(event)) for number, event in enumerate(events, 1)]
+    return Axis(pieces, marks, _ticks(line, share), most, TOP + HEIGHT, duration(line.width))
+
+
+def words(event: Event) -> str:
+    """A change of path in words."""
+    flows = "1 flow" if event.flows == 1 else f"{event.flows:,} flows"
+    when = moment(event.time, 23)
+    if event.last != event.time:
+        last = moment(event.last, 23)
+        when += f" to {last[11:] if last[:10] == when[:10] else last}"
+    now = "by an unknown way since" if event.path == "unknown" else f"now by {event.path}"
+    return f"{when} UTC: {flows} changed, {now}"
+
+
+def duration(nanoseconds: int) -> str:
+    """A length of time in its largest whole unit."""
+    for size, one in ((DAY, "day"), (60 * MINUTE, "hour"), (MINUTE, "minute"), (SECOND, "second")):
+        if nanoseconds >= size and nanoseconds % size == 0:
+            count = nanoseconds // size
+            return one if count == 1 else f"{count} {one}s"
+    return f"{nanoseconds / 1e6:g} ms"
+
+
+def _place(line: Timeline, time: int) -> float:
+    whole = line.width * len(line.times)
+    return round(100 * min(max(time - line.times[0], 0) / whole, 1), 2)
+
+
+def _parts(width: int) -> int:
+    """How many letters of a time tell bins apart."""
+    return 10 if width >= DAY else 16 if width >= MINUTE else 19 if width >= SECOND else 23
+
+
+def _ticks(line: Timeline, share: float) -> list[Tick]:
+    """The first bin, the last, and some between."""
+    count, parts = len(line.times), _parts(line.width)
+    if not count:
+        return []
+    chosen = sorted({round(k * (count - 1) / TICKS) for k in range(TICKS + 1)})
+    ticks = []
+    for k in chosen:
+        anchor = "start" if k == 0 else "end" if k == count - 1 and count > 1 else "middle"
+        text = moment(line.times[k], parts)
+        same_day = k > 0 and text[:10] == moment(line.times[0])[:10] and len(text) > 10
+        ticks.append(
+            Tick(
+                round(0 if k == 0 else (k + FILLED if anchor == "end" else k + FILLED / 2) * share, 2),
+                text[11:] if same_day else text,
+                anchor,
+            )
+        )
+    return ticks

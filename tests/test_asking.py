@@ -1,0 +1,255 @@
+"""Questions about results: who, list, sql, on the command line and in Python; whole where piped, closed to all else."""
+
+import csv
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import auditor
+from auditor.report import asking, who
+from auditor.tables.arrow import categories
+from auditor.tables.schema import TABLES
+from tests import wire
+from tests.test_terminal import on_a_terminal, run
+
+
+@pytest.fixture(scope="module")
+def results(office: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("asked") / "results"
+    office.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Flows of TLS 1.0, TLS 1.2 and DTLS 1.2."""
+    hello = wire.client_hello(suites=(0xC02F,))
+    packets: list[bytes] = []
+    for number, version in enumerate((0x0301, 0x0303)):
+        talk = wire.Talk(sport=4000 + number).open()
+        answer = wire.server_hello(version=version)
+        talk.play([("c", wire.record(22, hello)), ("s", wire.record(22, answer, version))])
+        packets += talk.packets
+    return auditor.audit(wire.write(tmp_path_factory.mktemp("versions"), wire.pcap(packets)))
+
+
+def test_who_still_speaks_an_old_version(results: Path) -> None:
+    """`audit who DIR tls1.0` says which client, to which server, how often, first and last seen; the folder may come last."""
+    text = run("who", results, "tls1.0").stdout
+    assert re.search(r"10\.20\.2\.50 +pinpoint\.us-east-1\.amazonaws\.com +2 +2026-11-24 \S+ +2026-11-24", text)
+    assert run("who", "tls1.0", results).stdout == text
+    assert "203.0.113.22" not in text
+
+
+def test_the_folder_may_be_the_working_directory(results: Path) -> None:
+    """Without a folder the results in the working directory are asked; where there are none, that is said."""
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-P", "-m", "auditor", "who", "tls1.0"]
+    done = subprocess.run(command, cwd=results, capture_output=True, text=True, check=True)
+    assert "10.20.2.50" in done.stdout
+    failed = run("who", "tls1.0")
+    assert failed.returncode == 2
+    assert "holds no audit results; give the folder that audit pcap --out wrote" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("question", "flows"),
+    [
+        ("TLSv1", 2), ("tls 1.0", 2), ("ssl3", 1), ("old", 3), ("tls_version < 'TLS 1.2'", 3), ("TLS102", 4),
+        ("TLS_RSA_WITH_AES_128_CBC_SHA", 3), ("10.20.2.50", 2), ("plaintext", 2), ("no-forward-secrecy", 4),
+        ("internet", 5), ("not forward_secrecy", 4), ("pinpoint", None), ("fail", 7),
+    ],
+)  # fmt: skip
+def test_ready_questions(office: Any, question: str, flows: int | None) -> None:
+    """Versions, rules, suites, addresses, services, verdicts and conditions are all questions, and count what the tables hold."""
+    table = office.who(question)
+    assert flows is None or table["flows"].sum() == flows
+    assert len(table)
+    assert list(table.columns) == ["client", "server", "flows", "first_seen", "last_seen"]
+    assert str(table["first_seen"].dtype) == "datetime64[ns, UTC]"
+
+
+@pytest.mark.parametrize(
+    "by", ["client", "network", "server", "service", "version", "suite", "path,verdict", "capture"]
+)
+def test_flows_are_counted_by_anything(office: Any, by: str) -> None:
+    """Whatever they are counted by, all flows are counted, most first."""
+    table = office.who(by=by)
+    assert table["flows"].sum() == len(office.flows)
+    assert list(table["flows"]) == sorted(table["flows"], reverse=True)
+
+
+def test_words_that_ask_nothing(office: Any) -> None:
+    """A word that is no question, and a condition that is no SQL, are errors that say what there is."""
+    with pytest.raises(auditor.AuditError, match=r"nonsense: neither a question .*tls1\.0"):
+        office.who("nonsense")
+    with pytest.raises(auditor.AuditError, match="no such column; there are client, network"):
+        office.who("old", by="colour")
+    with pytest.raises(auditor.AuditError, match="SQL: "):
+        office.who("no such thing")
+    with pytest.raises(auditor.AuditError, match="no rule of this audit"):
+        office.who("XYZ999")
+
+
+def test_versions_have_their_order(versions: Any) -> None:
+    """Comparisons are by the order of versions and severities, not of the alphabet."""
+    assert asking.ranked("tls_version < 'TLS 1.2'") == "tls_version < 'TLS 1.2'::tls_version"
+    assert versions.who("tls_version < 'TLS 1.2'")["flows"].sum() == 1
+    assert versions.who("'TLS 1.2' <= flows.tls_version")["flows"].sum() == 1
+    assert versions.who("tls_version between 'SSL 3.0' and 'DTLS 1.0'")["flows"].sum() == 1
+    listed = versions.sql("select severity from findings where severity >= 'high' order by severity desc")
+    assert set(listed["severity"]) <= {"high", "critical"}
+    with pytest.raises(auditor.AuditError, match=r"Could not convert string 'TLS 9\.9'"):
+        versions.sql("select * from flows where tls_version > 'TLS 9.9'")
+
+
+def test_dtls_is_as_old_as_its_tls() -> None:
+    """DTLS 1.2 is not older than TLS 1.2, though it comes before it in the alphabet."""
+    order = categories(asking.ORDERED["tls_version"], [])
+    assert order.index("DTLS 1.2") > order.index("TLS 1.2") > order.index("DTLS 1.0")
+
+
+def test_list_with_a_condition(results: Path, office: Any) -> None:
+    """`audit list --where` lists the rows of which it is true, of every table and in every form."""
+    rows = [
+        json.loads(line) for line in run("list", results, "--where", "old", "--format", "jsonl").stdout.splitlines()
+    ]
+    assert [row["flow_id"] for row in rows] == [12, 13, 16]
+    assert set(rows[0]) == {column.name for column in TABLES["flows"]}
+    chosen = run("list", results, "--table", "findings", "--where", "severity >= 'high'", "--format", "csv").stdout
+    assert (
+        len(list(csv.DictReader(io.StringIO(chosen)))) == office.findings["severity"].isin(["high", "critical"]).sum()
+    )
+    by = run("list", results, "--where", "tls_version < 'TLS 1.2'", "--by", "client").stdout.splitlines()
+    assert by[0].split() == ["client", "flows", "servers", "mostly_to", "first_seen", "last_seen"]
+    assert len(by) == 3
+    assert run("list", results, "--columns", "flow_id,path", "--where", "flow_id = 3").stdout.split()[:2] == [
+        "flow_id",
+        "path",
+    ]
+
+
+def test_where_chooses_what_is_exported(results: Path, office: Any, tmp_path: Path) -> None:
+    """`--where` holds for every form of a table, with all columns and types; for whole forms it is an error."""
+    office.export("parquet", tmp_path / "old.parquet", where="tls_version < 'TLS 1.2'")
+    kept = pq.read_table(tmp_path / "old.parquet")
+    assert kept.column("flow_id").to_pylist() == [12, 13, 16]
+    assert kept.schema.equals(office.arrow("flows").schema)
+    assert len(run("export", results, "--format", "csv", "--where", "tls1.0").stdout.splitlines()) == 3
+    printed = run("pcap", "captures/office.pcapng", "--format", "jsonl", "--table", "handshakes", "--where", "resumed")
+    assert printed.returncode == 0
+    assert len(printed.stdout.splitlines()) == office.handshakes["resumed"].fillna(False).sum()
+    with pytest.raises(auditor.AuditError, match="--where chooses rows of a table"):
+        office.export("sarif", tmp_path / "x.sarif", where="true")
+    assert not (tmp_path / "x.sarif").exists()
+
+
+def test_sql_is_whole_where_it_is_piped(results: Path, office: Any) -> None:
+    """What is piped has every column and value, however wide; times with all digits."""
+    head, *lines = run("sql", results, "select * from flows").stdout.splitlines()
+    assert head.split() == [column.name for column in TABLES["flows"]]
+    assert len(lines) == len(office.flows)
+    for name in office.flows["server_name"].dropna():
+        assert any(name in line for line in lines)
+    whole = "select repeat('x', 500) as a, repeat('y', 700) as b"
+    assert run("sql", results, whole).stdout.splitlines()[1].split() == ["x" * 500, "y" * 700]
+
+
+def test_sql_on_a_terminal_says_what_it_leaves_out(results: Path) -> None:
+    """On a terminal each line fits, and columns and values that do not are counted."""
+    text = on_a_terminal(("sql", str(results), "select * from flows"), {"NO_COLOR": "1"}, columns=80)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert re.search(r"left out: \d+ columns \(.*, …\)", " ".join(text.split()))
+    text = on_a_terminal(("sql", str(results), "select 1 as one"), {"NO_COLOR": "1"}, columns=80)
+    assert "left out" not in text
+
+
+def test_show_tables_and_describe(results: Path) -> None:
+    """`show tables` names every table with its rows; `describe` every column of one, with what it means."""
+    shown = run("sql", results, "show tables;").stdout
+    assert [line.split()[0] for line in shown.splitlines()[1:]] == list(TABLES)
+    assert re.search(r"^flows +29 ", shown, re.MULTILINE)
+    described = run("sql", results, "DESCRIBE flows").stdout
+    assert [line.split()[0] for line in described.splitlines()[1:]] == [column.name for column in TABLES["flows"]]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from read_csv('/etc/passwd')", "select * from '/etc/passwd'", "copy flows to '/tmp/x.csv'",
+        "install httpfs", "load httpfs", "attach 'x.db'", "select * from 'https://example.com/x.parquet'",
+        "set enable_external_access = true", "export database '/tmp/x'", "select * from glob('/*')",
+        "from read_text('/etc/passwd')", "create secret (type s3)", "import database '/tmp/x'",
+    ],
+)  # fmt: skip
+def test_sql_reads_the_results_only(results: Path, query: str) -> None:
+    """No query reaches another file, an extension or the network, and none unlocks that."""
+    done = run("sql", results, query)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("audit: SQL: ")
+
+
+def test_python_asks_the_same(office: Any, tmp_path: Path) -> None:
+    """Audit.sql gives DataFrames, Audit.report writes the page, and auditor.load reads what was saved."""
+    assert list(office.sql("show tables")["table"]) == list(TABLES)
+    counted = office.sql("select verdict, count(*) as n from flows group by 1 order by 1 desc")
+    assert counted["n"].sum() == 29
+    assert counted["verdict"].iloc[0] == "fail"
+    assert office.sql("").empty
+    assert office.report(tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    office.save(tmp_path / "kept")
+    pd.testing.assert_frame_equal(auditor.load(tmp_path / "kept").problems, office.problems)
+
+
+def test_only_public_names_are_listed() -> None:
+    """dir(auditor) is what is meant to be used."""
+    import auditor.tables.schema
+
+    assert dir(auditor) == sorted(auditor.__all__)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda result: result.rows("flows", "nope"), lambda result: list(result.records("flows", "nope")),
+        lambda result: result.arrow("nope"), lambda result: result.sql("selec"), lambda result: result.who("';"),
+        lambda result: result.export("csv", "/tmp/never.csv", where="nope = 1"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_an_audit_error(office: Any, ask: Any) -> None:
+    """Whatever is asked wrongly raises AuditError, no error of a library."""
+    with pytest.raises(auditor.AuditError):
+        ask(office)
+
+
+def test_a_notebook_shows_the_answer_and_the_problems(office: Any, hostile: Any) -> None:
+    """The HTML of a result begins with the answer and has the problems; nothing of the network is markup in it."""
+    text = office._repr_html_()
+    assert text.startswith(f"<p><strong>{office.answer}</strong></p>")
+    assert "TLS101 TLS102 TLS103 API101" in text
+    assert "<script" not in hostile._repr_html_().lower()
+
+
+def test_questions_are_of_the_table(office: Any) -> None:
+    """Every ready question is SQL that the tables answer."""
+    for name in who.QUESTIONS:
+        assert isinstance(who.who(office, name)[1], list), name
+
+
+def test_damaged_results_are_said(results: Path, tmp_path: Path) -> None:
+    """A table that is missing or cut is one sentence, whoever asks."""
+    shutil.copytree(results, tmp_path / "cut")
+    (tmp_path / "cut" / "flows.parquet").write_bytes(b"PAR1")
+    done = run("who", tmp_path / "cut", "tls1.0")
+    assert done.returncode == 2
+    assert "flows.parquet: is missing or damaged" in done.stderr
+    assert "Traceback" not in done.stderr

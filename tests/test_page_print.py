@@ -1,0 +1,98 @@
+"""The report on paper: everything open, nothing cut, each page says what it is about."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+from tests.browser import kept, opened
+
+PAPERS = {"A4": (595, 842), "Letter": (612, 792)}  # points
+MARGIN = 28  # points that are left free at each side: 10 of the 12 mm of the style sheet
+
+
+@pytest.fixture(scope="module", params=PAPERS)
+def printed(
+    request: pytest.FixtureRequest, browser: Any, office: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The page of the office as a PDF, printed from the dark scheme."""
+    return on_paper(browser, office, tmp_path_factory.mktemp("print"), request.param)
+
+
+def on_paper(browser: Any, result: auditor.Audit, folder: Path, paper: str) -> Path:
+    """The page of an audit as a PDF, its name that of the paper."""
+    tab, said = opened(browser, kept(result, folder), color_scheme="dark")
+    path = folder / f"{paper}.pdf"
+    tab.pdf(path=path, format=paper, print_background=True)
+    assert said == []
+    tab.close()
+    return path
+
+
+def text_of(path: Path) -> str:
+    """The text of a PDF on one line, as it was written: how it was broken into lines does not matter."""
+    command = ["pdftotext", "-raw", str(path), "-"]
+    return " ".join(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def words_of(path: Path) -> list[tuple[float, float, str]]:
+    """The words of a PDF, with where each begins and ends from the left."""
+    command = ["pdftotext", "-bbox", str(path), "-"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.findall(r'<word xMin="([\d.-]+)" yMin="[\d.-]+" xMax="([\d.-]+)" yMax="[\d.-]+">(.*?)</word>', out)
+    return [(float(left), float(right), word) for left, right, word in found]
+
+
+def squeezed(text: str) -> str:
+    """Text without spaces: long words are broken where a column ends."""
+    return re.sub(r"\s+", "", text)
+
+
+def test_everything_is_open(printed: Path, office: Any) -> None:
+    """The answer, each problem, each finding's reason and frames, and what to do are on paper."""
+    text = squeezed(text_of(printed))
+    assert squeezed(office.answer) in text
+    for row in office.problems.to_dict("records"):
+        assert squeezed(f"{row['client_group']} → {row['service']} {row['region'] or ''}") in text or not row["region"]
+    for row in office.findings.to_dict("records"):
+        assert squeezed(row["reason"]) in text
+        assert squeezed(f"frames {row['sample_frames']}") in text
+        assert squeezed(office.rule(row["rule"])["fix"]) in text
+
+
+def test_nothing_is_cut(printed: Path, office: Any) -> None:
+    """No word is nearer to the edge of the paper than its margin, and labels of charts and cells of tables are whole."""
+    width = PAPERS[printed.stem][0]
+    words = words_of(printed)
+    assert len(words) > 1000
+    assert [word for left, right, word in words if left < MARGIN or right > width - MARGIN] == []
+    text = text_of(printed)
+    for label in ("social-messaging us-east-1", "direct-connect (confirmed)", "internet (confirmed)"):
+        assert label in text
+    close = squeezed(text)
+    for name in [*office.flows["cipher_suite"].dropna().unique(), *office.flows["server_name"].dropna().unique()]:
+        assert name in close
+    assert office.captures["sha256"][0] in close
+
+
+def test_each_page_says_what_it_is_about(printed: Path, office: Any) -> None:
+    """At the foot of each page are the capture, its SHA-256, and the number of the page."""
+    information = subprocess.run(["pdfinfo", str(printed)], capture_output=True, text=True, check=True).stdout
+    pages = int(re.findall(r"Pages: +(\d+)", information)[0])
+    assert pages > 2
+    for number in range(1, pages + 1):
+        command = ["pdftotext", "-f", str(number), "-l", str(number), "-raw", str(printed), "-"]
+        text = squeezed(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        assert f"{number}/{pages}" in text
+        assert office.captures["sha256"][0] in text
+        assert squeezed(office.manifest["inputs"][0]["name"][-40:]) in text
+
+
+def test_hostile_names_on_paper(browser: Any, hostile: auditor.Audit, tmp_path: Path) -> None:
+    """However long and odd names are, they end within the paper."""
+    path = on_paper(browser, hostile, tmp_path, "A4")
+    width = PAPERS["A4"][0]
+    assert [word for left, right, word in words_of(path) if left < MARGIN or right > width - MARGIN] == []

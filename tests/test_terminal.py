@@ -1,0 +1,268 @@
+"""What a person sees at the terminal: the answer first, nothing that is not so, and whole words at every width."""
+
+import bz2
+import os
+import pty
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+from auditor.report import overview
+from auditor.report.causes import causes
+from auditor.report.problems import problems
+from tests import wire
+from tests.conftest import ROOT, SAMPLES
+
+ESCAPE = "\x1b"
+OFFICE = ("pcap", "captures/office.pcapng", "--topology", "captures/site.toml")
+DNS_QUERY = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01x\0\0\x01\0\x01"
+ALL_TLS = """
+id = "ours"
+title = "Ours"
+edition = "1"
+source = "us"
+retrieved = 2026-11-27
+extends = ["aws-pinpoint"]
+[[change]]
+code = "TLS101"
+applies_to = "all"
+"""
+
+
+def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "TERM": "dumb", "COLUMNS": "120", **variables}
+    command = [sys.executable, "-m", "auditor", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=ROOT)
+
+
+def on_a_terminal(arguments: tuple[str, ...], variables: dict[str, str], rows: int = 40, columns: int = 100) -> str:
+    """What the program writes to a pseudo-terminal."""
+    ours, theirs = pty.openpty()
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    environment |= {"TERM": "xterm-256color"} | variables
+    command = [sys.executable, "-m", "auditor", *arguments]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=ROOT) as process:
+        os.close(theirs)
+        parts = []
+        while True:
+            try:
+                part = os.read(ours, 1 << 16)
+            except OSError:  # the other end is closed
+                break
+            if not part:
+                break
+            parts.append(part)
+        process.wait()
+    os.close(ours)
+    return b"".join(parts).decode().replace("\r\n", "\n")
+
+
+@pytest.fixture(scope="module")
+def no_aws(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A capture with one TLS 1.0 handshake to a server that is not AWS's, and DNS."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    hello = wire.client_hello("www.example.org", version=0x0301)
+    talk = wire.Talk().open()
+    talk.play(
+        [
+            ("c", wire.record(22, hello, 0x0301)),
+            ("s", wire.record(22, wire.server_hello(version=0x0301, suite=0x002F), 0x0301)),
+        ]
+    )
+    return wire.write(folder, wire.pcap([*talk.packets, wire.datagram(DNS_QUERY)]), "elsewhere.pcap")
+
+
+def test_the_answer_comes_first() -> None:
+    """The sentence, then what was audited, problems, paths and versions, what could not be judged, in this order."""
+    done = run(*OFFICE)
+    assert done.returncode == 0
+    heads = (
+        "Of 20 judged flows",
+        "captures/office.pcapng:",
+        "Problems (9)",
+        "by path and version",
+        "Could not be judged",
+    )
+    places = [done.stdout.index(head) for head in heads]
+    assert places[0] == 0
+    assert places == sorted(places)
+    assert len(done.stdout.splitlines()) <= 50
+    assert not re.search(r" $", done.stdout, re.MULTILINE)
+
+
+def test_a_problem_is_one_row_with_all_its_rules() -> None:
+    """Who, to what, what is wrong, how many flows, and every rule stand together."""
+    words = " ".join(run(*OFFICE, COLUMNS="200").stdout.split())
+    assert (
+        "high 10.20.2.0/24 → pinpoint us-east-1: TLS 1.0 negotiated, RSA key exchange, no suite with DHE or ECDHE among "
+        "those offered, support of this API ended on 2026-10-30 · 2 flows · TLS101 TLS102 TLS103 API101" in words
+    )
+
+
+def test_brief_is_the_sentence_alone() -> None:
+    """--brief prints the answer of Audit.answer, and nothing else."""
+    result = auditor.audit(SAMPLES / "office.pcapng", topology=SAMPLES / "site.toml")
+    assert run(*OFFICE, "--brief", COLUMNS="500").stdout == f"{result.answer}\n"
+
+
+def test_detail_has_every_finding(office: Any) -> None:
+    """--detail prints each finding with its frames, and each request."""
+    text = run(*OFFICE, "--detail").stdout
+    assert all(re.search(rf"\b{one}\b", text) for one in office.findings["finding_id"])
+    assert "168 171 173" in text
+    assert "Requests (2)" in text
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_no_word_is_cut(columns: int) -> None:
+    """At every width each line fits, and every word and number of the widest print is there, whole."""
+    widest = set(run(*OFFICE, COLUMNS="1000").stdout.split())
+    text = run(*OFFICE, COLUMNS=str(columns)).stdout
+    assert all(len(line) <= columns for line in text.splitlines())
+    shown = re.sub(r"… and \d+ more problems \(.*?\); --detail\s+lists\s+all\s+findings", "", text, flags=re.DOTALL)
+    assert set(shown.split()) <= widest
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_plain_terminals_get_no_escapes(variables: dict[str, str]) -> None:
+    """With NO_COLOR, or on a dumb terminal, there is not one escape sequence; elsewhere there are colours."""
+    assert ESCAPE not in on_a_terminal(OFFICE, variables)
+
+
+def test_colours_on_a_terminal() -> None:
+    """A terminal that can gets colours, and a screen's lines of problems say how many more there are."""
+    text = on_a_terminal(OFFICE, {}, rows=24, columns=80)
+    assert ESCAPE in text
+    assert re.search(r"… and \d+ more problems \(", text)
+
+
+def test_nothing_judged_is_no_pass(no_aws: Path) -> None:
+    """Without traffic that the rules are about there is no green word, only that nothing was judged, and what would."""
+    text = run("pcap", no_aws, COLUMNS="300").stdout
+    assert text.startswith(
+        "Nothing was judged: these policies are about traffic to AWS, of which there is none; --all judges everything."
+    )
+    assert "No findings" not in text
+    assert "Other flows, not judged: 1 TLS 1.0, 1 dns" in text
+
+
+def test_all_judges_everything(no_aws: Path) -> None:
+    """With --all, traffic to any server is judged, and no longer among what was not."""
+    text = run("pcap", no_aws, "--all", COLUMNS="300").stdout
+    assert text.startswith("Of 1 judged flow, none provably took a private path and of 1 the way is unknown")
+    assert "10.0.0.0/24 → www.example.org: TLS 1.0 negotiated" in text
+    assert "Judged flows by path and version" in text
+    assert "not judged: 1 dns" in text
+
+
+def test_what_a_policy_judges_of_all_traffic_is_judged(no_aws: Path, tmp_path: Path) -> None:
+    """A rule of a user's that applies to all traffic counts as --all does: what it judged is not called unjudged."""
+    (tmp_path / "ours.toml").write_text(ALL_TLS)
+    text = run("pcap", no_aws, "--policy", tmp_path / "ours.toml", COLUMNS="300").stdout
+    assert text.startswith("Of 1 judged flow")
+    assert "Other flows, not judged: 1 dns" in text
+
+
+def test_private_is_never_said_alone() -> None:
+    """Private addresses whose way is not known are called that, in every confidence."""
+    for confidence in ("none", "likely", "confirmed"):
+        words = overview.Line("private", confidence, False, "TLS 1.3", Counter({"pass": 1})).words
+        assert "by which way is not known" in words
+
+
+def test_warnings_of_all_captures_are_told(tmp_path: Path) -> None:
+    """Warnings of 30 captures are counted by kind, however many captures have them; none is dropped unsaid."""
+    for number in range(30):
+        packets = wire.pcap([wire.datagram(b"x")] * (number + 1))
+        wire.write(tmp_path, packets[:-3] if number % 2 else wire.pcap([], link=147), f"{number:02}.pcap")
+    text = " ".join(run("pcap", tmp_path, COLUMNS="300").stdout.split())
+    assert "00.pcap and 14 more captures: link type 147" in text
+    assert "01.pcap and 14 more captures: cut short: the last record begins" in text
+    assert "00.pcap and 14 more captures: holds no packets" in text
+
+
+def test_frames_carry_their_capture_where_there_are_several(tmp_path: Path) -> None:
+    """Of several captures, each frame is told with its capture, in all forms of the terminal."""
+    for name in ("one.pcapng", "two.pcapng"):
+        (tmp_path / name).write_bytes((SAMPLES / "tls1.pcapng").read_bytes())
+    arguments = ("pcap", tmp_path / "one.pcapng", tmp_path / "two.pcapng")
+    assert re.search(r"one\.pcapng: \d+", run(*arguments, "--detail", COLUMNS="300").stdout)
+    for form in ("concise", "markdown", "cef"):
+        assert re.search(r"two\.pcapng:\d+", run(*arguments, "--format", form).stdout.replace("\\", ""))
+
+
+def test_concise_is_one_finding_a_line(office: Any) -> None:
+    """--format concise has a line for each finding: severity, code, client, server, flows, capture:frames."""
+    lines = [line.split("\t") for line in run(*OFFICE, "--format", "concise").stdout.splitlines()]
+    assert len(lines) == len(office.findings)
+    assert lines[2][:5] == ["high", "TLS101", "10.20.2.0/24", "pinpoint us-east-1", "2"]
+    assert re.fullmatch(r"captures/office\.pcapng:\d+(,\d+)*", lines[2][5])
+
+
+def test_many_problems_fit_a_screen(tmp_path: Path) -> None:
+    """Where problems do not fit, those with the same rules are told together, with the flows of all; none is uncounted."""
+    hello, answer = (
+        wire.client_hello("pinpoint.us-east-1.amazonaws.com", version=0x0301),
+        wire.server_hello(version=0x0301, suite=0x002F),
+    )
+    packets: list[bytes] = []
+    for number in range(60):
+        talk = wire.Talk(client=f"10.{number}.0.9", sport=4000 + number).open()
+        talk.play([("c", wire.record(22, hello, 0x0301)), ("s", wire.record(22, answer, 0x0301))])
+        packets += talk.packets
+    result = auditor.audit(wire.write(tmp_path, wire.pcap(packets)))
+    assert len(problems(result)) == 60
+    (cause,) = causes(problems(result), 20)
+    assert cause.flows == 60
+    assert cause.who == "10.0.0.0/24 and 59 more networks → pinpoint us-east-1"
+
+
+def test_progress_on_a_terminal(tmp_path: Path) -> None:
+    """While captures are read a terminal shows bytes, packets, rate and time left, and nothing of it stays."""
+    # What does not compress, packed with bzip2, takes seconds to unpack on any machine.
+    noise = random.Random(1)
+    packets = [wire.datagram(noise.randbytes(1400), sport=number) for number in range(10_000)]
+    large = wire.write(tmp_path, bz2.compress(wire.pcap(packets)), "large.pcap.bz2")
+    text = on_a_terminal(("pcap", str(large), "--brief"), {})
+    shown = [part for part in text.split("\r\x1b[K") if part.startswith("reading captures: ")]
+    assert shown
+    pattern = r"reading captures: [\d.]+ \w+ of [\d.]+ MB \(\d+ %\), [\d,]+ packets, [\d.]+ \w+/s(, \d+ s left)?"
+    assert all(re.match(pattern, part) for part in shown)
+    assert text.split("\r\x1b[K")[-1].strip().startswith("Nothing was judged")
+    for arguments, variables in (
+        (("pcap", str(large), "--quiet", "--brief"), {}),
+        (("pcap", str(large)), {"TERM": "dumb"}),
+    ):
+        assert "reading captures" not in on_a_terminal(arguments, variables)
+
+
+def test_progress_in_words() -> None:
+    """What is not known is not said: a stream has no end, and before captures are read there is only what is done."""
+    from types import SimpleNamespace
+
+    from auditor.audit.progress import CAPTURES, INPUTS, Progress
+    from auditor.cli import ticker
+
+    assert ticker.line(Progress(INPUTS)) == "reading routes and logs …"
+    digest = SimpleNamespace(count=3_000_000)
+    stream = SimpleNamespace(size=None, digest=digest)
+    progress = Progress(CAPTURES, SimpleNamespace(packets=4000, inputs=[stream]))  # type: ignore[arg-type]
+    assert re.fullmatch(r"reading captures: 3\.0 MB, 4,000 packets, [\d.]+ [kMG]?B/s", ticker.line(progress))
+    stream.size = 6_000_000
+    progress.began -= 3
+    assert re.fullmatch(
+        r"reading captures: 3\.0 MB of 6\.0 MB \(50 %\), 4,000 packets, [\d.]+ [kM]B/s, 3 s left", ticker.line(progress)
+    )
+    assert (ticker.time_of(59.6), ticker.time_of(3725)) == ("1 min 0 s", "1 h 2 min")
