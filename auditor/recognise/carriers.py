@@ -50,6 +50,21 @@ def is_dtls(block: Bytes, at: int, end: int) -> bool:
 
 
 @part
+def is_cut_dtls(block: Bytes, at: int, end: int) -> bool:
+    """A plain DTLS record with a hello, of which the capture has only the beginning."""
+    if end - at < 26 or block[at] != 22 or be16(block, at + 3) != 0:
+        return False
+    version, kind = be16(block, at + 1), block[at + 13]
+    # The hello's own number and the record's are small, and its fragment begins within it (RFC 6347 4.2.2).
+    begins = (
+        be32(block, at + 5) == 0
+        and be16(block, at + 17) < 8
+        and be24(block, at + 19) + be24(block, at + 22) <= be24(block, at + 14)
+    )
+    return (version == 0xFEFF or version == 0xFEFD) and (kind == 1 or kind == 2) and begins
+
+
+@part
 def is_dtls_of_any_epoch(block: Bytes, at: int, end: int) -> bool:
     """A DTLS record with a whole header, plain or encrypted (not DTLS 1.3's short form)."""
     if end - at < 14 or block[at] < 20 or block[at] > 26:
