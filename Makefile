@@ -48,6 +48,15 @@ lint: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/python -m benchmarks.run
 
+# Inputs made wrong for hours: half of them by structure, half guided by coverage where atheris can be installed. What
+# crashes is kept in tests/fuzz/kept, and tested from then on.
+HOURS ?= 2
+.PHONY: fuzz
+fuzz: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --group fuzz || echo "atheris cannot be installed here"
+	nice $(BIN)/python -m tests.fuzz --minutes $$(( $(HOURS) * 30 ))
+	nice $(BIN)/python -m tests.fuzz.guided --minutes $$(( $(HOURS) * 30 ))
+
 # Other tools' answers on the public corpus (AUDITOR_CORPUS): cells compared, equal, explained, wrong.
 conformance: $(VENV)/ready
 	$(BIN)/python -m tests.conformance

@@ -4,9 +4,14 @@ import os
 import re
 from pathlib import Path
 
+from auditor.border.text import printable
+
 
 class AuditError(Exception):
-    """The work could not be done; the message is one sentence for the user."""
+    """The work could not be done; the message is one sentence for the user, harmless wherever it is shown."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(message))
 
 
 class InputError(AuditError):

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -15,6 +16,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 DEFAULT_POLICY = "aws-pinpoint"
 KEYLOG_VARIABLE = "SSLKEYLOGFILE"
+SIZE = re.compile(r"(\d{1,15})([KMGT]?)(?:i?B)?", re.IGNORECASE)
+UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 AGAIN = "{again}"  # in a meaning: where it is said that several may be given
 
 
@@ -44,8 +47,15 @@ class Options:
         PathLike | Iterable[PathLike],
         "Key log of a client, or RSA key of a server{again}. SSLKEYLOGFILE: that variable's file.",
     ] = ()
+    apart: Annotated[
+        bool, "Audit each capture by itself; without it they are one, however its packets lie in files."
+    ] = False
     http: Annotated[bool, "Read requests in clear of flows that are not to AWS too."] = False
     ip_ranges: Annotated[PathLike | None, "A newer ip-ranges.json than the one shipped."] = None
+    memory: Annotated[
+        str | int | None,
+        "Most memory to take, as 2G or 800M (bytes without a letter); half of what is free without it.",
+    ] = None
     out: Annotated[PathLike | None, "Folder for the results: Parquet files and audit.json."] = None
     force: Annotated[bool, "Replace results in that folder that are not as an audit left them."] = False
     say: Annotated[Callable[[str], None] | None, "Called with a sentence on what takes long, or was left out."] = None
@@ -53,6 +63,7 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("policy", "routes", "witnesses", "keylog"):  # iterables may be read only once
             object.__setattr__(self, name, _several(getattr(self, name)))
+        self.memory_bytes()
 
     @property
     def policies(self) -> tuple[PathLike, ...]:
@@ -69,6 +80,15 @@ class Options:
             else:
                 logs.append(file)
         return logs
+
+    def memory_bytes(self) -> int | None:
+        """The most memory to take, in bytes. Raises InputError for what is no size."""
+        if self.memory is None:
+            return None
+        size = SIZE.fullmatch(str(self.memory).strip())
+        if size is None:
+            raise InputError(f"--memory {shown(str(self.memory))}: not a size; give one as 2G, 800M or in bytes")
+        return int(size[1]) << UNITS[size[2].upper()]
 
     def files(self) -> list[Path]:
         """What is read besides captures: files and folders, and names that may be files."""
@@ -89,8 +109,10 @@ class Options:
             "all_traffic": self.all_traffic or None,
             "skew": self.skew or None,
             "as_of": self.as_of,
+            "apart": self.apart or None,
             "http": self.http or None,
         }
+        one |= {"memory": self.memory}
         return {
             **{name: None if value is None else shown(str(value)) for name, value in one.items()},
             **{name: " ".join(shown(str(file)) for file in files) or None for name, files in several.items()},
@@ -109,8 +131,10 @@ class OptionValues(TypedDict, total=False):
     witnesses: Iterable[PathLike]
     skew: float
     keylog: PathLike | Iterable[PathLike]
+    apart: bool
     http: bool
     ip_ranges: PathLike | None
+    memory: str | int | None
     out: PathLike | None
     force: bool
     say: Callable[[str], None] | None

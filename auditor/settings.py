@@ -4,13 +4,15 @@ The sections of a file are frozen dataclasses derived from ``Strict``. Only what
 which takes longer to load than a small audit needs in all: most audits go without.
 """
 
-import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from typing import Any, ClassVar, TypeVar, cast, get_type_hints
 
-from auditor.errors import AuditError
+from auditor.border import gate
+from auditor.border.text import printable
+from auditor.errors import AuditError, shown
 
 T = TypeVar("T")
 
@@ -47,9 +49,27 @@ class Before:
 
 def validated(model: type[T], data: Any) -> T:
     """``data`` as a ``model``. Raises pydantic's ValidationError."""
+    return cast("T", _adapter(cast("Hashable", model)).validate_python(data))
+
+
+@cache
+def _adapter(model: Any) -> Any:
+    """What checks a model: it takes longer to make than to use."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(model).validate_python(data)
+    return TypeAdapter(model)
+
+
+def checked(model: type[T], data: Any) -> T:
+    """``data`` as a ``model``. Raises ValueError with the place and what is wrong there in a sentence."""
+    from pydantic import ValidationError
+
+    try:
+        return validated(model, data)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(printable(f"{place}: {first['msg'].removeprefix('Value error, ')}")) from None
 
 
 Renaming = Callable[[dict[str, Any]], None]
@@ -58,9 +78,9 @@ Renaming = Callable[[dict[str, Any]], None]
 def parse(text: str, name: str, error: type[AuditError]) -> dict[str, Any]:
     """The keys and values of a TOML file."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise error(f"{name}: not valid TOML: {problem}") from problem
+        return gate.from_toml(text)
+    except gate.RefusedError as problem:
+        raise error(f"{name}: {problem}") from problem
 
 
 def load(model: type[T], text: str, name: str, error: type[AuditError], rename: Renaming | None = None) -> T:
@@ -77,7 +97,7 @@ def load(model: type[T], text: str, name: str, error: type[AuditError], rename: 
         return validated(model, data)
     except ValidationError as problem:
         first = problem.errors()[0]
-        place = _written(first["loc"], data)
+        place = printable(_written(first["loc"], data))
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
             message = f"unknown key; {_known(model, first['loc'])}"
@@ -115,8 +135,9 @@ def _known(model: type[Any], place: tuple[int | str, ...]) -> str:
 def read(model: type[T], path: str | Path, error: type[AuditError], rename: Renaming | None = None) -> T:
     """The file at ``path`` as a ``model``, see ``load``."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) else "not UTF-8 text"
-        raise error(f"{path}: {reason}") from problem
-    return load(model, text, str(path), error, rename)
+        text = gate.decoded(gate.content(path))
+    except OSError as problem:
+        raise error(f"{shown(path)}: {problem.strerror}") from problem
+    except ValueError as problem:  # refused, or a name that no file can have
+        raise error(f"{shown(path)}: {problem}") from problem
+    return load(model, text, shown(path), error, rename)

@@ -186,7 +186,7 @@ def test_missing_file_and_empty_folder(tmp_path: Path) -> None:
 
 
 def test_folders_globs_and_several_files(tmp_path: Path) -> None:
-    """Each file is read once, in the order of names; one bad file does not lose the others."""
+    """Each file is read once, copies of packets count once unless files are apart; one bad file does not lose the others."""
     for name in ("b.pcap", "a.pcap"):
         wire.write(tmp_path, wire.pcap(PACKETS), name)
     wire.write(tmp_path, b"nonsense", "c.pcap")
@@ -194,7 +194,9 @@ def test_folders_globs_and_several_files(tmp_path: Path) -> None:
     assert [Path(c).name for c in result.captures["capture"]] == ["a.pcap", "b.pcap"]
     assert len(result.errors) == 1
     assert "c.pcap" in result.errors[0]
-    assert list(result.flows["flow_id"]) == [1, 2]
+    assert (len(result.flows), result.captures["duplicates"].sum()) == (1, len(PACKETS))
+    apart = auditor.audit([tmp_path], apart=True)
+    assert (apart.flows["flow_id"].nunique(), apart.captures["duplicates"].sum()) == (2, 0)
 
 
 def test_captures_of_a_folder_are_told_by_their_bytes(tmp_path: Path) -> None:

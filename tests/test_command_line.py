@@ -19,12 +19,12 @@ import pytest
 import typer
 
 import auditor
+from auditor.border.text import cell, printable
 from auditor.cli import first_file
 from auditor.cli.app import Format, say, silent
 from auditor.cli.main import app
 from auditor.options import meaning
 from auditor.report.formats import FORMS
-from auditor.report.plain import neutral, printable
 from tests import wire
 from tests.conftest import HANG, ROOT
 
@@ -144,6 +144,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "witnesses": (["--witness", "conn.log"], (Path("conn.log"),)),
     "skew": (["--skew", "1.5"], 1.5),
     "keylog": (["--keylog", "keys.log"], (Path("keys.log"),)),
+    "apart": (["--apart"], True),
     "http": (["--http"], True),
     "ip_ranges": (["--ip-ranges", "ranges.json"], Path("ranges.json")),
     "out": (["--out", "out"], Path("out")),
@@ -263,7 +264,7 @@ def test_doctor() -> None:
 def test_text_from_the_network_is_harmless() -> None:
     """Control characters do not reach the terminal, formulas not the spreadsheet."""
     assert printable("a\x1b[31mb\n") == "a\\x1b[31mb\\x0a"
-    assert [neutral(v) for v in ("=1+1", "@x", "-2", "name", None)] == ["'=1+1", "'@x", "'-2", "name", None]
+    assert [cell(v) for v in ("=1+1", "@x", "-2", "name", None)] == ["'=1+1", "'@x", "'-2", "name", None]
 
 
 def test_hostile_server_name(audit_bytes: Any) -> None:

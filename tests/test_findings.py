@@ -41,7 +41,7 @@ def subject(clients: Any, servers: Any, *, endpoint: bool = False, high: Any = N
         client_high=high,
         client_low=low,
         frames=np.stack([np.arange(len(low)) * 2 + 1, np.zeros(len(low), np.int64)], axis=1),
-        capture="c",
+        captures=["c"],
     )
 
 
@@ -118,9 +118,9 @@ def test_samples_and_times_are_those_of_the_group() -> None:
     """Sample flows come with their own frames, first and last are the group's, and failures stay apart from warnings."""
     batch = subject([0x0A010101] * 4, [1] * 4)
     reported = gathered((batch, [FAIL, WARN, FAIL, PASS])).ordered()
-    assert [(one.verdict, {k: s.frames for k, s in one.samples.items()}, one.first, one.last) for one in reported] == [
-        (FAIL, {0: [1], 2: [5]}, 1, 3),
-        (WARN, {1: [3]}, 2, 2),
+    assert [(one.verdict, one.sample_flows, one.frames, one.first, one.last) for one in reported] == [
+        (FAIL, [0, 2], [1, 5], 1, 3),
+        (WARN, [1], [3], 2, 2),
     ]
 
 

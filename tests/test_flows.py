@@ -9,7 +9,10 @@ from scapy.layers.dns import DNS, DNSQR, DNSRR
 
 from auditor.capture.pcapng import INTERFACE
 from auditor.decode.layers import ETHERNET
+from auditor.decode.packet import RECENT_PACKET
+from auditor.flows import room
 from auditor.flows import state as S
+from auditor.flows.keyed import KEYS
 from auditor.flows.room import make_room, new_state
 from auditor.reading import scan
 from tests import wire
@@ -214,19 +217,18 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
     """Follow a capture's packets in arrays whose every byte was ``filler`` before; the bytes of all places in use."""
 
     def filled(count: int, dtype: Any) -> Any:
-        if dtype in (S.ANSWER, S.RECENT_PACKET):
+        if dtype in (S.ANSWER, RECENT_PACKET):
             return records(count, dtype)  # these tables are looked up before anything is put in
         return np.full(count * dtype.itemsize, filler, np.uint8).view(dtype).view(np.recarray)
 
     records = S.records
     monkeypatch.setattr(S, "records", filled)
+    monkeypatch.setattr(room, "new_keys", lambda: np.arange(KEYS, dtype=np.uint64))  # a flow's bucket depends on them
     state, packets = new_state(), S.packets(64)
     block = np.frombuffer(bytearray(data), np.uint8)
-    layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16], np.int64)
+    layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16, 0], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)
-    count, *_ = scan.read_batch(
-        block, 24, len(block), layout, interfaces, S.records(S.RECENT, S.RECENT_PACKET), 0, packets
-    )
+    count, *_ = scan.read_batch(block, 24, len(block), layout, interfaces, 0, packets)
     scan.follow_batch(state, block, packets, 0, count, False)
     monkeypatch.undo()
     flows = np.flatnonzero(state.flows["live"] == S.LIVE)

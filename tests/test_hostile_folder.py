@@ -109,7 +109,8 @@ def every_command(trap: Trap, command: Sequence[str], forms: Sequence[str]) -> N
     audit("rule", "TLS101")
     audit("topology", "init", "mine.toml")
     audit("topology", "check", "site.toml")
-    audit("paths", "explain", "new", "1")
+    flow = audit("sql", "new", "select min(flow_id) from flows", "--csv").split()[1]
+    audit("paths", "explain", "new", flow)
     audit("--version")
     if can_capture():
         audit("live", "lo", "--duration", "0.5", "-q", "--out", "live")
@@ -152,7 +153,7 @@ def test_scapy_and_pyshark_in_the_library(trap: Trap) -> None:
     """The packets of a flow, by scapy and by tshark, come without anything of the working directory."""
     run(trap, [str(trap.script)], "pcap", "tls1.pcapng", "--out", "old", "-q")
     trap.script.write_text(
-        "import auditor, os\nresult = auditor.Audit.load('old')\nassert len(result.packets(1))\n"
-        + ("assert len(result.dissect(1))\n" if shutil.which("tshark") else "")
+        "import auditor, os\nresult = auditor.Audit.load('old')\nassert len(result.packets(result.flows.flow_id[0]))\n"
+        + ("assert len(result.dissect(result.flows.flow_id[0]))\n" if shutil.which("tshark") else "")
     )
     run(trap, [str(trap.script)])

@@ -24,6 +24,7 @@ FLOORS = (
     ("decode",),
     ("machine", "tables", "options", "prefixes", "settings"),
     ("errors", "data"),
+    ("border",),
 )
 FLOOR = {room: -number for number, rooms in enumerate(FLOORS) for room in rooms}
 # The numbers of applications import nothing, so every room may use them.
@@ -35,6 +36,7 @@ CLI_NEEDS = {
     "auditor.audit.installed": "what is installed",
     "auditor.audit.progress": "shows how far it is",
     "auditor.audit.start": "hashing has begun",
+    "auditor.border.text": "what is shown is harmless",
     "auditor.capture.digest": "hashes before loading",
     "auditor.machine.search_path": "imports nothing foreign",
     "auditor.machine.writing": "writes an example, opens standard files",
@@ -50,7 +52,7 @@ CLI_NEEDS = {
     "auditor.report.causes": "needs no pandas",
     "auditor.report.history": "needs no pandas",
     "auditor.report.overview": "needs no pandas",
-    "auditor.report.plain": "escapes hostile text",
+    "auditor.report.plain": "says what findings are about",
     "auditor.report.problems": "needs no pandas",
     "auditor.report.proof": "needs no pandas",
     "auditor.report.results": "needs no pandas",

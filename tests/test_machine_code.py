@@ -60,9 +60,9 @@ def test_kernels_check_what_they_are_given() -> None:
         (int, "1"),
         (BYTES, b"bytes"),
         (Layout(FLOW), packets(1)),
-        (Memory, new_state(4, 4, 64)),
-        (State, tuple(new_state(4, 4, 64))),
-        (State, new_state(4, 4, 64)._replace(buckets=np.zeros(8, np.int64))),
+        (Memory, new_state()),
+        (State, tuple(new_state())),
+        (State, new_state()._replace(buckets=np.zeros(8, np.int64))),
     ],
 )
 def test_what_does_not_fit_is_refused(parameter: Any, wrong: Any) -> None:
@@ -76,7 +76,7 @@ def test_new_state_is_as_described() -> None:
     import numba
 
     typeof: Any = numba.typeof
-    state = new_state(4, 4, 64)
+    state = new_state()
     append_words(State, state, [])
     assert typeof(state) == numba_type(State)
     assert typeof(packets(1)) == numba_type(Layout(PACKET))
@@ -243,7 +243,7 @@ def test_words_do_not_compile_anew(tree: Path, file: str, old: str, new: str) ->
             "ICMP, TCP, UDP, ESP, ICMP6 = 1, 6, 18, 50, 58",
         ),
         ("flows/text.py", "data[out + 1] = 46", "data[out + 1] = 47"),
-        ("flows/state.py", "RECENT = 4096", "RECENT = 8192"),
+        ("decode/packet.py", "RECENT = 4096", "RECENT = 8192"),
         ("flows/state.py", '("before", "i4"),', '("before", "i8"),'),
         ("machine/compiling.py", "nogil=True", "nogil=False"),
         (

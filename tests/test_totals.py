@@ -57,9 +57,9 @@ class Kept:
 
 
 def run_of(paths: list[Path], first: int = 0, options: Options = OPTIONS) -> Run:
-    """An audit of captures, read to their end."""
+    """An audit of captures, each by itself, read to their ends."""
     inputs = expand(paths)
-    reading = Reading(inputs)
+    reading = Reading(inputs, apart=True)
     try:
         inside = Inside(keys.read([], may_come=False), options.http)
         run = Run(start._pipeline(options, inside), Kept(), first)
@@ -129,14 +129,14 @@ def test_no_totals_are_neutral(parts: tuple[Run, list[Totals]]) -> None:
 
 
 def test_totals_of_parts_are_those_of_the_whole(tmp_path: Path) -> None:
-    """Captures audited one by one and merged say of verdicts, times, captures and certificates what one audit says."""
+    """Captures audited in several processes and merged say of verdicts, times, captures and certificates what one audit says."""
     paths = [*pieces_of(SAMPLES / "office.pcapng", tmp_path, 3), SAMPLES / "tls1.2.pcapng"]
     whole = run_of(paths)
     merged = reduce(Totals.merge, [run_of([path], number).totals() for number, path in enumerate(paths)])
     one, other = written(whole, whole.totals()), written(whole, merged)
     for findings in (one["tables"]["findings"], other["tables"]["findings"]):
         for table in findings:
-            table.pop("sample_flows")  # flows are numbered within what one process reads
+            table.pop("sample_flows")  # flows of captures that are audited apart are numbered differently
             table["proof"] = [
                 [(part["capture"], part["frames"]) for part in json.loads(text)]
                 for text in table.pop("evidence")
@@ -155,7 +155,7 @@ def test_findings_of_batches_merge_as_they_are_gathered(cuts: list[int], random:
     one, apart = VerdictTotals(), []
     for begin, end in pairwise(bounds):
         who = subject(clients[begin:end], servers[begin:end])
-        who.place, who.flow_id = (0, begin), who.flow_id + begin
+        who.started, who.flow_id = who.started + begin, who.flow_id + begin
         every = np.arange(end - begin)
         for totals in (one, VerdictTotals()):
             totals.findings.gather(RULES[0], every, np.full(len(every), FAIL), every % 2, REASONS, who)

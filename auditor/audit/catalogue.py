@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from auditor.border.text import lines
 from auditor.options import PathLike
 
 if TYPE_CHECKING:
@@ -70,4 +71,5 @@ def _frame(rows: list[tuple[Any, ...]], kinds: dict[str, str]) -> "pd.DataFrame"
     """A table whose columns have the types they are said to have, also where it has no rows."""
     import pandas as pd
 
-    return pd.DataFrame(rows, columns=list(kinds), dtype=object).astype(kinds)
+    shown = [[lines(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    return pd.DataFrame(shown, columns=list(kinds), dtype=object).astype(kinds)

@@ -52,7 +52,7 @@ FROM_HANDSHAKE = (
 class Described:
     """A batch of finished flows, described by its packets alone."""
 
-    number: int  # of its capture among all inputs
+    size: int  # about how many bytes of tables it makes
     rows: Rows
     ends: Oriented
     columns: Mapping[str, Column]  # of ``flows``, as far as packets decide them: nobody but the table reads them
@@ -83,21 +83,19 @@ class Described:
         return self.handshakes.table | self.delivery.columns(self.rows.handshakes["transport"] == OVER_TCP)
 
 
-def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: Inside) -> Described:
-    """A batch of finished flows as columns; ``number``: of its capture among all inputs."""
-    rows, memory, capture, interfaces = batch.rows, batch.memory, batch.source.name, batch.interfaces
-    rows.flows["identifier"] += batch.first_flow
-    rows.handshakes["flow"] += batch.first_flow
+def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> Described:
+    """A batch of finished flows as columns."""
+    rows, memory, captures, interfaces = batch.rows, batch.memory, batch.captures, batch.interfaces
     ends, at = orient(rows), rows.handshake_flow
-    lost = (ends.client["lost"][at] != 0, ends.server["lost"][at] != 0)
-    handshakes = handshake_columns(rows.handshakes, memory, shapes, rows.flows["closed"][at] != 0, lost)
+    lost = (ends.client["lost"][at], ends.server["lost"][at])
+    handshakes = handshake_columns(rows.handshakes, memory, shapes, rows.flows["closed"][at] != 0, lost, captures)
     place = _places(rows)
     negotiated = {name: handshakes.texts[name].take(place) for name in ("tls_version", "cipher_suite")}
     protocol, upgrade = _protocols(rows), _upgrades(rows, place)
     server_name, source = _names(rows, memory, place)
     endpoint = _interned(rows.flows["vpc_endpoint"], memory)
     aws = services.find(server_name.values, server_name.index, ends.server_high, ends.server_low, ranges)
-    columns = flow_columns(rows, ends, capture, interfaces) | {
+    columns = flow_columns(rows, ends, captures, interfaces) | {
         **{name: handshakes.table[name].take(place) for name in FROM_HANDSHAKE},
         "protocol": protocol,
         "upgrade": upgrade,
@@ -123,7 +121,7 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
         "server": ranges.covers(ends.server_high, ends.server_low),
     }
     return Described(
-        number=number,
+        size=batch.size,
         rows=rows,
         ends=ends,
         columns=columns,
@@ -140,7 +138,7 @@ def describe(batch: Batch, number: int, shapes: Shapes, ranges: Ranges, inside: 
         spoken_after=_spoken(rows.flows["clear"]),
         server_name=server_name,
         services=aws,
-        flows=seen_flows(rows, ends, capture, interfaces, named | negotiated, in_ranges),
+        flows=seen_flows(rows, ends, captures, interfaces, named | negotiated, in_ranges),
         candidates=candidates(inside, rows, ends, aws, protocol.objects()),
     )
 

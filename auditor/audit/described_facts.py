@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from auditor.audit.described import Described
+from auditor.decode import frames
 from auditor.flows.state import SEEN_EARLY_DATA, SEEN_SERVER_HELLO
 from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, FlowFacts, fact
@@ -298,7 +299,6 @@ def _hello_reasons(described: Described) -> Array:
         reasons[flow] = delivery.reason(k)
         if smaller.any():
             other = int(np.flatnonzero(smaller)[0])
-            reasons[flow] += (
-                f"; a smaller one of {delivery.sent[other]} bytes (frame {shakes['client_frame'][other]}) was answered"
-            )
+            where = frames.words(int(shakes["client_frame"][other]), described.flows.captures)
+            reasons[flow] += f"; a smaller one of {delivery.sent[other]} bytes (frame {where}) was answered"
     return reasons

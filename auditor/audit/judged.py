@@ -38,19 +38,19 @@ class Judged:
         yield "verdicts", self.verdicts
 
 
-def judge(opened: Opened, evaluation: Evaluation, totals: Totals, before: int) -> Judged:
-    """A batch with the verdicts of its flows, added to ``totals``; ``before``: how many flows were judged before it."""
+def judge(opened: Opened, evaluation: Evaluation, totals: Totals) -> Judged:
+    """A batch with the verdicts of its flows, added to ``totals``."""
     located, described = opened.located, opened.located.described
     way, scope = located.way.verdict, described.services.is_endpoint
-    subjects = subject(opened, (described.number, before))
+    subjects = subject(opened)
     worst, verdicts = evaluation.batch(OpenedFacts(opened), subjects, totals.verdicts)
     totals.round_trips.add(described.rows.flows["round_trip"], way.path)
     totals.summary.add(way, described.tls_version, described.protocol, described.is_tls, worst, scope)
     return Judged(opened, worst, verdicts)
 
 
-def subject(opened: Opened, place: tuple[int, int]) -> Subject:
-    """Whose flows a batch has, and the frames that show them; ``place``: that of the batch in the audit."""
+def subject(opened: Opened) -> Subject:
+    """Whose flows a batch has, and the frames that show them."""
     described = opened.located.described
     ends, flows, aws = described.ends, described.rows.flows, described.services
     servers, names = _server_keys(opened), described.server_name.objects()
@@ -88,8 +88,7 @@ def subject(opened: Opened, place: tuple[int, int]) -> Subject:
         client_high=ends.client_high,
         client_low=ends.client_low,
         frames=_frames(opened),
-        capture=described.flows.capture,
-        place=place,
+        captures=described.flows.captures,
     )
 
 
@@ -110,7 +109,7 @@ def _frames(opened: Opened) -> Array:
     if opened.requests:
         for at, number in enumerate(rows.flows["identifier"].tolist()):
             if number in opened.requests:
-                frames[at, 6] = opened.requests[number][0]["frame"]
+                frames[at, 6] = opened.requests[number][0]["shown"]
     return frames
 
 

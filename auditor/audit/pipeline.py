@@ -1,6 +1,6 @@
 """The stages that batches of finished flows go through, and what waits for what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,17 +12,19 @@ from auditor.audit.located import Located, locate
 from auditor.audit.opened import Opened, opened, revealed, unopened
 from auditor.audit.totals import Totals
 from auditor.aws.ranges import Ranges
-from auditor.capture.inputs import Input
 from auditor.decode.control import Control
+from auditor.machine import memory
 from auditor.paths.judge import Judge
 from auditor.policy.evaluate import Evaluation
 from auditor.reading.events import Batch
+from auditor.reading.sources import Source
 from auditor.requests.cut import Wanted
 from auditor.requests.inside import NOT_KEPT, TOO_MANY, Inside, by_flow
 from auditor.requests.request_table import requests_table
+from auditor.tls.certificates import Certificates
 from auditor.tls.interned import Shapes
 
-MOST_HELD = 1 << 18  # flows that wait for their capture's end
+MOST_HELD = 1 << 18  # flows that wait for their captures' end
 
 
 @dataclass
@@ -33,37 +35,55 @@ class Pipeline:
     ranges: Ranges
     evaluation: Evaluation
     inside: Inside = field(default_factory=Inside)
-    shapes: Shapes = field(default_factory=Shapes)
+    ceiling: memory.Ceiling = field(default_factory=memory.ceiling)
+    shapes: Shapes = field(init=False)
     totals: Totals = field(default_factory=Totals)
     _held: list[Described] = field(default_factory=list)  # wait for their paths
     _closed: list[Located] = field(default_factory=list)  # wait for their requests
     _control: Control = field(default_factory=Control)
-    _judged: int = 0  # flows
+    _early: int = 0  # flows of what is being read, whose paths were judged before its end
 
     def __post_init__(self) -> None:
+        part = self.ceiling.part
+        self.shapes = Shapes(Certificates(most=part(memory.CERTIFICATES)), part(memory.BATCHES) // 8)
+        self._most_held = part(memory.BATCHES) // 2
         self.totals.certificates = self.shapes.certificates
         self.totals.paths = self.judge.totals
         self.totals.witnesses = self.judge.witnesses.totals()
 
-    def run(self, batch: Batch, number: int) -> Iterator[tuple[str, pa.Table]]:
-        """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later.
-
-        ``number``: that of the batch's capture among all inputs.
-        """
-        self.inside.learn(batch.source.name, batch.key_logs)
-        self._held.append(describe(batch, number, self.shapes, self.ranges, self.inside))
+    def run(self, batch: Batch) -> Iterator[tuple[str, pa.Table]]:
+        """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later."""
+        for capture, secrets in batch.key_logs.items():
+            self.inside.learn(capture, secrets)
+        self.inside.keys.grow()
+        self._held.append(describe(batch, self.shapes, self.ranges, self.inside))
         self._control = batch.control
         if not (self.judge.waits or batch.control.bgp):
             yield from self._locate(Control())  # nothing that the capture shows of its network could matter
-        elif sum(map(len, self._held)) >= MOST_HELD:
+        elif self._is_much(self._held):
+            self._early += sum(map(len, self._held))
             yield from self._locate(batch.control.snapshot())
-        if sum(map(len, self._closed)) >= MOST_HELD:
-            yield from self._open(None, TOO_MANY)
+        if self._is_much([located.described for located in self._closed]):
+            yield from self._open((), TOO_MANY)
 
-    def flush(self, source: Input | None = None) -> Iterator[tuple[str, pa.Table]]:
-        """Finish what was held: at the end of each capture. ``source`` can be read again where it was read whole."""
+    def _is_much(self, held: list[Described]) -> bool:
+        """Whether no more flows may wait, or what is known of them takes too much memory."""
+        return sum(map(len, held)) >= MOST_HELD or sum(batch.size for batch in held) >= self._most_held
+
+    def warnings(self) -> list[str]:
+        """What should be known of the captures that have ended, a sentence each."""
+        early, self._early = self._early, 0
+        said = (
+            f"memory: the paths of {early} flows were judged by what the capture had shown until then"
+            if early
+            else None
+        )
+        return [*self.judge.warnings(), *([said] if said else [])]
+
+    def flush(self, sources: Sequence[Source] = ()) -> Iterator[tuple[str, pa.Table]]:
+        """Finish what was held, at the end of captures that are read as one: ``sources``, to be read again."""
         yield from self._locate(self._control)
-        yield from self._open(source, NOT_KEPT)
+        yield from self._open(sources, NOT_KEPT)
 
     def _locate(self, control: Control) -> Iterator[tuple[str, pa.Table]]:
         """Judge the paths of what was held; ``control``: what the capture shows of its network, which changes no more."""
@@ -78,18 +98,18 @@ class Pipeline:
             else:
                 yield from self._judge(unopened(batch))
 
-    def _open(self, source: Input | None, reason: str) -> Iterator[tuple[str, pa.Table]]:
-        """Read the requests of what was held for them; ``reason``: why that is not possible without a source."""
+    def _open(self, sources: Sequence[Source], reason: str) -> Iterator[tuple[str, pa.Table]]:
+        """Read the requests of what was held for them; ``reason``: why that is not possible without sources."""
         closed, self._closed = self._closed, []
         if not closed:
             return
         rows: list[dict[str, Any]] = []
         failure: str | None = reason
-        if source is not None:
+        if sources:
             wanted = Wanted.joined([batch.described.candidates.wanted for batch in closed])
-            rows, failure = self.inside.opened(source, wanted)
+            rows, failure = self.inside.opened(sources, wanted)
         requests = dict(by_flow(rows))
-        if source is not None:
+        if sources:
             closed = [revealed(batch, self.inside, self.shapes.certificates) for batch in closed]
         batches = [opened(batch, requests, failure, self.inside) for batch in closed]
         if rows:
@@ -100,6 +120,5 @@ class Pipeline:
 
     def _judge(self, batch: Opened) -> Iterator[tuple[str, pa.Table]]:
         """The tables of a batch whose paths are judged and requests read."""
-        judged = judge(batch, self.evaluation, self.totals, self._judged)
-        self._judged += len(batch)
+        judged = judge(batch, self.evaluation, self.totals)
         yield from judged.tables()

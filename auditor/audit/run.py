@@ -14,8 +14,9 @@ from auditor.paths.path_tables import network_table
 from auditor.paths.witnesses import witnesses_table
 from auditor.policy.findings import Finding, findings_table
 from auditor.reading.captures import capture_of
-from auditor.reading.events import Batch, Counted, Finished
+from auditor.reading.events import Batch, Ended, Finished
 from auditor.reading.following import Reading
+from auditor.reading.sources import Counted
 from auditor.report.manifest import Applied, manifest
 from auditor.report.sink import Sink
 
@@ -33,26 +34,28 @@ class Run:
 
     def take(self, reading: Reading) -> None:
         """Take events until reading has ended; one input that cannot be read is an entry of ``errors``."""
+        odd: list[str] = []
         for event in reading:
             number = self.first + len(self.finished) + len(self.errors)
             if isinstance(event, Batch):
-                self._batch(event, number)
+                self._batch(event)
+            elif isinstance(event, Ended):
+                self._write(self.pipeline.flush(event.sources))
+                odd = self.pipeline.warnings()
+                network = self.pipeline.judge.network
+                self.sink.write("network", network_table(event.control, network, event.interfaces))
             elif isinstance(event, Finished):
-                self._write(self.pipeline.flush(event.source))
-                event.counted.warnings += self.pipeline.judge.warnings()
-                control, names = event.counted.control, event.counted.interfaces
-                network = network_table(event.source.name, control, self.pipeline.judge.network, names)
-                self.sink.write("network", network)
+                event.counted.warnings += odd
+                odd = []
                 self.finished[number] = event.source, event.counted
             else:
-                self._write(self.pipeline.flush())  # what was read before it could not be read any further
                 self.errors[number] = event.reason
 
-    def _batch(self, batch: Batch, number: int) -> None:
+    def _batch(self, batch: Batch) -> None:
         if batch.generation != self._generation:
             self.pipeline.shapes.forget()
             self._generation = batch.generation
-        self._write(self.pipeline.run(batch, number))
+        self._write(self.pipeline.run(batch))
 
     def _write(self, parts: Iterable[tuple[str, pa.Table]]) -> None:
         for table, data in parts:
@@ -83,7 +86,8 @@ class Run:
 
     def notes(self) -> list[str]:
         """What a person should know of the inputs and of opening TLS, a sentence each."""
-        return [*self.pipeline.judge.network.notes, *self.pipeline.inside.all_notes()]
+        judge = self.pipeline.judge
+        return [*judge.network.notes, *judge.witnesses.notes, *self.pipeline.inside.all_notes()]
 
     def _applied(self) -> Applied:
         pipeline, inside = self.pipeline, self.pipeline.inside

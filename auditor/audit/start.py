@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from auditor.capture.digest import Child
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
+    from auditor.machine.memory import Ceiling
     from auditor.reading.following import Reading
     from auditor.requests.inside import Inside
 
@@ -108,7 +109,7 @@ def _read(
     """Begin to read, in a thread of its own, and load everything else beside it."""
     from auditor.capture.inputs import BEGINNING, MOST_SPOOLED, Spool
     from auditor.capture.reader import BLOCK_BYTES
-    from auditor.machine import kernel
+    from auditor.machine import kernel, memory
     from auditor.reading.following import Reading
 
     if options.say is not None and (notice := kernel.notice()) is not None:
@@ -117,7 +118,8 @@ def _read(
     for item in inputs:
         if item.size is None:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
-    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None)
+    ceiling = memory.ceiling(options.memory_bytes())
+    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, apart=options.apart, ceiling=ceiling)
     progress.begin(reading)
     try:
         from auditor.requests import keys
@@ -127,7 +129,7 @@ def _read(
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
-        return _take(reading, options, inside, live, progress)
+        return _take(reading, options, inside, live, progress, ceiling)
     finally:
         reading.close()
 
@@ -137,12 +139,13 @@ def is_long(inputs: "list[Input]") -> bool:
     return sum(item.size or 0 for item in inputs) > LONG_READ
 
 
-def _pipeline(options: Options, inside: "Inside") -> "Pipeline":
+def _pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = None) -> "Pipeline":
     """What batches go through, loaded while reading goes on."""
     from concurrent.futures import ThreadPoolExecutor
 
     from auditor.audit.pipeline import Pipeline
     from auditor.aws.ranges import Ranges
+    from auditor.machine import memory
     from auditor.paths import site as sites
     from auditor.paths import witnesses
     from auditor.paths.judge import Judge
@@ -155,26 +158,32 @@ def _pipeline(options: Options, inside: "Inside") -> "Pipeline":
         site = sites.build(options.topology, options.aws, options.routes)
         judge = Judge(site, logs.result()) if logs is not None else Judge(site)
     ranges = Ranges.read(options.ip_ranges) if options.ip_ranges is not None else Ranges.shipped()
-    return Pipeline(judge, ranges, Evaluation(policies, options.as_of), inside)
+    return Pipeline(judge, ranges, Evaluation(policies, options.as_of), inside, ceiling or memory.ceiling())
 
 
 def _take(
-    reading: "Reading", options: Options, inside: "Inside", live: "LiveCapture | None", progress: Progress
+    reading: "Reading",
+    options: Options,
+    inside: "Inside",
+    live: "LiveCapture | None",
+    progress: Progress,
+    ceiling: "Ceiling",
 ) -> Audit:
     """Take what is read, and write the results."""
     from auditor.audit.run import Run
+    from auditor.machine import memory
     from auditor.report.folder import results_folder
     from auditor.report.sink import FolderSink
 
     progress.phase = INPUTS
-    pipeline = _pipeline(options, inside)
+    pipeline = _pipeline(options, inside, ceiling)
     progress.phase = CAPTURES
     if is_long(reading.inputs):
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
         import cryptography.x509  # noqa: F401
     folder, temporary = results_folder(options.out)
-    sink = FolderSink(folder, durable=not temporary)
+    sink = FolderSink(folder, durable=not temporary, most=ceiling.part(memory.BATCHES) // 4)
     run = Run(pipeline, sink)
     try:
         try:

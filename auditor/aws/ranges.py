@@ -5,7 +5,6 @@ prefixes nest, so an address belongs to the services of all prefixes that cover 
 They are laid out as a sorted row of stretches, so that many addresses are looked up at once.
 """
 
-import gzip
 import io
 import ipaddress
 import json
@@ -18,7 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from auditor.errors import InputError
+from auditor.border import gate
+from auditor.border.rows import objects, reason, text
+from auditor.capture.compression import unpacked
+from auditor.errors import InputError, shown
 
 Array = np.ndarray[Any, Any]
 V4_MAPPED = 0xFFFF << 32
@@ -99,17 +101,23 @@ class Ranges:
     @classmethod
     def from_json(cls, data: bytes) -> "Ranges":
         """From the text of ip-ranges.json. Raises ValueError or KeyError if it is something else."""
-        document = json.loads(data)
+        document = gate.from_json(data)
+        if not isinstance(document, dict):
+            raise gate.RefusedError("no object")
         v4, v6 = [], []
-        for p in document["prefixes"]:
-            net = ipaddress.IPv4Network(p["ip_prefix"])
-            v4.append((int(net.network_address), net.prefixlen, p["region"], p["service"]))
-        for p in document["ipv6_prefixes"]:
-            net6 = ipaddress.IPv6Network(p["ipv6_prefix"])
+        for p in objects(document, "prefixes"):
+            net = ipaddress.IPv4Network(text(p["ip_prefix"]))
+            v4.append((int(net.network_address), net.prefixlen, text(p["region"]), text(p["service"])))
+        for p in objects(document, "ipv6_prefixes"):
+            net6 = ipaddress.IPv6Network(text(p["ipv6_prefix"]))
             # The few prefixes longer than /64 are taken as their /64: one network is never split between Regions.
-            v6.append((int(net6.network_address) >> 64, min(net6.prefixlen, 64), p["region"], p["service"]))
+            network, length = int(net6.network_address) >> 64, min(net6.prefixlen, 64)
+            v6.append((network, length, text(p["region"]), text(p["service"])))
+        if not v4:
+            raise gate.RefusedError("it has no prefixes")
         (four, four_rows), (six, six_rows) = lay_out(v4, 32), lay_out(v6, 64)
-        return cls(document["createDate"], document["syncToken"], four, six, four_rows, six_rows)
+        created, token = text(document["createDate"]), text(document["syncToken"])
+        return cls(created, token, four, six, four_rows, six_rows)
 
     def dump(self) -> bytes:
         """All of it as an npz file, for ``shipped``."""
@@ -131,10 +139,9 @@ class Ranges:
     def read(cls, path: str | Path) -> "Ranges":
         """A newer ``ip-ranges.json``, perhaps with gzip. Raises InputError naming the file."""
         try:
-            data = Path(path).read_bytes()
-            return cls.from_json(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            raise InputError(f"{path}: not AWS's ip-ranges.json ({type(error).__name__}: {error})") from error
+            return cls.from_json(unpacked(Path(path)))
+        except (ValueError, KeyError) as error:
+            raise InputError(f"{shown(path)}: not AWS's ip-ranges.json ({reason(error)})") from error
 
     def rows_of(self, high: Array, low: Array) -> Array:
         """The number in ``rows`` of what covers each address, given as the halves of a 128-bit number.

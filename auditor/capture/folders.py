@@ -1,17 +1,11 @@
 """What lies in a folder of inputs: files to be read, and what should be read but cannot be, which is never passed over."""
 
+import errno
 import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
-KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
+from auditor.border.gate import kind_of
 
 
 def refusal(path: Path) -> str | None:
@@ -24,9 +18,21 @@ def refusal(path: Path) -> str | None:
     except OSError as error:
         is_dangling = isinstance(error, FileNotFoundError) and path.is_symlink()
         return "a link to what is not there" if is_dangling else error.strerror or str(error)
-    if not stat.S_ISREG(mode):
-        return next((f"{kind}, not a file" for is_kind, kind in KINDS if is_kind(mode)), "not a file")
-    return None
+    except ValueError:
+        return "a name that no file can have"
+    kind = kind_of(mode)
+    return None if kind is None else f"{kind}, not a file"
+
+
+def is_missing(path: Path) -> bool:
+    """Whether nothing has that name, or nothing can have it: one that is too long, or holds what names do not."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError) as error:
+        return isinstance(error, ValueError) or error.errno in {errno.ENAMETOOLONG, errno.ENOTDIR}
+    return False
 
 
 def files(folder: Path, is_wanted: Callable[[Path], bool]) -> list[tuple[Path, str | None]]:

@@ -165,6 +165,8 @@ class Spool:
 def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[Path, str | None]]:
     """The files that an argument stands for; beside each the reason if it cannot be read."""
     path = Path(argument)
+    if "\0" in argument:
+        raise InputError(f"{argument}: a name that no file can have")
     if path.is_dir():
         from auditor.capture import found  # only for folders: it loads what reads captures
 
@@ -174,7 +176,7 @@ def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[
         if passed_over is not None and say is not None:
             say(passed_over)
         return files
-    if path.exists():
+    if not folders.is_missing(path):
         return [(path, None)]
     matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))
     if matches:

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from auditor.decode.bytes import Bytes, be32, u32
 from auditor.decode.packet import BLANK_PACKET, PacketRow, PacketRows
 from auditor.machine.blank import copy_record
@@ -79,6 +77,7 @@ def walk_pcap(
     link: int,
     largest: int,
     record_bytes: int,
+    interface: int,
     frame: int,
     packets: PacketRows,
 ) -> tuple[int, int, int]:
@@ -99,7 +98,7 @@ def walk_pcap(
         if begin + captured > stop:
             return count, position, MORE
         time = u32(block, position, big_endian) * 1_000_000_000 + u32(block, position + 4, big_endian) * tick
-        list_packet(packets[count], time, frame + count + 1, begin, captured, original, np.int64(0), link)
+        list_packet(packets[count], time, frame + count + 1, begin, captured, original, interface, link)
         position = begin + captured
         count += 1
     return count, position, FULL
@@ -112,7 +111,14 @@ def snoop_link(header: bytes) -> int | None:
 
 @part
 def walk_snoop(
-    block: Bytes, position: int, stop: int, link: int, largest: int, frame: int, packets: PacketRows
+    block: Bytes,
+    position: int,
+    stop: int,
+    link: int,
+    largest: int,
+    interface: int,
+    frame: int,
+    packets: PacketRows,
 ) -> tuple[int, int, int]:
     """As ``walk_pcap``, for snoop: original length, captured length, record length, drops, seconds, microseconds."""
     count = 0
@@ -125,7 +131,7 @@ def walk_snoop(
         if position + length > stop:
             return count, position, MORE
         time = be32(block, position + 16) * 1_000_000_000 + be32(block, position + 20) * 1000
-        list_packet(packets[count], time, frame + count + 1, position + 24, captured, original, np.int64(0), link)
+        list_packet(packets[count], time, frame + count + 1, position + 24, captured, original, interface, link)
         position += length
         count += 1
     return count, position, FULL

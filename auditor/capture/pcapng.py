@@ -1,5 +1,6 @@
 """The pcapng file format (draft-ietf-opsawg-pcapng): the kernel for packet blocks, and a parser for all others."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -7,6 +8,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.border.text import printable
+from auditor.capture.interfaces import Interfaces
 from auditor.capture.pcap import DAMAGED, FULL, LARGEST_PACKET, MORE, SPECIAL, list_packet
 from auditor.decode.bytes import Bytes, u16, u32
 from auditor.decode.layers import layer_of_link_type
@@ -17,6 +20,8 @@ TLS_KEY_LOG = 0x544C534B  # Secrets Type of a Decryption Secrets Block
 MOST_SECRETS = 256 << 20  # bytes of secrets that are kept of a capture
 SHB, IDB, PB, SPB, ISB, EPB, DSB = 0x0A0D0D0A, 1, 2, 3, 5, 6, 0x0A
 LARGEST_BLOCK = 16 * 1024 * 1024
+MOST_INTERFACES = 1 << 17  # of all sections of a capture
+LONGEST_TEXT = 255  # bytes of a name or a description that are kept
 MAGIC = b"\x0a\x0d\x0d\x0a"
 BYTE_ORDER = {b"\x4d\x3c\x2b\x1a": "little", b"\x1a\x2b\x3c\x4d": "big"}
 
@@ -27,7 +32,7 @@ INTERFACE = np.dtype(
         ("offset", "i8"),  # nanoseconds added to each time stamp (if_tsoffset)
         ("power_of_two", "u1"),
         ("exponent", "u1"),
-        ("number", "i4"),  # its place in the table of all sections' interfaces
+        ("number", "i4"),  # among the interfaces of all captures that are read as one
     ]
 )
 InterfaceRows: TypeAlias = NDArray[Any]  # records of INTERFACE
@@ -131,17 +136,26 @@ class InterfaceInfo:
 class PcapngState:
     """All that blocks other than packets have said so far.
 
-    ``interfaces`` lists the interfaces of every section; ``section`` those of the section being read, as the array
-    that ``walk_pcapng`` wants. ``secrets`` counts DSB blocks; ``key_logs`` holds those of TLS, in memory alone.
+    ``interfaces`` lists the interfaces of every section. ``secrets`` counts DSB blocks; ``key_logs`` holds those of TLS, in memory alone.
     """
 
+    numbering: Interfaces = field(default_factory=Interfaces)
     big_endian: bool = False
     interfaces: list[InterfaceInfo] = field(default_factory=list)
-    section: Any = field(default_factory=lambda: np.zeros(0, INTERFACE).view(np.recarray))
+    rows: Any = field(default_factory=lambda: np.zeros(0, INTERFACE).view(np.recarray))  # with room for more
     section_start: int = 0
     secrets: int = 0
     key_logs: list[bytes] = field(default_factory=list)
     application: str | None = None
+    _secret_bytes: int = 0
+    _like: Counter[tuple[int, str | None]] = field(
+        default_factory=Counter
+    )  # interfaces of the section by what they are
+
+    @property
+    def section(self) -> Any:
+        """The interfaces of the section being read, as the array that ``walk_pcapng`` wants."""
+        return self.rows[: len(self.interfaces) - self.section_start]
 
     @property
     def order(self) -> Literal["little", "big"]:
@@ -162,7 +176,7 @@ class PcapngState:
         if data[:4] == MAGIC:
             self.big_endian = BYTE_ORDER[data[8:12]] == "big"
             self.section_start = len(self.interfaces)
-            self.section = np.zeros(0, INTERFACE).view(np.recarray)
+            self._like.clear()
             self.application = self._text(dict(self._options(data[24:-4])).get(4)) or self.application
             return
         kind = int.from_bytes(data[:4], self.order)
@@ -173,15 +187,16 @@ class PcapngState:
             self._statistics(body)
         elif kind == DSB:
             self.secrets += 1
-            if self._number(body[:4]) == TLS_KEY_LOG and sum(map(len, self.key_logs)) < MOST_SECRETS:
+            if self._number(body[:4]) == TLS_KEY_LOG and self._secret_bytes < MOST_SECRETS:
                 self.key_logs.append(body[8 : 8 + self._number(body[4:8])])
+                self._secret_bytes += len(body)
 
     def _number(self, data: bytes) -> int:
         return int.from_bytes(data, self.order)
 
     @staticmethod
     def _text(data: bytes | None) -> str | None:
-        return data.decode("utf-8", "replace").rstrip("\0") if data else None
+        return printable(data[:LONGEST_TEXT].decode("utf-8", "replace").rstrip("\0")) if data else None
 
     def _options(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """(code, value) of each option, until the end mark or until one does not fit."""
@@ -202,19 +217,24 @@ class PcapngState:
             info.power_of_two, info.exponent = bool(options[9][0] & 0x80), options[9][0] & 0x7F
         if len(options.get(14, b"")) == 8:
             info.offset_seconds = int.from_bytes(options[14], self.order, signed=True)
+        like = self._like[info.link_type, info.name]
+        self._like[info.link_type, info.name] += 1
+        number = self.numbering.number(info.link_type, info.name, like)
+        if len(self.section) == len(self.rows):
+            more = np.zeros(max(8, 2 * len(self.rows)), INTERFACE).view(np.recarray)
+            more[: len(self.rows)] = self.rows
+            self.rows = more
         self.interfaces.append(info)
-        row = np.zeros(1, INTERFACE)
         # A snap length of 0 means no limit; a hostile offset must not overflow the clock.
         offset = max(-(2**33), min(2**33, info.offset_seconds)) * 1_000_000_000
-        row[0] = (
+        self.rows[len(self.section) - 1] = (
             layer_of_link_type(info.link_type),
             min(info.snap_length, LARGEST_PACKET * 64),
             offset,
             info.power_of_two,
             info.exponent,
-            len(self.interfaces) - 1,
+            number,
         )
-        self.section = np.concatenate([self.section.view(np.ndarray).view(INTERFACE), row]).view(np.recarray)
 
     def _statistics(self, body: bytes) -> None:
         which = self.section_start + self._number(body[0:4])

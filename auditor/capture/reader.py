@@ -8,6 +8,7 @@ import numpy as np
 from auditor.capture.buffers import page_aligned
 from auditor.capture.compression import MOST_PACKINGS, Rewound, compression_of, damage, open_compressed
 from auditor.capture.inputs import Input
+from auditor.capture.interfaces import Interfaces
 from auditor.capture.pcap import (
     HEADER_BYTES,
     LARGEST_PACKET,
@@ -17,7 +18,7 @@ from auditor.capture.pcap import (
     PcapHeader,
     snoop_link,
 )
-from auditor.capture.pcapng import LARGEST_BLOCK, MAGIC, PcapngState
+from auditor.capture.pcapng import LARGEST_BLOCK, MAGIC, MOST_INTERFACES, PcapngState
 from auditor.capture.sniff import looks_like
 from auditor.decode.layers import LINK_NAMES, LINK_TYPES, layer_of_link_type
 from auditor.errors import InputError
@@ -26,6 +27,7 @@ BLOCK_BYTES = 4 << 20
 SMALLEST_BLOCK = 64 << 10
 PCAP, PCAPNG, SNOOP = 0, 1, 2
 HEAD = 512
+MOST_WARNINGS = 32  # on link types, of which there may be thousands
 
 
 def new_buffer(size: int) -> Any:
@@ -44,6 +46,14 @@ class Notes:
     damage_offset: int | None = None
     warnings: list[str] = field(default_factory=list)
 
+    def damaged(self, what: str, offset: int | None = None) -> None:
+        """Note damage, if it is the first; ``offset``: where, as far as that is known."""
+        if self.status == "complete":
+            self.status = "damaged"
+            self.damage_offset = offset
+            where = "" if offset is None else f" at byte {offset}"
+            self.warnings.append(f"{what}{where}: everything before it is reported")
+
     def link_names(self) -> str | None:
         return " ".join(dict.fromkeys(LINK_NAMES.get(t, str(t)).replace(" ", "-") for t in self.link_types)) or None
 
@@ -52,10 +62,12 @@ class Reader:
     """Reads a capture into ``buffer``; ``position`` to ``stop`` are bytes not looked at yet.
 
     ``layout`` and ``interfaces`` are what ``scan.read_batch`` wants. ``prompt`` readers (live captures) give what is
-    there instead of waiting for a full buffer.
+    there instead of waiting for a full buffer. ``numbering``: the interfaces of all captures that are read with it.
     """
 
-    def __init__(self, source: Input, block_bytes: int = BLOCK_BYTES, prompt: bool = False) -> None:
+    def __init__(
+        self, source: Input, buffer: Any = None, prompt: bool = False, numbering: Interfaces | None = None
+    ) -> None:
         self.notes = Notes()
         self.name = source.name
         self._prompt = prompt
@@ -64,10 +76,10 @@ class Reader:
         self._raw = source.open()
         self._stream: Any = self._raw
         self._damage = damage()
-        self.buffer = new_buffer(max(block_bytes, SMALLEST_BLOCK))
+        self.buffer = new_buffer(BLOCK_BYTES) if buffer is None else buffer
         self.position = self.stop = 0
         self.offset = 0  # of buffer[0] in the unpacked capture
-        self.pcapng = PcapngState()
+        self.pcapng = PcapngState(numbering or Interfaces())
         self.header: PcapHeader | None = None
         try:
             self._open()
@@ -129,19 +141,20 @@ class Reader:
     def _note_link_type(self, link_type: int) -> None:
         if link_type & 0xFFFF not in LINK_TYPES:
             name = LINK_NAMES.get(link_type)
-            self.notes.warnings.append(
-                f"link type {link_type}{f' ({name})' if name else ''} is not decoded: its packets are only counted"
-            )
+            words = f"link type {link_type}{f' ({name})' if name else ''} is not decoded: its packets are only counted"
+            if words not in self.notes.warnings and len(self.notes.warnings) < MOST_WARNINGS:
+                self.notes.warnings.append(words)
 
     @property
     def layout(self) -> Any:
         if self.header is None:
-            return np.array([PCAPNG, self.pcapng.big_endian, 0, 0, 0, 0], np.int64)
+            return np.array([PCAPNG, self.pcapng.big_endian, 0, 0, 0, 0, 0], np.int64)
         h = self.header
         largest = max(LARGEST_PACKET, min(h.snap_length, LARGEST_BLOCK))
         kind = SNOOP if self.notes.format == "snoop" else PCAP
+        number = self.pcapng.numbering.number(h.link_type)
         return np.array(
-            [kind, h.big_endian, h.tick, layer_of_link_type(h.link_type), largest, h.record_bytes], np.int64
+            [kind, h.big_endian, h.tick, layer_of_link_type(h.link_type), largest, h.record_bytes, number], np.int64
         )
 
     @property
@@ -182,6 +195,11 @@ class Reader:
                 break
         return self.stop > rest
 
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all of a file is in the buffer; where that shows only when it is read on, False."""
+        return self._left == 0
+
     def special(self) -> bool:
         """Take in the pcapng block at ``position``, which is no packet. False: bytes are missing, or it is damaged."""
         head = self.buffer[self.position : min(self.position + 12, self.stop)].tobytes()
@@ -202,14 +220,15 @@ class Reader:
             self.notes.link_types.append(info.link_type)
             self._note_link_type(info.link_type)
         self.position += length
+        if len(self.pcapng.interfaces) > MOST_INTERFACES:
+            self.damaged(f"more than {MOST_INTERFACES:,} interfaces", self.offset + self.position)
+            self.position = self.stop
+            return False
         return True
 
     def damaged(self, what: str, offset: int) -> None:
         """Note damage; reading ends there, all before it is reported."""
-        if self.notes.status == "complete":
-            self.notes.status = "damaged"
-            self.notes.damage_offset = offset
-            self.notes.warnings.append(f"{what} at byte {offset}: everything before it is reported")
+        self.notes.damaged(what, offset)
 
     def ended(self) -> None:
         """At the end of the input: what is left over is a record that was cut short."""
@@ -218,6 +237,10 @@ class Reader:
             self.notes.status = "truncated"
             self.notes.damage_offset = offset
             self.notes.warnings.append(f"cut short: the last record begins at byte {offset} and is not whole")
+
+    def release(self, buffer: Any) -> None:
+        """Wait until nothing of ``buffer`` is needed for the digest any more."""
+        self._raw.release(buffer)
 
     def close(self) -> None:
         self._stream.close()

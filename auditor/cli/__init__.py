@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+MOST_FILES = 65_536  # that may be open
 SWITCH_INTERVAL = 0.0005  # seconds; the default of 5 ms starves the thread that hashes while libraries load
 
 
@@ -23,6 +24,7 @@ def main() -> None:
     from auditor.capture import digest
 
     sys.setswitchinterval(SWITCH_INTERVAL)
+    _open_many_files()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's: nothing here needs them, and idle they spin
     # Looking for cycles among what libraries leave, or the routes of a full table, takes a twentieth of an audit.
     gc.set_threshold(2_000_000)
@@ -35,6 +37,17 @@ def main() -> None:
     from auditor.cli.main import main as run
 
     run(hashing)
+
+
+def _open_many_files() -> None:
+    """Let as many files be open as may be: captures that overlap in time are read side by side."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < min(MOST_FILES, hard):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(MOST_FILES, hard), hard))
 
 
 def first_file(arguments: Sequence[str]) -> Path | None:

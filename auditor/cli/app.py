@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from auditor.border.text import printable
 from auditor.cli.values import Group
 from auditor.errors import AuditError
 
@@ -142,7 +143,6 @@ def check_effect(option: str, is_given: object, has_effect: object, needed: str)
 def say(text: str) -> None:
     """A line for the person at the terminal, on standard error."""
     from auditor.cli.ticker import Ticker
-    from auditor.report.plain import printable  # numpy, which --help does not need
 
     if Ticker.active is not None:
         Ticker.active.clear()

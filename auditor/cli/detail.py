@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.text import Text
 
 from auditor import Audit
+from auditor.border.text import printable
 from auditor.cli.summary import headline, paths, warnings
 from auditor.cli.terminal import SEVERITY_STYLE, VERDICT_STYLE, console, emit, grid
 from auditor.report import overview
-from auditor.report.plain import about, printable
+from auditor.report.plain import about
 from auditor.report.proof import evidence_of
 
 MOST_REQUESTS = 24

@@ -5,8 +5,8 @@ from pathlib import Path
 from rich.text import Text
 
 from auditor.audit.installed import Part, installation
+from auditor.border.text import printable
 from auditor.cli.terminal import console, grid
-from auditor.report.plain import printable
 
 
 def _state(part: Part, missing: str) -> Text:

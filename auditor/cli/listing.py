@@ -10,8 +10,8 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from auditor.border.text import cell, printable
 from auditor.cli.terminal import console, emit
-from auditor.report.plain import neutral, printable
 
 Rows = tuple[list[str], list[tuple[Any, ...]]]
 GAP = 2
@@ -27,7 +27,7 @@ def show_rows(rows: Rows, form: str = "table", title: str | None = None) -> None
         case "csv":
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(names)
-            writer.writerows([[neutral(_plain(value)) for value in row] for row in cells])
+            writer.writerows([[cell(_plain(value)) for value in row] for row in cells])
         case "json":
             sys.stdout.write(json.dumps([_record(names, row) for row in cells], ensure_ascii=False, indent=1) + "\n")
         case "jsonl":

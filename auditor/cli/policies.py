@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from auditor.border.text import printable
 from auditor.cli.app import FormOption, ListForm, app, policy_app
 
 
@@ -38,7 +39,7 @@ def policy_check(
 
     policy = library.get(file)
     counts = f"{len(policy.rule)} rules, {len(policy.exception)} exceptions"
-    sys.stdout.write(f"{file}: {policy.id}, edition {policy.edition}: {counts}\n")
+    sys.stdout.write(printable(f"{file}: {policy.id}, edition {policy.edition}: {counts}") + "\n")
 
 
 @app.command("rules")

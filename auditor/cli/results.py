@@ -180,7 +180,7 @@ def history_command(
 @saved()
 def paths_explain(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
-    flow: Annotated[int, typer.Argument(help="flow_id of the flow.", show_default=False)],
+    flow: Annotated[str, typer.Argument(help="flow_id of the flow, or its first digits.", show_default=False)],
 ) -> None:
     """Explain how the path of a flow was judged: the verdict, what decided, what speaks for and against."""
     from auditor import Audit

@@ -9,11 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from auditor import Audit
+from auditor.border.text import printable
 from auditor.cli.terminal import SEVERITY_STYLE, VERDICT_STYLE, console, emit, lines
 from auditor.report import overview
 from auditor.report.answer import answer
 from auditor.report.causes import Cause, causes, left_out
-from auditor.report.plain import printable
 from auditor.report.problems import problems
 
 NARROW = 72  # columns below which rows are stacked

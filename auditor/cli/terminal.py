@@ -2,13 +2,15 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from auditor.report.plain import printable
+from auditor.border import text
 
 if TYPE_CHECKING:
     from auditor.policy.model import Policy
@@ -19,15 +21,24 @@ VERDICT_STYLE = {"fail": "red", "warn": "yellow", "pass": "green", "not_observab
 WIDTH = 120  # of what is no terminal, where COLUMNS does not say
 
 
+class Harmless(Console):
+    """A console on which whatever is printed is harmless, whoever wrote it; the colours are ours."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            is_text = not segment.control and not text.is_harmless(segment.text)
+            yield Segment(text.lines(segment.text), segment.style) if is_text else segment
+
+
 def console() -> Console:
     """Standard output; as wide as COLUMNS says where it is no terminal. NO_COLOR leaves no escape sequence at all."""
     colours: Any = None if os.environ.get("NO_COLOR") else "auto"
-    plain = Console(highlight=False, emoji=False, markup=False, color_system=colours)
+    plain = Harmless(highlight=False, emoji=False, markup=False, color_system=colours)
     if plain.is_terminal:
         return plain
     columns = os.environ.get("COLUMNS", "")
     width = max(20, int(columns)) if columns.isdecimal() else WIDTH
-    return Console(highlight=False, emoji=False, markup=False, color_system=colours, width=width)
+    return Harmless(highlight=False, emoji=False, markup=False, color_system=colours, width=width)
 
 
 def lines(out: Console, what: RenderableType) -> list[str]:
@@ -62,7 +73,7 @@ def show_verified(verified: list[tuple[str, bool | None, str]]) -> None:
     out, table = console(), grid("file", "", "why", wide=("file", "why"))
     for name, same, why in verified:
         word, style = {True: ("same", "green"), False: ("CHANGED", "bold red"), None: ("?", "yellow")}[same]
-        table.add_row(printable(name), Text(word, style=style), printable(why))
+        table.add_row(text.printable(name), Text(word, style=style), text.printable(why))
     emit(out, table)
 
 
@@ -92,7 +103,7 @@ def show_policy(policy: "Policy", pages: "list[Page]") -> None:
         )  # fmt: skip
     emit(out, table)
     for one in policy.exception:
-        emit(out, Text(f"exception: {printable(one.words)}", style="yellow"))
+        emit(out, Text(f"exception: {text.printable(one.words)}", style="yellow"))
 
 
 def show_rule(page: "Page") -> None:

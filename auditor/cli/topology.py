@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auditor.border.text import printable
 from auditor.cli.app import ForceOption, check_effect, topology_app
+from auditor.errors import shown
 
 if TYPE_CHECKING:
     from auditor.paths.topology import Topology
@@ -23,7 +25,7 @@ def topology_init(
 
     with writing.whole(file, force=force) as out:
         out.write(example().encode())
-    sys.stdout.write(f"{file} is written; edit it, then: audit pcap CAPTURE --topology {file}\n")
+    sys.stdout.write(f"{shown(file)} is written; edit it, then: audit pcap CAPTURE --topology {shown(file)}\n")
 
 
 @topology_app.command("check")
@@ -71,7 +73,7 @@ def topology_suggest(
         return
     with writing.whole(out, writing.identities(map(Path, capture)), force=force) as file:
         file.write(text.encode())
-    sys.stdout.write(f"{out} is written; complete it, then: audit topology check {out}\n")
+    sys.stdout.write(f"{shown(out)} is written; complete it, then: audit topology check {shown(out)}\n")
 
 
 @topology_app.command("aws")
@@ -99,20 +101,18 @@ def topology_fetch(
     from auditor.paths.fetch import fetch
 
     for file, rows in fetch(out, profile, region or [], force=force):
-        sys.stdout.write(f"{file}: {rows}\n")
+        sys.stdout.write(f"{shown(file)}: {rows}\n")
 
 
 def _describe(name: str, site: "Topology") -> None:
     """Print what a topology says."""
     sites = ", ".join(f"{s.name} ({', '.join(s.on_premises) or 'prefixes not given'})" for s in site.site)
-    sys.stdout.write(f"{name}: {sites or 'no site'}\n")
+    told = [f"{shown(name)}: {sites or 'no site'}"]
     for link in site.links():
         parts = [f"VLAN {link.vlan}" if link.vlan else "", f"peer {' '.join(link.peer_mac + link.peer_address)}"]
         parts += [f"interface {' '.join(link.interface)}" if link.interface else "", " ".join(link.prefixes[:8])]
-        sys.stdout.write(f"  {link.path}: {link.words}: {', '.join(t for t in parts if t.removeprefix('peer '))}\n")
-    for vpc in site.vpc:
-        sys.stdout.write(f"  vpc: {vpc.name}: {' '.join(vpc.prefixes)}\n")
-    for endpoint in site.endpoint:
-        sys.stdout.write(f"  endpoint: {endpoint.name}: {endpoint.service or '?'}: {' '.join(endpoint.addresses)}\n")
-    for attachment in site.attachment:
-        sys.stdout.write(f"  attachment: {attachment.name}: {attachment.kind} {attachment.link or ''}".rstrip() + "\n")
+        told.append(f"  {link.path}: {link.words}: {', '.join(t for t in parts if t.removeprefix('peer '))}")
+    told += [f"  vpc: {vpc.name}: {' '.join(vpc.prefixes)}" for vpc in site.vpc]
+    told += [f"  endpoint: {one.name}: {one.service or '?'}: {' '.join(one.addresses)}" for one in site.endpoint]
+    told += [f"  attachment: {one.name}: {one.kind} {one.link or ''}".rstrip() for one in site.attachment]
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in told))

@@ -4,7 +4,7 @@ ARP, Neighbor Discovery, LLDP, ICMP errors and BGP are few among many packets, s
 kernels, bounded in what it keeps. `paths` reads it once the capture has ended.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -26,10 +26,7 @@ from auditor.decode.packet import (
 )
 
 Array = np.ndarray[Any, Any]
-MOST_BINDINGS = 1 << 18
 MOST_PARTNERS = 8  # of an ARP binding: more than the two ends of a transfer network have is enough to know
-MOST_ERRORS = 1 << 16
-MOST_BGP_BYTES = 64 << 20
 ARP, LLDP = 0x0806, 0x88CC
 ARP_BYTES = 28  # RFC 826, of Ethernet and IPv4
 # RFC 792, RFC 4443: errors that quote the packet they are about.
@@ -97,16 +94,44 @@ class BgpStream:
     macs: set[tuple[int, int]] = field(default_factory=set)  # (source, target) of its frames, up to MOST_PARTNERS
 
 
+@dataclass(frozen=True)
+class Most:
+    """How many facts of each kind are kept of one capture. Those seen first go where there are more."""
+
+    bindings: int = 1 << 18
+    errors: int = 1 << 16
+    neighbours: int = 1 << 14
+    pairs: int = 1 << 16  # of MACs that speak MACsec
+    bgp: int = 64 << 20  # bytes of segments, each with what it takes besides
+
+    @classmethod
+    def within(cls, size: int) -> "Most":
+        """What fits into ``size`` bytes, with the tables that are made of it."""
+        return cls(
+            bindings=min(cls.bindings, size * 40 // 100 // BINDING),
+            errors=min(cls.errors, size * 15 // 100 // ERROR),
+            neighbours=min(cls.neighbours, size * 15 // 100 // NEIGHBOUR),
+            pairs=min(cls.pairs, size * 5 // 100 // PAIR),
+            bgp=min(cls.bgp, size * 25 // 100),
+        )
+
+
+# Bytes that a fact takes as Python has it, copied once, and as a row of a table. Texts of LLDP have up to 511 bytes each.
+BINDING, ERROR, NEIGHBOUR, PAIR, SEGMENT = 2_400, 1_600, 4_800, 800, 400
+
+
 @dataclass
 class Control:
-    """What was learned from one capture."""
+    """What was learned from captures that are read as one."""
 
-    bindings: dict[Binding, FirstSeen] = field(default_factory=dict)
-    errors: list[IcmpError] = field(default_factory=list)
-    neighbours: dict[Neighbour, int] = field(default_factory=dict)  # with the first frame
-    bgp: dict[tuple[Address, int, Address, int], BgpStream] = field(default_factory=dict)
+    most: Most = field(default_factory=Most)
+    bindings: OrderedDict[Binding, FirstSeen] = field(default_factory=OrderedDict)
+    errors: deque[IcmpError] = field(default_factory=deque)
+    neighbours: OrderedDict[Neighbour, int] = field(default_factory=OrderedDict)  # with the first frame
+    bgp: OrderedDict[tuple[Address, int, Address, int], BgpStream] = field(default_factory=OrderedDict)
     macsec: Counter[tuple[int, int]] = field(default_factory=Counter)  # (source, target) MAC -> frames
-    left_out: bool = False  # a cap was reached
+    left_out: Counter[str] = field(default_factory=Counter)  # how many facts of each kind were let go
+    captures: list[str] = field(default_factory=list)  # their names, by the numbers that frames have
     _bgp_bytes: int = 0
 
     def snapshot(self) -> "Control":
@@ -115,18 +140,19 @@ class Control:
         Each container is copied at once, which no other thread can interrupt; then what it holds.
         """
         return Control(
-            bindings={
-                binding: replace(seen, protocols=set(seen.protocols), partners=set(seen.partners))
+            bindings=OrderedDict(
+                (binding, replace(seen, protocols=set(seen.protocols), partners=set(seen.partners)))
                 for binding, seen in self.bindings.copy().items()
-            },
+            ),
             errors=self.errors.copy(),
             neighbours=self.neighbours.copy(),
-            bgp={
-                key: replace(stream, segments=stream.segments.copy(), macs=stream.macs.copy())
+            bgp=OrderedDict(
+                (key, replace(stream, segments=stream.segments.copy(), macs=stream.macs.copy()))
                 for key, stream in self.bgp.copy().items()
-            },
+            ),
             macsec=self.macsec.copy(),
-            left_out=self.left_out,
+            left_out=self.left_out.copy(),
+            captures=self.captures,
         )
 
     def take(self, block: Array, packets: Array) -> None:
@@ -152,7 +178,10 @@ class Control:
             packets["target_mac"][status == ENCRYPTED].tolist(),
             strict=True,
         ):
-            self.macsec[source, target] += 1
+            if len(self.macsec) < self.most.pairs or (source, target) in self.macsec:
+                self.macsec[source, target] += 1
+            else:
+                self.left_out["pairs of MACsec"] += 1
         whole = (status == DECODED) | (status == DUPLICATE)
         ports = (packets["source_port"] == BGP) | (packets["target_port"] == BGP)
         for packet in packets[whole & (protocol == TCP) & ports]:
@@ -164,9 +193,9 @@ class Control:
         key = Binding(address, mac, int(packet["vlans"]), int(packet["interface"]), int(packet["tunnel"]))
         seen = self.bindings.get(key)
         if seen is None:
-            if len(self.bindings) >= MOST_BINDINGS:
-                self.left_out = True
-                return
+            if len(self.bindings) >= self.most.bindings:
+                self.bindings.popitem(last=False)
+                self.left_out["addresses"] += 1
             seen = self.bindings[key] = FirstSeen(int(packet["frame"]), int(packet["time"]), by)
         seen.protocols.add(by)
         if partner is not None and len(seen.partners) < MOST_PARTNERS:
@@ -209,8 +238,10 @@ class Control:
         neighbour = Neighbour(
             int(packet["source_mac"]), texts[5] or texts[1], texts[2], int(packet["vlans"]), int(packet["interface"])
         )
-        if len(self.neighbours) < MOST_BINDINGS:
-            self.neighbours.setdefault(neighbour, int(packet["frame"]))
+        self.neighbours.setdefault(neighbour, int(packet["frame"]))
+        if len(self.neighbours) > self.most.neighbours:
+            self.neighbours.popitem(last=False)
+            self.left_out["neighbours"] += 1
 
     def _icmp(self, block: Array, packet: Any) -> None:
         at, end = int(packet["position"]), int(packet["end"])
@@ -237,9 +268,9 @@ class Control:
             ends = [
                 (int.from_bytes(inner[k : k + 8], "big"), int.from_bytes(inner[k + 8 : k + 16], "big")) for k in (8, 24)
             ]
-        if len(self.errors) >= MOST_ERRORS:
-            self.left_out = True
-            return
+        if len(self.errors) >= self.most.errors:
+            self.errors.popleft()
+            self.left_out["ICMP errors"] += 1
         self.errors.append(IcmpError(kind, source, ends[0], ends[1], mtu, int(packet["frame"]), int(packet["time"])))
 
     def _neighbour_discovery(self, data: bytes, source: Address, packet: Any) -> None:
@@ -271,15 +302,22 @@ class Control:
         if stream is not None and flags & (FIN | RST) and (stream.closed is None or time < stream.closed):
             stream.closed = time
         if length <= 0:
-            if stream is None and flags & (FIN | RST) and len(self.bgp) < MOST_BINDINGS:
+            if stream is None and flags & (FIN | RST):
                 self.bgp[key] = BgpStream(source, target, frame=int(packet["frame"]), time=time, closed=time)
-            return
-        if self._bgp_bytes + length > MOST_BGP_BYTES:
-            self.left_out = True
+                self._bound_bgp(2 * SEGMENT)
             return
         if stream is None:
             stream = self.bgp[key] = BgpStream(source, target, frame=int(packet["frame"]), time=time)
+            self._bound_bgp(2 * SEGMENT)
         if len(stream.macs) < MOST_PARTNERS:
             stream.macs.add((int(packet["source_mac"]), int(packet["target_mac"])))
         stream.segments.append((int(packet["sequence"]), block[begin : begin + length].tobytes(), time))
-        self._bgp_bytes += length
+        self._bound_bgp(SEGMENT + length)
+
+    def _bound_bgp(self, added: int) -> None:
+        """Let go of the directions that were seen first, as a whole: nothing may be announced that was then withdrawn."""
+        self._bgp_bytes += added
+        while self._bgp_bytes > self.most.bgp and self.bgp:
+            _, gone = self.bgp.popitem(last=False)
+            self._bgp_bytes -= 2 * SEGMENT + sum(SEGMENT + len(data) for _, data, _ in gone.segments)
+            self.left_out["directions of BGP"] += 1

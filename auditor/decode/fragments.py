@@ -5,11 +5,14 @@ becomes the whole datagram, which is decoded and followed like any other. A firs
 well, so what it shows is not lost where the others never come.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from auditor.decode import frames
+from auditor.decode.packet import DUPLICATE
 
 Array = np.ndarray[Any, Any]
 LONGEST = 65535
@@ -30,10 +33,21 @@ class Piece(NamedTuple):
 
 
 @dataclass
+class Counts:
+    """What is counted of the fragments of a capture; datagrams count where their first fragment came."""
+
+    seen: int = 0
+    whole: int = 0
+    incomplete: int = 0
+    overlapping: int = 0
+
+
+@dataclass
 class Datagram:
     """A datagram in the making. ``parts`` are by offset; ``total`` is known once the last fragment was seen."""
 
     began: int
+    counts: Counts  # those of the capture that it began in
     header: bytes | None = None
     parts: dict[int, bytes] = field(default_factory=dict)
     total: int | None = None
@@ -66,13 +80,10 @@ def ipv6_piece(data: bytes, scope: tuple[Any, ...]) -> Piece | None:
 
 
 class Fragments:
-    """Puts the fragments of one capture together."""
+    """Puts the fragments of captures that are read as one together."""
 
     def __init__(self) -> None:
-        self.seen = 0
-        self.whole = 0
-        self.incomplete = 0
-        self.overlapping = 0
+        self.counts: defaultdict[int, Counts] = defaultdict(Counts)  # by the capture's number
         self._waiting: OrderedDict[tuple[Any, ...], Datagram] = OrderedDict()
         self._bytes = 0
 
@@ -81,7 +92,7 @@ class Fragments:
 
         ``packets[n].position`` of these is where the datagram begins; they are to be decoded again from there.
         """
-        fragments = np.flatnonzero(packets["fragment"] != 0).tolist()
+        fragments = np.flatnonzero((packets["fragment"] != 0) & (packets["status"] != DUPLICATE)).tolist()
         if not fragments:
             return block, []
         added: list[bytes] = []
@@ -102,12 +113,14 @@ class Fragments:
 
     def ended(self) -> None:
         """The capture is over: what is not whole now never will be."""
-        self.incomplete += len(self._waiting)
+        for datagram in self._waiting.values():
+            datagram.counts.incomplete += 1
         self._waiting.clear()
 
     def _take(self, block: Array, packet: Any) -> bytes | None:
         """The whole datagram, if this fragment was the last that was missing."""
-        self.seen += 1
+        counts = self.counts[frames.capture(int(packet["frame"]))]
+        counts.seen += 1
         begin = int(packet["fragment"])
         data = block[begin : int(packet["end"])].tobytes()
         scope = (int(packet["vlans"]), int(packet["tunnel"]), int(packet["outer_tunnel"]))
@@ -116,17 +129,19 @@ class Fragments:
             return None
         now = int(packet["time"])
         self._forget(now)
-        datagram = self._waiting.setdefault(piece.key, Datagram(now))
+        datagram = self._waiting.setdefault(piece.key, Datagram(now, counts))
         self._add(datagram, piece)
         header, total = datagram.header, datagram.total
         if total is None or header is None or datagram.size < total:
             return None
         del self._waiting[piece.key]
         self._bytes -= sum(map(len, datagram.parts.values()))
-        if datagram.spoiled:
-            self.incomplete += 1
-            return None
-        return self._assembled(header, datagram.parts, total, piece.key[0])
+        whole = None if datagram.spoiled else _assembled(header, datagram.parts, total, piece.key[0])
+        if whole is None:
+            datagram.counts.incomplete += 1
+        else:
+            datagram.counts.whole += 1
+        return whole
 
     def _add(self, datagram: Datagram, piece: Piece) -> None:
         known = datagram.parts.get(piece.offset)
@@ -137,7 +152,7 @@ class Fragments:
             return
         end = piece.offset + len(piece.data)
         if any(begin < end and piece.offset < begin + len(part) for begin, part in datagram.parts.items()):
-            self.overlapping += 1
+            datagram.counts.overlapping += 1
             # RFC 5722: with overlapping fragments an IPv6 datagram must be thrown away. In IPv4 the first copy counts.
             datagram.spoiled |= piece.key[0] == 6
         if piece.offset == 0 and datagram.header is None:
@@ -152,19 +167,6 @@ class Fragments:
             self._bytes += len(piece.data) - len(known)
         datagram.size = _covered(datagram.parts)
 
-    def _assembled(self, header: bytes, parts: dict[int, bytes], total: int, version: int) -> bytes | None:
-        body = bytearray(total)
-        for begin in reversed(parts):  # the first that came is written last
-            part = parts[begin][: max(0, total - begin)]
-            body[begin : begin + len(part)] = part
-        length = len(body) + len(header) - (40 if version == 6 else 0)
-        if length > LONGEST:
-            self.incomplete += 1
-            return None
-        self.whole += 1
-        at = 4 if version == 6 else 2
-        return header[:at] + length.to_bytes(2, "big") + header[at + 2 :] + bytes(body)
-
     def _forget(self, now: int) -> None:
         """Give up what is too old, and the oldest where there is too much."""
         while self._waiting:
@@ -174,7 +176,20 @@ class Fragments:
                 return
             del self._waiting[key]
             self._bytes -= sum(map(len, oldest.parts.values()))
-            self.incomplete += 1
+            oldest.counts.incomplete += 1
+
+
+def _assembled(header: bytes, parts: dict[int, bytes], total: int, version: int) -> bytes | None:
+    """A datagram as if it had never been in fragments; None where it would be too long."""
+    body = bytearray(total)
+    for begin in reversed(parts):  # the first that came is written last
+        part = parts[begin][: max(0, total - begin)]
+        body[begin : begin + len(part)] = part
+    length = len(body) + len(header) - (40 if version == 6 else 0)
+    if length > LONGEST:
+        return None
+    at = 4 if version == 6 else 2
+    return header[:at] + length.to_bytes(2, "big") + header[at + 2 :] + bytes(body)
 
 
 def _covered(parts: dict[int, bytes]) -> int:

@@ -79,3 +79,24 @@ ICMP, TCP, UDP, ESP, ICMP6 = 1, 6, 17, 50, 58
 EAPOL = 255  # stands for EAP over LAN, which has no IP; a number that IANA reserves
 BGP = 179  # port, RFC 4271 3
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+
+# What is kept of packets seen a moment ago, to know those that a capture shows twice.
+RECENT_PACKET = np.dtype(
+    [
+        ("source_high", "u8"),
+        ("source_low", "u8"),
+        ("target_high", "u8"),
+        ("target_low", "u8"),
+        ("ports", "u8"),  # and the IPv4 identification
+        ("numbers", "u8"),  # of TCP; of UDP the payload's beginning
+        ("length", "u8"),  # and the flags
+        ("time", "i8"),
+        ("place", "u8"),
+    ]
+)
+RECENT = 4096
+# What is kept of frames to know those that lie in two files, and of packets to compare two captures by.
+FRAME_SEEN = np.dtype([("code", "u8"), ("time", "i8"), ("capture", "i8")])
+PACKET_SAID = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
+RecentRows: TypeAlias = NDArray[Any]
+FrameRows: TypeAlias = NDArray[Any]

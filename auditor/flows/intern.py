@@ -4,7 +4,8 @@ A capture of 100,000 handshakes has a few hundred different hellos; everything t
 once for each number. Equality is of the bytes, not of a hash, so nobody can make one hello pass for another.
 
 ``arena`` holds the bytes one after the other. Row n of ``entries`` is (offset, length, next entry of its bucket) of
-number n; row 0 is (how many rows are in use, bytes in use, 0), so 0 stands for «none». ``buckets`` are the heads.
+number n; row 0 is (how many rows are in use, bytes in use, the secret of the hash), so 0 stands for «none».
+``buckets`` are the heads.
 """
 
 from typing import Any, TypeAlias
@@ -12,18 +13,18 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.decode.bytes import Bytes, copy_bytes, mix, same_bytes
-from auditor.machine.kernel import inlined, kernel, part, unchecked
-from auditor.machine.signature import BYTES, Layout
+from auditor.decode.bytes import Bytes, copy_bytes, same_bytes
+from auditor.flows.keyed import keyed_hash, sip_hash
+from auditor.machine.kernel import inlined, kernel, part
+from auditor.machine.signature import BYTES, NUMBERS, Layout
 
 Array = np.ndarray[Any, Any]
 Entries: TypeAlias = NDArray[np.int64]
 Buckets: TypeAlias = NDArray[np.int32]  # heads of chains, by hash
 
-ARENA_BYTES, ENTRIES = 1 << 18, 1024
+ENTRIES = 1024  # to begin with
 # Most that one packet can add: a few hellos in one window, or the names of a DNS answer.
 ROOM_BYTES, ROOM_ENTRIES = 140_000, 512
-USED = (0, 1)
 
 
 def value(arena: Array, entries: Array, number: int) -> bytes:
@@ -43,55 +44,23 @@ def intern_full(arena: Bytes, entries: Entries) -> bool:
     return arena.size - entries[0, 1] < ROOM_BYTES or entries.shape[0] - entries[0, 0] < ROOM_ENTRIES
 
 
-def grow_intern(arena: Array, entries: Array) -> tuple[Array, Array, Array]:
-    """Larger arrays with the same contents: (arena, entries, buckets)."""
-    used = entries[0, 1]
-    if len(arena) - used < ROOM_BYTES:
-        larger = np.zeros(2 * len(arena), np.uint8)
-        larger[:used] = arena[:used]
-        arena = larger
-    if len(entries) - entries[0, 0] < ROOM_ENTRIES:
-        more = np.zeros((2 * len(entries), 3), np.int64)
-        more[: len(entries)] = entries
-        entries = more
-    buckets = np.zeros(2 * len(entries), np.int32)
-    rehang(arena, entries, buckets)
-    return arena, entries, buckets
-
-
-@unchecked
-def hash_words(data: Bytes, begin: int, count: int) -> np.uint64:
-    """A hash of ``count`` words of eight bytes; the range is checked once."""
-    if count < 0 or begin < 0 or begin + 8 * count > data.size:
-        raise IndexError
-    total = np.uint64(0x9E3779B97F4A7C15)
-    for n in range(count):
-        at = begin + 8 * n
-        word = np.uint64(0)
-        for k in range(8):
-            word |= np.uint64(data[at + k]) << np.uint64(8 * k)
-        total = (total ^ word) * np.uint64(0xBF58476D1CE4E5B9)
-        total ^= total >> np.uint64(29)
-    return total
+@inlined
+def intern_crowded(entries: Entries, buckets: Buckets) -> bool:
+    """Whether there are too few buckets for what a packet may add."""
+    return 2 * (entries[0, 0] + ROOM_ENTRIES) > buckets.size
 
 
 @part
 def hash_bytes(data: Bytes, begin: int, end: int) -> np.uint64:
-    words = (end - begin) >> 3
-    total = hash_words(data, begin, words)
-    at = begin + 8 * words
-    word = np.uint64(end - begin)
-    while at < end:
-        word = (word << np.uint64(8)) | np.uint64(data[at])
-        at += 1
-    return mix(total ^ word)
+    """A hash that is the same in every run, for tables that lose by collision: what they lose must not be chance."""
+    return sip_hash(data, begin, end, np.uint64(0), np.uint64(0))
 
 
 @part
 def intern(arena: Bytes, entries: Entries, buckets: Buckets, data: Bytes, begin: int, end: int) -> int:
     """The number of ``data[begin:end]``, a new one if it was not known."""
     length = end - begin
-    bucket = np.int64(hash_bytes(data, begin, end) & np.uint64(buckets.size - 1))
+    bucket = np.int64(keyed_hash(data, begin, end, entries[0, 2]) & np.uint64(buckets.size - 1))
     entry = np.int64(buckets[bucket])
     while entry > 0:
         if entries[entry, 1] == length:
@@ -110,12 +79,27 @@ def intern(arena: Bytes, entries: Entries, buckets: Buckets, data: Bytes, begin:
     return entry
 
 
+@kernel(BYTES, Layout(np.int64, 2), NUMBERS, BYTES, Layout(np.int64, 2))
+def keep(arena: Bytes, entries: Entries, numbers: NDArray[np.int64], kept: Bytes, rows: Entries) -> None:
+    """Copy the strings with some numbers into emptied arrays, where they get the numbers from 1 on."""
+    end = np.int64(0)
+    for k in range(numbers.size):
+        length = entries[numbers[k], 1]
+        copy_bytes(arena, entries[numbers[k], 0], length, kept, end)
+        rows[k + 1, 0] = end
+        rows[k + 1, 1] = length
+        end += length
+    rows[0, 0] = numbers.size + 1
+    rows[0, 1] = end
+    rows[0, 2] = entries[0, 2]
+
+
 @kernel(BYTES, Layout(np.int64, 2), Layout(np.int32))
 def rehang(arena: Bytes, entries: Entries, buckets: Buckets) -> None:
     """Hang every entry into emptied buckets."""
     for entry in range(1, entries[0, 0]):
         offset = entries[entry, 0]
-        code = hash_bytes(arena, offset, offset + entries[entry, 1])
+        code = keyed_hash(arena, offset, offset + entries[entry, 1], entries[0, 2])
         bucket = np.int64(code & np.uint64(buckets.size - 1))
         entries[entry, 2] = buckets[bucket]
         buckets[bucket] = entry

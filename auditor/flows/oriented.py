@@ -8,6 +8,7 @@ import numpy as np
 
 from auditor.decode.layers import TUNNEL_NAMES, TUNNELS_WITH_ID
 from auditor.decode.packet import EAPOL, ESP, FIN, RST, TCP, UDP
+from auditor.flows import frame_columns
 from auditor.flows.community_id import community_ids
 from auditor.flows.rows import Rows, gather
 from auditor.flows.text import write_addresses
@@ -131,10 +132,9 @@ def tcp_state(flows: Array, client: Array, server: Array) -> Texts:
     return Texts(list(names), np.where(flows["ip_protocol"] == TCP, code, -1))
 
 
-def flow_columns(rows: Rows, ends: Oriented, capture: str, interfaces: list[str | None]) -> dict[str, Column]:
+def flow_columns(rows: Rows, ends: Oriented, captures: list[str], interfaces: list[str | None]) -> dict[str, Column]:
     """The columns of ``flows`` that packets alone decide."""
     flows, client, server = rows.flows, ends.client, ends.server
-    count = len(flows)
     # A side that was not seen has no tags or addresses of its own; the other side's say what this wire is.
     seen = np.where((client["packets"] > 0), 0, 1)
     first = np.where(seen == 0, client, server)
@@ -146,7 +146,7 @@ def flow_columns(rows: Rows, ends: Oriented, capture: str, interfaces: list[str 
     server_mac = np.where(client["packets"] > 0, client["target_mac"], server["source_mac"])
     return {
         "flow_id": Numbers(flows["identifier"]),
-        "capture": Texts.constant(capture, count),
+        "capture": frame_columns.names(rows.sides["first_frame"][:, 0], captures),
         "started": Numbers(flows["started"]),
         "ended": Numbers(flows["ended"]),
         "transport": Texts(list(TRANSPORTS.values()), np.searchsorted(list(TRANSPORTS), flows["ip_protocol"])),

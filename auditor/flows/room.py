@@ -1,18 +1,28 @@
-"""How the arrays of the flow kernels grow: the kernels stop before the packet for which there might be no room."""
+"""How the arrays of the flow kernels grow: the kernels stop before the packet for which there might be no room.
+
+Each array is as large as ``Limits`` allow from the beginning, which takes no memory: the operating system gives that to
+the places that are touched. Where one is full, the flows that were idle the longest are ended early.
+"""
 
 from typing import Any
 
 import numpy as np
 
-from auditor.flows.intern import ARENA_BYTES, ENTRIES, ROOM_BYTES, ROOM_ENTRIES, grow_intern
+from auditor.flows.intern import ENTRIES, intern_crowded, intern_full, rehang
+from auditor.flows.keyed import new_keys
+from auditor.flows.limits import Limits
 from auditor.flows.state import (
     ANSWER,
     ANSWERS,
     CHUNK,
+    CHUNK_PLACES,
     COUNTERS,
     DATAGRAM,
+    DATAGRAM_PLACES,
     FIRST_TIME,
     FLOW,
+    FLOW_PLACES,
+    FORGOTTEN_ANSWERS,
     FREE_CHUNKS,
     FREE_DATAGRAM,
     FREE_FLOW,
@@ -20,14 +30,17 @@ from auditor.flows.state import (
     FREE_PLACE,
     FREE_STREAM,
     HANDSHAKE,
+    HANDSHAKE_PLACES,
     LAST_TIME,
     LIVE,
     PLACE,
+    POSITION_PLACES,
     ROOM_CHUNKS,
     SCRATCH,
     SESSIONS,
     SIDE,
     STREAM,
+    STREAM_PLACES,
     SWEEP_AT,
     WAY,
     Memory,
@@ -35,98 +48,145 @@ from auditor.flows.state import (
     chain,
     records,
 )
-from auditor.flows.table import relink
+from auditor.flows.table import MOST_FINISHED, ROOM_FINISHED, relink
 
 Array = np.ndarray[Any, Any]
+FIRST_PLACES = 256
+LEAST = Limits()  # what few flows with large messages need, whatever else there is
 
 
-def new_state(flows: int = 1024, streams: int = 256, chunks: int = 512) -> State:
-    """A state with nothing in it."""
+def new_counters() -> Array:
+    """Counters that say that nothing was counted."""
     counters = np.zeros(COUNTERS, np.int64)
-    counters[FREE_CHUNKS] = chunks
-    counters[FIRST_TIME] = np.iinfo(np.int64).max
-    counters[LAST_TIME] = np.iinfo(np.int64).min
-    counters[SWEEP_AT] = -1
+    counters[[SWEEP_AT, FREE_FLOW, FREE_STREAM, FREE_HANDSHAKE, FREE_DATAGRAM, FREE_PLACE]] = -1
+    return counters
+
+
+def new_tallies(captures: int) -> Array:
+    """What is counted of so many captures, a row each; nothing yet."""
+    tallies = np.zeros((captures, COUNTERS), np.int64)
+    tallies[:, FIRST_TIME] = np.iinfo(np.int64).max
+    tallies[:, LAST_TIME] = np.iinfo(np.int64).min
+    return tallies
+
+
+def new_state(limits: Limits = LEAST, tallies: Array | None = None) -> State:
+    """A state with nothing in it; ``tallies``: what is counted of each capture that is read with it."""
+    entries = np.zeros((limits.strings, 3), np.int64)
+    keys = new_keys()
+    entries[0, 2] = keys[:1].view(np.int64)[0]
     state = State(
         memory=Memory(
-            counters=counters,
-            chunks=np.empty((chunks, CHUNK), np.uint8),
-            free_chunks=np.arange(chunks - 1, -1, -1, dtype=np.int32),
-            arena=np.zeros(ARENA_BYTES, np.uint8),
-            entries=np.zeros((ENTRIES, 3), np.int64),
+            counters=new_counters(),
+            chunks=np.empty((limits.chunks, CHUNK), np.uint8),
+            free_chunks=np.empty(limits.chunks, np.int32),
+            arena=np.zeros(limits.arena, np.uint8),
+            entries=entries,
             intern_buckets=np.zeros(2 * ENTRIES, np.int32),
             scratch=np.zeros(SCRATCH, np.uint8),
             sessions=np.zeros((SESSIONS, 2), np.uint64),
-            datagrams=records(streams, DATAGRAM),
-            places=records(streams, PLACE),
+            datagrams=records(limits.datagrams, DATAGRAM),
+            places=records(limits.positions, PLACE),
+            keys=keys,
+            tallies=new_tallies(1) if tallies is None else tallies,
         ),
-        flows=records(flows, FLOW),
-        sides=records(2 * flows, SIDE),
-        ways=records(2 * flows, WAY),
-        buckets=np.full(2 * flows, -1, np.int32),
-        streams=records(streams, STREAM),
-        handshakes=records(streams, HANDSHAKE),
+        flows=records(limits.flows, FLOW),
+        sides=records(2 * limits.flows, SIDE),
+        ways=records(2 * limits.flows, WAY),
+        buckets=np.full(2 * FIRST_PLACES, -1, np.int32),
+        streams=records(limits.streams, STREAM),
+        handshakes=records(limits.handshakes, HANDSHAKE),
         answers=records(ANSWERS, ANSWER),
+        finished=np.zeros(ROOM_FINISHED, np.int32),
     )
-    counters[FREE_FLOW] = chain(state.flows, 0, -1)
-    counters[FREE_STREAM] = chain(state.streams, 0, -1)
-    counters[FREE_HANDSHAKE] = chain(state.handshakes, 0, -1)
-    counters[FREE_DATAGRAM] = chain(state.memory.datagrams, 0, -1)
-    counters[FREE_PLACE] = chain(state.memory.places, 0, -1)
-    return state
+    return make_room(state)
 
 
-def _doubled(array: Array) -> Array:
-    larger = np.zeros((2 * len(array), *array.shape[1:]), array.dtype)
-    larger[: len(array)] = array
-    return larger.view(np.recarray) if array.dtype.names else larger
+def _chained(state: State) -> list[tuple[int, int, Array]]:
+    """The arrays whose free places are chained: the counters of the chain's head and of the places, and the array."""
+    return [
+        (FREE_FLOW, FLOW_PLACES, state.flows),
+        (FREE_STREAM, STREAM_PLACES, state.streams),
+        (FREE_HANDSHAKE, HANDSHAKE_PLACES, state.handshakes),
+        (FREE_DATAGRAM, DATAGRAM_PLACES, state.memory.datagrams),
+        (FREE_PLACE, POSITION_PLACES, state.memory.places),
+    ]
+
+
+def is_full(state: State) -> bool:
+    """Whether an array that lacks room is as large as it may be."""
+    memory, c = state.memory, state.memory.counters
+    lacking = any(c[free] < 0 and c[places] >= len(array) for free, places, array in _chained(state))
+    no_chunks = c[FREE_CHUNKS] < ROOM_CHUNKS and c[CHUNK_PLACES] >= len(memory.chunks)
+    return lacking or no_chunks or bool(intern_full(memory.arena, memory.entries))
 
 
 def make_room(state: State) -> State:
-    """The same state with room for at least one more packet, whatever it carries."""
+    """The same state with room for at least one more packet, unless an array is full: half as many places again."""
     memory = state.memory
     c = memory.counters
-    if c[FREE_FLOW] < 0:
-        old = len(state.flows)
-        state = state._replace(
-            flows=_doubled(state.flows),
-            sides=_doubled(state.sides),
-            ways=_doubled(state.ways),
-            buckets=np.full(4 * old, -1, np.int32),
-        )
-        c[FREE_FLOW] = chain(state.flows, old, -1)
+    for free, places, array in _chained(state):
+        if c[free] < 0 and c[places] < len(array):
+            used = int(c[places])
+            c[places] = min(len(array), max(FIRST_PLACES, used + used // 2))
+            c[free] = chain(array, used, int(c[places]))
+    if c[FREE_CHUNKS] < ROOM_CHUNKS and c[CHUNK_PLACES] < len(memory.chunks):
+        used, height = int(c[CHUNK_PLACES]), int(c[FREE_CHUNKS])
+        c[CHUNK_PLACES] = min(len(memory.chunks), max(2 * FIRST_PLACES, used + used // 2))
+        added = int(c[CHUNK_PLACES]) - used
+        # Those that are free already are taken first: they have been touched.
+        memory.free_chunks[added : added + height] = memory.free_chunks[:height].copy()
+        memory.free_chunks[:added] = np.arange(c[CHUNK_PLACES] - 1, used - 1, -1)
+        c[FREE_CHUNKS] = added + height
+    if c[FLOW_PLACES] > len(state.buckets):
+        state = state._replace(buckets=np.full(4 * len(state.buckets), -1, np.int32))
         _relink(state)
-    if c[FREE_STREAM] < 0:
-        old = len(state.streams)
-        state = state._replace(streams=_doubled(state.streams))
-        c[FREE_STREAM] = chain(state.streams, old, -1)
-    if c[FREE_HANDSHAKE] < 0:
-        old = len(state.handshakes)
-        state = state._replace(handshakes=_doubled(state.handshakes))
-        c[FREE_HANDSHAKE] = chain(state.handshakes, old, -1)
-    if c[FREE_DATAGRAM] < 0:
-        old = len(memory.datagrams)
-        memory = memory._replace(datagrams=_doubled(memory.datagrams))
-        c[FREE_DATAGRAM] = chain(memory.datagrams, old, -1)
-    if c[FREE_PLACE] < 0:
-        old = len(memory.places)
-        memory = memory._replace(places=_doubled(memory.places))
-        c[FREE_PLACE] = chain(memory.places, old, -1)
-    if c[FREE_CHUNKS] < ROOM_CHUNKS:
-        old, height = len(memory.chunks), int(c[FREE_CHUNKS])
-        free = np.empty(2 * old, np.int32)
-        free[:old] = np.arange(2 * old - 1, old - 1, -1)
-        free[old : old + height] = memory.free_chunks[:height]
-        memory = memory._replace(chunks=_doubled(memory.chunks), free_chunks=free)
-        c[FREE_CHUNKS] += old
-    used = memory.entries[0]
-    if len(memory.arena) - used[1] < ROOM_BYTES or len(memory.entries) - used[0] < ROOM_ENTRIES:
-        arena, entries, buckets = grow_intern(memory.arena, memory.entries)
-        memory = memory._replace(arena=arena, entries=entries, intern_buckets=buckets)
-    return state._replace(memory=memory)
+    if intern_crowded(memory.entries, memory.intern_buckets):
+        buckets = np.zeros(4 * len(memory.intern_buckets), np.int32)
+        rehang(memory.arena, memory.entries, buckets)
+        state = state._replace(memory=memory._replace(intern_buckets=buckets))
+    return state
+
+
+def room_for_strings(state: State) -> State:
+    """The same state with room for what one more message can add, beyond its limit if need be.
+
+    Only for what flows that are over are found to say: they are taken out next, and their strings then let go.
+    """
+    memory = state.memory
+    if intern_full(memory.arena, memory.entries):
+        arena = np.zeros(len(memory.arena) + len(memory.arena) // 4, np.uint8)
+        entries = np.zeros((len(memory.entries) + len(memory.entries) // 4, 3), np.int64)
+        arena[: memory.entries[0, 1]] = memory.arena[: memory.entries[0, 1]]
+        entries[: memory.entries[0, 0]] = memory.entries[: memory.entries[0, 0]]
+        state = state._replace(memory=memory._replace(arena=arena, entries=entries))
+    return make_room(state)
+
+
+def _live(state: State) -> Array:
+    """Places of open flows, in the order in which they began."""
+    flows = state.flows[: state.memory.counters[FLOW_PLACES]]
+    live = np.flatnonzero(flows["live"] == LIVE)
+    return live[np.argsort(flows["number"][live])]
 
 
 def _relink(state: State) -> None:
     """Hang every live flow into the new, larger table of buckets."""
-    live = np.flatnonzero(state.flows["live"] == LIVE)
-    relink(live[np.argsort(state.flows["identifier"][live])], state.flows, state.buckets)
+    relink(_live(state), state.flows, state.buckets, state.memory.keys)
+
+
+def oldest(state: State) -> list[Array]:
+    """The quarter of the open flows that were idle the longest, in parts whose rows are to be taken out one by one."""
+    live = _live(state)
+    live = live[np.argsort(state.flows["touched"][live], kind="stable")][: len(live) // 4 + 1]
+    return [live[at : at + MOST_FINISHED] for at in range(0, len(live), MOST_FINISHED)]
+
+
+def forget_answers(state: State) -> None:
+    """Forget the older half of the DNS answers: their names take the room of others."""
+    answers = state.answers
+    named = np.flatnonzero((answers["name"] != 0) | (answers["before"] != 0))
+    oldest = named[np.argsort(answers["time"][named], kind="stable")][: len(named) // 2 + 1]
+    state.memory.counters[FORGOTTEN_ANSWERS] += len(oldest)
+    for name in ("name", "before"):  # the time stays, so that answers behind them are still found
+        answers[name][oldest] = 0

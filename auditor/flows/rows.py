@@ -1,23 +1,28 @@
 """Taking finished flows out of the kernels' memory, and giving out interned numbers anew when they fill up."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from auditor.flows.intern import ARENA_BYTES, ENTRIES, rehang, value
-from auditor.flows.state import BOTH, FINISHED, LIVE, State
+from auditor.flows.intern import keep, rehang
+from auditor.flows.limits import Limits
+from auditor.flows.state import BOTH, FINISHED_FLOWS, FLOW_PLACES, KEPT_BYTES, LIVE, Memory, State
 from auditor.flows.table import recycle
 
 Array = np.ndarray[Any, Any]
 LARGE_ARENA = 16 << 20
+FLOW_BYTES = 3 << 10  # of columns that a flow has, with Python's objects on the way there
+# How many bytes of text each interned byte becomes: two of a ClientHello are a suite's name of up to 50, twice at a time.
+GROWS = {"client_shape": 50, "server_chain": 4, "client_chain": 4, "server_name": 8}
 # Fields of handshakes that are numbers of interned bytes.
 INTERNED = ("client_shape", "server_shape", "server_name", "server_chain", "client_chain", "staple", "dh_prime")
 
 
 @dataclass
 class Rows:
-    """Finished flows in the order of their numbers: FLOW rows, BOTH rows (n, 2), HANDSHAKE and PLACE rows with their flow."""
+    """Finished flows in the order of their first packets: FLOW rows, BOTH rows (n, 2), HANDSHAKE and PLACE rows with their flow."""
 
     flows: Array
     sides: Array
@@ -36,6 +41,42 @@ class Rows:
             order = np.argsort(handshake_flow, kind="stable")
             self.handshakes, self.handshake_flow = np.concatenate([self.handshakes, rows])[order], handshake_flow[order]
 
+    def part(self, begin: int, end: int) -> "Rows":
+        """The flows ``begin`` to ``end - 1``, with what belongs to them."""
+        shaken = slice(*np.searchsorted(self.handshake_flow, (begin, end)))
+        placed = slice(*np.searchsorted(self.place_flow, (begin, end)))
+        return Rows(
+            self.flows[begin:end],
+            self.sides[begin:end],
+            self.handshakes[shaken],
+            self.handshake_flow[shaken] - begin,
+            self.places[placed],
+            self.place_flow[placed] - begin,
+        )
+
+    def parts(self, memory: Memory, most: int) -> Iterator["Rows"]:
+        """The same flows, in parts whose tables take about ``most`` bytes at most, which a single flow may exceed."""
+        written = np.full(len(self), FLOW_BYTES, np.int64)
+        for name, factor in GROWS.items():
+            np.add.at(written, self.handshake_flow, factor * _lengths(memory, self.handshakes[name]))
+        written = np.cumsum(written)
+        begin = 0
+        while begin < len(self):
+            before = int(written[begin - 1]) if begin else 0
+            end = max(begin + 1, int(np.searchsorted(written, before + most, "right")))
+            yield self.part(begin, end)
+            begin = end
+
+    def held_bytes(self, memory: Memory) -> int:
+        """About how many bytes they take while they wait: what several say alike is kept once."""
+        strings = [factor * _lengths(memory, np.unique(self.handshakes[name])).sum() for name, factor in GROWS.items()]
+        return FLOW_BYTES * len(self) + int(sum(strings))
+
+
+def _lengths(memory: Memory, numbers: Array) -> Array:
+    """How long interned strings are; 0 for none."""
+    return np.where(numbers > 0, memory.entries[np.maximum(numbers, 1), 1], 0)
+
 
 def gather(rows: Array, at: Array) -> Array:
     """The structured rows at ``at``, copied as bytes: numpy would copy them field by field, twenty times as slowly."""
@@ -44,8 +85,8 @@ def gather(rows: Array, at: Array) -> Array:
 
 def finished(state: State) -> Rows:
     """Copies of the finished rows; their places are kept until ``free``."""
-    at = np.flatnonzero(state.flows["live"] == FINISHED)
-    at = at[np.argsort(state.flows["identifier"][at])]
+    at = state.finished[: state.memory.counters[FINISHED_FLOWS]]
+    at = at[np.argsort(state.flows["number"][at])]
     flows = gather(state.flows, at)
     parts = [gather(array.reshape(-1, 2), at) for array in (state.sides, state.ways)]
     whole = np.concatenate([part.view(np.uint8).reshape(len(at), 2, part.itemsize) for part in parts], axis=2)
@@ -65,14 +106,13 @@ def _places(last: Array, places: Array) -> tuple[Array, Array]:
         flow.append(flow[-1][before >= 0])
     of = np.concatenate(flow)
     found = gather(places, np.concatenate(at))
-    order = np.lexsort((found["first_frame"], of))
+    order = np.lexsort((found["first_frame"], found["first_time"], of))
     return found[order], of[order]
 
 
 def free(state: State) -> None:
     """Give back the places of finished rows, and of what belongs to them."""
-    memory = state.memory
-    recycle(memory.counters, state.flows, state.handshakes, memory.datagrams, memory.places)
+    recycle(state)
 
 
 def _kept(last: Array, datagrams: Array) -> Array:
@@ -84,40 +124,42 @@ def _kept(last: Array, datagrams: Array) -> Array:
     return np.concatenate(links)
 
 
-def renumber(state: State) -> State | None:
-    """Keep only the interned bytes that open flows refer to, if the arena has grown large; None if it has not.
+def is_grown(state: State) -> bool:
+    """Whether so much was interned that it is worth looking for what nobody refers to any more."""
+    memory = state.memory
+    used = int(memory.entries[0, 1])
+    is_large = used >= min(LARGE_ARENA, len(memory.arena) // 2) or 2 * memory.entries[0, 0] >= len(memory.entries)
+    return bool(is_large and used >= 2 * memory.counters[KEPT_BYTES])
+
+
+def renumber(state: State, limits: Limits) -> State:
+    """Keep only the interned bytes that open flows and answers refer to.
 
     All numbers change: what was worked out for them must be forgotten.
     """
     memory = state.memory
-    if memory.entries[0, 1] < LARGE_ARENA:
-        return None
-    open_flows = state.flows["live"] == LIVE
-    open_handshakes = state.flows["handshake"][open_flows & (state.flows["handshake"] >= 0)]
+    open_flows = np.flatnonzero(state.flows["live"][: memory.counters[FLOW_PLACES]] == LIVE)
+    shaken = state.flows["handshake"][open_flows]
     fields = [
-        (state.flows, "host", np.flatnonzero(open_flows)),
-        (state.flows, "dns", np.flatnonzero(open_flows)),
-        (state.flows, "vpc_endpoint", np.flatnonzero(open_flows)),
-        *((state.handshakes, name, open_handshakes) for name in INTERNED),
+        (state.flows, "host", open_flows),
+        (state.flows, "dns", open_flows),
+        (state.flows, "dns_back", open_flows),
+        (state.flows, "vpc_endpoint", open_flows),
+        *((state.handshakes, name, shaken[shaken >= 0]) for name in INTERNED),
         (memory.datagrams, "bytes", _kept(state.flows["datagram"][open_flows], memory.datagrams)),
         (state.answers, "name", np.flatnonzero(state.answers["time"] != 0)),
         (state.answers, "before", np.flatnonzero(state.answers["before"] != 0)),
     ]
     used = np.unique(np.concatenate([array[name][rows] for array, name, rows in fields]))
     used = used[used > 0]
-    strings = [value(memory.arena, memory.entries, int(n)) for n in used]
-    total = sum(map(len, strings))
-    arena = np.zeros(max(ARENA_BYTES, 2 * total), np.uint8)
-    arena[:total] = np.frombuffer(b"".join(strings), np.uint8)
-    entries = np.zeros((max(ENTRIES, 2 * len(used)), 3), np.int64)
-    lengths = np.array([len(s) for s in strings], np.int64)
-    entries[1 : len(used) + 1, 0] = np.cumsum(lengths) - lengths
-    entries[1 : len(used) + 1, 1] = lengths
-    entries[0] = len(used) + 1, total, 0
-    buckets = np.zeros(2 * len(entries), np.int32)
+    arena = np.zeros(limits.arena, np.uint8)
+    entries = np.zeros((limits.strings, 3), np.int64)
+    keep(memory.arena, memory.entries, used.astype(np.int64), arena, entries)
+    buckets = np.zeros(len(memory.intern_buckets), np.int32)
     rehang(arena, entries, buckets)
     number = np.zeros(int(memory.entries[0, 0]) + 1, np.int32)
     number[used] = np.arange(1, len(used) + 1)
     for array, name, rows in fields:
         array[name][rows] = number[array[name][rows]]
+    memory.counters[KEPT_BYTES] = entries[0, 1]
     return state._replace(memory=memory._replace(arena=arena, entries=entries, intern_buckets=buckets))

@@ -40,11 +40,13 @@ FLOW = np.dtype(
         ("host", "i4"),  # HTTP Host of the first request, interned; 0 for none
         ("vpc_endpoint", "i4"),  # id that a PROXY header gave, interned; 0 for none
         ("dns", "i4"),  # name that a DNS answer gave the server, interned
+        ("dns_back", "i4"),  # the same if the server is side 0
         ("datagram", "i4"),  # the last of the datagrams that were kept, -1 for none
         ("datagrams", "i4"),  # how many were kept
         ("kept", "i4"),  # their bytes
         ("place", "i4"),  # the last of the positions that were noted besides the sides' first ones, -1 for none
-        ("identifier", "i8"),
+        ("number", "i8"),  # in the order of first packets, from 1
+        ("identifier", "i8"),  # made of what the flow is, see ``table.identified``
         ("started", "i8"),
         ("ended", "i8"),
         ("touched", "i8"),  # clock of the last packet
@@ -77,7 +79,7 @@ SIDE = np.dtype(
         ("state", "u1"),  # NEW, ACTIVE, DONE
         ("tcp_flags", "u1"),  # every flag seen
         ("syn", "u1"),
-        ("lost", "u1"),  # bytes that mattered are missing from the capture
+        ("lost", "u1"),  # bytes that mattered are missing: LOST or NO_ROOM
         ("protected", "u1"),  # bits: under whose keys packets were seen, see BY_*
     ]
 )
@@ -132,6 +134,7 @@ MOST_PLACES = 7  # of a side, besides its first
 BOTH = np.dtype([*SIDE.descr, *WAY.descr])
 FREE, LIVE, FINISHED = 0, 1, 2
 UNKNOWN_SIDE = 255
+LOST, NO_ROOM = 1, 2  # what ``lost`` of a side is, besides 0: the capture lacks bytes; there was no memory to follow it
 NEW, ACTIVE, DONE = 0, 1, 2
 BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, place=-1, round_trip=-1)
 BLANK_SIDE = blank(SIDE, state=NEW, stream=-1, interface=-1)
@@ -275,8 +278,6 @@ ANSWER = np.dtype(
     ]
 )
 ANSWERS = 1 << 16
-RECENT_PACKET = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
-RECENT = 4096
 
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
 DATAGRAM = np.dtype(
@@ -313,8 +314,17 @@ SESSIONS = 1 << 16
     SWEEP_AT,
     ANSWERS_KEPT,
     SUPPLICANT,  # the end that last answered in EAP over LAN
+    FLOW_PLACES,  # how many places of the arrays are in use or chained as free; the rest was never touched
+    STREAM_PLACES,
+    HANDSHAKE_PLACES,
+    DATAGRAM_PLACES,
+    POSITION_PLACES,
+    CHUNK_PLACES,
+    EVICTED_FLOWS,  # ended early, because there was no room
+    FORGOTTEN_ANSWERS,  # of the DNS, likewise
+    KEPT_BYTES,  # interned bytes that were left when numbers were last given out anew
     COUNTERS,
-) = range(28)
+) = range(37)
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any
@@ -331,8 +341,8 @@ DatagramRows: TypeAlias = NDArray[Any]
 PlaceRow: TypeAlias = Any
 PlaceRows: TypeAlias = NDArray[Any]
 AnswerRows: TypeAlias = NDArray[Any]
-RecentRows: TypeAlias = NDArray[Any]
 Counters: TypeAlias = NDArray[np.int64]
+Tallies: TypeAlias = NDArray[np.int64]  # (capture, counter)
 Sessions: TypeAlias = NDArray[np.uint64]
 
 
@@ -349,6 +359,8 @@ class Memory(NamedTuple):
     sessions: Annotated[Sessions, Layout(np.uint64, 2)]  # sessions and tickets whose first handshake was seen
     datagrams: Annotated[DatagramRows, Layout(DATAGRAM)]
     places: Annotated[PlaceRows, Layout(PLACE)]
+    keys: Annotated[NDArray[np.uint64], Layout(np.uint64)]  # the secret of hashes, see ``keyed``
+    tallies: Annotated[Tallies, Layout(np.int64, 2)]  # what is counted of each capture
 
 
 class State(NamedTuple):
@@ -362,6 +374,7 @@ class State(NamedTuple):
     streams: Annotated[StreamRows, Layout(STREAM)]
     handshakes: Annotated[HandshakeRows, Layout(HANDSHAKE)]
     answers: Annotated[AnswerRows, Layout(ANSWER)]
+    finished: Annotated[NDArray[np.int32], Layout(np.int32)]  # places of the flows that wait to be taken out
 
 
 SHAPE_AT = WINDOW + 16
@@ -379,8 +392,8 @@ def records(count: int, dtype: Any) -> Array:
     return np.zeros(count, dtype).view(np.recarray)
 
 
-def chain(array: Array, first: int, head: int) -> int:
-    """Chain the places from ``first`` on, lowest first, in front of ``head``; the new head."""
-    array["next"][first:] = np.arange(first + 1, len(array) + 1)
-    array["next"][-1] = head
+def chain(array: Array, first: int, last: int) -> int:
+    """Chain the places from ``first`` to ``last - 1``, lowest first; the head."""
+    array["next"][first:last] = np.arange(first + 1, last + 1)
+    array["next"][last - 1] = -1
     return first

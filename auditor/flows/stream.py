@@ -8,6 +8,7 @@ and ``have`` is the end of what has no gap before it.
 import numpy as np
 
 from auditor.decode.bytes import Bytes, copy_bytes
+from auditor.decode.frames import BITS
 from auditor.decode.packet import SYN, PacketRow
 from auditor.flows.state import (
     ACTIVE,
@@ -223,7 +224,7 @@ def feed(memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, packet:
     if end > stream.have:
         stream.segments += 1
     if not insert(memory, stream, block, source, begin, end):
-        memory.counters[DROPPED_SEGMENTS] += 1
+        memory.tallies[packet.frame >> BITS, DROPPED_SEGMENTS] += 1
         side.lost = 1
         return False
     spans = stream.span

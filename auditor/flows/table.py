@@ -12,33 +12,33 @@ from auditor.decode.bytes import mix
 from auditor.decode.packet import ACK, FIN, RST, SYN, TCP, PacketRow
 from auditor.flows.dns import answer_for
 from auditor.flows.intern import Buckets
+from auditor.flows.keyed import bucket_of
 from auditor.flows.places import same_scope, was_there
 from auditor.flows.state import (
     BLANK_FLOW,
     BLANK_SIDE,
     BLANK_WAY,
     CLOCK,
-    DATAGRAM,
     DONE,
+    EVICTED_FLOWS,
     FINISHED,
     FINISHED_FLOWS,
     FLOW,
+    FLOW_PLACES,
     FLOWS_MADE,
     FREE,
     FREE_DATAGRAM,
     FREE_FLOW,
     FREE_HANDSHAKE,
     FREE_PLACE,
-    HANDSHAKE,
     LIVE,
-    PLACE,
+    NO_ROOM,
     SWEEP_AT,
     UNKNOWN_SIDE,
+    AnswerRows,
     Counters,
-    DatagramRows,
     FlowRow,
     FlowRows,
-    HandshakeRows,
     PlaceRows,
     SideRow,
     SideRows,
@@ -57,18 +57,10 @@ from auditor.recognise.numbers import DNS
 SECOND = 1_000_000_000
 TCP_IDLE, UDP_IDLE, TCP_CLOSED, TCP_ATTEMPT = 300 * SECOND, 60 * SECOND, 5 * SECOND, 5 * SECOND
 DNS_IDLE = 10 * SECOND  # of DNS over UDP: most flows of many networks, a question and an answer each
+DISORDER = SECOND  # by which packets may come later than others with later time stamps
 MOST_FINISHED = 8_192  # rows that wait to be taken out
+ROOM_FINISHED = MOST_FINISHED + 1  # a packet may end one more
 REORDERED = 65536  # bytes within which a segment that came before its SYN is taken for the same connection
-
-
-@inlined
-def bucket_of(
-    a_high: np.uint64, a_low: np.uint64, a_port: int, b_high: np.uint64, b_low: np.uint64, b_port: int, size: int
-) -> int:
-    """The same bucket for both directions."""
-    one = mix(a_low ^ (a_high * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(a_port) << np.uint64(48)))
-    two = mix(b_low ^ (b_high * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(b_port) << np.uint64(48)))
-    return np.int64(mix(one + two) & np.uint64(size - 1))
 
 
 @inlined
@@ -101,13 +93,16 @@ def side_of(flow: FlowRow, packet: PacketRow) -> int:
 def find(
     packet: PacketRow, bucket: int, flows: FlowRows, sides: SideRows, buckets: Buckets, places: PlaceRows
 ) -> tuple[int, int]:
-    """(flow, side) of a packet, or (-1, 0). The best of three fits: see below."""
+    """(flow, side) of a packet, or (-1, 0). The best of three fits: see below.
+
+    A flow that is over when the packet comes is none of them, whether it has left memory already or not.
+    """
     best, best_side, best_fit = -1, 0, 0
     at = np.int64(buckets[bucket])
     while at >= 0:
         flow = flows[at]
         side = side_of(flow, packet)
-        if side >= 0:
+        if side >= 0 and not is_over(flow, packet.time - flow.ended, sides, at):
             mine = sides[2 * at + side]
             if mine.packets > 0:
                 # This side came this way before.
@@ -138,16 +133,34 @@ def find_copied(packet: PacketRow, bucket: int, flows: FlowRows, sides: SideRows
 
 
 @part
+def identified(packet: PacketRow) -> int:
+    """The number by which a flow is known, of 63 bits: a hash of what it is, however its packets lie in files.
+
+    That is its transport, ends, VLANs and tunnels, and when its first packet came; of TCP its sequence number too,
+    since clocks may be coarse and ports be used again at once. Not seeded: the same flow has the same number in every audit.
+    """
+    code = mix(packet.source_low ^ mix(packet.source_high + np.uint64(packet.protocol)))
+    code = mix(code ^ packet.target_low ^ mix(packet.target_high + np.uint64(0x9E3779B97F4A7C15)))
+    code = mix(code ^ (np.uint64(packet.source_port) << np.uint64(16)) ^ np.uint64(packet.target_port))
+    code = mix(code ^ packet.vlans ^ mix(packet.tunnel ^ mix(packet.outer_tunnel)))
+    code = mix(code ^ np.uint64(packet.time))
+    if packet.protocol == TCP:
+        code = mix(code ^ np.uint64(packet.sequence))
+    return max(1, np.int64(code >> np.uint64(1)))
+
+
+@part
 def create(
     counters: Counters,
     flows: FlowRows,
     sides: SideRows,
     ways: WayRows,
     buckets: Buckets,
+    answers: AnswerRows,
     packet: PacketRow,
     bucket: int,
 ) -> int:
-    """A new flow whose side 0 is the packet's sender."""
+    """A new flow whose side 0 is the packet's sender; its names are those that DNS has answered by now."""
     at = counters[FREE_FLOW]
     flow = flows[at]
     counters[FREE_FLOW] = flow.next
@@ -164,10 +177,14 @@ def create(
     flow.next = buckets[bucket]
     buckets[bucket] = at
     counters[FLOWS_MADE] += 1
-    flow.identifier = counters[FLOWS_MADE]
+    flow.number = counters[FLOWS_MADE]
+    flow.identifier = identified(packet)
     flow.started = packet.time
     flow.ended = packet.time
     flow.touched = counters[CLOCK]
+    time = np.int64(packet.time)
+    flow.dns = answer_for(counters, answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low, time)
+    flow.dns_back = answer_for(counters, answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low, time)
     for direction in range(2):
         copy_record(sides[2 * at + direction], BLANK_SIDE[0])
         copy_record(ways[2 * at + direction], BLANK_WAY[0])
@@ -199,51 +216,45 @@ def finish(state: State, at: int) -> None:
             release(state.memory, side, state.streams[side.stream])
     if flow.client == UNKNOWN_SIDE:
         flow.client = 0
-    if flow.client == 0:
-        flow.dns = answer_for(
-            counters, state.answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low, np.int64(flow.started)
-        )
-    else:
-        flow.dns = answer_for(
-            counters, state.answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low, np.int64(flow.started)
-        )
+    if flow.client != 0:
+        flow.dns = flow.dns_back
     unlink(state.flows, state.buckets, at)
     flow.live = FINISHED
+    state.finished[counters[FINISHED_FLOWS]] = at
     counters[FINISHED_FLOWS] += 1
 
 
-@kernel(NUMBERS, Layout(FLOW), Layout(HANDSHAKE), Layout(DATAGRAM), Layout(PLACE))
-def recycle(
-    counters: Counters, flows: FlowRows, handshakes: HandshakeRows, datagrams: DatagramRows, places: PlaceRows
-) -> None:
+@kernel(State)
+def recycle(state: State) -> None:
     """Free the places of finished flows, after their rows were taken out."""
-    for at in range(flows.size - 1, -1, -1):
-        flow = flows[at]
-        if flow.live == FINISHED:
-            if flow.handshake >= 0:
-                handshakes[flow.handshake].next = counters[FREE_HANDSHAKE]
-                counters[FREE_HANDSHAKE] = flow.handshake
-            if flow.datagram >= 0:
-                first = np.int64(flow.datagram)
-                while datagrams[first].next >= 0:
-                    first = np.int64(datagrams[first].next)
-                datagrams[first].next = counters[FREE_DATAGRAM]
-                counters[FREE_DATAGRAM] = flow.datagram
-            if flow.place >= 0:
-                first = np.int64(flow.place)
-                while places[first].next >= 0:
-                    first = np.int64(places[first].next)
-                places[first].next = counters[FREE_PLACE]
-                counters[FREE_PLACE] = flow.place
-            flow.live = FREE
-            flow.next = counters[FREE_FLOW]
-            counters[FREE_FLOW] = at
+    counters, datagrams, places = state.memory.counters, state.memory.datagrams, state.memory.places
+    for k in range(counters[FINISHED_FLOWS] - 1, -1, -1):
+        at = state.finished[k]
+        flow = state.flows[at]
+        if flow.handshake >= 0:
+            state.handshakes[flow.handshake].next = counters[FREE_HANDSHAKE]
+            counters[FREE_HANDSHAKE] = flow.handshake
+        if flow.datagram >= 0:
+            first = np.int64(flow.datagram)
+            while datagrams[first].next >= 0:
+                first = np.int64(datagrams[first].next)
+            datagrams[first].next = counters[FREE_DATAGRAM]
+            counters[FREE_DATAGRAM] = flow.datagram
+        if flow.place >= 0:
+            first = np.int64(flow.place)
+            while places[first].next >= 0:
+                first = np.int64(places[first].next)
+            places[first].next = counters[FREE_PLACE]
+            counters[FREE_PLACE] = flow.place
+        flow.live = FREE
+        flow.next = counters[FREE_FLOW]
+        counters[FREE_FLOW] = at
     counters[FINISHED_FLOWS] = 0
 
 
 @part
-def is_over(flow: FlowRow, clock: int, sides: SideRows, at: int) -> bool:
-    idle = clock - flow.touched
+def is_over(flow: FlowRow, idle: int, sides: SideRows, at: int) -> bool:
+    """Whether a flow is over after so many nanoseconds without a packet of it."""
     if idle < TCP_CLOSED:
         return False
     if flow.ip_protocol != TCP:
@@ -258,12 +269,17 @@ def is_over(flow: FlowRow, clock: int, sides: SideRows, at: int) -> bool:
 
 @part
 def sweep(state: State, everything: bool) -> bool:
-    """Finish flows that are over, from where the last sweep stopped. False: too many rows wait to be taken out."""
+    """Finish flows that are over, from where the last sweep stopped. False: too many rows wait to be taken out.
+
+    This frees memory and decides nothing: it leaves alone whatever a packet could still belong to.
+    """
     counters = state.memory.counters
     at = max(0, counters[SWEEP_AT])
-    while at < state.flows.size:
+    while at < counters[FLOW_PLACES]:
         flow = state.flows[at]
-        if flow.live == LIVE and (everything or is_over(flow, counters[CLOCK], state.sides, at)):
+        if flow.live == LIVE and (
+            everything or is_over(flow, counters[CLOCK] - flow.touched - DISORDER, state.sides, at)
+        ):
             if counters[FINISHED_FLOWS] >= MOST_FINISHED:
                 counters[SWEEP_AT] = at
                 return False
@@ -273,14 +289,28 @@ def sweep(state: State, everything: bool) -> bool:
     return True
 
 
-@kernel(NUMBERS, Layout(FLOW), Layout(np.int32))
-def relink(order: NDArray[np.int64], flows: FlowRows, buckets: Buckets) -> None:
+@kernel(State, NUMBERS)
+def evict(state: State, order: NDArray[np.int64]) -> None:
+    """Finish flows before they are over, because there is no room: what was still looked at in them is not known."""
+    counters = state.memory.counters
+    for k in range(order.size):
+        at = order[k]
+        for direction in range(2):
+            side = state.sides[2 * at + direction]
+            if side.state != DONE:
+                side.lost = NO_ROOM
+        finish(state, at)
+        counters[EVICTED_FLOWS] += 1
+
+
+@kernel(NUMBERS, Layout(FLOW), Layout(np.int32), Layout(np.uint64))
+def relink(order: NDArray[np.int64], flows: FlowRows, buckets: Buckets, keys: NDArray[np.uint64]) -> None:
     """Hang flows into emptied buckets, in the given order."""
     for k in range(order.size):
         at = order[k]
         flow = flows[at]
         flow.bucket = bucket_of(
-            flow.a_high, flow.a_low, flow.a_port, flow.b_high, flow.b_low, flow.b_port, buckets.size
+            flow.a_high, flow.a_low, flow.a_port, flow.b_high, flow.b_low, flow.b_port, keys, buckets.size
         )
         flow.next = buckets[flow.bucket]
         buckets[flow.bucket] = at

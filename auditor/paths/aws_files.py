@@ -4,17 +4,22 @@ Each file is the output of one command as it is; the commands are distinguished 
 sessions, pre-shared keys and router configurations are never taken over.
 """
 
-import json
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from auditor.border import gate, rows
+from auditor.border.rows import Taken
 from auditor.capture import folders
 from auditor.capture.compression import unpacked
-from auditor.errors import InputError, TopologyError
-from auditor.paths.topology import Topology
-from auditor.settings import validated
+from auditor.errors import InputError, TopologyError, shown
+from auditor.paths.topology import Attachment, Endpoint, Topology, VirtualInterface, Vpc, Vpn
+from auditor.settings import checked
 
-Rows = list[dict[str, Any]]
+T = TypeVar("T")
+Row = dict[str, Any]
+Rows = list[Row]
 GONE = {"deleted", "deleting", "rejected", "failed"}
 
 # Top-level key -> the command that prints it.
@@ -63,12 +68,25 @@ NOT_USED = "not the output, as JSON, of a command that says where traffic goes; 
 MOST_NAMED = 5
 
 
+class Lists(dict[str, list[str]]):
+    """Lists of texts by name."""
+
+    def add(self, name: str, some: list[str]) -> None:
+        self.setdefault(name, []).extend(some)
+
+
+def text(row: Row, name: str) -> str | None:
+    """A member that is a text; None where it is missing or empty. Raises ValueError where it is something else."""
+    return rows.member(row, name, str) or None
+
+
 class Account:
     """The rows of all files, by top-level key."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Rows] = {key: [] for key in COMMANDS}
         self.others: list[Path] = []  # files that are not used
+        self.wrong: dict[str, str] = {}  # what of the rows cannot be read, in words
 
     def add(self, path: Path) -> None:
         """Take in one file. Raises TopologyError naming it."""
@@ -76,11 +94,11 @@ class Account:
             self.others.append(path)
             return
         try:
-            data = json.loads(unpacked(path))
+            data = gate.from_json(unpacked(path))
         except InputError as error:
             raise TopologyError(str(error)) from error
-        except ValueError as error:
-            raise TopologyError(f"{path}: not JSON: {error}") from error
+        except gate.RefusedError as error:
+            raise TopologyError(f"{shown(path)}: {error}") from error
         keys = [key for key in COMMANDS if isinstance(data, dict) and isinstance(data.get(key), list)]
         if not keys and isinstance(data, dict) and UNUSED & set(data):
             return
@@ -88,189 +106,222 @@ class Account:
             self.others.append(path)
             return
         for key in keys:
-            rows = data[key]
-            if not all(isinstance(row, dict) for row in rows):
-                raise TopologyError(f"{path}: {key}: not a list of objects, as aws {COMMANDS[key]} prints")
+            listed = data[key]
+            if not all(isinstance(row, dict) for row in listed):
+                raise TopologyError(f"{shown(path)}: {key}: not a list of objects, as aws {COMMANDS[key]} prints")
             if key == "routes":
                 if not isinstance(data.get("virtualInterfaceId"), str):
-                    raise TopologyError(f"{path}: virtualInterfaceId is missing: whose routes are these?")
-                rows = [{**row, "virtualInterfaceId": data["virtualInterfaceId"]} for row in rows]
-            self.rows[key] += rows
+                    raise TopologyError(f"{shown(path)}: virtualInterfaceId is missing: whose routes are these?")
+                listed = [{**row, "virtualInterfaceId": data["virtualInterfaceId"]} for row in listed]
+            self.rows[key] += listed
 
     def topology(self) -> Topology:
-        """All of it as a topology."""
-        return validated(
-            Topology,
-            {
-                "virtual_interface": self._virtual_interfaces(),
-                "vpn": self._vpns(),
-                "vpc": self._vpcs(),
-                "endpoint": self._endpoints(),
-                "attachment": self._attachments(),
-            },
-        )
-
-    def _virtual_interfaces(self) -> Rows:
-        encryption = {
-            row["connectionId"]: row.get("portEncryptionStatus")
-            for row in self.rows["connections"]
-            if row.get("connectionId") and row.get("encryptionMode", "no_encrypt") != "no_encrypt"
+        """All of it as a topology. Raises TopologyError where nothing of it can be read, or links have one name."""
+        sections: dict[str, tuple[Any, ...]] = {
+            "virtual_interface": self._sections("virtualInterfaces", self._virtual_interface, VirtualInterface),
+            "vpn": self._sections("VpnConnections", self._vpn, Vpn),
+            "vpc": self._sections("Vpcs", self._vpc, Vpc),
+            "endpoint": self._sections("VpcEndpoints", self._endpoint, Endpoint),
+            "attachment": self._sections("TransitGatewayAttachments", self._attachment, Attachment),
         }
-        advertised: dict[str, list[str]] = {}
-        accepted: dict[str, list[str]] = {}
-        for route in self.rows["routes"]:
-            kind = advertised if route.get("routeDirection") == "advertised" else accepted
-            if route.get("cidr"):
-                kind.setdefault(route["virtualInterfaceId"], []).append(route["cidr"])
-        behind = self._behind_gateways()
-        sections = []
-        for row in self.rows["virtualInterfaces"]:
-            gateway = row.get("directConnectGatewayId") or row.get("virtualGatewayId") or ""
-            name = row.get("virtualInterfaceId")
-            if not name or row.get("virtualInterfaceState") in GONE:
-                continue
-            peers = [row, *row.get("bgpPeers", [])]
-            filters = [p["cidr"] for p in row.get("routeFilterPrefixes") or [] if p.get("cidr")]
-            section: dict[str, Any] = {
-                "name": name,
-                "kind": row.get("virtualInterfaceType", "private"),
-                "vlan": row.get("vlan"),
-                "peer_address": _distinct(peer.get("amazonAddress") for peer in peers),
-                "own_address": _distinct(peer.get("customerAddress") for peer in peers),
-                "prefixes": advertised.get(name) or behind.get(gateway, []),
-                "sources": _distinct([*filters, *accepted.get(name, [])]),
-                "state": _state_of(row),
-                "region": row.get("region"),
-                "gateway": gateway,
-                "macsec": encryption.get(row.get("connectionId")),
-            }
-            sections.append({key: value for key, value in section.items() if value not in (None, [], "")})
-        return sections
+        if self.wrong and not any(sections.values()):
+            raise ValueError(next(iter(self.wrong.values())))
+        return Topology(**sections)
 
-    def _behind_gateways(self) -> dict[str, list[str]]:
+    def _each(self, key: str, read: Callable[[Row], T | None]) -> Taken[T]:
+        """What ``read`` makes of the rows of a command; those that it cannot read are told."""
+        taken = rows.each(read, self.rows[key])
+        if (words := taken.words(f"rows of {key}")) is not None:
+            self.wrong[key] = words
+        return taken
+
+    def _sections(self, key: str, read: Callable[[Row], Row | None], model: type[T]) -> tuple[T, ...]:
+        """The sections of a topology that rows of a command are."""
+
+        def section(row: Row) -> T | None:
+            values = read(row)
+            return None if values is None else checked(model, {k: v for k, v in values.items() if v is not None})
+
+        return tuple(self._each(key, section))
+
+    @cached_property
+    def _encryption(self) -> dict[str, str]:
+        """How the ports of connections with MACsec are."""
+
+        def pair(row: Row) -> tuple[str, str] | None:
+            if not text(row, "connectionId") or text(row, "encryptionMode") in (None, "no_encrypt"):
+                return None
+            status = text(row, "portEncryptionStatus")
+            return (row["connectionId"], status) if status else None
+
+        return dict(self._each("connections", pair))
+
+    @cached_property
+    def _announced(self) -> tuple[Lists, Lists]:
+        """Prefixes that AWS advertises over each virtual interface, and those that it accepts."""
+        advertised, accepted = Lists(), Lists()
+
+        def add(row: Row) -> None:
+            if prefix := text(row, "cidr"):
+                kind = advertised if row.get("routeDirection") == "advertised" else accepted
+                kind.add(row["virtualInterfaceId"], [prefix])
+
+        self._each("routes", add)
+        return advertised, accepted
+
+    def _virtual_interface(self, row: Row) -> Row | None:
+        gateway = text(row, "directConnectGatewayId") or text(row, "virtualGatewayId") or ""
+        name = text(row, "virtualInterfaceId")
+        if not name or row.get("virtualInterfaceState") in GONE:
+            return None
+        peers = [row, *rows.objects(row, "bgpPeers")]
+        filters = [p["cidr"] for p in rows.objects(row, "routeFilterPrefixes") if text(p, "cidr")]
+        advertised, accepted = self._announced
+        section: Row = {
+            "name": name,
+            "kind": row.get("virtualInterfaceType", "private"),
+            "vlan": row.get("vlan"),
+            "peer_address": _distinct(text(peer, "amazonAddress") for peer in peers),
+            "own_address": _distinct(text(peer, "customerAddress") for peer in peers),
+            "prefixes": advertised.get(name) or self._behind_gateways.get(gateway, []),
+            "sources": _distinct([*filters, *accepted.get(name, [])]),
+            "state": _state_of(row),
+            "region": row.get("region"),
+            "gateway": gateway,
+            "macsec": self._encryption.get(text(row, "connectionId") or ""),
+        }
+        return {key: value for key, value in section.items() if value not in ([], "")}
+
+    @cached_property
+    def _behind_gateways(self) -> Lists:
         """What each gateway leads to: prefixes allowed towards a Direct Connect gateway, VPCs behind a private one."""
-        vpcs = {row["name"]: row["prefixes"] for row in self._vpcs()}
-        leads_to: dict[str, list[str]] = {}
-        for row in self.rows["TransitGatewayAttachments"]:
-            if row.get("ResourceType") == "vpc" and row.get("TransitGatewayId") and row.get("State") not in GONE:
-                leads_to.setdefault(row["TransitGatewayId"], []).extend(vpcs.get(row.get("ResourceId", ""), []))
-        for row in self.rows["directConnectGatewayAssociations"]:
-            allowed = [p["cidr"] for p in row.get("allowedPrefixesToDirectConnectGateway") or [] if p.get("cidr")]
-            if row.get("directConnectGatewayId") and row.get("associationState", "associated") == "associated":
-                leads_to.setdefault(row["directConnectGatewayId"], []).extend(allowed)
-        for row in self.rows["VpnGateways"]:
-            attached = [a for a in row.get("VpcAttachments") or [] if a.get("State", "attached") == "attached"]
-            if row.get("VpnGatewayId"):
-                prefixes = [p for a in attached for p in vpcs.get(a.get("VpcId"), [])]
-                leads_to.setdefault(row["VpnGatewayId"], []).extend(prefixes)
-        return {gateway: _distinct(prefixes) for gateway, prefixes in leads_to.items()}
+        vpcs = {vpc.name: list(vpc.prefixes) for vpc in self._sections("Vpcs", self._vpc, Vpc)}
+        leads_to = Lists()
 
-    def _vpns(self) -> Rows:
-        sections = []
-        behind = self._behind_gateways()
-        for row in self.rows["VpnConnections"]:
-            options = row.get("Options") or {}
-            tunnels = options.get("TunnelOptions") or []
-            telemetry = row.get("VgwTelemetry") or []
-            outside = _distinct([t.get("OutsideIpAddress") for t in tunnels + telemetry])
-            # AWS sends what it has static routes for, and the site what lies behind the gateway.
-            routes = [r.get("DestinationCidrBlock") for r in row.get("Routes") or [] if r.get("State") != "deleted"]
-            prefixes = behind.get(row.get("VpnGatewayId") or row.get("TransitGatewayId") or "", [])
-            if not row.get("VpnConnectionId") or row.get("State") in GONE or not (outside or prefixes):
-                continue
-            section: dict[str, Any] = {
-                "name": row["VpnConnectionId"],
-                "outside": outside,
-                "prefixes": prefixes,
-                "sources": _distinct(routes),
-            }
-            if row.get("State", "available") != "available":
-                section["state"] = row["State"]
-            elif telemetry and all(t.get("Status") == "DOWN" for t in telemetry):
-                section["state"] = "down"
-            if options.get("OutsideIpAddressType") == "PrivateIpv4":
-                section["over"] = "Direct Connect"  # private outside addresses: a VPN over a transit virtual interface
-            sections.append(section)
-        return sections
+        def attached(row: Row) -> None:
+            gateway = text(row, "TransitGatewayId")
+            if row.get("ResourceType") == "vpc" and gateway and row.get("State") not in GONE:
+                leads_to.add(gateway, vpcs.get(text(row, "ResourceId") or "", []))
 
-    def _vpcs(self) -> Rows:
-        region = {
-            row.get("VpcId"): row["AvailabilityZone"].rstrip("abcdef")
-            for row in self.rows["Subnets"]
-            if row.get("AvailabilityZone")
+        def associated(row: Row) -> None:
+            allowed = [p["cidr"] for p in rows.objects(row, "allowedPrefixesToDirectConnectGateway") if text(p, "cidr")]
+            gateway = text(row, "directConnectGatewayId")
+            if gateway and row.get("associationState", "associated") == "associated":
+                leads_to.add(gateway, allowed)
+
+        def private(row: Row) -> None:
+            some = [a for a in rows.objects(row, "VpcAttachments") if a.get("State", "attached") == "attached"]
+            if gateway := text(row, "VpnGatewayId"):
+                leads_to.add(gateway, [p for a in some for p in vpcs.get(text(a, "VpcId") or "", [])])
+
+        self._each("TransitGatewayAttachments", attached)
+        self._each("directConnectGatewayAssociations", associated)
+        self._each("VpnGateways", private)
+        return Lists({gateway: _distinct(prefixes) for gateway, prefixes in leads_to.items()})
+
+    def _vpn(self, row: Row) -> Row | None:
+        options, telemetry = rows.member(row, "Options", dict), rows.objects(row, "VgwTelemetry")
+        tunnels = rows.objects(options, "TunnelOptions")
+        outside = _distinct([text(t, "OutsideIpAddress") for t in tunnels + telemetry])
+        # AWS sends what it has static routes for, and the site what lies behind the gateway.
+        routes = [text(r, "DestinationCidrBlock") for r in rows.objects(row, "Routes") if r.get("State") != "deleted"]
+        prefixes = self._behind_gateways.get(text(row, "VpnGatewayId") or text(row, "TransitGatewayId") or "", [])
+        name = text(row, "VpnConnectionId")
+        if not name or row.get("State") in GONE or not (outside or prefixes):
+            return None
+        section: Row = {"name": name, "outside": outside, "prefixes": prefixes, "sources": _distinct(routes)}
+        if row.get("State", "available") != "available":
+            section["state"] = row["State"]
+        elif telemetry and all(t.get("Status") == "DOWN" for t in telemetry):
+            section["state"] = "down"
+        if options.get("OutsideIpAddressType") == "PrivateIpv4":
+            section["over"] = "Direct Connect"  # private outside addresses: a VPN over a transit virtual interface
+        return section
+
+    @cached_property
+    def _regions(self) -> dict[str, str]:
+        """The Region of each VPC, by its subnets."""
+
+        def pair(row: Row) -> tuple[str, str] | None:
+            zone, vpc = text(row, "AvailabilityZone"), text(row, "VpcId")
+            return (vpc, zone.rstrip("abcdef")) if zone and vpc else None
+
+        return dict(self._each("Subnets", pair))
+
+    def _vpc(self, row: Row) -> Row | None:
+        sets = [*rows.objects(row, "CidrBlockAssociationSet"), *rows.objects(row, "Ipv6CidrBlockAssociationSet")]
+        sets = [s for s in sets if _block_state(s) in (None, "associated", "associating")]
+        blocks = (text(s, "CidrBlock") or text(s, "Ipv6CidrBlock") for s in sets)
+        prefixes, name = _distinct([text(row, "CidrBlock"), *blocks]), text(row, "VpcId")
+        return {"name": name, "prefixes": prefixes, "region": self._regions.get(name)} if name and prefixes else None
+
+    @cached_property
+    def _addresses(self) -> dict[str, list[str]]:
+        """The addresses of each network interface."""
+
+        def pair(row: Row) -> tuple[str, list[str]] | None:
+            listed = [text(row, "PrivateIpAddress")]
+            listed += [text(p, "PrivateIpAddress") for p in rows.objects(row, "PrivateIpAddresses")]
+            listed += [text(p, "Ipv6Address") for p in rows.objects(row, "Ipv6Addresses")]
+            name = text(row, "NetworkInterfaceId")
+            return (name, _distinct(listed)) if name else None
+
+        return dict(self._each("NetworkInterfaces", pair))
+
+    def _endpoint(self, row: Row) -> Row | None:
+        name = text(row, "VpcEndpointId")
+        if not name or str(row.get("State", "")).lower() in GONE:
+            return None
+        region, service = endpoint_service(text(row, "ServiceName") or "")
+        interfaces = map(rows.text, rows.member(row, "NetworkInterfaceIds", list))
+        return {
+            "name": name,
+            "addresses": _distinct(a for i in interfaces for a in self._addresses.get(i, [])),
+            "service": service,
+            "region": region,
+            "vpc": row.get("VpcId"),
+            "private_dns": bool(row.get("PrivateDnsEnabled")),
         }
-        sections = []
-        for row in self.rows["Vpcs"]:
-            sets = [*(row.get("CidrBlockAssociationSet") or []), *(row.get("Ipv6CidrBlockAssociationSet") or [])]
-            sets = [s for s in sets if _block_state(s) in (None, "associated", "associating")]
-            prefixes = _distinct([row.get("CidrBlock"), *(s.get("CidrBlock") or s.get("Ipv6CidrBlock") for s in sets)])
-            if row.get("VpcId") and prefixes:
-                section = {"name": row["VpcId"], "prefixes": prefixes, "region": region.get(row["VpcId"])}
-                sections.append({key: value for key, value in section.items() if value is not None})
-        return sections
 
-    def _endpoints(self) -> Rows:
-        addresses: dict[str, list[str]] = {}
-        for row in self.rows["NetworkInterfaces"]:
-            listed = [
-                row.get("PrivateIpAddress"),
-                *(p.get("PrivateIpAddress") for p in row.get("PrivateIpAddresses") or []),
-            ]
-            listed += [p.get("Ipv6Address") for p in row.get("Ipv6Addresses") or []]
-            if row.get("NetworkInterfaceId"):
-                addresses[row["NetworkInterfaceId"]] = _distinct(listed)
-        sections = []
-        for row in self.rows["VpcEndpoints"]:
-            if not row.get("VpcEndpointId") or str(row.get("State", "")).lower() in GONE:
-                continue
-            region, service = endpoint_service(row.get("ServiceName", ""))
-            section = {
-                "name": row["VpcEndpointId"],
-                "addresses": _distinct(a for i in row.get("NetworkInterfaceIds") or [] for a in addresses.get(i, [])),
-                "service": service,
-                "region": region,
-                "vpc": row.get("VpcId"),
-                "private_dns": bool(row.get("PrivateDnsEnabled")),
-            }
-            sections.append({key: value for key, value in section.items() if value is not None})
-        return sections
+    @cached_property
+    def _behind_attachments(self) -> Lists:
+        """The virtual interfaces behind each Direct Connect gateway."""
+        behind = Lists()
 
-    def _attachments(self) -> Rows:
-        behind: dict[str, list[str]] = {}
-        for row in self.rows["virtualInterfaces"]:
-            if row.get("directConnectGatewayId"):
-                behind.setdefault(row["directConnectGatewayId"], []).append(row.get("virtualInterfaceId", ""))
-        for row in self.rows["directConnectGatewayAttachments"]:
-            if row.get("directConnectGatewayId"):
-                behind.setdefault(row["directConnectGatewayId"], []).append(row.get("virtualInterfaceId", ""))
-        sections = []
-        for row in self.rows["TransitGatewayAttachments"]:
-            name, kind, resource = row.get("TransitGatewayAttachmentId"), row.get("ResourceType"), row.get("ResourceId")
-            if not name or not kind or row.get("State") in GONE:
-                continue
-            section: dict[str, Any] = {"name": name, "kind": kind}
-            links = _distinct(behind.get(resource or "", []))
-            if kind == "vpn" and resource:
-                section["link"] = resource
-            elif kind == "direct-connect-gateway" and len(links) == 1:
-                section["link"] = links[0]  # several: the gateway does not say which one
-            sections.append(section)
-        return sections
+        def add(row: Row) -> None:
+            if gateway := text(row, "directConnectGatewayId"):
+                behind.add(gateway, [text(row, "virtualInterfaceId") or ""])
+
+        self._each("virtualInterfaces", add)
+        self._each("directConnectGatewayAttachments", add)
+        return behind
+
+    def _attachment(self, row: Row) -> Row | None:
+        name, kind = text(row, "TransitGatewayAttachmentId"), text(row, "ResourceType")
+        resource = text(row, "ResourceId")
+        if not name or not kind or row.get("State") in GONE:
+            return None
+        section: Row = {"name": name, "kind": kind}
+        links = _distinct(self._behind_attachments.get(resource or "", []))
+        if kind == "vpn" and resource:
+            section["link"] = resource
+        elif kind == "direct-connect-gateway" and len(links) == 1:
+            section["link"] = links[0]  # several: the gateway does not say which one
+        return section
 
 
 def _state_of(row: dict[str, Any]) -> str | None:
     """A virtual interface's state; "BGP down" where it is available, and none of its sessions stands."""
-    state: str | None = row.get("virtualInterfaceState")
-    status = [peer.get("bgpStatus") for peer in row.get("bgpPeers") or []]
+    state = text(row, "virtualInterfaceState")
+    status = [peer.get("bgpStatus") for peer in rows.objects(row, "bgpPeers")]
     if state == "available" and status and all(one == "down" for one in status):
         return "BGP down"
     return state
 
 
 def _block_state(block: dict[str, Any]) -> str | None:
-    state = block.get("CidrBlockState") or block.get("Ipv6CidrBlockState") or {}
-    text: str | None = state.get("State")
-    return text
+    state = rows.member(block, "CidrBlockState", dict) or rows.member(block, "Ipv6CidrBlockState", dict)
+    return text(state, "State")
 
 
 def _distinct(values: Any) -> list[Any]:
@@ -300,24 +351,23 @@ def read(folder: str | Path, notes: list[str] | None = None) -> Topology:
         files = [(path, folders.refusal(path))]
     if not files:
         raise TopologyError(
-            f"{folder}: no JSON file is there; audit topology fetch writes them, or: aws {COMMANDS['virtualInterfaces']} > vifs.json"
+            f"{shown(folder)}: no JSON file is there; audit topology fetch writes them, or: aws {COMMANDS['virtualInterfaces']} > vifs.json"
         )
-    from pydantic import ValidationError
-
     account = Account()
     for file, refusal in files:
         if refusal is not None:
-            raise TopologyError(f"{file}: {refusal}")
+            raise TopologyError(f"{shown(file)}: {refusal}")
         account.add(file)
     if not any(account.rows.values()) and len(account.others) == len(files):
-        raise TopologyError(f"{account.others[0]}: {NOT_USED}")
+        raise TopologyError(f"{shown(account.others[0])}: {NOT_USED}")
     if account.others and notes is not None:
-        named = ", ".join(file.name for file in account.others[:MOST_NAMED])
+        named = ", ".join(shown(file.name) for file in account.others[:MOST_NAMED])
         more = f" and {len(account.others) - MOST_NAMED} more" if len(account.others) > MOST_NAMED else ""
-        notes.append(f"{folder}: {named}{more}: {NOT_USED}")
+        notes.append(f"{shown(folder)}: {named}{more}: {NOT_USED}")
     try:
-        return account.topology()
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise TopologyError(f"{folder}: {place}: {first['msg']}") from problem
+        topology = account.topology()
+    except ValueError as problem:
+        raise TopologyError(f"{shown(folder)}: {problem}") from problem
+    if notes is not None:
+        notes += [f"{shown(folder)}: {words}" for words in account.wrong.values()]
+    return topology

@@ -1,18 +1,19 @@
 """CloudTrail events as witnesses: through which door a request came, and with which TLS (CloudTrail User Guide, record contents)."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from auditor.border import gate, rows
+from auditor.border.gate import Line
+from auditor.border.rows import Taken
 from auditor.capture.compression import unpacked
 from auditor.decode.control import Address
-from auditor.errors import InputError
+from auditor.errors import InputError, shown
 from auditor.paths.model import LIKELY, NOT_PUBLIC, Evidence, Flows, is_public
 from auditor.paths.site import Network
 from auditor.paths.witness import EventLog, mask_of, note
@@ -47,54 +48,50 @@ def looks_like(head: bytes) -> bool:
     return empty or (b'"eventSource"' in plain and b'"eventTime"' in plain)
 
 
-def read(path: Path) -> list[Event]:
+def read(path: Path) -> Taken[Event]:
     """The events of a file with ``Records``, of a list, or of one JSON object a line. Raises InputError naming the file."""
-    try:
-        return [event for record in _records(unpacked(path)) if (event := _event(record)) is not None]
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{path}: not CloudTrail events: {error}") from error
+    taken = rows.each_line(_event, _records(gate.in_utf8(unpacked(path))))
+    if taken.skipped and not taken:
+        raise InputError(f"{shown(path)}: not CloudTrail events: {taken.why}")
+    return taken
 
 
-def _records(data: bytes) -> Iterator[dict[str, Any]]:
-    data = data.removeprefix(b"\xef\xbb\xbf")
+def _records(data: bytes) -> Iterator[Line]:
     try:
-        whole = json.loads(data)
-    except ValueError:
-        for line in data.splitlines():
-            if line.strip():
-                yield json.loads(line)
+        whole = gate.from_json(data)
+    except gate.RefusedError:
+        yield from gate.json_lines(data)
         return
-    rows = whole if isinstance(whole, list) else [whole]
+    listed = whole if isinstance(whole, list) else [whole]
     for key in ("Records", "Events", "events"):
         if isinstance(whole, dict) and isinstance(whole.get(key), list):
-            rows = whole[key]
+            listed = whole[key]
             break
-    for row in rows:
-        # As aws cloudtrail lookup-events prints them, and aws logs filter-log-events.
-        inner = row.get("CloudTrailEvent", row.get("message"))
-        yield json.loads(inner) if isinstance(inner, str) else row
+    for number, row in enumerate(listed, 1):
+        yield Line(number, row)
 
 
 def _event(record: dict[str, Any]) -> Event | None:
-    tls = record.get("tlsDetails") or {}
-    host = tls.get("clientProvidedHostHeader")
-    when = record.get("eventTime")
+    # As aws cloudtrail lookup-events prints them, and aws logs filter-log-events.
+    inner = record.get("CloudTrailEvent", record.get("message"))
+    if isinstance(inner, str):
+        record = gate.from_json(inner)
+    tls = rows.member(record, "tlsDetails", dict)
+    host, when = rows.member(tls, "clientProvidedHostHeader", str), rows.member(record, "eventTime", str)
     if not host or not when:
         return None  # nothing to join by
     try:
-        address = parse_address(record.get("sourceIPAddress", ""))
+        address = parse_address(rows.member(record, "sourceIPAddress", str))
     except ValueError:
         address = None  # a service's name: the request came from inside AWS
-    moment = datetime.fromisoformat(when)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    version = tls.get("tlsVersion")
+    version = rows.member(tls, "tlsVersion", str)
     return Event(
-        int(moment.timestamp()) * SECOND,
+        rows.nanoseconds(when) // SECOND * SECOND,
         host.lower(),
         address,
-        record.get("vpcEndpointId"),
-        VERSIONS.get(version, version) if version else None,
-        tls.get("cipherSuite"),
+        rows.member(record, "vpcEndpointId", str) or None,
+        VERSIONS.get(version, version) or None,
+        rows.member(tls, "cipherSuite", str) or None,
     )
 
 
@@ -201,7 +198,7 @@ class CloudTrail(EventLog[Event]):
 
     kind = "CloudTrail"
 
-    def __init__(self, files: list[tuple[str, list[Event]]], skew: int = 0) -> None:
+    def __init__(self, files: list[tuple[str, Taken[Event]]], skew: int = 0) -> None:
         super().__init__(files, skew)
         self._by_host: dict[str, dict[Address | None, list[int]]] = {}
         for number, event in enumerate(self.events):
@@ -239,8 +236,8 @@ class CloudTrail(EventLog[Event]):
                         self._compare(flows, near[0], event, disagreement)
         self.matched.flows += len(touched)
         added = []
-        for (path, words, link), rows in rows_of.items():
-            mask = mask_of(len(flows), rows)
+        for (path, words, link), numbers in rows_of.items():
+            mask = mask_of(len(flows), numbers)
             added.append(Evidence(mask, "client", "cloudtrail", path, LIKELY, words, link))
         return added
 

@@ -50,7 +50,7 @@ def continued(flows: Flows) -> Flows:
     whole = Positions(**{**vars(whole), "flow": flow, "direction": whole.direction ^ swap})
     return replace(
         flows,
-        positions=whole.at(np.lexsort((whole.first_frame, flow))),
+        positions=whole.at(np.lexsort((whole.first_frame, whole.first_time, flow))),
         ways={which: replace(ways[which], seen=packets[which] > 0, packets=packets[which]) for which in DIRECTIONS},
     )
 

@@ -208,10 +208,10 @@ def _rules(g: Gathering) -> None:
 def _fits(g: Gathering, rule: Rule, near: str, far: str) -> Array:
     import fnmatch
 
-    if rule.file is not None and not g.network.is_file(g.flows.capture, rule.file):
-        return g.nothing
     positions, frames = g.flows.positions, g.frames
     at = frames.place == ON_THE_WIRE
+    if rule.file is not None:
+        at &= frames.in_file(rule.file)
     if rule.interface is not None:
         names = [name is not None and fnmatch.fnmatchcase(name, rule.interface) for name in frames.names.tolist()]
         at &= np.array(names)[frames.name_of]

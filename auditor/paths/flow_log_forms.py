@@ -6,16 +6,17 @@ the time and stream in front, Logs Insights and Athena CSV with names of their o
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from auditor.border import gate
 from auditor.prefixes import parse_address
 
 DATED = re.compile(rb"^\d{4}-\d\d-\d\dT\S+ (?=\S+ )", re.MULTILINE)
 # After the time, `aws logs tail` writes the stream's name: that of a network interface, or of what the owner chose.
 STREAM = re.compile(rb"^(?![\d.]+ |- )\S+ (?=\d+ (?:\d{12}|unknown|\S*[.:]\S*) )", re.MULTILINE)
+UNREAD = "?"  # stands for a row that has not the fields of the log
 DEFAULT_ROW = re.compile(r"\d+ (?:\d{12}|unknown) (?:eni-\w+|-) ")
 # Names of fields in Athena's and Insights' columns, without case, hyphens and underscores, where they are not AWS's own.
 ALIASES = {
@@ -59,36 +60,47 @@ def lines_of(data: bytes, known: tuple[str, ...]) -> bytes:
 def _messages(data: bytes) -> Iterator[str]:
     """The messages of what the AWS command line prints of CloudWatch Logs, or of one JSON object a line."""
     try:
-        whole = json.loads(data)
-    except ValueError:
-        whole = [json.loads(line) for line in data.splitlines() if line.strip()]
+        whole = gate.from_json(data)
+    except gate.RefusedError:
+        whole = [line.value for line in gate.json_lines(data)]  # one that is no JSON is a row without fields
     rows: Any = whole
     if isinstance(whole, dict):
         rows = whole.get("events", whole.get("results", [whole]))
-    for row in rows:
-        message = _message(row)
-        if message is None:
-            raise ValueError("JSON without the log's messages; ask for @message, or give the log as text")
-        yield message.strip()
+    messages = [_message(row) for row in rows] if isinstance(rows, list) else []
+    if messages and all(message is None for message in messages):
+        raise ValueError("JSON without the log's messages; ask for @message, or give the log as text")
+    for message in messages:
+        yield " ".join(message.split()) if message is not None else UNREAD
 
 
 def _message(row: Any) -> str | None:
     if isinstance(row, list):  # get-query-results: a list of fields for each row
-        row = {field.get("field", "").lstrip("@"): field.get("value") for field in row}
+        fields = [field for field in row if isinstance(field, dict)]
+        row = {str(field.get("field", "")).lstrip("@"): field.get("value") for field in fields}
     message = row.get("message") if isinstance(row, dict) else None
     return message if isinstance(message, str) else None
 
 
 def _of_csv(data: bytes, known: tuple[str, ...]) -> bytes:
-    rows = csv.reader(io.StringIO(data.decode("utf-8", "replace")))
-    header = [name.strip() for name in next(rows)]
+    rows = _csv_rows(data)
+    header = [name.strip() for name in next(rows, [])]
     if "@message" in header:
         at = header.index("@message")
-        return "\n".join(row[at].strip() for row in rows if len(row) > at).encode() + b"\n"
+        return "\n".join(" ".join(row[at].split()) if len(row) > at else UNREAD for row in rows if row).encode() + b"\n"
     names = [spelled(name, known).replace(" ", "_") for name in header]
     lines = [" ".join(names)]
-    lines += [" ".join(c.strip().replace(" ", "_") or "-" for c in row) for row in rows if len(row) == len(names)]
+    lines += [
+        " ".join("_".join(c.split()) or "-" for c in row) if len(row) == len(names) else UNREAD for row in rows if row
+    ]
     return "\n".join(lines).encode() + b"\n"
+
+
+def _csv_rows(data: bytes) -> Iterator[list[str]]:
+    """The rows of CSV. Raises ValueError where a field is without end."""
+    try:
+        yield from csv.reader(io.StringIO(data.decode("utf-8", "replace")))
+    except csv.Error as error:
+        raise ValueError(f"not CSV: {error}") from None
 
 
 def looks_like(head: bytes, known: tuple[str, ...], formats: list[list[str]]) -> bool:
@@ -99,7 +111,7 @@ def looks_like(head: bytes, known: tuple[str, ...], formats: list[list[str]]) ->
     whole = head[: head.rfind(b"\n") + 1] or head
     try:
         lines = lines_of(whole, known).decode("utf-8", "replace").splitlines()
-    except (ValueError, csv.Error):
+    except ValueError:
         return False
     line = lines[0].strip() if lines else ""
     names = set(re.findall(r"\$\{([a-z0-9-]+)\}", line)) or set(line.split())

@@ -5,7 +5,6 @@ is none, taken for the default format of version 2. A log's rows lie in arrays, 
 """
 
 import io
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,9 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from auditor.border import gate, rows
 from auditor.capture.compression import unpacked
-from auditor.errors import InputError
-from auditor.paths import flow_log_forms
+from auditor.errors import InputError, shown
+from auditor.paths import flow_log_columns, flow_log_forms
 from auditor.prefixes import parse_address
 
 Array = np.ndarray[Any, Any]
@@ -84,6 +84,7 @@ class FlowLog:
     rows: list[int] = field(default_factory=list)  # rows of each file, those without data included
     columns: set[str] = field(default_factory=set)  # fields that any of the logs has
     skipped: list[int] = field(default_factory=list)  # rows that could not be read, or whose data AWS skipped
+    unread: list[int] = field(default_factory=list)  # rows that could not be read
 
     def __len__(self) -> int:
         return len(self.file)
@@ -109,42 +110,51 @@ class Reader:
 
     def __init__(self, formats: Iterable[str] = ()) -> None:
         self.formats = [FORMAT.findall(text) for text in formats]
-        self._parts: list[tuple[str, pa.Table, int, int]] = []
+        self._parts: list[tuple[str, pa.Table, int, int, int]] = []
 
     def add(self, path: Path) -> None:
         """Read a file. Raises InputError naming it and what is wrong."""
         try:
             if path.suffix == ".parquet":
-                table, skipped = self._parquet(path), 0
+                table, unread = self._parquet(path), 0
             else:
-                table, skipped = self._text(path)
-        except (OSError, pa.ArrowException, ValueError) as error:
-            raise InputError(f"{path}: not a flow log that can be read: {error}") from error
-        missing = [name for name in NEEDED if name not in table.column_names]
-        if missing:
-            raise InputError(f"{path}: the log has no field {', '.join(missing)}: it cannot be matched with flows")
-        total = table.num_rows + skipped
+                table, unread = self._text(path)
+            missing = [name for name in NEEDED if name not in table.column_names]
+            if missing:
+                what = f"the log has no field {', '.join(missing)}: it cannot be matched with flows"
+                raise InputError(f"{shown(path)}: {what}")
+            table, more = flow_log_columns.readable(table, NUMBERS, ADDRESSES)
+        except OSError as error:
+            raise InputError(f"{shown(path)}: {error.strerror}") from error
+        except (pa.ArrowException, ValueError) as error:
+            raise InputError(f"{shown(path)}: not a flow log that can be read: {rows.reason(error)}") from error
+        unread += more
+        if unread and not table.num_rows:
+            raise InputError(
+                f"{shown(path)}: not a flow log that can be read: none of its {unread:,} rows has its form"
+            )
+        total, skipped = table.num_rows + unread, unread
         if "log-status" in table.column_names:
             import pyarrow.compute as pc
 
             kept = table.filter(pc.field("log-status") == "OK")
             skipped += table.num_rows - kept.num_rows
             table = kept
-        self._parts.append((str(path), table, total, skipped))
+        self._parts.append((str(path), table, total, skipped, unread))
 
     @staticmethod
     def _parquet(path: Path) -> pa.Table:
-        import pyarrow.parquet as pq
-
-        file = pq.ParquetFile(path)
-        wanted = [n for n in file.schema_arrow.names if n.replace("_", "-") in (*NUMBERS, *ADDRESSES, *TEXTS)]
-        table = file.read(columns=wanted)
-        return table.rename_columns([name.replace("_", "-") for name in table.column_names])
+        with gate.Parquet(path) as file:
+            wanted = [n for n in file.schema.names if n.replace("_", "-") in (*NUMBERS, *ADDRESSES, *TEXTS)]
+            table = file.read(wanted)
+        names = [name.replace("_", "-") for name in table.column_names]
+        _no_twice(names)
+        return table.rename_columns(names)
 
     def _text(self, path: Path) -> tuple[pa.Table, int]:
-        from pyarrow import csv
-
-        data = flow_log_forms.lines_of(unpacked(path), KNOWN)
+        data = flow_log_forms.lines_of(gate.in_utf8(unpacked(path)), KNOWN)
+        if not data.isascii():  # Arrow's reader gives up on rows that are not UTF-8, and does not say so
+            data = data.decode("utf-8", "replace").encode()
         line, _, rest = data.partition(b"\n")
         first = line.decode("ascii", "replace").strip()
         names = FORMAT.findall(first) or (first.split() if "srcaddr" in first.split() else [])
@@ -158,41 +168,30 @@ class Reader:
                     f"no header, and {count} fields: give the output of aws ec2 describe-flow-logs beside it"
                 )
             names = fits[0] if fits else DEFAULT
-        skipped = [0]
-
-        def skip(_row: Any) -> str:
-            skipped[0] += 1
-            return "skip"
-
         kinds: dict[str, Any] = {name: pa.int64() for name in NUMBERS}
-        kinds |= {name: pa.dictionary(pa.int32(), pa.string()) for name in (*ADDRESSES, *TEXTS)}
+        kinds |= dict.fromkeys((*ADDRESSES, *TEXTS), flow_log_columns.TEXT)
+        kinds = {name: kinds[name] for name in names if name in kinds}
+        _no_twice([name for name in names if name in kinds])
         if not data.strip():  # a header, or nothing at all: nothing was recorded in that time
-            return pa.table({n: pa.array([], kinds[n]) for n in names if n in kinds}), 0
-        table = csv.read_csv(
-            io.BytesIO(data),
-            read_options=csv.ReadOptions(column_names=names),
-            parse_options=csv.ParseOptions(delimiter=" ", invalid_row_handler=skip, quote_char=False),
-            convert_options=csv.ConvertOptions(
-                column_types={n: kinds[n] for n in names if n in kinds},
-                include_columns=[n for n in names if n in kinds],
-                null_values=["-", ""],
-                strings_can_be_null=True,
-            ),
-        )
-        return table, skipped[0]
+            return pa.table({name: pa.array([], kind) for name, kind in kinds.items()}), 0
+        try:
+            return _fields(data, names, kinds)
+        except pa.ArrowInvalid:  # of one row: all is read as text then, and looked at row by row
+            return _fields(data, names, dict.fromkeys(kinds, flow_log_columns.TEXT))
 
     def finish(self) -> FlowLog:
         """All that was read."""
         log = FlowLog()
         if not self._parts:
             return log
-        for name, _, total, skipped in self._parts:
+        for name, _, total, skipped, unread in self._parts:
             log.names.append(name)
             log.rows.append(total)
             log.skipped.append(skipped)
-        sizes = [table.num_rows for _, table, _, _ in self._parts]
+            log.unread.append(unread)
+        sizes = [table.num_rows for _, table, *_ in self._parts]
         log.file = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-        tables = [table for _, table, _, _ in self._parts]
+        tables = [table for _, table, *_ in self._parts]
         log.columns = {name for table in tables for name in table.column_names}
         for column in NUMBERS:
             log.number[column] = np.concatenate([_numbers(table, column) for table in tables])
@@ -202,6 +201,8 @@ class Reader:
             log.text[column] = _coded(tables, column)
         good = (log.address["srcaddr"] != 0).any(axis=1) & (log.number["start"] >= 0)
         if not good.all():
+            without = np.bincount(log.file[~good], minlength=len(log.names)).tolist()
+            log.skipped = [skipped + more for skipped, more in zip(log.skipped, without, strict=True)]
             log.file = log.file[good]
             log.number = {name: values[good] for name, values in log.number.items()}
             log.address = {name: values[good] for name, values in log.address.items()}
@@ -209,13 +210,37 @@ class Reader:
         return log
 
 
+def _no_twice(names: list[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise gate.RefusedError(f"two of its fields are {twice}")
+
+
+def _fields(data: bytes, names: list[str], kinds: dict[str, Any]) -> tuple[pa.Table, int]:
+    """The fields of rows that have as many as they should, and how many rows have not."""
+    from pyarrow import csv
+
+    wrong = [0]
+
+    def skip(_row: Any) -> str:
+        wrong[0] += 1
+        return "skip"
+
+    table = csv.read_csv(
+        io.BytesIO(data),
+        read_options=csv.ReadOptions(column_names=names),
+        parse_options=csv.ParseOptions(delimiter=" ", invalid_row_handler=skip, quote_char=False),
+        convert_options=csv.ConvertOptions(
+            column_types=kinds, include_columns=list(kinds), null_values=["-", ""], strings_can_be_null=True
+        ),
+    )
+    return table, wrong[0]
+
+
 def _numbers(table: pa.Table, name: str) -> Array:
     if name not in table.column_names:
         return np.full(table.num_rows, -1, np.int64)
-    column = table.column(name)
-    if not pa.types.is_integer(column.type):
-        column = column.cast(pa.int64())
-    return np.asarray(column.fill_null(-1).to_numpy(), np.int64)
+    return np.asarray(table.column(name).fill_null(-1).to_numpy(), np.int64)
 
 
 def _coded(tables: list[pa.Table], name: str) -> tuple[list[str | None], Array]:
@@ -227,8 +252,6 @@ def _coded(tables: list[pa.Table], name: str) -> tuple[list[str | None], Array]:
             parts.append(np.full(table.num_rows, -1, np.int64))
             continue
         column = table.column(name)
-        if not pa.types.is_dictionary(column.type):
-            column = column.dictionary_encode()
         whole = column.unify_dictionaries().combine_chunks()
         for chunk in whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]:
             codes = np.array([values.setdefault(v, len(values)) for v in chunk.dictionary.to_pylist()] + [-1], np.int64)
@@ -250,8 +273,9 @@ def _addresses(tables: list[pa.Table], name: str) -> Array:
 def formats_of(path: Path) -> list[str]:
     """The formats that ``aws ec2 describe-flow-logs`` lists; [] for another file."""
     try:
-        data = json.loads(unpacked(path))
-    except (InputError, ValueError):
+        data = gate.from_json(unpacked(path))
+    except (InputError, gate.RefusedError):
         return []
-    rows = data.get("FlowLogs") if isinstance(data, dict) else None
-    return [row["LogFormat"] for row in rows or [] if isinstance(row, dict) and isinstance(row.get("LogFormat"), str)]
+    listed = data.get("FlowLogs") if isinstance(data, dict) else None
+    some = listed if isinstance(listed, list) else []
+    return [row["LogFormat"] for row in some if isinstance(row, dict) and isinstance(row.get("LogFormat"), str)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.decode.frames import BITS
 from auditor.decode.layers import ERSPAN, GENEVE, GRE, IP_IN_IP, TZSP, VXLAN
 from auditor.paths.learned import Learned
 from auditor.paths.model import CONFIRMED, DIRECTIONS, LIKELY, Flows
@@ -71,9 +72,9 @@ class Frames:
     def _at_point(self, point: CapturePoint) -> Array:
         """Which positions are at a declared capture point."""
         positions = self.positions
-        if point.file is not None and not self.network.is_file(self.flows.capture, point.file):
-            return np.zeros(len(positions), bool)
         here = np.ones(len(positions), bool)
+        if point.file is not None:
+            here &= self.in_file(point.file)
         if point.interface is not None:
             names = {name: name is not None and _fits_pattern(name, point.interface) for name in self.names.tolist()}
             here &= np.array([names[name] for name in self.names.tolist()])[self.name_of]
@@ -83,6 +84,11 @@ class Frames:
         elif point.vpc is None:
             here &= positions.tunnel == 0
         return here
+
+    def in_file(self, pattern: str) -> Array:
+        """Which positions were first seen in a capture that a pattern of the topology names."""
+        named = np.array([self.network.is_file(name, pattern) for name in self.flows.captures])
+        return np.asarray(named[self.positions.first_frame >> BITS])
 
     def _places(self) -> Array:
         """Where each position's innermost frame was seen."""

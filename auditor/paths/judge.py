@@ -150,7 +150,7 @@ class Judge:
         for contest in gathered.learned.contests:
             times = [time for _, _, time, _ in contest.claims]
             contested = Contested(
-                gathered.flows.capture, contest.text, gathered.contested_by(contest), min(times), max(times)
+                gathered.flows.captures[0], contest.text, gathered.contested_by(contest), min(times), max(times)
             )
             self.totals.add(address_text(*contest.address), contested)
 

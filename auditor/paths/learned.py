@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from auditor.decode.control import Address, Binding, Control, FirstSeen
+from auditor.decode.frames import words
 from auditor.decode.packet import V4_MAPPED
 from auditor.flows.oriented import address_text, mac_text
 from auditor.paths.bgp import Announcer
@@ -41,12 +42,15 @@ class Contest:
     address: Address
     tags: int
     interface: int
-    claims: tuple[tuple[int, int, int, str], ...]  # MAC, frame, time, by what; in the order of frames
+    claims: tuple[tuple[int, int, int, str], ...]  # MAC, frame, time, by what; in the order of time
     stated: tuple[str, ...]  # MACs that the owner states
+    captures: list[str]
 
     @property
     def text(self) -> str:
-        claimants = [f"{mac_text(mac)} by {by} in frame {frame}" for mac, frame, _, by in self.claims]
+        claimants = [
+            f"{mac_text(mac)} by {by} in frame {words(frame, self.captures)}" for mac, frame, _, by in self.claims
+        ]
         claimants += [f"{mac} by the topology" for mac in self.stated]
         return f"{address_text(*self.address)}, the peer of {self.link}, is claimed by {' and by '.join(claimants)}"
 
@@ -78,7 +82,7 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
                 if _is_there(link, network, binding, tagged) and (seen.protocols != {"BGP"} or address in speakers):
                     wires.setdefault((address, binding.vlans, binding.interface), []).append((binding, seen))
         for (address, tags, interface), held in wires.items():
-            contest = _contest(link, address, held)
+            contest = _contest(link, address, held, control.captures)
             if contest is not None:
                 result.contests.append(contest)
             elif (
@@ -87,9 +91,11 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
                 and all(a in every_peer or _is_near(a, peers, link) for a in addresses[held[0][0].mac, tags, interface])
             ):
                 mac, seen = held[0][0].mac, held[0][1]
-                text = f"peer MAC {mac_text(mac)}, which {seen.by} (frame {seen.frame}) shows to be that of"
+                text = f"peer MAC {mac_text(mac)}, which {seen.by} (frame {words(seen.frame, control.captures)}) shows to be that of"
                 holder = Holder(mac, tags, interface, f"{text} {address_text(*address)},")
                 result.holders.setdefault(link.name, []).append(holder)
+    if control.left_out["addresses"]:
+        result.holders.clear()  # a claim that is not known any more may have been another holder's
     return result
 
 
@@ -103,12 +109,14 @@ def _is_there(link: Link, network: Network, binding: Binding, tagged: set[int]) 
     return binding.vlans == 0 and binding.interface not in tagged
 
 
-def _contest(link: Link, address: Address, held: list[tuple[Binding, FirstSeen]]) -> Contest | None:
+def _contest(
+    link: Link, address: Address, held: list[tuple[Binding, FirstSeen]], captures: list[str]
+) -> Contest | None:
     """More than one holder: of those seen, and of those that the owner states."""
     macs = {binding.mac for binding, _ in held}
     if len(macs) < 2 and (not link.macs or macs <= set(link.macs)):
         return None
-    claims = sorted((seen.frame, binding.mac, seen.time, seen.by) for binding, seen in held)
+    claims = sorted((seen.time, seen.frame, binding.mac, seen.by) for binding, seen in held)
     first = held[0][0]
     stated = tuple(text for mac, text in link.macs.items() if mac not in macs)
     return Contest(
@@ -116,8 +124,9 @@ def _contest(link: Link, address: Address, held: list[tuple[Binding, FirstSeen]]
         address,
         first.vlans,
         first.interface,
-        tuple((mac, frame, time, by) for frame, mac, time, by in claims),
+        tuple((mac, frame, time, by) for time, frame, mac, by in claims),
         stated,
+        captures,
     )
 
 

@@ -101,7 +101,7 @@ class Flows:
     """What paths are judged by, of each flow: addresses as halves of 128-bit numbers, times in nanoseconds."""
 
     identifier: Array
-    capture: str
+    captures: list[str]  # names of those that are read as one, by the numbers that frames have
     client_high: Array
     client_low: Array
     client_port: Array

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.decode.frames import words as frame_words
 from auditor.flows.oriented import mac_text, vlan_text
 from auditor.paths.frames import FOREIGN
 from auditor.paths.gathering import Gathering
@@ -72,16 +73,18 @@ def _grouped(keys: Array, rows: Array) -> Iterator[tuple[int, list[int]]]:
 
 
 def _changes(g: Gathering, mine: list[int], label: Array, names: list[str]) -> list[tuple[int, int, str]]:
-    """(time, frame, words) of the changes of one direction, whose positions are in the order of their first frames."""
+    """(time, frame, words) of the changes of one direction, whose positions are in the order of when they began."""
     positions, changes = g.flows.positions, []
     for before, then in pairwise(mine):
         if label[before] == label[then]:
             continue
         time, frame = int(positions.first_time[then]), int(positions.first_frame[then])
-        text = f"at {moment(time)}, frame {frame}, within the flow: by {_name(g, before, label, names)} before, "
+        named = frame_words(frame, g.flows.captures)
+        text = f"at {moment(time)}, frame {named}, within the flow: by {_name(g, before, label, names)} before, "
         text += f"by {_name(g, then, label, names)} from then on"
-        if positions.last_frame[before] > positions.last_frame[then]:
-            text += f", and as before again until frame {positions.last_frame[before]}"
+        if positions.last_time[before] > positions.last_time[then]:
+            until = frame_words(int(positions.last_frame[before]), g.flows.captures)
+            text += f", and as before again until frame {until}"
         changes.append((time, frame, text))
     return changes
 

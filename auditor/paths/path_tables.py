@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from auditor.decode import frames
 from auditor.decode.control import Control, IcmpError
+from auditor.flows import frame_columns
 from auditor.flows.oriented import Oriented, address_text, mac_text, tunnel_text, vlan_text
 from auditor.flows.rows import Rows
 from auditor.paths.judge import Judgement
@@ -35,7 +37,7 @@ def _ip_bytes(side: Array) -> Array:
 def seen_flows(
     rows: Rows,
     ends: Oriented,
-    capture: str,
+    captures: list[str],
     interfaces: list[str | None],
     texts: dict[str, Texts],
     aws: dict[str, Array],
@@ -45,7 +47,7 @@ def seen_flows(
     plain = (ends.client["tunnel"] == 0) & (ends.server["tunnel"] == 0)
     return Flows(
         identifier=flows["identifier"],
-        capture=capture,
+        captures=captures,
         client_high=ends.client_high,
         client_low=ends.client_low,
         client_port=ends.client_port,
@@ -131,7 +133,9 @@ def position_text(flows: Flows, at: int) -> str:
     where += [f"VLAN {_tags(tags)}" if tags else "untagged"]
     where += [f"{mac_text(int(positions.source_mac[at]))} to {mac_text(int(positions.target_mac[at]))}"]
     where += [f"in a tunnel ({tunnel})"] if tunnel else []
-    first, last = int(positions.first_frame[at]), int(positions.last_frame[at])
+    first, last = (
+        frames.words(int(frame[at]), flows.captures) for frame in (positions.first_frame, positions.last_frame)
+    )
     return f"{' and '.join(counted)} {', '.join(where)}, frames {first} to {last}"
 
 
@@ -145,9 +149,9 @@ def evidence_table(flows: Flows, evidence: list[Evidence]) -> pa.Table:
     every = np.concatenate([*at, of])
     none = np.zeros(len(flows), np.int64)
     shown = [(none if item.frame is None else item.frame)[a] for item, a in zip(evidence, at, strict=True)]
-    frames = np.concatenate([*shown, first])
+    proof = np.concatenate([*shown, first])
     order = np.lexsort((which, every))
-    which, every, frames = which[order], every[order], frames[order]
+    which, every, proof = which[order], every[order], proof[order]
     lines: list[Evidence | _Line] = [*evidence, *placed]
     return arrow.build(
         "evidence",
@@ -159,7 +163,8 @@ def evidence_table(flows: Flows, evidence: list[Evidence]) -> pa.Table:
             "confidence": Texts([CONFIDENCE_NAMES[item.confidence] for item in lines], which),
             "link": Texts([item.link for item in lines], which),
             "detail": Texts([item.detail for item in lines], which),
-            "frame": Numbers(frames, frames == 0),
+            "capture": frame_columns.names(proof, flows.captures),
+            "frame": frame_columns.numbers(proof),
         },
     )
 
@@ -240,8 +245,8 @@ def _tags(vlans: int) -> str | None:
     return vlan_text(vlans, next((k for k in range(5) if vlans >> 12 * k == 0), 5))
 
 
-def network_table(capture: str, control: Control, network: Network, interfaces: list[str | None]) -> pa.Table:
-    """What a capture shows of the network itself, as rows of ``network``."""
+def network_table(control: Control, network: Network, interfaces: list[str | None]) -> pa.Table:
+    """What captures that are read as one show of the network itself, as rows of ``network``."""
 
     def named(number: int) -> str | None:
         return interfaces[number] if 0 <= number < len(interfaces) else None
@@ -255,6 +260,12 @@ def network_table(capture: str, control: Control, network: Network, interfaces: 
     ]
     if not rows:
         return arrow.empty("network")
-    names = [column.name for column in schema.TABLES["network"]][1:]
-    given: dict[str, Any] = {"capture": [capture] * len(rows)}
-    return arrow.build("network", given | {name: [row.get(name) for row in rows] for name in names})
+    captures = control.captures
+    for row in rows:
+        frame = row.get("frame")
+        if frame is not None:
+            row["capture"], row["frame"] = captures[frames.capture(frame)], frames.number(frame)
+        elif len(captures) == 1:
+            row["capture"] = captures[0]
+    names = [column.name for column in schema.TABLES["network"]]
+    return arrow.build("network", {name: [row.get(name) for row in rows] for name in names})

@@ -31,7 +31,7 @@ SIDE_COLUMNS = (*FIELDS, "packets", "elsewhere", "copies", "pppoe", "vlans", "vl
 
 @dataclass
 class Positions:
-    """Positions of many flows, a row each, in the order of flows and, of a direction, of first frames.
+    """Positions of many flows, a row each, in the order of flows and, of a direction, of when they began.
 
     ``packets`` were seen there first; ``copies`` there again, when they were seen elsewhere before. ``tags`` are those
     of the innermost frame, ``outer_tags`` of the one on the wire: 12 bits each, the innermost lowest, priority tags
@@ -140,4 +140,4 @@ def positions(rows: Rows, ends: Oriented) -> Positions:
             _of_rows(at // 2, at % 2, first - moved[at], columns),
         ]
     )
-    return whole.at(np.lexsort((whole.first_frame, whole.flow)))
+    return whole.at(np.lexsort((whole.first_frame, whole.first_time, whole.flow)))

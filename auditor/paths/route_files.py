@@ -1,13 +1,14 @@
 """Readers of routing tables in files: what routers and operating systems print. Told apart by their contents."""
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from auditor.border import gate, rows
+from auditor.border.rows import Taken
 from auditor.capture.compression import unpacked
-from auditor.errors import InputError
+from auditor.errors import InputError, shown
 from auditor.paths import mrt
 from auditor.paths.routes import Hop, Routes
 from auditor.prefixes import parse, parse_address
@@ -18,41 +19,51 @@ KNOWN = (
 COMMUNITY_NAMES = {"no-export": "65535:65281", "no-advertise": "65535:65282"}
 
 
-def read(path: str | Path, site: str | None = None) -> Routes:
-    """The routes of a file, compressed or not. Raises InputError naming the file, the place and what is wrong."""
+def read(path: str | Path, site: str | None = None, notes: list[str] | None = None) -> Routes:
+    """The routes of a file, compressed or not. Raises InputError naming the file, the place and what is wrong.
+
+    A route that cannot be read is left out; ``notes`` gets a sentence on these.
+    """
     name = Path(path).name
-    data = unpacked(Path(path))
+    data = gate.in_utf8(unpacked(Path(path)))
     routes = Routes(name, site)
+    wrong: Taken[None] = Taken()
     try:
         if mrt.is_mrt(data) or mrt.other_kind(data) is not None:
             mrt.read(data, routes)
         elif data.lstrip()[:1] in (b"[", b"{"):
-            _json(json.loads(data), routes)
+            wrong = _json(gate.from_json(data), routes)
         else:
-            _show_ip_bgp(data.decode("utf-8", "replace"), routes)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a routing table: {error}; known are {KNOWN}") from error
+            wrong = _show_ip_bgp(data.decode("utf-8", "replace"), routes)
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{shown(path)}: not a routing table: {error}; known are {KNOWN}") from error
     if not len(routes):
-        raise InputError(f"{path}: no routes are in it; known are {KNOWN}")
+        why = f"none of its routes can be read ({wrong.why})" if wrong.skipped else "no routes are in it"
+        raise InputError(f"{shown(path)}: {why}; known are {KNOWN}")
+    if notes is not None and (words := wrong.words("routes")) is not None:
+        notes.append(f"{shown(path)}: {words}")
     return routes
 
 
-def _json(data: Any, routes: Routes) -> None:
+def _json(data: Any, routes: Routes) -> Taken[None]:
     if isinstance(data, list):
-        _ip_route(data, routes)
-        return
-    table = data.get("routes", data)
-    for prefix, entry in table.items():
+        return _ip_route(data, routes)
+    listed = rows.member(data, "routes", dict) or data
+
+    def add(item: tuple[str, Any]) -> None:
+        prefix, entry = item
         paths = (
             entry.get("paths") if isinstance(entry, dict) else entry
         )  # in `show bgp … detail json` it is a level deeper
         if "/" not in prefix or not isinstance(paths, list):
-            continue
+            return
         best = [path for path in paths if _is_best(path)]
         hops = [hop for path in best[:1] for hop in _frr_hops(path)]
         hops += [hop for path in paths if path.get("multipath") and path not in best for hop in _frr_hops(path)]
         if best:
             routes.add(parse(prefix), _several(hops))
+
+    return rows.each(add, listed.items())
 
 
 def _several(hops: list[Hop]) -> Hop:
@@ -74,7 +85,7 @@ def _is_used(hop: dict[str, Any]) -> bool:
 
 def _frr_hops(path: dict[str, Any]) -> list[Hop]:
     """The next hops of a path that are used; none where all are dead, or packets are thrown away."""
-    nexthops = path.get("nexthops", [])
+    nexthops = rows.objects(path, "nexthops")
     hops: list[dict[str, Any]] = [hop for hop in nexthops if _is_used(hop)]
     if nexthops and not hops:
         return []
@@ -83,18 +94,24 @@ def _frr_hops(path: dict[str, Any]) -> list[Hop]:
         as_path = path["aspath"].get("string", "")
     community = path.get("community") or {}
     communities = (
-        community.get("list") or str(community.get("string", "")).split()
+        rows.member(community, "list", list) or str(community.get("string", "")).split()
         if isinstance(community, dict)
         else str(community).split()
     )
-    numbers = tuple(int(n) for n in re.findall(r"\d+", str(as_path)))
-    tags = tuple(sorted(_community(c) for c in communities))
+    numbers = _numbers(str(as_path))
+    tags = tuple(sorted(_community(rows.text(c)) for c in communities))
     parsed = []
     for one in hops or [{}]:
         address = one.get("ip") or path.get("nexthop")
         hop = _next_hop(address) if address else None
-        parsed.append(Hop(hop, one.get("interfaceName"), numbers, tags, path.get("protocol", "bgp")))
+        interface = rows.member(one, "interfaceName", str) or None
+        parsed.append(Hop(hop, interface, numbers, tags, rows.member(path, "protocol", str) or "bgp"))
     return parsed
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """The AS numbers of a path (RFC 6793: 32 bits each). Raises ValueError for others."""
+    return tuple(rows.whole(number, 0, 0xFFFFFFFF) for number in re.findall(r"\b\d+\b", text))
 
 
 def _community(text: str) -> str:
@@ -103,51 +120,54 @@ def _community(text: str) -> str:
 
 
 def _next_hop(text: str) -> tuple[int, int] | None:
-    address = parse_address(text)
+    address = parse_address(rows.text(text))
     return None if address in ((0, 0), (0, 0xFFFF << 32)) else address
 
 
+ELSEWHERE = ("local", "broadcast", "anycast", "multicast")  # types of routes that lead to no other router
 DEAD = {"dead", "linkdown", "unresolved"}  # the kernel does not use such a next hop (ip-route(8))
 MAIN = {"main", "default", "local", "254", "253", "255"}  # tables that are asked without a rule of the owner's
 
 
-def _ip_route(rows: list[dict[str, Any]], routes: Routes) -> None:
+def _ip_route(listed: list[Any], routes: Routes) -> Taken[None]:
     """``ip -j route``, also with ``-6``, ``table all`` and ``nexthops``; of equal prefixes the lowest metric counts.
 
     Which packets go by a policy table only its rules say: such routes are left out. A route without a next hop in
     force is none; one that throws packets away leads nowhere, and hides shorter prefixes.
     """
-    is_v6 = any(":" in str(row.get("dst", "")) or ":" in str(row.get("gateway", "")) for row in rows)
+    some = [row for row in listed if isinstance(row, dict)]
+    is_v6 = any(":" in str(row.get("dst", "")) or ":" in str(row.get("gateway", "")) for row in some)
     best: dict[Any, tuple[int, list[Hop]]] = {}
-    for row in rows:
-        destination = row["dst"]
-        if str(row.get("table", "main")) not in MAIN or row.get("type") in (
-            "local",
-            "broadcast",
-            "anycast",
-            "multicast",
-        ):
-            continue
+
+    def add(row: dict[str, Any]) -> None:
+        destination = rows.text(row["dst"])
+        if str(row.get("table", "main")) not in MAIN or row.get("type") in ELSEWHERE:
+            return
         leads = row.get("type", "unicast") == "unicast"
-        hops = [_linux_hop(one, row) for one in row.get("nexthops") or [row] if not DEAD & set(one.get("flags") or [])]
-        if DEAD & set(row.get("flags") or []) or not hops:
-            continue
+        among = rows.objects(row, "nexthops") or [row]
+        hops = [_linux_hop(one, row) for one in among if not DEAD & set(rows.member(one, "flags", list))]
+        if DEAD & set(rows.member(row, "flags", list)) or not hops:
+            return
         if destination == "default":
-            gateway = row.get("gateway") or (row.get("via") or {}).get("host")
+            gateway = row.get("gateway") or rows.member(row, "via", dict).get("host")
             destination = "::/0" if (":" in str(gateway) if gateway else is_v6) else "0.0.0.0/0"
-        prefix, metric = parse(destination), int(row.get("metric", 0))
+        prefix, metric = parse(destination), rows.whole(row.get("metric", 0), 0, 0xFFFFFFFF)
         known = best.get(prefix)
         if known is None or metric < known[0]:
             best[prefix] = metric, hops if leads else []
         elif metric == known[0] and leads:
             known[1].extend(hops)
+
+    taken: Taken[None] = rows.each(add, listed)
     for prefix, (_, hops) in best.items():
         routes.add(prefix, _several(hops))
+    return taken
 
 
 def _linux_hop(one: dict[str, Any], row: dict[str, Any]) -> Hop:
-    address = one.get("gateway") or (one.get("via") or {}).get("host")
-    return Hop(_next_hop(address) if address else None, one.get("dev"), protocol=row.get("protocol", ""))
+    address = one.get("gateway") or rows.member(one, "via", dict).get("host")
+    interface = rows.member(one, "dev", str) or None
+    return Hop(_next_hop(address) if address else None, interface, protocol=rows.member(row, "protocol", str))
 
 
 LINE = re.compile(r"^(?P<status>[ *>=isdhrSRbfaxme]{1,6}?)(?P<rest>\s*\S.*)$")
@@ -164,7 +184,7 @@ def _classful(text: str) -> str:
     return f"{text}/{8 if first < 128 else 16 if first < 192 else 24}"
 
 
-def _show_ip_bgp(text: str, routes: Routes) -> None:
+def _show_ip_bgp(text: str, routes: Routes) -> Taken[None]:
     """The table of Cisco, FRR and Quagga: best routes have ``>`` among the status codes in front."""
     header = re.search(r"^.*Network\s+Next ?Hop.*$", text, re.MULTILINE)
     if header is None:
@@ -187,7 +207,7 @@ def _show_ip_bgp(text: str, routes: Routes) -> None:
             named = NETWORK.match(fields[0])
             if named is None:
                 continue
-            network = _classful(named["net"])
+            network = named["net"]
             fields = fields[1:]
         if not fields or network is None or not {">", "="} & set(status):
             continue  # a long network stands alone; its next hop is on the next line
@@ -199,15 +219,21 @@ def _show_ip_bgp(text: str, routes: Routes) -> None:
         candidates.setdefault(network, []).append(Hop(address, None, as_path, (), "bgp"))
         best |= {network} if ">" in status else set()
         status = ""
-    for network in (name for name in candidates if name in best):
-        routes.add(parse(network), _several(candidates[network]))
+
+    def add(network: str) -> None:
+        routes.add(parse(_classful(network)), _several(candidates[network]))
+
+    return rows.each(add, (name for name in candidates if name in best))
 
 
 def _as_path(rest: str, fields: list[str], header: str) -> tuple[int, ...]:
     """The AS path: what follows the weight, by the header's columns where the line keeps to them."""
     at = header.find("Path")
     tail = rest[at:] if 0 < at < len(rest) else " ".join(fields[-8:])
-    return tuple(int(n) for n in re.findall(r"\b\d+\b", tail))
+    try:
+        return _numbers(tail)
+    except ValueError:  # no path of AS numbers
+        return ()
 
 
 def of_prefixes(name: str, prefixes: Iterable[str], hop: Hop) -> Routes:

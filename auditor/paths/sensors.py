@@ -1,16 +1,17 @@
 """Logs of other sensors as witnesses: Zeek's conn.log and ssl.log (tabs or JSON), and Suricata's EVE."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from auditor.border import gate, rows
+from auditor.border.gate import Line
+from auditor.border.rows import Taken
 from auditor.capture.compression import unpacked
-from auditor.errors import InputError
+from auditor.errors import InputError, shown
 from auditor.paths.model import LIKELY, Evidence, Flows
 from auditor.paths.site import Network
 from auditor.paths.witness import EventLog, mask_of, note
@@ -25,6 +26,7 @@ ZEEK_VERSIONS = (
 EVE_VERSIONS = {"SSLv2": "SSL 2.0", "SSLv3": "SSL 3.0", "TLSv1": "TLS 1.0", "TLS 1.0": "TLS 1.0"} | {
     f"TLS 1.{n}": f"TLS 1.{n}" for n in range(4)
 }
+LAST_PORT, LAST_VLAN = 65_535, 4095
 Ends = tuple[tuple[int, int], int, tuple[int, int], int]
 
 
@@ -41,68 +43,57 @@ class SensorFlow:
 
 
 def looks_like(head: bytes) -> bool:
-    text = head.lstrip()
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith((b"#separator", b"#fields")):
         return b"id.orig_h" in head
     return text[:1] == b"{" and (b'"id.orig_h"' in head or (b'"event_type"' in head and b'"src_ip"' in head))
 
 
-def read(path: Path) -> list[SensorFlow]:
+def read(path: Path) -> Taken[SensorFlow]:
     """What a log says of flows. Raises InputError naming the file."""
-    try:
-        return [flow for row in _rows(unpacked(path)) if (flow := _flow(row)) is not None]
-    except (ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: not a log of Zeek or Suricata that can be read: {error}") from error
+    taken = rows.each_line(_flow, _lines(gate.in_utf8(unpacked(path))))
+    if taken.skipped and not taken:
+        raise InputError(f"{shown(path)}: not a log of Zeek or Suricata that can be read: {taken.why}")
+    return taken
 
 
-def _rows(data: bytes) -> Iterator[dict[str, Any]]:
-    text = data.decode("utf-8", "replace")
+def _lines(data: bytes) -> Iterator[Line]:
+    text = data.decode("utf-8", "replace").removeprefix("\ufeff")
     if text.lstrip().startswith("{"):
-        for line in text.splitlines():
-            if line.strip():
-                yield json.loads(line)
+        yield from gate.json_lines(text)
         return
     fields: list[str] = []
-    for line in text.splitlines():
+    for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("#fields"):
             fields = line.split("\t")[1:]
         elif line and not line.startswith("#"):
-            yield {
-                name: value
-                for name, value in zip(fields, line.split("\t"), strict=False)
-                if value not in ("-", "(empty)")
-            }
-
-
-def _time(value: Any) -> int:
-    if isinstance(value, str) and "T" in value:
-        return int(datetime.fromisoformat(value).timestamp() * 1e9)
-    return int(float(value) * 1e9)
+            cells = zip(fields, line.split("\t"), strict=False)
+            yield Line(number, {name: value for name, value in cells if value not in ("-", "(empty)")})
 
 
 def _flow(row: dict[str, Any]) -> SensorFlow | None:
-    try:
-        if "id.orig_h" in row:
-            ends = (
-                parse_address(row["id.orig_h"]), int(row["id.orig_p"]), parse_address(row["id.resp_h"]), int(row["id.resp_p"])
-            )  # fmt: skip
-            vlans = tuple(int(row[name]) for name in ("vlan", "inner_vlan") if name in row)
-            return SensorFlow("Zeek", ends, _time(row["ts"]), vlans, None, ZEEK_VERSIONS.get(str(row.get("version"))))
-        if "src_ip" in row and "dest_ip" in row and "src_port" in row:
-            ends = (
-                parse_address(row["src_ip"]),
-                int(row["src_port"]),
-                parse_address(row["dest_ip"]),
-                int(row["dest_port"]),
-            )
-            flow = row.get("flow") or {}
-            vlan = row.get("vlan") or []
-            version = EVE_VERSIONS.get(str((row.get("tls") or {}).get("version")))
-            when = _time(flow.get("start") or row["timestamp"])
-            return SensorFlow("Suricata", ends, when, tuple(vlan), row.get("in_iface"), version)
-    except (ValueError, KeyError):
-        return None
+    if "id.orig_h" in row:
+        ends = _ends(row, "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p")
+        vlans = tuple(rows.whole(row[name], 0, LAST_VLAN) for name in ("vlan", "inner_vlan") if name in row)
+        version = ZEEK_VERSIONS.get(str(row.get("version")))
+        return SensorFlow("Zeek", ends, rows.nanoseconds(row.get("ts")), vlans, None, version)
+    if "src_ip" in row and "dest_ip" in row and "src_port" in row:
+        ends = _ends(row, "src_ip", "src_port", "dest_ip", "dest_port")
+        version = EVE_VERSIONS.get(str(rows.member(row, "tls", dict).get("version")))
+        when = rows.nanoseconds(rows.member(row, "flow", dict).get("start") or row.get("timestamp"))
+        vlans = tuple(rows.whole(tag, 0, LAST_VLAN) for tag in rows.member(row, "vlan", list))
+        return SensorFlow("Suricata", ends, when, vlans, rows.member(row, "in_iface", str) or None, version)
     return None
+
+
+def _ends(row: dict[str, Any], *names: str) -> Ends:
+    client, client_port, server, server_port = (row[name] for name in names)
+    return (
+        parse_address(rows.text(client)),
+        rows.whole(client_port, 0, LAST_PORT),
+        parse_address(rows.text(server)),
+        rows.whole(server_port, 0, LAST_PORT),
+    )
 
 
 class SensorLog(EventLog[SensorFlow]):
@@ -110,7 +101,7 @@ class SensorLog(EventLog[SensorFlow]):
 
     kind = "sensor"
 
-    def __init__(self, files: list[tuple[str, list[SensorFlow]]], skew: int = 0) -> None:
+    def __init__(self, files: list[tuple[str, Taken[SensorFlow]]], skew: int = 0) -> None:
         super().__init__(files, skew)
         self._by_ends: dict[Ends, list[int]] = {}
         for number, one in enumerate(self.events):
@@ -146,8 +137,8 @@ class SensorLog(EventLog[SensorFlow]):
                 if one.tls_version and seen and one.tls_version != seen:
                     note(disagreement, k, f"{one.sensor} says {one.tls_version}, the packets {seen}")
         added = []
-        for (path, words, name), rows in rows_of.items():
-            mask = mask_of(len(flows), rows)
+        for (path, words, name), numbers in rows_of.items():
+            mask = mask_of(len(flows), numbers)
             for direction, way in flows.ways.items():
                 if (mask & way.seen).any():
                     added.append(Evidence(mask & way.seen, direction, "sensor", path, LIKELY, words, name))

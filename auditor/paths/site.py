@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from auditor.decode.control import Address, Control
+from auditor.errors import TopologyError, shown
 from auditor.paths import bgp
 from auditor.paths.routes import Hop, RoutingTable
 from auditor.paths.topology import NOTHING, Link, Topology
@@ -124,10 +125,14 @@ def build(
     if aws is not None:
         from auditor.paths import aws_files
 
-        site = site.joined(aws_files.read(aws, notes))
+        account = aws_files.read(aws, notes)
+        try:
+            site = site.joined(account)
+        except ValueError as error:  # names that the topology file has for something else
+            raise TopologyError(f"{shown(aws)}: together with the topology file: {error}") from error
     files = [*((table.file, table.site) for table in site.routing_table), *((str(file), None) for file in routes)]
     if not files:
         return Network(site, notes=notes)
     from auditor.paths import route_files
 
-    return Network(site, [RoutingTable(route_files.read(file, place)) for file, place in files], notes=notes)
+    return Network(site, [RoutingTable(route_files.read(file, place, notes)) for file, place in files], notes=notes)

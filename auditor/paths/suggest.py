@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from auditor.border.text import printable
+
 MOST_WAYS = 12  # groups of frames that are listed
 MOST_NETWORKS = 6
 HEAD = """# What the capture shows of links. Nothing of it is asserted: say what each is by taking away the marks of comment,
@@ -73,12 +75,7 @@ def _section(
     if interface is not None:
         quoted = interface.replace("\\", "\\\\").replace('"', '\\"')
         lines.append(f'interface = "{quoted}"')
-    return "\n" + "".join(f"# {_plain(line)}\n" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """Text without control characters: names of interfaces come from the capture."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return "\n" + "".join(f"# {printable(line)}\n" for line in lines)
 
 
 def _network(address: str) -> str:

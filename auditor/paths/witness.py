@@ -6,6 +6,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from auditor.border.rows import Taken
+
 Array = np.ndarray[Any, Any]
 
 
@@ -61,7 +63,7 @@ class EventLog(Generic[T]):
 
     kind = ""
 
-    def __init__(self, files: list[tuple[str, list[T]]], skew: int = 0) -> None:
+    def __init__(self, files: list[tuple[str, Taken[T]]], skew: int = 0) -> None:
         self.files, self.skew = files, skew
         self.events = [event for _, events in files for event in events]
         self.matched = Matched(np.zeros(len(self.events), bool))
@@ -75,7 +77,8 @@ class EventLog(Generic[T]):
                 {
                     "witness": name,
                     "kind": self.kind,
-                    "rows": len(events),
+                    "rows": len(events) + events.skipped,
+                    "skipped": events.skipped,
                     "matched": int(matched.rows[begin:end].sum()),
                     "flows_matched": matched.flows,
                     "started": min((event.time for event in events), default=None),

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from auditor.border import gate
+from auditor.border.rows import Taken
 from auditor.capture import folders
 from auditor.capture.compression import unpacked
-from auditor.errors import InputError
+from auditor.errors import InputError, shown
 from auditor.paths.model import Evidence, Flows
 from auditor.paths.site import Network
 from auditor.paths.witness import Matched
@@ -49,6 +51,7 @@ class Witnesses:
     flow_log: "FlowLogWitness | None" = None
     trail: "CloudTrail | None" = None
     sensor: "SensorLog | None" = None
+    notes: list[str] = field(default_factory=list)  # what of them cannot be read, a sentence each
 
     @property
     def is_empty(self) -> bool:
@@ -121,11 +124,11 @@ def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
     from auditor.paths.flow_log_match import FlowLogWitness
 
     files = list(_files(paths))
-    heads = {path: b"" if path.suffix == ".parquet" else unpacked(path, HEAD) for path in files}
+    heads = {path: b"" if path.suffix == ".parquet" else gate.in_utf8(unpacked(path, HEAD)) for path in files}
     formats = [text for path in files if heads[path].lstrip()[:1] == b"{" for text in flow_logs.formats_of(path)]
     logs = flow_logs.Reader(formats)
-    trails: list[tuple[str, list[Event]]] = []
-    sensed: list[tuple[str, list[SensorFlow]]] = []
+    trails: list[tuple[str, Taken[Event]]] = []
+    sensed: list[tuple[str, Taken[SensorFlow]]] = []
     any_log = False
     for path in files:
         head = heads[path]
@@ -141,8 +144,16 @@ def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
         elif not flow_logs.formats_of(path):
             raise InputError(f"{path}: not a log that is known: {KNOWN}; {CONVERT}")
     offset = int(skew * 1e9)
+    log = logs.finish()
+    taken_of: list[tuple[str, Taken[Any]]] = [*trails, *sensed]
+    notes = [f"{shown(name)}: {words}" for name, taken in taken_of if (words := taken.words("rows"))]
+    unread = zip(log.names, log.unread, log.rows, strict=True)
+    notes += [
+        f"{shown(name)}: {some:,} of {of:,} rows cannot be read and are left out" for name, some, of in unread if some
+    ]
     return Witnesses(
-        FlowLogWitness(logs.finish(), offset) if any_log else None,
+        FlowLogWitness(log, offset) if any_log else None,
         cloudtrail.CloudTrail(trails, offset) if trails else None,
         sensors.SensorLog(sensed, offset) if sensed else None,
+        notes,
     )

@@ -23,6 +23,7 @@ from auditor.policy.check import (
 from auditor.policy.encryption import encryption
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.tables.columns import is_one_of
+from auditor.tables.schema import NO_MEMORY
 from auditor.tables.versions import VERSION_ORDER
 
 
@@ -78,6 +79,8 @@ def whole_handshake(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     answer.put(facts.is_tls & facts.has_handshake, PASS, "both hellos are in the capture")
     broken = facts.is_tls & facts.has_handshake & (facts.status_reason != None)  # noqa: E711
     answer.put(broken, unmet(required), facts.status_reason)
+    own = np.array([reason is not None and reason.startswith(NO_MEMORY) for reason in facts.status_reason], bool)
+    answer.put(broken & own, NOT_OBSERVABLE, facts.status_reason)
     lacking = "the handshake is not in the capture: it was before its beginning, or packets are missing"
     answer.put(facts.is_tls & ~facts.has_handshake, unmet(required), lacking)
     return answer

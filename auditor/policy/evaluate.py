@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from auditor.policy.check import FAIL, NOT_APPLICABLE, PASS, WARN, unmet
 from auditor.policy.facts import DAY, FactColumn, Facts, distinct, read_by
-from auditor.policy.findings import Finding, Sample, Subject
+from auditor.policy.findings import Finding, Subject
 from auditor.policy.model import Exemption, Policy, Rule
 from auditor.policy.registry import CHECKS
 from auditor.policy.totals import VerdictTotals
@@ -144,7 +144,7 @@ class Evaluation:
         return worst, self._table(parts, subject.flow_id)
 
     def about(
-        self, check: str, name: str, reason: str, flows: int, times: tuple[int, int], capture: str = ""
+        self, check: str, name: str, reason: str, flows: int, times: tuple[int, int], capture: str | None = None
     ) -> list[Finding]:
         """Findings about something else than flows, of each rule with that check.
 
@@ -161,14 +161,12 @@ class Evaluation:
         if not parts:
             return arrow.empty("verdicts")
         # A table of flows by rules, read row by row, is in order: sorting the rows would take most of the time.
-        rank = np.argsort(np.argsort(flow_id, kind="stable"), kind="stable")
         verdicts = np.full((len(parts), len(flow_id)), -1, np.int8)
         reasons = np.zeros(verdicts.shape, np.int32)
         begins = np.cumsum([0, *(len(reason) for *_, reason in parts)])
         for number, (_, at, verdict, which, _) in enumerate(parts):
-            place = rank[at]
-            verdicts[number][place] = verdict
-            reasons[number][place] = which + begins[number]
+            verdicts[number][at] = verdict
+            reasons[number][at] = which + begins[number]
         verdicts, reasons = np.ascontiguousarray(verdicts.T), np.ascontiguousarray(reasons.T)
         there = verdicts >= 0
         rules = np.broadcast_to(np.arange(len(parts), dtype=np.int32), there.shape)[there]
@@ -176,7 +174,7 @@ class Evaluation:
         return arrow.build(
             "verdicts",
             {
-                "flow_id": Numbers(np.repeat(np.sort(flow_id), there.sum(axis=1))),
+                "flow_id": Numbers(np.repeat(flow_id, there.sum(axis=1))),
                 "rule": Texts(codes, rules),
                 "verdict": Texts(list(schema.VERDICTS), verdicts[there]),
                 "reason": Texts([str(text) for *_, reason in parts for text in reason.tolist()], reasons[there]),
@@ -191,9 +189,8 @@ class Evaluation:
             client = None if exemption.client is None else parse(exemption.client)
             reasons = Counter({f"expired on {exemption.expires}: {exemption.words}": one.flows})
             name = f"exception from {exemption.rule.upper()} for {exemption.server or 'any server'}"
-            samples = {flow: Sample(order, []) for order, flow in one.samples}
-            about = (EXPIRED, FAIL, name, None, client, one.capture, one.first, one.last)
-            findings.append(Finding(*about, one.flows, reasons, samples=samples))
+            about = (EXPIRED, FAIL, name, None, client, None, one.first, one.last)
+            findings.append(Finding(*about, one.flows, reasons, samples=one.samples))
         return findings
 
     def policy_of(self) -> dict[str, str]:

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from auditor.decode import frames
 from auditor.policy.check import FAIL, WARN
 from auditor.policy.model import Rule
 from auditor.prefixes import V4_MAPPED, Prefix
 from auditor.tables import arrow, schema
 
 Array = np.ndarray[Any, Any]
-SAMPLES = 5  # flows of one capture
-MOST_CAPTURES = 100  # besides the first, of which a finding has samples
+SAMPLES = 5  # flows of what is audited as one
+MOST_PARTS = 101  # of captures that are audited apart, of which a finding has samples
 MOST_SERVICES = 12  # of a rule; those with the fewest flows are reported together
 MOST_OF_RULE = 24  # findings of a rule: above that, client networks are widened
 MOST_GATHERED = 20_000  # groups kept apart until then; what comes after is counted under its rule alone
@@ -62,7 +63,7 @@ def networks(high: Array, low: Array) -> Array:
     return np.where(is_v4, low >> np.uint64(8), high)
 
 
-Order = tuple[int, int, int]  # what comes first in an audit: number of the input, flows judged before, place among them
+Order = tuple[int, int]  # what comes first in an audit: when a flow began, and its number
 
 
 @dataclass
@@ -82,8 +83,22 @@ class Subject:
     client_high: Array
     client_low: Array
     frames: Array  # (n, k) frames that show the flow: first packet, ClientHello, ServerHello, …; 0 for none
-    capture: str
-    place: tuple[int, int] = (0, 0)  # number of the input, and how many flows were judged before this batch
+    captures: Sequence[str]  # names of those that are audited as one, by the numbers that frames have
+
+    def samples(self, flows: Array) -> list["Sample"]:
+        """The first of some flows."""
+        first = flows[np.lexsort((self.flow_id[flows], self.started[flows]))[:SAMPLES]]
+        return [
+            Sample(
+                (int(self.started[flow]), int(self.flow_id[flow])),
+                tuple(
+                    (self.captures[frames.capture(frame)], frames.number(frame))
+                    for frame in self.frames[flow].tolist()
+                    if frame
+                ),
+            )
+            for flow in first.tolist()
+        ]
 
     def servers(self, flows: Array) -> dict[int, str]:
         """The servers of some flows, by their numbers."""
@@ -102,10 +117,14 @@ class Subject:
 
 
 class Sample(NamedTuple):
-    """The frames that show a sample flow, and when in the audit the flow was judged."""
+    """A sample flow: when it began, which it is, and the captures and frames that show it."""
 
     order: Order
-    frames: list[int]
+    frames: tuple[tuple[str, int], ...]
+
+    @property
+    def flow(self) -> int:
+        return self.order[1]
 
 
 @dataclass
@@ -117,16 +136,14 @@ class Finding:
     service: str
     region: str | None
     client: Prefix | None  # None where it is about no flows of one network
-    capture: str
+    about: str | None  # the capture that it is about, where it is not about flows
     first: int
     last: int
     flows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     servers: Counter[str] = field(default_factory=Counter)
     clients: Counter[str] = field(default_factory=Counter)
-    samples: dict[int, Sample] = field(default_factory=dict)  # the first flows, all of ``capture``
-    elsewhere: dict[str, dict[int, Sample]] = field(default_factory=dict)  # the same of other captures, by their names
-    order: Order = (0, 0, 0)  # when in the audit it was gathered first; ``capture`` is that of its flows then
+    samples: dict[str, list[Sample]] = field(default_factory=dict)  # the first flows of what is audited as one
 
     def add(self, flows: Array, which: Array, reasons: Array, subject: Subject) -> None:
         """Count flows of a batch; ``which``: the numbers of their reasons."""
@@ -136,33 +153,22 @@ class Finding:
         if len(self.reasons) < MOST_COUNTED:
             for number, count in sorted(Counter(which.tolist()).items()):
                 self.reasons[str(reasons[number])] += count
-        for known, some in zip((self.clients, self.servers), subject.counted(flows), strict=True):
-            is_full = len(known) >= MOST_COUNTED
-            known.update({name: count for name, count in some.items() if not is_full or name in known})
-        kept = self.samples
-        if self.capture != subject.capture:
-            if subject.capture not in self.elsewhere and len(self.elsewhere) >= MOST_CAPTURES:
-                return
-            kept = self.elsewhere.setdefault(subject.capture, {})
-        for flow in flows[: SAMPLES - len(kept)].tolist():
-            frames = [int(frame) for frame in subject.frames[flow] if frame]
-            kept[int(subject.flow_id[flow])] = Sample((*subject.place, flow), frames)
+        clients, servers = subject.counted(flows)
+        self.clients, self.servers = _counted(self.clients, clients), _counted(self.servers, servers)
+        some = self.samples.get(subject.captures[0], [])
+        self.samples[subject.captures[0]] = sorted([*some, *subject.samples(flows)])[:SAMPLES]
 
     def merged(self, other: "Finding") -> "Finding":
         """What both have counted of the same thing; the same whichever of them comes first."""
-        one, two = sorted((self, other), key=lambda finding: finding.order)
-        samples, elsewhere = _pooled(one, two)
-        return replace(
-            one,
-            flows=one.flows + two.flows,
-            first=min(one.first, two.first),
-            last=max(one.last, two.last),
-            reasons=one.reasons + two.reasons,
-            servers=one.servers + two.servers,
-            clients=one.clients + two.clients,
-            samples=samples,
-            elsewhere=elsewhere,
+        both = replace(
+            self,
+            reasons=Counter(self.reasons),
+            servers=Counter(self.servers),
+            clients=Counter(self.clients),
+            samples=dict(self.samples),
         )
+        both.join(other)
+        return both
 
     def join(self, other: "Finding") -> None:
         """Take over what another, reported together with this one, has counted."""
@@ -171,16 +177,35 @@ class Finding:
         self.reasons.update(other.reasons)
         self.servers.update(other.servers)
         self.clients.update(other.clients)
-        self.samples, self.elsewhere = _pooled(self, other)
+        for part, some in other.samples.items():
+            self.samples[part] = sorted([*self.samples.get(part, []), *some])[:SAMPLES]
+
+    @property
+    def order(self) -> Order:
+        """What comes first of findings: the one with the first flow."""
+        return min((some[0].order for some in self.samples.values()), default=(0, 0))
+
+    @property
+    def parts(self) -> list[tuple[str, list[Sample]]]:
+        """The sample flows by the captures that hold frames of them, in the order of the first ones."""
+        captures: dict[str, dict[int, Sample]] = {}
+        for some in sorted(self.samples.values())[:MOST_PARTS]:
+            for sample in some:
+                for capture, _ in sample.frames:
+                    captures.setdefault(capture, {})[sample.flow] = sample
+        return [(capture, list(flows.values())) for capture, flows in captures.items()]
+
+    @property
+    def capture(self) -> str | None:
+        """The capture that it is about, or that has the first of its sample flows."""
+        return self.about or next((capture for capture, _ in self.parts), None)
 
     @property
     def evidence(self) -> str | None:
         """The sample flows of each capture with the frames that prove it, as JSON; None where it is about no flows."""
-        captures = {self.capture: self.samples} | self.elsewhere
         entries = [
-            {"capture": name, "flows": list(some), "frames": _frames_of(some)}
-            for name, some in captures.items()
-            if some
+            {"capture": capture, "flows": [one.flow for one in some], "frames": _frames_of(some, capture)}
+            for capture, some in self.parts
         ]
         return json.dumps(entries) if entries else None
 
@@ -193,9 +218,20 @@ class Finding:
         return most if not rest else f"{most} (and {rest} other reason{'s' if rest > 1 else ''})"
 
     @property
+    def sample_flows(self) -> list[int]:
+        """The sample flows: of captures that are audited apart those of the first one."""
+        return [sample.flow for sample in min(self.samples.values(), default=[])]
+
+    @property
     def frames(self) -> list[int]:
-        """The frames of the sample flows, each once."""
-        return _frames_of(self.samples)
+        """The frames of the sample flows in ``capture``, each once."""
+        return next((_frames_of(some, capture) for capture, some in self.parts), [])
+
+
+def _counted(known: Counter[str], more: Counter[str]) -> Counter[str]:
+    """Both together; of very many the first by name, whatever the order in which they came."""
+    known.update(more)
+    return known if len(known) < 2 * MOST_COUNTED else Counter(dict(sorted(known.items())[:MOST_COUNTED]))
 
 
 def top(counts: Mapping[str, int]) -> str | None:
@@ -204,22 +240,9 @@ def top(counts: Mapping[str, int]) -> str | None:
     return ", ".join(f"{name} ({count})" for name, count in most) or None
 
 
-def _frames_of(samples: Mapping[int, Sample]) -> list[int]:
-    return list(dict.fromkeys(frame for sample in samples.values() for frame in sample.frames))
-
-
-def _pooled(one: Finding, two: Finding) -> tuple[dict[int, Sample], dict[str, dict[int, Sample]]]:
-    """The first samples of both: those of the first one's capture, and those of other captures, the first of these."""
-    pool: dict[str, list[tuple[int, Sample]]] = {}
-    for finding in (one, two):
-        for capture, samples in ({finding.capture: finding.samples} | finding.elsewhere).items():
-            pool.setdefault(capture, []).extend(samples.items())
-    first = {name: dict(sorted(some, key=lambda item: item[1].order)[:SAMPLES]) for name, some in pool.items()}
-    mine = first.pop(one.capture)
-    others = sorted(
-        (item for item in first.items() if item[1]), key=lambda item: min(s.order for s in item[1].values())
-    )
-    return mine, dict(others[:MOST_CAPTURES])
+def _frames_of(samples: Iterable[Sample], capture: str) -> list[int]:
+    frames = (frame for sample in samples for name, frame in sample.frames if name == capture)
+    return list(dict.fromkeys(frames))
 
 
 def _members(group: Array, members: Array) -> list[Array]:
@@ -252,29 +275,24 @@ class Findings:
             return
         beyond: dict[int, list[Array]] = {}
         groups = _members(subject.group[at[bad]] * len(schema.VERDICTS) + verdict[bad], bad)
-        for number, members in enumerate(groups):
+        for members in groups:
             first, code = int(at[members[0]]), int(verdict[members[0]])
             client = network_of(int(subject.client_high[first]), int(subject.client_low[first]))
             key = (rule.code, code, *subject.service(first), client)
             if key not in self.gathered and len(self.gathered) >= MOST_GATHERED:
                 beyond.setdefault(code, []).append(members)
             else:
-                self._finding(key, rule, at[members], number, subject).add(
-                    at[members], which[members], reasons, subject
-                )
+                self._finding(key, rule, at[members], subject).add(at[members], which[members], reasons, subject)
         for code, parts in beyond.items():
             self.capped, members = True, np.concatenate(parts)
             key = (rule.code, code, OTHERS, None, ANYWHERE)
-            self._finding(key, rule, at[members], len(groups) + code, subject).add(
-                at[members], which[members], reasons, subject
-            )
+            self._finding(key, rule, at[members], subject).add(at[members], which[members], reasons, subject)
 
-    def _finding(self, key: Key, rule: Rule, flows: Array, number: int, subject: Subject) -> Finding:
-        """The finding of that key; ``number``: of the group of flows in its batch, where it is new."""
+    def _finding(self, key: Key, rule: Rule, flows: Array, subject: Subject) -> Finding:
+        """The finding of that key."""
         if key not in self.gathered:
             begun = int(subject.started[flows[0]])
-            order = (*subject.place, number)
-            self.gathered[key] = Finding(rule, *key[1:], subject.capture, begun, begun, order=order)
+            self.gathered[key] = Finding(rule, *key[1:], None, begun, begun)
         return self.gathered[key]
 
     def merge(self, other: "Findings") -> "Findings":
@@ -331,15 +349,15 @@ def findings_table(findings: Sequence[Finding], policies: Mapping[str, str]) -> 
             "region": [f.region for f in findings],
             "reason": [f.reason for f in findings],
             "flows": [f.flows for f in findings],
-            "clients": [len(f.clients) for f in findings],
-            "servers": [len(f.servers) for f in findings],
+            "clients": [min(len(f.clients), MOST_COUNTED) for f in findings],
+            "servers": [min(len(f.servers), MOST_COUNTED) for f in findings],
             "sample_servers": [" ".join(sorted(f.servers)[:SAMPLES]) for f in findings],
             "top_clients": [top(f.clients) for f in findings],
             "top_servers": [top(f.servers) for f in findings],
             "first_seen": [f.first for f in findings],
             "last_seen": [f.last for f in findings],
             "capture": [f.capture for f in findings],
-            "sample_flows": [" ".join(map(str, f.samples)) for f in findings],
+            "sample_flows": [" ".join(map(str, f.sample_flows)) for f in findings],
             "sample_frames": [" ".join(map(str, f.frames)) for f in findings],
             "evidence": [f.evidence for f in findings],
         },
@@ -372,7 +390,7 @@ def _joined(some: list[Finding], service: str, region: str | None, client: Prefi
     first = some[0]
     if len(some) == 1:
         return first
-    finding = Finding(first.rule, first.verdict, service, region, client, first.capture, first.first, first.last)
+    finding = Finding(first.rule, first.verdict, service, region, client, first.about, first.first, first.last)
     for one in some:
         finding.join(one)
     return finding

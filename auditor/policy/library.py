@@ -7,7 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from auditor.errors import PolicyError
+from auditor.capture import folders
+from auditor.errors import PolicyError, shown
 from auditor.policy import aws_tls
 from auditor.policy.model import Change, Policy, Rule, Unseen
 from auditor.policy.registry import CHECKS
@@ -35,9 +36,9 @@ def get(name_or_file: str | Path, within: Sequence[str] = ()) -> Policy:
         return resolved(_unchecked(parse(text, name, PolicyError)), name, within or [name])
     if name in aws_tls.names():
         return _unchecked(aws_tls.document(name))
-    if not Path(name).exists():
+    if folders.is_missing(Path(name)):
         raise PolicyError(
-            f"{name}: no such policy or file; shipped policies are {', '.join(_files())}, and those of AWS (audit policies)"
+            f"{shown(name)}: no such policy or file; shipped policies are {', '.join(_files())}, and those of AWS (audit policies)"
         )
     return resolved(read(Policy, name, PolicyError, _today), name, within or [name])
 

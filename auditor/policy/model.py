@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
 
+from auditor.policy import parameters
 from auditor.policy.registry import CHECKS
 from auditor.settings import Strict
 
@@ -48,6 +49,9 @@ class Rule(Strict):
         unknown = set(self.parameters) - CHECKS[self.check].parameters
         if unknown:
             raise ValueError(f"check '{self.check}' has no parameter {', '.join(sorted(unknown))}")
+        wrong = parameters.wrong(self.check, self.parameters)
+        if wrong is not None:
+            raise ValueError(wrong)
 
 
 @dataclass(frozen=True, kw_only=True)

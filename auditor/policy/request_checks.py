@@ -52,7 +52,7 @@ def _each(facts: Facts, judge: Callable[[Row], Judged], good: str) -> Answer:
         else:
             row, reason = same[0]
             more = f", and {len(same) - 1} more like it" if len(same) > 1 else ""
-            answer.reason[at] = f"{_named(row)}: {reason} (frame {row['frame']}{more})"
+            answer.reason[at] = f"{_named(row)}: {reason} (frame {row['where']}{more})"
     return answer
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, check, is_given, no_handshake, unmet
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.tables.versions import VERSION_ORDER
-from auditor.tls.suites import NAMES, properties
+from auditor.tls.suites import properties
 
 Judged = tuple[int, str] | None
 TLS_1_3 = VERSION_ORDER.index("TLS 1.3")
@@ -45,12 +45,8 @@ def _objection(name: str, allow: tuple[tuple[str, tuple[str, ...]], ...], deny: 
 
 
 def _table(parameters: dict[str, Any], name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """``allow`` or ``deny``: property -> values. Raises ValueError for a property that suites do not have."""
-    table = parameters.get(name, {})
-    unknown = set(table) - set(NAMES)
-    if unknown:
-        raise ValueError(f"suites have no property {', '.join(sorted(unknown))}; they have {', '.join(NAMES)}")
-    return tuple((what, tuple(map(str, values))) for what, values in table.items())
+    """``allow`` or ``deny``: property -> values."""
+    return tuple((what, tuple(map(str, values))) for what, values in parameters.get(name, {}).items())
 
 
 @check("allow", "deny", "minimum_bits", "offered", "to_version", of_protection=True, of_any_server=True)

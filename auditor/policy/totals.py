@@ -10,7 +10,7 @@ import numpy as np
 from auditor.paths.model import CONFIDENCE_NAMES
 from auditor.paths.verdict import Verdict
 from auditor.policy.check import NOT_OBSERVABLE
-from auditor.policy.findings import SAMPLES, Findings, Order, Subject
+from auditor.policy.findings import SAMPLES, Findings, Sample, Subject
 from auditor.tables import schema
 from auditor.tables.columns import Texts, distinct
 
@@ -26,33 +26,25 @@ class Late:
     flows: int = 0
     first: int = 0
     last: int = 0
-    order: Order = (0, 0, 0)  # of the first of them
-    capture: str = ""  # of the first of them
-    samples: list[tuple[Order, int]] = field(default_factory=list)
+    samples: dict[str, list[Sample]] = field(default_factory=dict)  # the first of them, of what is audited as one
 
     def add(self, late: Array, subject: Subject) -> None:
         """Count flows of a batch."""
         if not len(late):
             return
-        started = subject.started[late]
-        if not self.flows:
-            self.first, self.order, self.capture = int(started[0]), (*subject.place, int(late[0])), subject.capture
-        self.first, self.last = min(self.first, int(started.min())), max(self.last, int(started.max()))
-        self.flows += len(late)
-        some = late[: SAMPLES - len(self.samples)]
-        self.samples += [((*subject.place, int(at)), int(subject.flow_id[at])) for at in some.tolist()]
+        started, samples = subject.started[late], {subject.captures[0]: subject.samples(late)}
+        both = self.merge(Late(len(late), int(started.min()), int(started.max()), samples))
+        self.flows, self.first, self.last, self.samples = both.flows, both.first, both.last, both.samples
 
     def merge(self, other: "Late") -> "Late":
         """What both have counted."""
-        one, two = sorted((self, other), key=lambda late: late.order)
-        return Late(
-            one.flows + two.flows,
-            min(one.first, two.first),
-            max(one.last, two.last),
-            one.order,
-            one.capture,
-            sorted([*one.samples, *two.samples])[:SAMPLES],
-        )
+        if not (self.flows and other.flows):
+            return self if self.flows else other
+        samples = {
+            part: sorted([*self.samples.get(part, []), *other.samples.get(part, [])])[:SAMPLES]
+            for part in self.samples | other.samples
+        }
+        return Late(self.flows + other.flows, min(self.first, other.first), max(self.last, other.last), samples)
 
 
 @dataclass

@@ -7,8 +7,11 @@ import pyarrow as pa
 
 from auditor.capture.inputs import Input
 from auditor.flows import state as S
-from auditor.reading.events import Counted
+from auditor.reading.clocks import correction
+from auditor.reading.sources import Counted
 from auditor.tables import arrow
+
+LONG_GAP = 60_000_000_000  # nanoseconds between captures that are read as one, from which on it is told
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,9 @@ class Capture:
     wire_bytes: int
     started: int | None
     ended: int | None
+    gap_s: float | None
+    overlap_s: float | None
+    clock_offset_s: float | None
     flows: int
     handshakes: int
     not_ip: int
@@ -40,6 +46,7 @@ class Capture:
     encrypted: int
     dropped: int | None
     segments_dropped: int
+    ended_early: int
     secrets: int
     status: str
     damage_offset: int | None
@@ -54,6 +61,7 @@ class Capture:
             "packets end inside a header": self.cut,
             "fragmented IP datagrams never became whole": self.incomplete,
             "TCP segments came with too many gaps": self.segments_dropped,
+            "flows were ended early because memory was full": self.ended_early,
         }
         lacks = [f"{number} {words}" for words, number in counted.items() if number]
         if self.status != "complete":
@@ -78,6 +86,9 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         wire_bytes=int(c[S.WIRE_BYTES]),
         started=int(c[S.FIRST_TIME]) if packets else None,
         ended=int(c[S.LAST_TIME]) if packets else None,
+        gap_s=None if counted.apart is None or counted.apart < 0 else counted.apart / 1e9,
+        overlap_s=None if counted.apart is None or counted.apart >= 0 else -counted.apart / 1e9,
+        clock_offset_s=None if counted.offset is None else counted.offset / 1e9,
         flows=counted.flows,
         handshakes=counted.handshakes,
         not_ip=int(c[S.NOT_IP_PACKETS]),
@@ -91,6 +102,7 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         encrypted=int(c[S.ENCRYPTED_PACKETS]),
         dropped=counted.dropped,
         segments_dropped=int(c[S.DROPPED_SEGMENTS]),
+        ended_early=int(c[S.EVICTED_FLOWS]),
         secrets=counted.secrets,
         status=notes.status,
         damage_offset=notes.damage_offset,
@@ -112,12 +124,23 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
     if c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]:
         count = c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]
         yield f"{count} packets are cut (a snap length, a mirror's packet length or MTU): what was behind is not known"
+    if correction(counted.offset):
+        assert counted.offset is not None
+        yield f"its clock is {counted.offset / 1e9:+.3f} s ahead of that of captures before it, which is taken off its times"
+    if counted.apart is not None and counted.apart >= LONG_GAP:
+        seconds = counted.apart / 1e9
+        yield f"begins {seconds:,.0f} s after the captures before it end: is one missing, or is it another network (--apart)?"
     if fragments.incomplete:
         yield f"{fragments.incomplete} fragmented IP datagrams never became whole"
     if fragments.overlapping:
         yield f"{fragments.overlapping} IP fragments overlap others: an attack, or a broken sender"
-    if counted.control.left_out:
-        yield "more addresses, ICMP errors or BGP than is kept: the table network is not complete"
+    if counted.evicted:
+        yield f"memory: {counted.evicted} flows were ended early, those idle the longest; --memory with a larger size keeps more"
+    if counted.forgotten:
+        yield f"memory: {counted.forgotten} answers of the DNS were forgotten, the oldest"
+    if counted.left_out:
+        words = ", ".join(f"{count} {kind}" for kind, count in sorted(counted.left_out.items()))
+        yield f"memory: more is shown of the network than is kept, the first {words} are not in the table network"
 
 
 @dataclass

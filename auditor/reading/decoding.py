@@ -1,136 +1,186 @@
-"""The thread that reads and decodes a capture, block by block."""
+"""Captures decoded block by block: each by itself, before their packets are put in order of time."""
 
-import queue
-import threading
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from auditor.capture.interfaces import Interfaces
 from auditor.capture.pcap import DAMAGED, FULL, SPECIAL
-from auditor.capture.reader import Reader, new_buffer
+from auditor.capture.reader import SMALLEST_BLOCK, Reader, new_buffer
+from auditor.decode import frames
+from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import scan
-from auditor.reading.events import Counted
+from auditor.reading.clocks import correction
+from auditor.reading.sources import NEVER, Source
 
-BLOCKS = 3  # in use at one time: one is being decoded, one waits, one is being followed
-DATAGRAM_LAYOUT = np.array([scan.DATAGRAMS, 0, 0, 0, 0, 0], np.int64)
 SMALLEST_PACKET = 64  # bytes with its record header: how many packets a block can hold, nearly always
+CANNOT_BE_FOLLOWED = "a packet that cannot be followed (please report it)"
+FEW = 8  # captures that are open at one time; where there are more each has a smaller block
+SMALLER = 8  # times
 
 
 @dataclass
 class Block:
-    """A block of a capture and the packets decoded from it."""
+    """Bytes of captures and the packets decoded from them."""
 
     buffer: S.Array
     packets: S.Array
     count: int = 0
     fragments: int = 0
     about_network: int = 0  # packets of ARP, LLDP, ICMP and the like
-    link_types: list[int] = field(default_factory=list)  # of the capture's interfaces
-    names: list[str | None] = field(default_factory=list)  # likewise
+    reader: Reader | None = None  # by which the buffer was filled: it may be hashed yet
     data: S.Array = field(init=False)  # what the packets lie in: the buffer, with datagrams from fragments behind it
 
     def __post_init__(self) -> None:
         self.data = self.buffer
 
+    def clear(self) -> None:
+        """Nothing is in it any more."""
+        self.count = self.fragments = self.about_network = 0
 
-class Decoding:
-    """Decodes a capture in a thread; iterate to get its blocks. A block is used again once the next one is asked for."""
 
-    def __init__(self, reader: Reader, stopped: threading.Event, counted: Counted) -> None:
-        self._reader = reader
-        self._stopped = stopped
-        self._fragments = counted.fragments
-        self._control = counted.control
-        self._seen = S.records(S.RECENT, S.RECENT_PACKET)
-        size = len(reader.buffer)
-        room = max(1024, size // SMALLEST_PACKET)
-        self._left = threading.Event()
-        self._free: queue.Queue[Block] = queue.Queue()
-        self._done: queue.Queue[Block | BaseException | None] = queue.Queue()
-        self._free.put(Block(reader.buffer, S.packets(room)))
-        for _ in range(BLOCKS - 1):
-            self._free.put(Block(new_buffer(size), S.packets(room)))
-        self._thread = threading.Thread(target=self._work, name="decoding", daemon=True)
-        self._thread.start()
+class Blocks:
+    """The blocks that are not in use, by their size."""
 
-    def __iter__(self) -> Iterator[Block]:
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._free: dict[int, deque[Block]] = {}
+
+    def take(self, size: int) -> Block:
+        """A block of at least that size."""
+        size = max(size, SMALLEST_BLOCK)
         try:
-            while (block := self._done.get()) is not None:
-                if isinstance(block, BaseException):
-                    raise block
-                yield block
-                self._free.put(block)
-        finally:  # also where following failed: nobody must read on when the capture is closed
-            self._left.set()
-            self._free.put(Block(self._reader.buffer, S.packets(1)))
-            self._thread.join()
+            block = self._free.setdefault(size, deque()).popleft()
+        except IndexError:
+            return Block(new_buffer(size), S.packets(max(1024, size // SMALLEST_PACKET)))
+        if block.reader is not None:
+            block.reader.release(block.buffer)
+            block.reader = None
+        block.clear()
+        return block
 
-    def _work(self) -> None:
+    def give(self, block: Block) -> None:
+        """A block that nobody uses any more; one that had to grow is forgotten."""
+        size = len(block.buffer)
+        if size in self._free:
+            self._free[size].append(block)
+
+
+class Cursor:
+    """A capture that is open: packets of it that are decoded, and how many of them were handed on."""
+
+    def __init__(self, source: Source, blocks: Blocks, numbering: Interfaces, *, prompt: bool, few: bool) -> None:
+        size = blocks.size if few else blocks.size // SMALLER
+        if source.item.size is not None and source.item.size < SMALLEST_BLOCK:
+            size = SMALLEST_BLOCK
+        self.source = source
+        self.number = source.number
+        self.at = 0
+        self._blocks = blocks
+        self._size = size
+        self._frame = frames.first_of(source.number)
+        self._latest = NEVER
+        self._ahead = correction(source.counted.offset)
+        self._more = True
+        self._fresh = True  # nothing of what is in the buffer was looked at
+        self._ended = False
+        self._full = False  # there were more packets in it than the block has room for
+        self.block = blocks.take(size)
         try:
-            self._decode()
-            self._done.put(None)
-        except BaseException as error:  # noqa: BLE001 - raised again where the blocks are taken
-            self._done.put(error)
+            self.reader = Reader(source.item, self.block.buffer, prompt, numbering)
+        except BaseException:
+            blocks.give(self.block)
+            raise
+        source.counted.notes = self.reader.notes
+        source.key_logs = self.reader.pcapng.key_logs
+        self.keys = np.zeros(0, np.int64)  # the times by which its packets come in order: they never go back
+        if source.item.size is not None:
+            self.reader.fill()
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What its packets up to the end of this block come before."""
+        return int(self.keys[-1]), self.number
+
+    def load(self) -> bool:
+        """Decode the packets that come next, when all before them were handed on; False where there are none."""
+        self.block.clear()
+        self.at = 0
+        try:
+            while self._more and not self.block.count:
+                self._decode()
+        except IndexError:  # a bounds check of a kernel: a fault of ours, but what was read before it is not lost
+            self.reader.damaged(CANNOT_BE_FOLLOWED, self.reader.offset + self.reader.position)
+            self._more = False
+        except OSError as error:
+            self.source.failure = f"{self.source.item.name}: {error.strerror or error}"
+            self._more = False
+        except InputError as error:
+            self.source.failure = str(error)
+            self._more = False
+        times = self.block.packets["time"][: self.block.count]
+        if self._ahead:
+            times -= self._ahead
+        if not self._more:
+            self._end()
+        if self.block.count:
+            self.keys = np.maximum(np.maximum.accumulate(times), self._latest)
+            self._latest = int(self.keys[-1])
+        return self.block.count > 0
 
     def _decode(self) -> None:
-        """Block after block until the capture ends or is damaged."""
-        reader, frame, more = self._reader, 0, True
-        block = self._free.get()
-        while more and not self._stopped.is_set() and not self._left.is_set():
+        """List what is in the buffer, or read on."""
+        reader, block = self.reader, self.block
+        if not self._fresh:
+            more = reader.fill(block.buffer)
+            block.buffer = reader.buffer
+            if not more and not self._full:
+                reader.ended()
+                self._more = False
+                return
+        self._fresh = False
+        while True:
             count, reader.position, ended, fragments, about_network = scan.read_batch(
                 reader.buffer,
                 reader.position,
                 reader.stop,
                 reader.layout,
                 reader.interfaces,
-                self._seen,
-                frame,
+                self._frame,
                 block.packets[block.count :],
             )
-            frame += count
+            self._frame += count
             block.count += count
             block.fragments += fragments
             block.about_network += about_network
             if ended == DAMAGED:
                 reader.damaged("no packet record can begin there", reader.offset + reader.position)
-                more = False
             elif ended == SPECIAL and reader.special():
                 continue
-            block, more = self._next(block, more and reader.notes.status == "complete", full=ended == FULL)
-        self._hand_over(block)
+            break
+        self._full = ended == FULL
+        self._more = reader.notes.status == "complete"
+        if self._more and not self._full and reader.is_at_end:
+            reader.ended()
+            self._more = False
 
-    def _hand_over(self, block: Block) -> None:
-        """Give a block to the other thread, with the datagrams that became whole in it."""
-        block.data, block.link_types = block.buffer, self._reader.notes.link_types
-        block.names = interface_names(self._reader)
-        if block.fragments:
-            packets = block.packets[: block.count]
-            block.data, whole = self._fragments.join(block.buffer, packets)
-            some = packets[whole]
-            scan.read_batch(block.data, 0, 0, DATAGRAM_LAYOUT, self._reader.interfaces, self._seen, 0, some)
-            packets[whole] = some
-        if block.about_network:
-            self._control.take(block.data, block.packets[: block.count])
-        self._done.put(block)
+    def hand_over(self) -> Block:
+        """Its block, whole; the next packets are decoded into another one."""
+        block, self.block = self.block, self._blocks.take(self._size)
+        block.reader = self.reader
+        self.at = 0
+        return block
 
-    def _next(self, block: Block, more: bool, *, full: bool) -> tuple[Block, bool]:
-        """Hand a block over and go on in another; False where there is nothing more to read."""
-        if not more:
-            return block, False
-        if block.count:
-            self._hand_over(block)
-            block = self._free.get()
-            block.count = block.fragments = block.about_network = 0
-        more = self._reader.fill(block.buffer)
-        block.buffer = self._reader.buffer
-        if not more and not full:
-            self._reader.ended()
-            return block, False
-        return block, True
+    def _end(self) -> None:
+        """Close the file: of many that overlap, few need to be open at one time."""
+        if not self._ended:
+            self.source.ended(self.reader)
+            self.reader.close()
+            self._ended = True
 
-
-def interface_names(reader: Reader) -> list[str | None]:
-    """The names that the capture gives its interfaces, as far as it was read."""
-    return [info.name for info in reader.pcapng.interfaces]
+    def close(self) -> None:
+        """Nothing more is read of it."""
+        self._end()
+        self._blocks.give(self.block)

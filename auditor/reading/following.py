@@ -9,45 +9,81 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 import auditor.flows.community_id
 import auditor.flows.text  # noqa: F401 - its kernel is prepared with those of reading
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import MORE
-from auditor.capture.reader import BLOCK_BYTES, Reader
-from auditor.errors import InputError
+from auditor.capture.reader import BLOCK_BYTES
+from auditor.decode.control import Control, Most
+from auditor.decode.frames import BITS, capture
 from auditor.flows import rows
 from auditor.flows import state as S
-from auditor.flows.room import make_room, new_state
-from auditor.machine import kernel
+from auditor.flows.intern import intern_full
+from auditor.flows.limits import Limits
+from auditor.flows.room import forget_answers, is_full, make_room, new_state, oldest
+from auditor.flows.table import evict
+from auditor.machine import kernel, memory
 from auditor.reading import scan
-from auditor.reading.decoding import Decoding, interface_names
-from auditor.reading.events import Batch, Counted, Event, Finished, Unreadable
+from auditor.reading.decoding import CANNOT_BE_FOLLOWED
+from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
+from auditor.reading.merging import Merging
+from auditor.reading.sources import Source, measure, ordered
 from auditor.tls import datagrams
 
 WAITING = 2  # batches that may wait to be taken: what bounds memory where tables are slower than reading
+BATCHES = 4  # that share the memory for them: those that wait are rows yet, one is described, tables of one are written
+LARGE_ARENA = 64 << 20  # bytes of interned strings of which there are not to be several at one time
 
 
 class Reading:
-    """Reads inputs in a thread; iterate to get what happens, in order."""
+    """Reads inputs in a thread, as one capture or each ``apart``; iterate to get what happens, in order."""
 
-    def __init__(self, inputs: Iterable[Input], block_bytes: int = BLOCK_BYTES, prompt: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: Iterable[Input],
+        block_bytes: int = BLOCK_BYTES,
+        *,
+        prompt: bool = False,
+        apart: bool = False,
+        ceiling: memory.Ceiling | None = None,
+    ) -> None:
         self.inputs = list(inputs)
+        ceiling = ceiling or memory.ceiling()
+        self._limits = Limits.within(
+            flows=ceiling.part(memory.FLOWS),
+            streams=ceiling.part(memory.STREAMS),
+            strings=ceiling.part(memory.STRINGS),
+        )
+        self._facts = Most.within(ceiling.part(memory.FACTS))
+        self._batch_bytes = ceiling.part(memory.BATCHES) // BATCHES
         self._block_bytes = block_bytes
         self.prompt = prompt
+        self._apart = apart
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
         self._stopped = threading.Event()
+        self._closed = threading.Event()
+        self._asking = threading.Condition()
+        self._asked = self._sent = 0  # events
         self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
         self.packets = 0  # of all captures, so far
         self._generation = 0
-        self._flows = 0
+        self._groups = 0  # captures, or all of them as one, that were read to their ends
         self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[Event]:
-        while (event := self._queue.get()) is not None:
+        while (event := self._next()) is not None:
             if isinstance(event, BaseException):
                 raise event
             yield event
+
+    def _next(self) -> Event | BaseException | None:
+        with self._asking:
+            self._asked += 1  # what was given before is done with
+            self._asking.notify()
+        return self._queue.get()
 
     def stop(self) -> None:
         """Read no further; what was read is still finished (after Ctrl-C)."""
@@ -56,6 +92,7 @@ class Reading:
     def close(self) -> None:
         """Stop, and let go of what was not taken."""
         self.stop()
+        self._closed.set()
         while self._thread.is_alive():
             try:
                 self._queue.get(timeout=0.05)
@@ -68,46 +105,49 @@ class Reading:
                 kernel.prepare()
             finally:
                 self.loaded.set()
-            for source in self.inputs:
-                try:
-                    self._read(source)
-                except InputError as error:
-                    self._queue.put(Unreadable(source, str(error)))
-                except OSError as error:
-                    self._queue.put(Unreadable(source, f"{source.name}: {error.strerror or error}"))
+            for inputs in [[one] for one in self.inputs] if self._apart else [self.inputs]:
+                self._read(inputs)
+                self._groups += 1
                 if self._stopped.is_set():
                     break
             self._queue.put(None)
         except BaseException as error:  # noqa: BLE001 - raised again where the events are taken
             self._queue.put(error)
 
-    def _read(self, source: Input) -> None:
-        reader = Reader(source, self._block_bytes, self.prompt)
-        state = new_state()
-        counted = Counted(reader.notes, state.memory.counters)
-        try:
-            state = self._follow(reader, state, source, counted)
-            source.read_rest()
-        finally:
-            reader.close()
-        while scan.follow_batch(state, reader.buffer, S.packets(1), 0, 0, True)[1] != MORE:
-            state = self._send(reader, state, source, counted)
-        self._send(reader, state, source, counted)
+    def _read(self, inputs: list[Input]) -> None:
+        """Read captures as one."""
+        sources, tallies = ordered(inputs)
+        state = new_state(self._limits, tallies)
+        control = Control(self._facts, captures=[source.item.name for source in sources])
+        merging = Merging(sources, tallies, self._stopped, self._block_bytes, prompt=self.prompt, control=control)
+        state = self._follow(merging, state, sources)
+        nothing = S.packets(1)
+        while scan.follow_batch(state, nothing.view(np.uint8), nothing, 0, 0, True)[1] != MORE:
+            state = self._send(merging, state, sources)
+        self._send(merging, state, sources)
         self._generation += 1
-        self._flows += int(state.memory.counters[S.FLOWS_MADE])
-        counted.fragments.ended()
-        counted.interfaces = interface_names(reader)
-        counted.secrets = reader.pcapng.secrets
-        dropped = [info.dropped for info in reader.pcapng.interfaces if info.dropped is not None]
-        counted.dropped = sum(dropped) if dropped else None
-        counted.bytes = source.digest.count if source.digest is not None else 0
-        self._queue.put(Finished(source, counted))
+        merging.fragments.ended()
+        self._put(Ended(sources, merging.interfaces.names, control))
+        measure(sources)
+        read = [source for source in sources if source.failure is None]
+        for source in read:
+            source.counted.fragments = merging.fragments.counts[source.number]
+        for source in read[:1]:
+            source.counted.evicted = int(state.memory.counters[S.EVICTED_FLOWS])
+            source.counted.forgotten = int(state.memory.counters[S.FORGOTTEN_ANSWERS])
+            source.counted.left_out = control.left_out
+        for source in sources:
+            if source.failure is None:
+                self._put(Finished(source.item, source.counted))
+            else:
+                self._put(Unreadable(source.item, source.failure))
 
-    def _follow(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
+    def _follow(self, merging: Merging, state: S.State, sources: list[Source]) -> S.State:
         """Give the packets of all blocks to their flows."""
+        number = 0
         try:
-            for block in Decoding(reader, self._stopped, counted):
-                following = 0
+            for block in merging:
+                number, following = capture(int(block.packets[0].frame)), 0
                 self.packets += block.count
                 while True:
                     following, reason = scan.follow_batch(
@@ -115,34 +155,80 @@ class Reading:
                     )
                     if reason == MORE:
                         break
-                    state = make_room(state) if reason == scan.ROOM else self._send(reader, state, source, counted)
+                    if reason == scan.ROOM:
+                        state = self._make_room(merging, make_room(state), sources)
+                    else:
+                        state = self._send(merging, state, sources)
         except IndexError:
             # A bounds check of a kernel: a fault of ours, but what was read before it is not lost.
-            reader.damaged("a packet that cannot be followed (please report it)", reader.offset + reader.position)
+            sources[number].counted.notes.damaged(CANNOT_BE_FOLLOWED)
         return state
 
-    def _send(self, reader: Reader, state: S.State, source: Input, counted: Counted) -> S.State:
-        """Put the finished flows into the queue."""
+    def _make_room(self, merging: Merging, state: S.State, sources: list[Source]) -> S.State:
+        """Where an array is full: let go of what nobody needs; then of the flows that were idle the longest."""
+        if is_full(state):
+            state = make_room(self._send(merging, state, sources, full=True))
+        while is_full(state):
+            if intern_full(state.memory.arena, state.memory.entries):
+                forget_answers(state)
+            for part in oldest(state):
+                evict(state, part)
+                state = self._send(merging, state, sources)
+            state = make_room(self._send(merging, state, sources, full=True))
+        return state
+
+    def _send(self, merging: Merging, state: S.State, sources: list[Source], *, full: bool = False) -> S.State:
+        """Put the finished flows into the queue. ``full``: interned strings that nobody needs are let go."""
         done = rows.finished(state)
         state, handshakes, flow_of_each = datagrams.handshakes(state, done.flows, done.sides)
         done.add_handshakes(handshakes, flow_of_each)
         rows.free(state)
-        if len(done):
-            counted.flows += len(done)
-            counted.handshakes += len(done.handshakes)
+        _count(done, sources)
+        self._tell_apart(done)
+        for part in done.parts(state.memory, self._batch_bytes):
             batch = Batch(
-                source,
-                done,
+                merging.control.captures,
+                part,
+                part.held_bytes(state.memory),
                 state.memory,
                 self._generation,
-                interfaces=interface_names(reader),
-                first_flow=self._flows,
-                control=counted.control,
-                key_logs=reader.pcapng.key_logs,
+                interfaces=list(merging.interfaces.names),
+                control=merging.control,
+                key_logs={source.item.name: source.key_logs for source in sources if source.key_logs},
             )
-            self._queue.put(batch)
-        smaller = rows.renumber(state)
-        if smaller is not None:
+            self._put(batch)
+        if full or rows.is_grown(state):
+            if len(state.memory.arena) > LARGE_ARENA:
+                self._wait_until_taken()
             self._generation += 1
-            state = smaller
+            state = rows.renumber(state, self._limits)
         return state
+
+    def _tell_apart(self, done: rows.Rows) -> None:
+        """Number the flows of captures that are audited apart differently: the same flow may be in several."""
+        if not self._groups:
+            return
+        from auditor.tables.columns import mixed  # what loads Arrow, which is seldom needed here
+
+        for numbers in (done.flows["identifier"], done.handshakes["flow"]):
+            numbers[:] = (mixed(numbers, np.full(len(numbers), self._groups)) >> np.uint64(1)).astype(np.int64)
+
+    def _put(self, event: Event) -> None:
+        self._queue.put(event)
+        self._sent += 1
+
+    def _wait_until_taken(self) -> None:
+        """Wait until nobody needs the strings of the batches before any more."""
+        while self._asked <= self._sent and not self._closed.is_set():
+            with self._asking:
+                self._asking.wait(0.05)
+
+
+def _count(done: rows.Rows, sources: list[Source]) -> None:
+    """Count flows and handshakes with the captures that they began in."""
+    began = done.sides["first_frame"][:, 0] >> BITS
+    for which, of in (("flows", began), ("handshakes", began[done.handshake_flow])):
+        for number, count in enumerate(np.bincount(of).tolist()):
+            if count:
+                counted = sources[number].counted
+                setattr(counted, which, getattr(counted, which) + count)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
-from auditor.decode.bytes import Bytes, be64
+from auditor.decode.bytes import Bytes
 from auditor.decode.decode import DATAGRAM, decode_packet
 from auditor.decode.eapol import note_supplicant
+from auditor.decode.frames import BITS
 from auditor.decode.packet import (
     BGP,
     CUT,
@@ -34,7 +35,8 @@ from auditor.decode.packet import (
     PacketRows,
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
-from auditor.flows.intern import intern_full
+from auditor.flows.intern import intern_crowded, intern_full
+from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
 from auditor.flows.state import (
     CLOCK,
@@ -45,6 +47,7 @@ from auditor.flows.state import (
     ENCRYPTED_PACKETS,
     FINISHED_FLOWS,
     FIRST_TIME,
+    FLOW_PLACES,
     FREE_CHUNKS,
     FREE_DATAGRAM,
     FREE_FLOW,
@@ -57,8 +60,6 @@ from auditor.flows.state import (
     NOT_IP_PACKETS,
     OTHER_IP_PACKETS,
     PACKETS,
-    RECENT,
-    RECENT_PACKET,
     ROOM_CHUNKS,
     SHORT_PACKETS,
     SUPPLICANT,
@@ -67,15 +68,14 @@ from auditor.flows.state import (
     Counters,
     FlowRow,
     Memory,
-    RecentRows,
     SideRow,
     State,
+    Tallies,
     WayRow,
 )
 from auditor.flows.stream import feed
 from auditor.flows.table import (
     MOST_FINISHED,
-    bucket_of,
     create,
     find,
     find_copied,
@@ -95,7 +95,6 @@ from auditor.tls.records import message
 ROOM, FLUSH = 4, 5
 PCAP, PCAPNG, SNOOP, DATAGRAMS = 0, 1, 2, 3
 SWEEP_PACKETS = 8192
-TWICE_WITHIN = 20_000_000  # nanoseconds; the shortest retransmission timeout is ten times as long
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
 
 
@@ -154,7 +153,7 @@ def note_packet(memory: Memory, flow: FlowRow, side: SideRow, way: WayRow, direc
 
 
 @inlined
-def bucket_of_packet(packet: PacketRow, size: int) -> int:
+def bucket_of_packet(state: State, packet: PacketRow) -> int:
     return bucket_of(
         packet.source_high,
         packet.source_low,
@@ -162,7 +161,8 @@ def bucket_of_packet(packet: PacketRow, size: int) -> int:
         packet.target_high,
         packet.target_low,
         packet.target_port,
-        size,
+        state.memory.keys,
+        state.buckets.size,
     )
 
 
@@ -177,52 +177,14 @@ def room_for_packet(memory: Memory) -> bool:
         and counters[FREE_PLACE] >= 0
         and counters[FREE_CHUNKS] >= ROOM_CHUNKS
         and not intern_full(memory.arena, memory.entries)
+        and not intern_crowded(memory.entries, memory.intern_buckets)
     )
-
-
-@inlined
-def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
-    """Whether a capture shows a packet twice: both ends mirrored, both ports of a switch, both sides of a router.
-
-    The same packet has the same addresses, ports, numbers and IPv4 identification, and comes within ``TWICE_WITHIN``.
-    What was sent again has another identification; where there is none (IPv6; 0 and 1 are written by senders that do
-    not count), only a copy counts that was seen elsewhere, or had passed more or fewer routers.
-    """
-    code = packet.source_low ^ (packet.target_low * np.uint64(0x9E3779B97F4A7C15))
-    code ^= (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
-    code ^= np.uint64(packet.ip_identification) << np.uint64(16)
-    code *= np.uint64(0xBF58476D1CE4E5B9)
-    if packet.protocol == TCP:
-        code ^= (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
-        code += (np.uint64(packet.payload_wire) << np.uint64(8)) | np.uint64(packet.tcp_flags)
-    elif packet.payload_captured >= 8:
-        code ^= be64(block, np.int64(packet.payload)) + np.uint64(packet.payload_wire)
-    else:
-        return False
-    code = (code ^ (code >> np.uint64(29))) * np.uint64(0x94D049BB133111EB)
-    code ^= code >> np.uint64(32)
-    place = np.uint64(0)
-    if packet.ip_identification <= 1:
-        place = packet.source_mac ^ (packet.target_mac * np.uint64(0x9E3779B97F4A7C15)) ^ packet.tunnel
-        place ^= (packet.vlans ^ packet.outer_source) * np.uint64(0xBF58476D1CE4E5B9)
-        place ^= (np.uint64(packet.ttl) << np.uint64(48)) | (np.uint64(packet.interface & 0xFFFF) << np.uint64(32))
-    last = recent[np.int64(code & np.uint64(RECENT - 1))]
-    gap = packet.time - last.time
-    if last.code == code and gap >= -TWICE_WITHIN and gap <= TWICE_WITHIN:
-        if packet.ip_identification > 1 or last.place != place:
-            return True
-    last.code = code
-    last.time = packet.time
-    last.place = place
-    return False
 
 
 @part
 def note_copy(state: State, packet: PacketRow) -> None:
     """A packet for the second time: it counts once, and shows another position of its way."""
-    at, direction = find_copied(
-        packet, bucket_of_packet(packet, state.buckets.size), state.flows, state.sides, state.buckets
-    )
+    at, direction = find_copied(packet, bucket_of_packet(state, packet), state.flows, state.sides, state.buckets)
     if at >= 0:
         side, way = state.sides[2 * at + direction], state.ways[2 * at + direction]
         if is_at_first_place(side, way, packet):
@@ -269,11 +231,12 @@ def follow_batch(
         if not room_for_packet(memory):
             return i, ROOM
         packet = packets[i]
-        count(counters, packet)
+        counters[PACKETS] += 1
         tick(counters, packet.time)
         if counters[PACKETS] >= counters[NEXT_SWEEP]:
             # Often enough to keep memory small, seldom enough to cost little.
-            counters[NEXT_SWEEP] = counters[PACKETS] + max(SWEEP_PACKETS, flows.size)
+            # Were it only once for each place, a flood of SYNs would fill all places before they are looked at.
+            counters[NEXT_SWEEP] = counters[PACKETS] + max(SWEEP_PACKETS, counters[FLOW_PLACES] >> 2)
             counters[SWEEP_AT] = 0
         is_tcp = packet.protocol == TCP
         if packet.status == DUPLICATE:
@@ -281,10 +244,10 @@ def follow_batch(
             continue
         if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or is_other_flow(counters, packet)):
             continue
-        bucket = bucket_of_packet(packet, state.buckets.size)
+        bucket = bucket_of_packet(state, packet)
         at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)
         if is_new(state, at, direction, packet):
-            at, direction = create(counters, flows, sides, state.ways, state.buckets, packet, bucket), 0
+            at, direction = create(counters, flows, sides, state.ways, state.buckets, state.answers, packet, bucket), 0
         flow = flows[at]
         side, way = sides[2 * at + direction], state.ways[2 * at + direction]
         if is_tcp:
@@ -323,33 +286,33 @@ def is_control(packet: PacketRow) -> bool:
     )
 
 
-@kernel(BYTES, int, int, NUMBERS, Layout(INTERFACE), Layout(RECENT_PACKET), int, Layout(PACKET))
+@kernel(BYTES, int, int, NUMBERS, Layout(INTERFACE), int, Layout(PACKET))
 def read_batch(
     block: Bytes,
     position: int,
     stop: int,
     layout: NDArray[np.int64],
     interfaces: InterfaceRows,
-    recent: RecentRows,
     frame: int,
     packets: PacketRows,
 ) -> tuple[int, int, int, int, int]:
     """List and decode a batch of packets from ``block[position:stop]``.
 
-    ``recent`` are the packets of before, to know those that come twice. Returns how many, the next position, how it ended, how many of them are fragments, and how many show something of the network
-    itself (see ``control``).
+    Returns how many, the next position, how it ended, how many of them are fragments, and how many show something of
+    the network itself (see ``control``). They are counted from ``frame`` on.
 
-    ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header).
+    ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header,
+    number of the interface); of a pcapng its blocks say these.
     With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments.
     """
     whole = layout[0] == DATAGRAMS
     if whole:
         found, ended = packets.size, MORE
     elif layout[0] == SNOOP:
-        found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], frame, packets)
+        found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], layout[6], frame, packets)
     elif layout[0] == PCAP:
         found, position, ended = walk_pcap(
-            block, position, stop, layout[1] != 0, layout[2], layout[3], layout[4], layout[5], frame, packets
+            block, position, stop, layout[1] != 0, layout[2], layout[3], layout[4], layout[5], layout[6], frame, packets
         )
     else:
         found, position, ended = walk_pcapng(block, position, stop, layout[1] != 0, interfaces, frame, packets)
@@ -360,6 +323,12 @@ def read_batch(
             control += 1
         if packets[i].fragment != 0:
             fragments += 1
-        elif packets[i].status == DECODED and is_duplicate(recent, block, packets[i]):
-            packets[i].status = DUPLICATE
     return found, position, ended, fragments, control
+
+
+@kernel(Layout(PACKET), Layout(np.int64, 2))
+def tally(packets: PacketRows, tallies: Tallies) -> int:
+    """Count packets, each with its capture's; how many they are."""
+    for i in range(packets.size):
+        count(tallies[packets[i].frame >> BITS], packets[i])
+    return packets.size

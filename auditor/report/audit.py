@@ -118,13 +118,16 @@ class Audit(Results):
 
         return list(verify(self))
 
-    def explain(self, flow_id: int) -> str:
-        """How the path of a flow was judged, as a short text. Raises AuditError where no flow has that number."""
+    def explain(self, flow_id: int | str) -> str:
+        """How the path of a flow was judged, as a short text. Raises AuditError where no flow has that number.
+
+        ``flow_id``: the number, or its first digits in hexadecimal; here and below.
+        """
         from auditor.report.path_words import explain_path
 
         return explain_path(self, flow_id)
 
-    def packets(self, flow_id: int) -> "PacketList":
+    def packets(self, flow_id: int | str) -> "PacketList":
         """The packets of a flow as scapy has them, read from its capture again.
 
         Raises AuditError where no flow has that number, or the capture is gone or was no file.
@@ -133,7 +136,7 @@ class Audit(Results):
 
         return packets(self, flow_id)
 
-    def dissect(self, flow_id: int, keylog: str | Path | None = None) -> list[Any]:
+    def dissect(self, flow_id: int | str, keylog: str | Path | None = None) -> list[Any]:
         """The packets of a flow as tshark dissects them (pyshark); with a key log what is inside TLS as well.
 
         Raises AuditError as ``packets`` does, and where tshark is missing or fails.

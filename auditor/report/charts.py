@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from auditor.border.text import printable
 from auditor.report.flow_columns import TLS_UNKNOWN, FlowColumns
 from auditor.report.overview import protocol_words
-from auditor.report.plain import iso, printable
+from auditor.report.plain import iso
 from auditor.report.results import Results
 from auditor.tables.columns import Texts, distinct
 from auditor.tables.versions import VERSION_ORDER

@@ -3,10 +3,11 @@
 import json
 from typing import Any
 
+from auditor.border.text import printable
 from auditor.report import overview
 from auditor.report.answer import answer
 from auditor.report.change import MARKS, Change
-from auditor.report.plain import iso, printable
+from auditor.report.plain import iso
 from auditor.report.results import Results
 
 MOST_NAMED = 3

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from auditor.border import gate
+from auditor.border.text import tidy
 from auditor.errors import AuditError, located, shown
 from auditor.machine import writing
 from auditor.report import files, shape
@@ -88,7 +90,7 @@ def _between(folder: Path, path: Path) -> str:
 
 def text(contents: dict[str, Any]) -> bytes:
     """What the files ``audit.json`` and ``custody.json`` hold."""
-    return (json.dumps(contents, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(tidy(contents), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def read(folder: Path) -> Listed:
@@ -97,11 +99,11 @@ def read(folder: Path) -> Listed:
     try:
         with files.opened(path) as file:
             data = file.read(MOST_BYTES)
-        whole = json.loads(data)
+        whole = gate.from_json(data, unique=True)
         lists = [whole["sha256"], whole.get("added", {})]
     except OSError as error:
         raise AuditError(f"{shown(path)}: {error.strerror}: there is nothing to verify the results by") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AuditError(f"{shown(path)}: is damaged ({error})") from error
     for one in lists:
         if not isinstance(one, dict):

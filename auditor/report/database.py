@@ -34,6 +34,7 @@ def closed(path: Path | None = None) -> "duckdb.DuckDBPyConnection":
             ":memory:" if path is None else str(path), read_only=path is not None, config=CLOSED
         )
         connection.execute("set timezone = 'UTC'")
+        connection.execute("set enable_progress_bar = false")  # it is drawn on standard output
         connection.execute("set lock_configuration = true")
     except duckdb.Error as error:
         raise AuditError(f"{path}: {_first_line(error)}") from error

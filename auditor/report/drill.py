@@ -1,7 +1,7 @@
 """From a flow back to its packets: as scapy has them, or as tshark dissects them, through pyshark."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -10,15 +10,20 @@ import numpy as np
 
 from auditor.capture.inputs import Input
 from auditor.capture.write import pcap_header, pcap_record
+from auditor.decode import frames as frame_numbers
 from auditor.errors import AuditError
 from auditor.prefixes import parse_address
-from auditor.report import originals
+from auditor.reading.clocks import correction
+from auditor.report import flow_ids, originals
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from scapy.packet import Packet
     from scapy.plist import PacketList
 
+    from auditor.reading.decoding import Block
+    from auditor.reading.merging import Merging
     from auditor.requests.cut import Wanted
 
 MOST_PACKETS = 1_000_000
@@ -30,8 +35,10 @@ class Frame:
     """A frame as it was captured."""
 
     flow_id: int
-    number: int
+    capture: str
+    number: int  # in that capture
     time: int  # nanoseconds since 1970
+    captured: int  # the same by the clock of its capture
     interface: int
     interface_name: str | None
     link_type: int
@@ -40,61 +47,108 @@ class Frame:
 
 
 def frames(result: Results, flow_ids: Iterable[int], *, verify: bool = False) -> Iterator[Frame]:
-    """The frames of flows of one capture, read from it again, in its order.
+    """The frames of flows, read again from the captures that hold them, in the order of time.
 
-    Of a datagram that came in fragments there is the one that completed it. With ``verify`` the capture has to be the
-    one that was audited, byte for byte. Raises AuditError where a flow is not there, or the capture is not.
+    Of a datagram that came in fragments there is the one that completed it. With ``verify`` the captures have to be
+    those that were audited, byte for byte. Raises AuditError where a flow is not there, or a capture is not.
     """
+    from auditor.reading.merging import Merging
+    from auditor.reading.sources import ordered
     from auditor.requests.cut import packets_of
 
-    capture, wanted = _wanted(result, list(flow_ids))
+    rows = _rows(result, list(flow_ids))
+    inputs = [_input(result, name, is_hashed=verify) for name in _captures(result, rows)]
+    ahead = _offsets(result)
+    merging, wanted = Merging(*ordered(inputs, ahead)), _wanted(rows)
+    try:
+        for block, at, flows, _ in packets_of(merging, wanted):
+            packets = block.packets.view(np.ndarray)
+            for k, flow in zip(at.tolist(), flows.tolist(), strict=True):
+                yield _frame(packets[k], int(wanted.identifier[flow]), block, merging, ahead)
+        if merging.failure is not None:
+            raise AuditError(merging.failure)
+        if verify:
+            _verify(result, inputs)
+    finally:
+        for source in inputs:
+            source.forget()
+
+
+def _frame(packet: Any, flow_id: int, block: "Block", merging: "Merging", ahead: Mapping[str, int]) -> Frame:
+    """A decoded packet as it was captured; ``ahead``: by how much the clocks of captures are."""
+    begin, captured, which = int(packet["begin"]), int(packet["captured"]), int(packet["interface"])
+    capture = merging.control.captures[frame_numbers.capture(int(packet["frame"]))]
+    return Frame(
+        flow_id,
+        capture,
+        frame_numbers.number(int(packet["frame"])),
+        int(packet["time"]),
+        int(packet["time"]) + correction(ahead.get(capture)),
+        which,
+        merging.interfaces.names[which],
+        merging.interfaces.link_types[which],
+        int(packet["wire_length"]),
+        block.buffer[begin : begin + captured].tobytes(),
+    )
+
+
+def _input(result: Results, capture: str, *, is_hashed: bool) -> Input:
+    """A capture that was audited, where it is now."""
     path = originals.find(result, capture)
     if path is None:
         what = "the capture is not there any more, or was no file: packets cannot be shown"
         raise AuditError(f"{capture}: {what}; --capture says where it is")
-    source = Input(capture, path, size=path.stat().st_size, is_hashed=verify)
-    try:
-        identifiers = wanted.identifier.tolist()
-        for block, at, flows, _ in packets_of(source, wanted):
-            packets = block.packets.view(np.ndarray)
-            for k, flow in zip(at.tolist(), flows.tolist(), strict=True):
-                packet = packets[k]
-                begin, captured, which = int(packet["begin"]), int(packet["captured"]), int(packet["interface"])
-                yield Frame(
-                    identifiers[flow],
-                    int(packet["frame"]),
-                    int(packet["time"]),
-                    which,
-                    block.names[which] if which < len(block.names) else None,
-                    block.link_types[which],
-                    int(packet["wire_length"]),
-                    block.buffer[begin : begin + captured].tobytes(),
-                )
-        if verify:
-            source.read_rest()
-            recorded = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
-            if source.sha256() != recorded[capture] or source.was_changed():
-                raise AuditError(f"{capture}: is not the capture that was audited: its SHA-256 is another one")
-    finally:
-        source.forget()
+    return Input(capture, path, size=path.stat().st_size, is_hashed=is_hashed)
 
 
-def _wanted(result: Results, flow_ids: list[int]) -> tuple[str, "Wanted"]:
-    """The capture of some flows, and what is needed to find their packets in it."""
+def _verify(result: Results, inputs: Iterable[Input]) -> None:
+    """Raise AuditError where what was read is not what was audited."""
+    recorded = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
+    for source in inputs:
+        if source.sha256() != recorded[source.name] or source.was_changed():
+            raise AuditError(f"{source.name}: is not the capture that was audited: its SHA-256 is another one")
+
+
+def _rows(result: Results, flow_ids: list[int]) -> "pa.Table":
+    """The rows of some flows."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from auditor.recognise.numbers import TLS
-    from auditor.requests.cut import Wanted
-
     rows = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flow_ids, pa.int64())))
-    identifiers = rows.column("flow_id").to_pylist()
+    identifiers = set(rows.column("flow_id").to_pylist())
     missing = [number for number in flow_ids if number not in identifiers]
     if missing:
         raise AuditError(f"no flow has the number {missing[0]}")
-    captures = set(rows.column("capture").to_pylist())
-    if len(captures) != 1:
-        raise AuditError("the flows are not of one capture")
+    return rows
+
+
+def _captures(result: Results, rows: "pa.Table") -> list[str]:
+    """The captures that may hold packets of some flows: where all were audited as one, those of their times."""
+    if result.is_apart:
+        names = set(rows.column("capture").to_pylist())
+        if len(names) != 1:
+            raise AuditError("the flows are not of one capture")
+        return [str(name) for name in names]
+    first, last = _times(rows, "started"), _times(rows, "ended")
+    listed = result.rows("captures", "capture", "packets", "started", "ended")
+    some = (row for row in listed if row["packets"])
+    return [row["capture"] for row in some if ((first <= row["ended"]) & (last >= row["started"])).any()]
+
+
+def _offsets(result: Results) -> dict[str, int]:
+    """By how much the clocks of captures were found to be ahead, in nanoseconds."""
+    listed = result.rows("captures", "capture", "clock_offset_s")
+    return {row["capture"]: round(row["clock_offset_s"] * 1e9) for row in listed if row["clock_offset_s"] is not None}
+
+
+def _times(rows: "pa.Table", name: str) -> Any:
+    return np.array([one.value for one in rows.column(name)], np.int64)
+
+
+def _wanted(rows: "pa.Table") -> "Wanted":
+    """What is needed to find the packets of some flows."""
+    from auditor.recognise.numbers import TLS
+    from auditor.requests.cut import Wanted
 
     def half(end: str, which: int) -> Any:
         return np.array([parse_address(text)[which] for text in rows.column(f"{end}_ip").to_pylist()], np.uint64)
@@ -102,13 +156,10 @@ def _wanted(result: Results, flow_ids: list[int]) -> tuple[str, "Wanted"]:
     def number(name: str) -> Any:
         return np.array([value or 0 for value in rows.column(name).to_pylist()], np.int64)
 
-    def time(name: str) -> Any:
-        return np.array([one.value for one in rows.column(name)], np.int64)
-
     count = rows.num_rows
-    return str(captures.pop()), Wanted(
+    return Wanted(
         index=np.arange(count),
-        identifier=np.array(identifiers, np.int64),
+        identifier=number("flow_id"),
         kind=np.full(count, TLS),
         protocol=np.array([PROTOCOLS[name] for name in rows.column("transport").to_pylist()]),
         client_high=half("client", 0),
@@ -117,8 +168,8 @@ def _wanted(result: Results, flow_ids: list[int]) -> tuple[str, "Wanted"]:
         server_high=half("server", 0),
         server_low=half("server", 1),
         server_port=number("server_port"),
-        started=time("started"),
-        ended=time("ended"),
+        started=_times(rows, "started"),
+        ended=_times(rows, "ended"),
         randoms=np.full(count, None, object),
     )
 
@@ -137,14 +188,15 @@ def packet_of(frame: Frame) -> "Packet":
     return packet
 
 
-def packets(result: Results, flow_id: int) -> "PacketList":
+def packets(result: Results, flow: int | str) -> "PacketList":
     """The packets of a flow as scapy has them."""
     from itertools import islice
 
     from scapy.plist import PacketList
 
+    flow_id = flow_ids.found(result, flow)
     listed = [packet_of(frame) for frame in islice(frames(result, [flow_id]), MOST_PACKETS)]
-    return PacketList(listed, name=f"flow {flow_id}")
+    return PacketList(listed, name=f"flow {flow_ids.whole(flow_id)}")
 
 
 def write_pcap(captured: Iterable[Frame], out: BinaryIO) -> None:
@@ -158,7 +210,7 @@ def write_pcap(captured: Iterable[Frame], out: BinaryIO) -> None:
     out.flush()
 
 
-def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> list[Any]:
+def dissect(result: Results, flow: int | str, keylog: str | Path | None = None) -> list[Any]:
     """The packets of a flow as tshark dissects them, through pyshark; with a key log what is inside TLS as well.
 
     pyshark has an event loop of its own, in a thread: it works in Jupyter, where one runs already.
@@ -171,6 +223,7 @@ def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> 
         raise AuditError(tshark.missing())
     if keylog is not None and not Path(keylog).is_file():
         raise AuditError(f"{keylog}: no such file")
+    flow_id = flow_ids.found(result, flow)
     dissected: list[Any] = []
     failed: list[Exception] = []
     kept = Private()
@@ -195,5 +248,5 @@ def dissect(result: Results, flow_id: int, keylog: str | Path | None = None) -> 
     finally:
         kept.close()
     if failed:
-        raise AuditError(f"tshark could not dissect flow {flow_id}: {failed[0]}")
+        raise AuditError(f"tshark could not dissect flow {flow_ids.whole(flow_id)}: {failed[0]}")
     return dissected

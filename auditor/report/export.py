@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from auditor.border.text import cell
 from auditor.errors import AuditError
 from auditor.report.formats import FORMS
 from auditor.report.output import opened
-from auditor.report.plain import neutral, records
+from auditor.report.plain import records
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
@@ -83,6 +84,6 @@ def _csv(data: "pa.Table", out: BinaryIO) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(data.column_names)
     for row in records(data, "iso"):
-        writer.writerow([neutral(value) for value in row.values()])
+        writer.writerow(map(cell, row.values()))
     text.flush()
     text.detach()

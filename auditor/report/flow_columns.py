@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from auditor.border.text import printable
 from auditor.policy.findings import client_group
 from auditor.report.answer import is_judged, way
 from auditor.report.overview import UNNAMED, path_words, protocol_words
-from auditor.report.plain import coded, printable, values
+from auditor.report.plain import coded, values
 from auditor.report.results import Results
 from auditor.tables.columns import Texts, distinct
 

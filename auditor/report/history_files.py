@@ -8,15 +8,17 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from auditor.errors import AuditError
+from auditor.border import gate
+from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.report import database, files
+from auditor.tables import arrow
 
 TEXT, NUMBER, TRUTH, TIME = "VARCHAR", "BIGINT", "BOOLEAN", "TIMESTAMP WITH TIME ZONE"
 ARROW = {TEXT: pa.string(), NUMBER: pa.int64(), TRUTH: pa.bool_(), TIME: pa.timestamp("us", "UTC")}
@@ -33,6 +35,7 @@ COLUMNS = {
 NAME = re.compile(r"[0-9a-f]{16}\.parquet")
 MOST_ROWS = 1_000_000
 MOST_BYTES = 1 << 30  # unpacked, of one file
+LATEST = (1 << 63) // 1000  # microseconds from 1970, either way: what a capture's clock can say
 MAGIC, MAGIC_AT = b"DUCK", 8  # of a DuckDB file's main header
 
 
@@ -104,28 +107,23 @@ def _read_folder(folder: Path) -> dict[str, pa.Table]:
 
 
 def _read_file(path: Path) -> pa.Table:
-    wrong = f"{path}: not a file of a history"
+    wrong = f"{shown(path)}: not a file of a history"
     try:
-        with files.opened(path) as file:
-            rows = _unpacked(file, wrong)
-    except (OSError, pa.ArrowException) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\n", 1)[0]
-        raise AuditError(f"{wrong}: {reason}") from error
+        with files.opened(path) as file, gate.Parquet(file) as parquet:
+            if not parquet.schema.equals(SCHEMA):
+                raise AuditError(f"{wrong}: its columns are others")
+            if parquet.rows > MOST_ROWS or parquet.size > MOST_BYTES:
+                raise AuditError(f"{wrong}: it is larger than an audit's can be")
+            rows = arrow.harmless(parquet.read())
+    except OSError as error:
+        raise AuditError(f"{wrong}: {error.strerror or error}") from error
+    except gate.RefusedError as error:
+        raise AuditError(f"{wrong}: {error}") from error
     if set(rows["run"].unique().to_pylist()) != {path.stem} or set(rows["table"].unique().to_pylist()) - set(COLUMNS):
         raise AuditError(f"{wrong}: it holds rows of other audits or tables")
-    return rows
-
-
-def _unpacked(file: BinaryIO, wrong: str) -> pa.Table:
-    parquet = pq.ParquetFile(file)
-    metadata = parquet.metadata
-    if not parquet.schema_arrow.equals(SCHEMA):
-        raise AuditError(f"{wrong}: its columns are others")
-    size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-    if metadata.num_rows > MOST_ROWS or size > MOST_BYTES:
-        raise AuditError(f"{wrong}: it is larger than an audit's can be")
-    rows = parquet.read()
-    rows.validate(full=True)
+    for name in ("started", "ended"):
+        if any(value is not None and abs(value) > LATEST for value in rows[name].cast(pa.int64()).to_pylist()):
+            raise AuditError(f"{wrong}: it holds times that no capture can be of")
     return rows
 
 

@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from auditor.border.text import printable
 from auditor.report.answer import VERDICTS, is_judged
-from auditor.report.plain import printable
 from auditor.report.results import Results
 from auditor.tables.schema import CONFIDENCES, PATHS
 from auditor.tables.versions import VERSION_ORDER

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from auditor.errors import AuditError
+from auditor.border.text import printable
+from auditor.report import flow_ids
 from auditor.report.results import Results
 from auditor.tables.schema import EVIDENCE
 
@@ -11,44 +12,35 @@ CHANGES = "PTH103"  # the rule that describes changes in words
 SIDE_WORDS = {"client": "the client's packets", "server": "the server's packets"}
 
 
-def _clean(value: Any) -> str:
-    """Text from the network without control characters."""
-    return "".join(c if c.isprintable() else "�" for c in str(value))
-
-
-def explain_path(result: Results, flow_id: int) -> str:
+def explain_path(result: Results, flow: int | str) -> str:
     """The verdict of a flow's path, what decided, and all evidence for and against. Raises AuditError for no such flow."""
     import pyarrow.compute as pc
 
-    rows = result.arrow("flows").filter(pc.field("flow_id") == flow_id).to_pylist()
-    if not rows:
-        raise AuditError(
-            f"{result.folder}: no flow has the number {flow_id}; there are 1 to {result.manifest['counts']['flows']}"
-        )
-    flow = rows[0]
+    flow_id = flow_ids.found(result, flow)
+    row = result.arrow("flows").filter(pc.field("flow_id") == flow_id).to_pylist()[0]
     evidence = result.arrow("evidence").filter(pc.field("flow_id") == flow_id).to_pylist()
-    name = f" ({_clean(flow['server_name'])})" if flow["server_name"] else ""
-    link = f", by {_clean(flow['path_link'])}" if flow["path_link"] else ""
-    ends = f"{flow['client_ip']}:{flow['client_port']} to {flow['server_ip']}:{flow['server_port']}{name}"
-    begun = f"{flow['started']:%Y-%m-%d %H:%M:%S} UTC in {_clean(flow['capture'])}"
+    name = f" ({printable(row['server_name'])})" if row["server_name"] else ""
+    link = f", by {printable(row['path_link'])}" if row["path_link"] else ""
+    ends = f"{row['client_ip']}:{row['client_port']} to {row['server_ip']}:{row['server_port']}{name}"
+    begun = f"{row['started']:%Y-%m-%d %H:%M:%S} UTC in {printable(row['capture'])}"
     lines = [
-        f"Flow {flow_id}: {ends}, {flow['transport']}, begun {begun}",
-        f"Path: {flow['path']}, {_word(flow['path_confidence'])}{link}",
-        f"Decided by: {_clean(flow['path_detail'])}",
+        f"Flow {flow_ids.short(result, [flow_id])[0]}: {ends}, {row['transport']}, begun {begun}",
+        f"Path: {row['path']}, {_word(row['path_confidence'])}{link}",
+        f"Decided by: {printable(row['path_detail'])}",
     ]
-    if flow["path_against"]:
-        lines.append(f"Against it: {_clean(flow['path_against'])}")
-    if flow["path_asymmetric"]:
+    if row["path_against"]:
+        lines.append(f"Against it: {printable(row['path_against'])}")
+    if row["path_asymmetric"]:
         lines.append("The two directions went different ways.")
-    if flow["path_changed"] is not None:
-        lines.append(f"The path changed at {flow['path_changed']:%Y-%m-%d %H:%M:%S.%f} UTC.")
-        lines += [f"  {_clean(reason)}" for reason in _changes(result, flow_id)]
+    if row["path_changed"] is not None:
+        lines.append(f"The path changed at {row['path_changed']:%Y-%m-%d %H:%M:%S.%f} UTC.")
+        lines += [f"  {printable(reason)}" for reason in _changes(result, flow_id)]
     for side, path, confidence in (
         ("client", "path_out", "path_out_confidence"),
         ("server", "path_back", "path_back_confidence"),
     ):
-        lines += ["", f"{SIDE_WORDS[side].capitalize()}: {flow[path]}, {_word(flow[confidence])}"]
-        lines += _side(flow, side, flow[path], [row for row in evidence if row["direction"] == side])
+        lines += ["", f"{SIDE_WORDS[side].capitalize()}: {row[path]}, {_word(row[confidence])}"]
+        lines += _side(row, side, row[path], [one for one in evidence if one["direction"] == side])
     return "\n".join(lines) + "\n"
 
 
@@ -72,25 +64,26 @@ def _side(flow: dict[str, Any], side: str, path: str, rows: list[dict[str, Any]]
     else:
         yield "  seen: no packet of it is in the capture"
     for row in places:
-        yield f"    {_clean(row['detail'])}"
+        yield f"    {printable(row['detail'])}"
     fitting = [row for row in rest if row["confidence"] != "none" and row["path"] in (path, "private")]
     others = [row for row in rest if row["confidence"] != "none" and row["path"] not in (path, "private")]
     if path == "unknown" and len(others) > 1:
-        yield f"  these disagree, and none is stronger: {_clean(others[0]['detail'])}; {_clean(others[1]['detail'])}"
+        yield f"  these disagree, and none is stronger: {printable(others[0]['detail'])}; {printable(others[1]['detail'])}"
     if not rest:
         yield "  no evidence of their path"
     for sign, some in (("+", fitting), ("-", others), ("?", [row for row in rest if row["confidence"] == "none"])):
         for row in some:
             frame = f", frame {row['frame']}" if row["frame"] else ""
+            frame += f" of {printable(row['capture'])}" if row["frame"] and row["capture"] != flow["capture"] else ""
             where = f"{row['path']}, {_word(row['confidence'])}"
-            yield f"  {sign} {where}: {_clean(row['detail'])} [{row['kind']}{frame}]"
+            yield f"  {sign} {where}: {printable(row['detail'])} [{row['kind']}{frame}]"
 
 
 def _position(flow: dict[str, Any], side: str) -> str:
     """The one position of a direction, as far as the flow's row has it: of the flow's first direction."""
     ends = (flow["client_mac"], flow["server_mac"])
     source, target = ends if side == "client" else ends[::-1]
-    parts = [f"interface {_clean(flow['interface'])}"] if flow["interface"] else []
+    parts = [f"interface {printable(flow['interface'])}"] if flow["interface"] else []
     parts += [f"VLAN {flow['vlan']}" if flow["vlan"] else "untagged"]
     parts += [f"{source} to {target}"] if source and target else []
     parts += [f"in a tunnel ({flow['tunnel']})"] if flow["tunnel"] else []

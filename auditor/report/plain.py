@@ -1,4 +1,4 @@
-"""Rows of tables as plain values, a batch at a time, and texts that are harmless to whatever reads them."""
+"""Rows of tables as plain values, a batch at a time."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 BATCH = 4096
 Row = dict[str, Any]
 
@@ -78,17 +77,6 @@ def about(row: Row) -> str:
     """What a row of ``findings`` is about: the client's network and the service."""
     service = f"{row['service']} {row['region'] or ''}".rstrip()
     return f"{row['client_group']} → {service}" if row["client_group"] else service
-
-
-def neutral(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: text from the network gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(DANGEROUS) else value
-
-
-def printable(text: Any) -> str:
-    """Text without control characters, line ends and marks that turn the direction of writing."""
-    text = str(text)
-    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def finding_uid(row: Mapping[str, Any], sums: Mapping[str, str]) -> str:

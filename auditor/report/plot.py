@@ -5,10 +5,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from auditor.border.text import printable
 from auditor.report import charts, colours
 from auditor.report.charts import Count
 from auditor.report.flow_columns import FlowColumns
-from auditor.report.plain import iso, printable
+from auditor.report.plain import iso
 from auditor.report.results import Results
 from auditor.tables.schema import VERDICTS
 

@@ -3,13 +3,18 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from auditor.border.text import printable
 from auditor.capture import write
 from auditor.errors import AuditError
+from auditor.report import flow_ids
 from auditor.report.output import opened
-from auditor.report.plain import about, printable
+from auditor.report.plain import about
 from auditor.report.results import Results
+
+if TYPE_CHECKING:
+    from auditor.report.drill import Frame
 
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
@@ -50,6 +55,7 @@ def explain_finding(result: Results, finding_id: str) -> str:
     row = finding(result, finding_id)
     policy, rule = row["policy"], result.rule(row["rule"])
     options = {one["id"]: one for one in result.manifest["policies"]}
+    examples = " ".join(flow_ids.short(result, _numbers(row["sample_flows"])))
     lines = [
         f"{row['finding_id']}: {row['title']}",
         f"{row['severity']}, {row['verdict']}; policy {policy} {options.get(policy, {}).get('edition', '')}".rstrip(),
@@ -57,7 +63,7 @@ def explain_finding(result: Results, finding_id: str) -> str:
         f"Clients: {row['clients']}; most flows: {row['top_clients'] or 'none'}",
         f"Servers: {row['servers']}; most flows: {row['top_servers'] or 'none'}",
         f"Reason: {row['reason']}",
-        f"Flows: {row['flows']}; examples: {row['sample_flows']}",
+        f"Flows: {row['flows']}; examples: {examples}",
         *(f"Capture: {part['capture']}; frames: {' '.join(map(str, part['frames']))}" for part in evidence_of(row)),
         f"Wireshark: {display_filter(row)}",
         *_facts(result, _numbers(row["sample_flows"])),
@@ -80,8 +86,8 @@ def _facts(result: Results, flows: list[int]) -> list[str]:
     rows = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flows, pa.int64())))
     columns = {name: values(rows.column(name)) for name in FACTS}
     lines = ["", "Facts of the sample flows:"]
-    for k in range(rows.num_rows):
-        row = {name: column[k] for name, column in columns.items()}
+    for k, name in enumerate(flow_ids.short(result, columns["flow_id"])):
+        row = {column: cells[k] for column, cells in columns.items()}
         secrecy = {True: "forward secret", False: "not forward secret", None: None}[row["forward_secrecy"]]
         confidence = f" ({row['path_confidence']})" if row["path_confidence"] != "none" else ""
         facts = (
@@ -90,7 +96,7 @@ def _facts(result: Results, flows: list[int]) -> list[str]:
         )  # fmt: skip
         ends = f"{_end(row['client_ip'], row['client_port'])} → {_end(row['server_ip'], row['server_port'])}"
         begun = (iso(row["started"]) or "")[:23].replace("T", " ")
-        lines.append(f"  {row['flow_id']}: {begun} {ends}: {', '.join(str(one) for one in facts if one)}")
+        lines.append(f"  {name}: {begun} {ends}: {', '.join(str(one) for one in facts if one)}")
     return lines
 
 
@@ -122,13 +128,13 @@ def extract(result: Results, finding_id: str, out: str | Path, *, force: bool = 
     application = write.option(write.APPLICATION, f"auditor {__version__}".encode())
     written = 0
     with opened(out, result, force=force) as file:
-        for part in parts:
-            head = f"Evidence for {row['finding_id']} ({row['title']}): {row['reason']}\n"
-            head += f"Source: {part['capture']}, SHA-256 {sums.get(part['capture'], '?')}"
-            file.write(write.section(write.option(write.COMMENT, _text(head)) + application))
-            for block, is_packet in _section(result, row, part):
-                file.write(block)
-                written += is_packet
+        for group in [[part] for part in parts] if result.is_apart else [parts]:
+            for capture, some in _proving(result, group).items():
+                head = f"Evidence for {row['finding_id']} ({row['title']}): {row['reason']}\n"
+                head += f"Source: {capture}, SHA-256 {sums.get(capture, '?')}"
+                file.write(write.section(write.option(write.COMMENT, _text(head)) + application))
+                file.writelines(_section(row, some, _proof(group).get(capture, set())))
+                written += len(some)
     return written
 
 
@@ -137,35 +143,44 @@ def evidence_of(row: dict[str, Any]) -> list[dict[str, Any]]:
     return list(json.loads(row["evidence"])) if row["evidence"] else []
 
 
+def _proof(parts: list[dict[str, Any]]) -> dict[str, set[int]]:
+    """The frames of each capture that prove something."""
+    return {part["capture"]: set(part["frames"]) for part in parts}
+
+
 def frames_text(row: dict[str, Any]) -> str:
     """The frames that prove a finding, each with its capture: ``monday.pcap:3,7 tuesday.pcap:12``."""
     parts = (part for part in evidence_of(row) if part["frames"])
     return " ".join(f"{part['capture']}:{','.join(map(str, part['frames']))}" for part in parts)
 
 
-def _section(result: Results, row: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[bytes, bool]]:
-    """The blocks of one capture, and which are packets: each interface stands before its first packet."""
+def _section(row: dict[str, Any], frames: list["Frame"], proof: set[int]) -> Iterator[bytes]:
+    """The blocks of one capture: each interface stands before its first packet."""
     interfaces: dict[int, int] = {}
-    proof = set(part["frames"])
-    for frame in _proving(result, part["flows"], proof):
+    for frame in frames:
         if frame.interface not in interfaces:
             interfaces[frame.interface] = len(interfaces)
-            yield write.interface(frame.link_type, frame.interface_name), False
-        words = f"frame {frame.number} of {part['capture']}"
+            yield write.interface(frame.link_type, frame.interface_name)
+        words = f"frame {frame.number} of {frame.capture}"
         if frame.number in proof:
             words = f"{row['rule']}: {row['reason']} ({words})"
         comment, which = write.option(write.COMMENT, _text(words)), interfaces[frame.interface]
-        yield write.packet(which, frame.time, frame.data, frame.wire_length, comment), True
+        yield write.packet(which, frame.captured, frame.data, frame.wire_length, comment)
 
 
-def _proving(result: Results, flows: list[int], proof: set[int]) -> Iterator[Any]:
-    """The frames of some flows, each flow's up to a little behind the last that proves something."""
+def _proving(result: Results, parts: list[dict[str, Any]]) -> dict[str, list["Frame"]]:
+    """The frames of sample flows by capture, each flow's up to a little behind the last that proves something."""
     from auditor.report.drill import frames
 
-    last, behind, given = max(proof, default=0), dict.fromkeys(flows, 0), 0
+    flows = list(dict.fromkeys(flow for part in parts for flow in part["flows"]))
+    last = {capture: max(proof, default=0) for capture, proof in _proof(parts).items()}
+    behind, given = dict.fromkeys(flows, 0), 0
+    found: dict[str, list[Frame]] = {}
     for frame in frames(result, flows, verify=True):
-        if frame.number > last:
-            behind[frame.flow_id] += 1
+        behind[frame.flow_id] += not last
+        if frame.number >= last.get(frame.capture, frame.number + 1):
+            del last[frame.capture]
         if behind[frame.flow_id] <= BEHIND and given < MOST_PACKETS:
             given += 1
-            yield frame
+            found.setdefault(frame.capture, []).append(frame)
+    return found

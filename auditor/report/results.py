@@ -1,31 +1,38 @@
 """The results of an audit as they lie in a folder: tables, and the manifest that says how they were obtained."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.errors import AuditError
+from auditor.border import gate, text
+from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.report import files, shape
+from auditor.tables.schema import SEVERITIES
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from auditor.report.plain import Row
 
 MANIFEST = "audit.json"
 MOST_BYTES = 256 << 20  # of the manifest
+RULE: shape.Shape = {
+    **dict.fromkeys(("code", "title", "check", "what", "why", "fix", "source"), str),
+    "severity": frozenset(SEVERITIES),
+    "ways": shape.Maybe(shape.Each(str)),
+}
 # What is asked of a manifest, which may be somebody else's, by those that read it.
 SHAPE: shape.Shape = {
     "format": int,
     "versions": {"auditor": str},
     "inputs": [{"name": str, "sha256": shape.TEXT, "bytes": int}],
     "errors": [str],
-    "policies": [{"id": str, "title": str, "edition": str, "source": str, "rules": [{"code": str, "title": str}]}],
+    "policies": [{"id": str, "title": str, "edition": str, "source": str, "rules": [RULE]}],
+    "options": {"apart": shape.TEXT},
     "site": shape.TEXT,
     "notes": [str],
     "counts": dict.fromkeys(("captures", "flows", "handshakes", "findings", "in_scope"), int),
@@ -37,6 +44,8 @@ SHAPE: shape.Shape = {
         }
     ],
     "round_trips": [{"path": str, "flows": int}],
+    "ip_ranges": {"date": str},
+    "not_observable": shape.Each([{"flows": int, "reason": str}]),
 }
 
 
@@ -54,15 +63,21 @@ class Results:
         self._frames: dict[str, pd.DataFrame] = {}
         try:
             with writing.locked(self.folder, follow=True), files.opened(self.folder / MANIFEST) as file:
-                self.manifest: dict[str, Any] = json.loads(file.read(MOST_BYTES))
+                manifest = gate.from_json(file.read(MOST_BYTES), unique=True)
         except OSError as error:
-            raise AuditError(f"{folder}: holds no audit results (audit.json: {error.strerror})") from error
-        except (ValueError, RecursionError) as error:
-            raise AuditError(f"{folder}: audit.json is damaged ({error})") from error
+            raise AuditError(f"{shown(folder)}: holds no audit results (audit.json: {error.strerror})") from error
+        except ValueError as error:  # also of a name that no folder can have
+            raise AuditError(f"{shown(folder)}: audit.json is damaged ({error})") from error
+        self.manifest: dict[str, Any] = text.tidy(manifest)
         if (wrong := shape.misfit(self.manifest, SHAPE)) is not None:
             raise AuditError(
-                f"{folder}: audit.json is damaged, or of another version ({wrong}); audit the captures again"
+                f"{shown(folder)}: audit.json is damaged, or of another version ({wrong}); audit the captures again"
             )
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether each capture was audited by itself."""
+        return self.manifest["options"]["apart"] is not None
 
     @property
     def errors(self) -> list[str]:
@@ -84,16 +99,27 @@ class Results:
     def count(self, table: str) -> int:
         """How many rows a table has."""
         with self._parquet(table) as parquet:
-            return int(parquet.metadata.num_rows)
+            return parquet.rows
 
     def arrow(self, table: str) -> "pa.Table":
-        """A table as Arrow data, flows in the order of their numbers."""
+        """A table as Arrow data, flows in the order of their first packets."""
         data = self._read(table)
-        if "flow_id" in data.column_names and data.num_rows:
-            import pyarrow.compute as pc
+        if "flow_id" not in data.column_names or not data.num_rows:
+            return data
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-            data = data.take(pc.sort_indices(data.select(["flow_id"]), sort_keys=[("flow_id", "ascending")]))
-        return data
+        order = [("started", "ascending"), ("flow_id", "ascending")]
+        flows = self._read("flows", ["flow_id", "started"])
+        if table == "flows":
+            return data.take(pc.sort_indices(flows, sort_keys=order))
+        ordered = flows.take(pc.sort_indices(flows, sort_keys=order)).column("flow_id")
+        place = pc.index_in(data.column("flow_id"), value_set=ordered)
+        return data.take(pc.sort_indices(pa.table({"place": place}), sort_keys=[("place", "ascending")]))
+
+    def column(self, table: str, name: str) -> "pa.ChunkedArray":
+        """One column of a table, in the order in which it is written."""
+        return self._read(table, [name]).column(name)
 
     def rows(self, table: str, *columns: str) -> "list[Row]":
         """Some columns of a table as plain values, times in nanoseconds since 1970 (as timestamps they need pandas)."""
@@ -105,7 +131,7 @@ class Results:
         return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
 
     def records(self, table: str, *columns: str, times: str = "iso") -> "Iterator[Row]":
-        """The rows of a table, or some columns of it, one by one and flows in the order of their numbers.
+        """The rows of a table, or some columns of it, one by one and flows in the order of their first packets.
 
         Times are in ISO 8601, or in nanoseconds since 1970 with ``times="ns"``.
         """
@@ -118,36 +144,50 @@ class Results:
     def _read(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
         # not read_table: it loads pyarrow.dataset and with it pandas, a fifth of a second
         with self._parquet(table) as parquet:
-            data = parquet.read(columns)
-            data.validate(full=True)
-        return data
+            return self._checked(table, parquet.read(None if columns is None else list(columns)))
 
     @contextmanager
-    def _parquet(self, table: str) -> "Iterator[pq.ParquetFile]":
+    def _parquet(self, table: str) -> "Iterator[gate.Parquet]":
         """The file of a table. Raises AuditError where it is missing, damaged, or of another version."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         from auditor.tables.schema import schema
 
         if table not in self.tables:
             raise AuditError(f"{table}: no such table; there are {', '.join(self.tables)}")
         path = self.folder / f"{table}.parquet"
         try:
-            with files.opened(path) as file, pq.ParquetFile(file) as parquet:
-                if not parquet.schema_arrow.equals(schema(table)):
-                    raise AuditError(f"{path}: its columns are of another version; audit the captures again")
+            with files.opened(path) as file, gate.Parquet(file) as parquet:
+                if not parquet.schema.equals(schema(table)):
+                    raise AuditError(f"{shown(path)}: its columns are of another version; audit the captures again")
                 yield parquet
-        except (OSError, pa.ArrowException) as error:
-            reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), "")
-            raise AuditError(f"{path}: is missing or damaged ({reason}); audit the captures again") from error
+        except (OSError, gate.RefusedError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise AuditError(f"{shown(path)}: is missing or damaged ({reason}); audit the captures again") from error
+
+    def _checked(self, table: str, data: "pa.Table") -> "pa.Table":
+        """Rows of a table, held to what readers rely on, with texts that are harmless. Raises AuditError."""
+        from auditor.tables import arrow, contract
+
+        wrong = contract.broken(table, data)
+        if wrong is None and table in contract.OF_A_FLOW and "flow_id" in data.column_names:
+            flow = contract.without_flow(data, self._flow_ids)
+            wrong = None if flow is None else f"it has rows of flow {flow}, which is not there"
+        if wrong is not None:
+            path = shown(self.folder / f"{table}.parquet")
+            raise AuditError(f"{path}: {wrong}; it is damaged: audit the captures again")
+        return arrow.harmless(data)
+
+    @cached_property
+    def _flow_ids(self) -> frozenset[int]:
+        """The numbers of all flows."""
+        return frozenset(self._read("flows", ["flow_id"]).column("flow_id").to_pylist())
 
     def batches(self, table: str, *columns: str) -> "Iterator[pa.RecordBatch]":
         """Some columns of a table, a part of it at a time, in the order in which it was written."""
+        import pyarrow as pa
+
         with self._parquet(table) as parquet:
-            for batch in parquet.iter_batches(columns=list(columns)):
-                batch.validate(full=True)
-                yield batch
+            for batch in parquet.batches(list(columns)):
+                yield from self._checked(table, pa.Table.from_batches([batch])).to_batches()
 
     def _frame(self, table: str) -> "pd.DataFrame":
         if table not in self._frames:

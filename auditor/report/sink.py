@@ -17,7 +17,8 @@ from auditor.report import custody, folder
 from auditor.report.results import MANIFEST
 from auditor.tables import schema
 
-WAITING = 16  # tables that may wait to be written: what bounds memory where the disk is slow
+# What may wait to be written, which bounds memory where the disk is slow: tables, and their bytes together.
+WAITING, MOST_BYTES = 16, 256 << 20
 
 
 def _now() -> str:
@@ -40,10 +41,11 @@ class Sink(Protocol):
 class FolderSink:
     """Writes the tables into ``directory``, in a thread of its own. Nothing has its final name before ``finish``.
 
-    ``durable``: for results that stay, which are on the disk when they have their names.
+    ``durable``: for results that stay, which are on the disk when they have their names. ``most``: bytes of tables that
+    may wait to be written.
     """
 
-    def __init__(self, directory: Path, *, durable: bool = True) -> None:
+    def __init__(self, directory: Path, *, durable: bool = True, most: int = MOST_BYTES) -> None:
         self.directory = directory
         self._began = _now()
         with self._failing():
@@ -51,7 +53,8 @@ class FolderSink:
         self._files = writing.Together(directory, folder.MARKS, durable=durable)
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
-        self._waiting: deque[Future[None]] = deque()
+        self._most = most
+        self._waiting: deque[tuple[Future[None], int]] = deque()
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -73,14 +76,17 @@ class FolderSink:
         """Write rows behind those of before. Raises AuditError where this or an earlier write failed."""
         writer = self._writer(table)
         if data.num_rows:
-            self._waiting.append(self._thread.submit(writer.write_table, data))
-            self._wait(WAITING)
+            self._waiting.append((self._thread.submit(writer.write_table, data), data.nbytes))
+            self._wait(WAITING, self._most)
 
-    def _wait(self, most: int = 0) -> None:
-        """Wait until no more than ``most`` tables wait."""
+    def _wait(self, tables: int = 0, size: int = 0) -> None:
+        """Wait until no more than so many tables wait, and bytes of them."""
+        left = sum(nbytes for _, nbytes in self._waiting)
         with self._failing():
-            while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
-                self._waiting.popleft().result()
+            while self._waiting and (len(self._waiting) > tables or left > size or self._waiting[0][0].done()):
+                future, nbytes = self._waiting.popleft()
+                future.result()
+                left -= nbytes
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """Close the files and give all their names, ``audit.json`` and ``custody.json`` last; an older result goes."""

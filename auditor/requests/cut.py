@@ -5,20 +5,17 @@ undone by our own decoder, and ports that say nothing do not matter to the reade
 """
 
 import struct
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from auditor.capture.inputs import Input
-from auditor.capture.reader import Reader
 from auditor.capture.write import pcap_header, pcap_record
 from auditor.decode.packet import DECODED, TCP, UDP
-from auditor.flows.room import new_state
-from auditor.reading.decoding import Block, Decoding
-from auditor.reading.events import Counted
+from auditor.errors import InputError
+from auditor.reading.decoding import Block
+from auditor.reading.merging import Merging
 from auditor.recognise.numbers import HTTP, QUIC, SMTP, TLS
 from auditor.tables.columns import mixed
 
@@ -72,16 +69,7 @@ class Cut:
     capped: bool = False
 
 
-def blocks(source: Input) -> Iterator[Block]:
-    """The decoded packets of a capture, block by block, as the first pass has them."""
-    reader = Reader(source)
-    try:
-        yield from Decoding(reader, threading.Event(), Counted(reader.notes, new_state(4, 4, 64).memory.counters))
-    finally:
-        reader.close()
-
-
-def packets_of(source: Input, wanted: Wanted) -> Iterator[tuple[Block, Array, Array, Array]]:
+def packets_of(merging: Merging, wanted: Wanted) -> Iterator[tuple[Block, Array, Array, Array]]:
     """Blocks with packets of wanted flows: the block, their numbers in it, their flows, whether the client sent them."""
     if not len(wanted):
         return
@@ -90,7 +78,7 @@ def packets_of(source: Input, wanted: Wanted) -> Iterator[tuple[Block, Array, Ar
     codes = client + server
     order = np.lexsort((wanted.started, codes))
     codes = codes[order]
-    for block in blocks(source):
+    for block in merging:
         packets = block.packets.view(np.ndarray)[: block.count]
         sender = mixed(packets["source_high"], packets["source_low"], packets["source_port"])
         code = sender + mixed(packets["target_high"], packets["target_low"], packets["target_port"])
@@ -115,11 +103,11 @@ def _addresses(flow: int, from_client: bool) -> bytes:
     return client + SERVER if from_client else SERVER + client
 
 
-def write(source: Input, wanted: Wanted, out: BinaryIO) -> Cut:
+def write(merging: Merging, wanted: Wanted, out: BinaryIO) -> Cut:
     """Write the wanted flows as a pcap of raw IPv4 packets; flow n has the client 10.x.y.z with n = xyz."""
     out.write(pcap_header(LINK_RAW))
     cut = Cut()
-    for block, at, flows, from_client in packets_of(source, wanted):
+    for block, at, flows, from_client in packets_of(merging, wanted):
         assert block.data is not None
         data, packets = block.data, block.packets.view(np.ndarray)
         for k, flow, forth in zip(at.tolist(), flows.tolist(), from_client.tolist(), strict=True):
@@ -148,4 +136,6 @@ def write(source: Input, wanted: Wanted, out: BinaryIO) -> Cut:
             cut.capped = True
             break
     out.flush()
+    if merging.failure is not None:
+        raise InputError(merging.failure)
     return cut

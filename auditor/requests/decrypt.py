@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from auditor.capture.inputs import Input
 from auditor.errors import InputError
 from auditor.machine import isolated
+from auditor.reading.merging import Merging
 from auditor.recognise.numbers import HTTP, QUIC, SMTP
 from auditor.requests import tshark
 from auditor.requests.cut import Cut, Wanted, write
@@ -72,8 +72,8 @@ class Private:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequence[Path], salt: bytes) -> Dissected:
-    """The requests in the wanted flows."""
+def dissect(merging: Merging, wanted: Wanted, secrets: bytes, private_keys: Sequence[Path], salt: bytes) -> Dissected:
+    """The requests in the wanted flows of captures that are read again."""
     program = tshark.program()
     if program is None:
         return Dissected(failure=tshark.missing())
@@ -84,7 +84,7 @@ def dissect(source: Input, wanted: Wanted, secrets: bytes, private_keys: Sequenc
     packets, keys = Private(), Private(in_memory=True)
     try:
         try:
-            cut = write(source, wanted, packets.file)
+            cut = write(merging, wanted, packets.file)
         except (OSError, InputError) as error:
             return Dissected(failure=f"the capture could not be read a second time ({error})")
         keys.file.write(secrets)

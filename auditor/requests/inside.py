@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from auditor.aws.names import endpoint, host_of
-from auditor.capture.inputs import Input
+from auditor.decode import frames
+from auditor.reading.sources import Source, again
 from auditor.recognise.numbers import QUIC, TLS
 from auditor.requests.cut import Wanted
 from auditor.requests.keys import Keys
@@ -88,7 +89,6 @@ class Inside:
         for text in secrets[self._learned.get(capture, 0) :]:
             self.keys.add(f"{capture} (secrets in the pcapng)", [text])
         self._learned[capture] = len(secrets)
-        self.keys.grow()
 
     def all_notes(self) -> list[str]:
         """What a person should know of key logs and of opening TLS, a sentence each."""
@@ -99,25 +99,29 @@ class Inside:
         ]
         return [*wrong, *self.notes]
 
-    def opened(self, source: Input, wanted: Wanted) -> tuple[list[dict[str, Any]], str | None]:
-        """The requests in the wanted flows of a capture that was read to its end, or why there are none."""
+    def opened(self, sources: Sequence[Source], wanted: Wanted) -> tuple[list[dict[str, Any]], str | None]:
+        """The requests in the wanted flows of captures that were read to their ends, or why there are none."""
+        from auditor.reading.merging import Merging
         from auditor.requests import tshark
         from auditor.requests.decrypt import dissect
 
-        again, self.revealed = source.again(), {}
-        if again is None:
+        second, self.revealed = again(sources), {}
+        if second is None:
             return [], NOT_KEPT
         if self._salt is None:
-            self._salt = hashlib.sha256(f"access keys in {source.sha256()}".encode()).digest()
+            flows = " ".join(map(str, sorted(wanted.identifier.tolist())))
+            self._salt = hashlib.sha256(f"access keys in {flows}".encode()).digest()
         randoms = [random for of_flow in wanted.randoms for random in of_flow]
-        dissected = dissect(again, wanted, self.keys.text(randoms), self.keys.private_keys, self._salt)
+        dissected = dissect(Merging(*second), wanted, self.keys.text(randoms), self.keys.private_keys, self._salt)
         self.tshark = tshark.version()
         self.notes += [note for note in [*dissected.notes, dissected.failure] if note and note not in self.notes]
-        identifiers = wanted.identifier.tolist()
+        identifiers, captures = wanted.identifier.tolist(), [source.item.name for source in sources]
         self._sides = {(identifiers[flow], is_client) for flow, is_client in dissected.opened}
         self.revealed = {identifiers[flow]: said for flow, said in dissected.revealed.items()}
         for row in dissected.requests:
-            row["flow_id"] = identifiers[row.pop("flow")]
+            row["flow_id"], row["shown"] = identifiers[row.pop("flow")], row["frame"]
+            row["capture"] = captures[frames.capture(row["shown"])]
+            row["frame"], row["where"] = frames.number(row["shown"]), frames.words(row["shown"], captures)
         return dissected.requests, dissected.failure
 
     def why_nothing(self, flow: int, kind: int, randoms: Sequence[tuple[int, int]]) -> str:
@@ -156,6 +160,6 @@ class Inside:
 def by_flow(rows: list[dict[str, Any]]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Requests by flow, each flow's in order."""
     flows: dict[int, list[dict[str, Any]]] = {}
-    for row in sorted(rows, key=lambda row: (row["flow_id"], row["frame"])):
+    for row in sorted(rows, key=lambda row: (row["flow_id"], row["time"], row["shown"])):
         flows.setdefault(row["flow_id"], []).append(row)
     yield from flows.items()

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from auditor.errors import InputError
+from auditor.border import gate
+from auditor.errors import InputError, shown
 
 Array = np.ndarray[Any, Any]
 
@@ -32,6 +33,7 @@ MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-1
 LONGEST_MARK = 3
 LONGEST_LINE = 16 << 10
 BLOCK = 4 << 20
+MOST_AT_ONCE = 256 << 20  # bytes of what was written to a key log since it was read
 MOST_LINES = 4_000_000  # lines of secrets that are kept
 EXAMPLE = "CLIENT_RANDOM <64 hexadecimal digits> <96 hexadecimal digits>"
 
@@ -98,10 +100,10 @@ class Keys:
             try:
                 if path.stat().st_size <= end:
                     continue
-                with path.open("rb") as file:
+                with gate.opened(path) as file:
                     file.seek(end)
-                    text = file.read()
-            except OSError:
+                    text = file.read(MOST_AT_ONCE)
+            except (OSError, gate.RefusedError):
                 continue
             whole = text[: text.rfind(b"\n") + 1]
             self.add(log.name, [whole], log)
@@ -172,7 +174,7 @@ def read(paths: Iterable[str | Path], *, may_come: bool = False) -> Keys:
             keys.followed[path] = keys.add(str(path), []), 0
             continue
         try:
-            with path.open("rb") as file:
+            with gate.opened(path) as file:
                 head = file.read(64)
                 if b"-----BEGIN" in head:
                     _check_private_key(path, head + file.read(1 << 20))
@@ -185,22 +187,25 @@ def read(paths: Iterable[str | Path], *, may_come: bool = False) -> Keys:
                 tail = file.read(LONGEST_LINE)
                 keys.followed[path] = log, end - (len(tail) - tail.rfind(b"\n") - 1)  # a line may be half written
         except OSError as error:
-            raise InputError(f"{path}: {error.strerror}") from error
+            raise InputError(f"{shown(path)}: {error.strerror}") from error
+        except gate.RefusedError as error:
+            raise InputError(f"{shown(path)}: {error}") from error
         if log.lines and log.wrong == log.lines:
             raise InputError(
-                f"{path}: holds no secrets of TLS sessions; a key log (SSLKEYLOGFILE) has lines such as {EXAMPLE}"
+                f"{shown(path)}: holds no secrets of TLS sessions; a key log (SSLKEYLOGFILE) has lines such as {EXAMPLE}"
             )
     return keys
 
 
 def _check_private_key(path: Path, data: bytes) -> None:
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         key = load_pem_private_key(data, None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         what = "is encrypted: decrypt it first" if isinstance(error, TypeError) else "is no private key"
-        raise InputError(f"{path}: a PEM file that {what}") from None
+        raise InputError(f"{shown(path)}: a PEM file that {what}") from None
     if not isinstance(key, RSAPrivateKey):
-        raise InputError(f"{path}: not an RSA key: other keys of servers open no TLS session; give a key log")
+        raise InputError(f"{shown(path)}: not an RSA key: other keys of servers open no TLS session; give a key log")

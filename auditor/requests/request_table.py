@@ -99,7 +99,7 @@ def _randoms(shakes: Array, flow: Array, chosen: Array) -> Array:
 
 def requests_table(requests: Mapping[int, Sequence[dict[str, Any]]]) -> pa.Table:
     """The table ``requests``."""
-    rows = [row for _, in_flow in sorted(requests.items()) for row in in_flow]
+    rows = [row for in_flow in requests.values() for row in in_flow]
     return arrow.build(
         "requests", {column.name: [row[column.name] for row in rows] for column in schema.TABLES["requests"]}
     )

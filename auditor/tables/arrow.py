@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from auditor.border import text
 from auditor.tables import columns, schema
 from auditor.tables.versions import VERSION_ORDER
 
@@ -37,6 +38,31 @@ def build(table: str, given: dict[str, Any]) -> pa.Table:
     return pa.table(arrays, schema=schema.schema(table))
 
 
+def harmless(data: pa.Table) -> pa.Table:
+    """A table that others wrote with texts that are harmless wherever they are shown; most are that already."""
+    for at, field in enumerate(data.schema):
+        if pa.types.is_dictionary(field.type) or pa.types.is_string(field.type):
+            column = data.column(at)
+            if not all(map(_is_harmless, column.chunks)):
+                data = data.set_column(at, field, pa.chunked_array(list(map(_cleaned, column.chunks)), field.type))
+    return data
+
+
+def _is_harmless(chunk: pa.Array) -> bool:
+    texts = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+    _, offsets, data = texts.buffers()
+    if data is None or not len(texts):
+        return True
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return text.is_harmless(data[int(ends[0]) : int(ends[-1])].to_pybytes().decode())
+
+
+def _cleaned(chunk: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(chunk.type):
+        return pa.DictionaryArray.from_arrays(chunk.indices, columns.strings(chunk.dictionary.to_pylist()))
+    return columns.strings(chunk.to_pylist())
+
+
 def categories(column: schema.Column, seen: list[str]) -> list[str]:
     """The values of a closed set in order; versions nobody knows come first, below every known one."""
     known = VERSION_ORDER if column.name.startswith("tls_version") else list(column.values)
@@ -61,7 +87,7 @@ def _series(column: schema.Column, values: Any, pd: Any) -> Any:
     if column.type in simple:
         return pd.Series(pd.array(values.to_pylist(), dtype=simple[column.type]()))
     if column.type == schema.CLOSED:
-        text = values.cast(pa.string())
-        order = categories(column, [v for v in text.unique().to_pylist() if v is not None])
-        return pd.Series(pd.Categorical(text.to_pylist(), categories=order, ordered=column.ordered))
+        texts = values.cast(pa.string())
+        order = categories(column, [v for v in texts.unique().to_pylist() if v is not None])
+        return pd.Series(pd.Categorical(texts.to_pylist(), categories=order, ordered=column.ordered))
     return pd.Series(pd.array(values.cast(pa.string()).to_pylist(), dtype="string"))

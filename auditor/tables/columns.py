@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from auditor.border.text import is_harmless, printable
+
 Array = np.ndarray[Any, Any]
 MISSING = -1
 
@@ -129,7 +131,10 @@ Column = Numbers | Texts | Bytes
 
 def strings(values: Sequence[str | None]) -> Any:
     """An Arrow array of strings."""
-    encoded = [b"" if v is None else v.encode("utf-8", "replace") for v in values]
+    texts = ["" if v is None else v for v in values]
+    if not is_harmless("".join(texts)):
+        texts = [printable(text) for text in texts]
+    encoded = [text.encode() for text in texts]
     offsets = np.zeros(len(values) + 1, np.int32)
     np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=offsets[1:])
     bitmap, count = _validity(np.fromiter((v is None for v in values), bool, len(values)))

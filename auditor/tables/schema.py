@@ -30,6 +30,9 @@ OUTCOMES = [
 ]  # fmt: skip
 
 
+NO_MEMORY = "memory: there was none left"  # how a reason begins that is the audit's own
+
+
 @dataclass(frozen=True)
 class Column:
     """A column: its name, Arrow type, one line of meaning, and for a closed set its values in order."""
@@ -59,7 +62,11 @@ _SAME_IN_BOTH = [
 
 TABLES: dict[str, list[Column]] = {
     "flows": [
-        Column("flow_id", INT, "number of the flow within the audit, from 1, in the order of first packets"),
+        Column(
+            "flow_id",
+            INT,
+            "the flow's number: made of its ends, VLANs, tunnels and first packet, the same in every audit of it",
+        ),
         Column("capture", TEXT, "the capture it was seen in"),
         Column("started", TIME, "time of its first packet"),
         Column("ended", TIME, "time of its last packet"),
@@ -163,8 +170,10 @@ TABLES: dict[str, list[Column]] = {
         *_SAME_IN_BOTH[5:6],
         Column("alert", TEXT, "last alert seen in clear, with who sent it"),
         Column("history", TEXT, "messages in Zeek's letters (ssl_history), capitals are the client's"),
-        Column("client_hello_frame", INT, "frame in which the ClientHello ends"),
-        Column("server_hello_frame", INT, "frame in which the ServerHello ends"),
+        Column("client_hello_capture", TEXT, "capture in which the ClientHello ends"),
+        Column("client_hello_frame", INT, "frame of that capture in which the ClientHello ends"),
+        Column("server_hello_capture", TEXT, "capture in which the ServerHello ends"),
+        Column("server_hello_frame", INT, "frame of that capture in which the ServerHello ends"),
         Column("client_hello_bytes", INT, "length of the ClientHello message"),
         Column("client_hello_segments", INT, "TCP segments that it took"),
         _closed("hello_outcome", "what became of the ClientHello (TCP): answered, or what happened to it", OUTCOMES),
@@ -233,7 +242,7 @@ TABLES: dict[str, list[Column]] = {
         Column("problem", TEXT, "what could not be parsed, and why"),
     ],
     "requests": [
-        Column("flow_id", INT, "number of the flow it went over"),
+        Column("flow_id", INT, "the flow it went over"),
         Column("time", TIME, "when it was whole"),
         Column("method", TEXT, "HTTP method; AUTH of SMTP"),
         _closed("scheme", "https; http and smtp are in clear", ["https", "http", "smtp"]),
@@ -269,7 +278,8 @@ TABLES: dict[str, list[Column]] = {
         Column("token_present", BOOL, "whether it carries a session token"),
         Column("clock_skew_s", FLOAT, "seconds by which the signer's clock was ahead of the capture's"),
         Column("expires_s", INT, "seconds for which a presigned URL is good"),
-        Column("frame", INT, "frame that shows it whole"),
+        Column("capture", TEXT, "capture that shows it whole"),
+        Column("frame", INT, "frame of that capture that shows it whole"),
     ],
     "evidence": [
         Column("flow_id", INT, "the flow"),
@@ -279,7 +289,8 @@ TABLES: dict[str, list[Column]] = {
         _closed("confidence", "how strongly", CONFIDENCES, True),
         Column("link", TEXT, "the virtual interface, VPN or uplink that it is about"),
         Column("detail", TEXT, "the evidence in words"),
-        Column("frame", INT, "the first frame that shows it; NA where it is not in the capture"),
+        Column("capture", TEXT, "the capture that shows it first; NA where none does"),
+        Column("frame", INT, "the first frame of that capture that shows it"),
     ],
     "verdicts": [
         Column("flow_id", INT, "the flow"),
@@ -306,13 +317,15 @@ TABLES: dict[str, list[Column]] = {
         Column("top_servers", TEXT, "the servers with the most of its flows, each with how many"),
         Column("first_seen", TIME, "start of the first of them"),
         Column("last_seen", TIME, "start of the last of them"),
-        Column("capture", TEXT, "capture of the sample flows"),
+        Column("capture", TEXT, "capture of the first sample flow's first packet, or that it is about"),
         Column("sample_flows", TEXT, "flow_id of up to five flows"),
-        Column("sample_frames", TEXT, "frames that prove it, of these flows"),
-        Column("evidence", TEXT, "JSON: of each capture up to five flows, and the frames that prove it"),
+        Column("sample_frames", TEXT, "frames of that capture that prove it, of these flows"),
+        Column(
+            "evidence", TEXT, "JSON: captures with packets of the sample flows, these, and the frames that prove it"
+        ),
     ],
     "network": [
-        Column("capture", TEXT, "the capture that shows it"),
+        Column("capture", TEXT, "the capture that shows it first; NA of frames that are only counted"),
         _closed(
             "kind",
             "what was observed: an address that a MAC has, a neighbour, a BGP speaker, an error, frames of MACsec",
@@ -354,8 +367,13 @@ TABLES: dict[str, list[Column]] = {
         Column("wire_bytes", INT, "their length on the wire"),
         Column("started", TIME, "earliest packet"),
         Column("ended", TIME, "latest packet"),
-        Column("flows", INT, "flows found"),
-        Column("handshakes", INT, "TLS handshakes found"),
+        Column("gap_s", FLOAT, "seconds from the end of captures before it to its beginning; NA if they overlap"),
+        Column("overlap_s", FLOAT, "seconds of it in which captures before it have packets too; NA where none has"),
+        Column(
+            "clock_offset_s", FLOAT, "seconds by which its clock is ahead, by packets that captures before it have too"
+        ),
+        Column("flows", INT, "flows that begin in it"),
+        Column("handshakes", INT, "TLS handshakes of these flows"),
         Column("not_ip", INT, "packets without IP, or of a link type that is not decoded"),
         Column("other_ip", INT, "IP packets that are neither TCP nor UDP"),
         Column("fragments", INT, "IP fragments"),
@@ -371,6 +389,7 @@ TABLES: dict[str, list[Column]] = {
         ),
         Column("dropped", INT, "packets that the capturing kernel dropped"),
         Column("segments_dropped", INT, "TCP segments not kept because a stream had too many gaps"),
+        Column("ended_early", INT, "Flows ended before they were over because memory was full (`--memory`)"),
         Column("secrets", INT, "pcapng blocks with decryption secrets; their contents are not stored"),
         _closed("status", "whether it could be read to its end", ["complete", "truncated", "damaged"]),
         Column("damage_offset", INT, "where reading stopped, in bytes of the (unpacked) capture"),

@@ -6,6 +6,7 @@
 import hashlib
 import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,7 +20,9 @@ from auditor.tls import der as der_of
 from auditor.tls.algorithms import ALGORITHMS
 
 LONGEST_TEXT = 4096  # of a name or of a list of names that is kept
-MOST_KEPT = 200_000  # distinct certificates of one audit
+MOST_KEPT, MOST_BYTES = 200_000, 800 << 20  # distinct certificates of one audit, and about what they take
+# About what a certificate takes besides its texts, and a name in it besides its letters, which are kept several times.
+OBJECT_BYTES, NAME_BYTES, COPIES = 3_000, 250, 4
 _PARSING = threading.Lock()  # the filters of warnings are the process's: two audits must not leave each other's behind
 
 ALGORITHMS |= {f"2.16.840.1.101.3.4.3.{n}": f"SLH-DSA ({n})" for n in range(20, 32)}
@@ -109,6 +112,15 @@ class Certificate:
         if not names:
             names = [part[3:] for part in (self.subject or "").split(",") if part.startswith("CN=")]
         return frozenset(name.lower().rstrip(".") for name in names)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        texts = [self.subject, self.issuer, self.san_dns, self.san_ip, self.san_email, self.problem]
+        given = [text for text in texts if text]
+        letters = sum(map(len, given)) + sum(map(len, self.beyond))
+        count = sum(text.count(" ") + 1 for text in given) + len(self.beyond)
+        return OBJECT_BYTES + COPIES * letters + NAME_BYTES * count
 
     def fits(self, name: str | None) -> bool | None:
         """Whether it is good for a server name (RFC 6125 6.4: a wildcard stands for one label). None: not known."""
@@ -327,14 +339,16 @@ class Chain:
 
 @dataclass
 class Certificates:
-    """The distinct certificates of an audit or a part of it."""
+    """The distinct certificates of an audit or a part of it. Where they are too many, those met first are let go."""
 
-    known: dict[str, Certificate] = field(default_factory=dict)
-    left_out: int = 0
+    known: OrderedDict[str, Certificate] = field(default_factory=OrderedDict)
+    left_out: int = 0  # rows of the table that were let go; what they say of handshakes is in these
+    most: int = MOST_BYTES
+    _size: int = 0
 
     def merge(self, other: "Certificates") -> "Certificates":
         """The certificates of both; neither is added to after that."""
-        both = dict(self.known)
+        both = self.known.copy()
         for identity, certificate in other.known.items():
             both[identity] = both[identity].merge(certificate) if identity in both else certificate
         return Certificates(both, self.left_out + other.left_out)
@@ -344,13 +358,18 @@ class Certificates:
         certificates = []
         for der in ders(message):
             identity = hashlib.sha256(der).hexdigest()
-            if identity not in self.known and len(self.known) >= MOST_KEPT:
-                self.left_out += 1
-                continue
             if identity not in self.known:
-                self.known[identity] = parse(der)
+                self._keep(identity, parse(der))
             certificates.append(self.known[identity])
         return Chain(certificates)
+
+    def _keep(self, identity: str, parsed: Certificate) -> None:
+        self.known[identity] = parsed
+        self._size += parsed.size
+        while len(self.known) > 1 and (len(self.known) > MOST_KEPT or self._size > self.most):
+            _, gone = self.known.popitem(last=False)
+            self._size -= gone.size
+            self.left_out += 1
 
     def note(self, chain: Chain, role: str, count: int, time: int) -> None:
         """``count`` handshakes showed ``chain``, the first at ``time``; ``role``: whose it was."""

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from auditor.flows import state as S
-from auditor.flows.room import make_room
+from auditor.flows.room import room_for_strings
 from auditor.tls.messages import LARGEST_READ, LETTER_OF_ALERT, read_message
 
 
@@ -46,7 +46,7 @@ class Messages:
         """A whole message, or the beginning of one of ``size`` bytes. Of one longer than LARGEST_READ no more is read."""
         size = len(body) if size is None else size
         body = body[:LARGEST_READ]
-        self._held.state = make_room(self._held.state)
+        self._held.state = room_for_strings(self._held.state)
         packet = S.packets(1)
         packet["frame"], packet["time"] = seen.frame, seen.time
         memory = self._held.state.memory

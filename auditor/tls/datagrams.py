@@ -21,19 +21,16 @@ class Kept:
     """The datagrams that the kernels kept."""
 
     def __init__(self, memory: S.Memory) -> None:
-        rows = memory.datagrams.view(np.ndarray)
-        self._bytes, self._next, self._side, self._frame, self._time = (
-            rows[name].tolist() for name in ("bytes", "next", "side", "frame", "time")
-        )
+        self._rows = memory.datagrams.view(np.ndarray)
         self._memory = memory
 
     def chain(self, last: int) -> list[Datagram]:
         """The datagrams of the chain that ends at ``last``, in the order they came."""
         memory, datagrams = self._memory, []
         while last >= 0:
-            data = value(memory.arena, memory.entries, self._bytes[last])
-            datagrams.append(Datagram(data, self._side[last], self._frame[last], self._time[last]))
-            last = self._next[last]
+            frame, time, number, before, side = self._rows[last].item()
+            datagrams.append(Datagram(value(memory.arena, memory.entries, number), side, frame, time))
+            last = before
         return datagrams[::-1]
 
 

@@ -4,17 +4,20 @@ What a handshake negotiated depends on few things: the shapes of its hellos, the
 were seen. It is worked out once for each combination and handed to all rows that share it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from auditor.flows import frame_columns
 from auditor.flows import state as S
 from auditor.flows.intern import value
 from auditor.recognise.numbers import PROTOCOL_NAMES
 from auditor.tables import schema
 from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
+from auditor.tables.schema import NO_MEMORY
 from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_faults import CUT_HELLO, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
@@ -65,12 +68,12 @@ class HandshakeColumns:
 
 
 def handshake_columns(
-    rows: Array, memory: S.Memory, shapes: Shapes, closed: Array, lost: tuple[Array, Array]
+    rows: Array, memory: S.Memory, shapes: Shapes, closed: Array, lost: tuple[Array, Array], captures: Sequence[str]
 ) -> HandshakeColumns:
     """What kernel rows of handshakes say.
 
-    ``closed``: whether each row's flow was closed; ``lost``: whether bytes of its client's and server's side are
-    missing.
+    ``closed``: whether each row's flow was closed; ``lost``: why bytes of its client's and server's side are missing;
+    ``captures``: by the numbers that frames have.
     """
     names, name_index = np.unique(rows["server_name"], return_inverse=True)
     server_name = Texts(names_of(memory, names), name_index)
@@ -87,8 +90,8 @@ def handshake_columns(
             name: spread([getattr(one, name) for one in outcomes], which, TYPES[name])
             for name in Outcome.__dataclass_fields__
         },
-        "established": established(rows, closed, lost[0] | lost[1]),
-        **_seen(rows),
+        "established": established(rows, closed, (lost[0] != 0) | (lost[1] != 0)),
+        **_seen(rows, captures),
         **_status_columns(rows, lost),
         "dh_group": _dh_groups(rows, memory),
         **_server_flight(rows, Texts([one.tls_version for one in outcomes], which)),
@@ -146,7 +149,7 @@ def established(rows: Array, flows_closed: Array, lost: Array) -> Numbers:
     return Numbers(done, ~(done | failed | over))
 
 
-def _seen(rows: Array) -> dict[str, Numbers | Texts]:
+def _seen(rows: Array, captures: Sequence[str]) -> dict[str, Numbers | Texts]:
     """Columns that are fields of the rows, or hardly more."""
     upgraded = [None, *(PROTOCOL_NAMES.get(n, "unknown") for n in range(1, 256))]
     columns: dict[str, Numbers | Texts] = {
@@ -158,26 +161,34 @@ def _seen(rows: Array) -> dict[str, Numbers | Texts]:
         "history": _histories(rows),
     }
     for name, source in (
-        ("client_hello_frame", "client_frame"),
-        ("server_hello_frame", "server_frame"),
         ("client_hello_bytes", "client_bytes"),
         ("client_hello_segments", "client_segments"),
     ):
         columns[name] = Numbers(rows[source], rows[source] == 0)
+    for side in ("client", "server"):
+        columns[f"{side}_hello_capture"] = frame_columns.names(rows[f"{side}_frame"], captures)
+        columns[f"{side}_hello_frame"] = frame_columns.numbers(rows[f"{side}_frame"])
     return columns
 
 
 def _status_columns(rows: Array, lost: tuple[Array, Array]) -> dict[str, Numbers | Texts]:
     """How much of each handshake was seen, and what is wrong with it."""
     combos, index = distinct(rows["seen"], rows["invalid"], rows["invalid_at"], *lost)
-    states = [_status(seen, invalid, at, bool(one), bool(two)) for seen, invalid, at, one, two in combos.tolist()]
+    states = [_status(seen, invalid, at, one, two) for seen, invalid, at, one, two in combos.tolist()]
     return {
         "status": Texts([status for status, _ in states], index),
         "status_reason": Texts([reason for _, reason in states], index),
     }
 
 
-def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bool) -> tuple[str, str | None]:
+def _lost(side: str, why: int) -> str | None:
+    """Why bytes of a side are missing, in words."""
+    if why == S.NO_ROOM:
+        return f"{NO_MEMORY} to follow the {side}'s side to its end"
+    return f"part of the {side}'s side is missing from the capture" if why else None
+
+
+def _status(seen: int, invalid: int, at: int, client_lost: int, server_lost: int) -> tuple[str, str | None]:
     if seen & (S.SEEN_CLIENT_INVALID | S.SEEN_SERVER_INVALID):
         message = "ClientHello" if seen & S.SEEN_CLIENT_INVALID else "ServerHello"
         return "invalid", f"{message}: {INVALID.get(invalid, 'not valid')} (byte {at})"
@@ -195,12 +206,12 @@ def _status(seen: int, invalid: int, at: int, client_lost: bool, server_lost: bo
     if has_client and has_server:
         return "complete", reason
     if has_client:
-        lost = "part of the server's side is missing from the capture" if server_lost else None
         retry = "the server asked for another ClientHello" if seen & S.SEEN_RETRY else None
-        return "client_only", reason or retry or lost or "no ServerHello was seen"
+        return "client_only", reason or retry or _lost("server", server_lost) or "no ServerHello was seen"
     if has_server:
-        lost = "part of the client's side is missing from the capture" if client_lost else None
-        return "server_only", reason or lost or "no ClientHello was seen"
+        return "server_only", reason or _lost("client", client_lost) or "no ClientHello was seen"
+    if S.NO_ROOM in (client_lost, server_lost):
+        return "truncated", reason or f"{NO_MEMORY} to keep the hello until it was whole"
     return "truncated", reason or "the hello is not whole in the capture"
 
 

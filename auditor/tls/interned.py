@@ -10,35 +10,54 @@ from auditor.tls.certificates import Certificates, Chain
 from auditor.tls.shapes import VISIBLE, ClientShape, ServerShape, printable
 
 Array = np.ndarray[Any, Any]
+MOST_BYTES = 256 << 20
+OBJECT_BYTES = 2_000  # about what a description takes besides its texts
 
 
 class Shapes:
-    """The shapes met so far, described; forgotten when the kernels' numbers are given out anew."""
+    """The shapes met so far, described; forgotten when the kernels' numbers are given out anew, or they take too much.
 
-    def __init__(self) -> None:
+    ``most``: about how many bytes they may take.
+    """
+
+    def __init__(self, certificates: Certificates | None = None, most: int = MOST_BYTES) -> None:
         self._clients: dict[tuple[int, int], dict[str, object]] = {}
         self._servers: dict[int, ServerShape] = {}
         self._chains: dict[int, Chain] = {}
-        self.certificates = Certificates()
+        self.certificates = certificates or Certificates()
+        self._most = most
+        self._size = 0
 
     def forget(self) -> None:
         self._clients.clear()
         self._chains.clear()
         self._servers.clear()
+        self._size = 0
+
+    def _grows(self, size: int) -> None:
+        self._size += size
+        if self._size > self._most:
+            self.forget()
+            self._size = size
 
     def client(self, memory: S.Memory, number: int, transport: int) -> dict[str, object]:
         if (number, transport) not in self._clients:
             shape = ClientShape.parse(value(memory.arena, memory.entries, number))
-            self._clients[number, transport] = shape.row("tdqt"[transport])
+            row = shape.row("tdqt"[transport])
+            self._grows(OBJECT_BYTES + sum(len(text) for text in row.values() if isinstance(text, str)))
+            self._clients[number, transport] = row
         return self._clients[number, transport]
 
     def chain(self, memory: S.Memory, number: int) -> Chain:
         if number not in self._chains:
-            self._chains[number] = self.certificates.chain(value(memory.arena, memory.entries, number))
+            chain = self.certificates.chain(value(memory.arena, memory.entries, number))
+            self._grows(OBJECT_BYTES + sum(one.size for one in chain.certificates))
+            self._chains[number] = chain
         return self._chains[number]
 
     def server(self, memory: S.Memory, number: int) -> ServerShape:
         if number not in self._servers:
+            self._grows(OBJECT_BYTES)
             self._servers[number] = ServerShape.parse(value(memory.arena, memory.entries, number))
         return self._servers[number]
 

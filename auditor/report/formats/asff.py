@@ -8,8 +8,9 @@ import os
 import re
 from typing import Any, BinaryIO
 
+from auditor.border.text import printable
 from auditor.errors import AuditError
-from auditor.report.plain import about, finding_uid, iso, printable
+from auditor.report.plain import about, finding_uid, iso
 from auditor.report.proof import evidence_of
 from auditor.report.results import Results
 

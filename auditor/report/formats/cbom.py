@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from auditor.border.text import printable
 from auditor.report.formats import cbom_assets
-from auditor.report.plain import printable
 from auditor.report.results import Results
 
 # How the editions call a protocol: 1.6 knows TLS alone.
@@ -16,7 +16,7 @@ TYPES = {"1.6": {"SSL": "tls", "TLS": "tls"}, "1.7": {"SSL": "tls", "TLS": "tls"
 MOST_OCCURRENCES = 20
 SHAKE = (
     *("flow_id", "tls_version", "transport", "cipher_suite", "cipher_suite_id", "key_exchange_group"),
-    *("signature_scheme", "certificate_id", "server_hello_frame"),
+    *("signature_scheme", "certificate_id", "server_hello_capture", "server_hello_frame"),
 )
 
 
@@ -109,7 +109,7 @@ def _uses(result: Results) -> dict[tuple[str, str], ProtocolUse]:
         use.certificates |= {shake["certificate_id"]} - {None}
         flow = flows[shake["flow_id"]]
         if len(use.occurrences) < MOST_OCCURRENCES and shake["server_hello_frame"]:
-            where = f"{flow['capture']}#frame={shake['server_hello_frame']}"
+            where = f"{shake['server_hello_capture']}#frame={shake['server_hello_frame']}"
             context = f"server {flow['server_name'] or flow['server_ip']}"
             use.occurrences.append({"location": printable(where), "additionalContext": printable(context)})
     return uses

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from auditor.report.plain import iso, printable
+from auditor.border.text import printable
+from auditor.report.plain import iso
 from auditor.tls.suites import Properties, properties
 
 PRIMITIVES = {"CBC": "block-cipher", "STREAM": "stream-cipher", "NULL": "other"}

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from auditor.report.plain import finding_uid, iso, printable
+from auditor.border.text import printable
+from auditor.report.plain import finding_uid, iso
 from auditor.report.proof import frames_text
 from auditor.report.results import Results
 

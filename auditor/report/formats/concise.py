@@ -2,7 +2,7 @@
 
 from typing import Any, BinaryIO
 
-from auditor.report.plain import printable
+from auditor.border.text import printable
 from auditor.report.proof import frames_text
 from auditor.report.results import Results
 

@@ -5,7 +5,8 @@ import io
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from auditor.report.plain import iso, neutral, printable
+from auditor.border.text import cell
+from auditor.report.plain import iso
 from auditor.report.results import Results
 from auditor.tls.suites import properties
 
@@ -59,5 +60,5 @@ def write(result: Results, out: BinaryIO) -> None:
         worst = max(use.verdicts, key=("not_applicable", "pass", "not_observable", "warn", "fail").index)
         cells = [version, suite, group, known.bits if known else None, secret, known.recommended if known else None]
         cells += [purpose, where, path, use.handshakes, iso(use.first), iso(use.last), worst]
-        writer.writerow([neutral(printable(cell)) if isinstance(cell, str) else cell for cell in cells])
+        writer.writerow(map(cell, cells))
     out.write(text.getvalue().encode())

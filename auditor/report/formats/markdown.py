@@ -1,23 +1,18 @@
 """A report as Markdown: for tickets, wikis and mails."""
 
-import re
 from typing import Any, BinaryIO
 
+from auditor.border.text import markdown
 from auditor.report import overview
 from auditor.report.answer import answer
-from auditor.report.plain import about, printable
+from auditor.report.plain import about
 from auditor.report.proof import frames_text
 from auditor.report.results import Results
 
 
-def _cell(value: Any) -> str:
-    """Text that is neither Markdown nor HTML to whoever shows it."""
-    return re.sub(r"([\\`*_{}\[\]<>|#~&!])", r"\\\1", printable("" if value is None else value))
-
-
 def _table(headers: list[str], rows: list[list[Any]]) -> list[str]:
     lines = [f"| {' | '.join(headers)} |", f"|{'---|' * len(headers)}"]
-    return [*lines, *(f"| {' | '.join(_cell(value) for value in row)} |" for row in rows), ""]
+    return [*lines, *(f"| {' | '.join(markdown(value) for value in row)} |" for row in rows), ""]
 
 
 def _cells(row: dict[str, Any], names: list[str]) -> list[Any]:
@@ -32,9 +27,9 @@ def write(result: Results, out: BinaryIO) -> None:
     lines = [
         "# Traffic audit",
         "",
-        f"**{_cell(answer(result).sentence)}**",
+        f"**{markdown(answer(result).sentence)}**",
         "",
-        f"Policy {_cell(policies)}; AWS address ranges of {manifest['ip_ranges']['date']}; ",
+        f"Policy {markdown(policies)}; AWS address ranges of {markdown(manifest['ip_ranges']['date'])}; ",
     ]
     lines[-1] += f"{counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes."
     lines.append("")
@@ -47,7 +42,7 @@ def write(result: Results, out: BinaryIO) -> None:
             for verdict, count in sorted(one.verdicts.items())
         ]
         lines += _table(["path", "version", "verdict", "flows"], rows)
-    lines += [f"{_cell(words)}: {_cell(listed)}." for words, listed in overview.not_judged_words(result)]
+    lines += [f"{markdown(words)}: {markdown(listed)}." for words, listed in overview.not_judged_words(result)]
     lines.append("")
     names = ["finding_id", "severity", "verdict", "title", "reason", "flows", "sample_frames"]
     findings = result.rows("findings", *names, "rule", "client_group", "service", "region", "evidence")
@@ -60,8 +55,10 @@ def write(result: Results, out: BinaryIO) -> None:
         for code in dict.fromkeys(row["rule"] for row in findings):
             rule = result.rule(code)
             if rule is not None:
-                lines += [f"- **{code}: {_cell(rule['title'])}.** {_cell(rule['why'])} *Fix:* {_cell(rule['fix'])}"]
-                lines[-1] += f" *Source:* {_cell(rule['source'])}"
+                lines += [
+                    f"- **{markdown(code)}: {markdown(rule['title'])}.** {markdown(rule['why'])} *Fix:* {markdown(rule['fix'])}"
+                ]
+                lines[-1] += f" *Source:* {markdown(rule['source'])}"
         lines.append("")
     if manifest["not_observable"]:
         lines += ["## Could not be judged", ""]

@@ -5,9 +5,10 @@ import tempfile
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
+from auditor.border.text import printable
 from auditor.errors import AuditError
 from auditor.machine.installing import install
-from auditor.report.plain import iso, printable
+from auditor.report.plain import iso
 from auditor.report.results import Results
 from auditor.tables import schema
 
@@ -51,25 +52,31 @@ def _write(result: Results, data: BinaryIO, folder: str) -> None:
     book.set_properties(
         {"created": datetime(1980, 1, 1, tzinfo=UTC), "comments": "traffic audit"}
     )  # the same input, the same bytes
-    bold = book.add_format({"bold": True})
-    for table in (*SHEETS, "captures"):
-        sheet = book.add_worksheet(table)
-        sheet.freeze_panes(1, 0)
-        columns = [column.name for column in schema.TABLES[table]]
-        times = {column.name for column in schema.TABLES[table] if column.type == schema.TIME}
-        sheet.write_row(0, 0, columns, bold)
-        sheet.set_column(0, len(columns) - 1, WIDTH)
-        rows = 0
-        for number, row in enumerate(result.records(table, times="ns")):
-            if number + 2 >= MOST_ROWS:
-                sheet.write_string(number + 1, 0, "more rows than a sheet holds: see the Parquet files")
-                break
-            rows = number + 1
-            for k, name in enumerate(columns):
-                value = row.get(name)
-                _cell(sheet, rows, k, _moment(value) if name in times and value is not None else value)
-        sheet.autofilter(0, 0, rows, len(columns) - 1)
-    book.close()
+    try:
+        for table in (*SHEETS, "captures"):
+            _sheet(result, book, table)
+    finally:  # also where a table is damaged: it leaves no open files behind
+        book.close()
+
+
+def _sheet(result: Results, book: Any, table: str) -> None:
+    """The sheet of a table."""
+    sheet = book.add_worksheet(table)
+    sheet.freeze_panes(1, 0)
+    columns = [column.name for column in schema.TABLES[table]]
+    times = {column.name for column in schema.TABLES[table] if column.type == schema.TIME}
+    sheet.write_row(0, 0, columns, book.add_format({"bold": True}))
+    sheet.set_column(0, len(columns) - 1, WIDTH)
+    rows = 0
+    for number, row in enumerate(result.records(table, times="ns")):
+        if number + 2 >= MOST_ROWS:
+            sheet.write_string(number + 1, 0, "more rows than a sheet holds: see the Parquet files")
+            break
+        rows = number + 1
+        for k, name in enumerate(columns):
+            value = row.get(name)
+            _cell(sheet, rows, k, _moment(value) if name in times and value is not None else value)
+    sheet.autofilter(0, 0, rows, len(columns) - 1)
 
 
 def _moment(nanoseconds: int) -> datetime | str | None:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from auditor.report.plain import printable
+from auditor.border.text import printable
 from auditor.report.results import Results
 
 SSL = {

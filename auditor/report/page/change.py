@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from auditor.border.text import printable
 from auditor.report import overview
 from auditor.report.answer import answer
 from auditor.report.change import Change, unchanged
@@ -11,7 +12,6 @@ from auditor.report.compared import SAME, basis
 from auditor.report.page.drawn import way_shares
 from auditor.report.page.links import counted
 from auditor.report.page.style import kind
-from auditor.report.plain import printable
 from auditor.report.results import Results
 
 Row = dict[str, Any]

@@ -4,10 +4,11 @@ import json
 import shlex
 from typing import Any
 
+from auditor.border.text import printable
 from auditor.report import charts, colours
 from auditor.report.page.links import counted, href
 from auditor.report.page.style import kind
-from auditor.report.plain import Row, printable
+from auditor.report.plain import Row
 from auditor.report.problems import Problem
 from auditor.report.problems import problems as problems_of
 from auditor.report.results import Results

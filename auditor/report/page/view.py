@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from auditor.border.text import printable
 from auditor.report import charts, colours, overview
 from auditor.report.answer import Answer, answer, is_judged, percent
 from auditor.report.flow_columns import FlowColumns
@@ -10,7 +11,6 @@ from auditor.report.page.drawn import VERDICT_WORDS, VERDICTS
 from auditor.report.page.findings import problems, rules
 from auditor.report.page.links import counted, href
 from auditor.report.page.style import kind
-from auditor.report.plain import printable
 from auditor.report.results import Results
 
 Row = dict[str, Any]

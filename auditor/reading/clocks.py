@@ -1,0 +1,65 @@
+"""Clocks of capture points: by how much one is ahead of another, as packets show that both have captured.
+
+Both sides of a router, the two ends of a line, the machines of a cluster: each has its own clock. Where several packets lie
+in two captures, and the differences of their time stamps agree, that is the difference of the clocks, and the way between.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+FEWEST = 4  # packets that two captures must have in common
+AGREE = 5_000_000  # nanoseconds within which half of the differences must lie around the middle one
+CORRECTED = 5_000_000  # nanoseconds; a smaller difference may as well be the way between two points
+
+
+def correction(offset: int | None) -> int:
+    """What is taken off the time stamps of a capture whose clock is ahead so much."""
+    return offset if offset is not None and abs(offset) >= CORRECTED else 0
+
+
+def clock_offsets(beginnings: Sequence[tuple[int, Array]]) -> list[int | None]:
+    """By how much each capture's clock is ahead; None where that does not show.
+
+    ``beginnings``: of each capture the time of its first packet, and what its packets are known again by.
+    The clock of the first capture of those that have packets in common counts as right.
+    """
+    pairs = _differences(beginnings)
+    order = sorted(range(len(beginnings)), key=lambda k: beginnings[k][0])
+    offsets: list[int | None] = [None] * len(beginnings)
+    for place, k in enumerate(order):
+        known = [(pairs[j, k], j) for j in order[:place] if (j, k) in pairs]
+        agreed = [(count, offset + (offsets[j] or 0)) for (count, offset), j in known]
+        if agreed:
+            offsets[k] = max(agreed)[1]
+    return offsets
+
+
+def _differences(beginnings: Sequence[tuple[int, Array]]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Of two captures with packets in common: how many these are, and by how much the second's time stamps are higher."""
+    which = np.repeat(np.arange(len(beginnings)), [len(said) for _, said in beginnings])
+    if not len(which):
+        return {}
+    said = np.concatenate([said for _, said in beginnings])
+    order = np.lexsort((which, said["code"]))
+    code, capture, time, place = said["code"][order], which[order], said["time"][order], said["place"][order]
+    same = code[1:] == code[:-1]
+    twice = same & (capture[1:] == capture[:-1])
+    # A packet that one capture has twice says nothing: which of them the other capture has is not known.
+    alone = ~(np.append(twice, False) | np.append(False, twice))
+    # Nor does one that was seen at the same place: it may have been sent again, and again as it was.
+    both = np.flatnonzero(same & alone[1:] & alone[:-1] & (place[1:] != place[:-1]))
+    found: dict[tuple[int, int], list[int]] = {}
+    for at in both.tolist():
+        pair = int(capture[at]), int(capture[at + 1])
+        found.setdefault(pair, []).append(int(time[at + 1] - time[at]))
+    agreed: dict[tuple[int, int], tuple[int, int]] = {}
+    for (one, other), gaps in found.items():
+        gaps.sort()
+        middle = gaps[len(gaps) // 2]
+        if len(gaps) >= FEWEST and gaps[len(gaps) * 3 // 4] - gaps[len(gaps) // 4] <= 2 * AGREE:
+            agreed[one, other] = len(gaps), middle
+            agreed[other, one] = len(gaps), -middle
+    return agreed

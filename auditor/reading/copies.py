@@ -1,0 +1,149 @@
+"""Packets that come twice: what mirrors, switches and routers show again, and what files that overlap both hold."""
+
+import numpy as np
+
+from auditor.decode.bytes import Bytes, be64, mix
+from auditor.decode.frames import BITS
+from auditor.decode.packet import (
+    DECODED,
+    DUPLICATE,
+    FRAME_SEEN,
+    PACKET,
+    PACKET_SAID,
+    RECENT,
+    RECENT_PACKET,
+    TCP,
+    FrameRows,
+    PacketRow,
+    PacketRows,
+    RecentRows,
+)
+from auditor.machine.kernel import inlined, kernel
+from auditor.machine.signature import BYTES, Layout
+
+TWICE_WITHIN = 20_000_000  # nanoseconds; the shortest retransmission timeout is ten times as long
+COMPARED = 96  # bytes of a frame: all headers, nearly always
+
+
+@inlined
+def place_of(packet: PacketRow) -> np.uint64:
+    """Where a packet was seen, and how many routers it had passed: a hash."""
+    place = packet.source_mac ^ (packet.target_mac * np.uint64(0x9E3779B97F4A7C15)) ^ packet.tunnel
+    place ^= (packet.vlans ^ packet.outer_source) * np.uint64(0xBF58476D1CE4E5B9)
+    return place ^ ((np.uint64(packet.ttl) << np.uint64(48)) | (np.uint64(packet.interface & 0xFFFF) << np.uint64(32)))
+
+
+@inlined
+def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
+    """Whether a capture shows a packet twice: both ends mirrored, both ports of a switch, both sides of a router.
+
+    The same packet has the same addresses, ports, numbers and IPv4 identification, and comes within ``TWICE_WITHIN``.
+    What was sent again has another identification; where there is none (IPv6; 0 and 1 are written by senders that do
+    not count), only a copy counts that was seen elsewhere, or had passed more or fewer routers. All of it is compared,
+    not a hash: nobody can hide a packet by making it look like another one's copy.
+    """
+    ports = (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
+    ports |= np.uint64(packet.ip_identification)
+    length = np.uint64(packet.payload_wire)
+    if packet.protocol == TCP:
+        numbers = (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
+        length = (length << np.uint64(8)) | np.uint64(packet.tcp_flags)
+    elif packet.payload_captured >= 8:
+        numbers = be64(block, np.int64(packet.payload))
+    else:
+        return False
+    place = place_of(packet) if packet.ip_identification <= 1 else np.uint64(0)
+    code = packet.source_low ^ (packet.target_low * np.uint64(0x9E3779B97F4A7C15))
+    code = mix((code ^ ports) * np.uint64(0xBF58476D1CE4E5B9) + (numbers ^ length))
+    last = recent[np.int64(code & np.uint64(RECENT - 1))]
+    gap = packet.time - last.time
+    if (
+        last.numbers == numbers
+        and last.ports == ports
+        and last.length == length
+        and last.source_low == packet.source_low
+        and last.target_low == packet.target_low
+        and last.source_high == packet.source_high
+        and last.target_high == packet.target_high
+        and gap >= -TWICE_WITHIN
+        and gap <= TWICE_WITHIN
+        and (packet.ip_identification > 1 or last.place != place)
+    ):
+        return True
+    last.source_high = packet.source_high
+    last.source_low = packet.source_low
+    last.target_high = packet.target_high
+    last.target_low = packet.target_low
+    last.ports = ports
+    last.numbers = numbers
+    last.length = length
+    last.time = packet.time
+    last.place = place
+    return False
+
+
+@inlined
+def code_of(block: Bytes, packet: PacketRow) -> np.uint64:
+    """A hash of what no router changes of a packet; 0 where that is too little to know it again."""
+    code = mix(packet.source_low ^ mix(packet.target_low ^ np.uint64(packet.ip_identification)))
+    code ^= (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
+    if packet.protocol == TCP:
+        code = mix(code) ^ ((np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged))
+        return mix(code + ((np.uint64(packet.payload_wire) << np.uint64(8)) | np.uint64(packet.tcp_flags)))
+    if packet.payload_captured >= 8:
+        return mix(mix(code) ^ (be64(block, np.int64(packet.payload)) + np.uint64(packet.payload_wire)))
+    return np.uint64(0)
+
+
+@inlined
+def is_in_other_file(recent: FrameRows, block: Bytes, packet: PacketRow) -> bool:
+    """Whether another capture has the very same frame with the same time: files that overlap hold it twice."""
+    code = mix(np.uint64(packet.time)) ^ np.uint64(packet.wire_length)
+    begin = np.int64(packet.begin)
+    end = begin + min(np.int64(packet.captured), COMPARED)
+    while begin + 8 <= end:
+        code = mix(code ^ be64(block, begin))
+        begin += 8
+    while begin < end:
+        code = mix(code ^ np.uint64(block[begin]))
+        begin += 1
+    last = recent[np.int64(code & np.uint64(RECENT - 1))]
+    if last.code == code and last.time == packet.time and last.capture != packet.frame >> BITS:
+        return True
+    last.code = code
+    last.time = packet.time
+    last.capture = packet.frame >> BITS
+    return False
+
+
+@kernel(BYTES, Layout(RECENT_PACKET), Layout(FRAME_SEEN), Layout(PACKET), int)
+def find_copies(block: Bytes, recent: RecentRows, frames: FrameRows, packets: PacketRows, several: bool) -> int:
+    """Mark packets that come twice; ``recent`` and ``frames`` are those of before. How many they are.
+
+    The packets of all captures that are read as one are looked at, in order of time: copies may lie in other files.
+    ``several``: the packets are of more than one.
+    """
+    copies = 0
+    for i in range(packets.size):
+        packet = packets[i]
+        is_copy = several and is_in_other_file(frames, block, packet)
+        if is_copy or (packet.fragment == 0 and packet.status == DECODED and is_duplicate(recent, block, packet)):
+            packet.status = DUPLICATE
+            copies += 1
+    return copies
+
+
+@kernel(BYTES, Layout(PACKET), Layout(PACKET_SAID))
+def describe_packets(block: Bytes, packets: PacketRows, said: FrameRows) -> int:
+    """What packets of other captures are compared with, to find those that both have: hashes and times; how many."""
+    count = 0
+    for i in range(packets.size):
+        packet = packets[i]
+        code = code_of(block, packet) if packet.fragment == 0 and packet.status == DECODED else np.uint64(0)
+        if code == 0:
+            continue
+        said[count].code = code
+        said[count].time = packet.time
+        said[count].place = place_of(packet)
+        count += 1
+    return count

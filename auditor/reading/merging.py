@@ -1,0 +1,225 @@
+"""The thread that reads and decodes captures as one: their packets in the order of time, however they lie in files.
+
+Where one file begins when another has ended, whole blocks go on as they are. Where files overlap (a tap with a file for
+each direction, several queues, both sides of a router), their packets are merged: copied into a block of their own.
+"""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from auditor.capture.interfaces import Interfaces
+from auditor.capture.pcapng import INTERFACE
+from auditor.capture.reader import BLOCK_BYTES, new_buffer
+from auditor.decode.control import Control
+from auditor.decode.fragments import Fragments
+from auditor.decode.packet import FRAME_SEEN, RECENT, RECENT_PACKET
+from auditor.errors import InputError
+from auditor.flows import state as S
+from auditor.reading import copies, scan
+from auditor.reading.decoding import FEW, SMALLEST_PACKET, Block, Blocks, Cursor
+from auditor.reading.sources import Source
+
+DATAGRAM_LAYOUT = np.array([scan.DATAGRAMS, 0, 0, 0, 0, 0, 0], np.int64)
+WHOLE = 1024  # packets of a block that goes on as it is: fewer are gathered
+PLACES = ("begin", "position", "end", "payload")  # fields of a packet that are places in its block
+NO_INTERFACES = np.zeros(0, INTERFACE).view(np.recarray)
+Piece = tuple[Cursor, int, int]  # packets of an open capture, from one to before another
+
+
+class Merging:
+    """Decodes captures in a thread; iterate, once, to get blocks of packets. A block is used again once the next is asked for."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        tallies: S.Array,
+        stopped: threading.Event | None = None,
+        block_bytes: int = BLOCK_BYTES,
+        *,
+        prompt: bool = False,
+        control: Control | None = None,
+    ) -> None:
+        self.interfaces = Interfaces()
+        self.fragments = Fragments()
+        self.control = control or Control(captures=[source.item.name for source in sources])
+        self._sources = sources
+        self._waiting = deque(sources)
+        self._stopped = stopped or threading.Event()
+        self._prompt = prompt
+        self._alone = len(sources) == 1
+        self._tallies = tallies
+        self._seen = S.records(RECENT, RECENT_PACKET)
+        self._frames = S.records(RECENT, FRAME_SEEN)
+        self._blocks = Blocks(block_bytes)
+        self._open: list[Cursor] = []
+        self._gathered: Block | None = None
+        self._filled = 0  # bytes of that block
+        self._left = threading.Event()
+        self._done: queue.Queue[Block | BaseException | None] = queue.Queue(1)
+        self._thread = threading.Thread(target=self._work, name="decoding", daemon=True)
+
+    @property
+    def failure(self) -> str | None:
+        """Why a capture could not be read, or no further."""
+        return next((source.failure for source in self._sources if source.failure is not None), None)
+
+    def __iter__(self) -> Iterator[Block]:
+        self._thread.start()
+        try:
+            while (block := self._done.get()) is not None:
+                if isinstance(block, BaseException):
+                    raise block
+                yield block
+                self._blocks.give(block)
+        finally:  # also where following failed: nobody must read on when the captures are closed
+            self._left.set()
+            self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            try:
+                self._merge()
+            finally:
+                for cursor in self._open:
+                    cursor.close()
+            self._put(None)
+        except BaseException as error:  # noqa: BLE001 - raised again where the blocks are taken
+            self._put(error)
+
+    def _put(self, item: Block | BaseException | None) -> None:
+        """Hand something to the other thread, unless it waits for nothing any more."""
+        while not self._left.is_set():
+            try:
+                self._done.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def _merge(self) -> None:
+        """Piece after piece until the captures are at their ends."""
+        while not self._stopped.is_set() and not self._left.is_set():
+            self._begin()
+            if not self._open:
+                break
+            border = min(cursor.key for cursor in self._open)
+            pieces = [piece for cursor in self._open if (piece := _until(cursor, border)) is not None]
+            self._take(pieces)
+            self._go_on()
+        self._flush()
+
+    def _begin(self) -> None:
+        """Open the captures that begin before what is known of those that are open."""
+        while self._waiting:
+            first = self._waiting[0]
+            if self._open and (first.first, first.number) > min(cursor.key for cursor in self._open):
+                return
+            self._waiting.popleft()
+            try:
+                cursor = Cursor(first, self._blocks, self.interfaces, prompt=self._prompt, few=len(self._open) < FEW)
+            except InputError as error:
+                first.failure = str(error)
+            except OSError as error:
+                first.failure = f"{first.item.name}: {error.strerror or error}"
+            else:
+                self._open.append(cursor)
+                self._load(cursor)
+
+    def _load(self, cursor: Cursor) -> None:
+        """The next packets of a capture, or its end."""
+        if not cursor.load():
+            self._open.remove(cursor)
+            cursor.close()
+
+    def _go_on(self) -> None:
+        """Read on where all packets of a block were handed on."""
+        for cursor in [one for one in self._open if one.at == one.block.count]:
+            self._load(cursor)
+
+    def _take(self, pieces: list[Piece]) -> None:
+        """Hand packets on, in order: a block as it is, or gathered from several."""
+        cursor, begin, end = pieces[0]
+        whole = len(pieces) == 1 and begin == 0 and end == cursor.block.count
+        if whole and (self._alone or end >= WHOLE):
+            self._flush()
+            self._hand_over(cursor.hand_over(), several=False)
+            return
+        self._gather(pieces)
+        for one, _, last in pieces:
+            one.at = last
+
+    def _gather(self, pieces: list[Piece]) -> None:
+        """Copy packets of several captures into one block, in the order of time."""
+        count = sum(end - begin for _, begin, end in pieces)
+        areas = [_area(cursor.block, begin, end) for cursor, begin, end in pieces]
+        size = sum(end - begin for begin, end in areas)
+        block = self._room(count, size)
+        parts, keys = [], []
+        for (cursor, begin, end), (first, last) in zip(pieces, areas, strict=True):
+            block.buffer[self._filled : self._filled + last - first] = cursor.block.buffer[first:last]
+            packets = cursor.block.packets.view(np.ndarray)[begin:end].copy()
+            moved = self._filled - first
+            for name in PLACES:
+                packets[name] += moved
+            packets["fragment"] += np.where(packets["fragment"] != 0, moved, 0)
+            parts.append(packets)
+            keys.append(cursor.keys[begin:end])
+            self._filled += last - first
+        merged = parts[0]
+        if len(parts) > 1:  # of equal times those of the capture that began first come first
+            merged = np.concatenate(parts)[np.argsort(np.concatenate(keys), kind="stable")]
+        block.packets.view(np.ndarray)[block.count : block.count + count] = merged
+        block.count += count
+        block.fragments += int(np.count_nonzero(merged["fragment"]))
+        block.about_network += 1  # some of them, perhaps
+
+    def _room(self, count: int, size: int) -> Block:
+        """The block that is being gathered, with room for more packets and bytes of them."""
+        block = self._gathered
+        if block is not None and (block.count + count > len(block.packets) or self._filled + size > len(block.buffer)):
+            self._flush()
+            block = None
+        if block is None:
+            block = self._gathered = self._blocks.take(self._blocks.size)
+            self._filled = 0
+            if count > len(block.packets) or size > len(block.buffer):
+                block = self._gathered = Block(new_buffer(size), S.packets(max(count, size // SMALLEST_PACKET)))
+        return block
+
+    def _flush(self) -> None:
+        """Hand over what was gathered."""
+        block, self._gathered = self._gathered, None
+        if block is not None:
+            self._hand_over(block, several=True)
+
+    def _hand_over(self, block: Block, *, several: bool) -> None:
+        """Give a block to the other thread, with the datagrams that became whole in it; ``several``: of several captures."""
+        block.data = block.buffer
+        packets = block.packets[: block.count]
+        copies.find_copies(block.buffer, self._seen, self._frames, packets, several)
+        if block.fragments:
+            block.data, whole = self.fragments.join(block.buffer, packets)
+            some = packets[whole]
+            scan.read_batch(block.data, 0, 0, DATAGRAM_LAYOUT, NO_INTERFACES, 0, some)
+            packets[whole] = some
+        if block.about_network:
+            self.control.take(block.data, packets)
+        scan.tally(packets, self._tallies)
+        self._put(block)
+
+
+def _until(cursor: Cursor, border: tuple[int, int]) -> Piece | None:
+    """The packets of an open capture that come before all that is not known yet."""
+    time, number = border
+    keys = cursor.keys[cursor.at :]
+    end = cursor.at + int(np.searchsorted(keys, time, "right" if cursor.number <= number else "left"))
+    return (cursor, cursor.at, end) if end > cursor.at else None
+
+
+def _area(block: Block, begin: int, end: int) -> tuple[int, int]:
+    """Where in its block's buffer the bytes of some packets are."""
+    first, last = block.packets[begin], block.packets[end - 1]
+    return int(first.begin), int(last.begin) + int(last.captured)

@@ -1,0 +1,175 @@
+"""Captures that are read as one, in the order of their first packets: told by their bytes, not by their names."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from auditor.capture.inputs import Input
+from auditor.capture.pcap import SPECIAL
+from auditor.capture.reader import Notes, Reader, new_buffer
+from auditor.decode.fragments import Counts
+from auditor.decode.packet import PACKET_SAID
+from auditor.errors import InputError
+from auditor.flows import state as S
+from auditor.flows.room import new_tallies
+from auditor.reading import copies, scan
+from auditor.reading.clocks import clock_offsets, correction
+
+NEVER = np.iinfo(np.int64).min  # before all packets: when a capture begins of which nothing is known
+LOOKED_AT = 512  # packets at a capture's beginning
+DIGITS = re.compile(r"(\d+)")
+
+
+@dataclass
+class Counted:
+    """What was counted of one capture; complete once all that are read with it are at their ends."""
+
+    counters: S.Array
+    notes: Notes = field(default_factory=Notes)
+    fragments: Counts = field(default_factory=Counts)
+    interfaces: list[str | None] = field(default_factory=list)
+    flows: int = 0  # that began in it
+    handshakes: int = 0
+    apart: int | None = None  # nanoseconds from the end of all before it to its beginning, below 0 where they overlap
+    offset: int | None = None  # nanoseconds by which its clock is ahead of that of captures before it, where that shows
+    dropped: int | None = None
+    secrets: int = 0
+    bytes: int = 0
+    evicted: int = 0  # flows that were ended early, answers of the DNS and facts of the network that were let go,
+    forgotten: int = 0  # of all captures that are read as one: told by the first of them
+    left_out: Counter[str] = field(default_factory=Counter)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Source:
+    """One of them: ``number`` is its place among them, ``first`` the time of its first packet."""
+
+    item: Input
+    number: int
+    first: int
+    counted: Counted
+    key_logs: list[bytes] = field(default_factory=list)  # TLS secrets that it has shown so far
+    failure: str | None = None  # why it could not be read, or no further
+
+    def ended(self, reader: Reader) -> None:
+        """Take over what reading it has shown; all its bytes count, also those behind damage."""
+        with suppress(OSError):
+            self.item.read_rest()
+        counted, described = self.counted, reader.pcapng
+        counted.interfaces = [info.name for info in described.interfaces]
+        counted.secrets = described.secrets
+        dropped = [info.dropped for info in described.interfaces if info.dropped is not None]
+        counted.dropped = sum(dropped) if dropped else None
+        counted.bytes = self.item.digest.count if self.item.digest is not None else 0
+
+
+@dataclass
+class Beginning:
+    """What the first packets of a capture show."""
+
+    first: int = NEVER  # when the first of them came, and the last
+    last: int = NEVER
+    key_logs: list[bytes] = field(default_factory=list)  # TLS secrets before them
+    said: S.Array = field(default_factory=lambda: np.zeros(0, PACKET_SAID))  # what they are known again by
+
+
+class Look:
+    """Looks at the beginnings of captures; what is wrong with one shows when it is read."""
+
+    def __init__(self) -> None:
+        self._buffer, self._packets = new_buffer(LOOKED_AT * 512), S.packets(LOOKED_AT)
+        self._said = S.records(LOOKED_AT, PACKET_SAID)
+
+    def at(self, item: Input) -> Beginning:
+        """The beginning of a file. A stream can be read only once: it is taken to begin before all others."""
+        again = None if item.refusal is not None or item.size is None else item.again()
+        if again is None:
+            return Beginning()
+        with suppress(InputError, OSError):
+            reader = Reader(again, self._buffer)
+            try:
+                reader.fill()
+                return self._first_packets(reader)
+            finally:
+                reader.close()
+        return Beginning()
+
+    def _first_packets(self, reader: Reader) -> Beginning:
+        while True:
+            count, reader.position, ended, _, _ = scan.read_batch(
+                reader.buffer, reader.position, reader.stop, reader.layout, reader.interfaces, 0, self._packets
+            )
+            if count:
+                packets = self._packets[:count]
+                said = self._said[: copies.describe_packets(reader.buffer, packets, self._said)]
+                times = packets["time"]
+                return Beginning(int(times[0]), int(times.max()), reader.pcapng.key_logs, np.array(said))
+            if ended == SPECIAL and reader.special():
+                continue
+            if reader.notes.status != "complete" or not reader.fill():
+                return Beginning(key_logs=reader.pcapng.key_logs)
+
+
+def measure(sources: Sequence[Source]) -> None:
+    """Note how far captures that were read as one are apart, in the order of their first packets."""
+    before: int | None = None
+    for source in sources:
+        counters = source.counted.counters
+        if not counters[S.PACKETS]:
+            continue
+        first, last = int(counters[S.FIRST_TIME]), int(counters[S.LAST_TIME])
+        if before is not None:
+            source.counted.apart = first - before if first >= before else first - min(before, last)
+        before = last if before is None else max(before, last)
+
+
+def natural(name: str) -> tuple[tuple[int, str], ...]:
+    """A name in the order in which people count: ``cap.pcap10`` comes behind ``cap.pcap9``."""
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in DIGITS.split(name))
+
+
+def ordered(inputs: Sequence[Input], offsets: Mapping[str, int] | None = None) -> tuple[list[Source], S.Array]:
+    """The captures in the order of their packets, and the array in which what is counted of each is.
+
+    Where first packets have the same time, the captures that end sooner come first; names decide only what times leave
+    open. ``offsets``: by how much the clock of each is ahead, where that is known already.
+    """
+    look = Look() if len(inputs) > 1 else None
+    beginnings = [look.at(item) if look is not None else Beginning() for item in inputs]
+    ahead = (
+        clock_offsets([(one.first, one.said) for one in beginnings])
+        if offsets is None
+        else [offsets.get(item.name) for item in inputs]
+    )
+
+    def key(k: int) -> tuple[Any, ...]:
+        one, shift = beginnings[k], correction(ahead[k])
+        first, last = (time if time == NEVER else time - shift for time in (one.first, one.last))
+        return first, last, natural(inputs[k].name)
+
+    tallies = new_tallies(len(inputs))
+    sources = [
+        Source(inputs[k], number, key(k)[0], Counted(tallies[number], offset=ahead[k]), beginnings[k].key_logs)
+        for number, k in enumerate(sorted(range(len(inputs)), key=key))
+    ]
+    return sources, tallies
+
+
+def again(sources: Sequence[Source]) -> tuple[list[Source], S.Array] | None:
+    """The same captures with the same numbers, to be read a second time; None where one of them cannot be."""
+    tallies, seconds = new_tallies(len(sources)), []
+    for source in sources:
+        item = source.item.again()
+        if source.failure is None and item is None:
+            return None
+        if source.failure is None and item is not None:
+            seconds.append(
+                Source(item, source.number, source.first, replace(source.counted, counters=tallies[source.number]))
+            )
+    return seconds, tallies

@@ -1,0 +1,53 @@
+"""``python -m tests.fuzz``: every target in turn, until so many executions are done; ``make fuzz`` runs it for hours.
+
+What crashes is kept below ``tests/fuzz/kept`` and told; exit code 1 where there was any.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+
+from tests.fuzz.loop import KEPT, Crash, run
+from tests.fuzz.targets import TARGETS
+
+ROUND, SLOW_ROUND = 500, 20  # executions of a target before the next one's turn
+
+
+def keep(crash: Crash, known: set[str]) -> None:
+    """Keep an input, one for each place that something was raised at."""
+    place = crash.what.strip().splitlines()[-4:]
+    if (key := "\n".join(place)[:400]) in known:
+        return
+    known.add(key)
+    (KEPT / crash.target).mkdir(parents=True, exist_ok=True)
+    (KEPT / crash.target / crash.name).write_bytes(crash.data)
+    sys.stdout.write(f"--- {crash.target}/{crash.name}\n{crash.what}\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--executions", type=int, help="in all; without it, minutes count")
+    parser.add_argument("--seed", type=int, default=time.time_ns())
+    parser.add_argument("targets", nargs="*", help="names, or beginnings of names; all without")
+    asked = parser.parse_args()
+    names = [name for name in TARGETS if not asked.targets or name.startswith(tuple(asked.targets))]
+    end, seed, done = time.monotonic() + asked.minutes * 60, asked.seed, Counter[str]()
+    known: set[str] = set()
+    while (done.total() < asked.executions) if asked.executions is not None else (time.monotonic() < end):
+        seed += 1
+        for name in names:
+            count = SLOW_ROUND if TARGETS[name].is_slow else ROUND
+            for crash in run(name, count, seed):
+                keep(crash, known)
+            done[name] += count
+        sys.stdout.write(f"{done.total():,} executions, {len(known)} places that crash\n")
+        sys.stdout.flush()
+    sys.stdout.write("".join(f"{count:>10,} {name}\n" for name, count in done.items()))
+    sys.stdout.write(f"{done.total():>10,} executions, {len(known)} places that crash; seed {asked.seed}\n")
+    return 1 if known else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

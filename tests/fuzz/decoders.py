@@ -1,0 +1,135 @@
+"""Decoders that are plain Python, given bytes directly: certificates, QUIC, DTLS, GSS-API, signatures of requests."""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from random import Random
+
+from auditor.flows.room import new_state
+from auditor.recognise import numbers
+from auditor.requests import signing
+from auditor.tls import certificates, datagrams
+from auditor.tls.datagram_messages import Datagram, Held
+from tests import hostile, wire
+from tests import quic_wire as q
+from tests.fuzz import mutate
+
+ID = b"original"
+OVER_DATAGRAMS = (numbers.DTLS, numbers.FTP, numbers.TDS, numbers.OPENVPN, numbers.EAP, numbers.RADIUS, numbers.RDP)
+Sent = tuple[int, bytes]  # side, and a datagram
+SIGNED = (
+    "authorization: AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/mobiletargeting/aws4_request, "
+    "SignedHeaders=host;x-amz-date, Signature="
+    + "ab" * 32
+    + "\nx-amz-date: 20260101T000000Z\nx-amz-security-token: x\n"
+)
+QUERY = (
+    "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIA%2F20260101%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Expires=60"
+)
+
+
+@cache
+def der() -> bytes:
+    return hostile._certificate("example.com")
+
+
+def certificate_message() -> bytes:
+    one = len(der()).to_bytes(3, "big") + der()
+    return len(one * 2).to_bytes(3, "big") + one * 2
+
+
+def hellos() -> tuple[bytes, bytes]:
+    return wire.message(1, wire.client_hello("example.com")), wire.message(2, wire.server_hello())
+
+
+@cache
+def quic() -> list[Sent]:
+    hello, answer = hellos()
+    return [
+        (0, q.initial(q.crypto(0, hello[:90]), ID)),
+        (0, q.initial(q.crypto(90, hello[90:]), ID, number=1)),
+        (1, q.initial(q.crypto(0, answer), ID, "server", target=b"\1\2\3\4")),
+        (0, b"\x40" + bytes(40)),
+    ]
+
+
+@cache
+def dtls() -> list[Sent]:
+    hello, answer = hellos()
+    sent = [(0, part) for part in q.dtls_fragments(1, hello[4:], 0, [50])]
+    sent += [(1, part) for part in q.dtls_fragments(2, answer[4:], 0)]
+    return [(side, q.dtls_record(22, part, number)) for number, (side, part) in enumerate(sent)]
+
+
+def joined(sent: list[Sent]) -> bytes:
+    """Datagrams as one file: side, length, bytes."""
+    return b"".join(bytes([side]) + len(data).to_bytes(2, "big") + data for side, data in sent)
+
+
+def parted(data: bytes) -> Iterator[Datagram]:
+    at = 0
+    while at + 3 <= len(data):
+        length = int.from_bytes(data[at + 1 : at + 3], "big")
+        yield Datagram(data[at + 3 : at + 3 + length], data[at] & 1, at, at)
+        at += 3 + length
+
+
+def of_datagrams(random: Random, sent: list[Sent]) -> bytes:
+    """Datagrams in another order, some of them wrong, lost or there twice."""
+    some = [random.choice(sent) if random.random() < 0.2 else one for one in sent if random.random() < 0.95]
+    return joined([(side, mutate.octets(random, data) if random.random() < 0.4 else data) for side, data in some])
+
+
+def assemble(path: Path, *applications: int) -> None:
+    """Put handshakes together as if the datagrams were of each of these applications."""
+    seen = list(parted(path.read_bytes()))
+    for application in applications:
+        for over_tcp in (False, True):
+            assembler = datagrams._assembler(Held(new_state()), application, [1, 0], over_tcp=over_tcp)
+            assembler.run(seen)
+
+
+def read_certificate(path: Path) -> None:
+    read = certificates.parse(path.read_bytes())
+    read.fits("www.example.com")
+
+
+def read_chain(path: Path) -> None:
+    every = certificates.Certificates()
+    chain = every.chain(path.read_bytes())
+    every.note(chain, "server", 1, 1)
+    every.table()
+
+
+def read_signature(path: Path) -> None:
+    head, _, query = path.read_bytes().decode("latin-1").partition("\n\n")
+    headers = dict(line.partition(": ")[::2] for line in head.split("\n"))
+    signing.read(headers, query, b"salt")
+
+
+def make_certificate(random: Random) -> bytes:
+    return mutate.octets(random, der())
+
+
+def make_chain(random: Random) -> bytes:
+    return mutate.octets(random, certificate_message())
+
+
+def make_quic(random: Random) -> bytes:
+    return of_datagrams(random, quic())
+
+
+def make_dtls(random: Random) -> bytes:
+    return of_datagrams(random, dtls())
+
+
+def make_signature(random: Random) -> bytes:
+    return mutate.fields(random, f"{SIGNED}\n{QUERY}")
+
+
+def read_quic(path: Path) -> None:
+    assemble(path, numbers.QUIC)
+
+
+def read_dtls(path: Path) -> None:
+    assemble(path, *OVER_DATAGRAMS)

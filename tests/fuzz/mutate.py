@@ -1,0 +1,232 @@
+"""Making inputs wrong by their structure: values of JSON and TOML, fields of lines, columns of tables, bytes."""
+
+import copy
+import io
+import json
+import re
+from collections.abc import Callable
+from datetime import date, datetime
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TEXTS = [
+    *("", " ", "\0", "-", "?", "x" * 5000, "\x1b[31mred", "\x9b2J", "\u202egnp", "\u200b", "\ufeff", "\ud800", "a\nb", "a\tb"),
+    *("=1+1", "<b>&", "[x](y)", "1e999", "NaN", "-inf", "0x10", "١٢", "true", "null", "%s", "{0}", "../../etc/passwd"),
+    *("0001-01-01T00:00:00Z", "9999-12-31T23:59:59+23:59", "99999-01-01", "2025-02-30T00:00:00Z", "0000-00-00"),
+    *("0.0.0.0/0", "::/0", "10.0.0.0/99", "256.1.1.1", "fe80::1%eth0", "::ffff:1.2.3.4", "02:00:00:00:00:00:00", "*" * 200),
+]  # fmt: skip
+NUMBERS: list[Any] = [
+    *(0, 1, -1, 5, 255, 256, 4095, 4096, 65535, 65536, 1 << 31, 1 << 32, 1 << 53, (1 << 63) - 1, 1 << 63, -(1 << 63) - 1),
+    *(10**30, 10**400, 0.5, -0.0, 1e308, float("inf"), float("-inf"), float("nan"), 1e-320, -62135596801, 253402300800),
+]  # fmt: skip
+OTHERS: list[Any] = [None, True, False, [], {}, [[]], {"": {}}, [None], [{}], {"a": []}, ["x", 1, None]]
+
+
+def strange(random: Random) -> Any:
+    """A value that few readers think of."""
+    return copy.deepcopy(random.choice(random.choice((TEXTS, NUMBERS, OTHERS))))
+
+
+def _places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [place] if place else []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        found += _places(inner, (*place, key))
+    return found
+
+
+def _parent(value: Any, place: tuple[Any, ...]) -> Any:
+    for key in place[:-1]:
+        value = value[key]
+    return value
+
+
+def plain(random: Random, value: Any, most: int = 4) -> Any:
+    """Plain values with a few of them replaced, removed, copied, renamed, wrapped, or exchanged for others of the same document."""
+    value = copy.deepcopy(value)
+    for _ in range(random.randint(1, most)):
+        places = _places(value)
+        if not places:
+            return strange(random)
+        place = random.choice(places)
+        parent, key = _parent(value, place), place[-1]
+        match random.randrange(8):
+            case 0 | 1 | 2:
+                parent[key] = strange(random)
+            case 3:
+                other = random.choice(places)
+                parent[key] = copy.deepcopy(_parent(value, other)[other[-1]])
+            case 4:
+                del parent[key]
+            case 5 if isinstance(parent, dict):
+                parent[random.choice([str(random.choice(TEXTS)), "name", "x"])] = parent.pop(key)
+            case 6 if isinstance(parent, list):
+                parent += copy.deepcopy(parent)[:1000]
+            case _:
+                inner, depth = parent[key], random.choice((1, 1, 1, 1, 1, 2, 2, 2, 70, 3000))
+                for _ in range(depth):
+                    inner = [inner] if random.random() < 0.5 else {"a": inner}
+                parent[key] = inner
+                if depth > 70:
+                    return value  # copying it would be too deep for Python
+    return value
+
+
+def to_json(random: Random, value: Any) -> bytes:
+    """JSON, now and then in a form that is none: numbers without end, two equal members, other encodings."""
+    try:
+        text = json.dumps(value)
+    except (RecursionError, ValueError):
+        text = "[" * 3000 + "]" * 3000
+    match random.randrange(10):
+        case 0:
+            text = re.sub(r"\b\d+\b", lambda m: random.choice((m[0], "1e999", "9" * 5000, "-0", "01")), text, count=3)
+        case 1:
+            text = re.sub(r'("\w+": )', r"\1null, \1", text, count=random.randint(1, 3))
+        case 2:
+            return text.encode(random.choice(("utf-16", "utf-16-le", "utf-32", "utf-8-sig")))
+        case 3:
+            return octets(random, text.encode())
+    return text.encode()
+
+
+def to_toml(value: Any) -> str:
+    """Plain values as TOML: what JSON has besides (null) is left out."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(str(k))} = {to_toml(v)}" for k, v in value.items() if v is not None) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(to_toml(v) for v in value if v is not None) + "]"
+    if isinstance(value, date | datetime | int | float):
+        return str(value)
+    return json.dumps(str(value))
+
+
+def toml(random: Random, value: Any) -> bytes:
+    """A TOML document of some values."""
+    try:
+        lines = [f"{json.dumps(k)} = {to_toml(v)}" for k, v in value.items() if v is not None]
+    except (AttributeError, RecursionError, ValueError):
+        lines = ["a = " + "[" * 3000]
+    data = "\n".join(lines).encode()
+    match random.randrange(12):
+        case 0:
+            return octets(random, data)
+        case 1:
+            return data.decode().encode(random.choice(("utf-16", "utf-32", "utf-8-sig", "utf-16-be")))
+        case 2:
+            return data + b"\n" + data
+        case 3:
+            return data + b"\n" + ".".join("a" * random.choice((3, 70, 1200))).encode() + b" = 1\n"
+    return data
+
+
+def fields(random: Random, text: str) -> bytes:
+    """Lines of fields with a few of them replaced, whatever separates them."""
+    for _ in range(random.randint(1, 6)):
+        parts = re.split(r"([\s,\t]+)", text)
+        at = random.randrange(len(parts))
+        match random.randrange(6):
+            case 0 | 1 | 2:
+                parts[at] = str(random.choice(random.choice((TEXTS, [n for n in NUMBERS if n != 10**400]))))
+            case 3:
+                parts[at] = random.choice(parts)
+            case 4:
+                del parts[at]
+            case _:
+                parts[at:at] = parts[: random.randrange(20)]
+        text = "".join(parts)
+    data = text.encode("utf-8", "surrogatepass")
+    return octets(random, data) if random.random() < 0.1 else data
+
+
+def octets(random: Random, data: bytes) -> bytes:
+    """Bytes with a few of them changed, cut, copied or moved."""
+    changed = bytearray(data)
+    for _ in range(random.randint(1, 8)):
+        at = random.randrange(len(changed) + 1)
+        match random.randrange(7):
+            case 0 | 1 if at < len(changed):
+                changed[at] ^= 1 << random.randrange(8)
+            case 2 if at < len(changed):
+                changed[at] = random.choice((0, 1, 0x7F, 0x80, 0xFF, random.randrange(256)))
+            case 3:
+                width = random.choice((2, 4, 8))
+                number = random.choice((0, 1, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, (1 << 63) - 1)) & (
+                    (1 << 8 * width) - 1
+                )
+                changed[at : at + width] = number.to_bytes(width, random.choice(("little", "big")))
+            case 4:
+                del changed[at : at + random.choice((1, 2, 4, 64))]
+            case 5:
+                changed[at:at] = changed[at : at + random.choice((1, 4, 40))]
+            case 6 if random.random() < 0.3:
+                del changed[at:]
+    return bytes(changed)
+
+
+def _cell(random: Random, kind: pa.DataType) -> Any:
+    if pa.types.is_timestamp(kind) or pa.types.is_integer(kind):
+        return random.choice((0, 1, -1, 1 << 31, 1 << 53, 1 << 62, (1 << 63) - 1, -(1 << 63), None))
+    if pa.types.is_floating(kind):
+        return random.choice((0.0, -1.5, 1e308, float("inf"), float("nan"), None))
+    if pa.types.is_boolean(kind):
+        return random.choice((True, False, None))
+    return random.choice([one for one in TEXTS if one.isprintable() or one.isascii()] + [None])
+
+
+def _replaced(random: Random, column: pa.ChunkedArray) -> pa.Array:
+    """A column with some cells of other values of its type; all of them, now and then."""
+    kind = column.type
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    values = column.cast(pa.int64() if pa.types.is_timestamp(kind) else inner).to_pylist()
+    for at in range(len(values)) if random.random() < 0.2 else [random.randrange(len(values))] if values else []:
+        values[at] = random.choice(values) if random.random() < 0.2 else _cell(random, inner)
+    if pa.types.is_timestamp(kind):
+        return pa.array(values, pa.int64()).view(kind)
+    return pa.array(values, inner).cast(kind) if pa.types.is_dictionary(kind) else pa.array(values, inner)
+
+
+RETYPED: list[Callable[[pa.ChunkedArray], pa.Array]] = [
+    lambda column: pa.array([str(v) for v in column.to_pylist()]),
+    lambda column: pa.array([[1]] * len(column)),
+    lambda column: pa.array([{"a": 1}] * len(column)),
+    lambda column: pa.array([1.5, float("nan"), *([2.0] * len(column))][: len(column)]),
+    lambda column: pa.array([(1 << 64) - 1] * len(column), pa.uint64()),
+    lambda column: pa.array([b"\xff"] * len(column), pa.binary()),
+    lambda column: pa.nulls(len(column)),
+    lambda column: pa.array([True] * len(column)),
+    lambda column: pa.array([1] * len(column), pa.timestamp("us")),
+]
+
+
+def parquet(random: Random, table: pa.Table) -> bytes:
+    """A Parquet file of a table with cells replaced, columns of other types, gone or twice, without rows, or with damage."""
+    for _ in range(random.randint(1, 4)):
+        at = random.randrange(table.num_columns) if table.num_columns else 0
+        field = table.schema.field(at) if table.num_columns else None
+        match random.randrange(12):
+            case 0 if field is not None:
+                table = table.remove_column(at)
+            case 1 if field is not None:
+                retyped = random.choice(RETYPED)(table.column(at))
+                table = table.set_column(at, pa.field(field.name, retyped.type), retyped)
+            case 2 if field is not None and not pa.types.is_nested(field.type):
+                table = table.append_column(random.choice((field.name, "more", "\x1b[31m")), table.column(at))
+            case 3:
+                table = table.slice(random.randrange(table.num_rows + 1), random.randrange(3))
+            case 4:
+                table = pa.concat_tables([table, table])
+            case _ if field is not None and not (pa.types.is_nested(field.type) or pa.types.is_null(field.type)):
+                try:
+                    cells = _replaced(random, table.column(at))
+                except (pa.ArrowException, UnicodeEncodeError):
+                    continue
+                table = table.set_column(at, field, cells)
+    out = io.BytesIO()
+    pq.write_table(table, out, row_group_size=random.choice((1, 7, 1000)), compression=random.choice(("zstd", "none")))
+    return octets(random, out.getvalue()) if random.random() < 0.15 else out.getvalue()

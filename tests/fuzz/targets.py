@@ -1,0 +1,266 @@
+"""What is fuzzed: each kind of input with its seeds, how it is made wrong, and the readers that it is given to."""
+
+import contextlib
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+import auditor
+from auditor.aws.ranges import Ranges
+from auditor.cli import detail, summary
+from auditor.paths import aws_files, route_files, site, witnesses
+from auditor.paths.routes import RoutingTable
+from auditor.policy import library
+from auditor.report.custody import CUSTODY
+from auditor.report.formats import FORMS
+from auditor.report.history import drift, sql
+from auditor.report.results import MANIFEST
+from auditor.requests import keys
+from auditor.tables.schema import TABLES
+from tests.conftest import SAMPLES
+from tests.fuzz import decoders, mutate, seeds
+from tests.lab import scenes
+
+MAKE = Callable[[Random], bytes]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of input: the name of its file, one that is made wrong, and who reads it. ``is_slow``: takes a tenth of a second."""
+
+    file: str
+    make: MAKE
+    read: Callable[[Path], object]
+    is_slow: bool = False
+
+
+def of_json(*values: Any) -> MAKE:
+    return lambda random: mutate.to_json(random, mutate.plain(random, random.choice(values)))
+
+
+def of_lines(*values: Any) -> MAKE:
+    """JSON, one value a line, some of them right."""
+
+    def make(random: Random) -> bytes:
+        some = [random.choice(values) for _ in range(3)]
+        return b"\n".join(mutate.to_json(random, mutate.plain(random, one)) for one in some)
+
+    return make
+
+
+def of_toml(value: Any) -> MAKE:
+    return lambda random: mutate.toml(random, mutate.plain(random, value))
+
+
+def of_parameters(random: Random) -> bytes:
+    """A policy whose rules have parameters of which some are wrong."""
+    some = random.sample(seeds.rules(), 6)
+    changed = [rule | {"parameters": mutate.plain(random, rule["parameters"], 2)} for rule in some]
+    return mutate.toml(random, seeds.POLICY | {"extends": [], "change": [], "exception": [], "rule": changed})
+
+
+def of_text(*texts: str) -> MAKE:
+    return lambda random: mutate.fields(random, random.choice(texts))
+
+
+def of_bytes(*data: bytes) -> MAKE:
+    return lambda random: mutate.octets(random, random.choice(data))
+
+
+def read_policy(path: Path) -> None:
+    library.combined([path])
+
+
+def read_witness(path: Path) -> None:
+    """Read a log, and say what its rows are where no capture has a flow of them."""
+    read = witnesses.read([path])
+    read.rows(read.totals())
+
+
+def read_account(path: Path) -> None:
+    site.Network(aws_files.read(path.parent, []))
+
+
+def read_routes(path: Path) -> None:
+    table = RoutingTable(route_files.read(path, None, []))
+    table.find(np.array([0], np.uint64), np.array([0xFFFF345E0101], np.uint64))
+    for route in range(len(table)):
+        table.prefix(route)
+
+
+def read_keys(path: Path) -> None:
+    read = keys.read([path])
+    read.grow()
+    read.known(np.array([1], np.uint64), np.array([1], np.uint64))
+
+
+def audit_with(**options: str) -> Callable[[Path], None]:
+    """Audit a small capture with an input; ``options``: what it is given as."""
+
+    def read(path: Path) -> None:
+        capture = path.parent.parent / "a.pcap"
+        if not capture.exists():
+            capture.write_bytes(seeds.capture())
+        for name, kind in options.items():
+            value = path.parent if kind == "folder" else [path] if kind == "list" else path
+            auditor.audit(capture, **{name: value}).close()  # type: ignore[arg-type]
+
+    return read
+
+
+def audit_capture(path: Path) -> None:
+    result = auditor.audit(path, topology=SAMPLES / "site.toml")
+    read_results(result)
+    result.close()
+
+
+@cache
+def results() -> Path:
+    """The results of an audit, one in which each table has rows."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-results-"))
+    inputs = folder / "inputs"
+    inputs.mkdir()
+    (inputs / "a.pcap").write_bytes(seeds.capture())
+    (inputs / "fl.log").write_text(seeds.LOG_TEXTS[0])
+    auditor.audit(
+        [inputs / "a.pcap", SAMPLES / "requests.pcapng", SAMPLES / "tls1.2.pcapng"],
+        topology=SAMPLES / "site.toml",
+        witnesses=[inputs / "fl.log"],
+        out=folder / "results",
+    )
+    return folder / "results"
+
+
+def of_results(name: str) -> MAKE:
+    """One file of results."""
+
+    def make(random: Random) -> bytes:
+        data = (results() / name).read_bytes()
+        if not name.endswith(".parquet"):
+            return mutate.to_json(random, mutate.plain(random, json.loads(data), most=2))
+        return mutate.parquet(random, pq.read_table(results() / name))
+
+    return make
+
+
+def read_results_of(path: Path) -> None:
+    """All that can be done with results of which one file is somebody else's."""
+    for other in results().iterdir():
+        if other.name != path.name:
+            shutil.copyfile(other, path.parent / other.name)
+    result = auditor.Audit.load(path.parent, say=lambda _: None)
+    read_results(result)
+    attempt(lambda: result.save(path.parent.parent / "copy", force=True))
+    attempt(lambda: result.add_to_history(path.parent.parent / "history"))
+
+
+def attempt(work: Callable[..., object], *arguments: object, **options: object) -> None:
+    """Do something; our own errors are right."""
+    with contextlib.suppress(auditor.AuditError):
+        work(*arguments, **options)
+
+
+def read_results(result: auditor.Audit) -> None:
+    """Each table as a frame, every form, findings and flows in words, what changed, and queries."""
+    for table in result.tables:
+        attempt(getattr, result, table)
+        attempt(result.export, "csv", io.BytesIO(), table)
+        attempt(result.export, "json", io.BytesIO(), table)
+    for form in [*FORMS, "parquet"]:
+        attempt(result.export, form, io.BytesIO())
+    attempt(lambda: [result.explain_finding(one) for one in result.findings["finding_id"][:3]])
+    attempt(lambda: [result.explain(int(one)) for one in result.flows["flow_id"][:3]])
+    attempt(result.extract, "TLS101-1", result.folder.parent / "extracted.pcapng", force=True)
+    attempt(result.verify)
+    attempt(lambda: result.export_diff(auditor.Audit(results()), "html", io.BytesIO()))
+    attempt(lambda: auditor.Audit(results()).export_diff(result, "text", io.BytesIO()))
+    attempt(sql, result.folder, "select count(*), max(started) from flows")
+    attempt(shown, result)
+    attempt(repr, result)
+    attempt(result._repr_html_)
+
+
+def shown(result: auditor.Audit) -> None:
+    """What the terminal gets."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        summary.show(result)
+        detail.show(result)
+
+
+@cache
+def history() -> Path:
+    """The file of a history."""
+    folder = results().parent / "history"
+    auditor.Audit(results()).add_to_history(folder)
+    return next(folder.glob("*.parquet"))
+
+
+def of_history(random: Random) -> bytes:
+    return mutate.parquet(random, pq.read_table(history()))
+
+
+def read_history(path: Path) -> None:
+    path.rename(path.with_name(history().name))
+    drift(path.parent)
+    for table in ("runs", "traffic", "found"):
+        sql(path.parent, f"select * from {table}")
+
+
+LOGS = {
+    "flow-log": Target("fl.log", of_text(*seeds.LOG_TEXTS), read_witness),
+    "flow-log-json": Target("fl.json", of_json(seeds.EVENTS, seeds.INSIGHTS, seeds.FLOW_LOGS), read_witness),
+    "flow-log-parquet": Target("fl.parquet", lambda r: mutate.parquet(r, seeds.flow_log_table()), read_witness),
+    "cloudtrail": Target("trail.json", of_json(seeds.TRAIL), read_witness),
+    "cloudtrail-lines": Target("trail.json", of_lines(*seeds.TRAIL["Records"]), read_witness),
+    "eve": Target("eve.json", of_lines(seeds.EVE), read_witness),
+    "zeek-json": Target("ssl.log", of_lines(seeds.ZEEK), read_witness),
+    "zeek": Target("conn.log", of_text(seeds.ZEEK_TEXT), read_witness),
+}
+NETWORKS = {
+    "topology": Target("site.toml", of_toml(seeds.TOPOLOGY), site.build),
+    "policy": Target("own.toml", of_toml(seeds.POLICY), read_policy),
+    "account": Target("account.json", of_json(seeds.ACCOUNT), read_account),
+    "ip-route": Target("routes.json", of_json(seeds.IP_ROUTE), read_routes),
+    "bgp-json": Target("bgp.json", of_json(seeds.BGP), read_routes),
+    "bgp-text": Target("bgp.txt", of_text(seeds.SHOW), read_routes),
+    "mrt": Target("rib.mrt", of_bytes(scenes.mrt("52.94.0.0/16", "169.254.97.1", [(7224, 8100)])), read_routes),
+    "ranges": Target("ranges.json", of_json(seeds.RANGES), Ranges.read),
+    "keys": Target("keys.log", of_text(seeds.KEY_LOG), read_keys),
+}
+AUDITS = {
+    f"audit-{name}": Target(target.file, target.make, audit_with(**{option: kind}), is_slow=True)
+    for some, option, kind in ((LOGS, "witnesses", "list"),)
+    for name, target in some.items()
+} | {
+    "audit-topology": Target("site.toml", NETWORKS["topology"].make, audit_with(topology="file"), is_slow=True),
+    "audit-policy": Target("own.toml", NETWORKS["policy"].make, audit_with(policy="list"), is_slow=True),
+    "audit-parameters": Target("own.toml", of_parameters, audit_with(policy="list"), is_slow=True),
+    "audit-account": Target("account.json", NETWORKS["account"].make, audit_with(aws="folder"), is_slow=True),
+    "audit-routes": Target("routes.json", NETWORKS["ip-route"].make, audit_with(routes="list"), is_slow=True),
+    "audit-bgp": Target("bgp.json", NETWORKS["bgp-json"].make, audit_with(routes="list"), is_slow=True),
+    "audit-ranges": Target("ranges.json", NETWORKS["ranges"].make, audit_with(ip_ranges="file"), is_slow=True),
+    "audit-keys": Target("keys.log", NETWORKS["keys"].make, audit_with(keylog="list"), is_slow=True),
+    "audit-capture": Target("a.pcap", lambda r: mutate.octets(r, r.choice(seeds.captures())), audit_capture, is_slow=True),
+}  # fmt: skip
+RESULTS = {
+    f"results-{name}": Target(name, of_results(name), read_results_of, is_slow=True)
+    for name in (MANIFEST, CUSTODY, *(f"{table}.parquet" for table in TABLES))
+} | {"history": Target("history.parquet", of_history, read_history)}
+DECODERS = {
+    "certificate": Target("a.der", decoders.make_certificate, decoders.read_certificate),
+    "chain": Target("chain", decoders.make_chain, decoders.read_chain),
+    "quic": Target("quic", decoders.make_quic, decoders.read_quic),
+    "dtls": Target("dtls", decoders.make_dtls, decoders.read_dtls),
+    "signature": Target("request", decoders.make_signature, decoders.read_signature),
+}
+TARGETS: dict[str, Target] = {**DECODERS, **LOGS, **NETWORKS, **AUDITS, **RESULTS}

@@ -1,0 +1,240 @@
+"""An audit of several files is the audit of all their packets in the order of time, however they were cut, named and packed."""
+
+import bz2
+import gzip
+import lzma
+import random
+import struct
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import auditor
+from auditor.options import Options
+from tests import cuts, wire
+from tests.conftest import SAMPLES
+from tests.lab import scenes
+
+NAMES = ["office", "requests", "ssl3", "tls1", "tls1.2", "tls1.3", "tls1.3-post-quantum"]
+SITE = Options(topology=SAMPLES / "site.toml")
+PACKERS: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("", bytes),
+    (".gz", gzip.compress),
+    (".bz2", bz2.compress),
+    (".xz", lzma.compress),
+    (".zst", lambda data: zstandard.ZstdCompressor().compress(data)),
+]
+
+
+def packets_in(data: bytes) -> int:
+    """How many packets a sample has."""
+    return sum(kind == cuts.ENHANCED_PACKET for kind, _ in cuts.blocks_of(data))
+
+
+@pytest.fixture(scope="module")
+def wholes() -> dict[str, Any]:
+    """What audits of whole samples say."""
+    found = {}
+    for name in NAMES:
+        with closing(auditor.audit(SAMPLES / f"{name}.pcapng", SITE)) as result:
+            found[name] = cuts.said(result)
+    return found
+
+
+def same(pieces: cuts.Pieces, whole: dict[str, Any], paths: Sequence[Path] | None = None) -> None:
+    """Hold an audit of pieces, in some order, against what that of the whole says."""
+    with closing(auditor.audit(pieces.paths if paths is None else paths, SITE)) as result:
+        said = cuts.said(result, pieces)
+        assert len(result.captures) == len(pieces.paths)
+    for table, rows in whole.items():
+        assert said[table] == rows, table
+
+
+@given(name=st.sampled_from(NAMES), data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_pieces_are_the_whole(wholes: dict[str, Any], name: str, data: st.DataObject) -> None:
+    """Whatever packets lie in which file, and in whatever order the files are given, all tables are equal."""
+    sample = (SAMPLES / f"{name}.pcapng").read_bytes()
+    count = packets_in(sample)
+    pieces = data.draw(st.sampled_from([2, 3, 10, count]))
+    if data.draw(st.booleans()):  # one after the other
+        marks = data.draw(st.sets(st.integers(1, count - 1), min_size=1, max_size=pieces))
+        piece_of = [sum(mark <= k for mark in marks) for k in range(count)]
+    else:  # several queues
+        piece_of = data.draw(st.lists(st.integers(0, pieces), min_size=count, max_size=count))
+    with tempfile.TemporaryDirectory() as folder:
+        cut = cuts.cut_pcapng(sample, Path(folder), piece_of)
+        same(cut, wholes[name], data.draw(st.permutations(cut.paths)))
+
+
+def test_a_file_for_each_packet(wholes: dict[str, Any], tmp_path: Path) -> None:
+    """Three hundred files of a packet each, in a folder with names that say nothing, are one capture."""
+    sample = (SAMPLES / "office.pcapng").read_bytes()
+    cut = cuts.cut_pcapng(sample, tmp_path, range(packets_in(sample)))
+    names = [f"{number:x}" for number in random.Random(1).sample(range(1 << 30), len(cut.paths))]
+    moved = cuts.Pieces()
+    for path, name in zip(cut.paths, names, strict=True):
+        moved.add(tmp_path / name, path.read_bytes(), cut.frames[str(path)])
+        path.unlink()
+    same(moved, wholes["office"], [tmp_path])
+
+
+def test_pieces_of_every_packing(wholes: dict[str, Any], tmp_path: Path) -> None:
+    """Some of the files packed, each in another way, and a first one that holds no packet."""
+    sample = (SAMPLES / "office.pcapng").read_bytes()
+    count = packets_in(sample)
+    cut, packed = cuts.cut_pcapng(sample, tmp_path, [k * 11 // count for k in range(count)]), cuts.Pieces()
+    for number, path in enumerate(cut.paths):
+        suffix, pack = PACKERS[number % len(PACKERS)]
+        packed.add(tmp_path / f"packed-{number}{suffix}", pack(path.read_bytes()), cut.frames[str(path)])
+    without = b"".join(block for kind, block in cuts.blocks_of(sample) if kind != cuts.ENHANCED_PACKET)
+    packed.add(tmp_path / "empty.pcapng", without, [])
+    same(packed, wholes["office"])
+
+
+def test_files_that_overlap_hold_a_packet_once(wholes: dict[str, Any], tmp_path: Path) -> None:
+    """A file that repeats the middle of the others adds frames, and nothing else."""
+    talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 400)]).close()
+    data = wire.pcap(talk.packets)
+    whole = auditor.audit(wire.write(tmp_path, data))
+    count = len(talk.packets)
+    cut = cuts.cut_pcap(data, tmp_path, [int(k > count // 2) for k in range(count)])
+    again = wire.write(tmp_path, data[:24] + b"".join(cuts.records_of(data)[2:-2]), "again")
+    both = auditor.audit([again, *cut.paths])
+    counted = [name for name in whole.flows.columns if name != "capture"]
+    assert both.flows[counted].equals(whole.flows[counted])
+    assert both.captures["duplicates"].sum() == count - 4
+
+
+def test_a_tap_with_a_file_for_each_direction(tmp_path: Path) -> None:
+    """The client's packets in one file and the server's in another are connections with both sides."""
+    talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 400)]).close()
+    data = wire.pcap(talk.packets)
+    sides = [int(packet[26:30] != talk.packets[0][26:30]) for packet in talk.packets]
+    whole = auditor.audit(wire.write(tmp_path, data))
+    both = cuts.cut_pcap(data, tmp_path, sides)
+    assert cuts.said(auditor.audit(both.paths), both) == cuts.said(whole)
+
+
+def test_what_is_damaged_or_no_capture_among_many(tmp_path: Path) -> None:
+    """A file that is cut short, one that is empty and one that is no capture are told; the rest is one capture."""
+    talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello()))]).close()
+    cut = cuts.cut_pcap(wire.pcap(talk.packets), tmp_path, range(len(talk.packets)))
+    cut.paths[3].write_bytes(cut.paths[3].read_bytes()[:-5])
+    for name, data in (("empty.pcap", b""), ("text.pcap", b"what is this?")):
+        wire.write(tmp_path, data, name)
+    result = auditor.audit(tmp_path)
+    assert [error.split(":")[0].rsplit("/", 1)[1] for error in result.errors] == ["empty.pcap", "text.pcap"]
+    captures = result.captures.set_index("capture")
+    assert captures.loc[str(cut.paths[3]), "status"] == "truncated"
+    assert captures["packets"].sum() == len(talk.packets) - 1
+    assert len(result.flows) == 1
+
+
+def test_packets_of_a_flow_in_several_files(tmp_path: Path) -> None:
+    """What a flow consists of is shown from all the files that hold its packets."""
+    talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello()))]).close()
+    cut = cuts.cut_pcap(wire.pcap(talk.packets), tmp_path, [k // 2 for k in range(len(talk.packets))])
+    result = auditor.audit(cut.paths)
+    assert [bytes(packet) for packet in result.packets(result.flows["flow_id"][0])] == talk.packets
+
+
+def test_evidence_lies_in_several_files(tmp_path: Path) -> None:
+    """The packets that prove a finding are the same, in a section for each file that holds some."""
+    sample = (SAMPLES / "office.pcapng").read_bytes()
+    count = packets_in(sample)
+    cut = cuts.cut_pcapng(sample, tmp_path, [k * 40 // count for k in range(count)])
+    extracted = []
+    for name, paths in (("whole", [SAMPLES / "office.pcapng"]), ("pieces", cut.paths)):
+        result = auditor.audit(paths, SITE)
+        result.extract("TLS101-1", tmp_path / f"{name}.evidence")
+        blocks = list(cuts.blocks_of((tmp_path / f"{name}.evidence").read_bytes()))
+        packets = [block for kind, block in blocks if kind == cuts.ENHANCED_PACKET]
+        extracted.append([packet[12 : 28 + struct.unpack_from("<I", packet, 20)[0]] for packet in packets])
+        assert ("pieces" in name) == (sum(kind == 0x0A0D0D0A for kind, _ in blocks) > 1)
+    assert extracted[0] == extracted[1]
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 150, -2_500, 3_600_000])
+def test_both_sides_of_a_router_with_clocks_of_their_own(tmp_path: Path, ahead_ms: int) -> None:
+    """Packets that two capture points have count once, and the difference of the clocks is measured, taken off and told."""
+    talks = [wire.Talk(port, isn=(port, 7 * port)).open() for port in range(40_000, 40_010)]
+    for talk in talks:
+        talk.play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 400)]).close()
+    packets = [packet for talk in talks for packet in talk.packets]
+    inside = [(1_700_000_000 * wire.SECOND + k * 1_000_000, packet) for k, packet in enumerate(packets)]
+    outside = [(time + 40_000 + ahead_ms * 1_000_000, _forwarded(packet)) for time, packet in inside]
+    one = auditor.audit(wire.write(tmp_path, wire.pcap(inside, nanoseconds=True), "inside.pcap"))
+    both = auditor.audit(
+        [wire.write(tmp_path, wire.pcap(outside, nanoseconds=True), "outside.pcap"), one.captures["capture"][0]]
+    )
+    counted = ["flow_id", "client_packets", "server_packets", "client_bytes", "server_bytes", "tcp_state", "started"]
+    captures = both.captures.set_index(both.captures["capture"].map(lambda name: Path(name).name))
+    if ahead_ms >= 0:  # the clock of the first one counts as right
+        assert both.flows[counted].equals(one.flows[counted])
+    assert both.flows[counted[1:6]].equals(one.flows[counted[1:6]])
+    assert captures["duplicates"].sum() == len(packets)
+    offsets = captures["clock_offset_s"].dropna()
+    assert len(offsets) == 1
+    assert abs(offsets.iloc[0]) == pytest.approx(abs(ahead_ms / 1000), abs=0.001)
+    assert ("clock is" in "".join(captures["warnings"].dropna())) == (ahead_ms != 0)
+    shown = [bytes(packet) for packet in both.packets(both.flows["flow_id"][3])]
+    assert shown == talks[3].packets
+
+
+def _forwarded(packet: bytes) -> bytes:
+    """A packet behind a router: other MACs, a hop less to live."""
+    return bytes.fromhex("020000000a02020000000a01") + packet[12:22] + bytes([packet[22] - 1]) + packet[23:]
+
+
+@given(seed=st.integers(0, 1 << 16))
+@settings(max_examples=4, deadline=None)
+def test_other_packets_do_not_decide_when_a_flow_ends(seed: int) -> None:
+    """Twenty thousand frames that are no IP, between packets with pauses of all lengths, change no flow."""
+    numbers = random.Random(seed)
+    packets: list[tuple[int, bytes]] = []
+    for port in range(40_000, 40_060):
+        talk = wire.Talk(port).open().play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 40)]).close()
+        sent = numbers.choice([talk.packets, [wire.datagram(b"\0" * 20, port, 9)] * 9, talk.packets[:1] * 5])
+        time = 1_700_000_000 * wire.SECOND + numbers.randrange(60) * wire.SECOND
+        for packet in sent:
+            packets.append((time, packet))
+            time += round(numbers.choice([0.001, 4.9, 5.1, 6.5, 11, 59, 62, 299, 302]) * wire.SECOND)
+    packets.sort()
+    first, last = packets[0][0], packets[-1][0]
+    foreign = [(first + k * (last - first) // 20_000, b"\xff" * 12 + b"\x88\xb5" + b"\0" * 50) for k in range(20_000)]
+    every = sorted(
+        [*((time, True, packet) for time, packet in packets), *((time, False, one) for time, one in foreign)]
+    )
+    mine, said = cuts.Pieces(), []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, some in (("alone", packets), ("among", [(time, packet) for time, _, packet in every])):
+            path = Path(folder) / name
+            frames = [0] * len(some)
+            own = [k for k, (_, is_mine, _) in enumerate(every) if is_mine] if name == "among" else range(len(some))
+            for number, k in enumerate(own):
+                frames[k] = number
+            mine.add(path, wire.pcap(some, nanoseconds=True), frames)
+            with closing(auditor.audit(path)) as result:
+                said.append(cuts.said(result, mine))
+    assert len(said[0]["flows"]) > 60
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("number", range(0, len(scenes.SCENES), 6))
+def test_paths_are_the_same_in_pieces(tmp_path: Path, number: int) -> None:
+    """ARP, BGP, tunnels, moves within a flow: what a topology says of a capture it says of its pieces."""
+    capture, options = scenes.SCENES[number].write(tmp_path)
+    data = Path(capture).read_bytes()
+    count = len(cuts.records_of(data))
+    (tmp_path / "pieces").mkdir()
+    cut = cuts.cut_pcap(data, tmp_path / "pieces", [k // 2 for k in range(count)])
+    with closing(auditor.audit(capture, **options)) as whole, closing(auditor.audit(cut.paths, **options)) as pieces:
+        assert cuts.said(pieces, cut) == cuts.said(whole)

@@ -1,0 +1,221 @@
+"""Memory has a ceiling, and hashes have a secret: what is prepared to fill tables or to make them slow does neither."""
+
+import gc
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import auditor
+from auditor.audit.described import Described
+from auditor.audit.start import audit_files
+from auditor.capture.pcap import MORE
+from auditor.capture.pcapng import INTERFACE
+from auditor.decode.layers import ETHERNET
+from auditor.errors import InputError
+from auditor.flows import keyed, room
+from auditor.flows import state as S
+from auditor.flows.limits import Limits
+from auditor.flows.rows import Rows
+from auditor.machine import memory
+from auditor.options import Options
+from auditor.paths.judge import Judgement
+from auditor.paths.model import Flows
+from auditor.reading import scan
+from benchmarks import bombs
+from tests import wire
+
+LEAST = f"{memory.LEAST >> 20}M"
+
+
+def keys(number: int) -> Any:
+    """A secret that is known."""
+    return np.random.default_rng(number).integers(0, 1 << 64, keyed.KEYS, np.uint64)
+
+
+def test_results_do_not_depend_on_the_secret(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two secrets, one result: every table is the same, byte for byte."""
+    for number in (1, 2):
+        monkeypatch.setattr(room, "new_keys", lambda number=number: keys(number))
+        auditor.audit(samples / "office.pcapng", out=tmp_path / str(number))
+    names = sorted(file.name for file in (tmp_path / "1").glob("*.parquet"))
+    assert names
+    for name in names:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+
+
+def test_every_run_has_a_secret_of_its_own() -> None:
+    """Nobody can know the secret beforehand: each state has another one, and so have its strings."""
+    one, two = room.new_state(), room.new_state()
+    assert (one.memory.keys != two.memory.keys).all()
+    assert one.memory.entries[0, 2] != two.memory.entries[0, 2]
+
+
+@pytest.mark.skipif(sys.hash_info.algorithm != "siphash13", reason="this Python hashes bytes by another function")
+def test_strings_are_hashed_by_siphash() -> None:
+    """The hash of strings is SipHash-1-3, which Python itself uses for the same reason, here with a secret of zeros."""
+    strings = [bytes(range(1, length + 1)) for length in range(1, 40)]
+    code = "import sys; print(*(hash(bytes.fromhex(text)) for text in sys.argv[1:]))"
+    command = [sys.executable, "-c", code, *(text.hex() for text in strings)]
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    theirs = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
+    with np.errstate(over="ignore"):
+        ours = [
+            keyed.sip_hash(np.frombuffer(text, np.uint8), 0, len(text), np.uint64(0), np.uint64(0)) for text in strings
+        ]
+    assert [int(np.int64(one)) for one in ours] == [int(text) for text in theirs]
+
+
+def colliding(count: int) -> Any:
+    """SYNs over IPv6 whose sources had one hash before hashes had a secret."""
+    frames = bombs.packets(np.zeros(count, np.int64), b"", flags=bombs.SYN, v6=True)
+    with np.errstate(over="ignore"):
+        high = np.arange(1, count + 1, dtype=np.uint64) << np.uint64(20)
+        low = np.uint64(0x1234) ^ (high * np.uint64(0x9E3779B97F4A7C15))
+    for k in range(8):
+        frames[:, 22 + k] = (high >> np.uint64(56 - 8 * k)) & np.uint64(255)
+        frames[:, 30 + k] = (low >> np.uint64(56 - 8 * k)) & np.uint64(255)
+    return frames
+
+
+def followed(data: bytes, limits: Limits) -> S.State:
+    """The state behind the packets of a capture."""
+    state, packets = room.new_state(limits), S.packets(1 << 14)
+    block = np.frombuffer(bytearray(data), np.uint8)
+    layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16, 0], np.int64)
+    interfaces = np.zeros(0, INTERFACE).view(np.recarray)
+    count, *_ = scan.read_batch(block, 24, len(block), layout, interfaces, 0, packets)
+    at, reason = scan.follow_batch(state, block, packets, 0, count, False)
+    while reason != MORE:
+        state = room.make_room(state)
+        at, reason = scan.follow_batch(state, block, packets, at, count, False)
+    return state
+
+
+def test_nobody_can_make_flows_collide() -> None:
+    """Sources that were chosen so that all flows had one bucket are spread over the buckets like any others."""
+    auditor.audit(Path(__file__).parent.parent / "captures" / "office.pcapng")  # loads the kernels
+    state = followed(wire.pcap([frame.tobytes() for frame in colliding(4000)]), Limits())
+    buckets = state.flows["bucket"][state.flows["live"] == S.LIVE]
+    assert len(buckets) == 4000
+    assert np.bincount(buckets).max() < 16
+
+
+def peak(*arguments: str | Path) -> tuple[float, int]:
+    """The peak of an audit's memory in bytes, as a part of ``--memory LEAST``, and its exit code."""
+    program = [str(Path(sys.executable).parent / "audit"), "pcap", *map(str, arguments), "--memory", LEAST, "-q"]
+    child = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    kib = 1 if sys.platform == "darwin" else 1024
+    return usage.ru_maxrss * kib / memory.LEAST, child.returncode
+
+
+CAPTURES = [
+    (bombs.hellos, 800),
+    (bombs.names, 60_000),
+    (bombs.syns, 600_000),
+    (bombs.syns_v6, 400_000),
+    (bombs.datagrams, 400_000),
+    (bombs.answers, 60_000),
+    (bombs.chains, 6_000),
+    (bombs.arps, 60_000),
+    (bombs.streams, 30_000),
+    (bombs.initials, 5_000),
+    (bombs.bgp, 60_000),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("make", "count"), CAPTURES, ids=lambda value: getattr(value, "__name__", None))
+def test_captures_that_fill_memory(tmp_path: Path, make: Callable[[Path, int], Path], count: int) -> None:
+    """Whichever table a capture is made to fill, the audit ends well and takes no more than a tenth above its ceiling."""
+    part, code = peak(make(tmp_path / "bomb.pcap", count), "--out", tmp_path / "out")
+    assert code == 0
+    assert part <= 1.1
+
+
+def test_what_is_let_go_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flows ended for lack of memory are counted in their capture's row, and what was lost of them is not observable."""
+    few = Limits(flows=1000, handshakes=1000)
+    monkeypatch.setattr(Limits, "within", lambda **_: few)
+    hello = wire.record(22, wire.client_hello())
+    result = auditor.audit(bombs.write(tmp_path / "a.pcap", 3000, lambda number: bombs.packets(number, hello)))
+    capture = wire.only(result.captures)
+    assert capture["ended_early"] > 1500
+    assert "memory:" in capture["warnings"]
+    reasons = result.handshakes["status_reason"].value_counts()
+    early = "memory: there was none left to follow the server's side to its end"
+    assert reasons[early] == capture["ended_early"]
+    assert len(result.handshakes) == 3000
+    judged = result.verdicts[result.verdicts["rule"] == "TLS101"].merge(
+        result.handshakes[result.handshakes["status_reason"] == early], on="flow_id"
+    )
+    assert len(judged) == capture["ended_early"]
+    assert set(judged["verdict"]) == {"not_observable"}
+    assert judged["reason"].str.contains("memory:").all()
+
+
+def test_results_do_not_depend_on_blocks_where_memory_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which flows are ended early is decided by the packets alone, not by how many are read at once."""
+    monkeypatch.setattr(Limits, "within", lambda **_: Limits(flows=1000, handshakes=1000))
+    path = bombs.names(tmp_path / "a.pcap", 3000)
+    one, two = (audit_files(path, Options(), block_bytes=size) for size in (64 << 10, 4 << 20))
+    assert one.captures["ended_early"][0] > 1500
+    assert one.handshakes.equals(two.handshakes)
+
+
+def test_batches_are_let_go_at_once(tmp_path: Path) -> None:
+    """No batch of flows is held by a cycle of references: the command line seldom has Python look for those."""
+    path = bombs.names(tmp_path / "a.pcap", 2000)
+    auditor.audit(path)
+    gc.collect()
+    gc.disable()
+    try:
+        auditor.audit(path)
+        kept = [one for one in gc.get_objects() if isinstance(one, Flows | Described | Judgement | Rows)]
+    finally:
+        gc.enable()
+    assert kept == []
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("2G", 2 << 30), ("800M", 800 << 20), ("1.5G", None), ("much", None), ("512mib", 512 << 20), (1 << 30, 1 << 30)],
+)
+def test_sizes(text: str | int, size: int | None) -> None:
+    """A size is a whole number of bytes, or of KiB, MiB, GiB or TiB by its letter; anything else is refused in a sentence."""
+    if size is None:
+        with pytest.raises(InputError, match="not a size"):
+            Options(memory=text)
+    else:
+        assert Options(memory=text).memory_bytes() == size
+
+
+def test_control_groups_are_limits(tmp_path: Path) -> None:
+    """What a group or one of its parents has left is all that is free; caches of files count as free (cgroups(7))."""
+    process = tmp_path / "cgroup"
+    process.write_text("0::/a/b\n12:cpu,memory:/c\n3:pids:/d\n")
+    groups = {
+        "a/memory.max": "max",
+        "a/b/memory.max": "1000",
+        "a/b/memory.current": "900",
+        "a/b/memory.stat": "anon 700\ninactive_file 200\n",
+        "memory/c/memory.limit_in_bytes": "5000",
+        "memory/c/memory.usage_in_bytes": "1000",
+    }
+    for name, text in groups.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert sorted(memory._of_groups(tmp_path, process)) == [300, 4000]
+
+
+def test_a_smaller_ceiling_than_works_is_raised() -> None:
+    """An audit has at least what holds one of everything, and less than half of what is free by itself."""
+    assert memory.ceiling(1).total == memory.LEAST
+    assert memory.LEAST <= memory.ceiling().total <= max(memory.LEAST, memory.free() * 6 // 10)
