@@ -8,7 +8,7 @@ import numpy as np
 
 from auditor.aws.names import Endpoint, endpoint, imitates, may_concern_aws
 from auditor.aws.ranges import Ranges
-from auditor.tables.columns import Texts, distinct
+from auditor.tables.columns import Column, Numbers, Texts, distinct
 
 Array = np.ndarray[Any, Any]
 PINPOINT = ("pinpoint", "sms-voice", "social-messaging", "ses", "ses-smtp")
@@ -24,6 +24,15 @@ class Services:
     is_endpoint: Array  # a service's endpoint, not a customer's machine
     is_pinpoint: Array  # an endpoint of Pinpoint / AWS End User Messaging
     imitates: Array
+
+    def columns(self) -> dict[str, Column]:
+        """The columns of ``flows``."""
+        return {
+            "service": self.service,
+            "region": self.region,
+            "partition": self.partition,
+            "aws_endpoint": Numbers(self.is_endpoint),
+        }
 
 
 NOTHING: tuple[Endpoint | None, bool] = (None, False)

@@ -283,7 +283,9 @@ ANSWER = np.dtype(
         ("before", "i4"),  # the name that the address had before this one; 0 for none
         ("time", "i8"),  # of the last answer
         ("since", "i8"),  # of the first answer with this name
+        ("until", "i8"),  # how long it names flows: see ``dns.KEPT``
         ("before_since", "i8"),
+        ("before_until", "i8"),
     ]
 )
 ANSWERS = 1 << 16

@@ -124,10 +124,9 @@ def _first_of(g: Gathering, at: Array) -> Array:
 def _shared(g: Gathering, fit: Fit, mine: Array) -> Array:
     """Flows whose frames fit another link as well as this one, by one sign that both have."""
     shared = g.nothing.copy()
-    weak = mine & np.isin(fit.code, WEAK)
-    for other in g.fits.values():
-        if other is not fit:
-            shared[g.flows.positions.flow[weak & (other.code == fit.code)]] = True
+    for code in WEAK:
+        alike = mine & (fit.code == code) & (g.fitting[code] > 1)
+        shared[g.flows.positions.flow[alike]] = True
     return shared
 
 
