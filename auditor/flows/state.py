@@ -304,10 +304,7 @@ SESSIONS = 1 << 16
     WINDOW_EXCEEDED,
     FLOWS_MADE,
     FREE_FLOW,  # the first of a chain of free places, -1 for none; the next four likewise
-    FREE_STREAM,
-    FREE_HANDSHAKE,
-    FREE_DATAGRAM,
-    FREE_PLACE,
+    FREE_STREAM, FREE_HANDSHAKE, FREE_DATAGRAM, FREE_PLACE,
     FREE_CHUNKS,  # height of the stack ``free_chunks``
     FINISHED_FLOWS,
     CLOCK,
