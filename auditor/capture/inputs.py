@@ -65,7 +65,7 @@ class Input:
                 raise InputError(f"{self.name}: {error.strerror}") from error
         if self.path is not None and self.size is not None and self.is_hashed:
             self._hash(self.path, self.size, stream.fileno())
-        if self.size is None and isinstance(stream, io.RawIOBase):
+        if self.size is None and self.member is None and isinstance(stream, io.RawIOBase):
             stream = self._interruptible(stream)
         if self.spool is not None:
             stream = self.spool.of(stream)
