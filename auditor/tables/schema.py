@@ -255,11 +255,7 @@ TABLES: dict[str, list[Column]] = {
         Column("aws_request_id", NAME, "the id by which AWS knows it, from the response"),
         Column("error_code", TEXT, "AWS error of the response"),
         Column("user_agent_sdk", TEXT, "first product of the User-Agent"),
-        Column(
-            "signed",
-            BOOL,
-            "whether it carries a signature that is whole; it is not verified, which needs the secret key",
-        ),
+        Column("signed", BOOL, "whether it carries a whole signature; it is not verified, which needs the secret key"),
         _closed(
             "signature_version",
             "Signature Version 4, 4a or 2; presigned: in the URL; bearer and basic: other credentials",
