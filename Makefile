@@ -57,6 +57,11 @@ fuzz: $(VENV)/ready
 	nice $(BIN)/python -m tests.fuzz --minutes $$(( $(HOURS) * 30 ))
 	nice $(BIN)/python -m tests.fuzz.guided --minutes $$(( $(HOURS) * 30 ))
 
+# How the cost grows with each thing that an adversary may put into an input.
+.PHONY: growth
+growth: $(VENV)/ready
+	$(BIN)/python -m benchmarks.growth
+
 # Other tools' answers on the public corpus (AUDITOR_CORPUS): cells compared, equal, explained, wrong.
 conformance: $(VENV)/ready
 	$(BIN)/python -m tests.conformance

@@ -109,16 +109,16 @@ def _read(
     """Begin to read, in a thread of its own, and load everything else beside it."""
     from auditor.capture.inputs import BEGINNING, MOST_SPOOLED, Spool
     from auditor.capture.reader import BLOCK_BYTES
-    from auditor.machine import kernel, memory
+    from auditor.machine import kernel
     from auditor.reading.following import Reading
 
     if options.say is not None and (notice := kernel.notice()) is not None:
         options.say(notice)
     logs = options.key_logs()
     for item in inputs:
-        if item.size is None:
+        if item.size is None and item.member is None:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
-    ceiling = memory.ceiling(options.memory_bytes())
+    ceiling = _ceiling(options)
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, apart=options.apart, ceiling=ceiling)
     progress.begin(reading)
     try:
@@ -139,6 +139,14 @@ def is_long(inputs: "list[Input]") -> bool:
     return sum(item.size or 0 for item in inputs) > LONG_READ
 
 
+def _ceiling(options: Options) -> "Ceiling":
+    """The memory that the audit may take, with a part for logs and routing tables where there may be any."""
+    from auditor.machine import memory
+
+    with_logs = bool(options.witnesses or options.routes or options.topology)
+    return memory.ceiling(options.memory_bytes(), with_logs=with_logs)
+
+
 def _pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = None) -> "Pipeline":
     """What batches go through, loaded while reading goes on."""
     from concurrent.futures import ThreadPoolExecutor
@@ -153,12 +161,18 @@ def _pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = No
     from auditor.policy.evaluate import Evaluation
 
     policies = library.combined(options.policies, options.all_traffic)
+    ceiling = ceiling or _ceiling(options)
+    share = ceiling.logs // 2 if options.witnesses and (options.routes or options.topology) else ceiling.logs
     with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
-        logs = beside.submit(witnesses.read, options.witnesses, options.skew) if options.witnesses else None
-        site = sites.build(options.topology, options.aws, options.routes)
+        logs = (
+            beside.submit(witnesses.read, options.witnesses, options.skew, memory.Allowance(share))
+            if options.witnesses
+            else None
+        )
+        site = sites.build(options.topology, options.aws, options.routes, memory.Allowance(share))
         judge = Judge(site, logs.result()) if logs is not None else Judge(site)
     ranges = Ranges.read(options.ip_ranges) if options.ip_ranges is not None else Ranges.shipped()
-    return Pipeline(judge, ranges, Evaluation(policies, options.as_of), inside, ceiling or memory.ceiling())
+    return Pipeline(judge, ranges, Evaluation(policies, options.as_of), inside, ceiling)
 
 
 def _take(

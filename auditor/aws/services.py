@@ -52,7 +52,6 @@ def find(names: list[str | None], name_index: Array, high: Array, low: Array, ra
 
     What a flow is recognised by is a source: a name, an address range, or an AWS name whose Region only the range says.
     """
-    high, low = without_nat64(high, low)
     endpoints = [_of_name(name) for name in names]
     is_aws = np.array([where is not None for where, _ in endpoints])[name_index]
     no_region = np.array([where is not None and where.region is None for where, _ in endpoints])[name_index]
@@ -74,16 +73,6 @@ def find(names: list[str | None], name_index: Array, high: Array, low: Array, ra
         is_endpoint & np.array([s in PINPOINT for s in service])[index],
         np.array([false for _, false in endpoints])[name_index],
     )
-
-
-NAT64 = np.uint64(0x0064_FF9B_0000_0000)  # 64:ff9b::/96, RFC 6052 2.1
-V4_MAPPED = np.uint64(0xFFFF << 32)
-
-
-def without_nat64(high: Array, low: Array) -> tuple[Array, Array]:
-    """Addresses with those of NAT64's well-known prefix as the IPv4 addresses that they carry."""
-    is_nat64 = (high == NAT64) & (low >> np.uint64(32) == 0)
-    return np.where(is_nat64, np.uint64(0), high), np.where(is_nat64, low | V4_MAPPED, low)
 
 
 def _partition(region: str | None) -> str:

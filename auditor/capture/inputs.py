@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from auditor.capture import folders
+from auditor.capture.compression import compression_of
 from auditor.capture.digest import Child, Digested, started
 from auditor.errors import InputError, shown
 
 MOST_SPOOLED = 8 << 30  # bytes of a stream that are kept to be read again …
+BLOCK = 512  # bytes of a tar archive's header
 BEGINNING = 16 << 20  # … and of one that need not be, as far as is known
 
 
@@ -26,6 +28,7 @@ class Input:
     name: str
     path: Path | None = None
     stream: BinaryIO | None = None
+    member: Callable[[], BinaryIO] | None = None  # opens it, where it lies in the archive ``path``
     size: int | None = None
     is_hashed: bool = True
     refusal: str | None = None  # why it cannot be read, where that shows before it is opened
@@ -49,7 +52,7 @@ class Input:
         """The raw bytes, which are hashed as they are read. Raises InputError naming the file and the reason."""
         if self.refusal is not None:
             raise InputError(f"{self.name}: {self.refusal}")
-        stream: Any = self.stream
+        stream: Any = self.stream if self.member is None else self.member()
         if stream is None:
             assert self.path is not None
             try:
@@ -73,8 +76,8 @@ class Input:
 
     def again(self) -> "Input | None":
         """The same capture, to be read a second time; None for a stream that was not kept, or not to its end."""
-        if self.path is not None and self.size is not None:
-            return Input(self.name, self.path, size=self.size, is_hashed=False)
+        if self.path is not None and (self.size is not None or self.member is not None):
+            return Input(self.name, self.path, member=self.member, size=self.size, is_hashed=False)
         file = self.spool.again() if self.spool is not None else None
         return Input(self.name, stream=file, is_hashed=False) if file is not None else None
 
@@ -165,9 +168,7 @@ class Spool:
 def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[Path, str | None]]:
     """The files that an argument stands for; beside each the reason if it cannot be read."""
     path = Path(argument)
-    if "\0" in argument:
-        raise InputError(f"{argument}: a name that no file can have")
-    if path.is_dir():
+    if folders.is_folder(path):
         from auditor.capture import found  # only for folders: it loads what reads captures
 
         files, passed_over = found.captures(path)
@@ -178,6 +179,8 @@ def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[
         return files
     if not folders.is_missing(path):
         return [(path, None)]
+    if "\0" in argument:
+        raise InputError(f"{argument}: a name that no file can have")
     matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))
     if matches:
         files = [(match, folders.refusal(match)) for match in matches if not match.is_dir()]
@@ -187,6 +190,25 @@ def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[
     if argument.startswith(("http://", "https://", "s3://", "gs://", "abfs://")):
         raise InputError(f"{argument}: captures are read from files and standard input; fetch it first")
     raise InputError(f"{argument}: no such file or folder")
+
+
+def _archived(path: Path) -> list[Input] | None:
+    """The captures in an archive; None for a file that is none, or cannot be opened, which is said when it is read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(BLOCK)
+    except OSError:
+        return None
+    if not head.startswith(b"PK") and head[257:262] != b"ustar" and compression_of(head) is None:
+        return None
+    from auditor.capture import archives
+
+    members = archives.members(path)
+    if members is None:
+        return None
+    return [
+        Input(one.name, path, member=one.open, size=0 if one.refusal else None, refusal=one.refusal) for one in members
+    ]
 
 
 def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None = None) -> list[Input]:
@@ -211,8 +233,11 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
                 inputs.append(Input(shown(path), size=0, refusal=refusal))
                 continue
             status = path.stat()
-            regular = stat.S_ISREG(status.st_mode)
-            inputs.append(Input(shown(path), path, size=status.st_size if regular else None))
+            if not stat.S_ISREG(status.st_mode):
+                inputs.append(Input(shown(path), path))
+                continue
+            archived = _archived(path)
+            inputs += archived if archived is not None else [Input(shown(path), path, size=status.st_size)]
     if not inputs:
         raise InputError("there is nothing to read: give at least one capture")
     return inputs

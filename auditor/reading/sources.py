@@ -37,11 +37,13 @@ class Counted:
     handshakes: int = 0
     apart: int | None = None  # nanoseconds from the end of all before it to its beginning, below 0 where they overlap
     offset: int | None = None  # nanoseconds by which its clock is ahead of that of captures before it, where that shows
+    samples: int = 0  # packets that sFlow's reports have, and those of them that there was no room for
+    samples_left_out: int = 0
     dropped: int | None = None
     secrets: int = 0
     bytes: int = 0
-    evicted: int = 0  # flows that were ended early, answers of the DNS and facts of the network that were let go,
-    forgotten: int = 0  # of all captures that are read as one: told by the first of them
+    evicted: int = 0  # flows that began in it and were ended early
+    forgotten: int = 0  # answers of the DNS and facts of the network that were let go, told by the first capture of all
     left_out: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
 
@@ -62,7 +64,7 @@ class Source:
         with suppress(OSError):
             self.item.read_rest()
         counted, described = self.counted, reader.pcapng
-        counted.interfaces = [info.name for info in described.interfaces]
+        counted.interfaces = [*(info.name for info in described.interfaces), *reader.named]
         counted.secrets = described.secrets
         dropped = [info.dropped for info in described.interfaces if info.dropped is not None]
         counted.dropped = sum(dropped) if dropped else None
@@ -88,7 +90,8 @@ class Look:
 
     def at(self, item: Input) -> Beginning:
         """The beginning of a file. A stream can be read only once: it is taken to begin before all others."""
-        again = None if item.refusal is not None or item.size is None else item.again()
+        is_stream = item.size is None and item.member is None
+        again = None if item.refusal is not None or is_stream else item.again()
         if again is None:
             return Beginning()
         with suppress(InputError, OSError):

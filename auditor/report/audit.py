@@ -76,7 +76,7 @@ class Audit(Results):
 
     @property
     def plot(self) -> "Plots":
-        """Charts as plotly figures, with the numbers and colours of the page: ``paths()``, ``versions()``, one flow as ``flow(17)``."""
+        """Charts as plotly figures, with the numbers and colours of the page: ``paths()``, ``versions()``, ``flow("3ac6125")``."""
         from auditor.report.plot import Plots
 
         return Plots(self)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.capture import folders
 from auditor.policy.findings import client_group
 from auditor.report import asking, database, history_files
 from auditor.report.change import service_of
@@ -119,7 +120,9 @@ def sql(where: str | Path, query: str) -> Table:
     reach nothing else. Raises AuditError with DuckDB's first line where it is not right.
     """
     path = Path(where)
-    if path.is_file() or (path.is_dir() and not (path / MANIFEST).exists() and any(path.glob("*.parquet"))):
+    if folders.refusal(path) is None or (
+        folders.is_folder(path) and not (path / MANIFEST).exists() and any(path.glob("*.parquet"))
+    ):
         with _opened(path) as history:
             return database.query(history, query)
     return asking.query(Results(where), query)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from auditor.border import gate
+from auditor.capture import folders
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.report import database, files
@@ -82,9 +83,9 @@ def _write_whole(target: Path, rows: list[dict[str, Any]]) -> None:
 
 def read(path: Path) -> dict[str, pa.Table]:
     """The tables of a history. Raises AuditError naming the file that is none."""
-    if path.is_dir():
+    if folders.is_folder(path):
         return _read_folder(path)
-    if path.is_file():
+    if folders.refusal(path) is None:
         return _read_database(path)
     raise AuditError(f"{path}: no such folder; audit pcap … --history {path} begins one")
 
