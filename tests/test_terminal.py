@@ -195,12 +195,15 @@ def test_warnings_of_all_captures_are_told(tmp_path: Path) -> None:
 
 def test_frames_carry_their_capture_where_there_are_several(tmp_path: Path) -> None:
     """Of several captures, each frame is told with its capture, in all forms of the terminal."""
-    for name, sample in (("one.pcapng", "tls1.pcapng"), ("two.pcapng", "ssl3.pcapng")):
-        (tmp_path / name).write_bytes((SAMPLES / sample).read_bytes())
-    arguments = ("pcap", tmp_path / "one.pcapng", tmp_path / "two.pcapng")
-    assert re.search(r"one\.pcapng: \d+", run(*arguments, "--detail", COLUMNS="300").stdout)
+    hello, answer = wire.client_hello(version=0x0301), wire.server_hello(version=0x0301, suite=0x002F)
+    for number, name in enumerate(("one.pcap", "two.pcap")):
+        talk = wire.Talk(sport=4000 + number).open()
+        talk.play([("c", wire.record(22, hello, 0x0301)), ("s", wire.record(22, answer, 0x0301))])
+        wire.write(tmp_path, wire.pcap(talk.packets), name)
+    arguments = ("pcap", tmp_path / "one.pcap", tmp_path / "two.pcap")
+    assert re.search(r"one\.pcap: \d+", run(*arguments, "--detail", COLUMNS="300").stdout)
     for form in ("concise", "markdown", "cef"):
-        assert re.search(r"two\.pcapng:\d+", run(*arguments, "--format", form).stdout.replace("\\", ""))
+        assert re.search(r"two\.pcap:\d+", run(*arguments, "--format", form).stdout.replace("\\", ""))
 
 
 def test_concise_is_one_finding_a_line(office: Any) -> None:

@@ -187,11 +187,7 @@ TABLES: dict[str, list[Column]] = {
         _closed("status", "what was seen of it", STATUSES),
         Column("status_reason", TEXT, "what is missing or wrong"),
         Column("dh_group", TEXT, "what is known of the prime of a DHE key exchange: a standard group, or its own"),
-        Column(
-            "certificate_id",
-            TEXT,
-            "SHA-256 of the server's certificate; in TLS 1.3 it is encrypted, and known with keys",
-        ),
+        Column("certificate_id", TEXT, "SHA-256 of the server's certificate; encrypted in TLS 1.3, known with keys"),
         Column("certificate_chain", TEXT, "SHA-256 of all certificates that the server sent, in its order"),
         _closed(
             "chain_order",
@@ -384,11 +380,7 @@ TABLES: dict[str, list[Column]] = {
         Column("short", INT, "packets of which the capture has only the beginning (snap length)"),
         Column("cut", INT, "packets that end inside a header"),
         Column("malformed", INT, "packets with a header that contradicts itself"),
-        Column(
-            "encrypted",
-            INT,
-            "frames whose contents are encrypted below IP (MACsec, 802.11): what is inside cannot be seen",
-        ),
+        Column("encrypted", INT, "frames encrypted below IP (MACsec, 802.11): what is inside cannot be seen"),
         Column("dropped", INT, "packets that the capturing kernel dropped"),
         Column("segments_dropped", INT, "TCP segments not kept because a stream had too many gaps"),
         Column("ended_early", INT, "Flows ended before they were over because memory was full (`--memory`)"),
