@@ -48,6 +48,7 @@ COMMANDS = (
     "sql",
     "export",
     "extract",
+    "sign",
     "verify",
     "policies",
     "rules",

@@ -34,10 +34,12 @@ EVERYWHERE = {"auditor.recognise.numbers"}
 CLI_NEEDS = {
     "auditor.audit.compare": "asks tshark too",
     "auditor.audit.installed": "what is installed",
+    "auditor.audit.live": "gives up rights",
     "auditor.audit.progress": "shows how far it is",
     "auditor.audit.start": "hashing has begun",
     "auditor.border.text": "what is shown is harmless",
     "auditor.capture.digest": "hashes before loading",
+    "auditor.machine.rights": "its process is its own",
     "auditor.machine.search_path": "imports nothing foreign",
     "auditor.machine.writing": "writes an example, opens standard files",
     "auditor.paths.aws_files": "checks topology inputs",

@@ -1,6 +1,7 @@
 """What to read: files, folders, globs and standard input."""
 
 import glob
+import io
 import os
 import stat
 import sys
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO
 from auditor.capture import folders
 from auditor.capture.compression import compression_of
 from auditor.capture.digest import Child, Digested, started
+from auditor.capture.interruptible import Interruptible, opened
 from auditor.errors import InputError, shown
 
 MOST_SPOOLED = 8 << 30  # bytes of a stream that are kept to be read again …
@@ -35,6 +37,8 @@ class Input:
     spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
     digest: Digested | None = field(default=None, repr=False)
     hashing: Child | None = field(default=None, repr=False)  # the process that hashes it
+    stopped: bool = field(default=False, repr=False)  # nobody wants more of it
+    _waiting: Interruptible | None = field(default=None, repr=False)
 
     def adopt(self, hashing: Child) -> bool:
         """Whether it is this input that is hashed by a process that began before it was known."""
@@ -56,15 +60,29 @@ class Input:
         if stream is None:
             assert self.path is not None
             try:
-                stream = self.path.open("rb", buffering=0)
+                stream = opened(self.path)
             except OSError as error:
                 raise InputError(f"{self.name}: {error.strerror}") from error
         if self.path is not None and self.size is not None and self.is_hashed:
             self._hash(self.path, self.size, stream.fileno())
+        if self.size is None and isinstance(stream, io.RawIOBase):
+            stream = self._interruptible(stream)
         if self.spool is not None:
             stream = self.spool.of(stream)
         self.digest = Digested(stream, self.hashing, is_hashed=self.is_hashed)
         return self.digest
+
+    def _interruptible(self, stream: io.RawIOBase) -> Interruptible:
+        self._waiting = Interruptible(stream)
+        if self.stopped:  # before it was opened
+            self._waiting.stop()
+        return self._waiting
+
+    def stop(self) -> None:
+        """Let whoever reads it, or will, find its end: a stream's reader may be waiting for bytes that never come."""
+        self.stopped = True
+        if self._waiting is not None:
+            self._waiting.stop()
 
     def _hash(self, path: Path, size: int, opened: int) -> None:
         """Let the file be hashed, where that has not begun: with fewer bytes, or another file of that name."""
@@ -74,10 +92,13 @@ class Input:
         if self.hashing is None:
             self.hashing = started(path, size)
 
-    def again(self) -> "Input | None":
-        """The same capture, to be read a second time; None for a stream that was not kept, or not to its end."""
+    def again(self, *, is_hashed: bool = False) -> "Input | None":
+        """The same capture, to be read a second time; None for a stream that was not kept, or not to its end.
+
+        ``is_hashed``: a file is hashed once more. What was kept of a stream has no name, so that nobody else can change it.
+        """
         if self.path is not None and (self.size is not None or self.member is not None):
-            return Input(self.name, self.path, member=self.member, size=self.size, is_hashed=False)
+            return Input(self.name, self.path, member=self.member, size=self.size, is_hashed=is_hashed)
         file = self.spool.again() if self.spool is not None else None
         return Input(self.name, stream=file, is_hashed=False) if file is not None else None
 

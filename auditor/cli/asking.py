@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.app import FormOption, ListForm, WhereOption, app
+from auditor.cli.app import FormOption, ListForm, WhereOption, app, say
 from auditor.cli.results import saved
 from auditor.errors import AuditError
 
@@ -142,4 +142,4 @@ def sql_command(
 
     if as_csv and form is not ListForm.table:
         raise AuditError(f"--csv and --format {form.value}: give one of both")
-    show_rows(sql(where, query), "csv" if as_csv else form.value)
+    show_rows(sql(where, query, say), "csv" if as_csv else form.value)

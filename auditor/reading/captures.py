@@ -133,6 +133,9 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
         yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:
         yield f"{c[S.DUPLICATES]} packets are in it twice, seen at several places, and count once"
+    if c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]:
+        count = c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]
+        yield f"{count} packets are cut (a snap length, a mirror's packet length or MTU): what was behind is not known"
     yield from _reports(counted)
     if correction(counted.offset):
         assert counted.offset is not None

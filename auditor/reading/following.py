@@ -90,9 +90,11 @@ class Reading:
         self._stopped.set()
 
     def close(self) -> None:
-        """Stop, and let go of what was not taken."""
+        """Stop, wait for no more of what comes as a stream, and let go of what was not taken."""
         self.stop()
         self._closed.set()
+        for item in self.inputs:
+            item.stop()
         while self._thread.is_alive():
             try:
                 self._queue.get(timeout=0.05)

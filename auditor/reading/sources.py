@@ -168,7 +168,7 @@ def again(sources: Sequence[Source]) -> tuple[list[Source], S.Array] | None:
     """The same captures with the same numbers, to be read a second time; None where one of them cannot be."""
     tallies, seconds = new_tallies(len(sources)), []
     for source in sources:
-        item = source.item.again()
+        item = source.item.again(is_hashed=True)
         if source.failure is None and item is None:
             return None
         if source.failure is None and item is not None:
@@ -176,3 +176,9 @@ def again(sources: Sequence[Source]) -> tuple[list[Source], S.Array] | None:
                 Source(item, source.number, source.first, replace(source.counted, counters=tallies[source.number]))
             )
     return seconds, tallies
+
+
+def is_same(sources: Sequence[Source], seconds: Sequence[Source]) -> bool:
+    """Whether captures that were read a second time, to their ends, are those of the first time, byte for byte."""
+    digests = {source.number: source.item.sha256() for source in sources}
+    return all(not one.item.is_hashed or one.item.sha256() == digests[one.number] for one in seconds)

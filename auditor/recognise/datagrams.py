@@ -27,6 +27,7 @@ from auditor.recognise.carriers import (
     is_capwap_control,
     is_capwap_dtls,
     is_channel_data,
+    is_cut_dtls,
     is_dtls,
     is_dtls_of_any_epoch,
     is_encrypted_dtls,
@@ -280,6 +281,12 @@ def udp_payload(
             flow.application = datagram_application(block, begin, end)
         else:
             flow.application = late_application(block, begin, end)
+        if (
+            flow.application == UNKNOWN
+            and packet.payload_captured < packet.payload_wire
+            and is_cut_dtls(block, begin, end)
+        ):
+            flow.application = DTLS
         if flow.application >= SFLOW and flow.application <= IPFIX:
             memory.tallies[packet.frame >> BITS, EXPORTS] += 1
         if flow.application == DNS and flow.client == UNKNOWN_SIDE:
