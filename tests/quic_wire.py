@@ -55,14 +55,18 @@ def initial(
     source: bytes = b"\x01\x02\x03\x04",
     token: bytes = b"",
     least: int = 1162,
+    named: int | None = None,
 ) -> bytes:
-    """A protected Initial packet, padded to ``least`` bytes of frames; ``original`` is the id that the keys come from."""
+    """A protected Initial packet, padded to ``least`` bytes of frames; ``original`` is the id that the keys come from.
+
+    ``named``: the version that it calls itself, if not that whose keys it has.
+    """
     key, iv, header_key = keys(version, original, side)
     frames = frames.ljust(least, b"\0")
     target = original if target is None else target
     kind = 1 if version == V2 else 0
     first = 0xC0 | kind << 4 | 1  # two bytes of packet number
-    head = struct.pack(">BI", first, version)
+    head = struct.pack(">BI", first, version if named is None else named)
     head += bytes([len(target)]) + target + bytes([len(source)]) + source + varint(len(token)) + token
     head += struct.pack(">H", 0x4000 | (len(frames) + 16 + 2)) + struct.pack(">H", number)
     nonce = (int.from_bytes(iv, "big") ^ number).to_bytes(12, "big")

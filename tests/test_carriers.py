@@ -133,6 +133,12 @@ def test_supplicants_of_one_authenticator(audit_bytes: Run) -> None:
     assert list(result.handshakes["status"]) == ["complete", "complete"]
 
 
+@pytest.mark.parametrize(("carrier", "missed"), [("tds", 2), ("stun", 4)])
+def test_a_stream_that_begins_late(audit_bytes: Run, carrier: str, missed: int) -> None:
+    """Likewise over TCP."""
+    check(audit_bytes(wire.pcap(segments(carriers.OVER_TCP[carrier]()[missed:]))), carrier)
+
+
 def test_tls_1_3_inside(audit_bytes: Run) -> None:
     """TLS 1.3, whose encrypted handshake looks like data, inside TDS and OpenVPN."""
     flights = carriers.handshake(ssl.TLSVersion.TLSv1_3)

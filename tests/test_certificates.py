@@ -1,6 +1,7 @@
 """Certificates, key exchanges and client certificates as TLS 1.2 and earlier send them."""
 
 import hashlib
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -276,3 +277,20 @@ def test_an_odd_name_does_not_take_the_others_away() -> None:
     assert parsed.fits(NAME)
     assert not parsed.fits("other.example")
     assert not parsed.fits("zzzz.example")
+
+
+@pytest.mark.parametrize(("bits", "self_signed"), [(17, True), (2000, None)])
+def test_absurd_exponents_are_not_calculated_with(bits: int, self_signed: bool | None) -> None:
+    """A self-signature under an RSA key whose exponent is as long as the modulus is not verified, and it is said so."""
+    usual = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_numbers()
+    order = math.lcm(usual.p - 1, usual.q - 1)
+    exponent = next(e for e in range((1 << (bits - 1)) + 1, 1 << bits, 2) if math.gcd(e, order) == 1)
+    d = pow(exponent, -1, order)
+    p, q = usual.p, usual.q
+    parts = d, rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    public = rsa.RSAPublicNumbers(exponent, usual.public_numbers.n)
+    key = rsa.RSAPrivateNumbers(p, q, *parts, public).private_key(unsafe_skip_rsa_key_validation=True)
+    parsed = certificates.parse(made("itself", key))
+    assert parsed.exponent == str(exponent)
+    assert parsed.self_signed is self_signed
+    assert ("larger than any in use" in (parsed.problem or "")) is (self_signed is None)

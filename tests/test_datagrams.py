@@ -5,13 +5,14 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
 
 import auditor
-from auditor.tls.quic import initial_keys
+from auditor.tls.quic_packets import initial_keys
 from tests import quic_wire as q
 from tests import wire
 
@@ -169,10 +170,24 @@ def test_a_connection_that_began_before_the_capture(audit_bytes: Run) -> None:
     assert row["tls_version"] != "TLS 1.3"
 
 
-def test_a_cut_first_packet_still_opens_the_answer(audit_bytes: Run) -> None:
-    """A snap length that cuts the client's packet leaves its connection id, and with it the server's keys."""
+@pytest.mark.parametrize(("snap", "status"), [(140, "truncated"), (200, "truncated"), (400, "complete")])
+def test_a_cut_first_packet(audit_bytes: Run, snap: int, status: str) -> None:
+    """A snap length that cuts the client's packet leaves its connection id, with it the keys, and the hello's beginning."""
     packets = [
         sent(q.initial(q.crypto(0, HELLO), ID)),
+        sent(q.initial(b"\x02\0\0\0\0" + q.crypto(0, ANSWER), ID, "server", target=b"\1\2\3\4", least=40), back=True),
+    ]
+    row = wire.only(audit_bytes(wire.pcap(packets, snap=snap)).handshakes)
+    assert (row["status"], row["cipher_suites_offered"].split()[0]) == (status, "TLS_AES_128_GCM_SHA256")
+    assert pd.isna(row["server_name"]) or row["server_name"] == "pinpoint.us-east-1.amazonaws.com"
+    if snap > 140:
+        assert row["cipher_suite"] == "TLS_AES_128_GCM_SHA256"
+
+
+def test_a_cut_packet_of_a_scrambled_hello(audit_bytes: Run) -> None:
+    """Where the packet's beginning holds none of the hello's first bytes, it still opens the answer."""
+    packets = [
+        sent(q.initial(q.crypto(100, HELLO[100:]) + q.crypto(0, HELLO[:100]), ID)),
         sent(q.initial(q.crypto(0, ANSWER), ID, "server", target=b"\1\2\3\4", least=150), back=True),
     ]
     row = wire.only(audit_bytes(wire.pcap(packets, snap=300)).handshakes)
@@ -241,6 +256,27 @@ def test_dtls_behind_stun(audit_bytes: Run) -> None:
     stun = b"\0\1\0\0\x21\x12\xa4\x42" + bytes(12)
     packets = [sent(stun), sent(stun, back=True)] + [sent(r) for r in dtls(q.dtls_fragments(1, EMPTY_COOKIE, 0))]
     assert wire.only(audit_bytes(wire.pcap(packets)).handshakes)["transport"] == "dtls"
+
+
+@SOME
+@given(snap=st.integers(70, 260), cuts=st.lists(st.integers(1, len(WITH_COOKIE) - 1), max_size=3))
+def test_dtls_that_is_cut(audit_bytes: Run, snap: int, cuts: list[int]) -> None:
+    """DTLS cut by a snap length: what is told is true, and a hello in sight is told."""
+    packets = [sent(r) for r in dtls(q.dtls_fragments(1, WITH_COOKIE, 0, cuts))]
+    packets += [sent(r, back=True) for r in dtls(q.dtls_fragments(2, DTLS_ANSWER, 0))]
+    for row in audit_bytes(wire.pcap(packets, snap=snap)).handshakes.to_dict("records"):
+        assert pd.isna(row["server_name"]) or row["server_name"] == "pinpoint.us-east-1.amazonaws.com"
+        assert pd.isna(row["cipher_suite"]) or row["cipher_suite"] == "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
+        assert row["status"] in ("truncated", "complete", "server_only", "client_only")
+
+
+def test_a_dtls_hello_that_is_cut(audit_bytes: Run) -> None:
+    """Of a hello that ends behind its name, the name."""
+    name = b"pinpoint.us-east-1.amazonaws.com"
+    body = wire.client_hello(version=0xFEFD, suites=(0xC02B,), extensions=wire.extension(10, b"\0\x02\0\x1d"))[4:]
+    record = dtls(q.dtls_fragments(1, body[:35] + b"\0" + body[35:], 0))[0]
+    row = wire.only(audit_bytes(wire.pcap([sent(record)], snap=42 + record.index(name) + len(name))).handshakes)
+    assert (row["server_name"], row["status"]) == (name.decode(), "truncated")
 
 
 @SOME

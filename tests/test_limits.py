@@ -18,7 +18,7 @@ from auditor.policy import findings
 from auditor.policy.check import FAIL
 from auditor.requests.http import Request, answer, request
 from auditor.requests.inside import Refusals
-from auditor.tls import certificates, quic
+from auditor.tls import certificates, quic_packets
 from tests import wire
 from tests.lab import scenes
 from tests.lab import world as w
@@ -133,7 +133,7 @@ def test_since_when_connection_ids_have_a_byte_of_length(draft: int, lengths: by
     target, source = b"\1\2\3\4", b"\5\6\7\x08\x09\x0a\x0b\x0c"
     names = lengths + target + source if len(lengths) == 1 else lengths[:1] + target + lengths[1:] + source
     rest = b"\0" + b"\x40\x20" + bytes(32)  # no token, 32 bytes of packet number and payload
-    (packet,) = quic.packets(b"\xc0" + struct.pack(">I", 0xFF000000 + draft) + names + rest)
+    (packet,) = quic_packets.packets(b"\xc0" + struct.pack(">I", 0xFF000000 + draft) + names + rest)
     assert (packet.target, packet.source) == (target, source)
 
 

@@ -1,19 +1,25 @@
 """Memory has a ceiling, and hashes have a secret: what is prepared to fill tables or to make them slow does neither."""
 
 import gc
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import auditor
 from auditor.audit.described import Described
 from auditor.audit.start import audit_files
+from auditor.border import gate, pages
+from auditor.capture import beginnings
 from auditor.capture.pcap import MORE
 from auditor.capture.pcapng import INTERFACE
 from auditor.decode.layers import ETHERNET
@@ -87,7 +93,7 @@ def followed(data: bytes, limits: Limits) -> S.State:
     """The state behind the packets of a capture."""
     state, packets = room.new_state(limits), S.packets(1 << 14)
     block = np.frombuffer(bytearray(data), np.uint8)
-    layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16, 0], np.int64)
+    layout = np.array([beginnings.PCAP, 0, 1000, ETHERNET, 65536, 16, 0], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)
     count, *_ = scan.read_batch(block, 24, len(block), layout, interfaces, 0, packets)
     at, reason = scan.follow_batch(state, block, packets, 0, count, False)
@@ -219,3 +225,65 @@ def test_a_smaller_ceiling_than_works_is_raised() -> None:
     """An audit has at least what holds one of everything, and less than half of what is free by itself."""
     assert memory.ceiling(1).total == memory.LEAST
     assert memory.LEAST <= memory.ceiling().total <= max(memory.LEAST, memory.free() * 6 // 10)
+
+
+SIDES = [
+    (bombs.flow_log_parquet, 4_000_000, "parquet", "--witness"),
+    (bombs.flow_log_text, 1_000_000, "log.gz", "--witness"),
+    (bombs.cloudtrail, 200_000, "json.gz", "--witness"),
+    (bombs.sensor, 400_000, "conn.log.gz", "--witness"),
+    (bombs.routes, 200_000, "json", "--routes"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "count", "suffix", "option"), SIDES, ids=lambda value: getattr(value, "__name__", None)
+)
+def test_side_inputs_that_fill_memory(
+    samples: Path, tmp_path: Path, make: Callable[[Path, int], Path], count: int, suffix: str, option: str
+) -> None:
+    """A small log or table that would unpack to more than its part of the memory is refused before it does."""
+    given = make(tmp_path / f"bomb.{suffix}", count)
+    part, code = peak(samples / "office.pcapng", option, given, "--out", tmp_path / "out")
+    assert code == 2
+    assert part <= 1.1
+
+
+@pytest.mark.parametrize(
+    ("make", "count", "suffix", "option"), SIDES, ids=lambda value: getattr(value, "__name__", None)
+)
+def test_side_inputs_that_are_refused_say_why(
+    samples: Path, tmp_path: Path, make: Callable[[Path, int], Path], count: int, suffix: str, option: str
+) -> None:
+    """The sentence names the file, says that it is memory, and what to do."""
+    given = make(tmp_path / f"bomb.{suffix}", count)
+    where = {"witnesses": [given]} if option == "--witness" else {"routes": [given]}
+    options = replace(Options(memory=LEAST), **where)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"bomb\..* MiB .*; give --memory a larger size, or a smaller file"):
+        auditor.audit(samples / "office.pcapng", options)
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("compression", ["zstd", "none"])
+def test_pages_of_parquet_are_counted(tmp_path: Path, compression: str, version: str) -> None:
+    """What the pages of wanted columns say that they unpack to is what an honest footer says."""
+    table = pa.table({"a": [f"text {k % 700}" for k in range(50_000)], "b": range(50_000)})
+    file = tmp_path / "a.parquet"
+    pq.write_table(table, file, compression=compression, data_page_version=version, row_group_size=20_000)
+    with gate.Parquet(file) as parquet:
+        assert parquet.unpacked(["a", "b"]) == parquet.size
+        assert 0 < parquet.unpacked(["b"]) < parquet.size
+
+
+def test_a_page_that_unpacks_to_more_than_the_footer_says_counts() -> None:
+    """A page's own header decides how much memory is taken for it: here 2 GiB, of 40 packed bytes."""
+    size = 2**31 - 1
+    zigzag = 2 * size
+    varint = b"".join(
+        bytes([zigzag >> shift & 0x7F | (0x80 if zigzag >> shift >> 7 else 0)]) for shift in range(0, 35, 7)
+    )
+    header = b"\x15\x00\x15" + varint + b"\x15\x50\x2c\x15\x02\x15\x00\x15\x06\x15\x06\x00\x00"
+    assert pages.unpacked(io.BytesIO(header + bytes(40)), 0, len(header) + 40) == size
+    with pytest.raises(ValueError, match="does not end"):
+        pages.unpacked(io.BytesIO(header[:6]), 0, 6)

@@ -114,7 +114,7 @@ def test_a_problem_is_one_row_with_all_its_rules() -> None:
 def test_brief_is_the_sentence_alone() -> None:
     """--brief prints the answer of Audit.answer, and nothing else."""
     result = auditor.audit(SAMPLES / "office.pcapng", topology=SAMPLES / "site.toml")
-    assert run(*OFFICE, "--brief", COLUMNS="500").stdout == f"{result.answer}\n"
+    assert run(*OFFICE, "--brief", COLUMNS="60").stdout == f"{result.answer}\n"
 
 
 def test_detail_has_every_finding(office: Any) -> None:

@@ -104,10 +104,7 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> De
         "server_name": server_name,
         "server_name_source": source,
         "vpc_endpoint": endpoint,
-        "service": aws.service,
-        "region": aws.region,
-        "partition": aws.partition,
-        "aws_endpoint": Numbers(aws.is_endpoint),
+        **aws.columns(),
     }
     named = {
         "protocol": protocol,
@@ -126,9 +123,7 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> De
         ends=ends,
         columns=columns,
         handshakes=handshakes,
-        delivery=deliveries(
-            rows.handshakes, gather(ends.client, at), gather(ends.server, at), rows.flows["answer"][at]
-        ),
+        delivery=_deliveries(rows, ends),
         handshake=place,
         tls_version=negotiated["tls_version"],
         protocol=protocol,
@@ -141,6 +136,12 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> De
         flows=seen_flows(rows, ends, captures, interfaces, named | negotiated, in_ranges),
         candidates=candidates(inside, rows, ends, aws, protocol.objects()),
     )
+
+
+def _deliveries(rows: Rows, ends: Oriented) -> Delivery:
+    """What became of each handshake's ClientHello."""
+    at = rows.handshake_flow
+    return deliveries(rows.handshakes, gather(ends.client, at), gather(ends.server, at), rows.flows["answer"][at])
 
 
 def _places(rows: Rows) -> Array:

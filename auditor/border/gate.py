@@ -17,6 +17,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
+from auditor.border import pages
 from auditor.border.text import printable
 
 if TYPE_CHECKING:
@@ -223,12 +224,18 @@ def _whole_characters(value: Any) -> Any:
 class Parquet:
     """A Parquet file whose footer has been looked at. Use it as a context."""
 
-    def __init__(self, file: str | Path | BinaryIO) -> None:
-        """Raises RefusedError, and OSError for the file itself."""
+    def __init__(self, file: str | Path | BinaryIO, coded: Iterable[str] = ()) -> None:
+        """Raises RefusedError, and OSError for the file itself.
+
+        ``coded``: columns of text whose values are kept once each, so that a text that fills rows is not copied for each.
+        """
         import pyarrow.parquet as pq
 
+        self._given = file
         self._file = _guarded(pq.ParquetFile, file)
         self.schema: pa.Schema = _guarded(lambda: self._file.schema_arrow)
+        if there := [name for name in coded if name in self.schema.names]:
+            self._file = _guarded(pq.ParquetFile, file, metadata=self._file.metadata, read_dictionary=there)
         self.rows = self.size = 0  # bytes of all columns unpacked, as the footer says
         _guarded(self._look)
 
@@ -244,6 +251,29 @@ class Parquet:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    def unpacked(self, columns: Iterable[str]) -> int:
+        """Bytes that some columns take unpacked: what the footer says, or their pages where these say more."""
+        source = opened(self._given) if isinstance(self._given, str | Path) else self._given
+        try:
+            place = source.tell()
+            total = _guarded(self._unpacked, source, frozenset(columns))
+            source.seek(place)
+        finally:
+            if source is not self._given:
+                source.close()
+        return int(total)
+
+    def _unpacked(self, source: BinaryIO, columns: frozenset[str]) -> int:
+        footer, total = self._file.metadata, 0
+        for group in (footer.row_group(number) for number in range(footer.num_row_groups)):
+            for chunk in (group.column(number) for number in range(footer.num_columns)):
+                if chunk.path_in_schema.partition(".")[0] in columns:
+                    begins = [chunk.data_page_offset, chunk.dictionary_page_offset]
+                    begin = min(at for at in begins if at is not None)
+                    said = pages.unpacked(source, begin, begin + chunk.total_compressed_size)
+                    total += max(said, chunk.total_uncompressed_size)
+        return total
 
     def read(self, columns: list[str] | None = None) -> "pa.Table":
         """Some columns, or all, checked down to the last value."""

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from auditor.capture import folders
-from auditor.errors import InputError
+from auditor.errors import InputError, shown
+from auditor.machine.memory import Allowance
 
 MAGICS = {
     b"\x1f\x8b": "gzip",
@@ -25,6 +26,8 @@ STEP = 1 << 17  # bytes that one step may yield: a buffer of them is allocated f
 LONGEST_MAGIC = 6
 MOST_PACKINGS = 3  # of a capture, one inside another
 LARGEST = 4 << 30  # bytes of a file that is read as a whole
+MIB = 1 << 20
+LARGER = "give --memory a larger size, or a smaller file"
 
 # What the decompressors raise on damaged or cut input. zstandard and lz4 have errors of their own, both of them
 # derived from these or named in ``damage``.
@@ -106,22 +109,30 @@ def open_compressed(stream: BinaryIO, name: str) -> BinaryIO:
         raise InputError(f"reading {name} needs the Python package {error.name}: pip install {error.name}") from error
 
 
-def unpacked(path: Path, most: int | None = None) -> bytes:
+def unpacked(path: Path, most: int | None = None, largest: int = LARGEST) -> bytes:
     """The bytes of a file, packed or not, or the first ``most`` of them. Raises InputError naming the file.
 
-    What grows beyond LARGEST is refused: a small packed file must not take all memory.
+    What grows beyond ``largest`` is refused: a small packed file must not take all memory.
     """
+    largest = min(largest, LARGEST)
     if (refusal := folders.refusal(path)) is not None:
         raise InputError(f"{path}: {refusal}")
     try:
         with path.open("rb") as file:
             packing = compression_of(file.read(LONGEST_MAGIC))
             file.seek(0)
-            data = _read(open_compressed(file, packing) if packing else file, LARGEST + 1 if most is None else most)
+            data = _read(open_compressed(file, packing) if packing else file, largest + 1 if most is None else most)
     except damage() as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    if len(data) > LARGEST:
-        raise InputError(f"{path}: more than {LARGEST >> 30} GiB when unpacked; split it")
+    if most is None and len(data) > largest:
+        raise InputError(f"{shown(path)}: more than {largest / MIB:,.0f} MiB when unpacked; {LARGER}")
+    return data
+
+
+def allowed(path: Path, allowance: Allowance, factor: int) -> bytes:
+    """All of a file of which each byte becomes about ``factor`` bytes of memory, where so much is left."""
+    data = unpacked(path, largest=allowance.most(factor))
+    allowance.take(factor * len(data))
     return data
 
 
@@ -129,16 +140,20 @@ def beginning(path: Path, size: int) -> bytes:
     """The first bytes of a file, of what is inside where it is packed, also more than once. Raises InputError naming the file."""
     try:
         with path.open("rb") as file:
-            stream: BinaryIO = file
-            head = _read(stream, size)
-            for _ in range(MOST_PACKINGS):
-                if (packing := compression_of(head)) is None:
-                    break
-                stream = open_compressed(cast("BinaryIO", Rewound(head, stream)), packing)
-                head = _read(stream, size)
-            return head
+            return beginning_of_stream(file, size)
     except damage() as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def beginning_of_stream(stream: BinaryIO, size: int) -> bytes:
+    """The first bytes of a stream, likewise. Raises what ``damage`` lists."""
+    head = _read(stream, size)
+    for _ in range(MOST_PACKINGS):
+        if (packing := compression_of(head)) is None:
+            break
+        stream = open_compressed(cast("BinaryIO", Rewound(head, stream)), packing)
+        head = _read(stream, size)
+    return head
 
 
 def _read(stream: BinaryIO, most: int) -> bytes:

@@ -9,8 +9,9 @@ from pathlib import Path
 MIB = 1 << 20
 STARTED = 240 * MIB  # what libraries, kernels and blocks being read take before anything grows
 LEAST = 448 * MIB  # less would not hold a hello, a chain and a batch of flows of each kind at one time
-# Parts of a hundred of what is left. An arena is copied where numbers are given out anew, so it is there twice.
-FLOWS, STREAMS, STRINGS, BATCHES, FACTS, CERTIFICATES, LOGS = 22, 10, 10, 20, 8, 8, 20
+# Parts of a hundred of what is left. Strings are copied where numbers are given out anew, so they are there twice.
+FLOWS, STREAMS, STRINGS, BATCHES, FACTS, CERTIFICATES = 25, 12, 11, 25, 9, 7
+LOGS = 50  # hundredths that logs and routing tables have before all of these, where there are any
 
 
 @dataclass(frozen=True)
@@ -18,20 +19,32 @@ class Ceiling:
     """The most memory that an audit may take, in bytes."""
 
     total: int
+    logs: int = 0  # bytes of it that are for logs and routing tables
 
     def part(self, hundredths: int) -> int:
         """So many hundredths of what is left when everything is loaded."""
-        return (self.total - STARTED) * hundredths // 100
-
-    @property
-    def words(self) -> str:
-        """The ceiling for people."""
-        return f"{self.total // MIB} MiB"
+        return (self.total - self.logs - STARTED) * hundredths // 100
 
 
-def ceiling(given: int | None = None) -> Ceiling:
+def ceiling(given: int | None = None, *, with_logs: bool = False) -> Ceiling:
     """The ceiling that was given, or half of what is free; never less than LEAST."""
-    return Ceiling(max(LEAST, given if given is not None else free() // 2))
+    total = max(LEAST, given if given is not None else free() // 2)
+    return Ceiling(total, (total - STARTED) * LOGS // 100 if with_logs else 0)
+
+
+@dataclass
+class Allowance:
+    """The memory that is left for what several files are read into."""
+
+    left: int = 1 << 62
+
+    def most(self, factor: int) -> int:
+        """Bytes of a file that fit if each becomes ``factor`` bytes of memory."""
+        return self.left // factor
+
+    def take(self, size: int) -> None:
+        """Memory is taken, if not more than there is."""
+        self.left = max(0, self.left - size)
 
 
 def free() -> int:

@@ -11,9 +11,10 @@ import numpy as np
 from auditor.border import gate, rows
 from auditor.border.gate import Line
 from auditor.border.rows import Taken
-from auditor.capture.compression import unpacked
+from auditor.capture.compression import allowed
 from auditor.decode.control import Address
 from auditor.errors import InputError, shown
+from auditor.machine.memory import Allowance
 from auditor.paths.model import LIKELY, NOT_PUBLIC, Evidence, Flows, is_public
 from auditor.paths.site import Network
 from auditor.paths.witness import EventLog, mask_of, note
@@ -23,6 +24,7 @@ Array = np.ndarray[Any, Any]
 SECOND = 1_000_000_000
 WITHIN = 2 * SECOND  # eventTime has whole seconds
 LINKS = -1
+FACTOR = 24  # bytes of memory that a byte of JSON becomes, of many small values
 MOST_NEAR, MOST_LOOKED_AT = 64, 256  # flows at an event's moment that are looked at: more say nothing of any of them
 VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.0": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
 
@@ -48,9 +50,9 @@ def looks_like(head: bytes) -> bool:
     return empty or (b'"eventSource"' in plain and b'"eventTime"' in plain)
 
 
-def read(path: Path) -> Taken[Event]:
+def read(path: Path, allowance: Allowance | None = None) -> Taken[Event]:
     """The events of a file with ``Records``, of a list, or of one JSON object a line. Raises InputError naming the file."""
-    taken = rows.each_line(_event, _records(gate.in_utf8(unpacked(path))))
+    taken = rows.each_line(_event, _records(gate.in_utf8(allowed(path, allowance or Allowance(), FACTOR))))
     if taken.skipped and not taken:
         raise InputError(f"{shown(path)}: not CloudTrail events: {taken.why}")
     return taken

@@ -24,10 +24,16 @@ class _Owners:
         for text, owner in prefixes:
             of.setdefault(parse(text), set()).add(owner)
         self._table = PrefixTable(of)
-        self._owners = [*of.values(), set()]
+        self._count = len(of)
+        self._numbers: dict[str, list[int]] = {}  # of the prefixes that each owner has
+        for number, owners in enumerate(of.values()):
+            for owner in owners:
+                self._numbers.setdefault(owner, []).append(number)
 
     def having(self, owner: str, rows: Array) -> Array:
-        return np.array([owner in owners for owners in self._owners])[rows]
+        mine = np.zeros(self._count + 1, bool)  # the last stands for no prefix
+        mine[self._numbers.get(owner, [])] = True
+        return np.asarray(mine[rows])
 
     def find(self, high: Array, low: Array) -> Array:
         return self._table.find(high, low)

@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.border import gate, rows
-from auditor.capture.compression import unpacked
+from auditor.capture.compression import LARGER, allowed, unpacked
 from auditor.errors import InputError, shown
+from auditor.machine.memory import Allowance
 from auditor.paths import flow_log_columns, flow_log_forms
 from auditor.prefixes import parse_address
 
@@ -66,7 +67,9 @@ TEXTS = (
 KNOWN = (*DEFAULT, *NUMBERS, *ADDRESSES, *TEXTS)
 NEEDED = ("srcaddr", "dstaddr", "srcport", "dstport", "protocol", "start", "end")
 FORMAT = re.compile(r"\$\{([a-z0-9-]+)\}")
-FIRST_BYTES = 1 << 16
+LARGEST_LISTING = 16 << 20  # bytes of what describe-flow-logs prints
+# Bytes of memory that a byte of text becomes on its way to columns; that a row of Parquet does, and copies of its pages.
+TEXT_FACTOR, ROW_BYTES, PAGE_COPIES = 14, 600, 4
 
 
 @dataclass
@@ -108,7 +111,8 @@ def looks_like(head: bytes, formats: Iterable[str] = ()) -> bool:
 class Reader:
     """Reads files into one FlowLog."""
 
-    def __init__(self, formats: Iterable[str] = ()) -> None:
+    def __init__(self, formats: Iterable[str] = (), allowance: Allowance | None = None) -> None:
+        self._allowance = allowance or Allowance()
         self.formats = [FORMAT.findall(text) for text in formats]
         self._parts: list[tuple[str, pa.Table, int, int, int]] = []
 
@@ -142,17 +146,22 @@ class Reader:
             table = kept
         self._parts.append((str(path), table, total, skipped, unread))
 
-    @staticmethod
-    def _parquet(path: Path) -> pa.Table:
-        with gate.Parquet(path) as file:
-            wanted = [n for n in file.schema.names if n.replace("_", "-") in (*NUMBERS, *ADDRESSES, *TEXTS)]
+    def _parquet(self, path: Path) -> pa.Table:
+        known = (*NUMBERS, *ADDRESSES, *TEXTS)
+        coded = [spelling for name in (*ADDRESSES, *TEXTS) for spelling in (name, name.replace("-", "_"))]
+        with gate.Parquet(path, coded) as file:
+            wanted = [n for n in file.schema.names if n.replace("_", "-") in known]
+            size = ROW_BYTES * file.rows + PAGE_COPIES * file.unpacked(wanted)
+            if size > self._allowance.left:
+                raise ValueError(f"its {file.rows:,} rows take {size >> 20:,} MiB of memory; {LARGER}")
+            self._allowance.take(size)
             table = file.read(wanted)
         names = [name.replace("_", "-") for name in table.column_names]
         _no_twice(names)
         return table.rename_columns(names)
 
     def _text(self, path: Path) -> tuple[pa.Table, int]:
-        data = flow_log_forms.lines_of(gate.in_utf8(unpacked(path)), KNOWN)
+        data = flow_log_forms.lines_of(gate.in_utf8(allowed(path, self._allowance, TEXT_FACTOR)), KNOWN)
         if not data.isascii():  # Arrow's reader gives up on rows that are not UTF-8, and does not say so
             data = data.decode("utf-8", "replace").encode()
         line, _, rest = data.partition(b"\n")
@@ -273,7 +282,7 @@ def _addresses(tables: list[pa.Table], name: str) -> Array:
 def formats_of(path: Path) -> list[str]:
     """The formats that ``aws ec2 describe-flow-logs`` lists; [] for another file."""
     try:
-        data = gate.from_json(unpacked(path))
+        data = gate.from_json(unpacked(path, largest=LARGEST_LISTING))
     except (InputError, gate.RefusedError):
         return []
     listed = data.get("FlowLogs") if isinstance(data, dict) else None

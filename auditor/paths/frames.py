@@ -68,6 +68,7 @@ class Frames:
         wire = positions.tunnel == 0
         self.tagged = set(self.interface[wire & (positions.tags != 0)].tolist())
         self.tagged |= set(self.interface[~wire & (positions.outer_tags != 0)].tolist())
+        self._others: dict[str, tuple[Array, Array]] = {}  # by path, see ``_has_others_mac``
 
     def _at_point(self, point: CapturePoint) -> Array:
         """Which positions are at a declared capture point."""
@@ -206,10 +207,14 @@ class Frames:
 
     def _has_others_mac(self, link: Link) -> Array:
         """Positions exchanged with a MAC that the owner states for a link of another path."""
-        macs = {mac for other in self.network.links() if other.path != link.path for mac in other.macs}
-        macs -= set(link.macs)
         positions = self.positions
-        return np.isin(positions.source_mac, list(macs)) | np.isin(positions.target_mac, list(macs))
+        if link.path not in self._others:
+            macs = [mac for other in self.network.links() if other.path != link.path for mac in other.macs]
+            self._others[link.path] = np.isin(positions.source_mac, macs), np.isin(positions.target_mac, macs)
+        source, target = self._others[link.path]
+        for mac in link.macs:
+            source, target = source & (positions.source_mac != mac), target & (positions.target_mac != mac)
+        return np.asarray(source | target)
 
     def _is_checked(self) -> Array:
         """Positions in mirrors of which the owner says where they arrive as well."""

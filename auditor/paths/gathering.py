@@ -7,7 +7,7 @@ import numpy as np
 
 from auditor.decode.control import Control
 from auditor.paths.ends import Ends
-from auditor.paths.frames import INSIDE_AWS, MOSTLY, ON_THE_WIRE, Fit, Frames
+from auditor.paths.frames import INSIDE_AWS, MOSTLY, ON_THE_WIRE, WEAK, Fit, Frames
 from auditor.paths.learned import Contest, Learned, learned
 from auditor.paths.model import Evidence, Flows
 from auditor.paths.site import Network
@@ -44,8 +44,19 @@ class Gathering:
     @cached_property
     def any_fit(self) -> Array:
         """Positions that fit any link."""
-        codes = [fit.code for fit in self.fits.values()]
-        return np.max(codes, axis=0) > 0 if codes else np.zeros(len(self.flows.positions), bool)
+        fits = np.zeros(len(self.flows.positions), bool)
+        for fit in self.fits.values():
+            fits |= fit.code > 0
+        return fits
+
+    @cached_property
+    def fitting(self) -> dict[int, Array]:
+        """How many links each position fits by each sign that several of them may have."""
+        counts = {code: np.zeros(len(self.flows.positions), np.int64) for code in WEAK}
+        for fit in self.fits.values():
+            for code, count in counts.items():
+                counts[code] = count + (fit.code == code)
+        return counts
 
     def mostly(self, mask: Array) -> Array:
         """Flows of which nearly all packets, in every direction seen, were at some positions."""

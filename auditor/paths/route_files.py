@@ -7,8 +7,9 @@ from typing import Any
 
 from auditor.border import gate, rows
 from auditor.border.rows import Taken
-from auditor.capture.compression import unpacked
+from auditor.capture.compression import allowed
 from auditor.errors import InputError, shown
+from auditor.machine.memory import Allowance
 from auditor.paths import mrt
 from auditor.paths.routes import Hop, Routes
 from auditor.prefixes import parse, parse_address
@@ -16,16 +17,19 @@ from auditor.prefixes import parse, parse_address
 KNOWN = (
     "MRT TABLE_DUMP_V2, `ip -j route`, FRR's `show bgp … json` and `show ip route json`, or the text of `show ip bgp`"
 )
+FACTOR = 24  # bytes of memory that a byte of a routing table becomes, of short routes
 COMMUNITY_NAMES = {"no-export": "65535:65281", "no-advertise": "65535:65282"}
 
 
-def read(path: str | Path, site: str | None = None, notes: list[str] | None = None) -> Routes:
+def read(
+    path: str | Path, site: str | None = None, notes: list[str] | None = None, allowance: Allowance | None = None
+) -> Routes:
     """The routes of a file, compressed or not. Raises InputError naming the file, the place and what is wrong.
 
     A route that cannot be read is left out; ``notes`` gets a sentence on these.
     """
     name = Path(path).name
-    data = gate.in_utf8(unpacked(Path(path)))
+    data = gate.in_utf8(allowed(Path(path), allowance or Allowance(), FACTOR))
     routes = Routes(name, site)
     wrong: Taken[None] = Taken()
     try:

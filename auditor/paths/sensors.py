@@ -10,8 +10,9 @@ import numpy as np
 from auditor.border import gate, rows
 from auditor.border.gate import Line
 from auditor.border.rows import Taken
-from auditor.capture.compression import unpacked
+from auditor.capture.compression import allowed
 from auditor.errors import InputError, shown
+from auditor.machine.memory import Allowance
 from auditor.paths.model import LIKELY, Evidence, Flows
 from auditor.paths.site import Network
 from auditor.paths.witness import EventLog, mask_of, note
@@ -26,6 +27,7 @@ ZEEK_VERSIONS = (
 EVE_VERSIONS = {"SSLv2": "SSL 2.0", "SSLv3": "SSL 3.0", "TLSv1": "TLS 1.0", "TLS 1.0": "TLS 1.0"} | {
     f"TLS 1.{n}": f"TLS 1.{n}" for n in range(4)
 }
+FACTOR = 24  # bytes of memory that a byte of text becomes, of short rows
 LAST_PORT, LAST_VLAN = 65_535, 4095
 Ends = tuple[tuple[int, int], int, tuple[int, int], int]
 
@@ -49,9 +51,9 @@ def looks_like(head: bytes) -> bool:
     return text[:1] == b"{" and (b'"id.orig_h"' in head or (b'"event_type"' in head and b'"src_ip"' in head))
 
 
-def read(path: Path) -> Taken[SensorFlow]:
+def read(path: Path, allowance: Allowance | None = None) -> Taken[SensorFlow]:
     """What a log says of flows. Raises InputError naming the file."""
-    taken = rows.each_line(_flow, _lines(gate.in_utf8(unpacked(path))))
+    taken = rows.each_line(_flow, _lines(gate.in_utf8(allowed(path, allowance or Allowance(), FACTOR))))
     if taken.skipped and not taken:
         raise InputError(f"{shown(path)}: not a log of Zeek or Suricata that can be read: {taken.why}")
     return taken

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 
 from auditor.decode.control import Address, Control
 from auditor.errors import TopologyError, shown
+from auditor.machine.memory import Allowance
 from auditor.paths import bgp
 from auditor.paths.routes import Hop, RoutingTable
 from auditor.paths.topology import NOTHING, Link, Topology
@@ -117,9 +118,12 @@ def _session(announcer: bgp.Announcer) -> tuple[Address, Address, int]:
 
 
 def build(
-    topology: str | Path | None = None, aws: str | Path | None = None, routes: Iterable[str | Path] = ()
+    topology: str | Path | None = None,
+    aws: str | Path | None = None,
+    routes: Iterable[str | Path] = (),
+    allowance: Allowance | None = None,
 ) -> Network:
-    """Read all inputs. Raises TopologyError or InputError naming the file and what is wrong."""
+    """Read all inputs, routing tables into the memory that ``allowance`` leaves. Raises TopologyError or InputError naming the file and what is wrong."""
     site = Topology.read(topology) if topology is not None else NOTHING
     notes: list[str] = []
     if aws is not None:
@@ -135,4 +139,6 @@ def build(
         return Network(site, notes=notes)
     from auditor.paths import route_files
 
-    return Network(site, [RoutingTable(route_files.read(file, place, notes)) for file, place in files], notes=notes)
+    allowance = allowance or Allowance()
+    tables = [RoutingTable(route_files.read(file, place, notes, allowance)) for file, place in files]
+    return Network(site, tables, notes=notes)

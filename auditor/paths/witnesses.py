@@ -13,6 +13,7 @@ from auditor.border.rows import Taken
 from auditor.capture import folders
 from auditor.capture.compression import unpacked
 from auditor.errors import InputError, shown
+from auditor.machine.memory import Allowance
 from auditor.paths.model import Evidence, Flows
 from auditor.paths.site import Network
 from auditor.paths.witness import Matched
@@ -115,18 +116,19 @@ def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
             yield file
 
 
-def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
-    """Read files and folders, each recognised by its contents. ``skew``: seconds by which the logs' clocks are ahead.
+def read(paths: Iterable[str | Path], skew: float = 0.0, allowance: Allowance | None = None) -> Witnesses:
+    """Read files and folders, each recognised by its contents.
 
-    Raises InputError naming the file and what is wrong.
+    ``skew``: seconds by which the logs' clocks are ahead; ``allowance``: the memory that they may be read into. Raises InputError naming the file and what is wrong.
     """
     from auditor.paths import cloudtrail, flow_logs, sensors  # most audits have no witness, and need none of these
     from auditor.paths.flow_log_match import FlowLogWitness
 
+    allowance = allowance or Allowance()
     files = list(_files(paths))
     heads = {path: b"" if path.suffix == ".parquet" else gate.in_utf8(unpacked(path, HEAD)) for path in files}
     formats = [text for path in files if heads[path].lstrip()[:1] == b"{" for text in flow_logs.formats_of(path)]
-    logs = flow_logs.Reader(formats)
+    logs = flow_logs.Reader(formats, allowance)
     trails: list[tuple[str, Taken[Event]]] = []
     sensed: list[tuple[str, Taken[SensorFlow]]] = []
     any_log = False
@@ -135,12 +137,12 @@ def read(paths: Iterable[str | Path], skew: float = 0.0) -> Witnesses:
         if b'"digestS3Object"' in head:  # CloudTrail's digests lie beside its logs, and hold no events
             continue
         if cloudtrail.looks_like(head):
-            trails.append((str(path), cloudtrail.read(path)))
+            trails.append((str(path), cloudtrail.read(path, allowance)))
         elif path.suffix == ".parquet" or not head.strip() or flow_logs.looks_like(head, formats):
             logs.add(path)
             any_log = True
         elif sensors.looks_like(head):
-            sensed.append((str(path), sensors.read(path)))
+            sensed.append((str(path), sensors.read(path, allowance)))
         elif not flow_logs.formats_of(path):
             raise InputError(f"{path}: not a log that is known: {KNOWN}; {CONVERT}")
     offset = int(skew * 1e9)

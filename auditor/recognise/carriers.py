@@ -50,6 +50,21 @@ def is_dtls(block: Bytes, at: int, end: int) -> bool:
 
 
 @part
+def is_cut_dtls(block: Bytes, at: int, end: int) -> bool:
+    """A plain DTLS record with a hello, of which the capture has only the beginning."""
+    if end - at < 26 or block[at] != 22 or be16(block, at + 3) != 0:
+        return False
+    version, kind = be16(block, at + 1), block[at + 13]
+    # The hello's own number and the record's are small, and its fragment begins within it (RFC 6347 4.2.2).
+    begins = (
+        be32(block, at + 5) == 0
+        and be16(block, at + 17) < 8
+        and be24(block, at + 19) + be24(block, at + 22) <= be24(block, at + 14)
+    )
+    return (version == 0xFEFF or version == 0xFEFD) and (kind == 1 or kind == 2) and begins
+
+
+@part
 def is_dtls_of_any_epoch(block: Bytes, at: int, end: int) -> bool:
     """A DTLS record with a whole header, plain or encrypted (not DTLS 1.3's short form)."""
     if end - at < 14 or block[at] < 20 or block[at] > 26:
@@ -176,22 +191,32 @@ def is_rdp_over_udp(block: Bytes, at: int, end: int) -> bool:
 
 @part
 def is_tds(data: Bytes, size: int) -> bool:
-    """A PRELOGIN message or the answer ([MS-TDS] 2.2.6.5): its first option is the version; or a log-in in clear."""
+    """A PRELOGIN message or the answer ([MS-TDS] 2.2.6.5): its first option is the version, or TLS is in it already.
+
+    Or a log-in in clear.
+    """
     if size < 14 or data[1] > 1 or be16(data, 2) < 14 or data[7] != 0:
         return False
     if data[0] == LOGIN_7:  # its length, least significant byte first
         return size >= 12 and data[8] + 256 * np.int64(data[9]) + 8 == be16(data, 2) and data[10] == 0
     if data[0] != PRELOGIN and data[0] != PRELOGIN_RESPONSE:
         return False
+    if data[8] == 22 and data[9] == 3 and (data[13] == 1 or data[13] == 2):
+        return be16(data, 11) + 13 <= be16(data, 2)
     return data[8] == 0 and be16(data, 11) == 6 and be16(data, 9) + 14 <= be16(data, 2) and be16(data, 9) % 5 == 1
 
 
 @part
 def is_stun_over_tcp(data: Bytes, size: int) -> bool:
-    """STUN at the start of a stream (RFC 8489 6.2.2), as it is or behind a length of two bytes (RFC 4571 2)."""
+    """STUN at the start of a stream (RFC 8489 6.2.2), as it is or behind a length of two bytes (RFC 4571 2).
+
+    Or ChannelData with DTLS in it, where the capture begins late.
+    """
     start = 0
     if is_stun(data, start, size):
         return be16(data, 2) % 4 == 0
+    if is_channel_data(data, start, size) and is_dtls(data, start + 4, size):
+        return True
     return size >= 22 and is_stun(data, start + 2, size) and be16(data, 0) == be16(data, 4) + 20
 
 

@@ -183,6 +183,14 @@ def mysql_ssl_request(data: Bytes, size: int) -> int:
 
 
 @part
+def may_be_ssl_request(data: Bytes, size: int) -> bool:
+    """Whether MySQL's SSLRequest may come to its end in the next segment."""
+    if size >= 36 or (data[0] != 32 and data[0] != 5) or (data[0] == 5 and size >= 9):
+        return False
+    return (size < 4 or be24(data, 1) == 1) and (size < 6 or data[5] & SSL_FLAG != 0)
+
+
+@part
 def is_mysql(data: Bytes, size: int) -> bool:
     """A server's greeting (length, sequence number 0, protocol 10, its version as text), or a client's SSLRequest."""
     if size >= 12 and data[3] == 0 and data[4] == 10 and data[5] >= 48 and data[5] <= 57:

@@ -47,6 +47,7 @@ from auditor.recognise.openings import (
     application_of,
     hello_behind,
     is_headed,
+    may_be_ssl_request,
     mysql_ssl_request,
     opening,
     proxy_endpoint,
@@ -179,6 +180,16 @@ def is_being_typed(data: Bytes, have: int) -> bool:
 
 
 @part
+def waits(flow: FlowRow, application: int, data: Bytes, size: int, have: int) -> bool:
+    """Whether what these bytes are shows only with the next ones."""
+    if flow.application == MYSQL:
+        return may_be_ssl_request(data, size)
+    if application != UNKNOWN or flow.application != UNKNOWN:
+        return False
+    return is_being_typed(data, have) or is_headed(data, have)
+
+
+@part
 def is_security_exchange(flow: FlowRow, data: Bytes, have: int) -> bool:
     """Whether it is FTP's ADAT command or its reply (RFC 2228 4), or what follows one: TLS in base64."""
     begins = have >= 9 and (same_word(data, np.int64(0), _ADAT) or same_word(data, np.int64(4), _ADAT))
@@ -271,7 +282,7 @@ def another_protocol(
     note_upgrade(flow, direction, row, data, size)
     if flow.handshake >= 0:
         note_clear(flow, direction, np.int64(flow.client), was_tls, application, data, size)
-    if application == UNKNOWN and flow.application == UNKNOWN and (is_being_typed(data, have) or is_headed(data, have)):
+    if waits(flow, application, data, size, have):
         return False
     if flow.application == UNKNOWN or flow.application == OTHER:
         flow.application = application if application != UNKNOWN else OTHER

@@ -60,6 +60,7 @@ def write(folder: Path, run: str, rows: Mapping[str, list[dict[str, Any]]]) -> N
     """Write an audit's rows by table as a file of the history, in place of one of the same audit. Raises AuditError."""
     try:
         writing.make_folder(folder)
+        writing.remove_left(folder)
         stray = next((entry for entry in sorted(folder.iterdir()) if not _is_ours(entry)), None)
         if stray is not None:
             raise AuditError(f"{folder}: holds {stray.name}, which is not of a history; give a folder of its own")

@@ -19,7 +19,7 @@ SEVERITIES = ["info", "low", "medium", "high", "critical"]
 STATUSES = ["complete", "client_only", "server_only", "truncated", "invalid"]
 SIDES = ["client", "server"]
 EVIDENCE = [
-    "vlan+mac", "interface+vlan", "pppoe", "mirror", "interface+mac", "mac", "tunnel", "point", "rule", "interface",
+    "vlan+mac", "interface+vlan", "pppoe", "mirror", "interface+mac", "mac", "tunnel", "gateway", "point", "rule", "interface",
     "attachment", "vlan", "bgp", "route", "flow-log", "cloudtrail", "sensor", "nat", "endpoint", "proxy", "prefix",
     "accepted", "address", "router", "ipsec", "source", "contrary", "contested", "moved", "position",
 ]  # fmt: skip
@@ -70,11 +70,7 @@ TABLES: dict[str, list[Column]] = {
         Column("capture", TEXT, "the capture it was seen in"),
         Column("started", TIME, "time of its first packet"),
         Column("ended", TIME, "time of its last packet"),
-        _closed(
-            "transport",
-            "transport protocol; esp is IPsec, a tunnel without ports; eapol is EAP over LAN (802.1X)",
-            ["tcp", "udp", "esp", "eapol"],
-        ),
+        _closed("transport", "transport; esp (IPsec) and eapol (802.1X) have no ports", ["tcp", "udp", "esp", "eapol"]),
         Column("client_ip", NAME, "address of the client: who sent the SYN or the ClientHello, else the first packet"),
         Column("client_port", INT, "port of the client"),
         Column("server_ip", NAME, "address of the server"),
@@ -138,11 +134,7 @@ TABLES: dict[str, list[Column]] = {
     "handshakes": [
         Column("flow_id", INT, "the flow it belongs to"),
         Column("started", TIME, "time of the packet with which its first hello began"),
-        _closed(
-            "transport",
-            "what carried it; other is TLS in another protocol's messages that are not on TCP",
-            ["tcp", "dtls", "quic", "other"],
-        ),
+        _closed("transport", "what carried it; other: another protocol's messages", ["tcp", "dtls", "quic", "other"]),
         _closed("tls_version", "negotiated version", [], True),
         _closed("tls_version_offered", "highest version that the client offered", [], True),
         *_SAME_IN_BOTH[:1],
@@ -275,7 +267,11 @@ TABLES: dict[str, list[Column]] = {
             "kind of access key, by its prefix: AKIA is long-term, ASIA temporary (AWS STS)",
             ["long_term", "temporary", "other"],
         ),
-        Column("credential_hash", TEXT, "stands for the access key id; equal ones are of one key, within one audit"),
+        Column(
+            "credential_hash",
+            TEXT,
+            "stands for the access key id; equal ones are of one key, within one audit or, with --join-key, several",
+        ),
         Column("scope_date", TEXT, "date of the credential scope"),
         Column("scope_region", TEXT, "Region of the credential scope"),
         Column("scope_service", TEXT, "service of the credential scope"),
@@ -363,12 +359,13 @@ TABLES: dict[str, list[Column]] = {
         Column("capture", TEXT, "file name, - for standard input, or the interface"),
         Column("sha256", TEXT, "SHA-256 of the input as it was read, compressed or not"),
         Column("bytes", INT, "its length"),
-        Column("format", TEXT, "pcap, pcapng or snoop"),
+        Column("format", TEXT, "pcap, pcapng, snoop or erf"),
         Column("compression", TEXT, "gzip, bzip2, xz, zstd or lz4"),
         Column("link_types", TEXT, "link types of its interfaces"),
         Column("interfaces", TEXT, "names of its interfaces"),
         Column("packets", INT, "packets read"),
-        Column("duplicates", INT, "packets that a mirror shows for the second time; they count once"),
+        Column("duplicates", INT, "frames that show a packet again, at the same or another place; it counts once"),
+        Column("retransmissions", INT, "TCP segments that were sent again, as far as handshakes are followed"),
         Column("wire_bytes", INT, "their length on the wire"),
         Column("started", TIME, "earliest packet"),
         Column("ended", TIME, "latest packet"),

@@ -23,6 +23,9 @@ LONGEST_TEXT = 4096  # of a name or of a list of names that is kept
 MOST_KEPT, MOST_BYTES = 200_000, 800 << 20  # distinct certificates of one audit, and about what they take
 # About what a certificate takes besides its texts, and a name in it besides its letters, which are kept several times.
 OBJECT_BYTES, NAME_BYTES, COPIES = 3_000, 250, 4
+# Bits of a key, and of the exponent of an RSA key, with which a self-signature is verified: it takes the time of their
+# product, thousands of times as long as for keys in use. FIPS 186-5 5.1 has exponents below 2^256, everybody 65537.
+LARGEST_KEY, LONGEST_EXPONENT = 8192, 64
 _PARSING = threading.Lock()  # the filters of warnings are the process's: two audits must not leave each other's behind
 
 ALGORITHMS |= {f"2.16.840.1.101.3.4.3.{n}": f"SLH-DSA ({n})" for n in range(20, 32)}
@@ -298,6 +301,10 @@ def _read_self_signed(parsed: Certificate, certificate: Any) -> None:
     """Signed by its own key, where that can be verified; otherwise whether subject and issuer are the same."""
     parsed.self_signed = certificate.subject == certificate.issuer
     if not parsed.self_signed:
+        return
+    if (parsed.key_bits or 0) > LARGEST_KEY or int(parsed.exponent or 0).bit_length() > LONGEST_EXPONENT:
+        parsed.self_signed = None
+        _with_problem(parsed, "self-signature: not verified, the numbers of its key are larger than any in use")
         return
     try:
         certificate.verify_directly_issued_by(certificate)

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 
 from auditor.flows import state as S
 from auditor.tls.datagram_messages import Datagram, Held, Messages
-from auditor.tls.messages import CHANGE_CIPHER, CLIENT_HELLO, LARGEST_READ, SERVER_HELLO
+from auditor.tls.messages import CHANGE_CIPHER, CLIENT_HELLO, SERVER_HELLO
 from auditor.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE_RECORD
 
 HELLO_VERIFY = 3
 CONNECTION_ID_RECORD = 25  # RFC 9146
+LONGEST = 1 << 18  # bytes of a message that are put together
 MOST_GAPS = 256  # in a message that is being put together
 MOST_MESSAGES = 64  # of a side that are being put together
 
@@ -68,6 +69,7 @@ class Dtls:
         for seen in datagrams:
             self._records(seen)
         if self.handshakes:
+            self._rest(datagrams[-1])
             last = self.handshakes[-1]
             for side in (0, 1):
                 if protected[side]:
@@ -82,12 +84,12 @@ class Dtls:
                 self._encrypted(seen.side, kind)
                 return  # how long the connection id is, only its owner knows
             size = int.from_bytes(data[at + 11 : at + 13], "big")
-            body = data[at + 13 : at + 13 + size]
+            body, is_cut = data[at + 13 : at + 13 + size], at + 13 + size > len(data)
             at += 13 + size
             if epoch:
                 self._encrypted(seen.side, kind)
             elif kind == HANDSHAKE_RECORD:
-                self._handshake(body, seen)
+                self._handshake(body, seen, is_cut=is_cut)
             elif kind == CHANGE_CIPHER_SPEC and self.handshakes and not self._sides[seen.side].encrypted:
                 self._sides[seen.side].encrypted = True
                 self._take(seen.side, CHANGE_CIPHER, b"", seen)
@@ -107,14 +109,14 @@ class Dtls:
         elif kind in (APPLICATION_DATA, CONNECTION_ID_RECORD):
             handshake.saw(S.SEEN_CLIENT_DATA if is_client else S.SEEN_SERVER_DATA)
 
-    def _handshake(self, body: bytes, seen: Datagram) -> None:
-        """The fragments of one record (RFC 6347 4.2.2)."""
+    def _handshake(self, body: bytes, seen: Datagram, *, is_cut: bool) -> None:
+        """The fragments of one record (RFC 6347 4.2.2); ``is_cut``: the last of them is not whole in the capture."""
         while len(body) >= 12:
             kind, total = body[0], int.from_bytes(body[1:4], "big")
             number, offset = int.from_bytes(body[4:6], "big"), int.from_bytes(body[6:9], "big")
             size = int.from_bytes(body[9:12], "big")
             part, body = body[12 : 12 + size], body[12 + size :]
-            if len(part) < size or offset + size > total or total > LARGEST_READ:
+            if (len(part) < size and not is_cut) or offset + size > total or total > LONGEST:
                 return
             if kind == CLIENT_HELLO:
                 self._hello_from(seen, number, offset, part)
@@ -122,6 +124,20 @@ class Dtls:
                 self._begin(1 - seen.side, seen)
             if self.handshakes:
                 self._fragment(self._sides[seen.side], kind, number, total, offset, part, seen)
+
+    def _rest(self, seen: Datagram) -> None:
+        """No more is there: a hello that is not whole is read as far as it goes."""
+        for number, side in enumerate(self._sides):
+            message = side.messages.get(side.next if side.next is not None else -1)
+            if message is None or message.done or message.kind not in (CLIENT_HELLO, SERVER_HELLO):
+                continue
+            whole, there = bytes(message.data), message.missing[0][0]
+            size = len(whole)
+            if message.kind == CLIENT_HELLO:
+                whole = without_cookie(whole)
+                there -= size - len(whole)
+            if there > 0:
+                self.handshakes[-1].take(number, message.kind, whole[:there], seen._replace(side=number), len(whole))
 
     def _hello_from(self, seen: Datagram, number: int, offset: int, part: bytes) -> None:
         """A ClientHello: of the handshake that is known, or the first of another one on the same ports."""

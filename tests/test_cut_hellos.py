@@ -1,0 +1,281 @@
+"""Hellos of which the capture has only the beginning, that are too long or contradict themselves: what is told of them is true."""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from scapy.layers.vxlan import VXLAN
+
+import auditor
+from tests import carriers, wire
+from tests import quic_wire as q
+
+SOME = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+Run = Callable[..., auditor.Audit]
+NAME = "pinpoint.us-east-1.amazonaws.com"
+V13 = wire.extension(43, b"\x03\x04") + wire.extension(51, b"\0\x1d\0\x20" + bytes(32))
+OFFER = (
+    wire.extension(43, b"\x04\x03\x04\x03\x03")
+    + wire.extension(16, b"\0\x03\x02h2")
+    + wire.extension(10, b"\0\x02\0\x1d")
+)
+HELLO = wire.client_hello(extensions=OFFER)
+ANSWER = wire.server_hello(0x1301, extensions=V13)
+OFFERED = ("tls_version_offered", "alpn_offered", "groups_offered", "server_name")
+
+
+def mirrored(frame: bytes, most: int) -> bytes:
+    """A frame as traffic mirroring sends it, cut to ``most`` bytes before it is put into VXLAN."""
+    outer = wire.ETHERNET / IP(src="172.31.0.1", dst="172.31.0.2") / UDP(dport=4789) / VXLAN(vni=7, flags="Instance")
+    return bytes(outer / Ether(frame[:most]))
+
+
+def talk(hello: bytes = HELLO, answer: bytes = ANSWER) -> list[bytes]:
+    flights = [("c", wire.record(22, hello, 0x0301)), ("s", wire.record(22, answer) + wire.record(23, bytes(90)))]
+    return wire.Talk().open().play([*flights, ("c", wire.record(23, bytes(90)))]).close().packets
+
+
+@SOME
+@given(most=st.integers(60, 300), inside=st.booleans())
+def test_whatever_the_length(audit_bytes: Run, most: int, inside: bool) -> None:
+    """Packets cut at any length, by the snap length or in a mirror: each fact is that of the whole handshake, or missing."""
+    whole = wire.only(audit_bytes(wire.pcap(talk())).handshakes)
+    packets = [mirrored(frame, most) for frame in talk()] if inside else talk()
+    result = audit_bytes(wire.pcap(packets, snap=262_144 if inside else most))
+    for row in result.handshakes.to_dict("records"):
+        for name in (*OFFERED, "tls_version", "cipher_suite", "forward_secrecy", "ja4", "ja3", "ja3s"):
+            assert pd.isna(row[name]) or row[name] == whole[name], name
+        assert row["status"] in ("truncated", "complete")
+        assert pd.isna(row["established"]) or row["established"]
+        assert row["hello_outcome"] in ("answered", "not known")
+
+
+def test_what_is_there(audit_bytes: Run) -> None:
+    """Of a hello that ends behind its name: suites and name, and which bytes are there; nothing is said of the rest."""
+    where = HELLO.index(NAME.encode()) + len(NAME)
+    result = audit_bytes(wire.pcap([mirrored(frame, 54 + 5 + where) for frame in talk()]))
+    row = wire.only(result.handshakes)
+    assert (row["server_name"], row["status"], row["client_hello_bytes"]) == (NAME, "truncated", len(HELLO))
+    assert row["cipher_suites_offered"] == "TLS_AES_128_GCM_SHA256 TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
+    assert row["status_reason"] == f"ClientHello: the capture has only its first {where} bytes"
+    missing = ("tls_version_offered", "alpn_offered", "ja3", "ja4", "early_data", "ech", "post_quantum_offered")
+    assert all(pd.isna(row[name]) for name in missing)
+    assert wire.only(result.flows)["service"] == "pinpoint"
+    assert "cut" in str(wire.only(result.captures)["warnings"])
+
+
+def test_the_rest_comes_later(audit_bytes: Run) -> None:
+    """A hello that is sent again whole counts as whole."""
+    frames = talk()
+    short = mirrored(frames[3], 150)
+    packets = (
+        [mirrored(frame, 9000) for frame in frames[:3]] + [short] + [mirrored(frame, 9000) for frame in frames[3:]]
+    )
+    row = wire.only(audit_bytes(wire.pcap(packets)).handshakes)
+    assert (row["status"], row["server_name"], row["alpn_offered"]) == ("complete", NAME, "h2")
+    assert row["ja4"].startswith("t13d")
+
+
+def test_a_server_hello_that_is_cut(audit_bytes: Run) -> None:
+    """The suite alone shows TLS 1.3; whether a key was shared is not known, so neither is forward secrecy."""
+    packets = [mirrored(frame, 54 + 5 + 50 if number == 4 else 9000) for number, frame in enumerate(talk())]
+    row = wire.only(audit_bytes(wire.pcap(packets)).handshakes)
+    assert (row["tls_version"], row["cipher_suite"], row["status"]) == (
+        "TLS 1.3",
+        "TLS_AES_128_GCM_SHA256",
+        "truncated",
+    )
+    assert pd.isna(row["forward_secrecy"])
+    assert pd.isna(row["key_exchange_group"])
+    assert row["hello_outcome"] == "answered"
+
+
+def test_a_certificate_that_is_cut(audit_bytes: Run) -> None:
+    """A Certificate message in sight is neither encrypted nor absent, and the handshake has not failed."""
+    flights = [one for one in carriers.handshake() if one[1]]
+    packets = wire.Talk().open().play(flights).close().packets
+    large = max(range(len(packets)), key=lambda number: len(packets[number]))
+    cut = [mirrored(frame, len(frame) - 300 if number == large else 9000) for number, frame in enumerate(packets)]
+    result = audit_bytes(wire.pcap(cut), policy="pci-dss-4.0.1")
+    row = wire.only(result.handshakes)
+    assert row["tls_version"] == "TLS 1.2"
+    assert row["established"] is not False
+    judged = wire.only(result.verdicts[result.verdicts["rule"] == "PCI103"])
+    assert (judged["verdict"], judged["reason"]) == ("not_observable", "the certificates are not whole in the capture")
+
+
+@pytest.mark.parametrize("size", [30_000, 33_000, 70_000, 200_000])
+@pytest.mark.parametrize("segment", [1460, 60_000])
+def test_long_hellos(audit_bytes: Run, size: int, segment: int) -> None:
+    """Hellos beyond 32 and 64 KiB: what stands first is read, the rest is named, and the handshake goes on."""
+    padding = b"".join(wire.extension(0x8000 + k, bytes(60_000)) for k in range(size // 60_000))
+    body = wire.client_hello(extensions=OFFER)[4:]
+    more = padding + wire.extension(21, bytes(size % 60_000))
+    start = 2 + 32 + 1 + 2 + 4 + 2
+    if len(body) - start - 2 + len(more) > 65_535:  # the block of extensions cannot say so: bytes follow it
+        hello = wire.message(1, body + more)
+    else:
+        hello = wire.message(
+            1, body[:start] + struct.pack(">H", len(body) - start - 2 + len(more)) + body[start + 2 :] + more
+        )
+    records = b"".join(wire.record(22, hello[at : at + 16_000]) for at in range(0, len(hello), 16_000))
+    flights = [
+        ("c", records),
+        ("s", wire.record(22, ANSWER) + wire.record(23, bytes(90))),
+        ("c", wire.record(23, bytes(90))),
+    ]
+    row = wire.only(audit_bytes(wire.pcap(wire.Talk().open().play(flights, segment).packets)).handshakes)
+    assert (row["server_name"], row["cipher_suite"], row["established"]) == (NAME, "TLS_AES_128_GCM_SHA256", True)
+    assert row["client_hello_bytes"] == len(hello)
+    if size <= 32_000:
+        assert row["status"] == "complete"
+    elif size < 65_000:
+        assert row["status_reason"] == "ClientHello: a message longer than 32 KiB, of which only the beginning is read"
+
+
+def malformed_server(block: bytes) -> bytes:
+    body = wire.server_hello(0xC02F)[4:] + struct.pack(">H", len(block)) + block
+    return wire.message(2, body)
+
+
+@pytest.mark.parametrize(
+    ("hello", "answer", "known"),
+    [
+        (
+            wire.client_hello(extensions=OFFER + b"\0\x15\0\x09"),
+            ANSWER,
+            {"server_name": NAME, "cipher_suite": "TLS_AES_128_GCM_SHA256"},
+        ),
+        (
+            HELLO,
+            malformed_server(b"\0"),
+            {"tls_version": "TLS 1.2", "cipher_suite": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"},
+        ),
+        (HELLO, malformed_server(b"\0\x2b\0\x09"), {"cipher_suite": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"}),
+        (HELLO, wire.message(2, ANSWER[4:] + b"\0"), {"tls_version": "TLS 1.3", "key_exchange_group": "x25519"}),
+    ],
+)
+def test_before_a_fault(audit_bytes: Run, hello: bytes, answer: bytes, known: dict[str, Any]) -> None:
+    """What stands before a fault is told, with status invalid."""
+    row = wire.only(audit_bytes(wire.pcap(talk(hello, answer))).handshakes)
+    assert row["status"] == "invalid"
+    assert {name: row[name] for name in known} == known
+
+
+def test_a_weak_choice_in_a_malformed_hello(audit_bytes: Run) -> None:
+    """A fault behind the suite does not hide the version: the rule about versions fails."""
+    answer = wire.message(2, wire.server_hello(0xC013, version=0x0301)[4:] + b"\0\1\0")
+    result = audit_bytes(wire.pcap(talk(HELLO, answer)))
+    judged = wire.only(result.verdicts[result.verdicts["rule"] == "TLS101"])
+    assert (judged["verdict"], judged["reason"]) == ("fail", "TLS 1.0 negotiated, TLS 1.2 is the least")
+
+
+def test_tlcp(audit_bytes: Run) -> None:
+    """TLCP (GB/T 38636): a version of its own, its suites by name, and below every rule's least version."""
+    hello = wire.client_hello(version=0x0101, suites=(0xE013, 0xE053))
+    answer = wire.server_hello(0xE013, version=0x0101) + wire.message(14, b"")
+    flights = [("c", wire.record(22, hello, 0x0101)), ("s", wire.record(22, answer, 0x0101))]
+    done = wire.record(20, b"\1", 0x0101) + wire.record(22, bytes(48), 0x0101)
+    result = audit_bytes(wire.pcap(wire.Talk().open().play([*flights, ("c", done), ("s", done)]).packets))
+    row = wire.only(result.handshakes)
+    assert (row["tls_version"], row["tls_version_offered"], row["cipher_suite"]) == (
+        "TLCP 1.1",
+        "TLCP 1.1",
+        "ECC_SM4_CBC_SM3",
+    )
+    assert (row["forward_secrecy"], row["established"], row["status"]) == (False, True, "complete")
+    assert wire.only(result.verdicts[result.verdicts["rule"] == "TLS101"])["verdict"] == "fail"
+
+
+def test_drafts_of_tls_1_3_before_16(audit_bytes: Run) -> None:
+    """The version in the hello's own field, no session id, no list of versions: a draft whose number is not told."""
+    share = wire.extension(40, b"\0\x17\0\x41" + bytes(65))
+    body = b"\x03\x04" + bytes(32) + b"\xc0\x2b" + struct.pack(">H", len(share)) + share
+    flights = [
+        ("c", wire.record(22, wire.client_hello(version=0x0304, suites=(0xC02B,)), 0x0301)),
+        ("s", wire.record(22, wire.message(2, body), 0x0301) + wire.record(23, bytes(90), 0x0301)),
+        ("c", wire.record(23, bytes(90), 0x0301)),
+    ]
+    row = wire.only(audit_bytes(wire.pcap(wire.Talk().open().play(flights).packets)).handshakes)
+    assert (row["tls_version"], row["tls_version_offered"]) == ("TLS 1.3 (draft)", "TLS 1.3 (draft)")
+    assert (row["cipher_suite"], row["key_exchange_group"]) == ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "secp256r1")
+    assert (row["status"], row["established"], row["forward_secrecy"]) == ("complete", True, True)
+
+
+@pytest.mark.parametrize("version", [0x3A6A9ABA, 0x0A0A0A0A, 0xFACEB00E, 0xFACEB00D, 0x12345678, 0x51303530])
+@pytest.mark.parametrize("like", [1, 0xFF00001D])
+def test_versions_of_quic_that_nobody_registered(audit_bytes: Run, version: int, like: int) -> None:
+    """A packet that opens with a known salt is read, whatever its version: the tag proves it."""
+    packet = bytearray(q.initial(q.crypto(0, HELLO), b"12345678", version=like, named=version))
+    result = audit_bytes(wire.pcap([wire.datagram(bytes(packet), 50_000, 443)]))
+    row = wire.only(result.handshakes)
+    assert (row["server_name"], row["status"], row["quic_version"]) == (NAME, "client_only", f"0x{version:08x}")
+    assert wire.only(result.flows)["protocol"] == "quic"
+
+
+def test_what_only_looks_like_quic(audit_bytes: Run) -> None:
+    """A long header of an unknown version that no salt opens is not called QUIC."""
+    packet = q.initial(q.crypto(0, HELLO), b"12345678", named=0x12345678)
+    result = audit_bytes(wire.pcap([wire.datagram(packet[:-1] + b"\0", 50_000, 443)]))
+    assert result.handshakes.empty
+    assert pd.isna(wire.only(result.flows)["protocol"])
+
+
+@pytest.mark.parametrize("behind", [0, 1, 200])
+def test_several_datagrams_in_one(audit_bytes: Run, behind: int) -> None:
+    """A buffer of segmentation offload holds several datagrams, each filled with zeros outside of its packet."""
+    half = len(HELLO) // 2
+    parts = [
+        q.initial(q.crypto(at, HELLO[at : at + half + 1]), b"12345678", number=n) for n, at in enumerate((0, half + 1))
+    ]
+    joined = b"".join(part + bytes(behind) for part in parts)
+    row = wire.only(audit_bytes(wire.pcap([wire.datagram(joined, 50_000, 443)])).handshakes)
+    assert (row["server_name"], row["status"]) == (NAME, "client_only")
+
+
+ENDPOINT = b"\xea\0\x17\x01vpce-08d2bf15fac5001c9"
+
+
+@pytest.mark.parametrize(("family", "addresses"), [(0x11, 12), (0x21, 36), (0, 0)])
+@pytest.mark.parametrize("size", [1460, 30])
+def test_endpoint_in_a_proxy_header(audit_bytes: Run, family: int, addresses: int, size: int) -> None:
+    """A load balancer's PROXY header names the VPC endpoint: a column, and likely evidence of the way."""
+    tail = bytes(addresses) + b"\x03\0\x04abcd" + ENDPOINT + b"\x04\0\x02\0\0"
+    header = b"\r\n\r\n\0\r\nQUIT\n\x21" + bytes([family]) + struct.pack(">H", len(tail)) + tail
+    talk = wire.Talk(client="10.0.0.9", server="10.0.0.8").open()
+    talk.play([("c", header)], size).play([("c", wire.record(22, HELLO)), ("s", wire.record(22, ANSWER))])
+    result = audit_bytes(wire.pcap(talk.packets))
+    row, flow = wire.only(result.handshakes), wire.only(result.flows)
+    assert (row["starttls"], row["client_hello_segments"], row["client_hello_bytes"]) == ("proxy", 1, len(HELLO))
+    assert (flow["vpc_endpoint"], flow["path"], flow["path_confidence"]) == ("vpce-08d2bf15fac5001c9", "vpc", "likely")
+
+
+def test_an_endpoint_that_an_outsider_names(audit_bytes: Run) -> None:
+    """Whoever connects over the internet may write any header: it is no evidence of the way."""
+    header = b"\r\n\r\n\0\r\nQUIT\n\x21\0" + struct.pack(">H", len(ENDPOINT)) + ENDPOINT
+    talk = wire.Talk(client="198.51.100.7").open().play([("c", header), ("c", wire.record(22, HELLO))])
+    flow = wire.only(audit_bytes(wire.pcap(talk.packets)).flows)
+    assert (flow["vpc_endpoint"], flow["path"]) == ("vpce-08d2bf15fac5001c9", "unknown")
+
+
+REQUEST = b"\x20\0\0\1\x85\xae\xff\x19\0\0\0\1\x21" + bytes(23)
+
+
+@pytest.mark.parametrize("request_of", [REQUEST, b"\5\0\0\1\x85\xae\0\0\1", REQUEST[:32] + b"\x1d\0\0\0"])
+@pytest.mark.parametrize("size", [1460, 50, 40, 36, 7])
+@pytest.mark.parametrize("greeted", [True, False])
+def test_mysql_without_a_pause(audit_bytes: Run, request_of: bytes, size: int, greeted: bool) -> None:
+    """MySQL's SSLRequest and the ClientHello right behind it, cut anywhere, with the server's greeting or without."""
+    greeting = b"\x4a\0\0\0\x0a8.0.36\0" + bytes(64)
+    talk = wire.Talk(dport=3306).open().play([("s", greeting)] if greeted else [])
+    talk.play([("c", request_of + wire.record(22, HELLO))], size).play([("s", wire.record(22, ANSWER))])
+    found = audit_bytes(wire.pcap(talk.packets)).handshakes
+    if greeted or (len(request_of) == 36 and size >= 36):
+        row = wire.only(found)
+        assert (row["starttls"], row["status"], row["server_name"]) == ("mysql", "complete", NAME)
