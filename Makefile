@@ -4,13 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test lint bench conformance samples docs images clean
+.PHONY: demo test lint bench conformance samples lock sbom docs images clean
 
-# The virtual environment, with the project and what its checks need.
+# The virtual environment, with the project and what its checks need. LOCKED=1, for continuous integration and releases: just
+# the versions of requirements/dev.txt, each file by its hash.
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+ifdef LOCKED
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+else
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --group dev --editable .
+endif
 	$(BIN)/python -m compileall -q auditor
 	touch $@
 
@@ -71,6 +77,19 @@ samples: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --editable ".[samples]"
 	$(BIN)/python captures/make_samples.py
 	$(BIN)/python captures/make_stories.py
+
+# What requirements/ locks, from whatever index is configured for uv; it names none.
+lock: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet uv
+	for one in "run" "dev --group dev"; do set -- $$one; \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-header \
+	    $${2:+$$2 $$3} --output-file requirements/$$1.txt pyproject.toml || exit 1; done
+
+# A release: the wheel and its bill of materials, from locked packages (LOCKED=1).
+sbom: $(VENV)/ready
+	rm -rf dist
+	$(BIN)/python -m build --quiet --wheel --no-isolation --outdir dist
+	$(BIN)/python requirements/sbom.py dist/*.whl > dist/sbom.cdx.json
 
 docs: $(VENV)/ready
 	$(BIN)/python docs/generate.py

@@ -47,6 +47,10 @@ class Options:
         PathLike | Iterable[PathLike],
         "Key log of a client, or RSA key of a server{again}. SSLKEYLOGFILE: that variable's file.",
     ] = ()
+    join_key: Annotated[
+        PathLike | None,
+        "Secret file by which access keys have one credential_hash in all audits with it; random without.",
+    ] = None
     apart: Annotated[
         bool, "Audit each capture by itself; without it they are one, however its packets lie in files."
     ] = False
@@ -93,7 +97,7 @@ class Options:
     def files(self) -> list[Path]:
         """What is read besides captures: files and folders, and names that may be files."""
         several = (*self.policies, *self.routes, *self.witnesses, *self.key_logs())
-        one = (self.topology, self.aws, self.ip_ranges)
+        one = (self.topology, self.aws, self.ip_ranges, self.join_key)
         return [Path(name) for name in (*several, *one) if name is not None]
 
     def recorded(self) -> dict[str, str | None]:
@@ -112,7 +116,7 @@ class Options:
             "apart": self.apart or None,
             "http": self.http or None,
         }
-        one |= {"memory": self.memory}
+        one |= {"memory": self.memory, "join_key": self.join_key}
         return {
             **{name: None if value is None else shown(str(value)) for name, value in one.items()},
             **{name: " ".join(shown(str(file)) for file in files) or None for name, files in several.items()},
@@ -131,6 +135,7 @@ class OptionValues(TypedDict, total=False):
     witnesses: Iterable[PathLike]
     skew: float
     keylog: PathLike | Iterable[PathLike]
+    join_key: PathLike | None
     apart: bool
     http: bool
     ip_ranges: PathLike | None

@@ -1,13 +1,15 @@
-"""Writes ``docs/tables.md``, ``docs/commands.md`` and ``docs/policies.md`` from the code; a test checks that they are up to date.
+"""Writes ``docs/tables.md``, ``commands.md``, ``policies.md``, ``keys.md`` and the manual page ``audit.1`` from the code; a test checks that they are up to date.
 
 python docs/generate.py
 """
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from auditor.policy import aws_tls, library
+from auditor.policy.registry import CHECKS
 from auditor.tables import schema
 
 HERE = Path(__file__).parent
@@ -46,6 +48,7 @@ COMMANDS = (
     "sql",
     "export",
     "extract",
+    "sign",
     "verify",
     "policies",
     "rules",
@@ -131,11 +134,60 @@ def policies_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def keys() -> dict[str, dict[str, dict[str, list[str]]]]:
+    """Every key of topology and policy files by file and section: what it means, and an example."""
+    return tomllib.loads((HERE / "keys.toml").read_text(encoding="utf-8"))
+
+
+def keys_page() -> str:
+    """The keys of topology and policy files, and the parameters of checks."""
+    lines = [
+        "# Keys of topology and policy files",
+        "",
+        "Generated from `docs/keys.toml` by `make docs`; a test reads all the examples. `audit topology check FILE` and `audit policy",
+        "check FILE` say what was understood, and name what is not right. Where a list is allowed, one value alone is as well.",
+    ]
+    heads = {"topology": "--topology FILE; audit topology init writes a commented example", "policy": "--policy FILE"}
+    for file, sections in keys().items():
+        lines += ["", f"# {file.capitalize()} ({heads[file]})"]
+        for name, section in sections.items():
+            title = "The file itself" if name == "policy" else f"[[{name}]]"
+            lines += ["", f"## {title}", "", str(section["about"]), "", "| key | meaning | example |", "|---|---|---|"]
+            rows = [(key, *told) for key, told in section.items() if key != "about"]
+            lines += [f"| `{key}` | {_cell(meaning)} | `{key} = {_cell(given)}` |" for key, meaning, given in rows]
+    lines += [
+        "",
+        "# Checks",
+        "",
+        "What a rule's `check` may be, and its `parameters`.",
+        "",
+        "| check | parameters | holds where |",
+        "|---|---|---|",
+    ]
+    for name, check in sorted(CHECKS.items()):
+        meaning = (check.function.__doc__ or "").strip().split("\n\n")[0]
+        parameters = ", ".join(f"`{one}`" for one in sorted(check.parameters)) or "none"
+        lines.append(f"| `{name}` | {parameters} | {_cell(meaning).replace('``', '`')} |")
+    return "\n".join(lines) + "\n"
+
+
+def manual_page() -> str:
+    """The manual page, as ``audit man`` prints it: the wheel puts it where man looks."""
+    arguments = [sys.executable, "-m", "auditor", "man"]
+    return subprocess.run(arguments, capture_output=True, text=True, check=True, env={"COLUMNS": "100"}).stdout
+
+
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-PAGES = {"tables.md": tables_page, "commands.md": commands_page, "policies.md": policies_page}
+PAGES = {
+    "tables.md": tables_page,
+    "commands.md": commands_page,
+    "policies.md": policies_page,
+    "keys.md": keys_page,
+    "audit.1": manual_page,
+}
 
 
 def main() -> None:

@@ -49,6 +49,7 @@ class Scene:
     lost: bool = False  # a ClientHello that is sent again and again
     clear: bool = False  # HTTP without TLS
     encrypt_then_mac: bool = False
+    truncated_hmac: bool = False
     early_data: bool = False
     psk_only: bool = False  # TLS 1.3 without a key share in the ServerHello
     dh_bits: int = 3072
@@ -96,6 +97,7 @@ SCENES = {
     "tls12-static-dh": Scene(suite=0x00A0, group=None),
     "tls12-dh1024": Scene(suite=0x009E, group=None, scheme=RSA_SHA256, dh_bits=1024),
     "tls12-mldsa": Scene(key="mldsa 87"),
+    "tls12-truncated-hmac": Scene(suite=0xC027, truncated_hmac=True),
 }
 
 
@@ -184,6 +186,8 @@ def _answer(scene: Scene) -> bytes:
         extensions += wire.extension(23, b"")
     if scene.renegotiation_info:
         extensions += wire.extension(0xFF01, b"\0")
+    if scene.truncated_hmac:
+        extensions += wire.extension(4, b"")
     if scene.encrypt_then_mac:
         extensions += wire.extension(22, b"")
     hello = wire.server_hello(scene.suite, scene.version, extensions)

@@ -123,7 +123,7 @@ def test_list_with_a_condition(results: Path, office: Any) -> None:
     rows = [
         json.loads(line) for line in run("list", results, "--where", "old", "--format", "jsonl").stdout.splitlines()
     ]
-    assert [row["flow_id"] for row in rows] == [12, 13, 16]
+    assert {row["flow_id"] for row in rows} == set(office.flows[office.flows["tls_version"] < "TLS 1.2"]["flow_id"])
     assert set(rows[0]) == {column.name for column in TABLES["flows"]}
     chosen = run("list", results, "--table", "findings", "--where", "severity >= 'high'", "--format", "csv").stdout
     assert (
@@ -142,7 +142,8 @@ def test_where_chooses_what_is_exported(results: Path, office: Any, tmp_path: Pa
     """`--where` holds for every form of a table, with all columns and types; for whole forms it is an error."""
     office.export("parquet", tmp_path / "old.parquet", where="tls_version < 'TLS 1.2'")
     kept = pq.read_table(tmp_path / "old.parquet")
-    assert kept.column("flow_id").to_pylist() == [12, 13, 16]
+    old = office.flows[office.flows["tls_version"] < "TLS 1.2"]
+    assert kept.column("flow_id").to_pylist() == old["flow_id"].tolist()
     assert kept.schema.equals(office.arrow("flows").schema)
     assert len(run("export", results, "--format", "csv", "--where", "tls1.0").stdout.splitlines()) == 3
     printed = run("pcap", "captures/office.pcapng", "--format", "jsonl", "--table", "handshakes", "--where", "resumed")

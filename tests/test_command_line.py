@@ -144,6 +144,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "witnesses": (["--witness", "conn.log"], (Path("conn.log"),)),
     "skew": (["--skew", "1.5"], 1.5),
     "keylog": (["--keylog", "keys.log"], (Path("keys.log"),)),
+    "join_key": (["--join-key", "secret"], Path("secret")),
     "apart": (["--apart"], True),
     "http": (["--http"], True),
     "ip_ranges": (["--ip-ranges", "ranges.json"], Path("ranges.json")),
@@ -172,7 +173,7 @@ def options_of(command: str, flags: list[str], monkeypatch: pytest.MonkeyPatch) 
         raise EnoughError
 
     monkeypatch.setattr(sys.modules["auditor.audit.start"], "audit_files", take)
-    monkeypatch.setattr(auditor, "audit_live", take)
+    monkeypatch.setattr(sys.modules["auditor.audit.live"], "audit_interface", take)
     with pytest.raises(EnoughError):
         app([command, "any", *flags], standalone_mode=False)
     (options,) = taken

@@ -1,6 +1,7 @@
 """How the command line ends where part of the work, or the terminal, fails it: one sentence, and the code that says so."""
 
 import ctypes
+import gzip
 import json
 import os
 import shutil
@@ -45,7 +46,7 @@ def test_one_capture_that_cannot_be_read(work: Path, more: list[str]) -> None:
     assert done.returncode == 2
     assert "bad.pcap: not a pcap or pcapng capture" in done.stderr
     assert "--keep-going" in done.stderr
-    assert "Findings (" in done.stdout
+    assert "Problems (" in done.stdout
     assert json.loads((work / "both" / "audit.json").read_text())["counts"]["flows"] == 1
 
 
@@ -129,6 +130,46 @@ def test_signals_leave_nothing(work: Path, scratch: Path, number: signal.Signals
         assert (child.returncode, told) == (130, b"audit: interrupted\n")
         assert sorted(path.name for path in (work / "results").iterdir()) == before
         assert list(scratch.iterdir()) == []
+
+
+def begun(capture: bytes) -> list[bytes]:
+    """How much of a capture a producer may have written before it falls silent."""
+    return [b"", capture[:10], capture[:24], capture[:60], capture, gzip.compress(capture)[:40]]
+
+
+@pytest.mark.parametrize("place", ["-", "pipe"])
+def test_ctrl_c_while_the_producer_is_silent(work: Path, scratch: Path, place: str) -> None:
+    """Ctrl-C ends an audit that waits for bytes, however many came, from standard input or a named pipe with no writer yet."""
+    children = []
+    for number, data in enumerate(begun(wire.pcap(wire.Talk().open().packets))):
+        if place == "pipe":
+            os.mkfifo(work / f"pipe{number}")
+        child = subprocess.Popen(
+            [*AUDIT, "pcap", f"pipe{number}" if place == "pipe" else "-", "--out", "new"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        assert child.stdin is not None
+        writer = os.open(work / f"pipe{number}", os.O_RDWR) if place == "pipe" and data else child.stdin.fileno()
+        os.write(writer, data)
+        children.append((child, writer))
+    time.sleep(5)
+    for child, writer in children:
+        child.send_signal(signal.SIGINT)
+        with child:
+            assert child.stdin is not None
+            assert child.stderr is not None
+            try:
+                assert child.wait(HANG) == 130
+            finally:
+                child.kill()
+            assert child.stderr.read() == b"audit: interrupted\n"
+            if writer != child.stdin.fileno():
+                os.close(writer)
+    assert not list((work / "new").glob("*"))
+    assert list(scratch.iterdir()) == []
 
 
 def test_no_place_for_results(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

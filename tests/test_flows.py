@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scapy.layers.dns import DNS, DNSQR, DNSRR
 
+from auditor.capture import beginnings
 from auditor.capture.pcapng import INTERFACE
 from auditor.decode.layers import ETHERNET
 from auditor.decode.packet import RECENT_PACKET
@@ -206,6 +207,38 @@ def test_dns_names_the_server(audit_bytes: Any) -> None:
     assert (flow["server_name"], flow["server_name_source"], flow["region"]) == (name, "dns", "us-west-2")
 
 
+@pytest.mark.parametrize(
+    ("life", "alias", "begins", "named"),
+    [
+        (300, None, [200], True),
+        (300, None, [400], False),
+        (5, None, [50], True),  # programs keep addresses for a minute
+        (5, None, [70], False),
+        (5, None, [50, 100, 150], True),  # used again within a minute each time
+        (5, None, [50, 120], False),
+        (3600, 10, [100], False),  # the alias lives no longer
+        (3600, 1800, [100], True),
+        (1 << 31, None, [70], False),  # RFC 2181 8: taken for 0
+    ],
+)
+def test_dns_answers_are_forgotten(
+    audit_bytes: Any, life: int, alias: int | None, begins: list[int], named: bool
+) -> None:
+    """An answer names flows within its time to live and a minute, or within a minute of its last use."""
+    name, start = "sms-voice.us-west-2.amazonaws.com", 1_700_000_000 * wire.SECOND
+    records = DNSRR(rrname="x.example" if alias else name, rdata=wire.SERVER, ttl=life)
+    if alias:
+        records = DNSRR(rrname=name, type="CNAME", rdata="x.example", ttl=alias) / records
+    answer = DNS(qr=1, ra=1, qd=DNSQR(qname=name), ancount=2 if alias else 1, an=records)
+    packets = [(start, wire.datagram(bytes(answer), sport=53, dport=6000, client="10.0.0.53", server=wire.CLIENT))]
+    for number, seconds in enumerate(begins):
+        talk = wire.Talk(sport=40_000 + number).open()
+        packets += [(start + seconds * wire.SECOND + k, packet) for k, packet in enumerate(talk.packets)]
+    flow = audit_bytes(wire.pcap(packets, nanoseconds=True)).flows.iloc[-1]
+    given = flow.notna()["server_name"]
+    assert bool(given) is named
+
+
 def test_state_starts_empty() -> None:
     """A new state has every place free."""
     state = new_state()
@@ -226,7 +259,7 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(room, "new_keys", lambda: np.arange(KEYS, dtype=np.uint64))  # a flow's bucket depends on them
     state, packets = new_state(), S.packets(64)
     block = np.frombuffer(bytearray(data), np.uint8)
-    layout = np.array([scan.PCAP, 0, 1000, ETHERNET, 65536, 16, 0], np.int64)
+    layout = np.array([beginnings.PCAP, 0, 1000, ETHERNET, 65536, 16, 0], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)
     count, *_ = scan.read_batch(block, 24, len(block), layout, interfaces, 0, packets)
     scan.follow_batch(state, block, packets, 0, count, False)

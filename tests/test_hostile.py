@@ -60,7 +60,15 @@ def test_terminal(tmp_path: Path, options: tuple[str, ...]) -> None:
     """At a terminal nothing comes through but text and our own colours, file name and errors among it."""
     path = crafted.write(tmp_path)
     main, side = pty.openpty()
-    command = [sys.executable, "-m", "auditor", "pcap", str(path), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "auditor",
+        "pcap",
+        str(path),
+        "--quiet",
+        *options,
+    ]  # no progress, however slow the machine
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
     process = subprocess.Popen(command, stdin=side, stdout=side, stderr=side, env=environment)
     os.close(side)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from auditor.errors import InputError
-from auditor.machine import confined, isolated, programs, search_path
+from auditor.machine import confined, isolated, landlock, programs, search_path
 from auditor.requests import tshark
+from tests.conftest import HANG, ROOT
 
 
 def program(path: Path, mode: int = 0o755) -> Path:
@@ -136,3 +137,30 @@ def test_tshark_without_a_list_of_protocols_is_not_used(monkeypatch: pytest.Monk
     monkeypatch.setattr(isolated, "said", lambda _: None)
     with pytest.raises(InputError, match="does not list its protocols"):
         tshark.restricted("/usr/bin/tshark")
+
+
+@pytest.mark.skipif(landlock.version() == 0, reason="the kernel has no landlock")
+def test_what_dissects_writes_nothing(tmp_path: Path) -> None:
+    """The child that lets tshark dissect, and tshark, can make no file anywhere, nor get new privileges."""
+    code = f"""
+import os
+from pathlib import Path
+from auditor.requests import worker
+def told(*_):
+    facts = Path("/proc/self/status").read_text()
+    assert "NoNewPrivs:\\t1" in facts
+    for place in ({str(tmp_path)!r}, "/tmp", "/dev/shm"):
+        try:
+            Path(place, "auditor-test").write_text("x")
+        except OSError:
+            continue
+        print("wrote into", place)
+    print("done", flush=True)
+    os._exit(0)
+worker.json.loads = told
+worker.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=b"{}\n", capture_output=True, check=False, timeout=HANG, cwd=ROOT
+    )
+    assert done.stdout == b"done\n", done.stderr

@@ -1,5 +1,6 @@
 """Live capture on loopback, with real TLS connections."""
 
+import math
 import shutil
 import signal
 import socket
@@ -18,7 +19,7 @@ import auditor
 from auditor import audit_live
 from auditor.capture import live
 from auditor.machine import programs
-from tests.conftest import HANG
+from tests.conftest import HANG, ROOT
 
 FLUSHED = 2  # seconds after which the kernel has given the capturing program what was sent
 
@@ -178,6 +179,58 @@ def test_interrupt_gives_results(port: int, tmp_path: Path) -> None:
     assert child.returncode == 0, errors
     assert "5 TLS handshakes" in printed
     check(auditor.Audit.load(tmp_path / "out"), port)
+
+
+@pytest.mark.parametrize("program", ["dumpcap", "tcpdump", "socket"])
+def test_nothing_captures_on_after_a_kill(program: str, tmp_path: Path) -> None:
+    """Whichever program captures ends with the audit, also where that is killed and the interface stays silent."""
+    can_capture()
+    if program != "socket" and shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    marked = f"tcp port 9 and host 192.0.2.{1 + ['dumpcap', 'tcpdump', 'socket'].index(program)}"
+    code = f"""
+from auditor import audit_live
+from auditor.machine import programs
+find = programs.find
+programs.find = lambda name: find(name) if name == {program!r} else None
+audit_live("lo", capture_filter={marked!r}, say=print)
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as child:
+        assert child.stdout is not None
+        try:
+            assert "capturing on lo" in child.stdout.readline()
+            assert len(having(marked)) > 1
+        finally:
+            child.kill()
+    until = time.monotonic() + HANG
+    while having(marked) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert having(marked) == []
+
+
+def having(argument: str) -> list[str]:
+    """Processes that have been started with an argument, besides those whose whole code it is a part of."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = path.read_bytes().decode("utf-8", "replace").split("\0")
+        except OSError:  # it has ended
+            continue
+        if argument in arguments:
+            found.append(path.parent.name)
+    return found
+
+
+@pytest.mark.parametrize("duration", [0, -1, -0.5, math.nan, math.inf, -math.inf, 1e300])
+def test_durations_that_are_none(duration: float) -> None:
+    """A duration that is no time to capture for is refused before anything is started, by the command line too."""
+    with pytest.raises(auditor.InputError, match="give a number of seconds above 0"):
+        audit_live("lo", duration=duration)
+    command = [sys.executable, "-m", "auditor", "live", "lo", f"--duration={duration}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "give a number of seconds above 0" in done.stderr
 
 
 def test_missing_interface_is_said() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import auditor
-from auditor.report import overview, page
+from auditor.report import flow_ids, overview, page
 from auditor.report.answer import WAYS, way_of
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.problems import problems
@@ -49,6 +49,17 @@ def test_the_page_is_one_file(office: Any, hostile: auditor.Audit) -> None:
         assert "unsafe" not in policy[1]
         assert text.encode() == html(result)
         assert len(text) < 300_000
+
+
+def test_anchors_lead_somewhere(office: Any, hostile: auditor.Audit) -> None:
+    """Each name is given once, and each link within the page that is no filter leads to one."""
+    for result in (office, hostile):
+        text = html(result).decode()
+        names = re.findall(r' id="([^"]+)"', text)
+        assert len(names) == len(set(names))
+        anchors = {name for name in re.findall(r'href="#([^"]+)"', text) if "=" not in name}
+        assert len(anchors) > 10
+        assert anchors <= set(names)
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +197,14 @@ def test_search_and_sorting(shown: Any, office: Any) -> None:
     shown.fill("#search", "")
     shown.click("#flows th button:has-text('bytes')")
     assert shown.get_attribute("#flows th[data-name=bytes]", "aria-sort") == "ascending"
-    ids = [int(text) for text in shown.locator("#flows tbody td:first-child").all_inner_texts()]
-    by_id = dict(zip(office.flows["flow_id"], office.flows["client_bytes"] + office.flows["server_bytes"], strict=True))
+    ids = shown.locator("#flows tbody td:first-child").all_inner_texts()
+    by_id = dict(
+        zip(
+            flow_ids.short(office, office.flows["flow_id"]),
+            office.flows["client_bytes"] + office.flows["server_bytes"],
+            strict=True,
+        )
+    )
     assert [by_id[one] for one in ids] == sorted(by_id.values())
 
 

@@ -1,18 +1,21 @@
 """Figures for notebooks: the numbers of the tables, the colours of the page, one flow packet by packet, and nothing fetched."""
 
 import inspect
+import io
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scapy.utils import rdpcap
 
 import auditor
-from auditor.report import charts, colours
+from auditor.report import charts, colours, flow_ids
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.plot import Plots
 from tests import wire
+from tests.conftest import SAMPLES
 
 
 def bars(figure: Any) -> dict[str, int]:
@@ -70,8 +73,23 @@ def test_a_flow_is_a_ladder(office: Any) -> None:
         f"frame {shake['client_hello_frame']}",
     ):
         assert words in texts
+    assert office.plot.flow(flow_ids.short(office, [flow])[0]) == figure
     with pytest.raises(auditor.AuditError, match="no flow has the number 999"):
         office.plot.flow(999)
+
+
+def test_a_flow_of_several_captures(office: Any, tmp_path: Path) -> None:
+    """A flow whose packets are in several captures is one ladder, which says of each frame whose it is."""
+    whole = (SAMPLES / "tls1.2.pcapng").read_bytes()
+    packets = [(packet.time, bytes(packet)) for packet in rdpcap(io.BytesIO(whole))]
+    for name, some in (("one.pcap", packets[:5]), ("two.pcap", packets[5:])):
+        stamped = [(int(time * 1_000_000) * 1000, data) for time, data in some]
+        (tmp_path / name).write_bytes(wire.pcap(stamped))
+    result = auditor.audit([tmp_path / "one.pcap", tmp_path / "two.pcap"])
+    figure = result.plot.flow(int(result.flows["flow_id"].iloc[0]))
+    texts = [one.text for one in figure.layout.annotations]
+    assert sum("one.pcap" in text for text in texts) == 5
+    assert sum("two.pcap" in text for text in texts) == len(packets) - 5
 
 
 def test_a_flow_inside_a_tunnel(office: Any) -> None:
@@ -95,7 +113,11 @@ def test_every_figure_of_nothing(audit_bytes: Any) -> None:
 
 def test_hostile_names_are_no_markup(hostile: auditor.Audit) -> None:
     """Names from the network are text in figures: plotly would read some tags."""
-    for figure in (hostile.plot.paths(), hostile.plot.certificates(), hostile.plot.flow(1)):
+    for figure in (
+        hostile.plot.paths(),
+        hostile.plot.certificates(),
+        hostile.plot.flow(int(hostile.flows["flow_id"][0])),
+    ):
         text = figure.to_json()
         assert "script\\u003e" not in text
         assert "<script" not in text

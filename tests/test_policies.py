@@ -44,6 +44,7 @@ GOOD: dict[str, Any] = {
     "established": YES,
     "early_data": NO,
     "encrypt_then_mac": UNKNOWN,
+    "truncated_hmac": NO,
     "forward_secrecy": YES,
     "forward_secrecy_reason": "TLS 1.3 key share in the ServerHello",
     "groups_offered": "X25519MLKEM768 x25519",
@@ -83,6 +84,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "no-early-data": [{"early_data": YES}],
     "no-psk-only": [{"resumption": "psk"}],
     "encrypt-then-mac": [{"encrypt_then_mac": NO, "suite": "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", **TLS_1_2}],
+    "no-truncated-hmac": [{"truncated_hmac": YES, **TLS_1_2}],
     "no-compression": [{"compression": 1, **TLS_1_2}],
     "extended-master-secret": [{"extended_master_secret": NO, **TLS_1_2}],
     "secure-renegotiation": [{"secure_renegotiation": NO, **TLS_1_2}],
@@ -101,6 +103,7 @@ def facts(**values: Any) -> Facts:
     three |= {
         "early_data",
         "encrypt_then_mac",
+        "truncated_hmac",
         "extended_master_secret",
         "secure_renegotiation",
         "certificate_matches",

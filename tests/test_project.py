@@ -54,7 +54,8 @@ def test_extras_that_are_recommended_exist() -> None:
     """Messages and pages name only extras that there are."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "auditor").rglob("*.py")]
     texts += [(ROOT / "README.md").read_text(encoding="utf-8")]
-    named = {name for text in texts for name in re.findall(r"traffic-auditor\[([\w,-]+)\]", text)}
+    named = {name for text in texts for name in re.findall(r"traffic-auditor\[([\w,-]+)\]|\binstall\(['\"](\w+)", text)}
+    named = {one for pair in named for one in pair if one}
     assert named
     assert named <= set(PROJECT["project"]["optional-dependencies"])
 

@@ -176,7 +176,9 @@ def test_two_audits_at_once(samples: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(digest, "LARGE", 1000)  # each capture is hashed by a process, as large ones are
     for module, setting in ((sys, "setswitchinterval"), (gc, "set_threshold"), (gc, "disable"), (os, "chdir")):
         monkeypatch.setattr(module, setting, None)  # not even for a moment
-    plain, full = auditor.Options(), auditor.Options(topology=samples / "site.toml", http=True)
+    secret = samples / "office.pcapng"  # any file: without one, what stands for access keys is random
+    plain = auditor.Options(join_key=secret)
+    full = auditor.Options(topology=samples / "site.toml", http=True, join_key=secret)
     office, requests = samples / "office.pcapng", samples / "requests.pcapng"
     chosen = [(office, full), (requests, plain), (office, plain)]
     alone = [auditor.audit(path, options) for path, options in chosen]
@@ -199,7 +201,7 @@ def test_two_audits_at_once(samples: Path, monkeypatch: pytest.MonkeyPatch) -> N
 PLAIN = """
 import sys, auditor
 for path in sys.argv[2:]:
-    auditor.audit(path, out=f"{sys.argv[1]}/{path.rsplit('/', 1)[-1]}")
+    auditor.audit(path, out=f"{sys.argv[1]}/{path.rsplit('/', 1)[-1]}", join_key=path)
 """
 
 

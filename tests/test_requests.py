@@ -447,8 +447,9 @@ def test_standard_input_and_threads(scenes: tuple[Clients, bytes, Path], told: a
     import asyncio
 
     async def notebook() -> int:
-        one = auditor.audit(told.folder.parent / "lab.pcap", keylog=[scenes[2]])
-        other = await asyncio.to_thread(auditor.audit, told.folder.parent / "lab.pcap", keylog=[scenes[2]])
+        options = auditor.Options(keylog=[scenes[2]], join_key=scenes[2])
+        one = auditor.audit(told.folder.parent / "lab.pcap", options)
+        other = await asyncio.to_thread(auditor.audit, told.folder.parent / "lab.pcap", options)
         assert one.requests.equals(other.requests)
         return len(one.requests)
 

@@ -114,7 +114,7 @@ def test_a_problem_is_one_row_with_all_its_rules() -> None:
 def test_brief_is_the_sentence_alone() -> None:
     """--brief prints the answer of Audit.answer, and nothing else."""
     result = auditor.audit(SAMPLES / "office.pcapng", topology=SAMPLES / "site.toml")
-    assert run(*OFFICE, "--brief", COLUMNS="500").stdout == f"{result.answer}\n"
+    assert run(*OFFICE, "--brief", COLUMNS="60").stdout == f"{result.answer}\n"
 
 
 def test_detail_has_every_finding(office: Any) -> None:
@@ -161,7 +161,7 @@ def test_nothing_judged_is_no_pass(no_aws: Path) -> None:
 def test_all_judges_everything(no_aws: Path) -> None:
     """With --all, traffic to any server is judged, and no longer among what was not."""
     text = run("pcap", no_aws, "--all", COLUMNS="300").stdout
-    assert text.startswith("Of 1 judged flow, none provably took a private path and of 1 the way is unknown")
+    assert text.startswith("Of 1 judged flow, none provably took a private path and the path of 1 is unknown")
     assert "10.0.0.0/24 → www.example.org: TLS 1.0 negotiated" in text
     assert "Judged flows by path and version" in text
     assert "not judged: 1 dns" in text

@@ -61,7 +61,7 @@ def run_of(paths: list[Path], first: int = 0, options: Options = OPTIONS) -> Run
     inputs = expand(paths)
     reading = Reading(inputs, apart=True)
     try:
-        inside = Inside(keys.read([], may_come=False), options.http)
+        inside = Inside(keys.read([], may_come=False), options.http, b"the salt of all parts")
         run = Run(start._pipeline(options, inside), Kept(), first)
         run.take(reading)
     finally:

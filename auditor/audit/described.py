@@ -104,10 +104,7 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> De
         "server_name": server_name,
         "server_name_source": source,
         "vpc_endpoint": endpoint,
-        "service": aws.service,
-        "region": aws.region,
-        "partition": aws.partition,
-        "aws_endpoint": Numbers(aws.is_endpoint),
+        **aws.columns(),
     }
     named = {
         "protocol": protocol,

@@ -230,6 +230,11 @@ class DescribedFacts(FlowFacts):
         return self._numbers("encrypt_then_mac").three_valued()
 
     @fact
+    def truncated_hmac(self) -> Array:
+        """three-valued: both sides agreed on it (RFC 6066 7)."""
+        return self._numbers("truncated_hmac").three_valued()
+
+    @fact
     def post_quantum_kind(self) -> Texts:
         """Kind of the negotiated group."""
         return self._texts("post_quantum_kind")

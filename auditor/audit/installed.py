@@ -19,6 +19,7 @@ LIBRARIES = {
     "pyshark": "requests inside TLS, with keys; drill-down with tshark",
     "cryptography": "certificates",
     "pylsqpack": "requests of HTTP/3 (extra http3)",
+    "rfc3161-client": "time stamps of results (extra timestamp)",
     "boto3": "audit topology fetch (extra aws)",
 }
 PROGRAMS = {

@@ -2,7 +2,7 @@
 
 from typing import Unpack
 
-from auditor.audit.start import audit_inputs
+from auditor.audit.start import Confine, audit_inputs
 from auditor.errors import InputError
 from auditor.options import Options, OptionValues, merged, takes_options
 from auditor.report.audit import Audit
@@ -20,15 +20,25 @@ def audit_live(
     """Audit what goes over ``interface``, for ``duration`` seconds or until KeyboardInterrupt (Ctrl-C).
 
     ``capture_filter`` is a BPF expression, as ``tcp port 443``; options are those of ``auditor.audit``. Raises
-    InputError where capturing is not possible.
+    InputError where capturing is not possible, or a duration is not above 0.
     """
+    return audit_interface(interface, merged(options, values), duration, capture_filter)
+
+
+def audit_interface(
+    interface: str,
+    options: Options,
+    duration: float | None = None,
+    capture_filter: str | None = None,
+    confine: Confine | None = None,
+) -> Audit:
+    """``audit_live``; ``confine`` is that of ``audit_inputs``, and called when the child captures already."""
     from auditor.capture.live import LiveCapture
 
-    options = merged(options, values)
     capture = LiveCapture(interface, capture_filter, duration)
     try:
         capture.begin()
-        return audit_inputs([capture.input()], options, capture)
+        return audit_inputs([capture.input()], options, capture, confine=confine)
     except InputError as error:
         capture.stop()
         raise capture.failure() from error

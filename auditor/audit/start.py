@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from auditor.reading.following import Reading
     from auditor.requests.inside import Inside
 
+Confine = Callable[[list[Path], list[Path]], object]
 LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
 
 
@@ -43,6 +44,7 @@ def audit_files(
     *,
     hashing: "Child | None" = None,
     meanwhile: Callable[[], object] | None = None,
+    confine: Confine | None = None,
     progress: Progress | None = None,
     block_bytes: int | None = None,
 ) -> Audit:
@@ -58,7 +60,9 @@ def audit_files(
             if hashing is not None and item.adopt(hashing):
                 break
         inputs[0].hash_early()
-        return audit_inputs(inputs, options, meanwhile=meanwhile, progress=progress, block_bytes=block_bytes)
+        return audit_inputs(
+            inputs, options, meanwhile=meanwhile, confine=confine, progress=progress, block_bytes=block_bytes
+        )
     finally:
         if hashing is not None:
             hashing.stop()
@@ -70,17 +74,25 @@ def audit_inputs(
     live: "LiveCapture | None" = None,
     *,
     meanwhile: Callable[[], object] | None = None,
+    confine: Confine | None = None,
     progress: Progress | None = None,
     block_bytes: int | None = None,
 ) -> Audit:
     """``audit`` for inputs that are open or known already; ``live`` for the one that ends at Ctrl-C.
 
-    ``meanwhile`` is called once where there is time to load something while captures are read, or never. ``progress`` is kept
-    up to date for whoever shows it. Of a capture
-    ``block_bytes`` are read at once; results do not depend on it.
+    ``meanwhile`` is called once where there is time to load something while captures are read, or never; ``confine``
+    before anything is parsed, with what will be read, and what will be written. Of a capture ``block_bytes`` are read at
+    once; results do not depend on it. ``progress`` is kept up to date for whoever shows it.
     """
     try:
         _check_out(inputs, options)
+        if confine is not None:
+            from auditor.machine import kernel
+            from auditor.reading import following  # noqa: F401 - its kernels are to be loaded
+
+            kernel.prepare()  # from where this user keeps them
+            out = [] if options.out is None else [Path(options.out)]
+            confine([item.path for item in inputs if item.path is not None] + options.files(), out)
         return _read(inputs, options, live, meanwhile, progress or Progress(), block_bytes)
     finally:
         for item in inputs:
@@ -116,16 +128,17 @@ def _read(
         options.say(notice)
     logs = options.key_logs()
     for item in inputs:
-        if item.size is None:
+        if item.size is None and item.member is None:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
     ceiling = _ceiling(options)
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, apart=options.apart, ceiling=ceiling)
     progress.begin(reading)
     try:
-        from auditor.requests import keys
+        from auditor.requests import keys, signing
         from auditor.requests.inside import Inside
 
-        inside = Inside(keys.read(logs, may_come=live is not None), options.http)
+        salt = signing.new_salt() if options.join_key is None else signing.joining_salt(Path(options.join_key))
+        inside = Inside(keys.read(logs, may_come=live is not None), options.http, salt)
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()

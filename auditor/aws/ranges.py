@@ -24,6 +24,8 @@ from auditor.errors import InputError, shown
 
 Array = np.ndarray[Any, Any]
 V4_MAPPED = 0xFFFF << 32
+# NAT64's prefixes: 64:ff9b::/96 (RFC 6052 2.1), and 64:ff9b:1::/48 for local use (RFC 8215), of which /96 are taken.
+NAT64, LOCAL_NAT64 = np.uint64(0x0064_FF9B_0000_0000), np.uint64(0x0064_FF9B_0001)
 
 # Ranges in which customers run machines of their own: an address there need not be a service endpoint's.
 CUSTOMER_RANGES = {"EC2", "GLOBALACCELERATOR", "CLOUDFRONT", "WORKSPACES_GATEWAYS", "CLOUD9", "EC2_INSTANCE_CONNECT"}
@@ -76,6 +78,12 @@ def lay_out(prefixes: Iterable[tuple[int, int, str, str]], bits: int) -> tuple[A
     stretches.pop(1 << bits, None)
     starts = sorted(stretches)
     return np.array([starts, [stretches[start] for start in starts]], np.uint64), list(rows)
+
+
+def without_nat64(high: Array, low: Array) -> tuple[Array, Array]:
+    """Addresses with those of NAT64 as the IPv4 addresses that they carry in their last 32 bits."""
+    is_nat64 = ((high == NAT64) | (high >> np.uint64(16) == LOCAL_NAT64)) & (low >> np.uint64(32) == 0)
+    return np.where(is_nat64, np.uint64(0), high), np.where(is_nat64, low | np.uint64(V4_MAPPED), low)
 
 
 class Ranges:
@@ -148,7 +156,7 @@ class Ranges:
 
         IPv4 is ::ffff:a.b.c.d. Row 0 is nothing.
         """
-        high, low = np.asarray(high, np.uint64), np.asarray(low, np.uint64)
+        high, low = without_nat64(np.asarray(high, np.uint64), np.asarray(low, np.uint64))
         is_v4 = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
         v4 = self._v4[1][np.searchsorted(self._v4[0], low & np.uint64(0xFFFFFFFF), "right") - 1]
         v6 = self._v6[1][np.searchsorted(self._v6[0], high, "right") - 1] + np.uint64(self._first_v6)

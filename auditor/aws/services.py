@@ -8,7 +8,7 @@ import numpy as np
 
 from auditor.aws.names import Endpoint, endpoint, imitates, may_concern_aws
 from auditor.aws.ranges import Ranges
-from auditor.tables.columns import Texts, distinct
+from auditor.tables.columns import Column, Numbers, Texts, distinct
 
 Array = np.ndarray[Any, Any]
 PINPOINT = ("pinpoint", "sms-voice", "social-messaging", "ses", "ses-smtp")
@@ -24,6 +24,15 @@ class Services:
     is_endpoint: Array  # a service's endpoint, not a customer's machine
     is_pinpoint: Array  # an endpoint of Pinpoint / AWS End User Messaging
     imitates: Array
+
+    def columns(self) -> dict[str, Column]:
+        """The columns of ``flows``."""
+        return {
+            "service": self.service,
+            "region": self.region,
+            "partition": self.partition,
+            "aws_endpoint": Numbers(self.is_endpoint),
+        }
 
 
 NOTHING: tuple[Endpoint | None, bool] = (None, False)
@@ -43,7 +52,6 @@ def find(names: list[str | None], name_index: Array, high: Array, low: Array, ra
 
     What a flow is recognised by is a source: a name, an address range, or an AWS name whose Region only the range says.
     """
-    high, low = without_nat64(high, low)
     endpoints = [_of_name(name) for name in names]
     is_aws = np.array([where is not None for where, _ in endpoints])[name_index]
     no_region = np.array([where is not None and where.region is None for where, _ in endpoints])[name_index]
@@ -65,16 +73,6 @@ def find(names: list[str | None], name_index: Array, high: Array, low: Array, ra
         is_endpoint & np.array([s in PINPOINT for s in service])[index],
         np.array([false for _, false in endpoints])[name_index],
     )
-
-
-NAT64 = np.uint64(0x0064_FF9B_0000_0000)  # 64:ff9b::/96, RFC 6052 2.1
-V4_MAPPED = np.uint64(0xFFFF << 32)
-
-
-def without_nat64(high: Array, low: Array) -> tuple[Array, Array]:
-    """Addresses with those of NAT64's well-known prefix as the IPv4 addresses that they carry."""
-    is_nat64 = (high == NAT64) & (low >> np.uint64(32) == 0)
-    return np.where(is_nat64, np.uint64(0), high), np.where(is_nat64, low | V4_MAPPED, low)
 
 
 def _partition(region: str | None) -> str:

@@ -140,16 +140,20 @@ def beginning(path: Path, size: int) -> bytes:
     """The first bytes of a file, of what is inside where it is packed, also more than once. Raises InputError naming the file."""
     try:
         with path.open("rb") as file:
-            stream: BinaryIO = file
-            head = _read(stream, size)
-            for _ in range(MOST_PACKINGS):
-                if (packing := compression_of(head)) is None:
-                    break
-                stream = open_compressed(cast("BinaryIO", Rewound(head, stream)), packing)
-                head = _read(stream, size)
-            return head
+            return beginning_of_stream(file, size)
     except damage() as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def beginning_of_stream(stream: BinaryIO, size: int) -> bytes:
+    """The first bytes of a stream, likewise. Raises what ``damage`` lists."""
+    head = _read(stream, size)
+    for _ in range(MOST_PACKINGS):
+        if (packing := compression_of(head)) is None:
+            break
+        stream = open_compressed(cast("BinaryIO", Rewound(head, stream)), packing)
+        head = _read(stream, size)
+    return head
 
 
 def _read(stream: BinaryIO, most: int) -> bytes:

@@ -35,6 +35,11 @@ def is_missing(path: Path) -> bool:
     return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder; what nothing can have the name of is none."""
+    return not is_missing(path) and path.is_dir()
+
+
 def files(folder: Path, is_wanted: Callable[[Path], bool]) -> list[tuple[Path, str | None]]:
     """The wanted files in a folder and those below it, in order; beside each the reason if it cannot be read.
 

@@ -3,14 +3,13 @@
 from collections import Counter
 from pathlib import Path
 
-from auditor.capture import folders
+from auditor.capture import archives, folders
+from auditor.capture.beginnings import is_capture
 from auditor.capture.compression import beginning
-from auditor.capture.pcap import MAGICS, SNOOP_MAGIC
-from auditor.capture.pcapng import MAGIC
 from auditor.capture.sniff import looks_like
 from auditor.errors import InputError, shown
 
-SUFFIXES = (".pcap", ".pcapng", ".cap", ".ntar", ".dmp", ".trace", ".mcap")
+SUFFIXES = (".pcap", ".pcapng", ".cap", ".ntar", ".dmp", ".trace", ".mcap", ".erf")
 PACKED = ("", ".gz", ".bz2", ".xz", ".zst", ".lz4")
 HEAD = 512
 MOST_NAMED = 5  # files that are passed over; further ones are counted by kind
@@ -30,8 +29,10 @@ def other_than_capture(path: Path) -> str | None:
         head = beginning(path, HEAD)
     except InputError as error:
         return str(error).removeprefix(f"{path}: ")
-    is_capture = head[:4] in {*MAGICS, MAGIC} or head.startswith(SNOOP_MAGIC)
-    return None if is_capture else looks_like(head)
+    if is_capture(head):
+        return None
+    inside = archives.members(path) if archives.kind_of(head) is not None else None
+    return looks_like(head) if inside is None or all(one.refusal for one in inside) else None
 
 
 def captures(folder: Path) -> tuple[list[tuple[Path, str | None]], str | None]:

@@ -1,6 +1,7 @@
 """What to read: files, folders, globs and standard input."""
 
 import glob
+import io
 import os
 import stat
 import sys
@@ -12,10 +13,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from auditor.capture import folders
+from auditor.capture.compression import compression_of
 from auditor.capture.digest import Child, Digested, started
+from auditor.capture.interruptible import Interruptible, opened
 from auditor.errors import InputError, shown
 
 MOST_SPOOLED = 8 << 30  # bytes of a stream that are kept to be read again …
+BLOCK = 512  # bytes of a tar archive's header
 BEGINNING = 16 << 20  # … and of one that need not be, as far as is known
 
 
@@ -26,12 +30,15 @@ class Input:
     name: str
     path: Path | None = None
     stream: BinaryIO | None = None
+    member: Callable[[], BinaryIO] | None = None  # opens it, where it lies in the archive ``path``
     size: int | None = None
     is_hashed: bool = True
     refusal: str | None = None  # why it cannot be read, where that shows before it is opened
     spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
     digest: Digested | None = field(default=None, repr=False)
     hashing: Child | None = field(default=None, repr=False)  # the process that hashes it
+    stopped: bool = field(default=False, repr=False)  # nobody wants more of it
+    _waiting: Interruptible | None = field(default=None, repr=False)
 
     def adopt(self, hashing: Child) -> bool:
         """Whether it is this input that is hashed by a process that began before it was known."""
@@ -49,19 +56,33 @@ class Input:
         """The raw bytes, which are hashed as they are read. Raises InputError naming the file and the reason."""
         if self.refusal is not None:
             raise InputError(f"{self.name}: {self.refusal}")
-        stream: Any = self.stream
+        stream: Any = self.stream if self.member is None else self.member()
         if stream is None:
             assert self.path is not None
             try:
-                stream = self.path.open("rb", buffering=0)
+                stream = opened(self.path)
             except OSError as error:
                 raise InputError(f"{self.name}: {error.strerror}") from error
         if self.path is not None and self.size is not None and self.is_hashed:
             self._hash(self.path, self.size, stream.fileno())
+        if self.size is None and isinstance(stream, io.RawIOBase):
+            stream = self._interruptible(stream)
         if self.spool is not None:
             stream = self.spool.of(stream)
         self.digest = Digested(stream, self.hashing, is_hashed=self.is_hashed)
         return self.digest
+
+    def _interruptible(self, stream: io.RawIOBase) -> Interruptible:
+        self._waiting = Interruptible(stream)
+        if self.stopped:  # before it was opened
+            self._waiting.stop()
+        return self._waiting
+
+    def stop(self) -> None:
+        """Let whoever reads it, or will, find its end: a stream's reader may be waiting for bytes that never come."""
+        self.stopped = True
+        if self._waiting is not None:
+            self._waiting.stop()
 
     def _hash(self, path: Path, size: int, opened: int) -> None:
         """Let the file be hashed, where that has not begun: with fewer bytes, or another file of that name."""
@@ -71,10 +92,13 @@ class Input:
         if self.hashing is None:
             self.hashing = started(path, size)
 
-    def again(self) -> "Input | None":
-        """The same capture, to be read a second time; None for a stream that was not kept, or not to its end."""
-        if self.path is not None and self.size is not None:
-            return Input(self.name, self.path, size=self.size, is_hashed=False)
+    def again(self, *, is_hashed: bool = False) -> "Input | None":
+        """The same capture, to be read a second time; None for a stream that was not kept, or not to its end.
+
+        ``is_hashed``: a file is hashed once more. What was kept of a stream has no name, so that nobody else can change it.
+        """
+        if self.path is not None and (self.size is not None or self.member is not None):
+            return Input(self.name, self.path, member=self.member, size=self.size, is_hashed=is_hashed)
         file = self.spool.again() if self.spool is not None else None
         return Input(self.name, stream=file, is_hashed=False) if file is not None else None
 
@@ -165,9 +189,7 @@ class Spool:
 def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[Path, str | None]]:
     """The files that an argument stands for; beside each the reason if it cannot be read."""
     path = Path(argument)
-    if "\0" in argument:
-        raise InputError(f"{argument}: a name that no file can have")
-    if path.is_dir():
+    if folders.is_folder(path):
         from auditor.capture import found  # only for folders: it loads what reads captures
 
         files, passed_over = found.captures(path)
@@ -178,6 +200,8 @@ def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[
         return files
     if not folders.is_missing(path):
         return [(path, None)]
+    if "\0" in argument:
+        raise InputError(f"{argument}: a name that no file can have")
     matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))
     if matches:
         files = [(match, folders.refusal(match)) for match in matches if not match.is_dir()]
@@ -187,6 +211,25 @@ def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[
     if argument.startswith(("http://", "https://", "s3://", "gs://", "abfs://")):
         raise InputError(f"{argument}: captures are read from files and standard input; fetch it first")
     raise InputError(f"{argument}: no such file or folder")
+
+
+def _archived(path: Path) -> list[Input] | None:
+    """The captures in an archive; None for a file that is none, or cannot be opened, which is said when it is read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(BLOCK)
+    except OSError:
+        return None
+    if not head.startswith(b"PK") and head[257:262] != b"ustar" and compression_of(head) is None:
+        return None
+    from auditor.capture import archives
+
+    members = archives.members(path)
+    if members is None:
+        return None
+    return [
+        Input(one.name, path, member=one.open, size=0 if one.refusal else None, refusal=one.refusal) for one in members
+    ]
 
 
 def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None = None) -> list[Input]:
@@ -211,8 +254,11 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
                 inputs.append(Input(shown(path), size=0, refusal=refusal))
                 continue
             status = path.stat()
-            regular = stat.S_ISREG(status.st_mode)
-            inputs.append(Input(shown(path), path, size=status.st_size if regular else None))
+            if not stat.S_ISREG(status.st_mode):
+                inputs.append(Input(shown(path), path))
+                continue
+            archived = _archived(path)
+            inputs += archived if archived is not None else [Input(shown(path), path, size=status.st_size)]
     if not inputs:
         raise InputError("there is nothing to read: give at least one capture")
     return inputs

@@ -1,6 +1,8 @@
 """Live capture: a child process captures and writes a capture to a pipe; this process needs no rights to capture.
 
 The best program there is does it: ``dumpcap``, else ``tcpdump``, else a raw socket opened by scapy in a Python child.
+It is tethered (``machine/tether.py``): it ends when its standard input does, which this process holds open, so also after
+this one was killed, and where this one may not signal it because it has given up its rights.
 """
 
 import re
@@ -8,11 +10,11 @@ import select
 import subprocess
 import threading
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from auditor.capture.inputs import Input
 from auditor.errors import InputError
-from auditor.machine import isolated, programs
+from auditor.machine import isolated, programs, tether
 
 SNAP_LENGTH = 262_144
 PROGRAMS = ("dumpcap", "tcpdump")
@@ -38,19 +40,28 @@ def command(interface: str, capture_filter: str | None) -> list[str]:
 class LiveCapture:
     """A capture in progress. ``begin`` waits until packets are captured, and ``duration`` counts from then on.
 
-    ``stop`` ends it in good order: what was captured is still read.
+    ``stop`` ends it in good order: what was captured is still read. Raises InputError for a duration that is none.
     """
 
     def __init__(self, interface: str, capture_filter: str | None = None, duration: float | None = None) -> None:
+        if duration is not None and not 0 < duration <= threading.TIMEOUT_MAX:
+            raise InputError(
+                f"duration {duration:g}: give a number of seconds above 0, or none to capture until Ctrl-C"
+            )
         self.interface = interface
         self._command = command(interface, capture_filter)
         name = Path(self._command[0]).name
         self.program = name if name in PROGRAMS else "a raw socket"
         self._child = isolated.start(
-            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            isolated.script(tether.__file__, *self._command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
+        assert self._child.stdin is not None
         assert self._child.stdout is not None
         assert self._child.stderr is not None
+        self._held: IO[bytes] = self._child.stdin
         self._stream = self._child.stdout
         self._said: list[str] = []
         self._listener = threading.Thread(target=self._listen, args=(self._child.stderr,), daemon=True)
@@ -82,19 +93,15 @@ class LiveCapture:
 
     def stop(self) -> None:
         """Ask the child to end; it writes out what it has. SIGINT would not do: jobs in the background ignore it."""
-        self._child.terminate()
+        self._held.close()
 
     def close(self) -> list[str]:
         """Wait for the child; what should be said of the capture."""
         if self._timer is not None:
             self._timer.cancel()
-        try:
-            self._child.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        self._child.wait()
         self._listener.join()
-        for stream in (self._child.stdout, self._child.stderr):
+        for stream in (self._held, self._stream, self._child.stderr):
             if stream is not None:
                 stream.close()
         dropped = DROPPED.search("\n".join(self._said))

@@ -1,6 +1,7 @@
 """The pcap file format (draft-ietf-opsawg-pcap) and snoop's (RFC 1761): headers, and the kernels that walk records."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from auditor.decode.bytes import Bytes, be32, u32
 from auditor.decode.packet import BLANK_PACKET, PacketRow, PacketRows
@@ -21,6 +22,7 @@ SNOOP_LINKS = {0: 1, 4: 1}  # RFC 1761: IEEE 802.3 and Ethernet are the same her
 HEADER_BYTES, SNOOP_HEADER_BYTES = 24, 16
 RECORD_BYTES, MODIFIED_RECORD_BYTES = 16, 24
 LARGEST_PACKET = 262_144  # libpcap's MAXIMUM_SNAPLEN: a longer record is damage
+MOST_MICROSECONDS, ANY_FRACTION = 999_999, 0xFFFFFFFF  # how large a record's fraction of a second may be
 # How a walk ended.
 MORE, DAMAGED, SPECIAL, FULL = 0, 1, 2, 3
 
@@ -34,6 +36,7 @@ class PcapHeader:
     link_type: int
     snap_length: int
     record_bytes: int = RECORD_BYTES
+    most_fraction: int = ANY_FRACTION
 
     @classmethod
     def parse(cls, data: bytes) -> "PcapHeader":
@@ -46,7 +49,18 @@ class PcapHeader:
             int.from_bytes(data[20:24], order) & 0xFFFF,
             int.from_bytes(data[16:20], order),
             MODIFIED_RECORD_BYTES if data[:4] in MODIFIED else RECORD_BYTES,
+            MOST_MICROSECONDS if tick == 1000 else ANY_FRACTION,
         )
+
+
+def fractions(data: bytes, header: PcapHeader) -> list[int]:
+    """The fractions of a second of the records that begin in ``data``, which begins with one."""
+    order: Literal["big", "little"] = "big" if header.big_endian else "little"
+    found, at = [], 0
+    while at + header.record_bytes <= len(data):
+        found.append(int.from_bytes(data[at + 4 : at + 8], order))
+        at += header.record_bytes + int.from_bytes(data[at + 8 : at + 12], order)
+    return found
 
 
 @inlined
@@ -67,6 +81,21 @@ def list_packet(
     packet.link = link
 
 
+@inlined
+def may_be_header(second: int, fraction: int) -> bool:
+    """Whether a record's time, read in whichever byte order, is the magic number and version of a file header."""
+    if fraction != 0x00040002 and fraction != 0x02000400 and fraction != 0x00020004 and fraction != 0x04000200:
+        return False
+    return (
+        second == 0xA1B2C3D4
+        or second == 0xD4C3B2A1
+        or second == 0xA1B23C4D
+        or second == 0x4D3CB2A1
+        or second == 0xA1B2CD34
+        or second == 0x34CDB2A1
+    )
+
+
 @part
 def walk_pcap(
     block: Bytes,
@@ -78,13 +107,15 @@ def walk_pcap(
     largest: int,
     record_bytes: int,
     interface: int,
+    most_fraction: int,
     frame: int,
     packets: PacketRows,
 ) -> tuple[int, int, int]:
     """List the packets that lie whole in ``block[position:stop]``.
 
     Returns how many were listed, where the next record begins, and how the walk ended: MORE (bytes needed), DAMAGED
-    (no record can begin there) or FULL (``packets`` has no more room).
+    (no record can begin there), SPECIAL (another file's header is there, or a fraction of a second that is larger than
+    ``most_fraction``) or FULL (``packets`` has no more room).
     """
     count = 0
     while count < packets.size:
@@ -94,10 +125,13 @@ def walk_pcap(
         original = u32(block, position + 12, big_endian)
         if captured > largest:
             return count, position, DAMAGED
+        second, fraction = u32(block, position, big_endian), u32(block, position + 4, big_endian)
+        if fraction > most_fraction or may_be_header(second, fraction):
+            return count, position, SPECIAL
         begin = position + record_bytes
         if begin + captured > stop:
             return count, position, MORE
-        time = u32(block, position, big_endian) * 1_000_000_000 + u32(block, position + 4, big_endian) * tick
+        time = second * 1_000_000_000 + fraction * tick
         list_packet(packets[count], time, frame + count + 1, begin, captured, original, interface, link)
         position = begin + captured
         count += 1
@@ -111,14 +145,7 @@ def snoop_link(header: bytes) -> int | None:
 
 @part
 def walk_snoop(
-    block: Bytes,
-    position: int,
-    stop: int,
-    link: int,
-    largest: int,
-    interface: int,
-    frame: int,
-    packets: PacketRows,
+    block: Bytes, position: int, stop: int, link: int, largest: int, interface: int, frame: int, packets: PacketRows
 ) -> tuple[int, int, int]:
     """As ``walk_pcap``, for snoop: original length, captured length, record length, drops, seconds, microseconds."""
     count = 0

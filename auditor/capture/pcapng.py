@@ -79,8 +79,10 @@ def walk_pcapng(
         if kind != EPB and kind != SPB and kind != PB:
             return count, position, SPECIAL
         total = u32(block, position + 4, big_endian)
-        if total < 16 or total % 4 or total > LARGEST_BLOCK:
+        if total < 16 or total > LARGEST_BLOCK:
             return count, position, DAMAGED
+        if total % 4 and (position + total > stop or u32(block, position + total - 4, big_endian) != total):
+            total += 4 - total % 4  # its padding is there, but not counted
         if position + total > stop:
             return count, position, MORE
         body = position + 8
@@ -162,14 +164,20 @@ class PcapngState:
         return "big" if self.big_endian else "little"
 
     def block_length(self, head: bytes) -> int | None:
-        """The length of the block that begins with these (at least 12) bytes; ``None`` if none can begin so."""
+        """The length of the block that begins with these (at least 12) bytes; ``None`` if none can begin so.
+
+        Some writers do not count the padding at its end; others leave it out. The length that is repeated there tells.
+        """
         order = self.order
         if head[:4] == MAGIC:
             if head[8:12] not in BYTE_ORDER:
                 return None
             order = "big" if BYTE_ORDER[head[8:12]] == "big" else "little"
         total = int.from_bytes(head[4:8], order)
-        return total if 12 <= total <= LARGEST_BLOCK and total % 4 == 0 else None
+        if not 12 <= total <= LARGEST_BLOCK:
+            return None
+        is_whole = total % 4 == 0 or head[total - 4 : total] == total.to_bytes(4, order)
+        return total if is_whole else total + 4 - total % 4
 
     def read_block(self, data: bytes) -> None:
         """Take in one whole block that is no packet. Others (name resolution, custom, unknown ones) are passed over."""

@@ -1,32 +1,35 @@
 """A capture as a row of blocks in one buffer, whatever its format, compression or source."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from auditor.capture.beginnings import BLOCK_HEAD, KINDS, PCAP, PCAPNG, Beginning, beginning_of
 from auditor.capture.buffers import page_aligned
 from auditor.capture.compression import MOST_PACKINGS, Rewound, compression_of, damage, open_compressed
+from auditor.capture.erf import is_erf
 from auditor.capture.inputs import Input
 from auditor.capture.interfaces import Interfaces
 from auditor.capture.pcap import (
+    ANY_FRACTION,
     HEADER_BYTES,
     LARGEST_PACKET,
-    MAGICS,
-    SNOOP_HEADER_BYTES,
-    SNOOP_MAGIC,
+    MOST_MICROSECONDS,
     PcapHeader,
-    snoop_link,
+    fractions,
 )
-from auditor.capture.pcapng import LARGEST_BLOCK, MAGIC, MOST_INTERFACES, PcapngState
+from auditor.capture.pcapng import LARGEST_BLOCK, MOST_INTERFACES, PcapngState
 from auditor.capture.sniff import looks_like
-from auditor.decode.layers import LINK_NAMES, LINK_TYPES, layer_of_link_type
+from auditor.decode.layers import ERF_LAYER, LINK_TYPES, NAMING_LAYERS, STOP, layer_of_link_type
+from auditor.decode.link_names import link_name
 from auditor.errors import InputError
 
 BLOCK_BYTES = 4 << 20
+ERF_LINK = next(number for number, layer in LINK_TYPES.items() if layer == ERF_LAYER)
 SMALLEST_BLOCK = 64 << 10
-PCAP, PCAPNG, SNOOP = 0, 1, 2
 HEAD = 512
+MOST_TOLD = 4  # joined files whose places are told one by one
 MOST_WARNINGS = 32  # on link types, of which there may be thousands
 
 
@@ -55,7 +58,7 @@ class Notes:
             self.warnings.append(f"{what}{where}: everything before it is reported")
 
     def link_names(self) -> str | None:
-        return " ".join(dict.fromkeys(LINK_NAMES.get(t, str(t)).replace(" ", "-") for t in self.link_types)) or None
+        return " ".join(link_name(t).replace(" ", "-") for t in dict.fromkeys(self.link_types)) or None
 
 
 class Reader:
@@ -80,7 +83,14 @@ class Reader:
         self.position = self.stop = 0
         self.offset = 0  # of buffer[0] in the unpacked capture
         self.pcapng = PcapngState(numbering or Interfaces())
-        self.header: PcapHeader | None = None
+        self.kind = PCAP
+        self.header: PcapHeader | None = None  # of all but a pcapng
+        self.joined = 0  # further files that were joined to the first one
+        self.names_interfaces = False  # whether packets have headers that do
+        self.finer_from: int | None = None  # the packets listed from there on have nanoseconds for microseconds
+        self._first = 0  # where in the buffer the first record of a file, or of what was read last, begins
+        self.named: dict[str, int] = {}  # link types of the interfaces that packets named
+        self._told: set[int] = set()  # link types
         try:
             self._open()
         except BaseException:
@@ -102,10 +112,7 @@ class Reader:
             packing = compression_of(head)
             if packing is None:
                 break
-            outer = self.notes.compression
-            self.notes.compression = f"{outer}+{packing}" if outer else packing
-            self._left = None
-            self._stream = open_compressed(cast("BinaryIO", Rewound(head, self._stream)), packing)
+            self._unpack(packing, head)
             try:
                 head = self._raw_read(HEAD)
             except self._damage as error:
@@ -114,47 +121,72 @@ class Reader:
             self._left = max(0, self._left - len(head))
         self.buffer[: len(head)] = np.frombuffer(head, np.uint8)
         self.stop = len(head)
-        if head[:4] in MAGICS:
-            if len(head) < HEADER_BYTES:
-                raise InputError(f"{self.name}: a pcap that ends inside its file header (byte {len(head)})")
-            self.header = PcapHeader.parse(head)
-            self.notes.link_types = [self.header.link_type]
-            self.position = HEADER_BYTES
-            self._note_link_type(self.header.link_type)
-        elif head[:8] == SNOOP_MAGIC:
-            self.notes.format = "snoop"
-            link = snoop_link(head)
-            if len(head) < SNOOP_HEADER_BYTES or link is None:
-                raise InputError(f"{self.name}: a snoop capture of a link layer that is not decoded")
-            self.header = PcapHeader(True, 1000, link, 0)
-            self.notes.link_types = [link]
-            self.position = SNOOP_HEADER_BYTES
-        elif head[:4] == MAGIC:
-            self.notes.format = "pcapng"
-            length = self.pcapng.block_length(head[:12].ljust(12, b"\0")) if len(head) >= 12 else None
-            if length is None:
-                raise InputError(f"{self.name}: begins like a pcapng, but its section header is not valid")
-        else:
+        beginning = beginning_of(head)
+        if beginning is None and is_erf(head):
+            beginning = Beginning("erf", PcapHeader(True, 1, ERF_LINK, 0), 0)
+        if beginning is None:
             inside = f" inside {self.notes.compression}" if self.notes.compression else ""
             raise InputError(f"{self.name}: not a pcap or pcapng capture; it looks like {looks_like(head)}{inside}")
+        if beginning.lack is not None:
+            raise InputError(f"{self.name}: {beginning.lack}")
+        self.notes.format = beginning.format
+        self._begin(beginning)
 
-    def _note_link_type(self, link_type: int) -> None:
-        if link_type & 0xFFFF not in LINK_TYPES:
-            name = LINK_NAMES.get(link_type)
-            words = f"link type {link_type}{f' ({name})' if name else ''} is not decoded: its packets are only counted"
-            if words not in self.notes.warnings and len(self.notes.warnings) < MOST_WARNINGS:
-                self.notes.warnings.append(words)
+    def _unpack(self, packing: str, head: bytes) -> None:
+        """What comes next, from ``head`` on, is packed."""
+        outer = self.notes.compression
+        self.notes.compression = f"{outer}+{packing}" if outer else packing
+        self._left = None
+        self._stream = open_compressed(cast("BinaryIO", Rewound(head, self._stream)), packing)
+
+    def _begin(self, beginning: Beginning) -> None:
+        """A file's header is at ``position``: what follows is read as it says."""
+        self.kind, self.header = KINDS[beginning.format], beginning.header
+        self.position += beginning.size
+        self._first = self.position
+        if self.header is None:
+            return
+        link_type = self.header.link_type
+        if link_type not in self.notes.link_types:
+            self._note_interface(link_type)
+
+    def _join(self, beginning: Beginning) -> bool:
+        """Another file begins where a record should: go on with that. False: its header is not whole, or it cannot be read."""
+        at = self.offset + self.position
+        if beginning.lack is not None:
+            if self.stop - self.position >= HEADER_BYTES:
+                self.damaged(f"another file begins, {beginning.lack}", at)
+            return False
+        self.joined += 1
+        if self.joined <= MOST_TOLD:
+            self.notes.warnings.append(f"files were joined: another {beginning.format} begins at byte {at}")
+        self._begin(beginning)
+        return True
+
+    def _note_interface(self, link_type: int) -> None:
+        self.notes.link_types.append(link_type)
+        if link_type & 0xFFFF in self._told:
+            return
+        self._told.add(link_type & 0xFFFF)
+        layer = layer_of_link_type(link_type)
+        self.names_interfaces |= layer in NAMING_LAYERS
+        if layer == STOP:
+            name = link_name(link_type)
+            words = (
+                f"link type {link_type & 0xFFFF}" if name.isdecimal() else f"link type {name} ({link_type & 0xFFFF})"
+            )
+            if len(self.notes.warnings) < MOST_WARNINGS:
+                self.notes.warnings.append(f"{words} is not decoded: its packets are only counted")
 
     @property
     def layout(self) -> Any:
         if self.header is None:
-            return np.array([PCAPNG, self.pcapng.big_endian, 0, 0, 0, 0, 0], np.int64)
+            return np.array([PCAPNG, self.pcapng.big_endian, *[0] * 6], np.int64)
         h = self.header
         largest = max(LARGEST_PACKET, min(h.snap_length, LARGEST_BLOCK))
-        kind = SNOOP if self.notes.format == "snoop" else PCAP
-        number = self.pcapng.numbering.number(h.link_type)
+        layer, interface = layer_of_link_type(h.link_type), self.pcapng.numbering.number(h.link_type)
         return np.array(
-            [kind, h.big_endian, h.tick, layer_of_link_type(h.link_type), largest, h.record_bytes, number], np.int64
+            [self.kind, h.big_endian, h.tick, layer, largest, h.record_bytes, interface, h.most_fraction], np.int64
         )
 
     @property
@@ -176,6 +208,7 @@ class Reader:
         self.buffer = target
         self.offset += self.position
         self.position, self.stop = 0, rest
+        self._first = 0
         view = self.buffer.data
         while self.stop < len(self.buffer):
             end = len(self.buffer)
@@ -200,31 +233,78 @@ class Reader:
         """Whether all of a file is in the buffer; where that shows only when it is read on, False."""
         return self._left == 0
 
-    def special(self) -> bool:
-        """Take in the pcapng block at ``position``, which is no packet. False: bytes are missing, or it is damaged."""
-        head = self.buffer[self.position : min(self.position + 12, self.stop)].tobytes()
-        length = self.pcapng.block_length(head) if len(head) == 12 else None
-        if length is None:
-            if len(head) == 12:
-                self.damaged("no pcapng block can begin there", self.offset + self.position)
-                self.position = self.stop
+    def special(self, damaged: bool = False) -> bool:
+        """Take in what is at ``position`` and is no packet. False: bytes are missing, or it is damage.
+
+        ``damaged``: nothing of the file that is being read can begin there; perhaps another one does.
+        """
+        head = self.buffer[self.position : min(self.position + HEADER_BYTES, self.stop)].tobytes()
+        beginning = beginning_of(head)
+        if beginning is not None and not (beginning.format == "pcapng" and self.kind == PCAPNG):
+            return self._join(beginning)
+        if (
+            self.kind == PCAPNG
+            and not damaged
+            and (len(head) < BLOCK_HEAD or self.pcapng.block_length(head) is not None)
+        ):
+            return len(head) >= BLOCK_HEAD and self._block(head)
+        if self.kind == PCAP and not damaged and self._is_fine():
+            return True
+        packing = compression_of(head)
+        if packing is not None:
+            self._unpack(packing, self.buffer[self.position : self.stop].tobytes())
+            self.stop = self.position
             return False
+        what = "pcapng block" if self.kind == PCAPNG else "packet record"
+        self.damaged(f"no {what} can begin there", self.offset + self.position)
+        return False
+
+    def _is_fine(self) -> bool:
+        """Whether a fraction of a second is too large for microseconds: most likely all of them are nanoseconds."""
+        assert self.header is not None
+        if self.header.most_fraction == ANY_FRACTION:
+            return False
+        data, at = self.buffer[self._first : self.stop].tobytes(), self.offset + self._first
+        highest = max(fractions(data, self.header))
+        if highest <= MOST_MICROSECONDS:
+            return False
+        words = f"fractions of a second are above {MOST_MICROSECONDS}, though the magic number promises microseconds"
+        if highest > 2 * MOST_MICROSECONDS:
+            self.header = replace(self.header, tick=1, most_fraction=ANY_FRACTION)
+            self.finer_from = self._first
+            words += ": taken as nanoseconds"
+        else:
+            self.header = replace(self.header, most_fraction=ANY_FRACTION)
+            words += ": taken as more than a second"
+        self.notes.warnings.append(words + (f", from byte {at} on" if at > HEADER_BYTES else ""))
+        return True
+
+    def _block(self, head: bytes) -> bool:
+        """Take in a pcapng block that is no packet."""
+        length = self.pcapng.block_length(head) or 0
+        block = self.buffer[self.position : min(self.position + length, self.stop)].tobytes()
+        length = self.pcapng.block_length(block) or 0
         if self.position + length > self.stop:
             return False
-        block = self.buffer[self.position : self.position + length].tobytes()
         before = len(self.pcapng.interfaces)
-        self.pcapng.read_block(block)
+        self.pcapng.read_block(block[:length])
         if self.pcapng.secrets and self._spool is not None:
             self._spool.keep()  # what the secrets open is read in a second pass
         for info in self.pcapng.interfaces[before:]:
-            self.notes.link_types.append(info.link_type)
-            self._note_link_type(info.link_type)
+            self._note_interface(info.link_type)
         self.position += length
         if len(self.pcapng.interfaces) > MOST_INTERFACES:
             self.damaged(f"more than {MOST_INTERFACES:,} interfaces", self.offset + self.position)
             self.position = self.stop
             return False
         return True
+
+    def named_interface(self, of: int, name: str) -> int:
+        """The number of an interface that a packet's own header names, in a capture of the interface ``of``."""
+        link_type = self.pcapng.numbering.link_types[of]
+        if name not in self.named:
+            self.named[name] = link_type
+        return self.pcapng.numbering.number(link_type, name)
 
     def damaged(self, what: str, offset: int) -> None:
         """Note damage; reading ends there, all before it is reported."""

@@ -1,9 +1,14 @@
-"""What a file that is no capture looks like, in a few words for the error."""
+"""What a file that is no capture looks like, in a few words for the error, and how to come by a capture."""
 
+import re
+
+EDITCAP = "convert it with: editcap -F pcap FILE OUT.pcap"
+NO_PACKETS = "the packets themselves are not in it"
 LOOKS = (
-    (b"PK\x03\x04", "a ZIP archive; unpack it first"),
+    (b"PK\x03\x04", "a ZIP archive; give it as a file, or unpack it first"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive; unpack it first"),
     (b"Rar!", "a RAR archive; unpack it first"),
+    (b"MSCF", "a Windows cabinet; unpack it first with: expand -F:* FILE FOLDER"),
     (b"%PDF", "a PDF document"),
     (b"\x89PNG", "a PNG picture"),
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -11,16 +16,47 @@ LOOKS = (
     (b"MZ", "a Windows program"),
     (b"PAR1", "a Parquet file; `audit report` and `Audit.load` read saved results"),
     (b"SQLite format 3", "an SQLite database"),
-    (b"RTSS", "a Network Monitor capture; convert it with: editcap -F pcap FILE OUT.pcap"),
-    (b"GMBU", "a Network Monitor capture; convert it with: editcap -F pcap FILE OUT.pcap"),
-    (b"#separator", "a Zeek log"),
+    (b"RTSS", f"a Network Monitor capture; {EDITCAP}"),
+    (b"GMBU", f"a Network Monitor capture; {EDITCAP}"),
+    (b"\xac\x01\x00\x1c", f"an IXIA capture (lcap); {EDITCAP}"),
+    (b"\x1c\x00\x01\xac", f"an IXIA capture (lcap); {EDITCAP}"),
+    (b"\xab\x01\x00\x1c", f"an IXIA capture (lcap); {EDITCAP}"),
+    (b"\x1c\x00\x01\xab", f"an IXIA capture (lcap); {EDITCAP}"),
+    (b"TRSNIFF data", f"a Sniffer capture; {EDITCAP}"),
+    (b"XCP\0", f"a NetXray capture; {EDITCAP}"),
+    (b"iptrace ", f"an AIX iptrace; {EDITCAP}"),
+    (b"\x7fver", f"an OmniPeek capture; {EDITCAP}"),
+    (b"\x05VNF", f"a Visual Networks capture; {EDITCAP}"),
+    (b"NetScaler", f"a NetScaler trace; {EDITCAP}"),
+    (b"btsnoop\0", "a Bluetooth capture (btsnoop); no IP is in it"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself; get that with: git lfs pull"),
+    (b"1MOyo", "a capture in base64; decode it with: base64 -d FILE > OUT.pcap"),
+    (b"TTyyo", "a capture in base64; decode it with: base64 -d FILE > OUT.pcap"),
+    (b"Cg0NC", "a capture in base64; decode it with: base64 -d FILE > OUT.pcapng"),
+    (b"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", "a capture that was transferred as text, which destroys it; transfer it as binary"),
+    (b"#separator", "a Zeek log; give it with --witness beside a capture"),
+    (b"version account-id", "a VPC flow log; give it with --witness beside a capture"),
     (b"#!", "a script"),
     (b"-----BEGIN", "a PEM file"),
-    (b"<?xml", "an XML document"),
-    (b"<!DOCTYPE", "an HTML page"),
-    (b"<html", "an HTML page"),
-)
+)  # fmt: skip
 KEY_LOG = (b"CLIENT_RANDOM ", b"CLIENT_HANDSHAKE_TRAFFIC_SECRET ", b"CLIENT_TRAFFIC_SECRET_0 ", b"# SSL/TLS secrets")
+HEX_DUMP = "a hex dump of packets"
+TEXTS = (
+    (r"<!doctype html|<html", "an HTML page, which a failed or refused download leaves; download the capture again"),
+    (r"(<\?xml[^>]*>\s*)?<Error>\s*<Code>", "an error message of S3; download the capture again, with the right to"),
+    (r"(<\?xml[^>]*>\s*)?<(pdml|psml)", f"tshark's XML; {NO_PACKETS}: write a capture with tshark -w"),
+    (r"<\?xml", "an XML document"),
+    (r'[\[{]\s*(\{\s*"_index"|"index"|"timestamp"\s*:\s*"\d+")', f"tshark's JSON; {NO_PACKETS}: write a capture with tshark -w"),
+    (r"[\[{]", "JSON"),
+    (r"(?s)(interfaces=\[|filters=\[).*", f"{HEX_DUMP} by a FortiGate's sniffer; convert it with Fortinet's fgt2eth, or with text2pcap"),
+    (r"(?s)(\d+ packets? captured|\s*\d+: \d\d:\d\d:\d\d\.\d+ )", f"a Cisco firewall's list of packets; {NO_PACKETS}: copy /pcap capture:NAME"),
+    (r"[0-9a-f]{8}: ([0-9a-f]{4} ){2}", "a hex dump of a file; make the file of it with: xxd -r FILE OUT"),
+    (r"(?s).*^\s*0x0{3,4}:?\s+([0-9a-f]{2,4}\s+){4}", f"{HEX_DUMP}; convert it with: text2pcap FILE OUT.pcap"),
+    (r"(?s).*^0{4,8}\s+([0-9a-f]{2}\s+){4}", f"{HEX_DUMP}; convert it with: text2pcap FILE OUT.pcap"),
+    (r"(?s).*^(\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d\.\d+|\d+\.\d+) (\S+ +(In|Out|[BMP]) +)?(IP6?|ARP,?) ", f"tcpdump's text; {NO_PACKETS}: write a capture with tcpdump -w"),
+    (r"(?s).*^\s*\d+\s+\d+\.\d+\s+\S+ (→|->) \S+\s+\w+ ", f"tshark's list of packets; {NO_PACKETS}: write a capture with tshark -w"),
+)  # fmt: skip
+TEXT_MARKS = (b"\xef\xbb\xbf",)
 
 
 def looks_like(head: bytes) -> str:
@@ -31,18 +67,42 @@ def looks_like(head: bytes) -> str:
         if head.startswith(magic):
             return words
     if head[257:262] == b"ustar":
-        return "a tar archive; unpack it first"
+        return "a tar archive; give it as a file, or unpack it first"
     if head.startswith(KEY_LOG):
         return "a TLS key log"
+    if is_event_trace(head):
+        return "a Windows event trace (ETL); make a capture of it with: pktmon etl2pcap FILE, or etl2pcapng FILE OUT.pcapng"
     if not head.strip(b"\0"):
         return "zeros"
-    try:
-        text = head[:256].decode("utf-8")
-    except UnicodeDecodeError:
-        return f"binary data that begins with {head[:4].hex(' ')}"
-    if text.lstrip()[:1] in ("{", "["):
-        return "JSON"
-    first = text.splitlines()[0] if text.strip() else ""
-    if text.isprintable() or first.isprintable():
+    return _text_like(head) or f"binary data that begins with {head[:4].hex(' ')}"
+
+
+def is_event_trace(head: bytes) -> bool:
+    """Whether a file begins with a buffer of Event Tracing for Windows: sizes that fit, then the version of the log."""
+    size, saved, offset = (int.from_bytes(head[at : at + 4], "little") for at in (0, 4, 8))
+    if len(head) < 0x80 or not 1024 <= size <= 1 << 24 or size % 512 or saved > size or offset > size:
+        return False
+    return any(5 <= head[at] <= 11 and head[at + 2 : at + 4] == b"\1\5" for at in range(0x50, 0x78, 4))
+
+
+def _text_like(head: bytes) -> str | None:
+    """What a text looks like; None for what is none."""
+    for mark in TEXT_MARKS:
+        head = head.removeprefix(mark)
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = head.decode("utf-16", "ignore")
+    else:
+        try:
+            text = head.decode("utf-8")
+        except UnicodeDecodeError as error:
+            if error.end < len(head) - 3:  # not only cut off inside its last character
+                return None
+            text = head[: error.start].decode("utf-8")
+    text = text.lstrip()
+    for pattern, words in TEXTS:
+        if re.match(pattern, text, re.IGNORECASE | re.MULTILINE):
+            return words
+    first = text.splitlines()[0] if text else ""
+    if text.isprintable() or first.expandtabs().isprintable():
         return "CSV text" if first.count(",") > 2 else "plain text"
-    return f"binary data that begins with {head[:4].hex(' ')}"
+    return None

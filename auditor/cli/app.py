@@ -2,15 +2,19 @@
 
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from auditor.border.text import printable
 from auditor.cli.values import Group
 from auditor.errors import AuditError
+
+if TYPE_CHECKING:
+    from auditor.capture.digest import Child
 
 TABLE_FORMS = ("json", "jsonl", "csv", "parquet")
 DONE, FINDINGS, FAILED, INTERRUPTED = 0, 1, 2, 130
@@ -35,6 +39,13 @@ policy_app = typer.Typer(
 app.add_typer(policy_app, name="policy")
 paths_app = typer.Typer(cls=Group, help="Paths: how they were judged.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(paths_app, name="paths")
+
+
+@dataclass(frozen=True)
+class Own:
+    """What the commands of a process of their own are given: they may give up its rights, and something has begun for them."""
+
+    hashing: "Child | None"  # hashes the first capture already
 
 
 class Format(StrEnum):

@@ -1,13 +1,17 @@
 """Commands that ask saved results: who, list, sql."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.app import FormOption, ListForm, WhereOption, app
+from auditor.cli.app import FormOption, ListForm, WhereOption, app, say
 from auditor.cli.results import saved
 from auditor.errors import AuditError
+
+if TYPE_CHECKING:
+    from auditor.report.database import Table
+    from auditor.report.results import Results
 
 MANIFEST = "audit.json"
 # What is listed of a table where --columns does not say.
@@ -104,7 +108,20 @@ def list_command(
     chosen = COLUMNS.get(table, "*") if is_plain else columns if columns not in (None, "all") else "*"
     asked = who.condition(result, where) if where and table == "flows" else where or "true"
     text = f"select {chosen} from {table} where (\n{asked}\n)"  # noqa: S608 - in a database of nothing else
-    show_rows(asking.query(result, text), form.value)
+    rows = asking.query(result, text)
+    show_rows(_shown_short(result, rows) if form is ListForm.table else rows, form.value)
+
+
+def _shown_short(result: "Results", rows: "Table") -> "Table":
+    """Rows with the numbers of flows as they are shown elsewhere: so many digits as tell them apart."""
+    from auditor.report import flow_ids
+
+    names, cells = rows
+    if "flow_id" not in names:
+        return rows
+    at = names.index("flow_id")
+    short = flow_ids.short(result, (row[at] for row in cells))
+    return names, [(*row[:at], name, *row[at + 1 :]) for row, name in zip(cells, short, strict=True)]
 
 
 @app.command("sql")
@@ -125,4 +142,4 @@ def sql_command(
 
     if as_csv and form is not ListForm.table:
         raise AuditError(f"--csv and --format {form.value}: give one of both")
-    show_rows(sql(where, query), "csv" if as_csv else form.value)
+    show_rows(sql(where, query, say), "csv" if as_csv else form.value)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.app import FAILED, FINDINGS, Format, Severity, app, say
+from auditor.cli.app import FAILED, FINDINGS, Format, Own, Severity, app, say
 from auditor.cli.options import Output, with_options
 from auditor.errors import AuditError
 from auditor.options import Options
 
 if TYPE_CHECKING:
     from auditor import Audit
+    from auditor.audit.start import Confine
 
 
 @app.command("pcap")
@@ -38,15 +39,17 @@ def pcap_command(
     from auditor.cli.ticker import Ticker, is_shown
 
     load = partial(import_module, "auditor.cli.summary") if output.is_shown else None
-    progress = Progress()
+    hashing = context.obj.hashing if context.obj is not None else None
+    confine, progress = least_rights(context, output), Progress()
     with Ticker(progress) if is_shown() and not output.quiet else nullcontext():
-        result = audit_files(captures, options, hashing=context.obj, meanwhile=load, progress=progress)
+        result = audit_files(captures, options, hashing=hashing, meanwhile=load, confine=confine, progress=progress)
     finish(result, output)
 
 
 @app.command("live")
 @with_options
 def live_command(
+    context: typer.Context,
     interface: Annotated[str, typer.Argument(help="Interface to capture on, as eth0 or lo.", show_default=False)],
     *,
     duration: Annotated[
@@ -63,9 +66,23 @@ def live_command(
 
     A child process captures (dumpcap, else tcpdump, else a raw socket); this one needs no rights to capture.
     """
-    from auditor import audit_live
+    from auditor.audit.live import audit_interface
 
-    finish(audit_live(interface, options, duration=duration, capture_filter=capture_filter), output)
+    finish(audit_interface(interface, options, duration, capture_filter, confine=least_rights(context, output)), output)
+
+
+def least_rights(context: typer.Context, output: Output) -> "Confine | None":
+    """What gives up all rights that an audit does not need; nothing in a process that is not the command's own."""
+    if not isinstance(context.obj, Own):
+        return None
+    from auditor.machine import rights
+
+    history = [] if output.history is None else [output.history]
+
+    def confine(reads: list[Path], writes: list[Path]) -> None:
+        rights.give_up(reads, [*writes, *history])
+
+    return confine
 
 
 def finish(result: "Audit", output: Output) -> None:

@@ -17,7 +17,12 @@ WORDS = {
     "form": "FORM",
     "history": "FOLDER",
     "ip_ranges": "FILE",
+    "authorities": "FILE",
+    "join_key": "FILE",
+    "key": "FILE",
     "keylog": "FILE",
+    "request": "FILE",
+    "response": "FILE",
     "name": "POLICY",
     "new": "FOLDER",
     "old": "FOLDER",
@@ -54,7 +59,14 @@ EXAMPLES = {
         "audit extract results TLS101-1 --explain",
         "audit extract results TLS101-1 -o evidence.pcapng",
     ),
-    "verify": ("audit verify results --capture archive/",),
+    "sign": (
+        "audit sign results --key ~/.ssh/id_ed25519 --timestamp-request request.tsq",
+        "audit sign results --timestamp-response response.tsr",
+    ),
+    "verify": (
+        "audit verify results --capture archive/",
+        "audit verify results --key allowed_signers --timestamp-ca authority.pem",
+    ),
     "diff": ("audit diff results-october results-november --fail-on new",),
     "history": ("audit pcap capture.pcap --history audits && audit history audits",),
     "who": (
@@ -84,7 +96,7 @@ EXAMPLES = {
     "topology fetch": ("audit topology fetch --profile audit --region eu-west-1 --out aws/",),
     "policy show": ("audit policy show aws-pinpoint",),
     "policy check": ("audit policy check ours.toml",),
-    "paths explain": ("audit paths explain results 17",),
+    "paths explain": ("audit paths explain results 4caab9d",),
 }
 CODES = (
     "Exit codes: 0 done; 1 findings at or above --fail-on, or what changed; 2 the work, or a part of it, could not be done; "

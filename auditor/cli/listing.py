@@ -10,7 +10,7 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from auditor.border.text import cell, printable
+from auditor.border.text import cell, lines, printable
 from auditor.cli.terminal import console, emit
 
 Rows = tuple[list[str], list[tuple[Any, ...]]]
@@ -22,11 +22,11 @@ MOST_NAMED = 6
 
 def show_rows(rows: Rows, form: str = "table", title: str | None = None) -> None:
     """Print the rows of a query, in one of the forms of ``audit list``."""
-    names, cells = rows
+    names, cells = [printable(name) for name in rows[0]], rows[1]
     match form:
         case "csv":
             writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(names)
+            writer.writerow(map(cell, names))
             writer.writerows([[cell(_plain(value)) for value in row] for row in cells])
         case "json":
             sys.stdout.write(json.dumps([_record(names, row) for row in cells], ensure_ascii=False, indent=1) + "\n")
@@ -46,7 +46,7 @@ def _plain(value: Any) -> Any:
     """A value as JSON and CSV have it."""
     if isinstance(value, datetime | date):
         return value.isoformat()
-    return value if isinstance(value, str | int | float | bool | type(None)) else str(value)
+    return value if isinstance(value, int | float | bool | type(None)) else lines(str(value))
 
 
 def _text(value: Any, is_whole: bool) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from auditor import __version__
-from auditor.cli import asking, auditing, manual, policies, results, topology  # noqa: F401 - their commands are the application's
-from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, app, say
+from auditor.cli import asking, auditing, manual, policies, proving, results, topology  # noqa: F401 - their commands are the application's
+from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, Own, app, say
 from auditor.errors import AuditError, shown
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def main(hashing: "Child | None" = None) -> None:
 
     ``hashing`` is a process that hashes the first capture already.
     """
-    for name in ("SIGTERM", "SIGHUP"):  # as Ctrl-C, unless whoever started this wants it ignored, as nohup does
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # each ends it, but what was ignored before, as nohup does
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
@@ -68,6 +68,8 @@ def main(hashing: "Child | None" = None) -> None:
         sys.stdout.flush()
     except AuditError as error:
         say(str(error))
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     except BrokenPipeError:
         _end_as_unread()
     except UnicodeEncodeError as error:
@@ -89,9 +91,9 @@ def main(hashing: "Child | None" = None) -> None:
 
 def _run(hashing: "Child | None") -> int:
     """Run the command; its exit code."""
-    manual.complete()
     try:
-        app(obj=hashing)
+        manual.complete()
+        app(obj=Own(hashing))
     except KeyboardInterrupt:
         return INTERRUPTED
     except SystemExit as ended:  # typer makes one of Ctrl-C, and rich and typer of a pipe that nobody reads

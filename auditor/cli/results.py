@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from auditor.cli.app import (
-    FAILED,
     FINDINGS,
     CaptureOption,
     DiffFail,
@@ -112,30 +111,6 @@ def extract_command(
         sys.stdout.write(result.explain_finding(finding))
     if out is not None:
         say(f"{result.extract(finding, out, force=force)} packets are in {out}")
-
-
-@app.command("verify")
-@saved()
-def verify_command(
-    folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
-    capture: CaptureOption = None,
-) -> None:
-    """Check whether results and captures are unchanged: by the SHA-256 in custody.json and audit.json.
-
-    Exit code 0: all is there and unchanged, and nothing else is; 1: something changed, is missing or was added; 2: a capture
-    is not there, or there is nothing to verify by.
-    """
-    from auditor import Audit
-    from auditor.cli.terminal import show_verified
-
-    verified = Audit(folder, captures=capture or ()).verify()
-    show_verified(verified)
-    if any(same is False for _, same, _ in verified):
-        raise typer.Exit(FINDINGS)
-    unknown = [name for name, same, _ in verified if same is None]
-    if unknown:
-        say(f"{len(unknown)} captures could not be verified, as {unknown[0]}; --capture says where they are now")
-        raise typer.Exit(FAILED)
 
 
 @app.command("diff")

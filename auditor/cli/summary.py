@@ -1,5 +1,6 @@
 """The answer first: the sentence, what is wrong by who talks to what, paths and versions, what was not judged and why."""
 
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 
@@ -32,8 +33,12 @@ VERDICT_WORDS = {
 
 
 def brief(result: Audit) -> None:
-    """The answer, a sentence."""
-    emit(console(), Text(result.answer))
+    """The answer: a sentence, on one line where it is piped."""
+    out = console()
+    if out.is_terminal:
+        emit(out, Text(result.answer))
+    else:
+        sys.stdout.write(f"{result.answer}\n")
 
 
 def show(result: Audit) -> None:

@@ -27,6 +27,7 @@ class Ticker:
         self.progress = progress
         self._ended = threading.Event()
         self._lock = threading.Lock()
+        self._is_shown = False
         self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
@@ -43,8 +44,10 @@ class Ticker:
         self.clear()
 
     def clear(self) -> None:
-        """Take the line back."""
-        self._write(CLEAR)
+        """Take the line back, if there is one."""
+        if self._is_shown:
+            self._write(CLEAR)
+            self._is_shown = False
 
     def _work(self) -> None:
         wait = DELAY
@@ -52,6 +55,7 @@ class Ticker:
             wait = STEP
             room = os.get_terminal_size(sys.stderr.fileno()).columns - 1
             self._write(f"{CLEAR}{line(self.progress)[: max(room, 0)]}")
+            self._is_shown = True
 
     def _write(self, text: str) -> None:
         with self._lock:

@@ -5,7 +5,7 @@ import numpy as np
 from auditor.decode import layers as L
 from auditor.decode.bytes import Bytes
 from auditor.decode.eapol import eapol
-from auditor.decode.ip import ipv4, ipv6
+from auditor.decode.ip import authentication, ipv4, ipv6
 from auditor.decode.link import (
     backbone,
     cisco_hdlc,
@@ -30,6 +30,7 @@ from auditor.decode.packet import DECODED, MALFORMED, PacketRow
 from auditor.decode.transport import esp, tcp, udp
 from auditor.decode.tunnel import capwap, erspan, geneve, gre, gtp, l2tp, teredo, tzsp, vxlan
 from auditor.decode.wireless import dot11, ppi, prism, radiotap
+from auditor.decode.wrapped import enc, erf, pflog, pktap
 from auditor.machine.kernel import inlined, part
 
 DATAGRAM = -1
@@ -65,6 +66,7 @@ HDLC, NFLOG, GTP, TEREDO, L2TP, CAPWAP, TZSP = (
     L.CAPWAP_LAYER,
     L.TZSP_LAYER,
 )
+PKTAP, ENC, PFLOG, ERF, AUTHENTICATION = L.PKTAP, L.ENC, L.PFLOG, L.ERF_LAYER, L.AH_LAYER
 ESP, WIRELESS, RADIOTAP, PRISM, AVS, PPI = L.ESP_LAYER, L.WIRELESS, L.RADIOTAP, L.PRISM, L.AVS, L.PPI
 WIRELESS_SWAPPED, EAPOL = L.WIRELESS_SWAPPED, L.EAPOL_LAYER
 
@@ -149,6 +151,16 @@ def rare_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
         return prism(block, packet)
     if layer == PPI:
         return ppi(block, packet)
+    if layer == AUTHENTICATION:
+        return authentication(block, packet)
+    if layer == PKTAP:
+        return pktap(block, packet)
+    if layer == ENC:
+        return enc(block, packet)
+    if layer == PFLOG:
+        return pflog(block, packet)
+    if layer == ERF:
+        return erf(block, packet)
     return not_ip(packet)
 
 

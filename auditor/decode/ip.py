@@ -3,7 +3,7 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be16, be32, be64
-from auditor.decode.layers import BY_IP_PROTOCOL, IP_IN_IP, IPV4, IPV6, STOP, TCP_LAYER, UDP_LAYER
+from auditor.decode.layers import AUTHENTICATED, BY_IP_PROTOCOL, IP_IN_IP, IPV4, IPV6, STOP, TCP_LAYER, UDP_LAYER
 from auditor.decode.link import cut, malformed
 from auditor.decode.packet import FRAGMENT, OTHER_IP, V4_MAPPED, PacketRow
 from auditor.machine.kernel import inlined, part
@@ -31,6 +31,13 @@ def trim(packet: PacketRow, start: int, length: int) -> None:
         packet.missing = 0
     else:
         packet.missing = stop - packet.end
+
+
+@part
+def note_authentication(block: Bytes, packet: PacketRow, at: int) -> None:
+    """IPsec's authentication header (RFC 4302 2), which encrypts nothing: its association is noted."""
+    packet.spi = be32(block, at + 4)
+    push_tunnel(packet, np.int64(AUTHENTICATED), np.int64(0))
 
 
 @inlined
@@ -81,6 +88,17 @@ def ipv4(block: Bytes, packet: PacketRow) -> int:
 
 
 @part
+def authentication(block: Bytes, packet: PacketRow) -> int:
+    """An authentication header over IPv4; IPv6's is one of its extension headers."""
+    at = packet.position
+    if at + 8 > packet.end:
+        return cut(packet)
+    note_authentication(block, packet, at)
+    packet.position = at + (int(block[at + 1]) + 2) * 4
+    return next_protocol(packet, int(block[at]))
+
+
+@part
 def ipv6(block: Bytes, packet: PacketRow) -> int:
     """RFC 8200, through its extension headers. A payload length of 0 is a jumbogram or segmentation offload."""
     at = packet.position
@@ -110,6 +128,7 @@ def ipv6(block: Bytes, packet: PacketRow) -> int:
         elif protocol == 51:
             if at + 8 > packet.end:
                 return cut(packet)
+            note_authentication(block, packet, at)
             size = (int(block[at + 1]) + 2) * 4
         elif protocol == 44:
             if at + 8 > packet.end:

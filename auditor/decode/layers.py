@@ -13,6 +13,7 @@ VXLAN_LAYER, GENEVE_LAYER, PPP_HDLC, LOOP_LAYER = 16, 17, 18, 19
 CISCO_METADATA, MACSEC_LAYER, BACKBONE, ERSPAN_2, ERSPAN_3, CISCO_HDLC, NFLOG = 20, 21, 22, 23, 24, 25, 26
 GTP_LAYER, TEREDO_LAYER, L2TP_LAYER, CAPWAP_LAYER, TZSP_LAYER, ESP_LAYER = 27, 28, 29, 30, 31, 32
 WIRELESS, RADIOTAP, PRISM, AVS, PPI, WIRELESS_SWAPPED, EAPOL_LAYER = 33, 34, 35, 36, 37, 38, 39
+PKTAP, ENC, PFLOG, ERF_LAYER, AH_LAYER = 40, 41, 42, 43, 44
 
 # https://www.tcpdump.org/linktypes.html
 LINK_TYPES = {
@@ -27,37 +28,20 @@ LINK_TYPES = {
     104: CISCO_HDLC,
     105: WIRELESS,
     108: LOOP_LAYER,
+    109: ENC,
     113: LINUX_SLL,
+    117: PFLOG,
     119: PRISM,
     127: RADIOTAP,
+    149: PKTAP,  # user 2, which macOS wrote before it had a number of its own
     163: AVS,
     192: PPI,
+    197: ERF_LAYER,
     228: IPV4,
     229: IPV6,
     239: NFLOG,
+    258: PKTAP,
     276: LINUX_SLL2,
-}
-LINK_NAMES = {
-    0: "BSD loopback",
-    1: "Ethernet",
-    9: "PPP",
-    12: "raw IP",
-    14: "raw IP",
-    50: "PPP in HDLC-like framing",
-    51: "PPPoE",
-    101: "raw IP",
-    104: "Cisco HDLC",
-    105: "IEEE 802.11",
-    108: "OpenBSD loopback",
-    113: "Linux cooked",
-    119: "IEEE 802.11 prism",
-    127: "IEEE 802.11 radiotap",
-    163: "IEEE 802.11 AVS",
-    192: "PPI",
-    228: "raw IPv4",
-    229: "raw IPv6",
-    239: "NFLOG",
-    276: "Linux cooked v2",
 }
 
 # IEEE 802 numbers (ethertypes).
@@ -82,7 +66,21 @@ ETHERTYPES = {
 }
 
 # IANA protocol numbers.
-IP_PROTOCOLS = {4: IPV4, 6: TCP_LAYER, 17: UDP_LAYER, 41: IPV6, 47: GRE_LAYER, 50: ESP_LAYER, 137: MPLS}
+IP_PROTOCOLS = {4: IPV4, 6: TCP_LAYER, 17: UDP_LAYER, 41: IPV6, 47: GRE_LAYER, 50: ESP_LAYER, 51: AH_LAYER, 137: MPLS}
+
+# Types of Endace's records with packets, whatever extensions they have.
+ERF_TYPES = {
+    1: PPP_HDLC,
+    2: ETHERNET,
+    10: PPP_HDLC,
+    11: ETHERNET,
+    15: PPP_HDLC,
+    16: ETHERNET,
+    19: PPP_HDLC,
+    20: ETHERNET,
+    22: IPV4,
+    23: IPV6,
+}
 
 # UDP ports that carry tunnels. The header must look like the tunnel's too.
 UDP_TUNNELS = {
@@ -90,6 +88,7 @@ UDP_TUNNELS = {
     2152: GTP_LAYER,  # 3GPP TS 29.281
     3544: TEREDO_LAYER,  # RFC 4380
     4789: VXLAN_LAYER,  # RFC 7348; AWS traffic mirroring
+    8472: VXLAN_LAYER,  # what Linux used before, and flannel, Cilium and Cisco's OTV do
     5247: CAPWAP_LAYER,  # RFC 5415
     6081: GENEVE_LAYER,  # RFC 8926; AWS Gateway Load Balancer
     37008: TZSP_LAYER,
@@ -97,6 +96,8 @@ UDP_TUNNELS = {
 
 # Kinds of tunnel, in the top byte of a packet's ``tunnel``: number, name, and whether an identifier goes with it.
 VXLAN, GENEVE, GRE, IP_IN_IP, ERSPAN, GTP, TEREDO, L2TP, CAPWAP, TZSP = range(1, 11)
+AUTHENTICATED, IPSEC = 11, 12  # IPsec's authentication header; what came out of, or goes into, a security association
+SFLOW_SAMPLE = 13  # a packet that a switch reports
 TUNNEL_NAMES = {
     VXLAN: "vxlan",
     GENEVE: "geneve",
@@ -108,6 +109,9 @@ TUNNEL_NAMES = {
     L2TP: "l2tp",
     CAPWAP: "capwap",
     TZSP: "tzsp",
+    AUTHENTICATED: "ah",
+    IPSEC: "ipsec",
+    SFLOW_SAMPLE: "sflow",
 }
 TUNNELS_WITH_ID = {VXLAN, GENEVE, ERSPAN, GTP, L2TP}
 
@@ -122,6 +126,12 @@ def _table(size: int, rows: dict[int, int]) -> np.ndarray:
 BY_ETHERTYPE = _table(65536, ETHERTYPES)
 BY_IP_PROTOCOL = _table(256, IP_PROTOCOLS)
 BY_UDP_PORT = _table(65536, UDP_TUNNELS)
+BY_LINK_TYPE = _table(65536, LINK_TYPES)
+BY_ERF_TYPE = _table(128, ERF_TYPES)
+
+# Headers that name the interface of each packet: where, and in how many bytes of text.
+NAMED_INTERFACES = {PKTAP: (12, 24), PFLOG: (4, 16)}
+NAMING_LAYERS = {*NAMED_INTERFACES, LINUX_SLL2, ERF_LAYER}  # the last two by number
 
 
 def layer_of_link_type(link_type: int) -> int:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from auditor.decode.bytes import Bytes, be16, be48, le16, le32
+from auditor.decode.bytes import Bytes, be16, be32, be48, le16, le32
 from auditor.decode.layers import (
     BY_ETHERTYPE,
     ETHERNET,
@@ -101,6 +101,7 @@ def linux_sll2(block: Bytes, packet: PacketRow) -> int:
         return cut(packet)
     if block[at + 11] == 6:
         packet.source_mac = be48(block, at + 12)
+    packet.wire = be32(block, at + 4)
     layer = BY_ETHERTYPE[be16(block, at)]
     packet.position = at + 20
     if layer == STOP:

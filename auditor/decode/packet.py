@@ -44,6 +44,8 @@ PACKET = np.dtype(
         ("source_port", "u2"),
         ("target_port", "u2"),
         ("interface", "i4"),
+        ("wire", "u4"),  # what a header in the packet says of its interface, see ``wrapped``; 0 for nothing
+        ("spi", "u4"),  # of the IPsec association that the packet came in, where it is in clear; 0 for none
         ("link", "i4"),  # layer number to begin with (see ``layers``)
         ("mss", "u2"),  # of a SYN's option; 0 for none
         ("ip_identification", "u2"),  # IPv4's; 0 in IPv6
@@ -78,9 +80,9 @@ V4_MAPPED = 0xFFFF00000000  # RFC 4291 2.5.5.2: upper part of the low half of an
 ICMP, TCP, UDP, ESP, ICMP6 = 1, 6, 17, 50, 58
 EAPOL = 255  # stands for EAP over LAN, which has no IP; a number that IANA reserves
 BGP = 179  # port, RFC 4271 3
-FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
 
-# What is kept of packets seen a moment ago, to know those that a capture shows twice.
+# What is kept of packets seen a moment ago, in sets of WAYS, to know those that a capture shows again: see ``flows.copies``.
 RECENT_PACKET = np.dtype(
     [
         ("source_high", "u8"),
@@ -90,13 +92,16 @@ RECENT_PACKET = np.dtype(
         ("ports", "u8"),  # and the IPv4 identification
         ("numbers", "u8"),  # of TCP; of UDP the payload's beginning
         ("length", "u8"),  # and the flags
+        ("further", "u8"),  # of packets without an identification: a hash of options, or of the payload
         ("time", "i8"),
-        ("place", "u8"),
+        ("places", "u8"),  # the last four where it was seen
     ]
 )
 RECENT = 4096
+WAYS = 2
 # What is kept of frames to know those that lie in two files, and of packets to compare two captures by.
 FRAME_SEEN = np.dtype([("code", "u8"), ("time", "i8"), ("capture", "i8")])
 PACKET_SAID = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
-RecentRows: TypeAlias = NDArray[Any]
+RecentRow: TypeAlias = Any
+RecentRows: TypeAlias = NDArray[Any]  # RECENT of them, and one more that ``copies`` keeps a gap in
 FrameRows: TypeAlias = NDArray[Any]

@@ -6,7 +6,7 @@ from auditor.decode.bytes import Bytes, be16, be32
 from auditor.decode.layers import BY_UDP_PORT, CAPWAP_LAYER, STOP, TEREDO_LAYER
 from auditor.decode.link import cut, malformed
 from auditor.decode.packet import FRAGMENT, SHORTEST_TEXT, SYN, PacketRow
-from auditor.decode.tunnel import fits_tunnel
+from auditor.decode.tunnel import fits_tunnel, tunnel_without_its_port
 from auditor.machine.kernel import inlined, part
 
 
@@ -86,7 +86,9 @@ def udp(block: Bytes, packet: PacketRow) -> int:
     if layer == STOP:
         layer = np.int64(BY_UDP_PORT[packet.source_port])
         if layer != TEREDO_LAYER and layer != CAPWAP_LAYER:  # only of these the answers come from the tunnel's port
-            return STOP
+            layer = tunnel_without_its_port(block, at + 8, at + 8 + packet.payload_captured)
+            if layer == STOP:
+                return STOP
     if not fits_tunnel(block, at + 8, packet.end, layer):
         return STOP
     if packet.fragment != 0:

@@ -285,10 +285,55 @@ def geneve(block: Bytes, packet: PacketRow) -> int:
 
 @part
 def is_vxlan(block: Bytes, at: int, end: int) -> bool:
-    """Whether UDP payload on the VXLAN port is VXLAN: the I bit set, every reserved bit clear."""
-    return at + 8 <= end and block[at] == 8 and block[at + 1] == 0 and block[at + 2] == 0 and block[at + 3] == 0
+    """Whether UDP payload on the VXLAN port is VXLAN: the I bit set, every reserved bit clear.
+
+    With the G bit a group policy's tag is in them (draft-smith-vxlan-group-policy 2.1).
+    """
+    if at + 8 > end:
+        return False
+    if block[at] == 0x88:
+        return block[at + 1] & 0xB7 == 0
+    return block[at] == 8 and block[at + 1] == 0 and block[at + 2] == 0 and block[at + 3] == 0
 
 
 @part
 def is_geneve(block: Bytes, at: int, end: int) -> bool:
     return at + 8 <= end and block[at] >> 6 == np.uint8(0) and int(BY_ETHERTYPE[be16(block, at + 2)]) != STOP
+
+
+@part
+def is_whole_ip(block: Bytes, at: int, end: int, kind: int) -> bool:
+    """Whether an IP packet of that ethertype fills ``block[at:end]``, of IPv4 with a checksum that is right."""
+    if kind == 0x86DD:
+        return at + 40 <= end and block[at] >> 4 == 6 and at + 40 + be16(block, at + 4) == end
+    if kind != 0x0800 or at + 20 > end or block[at] != 0x45 or be16(block, at + 2) > end - at:
+        return False
+    total = 0
+    for k in range(10):
+        total += be16(block, at + 2 * k)
+    return (total & 0xFFFF) + (total >> 16) == 0xFFFF
+
+
+@part
+def is_whole_frame(block: Bytes, at: int, end: int) -> bool:
+    """Whether an Ethernet frame with IP in it, perhaps tagged, fills ``block[at:end]``."""
+    at += 12
+    while at + 6 <= end and be16(block, at) == 0x8100:
+        at += 4
+    return at + 2 <= end and is_whole_ip(block, at + 2, end, be16(block, at))
+
+
+@part
+def tunnel_without_its_port(block: Bytes, at: int, end: int) -> int:
+    """VXLAN or GENEVE on any port, where the bytes leave no doubt: reserved bits clear, and a whole frame inside."""
+    if at + 8 > end or block[at + 7] != 0:
+        return STOP
+    if is_vxlan(block, at, end):
+        return VXLAN_LAYER if is_whole_frame(block, at + 8, end) else STOP
+    if block[at] >> 6 != 0 or block[at + 1] & 0x3F:
+        return STOP
+    kind = be16(block, at + 2)
+    inner = at + 8 + int(block[at] & 0x3F) * 4
+    if kind == 0x6558:
+        return GENEVE_LAYER if is_whole_frame(block, inner, end) else STOP
+    return GENEVE_LAYER if is_whole_ip(block, inner, end, kind) else STOP

@@ -14,7 +14,12 @@ from auditor.machine.kernel import part
 HEADER = 12
 MOST_ANSWERS = 48
 LONGEST_NAME = 255
-A, AAAA, IN = 1, 28, 1
+A, CNAME, AAAA, IN = 1, 5, 28, 1
+SECOND = 1_000_000_000
+# Programs go on with an address for a while, whatever its time to live: browsers a minute, Java half of one. So an
+# answer names flows for as long as it says (RFC 1035 3.2.1), and at least so long after it came or was last used.
+KEPT = 60 * SECOND
+LONGEST_LIFE = 7 * 86_400  # seconds; RFC 8767 4 has resolvers cap longer ones
 
 
 @part
@@ -93,8 +98,9 @@ def remember(
     low: np.uint64,
     name: int,
     time: int,
+    life: int,
 ) -> None:
-    """Keep an answer for its client. A full neighbourhood loses its oldest: the table is bounded."""
+    """Keep an answer for its client, for ``life`` nanoseconds. A full neighbourhood loses its oldest: the table is bounded."""
     size = answers.size
     slot = slot_of(client_high, client_low, high, low, size)
     oldest = slot
@@ -121,12 +127,17 @@ def remember(
     )
     if not is_same:
         answer.before = 0
-        answer.before_since = 0
         answer.since = time
+        answer.until = 0
     elif answer.name != name:
         answer.before = answer.name
         answer.before_since = answer.since
+        answer.before_until = answer.until
         answer.since = time
+        answer.until = 0
+    elif answer.until < time:  # nothing is known of the time between
+        answer.since = time
+    answer.until = max(answer.until, time + max(life, KEPT))
     answer.client_high = client_high
     answer.client_low = client_low
     answer.high = high
@@ -148,7 +159,7 @@ def answer_for(
 ) -> int:
     """The name that was asked for when this client was last given this address before it connected; 0 for none.
 
-    An answer that came later cannot be why a flow began.
+    An answer that came later cannot be why a flow began, nor one that is long forgotten.
     """
     if counters[ANSWERS_KEPT] == 0:
         return 0
@@ -168,12 +179,24 @@ def answer_for(
                 and answer.client_low == c_low
                 and answer.client_high == c_high
             ):
-                if answer.since <= started:
+                if answer.since <= started <= answer.until:
+                    answer.until = max(answer.until, started + KEPT)
                     return int(answer.name)
-                if answer.before > 0 and answer.before_since <= started:
+                if answer.before > 0 and answer.before_since <= started <= answer.before_until:
+                    answer.before_until = max(answer.before_until, started + KEPT)
                     return int(answer.before)
                 break
     return 0
+
+
+@part
+def record_address(block: Bytes, at: int, kind: int, size: int) -> tuple[np.uint64, np.uint64]:
+    """The address in a record's data; zero for a record of another kind."""
+    if kind == A and size == 4:
+        return np.uint64(0), np.uint64(V4_MAPPED) | np.uint64(be32(block, at))
+    if kind == AAAA and size == 16:
+        return np.uint64(be64(block, at)), np.uint64(be64(block, at + 8))
+    return np.uint64(0), np.uint64(0)
 
 
 @part
@@ -189,28 +212,28 @@ def dns_answers(memory: Memory, answers: AnswerRows, block: Bytes, packet: Packe
     length = question_name(block, at + HEADER, end, memory.scratch)
     if length <= 0:
         return
-    name = 0
+    name, life = 0, np.int64(LONGEST_LIFE)
     at = skip_name(block, at + HEADER, end) + 4
     for _ in range(count):
         at = skip_name(block, at, end)
         if at < 0 or at + 10 > end:
             return
-        kind = be16(block, at)
-        size = be16(block, at + 8)
+        kind, lives, size = be16(block, at), np.int64(be32(block, at + 4)), be16(block, at + 8)
+        if lives >= 1 << 31:  # RFC 2181 8
+            lives = np.int64(0)
+        if kind == CNAME:  # the name leads to the address no longer than each step of the way
+            life = min(life, lives)
+        lives = min(life, lives) * SECOND
         at += 10
         if at + size > end:
             return
-        high, low = np.uint64(0), np.uint64(0)
-        if kind == A and size == 4:
-            low = np.uint64(V4_MAPPED) | np.uint64(be32(block, at))
-        elif kind == AAAA and size == 16:
-            high, low = be64(block, at), be64(block, at + 8)
+        high, low = record_address(block, at, kind, size)
         if high or low:
             if name == 0:
                 name = intern(
                     memory.arena, memory.entries, memory.intern_buckets, memory.scratch, np.int64(0), np.int64(length)
                 )
             time = max(1, packet.time)
-            remember(memory.counters, answers, packet.target_high, packet.target_low, high, low, name, time)
-            remember(memory.counters, answers, np.uint64(0), np.uint64(0), high, low, name, time)
+            remember(memory.counters, answers, packet.target_high, packet.target_low, high, low, name, time, lives)
+            remember(memory.counters, answers, np.uint64(0), np.uint64(0), high, low, name, time, lives)
         at += size

@@ -82,8 +82,8 @@ def vlan_text(tags: int, count: int) -> str | None:
     return ".".join(str(tags >> 12 * k & 0xFFF) for k in range(depth - 1, -1, -1)) or None
 
 
-def tunnel_text(tunnel: int, outer: int, endpoint: int, attachment: int) -> str | None:
-    """Outer and inner tunnel, then what AWS Gateway Load Balancer says in GENEVE options."""
+def tunnel_text(tunnel: int, outer: int, endpoint: int = 0, attachment: int = 0, spi: int = 0) -> str | None:
+    """Outer and inner tunnel, then what AWS Gateway Load Balancer says in GENEVE options, or IPsec's association."""
 
     def one(value: int) -> str:
         kind = value >> 56
@@ -97,6 +97,8 @@ def tunnel_text(tunnel: int, outer: int, endpoint: int, attachment: int) -> str 
         text += f" vpce-{endpoint:017x}"
     if attachment:
         text += f" attachment-{attachment:x}"
+    if spi:
+        text += f" spi-{spi:#010x}"
     return text
 
 
@@ -168,7 +170,7 @@ def flow_columns(rows: Rows, ends: Oriented, captures: list[str], interfaces: li
         "client_mac": macs(client_mac),
         "server_mac": macs(server_mac),
         "vlan": _combined(first, ("vlans", "vlan_count"), vlan_text),
-        "tunnel": _combined(first, ("tunnel", "outer_tunnel", "gwlb_endpoint", "gwlb_attachment"), tunnel_text),
+        "tunnel": _combined(first, ("tunnel", "outer_tunnel", "gwlb_endpoint", "gwlb_attachment", "spi"), tunnel_text),
         "interface": Texts([*interfaces, None], which),
         "tcp_state": tcp_state(flows, client, server),
         "rtt_ms": Numbers(round_trip / 1e6, round_trip < 0),

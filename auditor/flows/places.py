@@ -78,6 +78,7 @@ def note_side(side: SideRow, way: WayRow, packet: PacketRow) -> None:
     way.outer_vlan_count = packet.outer_vlan_count
     way.gwlb_endpoint = packet.gwlb_endpoint
     way.gwlb_attachment = packet.gwlb_attachment
+    way.spi = packet.spi
 
 
 @part

@@ -55,6 +55,7 @@ FLOW = np.dtype(
         ("round_trip", "i8"),  # nanoseconds; -1 unknown
     ]
 )
+RIVALS = 3
 SIDE = np.dtype(
     [
         ("packets", "i8"),
@@ -79,6 +80,9 @@ SIDE = np.dtype(
         ("state", "u1"),  # NEW, ACTIVE, DONE
         ("tcp_flags", "u1"),  # every flag seen
         ("syn", "u1"),
+        ("rivals", "u1"),  # how many SYNs of other sequence numbers came, and these numbers, see ``syns``
+        ("rival", "u4", (RIVALS,)),
+        ("settled", "u1"),  # the other side's acknowledgement says which of them counts
         ("lost", "u1"),  # bytes that mattered are missing: LOST or NO_ROOM
         ("protected", "u1"),  # bits: under whose keys packets were seen, see BY_*
     ]
@@ -98,6 +102,7 @@ WAY = np.dtype(
         ("elsewhere", "i8"),  # frames at positions of which none is kept, and the first of them
         ("elsewhere_frame", "i8"),
         ("reset_frame", "i8"),
+        ("spi", "u4"),  # of the IPsec association of its first packet
         ("mss", "u2"),  # its SYN's option
         ("reset_ttl", "u1"),
         ("vlan_count", "u1"),
@@ -148,6 +153,7 @@ CHUNK = 1 << CHUNK_BITS
 WINDOW = 64 * 1024
 CHUNKS_A_STREAM = WINDOW // CHUNK
 SPANS = 8
+MOST_HELD = 6  # a bare acknowledgement over IPv4 has 40 bytes, the smallest Ethernet frame 46 (IEEE 802.3 4.2.3.3)
 STREAM = np.dtype(
     [
         ("origin", "u4"),  # sequence number of window byte 0
@@ -171,6 +177,9 @@ STREAM = np.dtype(
         ("next", "i4"),
         ("grid", "i4", (CHUNKS_A_STREAM,)),  # chunk of each part of the window, -1 for none
         ("span", "i4", (2 * SPANS,)),  # begin and end of each stretch, in order
+        ("held", "u1"),  # bytes of a segment that may be an acknowledgement's padding, their number, and the bytes
+        ("held_sequence", "u4"),
+        ("held_bytes", "u1", (MOST_HELD,)),
     ]
 )
 BLANK_STREAM = blank(STREAM, grid=-1)
@@ -274,7 +283,9 @@ ANSWER = np.dtype(
         ("before", "i4"),  # the name that the address had before this one; 0 for none
         ("time", "i8"),  # of the last answer
         ("since", "i8"),  # of the first answer with this name
+        ("until", "i8"),  # how long it names flows: see ``dns.KEPT``
         ("before_since", "i8"),
+        ("before_until", "i8"),
     ]
 )
 ANSWERS = 1 << 16
@@ -299,6 +310,8 @@ SESSIONS = 1 << 16
     ENCRYPTED_PACKETS,
     SHORT_PACKETS,
     DROPPED_SEGMENTS,
+    RETRANSMITTED,
+    EXPORTS,  # flows of sFlow, NetFlow or IPFIX
     WINDOW_EXCEEDED,
     FLOWS_MADE,
     FREE_FLOW,  # the first of a chain of free places, -1 for none; the next four likewise
@@ -324,7 +337,7 @@ SESSIONS = 1 << 16
     FORGOTTEN_ANSWERS,  # of the DNS, likewise
     KEPT_BYTES,  # interned bytes that were left when numbers were last given out anew
     COUNTERS,
-) = range(37)
+) = range(39)
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any

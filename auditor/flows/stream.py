@@ -1,15 +1,16 @@
 """One direction of a TCP connection put in order (RFC 9293 3.10.7.4): a window of 64 KiB, kept in chunks.
 
 Only the beginning of a stream matters, so a stream is a window from its first byte, which moves on when a handshake
-is longer than it. A segment's bytes are written to their place at once, in whatever order they come; bytes that are there already stay (the first copy wins),
-and ``have`` is the end of what has no gap before it.
+is longer than it. A segment's bytes are written to their place at once, in whatever order they come; bytes that are there
+already stay (the first copy wins), and ``have`` is the end of what has no gap before it. Only the few bytes of what may be
+a padded acknowledgement wait until it shows what they are.
 """
 
 import numpy as np
 
 from auditor.decode.bytes import Bytes, copy_bytes
 from auditor.decode.frames import BITS
-from auditor.decode.packet import SYN, PacketRow
+from auditor.decode.packet import ACK, FIN, PSH, RST, SYN, URG, PacketRow
 from auditor.flows.state import (
     ACTIVE,
     BLANK_STREAM,
@@ -20,7 +21,9 @@ from auditor.flows.state import (
     DROPPED_SEGMENTS,
     FREE_CHUNKS,
     FREE_STREAM,
+    MOST_HELD,
     PAST_HANDSHAKE,
+    RETRANSMITTED,
     SPANS,
     WINDOW,
     WINDOW_EXCEEDED,
@@ -29,6 +32,7 @@ from auditor.flows.state import (
     SideRow,
     StreamRow,
 )
+from auditor.flows.syns import is_of_a_rival
 from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, part
 
@@ -191,12 +195,110 @@ def is_repeat(stream: StreamRow, begin: int, end: int) -> bool:
 
 
 @part
+def take(
+    memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, source: int, begin: int, end: int, frame: int
+) -> bool:
+    """Take the bytes ``block[source:]`` as the window's ``begin`` to ``end``. False: there are too many gaps for them."""
+    if end > stream.have:
+        stream.segments += 1
+    if not insert(memory, stream, block, source, begin, end):
+        memory.tallies[frame >> BITS, DROPPED_SEGMENTS] += 1
+        side.lost = 1
+        return False
+    spans = stream.span
+    if not side.syn and stream.recognised == 0:
+        if stream.skipped == 0:
+            stream.start = spans[0]
+        elif begin < stream.start:  # overtaken by what was taken for the beginning
+            stream.start = begin
+            stream.skipped = 0
+    if spans[0] <= stream.start:
+        stream.have = spans[1]
+    return True
+
+
+@inlined
+def may_be_padding(packet: PacketRow) -> bool:
+    """Whether a segment's few bytes may be the padding of a bare acknowledgement's frame, which IP's length counts."""
+    flags = packet.tcp_flags & (FIN | SYN | RST | PSH | ACK | URG)
+    return flags == ACK and packet.payload_wire <= MOST_HELD and packet.payload_captured == packet.payload_wire
+
+
+@part
+def hold(stream: StreamRow, block: Bytes, packet: PacketRow) -> None:
+    """Keep bytes that may be padding until it shows whether the stream goes on behind them, or in their place."""
+    stream.held = packet.payload_captured
+    stream.held_sequence = packet.sequence
+    for k in range(np.int64(packet.payload_captured)):
+        stream.held_bytes[k] = block[packet.payload + k]
+
+
+@part
+def take_held(memory: Memory, side: SideRow, stream: StreamRow, frame: int) -> None:
+    """Held bytes are the stream's."""
+    count = np.int64(stream.held)
+    stream.held = 0
+    begin = (np.int64(stream.held_sequence) - np.int64(stream.origin)) & 0xFFFFFFFF
+    if begin + count > WINDOW or is_repeat(stream, begin, begin + count):
+        return
+    for k in range(count):
+        memory.scratch[k] = stream.held_bytes[k]
+    take(memory, side, stream, memory.scratch, np.int64(0), begin, begin + count, frame)
+
+
+@part
+def settle_held(memory: Memory, side: SideRow, stream: StreamRow, packet: PacketRow) -> None:
+    """The side sent more: held bytes in whose place it did were padding, and those behind which it goes on are data."""
+    into = (np.int64(stream.held_sequence) - np.int64(packet.sequence)) & 0xFFFFFFFF
+    behind = (np.int64(packet.sequence) - np.int64(stream.held_sequence)) & 0xFFFFFFFF
+    if into < packet.payload_wire:
+        stream.held = 0
+    elif behind <= stream.held or may_be_padding(packet):  # only one segment can be held
+        take_held(memory, side, stream, np.int64(packet.frame))
+
+
+@part
+def confirm_held(memory: Memory, side: SideRow, stream: StreamRow, packet: PacketRow) -> bool:
+    """The other side acknowledged up to a byte: if that is the last held one, they are data. True: there are more bytes."""
+    end = (np.int64(stream.held_sequence) + np.int64(stream.held)) & 0xFFFFFFFF
+    if end != packet.acknowledged:
+        return False
+    had = stream.have
+    take_held(memory, side, stream, np.int64(packet.frame))
+    return stream.have != had
+
+
+@part
+def note_repeat(memory: Memory, side: SideRow, stream: StreamRow, packet: PacketRow) -> None:
+    """A segment whose bytes are there already was sent again."""
+    if packet.payload_captured == 0 or stream.encrypted == PAST_HANDSHAKE:
+        return
+    memory.tallies[packet.frame >> BITS, RETRANSMITTED] += 1
+    side.repeats = min(65535, side.repeats + 1)
+    if side.repeat_frame == 0:
+        side.repeat_frame = packet.frame
+
+
+@part
+def begin_stream(memory: Memory, side: SideRow, stream: StreamRow, packet: PacketRow) -> None:
+    """Begin a side's stream, or begin it anew where it turned out that another SYN counts."""
+    if side.stream >= 0:
+        is_misplaced = stream.origin != (np.int64(side.initial_sequence) + 1) & 0xFFFFFFFF
+        if not is_misplaced or stream.recognised != 0 or stream.skipped != 0:
+            return
+        release(memory, side, stream)
+    acquire(memory.counters, side, stream, packet)
+
+
+@part
 def feed(memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, packet: PacketRow) -> bool:
     """Take a segment's payload into its side's stream. True: the stream has more bytes in order than before."""
-    if side.stream < 0:
-        acquire(memory.counters, side, stream, packet)
-    sequence = np.int64(packet.sequence) + (1 if packet.tcp_flags & SYN else 0)
+    if side.stream < 0 or side.rivals != 0:
+        begin_stream(memory, side, stream, packet)
+    sequence = (np.int64(packet.sequence) + (1 if packet.tcp_flags & SYN else 0)) & 0xFFFFFFFF
     begin = (sequence - np.int64(stream.origin)) & 0xFFFFFFFF
+    if side.rivals != 0 and begin >= WINDOW and is_of_a_rival(side, sequence):
+        return False
     if begin >= 1 << 31:
         begin -= 1 << 32
     end = begin + np.int64(packet.payload_captured)
@@ -213,29 +315,20 @@ def feed(memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, packet:
                 memory.counters[WINDOW_EXCEEDED] += 1
             release(memory, side, stream)
             return False
+    had = stream.have
+    if stream.held != 0:
+        settle_held(memory, side, stream, packet)
     if packet.payload_captured < packet.payload_wire:
         side.lost = 1
+    padding = may_be_padding(packet)
     if is_repeat(stream, begin, end):
-        if packet.payload_captured > 0 and stream.encrypted != PAST_HANDSHAKE:
-            side.repeats = min(65535, side.repeats + 1)
-            if side.repeat_frame == 0:
-                side.repeat_frame = packet.frame
-        return False
-    if end > stream.have:
-        stream.segments += 1
-    if not insert(memory, stream, block, source, begin, end):
-        memory.tallies[packet.frame >> BITS, DROPPED_SEGMENTS] += 1
-        side.lost = 1
-        return False
-    spans = stream.span
-    if not side.syn and stream.recognised == 0:
-        if stream.skipped == 0:
-            stream.start = spans[0]
-        elif begin < stream.start:  # overtaken by what was taken for the beginning
-            stream.start = begin
-            stream.skipped = 0
-    had = stream.have
-    if spans[0] <= stream.start:
-        stream.have = spans[1]
+        if not padding:
+            note_repeat(memory, side, stream, packet)
+        return stream.have != had
+    if padding:
+        hold(stream, block, packet)
+        return stream.have != had
+    if not take(memory, side, stream, block, source, begin, end, np.int64(packet.frame)):
+        return stream.have != had
     is_beyond_gap = stream.message_left > 0 and stream.spans > 1  # what a message lacks may never come
     return stream.have != had or stream.recognised == 0 or is_beyond_gap

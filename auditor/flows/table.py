@@ -47,6 +47,7 @@ from auditor.flows.state import (
     WayRows,
 )
 from auditor.flows.stream import release
+from auditor.flows.syns import note_numbers, note_rival
 from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import NUMBERS, Layout
@@ -371,8 +372,12 @@ def note_tcp(flow: FlowRow, mine: SideRow, other: SideRow, way: WayRow, directio
                     flow.client = direction
                 if flow.syn_time == 0:
                     flow.syn_time = packet.time
+        else:
+            note_rival(mine, np.int64(packet.sequence))
     elif mine.packets == 0:
         mine.initial_sequence = packet.sequence
+    if mine.state != DONE or other.state != DONE:
+        note_numbers(mine, other, packet)
     if flow.round_trip < 0 and flags & (ACK | SYN) == ACK and flow.client == direction:
         if flow.syn_time and flow.syn_ack_time and packet.time >= flow.syn_time:
             flow.round_trip = packet.time - flow.syn_time

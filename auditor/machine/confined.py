@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 
+SET_NO_NEW_PRIVS = 38  # prctl(2)
 NEW_USER, NEW_NETWORK = 0x10000000, 0x40000000  # unshare(2)
 
 
@@ -23,9 +24,12 @@ def _leave_network() -> None:
     """Move to a network namespace without interfaces; without rights of root by way of a user namespace."""
     if sys.platform != "linux":
         return
-    # Root needs no user namespace, in which it could not read other users' files any more. Some kernels and containers
-    # forbid both: then the rest has to do.
-    ctypes.CDLL(None).unshare(NEW_NETWORK if os.geteuid() == 0 else NEW_USER | NEW_NETWORK)
+    ctypes.CDLL(None).prctl(SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    # Root needs no user namespace, in which it could not read other users' files any more, unless it has given up the
+    # right to make the other. Some kernels and containers forbid both: then the rest has to do.
+    unshare = ctypes.CDLL(None).unshare
+    if os.geteuid() != 0 or unshare(NEW_NETWORK) != 0:
+        unshare(NEW_USER | NEW_NETWORK)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from auditor.machine import trust
+from auditor.machine import trust, writing
 
 FOLDER = "traffic-auditor"
 
@@ -105,6 +105,7 @@ def store(objects: dict[str, Object]) -> None:
     """Keep machine code for ``load``. What cannot be written only costs time at the next start."""
     try:
         place = folder(make=True)
+        writing.remove_left(place)
         for name, compiled in objects.items():
             trust.write(place / name, pack({name: compiled}))
     except (trust.UntrustedError, OSError):

@@ -184,7 +184,7 @@ class Together:
     def open(self, name: str) -> BinaryIO:
         """A new file."""
         if self._held is None:
-            _remove_left(self.folder)
+            remove_left(self.folder)
             self._new.mkdir(FOLDER)
             self._held = os.open(self._new, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             _lock(self._held)
@@ -236,8 +236,8 @@ def is_new(name: str) -> bool:
     return name.startswith(NEW)
 
 
-def _remove_left(folder: Path) -> None:
-    """Remove what was left in a folder by those that were killed."""
+def remove_left(folder: Path) -> None:
+    """Remove what was left in a folder of ours by those that were killed."""
     for left in folder.glob(f"{NEW}*"):
         try:
             number = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -345,7 +345,7 @@ def read(folder: str | Path, notes: list[str] | None = None) -> Topology:
     What else AWS's command line printed into the folder is no error: ``notes`` gets a sentence of it.
     """
     path = Path(folder)
-    if path.is_dir():
+    if folders.is_folder(path):
         files = folders.files(path, lambda file: bool({".json", ".yaml", ".yml"} & set(file.suffixes)))
     else:
         files = [(path, folders.refusal(path))]

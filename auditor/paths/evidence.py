@@ -13,6 +13,7 @@ kind                what it is                                                  
 ``interface+mac``   captured on the link's interface, and exchanged with its peer's MAC       likely
 ``mac``             they are exchanged with the peer's MAC, the tag not known or stripped     likely
 ``tunnel``          they are in a tunnel between the ends of a VPN, in both directions        likely
+``gateway``         a gateway captured it as it is inside of its IPsec (BSD's enc)            likely
 ``point``           the capture was taken at a place that stands for the link                 likely
 ``rule``            the topology's first fitting rule says so                                 likely
 ``interface``       they were captured on the link's interface                                likely
@@ -30,7 +31,7 @@ kind                what it is                                                  
 ``accepted``        AWS accepts the client's prefix over this interface, and prefers it       likely
 ``address``         a client address that only the uplink gives                               likely
 ``router``          it is handed to a router of the site's own, which has several links       none
-``ipsec``           it is the outside of an IPsec tunnel: what is inside cannot be seen       none
+``ipsec``           it is authenticated by IPsec, or the outside of a tunnel that is encrypted none
 ``source``          its source lies outside the prefixes that the interface may carry         none
 ``contrary``        something of the link is there, and something of it differs               none
 ``contested``       the MAC that it is exchanged with is one of several that claim a peer     none
@@ -46,6 +47,8 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.control import Control
+from auditor.decode.layers import AUTHENTICATED
+from auditor.decode.layers import IPSEC as IPSEC_INSIDE
 from auditor.paths import inside_aws, routing
 from auditor.paths.frames import FITS, MOSTLY, ON_THE_WIRE, WEAK, Fit
 from auditor.paths.gathering import Gathering
@@ -73,6 +76,7 @@ def gather(flows: Flows, network: Network, control: Control) -> Gathering:
     _internet(g)
     _own_routers(g)
     _ipsec(g)
+    _inside_ipsec(g)
     _contested(g)
     return g
 
@@ -257,6 +261,20 @@ def _own_routers(g: Gathering) -> None:
                 handed[positions.flow[at & (positions.direction == number)]] = True
                 text = f"exchanged with your router {router.name} ({mac}), which has its own choice of links"
                 g.add(handed, direction, "router", "unknown", NONE, text)
+
+
+def _inside_ipsec(g: Gathering) -> None:
+    """Packets that a gateway shows as they are inside of its IPsec, or that IPsec authenticates and does not encrypt."""
+    positions = g.flows.positions
+    kind = positions.tunnel >> np.uint64(56)
+    for tunnel, name, path, strength, text in (
+        (IPSEC_INSIDE, "gateway", "vpn", LIKELY, "as the gateway that captured it has it inside of its IPsec"),
+        (AUTHENTICATED, "ipsec", "unknown", NONE, "in IPsec's authentication header, which encrypts nothing"),
+    ):
+        for number, direction in enumerate(DIRECTIONS):
+            inside = g.nothing.copy()
+            inside[positions.flow[(kind == tunnel) & (positions.direction == number)]] = True
+            g.add(inside, direction, name, path, strength, text)
 
 
 def _ipsec(g: Gathering) -> None:

@@ -128,7 +128,7 @@ def position_text(flows: Flows, at: int) -> str:
     counted = [f"{packets} packets"] * (packets > 0) + [f"{copies} copies of packets seen elsewhere"] * (copies > 0)
     number, tags = int(positions.interface[at]), int(positions.tags[at])
     name = flows.interfaces[number] if 0 <= number < len(flows.interfaces) else None
-    tunnel = tunnel_text(int(positions.tunnel[at]), int(positions.outer_tunnel[at]), 0, 0)
+    tunnel = tunnel_text(int(positions.tunnel[at]), int(positions.outer_tunnel[at]))
     where = [f"on interface {name}"] if name else []
     where += [f"VLAN {_tags(tags)}" if tags else "untagged"]
     where += [f"{mac_text(int(positions.source_mac[at]))} to {mac_text(int(positions.target_mac[at]))}"]

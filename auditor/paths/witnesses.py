@@ -104,7 +104,7 @@ def witnesses_table(rows: list[dict[str, Any]]) -> pa.Table:
 
 def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
     for path in map(Path, paths):
-        if path.is_dir():
+        if folders.is_folder(path):
             logs = folders.files(path, lambda file: bool(SUFFIXES & set(file.suffixes)))
             if not logs:
                 raise InputError(f"{path}: the folder holds no log; known are {KNOWN}")

@@ -13,7 +13,7 @@ import pyarrow as pa
 from auditor.decode import frames
 from auditor.policy.check import FAIL, WARN
 from auditor.policy.model import Rule
-from auditor.prefixes import V4_MAPPED, Prefix
+from auditor.prefixes import V4_MAPPED, Prefix, parse_address
 from auditor.tables import arrow, schema
 
 Array = np.ndarray[Any, Any]
@@ -31,8 +31,7 @@ ANYWHERE: Prefix = (4, 0, 0)
 
 def client_group(address: str) -> str:
     """The network that a client is counted with: /24 of IPv4, /64 of IPv6."""
-    ip = ipaddress.ip_address(address)
-    return text_of((ip.version, int(ip), ip.max_prefixlen), WIDTHS[0])
+    return text_of(network_of(*parse_address(address)))
 
 
 def text_of(network: Prefix, width: tuple[int, int] | None = None) -> str:

@@ -35,6 +35,7 @@ EVERY: tuple[Check, ...] = (
     tls_checks.secure_renegotiation,
     tls_checks.server_authenticated,
     tls_checks.encrypt_then_mac,
+    tls_checks.no_truncated_hmac,
     tls_checks.no_early_data,
     tls_checks.no_psk_only,
     name_checks.fips_endpoint,

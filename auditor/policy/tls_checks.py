@@ -302,6 +302,18 @@ def encrypt_then_mac(facts: Facts, required: bool, parameters: dict[str, Any]) -
 
 
 @check(of_any_server=True)
+def no_truncated_hmac(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """The two sides did not agree to cut MACs to 80 bits (RFC 6066 7)."""
+    answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    unknown = facts.negotiated & (facts.truncated_hmac == UNKNOWN)
+    answer.put(unknown, NOT_OBSERVABLE, "whether truncated MACs were agreed on is not seen")
+    answer.put(facts.truncated_hmac == NO, PASS, "no truncated MACs")
+    answer.put(facts.truncated_hmac == YES, unmet(required), "truncated MACs were agreed on")
+    no_handshake(facts, answer)
+    return answer
+
+
+@check(of_any_server=True)
 def no_early_data(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """The client sends no early data (0-RTT): it can be replayed and has no forward secrecy (RFC 8446 2.3)."""
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ClientHello was seen")

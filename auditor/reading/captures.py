@@ -27,6 +27,7 @@ class Capture:
     interfaces: str | None
     packets: int
     duplicates: int
+    retransmissions: int
     wire_bytes: int
     started: int | None
     ended: int | None
@@ -83,6 +84,7 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         interfaces=" ".join(name for name in counted.interfaces if name) or None,
         packets=packets,
         duplicates=int(c[S.DUPLICATES]),
+        retransmissions=int(c[S.RETRANSMITTED]),
         wire_bytes=int(c[S.WIRE_BYTES]),
         started=int(c[S.FIRST_TIME]) if packets else None,
         ended=int(c[S.LAST_TIME]) if packets else None,
@@ -102,12 +104,22 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         encrypted=int(c[S.ENCRYPTED_PACKETS]),
         dropped=counted.dropped,
         segments_dropped=int(c[S.DROPPED_SEGMENTS]),
-        ended_early=int(c[S.EVICTED_FLOWS]),
+        ended_early=counted.evicted,
         secrets=counted.secrets,
         status=notes.status,
         damage_offset=notes.damage_offset,
         warnings="; ".join(_warnings(item, counted)) or None,
     )
+
+
+def _reports(counted: Counted) -> Iterable[str]:
+    """What was done about what switches and routers report of traffic."""
+    c = counted.counters
+    if c[S.EXPORTS]:
+        what = f"{counted.samples} sampled packets are, nothing else" if counted.samples else "nothing is"
+        yield f"{c[S.EXPORTS]} flows carry sFlow, NetFlow or IPFIX; of what they report {what} looked into"
+        if counted.samples_left_out:
+            yield f"{counted.samples_left_out} sampled packets are left out: too many for their block"
 
 
 def _warnings(item: Input, counted: Counted) -> Iterable[str]:
@@ -120,7 +132,8 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
     if item.was_changed():
         yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:
-        yield f"{c[S.DUPLICATES]} packets are in it twice, as mirrors of both ends show them, and count once"
+        yield f"{c[S.DUPLICATES]} packets are in it twice, seen at several places, and count once"
+    yield from _reports(counted)
     if correction(counted.offset):
         assert counted.offset is not None
         yield f"its clock is {counted.offset / 1e9:+.3f} s ahead of that of captures before it, which is taken off its times"

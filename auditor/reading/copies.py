@@ -18,10 +18,10 @@ from auditor.decode.packet import (
     PacketRows,
     RecentRows,
 )
+from auditor.flows.copies import is_duplicate
 from auditor.machine.kernel import inlined, kernel
 from auditor.machine.signature import BYTES, Layout
 
-TWICE_WITHIN = 20_000_000  # nanoseconds; the shortest retransmission timeout is ten times as long
 COMPARED = 96  # bytes of a frame: all headers, nearly always
 
 
@@ -31,55 +31,6 @@ def place_of(packet: PacketRow) -> np.uint64:
     place = packet.source_mac ^ (packet.target_mac * np.uint64(0x9E3779B97F4A7C15)) ^ packet.tunnel
     place ^= (packet.vlans ^ packet.outer_source) * np.uint64(0xBF58476D1CE4E5B9)
     return place ^ ((np.uint64(packet.ttl) << np.uint64(48)) | (np.uint64(packet.interface & 0xFFFF) << np.uint64(32)))
-
-
-@inlined
-def is_duplicate(recent: RecentRows, block: Bytes, packet: PacketRow) -> bool:
-    """Whether a capture shows a packet twice: both ends mirrored, both ports of a switch, both sides of a router.
-
-    The same packet has the same addresses, ports, numbers and IPv4 identification, and comes within ``TWICE_WITHIN``.
-    What was sent again has another identification; where there is none (IPv6; 0 and 1 are written by senders that do
-    not count), only a copy counts that was seen elsewhere, or had passed more or fewer routers. All of it is compared,
-    not a hash: nobody can hide a packet by making it look like another one's copy.
-    """
-    ports = (np.uint64(packet.source_port) << np.uint64(48)) | (np.uint64(packet.target_port) << np.uint64(32))
-    ports |= np.uint64(packet.ip_identification)
-    length = np.uint64(packet.payload_wire)
-    if packet.protocol == TCP:
-        numbers = (np.uint64(packet.sequence) << np.uint64(32)) | np.uint64(packet.acknowledged)
-        length = (length << np.uint64(8)) | np.uint64(packet.tcp_flags)
-    elif packet.payload_captured >= 8:
-        numbers = be64(block, np.int64(packet.payload))
-    else:
-        return False
-    place = place_of(packet) if packet.ip_identification <= 1 else np.uint64(0)
-    code = packet.source_low ^ (packet.target_low * np.uint64(0x9E3779B97F4A7C15))
-    code = mix((code ^ ports) * np.uint64(0xBF58476D1CE4E5B9) + (numbers ^ length))
-    last = recent[np.int64(code & np.uint64(RECENT - 1))]
-    gap = packet.time - last.time
-    if (
-        last.numbers == numbers
-        and last.ports == ports
-        and last.length == length
-        and last.source_low == packet.source_low
-        and last.target_low == packet.target_low
-        and last.source_high == packet.source_high
-        and last.target_high == packet.target_high
-        and gap >= -TWICE_WITHIN
-        and gap <= TWICE_WITHIN
-        and (packet.ip_identification > 1 or last.place != place)
-    ):
-        return True
-    last.source_high = packet.source_high
-    last.source_low = packet.source_low
-    last.target_high = packet.target_high
-    last.target_low = packet.target_low
-    last.ports = ports
-    last.numbers = numbers
-    last.length = length
-    last.time = packet.time
-    last.place = place
-    return False
 
 
 @inlined

@@ -13,6 +13,7 @@ from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import scan
 from auditor.reading.clocks import correction
+from auditor.reading.interfaces import name_interfaces
 from auditor.reading.sources import NEVER, Source
 
 SMALLEST_PACKET = 64  # bytes with its record header: how many packets a block can hold, nearly always
@@ -120,6 +121,8 @@ class Cursor:
         except InputError as error:
             self.source.failure = str(error)
             self._more = False
+        if self.reader.names_interfaces:
+            name_interfaces(self.reader, self.block.buffer, self.block.packets[: self.block.count])
         times = self.block.packets["time"][: self.block.count]
         if self._ahead:
             times -= self._ahead
@@ -155,9 +158,10 @@ class Cursor:
             block.count += count
             block.fragments += fragments
             block.about_network += about_network
-            if ended == DAMAGED:
-                reader.damaged("no packet record can begin there", reader.offset + reader.position)
-            elif ended == SPECIAL and reader.special():
+            if ended in (DAMAGED, SPECIAL) and reader.special(ended == DAMAGED):
+                if reader.finer_from is not None:
+                    make_finer(block.packets[: block.count], reader.finer_from)
+                    reader.finer_from = None
                 continue
             break
         self._full = ended == FULL
@@ -184,3 +188,10 @@ class Cursor:
         """Nothing more is read of it."""
         self._end()
         self._blocks.give(self.block)
+
+
+def make_finer(packets: S.Array, first: int) -> None:
+    """Packets that begin behind ``first`` have nanoseconds where microseconds were read."""
+    times = packets["time"]
+    seconds, rest = np.divmod(times, 1_000_000_000)
+    packets["time"] = np.where(packets["begin"] > first, seconds * 1_000_000_000 + rest // 1000, times)

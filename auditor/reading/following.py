@@ -90,9 +90,11 @@ class Reading:
         self._stopped.set()
 
     def close(self) -> None:
-        """Stop, and let go of what was not taken."""
+        """Stop, wait for no more of what comes as a stream, and let go of what was not taken."""
         self.stop()
         self._closed.set()
+        for item in self.inputs:
+            item.stop()
         while self._thread.is_alive():
             try:
                 self._queue.get(timeout=0.05)
@@ -132,8 +134,9 @@ class Reading:
         read = [source for source in sources if source.failure is None]
         for source in read:
             source.counted.fragments = merging.fragments.counts[source.number]
+            source.counted.samples = merging.samples.counts[source.number]
+            source.counted.samples_left_out = merging.samples.left_out[source.number]
         for source in read[:1]:
-            source.counted.evicted = int(state.memory.counters[S.EVICTED_FLOWS])
             source.counted.forgotten = int(state.memory.counters[S.FORGOTTEN_ANSWERS])
             source.counted.left_out = control.left_out
         for source in sources:
@@ -172,6 +175,7 @@ class Reading:
             if intern_full(state.memory.arena, state.memory.entries):
                 forget_answers(state)
             for part in oldest(state):
+                _add(sources, "evicted", state.ways["first_frame"][2 * part] >> BITS)
                 evict(state, part)
                 state = self._send(merging, state, sources)
             state = make_room(self._send(merging, state, sources, full=True))
@@ -227,8 +231,13 @@ class Reading:
 def _count(done: rows.Rows, sources: list[Source]) -> None:
     """Count flows and handshakes with the captures that they began in."""
     began = done.sides["first_frame"][:, 0] >> BITS
-    for which, of in (("flows", began), ("handshakes", began[done.handshake_flow])):
-        for number, count in enumerate(np.bincount(of).tolist()):
-            if count:
-                counted = sources[number].counted
-                setattr(counted, which, getattr(counted, which) + count)
+    _add(sources, "flows", began)
+    _add(sources, "handshakes", began[done.handshake_flow])
+
+
+def _add(sources: list[Source], which: str, captures: S.Array) -> None:
+    """Count something of captures; ``captures``: the number of one for each."""
+    for number, count in enumerate(np.bincount(captures).tolist()):
+        if count:
+            counted = sources[number].counted
+            setattr(counted, which, getattr(counted, which) + count)

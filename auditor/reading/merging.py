@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from auditor.capture.beginnings import DATAGRAMS
 from auditor.capture.interfaces import Interfaces
 from auditor.capture.pcapng import INTERFACE
 from auditor.capture.reader import BLOCK_BYTES, new_buffer
@@ -21,9 +22,10 @@ from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import copies, scan
 from auditor.reading.decoding import FEW, SMALLEST_PACKET, Block, Blocks, Cursor
+from auditor.reading.samples import Samples
 from auditor.reading.sources import Source
 
-DATAGRAM_LAYOUT = np.array([scan.DATAGRAMS, 0, 0, 0, 0, 0, 0], np.int64)
+DATAGRAM_LAYOUT = np.array([DATAGRAMS, *[0] * 7], np.int64)
 WHOLE = 1024  # packets of a block that goes on as it is: fewer are gathered
 PLACES = ("begin", "position", "end", "payload")  # fields of a packet that are places in its block
 NO_INTERFACES = np.zeros(0, INTERFACE).view(np.recarray)
@@ -45,6 +47,7 @@ class Merging:
     ) -> None:
         self.interfaces = Interfaces()
         self.fragments = Fragments()
+        self.samples = Samples()
         self.control = control or Control(captures=[source.item.name for source in sources])
         self._sources = sources
         self._waiting = deque(sources)
@@ -52,7 +55,7 @@ class Merging:
         self._prompt = prompt
         self._alone = len(sources) == 1
         self._tallies = tallies
-        self._seen = S.records(RECENT, RECENT_PACKET)
+        self._seen = S.records(RECENT + 1, RECENT_PACKET)
         self._frames = S.records(RECENT, FRAME_SEEN)
         self._blocks = Blocks(block_bytes)
         self._open: list[Cursor] = []
@@ -208,6 +211,7 @@ class Merging:
         if block.about_network:
             self.control.take(block.data, packets)
         scan.tally(packets, self._tallies)
+        block.data, block.count = self.samples.add(block.data, block.packets, block.count)
         self._put(block)
 
 

@@ -9,6 +9,8 @@ a kernel again at each level of nesting.)
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.capture.beginnings import DATAGRAMS, ERF, PCAP, SNOOP
+from auditor.capture.erf import walk_erf
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
 from auditor.decode.bytes import Bytes
@@ -16,6 +18,7 @@ from auditor.decode.decode import DATAGRAM, decode_packet
 from auditor.decode.eapol import note_supplicant
 from auditor.decode.frames import BITS
 from auditor.decode.packet import (
+    ACK,
     BGP,
     CUT,
     DECODED,
@@ -70,10 +73,11 @@ from auditor.flows.state import (
     Memory,
     SideRow,
     State,
+    StreamRow,
     Tallies,
     WayRow,
 )
-from auditor.flows.stream import feed
+from auditor.flows.stream import confirm_held, feed
 from auditor.flows.table import (
     MOST_FINISHED,
     create,
@@ -93,7 +97,6 @@ from auditor.tls.records import message
 
 # Why ``follow_batch`` came back, besides MORE.
 ROOM, FLUSH = 4, 5
-PCAP, PCAPNG, SNOOP, DATAGRAMS = 0, 1, 2, 3
 SWEEP_PACKETS = 8192
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
 
@@ -205,6 +208,26 @@ def is_new(state: State, at: int, direction: int, packet: PacketRow) -> bool:
 
 
 @part
+def follow_bytes(
+    state: State, flow: FlowRow, side: SideRow, stream: StreamRow, direction: int, packet: PacketRow
+) -> None:
+    """A side's stream has more bytes in order: the messages in them."""
+    memory = state.memory
+    handshake = state.handshakes[flow.handshake if flow.handshake >= 0 else memory.counters[FREE_HANDSHAKE]]
+    while tcp_bytes(memory, flow, side, stream, handshake, direction, packet):
+        message(memory, flow, stream, handshake, direction, packet)
+
+
+@part
+def acknowledge(
+    state: State, flow: FlowRow, side: SideRow, stream: StreamRow, direction: int, packet: PacketRow
+) -> None:
+    """A packet acknowledges what the other side sent, perhaps bytes that were held because they might be padding."""
+    if packet.tcp_flags & ACK and confirm_held(state.memory, side, stream, packet):
+        follow_bytes(state, flow, side, stream, direction, packet)
+
+
+@part
 def is_other_flow(counters: Counters, packet: PacketRow) -> bool:
     """Whether a packet belongs to a flow without ports: IPsec's, or EAP over LAN, whose supplicant may be an earlier one."""
     if packet.protocol != EAPOL:
@@ -251,7 +274,10 @@ def follow_batch(
         flow = flows[at]
         side, way = sides[2 * at + direction], state.ways[2 * at + direction]
         if is_tcp:
-            note_tcp(flow, side, sides[2 * at + 1 - direction], way, direction, packet)
+            other = sides[2 * at + 1 - direction]
+            note_tcp(flow, side, other, way, direction, packet)
+            if other.stream >= 0 and state.streams[other.stream].held != 0:
+                acknowledge(state, flow, other, state.streams[other.stream], 1 - direction, packet)
         note_packet(memory, flow, side, way, direction, packet)
         if packet.payload_wire == 0:
             continue
@@ -261,9 +287,7 @@ def follow_batch(
         elif side.state != DONE:
             stream = state.streams[side.stream if side.stream >= 0 else counters[FREE_STREAM]]
             if feed(memory, side, stream, block, packet):
-                handshake = state.handshakes[flow.handshake if flow.handshake >= 0 else counters[FREE_HANDSHAKE]]
-                while tcp_bytes(memory, flow, side, stream, handshake, direction, packet):
-                    message(memory, flow, stream, handshake, direction, packet)
+                follow_bytes(state, flow, side, stream, direction, packet)
         elif packet.text and flow.application == TLS and flow.clear == 0:
             look_for_clear(memory, flow, block, packet)
     if ending and counters[SWEEP_AT] < 0:
@@ -301,8 +325,8 @@ def read_batch(
     Returns how many, the next position, how it ended, how many of them are fragments, and how many show something of
     the network itself (see ``control``). They are counted from ``frame`` on.
 
-    ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header,
-    number of the interface); of a pcapng its blocks say these.
+    ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header, number
+    of the interface, largest fraction of a second).
     With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments.
     """
     whole = layout[0] == DATAGRAMS
@@ -310,9 +334,22 @@ def read_batch(
         found, ended = packets.size, MORE
     elif layout[0] == SNOOP:
         found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], layout[6], frame, packets)
+    elif layout[0] == ERF:
+        found, position, ended = walk_erf(block, position, stop, layout[6], frame, packets)
     elif layout[0] == PCAP:
         found, position, ended = walk_pcap(
-            block, position, stop, layout[1] != 0, layout[2], layout[3], layout[4], layout[5], layout[6], frame, packets
+            block,
+            position,
+            stop,
+            layout[1] != 0,
+            layout[2],
+            layout[3],
+            layout[4],
+            layout[5],
+            layout[6],
+            layout[7],
+            frame,
+            packets,
         )
     else:
         found, position, ended = walk_pcapng(block, position, stop, layout[1] != 0, interfaces, frame, packets)

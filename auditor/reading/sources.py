@@ -37,11 +37,13 @@ class Counted:
     handshakes: int = 0
     apart: int | None = None  # nanoseconds from the end of all before it to its beginning, below 0 where they overlap
     offset: int | None = None  # nanoseconds by which its clock is ahead of that of captures before it, where that shows
+    samples: int = 0  # packets that sFlow's reports have, and those of them that there was no room for
+    samples_left_out: int = 0
     dropped: int | None = None
     secrets: int = 0
     bytes: int = 0
-    evicted: int = 0  # flows that were ended early, answers of the DNS and facts of the network that were let go,
-    forgotten: int = 0  # of all captures that are read as one: told by the first of them
+    evicted: int = 0  # flows that began in it and were ended early
+    forgotten: int = 0  # answers of the DNS and facts of the network that were let go, told by the first capture of all
     left_out: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
 
@@ -62,7 +64,7 @@ class Source:
         with suppress(OSError):
             self.item.read_rest()
         counted, described = self.counted, reader.pcapng
-        counted.interfaces = [info.name for info in described.interfaces]
+        counted.interfaces = [*(info.name for info in described.interfaces), *reader.named]
         counted.secrets = described.secrets
         dropped = [info.dropped for info in described.interfaces if info.dropped is not None]
         counted.dropped = sum(dropped) if dropped else None
@@ -88,7 +90,8 @@ class Look:
 
     def at(self, item: Input) -> Beginning:
         """The beginning of a file. A stream can be read only once: it is taken to begin before all others."""
-        again = None if item.refusal is not None or item.size is None else item.again()
+        is_stream = item.size is None and item.member is None
+        again = None if item.refusal is not None or is_stream else item.again()
         if again is None:
             return Beginning()
         with suppress(InputError, OSError):
@@ -165,7 +168,7 @@ def again(sources: Sequence[Source]) -> tuple[list[Source], S.Array] | None:
     """The same captures with the same numbers, to be read a second time; None where one of them cannot be."""
     tallies, seconds = new_tallies(len(sources)), []
     for source in sources:
-        item = source.item.again()
+        item = source.item.again(is_hashed=True)
         if source.failure is None and item is None:
             return None
         if source.failure is None and item is not None:
@@ -173,3 +176,9 @@ def again(sources: Sequence[Source]) -> tuple[list[Source], S.Array] | None:
                 Source(item, source.number, source.first, replace(source.counted, counters=tallies[source.number]))
             )
     return seconds, tallies
+
+
+def is_same(sources: Sequence[Source], seconds: Sequence[Source]) -> bool:
+    """Whether captures that were read a second time, to their ends, are those of the first time, byte for byte."""
+    digests = {source.number: source.item.sha256() for source in sources}
+    return all(not one.item.is_hashed or one.item.sha256() == digests[one.number] for one in seconds)

@@ -3,12 +3,14 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be24, be32
+from auditor.decode.frames import BITS
 from auditor.decode.packet import EAPOL, PacketRow
 from auditor.flows.dns import dns_answers, is_dns
 from auditor.flows.intern import intern
 from auditor.flows.state import (
     BY_DTLS,
     BY_QUIC,
+    EXPORTS,
     FREE_DATAGRAM,
     UNKNOWN_SIDE,
     AnswerRows,
@@ -34,16 +36,19 @@ from auditor.recognise.carriers import (
     is_stun,
     openvpn_bytes,
 )
+from auditor.recognise.exports import export_application
 from auditor.recognise.numbers import (
     CAPWAP,
     DNS,
     DTLS,
     EAP,
     IKE,
+    IPFIX,
     OPENVPN,
     QUIC,
     RADIUS,
     RDP,
+    SFLOW,
     STUN,
     UNKNOWN,
     WIREGUARD,
@@ -125,7 +130,8 @@ def datagram_application(block: Bytes, at: int, end: int) -> int:
         return WIREGUARD
     if is_ike(block, at, end):
         return IKE
-    return carrier_application(block, at, end)
+    application = export_application(block, at, end)
+    return application if application != UNKNOWN else carrier_application(block, at, end)
 
 
 @part
@@ -274,6 +280,8 @@ def udp_payload(
             flow.application = datagram_application(block, begin, end)
         else:
             flow.application = late_application(block, begin, end)
+        if flow.application >= SFLOW and flow.application <= IPFIX:
+            memory.tallies[packet.frame >> BITS, EXPORTS] += 1
         if flow.application == DNS and flow.client == UNKNOWN_SIDE:
             response = block[begin + 2] & 0x80 != 0
             flow.client = 1 - direction if response else direction

@@ -7,6 +7,7 @@ ESP, IKE, WIREGUARD, OPENVPN = range(14, 18)
 TEXT = 255  # text in clear of no known protocol
 XMPP, IRC, NNTP, SIEVE, LDAP, POSTGRESQL, MYSQL, RDP, SOCKS, PROXY = range(18, 28)
 TDS, CAPWAP, RADIUS, EAP = range(28, 32)
+SFLOW, NETFLOW, IPFIX = range(40, 43)
 
 
 class Application(NamedTuple):
@@ -38,6 +39,9 @@ APPLICATIONS = (
     Application(IKE, "ike", "udp"),
     Application(WIREGUARD, "wireguard", "udp"),
     Application(OPENVPN, "openvpn", "udp"),
+    Application(SFLOW, "sflow", "udp"),
+    Application(NETFLOW, "netflow", "udp"),
+    Application(IPFIX, "ipfix", "udp"),
     Application(XMPP, "xmpp", "tcp", in_clear=True),
     Application(IRC, "irc", "tcp", in_clear=True),
     Application(NNTP, "nntp", "tcp", in_clear=True),

@@ -82,7 +82,7 @@ class Answer:
         if ways["unknown"]:
             how = "" if self.has_topology else " (a topology file would tell more)"
             whole = "all" if ways["unknown"] == self.judged and self.judged > 1 else f"{ways['unknown']:,}"
-            parts.append(f"of {whole} the way is unknown{how}")
+            parts.append(f"the path of {whole} is unknown{how}")
         return f"Of {judged}{whose}, {_listed(parts)}; {_listed(self._outcome())}."
 
     def _outcome(self) -> list[str]:

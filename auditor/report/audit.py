@@ -76,7 +76,7 @@ class Audit(Results):
 
     @property
     def plot(self) -> "Plots":
-        """Charts as plotly figures, with the numbers and colours of the page: ``paths()``, ``versions()``, one flow as ``flow(17)``."""
+        """Charts as plotly figures, with the numbers and colours of the page: ``paths()``, ``versions()``, ``flow("3ac6125")``."""
         from auditor.report.plot import Plots
 
         return Plots(self)
@@ -112,11 +112,46 @@ class Audit(Results):
 
         return save(self, Path(folder), force=force)
 
-    def verify(self) -> list[tuple[str, bool | None, str]]:
-        """Each file of the results and each capture: whether it is unchanged (None: cannot be known), and why."""
+    def verify(
+        self,
+        key: str | Path | None = None,
+        timestamp_response: str | Path | None = None,
+        timestamp_ca: str | Path | None = None,
+    ) -> list[tuple[str, bool | None, str]]:
+        """Each file of the results and each capture: whether it is unchanged (None: cannot be known), and why.
+
+        ``key``: a public key in PEM or OpenSSH's form, or a list of allowed signers, by one of whom the results have to be
+        signed; the others as for ``audit verify``. Raises AuditError where there is nothing to verify by.
+        """
+        from auditor.report.seals.sealed import Proofs
         from auditor.report.verify import verify
 
-        return list(verify(self))
+        given = (key, timestamp_response, timestamp_ca)
+        return list(verify(self, Proofs(*(None if one is None else Path(one) for one in given))))
+
+    def sign(
+        self, key: str | Path | None = None, passphrase: Callable[[], str | None] = lambda: None, *, force: bool = False
+    ) -> list[str]:
+        """Sign the results with a private key in PEM or OpenSSH's form; the names of the files that are written.
+
+        Without a key only ``signed.json`` is, for others to sign: ``ssh-keygen -Y sign -n traffic-auditor``. ``force``
+        replaces a signature. Raises AuditError, also where the results are not as the audit left them.
+        """
+        from auditor.report.verify import sign
+
+        return sign(self, None if key is None else Path(key), passphrase, force=force)
+
+    def request_timestamp(self, file: str | Path, *, force: bool = False) -> None:
+        """Write what a time stamp authority is to be sent about the results (RFC 3161). Raises AuditError."""
+        from auditor.report.seals.sealed import request
+
+        request(self.folder, Path(file), force=force)
+
+    def keep_timestamp(self, response: str | Path) -> str:
+        """Keep an authority's response beside the results; the time it states, unproven. Raises AuditError."""
+        from auditor.report.seals.sealed import stamp
+
+        return stamp(self.folder, Path(response))
 
     def explain(self, flow_id: int | str) -> str:
         """How the path of a flow was judged, as a short text. Raises AuditError where no flow has that number.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from auditor.report.problems import Problem
+from auditor.tables.schema import SEVERITIES, VERDICTS
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,15 @@ def causes(problems: Sequence[Problem], most: int) -> list[Cause]:
         for number, one in enumerate(problems):
             is_of_flows = one.pair.client_group is not None
             grouped.setdefault(key(one) if is_of_flows else number, []).append(one)
-        some = [Cause(tuple(group)) for group in grouped.values()]
+        some = sorted((Cause(tuple(group)) for group in grouped.values()), key=_rank)
         if len(some) <= most:
             break
     return some
+
+
+def _rank(cause: Cause) -> tuple[int, int, int]:
+    one = cause.worst
+    return -SEVERITIES.index(one.severity), -VERDICTS.index(one.verdict), -cause.flows
 
 
 def left_out(rest: Sequence[Cause]) -> str:

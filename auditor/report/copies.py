@@ -21,6 +21,10 @@ def save(result: Results, target: Path, *, force: bool = False) -> Path:
             with files.opened(result.folder / name) as file:
                 shutil.copyfileobj(file, copies.open(name))
             copies.close(name)
+        for name in custody.SEALS:
+            if (result.folder / name).exists():
+                with files.opened(result.folder / name) as file:
+                    shutil.copyfileobj(file, copies.open(name))
         contents = custody.text(custody.moved(listed.whole, target))
         copies.open(custody.CUSTODY).write(contents)
         copies.finish(folder.older)

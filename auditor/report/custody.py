@@ -20,6 +20,9 @@ from auditor.tables.schema import TABLES
 
 CUSTODY = "custody.json"
 NAMES = (*(f"{table}.parquet" for table in TABLES), MANIFEST)  # what an audit writes, and lists
+STATEMENT = "signed.json"  # what is signed, if somebody signs
+SIGNATURE, STAMP = f"{STATEMENT}.sig", f"{STATEMENT}.tsr"
+SEALS = (STATEMENT, SIGNATURE, STAMP)  # they vouch for what is listed, and are not listed themselves
 DIGEST = re.compile("[0-9a-f]{64}")
 PLACES: shape.Shape = [{"name": str, "path": shape.TEXT, "from_results": shape.TEXT}]
 MOST_BYTES = 64 << 20  # of a list
@@ -109,7 +112,7 @@ def read(folder: Path) -> Listed:
         if not isinstance(one, dict):
             raise AuditError(f"{shown(path)}: is damaged (a list of files is none)")
         for name, digest in one.items():
-            if name in {"", ".", "..", CUSTODY} or "/" in name or "\0" in name:
+            if name in {"", ".", "..", CUSTODY, *SEALS} or "/" in name or "\0" in name:
                 raise AuditError(f"{shown(path)}: is damaged ({shown(name)!r} is no name of a file in the folder)")
             if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
                 raise AuditError(f"{shown(path)}: is damaged (of {shown(name)} there is no SHA-256)")

@@ -46,18 +46,18 @@ class Frame:
     data: bytes
 
 
-def frames(result: Results, flow_ids: Iterable[int], *, verify: bool = False) -> Iterator[Frame]:
+def frames(result: Results, flow_ids: Iterable[int]) -> Iterator[Frame]:
     """The frames of flows, read again from the captures that hold them, in the order of time.
 
-    Of a datagram that came in fragments there is the one that completed it. With ``verify`` the captures have to be
-    those that were audited, byte for byte. Raises AuditError where a flow is not there, or a capture is not.
+    Of a datagram that came in fragments there is the one that completed it. Raises AuditError where a flow is not there, or
+    a capture is not; at the end where one is not the one that was audited, byte for byte: then nothing of it counts.
     """
     from auditor.reading.merging import Merging
     from auditor.reading.sources import ordered
     from auditor.requests.cut import packets_of
 
     rows = _rows(result, list(flow_ids))
-    inputs = [_input(result, name, is_hashed=verify) for name in _captures(result, rows)]
+    inputs = [_input(result, name) for name in _captures(result, rows)]
     ahead = _offsets(result)
     merging, wanted = Merging(*ordered(inputs, ahead)), _wanted(rows)
     try:
@@ -67,8 +67,7 @@ def frames(result: Results, flow_ids: Iterable[int], *, verify: bool = False) ->
                 yield _frame(packets[k], int(wanted.identifier[flow]), block, merging, ahead)
         if merging.failure is not None:
             raise AuditError(merging.failure)
-        if verify:
-            _verify(result, inputs)
+        _verify(result, inputs)
     finally:
         for source in inputs:
             source.forget()
@@ -92,13 +91,13 @@ def _frame(packet: Any, flow_id: int, block: "Block", merging: "Merging", ahead:
     )
 
 
-def _input(result: Results, capture: str, *, is_hashed: bool) -> Input:
+def _input(result: Results, capture: str) -> Input:
     """A capture that was audited, where it is now."""
     path = originals.find(result, capture)
     if path is None:
         what = "the capture is not there any more, or was no file: packets cannot be shown"
         raise AuditError(f"{capture}: {what}; --capture says where it is")
-    return Input(capture, path, size=path.stat().st_size, is_hashed=is_hashed)
+    return Input(capture, path, size=path.stat().st_size)
 
 
 def _verify(result: Results, inputs: Iterable[Input]) -> None:
@@ -190,12 +189,13 @@ def packet_of(frame: Frame) -> "Packet":
 
 def packets(result: Results, flow: int | str) -> "PacketList":
     """The packets of a flow as scapy has them."""
-    from itertools import islice
-
     from scapy.plist import PacketList
 
     flow_id = flow_ids.found(result, flow)
-    listed = [packet_of(frame) for frame in islice(frames(result, [flow_id]), MOST_PACKETS)]
+    listed: list[Any] = []
+    for frame in frames(result, [flow_id]):
+        if len(listed) < MOST_PACKETS:  # but read on: at the end it shows whether it is the capture that was audited
+            listed.append(packet_of(frame))
     return PacketList(listed, name=f"flow {flow_ids.whole(flow_id)}")
 
 

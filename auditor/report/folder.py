@@ -11,11 +11,12 @@ from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.machine.writing import Identity
 from auditor.report import custody
-from auditor.report.custody import CUSTODY, NAMES
+from auditor.report.custody import CUSTODY, NAMES, SEALS
 from auditor.report.results import MANIFEST
 
 MARKS = (MANIFEST, CUSTODY)  # what makes a folder results, in the order in which it is written
-TEMPORARY = "audit-results-"  # begins the names of temporary folders; the number of their process follows
+# Begins the names of temporary folders. Their process follows, and where its number counts: containers may share a folder.
+TEMPORARY = "audit-results-"
 
 
 def results_folder(out: str | Path | None) -> tuple[Path, bool]:
@@ -26,7 +27,7 @@ def results_folder(out: str | Path | None) -> tuple[Path, bool]:
 
     try:
         _remove_orphans(Path(tempfile.gettempdir()))
-        return Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-")), True
+        return Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-{_processes()}-")), True
     except OSError as error:
         reason = f"no temporary folder for the results: {error.strerror}"
         raise AuditError(f"{reason}; give another one by TMPDIR, or a folder by --out") from error
@@ -56,6 +57,9 @@ def check(folder: Path, inputs: Collection[Identity] = (), *, force: bool = Fals
         raise AuditError(f"{shown(folder)}: holds {shown(others[0])}, which no audit wrote; give a folder of its own")
     for name in ours:
         writing.may_replace(folder / name, inputs, force=True)
+    if not force and (seals := set(SEALS).intersection(ours)):
+        what = f"holds results that are sealed ({min(seals)})"
+        raise AuditError(f"{shown(folder)}: {what}; give another folder, or --force to replace them")
     missing = {*NAMES, CUSTODY}.difference(ours)
     if ours and missing and not force:
         reason = f"holds results without {min(missing)}"
@@ -71,7 +75,8 @@ def entries(folder: Path) -> tuple[list[str], list[str]]:
     if not names:
         return [], []
     added = custody.added(folder)
-    ours = [name for name in names if name in {*NAMES, CUSTODY} or custody.is_same(folder / name, added.get(name))]
+    own = {*NAMES, CUSTODY, *SEALS}
+    ours = [name for name in names if name in own or custody.is_same(folder / name, added.get(name))]
     return ours, [name for name in names if name not in ours]
 
 
@@ -80,13 +85,22 @@ def older(folder: Path) -> list[str]:
     return entries(folder)[0]
 
 
+def _processes() -> str:
+    """Among which processes this one's number counts (pid_namespaces(7)); empty where that cannot be known."""
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        return ""
+
+
 def _remove_orphans(folder: Path) -> None:
-    """Remove the temporary results of audits that were killed."""
+    """Remove the temporary results of audits that were killed; not those of other containers, which may be running."""
     if os.name != "posix":
         return
     for left in folder.glob(f"{TEMPORARY}*-*"):
-        owner = left.name.removeprefix(TEMPORARY).partition("-")[0]
-        if owner.isdigit() and not _is_running(int(owner)) and _is_mine(left):
+        owner, among, *_ = left.name.removeprefix(TEMPORARY).split("-")
+        elsewhere = left.name.count("-") > TEMPORARY.count("-") + 1 and among != _processes()
+        if owner.isdigit() and not elsewhere and not _is_running(int(owner)) and _is_mine(left):
             shutil.rmtree(left, ignore_errors=True)
 
 

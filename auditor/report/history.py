@@ -4,18 +4,21 @@ And SQL over the tables of one audit. Queries read: they cannot reach files or n
 """
 
 import hashlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.capture import folders
 from auditor.policy.findings import client_group
 from auditor.report import asking, database, history_files
 from auditor.report.change import service_of
 from auditor.report.database import Table
 from auditor.report.history_files import TRAFFIC
 from auditor.report.results import MANIFEST, Results
+from auditor.report.verify import altered
 
 if TYPE_CHECKING:
     import duckdb
@@ -112,14 +115,20 @@ def drift(path: str | Path) -> tuple[Table, Table]:
         return database.query(history, DRIFT), database.query(history, OLD)
 
 
-def sql(where: str | Path, query: str) -> Table:
+def sql(where: str | Path, query: str, say: Callable[[str], object] = warnings.warn) -> Table:
     """Run a query over the tables of saved results, or over a history: names of columns, and rows.
 
     The query sees tables by their names (``flows``, ``findings``, …; ``runs``, ``traffic``, ``found`` of a history) and can
-    reach nothing else. Raises AuditError with DuckDB's first line where it is not right.
+    reach nothing else. ``say`` is called with a sentence on each file of results that is not as the audit left it. Raises
+    AuditError with DuckDB's first line where the query is not right.
     """
     path = Path(where)
-    if path.is_file() or (path.is_dir() and not (path / MANIFEST).exists() and any(path.glob("*.parquet"))):
+    if folders.refusal(path) is None or (
+        folders.is_folder(path) and not (path / MANIFEST).exists() and any(path.glob("*.parquet"))
+    ):
         with _opened(path) as history:
             return database.query(history, query)
-    return asking.query(Results(where), query)
+    result = Results(where)
+    for sentence in altered(result.folder):
+        say(sentence)
+    return asking.query(result, query)

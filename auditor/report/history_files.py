@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from auditor.border import gate
+from auditor.capture import folders
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.report import database, files
@@ -59,6 +60,7 @@ def write(folder: Path, run: str, rows: Mapping[str, list[dict[str, Any]]]) -> N
     """Write an audit's rows by table as a file of the history, in place of one of the same audit. Raises AuditError."""
     try:
         writing.make_folder(folder)
+        writing.remove_left(folder)
         stray = next((entry for entry in sorted(folder.iterdir()) if not _is_ours(entry)), None)
         if stray is not None:
             raise AuditError(f"{folder}: holds {stray.name}, which is not of a history; give a folder of its own")
@@ -82,9 +84,9 @@ def _write_whole(target: Path, rows: list[dict[str, Any]]) -> None:
 
 def read(path: Path) -> dict[str, pa.Table]:
     """The tables of a history. Raises AuditError naming the file that is none."""
-    if path.is_dir():
+    if folders.is_folder(path):
         return _read_folder(path)
-    if path.is_file():
+    if folders.refusal(path) is None:
         return _read_database(path)
     raise AuditError(f"{path}: no such folder; audit pcap … --history {path} begins one")
 

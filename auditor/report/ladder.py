@@ -17,7 +17,8 @@ MESSAGES |= {13: "CertificateRequest", 14: "ServerHelloDone", 16: "ClientKeyExch
 class Step(NamedTuple):
     """A packet of the flow."""
 
-    frame: int
+    capture: str
+    frame: int  # of that capture
     milliseconds: float  # since the first packet
     from_client: bool
     words: str
@@ -33,15 +34,15 @@ class Ladder(NamedTuple):
 
 
 def ladder(result: Results, flow_id: int) -> Ladder:
-    """The packets of a flow, read from its capture again. Raises AuditError where it or the flow is not there."""
+    """The packets of a flow, read from its captures again. Raises AuditError where one of these, or the flow, is not there."""
     steps: list[Step] = []
     ends, begun, count = _ends(result, flow_id), 0, 0
-    names = _hellos(result, flow_id)
+    hellos = _hellos(result, flow_id)
     for frame in frames(result, [flow_id]):
         count += 1
         begun = begun or frame.time
         if len(steps) < MOST_STEPS:
-            steps.append(_step(frame, (frame.time - begun) / 1e6, ends[0], names))
+            steps.append(_step(frame, (frame.time - begun) / 1e6, ends[0], hellos.get((frame.capture, frame.number))))
     return Ladder(*ends, steps, count - len(steps))
 
 
@@ -50,14 +51,20 @@ def _ends(result: Results, flow_id: int) -> tuple[str, str]:
     return next(((row["client_ip"], row["server_ip"]) for row in rows if row["flow_id"] == flow_id), ("", ""))
 
 
-def _hellos(result: Results, flow_id: int) -> dict[int, str]:
+def _hellos(result: Results, flow_id: int) -> dict[tuple[str, int], str]:
     """The frames in which the hellos of the flow end, as the handshakes have them."""
-    columns = {"client_hello_frame": "ClientHello", "server_hello_frame": "ServerHello"}
-    rows = [row for row in result.rows("handshakes", "flow_id", *columns) if row["flow_id"] == flow_id]
-    return {row[column]: name for row in rows for column, name in columns.items() if row[column]}
+    sides = {"client": "ClientHello", "server": "ServerHello"}
+    names = [f"{side}_hello_{what}" for side in sides for what in ("capture", "frame")]
+    rows = [row for row in result.rows("handshakes", "flow_id", *names) if row["flow_id"] == flow_id]
+    return {
+        (row[f"{side}_hello_capture"], row[f"{side}_hello_frame"]): name
+        for row in rows
+        for side, name in sides.items()
+        if row[f"{side}_hello_frame"]
+    }
 
 
-def _step(frame: Frame, milliseconds: float, client: str, hellos: dict[int, str]) -> Step:
+def _step(frame: Frame, milliseconds: float, client: str, hello: str | None) -> Step:
     from scapy.layers.inet import IP
     from scapy.layers.inet6 import IPv6
 
@@ -68,11 +75,11 @@ def _step(frame: Frame, milliseconds: float, client: str, hellos: dict[int, str]
         while (layer := packet.getlayer(kind, number)) is not None:
             inner, number = layer, number + 1
     if inner is None:
-        return Step(frame.number, milliseconds, True, f"{frame.wire_length} bytes")
+        return Step(frame.capture, frame.number, milliseconds, True, f"{frame.wire_length} bytes")
     words = [*_transport(inner)]
-    if frame.number in hellos and not any(hellos[frame.number] in word for word in words):
-        words.append(f"end of {hellos[frame.number]}")
-    return Step(frame.number, milliseconds, inner.src == client, ", ".join(words) or "no data")
+    if hello is not None and hello not in words:
+        words.append(f"end of {hello}")
+    return Step(frame.capture, frame.number, milliseconds, inner.src == client, ", ".join(words) or "no data")
 
 
 def _transport(packet: "Packet") -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from auditor.capture import folders
 from auditor.errors import AuditError, located, shown
 from auditor.report import custody, files
 from auditor.report.results import Results
@@ -19,7 +20,7 @@ def find(result: Results, name: str) -> Path | None:
         for path in _given(result.moved):
             if _is(path, item):
                 return path
-    there = [path for path in places(result, name) if path.is_file()]
+    there = [path for path in places(result, name) if folders.refusal(path) is None]
     whole = [path for path in there if item is not None and path.stat().st_size == item["bytes"]]
     return next(iter([*whole, *there]), None)
 

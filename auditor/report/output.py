@@ -44,5 +44,5 @@ def _is_in(target: Path, folder: Path) -> bool:
 def _inputs(results: tuple[Results, ...]) -> Iterator[Path]:
     """The files that results are read from: the folder's and the captures."""
     for one in results:
-        yield from (one.folder / name for name in (*custody.NAMES, custody.CUSTODY))
+        yield from (one.folder / name for name in (*custody.NAMES, custody.CUSTODY, *custody.SEALS))
         yield from originals.captures(one)

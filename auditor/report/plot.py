@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from auditor.border.text import printable
-from auditor.report import charts, colours
+from auditor.report import charts, colours, flow_ids
 from auditor.report.charts import Count
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.plain import iso
@@ -158,16 +159,25 @@ class Plots:
             figure.add_annotation(x=when, y=1, yref="paper", yanchor="bottom", text=words, showarrow=False)
         return figure
 
-    def flow(self, flow_id: int) -> "Figure":
+    def flow(self, flow: int | str) -> "Figure":
         """One flow as a ladder: each packet an arrow between client and server, from top to bottom.
+
+        ``flow``: its number, or the first digits of it in hexadecimal, as they are shown.
 
         Raises AuditError where no flow has that number, or its capture is not there.
         """
         from auditor.report.ladder import ladder
 
+        flow_id = flow_ids.found(self._result, flow)
         drawn = ladder(self._result, flow_id)
+        is_of_several = len({step.capture for step in drawn.steps}) > 1
         left = f" (and {drawn.left_out:,} more packets)" if drawn.left_out else ""
-        figure = _figure([], f"Flow {flow_id}{left}", height=120 + STEP * (len(drawn.steps) + 1), axes=False)
+        figure = _figure(
+            [],
+            f"Flow {flow_ids.short(self._result, [flow_id])[0]}{left}",
+            height=120 + STEP * (len(drawn.steps) + 1),
+            axes=False,
+        )
         for x, end, name in ((0, "client", drawn.client), (1, "server", drawn.server)):
             figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=len(drawn.steps) + 1, line={"color": colours.LINE.light})
             figure.add_annotation(x=x, y=0, yanchor="bottom", text=f"<b>{end}</b><br>{_text(name)}", showarrow=False)
@@ -179,13 +189,9 @@ class Plots:
                 arrowhead=2, arrowcolor=colour,
             )  # fmt: skip
             figure.add_annotation(x=0.5, y=number, yanchor="bottom", text=_text(step.words), showarrow=False)
-            figure.add_annotation(
-                x=-0.02,
-                y=number,
-                xanchor="right",
-                text=f"{step.milliseconds:,.3f} ms · frame {step.frame}",
-                showarrow=False,
-            )
+            whose = f" of {PurePath(step.capture).name}" if is_of_several else ""
+            text = _text(f"{step.milliseconds:,.3f} ms · frame {step.frame}{whose}")
+            figure.add_annotation(x=-0.02, y=number, xanchor="right", text=text, showarrow=False)
         figure.update_xaxes(range=[-0.45, 1.15])
         return figure.update_yaxes(range=[len(drawn.steps) + 1, -1.5])
 

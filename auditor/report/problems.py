@@ -269,15 +269,18 @@ class KnownFindings:
     """The findings by what they are about, which may be more than one pair."""
 
     def __init__(self, findings: Sequence[Row]) -> None:
-        self._of_rule: dict[tuple[str, str], list[Row]] = {}
+        self._about: dict[tuple[str, str, str, str | None], list[Row]] = {}
         for row in findings:
-            self._of_rule.setdefault((row["rule"], row["verdict"]), []).append(row)
+            self._about.setdefault((row["rule"], row["verdict"], row["service"], row["region"]), []).append(row)
 
     def of(self, rule: str, verdict: str, pair: Pair) -> Row | None:
-        """The finding that a pair's flows are counted in: its own, else a wider one."""
-        rows = [row for row in self._of_rule.get((rule, verdict), ()) if _covers(row["client_group"], pair)]
-        own = [row for row in rows if (row["service"], row["region"]) == (pair.service, pair.region)]
-        return next(iter(own), None) or next((row for row in rows if row["service"] == OTHERS), None)
+        """The finding that a pair's flows are counted in: its own, else that of other services."""
+        for service, region in ((pair.service, pair.region), (OTHERS, None)):
+            rows = self._about.get((rule, verdict, service, region), ())
+            found = next((row for row in rows if _covers(row["client_group"], pair)), None)
+            if found is not None:
+                return found
+        return None
 
     @staticmethod
     def is_exactly(row: Row, pair: Pair) -> bool:
@@ -306,6 +309,7 @@ def _covers(group: str | None, pair: Pair) -> bool:
 _FRAMES = re.compile(r" \(frame \d+\)| \(and \d+ other reasons?\)")
 
 
+@lru_cache(1 << 12)
 def in_short(reason: str, title: str) -> str:
     """A reason in a few words: without frames, up to its first comma, semicolon or colon where these are enough."""
     plain = _FRAMES.sub("", reason)

@@ -10,7 +10,7 @@ from auditor.border import gate, text
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.report import files, shape
-from auditor.tables.schema import SEVERITIES
+from auditor.tables.schema import CONFIDENCES, PATHS, SEVERITIES, VERDICTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,10 @@ SHAPE: shape.Shape = {
     "counts": dict.fromkeys(("captures", "flows", "handshakes", "findings", "in_scope"), int),
     "summary": [
         {
-            **dict.fromkeys(("path", "confidence", "protocol", "verdict"), str),
+            "path": frozenset(PATHS),
+            "confidence": frozenset(CONFIDENCES),
+            "protocol": str,
+            "verdict": frozenset(VERDICTS),
             **dict.fromkeys(("in_scope", "half_private"), bool),
             "flows": int,
         }

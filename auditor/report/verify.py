@@ -1,21 +1,24 @@
 """Whether results and captures are what they were: every file, and none besides."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from auditor.errors import AuditError, shown
 from auditor.report import custody, files, originals
 from auditor.report.results import Results
+from auditor.report.seals import sealed
+from auditor.report.seals.sealed import Proofs, Verified
 
-Verified = tuple[str, bool | None, str]  # a name, whether it is what it was, and why
+NOTHING = Proofs()
 
 
-def verify(result: Results) -> Iterator[Verified]:
-    """Each result and each input: its name, whether it is what it was (None where that cannot be said), and why.
+def verify(result: Results, proofs: Proofs = NOTHING) -> Iterator[Verified]:
+    """Each result, seal and input: its name, whether it is what it was (None where that cannot be said), and why.
 
-    Raises AuditError where the folder has no ``custody.json`` that can be read.
+    Raises AuditError where the folder has no ``custody.json`` that can be read, or ``proofs`` are none.
     """
     yield from verify_results(result.folder)
+    yield from sealed.verify(result.folder, proofs)
     for item in result.manifest["inputs"]:
         name = item["name"]
         if item["sha256"] is None:
@@ -28,11 +31,17 @@ def verify(result: Results) -> Iterator[Verified]:
 
 def verify_results(folder: Path) -> Iterator[Verified]:
     """Each file that is in a folder of results, is listed, or has to be. Raises AuditError as ``verify`` does."""
-    listed = custody.read(folder).all
+    told = custody.read(folder)
+    listed = told.all
     for name, digest in listed.items():
-        yield name, *_same(folder / name, digest)
+        same, why = _same(folder / name, digest)
+        yield (
+            name,
+            same,
+            f"{why} since it was added, which is later than the audit" if name in told.added and same else why,
+        )
     try:
-        there = {entry.name for entry in folder.iterdir()} - {custody.CUSTODY}
+        there = {entry.name for entry in folder.iterdir()} - {custody.CUSTODY, *custody.SEALS}
     except OSError as error:
         raise AuditError(f"{shown(folder)}: {error.strerror}") from error
     for name in sorted((there | set(custody.NAMES)) - set(listed)):
@@ -44,13 +53,25 @@ def verify_results(folder: Path) -> Iterator[Verified]:
         yield shown(name), False, why
 
 
+def sign(result: Results, key: Path | None, passphrase: Callable[[], str | None], *, force: bool = False) -> list[str]:
+    """Sign results that are as the audit left them, with what was listed later; the names of what is written.
+
+    Raises AuditError.
+    """
+    changed = [f"{name} {why}" for name, same, why in verify_results(result.folder) if not same]
+    if changed:
+        raise AuditError(f"{shown(result.folder)}: cannot be signed: {changed[0]}")
+    return sealed.sign(result.folder, key, passphrase, force=force)
+
+
 def altered(folder: Path) -> list[str]:
     """What of the results that are read is not what it was, in sentences."""
     try:
-        checked = list(verify_results(folder))
+        checked = [*verify_results(folder), *sealed.verify(folder, NOTHING)]
     except AuditError as error:
         return [str(error)]
-    return [f"{shown(folder / name)}: {why}" for name, same, why in checked if not same and name in custody.NAMES]
+    read = {*custody.NAMES, *custody.SEALS}
+    return [f"{shown(folder / name)}: {why}" for name, same, why in checked if not same and name in read]
 
 
 def _same(path: Path, digest: str) -> tuple[bool | None, str]:

@@ -108,6 +108,8 @@ def write(merging: Merging, wanted: Wanted, out: BinaryIO) -> Cut:
     out.write(pcap_header(LINK_RAW))
     cut = Cut()
     for block, at, flows, from_client in packets_of(merging, wanted):
+        if cut.capped:
+            continue
         assert block.data is not None
         data, packets = block.data, block.packets.view(np.ndarray)
         for k, flow, forth in zip(at.tolist(), flows.tolist(), from_client.tolist(), strict=True):
@@ -134,7 +136,6 @@ def write(merging: Merging, wanted: Wanted, out: BinaryIO) -> Cut:
             cut.bytes += size
         if cut.bytes > MOST_BYTES:
             cut.capped = True
-            break
     out.flush()
     if merging.failure is not None:
         raise InputError(merging.failure)

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +30,7 @@ from auditor.tls.revealed import Revealed
 SECONDS = 120.0  # that a child may take …
 SECONDS_A_MEGABYTE = 2.0  # … and more for what it is given
 LONGEST_LINE = 1 << 16
+CHANGED = "the capture was changed between its two readings: nothing of the second one counts"
 
 
 @dataclass
@@ -72,8 +73,15 @@ class Private:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def dissect(merging: Merging, wanted: Wanted, secrets: bytes, private_keys: Sequence[Path], salt: bytes) -> Dissected:
-    """The requests in the wanted flows of captures that are read again."""
+def dissect(
+    merging: Merging,
+    is_same: Callable[[], bool],
+    wanted: Wanted,
+    secrets: bytes,
+    private_keys: Sequence[Path],
+    salt: bytes,
+) -> Dissected:
+    """The requests in the wanted flows of captures that are read again; ``is_same``: whether these are what they were."""
     program = tshark.program()
     if program is None:
         return Dissected(failure=tshark.missing())
@@ -87,6 +95,8 @@ def dissect(merging: Merging, wanted: Wanted, secrets: bytes, private_keys: Sequ
             cut = write(merging, wanted, packets.file)
         except (OSError, InputError) as error:
             return Dissected(failure=f"the capture could not be read a second time ({error})")
+        if not is_same():
+            return Dissected(failure=CHANGED)
         keys.file.write(secrets)
         keys.file.flush()
         order = {

@@ -1,6 +1,5 @@
 """Requests on their way from flows to tables and rules: which flows can be opened, and what was found in them."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,10 +8,11 @@ import numpy as np
 
 from auditor.aws.names import endpoint, host_of
 from auditor.decode import frames
-from auditor.reading.sources import Source, again
+from auditor.reading.sources import Source, again, is_same
 from auditor.recognise.numbers import QUIC, TLS
 from auditor.requests.cut import Wanted
 from auditor.requests.keys import Keys
+from auditor.requests.signing import new_salt
 from auditor.tls.revealed import Revealed
 
 Array = np.ndarray[Any, Any]
@@ -73,6 +73,7 @@ class Inside:
 
     keys: Keys = field(default_factory=Keys)
     all_clear: bool = False
+    salt: bytes = field(default_factory=new_salt, repr=False)  # of what stands for access keys
     notes: list[str] = field(default_factory=list)
     tshark: str | None = None  # its version, where it was used
     _learned: dict[str, int] = field(default_factory=dict)  # secrets taken from each capture
@@ -80,7 +81,6 @@ class Inside:
     revealed: dict[int, Revealed] = field(
         default_factory=dict
     )  # of flows of the last capture: their encrypted handshakes
-    _salt: bytes | None = None
     _uses: dict[str, Use] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
 
@@ -108,11 +108,19 @@ class Inside:
         second, self.revealed = again(sources), {}
         if second is None:
             return [], NOT_KEPT
-        if self._salt is None:
-            flows = " ".join(map(str, sorted(wanted.identifier.tolist())))
-            self._salt = hashlib.sha256(f"access keys in {flows}".encode()).digest()
         randoms = [random for of_flow in wanted.randoms for random in of_flow]
-        dissected = dissect(Merging(*second), wanted, self.keys.text(randoms), self.keys.private_keys, self._salt)
+        try:
+            dissected = dissect(
+                Merging(*second),
+                lambda: is_same(sources, second[0]),
+                wanted,
+                self.keys.text(randoms),
+                self.keys.private_keys,
+                self.salt,
+            )
+        finally:
+            for one in second[0]:
+                one.item.forget()
         self.tshark = tshark.version()
         self.notes += [note for note in [*dissected.notes, dissected.failure] if note and note not in self.notes]
         identifiers, captures = wanted.identifier.tolist(), [source.item.name for source in sources]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from auditor.border import gate
+from auditor.capture import folders
 from auditor.errors import InputError, shown
 
 Array = np.ndarray[Any, Any]
@@ -170,7 +171,7 @@ def read(paths: Iterable[str | Path], *, may_come: bool = False) -> Keys:
     """
     keys = Keys()
     for path in map(Path, paths):
-        if may_come and not path.exists():
+        if may_come and folders.is_missing(path):
             keys.followed[path] = keys.add(str(path), []), 0
             continue
         try:

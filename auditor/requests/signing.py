@@ -6,12 +6,16 @@ What is secret (signatures, tokens, the rest of the query) goes into nothing tha
 
 import hashlib
 import hmac
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
+
+from auditor.errors import InputError, shown
 
 V4 = "4"
 V4A = "4a"
@@ -20,6 +24,9 @@ PRESIGNED = "presigned"
 BEARER = "bearer"
 BASIC = "basic"
 NONE = "none"
+
+SALT_BYTES = 32
+MOST_SECRET = 1 << 16  # bytes of a file
 
 _ALGORITHMS = {"AWS4-HMAC-SHA256": V4, "AWS4-ECDSA-P256-SHA256": V4A}
 _KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
@@ -46,6 +53,25 @@ class Signature:
     @property
     def is_signed(self) -> bool:
         return self.version in (V4, V4A, V2, PRESIGNED) and self.wrong is None
+
+
+def new_salt() -> bytes:
+    """A salt for one audit. It is in no result, so nobody can try a list of access key ids on what stands for them."""
+    return os.urandom(SALT_BYTES)
+
+
+def joining_salt(path: Path) -> bytes:
+    """The salt that a secret file gives: audits with the same one can be joined by their access keys. Raises InputError."""
+    try:
+        with path.open("rb") as file:
+            secret = file.read(MOST_SECRET)
+    except OSError as error:
+        raise InputError(f"{shown(path)}: {error.strerror}") from error
+    if len(secret) < SALT_BYTES:
+        raise InputError(
+            f"{shown(path)}: holds {len(secret)} bytes, too few for a secret: head -c {SALT_BYTES} /dev/urandom > FILE makes one"
+        )
+    return hashlib.sha256(b"access keys" + secret).digest()
 
 
 def key_kind(key_id: str) -> str:

@@ -12,8 +12,10 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from auditor.machine import landlock
 from auditor.machine.confined import confine
 from auditor.requests.http import Exchange, Request, answer, form, request
 from auditor.requests.http3 import Streams
@@ -248,6 +250,7 @@ def _end_with_parent() -> None:
 def main(_: Sequence[str] = ()) -> None:
     """Read the order, dissect, write the results."""
     confine(MEMORY)
+    landlock.restrict([Path(os.devnull)])  # neither here nor in tshark is there anything to be written
     order = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from auditor.requests.dissection import OPEN, Dissection

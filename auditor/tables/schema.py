@@ -19,7 +19,7 @@ SEVERITIES = ["info", "low", "medium", "high", "critical"]
 STATUSES = ["complete", "client_only", "server_only", "truncated", "invalid"]
 SIDES = ["client", "server"]
 EVIDENCE = [
-    "vlan+mac", "interface+vlan", "pppoe", "mirror", "interface+mac", "mac", "tunnel", "point", "rule", "interface",
+    "vlan+mac", "interface+vlan", "pppoe", "mirror", "interface+mac", "mac", "tunnel", "gateway", "point", "rule", "interface",
     "attachment", "vlan", "bgp", "route", "flow-log", "cloudtrail", "sensor", "nat", "endpoint", "proxy", "prefix",
     "accepted", "address", "router", "ipsec", "source", "contrary", "contested", "moved", "position",
 ]  # fmt: skip
@@ -107,7 +107,11 @@ TABLES: dict[str, list[Column]] = {
         Column("partition", TEXT, "AWS partition: aws, aws-cn, aws-us-gov, …"),
         Column("aws_endpoint", BOOL, "whether the server is an endpoint of that AWS service, not a customer's machine"),
         Column("server_name", NAME, "name of the server"),
-        _closed("server_name_source", "where the name comes from", ["sni", "dns", "certificate", "host"]),
+        _closed(
+            "server_name_source",
+            "where the name comes from; dns: an answer before, within its life",
+            ["sni", "dns", "certificate", "host"],
+        ),
         _closed("tls_version", "negotiated version", [], True),
         *_SAME_IN_BOTH,
         _closed("path", "the way it went", PATHS),
@@ -202,6 +206,7 @@ TABLES: dict[str, list[Column]] = {
         Column("extended_master_secret", BOOL, "whether both sides agreed on it (RFC 7627); always so in TLS 1.3"),
         Column("secure_renegotiation", BOOL, "whether the server knows secure renegotiation (RFC 5746)"),
         Column("encrypt_then_mac", BOOL, "whether both sides agreed on it (RFC 7366)"),
+        Column("truncated_hmac", BOOL, "whether both sides agreed on MACs of 80 bits (RFC 6066, 7); never in TLS 1.3"),
         Column("heartbeat", BOOL, "whether the server accepts heartbeats (RFC 6520)"),
         _closed(
             "post_quantum_kind",
@@ -270,7 +275,11 @@ TABLES: dict[str, list[Column]] = {
             "kind of access key, by its prefix: AKIA is long-term, ASIA temporary (AWS STS)",
             ["long_term", "temporary", "other"],
         ),
-        Column("credential_hash", TEXT, "stands for the access key id; equal ones are of one key, within one audit"),
+        Column(
+            "credential_hash",
+            TEXT,
+            "stands for the access key id; equal ones are of one key, within one audit or, with --join-key, several",
+        ),
         Column("scope_date", TEXT, "date of the credential scope"),
         Column("scope_region", TEXT, "Region of the credential scope"),
         Column("scope_service", TEXT, "service of the credential scope"),
@@ -358,12 +367,13 @@ TABLES: dict[str, list[Column]] = {
         Column("capture", TEXT, "file name, - for standard input, or the interface"),
         Column("sha256", TEXT, "SHA-256 of the input as it was read, compressed or not"),
         Column("bytes", INT, "its length"),
-        Column("format", TEXT, "pcap, pcapng or snoop"),
+        Column("format", TEXT, "pcap, pcapng, snoop or erf"),
         Column("compression", TEXT, "gzip, bzip2, xz, zstd or lz4"),
         Column("link_types", TEXT, "link types of its interfaces"),
         Column("interfaces", TEXT, "names of its interfaces"),
         Column("packets", INT, "packets read"),
-        Column("duplicates", INT, "packets that a mirror shows for the second time; they count once"),
+        Column("duplicates", INT, "frames that show a packet again, at the same or another place; it counts once"),
+        Column("retransmissions", INT, "TCP segments that were sent again, as far as handshakes are followed"),
         Column("wire_bytes", INT, "their length on the wire"),
         Column("started", TIME, "earliest packet"),
         Column("ended", TIME, "latest packet"),

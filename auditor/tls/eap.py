@@ -79,6 +79,8 @@ class Radius:
         by_identifier: dict[tuple[int, int], Eap] = {}
         by_state: dict[bytes, Eap] = {}
         for seen in datagrams:
+            if len(seen.data) < RADIUS_HEADER:
+                continue
             code, identifier, found = seen.data[0], seen.data[1], attributes(seen.data)
             if code == ACCESS_REQUEST:
                 session = by_state.get(found.get(STATE, b"")) or by_identifier.get((seen.side, identifier))

@@ -19,6 +19,7 @@ from auditor.tls.shapes import (
     HEARTBEAT_EXTENSION,
     PRE_SHARED_KEY,
     RENEGOTIATION_INFO,
+    TRUNCATED_HMAC,
     ServerShape,
     printable,
 )
@@ -63,6 +64,7 @@ class Outcome:
     extended_master_secret: bool | None = None
     secure_renegotiation: bool | None = None
     encrypt_then_mac: bool | None = None
+    truncated_hmac: bool | None = None
     heartbeat: bool | None = None
     post_quantum_kind: str | None = None
     authentication: str | None = None
@@ -168,11 +170,17 @@ def _exchange(group: int | None, how: str | None, server: ServerShape) -> str | 
 def _agreed(server: ServerShape) -> dict[str, bool | None]:
     """What the extensions of a ServerHello agree to. In TLS 1.3 these are built in, gone, or encrypted."""
     if server.is_tls13:
-        return {"extended_master_secret": True, "secure_renegotiation": None, "encrypt_then_mac": None}
+        return {
+            "extended_master_secret": True,
+            "secure_renegotiation": None,
+            "encrypt_then_mac": None,
+            "truncated_hmac": False,
+        }
     agreed = {
         "extended_master_secret": EXTENDED_MASTER_SECRET,
         "secure_renegotiation": RENEGOTIATION_INFO,
         "encrypt_then_mac": ENCRYPT_THEN_MAC,
+        "truncated_hmac": TRUNCATED_HMAC,
         "heartbeat": HEARTBEAT_EXTENSION,
     }
     otherwise = False if server.is_whole else None

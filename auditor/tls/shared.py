@@ -80,6 +80,8 @@ class Shared:
         plain: list[Datagram] = []
         peers: dict[bytes, list[Datagram]] = {}
         for seen in _unframed(datagrams) if self.framed else datagrams:
+            if not seen.data:  # a datagram may be empty
+                continue
             if self.application == CAPWAP:
                 plain.append(seen._replace(data=seen.data[CAPWAP_HEADER:]))
             elif (20 <= seen.data[0] <= 63 and self.application != QUIC) or _is_dtls(seen.data):

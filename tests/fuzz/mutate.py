@@ -224,7 +224,7 @@ def parquet(random: Random, table: pa.Table) -> bytes:
             case _ if field is not None and not (pa.types.is_nested(field.type) or pa.types.is_null(field.type)):
                 try:
                     cells = _replaced(random, table.column(at))
-                except (pa.ArrowException, UnicodeEncodeError):
+                except (pa.ArrowException, UnicodeEncodeError, OverflowError):
                     continue
                 table = table.set_column(at, field, cells)
     out = io.BytesIO()

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.report.flow_columns import FlowColumns
-from auditor.report.page import flow_table, linked, style, view
+from auditor.report.page import flow_table, style, view
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def write(result: Results, out: BinaryIO) -> None:
 
 def facts(result: Results, flows: FlowColumns) -> dict[str, Any]:
     """What the script of the page searches: the flows, and by what they can be filtered."""
-    return {"flows": flow_table.packed(flows, linked.findings_of(result, flows)), "facets": flow_table.FACETS}
+    return {"flows": flow_table.packed(result, flows), "facets": flow_table.FACETS}
 
 
 def environment() -> "Environment":

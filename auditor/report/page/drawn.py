@@ -250,7 +250,7 @@ def certificates(result: Results) -> Row:
 
 def trips(flows: FlowColumns) -> list[Row]:
     rows = charts.round_trips(flows)
-    most = max((row.high for row in rows), default=1.0)
+    most = max((row.high for row in rows), default=0.0) or 1.0
     return [
         {
             "way": row.way,

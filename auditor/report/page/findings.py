@@ -1,14 +1,13 @@
 """Problems, findings and rules as the page shows them: who does not meet what, the frames that prove it, what to do."""
 
 import json
-import shlex
 from typing import Any
 
 from auditor.border.text import printable
 from auditor.report import charts, colours
 from auditor.report.page.links import counted, href
 from auditor.report.page.style import kind
-from auditor.report.plain import Row
+from auditor.report.plain import Row, about
 from auditor.report.problems import Problem
 from auditor.report.problems import problems as problems_of
 from auditor.report.results import Results
@@ -23,8 +22,8 @@ TEXTS = (("Asks for", "what"), ("Why", "why"), ("How to fix", "fix"))
 def problems(result: Results) -> dict[str, Any]:
     """The problems, worst first, each with its findings."""
     findings = {row["finding_id"]: row for row in result.records("findings", times="ns")}
-    every = problems_of(result)
-    shown = [_problem(one, result, findings) for one in every[:MOST_PROBLEMS]]
+    every, told = problems_of(result), set[str]()
+    shown = [_problem(one, findings, told) for one in every[:MOST_PROBLEMS]]
     left = len(every) - len(shown)
     words = (
         "none was found in what was judged"
@@ -43,7 +42,8 @@ def problems(result: Results) -> dict[str, Any]:
     }
 
 
-def _problem(one: Problem, result: Results, findings: dict[str, Row]) -> dict[str, Any]:
+def _problem(one: Problem, findings: dict[str, Row], told: set[str]) -> dict[str, Any]:
+    """A problem; ``told``: findings of others, which are not told again in full."""
     service = f"{one.pair.service} {one.pair.region or ''}".rstrip()
     where = {"network": one.pair.client_group, "service": service, "verdict": ["fail", "warn"]}
     seen = [charts.moment(time) for time in (one.first_seen, one.last_seen)]
@@ -58,7 +58,7 @@ def _problem(one: Problem, result: Results, findings: dict[str, Row]) -> dict[st
         "clients": _named(one.top_clients, one.clients),
         "servers": _named(one.top_servers, one.servers),
         "seen": f"{' to '.join(dict.fromkeys(seen))} UTC",
-        "findings": [_finding(findings[name], result) for name in one.findings if name in findings],
+        "findings": [_finding(findings[name], one.who, told) for name in one.findings if name in findings],
     }
 
 
@@ -71,21 +71,23 @@ def _named(top: tuple[tuple[str, int], ...], count: int) -> str:
     return f"{shown} and {left:,} more" if left > 0 else shown
 
 
-def _finding(row: Row, result: Results) -> dict[str, Any]:
+def _finding(row: Row, who: str, told: set[str]) -> dict[str, Any]:
+    """A finding. One that is about several problems has its place and its proof in the first of them."""
     parts = json.loads(row["evidence"] or "[]")
-    name = row["finding_id"]
-    folder = shlex.quote(printable(result.folder))
+    name, is_first = row["finding_id"], row["finding_id"] not in told
+    told.add(name)
     return {
         "id": name,
-        "anchor": f"f-{name}",
+        "anchor": f"f-{name}" if is_first else None,
         "rule": row["rule"],
         "title": printable(row["title"]),
         "reason": printable(row["reason"]),
         "flows": counted(row["flows"], "flow"),
         "href": href(finding=name) if row["sample_flows"] else None,
-        "proofs": [_proof(part) for part in parts[:MOST_CAPTURES] if part["frames"]],
-        "more_captures": f"{len(parts) - MOST_CAPTURES:,}" if len(parts) > MOST_CAPTURES else None,
-        "extract": f"audit extract {folder} {name} -o {name}.pcapng" if parts else None,
+        "wider": printable(about(row)) if about(row) != who else None,
+        "proofs": [_proof(part) for part in parts[:MOST_CAPTURES] if part["frames"] and is_first],
+        "more_captures": f"{len(parts) - MOST_CAPTURES:,}" if len(parts) > MOST_CAPTURES and is_first else None,
+        "extract": f"audit extract RESULTS {name} -o {name}.pcapng" if parts and is_first else None,
     }
 
 

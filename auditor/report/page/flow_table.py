@@ -1,16 +1,21 @@
 """The flows of the page: columns in which equal texts are kept once, so that a hundred thousand flows are a megabyte."""
 
+from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
 import numpy as np
 
+from auditor.report import flow_ids
 from auditor.report.flow_columns import FlowColumns
+from auditor.report.page.linked import findings_of
+from auditor.report.results import Results
 from auditor.tables.columns import Texts
 from auditor.tables.schema import VERDICTS
+from auditor.tables.versions import VERSION_ORDER
 
 Array = np.ndarray[Any, Any]
 MOST_FLOWS = 200_000  # the worst first
-EXACT = 1 << 53  # the largest whole number that JavaScript has exactly
 FACETS = {
     "verdict": "Verdict",
     "private": "Private?",
@@ -22,10 +27,10 @@ FACETS = {
 }
 
 
-def packed(flows: FlowColumns, findings: Texts) -> dict[str, Any]:
+def packed(result: Results, flows: FlowColumns) -> dict[str, Any]:
     """The columns of the table, the worst flows first, as lists of texts and codes or of numbers."""
     rank = np.array([VERDICTS.index(str(name)) if name else 0 for name in [*flows.verdict.values, None]])
-    order = np.lexsort((flows.numbers("flow_id"), -rank[flows.verdict.index]))[:MOST_FLOWS]
+    order = np.lexsort((flows.numbers("started"), -rank[flows.verdict.index]))[:MOST_FLOWS]
     texts = {
         "verdict": flows.verdict,
         "client": flows.client,
@@ -38,28 +43,44 @@ def packed(flows: FlowColumns, findings: Texts) -> dict[str, Any]:
         "suite": flows.texts("cipher_suite"),
         "service": flows.service,
         "capture": flows.texts("capture"),
-        "findings": findings,
+        "findings": findings_of(result, flows),
     }
     numbers = {
-        "flow_id": flows.numbers("flow_id"),
         "started": flows.numbers("started") // 1_000_000,
         "client_port": flows.numbers("client_port"),
         "server_port": flows.numbers("server_port"),
         "bytes": flows.bytes,
     }
-    columns: dict[str, Any] = {name: _texts(column, order) for name, column in texts.items()}
-    columns |= {name: _numbers(column[order]) for name, column in numbers.items()}
+    columns: dict[str, Any] = {name: _texts(column, order, SORTS.get(name, str)) for name, column in texts.items()}
+    columns |= {name: column[order].tolist() for name, column in numbers.items()}
+    columns["flow_id"] = flow_ids.short(result, flows.numbers("flow_id")[order].tolist())
     return {"columns": columns, "in_all": len(flows), "count": len(order)}
 
 
-def _texts(column: Texts, order: Array) -> list[Any]:
-    """The texts that are used, in the order in which they are met, and the code of each row."""
-    used, codes = np.unique(column.index[order], return_inverse=True)
+def _texts(column: Texts, order: Array, key: Callable[[str], Any]) -> list[Any]:
+    """The texts that are used, sorted as people would, missing ones last, and the code of each row."""
     table = [*column.values, None]
-    return [[table[code] for code in used.tolist()], codes.tolist()]
+    codes = column.index[order]
+    used = np.unique(codes).tolist()
+    used.sort(key=lambda code: (table[code] is None, None if table[code] is None else key(str(table[code]))))
+    place = np.zeros(len(table), np.int64)
+    place[used] = np.arange(len(used))
+    return [[table[code] for code in used], place[codes].tolist()]
 
 
-def _numbers(column: Array) -> list[Any]:
-    """Whole numbers; as text where JavaScript would round them."""
-    rows = column.tolist()
-    return rows if not len(column) or int(np.abs(column).max()) < EXACT else [str(value) for value in rows]
+def _address(text: str) -> tuple[int, int]:
+    ip = ip_address(text)
+    return ip.version, int(ip)
+
+
+def _version(text: str) -> tuple[int, str]:
+    """Versions from worst to best, then protocols."""
+    return VERSION_ORDER.index(text) if text in VERSION_ORDER else len(VERSION_ORDER), text
+
+
+SORTS: dict[str, Callable[[str], Any]] = {
+    "client": _address,
+    "address": _address,
+    "version": _version,
+    "verdict": lambda text: -VERDICTS.index(text),
+}

@@ -68,7 +68,7 @@ class Flows {
     const ids = this.columns.flow_id;
     words.forEach((word, k) => {
       const any = texts.map((name) => this.matching(name, (text) => text.toLowerCase().includes(word)));
-      chosen.set(`q${k}`, (row) => any.some((is) => is(row)) || String(ids[row]).startsWith(word));
+      chosen.set(`q${k}`, (row) => any.some((is) => is(row)) || ids[row].startsWith(word));
     });
     return chosen;
   }
@@ -94,13 +94,9 @@ class Flows {
   order(rows) {
     if (!this.sorted) return rows;
     const [name, down] = this.sorted, column = this.columns[name];
-    let value = (row) => column[row];
-    if (Array.isArray(column[0])) {
-      const place = [], [texts, codes] = column;
-      texts.map((text, code) => [text ?? "", code]).sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0)).forEach(([, code], k) => { place[code] = k; });
-      value = (row) => place[codes[row]];
-    }
-    return rows.sort((a, b) => (down ? value(b) - value(a) : value(a) - value(b)) || a - b);
+    const values = Array.isArray(column[0]) ? column[1] : column; // texts are in their order already
+    const turn = down ? -1 : 1;
+    return rows.sort((a, b) => (values[a] < values[b] ? -turn : values[a] > values[b] ? turn : a - b));
   }
 
   go(state) {

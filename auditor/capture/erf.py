@@ -1,0 +1,61 @@
+"""Endace's extensible record format: how a file of it is told, which has no header, and the kernel that walks records."""
+
+import numpy as np
+
+from auditor.capture.pcap import DAMAGED, FULL, MORE, list_packet
+from auditor.decode.bytes import Bytes, be16, le32
+from auditor.decode.layers import ERF_LAYER, ERF_TYPES, ETHERNET
+from auditor.decode.packet import PacketRows
+from auditor.decode.wrapped import ERF_HEADER, erf_header
+from auditor.machine.kernel import part
+
+MORE_HEADERS = 0x80  # bit of a record's type, and of an extension header's
+PADDING, METADATA = 48, 27  # types of records that are no packets
+KINDS = {*range(1, 30), PADDING}
+EARLIEST, LATEST = 631_152_000, 4_102_444_800  # 1990 and 2100: DAG cards came with the nineties
+PLAUSIBLE = 3  # records in a row that have to be valid, where the beginning of a file has so many
+
+
+@part
+def walk_erf(
+    block: Bytes, position: int, stop: int, interface: int, frame: int, packets: PacketRows
+) -> tuple[int, int, int]:
+    """As ``walk_pcap``, for ERF: time in 32.32 fixed point, type, flags, record length, lost, wire length."""
+    count = 0
+    while count < packets.size:
+        if position + ERF_HEADER > stop:
+            return count, position, MORE
+        length, original = be16(block, position + 10), be16(block, position + 14)
+        if length < ERF_HEADER:
+            return count, position, DAMAGED
+        if position + length > stop:
+            return count, position, MORE
+        kind = int(block[position + 8]) & 0x7F
+        if kind != PADDING and kind != METADATA:
+            time = le32(block, position + 4) * 1_000_000_000 + ((le32(block, position) * 1_000_000_000) >> 32)
+            header = erf_header(block, position, position + length)
+            captured = length - header
+            packet = packets[count]
+            list_packet(packet, time, frame + count + 1, position, length, length, interface, np.int64(ERF_LAYER))
+            packet.missing = max(0, original - captured)
+            packet.wire_length = original
+            count += 1
+        position += length
+    return count, position, FULL
+
+
+def is_erf(head: bytes) -> bool:
+    """Whether a file without a magic number begins with records: what can be checked of each has to fit."""
+    at = valid = 0
+    while at + ERF_HEADER <= len(head) and valid < PLAUSIBLE:
+        record = head[at:]
+        kind, length = record[8] & 0x7F, int.from_bytes(record[10:12], "big")
+        seconds, original = int.from_bytes(record[4:8], "little"), int.from_bytes(record[14:16], "big")
+        if kind not in KINDS or length < ERF_HEADER or not EARLIEST < seconds < LATEST or record[9] & 0xC0:
+            return False
+        is_frame = ERF_TYPES.get(kind) == ETHERNET and not record[8] & MORE_HEADERS
+        if is_frame and (original < 14 or record[16:18] != b"\0\0"):
+            return False
+        at += length
+        valid += 1
+    return valid > 0

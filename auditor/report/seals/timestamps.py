@@ -1,0 +1,122 @@
+"""Time stamps (RFC 3161): that something existed at a time, said by an authority. Only files are read and written.
+
+Asking an authority is not done here: what leaves the machine is for whoever runs it to decide.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.errors import AuditError, shown
+from auditor.tls.der import elements
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+    from rfc3161_client import TimeStampResponse
+
+MOST_BYTES = 1 << 20  # of a response, and of a file of certificates
+CERTIFICATES = 0xA0  # the tag of [0] in SignedData
+DIGESTS = {  # by the numbers of RFC 5754
+    "2.16.840.1.101.3.4.2.1": hashlib.sha256,
+    "2.16.840.1.101.3.4.2.2": hashlib.sha384,
+    "2.16.840.1.101.3.4.2.3": hashlib.sha512,
+}
+
+
+def _library() -> Any:
+    """The library that reads and checks time stamps. Raises AuditError where it is not installed."""
+    try:
+        import rfc3161_client
+    except ImportError as error:
+        raise AuditError("time stamps need rfc3161-client: pip install 'traffic-auditor[timestamp]'") from error
+    return rfc3161_client
+
+
+def request(message: bytes) -> bytes:
+    """What an authority is sent (``application/timestamp-query``): the SHA-256 of a message, and that its certificate is wanted."""
+    library = _library()
+    builder = library.TimestampRequestBuilder().data(message).hash_algorithm(library.HashAlgorithm.SHA256)
+    built: bytes = builder.cert_request(cert_request=True).nonce(nonce=True).build().as_bytes()
+    return built
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES)
+    except OSError as error:
+        raise AuditError(f"{shown(path)}: {error.strerror}") from error
+
+
+def _parsed(path: Path) -> "TimeStampResponse":
+    try:
+        response: TimeStampResponse = _library().decode_timestamp_response(_ordered(_read(path)))
+    except ValueError as error:
+        raise AuditError(f"{shown(path)}: is no response of a time stamp authority (RFC 3161)") from error
+    return response
+
+
+def _ordered(response: bytes) -> bytes:
+    """A response whose certificates are in the order of DER (X.690, 11.6), as the library wants them; not all have it.
+
+    The order means nothing, and is not signed (RFC 5652, 5.1).
+    """
+    inside = response
+    for step in (0, 1, 1, 0):  # TimeStampResp, its token, that one's content, SignedData
+        parts = list(elements(inside))
+        if len(parts) <= step:
+            return response
+        inside = parts[step][2]
+    held = next((contents for tag, _, contents in elements(inside) if tag == CERTIFICATES), b"")
+    ordered = b"".join(sorted(whole for _, whole, _ in elements(held)))
+    return response.replace(held, ordered, 1) if len(ordered) == len(held) else response
+
+
+def _authorities(path: Path) -> "list[Certificate]":
+    from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificates
+
+    data = _read(path)
+    try:
+        found = load_pem_x509_certificates(data) if b"-----BEGIN" in data else [load_der_x509_certificate(data)]
+    except ValueError as error:
+        raise AuditError(f"{shown(path)}: holds no certificate in PEM or DER") from error
+    return list(dict.fromkeys(found))
+
+
+def stamped(path: Path, contents: Mapping[str, bytes]) -> tuple[str, str] | None:
+    """Which of the contents a response is about, and the time that it states, unproven; None where it is none of them.
+
+    Raises AuditError where it is no response, or one that refuses.
+    """
+    response = _parsed(path)
+    try:
+        stated = response.tst_info
+        time = f"{stated.gen_time:%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError as error:
+        why = " ".join(response.status_string) or f"status {response.status}"
+        raise AuditError(f"{shown(path)}: holds no time stamp: the authority refused it ({why})") from error
+    digest = DIGESTS.get(stated.message_imprint.hash_algorithm.dotted_string)
+    if digest is None:
+        return None
+    names = [name for name, data in contents.items() if digest(data).digest() == stated.message_imprint.message]
+    return (names[0], time) if names else None
+
+
+def _signer(response: "TimeStampResponse", known: "list[Certificate]") -> "Certificate | None":
+    """Which certificate a response is signed with that does not hold it."""
+    signers = [(one.issuer, one.serial_number) for one in response.signed_data.signer_infos]
+    return next((one for one in known if (one.issuer, one.serial_number) in signers), None)
+
+
+def check(path: Path, content: bytes, authorities: Path) -> str | None:
+    """What speaks against a response about this content, by an authority that one of the certificates vouches for."""
+    from cryptography.x509 import InvalidVersion
+
+    response, library, known = _parsed(path), _library(), _authorities(authorities)
+    own = None if response.signed_data.certificates else _signer(response, known)
+    try:
+        library.VerifierBuilder(tsa_certificate=own, roots=known).build().verify_message(response, content)
+    except (library.VerificationError, ValueError, InvalidVersion) as error:
+        return str(error)
+    return None

@@ -1,0 +1,148 @@
+"""A ZIP or tar archive of captures is read as a folder of them is; what is no capture says what it is."""
+
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+import auditor
+from tests import wire
+
+Run = Callable[..., Any]
+FILES = {
+    "day/one.pcap": wire.pcap(wire.Talk(sport=1001).open().packets),
+    "two.dat": gzip.compress(wire.pcap(wire.Talk(sport=1002).open().packets)),
+    "../../three.pcap": wire.pcap(wire.Talk(sport=1003).open().packets),
+    "README": b"captures of a day",
+    "empty": b"",
+}
+
+
+def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", method) as archive:
+        archive.writestr("folder/", b"")
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
+def tarred(files: dict[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
+    data = io.BytesIO()
+    with tarfile.TarFile(fileobj=data, mode="w", format=form) as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        link = tarfile.TarInfo("link.pcap")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        zipped(FILES),
+        zipped(FILES, zipfile.ZIP_STORED),
+        zipped(FILES, zipfile.ZIP_LZMA),
+        tarred(FILES),
+        tarred(FILES, tarfile.GNU_FORMAT),
+        gzip.compress(tarred(FILES)),
+        lzma.compress(tarred(FILES)),
+        zstandard.compress(tarred(FILES)),
+    ],
+)
+def test_captures_in_archives(tmp_path: Path, data: bytes) -> None:
+    """Every capture in it is read, packed or not and whatever it is called, and nothing is named outside of the archive."""
+    path = wire.write(tmp_path, data, "evidence.bin")
+    result = auditor.audit(path, out=tmp_path / "out")
+    assert sorted(result.flows["client_port"]) == [1001, 1002, 1003]
+    assert result.captures["capture"].tolist() == [f"{path}/day/one.pcap", f"{path}/two.dat", f"{path}/three.pcap"]
+    assert result.errors == []
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["evidence.bin", "out"]
+
+
+def test_an_archive_among_captures(tmp_path: Path) -> None:
+    """A damaged member, one that is encrypted, and an archive without captures are told; the rest is read."""
+    whole = FILES["day/one.pcap"]
+    wire.write(tmp_path, zipped({"cut.pcap": whole[:-3], "nonsense.pcap": b"nonsense", "good.pcap": whole}), "a.zip")
+    wire.write(tmp_path, zipped({"notes": b"nothing"}), "b.zip")
+    locked = bytearray(zipped({"locked.pcap": whole}))
+    for magic, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        locked[locked.rindex(magic) + at] |= 1
+    wire.write(tmp_path, bytes(locked), "c.zip")
+    wire.write(tmp_path, tarred(FILES)[:900], "d.tar")
+    wire.write(tmp_path, zipped(FILES)[:-40], "e.zip")
+    result = auditor.audit([tmp_path / f"{name}" for name in ("a.zip", "b.zip", "c.zip", "d.tar", "e.zip")])
+    status = dict(zip(result.captures["capture"], result.captures["status"], strict=True))
+    assert status[f"{tmp_path}/a.zip/cut.pcap"] == "truncated"
+    assert status[f"{tmp_path}/a.zip/good.pcap"] == "complete"
+    errors = "\n".join(result.errors)
+    for words in (
+        "a.zip/nonsense.pcap: not a pcap",
+        "b.zip: the ZIP archive holds no capture",
+        "c.zip/locked.pcap: is encrypted",
+        "e.zip: an archive that cannot be read",
+    ):
+        assert words in errors
+
+
+def test_an_archive_is_never_written_to(tmp_path: Path) -> None:
+    """The results may not take the archive's place."""
+    path = wire.write(tmp_path, zipped(FILES), "out")
+    with pytest.raises(auditor.AuditError):
+        auditor.audit(path, out=path)
+
+
+LOOKS: dict[str, tuple[bytes, str]] = {
+    "event trace": (b"\0\0\1\0\0\x10\0\0\0\x10\0\0" + bytes(84) + b"\x0a\0\1\5C\0:\0" + bytes(400), "etl2pcap"),
+    "event trace of an older system": (b"\0\x40\0\0\x48\2\0\0\x48\2\0\0" + bytes(96) + b"\6\1\1\5" + bytes(400), "etl2pcap"),
+    "FortiGate": (b"interfaces=[any]\nfilters=[port 443]\n0.000000 port1 out 10.0.0.1.5 -> 10.0.0.2.443: syn 1\n", "text2pcap"),
+    "FortiGate without its head": (b"2.1 port1 out 10.0.0.1.5 -> 10.0.0.2.443: syn 1\n0x0000   0200 0000 0002 0200\n", "text2pcap"),
+    "tcpdump": (b"16:00:00.000000 IP 10.0.0.1.5 > 10.0.0.2.443: Flags [S], seq 1\n", "tcpdump -w"),
+    "tcpdump on any": (b"16:00:00.000000 eth0  In  IP 10.0.0.1.5 > 10.0.0.2.443: Flags [S], seq 1\n", "tcpdump -w"),
+    "tcpdump with dates": (b"2025-11-24 16:00:00.000000 IP6 ::1.5 > ::2.443: Flags [S]\n", "tcpdump -w"),
+    "tcpdump -x": (b"16:00:00.0 IP 10.0.0.1.5 > 10.0.0.2.443: Flags [S]\n\t0x0000:  4500 003c 1c46 4000\n", "text2pcap"),
+    "Wireshark's hex": (b"0000  02 00 00 00 00 02 02 00\n", "text2pcap"),
+    "xxd": (b"00000000: d4c3 b2a1 0200 0400 0000 0000 0000 0000  ....\n", "xxd -r"),
+    "tshark": ("    1   0.000000 10.0.0.1 → 10.0.0.2 TCP 58 40001 → 443 [SYN]\n".encode(), "tshark -w"),
+    "tshark's JSON": (b'[\n  {\n    "_index": "packets-2025-11-24",\n', "tshark -w"),
+    "PDML": (b'<?xml version="1.0" encoding="utf-8"?>\n<pdml version="0">\n', "tshark -w"),
+    "LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "git lfs pull"),
+    "HTML": (b"\n <!doctype HTML><html><head>", "an HTML page"),
+    "HTML with a mark": (b"\xef\xbb\xbf<html>", "an HTML page"),
+    "S3": (b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code>', "an error message of S3"),
+    "JSON": (b'{"message": "Not Found"}', "JSON"),
+    "JSON in UTF-16": ('{"a": 1}'.encode("utf-16"), "JSON"),
+    "IXIA": (b"\xac\x01\x00\x1c" + bytes(60), "an IXIA capture"),
+    "NetMon": (b"GMBU\0\2" + bytes(60), "a Network Monitor capture"),
+    "base64": (b"1MOyoQIABAAAAAAAAAAAAAAABAABAAAA", "base64"),
+    "as text": ("\ufffd\ufffd\ufffd\ufffd\2\0\4\0".encode(), "transferred as text"),
+    "flow log": (b"version account-id interface-id srcaddr\n2 1 eni-1 10.0.0.1\n", "--witness"),
+    "Cisco": (b"12 packets captured\n\n   1: 16:00:00.000000 10.0.0.1.5 > 10.0.0.2.443: S\n", "copy /pcap"),
+    "tar on standard input": (tarred(FILES), "a tar archive"),
+    "text": (b"captures of a day\n", "plain text"),
+    "text with a long line of other letters": ("ä".encode() * 400, "plain text"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_what_is_no_capture_says_how_to_come_by_one(name: str, pack: Any) -> None:
+    """One sentence names what it looks like, packed or not, and what makes a capture of it."""
+    from auditor.capture.inputs import Input
+    from auditor.capture.reader import Reader
+
+    data, words = LOOKS[name]
+    with pytest.raises(auditor.InputError, match="not a pcap or pcapng") as caught:
+        Reader(Input("x", stream=io.BytesIO(pack(data))))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,166 @@
+"""The stream of a connection is that which the other side acknowledges."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests import wire
+
+Run = Callable[..., Any]
+HELLO = wire.record(22, wire.client_hello())
+ANSWER = wire.record(22, wire.server_hello() + wire.message(14, b""))
+REST = [
+    ("c", wire.record(20, b"\1") + wire.record(22, bytes(40))),
+    ("s", wire.record(20, b"\1") + wire.record(22, bytes(40))),
+]
+OTHERS = (777_000_000, 3_212_050_950, 9_050_000, 8_999_000, 42)
+REAL = 9_000_000
+
+
+def is_complete(result: Any) -> bool:
+    row = wire.only(result.handshakes)
+    assert (row["status"], row["hello_outcome"]) == ("complete", "answered"), row
+    assert row["server_name"] == "pinpoint.us-east-1.amazonaws.com"
+    wire.only(result.flows)
+    return True
+
+
+def with_others(others: tuple[int, ...], place: int, syn: bool = True) -> wire.Talk:
+    """A connection with SYN-ACKs of other sequence numbers, ``place`` of them before the real one."""
+    talk = wire.Talk(isn=(1000, REAL))
+    if syn:
+        talk.send(0, flags="S")
+    else:
+        talk.next[0] += 1
+    for number, other in enumerate(others):
+        if number == place:
+            talk.send(1, flags="SA")
+        talk.send(1, flags="SA", at=other)
+    if place >= len(others):
+        talk.send(1, flags="SA")
+    return talk
+
+
+@pytest.mark.parametrize("syn", [True, False])
+@pytest.mark.parametrize("acknowledged", [True, False])
+@pytest.mark.parametrize(
+    ("others", "place"),
+    [*(((other,), place) for other in OTHERS for place in (0, 1)), *((OTHERS[:3], place) for place in range(4))],
+)
+def test_a_syn_ack_counts_that_is_acknowledged(
+    audit_bytes: Run, others: tuple[int, ...], place: int, acknowledged: bool, syn: bool
+) -> None:
+    """SYN-ACKs of other sequence numbers, before and after the real one, with and without the SYN and the bare ACK."""
+    talk = with_others(others, place, syn)
+    if acknowledged:
+        talk.send(0, flags="A")
+    talk.play([("c", HELLO), ("s", ANSWER), *REST]).close()
+    assert is_complete(audit_bytes(wire.pcap(talk.packets)))
+
+
+@pytest.mark.parametrize(("others", "place"), [*(((other,), place) for other in OTHERS for place in (0, 1))])
+def test_in_one_direction_the_data_say_which_counts(audit_bytes: Run, others: tuple[int, ...], place: int) -> None:
+    """Of the server's packets alone: that SYN-ACK counts whose numbers the data follow."""
+    talk = with_others(others, place)
+    talk.send(0, flags="A")
+    talk.play([("c", HELLO), ("s", ANSWER), *REST])
+    server = [packet for packet in talk.packets if packet[26:30] == bytes([192, 0, 2, 10])]
+    row = wire.only(audit_bytes(wire.pcap(server)).handshakes)
+    assert (row["status"], row["cipher_suite_id"]) == ("server_only", 0xC02F)
+
+
+def test_the_real_syn_ack_is_not_in_the_capture(audit_bytes: Run) -> None:
+    """The client acknowledges a number that no SYN-ACK of the capture has: the stream begins there."""
+    talk = with_others((777_000_000,), 0)
+    del talk.packets[1]
+    talk.send(0, flags="A")
+    talk.play([("c", HELLO), ("s", ANSWER), *REST])
+    assert is_complete(audit_bytes(wire.pcap(talk.packets)))
+
+
+def test_data_of_the_other_syn_ack_are_not_the_stream(audit_bytes: Run) -> None:
+    """What follows the number of a SYN-ACK that nobody acknowledged was not received."""
+    talk = with_others((777_000_000,), 0)
+    talk.send(0, flags="A")
+    talk.play([("c", HELLO)])
+    talk.send(1, b"HTTP/1.1 403 Forbidden\r\n\r\n", at=777_000_001)
+    talk.play([("s", ANSWER), *REST])
+    assert is_complete(audit_bytes(wire.pcap(talk.packets)))
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+@pytest.mark.parametrize("again", [True, False])
+@pytest.mark.parametrize("others", [(), (777_000_000,), (777_000_000, 42)])
+def test_fast_open(audit_bytes: Run, accepted: bool, again: bool, others: tuple[int, ...]) -> None:
+    """A hello in the SYN (RFC 7413), accepted or refused and sent again, with further SYN-ACKs or without."""
+    talk = wire.Talk(isn=(1000, REAL))
+    talk.send(0, HELLO, flags="S", at=1000)
+    talk.next[0] = 1001 + (len(HELLO) if accepted else 0)
+    for other in others:
+        talk.send(1, flags="SA", at=other)
+    if again:
+        talk.send(0, flags="S", at=1000)
+    talk.send(1, flags="SA")
+    if accepted:
+        talk.send(0, flags="A")
+    else:
+        talk.play([("c", HELLO)])
+    talk.play([("s", ANSWER), *REST]).close()
+    assert is_complete(audit_bytes(wire.pcap(talk.packets)))
+
+
+PADDED = [(who, count, byte) for who in "cs" for count in (1, 2, 6) for byte in (0, 0xFF, 0x16)]
+
+
+@pytest.mark.parametrize(("who", "count", "byte"), PADDED)
+@pytest.mark.parametrize("syn", [True, False])
+def test_padding_of_an_acknowledgement_is_not_the_stream(
+    audit_bytes: Run, who: str, count: int, byte: int, syn: bool
+) -> None:
+    """A bare ACK's padding that its length counts is overlapped by what follows: before, within and after the hellos."""
+    talk = wire.Talk()
+    if syn:
+        talk.open()
+
+    def padded() -> None:
+        side = "cs".index(who)
+        talk.send(side, bytes([byte]) * count, flags="A", at=talk.next[side])
+
+    padded()
+    for flight in [("c", HELLO[:60]), ("c", HELLO[60:]), ("s", ANSWER[:50]), ("s", ANSWER[50:]), *REST]:
+        talk.play([flight])
+        padded()
+    result = audit_bytes(wire.pcap(talk.packets))
+    assert is_complete(result)
+    assert wire.only(result.handshakes)["hello_repeats"] == 0
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 6])
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_small_segments_are_data(audit_bytes: Run, size: int, acknowledged: bool) -> None:
+    """A stream in bare ACK segments of a few bytes is read to its end, if it goes on or is acknowledged."""
+    talk = wire.Talk().open()
+    for who, data in [("c", HELLO), ("s", ANSWER), *REST]:
+        side = "cs".index(who)
+        for at in range(0, len(data), size):
+            talk.send(side, data[at : at + size], flags="A")
+        if acknowledged:
+            talk.send(1 - side, flags="A")
+    row = wire.only(audit_bytes(wire.pcap(talk.packets)).handshakes)
+    assert (row["status"], row["server_name"]) == ("complete", "pinpoint.us-east-1.amazonaws.com")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_padded_acknowledgement_that_was_overtaken(audit_bytes: Run, order: tuple[int, ...]) -> None:
+    """In whatever order the padded ACK and the hello's segments come, the hello is read."""
+    talk = wire.Talk().open()
+    first = talk.next[0]
+    segments = [(b"\0\0", "A", first), (HELLO[:90], "PA", first), (HELLO[90:], "PA", first + 90)]
+    for number in order:
+        data, flags, at = segments[number]
+        talk.send(0, data, flags=flags, at=at)
+    talk.next[0] = first + len(HELLO)
+    talk.play([("s", ANSWER), *REST])
+    assert is_complete(audit_bytes(wire.pcap(talk.packets)))
