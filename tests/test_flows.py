@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scapy.layers.dns import DNS, DNSQR, DNSRR
 
-from auditor.capture import beginnings
+from auditor.capture.beginnings import PCAP
+from auditor.capture.pcap import ANY_FRACTION
 from auditor.capture.pcapng import INTERFACE
 from auditor.decode.layers import ETHERNET
 from auditor.decode.packet import RECENT_PACKET
@@ -259,7 +260,7 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(room, "new_keys", lambda: np.arange(KEYS, dtype=np.uint64))  # a flow's bucket depends on them
     state, packets = new_state(), S.packets(64)
     block = np.frombuffer(bytearray(data), np.uint8)
-    layout = np.array([beginnings.PCAP, 0, 1000, ETHERNET, 65536, 16, 0], np.int64)
+    layout = np.array([PCAP, 0, 1000, ETHERNET, 65536, 16, 0, ANY_FRACTION], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)
     count, *_ = scan.read_batch(block, 24, len(block), layout, interfaces, 0, packets)
     scan.follow_batch(state, block, packets, 0, count, False)

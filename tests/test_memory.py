@@ -19,8 +19,8 @@ import auditor
 from auditor.audit.described import Described
 from auditor.audit.start import audit_files
 from auditor.border import gate, pages
-from auditor.capture import beginnings
-from auditor.capture.pcap import MORE
+from auditor.capture.beginnings import PCAP
+from auditor.capture.pcap import ANY_FRACTION, MORE
 from auditor.capture.pcapng import INTERFACE
 from auditor.decode.layers import ETHERNET
 from auditor.errors import InputError
@@ -93,7 +93,7 @@ def followed(data: bytes, limits: Limits) -> S.State:
     """The state behind the packets of a capture."""
     state, packets = room.new_state(limits), S.packets(1 << 14)
     block = np.frombuffer(bytearray(data), np.uint8)
-    layout = np.array([beginnings.PCAP, 0, 1000, ETHERNET, 65536, 16, 0], np.int64)
+    layout = np.array([PCAP, 0, 1000, ETHERNET, 65536, 16, 0, ANY_FRACTION], np.int64)
     interfaces = np.zeros(0, INTERFACE).view(np.recarray)
     count, *_ = scan.read_batch(block, 24, len(block), layout, interfaces, 0, packets)
     at, reason = scan.follow_batch(state, block, packets, 0, count, False)

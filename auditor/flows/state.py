@@ -298,27 +298,13 @@ SESSIONS = 1 << 16
 
 # --- counters
 (
-    PACKETS,
-    DUPLICATES,
-    WIRE_BYTES,
-    FIRST_TIME,
-    LAST_TIME,
-    NOT_IP_PACKETS,
-    OTHER_IP_PACKETS,
-    CUT_PACKETS,
-    MALFORMED_PACKETS,
-    ENCRYPTED_PACKETS,
-    SHORT_PACKETS,
-    DROPPED_SEGMENTS,
-    RETRANSMITTED,
+    PACKETS, DUPLICATES, WIRE_BYTES, FIRST_TIME, LAST_TIME, NOT_IP_PACKETS, OTHER_IP_PACKETS,
+    CUT_PACKETS, MALFORMED_PACKETS, ENCRYPTED_PACKETS, SHORT_PACKETS, DROPPED_SEGMENTS, RETRANSMITTED,
     EXPORTS,  # flows of sFlow, NetFlow or IPFIX
     WINDOW_EXCEEDED,
     FLOWS_MADE,
     FREE_FLOW,  # the first of a chain of free places, -1 for none; the next four likewise
-    FREE_STREAM,
-    FREE_HANDSHAKE,
-    FREE_DATAGRAM,
-    FREE_PLACE,
+    FREE_STREAM, FREE_HANDSHAKE, FREE_DATAGRAM, FREE_PLACE,
     FREE_CHUNKS,  # height of the stack ``free_chunks``
     FINISHED_FLOWS,
     CLOCK,
@@ -337,7 +323,7 @@ SESSIONS = 1 << 16
     FORGOTTEN_ANSWERS,  # of the DNS, likewise
     KEPT_BYTES,  # interned bytes that were left when numbers were last given out anew
     COUNTERS,
-) = range(39)
+) = range(39)  # fmt: skip
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any
