@@ -62,11 +62,7 @@ _SAME_IN_BOTH = [
 
 TABLES: dict[str, list[Column]] = {
     "flows": [
-        Column(
-            "flow_id",
-            INT,
-            "the flow's number: made of its ends, VLANs, tunnels and first packet, the same in every audit of it",
-        ),
+        Column("flow_id", INT, "number of the flow, made of its ends, scope and first packet: the same in every audit"),
         Column("capture", TEXT, "the capture it was seen in"),
         Column("started", TIME, "time of its first packet"),
         Column("ended", TIME, "time of its last packet"),
@@ -313,9 +309,7 @@ TABLES: dict[str, list[Column]] = {
         Column("capture", TEXT, "capture of the first sample flow's first packet, or that it is about"),
         Column("sample_flows", TEXT, "flow_id of up to five flows"),
         Column("sample_frames", TEXT, "frames of that capture that prove it, of these flows"),
-        Column(
-            "evidence", TEXT, "JSON: captures with packets of the sample flows, these, and the frames that prove it"
-        ),
+        Column("evidence", TEXT, "JSON: captures with packets of the sample flows, and the frames that prove it"),
     ],
     "network": [
         Column("capture", TEXT, "the capture that shows it first; NA of frames that are only counted"),
@@ -363,9 +357,7 @@ TABLES: dict[str, list[Column]] = {
         Column("ended", TIME, "latest packet"),
         Column("gap_s", FLOAT, "seconds from the end of captures before it to its beginning; NA if they overlap"),
         Column("overlap_s", FLOAT, "seconds of it in which captures before it have packets too; NA where none has"),
-        Column(
-            "clock_offset_s", FLOAT, "seconds by which its clock is ahead, by packets that captures before it have too"
-        ),
+        Column("clock_offset_s", FLOAT, "seconds by which its clock is ahead of captures that share packets with it"),
         Column("flows", INT, "flows that begin in it"),
         Column("handshakes", INT, "TLS handshakes of these flows"),
         Column("not_ip", INT, "packets without IP, or of a link type that is not decoded"),
