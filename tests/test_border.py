@@ -59,7 +59,7 @@ def tainted(value: Any, name: str = "") -> Any:
         closed = name in CLOSED or re.fullmatch("[0-9a-f]{64}", value)
         return value if closed else TAINT + value
     if isinstance(value, dict):
-        free = name in {"not_observable", "rules", "ways", "versions", "options"} and not any(
+        free = name in {"not_observable", "rules", "ways", "versions"} and not any(
             one in value for one in ("auditor", "code")
         )
         return {(TAINT + key if free else key): tainted(one, key) for key, one in value.items()}
@@ -170,7 +170,7 @@ COMMANDS: dict[str, Callable[[Path, Path], tuple[object, ...]]] = {
     "verify": lambda folder, _: ("verify", folder),
     "diff": lambda folder, _: ("diff", folder, folder),
     "extract": lambda folder, out: ("extract", folder, "TLS101-1", "-o", out / "x.pcapng"),
-    "explain": lambda folder, _: ("paths", "explain", folder, "1"),
+    "explain": lambda folder, _: ("paths", "explain", folder, str(auditor.Audit(folder).flows["flow_id"][0])),
     "sql": lambda folder, _: ("sql", folder, "select * from flows"),
     "sql csv": lambda folder, _: ("sql", folder, "select * from findings", "--format", "csv"),
     "sql json": lambda folder, _: ("sql", folder, "select 'é\x1b[31m' as x, * from findings", "--format", "json"),
@@ -225,7 +225,7 @@ def test_frames(result: auditor.Audit) -> None:
     harmless("".join(strings(result.manifest)))
     harmless(repr(result) + result._repr_html_())
     finding = str(result.findings["finding_id"][0])
-    harmless(result.explain_finding(finding) + result.explain(1))
+    harmless(result.explain_finding(finding) + result.explain(int(result.flows["flow_id"][0])))
     assert MARK in result.explain_finding(finding)
 
 

@@ -120,6 +120,7 @@ def test_eap_over_lan(audit_bytes: Run, method: int, group: str) -> None:
     row, flow = wire.only(result.handshakes), wire.only(result.flows)
     assert (flow["transport"], flow["protocol"], row["starttls"]) == ("eapol", "eap", "eap")
     assert (flow["client_mac"], flow["client_ip"]) == ("02:00:00:00:00:c1", "fe80::ff:fe00:c1")
+    assert pd.isna(flow["community_id"])
     assert (row["cipher_suite"], row["status"], row["established"]) == (carriers.SUITE, "complete", True)
 
 

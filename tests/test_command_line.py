@@ -148,6 +148,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "apart": (["--apart"], True),
     "http": (["--http"], True),
     "ip_ranges": (["--ip-ranges", "ranges.json"], Path("ranges.json")),
+    "memory": (["--memory", "2G"], "2G"),
     "out": (["--out", "out"], Path("out")),
     "force": (["--force"], True),
     "say": (["--quiet"], silent),

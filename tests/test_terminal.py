@@ -195,12 +195,15 @@ def test_warnings_of_all_captures_are_told(tmp_path: Path) -> None:
 
 def test_frames_carry_their_capture_where_there_are_several(tmp_path: Path) -> None:
     """Of several captures, each frame is told with its capture, in all forms of the terminal."""
-    for name in ("one.pcapng", "two.pcapng"):
-        (tmp_path / name).write_bytes((SAMPLES / "tls1.pcapng").read_bytes())
-    arguments = ("pcap", tmp_path / "one.pcapng", tmp_path / "two.pcapng")
-    assert re.search(r"one\.pcapng: \d+", run(*arguments, "--detail", COLUMNS="300").stdout)
+    hello, answer = wire.client_hello(version=0x0301), wire.server_hello(version=0x0301, suite=0x002F)
+    for number, name in enumerate(("one.pcap", "two.pcap")):
+        talk = wire.Talk(sport=4000 + number).open()
+        talk.play([("c", wire.record(22, hello, 0x0301)), ("s", wire.record(22, answer, 0x0301))])
+        wire.write(tmp_path, wire.pcap(talk.packets), name)
+    arguments = ("pcap", tmp_path / "one.pcap", tmp_path / "two.pcap")
+    assert re.search(r"one\.pcap: \d+", run(*arguments, "--detail", COLUMNS="300").stdout)
     for form in ("concise", "markdown", "cef"):
-        assert re.search(r"two\.pcapng:\d+", run(*arguments, "--format", form).stdout.replace("\\", ""))
+        assert re.search(r"two\.pcap:\d+", run(*arguments, "--format", form).stdout.replace("\\", ""))
 
 
 def test_concise_is_one_finding_a_line(office: Any) -> None:
@@ -236,11 +239,11 @@ def test_progress_on_a_terminal(tmp_path: Path) -> None:
     packets = [wire.datagram(noise.randbytes(1400), sport=number) for number in range(10_000)]
     large = wire.write(tmp_path, bz2.compress(wire.pcap(packets)), "large.pcap.bz2")
     text = on_a_terminal(("pcap", str(large), "--brief"), {})
-    shown = [part for part in text.split("\r\x1b[K") if part.startswith("reading captures: ")]
+    shown = [part for part in re.split(r"[\r\n]", text) if part.startswith("reading captures: ")]
     assert shown
     pattern = r"reading captures: [\d.]+ \w+ of [\d.]+ MB \(\d+ %\), [\d,]+ packets, [\d.]+ \w+/s(, \d+ s left)?"
     assert all(re.match(pattern, part) for part in shown)
-    assert text.split("\r\x1b[K")[-1].strip().startswith("Nothing was judged")
+    assert text.split("\r")[-1].startswith("Nothing was judged")
     for arguments, variables in (
         (("pcap", str(large), "--quiet", "--brief"), {}),
         (("pcap", str(large)), {"TERM": "dumb"}),

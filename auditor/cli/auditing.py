@@ -68,7 +68,16 @@ def live_command(
     """
     from auditor.audit.live import audit_interface
 
-    finish(audit_interface(interface, options, duration, capture_filter, confine=least_rights(context, output)), output)
+    finish(
+        audit_interface(
+            interface,
+            options,
+            duration=duration,
+            capture_filter=capture_filter,
+            confine=least_rights(context, output),
+        ),
+        output,
+    )
 
 
 def least_rights(context: typer.Context, output: Output) -> "Confine | None":

@@ -9,7 +9,6 @@ from typing import Self
 from auditor.audit.progress import CAPTURES, Progress
 
 DELAY, STEP = 0.7, 0.2  # seconds until something is shown: short audits show nothing; and between two looks
-CLEAR = "\r\x1b[K"
 UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -27,7 +26,7 @@ class Ticker:
         self.progress = progress
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._is_shown = False
+        self._width = 0  # of the line that is shown
         self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
@@ -45,17 +44,18 @@ class Ticker:
 
     def clear(self) -> None:
         """Take the line back, if there is one."""
-        if self._is_shown:
-            self._write(CLEAR)
-            self._is_shown = False
+        if self._width:
+            self._write(f"\r{' ' * self._width}\r")  # no escape sequence: every terminal understands this
+            self._width = 0
 
     def _work(self) -> None:
         wait = DELAY
         while not self._ended.wait(wait):
             wait = STEP
             room = os.get_terminal_size(sys.stderr.fileno()).columns - 1
-            self._write(f"{CLEAR}{line(self.progress)[: max(room, 0)]}")
-            self._is_shown = True
+            text = line(self.progress)[: max(room, 0)]
+            self._write(f"\r{text.ljust(self._width)}")
+            self._width = len(text)
 
     def _write(self, text: str) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 import socket
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,14 @@ def tcp_state(flows: Array, client: Array, server: Array) -> Texts:
     return Texts(list(names), np.where(flows["ip_protocol"] == TCP, code, -1))
 
 
+def _with_ip(ids: Bytes, has_ip: Array) -> Column:
+    """Community IDs; none of flows without IP, which are no part of them."""
+    if has_ip.all():
+        return ids
+    texts = [ids.data[begin:end].tobytes().decode("ascii") for begin, end in pairwise(ids.offsets.tolist())]
+    return Texts.of([text if known else None for text, known in zip(texts, has_ip.tolist(), strict=True)])
+
+
 def flow_columns(rows: Rows, ends: Oriented, captures: list[str], interfaces: list[str | None]) -> dict[str, Column]:
     """The columns of ``flows`` that packets alone decide."""
     flows, client, server = rows.flows, ends.client, ends.server
@@ -156,12 +165,15 @@ def flow_columns(rows: Rows, ends: Oriented, captures: list[str], interfaces: li
         "client_port": Numbers(ends.client_port),
         "server_ip": addresses(ends.server_high, ends.server_low),
         "server_port": Numbers(ends.server_port),
-        "community_id": community_ids(
-            flows["ip_protocol"],
-            (
-                (ends.client_high, ends.client_low, ends.client_port),
-                (ends.server_high, ends.server_low, ends.server_port),
+        "community_id": _with_ip(
+            community_ids(
+                flows["ip_protocol"],
+                (
+                    (ends.client_high, ends.client_low, ends.client_port),
+                    (ends.server_high, ends.server_low, ends.server_port),
+                ),
             ),
+            flows["ip_protocol"] != EAPOL,
         ),
         "client_packets": Numbers(client["packets"]),
         "server_packets": Numbers(server["packets"]),

@@ -7,7 +7,7 @@ from typing import Any
 
 from auditor.border import gate, rows
 from auditor.border.rows import Taken
-from auditor.capture.compression import allowed
+from auditor.capture.compression import allowed, unpacked
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
 from auditor.paths import mrt
@@ -17,7 +17,9 @@ from auditor.prefixes import parse, parse_address
 KNOWN = (
     "MRT TABLE_DUMP_V2, `ip -j route`, FRR's `show bgp … json` and `show ip route json`, or the text of `show ip bgp`"
 )
-FACTOR = 24  # bytes of memory that a byte of a routing table becomes, of short routes
+# Bytes of memory that a byte of a routing table becomes, of short routes; MRT is read into columns.
+FACTOR, MRT_FACTOR = 24, 8
+MRT_HEADER = 12  # bytes, RFC 6396 2
 COMMUNITY_NAMES = {"no-export": "65535:65281", "no-advertise": "65535:65282"}
 
 
@@ -29,7 +31,8 @@ def read(
     A route that cannot be read is left out; ``notes`` gets a sentence on these.
     """
     name = Path(path).name
-    data = gate.in_utf8(allowed(Path(path), allowance or Allowance(), FACTOR))
+    factor = MRT_FACTOR if mrt.is_mrt(unpacked(Path(path), MRT_HEADER)) else FACTOR
+    data = gate.in_utf8(allowed(Path(path), allowance or Allowance(), factor))
     routes = Routes(name, site)
     wrong: Taken[None] = Taken()
     try:

@@ -62,11 +62,7 @@ _SAME_IN_BOTH = [
 
 TABLES: dict[str, list[Column]] = {
     "flows": [
-        Column(
-            "flow_id",
-            INT,
-            "the flow's number: made of its ends, VLANs, tunnels and first packet, the same in every audit of it",
-        ),
+        Column("flow_id", INT, "number of the flow, made of its ends, scope and first packet: the same in every audit"),
         Column("capture", TEXT, "the capture it was seen in"),
         Column("started", TIME, "time of its first packet"),
         Column("ended", TIME, "time of its last packet"),
@@ -179,11 +175,7 @@ TABLES: dict[str, list[Column]] = {
         _closed("status", "what was seen of it", STATUSES),
         Column("status_reason", TEXT, "what is missing or wrong"),
         Column("dh_group", TEXT, "what is known of the prime of a DHE key exchange: a standard group, or its own"),
-        Column(
-            "certificate_id",
-            TEXT,
-            "SHA-256 of the server's certificate; in TLS 1.3 it is encrypted, and known with keys",
-        ),
+        Column("certificate_id", TEXT, "SHA-256 of the server's certificate; encrypted in TLS 1.3, known with keys"),
         Column("certificate_chain", TEXT, "SHA-256 of all certificates that the server sent, in its order"),
         _closed(
             "chain_order",
@@ -252,11 +244,7 @@ TABLES: dict[str, list[Column]] = {
         Column("aws_request_id", NAME, "the id by which AWS knows it, from the response"),
         Column("error_code", TEXT, "AWS error of the response"),
         Column("user_agent_sdk", TEXT, "first product of the User-Agent"),
-        Column(
-            "signed",
-            BOOL,
-            "whether it carries a signature that is whole; it is not verified, which needs the secret key",
-        ),
+        Column("signed", BOOL, "whether it carries a whole signature; it is not verified, which needs the secret key"),
         _closed(
             "signature_version",
             "Signature Version 4, 4a or 2; presigned: in the URL; bearer and basic: other credentials",
@@ -321,9 +309,7 @@ TABLES: dict[str, list[Column]] = {
         Column("capture", TEXT, "capture of the first sample flow's first packet, or that it is about"),
         Column("sample_flows", TEXT, "flow_id of up to five flows"),
         Column("sample_frames", TEXT, "frames of that capture that prove it, of these flows"),
-        Column(
-            "evidence", TEXT, "JSON: captures with packets of the sample flows, these, and the frames that prove it"
-        ),
+        Column("evidence", TEXT, "JSON: captures with packets of the sample flows, and the frames that prove it"),
     ],
     "network": [
         Column("capture", TEXT, "the capture that shows it first; NA of frames that are only counted"),
@@ -371,9 +357,7 @@ TABLES: dict[str, list[Column]] = {
         Column("ended", TIME, "latest packet"),
         Column("gap_s", FLOAT, "seconds from the end of captures before it to its beginning; NA if they overlap"),
         Column("overlap_s", FLOAT, "seconds of it in which captures before it have packets too; NA where none has"),
-        Column(
-            "clock_offset_s", FLOAT, "seconds by which its clock is ahead, by packets that captures before it have too"
-        ),
+        Column("clock_offset_s", FLOAT, "seconds by which its clock is ahead of captures that share packets with it"),
         Column("flows", INT, "flows that begin in it"),
         Column("handshakes", INT, "TLS handshakes of these flows"),
         Column("not_ip", INT, "packets without IP, or of a link type that is not decoded"),
@@ -384,11 +368,7 @@ TABLES: dict[str, list[Column]] = {
         Column("short", INT, "packets of which the capture has only the beginning (snap length)"),
         Column("cut", INT, "packets that end inside a header"),
         Column("malformed", INT, "packets with a header that contradicts itself"),
-        Column(
-            "encrypted",
-            INT,
-            "frames whose contents are encrypted below IP (MACsec, 802.11): what is inside cannot be seen",
-        ),
+        Column("encrypted", INT, "frames encrypted below IP (MACsec, 802.11): what is inside cannot be seen"),
         Column("dropped", INT, "packets that the capturing kernel dropped"),
         Column("segments_dropped", INT, "TCP segments not kept because a stream had too many gaps"),
         Column("ended_early", INT, "Flows ended before they were over because memory was full (`--memory`)"),

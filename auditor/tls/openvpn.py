@@ -37,7 +37,7 @@ def parsed(packet: bytes, extra: int) -> tuple[int, bytes] | None:
 
 def extra_of(packet: bytes) -> int | None:
     """How many bytes a packet has behind its session id, where its form shows it: a reset, or a record's beginning."""
-    if packet[0] >> 3 not in (*RESETS, SOFT_RESET, CONTROL):
+    if not packet or packet[0] >> 3 not in (*RESETS, SOFT_RESET, CONTROL):
         return None
     for extra in AUTHENTICATED:
         piece = parsed(packet, extra)
