@@ -95,6 +95,7 @@ def said(result: Any, pieces: Pieces | None = None) -> dict[str, list[dict[str, 
             for name in [one for one in row if one == "frame" or one.endswith("_frame")]:
                 capture = row["capture" if name == "frame" else name.replace("_frame", "_capture")]
                 row[name] = pieces.original(capture, row[name])
+            row.pop("credential_hash", None)  # whose salt is of one audit alone
             for name in ("evidence", "sample_frames") if table == "findings" else ():
                 row.pop(name)
             rows.append(
