@@ -85,7 +85,10 @@ def test_missing_segment_is_reported(audit_bytes: Any) -> None:
     talk.send(0, HELLO[:1000], at=first)
     talk.send(0, HELLO[2000:], at=first + 2000)
     row = shaken(audit_bytes(wire.pcap(talk.packets)))
-    assert (row["status"], row["status_reason"]) == ("truncated", "ClientHello: the capture has only its first 995 bytes")
+    assert (row["status"], row["status_reason"]) == (
+        "truncated",
+        "ClientHello: the capture has only its first 995 bytes",
+    )
 
 
 def test_overtaken_first_segment_without_a_syn(audit_bytes: Any) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 
 from auditor.policy.facts import Facts
 from auditor.recognise.numbers import APPLICATIONS
+from auditor.tables.closed import VERDICTS
 from auditor.tables.columns import is_one_of
-from auditor.tables.schema import VERDICTS
 
 Array = np.ndarray[Any, Any]
 

@@ -14,7 +14,7 @@ from auditor.decode import frames
 from auditor.policy.check import FAIL, WARN
 from auditor.policy.model import Rule
 from auditor.prefixes import V4_MAPPED, Prefix, parse_address
-from auditor.tables import arrow, schema
+from auditor.tables import arrow, closed
 
 Array = np.ndarray[Any, Any]
 SAMPLES = 5  # flows of what is audited as one
@@ -273,7 +273,7 @@ class Findings:
         if not len(bad):
             return
         beyond: dict[int, list[Array]] = {}
-        groups = _members(subject.group[at[bad]] * len(schema.VERDICTS) + verdict[bad], bad)
+        groups = _members(subject.group[at[bad]] * len(closed.VERDICTS) + verdict[bad], bad)
         for members in groups:
             first, code = int(at[members[0]]), int(verdict[members[0]])
             client = network_of(int(subject.client_high[first]), int(subject.client_low[first]))
@@ -319,7 +319,7 @@ class Findings:
         return sorted(
             (finding for some in rules.values() for finding in _in_tens(some)),
             key=lambda f: (
-                *(-schema.SEVERITIES.index(f.rule.severity), -f.verdict, -f.flows, f.rule.code, f.service),
+                *(-closed.SEVERITIES.index(f.rule.severity), -f.verdict, -f.flows, f.rule.code, f.service),
                 *(f.region or "", f.client or ANYWHERE),
             ),
         )
@@ -342,7 +342,7 @@ def findings_table(findings: Sequence[Finding], policies: Mapping[str, str]) -> 
             "policy": [policies.get(f.rule.code) for f in findings],
             "title": [f.rule.title for f in findings],
             "severity": [f.rule.severity for f in findings],
-            "verdict": [schema.VERDICTS[f.verdict] for f in findings],
+            "verdict": [closed.VERDICTS[f.verdict] for f in findings],
             "client_group": [None if f.client is None else text_of(f.client) for f in findings],
             "service": [f.service for f in findings],
             "region": [f.region for f in findings],

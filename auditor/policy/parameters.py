@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
-from auditor.tables.schema import PATHS
+from auditor.tables.closed import PATHS
 from auditor.tables.versions import VERSION_ORDER
 from auditor.tls.suites import NAMES
 

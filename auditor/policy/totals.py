@@ -11,7 +11,7 @@ from auditor.paths.model import CONFIDENCE_NAMES
 from auditor.paths.verdict import Verdict
 from auditor.policy.check import NOT_OBSERVABLE
 from auditor.policy.findings import SAMPLES, Findings, Sample, Subject
-from auditor.tables import schema
+from auditor.tables import closed
 from auditor.tables.columns import Texts, distinct
 
 Array = np.ndarray[Any, Any]
@@ -58,9 +58,9 @@ class VerdictTotals:
 
     def count(self, rule: str, verdict: Array, which: Array, reasons: Array) -> None:
         """Count verdicts of a rule; ``which``: the numbers of their ``reasons``."""
-        for code, number in enumerate(np.bincount(verdict, minlength=len(schema.VERDICTS)).tolist()):
+        for code, number in enumerate(np.bincount(verdict, minlength=len(closed.VERDICTS)).tolist()):
             if number:
-                self.counts[rule, schema.VERDICTS[code]] += number
+                self.counts[rule, closed.VERDICTS[code]] += number
         unseen, flows = np.unique(which[verdict == NOT_OBSERVABLE], return_counts=True)
         for at, number in zip(unseen.tolist(), flows.tolist(), strict=True):
             self.not_observable[rule, str(reasons[at])] += number
@@ -128,7 +128,7 @@ class Summary:
                 str(way.path.values[path]),
                 CONFIDENCE_NAMES[sure],
                 name or "-",
-                schema.VERDICTS[verdict],
+                closed.VERDICTS[verdict],
                 bool(scope),
                 bool(half),
             )

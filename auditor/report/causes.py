@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from auditor.report.problems import Problem
-from auditor.tables.schema import SEVERITIES, VERDICTS
+from auditor.tables.closed import SEVERITIES, VERDICTS
 
 
 @dataclass(frozen=True)

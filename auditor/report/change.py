@@ -9,7 +9,7 @@ from auditor.prefixes import parse
 from auditor.report.judged import Judged
 from auditor.report.plain import Row
 from auditor.report.results import Results
-from auditor.tables.schema import SEVERITIES
+from auditor.tables.closed import SEVERITIES
 
 ASPECTS = {
     "path": "path",

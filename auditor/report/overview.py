@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from auditor.border.text import printable
 from auditor.report.answer import VERDICTS, is_judged
 from auditor.report.results import Results
-from auditor.tables.schema import CONFIDENCES, PATHS
+from auditor.tables.closed import CONFIDENCES, PATHS
 from auditor.tables.versions import VERSION_ORDER
 
 NOT_JUDGED = "not_applicable"

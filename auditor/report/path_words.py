@@ -6,7 +6,7 @@ from typing import Any
 from auditor.border.text import printable
 from auditor.report import flow_ids
 from auditor.report.results import Results
-from auditor.tables.schema import EVIDENCE
+from auditor.tables.closed import EVIDENCE
 
 CHANGES = "PTH103"  # the rule that describes changes in words
 SIDE_WORDS = {"client": "the client's packets", "server": "the server's packets"}

@@ -17,8 +17,8 @@ from auditor.policy.findings import OTHERS, SAMPLES, client_group
 from auditor.prefixes import parse
 from auditor.report.plain import Row, coded, values
 from auditor.report.results import Results
+from auditor.tables.closed import SEVERITIES, VERDICTS
 from auditor.tables.columns import distinct
-from auditor.tables.schema import SEVERITIES, VERDICTS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from auditor.border import gate, text
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.report import files, shape
-from auditor.tables.schema import CONFIDENCES, PATHS, SEVERITIES, VERDICTS
+from auditor.tables.closed import CONFIDENCES, PATHS, SEVERITIES, VERDICTS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,8 @@ from auditor.report import asking
 from auditor.report.answer import PRIVATE_PATHS
 from auditor.report.database import Table
 from auditor.report.results import Results
-from auditor.tables.schema import TABLES, VERDICTS
+from auditor.tables.closed import VERDICTS
+from auditor.tables.schema import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd

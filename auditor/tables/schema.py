@@ -5,6 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from auditor.tables.closed import CONFIDENCES, EVIDENCE, OUTCOMES, PATHS, SEVERITIES, SIDES, STATUSES, VERDICTS
+
 TIME = pa.timestamp("ns", tz="UTC")
 INT = pa.int64()
 FLOAT = pa.float64()
@@ -12,23 +14,6 @@ BOOL = pa.bool_()
 TEXT = pa.dictionary(pa.int32(), pa.string())  # strings; equal ones are kept once
 NAME = pa.string()  # strings that are mostly different
 CLOSED = pa.dictionary(pa.int16(), pa.string())  # a closed set: a categorical in pandas
-PATHS = ["direct-connect", "vpn", "vpc", "private", "unknown", "internet"]
-CONFIDENCES = ["none", "likely", "confirmed"]
-VERDICTS = ["not_applicable", "pass", "not_observable", "warn", "fail"]
-SEVERITIES = ["info", "low", "medium", "high", "critical"]
-STATUSES = ["complete", "client_only", "server_only", "truncated", "invalid"]
-SIDES = ["client", "server"]
-EVIDENCE = [
-    "vlan+mac", "interface+vlan", "pppoe", "mirror", "interface+mac", "mac", "tunnel", "gateway", "point", "rule", "interface",
-    "attachment", "vlan", "bgp", "route", "flow-log", "cloudtrail", "sensor", "nat", "endpoint", "proxy", "prefix",
-    "accepted", "address", "router", "ipsec", "source", "contrary", "contested", "moved", "position",
-]  # fmt: skip
-OUTCOMES = [
-    "answered", "retry asked", "alert", "reset by the server", "reset on the way", "closed by the server",
-    "given up by the client", "lost", "acknowledged, not answered", "answered by something that is no TLS",
-    "not known",
-]  # fmt: skip
-
 
 NO_MEMORY = "memory: there was none left"  # how a reason begins that is the audit's own
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from auditor.decode.packet import FIN, RST
 from auditor.flows import state as S
+from auditor.tables.closed import OUTCOMES
 from auditor.tables.columns import Numbers, Texts
-from auditor.tables.schema import OUTCOMES
 
 Array = np.ndarray[Any, Any]
 RECORD_HEADER = 5

@@ -10,8 +10,8 @@ from auditor.report import flow_ids
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.page.linked import findings_of
 from auditor.report.results import Results
+from auditor.tables.closed import VERDICTS
 from auditor.tables.columns import Texts
-from auditor.tables.schema import VERDICTS
 from auditor.tables.versions import VERSION_ORDER
 
 Array = np.ndarray[Any, Any]
