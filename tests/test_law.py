@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import auditor
 from auditor.options import Options
+from auditor.reading.sources import LOOKED_AT
 from tests import cuts, wire
 from tests.conftest import SAMPLES
 from tests.lab import scenes
@@ -187,6 +188,21 @@ def test_both_sides_of_a_router_with_clocks_of_their_own(tmp_path: Path, ahead_m
     assert ("clock is" in "".join(captures["warnings"].dropna())) == (ahead_ms != 0)
     shown = [bytes(packet) for packet in both.packets(both.flows["flow_id"][3])]
     assert shown == talks[3].packets
+
+
+def test_one_side_of_a_router_in_many_files(tmp_path: Path) -> None:
+    """A file with nothing in common with the beginning of the other side's has the clock of the files of its own side."""
+    talks = [wire.Talk(port, isn=(port, 7 * port)).open().play([("c", b"x" * 9)]) for port in range(40_000, 40_150)]
+    packets = [packet for talk in talks for packet in talk.packets]
+    assert len(packets) > LOOKED_AT
+    inside = [(1_700_000_000 * wire.SECOND + k * 1_000_000, packet) for k, packet in enumerate(packets)]
+    outside = wire.pcap([(time + 3_600 * wire.SECOND, _forwarded(packet)) for time, packet in inside])
+    cut = cuts.cut_pcap(outside, tmp_path, [k * 10 // len(packets) for k in range(len(packets))])
+    one = auditor.audit(wire.write(tmp_path, wire.pcap(inside), "inside.pcap"))
+    both = auditor.audit([*cut.paths, one.captures["capture"][0]])
+    counted = ["flow_id", "client_packets", "server_packets", "started", "ended"]
+    assert both.flows[counted].equals(one.flows[counted])
+    assert both.captures["clock_offset_s"].dropna().tolist() == [3600.0] * 10
 
 
 def _forwarded(packet: bytes) -> bytes:

@@ -4,6 +4,7 @@ Both sides of a router, the two ends of a line, the machines of a cluster: each 
 in two captures, and the differences of their time stamps agree, that is the difference of the clocks, and the way between.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,24 @@ def clock_offsets(beginnings: Sequence[tuple[int, Array]]) -> list[int | None]:
         agreed = [(count, offset + (offsets[j] or 0)) for (count, offset), j in known]
         if agreed:
             offsets[k] = max(agreed)[1]
+    if any(map(correction, offsets)):
+        _take_over(offsets, order, beginnings)
     return offsets
+
+
+def _take_over(offsets: list[int | None], order: Sequence[int], beginnings: Sequence[tuple[int, Array]]) -> None:
+    """Give captures that have nothing in common with others the offset of those before them that saw the same places.
+
+    Of a capture only the beginning is looked at: where one point's packets lie in one file and the other's in many, most
+    of these have nothing in common with the beginning of that one. But they are of one point, and have its clock.
+    """
+    seen_by: dict[int, int] = {}  # the offset of the last capture that saw a place
+    for k in order:
+        places = np.unique(beginnings[k][1]["place"]).tolist()
+        if offsets[k] is None:
+            votes = Counter(seen_by[place] for place in places if place in seen_by)
+            offsets[k] = votes.most_common(1)[0][0] or None if votes else None
+        seen_by.update(dict.fromkeys(places, offsets[k] or 0))
 
 
 def _differences(beginnings: Sequence[tuple[int, Array]]) -> dict[tuple[int, int], tuple[int, int]]:
