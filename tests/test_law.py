@@ -139,6 +139,18 @@ def test_what_is_damaged_or_no_capture_among_many(tmp_path: Path) -> None:
     assert len(result.flows) == 1
 
 
+def test_frames_of_macsec_in_several_files(tmp_path: Path) -> None:
+    """What is encrypted below IP is counted over all files, and told of the one that shows it first."""
+    frame = bytes(wire.ETHERNET)[:12] + b"\x88\xe5\x2c\0\0\0\0\1" + bytes(60)
+    data = wire.pcap([frame] * 4)
+    whole = auditor.audit(wire.write(tmp_path, data))
+    cut = cuts.cut_pcap(data, tmp_path, range(4))
+    pieces = auditor.audit(cut.paths)
+    assert cuts.said(pieces, cut) == cuts.said(whole)
+    row = wire.only(pieces.network)
+    assert (row["capture"], row["frame"], row["count"]) == (str(cut.paths[0]), 1, 4)
+
+
 def test_packets_of_a_flow_in_several_files(tmp_path: Path) -> None:
     """What a flow consists of is shown from all the files that hold its packets."""
     talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello()))]).close()

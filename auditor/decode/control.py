@@ -94,6 +94,15 @@ class BgpStream:
     macs: set[tuple[int, int]] = field(default_factory=set)  # (source, target) of its frames, up to MOST_PARTNERS
 
 
+@dataclass
+class Encrypted:
+    """Frames of MACsec from one MAC to another: the first of them, when it came, and how many there are."""
+
+    frame: int
+    time: int
+    count: int = 0
+
+
 @dataclass(frozen=True)
 class Most:
     """How many facts of each kind are kept of one capture. Those seen first go where there are more."""
@@ -129,7 +138,7 @@ class Control:
     errors: deque[IcmpError] = field(default_factory=deque)
     neighbours: OrderedDict[Neighbour, int] = field(default_factory=OrderedDict)  # with the first frame
     bgp: OrderedDict[tuple[Address, int, Address, int], BgpStream] = field(default_factory=OrderedDict)
-    macsec: Counter[tuple[int, int]] = field(default_factory=Counter)  # (source, target) MAC -> frames
+    macsec: dict[tuple[int, int], Encrypted] = field(default_factory=dict)  # by (source, target) MAC
     left_out: Counter[str] = field(default_factory=Counter)  # how many facts of each kind were let go
     captures: list[str] = field(default_factory=list)  # their names, by the numbers that frames have
     _bgp_bytes: int = 0
@@ -150,7 +159,7 @@ class Control:
                 (key, replace(stream, segments=stream.segments.copy(), macs=stream.macs.copy()))
                 for key, stream in self.bgp.copy().items()
             ),
-            macsec=self.macsec.copy(),
+            macsec={pair: replace(seen) for pair, seen in self.macsec.copy().items()},
             left_out=self.left_out.copy(),
             captures=self.captures,
         )
@@ -173,19 +182,22 @@ class Control:
             noted = np.where(protocol[icmp] == ICMP, np.isin(kind, list(V4_ERRORS)), np.isin(kind, V6_NOTED))
             for packet in packets[icmp[noted]]:
                 self._icmp(block, packet)
-        for source, target in zip(
-            packets["source_mac"][status == ENCRYPTED].tolist(),
-            packets["target_mac"][status == ENCRYPTED].tolist(),
-            strict=True,
-        ):
-            if len(self.macsec) < self.most.pairs or (source, target) in self.macsec:
-                self.macsec[source, target] += 1
-            else:
-                self.left_out["pairs of MACsec"] += 1
+        self._encrypted(packets[status == ENCRYPTED])
         whole = (status == DECODED) | (status == DUPLICATE)
         ports = (packets["source_port"] == BGP) | (packets["target_port"] == BGP)
         for packet in packets[whole & (protocol == TCP) & ports]:
             self._bgp(block, packet)
+
+    def _encrypted(self, packets: Array) -> None:
+        columns = (packets[name].tolist() for name in ("source_mac", "target_mac", "frame", "time"))
+        for source, target, frame, time in zip(*columns, strict=True):
+            seen = self.macsec.get((source, target))
+            if seen is None and len(self.macsec) >= self.most.pairs:
+                self.left_out["pairs of MACsec"] += 1
+                continue
+            if seen is None:
+                seen = self.macsec[source, target] = Encrypted(frame, time)
+            seen.count += 1
 
     def _bind(self, address: Address, mac: int, packet: Any, by: str, partner: Address | None = None) -> None:
         if not mac or address[1] in (0, V4_MAPPED):

@@ -230,14 +230,16 @@ def _error_rows(control: Control) -> Iterator[dict[str, Any]]:
 
 
 def _macsec_rows(control: Control) -> Iterator[dict[str, Any]]:
-    for (source, target), count in control.macsec.items():
+    for (source, target), seen in control.macsec.items():
         yield {
             "kind": "macsec",
             "subject": mac_text(source),
             "mac": mac_text(source),
             "told_by": "MACsec",
             "detail": f"encrypted frames to {mac_text(target)}: what is inside cannot be seen",
-            "count": count,
+            "count": seen.count,
+            "frame": seen.frame,
+            "time": seen.time,
         }
 
 
@@ -260,12 +262,8 @@ def network_table(control: Control, network: Network, interfaces: list[str | Non
     ]
     if not rows:
         return arrow.empty("network")
-    captures = control.captures
     for row in rows:
-        frame = row.get("frame")
-        if frame is not None:
-            row["capture"], row["frame"] = captures[frames.capture(frame)], frames.number(frame)
-        elif len(captures) == 1:
-            row["capture"] = captures[0]
+        frame = row["frame"]
+        row["capture"], row["frame"] = control.captures[frames.capture(frame)], frames.number(frame)
     names = [column.name for column in schema.TABLES["network"]]
     return arrow.build("network", {name: [row.get(name) for row in rows] for name in names})

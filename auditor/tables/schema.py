@@ -297,7 +297,7 @@ TABLES: dict[str, list[Column]] = {
         Column("evidence", TEXT, "JSON: captures with packets of the sample flows, and the frames that prove it"),
     ],
     "network": [
-        Column("capture", TEXT, "the capture that shows it first; NA of frames that are only counted"),
+        Column("capture", TEXT, "the capture that shows it first"),
         _closed(
             "kind",
             "what was observed: an address that a MAC has, a neighbour, a BGP speaker, an error, frames of MACsec",
