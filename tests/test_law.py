@@ -217,6 +217,21 @@ def test_one_side_of_a_router_in_many_files(tmp_path: Path) -> None:
     assert both.captures["clock_offset_s"].dropna().tolist() == [3600.0] * 10
 
 
+def test_a_point_that_sees_packets_twice_has_one_clock(tmp_path: Path) -> None:
+    """Where a packet and what a slow router made of it lie in two files of a rotation, no clock is taken to be ahead."""
+    talks = [wire.Talk(port, isn=(port, 7 * port)).open() for port in range(40_000, 40_020)]
+    sent = [packet for talk in talks for packet in talk.packets]
+    seen = [(1_700_000_000 * wire.SECOND + k * 1_000_000, packet) for k, packet in enumerate(sent)]
+    seen = sorted([*seen, *((time + 20_500_000, _forwarded(packet)) for time, packet in seen)])
+    data = wire.pcap(seen, nanoseconds=True)
+    whole = auditor.audit(wire.write(tmp_path, data))
+    cut = cuts.cut_pcap(data, tmp_path, [k * 3 // len(seen) for k in range(len(seen))])
+    for paths in (cut.paths, cut.paths[::-1]):
+        pieces = auditor.audit(paths)
+        assert pieces.captures["clock_offset_s"].isna().all()
+        assert cuts.said(pieces, cut) == cuts.said(whole)
+
+
 def _forwarded(packet: bytes) -> bytes:
     """A packet behind a router: other MACs, a hop less to live."""
     return bytes.fromhex("020000000a02020000000a01") + packet[12:22] + bytes([packet[22] - 1]) + packet[23:]

@@ -27,8 +27,8 @@ def clock_offsets(beginnings: Sequence[tuple[int, Array]]) -> list[int | None]:
     ``beginnings``: of each capture the time of its first packet, and what its packets are known again by.
     The clock of the first capture of those that have packets in common counts as right.
     """
-    pairs = _differences(beginnings)
     order = sorted(range(len(beginnings)), key=lambda k: beginnings[k][0])
+    pairs = _differences(beginnings, order)
     offsets: list[int | None] = [None] * len(beginnings)
     for place, k in enumerate(order):
         known = [(pairs[j, k], j) for j in order[:place] if (j, k) in pairs]
@@ -55,13 +55,19 @@ def _take_over(offsets: list[int | None], order: Sequence[int], beginnings: Sequ
         seen_by.update(dict.fromkeys(places, offsets[k] or 0))
 
 
-def _differences(beginnings: Sequence[tuple[int, Array]]) -> dict[tuple[int, int], tuple[int, int]]:
-    """Of two captures with packets in common: how many these are, and by how much the second's time stamps are higher."""
-    which = np.repeat(np.arange(len(beginnings)), [len(said) for _, said in beginnings])
+def _differences(
+    beginnings: Sequence[tuple[int, Array]], captures: Sequence[int]
+) -> dict[tuple[int, int], tuple[int, int]]:
+    """Of two captures with packets in common: how many these are, and by how much the second's time stamps are higher.
+
+    ``captures``: which these are, in an order that has nothing to do with how they were given.
+    """
+    which = np.repeat(captures, [len(beginnings[k][1]) for k in captures])
     if not len(which):
         return {}
-    said = np.concatenate([said for _, said in beginnings])
-    order = np.lexsort((which, said["code"]))
+    said = np.concatenate([beginnings[k][1] for k in captures])
+    places = [set(one["place"].tolist()) for _, one in beginnings]
+    order = np.argsort(said["code"], kind="stable")
     code, capture, time, place = said["code"][order], which[order], said["time"][order], said["place"][order]
     same = code[1:] == code[:-1]
     twice = same & (capture[1:] == capture[:-1])
@@ -71,8 +77,10 @@ def _differences(beginnings: Sequence[tuple[int, Array]]) -> dict[tuple[int, int
     both = np.flatnonzero(same & alone[1:] & alone[:-1] & (place[1:] != place[:-1]))
     found: dict[tuple[int, int], list[int]] = {}
     for at in both.tolist():
-        pair = int(capture[at]), int(capture[at + 1])
-        found.setdefault(pair, []).append(int(time[at + 1] - time[at]))
+        one, other = int(capture[at]), int(capture[at + 1])
+        # One point that sees packets at both places: files of a rotation, and the time is that of the way between them.
+        if int(place[at]) not in places[other] and int(place[at + 1]) not in places[one]:
+            found.setdefault((one, other), []).append(int(time[at + 1] - time[at]))
     agreed: dict[tuple[int, int], tuple[int, int]] = {}
     for (one, other), gaps in found.items():
         gaps.sort()
