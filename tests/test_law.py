@@ -112,6 +112,7 @@ def test_files_that_overlap_hold_a_packet_once(wholes: dict[str, Any], tmp_path:
     counted = [name for name in whole.flows.columns if name != "capture"]
     assert both.flows[counted].equals(whole.flows[counted])
     assert both.captures["duplicates"].sum() == count - 4
+    assert both.captures["warnings"].str.contains("copies of others, there or in files before").any()
 
 
 def test_a_tap_with_a_file_for_each_direction(tmp_path: Path) -> None:

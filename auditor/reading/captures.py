@@ -132,7 +132,12 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
     if item.was_changed():
         yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:
-        yield f"{c[S.DUPLICATES]} packets are in it twice, seen at several places, and count once"
+        where = (
+            "in it twice, seen at several places"
+            if counted.apart is None
+            else "copies of others, there or in files before"
+        )
+        yield f"{c[S.DUPLICATES]} packets are {where}, and count once"
     if c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]:
         count = c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]
         yield f"{count} packets are cut (a snap length, a mirror's packet length or MTU): what was behind is not known"
