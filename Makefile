@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that tests run in, each file's in one.
+TESTERS := 2
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: demo test lint bench conformance samples lock sbom docs images clean
@@ -44,7 +46,7 @@ demo: $(VENV)/ready system
 	@echo "The tables are in results/demo; notebooks/quickstart.ipynb shows what to do with them."
 
 test: $(VENV)/ready programs lint
-	$(BIN)/python -m pytest --only-listed-skips
+	$(BIN)/python -m pytest --only-listed-skips -n $(TESTERS) --dist loadfile
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

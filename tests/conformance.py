@@ -62,12 +62,6 @@ EXPLAINED: dict[tuple[str, str, str], str] = {
     ("tshark", "encrypted_handshake_cert_false_positive.pcap", "tls suite"): (
         "an encrypted Finished whose first byte happens to be 2: its length does not fit its record"
     ),
-    (
-        "tshark",
-        "openvpn_tcp_multi.pcap",
-        "*",
-    ): "TLS inside OpenVPN's control channel, between its own headers: not looked into (over TCP OpenVPN is not even named)",
-    ("tshark", "rdpeudp2-handshake-success.pcap", "*"): "TLS inside RDP's own transport over UDP, not looked into",
 }
 # (source, column) -> why all such cells may differ.
 EVERYWHERE = {

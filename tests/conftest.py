@@ -13,6 +13,8 @@ import pytest
 import auditor
 from tests.skips import pytest_addoption, pytest_make_collect_report, pytest_runtest_makereport
 
+os.environ.pop("COLUMNS", None)  # which those set that run tests side by side; programs take it for a terminal's width
+
 __all__ = ["pytest_addoption", "pytest_make_collect_report", "pytest_runtest_makereport"]
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "captures"

@@ -184,7 +184,7 @@ def read_results(result: auditor.Audit) -> None:
     attempt(result.verify)
     attempt(lambda: result.export_diff(auditor.Audit(results()), "html", io.BytesIO()))
     attempt(lambda: auditor.Audit(results()).export_diff(result, "text", io.BytesIO()))
-    attempt(sql, result.folder, "select count(*), max(started) from flows")
+    attempt(sql, result.folder, "select count(*), max(started) from flows", say=lambda _: None)
     attempt(shown, result)
     attempt(repr, result)
     attempt(result._repr_html_)
