@@ -112,14 +112,25 @@ def test_nobody_can_make_flows_collide() -> None:
     assert np.bincount(buckets).max() < 16
 
 
+# Starts a program and prints its exit code and peak. A process of its own, since what a program takes counts from its parent's
+# memory on (Linux: until it is executed it is a copy of the parent), and tests take much.
+MEASURE = """
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+child.returncode = os.waitstatus_to_exitcode(status)
+print(child.returncode, usage.ru_maxrss)
+"""
+
+
 def peak(*arguments: str | Path) -> tuple[float, int]:
     """The peak of an audit's memory in bytes, as a part of ``--memory LEAST``, and its exit code."""
     program = [str(Path(sys.executable).parent / "audit"), "pcap", *map(str, arguments), "--memory", LEAST, "-q"]
-    child = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
+    measured = subprocess.run(
+        [sys.executable, "-c", MEASURE, *program], capture_output=True, text=True, check=True
+    ).stdout.split()
     kib = 1 if sys.platform == "darwin" else 1024
-    return usage.ru_maxrss * kib / memory.LEAST, child.returncode
+    return int(measured[1]) * kib / memory.LEAST, int(measured[0])
 
 
 CAPTURES = [
