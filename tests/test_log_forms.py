@@ -16,6 +16,7 @@ from tests.test_path_inputs import ROW, find, table_of
 
 FORMS = {
     "tabs.log": f"{scenes.V2}\n{ROW}\n".replace(" ", "\t"),
+    "subscription.json": json.dumps({"logGroup": "flows", "logEvents": [{"timestamp": 1, "message": ROW}]}),
     "filter-log-events.json": json.dumps({"events": [{"timestamp": 1, "message": ROW}], "searchedLogStreams": []}),
     "get-query-results.json": json.dumps(
         {"results": [[{"field": "@timestamp", "value": "x"}, {"field": "@message", "value": ROW}]]}

@@ -159,6 +159,25 @@ def test_invalid_hellos_say_where(audit_bytes: Any, broken: Any, reason: str) ->
     assert "byte" in row["status_reason"]
 
 
+def test_a_name_that_runs_over(audit_bytes: Any) -> None:
+    """A server name longer than its extension makes the hello invalid; the rest of it is read all the same."""
+    name = wire.extension(0, b"\0\x08\0\xff\xffhello")
+    row = talk(audit_bytes, hello(wire.client_hello("", extensions=name + wire.extension(10, b"\0\x02\0\x1d"))))
+    assert (row["status"], row["groups_offered"]) == ("invalid", "x25519")
+    assert row["status_reason"] == "ClientHello: the server's name exceeds its extension (byte 52)"
+    assert pd.isna(row["server_name"])
+
+
+def test_an_unreadable_answer_fails_nothing(audit_bytes: Any) -> None:
+    """Where both sides went on to their Finished behind a ServerHello that is invalid, it is not said that they failed."""
+    answer = wire.server_hello()
+    talked = wire.Talk().open().play([hello(wire.client_hello()), reply(answer[:38] + b"\x28" + answer[39:])])
+    finished = wire.record(20, b"\x01") + wire.record(22, bytes(range(40)))
+    row = wire.only(audit_bytes(wire.pcap(talked.play([("c", finished), ("s", finished)]).close().packets)).handshakes)
+    assert row["status"] == "invalid"
+    assert pd.isna(row["established"])
+
+
 def test_random_bytes_are_no_tls(audit_bytes: Any) -> None:
     """Neither noise nor noise behind a record header makes a handshake, whatever the port."""
     for data in (bytes(range(256)) * 3, b"\x16\x03\x01\xff\xff" + bytes(300), b"\x16\x03\x01\x02\x00\xee" + bytes(300)):

@@ -292,8 +292,8 @@ ANSWERS = 1 << 16
 
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
 DATAGRAM = np.dtype(
-    [("frame", "i8"), ("time", "i8"), ("bytes", "i4"), ("next", "i4"), ("side", "u1")]
-)  # bytes: interned
+    [("frame", "i8"), ("time", "i8"), ("bytes", "i4"), ("next", "i4"), ("side", "u1"), ("is_cut", "u1")]
+)  # bytes: interned; is_cut: the capture does not have all of a UDP datagram
 SESSIONS = 1 << 16
 
 # --- counters

@@ -58,19 +58,25 @@ def lines_of(data: bytes, known: tuple[str, ...]) -> bytes:
 
 
 def _messages(data: bytes) -> Iterator[str]:
-    """The messages of what the AWS command line prints of CloudWatch Logs, or of one JSON object a line."""
+    """The messages of what CloudWatch Logs gives out as JSON, in one piece or one object a line."""
     try:
-        whole = gate.from_json(data)
+        rows = _listed(gate.from_json(data))
     except gate.RefusedError:
-        whole = [line.value for line in gate.json_lines(data)]  # one that is no JSON is a row without fields
-    rows: Any = whole
-    if isinstance(whole, dict):
-        rows = whole.get("events", whole.get("results", [whole]))
-    messages = [_message(row) for row in rows] if isinstance(rows, list) else []
+        # One that is no JSON is a row without fields.
+        lines = [line.value for line in gate.json_lines(data)]
+        rows = [row for line in lines for row in (_listed(line) if isinstance(line, dict) else [line])]
+    messages = [_message(row) for row in rows]
     if messages and all(message is None for message in messages):
         raise ValueError("JSON without the log's messages; ask for @message, or give the log as text")
     for message in messages:
         yield " ".join(message.split()) if message is not None else UNREAD
+
+
+def _listed(value: Any) -> list[Any]:
+    """The rows in what the AWS command line prints, or in what a subscription filter delivers."""
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("events", "results", "logEvents") if key in value), [value])
+    return value if isinstance(value, list) else []
 
 
 def _message(row: Any) -> str | None:

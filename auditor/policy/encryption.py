@@ -57,7 +57,7 @@ def _put_tls(facts: Facts, required: bool, answer: Answer) -> None:
     answer.put(null, unmet(required), Words(or_unknown(facts.suite), " does not encrypt"))
     for spoken, words in (
         (facts.answered_with, "the ClientHello was answered without TLS: "),
-        (facts.spoken_after, "after TLS had begun, in clear: "),
+        (facts.spoken_after, "in clear after TLS had begun: "),
     ):
         given = tls & is_given(spoken)
         unknown = given & is_one_of(spoken, [UNKNOWN_BYTES])

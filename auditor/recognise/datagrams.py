@@ -4,7 +4,7 @@ import numpy as np
 
 from auditor.decode.bytes import Bytes, be24, be32
 from auditor.decode.frames import BITS
-from auditor.decode.packet import EAPOL, PacketRow
+from auditor.decode.packet import EAPOL, TCP, PacketRow
 from auditor.flows.dns import dns_answers, is_dns
 from auditor.flows.intern import intern
 from auditor.flows.state import (
@@ -204,6 +204,7 @@ def keep_datagram(
     datagram.frame = packet.frame
     datagram.time = packet.time
     datagram.side = direction
+    datagram.is_cut = packet.protocol != TCP and packet.payload_captured < packet.payload_wire
     datagram.bytes = intern(memory.arena, memory.entries, memory.intern_buckets, block, begin, begin + size)
 
 

@@ -28,7 +28,7 @@ class Side:
     records: bytes = b""
     plain: bytes = b""
     encrypted: bool = False
-    over: bool = False  # something that is no record followed
+    over: bool = False  # something that is no record followed, or bytes are lacking
 
 
 @dataclass
@@ -42,11 +42,12 @@ class Carried:
     sides: tuple[Side, Side] = field(default_factory=lambda: (Side(), Side()))
 
     def take(self, data: bytes, seen: Datagram) -> None:
-        """The next bytes that a side sends."""
+        """The next bytes that a side sends; where the capture lacks some behind them, what comes later is not next."""
         side = self.sides[seen.side]
         if side.over:
             return
         side.records += data
+        side.over = seen.is_cut
         while len(side.records) >= 5:
             if not begins_record(side.records):
                 side.over = True

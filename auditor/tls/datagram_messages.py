@@ -12,12 +12,16 @@ from auditor.tls.messages import LARGEST_READ, LETTER_OF_ALERT, read_message
 
 
 class Datagram(NamedTuple):
-    """A datagram's payload (or its beginning) and where it was seen. ``side``: 0 is the flow's first sender."""
+    """A datagram's payload (or its beginning) and where it was seen. ``side``: 0 is the flow's first sender.
+
+    ``is_cut``: the capture lacks the payload's end.
+    """
 
     data: bytes
     side: int
     frame: int
     time: int
+    is_cut: bool = False
 
 
 @dataclass

@@ -28,8 +28,8 @@ class Kept:
         """The datagrams of the chain that ends at ``last``, in the order they came."""
         memory, datagrams = self._memory, []
         while last >= 0:
-            frame, time, number, before, side = self._rows[last].item()
-            datagrams.append(Datagram(value(memory.arena, memory.entries, number), side, frame, time))
+            frame, time, number, before, side, is_cut = self._rows[last].item()
+            datagrams.append(Datagram(value(memory.arena, memory.entries, number), side, frame, time, bool(is_cut)))
             last = before
         return datagrams[::-1]
 

@@ -47,7 +47,7 @@ class Eap:
         self._last[seen.side] = packet[1]
         begin = EAP_HEADER + 2 + (4 if packet[5] & LENGTH_INCLUDED else 0)
         if begin < size:
-            self.carried.take(packet[begin:size], seen)
+            self.carried.take(packet[begin:size], seen._replace(is_cut=len(packet) < size))
 
 
 @dataclass

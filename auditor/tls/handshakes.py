@@ -134,7 +134,8 @@ def _outcomes(rows: Array, memory: S.Memory, shapes: Shapes) -> tuple[list[Outco
 def established(rows: Array, flows_closed: Array, lost: Array) -> Numbers:
     """Whether each handshake came to its end: both sides sent their Finished, or data under the new keys.
 
-    ``lost``: bytes of the flow are missing from the capture, so that what was not seen may have been sent.
+    ``lost``: bytes of the flow are missing from the capture, so that what was not seen may have been sent. Where a
+    ServerHello cannot be read and both sides went on to their Finished all the same, it is not known.
     """
     seen = rows["seen"]
 
@@ -143,9 +144,10 @@ def established(rows: Array, flows_closed: Array, lost: Array) -> Numbers:
 
     client = has(S.SEEN_CLIENT_FINISHED) | (has(S.SEEN_CLIENT_DATA) & ~has(S.SEEN_CLIENT_SHORT))
     server = has(S.SEEN_SERVER_FINISHED | S.SEEN_SERVER_DATA)
-    done = client & server & has(S.SEEN_SERVER_HELLO)
+    finished = client & server
+    done = finished & has(S.SEEN_SERVER_HELLO)
     failed = (rows["alert"] != S.NO_ALERT) & (rows["alert_level"] == 2) | has(S.SEEN_CLIENT_SHORT)
-    over = flows_closed & has(S.SEEN_CLIENT_HELLO) & ~done & ~lost
+    over = flows_closed & has(S.SEEN_CLIENT_HELLO) & ~finished & ~lost
     return Numbers(done, ~(done | failed | over))
 
 

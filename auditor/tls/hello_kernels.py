@@ -29,6 +29,7 @@ from auditor.tls.hello_faults import (
     CUT,
     EXTENSION,
     EXTENSIONS,
+    NAME,
     SESSION_ID,
     SHORT,
     SUITES,
@@ -93,6 +94,7 @@ def server_name(memory: Memory, handshake: HandshakeRow, data: Bytes, begin: int
     while begin + 3 <= end:
         length = be16(data, begin + 1)
         if begin + 3 + length > end:
+            invalid(handshake, NAME, begin + 1)
             return
         if data[begin] == 0:
             if 0 < length <= LONGEST_SERVER_NAME:
