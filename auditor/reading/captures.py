@@ -117,7 +117,8 @@ def _reports(counted: Counted) -> Iterable[str]:
     c = counted.counters
     if c[S.EXPORTS]:
         what = f"{counted.samples} sampled packets are, nothing else" if counted.samples else "nothing is"
-        yield f"{c[S.EXPORTS]} flows carry sFlow, NetFlow or IPFIX; of what they report {what} looked into"
+        flows = "1 flow carries" if c[S.EXPORTS] == 1 else f"{c[S.EXPORTS]} flows carry"
+        yield f"{flows} sFlow, NetFlow or IPFIX; of what is reported in them {what} looked into"
         if counted.samples_left_out:
             yield f"{counted.samples_left_out} sampled packets are left out: too many for their block"
 
@@ -140,7 +141,8 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
         yield f"{c[S.DUPLICATES]} packets are {where}, and count once"
     if c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]:
         count = c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]
-        yield f"{count} packets are cut (a snap length, a mirror's packet length or MTU): what was behind is not known"
+        cut = "1 packet is" if count == 1 else f"{count} packets are"
+        yield f"{cut} cut (a snap length, a mirror's packet length or MTU): what was behind is not known"
     yield from _reports(counted)
     if correction(counted.offset):
         assert counted.offset is not None

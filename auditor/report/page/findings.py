@@ -105,10 +105,12 @@ def rules(result: Results) -> list[dict[str, Any]]:
     of_rule: dict[str, list[Row]] = {}
     for row in result.records("findings"):
         of_rule.setdefault(row["rule"], []).append(row)
-    return [_rule(code, rows, result.rule(code) or {}) for code, rows in of_rule.items()]
+    shown = {name for problem in problems_of(result)[:MOST_PROBLEMS] for name in problem.findings}
+    return [_rule(code, rows, result.rule(code) or {}, shown) for code, rows in of_rule.items()]
 
 
-def _rule(code: str, rows: list[Row], page: dict[str, Any]) -> dict[str, Any]:
+def _rule(code: str, rows: list[Row], page: dict[str, Any], shown: set[str]) -> dict[str, Any]:
+    """A rule; ``shown``: the findings that have a place in the page."""
     texts = [(head, page[name]) for head, name in TEXTS if page.get(name)]
     texts += list(page.get("ways", {}).items())
     texts += [("Source", page["source"])] if page.get("source") else []
@@ -118,5 +120,5 @@ def _rule(code: str, rows: list[Row], page: dict[str, Any]) -> dict[str, Any]:
         "title": printable(rows[0]["title"]),
         "flows": counted(sum(row["flows"] for row in rows), "flow"),
         "texts": [(printable(name), printable(text)) for name, text in texts],
-        "findings": [row["finding_id"] for row in rows],
+        "findings": [(row["finding_id"], row["finding_id"] in shown) for row in rows],
     }
