@@ -18,9 +18,11 @@ SOMEBODY = 12345
 OTHERS = {
     "auditor/aws/build.py": "a program for developers: it makes the package's own data",
     "auditor/audit/compare.py": "a file without a name",
+    "auditor/capture/archives.py": "files without names, for captures that lie packed in archives",
     "auditor/capture/inputs.py": "a file without a name",
     "auditor/capture/interruptible.py": "a pipe of its own",
     "auditor/report/formats/xlsx.py": "a temporary folder for the files that XlsxWriter keeps meanwhile",
+    "auditor/cli/helping.py": "click's formatter of help, which has a method write_text",
     "auditor/report/folder.py": "the temporary folder of results that are not kept",
     "auditor/requests/decrypt.py": "files without names; where there are none, in a temporary folder",
 }

@@ -90,6 +90,7 @@ def audit_inputs(
             from auditor.machine import kernel
             from auditor.reading import following  # noqa: F401 - its kernels are to be loaded
 
+            _tell_of_compiling(options)
             kernel.prepare()  # from where this user keeps them
             out = [] if options.out is None else [Path(options.out)]
             confine([item.path for item in inputs if item.path is not None] + options.files(), out)
@@ -97,6 +98,14 @@ def audit_inputs(
     finally:
         for item in inputs:
             item.forget()
+
+
+def _tell_of_compiling(options: Options) -> None:
+    """Say that kernels, which are imported by now, have to be compiled first, where that is so."""
+    from auditor.machine import kernel
+
+    if options.say is not None and (notice := kernel.notice()) is not None:
+        options.say(notice)
 
 
 def _check_out(inputs: "list[Input]", options: Options) -> None:
@@ -121,11 +130,9 @@ def _read(
     """Begin to read, in a thread of its own, and load everything else beside it."""
     from auditor.capture.inputs import BEGINNING, MOST_SPOOLED, Spool
     from auditor.capture.reader import BLOCK_BYTES
-    from auditor.machine import kernel
     from auditor.reading.following import Reading
 
-    if options.say is not None and (notice := kernel.notice()) is not None:
-        options.say(notice)
+    _tell_of_compiling(options)
     logs = options.key_logs()
     for item in inputs:
         if item.size is None and item.member is None:
