@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.decode.bytes import Bytes, be16, be32, be64
+from auditor.decode.bytes import Bytes, be16, be32, same_bytes
+from auditor.flows.keyed import keyed_hash
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, Layout
 
@@ -36,7 +37,6 @@ MOST_ENTRIES = 1 << 16  # of a record, whose count has 16 bits
 TABLE_DUMP_V2 = 13
 V4_UNICAST, V6_UNICAST, V4_ADDPATH, V6_ADDPATH = 2, 4, 8, 10  # RFC 6396 4.3, RFC 8050 4
 AS_PATH, AS_SEQUENCE, EXTENDED_LENGTH = 2, 2, 0x10
-_FACTOR, _OTHER_FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
 
 
 @part
@@ -64,37 +64,14 @@ def find_path(data: Bytes, one: SetRow) -> int:
     return 0
 
 
-@inlined
-def hashed(data: Bytes, at: int, end: int, total: int) -> int:
-    """A hash of bytes, on top of one of those before."""
-    code = np.uint64(total)
-    while at + 8 <= end:
-        code = (code ^ np.uint64(be64(data, at))) * _FACTOR
-        code ^= code >> np.uint64(29)
-        at += 8
-    while at < end:
-        code = (code ^ np.uint64(data[at])) * _OTHER_FACTOR
-        at += 1
-    return code ^ (code >> np.uint64(32))
-
-
 @part
-def hash_of(data: Bytes, one: SetRow, seed: int) -> int:
+def hash_of(data: Bytes, one: SetRow, seed: int) -> np.uint64:
     """A hash of a set without its AS path, of which only the first number counts."""
     path, end = np.int64(one.path), np.int64(one.end)
     if path < 0:
-        return hashed(data, np.int64(one.start), end, np.uint64(seed) ^ np.uint64(1))
-    code = hashed(data, np.int64(one.start), path + 2, np.uint64(seed))
-    code = (code ^ np.uint64(be32(data, path + 5))) * _OTHER_FACTOR
-    return hashed(data, np.int64(one.path_end), end, code)
-
-
-@inlined
-def same_bytes(data: Bytes, one: int, other: int, size: int) -> bool:
-    for k in range(size):
-        if data[one + k] != data[other + k]:
-            return False
-    return True
+        return keyed_hash(data, np.int64(one.start), end, np.int64(seed))
+    before = keyed_hash(data, np.int64(one.start), path + 2, np.int64(seed))
+    return keyed_hash(data, np.int64(one.path_end), end, np.int64(before + np.uint64(be32(data, path + 5))))
 
 
 @part
@@ -103,14 +80,14 @@ def same_set(data: Bytes, one: SetRow, other: SetRow) -> bool:
     if one.path < 0 or other.path < 0:
         size = np.int64(one.end - one.start)
         both = one.path < 0 and other.path < 0 and size == other.end - other.start
-        return both and same_bytes(data, np.int64(one.start), np.int64(other.start), size)
+        return both and same_bytes(data, np.int64(one.start), size, data, np.int64(other.start))
     before, after = np.int64(one.path + 2 - one.start), np.int64(one.end - one.path_end)
     return (
         before == other.path + 2 - other.start
         and after == other.end - other.path_end
         and be32(data, one.path + 5) == be32(data, other.path + 5)
-        and same_bytes(data, np.int64(one.start), np.int64(other.start), before)
-        and same_bytes(data, np.int64(one.path_end), np.int64(other.path_end), after)
+        and same_bytes(data, np.int64(one.start), before, data, np.int64(other.start))
+        and same_bytes(data, np.int64(one.path_end), after, data, np.int64(other.path_end))
     )
 
 
