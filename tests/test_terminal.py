@@ -193,6 +193,17 @@ def test_warnings_of_all_captures_are_told(tmp_path: Path) -> None:
     assert "00.pcap and 14 more captures: holds no packets" in text
 
 
+@pytest.mark.parametrize("options", [("--brief",), ("--format", "csv"), ("--format", "concise")])
+def test_warnings_are_told_beside_what_has_no_place_for_them(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Where the answer alone, rows or lines are printed, it is on standard error that a capture was cut short."""
+    path = wire.write(tmp_path, (SAMPLES / "tls1.2.pcapng").read_bytes()[:-20])
+    done = run("pcap", path, *options)
+    assert done.returncode == 0
+    assert f"audit: {path}: cut short: " in done.stderr
+    assert "cut short" not in done.stdout
+    assert run("pcap", path, "--out", tmp_path / "out", "--quiet").stderr == ""
+
+
 def test_frames_carry_their_capture_where_there_are_several(tmp_path: Path) -> None:
     """Of several captures, each frame is told with its capture, in all forms of the terminal."""
     hello, answer = wire.client_hello(version=0x0301), wire.server_hello(version=0x0301, suite=0x002F)

@@ -120,6 +120,11 @@ def show_result(result: "Audit", output: Output) -> None:
     """Print the result in the format asked for."""
     for error in result.errors:
         say(error)
+    if not output.quiet and (output.brief or output.form is not Format.table):
+        from auditor.report import overview
+
+        for one in overview.warned(result):  # what is printed has no place for them
+            say(one.words)
     if output.form is not Format.table:
         export(result, output.form, output.table, where=output.where)
     elif output.is_shown:

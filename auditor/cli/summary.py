@@ -85,11 +85,7 @@ def _second(time: int) -> str:
 def warnings(result: Audit) -> list[Text]:
     """What is odd about the captures: each kind once, with how many captures have it."""
     found = overview.warned(result)
-    shown = []
-    for one in found[:MOST_WARNINGS]:
-        first, more = printable(one.captures[0]), len(one.captures) - 1
-        whose = f"{first} and {_count_of(more, 'more capture')}" if more else first
-        shown.append(Text(f"! {whose}: {printable(one.text)}", style="yellow"))
+    shown = [Text(f"! {one.words}", style="yellow") for one in found[:MOST_WARNINGS]]
     if len(found) > MOST_WARNINGS:
         shown.append(
             Text(

@@ -119,6 +119,13 @@ class Warned:
     text: str
     captures: tuple[str, ...]
 
+    @property
+    def words(self) -> str:
+        """Whose warning it is, and what it says."""
+        more = len(self.captures) - 1
+        others = "" if not more else f" and {more:,} more capture{'s' if more > 1 else ''}"
+        return f"{printable(self.captures[0])}{others}: {printable(self.text)}"
+
 
 def warned(result: Results) -> list[Warned]:
     """The warnings of all captures by kind: what differs in numbers alone is one kind; of most captures first."""
