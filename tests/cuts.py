@@ -2,23 +2,16 @@
 
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests import wire
+
 ENHANCED_PACKET = 6  # block type of pcapng, section 4.3
 FRAME = re.compile(r"frames? (\d+)(?: of (\S+?))?( to (\d+)(?: of (\S+?))?)?(?=[\s,;:)\]]|$)")
 OF_FILES = ("capture", "client_hello_capture", "server_hello_capture")
-
-
-def blocks_of(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The blocks of a little-endian pcapng, with their types."""
-    at = 0
-    while at < len(data):
-        kind, size = struct.unpack_from("<II", data, at)
-        yield kind, data[at : at + size]
-        at += size
 
 
 @dataclass
@@ -43,7 +36,7 @@ class Pieces:
 
 def cut_pcapng(data: bytes, folder: Path, piece_of: Sequence[int], name: str = "piece") -> Pieces:
     """A pcapng cut: packet n goes to piece ``piece_of[n]``; all other blocks are in each piece."""
-    blocks, pieces = list(blocks_of(data)), Pieces()
+    blocks, pieces = list(wire.blocks_of(data)), Pieces()
     numbers = [at for at, (kind, _) in enumerate(blocks) if kind == ENHANCED_PACKET]
     for piece in sorted(set(piece_of)):
         mine = {at for at, of in zip(numbers, piece_of, strict=True) if of == piece}

@@ -33,7 +33,7 @@ def test_without_a_topology_nothing_is_private(samples: Any) -> None:
     """Where no frame proves a path, none is called private, and the answer says what would tell."""
     result = auditor.audit(samples / "tls1.2.pcapng")
     assert result.answer.startswith("Of 1 judged flow to AWS, none provably took a private path")
-    assert "is unknown (a topology file would tell more)" in result.answer
+    assert "the path of 1 is unknown (a topology file would tell more)" in result.answer
 
 
 def test_nothing_judged_is_said(audit_bytes: Any) -> None:

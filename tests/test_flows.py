@@ -239,8 +239,7 @@ def test_dns_answers_are_forgotten(
         talk = wire.Talk(sport=40_000 + number).open()
         packets += [(start + seconds * wire.SECOND + k, packet) for k, packet in enumerate(talk.packets)]
     flow = audit_bytes(wire.pcap(packets, nanoseconds=True)).flows.iloc[-1]
-    given = flow.notna()["server_name"]
-    assert bool(given) is named
+    assert flow[["server_name", "server_name_source"]].dropna().tolist() == ([name, "dns"] if named else [])
 
 
 def test_state_starts_empty() -> None:

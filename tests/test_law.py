@@ -36,7 +36,7 @@ PACKERS: list[tuple[str, Callable[[bytes], bytes]]] = [
 
 def packets_in(data: bytes) -> int:
     """How many packets a sample has."""
-    return sum(kind == cuts.ENHANCED_PACKET for kind, _ in cuts.blocks_of(data))
+    return sum(kind == cuts.ENHANCED_PACKET for kind, _ in wire.blocks_of(data))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_pieces_of_every_packing(wholes: dict[str, Any], tmp_path: Path) -> None
     for number, path in enumerate(cut.paths):
         suffix, pack = PACKERS[number % len(PACKERS)]
         packed.add(tmp_path / f"packed-{number}{suffix}", pack(path.read_bytes()), cut.frames[str(path)])
-    without = b"".join(block for kind, block in cuts.blocks_of(sample) if kind != cuts.ENHANCED_PACKET)
+    without = b"".join(block for kind, block in wire.blocks_of(sample) if kind != cuts.ENHANCED_PACKET)
     packed.add(tmp_path / "empty.pcapng", without, [])
     same(packed, wholes["office"])
 
@@ -169,7 +169,7 @@ def test_evidence_lies_in_several_files(tmp_path: Path) -> None:
     for name, paths in (("whole", [SAMPLES / "office.pcapng"]), ("pieces", cut.paths)):
         result = auditor.audit(paths, SITE)
         result.extract("TLS101-1", tmp_path / f"{name}.evidence")
-        blocks = list(cuts.blocks_of((tmp_path / f"{name}.evidence").read_bytes()))
+        blocks = list(wire.blocks_of((tmp_path / f"{name}.evidence").read_bytes()))
         packets = [block for kind, block in blocks if kind == cuts.ENHANCED_PACKET]
         extracted.append([packet[12 : 28 + struct.unpack_from("<I", packet, 20)[0]] for packet in packets])
         assert ("pieces" in name) == (sum(kind == 0x0A0D0D0A for kind, _ in blocks) > 1)

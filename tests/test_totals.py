@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import struct
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import reduce
@@ -32,6 +31,7 @@ from auditor.policy.totals import VerdictTotals
 from auditor.reading.following import Reading
 from auditor.requests import keys
 from auditor.requests.inside import Inside
+from tests import wire
 from tests.conftest import SAMPLES
 from tests.test_findings import REASONS, RULES, subject
 
@@ -69,18 +69,9 @@ def run_of(paths: list[Path], first: int = 0, options: Options = OPTIONS) -> Run
     return run
 
 
-def blocks_of(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The blocks of a little-endian pcapng, with their types."""
-    at = 0
-    while at < len(data):
-        kind, size = struct.unpack_from("<II", data, at)
-        yield kind, data[at : at + size]
-        at += size
-
-
 def pieces_of(path: Path, folder: Path, count: int) -> list[Path]:
     """A pcapng cut into captures of as many packets each, with all its other blocks in each."""
-    blocks = list(blocks_of(path.read_bytes()))
+    blocks = list(wire.blocks_of(path.read_bytes()))
     packets = [number for number, (kind, _) in enumerate(blocks) if kind == ENHANCED_PACKET]
     bounds = [packets[len(packets) * k // count] for k in range(count)] + [len(blocks)]
     pieces = []

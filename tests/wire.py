@@ -1,7 +1,7 @@
 """Small builders of packets and capture files for tests."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,15 @@ def pcap(
             packet[:snap],
         ]
     return b"".join(data)
+
+
+def blocks_of(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The blocks of a little-endian pcapng, with their types."""
+    at = 0
+    while at < len(data):
+        kind, size = struct.unpack_from("<II", data, at)
+        yield kind, data[at : at + size]
+        at += size
 
 
 def block(kind: int, body: bytes, order: str = "<") -> bytes:
