@@ -41,6 +41,7 @@ from auditor.decode.packet import ESP as ESP_PROTOCOL
 from auditor.flows.intern import intern_crowded, intern_full
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
+from auditor.flows.shares import is_mine
 from auditor.flows.state import (
     CLOCK,
     CLOCK_SHIFT,
@@ -59,14 +60,17 @@ from auditor.flows.state import (
     FREE_STREAM,
     LAST_TIME,
     MALFORMED_PACKETS,
+    NAMINGS,
     NEXT_SWEEP,
     NOT_IP_PACKETS,
     OTHER_IP_PACKETS,
     PACKETS,
+    RESUMINGS,
     ROOM_CHUNKS,
     SHORT_PACKETS,
     SUPPLICANT,
     SWEEP_AT,
+    TOLD_AT,
     WIRE_BYTES,
     Counters,
     FlowRow,
@@ -88,6 +92,7 @@ from auditor.flows.table import (
     opens_new_connection,
     sweep,
 )
+from auditor.flows.told import MOST_NAMINGS, MOST_RESUMINGS
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 from auditor.recognise.datagrams import is_looked_at, udp_payload
@@ -181,6 +186,8 @@ def room_for_packet(memory: Memory) -> bool:
         and counters[FREE_CHUNKS] >= ROOM_CHUNKS
         and not intern_full(memory.arena, memory.entries)
         and not intern_crowded(memory.entries, memory.intern_buckets)
+        and counters[NAMINGS] + MOST_NAMINGS <= memory.namings.size
+        and counters[RESUMINGS] + MOST_RESUMINGS <= memory.resumings.size
     )
 
 
@@ -263,14 +270,18 @@ def follow_batch(
             counters[SWEEP_AT] = 0
         is_tcp = packet.protocol == TCP
         if packet.status == DUPLICATE:
-            note_copy(state, packet)
+            if is_mine(counters, packet):
+                note_copy(state, packet)
             continue
         if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or is_other_flow(counters, packet)):
             continue
+        if not is_mine(counters, packet):
+            continue
+        counters[TOLD_AT] = counters[PACKETS]
         bucket = bucket_of_packet(state, packet)
         at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)
         if is_new(state, at, direction, packet):
-            at, direction = create(counters, flows, sides, state.ways, state.buckets, state.answers, packet, bucket), 0
+            at, direction = create(memory, flows, sides, state.ways, state.buckets, state.answers, packet, bucket), 0
         flow = flows[at]
         side, way = sides[2 * at + direction], state.ways[2 * at + direction]
         if is_tcp:
