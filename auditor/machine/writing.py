@@ -76,20 +76,25 @@ def whole(target: Path, inputs: Collection[Identity] = (), *, force: bool = Fals
 
 
 @contextmanager
-def replaced(target: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of ``target`` at the end, or only a free place. Raises OSError."""
+def replaced(target: Path, *, replace: bool = True, durable: bool = True) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of ``target`` at the end, or only a free place. Raises OSError.
+
+    ``durable``: it is on the disk by then. Without that it outlives the process, and perhaps not the machine.
+    """
     with held(target.parent) as folder:
         new = _new_name()
         try:
             with new_file(new, folder) as file:
                 yield file
-                _sync(file)
+                if durable:
+                    _sync(file)
             _rename(new, target.name, folder, replace=replace)
         except BaseException:
             with suppress(OSError):
                 os.unlink(new, dir_fd=folder)
             raise
-        _sync_folder(folder)
+        if durable:
+            _sync_folder(folder)
 
 
 def new_file(name: str, folder: int) -> BinaryIO:
