@@ -74,11 +74,21 @@ class Reading:
         self._asking = threading.Condition()
         self._asked = self._sent = 0  # events
         self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
-        self.packets = 0  # of all captures, so far
+        self._packets = 0
         self._generation = 0
         self._groups = 0  # captures, or all of them as one, that were read to their ends
         self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
         self._thread.start()
+
+    @property
+    def packets(self) -> int:
+        """Packets read so far, of all captures."""
+        return self._packets
+
+    @property
+    def done(self) -> int:
+        """Bytes read so far, packed or not."""
+        return sum(item.digest.count for item in self.inputs if item.digest is not None)
 
     def __iter__(self) -> Iterator[Event]:
         while (event := self._next()) is not None:
@@ -163,7 +173,7 @@ class Reading:
         try:
             for block in merging:
                 number, following = capture(int(block.packets[0].frame)), 0
-                self.packets += block.count
+                self._packets += block.count
                 while True:
                     following, reason = scan.follow_batch(
                         state, block.data, block.packets, following, block.count, False

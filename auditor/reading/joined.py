@@ -10,19 +10,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from auditor.border.gate import RefusedError
 from auditor.flows import state as S
-from auditor.flows.dns import answer_for, keep_answer
-from auditor.flows.state import AnswerRows, Counters, NamingRows, ResumingRows, Sessions
 from auditor.flows.told import ANSWER, ANSWERS, NAMING, RESUMING, SESSIONS
 from auditor.machine import packed
-from auditor.machine.kernel import kernel
-from auditor.machine.signature import NUMBERS, Layout
 from auditor.reading import told
+from auditor.reading.answering import find_originals, name_flows
 from auditor.reading.events import Batch
-from auditor.tls.messages import resumes_known
 
 KIND = "answers to flows"
 LAYOUTS = {
@@ -32,31 +27,6 @@ LAYOUTS = {
     "names": np.dtype(np.uint8),
 }
 LAST = np.iinfo(np.int64).max
-
-
-@kernel(Layout(NAMING), Layout(ANSWER), NUMBERS, Layout(np.int32, 2))
-def name_flows(namings: NamingRows, answers: AnswerRows, counters: Counters, found: NDArray[np.int32]) -> int:
-    """Go over answers and questions in order: of each question the names of its two ends. How many rows there are."""
-    for k in range(namings.size):
-        row = namings[k]
-        client_high, client_low, high, low = row.client_high, row.client_low, row.high, row.low
-        time = np.int64(row.time)
-        if row.asks == 0:
-            life = np.int64(row.life)
-            keep_answer(counters, answers, client_high, client_low, high, low, np.int64(row.name), time, life)
-        else:
-            found[k, 0] = answer_for(counters, answers, client_high, client_low, high, low, time)
-            found[k, 1] = answer_for(counters, answers, high, low, client_high, client_low, time)
-    return namings.size
-
-
-@kernel(Layout(RESUMING), Layout(np.uint64, 2), Layout(np.uint8))
-def find_originals(resumings: ResumingRows, sessions: Sessions, found: NDArray[np.uint8]) -> int:
-    """Go over handshakes in order: whether each resumes a session that began in another one. How many there are."""
-    for k in range(resumings.size):
-        if resumes_known(sessions, resumings[k]):
-            found[k] = 1
-    return resumings.size
 
 
 @dataclass
@@ -229,9 +199,7 @@ def decide(files: Sequence[Sequence[Path]]) -> list[Answers]:
     Raises OSError, and RefusedError for files that no share has written.
     """
     shares, numbers = [_Share(one) for one in files], cast("dict[bytes, int]", {})
-    deciding = _Deciding(
-        S.records(ANSWERS, ANSWER), np.zeros(S.COUNTERS, np.int64), np.zeros((SESSIONS, 2), np.uint64)
-    )
+    deciding = _Deciding(S.records(ANSWERS, ANSWER), np.zeros(S.COUNTERS, np.int64), np.zeros((SESSIONS, 2), np.uint64))
     for parts in _windows(shares, numbers):
         deciding.names(shares, [namings for namings, _ in parts])
         deciding.originals(shares, [resumings for _, resumings in parts])
