@@ -65,6 +65,10 @@ class Options:
         int | None,
         "Processes that share the work on flows; one for each two processors without it, where there is enough to read.",
     ] = None
+    scheduler: Annotated[
+        str | None,
+        "Dask scheduler whose workers do the work, as tcp://HOST:8786; all have to see captures and --out (extra cluster).",
+    ] = None
     out: Annotated[PathLike | None, "Folder for the results: Parquet files and audit.json."] = None
     force: Annotated[bool, "Replace results in that folder that are not as an audit left them."] = False
     say: Annotated[Callable[[str], None] | None, "Called with a sentence on what takes long, or was left out."] = None
@@ -127,6 +131,7 @@ class Options:
             ip_ranges=one(self.ip_ranges),
             join_key=one(self.join_key),
             out=one(self.out),
+            scheduler=None,
             say=None,
         )
 
@@ -171,6 +176,7 @@ class OptionValues(TypedDict, total=False):
     ip_ranges: PathLike | None
     memory: str | int | None
     jobs: int | None
+    scheduler: str | None
     out: PathLike | None
     force: bool
     say: Callable[[str], None] | None

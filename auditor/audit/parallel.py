@@ -7,18 +7,18 @@ process had followed all. So the rows, findings and totals are those of an audit
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from auditor.audit import shares
+from auditor.audit import dask_workers, shares
 from auditor.audit.run import Run
 from auditor.audit.shares import Followed, Group, Plan
 from auditor.audit.workers import Processes, Workers
 from auditor.capture.inputs import Input
 from auditor.decode.control import Control
-from auditor.errors import AuditError, shown
-from auditor.machine import writing
+from auditor.errors import AuditError, InputError, shown
+from auditor.machine import memory, writing
 from auditor.options import Options
 from auditor.reading import joined, kept, secrets
 from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
@@ -128,17 +128,36 @@ def _check(followed: Sequence[Followed]) -> None:
 
 
 @contextmanager
+def on_cluster(inputs: Sequence[Input], options: Options, block_bytes: int) -> Iterator[Parallel]:
+    """The workers of a cluster, ready to read."""
+    if options.out is None:
+        raise InputError("an audit on a cluster needs --out, a folder that all machines share")
+    with dask_workers.connected(options.scheduler) as workers, _working(Path(options.out)) as folder:
+        workers.check(folder)
+        jobs = workers.shares(options.jobs)
+        memory_bytes = options.memory_bytes() or workers.memory_bytes() or memory.ceiling().total
+        plan = Plan(shares.captures_of(inputs), options.elsewhere(), jobs, folder, memory_bytes, block_bytes)
+        yield Parallel(plan, inputs, workers)
+
+
+@contextmanager
 def started(
     inputs: Sequence[Input], options: Options, jobs: int, memory_bytes: int, block_bytes: int
 ) -> Iterator[Parallel]:
     """Processes of this machine that are ready to read. What they write meanwhile lies where results will, and goes."""
     place = Path(tempfile.gettempdir()) if options.out is None else Path(options.out)
-    try:
-        writing.make_folder(place)
-        with writing.working(place) as folder, Processes(jobs) as workers:
-            plan = Plan(
-                shares.captures_of(inputs), options.elsewhere(), jobs, folder, memory_bytes // jobs, block_bytes
-            )
-            yield Parallel(plan, inputs, workers)
-    except OSError as error:
-        raise AuditError(f"{shown(place)}: cannot write there: {error.strerror or error}") from error
+    with _working(place) as folder, Processes(jobs) as workers:
+        plan = Plan(shares.captures_of(inputs), options.elsewhere(), jobs, folder, memory_bytes // jobs, block_bytes)
+        yield Parallel(plan, inputs, workers)
+
+
+@contextmanager
+def _working(place: Path) -> Iterator[Path]:
+    """A folder for what is needed meanwhile, in another one."""
+    with ExitStack() as stack:
+        try:
+            writing.make_folder(place)
+            folder = stack.enter_context(writing.working(place))
+        except OSError as error:
+            raise AuditError(f"{shown(place)}: cannot write there: {error.strerror or error}") from error
+        yield folder

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from auditor.audit import chosen
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.errors import InputError
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
@@ -88,7 +89,7 @@ def audit_inputs(
     """
     try:
         _check_out(inputs, options)
-        if confine is not None:
+        if confine is not None and options.scheduler is None:  # a cluster is spoken to by TCP
             from auditor.machine import kernel
             from auditor.reading import following  # noqa: F401 - its kernels are to be loaded
 
@@ -135,7 +136,7 @@ def _read(
 
     _tell_of_compiling(options)
     jobs = jobs_for(inputs, options, live)
-    if jobs > 1:
+    if jobs > 1 or chosen.is_used(options):
         return _read_in_shares(inputs, options, jobs, progress, block_bytes or BLOCK_BYTES)
     from auditor.reading.following import Reading
 
@@ -170,7 +171,12 @@ def _read_in_shares(inputs: "list[Input]", options: Options, jobs: int, progress
     from auditor.audit import parallel
 
     ceiling = _ceiling(options)
-    with parallel.started(inputs, options, jobs, ceiling.total, block_bytes) as shared:
+    begun = (
+        parallel.on_cluster(inputs, options, block_bytes)
+        if chosen.is_used(options)
+        else parallel.started(inputs, options, jobs, ceiling.total, block_bytes)
+    )
+    with begun as shared:
         progress.begin(shared)
         inside = _inside(options)
         return _take(shared.take, inputs, options, inside, None, progress, ceiling)
@@ -180,6 +186,10 @@ def jobs_for(inputs: "list[Input]", options: Options, live: "LiveCapture | None"
     """How many processes share the work; one where there can be no more, or more would not be faster."""
     size, streams = sum(item.size or 0 for item in inputs), [one for one in inputs if _is_stream(one)]
     if live is not None or streams:
+        if chosen.is_used(options):
+            raise InputError(
+                f"{inputs[0].name}: a stream cannot be read by a cluster: save it where all machines see it"
+            )
         if options.jobs not in (None, 1) and options.say is not None:
             options.say("--jobs: what comes as a stream is read by one process")
         return 1
