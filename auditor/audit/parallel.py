@@ -18,11 +18,13 @@ from auditor.audit.workers import Processes, Workers
 from auditor.capture.inputs import Input
 from auditor.decode.control import Control
 from auditor.errors import AuditError, InputError, shown
+from auditor.flows.table import MOST_FINISHED
 from auditor.machine import memory, writing
 from auditor.options import Options
 from auditor.reading import joined, kept, secrets
 from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
 from auditor.reading.sources import Source
+from auditor.reading.together import together
 
 
 @dataclass
@@ -67,10 +69,14 @@ class Parallel:
         for source in sources:
             if source.counted.secrets and source.failure is None:
                 source.key_logs = secrets.of(source.item)
-        if run.pipeline.judges_apart(control, sources):
+        batches = self._batches(groups, answers, control, sources)
+        if sum(source.counted.flows for source in sources) <= MOST_FINISHED:  # what one process gives as one batch
+            few = list(batches)
+            run.take([together(few)] if few else [])
+        elif run.pipeline.judges_apart(control, sources):
             self._have_judged(run, number, groups, answers, control)
         else:
-            run.take(self._batches(groups, answers, control, sources))
+            run.take(batches)
         run.take(_ends(sources, interfaces, control))
 
     def _answered(self, number: int, groups: Sequence[Group]) -> list[Path]:

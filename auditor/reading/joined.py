@@ -13,6 +13,7 @@ import numpy as np
 
 from auditor.border.gate import RefusedError
 from auditor.flows import state as S
+from auditor.flows.intern import value
 from auditor.flows.told import ANSWER, ANSWERS, NAMING, RESUMING, SESSIONS
 from auditor.machine import packed
 from auditor.reading import told
@@ -44,8 +45,8 @@ class Answers:
         number = np.where(asks > 1, self.named[np.minimum(np.maximum(asks - 2, 0), len(self.named) - 1)], 0)
         used = np.flatnonzero(np.bincount(number, minlength=1))
         used = used[used > 0]
-        memory, first = _with_strings(batch.memory, [self.names[one - 1] for one in used.tolist()])
-        flows["dns"] = np.where(number > 0, first + np.searchsorted(used, number), 0)
+        memory, of = _with_strings(batch, [self.names[one - 1] for one in used.tolist()])
+        flows["dns"] = np.where(number > 0, of[np.searchsorted(used, number)] if len(of) else 0, 0)
         flows["asks"] = 0
         asked = handshakes["asks"]
         known = (asked > 0) & (self.original[np.maximum(asked - 1, 0)] != 0) if len(self.original) else asked < 0
@@ -74,17 +75,22 @@ def read(path: Path) -> Answers:
     return Answers(arrays["named"], arrays["original"], names)
 
 
-def _with_strings(memory: S.Memory, texts: Sequence[bytes]) -> tuple[S.Memory, int]:
-    """A memory with some strings more, and the number of the first of them."""
+def _with_strings(batch: Batch, texts: Sequence[bytes]) -> tuple[S.Memory, S.Array]:
+    """A batch's memory with some names more, and the numbers of these: equal strings have one number."""
+    memory, handshakes = batch.memory, batch.rows.handshakes
+    named = np.concatenate([batch.rows.flows["host"], handshakes["server_name"]]) if texts else np.zeros(0, np.int64)
+    known = {bytes(value(memory.arena, memory.entries, one)): one for one in np.unique(named).tolist() if one}
     count, used = max(1, int(memory.entries[0, 0])), int(memory.entries[0, 1])
-    entries = np.zeros((count + len(texts), 3), np.int64)
+    added = [text for text in texts if text not in known]
+    known |= {text: count + k for k, text in enumerate(added)}
+    entries = np.zeros((count + len(added), 3), np.int64)
     entries[:count] = memory.entries[:count]
-    lengths = np.array([len(text) for text in texts], np.int64)
+    lengths = np.array([len(text) for text in added], np.int64)
     ends = np.cumsum(lengths) + used
     entries[count:, 0], entries[count:, 1] = ends - lengths, lengths
-    arena = np.concatenate([memory.arena[:used], np.frombuffer(b"".join(texts), np.uint8)])
+    arena = np.concatenate([memory.arena[:used], np.frombuffer(b"".join(added), np.uint8)])
     entries[0, :2] = len(entries), len(arena)
-    return memory._replace(arena=arena, entries=entries), count
+    return memory._replace(arena=arena, entries=entries), np.array([known[text] for text in texts], np.int32)
 
 
 class _Share:
