@@ -202,15 +202,17 @@ class Merging:
         """Give a block to the other thread, with the datagrams that became whole in it; ``several``: of several captures."""
         block.data = block.buffer
         packets = block.packets[: block.count]
-        copies.find_copies(block.buffer, self._seen, self._frames, packets, several)
+        whole = not block.fragments
+        reports = copies.find_copies(block.buffer, self._seen, self._frames, packets, several, self._tallies, whole)
         if block.fragments:
-            block.data, whole = self.fragments.join(block.buffer, packets)
-            some = packets[whole]
+            block.data, joined = self.fragments.join(block.buffer, packets)
+            some = packets[joined]
             scan.read_batch(block.data, 0, 0, DATAGRAM_LAYOUT, NO_INTERFACES, 0, some)
-            packets[whole] = some
+            packets[joined] = some
+            reports = counting.tally(block.data, packets, self._tallies)
         if block.about_network:
             self.control.take(block.data, packets)
-        if counting.tally(block.data, packets, self._tallies):
+        if reports:
             block.data, block.count = self.samples.add(block.data, block.packets, block.count)
         self._put(block)
 
