@@ -130,7 +130,8 @@ Column = Numbers | Texts | Bytes
 
 def strings(values: Sequence[str | None]) -> Any:
     """An Arrow array of strings."""
-    texts = ["" if v is None else v for v in values]
+    missing = np.fromiter((v is None for v in values), bool, len(values)) if None in values else None
+    texts = [v or "" for v in values]
     joined = "".join(texts)
     if not is_harmless(joined):
         texts = [printable(text) for text in texts]
@@ -138,7 +139,7 @@ def strings(values: Sequence[str | None]) -> Any:
     sizes = map(len, texts) if joined.isascii() else (len(text.encode()) for text in texts)
     offsets = np.zeros(len(values) + 1, np.int32)
     np.cumsum(np.fromiter(sizes, np.int64, len(texts)), out=offsets[1:])
-    bitmap, count = _validity(np.fromiter((v is None for v in values), bool, len(values)))
+    bitmap, count = _validity(missing)
     return pa.Array.from_buffers(
         pa.string(), len(values), [bitmap, pa.py_buffer(offsets), pa.py_buffer(joined.encode())], count
     )
