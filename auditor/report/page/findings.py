@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from auditor.border.text import printable
+from auditor.border.words import counted
 from auditor.report import charts, colours
-from auditor.report.page.links import counted, href
+from auditor.report.page.links import href
 from auditor.report.page.style import kind
 from auditor.report.plain import Row, about
 from auditor.report.problems import Problem
@@ -28,12 +29,10 @@ def problems(result: Results) -> dict[str, Any]:
     words = (
         "none was found in what was judged"
         if not every
-        else f"{len(every):,} pairs of client network and service, worst first"
+        else f"{counted(len(every), 'pair', 'pairs')} of client network and service, worst first"
     )
     if not every and not charts.is_anything_judged(result):
         words = "nothing was judged"
-    if len(every) == 1:
-        words = "one pair of client network and service"
     return {
         "problems": shown[:SHOWN],
         "further": shown[SHOWN:],
@@ -86,7 +85,9 @@ def _finding(row: Row, who: str, told: set[str]) -> dict[str, Any]:
         "href": href(finding=name) if row["sample_flows"] else None,
         "wider": printable(about(row)) if about(row) != who else None,
         "proofs": [_proof(part) for part in parts[:MOST_CAPTURES] if part["frames"] and is_first],
-        "more_captures": f"{len(parts) - MOST_CAPTURES:,}" if len(parts) > MOST_CAPTURES and is_first else None,
+        "more_captures": counted(len(parts) - MOST_CAPTURES, "more capture")
+        if len(parts) > MOST_CAPTURES and is_first
+        else None,
         "extract": f"audit extract RESULTS {name} -o {name}.pcapng" if parts and is_first else None,
     }
 
