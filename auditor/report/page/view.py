@@ -1,5 +1,6 @@
 """What the page says, section by section, as plain values for its template."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from auditor.border.text import printable
@@ -12,14 +13,15 @@ from auditor.report.page.drawn import VERDICT_WORDS, VERDICTS
 from auditor.report.page.findings import problems, rules
 from auditor.report.page.links import href
 from auditor.report.page.style import kind
+from auditor.report.problems import Problem
 from auditor.report.results import Results
 
 Row = dict[str, Any]
 MOST_OTHERS = 12  # kinds of flows that were not judged
 
 
-def page(result: Results, flows: FlowColumns) -> Row:
-    """Everything but the flows themselves."""
+def page(result: Results, flows: FlowColumns, every: Sequence[Problem]) -> Row:
+    """Everything but the flows themselves and the problems that are not whole in the page; ``every``: all problems."""
     said, strands = answer(result), charts.paths(flows)
     inputs = [printable(one["name"]) for one in result.manifest["inputs"]]
     return {
@@ -36,7 +38,7 @@ def page(result: Results, flows: FlowColumns) -> Row:
         "diagram": drawn.diagram(strands),
         "strands": drawn.strands(strands),
         **_by_version(result),
-        **problems(result),
+        **problems(result, every),
         "rules": rules(result),
         **_unseen(result, said),
         "time": drawn.time(flows),
@@ -92,7 +94,7 @@ def _numbers(result: Results, said: Answer) -> list[tuple[str, str]]:
 
 def _scope(said: Answer) -> str:
     if not said.judged:
-        return f"No flow was judged; the diagram is of {counted(said.flows, 'flow that was seen', 'flows that were seen')}."
+        return f"No flow was judged; the diagram is of all {said.flows:,}."
     rest = said.flows - said.judged
     shown = f"The {counted(said.judged, 'flow')} that were judged" if said.judged > 1 else "The flow that was judged"
     return shown + (f"; {counted(rest, 'other was not', 'others were not')}." if rest else ".")
