@@ -294,6 +294,7 @@ DATAGRAM = np.dtype(
     CLOCK_SHIFT,
     NEXT_SWEEP,
     SWEEP_AT,
+    SWEPT,  # the clock when flows that are over were last looked for
     ANSWERS_KEPT,
     SUPPLICANT,  # the end that last answered in EAP over LAN
     FLOW_PLACES,  # how many places of the arrays are in use or chained as free; the rest was never touched
@@ -311,7 +312,7 @@ DATAGRAM = np.dtype(
     NAMINGS, RESUMINGS,  # rows in use
     NAMES_ASKED, SESSIONS_ASKED,
     COUNTERS,
-) = range(46)  # fmt: skip
+) = range(47)  # fmt: skip
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any
