@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from auditor.audit import shares
 from auditor.audit.chosen import CURRENT
+from auditor.border.gate import RefusedError
 from auditor.data import __version__
 from auditor.errors import AuditError, shown
 from auditor.machine import installing, kernel
@@ -29,6 +30,8 @@ def do_piece(name: str, *arguments: Any) -> Any:
         return PIECES[name](*arguments)
     except AuditError as error:
         return error
+    except RefusedError as error:
+        return AuditError(f"what workers hand to each other is {error}")
     except OSError as error:
         return AuditError(f"{error.filename or 'a file'}: {error.strerror or error}")
 

@@ -15,6 +15,7 @@ from auditor.audit import dask_workers, shares
 from auditor.audit.run import Run
 from auditor.audit.shares import Followed, Group, Plan
 from auditor.audit.workers import Processes, Workers
+from auditor.border.gate import RefusedError
 from auditor.capture.inputs import Input
 from auditor.decode.control import Control
 from auditor.errors import AuditError, InputError, shown
@@ -57,7 +58,10 @@ class Parallel:
         followed: list[Followed] = list(self.workers.map("follow", calls))
         _check(followed)
         for number in range(len(followed[0].groups)):
-            self._take_group(run, number, [share.groups[number] for share in followed])
+            try:
+                self._take_group(run, number, [share.groups[number] for share in followed])
+            except RefusedError as error:
+                raise AuditError(f"what workers hand to each other is {error}") from error
 
     def _take_group(self, run: Run, number: int, groups: Sequence[Group]) -> None:
         """Judge captures that are read as one: what each share has of them."""

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from auditor.audit import shares
+from auditor.border.gate import RefusedError
 from auditor.errors import AuditError
 from auditor.machine import kernel, objects
 
@@ -44,6 +45,8 @@ def serve(connection: Connection) -> None:
             answer = DONE, PIECES[piece](*arguments)
         except AuditError as error:
             answer = FAILED, (type(error), str(error))
+        except RefusedError as error:
+            answer = FAILED, (AuditError, f"what workers hand to each other is {error}")
         except OSError as error:
             answer = FAILED, (AuditError, f"{error.filename or 'a file'}: {error.strerror or error}")
         connection.send(answer)
