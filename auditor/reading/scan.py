@@ -156,6 +156,8 @@ def room_for_packet(memory: Memory) -> bool:
 @part
 def note_copy(state: State, packet: PacketRow) -> None:
     """A packet for the second time: it counts once, and shows another position of its way."""
+    if not is_mine(state.memory.counters, packet):
+        return
     at, direction = find_copied(packet, bucket_of_packet(state, packet), state.flows, state.sides, state.buckets)
     if at >= 0:
         side, way = state.sides[2 * at + direction], state.ways[2 * at + direction]
@@ -205,6 +207,16 @@ def is_other_flow(counters: Counters, packet: PacketRow) -> bool:
     return bool(counters[SUPPLICANT] != 0)
 
 
+@inlined
+def is_followed(counters: Counters, packet: PacketRow) -> bool:
+    """Whether a packet belongs to a flow, and to one that is followed here."""
+    is_any = packet.protocol == TCP or packet.protocol == UDP
+    if packet.status != DECODED or not (is_any or is_other_flow(counters, packet)) or not is_mine(counters, packet):
+        return False
+    counters[TOLD_AT] = counters[PACKETS]
+    return True
+
+
 @kernel(State, BYTES, Layout(PACKET), int, int, int, largest=True)
 def follow_batch(
     state: State, block: Bytes, packets: PacketRows, first: int, last: int, ending: bool
@@ -234,14 +246,10 @@ def follow_batch(
                 counters[SWEEP_AT] = 0
         is_tcp = packet.protocol == TCP
         if packet.status == DUPLICATE:
-            if is_mine(counters, packet):
-                note_copy(state, packet)
+            note_copy(state, packet)
             continue
-        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or is_other_flow(counters, packet)):
+        if not is_followed(counters, packet):
             continue
-        if not is_mine(counters, packet):
-            continue
-        counters[TOLD_AT] = counters[PACKETS]
         bucket = bucket_of_packet(state, packet)
         at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)
         if is_new(state, at, direction, packet):
