@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import auditor
-from auditor.audit import start, workers
+from auditor.audit import chosen, start, workers
 from auditor.capture.inputs import Input
 from auditor.errors import AuditError, InputError
 from auditor.options import Options
@@ -152,9 +152,9 @@ def test_jobs_without_being_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """One process for each two processors, where there is enough to read and no more is known than packets show."""
     large, small = Input("large", Path("/x"), size=40 << 30), Input("small", Path("/y"), size=1 << 20)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
-    assert start.jobs_for([large], Options()) == 8
-    assert start.jobs_for([small], Options()) == 1
-    assert start.jobs_for([large], Options(topology="site.toml")) == 1
+    assert chosen.jobs_for([large], Options()) == 8
+    assert chosen.jobs_for([small], Options()) == 1
+    assert chosen.jobs_for([large], Options(topology="site.toml")) == 1
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    assert start.jobs_for([large], Options()) == 1
-    assert start.jobs_for([large], Options(jobs=5)) == 5
+    assert chosen.jobs_for([large], Options()) == 1
+    assert chosen.jobs_for([large], Options(jobs=5)) == 5

@@ -1,6 +1,5 @@
 """Starting an audit: options in, results out; what is loaded when, so that reading begins early."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 Confine = Callable[[list[Path], list[Path]], object]
 LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
-CORES_A_JOB = 2  # which the threads of one process keep busy
-A_JOB = 512 << 20  # bytes for which another process is worth its start, and that all of them decode everything
 
 
 @takes_options
@@ -135,7 +132,7 @@ def _read(
     from auditor.capture.reader import BLOCK_BYTES
 
     _tell_of_compiling(options)
-    jobs = jobs_for(inputs, options, live)
+    jobs = chosen.jobs_for(inputs, options, is_live=live is not None)
     if jobs > 1 or chosen.is_used(options):
         return _read_in_shares(inputs, options, jobs, progress, block_bytes or BLOCK_BYTES)
     from auditor.reading.following import Reading
@@ -180,30 +177,6 @@ def _read_in_shares(inputs: "list[Input]", options: Options, jobs: int, progress
         progress.begin(shared)
         inside = _inside(options)
         return _take(shared.take, inputs, options, inside, None, progress, ceiling)
-
-
-def jobs_for(inputs: "list[Input]", options: Options, live: "LiveCapture | None" = None) -> int:
-    """How many processes share the work; one where there can be no more, or more would not be faster."""
-    size, streams = sum(item.size or 0 for item in inputs), [one for one in inputs if _is_stream(one)]
-    if live is not None or streams:
-        if chosen.is_used(options):
-            raise InputError(
-                f"{inputs[0].name}: a stream cannot be read by a cluster: save it where all machines see it"
-            )
-        if options.jobs not in (None, 1) and options.say is not None:
-            options.say("--jobs: what comes as a stream is read by one process")
-        return 1
-    if options.jobs is not None:
-        return options.jobs
-    knows_more = (options.topology, options.aws, *options.routes, *options.witnesses, *options.key_logs())
-    if any(knows_more):
-        return 1
-    return max(1, min(len(os.sched_getaffinity(0)) // CORES_A_JOB, size // A_JOB))
-
-
-def _is_stream(item: "Input") -> bool:
-    """Whether it can be read once only."""
-    return item.size is None and item.member is None and item.refusal is None
 
 
 def is_long(inputs: "Sequence[Input]") -> bool:
