@@ -58,12 +58,9 @@ def main(hashing: "Child | None" = None) -> None:
 
     ``hashing`` is a process that hashes the first capture already.
     """
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # each ends it, but what was ignored before, as nohup does
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
     code = FAILED
     try:
+        _heed_signals()
         code = _run(hashing)
         sys.stdout.flush()
     except AuditError as error:
@@ -78,15 +75,36 @@ def main(hashing: "Child | None" = None) -> None:
     except OSError as error:
         say(f"{shown(error.filename or 'standard output')}: {error.strerror or error}")
     except Exception as error:
-        if os.environ.get("AUDITOR_DEBUG"):
+        if _is_interrupted(error):
+            code = INTERRUPTED
+        elif os.environ.get("AUDITOR_DEBUG"):
             raise
-        say(f"internal error ({type(error).__name__}: {error}); AUDITOR_DEBUG=1 shows where; please report it")
+        else:
+            say(f"internal error ({type(error).__name__}: {error}); AUDITOR_DEBUG=1 shows where; please report it")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending
     if code == INTERRUPTED:
         say("interrupted")
     if hashing is not None:
         hashing.stop()
     # Taking the interpreter and LLVM apart in good order takes a third of a second, and nobody needs it.
     os._exit(code)
+
+
+def _heed_signals() -> None:
+    """Let each signal that ends a process be a KeyboardInterrupt, but what was ignored before, as nohup does."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+def _is_interrupted(error: BaseException | None) -> bool:
+    """Whether an error came of Ctrl-C: what Python calls while it makes a class turns all into RuntimeError, that too."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _run(hashing: "Child | None") -> int:
