@@ -39,10 +39,11 @@ def leave_working_directory() -> None:
 
 def end_silently() -> None:
     """For the command line: Ctrl-C ends the process, as it ends other programs, until there is something to be left in order."""
-    import signal
+    # What the module signal is made of: that one takes as long to load as Python to start.
+    import _signal  # type: ignore[import-not-found]
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 
 def _is_command() -> bool:
