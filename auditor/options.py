@@ -18,6 +18,7 @@ DEFAULT_POLICY = "aws-pinpoint"
 KEYLOG_VARIABLE = "SSLKEYLOGFILE"
 SIZE = re.compile(r"(\d{1,15})([KMGT]?)(?:i?B)?", re.IGNORECASE)
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+MOST_SKEW = 10 * 366 * 86_400  # seconds; clocks that are further off are no clocks
 AGAIN = "{again}"  # in a meaning: where it is said that several may be given
 
 
@@ -68,6 +69,8 @@ class Options:
         for name in ("policy", "routes", "witnesses", "keylog"):  # iterables may be read only once
             object.__setattr__(self, name, _several(getattr(self, name)))
         self.memory_bytes()
+        if not abs(self.skew) <= MOST_SKEW:  # NaN too
+            raise InputError(f"--skew {self.skew:g}: give the seconds by which the witnesses' clocks are ahead")
 
     @property
     def policies(self) -> tuple[PathLike, ...]:

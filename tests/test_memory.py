@@ -236,6 +236,7 @@ def test_control_groups_are_limits(tmp_path: Path) -> None:
 def test_a_smaller_ceiling_than_works_is_raised() -> None:
     """An audit has at least what holds one of everything, and less than half of what is free by itself."""
     assert memory.ceiling(1).total == memory.LEAST
+    assert memory.ceiling(1 << 60).total == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert memory.LEAST <= memory.ceiling().total <= max(memory.LEAST, memory.free() * 6 // 10)
 
 
