@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from auditor.cli.main import app
+from auditor.cli.results import saved
 from auditor.errors import AuditError
 from tests import wire
 from tests.conftest import HANG, ROOT
@@ -327,3 +329,22 @@ def test_results_of_somebody_else(work: Path) -> None:
             except AuditError:
                 refused += 1
     assert refused > 100
+
+
+@pytest.mark.parametrize(
+    "error", [NotImplementedError("odd\nlines"), KeyError("x"), StopIteration(), RuntimeError("\x1b[2J")]
+)
+def test_whatever_results_do_is_a_sentence(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no check of results foresees is one sentence that blames nobody and says where to look."""
+    monkeypatch.delenv("AUDITOR_DEBUG", raising=False)
+    with pytest.raises(AuditError) as told, saved():
+        raise error
+    assert str(told.value).isprintable()
+    assert f"({type(error).__name__}: " in str(told.value)
+
+
+@pytest.mark.parametrize("error", [typer.Exit(1), typer.Abort(), AuditError("no"), OSError(28, "full"), MemoryError()])
+def test_what_is_no_fault_of_results_passes(error: Exception) -> None:
+    """Exit codes, errors of ours, of the disk and of memory keep their own words."""
+    with pytest.raises(type(error)), saved():
+        raise error
