@@ -19,6 +19,7 @@ KEYLOG_VARIABLE = "SSLKEYLOGFILE"
 SIZE = re.compile(r"(\d{1,15})([KMGT]?)(?:i?B)?", re.IGNORECASE)
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 MOST_JOBS = 256
+MOST_SKEW = 10 * 366 * 86_400  # seconds; clocks that are further off are no clocks
 AGAIN = "{again}"  # in a meaning: where it is said that several may be given
 
 
@@ -79,6 +80,8 @@ class Options:
         self.memory_bytes()
         if self.jobs is not None and not 1 <= self.jobs <= MOST_JOBS:
             raise InputError(f"--jobs {self.jobs}: give a number from 1 to {MOST_JOBS}")
+        if not abs(self.skew) <= MOST_SKEW:  # NaN too
+            raise InputError(f"--skew {self.skew:g}: give the seconds by which the witnesses' clocks are ahead")
 
     @property
     def policies(self) -> tuple[PathLike, ...]:

@@ -188,8 +188,11 @@ def _ceiling(options: Options) -> "Ceiling":
     """The memory that the audit may take, with a part for logs and routing tables where there may be any."""
     from auditor.machine import memory
 
+    given = options.memory_bytes()
+    if given is not None and given < memory.LEAST and options.say is not None:
+        options.say(f"--memory {options.memory}: an audit takes up to {memory.LEAST >> 20} MiB at least, and may here")
     with_logs = bool(options.witnesses or options.routes or options.topology)
-    return memory.ceiling(options.memory_bytes(), with_logs=with_logs)
+    return memory.ceiling(given, with_logs=with_logs)
 
 
 def _take(

@@ -273,7 +273,7 @@ def take_message(
         take_client_hello(memory, handshake, direction, packet, size, have, segments)
     elif kind == SERVER_HELLO or kind == OLD_RETRY:
         take_server_hello(memory, handshake, direction, packet, size, have, kind == OLD_RETRY)
-    elif have < size:
+    elif have < min(size, LARGEST_READ):
         if kind == CERTIFICATE and direction != handshake.client_side:
             handshake.seen |= SEEN_CERTIFICATE_CUT
     else:
