@@ -6,6 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from auditor.audit import how
+from auditor.audit.keeping import Keeping
 from auditor.audit.pipeline import Pipeline
 from auditor.audit.totals import Totals
 from auditor.capture.inputs import Input
@@ -14,8 +16,7 @@ from auditor.paths.path_tables import network_table
 from auditor.paths.witnesses import witnesses_table
 from auditor.policy.findings import Finding, findings_table
 from auditor.reading.captures import capture_of
-from auditor.reading.events import Batch, Ended, Finished
-from auditor.reading.following import Reading
+from auditor.reading.events import Batch, Ended, Event, Finished
 from auditor.reading.sources import Counted
 from auditor.report.manifest import Applied, manifest
 from auditor.report.sink import Sink
@@ -30,23 +31,28 @@ class Run:
     first: int = 0  # number of the first input among all of an audit of which this is a part
     finished: dict[int, tuple[Input, Counted]] = field(default_factory=dict)  # by the input's number
     errors: dict[int, str] = field(default_factory=dict)
+    keeping: Keeping | None = None
+    _groups: list[Ended] = field(default_factory=list)  # captures that were read as one, and have ended
+    _odd: dict[int, list[str]] = field(default_factory=dict)  # what judging says of captures, by their numbers
     _generation: int = 0
 
-    def take(self, reading: Reading) -> None:
-        """Take events until reading has ended; one input that cannot be read is an entry of ``errors``."""
+    def take(self, events: Iterable[Event]) -> None:
+        """Take events until there are no more; one input that cannot be read is an entry of ``errors``."""
         odd: list[str] = []
-        for event in reading:
+        for event in events:
             number = self.first + len(self.finished) + len(self.errors)
             if isinstance(event, Batch):
                 self._batch(event)
             elif isinstance(event, Ended):
                 self._write(self.pipeline.flush(event.sources))
+                self._groups.append(event)
+                if self.pipeline.keeping is not None:
+                    self.pipeline.keeping.network(event.control)
                 odd = self.pipeline.warnings()
                 network = self.pipeline.judge.network
                 self.sink.write("network", network_table(event.control, network, event.interfaces))
             elif isinstance(event, Finished):
-                event.counted.warnings += odd
-                odd = []
+                self._odd[number], odd = odd, []
                 self.finished[number] = event.source, event.counted
             else:
                 self.errors[number] = event.reason
@@ -64,7 +70,9 @@ class Run:
     def totals(self) -> Totals:
         """What all of it adds up to; waits until all inputs are hashed."""
         totals = self.pipeline.totals
-        totals.captures.read |= {number: capture_of(*one) for number, one in self.finished.items()}
+        totals.captures.read |= {
+            number: capture_of(*one, self._odd.get(number, ())) for number, one in self.finished.items()
+        }
         totals.captures.unreadable |= self.errors
         return totals
 
@@ -82,6 +90,9 @@ class Run:
         self.sink.write("witnesses", witnesses_table(witnesses))
         self.sink.write("certificates", totals.certificates.table())
         self.sink.write("findings", findings_table(findings, evaluation.policy_of()))
+        if self.keeping is not None:
+            groups = [(group.sources, group.interfaces) for group in self._groups]
+            self.keeping.finish(groups, how.values(options, pipeline.inside, pipeline.ranges))
         self.sink.finish(manifest(options, self._applied(), totals, len(findings)))
 
     def notes(self) -> list[str]:

@@ -1,12 +1,10 @@
 """Starting an audit: options in, results out; what is loaded when, so that reading begins early."""
 
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
-from auditor.errors import InputError
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
 
@@ -85,7 +83,7 @@ def audit_inputs(
     once; results do not depend on it. ``progress`` is kept up to date for whoever shows it.
     """
     try:
-        _check_out(inputs, options)
+        check_out((item.path for item in inputs if item.path is not None), options)
         if confine is not None:
             from auditor.machine import kernel
             from auditor.reading import following  # noqa: F401 - its kernels are to be loaded
@@ -108,15 +106,14 @@ def _tell_of_compiling(options: Options) -> None:
         options.say(notice)
 
 
-def _check_out(inputs: "list[Input]", options: Options) -> None:
+def check_out(inputs: Iterable[Path], options: Options) -> None:
     """Refuse a folder for the results before anything is read: one that is another's, or holds what is read."""
     if options.out is None:
         return
     from auditor.machine import writing
     from auditor.report import folder
 
-    read = [*(item.path for item in inputs if item.path is not None), *options.files()]
-    folder.check(Path(options.out), writing.identities(read), force=options.force)
+    folder.check(Path(options.out), writing.identities([*inputs, *options.files()]), force=options.force)
 
 
 def _read(
@@ -137,7 +134,7 @@ def _read(
     for item in inputs:
         if item.size is None and item.member is None:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
-    ceiling = _ceiling(options)
+    ceiling = ceiling_of(options)
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, apart=options.apart, ceiling=ceiling)
     progress.begin(reading)
     try:
@@ -159,7 +156,7 @@ def is_long(inputs: "list[Input]") -> bool:
     return sum(item.size or 0 for item in inputs) > LONG_READ
 
 
-def _ceiling(options: Options) -> "Ceiling":
+def ceiling_of(options: Options) -> "Ceiling":
     """The memory that the audit may take, with a part for logs and routing tables where there may be any."""
     from auditor.machine import memory
 
@@ -167,7 +164,7 @@ def _ceiling(options: Options) -> "Ceiling":
     return memory.ceiling(options.memory_bytes(), with_logs=with_logs)
 
 
-def _pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = None) -> "Pipeline":
+def build_pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = None) -> "Pipeline":
     """What batches go through, loaded while reading goes on."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -181,7 +178,7 @@ def _pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = No
     from auditor.policy.evaluate import Evaluation
 
     policies = library.combined(options.policies, options.all_traffic)
-    ceiling = ceiling or _ceiling(options)
+    ceiling = ceiling or ceiling_of(options)
     share = ceiling.logs // 2 if options.witnesses and (options.routes or options.topology) else ceiling.logs
     with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
         logs = (
@@ -204,45 +201,28 @@ def _take(
     ceiling: "Ceiling",
 ) -> Audit:
     """Take what is read, and write the results."""
-    from auditor.audit.run import Run
-    from auditor.machine import memory
-    from auditor.report.folder import results_folder
-    from auditor.report.sink import FolderSink
+    from auditor.audit.outcome import outcome
 
     progress.phase = INPUTS
-    pipeline = _pipeline(options, inside, ceiling)
+    pipeline = build_pipeline(options, inside, ceiling)
     progress.phase = CAPTURES
     if is_long(reading.inputs):
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
         import cryptography.x509  # noqa: F401
-    folder, temporary = results_folder(options.out)
-    sink = FolderSink(folder, durable=not temporary, most=ceiling.part(memory.BATCHES) // 4)
-    run = Run(pipeline, sink)
-    try:
+    with outcome(options, pipeline) as one:
         try:
             if live is not None and options.say is not None:
                 options.say(live.described())  # now, since Ctrl-C ends it with results from here on
-            run.take(reading)
+            one.run.take(reading)
         except KeyboardInterrupt:
             if live is None:
                 raise
             live.stop()  # Ctrl-C is how a live audit ends: what was seen is the result
-            run.take(reading)
-        if not run.finished:
-            raise InputError("; ".join(run.errors.values()) or "nothing to read")
-        if live is not None:
-            _, counted = run.finished[max(run.finished)]
+            one.run.take(reading)
+        if live is not None and one.run.finished:
+            _, counted = one.run.finished[max(one.run.finished)]
             counted.warnings += live.close()
             counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
         progress.phase = WRITING
-        run.finish(options, run.totals())
-        if options.say is not None:
-            for note in run.notes():
-                options.say(note)
-    except BaseException:
-        sink.abandon()
-        if temporary:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return Audit(folder, temporary=temporary)
+        return one.finish()

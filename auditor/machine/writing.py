@@ -196,6 +196,10 @@ class Together:
         self._files[name] = new_file(name, self._held)
         return self._files[name]
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a file among them."""
+        return name in self._files
+
     def close(self, name: str) -> Path:
         """A file is complete; where it can be read meanwhile."""
         file = self._files[name]

@@ -10,6 +10,14 @@ from auditor.flows import state as S
 from auditor.reading.sources import Counted, Source
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What was found of the requests in a batch's flows when it was first described."""
+
+    kind: S.Array  # which protocol's they are, where they may be read; -1 where not
+    reasons: S.Array  # of str or None: why they are not seen
+
+
 @dataclass
 class Batch:
     """Finished flows. Interned numbers mean bytes of ``memory``; they are given out anew in each ``generation``."""
@@ -22,6 +30,7 @@ class Batch:
     interfaces: list[str | None]
     control: Control  # what the captures have shown of the network so far
     key_logs: Mapping[str, Sequence[bytes]]  # TLS secrets that each capture has shown so far
+    chosen: Chosen | None = None  # of a batch that was kept
 
 
 @dataclass

@@ -1,12 +1,12 @@
 """Where tables go while an audit runs. A folder: a Parquet file for each, put in place together when all is done."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,7 +42,7 @@ class FolderSink:
     """Writes the tables into ``directory``, in a thread of its own. Nothing has its final name before ``finish``.
 
     ``durable``: for results that stay, which are on the disk when they have their names. ``most``: bytes of tables that
-    may wait to be written.
+    may wait to be written. ``known``: where captures are, as ``custody.json`` lists it, that were read for other results.
     """
 
     def __init__(self, directory: Path, *, durable: bool = True, most: int = MOST_BYTES) -> None:
@@ -54,6 +54,7 @@ class FolderSink:
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._most = most
+        self.known: Sequence[dict[str, str | None]] = ()
         self._waiting: deque[tuple[Future[None], int]] = deque()
 
     @contextmanager
@@ -63,6 +64,11 @@ class FolderSink:
         except OSError as error:
             reason = error.strerror or error
             raise AuditError(f"{shown(self.directory)}: cannot write results there: {reason}") from error
+
+    def keep(self) -> BinaryIO:
+        """A file beside the tables for what they were made of. Raises AuditError."""
+        with self._failing():
+            return self._files.open(custody.KEPT)
 
     def _writer(self, table: str) -> pq.ParquetWriter:
         if table not in self._writers:
@@ -96,8 +102,9 @@ class FolderSink:
             for table in schema.TABLES:
                 self._writer(table).close()
             self._files.open(MANIFEST).write(custody.text(manifest))
-            written = {name: self._files.close(name) for name in custody.NAMES}
-            listed = custody.contents(written, self._began, _now(), manifest["inputs"], self.directory)
+            written = {name: self._files.close(name) for name in custody.NAMES if self._files.has(name)}
+            places = custody.places(manifest["inputs"], self.directory, self.known)
+            listed = custody.contents(written, self._began, _now(), places)
             self._files.open(custody.CUSTODY).write(custody.text(listed))
             self._files.finish(folder.older)
 
