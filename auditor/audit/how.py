@@ -16,19 +16,25 @@ from auditor.requests.keys import KeyLog, Keys
 FILES = ("policy", "topology", "aws", "routes", "witnesses", "keylog", "join_key", "ip_ranges")
 # What decides what is read of captures, and so what is kept of them: it is the same for all that is judged anew.
 OF_READING = ("keylog", "join_key", "apart", "http", "ip_ranges")
-OF_A_RUN = ("out", "force", "say", "memory")  # which concern nobody later
+OF_A_RUN = ("out", "force", "fresh", "say", "memory")  # which concern nobody later
 
 
 def values(options: Options, inside: Inside, ranges: Ranges) -> dict[str, Any]:
     """Values that JSON has, for ``options_of`` and ``inside_of``."""
     return {
         "options": _plain(options),
-        "folder": str(Path.cwd()),
+        "folder": str(Path.cwd()) if any(_is_relative(getattr(options, name)) for name in FILES) else "",
         "key_logs": [asdict(log) for log in inside.keys.logs],
         "notes": inside.notes,
         "tshark": inside.tshark,
         "ranges": [ranges.created, ranges.token],
     }
+
+
+def _is_relative(value: Any) -> bool:
+    """Whether an option names files by where they are from the working directory."""
+    names = value if isinstance(value, tuple) else () if value is None else (value,)
+    return any(Path(name).exists() and not Path(name).is_absolute() for name in names)
 
 
 def _plain(options: Options) -> dict[str, Any]:
@@ -41,6 +47,27 @@ def _plain(options: Options) -> dict[str, Any]:
             told[name] = str(value) if isinstance(value, Path | date) else value
     told["keylog"] = [str(one) for one in options.key_logs()]
     return told
+
+
+def marks(options: Options) -> dict[str, Any]:
+    """What decides what is read and how it is judged: options, and of the files that they name size and time."""
+    plain = _plain(options)
+    of_reading = {name: [plain.pop(name), _stamps(getattr(options, name))] for name in OF_READING}
+    return {"reading": of_reading, "judging": [plain, [_stamps(getattr(options, name)) for name in FILES]]}
+
+
+def _stamps(value: Any) -> list[Any]:
+    """Size and time of the files that an option names, and of those in the folders that it names."""
+    names = value if isinstance(value, tuple) else () if value is None or isinstance(value, bool) else (value,)
+    stamps = []
+    for path in map(Path, names):
+        try:
+            inner = sorted(path.rglob("*")) if path.is_dir() else [path]
+            found = [(one, one.stat()) for one in inner]
+        except OSError:  # no file: the name of a policy
+            continue
+        stamps.append([[str(one), status.st_size, status.st_mtime_ns] for one, status in found])
+    return stamps
 
 
 def options_of(kept: Mapping[str, Any], given: OptionValues) -> Options:

@@ -39,10 +39,10 @@ def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" 
         check_out([folder / name for name in NAMES], options)
         if confine is not None:
             confine([folder, *options.files()], [] if options.out is None else [Path(options.out)])
-        return _judged(replay, options, folder)
+        return judged(replay, options, folder)
 
 
-def _judged(replay: "Replay", options: Options, folder: Path) -> Audit:
+def judged(replay: "Replay", options: Options, folder: Path) -> Audit:
     from auditor.audit import how
     from auditor.audit.outcome import outcome
     from auditor.audit.start import build_pipeline
@@ -50,7 +50,7 @@ def _judged(replay: "Replay", options: Options, folder: Path) -> Audit:
     inside = how.inside_of(replay.values, options)
     pipeline = build_pipeline(options, inside)
     how.check_ranges(replay.values, pipeline.ranges)
-    pipeline.answers = replay.answers()
+    pipeline.answers = replay.log.answers()
     with outcome(options, pipeline) as one:
         if one.run.keeping is not None:
             one.run.keeping.copy(replay.kept())

@@ -10,20 +10,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from auditor.decode.control import Control
 from auditor.errors import AuditError
-from auditor.machine import packed
+from auditor.flows.state import COUNTERS
+from auditor.machine import packed, writing
 from auditor.reading import kept, kept_control
-from auditor.reading.events import Batch, Chosen
+from auditor.reading.checkpoint import CHECKPOINT
+from auditor.reading.events import Batch, Checkpoint, Chosen
 from auditor.reading.sources import Source
 from auditor.requests.request_table import Candidates
 from auditor.tls.revealed import Revealed
 
 ANSWERS, AUDIT = "requests of flows", "audit"  # kinds of records besides those of ``reading.kept``
+STATE = "state"  # the file with the last checkpoint, beside the log of an audit that runs
+ReadAsOne = tuple[Sequence[Source], Sequence[str | None]]  # captures that were read as one, and their interfaces
 WAITING = 2  # batches that may wait to be written
 
 
@@ -58,9 +63,15 @@ class Answer:
 
 @dataclass
 class Keeping:
-    """Writes the log, in a thread of its own. Methods raise AuditError where this or what was written before failed."""
+    """Writes the log, in a thread of its own. Methods raise AuditError where this or what was written before failed.
+
+    ``folder``: where it lies while the audit runs. ``marks``: what a later audit has to have in common to go on from here.
+    """
 
     file: BinaryIO
+    folder: Path
+    marks: Mapping[str, Any]
+    reached: bool = False  # whether an audit could go on where this one is
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="keeping"))
     _waiting: deque[Future[None]] = field(default_factory=deque)
 
@@ -74,19 +85,37 @@ class Keeping:
     def answers(self, answers: Mapping[int, Answer]) -> None:
         """What was found inside of flows."""
         values = {"answers": [[flow, answer.values()] for flow, answer in answers.items()]}
-        self._submit(lambda: self._record(ANSWERS, values, {}))
+        if answers:
+            self._submit(lambda: self._record(ANSWERS, values, {}))
 
     def network(self, control: Control) -> None:
         """What captures that were read as one show of their network: they have ended."""
         self._submit(lambda: self._record(kept.CONTROL, *kept_control.parts(control)))
 
-    def finish(
-        self, groups: Sequence[tuple[Sequence[Source], Sequence[str | None]]], values: Mapping[str, Any]
-    ) -> None:
+    def checkpoint(self, reached: Checkpoint, groups: Sequence[ReadAsOne]) -> None:
+        """Where reading could go on; ``groups``: captures that have ended before."""
+        done = list(groups)
+        self._submit(lambda: self._checkpoint(reached, done))
+
+    def _checkpoint(self, reached: Checkpoint, groups: Sequence[ReadAsOne]) -> None:
+        for said, source in zip(reached.values.get("sources", []), reached.sources, strict=True):
+            said.update(kept.hashed_values(source))
+        told = [kept.sources_parts(*group) for group in groups]
+        tallies = np.concatenate([np.zeros((0, COUNTERS), np.int64), *(arrays["tallies"] for _, arrays in told)])
+        self.file.flush()
+        values = {**reached.values, "log": self.file.tell(), "groups": [one for one, _ in told]}
+        arrays = [*reached.arrays, *packed.compressed({"group_tallies": tallies})]
+        with writing.replaced(self.folder / STATE, durable=False) as file:
+            file.writelines(packed.assembled(CHECKPOINT, values | {"marks": self.marks}, arrays))
+        self.reached = True
+        if reached.is_last:
+            self.file.writelines(packed.assembled(CHECKPOINT, values, arrays))
+
+    def finish(self, groups: Sequence[ReadAsOne], values: Mapping[str, Any]) -> None:
         """What was counted of captures, those that were read as one together, and how the audit was done: it is whole."""
         for group in groups:
             self._submit(lambda group=group: self._record(kept.SOURCES, *kept.sources_parts(*group)))
-        self._submit(lambda: self._record(AUDIT, values, {}))
+        self._submit(lambda: self._record(AUDIT, {**values, "marks": self.marks}, {}))
         self._wait(0)
         self._thread.shutdown()
 
@@ -100,8 +129,7 @@ class Keeping:
         self._thread.shutdown(cancel_futures=True)
 
     def _record(self, kind: str, values: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        for part in packed.encoded(kind, values, arrays):
-            self.file.write(part)
+        self.file.writelines(packed.encoded(kind, values, arrays))
 
     def _write(self, part: bytes) -> None:
         self.file.write(part)

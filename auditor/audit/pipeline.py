@@ -1,6 +1,6 @@
 """The stages that batches of finished flows go through, and what waits for what."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,8 @@ class Pipeline:
     shapes: Shapes = field(init=False)
     totals: Totals = field(default_factory=Totals)
     keeping: Keeping | None = None
-    answers: dict[int, Answer] = field(default_factory=dict)  # of flows whose requests were read before
+    answers: dict[int, Answer] = field(default_factory=dict)  # of flows whose requests were read before …
+    joined: bool = True  # … and whether their access keys can be joined with those of others
     _held: list[Described] = field(default_factory=list)  # wait for their paths
     _closed: list[Located] = field(default_factory=list)  # wait for their requests
     _control: Control = field(default_factory=Control)
@@ -112,6 +113,8 @@ class Pipeline:
             return
         wanted = Wanted.joined([batch.described.candidates.wanted for batch in closed])
         known = {flow: self.answers[flow] for flow in wanted.identifier.tolist() if flow in self.answers}
+        if not self.joined and len(known) < len(wanted):
+            known = {}
         rows: list[dict[str, Any]] = []
         failure: str | None = reason
         self.inside.revealed = {}
@@ -124,21 +127,20 @@ class Pipeline:
         closed = [revealed(batch, self.inside, self.shapes.certificates) for batch in closed]
         batches = [opened(batch, requests, failure, self.inside, known) for batch in closed]
         if self.keeping is not None:
-            self.keeping.answers(self._answers(batches, requests, known))
+            self.keeping.answers(self._answers(batches, requests))
         if rows:
             related = {flow: inside for batch in batches for flow, inside in batch.requests.items()}
             yield "requests", requests_table(related)
         for batch in batches:
             yield from self._judge(batch)
 
-    def _answers(self, batches: Sequence[Opened], requests: Requests, known: Collection[int]) -> dict[int, Answer]:
-        """What was found inside of flows besides those of which it was known, to be kept."""
+    def _answers(self, batches: Sequence[Opened], requests: Requests) -> dict[int, Answer]:
+        """What was found inside of flows, to be kept."""
         found = {}
         for batch in batches:
             wanted = batch.located.described.candidates.wanted
             for at, flow in zip(wanted.index.tolist(), wanted.identifier.tolist(), strict=True):
-                if flow not in known:
-                    found[flow] = Answer(requests.get(flow, ()), batch.unseen[at], self.inside.revealed.get(flow))
+                found[flow] = Answer(requests.get(flow, ()), batch.unseen[at], self.inside.revealed.get(flow))
         return found
 
     def _judge(self, batch: Opened) -> Iterator[tuple[str, pa.Table]]:

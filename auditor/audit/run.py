@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from auditor.audit import how
-from auditor.audit.keeping import Keeping
+from auditor.audit.keeping import Keeping, ReadAsOne
 from auditor.audit.pipeline import Pipeline
 from auditor.audit.totals import Totals
 from auditor.capture.inputs import Input
@@ -16,7 +16,7 @@ from auditor.paths.path_tables import network_table
 from auditor.paths.witnesses import witnesses_table
 from auditor.policy.findings import Finding, findings_table
 from auditor.reading.captures import capture_of
-from auditor.reading.events import Batch, Ended, Event, Finished
+from auditor.reading.events import Batch, Checkpoint, Ended, Event, Finished
 from auditor.reading.sources import Counted
 from auditor.report.manifest import Applied, manifest
 from auditor.report.sink import Sink
@@ -54,6 +54,9 @@ class Run:
             elif isinstance(event, Finished):
                 self._odd[number], odd = odd, []
                 self.finished[number] = event.source, event.counted
+            elif isinstance(event, Checkpoint):
+                if self.keeping is not None:
+                    self.keeping.checkpoint(event, self._ended())
             else:
                 self.errors[number] = event.reason
 
@@ -66,6 +69,10 @@ class Run:
     def _write(self, parts: Iterable[tuple[str, pa.Table]]) -> None:
         for table, data in parts:
             self.sink.write(table, data)
+
+    def _ended(self) -> list[ReadAsOne]:
+        """The captures that have ended, those that were read as one together."""
+        return [(group.sources, group.interfaces) for group in self._groups]
 
     def totals(self) -> Totals:
         """What all of it adds up to; waits until all inputs are hashed."""
@@ -91,8 +98,7 @@ class Run:
         self.sink.write("certificates", totals.certificates.table())
         self.sink.write("findings", findings_table(findings, evaluation.policy_of()))
         if self.keeping is not None:
-            groups = [(group.sources, group.interfaces) for group in self._groups]
-            self.keeping.finish(groups, how.values(options, pipeline.inside, pipeline.ranges))
+            self.keeping.finish(self._ended(), how.values(options, pipeline.inside, pipeline.ranges))
         self.sink.finish(manifest(options, self._applied(), totals, len(findings)))
 
     def notes(self) -> list[str]:

@@ -10,6 +10,7 @@ from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
     from auditor.audit.pipeline import Pipeline
+    from auditor.audit.resume import Plan
     from auditor.capture.digest import Child
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
@@ -57,7 +58,8 @@ def audit_files(
         for item in inputs:
             if hashing is not None and item.adopt(hashing):
                 break
-        inputs[0].hash_early()
+        if options.out is None or not Path(options.out).is_dir():  # else it may have been read before
+            inputs[0].hash_early()
         return audit_inputs(
             inputs, options, meanwhile=meanwhile, confine=confine, progress=progress, block_bytes=block_bytes
         )
@@ -135,7 +137,18 @@ def _read(
         if item.size is None and item.member is None:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
     ceiling = ceiling_of(options)
-    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, apart=options.apart, ceiling=ceiling)
+    going = _going_on(inputs, options, ceiling)
+    if going is not None and going.onward is None:
+        return _judged_anew(going, options)
+    reading = Reading(
+        inputs,
+        block_bytes or BLOCK_BYTES,
+        prompt=live is not None,
+        apart=options.apart,
+        ceiling=ceiling,
+        borders=options.out is not None and all(item.modified is not None or item.refusal for item in inputs),
+        onward=None if going is None else going.onward,
+    )
     progress.begin(reading)
     try:
         from auditor.requests import keys, signing
@@ -146,9 +159,38 @@ def _read(
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
-        return _take(reading, options, inside, live, progress, ceiling)
+        return _take(reading, options, inside, live, progress, ceiling, going)
     finally:
         reading.close()
+
+
+def _going_on(inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "Plan | None":
+    """What an earlier audit into the same folder has read, where there is one; it is said how much that is."""
+    if options.out is None or options.fresh or not Path(options.out).is_dir():
+        return None
+    from auditor.audit import resume
+    from auditor.machine import kernel
+
+    kernel.prepare()
+    going = resume.plan(inputs, options, ceiling)
+    if going is not None and options.say is not None:
+        options.say(f"{going.words}; --fresh reads them again")
+    return going
+
+
+def _judged_anew(going: "Plan", options: Options) -> Audit:
+    """The results of captures that were all read before."""
+    from auditor.audit import resume
+    from auditor.audit.judging import judged
+
+    assert going.past.replay is not None
+    assert options.out is not None
+    try:
+        if resume.is_done(going.past, options):
+            return Audit(options.out)
+        return judged(going.past.replay, options, Path(options.out))
+    finally:
+        going.close()
 
 
 def is_long(inputs: "list[Input]") -> bool:
@@ -199,8 +241,9 @@ def _take(
     live: "LiveCapture | None",
     progress: Progress,
     ceiling: "Ceiling",
+    going: "Plan | None",
 ) -> Audit:
-    """Take what is read, and write the results."""
+    """Take what was read before and what is read, and write the results."""
     from auditor.audit.outcome import outcome
 
     progress.phase = INPUTS
@@ -211,6 +254,8 @@ def _take(
         import cryptography.hazmat.backends.openssl.backend
         import cryptography.x509  # noqa: F401
     with outcome(options, pipeline) as one:
+        if going is not None:
+            one.take_over(going, reading.inputs)
         try:
             if live is not None and options.say is not None:
                 options.say(live.described())  # now, since Ctrl-C ends it with results from here on

@@ -85,10 +85,12 @@ def audit_options(
     memory: Annotated[str | None, option_field("memory", metavar="SIZE")] = None,
     out: OutOption = None,
     force: Annotated[bool, option_field("force")] = False,
+    fresh: Annotated[bool, option_field("fresh")] = False,
     quiet: QuietOption = False,
 ) -> Options:
     """How to audit."""
     check_effect("--force", force, out, "--out")
+    check_effect("--fresh", fresh, out, "--out")
     check_effect("--skew", skew, witness, "--witness")
     return Options(
         policy=policy or DEFAULT_POLICY,
@@ -107,6 +109,7 @@ def audit_options(
         memory=memory,
         out=out,
         force=force,
+        fresh=fresh,
         say=silent if quiet else say,
     )
 

@@ -7,7 +7,7 @@ nothing but OSError and ``RefusedError``.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +22,7 @@ from auditor.machine import writing
 Array = np.ndarray[Any, Any]
 MAGIC = b"AUDITOR1"
 CODEC, LEVEL = "zstd", 1  # as small as it gets by bytes of records one after the other, and faster than they come
+AT_ONCE = 8 << 20  # bytes
 LENGTH = 8  # bytes of the header's length
 DIGEST = 32
 LARGEST_HEADER = 256 << 20
@@ -55,16 +56,36 @@ def layout(dtype: np.dtype[Any]) -> str:
 
 def encoded(kind: str, values: Mapping[str, Any], arrays: Mapping[str, Array]) -> list[Any]:
     """A record of a ``kind``, as the bytes to be written one behind the other; the last of them are its SHA-256."""
-    import pyarrow as pa
+    return assembled(kind, values, compressed(arrays))
 
-    codec = pa.Codec(CODEC, LEVEL)
-    listed, bodies = [], []
+
+def compressed(arrays: Mapping[str, Array]) -> list[tuple[list[Any], Any]]:
+    """Arrays as they go into a record, which may be made later: what its header says of each, and its bytes."""
+    packed = []
     for name, array in arrays.items():
         plain = np.ascontiguousarray(array).view(np.ndarray)
-        raw = plain.reshape(-1).view(np.uint8)
-        body = codec.compress(raw.data) if len(raw) else b""
-        bodies.append(body)
-        listed.append([name, layout(plain.dtype), list(plain.shape), len(body)])
+        body = _compressed(plain.reshape(-1).view(np.uint8))
+        packed.append(([name, layout(plain.dtype), list(plain.shape), len(body)], body))
+    return packed
+
+
+def _compressed(raw: Array) -> Any:
+    import pyarrow as pa
+
+    if not len(raw):
+        return b""
+    if len(raw) <= AT_ONCE:
+        return pa.Codec(CODEC, LEVEL).compress(raw.data)
+    out = pa.BufferOutputStream()  # Arrow's codec takes as much memory again at one time
+    with pa.CompressedOutputStream(out, CODEC) as stream:
+        for at in range(0, len(raw), AT_ONCE):
+            stream.write(raw[at : at + AT_ONCE].data)
+    return out.getvalue()
+
+
+def assembled(kind: str, values: Mapping[str, Any], packed: Sequence[tuple[list[Any], Any]]) -> list[Any]:
+    """A record of a ``kind``, of arrays that are packed already."""
+    listed, bodies = [one for one, _ in packed], [body for _, body in packed]
     header = json.dumps({"kind": kind, "product": __version__, "values": dict(values), "arrays": listed}).encode()
     parts = [MAGIC, len(header).to_bytes(LENGTH, "little"), header, *bodies]
     digest = hashlib.sha256()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from auditor.capture.inputs import Input
 from auditor.decode.control import Control
@@ -34,6 +35,16 @@ class Batch:
 
 
 @dataclass
+class Checkpoint:
+    """Where reading could go on: captures have ended, and the next one has not begun."""
+
+    sources: Sequence[Source]  # those that have ended, of the captures that are read as one
+    is_last: bool  # there are no more of them
+    values: dict[str, Any]  # what is remembered, but digests of the captures, which may not be known yet
+    arrays: list[tuple[list[Any], Any]]  # packed
+
+
+@dataclass
 class Ended:
     """All captures that are read as one are at their ends."""
 
@@ -58,4 +69,4 @@ class Unreadable:
     reason: str
 
 
-Event = Batch | Ended | Finished | Unreadable
+Event = Batch | Checkpoint | Ended | Finished | Unreadable

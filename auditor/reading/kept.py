@@ -159,7 +159,8 @@ def sources_parts(
     sources: Sequence[Source], interfaces: Sequence[str | None]
 ) -> tuple[dict[str, Any], dict[str, S.Array]]:
     """The values and arrays that say what was counted of captures that were read to their ends, hashed too."""
-    values = {"sources": list(map(counted_values, sources)), "interfaces": list(interfaces)}
+    said = [counted_values(source) | hashed_values(source) for source in sources]
+    values = {"sources": said, "interfaces": list(interfaces)}
     return values, {"tallies": tallies_of(sources)}
 
 
@@ -196,22 +197,27 @@ def tallies_of(sources: Sequence[Source]) -> S.Array:
 
 
 def counted_values(source: Source) -> dict[str, Any]:
-    """What is known of a capture that was read to its end, besides its tallies; waits until all of it is hashed."""
+    """What is known of a capture that was read to its end, besides its tallies and ``hashed_values``."""
     counted, item = source.counted, source.item
     return {
         "name": item.name,
+        "size": item.size,
+        "modified": item.modified,
         "number": source.number,
         "first": source.first,
         "failure": source.failure,
-        "sha256": item.sha256(),
-        "changed": item.was_changed(),
         "counted": {name: getattr(counted, name) for name in PLAIN},
-        "interfaces": counted.interfaces,
+        "interfaces": list(counted.interfaces),
         "left_out": dict(counted.left_out),
-        "warnings": counted.warnings,
+        "warnings": list(counted.warnings),
         "notes": asdict(counted.notes),
         "fragments": asdict(counted.fragments),
     }
+
+
+def hashed_values(source: Source) -> dict[str, Any]:
+    """What is known of a capture when all of it is hashed, which is waited for."""
+    return {"sha256": source.item.sha256(), "changed": source.item.was_changed()}
 
 
 def sources_of(listed: Any, tallies: S.Array, inputs: Mapping[str, Input]) -> Iterator[Source]:

@@ -1,7 +1,7 @@
 """Where tables go while an audit runs. A folder: a Parquet file for each, put in place together when all is done."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -65,10 +65,10 @@ class FolderSink:
             reason = error.strerror or error
             raise AuditError(f"{shown(self.directory)}: cannot write results there: {reason}") from error
 
-    def keep(self) -> BinaryIO:
-        """A file beside the tables for what they were made of. Raises AuditError."""
+    def keep(self) -> tuple[BinaryIO, Path]:
+        """A file beside the tables for what they were made of, and where they lie meanwhile. Raises AuditError."""
         with self._failing():
-            return self._files.open(custody.KEPT)
+            return self._files.open(custody.KEPT), self._files.place
 
     def _writer(self, table: str) -> pq.ParquetWriter:
         if table not in self._writers:
@@ -108,10 +108,10 @@ class FolderSink:
             self._files.open(custody.CUSTODY).write(custody.text(listed))
             self._files.finish(folder.older)
 
-    def abandon(self) -> None:
-        """Remove what was begun."""
+    def abandon(self, *, but: Collection[str] = ()) -> None:
+        """Remove what was begun, ``but`` some files by which it can be gone on with."""
         self._thread.shutdown(cancel_futures=True)
         for writer in self._writers.values():
             with suppress(OSError):  # the disk that was full still is
                 writer.close()
-        self._files.abandon()
+        self._files.abandon(but=but)
