@@ -27,6 +27,7 @@ def values(options: Options, inside: Inside, ranges: Ranges) -> dict[str, Any]:
         "key_logs": [asdict(log) for log in inside.keys.logs],
         "notes": inside.notes,
         "tshark": inside.tshark,
+        "failed": inside.failed,
         "ranges": [ranges.created, ranges.token],
     }
 
@@ -102,7 +103,7 @@ def _placed(name: str, folder: Path) -> str:
 def inside_of(kept: Mapping[str, Any], options: Options) -> Inside:
     """What an audit that was kept knew of what is inside TLS, besides secrets."""
     inside = Inside(Keys(logs=[KeyLog(**log) for log in kept["key_logs"]]), options.http)
-    inside.notes, inside.tshark = list(kept["notes"]), kept["tshark"]
+    inside.notes, inside.tshark, inside.failed = list(kept["notes"]), kept["tshark"], bool(kept["failed"])
     return inside
 
 

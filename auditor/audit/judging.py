@@ -42,7 +42,8 @@ def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" 
         return judged(replay, options, folder)
 
 
-def judged(replay: "Replay", options: Options, folder: Path) -> Audit:
+def judged(replay: "Replay", options: Options, folder: Path, *, goes_on: bool = False) -> Audit:
+    """An audit that was kept, judged by other options; ``goes_on``: its captures may be gone on from as well."""
     from auditor.audit import how
     from auditor.audit.outcome import outcome
     from auditor.audit.start import build_pipeline
@@ -54,6 +55,8 @@ def judged(replay: "Replay", options: Options, folder: Path) -> Audit:
     with outcome(options, pipeline) as one:
         if one.run.keeping is not None:
             one.run.keeping.copy(replay.kept())
+            if goes_on:
+                one.run.keeping.copy_state(folder, custody.read(folder).unlisted[custody.STATE])
         pipeline.keeping = None  # all of it is there
         with suppress(AuditError):
             one.sink.known = custody.read(folder).captures

@@ -5,6 +5,7 @@ flow; at the end of captures that were read as one what they show of their netwo
 capture, and how the audit was done. Keys and secrets are never among it.
 """
 
+import shutil
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,11 +24,11 @@ from auditor.reading import kept, kept_control
 from auditor.reading.checkpoint import CHECKPOINT
 from auditor.reading.events import Batch, Checkpoint, Chosen
 from auditor.reading.sources import Source
+from auditor.report.custody import STATE
 from auditor.requests.request_table import Candidates
 from auditor.tls.revealed import Revealed
 
 ANSWERS, AUDIT = "requests of flows", "audit"  # kinds of records besides those of ``reading.kept``
-STATE = "state"  # the file with the last checkpoint, beside the log of an audit that runs
 ReadAsOne = tuple[Sequence[Source], Sequence[str | None]]  # captures that were read as one, and their interfaces
 WAITING = 2  # batches that may wait to be written
 
@@ -71,9 +72,10 @@ class Keeping:
     file: BinaryIO
     folder: Path
     marks: Mapping[str, Any]
-    reached: bool = False  # whether an audit could go on where this one is
+    state: str | None = None  # the digest of the last checkpoint, by which an audit could go on where this one is …
+    is_last: bool = False  # … which is behind all captures
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="keeping"))
-    _waiting: deque[Future[None]] = field(default_factory=deque)
+    _waiting: deque[Future[Any]] = field(default_factory=deque)
 
     def batch(self, batch: Batch, candidates: Candidates) -> None:
         """A batch, and which of its flows' requests are looked for."""
@@ -105,24 +107,29 @@ class Keeping:
         self.file.flush()
         values = {**reached.values, "log": self.file.tell(), "groups": [one for one, _ in told]}
         arrays = [*reached.arrays, *packed.compressed({"group_tallies": tallies})]
+        parts = packed.assembled(CHECKPOINT, values | {"reading": self.marks["reading"]}, arrays)
         with writing.replaced(self.folder / STATE, durable=False) as file:
-            file.writelines(packed.assembled(CHECKPOINT, values | {"marks": self.marks}, arrays))
-        self.reached = True
-        if reached.is_last:
-            self.file.writelines(packed.assembled(CHECKPOINT, values, arrays))
+            file.writelines(parts)
+        self.state = bytes(parts[-1]).hex()
+        self.is_last = reached.is_last
 
     def finish(self, groups: Sequence[ReadAsOne], values: Mapping[str, Any]) -> None:
         """What was counted of captures, those that were read as one together, and how the audit was done: it is whole."""
         for group in groups:
             self._submit(lambda group=group: self._record(kept.SOURCES, *kept.sources_parts(*group)))
-        self._submit(lambda: self._record(AUDIT, {**values, "marks": self.marks}, {}))
         self._wait(0)
+        self._record(AUDIT, {**values, "marks": self.marks}, {})
         self._thread.shutdown()
 
     def copy(self, parts: Iterable[bytes]) -> None:
         """What another log has, which goes on here."""
         for part in parts:
             self._submit(lambda part=part: self._write(part))
+
+    def copy_state(self, folder: Path, digest: str) -> None:
+        """Where another audit stood at the end of its captures, this one does too."""
+        self._submit(lambda: shutil.copyfile(folder / STATE, self.folder / STATE))
+        self.state, self.is_last = digest, True
 
     def abandon(self) -> None:
         """Write no more."""

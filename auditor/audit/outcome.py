@@ -6,18 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from auditor.audit import how
-from auditor.audit.keeping import STATE, Keeping
+from auditor.audit import how, resume
+from auditor.audit.keeping import Keeping
 from auditor.audit.pipeline import Pipeline
 from auditor.audit.replay import Log
-from auditor.audit.resume import Plan
 from auditor.audit.run import Run
 from auditor.capture.inputs import Input
 from auditor.errors import InputError
 from auditor.machine import memory
 from auditor.options import Options
 from auditor.report.audit import Audit
-from auditor.report.custody import KEPT
+from auditor.report.custody import KEPT, STATE
 from auditor.report.folder import results_folder
 from auditor.report.sink import FolderSink
 
@@ -32,7 +31,9 @@ class Outcome:
     temporary: bool = field(init=False)
     sink: FolderSink = field(init=False)
     run: Run = field(init=False)
-    olds: list[Plan] = field(default_factory=list)  # what it went on from, which nobody needs once it is complete
+    olds: list[resume.Plan] = field(
+        default_factory=list
+    )  # what it went on from, which nobody needs once it is complete
 
     def __post_init__(self) -> None:
         self.folder, self.temporary = results_folder(self.options.out)
@@ -42,7 +43,7 @@ class Outcome:
         if not self.temporary:
             self.run.keeping = self.pipeline.keeping = Keeping(*self.sink.keep(), how.marks(self.options))
 
-    def take_over(self, going: Plan, inputs: Sequence[Input]) -> None:
+    def take_over(self, going: resume.Plan, inputs: Sequence[Input]) -> None:
         """Take what was read before, and go on from there."""
         self.olds.append(going)
         past, keeping, pipeline = going.past, self.run.keeping, self.pipeline
@@ -63,7 +64,9 @@ class Outcome:
             raise InputError("; ".join(run.errors.values()) or "nothing to read")
         run.finish(self.options, run.totals())
         for old in self.olds:
-            old.close(is_done=True)
+            old.close()
+        if not self.temporary:
+            resume.clear(self.folder)
         if self.options.say is not None:
             for note in run.notes():
                 self.options.say(note)
@@ -76,7 +79,7 @@ class Outcome:
         keeping, reached = self.run.keeping, False
         if keeping is not None:
             keeping.abandon()
-            reached = is_interrupted and keeping.reached
+            reached = is_interrupted and keeping.state is not None
         self.sink.abandon(but=(KEPT, STATE) if reached else ())
         if self.temporary:
             shutil.rmtree(self.folder, ignore_errors=True)

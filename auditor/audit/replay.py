@@ -12,7 +12,6 @@ from auditor.decode.control import Control
 from auditor.errors import AuditError, shown
 from auditor.machine import packed
 from auditor.reading import kept, kept_control
-from auditor.reading.checkpoint import CHECKPOINT
 from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
 from auditor.reading.sources import Source
 from auditor.report import files
@@ -43,7 +42,6 @@ class Log:
         self.groups: list[Group] = []
         self.open = Group()  # captures whose end is not among it
         self.counted: list[packed.Record] = []
-        self.checkpoint: packed.Record | None = None
         self.last: packed.Record | None = None
         for record in packed.records(file):
             if end is not None and record.end > end:
@@ -62,8 +60,6 @@ class Log:
             self.open = Group()
         elif record.kind == kept.SOURCES:
             self.counted.append(record)
-        elif record.kind == CHECKPOINT:
-            self.checkpoint = record
 
     def answers(self) -> dict[int, Answer]:
         """What was found inside of flows, by their numbers. Raises RefusedError."""
@@ -113,6 +109,10 @@ class Replay:
     def counted(self) -> list[ReadAsOne]:
         """What was counted of captures, those that were read as one together. Raises RefusedError."""
         return [kept.sources_found(packed.load(self.log.file, one, kept.TALLIES)) for one in self.log.counted]
+
+    def sources(self) -> list[list[Mapping[str, Any]]]:
+        """What was noted of captures, without what kernels have counted of them."""
+        return [list(one.values["sources"]) for one in self.log.counted]
 
     def kept(self) -> Iterator[bytes]:
         """What is kept of captures, without what was counted of them and how they were audited, piece by piece."""

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from auditor.audit import how
-from auditor.audit.keeping import STATE, ReadAsOne
+from auditor.audit.keeping import ReadAsOne
 from auditor.audit.replay import Log, Replay
-from auditor.border import gate
 from auditor.border.gate import RefusedError
 from auditor.capture.inputs import Input
 from auditor.errors import AuditError
@@ -30,9 +29,9 @@ from auditor.reading import checkpoint, kept
 from auditor.reading.checkpoint import Onward, Resumed
 from auditor.reading.following import within
 from auditor.report import custody, files
-from auditor.report.custody import KEPT
+from auditor.report.custody import KEPT, STATE
 
-DAMAGED = (RefusedError, OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+DAMAGED = (AuditError, RefusedError, OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 GROUPS = {"group_tallies": np.dtype(np.int64)}
 
 
@@ -46,25 +45,21 @@ class Past:
     values: Mapping[str, Any] = field(default_factory=dict)  # of its checkpoint
     arrays: Mapping[str, Any] = field(default_factory=dict)
     replay: Replay | None = None  # where it came to its end
-    left: Path | None = None  # where it was killed: its folder
     held: ExitStack = field(default_factory=ExitStack)
-
-    @property
-    def groups(self) -> list[Mapping[str, Any]]:
-        """What it counted of captures that had ended, those that were read as one together."""
-        return list(self.values["groups"])
 
     @property
     def captures(self) -> list[Mapping[str, Any]]:
         """What it knows of the captures that it has read, in order."""
-        ended = [one for group in self.groups for one in group["sources"]]
+        if self.replay is not None:
+            return [one for group in self.replay.sources() for one in group]
+        ended = [one for group in self.values["groups"] for one in group["sources"]]
         return [*ended, *self.values.get("sources", [])]
 
     def counted(self, inputs: Mapping[str, Input]) -> list[ReadAsOne]:
-        """What was counted of captures that had ended."""
+        """What was counted of captures that had ended before its checkpoint."""
         told: list[ReadAsOne] = []
         at = 0
-        for group in self.groups:
+        for group in self.values["groups"]:
             rows = self.arrays["group_tallies"][at : at + len(group["sources"])]
             told.append(kept.sources_found(packed.Packed(group, {"tallies": rows}), inputs))
             at += len(group["sources"])
@@ -79,10 +74,8 @@ class Plan:
     onward: Onward | None
     words: str
 
-    def close(self, *, is_done: bool = False) -> None:
-        """Let go of the earlier audit; ``is_done``: nobody will go on from it any more."""
-        if is_done and self.past.left is not None:
-            shutil.rmtree(self.past.left, ignore_errors=True)
+    def close(self) -> None:
+        """Let go of the earlier audit."""
         self.past.held.close()
 
 
@@ -114,29 +107,41 @@ def _pasts(folder: Path) -> Iterator[Past]:
     """The audits in a folder that can be gone on from: one that is whole, and those that were killed."""
     with suppress(*DAMAGED), ExitStack() as held:
         replay = Replay(held.enter_context(files.opened(folder / KEPT)))
-        record = replay.log.checkpoint
-        if record is not None:
-            found = _checkpoint(replay.log.file, record)
-            yield Past(
-                replay.log,
-                record.begin,
-                replay.values["marks"],
-                found.values,
-                found.arrays,
-                replay,
-                None,
-                held.pop_all(),
-            )
+        past = Past(replay.log, 0, replay.values["marks"], replay=replay)
+        with suppress(*DAMAGED):
+            _find_state(past, folder / STATE, custody.read(folder).unlisted[STATE])
+        past.held = held.pop_all()
+        yield past
     for left in folder.glob(f"{writing.NEW}*"):
         with suppress(*DAMAGED), ExitStack() as held:
             _hold(left, held)
-            with gate.opened(left / STATE) as state:
-                found = _checkpoint(state, next(packed.records(state)))
-            end = int(found.values["log"])
-            log = Log(held.enter_context(files.opened(left / KEPT)), end)
-            if log.last is None or log.last.end != end:
+            past = Past(Log(held.enter_context(files.opened(left / KEPT)), 0), 0, {})
+            _find_state(past, left / STATE)
+            past.log = Log(past.log.file, past.end)
+            if (0 if past.log.last is None else past.log.last.end) != past.end:
                 continue
-            yield Past(log, end, found.values["marks"], found.values, found.arrays, None, left, held.pop_all())
+            past.held = held.pop_all()
+            yield past
+
+
+def clear(folder: Path) -> None:
+    """Remove what audits that were killed have left in a folder, which has other results now."""
+    for left in folder.glob(f"{writing.NEW}*"):
+        with suppress(OSError), ExitStack() as held:
+            _hold(left, held)
+            if (left / KEPT).exists():  # else somebody may have made it a moment ago
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _find_state(past: Past, path: Path, digest: str | None = None) -> None:
+    """Let an audit of before know where it stood. Raises RefusedError where that is not whole, or another's."""
+    with files.opened(path) as file:
+        record = next(packed.records(file))
+        between = any(entry[0] == "seen" for entry in record.listed)  # of captures read apart there are only counts
+        found = packed.load(file, record, GROUPS | (checkpoint.LAYOUTS if between else {}), digest)
+    past.values, past.arrays, past.end = found.values, found.arrays, int(found.values["log"])
+    if past.replay is None:
+        past.marks = {"reading": found.values["reading"]}
 
 
 def _hold(left: Path, held: ExitStack) -> None:
@@ -148,17 +153,11 @@ def _hold(left: Path, held: ExitStack) -> None:
     fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _checkpoint(file: BinaryIO, record: packed.Record) -> packed.Packed:
-    """What a checkpoint holds; of captures that are read apart there is no more than what was counted."""
-    between = any(entry[0] == "seen" for entry in record.listed)
-    return packed.load(file, record, GROUPS | (checkpoint.LAYOUTS if between else {}))
-
-
 def _fitting(
     past: Past, inputs: Sequence[Input], options: Options, marks: Mapping[str, Any], ceiling: Ceiling
 ) -> Plan | None:
     """How this audit goes on from an earlier one; None where it does not."""
-    if past.marks["reading"] != marks["reading"]:
+    if past.marks["reading"] != marks["reading"] or (past.replay is not None and past.replay.values["failed"]):
         return None
     before, now = past.captures, {item.name: item for item in inputs}
     if not before or any(one["name"] not in now for one in before):
@@ -174,7 +173,7 @@ def _fitting(
     if secret := next((one["name"] for one in before if one["counted"]["secrets"]), None):
         _say(options, f"{secret} has TLS secrets, which are not kept: all captures are read again")
         return None
-    onward = _onward(past, inputs, options, ceiling)
+    onward = _onward(past, inputs, options, ceiling) if past.values else None
     return None if onward is None else Plan(past, onward, f"{count} read before")
 
 
@@ -183,7 +182,7 @@ def _onward(past: Past, inputs: Sequence[Input], options: Options, ceiling: Ceil
         done = [one["name"] for one in past.captures]
         if done != [item.name for item in inputs[: len(done)]]:
             return None
-        return Onward(int(past.values["packets"]), len(past.groups))
+        return Onward(int(past.values["packets"]), len(done))
     return Resumed(past.values, past.arrays).onward(inputs, *within(ceiling))
 
 
@@ -205,7 +204,7 @@ def is_done(past: Past, options: Options) -> bool:
         listed = custody.read(folder).files
     except AuditError:
         return False
-    return all(custody.is_same(folder / name, listed.get(name)) for name in custody.NAMES)
+    return all(custody.is_same(folder / name, listed.get(name)) for name in custody.LISTED)
 
 
 def _say(options: Options, words: str) -> None:

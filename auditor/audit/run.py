@@ -18,6 +18,7 @@ from auditor.policy.findings import Finding, findings_table
 from auditor.reading.captures import capture_of
 from auditor.reading.events import Batch, Checkpoint, Ended, Event, Finished
 from auditor.reading.sources import Counted
+from auditor.report.custody import STATE
 from auditor.report.manifest import Applied, manifest
 from auditor.report.sink import Sink
 
@@ -99,6 +100,8 @@ class Run:
         self.sink.write("findings", findings_table(findings, evaluation.policy_of()))
         if self.keeping is not None:
             self.keeping.finish(self._ended(), how.values(options, pipeline.inside, pipeline.ranges))
+            if self.keeping.is_last and self.keeping.state is not None:
+                self.sink.include(STATE, self.keeping.state)
         self.sink.finish(manifest(options, self._applied(), totals, len(findings)))
 
     def notes(self) -> list[str]:

@@ -188,7 +188,7 @@ def _judged_anew(going: "Plan", options: Options) -> Audit:
     try:
         if resume.is_done(going.past, options):
             return Audit(options.out)
-        return judged(going.past.replay, options, Path(options.out))
+        return judged(going.past.replay, options, Path(options.out), goes_on=bool(going.past.values))
     finally:
         going.close()
 

@@ -196,6 +196,10 @@ class Together:
         self._files[name] = new_file(name, self._held)
         return self._files[name]
 
+    def include(self, name: str) -> None:
+        """A file that was written where they lie is one of them."""
+        self._files[name] = (self._new / name).open("ab")
+
     @property
     def place(self) -> Path:
         """Where they lie until they are put in place."""

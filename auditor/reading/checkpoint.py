@@ -73,15 +73,17 @@ def border(
     samples: Samples,
     recent: tuple[S.Array, S.Array],
     *,
+    alone: bool,
     is_last: bool,
 ) -> Border:
-    """What is remembered of decoding; ``recent``: of packets and frames seen a moment ago."""
+    """What is remembered of decoding; ``recent``: of packets and frames seen a moment ago; ``alone``: there is one file."""
     values, arrays = kept_control.parts(control)
     del values["captures"]
     return Border(
         sources,
         is_last,
         {
+            "alone": alone,
             "network": values,
             "fragments": fragments.waiting(),
             "counts": [[number, *vars(one).values()] for number, one in fragments.counts.items()],
@@ -190,7 +192,9 @@ class Resumed:
             return None
         self.take_over(done, tallies)
         ends = [int(one.counted.counters[S.LAST_TIME]) for one in done if one.counted.counters[S.PACKETS]]
-        if any(one.first <= max(ends, default=NEVER) for one in coming):
+        # A packet of the end that comes once more would have been known again, but not where there was one file.
+        end = max(ends, default=NEVER) + bool(ends and self.values["alone"])
+        if any(one.first < end for one in coming):
             return None
         control = Control(most, captures=[source.item.name for source in sources])
         self.control(control)

@@ -237,5 +237,6 @@ def _source(one: Any, counters: S.Array, inputs: Mapping[str, Input]) -> Source:
     counted.left_out.update(one["left_out"])
     known = Known(counted.bytes, one["sha256"], bool(one["changed"]))
     name = shown(one["name"])
-    item = replace(inputs[name], digest=known) if name in inputs else Input(name, size=counted.bytes, digest=known)
+    gone = Input(name, size=one["size"], modified=one["modified"])
+    item = replace(inputs.get(name, gone), digest=known)
     return Source(item, int(one["number"]), int(one["first"]), counted, failure=one["failure"])

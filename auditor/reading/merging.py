@@ -157,7 +157,7 @@ class Merging:
         self._flush()
         recent, is_last = (self._seen, self._frames), not self._waiting
         network = self.control, self.fragments, self.interfaces, self.samples
-        self._put(border(ended, *network, recent, is_last=is_last))
+        self._put(border(ended, *network, recent, alone=self._alone, is_last=is_last))
         pace.last = time.monotonic()
 
     def _load(self, cursor: Cursor) -> None:

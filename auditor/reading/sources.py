@@ -22,6 +22,7 @@ from auditor.reading.clocks import clock_offsets, correction
 
 NEVER = np.iinfo(np.int64).min  # before all packets: when a capture begins of which nothing is known
 LOOKED_AT = 512  # packets at a capture's beginning
+STEP = 10_000_000_000  # nanoseconds by which a clock may go back (``scan.STEP_BACK``)
 DIGITS = re.compile(r"(\d+)")
 
 
@@ -181,10 +182,15 @@ def ordered(
     return sources, tallies
 
 
-def again(sources: Sequence[Source]) -> tuple[list[Source], S.Array] | None:
-    """The same captures with the same numbers, to be read a second time; None where one of them cannot be."""
+def again(sources: Sequence[Source], times: tuple[int, int]) -> tuple[list[Source], S.Array] | None:
+    """The same captures with the same numbers, to be read a second time; None where one of them cannot be.
+
+    ``times``: of the first and last packets that are wanted. A capture that has none from between is left out.
+    """
     tallies, seconds = new_tallies(len(sources)), []
     for source in sources:
+        if not _is_between(source.counted.counters, times):
+            continue
         item = source.item.again(is_hashed=True)
         if source.failure is None and item is None:
             return None
@@ -193,6 +199,12 @@ def again(sources: Sequence[Source]) -> tuple[list[Source], S.Array] | None:
                 Source(item, source.number, source.first, replace(source.counted, counters=tallies[source.number]))
             )
     return seconds, tallies
+
+
+def _is_between(counters: S.Array, times: tuple[int, int]) -> bool:
+    """Whether a capture may have packets of these times; time stamps may go back a little."""
+    first, last = int(counters[S.FIRST_TIME]), int(counters[S.LAST_TIME])
+    return bool(counters[S.PACKETS]) and first <= times[1] + STEP and last >= times[0] - STEP
 
 
 def is_same(sources: Sequence[Source], seconds: Sequence[Source]) -> bool:

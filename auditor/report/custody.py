@@ -22,7 +22,11 @@ from auditor.tables.schema import TABLES
 CUSTODY = "custody.json"
 KEPT = "audit.kept"  # what the tables were made of, to be judged anew; results may do without
 NEEDED = (*(f"{table}.parquet" for table in TABLES), MANIFEST)
-NAMES = (*NEEDED, KEPT)  # what an audit writes, and lists
+LISTED = (*NEEDED, KEPT)
+# Where reading stood, to go on from when captures have come: it has the beginnings of streams, so it is not listed and not
+# copied, and whoever gives results away may remove it.
+STATE = "audit.state"
+NAMES = (*LISTED, STATE)  # what an audit writes
 STATEMENT = "signed.json"  # what is signed, if somebody signs
 SIGNATURE, STAMP = f"{STATEMENT}.sig", f"{STATEMENT}.tsr"
 SEALS = (STATEMENT, SIGNATURE, STAMP)  # they vouch for what is listed, and are not listed themselves
@@ -44,6 +48,12 @@ class Listed:
         """Where the captures were."""
         listed: list[dict[str, str | None]] = self.whole.get("captures", [])
         return listed
+
+    @property
+    def unlisted(self) -> dict[str, str]:
+        """Digests of what is neither verified nor copied, for whoever goes on from it."""
+        known = self.whole.get("unlisted", {})
+        return known if isinstance(known, dict) else {}
 
     @property
     def all(self) -> dict[str, str]:

@@ -31,6 +31,9 @@ class Sink(Protocol):
     def write(self, table: str, data: pa.Table) -> None:
         """Take rows of a table, behind those of before. Raises AuditError where they cannot be kept."""
 
+    def include(self, name: str, digest: str) -> None:
+        """A file that was written where the tables lie belongs to the result. Raises AuditError."""
+
     def finish(self, manifest: dict[str, Any]) -> None:
         """All is written: make it the result, with its manifest."""
 
@@ -54,6 +57,7 @@ class FolderSink:
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._most = most
+        self._unlisted: dict[str, str] = {}
         self.known: Sequence[dict[str, str | None]] = ()
         self._waiting: deque[tuple[Future[None], int]] = deque()
 
@@ -64,6 +68,12 @@ class FolderSink:
         except OSError as error:
             reason = error.strerror or error
             raise AuditError(f"{shown(self.directory)}: cannot write results there: {reason}") from error
+
+    def include(self, name: str, digest: str) -> None:
+        """A file that was written where the others lie belongs to them. Raises AuditError."""
+        with self._failing():
+            self._files.include(name)
+        self._unlisted[name] = digest
 
     def keep(self) -> tuple[BinaryIO, Path]:
         """A file beside the tables for what they were made of, and where they lie meanwhile. Raises AuditError."""
@@ -102,9 +112,9 @@ class FolderSink:
             for table in schema.TABLES:
                 self._writer(table).close()
             self._files.open(MANIFEST).write(custody.text(manifest))
-            written = {name: self._files.close(name) for name in custody.NAMES if self._files.has(name)}
+            written = {name: self._files.close(name) for name in custody.LISTED if self._files.has(name)}
             places = custody.places(manifest["inputs"], self.directory, self.known)
-            listed = custody.contents(written, self._began, _now(), places)
+            listed = custody.contents(written, self._began, _now(), places) | {"unlisted": self._unlisted}
             self._files.open(custody.CUSTODY).write(custody.text(listed))
             self._files.finish(folder.older)
 

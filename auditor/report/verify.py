@@ -46,7 +46,7 @@ def verify_results(folder: Path, without: Collection[str] = ()) -> Iterator[Veri
             f"{why} since it was added, which is later than the audit" if name in told.added and same else why,
         )
     try:
-        there = {entry.name for entry in folder.iterdir()} - {custody.CUSTODY, *custody.SEALS}
+        there = {entry.name for entry in folder.iterdir()} - {custody.CUSTODY, custody.STATE, *custody.SEALS}
     except OSError as error:
         raise AuditError(f"{shown(folder)}: {error.strerror}") from error
     for name in sorted((there | set(custody.NEEDED)) - set(listed)):
