@@ -81,7 +81,7 @@ class Keeping:
         """A batch, and which of its flows' requests are looked for."""
         kind = np.full(len(batch.rows), -1)
         kind[candidates.wanted.index] = candidates.wanted.kind
-        chosen = Chosen(kind, candidates.reasons.copy())  # which are completed when requests are read
+        chosen = Chosen(kind, candidates.reasons.values, candidates.reasons.index)
         self._submit(lambda: self._record(kept.BATCH, *kept.batch_parts(batch, chosen)))
 
     def answers(self, answers: Mapping[int, Answer]) -> None:

@@ -14,6 +14,7 @@ from auditor.audit.located import Located, locate
 from auditor.audit.opened import Opened, Requests, opened, revealed, unopened
 from auditor.audit.totals import Totals
 from auditor.aws.ranges import Ranges
+from auditor.border.words import agreed
 from auditor.decode.control import Control
 from auditor.machine import memory
 from auditor.paths.judge import Judge
@@ -87,7 +88,7 @@ class Pipeline:
         """What should be known of the captures that have ended, a sentence each."""
         early, self._early = self._early, 0
         said = (
-            f"memory: the paths of {early} flows were judged by what the capture had shown until then"
+            f"memory: the {agreed(early, 'path')} of {early} {agreed(early, 'flow was', 'flows were')} judged by what the capture had shown until then"
             if early
             else None
         )
@@ -143,9 +144,9 @@ class Pipeline:
         """What was found inside of flows, to be kept."""
         found = {}
         for batch in batches:
-            wanted = batch.located.described.candidates.wanted
+            wanted, unseen = batch.located.described.candidates.wanted, batch.unseen.objects()
             for at, flow in zip(wanted.index.tolist(), wanted.identifier.tolist(), strict=True):
-                found[flow] = Answer(requests.get(flow, ()), batch.unseen[at], self.inside.revealed.get(flow))
+                found[flow] = Answer(requests.get(flow, ()), unseen[at], self.inside.revealed.get(flow))
         return found
 
     def _judge(self, batch: Opened) -> Iterator[tuple[str, pa.Table]]:

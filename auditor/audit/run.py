@@ -10,6 +10,7 @@ from auditor.audit import how
 from auditor.audit.keeping import Keeping, ReadAsOne
 from auditor.audit.pipeline import Pipeline
 from auditor.audit.totals import Totals
+from auditor.border.words import agreed
 from auditor.capture.inputs import Input
 from auditor.options import Options
 from auditor.paths.path_tables import network_table
@@ -136,7 +137,8 @@ def _not_captured(pipeline: Pipeline, witnesses: list[dict[str, Any]]) -> Iterab
     for row in witnesses:
         if row.get("not_captured"):
             count, times = row["not_captured"], (row["started"], row["ended"])
-            reason = f"{count} rows of the captures' time fit no captured flow: {row['samples']}"
+            rows = agreed(count, "row of the captures' time fits", "rows of the captures' time fit")
+            reason = f"{count} {rows} no captured flow: {row['samples']}"
             yield from pipeline.evaluation.about("witnesses-agree", row["witness"], reason, count, times)
 
 

@@ -16,7 +16,8 @@ class Chosen:
     """What was found of the requests in a batch's flows when it was first described."""
 
     kind: S.Array  # which protocol's they are, where they may be read; -1 where not
-    reasons: S.Array  # of str or None: why they are not seen
+    reasons: list[str | None]  # why they are not seen, by the numbers that ``reason`` has; below 0 for none
+    reason: S.Array
 
 
 @dataclass

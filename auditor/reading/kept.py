@@ -65,10 +65,8 @@ def batch_parts(batch: Batch, chosen: Chosen | None = None) -> tuple[dict[str, A
     if chosen is None:
         values["captures"] = batch.captures
     else:
-        known = {reason: number for number, reason in enumerate(dict.fromkeys(chosen.reasons.tolist()))}
-        numbers = [known[reason] for reason in chosen.reasons.tolist()]
-        values["reasons"] = list(known)
-        arrays |= {"kind": chosen.kind.astype(np.int16), "reason": np.array(numbers, np.int32)}
+        values["reasons"] = chosen.reasons
+        arrays |= {"kind": chosen.kind.astype(np.int16), "reason": chosen.reason.astype(np.int32)}
     return values, arrays
 
 
@@ -105,11 +103,9 @@ def _chosen(found: packed.Packed, count: int) -> Chosen:
     if not _are_texts(texts, empty=True) or kind.shape != (count,) or reason.shape != (count,):
         raise RefusedError("damaged: it does not say which requests were read")
     assert isinstance(texts, list)
-    if count and not 0 <= reason.min() <= reason.max() < len(texts):
+    if count and not -1 <= reason.min() <= reason.max() < len(texts):
         raise RefusedError("damaged: it does not say why requests were not read")
-    named = np.empty(len(texts), object)
-    named[:] = texts
-    return Chosen(kind.astype(np.int64), named[reason])
+    return Chosen(kind.astype(np.int64), texts, reason.astype(np.int64))
 
 
 def write_batch(path: Path, batch: Batch) -> str:
