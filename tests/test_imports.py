@@ -34,6 +34,7 @@ EVERYWHERE = {"auditor.recognise.numbers"}
 CLI_NEEDS = {
     "auditor.audit.compare": "asks tshark too",
     "auditor.audit.installed": "what is installed",
+    "auditor.audit.judging": "gives up rights",
     "auditor.audit.live": "gives up rights",
     "auditor.audit.progress": "shows how far it is",
     "auditor.audit.start": "hashing has begun",
