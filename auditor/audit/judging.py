@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from auditor.audit.start import check_out
+from auditor.audit.before import ceiling_of, check_out
 from auditor.errors import AuditError
 from auditor.options import Options, OptionValues, takes_options
 from auditor.report import custody
@@ -12,8 +12,8 @@ from auditor.report.audit import Audit
 from auditor.report.custody import NAMES
 
 if TYPE_CHECKING:
+    from auditor.audit.before import Confine
     from auditor.audit.replay import Replay
-    from auditor.audit.start import Confine
 
 
 @takes_options
@@ -47,7 +47,6 @@ def judged(replay: "Replay", options: Options, folder: Path, *, goes_on: bool = 
     from auditor.audit import how
     from auditor.audit.building import build_pipeline
     from auditor.audit.outcome import outcome
-    from auditor.audit.start import ceiling_of
 
     inside = how.inside_of(replay.values, options)
     pipeline = build_pipeline(options, inside, ceiling_of(options))

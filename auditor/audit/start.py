@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from auditor.audit import chosen
+from auditor.audit.before import Confine, ceiling_of, check_out
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from auditor.machine.memory import Ceiling
     from auditor.requests.inside import Inside
 
-Confine = Callable[[list[Path], list[Path]], object]
 LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
 
 
@@ -106,16 +106,6 @@ def _tell_of_compiling(options: Options) -> None:
 
     if options.say is not None and (notice := kernel.notice()) is not None:
         options.say(notice)
-
-
-def check_out(inputs: Iterable[Path], options: Options) -> None:
-    """Refuse a folder for the results before anything is read: one that is another's, or holds what is read."""
-    if options.out is None:
-        return
-    from auditor.machine import writing
-    from auditor.report import folder
-
-    folder.check(Path(options.out), writing.identities([*inputs, *options.files()]), force=options.force)
 
 
 def _read(
@@ -220,14 +210,6 @@ def _judged_anew(going: "Plan", options: Options) -> Audit:
 def is_long(inputs: "list[Input]") -> bool:
     """Whether reading takes longer than loading libraries."""
     return sum(item.size or 0 for item in inputs) > LONG_READ
-
-
-def ceiling_of(options: Options) -> "Ceiling":
-    """The memory that the audit may take, with a part for logs and routing tables where there may be any."""
-    from auditor.machine import memory
-
-    with_logs = bool(options.witnesses or options.routes or options.topology)
-    return memory.ceiling(options.memory_bytes(), with_logs=with_logs)
 
 
 def _take(
