@@ -62,6 +62,16 @@ def test_paths_are_the_same_in_shares(tmp_path: Path, number: int) -> None:
         assert shared.rows("captures") == whole.rows("captures")
 
 
+@pytest.mark.parametrize("number", range(3, len(scenes.SCENES), 9))
+def test_paths_that_shares_judge_apart(tmp_path: Path, number: int) -> None:
+    """What a site's topology says of the flows of two hosts, a worker says of them by itself."""
+    capture, options = scenes.SCENES[number].write(tmp_path)
+    auditor.audit(capture, out=tmp_path / "one", **options).close()
+    audit_here(capture, apart=True, jobs=3, out=tmp_path / "shared", **options).close()
+    assert rows(tmp_path / "shared") == rows(tmp_path / "one")
+    assert totals(tmp_path / "shared") == totals(tmp_path / "one")
+
+
 @pytest.mark.parametrize("count", SHARES)
 def test_shares_that_are_judged_apart(tmp_path: Path, count: int) -> None:
     """Where there are many flows each share is judged by itself: the same rows, findings and totals."""
