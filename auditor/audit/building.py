@@ -14,7 +14,7 @@ from auditor.policy.evaluate import Evaluation
 from auditor.requests.inside import Inside
 
 
-def pipeline_of(options: Options, inside: Inside, ceiling: memory.Ceiling) -> Pipeline:
+def build_pipeline(options: Options, inside: Inside, ceiling: memory.Ceiling) -> Pipeline:
     """What batches go through. Raises TopologyError, PolicyError and InputError for files that are not valid."""
     policies = library.combined(options.policies, options.all_traffic)
     share = ceiling.logs // 2 if options.witnesses and (options.routes or options.topology) else ceiling.logs
