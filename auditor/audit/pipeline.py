@@ -49,10 +49,10 @@ class Pipeline:
         self._most_held = part(memory.BATCHES) // 2
         self.totals.certificates = self.shapes.certificates
         self.totals.paths = self.judge.totals
-        self.totals.witnesses = self.judge.witnesses.totals()
 
     def run(self, batch: Batch) -> Iterator[tuple[str, pa.Table]]:
         """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later."""
+        self.judge.check()
         for capture, secrets in batch.key_logs.items():
             self.inside.learn(capture, secrets)
         self.inside.keys.grow()
@@ -88,6 +88,7 @@ class Pipeline:
     def _locate(self, control: Control) -> Iterator[tuple[str, pa.Table]]:
         """Judge the paths of what was held; ``control``: what the capture shows of its network, which changes no more."""
         held, self._held = self._held, []
+        self.totals.witnesses = self.judge.witnesses.totals()
         if not held:
             return
         located, evidence = locate(held, self.judge, control)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
     from auditor.machine.memory import Ceiling
+    from auditor.paths.witnesses import Span
     from auditor.reading.following import Reading
     from auditor.requests.inside import Inside
 
@@ -167,9 +168,14 @@ def _ceiling(options: Options) -> "Ceiling":
     return memory.ceiling(options.memory_bytes(), with_logs=with_logs)
 
 
-def _pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = None) -> "Pipeline":
-    """What batches go through, loaded while reading goes on."""
-    from concurrent.futures import ThreadPoolExecutor
+def _pipeline(
+    options: Options,
+    inside: "Inside",
+    ceiling: "Ceiling | None" = None,
+    span: "Callable[[], Span]" = lambda: (None, None),
+) -> "Pipeline":
+    """What batches go through, loaded while reading goes on. ``span``: see ``witnesses.read``."""
+    from functools import partial
 
     from auditor.audit.pipeline import Pipeline
     from auditor.aws.ranges import Ranges
@@ -183,14 +189,17 @@ def _pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = No
     policies = library.combined(options.policies, options.all_traffic)
     ceiling = ceiling or _ceiling(options)
     share = ceiling.logs // 2 if options.witnesses and (options.routes or options.topology) else ceiling.logs
-    with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
-        logs = (
-            beside.submit(witnesses.read, options.witnesses, options.skew, memory.Allowance(share))
-            if options.witnesses
-            else None
-        )
+    coming = None
+    if options.witnesses:
+        some = memory.Allowance(share)
+        coming = witnesses.Coming(partial(witnesses.read, options.witnesses, options.skew, some), span)
+    try:
         site = sites.build(options.topology, options.aws, options.routes, memory.Allowance(share))
-        judge = Judge(site, logs.result()) if logs is not None else Judge(site)
+    except BaseException:
+        if coming is not None:
+            coming.stop()
+        raise
+    judge = Judge(site, coming)
     ranges = Ranges.read(options.ip_ranges) if options.ip_ranges is not None else Ranges.shipped()
     return Pipeline(judge, ranges, Evaluation(policies, options.as_of), inside, ceiling)
 
@@ -210,7 +219,7 @@ def _take(
     from auditor.report.sink import FolderSink
 
     progress.phase = INPUTS
-    pipeline = _pipeline(options, inside, ceiling)
+    pipeline = _pipeline(options, inside, ceiling, reading.span)
     progress.phase = CAPTURES
     if is_long(reading.inputs):
         # There is time for it now, and certificates will be met.
@@ -241,6 +250,7 @@ def _take(
             for note in run.notes():
                 options.say(note)
     except BaseException:
+        pipeline.judge.stop()
         sink.abandon()
         if temporary:
             shutil.rmtree(folder, ignore_errors=True)

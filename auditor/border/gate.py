@@ -97,6 +97,11 @@ def decoded(data: bytes) -> str:
         raise RefusedError(f"not {encoding.upper()} text (byte {len(mark) + error.start})") from None
 
 
+def is_marked(data: bytes) -> bool:
+    """Whether text begins with a byte order mark of another encoding than UTF-8."""
+    return any(data.startswith(mark) for mark, encoding in MARKS.items() if encoding != "utf-8")
+
+
 def in_utf8(data: bytes) -> bytes:
     """Text that says by its byte order mark how it is encoded, in UTF-8 and without the mark; anything else as it is.
 
@@ -253,27 +258,29 @@ class Parquet:
         self._file.close()
 
     def unpacked(self, columns: Iterable[str]) -> int:
-        """Bytes that some columns take unpacked: what the footer says, or their pages where these say more."""
+        """Bytes that some columns of the largest group of rows take unpacked: what the footer says, or their pages if more."""
         source = opened(self._given) if isinstance(self._given, str | Path) else self._given
         try:
             place = source.tell()
-            total = _guarded(self._unpacked, source, frozenset(columns))
+            size = _guarded(self._unpacked, source, frozenset(columns))
             source.seek(place)
         finally:
             if source is not self._given:
                 source.close()
-        return int(total)
+        return int(size)
 
     def _unpacked(self, source: BinaryIO, columns: frozenset[str]) -> int:
-        footer, total = self._file.metadata, 0
+        footer, largest = self._file.metadata, 0
         for group in (footer.row_group(number) for number in range(footer.num_row_groups)):
+            total = 0
             for chunk in (group.column(number) for number in range(footer.num_columns)):
                 if chunk.path_in_schema.partition(".")[0] in columns:
                     begins = [chunk.data_page_offset, chunk.dictionary_page_offset]
                     begin = min(at for at in begins if at is not None)
                     said = pages.unpacked(source, begin, begin + chunk.total_compressed_size)
                     total += max(said, chunk.total_uncompressed_size)
-        return total
+            largest = max(largest, total)
+        return largest
 
     def read(self, columns: list[str] | None = None) -> "pa.Table":
         """Some columns, or all, checked down to the last value."""

@@ -68,6 +68,7 @@ class Reading:
         self._asked = self._sent = 0  # events
         self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
         self.packets = 0  # of all captures, so far
+        self._span: tuple[int | None, int | None] = (None, None)
         self._generation = 0
         self._groups = 0  # captures, or all of them as one, that were read to their ends
         self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
@@ -84,6 +85,10 @@ class Reading:
             self._asked += 1  # what was given before is done with
             self._asking.notify()
         return self._queue.get()
+
+    def span(self) -> tuple[int | None, int | None]:
+        """The earliest time of a packet and the latest, once all have been read: until then an earlier one may come."""
+        return self._span
 
     def stop(self) -> None:
         """Read no further; what was read is still finished (after Ctrl-C)."""
@@ -123,6 +128,8 @@ class Reading:
         control = Control(self._facts, captures=[source.item.name for source in sources])
         merging = Merging(sources, tallies, self._stopped, self._block_bytes, prompt=self.prompt, control=control)
         state = self._follow(merging, state, sources)
+        if not self._apart and self.packets:
+            self._span = int(tallies[:, S.FIRST_TIME].min()), int(tallies[:, S.LAST_TIME].max())
         nothing = S.packets(1)
         while scan.follow_batch(state, nothing.view(np.uint8), nothing, 0, 0, True)[1] != MORE:
             state = self._send(merging, state, sources)
