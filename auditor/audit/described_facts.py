@@ -140,11 +140,11 @@ class DescribedFacts(FlowFacts):
 
     @fact
     def name_elsewhere(self) -> Array:
-        """The server's name is AWS's, and its public address neither AWS's nor given by a DNS answer in the capture."""
+        """The server's name is AWS's, and its public address neither AWS's nor given for it by a DNS answer in the capture."""
         described = self.described
         flows = described.flows
         public = is_public(flows.server_high, flows.server_low)
-        elsewhere = public & ~flows.server_aws & (described.rows.flows["dns"] == 0)
+        elsewhere = public & ~flows.server_aws & ~described.named_by_dns
         return np.asarray(described.services.is_endpoint & elsewhere)
 
     @fact

@@ -184,8 +184,9 @@ def create(
     flow.ended = packet.time
     flow.touched = counters[CLOCK]
     time = np.int64(packet.time)
-    flow.dns = answer_for(counters, answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low, time)
-    flow.dns_back = answer_for(counters, answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low, time)
+    flow.dns, shared = answer_for(counters, answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low, time)
+    flow.dns_back, back = answer_for(counters, answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low, time)
+    flow.dns_shared = np.uint8(shared) | np.uint8(back) << 1
     for direction in range(2):
         copy_record(sides[2 * at + direction], BLANK_SIDE[0])
         copy_record(ways[2 * at + direction], BLANK_WAY[0])
@@ -219,6 +220,7 @@ def finish(state: State, at: int) -> None:
         flow.client = 0
     if flow.client != 0:
         flow.dns = flow.dns_back
+        flow.dns_shared >>= 1
     unlink(state.flows, state.buckets, at)
     flow.live = FINISHED
     state.finished[counters[FINISHED_FLOWS]] = at
