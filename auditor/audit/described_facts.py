@@ -14,6 +14,7 @@ from auditor.tables.versions import rank_of
 from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN
 
 Array = np.ndarray[Any, Any]
+SHORTEST_EXCHANGE = 256  # bytes: SSH's shortest lists of algorithms, and a public key
 
 
 class DescribedFacts(FlowFacts):
@@ -127,6 +128,12 @@ class DescribedFacts(FlowFacts):
         """Data was exchanged."""
         ends = self.described.ends
         return np.asarray((ends.client["payload"] + ends.server["payload"]) > 0)
+
+    @fact
+    def is_greeting(self) -> Array:
+        """No side has sent more than a greeting: less than any exchange of keys takes."""
+        ends = self.described.ends
+        return np.asarray(np.minimum(ends.client["payload"], ends.server["payload"]) < SHORTEST_EXCHANGE)
 
     @fact
     def service(self) -> Texts:

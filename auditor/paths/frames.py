@@ -228,9 +228,7 @@ class Frames:
         """Positions at a capture point that the owner declared to be the router that a link is on."""
         declared = np.zeros(len(self.positions), bool)
         for point in self.network.topology.capture_point:
-            if point.outer is None and (
-                point.link == link.name or (point.site is not None and point.site == link.site)
-            ):
+            if point.outer is None and point.link == link.name:  # that it is somewhere at the link's site is not enough
                 declared |= self.points[point.name]
         return declared
 

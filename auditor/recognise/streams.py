@@ -184,9 +184,11 @@ def waits(flow: FlowRow, application: int, data: Bytes, size: int, have: int) ->
     """Whether what these bytes are shows only with the next ones."""
     if flow.application == MYSQL:
         return may_be_ssl_request(data, size)
-    if application != UNKNOWN or flow.application != UNKNOWN:
+    if application != UNKNOWN:
         return False
-    return is_being_typed(data, have) or is_headed(data, have)
+    if flow.application == TLS and flow.handshake >= 0:  # what comes in place of TLS may come letter by letter
+        return is_being_typed(data, have)
+    return flow.application == UNKNOWN and (is_being_typed(data, have) or is_headed(data, have))
 
 
 @part
@@ -237,7 +239,7 @@ def note_clear(flow: FlowRow, side: int, client: int, was_tls: bool, application
     if was_tls:
         if flow.clear == UNKNOWN or flow.clear == OTHER:
             flow.clear = spoken
-    elif side != client and flow.answer == UNKNOWN:
+    elif side != client and (flow.answer == UNKNOWN or flow.answer == OTHER):
         flow.answer = spoken
 
 
@@ -252,6 +254,15 @@ def look_for_clear(memory: Memory, flow: FlowRow, block: Bytes, packet: PacketRo
     row = opening(memory.scratch, size)
     application = application_of(row, memory.scratch, size)
     note_clear(flow, 0, 0, True, application, memory.scratch, size)
+
+
+@part
+def name_application(flow: FlowRow, application: int) -> None:
+    """Note what a flow speaks: the first thing that is known, or what a PROXY header was put in front of."""
+    if flow.application == UNKNOWN or flow.application == OTHER:
+        flow.application = application if application != UNKNOWN else OTHER
+    elif flow.application == PROXY and application != UNKNOWN:
+        flow.application = application
 
 
 @part
@@ -284,8 +295,7 @@ def another_protocol(
         note_clear(flow, direction, np.int64(flow.client), was_tls, application, data, size)
     if waits(flow, application, data, size, have):
         return False
-    if flow.application == UNKNOWN or flow.application == OTHER:
-        flow.application = application if application != UNKNOWN else OTHER
+    name_application(flow, application)
     if row >= 0 and IS_REQUEST[row]:
         if flow.client == UNKNOWN_SIDE:
             flow.client = direction
@@ -315,6 +325,21 @@ def skip_postgresql_yes(memory: Memory, stream: StreamRow) -> None:
 
 
 @part
+def behind_others(
+    memory: Memory, flow: FlowRow, side: SideRow, stream: StreamRow, direction: int, packet: PacketRow
+) -> int:
+    """How the stream begins behind what it begins with in another protocol, such as a PROXY header; WAIT for nothing yet."""
+    after = stream.encrypted == PAST_HANDSHAKE
+    kind = NOT_TLS
+    while kind == NOT_TLS:
+        again = another_protocol(memory, flow, side, stream, direction, packet, after)
+        if not again or stream.have <= stream.start:
+            return WAIT
+        kind = how_it_begins(memory, stream)
+    return np.int64(kind)
+
+
+@part
 def tcp_bytes(
     memory: Memory,
     flow: FlowRow,
@@ -331,13 +356,7 @@ def tcp_bytes(
         if kind == WAIT:
             return False
         if kind == NOT_TLS or (stream.skipped > 0 and kind != TLS_RECORDS):
-            after = stream.encrypted == PAST_HANDSHAKE
-            if (
-                not another_protocol(memory, flow, side, stream, direction, packet, after)
-                or stream.have <= stream.start
-            ):
-                return False
-            kind = how_it_begins(memory, stream)  # behind a PROXY header
+            kind = behind_others(memory, flow, side, stream, direction, packet)
             if kind != TLS_RECORDS:
                 return False
         if kind == TLS_MIDDLE:
