@@ -29,6 +29,9 @@ MOST_NEAR, MOST_LOOKED_AT = 64, 256  # flows at an event's moment that are looke
 VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.0": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
 
 
+Door = tuple[str, str, str | None]  # path, words, link
+
+
 @dataclass(frozen=True)
 class Event:
     """What an event says of the connection that carried it."""
@@ -107,6 +110,7 @@ class Doors:
         self._carriers = [(vif, PrefixSet(vif.sources)) for vif in public]
         self._givers = [(uplink, PrefixSet(uplink.addresses)) for uplink in topology.uplink if uplink.addresses]
         self._translators: dict[Address, tuple[int, ...]] = {}
+        self._known: dict[tuple[str | None, Address | None, Address | None], Door | None] = {}
         self._nats = [(PrefixSet(nat.inside), PrefixSet(nat.outside)) for nat in topology.nat]
 
     def translators(self, address: Address) -> tuple[int, ...]:
@@ -129,8 +133,14 @@ class Doors:
             clients |= self._home.covers(high, low) & ~translated
         return clients
 
-    def of(self, event: Event, client: Address) -> tuple[str, str, str | None] | None:
-        """(path, words, link), or None where the event shows nothing."""
+    def of(self, event: Event, client: Address) -> Door | None:
+        """The door, or None where the event shows nothing. What it depends on is the same for many events."""
+        key = event.endpoint, event.address, client if event.endpoint is not None else None
+        if key not in self._known:
+            self._known[key] = self._door(event, client)
+        return self._known[key]
+
+    def _door(self, event: Event, client: Address) -> Door | None:
         if event.endpoint is not None:
             path = "vpc" if client in self._vpcs and client not in self._home else "private"
             return path, f"CloudTrail: the request came through interface endpoint {event.endpoint}", None
@@ -208,7 +218,8 @@ class CloudTrail(EventLog[Event]):
 
     def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
         """Events that can only have come by one client's flows: same host, source and time, to a server of AWS's."""
-        rows_of: dict[tuple[str, str, str | None], list[int]] = {}
+        rows_of: dict[Door, list[int]] = {}
+        client_of = list(zip(flows.client_high.tolist(), flows.client_low.tolist(), strict=True))
         doors = Doors(network)
         touched: set[int] = set()
         endpoints = PrefixSet([a for one in network.topology.endpoint for a in one.addresses])
@@ -226,7 +237,7 @@ class CloudTrail(EventLog[Event]):
                 for number in numbers:
                     event = self.events[number]
                     near = callers.of(address, event.endpoint is not None).near(event.time - self.skew)
-                    clients = {(int(flows.client_high[k]), int(flows.client_low[k])) for k in near}
+                    clients = {client_of[k] for k in near}
                     if len(clients) != 1:
                         continue
                     self.matched.rows[number] = True
