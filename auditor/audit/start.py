@@ -161,10 +161,10 @@ def is_long(inputs: "list[Input]") -> bool:
 
 
 def _ceiling(options: Options) -> "Ceiling":
-    """The memory that the audit may take, with a part for logs and routing tables where there may be any."""
+    """The memory that the audit may take, with a part for logs, the account and routing tables where there may be any."""
     from auditor.machine import memory
 
-    with_logs = bool(options.witnesses or options.routes or options.topology)
+    with_logs = bool(options.witnesses or options.routes or options.topology or options.aws)
     return memory.ceiling(options.memory_bytes(), with_logs=with_logs)
 
 
@@ -188,7 +188,9 @@ def _pipeline(
 
     policies = library.combined(options.policies, options.all_traffic)
     ceiling = ceiling or _ceiling(options)
-    share = ceiling.logs // 2 if options.witnesses and (options.routes or options.topology) else ceiling.logs
+    share = (
+        ceiling.logs // 2 if options.witnesses and (options.routes or options.topology or options.aws) else ceiling.logs
+    )
     coming = None
     if options.witnesses:
         some = memory.Allowance(share)
