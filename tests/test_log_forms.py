@@ -49,6 +49,43 @@ def test_every_form_of_flow_logs(tmp_path: Path, name: str) -> None:
     )
 
 
+EVENT = {
+    "eventTime": "2025-11-24T16:00:00Z", "eventSource": "pinpoint.amazonaws.com", "sourceIPAddress": "198.51.100.1",
+    "tlsDetails": {"tlsVersion": "TLSv1.3", "clientProvidedHostHeader": w.NAME},
+}  # fmt: skip
+TEXT = json.dumps(EVENT)
+QUOTED = TEXT.replace('"', '""')
+TRAILS = {
+    "Records": json.dumps({"Records": [EVENT]}),
+    "lookup-events": json.dumps({"Events": [{"EventId": "1", "CloudTrailEvent": TEXT}]}),
+    "filter-log-events": json.dumps({"events": [{"message": TEXT, "timestamp": 1}]}),
+    "subscription": json.dumps({"messageType": "DATA_MESSAGE", "logEvents": [{"id": "1", "message": TEXT}]}),
+    "get-query-results": json.dumps(
+        {"results": [[{"field": "@timestamp", "value": "x"}, {"field": "@message", "value": TEXT}]]}
+    ),
+    "EventBridge": json.dumps({"detail-type": "AWS API Call via CloudTrail", "detail": EVENT}),
+    "Insights": f'@timestamp,@message\n2025-11-24 16:00:00.000,"{QUOTED}"\n',
+    "tail": f"2025-11-24T16:00:00+00:00 123456789012_CloudTrail_us-east-1 {TEXT}\n",
+    "tail --format short": f"2025-11-24T16:00:00 {TEXT}\n",
+    "create-export-task": f"2025-11-24T16:00:00.000Z {TEXT}\n",
+    "lines": f"{TEXT}\n",
+    "Firehose": TEXT,
+}
+
+
+@pytest.mark.parametrize("name", TRAILS)
+def test_every_form_of_cloudtrail(tmp_path: Path, name: str) -> None:
+    """Each form that AWS hands out gives the event that S3's form gives; where no event is in it, that is an error."""
+    (tmp_path / "trail.log").write_text(TRAILS[name] * (2 if name == "Firehose" else 1))
+    found = witnesses.read([tmp_path]).trail
+    assert found is not None
+    assert {(event.host, event.tls_version) for event in found.events} == {(w.NAME, "TLS 1.3")}
+    assert len(found.events) == (2 if name == "Firehose" else 1)
+    (tmp_path / "trail.log").write_text(TRAILS[name].replace("eventTime", "eventName"))
+    with pytest.raises(auditor.InputError, match=r"trail\.log"):
+        witnesses.read([tmp_path])
+
+
 def read(path: Path, window: Window = (None, None)) -> FlowLog:
     reader = flow_logs.Reader(window=lambda: window)
     reader.add(path)

@@ -168,11 +168,25 @@ def json_lines(data: bytes | str) -> Iterator[Line]:
     """The values of a text with one on each line; a line that is none is told, and the others go on."""
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        if line.strip():
+        for part in _values(line.strip()):
             try:
-                yield Line(number, from_json(line))
+                yield Line(number, from_json(part))
             except RefusedError as error:
                 yield Line(number, None, str(error))
+
+
+def _values(line: str) -> Iterator[str]:
+    """The values of a line that has several, one right behind the other, as Firehose delivers them; else the line."""
+    at, decoder = 0, json.JSONDecoder(parse_int=str, parse_float=str)
+    while "}{" in line[at:]:
+        try:
+            _, end = decoder.raw_decode(line, at)
+        except (ValueError, RecursionError):
+            break
+        yield line[at:end]
+        at = end
+    if line[at:]:
+        yield line[at:]
 
 
 def from_toml(data: bytes | str) -> dict[str, Any]:
