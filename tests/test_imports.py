@@ -38,6 +38,7 @@ CLI_NEEDS = {
     "auditor.audit.progress": "shows how far it is",
     "auditor.audit.start": "hashing has begun",
     "auditor.border.text": "what is shown is harmless",
+    "auditor.border.words": "one is never several",
     "auditor.capture.digest": "hashes before loading",
     "auditor.machine.rights": "its process is its own",
     "auditor.machine.search_path": "imports nothing foreign",

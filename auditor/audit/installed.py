@@ -20,6 +20,7 @@ LIBRARIES = {
     "cryptography": "certificates",
     "pylsqpack": "requests of HTTP/3 (extra http3)",
     "rfc3161-client": "time stamps of results (extra timestamp)",
+    "distributed": "audits on a Dask cluster (extra cluster)",
     "boto3": "audit topology fetch (extra aws)",
 }
 PROGRAMS = {
@@ -80,8 +81,9 @@ def installation() -> Installation:
 
     reason = objects.why_not_kept()
     ranges = Ranges.shipped()
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"  # platform.platform() would run uname
     return Installation(
-        versions=f"auditor {__version__}, Python {sys.version.split()[0]}, {platform.platform()}",
+        versions=f"auditor {__version__}, Python {sys.version.split()[0]}, {system}",
         libraries=[_library(*one) for one in LIBRARIES.items()],
         programs=[_program(*one) for one in PROGRAMS.items()],
         is_compiled=not kernel.load(),

@@ -12,6 +12,7 @@ from auditor.audit.located import Located, locate
 from auditor.audit.opened import Opened, opened, revealed, unopened
 from auditor.audit.totals import Totals
 from auditor.aws.ranges import Ranges
+from auditor.border.words import agreed
 from auditor.decode.control import Control
 from auditor.machine import memory
 from auditor.paths.judge import Judge
@@ -50,6 +51,11 @@ class Pipeline:
         self.totals.certificates = self.shapes.certificates
         self.totals.paths = self.judge.totals
 
+    def judges_apart(self, control: Control, sources: Sequence[Source]) -> bool:
+        """Whether each flow can be judged without the others: by its packets alone, when nothing else is known."""
+        secrets = bool(self.inside.keys) or any(source.key_logs for source in sources)
+        return not (self.judge.waits or control.bgp or secrets)
+
     def run(self, batch: Batch) -> Iterator[tuple[str, pa.Table]]:
         """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later."""
         self.judge.check()
@@ -74,7 +80,7 @@ class Pipeline:
         """What should be known of the captures that have ended, a sentence each."""
         early, self._early = self._early, 0
         said = (
-            f"memory: the paths of {early} flows were judged by what the capture had shown until then"
+            f"memory: the {agreed(early, 'path')} of {early} {agreed(early, 'flow was', 'flows were')} judged by what the capture had shown until then"
             if early
             else None
         )

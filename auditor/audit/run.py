@@ -8,14 +8,14 @@ import pyarrow as pa
 
 from auditor.audit.pipeline import Pipeline
 from auditor.audit.totals import Totals
+from auditor.border.words import agreed
 from auditor.capture.inputs import Input
 from auditor.options import Options
 from auditor.paths.path_tables import network_table
 from auditor.paths.witnesses import witnesses_table
 from auditor.policy.findings import Finding, findings_table
 from auditor.reading.captures import capture_of
-from auditor.reading.events import Batch, Ended, Finished
-from auditor.reading.following import Reading
+from auditor.reading.events import Batch, Ended, Event, Finished
 from auditor.reading.sources import Counted
 from auditor.report.manifest import Applied, manifest
 from auditor.report.sink import Sink
@@ -31,11 +31,12 @@ class Run:
     finished: dict[int, tuple[Input, Counted]] = field(default_factory=dict)  # by the input's number
     errors: dict[int, str] = field(default_factory=dict)
     _generation: int = 0
+    _parts: list[Totals] = field(default_factory=list)  # what others have judged
 
-    def take(self, reading: Reading) -> None:
+    def take(self, events: Iterable[Event]) -> None:
         """Take events until reading has ended; one input that cannot be read is an entry of ``errors``."""
         odd: list[str] = []
-        for event in reading:
+        for event in events:
             number = self.first + len(self.finished) + len(self.errors)
             if isinstance(event, Batch):
                 self._batch(event)
@@ -51,6 +52,11 @@ class Run:
             else:
                 self.errors[number] = event.reason
 
+    def add(self, totals: Totals, rows: Iterable[tuple[str, pa.Table]]) -> None:
+        """Take what somebody else has judged."""
+        self._parts.append(totals)
+        self._write(rows)
+
     def _batch(self, batch: Batch) -> None:
         if batch.generation != self._generation:
             self.pipeline.shapes.forget()
@@ -64,6 +70,8 @@ class Run:
     def totals(self) -> Totals:
         """What all of it adds up to; waits until all inputs are hashed."""
         totals = self.pipeline.totals
+        for part in self._parts:
+            totals = totals.merge(part)
         totals.captures.read |= {number: capture_of(*one) for number, one in self.finished.items()}
         totals.captures.unreadable |= self.errors
         return totals
@@ -116,7 +124,8 @@ def _not_captured(pipeline: Pipeline, witnesses: list[dict[str, Any]]) -> Iterab
     for row in witnesses:
         if row.get("not_captured"):
             count, times = row["not_captured"], (row["started"], row["ended"])
-            reason = f"{count} rows of the captures' time fit no captured flow: {row['samples']}"
+            rows = agreed(count, "row of the captures' time fits", "rows of the captures' time fit")
+            reason = f"{count} {rows} no captured flow: {row['samples']}"
             yield from pipeline.evaluation.about("witnesses-agree", row["witness"], reason, count, times)
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
+from auditor.border.words import counted
 from auditor.capture import archives, folders
 from auditor.capture.beginnings import is_capture
 from auditor.capture.compression import beginning
@@ -59,5 +60,5 @@ def _sentence(folder: Path, passed: dict[Path, str]) -> str:
         kinds = ", ".join(f"{count} × {why}" for why, count in rest.most_common(MOST_NAMED))
         others = ", …" if len(rest) > MOST_NAMED else ""
         named.append(f"and {rest.total():,} more ({kinds}{others})")
-    count = f"{len(passed):,} file{'s that are no captures' if len(passed) > 1 else ' that is no capture'}"
+    count = counted(len(passed), "file that is no capture", "files that are no captures")
     return f"{shown(folder)}: passed over {count}: {', '.join(named)}"

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from auditor.capture import folders
 from auditor.capture.compression import compression_of
-from auditor.capture.digest import Child, Digested, started
+from auditor.capture.digest import Child, Digested, Known, started
 from auditor.capture.interruptible import Interruptible, opened
 from auditor.errors import InputError, shown
 
@@ -35,7 +35,7 @@ class Input:
     is_hashed: bool = True
     refusal: str | None = None  # why it cannot be read, where that shows before it is opened
     spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
-    digest: Digested | None = field(default=None, repr=False)
+    digest: Digested | Known | None = field(default=None, repr=False)
     hashing: Child | None = field(default=None, repr=False)  # the process that hashes it
     stopped: bool = field(default=False, repr=False)  # nobody wants more of it
     _waiting: Interruptible | None = field(default=None, repr=False)
@@ -69,8 +69,8 @@ class Input:
             stream = self._interruptible(stream)
         if self.spool is not None:
             stream = self.spool.of(stream)
-        self.digest = Digested(stream, self.hashing, is_hashed=self.is_hashed)
-        return self.digest
+        self.digest = digest = Digested(stream, self.hashing, is_hashed=self.is_hashed)
+        return digest
 
     def _interruptible(self, stream: io.RawIOBase) -> Interruptible:
         self._waiting = Interruptible(stream)
@@ -104,7 +104,7 @@ class Input:
 
     def read_rest(self) -> None:
         """Hash what was not read because of damage: of a file all counts that was there when we set out."""
-        if self.size is not None and self.digest is not None:
+        if self.size is not None and isinstance(self.digest, Digested):
             self.digest.skip(self.size - self.digest.count)
 
     def sha256(self) -> str | None:

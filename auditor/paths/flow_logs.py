@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from auditor.border import gate, rows
+from auditor.border.words import counted
 from auditor.capture.compression import LARGER, streamed, unpacked
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
@@ -103,8 +104,9 @@ class Reader:
             raise InputError(f"{shown(path)}: {error.strerror or error}") from error
         except (pa.ArrowException, ValueError) as error:
             raise InputError(f"{shown(path)}: not a flow log that can be read: {rows.reason(error)}") from error
-        if self._gathered.unread and self._gathered.unread == self._gathered.rows:
-            what = f"none of its {self._gathered.unread:,} rows has its form"
+        unread = self._gathered.unread
+        if unread and unread == self._gathered.rows:
+            what = f"none of its {counted(unread, 'row')} has its form"
             raise InputError(f"{shown(path)}: not a flow log that can be read: {what}")
 
     def _take(self, table: pa.Table, wrong: int) -> None:
@@ -125,7 +127,9 @@ class Reader:
             wanted = [n for n in file.schema.names if n.replace("_", "-") in known]
             size = PAGE_COPIES * file.unpacked(wanted)
             if size > self._allowance.left:
-                raise ValueError(f"its {file.rows:,} rows take {size >> 20:,} MiB of memory; {LARGER}")
+                raise ValueError(
+                    f"its {counted(file.rows, 'row takes', 'rows take')} {size >> 20:,} MiB of memory; {LARGER}"
+                )
             names = [name.replace("_", "-") for name in wanted]
             _no_twice(names)
             for batch in file.batches(wanted):
@@ -162,7 +166,9 @@ class Reader:
         count = len(first.split())
         fits = [names for names in [*self._formats, DEFAULT] if len(names) == count]
         if not fits and count:
-            raise ValueError(f"no header, and {count} fields: give the output of aws ec2 describe-flow-logs beside it")
+            raise ValueError(
+                f"no header, and {counted(count, 'field')}: give the output of aws ec2 describe-flow-logs beside it"
+            )
         return fits[0] if fits else DEFAULT, data
 
     def finish(self) -> FlowLog:

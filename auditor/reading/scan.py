@@ -16,19 +16,15 @@ from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
 from auditor.decode.bytes import Bytes
 from auditor.decode.decode import DATAGRAM, decode_packet
 from auditor.decode.eapol import note_supplicant
-from auditor.decode.frames import BITS
 from auditor.decode.packet import (
     ACK,
     BGP,
-    CUT,
     DECODED,
     DUPLICATE,
     EAPOL,
     ENCRYPTED,
-    FRAGMENT,
     ICMP,
     ICMP6,
-    MALFORMED,
     NOT_IP,
     OTHER_IP,
     PACKET,
@@ -41,15 +37,12 @@ from auditor.decode.packet import ESP as ESP_PROTOCOL
 from auditor.flows.intern import intern_crowded, intern_full
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
+from auditor.flows.shares import is_mine
 from auditor.flows.state import (
     CLOCK,
     CLOCK_SHIFT,
-    CUT_PACKETS,
     DONE,
-    DUPLICATES,
-    ENCRYPTED_PACKETS,
     FINISHED_FLOWS,
-    FIRST_TIME,
     FLOW_PLACES,
     FREE_CHUNKS,
     FREE_DATAGRAM,
@@ -57,24 +50,21 @@ from auditor.flows.state import (
     FREE_HANDSHAKE,
     FREE_PLACE,
     FREE_STREAM,
-    LAST_TIME,
-    MALFORMED_PACKETS,
+    NAMINGS,
     NEXT_SWEEP,
-    NOT_IP_PACKETS,
-    OTHER_IP_PACKETS,
     PACKETS,
+    RESUMINGS,
     ROOM_CHUNKS,
-    SHORT_PACKETS,
     SUPPLICANT,
     SWEEP_AT,
-    WIRE_BYTES,
+    SWEPT,
+    TOLD_AT,
     Counters,
     FlowRow,
     Memory,
     SideRow,
     State,
     StreamRow,
-    Tallies,
     WayRow,
 )
 from auditor.flows.stream import confirm_held, feed
@@ -88,6 +78,7 @@ from auditor.flows.table import (
     opens_new_connection,
     sweep,
 )
+from auditor.flows.told import MOST_NAMINGS, MOST_RESUMINGS
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 from auditor.recognise.datagrams import is_looked_at, udp_payload
@@ -98,6 +89,7 @@ from auditor.tls.records import message
 # Why ``follow_batch`` came back, besides MORE.
 ROOM, FLUSH = 4, 5
 SWEEP_PACKETS = 8192
+SWEEP_TIME = 1_000_000_000  # of the capture, in nanoseconds: no flow is over sooner than five times that
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
 
 
@@ -109,31 +101,6 @@ def tick(counters: Counters, time: int) -> None:
         counters[CLOCK_SHIFT] = counters[CLOCK] - time
         now = counters[CLOCK]
     counters[CLOCK] = max(now, counters[CLOCK])
-
-
-@inlined
-def count(counters: Counters, packet: PacketRow) -> None:
-    counters[PACKETS] += 1
-    counters[WIRE_BYTES] += packet.wire_length
-    counters[FIRST_TIME] = min(counters[FIRST_TIME], packet.time)
-    counters[LAST_TIME] = max(counters[LAST_TIME], packet.time)
-    if packet.missing > 0:
-        counters[SHORT_PACKETS] += 1
-    status = packet.status
-    if status == DECODED:
-        return
-    if status == NOT_IP:
-        counters[NOT_IP_PACKETS] += 1
-    elif status == DUPLICATE:
-        counters[DUPLICATES] += 1
-    elif status == CUT:
-        counters[CUT_PACKETS] += 1
-    elif status == MALFORMED:
-        counters[MALFORMED_PACKETS] += 1
-    elif status == ENCRYPTED:
-        counters[ENCRYPTED_PACKETS] += 1
-    elif status != FRAGMENT:  # those are counted where they are put together
-        counters[OTHER_IP_PACKETS] += 1
 
 
 @inlined
@@ -181,12 +148,16 @@ def room_for_packet(memory: Memory) -> bool:
         and counters[FREE_CHUNKS] >= ROOM_CHUNKS
         and not intern_full(memory.arena, memory.entries)
         and not intern_crowded(memory.entries, memory.intern_buckets)
+        and counters[NAMINGS] + MOST_NAMINGS <= memory.namings.size
+        and counters[RESUMINGS] + MOST_RESUMINGS <= memory.resumings.size
     )
 
 
 @part
 def note_copy(state: State, packet: PacketRow) -> None:
     """A packet for the second time: it counts once, and shows another position of its way."""
+    if not is_mine(state.memory.counters, packet):
+        return
     at, direction = find_copied(packet, bucket_of_packet(state, packet), state.flows, state.sides, state.buckets)
     if at >= 0:
         side, way = state.sides[2 * at + direction], state.ways[2 * at + direction]
@@ -236,6 +207,16 @@ def is_other_flow(counters: Counters, packet: PacketRow) -> bool:
     return bool(counters[SUPPLICANT] != 0)
 
 
+@inlined
+def is_followed(counters: Counters, packet: PacketRow) -> bool:
+    """Whether a packet belongs to a flow, and to one that is followed here."""
+    is_any = packet.protocol == TCP or packet.protocol == UDP
+    if packet.status != DECODED or not (is_any or is_other_flow(counters, packet)) or not is_mine(counters, packet):
+        return False
+    counters[TOLD_AT] = counters[PACKETS]
+    return True
+
+
 @kernel(State, BYTES, Layout(PACKET), int, int, int, largest=True)
 def follow_batch(
     state: State, block: Bytes, packets: PacketRows, first: int, last: int, ending: bool
@@ -260,17 +241,19 @@ def follow_batch(
             # Often enough to keep memory small, seldom enough to cost little.
             # Were it only once for each place, a flood of SYNs would fill all places before they are looked at.
             counters[NEXT_SWEEP] = counters[PACKETS] + max(SWEEP_PACKETS, counters[FLOW_PLACES] >> 2)
-            counters[SWEEP_AT] = 0
+            if counters[CLOCK] >= counters[SWEPT] + SWEEP_TIME:
+                counters[SWEPT] = counters[CLOCK]
+                counters[SWEEP_AT] = 0
         is_tcp = packet.protocol == TCP
         if packet.status == DUPLICATE:
             note_copy(state, packet)
             continue
-        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or is_other_flow(counters, packet)):
+        if not is_followed(counters, packet):
             continue
         bucket = bucket_of_packet(state, packet)
         at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)
         if is_new(state, at, direction, packet):
-            at, direction = create(counters, flows, sides, state.ways, state.buckets, state.answers, packet, bucket), 0
+            at, direction = create(memory, flows, sides, state.ways, state.buckets, state.answers, packet, bucket), 0
         flow = flows[at]
         side, way = sides[2 * at + direction], state.ways[2 * at + direction]
         if is_tcp:
@@ -361,11 +344,3 @@ def read_batch(
         if packets[i].fragment != 0:
             fragments += 1
     return found, position, ended, fragments, control
-
-
-@kernel(Layout(PACKET), Layout(np.int64, 2))
-def tally(packets: PacketRows, tallies: Tallies) -> int:
-    """Count packets, each with its capture's; how many they are."""
-    for i in range(packets.size):
-        count(tallies[packets[i].frame >> BITS], packets[i])
-    return packets.size

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from auditor.border.words import agreed
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
@@ -239,7 +240,8 @@ class Audit(Results):
 
     def __repr__(self) -> str:
         counts = self.manifest["counts"]
-        words = ", ".join(f"{counts[name]} {name}" for name in ("captures", "flows", "handshakes", "findings"))
+        numbers = [(counts[f"{one}s"], one) for one in ("capture", "flow", "handshake", "finding")]
+        words = ", ".join(f"{number} {agreed(number, one)}" for number, one in numbers)
         return f"<Audit {' '.join(policy['id'] for policy in self.manifest['policies'])}: {words}>"
 
     def _repr_html_(self) -> str:

@@ -61,7 +61,8 @@ def contents(
     return {
         "format": 1,
         "auditor": __version__,
-        "system": platform.platform(terse=True),
+        # Not ``platform.platform()``, which runs a program ``uname`` that it looks for along the search path.
+        "system": f"{platform.system()}-{platform.release()}",
         "began": began,
         "ended": ended,
         "captures": [_place(one["name"], to) for one in inputs],
@@ -72,7 +73,7 @@ def contents(
 def _place(name: str, to: Path) -> dict[str, str | None]:
     """Where a capture is: absolute, and from the results; neither of what is no file, as a stream or an interface."""
     path = located(name)
-    if not path.is_file():
+    if not path.is_file() and not any(parent.is_file() for parent in path.parents):  # which is an archive
         return {"name": name, "path": None, "from_results": None}
     absolute = path.absolute()
     return {"name": name, "path": shown(absolute), "from_results": _between(to, absolute)}
