@@ -63,7 +63,7 @@ def run_of(paths: list[Path], first: int = 0, options: Options = OPTIONS) -> Run
     reading = Reading(inputs, apart=True)
     try:
         inside = Inside(keys.read([], may_come=False), options.http, b"the salt of all parts")
-        run = Run(building.pipeline_of(options, inside, memory.ceiling()), Kept(), first)
+        run = Run(building.pipeline_of(options, inside, memory.ceiling(with_logs=True)), Kept(), first)
         run.take(reading)
     finally:
         reading.close()
