@@ -15,11 +15,8 @@ from auditor.policy.evaluate import Evaluation
 from auditor.requests.inside import Inside
 
 
-def pipeline_of(
-    options: Options,
-    inside: Inside,
-    ceiling: memory.Ceiling,
-    span: Callable[[], witnesses.Span] = lambda: (None, None),
+def build_pipeline(
+    options: Options, inside: Inside, ceiling: memory.Ceiling, span: Callable[[], witnesses.Span] | None = None
 ) -> Pipeline:
     """What batches go through. Raises TopologyError, PolicyError and InputError for files that are not valid.
 
@@ -31,7 +28,7 @@ def pipeline_of(
     coming = None
     if options.witnesses:
         read = partial(witnesses.read, options.witnesses, options.skew, memory.Allowance(share))
-        coming = witnesses.Coming(read, span)
+        coming = witnesses.Coming(read, span or (lambda: (None, None)))
     try:
         site = sites.build(options.topology, options.aws, options.routes, memory.Allowance(share))
     except BaseException:

@@ -25,7 +25,7 @@ from auditor.reading.events import Batch
 from auditor.recognise.numbers import ESP as ESP_PROTOCOL
 from auditor.recognise.numbers import OTHER, PROTOCOL_NAMES, TEXT
 from auditor.requests.inside import Inside
-from auditor.requests.request_table import Candidates, candidates
+from auditor.requests.request_table import Candidates, candidates, chosen_before
 from auditor.tables.columns import Column, Numbers, Texts
 from auditor.tls.delivery import Delivery, deliveries
 from auditor.tls.handshakes import HandshakeColumns, handshake_columns
@@ -136,7 +136,9 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> De
         named_by_dns=named_by_dns,
         services=aws,
         flows=seen_flows(rows, ends, captures, interfaces, named | negotiated, in_ranges),
-        candidates=candidates(inside, rows, ends, aws, protocol.objects()),
+        candidates=candidates(inside, rows, ends, aws, protocol.objects())
+        if batch.chosen is None
+        else chosen_before(batch.chosen, rows, ends),
     )
 
 
