@@ -23,8 +23,8 @@ def check_out(inputs: Iterable[Path], options: Options) -> None:
 
 
 def ceiling_of(options: Options) -> "Ceiling":
-    """The memory that the audit may take, with a part for logs and routing tables where there may be any."""
+    """The memory that the audit may take, with a part for logs, the account and routing tables where there may be any."""
     from auditor.machine import memory
 
-    with_logs = bool(options.witnesses or options.routes or options.topology)
+    with_logs = bool(options.witnesses or options.routes or options.topology or options.aws)
     return memory.ceiling(options.memory_bytes(), with_logs=with_logs)

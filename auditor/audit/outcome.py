@@ -74,6 +74,7 @@ class Outcome:
 
     def abandon(self, *, is_interrupted: bool) -> None:
         """Leave nothing; where it was interrupted, what the next audit of the same captures goes on from."""
+        self.pipeline.judge.stop()
         for old in self.olds:
             old.close()
         keeping, reached = self.run.keeping, False

@@ -61,7 +61,6 @@ class Pipeline:
         self._most_held = part(memory.BATCHES) // 2
         self.totals.certificates = self.shapes.certificates
         self.totals.paths = self.judge.totals
-        self.totals.witnesses = self.judge.witnesses.totals()
 
     def judges_apart(self, control: Control, sources: Sequence[Source], *, by_hosts: bool) -> bool:
         """Whether some flows can be judged without the others, where there are no keys: by what their packets show.
@@ -86,6 +85,7 @@ class Pipeline:
 
     def run(self, batch: Batch) -> Iterator[tuple[str, pa.Table]]:
         """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later."""
+        self.judge.check()
         for capture, secrets in batch.key_logs.items():
             self.inside.learn(capture, secrets)
         self.inside.keys.grow()
@@ -124,6 +124,7 @@ class Pipeline:
     def _locate(self, control: Control) -> Iterator[tuple[str, pa.Table]]:
         """Judge the paths of what was held; ``control``: what the capture shows of its network, which changes no more."""
         held, self._held = self._held, []
+        self.totals.witnesses = self.judge.witnesses.totals()
         if not held:
             return
         located, evidence = locate(held, self.judge, control)

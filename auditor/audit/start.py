@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
     from auditor.machine.memory import Ceiling
+    from auditor.paths.witnesses import Span
     from auditor.requests.inside import Inside
 
 LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
@@ -149,7 +150,8 @@ def _read(
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
-        return _take(lambda run: run.take(reading), inputs, options, inside, live, progress, ceiling, going)
+        span = reading.span if going is None else None  # what was read before may be of another time
+        return _take(lambda run: run.take(reading), inputs, options, inside, live, progress, ceiling, going, span)
     finally:
         reading.close()
 
@@ -221,13 +223,14 @@ def _take(
     progress: Progress,
     ceiling: "Ceiling",
     going: "Plan | None",
+    span: "Callable[[], Span] | None" = None,
 ) -> Audit:
-    """Take what was read before and what is read, and write the results."""
+    """Take what was read before and what is read, and write the results. ``span``: see ``witnesses.read``."""
     from auditor.audit.building import build_pipeline
     from auditor.audit.outcome import outcome
 
     progress.phase = INPUTS
-    pipeline = build_pipeline(options, inside, ceiling)
+    pipeline = build_pipeline(options, inside, ceiling, span)
     progress.phase = CAPTURES
     if is_long(inputs):
         # There is time for it now, and certificates will be met.
