@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -184,3 +185,10 @@ def test_what_shares_keep_is_judged_anew(tmp_path: Path) -> None:
     auditor.audit(sample, out=tmp_path / "audited", policy=policy).close()
     assert rows(tmp_path / "judged") == rows(tmp_path / "audited")
     assert totals(tmp_path / "judged") == totals(tmp_path / "audited")
+
+
+def test_rows_whose_parts_have_words_of_their_own(tmp_path: Path) -> None:
+    """A table of several parts, each with other words in a column of few, is handed over as it is."""
+    parts = [pa.table({"path": pa.array(words).dictionary_encode()}) for words in (["vpn"], ["vpc", "internet"])]
+    shares.write_rows(tmp_path / "rows", pa.concat_tables(parts))
+    assert shares.read_rows(tmp_path / "rows")["path"].to_pylist() == ["vpn", "vpc", "internet"]

@@ -255,7 +255,7 @@ def write_rows(path: Path, rows: Any) -> None:
     import pyarrow as pa
 
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with writing.replaced(path, durable=False) as file, pa.ipc.new_file(file, rows.schema, options=options) as writer:
+    with writing.replaced(path, durable=False) as file, pa.ipc.new_stream(file, rows.schema, options=options) as writer:
         writer.write_table(rows)
 
 
@@ -264,7 +264,7 @@ def read_rows(path: Path) -> Any:
     import pyarrow as pa
 
     with pa.memory_map(str(path)) as file:
-        return pa.ipc.open_file(file).read_all()
+        return pa.ipc.open_stream(file).read_all()
 
 
 def merged_sources(parts: Sequence[Sequence[Source]]) -> list[Source]:
