@@ -142,6 +142,21 @@ def test_a_stream_is_read_by_one_process(tmp_path: Path) -> None:
     assert "--jobs: what comes as a stream is read by one process" in said
 
 
+def test_memory_for_few_of_many(one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory is enough for two processes, five shares are followed by two, one after the other."""
+    started: list[int] = []
+    start_one = workers.Worker.start
+
+    def noted(number: int) -> workers.Worker:
+        started.append(number)
+        return start_one(number)
+
+    monkeypatch.setattr(workers.Worker, "start", noted)
+    auditor.audit(OFFICE, jobs=5, memory="1000M", out=tmp_path).close()
+    assert started == [0, 1]
+    assert rows(tmp_path) == rows(one)
+
+
 @pytest.mark.parametrize("number", [0, -1, 1000])
 def test_numbers_of_jobs(number: int) -> None:
     """A number of processes that nobody can mean is refused."""

@@ -49,8 +49,7 @@ class Parallel:
 
     def _read_by_each(self, which: int) -> int:
         """Each reads everything: what the slowest has done is done."""
-        said = list(self.workers.read.values())
-        return min((one[which] for one in said), default=0) if len(said) == self.plan.shares else 0
+        return min((one[which] for one in list(self.workers.read.values())), default=0)
 
     def take(self, run: Run) -> None:
         """Follow all shares, and have them judged by workers, or by ``run`` where flows of all have to be known."""
@@ -161,8 +160,9 @@ def started(
 ) -> Iterator[Parallel]:
     """Processes of this machine that are ready to read. What they write meanwhile lies where results will, and goes."""
     place = Path(tempfile.gettempdir()) if options.out is None else Path(options.out)
-    with _working(place) as folder, Processes(jobs) as workers:
-        plan = _plan(inputs, options, jobs, folder, memory_bytes // jobs, block_bytes)
+    count = max(1, min(jobs, memory_bytes // memory.LEAST))  # where memory is short, some shares wait for others
+    with _working(place) as folder, Processes(count) as workers:
+        plan = _plan(inputs, options, jobs, folder, memory_bytes // count, block_bytes)
         yield Parallel(plan, inputs, workers)
 
 
