@@ -170,7 +170,9 @@ def test_jobs_without_being_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
     assert chosen.jobs_for([large], Options()) == 8
     assert chosen.jobs_for([small], Options()) == 1
-    assert chosen.jobs_for([large], Options(topology="site.toml")) == 1
+    assert chosen.jobs_for([large], Options(topology="site.toml")) == 8
+    assert chosen.jobs_for([large], Options(topology="site.toml", apart=True)) == 1
+    assert chosen.jobs_for([large], Options(witnesses="conn.log")) == 1
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     assert chosen.jobs_for([large], Options()) == 1
     assert chosen.jobs_for([large], Options(jobs=5)) == 5
