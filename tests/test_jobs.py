@@ -96,7 +96,7 @@ def _workers_of(process: int) -> list[psutil.Process]:
 def _running(*arguments: str) -> "subprocess.Popen[bytes]":
     """The command line, with two workers that are at work."""
     command = [sys.executable, "-m", "auditor", "pcap", *arguments, "--jobs", "2"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
 @pytest.fixture
@@ -111,11 +111,11 @@ def endless(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_whoever_started_them(endless: Path, tmp_path: Path, number: signal.Signals) -> None:
-    """Ctrl-C, SIGTERM and even a kill of the audit end its workers."""
+    """Ctrl-C, SIGTERM and even a kill of the audit end its workers, whatever these are at."""
     with _running(str(endless), "--out", str(tmp_path / "results")) as audit:
         while not (found := _workers_of(audit.pid)):
             assert audit.poll() is None, audit.communicate()
-        audit.send_signal(number)
+        os.killpg(audit.pid, number)  # as a terminal does
         assert audit.wait(HANG) != 0
         assert b"Traceback" not in audit.communicate()[1]
         assert not psutil.wait_procs(found, HANG)[1]
