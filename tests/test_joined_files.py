@@ -125,6 +125,16 @@ def test_something_else_behind_a_packed_file(audit_bytes: Run, first: str, size:
     assert (row["packets"], row["status"]) == (6, "truncated" if size < 16 else "damaged")
 
 
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("size", [32, 5000, 1 << 20])
+def test_zeros_behind_the_last_packet(audit_bytes: Run, writer: str, size: int) -> None:
+    """Room that was reserved and never written to holds no packets, and moves no times; it is told."""
+    row = wire.only(audit_bytes(WRITERS[writer](packets(1)) + bytes(size)).captures)
+    assert (row["packets"], row["started"].year, row["short"]) == (6, 2023, 0)
+    assert row["status"] == "damaged"
+    assert writer == "snoop" or "zeros follow" in row["warnings"]
+
+
 def test_joined_files_on_standard_input() -> None:
     """What comes through a pipe is read in the same way."""
     data = wire.pcap(packets(1001)) + pcapng(packets(1002))
