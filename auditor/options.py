@@ -72,6 +72,9 @@ class Options:
     ] = None
     out: Annotated[PathLike | None, "Folder for the results: Parquet files and audit.json."] = None
     force: Annotated[bool, "Replace results in that folder that are not as an audit left them."] = False
+    fresh: Annotated[
+        bool, "Read all captures, also those that an audit into that folder has read before, or has begun with."
+    ] = False
     say: Annotated[Callable[[str], None] | None, "Called with a sentence on what takes long, or was left out."] = None
 
     def __post_init__(self) -> None:
@@ -182,6 +185,7 @@ class OptionValues(TypedDict, total=False):
     scheduler: str | None
     out: PathLike | None
     force: bool
+    fresh: bool
     say: Callable[[str], None] | None
 
 

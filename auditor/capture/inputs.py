@@ -32,6 +32,7 @@ class Input:
     stream: BinaryIO | None = None
     member: Callable[[], BinaryIO] | None = None  # opens it, where it lies in the archive ``path``
     size: int | None = None
+    modified: int | None = None  # when the file was written to last, in nanoseconds
     is_hashed: bool = True
     refusal: str | None = None  # why it cannot be read, where that shows before it is opened
     spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
@@ -228,7 +229,15 @@ def _archived(path: Path) -> list[Input] | None:
     if members is None:
         return None
     return [
-        Input(one.name, path, member=one.open, size=0 if one.refusal else None, refusal=one.refusal) for one in members
+        Input(
+            one.name,
+            path,
+            member=one.open,
+            size=0 if one.refusal else None,
+            modified=path.stat().st_mtime_ns,
+            refusal=one.refusal,
+        )
+        for one in members
     ]
 
 
@@ -238,7 +247,7 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
     ``say`` is called with a sentence on the files of a folder that are no captures. Raises InputError where there is none.
     """
     inputs: list[Input] = []
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for argument in map(str, arguments):
         if argument == "-":
             inputs.append(
@@ -246,7 +255,8 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
             )
             continue
         for path, refusal in _files_of(argument, say):
-            identity = path.resolve() if refusal is None else path.absolute()  # links may lead in a circle
+            # Not Path.resolve, which raises RuntimeError where links lead in a circle.
+            identity = os.path.realpath(path) if refusal is None else str(path.absolute())
             if identity in seen:
                 continue
             seen.add(identity)
@@ -258,7 +268,8 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
                 inputs.append(Input(shown(path), path))
                 continue
             archived = _archived(path)
-            inputs += archived if archived is not None else [Input(shown(path), path, size=status.st_size)]
+            whole = Input(shown(path), path, size=status.st_size, modified=status.st_mtime_ns)
+            inputs += archived if archived is not None else [whole]
     if not inputs:
         raise InputError("there is nothing to read: give at least one capture")
     return inputs

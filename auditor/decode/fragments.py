@@ -136,6 +136,34 @@ class Fragments:
             return block, []
         return np.concatenate([block, np.frombuffer(b"".join(added), np.uint8)]), whole
 
+    def waiting(self) -> list[dict[str, Any]]:
+        """Datagrams in the making, as values that JSON has."""
+        numbers = {id(counts): number for number, counts in self.counts.items()}
+        return [
+            {
+                "key": [part.hex() if isinstance(part, bytes) else str(part) for part in key],
+                "began": one.began,
+                "capture": numbers[id(one.counts)],
+                "header": None if one.header is None else one.header.hex(),
+                "parts": [[at, part.hex()] for at, part in one.parts.items()],
+                "total": one.total,
+                "spoiled": one.spoiled,
+            }
+            for key, one in self._waiting.items()
+        ]
+
+    def go_on(self, waiting: list[dict[str, Any]]) -> None:
+        """Wait for the rest of datagrams in the making, as ``waiting`` gave them, whose captures are counted."""
+        for one in waiting:
+            version, ends, *protocol, number, vlans, tunnel, outer = one["key"]
+            key = (int(version), bytes.fromhex(ends), *map(int, protocol), bytes.fromhex(number))
+            parts = {int(at): bytes.fromhex(part) for at, part in one["parts"]}
+            header = None if one["header"] is None else bytes.fromhex(one["header"])
+            self._waiting[*key, int(vlans), int(tunnel), int(outer)] = Datagram(
+                one["began"], self.counts[one["capture"]], header, parts, one["total"], one["spoiled"], _covered(parts)
+            )
+            self._bytes += sum(map(len, parts.values()))
+
     def ended(self) -> None:
         """The capture is over: what is not whole now never will be."""
         for datagram in self._waiting.values():

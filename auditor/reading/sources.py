@@ -22,6 +22,7 @@ from auditor.reading.clocks import clock_offsets, correction
 
 NEVER = np.iinfo(np.int64).min  # before all packets: when a capture begins of which nothing is known
 LOOKED_AT = 512  # packets at a capture's beginning
+STEP = 10_000_000_000  # nanoseconds by which a clock may go back (``scan.STEP_BACK``)
 DIGITS = re.compile(r"(\d+)")
 
 
@@ -49,6 +50,16 @@ class Counted:
 
 
 @dataclass
+class Beginning:
+    """What the first packets of a capture show."""
+
+    first: int = NEVER  # when the first of them came, and the last
+    last: int = NEVER
+    key_logs: list[bytes] = field(default_factory=list)  # TLS secrets before them
+    said: S.Array = field(default_factory=lambda: np.zeros(0, PACKET_SAID))  # what they are known again by
+
+
+@dataclass
 class Source:
     """One of them: ``number`` is its place among them, ``first`` the time of its first packet."""
 
@@ -56,6 +67,7 @@ class Source:
     number: int
     first: int
     counted: Counted
+    beginning: Beginning = field(default_factory=Beginning)
     key_logs: list[bytes] = field(default_factory=list)  # TLS secrets that it has shown so far
     failure: str | None = None  # why it could not be read, or no further
 
@@ -69,16 +81,6 @@ class Source:
         dropped = [info.dropped for info in described.interfaces if info.dropped is not None]
         counted.dropped = sum(dropped) if dropped else None
         counted.bytes = self.item.digest.count if self.item.digest is not None else 0
-
-
-@dataclass
-class Beginning:
-    """What the first packets of a capture show."""
-
-    first: int = NEVER  # when the first of them came, and the last
-    last: int = NEVER
-    key_logs: list[bytes] = field(default_factory=list)  # TLS secrets before them
-    said: S.Array = field(default_factory=lambda: np.zeros(0, PACKET_SAID))  # what they are known again by
 
 
 class Look:
@@ -137,14 +139,23 @@ def natural(name: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in DIGITS.split(name))
 
 
-def ordered(inputs: Sequence[Input], offsets: Mapping[str, int] | None = None) -> tuple[list[Source], S.Array]:
+def ordered(
+    inputs: Sequence[Input],
+    offsets: Mapping[str, int] | None = None,
+    known: Mapping[str, Beginning] | None = None,
+) -> tuple[list[Source], S.Array]:
     """The captures in the order of their packets, and the array in which what is counted of each is.
 
     Where first packets have the same time, the captures that end sooner come first; names decide only what times leave
-    open. ``offsets``: by how much the clock of each is ahead, where that is known already.
+    open. ``offsets``: by how much the clock of each is ahead, where that is known already. ``known``: beginnings that need
+    not be looked at again; where it is given, the one of a single capture will be asked for as well.
     """
-    look = Look() if len(inputs) > 1 else None
-    beginnings = [look.at(item) if look is not None else Beginning() for item in inputs]
+    look = Look() if len(inputs) > 1 or known is not None else None
+    there = known or {}
+    beginnings = [
+        there[item.name] if item.name in there else look.at(item) if look is not None else Beginning()
+        for item in inputs
+    ]
     ahead = (
         clock_offsets([(one.first, one.said) for one in beginnings])
         if offsets is None
@@ -158,16 +169,28 @@ def ordered(inputs: Sequence[Input], offsets: Mapping[str, int] | None = None) -
 
     tallies = new_tallies(len(inputs))
     sources = [
-        Source(inputs[k], number, key(k)[0], Counted(tallies[number], offset=ahead[k]), beginnings[k].key_logs)
+        Source(
+            inputs[k],
+            number,
+            key(k)[0],
+            Counted(tallies[number], offset=ahead[k]),
+            beginnings[k],
+            beginnings[k].key_logs,
+        )
         for number, k in enumerate(sorted(range(len(inputs)), key=key))
     ]
     return sources, tallies
 
 
-def again(sources: Sequence[Source]) -> tuple[list[Source], S.Array] | None:
-    """The same captures with the same numbers, to be read a second time; None where one of them cannot be."""
+def again(sources: Sequence[Source], times: tuple[int, int]) -> tuple[list[Source], S.Array] | None:
+    """The same captures with the same numbers, to be read a second time; None where one of them cannot be.
+
+    ``times``: of the first and last packets that are wanted. A capture that has none from between is left out.
+    """
     tallies, seconds = new_tallies(len(sources)), []
     for source in sources:
+        if not _is_between(source.counted.counters, times):
+            continue
         item = source.item.again(is_hashed=True)
         if source.failure is None and item is None:
             return None
@@ -176,6 +199,12 @@ def again(sources: Sequence[Source]) -> tuple[list[Source], S.Array] | None:
                 Source(item, source.number, source.first, replace(source.counted, counters=tallies[source.number]))
             )
     return seconds, tallies
+
+
+def _is_between(counters: S.Array, times: tuple[int, int]) -> bool:
+    """Whether a capture may have packets of these times; time stamps may go back a little."""
+    first, last = int(counters[S.FIRST_TIME]), int(counters[S.LAST_TIME])
+    return bool(counters[S.PACKETS]) and first <= times[1] + STEP and last >= times[0] - STEP
 
 
 def is_same(sources: Sequence[Source], seconds: Sequence[Source]) -> bool:
