@@ -117,6 +117,19 @@ def test_packed_and_other_files_joined(audit_bytes: Run, first: str, second: str
     assert (row["packets"], row["status"]) == (12 if second == "plain" else 18, "complete")
 
 
+@pytest.mark.parametrize("name", ["zstd", "lz4"])
+@pytest.mark.parametrize("place", ["before", "between", "behind"])
+def test_frames_to_be_passed_over(audit_bytes: Run, name: str, place: str) -> None:
+    """Skippable frames of zstd and lz4, which parallel and seekable writers add, hide nothing."""
+    skipped = b"\x5e\x2a\x4d\x18" + struct.pack("<I", 9) + b"places..."
+    parts = [PACKS[name](wire.pcap(packets(1001))), PACKS[name](wire.pcap(packets(1002)))]
+    at = ("before", "between", "behind").index(place)
+    if name == "lz4" and at == 0:
+        at = 1
+    row = wire.only(audit_bytes(b"".join([*parts[:at], skipped, *parts[at:]])).captures)
+    assert (row["packets"], row["status"], row["compression"]) == (12, "complete", name)
+
+
 @pytest.mark.parametrize("first", PACKS)
 @pytest.mark.parametrize("size", [1, 7, 200])
 def test_something_else_behind_a_packed_file(audit_bytes: Run, first: str, size: int) -> None:
