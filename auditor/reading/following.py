@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 import auditor.flows.community_id
-import auditor.flows.text  # noqa: F401 - its kernel is prepared with those of reading
+import auditor.flows.text
+import auditor.reading.answering  # noqa: F401 - kernels that are prepared with those of reading
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import MORE
 from auditor.capture.reader import BLOCK_BYTES
