@@ -7,6 +7,7 @@
 
 from auditor.machine import search_path  # noqa: F401 # isort: skip - first: it takes the working directory away
 from auditor.audit.catalogue import history, policies, rules
+from auditor.audit.cluster import cluster
 from auditor.audit.judging import judge
 from auditor.audit.live import audit_live
 from auditor.audit.start import audit
@@ -25,6 +26,7 @@ __all__ = [
     "__version__",
     "audit",
     "audit_live",
+    "cluster",
     "history",
     "judge",
     "load",

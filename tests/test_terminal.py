@@ -270,9 +270,8 @@ def test_progress_in_words() -> None:
     from auditor.cli import ticker
 
     assert ticker.line(Progress(INPUTS)) == "reading routes and logs …"
-    digest = SimpleNamespace(count=3_000_000)
-    stream = SimpleNamespace(size=None, digest=digest)
-    progress = Progress(CAPTURES, SimpleNamespace(packets=4000, inputs=[stream]))  # type: ignore[arg-type]
+    stream = SimpleNamespace(size=None)
+    progress = Progress(CAPTURES, SimpleNamespace(packets=4000, inputs=[stream], done=3_000_000))  # type: ignore[arg-type]
     assert re.fullmatch(r"reading captures: 3\.0 MB, 4,000 packets, [\d.]+ [kMG]?B/s", ticker.line(progress))
     stream.size = 6_000_000
     progress.began -= 3

@@ -45,11 +45,12 @@ def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" 
 def judged(replay: "Replay", options: Options, folder: Path, *, goes_on: bool = False) -> Audit:
     """An audit that was kept, judged by other options; ``goes_on``: its captures may be gone on from as well."""
     from auditor.audit import how
+    from auditor.audit.building import pipeline_of
     from auditor.audit.outcome import outcome
-    from auditor.audit.start import build_pipeline
+    from auditor.audit.start import ceiling_of
 
     inside = how.inside_of(replay.values, options)
-    pipeline = build_pipeline(options, inside)
+    pipeline = pipeline_of(options, inside, ceiling_of(options))
     how.check_ranges(replay.values, pipeline.ranges)
     pipeline.answers = replay.log.answers()
     with outcome(options, pipeline) as one:

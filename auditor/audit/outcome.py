@@ -27,6 +27,7 @@ class Outcome:
 
     options: Options
     pipeline: Pipeline
+    keeps: bool  # what the tables are made of, where it is all here: of work that is shared it is not
     folder: Path = field(init=False)
     temporary: bool = field(init=False)
     sink: FolderSink = field(init=False)
@@ -40,7 +41,7 @@ class Outcome:
         most = self.pipeline.ceiling.part(memory.BATCHES) // 4
         self.sink = FolderSink(self.folder, durable=not self.temporary, most=most)
         self.run = Run(self.pipeline, self.sink)
-        if not self.temporary:
+        if self.keeps and not self.temporary:
             self.run.keeping = self.pipeline.keeping = Keeping(*self.sink.keep(), how.marks(self.options))
 
     def take_over(self, going: resume.Plan, inputs: Sequence[Input]) -> None:
@@ -86,9 +87,9 @@ class Outcome:
 
 
 @contextmanager
-def outcome(options: Options, pipeline: Pipeline) -> Iterator[Outcome]:
+def outcome(options: Options, pipeline: Pipeline, *, keeps: bool = True) -> Iterator[Outcome]:
     """An audit's way into the folder of its options, or into a temporary one; nothing is left of it where it fails."""
-    one = Outcome(options, pipeline)
+    one = Outcome(options, pipeline, keeps)
     try:
         yield one
     except BaseException as error:

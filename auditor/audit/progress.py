@@ -1,11 +1,12 @@
 """How far an audit is: written by the thread that does the work, read by whoever shows it."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from auditor.reading.following import Reading
+    from auditor.capture.inputs import Input
 
 LOADING = "loading"
 INPUTS = "reading routes and logs"
@@ -13,15 +14,34 @@ CAPTURES = "reading captures"
 WRITING = "writing results"
 
 
+class Reads(Protocol):
+    """Whoever reads captures."""
+
+    @property
+    def inputs(self) -> "Sequence[Input]":
+        """What is read."""
+        ...
+
+    @property
+    def packets(self) -> int:
+        """Packets read so far."""
+        ...
+
+    @property
+    def done(self) -> int:
+        """Bytes read so far, packed or not."""
+        ...
+
+
 @dataclass
 class Progress:
     """What an audit does now, and what it has read of its captures."""
 
     phase: str = LOADING
-    reading: "Reading | None" = None
+    reading: Reads | None = None
     began: float = field(default_factory=time.monotonic)  # the reading
 
-    def begin(self, reading: "Reading") -> None:
+    def begin(self, reading: Reads) -> None:
         """Captures are read from now on."""
         self.reading, self.began = reading, time.monotonic()
 
@@ -38,8 +58,7 @@ class Progress:
     @property
     def done(self) -> int:
         """Bytes read of all captures, packed or not."""
-        inputs = [] if self.reading is None else self.reading.inputs
-        return sum(item.digest.count for item in inputs if item.digest is not None)
+        return 0 if self.reading is None else self.reading.done
 
     @property
     def total(self) -> int | None:

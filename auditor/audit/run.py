@@ -37,6 +37,7 @@ class Run:
     _groups: list[Ended] = field(default_factory=list)  # captures that were read as one, and have ended
     _odd: dict[int, list[str]] = field(default_factory=dict)  # what judging says of captures, by their numbers
     _generation: int = 0
+    _parts: list[Totals] = field(default_factory=list)  # what others have judged
 
     def take(self, events: Iterable[Event]) -> None:
         """Take events until there are no more; one input that cannot be read is an entry of ``errors``."""
@@ -62,6 +63,11 @@ class Run:
             else:
                 self.errors[number] = event.reason
 
+    def add(self, totals: Totals, rows: Iterable[tuple[str, pa.Table]]) -> None:
+        """Take what somebody else has judged."""
+        self._parts.append(totals)
+        self._write(rows)
+
     def _batch(self, batch: Batch) -> None:
         if batch.generation != self._generation:
             self.pipeline.shapes.forget()
@@ -79,6 +85,8 @@ class Run:
     def totals(self) -> Totals:
         """What all of it adds up to; waits until all inputs are hashed."""
         totals = self.pipeline.totals
+        for part in self._parts:
+            totals = totals.merge(part)
         totals.captures.read |= {
             number: capture_of(*one, self._odd.get(number, ())) for number, one in self.finished.items()
         }

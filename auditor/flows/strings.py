@@ -9,6 +9,7 @@ from auditor.flows.intern import keep
 from auditor.flows.keyed import KEYS
 from auditor.flows.rows import INTERNED, Array, Rows
 from auditor.flows.state import CHUNK, COUNTERS, DATAGRAM, PLACE, Memory, records
+from auditor.flows.told import NAMING, RESUMING
 
 OF_FLOWS = ("host", "dns", "dns_back", "vpc_endpoint")  # fields of flows that are numbers of interned bytes
 
@@ -64,4 +65,6 @@ def memory_of(lengths: Array, data: Array) -> Memory:
         places=records(0, PLACE),
         keys=np.zeros(KEYS, np.uint64),
         tallies=np.zeros((0, COUNTERS), np.int64),
+        namings=records(0, NAMING),
+        resumings=records(0, RESUMING),
     )

@@ -171,6 +171,20 @@ def open_standard_files() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
+@contextmanager
+def working(folder: Path) -> Iterator[Path]:
+    """A new folder in another one, for what is needed meanwhile: nobody takes it for one that was left, and it goes at the end."""
+    remove_left(folder)
+    new = folder.absolute() / _new_name()
+    new.mkdir(FOLDER)
+    try:
+        with held(new, follow=False) as number:
+            _lock(number)
+            yield new
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
 class Together:
     """Files that come into a folder together, or not at all.
 

@@ -32,6 +32,7 @@ from auditor.reading.decoding import CANNOT_BE_FOLLOWED
 from auditor.reading.events import Batch, Checkpoint, Ended, Event, Finished, Unreadable
 from auditor.reading.merging import Merging
 from auditor.reading.sources import Source, measure, ordered
+from auditor.reading.told import Share, Told
 from auditor.tls import datagrams
 
 WAITING = 2  # batches that may wait to be taken: what bounds memory where tables are slower than reading
@@ -50,7 +51,10 @@ def within(ceiling: memory.Ceiling) -> tuple[Limits, Most]:
 
 
 class Reading:
-    """Reads inputs in a thread, as one capture or each ``apart``; iterate to get what happens, in order."""
+    """Reads inputs in a thread, as one capture or each ``apart``; iterate to get what happens, in order.
+
+    ``share``: follows some of the flows only. What they tell and ask the others is in the files that ``Ended`` lists.
+    """
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class Reading:
         prompt: bool = False,
         apart: bool = False,
         ceiling: memory.Ceiling | None = None,
+        share: Share | None = None,
         borders: bool = False,
         onward: Onward | None = None,
     ) -> None:
@@ -71,6 +76,8 @@ class Reading:
         self._block_bytes = block_bytes
         self.prompt = prompt
         self._apart = apart
+        self._share = share
+        self._told: Told | None = None  # what was told by the flows of what is read now
         self._pace = Pace() if borders else None
         self._onward = onward
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
@@ -79,13 +86,23 @@ class Reading:
         self._asking = threading.Condition()
         self._asked = self._sent = 0  # events
         self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
-        self.packets = 0 if onward is None else onward.packets  # of all captures, so far
+        self._packets = 0 if onward is None else onward.packets
         self._generation = 0
         self._groups = (
             0 if onward is None else onward.groups
         )  # captures, or all of them as one, that were read to their ends
         self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
         self._thread.start()
+
+    @property
+    def packets(self) -> int:
+        """Packets read so far, of all captures."""
+        return self._packets
+
+    @property
+    def done(self) -> int:
+        """Bytes read so far, packed or not."""
+        return sum(item.digest.count for item in self.inputs if item.digest is not None)
 
     def __iter__(self) -> Iterator[Event]:
         while (event := self._next()) is not None:
@@ -141,6 +158,10 @@ class Reading:
         else:
             sources, tallies = ordered(inputs, known=None if self._pace is None or self._apart else {})
             control = Control(self._facts, captures=[source.item.name for source in sources])
+        state = state or new_state(self._limits, tallies)
+        if self._share is not None:
+            self._share.mark(state)
+            self._told = Told(self._share, self._groups)
         merging = Merging(
             sources,
             tallies,
@@ -151,14 +172,16 @@ class Reading:
             pace=None if self._apart else self._pace,
             resumed=resumed,
         )
-        state = self._follow(merging, state or new_state(self._limits, tallies), sources)
+        state = self._follow(merging, state, sources)
         nothing = S.packets(1)
         while scan.follow_batch(state, nothing.view(np.uint8), nothing, 0, 0, True)[1] != MORE:
             state = self._send(merging, state, sources)
         self._send(merging, state, sources)
         self._generation += 1
         merging.fragments.ended()
-        self._put(Ended(sources, merging.interfaces.names, control))
+        if self._told is not None:
+            self._told.write()
+        self._put(Ended(sources, merging.interfaces.names, control, self._told.files if self._told else ()))
         measure(sources)
         read = [source for source in sources if source.failure is None]
         for source in read:
@@ -183,7 +206,7 @@ class Reading:
                     self._reach(block, state)
                     continue
                 number, following = capture(int(block.packets[0].frame)), 0
-                self.packets += block.count
+                self._packets += block.count
                 while True:
                     following, reason = scan.follow_batch(
                         state, block.data, block.packets, following, block.count, False
@@ -191,7 +214,7 @@ class Reading:
                     if reason == MORE:
                         break
                     if reason == scan.ROOM:
-                        state = self._make_room(merging, make_room(state), sources)
+                        state = self._make_room(merging, state, sources)
                     else:
                         state = self._send(merging, state, sources)
         except IndexError:
@@ -217,7 +240,10 @@ class Reading:
                 self._pace.last = time.monotonic()
 
     def _make_room(self, merging: Merging, state: S.State, sources: list[Source]) -> S.State:
-        """Where an array is full: let go of what nobody needs; then of the flows that were idle the longest."""
+        """Where an array is full: larger ones, or let go of what nobody needs; then of the flows idle the longest."""
+        if self._told is not None:
+            self._told.take(state.memory)
+        state = make_room(state)
         if is_full(state):
             state = make_room(self._send(merging, state, sources, full=True))
         while is_full(state):
@@ -233,7 +259,11 @@ class Reading:
     def _send(self, merging: Merging, state: S.State, sources: list[Source], *, full: bool = False) -> S.State:
         """Put the finished flows into the queue. ``full``: interned strings that nobody needs are let go."""
         done = rows.finished(state)
+        if self._told is not None:
+            self._told.take(state.memory)
         state, handshakes, flow_of_each = datagrams.handshakes(state, done.flows, done.sides)
+        if self._told is not None:
+            self._told.take(state.memory, late=True)
         done.add_handshakes(handshakes, flow_of_each)
         rows.free(state)
         _count(done, sources)

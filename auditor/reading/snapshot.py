@@ -13,6 +13,7 @@ from auditor.flows.intern import rehang
 from auditor.flows.limits import Limits
 from auditor.flows.room import live, new_state
 from auditor.flows.table import relink
+from auditor.flows.told import ANSWER
 
 Array = np.ndarray[Any, Any]
 # Arrays of which the first places are in use, by the counter that says how many, and how many rows each place has.
@@ -47,7 +48,7 @@ LAYOUTS: dict[str, np.dtype[Any]] = {
     "entries": NUMBERS,
     "sessions": np.dtype(np.uint64),
     "answer_at": NUMBERS,
-    "answers": S.ANSWER,
+    "answers": ANSWER,
     "buckets": NUMBERS,
 }
 

@@ -93,11 +93,11 @@ def _frame(packet: Any, flow_id: int, block: "Block", merging: "Merging", ahead:
 
 def _input(result: Results, capture: str) -> Input:
     """A capture that was audited, where it is now."""
-    path = originals.find(result, capture)
-    if path is None:
+    source = originals.source(result, capture)
+    if source is None:
         what = "the capture is not there any more, or was no file: packets cannot be shown"
         raise AuditError(f"{capture}: {what}; --capture says where it is")
-    return Input(capture, path, size=path.stat().st_size)
+    return source
 
 
 def _verify(result: Results, inputs: Iterable[Input]) -> None:

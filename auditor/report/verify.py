@@ -1,8 +1,10 @@
 """Whether results and captures are what they were: every file, and none besides."""
 
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 
+from auditor.capture.archives import TROUBLE
 from auditor.errors import AuditError, shown
 from auditor.report import custody, files, originals
 from auditor.report.results import Results
@@ -23,10 +25,10 @@ def verify(result: Results, proofs: Proofs = NOTHING) -> Iterator[Verified]:
         name = item["name"]
         if item["sha256"] is None:
             yield name, None, "was not read to its end: it has no SHA-256"
-        elif (path := originals.find(result, name)) is None:
+        elif (source := originals.source(result, name)) is None:
             yield name, None, "is not there any more, or was no file"
         else:
-            yield name, *_same(path.resolve(), item["sha256"])
+            yield name, *_same(partial(originals.digest, source), item["sha256"])
 
 
 def verify_results(folder: Path, without: Collection[str] = ()) -> Iterator[Verified]:
@@ -39,7 +41,7 @@ def verify_results(folder: Path, without: Collection[str] = ()) -> Iterator[Veri
     for name, digest in listed.items():
         if name in without:
             continue
-        same, why = _same(folder / name, digest)
+        same, why = _same(partial(files.sha256, folder / name), digest)
         yield (
             name,
             same,
@@ -79,9 +81,9 @@ def altered(folder: Path) -> list[str]:
     return [f"{shown(folder / name)}: {why}" for name, same, why in checked if not same and name in read]
 
 
-def _same(path: Path, digest: str) -> tuple[bool | None, str]:
+def _same(hashed: Callable[[], str], digest: str) -> tuple[bool | None, str]:
     try:
-        actual = files.sha256(path)
-    except OSError as error:
-        return False, str(error.strerror)
+        actual = hashed()
+    except TROUBLE as error:
+        return False, str(getattr(error, "strerror", None) or error)
     return (True, "unchanged") if actual == digest else (False, f"changed: its SHA-256 was {digest}, and is {actual}")
