@@ -123,6 +123,8 @@ def test_results_folder(samples: Path, tmp_path: Path) -> None:
             )
         ),
         "audit.json",
+        "audit.kept",
+        "audit.state",
         "custody.json",
     }
     manifest = json.loads((tmp_path / "out" / "audit.json").read_text())

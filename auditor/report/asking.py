@@ -34,11 +34,9 @@ COMPARED = re.compile(rf"\b({NAMES})\b(\"?\s*(?:<=|>=|<(?!>)|>)\s*)({TEXT})", re
 COMPARED_BEHIND = re.compile(rf"({TEXT})(\s*(?:<=|>=|<(?!>)|>)\s*(?:\w+\.)?\"?)({NAMES})\b", re.IGNORECASE)
 BETWEEN = re.compile(rf"\b({NAMES})\b(\"?\s+(?:not\s+)?between\s+)({TEXT})(\s+and\s+)({TEXT})", re.IGNORECASE)
 COUNTED = re.compile(r"\bcount\s*\(\s*\*\s*\)", re.IGNORECASE)
-# Words by which a query takes columns that it does not name, and what stands before the name of a table.
-TAKES_ALL = re.compile(
-    r"\*(?!\s*[\d('])|\b(?:columns|natural|pivot|unpivot|summarize|describe|table|positional|like)\b\s*\(?"
-)
-BEFORE_TABLE = re.compile(r"(?:\bfrom|\bjoin|,)\s*\(*\s*\"?$")
+# Words by which a query takes columns that it does not name, and what stands before a table's name that is not a row of it.
+TAKES_ALL = re.compile(r"\*(?!\s*[\d('])|\b(?:columns|natural|pivot|unpivot|summarize|describe|positional)\b")
+BEFORE_TABLE = re.compile(r"(?:\b(?:from|join|as|by)\b|\bfrom\b[\w\s,\"]*,)\s*\(*\s*\"?$")
 DESCRIBED = re.compile(r"(?:describe|desc|show)\s+(?:table\s+)?\"?(\w+)\"?", re.IGNORECASE)
 
 
