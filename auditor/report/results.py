@@ -169,6 +169,21 @@ class Results:
         lists = [values(data.column(name)) for name in columns]
         return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
 
+    def each(self, table: str, *columns: str) -> "Iterator[Row]":
+        """The same, one by one, of which no more is in memory than a part."""
+        from auditor.report.plain import values
+
+        for batch in self.batches(table, *columns):
+            lists = [values(batch.column(name)) for name in columns]
+            yield from (dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True))
+
+    def about(self, table: str, flows: Sequence[int]) -> "pa.Table":
+        """The rows of a table about some flows, in their order; of the others none is kept in memory."""
+        import numpy as np
+
+        places = np.flatnonzero(np.isin(self.arrow(table, "flow_id").column("flow_id").to_numpy(), flows))
+        return self.rows_at(table, places)
+
     def records(self, table: str, *columns: str, times: str = "iso") -> "Iterator[Row]":
         """The rows of a table, or some columns of it, one by one and flows in the order of their first packets.
 
