@@ -1,10 +1,11 @@
 """Judging an audit anew: by other policies, topologies or logs, from what it has kept, without reading a capture."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from auditor.audit.start import check_out
+from auditor.audit.bounds import ceiling_of, check_out
 from auditor.errors import AuditError
 from auditor.options import Options, OptionValues, takes_options
 from auditor.report import custody
@@ -13,7 +14,6 @@ from auditor.report.custody import NAMES
 
 if TYPE_CHECKING:
     from auditor.audit.replay import Replay
-    from auditor.audit.start import Confine
 
 
 @takes_options
@@ -29,7 +29,9 @@ def judge(results: str | Path | Audit, **values: Unpack[OptionValues]) -> Audit:
     return judge_results(results.folder if isinstance(results, Audit) else Path(results), values)
 
 
-def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" = None) -> Audit:
+def judge_results(
+    folder: Path, values: OptionValues, confine: Callable[[list[Path], list[Path]], object] | None = None
+) -> Audit:
     """``judge`` for the results in a folder; ``confine`` is that of ``audit_inputs``."""
     from auditor.audit import how
     from auditor.audit.replay import kept_in
@@ -47,7 +49,6 @@ def judged(replay: "Replay", options: Options, folder: Path, *, goes_on: bool = 
     from auditor.audit import how
     from auditor.audit.building import pipeline_of
     from auditor.audit.outcome import outcome
-    from auditor.audit.start import ceiling_of
 
     inside = how.inside_of(replay.values, options)
     pipeline = pipeline_of(options, inside, ceiling_of(options))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from auditor.audit import chosen
+from auditor.audit.bounds import ceiling_of, check_out
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.errors import InputError
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
@@ -110,16 +111,6 @@ def _tell_of_compiling(options: Options) -> None:
 
     if options.say is not None and (notice := kernel.notice()) is not None:
         options.say(notice)
-
-
-def check_out(inputs: Iterable[Path], options: Options) -> None:
-    """Refuse a folder for the results before anything is read: one that is another's, or holds what is read."""
-    if options.out is None:
-        return
-    from auditor.machine import writing
-    from auditor.report import folder
-
-    folder.check(Path(options.out), writing.identities([*inputs, *options.files()]), force=options.force)
 
 
 def _read(
@@ -249,17 +240,6 @@ def _is_stream(item: "Input") -> bool:
 def is_long(inputs: "Sequence[Input]") -> bool:
     """Whether reading takes longer than loading libraries."""
     return sum(item.size or 0 for item in inputs) > LONG_READ
-
-
-def ceiling_of(options: Options) -> "Ceiling":
-    """The memory that the audit may take, with a part for logs and routing tables where there may be any."""
-    from auditor.machine import memory
-
-    given = options.memory_bytes()
-    if given is not None and given < memory.LEAST and options.say is not None:
-        options.say(f"--memory {options.memory}: an audit takes up to {memory.LEAST >> 20} MiB at least, and may here")
-    with_logs = bool(options.witnesses or options.routes or options.topology)
-    return memory.ceiling(given, with_logs=with_logs)
 
 
 def _take(
