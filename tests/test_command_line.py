@@ -160,6 +160,8 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "http": (["--http"], True),
     "ip_ranges": (["--ip-ranges", "ranges.json"], Path("ranges.json")),
     "memory": (["--memory", "2G"], "2G"),
+    "jobs": (["--jobs", "3"], 3),
+    "scheduler": (["--scheduler", "tcp://127.0.0.1:8786"], "tcp://127.0.0.1:8786"),
     "out": (["--out", "out"], Path("out")),
     "force": (["--force"], True),
     "say": (["--quiet"], silent),

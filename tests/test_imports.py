@@ -32,6 +32,7 @@ EVERYWHERE = {"auditor.recognise.numbers"}
 
 # What the command line uses besides the public names of ``auditor``, and why.
 CLI_NEEDS = {
+    "auditor.audit.before": "names a type",
     "auditor.audit.compare": "asks tshark too",
     "auditor.audit.installed": "what is installed",
     "auditor.audit.judging": "gives up rights",

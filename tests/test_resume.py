@@ -90,7 +90,8 @@ def test_from_every_checkpoint(every_border: None, left: list[Path], tmp_path: P
     for number, copy in enumerate(copies, 1):
         said: list[str] = []
         auditor.audit(files, out=copy, say=said.append, **options).close()
-        assert said[0] == f"{number} of {COUNT} captures were read before; --fresh reads them again"
+        was = "was" if number == 1 else "were"
+        assert said[0] == f"{number} of {COUNT} captures {was} read before; --fresh reads them again"
         same(whole, copy)
 
 

@@ -271,7 +271,7 @@ def test_progress_in_words() -> None:
 
     assert ticker.line(Progress(INPUTS)) == "reading routes and logs …"
     stream = SimpleNamespace(size=None)
-    progress = Progress(CAPTURES, SimpleNamespace(packets=4000, inputs=[stream], done=3_000_000))  # type: ignore[arg-type]
+    progress = Progress(CAPTURES, SimpleNamespace(packets=4000, inputs=[stream], done=3_000_000))
     assert re.fullmatch(r"reading captures: 3\.0 MB, 4,000 packets, [\d.]+ [kMG]?B/s", ticker.line(progress))
     stream.size = 6_000_000
     progress.began -= 3

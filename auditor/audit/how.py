@@ -16,7 +16,7 @@ from auditor.requests.keys import KeyLog, Keys
 FILES = ("policy", "topology", "aws", "routes", "witnesses", "keylog", "join_key", "ip_ranges")
 # What decides what is read of captures, and so what is kept of them: it is the same for all that is judged anew.
 OF_READING = ("keylog", "join_key", "apart", "http", "ip_ranges")
-OF_A_RUN = ("out", "force", "fresh", "say", "memory")  # which concern nobody later
+OF_A_RUN = ("out", "force", "fresh", "say", "memory", "jobs", "scheduler")  # which concern nobody later
 
 
 def values(options: Options, inside: Inside, ranges: Ranges) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """Judging an audit anew: by other policies, topologies or logs, from what it has kept, without reading a capture."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from auditor.audit.bounds import ceiling_of, check_out
+from auditor.audit.before import ceiling_of, check_out
 from auditor.errors import AuditError
 from auditor.options import Options, OptionValues, takes_options
 from auditor.report import custody
@@ -13,6 +12,7 @@ from auditor.report.audit import Audit
 from auditor.report.custody import NAMES
 
 if TYPE_CHECKING:
+    from auditor.audit.before import Confine
     from auditor.audit.replay import Replay
 
 
@@ -29,9 +29,7 @@ def judge(results: str | Path | Audit, **values: Unpack[OptionValues]) -> Audit:
     return judge_results(results.folder if isinstance(results, Audit) else Path(results), values)
 
 
-def judge_results(
-    folder: Path, values: OptionValues, confine: Callable[[list[Path], list[Path]], object] | None = None
-) -> Audit:
+def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" = None) -> Audit:
     """``judge`` for the results in a folder; ``confine`` is that of ``audit_inputs``."""
     from auditor.audit import how
     from auditor.audit.replay import kept_in
@@ -47,11 +45,11 @@ def judge_results(
 def judged(replay: "Replay", options: Options, folder: Path, *, goes_on: bool = False) -> Audit:
     """An audit that was kept, judged by other options; ``goes_on``: its captures may be gone on from as well."""
     from auditor.audit import how
-    from auditor.audit.building import pipeline_of
+    from auditor.audit.building import build_pipeline
     from auditor.audit.outcome import outcome
 
     inside = how.inside_of(replay.values, options)
-    pipeline = pipeline_of(options, inside, ceiling_of(options))
+    pipeline = build_pipeline(options, inside, ceiling_of(options))
     how.check_ranges(replay.values, pipeline.ranges)
     pipeline.answers = replay.log.answers()
     with outcome(options, pipeline) as one:

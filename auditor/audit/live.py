@@ -2,7 +2,8 @@
 
 from typing import Unpack
 
-from auditor.audit.start import Confine, audit_inputs
+from auditor.audit.before import Confine
+from auditor.audit.start import audit_inputs
 from auditor.errors import InputError
 from auditor.options import Options, OptionValues, merged, takes_options
 from auditor.report.audit import Audit

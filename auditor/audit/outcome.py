@@ -27,7 +27,6 @@ class Outcome:
 
     options: Options
     pipeline: Pipeline
-    keeps: bool  # what the tables are made of, where it is all here: of work that is shared it is not
     folder: Path = field(init=False)
     temporary: bool = field(init=False)
     sink: FolderSink = field(init=False)
@@ -41,7 +40,7 @@ class Outcome:
         most = self.pipeline.ceiling.part(memory.BATCHES) // 4
         self.sink = FolderSink(self.folder, durable=not self.temporary, most=most)
         self.run = Run(self.pipeline, self.sink)
-        if self.keeps and not self.temporary:
+        if not self.temporary:
             self.run.keeping = self.pipeline.keeping = Keeping(*self.sink.keep(), how.marks(self.options))
 
     def take_over(self, going: resume.Plan, inputs: Sequence[Input]) -> None:
@@ -75,6 +74,7 @@ class Outcome:
 
     def abandon(self, *, is_interrupted: bool) -> None:
         """Leave nothing; where it was interrupted, what the next audit of the same captures goes on from."""
+        self.pipeline.judge.stop()
         for old in self.olds:
             old.close()
         keeping, reached = self.run.keeping, False
@@ -87,9 +87,9 @@ class Outcome:
 
 
 @contextmanager
-def outcome(options: Options, pipeline: Pipeline, *, keeps: bool = True) -> Iterator[Outcome]:
+def outcome(options: Options, pipeline: Pipeline) -> Iterator[Outcome]:
     """An audit's way into the folder of its options, or into a temporary one; nothing is left of it where it fails."""
-    one = Outcome(options, pipeline, keeps)
+    one = Outcome(options, pipeline)
     try:
         yield one
     except BaseException as error:

@@ -20,6 +20,7 @@ from auditor.audit import how
 from auditor.audit.keeping import ReadAsOne
 from auditor.audit.replay import Log, Replay
 from auditor.border.gate import RefusedError
+from auditor.border.words import agreed, counted
 from auditor.capture.inputs import Input
 from auditor.errors import AuditError
 from auditor.machine import packed, writing
@@ -166,7 +167,7 @@ def _fitting(
     if changed is not None:
         _say(options, f"{changed} was changed since it was read: all captures are read again")
         return None
-    count = "1 capture was" if len(inputs) == 1 else f"{len(before)} of {len(inputs)} captures were"
+    count = f"{len(before)} of {counted(len(inputs), 'capture')} {agreed(len(before), 'was', 'were')}"
     if past.replay is not None and len(before) == len(inputs):
         is_order = not options.apart or [one["name"] for one in before] == [item.name for item in inputs]
         return Plan(past, None, f"{count} read before") if is_order else None

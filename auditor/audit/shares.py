@@ -5,19 +5,18 @@ small. Doing one twice gives the same files: each attempt writes into a folder o
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.capture import archives
 from auditor.capture.inputs import Input
-from auditor.decode.control import Control
 from auditor.flows.state import DROPPED_SEGMENTS, EXPORTS, RETRANSMITTED
-from auditor.machine import memory
+from auditor.machine import memory, writing
 from auditor.options import Options
 from auditor.reading import joined, kept
-from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
+from auditor.reading.events import Batch, Ended, Event
 from auditor.reading.following import Reading
 from auditor.reading.sources import Source
 from auditor.reading.told import Share
@@ -25,7 +24,9 @@ from auditor.reading.told import Share
 if TYPE_CHECKING:
     from auditor.audit.pipeline import Pipeline
     from auditor.audit.totals import Totals
+    from auditor.paths.unfit import Shown
 
+LOG = "log"
 Report = Callable[[int, int], object]  # called with packets and bytes that were read so far
 
 
@@ -80,10 +81,12 @@ class Plan:
     folder: Path  # where files go, for all who work on it
     memory_bytes: int  # for each
     block_bytes: int
+    by_hosts: bool = False  # all flows of two hosts are in one share
 
     def ceiling(self) -> memory.Ceiling:
-        """The memory that one piece may take."""
-        return memory.ceiling(self.memory_bytes)
+        """The memory that one piece may take, with a part for what is known of a site where there may be any."""
+        with_logs = bool(self.options.witnesses or self.options.routes or self.options.topology)
+        return memory.ceiling(self.memory_bytes, with_logs=with_logs)
 
 
 @dataclass(frozen=True)
@@ -108,12 +111,16 @@ class Followed:
 class Judged:
     """What rules say of the flows of a share: files with rows of tables, in order, and what adds up.
 
-    ``left``: batches of flows that whoever asked has to judge, since requests in them may be read.
+    ``log``: what the audit keeps of them; ``left``: batches of flows that whoever asked has to judge, since requests in
+    them may be read.
     """
 
     tables: tuple[tuple[str, Path], ...]
+    log: Path
     totals: "Totals"
     left: tuple[Path, ...]
+    shown: "Shown"  # how their frames look
+    early: int  # how many were judged before all were known
 
 
 @dataclass
@@ -134,7 +141,7 @@ class _Following:
             kept.write_batch(self._batches[-1], event)
         elif isinstance(event, Ended):
             self._ended, self._open = event, len(event.sources)
-        elif isinstance(event, Finished | Unreadable):
+        else:
             self._open -= 1
         if self._ended is not None and self._open == 0:
             self._end(self._ended)
@@ -168,7 +175,7 @@ def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
         plan.block_bytes,
         apart=plan.options.apart,
         ceiling=plan.ceiling(),
-        share=Share(number, plan.shares, folder, by_hosts=False),
+        share=Share(number, plan.shares, folder, by_hosts=plan.by_hosts),
     )
     following = _Following(folder)
     try:
@@ -183,34 +190,50 @@ def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
     return Followed(tuple(following.groups), reading.packets)
 
 
-def judge(plan: Plan, name: str, batches: Sequence[Path], answers: Path) -> Judged:
-    """Judge the flows of one share, of captures that nothing else is known of; ``name``: of the piece."""
-    from auditor.audit.building import pipeline_of
+def judge(plan: Plan, name: str, group: Group, answers: Path) -> Judged | None:
+    """Judge the flows of one share; ``name``: of the piece. None where requests may be read in some, and that needs all.
+
+    Where paths are judged by what is known of a site, requests cannot be left to others.
+    """
+    from auditor.audit.building import build_pipeline
+    from auditor.audit.keeping import Keeping
     from auditor.requests.inside import Inside
 
     folder = attempt(plan.folder, name)
-    pipeline = pipeline_of(plan.options, Inside(all_clear=plan.options.http), plan.ceiling())
-    answered, left = joined.read(answers), list[Path]()
+    pipeline = build_pipeline(plan.options, Inside(all_clear=plan.options.http), plan.ceiling())
+    control, answered, left = kept.read_control(group.control), joined.read(answers), list[Path]()
     tables: list[tuple[str, Path]] = []
-    for number, path in enumerate(batches):
-        pipeline.shapes.forget()
-        batch = answered.apply(kept.read_batch(path, number))
-        for table, rows in _judged(pipeline, batch, folder, left):
+
+    def write(parts: Iterable[tuple[str, Any]]) -> None:
+        for table, rows in parts:
             tables.append((table, folder / f"rows-{len(tables)}"))
             write_rows(tables[-1][1], rows)
-    return Judged(tuple(tables), pipeline.totals, tuple(left))
+
+    with writing.held(folder) as number, writing.new_file(LOG, number) as log:
+        keeping = pipeline.keeping = Keeping(log, folder, {})
+        for generation, path in enumerate(group.batches):
+            pipeline.shapes.forget()
+            batch: Batch | None = answered.apply(kept.read_batch(path, generation, control))
+            assert batch is not None
+            wanted = _wanted(pipeline, batch)
+            if len(wanted) and pipeline.judge.waits:
+                keeping.abandon()
+                return None
+            if len(wanted):
+                batch = _without(batch, wanted, folder, left)
+            if batch is not None:
+                write(pipeline.run(batch))
+        write(pipeline.flush())
+        keeping.close()
+    return Judged(tuple(tables), folder / LOG, pipeline.totals, tuple(left), pipeline.judge.shown, pipeline.early)
 
 
-def _judged(pipeline: "Pipeline", batch: Batch, folder: Path, left: list[Path]) -> Iterator[tuple[str, Any]]:
-    """The tables of a batch, without the flows whose requests may be read: these are left, as a batch of their own."""
-    wanted = _wanted(pipeline, batch)
-    if len(wanted):
-        mine, others = batch.rows.divided(wanted)
-        left.append(folder / f"left-{len(left)}")
-        kept.write_batch(left[-1], replace(batch, rows=mine))
-        batch = replace(batch, rows=others)
-    if len(batch.rows):
-        yield from pipeline.run(replace(batch, control=Control()))
+def _without(batch: Batch, wanted: Any, folder: Path, left: list[Path]) -> Batch | None:
+    """A batch without the flows whose requests may be read: these are left, as a batch of their own. None for nothing."""
+    mine, others = batch.rows.divided(wanted)
+    left.append(folder / f"left-{len(left)}")
+    kept.write_batch(left[-1], replace(batch, rows=mine))
+    return replace(batch, rows=others) if len(others) else None
 
 
 def _wanted(pipeline: "Pipeline", batch: Batch) -> Any:
@@ -231,10 +254,8 @@ def write_rows(path: Path, rows: Any) -> None:
     """Write rows of a table, to be read by another process without unpacking."""
     import pyarrow as pa
 
-    from auditor.machine import writing
-
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with writing.replaced(path, durable=False) as file, pa.ipc.new_file(file, rows.schema, options=options) as writer:
+    with writing.replaced(path, durable=False) as file, pa.ipc.new_stream(file, rows.schema, options=options) as writer:
         writer.write_table(rows)
 
 
@@ -243,7 +264,7 @@ def read_rows(path: Path) -> Any:
     import pyarrow as pa
 
     with pa.memory_map(str(path)) as file:
-        return pa.ipc.open_file(file).read_all()
+        return pa.ipc.open_stream(file).read_all()
 
 
 def merged_sources(parts: Sequence[Sequence[Source]]) -> list[Source]:

@@ -1,14 +1,12 @@
 """Starting an audit: options in, results out; what is loaded when, so that reading begins early."""
 
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from auditor.audit import chosen
-from auditor.audit.bounds import ceiling_of, check_out
+from auditor.audit.before import Confine, ceiling_of, check_out
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
-from auditor.errors import InputError
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
 
@@ -19,12 +17,10 @@ if TYPE_CHECKING:
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
     from auditor.machine.memory import Ceiling
+    from auditor.paths.witnesses import Span
     from auditor.requests.inside import Inside
 
-Confine = Callable[[list[Path], list[Path]], object]
 LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
-CORES_A_JOB = 2  # which the threads of one process keep busy
-A_JOB = 512 << 20  # bytes for which another process is worth its start, and that all of them decode everything
 
 
 @takes_options
@@ -126,7 +122,7 @@ def _read(
     from auditor.capture.reader import BLOCK_BYTES
 
     _tell_of_compiling(options)
-    jobs = jobs_for(inputs, options, live)
+    jobs = chosen.jobs_for(inputs, options, is_live=live is not None)
     if jobs > 1 or chosen.is_used(options):
         return _read_in_shares(inputs, options, jobs, progress, block_bytes or BLOCK_BYTES)
     from auditor.reading.following import Reading
@@ -154,9 +150,34 @@ def _read(
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
-        return _take(lambda run: run.take(reading), inputs, options, inside, live, progress, ceiling, going)
+        span = reading.span if going is None else None  # what was read before may be of another time
+        return _take(lambda run: run.take(reading), inputs, options, inside, live, progress, ceiling, going, span)
     finally:
         reading.close()
+
+
+def _inside(options: Options, live: "LiveCapture | None" = None) -> "Inside":
+    """What opens flows, with the keys that there are."""
+    from auditor.requests import keys, signing
+    from auditor.requests.inside import Inside
+
+    salt = signing.new_salt() if options.join_key is None else signing.joining_salt(Path(options.join_key))
+    return Inside(keys.read(options.key_logs(), may_come=live is not None), options.http, salt)
+
+
+def _read_in_shares(inputs: "list[Input]", options: Options, jobs: int, progress: Progress, block_bytes: int) -> Audit:
+    """Have workers read, and take what they give."""
+    from auditor.audit import parallel
+
+    ceiling = ceiling_of(options)
+    begun = (
+        parallel.on_cluster(inputs, options, block_bytes)
+        if chosen.is_used(options)
+        else parallel.started(inputs, options, jobs, ceiling.total, block_bytes)
+    )
+    with begun as shared:
+        progress.begin(shared)
+        return _take(shared.take, inputs, options, _inside(options), None, progress, ceiling, None)
 
 
 def _going_on(inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "Plan | None":
@@ -188,84 +209,34 @@ def _judged_anew(going: "Plan", options: Options) -> Audit:
         going.close()
 
 
-def _inside(options: Options, live: "LiveCapture | None" = None) -> "Inside":
-    """What opens flows, with the keys that there are."""
-    from auditor.requests import keys, signing
-    from auditor.requests.inside import Inside
-
-    salt = signing.new_salt() if options.join_key is None else signing.joining_salt(Path(options.join_key))
-    return Inside(keys.read(options.key_logs(), may_come=live is not None), options.http, salt)
-
-
-def _read_in_shares(inputs: "list[Input]", options: Options, jobs: int, progress: Progress, block_bytes: int) -> Audit:
-    """Have workers read, and take what they give."""
-    from auditor.audit import parallel
-
-    ceiling = ceiling_of(options)
-    begun = (
-        parallel.on_cluster(inputs, options, block_bytes)
-        if chosen.is_used(options)
-        else parallel.started(inputs, options, jobs, ceiling.total, block_bytes)
-    )
-    with begun as shared:
-        progress.begin(shared)
-        inside = _inside(options)
-        return _take(shared.take, inputs, options, inside, None, progress, ceiling, None, keeps=False)
-
-
-def jobs_for(inputs: "list[Input]", options: Options, live: "LiveCapture | None" = None) -> int:
-    """How many processes share the work; one where there can be no more, or more would not be faster."""
-    size, streams = sum(item.size or 0 for item in inputs), [one for one in inputs if _is_stream(one)]
-    if live is not None or streams:
-        if chosen.is_used(options):
-            raise InputError(
-                f"{inputs[0].name}: a stream cannot be read by a cluster: save it where all machines see it"
-            )
-        if options.jobs not in (None, 1) and options.say is not None:
-            options.say("--jobs: what comes as a stream is read by one process")
-        return 1
-    if options.jobs is not None:
-        return options.jobs
-    knows_more = (options.topology, options.aws, *options.routes, *options.witnesses, *options.key_logs())
-    if any(knows_more):
-        return 1
-    return max(1, min(len(os.sched_getaffinity(0)) // CORES_A_JOB, size // A_JOB))
-
-
-def _is_stream(item: "Input") -> bool:
-    """Whether it can be read once only."""
-    return item.size is None and item.member is None and item.refusal is None
-
-
-def is_long(inputs: "Sequence[Input]") -> bool:
+def is_long(inputs: "list[Input]") -> bool:
     """Whether reading takes longer than loading libraries."""
     return sum(item.size or 0 for item in inputs) > LONG_READ
 
 
 def _take(
     read: "Callable[[Run], None]",
-    inputs: "Sequence[Input]",
+    inputs: "list[Input]",
     options: Options,
     inside: "Inside",
     live: "LiveCapture | None",
     progress: Progress,
     ceiling: "Ceiling",
     going: "Plan | None",
-    *,
-    keeps: bool = True,
+    span: "Callable[[], Span] | None" = None,
 ) -> Audit:
-    """Take what was read before and what is read, and write the results."""
-    from auditor.audit.building import pipeline_of
+    """Take what was read before and what is read, and write the results. ``span``: see ``witnesses.read``."""
+    from auditor.audit.building import build_pipeline
     from auditor.audit.outcome import outcome
 
     progress.phase = INPUTS
-    pipeline = pipeline_of(options, inside, ceiling)
+    pipeline = build_pipeline(options, inside, ceiling, span)
     progress.phase = CAPTURES
     if is_long(inputs):
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
         import cryptography.x509  # noqa: F401
-    with outcome(options, pipeline, keeps=keeps) as one:
+    with outcome(options, pipeline) as one:
         if going is not None:
             one.take_over(going, inputs)
         try:

@@ -6,7 +6,7 @@ import importlib
 import io
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -34,8 +34,15 @@ LARGER = "give --memory a larger size, or a smaller file"
 DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, RuntimeError, ValueError)
 
 
+def is_skippable(head: bytes) -> bool:
+    """Whether a frame begins here that zstd and lz4 pass over (RFC 8878 3.1.2), as a table of places in what is packed."""
+    return head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50
+
+
 def compression_of(head: bytes) -> str | None:
     """The name of the compression that ``head`` begins with, or None."""
+    if is_skippable(head):
+        return "zstd"
     return next((name for magic, name in MAGICS.items() if head.startswith(magic)), None)
 
 
@@ -143,7 +150,7 @@ class Members(io.RawIOBase):
         self._packed = self._packed.lstrip(b"\0")
         if not self._packed:
             return False
-        packing = compression_of(self._packed)
+        packing = self._name if is_skippable(self._packed) else compression_of(self._packed)
         if packing is None:
             self._is_plain, self._ready, self._packed = True, memoryview(self._packed), b""
         else:
@@ -189,6 +196,21 @@ def unpacked(path: Path, most: int | None = None, largest: int = LARGEST) -> byt
     if most is None and len(data) > largest:
         raise InputError(f"{shown(path)}: more than {largest / MIB:,.0f} MiB when unpacked; {LARGER}")
     return data
+
+
+def streamed(path: Path, size: int) -> Iterator[bytes]:
+    """The bytes of a file, packed or not, ``size`` at a time. Raises InputError naming the file."""
+    if (refusal := folders.refusal(path)) is not None:
+        raise InputError(f"{path}: {refusal}")
+    try:
+        with path.open("rb") as file:
+            packing = compression_of(file.read(LONGEST_MAGIC))
+            file.seek(0)
+            stream = open_compressed(file, packing) if packing else file
+            while part := _read(stream, size):
+                yield part
+    except damage() as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def allowed(path: Path, allowance: Allowance, factor: int) -> bytes:

@@ -247,7 +247,7 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
     ``say`` is called with a sentence on the files of a folder that are no captures. Raises InputError where there is none.
     """
     inputs: list[Input] = []
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for argument in map(str, arguments):
         if argument == "-":
             inputs.append(
@@ -255,7 +255,8 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
             )
             continue
         for path, refusal in _files_of(argument, say):
-            identity = path.resolve() if refusal is None else path.absolute()  # links may lead in a circle
+            # Not Path.resolve, which raises RuntimeError where links lead in a circle.
+            identity = os.path.realpath(path) if refusal is None else str(path.absolute())
             if identity in seen:
                 continue
             seen.add(identity)

@@ -87,6 +87,7 @@ class Reading:
         self._asked = self._sent = 0  # events
         self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
         self._packets = 0 if onward is None else onward.packets
+        self._span: tuple[int | None, int | None] = (None, None)
         self._generation = 0
         self._groups = (
             0 if onward is None else onward.groups
@@ -115,6 +116,10 @@ class Reading:
             self._asked += 1  # what was given before is done with
             self._asking.notify()
         return self._queue.get()
+
+    def span(self) -> tuple[int | None, int | None]:
+        """The earliest time of a packet and the latest, once all have been read: until then an earlier one may come."""
+        return self._span
 
     def stop(self) -> None:
         """Read no further; what was read is still finished (after Ctrl-C)."""
@@ -158,10 +163,6 @@ class Reading:
         else:
             sources, tallies = ordered(inputs, known=None if self._pace is None or self._apart else {})
             control = Control(self._facts, captures=[source.item.name for source in sources])
-        state = state or new_state(self._limits, tallies)
-        if self._share is not None:
-            self._share.mark(state)
-            self._told = Told(self._share, self._groups)
         merging = Merging(
             sources,
             tallies,
@@ -172,7 +173,13 @@ class Reading:
             pace=None if self._apart else self._pace,
             resumed=resumed,
         )
+        state = state or new_state(self._limits, tallies)
+        if self._share is not None:
+            self._share.mark(state)
+            self._told = Told(self._share, self._groups)
         state = self._follow(merging, state, sources)
+        if not self._apart and self._packets:
+            self._span = int(tallies[:, S.FIRST_TIME].min()), int(tallies[:, S.LAST_TIME].max())
         nothing = S.packets(1)
         while scan.follow_batch(state, nothing.view(np.uint8), nothing, 0, 0, True)[1] != MORE:
             state = self._send(merging, state, sources)

@@ -59,19 +59,19 @@ def candidates(inside: Inside, rows: Rows, ends: Oriented, services: Services, p
     return Candidates(_wanted(rows, ends, kind, first), reasons)
 
 
+def may_be_read(rows: Rows) -> Array:
+    """The flows of a batch among which are all whose requests may be read without keys."""
+    some = np.isin(rows.flows["application"], (HTTP, HTTP2, SMTP))
+    some[rows.handshake_flow[rows.handshakes["upgraded"] == SMTP]] = True
+    return np.flatnonzero(some)
+
+
 def chosen_before(chosen: Chosen, rows: Rows, ends: Oriented) -> Candidates:
     """The candidates of a batch that was kept, as they were when it was first described."""
     at = rows.handshake_flow
     first = np.full(len(rows), -1)
     first[at[::-1]] = np.arange(len(at))[::-1]
     return Candidates(_wanted(rows, ends, chosen.kind, first), Texts(chosen.reasons, chosen.reason))
-
-
-def may_be_read(rows: Rows) -> Array:
-    """The flows of a batch among which are all whose requests may be read without keys."""
-    some = np.isin(rows.flows["application"], (HTTP, HTTP2, SMTP))
-    some[rows.handshake_flow[rows.handshakes["upgraded"] == SMTP]] = True
-    return np.flatnonzero(some)
 
 
 def _wanted(rows: Rows, ends: Oriented, kind: Array, first: Array) -> Wanted:

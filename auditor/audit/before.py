@@ -1,6 +1,6 @@
-"""What an audit may do: where it may write, and how much memory it may take."""
+"""What is settled before an audit begins: that its results may go where they are to, and how much memory it may take."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,8 @@ from auditor.options import Options
 
 if TYPE_CHECKING:
     from auditor.machine.memory import Ceiling
+
+Confine = Callable[[list[Path], list[Path]], object]  # called with what will be read, and what will be written
 
 
 def check_out(inputs: Iterable[Path], options: Options) -> None:
@@ -21,11 +23,8 @@ def check_out(inputs: Iterable[Path], options: Options) -> None:
 
 
 def ceiling_of(options: Options) -> "Ceiling":
-    """The memory that the audit may take, with a part for logs and routing tables where there may be any."""
+    """The memory that the audit may take, with a part for logs, the account and routing tables where there may be any."""
     from auditor.machine import memory
 
-    given = options.memory_bytes()
-    if given is not None and given < memory.LEAST and options.say is not None:
-        options.say(f"--memory {options.memory}: an audit takes up to {memory.LEAST >> 20} MiB at least, and may here")
-    with_logs = bool(options.witnesses or options.routes or options.topology)
-    return memory.ceiling(given, with_logs=with_logs)
+    with_logs = bool(options.witnesses or options.routes or options.topology or options.aws)
+    return memory.ceiling(options.memory_bytes(), with_logs=with_logs)
