@@ -13,6 +13,7 @@ from auditor.report import files, shape
 from auditor.tables.closed import CONFIDENCES, PATHS, SEVERITIES, VERDICTS
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "audit.json"
 MOST_BYTES = 256 << 20  # of the manifest
+PART = 1 << 17  # rows
 RULE: shape.Shape = {
     **dict.fromkeys(("code", "title", "check", "what", "why", "fix", "source"), str),
     "severity": frozenset(SEVERITIES),
@@ -104,21 +106,55 @@ class Results:
         with self._parquet(table) as parquet:
             return parquet.rows
 
-    def arrow(self, table: str) -> "pa.Table":
-        """A table as Arrow data, flows in the order of their first packets."""
-        data = self._read(table)
-        if "flow_id" not in data.column_names or not data.num_rows:
-            return data
+    def arrow(self, table: str, *columns: str) -> "pa.Table":
+        """A table as Arrow data, or some columns of it, flows in the order of their first packets."""
+        data, order = self._read(table, columns or None), self._order(table)
+        return data if order is None else data.take(order)
+
+    def parts(self, table: str, *columns: str) -> "Iterator[pa.Table]":
+        """The same, a part of the rows at a time: a table that is in order is in memory twice."""
+        data, order = self._read(table, columns or None), self._order(table)
+        if order is None:
+            yield data
+            return
+        for at in range(0, len(order), PART):
+            yield data.take(order[at : at + PART])
+
+    def rows_at(self, table: str, places: "np.ndarray[Any, Any]") -> "pa.Table":
+        """Some rows of a table, by their places in that order, which go up; of the others none is kept in memory."""
+        import numpy as np
+        import pyarrow as pa
+
+        order = self._order(table)
+        wanted = places if order is None else order.to_numpy()[places]
+        by_place = np.argsort(wanted, kind="stable")
+        found, begin, numbers = [], 0, wanted[by_place]
+        with self._parquet(table) as parquet:
+            for batch in parquet.batches(parquet.schema.names):
+                first, last = np.searchsorted(numbers, (begin, begin + len(batch)))
+                if last > first:
+                    found.append(batch.take(pa.array(numbers[first:last] - begin)))
+                begin += len(batch)
+            data = self._checked(table, pa.Table.from_batches(found, parquet.schema))
+        return data.take(pa.array(np.argsort(by_place, kind="stable")))
+
+    def _order(self, table: str) -> "pa.Array | None":
+        """Which rows of a table come one after the other; None where it is in the order in which it was written."""
+        from auditor.tables.schema import schema
+
+        if table not in self.tables or "flow_id" not in schema(table).names or not self.count(table):
+            return None
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        order = [("started", "ascending"), ("flow_id", "ascending")]
         flows = self._read("flows", ["flow_id", "started"])
+        order = pc.sort_indices(flows, sort_keys=[("started", "ascending"), ("flow_id", "ascending")])
         if table == "flows":
-            return data.take(pc.sort_indices(flows, sort_keys=order))
-        ordered = flows.take(pc.sort_indices(flows, sort_keys=order)).column("flow_id")
-        place = pc.index_in(data.column("flow_id"), value_set=ordered)
-        return data.take(pc.sort_indices(pa.table({"place": place}), sort_keys=[("place", "ascending")]))
+            return order
+        place = pc.index_in(
+            self._read(table, ["flow_id"]).column("flow_id"), value_set=flows.column("flow_id").take(order)
+        )
+        return pc.sort_indices(pa.table({"place": place}), sort_keys=[("place", "ascending")])
 
     def column(self, table: str, name: str) -> "pa.ChunkedArray":
         """One column of a table, in the order in which it is written."""
@@ -129,9 +165,24 @@ class Results:
         from auditor.report.plain import values
 
         data = self._read(table, columns)
-        _check_columns(table, data, columns)
+        _check_columns(table, data.column_names, columns)
         lists = [values(data.column(name)) for name in columns]
         return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
+
+    def each(self, table: str, *columns: str) -> "Iterator[Row]":
+        """The same, one by one, of which no more is in memory than a part."""
+        from auditor.report.plain import values
+
+        for batch in self.batches(table, *columns):
+            lists = [values(batch.column(name)) for name in columns]
+            yield from (dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True))
+
+    def about(self, table: str, flows: Sequence[int]) -> "pa.Table":
+        """The rows of a table about some flows, in their order; of the others none is kept in memory."""
+        import numpy as np
+
+        places = np.flatnonzero(np.isin(self.arrow(table, "flow_id").column("flow_id").to_numpy(), flows))
+        return self.rows_at(table, places)
 
     def records(self, table: str, *columns: str, times: str = "iso") -> "Iterator[Row]":
         """The rows of a table, or some columns of it, one by one and flows in the order of their first packets.
@@ -139,10 +190,10 @@ class Results:
         Times are in ISO 8601, or in nanoseconds since 1970 with ``times="ns"``.
         """
         from auditor.report.plain import records
+        from auditor.tables.schema import schema
 
-        data = self.arrow(table)
-        _check_columns(table, data, columns)
-        return records(data.select(columns) if columns else data, times)
+        _check_columns(table, schema(table).names, columns)
+        return (row for part in self.parts(table, *columns) for row in records(part, times))
 
     def _read(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
         # not read_table: it loads pyarrow.dataset and with it pandas, a fifth of a second
@@ -180,9 +231,11 @@ class Results:
         return arrow.harmless(data)
 
     @cached_property
-    def _flow_ids(self) -> frozenset[int]:
-        """The numbers of all flows."""
-        return frozenset(self._read("flows", ["flow_id"]).column("flow_id").to_pylist())
+    def _flow_ids(self) -> "np.ndarray[Any, Any]":
+        """The numbers of all flows, sorted."""
+        import numpy as np
+
+        return np.sort(self._read("flows", ["flow_id"]).column("flow_id").to_numpy())
 
     def batches(self, table: str, *columns: str) -> "Iterator[pa.RecordBatch]":
         """Some columns of a table, a part of it at a time, in the order in which it was written."""
@@ -250,7 +303,7 @@ class Results:
         return self._frame("captures")
 
 
-def _check_columns(table: str, data: "pa.Table", columns: Sequence[str]) -> None:
-    """Raise AuditError for columns that a table has not."""
-    if unknown := [name for name in columns if name not in data.column_names]:
+def _check_columns(table: str, names: Sequence[str], columns: Sequence[str]) -> None:
+    """Raise AuditError for columns that a table has not; ``names``: those that it has."""
+    if unknown := [name for name in columns if name not in names]:
         raise AuditError(f"{table} has no column {', '.join(unknown)}; docs/tables.md lists its columns")
