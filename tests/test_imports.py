@@ -21,7 +21,7 @@ FLOORS = (
     ("recognise",),
     ("tls", "paths", "aws"),
     ("flows", "capture"),
-    ("decode",),
+    ("decode", "stores"),
     ("machine", "tables", "options", "prefixes", "settings"),
     ("errors", "data"),
     ("border",),
@@ -63,7 +63,12 @@ CLI_NEEDS = {
     "auditor.report.who": "needs no pandas",
 }
 # Run by processes of their own, which are started by these names: nothing imports them.
-PROGRAMS = {"auditor.machine.child", "auditor.requests.worker", "auditor.capture.raw_socket"}
+PROGRAMS = {
+    "auditor.machine.child",
+    "auditor.requests.worker",
+    "auditor.capture.raw_socket",
+    "auditor.stores.server",
+}
 
 
 def module_of(path: Path) -> str:

@@ -21,6 +21,10 @@ LIBRARIES = {
     "pylsqpack": "requests of HTTP/3 (extra http3)",
     "rfc3161-client": "time stamps of results (extra timestamp)",
     "boto3": "audit topology fetch (extra aws)",
+    "s3fs": "captures and results in S3 (extra s3)",
+    "gcsfs": "those in Google Cloud Storage (extra gcs)",
+    "adlfs": "those in Azure Blob Storage (extra azure)",
+    "aiohttp": "captures on web servers (extra http)",
 }
 PROGRAMS = {
     "dumpcap": "live capture, the best way (package tshark or wireshark-common)",

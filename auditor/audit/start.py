@@ -135,7 +135,7 @@ def _read(
     _tell_of_compiling(options)
     logs = options.key_logs()
     for item in inputs:
-        if item.size is None and item.member is None:
+        if item.is_stream:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
     ceiling = _ceiling(options)
     reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, apart=options.apart, ceiling=ceiling)

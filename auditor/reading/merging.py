@@ -121,6 +121,8 @@ class Merging:
             if self._open and (first.first, first.number) > min(cursor.key for cursor in self._open):
                 return
             self._waiting.popleft()
+            if self._waiting:
+                self._waiting[0].item.prepare()
             try:
                 cursor = Cursor(first, self._blocks, self.interfaces, prompt=self._prompt, few=len(self._open) < FEW)
             except InputError as error:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +22,7 @@ from auditor.reading.clocks import clock_offsets, correction
 
 NEVER = np.iinfo(np.int64).min  # before all packets: when a capture begins of which nothing is known
 LOOKED_AT = 512  # packets at a capture's beginning
+LOOKED_AT_BYTES = LOOKED_AT * 512
 DIGITS = re.compile(r"(\d+)")
 
 
@@ -85,16 +86,26 @@ class Look:
     """Looks at the beginnings of captures; what is wrong with one shows when it is read."""
 
     def __init__(self) -> None:
-        self._buffer, self._packets = new_buffer(LOOKED_AT * 512), S.packets(LOOKED_AT)
+        self._buffer, self._packets = new_buffer(LOOKED_AT_BYTES), S.packets(LOOKED_AT)
         self._said = S.records(LOOKED_AT, PACKET_SAID)
 
-    def at(self, item: Input) -> Beginning:
+    def at_all(self, inputs: Sequence[Input]) -> list[Beginning]:
+        """The beginnings of captures, of objects in stores several at a time."""
+        openers: list[Callable[[], Input | None]] = [item.again for item in inputs]
+        if any(item.remote is not None for item in inputs):
+            from auditor.capture import heads  # only for stores
+
+            openers = heads.beginnings(inputs, LOOKED_AT_BYTES)
+        return [self.at(item, opener) for item, opener in zip(inputs, openers, strict=True)]
+
+    def at(self, item: Input, opener: Callable[[], Input | None]) -> Beginning:
         """The beginning of a file. A stream can be read only once: it is taken to begin before all others."""
-        is_stream = item.size is None and item.member is None
-        again = None if item.refusal is not None or is_stream else item.again()
-        if again is None:
+        if item.refusal is not None or item.is_stream:
             return Beginning()
         with suppress(InputError, OSError):
+            again = opener()
+            if again is None:
+                return Beginning()
             reader = Reader(again, self._buffer)
             try:
                 reader.fill()
@@ -144,7 +155,7 @@ def ordered(inputs: Sequence[Input], offsets: Mapping[str, int] | None = None) -
     open. ``offsets``: by how much the clock of each is ahead, where that is known already.
     """
     look = Look() if len(inputs) > 1 else None
-    beginnings = [look.at(item) if look is not None else Beginning() for item in inputs]
+    beginnings = look.at_all(inputs) if look is not None else [Beginning() for _ in inputs]
     ahead = (
         clock_offsets([(one.first, one.said) for one in beginnings])
         if offsets is None
