@@ -35,6 +35,8 @@ def audit_interface(
     """``audit_live``; ``confine`` is that of ``audit_inputs``, and called when the child captures already."""
     from auditor.capture.live import LiveCapture
 
+    if options.since is not None or options.until is not None:
+        raise InputError("--since and --until are for captures that are there already: what is captured live is of now")
     capture = LiveCapture(interface, capture_filter, duration)
     try:
         capture.begin()

@@ -16,7 +16,8 @@ from auditor.policy.findings import Finding, findings_table
 from auditor.reading.captures import capture_of
 from auditor.reading.events import Batch, Ended, Finished
 from auditor.reading.following import Reading
-from auditor.reading.sources import Counted
+from auditor.reading.sources import SKIPPED, Counted
+from auditor.reading.window import Window
 from auditor.report.manifest import Applied, manifest
 from auditor.report.sink import Sink
 
@@ -27,6 +28,7 @@ class Run:
 
     pipeline: Pipeline
     sink: Sink
+    window: Window = field(default_factory=Window)  # the packets that are audited
     first: int = 0  # number of the first input among all of an audit of which this is a part
     finished: dict[int, tuple[Input, Counted]] = field(default_factory=dict)  # by the input's number
     errors: dict[int, str] = field(default_factory=dict)
@@ -87,7 +89,14 @@ class Run:
     def notes(self) -> list[str]:
         """What a person should know of the inputs and of opening TLS, a sentence each."""
         judge = self.pipeline.judge
-        return [*judge.network.notes, *judge.witnesses.notes, *self.pipeline.inside.all_notes()]
+        return [*self._window_notes(), *judge.network.notes, *judge.witnesses.notes, *self.pipeline.inside.all_notes()]
+
+    def _window_notes(self) -> Iterable[str]:
+        """Of which time packets were audited, where that was chosen."""
+        if self.window:
+            skipped = sum(counted.notes.status == SKIPPED for _, counted in self.finished.values())
+            files = f", and {skipped:,} of {len(self.finished):,} captures are of other times and were not read"
+            yield f"only packets {self.window.words()} were audited{files if skipped else ''}"
 
     def _applied(self) -> Applied:
         pipeline, inside = self.pipeline, self.pipeline.inside

@@ -131,6 +131,7 @@ def _read(
     from auditor.capture.inputs import BEGINNING, MOST_SPOOLED, Spool
     from auditor.capture.reader import BLOCK_BYTES
     from auditor.reading.following import Reading
+    from auditor.reading.window import Window
 
     _tell_of_compiling(options)
     logs = options.key_logs()
@@ -138,7 +139,15 @@ def _read(
         if item.is_stream:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
     ceiling = _ceiling(options)
-    reading = Reading(inputs, block_bytes or BLOCK_BYTES, prompt=live is not None, apart=options.apart, ceiling=ceiling)
+    window = Window(*options.times())
+    reading = Reading(
+        inputs,
+        block_bytes or BLOCK_BYTES,
+        prompt=live is not None,
+        apart=options.apart,
+        window=window,
+        ceiling=ceiling,
+    )
     progress.begin(reading)
     try:
         from auditor.requests import keys, signing
@@ -206,6 +215,7 @@ def _take(
     """Take what is read, and write the results."""
     from auditor.audit.run import Run
     from auditor.machine import memory
+    from auditor.reading.window import Window
     from auditor.report.folder import results_folder
     from auditor.report.sink import FolderSink
 
@@ -218,7 +228,7 @@ def _take(
         import cryptography.x509  # noqa: F401
     folder, temporary = results_folder(options.out)
     sink = FolderSink(folder, durable=not temporary, most=ceiling.part(memory.BATCHES) // 4)
-    run = Run(pipeline, sink)
+    run = Run(pipeline, sink, Window(*options.times()))
     try:
         try:
             if live is not None and options.say is not None:

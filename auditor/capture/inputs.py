@@ -134,6 +134,16 @@ class Input:
         file = self.spool.again() if self.spool is not None else None
         return Input(self.name, stream=file, is_hashed=False) if file is not None else None
 
+    def ends(self, head: int, tail: int) -> tuple[bytes, bytes] | None:
+        """The first and the last bytes of a file; None of what is no file of its own."""
+        if self.path is None or self.size is None or self.member is not None or self.refusal is not None:
+            return None
+        with suppress(OSError), self.path.open("rb") as file:
+            first = file.read(head)
+            file.seek(max(0, self.size - tail))
+            return first, file.read(tail)
+        return None
+
     def read_rest(self) -> None:
         """Hash what was not read because of damage: of a file all counts that was there when we set out."""
         if self.size is not None and self.digest is not None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from auditor.capture.inputs import Input
 from auditor.flows import state as S
 from auditor.reading.clocks import correction
-from auditor.reading.sources import Counted
+from auditor.reading.sources import SKIPPED, Counted
 from auditor.tables import arrow
 
 LONG_GAP = 60_000_000_000  # nanoseconds between captures that are read as one, from which on it is told
@@ -65,7 +65,7 @@ class Capture:
             "flows were ended early because memory was full": self.ended_early,
         }
         lacks = [f"{number} {words}" for words, number in counted.items() if number]
-        if self.status != "complete":
+        if self.status not in ("complete", SKIPPED):
             lacks.append(f"the file is {self.status} at byte {self.damage_offset}")
         return lacks
 
@@ -123,13 +123,20 @@ def _reports(counted: Counted) -> Iterable[str]:
             yield f"{counted.samples_left_out} sampled packets are left out: too many for their block"
 
 
+def _about_packets(counted: Counted) -> Iterable[str]:
+    """Why there are no packets of a capture, or not all."""
+    if counted.outside:
+        yield f"{counted.outside:,} of its packets are not of the time that was asked for"
+    elif not counted.counters[S.PACKETS] and counted.notes.status == "complete":
+        yield "holds no packets"
+
+
 def _warnings(item: Input, counted: Counted) -> Iterable[str]:
     """What was odd about a capture, in words."""
     c, notes, fragments = counted.counters, counted.notes, counted.fragments
     yield from notes.warnings
     yield from counted.warnings
-    if not c[S.PACKETS] and notes.status == "complete":
-        yield "holds no packets"
+    yield from _about_packets(counted)
     if item.was_changed():
         yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
     if c[S.DUPLICATES]:

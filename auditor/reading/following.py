@@ -30,6 +30,7 @@ from auditor.reading.decoding import CANNOT_BE_FOLLOWED
 from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
 from auditor.reading.merging import Merging
 from auditor.reading.sources import Source, measure, ordered
+from auditor.reading.window import Window
 from auditor.tls import datagrams
 
 WAITING = 2  # batches that may wait to be taken: what bounds memory where tables are slower than reading
@@ -47,6 +48,7 @@ class Reading:
         *,
         prompt: bool = False,
         apart: bool = False,
+        window: Window | None = None,
         ceiling: memory.Ceiling | None = None,
     ) -> None:
         self.inputs = list(inputs)
@@ -61,6 +63,7 @@ class Reading:
         self._block_bytes = block_bytes
         self.prompt = prompt
         self._apart = apart
+        self._window = window
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
         self._stopped = threading.Event()
         self._closed = threading.Event()
@@ -118,10 +121,11 @@ class Reading:
 
     def _read(self, inputs: list[Input]) -> None:
         """Read captures as one."""
-        sources, tallies = ordered(inputs)
+        sources, tallies = ordered(inputs, window=self._window)
         state = new_state(self._limits, tallies)
         control = Control(self._facts, captures=[source.item.name for source in sources])
-        merging = Merging(sources, tallies, self._stopped, self._block_bytes, prompt=self.prompt, control=control)
+        taken = [source for source in sources if not source.skipped]
+        merging = Merging(taken, tallies, self._stopped, self._block_bytes, prompt=self.prompt, control=control)
         state = self._follow(merging, state, sources)
         nothing = S.packets(1)
         while scan.follow_batch(state, nothing.view(np.uint8), nothing, 0, 0, True)[1] != MORE:

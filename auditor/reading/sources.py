@@ -19,8 +19,10 @@ from auditor.flows import state as S
 from auditor.flows.room import new_tallies
 from auditor.reading import copies, scan
 from auditor.reading.clocks import clock_offsets, correction
+from auditor.reading.window import Span, Window, last_times, outside
 
 NEVER = np.iinfo(np.int64).min  # before all packets: when a capture begins of which nothing is known
+SKIPPED = "skipped"  # what the status of a capture is that was not read
 LOOKED_AT = 512  # packets at a capture's beginning
 LOOKED_AT_BYTES = LOOKED_AT * 512
 DIGITS = re.compile(r"(\d+)")
@@ -40,6 +42,7 @@ class Counted:
     offset: int | None = None  # nanoseconds by which its clock is ahead of that of captures before it, where that shows
     samples: int = 0  # packets that sFlow's reports have, and those of them that there was no room for
     samples_left_out: int = 0
+    outside: int = 0  # packets that are not of the time that was asked for
     dropped: int | None = None
     secrets: int = 0
     bytes: int = 0
@@ -59,6 +62,8 @@ class Source:
     counted: Counted
     key_logs: list[bytes] = field(default_factory=list)  # TLS secrets that it has shown so far
     failure: str | None = None  # why it could not be read, or no further
+    window: Window = field(default_factory=Window)  # the packets of it that are audited
+    skipped: bool = False  # none of them: it is not read
 
     def ended(self, reader: Reader) -> None:
         """Take over what reading it has shown; all its bytes count, also those behind damage."""
@@ -80,6 +85,7 @@ class Beginning:
     last: int = NEVER
     key_logs: list[bytes] = field(default_factory=list)  # TLS secrets before them
     said: S.Array = field(default_factory=lambda: np.zeros(0, PACKET_SAID))  # what they are known again by
+    notes: Notes = field(default_factory=Notes)  # what was seen of the file
 
 
 class Look:
@@ -123,7 +129,8 @@ class Look:
                 packets = self._packets[:count]
                 said = self._said[: copies.describe_packets(reader.buffer, packets, self._said)]
                 times = packets["time"]
-                return Beginning(int(times[0]), int(times.max()), reader.pcapng.key_logs, np.array(said))
+                key_logs = reader.pcapng.key_logs
+                return Beginning(int(times[0]), int(times.max()), key_logs, np.array(said), reader.notes)
             if ended == SPECIAL and reader.special():
                 continue
             if reader.notes.status != "complete" or not reader.fill():
@@ -148,13 +155,17 @@ def natural(name: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in DIGITS.split(name))
 
 
-def ordered(inputs: Sequence[Input], offsets: Mapping[str, int] | None = None) -> tuple[list[Source], S.Array]:
+def ordered(
+    inputs: Sequence[Input], offsets: Mapping[str, int] | None = None, window: Window | None = None
+) -> tuple[list[Source], S.Array]:
     """The captures in the order of their packets, and the array in which what is counted of each is.
 
     Where first packets have the same time, the captures that end sooner come first; names decide only what times leave
-    open. ``offsets``: by how much the clock of each is ahead, where that is known already.
+    open. ``offsets``: by how much the clock of each is ahead, where that is known already. ``window``: the packets that
+    are audited; captures that hold none of them are marked.
     """
-    look = Look() if len(inputs) > 1 else None
+    window = window or Window()
+    look = Look() if len(inputs) > 1 or window else None
     beginnings = look.at_all(inputs) if look is not None else [Beginning() for _ in inputs]
     ahead = (
         clock_offsets([(one.first, one.said) for one in beginnings])
@@ -168,24 +179,42 @@ def ordered(inputs: Sequence[Input], offsets: Mapping[str, int] | None = None) -
         return first, last, natural(inputs[k].name)
 
     tallies = new_tallies(len(inputs))
-    sources = [
-        Source(inputs[k], number, key(k)[0], Counted(tallies[number], offset=ahead[k]), beginnings[k].key_logs)
-        for number, k in enumerate(sorted(range(len(inputs)), key=key))
-    ]
+    skipped = _outside(inputs, beginnings, window)
+    sources = []
+    for number, k in enumerate(sorted(range(len(inputs)), key=key)):
+        counted = Counted(tallies[number], offset=ahead[k])
+        if k in skipped:
+            counted.notes = replace(beginnings[k].notes, status=SKIPPED)
+            counted.warnings.append(f"not read, since it holds nothing of the time that was asked for: {skipped[k]}")
+        sources.append(
+            Source(inputs[k], number, key(k)[0], counted, beginnings[k].key_logs, window=window, skipped=k in skipped)
+        )
     return sources, tallies
+
+
+def _outside(inputs: Sequence[Input], beginnings: Sequence[Beginning], window: Window) -> dict[int, str]:
+    """Which captures hold nothing of a time, by their place among the inputs, and why; none of which nothing is known."""
+    if not window:
+        return {}
+    known = [k for k, one in enumerate(beginnings) if one.first != NEVER]
+    earlier = [k for k in known if window.since is not None and beginnings[k].last < window.since]
+    last = dict(zip(earlier, last_times([inputs[k] for k in earlier]), strict=True))
+    spans = [Span(inputs[k].name, beginnings[k].first, beginnings[k].last, last.get(k)) for k in known]
+    return {known[place]: why for place, why in outside(spans, window).items()}
 
 
 def again(sources: Sequence[Source]) -> tuple[list[Source], S.Array] | None:
     """The same captures with the same numbers, to be read a second time; None where one of them cannot be."""
     tallies, seconds = new_tallies(len(sources)), []
     for source in sources:
+        if source.skipped:
+            continue
         item = source.item.again(is_hashed=True)
         if source.failure is None and item is None:
             return None
         if source.failure is None and item is not None:
-            seconds.append(
-                Source(item, source.number, source.first, replace(source.counted, counters=tallies[source.number]))
-            )
+            counted = replace(source.counted, counters=tallies[source.number])
+            seconds.append(Source(item, source.number, source.first, counted, window=source.window))
     return seconds, tallies
 
 

@@ -175,14 +175,32 @@ def _data(url: str, answer: socket.socket) -> bytes:
         raise InputError(f"{public(url)}: {ENDED}") from error
 
 
-def beginnings(objects: Sequence[Remote], most: int) -> Iterator[bytes]:
-    """The first bytes of objects, in order, several at a time on their way; none of one that cannot be read."""
-    if not objects:
+def _pieces(wanted: Sequence[tuple[Remote, int, int]]) -> Iterator[bytes]:
+    """Stretches of objects, in order, several at a time on their way; nothing of what cannot be read."""
+    if not wanted:
         return
-    asked = [(one.url, dict(one.version)) for one in objects]
-    with Child.one().ask("beginnings", objects=asked, most=most) as answer:
-        for one in objects:
+    asked = [(one.url, dict(one.version), begin, end) for one, begin, end in wanted]
+    with Child.one().ask("pieces", pieces=asked) as answer:
+        for one, _, _ in wanted:
             yield _data(one.url, answer)
+
+
+def beginnings(objects: Sequence[Remote], most: int) -> Iterator[bytes]:
+    """The first bytes of objects, in order."""
+    return _pieces([(one, 0, most) for one in objects])
+
+
+def ends(objects: Sequence[Remote], head: int, tail: int) -> Iterator[tuple[bytes, bytes] | None]:
+    """The first and the last bytes of objects, in order; None where it is not known how long one is."""
+    wanted = [
+        piece
+        for one in objects
+        if one.size is not None
+        for piece in ((one, 0, head), (one, max(0, one.size - tail), one.size))
+    ]
+    pieces = _pieces(wanted)
+    for one in objects:
+        yield None if one.size is None else (next(pieces), next(pieces))
 
 
 def contents(url: str, most: int) -> bytes:

@@ -20,7 +20,7 @@ from auditor.stores.ahead import Ahead, Budget
 from auditor.stores.objects import ChangedError, NoRangesError, Object, Version, found, persistently
 
 THREADS = 32  # that wait for stores
-AT_ONCE = 16  # objects whose beginnings are on their way
+AT_ONCE = 16  # stretches of objects that are on their way
 LISTED = 1000  # objects in one message
 SNIFFED = 64 << 10  # bytes of an object that was named by itself, by which is told what it is
 ON_THEIR_WAY = 64 << 20  # bytes of all objects that are read
@@ -36,7 +36,7 @@ class Server:
         self._asked: dict[str, Callable[[socket.socket, dict[str, Any]], None]] = {
             "find": self._find,
             "open": self._open,
-            "beginnings": self._beginnings,
+            "pieces": self._pieces,
             "put": self._put,
             "remove": self._remove,
         }
@@ -126,18 +126,19 @@ class Server:
             wire.send(to, wire.DATA, data)
         wire.say(to, {"changed": reading.changed})
 
-    def _beginnings(self, to: socket.socket, request: dict[str, Any]) -> None:
-        """The first bytes of objects, in order; of one that cannot be read none."""
+    def _pieces(self, to: socket.socket, request: dict[str, Any]) -> None:
+        """Stretches of objects, in order; nothing of one that cannot be read, which is told when it is read as a whole."""
 
-        def beginning(url: str, version: dict[str, Any]) -> bytes:
+        def piece(url: str, version: dict[str, Any], begin: int, end: int) -> bytes:
             try:
-                return self._beginning(found(url), Version(**version), request["most"])[1]
-            except Exception:  # noqa: BLE001 - told when it is read
+                thing, known = found(url), Version(**version)
+                return thing.read(begin, end, known)[0] if begin else self._beginning(thing, known, end)[1]
+            except Exception:  # noqa: BLE001 - told then
                 return b""
 
         waiting: deque[Future[bytes]] = deque()
-        for url, version in request["objects"]:
-            waiting.append(self._pool.submit(beginning, url, version))
+        for wanted in request["pieces"]:
+            waiting.append(self._pool.submit(piece, *wanted))
             if len(waiting) == AT_ONCE:
                 wire.send(to, wire.DATA, waiting.popleft().result())
         while waiting:
