@@ -194,7 +194,7 @@ def test_rows_of_an_account(tmp_path: Path) -> None:
     notes: list[str] = []
     assert [link.name for link in aws_files.read(tmp_path, notes).links()] == ["dxvif-1"]
     assert any("2 rows of virtualInterfaces cannot be read" in note for note in notes)
-    assert any("1 rows of VpnConnections cannot be read" in note and "row 1" in note for note in notes)
+    assert any("1 row of VpnConnections cannot be read and is left out" in note and "row 1" in note for note in notes)
     seeds.write(tmp_path / "vifs.json", {"virtualInterfaces": listed[1:]})
     with pytest.raises(auditor.TopologyError, match=r"row 1: vlan: 5000 is no VLAN"):
         aws_files.read(tmp_path)

@@ -38,6 +38,8 @@ CLI_NEEDS = {
     "auditor.audit.progress": "shows how far it is",
     "auditor.audit.start": "hashing has begun",
     "auditor.border.text": "what is shown is harmless",
+    "auditor.border.urls": "tells stores from files",
+    "auditor.border.words": "one is never several",
     "auditor.capture.digest": "hashes before loading",
     "auditor.machine.rights": "its process is its own",
     "auditor.machine.search_path": "imports nothing foreign",
@@ -60,6 +62,7 @@ CLI_NEEDS = {
     "auditor.report.problems": "needs no pandas",
     "auditor.report.proof": "needs no pandas",
     "auditor.report.results": "needs no pandas",
+    "auditor.report.fetched": "removes what was fetched",
     "auditor.report.who": "needs no pandas",
 }
 # Run by processes of their own, which are started by these names: nothing imports them.

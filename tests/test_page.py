@@ -65,6 +65,28 @@ def test_anchors_lead_somewhere(
         anchors = {name for name in re.findall(r'href="#([^"]+)"', text) if "=" not in name}
         assert len(anchors) >= fewest
         assert anchors <= set(names)
+        assert {f"f-{one}" for one in result.findings["finding_id"]} <= set(names)
+
+
+def test_all_problems_can_be_reached(
+    browser: Any, office: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Problems that are not whole in the page are listed by its script, with their flows and findings a link away."""
+    monkeypatch.setattr(findings, "MOST_PROBLEMS", 2)
+    expected = problems(office)
+    tab, said = opened(browser, kept(office, tmp_path))
+    assert tab.inner_text("#further > summary") == f"{len(expected) - 2} more pairs of client network and service"
+    tab.click("#further > summary")
+    assert tab.locator(".problem summary b, #further .pair b").all_text_contents() == [one.who for one in expected]
+    for one, row in zip(expected[2:], tab.locator("#further .pair").all(), strict=True):
+        assert row.locator(".code").all_inner_texts() == list(one.findings)
+        go_to(tab, row.locator(".flows a").get_attribute("href"))
+        assert number(tab.inner_text("#hits")) == number(row.locator(".flows").inner_text()) == one.flows
+        for name in one.findings:
+            go_to(tab, f"#f-{name}")
+            assert tab.locator(f"details[open] #f-{name}").is_visible()
+    assert said == []
+    tab.close()
 
 
 @pytest.fixture(scope="module")

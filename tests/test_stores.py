@@ -18,7 +18,7 @@ import pytest
 
 import auditor
 from auditor.border.urls import public, url_of
-from auditor.errors import InputError
+from auditor.errors import AuditError, InputError
 from tests import cuts, web, wire
 from tests.conftest import HANG, ROOT, SAMPLES
 
@@ -281,3 +281,64 @@ def test_credentials_are_in_no_result(s3: Any, tmp_path: Path) -> None:
         assert len(result.captures) == 1
     written = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
     assert not any(value.encode() in written for name, value in web.S3_SETTINGS.items() if "KEY" in name)
+
+
+def command(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """What a command of a process of its own says; ``more`` is added to its environment."""
+    return subprocess.run(
+        [sys.executable, "-m", "auditor", *words],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **more},
+        timeout=HANG,
+        check=False,
+    )
+
+
+def test_results_in_a_store(s3: Any, tmp_path: Path) -> None:
+    """Results are written to a prefix, the manifest last, and are read from there; nothing is left behind here."""
+    s3.put_object(Bucket="captures", Key="results/of.pcapng", Body=OFFICE)
+    out, local = "s3://captures/results/out/", tmp_path / "local"
+    for place in (local, out):
+        auditor.audit("s3://captures/results/of.pcapng", out=place).close()
+    listed = s3.list_objects_v2(Bucket="captures", Prefix="results/out/")["Contents"]
+    names = {one["Key"].rpartition("/")[2] for one in listed}
+    assert names == {path.name for path in local.iterdir()}
+    with closing(auditor.Audit.load(out, say=pytest.fail)) as there, closing(auditor.Audit.load(local)) as here:
+        assert tables(there) == tables(here)
+        assert ("s3://captures/results/of.pcapng", True, "unchanged") in there.verify()
+        assert len(there.packets(str(there.flows["flow_id"][0]))) > 0
+        folder = there.folder
+        with pytest.raises(AuditError, match="not written into a store"):
+            there.sign()
+    assert not folder.exists()
+
+
+def test_commands_read_results_in_a_store(s3: Any, tmp_path: Path) -> None:
+    """Commands take a prefix where they take a folder, and write what is derived from it to files."""
+    s3.put_object(Bucket="captures", Key="again/of.pcapng", Body=OFFICE)
+    out = "s3://captures/again/out"
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    done = command("pcap", "s3://captures/again/of.pcapng", "--out", out, "-q", TMPDIR=str(temporary))
+    assert (done.returncode, done.stderr) == (0, "")
+    for words in (["list", out], ["sql", out, "select count(*) from flows"], ["verify", out], ["who", out, "tls1.0"]):
+        done = command(*words, TMPDIR=str(temporary))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+    assert command("report", out, "--out", str(tmp_path / "x.html"), TMPDIR=str(temporary)).returncode == 0
+    done = command("report", out, TMPDIR=str(temporary))
+    assert f"{out}/report.html: is written to a file, not into a store" in done.stderr
+    assert not list(temporary.iterdir())
+
+
+def test_where_results_may_go_in_a_store(s3: Any) -> None:
+    """Nobody else's objects are replaced, and a web server takes none; both are said before anything is read."""
+    s3.put_object(Bucket="captures", Key="others/report.doc", Body=b"mine")
+    with pytest.raises(AuditError, match=r"s3://captures/others/: holds report\.doc, which no audit wrote"):
+        auditor.audit(SAMPLES / "tls1.pcapng", out="s3://captures/others/")
+    with pytest.raises(AuditError, match="nothing can be written to a web server"):
+        auditor.audit(SAMPLES / "tls1.pcapng", out="https://example.test/out/")
+    with pytest.raises(AuditError, match="holds no audit results"):
+        auditor.Audit.load("s3://captures/others")

@@ -129,7 +129,7 @@ def test_a_missing_capture(work: Path) -> None:
     Path("a.pcapng").rename(moved)
     done = verify()
     assert done.returncode == 2
-    assert "1 captures could not be verified" in done.stderr
+    assert "1 capture could not be verified" in done.stderr
     shutil.copyfile(SAMPLES / "tls1.2.pcapng", moved.with_name("c.bin"))
     for place in (moved, work / "archive"):
         assert verify("--capture", moved.with_name("c.bin"), "--capture", place).returncode == 0

@@ -9,7 +9,7 @@ from auditor.decode import frames
 from auditor.flows.state import SEEN_EARLY_DATA, SEEN_SERVER_HELLO
 from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, FlowFacts, fact
-from auditor.tables.columns import Numbers, Texts
+from auditor.tables.columns import MISSING, Numbers, Texts
 from auditor.tables.versions import rank_of
 from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN
 
@@ -139,13 +139,15 @@ class DescribedFacts(FlowFacts):
         return self.described.services.imitates
 
     @fact
-    def name_elsewhere(self) -> Array:
-        """The server's name is AWS's, and its public address neither AWS's nor given by a DNS answer in the capture."""
+    def name_elsewhere(self) -> Texts:
+        """A name of AWS's whose public address is neither AWS's nor given by a DNS answer in the capture; None for others."""
         described = self.described
         flows = described.flows
         public = is_public(flows.server_high, flows.server_low)
         elsewhere = public & ~flows.server_aws & (described.rows.flows["dns"] == 0)
-        return np.asarray(described.services.is_endpoint & elsewhere)
+        # Of others the names are left out: flows that differ in nothing else need not be judged one by one.
+        names = described.server_name
+        return Texts(names.values, np.where(described.services.is_endpoint & elsewhere, names.index, MISSING))
 
     @fact
     def server_name(self) -> Texts:

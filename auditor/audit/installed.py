@@ -84,8 +84,9 @@ def installation() -> Installation:
 
     reason = objects.why_not_kept()
     ranges = Ranges.shipped()
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"  # platform.platform() would run uname
     return Installation(
-        versions=f"auditor {__version__}, Python {sys.version.split()[0]}, {platform.platform()}",
+        versions=f"auditor {__version__}, Python {sys.version.split()[0]}, {system}",
         libraries=[_library(*one) for one in LIBRARIES.items()],
         programs=[_program(*one) for one in PROGRAMS.items()],
         is_compiled=not kernel.load(),

@@ -24,7 +24,7 @@ class Opened:
 
     located: Located
     requests: Requests
-    unseen: Array  # of str or None: why requests of a flow are not seen
+    unseen: Texts  # why requests of a flow are not seen
 
     def __len__(self) -> int:
         return len(self.located)
@@ -61,12 +61,13 @@ def opened(located: Located, requests: Requests, failure: str | None, inside: In
             client = int(ends.client_high[at]), int(ends.client_low[at])
             carrier = Carrier(client, str(names[at]), paths[at], service[at], region[at])
             mine[number] = [inside.related(row, carrier) for row in requests[number]]
-    unseen = described.candidates.reasons.copy()
+    reasons = described.candidates.reasons
+    codes, index = {text: code for code, text in enumerate(reasons.values)}, reasons.index.copy()
     looked = zip(wanted.index.tolist(), wanted.identifier.tolist(), wanted.kind.tolist(), wanted.randoms, strict=True)
     for at, number, kind, randoms in looked:
         if kind != SMTP:
-            unseen[at] = failure or inside.why_nothing(number, kind, randoms)
-    return Opened(located, mine, unseen)
+            index[at] = codes.setdefault(failure or inside.why_nothing(number, kind, randoms), len(codes))
+    return Opened(located, mine, Texts(list(codes), index))
 
 
 class OpenedFacts(LocatedFacts):
@@ -88,4 +89,4 @@ class OpenedFacts(LocatedFacts):
     @fact
     def requests_reason(self) -> Texts:
         """Why requests are not seen; None where the flow has none that could be."""
-        return Texts.of(self.opened.unseen)
+        return self.opened.unseen

@@ -12,6 +12,7 @@ from auditor.audit.located import Located, locate
 from auditor.audit.opened import Opened, opened, revealed, unopened
 from auditor.audit.totals import Totals
 from auditor.aws.ranges import Ranges
+from auditor.border.words import agreed
 from auditor.decode.control import Control
 from auditor.machine import memory
 from auditor.paths.judge import Judge
@@ -74,7 +75,7 @@ class Pipeline:
         """What should be known of the captures that have ended, a sentence each."""
         early, self._early = self._early, 0
         said = (
-            f"memory: the paths of {early} flows were judged by what the capture had shown until then"
+            f"memory: the {agreed(early, 'path')} of {early} {agreed(early, 'flow was', 'flows were')} judged by what the capture had shown until then"
             if early
             else None
         )

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from auditor.audit.pipeline import Pipeline
 from auditor.audit.totals import Totals
+from auditor.border.words import agreed, counted
 from auditor.capture.inputs import Input
 from auditor.options import Options
 from auditor.paths.path_tables import network_table
@@ -94,8 +95,9 @@ class Run:
     def _window_notes(self) -> Iterable[str]:
         """Of which time packets were audited, where that was chosen."""
         if self.window:
-            skipped = sum(counted.notes.status == SKIPPED for _, counted in self.finished.values())
-            files = f", and {skipped:,} of {len(self.finished):,} captures are of other times and were not read"
+            skipped = sum(one.notes.status == SKIPPED for _, one in self.finished.values())
+            those = agreed(skipped, "is of another time and was", "are of other times and were")
+            files = f", and {skipped:,} of {counted(len(self.finished), 'capture')} {those} not read"
             yield f"only packets {self.window.words()} were audited{files if skipped else ''}"
 
     def _applied(self) -> Applied:
@@ -125,7 +127,8 @@ def _not_captured(pipeline: Pipeline, witnesses: list[dict[str, Any]]) -> Iterab
     for row in witnesses:
         if row.get("not_captured"):
             count, times = row["not_captured"], (row["started"], row["ended"])
-            reason = f"{count} rows of the captures' time fit no captured flow: {row['samples']}"
+            rows = agreed(count, "row of the captures' time fits", "rows of the captures' time fit")
+            reason = f"{count} {rows} no captured flow: {row['samples']}"
             yield from pipeline.evaluation.about("witnesses-agree", row["witness"], reason, count, times)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
+from auditor.border.urls import url_of
 from auditor.errors import InputError
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
@@ -92,7 +93,7 @@ def audit_inputs(
 
             _tell_of_compiling(options)
             kernel.prepare()  # from where this user keeps them
-            out = [] if options.out is None else [Path(options.out)]
+            out = [] if options.out is None or url_of(options.out) is not None else [Path(options.out)]
             confine([item.path for item in inputs if item.path is not None] + options.files(), out)
         return _read(inputs, options, live, meanwhile, progress or Progress(), block_bytes)
     finally:
@@ -111,6 +112,11 @@ def _tell_of_compiling(options: Options) -> None:
 def _check_out(inputs: "list[Input]", options: Options) -> None:
     """Refuse a folder for the results before anything is read: one that is another's, or holds what is read."""
     if options.out is None:
+        return
+    if (url := url_of(options.out)) is not None:
+        from auditor.report import stored  # only for stores
+
+        stored.check(url, force=options.force)
         return
     from auditor.machine import writing
     from auditor.report import folder
@@ -226,7 +232,8 @@ def _take(
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
         import cryptography.x509  # noqa: F401
-    folder, temporary = results_folder(options.out)
+    url = None if options.out is None else url_of(options.out)
+    folder, temporary = results_folder(None if url is not None else options.out)
     sink = FolderSink(folder, durable=not temporary, most=ceiling.part(memory.BATCHES) // 4)
     run = Run(pipeline, sink, Window(*options.times()))
     try:
@@ -247,6 +254,10 @@ def _take(
             counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
         progress.phase = WRITING
         run.finish(options, run.totals())
+        if url is not None:
+            from auditor.report import stored  # only for stores
+
+            stored.upload(folder, url)
         if options.say is not None:
             for note in run.notes():
                 options.say(note)

@@ -43,8 +43,10 @@ def _read(name: str) -> tuple[Endpoint | None, bool]:
     return endpoint(name), imitates(name)
 
 
-def _of_name(name: str | None) -> tuple[Endpoint | None, bool]:
-    return _read(name) if name is not None and may_concern_aws(name) else NOTHING
+def _of_names(names: list[str | None]) -> list[tuple[Endpoint | None, bool]]:
+    texts = ["" if name is None else name for name in names]
+    some = may_concern_aws(texts)
+    return [_read(text) if concerns else NOTHING for text, concerns in zip(texts, some, strict=True)]
 
 
 def find(names: list[str | None], name_index: Array, high: Array, low: Array, ranges: Ranges) -> Services:
@@ -52,7 +54,7 @@ def find(names: list[str | None], name_index: Array, high: Array, low: Array, ra
 
     What a flow is recognised by is a source: a name, an address range, or an AWS name whose Region only the range says.
     """
-    endpoints = [_of_name(name) for name in names]
+    endpoints = _of_names(names)
     is_aws = np.array([where is not None for where, _ in endpoints])[name_index]
     no_region = np.array([where is not None and where.region is None for where, _ in endpoints])[name_index]
     row = ranges.rows_of(high, low)

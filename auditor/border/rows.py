@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from auditor.border.gate import Line, RefusedError
 from auditor.border.text import printable
+from auditor.border.words import agreed, counted
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,11 +32,11 @@ class Taken(list[T]):
         self.skipped += 1
         self.why = self.why or why
 
-    def words(self, what: str) -> str | None:
+    def words(self, one: str, several: str | None = None) -> str | None:
         """What is left out, in a sentence; None where nothing is."""
         if not self.skipped:
             return None
-        return f"{self.skipped:,} {what} cannot be read and are left out; the first: {self.why}"
+        return f"{counted(self.skipped, one, several)} cannot be read and {agreed(self.skipped, 'is', 'are')} left out; the first: {self.why}"
 
 
 def each(read: Callable[[R], T | None], rows: Iterable[R]) -> Taken[T]:

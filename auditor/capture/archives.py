@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
+from auditor.border.words import counted
 from auditor.capture.beginnings import is_capture
 from auditor.capture.compression import (
     LONGEST_MAGIC,
@@ -172,7 +173,11 @@ def _of_zip(file: Path | Kept, whole: str) -> Iterator[Member]:
     for number, info in enumerate(listed):
         name = _listed(whole, info.filename)
         if number == MOST_MEMBERS:
-            yield Member(whole, None, f"only {MOST_MEMBERS} of its {len(listed)} files are read; unpack it first")
+            yield Member(
+                whole,
+                None,
+                f"only {MOST_MEMBERS} of its {counted(len(listed), 'file')} are read; unpack it first",
+            )
             return
         opener = _zip_opener(file, info)
         if info.flag_bits & ENCRYPTED:

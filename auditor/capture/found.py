@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
+from auditor.border.words import counted
 from auditor.capture import archives, folders
 from auditor.capture.beginnings import is_capture
 from auditor.capture.compression import beginning
@@ -62,5 +63,5 @@ def passed_over(folder: str, passed: Mapping[str, str]) -> str:
         kinds = ", ".join(f"{count} × {why}" for why, count in rest.most_common(MOST_NAMED))
         others = ", …" if len(rest) > MOST_NAMED else ""
         named.append(f"and {rest.total():,} more ({kinds}{others})")
-    count = f"{len(passed):,} file{'s that are no captures' if len(passed) > 1 else ' that is no capture'}"
+    count = counted(len(passed), "file that is no capture", "files that are no captures")
     return f"{folder}: passed over {count}: {', '.join(named)}"

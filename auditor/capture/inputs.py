@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from auditor.border.urls import url_of
+from auditor.border.urls import public, url_of
 from auditor.capture import folders
 from auditor.capture.compression import compression_of
 from auditor.capture.digest import Child, Digested, started
@@ -274,6 +274,17 @@ def _archived(path: Path) -> list[Input] | None:
     return [
         Input(one.name, path, member=one.open, size=0 if one.refusal else None, refusal=one.refusal) for one in members
     ]
+
+
+def in_store(url: str) -> Input:
+    """The one object that a URL names, as it is now. Raises InputError."""
+    from auditor.stores import client  # only for stores
+
+    objects = client.find(url).objects
+    if len(objects) != 1:
+        raise InputError(f"{public(url)}: no such object")
+    (one,) = objects
+    return Input(one.name, remote=one, size=one.size)
 
 
 def _of_object(one: "Remote", member: "Member | None") -> Input:

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
+from auditor.border.words import agreed
 from auditor.capture.inputs import Input
 from auditor.errors import InputError
 from auditor.machine import isolated, programs, tether
@@ -107,7 +108,7 @@ class LiveCapture:
         dropped = DROPPED.search("\n".join(self._said))
         notes = [f"captured by {self.program}"]
         if dropped:
-            notes.append(f"{dropped[1]} packets dropped by the kernel")
+            notes.append(f"{dropped[1]} {agreed(int(dropped[1]), 'packet')} dropped by the kernel")
         return notes
 
     def dropped(self) -> int | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auditor.border.urls import url_of
 from auditor.cli.app import FAILED, FINDINGS, Format, Own, Severity, app, say
 from auditor.cli.options import Output, with_options
 from auditor.errors import AuditError
@@ -132,7 +133,7 @@ def show_result(result: "Audit", output: Output) -> None:
 
         (detail.show if output.detail else summary.brief if output.brief else summary.show)(result)
     if output.out is not None and not output.quiet:
-        say(f"results are in {output.out}")
+        say(f"results are in {url_of(output.out) or output.out}")
 
 
 def export(

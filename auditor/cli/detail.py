@@ -9,6 +9,7 @@ from rich.text import Text
 
 from auditor import Audit
 from auditor.border.text import printable
+from auditor.border.words import counted
 from auditor.cli.summary import headline, paths, warnings
 from auditor.cli.terminal import SEVERITY_STYLE, VERDICT_STYLE, console, emit, grid
 from auditor.report import overview
@@ -95,7 +96,7 @@ def _frames(evidence: Sequence[dict[str, Any]], is_several: bool) -> str:
         some = " ".join(map(str, numbers[:MOST_FRAMES])) + (" …" if len(numbers) > MOST_FRAMES else "")
         words.append(f"{printable(part['capture'])}: {some}" if is_several else some)
     more = len(evidence) - len(words)
-    return "\n".join([*words, *([f"and {more} more captures"] if more > 0 else [])])
+    return "\n".join([*words, *([f"and {counted(more, 'more capture')}"] if more > 0 else [])])
 
 
 def _not_observable(out: Console, result: Audit) -> None:

@@ -11,6 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from auditor.border.text import cell, lines, printable
+from auditor.border.words import agreed, counted
 from auditor.cli.terminal import console, emit
 
 Rows = tuple[list[str], list[tuple[Any, ...]]]
@@ -83,9 +84,9 @@ def _table(names: list[str], rows: list[tuple[Any, ...]]) -> None:
     words = []
     if shown < len(names):
         named = ", ".join(names[shown : shown + MOST_NAMED]) + (", …" if len(names) - shown > MOST_NAMED else "")
-        words.append(f"{len(names) - shown} columns ({named})")
+        words.append(f"{counted(len(names) - shown, 'column')} ({named})")
     if left:
-        words.append(f"the ends of {left:,} values")
+        words.append(f"{agreed(left, 'the end of', 'the ends of')} {counted(left, 'value')}")
     if words:
         emit(out, Text(f"left out: {' and '.join(words)}; a pipe or --format csv has all", style="dim"))
 

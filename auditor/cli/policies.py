@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from auditor.border.text import printable
+from auditor.border.words import counted
 from auditor.cli.app import FormOption, ListForm, app, policy_app
 
 
@@ -38,7 +39,7 @@ def policy_check(
     from auditor.policy import library
 
     policy = library.get(file)
-    counts = f"{len(policy.rule)} rules, {len(policy.exception)} exceptions"
+    counts = f"{counted(len(policy.rule), 'rule')}, {counted(len(policy.exception), 'exception')}"
     sys.stdout.write(printable(f"{file}: {policy.id}, edition {policy.edition}: {counts}") + "\n")
 
 

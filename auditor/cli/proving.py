@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from auditor.border.words import counted
 from auditor.cli.app import FAILED, FINDINGS, CaptureOption, ForceOption, app, say
 from auditor.cli.results import saved
 from auditor.errors import shown
@@ -94,7 +95,9 @@ def verify_command(
         raise typer.Exit(FINDINGS)
     unknown = [name for name, same, _ in verified if same is None and (response is None or name != shown(response))]
     if unknown:
-        say(f"{len(unknown)} captures could not be verified, as {unknown[0]}; --capture says where they are now")
+        say(
+            f"{counted(len(unknown), 'capture')} could not be verified, as {unknown[0]}; --capture says where they are now"
+        )
     if response is not None and authorities is None:
         say(f"{shown(response)} could not be verified: --timestamp-ca says which authority is believed")
     if any(same is None for _, same, _ in verified):

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from auditor.border.words import counted
 from auditor.cli.app import (
     FINDINGS,
     CaptureOption,
@@ -110,7 +111,7 @@ def extract_command(
     if explain or out is None:
         sys.stdout.write(result.explain_finding(finding))
     if out is not None:
-        say(f"{result.extract(finding, out, force=force)} packets are in {out}")
+        say(f"{counted(result.extract(finding, out, force=force), 'packet is', 'packets are')} in {out}")
 
 
 @app.command("diff")

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from auditor import Audit
 from auditor.border.text import printable
+from auditor.border.words import counted
 from auditor.cli.terminal import SEVERITY_STYLE, VERDICT_STYLE, console, emit, lines
 from auditor.report import overview
 from auditor.report.answer import answer
@@ -60,9 +61,9 @@ def headline(result: Audit) -> Text:
     """What was audited, by which policies."""
     manifest, counts = result.manifest, result.manifest["counts"]
     captures = result.rows("captures", "capture", "packets")
-    name = printable(captures[0]["capture"]) if len(captures) == 1 else f"{len(captures):,} captures"
-    parts = [_count_of(sum(row["packets"] for row in captures), "packet"), _count_of(counts["flows"], "flow")]
-    parts.append(_count_of(counts["handshakes"], "TLS handshake"))
+    name = printable(captures[0]["capture"]) if len(captures) == 1 else counted(len(captures), "capture")
+    parts = [counted(sum(row["packets"] for row in captures), "packet"), counted(counts["flows"], "flow")]
+    parts.append(counted(counts["handshakes"], "TLS handshake"))
     if (span := overview.span(result)) is not None:
         begun, ended = _second(span[0]), _second(span[1])
         parts.append(f"{begun} to {ended[11:] if begun[:10] == ended[:10] else ended} UTC")
@@ -72,10 +73,6 @@ def headline(result: Audit) -> Text:
         f"{name}: {', '.join(parts)}\npolicy {policies}, AWS address ranges of {manifest['ip_ranges']['date']}, {site}",
         style="dim",
     )
-
-
-def _count_of(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
 def _second(time: int) -> str:
@@ -89,7 +86,7 @@ def warnings(result: Audit) -> list[Text]:
     if len(found) > MOST_WARNINGS:
         shown.append(
             Text(
-                f"… and {_count_of(len(found) - MOST_WARNINGS, 'more kind')} of warnings: --format csv --table captures lists all",
+                f"… and {counted(len(found) - MOST_WARNINGS, 'more kind')} of warnings: --format csv --table captures lists all",
                 style="yellow",
             )
         )
@@ -124,9 +121,8 @@ def _problem(cause: Cause, width: int) -> RenderableType:
     text = Text()
     text.append(printable(cause.who), style="bold")
     text.append(f": {', '.join(map(printable, one.what))}")
-    count = f"{cause.flows:,} flow{'s' if cause.flows != 1 else ''}"
     warns = "warning · " if one.verdict == "warn" else ""
-    text.append(f" · {warns}{count} · ", style="dim")
+    text.append(f" · {warns}{counted(cause.flows, 'flow')} · ", style="dim")
     text.append(" ".join(one.rules), style=VERDICT_STYLE[one.verdict])
     if width < NARROW:
         return _stacked(severity, text)
@@ -171,7 +167,7 @@ def paths(result: Audit, width: int) -> list[RenderableType]:
     judged = answer(result)
     title = "Flows to AWS by path and version" if judged.to_aws == judged.judged else "Judged flows by path and version"
     more = len(rows) - MOST_LINES
-    rest = [Text(f"… and {more} more combinations", style="dim")] if more > 0 else []
+    rest = [Text(f"… and {counted(more, 'more combination')}", style="dim")] if more > 0 else []
     return [Text(title, style="bold"), table, *rest, Text()]
 
 
@@ -196,7 +192,7 @@ def _not_judged(result: Audit) -> list[RenderableType]:
         shown.append(table)
         more = reasons[MOST_REASONS:]
         if more:
-            shown.append(Text(f"… and {len(more)} more reasons; --detail lists them by rule", style="dim"))
+            shown.append(Text(f"… and {counted(len(more), 'more reason')}; --detail lists them by rule", style="dim"))
         shown.append(Text())
     shown += [Text(f"{what}: {listed}", style="dim") for what, listed in overview.not_judged_words(result)]
     return shown

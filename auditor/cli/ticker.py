@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from auditor.audit.progress import CAPTURES, Progress
+from auditor.border.words import counted
 
 DELAY, STEP = 0.7, 0.2  # seconds until something is shown: short audits show nothing; and between two looks
 UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -75,7 +76,7 @@ def line(progress: Progress) -> str:
     rate = done / seconds if seconds > 0 else 0.0
     if progress.total:
         parts[0] += f" of {size(progress.total)} ({min(100, 100 * done // progress.total)} %)"
-    parts += [f"{progress.packets:,} packets", f"{size(rate)}/s"]
+    parts += [counted(progress.packets, "packet"), f"{size(rate)}/s"]
     if progress.total and rate:
         parts.append(f"{time_of((progress.total - done) / rate)} left")
     return ", ".join(parts)

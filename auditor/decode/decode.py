@@ -7,14 +7,11 @@ from auditor.decode.bytes import Bytes
 from auditor.decode.eapol import eapol
 from auditor.decode.ip import authentication, ipv4, ipv6
 from auditor.decode.link import (
-    backbone,
     cisco_hdlc,
-    cisco_metadata,
     ethernet,
     ethertype,
     linux_sll,
     linux_sll2,
-    macsec,
     mpls,
     nflog,
     not_ip,
@@ -26,9 +23,12 @@ from auditor.decode.link import (
     raw_ip,
     vlan,
 )
+from auditor.decode.older import atm, directed, frame_relay, juniper, ppp_of_pppd, ring, skipped
+from auditor.decode.overlay import geneve, rare_overlay, vxlan
 from auditor.decode.packet import DECODED, MALFORMED, PacketRow
+from auditor.decode.tags import backbone, cisco_metadata, macsec, nsh, redirected, tag, trill
 from auditor.decode.transport import esp, tcp, udp
-from auditor.decode.tunnel import capwap, erspan, geneve, gre, gtp, l2tp, teredo, tzsp, vxlan
+from auditor.decode.tunnel import capwap, erspan, gre, gtp, l2tp, teredo, tzsp
 from auditor.decode.wireless import dot11, ppi, prism, radiotap
 from auditor.decode.wrapped import enc, erf, pflog, pktap
 from auditor.machine.kernel import inlined, part
@@ -69,6 +69,20 @@ HDLC, NFLOG, GTP, TEREDO, L2TP, CAPWAP, TZSP = (
 PKTAP, ENC, PFLOG, ERF, AUTHENTICATION = L.PKTAP, L.ENC, L.PFLOG, L.ERF_LAYER, L.AH_LAYER
 ESP, WIRELESS, RADIOTAP, PRISM, AVS, PPI = L.ESP_LAYER, L.WIRELESS, L.RADIOTAP, L.PRISM, L.AVS, L.PPI
 WIRELESS_SWAPPED, EAPOL = L.WIRELESS_SWAPPED, L.EAPOL_LAYER
+NSH, TRILL, REDIRECTED, RING_TAG, FABRIC_PATH = L.NSH, L.TRILL, L.REDIRECTED, L.RING_TAG, L.FABRIC_PATH
+VN_TAG, E_TAG = L.VN_TAG, L.E_TAG
+FRAME_RELAY, FDDI, TOKEN_RING, ATM, SUN_ATM, JUNIPER = (
+    L.FRAME_RELAY,
+    L.FDDI,
+    L.TOKEN_RING,
+    L.ATM,
+    L.SUN_ATM,
+    L.JUNIPER,
+)
+PPP_OF_PPPD, IEEE_1394, NET_ANALYZER = L.PPP_OF_PPPD, L.IEEE_1394, L.NET_ANALYZER
+DIRECTED_PPP, DIRECTED_HDLC, DIRECTED_FRAME_RELAY = L.DIRECTED_PPP, L.DIRECTED_HDLC, L.DIRECTED_FRAME_RELAY
+IEEE_1394_ADDRESSES, NET_ANALYZER_HEADER, SUN_ATM_HEADER = 16, 4, 4  # bytes
+FIRST_OLDER = FRAME_RELAY  # the numbers from there on are those of ``older_layer``
 
 
 @inlined
@@ -117,12 +131,14 @@ def one_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
 @part
 def rare_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
     """Layers that most captures do not have."""
+    if layer >= NSH:
+        return older_layer(block, packet, layer) if layer >= FIRST_OLDER else rarer_layer(block, packet, layer)
     if layer == METADATA:
-        return cisco_metadata(block, packet)
+        return cisco_metadata(packet)
     if layer == MACSEC:
         return macsec(block, packet)
     if layer == BACKBONE:
-        return backbone(block, packet)
+        return backbone(packet)
     if layer == ERSPAN_2 or layer == ERSPAN_3:
         return erspan(block, packet, layer)
     if layer == HDLC:
@@ -145,14 +161,20 @@ def rare_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
         return dot11(block, packet, layer == WIRELESS_SWAPPED)
     if layer == EAPOL:
         return eapol(block, packet)
+    if layer == AUTHENTICATION:
+        return authentication(block, packet)
+    return captured_layer(block, packet, layer)
+
+
+@part
+def captured_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
+    """Headers that a capture point put before a packet."""
     if layer == RADIOTAP:
         return radiotap(block, packet)
     if layer == PRISM or layer == AVS:
         return prism(block, packet)
     if layer == PPI:
         return ppi(block, packet)
-    if layer == AUTHENTICATION:
-        return authentication(block, packet)
     if layer == PKTAP:
         return pktap(block, packet)
     if layer == ENC:
@@ -165,16 +187,54 @@ def rare_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
 
 
 @part
+def rarer_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
+    """Tags of fabrics and rings, and overlays besides VXLAN and GENEVE."""
+    if layer == NSH:
+        return nsh(block, packet)
+    if layer == TRILL:
+        return trill(block, packet)
+    if layer == REDIRECTED:
+        return redirected(block, packet)
+    if layer == RING_TAG or layer == VN_TAG or layer == E_TAG or layer == FABRIC_PATH:
+        return tag(packet, layer)
+    return rare_overlay(block, packet, layer)
+
+
+@part
+def older_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
+    """Link layers that were common before Ethernet was everywhere."""
+    if layer == FRAME_RELAY:
+        return frame_relay(block, packet)
+    if layer == FDDI or layer == TOKEN_RING:
+        return ring(block, packet, layer)
+    if layer == ATM:
+        return atm(block, packet, np.int64(0))
+    if layer == SUN_ATM:
+        return atm(block, packet, np.int64(SUN_ATM_HEADER))
+    if layer == PPP_OF_PPPD:
+        return ppp_of_pppd(packet)
+    if layer == DIRECTED_PPP or layer == DIRECTED_HDLC or layer == DIRECTED_FRAME_RELAY:
+        return directed(packet, layer)
+    if layer == IEEE_1394:
+        return skipped(packet, np.int64(IEEE_1394_ADDRESSES), np.int64(ETHERTYPE))
+    if layer == NET_ANALYZER:
+        return skipped(packet, np.int64(NET_ANALYZER_HEADER), np.int64(ETHERNET))
+    if layer == JUNIPER:
+        return juniper(block, packet)
+    return not_ip(packet)
+
+
+@part
 def decode_packet(block: Bytes, packet: PacketRow, layer: int) -> None:
     """Fill ``packet`` (a blank PACKET record whose place, times and first layer are set) from its bytes.
 
-    ``layer`` is its first layer; or DATAGRAM for an IP datagram that was put together from fragments, of which what is
-    around it is known already.
+    ``layer`` is its first layer; or DATAGRAM for a datagram of IP or CAPWAP (whose first four bits are 0) that was put
+    together from fragments, of which what is around it is known already.
     """
     if layer == DATAGRAM:
         packet.status = DECODED
         packet.fragment = 0
-        layer = np.int64(RAW)
+        layer = np.int64(RAW if block[packet.position] >> 4 else CAPWAP)
     if layer == STOP:
         not_ip(packet)
         return

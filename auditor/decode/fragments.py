@@ -1,4 +1,4 @@
-"""IP fragments put together (RFC 791 3.2, RFC 8200 4.5), in bounded memory.
+"""Fragments of IP (RFC 791 3.2, RFC 8200 4.5) and of CAPWAP (RFC 5415 3.4) put together, in bounded memory.
 
 Fragments are rare, so this is plain Python between the two kernels: where the last missing fragment comes, its packet
 becomes the whole datagram, which is decoded and followed like any other. A first fragment is followed by itself as
@@ -20,6 +20,8 @@ MOST_DATAGRAMS = 4096  # that are being put together at one time
 MOST_BYTES = 32 << 20
 MOST_PARTS = 1024  # of one datagram
 PATIENCE = 60_000_000_000  # nanoseconds; RFC 8200 4.5
+CAPWAP_VERSION = 0  # first four bits of its preamble, where IP has 4 or 6
+CAPWAP_FRAGMENT, CAPWAP_LAST = 0x80, 0x40  # flags in its fourth byte
 
 
 class Piece(NamedTuple):
@@ -79,6 +81,15 @@ def ipv6_piece(data: bytes, scope: tuple[Any, ...]) -> Piece | None:
     return Piece(key, header, place & 0xFFF8, data[at + 8 : 40 + int.from_bytes(data[4:6], "big")], not place & 1)
 
 
+def capwap_piece(data: bytes, scope: tuple[Any, ...]) -> Piece:
+    """CAPWAP's own fragments (RFC 5415 3.4, 4.3): the whole datagram has the first one's header without F and L."""
+    header = (data[1] >> 3) * 4
+    whole = data[:3] + bytes([data[3] & ~(CAPWAP_FRAGMENT | CAPWAP_LAST)]) + bytes(4) + data[8:header]
+    key = (CAPWAP_VERSION, data[4:6], *scope)
+    is_last = bool(data[3] & CAPWAP_LAST)
+    return Piece(key, whole, int.from_bytes(data[6:8], "big") & 0xFFF8, data[header:], is_last)
+
+
 class Fragments:
     """Puts the fragments of captures that are read as one together."""
 
@@ -123,8 +134,7 @@ class Fragments:
         counts.seen += 1
         begin = int(packet["fragment"])
         data = block[begin : int(packet["end"])].tobytes()
-        scope = (int(packet["vlans"]), int(packet["tunnel"]), int(packet["outer_tunnel"]))
-        piece = ipv4_piece(data, scope) if data[0] >> 4 == 4 else ipv6_piece(data, scope)
+        piece = _piece(data, packet)
         if piece is None or packet["missing"] > 0 or piece.offset + len(piece.data) > LONGEST:
             return None
         now = int(packet["time"])
@@ -179,12 +189,26 @@ class Fragments:
             oldest.counts.incomplete += 1
 
 
+def _piece(data: bytes, packet: Any) -> Piece | None:
+    """The fragment at ``data``, of the protocol that its first four bits show."""
+    version = data[0] >> 4
+    if version == CAPWAP_VERSION:
+        outer = [int(packet["outer_source"]), int(packet["outer_target"])]
+        if not any(outer):  # the first fragment was decoded, and the ends of its tunnel are there; of the others here
+            outer = [int(packet[f"{end}_low"]) ^ int(packet[f"{end}_high"]) for end in ("source", "target")]
+        return capwap_piece(data, tuple(outer))
+    scope = (int(packet["vlans"]), int(packet["tunnel"]), int(packet["outer_tunnel"]))
+    return ipv4_piece(data, scope) if version == 4 else ipv6_piece(data, scope)
+
+
 def _assembled(header: bytes, parts: dict[int, bytes], total: int, version: int) -> bytes | None:
     """A datagram as if it had never been in fragments; None where it would be too long."""
     body = bytearray(total)
     for begin in reversed(parts):  # the first that came is written last
         part = parts[begin][: max(0, total - begin)]
         body[begin : begin + len(part)] = part
+    if version == CAPWAP_VERSION:  # its header says nothing of lengths
+        return header + bytes(body)
     length = len(body) + len(header) - (40 if version == 6 else 0)
     if length > LONGEST:
         return None

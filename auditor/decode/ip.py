@@ -3,7 +3,18 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be16, be32, be64
-from auditor.decode.layers import AUTHENTICATED, BY_IP_PROTOCOL, IP_IN_IP, IPV4, IPV6, STOP, TCP_LAYER, UDP_LAYER
+from auditor.decode.layers import (
+    AUTHENTICATED,
+    BY_IP_PROTOCOL,
+    ETHERNET,
+    IP_IN_IP,
+    IPV4,
+    IPV6,
+    SEGMENT_ROUTING,
+    STOP,
+    TCP_LAYER,
+    UDP_LAYER,
+)
 from auditor.decode.link import cut, malformed
 from auditor.decode.packet import FRAGMENT, OTHER_IP, V4_MAPPED, PacketRow
 from auditor.machine.kernel import inlined, part
@@ -24,12 +35,15 @@ def push_tunnel(packet: PacketRow, kind: int, identifier: int) -> None:
 
 @inlined
 def trim(packet: PacketRow, start: int, length: int) -> None:
-    """Cut the packet to ``length`` bytes from ``start``: what follows is padding of the link layer."""
+    """Cut the packet to ``length`` bytes from ``start``: what follows is padding of the link layer.
+
+    What another fragment of a tunnel's carries is not missing.
+    """
     stop = start + length
     if stop <= packet.end:
         packet.end = stop
         packet.missing = 0
-    else:
+    elif packet.fragment == 0 or packet.missing > 0:
         packet.missing = stop - packet.end
 
 
@@ -52,6 +66,8 @@ def next_protocol(packet: PacketRow, protocol: int) -> int:
         return STOP
     if layer == IPV4 or layer == IPV6:
         push_tunnel(packet, np.int64(IP_IN_IP), np.int64(0))
+    elif layer == ETHERNET:
+        push_tunnel(packet, np.int64(SEGMENT_ROUTING), np.int64(0))
     return layer
 
 

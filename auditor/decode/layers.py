@@ -14,32 +14,49 @@ CISCO_METADATA, MACSEC_LAYER, BACKBONE, ERSPAN_2, ERSPAN_3, CISCO_HDLC, NFLOG = 
 GTP_LAYER, TEREDO_LAYER, L2TP_LAYER, CAPWAP_LAYER, TZSP_LAYER, ESP_LAYER = 27, 28, 29, 30, 31, 32
 WIRELESS, RADIOTAP, PRISM, AVS, PPI, WIRELESS_SWAPPED, EAPOL_LAYER = 33, 34, 35, 36, 37, 38, 39
 PKTAP, ENC, PFLOG, ERF_LAYER, AH_LAYER = 40, 41, 42, 43, 44
+NSH, RING_TAG, VN_TAG, E_TAG, FABRIC_PATH, TRILL, REDIRECTED = 45, 46, 47, 48, 49, 50, 51
+ETHERIP_LAYER, L2TP_3_LAYER, MPLS_UDP_LAYER, GUE_LAYER, LISP_LAYER, MPLS_IP_LAYER = 52, 53, 54, 55, 56, 57
+FRAME_RELAY, FDDI, TOKEN_RING, ATM, SUN_ATM, PPP_OF_PPPD, IEEE_1394, NET_ANALYZER = 58, 59, 60, 61, 62, 63, 64, 65
+DIRECTED_PPP, DIRECTED_HDLC, DIRECTED_FRAME_RELAY, JUNIPER = 66, 67, 68, 69
 
 # https://www.tcpdump.org/linktypes.html
 LINK_TYPES = {
     0: NULL_LOOPBACK,
     1: ETHERNET,
+    6: TOKEN_RING,
     9: PPP,
+    10: FDDI,
+    11: ATM,
     12: RAW_IP,
     14: RAW_IP,
     50: PPP_HDLC,
     51: PPPOE,
+    100: ATM,
     101: RAW_IP,
     104: CISCO_HDLC,
     105: WIRELESS,
+    107: FRAME_RELAY,
     108: LOOP_LAYER,
     109: ENC,
     113: LINUX_SLL,
     117: PFLOG,
     119: PRISM,
+    123: SUN_ATM,
     127: RADIOTAP,
+    138: IEEE_1394,
     149: PKTAP,  # user 2, which macOS wrote before it had a number of its own
     163: AVS,
+    166: PPP_OF_PPPD,
+    178: JUNIPER,
     192: PPI,
     197: ERF_LAYER,
+    204: DIRECTED_PPP,
+    205: DIRECTED_HDLC,
+    206: DIRECTED_FRAME_RELAY,
     228: IPV4,
     229: IPV6,
     239: NFLOG,
+    240: NET_ANALYZER,
     258: PKTAP,
     276: LINUX_SLL2,
 }
@@ -52,6 +69,7 @@ ETHERTYPES = {
     0x88A8: VLAN_TAG,  # 802.1ad
     0x9100: VLAN_TAG,  # QinQ before 802.1ad
     0x9200: VLAN_TAG,
+    0x9300: VLAN_TAG,
     0x8847: MPLS,
     0x8848: MPLS,
     0x8864: PPPOE,  # session stage; discovery (0x8863) carries no IP
@@ -63,10 +81,32 @@ ETHERTYPES = {
     0x888E: EAPOL_LAYER,  # 802.1X
     0x88BE: ERSPAN_2,  # and type I, inside GRE
     0x22EB: ERSPAN_3,  # inside GRE
+    0x883E: REDIRECTED,  # WCCP, inside GRE
+    0x22F3: TRILL,  # RFC 6325
+    0x8903: FABRIC_PATH,  # Cisco's
+    0x8926: VN_TAG,  # Cisco's
+    0x893F: E_TAG,  # IEEE 802.1BR
+    0x892F: RING_TAG,  # HSR, IEC 62439-3
+    0x894F: NSH,  # RFC 8300
 }
 
 # IANA protocol numbers.
-IP_PROTOCOLS = {4: IPV4, 6: TCP_LAYER, 17: UDP_LAYER, 41: IPV6, 47: GRE_LAYER, 50: ESP_LAYER, 51: AH_LAYER, 137: MPLS}
+IP_PROTOCOLS = {
+    4: IPV4,
+    6: TCP_LAYER,
+    17: UDP_LAYER,
+    41: IPV6,
+    47: GRE_LAYER,
+    50: ESP_LAYER,
+    51: AH_LAYER,
+    97: ETHERIP_LAYER,
+    115: L2TP_3_LAYER,
+    137: MPLS_IP_LAYER,
+    143: ETHERNET,  # RFC 8986, behind segment routing headers
+}
+
+# What follows in VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe 3.1) and in NSH (RFC 8300 2.2), whose numbers are the same.
+NEXT_PROTOCOLS = {1: IPV4, 2: IPV6, 3: ETHERNET, 4: NSH, 5: MPLS}
 
 # Types of Endace's records with packets, whatever extensions they have.
 ERF_TYPES = {
@@ -87,10 +127,14 @@ UDP_TUNNELS = {
     1701: L2TP_LAYER,  # RFC 2661
     2152: GTP_LAYER,  # 3GPP TS 29.281
     3544: TEREDO_LAYER,  # RFC 4380
+    4341: LISP_LAYER,  # RFC 9300
     4789: VXLAN_LAYER,  # RFC 7348; AWS traffic mirroring
+    4790: VXLAN_LAYER,  # with a next protocol (GPE)
     8472: VXLAN_LAYER,  # what Linux used before, and flannel, Cilium and Cisco's OTV do
     5247: CAPWAP_LAYER,  # RFC 5415
+    6080: GUE_LAYER,
     6081: GENEVE_LAYER,  # RFC 8926; AWS Gateway Load Balancer
+    6635: MPLS_UDP_LAYER,  # RFC 7510
     37008: TZSP_LAYER,
 }
 
@@ -98,6 +142,7 @@ UDP_TUNNELS = {
 VXLAN, GENEVE, GRE, IP_IN_IP, ERSPAN, GTP, TEREDO, L2TP, CAPWAP, TZSP = range(1, 11)
 AUTHENTICATED, IPSEC = 11, 12  # IPsec's authentication header; what came out of, or goes into, a security association
 SFLOW_SAMPLE = 13  # a packet that a switch reports
+MPLS_TUNNEL, ETHERIP, GUE, LISP, SEGMENT_ROUTING = 14, 15, 16, 17, 18
 TUNNEL_NAMES = {
     VXLAN: "vxlan",
     GENEVE: "geneve",
@@ -112,6 +157,11 @@ TUNNEL_NAMES = {
     AUTHENTICATED: "ah",
     IPSEC: "ipsec",
     SFLOW_SAMPLE: "sflow",
+    MPLS_TUNNEL: "mpls",
+    ETHERIP: "etherip",
+    GUE: "gue",
+    LISP: "lisp",
+    SEGMENT_ROUTING: "srv6",
 }
 TUNNELS_WITH_ID = {VXLAN, GENEVE, ERSPAN, GTP, L2TP}
 
@@ -128,6 +178,7 @@ BY_IP_PROTOCOL = _table(256, IP_PROTOCOLS)
 BY_UDP_PORT = _table(65536, UDP_TUNNELS)
 BY_LINK_TYPE = _table(65536, LINK_TYPES)
 BY_ERF_TYPE = _table(128, ERF_TYPES)
+BY_NEXT_PROTOCOL = _table(256, NEXT_PROTOCOLS)
 
 # Headers that name the interface of each packet: where, and in how many bytes of text.
 NAMED_INTERFACES = {PKTAP: (12, 24), PFLOG: (4, 16)}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from auditor.decode.bytes import Bytes, be16, be32, be48, le16, le32
+from auditor.decode.bytes import Bytes, be16, be24, be32, be48, le16, le32
 from auditor.decode.layers import (
     BY_ETHERTYPE,
     ETHERNET,
@@ -16,6 +16,8 @@ from auditor.decode.layers import (
 )
 from auditor.decode.packet import CUT, ENCRYPTED, MALFORMED, NOT_IP, PacketRow
 from auditor.machine.kernel import inlined, part
+
+BRIDGED = 0x0080C2  # the organization of IEEE 802.1, by whose numbers bridged frames are told
 
 
 @inlined
@@ -37,6 +39,23 @@ def not_ip(packet: PacketRow) -> int:
     return STOP
 
 
+@part
+def llc(block: Bytes, packet: PacketRow) -> int:
+    """Logical link control (IEEE 802.2): SNAP, behind which an ethertype or a bridged frame (RFC 2684 5.2) follows, or IP."""
+    at = packet.position
+    if at + 3 <= packet.end and block[at] == 6 and block[at + 1] == 6 and block[at + 2] == 3:
+        packet.position = at + 3
+        return IPV4
+    if at + 8 > packet.end or block[at] != 0xAA or block[at + 1] != 0xAA or block[at + 2] != 3:
+        return not_ip(packet)
+    packet.position = at + 8
+    kind = be16(block, at + 6)
+    if be24(block, at + 3) == BRIDGED:
+        return ETHERNET if kind == 1 or kind == 7 else not_ip(packet)
+    layer = int(BY_ETHERTYPE[kind])
+    return layer if layer != STOP else not_ip(packet)
+
+
 @inlined
 def ethertype(block: Bytes, packet: PacketRow) -> int:
     """The two bytes that name the next layer (IEEE 802.3 3.2.6); below 1536 they are a length and LLC follows."""
@@ -46,12 +65,7 @@ def ethertype(block: Bytes, packet: PacketRow) -> int:
     kind = be16(block, at)
     packet.position = at + 2
     if kind < 1536:
-        # LLC/SNAP (IEEE 802.2): AA AA 03, OUI 00 00 00, then an ethertype again.
-        if at + 10 <= packet.end and block[at + 2] == 0xAA and block[at + 3] == 0xAA and block[at + 4] == 3:
-            packet.position = at + 10
-            kind = be16(block, at + 8)
-        else:
-            return not_ip(packet)
+        return llc(block, packet)
     layer = BY_ETHERTYPE[kind]
     if layer == STOP:
         return not_ip(packet)
@@ -102,8 +116,11 @@ def linux_sll2(block: Bytes, packet: PacketRow) -> int:
     if block[at + 11] == 6:
         packet.source_mac = be48(block, at + 12)
     packet.wire = be32(block, at + 4)
-    layer = BY_ETHERTYPE[be16(block, at)]
+    kind = be16(block, at)
     packet.position = at + 20
+    if kind < 1536:
+        return llc(block, packet)
+    layer = BY_ETHERTYPE[kind]
     if layer == STOP:
         return not_ip(packet)
     return int(layer)
@@ -126,7 +143,7 @@ def address_family(family: int) -> int:
     """BSD loopback's address family: 2 is IPv4 everywhere, IPv6 has a number on each system."""
     if family == 2:
         return IPV4
-    if family == 10 or family == 24 or family == 28 or family == 30:
+    if family == 10 or family == 23 or family == 24 or family == 28 or family == 30:
         return IPV6
     return STOP
 
@@ -206,6 +223,12 @@ def pppoe(block: Bytes, packet: PacketRow) -> int:
     return PPP
 
 
+@inlined
+def begins_frame(block: Bytes, at: int, end: int) -> bool:
+    """Whether an Ethernet header with an ethertype that is decoded can begin here."""
+    return at + 14 <= end and int(BY_ETHERTYPE[be16(block, at + 12)]) != STOP
+
+
 @part
 def mpls(block: Bytes, packet: PacketRow) -> int:
     """MPLS labels to the bottom of the stack (RFC 3032); what is below is recognised by its first nibble."""
@@ -223,10 +246,11 @@ def mpls(block: Bytes, packet: PacketRow) -> int:
     nibble = block[at] >> 4
     if nibble == 4 or nibble == 6:
         return RAW_IP
-    if nibble == 0 and at + 4 <= packet.end:
-        packet.position = at + 4  # the pseudowire control word of RFC 4385, then Ethernet
+    # A pseudowire's Ethernet (RFC 4448), behind a control word (RFC 4385 3) or not: the word begins like many a MAC.
+    if nibble == 0 and begins_frame(block, at + 4, np.int64(packet.end)):
+        packet.position = at + 4
         return ETHERNET
-    return not_ip(packet)
+    return ETHERNET if begins_frame(block, at, np.int64(packet.end)) else not_ip(packet)
 
 
 @inlined
@@ -234,35 +258,6 @@ def encrypted(packet: PacketRow) -> int:
     """Nothing inside can be seen."""
     packet.status = ENCRYPTED
     return STOP
-
-
-@part
-def cisco_metadata(block: Bytes, packet: PacketRow) -> int:
-    """Cisco TrustSec's metadata: version, length, option and security group tag, then an ethertype."""
-    at = packet.position
-    if at + 8 > packet.end:
-        return cut(packet)
-    packet.position = at + 6
-    return ETHERTYPE_LAYER
-
-
-@part
-def macsec(block: Bytes, packet: PacketRow) -> int:
-    """IEEE 802.1AE: a frame is encrypted if the E bit says so; otherwise only its integrity is protected."""
-    at = packet.position
-    if at + 6 > packet.end:
-        return cut(packet)
-    if block[at] & 0x08:
-        return encrypted(packet)
-    packet.position = at + (14 if block[at] & 0x20 else 6)
-    return ETHERTYPE_LAYER
-
-
-@part
-def backbone(block: Bytes, packet: PacketRow) -> int:
-    """IEEE 802.1ah: a service tag of four bytes, then the customer's frame."""
-    packet.position += 4
-    return ETHERNET
 
 
 @part

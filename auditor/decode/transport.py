@@ -3,10 +3,11 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be16, be32
-from auditor.decode.layers import BY_UDP_PORT, CAPWAP_LAYER, STOP, TEREDO_LAYER
+from auditor.decode.layers import BY_UDP_PORT, CAPWAP_LAYER, GTP_LAYER, L2TP_LAYER, STOP, TEREDO_LAYER
 from auditor.decode.link import cut, malformed
+from auditor.decode.overlay import tunnel_without_its_port
 from auditor.decode.packet import FRAGMENT, SHORTEST_TEXT, SYN, PacketRow
-from auditor.decode.tunnel import fits_tunnel, tunnel_without_its_port
+from auditor.decode.tunnel import fits_tunnel
 from auditor.machine.kernel import inlined, part
 
 
@@ -68,6 +69,12 @@ def largest_segment(block: Bytes, packet: PacketRow, at: int, end: int) -> None:
 
 
 @inlined
+def answers_from_its_port(layer: int) -> bool:
+    """Whether packets come from a tunnel's port, too: the other tunnels' go to it in both directions."""
+    return layer == TEREDO_LAYER or layer == CAPWAP_LAYER or layer == L2TP_LAYER or layer == GTP_LAYER
+
+
+@inlined
 def udp(block: Bytes, packet: PacketRow) -> int:
     """RFC 768. A length of 0 is a jumbogram's; one shorter than the datagram leaves a trailer outside."""
     at = packet.position
@@ -85,7 +92,7 @@ def udp(block: Bytes, packet: PacketRow) -> int:
     layer = np.int64(BY_UDP_PORT[packet.target_port])
     if layer == STOP:
         layer = np.int64(BY_UDP_PORT[packet.source_port])
-        if layer != TEREDO_LAYER and layer != CAPWAP_LAYER:  # only of these the answers come from the tunnel's port
+        if not answers_from_its_port(layer):
             layer = tunnel_without_its_port(block, at + 8, at + 8 + packet.payload_captured)
             if layer == STOP:
                 return STOP

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from auditor.decode.bytes import Bytes, be16, be24, be32, be64
+from auditor.decode.bytes import Bytes, be16, be32
 from auditor.decode.ip import push_tunnel
 from auditor.decode.layers import (
     BY_ETHERTYPE,
@@ -12,14 +12,16 @@ from auditor.decode.layers import (
     ERSPAN_2,
     ERSPAN_3,
     ETHERNET,
-    GENEVE,
     GENEVE_LAYER,
     GRE,
     GTP,
     GTP_LAYER,
+    GUE_LAYER,
     IPV6,
     L2TP,
     L2TP_LAYER,
+    LISP_LAYER,
+    MPLS_UDP_LAYER,
     PPP,
     RAW_IP,
     STOP,
@@ -27,19 +29,27 @@ from auditor.decode.layers import (
     TEREDO_LAYER,
     TZSP,
     TZSP_LAYER,
-    VXLAN,
     VXLAN_LAYER,
     WIRELESS,
     WIRELESS_SWAPPED,
 )
 from auditor.decode.link import cut, not_ip
-from auditor.decode.packet import PacketRow
+from auditor.decode.overlay import (
+    is_geneve,
+    is_mpls,
+    is_vxlan,
+    l2tp_3,
+    l2tp_3_header,
+    overlay_header,
+)
+from auditor.decode.packet import FRAGMENT, PacketRow
 from auditor.decode.wireless import is_data_frame
 from auditor.machine.kernel import part
 
-NATIVE, KEEP_ALIVE, IEEE_802_11 = 0x0100, 0x0008, 1  # of CAPWAP's header
-AWS_GENEVE_CLASS = 0x0108  # option class of AWS Gateway Load Balancer
-GWLB_ENDPOINT, GWLB_ATTACHMENT = 1, 2
+NATIVE, IS_FRAGMENT, KEEP_ALIVE, IEEE_802_11 = 0x0100, 0x0080, 0x0008, 1  # of CAPWAP's header
+ETHERNET_OVER_IP = 0x6400  # MikroTik's protocol in GRE, of version 1 by mistake
+ARUBA_WIRELESS, ARUBA_TUNNEL = 0x8200, 0x9000  # 802.11 in GRE to a controller
+ERSPAN_IP = 2  # type of frame in ERSPAN III
 
 
 @part
@@ -61,6 +71,8 @@ def gre(block: Bytes, packet: PacketRow) -> int:
             size += 4  # sequence number
         if flags & 0x4000:
             return not_ip(packet)  # source routes (RFC 1701), gone since RFC 2784
+    elif version == 1 and kind == ETHERNET_OVER_IP:
+        return ethernet_over_ip(packet)
     elif version == 1:
         size = 8
         if flags & 0x1000:
@@ -71,7 +83,7 @@ def gre(block: Bytes, packet: PacketRow) -> int:
         return not_ip(packet)
     if at + size > packet.end:
         return cut(packet)
-    layer = int(BY_ETHERTYPE[kind])
+    layer = WIRELESS if kind == ARUBA_WIRELESS or kind == ARUBA_TUNNEL else int(BY_ETHERTYPE[kind])
     if layer == STOP:
         return not_ip(packet)
     packet.position = at + size
@@ -82,6 +94,16 @@ def gre(block: Bytes, packet: PacketRow) -> int:
         return layer
     push_tunnel(packet, np.int64(GRE), np.int64(0))
     return layer
+
+
+@part
+def ethernet_over_ip(packet: PacketRow) -> int:
+    """A frame behind the length and number of a tunnel."""
+    if packet.position + 8 > packet.end:
+        return cut(packet)
+    push_tunnel(packet, np.int64(GRE), np.int64(0))
+    packet.position += 8
+    return ETHERNET
 
 
 @part
@@ -97,7 +119,7 @@ def erspan(block: Bytes, packet: PacketRow, layer: int) -> int:
         size += 8  # platform specific subheader
     push_tunnel(packet, np.int64(ERSPAN), be16(block, at + 2) & 0x3FF)
     packet.position = at + size
-    return ETHERNET
+    return RAW_IP if layer == ERSPAN_3 and block[at + 10] >> 2 & 31 == ERSPAN_IP else ETHERNET
 
 
 @part
@@ -160,20 +182,36 @@ def l2tp_header(block: Bytes, at: int, end: int) -> int:
 
 
 @part
+def forget_tags(packet: PacketRow) -> None:
+    """Forget the VLAN tags inside of a tunnel, which are read again."""
+    while packet.vlan_count > packet.outer_vlan_count:
+        packet.vlans >>= np.uint64(12)
+        packet.vlan_count -= 1
+
+
+@part
 def capwap(block: Bytes, packet: PacketRow) -> int:
     """CAPWAP data (RFC 5415 4.3): an 802.3 frame, or a native one of the wireless kind, which may have its bytes swapped.
 
-    Of a fragment only the first is decoded, as a packet that is not whole.
+    Fragments are put together as those of IP are; the first of them is decoded by itself too.
     """
     at = packet.position
     flags = be16(block, at + 2)  # the last bits of the wireless kind, T, F, L, W, M, K, and three reserved
     size = int(block[at + 1] >> 3) * 4
-    if flags & KEEP_ALIVE or be16(block, at + 6) >> 3:  # a keep-alive, or a later fragment
+    if flags & KEEP_ALIVE:
         return not_ip(packet)
+    if flags & IS_FRAGMENT:
+        packet.fragment = at
+        if be16(block, at + 6) >> 3:
+            packet.status = FRAGMENT
+            return STOP
     if at + size > packet.end:
         return cut(packet)
     kind = (flags >> 9) & 31
-    push_tunnel(packet, np.int64(CAPWAP), np.int64(0))
+    if packet.tunnel >> np.uint64(56) == np.uint64(CAPWAP):
+        forget_tags(packet)  # it was put together when its first fragment came, which was decoded by itself
+    else:
+        push_tunnel(packet, np.int64(CAPWAP), np.int64(0))
     packet.position = at + size
     if flags & NATIVE == 0:
         return ETHERNET
@@ -213,14 +251,19 @@ def fits_tunnel(block: Bytes, at: int, end: int, layer: int) -> bool:
         return is_vxlan(block, at, end)
     if layer == GENEVE_LAYER:
         return is_geneve(block, at, end)
+    if layer == GUE_LAYER or layer == LISP_LAYER:
+        return overlay_header(block, at, end, layer) >= 0
+    if layer == MPLS_UDP_LAYER:
+        return is_mpls(block, at, end)
     if layer == GTP_LAYER:  # version 1, a G-PDU
         return at + 28 <= end and block[at] >> 4 == 3 and block[at + 1] == 255 and be16(block, at + 2) <= end - at
     if layer == TEREDO_LAYER:
         return teredo_header(block, at, end) >= 0
     if layer == L2TP_LAYER:
-        return l2tp_header(block, at, end) >= 0
+        return l2tp_header(block, at, end) >= 0 or l2tp_3_header(block, at, end, True) >= 0
     if layer == CAPWAP_LAYER:  # type 1 of the preamble is DTLS
-        return at + 16 <= end and block[at] == 0 and int(block[at + 1] >> 3) >= 2
+        shortest = 9 if at + 9 <= end and block[at + 3] & IS_FRAGMENT else 16
+        return at + shortest <= end and block[at] == 0 and int(block[at + 1] >> 3) >= 2
     if layer == TZSP_LAYER:
         return at + 5 <= end and block[at] == 1 and block[at + 1] <= 1
     return False
@@ -238,102 +281,9 @@ def teredo(block: Bytes, packet: PacketRow) -> int:
 def l2tp(block: Bytes, packet: PacketRow) -> int:
     at = packet.position
     size = l2tp_header(block, at, packet.end)
+    if size < 0:
+        return l2tp_3(block, packet, True)
     first = at + 4 if block[at] & 0x40 else at + 2
     push_tunnel(packet, np.int64(L2TP), be16(block, first))
     packet.position = at + size
     return PPP
-
-
-@part
-def vxlan(block: Bytes, packet: PacketRow) -> int:
-    """RFC 7348: flags with the I bit, the 24-bit network identifier, then Ethernet."""
-    at = packet.position
-    if at + 8 > packet.end:
-        return cut(packet)
-    push_tunnel(packet, np.int64(VXLAN), be24(block, at + 4))
-    packet.position = at + 8
-    return ETHERNET
-
-
-@part
-def geneve(block: Bytes, packet: PacketRow) -> int:
-    """RFC 8926, keeping the endpoint and attachment options of AWS Gateway Load Balancer."""
-    at = packet.position
-    if at + 8 > packet.end:
-        return cut(packet)
-    stop = at + 8 + int(block[at] & 0x3F) * 4
-    if stop > packet.end:
-        return cut(packet)
-    option = at + 8
-    while option + 4 <= stop:
-        size = int(block[option + 3] & 0x1F) * 4
-        if option + 4 + size > stop:
-            break
-        if be16(block, option) == AWS_GENEVE_CLASS and size == 8:
-            if block[option + 2] & 0x7F == GWLB_ENDPOINT:
-                packet.gwlb_endpoint = be64(block, option + 4)
-            elif block[option + 2] & 0x7F == GWLB_ATTACHMENT:
-                packet.gwlb_attachment = be64(block, option + 4)
-        option += 4 + size
-    layer = int(BY_ETHERTYPE[be16(block, at + 2)])
-    if layer == STOP:
-        return not_ip(packet)
-    push_tunnel(packet, np.int64(GENEVE), be24(block, at + 4))
-    packet.position = stop
-    return layer
-
-
-@part
-def is_vxlan(block: Bytes, at: int, end: int) -> bool:
-    """Whether UDP payload on the VXLAN port is VXLAN: the I bit set, every reserved bit clear.
-
-    With the G bit a group policy's tag is in them (draft-smith-vxlan-group-policy 2.1).
-    """
-    if at + 8 > end:
-        return False
-    if block[at] == 0x88:
-        return block[at + 1] & 0xB7 == 0
-    return block[at] == 8 and block[at + 1] == 0 and block[at + 2] == 0 and block[at + 3] == 0
-
-
-@part
-def is_geneve(block: Bytes, at: int, end: int) -> bool:
-    return at + 8 <= end and block[at] >> 6 == np.uint8(0) and int(BY_ETHERTYPE[be16(block, at + 2)]) != STOP
-
-
-@part
-def is_whole_ip(block: Bytes, at: int, end: int, kind: int) -> bool:
-    """Whether an IP packet of that ethertype fills ``block[at:end]``, of IPv4 with a checksum that is right."""
-    if kind == 0x86DD:
-        return at + 40 <= end and block[at] >> 4 == 6 and at + 40 + be16(block, at + 4) == end
-    if kind != 0x0800 or at + 20 > end or block[at] != 0x45 or be16(block, at + 2) > end - at:
-        return False
-    total = 0
-    for k in range(10):
-        total += be16(block, at + 2 * k)
-    return (total & 0xFFFF) + (total >> 16) == 0xFFFF
-
-
-@part
-def is_whole_frame(block: Bytes, at: int, end: int) -> bool:
-    """Whether an Ethernet frame with IP in it, perhaps tagged, fills ``block[at:end]``."""
-    at += 12
-    while at + 6 <= end and be16(block, at) == 0x8100:
-        at += 4
-    return at + 2 <= end and is_whole_ip(block, at + 2, end, be16(block, at))
-
-
-@part
-def tunnel_without_its_port(block: Bytes, at: int, end: int) -> int:
-    """VXLAN or GENEVE on any port, where the bytes leave no doubt: reserved bits clear, and a whole frame inside."""
-    if at + 8 > end or block[at + 7] != 0:
-        return STOP
-    if is_vxlan(block, at, end):
-        return VXLAN_LAYER if is_whole_frame(block, at + 8, end) else STOP
-    if block[at] >> 6 != 0 or block[at + 1] & 0x3F:
-        return STOP
-    kind = be16(block, at + 2)
-    inner = at + 8 + int(block[at] & 0x3F) * 4
-    if kind == 0x6558:
-        return GENEVE_LAYER if is_whole_frame(block, inner, end) else STOP
-    return GENEVE_LAYER if is_whole_ip(block, inner, end, kind) else STOP

@@ -89,7 +89,7 @@ def tunnel_text(tunnel: int, outer: int, endpoint: int = 0, attachment: int = 0,
     def one(value: int) -> str:
         kind = value >> 56
         name = TUNNEL_NAMES[kind]
-        return f"{name}:{value & 0xFFFFFF}" if kind in TUNNELS_WITH_ID else name
+        return f"{name}:{value & 0xFFFFFFFF}" if kind in TUNNELS_WITH_ID else name
 
     if not tunnel:
         return None

@@ -311,6 +311,7 @@ SESSIONS = 1 << 16
     CLOCK_SHIFT,
     NEXT_SWEEP,
     SWEEP_AT,
+    SWEPT,  # the clock when flows that are over were last looked for
     ANSWERS_KEPT,
     SUPPLICANT,  # the end that last answered in EAP over LAN
     FLOW_PLACES,  # how many places of the arrays are in use or chained as free; the rest was never touched
@@ -323,7 +324,7 @@ SESSIONS = 1 << 16
     FORGOTTEN_ANSWERS,  # of the DNS, likewise
     KEPT_BYTES,  # interned bytes that were left when numbers were last given out anew
     COUNTERS,
-) = range(39)  # fmt: skip
+) = range(40)  # fmt: skip
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any

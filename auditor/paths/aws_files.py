@@ -131,7 +131,7 @@ class Account:
     def _each(self, key: str, read: Callable[[Row], T | None]) -> Taken[T]:
         """What ``read`` makes of the rows of a command; those that it cannot read are told."""
         taken = rows.each(read, self.rows[key])
-        if (words := taken.words(f"rows of {key}")) is not None:
+        if (words := taken.words(f"row of {key}", f"rows of {key}")) is not None:
             self.wrong[key] = words
         return taken
 

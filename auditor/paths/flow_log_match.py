@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.border.words import agreed
 from auditor.paths.flow_log_meaning import Rows, meaning
 from auditor.paths.flow_logs import FlowLog
 from auditor.paths.model import Evidence, Flows
@@ -216,7 +217,11 @@ class FlowLogWitness:
             differs = enough & (np.abs(logged - seen) > TOLERANCE * np.maximum(logged, seen))
             sender = ("client", "server")[side]
             for k in np.flatnonzero(differs).tolist():
-                note(disagreement, k, f"the flow log counts {logged[k]} bytes of the {sender}, the capture {seen[k]}")
+                note(
+                    disagreement,
+                    k,
+                    f"the flow log counts {logged[k]} {agreed(logged[k], 'byte')} of the {sender}, the capture {seen[k]}",
+                )
 
     @staticmethod
     def _note(disagreement: Array, flows: Array, words: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.border import gate, rows
+from auditor.border.words import counted
 from auditor.capture.compression import LARGER, allowed, unpacked
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
@@ -135,7 +136,7 @@ class Reader:
         unread += more
         if unread and not table.num_rows:
             raise InputError(
-                f"{shown(path)}: not a flow log that can be read: none of its {unread:,} rows has its form"
+                f"{shown(path)}: not a flow log that can be read: none of its {counted(unread, 'row')} has its form"
             )
         total, skipped = table.num_rows + unread, unread
         if "log-status" in table.column_names:
@@ -153,7 +154,9 @@ class Reader:
             wanted = [n for n in file.schema.names if n.replace("_", "-") in known]
             size = ROW_BYTES * file.rows + PAGE_COPIES * file.unpacked(wanted)
             if size > self._allowance.left:
-                raise ValueError(f"its {file.rows:,} rows take {size >> 20:,} MiB of memory; {LARGER}")
+                raise ValueError(
+                    f"its {counted(file.rows, 'row takes', 'rows take')} {size >> 20:,} MiB of memory; {LARGER}"
+                )
             self._allowance.take(size)
             table = file.read(wanted)
         names = [name.replace("_", "-") for name in table.column_names]
@@ -174,7 +177,7 @@ class Reader:
             fits = [f for f in [*self.formats, DEFAULT] if len(f) == count]
             if not fits and count:
                 raise ValueError(
-                    f"no header, and {count} fields: give the output of aws ec2 describe-flow-logs beside it"
+                    f"no header, and {counted(count, 'field')}: give the output of aws ec2 describe-flow-logs beside it"
                 )
             names = fits[0] if fits else DEFAULT
         kinds: dict[str, Any] = {name: pa.int64() for name in NUMBERS}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from auditor.border.words import agreed
 from auditor.decode import frames
 from auditor.decode.control import Control, IcmpError
 from auditor.flows import frame_columns
@@ -125,7 +126,8 @@ def position_text(flows: Flows, at: int) -> str:
     """A position in words: how many packets, where, between which MACs, in which tunnel, in which frames."""
     positions = flows.positions
     packets, copies = int(positions.packets[at]), int(positions.copies[at])
-    counted = [f"{packets} packets"] * (packets > 0) + [f"{copies} copies of packets seen elsewhere"] * (copies > 0)
+    told = [f"{packets} {agreed(packets, 'packet')}"] if packets else []
+    told += [f"{copies} {agreed(copies, 'copy of a packet', 'copies of packets')} seen elsewhere"] if copies else []
     number, tags = int(positions.interface[at]), int(positions.tags[at])
     name = flows.interfaces[number] if 0 <= number < len(flows.interfaces) else None
     tunnel = tunnel_text(int(positions.tunnel[at]), int(positions.outer_tunnel[at]))
@@ -136,7 +138,7 @@ def position_text(flows: Flows, at: int) -> str:
     first, last = (
         frames.words(int(frame[at]), flows.captures) for frame in (positions.first_frame, positions.last_frame)
     )
-    return f"{' and '.join(counted)} {', '.join(where)}, frames {first} to {last}"
+    return f"{' and '.join(told)} {', '.join(where)}, frames {first} to {last}"
 
 
 def evidence_table(flows: Flows, evidence: list[Evidence]) -> pa.Table:
@@ -205,7 +207,7 @@ def _speaker_rows(control: Control, network: Network) -> Iterator[dict[str, Any]
             "kind": "bgp",
             "subject": address_text(*speaker.address),
             "told_by": "BGP",
-            "detail": f"announces {len(speaker.routes)} routes {words}{f', {link.words}' if link else ''}",
+            "detail": f"announces {len(speaker.routes)} {agreed(len(speaker.routes), 'route')} {words}{f', {link.words}' if link else ''}",
             "count": len(speaker.routes),
             "frame": speaker.frame,
             "time": speaker.time,

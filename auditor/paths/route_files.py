@@ -47,7 +47,7 @@ def read(
     if not len(routes):
         why = f"none of its routes can be read ({wrong.why})" if wrong.skipped else "no routes are in it"
         raise InputError(f"{shown(path)}: {why}; known are {KNOWN}")
-    if notes is not None and (words := wrong.words("routes")) is not None:
+    if notes is not None and (words := wrong.words("route")) is not None:
         notes.append(f"{shown(path)}: {words}")
     return routes
 

@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from auditor.border.text import printable
+from auditor.border.words import counted
 
 MOST_WAYS = 12  # groups of frames that are listed
 MOST_NETWORKS = 6
@@ -63,7 +64,7 @@ def _section(
 ) -> str:
     interface, vlan, mac = signs
     networks = ", ".join(name for name, _ in way.servers.most_common(MOST_NETWORKS))
-    lines = [f"{way.flows} flows, {way.packets} packets to {networks}"]
+    lines = [f"{counted(way.flows, 'flow')}, {counted(way.packets, 'packet')} to {networks}"]
     held = sorted(addresses.get(mac or "", ()))
     if held:
         lines.append(f"ARP, ND or BGP: this MAC has {', '.join(held[:MOST_NETWORKS])}")

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from auditor.border import gate
 from auditor.border.rows import Taken
+from auditor.border.words import counted
 from auditor.capture import folders
 from auditor.capture.compression import unpacked
 from auditor.errors import InputError, shown
@@ -148,10 +149,12 @@ def read(paths: Iterable[str | Path], skew: float = 0.0, allowance: Allowance | 
     offset = int(skew * 1e9)
     log = logs.finish()
     taken_of: list[tuple[str, Taken[Any]]] = [*trails, *sensed]
-    notes = [f"{shown(name)}: {words}" for name, taken in taken_of if (words := taken.words("rows"))]
+    notes = [f"{shown(name)}: {words}" for name, taken in taken_of if (words := taken.words("row"))]
     unread = zip(log.names, log.unread, log.rows, strict=True)
     notes += [
-        f"{shown(name)}: {some:,} of {of:,} rows cannot be read and are left out" for name, some, of in unread if some
+        f"{shown(name)}: {some:,} of {counted(of, 'row')} cannot be read and are left out"
+        for name, some, of in unread
+        if some
     ]
     return Witnesses(
         FlowLogWitness(log, offset) if any_log else None,

@@ -16,6 +16,7 @@ from auditor.policy.check import (
     Answer,
     Words,
     check,
+    is_given,
     no_handshake,
     or_unknown,
     unmet,
@@ -172,8 +173,9 @@ def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answ
 def name_of_address(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """What asks for an AWS name goes to an address of AWS's, or to one that DNS gave for it."""
     answer = Answer.of(facts, NOT_APPLICABLE, "no AWS name with an address of another's")
-    text = Words(or_unknown(facts.server_name), " at an address outside of AWS's ranges, which no DNS answer")
-    answer.put(facts.name_elsewhere, unmet(required), Words(text, " gave: redirected, intercepted, or a disguise"))
+    text = Words(or_unknown(facts.name_elsewhere), " at an address outside of AWS's ranges, which no DNS answer")
+    elsewhere = is_given(facts.name_elsewhere)
+    answer.put(elsewhere, unmet(required), Words(text, " gave: redirected, intercepted, or a disguise"))
     return answer
 
 

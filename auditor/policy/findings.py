@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from auditor.border.words import agreed
 from auditor.decode import frames
 from auditor.policy.check import FAIL, WARN
 from auditor.policy.model import Rule
@@ -214,7 +215,7 @@ class Finding:
         if not self.reasons:
             return self.rule.title
         most, rest = min(self.reasons, key=lambda reason: (-self.reasons[reason], reason)), len(self.reasons) - 1
-        return most if not rest else f"{most} (and {rest} other reason{'s' if rest > 1 else ''})"
+        return most if not rest else f"{most} (and {rest} {agreed(rest, 'other reason')})"
 
     @property
     def sample_flows(self) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.border.words import agreed
 from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, check, unmet
 from auditor.policy.facts import Facts
 from auditor.requests.operations import signing_names
@@ -48,16 +49,12 @@ def _each(facts: Facts, judge: Callable[[Row], Judged], good: str) -> Answer:
         if worst == NOT_APPLICABLE:
             answer.reason[at] = "no request that the rule is about"
         elif worst == PASS:
-            answer.reason[at] = f"{good} ({_count(len(same))})"
+            answer.reason[at] = f"{good} ({len(same)} {agreed(len(same), 'request')})"
         else:
             row, reason = same[0]
             more = f", and {len(same) - 1} more like it" if len(same) > 1 else ""
             answer.reason[at] = f"{_named(row)}: {reason} (frame {row['where']}{more})"
     return answer
-
-
-def _count(number: int) -> str:
-    return "1 request" if number == 1 else f"{number} requests"
 
 
 def _named(row: Row) -> str:
@@ -246,7 +243,9 @@ def signature_refusals(facts: Facts, required: bool, parameters: dict[str, Any])
             return None
         if "refusals" not in row or (times := row["refusals"].most()) < most:
             return PASS, ""
-        return unmet(required), f"{row['error_code']}: {times} refusals of this client within five minutes"
+        return unmet(
+            required
+        ), f"{row['error_code']}: {times} {agreed(times, 'refusal')} of this client within five minutes"
 
     return _each(facts, judge, "no burst of refusals")
 
@@ -261,7 +260,7 @@ def key_sharing(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
             return None
         clients = len(row["use"].clients)
         if clients > most:
-            return unmet(required), f"an access key is used from {clients} addresses"
+            return unmet(required), f"an access key is used from {clients} {agreed(clients, 'address', 'addresses')}"
         return PASS, ""
 
     return _each(facts, judge, "the key is used from few addresses")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 
 import pyarrow as pa
 
+from auditor.border.words import agreed
 from auditor.capture.inputs import Input
 from auditor.flows import state as S
 from auditor.reading.clocks import correction
@@ -56,15 +57,15 @@ class Capture:
     @property
     def lacks(self) -> list[str]:
         """What the capture lacks of what was on the wire, as far as it says so."""
-        counted = {
-            "packets were dropped while capturing": self.dropped,
-            "packets are cut off by the snapshot length": self.short,
-            "packets end inside a header": self.cut,
-            "fragmented IP datagrams never became whole": self.incomplete,
-            "TCP segments came with too many gaps": self.segments_dropped,
-            "flows were ended early because memory was full": self.ended_early,
-        }
-        lacks = [f"{number} {words}" for words, number in counted.items() if number]
+        counts = (
+            (self.dropped, "packet was", "packets were", "dropped while capturing"),
+            (self.short, "packet is", "packets are", "cut off by the snapshot length"),
+            (self.cut, "packet ends", "packets end", "inside a header"),
+            (self.incomplete, "fragmented IP datagram", "fragmented IP datagrams", "never became whole"),
+            (self.segments_dropped, "TCP segment", "TCP segments", "came with too many gaps"),
+            (self.ended_early, "flow was", "flows were", "ended early because memory was full"),
+        )
+        lacks = [f"{number} {agreed(number, one, several)} {what}" for number, one, several, what in counts if number]
         if self.status not in ("complete", SKIPPED):
             lacks.append(f"the file is {self.status} at byte {self.damage_offset}")
         return lacks
@@ -112,21 +113,36 @@ def capture_of(item: Input, counted: Counted) -> Capture:
     )
 
 
+def _copies(count: int, *, is_alone: bool) -> str:
+    """What packets are that are counted once with others; ``is_alone``: no other file is read as one with theirs."""
+    if is_alone:
+        what = f"{agreed(count, 'packet is', 'packets are')} in it twice, seen at several places"
+    else:
+        what = (
+            f"{agreed(count, 'packet is a copy of another', 'packets are copies of others')}, there or in files before"
+        )
+    return f"{what}, and {agreed(count, 'counts', 'count')} once"
+
+
 def _reports(counted: Counted) -> Iterable[str]:
     """What was done about what switches and routers report of traffic."""
     c = counted.counters
     if c[S.EXPORTS]:
-        what = f"{counted.samples} sampled packets are, nothing else" if counted.samples else "nothing is"
-        flows = "1 flow carries" if c[S.EXPORTS] == 1 else f"{c[S.EXPORTS]} flows carry"
+        samples, left_out = counted.samples, counted.samples_left_out
+        sampled = f"{samples} {agreed(samples, 'sampled packet is', 'sampled packets are')}"
+        what = f"{sampled}, nothing else" if samples else "nothing is"
+        flows = f"{c[S.EXPORTS]} {agreed(c[S.EXPORTS], 'flow carries', 'flows carry')}"
         yield f"{flows} sFlow, NetFlow or IPFIX; of what is reported in them {what} looked into"
-        if counted.samples_left_out:
-            yield f"{counted.samples_left_out} sampled packets are left out: too many for their block"
+        if left_out:
+            those = agreed(left_out, "sampled packet is", "sampled packets are")
+            yield f"{left_out} {those} left out: too many for their block"
 
 
 def _about_packets(counted: Counted) -> Iterable[str]:
     """Why there are no packets of a capture, or not all."""
     if counted.outside:
-        yield f"{counted.outside:,} of its packets are not of the time that was asked for"
+        are = agreed(counted.outside, "of its packets is", "of its packets are")
+        yield f"{counted.outside:,} {are} not of the time that was asked for"
     elif not counted.counters[S.PACKETS] and counted.notes.status == "complete":
         yield "holds no packets"
 
@@ -138,18 +154,12 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
     yield from counted.warnings
     yield from _about_packets(counted)
     if item.was_changed():
-        yield f"was written to while it was read: the results cover its first {counted.bytes} bytes"
+        yield f"was written to while it was read: the results cover its first {counted.bytes} {agreed(counted.bytes, 'byte')}"
     if c[S.DUPLICATES]:
-        where = (
-            "in it twice, seen at several places"
-            if counted.apart is None
-            else "copies of others, there or in files before"
-        )
-        yield f"{c[S.DUPLICATES]} packets are {where}, and count once"
+        yield f"{c[S.DUPLICATES]} {_copies(c[S.DUPLICATES], is_alone=counted.apart is None)}"
     if c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]:
         count = c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]
-        cut = "1 packet is" if count == 1 else f"{count} packets are"
-        yield f"{cut} cut (a snap length, a mirror's packet length or MTU): what was behind is not known"
+        yield f"{count} {agreed(count, 'packet is', 'packets are')} cut (a snap length, a mirror's packet length or MTU): what was behind is not known"
     yield from _reports(counted)
     if correction(counted.offset):
         assert counted.offset is not None
@@ -158,13 +168,15 @@ def _warnings(item: Input, counted: Counted) -> Iterable[str]:
         seconds = counted.apart / 1e9
         yield f"begins {seconds:,.0f} s after the captures before it end: is one missing, or is it another network (--apart)?"
     if fragments.incomplete:
-        yield f"{fragments.incomplete} fragmented IP datagrams never became whole"
+        yield f"{fragments.incomplete} fragmented IP {agreed(fragments.incomplete, 'datagram')} never became whole"
     if fragments.overlapping:
-        yield f"{fragments.overlapping} IP fragments overlap others: an attack, or a broken sender"
+        yield f"{fragments.overlapping} IP {agreed(fragments.overlapping, 'fragment overlaps', 'fragments overlap')} others: an attack, or a broken sender"
     if counted.evicted:
-        yield f"memory: {counted.evicted} flows were ended early, those idle the longest; --memory with a larger size keeps more"
+        ended = agreed(counted.evicted, "flow was ended early, the one", "flows were ended early, those")
+        yield f"memory: {counted.evicted} {ended} idle the longest; --memory with a larger size keeps more"
     if counted.forgotten:
-        yield f"memory: {counted.forgotten} answers of the DNS were forgotten, the oldest"
+        forgotten = agreed(counted.forgotten, "answer of the DNS was", "answers of the DNS were")
+        yield f"memory: {counted.forgotten} {forgotten} forgotten, the oldest"
     if counted.left_out:
         words = ", ".join(f"{count} {kind}" for kind, count in sorted(counted.left_out.items()))
         yield f"memory: more is shown of the network than is kept, the first {words} are not in the table network"

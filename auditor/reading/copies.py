@@ -19,8 +19,10 @@ from auditor.decode.packet import (
     RecentRows,
 )
 from auditor.flows.copies import is_duplicate
+from auditor.flows.state import Tallies
 from auditor.machine.kernel import inlined, kernel
 from auditor.machine.signature import BYTES, Layout
+from auditor.reading.counting import begins_as_report, count
 
 COMPARED = 96  # bytes of a frame: all headers, nearly always
 
@@ -67,21 +69,33 @@ def is_in_other_file(recent: FrameRows, block: Bytes, packet: PacketRow) -> bool
     return False
 
 
-@kernel(BYTES, Layout(RECENT_PACKET), Layout(FRAME_SEEN), Layout(PACKET), int)
-def find_copies(block: Bytes, recent: RecentRows, frames: FrameRows, packets: PacketRows, several: bool) -> int:
-    """Mark packets that come twice; ``recent`` and ``frames`` are those of before. How many they are.
+@kernel(BYTES, Layout(RECENT_PACKET), Layout(FRAME_SEEN), Layout(PACKET), int, Layout(np.int64, 2), int)
+def find_copies(
+    block: Bytes,
+    recent: RecentRows,
+    frames: FrameRows,
+    packets: PacketRows,
+    several: bool,
+    tallies: Tallies,
+    counting: bool,
+) -> int:
+    """Mark packets that come twice; ``recent`` and ``frames`` are those of before.
 
     The packets of all captures that are read as one are looked at, in order of time: copies may lie in other files.
-    ``several``: the packets are of more than one.
+    ``several``: the packets are of more than one. ``counting``: nothing of them will change any more, so they are counted
+    as by ``tally``, with its result: their rows would have to come from memory a second time.
     """
-    copies = 0
+    reports = 0
     for i in range(packets.size):
         packet = packets[i]
         is_copy = several and is_in_other_file(frames, block, packet)
         if is_copy or (packet.fragment == 0 and packet.status == DECODED and is_duplicate(recent, block, packet)):
             packet.status = DUPLICATE
-            copies += 1
-    return copies
+        if counting:
+            count(tallies[packet.frame >> BITS], packet)
+            if begins_as_report(block, packet):
+                reports += 1
+    return reports
 
 
 @kernel(BYTES, Layout(PACKET), Layout(PACKET_SAID))

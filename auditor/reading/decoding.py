@@ -11,7 +11,7 @@ from auditor.capture.reader import SMALLEST_BLOCK, Reader, new_buffer
 from auditor.decode import frames
 from auditor.errors import InputError
 from auditor.flows import state as S
-from auditor.reading import scan
+from auditor.reading import counting, scan
 from auditor.reading.clocks import correction
 from auditor.reading.interfaces import name_interfaces
 from auditor.reading.sources import NEVER, Source
@@ -82,7 +82,7 @@ class Cursor:
         self._blocks = blocks
         self._size = size
         self._frame = frames.first_of(source.number)
-        self._latest = NEVER
+        self._before = self._latest = NEVER  # the latest time of packets before its block, and up to its end
         self._ahead = correction(source.counted.offset)
         self._more = True
         self._fresh = True  # nothing of what is in the buffer was looked at
@@ -96,14 +96,19 @@ class Cursor:
             raise
         source.counted.notes = self.reader.notes
         source.key_logs = self.reader.pcapng.key_logs
-        self.keys = np.zeros(0, np.int64)  # the times by which its packets come in order: they never go back
         if source.item.size is not None:
             self.reader.fill()
 
     @property
     def key(self) -> tuple[int, int]:
         """What its packets up to the end of this block come before."""
-        return int(self.keys[-1]), self.number
+        return self._latest, self.number
+
+    @property
+    def keys(self) -> S.Array:
+        """The times by which its packets come in order: they never go back."""
+        times = self.block.packets["time"][: self.block.count]
+        return np.maximum(np.maximum.accumulate(times), self._before)
 
     def load(self) -> bool:
         """Decode the packets that come next, when all before them were handed on; False where there are none."""
@@ -125,14 +130,13 @@ class Cursor:
             self._more = False
         if self.reader.names_interfaces:
             name_interfaces(self.reader, self.block.buffer, self.block.packets[: self.block.count])
-        times = self.block.packets["time"][: self.block.count]
         if self._ahead:
-            times -= self._ahead
+            self.block.packets["time"][: self.block.count] -= self._ahead
         if not self._more:
             self._end()
         if self.block.count:
-            self.keys = np.maximum(np.maximum.accumulate(times), self._latest)
-            self._latest = int(self.keys[-1])
+            self._before = self._latest
+            self._latest = counting.latest(self.block.packets[: self.block.count], self._before)
         return self.block.count > 0
 
     def _decode(self) -> None:

@@ -20,7 +20,7 @@ from auditor.decode.fragments import Fragments
 from auditor.decode.packet import FRAME_SEEN, RECENT, RECENT_PACKET
 from auditor.errors import InputError
 from auditor.flows import state as S
-from auditor.reading import copies, scan
+from auditor.reading import copies, counting, scan
 from auditor.reading.decoding import FEW, SMALLEST_PACKET, Block, Blocks, Cursor
 from auditor.reading.samples import Samples
 from auditor.reading.sources import Source
@@ -204,22 +204,26 @@ class Merging:
         """Give a block to the other thread, with the datagrams that became whole in it; ``several``: of several captures."""
         block.data = block.buffer
         packets = block.packets[: block.count]
-        copies.find_copies(block.buffer, self._seen, self._frames, packets, several)
+        whole = not block.fragments
+        reports = copies.find_copies(block.buffer, self._seen, self._frames, packets, several, self._tallies, whole)
         if block.fragments:
-            block.data, whole = self.fragments.join(block.buffer, packets)
-            some = packets[whole]
+            block.data, joined = self.fragments.join(block.buffer, packets)
+            some = packets[joined]
             scan.read_batch(block.data, 0, 0, DATAGRAM_LAYOUT, NO_INTERFACES, 0, some)
-            packets[whole] = some
+            packets[joined] = some
+            reports = counting.tally(block.data, packets, self._tallies)
         if block.about_network:
             self.control.take(block.data, packets)
-        scan.tally(packets, self._tallies)
-        block.data, block.count = self.samples.add(block.data, block.packets, block.count)
+        if reports:
+            block.data, block.count = self.samples.add(block.data, block.packets, block.count)
         self._put(block)
 
 
 def _until(cursor: Cursor, border: tuple[int, int]) -> Piece | None:
     """The packets of an open capture that come before all that is not known yet."""
     time, number = border
+    if cursor.key <= border and cursor.at < cursor.block.count:
+        return cursor, cursor.at, cursor.block.count  # all: their times need not be put in order
     keys = cursor.keys[cursor.at :]
     end = cursor.at + int(np.searchsorted(keys, time, "right" if cursor.number <= number else "left"))
     return (cursor, cursor.at, end) if end > cursor.at else None

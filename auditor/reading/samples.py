@@ -18,16 +18,15 @@ from auditor.capture.pcap import ANY_FRACTION, LARGEST_PACKET, RECORD_BYTES
 from auditor.capture.pcapng import INTERFACE
 from auditor.decode.frames import capture
 from auditor.decode.layers import SFLOW_SAMPLE, layer_of_link_type
-from auditor.decode.packet import DECODED, UDP
+from auditor.decode.packet import DECODED
 from auditor.flows import state as S
-from auditor.reading import scan
+from auditor.reading import counting, scan
 
 ETHERNET, RAW_IP = 1, 101  # link types
 LINKS = {1: ETHERNET, 11: RAW_IP, 12: RAW_IP}  # sFlow's header_protocol: Ethernet, IPv4, IPv6
 AGENT = {1: 4, 2: 16}  # bytes of an agent's address, by its type
 FLOW_SAMPLE, EXPANDED_SAMPLE, RAW_HEADER = 1, 3, 1
 BEFORE_RECORDS = {FLOW_SAMPLE: 28, EXPANDED_SAMPLE: 40}  # bytes of a sample before the number of its records
-SHORTEST = 28  # bytes of a datagram without samples
 PAIR, RAW = Struct(">II"), Struct(">IIII")
 
 
@@ -72,15 +71,6 @@ def samples(data: bytes) -> Iterator[Sample]:
                 yield Sample(LINKS[protocol], max(len(head), length - stripped), head)
 
 
-def reports(block: S.Array, packets: S.Array) -> list[int]:
-    """Which packets are datagrams that begin as sFlow version 5 does."""
-    datagrams = np.flatnonzero((packets["protocol"] == UDP) & (packets["status"] == DECODED))
-    some = datagrams[packets["payload_captured"][datagrams] >= SHORTEST]
-    at = packets["payload"][some]
-    some = some[(block[at + 3] == 5) & (block[at + 7] <= max(AGENT)) & (block[at + 7] > 0)]
-    return [int(n) for n in some if block[packets["payload"][n] :][:7].tobytes() == b"\0\0\0\5\0\0\0"]
-
-
 class Samples:
     """Takes the sampled packets out of reports, and counts them by capture."""
 
@@ -93,9 +83,11 @@ class Samples:
 
         ``packets`` are the block's ``count`` ones, with what room there is behind them.
         """
+        reports = np.zeros(count, np.int64)
+        reports = reports[: counting.list_reports(data, packets[:count], reports)]
         found = [
             (at, sample)
-            for at in reports(data, packets[:count])
+            for at in reports.tolist()
             for sample in samples(data[packets["payload"][at] :][: packets["payload_captured"][at]].tobytes())
         ]
         room = len(packets) - count

@@ -16,19 +16,15 @@ from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
 from auditor.decode.bytes import Bytes
 from auditor.decode.decode import DATAGRAM, decode_packet
 from auditor.decode.eapol import note_supplicant
-from auditor.decode.frames import BITS
 from auditor.decode.packet import (
     ACK,
     BGP,
-    CUT,
     DECODED,
     DUPLICATE,
     EAPOL,
     ENCRYPTED,
-    FRAGMENT,
     ICMP,
     ICMP6,
-    MALFORMED,
     NOT_IP,
     OTHER_IP,
     PACKET,
@@ -44,12 +40,8 @@ from auditor.flows.places import is_at_first_place, note_place, note_side
 from auditor.flows.state import (
     CLOCK,
     CLOCK_SHIFT,
-    CUT_PACKETS,
     DONE,
-    DUPLICATES,
-    ENCRYPTED_PACKETS,
     FINISHED_FLOWS,
-    FIRST_TIME,
     FLOW_PLACES,
     FREE_CHUNKS,
     FREE_DATAGRAM,
@@ -57,24 +49,18 @@ from auditor.flows.state import (
     FREE_HANDSHAKE,
     FREE_PLACE,
     FREE_STREAM,
-    LAST_TIME,
-    MALFORMED_PACKETS,
     NEXT_SWEEP,
-    NOT_IP_PACKETS,
-    OTHER_IP_PACKETS,
     PACKETS,
     ROOM_CHUNKS,
-    SHORT_PACKETS,
     SUPPLICANT,
     SWEEP_AT,
-    WIRE_BYTES,
+    SWEPT,
     Counters,
     FlowRow,
     Memory,
     SideRow,
     State,
     StreamRow,
-    Tallies,
     WayRow,
 )
 from auditor.flows.stream import confirm_held, feed
@@ -98,6 +84,7 @@ from auditor.tls.records import message
 # Why ``follow_batch`` came back, besides MORE.
 ROOM, FLUSH = 4, 5
 SWEEP_PACKETS = 8192
+SWEEP_TIME = 1_000_000_000  # of the capture, in nanoseconds: no flow is over sooner than five times that
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
 
 
@@ -109,31 +96,6 @@ def tick(counters: Counters, time: int) -> None:
         counters[CLOCK_SHIFT] = counters[CLOCK] - time
         now = counters[CLOCK]
     counters[CLOCK] = max(now, counters[CLOCK])
-
-
-@inlined
-def count(counters: Counters, packet: PacketRow) -> None:
-    counters[PACKETS] += 1
-    counters[WIRE_BYTES] += packet.wire_length
-    counters[FIRST_TIME] = min(counters[FIRST_TIME], packet.time)
-    counters[LAST_TIME] = max(counters[LAST_TIME], packet.time)
-    if packet.missing > 0:
-        counters[SHORT_PACKETS] += 1
-    status = packet.status
-    if status == DECODED:
-        return
-    if status == NOT_IP:
-        counters[NOT_IP_PACKETS] += 1
-    elif status == DUPLICATE:
-        counters[DUPLICATES] += 1
-    elif status == CUT:
-        counters[CUT_PACKETS] += 1
-    elif status == MALFORMED:
-        counters[MALFORMED_PACKETS] += 1
-    elif status == ENCRYPTED:
-        counters[ENCRYPTED_PACKETS] += 1
-    elif status != FRAGMENT:  # those are counted where they are put together
-        counters[OTHER_IP_PACKETS] += 1
 
 
 @inlined
@@ -260,7 +222,9 @@ def follow_batch(
             # Often enough to keep memory small, seldom enough to cost little.
             # Were it only once for each place, a flood of SYNs would fill all places before they are looked at.
             counters[NEXT_SWEEP] = counters[PACKETS] + max(SWEEP_PACKETS, counters[FLOW_PLACES] >> 2)
-            counters[SWEEP_AT] = 0
+            if counters[CLOCK] >= counters[SWEPT] + SWEEP_TIME:
+                counters[SWEPT] = counters[CLOCK]
+                counters[SWEEP_AT] = 0
         is_tcp = packet.protocol == TCP
         if packet.status == DUPLICATE:
             note_copy(state, packet)
@@ -361,11 +325,3 @@ def read_batch(
         if packets[i].fragment != 0:
             fragments += 1
     return found, position, ended, fragments, control
-
-
-@kernel(Layout(PACKET), Layout(np.int64, 2))
-def tally(packets: PacketRows, tallies: Tallies) -> int:
-    """Count packets, each with its capture's; how many they are."""
-    for i in range(packets.size):
-        count(tallies[packets[i].frame >> BITS], packets[i])
-    return packets.size

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from auditor.border.words import counted
 from auditor.policy.registry import CHECKS
 from auditor.report.plain import Row
 from auditor.report.results import Results
@@ -57,15 +58,15 @@ class Answer:
         if not self.flows:
             return "Nothing was judged: no flow was seen."
         if self.is_about_all:
-            return f"Nothing was judged: no rule of these policies is about what {_flows(self.flows)} carried."
+            return f"Nothing was judged: no rule of these policies is about what {counted(self.flows, 'flow')} carried."
         if self.aws_not_judged:
-            return f"Nothing was judged: no rule of these policies is about what {_flows(self.aws_not_judged)} to AWS carried."
+            return f"Nothing was judged: no rule of these policies is about what {counted(self.aws_not_judged, 'flow')} to AWS carried."
         return "Nothing was judged: these policies are about traffic to AWS, of which there is none; --all judges everything."
 
     def _judged(self) -> str:
         ways, proven = self.ways, self.ways["proven"]
         whose = " to AWS" if self.to_aws == self.judged else f", {self.to_aws:,} of them to AWS" if self.to_aws else ""
-        judged = f"{self.judged:,} judged flow{'s' if self.judged != 1 else ''}"
+        judged = counted(self.judged, "judged flow")
         parts = [f"{proven:,} ({percent(proven, self.judged)}) provably took a private path"]
         if not proven:
             parts = ["none provably took a private path"]
@@ -140,10 +141,6 @@ def percent(part: int, whole: int) -> str:
     if rounded == 100 and part < whole:
         return "> 99 %"
     return "< 1 %" if rounded == 0 and part else f"{rounded} %"
-
-
-def _flows(count: int) -> str:
-    return f"{count:,} flow{'s' if count != 1 else ''}"
 
 
 def _listed(parts: list[str]) -> str:

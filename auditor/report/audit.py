@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from auditor.border.words import agreed
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Audit(Results):
         return result
 
     def close(self) -> None:
-        """Remove the results if they were kept only for this object (no ``out`` folder)."""
+        """Remove the results if they were kept only for this object (no ``out`` folder, or one in a store)."""
+        super().close()
         if self._remove is not None:
             self._remove()
 
@@ -139,18 +141,21 @@ class Audit(Results):
         """
         from auditor.report.verify import sign
 
+        self.check_local("seals are")
         return sign(self, None if key is None else Path(key), passphrase, force=force)
 
     def request_timestamp(self, file: str | Path, *, force: bool = False) -> None:
         """Write what a time stamp authority is to be sent about the results (RFC 3161). Raises AuditError."""
         from auditor.report.seals.sealed import request
 
+        self.check_local("seals are")
         request(self.folder, Path(file), force=force)
 
     def keep_timestamp(self, response: str | Path) -> str:
         """Keep an authority's response beside the results; the time it states, unproven. Raises AuditError."""
         from auditor.report.seals.sealed import stamp
 
+        self.check_local("time stamps are")
         return stamp(self.folder, Path(response))
 
     def explain(self, flow_id: int | str) -> str:
@@ -239,7 +244,8 @@ class Audit(Results):
 
     def __repr__(self) -> str:
         counts = self.manifest["counts"]
-        words = ", ".join(f"{counts[name]} {name}" for name in ("captures", "flows", "handshakes", "findings"))
+        numbers = [(counts[f"{one}s"], one) for one in ("capture", "flow", "handshake", "finding")]
+        words = ", ".join(f"{number} {agreed(number, one)}" for number, one in numbers)
         return f"<Audit {' '.join(policy['id'] for policy in self.manifest['policies'])}: {words}>"
 
     def _repr_html_(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from auditor.border.words import agreed, counted
 from auditor.report.problems import Problem
 from auditor.tables.closed import SEVERITIES, VERDICTS
 
@@ -36,7 +37,7 @@ class Cause:
 
 def _and_more(names: Sequence[str], what: str) -> str:
     more = len(names) - 1
-    return f"{names[0]} and {more:,} more{what}{'s' if what and more > 1 else ''}" if more else names[0]
+    return f"{names[0]} and {more:,} more{agreed(more, what) if what else ''}" if more else names[0]
 
 
 def causes(problems: Sequence[Problem], most: int) -> list[Cause]:
@@ -71,4 +72,4 @@ def left_out(rest: Sequence[Cause]) -> str:
     """How many problems there are besides those that are shown, by severity."""
     counts = Counter(one.severity for cause in rest for one in cause.problems)
     listed = ", ".join(f"{count:,} {severity}" for severity, count in counts.items())
-    return f"{counts.total():,} more problem{'s' if counts.total() != 1 else ''} ({listed})"
+    return f"{counted(counts.total(), 'more problem')} ({listed})"

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from auditor.border.words import counted
 from auditor.policy.findings import WIDTHS, client_group, text_of, widened
 from auditor.prefixes import parse
 from auditor.report.judged import Judged
@@ -93,9 +94,9 @@ def diff(old: Results, new: Results) -> list[Change]:
             values = ", ".join(
                 _values(two.aspects[name]) for name in ("path", "protocol", "tls_version") if two.aspects[name]
             )
-            changes.append(Change("came", "traffic", *key, None, f"{two.flows} flows ({values})"))
+            changes.append(Change("came", "traffic", *key, None, f"{counted(two.flows, 'flow')} ({values})"))
         elif two is None and one is not None:
-            changes.append(Change("went", "traffic", *key, f"{one.flows} flows", None))
+            changes.append(Change("went", "traffic", *key, counted(one.flows, "flow"), None))
         elif one is not None and two is not None:
             for name, words in ASPECTS.items():
                 if set(one.aspects[name]) != set(two.aspects[name]):

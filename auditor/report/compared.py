@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from auditor.border.text import printable
+from auditor.border.words import counted
 from auditor.report import overview
 from auditor.report.answer import answer
 from auditor.report.change import MARKS, Change
@@ -34,7 +35,7 @@ def _of(result: Results) -> dict[str, str]:
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     times = overview.span(result)
     span = f", {(iso(times[0]) or '')[:19]}Z to {(iso(times[1]) or '')[:19]}Z" if times is not None else ""
-    policies = [f"{one['id']} {one['edition']} ({len(one['rules'])} rules)" for one in manifest["policies"]]
+    policies = [f"{one['id']} {one['edition']} ({counted(len(one['rules']), 'rule')})" for one in manifest["policies"]]
     told = {
         "answer": answer(result).sentence,
         "captures": f"{', '.join(names[:MOST_NAMED])}{more}{span}",

@@ -61,7 +61,8 @@ def contents(
     return {
         "format": 1,
         "auditor": __version__,
-        "system": platform.platform(terse=True),
+        # Not ``platform.platform()``, which runs a program ``uname`` that it looks for along the search path.
+        "system": f"{platform.system()}-{platform.release()}",
         "began": began,
         "ended": ended,
         "captures": [_place(one["name"], to) for one in inputs],

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from auditor.border.words import counted
 from auditor.errors import AuditError
 
 if TYPE_CHECKING:
@@ -49,5 +50,7 @@ def found(result: "Results", given: int | str) -> int:
         return int(matches[0])
     if not isinstance(given, int) and matches:
         some = ", ".join(map(whole, matches[:3]))
-        raise AuditError(f"{given}: {len(matches)} flows begin with that, as {some}: give more digits")
+        raise AuditError(
+            f"{given}: {counted(len(matches), 'flow begins', 'flows begin')} with that, as {some}: give more digits"
+        )
     raise AuditError(f"{result.folder}: no flow has the number {given}; flow_id in the table flows has them")

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from auditor.border.words import counted
 from auditor.report.drill import Frame, frames, packet_of
 from auditor.report.results import Results
 
@@ -75,7 +76,7 @@ def _step(frame: Frame, milliseconds: float, client: str, hello: str | None) -> 
         while (layer := packet.getlayer(kind, number)) is not None:
             inner, number = layer, number + 1
     if inner is None:
-        return Step(frame.capture, frame.number, milliseconds, True, f"{frame.wire_length} bytes")
+        return Step(frame.capture, frame.number, milliseconds, True, counted(frame.wire_length, "byte"))
     words = [*_transport(inner)]
     if hello is not None and hello not in words:
         words.append(f"end of {hello}")
@@ -93,7 +94,7 @@ def _transport(packet: "Packet") -> list[str]:
         data = bytes(tcp.payload)[: _length(packet)]
         return [*([flags] if flags else []), *(_records(data) if data else [] if flags else ["ACK"])]
     data = bytes(packet[UDP].payload) if UDP in packet else bytes(packet.payload)
-    return [f"{len(data)} bytes"]
+    return [counted(len(data), "byte")]
 
 
 def _length(packet: "Packet") -> int | None:
@@ -115,4 +116,4 @@ def _records(data: bytes) -> list[str]:
             name = MESSAGES.get(data[at + 5], name)
         words.append(name)
         at += 5 + length
-    return [*dict.fromkeys(words)] if words else [f"{len(data)} bytes"]
+    return [*dict.fromkeys(words)] if words else [counted(len(data), "byte")]

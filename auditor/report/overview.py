@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from auditor.border.text import printable
+from auditor.border.words import counted
 from auditor.report.answer import VERDICTS, is_judged
 from auditor.report.results import Results
 from auditor.tables.closed import CONFIDENCES, PATHS
@@ -123,7 +124,7 @@ class Warned:
     def words(self) -> str:
         """Whose warning it is, and what it says."""
         more = len(self.captures) - 1
-        others = "" if not more else f" and {more:,} more capture{'s' if more > 1 else ''}"
+        others = f" and {counted(more, 'more capture')}" if more else ""
         return f"{printable(self.captures[0])}{others}: {printable(self.text)}"
 
 

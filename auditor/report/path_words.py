@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from auditor.border.text import printable
+from auditor.border.words import agreed, counted
 from auditor.report import flow_ids
 from auditor.report.results import Results
 from auditor.tables.closed import EVIDENCE
@@ -58,9 +59,9 @@ def _side(flow: dict[str, Any], side: str, path: str, rows: list[dict[str, Any]]
     places = [row for row in rows if row["kind"] == "position"]
     rest = sorted((row for row in rows if row["kind"] != "position"), key=lambda row: EVIDENCE.index(row["kind"]))
     if places:
-        yield f"  seen: {packets} packets at {len(places)} positions"
+        yield f"  seen: {counted(packets, 'packet')} at {counted(len(places), 'position')}"
     elif packets:
-        yield f"  seen: {packets} packets, all at one position: {_position(flow, side)}"
+        yield f"  seen: {counted(packets, 'packet')}, {agreed(packets, 'at', 'all at')} one position: {_position(flow, side)}"
     else:
         yield "  seen: no packet of it is in the capture"
     for row in places:

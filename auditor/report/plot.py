@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from auditor.border.text import printable
+from auditor.border.words import counted
 from auditor.report import charts, colours, flow_ids
 from auditor.report.charts import Count
 from auditor.report.flow_columns import FlowColumns
@@ -171,7 +172,7 @@ class Plots:
         flow_id = flow_ids.found(self._result, flow)
         drawn = ladder(self._result, flow_id)
         is_of_several = len({step.capture for step in drawn.steps}) > 1
-        left = f" (and {drawn.left_out:,} more packets)" if drawn.left_out else ""
+        left = f" (and {counted(drawn.left_out, 'more packet')})" if drawn.left_out else ""
         figure = _figure(
             [],
             f"Flow {flow_ids.short(self._result, [flow_id])[0]}{left}",

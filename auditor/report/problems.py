@@ -137,7 +137,7 @@ def _numbered(column: Any, at: Array, known: dict[str, int]) -> Array:
     """The numbers of a batch's texts at ``at`` among all that are known; new ones are added."""
     codes, texts = coded(column)
     numbers = np.full(len(texts) + 1, -1)
-    for code in np.unique(codes[at]).tolist():
+    for code in (np.flatnonzero(np.bincount(codes[at] + 1)) - 1).tolist():  # np.unique would load numpy.ma
         text = texts[code] if code >= 0 else ""
         numbers[code] = known.setdefault(text or "", len(known))
     chosen: Array = numbers[codes[at]]

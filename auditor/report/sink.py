@@ -66,9 +66,16 @@ class FolderSink:
 
     def _writer(self, table: str) -> pq.ParquetWriter:
         if table not in self._writers:
+            columns = schema.schema(table)
+            # Of columns whose values are mostly different, Parquet would build dictionaries only to throw them away.
+            repeated = [column.name for column in columns if pa.types.is_dictionary(column.type)]
             with self._failing():
                 self._writers[table] = pq.ParquetWriter(
-                    self._files.open(f"{table}.parquet"), schema.schema(table), compression="zstd", compression_level=1
+                    self._files.open(f"{table}.parquet"),
+                    columns,
+                    compression="zstd",
+                    compression_level=1,
+                    use_dictionary=repeated or False,
                 )
         return self._writers[table]
 

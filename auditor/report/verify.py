@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from auditor.errors import AuditError, shown
+from auditor.border.urls import public, url_of
+from auditor.capture.inputs import in_store
+from auditor.errors import AuditError, InputError, shown
 from auditor.report import custody, files, originals
 from auditor.report.results import Results
 from auditor.report.seals import sealed
@@ -23,7 +25,9 @@ def verify(result: Results, proofs: Proofs = NOTHING) -> Iterator[Verified]:
         name = item["name"]
         if item["sha256"] is None:
             yield name, None, "was not read to its end: it has no SHA-256"
-        elif (path := originals.find(result, name)) is None:
+        elif (path := originals.find(result, name)) is None and (url := url_of(name)) is not None:
+            yield name, *_same_object(url, item["sha256"])
+        elif path is None:
             yield name, None, "is not there any more, or was no file"
         else:
             yield name, *_same(path.resolve(), item["sha256"])
@@ -74,9 +78,25 @@ def altered(folder: Path) -> list[str]:
     return [f"{shown(folder / name)}: {why}" for name, same, why in checked if not same and name in read]
 
 
+def _same_object(url: str, digest: str) -> tuple[bool | None, str]:
+    try:
+        item = in_store(url)
+        item.open()
+        item.read_rest()
+        actual = item.sha256()
+        item.forget()
+    except InputError as error:
+        return None, str(error).removeprefix(f"{public(url)}: ")
+    return _judged(actual, digest)
+
+
 def _same(path: Path, digest: str) -> tuple[bool | None, str]:
     try:
         actual = files.sha256(path)
     except OSError as error:
         return False, str(error.strerror)
+    return _judged(actual, digest)
+
+
+def _judged(actual: str | None, digest: str) -> tuple[bool, str]:
     return (True, "unchanged") if actual == digest else (False, f"changed: its SHA-256 was {digest}, and is {actual}")

@@ -85,11 +85,10 @@ def dissect(
     program = tshark.program()
     if program is None:
         return Dissected(failure=tshark.missing())
-    try:
-        options = tshark.restricted(program)
-    except InputError as error:
-        return Dissected(failure=str(error))
     packets, keys = Private(), Private(in_memory=True)
+    # Each takes longer than all that is done here: so they begin at one time, and are asked for their answers later.
+    child = _start([*packets.inherited(), *keys.inherited()])
+    tshark.ask(program)
     try:
         try:
             cut = write(merging, wanted, packets.file)
@@ -97,6 +96,10 @@ def dissect(
             return Dissected(failure=f"the capture could not be read a second time ({error})")
         if not is_same():
             return Dissected(failure=CHANGED)
+        try:
+            options = tshark.restricted(program)
+        except InputError as error:
+            return Dissected(failure=str(error))
         keys.file.write(secrets)
         keys.file.flush()
         order = {
@@ -109,8 +112,9 @@ def dissect(
             "clear": np.flatnonzero(np.isin(wanted.kind, (HTTP, SMTP))).tolist(),
             "quic": bool((wanted.kind == QUIC).any()),
         }
-        dissected = _run(order, [*packets.inherited(), *keys.inherited()], cut)
+        dissected = _run(child, order, cut)
     finally:
+        _end(child)
         packets.close()
         keys.close()
     if cut.capped:
@@ -118,10 +122,9 @@ def dissect(
     return dissected
 
 
-def _run(order: dict[str, Any], inherited: Sequence[int], cut: Cut) -> Dissected:
-    dissected = Dissected(packets=len(cut.frames))
-    limit = SECONDS + SECONDS_A_MEGABYTE * cut.bytes / 1e6
-    child = isolated.start(
+def _start(inherited: Sequence[int]) -> "subprocess.Popen[bytes]":
+    """A child that loads what it needs, and waits for its order."""
+    return isolated.start(
         isolated.module("auditor.requests.worker"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -129,6 +132,11 @@ def _run(order: dict[str, Any], inherited: Sequence[int], cut: Cut) -> Dissected
         pass_fds=inherited,
         start_new_session=True,
     )
+
+
+def _run(child: "subprocess.Popen[bytes]", order: dict[str, Any], cut: Cut) -> Dissected:
+    dissected = Dissected(packets=len(cut.frames))
+    limit = SECONDS + SECONDS_A_MEGABYTE * cut.bytes / 1e6
     ended = threading.Timer(limit, _kill, [child])
     ended.start()
     done = False
@@ -152,12 +160,6 @@ def _run(order: dict[str, Any], inherited: Sequence[int], cut: Cut) -> Dissected
     finally:
         in_time = ended.is_alive()
         ended.cancel()
-        _kill(child)
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
     if not done and dissected.failure is None:
         took = f"it took longer than {limit:.0f} s" if not in_time else "it ended before its time: memory, or killed"
         dissected.failure = f"tshark did not come to an end ({took})"
@@ -180,6 +182,16 @@ def _lines(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:
             record = json.loads(line)
             if isinstance(record, dict):
                 yield record
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """End the child, and wait until it has ended."""
+    _kill(child)
+    child.wait()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 def _kill(child: "subprocess.Popen[bytes]") -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from auditor.aws.names import endpoint, host_of
+from auditor.border.words import agreed
 from auditor.decode import frames
 from auditor.reading.sources import Source, again, is_same
 from auditor.recognise.numbers import QUIC, TLS
@@ -93,7 +94,7 @@ class Inside:
     def all_notes(self) -> list[str]:
         """What a person should know of key logs and of opening TLS, a sentence each."""
         wrong = [
-            f"{log.name}: {log.wrong} of {log.lines} lines are no secrets of TLS sessions"
+            f"{log.name}: {log.wrong} of {log.lines} {agreed(log.lines, 'line')} {agreed(log.wrong, 'is no secret', 'are no secrets')} of TLS sessions"
             for log in self.keys.logs
             if log.wrong
         ]

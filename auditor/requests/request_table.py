@@ -16,9 +16,11 @@ from auditor.recognise.numbers import HTTP, HTTP2, QUIC, SMTP, TLS
 from auditor.requests.cut import Wanted
 from auditor.requests.inside import NO_KEYS, NOT_READ, OTHER_KEYS, Inside
 from auditor.tables import arrow, schema
+from auditor.tables.columns import MISSING, Texts
 from auditor.tls.names import suites
 
 Array = np.ndarray[Any, Any]
+NO_HANDSHAKE = "TLS, but its handshake is not in the capture"
 
 
 @dataclass(frozen=True)
@@ -26,18 +28,18 @@ class Candidates:
     """The flows of a batch whose requests may be read, and why not, for the others."""
 
     wanted: Wanted
-    reasons: Array  # of str or None: a text for each flow with requests that are not read
+    reasons: Texts  # for each flow with requests that are not read
 
 
 def candidates(inside: Inside, rows: Rows, ends: Oriented, services: Services, protocol: Array) -> Candidates:
     """The flows of a batch whose requests may be read; ``protocol``: of str or None."""
     flows, shakes, at = rows.flows, rows.handshakes, rows.handshake_flow
     kind = np.full(len(rows), -1)
-    reasons = np.full(len(rows), None, object)
+    reasons = Texts([OTHER_KEYS if inside.keys else NO_KEYS, NO_HANDSHAKE, NOT_READ], np.full(len(rows), MISSING))
     first = np.full(len(rows), -1)
     first[at[::-1]] = np.arange(len(at))[::-1]
-    reasons[at] = OTHER_KEYS if inside.keys else NO_KEYS
-    reasons[(protocol == "tls") & (first < 0)] = "TLS, but its handshake is not in the capture"
+    reasons.index[at] = 0
+    reasons.index[(protocol == "tls") & (first < 0)] = 1
     if inside.keys and len(at):
         known = inside.keys.known(shakes["random_high"], shakes["random_low"])
         if inside.keys.opens_rsa:
@@ -48,7 +50,7 @@ def candidates(inside: Inside, rows: Rows, ends: Oriented, services: Services, p
     application = flows["application"]
     clear_http = np.isin(application, (HTTP, HTTP2)) & (first < 0)
     kind[clear_http & (services.is_endpoint | inside.all_clear)] = HTTP
-    reasons[clear_http] = NOT_READ
+    reasons.index[clear_http] = 2
     mail = np.array([service == "ses-smtp" for service in services.service.values] or [False])[services.service.index]
     upgraded = np.zeros(len(rows), bool)
     upgraded[at] = shakes["upgraded"] == SMTP

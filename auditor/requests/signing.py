@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from auditor.border.words import counted
 from auditor.errors import InputError, shown
 
 V4 = "4"
@@ -69,7 +70,7 @@ def joining_salt(path: Path) -> bytes:
         raise InputError(f"{shown(path)}: {error.strerror}") from error
     if len(secret) < SALT_BYTES:
         raise InputError(
-            f"{shown(path)}: holds {len(secret)} bytes, too few for a secret: head -c {SALT_BYTES} /dev/urandom > FILE makes one"
+            f"{shown(path)}: holds {counted(len(secret), 'byte')}, too few for a secret: head -c {SALT_BYTES} /dev/urandom > FILE makes one"
         )
     return hashlib.sha256(b"access keys" + secret).digest()
 

@@ -4,6 +4,7 @@ It is found where only the system's owner puts programs, and has nobody's settin
 no more protocols than are asked for.
 """
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 
 from auditor.errors import InputError
@@ -29,8 +30,30 @@ def missing() -> str:
 def version() -> str | None:
     """The first line of what ``tshark --version`` says."""
     path = program()
-    said = isolated.said([path, "--version"]) if path is not None else None
+    said = _said(path, "--version") if path is not None else None
     return said.splitlines()[0] if said else None
+
+
+def ask(path: str) -> None:
+    """Begin to ask what ``version`` and ``restricted`` will need: starting takes tshark a seventh of a second each time."""
+    _asked(path, "--version")
+    _asked(path, "-G", "protocols")
+
+
+@cache
+def _asked(path: str, *question: str) -> Future[str | None]:
+    """What a tshark says; one that is installed says the same each time."""
+    thread = ThreadPoolExecutor(1)
+    answer = thread.submit(isolated.said, [path, *question])
+    thread.shutdown(wait=False)
+    return answer
+
+
+def _said(path: str, *question: str) -> str | None:
+    said = _asked(path, *question).result()
+    if said is None:  # it may run next time
+        _asked.cache_clear()
+    return said
 
 
 def command(path: str, *arguments: str) -> list[str]:
@@ -49,7 +72,7 @@ def restricted(path: str) -> list[str]:
 @cache
 def _others(path: str) -> tuple[str, ...]:
     """The protocols that are not needed, by their names in filters, the third column of tshark's list."""
-    listed = (isolated.said([path, "-G", "protocols"]) or "").splitlines()
+    listed = (_said(path, "-G", "protocols") or "").splitlines()
     names = {cells[2] for line in listed if len(cells := line.split("\t")) > 2}
     if "tcp" not in names:  # a list that cannot be read would leave every dissector on
         raise InputError(f"{path} does not list its protocols, so they cannot be switched off: it is not used")

@@ -251,10 +251,10 @@ def main(_: Sequence[str] = ()) -> None:
     """Read the order, dissect, write the results."""
     confine(MEMORY)
     landlock.restrict([Path(os.devnull)])  # neither here nor in tshark is there anything to be written
+    from auditor.requests.dissection import OPEN, Dissection  # which takes as long as preparing the order
+
     order = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from auditor.requests.dissection import OPEN, Dissection
-
     files = [order[name] for name in ("capture", "keys") if isinstance(order[name], int)]
     for name in ("capture", "keys"):
         if order[name] in files:

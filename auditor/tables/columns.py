@@ -80,9 +80,8 @@ class Texts:
     @classmethod
     def of(cls, values: Sequence[str | None] | Array) -> "Texts":
         """From one text for each row."""
-        codes: dict[str | None, int] = {}
-        index = np.fromiter((codes.setdefault(v, len(codes)) for v in values), np.int64, len(values))
-        return cls(list(codes), index)
+        codes = {value: number for number, value in enumerate(dict.fromkeys(values))}
+        return cls(list(codes), np.fromiter(map(codes.__getitem__, values), np.int64, len(values)))
 
     def take(self, at: Array) -> "Texts":
         """The texts at ``at``; missing where that is negative."""
@@ -131,15 +130,18 @@ Column = Numbers | Texts | Bytes
 
 def strings(values: Sequence[str | None]) -> Any:
     """An Arrow array of strings."""
-    texts = ["" if v is None else v for v in values]
-    if not is_harmless("".join(texts)):
+    missing = np.fromiter((v is None for v in values), bool, len(values)) if None in values else None
+    texts = [v or "" for v in values]
+    joined = "".join(texts)
+    if not is_harmless(joined):
         texts = [printable(text) for text in texts]
-    encoded = [text.encode() for text in texts]
+        joined = "".join(texts)
+    sizes = map(len, texts) if joined.isascii() else (len(text.encode()) for text in texts)
     offsets = np.zeros(len(values) + 1, np.int32)
-    np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=offsets[1:])
-    bitmap, count = _validity(np.fromiter((v is None for v in values), bool, len(values)))
+    np.cumsum(np.fromiter(sizes, np.int64, len(texts)), out=offsets[1:])
+    bitmap, count = _validity(missing)
     return pa.Array.from_buffers(
-        pa.string(), len(values), [bitmap, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))], count
+        pa.string(), len(values), [bitmap, pa.py_buffer(offsets), pa.py_buffer(joined.encode())], count
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.border import gate
+from auditor.border.words import counted
 from auditor.tables import schema
 
 # Columns that have a value in every row.
@@ -91,7 +92,7 @@ def broken(table: str, data: pa.Table) -> str | None:
         if column.name in data.column_names:
             values = data.column(column.name)
             if values.null_count and column.name in ALWAYS[table]:
-                return f"{column.name} is missing in {values.null_count} rows"
+                return f"{column.name} is missing in {counted(values.null_count, 'row')}"
             if (wrong := _wrong(table, column, values)) is not None:
                 return f"{column.name} has {wrong}"
     return None

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.border.words import agreed
 from auditor.decode.packet import FIN, RST
 from auditor.flows import state as S
 from auditor.tables.closed import OUTCOMES
@@ -68,9 +69,10 @@ class Delivery:
             words += f" (maximum segment size {self.mss[at]})"
         words += f": {OUTCOMES[self.outcome[at]]}"
         if count:
-            words += f", {count} segment{'s' if count > 1 else ''} sent again"
+            words += f", {count} {agreed(count, 'segment')} sent again"
         if self.acknowledged[at] >= 0:
-            words += f", {min(size, int(self.acknowledged[at]))} bytes acknowledged"
+            acknowledged = min(size, int(self.acknowledged[at]))
+            words += f", {acknowledged} {agreed(acknowledged, 'byte')} acknowledged"
         return words
 
 

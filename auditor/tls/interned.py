@@ -79,5 +79,6 @@ def names_of(memory: S.Memory, numbers: Array) -> list[str | None]:
         texts = [text[end - size : end] for end, size in zip(ends, lengths.tolist(), strict=True)]
     else:
         texts = [printable(part) for part in parts]
-    decoded = iter(texts)
-    return [next(decoded) if number else None for number in numbers.tolist()]
+    names = np.full(len(numbers), None, object)
+    names[numbers > 0] = texts
+    return list(names)

@@ -132,8 +132,7 @@ def packets(data: bytes) -> Iterator[Packet]:
                 return
             yield Packet(INITIAL if kind == 0 else OTHER, version, target, source, begin, at, at + length)
             at += length
-            while at < len(data) and not data[at]:  # no packet, but padding outside of one (RFC 9000 12.2)
-                at += 1
+            at = len(data) - len(data[at:].lstrip(b"\0"))  # no packet, but padding outside of one (RFC 9000 12.2)
     except IndexError:
         return
 

@@ -3,6 +3,7 @@
 from typing import Any, BinaryIO
 
 from auditor.border.text import markdown
+from auditor.border.words import counted
 from auditor.report import overview
 from auditor.report.answer import answer
 from auditor.report.plain import about
@@ -31,7 +32,7 @@ def write(result: Results, out: BinaryIO) -> None:
         "",
         f"Policy {markdown(policies)}; AWS address ranges of {markdown(manifest['ip_ranges']['date'])}; ",
     ]
-    lines[-1] += f"{counts['flows']:,} flows, {counts['handshakes']:,} TLS handshakes."
+    lines[-1] += f"{counted(counts['flows'], 'flow')}, {counted(counts['handshakes'], 'TLS handshake')}."
     lines.append("")
     found = overview.lines(result)
     if found:

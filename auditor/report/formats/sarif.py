@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
+from auditor.border.words import counted
 from auditor.report.plain import about
 from auditor.report.proof import evidence_of, frames_text
 from auditor.report.results import Results
@@ -46,7 +47,9 @@ def write(result: Results, out: BinaryIO) -> None:
                 "ruleId": row["rule"],
                 "ruleIndex": index.get(row["rule"], -1),
                 "level": LEVELS[row["severity"]] if row["verdict"] == "fail" else "note",
-                "message": {"text": f"{about(row)}: {row['reason']} ({row['flows']} flows, frames {frames_text(row)})"},
+                "message": {
+                    "text": f"{about(row)}: {row['reason']} ({counted(row['flows'], 'flow')}, frames {frames_text(row)})"
+                },
                 "locations": locations or [logical],
                 "partialFingerprints": {"ruleClientsService/v1": f"{row['rule']}/{about(row)}"},
                 "properties": {"flows": row["flows"], "clients": row["clients"], "sampleFlows": row["sample_flows"]},

@@ -8,7 +8,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.report.flow_columns import FlowColumns
-from auditor.report.page import flow_table, style, view
+from auditor.report.page import findings, flow_table, style, view
+from auditor.report.problems import problems
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 def write(result: Results, out: BinaryIO) -> None:
     """Write the page."""
     flows = FlowColumns.of(result)
-    data = facts(result, flows)
-    page = view.page(result, flows)
+    every = problems(result)
+    data = {**facts(result, flows), "problems": findings.further(every)}
+    page = view.page(result, flows, every)
     sheet, script = style_sheet() + style.footer(page["footer"]), _file("page.js")
     text = (
         environment()

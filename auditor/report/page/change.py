@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from auditor.border.text import printable
+from auditor.border.words import counted
 from auditor.report import overview
 from auditor.report.answer import answer
 from auditor.report.change import Change, unchanged
 from auditor.report.charts import moment
 from auditor.report.compared import SAME, basis
 from auditor.report.page.drawn import way_shares
-from auditor.report.page.links import counted
 from auditor.report.page.style import kind
 from auditor.report.results import Results
 

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from auditor.border.words import counted
 from auditor.report import charts, colours
 from auditor.report.answer import WAYS, Answer
 from auditor.report.charts import Count, Strand
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.page import sankey, timeaxis
-from auditor.report.page.links import counted, href
+from auditor.report.page.links import href
 from auditor.report.page.style import kind
 from auditor.report.results import Results
 
@@ -166,7 +167,9 @@ def time(flows: FlowColumns) -> Row:
         "axis": None,
         "legend": [],
         "events": [timeaxis.words(event) for event in shown],
-        "events_left": f"{len(line.events) - len(shown):,}" if len(line.events) > len(shown) else None,
+        "events_left": counted(len(line.events) - len(shown), "more change of path", "more changes of path")
+        if len(line.events) > len(shown)
+        else None,
     }
     total = sum(line.totals)
     if len(used) < 3:  # too few bars to show anything

@@ -1,51 +1,71 @@
 """Problems, findings and rules as the page shows them: who does not meet what, the frames that prove it, what to do."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from auditor.border.text import printable
+from auditor.border.words import counted
 from auditor.report import charts, colours
-from auditor.report.page.links import counted, href
+from auditor.report.page.links import href
 from auditor.report.page.style import kind
 from auditor.report.plain import Row, about
 from auditor.report.problems import Problem
-from auditor.report.problems import problems as problems_of
 from auditor.report.results import Results
 
-MOST_PROBLEMS = 60
+MOST_PROBLEMS = 60  # that are whole in the page; its script lists the others
 SHOWN = 20  # of them without being asked to
 MOST_CAPTURES = 3  # of a finding whose frames are listed
 MOST_NAMED = 5
 TEXTS = (("Asks for", "what"), ("Why", "why"), ("How to fix", "fix"))
 
 
-def problems(result: Results) -> dict[str, Any]:
-    """The problems, worst first, each with its findings."""
+def problems(result: Results, every: Sequence[Problem]) -> dict[str, Any]:
+    """The problems, worst first, each with its findings; then the findings that are in none of those shown."""
     findings = {row["finding_id"]: row for row in result.records("findings", times="ns")}
-    every, told = problems_of(result), set[str]()
+    told = set[str]()
     shown = [_problem(one, findings, told) for one in every[:MOST_PROBLEMS]]
     left = len(every) - len(shown)
+    others = [_finding(row, None, told) for name, row in findings.items() if name not in told]
     words = (
         "none was found in what was judged"
         if not every
-        else f"{len(every):,} pairs of client network and service, worst first"
+        else f"{counted(len(every), 'pair', 'pairs')} of client network and service, worst first"
     )
     if not every and not charts.is_anything_judged(result):
         words = "nothing was judged"
-    if len(every) == 1:
-        words = "one pair of client network and service"
     return {
         "problems": shown[:SHOWN],
         "further": shown[SHOWN:],
-        "problems_left": f"{left:,}" if left else None,
+        "problems_left": counted(left, "more pair") if left else None,
+        "other_findings": others,
         "problem_words": words,
     }
 
 
+def further(every: Sequence[Problem]) -> dict[str, list[Any]]:
+    """The problems that are not whole in the page, as columns for its script."""
+    rest = every[MOST_PROBLEMS:]
+    return {
+        "severity": [one.severity for one in rest],
+        "verdict": [one.verdict for one in rest],
+        "network": [one.pair.client_group if one.sample_flows else None for one in rest],
+        "service": [_service(one) for one in rest],
+        "who": [printable(one.who) for one in rest],
+        "what": [printable(", ".join(one.what)) for one in rest],
+        "flows": [one.flows for one in rest],
+        "findings": [" ".join(one.findings) for one in rest],
+    }
+
+
+def _service(one: Problem) -> str:
+    """The server of a problem, as flows have it to be filtered by."""
+    return f"{one.pair.service} {one.pair.region or ''}".rstrip()
+
+
 def _problem(one: Problem, findings: dict[str, Row], told: set[str]) -> dict[str, Any]:
     """A problem; ``told``: findings of others, which are not told again in full."""
-    service = f"{one.pair.service} {one.pair.region or ''}".rstrip()
-    where = {"network": one.pair.client_group, "service": service, "verdict": ["fail", "warn"]}
+    where = {"network": one.pair.client_group, "service": _service(one), "verdict": ["fail", "warn"]}
     seen = [charts.moment(time) for time in (one.first_seen, one.last_seen)]
     return {
         "severity": one.severity,
@@ -71,8 +91,11 @@ def _named(top: tuple[tuple[str, int], ...], count: int) -> str:
     return f"{shown} and {left:,} more" if left > 0 else shown
 
 
-def _finding(row: Row, who: str, told: set[str]) -> dict[str, Any]:
-    """A finding. One that is about several problems has its place and its proof in the first of them."""
+def _finding(row: Row, who: str | None, told: set[str]) -> dict[str, Any]:
+    """A finding. One that is about several problems has its place and its proof in the first of them.
+
+    ``who``: whom the problem is about that it is told in; None where it is told by itself.
+    """
     parts = json.loads(row["evidence"] or "[]")
     name, is_first = row["finding_id"], row["finding_id"] not in told
     told.add(name)
@@ -86,7 +109,9 @@ def _finding(row: Row, who: str, told: set[str]) -> dict[str, Any]:
         "href": href(finding=name) if row["sample_flows"] else None,
         "wider": printable(about(row)) if about(row) != who else None,
         "proofs": [_proof(part) for part in parts[:MOST_CAPTURES] if part["frames"] and is_first],
-        "more_captures": f"{len(parts) - MOST_CAPTURES:,}" if len(parts) > MOST_CAPTURES and is_first else None,
+        "more_captures": counted(len(parts) - MOST_CAPTURES, "more capture")
+        if len(parts) > MOST_CAPTURES and is_first
+        else None,
         "extract": f"audit extract RESULTS {name} -o {name}.pcapng" if parts and is_first else None,
     }
 
@@ -105,12 +130,10 @@ def rules(result: Results) -> list[dict[str, Any]]:
     of_rule: dict[str, list[Row]] = {}
     for row in result.records("findings"):
         of_rule.setdefault(row["rule"], []).append(row)
-    shown = {name for problem in problems_of(result)[:MOST_PROBLEMS] for name in problem.findings}
-    return [_rule(code, rows, result.rule(code) or {}, shown) for code, rows in of_rule.items()]
+    return [_rule(code, rows, result.rule(code) or {}) for code, rows in of_rule.items()]
 
 
-def _rule(code: str, rows: list[Row], page: dict[str, Any], shown: set[str]) -> dict[str, Any]:
-    """A rule; ``shown``: the findings that have a place in the page."""
+def _rule(code: str, rows: list[Row], page: dict[str, Any]) -> dict[str, Any]:
     texts = [(head, page[name]) for head, name in TEXTS if page.get(name)]
     texts += list(page.get("ways", {}).items())
     texts += [("Source", page["source"])] if page.get("source") else []
@@ -120,5 +143,5 @@ def _rule(code: str, rows: list[Row], page: dict[str, Any], shown: set[str]) -> 
         "title": printable(rows[0]["title"]),
         "flows": counted(sum(row["flows"] for row in rows), "flow"),
         "texts": [(printable(name), printable(text)) for name, text in texts],
-        "findings": [(row["finding_id"], row["finding_id"] in shown) for row in rows],
+        "findings": [row["finding_id"] for row in rows],
     }

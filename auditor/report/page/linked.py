@@ -21,11 +21,11 @@ def findings_of(result: Results, flows: FlowColumns) -> Texts:
     if not len(rows):
         return Texts.constant(None, len(flows))
     of_flows = (flows.network, flows.party, flows.region)
-    columns = (rules, verdicts, *of_flows)
+    tables = [[*column.values, None] for column in (rules, verdicts, *of_flows)]
     combos, index = distinct(rules.index, verdicts.index, *(column.index[rows] for column in of_flows))
     found: list[str | None] = []
     for combo in combos.tolist():
-        rule, verdict, *party = ([*column.values, None][code] for column, code in zip(columns, combo, strict=True))
+        rule, verdict, *party = (table[code] for table, code in zip(tables, combo, strict=True))
         finding = known.of(str(rule), str(verdict), Pair(party[0], str(party[1]), party[2]))
         found.append(finding["finding_id"] if finding else None)
     of_flow: dict[int, list[str]] = defaultdict(list)

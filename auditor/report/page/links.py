@@ -1,4 +1,4 @@
-"""Numbers with their words, and links to the flows that they count: the filter is the address's fragment."""
+"""Links to flows: the filter is the address's fragment."""
 
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
@@ -8,8 +8,3 @@ def href(**facets: str | Sequence[str] | None) -> str:
     """A link to the flows that have these values."""
     given = {name: value for name, value in facets.items() if value is not None}
     return "#" + urlencode(given, doseq=True, quote_via=quote)
-
-
-def counted(count: int, one: str, several: str | None = None) -> str:
-    """A number with what it is of."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"

@@ -245,6 +245,46 @@ class Flows {
   }
 }
 
+// The problems that are not whole in the page: who does not meet what, and from there to their flows and findings.
+class Further {
+  constructor(columns) {
+    this.columns = columns;
+    this.count = columns.who.length;
+    this.drawn = 0;
+    if (!this.count) return;
+    $("further-more").addEventListener("click", () => this.draw());
+    this.draw();
+  }
+
+  draw() {
+    const end = Math.min(this.drawn + STEP, this.count), lines = [];
+    for (let row = this.drawn; row < end; row++) lines.push(this.line(row));
+    this.drawn = end;
+    $("further-list").append(...lines);
+    $("further-more").hidden = end === this.count;
+    $("further-more").textContent = `Show more (${whole(this.count - end)} left)`;
+  }
+
+  line(row) {
+    const { severity, verdict, network, service, who, what, flows, findings } = this.columns, line = element("p", null, "pair");
+    const text = element("span", null, "text"), named = element("span", null, "names"), flow = element("span", null, "flows");
+    const count = `${whole(flows[row])} ${flows[row] === 1 ? "flow" : "flows"}`;
+    for (const one of findings[row].split(" ").filter(Boolean)) {
+      const link = element("a", one, "code");
+      link.href = `#f-${one}`;
+      named.append(link, " ");
+    }
+    if (network[row] !== null) {
+      const link = element("a", count);
+      link.href = `#${new URLSearchParams([["network", network[row]], ["service", service[row]], ["verdict", "fail"], ["verdict", "warn"]])}`;
+      flow.append(link);
+    } else flow.append(count);
+    text.append(element("b", who[row]), " ", element("span", what[row], "what"), " ", named);
+    line.append(element("span", severity[row], `mark s-${severity[row]}`), element("span", SIGNS[verdict[row]], `mark ${KINDS[verdict[row]]}`), text, flow);
+    return line;
+  }
+}
+
 // Problems and rules are folded on a screen, open on paper and where a link leads into them.
 function folding() {
   const boxes = () => document.querySelectorAll("details.problem, details.rule, details.rest");
@@ -291,7 +331,8 @@ function copying() {
   theme();
   folding();
   copying();
-  const flows = new Flows(await unpack("data"));
+  const data = await unpack("data"), flows = new Flows(data);
+  new Further(data.problems);
   flows.build();
   if (!flows.read()) flows.draw();
   else $("flow-section").scrollIntoView();

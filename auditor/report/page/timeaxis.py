@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from auditor.border.words import counted
 from auditor.report.charts import Event, Timeline, moment
 
 HEIGHT = 150.0  # of the bars
@@ -71,13 +72,12 @@ def layout(line: Timeline, events: list[Event]) -> Axis:
 
 def words(event: Event) -> str:
     """A change of path in words."""
-    flows = "1 flow" if event.flows == 1 else f"{event.flows:,} flows"
     when = moment(event.time, 23)
     if event.last != event.time:
         last = moment(event.last, 23)
         when += f" to {last[11:] if last[:10] == when[:10] else last}"
     now = "by an unknown way since" if event.path == "unknown" else f"now by {event.path}"
-    return f"{when} UTC: {flows} changed, {now}"
+    return f"{when} UTC: {counted(event.flows, 'flow')} changed, {now}"
 
 
 def duration(nanoseconds: int) -> str:
@@ -85,7 +85,7 @@ def duration(nanoseconds: int) -> str:
     for size, one in ((DAY, "day"), (60 * MINUTE, "hour"), (MINUTE, "minute"), (SECOND, "second")):
         if nanoseconds >= size and nanoseconds % size == 0:
             count = nanoseconds // size
-            return one if count == 1 else f"{count} {one}s"
+            return one if count == 1 else counted(count, one)
     return f"{nanoseconds / 1e6:g} ms"
 
 

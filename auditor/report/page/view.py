@@ -1,24 +1,27 @@
 """What the page says, section by section, as plain values for its template."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from auditor.border.text import printable
+from auditor.border.words import counted
 from auditor.report import charts, colours, overview
 from auditor.report.answer import Answer, answer, is_judged, percent
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.page import drawn
 from auditor.report.page.drawn import VERDICT_WORDS, VERDICTS
 from auditor.report.page.findings import problems, rules
-from auditor.report.page.links import counted, href
+from auditor.report.page.links import href
 from auditor.report.page.style import kind
+from auditor.report.problems import Problem
 from auditor.report.results import Results
 
 Row = dict[str, Any]
 MOST_OTHERS = 12  # kinds of flows that were not judged
 
 
-def page(result: Results, flows: FlowColumns) -> Row:
-    """Everything but the flows themselves."""
+def page(result: Results, flows: FlowColumns, every: Sequence[Problem]) -> Row:
+    """Everything but the flows themselves and the problems that are not whole in the page; ``every``: all problems."""
     said, strands = answer(result), charts.paths(flows)
     inputs = [printable(one["name"]) for one in result.manifest["inputs"]]
     return {
@@ -35,7 +38,7 @@ def page(result: Results, flows: FlowColumns) -> Row:
         "diagram": drawn.diagram(strands),
         "strands": drawn.strands(strands),
         **_by_version(result),
-        **problems(result),
+        **problems(result, every),
         "rules": rules(result),
         **_unseen(result, said),
         "time": drawn.time(flows),
@@ -51,7 +54,7 @@ def page(result: Results, flows: FlowColumns) -> Row:
 
 
 def _about(result: Results, inputs: list[str]) -> str:
-    name = inputs[0] if len(inputs) == 1 else f"{len(inputs):,} captures"
+    name = inputs[0] if len(inputs) == 1 else counted(len(inputs), "capture")
     parts = [name]
     if (span := overview.span(result)) is not None:
         parts.append(f"{charts.moment(span[0])} to {charts.moment(span[1])} UTC")
@@ -64,7 +67,7 @@ def _about(result: Results, inputs: list[str]) -> str:
 def _footer(result: Results, inputs: list[str]) -> str:
     """Which capture a printed page is about: by its name and SHA-256."""
     if len(inputs) != 1:
-        return f"Traffic audit of {len(inputs):,} captures; names and SHA-256 are at the end"
+        return f"Traffic audit of {counted(len(inputs), 'capture')}; names and SHA-256 are at the end"
     return f"{inputs[0][-80:]}   SHA-256 {result.manifest['inputs'][0]['sha256'] or 'unknown'}"
 
 
@@ -94,8 +97,7 @@ def _scope(said: Answer) -> str:
         return f"No flow was judged; the diagram is of all {said.flows:,}."
     rest = said.flows - said.judged
     shown = f"The {counted(said.judged, 'flow')} that were judged" if said.judged > 1 else "The flow that was judged"
-    others = "1 other was not" if rest == 1 else f"{rest:,} others were not"
-    return shown + (f"; {others}." if rest else ".")
+    return shown + (f"; {counted(rest, 'other was not', 'others were not')}." if rest else ".")
 
 
 def _by_version(result: Results) -> Row:
@@ -131,7 +133,7 @@ def _unseen(result: Results, said: Answer) -> Row:
     ]
     if len(ordered) > MOST_OTHERS:
         rest = sum(count for _, count in ordered[MOST_OTHERS:])
-        words = f"of {len(ordered) - MOST_OTHERS} other protocols"
+        words = f"of {counted(len(ordered) - MOST_OTHERS, 'other protocol')}"
         listed.append({"name": words, "count": f"{rest:,}", "href": None})
     nothing = "Every rule that is about a judged flow could be judged." if said.judged else "Nothing was judged."
     return {"unseen": rows, "not_judged": listed, "nothing_unseen": nothing}

@@ -1,0 +1,206 @@
+"""Overlays, fabrics, service chains and link layers that few captures have: the handshake inside is read to its end."""
+
+import itertools
+import random
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import GRE, Ether
+from scapy.packet import Raw
+
+from tests import carriers, wire
+
+Run = Callable[..., Any]
+Frame = Callable[[bytes, int], Any]  # of an Ethernet frame and its IP version
+E = Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b")
+OUTER = E / IP(src="172.31.0.1", dst="172.31.0.2")
+MACS = bytes(E)[:12]
+ENDS_OF = {4: (wire.CLIENT, wire.SERVER), 6: ("2001:db8::1", "2001:db8::10")}
+LABEL = struct.pack(">I", 100 << 12 | 0x100 | 64)  # the bottom of a stack
+CHAIN = struct.pack(">I", 5 << 8 | 255)  # path and index of NSH
+
+
+def frames(version: int = 4) -> list[bytes]:
+    client, server = ENDS_OF[version]
+    return wire.Talk(client=client, server=server).open().play(carriers.handshake()).close().packets
+
+
+def udp(port: int, payload: bytes, source: int = 50_000) -> Any:
+    return OUTER / UDP(sport=source, dport=port) / Raw(payload)
+
+
+def in_ip(protocol: int, payload: bytes) -> Any:
+    return E / IP(src="172.31.0.1", dst="172.31.0.2", proto=protocol) / Raw(payload)
+
+
+def kind(version: int) -> bytes:
+    return b"\x08\0" if version == 4 else b"\x86\xdd"
+
+
+def gpe(following: int, inside: bytes, port: int = 4790) -> Any:
+    return udp(port, bytes([0x0C, 0, 0, following]) + b"\0\0\7\0" + inside)
+
+
+def nsh(following: int, inside: bytes) -> bytes:
+    return bytes([0x0F, 0xC6, 1, following]) + CHAIN + bytes(16) + inside
+
+
+def erspan_ip(frame: bytes) -> Any:
+    head = struct.pack(">HHIHH", 0x2005, 99, 12_345, 0, 2 << 10)
+    return OUTER / GRE(proto=0x22EB, seqnum_present=1, seqence_number=5) / Raw(head + frame[14:])
+
+
+def segment_routing(frame: bytes) -> Any:
+    header = bytes([143, 2, 4, 0, 0, 0, 0, 0]) + bytes(16)
+    return E / IPv6(src="2001:db8:f::1", dst="2001:db8:f::2", nh=43) / Raw(header + frame)
+
+
+OVERLAYS: dict[str, tuple[str | None, Frame]] = {
+    "vxlan-gpe, ip": ("vxlan:7", lambda f, v: gpe(1 if v == 4 else 2, f[14:])),
+    "vxlan-gpe, frame": ("vxlan:7", lambda f, v: gpe(3, f)),
+    "vxlan-gpe, chain": ("vxlan:7", lambda f, v: gpe(4, nsh(3, f))),
+    "vxlan-gpe, mpls": ("vxlan:7", lambda f, v: gpe(5, LABEL + f[14:])),
+    "vxlan-gpe on vxlan's port": ("vxlan:7", lambda f, v: gpe(3, f, 4789)),
+    "vxlan-gpe on any port": ("vxlan:7", lambda f, v: gpe(1 if v == 4 else 2, f[14:], 9999)),
+    "vxlan on gpe's port": ("vxlan:7", lambda f, v: udp(4790, b"\x08\0\0\0\0\0\7\0" + f)),
+    "gue": ("gue", lambda f, v: udp(6080, bytes([0, 4 if v == 4 else 41, 0, 0]) + f[14:])),
+    "gue with extensions": ("gue", lambda f, v: udp(6080, bytes([2, 4 if v == 4 else 41, 0, 0]) + bytes(8) + f[14:])),
+    "gue, variant 1": ("gue", lambda f, v: udp(6080, f[14:])),
+    "lisp": ("lisp", lambda f, v: udp(4341, b"\x80\1\2\3\0\0\0\1" + f[14:])),
+    "mpls over udp": ("mpls", lambda f, v: udp(6635, LABEL + f[14:])),
+    "mpls over ip": ("mpls", lambda f, v: in_ip(137, LABEL + f[14:])),
+    "mpls, pseudowire with a control word": (None, lambda f, v: MACS + b"\x88\x47" + LABEL + bytes(4) + f),
+    "mpls, pseudowire without": (None, lambda f, v: MACS + b"\x88\x47" + LABEL + f),
+    "etherip": ("etherip", lambda f, v: in_ip(97, b"\x30\0" + f)),
+    "l2tp 3 over ip": ("l2tp:77", lambda f, v: in_ip(115, struct.pack(">I", 77) + f)),
+    "l2tp 3 with a cookie": ("l2tp:77", lambda f, v: in_ip(115, struct.pack(">I", 77) + b"cookies!" + f)),
+    "l2tp 3 with cookie and sublayer": ("l2tp:77", lambda f, v: in_ip(115, struct.pack(">I", 77) + bytes(12) + f)),
+    "l2tp 3 over udp": ("l2tp:77", lambda f, v: udp(1701, struct.pack(">HHI", 3, 0, 77) + f, 1701)),
+    "l2tp to a client behind NAT": (
+        "l2tp:5",
+        lambda f, v: udp(40_000, struct.pack(">HHH", 2, 5, 6) + (b"\x21" if v == 4 else b"\x57") + f[14:], 1701),
+    ),
+    "gtp, all of a number": (
+        "gtp:2271560481",
+        lambda f, v: udp(2152, b"\x30\xff" + struct.pack(">HI", len(f) - 14, 0x87654321) + f[14:]),
+    ),
+    "segment routing": ("srv6", lambda f, v: segment_routing(f)),
+    "ethernet over ip": ("gre", lambda f, v: in_ip(47, b"\x20\1\x64\0" + struct.pack(">H", len(f)) + b"\7\0" + f)),
+    "wccp 2": ("gre", lambda f, v: OUTER / GRE(proto=0x883E) / Raw(b"\1\0\0\0" + f[14:])),
+    "erspan III, ip": ("erspan:99", lambda f, v: erspan_ip(f)),
+    "nsh": (None, lambda f, v: MACS + b"\x89\x4f" + nsh(3, f)),
+    "nsh, ip": (None, lambda f, v: MACS + b"\x89\x4f" + nsh(1 if v == 4 else 2, f[14:])),
+    "trill": (None, lambda f, v: MACS + b"\x22\xf3" + b"\0\x40\0\1\0\2" + bytes(4) + f),
+    "fabricpath": (None, lambda f, v: MACS + b"\x89\x03\0\x64" + f),
+    "vn-tag": (None, lambda f, v: f[:12] + b"\x89\x26" + bytes(4) + f[12:]),
+    "e-tag": (None, lambda f, v: f[:12] + b"\x89\x3f" + bytes(6) + f[12:]),
+    "hsr": (None, lambda f, v: f[:12] + b"\x89\x2f\0\x34\0\1" + f[12:]),
+}  # fmt: skip
+SNAP = b"\xaa\xaa\3\0\0\0"
+LINKS: dict[str, tuple[int, Frame]] = {
+    "frame relay": (107, lambda f, v: b"\x18\x41\3" + (b"\xcc" if v == 4 else b"\x8e") + f[14:]),
+    "frame relay, snap": (107, lambda f, v: b"\x18\x41\3\0\x80\0\0\0" + f[12:]),
+    "frame relay, bridged": (107, lambda f, v: b"\x18\x41\3\0\x80\0\x80\xc2\0\7" + f),
+    "frame relay, long address": (107, lambda f, v: b"\x18\x40\x40\1\3" + (b"\xcc" if v == 4 else b"\x8e") + f[14:]),
+    "frame relay of Cisco": (107, lambda f, v: b"\x18\x41" + f[12:]),
+    "frame relay with direction": (206, lambda f, v: b"\1\x18\x41" + f[12:]),
+    "ppp with direction": (204, lambda f, v: b"\1\xff\3" + (b"\0\x21" if v == 4 else b"\0\x57") + f[14:]),
+    "ppp of pppd": (166, lambda f, v: b"\1\3" + (b"\0\x21" if v == 4 else b"\0\x57") + f[14:]),
+    "hdlc with direction": (205, lambda f, v: b"\0\x0f\0" + f[12:]),
+    "fddi": (10, lambda f, v: b"\x50" + f[:12] + SNAP + f[12:]),
+    "token ring": (6, lambda f, v: b"\x10\x40" + f[:12] + SNAP + f[12:]),
+    "token ring with a route": (
+        6,
+        lambda f, v: b"\x10\x40" + f[:6] + bytes([f[6] | 0x80]) + f[7:12] + b"\6\0\0\1\0\2" + SNAP + f[12:],
+    ),
+    "atm": (100, lambda f, v: SNAP + f[12:]),
+    "atm, bridged": (100, lambda f, v: b"\xaa\xaa\3\0\x80\xc2\0\7\0\0" + f),
+    "atm of Sun": (123, lambda f, v: b"\2\0\0\x20" + SNAP + f[12:]),
+    "firewire": (138, lambda f, v: bytes(16) + f[12:]),
+    "netANALYZER": (240, lambda f, v: bytes(4) + f),
+    "Juniper": (178, lambda f, v: b"MGC\0" + f),
+    "Juniper with extensions": (178, lambda f, v: b"MGC\x81\0\6\1\1\5\2\1\4" + f),
+    "Juniper, ip alone": (178, lambda f, v: b"MGC\2" + struct.pack(">I", 2) + f[14:]),
+    "Windows loopback": (0, lambda f, v: struct.pack("<I", 2 if v == 4 else 23) + f[14:]),
+    "cooked v2 with llc": (276, lambda f, v: struct.pack(">HHIHBB8s", 4, 0, 3, 1, 0, 6, f[6:12]) + SNAP + f[12:]),
+}  # fmt: skip
+
+
+def check(result: Any) -> dict[str, Any]:
+    """One handshake, whole, in one flow; every packet decoded."""
+    row, flow, capture = wire.only(result.handshakes), wire.only(result.flows), wire.only(result.captures)
+    assert (row["status"], row["server_name"], row["established"]) == ("complete", carriers.NAME, True)
+    assert (flow["protocol"], capture["not_ip"], capture["malformed"]) == ("tls", 0, 0)
+    return flow
+
+
+@pytest.mark.parametrize(("name", "version"), list(itertools.product(OVERLAYS, (4, 6))))
+def test_overlay(audit_bytes: Run, name: str, version: int) -> None:
+    """The handshake of either IP version, and the tunnel's name and number."""
+    tunnel, around = OVERLAYS[name]
+    flow = check(audit_bytes(wire.pcap([bytes(around(frame, version)) for frame in frames(version)])))
+    assert (flow["tunnel"] if isinstance(flow["tunnel"], str) else None) == tunnel
+
+
+@pytest.mark.parametrize(("name", "version"), list(itertools.product(LINKS, (4, 6))))
+def test_link(audit_bytes: Run, name: str, version: int) -> None:
+    """Likewise under each link type."""
+    link, around = LINKS[name]
+    check(audit_bytes(wire.pcap([bytes(around(frame, version)) for frame in frames(version)], link=link)))
+
+
+@pytest.mark.parametrize("name", [*OVERLAYS, *LINKS])
+def test_cut_headers_are_no_trouble(audit_bytes: Run, name: str) -> None:
+    """A packet that ends anywhere in the headers around is counted, and nothing else happens."""
+    link, around = LINKS.get(name, (1, OVERLAYS.get(name, (None, None))[1]))
+    assert around is not None
+    packet = bytes(around(frames()[0], 4))
+    result = audit_bytes(wire.pcap([packet[:size] for size in range(1, len(packet))], link=link))
+    assert wire.only(result.captures)["packets"] == len(packet) - 1
+    assert result.handshakes.empty
+
+
+def capwap(frame: bytes, identifier: int, size: int) -> list[bytes]:
+    """A frame in CAPWAP's own fragments, ``size`` bytes each."""
+    parts = [frame[at : at + size] for at in range(0, len(frame), size)]
+    datagrams = []
+    for number, part in enumerate(parts):
+        flags = 0x80 | (0x40 if number == len(parts) - 1 else 0)
+        head = bytes([0, 0x10, 0x02, flags]) + struct.pack(">HH", identifier, number * size)
+        datagrams.append(bytes(udp(5247, head + part)))
+    return datagrams
+
+
+@pytest.mark.parametrize("size", [64, 200, 800])
+@pytest.mark.parametrize("order", ["as sent", "last first", "shuffled"])
+@pytest.mark.parametrize("tagged", [False, True])
+def test_fragments_of_capwap(audit_bytes: Run, size: int, order: str, tagged: bool) -> None:
+    """Frames in fragments of CAPWAP (RFC 5415 3.4), in whichever order: put together, and nothing is missing."""
+    packets = []
+    for number, frame in enumerate(frames()):
+        tag = b"\x81\0\0\7" if tagged else b""
+        parts = capwap(frame[:12] + tag + frame[12:], number, size)
+        if order == "last first":
+            parts.reverse()
+        elif order == "shuffled":
+            random.Random(number).shuffle(parts)
+        packets += parts
+    result = audit_bytes(wire.pcap(packets))
+    flow, row = check(result), wire.only(result.captures)
+    assert (flow["tunnel"], flow["vlan"] if tagged else None) == ("capwap", "7" if tagged else None)
+    assert (row["incomplete"], row["reassembled"]) == (0, len(frames()))
+
+
+def test_a_fragment_of_capwap_that_never_comes(audit_bytes: Run) -> None:
+    """What the first fragment shows is kept, and the datagram is reported as incomplete."""
+    parts = [capwap(frame, number, 200) for number, frame in enumerate(frames())]
+    hello = next(number for number, one in enumerate(parts) if len(one) > 1)
+    packets = [part for number, one in enumerate(parts) for part in (one[:1] if number == hello else one)]
+    result = audit_bytes(wire.pcap(packets))
+    row, capture = wire.only(result.handshakes), wire.only(result.captures)
+    assert (row["status"], row["server_name"]) == ("truncated", carriers.NAME)
+    assert capture["incomplete"] == 1
