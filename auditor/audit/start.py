@@ -154,7 +154,7 @@ def _read(
         window=window,
         ceiling=ceiling,
     )
-    progress.begin(reading)
+    progress.begin(reading, live)
     try:
         from auditor.requests import keys, signing
         from auditor.requests.inside import Inside

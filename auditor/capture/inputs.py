@@ -39,6 +39,7 @@ class Input:
     remote: "Remote | None" = None  # where it lies in a store
     size: int | None = None
     is_hashed: bool = True
+    is_done: bool = False  # it was read to its end, or as far as it can be, or is not to be read
     refusal: str | None = None  # why it cannot be read, where that shows before it is opened
     spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
     digest: Digested | None = field(default=None, repr=False)

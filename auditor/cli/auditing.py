@@ -68,17 +68,13 @@ def live_command(
     A child process captures (dumpcap, else tcpdump, else a raw socket); this one needs no rights to capture.
     """
     from auditor.audit.live import audit_interface
+    from auditor.audit.progress import Progress
+    from auditor.cli.ticker import Ticker, is_shown
 
-    finish(
-        audit_interface(
-            interface,
-            options,
-            duration=duration,
-            capture_filter=capture_filter,
-            confine=least_rights(context, output),
-        ),
-        output,
-    )
+    confine, progress = least_rights(context, output), Progress()
+    with Ticker(progress) if is_shown() and not output.quiet else nullcontext():
+        result = audit_interface(interface, options, duration, capture_filter, confine, progress)
+    finish(result, output)
 
 
 def least_rights(context: typer.Context, output: Output) -> "Confine | None":

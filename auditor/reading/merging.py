@@ -126,9 +126,9 @@ class Merging:
             try:
                 cursor = Cursor(first, self._blocks, self.interfaces, prompt=self._prompt, few=len(self._open) < FEW)
             except InputError as error:
-                first.failure = str(error)
+                first.failure, first.item.is_done = str(error), True
             except OSError as error:
-                first.failure = f"{first.item.name}: {error.strerror or error}"
+                first.failure, first.item.is_done = f"{first.item.name}: {error.strerror or error}", True
             else:
                 self._open.append(cursor)
                 self._load(cursor)

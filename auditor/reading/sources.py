@@ -69,6 +69,7 @@ class Source:
         """Take over what reading it has shown; all its bytes count, also those behind damage."""
         with suppress(OSError):
             self.item.read_rest()
+        self.item.is_done = True
         counted, described = self.counted, reader.pcapng
         counted.interfaces = [*(info.name for info in described.interfaces), *reader.named]
         counted.secrets = described.secrets
@@ -184,6 +185,7 @@ def ordered(
     for number, k in enumerate(sorted(range(len(inputs)), key=key)):
         counted = Counted(tallies[number], offset=ahead[k])
         if k in skipped:
+            inputs[k].is_done = True
             counted.notes = replace(beginnings[k].notes, status=SKIPPED)
             counted.warnings.append(f"not read, since it holds nothing of the time that was asked for: {skipped[k]}")
         sources.append(
