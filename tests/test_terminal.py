@@ -281,7 +281,7 @@ def test_progress_in_words() -> None:
     )
     others = [SimpleNamespace(size=4_000_000, digest=None, is_done=is_done) for is_done in (True, False)]
     progress.reading = SimpleNamespace(packets=4000, inputs=[stream, *others])  # type: ignore[assignment]
-    words = r"reading captures: 1 of 3 files, 3\.0 MB of 10\.0 MB \(30 %\), 4,000 packets, [\d.]+ [kM]B/s, 7 s left"
+    words = r"reading captures: 1 of 3 files, 3\.0 MB of 10\.0 MB \(30.%\), 4,000 packets, [\d.]+ [kM]B/s, 7 s left"
     assert re.fullmatch(words, ticker.line(progress)), (
         "a file that is not to be read is done, and its bytes do not count"
     )
