@@ -18,7 +18,7 @@ import pytest
 
 import auditor
 from auditor.border.urls import public, url_of
-from auditor.errors import AuditError, InputError
+from auditor.errors import AuditError, InputError, TopologyError
 from tests import cuts, web, wire
 from tests.conftest import HANG, ROOT, SAMPLES
 
@@ -342,3 +342,35 @@ def test_where_results_may_go_in_a_store(s3: Any) -> None:
         auditor.audit(SAMPLES / "tls1.pcapng", out="https://example.test/out/")
     with pytest.raises(AuditError, match="holds no audit results"):
         auditor.Audit.load("s3://captures/others")
+
+
+def test_other_inputs_in_stores(s3: Any) -> None:
+    """Topology, policy and logs are brought from where they lie, and results call them by their URLs."""
+    said: list[str] = []
+    log = b"2 123456789012 eni-1 10.0.0.1 10.0.0.2 443 50000 6 1 40 1795510800 1795510860 ACCEPT OK\n"
+    s3.put_object(Bucket="captures", Key="logs/a/1.log", Body=log)
+    s3.put_object(Bucket="captures", Key="logs/a/2.log.gz", Body=gzip.compress(log + b"nothing of that\n"))
+    policy = (
+        b'id = "ours"\ntitle = "x"\nedition = "1"\nsource = "s"\nretrieved = 2026-11-24\nextends = ["aws-pinpoint"]\n'
+    )
+    files = {"/site.toml": (SAMPLES / "site.toml").read_bytes(), "/ours.toml": policy, "/wrong.toml": b"nothing = 1\n"}
+    with web.serving(files) as site:
+        given: Any = {"topology": f"{site.url}/site.toml?{SECRET}", "policy": f"{site.url}/ours.toml"}
+        result = auditor.audit(SAMPLES / "office.pcapng", **given, witnesses="s3://captures/logs/", say=said.append)
+        assert "s3://captures/logs/a/2.log.gz: 1 of 2 rows cannot be read and are left out" in said
+        local = auditor.audit(SAMPLES / "office.pcapng", topology=SAMPLES / "site.toml")
+        assert result.flows["path"].equals(local.flows["path"])
+        options = result.manifest["options"]
+        assert options["topology"] == f"{site.url}/site.toml"
+        assert (options["policy"], options["witnesses"]) == (f"{site.url}/ours.toml", "s3://captures/logs")
+        assert result.manifest["policies"][0]["id"] == "ours"
+        names = result.witnesses["witness"].tolist()
+        assert names == ["s3://captures/logs/a/1.log", "s3://captures/logs/a/2.log.gz"]
+        with pytest.raises(TopologyError, match=rf"^{site.url}/wrong\.toml: "):
+            auditor.audit(SAMPLES / "office.pcapng", topology=f"{site.url}/wrong.toml")
+    for name in ("keylog", "join_key"):
+        secret: Any = {name: "s3://captures/secret"}
+        with pytest.raises(InputError, match="secrets are read from files alone"):
+            auditor.audit(SAMPLES / "office.pcapng", **secret)
+    with pytest.raises(InputError, match=r"^s3://captures/no-site\.toml: no such object"):
+        auditor.audit(SAMPLES / "office.pcapng", topology="s3://captures/no-site.toml")

@@ -1,6 +1,6 @@
 """One audit in progress: takes what ``reading`` yields through the pipeline into the sink."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,10 +29,11 @@ class Run:
 
     pipeline: Pipeline
     sink: Sink
-    window: Window = field(default_factory=Window)  # the packets that are audited
     first: int = 0  # number of the first input among all of an audit of which this is a part
     finished: dict[int, tuple[Input, Counted]] = field(default_factory=dict)  # by the input's number
     errors: dict[int, str] = field(default_factory=dict)
+    window: Window = field(default_factory=Window)  # the packets that are audited
+    named: Callable[[str], str] = str  # a text with the names that inputs have in their stores
     _generation: int = 0
 
     def take(self, reading: Reading) -> None:
@@ -74,7 +75,9 @@ class Run:
     def finish(self, options: Options, totals: Totals) -> None:
         """Write the tables that are built from totals, and the manifest."""
         pipeline, evaluation = self.pipeline, self.pipeline.evaluation
-        witnesses = pipeline.judge.witnesses.rows(totals.witnesses)
+        witnesses = [
+            row | {"witness": self.named(row["witness"])} for row in pipeline.judge.witnesses.rows(totals.witnesses)
+        ]
         about = [
             *_incomplete_captures(pipeline, totals),
             *_not_captured(pipeline, witnesses),
@@ -85,12 +88,17 @@ class Run:
         self.sink.write("witnesses", witnesses_table(witnesses))
         self.sink.write("certificates", totals.certificates.table())
         self.sink.write("findings", findings_table(findings, evaluation.policy_of()))
-        self.sink.finish(manifest(options, self._applied(), totals, len(findings)))
+        contents = manifest(options, self._applied(), totals, len(findings))
+        contents["options"] = {
+            name: None if value is None else self.named(value) for name, value in contents["options"].items()
+        }
+        self.sink.finish(contents)
 
     def notes(self) -> list[str]:
         """What a person should know of the inputs and of opening TLS, a sentence each."""
         judge = self.pipeline.judge
-        return [*self._window_notes(), *judge.network.notes, *judge.witnesses.notes, *self.pipeline.inside.all_notes()]
+        notes = [*self._window_notes(), *judge.network.notes, *judge.witnesses.notes, *self.pipeline.inside.all_notes()]
+        return [self.named(note) for note in notes]
 
     def _window_notes(self) -> Iterable[str]:
         """Of which time packets were audited, where that was chosen."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from auditor.audit.brought import Brought
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.border.urls import url_of
 from auditor.errors import InputError
@@ -86,19 +87,26 @@ def audit_inputs(
     once; results do not depend on it. ``progress`` is kept up to date for whoever shows it.
     """
     try:
-        _check_out(inputs, options)
-        if confine is not None:
-            from auditor.machine import kernel
-            from auditor.reading import following  # noqa: F401 - its kernels are to be loaded
-
-            _tell_of_compiling(options)
-            kernel.prepare()  # from where this user keeps them
-            out = [] if options.out is None or url_of(options.out) is not None else [Path(options.out)]
-            confine([item.path for item in inputs if item.path is not None] + options.files(), out)
-        return _read(inputs, options, live, meanwhile, progress or Progress(), block_bytes)
+        with Brought(options) as brought:
+            options = brought.options
+            _check_out(inputs, options)
+            if confine is not None:
+                _prepare(inputs, options, confine)
+            return _read(inputs, brought, live, meanwhile, progress or Progress(), block_bytes)
     finally:
         for item in inputs:
             item.forget()
+
+
+def _prepare(inputs: "list[Input]", options: Options, confine: Confine) -> None:
+    """Load the kernels, and give up the rights that nothing needs any more."""
+    from auditor.machine import kernel
+    from auditor.reading import following  # noqa: F401 - its kernels are to be loaded
+
+    _tell_of_compiling(options)
+    kernel.prepare()  # from where this user keeps them
+    out = [] if options.out is None or url_of(options.out) is not None else [Path(options.out)]
+    confine([item.path for item in inputs if item.path is not None] + options.files(), out)
 
 
 def _tell_of_compiling(options: Options) -> None:
@@ -127,7 +135,7 @@ def _check_out(inputs: "list[Input]", options: Options) -> None:
 
 def _read(
     inputs: "list[Input]",
-    options: Options,
+    brought: Brought,
     live: "LiveCapture | None",
     meanwhile: Callable[[], object] | None,
     progress: Progress,
@@ -139,6 +147,7 @@ def _read(
     from auditor.reading.following import Reading
     from auditor.reading.window import Window
 
+    options = brought.options
     _tell_of_compiling(options)
     logs = options.key_logs()
     for item in inputs:
@@ -164,7 +173,7 @@ def _read(
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
-        return _take(reading, options, inside, live, progress, ceiling)
+        return _take(reading, brought, inside, live, progress, ceiling)
     finally:
         reading.close()
 
@@ -212,7 +221,7 @@ def _pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = No
 
 def _take(
     reading: "Reading",
-    options: Options,
+    brought: Brought,
     inside: "Inside",
     live: "LiveCapture | None",
     progress: Progress,
@@ -225,6 +234,7 @@ def _take(
     from auditor.report.folder import results_folder
     from auditor.report.sink import FolderSink
 
+    options = brought.options
     progress.phase = INPUTS
     pipeline = _pipeline(options, inside, ceiling)
     progress.phase = CAPTURES
@@ -235,7 +245,7 @@ def _take(
     url = None if options.out is None else url_of(options.out)
     folder, temporary = results_folder(None if url is not None else options.out)
     sink = FolderSink(folder, durable=not temporary, most=ceiling.part(memory.BATCHES) // 4)
-    run = Run(pipeline, sink, Window(*options.times()))
+    run = Run(pipeline, sink, window=Window(*options.times()), named=brought.named)
     try:
         try:
             if live is not None and options.say is not None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from auditor.border.urls import public, url_of
 from auditor.cli.app import (
     TABLE_FORMS,
     Format,
@@ -20,6 +21,7 @@ from auditor.cli.app import (
     say,
     silent,
 )
+from auditor.errors import AuditError
 from auditor.options import DEFAULT_POLICY, Options, meaning
 
 
@@ -145,6 +147,8 @@ def output_options(
     check_effect(
         "--quiet", quiet and (detail or brief), out is None, "neither --detail nor --brief, where --out is given"
     )
+    if history is not None and (url := url_of(history)) is not None:
+        raise AuditError(f"--history {public(url)}: a history is a folder here: audits are added to it")
     return Output(
         form=form,
         table=table or FLOWS,
