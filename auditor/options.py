@@ -24,6 +24,8 @@ TIME = re.compile(
     re.IGNORECASE,
 )
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+MOST_JOBS = 256
+MOST_SKEW = 10 * 366 * 86_400  # seconds; clocks that are further off are no clocks
 AGAIN = "{again}"  # in a meaning: where it is said that several may be given
 
 
@@ -89,6 +91,14 @@ class Options:
         str | int | None,
         "Most memory to take, as 2G or 800M (bytes without a letter); half of what is free without it.",
     ] = None
+    jobs: Annotated[
+        int | None,
+        "Processes that share the work on flows; one for each two processors without it, where there is enough to read.",
+    ] = None
+    scheduler: Annotated[
+        str | None,
+        "Dask scheduler whose workers do the work, as tcp://HOST:8786; all have to see captures and --out (extra cluster).",
+    ] = None
     out: Annotated[PathLike | None, "Folder for the results: Parquet files and audit.json."] = None
     force: Annotated[bool, "Replace results in that folder that are not as an audit left them."] = False
     say: Annotated[Callable[[str], None] | None, "Called with a sentence on what takes long, or was left out."] = None
@@ -100,6 +110,11 @@ class Options:
         since, until = self.times()
         if since is not None and until is not None and since >= until:
             raise InputError(f"--until {shown(str(self.until))}: is not later than --since {shown(str(self.since))}")
+
+        if self.jobs is not None and not 1 <= self.jobs <= MOST_JOBS:
+            raise InputError(f"--jobs {self.jobs}: give a number from 1 to {MOST_JOBS}")
+        if not abs(self.skew) <= MOST_SKEW:  # NaN too
+            raise InputError(f"--skew {self.skew:g}: give the seconds by which the witnesses' clocks are ahead")
 
     def times(self) -> tuple[int | None, int | None]:
         """From when to before when packets are audited, in nanoseconds since 1970. Raises InputError for what is no time."""
@@ -135,6 +150,30 @@ class Options:
         several = (*self.policies, *self.routes, *self.witnesses, *self.key_logs())
         one = (self.topology, self.aws, self.ip_ranges, self.join_key)
         return [Path(name) for name in (*several, *one) if name is not None]
+
+    def elsewhere(self) -> "Options":
+        """The same for another process, whose working directory is another one."""
+
+        def absolute(name: PathLike) -> PathLike:
+            return Path(name).absolute() if Path(name).exists() else name
+
+        def one(name: PathLike | None) -> PathLike | None:
+            return None if name is None else absolute(name)
+
+        return replace(
+            self,
+            policy=tuple(map(absolute, self.policies)),
+            routes=tuple(map(absolute, self.routes)),
+            witnesses=tuple(map(absolute, self.witnesses)),
+            keylog=tuple(map(absolute, self.key_logs())),
+            topology=one(self.topology),
+            aws=one(self.aws),
+            ip_ranges=one(self.ip_ranges),
+            join_key=one(self.join_key),
+            out=one(self.out),
+            scheduler=None,
+            say=None,
+        )
 
     def recorded(self) -> dict[str, str | None]:
         """What decides a result, for ``audit.json``."""
@@ -180,6 +219,8 @@ class OptionValues(TypedDict, total=False):
     http: bool
     ip_ranges: PathLike | None
     memory: str | int | None
+    jobs: int | None
+    scheduler: str | None
     out: PathLike | None
     force: bool
     say: Callable[[str], None] | None

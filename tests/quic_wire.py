@@ -14,8 +14,10 @@ SALTS = {
     1: "38762cf7f55934b34d179ae6a4c80cadccbb7f0a",
     0x6B3343CF: "0dede3def700a6db819381be6e269dcbf9bd2ed9",
     0xFF00001D: "afbfec289993d24c9e9786f19c6111e04390a899",
+    0x709A50C4: "a707c203a59b47184a1d62ca570406ea7ae3e5d3",
 }
 V2 = 0x6B3343CF
+LIKE_V2 = (V2, 0x709A50C4)
 
 
 def keys(version: int, connection_id: bytes, side: str) -> tuple[bytes, bytes, bytes]:
@@ -29,7 +31,7 @@ def keys(version: int, connection_id: bytes, side: str) -> tuple[bytes, bytes, b
         info = struct.pack(">HB", size, len(name)) + name + b"\0"
         return HKDFExpand(hashes.SHA256(), size, info).derive(secret)
 
-    prefix = "quicv2" if version == V2 else "quic"
+    prefix = "quicv2" if version in LIKE_V2 else "quic"
     own = expand(secret, f"{side} in", 32)
     return expand(own, f"{prefix} key", 16), expand(own, f"{prefix} iv", 12), expand(own, f"{prefix} hp", 16)
 
@@ -64,7 +66,7 @@ def initial(
     key, iv, header_key = keys(version, original, side)
     frames = frames.ljust(least, b"\0")
     target = original if target is None else target
-    kind = 1 if version == V2 else 0
+    kind = 1 if version in LIKE_V2 else 0
     first = 0xC0 | kind << 4 | 1  # two bytes of packet number
     head = struct.pack(">BI", first, version if named is None else named)
     head += bytes([len(target)]) + target + bytes([len(source)]) + source + varint(len(token)) + token

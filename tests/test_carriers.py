@@ -66,6 +66,41 @@ def test_cut_packets(audit_bytes: Run, carrier: str, size: int) -> None:
     assert set(result.handshakes["server_name"].dropna()) <= {carriers.NAME}
 
 
+HELLO_CUT = {**carriers.OVER_TCP, **carriers.OVER_UDP}
+
+
+@pytest.mark.parametrize("carrier", [one for one in HELLO_CUT if one not in ("openvpn, sha512", "radius, peap")])
+@pytest.mark.parametrize("size", [128, 150])
+def test_a_cut_hello(audit_bytes: Run, carrier: str, size: int) -> None:
+    """Of a hello that the snap length cuts there is the beginning, in a row that is truncated, in the carrier's flow."""
+    talk = HELLO_CUT[carrier]()
+    over_tcp = HELLO_CUT[carrier] is carriers.OVER_TCP.get(carrier)
+    result = audit_bytes(wire.pcap(segments(talk) if over_tcp else datagrams(talk), snap=size))
+    row, flow = wire.only(result.handshakes), wire.only(result.flows)
+    assert (flow["protocol"], row["starttls"], row["status"]) == (*[carrier.partition(",")[0]] * 2, "truncated")
+    assert row["status_reason"].startswith("ClientHello: the capture has only its first")
+    assert row["client_hello_bytes"] == (90 if row["transport"] == "dtls" else 198)
+    assert row["established"] is not False
+    assert flow["client_port"] in (40_000, 50_000)
+    assert pd.isna(row["server_name"]) or row["server_name"] == carriers.NAME
+
+
+def test_a_cut_certificate_inside(audit_bytes: Run) -> None:
+    """A Certificate message of which TDS packets show the beginning is neither encrypted nor absent."""
+    result = audit_bytes(wire.pcap(segments(carriers.tds(carriers.handshake())), snap=300), policy="pci-dss-4.0.1")
+    row = wire.only(result.handshakes)
+    assert (row["cipher_suite"], row["established"] is not False) == (carriers.SUITE, True)
+    judged = wire.only(result.verdicts[result.verdicts["rule"] == "PCI103"])
+    assert (judged["verdict"], judged["reason"]) == ("not_observable", "the certificates are not whole in the capture")
+
+
+@pytest.mark.parametrize("size", [128, 150, 200, 300])
+def test_cut_pieces_of_one_conversation(audit_bytes: Run, size: int) -> None:
+    """RADIUS packets whose State is cut off still belong to the conversation whose request they answer."""
+    result = audit_bytes(wire.pcap(datagrams(carriers.radius(carriers.handshake(), method=25, size=90)), snap=size))
+    assert wire.only(result.handshakes)["starttls"] == "radius"
+
+
 @SOME
 @given(seed=st.integers(0, 1 << 30), carrier=st.sampled_from(sorted(carriers.OVER_TCP)), overlap=st.integers(0, 40))
 def test_segments_in_any_order(audit_bytes: Run, seed: int, carrier: str, overlap: int) -> None:

@@ -168,6 +168,59 @@ def test_before_a_fault(audit_bytes: Run, hello: bytes, answer: bytes, known: di
     assert {name: row[name] for name in known} == known
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (10, b"\0\x08\0\x1d\0\x17"),
+        (13, b"\1\0\4\3"),
+        (16, b"\0\x09\2h2"),
+        (43, b"\x0a\3\4"),
+        (50, b"\0\x20\4\3"),
+        (11, b"\3\0"),
+        (45, b"\2\1"),
+    ],
+)
+def test_a_list_that_exceeds_its_extension(audit_bytes: Run, kind: int, body: bytes) -> None:
+    """Groups, schemes, versions and names of protocols whose list is longer than the extension: malformed."""
+    hello = wire.client_hello(extensions=wire.extension(kind, body))
+    row = wire.only(audit_bytes(wire.pcap(talk(hello, wire.server_hello(0xC02F)))).handshakes)
+    assert (row["status"], row["server_name"]) == ("invalid", NAME)
+    assert "a list exceeds its extension" in row["status_reason"]
+    assert row["cipher_suites_offered"].startswith("TLS_AES_128_GCM_SHA256")
+
+
+@pytest.mark.parametrize("size", [33_000, 70_000])
+@pytest.mark.parametrize("over", ["tcp", "dtls"])
+def test_certificates_that_are_too_long(audit_bytes: Run, size: int, over: str) -> None:
+    """Chains of more than 32 or 64 KiB: the handshake goes on behind them, and why they are not shown is told."""
+    one = bytes(size - 6)
+    chain = (len(one) + 3).to_bytes(3, "big") + len(one).to_bytes(3, "big") + one
+    if over == "tcp":
+        body = wire.server_hello(0xC02F) + wire.message(11, chain) + wire.message(14, b"")
+        records = b"".join(wire.record(22, body[at : at + 16_000]) for at in range(0, len(body), 16_000))
+        done = wire.record(20, b"\1") + wire.record(22, bytes(40))
+        flights = [("c", wire.record(22, HELLO)), ("s", records), ("c", done), ("s", done)]
+        packets = wire.Talk().open().play(flights).packets
+    else:
+        parts = q.dtls_fragments(11, chain, 1, cuts=range(0, len(chain), 1200))
+        flight = [q.dtls_record(22, part, number + 1) for number, part in enumerate(parts)]
+        talk_of = carriers.dtls_handshake()
+        answer = q.dtls_record(22, q.dtls_fragments(2, wire.server_hello(0xC02C, version=0xFEFD)[4:], 0)[0], 0)
+        done_of = [("s", q.dtls_record(22, q.dtls_fragments(14, b"", 2)[0], 900)), *talk_of[2:]]
+        packets = [
+            wire.datagram(data, 50_000, 4433)
+            if who == "c"
+            else wire.datagram(data, 4433, 50_000, client=wire.SERVER, server=wire.CLIENT)
+            for who, data in [talk_of[0], ("s", answer), *(("s", part) for part in flight), *done_of]
+        ]
+    row = wire.only(audit_bytes(wire.pcap(packets)).handshakes)
+    if over == "tcp":
+        assert (row["status"], row["established"]) == ("complete", True)
+        assert row["status_reason"] == "the certificates take more than 32768 bytes and are not read"
+    assert pd.isna(row["certificate_id"])
+    assert row["cipher_suite"].startswith("TLS_ECDHE")
+
+
 def test_a_weak_choice_in_a_malformed_hello(audit_bytes: Run) -> None:
     """A fault behind the suite does not hide the version: the rule about versions fails."""
     answer = wire.message(2, wire.server_hello(0xC013, version=0x0301)[4:] + b"\0\1\0")
@@ -209,7 +262,7 @@ def test_drafts_of_tls_1_3_before_16(audit_bytes: Run) -> None:
 
 
 @pytest.mark.parametrize("version", [0x3A6A9ABA, 0x0A0A0A0A, 0xFACEB00E, 0xFACEB00D, 0x12345678, 0x51303530])
-@pytest.mark.parametrize("like", [1, 0xFF00001D])
+@pytest.mark.parametrize("like", [1, 0xFF00001D, q.V2, 0x709A50C4])
 def test_versions_of_quic_that_nobody_registered(audit_bytes: Run, version: int, like: int) -> None:
     """A packet that opens with a known salt is read, whatever its version: the tag proves it."""
     packet = bytearray(q.initial(q.crypto(0, HELLO), b"12345678", version=like, named=version))

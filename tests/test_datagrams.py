@@ -79,7 +79,7 @@ def test_keys_of_the_rfc() -> None:
 
 @pytest.mark.parametrize("version", q.SALTS)
 def test_quic(audit_bytes: Run, version: int) -> None:
-    """Versions 1, 2 and draft 29: hello and answer are read, and the flow is a QUIC flow of the client."""
+    """Versions 1, 2 and drafts of both: hello and answer are read, and the flow is a QUIC flow of the client."""
     packets = [
         sent(q.initial(q.crypto(0, HELLO), ID, version=version)),
         sent(
@@ -91,7 +91,7 @@ def test_quic(audit_bytes: Run, version: int) -> None:
     result = audit_bytes(wire.pcap(packets))
     check(result)
     row, flow = wire.only(result.handshakes), wire.only(result.flows)
-    assert row["quic_version"] == {1: "1", q.V2: "2"}.get(version, "draft-29")
+    assert row["quic_version"] == {1: "1", q.V2: "2", 0x709A50C4: "draft-v2"}.get(version, "draft-29")
     assert (row["client_hello_frame"], row["server_hello_frame"], row["established"]) == (1, 2, True)
     assert (flow["protocol"], flow["client_port"], flow["tls_version"]) == ("quic", 50_000, "TLS 1.3")
 

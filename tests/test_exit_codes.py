@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from auditor.cli.main import app
+from auditor.cli.results import saved
 from auditor.errors import AuditError
 from tests import wire
-from tests.conftest import HANG
+from tests.conftest import HANG, ROOT
 from tests.test_outputs import made, work
 
 __all__ = ["made", "work"]
@@ -130,6 +132,51 @@ def test_signals_leave_nothing(work: Path, scratch: Path, number: signal.Signals
         assert (child.returncode, told) == (130, b"audit: interrupted\n")
         assert sorted(path.name for path in (work / "results").iterdir()) == before
         assert list(scratch.iterdir()) == []
+
+
+# Presses Ctrl-C when a module is first looked for, then runs the command as its script or as a module.
+PRESSING = """
+import importlib.abc, os, runpy, signal, sys
+class Press(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == wanted:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Press())
+script = sys.modules["__main__"].__file__ = sys.argv[2]
+wanted = sys.argv[1]
+sys.argv[:] = [script, "pcap", *sys.argv[3:]]
+exec(compile(open(script).read(), script, "exec"))
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "auditor.audit.catalogue",
+        "auditor.report.audit",
+        "auditor.cli",
+        "auditor.cli.main",
+        "typer",
+        "numpy",
+        "auditor.tables.columns",
+    ],
+)
+def test_ctrl_c_while_it_loads(work: Path, scratch: Path, module: str) -> None:
+    """At whichever import Ctrl-C comes, there is no traceback: the process ends as others do, or says that it was interrupted."""
+    script = work / "audit"
+    script.write_text("from auditor.cli import main\nmain()\n")
+    done = subprocess.run(
+        [sys.executable, "-c", PRESSING, module, script, work / "a.pcapng"],
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+        check=False,
+        cwd=scratch,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (done.returncode, done.stderr) in {(-signal.SIGINT, ""), (130, "audit: interrupted\n")}
+    assert list(scratch.iterdir()) == []
 
 
 def begun(capture: bytes) -> list[bytes]:
@@ -282,3 +329,22 @@ def test_results_of_somebody_else(work: Path) -> None:
             except AuditError:
                 refused += 1
     assert refused > 100
+
+
+@pytest.mark.parametrize(
+    "error", [NotImplementedError("odd\nlines"), KeyError("x"), StopIteration(), RuntimeError("\x1b[2J")]
+)
+def test_whatever_results_do_is_a_sentence(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no check of results foresees is one sentence that blames nobody and says where to look."""
+    monkeypatch.delenv("AUDITOR_DEBUG", raising=False)
+    with pytest.raises(AuditError) as told, saved():
+        raise error
+    assert str(told.value).isprintable()
+    assert f"({type(error).__name__}: " in str(told.value)
+
+
+@pytest.mark.parametrize("error", [typer.Exit(1), typer.Abort(), AuditError("no"), OSError(28, "full"), MemoryError()])
+def test_what_is_no_fault_of_results_passes(error: Exception) -> None:
+    """Exit codes, errors of ours, of the disk and of memory keep their own words."""
+    with pytest.raises(type(error)), saved():
+        raise error

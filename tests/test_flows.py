@@ -16,6 +16,7 @@ from auditor.flows import room
 from auditor.flows import state as S
 from auditor.flows.keyed import KEYS
 from auditor.flows.room import make_room, new_state
+from auditor.flows.told import ANSWER as ANSWER_ROW
 from auditor.reading import scan
 from tests import wire
 
@@ -253,7 +254,7 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
     """Follow a capture's packets in arrays whose every byte was ``filler`` before; the bytes of all places in use."""
 
     def filled(count: int, dtype: Any) -> Any:
-        if dtype in (S.ANSWER, RECENT_PACKET):
+        if dtype in (ANSWER_ROW, RECENT_PACKET):
             return records(count, dtype)  # these tables are looked up before anything is put in
         return np.full(count * dtype.itemsize, filler, np.uint8).view(dtype).view(np.recarray)
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import lz4.frame
 import pandas as pd
 import pytest
 import zstandard
@@ -96,6 +97,34 @@ def test_packed_files_joined_with_cat(audit_bytes: Run, pack: Any, writer: str) 
         assert (row["packets"], row["status"]) == (18, "complete")
 
 
+PACKS = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "zstd": zstandard.compress,
+    "lz4": lz4.frame.compress,
+}
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(PACKS, [*PACKS, "plain"])))
+@pytest.mark.parametrize("filled", [0, 3, 512])
+def test_packed_and_other_files_joined(audit_bytes: Run, first: str, second: str, filled: int) -> None:
+    """Behind a packed file another one may follow that is packed otherwise, or not at all; zeros may lie between them."""
+    parts = [wire.pcap(packets(1001)), pcapng(packets(1002), ">"), wire.pcap(packets(1003))]
+    data = PACKS[first](parts[0]) + bytes(filled) + PACKS.get(second, bytes)(parts[1])
+    data += PACKS[first](parts[2]) if second != "plain" else b""
+    row = wire.only(audit_bytes(data + bytes(filled) if second != "plain" else data).captures)
+    assert (row["packets"], row["status"]) == (12 if second == "plain" else 18, "complete")
+
+
+@pytest.mark.parametrize("first", PACKS)
+@pytest.mark.parametrize("size", [1, 7, 200])
+def test_something_else_behind_a_packed_file(audit_bytes: Run, first: str, size: int) -> None:
+    """What is no capture behind one is damage, and all before it is reported."""
+    row = wire.only(audit_bytes(PACKS[first](wire.pcap(packets(1))) + b"\xfe" * size).captures)
+    assert (row["packets"], row["status"]) == (6, "truncated" if size < 16 else "damaged")
+
+
 def test_joined_files_on_standard_input() -> None:
     """What comes through a pipe is read in the same way."""
     data = wire.pcap(packets(1001)) + pcapng(packets(1002))
@@ -152,6 +181,15 @@ def test_a_fraction_a_little_above_a_second(audit_bytes: Run) -> None:
     assert row["packets"] == 6
     assert row["ended"].value == START + 1_200_000_000
     assert "more than a second" in row["warnings"]
+
+
+def test_nanoseconds_above_a_second(audit_bytes: Run) -> None:
+    """Fractions above a second under the magic number of nanoseconds are told, too."""
+    data = bytearray(wire.pcap([(START, p) for p in packets(1)], nanoseconds=True))
+    data[28:32] = struct.pack("<I", 1_200_000_000)
+    row = wire.only(audit_bytes(bytes(data)).captures)
+    assert (row["packets"], row["ended"].value) == (6, START + 1_200_000_000)
+    assert "above 999999999" in row["warnings"]
 
 
 def unpadded(frames: list[bytes], order: str, counted: bool) -> bytes:

@@ -1,5 +1,6 @@
 """Memory has a ceiling, and hashes have a secret: what is prepared to fill tables or to make them slow does neither."""
 
+import contextlib
 import gc
 import io
 import os
@@ -235,6 +236,7 @@ def test_control_groups_are_limits(tmp_path: Path) -> None:
 def test_a_smaller_ceiling_than_works_is_raised() -> None:
     """An audit has at least what holds one of everything, and less than half of what is free by itself."""
     assert memory.ceiling(1).total == memory.LEAST
+    assert memory.ceiling(1 << 60).total == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert memory.LEAST <= memory.ceiling().total <= max(memory.LEAST, memory.free() * 6 // 10)
 
 
@@ -285,6 +287,39 @@ def test_pages_of_parquet_are_counted(tmp_path: Path, compression: str, version:
     with gate.Parquet(file) as parquet:
         assert parquet.unpacked(["a", "b"]) == parquet.size
         assert 0 < parquet.unpacked(["b"]) < parquet.size
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_footer_that_contradicts_itself(tmp_path: Path, which: int) -> None:
+    """A column that is of one type in the schema and of another in its chunk is refused; pyarrow's metadata aborts."""
+    file, text, number = tmp_path / "a.parquet", b"\x15\x0c", b"\x15\x04"  # fields 1: BYTE_ARRAY, INT64
+    pq.write_table(pa.table({"a": ["x", "y"] * 50}), file)
+    data = file.read_bytes()
+    begin = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    at = data.index(text, begin) if which == 0 else data.rindex(text)
+    file.write_bytes(data[:at] + number + data[at + 2 :])
+    with gate.Parquet(file) as parquet:
+        assert parquet.unpacked(["a"]) > 0
+        with contextlib.suppress(gate.RefusedError):
+            assert parquet.read(["a"]).num_rows == 100
+
+
+def test_a_footer_that_does_not_end() -> None:
+    """A footer that is cut at whichever byte names its columns, or is refused; and so is one that is longer than its file."""
+    out = io.BytesIO()
+    pq.write_table(pa.table({"a": ["x"] * 50, "b": range(50)}), out)
+    data = out.getvalue()
+    length = int.from_bytes(data[-8:-4], "little")
+    assert [one.column for one in pages.chunks(io.BytesIO(data))] == ["a", "b"]
+    refused = 0
+    for kept in range(length):
+        try:
+            pages.chunks(io.BytesIO(data[-8 - length :][:kept] + kept.to_bytes(4, "little") + b"PAR1"))
+        except ValueError:
+            refused += 1
+    assert refused > length // 3
+    with pytest.raises(ValueError, match="no footer"):
+        pages.chunks(io.BytesIO(data[:-8] + len(data).to_bytes(4, "little") + b"PAR1"))
 
 
 def test_a_page_that_unpacks_to_more_than_the_footer_says_counts() -> None:

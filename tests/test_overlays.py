@@ -130,6 +130,25 @@ LINKS: dict[str, tuple[int, Frame]] = {
 }  # fmt: skip
 
 
+def aggregate(frame: bytes, more: bool) -> bytes:
+    """An 802.11 frame with an A-MSDU of one frame, or of that and another one without IP."""
+    body = SNAP + frame[12:]
+    part = frame[:12] + struct.pack(">H", len(body)) + body
+    second = part[:12] + b"\0\x08" + SNAP + b"\x88\x8e"
+    inside = part.ljust(-(-len(part) // 4) * 4, b"\0") + second if more else part
+    return b"\x88\1\0\0" + b"\2\0\0\0\0\5" + frame[6:12] + frame[:6] + b"\0\0\x80\0" + inside
+
+
+WIRELESS: dict[str, tuple[int, Frame]] = {
+    "802.11, aggregate": (105, lambda f, v: aggregate(f, False)),
+    "802.11, aggregate of two": (105, lambda f, v: aggregate(f, True)),
+    "radiotap, aggregate": (127, lambda f, v: struct.pack("<BBHI", 0, 0, 8, 0) + aggregate(f, False)),
+    "ppi, ethernet": (192, lambda f, v: struct.pack("<BBHI", 0, 0, 8, 1) + f),
+    "ppi, raw": (192, lambda f, v: struct.pack("<BBHI", 0, 0, 8, 101) + f[14:]),
+}
+LINKS |= WIRELESS
+
+
 def check(result: Any) -> dict[str, Any]:
     """One handshake, whole, in one flow; every packet decoded."""
     row, flow, capture = wire.only(result.handshakes), wire.only(result.flows), wire.only(result.captures)

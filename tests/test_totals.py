@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import auditor
-from auditor.audit import judged, opened, pipeline, start
+from auditor.audit import building, judged, opened, pipeline
 from auditor.audit.described import Described
 from auditor.audit.judged import Judged
 from auditor.audit.located import Located
@@ -24,6 +24,7 @@ from auditor.audit.opened import Opened
 from auditor.audit.run import Run
 from auditor.audit.totals import Totals
 from auditor.capture.inputs import expand
+from auditor.machine import memory
 from auditor.options import Options
 from auditor.policy.check import FAIL
 from auditor.policy.findings import findings_table
@@ -62,7 +63,7 @@ def run_of(paths: list[Path], first: int = 0, options: Options = OPTIONS) -> Run
     reading = Reading(inputs, apart=True)
     try:
         inside = Inside(keys.read([], may_come=False), options.http, b"the salt of all parts")
-        run = Run(start._pipeline(options, inside), Kept(), first)
+        run = Run(building.pipeline_of(options, inside, memory.ceiling()), Kept(), first)
         run.take(reading)
     finally:
         reading.close()

@@ -21,18 +21,24 @@ Run = Callable[..., auditor.Audit]
 
 TALKS: dict[str, list[tuple[str, bytes]]] = {
     "smtp": [("s", b"220 mail.example ESMTP\r\n"), ("c", b"EHLO me\r\n"), ("s", b"250-mail.example\r\n250 STARTTLS\r\n"), ("c", b"STARTTLS\r\n"), ("s", b"220 go ahead\r\n")],
+    "smtp, lmtp": [("s", b"220 mail.example LMTP\r\n"), ("c", b"LHLO me\r\n"), ("s", b"250 STARTTLS\r\n"), ("c", b"STARTTLS\r\n"), ("s", b"220 go\r\n")],
+    "smtp, small letters": [("s", b"220 mail.example\r\n"), ("c", b"ehlo me\r\n"), ("s", b"250 STARTTLS\r\n"), ("c", b"starttls\r\n"), ("s", b"220 go\r\n")],
     "imap": [("s", b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n"), ("c", b"a STARTTLS\r\n"), ("s", b"a OK begin\r\n")],
     "pop3": [("s", b"+OK ready\r\n"), ("c", b"STLS\r\n"), ("s", b"+OK begin\r\n")],
     "ftp": [("s", b"220 FTP server\r\n"), ("c", b"AUTH TLS\r\n"), ("s", b"234 go\r\n")],
+    "ftp, which does not say so": [("s", b"220 welcome\r\n"), ("c", b"AUTH TLS\r\n"), ("s", b"234 go\r\n")],
     "xmpp": [("c", b"<?xml version='1.0'?><stream:stream to='example.org'>"), ("s", b"<?xml version='1.0'?><stream:features><starttls/></stream:features>"), ("c", b"<starttls/>"), ("s", b"<proceed/>")],
     "irc": [("c", b"NICK me\r\nSTARTTLS\r\n"), ("s", b":irc.example 670 me :STARTTLS successful\r\n")],
     "nntp": [("s", b"200 news.example ready\r\n"), ("c", b"STARTTLS\r\n"), ("s", b"382 continue\r\n")],
     "sieve": [("s", b'"IMPLEMENTATION" "x"\r\n"STARTTLS"\r\nOK\r\n'), ("c", b"STARTTLS\r\n"), ("s", b"OK begin\r\n")],
     "ldap": [("c", b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037"), ("s", b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\0\x04\0\x04\0")],
     "postgresql": [("c", b"\0\0\0\x08\x04\xd2\x16\x2f"), ("s", b"S")],
+    "postgresql, after GSS": [("c", b"\0\0\0\x08\x04\xd2\x16\x30"), ("s", b"N"), ("c", b"\0\0\0\x08\x04\xd2\x16\x2f"), ("s", b"S")],
+    "vnc": [("s", b"RFB 003.008\n"), ("c", b"RFB 003.008\n"), ("s", b"\1\x13"), ("c", b"\x13"), ("s", b"\0\2"), ("c", b"\0\2"), ("s", b"\0\2\0\0\1\2\0\0\1\4"), ("c", b"\0\0\1\4"), ("s", b"\1")],
     "mysql": [("s", b"\x4a\0\0\0\x0a8.0.36\0" + bytes(64)), ("c", b"\x20\0\0\1\x85\xae\xff\1" + bytes(28))],
     "rdp": [("c", b"\3\0\0\x13\x0e\xe0\0\0\0\0\0\1\0\x08\0\1\0\0\0"), ("s", b"\3\0\0\x13\x0e\xd0\0\0\x124\0\2\0\x08\0\1\0\0\0")],
     "socks": [("c", b"\5\1\0"), ("s", b"\5\0"), ("c", b"\5\1\0\3\x0bexample.org\1\xbb"), ("s", b"\5\0\0\1" + bytes(6))],
+    "http, upgrade of a printer": [("c", b"OPTIONS * HTTP/1.1\r\nHost: p\r\nUpgrade: TLS/1.2\r\nConnection: Upgrade\r\n\r\n"), ("s", b"HTTP/1.1 101 Switching Protocols\r\n\r\n")],
     "http": [("c", b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n"), ("s", b"HTTP/1.1 200 Connection established\r\n\r\n")],
 }  # fmt: skip
 
@@ -42,8 +48,17 @@ def test_tls_inside(audit_bytes: Run, name: str) -> None:
     """After the protocol's upgrade the handshake is read, and the protocol named."""
     result = audit_bytes(wire.pcap(wire.Talk(dport=5555).open().play([*TALKS[name], *TLS]).packets))
     row, flow = wire.only(result.handshakes), wire.only(result.flows)
-    assert (row["starttls"], row["status"], flow["upgrade"]) == (name, "complete", "used")
+    assert (row["starttls"], row["status"], flow["upgrade"]) == (name.partition(",")[0], "complete", "used")
     assert flow["client_port"] == 40_000
+
+
+@pytest.mark.parametrize("spoken", [b"\xff\xfd\x2e", b"\0\0\0\0", b"\2\0", b"\x80"])
+@pytest.mark.parametrize("who", ["c", "s", "cs"])
+def test_a_few_bytes_before_a_hello(audit_bytes: Run, spoken: bytes, who: str) -> None:
+    """Bytes that may be the beginning of many things (Telnet's options, say) do not hide the hello that follows."""
+    talk = [(one, spoken) for one in who]
+    row = wire.only(audit_bytes(wire.pcap(wire.Talk(dport=5555).open().play([*talk, *TLS]).packets)).handshakes)
+    assert (row["status"], row["server_name"]) == ("complete", "pinpoint.us-east-1.amazonaws.com")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +91,11 @@ def test_a_refusal(audit_bytes: Run) -> None:
     [
         b"PROXY TCP4 203.0.113.7 192.0.2.10 50000 443\r\n",
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12),
+        b"PROXY UNKNOWN\r\n",
+        b"PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+        b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\6\4\0\3abc",
+        b"PROXY TCP4 203.0.113.7 192.0.2.10 50000 443\r\n\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12),
     ],
 )
 @pytest.mark.parametrize("together", [True, False])
@@ -86,6 +106,15 @@ def test_proxy_header(audit_bytes: Run, header: bytes, together: bool) -> None:
     row = wire.only(audit_bytes(wire.pcap(talk.packets)).handshakes)
     assert (row["starttls"], row["status"]) == ("proxy", "complete")
     assert row["server_name"] == "pinpoint.us-east-1.amazonaws.com"
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_is_spoken_behind_a_proxy_header(audit_bytes: Run, together: bool) -> None:
+    """A request behind the header, in its segment or in the next one, names the flow and its server."""
+    header, request = b"PROXY TCP4 203.0.113.7 192.0.2.10 5 80\r\n", b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"
+    talk = wire.Talk(dport=5555).open().play([("c", header + request)] if together else [("c", header), ("c", request)])
+    flow = wire.only(audit_bytes(wire.pcap(talk.packets)).flows)
+    assert (flow["protocol"], flow["server_name"]) == ("http", "example.org")
 
 
 def numbered(packets: list[bytes]) -> list[bytes]:

@@ -24,10 +24,14 @@ STEP = 1 << 20
 
 
 class Brought(AbstractContextManager["Brought"]):
-    """While it holds, ``options`` name files here; ``named`` gives what is said of them the names that they have there."""
+    """While it holds, ``options`` name files here; ``named`` gives what is said of them the names that they have there.
 
-    def __init__(self, options: Options) -> None:
+    ``is_alone``: no other machine reads them.
+    """
+
+    def __init__(self, options: Options, *, is_alone: bool) -> None:
         self._given, self.options = options, options
+        self._is_alone = is_alone
         self._folder: Path | None = None
         self._names: dict[str, str] = {}  # of files here, those they have there
         self._left = MOST_BYTES
@@ -77,6 +81,10 @@ class Brought(AbstractContextManager["Brought"]):
         url = url_of(given)
         if url is None:
             return given
+        if not self._is_alone:
+            raise InputError(
+                f"{public(url)}: give a cluster captures in stores, and other inputs where all its machines see them"
+            )
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="audit-inputs-"))
         place = self._folder / f"{len(self._names):04d}"

@@ -20,6 +20,7 @@ LIBRARIES = {
     "cryptography": "certificates",
     "pylsqpack": "requests of HTTP/3 (extra http3)",
     "rfc3161-client": "time stamps of results (extra timestamp)",
+    "distributed": "audits on a Dask cluster (extra cluster)",
     "boto3": "audit topology fetch (extra aws)",
     "s3fs": "captures and results in S3 (extra s3)",
     "gcsfs": "those in Google Cloud Storage (extra gcs)",

@@ -52,6 +52,11 @@ class Pipeline:
         self.totals.paths = self.judge.totals
         self.totals.witnesses = self.judge.witnesses.totals()
 
+    def judges_apart(self, control: Control, sources: Sequence[Source]) -> bool:
+        """Whether each flow can be judged without the others: by its packets alone, when nothing else is known."""
+        secrets = bool(self.inside.keys) or any(source.key_logs for source in sources)
+        return not (self.judge.waits or control.bgp or secrets)
+
     def run(self, batch: Batch) -> Iterator[tuple[str, pa.Table]]:
         """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later."""
         for capture, secrets in batch.key_logs.items():

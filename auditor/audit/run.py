@@ -15,8 +15,7 @@ from auditor.paths.path_tables import network_table
 from auditor.paths.witnesses import witnesses_table
 from auditor.policy.findings import Finding, findings_table
 from auditor.reading.captures import capture_of
-from auditor.reading.events import Batch, Ended, Finished
-from auditor.reading.following import Reading
+from auditor.reading.events import Batch, Ended, Event, Finished
 from auditor.reading.sources import SKIPPED, Counted
 from auditor.reading.window import Window
 from auditor.report.manifest import Applied, manifest
@@ -35,11 +34,12 @@ class Run:
     window: Window = field(default_factory=Window)  # the packets that are audited
     named: Callable[[str], str] = str  # a text with the names that inputs have in their stores
     _generation: int = 0
+    _parts: list[Totals] = field(default_factory=list)  # what others have judged
 
-    def take(self, reading: Reading) -> None:
+    def take(self, events: Iterable[Event]) -> None:
         """Take events until reading has ended; one input that cannot be read is an entry of ``errors``."""
         odd: list[str] = []
-        for event in reading:
+        for event in events:
             number = self.first + len(self.finished) + len(self.errors)
             if isinstance(event, Batch):
                 self._batch(event)
@@ -55,6 +55,11 @@ class Run:
             else:
                 self.errors[number] = event.reason
 
+    def add(self, totals: Totals, rows: Iterable[tuple[str, pa.Table]]) -> None:
+        """Take what somebody else has judged."""
+        self._parts.append(totals)
+        self._write(rows)
+
     def _batch(self, batch: Batch) -> None:
         if batch.generation != self._generation:
             self.pipeline.shapes.forget()
@@ -68,6 +73,8 @@ class Run:
     def totals(self) -> Totals:
         """What all of it adds up to; waits until all inputs are hashed."""
         totals = self.pipeline.totals
+        for part in self._parts:
+            totals = totals.merge(part)
         totals.captures.read |= {number: capture_of(*one) for number, one in self.finished.items()}
         totals.captures.unreadable |= self.errors
         return totals

@@ -1,10 +1,12 @@
 """Starting an audit: options in, results out; what is loaded when, so that reading begins early."""
 
+import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from auditor.audit import chosen
 from auditor.audit.brought import Brought
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.border.urls import url_of
@@ -13,16 +15,17 @@ from auditor.options import Options, OptionValues, PathLike, merged, takes_optio
 from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
-    from auditor.audit.pipeline import Pipeline
+    from auditor.audit.run import Run
     from auditor.capture.digest import Child
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
     from auditor.machine.memory import Ceiling
-    from auditor.reading.following import Reading
     from auditor.requests.inside import Inside
 
 Confine = Callable[[list[Path], list[Path]], object]
 LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
+CORES_A_JOB = 2  # which the threads of one process keep busy
+A_JOB = 512 << 20  # bytes for which another process is worth its start, and that all of them decode everything
 
 
 @takes_options
@@ -87,10 +90,10 @@ def audit_inputs(
     once; results do not depend on it. ``progress`` is kept up to date for whoever shows it.
     """
     try:
-        with Brought(options) as brought:
+        with Brought(options, is_alone=not chosen.is_used(options)) as brought:
             options = brought.options
             _check_out(inputs, options)
-            if confine is not None:
+            if confine is not None and options.scheduler is None:  # a cluster is spoken to by TCP
                 _prepare(inputs, options, confine)
             return _read(inputs, brought, live, meanwhile, progress or Progress(), block_bytes)
     finally:
@@ -144,41 +147,94 @@ def _read(
     """Begin to read, in a thread of its own, and load everything else beside it."""
     from auditor.capture.inputs import BEGINNING, MOST_SPOOLED, Spool
     from auditor.capture.reader import BLOCK_BYTES
-    from auditor.reading.following import Reading
-    from auditor.reading.window import Window
 
     options = brought.options
     _tell_of_compiling(options)
+    jobs = jobs_for(inputs, options, live)
+    if jobs > 1 or chosen.is_used(options):
+        return _read_in_shares(inputs, brought, jobs, progress, block_bytes or BLOCK_BYTES)
+    from auditor.reading.following import Reading
+    from auditor.reading.window import Window
+
     logs = options.key_logs()
     for item in inputs:
         if item.is_stream:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
     ceiling = _ceiling(options)
-    window = Window(*options.times())
     reading = Reading(
         inputs,
         block_bytes or BLOCK_BYTES,
         prompt=live is not None,
         apart=options.apart,
-        window=window,
+        window=Window(*options.times()),
         ceiling=ceiling,
     )
     progress.begin(reading, live)
     try:
-        from auditor.requests import keys, signing
-        from auditor.requests.inside import Inside
-
-        salt = signing.new_salt() if options.join_key is None else signing.joining_salt(Path(options.join_key))
-        inside = Inside(keys.read(logs, may_come=live is not None), options.http, salt)
+        inside = _inside(options, live)
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
-        return _take(reading, brought, inside, live, progress, ceiling)
+        return _take(lambda run: run.take(reading), inputs, brought, inside, live, progress, ceiling)
     finally:
         reading.close()
 
 
-def is_long(inputs: "list[Input]") -> bool:
+def _inside(options: Options, live: "LiveCapture | None" = None) -> "Inside":
+    """What opens flows, with the keys that there are."""
+    from auditor.requests import keys, signing
+    from auditor.requests.inside import Inside
+
+    salt = signing.new_salt() if options.join_key is None else signing.joining_salt(Path(options.join_key))
+    return Inside(keys.read(options.key_logs(), may_come=live is not None), options.http, salt)
+
+
+def _read_in_shares(inputs: "list[Input]", brought: Brought, jobs: int, progress: Progress, block_bytes: int) -> Audit:
+    """Have workers read, and take what they give."""
+    from auditor.audit import parallel
+
+    options = brought.options
+    ceiling = _ceiling(options)
+    begun = (
+        parallel.on_cluster(inputs, options, block_bytes)
+        if chosen.is_used(options)
+        else parallel.started(inputs, options, jobs, ceiling.total, block_bytes)
+    )
+    with begun as shared:
+        progress.begin(shared)
+        inside = _inside(options)
+        return _take(shared.take, inputs, brought, inside, None, progress, ceiling)
+
+
+def jobs_for(inputs: "list[Input]", options: Options, live: "LiveCapture | None" = None) -> int:
+    """How many processes share the work; one where there can be no more, or more would not be faster."""
+    size, streams = sum(item.size or 0 for item in inputs), [one for one in inputs if _is_stream(one)]
+    if live is not None or streams:
+        if chosen.is_used(options):
+            raise InputError(
+                f"{inputs[0].name}: a stream cannot be read by a cluster: save it where all machines see it"
+            )
+        if options.jobs not in (None, 1) and options.say is not None:
+            options.say("--jobs: what comes as a stream is read by one process")
+        return 1
+    if any(item.remote is not None for item in inputs) and not chosen.is_used(options):
+        if options.jobs not in (None, 1) and options.say is not None:
+            options.say("--jobs: what lies in a store is read by one process, which alone has a network")
+        return 1
+    if options.jobs is not None:
+        return options.jobs
+    knows_more = (options.topology, options.aws, *options.routes, *options.witnesses, *options.key_logs())
+    if any(knows_more):
+        return 1
+    return max(1, min(len(os.sched_getaffinity(0)) // CORES_A_JOB, size // A_JOB))
+
+
+def _is_stream(item: "Input") -> bool:
+    """Whether it can be read once only."""
+    return item.is_stream and item.refusal is None
+
+
+def is_long(inputs: "Sequence[Input]") -> bool:
     """Whether reading takes longer than loading libraries."""
     return sum(item.size or 0 for item in inputs) > LONG_READ
 
@@ -187,40 +243,16 @@ def _ceiling(options: Options) -> "Ceiling":
     """The memory that the audit may take, with a part for logs and routing tables where there may be any."""
     from auditor.machine import memory
 
+    given = options.memory_bytes()
+    if given is not None and given < memory.LEAST and options.say is not None:
+        options.say(f"--memory {options.memory}: an audit takes up to {memory.LEAST >> 20} MiB at least, and may here")
     with_logs = bool(options.witnesses or options.routes or options.topology)
-    return memory.ceiling(options.memory_bytes(), with_logs=with_logs)
-
-
-def _pipeline(options: Options, inside: "Inside", ceiling: "Ceiling | None" = None) -> "Pipeline":
-    """What batches go through, loaded while reading goes on."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from auditor.audit.pipeline import Pipeline
-    from auditor.aws.ranges import Ranges
-    from auditor.machine import memory
-    from auditor.paths import site as sites
-    from auditor.paths import witnesses
-    from auditor.paths.judge import Judge
-    from auditor.policy import library
-    from auditor.policy.evaluate import Evaluation
-
-    policies = library.combined(options.policies, options.all_traffic)
-    ceiling = ceiling or _ceiling(options)
-    share = ceiling.logs // 2 if options.witnesses and (options.routes or options.topology) else ceiling.logs
-    with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
-        logs = (
-            beside.submit(witnesses.read, options.witnesses, options.skew, memory.Allowance(share))
-            if options.witnesses
-            else None
-        )
-        site = sites.build(options.topology, options.aws, options.routes, memory.Allowance(share))
-        judge = Judge(site, logs.result()) if logs is not None else Judge(site)
-    ranges = Ranges.read(options.ip_ranges) if options.ip_ranges is not None else Ranges.shipped()
-    return Pipeline(judge, ranges, Evaluation(policies, options.as_of), inside, ceiling)
+    return memory.ceiling(given, with_logs=with_logs)
 
 
 def _take(
-    reading: "Reading",
+    read: "Callable[[Run], None]",
+    inputs: "Sequence[Input]",
     brought: Brought,
     inside: "Inside",
     live: "LiveCapture | None",
@@ -228,6 +260,7 @@ def _take(
     ceiling: "Ceiling",
 ) -> Audit:
     """Take what is read, and write the results."""
+    from auditor.audit.building import pipeline_of
     from auditor.audit.run import Run
     from auditor.machine import memory
     from auditor.reading.window import Window
@@ -236,9 +269,9 @@ def _take(
 
     options = brought.options
     progress.phase = INPUTS
-    pipeline = _pipeline(options, inside, ceiling)
+    pipeline = pipeline_of(options, inside, ceiling)
     progress.phase = CAPTURES
-    if is_long(reading.inputs):
+    if is_long(inputs):
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
         import cryptography.x509  # noqa: F401
@@ -250,12 +283,12 @@ def _take(
         try:
             if live is not None and options.say is not None:
                 options.say(live.described())  # now, since Ctrl-C ends it with results from here on
-            run.take(reading)
+            read(run)
         except KeyboardInterrupt:
             if live is None:
                 raise
             live.stop()  # Ctrl-C is how a live audit ends: what was seen is the result
-            run.take(reading)
+            read(run)
         if not run.finished:
             raise InputError("; ".join(run.errors.values()) or "nothing to read")
         if live is not None:

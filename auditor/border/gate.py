@@ -265,14 +265,10 @@ class Parquet:
         return int(total)
 
     def _unpacked(self, source: BinaryIO, columns: frozenset[str]) -> int:
-        footer, total = self._file.metadata, 0
-        for group in (footer.row_group(number) for number in range(footer.num_row_groups)):
-            for chunk in (group.column(number) for number in range(footer.num_columns)):
-                if chunk.path_in_schema.partition(".")[0] in columns:
-                    begins = [chunk.data_page_offset, chunk.dictionary_page_offset]
-                    begin = min(at for at in begins if at is not None)
-                    said = pages.unpacked(source, begin, begin + chunk.total_compressed_size)
-                    total += max(said, chunk.total_uncompressed_size)
+        total = 0
+        for chunk in pages.chunks(source):
+            if chunk.column.partition(".")[0] in columns:
+                total += max(pages.unpacked(source, chunk.begin, chunk.end), chunk.unpacked)
         return total
 
     def read(self, columns: list[str] | None = None) -> "pa.Table":

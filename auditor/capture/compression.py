@@ -2,14 +2,13 @@
 
 import bz2
 import contextlib
-import gzip
 import importlib
 import io
 import lzma
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 from auditor.capture import folders
 from auditor.errors import InputError, shown
@@ -23,6 +22,7 @@ MAGICS = {
     b"\x04\x22\x4d\x18": "lz4",
 }
 STEP = 1 << 17  # bytes that one step may yield: a buffer of them is allocated for each
+TAKEN = 1 << 12  # packed bytes at a time: 1 KiB of zstd's may be 32 MiB of one repeated byte
 LONGEST_MAGIC = 6
 MOST_PACKINGS = 3  # of a capture, one inside another
 LARGEST = 4 << 30  # bytes of a file that is read as a whole
@@ -39,55 +39,128 @@ def compression_of(head: bytes) -> str | None:
     return next((name for magic, name in MAGICS.items() if head.startswith(magic)), None)
 
 
-class ZstdFrames(io.RawIOBase):
-    """The bytes inside a row of Zstandard frames (RFC 8878). The library's own stream ends in silence where a frame is cut."""
+class Unpacker(Protocol):
+    """A decompressor of one packed file, as those of the standard library are: some of its bytes at a time."""
 
-    TAKEN = 1 << 12  # packed bytes at a time: 1 KiB of them may be 32 MiB of one repeated byte
+    @property
+    def eof(self) -> bool:
+        """Whether the packed file's end was reached."""
+        ...
 
-    def __init__(self, stream: BinaryIO) -> None:
-        # Window sizes above 128 MiB are refused: a tiny file must not make us take gigabytes.
-        self._decompressor = importlib.import_module("zstandard").ZstdDecompressor(max_window_size=1 << 27)
-        self._stream, self._packed, self._ready = stream, b"", memoryview(b"")
-        self._frame: Any = None  # None between frames
+    @property
+    def unused_data(self) -> bytes | None:
+        """What was given behind it."""
+        ...
 
-    def read1(self, size: int) -> bytes:
-        """Up to ``size`` bytes, none at the end. Raises EOFError where the file ends inside a frame."""
-        while not self._ready and self._advance():
-            continue
-        data, self._ready = bytes(self._ready[:size]), self._ready[size:]
-        return data
-
-    def _advance(self) -> bool:
-        """Unpack some more; False at the end."""
-        packed = self._packed or self._stream.read(self.TAKEN)
-        if not packed:
-            if self._frame is not None:
-                raise EOFError("the compressed data ends before its end-of-frame mark")
-            return False
-        if self._frame is None:
-            self._frame = self._decompressor.decompressobj()
-        self._ready, self._packed = memoryview(self._frame.decompress(packed)), b""
-        if self._frame.eof:
-            self._packed, self._frame = self._frame.unused_data, None
-        return True
+    def decompress(self, data: bytes, max_length: int = ...) -> bytes:
+        """What the next packed bytes become."""
+        ...
 
 
-def _zstd(stream: BinaryIO) -> BinaryIO:
-    return cast("BinaryIO", ZstdFrames(stream))
+def _zstd() -> Any:
+    # Window sizes above 128 MiB are refused: a tiny file must not make us take gigabytes.
+    return importlib.import_module("zstandard").ZstdDecompressor(max_window_size=1 << 27).decompressobj()
 
 
-def _lz4(stream: BinaryIO) -> BinaryIO:
-    frame = importlib.import_module("lz4.frame")
-    return cast("BinaryIO", frame.LZ4FrameFile(stream, mode="rb"))
+def _lz4() -> Any:
+    return importlib.import_module("lz4.frame").LZ4FrameDecompressor()
 
 
-OPENERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
-    "gzip": lambda stream: cast("BinaryIO", gzip.GzipFile(fileobj=stream, mode="rb")),
-    "bzip2": lambda stream: cast("BinaryIO", bz2.BZ2File(stream, "rb")),
-    "xz": lambda stream: cast("BinaryIO", lzma.LZMAFile(stream, "rb")),
+GZIP_HEADER = 16 + zlib.MAX_WBITS  # of zlib's parameter: a header and a checksum as gzip has them
+UNPACKERS: dict[str, Callable[[], Any]] = {
+    "gzip": lambda: zlib.decompressobj(GZIP_HEADER),
+    "bzip2": bz2.BZ2Decompressor,
+    "xz": lzma.LZMADecompressor,
     "zstd": _zstd,
     "lz4": _lz4,
 }
+
+
+def unpacker(name: str) -> Unpacker:
+    """What unpacks the compression ``name``. Raises InputError when the library for it is not installed."""
+    try:
+        made: Unpacker = UNPACKERS[name]()
+    except ImportError as error:
+        raise InputError(f"reading {name} needs the Python package {error.name}: pip install {error.name}") from error
+    return made
+
+
+class Members(io.RawIOBase):
+    """The bytes inside a row of packed files that were joined with cat, and as they are those of what is not packed behind.
+
+    It gives what one step of unpacking yields: of packed data that is cut short, all before the cut. Buffered reads try
+    to fill the buffer, and lose what is in it where that fails.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._stream, self._name = stream, name
+        self._unpacker: Unpacker | None = unpacker(name)  # None between packed files
+        self._packed = b""
+        self._gave = False  # whether the last step gave something: more may come of what was taken
+        self._ready = memoryview(b"")
+        self._is_plain = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        """Fill a buffer as far as one step goes; 0 at the end. Raises EOFError where that is inside a packed file."""
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        while not self._ready and self._advance():
+            continue
+        data, self._ready = self._ready[: len(view)], self._ready[len(view) :]
+        view[: len(data)] = data
+        return len(data)
+
+    def _advance(self) -> bool:
+        """Unpack some more; False at the end."""
+        if self._is_plain:
+            self._ready = memoryview(self._stream.read(TAKEN))
+            return bool(self._ready)
+        if self._unpacker is None:
+            return self._begin_next()
+        if not self._packed and not self._gave:
+            self._packed = self._stream.read(TAKEN)
+            if not self._packed:
+                raise EOFError("the compressed data ends before its end mark")
+        one = self._unpacker
+        # The library of zstd has no limit for what comes out of one call.
+        data = one.decompress(self._packed) if self._name == "zstd" else one.decompress(self._packed, STEP)
+        self._ready, self._gave = memoryview(data), bool(data)
+        rest = one.unused_data if one.eof else getattr(one, "unconsumed_tail", b"")
+        self._packed = rest or b""
+        if one.eof:
+            self._unpacker, self._gave = None, False
+        return True
+
+    def _begin_next(self) -> bool:
+        """What is behind a packed file: zeros that fill it up, another one, or something that is not packed."""
+        while len(self._packed) < LONGEST_MAGIC:
+            more = self._stream.read(TAKEN)
+            self._packed = (self._packed + more).lstrip(b"\0")
+            if not more:
+                break
+        self._packed = self._packed.lstrip(b"\0")
+        if not self._packed:
+            return False
+        packing = compression_of(self._packed)
+        if packing is None:
+            self._is_plain, self._ready, self._packed = True, memoryview(self._packed), b""
+        else:
+            self._name, self._unpacker = packing, unpacker(packing)
+        return True
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def open_compressed(stream: BinaryIO, name: str) -> BinaryIO:
+    """A stream of the bytes inside ``stream``, which begins with the magic of compression ``name``.
+
+    Raises InputError when the library for it is not installed.
+    """
+    return cast("BinaryIO", Members(stream, name))
 
 
 def damage() -> tuple[type[BaseException], ...]:
@@ -96,17 +169,6 @@ def damage() -> tuple[type[BaseException], ...]:
     with contextlib.suppress(ImportError):
         kinds.append(importlib.import_module("zstandard").ZstdError)
     return tuple(kinds)
-
-
-def open_compressed(stream: BinaryIO, name: str) -> BinaryIO:
-    """A stream of the bytes inside ``stream``, which begins with the magic of compression ``name``.
-
-    Raises InputError when the library for it is not installed.
-    """
-    try:
-        return cast("BinaryIO", Gradual(OPENERS[name](stream)))
-    except ImportError as error:
-        raise InputError(f"reading {name} needs the Python package {error.name}: pip install {error.name}") from error
 
 
 def unpacked(path: Path, most: int | None = None, largest: int = LARGEST) -> bytes:
@@ -163,29 +225,6 @@ def _read(stream: BinaryIO, most: int) -> bytes:
         parts.append(part)
         most -= len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-class Gradual(io.RawIOBase):
-    """A stream that gives what one step of unpacking yields: of packed data that is cut short, all before the cut.
-
-    Buffered reads try to fill the buffer, and lose what is in it where that fails.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data: bytes = self._stream.read1(min(len(view), STEP))  # type: ignore[attr-defined]
-        view[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
 
 
 class Rewound(io.RawIOBase):

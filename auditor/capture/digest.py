@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
@@ -179,6 +180,21 @@ class Digested:
     def was_changed(self) -> bool:
         """Whether a file was written to before its digest was known, so that it may be of other bytes than were read."""
         return self._child is not None and self._child.was_changed
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of an input that was read before."""
+
+    count: int  # bytes
+    digest: str | None
+    changed: bool = False  # while it was read
+
+    def hexdigest(self) -> str | None:
+        return self.digest
+
+    def was_changed(self) -> bool:
+        return self.changed
 
 
 def started(path: Path, size: int) -> Child | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from auditor.border.urls import public, url_of
 from auditor.capture import folders
 from auditor.capture.compression import compression_of
-from auditor.capture.digest import Child, Digested, started
+from auditor.capture.digest import Child, Digested, Known, started
 from auditor.capture.interruptible import Interruptible, opened
 from auditor.errors import InputError, shown
 
@@ -40,9 +40,10 @@ class Input:
     size: int | None = None
     is_hashed: bool = True
     is_done: bool = False  # it was read to its end, or as far as it can be, or is not to be read
+    is_skipped: bool = False  # it holds nothing of the time that is audited
     refusal: str | None = None  # why it cannot be read, where that shows before it is opened
     spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
-    digest: Digested | None = field(default=None, repr=False)
+    digest: Digested | Known | None = field(default=None, repr=False)
     hashing: Child | None = field(default=None, repr=False)  # the process that hashes it
     stopped: bool = field(default=False, repr=False)  # nobody wants more of it
     _waiting: Interruptible | None = field(default=None, repr=False)
@@ -86,8 +87,8 @@ class Input:
             stream = self._interruptible(stream)
         if self.spool is not None:
             stream = self.spool.of(stream)
-        self.digest = Digested(stream, self.hashing, is_hashed=self.is_hashed)
-        return self.digest
+        self.digest = digest = Digested(stream, self.hashing, is_hashed=self.is_hashed)
+        return digest
 
     def prepare(self) -> None:
         """Ask for the first bytes of an object, without waiting for them: it is opened soon."""
@@ -147,7 +148,7 @@ class Input:
 
     def read_rest(self) -> None:
         """Hash what was not read because of damage: of a file all counts that was there when we set out."""
-        if self.size is not None and self.digest is not None:
+        if self.size is not None and isinstance(self.digest, Digested):
             self.digest.skip(self.size - self.digest.count)
 
     def sha256(self) -> str | None:

@@ -22,7 +22,11 @@ SNOOP_LINKS = {0: 1, 4: 1}  # RFC 1761: IEEE 802.3 and Ethernet are the same her
 HEADER_BYTES, SNOOP_HEADER_BYTES = 24, 16
 RECORD_BYTES, MODIFIED_RECORD_BYTES = 16, 24
 LARGEST_PACKET = 262_144  # libpcap's MAXIMUM_SNAPLEN: a longer record is damage
-MOST_MICROSECONDS, ANY_FRACTION = 999_999, 0xFFFFFFFF  # how large a record's fraction of a second may be
+MOST_MICROSECONDS, MOST_NANOSECONDS, ANY_FRACTION = (
+    999_999,
+    999_999_999,
+    0xFFFFFFFF,
+)  # how large a record's fraction of a second may be
 # How a walk ended.
 MORE, DAMAGED, SPECIAL, FULL = 0, 1, 2, 3
 
@@ -49,7 +53,7 @@ class PcapHeader:
             int.from_bytes(data[20:24], order) & 0xFFFF,
             int.from_bytes(data[16:20], order),
             MODIFIED_RECORD_BYTES if data[:4] in MODIFIED else RECORD_BYTES,
-            MOST_MICROSECONDS if tick == 1000 else ANY_FRACTION,
+            MOST_MICROSECONDS if tick == 1000 else MOST_NANOSECONDS,
         )
 
 

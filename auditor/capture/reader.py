@@ -260,16 +260,18 @@ class Reader:
         return False
 
     def _is_fine(self) -> bool:
-        """Whether a fraction of a second is too large for microseconds: most likely all of them are nanoseconds."""
+        """Whether a fraction of a second is too large; too large for microseconds, all of them are most likely nanoseconds."""
         assert self.header is not None
         if self.header.most_fraction == ANY_FRACTION:
             return False
         data, at = self.buffer[self._first : self.stop].tobytes(), self.offset + self._first
         highest = max(fractions(data, self.header))
-        if highest <= MOST_MICROSECONDS:
+        most = self.header.most_fraction
+        if highest <= most:
             return False
-        words = f"fractions of a second are above {MOST_MICROSECONDS}, though the magic number promises microseconds"
-        if highest > 2 * MOST_MICROSECONDS:
+        promised = "microseconds" if most == MOST_MICROSECONDS else "nanoseconds"
+        words = f"fractions of a second are above {most}, though the magic number promises {promised}"
+        if most == MOST_MICROSECONDS and highest > 2 * most:
             self.header = replace(self.header, tick=1, most_fraction=ANY_FRACTION)
             self.finer_from = self._first
             words += ": taken as nanoseconds"

@@ -1,9 +1,8 @@
 """What a file that is no capture looks like, in a few words for the error, and how to come by a capture."""
 
-import re
+from auditor.capture.text_forms import form_of
 
 EDITCAP = "convert it with: editcap -F pcap FILE OUT.pcap"
-NO_PACKETS = "the packets themselves are not in it"
 LOOKS = (
     (b"PK\x03\x04", "a ZIP archive; give it as a file, or unpack it first"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive; unpack it first"),
@@ -34,28 +33,13 @@ LOOKS = (
     (b"TTyyo", "a capture in base64; decode it with: base64 -d FILE > OUT.pcap"),
     (b"Cg0NC", "a capture in base64; decode it with: base64 -d FILE > OUT.pcapng"),
     (b"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", "a capture that was transferred as text, which destroys it; transfer it as binary"),
+    (b"+---------+---------------+----------+", f"a capture in the text form of K12; {EDITCAP}"),
     (b"#separator", "a Zeek log; give it with --witness beside a capture"),
     (b"version account-id", "a VPC flow log; give it with --witness beside a capture"),
     (b"#!", "a script"),
     (b"-----BEGIN", "a PEM file"),
 )  # fmt: skip
 KEY_LOG = (b"CLIENT_RANDOM ", b"CLIENT_HANDSHAKE_TRAFFIC_SECRET ", b"CLIENT_TRAFFIC_SECRET_0 ", b"# SSL/TLS secrets")
-HEX_DUMP = "a hex dump of packets"
-TEXTS = (
-    (r"<!doctype html|<html", "an HTML page, which a failed or refused download leaves; download the capture again"),
-    (r"(<\?xml[^>]*>\s*)?<Error>\s*<Code>", "an error message of S3; download the capture again, with the right to"),
-    (r"(<\?xml[^>]*>\s*)?<(pdml|psml)", f"tshark's XML; {NO_PACKETS}: write a capture with tshark -w"),
-    (r"<\?xml", "an XML document"),
-    (r'[\[{]\s*(\{\s*"_index"|"index"|"timestamp"\s*:\s*"\d+")', f"tshark's JSON; {NO_PACKETS}: write a capture with tshark -w"),
-    (r"[\[{]", "JSON"),
-    (r"(?s)(interfaces=\[|filters=\[).*", f"{HEX_DUMP} by a FortiGate's sniffer; convert it with Fortinet's fgt2eth, or with text2pcap"),
-    (r"(?s)(\d+ packets? captured|\s*\d+: \d\d:\d\d:\d\d\.\d+ )", f"a Cisco firewall's list of packets; {NO_PACKETS}: copy /pcap capture:NAME"),
-    (r"[0-9a-f]{8}: ([0-9a-f]{4} ){2}", "a hex dump of a file; make the file of it with: xxd -r FILE OUT"),
-    (r"(?s).*^\s*0x0{3,4}:?\s+([0-9a-f]{2,4}\s+){4}", f"{HEX_DUMP}; convert it with: text2pcap FILE OUT.pcap"),
-    (r"(?s).*^0{4,8}\s+([0-9a-f]{2}\s+){4}", f"{HEX_DUMP}; convert it with: text2pcap FILE OUT.pcap"),
-    (r"(?s).*^(\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d\.\d+|\d+\.\d+) (\S+ +(In|Out|[BMP]) +)?(IP6?|ARP,?) ", f"tcpdump's text; {NO_PACKETS}: write a capture with tcpdump -w"),
-    (r"(?s).*^\s*\d+\s+\d+\.\d+\s+\S+ (→|->) \S+\s+\w+ ", f"tshark's list of packets; {NO_PACKETS}: write a capture with tshark -w"),
-)  # fmt: skip
 TEXT_MARKS = (b"\xef\xbb\xbf",)
 
 
@@ -98,11 +82,9 @@ def _text_like(head: bytes) -> str | None:
             if error.end < len(head) - 3:  # not only cut off inside its last character
                 return None
             text = head[: error.start].decode("utf-8")
-    text = text.lstrip()
-    for pattern, words in TEXTS:
-        if re.match(pattern, text, re.IGNORECASE | re.MULTILINE):
-            return words
-    first = text.splitlines()[0] if text else ""
+    if (words := form_of(text)) is not None:
+        return words
+    first = text.lstrip().splitlines()[0] if text.strip() else ""
     if text.isprintable() or first.expandtabs().isprintable():
         return "CSV text" if first.count(",") > 2 else "plain text"
     return None

@@ -16,11 +16,7 @@ def main() -> None:
     from auditor.machine import search_path
 
     search_path.leave_working_directory()
-    import signal
-
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to be left in good order
-
+    search_path.end_silently()
     if None in (sys.stdin, sys.stdout, sys.stderr):
         from auditor.machine import writing
 

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from auditor.capture.digest import Child
 
 __all__ = ["app", "main"]
+# What typer raises for what a user wrote: its own copy of click has it, or click itself.
+Refusal: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+PYDANTIC = "Value error, "  # how pydantic begins what a check of typer's says
 
 
 def _version(asked: bool) -> None:
@@ -58,12 +61,9 @@ def main(hashing: "Child | None" = None) -> None:
 
     ``hashing`` is a process that hashes the first capture already.
     """
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # each ends it, but what was ignored before, as nohup does
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
     code = FAILED
     try:
+        _heed_signals()
         code = _run(hashing)
         sys.stdout.flush()
     except AuditError as error:
@@ -75,12 +75,18 @@ def main(hashing: "Child | None" = None) -> None:
     except UnicodeEncodeError as error:
         character = f"U+{ord(error.object[error.start]):04X}"
         say(f"standard output is {error.encoding}, which has no {character}: set PYTHONIOENCODING=utf-8")
+    except MemoryError:
+        say("there is not enough memory: end other programs, or give --memory a smaller size")
     except OSError as error:
         say(f"{shown(error.filename or 'standard output')}: {error.strerror or error}")
     except Exception as error:
-        if os.environ.get("AUDITOR_DEBUG"):
+        if _is_interrupted(error):
+            code = INTERRUPTED
+        elif os.environ.get("AUDITOR_DEBUG"):
             raise
-        say(f"internal error ({type(error).__name__}: {error}); AUDITOR_DEBUG=1 shows where; please report it")
+        else:
+            say(f"internal error ({type(error).__name__}: {error}); AUDITOR_DEBUG=1 shows where; please report it")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending
     if code == INTERRUPTED:
         say("interrupted")
     _end(code, hashing)
@@ -96,18 +102,49 @@ def _end(code: int, hashing: "Child | None") -> None:
     os._exit(code)
 
 
+def _heed_signals() -> None:
+    """Let each signal that ends a process be a KeyboardInterrupt, but what was ignored before, as nohup does."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+def _is_interrupted(error: BaseException | None) -> bool:
+    """Whether an error came of Ctrl-C: what Python calls while it makes a class turns all into RuntimeError, that too."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _run(hashing: "Child | None") -> int:
     """Run the command; its exit code."""
     try:
         manual.complete()
-        app(obj=Own(hashing))
-    except KeyboardInterrupt:
+        code = app(obj=Own(hashing), standalone_mode=False)
+    except Refusal as error:
+        _refuse(error)
+        return FAILED
+    except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except SystemExit as ended:  # typer makes one of Ctrl-C, and rich and typer of a pipe that nobody reads
+    except SystemExit as ended:  # rich and typer make one of a pipe that nobody reads
         if isinstance(ended.__context__, BrokenPipeError):
             raise BrokenPipeError from ended
-        return ended.code if isinstance(ended.code, int) else DONE if ended.code is None else FAILED
-    return DONE
+        code = DONE if ended.code is None else ended.code
+    return code if isinstance(code, int) else FAILED if code else DONE
+
+
+def _refuse(error: Any) -> None:
+    """Say what is wrong with what was written, which may be the name of somebody else's file, and where to read on."""
+    words = error.format_message()
+    context = getattr(error, "ctx", None)
+    if context is not None and words == context.get_help():  # nothing was written
+        sys.stderr.write(f"{words}\n")
+        return
+    where = context.command_path if context is not None else "audit"
+    say(f"{words.replace(PYDANTIC, '').rstrip('.')} ({where} -h says more)")
 
 
 def _end_as_unread() -> None:

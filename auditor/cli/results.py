@@ -31,17 +31,22 @@ from auditor.errors import AuditError
 
 @contextmanager
 def saved() -> Iterator[None]:
-    """For commands that read saved results, which may be somebody else's: whatever is wrong with them is a sentence."""
+    """For commands that read saved results, which may be somebody else's: whatever is wrong with them is a sentence.
+
+    It is a net below the checks of columns, types and versions: what falls into it is not called the results' fault alone.
+    """
     try:
         yield
-    except UnicodeEncodeError:  # of standard output
+    except (AuditError, OSError, MemoryError, UnicodeEncodeError, typer.Exit, typer.Abort):
         raise
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except Exception as error:
         if os.environ.get("AUDITOR_DEBUG"):
             raise
         reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
-        what = "are damaged, or of another version; audit the captures again"
-        raise AuditError(f"the results {what} ({reason}; AUDITOR_DEBUG=1 shows where)") from error
+        raise AuditError(
+            "the results are damaged, of another version, or not what this version can read: audit the captures again, and "
+            f"where that does not help, report it ({reason}; AUDITOR_DEBUG=1 shows where)"
+        ) from error
 
 
 @app.command("report")
@@ -140,6 +145,7 @@ def diff_command(
 
 
 @app.command("history")
+@saved()
 def history_command(
     file: Annotated[Path, typer.Argument(help="History that audit pcap --history wrote.", show_default=False)],
 ) -> None:

@@ -316,17 +316,17 @@ class Control:
         if length <= 0:
             if stream is None and flags & (FIN | RST):
                 self.bgp[key] = BgpStream(source, target, frame=int(packet["frame"]), time=time, closed=time)
-                self._bound_bgp(2 * SEGMENT)
+                self.bound_bgp(2 * SEGMENT)
             return
         if stream is None:
             stream = self.bgp[key] = BgpStream(source, target, frame=int(packet["frame"]), time=time)
-            self._bound_bgp(2 * SEGMENT)
+            self.bound_bgp(2 * SEGMENT)
         if len(stream.macs) < MOST_PARTNERS:
             stream.macs.add((int(packet["source_mac"]), int(packet["target_mac"])))
         stream.segments.append((int(packet["sequence"]), block[begin : begin + length].tobytes(), time))
-        self._bound_bgp(SEGMENT + length)
+        self.bound_bgp(SEGMENT + length)
 
-    def _bound_bgp(self, added: int) -> None:
+    def bound_bgp(self, added: int) -> None:
         """Let go of the directions that were seen first, as a whole: nothing may be announced that was then withdrawn."""
         self._bgp_bytes += added
         while self._bgp_bytes > self.most.bgp and self.bgp:

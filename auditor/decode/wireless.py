@@ -1,13 +1,13 @@
 """IEEE 802.11 frames and the headers that capture programs put in front of them."""
 
 from auditor.decode.bytes import Bytes, be32, be48, le16, le32
-from auditor.decode.layers import ETHERTYPE_LAYER, LINK_TYPES, WIRELESS
-from auditor.decode.link import cut, encrypted, malformed, not_ip
+from auditor.decode.layers import BY_LINK_TYPE, ETHERTYPE_LAYER, STOP, WIRELESS
+from auditor.decode.link import cut, encrypted, llc, malformed, not_ip
 from auditor.decode.packet import PacketRow
 from auditor.machine.kernel import part
 
 DATA = 2
-DATALINK_WIRELESS = next(number for number, layer in LINK_TYPES.items() if layer == WIRELESS)
+QUALITY, AGGREGATE = 0x80, 0x80  # a subtype with a field for quality of service, and that field's bit for an A-MSDU
 
 
 @part
@@ -26,6 +26,17 @@ def is_data_frame(block: Bytes, at: int, end: int, control: int, bits: int) -> b
         return False
     at += header_size(control, bits)
     return bits & 0x40 != 0 or (at + 3 <= end and block[at] == 0xAA and block[at + 1] == 0xAA and block[at + 2] == 3)
+
+
+@part
+def first_of_aggregate(block: Bytes, packet: PacketRow, at: int) -> int:
+    """The first frame of an A-MSDU (IEEE 802.11 9.3.2.2.2): its own addresses, its length, then LLC."""
+    if at + 14 > packet.end:
+        return cut(packet)
+    packet.target_mac = be48(block, at)
+    packet.source_mac = be48(block, at + 6)
+    packet.position = at + 14
+    return llc(block, packet)
 
 
 @part
@@ -52,7 +63,10 @@ def dot11(block: Bytes, packet: PacketRow, swapped: bool) -> int:
         packet.source_mac = be48(block, at + 24)
     if bits & 0x40:
         return encrypted(packet)
+    is_aggregate = control & QUALITY != 0 and block[at + (30 if to_ds and from_ds else 24)] & AGGREGATE != 0
     at += size
+    if is_aggregate:
+        return first_of_aggregate(block, packet, at)
     if at + 8 > end:
         return cut(packet)
     if block[at] == 0 and block[at + 1] == 0 and at + 10 <= end and block[at + 2] == 0xAA:
@@ -101,6 +115,6 @@ def ppi(block: Bytes, packet: PacketRow) -> int:
     if at + 8 > packet.end:
         return cut(packet)
     packet.position = at + le16(block, at + 2)
-    if le32(block, at + 4) == DATALINK_WIRELESS:
-        return WIRELESS
-    return not_ip(packet)
+    link = le32(block, at + 4)
+    layer = int(BY_LINK_TYPE[link]) if link < BY_LINK_TYPE.size else STOP
+    return layer if layer != STOP else not_ip(packet)

@@ -8,7 +8,8 @@ import numpy as np
 from auditor.decode.bytes import Bytes, be16, be32, be64, mix
 from auditor.decode.packet import V4_MAPPED, PacketRow
 from auditor.flows.intern import intern
-from auditor.flows.state import ANSWERS_KEPT, AnswerRows, Counters, Memory
+from auditor.flows.shares import note_answer
+from auditor.flows.state import ANSWERS_KEPT, SHARES, AnswerRows, Counters, Memory
 from auditor.machine.kernel import part
 
 HEADER = 12
@@ -148,6 +149,23 @@ def remember(
 
 
 @part
+def keep_answer(
+    counters: Counters,
+    answers: AnswerRows,
+    client_high: np.uint64,
+    client_low: np.uint64,
+    high: np.uint64,
+    low: np.uint64,
+    name: int,
+    time: int,
+    life: int,
+) -> None:
+    """Keep an answer for the client that asked, and for any: it may be a resolver, which asks in its own name."""
+    remember(counters, answers, client_high, client_low, high, low, name, time, life)
+    remember(counters, answers, np.uint64(0), np.uint64(0), high, low, name, time, life)
+
+
+@part
 def answer_for(
     counters: Counters,
     answers: AnswerRows,
@@ -234,6 +252,10 @@ def dns_answers(memory: Memory, answers: AnswerRows, block: Bytes, packet: Packe
                     memory.arena, memory.entries, memory.intern_buckets, memory.scratch, np.int64(0), np.int64(length)
                 )
             time = max(1, packet.time)
-            remember(memory.counters, answers, packet.target_high, packet.target_low, high, low, name, time, lives)
-            remember(memory.counters, answers, np.uint64(0), np.uint64(0), high, low, name, time, lives)
+            if memory.counters[SHARES] > 1:
+                note_answer(memory, packet.target_high, packet.target_low, high, low, name, time, lives)
+            else:
+                keep_answer(
+                    memory.counters, answers, packet.target_high, packet.target_low, high, low, name, time, lives
+                )
         at += size

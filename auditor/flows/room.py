@@ -12,8 +12,6 @@ from auditor.flows.intern import ENTRIES, intern_crowded, intern_full, rehang
 from auditor.flows.keyed import new_keys
 from auditor.flows.limits import Limits
 from auditor.flows.state import (
-    ANSWER,
-    ANSWERS,
     CHUNK,
     CHUNK_PLACES,
     COUNTERS,
@@ -33,11 +31,12 @@ from auditor.flows.state import (
     HANDSHAKE_PLACES,
     LAST_TIME,
     LIVE,
+    NAMINGS,
     PLACE,
     POSITION_PLACES,
+    RESUMINGS,
     ROOM_CHUNKS,
     SCRATCH,
-    SESSIONS,
     SIDE,
     STREAM,
     STREAM_PLACES,
@@ -49,6 +48,16 @@ from auditor.flows.state import (
     records,
 )
 from auditor.flows.table import MOST_FINISHED, ROOM_FINISHED, relink
+from auditor.flows.told import (
+    ANSWER,
+    ANSWERS,
+    FIRST_TOLD,
+    MOST_NAMINGS,
+    MOST_RESUMINGS,
+    NAMING,
+    RESUMING,
+    SESSIONS,
+)
 
 Array = np.ndarray[Any, Any]
 FIRST_PLACES = 256
@@ -89,6 +98,8 @@ def new_state(limits: Limits = LEAST, tallies: Array | None = None) -> State:
             places=records(limits.positions, PLACE),
             keys=keys,
             tallies=new_tallies(1) if tallies is None else tallies,
+            namings=records(FIRST_TOLD, NAMING),
+            resumings=records(FIRST_TOLD, RESUMING),
         ),
         flows=records(limits.flows, FLOW),
         sides=records(2 * limits.flows, SIDE),
@@ -141,11 +152,23 @@ def make_room(state: State) -> State:
     if c[FLOW_PLACES] > len(state.buckets):
         state = state._replace(buckets=np.full(4 * len(state.buckets), -1, np.int32))
         _relink(state)
+    if c[NAMINGS] + MOST_NAMINGS > len(memory.namings):
+        memory = memory._replace(namings=_longer(memory.namings))
+    if c[RESUMINGS] + MOST_RESUMINGS > len(memory.resumings):
+        memory = memory._replace(resumings=_longer(memory.resumings))
+    state = state._replace(memory=memory)
     if intern_crowded(memory.entries, memory.intern_buckets):
         buckets = np.zeros(4 * len(memory.intern_buckets), np.int32)
         rehang(memory.arena, memory.entries, buckets)
         state = state._replace(memory=memory._replace(intern_buckets=buckets))
     return state
+
+
+def _longer(rows: Array) -> Array:
+    """The same rows with as many again behind them."""
+    longer = records(2 * len(rows), rows.dtype)
+    longer[: len(rows)] = rows
+    return longer
 
 
 def room_for_strings(state: State) -> State:

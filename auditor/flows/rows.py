@@ -54,6 +54,24 @@ class Rows:
             self.place_flow[placed] - begin,
         )
 
+    def divided(self, chosen: Array) -> tuple["Rows", "Rows"]:
+        """The flows at ``chosen``, and all others, each with what belongs to them."""
+        is_chosen = np.zeros(len(self), bool)
+        is_chosen[chosen] = True
+        return self._where(is_chosen), self._where(~is_chosen)
+
+    def _where(self, mask: Array) -> "Rows":
+        place = np.cumsum(mask) - 1
+        shaken, placed = mask[self.handshake_flow], mask[self.place_flow]
+        return Rows(
+            self.flows[mask],
+            self.sides[mask],
+            self.handshakes[shaken],
+            place[self.handshake_flow[shaken]],
+            self.places[placed],
+            place[self.place_flow[placed]],
+        )
+
     def parts(self, memory: Memory, most: int) -> Iterator["Rows"]:
         """The same flows, in parts whose tables take about ``most`` bytes at most, which a single flow may exceed."""
         written = np.full(len(self), FLOW_BYTES, np.int64)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from auditor.decode.bytes import Bytes
 from auditor.decode.packet import PACKET
 from auditor.flows.intern import Buckets, Entries
+from auditor.flows.told import ANSWER, NAMING, RESUMING
 from auditor.machine.blank import blank
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 
@@ -45,7 +46,8 @@ FLOW = np.dtype(
         ("datagrams", "i4"),  # how many were kept
         ("kept", "i4"),  # their bytes
         ("place", "i4"),  # the last of the positions that were noted besides the sides' first ones, -1 for none
-        ("number", "i8"),  # in the order of first packets, from 1
+        ("number", "i8"),  # of its first packet among all, from 1
+        ("asks", "i8"),  # twice the number of what it asks the DNS, where that is answered later; odd: from side 1
         ("identifier", "i8"),  # made of what the flow is, see ``table.identified``
         ("started", "i8"),
         ("ended", "i8"),
@@ -230,6 +232,7 @@ HANDSHAKE = np.dtype(
         ("server_session_low", "u8"),
         ("new_ticket_high", "u8"),
         ("new_ticket_low", "u8"),
+        ("asks", "i8"),  # number of what it asks of sessions, where that is answered later; 0 for none
         ("history_length", "i4"),
         ("history", "u1", (HISTORY,)),
     ]
@@ -272,29 +275,10 @@ OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_OTHER = range(
     4
 )  # ``transport``; the last: another protocol's messages, not on TCP
 
-# --- answers of the DNS seen in the capture: (client, address) -> name
-ANSWER = np.dtype(
-    [
-        ("client_high", "u8"),
-        ("client_low", "u8"),
-        ("high", "u8"),
-        ("low", "u8"),
-        ("name", "i4"),
-        ("before", "i4"),  # the name that the address had before this one; 0 for none
-        ("time", "i8"),  # of the last answer
-        ("since", "i8"),  # of the first answer with this name
-        ("until", "i8"),  # how long it names flows: see ``dns.KEPT``
-        ("before_since", "i8"),
-        ("before_until", "i8"),
-    ]
-)
-ANSWERS = 1 << 16
-
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
 DATAGRAM = np.dtype(
     [("frame", "i8"), ("time", "i8"), ("bytes", "i4"), ("next", "i4"), ("side", "u1"), ("is_cut", "u1")]
 )  # bytes: interned; is_cut: the capture does not have all of a UDP datagram
-SESSIONS = 1 << 16
 
 # --- counters
 (
@@ -302,7 +286,6 @@ SESSIONS = 1 << 16
     CUT_PACKETS, MALFORMED_PACKETS, ENCRYPTED_PACKETS, SHORT_PACKETS, DROPPED_SEGMENTS, RETRANSMITTED,
     EXPORTS,  # flows of sFlow, NetFlow or IPFIX
     WINDOW_EXCEEDED,
-    FLOWS_MADE,
     FREE_FLOW,  # the first of a chain of free places, -1 for none; the next four likewise
     FREE_STREAM, FREE_HANDSHAKE, FREE_DATAGRAM, FREE_PLACE,
     FREE_CHUNKS,  # height of the stack ``free_chunks``
@@ -323,8 +306,13 @@ SESSIONS = 1 << 16
     EVICTED_FLOWS,  # ended early, because there was no room
     FORGOTTEN_ANSWERS,  # of the DNS, likewise
     KEPT_BYTES,  # interned bytes that were left when numbers were last given out anew
+    SHARES, SHARE,  # where only some flows are followed: of how many shares which one, see ``shares``
+    BY_HOSTS,  # whether all flows of two hosts are in one share
+    TOLD_AT,  # number of the packet, or of the flow, that tells or asks others something
+    NAMINGS, RESUMINGS,  # rows in use
+    NAMES_ASKED, SESSIONS_ASKED,
     COUNTERS,
-) = range(40)  # fmt: skip
+) = range(47)  # fmt: skip
 
 # --- what kernels take: a record (its fields are attributes, in compiled code and in plain Python), or many
 FlowRow: TypeAlias = Any
@@ -344,6 +332,8 @@ AnswerRows: TypeAlias = NDArray[Any]
 Counters: TypeAlias = NDArray[np.int64]
 Tallies: TypeAlias = NDArray[np.int64]  # (capture, counter)
 Sessions: TypeAlias = NDArray[np.uint64]
+NamingRows: TypeAlias = NDArray[Any]
+ResumingRows: TypeAlias = NDArray[Any]
 
 
 class Memory(NamedTuple):
@@ -361,6 +351,8 @@ class Memory(NamedTuple):
     places: Annotated[PlaceRows, Layout(PLACE)]
     keys: Annotated[NDArray[np.uint64], Layout(np.uint64)]  # the secret of hashes, see ``keyed``
     tallies: Annotated[Tallies, Layout(np.int64, 2)]  # what is counted of each capture
+    namings: Annotated[NamingRows, Layout(NAMING)]  # what flows tell and ask flows of other shares, see ``told``
+    resumings: Annotated[ResumingRows, Layout(RESUMING)]
 
 
 class State(NamedTuple):

@@ -14,6 +14,7 @@ from auditor.flows.dns import answer_for
 from auditor.flows.intern import Buckets
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import same_scope, was_there
+from auditor.flows.shares import ask_names
 from auditor.flows.state import (
     BLANK_FLOW,
     BLANK_SIDE,
@@ -25,7 +26,6 @@ from auditor.flows.state import (
     FINISHED_FLOWS,
     FLOW,
     FLOW_PLACES,
-    FLOWS_MADE,
     FREE,
     FREE_DATAGRAM,
     FREE_FLOW,
@@ -33,12 +33,14 @@ from auditor.flows.state import (
     FREE_PLACE,
     LIVE,
     NO_ROOM,
+    PACKETS,
+    SHARES,
     SWEEP_AT,
     UNKNOWN_SIDE,
     AnswerRows,
-    Counters,
     FlowRow,
     FlowRows,
+    Memory,
     PlaceRows,
     SideRow,
     SideRows,
@@ -152,7 +154,7 @@ def identified(packet: PacketRow) -> int:
 
 @part
 def create(
-    counters: Counters,
+    memory: Memory,
     flows: FlowRows,
     sides: SideRows,
     ways: WayRows,
@@ -162,6 +164,7 @@ def create(
     bucket: int,
 ) -> int:
     """A new flow whose side 0 is the packet's sender; its names are those that DNS has answered by now."""
+    counters = memory.counters
     at = counters[FREE_FLOW]
     flow = flows[at]
     counters[FREE_FLOW] = flow.next
@@ -177,15 +180,17 @@ def create(
     flow.bucket = bucket
     flow.next = buckets[bucket]
     buckets[bucket] = at
-    counters[FLOWS_MADE] += 1
-    flow.number = counters[FLOWS_MADE]
+    flow.number = counters[PACKETS]
     flow.identifier = identified(packet)
     flow.started = packet.time
     flow.ended = packet.time
     flow.touched = counters[CLOCK]
     time = np.int64(packet.time)
-    flow.dns = answer_for(counters, answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low, time)
-    flow.dns_back = answer_for(counters, answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low, time)
+    if counters[SHARES] > 1:
+        ask_names(memory, flow)
+    else:
+        flow.dns = answer_for(counters, answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low, time)
+        flow.dns_back = answer_for(counters, answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low, time)
     for direction in range(2):
         copy_record(sides[2 * at + direction], BLANK_SIDE[0])
         copy_record(ways[2 * at + direction], BLANK_WAY[0])
@@ -219,6 +224,7 @@ def finish(state: State, at: int) -> None:
         flow.client = 0
     if flow.client != 0:
         flow.dns = flow.dns_back
+        flow.asks |= 1
     unlink(state.flows, state.buckets, at)
     flow.live = FINISHED
     state.finished[counters[FINISHED_FLOWS]] = at

@@ -162,3 +162,16 @@ def prepare() -> None:
             compile_kernels(lacking)
         for one in KERNELS.values():
             one.bind()
+
+
+def machine_code() -> dict[str, objects.Object]:
+    """The machine code of all registered kernels, by their paths, for another process of the same program."""
+    prepare()
+    return {one.path: one.machine_code for one in KERNELS.values() if one.machine_code is not None}
+
+
+def take(compiled: dict[str, objects.Object]) -> None:
+    """Use machine code that the process has which started this one, so that none is looked for."""
+    for path, one in KERNELS.items():
+        if one.machine_code is None and path in compiled:
+            one.machine_code = compiled[path]

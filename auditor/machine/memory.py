@@ -27,8 +27,8 @@ class Ceiling:
 
 
 def ceiling(given: int | None = None, *, with_logs: bool = False) -> Ceiling:
-    """The ceiling that was given, or half of what is free; never less than LEAST."""
-    total = max(LEAST, given if given is not None else free() // 2)
+    """The ceiling that was given, or half of what is free; never less than LEAST, nor more than the machine has."""
+    total = max(LEAST, min(given, _installed()) if given is not None else free() // 2)
     return Ceiling(total, (total - STARTED) * LOGS // 100 if with_logs else 0)
 
 
@@ -52,6 +52,10 @@ def free() -> int:
     return min(_of_machine(), *_of_groups(), *_of_process())
 
 
+def _installed() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def _of_machine() -> int:
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
@@ -59,7 +63,7 @@ def _of_machine() -> int:
                 return int(line.split()[1]) << 10
     except (OSError, ValueError):  # another system than Linux
         pass
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return _installed() // 2
 
 
 def _of_process() -> Iterator[int]:

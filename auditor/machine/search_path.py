@@ -1,7 +1,8 @@
 """Where modules and programs are looked for: never in the working directory, which may be a folder of evidence.
 
 This module comes before all others and needs none that Python has not loaded when it starts: ``python -m auditor`` puts
-the working directory in front of the standard library.
+the working directory in front of the standard library. So it is here, too, that a process which is the command's own gets
+its manners before anything takes time to load.
 """
 
 import os
@@ -36,10 +37,26 @@ def leave_working_directory() -> None:
     os.environ["PATH"] = programs()
 
 
-def _is_module_run() -> bool:
-    """Whether this is ``python -m auditor``: while Python looks for the module, its arguments begin with ``-m``."""
-    return sys.argv[:1] == ["-m"] and ("-m", "auditor") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
+def end_silently() -> None:
+    """For the command line: Ctrl-C ends the process, as it ends other programs, until there is something to be left in order."""
+    # What the module signal is made of: that one takes as long to load as Python to start.
+    import _signal  # type: ignore[import-not-found]
+
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 
-if _is_module_run():
+def _is_command() -> bool:
+    """Whether the process is the command's own: the script ``audit``, or ``python -m auditor``.
+
+    While Python looks for that module, its arguments begin with ``-m``.
+    """
+    if sys.argv[:1] == ["-m"]:
+        return ("-m", "auditor") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    return script is not None and sys.argv[:1] == [script] and os.path.basename(script) == "audit"
+
+
+if _is_command():
     leave_working_directory()
+    end_silently()

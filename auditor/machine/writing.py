@@ -76,20 +76,25 @@ def whole(target: Path, inputs: Collection[Identity] = (), *, force: bool = Fals
 
 
 @contextmanager
-def replaced(target: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of ``target`` at the end, or only a free place. Raises OSError."""
+def replaced(target: Path, *, replace: bool = True, durable: bool = True) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of ``target`` at the end, or only a free place. Raises OSError.
+
+    ``durable``: it is on the disk by then. Without that it outlives the process, and perhaps not the machine.
+    """
     with held(target.parent) as folder:
         new = _new_name()
         try:
             with new_file(new, folder) as file:
                 yield file
-                _sync(file)
+                if durable:
+                    _sync(file)
             _rename(new, target.name, folder, replace=replace)
         except BaseException:
             with suppress(OSError):
                 os.unlink(new, dir_fd=folder)
             raise
-        _sync_folder(folder)
+        if durable:
+            _sync_folder(folder)
 
 
 def new_file(name: str, folder: int) -> BinaryIO:
@@ -164,6 +169,20 @@ def open_standard_files() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
+@contextmanager
+def working(folder: Path) -> Iterator[Path]:
+    """A new folder in another one, for what is needed meanwhile: nobody takes it for one that was left, and it goes at the end."""
+    remove_left(folder)
+    new = folder.absolute() / _new_name()
+    new.mkdir(FOLDER)
+    try:
+        with held(new, follow=False) as number:
+            _lock(number)
+            yield new
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 class Together:

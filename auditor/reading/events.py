@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from auditor.capture.inputs import Input
 from auditor.decode.control import Control
@@ -31,6 +32,7 @@ class Ended:
     sources: list[Source]  # in the order of their first packets
     interfaces: list[str | None]
     control: Control
+    told: Sequence[Path] = ()  # files with what flows of a share told and asked others
 
 
 @dataclass

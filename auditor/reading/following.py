@@ -30,6 +30,7 @@ from auditor.reading.decoding import CANNOT_BE_FOLLOWED
 from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
 from auditor.reading.merging import Merging
 from auditor.reading.sources import Source, measure, ordered
+from auditor.reading.told import Share, Told
 from auditor.reading.window import Window
 from auditor.tls import datagrams
 
@@ -39,7 +40,10 @@ LARGE_ARENA = 64 << 20  # bytes of interned strings of which there are not to be
 
 
 class Reading:
-    """Reads inputs in a thread, as one capture or each ``apart``; iterate to get what happens, in order."""
+    """Reads inputs in a thread, as one capture or each ``apart``; iterate to get what happens, in order.
+
+    ``share``: follows some of the flows only. What they tell and ask the others is in the files that ``Ended`` lists.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Reading:
         apart: bool = False,
         window: Window | None = None,
         ceiling: memory.Ceiling | None = None,
+        share: Share | None = None,
     ) -> None:
         self.inputs = list(inputs)
         ceiling = ceiling or memory.ceiling()
@@ -64,17 +69,34 @@ class Reading:
         self.prompt = prompt
         self._apart = apart
         self._window = window
+        self._share = share
+        self._told: Told | None = None  # what was told by the flows of what is read now
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
         self._stopped = threading.Event()
         self._closed = threading.Event()
         self._asking = threading.Condition()
         self._asked = self._sent = 0  # events
         self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
-        self.packets = 0  # of all captures, so far
+        self._packets = 0
         self._generation = 0
         self._groups = 0  # captures, or all of them as one, that were read to their ends
         self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
         self._thread.start()
+
+    @property
+    def packets(self) -> int:
+        """Packets read so far, of all captures."""
+        return self._packets
+
+    @property
+    def done(self) -> int:
+        """Bytes read so far, packed or not."""
+        return sum(item.digest.count for item in self.inputs if item.digest is not None)
+
+    @property
+    def files(self) -> int:
+        """Captures that were read."""
+        return sum(item.is_done for item in self.inputs)
 
     def __iter__(self) -> Iterator[Event]:
         while (event := self._next()) is not None:
@@ -123,6 +145,9 @@ class Reading:
         """Read captures as one."""
         sources, tallies = ordered(inputs, window=self._window)
         state = new_state(self._limits, tallies)
+        if self._share is not None:
+            self._share.mark(state)
+            self._told = Told(self._share, self._groups)
         control = Control(self._facts, captures=[source.item.name for source in sources])
         taken = [source for source in sources if not source.skipped]
         merging = Merging(taken, tallies, self._stopped, self._block_bytes, prompt=self.prompt, control=control)
@@ -133,7 +158,9 @@ class Reading:
         self._send(merging, state, sources)
         self._generation += 1
         merging.fragments.ended()
-        self._put(Ended(sources, merging.interfaces.names, control))
+        if self._told is not None:
+            self._told.write()
+        self._put(Ended(sources, merging.interfaces.names, control, self._told.files if self._told else ()))
         measure(sources)
         read = [source for source in sources if source.failure is None]
         for source in read:
@@ -155,7 +182,7 @@ class Reading:
         try:
             for block in merging:
                 number, following = capture(int(block.packets[0].frame)), 0
-                self.packets += block.count
+                self._packets += block.count
                 while True:
                     following, reason = scan.follow_batch(
                         state, block.data, block.packets, following, block.count, False
@@ -163,7 +190,7 @@ class Reading:
                     if reason == MORE:
                         break
                     if reason == scan.ROOM:
-                        state = self._make_room(merging, make_room(state), sources)
+                        state = self._make_room(merging, state, sources)
                     else:
                         state = self._send(merging, state, sources)
         except IndexError:
@@ -172,7 +199,10 @@ class Reading:
         return state
 
     def _make_room(self, merging: Merging, state: S.State, sources: list[Source]) -> S.State:
-        """Where an array is full: let go of what nobody needs; then of the flows that were idle the longest."""
+        """Where an array is full: larger ones, or let go of what nobody needs; then of the flows idle the longest."""
+        if self._told is not None:
+            self._told.take(state.memory)
+        state = make_room(state)
         if is_full(state):
             state = make_room(self._send(merging, state, sources, full=True))
         while is_full(state):
@@ -188,7 +218,11 @@ class Reading:
     def _send(self, merging: Merging, state: S.State, sources: list[Source], *, full: bool = False) -> S.State:
         """Put the finished flows into the queue. ``full``: interned strings that nobody needs are let go."""
         done = rows.finished(state)
+        if self._told is not None:
+            self._told.take(state.memory)
         state, handshakes, flow_of_each = datagrams.handshakes(state, done.flows, done.sides)
+        if self._told is not None:
+            self._told.take(state.memory, late=True)
         done.add_handshakes(handshakes, flow_of_each)
         rows.free(state)
         _count(done, sources)

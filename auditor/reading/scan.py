@@ -37,6 +37,7 @@ from auditor.decode.packet import ESP as ESP_PROTOCOL
 from auditor.flows.intern import intern_crowded, intern_full
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
+from auditor.flows.shares import is_mine
 from auditor.flows.state import (
     CLOCK,
     CLOCK_SHIFT,
@@ -49,12 +50,15 @@ from auditor.flows.state import (
     FREE_HANDSHAKE,
     FREE_PLACE,
     FREE_STREAM,
+    NAMINGS,
     NEXT_SWEEP,
     PACKETS,
+    RESUMINGS,
     ROOM_CHUNKS,
     SUPPLICANT,
     SWEEP_AT,
     SWEPT,
+    TOLD_AT,
     Counters,
     FlowRow,
     Memory,
@@ -74,6 +78,7 @@ from auditor.flows.table import (
     opens_new_connection,
     sweep,
 )
+from auditor.flows.told import MOST_NAMINGS, MOST_RESUMINGS
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 from auditor.recognise.datagrams import is_looked_at, udp_payload
@@ -143,12 +148,16 @@ def room_for_packet(memory: Memory) -> bool:
         and counters[FREE_CHUNKS] >= ROOM_CHUNKS
         and not intern_full(memory.arena, memory.entries)
         and not intern_crowded(memory.entries, memory.intern_buckets)
+        and counters[NAMINGS] + MOST_NAMINGS <= memory.namings.size
+        and counters[RESUMINGS] + MOST_RESUMINGS <= memory.resumings.size
     )
 
 
 @part
 def note_copy(state: State, packet: PacketRow) -> None:
     """A packet for the second time: it counts once, and shows another position of its way."""
+    if not is_mine(state.memory.counters, packet):
+        return
     at, direction = find_copied(packet, bucket_of_packet(state, packet), state.flows, state.sides, state.buckets)
     if at >= 0:
         side, way = state.sides[2 * at + direction], state.ways[2 * at + direction]
@@ -198,6 +207,16 @@ def is_other_flow(counters: Counters, packet: PacketRow) -> bool:
     return bool(counters[SUPPLICANT] != 0)
 
 
+@inlined
+def is_followed(counters: Counters, packet: PacketRow) -> bool:
+    """Whether a packet belongs to a flow, and to one that is followed here."""
+    is_any = packet.protocol == TCP or packet.protocol == UDP
+    if packet.status != DECODED or not (is_any or is_other_flow(counters, packet)) or not is_mine(counters, packet):
+        return False
+    counters[TOLD_AT] = counters[PACKETS]
+    return True
+
+
 @kernel(State, BYTES, Layout(PACKET), int, int, int, largest=True)
 def follow_batch(
     state: State, block: Bytes, packets: PacketRows, first: int, last: int, ending: bool
@@ -229,12 +248,12 @@ def follow_batch(
         if packet.status == DUPLICATE:
             note_copy(state, packet)
             continue
-        if packet.status != DECODED or not (is_tcp or packet.protocol == UDP or is_other_flow(counters, packet)):
+        if not is_followed(counters, packet):
             continue
         bucket = bucket_of_packet(state, packet)
         at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)
         if is_new(state, at, direction, packet):
-            at, direction = create(counters, flows, sides, state.ways, state.buckets, state.answers, packet, bucket), 0
+            at, direction = create(memory, flows, sides, state.ways, state.buckets, state.answers, packet, bucket), 0
         flow = flows[at]
         side, way = sides[2 * at + direction], state.ways[2 * at + direction]
         if is_tcp:

@@ -1,6 +1,7 @@
 """Protocols that carry TLS or DTLS inside messages of their own: how each looks, and where the handshake is in it.
 
-They are few and their handshakes are short, so what is found here is only kept; ``tls.carriers`` puts it together.
+They are few and their handshakes are short, so what is found here is only kept; ``tls.datagrams`` puts it together.
+A datagram is ``block[at:end]`` as far as it was captured, and ended at ``wire``: lengths are compared with that.
 """
 
 import numpy as np
@@ -36,7 +37,7 @@ FIRST_IDS = 4096  # packet ids of a connection that has begun not long ago
 
 
 @part
-def is_dtls(block: Bytes, at: int, end: int) -> bool:
+def is_dtls(block: Bytes, at: int, end: int, wire: int) -> bool:
     """A plain DTLS record (RFC 6347 4.1, RFC 9147 4): its version, epoch 0, and a length that fits."""
     if end - at < 14:
         return False
@@ -45,32 +46,17 @@ def is_dtls(block: Bytes, at: int, end: int) -> bool:
         (kind == 22 or kind == 20 or kind == 21)
         and (version == 0xFEFF or version == 0xFEFD or version == 0x0100)
         and be16(block, at + 3) == 0
-        and 0 < length <= end - at - 13
+        and 0 < length <= wire - at - 13
     )
 
 
 @part
-def is_cut_dtls(block: Bytes, at: int, end: int) -> bool:
-    """A plain DTLS record with a hello, of which the capture has only the beginning."""
-    if end - at < 26 or block[at] != 22 or be16(block, at + 3) != 0:
-        return False
-    version, kind = be16(block, at + 1), block[at + 13]
-    # The hello's own number and the record's are small, and its fragment begins within it (RFC 6347 4.2.2).
-    begins = (
-        be32(block, at + 5) == 0
-        and be16(block, at + 17) < 8
-        and be24(block, at + 19) + be24(block, at + 22) <= be24(block, at + 14)
-    )
-    return (version == 0xFEFF or version == 0xFEFD) and (kind == 1 or kind == 2) and begins
-
-
-@part
-def is_dtls_of_any_epoch(block: Bytes, at: int, end: int) -> bool:
+def is_dtls_of_any_epoch(block: Bytes, at: int, end: int, wire: int) -> bool:
     """A DTLS record with a whole header, plain or encrypted (not DTLS 1.3's short form)."""
     if end - at < 14 or block[at] < 20 or block[at] > 26:
         return False
     version = be16(block, at + 1)
-    return (version == 0xFEFF or version == 0xFEFD) and 0 < be16(block, at + 11) <= end - at - 13
+    return (version == 0xFEFF or version == 0xFEFD) and 0 < be16(block, at + 11) <= wire - at - 13
 
 
 @part
@@ -80,9 +66,9 @@ def is_stun(block: Bytes, at: int, end: int) -> bool:
 
 
 @inlined
-def is_channel_data(block: Bytes, at: int, end: int) -> bool:
+def is_channel_data(block: Bytes, at: int, end: int, wire: int) -> bool:
     """TURN's ChannelData (RFC 8656 12.4): a channel number and a length that fits."""
-    return end - at > 4 and block[at] & 0xF0 == 0x40 and 0 < be16(block, at + 2) <= end - at - 4
+    return end - at > 4 and block[at] & 0xF0 == 0x40 and 0 < be16(block, at + 2) <= wire - at - 4
 
 
 @part
@@ -97,20 +83,20 @@ def data_of_indication(block: Bytes, at: int, end: int) -> int:
 
 
 @part
-def is_capwap_dtls(block: Bytes, at: int, end: int) -> bool:
+def is_capwap_dtls(block: Bytes, at: int, end: int, wire: int) -> bool:
     """CAPWAP's DTLS header in front of a DTLS record (RFC 5415 4.2)."""
-    return end - at > 4 and block[at] == 1 and be24(block, at + 1) == 0 and is_dtls(block, at + 4, end)
+    return end - at > 4 and block[at] == 1 and be24(block, at + 1) == 0 and is_dtls(block, at + 4, end, wire)
 
 
 @part
-def is_capwap_control(block: Bytes, at: int, end: int) -> bool:
+def is_capwap_control(block: Bytes, at: int, end: int, wire: int) -> bool:
     """A control message in clear (RFC 5415 4.3, 4.5.1): discovery, of which every length has to agree."""
     if end - at < 16 or block[at] != 0:
         return False
     begin = at + int(block[at + 1] >> 3) * 4
     if begin < at + 8 or begin + 8 > end or be24(block, begin) != 0:
         return False
-    return 1 <= block[begin + 3] <= 40 and begin + 5 + be16(block, begin + 5) == end
+    return 1 <= block[begin + 3] <= 40 and begin + 5 + be16(block, begin + 5) == wire
 
 
 @part
@@ -154,10 +140,9 @@ def is_openvpn(block: Bytes, at: int, end: int) -> bool:
 
 
 @part
-def is_radius(block: Bytes, at: int, end: int) -> bool:
+def is_radius(block: Bytes, at: int, end: int, wire: int) -> bool:
     """A RADIUS packet (RFC 2865 3): a known code, its length, and attributes that fill it exactly."""
-    size = end - at
-    if size < 22 or be16(block, at + 2) != size:
+    if end - at < 22 or be16(block, at + 2) != wire - at:
         return False
     code = int(block[at])
     if not (1 <= code <= 5 or 11 <= code <= 13 or 40 <= code <= 45):
@@ -165,7 +150,7 @@ def is_radius(block: Bytes, at: int, end: int) -> bool:
     at += 20
     while at + 2 <= end and block[at] != 0 and block[at + 1] >= 2:
         at += int(block[at + 1])
-    return at == end
+    return at == wire or (at + 1 >= end and at < wire)
 
 
 @part
@@ -215,7 +200,7 @@ def is_stun_over_tcp(data: Bytes, size: int) -> bool:
     start = 0
     if is_stun(data, start, size):
         return be16(data, 2) % 4 == 0
-    if is_channel_data(data, start, size) and is_dtls(data, start + 4, size):
+    if is_channel_data(data, start, size, size) and is_dtls(data, start + 4, size, size):
         return True
     return size >= 22 and is_stun(data, start + 2, size) and be16(data, 0) == be16(data, 4) + 20
 
@@ -229,11 +214,11 @@ def is_openvpn_over_tcp(data: Bytes, size: int) -> bool:
 
 
 @part
-def dtls_inside(block: Bytes, begin: int, end: int) -> int:
+def dtls_inside(block: Bytes, begin: int, end: int, wire: int) -> int:
     """Where DTLS begins in a datagram that STUN, TURN or DTLS sent (RFC 7983 7): -1 where there is none."""
     first, at = int(block[begin]), begin
     if first & 0xF0 == 0x40:
-        at = begin + 4 if is_channel_data(block, begin, end) else -1
+        at = begin + 4 if is_channel_data(block, begin, end, wire) else -1
     elif first < 4:
         kind = be16(block, begin) if is_stun(block, begin, end) else 0
         is_indication = kind == SEND_INDICATION or kind == DATA_INDICATION

@@ -27,7 +27,6 @@ from auditor.recognise.carriers import (
     is_capwap_control,
     is_capwap_dtls,
     is_channel_data,
-    is_cut_dtls,
     is_dtls,
     is_dtls_of_any_epoch,
     is_encrypted_dtls,
@@ -54,7 +53,7 @@ from auditor.recognise.numbers import (
     UNKNOWN,
     WIREGUARD,
 )
-from auditor.tls.quic_versions import VERSION_2
+from auditor.tls.quic_versions import DRAFT_OF_2, VERSION_2
 
 MOST_DATAGRAMS, MOST_KEPT_BYTES = 48, 65536  # of one flow
 MOST_CARRIED = 192  # where a handshake is cut into many small pieces
@@ -65,7 +64,13 @@ SMALLEST_INITIAL = 1200  # bytes of a datagram with a client's first QUIC packet
 @part
 def is_quic_version(version: int) -> bool:
     """Versions in use: 1 (RFC 9000), 2 (RFC 9369), the drafts, Google's Q0xx and T05x, Facebook's mvfst, reserved ones."""
-    if version == 1 or version == VERSION_2 or version >> 8 == 0xFF0000 or version >> 12 == 0xFACEB:
+    if (
+        version == 1
+        or version == VERSION_2
+        or version == DRAFT_OF_2
+        or version >> 8 == 0xFF0000
+        or version >> 12 == 0xFACEB
+    ):
         return True
     if version & 0x0F0F0F0F == 0x0A0A0A0A:  # RFC 9000 15: to make the server negotiate
         return True
@@ -117,13 +122,13 @@ def is_ike(block: Bytes, at: int, end: int) -> bool:
 
 
 @part
-def datagram_application(block: Bytes, at: int, end: int) -> int:
+def datagram_application(block: Bytes, at: int, end: int, wire: int) -> int:
     """The application that a datagram's payload is recognised as by its form; UNKNOWN for others."""
     if is_dns(block, at, end):
         return DNS
     if is_quic(block, at, end):
         return QUIC
-    if is_dtls(block, at, end):
+    if is_dtls(block, at, end, wire):
         return DTLS
     if is_stun(block, at, end):
         return STUN
@@ -132,27 +137,28 @@ def datagram_application(block: Bytes, at: int, end: int) -> int:
     if is_ike(block, at, end):
         return IKE
     application = export_application(block, at, end)
-    return application if application != UNKNOWN else carrier_application(block, at, end)
+    return application if application != UNKNOWN else carrier_application(block, at, end, wire)
 
 
 @part
-def late_application(block: Bytes, at: int, end: int) -> int:
+def late_application(block: Bytes, at: int, end: int, wire: int) -> int:
     """Likewise, of a datagram behind many that revealed nothing: DTLS, or DTLS in TURN's ChannelData."""
-    if is_dtls(block, at, end):
+    if is_dtls(block, at, end, wire):
         return DTLS
-    return STUN if is_channel_data(block, at, end) and is_dtls(block, at + 4, end) else UNKNOWN
+    is_turn = is_channel_data(block, at, end, wire) and is_dtls(block, at + 4, end, wire)
+    return STUN if is_turn else UNKNOWN
 
 
 @part
-def carrier_application(block: Bytes, at: int, end: int) -> int:
+def carrier_application(block: Bytes, at: int, end: int, wire: int) -> int:
     """Likewise, of what carries TLS or DTLS inside messages of its own."""
     if is_openvpn(block, at, end):
         return OPENVPN
-    if is_channel_data(block, at, end) and is_dtls(block, at + 4, end):
+    if is_channel_data(block, at, end, wire) and is_dtls(block, at + 4, end, wire):
         return STUN
-    if is_capwap_dtls(block, at, end) or is_capwap_control(block, at, end):
+    if is_capwap_dtls(block, at, end, wire) or is_capwap_control(block, at, end, wire):
         return CAPWAP
-    if is_radius(block, at, end):
+    if is_radius(block, at, end, wire):
         return RADIUS
     if is_rdp_over_udp(block, at, end):
         return RDP
@@ -208,6 +214,12 @@ def keep_datagram(
     datagram.bytes = intern(memory.arena, memory.entries, memory.intern_buckets, block, begin, begin + size)
 
 
+@inlined
+def is_like_version_2(version: int) -> bool:
+    """Whether a version may have the packet types of version 2: one of no draft and of nobody's own."""
+    return version != 1 and version >> 8 != 0xFF0000
+
+
 @part
 def quic_bytes(side: SideRow, block: Bytes, begin: int, end: int) -> int:
     """How many bytes are kept: all of Initial, Retry and Version Negotiation; short headers are only noted."""
@@ -218,9 +230,10 @@ def quic_bytes(side: SideRow, block: Bytes, begin: int, end: int) -> int:
     if end - begin <= 7:
         return 0
     version, kind = be32(block, begin + 1), first >> 4 & 3
-    # Version 2 counts its packet types from 1 (RFC 9369 3.2).
+    # Version 2 counts its packet types from 1 (RFC 9369 3.2); what it calls Initial may be so in versions like it.
     initial, retry = (1, 0) if version == VERSION_2 else (0, 3)
-    return end - begin if version == 0 or kind == initial or kind == retry else 0
+    may_be = kind == 1 and is_like_version_2(version)
+    return end - begin if version == 0 or kind == initial or kind == retry or may_be else 0
 
 
 @part
@@ -234,37 +247,37 @@ def dtls_bytes(side: SideRow, block: Bytes, begin: int, at: int, end: int) -> in
 
 
 @part
-def shared_bytes(flow: FlowRow, side: SideRow, block: Bytes, begin: int, end: int) -> int:
+def shared_bytes(flow: FlowRow, side: SideRow, block: Bytes, begin: int, end: int, wire: int) -> int:
     """How many bytes are kept where STUN, TURN, DTLS, RTP and QUIC share ports: the first byte tells them apart (RFC 7983 7)."""
     if block[begin] >= 128:
         return quic_bytes(side, block, begin, end) if is_quic(block, begin, end) else 0
-    at = dtls_inside(block, begin, end)
+    at = dtls_inside(block, begin, end, wire)
     if at < 0:
         return end - begin if binds_channel(block, begin, end) else 0
     if at == begin and flow.application == STUN:
-        if not is_dtls(block, begin, end):
+        if not is_dtls(block, begin, end, wire):
             return 0
         flow.application = DTLS
     return dtls_bytes(side, block, begin, at, end)
 
 
 @part
-def kept_bytes(flow: FlowRow, side: SideRow, block: Bytes, begin: int, end: int) -> int:
+def kept_bytes(flow: FlowRow, side: SideRow, block: Bytes, begin: int, end: int, wire: int) -> int:
     """How many bytes of a datagram are kept, because a handshake may be put together from them."""
     application = flow.application
     if application == QUIC:
-        if not is_dtls_of_any_epoch(block, begin, end):
+        if not is_dtls_of_any_epoch(block, begin, end, wire):
             return quic_bytes(side, block, begin, end)
         return dtls_bytes(side, block, begin, begin, end)
     if application == STUN or application == DTLS:
-        return shared_bytes(flow, side, block, begin, end)
+        return shared_bytes(flow, side, block, begin, end, wire)
     if application == CAPWAP:
         carries = end - begin > 4 and block[begin] == 1
         return dtls_bytes(side, block, begin, begin + 4, end) if carries else 0
     if application == OPENVPN:
         return openvpn_bytes(block, begin, end)
     if application == RADIUS:
-        return end - begin if is_radius(block, begin, end) and has_eap(block, begin, end) else 0
+        return end - begin if is_radius(block, begin, end, wire) and has_eap(block, begin, end) else 0
     return end - begin if application == RDP or application == EAP else 0
 
 
@@ -275,19 +288,14 @@ def udp_payload(
     """Name the protocol of a datagram, keep what a handshake is put together from, and what a DNS response says."""
     begin = int(packet.payload)
     end = begin + int(packet.payload_captured)
+    wire = begin + int(packet.payload_wire)
     if packet.protocol == EAPOL:
         flow.application = EAP
     elif flow.application == UNKNOWN:
         if side.packets <= FIRST_DATAGRAMS:
-            flow.application = datagram_application(block, begin, end)
+            flow.application = datagram_application(block, begin, end, wire)
         else:
-            flow.application = late_application(block, begin, end)
-        if (
-            flow.application == UNKNOWN
-            and packet.payload_captured < packet.payload_wire
-            and is_cut_dtls(block, begin, end)
-        ):
-            flow.application = DTLS
+            flow.application = late_application(block, begin, end, wire)
         if flow.application >= SFLOW and flow.application <= IPFIX:
             memory.tallies[packet.frame >> BITS, EXPORTS] += 1
         if flow.application == DNS and flow.client == UNKNOWN_SIDE:
@@ -299,7 +307,7 @@ def udp_payload(
         return
     kept = np.int64(0)
     if flow.application != UNKNOWN:
-        kept = kept_bytes(flow, side, block, begin, end)
+        kept = kept_bytes(flow, side, block, begin, end, wire)
     elif may_be_quic(flow, block, begin, end) and flow.datagrams < FIRST_DATAGRAMS:
         kept = end - begin
     if kept > 0:

@@ -33,6 +33,7 @@ from auditor.recognise.numbers import (
     STUN,
     TDS,
     UNKNOWN,
+    VNC,
     XMPP,
 )
 from auditor.tls.wrappers import COOKIE, PRELOGIN
@@ -61,6 +62,11 @@ OPENINGS = (
     Opening(b"SSH-", SSH, is_last=True),  # RFC 4253 4.2
     Opening(b"EHLO ", SMTP),  # RFC 5321 4.1.1.1
     Opening(b"HELO ", SMTP),
+    Opening(b"ehlo ", SMTP),
+    Opening(b"helo ", SMTP),
+    Opening(b"LHLO ", SMTP),  # RFC 2033 4.1
+    Opening(b"AUTH TLS", FTP),  # RFC 4217 4
+    Opening(b"AUTH SSL", FTP),
     Opening(b"* OK", IMAP),  # RFC 9051 7.1
     Opening(b"* PREAUTH", IMAP),
     Opening(b"+OK", POP3),  # RFC 1939 4
@@ -74,13 +80,17 @@ OPENINGS = (
     Opening(b"201 ", NNTP),
     Opening(b'"IMPLEMENTATION"', SIEVE),  # RFC 5804 1.7
     Opening(b"\0\0\0\x08\x04\xd2\x16\x2f", POSTGRESQL, asks_for_tls=True),  # SSLRequest
+    Opening(b"\0\0\0\x08\x04\xd2\x16\x30", POSTGRESQL),  # GSSENCRequest, which an SSLRequest follows if it is refused
+    Opening(b"RFB 00", VNC),  # RFC 6143 7.1.1; TLS follows in VeNCrypt
     Opening(b"PROXY TCP", PROXY),
+    Opening(b"PROXY UNKNOWN", PROXY),
     Opening(b"\r\n\r\n\0\r\nQUIT\n", PROXY),  # version 2
     Opening(b"220", SMTP),  # or FTP: the line decides, see ``greeting``
 )
 GREETING = [one.text for one in OPENINGS].index(b"220")
 # Words by which TLS is offered or asked for: RFC 3207 4 and others, POP3's of RFC 2595 4, FTP's of RFC 4217 4.
 UPGRADE_WORDS = (b"starttls", b"stls", b"auth tls", b"auth ssl")
+_UPGRADE = np.frombuffer(b"upgrade: tls", np.uint8)
 
 
 def _matrix(texts: tuple[bytes, ...]) -> tuple[Bytes, NDArray[np.int64]]:
@@ -157,6 +167,18 @@ def speaks_of_tls(data: Bytes, size: int) -> bool:
 
 
 @part
+def asks_to_upgrade(row: int, data: Bytes, size: int) -> bool:
+    """Whether a request of HTTP asks to go on in TLS (RFC 2817 3), as those of printers do."""
+    if row < 0 or not IS_REQUEST[row]:
+        return False
+    word = _UPGRADE
+    for at in range(size - len(word)):
+        if data[at] == NEWLINE and same_word(data, at + 1, word):
+            return True
+    return False
+
+
+@part
 def is_ldap(data: Bytes, size: int) -> bool:
     """An LDAPMessage with a message id of up to four bytes (RFC 4511 4.1.1); Microsoft writes its length in four."""
     if size < 8 or data[0] != 0x30:
@@ -200,11 +222,16 @@ def is_mysql(data: Bytes, size: int) -> bool:
 
 @part
 def hello_behind(data: Bytes, size: int) -> int:
-    """Where a ClientHello in a TLS record begins behind something else in a stream's bytes; 0 for nowhere."""
+    """Where a hello in a TLS record begins behind something else in a stream's bytes; 0 for nowhere.
+
+    A ClientHello is alone in its record, or longer than that; behind a ServerHello others may follow in its record.
+    """
     for at in range(1, size - 10):
-        if data[at] == 22 and data[at + 1] == 3 and data[at + 2] <= 4 and data[at + 5] == 1:
+        if data[at] == 22 and data[at + 1] == 3 and data[at + 2] <= 4 and (data[at + 5] == 1 or data[at + 5] == 2):
             length, body = be16(data, at + 3), be24(data, at + 6)
-            if data[at + 9] == 3 and data[at + 10] <= 4 and body + 4 >= 42 and (length == body + 4 or length >= 4096):
+            if data[at + 9] != 3 or data[at + 10] > 4 or body + 4 < 42:
+                continue
+            if length == body + 4 or length >= 4096 or (data[at + 5] == 2 and length > body + 4):
                 return at
     return 0
 

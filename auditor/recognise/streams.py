@@ -45,6 +45,7 @@ from auditor.recognise.openings import (
     IS_REQUEST,
     NEWLINE,
     application_of,
+    asks_to_upgrade,
     hello_behind,
     is_headed,
     may_be_ssl_request,
@@ -147,6 +148,7 @@ def pass_request(flow: FlowRow, stream: StreamRow, data: Bytes, size: int) -> bo
         application == HTTP
         or application == SOCKS
         or application == OTHER
+        or application == TLS
         or (flow.upgrade & UPGRADE_ASKED and not is_carrier(flow))
     ):
         length = hello_behind(data, size)
@@ -158,11 +160,26 @@ def pass_request(flow: FlowRow, stream: StreamRow, data: Bytes, size: int) -> bo
 
 
 @part
+def pass_to_hello(memory: Memory, stream: StreamRow) -> bool:
+    """Skip what may be the beginning of many things where a hello stands behind it. False: there is none."""
+    size = min(np.int64(stream.have) - np.int64(stream.start), HEAD)
+    read(memory, stream, np.int64(stream.start), size, np.int64(0))
+    length = hello_behind(memory.scratch, size)
+    if length > 0:
+        pass_over(stream, length)
+    return bool(length > 0)
+
+
+@part
 def note_upgrade(flow: FlowRow, direction: int, row: int, data: Bytes, size: int) -> None:
     """Whether TLS is offered, asked for or refused in clear."""
     if flow.application != HTTP and flow.application != SSH and speaks_of_tls(data, size):
         flow.upgrade |= UPGRADE_ASKED if direction == flow.client else UPGRADE_OFFERED
-    if (row >= 0 and ASKS_FOR_TLS[row]) or (flow.application == MYSQL and mysql_ssl_request(data, size) > 0):
+    if (
+        (row >= 0 and ASKS_FOR_TLS[row])
+        or asks_to_upgrade(row, data, size)
+        or (flow.application == MYSQL and mysql_ssl_request(data, size) > 0)
+    ):
         flow.upgrade |= UPGRADE_ASKED
     if flow.application == POSTGRESQL and size == 1 and data[0] == POSTGRESQL_NO:  # the answer to an SSLRequest
         flow.upgrade |= UPGRADE_REFUSED
@@ -177,6 +194,15 @@ def is_being_typed(data: Bytes, have: int) -> bool:
         if data[k] == NEWLINE or data[k] < 9 or data[k] > 126:
             return False
     return True
+
+
+@inlined
+def note_application(flow: FlowRow, application: int) -> None:
+    """What is spoken first, or behind a PROXY header, names the flow."""
+    if flow.application == UNKNOWN or flow.application == OTHER:
+        flow.application = application if application != UNKNOWN else OTHER
+    elif flow.application == PROXY and application != UNKNOWN:
+        flow.application = application
 
 
 @part
@@ -283,9 +309,8 @@ def another_protocol(
     if flow.handshake >= 0:
         note_clear(flow, direction, np.int64(flow.client), was_tls, application, data, size)
     if waits(flow, application, data, size, have):
-        return False
-    if flow.application == UNKNOWN or flow.application == OTHER:
-        flow.application = application if application != UNKNOWN else OTHER
+        return pass_to_hello(memory, stream)
+    note_application(flow, application)
     if row >= 0 and IS_REQUEST[row]:
         if flow.client == UNKNOWN_SIDE:
             flow.client = direction
@@ -298,7 +323,8 @@ def another_protocol(
         read(memory, stream, np.int64(stream.start), size, np.int64(0))
         keep_datagram(memory, flow, np.int64(direction), data, np.int64(0), size, packet)
     skip_ahead(stream)
-    if (row >= 0 and IS_LAST[row]) or stream.skipped > UPGRADE_WITHIN or ends_carrying(flow, side, data):
+    is_last = row >= 0 and IS_LAST[row] and not asks_to_upgrade(row, data, size)
+    if is_last or stream.skipped > UPGRADE_WITHIN or ends_carrying(flow, side, data):
         release(memory, side, stream)
     return False
 
@@ -315,6 +341,27 @@ def skip_postgresql_yes(memory: Memory, stream: StreamRow) -> None:
 
 
 @part
+def begin_records(
+    memory: Memory, flow: FlowRow, side: SideRow, stream: StreamRow, direction: int, packet: PacketRow
+) -> int:
+    """What a stream that is not recognised yet begins with, perhaps behind what was spoken first; NOT_TLS for no hello."""
+    skip_postgresql_yes(memory, stream)
+    if stream.have <= stream.start:  # what came lies behind a gap
+        return NOT_TLS
+    kind = NOT_TLS if is_carrier(flow) else how_it_begins(memory, stream)
+    if kind == WAIT:
+        return TLS_RECORDS if pass_to_hello(memory, stream) else NOT_TLS
+    if kind != NOT_TLS and (stream.skipped == 0 or kind == TLS_RECORDS):
+        return kind
+    after = stream.encrypted == PAST_HANDSHAKE
+    while another_protocol(memory, flow, side, stream, direction, packet, after) and stream.have > stream.start:
+        kind = how_it_begins(memory, stream)  # behind a PROXY header, or a request that waits for no answer
+        if kind != NOT_TLS:
+            return TLS_RECORDS if kind == TLS_RECORDS else NOT_TLS
+    return NOT_TLS
+
+
+@part
 def tcp_bytes(
     memory: Memory,
     flow: FlowRow,
@@ -326,20 +373,9 @@ def tcp_bytes(
 ) -> bool:
     """One side's stream has more bytes in order: see what they are. True: a handshake message is whole."""
     if stream.recognised == 0:
-        skip_postgresql_yes(memory, stream)
-        kind = NOT_TLS if is_carrier(flow) else how_it_begins(memory, stream)
-        if kind == WAIT:
+        kind = begin_records(memory, flow, side, stream, direction, packet)
+        if kind == NOT_TLS:
             return False
-        if kind == NOT_TLS or (stream.skipped > 0 and kind != TLS_RECORDS):
-            after = stream.encrypted == PAST_HANDSHAKE
-            if (
-                not another_protocol(memory, flow, side, stream, direction, packet, after)
-                or stream.have <= stream.start
-            ):
-                return False
-            kind = how_it_begins(memory, stream)  # behind a PROXY header
-            if kind != TLS_RECORDS:
-                return False
         if kind == TLS_MIDDLE:
             if flow.application == UNKNOWN:
                 flow.application = TLS

@@ -73,7 +73,7 @@ def contents(
 def _place(name: str, to: Path) -> dict[str, str | None]:
     """Where a capture is: absolute, and from the results; neither of what is no file, as a stream or an interface."""
     path = located(name)
-    if not path.is_file():
+    if not path.is_file() and not any(parent.is_file() for parent in path.parents):  # which is an archive
         return {"name": name, "path": None, "from_results": None}
     absolute = path.absolute()
     return {"name": name, "path": shown(absolute), "from_results": _between(to, absolute)}

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from auditor.border.urls import url_of
-from auditor.capture.inputs import Input, in_store
+from auditor.capture.inputs import Input
 from auditor.capture.write import pcap_header, pcap_record
 from auditor.decode import frames as frame_numbers
 from auditor.errors import AuditError
@@ -94,13 +93,11 @@ def _frame(packet: Any, flow_id: int, block: "Block", merging: "Merging", ahead:
 
 def _input(result: Results, capture: str) -> Input:
     """A capture that was audited, where it is now."""
-    path = originals.find(result, capture)
-    if path is None and (url := url_of(capture)) is not None:
-        return in_store(url)
-    if path is None:
+    source = originals.source(result, capture)
+    if source is None:
         what = "the capture is not there any more, or was no file: packets cannot be shown"
         raise AuditError(f"{capture}: {what}; --capture says where it is")
-    return Input(capture, path, size=path.stat().st_size)
+    return source
 
 
 def _verify(result: Results, inputs: Iterable[Input]) -> None:

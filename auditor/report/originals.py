@@ -1,13 +1,60 @@
-"""Where the captures of an audit are now: where they were, or elsewhere, found by their SHA-256."""
+"""Where the captures of an audit are now: where they were, or elsewhere, found by their SHA-256; in an archive, too."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from auditor.capture import folders
+from auditor.border.urls import url_of
+from auditor.capture import archives, folders
+from auditor.capture.inputs import Input, in_store
 from auditor.errors import AuditError, located, shown
 from auditor.report import custody, files
 from auditor.report.results import Results
+
+STEP = 1 << 20  # bytes of a member that are unpacked at a time to hash it
+
+
+def source(result: Results, name: str) -> Input | None:
+    """A capture of the audit as an input that can be read again: a file, an object in a store, a member of an archive.
+
+    None if nothing is there.
+
+    Raises AuditError as ``find`` does.
+    """
+    path = find(result, name)
+    if path is not None:
+        return Input(name, path, size=path.stat().st_size)
+    item = next((one for one in result.manifest["inputs"] if one["name"] == name), None)
+    for archive in _given(result.moved):
+        for member in archives.members(archive) or ():
+            inside = member.name.removeprefix(f"{shown(archive)}/")
+            found = Input(name, archive, member=member.open)
+            if member.open is not None and name.endswith(f"/{inside}") and item and digest(found) == item["sha256"]:
+                return found
+    url = url_of(name)
+    return next(_members(places(result, name), name), None) if url is None else in_store(url)
+
+
+def _members(paths: Iterable[Path], name: str) -> Iterator[Input]:
+    """What lies at paths that lead into archives."""
+    for path in paths:
+        archive = next((parent for parent in path.parents if parent.is_file()), None)
+        for member in (archives.members(archive) if archive else None) or ():
+            if member.open is not None and member.name == shown(path):
+                yield Input(name, archive, member=member.open)
+
+
+def digest(capture: Input) -> str:
+    """The SHA-256 of a capture as it is now. Raises OSError, InputError, and what damaged archives raise."""
+    if capture.member is None and capture.path is not None:
+        return files.sha256(capture.path.resolve())
+    hashed = hashlib.sha256()
+    with closing(capture.open() if capture.member is None else capture.member()) as stream:
+        while data := stream.read(STEP):
+            hashed.update(data)
+    return hashed.hexdigest()
 
 
 def find(result: Results, name: str) -> Path | None:

@@ -1,10 +1,10 @@
 """Whether results and captures are what they were: every file, and none besides."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from auditor.border.urls import public, url_of
-from auditor.capture.inputs import in_store
+from auditor.capture.archives import TROUBLE
 from auditor.errors import AuditError, InputError, shown
 from auditor.report import custody, files, originals
 from auditor.report.results import Results
@@ -25,12 +25,8 @@ def verify(result: Results, proofs: Proofs = NOTHING) -> Iterator[Verified]:
         name = item["name"]
         if item["sha256"] is None:
             yield name, None, "was not read to its end: it has no SHA-256"
-        elif (path := originals.find(result, name)) is None and (url := url_of(name)) is not None:
-            yield name, *_same_object(url, item["sha256"])
-        elif path is None:
-            yield name, None, "is not there any more, or was no file"
         else:
-            yield name, *_same(path.resolve(), item["sha256"])
+            yield name, *_same_capture(result, name, item["sha256"])
 
 
 def verify_results(folder: Path) -> Iterator[Verified]:
@@ -38,7 +34,7 @@ def verify_results(folder: Path) -> Iterator[Verified]:
     told = custody.read(folder)
     listed = told.all
     for name, digest in listed.items():
-        same, why = _same(folder / name, digest)
+        same, why = _same(partial(files.sha256, folder / name), digest)
         yield (
             name,
             same,
@@ -78,25 +74,19 @@ def altered(folder: Path) -> list[str]:
     return [f"{shown(folder / name)}: {why}" for name, same, why in checked if not same and name in read]
 
 
-def _same_object(url: str, digest: str) -> tuple[bool | None, str]:
+def _same_capture(result: Results, name: str, digest: str) -> tuple[bool | None, str]:
     try:
-        item = in_store(url)
-        item.open()
-        item.read_rest()
-        actual = item.sha256()
-        item.forget()
-    except InputError as error:
-        return None, str(error).removeprefix(f"{public(url)}: ")
-    return _judged(actual, digest)
+        source = originals.source(result, name)
+    except InputError as error:  # of its store
+        return None, str(error).removeprefix(f"{name}: ")
+    if source is None:
+        return None, "is not there any more, or was no file"
+    return _same(partial(originals.digest, source), digest)
 
 
-def _same(path: Path, digest: str) -> tuple[bool | None, str]:
+def _same(hashed: Callable[[], str], digest: str) -> tuple[bool | None, str]:
     try:
-        actual = files.sha256(path)
-    except OSError as error:
-        return False, str(error.strerror)
-    return _judged(actual, digest)
-
-
-def _judged(actual: str | None, digest: str) -> tuple[bool, str]:
+        actual = hashed()
+    except TROUBLE as error:
+        return False, str(getattr(error, "strerror", None) or error)
     return (True, "unchanged") if actual == digest else (False, f"changed: its SHA-256 was {digest}, and is {actual}")

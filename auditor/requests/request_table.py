@@ -58,6 +58,13 @@ def candidates(inside: Inside, rows: Rows, ends: Oriented, services: Services, p
     return Candidates(_wanted(rows, ends, kind, first), reasons)
 
 
+def may_be_read(rows: Rows) -> Array:
+    """The flows of a batch among which are all whose requests may be read without keys."""
+    some = np.isin(rows.flows["application"], (HTTP, HTTP2, SMTP))
+    some[rows.handshake_flow[rows.handshakes["upgraded"] == SMTP]] = True
+    return np.flatnonzero(some)
+
+
 def _wanted(rows: Rows, ends: Oriented, kind: Array, first: Array) -> Wanted:
     """The flows of a batch that have a kind; ``first``: the number of each flow's first handshake, -1 for none."""
     flows, shakes = rows.flows, rows.handshakes

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from auditor.flows import state as S
 from auditor.tls.datagram_messages import Datagram, Held, Messages, messages
-from auditor.tls.messages import CHANGE_CIPHER, CLIENT_HELLO, SERVER_HELLO
+from auditor.tls.messages import CERTIFICATE, CHANGE_CIPHER, CLIENT_HELLO, SERVER_HELLO
 from auditor.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE_RECORD, HEARTBEAT, LARGEST_RECORD
 
+READ_CUT = (CLIENT_HELLO, SERVER_HELLO, CERTIFICATE)  # messages whose beginning alone says something
 SHORTEST_FINISHED = 24  # bytes of an encrypted record; a shorter one can only be an alert
 
 
@@ -29,6 +30,7 @@ class Side:
     plain: bytes = b""
     encrypted: bool = False
     over: bool = False  # something that is no record followed, or bytes are lacking
+    last: Datagram | None = None  # what its last bytes came in
 
 
 @dataclass
@@ -46,6 +48,7 @@ class Carried:
         side = self.sides[seen.side]
         if side.over:
             return
+        side.last = seen
         side.records += data
         side.over = seen.is_cut
         while len(side.records) >= 5:
@@ -58,17 +61,19 @@ class Carried:
             body, side.records = side.records[5 : 5 + size], side.records[5 + size :]
             self._record(kind, body, side, seen)
 
-    def end(self, seen: Datagram) -> None:
-        """No more is there: a hello that is not whole is read as far as it goes."""
+    def end(self) -> None:
+        """No more is there: a hello that is not whole is read as far as it goes, and a Certificate is noted."""
         for number, side in enumerate(self.sides):
-            rest = side.plain
+            last = side.last
+            if last is None:
+                continue
             if side.records[:1] == bytes([HANDSHAKE_RECORD]) and not side.encrypted:
-                rest += side.records[5:]
-            if len(rest) > 4 and rest[0] in (CLIENT_HELLO, SERVER_HELLO):
-                size = int.from_bytes(rest[1:4], "big")
-                handshake = self._begun(number, rest[0], seen._replace(side=number))
-                if len(rest) < 4 + size and handshake is not None:
-                    handshake.take(number, rest[0], rest[4:], seen._replace(side=number), size)
+                self._plain(side, side.records[5:], last)
+            rest = side.plain
+            if len(rest) > 4 and rest[0] in READ_CUT:
+                handshake = self._begun(number, rest[0], last)
+                if handshake is not None:
+                    handshake.take(number, rest[0], rest[4:], last, int.from_bytes(rest[1:4], "big"))
 
     def _record(self, kind: int, body: bytes, side: Side, seen: Datagram) -> None:
         handshake = self.handshake
@@ -126,11 +131,11 @@ def _note_data(handshake: Messages, side: int, size: int) -> None:
         handshake.saw(S.SEEN_CLIENT_DATA)
 
 
-def ended(sessions: Iterable[Carried], last: Datagram) -> list[Messages]:
+def ended(sessions: Iterable[Carried]) -> list[Messages]:
     """The handshakes of sessions of which no more is there."""
     found = []
     for session in sessions:
-        session.end(last)
+        session.end()
         if session.handshake is not None and session.handshake["seen"]:
             found.append(session.handshake)
     return found

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from auditor.flows import state as S
+from auditor.tls.carried import READ_CUT
 from auditor.tls.datagram_messages import Datagram, Held, Messages
 from auditor.tls.messages import CHANGE_CIPHER, CLIENT_HELLO, SERVER_HELLO
 from auditor.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE_RECORD
@@ -129,7 +130,7 @@ class Dtls:
         """No more is there: a hello that is not whole is read as far as it goes."""
         for number, side in enumerate(self._sides):
             message = side.messages.get(side.next if side.next is not None else -1)
-            if message is None or message.done or message.kind not in (CLIENT_HELLO, SERVER_HELLO):
+            if message is None or message.done or message.kind not in READ_CUT:
                 continue
             whole, there = bytes(message.data), message.missing[0][0]
             size = len(whole)

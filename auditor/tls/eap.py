@@ -38,6 +38,10 @@ class Eap:
     carried: Carried
     _last: list[int] = field(default_factory=lambda: [-1, -1])  # identifiers
 
+    def awaits(self, packet: bytes, side: int) -> bool:
+        """Whether a response answers the other side's last request: it has that one's identifier (RFC 3748 4.1)."""
+        return len(packet) > 1 and packet[0] == RESPONSE and packet[1] == self._last[1 - side]
+
     def take(self, packet: bytes, seen: Datagram) -> None:
         size = int.from_bytes(packet[2:4], "big")
         if len(packet) < EAP_HEADER + 2 or packet[0] not in (REQUEST, RESPONSE) or packet[4] not in TLS_METHODS:
@@ -64,7 +68,7 @@ class EapOverLan:
             if is_new or not sessions:
                 sessions.append(Eap(Carried(self.held, EAP, OVER_OTHER)))
             sessions[-1].take(seen.data, seen)
-        return ended((session.carried for session in sessions), datagrams[-1])
+        return ended(session.carried for session in sessions)
 
 
 @dataclass
@@ -84,6 +88,9 @@ class Radius:
             code, identifier, found = seen.data[0], seen.data[1], attributes(seen.data)
             if code == ACCESS_REQUEST:
                 session = by_state.get(found.get(STATE, b"")) or by_identifier.get((seen.side, identifier))
+                if session is None and seen.is_cut:  # its State may have been cut off
+                    message = found.get(EAP_MESSAGE, b"")
+                    session = next((one for one in reversed(sessions) if one.awaits(message, seen.side)), None)
                 if session is None or (STATE not in found and _begins(found)):
                     session = Eap(Carried(self.held, RADIUS, OVER_OTHER))
                     sessions.append(session)
@@ -99,7 +106,7 @@ class Radius:
                 by_state[found[STATE]] = session
             if EAP_MESSAGE in found:
                 session.take(found[EAP_MESSAGE], seen)
-        return ended((session.carried for session in sessions), datagrams[-1])
+        return ended(session.carried for session in sessions)
 
 
 def _begins(found: dict[int, bytes]) -> bool:

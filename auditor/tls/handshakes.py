@@ -42,6 +42,7 @@ CLIENT_COLUMNS = (
     "ja4",
     "ech",
 )
+LONG_CHAIN = f"the certificates take more than {LARGEST_READ} bytes and are not read"
 TYPES = {column.name: column.type for column in schema.TABLES["handshakes"]}
 
 
@@ -175,8 +176,9 @@ def _seen(rows: Array, captures: Sequence[str]) -> dict[str, Numbers | Texts]:
 
 def _status_columns(rows: Array, lost: tuple[Array, Array]) -> dict[str, Numbers | Texts]:
     """How much of each handshake was seen, and what is wrong with it."""
-    combos, index = distinct(rows["seen"], rows["invalid"], rows["invalid_at"], *lost)
-    states = [_status(seen, invalid, at, one, two) for seen, invalid, at, one, two in combos.tolist()]
+    unread = (rows["server_chain"] == 0) & ((rows["seen"] & np.uint32(S.SEEN_CERTIFICATE)) != 0)
+    combos, index = distinct(rows["seen"], rows["invalid"], rows["invalid_at"], *lost, unread)
+    states = [_status(*one) for one in combos.tolist()]
     return {
         "status": Texts([status for status, _ in states], index),
         "status_reason": Texts([reason for _, reason in states], index),
@@ -190,7 +192,9 @@ def _lost(side: str, why: int) -> str | None:
     return f"part of the {side}'s side is missing from the capture" if why else None
 
 
-def _status(seen: int, invalid: int, at: int, client_lost: int, server_lost: int) -> tuple[str, str | None]:
+def _status(
+    seen: int, invalid: int, at: int, client_lost: int, server_lost: int, unread: int
+) -> tuple[str, str | None]:
     if seen & (S.SEEN_CLIENT_INVALID | S.SEEN_SERVER_INVALID):
         message = "ClientHello" if seen & S.SEEN_CLIENT_INVALID else "ServerHello"
         return "invalid", f"{message}: {INVALID.get(invalid, 'not valid')} (byte {at})"
@@ -206,7 +210,7 @@ def _status(seen: int, invalid: int, at: int, client_lost: int, server_lost: int
         reason = f"{INVALID[invalid]} (byte {at} of the stream)"
     has_client, has_server = seen & S.SEEN_CLIENT_HELLO, seen & S.SEEN_SERVER_HELLO
     if has_client and has_server:
-        return "complete", reason
+        return "complete", reason or (LONG_CHAIN if unread else None)
     if has_client:
         retry = "the server asked for another ClientHello" if seen & S.SEEN_RETRY else None
         return "client_only", reason or retry or _lost("server", server_lost) or "no ServerHello was seen"
@@ -261,7 +265,7 @@ def _chain_unread(rows: Array) -> Texts:
     """Of certificates that were sent in clear and are not known: why."""
     unread = rows["server_chain"] == 0
     why = (
-        (S.SEEN_CERTIFICATE, f"the certificates take more than {LARGEST_READ} bytes and are not read"),
+        (S.SEEN_CERTIFICATE, LONG_CHAIN),
         (S.SEEN_CERTIFICATE_CUT, "the certificates are not whole in the capture"),
     )
     which = np.select([unread & ((rows["seen"] & np.uint32(bit)) != 0) for bit, _ in why], range(len(why)), MISSING)

@@ -4,7 +4,7 @@ from auditor.flows.state import HandshakeRow
 from auditor.machine.kernel import inlined, part
 
 VALID, SHORT, SESSION_ID, SUITES, COMPRESSION, EXTENSIONS, EXTENSION, TRAILING = 0, 1, 2, 3, 4, 5, 6, 7
-TOO_LONG, NO_RECORD, NO_KEYS, NO_SALT, CUT_HELLO, CUT, HIDDEN, NAME = 8, 9, 10, 11, 12, 13, 14, 15
+TOO_LONG, NO_RECORD, NO_KEYS, NO_SALT, CUT_HELLO, CUT, HIDDEN, NAME, LIST = 8, 9, 10, 11, 12, 13, 14, 15, 16
 INVALID = {
     SHORT: "ends before its fixed fields",
     SESSION_ID: "session id longer than 32 bytes or than the message",
@@ -14,6 +14,7 @@ INVALID = {
     EXTENSION: "an extension exceeds the extension block",
     TRAILING: "bytes follow the extensions",
     NAME: "the server's name exceeds its extension",
+    LIST: "a list exceeds its extension",
     TOO_LONG: "a message longer than 32 KiB, of which only the beginning is read",
     NO_RECORD: "bytes that are no TLS record",
     NO_KEYS: "QUIC packets that cannot be opened: the client's first packet, from which their keys come, is not in the capture",

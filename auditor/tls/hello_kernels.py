@@ -29,6 +29,7 @@ from auditor.tls.hello_faults import (
     CUT,
     EXTENSION,
     EXTENSIONS,
+    LIST,
     NAME,
     SESSION_ID,
     SHORT,
@@ -119,6 +120,21 @@ def extension_end(handshake: HandshakeRow, data: Bytes, at: int, end: int, have:
 
 
 @part
+def list_fits(data: Bytes, kind: int, begin: int, end: int) -> bool:
+    """Whether a list's own length holds within its extension (RFC 8446 3.4); an extension may be empty.
+
+    That of key shares is not used: they are read by their own lengths.
+    """
+    if begin == end:
+        return True
+    if kind == VERSIONS or kind == POINT_FORMATS or kind == PSK_MODES or kind == COMPRESS_CERTIFICATE:
+        return begin + 1 + np.int64(data[begin]) <= end
+    if kind == GROUPS or kind == SIGNATURES or kind == SIGNATURES_CERT or kind == ALPN:
+        return begin + 2 <= end and begin + 2 + be16(data, begin) <= end
+    return True
+
+
+@part
 def client_extensions(
     memory: Memory, handshake: HandshakeRow, data: Bytes, at: int, end: int, have: int, out: int
 ) -> int:
@@ -131,6 +147,8 @@ def client_extensions(
             return out
         kind = be16(data, begin - 4)
         length = at - begin
+        if handshake.invalid == VALID and not list_fits(data, kind, begin, at):
+            invalid(handshake, LIST, begin)
         out = put16(shape, out, kind)
         size_at = out
         out += 2

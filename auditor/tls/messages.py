@@ -8,6 +8,7 @@ import numpy as np
 from auditor.decode.bytes import be16
 from auditor.decode.packet import PACKET, PacketRow, PacketRows
 from auditor.flows.intern import hash_bytes, intern
+from auditor.flows.shares import note_resuming
 from auditor.flows.state import (
     BLANK_HANDSHAKE,
     FREE_HANDSHAKE,
@@ -35,6 +36,7 @@ from auditor.flows.state import (
     SEEN_SERVER_SESSION,
     SEEN_SESSION_ECHO,
     SEEN_TICKET_OFFER,
+    SHARES,
     UNKNOWN_SIDE,
     WINDOW,
     Counters,
@@ -107,20 +109,31 @@ def knows_session(sessions: Sessions, high: np.uint64, low: np.uint64) -> bool:
 
 
 @part
-def note_sessions(sessions: Sessions, handshake: HandshakeRow) -> None:
-    """At the server's ChangeCipherSpec: remember a full handshake's sessions, or look up what is resumed."""
+def resumes_known(sessions: Sessions, handshake: HandshakeRow) -> bool:
+    """Remember a full handshake's sessions; of one that resumes a session, whether it is one of those."""
     if handshake.seen & (SEEN_CERTIFICATE | SEEN_KEY_EXCHANGE | SEEN_HELLO_DONE):
         if handshake.seen & SEEN_SERVER_SESSION:
             remember_session(sessions, handshake.server_session_high, handshake.server_session_low)
         if handshake.seen & SEEN_NEW_TICKET:
             remember_session(sessions, handshake.new_ticket_high, handshake.new_ticket_low)
-        return
+        return False
+    known = False
     if handshake.seen & SEEN_SESSION_ECHO and knows_session(sessions, handshake.session_high, handshake.session_low):
-        handshake.seen |= SEEN_ORIGINAL
+        known = True
     if handshake.seen & SEEN_TICKET_OFFER and knows_session(sessions, handshake.ticket_high, handshake.ticket_low):
-        handshake.seen |= SEEN_ORIGINAL
+        known = True
         if handshake.seen & SEEN_NEW_TICKET:  # a renewed ticket carries the first handshake's keys on
             remember_session(sessions, handshake.new_ticket_high, handshake.new_ticket_low)
+    return known
+
+
+@part
+def note_sessions(memory: Memory, handshake: HandshakeRow) -> None:
+    """At the server's ChangeCipherSpec: which sessions begin, and whether one that is resumed was seen."""
+    if memory.counters[SHARES] > 1:
+        note_resuming(memory, handshake)
+    elif resumes_known(memory.sessions, handshake):
+        handshake.seen |= SEEN_ORIGINAL
 
 
 @part
@@ -260,7 +273,7 @@ def take_message(
         take_client_hello(memory, handshake, direction, packet, size, have, segments)
     elif kind == SERVER_HELLO or kind == OLD_RETRY:
         take_server_hello(memory, handshake, direction, packet, size, have, kind == OLD_RETRY)
-    elif have < size:
+    elif have < min(size, LARGEST_READ):
         if kind == CERTIFICATE and direction != handshake.client_side:
             handshake.seen |= SEEN_CERTIFICATE_CUT
     else:
@@ -283,6 +296,6 @@ def read_message(
         return 0
     letter(handshake, direction, np.int64(LETTER_OF_CCS))
     if direction != handshake.client_side and not handshake.seen & SEEN_SERVER_CCS:
-        note_sessions(memory.sessions, handshake)
+        note_sessions(memory, handshake)
     handshake.seen |= SEEN_CLIENT_CCS if direction == handshake.client_side else SEEN_SERVER_CCS
     return 0

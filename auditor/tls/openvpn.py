@@ -110,7 +110,7 @@ class OpenVpn:
             sender.next = min(sender.next, piece.number)
         for piece in pieces:
             piece.session.take(piece)
-        return ended((session.carried for session in self._sessions.values()), datagrams[-1])
+        return ended(session.carried for session in self._sessions.values())
 
     def _hidden(self, packets: list[Datagram]) -> list[Messages]:
         """A row for a handshake of which nothing can be read."""
@@ -146,12 +146,15 @@ class OpenVpn:
 
 def _unframed(pieces: list[Datagram]) -> list[Datagram]:
     """The packets of both sides' streams."""
-    rest, packets = [b"", b""], []
+    rest, packets, last = [b"", b""], [], pieces[:1] * 2
     for seen in pieces:
+        last[seen.side] = seen
         data = rest[seen.side] + seen.data
         while len(data) >= 2 and len(data) >= 2 + (size := int.from_bytes(data[:2], "big")):
             if size:
                 packets.append(seen._replace(data=data[2 : 2 + size]))
             data = data[2 + size :]
         rest[seen.side] = data
-    return packets
+    # Of the last ones the capture may have only the beginning.
+    cut = [seen._replace(data=data[2:], is_cut=True) for seen, data in zip(last, rest, strict=True) if len(data) > 2]
+    return packets + cut

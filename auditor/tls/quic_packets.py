@@ -10,11 +10,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from auditor.tls.quic_versions import VERSION_2, draft_of
+from auditor.tls.quic_versions import DRAFT_OF_2, VERSION_2, draft_of
 
 # Initial salts: RFC 9001 5.2, RFC 9369 3.3.1, and the drafts' (draft-ietf-quic-tls 5.2 of each).
 SALT_1 = bytes.fromhex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a")
 SALT_2 = bytes.fromhex("0dede3def700a6db819381be6e269dcbf9bd2ed9")
+SALT_OF_DRAFT_2 = bytes.fromhex("a707c203a59b47184a1d62ca570406ea7ae3e5d3")
 DRAFT_SALTS = (  # first draft that has it, salt; newest first
     (33, SALT_1),
     (29, bytes.fromhex("afbfec289993d24c9e9786f19c6111e04390a899")),
@@ -30,14 +31,16 @@ GOOGLE_SALTS = {
 # Frames of a packet whose tag is not there: padding or an ACK, then a CRYPTO frame that begins a hello.
 BEGINS_HELLO = re.compile(rb"(?:[\0\1]*|\x02.{4,12}?)\x06\0(?:[\x40-\x7f].|[\0-\x3f])[\1\2][\0\1]..\x03\x03", re.DOTALL)
 INITIAL, RETRY, NEGOTIATION, OTHER = range(4)
+LIKE_VERSION_2 = (VERSION_2, DRAFT_OF_2)  # other types of packets, and labels of keys, than in version 1
+SMALLEST_PACKET = 20  # bytes of a packet number and of what protects its header (RFC 9001 5.4.2)
 # Whose salts are tried on versions that nobody registered, and on reserved ones (RFC 9000 15), which a client may send
 # in front of any version of its own; the packet's tag proves the one.
-TRIED = (1, VERSION_2, *(0xFF000000 | first for first, _ in DRAFT_SALTS[1:]), *GOOGLE_SALTS)
+TRIED = (1, VERSION_2, DRAFT_OF_2, *(0xFF000000 | first for first, _ in DRAFT_SALTS[1:]), *GOOGLE_SALTS)
 
 
 def salt_of(version: int) -> bytes | None:
-    if version == VERSION_2:
-        return SALT_2
+    if version in LIKE_VERSION_2:
+        return SALT_2 if version == VERSION_2 else SALT_OF_DRAFT_2
     draft = draft_of(version)
     if draft is None:
         return SALT_1 if version == 1 else GOOGLE_SALTS.get(version)
@@ -66,7 +69,7 @@ def initial_keys(version: int, connection_id: bytes) -> tuple[Keys, Keys] | None
     if salt is None:
         return None
     secret = hmac.digest(salt, connection_id, "sha256")
-    prefix = b"quicv2 " if version == VERSION_2 else b"quic "
+    prefix = b"quicv2 " if version in LIKE_VERSION_2 else b"quic "
     keys = []
     for label in (b"client in", b"server in"):
         side = _expand(secret, label, 32)
@@ -97,6 +100,16 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(data[at : at + size], "big") & ((1 << (8 * size - 2)) - 1), at + size
 
 
+def _fits_initial(data: bytes, at: int) -> bool:
+    """Whether a token and the length of a packet that fits begin at ``at``: version 2 calls Initial what others call 0-RTT."""
+    try:
+        token, at = varint(data, at)
+        length, at = varint(data, at + token)
+    except IndexError:
+        return False
+    return at + length <= len(data) and length > SMALLEST_PACKET
+
+
 def packets(data: bytes) -> Iterator[Packet]:
     """The long-header packets of a datagram (RFC 9000 17.2), as far as they are whole."""
     at = 0
@@ -119,7 +132,7 @@ def packets(data: bytes) -> Iterator[Packet]:
                 yield Packet(NEGOTIATION, version, target, source, begin, at, len(data))
                 return
             kind = data[begin] >> 4 & 3
-            if version == VERSION_2:
+            if version in LIKE_VERSION_2 or (kind == 1 and salt_of(version) is None and _fits_initial(data, at)):
                 kind = (kind - 1) & 3
             if kind == 3:
                 yield Packet(RETRY, version, target, source, begin, at, len(data))

@@ -103,7 +103,7 @@ class RdpUdp:
             while order.next is not None and order.next in order.waiting:
                 carried.take(order.waiting.pop(order.next), seen)
                 order.next += 1
-        return ended([carried], datagrams[-1]) if datagrams else []
+        return ended([carried]) if datagrams else []
 
 
 def _is_dtls(data: bytes) -> bool:

@@ -138,7 +138,7 @@ def record_begins(memory: Memory, flow: FlowRow, stream: StreamRow, handshake: H
     if kind == CHANGE_CIPHER_SPEC:
         letter(handshake, direction, np.int64(LETTER_OF_CCS))
         if not is_client and not handshake.seen & SEEN_SERVER_CCS:
-            note_sessions(memory.sessions, handshake)
+            note_sessions(memory, handshake)
         handshake.seen |= SEEN_CLIENT_CCS if is_client else SEEN_SERVER_CCS
         stream.encrypted = max(1, stream.encrypted)
         return False

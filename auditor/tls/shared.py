@@ -109,10 +109,11 @@ def _is_dtls(data: bytes) -> bool:
 
 def _unframed(pieces: list[Datagram]) -> Iterator[Datagram]:
     """The messages of both sides' streams: STUN and ChannelData by their own lengths, or behind lengths of RFC 4571."""
-    rest = [b"", b""]
+    rest, last = [b"", b""], pieces[:1] * 2
     cookie = COOKIE.to_bytes(4, "big")
     prefixed = any(seen.data[6:10] == cookie and seen.data[4:8] != cookie for seen in pieces)
     for seen in pieces:
+        last[seen.side] = seen
         data = rest[seen.side] + seen.data
         while len(data) >= 4:
             size = int.from_bytes(data[:2], "big") if prefixed else int.from_bytes(data[2:4], "big")
@@ -125,3 +126,7 @@ def _unframed(pieces: list[Datagram]) -> Iterator[Datagram]:
                 yield seen._replace(data=data[begin : begin + size])
             data = data[begin + size :]
         rest[seen.side] = data
+    begin = 2 if prefixed else 0
+    for seen, data in zip(last, rest, strict=True):  # of the last ones the capture may have only the beginning
+        if len(data) > begin + 4:
+            yield seen._replace(data=data[begin:], is_cut=True)

@@ -10,11 +10,13 @@ from auditor.flows.state import UPGRADE_ASKED, UPGRADE_REFUSED
 from auditor.recognise.numbers import TDS
 from auditor.tls.carried import Carried, begins_record, ended
 from auditor.tls.datagram_messages import Datagram, Held, Messages, Shown
+from auditor.tls.wrappers import PRELOGIN, PRELOGIN_RESPONSE
 
 HEADER = 8
 ENCRYPTION = 1  # an option of PRELOGIN, and its values ([MS-TDS] 2.2.6.5)
 OFF, ON, NOT_SUPPORTED, REQUIRED = range(4)
 PACKETS = range(1, 19)  # types
+HANDSHAKE_PACKETS = (bytes([PRELOGIN]), bytes([PRELOGIN_RESPONSE]))
 
 
 @dataclass
@@ -27,11 +29,16 @@ class Tds:
 
     def run(self, datagrams: list[Datagram]) -> list[Messages]:
         session = Carried(self.held, TDS)
+        last = [datagrams[0], datagrams[0]]
         for seen in datagrams:
+            last[seen.side] = seen
             self._bytes[seen.side] += seen.data
             while self._bytes[seen.side] and self._step(session, seen):
                 pass
-        return ended([session], datagrams[-1])
+        for side, rest in enumerate(self._bytes):  # a packet of which the capture has only the beginning
+            if rest[:1] in HANDSHAKE_PACKETS and (session.sides[side].records or begins_record(rest[HEADER:])):
+                session.take(rest[HEADER:], last[side])
+        return ended([session])
 
     def _step(self, session: Carried, seen: Datagram) -> bool:
         """Go on by a TDS packet, or by a TLS record without one. False: it is not whole, or nothing that is known."""

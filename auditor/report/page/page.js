@@ -263,6 +263,7 @@ class Further {
     $("further-list").append(...lines);
     $("further-more").hidden = end === this.count;
     $("further-more").textContent = `Show more (${whole(this.count - end)} left)`;
+    $("further-left").textContent = end === this.count ? "" : `and ${whole(this.count - end)} more, which Audit.problems lists`;
   }
 
   line(row) {

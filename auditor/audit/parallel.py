@@ -1,0 +1,178 @@
+"""One audit by several workers: each follows a share of the flows, and judges it where nothing else has to be known.
+
+Every worker reads all packets, so that they come in the same order everywhere; what is shared is the work on flows. What
+flows of one share tell those of others (names, sessions) is decided here, between following and judging, as if one
+process had followed all. So the rows, findings and totals are those of an audit by one process.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from auditor.audit import dask_workers, shares
+from auditor.audit.run import Run
+from auditor.audit.shares import Followed, Group, Plan
+from auditor.audit.workers import Processes, Workers
+from auditor.border.gate import RefusedError
+from auditor.capture.inputs import Input
+from auditor.decode.control import Control
+from auditor.errors import AuditError, InputError, shown
+from auditor.flows.table import MOST_FINISHED
+from auditor.machine import memory, writing
+from auditor.options import Options
+from auditor.reading import joined, kept, secrets
+from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
+from auditor.reading.sources import Source
+from auditor.reading.together import together
+
+
+@dataclass
+class Parallel:
+    """An audit's captures, read by workers: events come from it as from ``reading``."""
+
+    plan: Plan
+    inputs: Sequence[Input]
+    workers: Workers
+    _generation: int = 0
+
+    @property
+    def packets(self) -> int:
+        """Packets that each worker has read so far."""
+        return self._read_by_each(0)
+
+    @property
+    def done(self) -> int:
+        """Bytes that each worker has read so far."""
+        return self._read_by_each(1)
+
+    @property
+    def files(self) -> int:
+        """Captures that each worker has read."""
+        return self._read_by_each(2)
+
+    def _read_by_each(self, which: int) -> int:
+        """Each reads everything: what the slowest has done is done."""
+        said = list(self.workers.read.values())
+        return min((one[which] for one in said), default=0) if len(said) == self.plan.shares else 0
+
+    def take(self, run: Run) -> None:
+        """Follow all shares, and have them judged by workers, or by ``run`` where flows of all have to be known."""
+        calls = [(self.plan, number) for number in range(self.plan.shares)]
+        followed: list[Followed] = list(self.workers.map("follow", calls))
+        _check(followed)
+        for number in range(len(followed[0].groups)):
+            try:
+                self._take_group(run, number, [share.groups[number] for share in followed])
+            except RefusedError as error:
+                raise AuditError(f"what workers hand to each other is {error}") from error
+
+    def _take_group(self, run: Run, number: int, groups: Sequence[Group]) -> None:
+        """Judge captures that are read as one: what each share has of them."""
+        answers = self._answered(number, groups)
+        control = kept.read_control(groups[0].control)
+        by_name = {item.name: item for item in self.inputs}
+        read = [kept.read_sources(group.sources, by_name) for group in groups]
+        sources, interfaces = shares.merged_sources([one for one, _ in read]), read[0][1]
+        for source in sources:
+            if source.counted.secrets and source.failure is None:
+                source.key_logs = secrets.of(source.item)
+        batches = self._batches(groups, answers, control, sources)
+        if sum(source.counted.flows for source in sources) <= MOST_FINISHED:  # what one process gives as one batch
+            few = list(batches)
+            run.take([together(few)] if few else [])
+        elif run.pipeline.judges_apart(control, sources):
+            self._have_judged(run, number, groups, answers, control)
+        else:
+            run.take(batches)
+        run.take(_ends(sources, interfaces, control))
+
+    def _answered(self, number: int, groups: Sequence[Group]) -> list[Path]:
+        """Files with what the flows of each share are answered."""
+        paths = []
+        for share, answers in enumerate(joined.decide([group.told for group in groups])):
+            paths.append(self.plan.folder / f"answers-{number}-{share}")
+            answers.write(paths[-1])
+        return paths
+
+    def _have_judged(
+        self, run: Run, number: int, groups: Sequence[Group], answers: Sequence[Path], control: Control
+    ) -> None:
+        """Have each share judged by a worker, and take what it says, in the order of shares."""
+        calls = [
+            (self.plan, f"judged-{number}-{share}", group.batches, answers[share])
+            for share, group in enumerate(groups)
+            if group.batches
+        ]
+        for judged in self.workers.map("judge", calls):
+            run.add(judged.totals, ((table, shares.read_rows(path)) for table, path in judged.tables))
+            run.take(self._read(path, control) for path in judged.left)
+
+    def _batches(
+        self, groups: Sequence[Group], answers: Sequence[Path], control: Control, sources: Sequence[Source]
+    ) -> Iterator[Batch]:
+        """All batches of all shares, with the secrets that the captures show."""
+        key_logs = {source.item.name: source.key_logs for source in sources if source.key_logs}
+        for group, path in zip(groups, answers, strict=True):
+            answered = joined.read(path)
+            for file in group.batches:
+                batch = answered.apply(self._read(file, control))
+                batch.key_logs = key_logs
+                yield batch
+
+    def _read(self, path: Path, control: Control) -> Batch:
+        self._generation += 1
+        return kept.read_batch(path, self._generation, control)
+
+
+def _ends(sources: Sequence[Source], interfaces: list[str | None], control: Control) -> Iterator[Event]:
+    """The events that end captures which are read as one."""
+    yield Ended(list(sources), interfaces, control)
+    for source in sources:
+        if source.failure is None:
+            yield Finished(source.item, source.counted)
+        else:
+            yield Unreadable(source.item, source.failure)
+
+
+def _check(followed: Sequence[Followed]) -> None:
+    """Raise AuditError where shares saw different captures: somebody writes to them."""
+    if len({share.packets for share in followed}) > 1:
+        raise AuditError("a capture was written to while workers read it: audit it again, or with --jobs 1")
+
+
+@contextmanager
+def on_cluster(inputs: Sequence[Input], options: Options, block_bytes: int) -> Iterator[Parallel]:
+    """The workers of a cluster, ready to read."""
+    if options.out is None:
+        raise InputError("an audit on a cluster needs --out, a folder that all machines share")
+    with dask_workers.connected(options.scheduler) as workers, _working(Path(options.out)) as folder:
+        workers.check(folder)
+        jobs = workers.shares(options.jobs)
+        memory_bytes = options.memory_bytes() or workers.memory_bytes() or memory.ceiling().total
+        plan = Plan(shares.captures_of(inputs), options.elsewhere(), jobs, folder, memory_bytes, block_bytes)
+        yield Parallel(plan, inputs, workers)
+
+
+@contextmanager
+def started(
+    inputs: Sequence[Input], options: Options, jobs: int, memory_bytes: int, block_bytes: int
+) -> Iterator[Parallel]:
+    """Processes of this machine that are ready to read. What they write meanwhile lies where results will, and goes."""
+    place = Path(tempfile.gettempdir()) if options.out is None else Path(options.out)
+    with _working(place) as folder, Processes(jobs) as workers:
+        plan = Plan(shares.captures_of(inputs), options.elsewhere(), jobs, folder, memory_bytes // jobs, block_bytes)
+        yield Parallel(plan, inputs, workers)
+
+
+@contextmanager
+def _working(place: Path) -> Iterator[Path]:
+    """A folder for what is needed meanwhile, in another one."""
+    with ExitStack() as stack:
+        try:
+            writing.make_folder(place)
+            folder = stack.enter_context(writing.working(place))
+        except OSError as error:
+            raise AuditError(f"{shown(place)}: cannot write there: {error.strerror or error}") from error
+        yield folder

@@ -1,0 +1,278 @@
+"""An audit's work in pieces that any process may do: following a share of the flows, and judging what was followed.
+
+A piece reads captures and files of a folder that all share, and writes files there; what it is told and what it answers is
+small. Doing one twice gives the same files: each attempt writes into a folder of its own, and only one answer counts.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.border.urls import WEB, public, scheme_of
+from auditor.capture import archives
+from auditor.capture.inputs import Input
+from auditor.decode.control import Control
+from auditor.errors import InputError
+from auditor.flows.state import DROPPED_SEGMENTS, EXPORTS, RETRANSMITTED
+from auditor.machine import memory
+from auditor.options import Options
+from auditor.reading import joined, kept
+from auditor.reading.events import Batch, Ended, Finished, Unreadable
+from auditor.reading.following import Reading
+from auditor.reading.sources import Source
+from auditor.reading.told import Share
+from auditor.reading.window import Window
+from auditor.stores.client import Remote
+
+if TYPE_CHECKING:
+    from auditor.audit.pipeline import Pipeline
+    from auditor.audit.totals import Totals
+
+Report = Callable[[int, int, int], object]  # called with packets, bytes and captures that were read so far
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One of the inputs, as another process can open it: by its path, and in an archive by its place there."""
+
+    name: str
+    path: Path | None
+    size: int | None
+    refusal: str | None
+    member: int | None
+    remote: Remote | None = None
+
+
+def inputs_of(captures: Sequence[Capture], *, is_hashed: bool) -> list[Input]:
+    """The captures, to be read."""
+    listed: dict[Path, list[archives.Member]] = {}
+    inputs = []
+    for one in captures:
+        item = Input(one.name, one.path, remote=one.remote, size=one.size, refusal=one.refusal, is_hashed=is_hashed)
+        if one.member is not None and one.path is not None and one.refusal is None:
+            if one.path not in listed:
+                listed[one.path] = archives.members(one.path) or []
+            members = listed[one.path]
+            item.member = members[one.member].open if one.member < len(members) else None
+            item.refusal = None if item.member is not None else "the archive has changed meanwhile"
+        inputs.append(item)
+    return inputs
+
+
+def captures_of(inputs: Sequence[Input]) -> tuple[Capture, ...]:
+    """Inputs as other processes can open them."""
+    members: dict[Path, int] = {}
+    captures = []
+    for item in inputs:
+        member = None
+        if item.path is not None and (item.member is not None or item.refusal is not None):  # it lies in an archive
+            member = members.get(item.path, 0)
+            members[item.path] = member + 1
+        path = item.path.absolute() if item.path is not None else None
+        if item.remote is not None:
+            _check_object(item)
+        captures.append(Capture(item.name, path, item.size, item.refusal, member, item.remote))
+    return tuple(captures)
+
+
+def _check_object(item: Input) -> None:
+    """Raise InputError for what of a store other machines cannot read, or must not be told."""
+    assert item.remote is not None
+    if item.member is not None:
+        raise InputError(f"{item.name}: archives in stores are not read by several machines; unpack it there")
+    if scheme_of(item.remote.url) in WEB and public(item.remote.url) != item.remote.url:
+        raise InputError(f"{item.name}: the rest of that address is a secret, and is not handed to a cluster")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is audited, how, and in how many shares."""
+
+    captures: tuple[Capture, ...]
+    options: Options
+    shares: int
+    folder: Path  # where files go, for all who work on it
+    memory_bytes: int  # for each
+    block_bytes: int
+
+    def ceiling(self) -> memory.Ceiling:
+        """The memory that one piece may take."""
+        return memory.ceiling(self.memory_bytes)
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a share has of captures that are read as one."""
+
+    batches: tuple[Path, ...]
+    told: tuple[Path, ...]
+    sources: Path
+    control: Path
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A share of the flows, followed through all captures."""
+
+    groups: tuple[Group, ...]
+    packets: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What rules say of the flows of a share: files with rows of tables, in order, and what adds up.
+
+    ``left``: batches of flows that whoever asked has to judge, since requests in them may be read.
+    """
+
+    tables: tuple[tuple[str, Path], ...]
+    totals: "Totals"
+    left: tuple[Path, ...]
+
+
+@dataclass
+class _Following:
+    """A share that is being followed."""
+
+    folder: Path
+    groups: list[Group] = field(default_factory=list)
+    _batches: list[Path] = field(default_factory=list)
+    _ended: Ended | None = None
+    _open: int = 0  # captures of those that ended of which the count is not complete
+    _number: int = 0
+
+    def take(self, event: Batch | Ended | Finished | Unreadable) -> None:
+        """Write down what happened."""
+        if isinstance(event, Batch):
+            self._batches.append(self._path("batch"))
+            kept.write_batch(self._batches[-1], event)
+        elif isinstance(event, Ended):
+            self._ended, self._open = event, len(event.sources)
+        else:
+            self._open -= 1
+        if self._ended is not None and self._open == 0:
+            self._end(self._ended)
+            self._ended = None
+
+    def _end(self, ended: Ended) -> None:
+        sources, control = self._path("sources"), self._path("control")
+        kept.write_sources(sources, ended.sources, ended.interfaces)
+        kept.write_control(control, ended.control)
+        self.groups.append(Group(tuple(self._batches), tuple(ended.told), sources, control))
+        self._batches = []
+
+    def _path(self, kind: str) -> Path:
+        self._number += 1
+        return self.folder / f"{kind}-{self._number}"
+
+
+def attempt(folder: Path, name: str) -> Path:
+    """A new folder for one attempt at a piece: it may be tried twice at one time."""
+    path = folder / f"{name}-{os.urandom(8).hex()}"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
+    """Follow one share of the flows through all captures. One share alone hashes them."""
+    folder = attempt(plan.folder, f"share-{number}")
+    inputs = inputs_of(plan.captures, is_hashed=number == 0)
+    reading = Reading(
+        inputs,
+        plan.block_bytes,
+        apart=plan.options.apart,
+        window=Window(*plan.options.times()),
+        ceiling=plan.ceiling(),
+        share=Share(number, plan.shares, folder, by_hosts=False),
+    )
+    following = _Following(folder)
+    try:
+        for event in reading:
+            following.take(event)
+            if report is not None:
+                report(reading.packets, reading.done, reading.files)
+    finally:
+        reading.close()
+        for item in inputs:
+            item.forget()
+    return Followed(tuple(following.groups), reading.packets)
+
+
+def judge(plan: Plan, name: str, batches: Sequence[Path], answers: Path) -> Judged:
+    """Judge the flows of one share, of captures that nothing else is known of; ``name``: of the piece."""
+    from auditor.audit.building import pipeline_of
+    from auditor.requests.inside import Inside
+
+    folder = attempt(plan.folder, name)
+    pipeline = pipeline_of(plan.options, Inside(all_clear=plan.options.http), plan.ceiling())
+    answered, left = joined.read(answers), list[Path]()
+    tables: list[tuple[str, Path]] = []
+    for number, path in enumerate(batches):
+        pipeline.shapes.forget()
+        batch = answered.apply(kept.read_batch(path, number))
+        for table, rows in _judged(pipeline, batch, folder, left):
+            tables.append((table, folder / f"rows-{len(tables)}"))
+            write_rows(tables[-1][1], rows)
+    return Judged(tuple(tables), pipeline.totals, tuple(left))
+
+
+def _judged(pipeline: "Pipeline", batch: Batch, folder: Path, left: list[Path]) -> Iterator[tuple[str, Any]]:
+    """The tables of a batch, without the flows whose requests may be read: these are left, as a batch of their own."""
+    wanted = _wanted(pipeline, batch)
+    if len(wanted):
+        mine, others = batch.rows.divided(wanted)
+        left.append(folder / f"left-{len(left)}")
+        kept.write_batch(left[-1], replace(batch, rows=mine))
+        batch = replace(batch, rows=others)
+    if len(batch.rows):
+        yield from pipeline.run(replace(batch, control=Control()))
+
+
+def _wanted(pipeline: "Pipeline", batch: Batch) -> Any:
+    """Which flows of a batch may be read, where there are no keys: few are looked at for it, and counted nowhere."""
+    from auditor.audit.described import describe
+    from auditor.requests.request_table import may_be_read
+    from auditor.tls.interned import Shapes
+
+    some = may_be_read(batch.rows)
+    if not len(some):
+        return some
+    few = replace(batch, rows=batch.rows.divided(some)[0])
+    described = describe(few, Shapes(), pipeline.ranges, pipeline.inside)
+    return some[described.candidates.wanted.index]
+
+
+def write_rows(path: Path, rows: Any) -> None:
+    """Write rows of a table, to be read by another process without unpacking."""
+    import pyarrow as pa
+
+    from auditor.machine import writing
+
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with writing.replaced(path, durable=False) as file, pa.ipc.new_file(file, rows.schema, options=options) as writer:
+        writer.write_table(rows)
+
+
+def read_rows(path: Path) -> Any:
+    """Rows of a table that were written so."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+def merged_sources(parts: Sequence[Sequence[Source]]) -> list[Source]:
+    """What all shares counted of captures: packets as the first did, flows and what concerns them together."""
+    whole = list(parts[0])
+    for others in parts[1:]:
+        for source, other in zip(whole, others, strict=True):
+            counted, more = source.counted, other.counted
+            for counter in (EXPORTS, RETRANSMITTED, DROPPED_SEGMENTS):
+                counted.counters[counter] += more.counters[counter]
+            counted.flows += more.flows
+            counted.handshakes += more.handshakes
+            counted.evicted += more.evicted
+            source.failure = source.failure or other.failure
+    return whole

@@ -1,0 +1,69 @@
+"""A process that does pieces of an audit for another one, one after the other, until nobody asks for more.
+
+As a program it is given the number of an open socket: over it come the machine code of the kernels, then pieces of work.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from auditor.audit import shares
+from auditor.border.gate import RefusedError
+from auditor.errors import AuditError
+from auditor.machine import kernel, objects
+
+PIECES: dict[str, Callable[..., Any]] = {"follow": shares.follow, "judge": shares.judge}
+DONE, FAILED, READ = "done", "failed", "read"  # what an answer is
+BEAT = 0.2  # seconds between two reports of how much was read
+
+
+class Reports:
+    """Tells how much was read, now and then."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._next = 0.0
+
+    def __call__(self, packets: int, size: int, files: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + BEAT
+            self._connection.send((READ, (packets, size, files)))
+
+
+def serve(connection: Connection) -> None:
+    """Do what is asked for until the other end closes."""
+    while True:
+        piece, arguments = connection.recv()
+        if piece == "follow":
+            arguments = (*arguments, Reports(connection))
+        try:
+            answer = DONE, PIECES[piece](*arguments)
+        except AuditError as error:
+            answer = FAILED, (type(error), str(error))
+        except RefusedError as error:
+            answer = FAILED, (AuditError, f"what workers hand to each other is {error}")
+        except OSError as error:
+            answer = FAILED, (AuditError, f"{error.filename or 'a file'}: {error.strerror or error}")
+        connection.send(answer)
+
+
+def _end_with(parent: int) -> None:
+    """End when whoever started this is gone, also in the middle of a piece."""
+    while os.getppid() == parent:
+        threading.Event().wait(1)
+    os._exit(1)
+
+
+def main(arguments: list[str]) -> int:
+    """Serve the process at the other end of a socket, which is open under the number given."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides what Ctrl-C means
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    with Connection(int(arguments[0])) as connection, suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        kernel.take(objects.unpack(connection.recv_bytes()))
+        serve(connection)
+    return 0

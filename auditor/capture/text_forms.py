@@ -1,0 +1,90 @@
+"""Packets written as text: what such a text is called, and how a capture is made of it, where that can be done."""
+
+import re
+
+NO_PACKETS = "the packets themselves are not in it"
+HEX_DUMP = "a hex dump of packets"
+# Lines as those of tcpdump -x become the form that text2pcap reads: an offset, then one byte after the other.
+BYTES_APART = (
+    r"s/^\s*([0-9a-fA-F]{4,8}):?\s+(([0-9a-fA-F]{2,8} ?){1,8}).*/\1 \2/; T; "
+    r":a; s/ ([0-9a-fA-F]{2})([0-9a-fA-F]{2})/ \1 \2/; ta; p"
+)
+OF_TCPDUMP = r"s/^\s*0x([0-9a-f]+):?\s+(([0-9a-f]{2,4} ?){1,8}).*/\1 \2/; T; s/ ([0-9a-f]{2})([0-9a-f]{2})/ \1 \2/g; p"
+OF_LINES = "s/[ :]//g; s/../& /g; s/^/000000 /"
+LINK_IP = " -l 101"  # of a dump that begins with IP
+TO_TEXT2PCAP = "text2pcap{link} {source} OUT.pcap"
+OFFSET = r"[>\s]*(?:0x)?0{3,8}:?\s+"
+# Dumps in which the first packet, or the file, begins at offset 0: its first bytes are the group of the pattern.
+DUMP = re.compile(rf"^{OFFSET}((?:[0-9a-f]{{2,8}}\s+){{4}})", re.IGNORECASE | re.MULTILINE)
+TCPDUMP = re.compile(r"^\s*0x0{3,4}:?\s+", re.MULTILINE)
+XXD = re.compile(r"0{8}: ", re.MULTILINE)
+LINES = re.compile(r"(?:[0-9a-f]{2}[ :]?){24,}(?:\n|$)", re.IGNORECASE)
+SHORTEST_FRAME = 40  # bytes
+BEGINS_IP = re.compile(r"4[5-9a-f]0|60")
+# How captures and what is packed begin, as a dump shows them: byte by byte, or by two in the host's order.
+FILES = (
+    "d4c3b2a1",
+    "a1b2c3d4",
+    "4d3cb2a1",
+    "a1b23c4d",
+    "0a0d0d0a",
+    "1f8b",
+    "504b0304",
+    "28b52ffd",
+    "fd377a58",
+    "425a68",
+)
+WORDS = ("c3d4a1b2", "3c4da1b2", "0d0a0a0d", "8b1f", "141724120662", "006412005015")
+LISTS = (
+    (r"<!doctype html|<html", "an HTML page, which a failed or refused download leaves; download the capture again"),
+    (r"(<\?[^>]*>\s*|<!--.*?-->\s*)*<Error>\s*<Code>", "an error message of S3; download the capture again, with the right to"),
+    (r"(?s)(<\?[^>]*>\s*|<!--.*?-->\s*)*<(pdml|psml)", f"tshark's XML; {NO_PACKETS}: write a capture with tshark -w"),
+    (r"<\?xml", "an XML document"),
+    (r"\[\w+\]\[\w+\] ?\S+:[iIoOeE]+\d*\[", f"text of Check Point's fw monitor; {NO_PACKETS}: write a capture with fw monitor -o"),
+    (r"\[\d+\][0-9a-f]{4}\.[0-9a-f]{4}::", f"a Windows trace as text; {NO_PACKETS}: make a capture of the .etl file with pktmon etl2pcap"),
+    (r"(?s).*PktGroupId \d+", f"text of pktmon; {NO_PACKETS}: make a capture of the .etl file with pktmon etl2pcap"),
+    (r'[\[{]\s*(\{\s*"_index"|"index"|"timestamp"\s*:\s*"\d+")', f"tshark's JSON; {NO_PACKETS}: write a capture with tshark -w"),
+    (r"[\[{]", "JSON"),
+    (r"(?s)(interfaces=\[|filters=\[).*", "text of a FortiGate's sniffer; what it shows with verbosity 6, a hex dump, is converted by Fortinet's fgt2eth, or by text2pcap"),
+    (r"(?s)(\d+ packets? captured|\s*\d+: \d\d:\d\d:\d\d\.\d+ )", f"a Cisco firewall's list of packets; {NO_PACKETS}: copy /pcap capture:NAME"),
+    (r"(?s).*^(\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d\.\d+|\d+\.\d+) (\S+ +(In|Out|[BMP]) +)?((In|Out) +)?(IP6?|ARP,?) ", f"tcpdump's text; {NO_PACKETS}: write a capture with tcpdump -w"),
+    (r"(?s).*^(\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d\.\d+|\d+\.\d+) .*ethertype \S+ \(0x", f"tcpdump's text; {NO_PACKETS}: write a capture with tcpdump -w"),
+    (r"(?s).*^\s*\d+\s+(\d{4}-\d\d-\d\d )?(\d\d:\d\d:)?\d+\.\d+\s+\S+ (→|->) \S+\s+\w+ ", f"tshark's list of packets; {NO_PACKETS}: write a capture with tshark -w"),
+    (r"Frame \d+: \d+ bytes on wire", f"tshark's details of packets; {NO_PACKETS}: write a capture with tshark -w"),
+)  # fmt: skip
+
+
+def form_of(text: str) -> str | None:
+    """A few words for a text with packets, or of packets, and how to come by a capture; None for any other text."""
+    if (words := dump_of(text)) is not None:
+        return words
+    text = text.lstrip()
+    for pattern, words in LISTS:
+        if re.match(pattern, text, re.IGNORECASE | re.MULTILINE):
+            return words
+    return None
+
+
+def dump_of(text: str) -> str | None:
+    """Likewise, of bytes in hexadecimal."""
+    if (begin := DUMP.search(text)) is not None:
+        digits = re.sub(r"\s", "", begin[1]).lower()
+        if digits.startswith(WORDS):
+            return "a hex dump of a file in words of two bytes; give the file itself, or a dump made by: xxd FILE"
+        if digits.startswith(FILES):
+            return "a hex dump of a file; make the file of it with: xxd -r FILE OUT"
+        link = LINK_IP if BEGINS_IP.match(digits) else ""
+        if TCPDUMP.search(text) is None and re.match(r"[0-9a-f]{2} ", begin[1], re.IGNORECASE):
+            return f"{HEX_DUMP}; convert it with: {TO_TEXT2PCAP.format(link=link, source='FILE')}"
+        program = OF_TCPDUMP if TCPDUMP.search(text) else BYTES_APART
+        return f"{HEX_DUMP}; convert it with: sed -nE '{program}' FILE | {TO_TEXT2PCAP.format(link=link, source='-')}"
+    if (line := LINES.match(text.lstrip())) is not None:
+        digits = re.sub(r"[\s:]", "", line[0]).lower()
+        if digits.startswith(FILES):
+            return "a file in hexadecimal; make the file of it with: xxd -r -p FILE OUT"
+        if len(digits) < 2 * SHORTEST_FRAME:
+            return None
+        link = LINK_IP if BEGINS_IP.match(digits) else ""
+        convert = TO_TEXT2PCAP.format(link=link, source="-")
+        return f"{HEX_DUMP}, one on each line; convert it with: sed -E '{OF_LINES}' FILE | {convert}"
+    return None

@@ -1,0 +1,182 @@
+"""Batches of finished flows in files: what an audit keeps to be judged anew, and what processes hand to each other.
+
+Secrets of TLS sessions are never among it: whoever reads the file looks for them in the captures again.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auditor.border.gate import RefusedError
+from auditor.capture.digest import Known
+from auditor.capture.inputs import Input
+from auditor.capture.reader import Notes
+from auditor.decode.control import Control
+from auditor.decode.fragments import Counts
+from auditor.decode.frames import BITS
+from auditor.errors import shown
+from auditor.flows import rows, strings
+from auditor.flows import state as S
+from auditor.machine import packed
+from auditor.reading import kept_control
+from auditor.reading.events import Batch
+from auditor.reading.sources import SKIPPED, Counted, Source
+
+BATCH, CONTROL, SOURCES = "batch of flows", "control", "sources"  # kinds of files
+LAYOUTS = {
+    "flows": S.FLOW,
+    "sides": S.BOTH,
+    "handshakes": S.HANDSHAKE,
+    "handshake_flow": np.dtype(np.int64),
+    "places": S.PLACE,
+    "place_flow": np.dtype(np.int64),
+}
+TEXTS = {"string_lengths": np.dtype(np.int64), "strings": np.dtype(np.uint8)}
+FRAMES = {
+    "sides": ("first_frame", "last_frame", "repeat_frame", "reset_frame", "elsewhere_frame"),
+    "handshakes": ("client_frame", "server_frame"),
+    "places": ("first_frame", "last_frame"),
+}
+# Numbers that are counted of a capture besides its tallies.
+PLAIN = (
+    *("flows", "handshakes", "apart", "offset", "samples", "samples_left_out", "outside"),
+    *("dropped", "secrets", "bytes", "evicted", "forgotten"),
+)
+
+
+def write_batch(path: Path, batch: Batch) -> str:
+    """Write a batch, with the strings that its rows name; the file's SHA-256. Raises OSError."""
+    own, texts = strings.compacted(batch.rows, batch.memory)
+    values = {"captures": batch.captures, "interfaces": batch.interfaces, "size": batch.size}
+    arrays = {name: getattr(own, name) for name in LAYOUTS}
+    return packed.write(path, BATCH, values, arrays | {"string_lengths": texts.lengths, "strings": texts.data})
+
+
+def read_batch(path: Path, generation: int, control: Control | None = None, digest: str | None = None) -> Batch:
+    """A batch that was written so; ``control``: what its captures show of their network, where that is known.
+
+    Raises OSError, and RefusedError for what no audit has written.
+    """
+    found = packed.read(path, BATCH, LAYOUTS | TEXTS, digest)
+    own = rows.Rows(**{name: found.arrays[name] for name in LAYOUTS})
+    memory = strings.memory_of(found.arrays["string_lengths"], found.arrays["strings"])
+    captures, interfaces, size = (found.values.get(name) for name in ("captures", "interfaces", "size"))
+    if not _are_texts(captures) or not _are_texts(interfaces, empty=True) or not isinstance(size, int):
+        raise RefusedError("damaged: it does not say of which captures it is")
+    assert isinstance(captures, list)
+    assert isinstance(interfaces, list)
+    _check(own, len(captures), len(interfaces), len(memory.entries))
+    return Batch(
+        captures,
+        own,
+        size,
+        memory,
+        generation,
+        interfaces=interfaces,
+        control=control or Control(captures=captures),
+        key_logs={},
+    )
+
+
+def _are_texts(value: object, *, empty: bool = False) -> bool:
+    """Whether it is a list of texts, or of texts and nothing."""
+    return isinstance(value, list) and all(isinstance(one, str) or (empty and one is None) for one in value)
+
+
+def _check(own: rows.Rows, captures: int, interfaces: int, texts: int) -> None:
+    """Raise RefusedError where rows name what is not there."""
+    count = len(own.flows)
+    shapes = own.flows.ndim == own.handshakes.ndim == own.places.ndim == 1 and own.sides.shape == (count, 2)
+    if not shapes:
+        raise RefusedError("damaged: its rows do not fit each other")
+    for flow, of in ((own.handshake_flow, own.handshakes), (own.place_flow, own.places)):
+        if flow.shape != of.shape or (len(flow) and (flow[0] < 0 or flow[-1] >= count or (np.diff(flow) < 0).any())):
+            raise RefusedError("damaged: it has rows of flows that it has not")
+    numbers = [own.flows[name] for name in strings.OF_FLOWS] + [own.handshakes[name] for name in rows.INTERNED]
+    named = [own.sides["interface"], own.places["interface"]]
+    seen = [getattr(own, table)[name] >> BITS for table, names in FRAMES.items() for name in names]
+    limits = ((numbers, 0, texts), (named, -1, interfaces), (seen, 0, captures))
+    for columns, least, end in limits:
+        if any(len(one) and (one.min() < least or one.max() >= max(end, 1)) for one in columns):
+            raise RefusedError("damaged: its rows name what it has not")
+
+
+def write_control(path: Path, control: Control) -> str:
+    """Write what captures have shown of their network; the file's SHA-256. Raises OSError."""
+    return packed.write(path, CONTROL, *kept_control.parts(control))
+
+
+def read_control(path: Path, digest: str | None = None) -> Control:
+    """What captures have shown of their network. Raises OSError and RefusedError."""
+    return kept_control.whole(packed.read(path, CONTROL, kept_control.LAYOUTS, digest))
+
+
+def write_sources(path: Path, sources: Sequence[Source], interfaces: Sequence[str | None]) -> str:
+    """Write what was counted of captures that were read to their ends, hashed too; the file's SHA-256. Raises OSError."""
+    values = {"sources": list(map(counted_values, sources)), "interfaces": list(interfaces)}
+    return packed.write(path, SOURCES, values, {"tallies": tallies_of(sources)})
+
+
+def read_sources(
+    path: Path, inputs: Mapping[str, Input] | None = None, digest: str | None = None
+) -> tuple[list[Source], list[str | None]]:
+    """What was counted of captures, and their interfaces; ``inputs``: the captures by name, where they are at hand.
+
+    Raises OSError and RefusedError.
+    """
+    found = packed.read(path, SOURCES, {"tallies": np.dtype(np.int64)}, digest)
+    interfaces = found.values.get("interfaces")
+    if not _are_texts(interfaces, empty=True):
+        raise RefusedError("damaged: it does not say which interfaces there are")
+    assert isinstance(interfaces, list)
+    return list(sources_of(found.values.get("sources"), found.arrays["tallies"], inputs or {})), interfaces
+
+
+def tallies_of(sources: Sequence[Source]) -> S.Array:
+    """What the kernels have counted of captures, a row for each."""
+    counters = [source.counted.counters for source in sources]
+    return np.stack(counters) if counters else np.zeros((0, S.COUNTERS), np.int64)
+
+
+def counted_values(source: Source) -> dict[str, Any]:
+    """What is known of a capture that was read to its end, besides its tallies; waits until all of it is hashed."""
+    counted, item = source.counted, source.item
+    return {
+        "name": item.name,
+        "number": source.number,
+        "first": source.first,
+        "failure": source.failure,
+        "sha256": item.sha256(),
+        "changed": item.was_changed(),
+        "counted": {name: getattr(counted, name) for name in PLAIN},
+        "interfaces": counted.interfaces,
+        "left_out": dict(counted.left_out),
+        "warnings": counted.warnings,
+        "notes": asdict(counted.notes),
+        "fragments": asdict(counted.fragments),
+    }
+
+
+def sources_of(listed: Any, tallies: S.Array, inputs: Mapping[str, Input]) -> Iterator[Source]:
+    """The captures that ``counted_values`` listed. Raises RefusedError for what it did not."""
+    if not isinstance(listed, list) or tallies.shape != (len(listed), S.COUNTERS):
+        raise RefusedError("damaged: it does not say what was counted of which capture")
+    for number, (one, counters) in enumerate(zip(listed, tallies, strict=True)):
+        try:
+            yield _source(one, counters, inputs)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise RefusedError(f"damaged: what was counted of capture {number} is not there") from error
+
+
+def _source(one: Any, counters: S.Array, inputs: Mapping[str, Input]) -> Source:
+    counted = Counted(counters, notes=Notes(**one["notes"]), fragments=Counts(**one["fragments"]), **one["counted"])
+    counted.interfaces, counted.warnings = list(one["interfaces"]), list(one["warnings"])
+    counted.left_out.update(one["left_out"])
+    known = Known(counted.bytes, one["sha256"], bool(one["changed"]))
+    name = shown(one["name"])
+    item = replace(inputs[name], digest=known) if name in inputs else Input(name, size=counted.bytes, digest=known)
+    skipped = counted.notes.status == SKIPPED
+    return Source(item, int(one["number"]), int(one["first"]), counted, failure=one["failure"], skipped=skipped)
