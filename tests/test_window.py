@@ -68,6 +68,17 @@ def test_it_is_what_editcap_leaves(tmp_path: Path) -> None:
     assert result.captures["packets"].tolist() == whole.captures["packets"].tolist()
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_workers_leave_out_the_same(tmp_path: Path, *, apart: bool) -> None:
+    """Several processes audit the same time of the same files as one does."""
+    rotated(tmp_path)
+    alone = auditor.audit(tmp_path, jobs=1, apart=apart, **since_and_until(22, 35))
+    shared = auditor.audit(tmp_path, jobs=3, apart=apart, **since_and_until(22, 35))
+    for table in ("flows", "captures"):
+        assert getattr(shared, table).equals(getattr(alone, table)), table
+    assert shared.manifest["notes"] == alone.manifest["notes"]
+
+
 def rotated(folder: Path, suffix: str = ".pcap", count: int = 6, pack: Any = bytes) -> list[Path]:
     """Files of ten seconds each, one behind the other, with a packet a second."""
     paths = []

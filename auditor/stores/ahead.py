@@ -6,7 +6,7 @@ that the network is never waited for where its bandwidth suffices.
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -58,7 +58,7 @@ class Ahead:
         except NoRangesError:
             self._has_ranges = False
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Generator[bytes]:
         if not self._has_ranges:
             assert isinstance(self.thing, WebObject)
             yield from self._whole(self.thing)
@@ -135,6 +135,9 @@ class Ahead:
             self.changed = self.version.size is not None and done != self.version.size
         except ChangedError:
             self.changed = True
+        finally:
+            if answer is not None:
+                answer.close()
 
 
 async def _skip(answer: Any, count: int) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -106,13 +106,11 @@ class Server:
         except ChangedError:  # since it was listed
             data, version = thing.read(0, most, Version())
         except NoRangesError:
-            reading = Ahead(thing, version, self._pool, self._budget)
+            reading, data = Ahead(thing, version, self._pool, self._budget), b""
             reading.begin()
-            data = b""
-            for piece in reading:
-                data += piece
-                if len(data) >= most:
-                    break
+            with closing(iter(reading)) as pieces:
+                while len(data) < most and (piece := next(pieces, b"")):
+                    data += piece
             version = reading.version
         return version, data[:most]
 
@@ -122,8 +120,9 @@ class Server:
         reading = Ahead(found(request["url"]), version, self._pool, self._budget)
         reading.begin()
         wire.say(to, asdict(reading.version))
-        for data in reading:
-            wire.send(to, wire.DATA, data)
+        with closing(iter(reading)) as pieces:
+            for data in pieces:
+                wire.send(to, wire.DATA, data)
         wire.say(to, {"changed": reading.changed})
 
     def _pieces(self, to: socket.socket, request: dict[str, Any]) -> None:
