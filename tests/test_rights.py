@@ -290,9 +290,8 @@ def test_who_speaks_to_stores_can_do_nothing_else(tmp_path: Path, monkeypatch: p
         with socket.socket() as one, socket.socket() as other:
             reached = not refused(lambda: one.connect(("127.0.0.1", port)))
             bound = not refused(lambda: other.bind(("127.0.0.1", 0)))
-        written = [
-            not refused(lambda path=path: path.write_text("x")) for path in (home / ".aws" / "x", tmp_path / "x")
-        ]
+        places = home / ".aws" / "x", tmp_path / "x"
+        written = [not refused(partial(place.write_text, "x")) for place in places]
         return f"{reached} {bound} {written}"
 
     with socket.create_server(("127.0.0.1", 0)) as server:

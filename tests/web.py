@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 S3_SETTINGS = {
@@ -138,3 +139,16 @@ def s3_server() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+
+
+def command(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """What a command of a process of its own says; ``more`` is added to its environment."""
+    return subprocess.run(
+        [sys.executable, "-m", "auditor", *words],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, **more},
+        timeout=600,
+        check=False,
+    )

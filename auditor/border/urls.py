@@ -9,8 +9,10 @@ from pathlib import Path
 from auditor.border.text import printable
 
 WEB = ("http", "https")
+SHOWN = ("s3://", "gs://", "az://", "abfs://", "https://")  # what is said of those that are known
 SCHEMES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", *WEB, "memory")
 _URL = re.compile(rf"(?:{'|'.join(SCHEMES)})://", re.IGNORECASE)
+_ANY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # pathlib makes one slash of two.
 _FLATTENED = re.compile(rf"({'|'.join(SCHEMES)}):/(?=[^/])", re.IGNORECASE)
 _QUERY = re.compile(r"[?#](?=[\w.~%-]*=).*", re.DOTALL)
@@ -24,7 +26,13 @@ def url_of(name: object) -> str | None:
     text = str(name)
     if isinstance(name, Path):
         text = _FLATTENED.sub(r"\1://", text, count=1)
-    return text if _URL.match(text) else None
+    scheme, rest = text.partition("://")[::2]
+    return f"{scheme.lower()}://{rest}" if _URL.match(text) else None
+
+
+def is_other(text: str) -> bool:
+    """Whether a text is a URL of a kind that is not known."""
+    return _ANY.match(text) is not None and url_of(text) is None
 
 
 def scheme_of(url: str) -> str:

@@ -6,13 +6,14 @@ import os
 import stat
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from auditor.border.urls import public, url_of
+from auditor.border.urls import SHOWN, is_other, public, url_of
 from auditor.capture import folders
 from auditor.capture.compression import compression_of
 from auditor.capture.digest import Child, Digested, Known, started
@@ -256,6 +257,8 @@ def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[
         if not files:
             raise InputError(f"{argument}: only folders are named like that, no file; give the folders themselves")
         return files
+    if is_other(argument):
+        raise InputError(f"{public(argument)}: not a kind of store that is read; those are {', '.join(SHOWN)}")
     raise InputError(f"{argument}: no such file or folder")
 
 
@@ -276,6 +279,33 @@ def _archived(path: Path) -> list[Input] | None:
     return [
         Input(one.name, path, member=one.open, size=0 if one.refusal else None, refusal=one.refusal) for one in members
     ]
+
+
+def _in_stores(url: str, say: Callable[[str], object] | None) -> list[Input]:
+    """What a URL stands for; where its store does not say, one input that cannot be read: others may be."""
+    from auditor.capture import remote  # only for stores
+    from auditor.stores import client
+
+    client.check(url)
+    try:
+        found = client.find(url)
+    except InputError as error:
+        name = public(url)
+        return [Input(name, size=0, refusal=str(error).removeprefix(f"{name}: "))]
+    return [_of_object(*place) for place in remote.captures(url, found, say)]
+
+
+def _add_objects(inputs: list[Input], others: Iterable[Input]) -> None:
+    """Add objects, each once; what differs in a secret part of its URL alone has a number behind its name."""
+    before = {item.remote.url for item in inputs if item.remote is not None}
+    names = Counter(item.name for item in inputs)
+    for item in others:
+        if item.remote is not None and item.remote.url in before:
+            continue
+        names[item.name] += 1
+        if names[item.name] > 1:
+            item.name = f"{item.name} ({names[item.name]})"
+        inputs.append(item)
 
 
 def in_store(url: str) -> Input:
@@ -311,11 +341,7 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
             )
             continue
         if (url := url_of(argument)) is not None:
-            from auditor.capture import remote  # only for stores
-
-            known = {item.name for item in inputs}
-            places = [_of_object(*place) for place in remote.captures(url, say)]
-            inputs += [item for item in places if item.name not in known]
+            _add_objects(inputs, _in_stores(url, say))
             continue
         for path, refusal in _files_of(argument, say):
             identity = path.resolve() if refusal is None else path.absolute()  # links may lead in a circle

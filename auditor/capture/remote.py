@@ -19,12 +19,13 @@ HEAD = 512  # bytes by which a capture or an archive is told, of what is inside 
 SNIFFED = 64 << 10  # bytes of an object that are enough to unpack so many
 
 
-def captures(url: str, say: Callable[[str], object] | None = None) -> list[tuple[Remote, Member | None]]:
-    """The objects that a URL stands for, in order of their names, and each capture in those that are archives.
+def captures(
+    url: str, what: client.Found, say: Callable[[str], object] | None = None
+) -> list[tuple[Remote, Member | None]]:
+    """The objects of ``what`` a URL stands for, in order of their names, and each capture in those that are archives.
 
     ``say`` is called with a sentence on the objects below a prefix that are no captures. Raises InputError where nothing is.
     """
-    what = client.find(url)
     if what.head is not None:
         (one,) = what.objects
         return _inside(one, what.head)

@@ -134,7 +134,10 @@ def settings() -> dict[str, str]:
     return {"HOME": str(Path("~").expanduser()), **kept}
 
 
-def _check(url: str) -> None:
+def check(url: str) -> None:
+    """Raise InputError for a URL that names nothing, or holds a password."""
+    if not url.partition("://")[2].partition("/")[0] and scheme_of(url) != "memory":
+        raise InputError(f"{public(url)}: names no bucket, container or host")
     if has_user(url):
         where = "~/.netrc" if scheme_of(url) in WEB else "the environment, a profile or a role"
         raise InputError(
@@ -156,7 +159,7 @@ def _said(url: str, answer: socket.socket) -> Any:
 
 def find(url: str) -> Found:
     """What a URL stands for: an object, those in a folder, or those that a pattern fits. Raises InputError."""
-    _check(url)
+    check(url)
     with Child.one().ask("find", url=url) as answer:
         said = _said(url, answer)
         if said["is"] == "object":
@@ -205,7 +208,7 @@ def ends(objects: Sequence[Remote], head: int, tail: int) -> Iterator[tuple[byte
 
 def contents(url: str, most: int) -> bytes:
     """All of a small object. Raises InputError where it is larger than ``most``."""
-    _check(url)
+    check(url)
     with Remote(url).open() as stream:
         data = stream.read(most + 1)
     if len(data) > most:

@@ -65,6 +65,8 @@ class Server:
     def _find(self, to: socket.socket, request: dict[str, Any]) -> None:
         """What a URL stands for: an object with its first bytes, those in a folder, or those that a pattern fits."""
         url, is_web = request["url"], scheme_of(request["url"]) in WEB
+        if not is_web and "/" not in url.partition("://")[2]:  # all of a bucket
+            url += "/"
         if not url.endswith("/") and not (has_magic(url) and (listed := self._listed(url, glob=True))):
             try:
                 version, head = self._beginning(found(url), Version(), SNIFFED)

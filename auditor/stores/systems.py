@@ -44,7 +44,7 @@ def located(url: str) -> tuple[Any, str]:
         core = import_module("fsspec.core")
     except ImportError as error:
         raise MissingError(f"{scheme}:// needs the Python package {package}: {install(extra)}") from error
-    system, path = core.url_to_fs(url, use_listings_cache=False, **_options(scheme))
+    system, path = core.url_to_fs(url, use_listings_cache=False, **_options(scheme, url))
     return system, str(path)
 
 
@@ -60,7 +60,7 @@ def _load(package: str) -> None:
         import_module("aiohttp")
 
 
-def _options(scheme: str) -> dict[str, Any]:
+def _options(scheme: str, url: str) -> dict[str, Any]:
     """Settings beyond the user's own: waiting is bounded, versions are used where the store has them."""
     if scheme in WEB:
         timeout = import_module("aiohttp").ClientTimeout(total=None, sock_connect=CONNECT, sock_read=SILENCE)
@@ -71,7 +71,11 @@ def _options(scheme: str) -> dict[str, Any]:
             "headers": RAW,
             "read_bufsize": 1 << 22,
         }
-        return {"client_kwargs": client, "simple_links": False}
+        return {
+            "client_kwargs": client,
+            "simple_links": False,
+            "encoded": "%" in url,
+        }  # what is quoted is sent as it is
     if scheme in ("s3", "s3a"):
         return {"config_kwargs": {"connect_timeout": CONNECT, "read_timeout": SILENCE}}
     if scheme in ("gs", "gcs"):
@@ -116,7 +120,7 @@ def reason(error: BaseException) -> str:
 
 
 def _words(error: BaseException) -> str:
-    text = scrubbed(getattr(error, "strerror", None) or error).strip()
+    text = scrubbed(" ".join(str(getattr(error, "strerror", None) or error).split()))
     return (text or type(error).__name__)[:300]
 
 
