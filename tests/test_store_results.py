@@ -92,3 +92,18 @@ def test_other_inputs_in_stores(s3: Any) -> None:
             auditor.audit(SAMPLES / "office.pcapng", **secret)
     with pytest.raises(InputError, match=r"^s3://captures/no-site\.toml: no such object"):
         auditor.audit(SAMPLES / "office.pcapng", topology="s3://captures/no-site.toml")
+
+
+def test_results_that_cannot_be_written_stay_here(s3: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where a store refuses them at the end, the work is not lost: the message says where they are."""
+    from auditor.stores import client
+
+    def refuses(url: str, file: Any) -> None:
+        raise InputError(f"{url}: access is refused")
+
+    monkeypatch.setattr(client, "put", refuses)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(AuditError, match=r"access is refused; the results are in .*/audit-kept-\w+$") as told:
+        auditor.audit(SAMPLES / "tls1.pcapng", out="s3://captures/refused/")
+    assert len(auditor.Audit.load(str(told.value).rpartition(" ")[2]).flows) > 0
+    assert [path.name.startswith("audit-kept-") for path in tmp_path.iterdir()] == [True]

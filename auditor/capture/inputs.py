@@ -91,6 +91,13 @@ class Input:
         self.digest = digest = Digested(stream, self.hashing, is_hashed=self.is_hashed)
         return digest
 
+    def skip(self) -> None:
+        """It holds nothing of the time that is audited: it is not read, and not hashed either."""
+        self.is_done = self.is_skipped = True
+        if self.hashing is not None:
+            self.hashing.stop()
+            self.hashing = None
+
     def prepare(self) -> None:
         """Ask for the first bytes of an object, without waiting for them: it is opened soon."""
         if self.remote is not None and self.member is None and self.kept is None and self._read is None:

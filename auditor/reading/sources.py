@@ -185,7 +185,7 @@ def ordered(
     for number, k in enumerate(sorted(range(len(inputs)), key=key)):
         counted = Counted(tallies[number], offset=ahead[k])
         if k in skipped:
-            inputs[k].is_done = inputs[k].is_skipped = True
+            inputs[k].skip()
             counted.notes = replace(beginnings[k].notes, status=SKIPPED)
             counted.warnings.append(f"not read, since it holds nothing of the time that was asked for: {skipped[k]}")
         sources.append(

@@ -4,6 +4,8 @@ What makes them results, ``audit.json`` and ``custody.json``, is removed first a
 mixture for a result.
 """
 
+import shutil
+import tempfile
 from pathlib import Path
 
 from auditor.border.urls import WEB, public, scheme_of
@@ -29,7 +31,19 @@ def check(url: str, *, force: bool = False) -> None:
 
 
 def upload(source: Path, url: str) -> None:
-    """Write the results of a folder to a URL, in place of older ones there. Raises AuditError."""
+    """Write the results of a folder to a URL, in place of older ones there.
+
+    Raises AuditError where that cannot be done: then a copy of them stays here, and the message says where.
+    """
+    try:
+        _upload(source, url)
+    except AuditError as error:
+        kept = tempfile.mkdtemp(prefix="audit-kept-")
+        shutil.copytree(source, kept, dirs_exist_ok=True)
+        raise AuditError(f"{error}; the results are in {kept}") from error
+
+
+def _upload(source: Path, url: str) -> None:
     base = fetched.base(url)
     for name in (*folder.MARKS, *custody.SEALS):
         client.remove(base + name)

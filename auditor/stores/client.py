@@ -71,7 +71,7 @@ class Child:
     _lock = threading.Lock()
 
     def __init__(self, given: dict[str, str]) -> None:
-        self._of, self._given = os.getpid(), given
+        self._of, self._given = os.getpid(), _chosen(given)
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = isolated.start(
@@ -91,7 +91,7 @@ class Child:
 
     def _is_of(self, given: dict[str, str]) -> bool:
         """Whether it was started by this process, with these settings, and still answers."""
-        return self._of == os.getpid() and self._given == given and self._process.poll() is None
+        return self._of == os.getpid() and self._given == _chosen(given) and self._process.poll() is None
 
     def ask(self, what: str, **more: Any) -> "Answer":
         """A socket on which an answer comes. Raises InputError where nobody answers."""
@@ -132,6 +132,11 @@ def settings() -> dict[str, str]:
         if name.startswith(SETTINGS) or name.upper() in PROXIES or name in HOMES
     }
     return {"HOME": str(Path("~").expanduser()), **kept}
+
+
+def _chosen(given: Mapping[str, str]) -> dict[str, str]:
+    """What of the settings a user changes on purpose; the home is another one when rights are given up."""
+    return {name: value for name, value in given.items() if name not in HOMES}
 
 
 def check(url: str) -> None:
