@@ -8,6 +8,7 @@
 from auditor.machine import search_path  # noqa: F401 # isort: skip - first: it takes the working directory away
 from auditor.audit.catalogue import history, policies, rules
 from auditor.audit.cluster import cluster
+from auditor.audit.judging import judge
 from auditor.audit.live import audit_live
 from auditor.audit.start import audit
 from auditor.data import __version__
@@ -27,6 +28,7 @@ __all__ = [
     "audit_live",
     "cluster",
     "history",
+    "judge",
     "load",
     "policies",
     "rules",

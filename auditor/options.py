@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypedDict, TypeVar
 
+from auditor.border.urls import public, url_of
 from auditor.errors import InputError, shown
 
 PathLike = str | Path
@@ -27,6 +28,12 @@ UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 MOST_JOBS = 256
 MOST_SKEW = 10 * 366 * 86_400  # seconds; clocks that are further off are no clocks
 AGAIN = "{again}"  # in a meaning: where it is said that several may be given
+
+
+def _named(value: object) -> str:
+    """An option's value as it may be shown: of URLs without what is secret."""
+    url = url_of(value)
+    return shown(str(value)) if url is None else public(url)
 
 
 def _nanoseconds(option: str, given: Moment | None) -> int | None:
@@ -101,6 +108,9 @@ class Options:
     ] = None
     out: Annotated[PathLike | None, "Folder for the results: Parquet files and audit.json."] = None
     force: Annotated[bool, "Replace results in that folder that are not as an audit left them."] = False
+    fresh: Annotated[
+        bool, "Read all captures, also those that an audit into that folder has read before, or has begun with."
+    ] = False
     say: Annotated[Callable[[str], None] | None, "Called with a sentence on what takes long, or was left out."] = None
 
     def __post_init__(self) -> None:
@@ -195,8 +205,8 @@ class Options:
         }
         one |= {"memory": self.memory, "join_key": self.join_key}
         return {
-            **{name: None if value is None else shown(str(value)) for name, value in one.items()},
-            **{name: " ".join(shown(str(file)) for file in files) or None for name, files in several.items()},
+            **{name: None if value is None else _named(value) for name, value in one.items()},
+            **{name: " ".join(map(_named, files)) or None for name, files in several.items()},
         }
 
 
@@ -223,6 +233,7 @@ class OptionValues(TypedDict, total=False):
     scheduler: str | None
     out: PathLike | None
     force: bool
+    fresh: bool
     say: Callable[[str], None] | None
 
 

@@ -15,6 +15,7 @@ from auditor.border.text import printable
 from auditor.errors import AuditError, shown
 
 T = TypeVar("T")
+LARGEST = 8 << 20  # bytes of a file that a person writes: a thousand links take a tenth of that
 
 
 class Strict:
@@ -135,7 +136,7 @@ def _known(model: type[Any], place: tuple[int | str, ...]) -> str:
 def read(model: type[T], path: str | Path, error: type[AuditError], rename: Renaming | None = None) -> T:
     """The file at ``path`` as a ``model``, see ``load``."""
     try:
-        text = gate.decoded(gate.content(path))
+        text = gate.decoded(gate.content(path, LARGEST))
     except OSError as problem:
         raise error(f"{shown(path)}: {problem.strerror}") from problem
     except ValueError as problem:  # refused, or a name that no file can have

@@ -410,6 +410,13 @@ prefixes = ["10.{2}.{3}.0/24"]
     return path
 
 
+def account(path: Path, count: int) -> Path:
+    """An account with ``count`` VPCs, as JSON, packed."""
+    row = json.dumps({"VpcId": "vpc-0123456789abcdef0", "CidrBlock": "10.0.0.0/16", "Tags": [{}] * 20})
+    path.write_bytes(gzip.compress(f'{{"Vpcs": [{",".join([row] * count)}]}}'.encode()))
+    return path
+
+
 def routes(path: Path, count: int) -> Path:
     """A routing table as ``ip -j route`` prints it."""
     rows = [{"dst": f"{10 + (k >> 16)}.{k >> 8 & 255}.{k & 255}.0/24", "gateway": "192.0.2.1"} for k in range(count)]

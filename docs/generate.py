@@ -40,6 +40,7 @@ COMMANDS = (
     "",
     "pcap",
     "live",
+    "judge",
     "who",
     "list",
     "report",

@@ -21,6 +21,14 @@ SMTP = [("s", b"220 ready\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250-x\r\n250 STAR
 CLEAR = {
     "answered by a proxy": [("c", HELLO), ("s", DENIED)],
     "answered by SSH": [("c", HELLO), ("s", b"SSH-2.0-OpenSSH_9.6\r\n")],
+    "answered by a proxy in two segments": [("c", HELLO), ("s", DENIED[:3]), ("s", DENIED[3:])],
+    "answered by a proxy letter by letter": [
+        ("c", HELLO),
+        *(("s", DENIED[k : k + 1]) for k in range(40)),
+        ("s", DENIED[40:]),
+    ],
+    "a request behind a PROXY header": [("c", b"PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n" + POST), ("s", DENIED)],
+    "a PROXY header, then a request": [("c", b"PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n"), ("c", POST), ("s", DENIED)],
     "answered in words": [("c", HELLO), ("s", b"ERR this port speaks no TLS at all\r\n")],
     "a request behind the hello": [("c", HELLO + POST)],
     "clear after TLS": [*SHAKE, ("c", CLOSE), ("s", CLOSE), ("c", POST), ("s", DENIED)],
@@ -36,12 +44,19 @@ UNPROVEN = {
     "a hello alone": [("c", HELLO)],
     "no end of the handshake": [("c", HELLO), ("s", ANSWER)],
     "a refused handshake": [("c", HELLO), ("s", wire.record(21, b"\2\x28"))],
+    "SSH that is greeted alone": [("s", b"SSH-2.0-OpenSSH_9.6\r\n"), ("c", b"SSH-2.0-x\r\n")],
     "from the middle": [("c", DATA), ("s", DATA)],
     "an answer that nobody knows": [("c", HELLO), ("s", bytes(range(128, 228)))],
     "a suite that nobody knows": [("c", HELLO), ("s", wire.record(22, wire.server_hello(0xFEED))), *SHAKE[2:]],
 }
 ENCRYPTED = {
     "TLS": SHAKE,
+    "behind a PROXY header": [("c", b"PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n" + HELLO), *SHAKE[1:]],
+    "SSH": [
+        ("s", b"SSH-2.0-x\r\n"),
+        ("c", b"SSH-2.0-y\r\n"),
+        *((who, bytes([0, 0, 1, 4, 6, 20]) + bytes(400)) for who in "cs"),
+    ],
     "STARTTLS": [*SMTP, ("s", b"220 go\r\n"), *SHAKE],
     "closed": [*SHAKE, ("c", CLOSE), ("s", CLOSE)],
 }

@@ -219,6 +219,12 @@ def test_ctrl_c_while_the_producer_is_silent(work: Path, scratch: Path, place: s
     assert list(scratch.iterdir()) == []
 
 
+def test_a_link_that_leads_in_a_circle(work: Path) -> None:
+    """A capture that is a link to itself cannot be read, and says why."""
+    (work / "loop").symlink_to("loop")
+    sentence(run("pcap", "loop"), "loop: Too many levels of symbolic links")
+
+
 def test_no_place_for_results(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that cannot be made or written to is named, with what to do."""
     sentence(run("pcap", "a.pcapng", "--out", "/proc/results"), "/proc/results: cannot write results there")

@@ -212,6 +212,36 @@ def test_dns_names_the_server(audit_bytes: Any) -> None:
     assert (flow["server_name"], flow["server_name_source"], flow["region"]) == (name, "dns", "us-west-2")
 
 
+def _answered(name: str, address: str, to: str) -> bytes:
+    answer = DNS(qr=1, ra=1, qd=DNSQR(qname=name), an=DNSRR(rrname=name, rdata=address))
+    return wire.datagram(bytes(answer), sport=53, dport=6000, client="10.0.0.53", server=to)
+
+
+def test_an_answer_to_another_client_is_told_as_such(audit_bytes: Any) -> None:
+    """What DNS answered somebody else, as it does a resolver between, names a flow too, but another source is told."""
+    name = "sms-voice.us-west-2.amazonaws.com"
+    packets = [_answered(name, wire.SERVER, "10.0.0.99"), *wire.Talk().open().packets]
+    packets += [_answered(name, wire.SERVER, wire.CLIENT), *wire.Talk(sport=40_001).open().packets]
+    flows = audit_bytes(wire.pcap(packets)).flows
+    flows = flows[flows["transport"] == "tcp"].sort_values("client_port")
+    assert flows["server_name"].tolist() == [name, name]
+    assert flows["server_name_source"].tolist() == ["dns-shared", "dns"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [(None, True), ("www.example.com", True), ("pinpoint.us-east-1.amazonaws.com", False)],
+)
+def test_dns_answers_speak_for_their_own_name(audit_bytes: Any, asked: str | None, found: bool) -> None:
+    """An AWS name at an address outside of AWS's ranges is a finding unless DNS gave the address for that very name."""
+    server = "203.0.113.7"
+    talk = wire.Talk(server=server).open()
+    talk.send(0, wire.record(22, wire.client_hello("Pinpoint.us-east-1.amazonaws.com")))
+    packets = [_answered(asked, server, wire.CLIENT)] if asked else []
+    result = audit_bytes(wire.pcap([*packets, *talk.packets]))
+    assert ("NAME102" in set(result.findings["rule"])) == found
+
+
 @pytest.mark.parametrize(
     ("life", "alias", "begins", "named"),
     [

@@ -67,6 +67,38 @@ def test_one_is_missing(audit_bytes: Run) -> None:
     assert wire.only(result.handshakes)["status"] == "truncated"
 
 
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("place", ["same", "router", "vlan"])
+@pytest.mark.parametrize("gap", [10_000, 5_000_000])
+def test_copies_of_fragments(audit_bytes: Run, version: int, place: str, gap: int) -> None:
+    """Fragments that a mirror shows twice count once: the datagram is one, nothing was sent again, none is incomplete."""
+    packets: list[wire.Stamped] = []
+    for number, packet in enumerate(hello_in(400, version)):
+        copy = bytearray(packet)
+        if place != "same":
+            copy[:12] = b"\2\0\0\0\0\x0c\2\0\0\0\0\x0d"
+            copy[22 if version == 4 else 21] -= 1
+        if place == "vlan":
+            copy[12:12] = b"\x81\0\0\x14"
+        when = 1_700_000_000 * wire.SECOND + number * 10_000_000
+        packets += [(when, packet), (when + gap, bytes(copy))]
+    result = audit_bytes(wire.pcap(packets, nanoseconds=True))
+    row = wire.only(result.captures)
+    assert wire.only(result.handshakes)["server_name"] == "pinpoint.us-east-1.amazonaws.com"
+    assert (row["duplicates"], row["fragments"]) == (len(packets) // 2, len(packets))
+    assert (row["reassembled"], row["incomplete"], row["retransmissions"]) == (1, 0, 0)
+    assert wire.only(result.flows)["client_packets"] == 2  # the first fragment, and the whole
+
+
+def test_a_datagram_that_is_sent_again(audit_bytes: Run) -> None:
+    """The same bytes in another datagram, much later, are no copy."""
+    start = 1_700_000_000 * wire.SECOND
+    parts = hello_in(400)
+    packets = [(start + turn * wire.SECOND + number, part) for turn in (0, 1) for number, part in enumerate(parts)]
+    row = wire.only(audit_bytes(wire.pcap(packets, nanoseconds=True)).captures)
+    assert (row["duplicates"], row["reassembled"]) == (0, 2)
+
+
 def test_overlapping_fragments(audit_bytes: Run) -> None:
     """In IPv4 the first copy of a byte counts; IPv6 datagrams with overlaps are thrown away (RFC 5722). Both are reported."""
     other = wire.record(22, wire.client_hello(name="evil.example", extensions=wire.extension(21, bytes(1020))))

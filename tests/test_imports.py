@@ -32,8 +32,10 @@ EVERYWHERE = {"auditor.recognise.numbers"}
 
 # What the command line uses besides the public names of ``auditor``, and why.
 CLI_NEEDS = {
+    "auditor.audit.before": "names a type",
     "auditor.audit.compare": "asks tshark too",
     "auditor.audit.installed": "what is installed",
+    "auditor.audit.judging": "gives up rights",
     "auditor.audit.live": "gives up rights",
     "auditor.audit.progress": "shows how far it is",
     "auditor.audit.start": "hashing has begun",

@@ -14,10 +14,11 @@ import psutil
 import pytest
 
 import auditor
-from auditor.audit import start, workers
+from auditor.audit import chosen, start, workers
 from auditor.capture.inputs import Input
 from auditor.errors import AuditError, InputError
 from auditor.options import Options
+from auditor.report.custody import STATE
 from tests import wire
 from tests.conftest import HANG, SAMPLES
 from tests.sharing import names, rows, totals
@@ -38,7 +39,7 @@ def test_processes_say_what_one_says(one: Path, tmp_path: Path) -> None:
     auditor.audit(OFFICE, jobs=2, out=tmp_path).close()
     assert rows(tmp_path) == rows(one)
     assert totals(tmp_path) == totals(one)
-    assert names(tmp_path) == names(one)
+    assert {*names(tmp_path), STATE} == set(names(one))
 
 
 def test_all_that_is_known_of_a_site(tmp_path: Path) -> None:
@@ -152,9 +153,9 @@ def test_jobs_without_being_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """One process for each two processors, where there is enough to read and no more is known than packets show."""
     large, small = Input("large", Path("/x"), size=40 << 30), Input("small", Path("/y"), size=1 << 20)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
-    assert start.jobs_for([large], Options()) == 8
-    assert start.jobs_for([small], Options()) == 1
-    assert start.jobs_for([large], Options(topology="site.toml")) == 1
+    assert chosen.jobs_for([large], Options()) == 8
+    assert chosen.jobs_for([small], Options()) == 1
+    assert chosen.jobs_for([large], Options(topology="site.toml")) == 1
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    assert start.jobs_for([large], Options()) == 1
-    assert start.jobs_for([large], Options(jobs=5)) == 5
+    assert chosen.jobs_for([large], Options()) == 1
+    assert chosen.jobs_for([large], Options(jobs=5)) == 5

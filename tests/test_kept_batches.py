@@ -98,10 +98,10 @@ def test_network_and_counts_come_back(events: list[Batch | Ended], tmp_path: Pat
     kept.write_sources(path, ended.sources, ended.interfaces)
     sources, interfaces = kept.read_sources(path)
     assert interfaces == ended.interfaces
-    for back, one in zip(sources, ended.sources, strict=True):
-        assert kept.counted_values(back) == kept.counted_values(one)
-        assert back.counted.counters.tobytes() == one.counted.counters.tobytes()
-        assert back.item.sha256() == hashlib.sha256((SAMPLES / Path(one.item.name).name).read_bytes()).hexdigest()
+    for back, source in zip(sources, ended.sources, strict=True):
+        assert kept.counted_values(back) == kept.counted_values(source)
+        assert back.counted.counters.tobytes() == source.counted.counters.tobytes()
+        assert back.item.sha256() == hashlib.sha256((SAMPLES / Path(source.item.name).name).read_bytes()).hexdigest()
 
 
 def test_a_byte_that_changed_is_refused(events: list[Batch | Ended], tmp_path: Path) -> None:

@@ -3,11 +3,16 @@
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import auditor
-from auditor.paths import witnesses
+from auditor.paths import flow_log_columns, flow_logs, witnesses
+from auditor.paths.flow_log_rows import FlowLog, Window
 from auditor.paths.routes import Hop
 from auditor.prefixes import parse_address
 from tests.lab import scenes
@@ -42,6 +47,98 @@ def test_every_form_of_flow_logs(tmp_path: Path, name: str) -> None:
         "eni-0a1",
         parse_address(w.ENI),
     )
+
+
+EVENT = {
+    "eventTime": "2025-11-24T16:00:00Z", "eventSource": "pinpoint.amazonaws.com", "sourceIPAddress": "198.51.100.1",
+    "tlsDetails": {"tlsVersion": "TLSv1.3", "clientProvidedHostHeader": w.NAME},
+}  # fmt: skip
+TEXT = json.dumps(EVENT)
+QUOTED = TEXT.replace('"', '""')
+TRAILS = {
+    "Records": json.dumps({"Records": [EVENT]}),
+    "lookup-events": json.dumps({"Events": [{"EventId": "1", "CloudTrailEvent": TEXT}]}),
+    "filter-log-events": json.dumps({"events": [{"message": TEXT, "timestamp": 1}]}),
+    "subscription": json.dumps({"messageType": "DATA_MESSAGE", "logEvents": [{"id": "1", "message": TEXT}]}),
+    "get-query-results": json.dumps(
+        {"results": [[{"field": "@timestamp", "value": "x"}, {"field": "@message", "value": TEXT}]]}
+    ),
+    "EventBridge": json.dumps({"detail-type": "AWS API Call via CloudTrail", "detail": EVENT}),
+    "Insights": f'@timestamp,@message\n2025-11-24 16:00:00.000,"{QUOTED}"\n',
+    "tail": f"2025-11-24T16:00:00+00:00 123456789012_CloudTrail_us-east-1 {TEXT}\n",
+    "tail --format short": f"2025-11-24T16:00:00 {TEXT}\n",
+    "create-export-task": f"2025-11-24T16:00:00.000Z {TEXT}\n",
+    "lines": f"{TEXT}\n",
+    "Firehose": TEXT,
+}
+
+
+@pytest.mark.parametrize("name", TRAILS)
+def test_every_form_of_cloudtrail(tmp_path: Path, name: str) -> None:
+    """Each form that AWS hands out gives the event that S3's form gives; where no event is in it, that is an error."""
+    (tmp_path / "trail.log").write_text(TRAILS[name] * (2 if name == "Firehose" else 1))
+    found = witnesses.read([tmp_path]).trail
+    assert found is not None
+    assert {(event.host, event.tls_version) for event in found.events} == {(w.NAME, "TLS 1.3")}
+    assert len(found.events) == (2 if name == "Firehose" else 1)
+    (tmp_path / "trail.log").write_text(TRAILS[name].replace("eventTime", "eventName"))
+    with pytest.raises(auditor.InputError, match=r"trail\.log"):
+        witnesses.read([tmp_path])
+
+
+def read(path: Path, window: Window = (None, None)) -> FlowLog:
+    reader = flow_logs.Reader(window=lambda: window)
+    reader.add(path)
+    return reader.finish()
+
+
+def columns_of(log: FlowLog) -> dict[str, list[Any]]:
+    """All that is known of a log, as plain values."""
+    columns = {name: values.tolist() for name, values in log.number.items()}
+    columns |= {name: values[:].tolist() for name, values in log.address.items()}
+    columns |= {name: log.texts(name).tolist() for name in log.text}
+    return columns | {"rows": log.rows, "skipped": log.skipped, "span": log.span, "own": log.own.tolist()}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_parts_of_a_log_are_the_log(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many bytes are read at once, the rows are the same, in every form."""
+    *head, row = FORMS[name].rstrip("\n").splitlines()
+    (tmp_path / name).write_text("\n".join([*head, *([row] * 40)]) + "\n" if ".json" not in name else FORMS[name])
+    whole = columns_of(read(tmp_path / name))
+    for size in (700, 1500):
+        monkeypatch.setattr(flow_logs, "PART", size)
+        assert columns_of(read(tmp_path / name)) == whole
+
+
+def test_rows_of_other_times_are_let_go(tmp_path: Path) -> None:
+    """Rows that are of another time than the captures are not kept, but the log's rows, span and interfaces are all told."""
+    shifted = ROW.replace(scenes.SPAN, f"{scenes.START + 9000} {scenes.START + 9060}")
+    (tmp_path / "a.log").write_text(f"{ROW}\n{shifted}\n")
+    whole = read(tmp_path / "a.log")
+    part = read(tmp_path / "a.log", (scenes.START + 5000, scenes.START + 9500))
+    assert (len(whole), len(part)) == (2, 1)
+    assert part.number["start"].tolist() == [scenes.START + 9000]
+    assert (part.rows, part.skipped, part.span) == (whole.rows, whole.skipped, whole.span)
+    assert part.own.tolist() == whole.own.tolist()
+
+
+OCTETS = st.lists(
+    st.integers(0, 300).map(str) | st.sampled_from(["", "00", "01", "-", " ", "1e1"]), min_size=1, max_size=6
+)
+
+
+@given(st.lists(OCTETS.map(".".join) | st.ip_addresses().map(str) | st.text(max_size=18), max_size=20))
+def test_addresses_by_the_column(texts: list[str]) -> None:
+    """What is an address, and which, is what the parser of single ones says, for any column of texts."""
+    high, low, wrong = flow_log_columns._parse(pa.array(texts, pa.string()))
+    for at, text in enumerate(texts):
+        try:
+            expected = (0, 0) if text in ("", "-") else parse_address(text)
+        except ValueError:
+            expected = None
+        assert bool(wrong[at]) == (expected is None), text
+        assert expected is None or (int(high[at]), int(low[at])) == expected
 
 
 @pytest.mark.parametrize("text", ["", f"{scenes.V2}\n", scenes.V2])

@@ -24,7 +24,7 @@ from auditor.capture.beginnings import PCAP
 from auditor.capture.pcap import ANY_FRACTION, MORE
 from auditor.capture.pcapng import INTERFACE
 from auditor.decode.layers import ETHERNET
-from auditor.errors import InputError
+from auditor.errors import AuditError, InputError
 from auditor.flows import keyed, room
 from auditor.flows import state as S
 from auditor.flows.limits import Limits
@@ -246,6 +246,7 @@ SIDES = [
     (bombs.cloudtrail, 200_000, "json.gz", "--witness"),
     (bombs.sensor, 400_000, "conn.log.gz", "--witness"),
     (bombs.routes, 200_000, "json", "--routes"),
+    (bombs.account, 100_000, "json.gz", "--aws"),
 ]
 
 
@@ -254,11 +255,11 @@ SIDES = [
     ("make", "count", "suffix", "option"), SIDES, ids=lambda value: getattr(value, "__name__", None)
 )
 def test_side_inputs_that_fill_memory(
-    samples: Path, tmp_path: Path, make: Callable[[Path, int], Path], count: int, suffix: str, option: str
+    tmp_path: Path, make: Callable[[Path, int], Path], count: int, suffix: str, option: str
 ) -> None:
     """A small log or table that would unpack to more than its part of the memory is refused before it does."""
     given = make(tmp_path / f"bomb.{suffix}", count)
-    part, code = peak(samples / "office.pcapng", option, given, "--out", tmp_path / "out")
+    part, code = peak(bombs.syns(tmp_path / "a.pcap", 10), option, given, "--out", tmp_path / "out")
     assert code == 2
     assert part <= 1.1
 
@@ -267,26 +268,28 @@ def test_side_inputs_that_fill_memory(
     ("make", "count", "suffix", "option"), SIDES, ids=lambda value: getattr(value, "__name__", None)
 )
 def test_side_inputs_that_are_refused_say_why(
-    samples: Path, tmp_path: Path, make: Callable[[Path, int], Path], count: int, suffix: str, option: str
+    tmp_path: Path, make: Callable[[Path, int], Path], count: int, suffix: str, option: str
 ) -> None:
     """The sentence names the file, says that it is memory, and what to do."""
     given = make(tmp_path / f"bomb.{suffix}", count)
-    where = {"witnesses": [given]} if option == "--witness" else {"routes": [given]}
+    where = {"--witness": {"witnesses": [given]}, "--routes": {"routes": [given]}, "--aws": {"aws": given}}[option]
     options = replace(Options(memory=LEAST), **where)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"bomb\..* MiB .*; give --memory a larger size, or a smaller file"):
-        auditor.audit(samples / "office.pcapng", options)
+    with pytest.raises(AuditError, match=r"bomb\..* MiB .*; give --memory a larger size, or a smaller file"):
+        auditor.audit(bombs.syns(tmp_path / "a.pcap", 10), options)
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 @pytest.mark.parametrize("compression", ["zstd", "none"])
 def test_pages_of_parquet_are_counted(tmp_path: Path, compression: str, version: str) -> None:
-    """What the pages of wanted columns say that they unpack to is what an honest footer says."""
+    """What the pages of the largest group of rows say that they unpack to is what an honest footer says."""
     table = pa.table({"a": [f"text {k % 700}" for k in range(50_000)], "b": range(50_000)})
     file = tmp_path / "a.parquet"
     pq.write_table(table, file, compression=compression, data_page_version=version, row_group_size=20_000)
+    footer = pq.read_metadata(file)
+    largest = max(footer.row_group(k).total_byte_size for k in range(footer.num_row_groups))
     with gate.Parquet(file) as parquet:
-        assert parquet.unpacked(["a", "b"]) == parquet.size
-        assert 0 < parquet.unpacked(["b"]) < parquet.size
+        assert parquet.unpacked(["a", "b"]) == largest < parquet.size
+        assert 0 < parquet.unpacked(["b"]) < largest
 
 
 @pytest.mark.parametrize("which", [0, 1])

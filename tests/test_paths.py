@@ -88,7 +88,11 @@ def test_interface_and_vlan_confirm(path_of: Any) -> None:
     point = '[[capture_point]]\nname = "router"\nfile = "test*"\nlink = "dx1"\n'
     row = path_of(data, PUBLIC + point)
     assert (row["path"], row["path_confidence"]) == ("direct-connect", "confirmed")
-    for topology in (PUBLIC, PUBLIC.replace("vlan = 101", "")):
+    somewhere = point.replace(
+        'link = "dx1"', 'site = "hq"'
+    )  # a hypervisor of the site has an eth1 with a VLAN 101, too
+    at_site = '[site]\nname = "hq"\n' + PUBLIC.replace("vlan = 101", 'vlan = 101\nsite = "hq"') + somewhere
+    for topology in (PUBLIC, PUBLIC.replace("vlan = 101", ""), at_site):
         row = path_of(data, topology)
         assert (row["path"], row["path_confidence"]) == ("direct-connect", "likely")
 

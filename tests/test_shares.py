@@ -164,3 +164,13 @@ def test_every_flow_is_in_one_share(tmp_path: Path) -> None:
         counts.append(sources[0].counted.flows)
     assert sum(counts) == len(talks)
     assert np.ptp(counts) < 70
+
+
+def test_what_shares_keep_is_judged_anew(tmp_path: Path) -> None:
+    """Results of many can be judged by another policy, as those of one: workers keep what they judged."""
+    sample, policy = SAMPLES / "office.pcapng", "pci-dss-4.0.1"
+    audit_here(sample, apart=True, jobs=3, out=tmp_path / "shared").close()
+    auditor.judge(tmp_path / "shared", out=tmp_path / "judged", policy=policy).close()
+    auditor.audit(sample, out=tmp_path / "audited", policy=policy).close()
+    assert rows(tmp_path / "judged") == rows(tmp_path / "audited")
+    assert totals(tmp_path / "judged") == totals(tmp_path / "audited")

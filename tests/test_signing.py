@@ -57,6 +57,8 @@ def test_version_4a() -> None:
         (v4(f"{KEY}/nonsense"), "", "4", "its credential scope is malformed"),
         (v4("lowercase/20261124/us-east-1/s/aws4_request"), "", "4", "its credential scope is malformed"),
         (v4(f"{KEY}/{SCOPE}", signature="abc"), "", "4", "it has no whole signature"),
+        ({"authorization": v4(f"{KEY}/{SCOPE}")["authorization"]}, "", "4", "it has no date"),
+        ({**v4(f"{KEY}/{SCOPE}"), "x-amz-date": "yesterday"}, "", "4", "it has no date"),
         ({"authorization": "AWS4-HMAC-SHA512 Credential=x"}, "", "4", "its algorithm is unknown"),
         ({}, f"X-Amz-Credential={KEY}%2F20261124%2Fus-east-1%2Fsts%2Faws4_request", "presigned", "its algorithm is unknown"),
     ],

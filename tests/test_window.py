@@ -68,6 +68,29 @@ def test_it_is_what_editcap_leaves(tmp_path: Path) -> None:
     assert result.captures["packets"].tolist() == whole.captures["packets"].tolist()
 
 
+@pytest.mark.parametrize("name", ["office", "requests"])
+def test_a_time_of_pieces_is_that_of_the_whole(name: str, tmp_path: Path) -> None:
+    """However packets lie in files, one after the other or in queues, packed or not, the same time says the same."""
+    data = (SAMPLES / f"{name}.pcapng").read_bytes()
+    times, chance = times_of(data), random.Random(name)
+    count = len(times)
+    for number in range(4):
+        since, until = (text_of(time) for time in sorted(chance.sample(sorted(set(times)), 2)))
+        with closing(auditor.audit(SAMPLES / f"{name}.pcapng", SITE, since=since, until=until)) as whole:
+            wanted = cuts.said(whole)
+        parts = chance.choice([3, 7, 12])
+        piece_of = [chance.randrange(parts) if number % 2 else k * parts // count for k in range(count)]
+        (tmp_path / f"{number}").mkdir()
+        pieces = cuts.cut_pcapng(data, tmp_path / f"{number}", piece_of)
+        if number > 1:
+            for path in pieces.paths:
+                path.write_bytes(gzip.compress(path.read_bytes()))
+        with closing(auditor.audit(pieces.paths, SITE, since=since, until=until)) as result:
+            said = cuts.said(result, pieces)
+        for table, rows in wanted.items():
+            assert said[table] == rows, table
+
+
 @pytest.mark.parametrize("apart", [False, True])
 def test_workers_leave_out_the_same(tmp_path: Path, *, apart: bool) -> None:
     """Several processes audit the same time of the same files as one does."""

@@ -30,7 +30,7 @@ class Brought(AbstractContextManager["Brought"]):
     """
 
     def __init__(self, options: Options, *, is_alone: bool) -> None:
-        self._given, self.options = options, options
+        self.given, self.options = options, options
         self._is_alone = is_alone
         self._folder: Path | None = None
         self._names: dict[str, str] = {}  # of files here, those they have there
@@ -38,17 +38,17 @@ class Brought(AbstractContextManager["Brought"]):
 
     def __enter__(self) -> Self:
         for name, option in SECRETS.items():
-            given = getattr(self._given, name)
+            given = getattr(self.given, name)
             for one in given if isinstance(given, tuple) else (given,):
                 if one is not None and (url := url_of(one)) is not None:
                     raise InputError(f"{option} {public(url)}: secrets are read from files alone")
         try:
             changed: dict[str, object] = {
-                name: tuple(map(self._local, getattr(self._given, name))) for name in SEVERAL if self._has(name)
+                name: tuple(map(self._local, getattr(self.given, name))) for name in SEVERAL if self._has(name)
             }
-            changed |= {name: self._local(getattr(self._given, name)) for name in ONE if self._has(name)}
+            changed |= {name: self._local(getattr(self.given, name)) for name in ONE if self._has(name)}
             if changed:
-                self.options = replace(self._given, **changed, say=self._saying(self._given.say))  # type: ignore[arg-type]
+                self.options = replace(self.given, **changed, say=self._saying(self.given.say))  # type: ignore[arg-type]
         except BaseException:
             self._remove()
             raise
@@ -68,7 +68,7 @@ class Brought(AbstractContextManager["Brought"]):
         return text
 
     def _has(self, name: str) -> bool:
-        given = getattr(self._given, name)
+        given = getattr(self.given, name)
         return any(one is not None and url_of(one) is not None for one in (given if name in SEVERAL else (given,)))
 
     def _saying(self, say: Callable[[str], None] | None) -> Callable[[str], None] | None:

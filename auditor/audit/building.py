@@ -1,6 +1,7 @@
 """Building what batches go through of an audit's options: policies, site, logs, ranges."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from functools import partial
 
 from auditor.audit.pipeline import Pipeline
 from auditor.aws.ranges import Ranges
@@ -14,17 +15,25 @@ from auditor.policy.evaluate import Evaluation
 from auditor.requests.inside import Inside
 
 
-def pipeline_of(options: Options, inside: Inside, ceiling: memory.Ceiling) -> Pipeline:
-    """What batches go through. Raises TopologyError, PolicyError and InputError for files that are not valid."""
+def build_pipeline(
+    options: Options, inside: Inside, ceiling: memory.Ceiling, span: Callable[[], witnesses.Span] | None = None
+) -> Pipeline:
+    """What batches go through. Raises TopologyError, PolicyError and InputError for files that are not valid.
+
+    ``span``: see ``witnesses.read``; what is wrong with logs shows when they are first needed, or before.
+    """
     policies = library.combined(options.policies, options.all_traffic)
-    share = ceiling.logs // 2 if options.witnesses and (options.routes or options.topology) else ceiling.logs
-    with ThreadPoolExecutor(1) as beside:  # reading large logs is mostly Arrow's work, which needs no GIL
-        logs = (
-            beside.submit(witnesses.read, options.witnesses, options.skew, memory.Allowance(share))
-            if options.witnesses
-            else None
-        )
+    has_others = bool(options.routes or options.topology or options.aws)
+    share = ceiling.logs // 2 if options.witnesses and has_others else ceiling.logs
+    coming = None
+    if options.witnesses:
+        read = partial(witnesses.read, options.witnesses, options.skew, memory.Allowance(share))
+        coming = witnesses.Coming(read, span or (lambda: (None, None)))
+    try:
         site = sites.build(options.topology, options.aws, options.routes, memory.Allowance(share))
-        judge = Judge(site, logs.result()) if logs is not None else Judge(site)
+    except BaseException:
+        if coming is not None:
+            coming.stop()
+        raise
     ranges = Ranges.read(options.ip_ranges) if options.ip_ranges is not None else Ranges.shipped()
-    return Pipeline(judge, ranges, Evaluation(policies, options.as_of), inside, ceiling)
+    return Pipeline(Judge(site, coming), ranges, Evaluation(policies, options.as_of), inside, ceiling)

@@ -25,7 +25,7 @@ from auditor.reading.events import Batch
 from auditor.recognise.numbers import ESP as ESP_PROTOCOL
 from auditor.recognise.numbers import OTHER, PROTOCOL_NAMES, TEXT
 from auditor.requests.inside import Inside
-from auditor.requests.request_table import Candidates, candidates
+from auditor.requests.request_table import Candidates, candidates, chosen_before
 from auditor.tables.columns import Column, Numbers, Texts
 from auditor.tls.delivery import Delivery, deliveries
 from auditor.tls.handshakes import HandshakeColumns, handshake_columns
@@ -66,6 +66,7 @@ class Described:
     answered_with: Texts  # what a ClientHello was answered with instead of TLS
     spoken_after: Texts  # what was spoken in clear after TLS began
     server_name: Texts
+    named_by_dns: Array  # a DNS answer gave the server's address for that name
     services: services.Services
     flows: Flows  # what paths are judged by
     candidates: Candidates  # flows whose requests may be read, which has to wait for the capture's end
@@ -92,7 +93,7 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> De
     place = _places(rows)
     negotiated = {name: handshakes.texts[name].take(place) for name in ("tls_version", "cipher_suite")}
     protocol, upgrade = _protocols(rows), _upgrades(rows, place)
-    server_name, source = _names(rows, memory, place)
+    server_name, source, named_by_dns = _names(rows, memory, place)
     endpoint = _interned(rows.flows["vpc_endpoint"], memory)
     aws = services.find(server_name.values, server_name.index, ends.server_high, ends.server_low, ranges)
     columns = flow_columns(rows, ends, captures, interfaces) | {
@@ -132,9 +133,12 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> De
         answered_with=_spoken(rows.flows["answer"]),
         spoken_after=_spoken(rows.flows["clear"]),
         server_name=server_name,
+        named_by_dns=named_by_dns,
         services=aws,
         flows=seen_flows(rows, ends, captures, interfaces, named | negotiated, in_ranges),
-        candidates=candidates(inside, rows, ends, aws, protocol.objects()),
+        candidates=candidates(inside, rows, ends, aws, protocol.objects())
+        if batch.chosen is None
+        else chosen_before(batch.chosen, rows, ends),
     )
 
 
@@ -165,16 +169,22 @@ def _spoken(numbers: Array) -> Texts:
     return Texts(names, numbers.astype(np.int64))
 
 
-def _names(rows: Rows, memory: Memory, place: Array) -> tuple[Texts, Texts]:
-    """Server names, and where they come from: SNI, else the HTTP Host, else what DNS answered."""
+def _names(rows: Rows, memory: Memory, place: Array) -> tuple[Texts, Texts, Array]:
+    """Server names, where they come from, and whether DNS gave the address for the name: SNI, else Host, else DNS's."""
     number = np.zeros(len(rows), np.int64)
     source = np.full(len(rows), -1)
     sni = np.zeros(len(rows), np.int64)
     sni[place >= 0] = rows.handshakes["server_name"][place[place >= 0]]
-    for code, ids in ((1, rows.flows["dns"]), (2, rows.flows["host"]), (0, sni)):
+    dns, is_shared = rows.flows["dns"], rows.flows["dns_shared"] & 1 != 0
+    answers = ((1, np.where(is_shared, 0, dns)), (2, np.where(is_shared, dns, 0)))
+    for code, ids in (*answers, (3, rows.flows["host"]), (0, sni)):
         known = ids > 0
         number[known], source[known] = ids[known], code
-    return _interned(number, memory), Texts(["sni", "dns", "host"], source)
+    name, given = _interned(number, memory), dns == number
+    others = np.flatnonzero((dns > 0) & ~given)
+    asked = zip(names_of(memory, dns[others]), name.objects()[others].tolist(), strict=True)
+    given[others] = [(own or "").lower() == answered for answered, own in asked]  # RFC 4343: whatever the case
+    return name, Texts(["sni", "dns", "dns-shared", "host"], source), given & (dns > 0)
 
 
 def _interned(numbers: Array, memory: Memory) -> Texts:

@@ -14,6 +14,7 @@ from auditor.tables.versions import rank_of
 from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN
 
 Array = np.ndarray[Any, Any]
+SHORTEST_EXCHANGE = 256  # bytes: SSH's shortest lists of algorithms, and a public key
 
 
 class DescribedFacts(FlowFacts):
@@ -129,6 +130,12 @@ class DescribedFacts(FlowFacts):
         return np.asarray((ends.client["payload"] + ends.server["payload"]) > 0)
 
     @fact
+    def is_greeting(self) -> Array:
+        """No side has sent more than a greeting: less than any exchange of keys takes."""
+        ends = self.described.ends
+        return np.asarray(np.minimum(ends.client["payload"], ends.server["payload"]) < SHORTEST_EXCHANGE)
+
+    @fact
     def service(self) -> Texts:
         """The AWS service."""
         return self.described.services.service
@@ -140,11 +147,11 @@ class DescribedFacts(FlowFacts):
 
     @fact
     def name_elsewhere(self) -> Texts:
-        """A name of AWS's whose public address is neither AWS's nor given by a DNS answer in the capture; None for others."""
+        """A name of AWS's whose public address is neither AWS's nor given for it by a DNS answer in the capture; None for others."""
         described = self.described
         flows = described.flows
         public = is_public(flows.server_high, flows.server_low)
-        elsewhere = public & ~flows.server_aws & (described.rows.flows["dns"] == 0)
+        elsewhere = public & ~flows.server_aws & ~described.named_by_dns
         # Of others the names are left out: flows that differ in nothing else need not be judged one by one.
         names = described.server_name
         return Texts(names.values, np.where(described.services.is_endpoint & elsewhere, names.index, MISSING))

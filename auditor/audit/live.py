@@ -2,8 +2,9 @@
 
 from typing import Unpack
 
+from auditor.audit.before import Confine
 from auditor.audit.progress import Progress
-from auditor.audit.start import Confine, audit_inputs
+from auditor.audit.start import audit_inputs
 from auditor.errors import InputError
 from auditor.options import Options, OptionValues, merged, takes_options
 from auditor.report.audit import Audit

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.audit.keeping import Answer
 from auditor.audit.located import Located, LocatedFacts
 from auditor.policy.facts import fact
 from auditor.recognise.numbers import SMTP
@@ -49,8 +50,13 @@ def revealed(located: Located, inside: Inside, certificates: Certificates) -> Lo
     return replace(located, described=replace(described, handshakes=reveal(described.handshakes, found, certificates)))
 
 
-def opened(located: Located, requests: Requests, failure: str | None, inside: Inside) -> Opened:
-    """A batch with the requests of its capture, each completed by what its flow says; ``failure``: why there are none."""
+def opened(
+    located: Located, requests: Requests, failure: str | None, inside: Inside, known: Mapping[int, Answer]
+) -> Opened:
+    """A batch with the requests of its capture, each completed by what its flow says; ``failure``: why there are none.
+
+    ``known``: what was found inside of flows before.
+    """
     described, paths = located.described, located.way.verdict.path.objects()
     wanted, ends = described.candidates.wanted, described.ends
     names = described.server_name.objects()
@@ -65,7 +71,9 @@ def opened(located: Located, requests: Requests, failure: str | None, inside: In
     codes, index = {text: code for code, text in enumerate(reasons.values)}, reasons.index.copy()
     looked = zip(wanted.index.tolist(), wanted.identifier.tolist(), wanted.kind.tolist(), wanted.randoms, strict=True)
     for at, number, kind, randoms in looked:
-        if kind != SMTP:
+        if number in known:
+            index[at] = codes.setdefault(known[number].unseen, len(codes))
+        elif kind != SMTP:
             index[at] = codes.setdefault(failure or inside.why_nothing(number, kind, randoms), len(codes))
     return Opened(located, mine, Texts(list(codes), index))
 

@@ -106,6 +106,7 @@ class Parallel:
             if group.batches
         ]
         for judged in self.workers.map("judge", calls):
+            run.keep(judged.log)
             run.add(judged.totals, ((table, shares.read_rows(path)) for table, path in judged.tables))
             run.take(self._read(path, control) for path in judged.left)
 

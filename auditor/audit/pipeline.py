@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from auditor.audit.described import Described, describe
 from auditor.audit.judged import judge
+from auditor.audit.keeping import Answer, Keeping
 from auditor.audit.located import Located, locate
-from auditor.audit.opened import Opened, opened, revealed, unopened
+from auditor.audit.opened import Opened, Requests, opened, revealed, unopened
 from auditor.audit.totals import Totals
 from auditor.aws.ranges import Ranges
 from auditor.border.words import agreed
@@ -28,6 +30,11 @@ from auditor.tls.interned import Shapes
 MOST_HELD = 1 << 18  # flows that wait for their captures' end
 
 
+def _has_key(answer: Answer) -> bool:
+    """Whether a request of a flow was signed by an access key that is known by its hash."""
+    return any(row.get("credential_hash") is not None for row in answer.rows)
+
+
 @dataclass
 class Pipeline:
     """What batches share on their way, and what adds up over them."""
@@ -39,6 +46,9 @@ class Pipeline:
     ceiling: memory.Ceiling = field(default_factory=memory.ceiling)
     shapes: Shapes = field(init=False)
     totals: Totals = field(default_factory=Totals)
+    keeping: Keeping | None = None
+    answers: dict[int, Answer] = field(default_factory=dict)  # of flows whose requests were read before …
+    joined: bool = True  # … and whether their access keys can be joined with those of others
     _held: list[Described] = field(default_factory=list)  # wait for their paths
     _closed: list[Located] = field(default_factory=list)  # wait for their requests
     _control: Control = field(default_factory=Control)
@@ -50,7 +60,6 @@ class Pipeline:
         self._most_held = part(memory.BATCHES) // 2
         self.totals.certificates = self.shapes.certificates
         self.totals.paths = self.judge.totals
-        self.totals.witnesses = self.judge.witnesses.totals()
 
     def judges_apart(self, control: Control, sources: Sequence[Source]) -> bool:
         """Whether each flow can be judged without the others: by its packets alone, when nothing else is known."""
@@ -59,10 +68,14 @@ class Pipeline:
 
     def run(self, batch: Batch) -> Iterator[tuple[str, pa.Table]]:
         """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later."""
+        self.judge.check()
         for capture, secrets in batch.key_logs.items():
             self.inside.learn(capture, secrets)
         self.inside.keys.grow()
-        self._held.append(describe(batch, self.shapes, self.ranges, self.inside))
+        described = describe(batch, self.shapes, self.ranges, self.inside)
+        if self.keeping is not None and batch.chosen is None:
+            self.keeping.batch(batch, described.candidates)
+        self._held.append(described)
         self._control = batch.control
         if not (self.judge.waits or batch.control.bgp):
             yield from self._locate(Control())  # nothing that the capture shows of its network could matter
@@ -94,6 +107,7 @@ class Pipeline:
     def _locate(self, control: Control) -> Iterator[tuple[str, pa.Table]]:
         """Judge the paths of what was held; ``control``: what the capture shows of its network, which changes no more."""
         held, self._held = self._held, []
+        self.totals.witnesses = self.judge.witnesses.totals()
         if not held:
             return
         located, evidence = locate(held, self.judge, control)
@@ -109,20 +123,37 @@ class Pipeline:
         closed, self._closed = self._closed, []
         if not closed:
             return
+        wanted = Wanted.joined([batch.described.candidates.wanted for batch in closed])
+        known = {flow: self.answers[flow] for flow in wanted.identifier.tolist() if flow in self.answers}
+        if len(known) < len(wanted) and not self.joined and any(map(_has_key, known.values())):
+            known = {}  # other salt: the same access key would be another one
         rows: list[dict[str, Any]] = []
         failure: str | None = reason
-        if sources:
-            wanted = Wanted.joined([batch.described.candidates.wanted for batch in closed])
-            rows, failure = self.inside.opened(sources, wanted)
+        self.inside.revealed = {}
+        if len(known) < len(wanted) and sources:
+            unknown = np.array([flow not in known for flow in wanted.identifier.tolist()])
+            rows, failure = self.inside.opened(sources, wanted.take(unknown))
+        rows += [row for answer in known.values() for row in answer.rows]
+        self.inside.revealed |= {flow: one.revealed for flow, one in known.items() if one.revealed is not None}
         requests = dict(by_flow(rows))
-        if sources:
-            closed = [revealed(batch, self.inside, self.shapes.certificates) for batch in closed]
-        batches = [opened(batch, requests, failure, self.inside) for batch in closed]
+        closed = [revealed(batch, self.inside, self.shapes.certificates) for batch in closed]
+        batches = [opened(batch, requests, failure, self.inside, known) for batch in closed]
+        if self.keeping is not None:
+            self.keeping.answers(self._answers(batches, requests))
         if rows:
             related = {flow: inside for batch in batches for flow, inside in batch.requests.items()}
             yield "requests", requests_table(related)
         for batch in batches:
             yield from self._judge(batch)
+
+    def _answers(self, batches: Sequence[Opened], requests: Requests) -> dict[int, Answer]:
+        """What was found inside of flows, to be kept."""
+        found = {}
+        for batch in batches:
+            wanted, unseen = batch.located.described.candidates.wanted, batch.unseen.objects()
+            for at, flow in zip(wanted.index.tolist(), wanted.identifier.tolist(), strict=True):
+                found[flow] = Answer(requests.get(flow, ()), unseen[at], self.inside.revealed.get(flow))
+        return found
 
     def _judge(self, batch: Opened) -> Iterator[tuple[str, pa.Table]]:
         """The tables of a batch whose paths are judged and requests read."""

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from auditor.audit import how
+from auditor.audit.keeping import Keeping, ReadAsOne
 from auditor.audit.pipeline import Pipeline
 from auditor.audit.totals import Totals
 from auditor.border.words import agreed, counted
@@ -15,11 +18,14 @@ from auditor.paths.path_tables import network_table
 from auditor.paths.witnesses import witnesses_table
 from auditor.policy.findings import Finding, findings_table
 from auditor.reading.captures import capture_of
-from auditor.reading.events import Batch, Ended, Event, Finished
+from auditor.reading.events import Batch, Checkpoint, Ended, Event, Finished
 from auditor.reading.sources import SKIPPED, Counted
 from auditor.reading.window import Window
+from auditor.report.custody import STATE
 from auditor.report.manifest import Applied, manifest
 from auditor.report.sink import Sink
+
+PIECE = 1 << 20  # bytes copied at once
 
 
 @dataclass
@@ -33,11 +39,14 @@ class Run:
     errors: dict[int, str] = field(default_factory=dict)
     window: Window = field(default_factory=Window)  # the packets that are audited
     named: Callable[[str], str] = str  # a text with the names that inputs have in their stores
+    keeping: Keeping | None = None
+    _groups: list[Ended] = field(default_factory=list)  # captures that were read as one, and have ended
+    _odd: dict[int, list[str]] = field(default_factory=dict)  # what judging says of captures, by their numbers
     _generation: int = 0
     _parts: list[Totals] = field(default_factory=list)  # what others have judged
 
     def take(self, events: Iterable[Event]) -> None:
-        """Take events until reading has ended; one input that cannot be read is an entry of ``errors``."""
+        """Take events until there are no more; one input that cannot be read is an entry of ``errors``."""
         odd: list[str] = []
         for event in events:
             number = self.first + len(self.finished) + len(self.errors)
@@ -45,13 +54,18 @@ class Run:
                 self._batch(event)
             elif isinstance(event, Ended):
                 self._write(self.pipeline.flush(event.sources))
+                self._groups.append(event)
+                if self.pipeline.keeping is not None:
+                    self.pipeline.keeping.network(event.control)
                 odd = self.pipeline.warnings()
                 network = self.pipeline.judge.network
                 self.sink.write("network", network_table(event.control, network, event.interfaces))
             elif isinstance(event, Finished):
-                event.counted.warnings += odd
-                odd = []
+                self._odd[number], odd = odd, []
                 self.finished[number] = event.source, event.counted
+            elif isinstance(event, Checkpoint):
+                if self.keeping is not None:
+                    self.keeping.checkpoint(event, self._ended())
             else:
                 self.errors[number] = event.reason
 
@@ -59,6 +73,12 @@ class Run:
         """Take what somebody else has judged."""
         self._parts.append(totals)
         self._write(rows)
+
+    def keep(self, log: Path) -> None:
+        """Keep what somebody else has kept of what it judged."""
+        if self.keeping is not None:
+            with log.open("rb") as file:
+                self.keeping.copy(iter(lambda: file.read(PIECE), b""))
 
     def _batch(self, batch: Batch) -> None:
         if batch.generation != self._generation:
@@ -70,12 +90,18 @@ class Run:
         for table, data in parts:
             self.sink.write(table, data)
 
+    def _ended(self) -> list[ReadAsOne]:
+        """The captures that have ended, those that were read as one together."""
+        return [(group.sources, group.interfaces) for group in self._groups]
+
     def totals(self) -> Totals:
         """What all of it adds up to; waits until all inputs are hashed."""
         totals = self.pipeline.totals
         for part in self._parts:
             totals = totals.merge(part)
-        totals.captures.read |= {number: capture_of(*one) for number, one in self.finished.items()}
+        totals.captures.read |= {
+            number: capture_of(*one, self._odd.get(number, ())) for number, one in self.finished.items()
+        }
         totals.captures.unreadable |= self.errors
         return totals
 
@@ -95,11 +121,11 @@ class Run:
         self.sink.write("witnesses", witnesses_table(witnesses))
         self.sink.write("certificates", totals.certificates.table())
         self.sink.write("findings", findings_table(findings, evaluation.policy_of()))
-        contents = manifest(options, self._applied(), totals, len(findings))
-        contents["options"] = {
-            name: None if value is None else self.named(value) for name, value in contents["options"].items()
-        }
-        self.sink.finish(contents)
+        if self.keeping is not None:
+            self.keeping.finish(self._ended(), how.values(options, pipeline.inside, pipeline.ranges))
+            if self.keeping.is_last and self.keeping.state is not None:
+                self.sink.include(STATE, self.keeping.state)
+        self.sink.finish(manifest(options, self._applied(), totals, len(findings)))
 
     def notes(self) -> list[str]:
         """What a person should know of the inputs and of opening TLS, a sentence each."""

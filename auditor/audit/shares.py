@@ -16,10 +16,10 @@ from auditor.capture.inputs import Input
 from auditor.decode.control import Control
 from auditor.errors import InputError
 from auditor.flows.state import DROPPED_SEGMENTS, EXPORTS, RETRANSMITTED
-from auditor.machine import memory
+from auditor.machine import memory, writing
 from auditor.options import Options
 from auditor.reading import joined, kept
-from auditor.reading.events import Batch, Ended, Finished, Unreadable
+from auditor.reading.events import Batch, Ended, Event
 from auditor.reading.following import Reading
 from auditor.reading.sources import Source
 from auditor.reading.told import Share
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from auditor.audit.pipeline import Pipeline
     from auditor.audit.totals import Totals
 
+LOG = "log"
 Report = Callable[[int, int, int], object]  # called with packets, bytes and captures that were read so far
 
 
@@ -124,10 +125,12 @@ class Followed:
 class Judged:
     """What rules say of the flows of a share: files with rows of tables, in order, and what adds up.
 
-    ``left``: batches of flows that whoever asked has to judge, since requests in them may be read.
+    ``log``: what the audit keeps of them; ``left``: batches of flows that whoever asked has to judge, since requests in
+    them may be read.
     """
 
     tables: tuple[tuple[str, Path], ...]
+    log: Path
     totals: "Totals"
     left: tuple[Path, ...]
 
@@ -143,7 +146,7 @@ class _Following:
     _open: int = 0  # captures of those that ended of which the count is not complete
     _number: int = 0
 
-    def take(self, event: Batch | Ended | Finished | Unreadable) -> None:
+    def take(self, event: Event) -> None:
         """Write down what happened."""
         if isinstance(event, Batch):
             self._batches.append(self._path("batch"))
@@ -202,20 +205,24 @@ def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
 
 def judge(plan: Plan, name: str, batches: Sequence[Path], answers: Path) -> Judged:
     """Judge the flows of one share, of captures that nothing else is known of; ``name``: of the piece."""
-    from auditor.audit.building import pipeline_of
+    from auditor.audit.building import build_pipeline
+    from auditor.audit.keeping import Keeping
     from auditor.requests.inside import Inside
 
     folder = attempt(plan.folder, name)
-    pipeline = pipeline_of(plan.options, Inside(all_clear=plan.options.http), plan.ceiling())
+    pipeline = build_pipeline(plan.options, Inside(all_clear=plan.options.http), plan.ceiling())
     answered, left = joined.read(answers), list[Path]()
     tables: list[tuple[str, Path]] = []
-    for number, path in enumerate(batches):
-        pipeline.shapes.forget()
-        batch = answered.apply(kept.read_batch(path, number))
-        for table, rows in _judged(pipeline, batch, folder, left):
-            tables.append((table, folder / f"rows-{len(tables)}"))
-            write_rows(tables[-1][1], rows)
-    return Judged(tuple(tables), pipeline.totals, tuple(left))
+    with writing.held(folder) as number, writing.new_file(LOG, number) as log:
+        keeping = pipeline.keeping = Keeping(log, folder, {})
+        for generation, path in enumerate(batches):
+            pipeline.shapes.forget()
+            batch = answered.apply(kept.read_batch(path, generation))
+            for table, rows in _judged(pipeline, batch, folder, left):
+                tables.append((table, folder / f"rows-{len(tables)}"))
+                write_rows(tables[-1][1], rows)
+        keeping.close()
+    return Judged(tuple(tables), folder / LOG, pipeline.totals, tuple(left))
 
 
 def _judged(pipeline: "Pipeline", batch: Batch, folder: Path, left: list[Path]) -> Iterator[tuple[str, Any]]:
@@ -247,8 +254,6 @@ def _wanted(pipeline: "Pipeline", batch: Batch) -> Any:
 def write_rows(path: Path, rows: Any) -> None:
     """Write rows of a table, to be read by another process without unpacking."""
     import pyarrow as pa
-
-    from auditor.machine import writing
 
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with writing.replaced(path, durable=False) as file, pa.ipc.new_file(file, rows.schema, options=options) as writer:

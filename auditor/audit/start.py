@@ -1,31 +1,28 @@
 """Starting an audit: options in, results out; what is loaded when, so that reading begins early."""
 
-import os
-import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from auditor.audit import chosen
+from auditor.audit.before import Confine, ceiling_of, check_out
 from auditor.audit.brought import Brought
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.border.urls import url_of
-from auditor.errors import InputError
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
+    from auditor.audit.resume import Plan
     from auditor.audit.run import Run
     from auditor.capture.digest import Child
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
     from auditor.machine.memory import Ceiling
+    from auditor.paths.witnesses import Span
     from auditor.requests.inside import Inside
 
-Confine = Callable[[list[Path], list[Path]], object]
 LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
-CORES_A_JOB = 2  # which the threads of one process keep busy
-A_JOB = 512 << 20  # bytes for which another process is worth its start, and that all of them decode everything
 
 
 @takes_options
@@ -64,7 +61,8 @@ def audit_files(
         for item in inputs:
             if hashing is not None and item.adopt(hashing):
                 break
-        inputs[0].hash_early()
+        if options.out is None or not Path(options.out).is_dir():  # else it may have been read before
+            inputs[0].hash_early()
         return audit_inputs(
             inputs, options, meanwhile=meanwhile, confine=confine, progress=progress, block_bytes=block_bytes
         )
@@ -91,10 +89,9 @@ def audit_inputs(
     """
     try:
         with Brought(options, is_alone=not chosen.is_used(options)) as brought:
-            options = brought.options
-            _check_out(inputs, options)
+            check_out((item.path for item in inputs if item.path is not None), brought.options)
             if confine is not None and options.scheduler is None:  # a cluster is spoken to by TCP
-                _prepare(inputs, options, confine)
+                _prepare(inputs, brought.options, confine)
             return _read(inputs, brought, live, meanwhile, progress or Progress(), block_bytes)
     finally:
         for item in inputs:
@@ -120,22 +117,6 @@ def _tell_of_compiling(options: Options) -> None:
         options.say(notice)
 
 
-def _check_out(inputs: "list[Input]", options: Options) -> None:
-    """Refuse a folder for the results before anything is read: one that is another's, or holds what is read."""
-    if options.out is None:
-        return
-    if (url := url_of(options.out)) is not None:
-        from auditor.report import stored  # only for stores
-
-        stored.check(url, force=options.force)
-        return
-    from auditor.machine import writing
-    from auditor.report import folder
-
-    read = [*(item.path for item in inputs if item.path is not None), *options.files()]
-    folder.check(Path(options.out), writing.identities(read), force=options.force)
-
-
 def _read(
     inputs: "list[Input]",
     brought: Brought,
@@ -150,7 +131,7 @@ def _read(
 
     options = brought.options
     _tell_of_compiling(options)
-    jobs = jobs_for(inputs, options, live)
+    jobs = chosen.jobs_for(inputs, options, is_live=live is not None)
     if jobs > 1 or chosen.is_used(options):
         return _read_in_shares(inputs, brought, jobs, progress, block_bytes or BLOCK_BYTES)
     from auditor.reading.following import Reading
@@ -160,14 +141,22 @@ def _read(
     for item in inputs:
         if item.is_stream:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
-    ceiling = _ceiling(options)
+    ceiling = ceiling_of(options)
+    window = Window(*options.times())
+    going = None if window else _going_on(inputs, options, ceiling)
+    if going is not None and going.onward is None:
+        return _judged_anew(going, brought)
     reading = Reading(
         inputs,
         block_bytes or BLOCK_BYTES,
         prompt=live is not None,
         apart=options.apart,
-        window=Window(*options.times()),
+        window=window,
         ceiling=ceiling,
+        borders=options.out is not None
+        and not window
+        and all(item.modified is not None or item.refusal for item in inputs),
+        onward=None if going is None else going.onward,
     )
     progress.begin(reading, live)
     try:
@@ -175,7 +164,8 @@ def _read(
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
-        return _take(lambda run: run.take(reading), inputs, brought, inside, live, progress, ceiling)
+        span = reading.span if going is None else None  # what was read before may be of another time
+        return _take(lambda run: run.take(reading), inputs, brought, inside, live, progress, ceiling, going, span)
     finally:
         reading.close()
 
@@ -194,7 +184,7 @@ def _read_in_shares(inputs: "list[Input]", brought: Brought, jobs: int, progress
     from auditor.audit import parallel
 
     options = brought.options
-    ceiling = _ceiling(options)
+    ceiling = ceiling_of(options)
     begun = (
         parallel.on_cluster(inputs, options, block_bytes)
         if chosen.is_used(options)
@@ -202,111 +192,82 @@ def _read_in_shares(inputs: "list[Input]", brought: Brought, jobs: int, progress
     )
     with begun as shared:
         progress.begin(shared)
-        inside = _inside(options)
-        return _take(shared.take, inputs, brought, inside, None, progress, ceiling)
+        return _take(shared.take, inputs, brought, _inside(options), None, progress, ceiling, None)
 
 
-def jobs_for(inputs: "list[Input]", options: Options, live: "LiveCapture | None" = None) -> int:
-    """How many processes share the work; one where there can be no more, or more would not be faster."""
-    size, streams = sum(item.size or 0 for item in inputs), [one for one in inputs if _is_stream(one)]
-    if live is not None or streams:
-        if chosen.is_used(options):
-            raise InputError(
-                f"{inputs[0].name}: a stream cannot be read by a cluster: save it where all machines see it"
-            )
-        if options.jobs not in (None, 1) and options.say is not None:
-            options.say("--jobs: what comes as a stream is read by one process")
-        return 1
-    if any(item.remote is not None for item in inputs) and not chosen.is_used(options):
-        if options.jobs not in (None, 1) and options.say is not None:
-            options.say("--jobs: what lies in a store is read by one process, which alone has a network")
-        return 1
-    if options.jobs is not None:
-        return options.jobs
-    knows_more = (options.topology, options.aws, *options.routes, *options.witnesses, *options.key_logs())
-    if any(knows_more):
-        return 1
-    return max(1, min(len(os.sched_getaffinity(0)) // CORES_A_JOB, size // A_JOB))
+def _going_on(inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "Plan | None":
+    """What an earlier audit into the same folder has read, where there is one; it is said how much that is."""
+    if options.out is None or options.fresh or not Path(options.out).is_dir():
+        return None
+    from auditor.audit import resume
+    from auditor.machine import kernel
+
+    kernel.prepare()
+    going = resume.plan(inputs, options, ceiling)
+    if going is not None and options.say is not None:
+        options.say(f"{going.words}; --fresh reads them again")
+    return going
 
 
-def _is_stream(item: "Input") -> bool:
-    """Whether it can be read once only."""
-    return item.is_stream and item.refusal is None
+def _judged_anew(going: "Plan", brought: Brought) -> Audit:
+    """The results of captures that were all read before."""
+    from auditor.audit import resume
+    from auditor.audit.judging import judged
+
+    options = brought.options
+    assert going.past.replay is not None
+    assert options.out is not None
+    try:
+        if resume.is_done(going.past, options):
+            return Audit(options.out)
+        return judged(going.past.replay, brought, Path(options.out), goes_on=bool(going.past.values))
+    finally:
+        going.close()
 
 
-def is_long(inputs: "Sequence[Input]") -> bool:
+def is_long(inputs: "list[Input]") -> bool:
     """Whether reading takes longer than loading libraries."""
     return sum(item.size or 0 for item in inputs) > LONG_READ
 
 
-def _ceiling(options: Options) -> "Ceiling":
-    """The memory that the audit may take, with a part for logs and routing tables where there may be any."""
-    from auditor.machine import memory
-
-    given = options.memory_bytes()
-    if given is not None and given < memory.LEAST and options.say is not None:
-        options.say(f"--memory {options.memory}: an audit takes up to {memory.LEAST >> 20} MiB at least, and may here")
-    with_logs = bool(options.witnesses or options.routes or options.topology)
-    return memory.ceiling(given, with_logs=with_logs)
-
-
 def _take(
     read: "Callable[[Run], None]",
-    inputs: "Sequence[Input]",
+    inputs: "list[Input]",
     brought: Brought,
     inside: "Inside",
     live: "LiveCapture | None",
     progress: Progress,
     ceiling: "Ceiling",
+    going: "Plan | None",
+    span: "Callable[[], Span] | None" = None,
 ) -> Audit:
-    """Take what is read, and write the results."""
-    from auditor.audit.building import pipeline_of
-    from auditor.audit.run import Run
-    from auditor.machine import memory
-    from auditor.reading.window import Window
-    from auditor.report.folder import results_folder
-    from auditor.report.sink import FolderSink
+    """Take what was read before and what is read, and write the results. ``span``: see ``witnesses.read``."""
+    from auditor.audit.building import build_pipeline
+    from auditor.audit.outcome import outcome
 
     options = brought.options
     progress.phase = INPUTS
-    pipeline = pipeline_of(options, inside, ceiling)
+    pipeline = build_pipeline(options, inside, ceiling, span)
     progress.phase = CAPTURES
     if is_long(inputs):
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
         import cryptography.x509  # noqa: F401
-    url = None if options.out is None else url_of(options.out)
-    folder, temporary = results_folder(None if url is not None else options.out)
-    sink = FolderSink(folder, durable=not temporary, most=ceiling.part(memory.BATCHES) // 4)
-    run = Run(pipeline, sink, window=Window(*options.times()), named=brought.named)
-    try:
+    with outcome(brought, pipeline) as one:
+        if going is not None:
+            one.take_over(going, inputs)
         try:
             if live is not None and options.say is not None:
                 options.say(live.described())  # now, since Ctrl-C ends it with results from here on
-            read(run)
+            read(one.run)
         except KeyboardInterrupt:
             if live is None:
                 raise
             live.stop()  # Ctrl-C is how a live audit ends: what was seen is the result
-            read(run)
-        if not run.finished:
-            raise InputError("; ".join(run.errors.values()) or "nothing to read")
-        if live is not None:
-            _, counted = run.finished[max(run.finished)]
+            read(one.run)
+        if live is not None and one.run.finished:
+            _, counted = one.run.finished[max(one.run.finished)]
             counted.warnings += live.close()
             counted.dropped = live.dropped() if counted.dropped is None else counted.dropped
         progress.phase = WRITING
-        run.finish(options, run.totals())
-        if url is not None:
-            from auditor.report import stored  # only for stores
-
-            stored.upload(folder, url)
-        if options.say is not None:
-            for note in run.notes():
-                options.say(note)
-    except BaseException:
-        sink.abandon()
-        if temporary:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return Audit(folder, temporary=temporary)
+        return one.finish()

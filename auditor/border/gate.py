@@ -97,6 +97,11 @@ def decoded(data: bytes) -> str:
         raise RefusedError(f"not {encoding.upper()} text (byte {len(mark) + error.start})") from None
 
 
+def is_marked(data: bytes) -> bool:
+    """Whether text begins with a byte order mark of another encoding than UTF-8."""
+    return any(data.startswith(mark) for mark, encoding in MARKS.items() if encoding != "utf-8")
+
+
 def in_utf8(data: bytes) -> bytes:
     """Text that says by its byte order mark how it is encoded, in UTF-8 and without the mark; anything else as it is.
 
@@ -163,11 +168,25 @@ def json_lines(data: bytes | str) -> Iterator[Line]:
     """The values of a text with one on each line; a line that is none is told, and the others go on."""
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        if line.strip():
+        for part in _values(line.strip()):
             try:
-                yield Line(number, from_json(line))
+                yield Line(number, from_json(part))
             except RefusedError as error:
                 yield Line(number, None, str(error))
+
+
+def _values(line: str) -> Iterator[str]:
+    """The values of a line that has several, one right behind the other, as Firehose delivers them; else the line."""
+    at, decoder = 0, json.JSONDecoder(parse_int=str, parse_float=str)
+    while "}{" in line[at:]:
+        try:
+            _, end = decoder.raw_decode(line, at)
+        except (ValueError, RecursionError):
+            break
+        yield line[at:end]
+        at = end
+    if line[at:]:
+        yield line[at:]
 
 
 def from_toml(data: bytes | str) -> dict[str, Any]:
@@ -253,23 +272,24 @@ class Parquet:
         self._file.close()
 
     def unpacked(self, columns: Iterable[str]) -> int:
-        """Bytes that some columns take unpacked: what the footer says, or their pages where these say more."""
+        """Bytes that some columns of the largest group of rows take unpacked: what the footer says, or their pages if more."""
         source = opened(self._given) if isinstance(self._given, str | Path) else self._given
         try:
             place = source.tell()
-            total = _guarded(self._unpacked, source, frozenset(columns))
+            size = _guarded(self._unpacked, source, frozenset(columns))
             source.seek(place)
         finally:
             if source is not self._given:
                 source.close()
-        return int(total)
+        return int(size)
 
     def _unpacked(self, source: BinaryIO, columns: frozenset[str]) -> int:
-        total = 0
+        sizes: dict[int, int] = {}  # of each group of rows
         for chunk in pages.chunks(source):
             if chunk.column.partition(".")[0] in columns:
-                total += max(pages.unpacked(source, chunk.begin, chunk.end), chunk.unpacked)
-        return total
+                size = max(pages.unpacked(source, chunk.begin, chunk.end), chunk.unpacked)
+                sizes[chunk.group] = sizes.get(chunk.group, 0) + size
+        return max(sizes.values(), default=0)
 
     def read(self, columns: list[str] | None = None) -> "pa.Table":
         """Some columns, or all, checked down to the last value."""

@@ -24,6 +24,7 @@ class Chunk(NamedTuple):
     begin: int
     end: int
     unpacked: int
+    group: int  # of rows
 
 
 class _Thrift:
@@ -107,7 +108,10 @@ def chunks(file: BinaryIO) -> list[Chunk]:
     thrift = _Thrift(file.read(length))
     try:
         return [
-            chunk for _ in _within(thrift, ROW_GROUPS) for _ in _within(thrift, COLUMNS) for chunk in _chunk(thrift)
+            chunk
+            for group, _ in enumerate(_within(thrift, ROW_GROUPS))
+            for _ in _within(thrift, COLUMNS)
+            for chunk in _chunk(thrift, group)
         ]
     except IndexError:
         raise ValueError("a footer that does not end") from None
@@ -122,7 +126,7 @@ def _within(thrift: _Thrift, wanted: int) -> Iterator[int]:
             thrift.skip(kind)
 
 
-def _chunk(thrift: _Thrift) -> Iterator[Chunk]:
+def _chunk(thrift: _Thrift, group: int) -> Iterator[Chunk]:
     """A column's chunk, where it has metadata."""
     for number, kind in thrift.fields():
         if number != META_DATA or kind != STRUCT:
@@ -139,7 +143,7 @@ def _chunk(thrift: _Thrift) -> Iterator[Chunk]:
         begin = min(numbers[DATA_PAGE], numbers.get(DICTIONARY_PAGE, numbers[DATA_PAGE]))
         if begin < 0 or numbers[CHUNK_PACKED] < 0:
             raise ValueError("a column without a place")
-        yield Chunk(column, begin, begin + numbers[CHUNK_PACKED], numbers[CHUNK_UNPACKED])
+        yield Chunk(column, begin, begin + numbers[CHUNK_PACKED], numbers[CHUNK_UNPACKED], group)
 
 
 def _header(data: bytes) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ import importlib
 import io
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -189,6 +189,21 @@ def unpacked(path: Path, most: int | None = None, largest: int = LARGEST) -> byt
     if most is None and len(data) > largest:
         raise InputError(f"{shown(path)}: more than {largest / MIB:,.0f} MiB when unpacked; {LARGER}")
     return data
+
+
+def streamed(path: Path, size: int) -> Iterator[bytes]:
+    """The bytes of a file, packed or not, ``size`` at a time. Raises InputError naming the file."""
+    if (refusal := folders.refusal(path)) is not None:
+        raise InputError(f"{path}: {refusal}")
+    try:
+        with path.open("rb") as file:
+            packing = compression_of(file.read(LONGEST_MAGIC))
+            file.seek(0)
+            stream = open_compressed(file, packing) if packing else file
+            while part := _read(stream, size):
+                yield part
+    except damage() as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def allowed(path: Path, allowance: Allowance, factor: int) -> bytes:

@@ -10,7 +10,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from typing import Any
 
 from auditor.capture import sha256
@@ -30,6 +30,7 @@ class Child:
         self.size = size
         self.was_changed = False  # whether somebody wrote to the file before its digest was known
         self._result: str | None = None
+        self._asking = Lock()
         self._file = path.open("rb", buffering=0)
         try:
             self._before = os.fstat(self._file.fileno())
@@ -50,9 +51,11 @@ class Child:
         return False
 
     def hexdigest(self, count: int) -> str | None:
-        """The digest of the first ``count`` bytes; None where it can no longer be computed."""
-        if self._file.closed:
-            return self._result
+        """The digest of the first ``count`` bytes; None where it can no longer be computed. Any thread may ask."""
+        with self._asking:
+            return self._result if self._file.closed else self._hexdigest(count)
+
+    def _hexdigest(self, count: int) -> str | None:
         words = self._process.communicate()[0].split()[-2:]
         if len(words) == 2 and int(words[0]) == count:
             self._result = words[1].decode()

@@ -39,6 +39,7 @@ class Input:
     member: Callable[[], BinaryIO] | None = None  # opens it, where it lies in the archive ``path``
     remote: "Remote | None" = None  # where it lies in a store
     size: int | None = None
+    modified: int | None = None  # when the file was written to last, in nanoseconds
     is_hashed: bool = True
     is_done: bool = False  # it was read to its end, or as far as it can be, or is not to be read
     is_skipped: bool = False  # it holds nothing of the time that is audited
@@ -284,7 +285,15 @@ def _archived(path: Path) -> list[Input] | None:
     if members is None:
         return None
     return [
-        Input(one.name, path, member=one.open, size=0 if one.refusal else None, refusal=one.refusal) for one in members
+        Input(
+            one.name,
+            path,
+            member=one.open,
+            size=0 if one.refusal else None,
+            modified=path.stat().st_mtime_ns,
+            refusal=one.refusal,
+        )
+        for one in members
     ]
 
 
@@ -340,7 +349,7 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
     ``say`` is called with a sentence on the files of a folder that are no captures. Raises InputError where there is none.
     """
     inputs: list[Input] = []
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for argument in map(str, arguments):
         if argument == "-":
             inputs.append(
@@ -351,7 +360,8 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
             _add_objects(inputs, _in_stores(url, say))
             continue
         for path, refusal in _files_of(argument, say):
-            identity = path.resolve() if refusal is None else path.absolute()  # links may lead in a circle
+            # Not Path.resolve, which raises RuntimeError where links lead in a circle.
+            identity = os.path.realpath(path) if refusal is None else str(path.absolute())
             if identity in seen:
                 continue
             seen.add(identity)
@@ -363,7 +373,8 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
                 inputs.append(Input(shown(path), path))
                 continue
             archived = _archived(path)
-            inputs += archived if archived is not None else [Input(shown(path), path, size=status.st_size)]
+            whole = Input(shown(path), path, size=status.st_size, modified=status.st_mtime_ns)
+            inputs += archived if archived is not None else [whole]
     if not inputs:
         raise InputError("there is nothing to read: give at least one capture")
     return inputs

@@ -13,13 +13,13 @@ class Interfaces:
 
     names: list[str | None] = field(default_factory=list)
     link_types: list[int] = field(default_factory=list)
-    _numbers: dict[tuple[int, str | None, int], int] = field(default_factory=dict)
+    numbers: dict[tuple[int, str | None, int], int] = field(default_factory=dict)
 
     def number(self, link_type: int, name: str | None = None, place: int = 0) -> int:
         """The number of an interface; ``place``: how many like it its section has before."""
         key = link_type, name, place
-        if key not in self._numbers:
-            self._numbers[key] = len(self.names)
+        if key not in self.numbers:
+            self.numbers[key] = len(self.names)
             self.names.append(name)
             self.link_types.append(link_type)
-        return self._numbers[key]
+        return self.numbers[key]

@@ -33,7 +33,7 @@ def main() -> None:
     else:  # audit FILE
         first = first_file(sys.argv[1:2])
         first = first if first is not None and first.is_file() else None
-    hashing = digest.begin(first) if first is not None else None
+    hashing = digest.begin(first) if first is not None and not _goes_on(sys.argv) else None
     from auditor.cli.main import main as run
 
     run(hashing)
@@ -48,6 +48,14 @@ def _open_many_files() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < min(MOST_FILES, hard):
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(MOST_FILES, hard), hard))
+
+
+def _goes_on(arguments: Sequence[str]) -> bool:
+    """Whether there is an audit that may be gone on from, so that perhaps nothing has to be hashed."""
+    if "--out" not in arguments[:-1] or "--fresh" in arguments:
+        return False
+    folder = Path(arguments[arguments.index("--out") + 1])
+    return (folder / "audit.kept").exists() or any(folder.glob(".audit-*"))
 
 
 def first_file(arguments: Sequence[str]) -> Path | None:

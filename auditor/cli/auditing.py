@@ -17,7 +17,7 @@ from auditor.options import Options
 
 if TYPE_CHECKING:
     from auditor import Audit
-    from auditor.audit.start import Confine
+    from auditor.audit.before import Confine
 
 
 @app.command("pcap")

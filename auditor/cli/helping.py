@@ -36,7 +36,7 @@ WORDS = {
     "witness": "FILE",
     "words": "[FOLDER] QUESTION",
 }
-FOLDERS = {"pcap", "live", "topology fetch"}  # commands whose --out is a folder
+FOLDERS = {"pcap", "live", "judge", "topology fetch"}  # commands whose --out is a folder
 EXAMPLES = {
     "": (
         "audit capture.pcap                                   # the same as audit pcap capture.pcap",
@@ -50,6 +50,10 @@ EXAMPLES = {
         "audit pcap captures/ --all --format concise | grep TLS1",
     ),
     "live": ("sudo audit live eth0 --duration 60 --filter 'tcp port 443' --out results",),
+    "judge": (
+        "audit judge results --policy pci-dss-4.0.1 --out results-pci",
+        "audit judge results --topology site.toml --all --brief",
+    ),
     "report": ("audit report results -o report.html",),
     "export": (
         "audit export results --format sarif -o audit.sarif",

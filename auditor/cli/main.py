@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from auditor import __version__
-from auditor.cli import asking, auditing, manual, policies, proving, results, topology  # noqa: F401 - their commands are the application's
+from auditor.cli import asking, auditing, judging, manual, policies, proving, results, topology  # noqa: F401 - their commands are the application's
 from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, Own, app, say
 from auditor.errors import AuditError, shown
 

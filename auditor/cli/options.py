@@ -25,13 +25,13 @@ from auditor.errors import AuditError
 from auditor.options import DEFAULT_POLICY, Options, meaning
 
 
-def _option(name: str, *flags: str, **more: Any) -> Any:
+def option_field(name: str, *flags: str, **more: Any) -> Any:
     """A field of ``Options`` as an option of the command line; its help is what the field means."""
     settings = {"help": meaning(name, again="; may be given again"), "show_default": False, **more}
     return typer.Option(*(flags or (f"--{name.replace('_', '-')}",)), **settings)
 
 
-OutOption = Annotated[Path | None, _option("out")]
+OutOption = Annotated[Path | None, option_field("out")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and, with --out, no tables.")]
 
 
@@ -71,30 +71,32 @@ class Output:
 
 
 def audit_options(
-    policy: Annotated[list[str] | None, _option("policy")] = None,
-    as_of: Annotated[datetime | None, _option("as_of", formats=["%Y-%m-%d"])] = None,
-    all_traffic: Annotated[bool, _option("all_traffic", "--all")] = False,
-    topology: Annotated[Path | None, _option("topology")] = None,
-    aws: Annotated[Path | None, _option("aws")] = None,
-    routes: Annotated[list[Path] | None, _option("routes")] = None,
-    witness: Annotated[list[Path] | None, _option("witnesses", "--witness")] = None,
-    skew: Annotated[float, _option("skew", show_default=True)] = 0.0,
-    keylog: Annotated[list[Path] | None, _option("keylog")] = None,
-    join_key: Annotated[Path | None, _option("join_key")] = None,
-    since: Annotated[str | None, _option("since", metavar="TIME")] = None,
-    until: Annotated[str | None, _option("until", metavar="TIME")] = None,
-    apart: Annotated[bool, _option("apart", show_default=True)] = False,
-    http: Annotated[bool, _option("http", show_default=True)] = False,
-    ip_ranges: Annotated[Path | None, _option("ip_ranges")] = None,
-    memory: Annotated[str | None, _option("memory", metavar="SIZE")] = None,
-    jobs: Annotated[int | None, _option("jobs")] = None,
-    scheduler: Annotated[str | None, _option("scheduler", metavar="ADDRESS")] = None,
+    policy: Annotated[list[str] | None, option_field("policy")] = None,
+    as_of: Annotated[datetime | None, option_field("as_of", formats=["%Y-%m-%d"])] = None,
+    all_traffic: Annotated[bool, option_field("all_traffic", "--all")] = False,
+    topology: Annotated[Path | None, option_field("topology")] = None,
+    aws: Annotated[Path | None, option_field("aws")] = None,
+    routes: Annotated[list[Path] | None, option_field("routes")] = None,
+    witness: Annotated[list[Path] | None, option_field("witnesses", "--witness")] = None,
+    skew: Annotated[float, option_field("skew", show_default=True)] = 0.0,
+    keylog: Annotated[list[Path] | None, option_field("keylog")] = None,
+    join_key: Annotated[Path | None, option_field("join_key")] = None,
+    since: Annotated[str | None, option_field("since", metavar="TIME")] = None,
+    until: Annotated[str | None, option_field("until", metavar="TIME")] = None,
+    apart: Annotated[bool, option_field("apart", show_default=True)] = False,
+    http: Annotated[bool, option_field("http", show_default=True)] = False,
+    ip_ranges: Annotated[Path | None, option_field("ip_ranges")] = None,
+    memory: Annotated[str | None, option_field("memory", metavar="SIZE")] = None,
+    jobs: Annotated[int | None, option_field("jobs")] = None,
+    scheduler: Annotated[str | None, option_field("scheduler", metavar="ADDRESS")] = None,
     out: OutOption = None,
-    force: Annotated[bool, _option("force")] = False,
+    force: Annotated[bool, option_field("force")] = False,
+    fresh: Annotated[bool, option_field("fresh")] = False,
     quiet: QuietOption = False,
 ) -> Options:
     """How to audit."""
     check_effect("--force", force, out, "--out")
+    check_effect("--fresh", fresh, out, "--out")
     check_effect("--skew", skew, witness, "--witness")
     return Options(
         policy=policy or DEFAULT_POLICY,
@@ -117,6 +119,7 @@ def audit_options(
         scheduler=scheduler,
         out=out,
         force=force,
+        fresh=fresh,
         say=silent if quiet else say,
     )
 

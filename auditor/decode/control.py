@@ -164,6 +164,13 @@ class Control:
             captures=self.captures,
         )
 
+    def go_on(self, known: "Control") -> None:
+        """Know what another one has learned, and learn on."""
+        self.bindings, self.errors, self.neighbours = known.bindings, known.errors, known.neighbours
+        self.bgp, self.macsec, self.left_out = known.bgp, known.macsec, known.left_out
+        for stream in self.bgp.values():
+            self.bound_bgp(2 * SEGMENT + sum(SEGMENT + len(data) for _, data, _ in stream.segments))
+
     def take(self, block: Array, packets: Array) -> None:
         """Look at the packets of a block (PACKET records whose bytes lie in ``block``)."""
         status, protocol = packets["status"], packets["protocol"]

@@ -20,14 +20,20 @@ MOST_DATAGRAMS = 4096  # that are being put together at one time
 MOST_BYTES = 32 << 20
 MOST_PARTS = 1024  # of one datagram
 PATIENCE = 60_000_000_000  # nanoseconds; RFC 8200 4.5
+MOST_SEEN = 4096  # fragments that are remembered to know their copies …
+COPIED_WITHIN = 500_000_000  # … which come within that, as those of packets with an identification do
 CAPWAP_VERSION = 0  # first four bits of its preamble, where IP has 4 or 6
 CAPWAP_FRAGMENT, CAPWAP_LAST = 0x80, 0x40  # flags in its fourth byte
 
 
 class Piece(NamedTuple):
-    """A fragment: which datagram it belongs to, the header that the whole one has, and its part of the data."""
+    """A fragment: which datagram it belongs to, the header that the whole one has, and its part of the data.
+
+    ``key`` tells datagrams apart, ``origin`` is what of it is the same wherever a fragment is seen.
+    """
 
     key: tuple[Any, ...]
+    origin: tuple[Any, ...]
     header: bytes
     offset: int
     data: bytes
@@ -62,8 +68,8 @@ def ipv4_piece(data: bytes, scope: tuple[Any, ...]) -> Piece | None:
     flags = int.from_bytes(data[6:8], "big")
     body = data[header : int.from_bytes(data[2:4], "big")]
     whole = data[:6] + b"\0\0" + data[8:header]
-    key = (4, data[12:20], data[9], data[4:6], *scope)
-    return Piece(key, whole, (flags & 0x1FFF) * 8, body, not flags & 0x2000)
+    origin = (4, data[12:20], data[9], data[4:6])
+    return Piece((*origin, *scope), origin, whole, (flags & 0x1FFF) * 8, body, not flags & 0x2000)
 
 
 def ipv6_piece(data: bytes, scope: tuple[Any, ...]) -> Piece | None:
@@ -77,8 +83,15 @@ def ipv6_piece(data: bytes, scope: tuple[Any, ...]) -> Piece | None:
         return None
     place = int.from_bytes(data[at + 2 : at + 4], "big")
     header = data[:named] + data[at : at + 1] + data[named + 1 : at]
-    key = (6, data[8:40], data[at + 4 : at + 8], *scope)
-    return Piece(key, header, place & 0xFFF8, data[at + 8 : 40 + int.from_bytes(data[4:6], "big")], not place & 1)
+    origin = (6, data[8:40], data[at + 4 : at + 8])
+    return Piece(
+        (*origin, *scope),
+        origin,
+        header,
+        place & 0xFFF8,
+        data[at + 8 : 40 + int.from_bytes(data[4:6], "big")],
+        not place & 1,
+    )
 
 
 def capwap_piece(data: bytes, scope: tuple[Any, ...]) -> Piece:
@@ -87,7 +100,7 @@ def capwap_piece(data: bytes, scope: tuple[Any, ...]) -> Piece:
     whole = data[:3] + bytes([data[3] & ~(CAPWAP_FRAGMENT | CAPWAP_LAST)]) + bytes(4) + data[8:header]
     key = (CAPWAP_VERSION, data[4:6], *scope)
     is_last = bool(data[3] & CAPWAP_LAST)
-    return Piece(key, whole, int.from_bytes(data[6:8], "big") & 0xFFF8, data[header:], is_last)
+    return Piece(key, key, whole, int.from_bytes(data[6:8], "big") & 0xFFF8, data[header:], is_last)
 
 
 class Fragments:
@@ -96,6 +109,7 @@ class Fragments:
     def __init__(self) -> None:
         self.counts: defaultdict[int, Counts] = defaultdict(Counts)  # by the capture's number
         self._waiting: OrderedDict[tuple[Any, ...], Datagram] = OrderedDict()
+        self._seen: OrderedDict[tuple[Any, ...], int] = OrderedDict()  # times of fragments, by what they are
         self._bytes = 0
 
     def join(self, block: Array, packets: Array) -> tuple[Array, list[int]]:
@@ -122,6 +136,34 @@ class Fragments:
             return block, []
         return np.concatenate([block, np.frombuffer(b"".join(added), np.uint8)]), whole
 
+    def waiting(self) -> list[dict[str, Any]]:
+        """Datagrams in the making, as values that JSON has."""
+        numbers = {id(counts): number for number, counts in self.counts.items()}
+        return [
+            {
+                "key": [part.hex() if isinstance(part, bytes) else str(part) for part in key],
+                "began": one.began,
+                "capture": numbers[id(one.counts)],
+                "header": None if one.header is None else one.header.hex(),
+                "parts": [[at, part.hex()] for at, part in one.parts.items()],
+                "total": one.total,
+                "spoiled": one.spoiled,
+            }
+            for key, one in self._waiting.items()
+        ]
+
+    def go_on(self, waiting: list[dict[str, Any]]) -> None:
+        """Wait for the rest of datagrams in the making, as ``waiting`` gave them, whose captures are counted."""
+        for one in waiting:
+            version, ends, *protocol, number, vlans, tunnel, outer = one["key"]
+            key = (int(version), bytes.fromhex(ends), *map(int, protocol), bytes.fromhex(number))
+            parts = {int(at): bytes.fromhex(part) for at, part in one["parts"]}
+            header = None if one["header"] is None else bytes.fromhex(one["header"])
+            self._waiting[*key, int(vlans), int(tunnel), int(outer)] = Datagram(
+                one["began"], self.counts[one["capture"]], header, parts, one["total"], one["spoiled"], _covered(parts)
+            )
+            self._bytes += sum(map(len, parts.values()))
+
     def ended(self) -> None:
         """The capture is over: what is not whole now never will be."""
         for datagram in self._waiting.values():
@@ -138,6 +180,9 @@ class Fragments:
         if piece is None or packet["missing"] > 0 or piece.offset + len(piece.data) > LONGEST:
             return None
         now = int(packet["time"])
+        if self._is_copy(piece, now):
+            packet["status"] = DUPLICATE
+            return None
         self._forget(now)
         datagram = self._waiting.setdefault(piece.key, Datagram(now, counts))
         self._add(datagram, piece)
@@ -152,6 +197,15 @@ class Fragments:
         else:
             datagram.counts.whole += 1
         return whole
+
+    def _is_copy(self, piece: Piece, now: int) -> bool:
+        """Whether a fragment is in the capture already: a mirror shows it twice. What is sent again is another datagram."""
+        which = (piece.origin, piece.offset, piece.data)
+        before = self._seen.pop(which, None)
+        self._seen[which] = now
+        while len(self._seen) > MOST_SEEN:
+            self._seen.popitem(last=False)
+        return before is not None and abs(now - before) <= COPIED_WITHIN
 
     def _add(self, datagram: Datagram, piece: Piece) -> None:
         known = datagram.parts.get(piece.offset)

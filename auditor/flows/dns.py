@@ -174,13 +174,15 @@ def answer_for(
     high: np.uint64,
     low: np.uint64,
     started: int,
-) -> int:
+) -> tuple[int, bool]:
     """The name that was asked for when this client was last given this address before it connected; 0 for none.
+
+    With it comes whether the answer went to another client.
 
     An answer that came later cannot be why a flow began, nor one that is long forgotten.
     """
     if counters[ANSWERS_KEPT] == 0:
-        return 0
+        return 0, False
     size = answers.size
     # A resolver between client and capture asks in its own name: the answer is then kept for any client (0).
     for attempt in range(2):
@@ -199,12 +201,12 @@ def answer_for(
             ):
                 if answer.since <= started <= answer.until:
                     answer.until = max(answer.until, started + KEPT)
-                    return int(answer.name)
+                    return int(answer.name), attempt == 1
                 if answer.before > 0 and answer.before_since <= started <= answer.before_until:
                     answer.before_until = max(answer.before_until, started + KEPT)
-                    return int(answer.before)
+                    return int(answer.before), attempt == 1
                 break
-    return 0
+    return 0, False
 
 
 @part

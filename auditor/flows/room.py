@@ -186,7 +186,7 @@ def room_for_strings(state: State) -> State:
     return make_room(state)
 
 
-def _live(state: State) -> Array:
+def live(state: State) -> Array:
     """Places of open flows, in the order in which they began."""
     flows = state.flows[: state.memory.counters[FLOW_PLACES]]
     live = np.flatnonzero(flows["live"] == LIVE)
@@ -195,14 +195,14 @@ def _live(state: State) -> Array:
 
 def _relink(state: State) -> None:
     """Hang every live flow into the new, larger table of buckets."""
-    relink(_live(state), state.flows, state.buckets, state.memory.keys)
+    relink(live(state), state.flows, state.buckets, state.memory.keys)
 
 
 def oldest(state: State) -> list[Array]:
     """The quarter of the open flows that were idle the longest, in parts whose rows are to be taken out one by one."""
-    live = _live(state)
-    live = live[np.argsort(state.flows["touched"][live], kind="stable")][: len(live) // 4 + 1]
-    return [live[at : at + MOST_FINISHED] for at in range(0, len(live), MOST_FINISHED)]
+    idle = live(state)
+    idle = idle[np.argsort(state.flows["touched"][idle], kind="stable")][: len(idle) // 4 + 1]
+    return [idle[at : at + MOST_FINISHED] for at in range(0, len(idle), MOST_FINISHED)]
 
 
 def forget_answers(state: State) -> None:

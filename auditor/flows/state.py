@@ -42,6 +42,7 @@ FLOW = np.dtype(
         ("vpc_endpoint", "i4"),  # id that a PROXY header gave, interned; 0 for none
         ("dns", "i4"),  # name that a DNS answer gave the server, interned
         ("dns_back", "i4"),  # the same if the server is side 0
+        ("dns_shared", "u1"),  # bits of both: the answer went to another client, as a resolver between would have it
         ("datagram", "i4"),  # the last of the datagrams that were kept, -1 for none
         ("datagrams", "i4"),  # how many were kept
         ("kept", "i4"),  # their bytes

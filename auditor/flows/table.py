@@ -189,8 +189,9 @@ def create(
     if counters[SHARES] > 1:
         ask_names(memory, flow)
     else:
-        flow.dns = answer_for(counters, answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low, time)
-        flow.dns_back = answer_for(counters, answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low, time)
+        flow.dns, shared = answer_for(counters, answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low, time)
+        flow.dns_back, back = answer_for(counters, answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low, time)
+        flow.dns_shared = np.uint8(shared) | np.uint8(back) << 1
     for direction in range(2):
         copy_record(sides[2 * at + direction], BLANK_SIDE[0])
         copy_record(ways[2 * at + direction], BLANK_WAY[0])
@@ -224,6 +225,7 @@ def finish(state: State, at: int) -> None:
         flow.client = 0
     if flow.client != 0:
         flow.dns = flow.dns_back
+        flow.dns_shared >>= 1
         flow.asks |= 1
     unlink(state.flows, state.buckets, at)
     flow.live = FINISHED

@@ -1,16 +1,16 @@
-"""Arrays and plain values in one file, packed: what an audit keeps of its work between two runs, or hands to another process.
+"""Arrays and plain values in files, packed: what an audit keeps of its work between two runs, or hands to another process.
 
-A file may be somebody else's, so nothing in it is code (no pickle): it begins with a header in JSON, arrays of layouts
-that the reader names follow, and the SHA-256 of all of it ends it, by which it is known. Raises nothing but OSError and
-``RefusedError``.
+A file may be somebody else's, so nothing in it is code (no pickle). It has records one behind the other: each begins with
+a header in JSON, arrays of layouts that the reader names follow, and its SHA-256 ends it, by which it is known. Raises
+nothing but OSError and ``RefusedError``.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -22,17 +22,31 @@ from auditor.machine import writing
 Array = np.ndarray[Any, Any]
 MAGIC = b"AUDITOR1"
 CODEC, LEVEL = "zstd", 1  # as small as it gets by bytes of records one after the other, and faster than they come
+AT_ONCE = 8 << 20  # bytes
 LENGTH = 8  # bytes of the header's length
+DIGEST = 32
 LARGEST_HEADER = 256 << 20
-LARGEST = 2 << 30  # bytes that a file may unpack to, unless its reader says more
+LARGEST = 2 << 30  # bytes that a record may have, and unpack to, unless its reader says more
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What a file holds: values that JSON has, and arrays by name."""
+    """What a record holds: values that JSON has, and arrays by name."""
 
     values: Mapping[str, Any]
     arrays: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where a record lies in its file, and what its header says."""
+
+    kind: str
+    values: Mapping[str, Any]
+    listed: list[Any]  # its arrays
+    begin: int
+    bodies: int  # where the arrays begin
+    end: int
 
 
 def layout(dtype: np.dtype[Any]) -> str:
@@ -40,60 +54,118 @@ def layout(dtype: np.dtype[Any]) -> str:
     return hashlib.sha256(repr(np.dtype(dtype).descr).encode()).hexdigest()[:16]
 
 
-def write(path: Path, kind: str, values: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
-    """Write a file of a ``kind``, whole or not at all; its SHA-256."""
-    import pyarrow as pa
+def encoded(kind: str, values: Mapping[str, Any], arrays: Mapping[str, Array]) -> list[Any]:
+    """A record of a ``kind``, as the bytes to be written one behind the other; the last of them are its SHA-256."""
+    return assembled(kind, values, compressed(arrays))
 
-    codec = pa.Codec(CODEC, LEVEL)
-    listed, bodies = [], []
+
+def compressed(arrays: Mapping[str, Array]) -> list[tuple[list[Any], Any]]:
+    """Arrays as they go into a record, which may be made later: what its header says of each, and its bytes."""
+    packed = []
     for name, array in arrays.items():
         plain = np.ascontiguousarray(array).view(np.ndarray)
-        raw = plain.reshape(-1).view(np.uint8)
-        body = codec.compress(raw.data) if len(raw) else b""
-        bodies.append(body)
-        listed.append([name, layout(plain.dtype), list(plain.shape), len(body)])
+        body = _compressed(plain.reshape(-1).view(np.uint8))
+        packed.append(([name, layout(plain.dtype), list(plain.shape), len(body)], body))
+    return packed
+
+
+def _compressed(raw: Array) -> Any:
+    import pyarrow as pa
+
+    if not len(raw):
+        return b""
+    if len(raw) <= AT_ONCE:
+        return pa.Codec(CODEC, LEVEL).compress(raw.data)
+    out = pa.BufferOutputStream()  # Arrow's codec takes as much memory again at one time
+    with pa.CompressedOutputStream(out, CODEC) as stream:
+        for at in range(0, len(raw), AT_ONCE):
+            stream.write(raw[at : at + AT_ONCE].data)
+    return out.getvalue()
+
+
+def assembled(kind: str, values: Mapping[str, Any], packed: Sequence[tuple[list[Any], Any]]) -> list[Any]:
+    """A record of a ``kind``, of arrays that are packed already."""
+    listed, bodies = [one for one, _ in packed], [body for _, body in packed]
     header = json.dumps({"kind": kind, "product": __version__, "values": dict(values), "arrays": listed}).encode()
+    parts = [MAGIC, len(header).to_bytes(LENGTH, "little"), header, *bodies]
     digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return [*parts, digest.digest()]
+
+
+def write(path: Path, kind: str, values: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+    """Write a file of one record, whole or not at all; its SHA-256. Raises OSError."""
+    parts = encoded(kind, values, arrays)
     with writing.replaced(path, durable=False) as file:
-        for part in (MAGIC, len(header).to_bytes(LENGTH, "little"), header, *bodies):
-            digest.update(part)
+        for part in parts:
             file.write(part)
-        file.write(digest.digest())
-    return digest.hexdigest()
+    return bytes(parts[-1]).hex()
+
+
+def records(file: BinaryIO, begin: int = 0) -> Iterator[Record]:
+    """The records of a file from ``begin`` on, by their headers; what is behind the last whole one is passed over."""
+    size = file.seek(0, 2)
+    while begin < size:
+        file.seek(begin)
+        head = file.read(len(MAGIC) + LENGTH)
+        if not head.startswith(MAGIC):
+            raise RefusedError("no file that an audit kept")
+        length = int.from_bytes(head[len(MAGIC) :], "little")
+        bodies = begin + len(head) + length
+        if len(head) < len(MAGIC) + LENGTH or bodies > size:
+            return
+        if length > LARGEST_HEADER:
+            raise RefusedError("damaged: a header does not end")
+        header = gate.from_json(file.read(length), unique=True)
+        kind, values, listed = _parts(header)
+        end = bodies + sum(_entry(entry)[3] for entry in listed) + DIGEST
+        if end > size:
+            return
+        yield Record(kind, values, listed, begin, bodies, end)
+        begin = end
+
+
+def load(
+    file: BinaryIO, record: Record, layouts: Mapping[str, Any], digest: str | None = None, *, most: int = LARGEST
+) -> Packed:
+    """What a record holds, which has to have the arrays of ``layouts``.
+
+    ``digest``: what its SHA-256 has to be; ``most``: bytes that it may unpack to.
+    """
+    if record.end - record.begin > most:
+        raise RefusedError("takes more than may be read")
+    file.seek(record.begin)
+    data = memoryview(file.read(record.end - record.begin))
+    actual = hashlib.sha256(data[:-DIGEST])
+    if actual.digest() != data[-DIGEST:] or digest not in (None, actual.hexdigest()):
+        raise RefusedError("damaged: its SHA-256 is another one")
+    return Packed(record.values, _arrays(record.listed, data[record.bodies - record.begin :], layouts, most))
 
 
 def read(
     path: Path, kind: str, layouts: Mapping[str, Any], digest: str | None = None, *, most: int = LARGEST
 ) -> Packed:
-    """What a file of a ``kind`` holds: the arrays of ``layouts``, in which each has as many dimensions as written.
-
-    ``digest``: what the file's SHA-256 has to be; ``most``: bytes that it may unpack to.
-    """
-    data = gate.content(path, most)
-    body, said = data[: -hashlib.sha256().digest_size], data[-hashlib.sha256().digest_size :]
-    if not body.startswith(MAGIC):
-        raise RefusedError("no file that an audit kept")
-    actual = hashlib.sha256(body)
-    if actual.digest() != said or digest not in (None, actual.hexdigest()):
-        raise RefusedError("damaged: its SHA-256 is another one")
-    begin = len(MAGIC) + LENGTH
-    end = begin + int.from_bytes(body[len(MAGIC) : begin], "little")
-    if end > min(len(body), LARGEST_HEADER):
-        raise RefusedError("damaged: its header does not end")
-    header = gate.from_json(body[begin:end], unique=True)
-    _check(header, kind)
-    return Packed(header["values"], _arrays(header["arrays"], memoryview(body)[end:], layouts, most))
+    """What a file of one record holds, which has to be of a ``kind``; the rest is as for ``load``."""
+    with gate.opened(path) as file:
+        found = next(records(file), None)
+        if found is None or found.end != file.seek(0, 2):
+            raise RefusedError("damaged: it is not whole")
+        if found.kind != kind:
+            raise RefusedError(f"does not hold a {kind}")
+        return load(file, found, layouts, digest, most=most)
 
 
-def _check(header: Any, kind: str) -> None:
-    """Raise RefusedError for a header of another kind of file, or of another version."""
+def _parts(header: Any) -> tuple[str, dict[str, Any], list[Any]]:
+    """Kind, values and list of arrays of a header. Raises RefusedError for one of another version."""
     fits = (
         isinstance(header, dict) and isinstance(header.get("values"), dict) and isinstance(header.get("arrays"), list)
     )
-    if not fits or header.get("kind") != kind:
-        raise RefusedError(f"does not hold a {kind}")
+    if not fits or not isinstance(header.get("kind"), str):
+        raise RefusedError("damaged: a header is none")
     if header.get("product") != __version__:
         raise RefusedError("was kept by another version")
+    return header["kind"], header["values"], header["arrays"]
 
 
 def _arrays(listed: list[Any], bodies: memoryview, layouts: Mapping[str, Any], most: int) -> dict[str, Array]:

@@ -210,6 +210,19 @@ class Together:
         self._files[name] = new_file(name, self._held)
         return self._files[name]
 
+    def include(self, name: str) -> None:
+        """A file that was written where they lie is one of them."""
+        self._files[name] = (self._new / name).open("ab")
+
+    @property
+    def place(self) -> Path:
+        """Where they lie until they are put in place."""
+        return self._new
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file among them."""
+        return name in self._files
+
     def close(self, name: str) -> Path:
         """A file is complete; where it can be read meanwhile."""
         file = self._files[name]
@@ -236,11 +249,18 @@ class Together:
     def _order(self, name: str) -> int:
         return self._last.index(name) if name in self._last else -1
 
-    def abandon(self) -> None:
-        """Leave nothing of the new files."""
+    def abandon(self, *, but: Collection[str] = ()) -> None:
+        """Leave nothing of the new files ``but`` some, for whoever goes on with them."""
         for file in self._files.values():
             with suppress(OSError):
                 file.close()
+        if but and self._held is not None:
+            for name in set(self._files).difference(but):
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=self._held)
+            os.close(self._held)
+            self._held = None
+            return
         self._leave()
 
     def _leave(self) -> None:

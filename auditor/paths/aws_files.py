@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from auditor.border import gate, rows
 from auditor.border.rows import Taken
 from auditor.capture import folders
-from auditor.capture.compression import unpacked
+from auditor.capture.compression import allowed
 from auditor.errors import InputError, TopologyError, shown
+from auditor.machine.memory import Allowance
 from auditor.paths.topology import Attachment, Endpoint, Topology, VirtualInterface, Vpc, Vpn
 from auditor.settings import checked
 
@@ -66,6 +67,7 @@ NOT_USED = "not the output, as JSON, of a command that says where traffic goes; 
     COMMANDS.values()
 )
 MOST_NAMED = 5
+FACTOR = 24  # bytes of memory that a byte of JSON becomes, of many small values
 
 
 class Lists(dict[str, list[str]]):
@@ -81,9 +83,10 @@ def text(row: Row, name: str) -> str | None:
 
 
 class Account:
-    """The rows of all files, by top-level key."""
+    """The rows of all files, by top-level key; ``allowance`` is the memory that they may be read into."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowance: Allowance | None = None) -> None:
+        self._allowance = allowance or Allowance()
         self.rows: dict[str, Rows] = {key: [] for key in COMMANDS}
         self.others: list[Path] = []  # files that are not used
         self.wrong: dict[str, str] = {}  # what of the rows cannot be read, in words
@@ -94,7 +97,7 @@ class Account:
             self.others.append(path)
             return
         try:
-            data = gate.from_json(unpacked(path))
+            data = gate.from_json(gate.in_utf8(allowed(path, self._allowance, FACTOR)))
         except InputError as error:
             raise TopologyError(str(error)) from error
         except gate.RefusedError as error:
@@ -339,7 +342,7 @@ def endpoint_service(name: str) -> tuple[str | None, str | None]:
     return parts[at + 1], renamed.get(service, service)
 
 
-def read(folder: str | Path, notes: list[str] | None = None) -> Topology:
+def read(folder: str | Path, notes: list[str] | None = None, allowance: Allowance | None = None) -> Topology:
     """The topology that the JSON files of a folder describe. Raises TopologyError naming the file and what is wrong.
 
     What else AWS's command line printed into the folder is no error: ``notes`` gets a sentence of it.
@@ -353,7 +356,7 @@ def read(folder: str | Path, notes: list[str] | None = None) -> Topology:
         raise TopologyError(
             f"{shown(folder)}: no JSON file is there; audit topology fetch writes them, or: aws {COMMANDS['virtualInterfaces']} > vifs.json"
         )
-    account = Account()
+    account = Account(allowance)
     for file, refusal in files:
         if refusal is not None:
             raise TopologyError(f"{shown(file)}: {refusal}")

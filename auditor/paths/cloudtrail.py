@@ -1,5 +1,7 @@
 """CloudTrail events as witnesses: through which door a request came, and with which TLS (CloudTrail User Guide, record contents)."""
 
+import csv
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,9 +26,16 @@ Array = np.ndarray[Any, Any]
 SECOND = 1_000_000_000
 WITHIN = 2 * SECOND  # eventTime has whole seconds
 LINKS = -1
+LISTS = ("Records", "Events", "events", "logEvents", "results")  # members that hold a list of events
+WRAPPINGS = ("CloudTrailEvent", "message", "Message", "detail")  # members of what events are wrapped in
+MOST_WRAPPINGS = 3
+DATED = re.compile(rb"\d{4}-\d\d-\d\dT\S+ (?:\S+ )?\{")  # a line of `aws logs tail`, or of an export to S3
 FACTOR = 24  # bytes of memory that a byte of JSON becomes, of many small values
 MOST_NEAR, MOST_LOOKED_AT = 64, 256  # flows at an event's moment that are looked at: more say nothing of any of them
 VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.0": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
+
+
+Door = tuple[str, str, str | None]  # path, words, link
 
 
 @dataclass(frozen=True)
@@ -43,9 +52,10 @@ class Event:
 
 def looks_like(head: bytes) -> bool:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    plain = text.replace(b'\\"', b'"').replace(b'""', b'"')  # records as text inside of what AWS prints, or of CSV
     if text[:1] not in (b"{", b"["):
-        return False
-    plain = text.replace(b'\\"', b'"')  # records as text inside of what the AWS command line prints
+        first = plain.partition(b"\n")[0]
+        plain = plain if b"@message" in first else first if DATED.match(first) else b""
     empty = re.match(rb'\{\s*"(Records|Events)"\s*:\s*\[\s*\]', text) is not None
     return empty or (b'"eventSource"' in plain and b'"eventTime"' in plain)
 
@@ -59,13 +69,17 @@ def read(path: Path, allowance: Allowance | None = None) -> Taken[Event]:
 
 
 def _records(data: bytes) -> Iterator[Line]:
+    text = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text[:1] not in (b"{", b"["):
+        yield from _of_text(text.decode("utf-8", "replace"))
+        return
     try:
         whole = gate.from_json(data)
     except gate.RefusedError:
         yield from gate.json_lines(data)
         return
     listed = whole if isinstance(whole, list) else [whole]
-    for key in ("Records", "Events", "events"):
+    for key in LISTS:
         if isinstance(whole, dict) and isinstance(whole.get(key), list):
             listed = whole[key]
             break
@@ -73,11 +87,48 @@ def _records(data: bytes) -> Iterator[Line]:
         yield Line(number, row)
 
 
-def _event(record: dict[str, Any]) -> Event | None:
-    # As aws cloudtrail lookup-events prints them, and aws logs filter-log-events.
-    inner = record.get("CloudTrailEvent", record.get("message"))
-    if isinstance(inner, str):
-        record = gate.from_json(inner)
+def _of_text(text: str) -> Iterator[Line]:
+    """The events in lines of a log group: CSV with a column @message, or each behind its time and stream."""
+    if "@message" in text.partition("\n")[0]:
+        number = 0
+        try:
+            for number, row in enumerate(csv.DictReader(io.StringIO(text)), 1):
+                yield _line(number, row.get("@message") or "")
+        except csv.Error as error:
+            yield Line(number + 1, None, f"not CSV: {error}")
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield _line(number, line[max(0, line.find("{")) :])
+
+
+def _line(number: int, text: str) -> Line:
+    try:
+        return Line(number, gate.from_json(text))
+    except gate.RefusedError as error:
+        return Line(number, None, str(error))
+
+
+def _unwrapped(record: Any) -> dict[str, Any]:
+    """The event in what ``lookup-events``, CloudWatch Logs, Logs Insights, EventBridge or SNS make of it."""
+    for _ in range(MOST_WRAPPINGS):
+        if isinstance(record, list):  # a row of get-query-results: a list of fields
+            fields = [field for field in record if isinstance(field, dict)]
+            record = {str(field.get("field", "")).lstrip("@"): field.get("value") for field in fields}
+        inner = next((record[key] for key in WRAPPINGS if record.get(key)), None) if isinstance(record, dict) else None
+        if isinstance(inner, str):
+            record = gate.from_json(inner)
+        elif isinstance(inner, dict):
+            record = inner
+        else:
+            break
+    if not isinstance(record, dict) or "eventTime" not in record:
+        raise gate.RefusedError("no event of CloudTrail's")
+    return record
+
+
+def _event(record: Any) -> Event | None:
+    record = _unwrapped(record)
     tls = rows.member(record, "tlsDetails", dict)
     host, when = rows.member(tls, "clientProvidedHostHeader", str), rows.member(record, "eventTime", str)
     if not host or not when:
@@ -107,6 +158,7 @@ class Doors:
         self._carriers = [(vif, PrefixSet(vif.sources)) for vif in public]
         self._givers = [(uplink, PrefixSet(uplink.addresses)) for uplink in topology.uplink if uplink.addresses]
         self._translators: dict[Address, tuple[int, ...]] = {}
+        self._known: dict[tuple[str | None, Address | None, Address | None], Door | None] = {}
         self._nats = [(PrefixSet(nat.inside), PrefixSet(nat.outside)) for nat in topology.nat]
 
     def translators(self, address: Address) -> tuple[int, ...]:
@@ -129,8 +181,14 @@ class Doors:
             clients |= self._home.covers(high, low) & ~translated
         return clients
 
-    def of(self, event: Event, client: Address) -> tuple[str, str, str | None] | None:
-        """(path, words, link), or None where the event shows nothing."""
+    def of(self, event: Event, client: Address) -> Door | None:
+        """The door, or None where the event shows nothing. What it depends on is the same for many events."""
+        key = event.endpoint, event.address, client if event.endpoint is not None else None
+        if key not in self._known:
+            self._known[key] = self._door(event, client)
+        return self._known[key]
+
+    def _door(self, event: Event, client: Address) -> Door | None:
         if event.endpoint is not None:
             path = "vpc" if client in self._vpcs and client not in self._home else "private"
             return path, f"CloudTrail: the request came through interface endpoint {event.endpoint}", None
@@ -208,7 +266,8 @@ class CloudTrail(EventLog[Event]):
 
     def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
         """Events that can only have come by one client's flows: same host, source and time, to a server of AWS's."""
-        rows_of: dict[tuple[str, str, str | None], list[int]] = {}
+        rows_of: dict[Door, list[int]] = {}
+        client_of = list(zip(flows.client_high.tolist(), flows.client_low.tolist(), strict=True))
         doors = Doors(network)
         touched: set[int] = set()
         endpoints = PrefixSet([a for one in network.topology.endpoint for a in one.addresses])
@@ -226,7 +285,7 @@ class CloudTrail(EventLog[Event]):
                 for number in numbers:
                     event = self.events[number]
                     near = callers.of(address, event.endpoint is not None).near(event.time - self.skew)
-                    clients = {(int(flows.client_high[k]), int(flows.client_low[k])) for k in near}
+                    clients = {client_of[k] for k in near}
                     if len(clients) != 1:
                         continue
                     self.matched.rows[number] = True

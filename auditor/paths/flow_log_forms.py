@@ -6,16 +6,20 @@ the time and stream in front, Logs Insights and Athena CSV with names of their o
 
 import csv
 import io
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from auditor.border import gate
+from auditor.capture.compression import LARGER
 from auditor.prefixes import parse_address
 
 DATED = re.compile(rb"^\d{4}-\d\d-\d\dT\S+ (?=\S+ )", re.MULTILINE)
 # After the time, `aws logs tail` writes the stream's name: that of a network interface, or of what the owner chose.
 STREAM = re.compile(rb"^(?![\d.]+ |- )\S+ (?=\d+ (?:\d{12}|unknown|\S*[.:]\S*) )", re.MULTILINE)
+MESSAGE = "@message"  # the column of Logs Insights that has a row of the log
+LONGEST_LINE = 4 << 20  # bytes
 UNREAD = "?"  # stands for a row that has not the fields of the log
 DEFAULT_ROW = re.compile(r"\d+ (?:\d{12}|unknown) (?:eni-\w+|-) ")
 # Names of fields in Athena's and Insights' columns, without case, hyphens and underscores, where they are not AWS's own.
@@ -44,17 +48,63 @@ def lines_of(data: bytes, known: tuple[str, ...]) -> bytes:
 
     Raises ValueError where something is the form of a log, but has no rows in it.
     """
-    data = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+    return b"".join(parts(iter([data]), known, len(data)))
+
+
+def parts(chunks: Iterator[bytes], known: tuple[str, ...], largest: int) -> Iterator[bytes]:
+    """The same of what comes a part at a time: whole lines. What is no text of lines is taken as a whole, up to ``largest`` bytes."""
+    first = next(chunks, b"")
+    if gate.is_marked(first):
+        first = gate.in_utf8(_whole(first, chunks, largest))
+    data = first.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
     if data[:1] in (b"{", b"["):
-        return "\n".join(_messages(data)).encode() + b"\n"
+        yield "\n".join(_messages(_whole(data, chunks, largest))).encode() + b"\n"
+        return
+    convert = _converter(data, known)
+    for lines in _whole_lines(itertools.chain([data], chunks)):
+        yield convert(lines)
+
+
+def _whole(first: bytes, chunks: Iterator[bytes], largest: int) -> bytes:
+    """All of a text that is converted at once. Raises ValueError where it is too large for that."""
+    some, size = [first], len(first)
+    for chunk in chunks:
+        some.append(chunk)
+        size += len(chunk)
+        if size > largest:
+            raise ValueError(f"more than {largest >> 20:,} MiB when unpacked; {LARGER}")
+    return b"".join(some)
+
+
+def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same, each part with the ends of its lines; of nothing an empty one."""
+    rest, any_lines = b"", False
+    for chunk in chunks:
+        lines, end, tail = chunk.rpartition(b"\n")
+        if end:
+            yield rest + lines + end
+            rest, any_lines = tail, True
+        else:
+            rest += chunk
+        if len(rest) > LONGEST_LINE:
+            raise ValueError(f"a line of more than {LONGEST_LINE >> 20} MiB")
+    if rest or not any_lines:
+        yield rest
+
+
+def _converter(data: bytes, known: tuple[str, ...]) -> Callable[[bytes], bytes]:
+    """What makes lines of AWS's form of those of a text that begins with ``data``."""
     first = data.partition(b"\n")[0]
     if b"," in first and b" " not in first.strip().replace(b", ", b","):
-        return _of_csv(data, known)
-    if b"\t" in first:
-        data = data.replace(b"\t", b" ")
-    if DATED.match(data):
-        data = STREAM.sub(b"", DATED.sub(b"", data))
-    return data
+        return _Csv(known)
+    has_tabs = b"\t" in first
+    is_dated = DATED.match(first.replace(b"\t", b" ")) is not None
+
+    def convert(lines: bytes) -> bytes:
+        plain = lines.replace(b"\t", b" ") if has_tabs else lines
+        return STREAM.sub(b"", DATED.sub(b"", plain)) if is_dated else plain
+
+    return convert
 
 
 def _messages(data: bytes) -> Iterator[str]:
@@ -87,18 +137,28 @@ def _message(row: Any) -> str | None:
     return message if isinstance(message, str) else None
 
 
-def _of_csv(data: bytes, known: tuple[str, ...]) -> bytes:
-    rows = _csv_rows(data)
-    header = [name.strip() for name in next(rows, [])]
-    if "@message" in header:
-        at = header.index("@message")
-        return "\n".join(" ".join(row[at].split()) if len(row) > at else UNREAD for row in rows if row).encode() + b"\n"
-    names = [spelled(name, known).replace(" ", "_") for name in header]
-    lines = [" ".join(names)]
-    lines += [
-        " ".join("_".join(c.split()) or "-" for c in row) if len(row) == len(names) else UNREAD for row in rows if row
-    ]
-    return "\n".join(lines).encode() + b"\n"
+class _Csv:
+    """Converts rows of CSV, the first part of which begins with a header."""
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        self._known = known
+        self._header: list[str] | None = None
+
+    def __call__(self, data: bytes) -> bytes:
+        rows, lines = _csv_rows(data), []
+        if self._header is None:
+            self._header = [name.strip() for name in next(rows, [])]
+            if MESSAGE not in self._header:
+                lines = [" ".join(spelled(name, self._known).replace(" ", "_") for name in self._header)]
+        lines += [self._line(row, self._header) for row in rows if row]
+        return "\n".join(lines).encode() + b"\n"
+
+    @staticmethod
+    def _line(row: list[str], header: list[str]) -> str:
+        if MESSAGE in header:
+            at = header.index(MESSAGE)
+            return " ".join(row[at].split()) if len(row) > at else UNREAD
+        return " ".join("_".join(c.split()) or "-" for c in row) if len(row) == len(header) else UNREAD
 
 
 def _csv_rows(data: bytes) -> Iterator[list[str]]:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from auditor.border.words import agreed
+from auditor.paths.flow_log_columns import Addresses
 from auditor.paths.flow_log_meaning import Rows, meaning
-from auditor.paths.flow_logs import FlowLog
-from auditor.paths.model import Evidence, Flows
+from auditor.paths.flow_log_rows import FlowLog
+from auditor.paths.model import DIRECTIONS, Evidence, Flows
 from auditor.paths.site import Network
 from auditor.paths.witness import Matched, note
 from auditor.prefixes import PrefixSet
@@ -22,7 +23,7 @@ MIX = np.uint64(0x9E3779B97F4A7C15)
 FEWEST_PACKETS, TOLERANCE = 10, 0.05  # bytes are compared from this many packets on
 
 
-def _hashed(protocol: Array, one: Array, one_port: Array, two: Array, two_port: Array) -> Array:
+def _hashed(protocol: Array, one: Addresses, one_port: Array, two: Addresses, two_port: Array) -> Array:
     """A number for each unordered pair of ends."""
     first = _end(one, one_port)
     second = _end(two, two_port)
@@ -31,72 +32,79 @@ def _hashed(protocol: Array, one: Array, one_port: Array, two: Array, two_port: 
     return np.asarray(both ^ (both >> np.uint64(31)))
 
 
-def _end(address: Array, port: Array) -> Array:
-    value = address[:, 1] ^ (address[:, 0] * MIX) ^ (port.astype(np.uint64) << np.uint64(48))
+def _end(address: Addresses, port: Array) -> Array:
+    value = address.low ^ (address.high * MIX) ^ (port.astype(np.uint64) << np.uint64(48))
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(value ^ (value >> np.uint64(27)))
 
 
 @dataclass
 class FlowLogWitness:
-    """The rows of flow logs, in the order of their keys. ``skew``: nanoseconds by which their clock is ahead."""
+    """The rows of flow logs. ``skew``: nanoseconds by which their clock is ahead."""
 
     log: FlowLog
     skew: int = 0
     matched: Matched = field(init=False)
 
     def __post_init__(self) -> None:
-        log = self.log
-        number, address = log.number, log.address
-        self.matched = Matched(np.zeros(len(log), bool))
-        self._start = number["start"] * SECOND - self.skew
-        self._end = number["end"] * SECOND - self.skew
-        outer = _hashed(
-            number["protocol"], address["srcaddr"], number["srcport"], address["dstaddr"], number["dstport"]
-        )
-        keys, rows = [outer], [np.arange(len(log))]
-        inner = (address["pkt-srcaddr"] != 0).any(axis=1) & (
-            (address["pkt-srcaddr"] != address["srcaddr"]).any(axis=1)
-            | (address["pkt-dstaddr"] != address["dstaddr"]).any(axis=1)
-        )
-        if inner.any():
-            some = np.flatnonzero(inner)
-            packet = [address[name][some] for name in ("pkt-srcaddr", "pkt-dstaddr")]
-            keys.append(
-                _hashed(
-                    number["protocol"][some], packet[0], number["srcport"][some], packet[1], number["dstport"][some]
-                )
-            )
-            rows.append(some)
-        key, row = np.concatenate(keys), np.concatenate(rows)
-        order = np.argsort(key, kind="stable")
-        self._keys, self._rows = key[order], row[order]
+        self.matched = Matched(np.zeros(len(self.log), bool))
 
-    def _pairs(self, flows: Flows) -> tuple[Array, Array]:
+    def _start(self, rows: Array) -> Array:
+        return self.log.number["start"][rows] * SECOND - self.skew
+
+    def _end(self, rows: Array) -> Array:
+        return self.log.number["end"][rows] * SECOND - self.skew
+
+    def _within(self, first: int, last: int) -> Array:
+        """The rows that are about some of the time from ``first`` to ``last``."""
+        number = self.log.number
+        return np.flatnonzero(
+            (number["start"] * SECOND - self.skew <= last) & (number["end"] * SECOND - self.skew >= first)
+        )
+
+    def _overlaps(self, flows: Flows, flow: Array, row: Array) -> Array:
+        """Which rows are of the time of a flow."""
+        begins = self._start(row) - SLACK <= flows.ended[flow]
+        return np.asarray(begins & (self._end(row) + SLACK >= flows.started[flow]))
+
+    def _keys(self, rows: Array) -> tuple[Array, Array]:
+        """(key, row) of both pairs of ends that some rows have, in the order of keys."""
+        number, address = self.log.number, {name: one.at(rows) for name, one in self.log.address.items()}
+        protocol, ports = number["protocol"][rows], [number[name][rows] for name in ("srcport", "dstport")]
+        keys = [_hashed(protocol, address["srcaddr"], ports[0], address["dstaddr"], ports[1])]
+        source, target = address["pkt-srcaddr"], address["pkt-dstaddr"]
+        differs = source.differs(address["srcaddr"]) | target.differs(address["dstaddr"])
+        inner = np.flatnonzero(source.is_there() & differs)
+        keys.append(_hashed(protocol[inner], source.at(inner), ports[0][inner], target.at(inner), ports[1][inner]))
+        key = np.concatenate(keys)
+        order = np.argsort(key, kind="stable")
+        return key[order], np.concatenate([rows, rows[inner]])[order]
+
+    def _pairs(self, flows: Flows, rows: Array) -> tuple[Array, Array]:
         """(flow, row) of every row that is about a flow: the same ends, and times that overlap."""
-        client = np.stack([flows.client_high, flows.client_low], axis=1)
-        server = np.stack([flows.server_high, flows.server_low], axis=1)
+        client, server = (Addresses(*flows.end(which)) for which in DIRECTIONS)
         key = _hashed(flows.ip_protocol, client, flows.client_port, server, flows.server_port)
-        begin = np.searchsorted(self._keys, key, "left")
-        count = np.searchsorted(self._keys, key, "right") - begin
+        keys, of_key = self._keys(rows)
+        begin = np.searchsorted(keys, key, "left")
+        count = np.searchsorted(keys, key, "right") - begin
         flow = np.repeat(np.arange(len(flows)), count)
         offset = np.arange(len(flow)) - np.repeat(np.cumsum(count) - count, count)
-        row = self._rows[np.repeat(begin, count) + offset]
-        near = (self._start[row] - SLACK <= flows.ended[flow]) & (self._end[row] + SLACK >= flows.started[flow])
+        row = of_key[np.repeat(begin, count) + offset]
+        near = self._overlaps(flows, flow, row)
         return flow[near], row[near]
 
-    def _by_far_end(self, flows: Flows, known: Array, network: Network) -> tuple[Array, Array]:
+    def _by_far_end(self, flows: Flows, known: Array, near_rows: Array, network: Network) -> tuple[Array, Array]:
         """Rows that fit flows but for the client's address and port, which a translator of the site changed.
 
         Bytes must agree, and the row's source be at home or the outside of the client's NAT: others talk to a server too.
         """
         log, number = self.log, self.log.number
         lonely = np.flatnonzero(~known)
-        rows = np.flatnonzero(~self.matched.rows)
+        rows = near_rows[~self.matched.rows[near_rows]]
         if not len(lonely) or not len(rows):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        far = _end(np.stack([flows.server_high, flows.server_low], axis=1)[lonely], flows.server_port[lonely])
-        target = _end(log.address["dstaddr"][rows], number["dstport"][rows])
+        far = _end(Addresses(*flows.end("server")).at(lonely), flows.server_port[lonely])
+        target = _end(log.address["dstaddr"].at(rows), number["dstport"][rows])
         order = np.argsort(target, kind="stable")
         begin = np.searchsorted(target[order], far, "left")
         count = np.searchsorted(target[order], far, "right") - begin
@@ -104,7 +112,7 @@ class FlowLogWitness:
         flow = np.repeat(lonely[few], count[few])
         offset = np.arange(len(flow)) - np.repeat(np.cumsum(count[few]) - count[few], count[few])
         row = rows[order[np.repeat(begin[few], count[few]) + offset]]
-        near = (self._start[row] - SLACK <= flows.ended[flow]) & (self._end[row] + SLACK >= flows.started[flow])
+        near = self._overlaps(flows, flow, row)
         near &= number["protocol"][row] == flows.ip_protocol[flow]
         near &= number["packets"][row] == flows.client_packets[flow]
         size = flows.client_ip_bytes[flow]
@@ -124,14 +132,16 @@ class FlowLogWitness:
         """What the rows say of flows, and where they contradict the packets."""
         if not len(self.log) or not len(flows):
             return []
-        flow, row = self._pairs(flows)
+        first, last = int(flows.started.min()), int(flows.ended.max())
+        rows = self._within(first - SLACK, last + SLACK)
+        flow, row = self._pairs(flows, rows)
         known = np.zeros(len(flows), bool)
         known[flow] = True
         self.matched.rows[row] = True
-        self.matched.first = min(self.matched.first, int(flows.started.min()))
-        self.matched.last = max(self.matched.last, int(flows.ended.max()))
+        self.matched.first = min(self.matched.first, first)
+        self.matched.last = max(self.matched.last, last)
         evidence = self._of_rows(flows, network, flow, row, "")
-        far_flow, far_row = self._by_far_end(flows, known, network)
+        far_flow, far_row = self._by_far_end(flows, known, rows, network)
         self.matched.rows[far_row] = True
         evidence += self._of_rows(flows, network, far_flow, far_row, ", matched by the far end: NAT is between")
         known[far_flow] = True
@@ -148,33 +158,12 @@ class FlowLogWitness:
         from_server = (sources[0] == server).all(axis=1) | (sources[1] == server).all(axis=1)
         return meaning(Rows(flow, row, from_server, how), self.log, flows, network)
 
-    def _own_addresses(self) -> Array:
-        """Low halves of the addresses of the interfaces that the log was taken at.
-
-        An interface's own address is in each of its rows; where another one is as well, nothing shows which it is.
-        """
-        interface = self.log.text["interface-id"][1]
-        known = np.flatnonzero(interface >= 0)
-        if not len(known):
-            return np.zeros(0, np.uint64)
-        interface, ends = interface[known], [self.log.address[name][known, 1] for name in ("srcaddr", "dstaddr")]
-        rows = np.bincount(interface, minlength=1)
-        first = np.zeros(len(rows), np.int64)
-        first[interface[::-1]] = np.arange(len(interface))[::-1]  # of each interface its first row, written last
-        always = []
-        for end in ends:  # what is in each row is one of the two in the first one
-            one = end[first]
-            there = (ends[0] == one[interface]) | (ends[1] == one[interface])
-            always.append((one, (rows > 0) & (np.bincount(interface[there], minlength=len(rows)) == rows)))
-        (source, is_source), (target, is_target) = always
-        alone = (is_source != is_target) | (source == target)
-        return np.concatenate([source[is_source & alone], target[is_target & alone]])
-
     def _should_be_there(self, flows: Flows) -> Array:
         """Flows to the log's own interfaces, within the log's time."""
-        begin, end = int(self._start.min()), int(self._end.max())
-        inside = (flows.started >= begin) & (flows.ended <= end)
-        return np.asarray(inside & np.isin(flows.server_low, self._own_addresses()))
+        spans = [span for span in self.log.span if span is not None]
+        begin, end = min(first for first, _ in spans), max(last for _, last in spans)
+        inside = (flows.started >= begin * SECOND - self.skew) & (flows.ended <= end * SECOND - self.skew)
+        return np.asarray(inside & np.isin(flows.server_low, self.log.own))
 
     def _contradictions(self, flows: Flows, flow: Array, row: Array, disagreement: Array) -> None:
         """Encryption guessed from the port, refused flows that were answered, bytes that differ."""
@@ -205,8 +194,8 @@ class FlowLogWitness:
             np.add.at(total[:, side], flow[some], np.maximum(number["bytes"][row[some]], 0))
             np.add.at(packets[:, side], flow[some], np.maximum(number["packets"][row[some]], 0))
         earliest, latest = np.full(len(flows), 1 << 62), np.zeros(len(flows), np.int64)
-        np.minimum.at(earliest, flow, self._start[row])
-        np.maximum.at(latest, flow, self._end[row])
+        np.minimum.at(earliest, flow, self._start(row))
+        np.maximum.at(latest, flow, self._end(row))
         covered = (earliest <= flows.started + SECOND) & (latest + SECOND >= flows.ended)
         for side, seen, count in (
             (0, flows.client_ip_bytes, flows.client_packets),
@@ -230,16 +219,18 @@ class FlowLogWitness:
 
     def rows(self, matched: Matched) -> list[dict[str, Any]]:
         """A row for each file: what was in it, what was matched, and what the captures lack."""
-        log, rows = self.log, []
-        within = (self._start <= matched.last) & (self._end >= matched.first)
+        log, table = self.log, []
+        lonely_rows = self._within(matched.first, matched.last)
+        lonely_rows = lonely_rows[~matched.rows[lonely_rows]]
         for number, name in enumerate(log.names):
             mine = log.file == number
-            lonely = np.flatnonzero(mine & within & ~matched.rows)
+            lonely = lonely_rows[mine[lonely_rows]]
             samples = [self._text(int(k)) for k in lonely[:SAMPLES]]
-            rows.append(
+            span = log.span[number]
+            table.append(
                 {
                     "witness": name,
-                    "kind": "transit gateway flow log" if (log.text["tgw-id"][1][mine] >= 0).any() else "VPC flow log",
+                    "kind": "transit gateway flow log" if log.transit[number] else "VPC flow log",
                     "rows": log.rows[number],
                     "skipped": log.skipped[number],
                     "matched": int((mine & matched.rows).sum()),
@@ -247,11 +238,11 @@ class FlowLogWitness:
                     "samples": "; ".join(samples) or None,
                     "flows_matched": matched.flows,
                     "flows_lacking": matched.lacking,
-                    "started": int(self._start[mine].min()) if mine.any() else None,
-                    "ended": int(self._end[mine].max()) if mine.any() else None,
+                    "started": span[0] * SECOND - self.skew if span is not None else None,
+                    "ended": span[1] * SECOND - self.skew if span is not None else None,
                 }
             )
-        return rows
+        return table
 
     def _text(self, row: int) -> str:
         from auditor.flows.oriented import address_text

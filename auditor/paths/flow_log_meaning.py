@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.paths.flow_logs import FlowLog
+from auditor.paths.flow_log_rows import FlowLog
 from auditor.paths.model import LIKELY, Evidence, Flows, is_public
 from auditor.paths.site import Network
 from auditor.prefixes import PrefixSet

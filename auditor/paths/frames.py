@@ -41,6 +41,22 @@ class Fit:
     texts: list[str]
 
 
+def _fit(code: Array, signs: Array, contradicts: Array, alike: Array) -> Fit:
+    """A fit without words yet. Of many links hardly any has something at all: what is the same everywhere takes no room."""
+    none = np.broadcast_to(np.int32(-1), len(code))
+    nothing = np.broadcast_to(np.int8(0), len(code))
+    fits = bool(code.any())
+    return Fit(
+        code if fits else nothing,
+        np.where(code > 0, LIKELY, 0).astype(np.int8) if fits else nothing,
+        none.copy() if fits else none,
+        contradicts,
+        none.copy() if signs.any() else none,
+        alike if alike.any() else np.broadcast_to(np.False_, len(code)),
+        [],
+    )
+
+
 class Frames:
     """The positions of some flows, and the capture points that they were seen at."""
 
@@ -170,7 +186,7 @@ class Frames:
             [vlan & has_mac, here & vlan, here & has_mac, has_mac, vlan, here],
             [VLAN_MAC, INTERFACE_VLAN, INTERFACE_MAC, MAC, VLAN, INTERFACE],
             0,
-        )
+        ).astype(np.int8)
         signs = code.copy()
         code[contradicts | ~looked_at] = 0
         alike = code > 0
@@ -178,14 +194,13 @@ class Frames:
         alone = np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE))
         code[(alone | own_gateway) & ~plausible[positions.flow]] = 0
         code[alone & self._has_others_mac(link)] = 0
-        none = np.full(len(code), -1)
-        fit = Fit(code, np.where(code > 0, LIKELY, 0), none, contradicts, none.copy(), alike, [])
-        if not own_gateway:
+        signs[~contradicts | ~looked_at] = 0
+        fit = _fit(code, signs, contradicts, alike)
+        if not own_gateway and code.any():
             proven = (code == VLAN_MAC) & (on_wire | self._is_checked())
             proven |= (code == INTERFACE_VLAN) & self._is_routers(link)
             fit.confidence[proven] = CONFIRMED
         self._word(fit, link, texts, peer)
-        signs[~contradicts | ~looked_at] = 0
         self._word_against(fit, link, signs, (wrong_interface, wrong_vlan, wrong_mac), texts, peer)
         return fit
 
@@ -228,9 +243,7 @@ class Frames:
         """Positions at a capture point that the owner declared to be the router that a link is on."""
         declared = np.zeros(len(self.positions), bool)
         for point in self.network.topology.capture_point:
-            if point.outer is None and (
-                point.link == link.name or (point.site is not None and point.site == link.site)
-            ):
+            if point.outer is None and point.link == link.name:  # that it is somewhere at the link's site is not enough
                 declared |= self.points[point.name]
         return declared
 

@@ -3,6 +3,7 @@
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from auditor.paths.positions import Positions
 from auditor.paths.site import Network
 from auditor.paths.unfit import Shown
 from auditor.paths.witness import mask_of
-from auditor.paths.witnesses import Witnesses
+from auditor.paths.witnesses import Coming, Witnesses
 from auditor.prefixes import PrefixSet
 from auditor.tables.columns import Texts
 
@@ -90,7 +91,7 @@ class Judge:
     """Judges flows, capture after capture."""
 
     network: Network = field(default_factory=Network)
-    witnesses: Witnesses = field(default_factory=Witnesses)
+    coming: Coming | None = None  # witnesses, where there are any
     totals: PathTotals = field(default_factory=PathTotals)
     _shown: Shown = field(default_factory=Shown)  # of the capture that is judged
     _last: "OrderedDict[tuple[Any, ...], tuple[str, int, str]]" = field(default_factory=OrderedDict)
@@ -98,7 +99,22 @@ class Judge:
     @property
     def waits(self) -> bool:
         """Whether flows should be judged once their capture has ended: what it shows of the network may come late."""
-        return not self.network.is_empty or not self.witnesses.is_empty
+        return not self.network.is_empty or self.coming is not None
+
+    @cached_property
+    def witnesses(self) -> Witnesses:
+        """The witnesses, once they are read."""
+        return Witnesses() if self.coming is None else self.coming.taken()
+
+    def check(self) -> None:
+        """Raise what is wrong with the witnesses, as far as it is known."""
+        if self.coming is not None:
+            self.coming.check()
+
+    def stop(self) -> None:
+        """Nothing more will be judged."""
+        if self.coming is not None:
+            self.coming.stop()
 
     def judge(self, flows: Flows, control: Control) -> tuple[Judgement, list[Evidence]]:
         """What is said of the way of flows of one capture, and the evidence."""

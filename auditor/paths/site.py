@@ -123,13 +123,17 @@ def build(
     routes: Iterable[str | Path] = (),
     allowance: Allowance | None = None,
 ) -> Network:
-    """Read all inputs, routing tables into the memory that ``allowance`` leaves. Raises TopologyError or InputError naming the file and what is wrong."""
+    """Read all inputs, the account and routing tables into the memory that ``allowance`` leaves.
+
+    Raises TopologyError or InputError naming the file and what is wrong.
+    """
+    allowance = allowance or Allowance()
     site = Topology.read(topology) if topology is not None else NOTHING
     notes: list[str] = []
     if aws is not None:
         from auditor.paths import aws_files
 
-        account = aws_files.read(aws, notes)
+        account = aws_files.read(aws, notes, allowance)
         try:
             site = site.joined(account)
         except ValueError as error:  # names that the topology file has for something else
@@ -139,6 +143,5 @@ def build(
         return Network(site, notes=notes)
     from auditor.paths import route_files
 
-    allowance = allowance or Allowance()
     tables = [RoutingTable(route_files.read(file, place, notes, allowance)) for file, place in files]
     return Network(site, tables, notes=notes)

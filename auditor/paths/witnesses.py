@@ -1,6 +1,7 @@
 """Witnesses of other places: flow logs, CloudTrail, and the logs of other sensors, joined to flows by addresses and time."""
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 HEAD = 1 << 16
+Span = tuple[int | None, int | None]  # times of the first packet and of the last one, None while they are not known
 KNOWN = "VPC and transit gateway flow logs (text or Parquet), CloudTrail events, Zeek's conn.log and ssl.log, Suricata's EVE"
 CONVERT = "of other forms make JSON or text, as with aws logs filter-log-events --output json, or CSV, as Athena does"
 SUFFIXES = {
@@ -81,6 +83,44 @@ class Witnesses:
         return [row for name, matched in totals.matched.items() for row in every[name].rows(matched)]
 
 
+class Coming:
+    """Witnesses that a thread reads while captures are read: which rows of a long log are of their time shows at the end."""
+
+    def __init__(self, read: Callable[[Callable[[], Span]], Witnesses], span: Callable[[], Span]) -> None:
+        self._read, self._span = read, span
+        self._result: Witnesses | BaseException | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="witnesses", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            self._result = self._read(self._span_now)
+        except BaseException as error:  # noqa: BLE001 - raised again where the witnesses are taken
+            self._result = error
+
+    def _span_now(self) -> Span:
+        if self._stopped.is_set():
+            raise InterruptedError("the audit has ended")
+        return self._span()
+
+    def stop(self) -> None:
+        """Read no further."""
+        self._stopped.set()
+
+    def check(self) -> None:
+        """Raise what reading has raised, if it has."""
+        if isinstance(self._result, BaseException):
+            raise self._result
+
+    def taken(self) -> Witnesses:
+        """What was read, once it is."""
+        self._thread.join()
+        self.check()
+        assert isinstance(self._result, Witnesses)
+        return self._result
+
+
 @dataclass
 class WitnessTotals:
     """What of each kind of witness fits flows of an audit or a part of it."""
@@ -117,19 +157,32 @@ def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
             yield file
 
 
-def read(paths: Iterable[str | Path], skew: float = 0.0, allowance: Allowance | None = None) -> Witnesses:
+def read(
+    paths: Iterable[str | Path],
+    skew: float = 0.0,
+    allowance: Allowance | None = None,
+    span: Callable[[], Span] = lambda: (None, None),
+) -> Witnesses:
     """Read files and folders, each recognised by its contents.
 
-    ``skew``: seconds by which the logs' clocks are ahead; ``allowance``: the memory that they may be read into. Raises InputError naming the file and what is wrong.
+    ``skew``: seconds by which the logs' clocks are ahead; ``allowance``: the memory that they may be read into; ``span``:
+    from when to when the captures are, as far as it is known. Raises InputError naming the file and what is wrong.
     """
     from auditor.paths import cloudtrail, flow_logs, sensors  # most audits have no witness, and need none of these
-    from auditor.paths.flow_log_match import FlowLogWitness
+    from auditor.paths.flow_log_match import SECOND, SLACK, FlowLogWitness
 
-    allowance = allowance or Allowance()
+    allowance, offset = allowance or Allowance(), int(skew * 1e9)
+
+    def window() -> tuple[int | None, int | None]:
+        """The seconds of rows that may be about the captures."""
+        first, last = span()
+        since = None if first is None else (first + offset - SLACK) // SECOND
+        return since, None if last is None else (last + offset + SLACK) // SECOND + 1
+
     files = list(_files(paths))
     heads = {path: b"" if path.suffix == ".parquet" else gate.in_utf8(unpacked(path, HEAD)) for path in files}
     formats = [text for path in files if heads[path].lstrip()[:1] == b"{" for text in flow_logs.formats_of(path)]
-    logs = flow_logs.Reader(formats, allowance)
+    logs = flow_logs.Reader(formats, allowance, window)
     trails: list[tuple[str, Taken[Event]]] = []
     sensed: list[tuple[str, Taken[SensorFlow]]] = []
     any_log = False
@@ -146,7 +199,6 @@ def read(paths: Iterable[str | Path], skew: float = 0.0, allowance: Allowance | 
             sensed.append((str(path), sensors.read(path, allowance)))
         elif not flow_logs.formats_of(path):
             raise InputError(f"{path}: not a log that is known: {KNOWN}; {CONVERT}")
-    offset = int(skew * 1e9)
     log = logs.finish()
     taken_of: list[tuple[str, Taken[Any]]] = [*trails, *sensed]
     notes = [f"{shown(name)}: {words}" for name, taken in taken_of if (words := taken.words("row"))]

@@ -58,7 +58,9 @@ def _policies() -> dict[str, Accepted]:
     for name, (version, *levels) in pages["policies"].items():
         suites = tuple(suite for level in levels for suite in pages["levels"][level])
         source = f"{pages['source']}: {name}"
-        policies[name] = Accepted(source, "secondary", pages["retrieved"], version, suites, ())
+        is_verified = name.startswith("ELB") and name.endswith(tuple(pages["verified"]))
+        certainty = "verified" if is_verified else "secondary"
+        policies[name] = Accepted(source, certainty, pages["retrieved"], version, suites, ())
     return policies
 
 

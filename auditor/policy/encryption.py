@@ -30,6 +30,9 @@ def encryption(facts: Facts, required: bool) -> Answer:
     answer = Answer.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
     answer.put(is_one_of(protocol, ENCRYPTED), PASS, Words("encrypted: ", protocol))
+    # A greeting is in clear, and so are the lists of algorithms behind it (RFC 4253 4.2, 7.1).
+    greeting = is_one_of(protocol, ["ssh"]) & facts.is_greeting
+    answer.put(greeting, NOT_OBSERVABLE, "SSH, but no exchange of keys behind its greeting")
     answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, Words(protocol, " is open by nature"))
     answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), Words(protocol, " in clear"))
     _put_tls(facts, required, answer)

@@ -13,7 +13,10 @@ from auditor.tls.messages import resumes_known
 
 @kernel(Layout(NAMING), Layout(ANSWER), NUMBERS, Layout(np.int32, 2))
 def name_flows(namings: NamingRows, answers: AnswerRows, counters: Counters, found: NDArray[np.int32]) -> int:
-    """Go over answers and questions in order: of each question the names of its two ends. How many rows there are."""
+    """Go over answers and questions in order: of each question the names of its two ends. How many rows there are.
+
+    A name that another client was given is the number below 0.
+    """
     for k in range(namings.size):
         row = namings[k]
         client_high, client_low, high, low = row.client_high, row.client_low, row.high, row.low
@@ -22,8 +25,10 @@ def name_flows(namings: NamingRows, answers: AnswerRows, counters: Counters, fou
             life = np.int64(row.life)
             keep_answer(counters, answers, client_high, client_low, high, low, np.int64(row.name), time, life)
         else:
-            found[k, 0] = answer_for(counters, answers, client_high, client_low, high, low, time)
-            found[k, 1] = answer_for(counters, answers, high, low, client_high, client_low, time)
+            name, is_shared = answer_for(counters, answers, client_high, client_low, high, low, time)
+            found[k, 0] = -name if is_shared else name
+            name, is_shared = answer_for(counters, answers, high, low, client_high, client_low, time)
+            found[k, 1] = -name if is_shared else name
     return namings.size
 
 

@@ -71,8 +71,8 @@ class Capture:
         return lacks
 
 
-def capture_of(item: Input, counted: Counted) -> Capture:
-    """What was counted of an input; waits until all of it is hashed."""
+def capture_of(item: Input, counted: Counted, odd: Iterable[str] = ()) -> Capture:
+    """What was counted of an input; waits until all of it is hashed. ``odd``: what judging says of it, a sentence each."""
     c, notes, fragments, sha256 = counted.counters, counted.notes, counted.fragments, item.sha256()
     packets = int(c[S.PACKETS])
     return Capture(
@@ -109,7 +109,7 @@ def capture_of(item: Input, counted: Counted) -> Capture:
         secrets=counted.secrets,
         status=notes.status,
         damage_offset=notes.damage_offset,
-        warnings="; ".join(_warnings(item, counted)) or None,
+        warnings="; ".join(_warnings(item, counted, odd)) or None,
     )
 
 
@@ -147,10 +147,11 @@ def _about_packets(counted: Counted) -> Iterable[str]:
         yield "holds no packets"
 
 
-def _warnings(item: Input, counted: Counted) -> Iterable[str]:
+def _warnings(item: Input, counted: Counted, odd: Iterable[str]) -> Iterable[str]:
     """What was odd about a capture, in words."""
     c, notes, fragments = counted.counters, counted.notes, counted.fragments
     yield from notes.warnings
+    yield from odd
     yield from counted.warnings
     yield from _about_packets(counted)
     if item.was_changed():

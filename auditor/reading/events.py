@@ -3,12 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from auditor.capture.inputs import Input
 from auditor.decode.control import Control
 from auditor.flows import rows
 from auditor.flows import state as S
 from auditor.reading.sources import Counted, Source
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was found of the requests in a batch's flows when it was first described."""
+
+    kind: S.Array  # which protocol's they are, where they may be read; -1 where not
+    reasons: list[str | None]  # why they are not seen, by the numbers that ``reason`` has; below 0 for none
+    reason: S.Array
 
 
 @dataclass
@@ -23,6 +33,17 @@ class Batch:
     interfaces: list[str | None]
     control: Control  # what the captures have shown of the network so far
     key_logs: Mapping[str, Sequence[bytes]]  # TLS secrets that each capture has shown so far
+    chosen: Chosen | None = None  # of a batch that was kept
+
+
+@dataclass
+class Checkpoint:
+    """Where reading could go on: captures have ended, and the next one has not begun."""
+
+    sources: Sequence[Source]  # those that have ended, of the captures that are read as one
+    is_last: bool  # there are no more of them
+    values: dict[str, Any]  # what is remembered, but digests of the captures, which may not be known yet
+    arrays: list[tuple[list[Any], Any]]  # packed
 
 
 @dataclass
@@ -51,4 +72,4 @@ class Unreadable:
     reason: str
 
 
-Event = Batch | Ended | Finished | Unreadable
+Event = Batch | Checkpoint | Ended | Finished | Unreadable

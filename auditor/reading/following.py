@@ -7,6 +7,7 @@ llvmlite is imported here, so that reading can begin early.
 
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -26,10 +27,11 @@ from auditor.flows.room import forget_answers, is_full, make_room, new_state, ol
 from auditor.flows.table import evict
 from auditor.machine import kernel, memory
 from auditor.reading import scan
+from auditor.reading.checkpoint import Border, Onward, Pace, checkpoint
 from auditor.reading.decoding import CANNOT_BE_FOLLOWED
-from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
+from auditor.reading.events import Batch, Checkpoint, Ended, Event, Finished, Unreadable
 from auditor.reading.merging import Merging
-from auditor.reading.sources import Source, measure, ordered
+from auditor.reading.sources import Beginning, Source, measure, ordered
 from auditor.reading.told import Share, Told
 from auditor.reading.window import Window
 from auditor.tls import datagrams
@@ -37,6 +39,16 @@ from auditor.tls import datagrams
 WAITING = 2  # batches that may wait to be taken: what bounds memory where tables are slower than reading
 BATCHES = 4  # that share the memory for them: those that wait are rows yet, one is described, tables of one are written
 LARGE_ARENA = 64 << 20  # bytes of interned strings of which there are not to be several at one time
+
+
+def within(ceiling: memory.Ceiling) -> tuple[Limits, Most]:
+    """How much is remembered of flows, and of what captures show of their network."""
+    limits = Limits.within(
+        flows=ceiling.part(memory.FLOWS),
+        streams=ceiling.part(memory.STREAMS),
+        strings=ceiling.part(memory.STRINGS),
+    )
+    return limits, Most.within(ceiling.part(memory.FACTS))
 
 
 class Reading:
@@ -55,15 +67,13 @@ class Reading:
         window: Window | None = None,
         ceiling: memory.Ceiling | None = None,
         share: Share | None = None,
+        borders: bool = False,
+        onward: Onward | None = None,
     ) -> None:
+        """``borders``: events tell where reading could go on; ``onward``: what was read before, to go on from there."""
         self.inputs = list(inputs)
         ceiling = ceiling or memory.ceiling()
-        self._limits = Limits.within(
-            flows=ceiling.part(memory.FLOWS),
-            streams=ceiling.part(memory.STREAMS),
-            strings=ceiling.part(memory.STRINGS),
-        )
-        self._facts = Most.within(ceiling.part(memory.FACTS))
+        self._limits, self._facts = within(ceiling)
         self._batch_bytes = ceiling.part(memory.BATCHES) // BATCHES
         self._block_bytes = block_bytes
         self.prompt = prompt
@@ -71,15 +81,20 @@ class Reading:
         self._window = window
         self._share = share
         self._told: Told | None = None  # what was told by the flows of what is read now
+        self._pace = Pace() if borders else None
+        self._onward = onward
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
         self._stopped = threading.Event()
         self._closed = threading.Event()
         self._asking = threading.Condition()
         self._asked = self._sent = 0  # events
         self.loaded = threading.Event()  # the kernels are there: from now on this thread seldom needs the GIL
-        self._packets = 0
+        self._packets = 0 if onward is None else onward.packets
+        self._span: tuple[int | None, int | None] = (None, None)
         self._generation = 0
-        self._groups = 0  # captures, or all of them as one, that were read to their ends
+        self._groups = (
+            0 if onward is None else onward.groups
+        )  # captures, or all of them as one, that were read to their ends
         self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
         self._thread.start()
 
@@ -110,6 +125,10 @@ class Reading:
             self._asking.notify()
         return self._queue.get()
 
+    def span(self) -> tuple[int | None, int | None]:
+        """The earliest time of a packet and the latest, once all have been read: until then an earlier one may come."""
+        return self._span
+
     def stop(self) -> None:
         """Read no further; what was read is still finished (after Ctrl-C)."""
         self._stopped.set()
@@ -132,9 +151,11 @@ class Reading:
                 kernel.prepare()
             finally:
                 self.loaded.set()
-            for inputs in [[one] for one in self.inputs] if self._apart else [self.inputs]:
+            done = self._groups
+            for inputs in ([[one] for one in self.inputs] if self._apart else [self.inputs])[done:]:
                 self._read(inputs)
                 self._groups += 1
+                self._tell_apart_border()
                 if self._stopped.is_set():
                     break
             self._queue.put(None)
@@ -143,15 +164,31 @@ class Reading:
 
     def _read(self, inputs: list[Input]) -> None:
         """Read captures as one."""
-        sources, tallies = ordered(inputs, window=self._window)
-        state = new_state(self._limits, tallies)
+        onward, state = self._onward, None
+        resumed = None if onward is None else onward.resumed
+        if onward is not None and resumed is not None:
+            sources, tallies, control, state = onward.sources, onward.tallies, onward.control, onward.state
+        else:
+            known: dict[str, Beginning] | None = None if self._pace is None or self._apart else {}
+            sources, tallies = ordered(inputs, known=known, window=self._window)
+            control = Control(self._facts, captures=[source.item.name for source in sources])
+        merging = Merging(
+            [source for source in sources if not source.skipped],
+            tallies,
+            self._stopped,
+            self._block_bytes,
+            prompt=self.prompt,
+            control=control,
+            pace=None if self._apart else self._pace,
+            resumed=resumed,
+        )
+        state = state or new_state(self._limits, tallies)
         if self._share is not None:
             self._share.mark(state)
             self._told = Told(self._share, self._groups)
-        control = Control(self._facts, captures=[source.item.name for source in sources])
-        taken = [source for source in sources if not source.skipped]
-        merging = Merging(taken, tallies, self._stopped, self._block_bytes, prompt=self.prompt, control=control)
         state = self._follow(merging, state, sources)
+        if not self._apart and self._packets:
+            self._span = int(tallies[:, S.FIRST_TIME].min()), int(tallies[:, S.LAST_TIME].max())
         nothing = S.packets(1)
         while scan.follow_batch(state, nothing.view(np.uint8), nothing, 0, 0, True)[1] != MORE:
             state = self._send(merging, state, sources)
@@ -180,7 +217,10 @@ class Reading:
         """Give the packets of all blocks to their flows."""
         number = 0
         try:
-            for block in merging:
+            for block in merging.steps():
+                if isinstance(block, Border):
+                    self._reach(block, state)
+                    continue
                 number, following = capture(int(block.packets[0].frame)), 0
                 self._packets += block.count
                 while True:
@@ -197,6 +237,23 @@ class Reading:
             # A bounds check of a kernel: a fault of ours, but what was read before it is not lost.
             sources[number].counted.notes.damaged(CANNOT_BE_FOLLOWED)
         return state
+
+    def _reach(self, border: Border, state: S.State) -> None:
+        """Tell where reading could go on."""
+        assert self._pace is not None
+        if not self._stopped.is_set():
+            began = time.monotonic()
+            reached = checkpoint(border, state, self.packets)
+            self._pace.took = time.monotonic() - began
+            self._put(reached)
+
+    def _tell_apart_border(self) -> None:
+        """Tell that reading could go on behind captures that were read apart."""
+        if self._pace is not None and self._apart and not self._stopped.is_set():
+            is_last = self._groups == len(self.inputs)
+            if is_last or self._pace.is_due:
+                self._put(Checkpoint([], is_last, {"packets": self.packets}, []))
+                self._pace.last = time.monotonic()
 
     def _make_room(self, merging: Merging, state: S.State, sources: list[Source]) -> S.State:
         """Where an array is full: larger ones, or let go of what nobody needs; then of the flows idle the longest."""

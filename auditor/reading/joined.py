@@ -32,7 +32,10 @@ LAST = np.iinfo(np.int64).max
 
 @dataclass
 class Answers:
-    """What the flows of one share were answered: names by their numbers from 1 on, two for each question, and bits."""
+    """What the flows of one share were answered: names by their numbers from 1 on, two for each question, and bits.
+
+    The number of a name that another client was given is below 0.
+    """
 
     named: S.Array
     original: S.Array
@@ -43,6 +46,8 @@ class Answers:
         flows, handshakes = batch.rows.flows.copy(), batch.rows.handshakes.copy()
         asks = flows["asks"]
         number = np.where(asks > 1, self.named[np.minimum(np.maximum(asks - 2, 0), len(self.named) - 1)], 0)
+        flows["dns_shared"] = number < 0
+        number = np.abs(number)
         used = np.flatnonzero(np.bincount(number, minlength=1))
         used = used[used > 0]
         memory, of = _with_strings(batch, [self.names[one - 1] for one in used.tolist()])
@@ -141,14 +146,16 @@ class _Share:
         named = np.zeros((self.asked, 2), np.int32)
         for asks, found in self.named:
             named[asks - 1] = found
-        used = np.flatnonzero(np.bincount(named.reshape(-1), minlength=1))
+        used = np.flatnonzero(np.bincount(np.abs(named).reshape(-1), minlength=1))
         used = used[used > 0]
         own = np.zeros(len(names) + 1, np.int32)
         own[used] = np.arange(1, len(used) + 1)
         original = np.zeros(self.sessions, np.uint8)
         for asks in self.originals:
             original[asks - 1] = 1
-        return Answers(own[named].reshape(-1), original, [names[one - 1] for one in used.tolist()])
+        return Answers(
+            (np.sign(named) * own[np.abs(named)]).reshape(-1), original, [names[one - 1] for one in used.tolist()]
+        )
 
 
 @dataclass

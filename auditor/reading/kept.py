@@ -22,7 +22,7 @@ from auditor.flows import rows, strings
 from auditor.flows import state as S
 from auditor.machine import packed
 from auditor.reading import kept_control
-from auditor.reading.events import Batch
+from auditor.reading.events import Batch, Chosen
 from auditor.reading.sources import SKIPPED, Counted, Source
 
 BATCH, CONTROL, SOURCES = "batch of flows", "control", "sources"  # kinds of files
@@ -35,6 +35,9 @@ LAYOUTS = {
     "place_flow": np.dtype(np.int64),
 }
 TEXTS = {"string_lengths": np.dtype(np.int64), "strings": np.dtype(np.uint8)}
+CHOSEN = {"kind": np.dtype(np.int16), "reason": np.dtype(np.int32)}
+TALLIES = {"tallies": np.dtype(np.int64)}
+OF_A_RUN = ("bucket", "next", "handshake", "datagram", "place")
 FRAMES = {
     "sides": ("first_frame", "last_frame", "repeat_frame", "reset_frame", "elsewhere_frame"),
     "handshakes": ("client_frame", "server_frame"),
@@ -47,23 +50,35 @@ PLAIN = (
 )
 
 
-def write_batch(path: Path, batch: Batch) -> str:
-    """Write a batch, with the strings that its rows name; the file's SHA-256. Raises OSError."""
-    own, texts = strings.compacted(batch.rows, batch.memory)
-    values = {"captures": batch.captures, "interfaces": batch.interfaces, "size": batch.size}
-    arrays = {name: getattr(own, name) for name in LAYOUTS}
-    return packed.write(path, BATCH, values, arrays | {"string_lengths": texts.lengths, "strings": texts.data})
+def batch_parts(batch: Batch, chosen: Chosen | None = None) -> tuple[dict[str, Any], dict[str, S.Array]]:
+    """The values and arrays that say what a batch holds, with the strings that its rows name.
 
-
-def read_batch(path: Path, generation: int, control: Control | None = None, digest: str | None = None) -> Batch:
-    """A batch that was written so; ``control``: what its captures show of their network, where that is known.
-
-    Raises OSError, and RefusedError for what no audit has written.
+    ``chosen``: what was found of the requests in its flows. It is kept where a log of batches is, which has what captures
+    show of their network, with their names, once for all.
     """
-    found = packed.read(path, BATCH, LAYOUTS | TEXTS, digest)
+    own, texts = strings.compacted(batch.rows, batch.memory)
+    for name in OF_A_RUN:  # where the kernels had them, by the secret of their hashes
+        own.flows[name] = 0
+    values: dict[str, Any] = {"interfaces": batch.interfaces, "size": batch.size}
+    arrays = {name: getattr(own, name) for name in LAYOUTS}
+    arrays |= {"string_lengths": texts.lengths, "strings": texts.data}
+    if chosen is None:
+        values["captures"] = batch.captures
+    else:
+        values["reasons"] = chosen.reasons
+        arrays |= {"kind": chosen.kind.astype(np.int16), "reason": chosen.reason.astype(np.int32)}
+    return values, arrays
+
+
+def batch_of(found: packed.Packed, generation: int, control: Control | None = None) -> Batch:
+    """The batch that ``batch_parts`` was given; ``control``: what its captures show of their network, where that is known.
+
+    Raises RefusedError for what no audit has written.
+    """
     own = rows.Rows(**{name: found.arrays[name] for name in LAYOUTS})
     memory = strings.memory_of(found.arrays["string_lengths"], found.arrays["strings"])
-    captures, interfaces, size = (found.values.get(name) for name in ("captures", "interfaces", "size"))
+    interfaces, size = found.values.get("interfaces"), found.values.get("size")
+    captures = found.values.get("captures") if control is None else control.captures
     if not _are_texts(captures) or not _are_texts(interfaces, empty=True) or not isinstance(size, int):
         raise RefusedError("damaged: it does not say of which captures it is")
     assert isinstance(captures, list)
@@ -76,9 +91,31 @@ def read_batch(path: Path, generation: int, control: Control | None = None, dige
         memory,
         generation,
         interfaces=interfaces,
-        control=control or Control(captures=captures),
+        control=Control(captures=captures) if control is None else control,
         key_logs={},
+        chosen=_chosen(found, len(own)) if "kind" in found.arrays else None,
     )
+
+
+def _chosen(found: packed.Packed, count: int) -> Chosen:
+    """What was found of the requests in the flows of a batch."""
+    kind, reason, texts = found.arrays["kind"], found.arrays["reason"], found.values.get("reasons")
+    if not _are_texts(texts, empty=True) or kind.shape != (count,) or reason.shape != (count,):
+        raise RefusedError("damaged: it does not say which requests were read")
+    assert isinstance(texts, list)
+    if count and not -1 <= reason.min() <= reason.max() < len(texts):
+        raise RefusedError("damaged: it does not say why requests were not read")
+    return Chosen(kind.astype(np.int64), texts, reason.astype(np.int64))
+
+
+def write_batch(path: Path, batch: Batch) -> str:
+    """Write a batch, with the strings that its rows name; the file's SHA-256. Raises OSError."""
+    return packed.write(path, BATCH, *batch_parts(batch))
+
+
+def read_batch(path: Path, generation: int, control: Control | None = None, digest: str | None = None) -> Batch:
+    """A batch that was written so. Raises OSError, and RefusedError for what no audit has written."""
+    return batch_of(packed.read(path, BATCH, LAYOUTS | TEXTS, digest), generation, control)
 
 
 def _are_texts(value: object, *, empty: bool = False) -> bool:
@@ -114,25 +151,39 @@ def read_control(path: Path, digest: str | None = None) -> Control:
     return kept_control.whole(packed.read(path, CONTROL, kept_control.LAYOUTS, digest))
 
 
-def write_sources(path: Path, sources: Sequence[Source], interfaces: Sequence[str | None]) -> str:
-    """Write what was counted of captures that were read to their ends, hashed too; the file's SHA-256. Raises OSError."""
-    values = {"sources": list(map(counted_values, sources)), "interfaces": list(interfaces)}
-    return packed.write(path, SOURCES, values, {"tallies": tallies_of(sources)})
+def sources_parts(
+    sources: Sequence[Source], interfaces: Sequence[str | None]
+) -> tuple[dict[str, Any], dict[str, S.Array]]:
+    """The values and arrays that say what was counted of captures that were read to their ends, hashed too."""
+    said = [counted_values(source) | hashed_values(source) for source in sources]
+    values = {"sources": said, "interfaces": list(interfaces)}
+    return values, {"tallies": tallies_of(sources)}
 
 
-def read_sources(
-    path: Path, inputs: Mapping[str, Input] | None = None, digest: str | None = None
+def sources_found(
+    found: packed.Packed, inputs: Mapping[str, Input] | None = None
 ) -> tuple[list[Source], list[str | None]]:
-    """What was counted of captures, and their interfaces; ``inputs``: the captures by name, where they are at hand.
+    """The captures and interfaces that ``sources_parts`` was given. Raises RefusedError for what no audit has written.
 
-    Raises OSError and RefusedError.
+    ``inputs``: the captures by name, where they are at hand.
     """
-    found = packed.read(path, SOURCES, {"tallies": np.dtype(np.int64)}, digest)
     interfaces = found.values.get("interfaces")
     if not _are_texts(interfaces, empty=True):
         raise RefusedError("damaged: it does not say which interfaces there are")
     assert isinstance(interfaces, list)
     return list(sources_of(found.values.get("sources"), found.arrays["tallies"], inputs or {})), interfaces
+
+
+def write_sources(path: Path, sources: Sequence[Source], interfaces: Sequence[str | None]) -> str:
+    """Write what was counted of captures; the file's SHA-256. Raises OSError."""
+    return packed.write(path, SOURCES, *sources_parts(sources, interfaces))
+
+
+def read_sources(
+    path: Path, inputs: Mapping[str, Input] | None = None, digest: str | None = None
+) -> tuple[list[Source], list[str | None]]:
+    """What was counted of captures, and their interfaces; as ``sources_found``. Raises OSError too."""
+    return sources_found(packed.read(path, SOURCES, TALLIES, digest), inputs)
 
 
 def tallies_of(sources: Sequence[Source]) -> S.Array:
@@ -142,22 +193,27 @@ def tallies_of(sources: Sequence[Source]) -> S.Array:
 
 
 def counted_values(source: Source) -> dict[str, Any]:
-    """What is known of a capture that was read to its end, besides its tallies; waits until all of it is hashed."""
+    """What is known of a capture that was read to its end, besides its tallies and ``hashed_values``."""
     counted, item = source.counted, source.item
     return {
         "name": item.name,
+        "size": item.size,
+        "modified": item.modified,
         "number": source.number,
         "first": source.first,
         "failure": source.failure,
-        "sha256": item.sha256(),
-        "changed": item.was_changed(),
         "counted": {name: getattr(counted, name) for name in PLAIN},
-        "interfaces": counted.interfaces,
+        "interfaces": list(counted.interfaces),
         "left_out": dict(counted.left_out),
-        "warnings": counted.warnings,
+        "warnings": list(counted.warnings),
         "notes": asdict(counted.notes),
         "fragments": asdict(counted.fragments),
     }
+
+
+def hashed_values(source: Source) -> dict[str, Any]:
+    """What is known of a capture when all of it is hashed, which is waited for."""
+    return {"sha256": source.item.sha256(), "changed": source.item.was_changed()}
 
 
 def sources_of(listed: Any, tallies: S.Array, inputs: Mapping[str, Input]) -> Iterator[Source]:
@@ -177,6 +233,7 @@ def _source(one: Any, counters: S.Array, inputs: Mapping[str, Input]) -> Source:
     counted.left_out.update(one["left_out"])
     known = Known(counted.bytes, one["sha256"], bool(one["changed"]))
     name = shown(one["name"])
-    item = replace(inputs[name], digest=known) if name in inputs else Input(name, size=counted.bytes, digest=known)
+    gone = Input(name, size=one["size"], modified=one["modified"])
+    item = replace(inputs.get(name, gone), digest=known)
     skipped = counted.notes.status == SKIPPED
     return Source(item, int(one["number"]), int(one["first"]), counted, failure=one["failure"], skipped=skipped)

@@ -18,6 +18,7 @@ from auditor.decode.control import (
     Encrypted,
     FirstSeen,
     IcmpError,
+    Most,
     Neighbour,
 )
 from auditor.machine.packed import Array, Packed
@@ -95,17 +96,20 @@ def parts(control: Control) -> tuple[dict[str, Any], dict[str, Array]]:
     }
 
 
-def whole(found: Packed) -> Control:
-    """What ``parts`` was made of. Raises RefusedError for what it cannot have been made of."""
+def whole(found: Packed, most: Most | None = None) -> Control:
+    """What ``parts`` was made of. Raises RefusedError for what it cannot have been made of.
+
+    ``most``: how many facts of each kind are kept.
+    """
     try:
-        return _whole(found)
+        return _whole(found, most or Most())
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise RefusedError("damaged: what it says of the network is not whole") from error
 
 
-def _whole(found: Packed) -> Control:
+def _whole(found: Packed, most: Most) -> Control:
     values, arrays = found.values, {name: array.tolist() for name, array in found.arrays.items() if array.dtype.names}
-    control = Control(captures=[str(name) for name in values["captures"]])
+    control = Control(most, captures=[str(name) for name in values["captures"]])
     control.left_out.update({str(kind): int(count) for kind, count in values["left_out"].items()})
     for high, low, mac, vlans, tunnel, interface, frame, time, by, protocols in arrays["bindings"]:
         seen = FirstSeen(frame, time, PROTOCOLS[by])

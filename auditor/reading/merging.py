@@ -6,6 +6,7 @@ each direction, several queues, both sides of a router), their packets are merge
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 
@@ -21,6 +22,7 @@ from auditor.decode.packet import FRAME_SEEN, RECENT, RECENT_PACKET
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import copies, counting, scan
+from auditor.reading.checkpoint import Border, Pace, Resumed, border
 from auditor.reading.decoding import FEW, SMALLEST_PACKET, Block, Blocks, Cursor
 from auditor.reading.samples import Samples
 from auditor.reading.sources import Source
@@ -44,7 +46,10 @@ class Merging:
         *,
         prompt: bool = False,
         control: Control | None = None,
+        pace: Pace | None = None,
+        resumed: Resumed | None = None,
     ) -> None:
+        """``pace``: how often borders between captures are wanted; ``resumed``: where reading goes on."""
         self.interfaces = Interfaces()
         self.fragments = Fragments()
         self.samples = Samples()
@@ -58,11 +63,16 @@ class Merging:
         self._seen = S.records(RECENT + 1, RECENT_PACKET)
         self._frames = S.records(RECENT, FRAME_SEEN)
         self._blocks = Blocks(block_bytes)
+        self._pace = pace
         self._open: list[Cursor] = []
         self._gathered: Block | None = None
         self._filled = 0  # bytes of that block
         self._left = threading.Event()
-        self._done: queue.Queue[Block | BaseException | None] = queue.Queue(1)
+        if resumed is not None:
+            self._seen, self._frames = resumed.decoding(self.fragments, self.interfaces, self.samples)
+            for _ in resumed.names:
+                self._waiting.popleft()
+        self._done: queue.Queue[Block | Border | BaseException | None] = queue.Queue(1)
         self._thread = threading.Thread(target=self._work, name="decoding", daemon=True)
 
     @property
@@ -71,13 +81,18 @@ class Merging:
         return next((source.failure for source in self._sources if source.failure is not None), None)
 
     def __iter__(self) -> Iterator[Block]:
+        return (step for step in self.steps() if isinstance(step, Block))
+
+    def steps(self) -> Iterator[Block | Border]:
+        """The blocks of packets, with the borders between captures where these are wanted."""
         self._thread.start()
         try:
-            while (block := self._done.get()) is not None:
-                if isinstance(block, BaseException):
-                    raise block
-                yield block
-                self._blocks.give(block)
+            while (step := self._done.get()) is not None:
+                if isinstance(step, BaseException):
+                    raise step
+                yield step
+                if isinstance(step, Block):
+                    self._blocks.give(step)
         finally:  # also where following failed: nobody must read on when the captures are closed
             self._left.set()
             self._thread.join()
@@ -93,7 +108,7 @@ class Merging:
         except BaseException as error:  # noqa: BLE001 - raised again where the blocks are taken
             self._put(error)
 
-    def _put(self, item: Block | BaseException | None) -> None:
+    def _put(self, item: Block | Border | BaseException | None) -> None:
         """Hand something to the other thread, unless it waits for nothing any more."""
         while not self._left.is_set():
             try:
@@ -112,6 +127,8 @@ class Merging:
             pieces = [piece for cursor in self._open if (piece := _until(cursor, border)) is not None]
             self._take(pieces)
             self._go_on()
+            if not self._open and self._pace is not None:
+                self._reach_border(self._pace)
         self._flush()
 
     def _begin(self) -> None:
@@ -132,6 +149,18 @@ class Merging:
             else:
                 self._open.append(cursor)
                 self._load(cursor)
+
+    def _reach_border(self, pace: Pace) -> None:
+        """No capture is open: tell what is remembered, where that is wanted."""
+        ended = self._sources[: len(self._sources) - len(self._waiting)]
+        is_lost = any(source.failure is not None and source.counted.counters[S.PACKETS] for source in ended)
+        if is_lost or (self._waiting and not pace.is_due):
+            return
+        self._flush()
+        recent, is_last = (self._seen, self._frames), not self._waiting
+        network = self.control, self.fragments, self.interfaces, self.samples
+        self._put(border(ended, *network, recent, alone=self._alone, is_last=is_last))
+        pace.last = time.monotonic()
 
     def _load(self, cursor: Cursor) -> None:
         """The next packets of a capture, or its end."""

@@ -25,6 +25,7 @@ NEVER = np.iinfo(np.int64).min  # before all packets: when a capture begins of w
 SKIPPED = "skipped"  # what the status of a capture is that was not read
 LOOKED_AT = 512  # packets at a capture's beginning
 LOOKED_AT_BYTES = LOOKED_AT * 512
+STEP = 10_000_000_000  # nanoseconds by which a clock may go back (``scan.STEP_BACK``)
 DIGITS = re.compile(r"(\d+)")
 
 
@@ -53,6 +54,17 @@ class Counted:
 
 
 @dataclass
+class Beginning:
+    """What the first packets of a capture show."""
+
+    first: int = NEVER  # when the first of them came, and the last
+    last: int = NEVER
+    key_logs: list[bytes] = field(default_factory=list)  # TLS secrets before them
+    said: S.Array = field(default_factory=lambda: np.zeros(0, PACKET_SAID))  # what they are known again by
+    notes: Notes = field(default_factory=Notes)  # what was seen of the file
+
+
+@dataclass
 class Source:
     """One of them: ``number`` is its place among them, ``first`` the time of its first packet."""
 
@@ -60,6 +72,7 @@ class Source:
     number: int
     first: int
     counted: Counted
+    beginning: Beginning = field(default_factory=Beginning)
     key_logs: list[bytes] = field(default_factory=list)  # TLS secrets that it has shown so far
     failure: str | None = None  # why it could not be read, or no further
     window: Window = field(default_factory=Window)  # the packets of it that are audited
@@ -76,17 +89,6 @@ class Source:
         dropped = [info.dropped for info in described.interfaces if info.dropped is not None]
         counted.dropped = sum(dropped) if dropped else None
         counted.bytes = self.item.digest.count if self.item.digest is not None else 0
-
-
-@dataclass
-class Beginning:
-    """What the first packets of a capture show."""
-
-    first: int = NEVER  # when the first of them came, and the last
-    last: int = NEVER
-    key_logs: list[bytes] = field(default_factory=list)  # TLS secrets before them
-    said: S.Array = field(default_factory=lambda: np.zeros(0, PACKET_SAID))  # what they are known again by
-    notes: Notes = field(default_factory=Notes)  # what was seen of the file
 
 
 class Look:
@@ -157,17 +159,24 @@ def natural(name: str) -> tuple[tuple[int, str], ...]:
 
 
 def ordered(
-    inputs: Sequence[Input], offsets: Mapping[str, int] | None = None, window: Window | None = None
+    inputs: Sequence[Input],
+    offsets: Mapping[str, int] | None = None,
+    known: Mapping[str, Beginning] | None = None,
+    window: Window | None = None,
 ) -> tuple[list[Source], S.Array]:
     """The captures in the order of their packets, and the array in which what is counted of each is.
 
     Where first packets have the same time, the captures that end sooner come first; names decide only what times leave
-    open. ``offsets``: by how much the clock of each is ahead, where that is known already. ``window``: the packets that
-    are audited; captures that hold none of them are marked.
+    open. ``offsets``: by how much the clock of each is ahead, where that is known already. ``known``: beginnings that need
+    not be looked at again; where it is given, the one of a single capture will be asked for as well. ``window``: the
+    packets that are audited; captures that hold none of them are marked.
     """
     window = window or Window()
-    look = Look() if len(inputs) > 1 or window else None
-    beginnings = look.at_all(inputs) if look is not None else [Beginning() for _ in inputs]
+    is_looked_at = len(inputs) > 1 or known is not None or bool(window)
+    there = known or {}
+    unknown = [item for item in inputs if item.name not in there] if is_looked_at else []
+    seen = dict(zip((item.name for item in unknown), Look().at_all(unknown), strict=True)) if unknown else {}
+    beginnings = [there.get(item.name) or seen.get(item.name) or Beginning() for item in inputs]
     ahead = (
         clock_offsets([(one.first, one.said) for one in beginnings])
         if offsets is None
@@ -183,13 +192,13 @@ def ordered(
     skipped = _outside(inputs, beginnings, window)
     sources = []
     for number, k in enumerate(sorted(range(len(inputs)), key=key)):
-        counted = Counted(tallies[number], offset=ahead[k])
+        one, counted = beginnings[k], Counted(tallies[number], offset=ahead[k])
         if k in skipped:
             inputs[k].skip()
-            counted.notes = replace(beginnings[k].notes, status=SKIPPED)
+            counted.notes = replace(one.notes, status=SKIPPED)
             counted.warnings.append(f"not read, since it holds nothing of the time that was asked for: {skipped[k]}")
         sources.append(
-            Source(inputs[k], number, key(k)[0], counted, beginnings[k].key_logs, window=window, skipped=k in skipped)
+            Source(inputs[k], number, key(k)[0], counted, one, one.key_logs, window=window, skipped=k in skipped)
         )
     return sources, tallies
 
@@ -205,11 +214,14 @@ def _outside(inputs: Sequence[Input], beginnings: Sequence[Beginning], window: W
     return {known[place]: why for place, why in outside(spans, window).items()}
 
 
-def again(sources: Sequence[Source]) -> tuple[list[Source], S.Array] | None:
-    """The same captures with the same numbers, to be read a second time; None where one of them cannot be."""
+def again(sources: Sequence[Source], times: tuple[int, int]) -> tuple[list[Source], S.Array] | None:
+    """The same captures with the same numbers, to be read a second time; None where one of them cannot be.
+
+    ``times``: of the first and last packets that are wanted. A capture that has none from between is left out.
+    """
     tallies, seconds = new_tallies(len(sources)), []
     for source in sources:
-        if source.skipped:
+        if not _is_between(source.counted.counters, times):
             continue
         item = source.item.again(is_hashed=True)
         if source.failure is None and item is None:
@@ -218,6 +230,12 @@ def again(sources: Sequence[Source]) -> tuple[list[Source], S.Array] | None:
             counted = replace(source.counted, counters=tallies[source.number])
             seconds.append(Source(item, source.number, source.first, counted, window=source.window))
     return seconds, tallies
+
+
+def _is_between(counters: S.Array, times: tuple[int, int]) -> bool:
+    """Whether a capture may have packets of these times; time stamps may go back a little."""
+    first, last = int(counters[S.FIRST_TIME]), int(counters[S.LAST_TIME])
+    return bool(counters[S.PACKETS]) and first <= times[1] + STEP and last >= times[0] - STEP
 
 
 def is_same(sources: Sequence[Source], seconds: Sequence[Source]) -> bool:

@@ -210,9 +210,11 @@ def waits(flow: FlowRow, application: int, data: Bytes, size: int, have: int) ->
     """Whether what these bytes are shows only with the next ones."""
     if flow.application == MYSQL:
         return may_be_ssl_request(data, size)
-    if application != UNKNOWN or flow.application != UNKNOWN:
+    if application != UNKNOWN:
         return False
-    return is_being_typed(data, have) or is_headed(data, have)
+    if flow.application == TLS and flow.handshake >= 0:  # what comes in place of TLS may come letter by letter
+        return is_being_typed(data, have)
+    return flow.application == UNKNOWN and (is_being_typed(data, have) or is_headed(data, have))
 
 
 @part
@@ -263,7 +265,7 @@ def note_clear(flow: FlowRow, side: int, client: int, was_tls: bool, application
     if was_tls:
         if flow.clear == UNKNOWN or flow.clear == OTHER:
             flow.clear = spoken
-    elif side != client and flow.answer == UNKNOWN:
+    elif side != client and (flow.answer == UNKNOWN or flow.answer == OTHER):
         flow.answer = spoken
 
 

@@ -6,6 +6,7 @@ It is apart from ``audit.json``, which is the same for the same input whenever a
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,13 @@ from auditor.report.results import MANIFEST
 from auditor.tables.schema import TABLES
 
 CUSTODY = "custody.json"
-NAMES = (*(f"{table}.parquet" for table in TABLES), MANIFEST)  # what an audit writes, and lists
+KEPT = "audit.kept"  # what the tables were made of, to be judged anew; results may do without
+NEEDED = (*(f"{table}.parquet" for table in TABLES), MANIFEST)
+LISTED = (*NEEDED, KEPT)
+# Where reading stood, to go on from when captures have come: it has the beginnings of streams, so it is not listed and not
+# copied, and whoever gives results away may remove it.
+STATE = "audit.state"
+NAMES = (*LISTED, STATE)  # what an audit writes
 STATEMENT = "signed.json"  # what is signed, if somebody signs
 SIGNATURE, STAMP = f"{STATEMENT}.sig", f"{STATEMENT}.tsr"
 SEALS = (STATEMENT, SIGNATURE, STAMP)  # they vouch for what is listed, and are not listed themselves
@@ -43,17 +50,31 @@ class Listed:
         return listed
 
     @property
+    def unlisted(self) -> dict[str, str]:
+        """Digests of what is neither verified nor copied, for whoever goes on from it."""
+        known = self.whole.get("unlisted", {})
+        return known if isinstance(known, dict) else {}
+
+    @property
     def all(self) -> dict[str, str]:
         return self.files | self.added
 
 
-def contents(
-    files_of: dict[str, Path], began: str, ended: str, inputs: list[dict[str, Any]], to: Path
-) -> dict[str, Any]:
-    """The contents of ``custody.json``; ``files_of``: what was written, by the name it has in the folder ``to``.
+def places(
+    inputs: list[dict[str, Any]], to: Path, known: Sequence[dict[str, str | None]] = ()
+) -> list[dict[str, str | None]]:
+    """Where captures are, seen from the folder ``to``; ``inputs``: those of the manifest.
 
-    ``inputs``: those of the manifest.
+    ``known``: where they are by another ``custody.json``, whose results these are made of.
     """
+    there = {one["name"]: one for one in moved({"captures": known}, to)["captures"]}
+    return [there[one["name"]] if one["name"] in there else _place(one["name"], to) for one in inputs]
+
+
+def contents(
+    files_of: dict[str, Path], began: str, ended: str, captures: list[dict[str, str | None]]
+) -> dict[str, Any]:
+    """The contents of ``custody.json``; ``files_of``: what was written, by its name; ``captures``: where they are."""
     import platform
 
     from auditor.data import __version__
@@ -65,7 +86,7 @@ def contents(
         "system": f"{platform.system()}-{platform.release()}",
         "began": began,
         "ended": ended,
-        "captures": [_place(one["name"], to) for one in inputs],
+        "captures": captures,
         "sha256": {name: files.sha256(path) for name, path in sorted(files_of.items())},
     }
 

@@ -10,7 +10,7 @@ from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.machine.writing import Identity
 from auditor.report import custody, temporary
-from auditor.report.custody import CUSTODY, NAMES, SEALS
+from auditor.report.custody import CUSTODY, NAMES, NEEDED, SEALS
 from auditor.report.results import MANIFEST
 
 MARKS = (MANIFEST, CUSTODY)  # what makes a folder results, in the order in which it is written
@@ -48,7 +48,7 @@ def check(folder: Path, inputs: Collection[Identity] = (), *, force: bool = Fals
     if not force and (seals := set(SEALS).intersection(ours)):
         what = f"holds results that are sealed ({min(seals)})"
         raise AuditError(f"{shown(folder)}: {what}; give another folder, or --force to replace them")
-    missing = {*NAMES, CUSTODY}.difference(ours)
+    missing = {*NEEDED, CUSTODY}.difference(ours)
     if ours and missing and not force:
         reason = f"holds results without {min(missing)}"
         raise AuditError(f"{shown(folder)}: {reason}; give another folder, or --force to replace them")

@@ -1,12 +1,12 @@
 """Where tables go while an audit runs. A folder: a Parquet file for each, put in place together when all is done."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +31,9 @@ class Sink(Protocol):
     def write(self, table: str, data: pa.Table) -> None:
         """Take rows of a table, behind those of before. Raises AuditError where they cannot be kept."""
 
+    def include(self, name: str, digest: str) -> None:
+        """A file that was written where the tables lie belongs to the result. Raises AuditError."""
+
     def finish(self, manifest: dict[str, Any]) -> None:
         """All is written: make it the result, with its manifest."""
 
@@ -42,7 +45,7 @@ class FolderSink:
     """Writes the tables into ``directory``, in a thread of its own. Nothing has its final name before ``finish``.
 
     ``durable``: for results that stay, which are on the disk when they have their names. ``most``: bytes of tables that
-    may wait to be written.
+    may wait to be written. ``known``: where captures are, as ``custody.json`` lists it, that were read for other results.
     """
 
     def __init__(self, directory: Path, *, durable: bool = True, most: int = MOST_BYTES) -> None:
@@ -54,6 +57,8 @@ class FolderSink:
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._most = most
+        self._unlisted: dict[str, str] = {}
+        self.known: Sequence[dict[str, str | None]] = ()
         self._waiting: deque[tuple[Future[None], int]] = deque()
 
     @contextmanager
@@ -63,6 +68,17 @@ class FolderSink:
         except OSError as error:
             reason = error.strerror or error
             raise AuditError(f"{shown(self.directory)}: cannot write results there: {reason}") from error
+
+    def include(self, name: str, digest: str) -> None:
+        """A file that was written where the others lie belongs to them. Raises AuditError."""
+        with self._failing():
+            self._files.include(name)
+        self._unlisted[name] = digest
+
+    def keep(self) -> tuple[BinaryIO, Path]:
+        """A file beside the tables for what they were made of, and where they lie meanwhile. Raises AuditError."""
+        with self._failing():
+            return self._files.open(custody.KEPT), self._files.place
 
     def _writer(self, table: str) -> pq.ParquetWriter:
         if table not in self._writers:
@@ -103,15 +119,16 @@ class FolderSink:
             for table in schema.TABLES:
                 self._writer(table).close()
             self._files.open(MANIFEST).write(custody.text(manifest))
-            written = {name: self._files.close(name) for name in custody.NAMES}
-            listed = custody.contents(written, self._began, _now(), manifest["inputs"], self.directory)
+            written = {name: self._files.close(name) for name in custody.LISTED if self._files.has(name)}
+            places = custody.places(manifest["inputs"], self.directory, self.known)
+            listed = custody.contents(written, self._began, _now(), places) | {"unlisted": self._unlisted}
             self._files.open(custody.CUSTODY).write(custody.text(listed))
             self._files.finish(folder.older)
 
-    def abandon(self) -> None:
-        """Remove what was begun."""
+    def abandon(self, *, but: Collection[str] = ()) -> None:
+        """Remove what was begun, ``but`` some files by which it can be gone on with."""
         self._thread.shutdown(cancel_futures=True)
         for writer in self._writers.values():
             with suppress(OSError):  # the disk that was full still is
                 writer.close()
-        self._files.abandon()
+        self._files.abandon(but=but)

@@ -47,7 +47,8 @@ def _upload(source: Path, url: str) -> None:
     base = fetched.base(url)
     for name in (*folder.MARKS, *custody.SEALS):
         client.remove(base + name)
-    names = [*(name for name in custody.NAMES if name not in folder.MARKS), *folder.MARKS]
+    written = [name for name in custody.NAMES if name not in folder.MARKS and (source / name).exists()]
+    names = [*written, *folder.MARKS]
     for name in names:
         try:
             with (source / name).open("rb") as file:

@@ -1,6 +1,6 @@
 """Whether results and captures are what they were: every file, and none besides."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -29,11 +29,16 @@ def verify(result: Results, proofs: Proofs = NOTHING) -> Iterator[Verified]:
             yield name, *_same_capture(result, name, item["sha256"])
 
 
-def verify_results(folder: Path) -> Iterator[Verified]:
-    """Each file that is in a folder of results, is listed, or has to be. Raises AuditError as ``verify`` does."""
+def verify_results(folder: Path, without: Collection[str] = ()) -> Iterator[Verified]:
+    """Each file that is in a folder of results, is listed, or has to be; ``without``: files that are not looked at.
+
+    Raises AuditError as ``verify`` does.
+    """
     told = custody.read(folder)
     listed = told.all
     for name, digest in listed.items():
+        if name in without:
+            continue
         same, why = _same(partial(files.sha256, folder / name), digest)
         yield (
             name,
@@ -41,10 +46,10 @@ def verify_results(folder: Path) -> Iterator[Verified]:
             f"{why} since it was added, which is later than the audit" if name in told.added and same else why,
         )
     try:
-        there = {entry.name for entry in folder.iterdir()} - {custody.CUSTODY, *custody.SEALS}
+        there = {entry.name for entry in folder.iterdir()} - {custody.CUSTODY, custody.STATE, *custody.SEALS}
     except OSError as error:
         raise AuditError(f"{shown(folder)}: {error.strerror}") from error
-    for name in sorted((there | set(custody.NAMES)) - set(listed)):
+    for name in sorted((there | set(custody.NEEDED)) - set(listed)):
         why = (
             "is not listed: nothing says what it was"
             if name in custody.NAMES
@@ -66,11 +71,11 @@ def sign(result: Results, key: Path | None, passphrase: Callable[[], str | None]
 
 def altered(folder: Path) -> list[str]:
     """What of the results that are read is not what it was, in sentences."""
+    read = {*custody.NEEDED, *custody.SEALS}
     try:
-        checked = [*verify_results(folder), *sealed.verify(folder, NOTHING)]
+        checked = [*verify_results(folder, without={custody.KEPT}), *sealed.verify(folder, NOTHING)]
     except AuditError as error:
         return [str(error)]
-    read = {*custody.NAMES, *custody.SEALS}
     return [f"{shown(folder / name)}: {why}" for name, same, why in checked if not same and name in read]
 
 

@@ -77,6 +77,7 @@ class Inside:
     salt: bytes = field(default_factory=new_salt, repr=False)  # of what stands for access keys
     notes: list[str] = field(default_factory=list)
     tshark: str | None = None  # its version, where it was used
+    failed: bool = False  # whether flows were to be opened, and could not be
     _learned: dict[str, int] = field(default_factory=dict)  # secrets taken from each capture
     _sides: set[tuple[int, bool]] = field(default_factory=set)  # flows of the last capture that were opened, by side
     revealed: dict[int, Revealed] = field(
@@ -106,7 +107,8 @@ class Inside:
         from auditor.requests import tshark
         from auditor.requests.decrypt import dissect
 
-        second, self.revealed = again(sources), {}
+        times = int(wanted.started.min()), int(wanted.ended.max())
+        second, self.revealed = again(sources, times), {}
         if second is None:
             return [], NOT_KEPT
         randoms = [random for of_flow in wanted.randoms for random in of_flow]
@@ -122,7 +124,7 @@ class Inside:
         finally:
             for one in second[0]:
                 one.item.forget()
-        self.tshark = tshark.version()
+        self.tshark, self.failed = tshark.version(), self.failed or dissected.failure is not None
         self.notes += [note for note in [*dissected.notes, dissected.failure] if note and note not in self.notes]
         identifiers, captures = wanted.identifier.tolist(), [source.item.name for source in sources]
         self._sides = {(identifiers[flow], is_client) for flow, is_client in dissected.opened}

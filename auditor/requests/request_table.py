@@ -12,6 +12,7 @@ from auditor.decode.packet import TCP
 from auditor.flows import state as S
 from auditor.flows.oriented import Oriented
 from auditor.flows.rows import Rows, gather
+from auditor.reading.events import Chosen
 from auditor.recognise.numbers import HTTP, HTTP2, QUIC, SMTP, TLS
 from auditor.requests.cut import Wanted
 from auditor.requests.inside import NO_KEYS, NOT_READ, OTHER_KEYS, Inside
@@ -63,6 +64,14 @@ def may_be_read(rows: Rows) -> Array:
     some = np.isin(rows.flows["application"], (HTTP, HTTP2, SMTP))
     some[rows.handshake_flow[rows.handshakes["upgraded"] == SMTP]] = True
     return np.flatnonzero(some)
+
+
+def chosen_before(chosen: Chosen, rows: Rows, ends: Oriented) -> Candidates:
+    """The candidates of a batch that was kept, as they were when it was first described."""
+    at = rows.handshake_flow
+    first = np.full(len(rows), -1)
+    first[at[::-1]] = np.arange(len(at))[::-1]
+    return Candidates(_wanted(rows, ends, chosen.kind, first), Texts(chosen.reasons, chosen.reason))
 
 
 def _wanted(rows: Rows, ends: Oriented, kind: Array, first: Array) -> Wanted:

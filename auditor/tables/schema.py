@@ -86,8 +86,8 @@ TABLES: dict[str, list[Column]] = {
         Column("server_name", NAME, "name of the server"),
         _closed(
             "server_name_source",
-            "where the name comes from; dns: an answer before, within its life",
-            ["sni", "dns", "certificate", "host"],
+            "where the name comes from; dns: an answer before, within its life; dns-shared: one that another client was given",
+            ["sni", "dns", "dns-shared", "certificate", "host"],
         ),
         _closed("tls_version", "negotiated version", [], True),
         *_SAME_IN_BOTH,

@@ -1,0 +1,69 @@
+"""Judging an audit anew: by other policies, topologies or logs, from what it has kept, without reading a capture."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from auditor.audit.before import ceiling_of, check_out
+from auditor.audit.brought import Brought
+from auditor.border.urls import url_of
+from auditor.errors import AuditError
+from auditor.options import OptionValues, takes_options
+from auditor.report import custody
+from auditor.report.audit import Audit
+from auditor.report.custody import NAMES
+
+if TYPE_CHECKING:
+    from auditor.audit.before import Confine
+    from auditor.audit.replay import Replay
+
+
+@takes_options
+def judge(results: str | Path | Audit, **values: Unpack[OptionValues]) -> Audit:
+    """Judge an audit anew, without reading a capture: as if its captures were audited with these options.
+
+    ``results``: an audit, or the folder that ``out`` named. What is not given is as it was there; keys, ``apart``,
+    ``http`` and ``ip_ranges`` decide what is read of captures, so they cannot be given. With ``out`` the new results stay
+    in that folder, otherwise they live as long as the Audit.
+
+    Raises AuditError where the results keep nothing to be judged, and as ``audit`` does for files that are not valid.
+    """
+    return judge_results(results.folder if isinstance(results, Audit) else Path(results), values)
+
+
+def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" = None) -> Audit:
+    """``judge`` for the results in a folder; ``confine`` is that of ``audit_inputs``."""
+    from auditor.audit import how
+    from auditor.audit.replay import kept_in
+
+    with kept_in(folder) as replay:
+        options = how.options_of(replay.values, values)
+        with Brought(options, is_alone=True) as brought:
+            check_out([folder / name for name in NAMES], brought.options)
+            if confine is not None:
+                out = [] if options.out is None or url_of(options.out) is not None else [Path(options.out)]
+                confine([folder, *brought.options.files()], out)
+            return judged(replay, brought, folder)
+
+
+def judged(replay: "Replay", brought: Brought, folder: Path, *, goes_on: bool = False) -> Audit:
+    """An audit that was kept, judged by other options; ``goes_on``: its captures may be gone on from as well."""
+    from auditor.audit import how
+    from auditor.audit.building import build_pipeline
+    from auditor.audit.outcome import outcome
+
+    options = brought.options
+    inside = how.inside_of(replay.values, options)
+    pipeline = build_pipeline(options, inside, ceiling_of(options))
+    how.check_ranges(replay.values, pipeline.ranges)
+    pipeline.answers = replay.log.answers()
+    with outcome(brought, pipeline) as one:
+        if one.run.keeping is not None:
+            one.run.keeping.copy(replay.kept())
+            if goes_on:
+                one.run.keeping.copy_state(folder, custody.read(folder).unlisted[custody.STATE])
+        pipeline.keeping = None  # all of it is there
+        with suppress(AuditError):
+            one.sink.known = custody.read(folder).captures
+        one.run.take(replay)
+        return one.finish()

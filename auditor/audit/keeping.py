@@ -1,0 +1,161 @@
+"""What an audit keeps of its work beside its tables, so that it can be judged anew without reading a capture.
+
+A log of records in one file, in the order of the audit: batches of finished flows; what was read inside of TLS, flow by
+flow; at the end of captures that were read as one what they show of their network; and at last what was counted of each
+capture, and how the audit was done. Keys and secrets are never among it.
+"""
+
+import shutil
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from auditor.decode.control import Control
+from auditor.errors import AuditError
+from auditor.flows.state import COUNTERS
+from auditor.machine import packed, writing
+from auditor.reading import kept, kept_control
+from auditor.reading.checkpoint import CHECKPOINT
+from auditor.reading.events import Batch, Checkpoint, Chosen
+from auditor.reading.sources import Source
+from auditor.report.custody import STATE
+from auditor.requests.request_table import Candidates
+from auditor.tls.revealed import Revealed
+
+ANSWERS, AUDIT = "requests of flows", "audit"  # kinds of records besides those of ``reading.kept``
+ReadAsOne = tuple[Sequence[Source], Sequence[str | None]]  # captures that were read as one, and their interfaces
+WAITING = 2  # batches that may wait to be written
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found inside a flow: its requests, why there are none, and what its encrypted handshake says."""
+
+    rows: Sequence[dict[str, Any]] = ()
+    unseen: str | None = None
+    revealed: Revealed | None = None
+
+    def values(self) -> dict[str, Any]:
+        """As JSON has it."""
+        told = None
+        if self.revealed is not None:
+            told = {
+                name: value if name == "alpn" else [one.hex() for one in value]
+                for name, value in asdict(self.revealed).items()
+            }
+        return {"rows": list(self.rows), "unseen": self.unseen, "revealed": told}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Answer":
+        """The answer with those values."""
+        told = values["revealed"]
+        revealed = None
+        if told is not None:
+            server, client = ([bytes.fromhex(one) for one in told[side]] for side in ("server", "client"))
+            revealed = Revealed(told["alpn"], server, client)
+        return cls(list(values["rows"]), values["unseen"], revealed)
+
+
+@dataclass
+class Keeping:
+    """Writes the log, in a thread of its own. Methods raise AuditError where this or what was written before failed.
+
+    ``folder``: where it lies while the audit runs. ``marks``: what a later audit has to have in common to go on from here.
+    """
+
+    file: BinaryIO
+    folder: Path
+    marks: Mapping[str, Any]
+    state: str | None = None  # the digest of the last checkpoint, by which an audit could go on where this one is …
+    is_last: bool = False  # … which is behind all captures
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="keeping"))
+    _waiting: deque[Future[Any]] = field(default_factory=deque)
+
+    def batch(self, batch: Batch, candidates: Candidates) -> None:
+        """A batch, and which of its flows' requests are looked for."""
+        kind = np.full(len(batch.rows), -1)
+        kind[candidates.wanted.index] = candidates.wanted.kind
+        chosen = Chosen(kind, candidates.reasons.values, candidates.reasons.index)
+        self._submit(lambda: self._record(kept.BATCH, *kept.batch_parts(batch, chosen)))
+
+    def answers(self, answers: Mapping[int, Answer]) -> None:
+        """What was found inside of flows."""
+        values = {"answers": [[flow, answer.values()] for flow, answer in answers.items()]}
+        if answers:
+            self._submit(lambda: self._record(ANSWERS, values, {}))
+
+    def network(self, control: Control) -> None:
+        """What captures that were read as one show of their network: they have ended."""
+        self._submit(lambda: self._record(kept.CONTROL, *kept_control.parts(control)))
+
+    def checkpoint(self, reached: Checkpoint, groups: Sequence[ReadAsOne]) -> None:
+        """Where reading could go on; ``groups``: captures that have ended before."""
+        done = list(groups)
+        self._submit(lambda: self._checkpoint(reached, done))
+
+    def _checkpoint(self, reached: Checkpoint, groups: Sequence[ReadAsOne]) -> None:
+        for said, source in zip(reached.values.get("sources", []), reached.sources, strict=True):
+            said.update(kept.hashed_values(source))
+        told = [kept.sources_parts(*group) for group in groups]
+        tallies = np.concatenate([np.zeros((0, COUNTERS), np.int64), *(arrays["tallies"] for _, arrays in told)])
+        self.file.flush()
+        values = {**reached.values, "log": self.file.tell(), "groups": [one for one, _ in told]}
+        arrays = [*reached.arrays, *packed.compressed({"group_tallies": tallies})]
+        parts = packed.assembled(CHECKPOINT, values | {"reading": self.marks["reading"]}, arrays)
+        with writing.replaced(self.folder / STATE, durable=False) as file:
+            file.writelines(parts)
+        self.state = bytes(parts[-1]).hex()
+        self.is_last = reached.is_last
+
+    def finish(self, groups: Sequence[ReadAsOne], values: Mapping[str, Any]) -> None:
+        """What was counted of captures, those that were read as one together, and how the audit was done: it is whole."""
+        for group in groups:
+            self._submit(lambda group=group: self._record(kept.SOURCES, *kept.sources_parts(*group)))
+        self._wait(0)
+        self._record(AUDIT, {**values, "marks": self.marks}, {})
+        self._thread.shutdown()
+
+    def close(self) -> None:
+        """All of a part of an audit is written, which goes into the log of the whole."""
+        self._wait(0)
+        self._thread.shutdown()
+
+    def copy(self, parts: Iterable[bytes]) -> None:
+        """What another log has, which goes on here."""
+        for part in parts:
+            self._submit(lambda part=part: self._write(part))
+
+    def copy_state(self, folder: Path, digest: str) -> None:
+        """Where another audit stood at the end of its captures, this one does too."""
+        self._submit(lambda: shutil.copyfile(folder / STATE, self.folder / STATE))
+        self.state, self.is_last = digest, True
+
+    def abandon(self) -> None:
+        """Write no more."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def _record(self, kind: str, values: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        self.file.writelines(packed.encoded(kind, values, arrays))
+
+    def _write(self, part: bytes) -> None:
+        self.file.write(part)
+
+    def _submit(self, work: Any) -> None:
+        self._waiting.append(self._thread.submit(work))
+        self._wait(WAITING)
+
+    def _wait(self, most: int) -> None:
+        """Wait until no more than so many records wait to be written."""
+        while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
+            try:
+                self._waiting.popleft().result()
+            except OSError as error:
+                with suppress(OSError):
+                    self.file.close()
+                raise AuditError(f"cannot keep what results are made of: {error.strerror or error}") from error

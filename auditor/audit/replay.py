@@ -1,0 +1,145 @@
+"""What an audit has kept, as the events that reading its captures gave; they may be another's."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from auditor.audit.keeping import ANSWERS, AUDIT, Answer, ReadAsOne
+from auditor.border.gate import RefusedError
+from auditor.decode.control import Control
+from auditor.errors import AuditError, shown
+from auditor.machine import packed
+from auditor.reading import kept, kept_control
+from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
+from auditor.reading.sources import Source
+from auditor.report import files
+from auditor.report.custody import KEPT
+from auditor.report.results import MANIFEST
+
+PIECE = 4 << 20  # bytes that are copied at a time
+LAYOUTS = kept.LAYOUTS | kept.TEXTS | kept.CHOSEN
+NONE = "the results keep nothing that could be judged anew: audit the captures again"
+NO_ANSWERS = "damaged: it does not say what was found inside of flows"
+
+
+@dataclass
+class Group:
+    """The records of captures that were read as one."""
+
+    batches: list[packed.Record] = field(default_factory=list)
+    answers: list[packed.Record] = field(default_factory=list)
+    control: packed.Record | None = None
+
+
+class Log:
+    """The records of a log, up to ``end`` where that is given; what is behind it was not kept any more."""
+
+    def __init__(self, file: BinaryIO, end: int | None = None) -> None:
+        """Raises RefusedError for a file that no audit wrote."""
+        self.file = file
+        self.groups: list[Group] = []
+        self.open = Group()  # captures whose end is not among it
+        self.counted: list[packed.Record] = []
+        self.last: packed.Record | None = None
+        for record in packed.records(file):
+            if end is not None and record.end > end:
+                break
+            self._take(record)
+
+    def _take(self, record: packed.Record) -> None:
+        self.last = record
+        if record.kind == kept.BATCH:
+            self.open.batches.append(record)
+        elif record.kind == ANSWERS:
+            self.open.answers.append(record)
+        elif record.kind == kept.CONTROL:
+            self.open.control = record
+            self.groups.append(self.open)
+            self.open = Group()
+        elif record.kind == kept.SOURCES:
+            self.counted.append(record)
+
+    def answers(self) -> dict[int, Answer]:
+        """What was found inside of flows, by their numbers. Raises RefusedError."""
+        found: dict[int, Answer] = {}
+        for record in (one for group in [*self.groups, self.open] for one in group.answers):
+            try:
+                told = packed.load(self.file, record, {}).values["answers"]
+                found |= {int(flow): Answer.of(values) for flow, values in told}
+            except (TypeError, KeyError, AttributeError, ValueError) as error:
+                raise RefusedError(NO_ANSWERS) from error
+        return found
+
+    def bytes(self, end: int) -> Iterator[bytes]:
+        """What it has up to a place, piece by piece."""
+        self.file.seek(0)
+        while end and (piece := self.file.read(min(end, PIECE))):
+            end -= len(piece)
+            yield piece
+
+    def batches(self, group: Group, control: Control) -> Iterator[Batch]:
+        """The batches of a group; ``control``: what its captures show of their network."""
+        for record in group.batches:  # numbers that reading does not give, and each once
+            yield kept.batch_of(packed.load(self.file, record, LAYOUTS), -1 - record.begin, control)
+
+    def events(self, counted: Sequence[ReadAsOne]) -> Iterator[Event]:
+        """The events of all captures that have ended; ``counted``: what was counted of them, group by group."""
+        for group, (sources, interfaces) in zip(self.groups, counted, strict=True):
+            assert group.control is not None
+            control = kept_control.whole(packed.load(self.file, group.control, kept_control.LAYOUTS))
+            yield from self.batches(group, control)
+            yield Ended(list(sources), list(interfaces), control)
+            yield from map(_end_of, sources)
+
+
+class Replay:
+    """An audit that was kept to its end; iterate to get its events."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Raises RefusedError for a file that no audit wrote to its end."""
+        self.log = Log(file)
+        last = self.log.last
+        is_whole = last is not None and last.kind == AUDIT and last.end == file.seek(0, 2)
+        if last is None or not is_whole or len(self.log.counted) != len(self.log.groups):
+            raise RefusedError("damaged: it is not whole")
+        self.values: Mapping[str, Any] = packed.load(file, last, {}).values
+
+    def counted(self) -> list[ReadAsOne]:
+        """What was counted of captures, those that were read as one together. Raises RefusedError."""
+        return [kept.sources_found(packed.load(self.log.file, one, kept.TALLIES)) for one in self.log.counted]
+
+    def sources(self) -> list[list[Mapping[str, Any]]]:
+        """What was noted of captures, without what kernels have counted of them."""
+        return [list(one.values["sources"]) for one in self.log.counted]
+
+    def kept(self) -> Iterator[bytes]:
+        """What is kept of captures, without what was counted of them and how they were audited, piece by piece."""
+        return self.log.bytes(self.log.counted[0].begin if self.log.counted else 0)
+
+    def __iter__(self) -> Iterator[Event]:
+        return self.log.events(self.counted())
+
+
+def _end_of(source: Source) -> Event:
+    if source.failure is None:
+        return Finished(source.item, source.counted)
+    return Unreadable(source.item, source.failure)
+
+
+@contextmanager
+def kept_in(folder: Path) -> Iterator[Replay]:
+    """What the audit whose results are in a folder has kept. Raises AuditError, also for what comes up while it is used."""
+    path = folder / KEPT
+    try:
+        with files.opened(path) as file:
+            yield Replay(file)
+    except FileNotFoundError:
+        words = NONE if (folder / MANIFEST).exists() else "holds no audit results"
+        raise AuditError(f"{shown(folder)}: {words}") from None
+    except OSError as error:
+        raise AuditError(f"{shown(path)}: {error.strerror or error}") from error
+    except (RefusedError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        words = str(error) if isinstance(error, RefusedError) else f"damaged ({type(error).__name__})"
+        raise AuditError(f"{shown(path)}: {words}; audit the captures again") from error

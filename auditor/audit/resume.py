@@ -1,0 +1,213 @@
+"""Going on where an earlier audit into the same folder has come to: one that was killed, or one that captures came after.
+
+What it has read is not read again: its log is taken over as far as its last checkpoint, the batches in it are judged
+anew, and reading goes on behind them. Results are those of an audit that nothing has interrupted.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auditor.audit import how
+from auditor.audit.keeping import ReadAsOne
+from auditor.audit.replay import Log, Replay
+from auditor.border.gate import RefusedError
+from auditor.border.words import agreed, counted
+from auditor.capture.inputs import Input
+from auditor.errors import AuditError
+from auditor.machine import packed, writing
+from auditor.machine.memory import Ceiling
+from auditor.options import Options
+from auditor.reading import checkpoint, kept
+from auditor.reading.checkpoint import Onward, Resumed
+from auditor.reading.following import within
+from auditor.report import custody, files
+from auditor.report.custody import KEPT, STATE
+
+DAMAGED = (AuditError, RefusedError, OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+GROUPS = {"group_tallies": np.dtype(np.int64)}
+
+
+@dataclass
+class Past:
+    """What an earlier audit has read, as far as it goes into this one; closed where it is not needed any more."""
+
+    log: Log
+    end: int  # of the log, as far as it counts
+    marks: Mapping[str, Any]  # what it was made with
+    values: Mapping[str, Any] = field(default_factory=dict)  # of its checkpoint
+    arrays: Mapping[str, Any] = field(default_factory=dict)
+    replay: Replay | None = None  # where it came to its end
+    held: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def captures(self) -> list[Mapping[str, Any]]:
+        """What it knows of the captures that it has read, in order."""
+        if self.replay is not None:
+            return [one for group in self.replay.sources() for one in group]
+        ended = [one for group in self.values["groups"] for one in group["sources"]]
+        return [*ended, *self.values.get("sources", [])]
+
+    def counted(self, inputs: Mapping[str, Input]) -> list[ReadAsOne]:
+        """What was counted of captures that had ended before its checkpoint."""
+        told: list[ReadAsOne] = []
+        at = 0
+        for group in self.values["groups"]:
+            rows = self.arrays["group_tallies"][at : at + len(group["sources"])]
+            told.append(kept.sources_found(packed.Packed(group, {"tallies": rows}), inputs))
+            at += len(group["sources"])
+        return told
+
+
+@dataclass
+class Plan:
+    """What this audit goes on from: ``onward`` is what reading does, None where no capture has to be read."""
+
+    past: Past
+    onward: Onward | None
+    words: str
+
+    def close(self) -> None:
+        """Let go of the earlier audit."""
+        self.past.held.close()
+
+
+def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Plan | None:
+    """What there is to go on from; None where all is to be read.
+
+    Where captures, or what decides how they are read, were changed, nothing is gone on from; a sentence says so.
+    """
+    folder = Path(options.out) if options.out is not None else None
+    if folder is None or options.fresh or any(item.modified is None and item.refusal is None for item in inputs):
+        return None
+    marks = how.marks(options)
+    found: list[Plan] = []
+    for past in _pasts(folder):
+        one = None
+        with suppress(*DAMAGED):
+            one = _fitting(past, inputs, options, marks, ceiling)
+        if one is None:
+            past.held.close()
+        else:
+            found.append(one)
+    found.sort(key=lambda one: len(one.past.captures))
+    for one in found[:-1]:
+        one.close()
+    return found[-1] if found else None
+
+
+def _pasts(folder: Path) -> Iterator[Past]:
+    """The audits in a folder that can be gone on from: one that is whole, and those that were killed."""
+    with suppress(*DAMAGED), ExitStack() as held:
+        replay = Replay(held.enter_context(files.opened(folder / KEPT)))
+        past = Past(replay.log, 0, replay.values["marks"], replay=replay)
+        with suppress(*DAMAGED):
+            _find_state(past, folder / STATE, custody.read(folder).unlisted[STATE])
+        past.held = held.pop_all()
+        yield past
+    for left in folder.glob(f"{writing.NEW}*"):
+        with suppress(*DAMAGED), ExitStack() as held:
+            _hold(left, held)
+            past = Past(Log(held.enter_context(files.opened(left / KEPT)), 0), 0, {})
+            _find_state(past, left / STATE)
+            past.log = Log(past.log.file, past.end)
+            if (0 if past.log.last is None else past.log.last.end) != past.end:
+                continue
+            past.held = held.pop_all()
+            yield past
+
+
+def clear(folder: Path) -> None:
+    """Remove what audits that were killed have left in a folder, which has other results now."""
+    for left in folder.glob(f"{writing.NEW}*"):
+        with suppress(OSError), ExitStack() as held:
+            _hold(left, held)
+            if (left / KEPT).exists():  # else somebody may have made it a moment ago
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _find_state(past: Past, path: Path, digest: str | None = None) -> None:
+    """Let an audit of before know where it stood. Raises RefusedError where that is not whole, or another's."""
+    with files.opened(path) as file:
+        record = next(packed.records(file))
+        between = any(entry[0] == "seen" for entry in record.listed)  # of captures read apart there are only counts
+        found = packed.load(file, record, GROUPS | (checkpoint.LAYOUTS if between else {}), digest)
+    past.values, past.arrays, past.end = found.values, found.arrays, int(found.values["log"])
+    if past.replay is None:
+        past.marks = {"reading": found.values["reading"]}
+
+
+def _hold(left: Path, held: ExitStack) -> None:
+    """Hold a folder that an audit has left, so that nobody else takes it. Raises OSError where somebody has it."""
+    number = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    held.callback(os.close, number)
+    if os.fstat(number).st_uid != os.geteuid():
+        raise PermissionError
+    fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _fitting(
+    past: Past, inputs: Sequence[Input], options: Options, marks: Mapping[str, Any], ceiling: Ceiling
+) -> Plan | None:
+    """How this audit goes on from an earlier one; None where it does not."""
+    if past.marks["reading"] != marks["reading"] or (past.replay is not None and past.replay.values["failed"]):
+        return None
+    before, now = past.captures, {item.name: item for item in inputs}
+    if not before or any(one["name"] not in now for one in before):
+        return None
+    changed = next((one["name"] for one in before if not _is_same(one, now[one["name"]])), None)
+    if changed is not None:
+        _say(options, f"{changed} was changed since it was read: all captures are read again")
+        return None
+    count = f"{len(before)} of {counted(len(inputs), 'capture')} {agreed(len(before), 'was', 'were')}"
+    if past.replay is not None and len(before) == len(inputs):
+        is_order = not options.apart or [one["name"] for one in before] == [item.name for item in inputs]
+        return Plan(past, None, f"{count} read before") if is_order else None
+    if secret := next((one["name"] for one in before if one["counted"]["secrets"]), None):
+        _say(options, f"{secret} has TLS secrets, which are not kept: all captures are read again")
+        return None
+    onward = _onward(past, inputs, options, ceiling) if past.values else None
+    return None if onward is None else Plan(past, onward, f"{count} read before")
+
+
+def _onward(past: Past, inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Onward | None:
+    if options.apart:
+        done = [one["name"] for one in past.captures]
+        if done != [item.name for item in inputs[: len(done)]]:
+            return None
+        return Onward(int(past.values["packets"]), len(done))
+    return Resumed(past.values, past.arrays).onward(inputs, *within(ceiling))
+
+
+def _is_same(one: Mapping[str, Any], item: Input) -> bool:
+    """Whether a capture is as it was when it was read: by its size and time, and where only the time is new, by its bytes."""
+    if one["size"] != item.size or one["changed"] or str(one["failure"]).endswith(os.strerror(errno.EACCES)):
+        return False
+    if one["modified"] == item.modified:
+        return True
+    return item.path is not None and item.member is None and custody.is_same(item.path, one["sha256"])
+
+
+def is_done(past: Past, options: Options) -> bool:
+    """Whether the results in the folder are those of this audit: made with the same files and options, and unchanged."""
+    folder = Path(options.out or "")
+    if past.replay is None or past.marks != how.marks(options):
+        return False
+    try:
+        listed = custody.read(folder).files
+    except AuditError:
+        return False
+    return all(custody.is_same(folder / name, listed.get(name)) for name in custody.LISTED)
+
+
+def _say(options: Options, words: str) -> None:
+    if options.say is not None:
+        options.say(words)

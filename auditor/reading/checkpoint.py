@@ -1,0 +1,202 @@
+"""Checkpoints between captures that are read as one: all that reading on needs, so that nothing before is read again.
+
+Between two captures no file is open, so there is little to be remembered besides the flows that are open: it is taken
+where it is, in the thread that decodes (``border``) and in the one that follows (``checkpoint``), at the same packet.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from auditor.border.gate import RefusedError
+from auditor.capture.inputs import Input
+from auditor.capture.interfaces import Interfaces
+from auditor.decode.control import Control, Most
+from auditor.decode.fragments import Fragments
+from auditor.decode.packet import FRAME_SEEN, PACKET_SAID, RECENT, RECENT_PACKET
+from auditor.flows import state as S
+from auditor.flows.limits import Limits
+from auditor.flows.room import new_tallies
+from auditor.machine import packed
+from auditor.reading import kept, kept_control, snapshot
+from auditor.reading.events import Checkpoint
+from auditor.reading.samples import Samples
+from auditor.reading.sources import NEVER, Beginning, Source, ordered
+
+CHECKPOINT = "checkpoint"  # kind of record
+SHORTEST = 0.1  # seconds between two checkpoints …
+TIMES = 20  # … and so many times as long as one takes
+PREFIX = "network_"  # of the arrays of what captures show of their network
+STATE = "state_"
+LAYOUTS: dict[str, Any] = {
+    **{PREFIX + name: dtype for name, dtype in kept_control.LAYOUTS.items()},
+    **{STATE + name: dtype for name, dtype in snapshot.LAYOUTS.items()},
+    "seen": RECENT_PACKET,
+    "frames": FRAME_SEEN,
+    "tallies": np.dtype(np.int64),
+    "said": PACKET_SAID,
+    "said_of": np.dtype(np.int64),
+}
+
+
+@dataclass
+class Pace:
+    """When the next checkpoint is due: they must not take more than a twentieth of the time."""
+
+    last: float = field(default_factory=time.monotonic)
+    took: float = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() - self.last >= max(SHORTEST, TIMES * self.took)
+
+
+@dataclass
+class Border:
+    """What the thread that decodes remembers where captures have ended and the next one has not begun."""
+
+    sources: Sequence[Source]  # those that have ended
+    is_last: bool  # there are no more
+    values: dict[str, Any]
+    arrays: dict[str, S.Array]
+
+
+def border(
+    sources: Sequence[Source],
+    control: Control,
+    fragments: Fragments,
+    interfaces: Interfaces,
+    samples: Samples,
+    recent: tuple[S.Array, S.Array],
+    *,
+    alone: bool,
+    is_last: bool,
+) -> Border:
+    """What is remembered of decoding; ``recent``: of packets and frames seen a moment ago; ``alone``: there is one file."""
+    values, arrays = kept_control.parts(control)
+    del values["captures"]
+    return Border(
+        sources,
+        is_last,
+        {
+            "alone": alone,
+            "network": values,
+            "fragments": fragments.waiting(),
+            "counts": [[number, *vars(one).values()] for number, one in fragments.counts.items()],
+            "interfaces": [[*key, number] for key, number in interfaces.numbers.items()],
+            "samples": [[*one.items()] for one in (samples.counts, samples.left_out)],
+        },
+        {PREFIX + name: array for name, array in arrays.items()}
+        | {"seen": recent[0].copy(), "frames": recent[1].copy()},
+    )
+
+
+def checkpoint(at: Border, state: S.State, packets: int) -> Checkpoint:
+    """Where reading can go on, once the packets before a border were followed; ``packets``: how many these are."""
+    said = [source.beginning.said for source in at.sources]
+    arrays = at.arrays | {STATE + name: array for name, array in snapshot.parts(state).items()}
+    arrays |= {
+        "tallies": kept.tallies_of(at.sources),
+        "said": np.concatenate(said) if said else np.zeros(0, PACKET_SAID),
+        "said_of": np.array([len(one) for one in said], np.int64),
+    }
+    values = at.values | {
+        "sources": [kept.counted_values(source) for source in at.sources],
+        "beginnings": [[source.beginning.first, source.beginning.last] for source in at.sources],
+        "packets": packets,
+    }
+    return Checkpoint(at.sources, at.is_last, values, packed.compressed(arrays))
+
+
+@dataclass
+class Onward:
+    """What was read before, of captures that are read on."""
+
+    packets: int
+    groups: int = 0  # captures read apart that are done
+    resumed: "Resumed | None" = None  # the captures that are read as one, with what is remembered of them:
+    sources: list[Source] = field(default_factory=list)
+    tallies: S.Array = field(default_factory=lambda: new_tallies(0))
+    control: Control = field(default_factory=Control)
+    state: S.State | None = None
+
+
+@dataclass
+class Resumed:
+    """A checkpoint that is gone on from. Methods raise RefusedError for what no audit has written."""
+
+    values: Mapping[str, Any]
+    arrays: Mapping[str, S.Array]
+
+    @property
+    def names(self) -> list[str]:
+        """The captures that were read, in their order."""
+        return [str(one["name"]) for one in self.values["sources"]]
+
+    def beginnings(self) -> dict[str, Beginning]:
+        """The beginnings of the captures that were read, by their names."""
+        said = (
+            np.split(self.arrays["said"], np.cumsum(self.arrays["said_of"])[:-1]) if len(self.arrays["said_of"]) else []
+        )
+        return {
+            str(one["name"]): Beginning(int(first), int(last), said=part)
+            for one, (first, last), part in zip(self.values["sources"], self.values["beginnings"], said, strict=True)
+        }
+
+    def take_over(self, sources: Sequence[Source], tallies: S.Array) -> None:
+        """Let the first of ``sources`` be as they were when they had been read."""
+        inputs = {source.item.name: source.item for source in sources}
+        done = list(kept.sources_of(self.values["sources"], self.arrays["tallies"], inputs))
+        for number, (source, one) in enumerate(zip(sources, done, strict=False)):
+            tallies[number] = one.counted.counters
+            one.counted.counters = tallies[number]
+            source.counted, source.item.digest, source.failure = one.counted, one.item.digest, one.failure
+
+    def control(self, control: Control) -> None:
+        """Let ``control`` know what captures have shown of their network."""
+        arrays = {name: self.arrays[PREFIX + name] for name in kept_control.LAYOUTS}
+        found = kept_control.whole(packed.Packed({**self.values["network"], "captures": []}, arrays), control.most)
+        control.go_on(found)
+
+    def decoding(self, fragments: Fragments, interfaces: Interfaces, samples: Samples) -> tuple[S.Array, S.Array]:
+        """Let these go on; the packets and frames that were seen a moment before."""
+        for number, *counts in self.values["counts"]:
+            fragments.counts[int(number)] = type(fragments.counts[int(number)])(*map(int, counts))
+        fragments.go_on(self.values["fragments"])
+        for link_type, name, place, number in self.values["interfaces"]:
+            if interfaces.number(int(link_type), name, int(place)) != number:
+                raise RefusedError("damaged: it does not say which interfaces there are")
+        samples.counts, samples.left_out = (
+            Counter({int(number): int(count) for number, count in one}) for one in self.values["samples"]
+        )
+        seen, frames = self.arrays["seen"], self.arrays["frames"]
+        if seen.shape != (RECENT + 1,) or frames.shape != (RECENT,):
+            raise RefusedError("damaged: it does not say what was seen")
+        return seen.view(np.recarray), frames.view(np.recarray)
+
+    def state(self, limits: Limits, tallies: S.Array) -> S.State:
+        """What the kernels that follow flows remember."""
+        arrays = {name: self.arrays[STATE + name] for name in snapshot.LAYOUTS}
+        return snapshot.restored(arrays, limits, tallies)
+
+    def onward(self, inputs: Sequence[Input], limits: Limits, most: Most) -> Onward | None:
+        """Reading ``inputs`` on; None where those that were read are not the first of them, or others begin before their end."""
+        sources, tallies = ordered(inputs, known=self.beginnings())
+        done, coming = sources[: len(self.names)], sources[len(self.names) :]
+        offsets = [one["counted"]["offset"] for one in self.values["sources"]]
+        if [(one.item.name, one.counted.offset) for one in done] != list(zip(self.names, offsets, strict=True)):
+            return None
+        self.take_over(done, tallies)
+        ends = [int(one.counted.counters[S.LAST_TIME]) for one in done if one.counted.counters[S.PACKETS]]
+        # A packet of the end that comes once more would have been known again, but not where there was one file.
+        end = max(ends, default=NEVER) + bool(ends and self.values["alone"])
+        if any(one.first < end for one in coming):
+            return None
+        control = Control(most, captures=[source.item.name for source in sources])
+        self.control(control)
+        state = self.state(limits, tallies)
+        return Onward(int(self.values["packets"]), 0, self, sources, tallies, control, state)

@@ -1,0 +1,228 @@
+"""An audit goes on where an earlier one into the same folder has come to, and says what it would have said anyway."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+from auditor.audit.keeping import Keeping
+from auditor.reading import checkpoint
+from auditor.report.custody import KEPT, NEEDED, STATE
+from tests import cuts, wire
+from tests.conftest import HANG, SAMPLES
+
+AUDIT = [sys.executable, "-m", "auditor", "pcap"]
+COUNT = 6  # files
+
+
+@pytest.fixture
+def every_border(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be a checkpoint wherever one may be, however little time has passed."""
+    monkeypatch.setattr(checkpoint, "SHORTEST", 0)
+    monkeypatch.setattr(checkpoint, "TIMES", 0)
+
+
+def pieces(name: str, folder: Path, count: int = COUNT) -> list[Path]:
+    """A sample in files, one behind the other."""
+    data = (SAMPLES / f"{name}.pcapng").read_bytes()
+    packets = sum(kind == cuts.ENHANCED_PACKET for kind, _ in wire.blocks_of(data))
+    folder.mkdir()
+    return cuts.cut_pcapng(data, folder, [k * count // packets for k in range(packets)]).paths
+
+
+def secret(folder: Path) -> Path:
+    """What makes the hashes of access keys the same in all audits."""
+    path = folder / "join.key"
+    path.write_bytes(b"0123456789abcdef" * 4)
+    return path
+
+
+def hide(paths: list[Path]) -> None:
+    """Put something else in place of files, with the same size and time: whoever reads them says what they never held."""
+    for path in paths:
+        status = path.stat()
+        path.write_bytes(b"x" * status.st_size)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def same(one: Path, other: Path) -> None:
+    """Assert that two folders have the same results, byte for byte, and nothing that was begun."""
+    assert [name for name in (*NEEDED, KEPT) if (one / name).read_bytes() != (other / name).read_bytes()] == []
+    assert [path.name for path in other.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.fixture
+def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+    """Copies of a folder as a kill would leave it, one for each checkpoint that is written into it."""
+    written: list[Path] = []
+    real = Keeping._checkpoint
+
+    def then_copy(keeping: Keeping, *arguments: Any) -> None:
+        real(keeping, *arguments)
+        copy = tmp_path / f"left-{len(written)}"
+        shutil.copytree(keeping.folder.parent, copy)
+        written.append(copy)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeping, "_checkpoint", then_copy)
+        yield written
+
+
+@pytest.mark.parametrize(("name", "apart"), [("office", False), ("tls1.2", False), ("ssl3", True)])
+def test_from_every_checkpoint(every_border: None, left: list[Path], tmp_path: Path, name: str, apart: bool) -> None:
+    """From whichever checkpoint an audit goes on, its results are those of one that nothing has interrupted."""
+    del every_border
+    files = pieces(name, tmp_path / "in")
+    options: dict[str, Any] = {"join_key": secret(tmp_path), "apart": apart}
+    whole = tmp_path / "whole"
+    auditor.audit(files, out=whole, **options).close()
+    copies = list(left)
+    assert len(copies) == COUNT
+    for number, copy in enumerate(copies, 1):
+        said: list[str] = []
+        auditor.audit(files, out=copy, say=said.append, **options).close()
+        was = "was" if number == 1 else "were"
+        assert said[0] == f"{number} of {COUNT} captures {was} read before; --fresh reads them again"
+        same(whole, copy)
+
+
+def test_what_was_read_is_not_read_again(every_border: None, left: list[Path], tmp_path: Path) -> None:
+    """An audit that goes on does not look into the files that the earlier one has finished."""
+    del every_border
+    files = pieces("tls1.2", tmp_path / "in")
+    auditor.audit(files, out=tmp_path / "whole").close()
+    copies = list(left)
+    for number, copy in enumerate(copies, 1):
+        hide([files[number - 1]])
+        auditor.audit(files, out=copy).close()
+        same(tmp_path / "whole", copy)
+
+
+def test_a_finished_audit(tmp_path: Path) -> None:
+    """The same files again are not read; nor is more than the new one, where one is added at the end in time."""
+    files = pieces("tls1.2", tmp_path / "in")
+    said: list[str] = []
+    for out in ("whole", "new"):
+        auditor.audit(files if out == "whole" else files[:-1], out=tmp_path / out).close()
+    hide(files[:-1])
+    for words in (f"{COUNT - 1} of {COUNT}", f"{COUNT} of {COUNT}"):
+        said.clear()
+        auditor.audit(files, out=tmp_path / "new", say=said.append).close()
+        assert said[0].startswith(f"{words} captures were read before")
+        same(tmp_path / "whole", tmp_path / "new")
+        hide(files)
+
+
+def test_other_options(tmp_path: Path) -> None:
+    """The same files by another policy are judged, not read; a file that is added then is the only one that is read."""
+    files = pieces("tls1.2", tmp_path / "in")
+    options: dict[str, Any] = {"policy": "pci-dss-4.0.1", "all_traffic": True}
+    auditor.audit(files, out=tmp_path / "whole", **options).close()
+    auditor.audit(files[:-1], out=tmp_path / "part", **options).close()
+    auditor.audit(files[:-1], out=tmp_path / "new").close()
+    hide(files[:-1])
+    auditor.audit(files[:-1], out=tmp_path / "new", **options).close()
+    same(tmp_path / "part", tmp_path / "new")
+    auditor.audit(files, out=tmp_path / "new", **options).close()
+    same(tmp_path / "whole", tmp_path / "new")
+
+
+def test_what_was_changed_is_read_again(tmp_path: Path) -> None:
+    """A file that was changed is said and read again; one that was only touched is not, nor is one that is asked for afresh."""
+    files = pieces("tls1.2", tmp_path / "in")
+    said: list[str] = []
+    auditor.audit(files, out=tmp_path / "out").close()
+    os.utime(files[0])
+    auditor.audit(files, out=tmp_path / "out", say=said.append).close()
+    assert said[0].startswith(f"{COUNT} of {COUNT}")
+    said.clear()
+    auditor.audit(files, out=tmp_path / "out", fresh=True, say=said.append).close()
+    assert not said
+    files[1].write_bytes(files[1].read_bytes() + files[2].read_bytes())
+    auditor.audit(files, out=tmp_path / "out", say=said.append).close()
+    assert said[0] == f"{files[1]} was changed since it was read: all captures are read again"
+    auditor.audit(files, out=tmp_path / "whole").close()
+    same(tmp_path / "whole", tmp_path / "out")
+
+
+def test_a_file_that_begins_before_others_end(tmp_path: Path) -> None:
+    """Where a file is added that lies before others, or beside them, all are read."""
+    files = pieces("tls1.2", tmp_path / "in")
+    said: list[str] = []
+    auditor.audit(files, out=tmp_path / "whole").close()
+    for missing in (0, COUNT // 2):
+        out = tmp_path / f"out{missing}"
+        auditor.audit([*files[:missing], *files[missing + 1 :]], out=out).close()
+        auditor.audit(files, out=out, say=said.append).close()
+        assert not said
+        same(tmp_path / "whole", out)
+
+
+def test_secrets_in_captures(tmp_path: Path) -> None:
+    """Captures that hold TLS secrets are read again where more come, and it is said why; nothing kept has the secrets."""
+    files = pieces("requests", tmp_path / "in", 2)
+    said: list[str] = []
+    out = tmp_path / "out"
+    auditor.audit(files[:1], out=out).close()
+    auditor.audit(files, out=out, say=said.append).close()
+    assert said[0] == f"{files[0]} has TLS secrets, which are not kept: all captures are read again"
+    secrets = [line.split()[-1] for line in files[0].read_bytes().splitlines() if b"TRAFFIC_SECRET_0" in line]
+    assert secrets
+    kept = (out / KEPT).read_bytes() + (out / STATE).read_bytes()
+    assert not [one for one in secrets if one in kept or bytes.fromhex(one.decode()) in kept]
+
+
+def test_a_state_of_somebody_else(tmp_path: Path) -> None:
+    """A state that is not the one that was left beside the results is not gone on from."""
+    files = pieces("tls1.2", tmp_path / "in")
+    said: list[str] = []
+    for out in ("one", "other"):
+        auditor.audit(files[:-1] if out == "one" else files[:-2], out=tmp_path / out).close()
+    shutil.copy(tmp_path / "other" / STATE, tmp_path / "one" / STATE)
+    auditor.audit(files, out=tmp_path / "one", say=said.append).close()
+    assert not said
+    auditor.audit(files, out=tmp_path / "whole").close()
+    same(tmp_path / "whole", tmp_path / "one")
+
+
+def test_results_that_were_changed(tmp_path: Path) -> None:
+    """Results that are not as the audit left them are made anew from what it has kept."""
+    files = pieces("tls1.2", tmp_path / "in")
+    for out in ("whole", "changed"):
+        auditor.audit(files, out=tmp_path / out).close()
+    shutil.copy(tmp_path / "changed" / "network.parquet", tmp_path / "changed" / "flows.parquet")
+    auditor.audit(files, out=tmp_path / "changed").close()
+    same(tmp_path / "whole", tmp_path / "changed")
+    assert auditor.load(tmp_path / "changed").verify()
+
+
+def test_killed_at_any_moment(tmp_path: Path) -> None:
+    """A process that is killed ten times, at moments that nobody chose, and started again comes to the same results."""
+    talk = wire.Talk()
+    for _ in range(400):
+        talk.open().play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 400)]).close()
+    data = wire.pcap(talk.packets)
+    (tmp_path / "in").mkdir()
+    count = len(talk.packets)
+    cuts.cut_pcap(data, tmp_path / "in", [k * 40 // count for k in range(count)])
+    command = [*AUDIT, str(tmp_path / "in"), "--brief", "--out"]
+    began = time.monotonic()
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True, timeout=HANG)
+    took, chance = time.monotonic() - began, random.Random(18)
+    for _ in range(10):
+        with subprocess.Popen(
+            [*command, str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as child:
+            time.sleep(chance.uniform(0, took))
+            child.send_signal(signal.SIGKILL)
+    subprocess.run([*command, str(tmp_path / "out")], check=True, capture_output=True, timeout=HANG)
+    same(tmp_path / "whole", tmp_path / "out")
