@@ -30,6 +30,11 @@ def test_results_in_a_store(s3: Any, tmp_path: Path) -> None:
         folder = there.folder
         with pytest.raises(AuditError, match="not written into a store"):
             there.sign()
+    with (
+        closing(auditor.judge(Path(out), policy="bsi-tr-02102-2")) as anew,
+        closing(auditor.judge(local, policy="bsi-tr-02102-2")) as other,
+    ):
+        assert tables(anew) == tables(other)
     assert not folder.exists()
 
 
@@ -80,7 +85,7 @@ def test_other_inputs_in_stores(s3: Any) -> None:
         assert result.flows["path"].equals(local.flows["path"])
         options = result.manifest["options"]
         assert options["topology"] == f"{site.url}/site.toml"
-        assert (options["policy"], options["witnesses"]) == (f"{site.url}/ours.toml", "s3://captures/logs")
+        assert (options["policy"], options["witnesses"]) == (f"{site.url}/ours.toml", "s3://captures/logs/")
         assert result.manifest["policies"][0]["id"] == "ours"
         names = result.witnesses["witness"].tolist()
         assert names == ["s3://captures/logs/a/1.log", "s3://captures/logs/a/2.log.gz"]

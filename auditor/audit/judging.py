@@ -12,6 +12,7 @@ from auditor.options import OptionValues, takes_options
 from auditor.report import custody
 from auditor.report.audit import Audit
 from auditor.report.custody import NAMES
+from auditor.report.results import MANIFEST
 
 if TYPE_CHECKING:
     from auditor.audit.before import Confine
@@ -33,6 +34,14 @@ def judge(results: str | Path | Audit, **values: Unpack[OptionValues]) -> Audit:
 
 def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" = None) -> Audit:
     """``judge`` for the results in a folder; ``confine`` is that of ``audit_inputs``."""
+    if (url := url_of(folder)) is not None:
+        from auditor.report import fetched  # only for stores
+
+        place = fetched.results(url, MANIFEST)
+        try:
+            return judge_results(place, values, confine)
+        finally:
+            fetched.forget(place)
     from auditor.audit import how
     from auditor.audit.replay import kept_in
 

@@ -49,7 +49,7 @@ class Outcome:
         self.sink = FolderSink(self.folder, durable=not self.temporary, most=most)
         window = Window(*self.options.times())
         self.run = Run(self.pipeline, self.sink, window=window, named=self.brought.named)
-        if not self.temporary:
+        if self.options.out is not None:
             self.run.keeping = self.pipeline.keeping = Keeping(*self.sink.keep(), how.marks(self.brought.given))
 
     def take_over(self, going: resume.Plan, inputs: Sequence[Input]) -> None:
