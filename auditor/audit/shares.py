@@ -5,7 +5,7 @@ small. Doing one twice gives the same files: each attempt writes into a folder o
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from auditor.border.urls import WEB, public, scheme_of
 from auditor.capture import archives
 from auditor.capture.inputs import Input
-from auditor.decode.control import Control
 from auditor.errors import InputError
 from auditor.flows.state import DROPPED_SEGMENTS, EXPORTS, RETRANSMITTED
 from auditor.machine import memory, writing
@@ -29,6 +28,7 @@ from auditor.stores.client import Remote
 if TYPE_CHECKING:
     from auditor.audit.pipeline import Pipeline
     from auditor.audit.totals import Totals
+    from auditor.paths.unfit import Shown
 
 LOG = "log"
 Report = Callable[[int, int, int], object]  # called with packets, bytes and captures that were read so far
@@ -97,10 +97,12 @@ class Plan:
     folder: Path  # where files go, for all who work on it
     memory_bytes: int  # for each
     block_bytes: int
+    by_hosts: bool = False  # all flows of two hosts are in one share
 
     def ceiling(self) -> memory.Ceiling:
-        """The memory that one piece may take."""
-        return memory.ceiling(self.memory_bytes)
+        """The memory that one piece may take, with a part for what is known of a site where there may be any."""
+        with_logs = bool(self.options.witnesses or self.options.routes or self.options.topology)
+        return memory.ceiling(self.memory_bytes, with_logs=with_logs)
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ class Judged:
     log: Path
     totals: "Totals"
     left: tuple[Path, ...]
+    shown: "Shown"  # how their frames look
+    early: int  # how many were judged before all were known
 
 
 @dataclass
@@ -188,7 +192,7 @@ def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
         apart=plan.options.apart,
         window=Window(*plan.options.times()),
         ceiling=plan.ceiling(),
-        share=Share(number, plan.shares, folder, by_hosts=False),
+        share=Share(number, plan.shares, folder, by_hosts=plan.by_hosts),
     )
     following = _Following(folder)
     try:
@@ -203,38 +207,50 @@ def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
     return Followed(tuple(following.groups), reading.packets)
 
 
-def judge(plan: Plan, name: str, batches: Sequence[Path], answers: Path) -> Judged:
-    """Judge the flows of one share, of captures that nothing else is known of; ``name``: of the piece."""
+def judge(plan: Plan, name: str, group: Group, answers: Path) -> Judged | None:
+    """Judge the flows of one share; ``name``: of the piece. None where requests may be read in some, and that needs all.
+
+    Where paths are judged by what is known of a site, requests cannot be left to others.
+    """
     from auditor.audit.building import build_pipeline
     from auditor.audit.keeping import Keeping
     from auditor.requests.inside import Inside
 
     folder = attempt(plan.folder, name)
     pipeline = build_pipeline(plan.options, Inside(all_clear=plan.options.http), plan.ceiling())
-    answered, left = joined.read(answers), list[Path]()
+    control, answered, left = kept.read_control(group.control), joined.read(answers), list[Path]()
     tables: list[tuple[str, Path]] = []
+
+    def write(parts: Iterable[tuple[str, Any]]) -> None:
+        for table, rows in parts:
+            tables.append((table, folder / f"rows-{len(tables)}"))
+            write_rows(tables[-1][1], rows)
+
     with writing.held(folder) as number, writing.new_file(LOG, number) as log:
         keeping = pipeline.keeping = Keeping(log, folder, {})
-        for generation, path in enumerate(batches):
+        for generation, path in enumerate(group.batches):
             pipeline.shapes.forget()
-            batch = answered.apply(kept.read_batch(path, generation))
-            for table, rows in _judged(pipeline, batch, folder, left):
-                tables.append((table, folder / f"rows-{len(tables)}"))
-                write_rows(tables[-1][1], rows)
+            batch: Batch | None = answered.apply(kept.read_batch(path, generation, control))
+            assert batch is not None
+            wanted = _wanted(pipeline, batch)
+            if len(wanted) and pipeline.judge.waits:
+                keeping.abandon()
+                return None
+            if len(wanted):
+                batch = _without(batch, wanted, folder, left)
+            if batch is not None:
+                write(pipeline.run(batch))
+        write(pipeline.flush())
         keeping.close()
-    return Judged(tuple(tables), folder / LOG, pipeline.totals, tuple(left))
+    return Judged(tuple(tables), folder / LOG, pipeline.totals, tuple(left), pipeline.judge.shown, pipeline.early)
 
 
-def _judged(pipeline: "Pipeline", batch: Batch, folder: Path, left: list[Path]) -> Iterator[tuple[str, Any]]:
-    """The tables of a batch, without the flows whose requests may be read: these are left, as a batch of their own."""
-    wanted = _wanted(pipeline, batch)
-    if len(wanted):
-        mine, others = batch.rows.divided(wanted)
-        left.append(folder / f"left-{len(left)}")
-        kept.write_batch(left[-1], replace(batch, rows=mine))
-        batch = replace(batch, rows=others)
-    if len(batch.rows):
-        yield from pipeline.run(replace(batch, control=Control()))
+def _without(batch: Batch, wanted: Any, folder: Path, left: list[Path]) -> Batch | None:
+    """A batch without the flows whose requests may be read: these are left, as a batch of their own. None for nothing."""
+    mine, others = batch.rows.divided(wanted)
+    left.append(folder / f"left-{len(left)}")
+    kept.write_batch(left[-1], replace(batch, rows=mine))
+    return replace(batch, rows=others) if len(others) else None
 
 
 def _wanted(pipeline: "Pipeline", batch: Batch) -> Any:
@@ -256,7 +272,7 @@ def write_rows(path: Path, rows: Any) -> None:
     import pyarrow as pa
 
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with writing.replaced(path, durable=False) as file, pa.ipc.new_file(file, rows.schema, options=options) as writer:
+    with writing.replaced(path, durable=False) as file, pa.ipc.new_stream(file, rows.schema, options=options) as writer:
         writer.write_table(rows)
 
 
@@ -265,7 +281,7 @@ def read_rows(path: Path) -> Any:
     import pyarrow as pa
 
     with pa.memory_map(str(path)) as file:
-        return pa.ipc.open_file(file).read_all()
+        return pa.ipc.open_stream(file).read_all()
 
 
 def merged_sources(parts: Sequence[Sequence[Source]]) -> list[Source]:

@@ -4,7 +4,6 @@ As a program it is given the number of an open socket: over it come the machine 
 """
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -61,9 +60,8 @@ def _end_with(parent: int) -> None:
 
 def main(arguments: list[str]) -> int:
     """Serve the process at the other end of a socket, which is open under the number given."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides what Ctrl-C means
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    with Connection(int(arguments[0])) as connection, suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with Connection(int(arguments[0])) as connection, suppress(EOFError, OSError):
         kernel.take(objects.unpack(connection.recv_bytes()))
         serve(connection)
     return 0

@@ -45,7 +45,10 @@ class Worker:
             command = isolated.module("auditor.audit.worker", str(theirs.fileno()))
             more = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
             try:
-                process = isolated.start(command, more, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),))
+                # In a group of its own: whoever asks decides what Ctrl-C means.
+                process = isolated.start(
+                    command, more, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), process_group=0
+                )
             except OSError as error:
                 ours.close()
                 raise AuditError(f"a worker cannot be started: {error.strerror}; use fewer with --jobs") from error
