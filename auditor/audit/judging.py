@@ -9,10 +9,7 @@ from auditor.audit.brought import Brought
 from auditor.border.urls import url_of
 from auditor.errors import AuditError
 from auditor.options import OptionValues, takes_options
-from auditor.report import custody
 from auditor.report.audit import Audit
-from auditor.report.custody import NAMES
-from auditor.report.results import MANIFEST
 
 if TYPE_CHECKING:
     from auditor.audit.before import Confine
@@ -36,6 +33,7 @@ def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" 
     """``judge`` for the results in a folder; ``confine`` is that of ``audit_inputs``."""
     if (url := url_of(folder)) is not None:
         from auditor.report import fetched  # only for stores
+        from auditor.report.results import MANIFEST
 
         place = fetched.results(url, MANIFEST)
         try:
@@ -44,6 +42,7 @@ def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" 
             fetched.forget(place)
     from auditor.audit import how
     from auditor.audit.replay import kept_in
+    from auditor.report.custody import NAMES
 
     with kept_in(folder) as replay:
         options = how.options_of(replay.values, values)
@@ -60,6 +59,7 @@ def judged(replay: "Replay", brought: Brought, folder: Path, *, goes_on: bool = 
     from auditor.audit import how
     from auditor.audit.building import build_pipeline
     from auditor.audit.outcome import outcome
+    from auditor.report import custody
 
     options = brought.options
     inside = how.inside_of(replay.values, options)

@@ -73,7 +73,14 @@ def live_command(
 
     confine, progress = least_rights(context, output), Progress()
     with Ticker(progress) if is_shown() and not output.quiet else nullcontext():
-        result = audit_interface(interface, options, duration, capture_filter, confine, progress)
+        result = audit_interface(
+            interface,
+            options,
+            duration=duration,
+            capture_filter=capture_filter,
+            confine=confine,
+            progress=progress,
+        )
     finish(result, output)
 
 
