@@ -123,6 +123,8 @@ def test_results_folder(samples: Path, tmp_path: Path) -> None:
             )
         ),
         "audit.json",
+        "audit.kept",
+        "audit.state",
         "custody.json",
     }
     manifest = json.loads((tmp_path / "out" / "audit.json").read_text())
@@ -137,7 +139,7 @@ def test_same_input_same_bytes(samples: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         office(samples, "--out", tmp_path / name, "-q")
     paths = sorted(path for path in (tmp_path / "one").iterdir() if path.name != "custody.json")  # when, and where
-    assert len(paths) == 11
+    assert len(paths) == 13
     for path in paths:
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
@@ -154,12 +156,17 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "skew": (["--skew", "1.5"], 1.5),
     "keylog": (["--keylog", "keys.log"], (Path("keys.log"),)),
     "join_key": (["--join-key", "secret"], Path("secret")),
+    "since": (["--since", "2026-03-01"], "2026-03-01"),
+    "until": (["--until", "2026-03-02T10:00"], "2026-03-02T10:00"),
     "apart": (["--apart"], True),
     "http": (["--http"], True),
     "ip_ranges": (["--ip-ranges", "ranges.json"], Path("ranges.json")),
     "memory": (["--memory", "2G"], "2G"),
+    "jobs": (["--jobs", "3"], 3),
+    "scheduler": (["--scheduler", "tcp://127.0.0.1:8786"], "tcp://127.0.0.1:8786"),
     "out": (["--out", "out"], Path("out")),
     "force": (["--force"], True),
+    "fresh": (["--fresh"], True),
     "say": (["--quiet"], silent),
 }
 

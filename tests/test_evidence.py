@@ -67,7 +67,7 @@ def test_custody(tmp_path: Path) -> None:
     shutil.copyfile(SAMPLES / "tls1.pcapng", capture)
     result = auditor.audit(capture, out=folder)
     assert {same for _, same, _ in result.verify()} == {True}
-    assert {name for name, *_ in result.verify()} == {str(capture), "audit.json"} | {
+    assert {name for name, *_ in result.verify()} == {str(capture), "audit.json", "audit.kept"} | {
         f"{t}.parquet" for t in result.tables
     }
     custody = json.loads((folder / "custody.json").read_text())

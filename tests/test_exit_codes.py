@@ -262,7 +262,8 @@ def test_a_disk_that_fills_up(work: Path, scratch: Path) -> None:
 
     before = {path: path.read_bytes() for path in (work / "results").iterdir()}
     sentence(
-        run("pcap", "a.pcapng", "--out", "results", preexec_fn=small), "results: cannot write results there: File too"
+        run("pcap", "a.pcapng", "--out", "results", "--fresh", preexec_fn=small),
+        "results: cannot write results there: File too",
     )
     sentence(run("pcap", "a.pcapng", preexec_fn=small), "cannot write results there: File too large")
     sentence(run("report", "results", preexec_fn=small), "report.html: cannot be written: File too large")

@@ -96,7 +96,7 @@ def _workers_of(process: int) -> list[psutil.Process]:
 def _running(*arguments: str) -> "subprocess.Popen[bytes]":
     """The command line, with two workers that are at work."""
     command = [sys.executable, "-m", "auditor", "pcap", *arguments, "--jobs", "2"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
 @pytest.fixture
@@ -111,11 +111,11 @@ def endless(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_whoever_started_them(endless: Path, tmp_path: Path, number: signal.Signals) -> None:
-    """Ctrl-C, SIGTERM and even a kill of the audit end its workers."""
+    """Ctrl-C, SIGTERM and even a kill of the audit end its workers, whatever these are at."""
     with _running(str(endless), "--out", str(tmp_path / "results")) as audit:
         while not (found := _workers_of(audit.pid)):
             assert audit.poll() is None, audit.communicate()
-        audit.send_signal(number)
+        os.killpg(audit.pid, number)  # as a terminal does
         assert audit.wait(HANG) != 0
         assert b"Traceback" not in audit.communicate()[1]
         assert not psutil.wait_procs(found, HANG)[1]
@@ -142,6 +142,21 @@ def test_a_stream_is_read_by_one_process(tmp_path: Path) -> None:
     assert "--jobs: what comes as a stream is read by one process" in said
 
 
+def test_memory_for_few_of_many(one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory is enough for two processes, five shares are followed by two, one after the other."""
+    started: list[int] = []
+    start_one = workers.Worker.start
+
+    def noted(number: int) -> workers.Worker:
+        started.append(number)
+        return start_one(number)
+
+    monkeypatch.setattr(workers.Worker, "start", noted)
+    auditor.audit(OFFICE, jobs=5, memory="1000M", out=tmp_path).close()
+    assert started == [0, 1]
+    assert rows(tmp_path) == rows(one)
+
+
 @pytest.mark.parametrize("number", [0, -1, 1000])
 def test_numbers_of_jobs(number: int) -> None:
     """A number of processes that nobody can mean is refused."""
@@ -155,7 +170,9 @@ def test_jobs_without_being_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
     assert chosen.jobs_for([large], Options()) == 8
     assert chosen.jobs_for([small], Options()) == 1
-    assert chosen.jobs_for([large], Options(topology="site.toml")) == 1
+    assert chosen.jobs_for([large], Options(topology="site.toml")) == 8
+    assert chosen.jobs_for([large], Options(topology="site.toml", apart=True)) == 1
+    assert chosen.jobs_for([large], Options(witnesses="conn.log")) == 1
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     assert chosen.jobs_for([large], Options()) == 1
     assert chosen.jobs_for([large], Options(jobs=5)) == 5

@@ -117,12 +117,35 @@ def test_packed_and_other_files_joined(audit_bytes: Run, first: str, second: str
     assert (row["packets"], row["status"]) == (12 if second == "plain" else 18, "complete")
 
 
+@pytest.mark.parametrize("name", ["zstd", "lz4"])
+@pytest.mark.parametrize("place", ["before", "between", "behind"])
+def test_frames_to_be_passed_over(audit_bytes: Run, name: str, place: str) -> None:
+    """Skippable frames of zstd and lz4, which parallel and seekable writers add, hide nothing."""
+    skipped = b"\x5e\x2a\x4d\x18" + struct.pack("<I", 9) + b"places..."
+    parts = [PACKS[name](wire.pcap(packets(1001))), PACKS[name](wire.pcap(packets(1002)))]
+    at = ("before", "between", "behind").index(place)
+    if name == "lz4" and at == 0:
+        at = 1
+    row = wire.only(audit_bytes(b"".join([*parts[:at], skipped, *parts[at:]])).captures)
+    assert (row["packets"], row["status"], row["compression"]) == (12, "complete", name)
+
+
 @pytest.mark.parametrize("first", PACKS)
 @pytest.mark.parametrize("size", [1, 7, 200])
 def test_something_else_behind_a_packed_file(audit_bytes: Run, first: str, size: int) -> None:
     """What is no capture behind one is damage, and all before it is reported."""
     row = wire.only(audit_bytes(PACKS[first](wire.pcap(packets(1))) + b"\xfe" * size).captures)
     assert (row["packets"], row["status"]) == (6, "truncated" if size < 16 else "damaged")
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("size", [32, 5000, 1 << 20])
+def test_zeros_behind_the_last_packet(audit_bytes: Run, writer: str, size: int) -> None:
+    """Room that was reserved and never written to holds no packets, and moves no times; it is told."""
+    row = wire.only(audit_bytes(WRITERS[writer](packets(1)) + bytes(size)).captures)
+    assert (row["packets"], row["started"].year, row["short"]) == (6, 2023, 0)
+    assert row["status"] == "damaged"
+    assert writer == "snoop" or "zeros follow" in row["warnings"]
 
 
 def test_joined_files_on_standard_input() -> None:

@@ -123,6 +123,19 @@ def test_rows_of_other_times_are_let_go(tmp_path: Path) -> None:
     assert part.own.tolist() == whole.own.tolist()
 
 
+def test_a_time_that_is_known_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that came before the captures' time was known are let go then: the log is as if it had been known before."""
+    rows = [ROW.replace(scenes.SPAN, f"{scenes.START + 100 * k} {scenes.START + 100 * k + 60}") for k in range(100)]
+    (tmp_path / "a.log").write_text("\n".join(rows) + "\n")
+    monkeypatch.setattr(flow_logs, "PART", 1000)
+    window: Window = (scenes.START + 2000, scenes.START + 7000)
+    early, late = read(tmp_path / "a.log", window), [(None, None)] * 6
+    reader = flow_logs.Reader(window=lambda: late.pop() if late else window)
+    reader.add(tmp_path / "a.log")
+    assert columns_of(reader.finish()) == columns_of(early)
+    assert 0 < len(early) < 60
+
+
 OCTETS = st.lists(
     st.integers(0, 300).map(str) | st.sampled_from(["", "00", "01", "-", " ", "1e1"]), min_size=1, max_size=6
 )

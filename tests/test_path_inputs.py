@@ -395,7 +395,7 @@ def test_what_a_capture_shows_of_its_network(audit_bytes: Run) -> None:
     arp = table.loc["address"].set_index("told_by").loc["ARP"]
     assert tuple(arp[["subject", "mac", "vlan", "frame"]]) == ("10.0.0.9", w.AWS1, "5", 1)
     speakers = table.loc["bgp"].set_index("subject")["detail"]
-    assert "announces 1 routes" in speakers[scenes.AMAZON_PUBLIC]
+    assert "announces 1 route to" in speakers[scenes.AMAZON_PUBLIC]
     assert "AS 7224" in speakers[scenes.AMAZON_PUBLIC]
 
 

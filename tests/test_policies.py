@@ -1,5 +1,6 @@
 """The shipped policies beside the default one: each rule meets what is good and not what is bad, layers and exceptions hold."""
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -444,3 +445,26 @@ def test_a_policy_of_before_says_how_to_fix_under_the_old_name(tmp_path: Path) -
     before, now = (library.get(tmp_path / f"{name}.toml") for name in ("before", "now"))
     assert before == now
     assert next(one for one in now.rule if one.code == "OUR101").fix == "F"
+
+
+def _iana(name: str) -> str:
+    """A suite's name in IANA's spelling, of that which OpenSSL has for it."""
+    if name.startswith("TLS_"):
+        return name
+    keys, _, rest = name.rpartition("AES")
+    mode = re.sub(r"^(\d+)-(GCM-)?SHA", lambda match: f"{match[1]}_{'GCM' if match[2] else 'CBC'}_SHA", rest)
+    return f"TLS_{keys.rstrip('-').replace('-', '_') or 'RSA'}_WITH_AES_{mode}"
+
+
+def test_lists_of_load_balancers_are_those_of_another_source() -> None:
+    """What policies of load balancers accept is what moto, which has it from AWS's own tables, says, where both are verified."""
+    from moto.elbv2.ssl_policies import SSL_POLICIES
+
+    compared = 0
+    for ours, theirs in aws_tls.names().items():
+        rules = aws_tls.document(ours)["rule"]
+        if theirs in SSL_POLICIES and theirs.endswith("-2021-06") and rules[0]["certainty"] == "verified":
+            listed = {_iana(name) for name in SSL_POLICIES[theirs]["ciphers"]}
+            assert set(rules[1]["parameters"]["allow"]["name"]) == listed, theirs
+            compared += 1
+    assert compared == 7

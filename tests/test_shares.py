@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,6 +61,16 @@ def test_paths_are_the_same_in_shares(tmp_path: Path, number: int) -> None:
     with closing(auditor.audit(capture, **options)) as whole, closing(audit_here(capture, jobs=3, **options)) as shared:
         assert cuts.said(shared) == cuts.said(whole)
         assert shared.rows("captures") == whole.rows("captures")
+
+
+@pytest.mark.parametrize("number", range(3, len(scenes.SCENES), 9))
+def test_paths_that_shares_judge_apart(tmp_path: Path, number: int) -> None:
+    """What a site's topology says of the flows of two hosts, a worker says of them by itself."""
+    capture, options = scenes.SCENES[number].write(tmp_path)
+    auditor.audit(capture, out=tmp_path / "one", **options).close()
+    audit_here(capture, apart=True, jobs=3, out=tmp_path / "shared", **options).close()
+    assert rows(tmp_path / "shared") == rows(tmp_path / "one")
+    assert totals(tmp_path / "shared") == totals(tmp_path / "one")
 
 
 @pytest.mark.parametrize("count", SHARES)
@@ -174,3 +185,10 @@ def test_what_shares_keep_is_judged_anew(tmp_path: Path) -> None:
     auditor.audit(sample, out=tmp_path / "audited", policy=policy).close()
     assert rows(tmp_path / "judged") == rows(tmp_path / "audited")
     assert totals(tmp_path / "judged") == totals(tmp_path / "audited")
+
+
+def test_rows_whose_parts_have_words_of_their_own(tmp_path: Path) -> None:
+    """A table of several parts, each with other words in a column of few, is handed over as it is."""
+    parts = [pa.table({"path": pa.array(words).dictionary_encode()}) for words in (["vpn"], ["vpc", "internet"])]
+    shares.write_rows(tmp_path / "rows", pa.concat_tables(parts))
+    assert shares.read_rows(tmp_path / "rows")["path"].to_pylist() == ["vpn", "vpc", "internet"]

@@ -4,6 +4,7 @@ import base64
 import struct
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
@@ -78,6 +79,17 @@ def test_a_session_that_stays_in_clear(audit_bytes: Run, name: str, turns: int, 
     assert result.handshakes.empty
     flow = wire.only(result.flows)
     assert (flow["protocol"], flow["upgrade"]) == (name, expected)
+
+
+def test_postgresql_in_clear(audit_bytes: Run) -> None:
+    """A log-in without a request for TLS is named, in one segment or several."""
+    body = struct.pack(">I", 196_608) + b"user\0me\0database\0d\0\0"
+    start = struct.pack(">I", len(body) + 4) + body
+    for size in (1460, 20):
+        talk = wire.Talk(dport=5555).open().play([("c", start), ("s", b"R\0\0\0\x08\0\0\0\0")], size)
+        flow = wire.only(audit_bytes(wire.pcap(talk.packets)).flows)
+        assert flow["protocol"] == "postgresql"
+        assert pd.isna(flow["upgrade"])
 
 
 def test_a_refusal(audit_bytes: Run) -> None:

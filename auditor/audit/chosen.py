@@ -22,6 +22,16 @@ def is_used(options: Options) -> bool:
     return options.scheduler is not None or CURRENT.get() is not None
 
 
+def is_about_site(options: Options) -> bool:
+    """Whether more is known of a site than packets show."""
+    return bool(options.topology or options.aws or options.routes)
+
+
+def by_hosts(options: Options) -> bool:
+    """Whether all flows of two hosts are to be in one share: what is known of a site compares them with each other."""
+    return is_about_site(options) and not (options.witnesses or options.key_logs() or options.apart)
+
+
 def jobs_for(inputs: "Sequence[Input]", options: Options, *, is_live: bool = False) -> int:
     """How many processes share the work; one where there can be no more, or more would not be faster."""
     size, streams = sum(item.size or 0 for item in inputs), [one for one in inputs if _is_stream(one)]
@@ -33,14 +43,17 @@ def jobs_for(inputs: "Sequence[Input]", options: Options, *, is_live: bool = Fal
         if options.jobs not in (None, 1) and options.say is not None:
             options.say("--jobs: what comes as a stream is read by one process")
         return 1
+    if any(item.remote is not None for item in inputs) and not is_used(options):
+        if options.jobs not in (None, 1) and options.say is not None:
+            options.say("--jobs: what lies in a store is read by one process, which alone has a network")
+        return 1
     if options.jobs is not None:
         return options.jobs
-    knows_more = (options.topology, options.aws, *options.routes, *options.witnesses, *options.key_logs())
-    if any(knows_more):
+    if options.witnesses or options.key_logs() or (is_about_site(options) and not by_hosts(options)):
         return 1
     return max(1, min(len(os.sched_getaffinity(0)) // CORES_A_JOB, size // A_JOB))
 
 
 def _is_stream(item: "Input") -> bool:
     """Whether it can be read once only."""
-    return item.size is None and item.member is None and item.refusal is None
+    return item.is_stream and item.refusal is None

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from auditor.decode.control import Control
-from auditor.errors import AuditError
+from auditor.errors import AuditError, shown
 from auditor.flows.state import COUNTERS
 from auditor.machine import packed, writing
 from auditor.reading import kept, kept_control
@@ -158,4 +158,5 @@ class Keeping:
             except OSError as error:
                 with suppress(OSError):
                     self.file.close()
-                raise AuditError(f"cannot keep what results are made of: {error.strerror or error}") from error
+                place, reason = shown(self.folder.parent), error.strerror or error
+                raise AuditError(f"{place}: cannot write results there: {reason}") from error

@@ -6,12 +6,12 @@ process had followed all. So the rows, findings and totals are those of an audit
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from auditor.audit import dask_workers, shares
+from auditor.audit import chosen, dask_workers, shares
 from auditor.audit.run import Run
 from auditor.audit.shares import Followed, Group, Plan
 from auditor.audit.workers import Processes, Workers
@@ -47,10 +47,14 @@ class Parallel:
         """Bytes that each worker has read so far."""
         return self._read_by_each(1)
 
+    @property
+    def files(self) -> int:
+        """Captures that each worker has read."""
+        return self._read_by_each(2)
+
     def _read_by_each(self, which: int) -> int:
         """Each reads everything: what the slowest has done is done."""
-        said = list(self.workers.read.values())
-        return min((one[which] for one in said), default=0) if len(said) == self.plan.shares else 0
+        return min((one[which] for one in list(self.workers.read.values())), default=0)
 
     def take(self, run: Run) -> None:
         """Follow all shares, and have them judged by workers, or by ``run`` where flows of all have to be known."""
@@ -73,11 +77,12 @@ class Parallel:
         for source in sources:
             if source.counted.secrets and source.failure is None:
                 source.key_logs = secrets.of(source.item)
-        batches = self._batches(groups, answers, control, sources)
+        key_logs = {source.item.name: source.key_logs for source in sources if source.key_logs}
+        batches = self._batches(groups, answers, control, key_logs)
         if sum(source.counted.flows for source in sources) <= MOST_FINISHED:  # what one process gives as one batch
             few = list(batches)
             run.take([together(few)] if few else [])
-        elif run.pipeline.judges_apart(control, sources):
+        elif run.pipeline.judges_apart(control, sources, by_hosts=self.plan.by_hosts):
             self._have_judged(run, number, groups, answers, control)
         else:
             run.take(batches)
@@ -95,21 +100,24 @@ class Parallel:
         self, run: Run, number: int, groups: Sequence[Group], answers: Sequence[Path], control: Control
     ) -> None:
         """Have each share judged by a worker, and take what it says, in the order of shares."""
-        calls = [
-            (self.plan, f"judged-{number}-{share}", group.batches, answers[share])
-            for share, group in enumerate(groups)
-            if group.batches
-        ]
-        for judged in self.workers.map("judge", calls):
+        calls = [(self.plan, f"judged-{number}-{share}", group, answers[share]) for share, group in enumerate(groups)]
+        for (_, _, group, path), judged in zip(calls, self.workers.map("judge", calls), strict=True):
+            if judged is None:
+                run.take(self._batches([group], [path], control, {}))
+                continue
             run.keep(judged.log)
+            run.pipeline.has_shown(judged.shown, judged.early)
             run.add(judged.totals, ((table, shares.read_rows(path)) for table, path in judged.tables))
             run.take(self._read(path, control) for path in judged.left)
 
     def _batches(
-        self, groups: Sequence[Group], answers: Sequence[Path], control: Control, sources: Sequence[Source]
+        self,
+        groups: Sequence[Group],
+        answers: Sequence[Path],
+        control: Control,
+        key_logs: Mapping[str, Sequence[bytes]],
     ) -> Iterator[Batch]:
-        """All batches of all shares, with the secrets that the captures show."""
-        key_logs = {source.item.name: source.key_logs for source in sources if source.key_logs}
+        """All batches of some shares, with the secrets that the captures show."""
         for group, path in zip(groups, answers, strict=True):
             answered = joined.read(path)
             for file in group.batches:
@@ -147,7 +155,7 @@ def on_cluster(inputs: Sequence[Input], options: Options, block_bytes: int) -> I
         workers.check(folder)
         jobs = workers.shares(options.jobs)
         memory_bytes = options.memory_bytes() or workers.memory_bytes() or memory.ceiling().total
-        plan = Plan(shares.captures_of(inputs), options.elsewhere(), jobs, folder, memory_bytes, block_bytes)
+        plan = _plan(inputs, options, jobs, folder, memory_bytes, block_bytes)
         yield Parallel(plan, inputs, workers)
 
 
@@ -157,9 +165,17 @@ def started(
 ) -> Iterator[Parallel]:
     """Processes of this machine that are ready to read. What they write meanwhile lies where results will, and goes."""
     place = Path(tempfile.gettempdir()) if options.out is None else Path(options.out)
-    with _working(place) as folder, Processes(jobs) as workers:
-        plan = Plan(shares.captures_of(inputs), options.elsewhere(), jobs, folder, memory_bytes // jobs, block_bytes)
+    count = max(1, min(jobs, memory_bytes // memory.LEAST))  # where memory is short, some shares wait for others
+    with _working(place) as folder, Processes(count) as workers:
+        plan = _plan(inputs, options, jobs, folder, memory_bytes // count, block_bytes)
         yield Parallel(plan, inputs, workers)
+
+
+def _plan(
+    inputs: Sequence[Input], options: Options, jobs: int, folder: Path, memory_bytes: int, block_bytes: int
+) -> Plan:
+    captures, by_hosts = shares.captures_of(inputs), chosen.by_hosts(options)
+    return Plan(captures, options.elsewhere(), jobs, folder, memory_bytes, block_bytes, by_hosts)
 
 
 @contextmanager

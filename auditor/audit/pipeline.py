@@ -18,6 +18,7 @@ from auditor.border.words import agreed
 from auditor.decode.control import Control
 from auditor.machine import memory
 from auditor.paths.judge import Judge
+from auditor.paths.unfit import Shown
 from auditor.policy.evaluate import Evaluation
 from auditor.reading.events import Batch
 from auditor.reading.sources import Source
@@ -61,10 +62,26 @@ class Pipeline:
         self.totals.certificates = self.shapes.certificates
         self.totals.paths = self.judge.totals
 
-    def judges_apart(self, control: Control, sources: Sequence[Source]) -> bool:
-        """Whether each flow can be judged without the others: by its packets alone, when nothing else is known."""
-        secrets = bool(self.inside.keys) or any(source.key_logs for source in sources)
-        return not (self.judge.waits or control.bgp or secrets)
+    def judges_apart(self, control: Control, sources: Sequence[Source], *, by_hosts: bool) -> bool:
+        """Whether some flows can be judged without the others, where there are no keys: by what their packets show.
+
+        ``control``: what the captures show of their network; ``by_hosts``: all flows of two hosts are judged together.
+        """
+        if self.inside.keys or any(source.key_logs for source in sources):
+            return False
+        if self.judge.waits:
+            return by_hosts and not self.judge.compares_hosts
+        return not control.bgp
+
+    @property
+    def early(self) -> int:
+        """How many flows of what is read were judged before its end."""
+        return self._early
+
+    def has_shown(self, shown: Shown, early: int) -> None:
+        """Somebody else has judged flows of what is read, ``early`` of them before its end; how their frames look."""
+        self.judge.has_shown(shown)
+        self._early += early
 
     def run(self, batch: Batch) -> Iterator[tuple[str, pa.Table]]:
         """The tables of a batch, as (name, rows); none yet while its flows wait for what the capture shows later."""

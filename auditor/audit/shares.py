@@ -5,14 +5,15 @@ small. Doing one twice gives the same files: each attempt writes into a folder o
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.border.urls import WEB, public, scheme_of
 from auditor.capture import archives
 from auditor.capture.inputs import Input
-from auditor.decode.control import Control
+from auditor.errors import InputError
 from auditor.flows.state import DROPPED_SEGMENTS, EXPORTS, RETRANSMITTED
 from auditor.machine import memory, writing
 from auditor.options import Options
@@ -21,13 +22,16 @@ from auditor.reading.events import Batch, Ended, Event
 from auditor.reading.following import Reading
 from auditor.reading.sources import Source
 from auditor.reading.told import Share
+from auditor.reading.window import Window
+from auditor.stores.client import Remote
 
 if TYPE_CHECKING:
     from auditor.audit.pipeline import Pipeline
     from auditor.audit.totals import Totals
+    from auditor.paths.unfit import Shown
 
 LOG = "log"
-Report = Callable[[int, int], object]  # called with packets and bytes that were read so far
+Report = Callable[[int, int, int], object]  # called with packets, bytes and captures that were read so far
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Capture:
     size: int | None
     refusal: str | None
     member: int | None
+    remote: Remote | None = None
 
 
 def inputs_of(captures: Sequence[Capture], *, is_hashed: bool) -> list[Input]:
@@ -46,7 +51,7 @@ def inputs_of(captures: Sequence[Capture], *, is_hashed: bool) -> list[Input]:
     listed: dict[Path, list[archives.Member]] = {}
     inputs = []
     for one in captures:
-        item = Input(one.name, one.path, size=one.size, refusal=one.refusal, is_hashed=is_hashed)
+        item = Input(one.name, one.path, remote=one.remote, size=one.size, refusal=one.refusal, is_hashed=is_hashed)
         if one.member is not None and one.path is not None and one.refusal is None:
             if one.path not in listed:
                 listed[one.path] = archives.members(one.path) or []
@@ -67,8 +72,19 @@ def captures_of(inputs: Sequence[Input]) -> tuple[Capture, ...]:
             member = members.get(item.path, 0)
             members[item.path] = member + 1
         path = item.path.absolute() if item.path is not None else None
-        captures.append(Capture(item.name, path, item.size, item.refusal, member))
+        if item.remote is not None:
+            _check_object(item)
+        captures.append(Capture(item.name, path, item.size, item.refusal, member, item.remote))
     return tuple(captures)
+
+
+def _check_object(item: Input) -> None:
+    """Raise InputError for what of a store other machines cannot read, or must not be told."""
+    assert item.remote is not None
+    if item.member is not None:
+        raise InputError(f"{item.name}: archives in stores are not read by several machines; unpack it there")
+    if scheme_of(item.remote.url) in WEB and public(item.remote.url) != item.remote.url:
+        raise InputError(f"{item.name}: the rest of that address is a secret, and is not handed to a cluster")
 
 
 @dataclass(frozen=True)
@@ -81,10 +97,12 @@ class Plan:
     folder: Path  # where files go, for all who work on it
     memory_bytes: int  # for each
     block_bytes: int
+    by_hosts: bool = False  # all flows of two hosts are in one share
 
     def ceiling(self) -> memory.Ceiling:
-        """The memory that one piece may take."""
-        return memory.ceiling(self.memory_bytes)
+        """The memory that one piece may take, with a part for what is known of a site where there may be any."""
+        with_logs = bool(self.options.witnesses or self.options.routes or self.options.topology)
+        return memory.ceiling(self.memory_bytes, with_logs=with_logs)
 
 
 @dataclass(frozen=True)
@@ -117,6 +135,8 @@ class Judged:
     log: Path
     totals: "Totals"
     left: tuple[Path, ...]
+    shown: "Shown"  # how their frames look
+    early: int  # how many were judged before all were known
 
 
 @dataclass
@@ -170,15 +190,16 @@ def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
         inputs,
         plan.block_bytes,
         apart=plan.options.apart,
+        window=Window(*plan.options.times()),
         ceiling=plan.ceiling(),
-        share=Share(number, plan.shares, folder, by_hosts=False),
+        share=Share(number, plan.shares, folder, by_hosts=plan.by_hosts),
     )
     following = _Following(folder)
     try:
         for event in reading:
             following.take(event)
             if report is not None:
-                report(reading.packets, reading.done)
+                report(reading.packets, reading.done, reading.files)
     finally:
         reading.close()
         for item in inputs:
@@ -186,38 +207,50 @@ def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
     return Followed(tuple(following.groups), reading.packets)
 
 
-def judge(plan: Plan, name: str, batches: Sequence[Path], answers: Path) -> Judged:
-    """Judge the flows of one share, of captures that nothing else is known of; ``name``: of the piece."""
+def judge(plan: Plan, name: str, group: Group, answers: Path) -> Judged | None:
+    """Judge the flows of one share; ``name``: of the piece. None where requests may be read in some, and that needs all.
+
+    Where paths are judged by what is known of a site, requests cannot be left to others.
+    """
     from auditor.audit.building import build_pipeline
     from auditor.audit.keeping import Keeping
     from auditor.requests.inside import Inside
 
     folder = attempt(plan.folder, name)
     pipeline = build_pipeline(plan.options, Inside(all_clear=plan.options.http), plan.ceiling())
-    answered, left = joined.read(answers), list[Path]()
+    control, answered, left = kept.read_control(group.control), joined.read(answers), list[Path]()
     tables: list[tuple[str, Path]] = []
+
+    def write(parts: Iterable[tuple[str, Any]]) -> None:
+        for table, rows in parts:
+            tables.append((table, folder / f"rows-{len(tables)}"))
+            write_rows(tables[-1][1], rows)
+
     with writing.held(folder) as number, writing.new_file(LOG, number) as log:
         keeping = pipeline.keeping = Keeping(log, folder, {})
-        for generation, path in enumerate(batches):
+        for generation, path in enumerate(group.batches):
             pipeline.shapes.forget()
-            batch = answered.apply(kept.read_batch(path, generation))
-            for table, rows in _judged(pipeline, batch, folder, left):
-                tables.append((table, folder / f"rows-{len(tables)}"))
-                write_rows(tables[-1][1], rows)
+            batch: Batch | None = answered.apply(kept.read_batch(path, generation, control))
+            assert batch is not None
+            wanted = _wanted(pipeline, batch)
+            if len(wanted) and pipeline.judge.waits:
+                keeping.abandon()
+                return None
+            if len(wanted):
+                batch = _without(batch, wanted, folder, left)
+            if batch is not None:
+                write(pipeline.run(batch))
+        write(pipeline.flush())
         keeping.close()
-    return Judged(tuple(tables), folder / LOG, pipeline.totals, tuple(left))
+    return Judged(tuple(tables), folder / LOG, pipeline.totals, tuple(left), pipeline.judge.shown, pipeline.early)
 
 
-def _judged(pipeline: "Pipeline", batch: Batch, folder: Path, left: list[Path]) -> Iterator[tuple[str, Any]]:
-    """The tables of a batch, without the flows whose requests may be read: these are left, as a batch of their own."""
-    wanted = _wanted(pipeline, batch)
-    if len(wanted):
-        mine, others = batch.rows.divided(wanted)
-        left.append(folder / f"left-{len(left)}")
-        kept.write_batch(left[-1], replace(batch, rows=mine))
-        batch = replace(batch, rows=others)
-    if len(batch.rows):
-        yield from pipeline.run(replace(batch, control=Control()))
+def _without(batch: Batch, wanted: Any, folder: Path, left: list[Path]) -> Batch | None:
+    """A batch without the flows whose requests may be read: these are left, as a batch of their own. None for nothing."""
+    mine, others = batch.rows.divided(wanted)
+    left.append(folder / f"left-{len(left)}")
+    kept.write_batch(left[-1], replace(batch, rows=mine))
+    return replace(batch, rows=others) if len(others) else None
 
 
 def _wanted(pipeline: "Pipeline", batch: Batch) -> Any:
@@ -239,7 +272,7 @@ def write_rows(path: Path, rows: Any) -> None:
     import pyarrow as pa
 
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with writing.replaced(path, durable=False) as file, pa.ipc.new_file(file, rows.schema, options=options) as writer:
+    with writing.replaced(path, durable=False) as file, pa.ipc.new_stream(file, rows.schema, options=options) as writer:
         writer.write_table(rows)
 
 
@@ -248,7 +281,7 @@ def read_rows(path: Path) -> Any:
     import pyarrow as pa
 
     with pa.memory_map(str(path)) as file:
-        return pa.ipc.open_file(file).read_all()
+        return pa.ipc.open_stream(file).read_all()
 
 
 def merged_sources(parts: Sequence[Sequence[Source]]) -> list[Source]:

@@ -4,7 +4,6 @@ As a program it is given the number of an open socket: over it come the machine 
 """
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -29,10 +28,10 @@ class Reports:
         self._connection = connection
         self._next = 0.0
 
-    def __call__(self, packets: int, size: int) -> None:
+    def __call__(self, packets: int, size: int, files: int) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + BEAT
-            self._connection.send((READ, (packets, size)))
+            self._connection.send((READ, (packets, size, files)))
 
 
 def serve(connection: Connection) -> None:
@@ -61,9 +60,8 @@ def _end_with(parent: int) -> None:
 
 def main(arguments: list[str]) -> int:
     """Serve the process at the other end of a socket, which is open under the number given."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides what Ctrl-C means
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    with Connection(int(arguments[0])) as connection, suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with Connection(int(arguments[0])) as connection, suppress(EOFError, OSError):
         kernel.take(objects.unpack(connection.recv_bytes()))
         serve(connection)
     return 0

@@ -34,8 +34,15 @@ LARGER = "give --memory a larger size, or a smaller file"
 DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, RuntimeError, ValueError)
 
 
+def is_skippable(head: bytes) -> bool:
+    """Whether a frame begins here that zstd and lz4 pass over (RFC 8878 3.1.2), as a table of places in what is packed."""
+    return head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50
+
+
 def compression_of(head: bytes) -> str | None:
     """The name of the compression that ``head`` begins with, or None."""
+    if is_skippable(head):
+        return "zstd"
     return next((name for magic, name in MAGICS.items() if head.startswith(magic)), None)
 
 
@@ -143,7 +150,7 @@ class Members(io.RawIOBase):
         self._packed = self._packed.lstrip(b"\0")
         if not self._packed:
             return False
-        packing = compression_of(self._packed)
+        packing = self._name if is_skippable(self._packed) else compression_of(self._packed)
         if packing is None:
             self._is_plain, self._ready, self._packed = True, memoryview(self._packed), b""
         else:

@@ -130,6 +130,8 @@ def walk_pcap(
         if captured > largest:
             return count, position, DAMAGED
         second, fraction = u32(block, position, big_endian), u32(block, position + 4, big_endian)
+        if second == 0 and fraction == 0 and original == 0 and captured == 0:  # what was never written to
+            return count, position, DAMAGED
         if fraction > most_fraction or may_be_header(second, fraction):
             return count, position, SPECIAL
         begin = position + record_bytes

@@ -16,6 +16,7 @@ from auditor.capture.pcap import (
     HEADER_BYTES,
     LARGEST_PACKET,
     MOST_MICROSECONDS,
+    RECORD_BYTES,
     PcapHeader,
     fractions,
 )
@@ -255,8 +256,10 @@ class Reader:
             self._unpack(packing, self.buffer[self.position : self.stop].tobytes())
             self.stop = self.position
             return False
-        what = "pcapng block" if self.kind == PCAPNG else "packet record"
-        self.damaged(f"no {what} can begin there", self.offset + self.position)
+        what = "no pcapng block can begin there" if self.kind == PCAPNG else "no packet record can begin there"
+        if len(head) >= RECORD_BYTES and not any(head):
+            what = "the file was not written to its end: zeros follow"
+        self.damaged(what, self.offset + self.position)
         return False
 
     def _is_fine(self) -> bool:

@@ -3,6 +3,7 @@
 from auditor.capture.text_forms import form_of
 
 EDITCAP = "convert it with: editcap -F pcap FILE OUT.pcap"
+AS_TEXT = "that was transferred as text, which destroys it; transfer it as binary"
 LOOKS = (
     (b"PK\x03\x04", "a ZIP archive; give it as a file, or unpack it first"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive; unpack it first"),
@@ -32,8 +33,9 @@ LOOKS = (
     (b"1MOyo", "a capture in base64; decode it with: base64 -d FILE > OUT.pcap"),
     (b"TTyyo", "a capture in base64; decode it with: base64 -d FILE > OUT.pcap"),
     (b"Cg0NC", "a capture in base64; decode it with: base64 -d FILE > OUT.pcapng"),
-    (b"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", "a capture that was transferred as text, which destroys it; transfer it as binary"),
+    (b"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", f"a capture {AS_TEXT}"),
     (b"+---------+---------------+----------+", f"a capture in the text form of K12; {EDITCAP}"),
+    (b"\r\n\r\r\r\n", f"a pcapng {AS_TEXT}"),  # each end of line of it became two bytes
     (b"#separator", "a Zeek log; give it with --witness beside a capture"),
     (b"version account-id", "a VPC flow log; give it with --witness beside a capture"),
     (b"#!", "a script"),

@@ -35,11 +35,16 @@ FILES = (
     "425a68",
 )
 WORDS = ("c3d4a1b2", "3c4da1b2", "0d0a0a0d", "8b1f", "141724120662", "006412005015")
+# A pcap's first bytes in code pages 1252, 437 and 850, as PowerShell writes what a program gives to its ``>``.
+REDIRECTED = ("\u00d4\u00c3\u00b2\u00a1", "\u2558\u251c\u2593\u00ed", "\u00c8\u251c\u2593\u00ed")
 LISTS = (
     (r"<!doctype html|<html", "an HTML page, which a failed or refused download leaves; download the capture again"),
     (r"(<\?[^>]*>\s*|<!--.*?-->\s*)*<Error>\s*<Code>", "an error message of S3; download the capture again, with the right to"),
     (r"(?s)(<\?[^>]*>\s*|<!--.*?-->\s*)*<(pdml|psml)", f"tshark's XML; {NO_PACKETS}: write a capture with tshark -w"),
     (r"<\?xml", "an XML document"),
+    (r"(\.\./)*(\.git)?/?annex/objects/", "a git-annex pointer, not the file itself; get that with: git annex get"),
+    (r'"No\.","Time","Source"', f"Wireshark's list of packets; {NO_PACKETS}: save the capture itself"),
+    (r'\{\s*"log"\s*:\s*\{', f"an HTTP archive (HAR); {NO_PACKETS}"),
     (r"\[\w+\]\[\w+\] ?\S+:[iIoOeE]+\d*\[", f"text of Check Point's fw monitor; {NO_PACKETS}: write a capture with fw monitor -o"),
     (r"\[\d+\][0-9a-f]{4}\.[0-9a-f]{4}::", f"a Windows trace as text; {NO_PACKETS}: make a capture of the .etl file with pktmon etl2pcap"),
     (r"(?s).*PktGroupId \d+", f"text of pktmon; {NO_PACKETS}: make a capture of the .etl file with pktmon etl2pcap"),
@@ -58,6 +63,10 @@ def form_of(text: str) -> str | None:
     """A few words for a text with packets, or of packets, and how to come by a capture; None for any other text."""
     if (words := dump_of(text)) is not None:
         return words
+    if text.startswith(REDIRECTED):
+        return (
+            "a capture that PowerShell's > wrote as text, which destroys it; let the program write the file, or use cmd"
+        )
     text = text.lstrip()
     for pattern, words in LISTS:
         if re.match(pattern, text, re.IGNORECASE | re.MULTILINE):

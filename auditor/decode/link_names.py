@@ -44,6 +44,7 @@ LINK_NAMES = {
     166: "PPP with direction",
     169: "GPRS LLC",
     177: "Linux LAPD",
+    178: "Juniper Ethernet",
     182: "frame relay of a Juniper router",
     183: "Juniper PPP",
     186: "FreeBSD USB (of old)",

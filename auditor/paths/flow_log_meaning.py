@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from auditor.paths.flow_log_rows import FlowLog
-from auditor.paths.model import LIKELY, Evidence, Flows, is_public
+from auditor.paths.model import DIRECTIONS, LIKELY, Evidence, Flows, is_public
 from auditor.paths.site import Network
 from auditor.prefixes import PrefixSet
 from auditor.tables.columns import is_one_of
@@ -124,7 +124,7 @@ def _attachments(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> li
     count = 2 * len(flows)
     on: dict[str, Array] = {}  # kind of an edge -> how many of its attachments are on each side's chain
     passing = []  # (attachment, sides whose chain it is on)
-    inner = np.zeros(count, np.int64)
+    vpcs, inner = np.zeros(count, np.int64), np.zeros(count, np.int64)
     unknown = np.zeros(count, bool)
     for name in sorted({n for values, _ in columns for n in values if n is not None}):
         there = np.zeros(count, bool)
@@ -139,6 +139,7 @@ def _attachments(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> li
             passing.append((attachment, there))
         elif attachment.kind in WITHIN:
             inner += there
+            vpcs += there & (attachment.kind == "vpc")
     edges = np.sum([number > 0 for number in on.values()], axis=0) if on else np.zeros(count, np.int64)
     evidence: list[Evidence] = []
     for attachment, there in passing:
@@ -149,8 +150,14 @@ def _attachments(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> li
         evidence += _on_sides(alone, flows, rows, path, text, link)
     text = "transit gateway flow log: attachments of Direct Connect and of VPNs"
     evidence += _on_sides(edges > 1, flows, rows, "private", text, None)
+    # Rows of some attachments alone do not show the edge: not of an on-premises end, nor what lies behind a peering.
+    home, in_vpc = (
+        np.array([some.covers(*flows.end(end)) for end in DIRECTIONS]) for some in (network.home, network.vpcs)
+    )
+    within = (vpcs >= 2) | ((inner >= 2) & np.repeat(in_vpc.all(axis=0), 2))
+    within &= (edges == 0) & ~unknown & ~np.repeat(home.any(axis=0), 2)
     text = "transit gateway flow log: from VPC to VPC"
-    evidence += _on_sides((edges == 0) & (inner >= 2) & ~unknown, flows, rows, "vpc", text, None)
+    evidence += _on_sides(within, flows, rows, "vpc", text, None)
     return evidence
 
 

@@ -71,6 +71,7 @@ class Gathered:
         self._numbers, self._addresses, self._texts = tuple(numbers), tuple(addresses), tuple(texts)
         self._kept: dict[str, _Growing] = {}  # by column; of addresses there is one of each half
         self._count = 0  # rows that are kept
+        self._window: Window = (None, None)
         self._codes: dict[str, dict[str, int]] = {name: {} for name in self._texts}
         self._file = _Growing(np.int32(-1))
         self._owners = _Owners()
@@ -109,9 +110,10 @@ class Gathered:
         log.skipped[-1] += lost + int((~good).sum())
         log.columns |= {*columns.numbers, *columns.addresses, *columns.texts}
         self._look(columns, good)
-        since, until = window
-        kept = good if since is None else good & (columns.numbers["end"] >= since)
-        kept = kept if until is None else kept & (columns.numbers["start"] <= until)
+        if window != self._window:  # what was kept before it was known
+            self._window = window
+            self._let_go()
+        kept = good & _is_within(columns.numbers["start"], columns.numbers["end"], window)
         if count := int(kept.sum()):
             self._keep(columns.at(kept), count)
         return count
@@ -124,6 +126,16 @@ class Gathered:
                 self._kept[column].put(values, self._count)
         self._count += count
         self._file.put(np.full(count, len(self._log.names) - 1), self._count - count)
+
+    def _let_go(self) -> None:
+        """Of the rows that are kept, those of another time."""
+        start, end = (self._kept[name].until(self._count) if name in self._kept else None for name in ("start", "end"))
+        if start is None or end is None:
+            return
+        mask = _is_within(start, end, self._window)
+        for column in (*self._kept.values(), self._file):
+            column.keep(mask)
+        self._count = int(mask.sum())
 
     def _split(self, columns: Columns) -> Iterator[tuple[str, Array]]:
         """The columns as they are kept."""
@@ -186,6 +198,13 @@ def _told(addresses: dict[str, Addresses]) -> dict[str, Addresses]:
     return {**addresses, **told}
 
 
+def _is_within(start: Array, end: Array, window: Window) -> Array:
+    """Which rows may be of a time."""
+    since, until = window
+    within = np.ones(len(start), bool) if since is None else end >= since
+    return within if until is None else within & (start <= until)
+
+
 class _Growing:
     """A column that grows in place: what it would be copied to takes as much memory again."""
 
@@ -204,6 +223,15 @@ class _Growing:
         if before < count:
             self._values.resize(count + more, refcheck=False)
             self._values[before:] = self._missing
+
+    def until(self, count: int) -> Array:
+        """The column of ``count`` rows so far."""
+        self._reach(count)
+        return self._values[:count]
+
+    def keep(self, mask: Array) -> None:
+        """Some of the rows, as many as ``mask`` is long."""
+        self._values = self.until(len(mask))[mask]
 
     def whole(self, count: int) -> Array:
         """The column of ``count`` rows, which is let go."""

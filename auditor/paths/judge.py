@@ -97,6 +97,11 @@ class Judge:
     _last: "OrderedDict[tuple[Any, ...], tuple[str, int, str]]" = field(default_factory=OrderedDict)
 
     @property
+    def compares_hosts(self) -> bool:
+        """Whether flows of other hosts may decide a flow's path: those outside of a translator, those that a log is about."""
+        return bool(self.network.topology.nat) or not self.witnesses.is_empty
+
+    @property
     def waits(self) -> bool:
         """Whether flows should be judged once their capture has ended: what it shows of the network may come late."""
         return not self.network.is_empty or self.coming is not None
@@ -161,6 +166,15 @@ class Judge:
         """What should be known of the topology and the capture that has ended, a sentence each."""
         shown, self._shown = self._shown, Shown()
         return shown.warnings()
+
+    @property
+    def shown(self) -> Shown:
+        """What the frames that were judged look like."""
+        return self._shown
+
+    def has_shown(self, shown: Shown) -> None:
+        """Somebody else has judged flows of the same capture, whose frames look like that."""
+        self._shown = self._shown.merge(shown)
 
     def _count_contests(self, gathered: Gathering) -> None:
         for contest in gathered.learned.contests:

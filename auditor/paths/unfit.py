@@ -50,18 +50,33 @@ class Shown:
             if name is not None:
                 self.interfaces[name] += int(frames.seen[positions.interface == number].sum())
 
+    def merge(self, other: "Shown") -> "Shown":
+        """What flows of both parts of a capture look like."""
+        return Shown(
+            self.links | other.links,
+            self.fitted | other.fitted,
+            self.tags + other.tags,
+            self.macs + other.macs,
+            self.interfaces + other.interfaces,
+        )
+
     def warnings(self) -> list[str]:
         """One sentence where the topology describes frames of links and no frame is any of them."""
         if not self.links or self.fitted or not self.macs:
             return []
         sought = "; ".join(sorted(self.links)[:MOST_NAMED])
         seen = [
-            f"{what} {', '.join(name for name, _ in counter.most_common(MOST_NAMED))}"
+            f"{what} {', '.join(_commonest(counter))}"
             for what, counter in (("VLANs", self.tags), ("interfaces", self.interfaces), ("MACs", self.macs))
             if counter
         ]
         suggest = "audit topology suggest writes a file of them to complete"
         return [f"the topology fits no frame: looked for {sought}; seen were {'; '.join(seen)}; {suggest}"]
+
+
+def _commonest(counter: Counter[str]) -> list[str]:
+    """What was met most often; of what was met as often, by name."""
+    return [name for name, _ in sorted(counter.items(), key=lambda one: (-one[1], one[0]))[:MOST_NAMED]]
 
 
 def tag_text(tags: int) -> str:

@@ -251,8 +251,14 @@ def is_socks(data: Bytes, size: int) -> bool:
 
 
 @part
+def is_postgresql(data: Bytes, size: int) -> bool:
+    """PostgreSQL's StartupMessage in clear: its length, protocol 3, names and values that end in zeros."""
+    return size >= 9 and be32(data, 0) == size and be32(data, 4) >> 16 == 3 and data[size - 1] == 0
+
+
+@part
 def is_headed(data: Bytes, size: int) -> bool:
-    """Whether a stream so far may be the beginning of a message of TDS, OpenVPN or STUN, whose form shows when it is whole."""
+    """Whether a stream so far may be the beginning of a message of TDS, OpenVPN, STUN or PostgreSQL, whose form shows when it is whole."""
     if data[0] == PRELOGIN:
         return size < 14 and (size < 2 or data[1] <= 1)
     if data[0] > 3 or size >= 160:
@@ -263,6 +269,8 @@ def is_headed(data: Bytes, size: int) -> bool:
         return size < 2 + data[1]
     if size < 8:
         return data[1] < 0x20
+    if be32(data, 4) >> 16 == 3 and size < be32(data, 0):  # PostgreSQL's StartupMessage
+        return True
     return size < 22 and (
         be32(data, 4) == COOKIE or (size < 10 and data[2] < 4) or be32(data, min(6, size - 4)) == COOKIE
     )
@@ -279,6 +287,8 @@ def application_of(row: int, data: Bytes, size: int) -> int:
             application = LDAP
         elif is_mysql(data, size):
             application = MYSQL
+        elif is_postgresql(data, size):
+            application = POSTGRESQL
         elif is_rdp(data, size):
             application = RDP
         elif is_tds(data, size):

@@ -33,6 +33,10 @@ TEXT = r"'(?:[^']|'')*'"
 COMPARED = re.compile(rf"\b({NAMES})\b(\"?\s*(?:<=|>=|<(?!>)|>)\s*)({TEXT})", re.IGNORECASE)
 COMPARED_BEHIND = re.compile(rf"({TEXT})(\s*(?:<=|>=|<(?!>)|>)\s*(?:\w+\.)?\"?)({NAMES})\b", re.IGNORECASE)
 BETWEEN = re.compile(rf"\b({NAMES})\b(\"?\s+(?:not\s+)?between\s+)({TEXT})(\s+and\s+)({TEXT})", re.IGNORECASE)
+COUNTED = re.compile(r"\bcount\s*\(\s*\*\s*\)", re.IGNORECASE)
+# Words by which a query takes columns that it does not name, and what stands before a table's name that is not a row of it.
+TAKES_ALL = re.compile(r"\*(?!\s*[\d('])|\b(?:columns|natural|pivot|unpivot|summarize|describe|positional)\b")
+BEFORE_TABLE = re.compile(r"(?:\b(?:from|join|as|by)\b|\bfrom\b[\w\s,\"]*,)\s*\(*\s*\"?$")
 DESCRIBED = re.compile(r"(?:describe|desc|show)\s+(?:table\s+)?\"?(\w+)\"?", re.IGNORECASE)
 
 
@@ -51,7 +55,7 @@ def query(result: Results, text: str) -> Table:
     described = DESCRIBED.fullmatch(plain)
     if described is not None and described[1] in TABLES:
         return ["column", "type", "meaning"], [(one.name, _kind(one), one.meaning) for one in TABLES[described[1]]]
-    with _opened(result, text) as connection:
+    with _opened(result, text, _named(text)) as connection:
         return database.query(connection, ranked(text))
 
 
@@ -63,7 +67,7 @@ def frame(result: Results, text: str) -> "pd.DataFrame":
     if plain.startswith(("show", "desc")):
         names, rows = query(result, text)
         return pd.DataFrame(rows, columns=names)
-    with _opened(result, text) as connection:
+    with _opened(result, text, _named(text)) as connection:
         return database.frame(connection, ranked(text))
 
 
@@ -71,18 +75,31 @@ def rows_where(result: Results, table: str, condition: str) -> "pa.Table":
     """The rows of a table of which a condition of SQL is true. Raises AuditError where it is not right."""
     if table not in TABLES:
         raise AuditError(f"--table {table}: no such table; there are {', '.join(result.tables)}")
-    with _opened(result, f"{table} {condition}") as connection:
+    words = _named(f"select {condition} from {table}")  # noqa: S608 - looked at, and not asked
+    with _opened(result, f"{table} {condition}", words) as connection:
         # the line end closes a comment, and the brackets keep the condition a condition
         wanted = f'select "{ROW}" from "{table} with rows" as {table} where (\n{ranked(condition)}\n) order by 1'  # noqa: S608 - a database that holds nothing else
         _, found = database.query(connection, wanted)
-    return result.arrow(table).take(np.array([row[0] for row in found], np.int64))
+    return result.rows_at(table, np.array([row[0] for row in found], np.int64))
+
+
+def _named(text: str) -> set[str] | None:
+    """The columns that a query may name: words in it; None where it may take others as well."""
+    plain = COUNTED.sub("", text).lower()
+    if not plain.lstrip("( \n").startswith(("select", "with")) or TAKES_ALL.search(plain) is not None:
+        return None
+    for table in TABLES:  # a row as a whole
+        places = re.finditer(rf"\b{table}\b", plain)
+        if any(BEFORE_TABLE.search(plain[: one.start()]) is None and plain[one.end() :][:1] != "." for one in places):
+            return None
+    return set(re.findall(r"\w+", plain))
 
 
 @contextmanager
-def _opened(result: Results, text: str) -> "Iterator[duckdb.DuckDBPyConnection]":
-    """The tables that a query names, or all where it names none."""
+def _opened(result: Results, text: str, words: set[str] | None) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """The tables that a query names, or all where it names none; ``words``: of their columns only those among them."""
     named = [name for name in result.tables if re.search(rf"\b{name}\b", text, re.IGNORECASE)] or result.tables
-    data = {name: result.arrow(name) for name in named}
+    data = {name: result.arrow(name, *_columns(name, words)) for name in named}
     if "flows" in data and re.search(r"\bclient_group\b", text, re.IGNORECASE):
         data["flows"] = _with_groups(data["flows"])
     with closing(database.closed()) as connection:
@@ -93,6 +110,16 @@ def _opened(result: Results, text: str) -> "Iterator[duckdb.DuckDBPyConnection]"
         for name, one in data.items():
             _register(connection, name, one)
         yield connection
+
+
+def _columns(table: str, words: set[str] | None) -> list[str]:
+    """The columns of a table that are among some words, at least one; none for all."""
+    if words is None:
+        return []
+    names = [column.name for column in TABLES[table]]
+    if "client_group" in words:
+        words = words | {"client_ip"}
+    return [name for name in names if name in words] or names[:1]
 
 
 def _texts(data: "pa.Table", column: Column) -> list[str]:

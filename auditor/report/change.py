@@ -43,7 +43,7 @@ def profiles(result: Results) -> dict[Key, Profile]:
     """The profile of each client group and service."""
     by_key: dict[Key, Profile] = {}
     names = ("client_ip", "server_ip", "server_name", "service", "region", *ASPECTS)
-    for row in result.rows("flows", *names):
+    for row in result.each("flows", *names):
         profile = by_key.setdefault((client_group(row["client_ip"]), service_of(row)), Profile())
         profile.flows += 1
         for aspect, counts in profile.aspects.items():

@@ -240,7 +240,7 @@ def _events(flows: FlowColumns) -> list[Event]:
 
 def post_quantum(result: Results) -> list[Count]:
     """Handshakes by the kind of their key exchange, best first."""
-    counts = Counter(row["post_quantum_kind"] or "not seen" for row in result.rows("handshakes", "post_quantum_kind"))
+    counts = Counter(row["post_quantum_kind"] or "not seen" for row in result.each("handshakes", "post_quantum_kind"))
     return [
         Count(kind, counts[kind]) for kind in ("pure", "hybrid", "classical", "obsolete", "not seen") if counts[kind]
     ]
@@ -248,16 +248,18 @@ def post_quantum(result: Results) -> list[Count]:
 
 def hello_sizes(result: Results) -> Sizes:
     """ClientHellos by length, in classes up to each of ``SIZES``."""
-    rows = result.rows("handshakes", "client_hello_bytes", "post_quantum_offered")
-    sized = [row for row in rows if row["client_hello_bytes"] is not None]
+    sized: dict[bool, list[int]] = {False: [], True: []}  # by whether a post-quantum group is offered
+    for row in result.each("handshakes", "client_hello_bytes", "post_quantum_offered"):
+        if row["client_hello_bytes"] is not None:
+            sized[bool(row["post_quantum_offered"])].append(row["client_hello_bytes"])
 
     def histogram(some: Iterable[int]) -> list[int]:
         places = np.searchsorted(SIZES[:-1], np.fromiter(some, np.int64))
         counts: list[int] = np.bincount(places, minlength=len(SIZES)).tolist()
         return counts
 
-    classical = histogram(row["client_hello_bytes"] for row in sized if not row["post_quantum_offered"])
-    large = histogram(row["client_hello_bytes"] for row in sized if row["post_quantum_offered"])
+    classical = histogram(sized[False])
+    large = histogram(sized[True])
     used = [k for k in range(len(SIZES)) if classical[k] or large[k]]
     first, last = (used[0], used[-1] + 1) if used else (0, 0)
     return Sizes(list(SIZES[first:last]), classical[first:last], large[first:last])

@@ -110,10 +110,7 @@ def _verify(result: Results, inputs: Iterable[Input]) -> None:
 
 def _rows(result: Results, flow_ids: list[int]) -> "pa.Table":
     """The rows of some flows."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    rows = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flow_ids, pa.int64())))
+    rows = result.about("flows", flow_ids)
     identifiers = set(rows.column("flow_id").to_pylist())
     missing = [number for number in flow_ids if number not in identifiers]
     if missing:

@@ -37,7 +37,7 @@ class FlowColumns:
     @classmethod
     def of(cls, result: Results) -> "FlowColumns":
         """The flows of an audit."""
-        return cls(result.arrow("flows").select(READ))
+        return cls(result.arrow("flows", *READ))
 
     def __len__(self) -> int:
         return int(self.data.num_rows)

@@ -84,7 +84,7 @@ def _traffic(result: Results) -> list[dict[str, Any]]:
     """How many flows and bytes went between client groups and services, by how they were protected."""
     counts: dict[tuple[Any, ...], list[int]] = {}
     ends = ("client_ip", "server_ip", "server_name", "service", "region", "client_bytes", "server_bytes")
-    for row in result.rows("flows", *ends, *TRAFFIC):
+    for row in result.each("flows", *ends, *TRAFFIC):
         key = (client_group(row["client_ip"]), service_of(row), *(row[name] for name in TRAFFIC))
         count = counts.setdefault(key, [0, 0])
         count[0] += 1

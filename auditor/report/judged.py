@@ -62,7 +62,7 @@ class Judged:
 def _by_pair(result: Results) -> dict[tuple[str, str], list[int]]:
     """The flows by client network and service, as findings are."""
     pairs: dict[tuple[str, str], list[int]] = {}
-    for row in result.rows("flows", *FLOW):
+    for row in result.each("flows", *FLOW):
         service = f"{row['service']} {row['region'] or ''}".rstrip() if row["aws_endpoint"] and row["service"] else None
         server = row["server_name"] or row["server_ip"]
         pairs.setdefault((client_group(row["client_ip"]), service or server), []).append(row["flow_id"])

@@ -56,7 +56,7 @@ def _hellos(result: Results, flow_id: int) -> dict[tuple[str, int], str]:
     """The frames in which the hellos of the flow end, as the handshakes have them."""
     sides = {"client": "ClientHello", "server": "ServerHello"}
     names = [f"{side}_hello_{what}" for side in sides for what in ("capture", "frame")]
-    rows = [row for row in result.rows("handshakes", "flow_id", *names) if row["flow_id"] == flow_id]
+    rows = [row for row in result.each("handshakes", "flow_id", *names) if row["flow_id"] == flow_id]
     return {
         (row[f"{side}_hello_capture"], row[f"{side}_hello_frame"]): name
         for row in rows

@@ -15,11 +15,9 @@ SIDE_WORDS = {"client": "the client's packets", "server": "the server's packets"
 
 def explain_path(result: Results, flow: int | str) -> str:
     """The verdict of a flow's path, what decided, and all evidence for and against. Raises AuditError for no such flow."""
-    import pyarrow.compute as pc
-
     flow_id = flow_ids.found(result, flow)
-    row = result.arrow("flows").filter(pc.field("flow_id") == flow_id).to_pylist()[0]
-    evidence = result.arrow("evidence").filter(pc.field("flow_id") == flow_id).to_pylist()
+    row = result.about("flows", [flow_id]).to_pylist()[0]
+    evidence = result.about("evidence", [flow_id]).to_pylist()
     name = f" ({printable(row['server_name'])})" if row["server_name"] else ""
     link = f", by {printable(row['path_link'])}" if row["path_link"] else ""
     ends = f"{row['client_ip']}:{row['client_port']} to {row['server_ip']}:{row['server_port']}{name}"
@@ -47,10 +45,7 @@ def explain_path(result: Results, flow: int | str) -> str:
 
 def _changes(result: Results, flow_id: int) -> list[str]:
     """What the policy's rule on changes says: from where to where, at which frame."""
-    import pyarrow.compute as pc
-
-    rows = result.arrow("verdicts").filter((pc.field("flow_id") == flow_id) & (pc.field("rule") == CHANGES))
-    return [row["reason"] for row in rows.to_pylist()]
+    return [row["reason"] for row in result.about("verdicts", [flow_id]).to_pylist() if row["rule"] == CHANGES]
 
 
 def _side(flow: dict[str, Any], side: str, path: str, rows: list[dict[str, Any]]) -> Iterator[str]:

@@ -76,14 +76,11 @@ def explain_finding(result: Results, finding_id: str) -> str:
 
 def _facts(result: Results, flows: list[int]) -> list[str]:
     """What is known of the sample flows, a line each."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     from auditor.report.plain import iso, values
 
     if not flows:
         return []
-    rows = result.arrow("flows").filter(pc.field("flow_id").isin(pa.array(flows, pa.int64())))
+    rows = result.about("flows", flows)
     columns = {name: values(rows.column(name)) for name in FACTS}
     lines = ["", "Facts of the sample flows:"]
     for k, name in enumerate(flow_ids.short(result, columns["flow_id"])):

@@ -1,5 +1,6 @@
 """The results of an audit as they lie in a folder: tables, and the manifest that says how they were obtained."""
 
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -7,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.border import gate, text
+from auditor.border.urls import public, url_of
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.report import files, shape
 from auditor.tables.closed import CONFIDENCES, PATHS, SEVERITIES, VERDICTS
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "audit.json"
 MOST_BYTES = 256 << 20  # of the manifest
+PART = 1 << 17  # rows
 RULE: shape.Shape = {
     **dict.fromkeys(("code", "title", "check", "what", "why", "fix", "source"), str),
     "severity": frozenset(SEVERITIES),
@@ -61,6 +65,13 @@ class Results:
     """
 
     def __init__(self, folder: str | Path, captures: str | Path | Iterable[str | Path] = ()) -> None:
+        self.url = url_of(folder)  # where they lie in a store
+        self._fetched: weakref.finalize[Any, Any] | None = None
+        if self.url is not None:
+            from auditor.report import fetched  # only for stores
+
+            folder = fetched.results(self.url, MANIFEST)
+            self._fetched = weakref.finalize(self, fetched.forget, folder)
         self.folder = Path(folder)
         self.moved = [Path(one) for one in ([captures] if isinstance(captures, str | Path) else captures)]
         self._frames: dict[str, pd.DataFrame] = {}
@@ -76,6 +87,16 @@ class Results:
             raise AuditError(
                 f"{shown(folder)}: audit.json is damaged, or of another version ({wrong}); audit the captures again"
             )
+
+    def close(self) -> None:
+        """Remove what was fetched of results in a store."""
+        if self._fetched is not None:
+            self._fetched()
+
+    def check_local(self, what: str) -> None:
+        """Raise AuditError for what is put beside results, where these lie in a store."""
+        if self.url is not None:
+            raise AuditError(f"{public(self.url)}: {what} not written into a store; copy the results to a folder first")
 
     @property
     def is_apart(self) -> bool:
@@ -104,21 +125,55 @@ class Results:
         with self._parquet(table) as parquet:
             return parquet.rows
 
-    def arrow(self, table: str) -> "pa.Table":
-        """A table as Arrow data, flows in the order of their first packets."""
-        data = self._read(table)
-        if "flow_id" not in data.column_names or not data.num_rows:
-            return data
+    def arrow(self, table: str, *columns: str) -> "pa.Table":
+        """A table as Arrow data, or some columns of it, flows in the order of their first packets."""
+        data, order = self._read(table, columns or None), self._order(table)
+        return data if order is None else data.take(order)
+
+    def parts(self, table: str, *columns: str) -> "Iterator[pa.Table]":
+        """The same, a part of the rows at a time: a table that is in order is in memory twice."""
+        data, order = self._read(table, columns or None), self._order(table)
+        if order is None:
+            yield data
+            return
+        for at in range(0, len(order), PART):
+            yield data.take(order[at : at + PART])
+
+    def rows_at(self, table: str, places: "np.ndarray[Any, Any]") -> "pa.Table":
+        """Some rows of a table, by their places in that order, which go up; of the others none is kept in memory."""
+        import numpy as np
+        import pyarrow as pa
+
+        order = self._order(table)
+        wanted = places if order is None else order.to_numpy()[places]
+        by_place = np.argsort(wanted, kind="stable")
+        found, begin, numbers = [], 0, wanted[by_place]
+        with self._parquet(table) as parquet:
+            for batch in parquet.batches(parquet.schema.names):
+                first, last = np.searchsorted(numbers, (begin, begin + len(batch)))
+                if last > first:
+                    found.append(batch.take(pa.array(numbers[first:last] - begin)))
+                begin += len(batch)
+            data = self._checked(table, pa.Table.from_batches(found, parquet.schema))
+        return data.take(pa.array(np.argsort(by_place, kind="stable")))
+
+    def _order(self, table: str) -> "pa.Array | None":
+        """Which rows of a table come one after the other; None where it is in the order in which it was written."""
+        from auditor.tables.schema import schema
+
+        if table not in self.tables or "flow_id" not in schema(table).names or not self.count(table):
+            return None
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        order = [("started", "ascending"), ("flow_id", "ascending")]
         flows = self._read("flows", ["flow_id", "started"])
+        order = pc.sort_indices(flows, sort_keys=[("started", "ascending"), ("flow_id", "ascending")])
         if table == "flows":
-            return data.take(pc.sort_indices(flows, sort_keys=order))
-        ordered = flows.take(pc.sort_indices(flows, sort_keys=order)).column("flow_id")
-        place = pc.index_in(data.column("flow_id"), value_set=ordered)
-        return data.take(pc.sort_indices(pa.table({"place": place}), sort_keys=[("place", "ascending")]))
+            return order
+        place = pc.index_in(
+            self._read(table, ["flow_id"]).column("flow_id"), value_set=flows.column("flow_id").take(order)
+        )
+        return pc.sort_indices(pa.table({"place": place}), sort_keys=[("place", "ascending")])
 
     def column(self, table: str, name: str) -> "pa.ChunkedArray":
         """One column of a table, in the order in which it is written."""
@@ -129,9 +184,24 @@ class Results:
         from auditor.report.plain import values
 
         data = self._read(table, columns)
-        _check_columns(table, data, columns)
+        _check_columns(table, data.column_names, columns)
         lists = [values(data.column(name)) for name in columns]
         return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
+
+    def each(self, table: str, *columns: str) -> "Iterator[Row]":
+        """The same, one by one, of which no more is in memory than a part."""
+        from auditor.report.plain import values
+
+        for batch in self.batches(table, *columns):
+            lists = [values(batch.column(name)) for name in columns]
+            yield from (dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True))
+
+    def about(self, table: str, flows: Sequence[int]) -> "pa.Table":
+        """The rows of a table about some flows, in their order; of the others none is kept in memory."""
+        import numpy as np
+
+        places = np.flatnonzero(np.isin(self.arrow(table, "flow_id").column("flow_id").to_numpy(), flows))
+        return self.rows_at(table, places)
 
     def records(self, table: str, *columns: str, times: str = "iso") -> "Iterator[Row]":
         """The rows of a table, or some columns of it, one by one and flows in the order of their first packets.
@@ -139,10 +209,10 @@ class Results:
         Times are in ISO 8601, or in nanoseconds since 1970 with ``times="ns"``.
         """
         from auditor.report.plain import records
+        from auditor.tables.schema import schema
 
-        data = self.arrow(table)
-        _check_columns(table, data, columns)
-        return records(data.select(columns) if columns else data, times)
+        _check_columns(table, schema(table).names, columns)
+        return (row for part in self.parts(table, *columns) for row in records(part, times))
 
     def _read(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
         # not read_table: it loads pyarrow.dataset and with it pandas, a fifth of a second
@@ -180,9 +250,11 @@ class Results:
         return arrow.harmless(data)
 
     @cached_property
-    def _flow_ids(self) -> frozenset[int]:
-        """The numbers of all flows."""
-        return frozenset(self._read("flows", ["flow_id"]).column("flow_id").to_pylist())
+    def _flow_ids(self) -> "np.ndarray[Any, Any]":
+        """The numbers of all flows, sorted."""
+        import numpy as np
+
+        return np.sort(self._read("flows", ["flow_id"]).column("flow_id").to_numpy())
 
     def batches(self, table: str, *columns: str) -> "Iterator[pa.RecordBatch]":
         """Some columns of a table, a part of it at a time, in the order in which it was written."""
@@ -250,7 +322,7 @@ class Results:
         return self._frame("captures")
 
 
-def _check_columns(table: str, data: "pa.Table", columns: Sequence[str]) -> None:
-    """Raise AuditError for columns that a table has not."""
-    if unknown := [name for name in columns if name not in data.column_names]:
+def _check_columns(table: str, names: Sequence[str], columns: Sequence[str]) -> None:
+    """Raise AuditError for columns that a table has not; ``names``: those that it has."""
+    if unknown := [name for name in columns if name not in names]:
         raise AuditError(f"{table} has no column {', '.join(unknown)}; docs/tables.md lists its columns")

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -98,9 +98,15 @@ def broken(table: str, data: pa.Table) -> str | None:
     return None
 
 
-def without_flow(data: pa.Table, known: Collection[int]) -> int | None:
-    """The first flow that rows are about and that is not there."""
-    return next((one for one in data.column("flow_id").to_pylist() if one not in known), None)
+def without_flow(data: pa.Table, known: np.ndarray[Any, Any]) -> int | None:
+    """The first flow that rows are about and that is not there; ``known``: those that are, sorted."""
+    for chunk in data.column("flow_id").chunks:
+        flows = np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset : chunk.offset + len(chunk)]
+        at = np.minimum(np.searchsorted(known, flows), len(known) - 1)
+        gone = np.flatnonzero(known[at] != flows) if len(known) else np.arange(len(flows))
+        if len(gone):
+            return int(flows[gone[0]])
+    return None
 
 
 def _wrong(table: str, column: schema.Column, values: pa.ChunkedArray) -> str | None:

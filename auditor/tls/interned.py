@@ -15,38 +15,46 @@ OBJECT_BYTES = 2_000  # about what a description takes besides its texts
 
 
 class Shapes:
-    """The shapes met so far, described; forgotten when the kernels' numbers are given out anew, or they take too much.
+    """The shapes met so far, described: by the kernels' numbers until these are given out anew, and by their bytes.
 
-    ``most``: about how many bytes they may take.
+    ``most``: about how many bytes they may take; then all are forgotten.
     """
 
     def __init__(self, certificates: Certificates | None = None, most: int = MOST_BYTES) -> None:
         self._clients: dict[tuple[int, int], dict[str, object]] = {}
         self._servers: dict[int, ServerShape] = {}
         self._chains: dict[int, Chain] = {}
+        self._clients_said: dict[tuple[bytes, int], dict[str, object]] = {}
+        self._servers_said: dict[bytes, ServerShape] = {}
         self.certificates = certificates or Certificates()
         self._most = most
         self._size = 0
 
     def forget(self) -> None:
+        """Numbers are given out anew: they mean other shapes from now on."""
         self._clients.clear()
         self._chains.clear()
         self._servers.clear()
-        self._size = 0
 
     def _grows(self, size: int) -> None:
         self._size += size
         if self._size > self._most:
             self.forget()
+            self._clients_said.clear()
+            self._servers_said.clear()
             self._size = size
 
     def client(self, memory: S.Memory, number: int, transport: int) -> dict[str, object]:
-        if (number, transport) not in self._clients:
-            shape = ClientShape.parse(value(memory.arena, memory.entries, number))
-            row = shape.row("tdqt"[transport])
-            self._grows(OBJECT_BYTES + sum(len(text) for text in row.values() if isinstance(text, str)))
+        row = self._clients.get((number, transport))
+        if row is None:
+            said = bytes(value(memory.arena, memory.entries, number))
+            row = self._clients_said.get((said, transport))
+            if row is None:
+                row = ClientShape.parse(said).row("tdqt"[transport])
+                self._grows(OBJECT_BYTES + len(said) + sum(len(text) for text in row.values() if isinstance(text, str)))
+                self._clients_said[said, transport] = row
             self._clients[number, transport] = row
-        return self._clients[number, transport]
+        return row
 
     def chain(self, memory: S.Memory, number: int) -> Chain:
         if number not in self._chains:
@@ -56,10 +64,16 @@ class Shapes:
         return self._chains[number]
 
     def server(self, memory: S.Memory, number: int) -> ServerShape:
-        if number not in self._servers:
-            self._grows(OBJECT_BYTES)
-            self._servers[number] = ServerShape.parse(value(memory.arena, memory.entries, number))
-        return self._servers[number]
+        shape = self._servers.get(number)
+        if shape is None:
+            said = bytes(value(memory.arena, memory.entries, number))
+            shape = self._servers_said.get(said)
+            if shape is None:
+                shape = ServerShape.parse(said)
+                self._grows(OBJECT_BYTES + len(said))
+                self._servers_said[said] = shape
+            self._servers[number] = shape
+        return shape
 
 
 def names_of(memory: S.Memory, numbers: Array) -> list[str | None]:

@@ -336,6 +336,8 @@ def attachments() -> dict[str, Any]:
                 },
                 {"TransitGatewayAttachmentId": "tgw-attach-vpn", "ResourceType": "vpn", "ResourceId": "vpn-1"},
                 {"TransitGatewayAttachmentId": "tgw-attach-vpc", "ResourceType": "vpc", "ResourceId": "vpc-1"},
+                {"TransitGatewayAttachmentId": "tgw-attach-inspection", "ResourceType": "vpc", "ResourceId": "vpc-2"},
+                {"TransitGatewayAttachmentId": "tgw-attach-peer", "ResourceType": "peering", "ResourceId": "tgw-2"},
             ]
         }
     }
