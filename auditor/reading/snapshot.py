@@ -14,6 +14,7 @@ from auditor.flows.limits import Limits
 from auditor.flows.room import live, new_state
 from auditor.flows.table import relink
 from auditor.flows.told import ANSWER
+from auditor.reading.pending import copy_pending
 
 Array = np.ndarray[Any, Any]
 # Arrays of which the first places are in use, by the counter that says how many, and how many rows each place has.
@@ -62,6 +63,8 @@ def parts(state: S.State) -> dict[str, Array]:
     in_use = np.ones(int(c[S.CHUNK_PLACES]), bool)
     in_use[memory.free_chunks[: c[S.FREE_CHUNKS]]] = False
     chunk_at = np.flatnonzero(in_use)
+    pending = np.zeros((int(c[S.CHUNK_PLACES]), S.CHUNK), BYTES)
+    copy_pending(state, pending)
     answers = state.answers.view(np.ndarray)
     answer_at = np.flatnonzero(answers.view(BYTES).reshape(len(answers), -1).any(axis=1))
     used = {name: getattr(state, name)[: c[of] * times] for name, (of, times) in USED.items()}
@@ -70,7 +73,7 @@ def parts(state: S.State) -> dict[str, Array]:
         "flows": flows,
         "counters": c,
         "chunk_at": chunk_at,
-        "chunks": memory.chunks[chunk_at],
+        "chunks": pending[chunk_at],
         "arena": memory.arena[: memory.entries[0, 1]],
         "entries": np.ascontiguousarray(memory.entries[: max(1, memory.entries[0, 0]), :2]),
         "sessions": memory.sessions,

@@ -279,6 +279,17 @@ def is_long_hello(stream: StreamRow) -> bool:
 
 
 @part
+def needed_from(stream: StreamRow) -> int:
+    """The first byte of recognised records that is needed again: what a message that is being gathered begins with stays."""
+    gathering = (
+        stream.message_head > 0
+        and is_read(np.int64(stream.message_type))
+        and (stream.message_length <= LARGEST_READ or is_long_hello(stream))
+    )
+    return np.int64(stream.message_at if gathering else min(stream.record_at, stream.have))
+
+
+@part
 def is_all_there_is(stream: StreamRow, packet: PacketRow) -> bool:
     """Whether a message that is not whole is read as far as it goes: what follows was not captured, or is too much.
 
@@ -342,13 +353,7 @@ def follow_records(
         if event == MORE_BYTES:
             if is_all_there_is(stream, packet):
                 return True
-            # What a message that is being gathered begins with stays; of others nothing is needed again.
-            gathering = (
-                stream.message_head > 0
-                and is_read(np.int64(stream.message_type))
-                and (stream.message_length <= LARGEST_READ or is_long_hello(stream))
-            )
-            keep_from = np.int64(stream.message_at if gathering else min(stream.record_at, stream.have))
+            keep_from = needed_from(stream)
             if keep_from >= WINDOW // 2:
                 slide(memory, stream, keep_from)
             return False
