@@ -77,11 +77,11 @@ def line(progress: Progress) -> str:
     if progress.total:
         parts[0] += f" of {size(progress.total)} ({min(100, 100 * done // progress.total)} %)"
     if files > 1:
-        parts.insert(0, f"{read:,} of {files:,} files")
+        parts.insert(0, f"{read:,} of {counted(files, 'file')}")
     parts[0] = f"{progress.phase}: {parts[0]}"
     parts += [counted(progress.packets, "packet"), f"{size(rate)}/s"]
     if progress.live is not None:
-        parts.append(f"{progress.packets / seconds if seconds > 0 else 0:,.0f} packets/s")
+        parts.append(f"{counted(round(progress.packets / seconds) if seconds > 0 else 0, 'packet')}/s")
         parts.append("drops are told at the end" if progress.dropped is None else f"{progress.dropped:,} dropped")
     if progress.total and rate:
         parts.append(f"{time_of((progress.total - done) / rate)} left")
