@@ -139,7 +139,7 @@ def test_same_input_same_bytes(samples: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         office(samples, "--out", tmp_path / name, "-q")
     paths = sorted(path for path in (tmp_path / "one").iterdir() if path.name != "custody.json")  # when, and where
-    assert len(paths) == 11
+    assert len(paths) == 13
     for path in paths:
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
