@@ -5,22 +5,53 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypedDict, TypeVar
 
+from auditor.border.urls import public, url_of
 from auditor.errors import InputError, shown
 
 PathLike = str | Path
+Moment = str | date  # a datetime is a date too
 P = ParamSpec("P")
 R = TypeVar("R")
 DEFAULT_POLICY = "aws-pinpoint"
 KEYLOG_VARIABLE = "SSLKEYLOGFILE"
 SIZE = re.compile(r"(\d{1,15})([KMGT]?)(?:i?B)?", re.IGNORECASE)
+# ISO 8601 as people write it; fractions of a second go down to nanoseconds.
+TIME = re.compile(
+    r"(?P<whole>\d{4}-?\d\d-?\d\d(?:[T ]\d\d:?\d\d(?::?\d\d)?)?)(?:[.,](?P<fraction>\d{1,9}))?\s*(?P<offset>Z|[+-]\d\d(?::?\d\d)?)?",
+    re.IGNORECASE,
+)
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 MOST_JOBS = 256
 MOST_SKEW = 10 * 366 * 86_400  # seconds; clocks that are further off are no clocks
 AGAIN = "{again}"  # in a meaning: where it is said that several may be given
+
+
+def _named(value: object) -> str:
+    """An option's value as it may be shown: of URLs without what is secret."""
+    url = url_of(value)
+    return shown(str(value)) if url is None else public(url)
+
+
+def _nanoseconds(option: str, given: Moment | None) -> int | None:
+    """A time in nanoseconds since 1970; a day is its beginning. Raises InputError for what is none."""
+    if given is None:
+        return None
+    text = given.isoformat() if isinstance(given, date) else str(given).strip()
+    parts = TIME.fullmatch(text)
+    try:
+        if parts is None:
+            raise ValueError
+        when = datetime.fromisoformat(f"{parts['whole']}{parts['offset'] or ''}")
+    except ValueError as error:
+        form = "give it as 2026-03-01 or 2026-03-01T09:30:00, UTC or with an offset as +02:00"
+        raise InputError(f"{option} {shown(text)}: not a time; {form}") from error
+    seconds = (when if when.tzinfo is not None else when.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
+    fraction = int((parts["fraction"] or "0").ljust(9, "0"))
+    return (seconds.days * 86_400 + seconds.seconds) * 1_000_000_000 + fraction
 
 
 def _several(given: PathLike | Iterable[PathLike]) -> tuple[PathLike, ...]:
@@ -53,6 +84,11 @@ class Options:
         PathLike | None,
         "Secret file by which access keys have one credential_hash in all audits with it; random without.",
     ] = None
+    since: Annotated[
+        Moment | None,
+        "Only packets from then on: 2026-03-01, 2026-03-01T09:30 or with seconds; UTC without an offset as +02:00.",
+    ] = None
+    until: Annotated[Moment | None, "Only packets before then; files that hold none of the time are not read."] = None
     apart: Annotated[
         bool, "Audit each capture by itself; without it they are one, however its packets lie in files."
     ] = False
@@ -81,10 +117,18 @@ class Options:
         for name in ("policy", "routes", "witnesses", "keylog"):  # iterables may be read only once
             object.__setattr__(self, name, _several(getattr(self, name)))
         self.memory_bytes()
+        since, until = self.times()
+        if since is not None and until is not None and since >= until:
+            raise InputError(f"--until {shown(str(self.until))}: is not later than --since {shown(str(self.since))}")
+
         if self.jobs is not None and not 1 <= self.jobs <= MOST_JOBS:
             raise InputError(f"--jobs {self.jobs}: give a number from 1 to {MOST_JOBS}")
         if not abs(self.skew) <= MOST_SKEW:  # NaN too
             raise InputError(f"--skew {self.skew:g}: give the seconds by which the witnesses' clocks are ahead")
+
+    def times(self) -> tuple[int | None, int | None]:
+        """From when to before when packets are audited, in nanoseconds since 1970. Raises InputError for what is no time."""
+        return _nanoseconds("--since", self.since), _nanoseconds("--until", self.until)
 
     @property
     def policies(self) -> tuple[PathLike, ...]:
@@ -154,13 +198,15 @@ class Options:
             "all_traffic": self.all_traffic or None,
             "skew": self.skew or None,
             "as_of": self.as_of,
+            "since": self.since,
+            "until": self.until,
             "apart": self.apart or None,
             "http": self.http or None,
         }
         one |= {"memory": self.memory, "join_key": self.join_key}
         return {
-            **{name: None if value is None else shown(str(value)) for name, value in one.items()},
-            **{name: " ".join(shown(str(file)) for file in files) or None for name, files in several.items()},
+            **{name: None if value is None else _named(value) for name, value in one.items()},
+            **{name: " ".join(map(_named, files)) or None for name, files in several.items()},
         }
 
 
@@ -177,6 +223,8 @@ class OptionValues(TypedDict, total=False):
     skew: float
     keylog: PathLike | Iterable[PathLike]
     join_key: PathLike | None
+    since: Moment | None
+    until: Moment | None
     apart: bool
     http: bool
     ip_ranges: PathLike | None

@@ -95,3 +95,20 @@ def home() -> Iterator[Path]:
     """A folder of which all folders on the way are this user's or root's; a test's usual one is in a shared one."""
     with tempfile.TemporaryDirectory(dir=Path.home(), prefix="auditor-test-") as folder:
         yield Path(folder).resolve()
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Any]:
+    """A client of a store that plays S3, whose address the environment has."""
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    import boto3
+
+    from tests import web
+
+    with pytest.MonkeyPatch.context() as patch, web.s3_server() as url:
+        for name, value in {**web.S3_SETTINGS, "AWS_ENDPOINT_URL": url}.items():
+            patch.setenv(name, value)
+        patch.delenv("AWS_PROFILE", raising=False)
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="captures")
+        yield client

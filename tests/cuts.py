@@ -29,6 +29,8 @@ class Pieces:
 
     def original(self, capture: Any, frame: Any) -> Any:
         """The frame of the whole capture that a frame of a piece is."""
+        if capture is None and len(self.frames) == 1:  # texts name no capture where there is one alone
+            (capture,) = self.frames
         if frame is None or capture not in self.frames:
             return frame
         return self.frames[capture][int(frame) - 1]

@@ -16,7 +16,7 @@ import pytest
 import auditor
 from auditor.machine import objects, writing
 from auditor.machine.objects import Object
-from auditor.report import folder, history_files
+from auditor.report import history_files, temporary
 from auditor.report.custody import CUSTODY, NAMES
 from tests import wire
 from tests.conftest import HANG, ROOT, SAMPLES
@@ -189,7 +189,7 @@ def test_containers_that_share_a_temporary_folder(tmp_path: Path) -> None:
         first.stdin.write(wire.pcap(wire.Talk().open().packets))
         first.stdin.flush()
         until = time.monotonic() + HANG
-        while not list(tmp_path.glob(f"{folder.TEMPORARY}*")) and time.monotonic() < until:
+        while not list(tmp_path.glob(f"{temporary.TEMPORARY}*")) and time.monotonic() < until:
             time.sleep(0.1)
         assert ended(start("pcap", SAMPLES / "tls1.pcapng", "-q", env=environment))[0] == 0
         told, said = first.communicate(timeout=HANG)

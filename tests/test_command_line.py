@@ -156,6 +156,8 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "skew": (["--skew", "1.5"], 1.5),
     "keylog": (["--keylog", "keys.log"], (Path("keys.log"),)),
     "join_key": (["--join-key", "secret"], Path("secret")),
+    "since": (["--since", "2026-03-01"], "2026-03-01"),
+    "until": (["--until", "2026-03-02T10:00"], "2026-03-02T10:00"),
     "apart": (["--apart"], True),
     "http": (["--http"], True),
     "ip_ranges": (["--ip-ranges", "ranges.json"], Path("ranges.json")),
@@ -164,6 +166,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "scheduler": (["--scheduler", "tcp://127.0.0.1:8786"], "tcp://127.0.0.1:8786"),
     "out": (["--out", "out"], Path("out")),
     "force": (["--force"], True),
+    "fresh": (["--fresh"], True),
     "say": (["--quiet"], silent),
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from auditor.report import folder
+from auditor.report import temporary as temporary_folders
 
 
 @pytest.fixture
@@ -56,5 +57,5 @@ def test_two_audits_may_remove_the_same_results(temporary: Path, monkeypatch: py
         left.rmdir()
         return False
 
-    monkeypatch.setattr(folder, "_is_running", removed_meanwhile)
+    monkeypatch.setattr(temporary_folders, "_is_running", removed_meanwhile)
     assert folder.results_folder(None)[1]

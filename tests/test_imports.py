@@ -21,7 +21,7 @@ FLOORS = (
     ("recognise",),
     ("tls", "paths", "aws"),
     ("flows", "capture"),
-    ("decode",),
+    ("decode", "stores"),
     ("machine", "tables", "options", "prefixes", "settings"),
     ("errors", "data"),
     ("border",),
@@ -40,6 +40,7 @@ CLI_NEEDS = {
     "auditor.audit.progress": "shows how far it is",
     "auditor.audit.start": "hashing has begun",
     "auditor.border.text": "what is shown is harmless",
+    "auditor.border.urls": "tells stores from files",
     "auditor.border.words": "one is never several",
     "auditor.capture.digest": "hashes before loading",
     "auditor.machine.rights": "its process is its own",
@@ -63,10 +64,16 @@ CLI_NEEDS = {
     "auditor.report.problems": "needs no pandas",
     "auditor.report.proof": "needs no pandas",
     "auditor.report.results": "needs no pandas",
+    "auditor.report.fetched": "removes what was fetched",
     "auditor.report.who": "needs no pandas",
 }
 # Run by processes of their own, which are started by these names: nothing imports them.
-PROGRAMS = {"auditor.machine.child", "auditor.requests.worker", "auditor.capture.raw_socket"}
+PROGRAMS = {
+    "auditor.machine.child",
+    "auditor.requests.worker",
+    "auditor.capture.raw_socket",
+    "auditor.stores.server",
+}
 
 
 def module_of(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import os
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,14 @@ def test_secrets_that_are_none(capture: Path, tmp_path: Path, content: bytes | N
         (tmp_path / "secret").write_bytes(content)
     with pytest.raises(auditor.InputError, match="No such file" if content is None else "too few for a secret"):
         auditor.audit(capture, join_key=tmp_path / "secret")
+
+
+def test_what_is_no_file_is_no_secret(tmp_path: Path) -> None:
+    """A pipe that nobody writes to is not waited for, and a device that anybody can read holds no secret."""
+    os.mkfifo(tmp_path / "pipe")
+    for place, kind in ((tmp_path / "pipe", "pipe"), (Path("/dev/zero"), "device")):
+        with pytest.raises(auditor.InputError, match=rf"{place.name}: .*{kind}.*, not a file"):
+            signing.joining_salt(place)
 
 
 def test_a_secret_is_not_written_over(capture: Path, tmp_path: Path) -> None:

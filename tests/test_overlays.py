@@ -90,6 +90,13 @@ OVERLAYS: dict[str, tuple[str | None, Frame]] = {
     ),
     "segment routing": ("srv6", lambda f, v: segment_routing(f)),
     "ethernet over ip": ("gre", lambda f, v: in_ip(47, b"\x20\1\x64\0" + struct.pack(">H", len(f)) + b"\7\0" + f)),
+    "gre with metadata": (
+        "gre",
+        lambda f, v: in_ip(47, b"\x20\0\x89\x09\0\0\0\x28" + kind(v) + b"\1\1\0\1\0\0" + f[14:]),
+    ),
+    "gre of Aruba": ("gre", lambda f, v: in_ip(47, b"\0\0\x83\0" + aggregate(f, True))),
+    "time stamp of a tap": (None, lambda f, v: f[:12] + b"\xd2\x8b\0\1\0\x10" + bytes(8) + f[12:]),
+    "short time stamp of a tap": (None, lambda f, v: f[:12] + b"\xd2\x8b\0\1\0\x21" + bytes(6) + f[12:]),
     "wccp 2": ("gre", lambda f, v: OUTER / GRE(proto=0x883E) / Raw(b"\1\0\0\0" + f[14:])),
     "erspan III, ip": ("erspan:99", lambda f, v: erspan_ip(f)),
     "nsh": (None, lambda f, v: MACS + b"\x89\x4f" + nsh(3, f)),

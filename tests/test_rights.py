@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -274,3 +275,25 @@ def test_who_has_given_up_rights_leaves_the_network() -> None:
     if subprocess.run(["unshare", "-Un", "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("network namespaces are not allowed here")
     assert in_a_child(work) == "['lo']"
+
+
+@needs_landlock
+def test_who_speaks_to_stores_can_do_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child of stores reaches others by TCP, and can neither be reached nor change a file but of credentials."""
+    home = tmp_path / "home"
+    (home / ".aws").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr("tempfile.tempdir", str(home / ".aws"))
+
+    def work() -> str:
+        rights.keep_network()
+        with socket.socket() as one, socket.socket() as other:
+            reached = not refused(lambda: one.connect(("127.0.0.1", port)))
+            bound = not refused(lambda: other.bind(("127.0.0.1", 0)))
+        places = home / ".aws" / "x", tmp_path / "x"
+        written = [not refused(partial(place.write_text, "x")) for place in places]
+        return f"{reached} {bound} {written}"
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert in_a_child(work) == f"True {landlock.version() < 4} [True, False]"

@@ -270,12 +270,27 @@ def test_progress_in_words() -> None:
     from auditor.cli import ticker
 
     assert ticker.line(Progress(INPUTS)) == "reading routes and logs …"
-    stream = SimpleNamespace(size=None)
-    progress = Progress(CAPTURES, SimpleNamespace(packets=4000, inputs=[stream], done=3_000_000))
+    stream = SimpleNamespace(size=None, is_skipped=False)
+    progress = Progress(CAPTURES, SimpleNamespace(packets=4000, inputs=[stream], done=3_000_000, files=0))
     assert re.fullmatch(r"reading captures: 3\.0 MB, 4,000 packets, [\d.]+ [kMG]?B/s", ticker.line(progress))
     stream.size = 6_000_000
     progress.began -= 3
     assert re.fullmatch(
         r"reading captures: 3\.0 MB of 6\.0 MB \(50 %\), 4,000 packets, [\d.]+ [kM]B/s, 3 s left", ticker.line(progress)
     )
+    others = [SimpleNamespace(size=4_000_000, is_skipped=is_skipped) for is_skipped in (True, False)]
+    progress.reading = SimpleNamespace(packets=4000, inputs=[stream, *others], done=3_000_000, files=1)
+    words = r"reading captures: 1 of 3 files, 3\.0 MB of 10\.0 MB \(30 %\), 4,000 packets, [\d.]+ [kM]B/s, 7 s left"
+    assert re.fullmatch(words, ticker.line(progress)), "the bytes of a file that is not to be read do not count"
+    dropped: list[int | None] = [None]
+    stream.size = None
+    progress.begin(
+        SimpleNamespace(packets=4000, inputs=[stream], done=3_000_000, files=0),
+        SimpleNamespace(dropped=lambda: dropped[0]),  # type: ignore[arg-type]
+    )
+    progress.began -= 4
+    words = r"4,000 packets, 7\d\d\.\d kB/s, [\d,]+ packets/s, drops are told at the end$"
+    assert re.search(words, ticker.line(progress))
+    dropped[0] = 17
+    assert ticker.line(progress).endswith(", 17 dropped")
     assert (ticker.time_of(59.6), ticker.time_of(3725)) == ("1 min 0 s", "1 h 2 min")

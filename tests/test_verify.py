@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import auditor
-from auditor.report.custody import CUSTODY
+from auditor.report.custody import CUSTODY, STATE
 from tests.conftest import HANG, SAMPLES
 from tests.test_outputs import made, work
 
@@ -42,7 +42,7 @@ def test_all_is_what_it_was(work: Path) -> None:
     """Results that nobody touched are verified with 0, every file by its name."""
     done = verify()
     assert (done.returncode, done.stderr) == (0, "")
-    assert {path.name for path in (work / "results").iterdir()} - {CUSTODY} < set(done.stdout.split())
+    assert {path.name for path in (work / "results").iterdir()} - {CUSTODY, STATE} < set(done.stdout.split())
 
 
 @pytest.mark.parametrize("name", ["flows.parquet", "audit.json"])

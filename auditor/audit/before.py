@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditor.border.urls import url_of
 from auditor.options import Options
 
 if TYPE_CHECKING:
@@ -15,6 +16,11 @@ Confine = Callable[[list[Path], list[Path]], object]  # called with what will be
 def check_out(inputs: Iterable[Path], options: Options) -> None:
     """Refuse a folder for the results before anything is read: one that is another's, or holds what is read."""
     if options.out is None:
+        return
+    if (url := url_of(options.out)) is not None:
+        from auditor.report import stored  # only for stores
+
+        stored.check(url, force=options.force)
         return
     from auditor.machine import writing
     from auditor.report import folder

@@ -43,6 +43,10 @@ def jobs_for(inputs: "Sequence[Input]", options: Options, *, is_live: bool = Fal
         if options.jobs not in (None, 1) and options.say is not None:
             options.say("--jobs: what comes as a stream is read by one process")
         return 1
+    if any(item.remote is not None for item in inputs) and not is_used(options):
+        if options.jobs not in (None, 1) and options.say is not None:
+            options.say("--jobs: what lies in a store is read by one process, which alone has a network")
+        return 1
     if options.jobs is not None:
         return options.jobs
     if options.witnesses or options.key_logs() or (is_about_site(options) and not by_hosts(options)):
@@ -52,4 +56,4 @@ def jobs_for(inputs: "Sequence[Input]", options: Options, *, is_live: bool = Fal
 
 def _is_stream(item: "Input") -> bool:
     """Whether it can be read once only."""
-    return item.size is None and item.member is None and item.refusal is None
+    return item.is_stream and item.refusal is None

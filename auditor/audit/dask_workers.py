@@ -46,7 +46,7 @@ class DaskWorkers:
     """The workers that a client reaches."""
 
     client: Any
-    read: dict[int, tuple[int, int]] = field(default_factory=dict)
+    read: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ from typing import Any
 
 from auditor.aws.ranges import Ranges
 from auditor.border.gate import RefusedError
+from auditor.border.urls import url_of
 from auditor.errors import AuditError
 from auditor.options import Options, OptionValues
 from auditor.requests.inside import Inside
@@ -15,7 +16,7 @@ from auditor.requests.keys import KeyLog, Keys
 
 FILES = ("policy", "topology", "aws", "routes", "witnesses", "keylog", "join_key", "ip_ranges")
 # What decides what is read of captures, and so what is kept of them: it is the same for all that is judged anew.
-OF_READING = ("keylog", "join_key", "apart", "http", "ip_ranges")
+OF_READING = ("keylog", "join_key", "since", "until", "apart", "http", "ip_ranges")
 OF_A_RUN = ("out", "force", "fresh", "say", "memory", "jobs", "scheduler")  # which concern nobody later
 
 
@@ -43,9 +44,9 @@ def _plain(options: Options) -> dict[str, Any]:
     for name in (one.name for one in fields(Options) if one.name not in OF_A_RUN):
         value = getattr(options, name)
         if isinstance(value, tuple):
-            told[name] = [str(one) for one in value]
+            told[name] = [url_of(one) or str(one) for one in value]
         else:
-            told[name] = str(value) if isinstance(value, Path | date) else value
+            told[name] = url_of(value) or str(value) if isinstance(value, Path | date) else value
     told["keylog"] = [str(one) for one in options.key_logs()]
     return told
 

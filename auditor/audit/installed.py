@@ -22,6 +22,10 @@ LIBRARIES = {
     "rfc3161-client": "time stamps of results (extra timestamp)",
     "distributed": "audits on a Dask cluster (extra cluster)",
     "boto3": "audit topology fetch (extra aws)",
+    "s3fs": "captures and results in S3 (extra s3)",
+    "gcsfs": "those in Google Cloud Storage (extra gcs)",
+    "adlfs": "those in Azure Blob Storage (extra azure)",
+    "aiohttp": "captures on web servers (extra http)",
 }
 PROGRAMS = {
     "dumpcap": "live capture, the best way (package tshark or wireshark-common)",

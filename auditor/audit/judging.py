@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from auditor.audit.before import ceiling_of, check_out
+from auditor.audit.brought import Brought
+from auditor.border.urls import url_of
 from auditor.errors import AuditError
-from auditor.options import Options, OptionValues, takes_options
-from auditor.report import custody
+from auditor.options import OptionValues, takes_options
 from auditor.report.audit import Audit
-from auditor.report.custody import NAMES
 
 if TYPE_CHECKING:
     from auditor.audit.before import Confine
@@ -31,28 +31,42 @@ def judge(results: str | Path | Audit, **values: Unpack[OptionValues]) -> Audit:
 
 def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" = None) -> Audit:
     """``judge`` for the results in a folder; ``confine`` is that of ``audit_inputs``."""
+    if (url := url_of(folder)) is not None:
+        from auditor.report import fetched  # only for stores
+        from auditor.report.results import MANIFEST
+
+        place = fetched.results(url, MANIFEST)
+        try:
+            return judge_results(place, values, confine)
+        finally:
+            fetched.forget(place)
     from auditor.audit import how
     from auditor.audit.replay import kept_in
+    from auditor.report.custody import NAMES
 
     with kept_in(folder) as replay:
         options = how.options_of(replay.values, values)
-        check_out([folder / name for name in NAMES], options)
-        if confine is not None:
-            confine([folder, *options.files()], [] if options.out is None else [Path(options.out)])
-        return judged(replay, options, folder)
+        with Brought(options, is_alone=True) as brought:
+            check_out([folder / name for name in NAMES], brought.options)
+            if confine is not None:
+                out = [] if options.out is None or url_of(options.out) is not None else [Path(options.out)]
+                confine([folder, *brought.options.files()], out)
+            return judged(replay, brought, folder)
 
 
-def judged(replay: "Replay", options: Options, folder: Path, *, goes_on: bool = False) -> Audit:
+def judged(replay: "Replay", brought: Brought, folder: Path, *, goes_on: bool = False) -> Audit:
     """An audit that was kept, judged by other options; ``goes_on``: its captures may be gone on from as well."""
     from auditor.audit import how
     from auditor.audit.building import build_pipeline
     from auditor.audit.outcome import outcome
+    from auditor.report import custody
 
+    options = brought.options
     inside = how.inside_of(replay.values, options)
     pipeline = build_pipeline(options, inside, ceiling_of(options))
     how.check_ranges(replay.values, pipeline.ranges)
     pipeline.answers = replay.log.answers()
-    with outcome(options, pipeline) as one:
+    with outcome(brought, pipeline) as one:
         if one.run.keeping is not None:
             one.run.keeping.copy(replay.kept())
             if goes_on:

@@ -3,6 +3,7 @@
 from typing import Unpack
 
 from auditor.audit.before import Confine
+from auditor.audit.progress import Progress
 from auditor.audit.start import audit_inputs
 from auditor.errors import InputError
 from auditor.options import Options, OptionValues, merged, takes_options
@@ -32,14 +33,17 @@ def audit_interface(
     duration: float | None = None,
     capture_filter: str | None = None,
     confine: Confine | None = None,
+    progress: Progress | None = None,
 ) -> Audit:
-    """``audit_live``; ``confine`` is that of ``audit_inputs``, and called when the child captures already."""
+    """``audit_live``; the rest is that of ``audit_inputs``, ``confine`` is called when the child captures already."""
     from auditor.capture.live import LiveCapture
 
+    if options.since is not None or options.until is not None:
+        raise InputError("--since and --until are for captures that are there already: what is captured live is of now")
     capture = LiveCapture(interface, capture_filter, duration)
     try:
         capture.begin()
-        return audit_inputs([capture.input()], options, capture, confine=confine)
+        return audit_inputs([capture.input()], options, capture, confine=confine, progress=progress)
     except InputError as error:
         capture.stop()
         raise capture.failure() from error

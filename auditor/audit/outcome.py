@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from auditor.audit import how, resume
+from auditor.audit.brought import Brought
 from auditor.audit.keeping import Keeping
 from auditor.audit.pipeline import Pipeline
 from auditor.audit.replay import Log
 from auditor.audit.run import Run
+from auditor.border.urls import url_of
 from auditor.capture.inputs import Input
 from auditor.errors import InputError
 from auditor.machine import memory
 from auditor.options import Options
+from auditor.reading.window import Window
+from auditor.report import stored
 from auditor.report.audit import Audit
 from auditor.report.custody import KEPT, STATE
 from auditor.report.folder import results_folder
@@ -25,8 +29,10 @@ from auditor.report.sink import FolderSink
 class Outcome:
     """An audit on its way into a folder."""
 
-    options: Options
+    brought: Brought
     pipeline: Pipeline
+    options: Options = field(init=False)
+    url: str | None = field(init=False)  # of the store that the results go to
     folder: Path = field(init=False)
     temporary: bool = field(init=False)
     sink: FolderSink = field(init=False)
@@ -36,12 +42,15 @@ class Outcome:
     )  # what it went on from, which nobody needs once it is complete
 
     def __post_init__(self) -> None:
-        self.folder, self.temporary = results_folder(self.options.out)
+        self.options = self.brought.options
+        self.url = None if self.options.out is None else url_of(self.options.out)
+        self.folder, self.temporary = results_folder(self.options.out if self.url is None else None)
         most = self.pipeline.ceiling.part(memory.BATCHES) // 4
         self.sink = FolderSink(self.folder, durable=not self.temporary, most=most)
-        self.run = Run(self.pipeline, self.sink)
-        if not self.temporary:
-            self.run.keeping = self.pipeline.keeping = Keeping(*self.sink.keep(), how.marks(self.options))
+        window = Window(*self.options.times())
+        self.run = Run(self.pipeline, self.sink, window=window, named=self.brought.named)
+        if self.options.out is not None:
+            self.run.keeping = self.pipeline.keeping = Keeping(*self.sink.keep(), how.marks(self.brought.given))
 
     def take_over(self, going: resume.Plan, inputs: Sequence[Input]) -> None:
         """Take what was read before, and go on from there."""
@@ -62,7 +71,9 @@ class Outcome:
         run = self.run
         if not run.finished:
             raise InputError("; ".join(run.errors.values()) or "nothing to read")
-        run.finish(self.options, run.totals())
+        run.finish(self.brought.given, run.totals())
+        if self.url is not None:
+            stored.upload(self.folder, self.url)
         for old in self.olds:
             old.close()
         if not self.temporary:
@@ -87,9 +98,9 @@ class Outcome:
 
 
 @contextmanager
-def outcome(options: Options, pipeline: Pipeline) -> Iterator[Outcome]:
+def outcome(brought: Brought, pipeline: Pipeline) -> Iterator[Outcome]:
     """An audit's way into the folder of its options, or into a temporary one; nothing is left of it where it fails."""
-    one = Outcome(options, pipeline)
+    one = Outcome(brought, pipeline)
     try:
         yield one
     except BaseException as error:

@@ -47,6 +47,11 @@ class Parallel:
         """Bytes that each worker has read so far."""
         return self._read_by_each(1)
 
+    @property
+    def files(self) -> int:
+        """Captures that each worker has read."""
+        return self._read_by_each(2)
+
     def _read_by_each(self, which: int) -> int:
         """Each reads everything: what the slowest has done is done."""
         return min((one[which] for one in list(self.workers.read.values())), default=0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from auditor.capture.inputs import Input
+    from auditor.capture.live import LiveCapture
 
 LOADING = "loading"
 INPUTS = "reading routes and logs"
@@ -32,6 +33,11 @@ class Reads(Protocol):
         """Bytes read so far, packed or not."""
         ...
 
+    @property
+    def files(self) -> int:
+        """Captures that were read, or need not be."""
+        ...
+
 
 @dataclass
 class Progress:
@@ -39,11 +45,12 @@ class Progress:
 
     phase: str = LOADING
     reading: Reads | None = None
+    live: "LiveCapture | None" = None
     began: float = field(default_factory=time.monotonic)  # the reading
 
-    def begin(self, reading: Reads) -> None:
+    def begin(self, reading: Reads, live: "LiveCapture | None" = None) -> None:
         """Captures are read from now on."""
-        self.reading, self.began = reading, time.monotonic()
+        self.reading, self.live, self.began = reading, live, time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -61,7 +68,18 @@ class Progress:
         return 0 if self.reading is None else self.reading.done
 
     @property
+    def dropped(self) -> int | None:
+        """Packets that were dropped while capturing live, where that is known already."""
+        return None if self.live is None else self.live.dropped()
+
+    @property
+    def files(self) -> tuple[int, int]:
+        """How many captures were read, and how many there are."""
+        return (0, 0) if self.reading is None else (self.reading.files, len(self.reading.inputs))
+
+    @property
     def total(self) -> int | None:
-        """Their bytes; None where one is a stream."""
-        sizes = [] if self.reading is None else [item.size for item in self.reading.inputs]
+        """Their bytes, without those of captures that are not read; None where one is a stream."""
+        inputs = [] if self.reading is None else self.reading.inputs
+        sizes = [0 if item.is_skipped else item.size for item in inputs]
         return sum(size for size in sizes if size is not None) if sizes and None not in sizes else None

@@ -1,6 +1,6 @@
 """One audit in progress: takes what ``reading`` yields through the pipeline into the sink."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from auditor.audit import how
 from auditor.audit.keeping import Keeping, ReadAsOne
 from auditor.audit.pipeline import Pipeline
 from auditor.audit.totals import Totals
-from auditor.border.words import agreed
+from auditor.border.words import agreed, counted
 from auditor.capture.inputs import Input
 from auditor.options import Options
 from auditor.paths.path_tables import network_table
@@ -19,7 +19,8 @@ from auditor.paths.witnesses import witnesses_table
 from auditor.policy.findings import Finding, findings_table
 from auditor.reading.captures import capture_of
 from auditor.reading.events import Batch, Checkpoint, Ended, Event, Finished
-from auditor.reading.sources import Counted
+from auditor.reading.sources import SKIPPED, Counted
+from auditor.reading.window import Window
 from auditor.report.custody import STATE
 from auditor.report.manifest import Applied, manifest
 from auditor.report.sink import Sink
@@ -36,6 +37,8 @@ class Run:
     first: int = 0  # number of the first input among all of an audit of which this is a part
     finished: dict[int, tuple[Input, Counted]] = field(default_factory=dict)  # by the input's number
     errors: dict[int, str] = field(default_factory=dict)
+    window: Window = field(default_factory=Window)  # the packets that are audited
+    named: Callable[[str], str] = str  # a text with the names that inputs have in their stores
     keeping: Keeping | None = None
     _groups: list[Ended] = field(default_factory=list)  # captures that were read as one, and have ended
     _odd: dict[int, list[str]] = field(default_factory=dict)  # what judging says of captures, by their numbers
@@ -105,7 +108,9 @@ class Run:
     def finish(self, options: Options, totals: Totals) -> None:
         """Write the tables that are built from totals, and the manifest."""
         pipeline, evaluation = self.pipeline, self.pipeline.evaluation
-        witnesses = pipeline.judge.witnesses.rows(totals.witnesses)
+        witnesses = [
+            row | {"witness": self.named(row["witness"])} for row in pipeline.judge.witnesses.rows(totals.witnesses)
+        ]
         about = [
             *_incomplete_captures(pipeline, totals),
             *_not_captured(pipeline, witnesses),
@@ -125,7 +130,16 @@ class Run:
     def notes(self) -> list[str]:
         """What a person should know of the inputs and of opening TLS, a sentence each."""
         judge = self.pipeline.judge
-        return [*judge.network.notes, *judge.witnesses.notes, *self.pipeline.inside.all_notes()]
+        notes = [*self._window_notes(), *judge.network.notes, *judge.witnesses.notes, *self.pipeline.inside.all_notes()]
+        return [self.named(note) for note in notes]
+
+    def _window_notes(self) -> Iterable[str]:
+        """Of which time packets were audited, where that was chosen."""
+        if self.window:
+            skipped = sum(one.notes.status == SKIPPED for _, one in self.finished.values())
+            those = agreed(skipped, "is of another time and was", "are of other times and were")
+            files = f", and {skipped:,} of {counted(len(self.finished), 'capture')} {those} not read"
+            yield f"only packets {self.window.words()} were audited{files if skipped else ''}"
 
     def _applied(self) -> Applied:
         pipeline, inside = self.pipeline, self.pipeline.inside

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.border.urls import WEB, public, scheme_of
 from auditor.capture import archives
 from auditor.capture.inputs import Input
+from auditor.errors import InputError
 from auditor.flows.state import DROPPED_SEGMENTS, EXPORTS, RETRANSMITTED
 from auditor.machine import memory, writing
 from auditor.options import Options
@@ -20,6 +22,8 @@ from auditor.reading.events import Batch, Ended, Event
 from auditor.reading.following import Reading
 from auditor.reading.sources import Source
 from auditor.reading.told import Share
+from auditor.reading.window import Window
+from auditor.stores.client import Remote
 
 if TYPE_CHECKING:
     from auditor.audit.pipeline import Pipeline
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     from auditor.paths.unfit import Shown
 
 LOG = "log"
-Report = Callable[[int, int], object]  # called with packets and bytes that were read so far
+Report = Callable[[int, int, int], object]  # called with packets, bytes and captures that were read so far
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Capture:
     size: int | None
     refusal: str | None
     member: int | None
+    remote: Remote | None = None
 
 
 def inputs_of(captures: Sequence[Capture], *, is_hashed: bool) -> list[Input]:
@@ -46,7 +51,7 @@ def inputs_of(captures: Sequence[Capture], *, is_hashed: bool) -> list[Input]:
     listed: dict[Path, list[archives.Member]] = {}
     inputs = []
     for one in captures:
-        item = Input(one.name, one.path, size=one.size, refusal=one.refusal, is_hashed=is_hashed)
+        item = Input(one.name, one.path, remote=one.remote, size=one.size, refusal=one.refusal, is_hashed=is_hashed)
         if one.member is not None and one.path is not None and one.refusal is None:
             if one.path not in listed:
                 listed[one.path] = archives.members(one.path) or []
@@ -67,8 +72,19 @@ def captures_of(inputs: Sequence[Input]) -> tuple[Capture, ...]:
             member = members.get(item.path, 0)
             members[item.path] = member + 1
         path = item.path.absolute() if item.path is not None else None
-        captures.append(Capture(item.name, path, item.size, item.refusal, member))
+        if item.remote is not None:
+            _check_object(item)
+        captures.append(Capture(item.name, path, item.size, item.refusal, member, item.remote))
     return tuple(captures)
+
+
+def _check_object(item: Input) -> None:
+    """Raise InputError for what of a store other machines cannot read, or must not be told."""
+    assert item.remote is not None
+    if item.member is not None:
+        raise InputError(f"{item.name}: archives in stores are not read by several machines; unpack it there")
+    if scheme_of(item.remote.url) in WEB and public(item.remote.url) != item.remote.url:
+        raise InputError(f"{item.name}: the rest of that address is a secret, and is not handed to a cluster")
 
 
 @dataclass(frozen=True)
@@ -174,6 +190,7 @@ def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
         inputs,
         plan.block_bytes,
         apart=plan.options.apart,
+        window=Window(*plan.options.times()),
         ceiling=plan.ceiling(),
         share=Share(number, plan.shares, folder, by_hosts=plan.by_hosts),
     )
@@ -182,7 +199,7 @@ def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
         for event in reading:
             following.take(event)
             if report is not None:
-                report(reading.packets, reading.done)
+                report(reading.packets, reading.done, reading.files)
     finally:
         reading.close()
         for item in inputs:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Unpack
 
 from auditor.audit import chosen
 from auditor.audit.before import Confine, ceiling_of, check_out
+from auditor.audit.brought import Brought
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
+from auditor.border.urls import url_of
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
 
@@ -86,19 +88,25 @@ def audit_inputs(
     once; results do not depend on it. ``progress`` is kept up to date for whoever shows it.
     """
     try:
-        check_out((item.path for item in inputs if item.path is not None), options)
-        if confine is not None and options.scheduler is None:  # a cluster is spoken to by TCP
-            from auditor.machine import kernel
-            from auditor.reading import following  # noqa: F401 - its kernels are to be loaded
-
-            _tell_of_compiling(options)
-            kernel.prepare()  # from where this user keeps them
-            out = [] if options.out is None else [Path(options.out)]
-            confine([item.path for item in inputs if item.path is not None] + options.files(), out)
-        return _read(inputs, options, live, meanwhile, progress or Progress(), block_bytes)
+        with Brought(options, is_alone=not chosen.is_used(options)) as brought:
+            check_out((item.path for item in inputs if item.path is not None), brought.options)
+            if confine is not None and options.scheduler is None:  # a cluster is spoken to by TCP
+                _prepare(inputs, brought.options, confine)
+            return _read(inputs, brought, live, meanwhile, progress or Progress(), block_bytes)
     finally:
         for item in inputs:
             item.forget()
+
+
+def _prepare(inputs: "list[Input]", options: Options, confine: Confine) -> None:
+    """Load the kernels, and give up the rights that nothing needs any more."""
+    from auditor.machine import kernel
+    from auditor.reading import following  # noqa: F401 - its kernels are to be loaded
+
+    _tell_of_compiling(options)
+    kernel.prepare()  # from where this user keeps them
+    out = [] if options.out is None or url_of(options.out) is not None else [Path(options.out)]
+    confine([item.path for item in inputs if item.path is not None] + options.files(), out)
 
 
 def _tell_of_compiling(options: Options) -> None:
@@ -111,7 +119,7 @@ def _tell_of_compiling(options: Options) -> None:
 
 def _read(
     inputs: "list[Input]",
-    options: Options,
+    brought: Brought,
     live: "LiveCapture | None",
     meanwhile: Callable[[], object] | None,
     progress: Progress,
@@ -121,37 +129,43 @@ def _read(
     from auditor.capture.inputs import BEGINNING, MOST_SPOOLED, Spool
     from auditor.capture.reader import BLOCK_BYTES
 
+    options = brought.options
     _tell_of_compiling(options)
     jobs = chosen.jobs_for(inputs, options, is_live=live is not None)
     if jobs > 1 or chosen.is_used(options):
-        return _read_in_shares(inputs, options, jobs, progress, block_bytes or BLOCK_BYTES)
+        return _read_in_shares(inputs, brought, jobs, progress, block_bytes or BLOCK_BYTES)
     from auditor.reading.following import Reading
+    from auditor.reading.window import Window
 
     logs = options.key_logs()
     for item in inputs:
-        if item.size is None and item.member is None:
+        if item.is_stream:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
     ceiling = ceiling_of(options)
-    going = _going_on(inputs, options, ceiling)
+    window = Window(*options.times())
+    going = None if window else _going_on(inputs, options, ceiling)
     if going is not None and going.onward is None:
-        return _judged_anew(going, options)
+        return _judged_anew(going, brought)
     reading = Reading(
         inputs,
         block_bytes or BLOCK_BYTES,
         prompt=live is not None,
         apart=options.apart,
+        window=window,
         ceiling=ceiling,
-        borders=options.out is not None and all(item.modified is not None or item.refusal for item in inputs),
+        borders=options.out is not None
+        and not window
+        and all(item.modified is not None or item.refusal for item in inputs),
         onward=None if going is None else going.onward,
     )
-    progress.begin(reading)
+    progress.begin(reading, live)
     try:
         inside = _inside(options, live)
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
         span = reading.span if going is None else None  # what was read before may be of another time
-        return _take(lambda run: run.take(reading), inputs, options, inside, live, progress, ceiling, going, span)
+        return _take(lambda run: run.take(reading), inputs, brought, inside, live, progress, ceiling, going, span)
     finally:
         reading.close()
 
@@ -165,10 +179,11 @@ def _inside(options: Options, live: "LiveCapture | None" = None) -> "Inside":
     return Inside(keys.read(options.key_logs(), may_come=live is not None), options.http, salt)
 
 
-def _read_in_shares(inputs: "list[Input]", options: Options, jobs: int, progress: Progress, block_bytes: int) -> Audit:
+def _read_in_shares(inputs: "list[Input]", brought: Brought, jobs: int, progress: Progress, block_bytes: int) -> Audit:
     """Have workers read, and take what they give."""
     from auditor.audit import parallel
 
+    options = brought.options
     ceiling = ceiling_of(options)
     begun = (
         parallel.on_cluster(inputs, options, block_bytes)
@@ -177,7 +192,7 @@ def _read_in_shares(inputs: "list[Input]", options: Options, jobs: int, progress
     )
     with begun as shared:
         progress.begin(shared)
-        return _take(shared.take, inputs, options, _inside(options), None, progress, ceiling, None)
+        return _take(shared.take, inputs, brought, _inside(options), None, progress, ceiling, None)
 
 
 def _going_on(inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "Plan | None":
@@ -194,17 +209,18 @@ def _going_on(inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "P
     return going
 
 
-def _judged_anew(going: "Plan", options: Options) -> Audit:
+def _judged_anew(going: "Plan", brought: Brought) -> Audit:
     """The results of captures that were all read before."""
     from auditor.audit import resume
     from auditor.audit.judging import judged
 
+    options = brought.options
     assert going.past.replay is not None
     assert options.out is not None
     try:
         if resume.is_done(going.past, options):
             return Audit(options.out)
-        return judged(going.past.replay, options, Path(options.out), goes_on=bool(going.past.values))
+        return judged(going.past.replay, brought, Path(options.out), goes_on=bool(going.past.values))
     finally:
         going.close()
 
@@ -217,7 +233,7 @@ def is_long(inputs: "list[Input]") -> bool:
 def _take(
     read: "Callable[[Run], None]",
     inputs: "list[Input]",
-    options: Options,
+    brought: Brought,
     inside: "Inside",
     live: "LiveCapture | None",
     progress: Progress,
@@ -229,6 +245,7 @@ def _take(
     from auditor.audit.building import build_pipeline
     from auditor.audit.outcome import outcome
 
+    options = brought.options
     progress.phase = INPUTS
     pipeline = build_pipeline(options, inside, ceiling, span)
     progress.phase = CAPTURES
@@ -236,7 +253,7 @@ def _take(
         # There is time for it now, and certificates will be met.
         import cryptography.hazmat.backends.openssl.backend
         import cryptography.x509  # noqa: F401
-    with outcome(options, pipeline) as one:
+    with outcome(brought, pipeline) as one:
         if going is not None:
             one.take_over(going, inputs)
         try:

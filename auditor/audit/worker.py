@@ -28,10 +28,10 @@ class Reports:
         self._connection = connection
         self._next = 0.0
 
-    def __call__(self, packets: int, size: int) -> None:
+    def __call__(self, packets: int, size: int, files: int) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + BEAT
-            self._connection.send((READ, (packets, size)))
+            self._connection.send((READ, (packets, size, files)))
 
 
 def serve(connection: Connection) -> None:

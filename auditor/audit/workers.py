@@ -22,7 +22,7 @@ PASSED_ON = ("NUMBA_DISABLE_JIT",)  # variables that workers are to have as well
 class Workers(Protocol):
     """Whoever does pieces of an audit."""
 
-    read: dict[int, tuple[int, int]]  # packets and bytes that each has read, as it last said
+    read: dict[int, tuple[int, ...]]  # packets, bytes and captures that each has read, as it last said
 
     def map(self, piece: str, calls: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
         """What a piece gives for each of some arguments, in their order."""
@@ -57,7 +57,7 @@ class Worker:
             worker.connection.send_bytes(objects.pack(kernel.machine_code()))
         return worker
 
-    def ask(self, piece: str, arguments: tuple[Any, ...], read: Callable[[int, int], object]) -> Any:
+    def ask(self, piece: str, arguments: tuple[Any, ...], read: Callable[..., object]) -> Any:
         """Do a piece. Raises EOFError where the process has died."""
         try:
             self.connection.send((piece, arguments))
@@ -82,7 +82,7 @@ class Processes:
     """So many processes."""
 
     count: int
-    read: dict[int, tuple[int, int]] = field(default_factory=dict)
+    read: dict[int, tuple[int, ...]] = field(default_factory=dict)
     _workers: list[Worker] = field(default_factory=list)
     _idle: list[Worker] = field(default_factory=list)
 
@@ -113,8 +113,8 @@ class Processes:
         finally:
             threads.shutdown(cancel_futures=True)
 
-    def _note(self, number: int, packets: int, size: int) -> None:
-        self.read[number] = packets, size
+    def _note(self, number: int, *read: int) -> None:
+        self.read[number] = read
 
     def _do(self, piece: str, arguments: tuple[Any, ...]) -> Any:
         """Have a piece done by whoever is idle; once more if the process dies over it."""

@@ -69,14 +69,24 @@ class Slice(io.RawIOBase):
     """A stretch of an open file, read independently of any other."""
 
     def __init__(self, file: Kept, begin: int, size: int) -> None:
-        self._file, self._at, self._stop = file, begin, begin + size
+        self._file, self._begin, self._at, self._stop = file, begin, begin, begin + size
 
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = {os.SEEK_SET: self._begin, os.SEEK_CUR: self._at, os.SEEK_END: self._stop}[whence] + offset
+        return self.tell()
+
+    def tell(self) -> int:
+        return self._at - self._begin
+
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = os.pread(self._file.fileno, min(len(view), self._stop - self._at), self._at)
+        data = os.pread(self._file.fileno, max(0, min(len(view), self._stop - self._at)), self._at)
         view[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -97,14 +107,47 @@ def members(path: Path) -> list[Member] | None:
         kind = kind_of(beginning(path, HEAD))
     except (InputError, OSError):  # who reads it as a capture says what is wrong with it
         return None
+    return None if kind is None else _found(shown(path), kind, lambda: _members(path, shown(path), kind, packing))
+
+
+def members_of_stream(name: str, head: bytes, opener: Callable[[], BinaryIO]) -> list[Member] | None:
+    """Those in an archive that comes as a stream, by its first bytes: all of it is kept in a file without a name."""
+    packing = compression_of(head)
+    try:
+        kind = kind_of(beginning_of_stream(io.BytesIO(head), HEAD))
+    except DAMAGE:
+        return None
     if kind is None:
         return None
+
+    def found() -> Iterator[Member]:
+        with opener() as stream:
+            kept = _copied(stream)
+        return _members(kept, name, kind, packing)
+
+    return _found(name, kind, found)
+
+
+def _found(name: str, kind: str, members: Callable[[], Iterator[Member]]) -> list[Member]:
+    """The captures in an archive, or why there are none."""
     try:
-        found = list(_of_zip(path) if kind == "ZIP" else _of_tar(path, packing))
+        found = list(members())
     except TROUBLE as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return [Member(shown(path), None, f"an archive that cannot be read ({reason})")]
-    return found or [Member(shown(path), None, f"the {kind} archive holds no capture")]
+        reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{name}: ") or type(error).__name__
+        return [Member(name, None, f"an archive that cannot be read ({reason})")]
+    return found or [Member(name, None, f"the {kind} archive holds no capture")]
+
+
+def _members(file: Path | Kept, name: str, kind: str, packing: str | None) -> Iterator[Member]:
+    if kind == "ZIP":
+        return _of_zip(file, name)
+    kept = Kept(file) if isinstance(file, Path) else file
+    return _of_tar(kept if packing is None else _unpacked(_stream(kept), packing), name)
+
+
+def _stream(kept: Kept) -> BinaryIO:
+    """An open file from its beginning on."""
+    return cast("BinaryIO", Slice(kept, 0, os.fstat(kept.fileno).st_size))
 
 
 def _is_capture(opener: Callable[[], BinaryIO], name: str) -> bool:
@@ -118,25 +161,25 @@ def _is_capture(opener: Callable[[], BinaryIO], name: str) -> bool:
         return False
 
 
-def _listed(path: Path, name: str) -> str:
+def _listed(whole: str, name: str) -> str:
     """What a member is called: its name without what would lead out of the archive."""
     inside = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", "..", ".")]
-    return shown("/".join([str(path), *inside]))
+    return shown("/".join([whole, *inside]))
 
 
-def _of_zip(path: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(path) as archive:
+def _of_zip(file: Path | Kept, whole: str) -> Iterator[Member]:
+    with _zip(file) as archive:
         listed = [info for info in archive.infolist() if not info.is_dir()]
     for number, info in enumerate(listed):
-        name = _listed(path, info.filename)
+        name = _listed(whole, info.filename)
         if number == MOST_MEMBERS:
             yield Member(
-                shown(path),
+                whole,
                 None,
                 f"only {MOST_MEMBERS} of its {counted(len(listed), 'file')} are read; unpack it first",
             )
             return
-        opener = _zip_opener(path, info)
+        opener = _zip_opener(file, info)
         if info.flag_bits & ENCRYPTED:
             yield Member(name, None, "is encrypted; unpack it first")
             continue
@@ -147,29 +190,32 @@ def _of_zip(path: Path) -> Iterator[Member]:
             yield Member(name, None, f"cannot be unpacked ({error})")
 
 
-def _zip_opener(path: Path, info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
+def _zip(file: Path | Kept) -> zipfile.ZipFile:
+    return zipfile.ZipFile(file if isinstance(file, Path) else _stream(file))
+
+
+def _zip_opener(file: Path | Kept, info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
     def opener() -> BinaryIO:
-        return cast("BinaryIO", zipfile.ZipFile(path).open(info))
+        return cast("BinaryIO", _zip(file).open(info))
 
     return opener
 
 
-def _of_tar(path: Path, packing: str | None) -> Iterator[Member]:
-    kept = Kept(path) if packing is None else _unpacked(path, packing)
+def _of_tar(kept: Kept, whole: str) -> Iterator[Member]:
     with os.fdopen(os.dup(kept.fileno), "rb") as file, tarfile.TarFile(fileobj=file) as archive:
         try:
             for number, info in enumerate(archive):
                 if number == MOST_MEMBERS:
-                    yield Member(shown(path), None, f"only {MOST_MEMBERS} of its files are read; unpack it first")
+                    yield Member(whole, None, f"only {MOST_MEMBERS} of its files are read; unpack it first")
                     return
-                if (member := _of_tar_info(path, kept, info)) is not None:
+                if (member := _of_tar_info(whole, kept, info)) is not None:
                     yield member
         except tarfile.TarError as error:
-            yield Member(shown(path), None, f"a tar archive that is damaged behind byte {archive.offset} ({error})")
+            yield Member(whole, None, f"a tar archive that is damaged behind byte {archive.offset} ({error})")
 
 
-def _of_tar_info(path: Path, kept: Kept, info: tarfile.TarInfo) -> Member | None:
-    name = _listed(path, info.name)
+def _of_tar_info(whole: str, kept: Kept, info: tarfile.TarInfo) -> Member | None:
+    name = _listed(whole, info.name)
     if info.issparse():
         return Member(name, None, "is stored with holes; unpack it first")
 
@@ -179,11 +225,17 @@ def _of_tar_info(path: Path, kept: Kept, info: tarfile.TarInfo) -> Member | None
     return Member(name, opener) if info.isreg() and _is_capture(opener, info.name) else None
 
 
-def _unpacked(path: Path, packing: str) -> Kept:
+def _unpacked(packed: BinaryIO, packing: str) -> Kept:
     """A packed tar archive in a file without a name: it is gone with the process, however that ends."""
+    with open_compressed(packed, packing) as stream:
+        return _copied(stream, of_packed=True)
+
+
+def _copied(stream: BinaryIO, *, of_packed: bool = False) -> Kept:
+    """A stream in a file without a name. ``of_packed``: of what is damaged there is what comes before."""
     kept, size = Kept(), 0
-    # Of a packed file that is damaged there is what comes before; the archive's end shows that it is not whole.
-    with suppress(*DAMAGE), path.open("rb") as packed, open_compressed(packed, packing) as stream:
+    # The end of an archive shows that it is not whole.
+    with suppress(*(DAMAGE if of_packed else ())):
         while size <= MOST_UNPACKED and (part := stream.read(STEP)):
             size += os.write(kept.fileno, part)
     if size > MOST_UNPACKED:

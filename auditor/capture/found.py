@@ -1,7 +1,8 @@
 """Which files of a folder are captures: told by their first bytes, since rotation gives them any name (.pcap1, .cap.3, dump-1400)."""
 
 from collections import Counter
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePath
 
 from auditor.border.words import counted
 from auditor.capture import archives, folders
@@ -16,7 +17,7 @@ HEAD = 512
 MOST_NAMED = 5  # files that are passed over; further ones are counted by kind
 
 
-def is_capture_name(path: Path) -> bool:
+def is_capture_name(path: PurePath) -> bool:
     """Whether a file is named like a capture: then it is read, and what is wrong with it is an error."""
     name = path.name.lower()
     return any(name.endswith(suffix + packed) for suffix in SUFFIXES for packed in PACKED)
@@ -50,15 +51,17 @@ def captures(folder: Path) -> tuple[list[tuple[Path, str | None]], str | None]:
         return other is None
 
     found = folders.files(folder, is_wanted)
-    return found, _sentence(folder, dict(sorted(passed.items()))) if passed else None
+    names = {shown(path.relative_to(folder)): why for path, why in sorted(passed.items())}
+    return found, passed_over(shown(folder), names) if passed else None
 
 
-def _sentence(folder: Path, passed: dict[Path, str]) -> str:
-    named = [f"{shown(path.relative_to(folder))} ({why})" for path, why in list(passed.items())[:MOST_NAMED]]
+def passed_over(folder: str, passed: Mapping[str, str]) -> str:
+    """A sentence on the files of a folder that are no captures: their names, and what they are."""
+    named = [f"{name} ({why})" for name, why in list(passed.items())[:MOST_NAMED]]
     rest = Counter(list(passed.values())[MOST_NAMED:])
     if rest:
         kinds = ", ".join(f"{count} × {why}" for why, count in rest.most_common(MOST_NAMED))
         others = ", …" if len(rest) > MOST_NAMED else ""
         named.append(f"and {rest.total():,} more ({kinds}{others})")
     count = counted(len(passed), "file that is no capture", "files that are no captures")
-    return f"{shown(folder)}: passed over {count}: {', '.join(named)}"
+    return f"{folder}: passed over {count}: {', '.join(named)}"

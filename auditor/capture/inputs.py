@@ -6,17 +6,23 @@ import os
 import stat
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from auditor.border.urls import SHOWN, is_other, public, url_of
 from auditor.capture import folders
 from auditor.capture.compression import compression_of
 from auditor.capture.digest import Child, Digested, Known, started
 from auditor.capture.interruptible import Interruptible, opened
 from auditor.errors import InputError, shown
+
+if TYPE_CHECKING:
+    from auditor.capture.archives import Member
+    from auditor.stores.client import Remote, RemoteStream
 
 MOST_SPOOLED = 8 << 30  # bytes of a stream that are kept to be read again …
 BLOCK = 512  # bytes of a tar archive's header
@@ -31,15 +37,25 @@ class Input:
     path: Path | None = None
     stream: BinaryIO | None = None
     member: Callable[[], BinaryIO] | None = None  # opens it, where it lies in the archive ``path``
+    remote: "Remote | None" = None  # where it lies in a store
     size: int | None = None
     modified: int | None = None  # when the file was written to last, in nanoseconds
     is_hashed: bool = True
+    is_done: bool = False  # it was read to its end, or as far as it can be, or is not to be read
+    is_skipped: bool = False  # it holds nothing of the time that is audited
     refusal: str | None = None  # why it cannot be read, where that shows before it is opened
     spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
     digest: Digested | Known | None = field(default=None, repr=False)
     hashing: Child | None = field(default=None, repr=False)  # the process that hashes it
     stopped: bool = field(default=False, repr=False)  # nobody wants more of it
     _waiting: Interruptible | None = field(default=None, repr=False)
+    kept: bytes | None = field(default=None, repr=False)  # all of a small object, from when it was looked at
+    _read: "RemoteStream | None" = field(default=None, repr=False)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether its bytes come once."""
+        return self.size is None and self.member is None and self.remote is None
 
     def adopt(self, hashing: Child) -> bool:
         """Whether it is this input that is hashed by a process that began before it was known."""
@@ -58,6 +74,9 @@ class Input:
         if self.refusal is not None:
             raise InputError(f"{self.name}: {self.refusal}")
         stream: Any = self.stream if self.member is None else self.member()
+        if self.remote is not None and self.member is None:
+            self.prepare()
+            stream = self._read.begin() if self._read is not None else io.BytesIO(self.kept or b"")
         if stream is None:
             assert self.path is not None
             try:
@@ -66,12 +85,24 @@ class Input:
                 raise InputError(f"{self.name}: {error.strerror}") from error
         if self.path is not None and self.size is not None and self.is_hashed:
             self._hash(self.path, self.size, stream.fileno())
-        if self.size is None and self.member is None and isinstance(stream, io.RawIOBase):
+        if self.is_stream and isinstance(stream, io.RawIOBase):
             stream = self._interruptible(stream)
         if self.spool is not None:
             stream = self.spool.of(stream)
         self.digest = digest = Digested(stream, self.hashing, is_hashed=self.is_hashed)
         return digest
+
+    def skip(self) -> None:
+        """It holds nothing of the time that is audited: it is not read, and not hashed either."""
+        self.is_done = self.is_skipped = True
+        if self.hashing is not None:
+            self.hashing.stop()
+            self.hashing = None
+
+    def prepare(self) -> None:
+        """Ask for the first bytes of an object, without waiting for them: it is opened soon."""
+        if self.remote is not None and self.member is None and self.kept is None and self._read is None:
+            self._read = self.remote.prepare()
 
     def _interruptible(self, stream: io.RawIOBase) -> Interruptible:
         self._waiting = Interruptible(stream)
@@ -84,6 +115,8 @@ class Input:
         self.stopped = True
         if self._waiting is not None:
             self._waiting.stop()
+        if self._read is not None:
+            self._read.stop()
 
     def _hash(self, path: Path, size: int, opened: int) -> None:
         """Let the file be hashed, where that has not begun: with fewer bytes, or another file of that name."""
@@ -98,10 +131,29 @@ class Input:
 
         ``is_hashed``: a file is hashed once more. What was kept of a stream has no name, so that nobody else can change it.
         """
-        if self.path is not None and (self.size is not None or self.member is not None):
+        if self.remote is not None and self.member is None:
+            version = self._read.version if self._read is not None else self.remote.version
+            return Input(
+                self.name,
+                remote=replace(self.remote, version=version),
+                size=self.size,
+                is_hashed=is_hashed,
+                kept=self.kept,
+            )
+        if self.member is not None or (self.path is not None and self.size is not None):
             return Input(self.name, self.path, member=self.member, size=self.size, is_hashed=is_hashed)
         file = self.spool.again() if self.spool is not None else None
         return Input(self.name, stream=file, is_hashed=False) if file is not None else None
+
+    def ends(self, head: int, tail: int) -> tuple[bytes, bytes] | None:
+        """The first and the last bytes of a file; None of what is no file of its own."""
+        if self.path is None or self.size is None or self.member is not None or self.refusal is not None:
+            return None
+        with suppress(OSError), self.path.open("rb") as file:
+            first = file.read(head)
+            file.seek(max(0, self.size - tail))
+            return first, file.read(tail)
+        return None
 
     def read_rest(self) -> None:
         """Hash what was not read because of damage: of a file all counts that was there when we set out."""
@@ -114,6 +166,8 @@ class Input:
 
     def was_changed(self) -> bool:
         """Whether a file was written to while it was read, as far as can be known."""
+        if self._read is not None:
+            return self._read.changed
         return self.digest is not None and self.digest.was_changed()
 
     def forget(self) -> None:
@@ -122,6 +176,8 @@ class Input:
             self.spool.forget()
         if self.hashing is not None:
             self.hashing.stop()
+        if self._read is not None:
+            self._read.close()
 
 
 class Spool:
@@ -209,8 +265,8 @@ def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[
         if not files:
             raise InputError(f"{argument}: only folders are named like that, no file; give the folders themselves")
         return files
-    if argument.startswith(("http://", "https://", "s3://", "gs://", "abfs://")):
-        raise InputError(f"{argument}: captures are read from files and standard input; fetch it first")
+    if is_other(argument):
+        raise InputError(f"{public(argument)}: not a kind of store that is read; those are {', '.join(SHOWN)}")
     raise InputError(f"{argument}: no such file or folder")
 
 
@@ -241,6 +297,52 @@ def _archived(path: Path) -> list[Input] | None:
     ]
 
 
+def _in_stores(url: str, say: Callable[[str], object] | None) -> list[Input]:
+    """What a URL stands for; where its store does not say, one input that cannot be read: others may be."""
+    from auditor.capture import remote  # only for stores
+    from auditor.stores import client
+
+    client.check(url)
+    try:
+        found = client.find(url)
+    except InputError as error:
+        name = public(url)
+        return [Input(name, size=0, refusal=str(error).removeprefix(f"{name}: "))]
+    return [_of_object(*place) for place in remote.captures(url, found, say)]
+
+
+def _add_objects(inputs: list[Input], others: Iterable[Input]) -> None:
+    """Add objects, each once; what differs in a secret part of its URL alone has a number behind its name."""
+    before = {item.remote.url for item in inputs if item.remote is not None}
+    names = Counter(item.name for item in inputs)
+    for item in others:
+        if item.remote is not None and item.remote.url in before:
+            continue
+        names[item.name] += 1
+        if names[item.name] > 1:
+            item.name = f"{item.name} ({names[item.name]})"
+        inputs.append(item)
+
+
+def in_store(url: str) -> Input:
+    """The one object that a URL names, as it is now. Raises InputError."""
+    from auditor.stores import client  # only for stores
+
+    objects = client.find(url).objects
+    if len(objects) != 1:
+        raise InputError(f"{public(url)}: no such object")
+    (one,) = objects
+    return Input(one.name, remote=one, size=one.size)
+
+
+def _of_object(one: "Remote", member: "Member | None") -> Input:
+    """An object in a store as an input, or a capture in one that is an archive."""
+    if member is None:
+        return Input(one.name, remote=one, size=one.size)
+    size = 0 if member.refusal else None
+    return Input(member.name, member=member.open, remote=one, size=size, refusal=member.refusal)
+
+
 def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None = None) -> list[Input]:
     """The inputs that the arguments stand for, each once, folders and globs in order of their names.
 
@@ -253,6 +355,9 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
             inputs.append(
                 Input("-", stream=sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer)
             )
+            continue
+        if (url := url_of(argument)) is not None:
+            _add_objects(inputs, _in_stores(url, say))
             continue
         for path, refusal in _files_of(argument, say):
             # Not Path.resolve, which raises RuntimeError where links lead in a circle.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auditor.border.urls import url_of
 from auditor.cli.app import FormOption, ListForm, WhereOption, app, say
 from auditor.cli.results import saved
 from auditor.errors import AuditError
@@ -38,7 +39,7 @@ ByOption = Annotated[
 def _folder(words: list[str]) -> tuple[Path, list[str]]:
     """The folder of results among some words, the working directory where none is; and the other words."""
     for number, word in enumerate(words):
-        if (Path(word) / MANIFEST).exists():
+        if url_of(word) is not None or (Path(word) / MANIFEST).exists():
             return Path(word), words[:number] + words[number + 1 :]
     if Path(MANIFEST).exists():
         return Path(), words
@@ -98,7 +99,7 @@ def list_command(
 
     if by is not None and (table != "flows" or columns is not None):
         raise AuditError("--by counts flows: it goes with neither --table nor --columns")
-    result = Results(_folder([str(folder)] if folder is not None else [])[0])
+    result = Results(_folder([url_of(folder) or str(folder)] if folder is not None else [])[0])
     if by is not None:
         show_rows(who.who(result, where, by), form.value)
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auditor.border.urls import url_of
 from auditor.cli.app import FAILED, FINDINGS, Format, Own, Severity, app, say
 from auditor.cli.options import Output, with_options
 from auditor.errors import AuditError
@@ -67,17 +68,20 @@ def live_command(
     A child process captures (dumpcap, else tcpdump, else a raw socket); this one needs no rights to capture.
     """
     from auditor.audit.live import audit_interface
+    from auditor.audit.progress import Progress
+    from auditor.cli.ticker import Ticker, is_shown
 
-    finish(
-        audit_interface(
+    confine, progress = least_rights(context, output), Progress()
+    with Ticker(progress) if is_shown() and not output.quiet else nullcontext():
+        result = audit_interface(
             interface,
             options,
             duration=duration,
             capture_filter=capture_filter,
-            confine=least_rights(context, output),
-        ),
-        output,
-    )
+            confine=confine,
+            progress=progress,
+        )
+    finish(result, output)
 
 
 def least_rights(context: typer.Context, output: Output) -> "Confine | None":
@@ -132,7 +136,7 @@ def show_result(result: "Audit", output: Output) -> None:
 
         (detail.show if output.detail else summary.brief if output.brief else summary.show)(result)
     if output.out is not None and not output.quiet:
-        say(f"results are in {output.out}")
+        say(f"results are in {url_of(output.out) or output.out}")
 
 
 def export(

@@ -89,8 +89,15 @@ def main(hashing: "Child | None" = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending
     if code == INTERRUPTED:
         say("interrupted")
+    _end(code, hashing)
+
+
+def _end(code: int, hashing: "Child | None") -> None:
+    """End the process, with what it began: other processes, temporary folders."""
     if hashing is not None:
         hashing.stop()
+    if (fetched := sys.modules.get("auditor.report.fetched")) is not None:
+        fetched.forget_all()
     # Taking the interpreter and LLVM apart in good order takes a third of a second, and nobody needs it.
     os._exit(code)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from auditor.border.urls import public, url_of
 from auditor.cli.app import (
     TABLE_FORMS,
     Format,
@@ -20,6 +21,7 @@ from auditor.cli.app import (
     say,
     silent,
 )
+from auditor.errors import AuditError
 from auditor.options import DEFAULT_POLICY, Options, meaning
 
 
@@ -79,6 +81,8 @@ def audit_options(
     skew: Annotated[float, option_field("skew", show_default=True)] = 0.0,
     keylog: Annotated[list[Path] | None, option_field("keylog")] = None,
     join_key: Annotated[Path | None, option_field("join_key")] = None,
+    since: Annotated[str | None, option_field("since", metavar="TIME")] = None,
+    until: Annotated[str | None, option_field("until", metavar="TIME")] = None,
     apart: Annotated[bool, option_field("apart", show_default=True)] = False,
     http: Annotated[bool, option_field("http", show_default=True)] = False,
     ip_ranges: Annotated[Path | None, option_field("ip_ranges")] = None,
@@ -105,6 +109,8 @@ def audit_options(
         skew=skew,
         keylog=keylog or (),
         join_key=join_key,
+        since=since,
+        until=until,
         apart=apart,
         http=http,
         ip_ranges=ip_ranges,
@@ -148,6 +154,8 @@ def output_options(
     check_effect(
         "--quiet", quiet and (detail or brief), out is None, "neither --detail nor --brief, where --out is given"
     )
+    if history is not None and (url := url_of(history)) is not None:
+        raise AuditError(f"--history {public(url)}: a history is a folder here: audits are added to it")
     return Output(
         form=form,
         table=table or FLOWS,

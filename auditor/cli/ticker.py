@@ -72,11 +72,17 @@ def line(progress: Progress) -> str:
     done, seconds = progress.done, progress.seconds
     if progress.phase != CAPTURES:
         return f"{progress.phase} …"
-    parts = [f"{progress.phase}: {size(done)}"]
+    parts, (read, files) = [size(done)], progress.files
     rate = done / seconds if seconds > 0 else 0.0
     if progress.total:
         parts[0] += f" of {size(progress.total)} ({min(100, 100 * done // progress.total)} %)"
+    if files > 1:
+        parts.insert(0, f"{read:,} of {files:,} files")
+    parts[0] = f"{progress.phase}: {parts[0]}"
     parts += [counted(progress.packets, "packet"), f"{size(rate)}/s"]
+    if progress.live is not None:
+        parts.append(f"{progress.packets / seconds if seconds > 0 else 0:,.0f} packets/s")
+        parts.append("drops are told at the end" if progress.dropped is None else f"{progress.dropped:,} dropped")
     if progress.total and rate:
         parts.append(f"{time_of((progress.total - done) / rate)} left")
     return ", ".join(parts)

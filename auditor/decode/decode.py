@@ -26,7 +26,7 @@ from auditor.decode.link import (
 from auditor.decode.older import atm, directed, frame_relay, juniper, ppp_of_pppd, ring, skipped
 from auditor.decode.overlay import geneve, rare_overlay, vxlan
 from auditor.decode.packet import DECODED, MALFORMED, PacketRow
-from auditor.decode.tags import backbone, cisco_metadata, macsec, nsh, redirected, tag, trill
+from auditor.decode.tags import backbone, cisco_metadata, macsec, nsh, redirected, tag, timed, trill
 from auditor.decode.transport import esp, tcp, udp
 from auditor.decode.tunnel import capwap, erspan, gre, gtp, l2tp, teredo, tzsp
 from auditor.decode.wireless import dot11, ppi, prism, radiotap
@@ -70,7 +70,7 @@ PKTAP, ENC, PFLOG, ERF, AUTHENTICATION = L.PKTAP, L.ENC, L.PFLOG, L.ERF_LAYER, L
 ESP, WIRELESS, RADIOTAP, PRISM, AVS, PPI = L.ESP_LAYER, L.WIRELESS, L.RADIOTAP, L.PRISM, L.AVS, L.PPI
 WIRELESS_SWAPPED, EAPOL = L.WIRELESS_SWAPPED, L.EAPOL_LAYER
 NSH, TRILL, REDIRECTED, RING_TAG, FABRIC_PATH = L.NSH, L.TRILL, L.REDIRECTED, L.RING_TAG, L.FABRIC_PATH
-VN_TAG, E_TAG = L.VN_TAG, L.E_TAG
+VN_TAG, E_TAG, TIMED = L.VN_TAG, L.E_TAG, L.TIMED
 FRAME_RELAY, FDDI, TOKEN_RING, ATM, SUN_ATM, JUNIPER = (
     L.FRAME_RELAY,
     L.FDDI,
@@ -221,6 +221,8 @@ def older_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
         return skipped(packet, np.int64(NET_ANALYZER_HEADER), np.int64(ETHERNET))
     if layer == JUNIPER:
         return juniper(block, packet)
+    if layer == TIMED:
+        return timed(block, packet)
     return not_ip(packet)
 
 

@@ -19,6 +19,7 @@ from auditor.decode.packet import PacketRow
 from auditor.machine.kernel import part
 
 # Bytes of tags of one length: HSR's path, size and sequence number; Cisco's VN-Tag; 802.1BR's E-Tag.
+STAMP, LONG_STAMP, SHORT_STAMP = 1, 1, 2  # of Arista: subtype, and forms of 64 and 48 bits
 RING_BYTES, VN_BYTES, E_BYTES, FABRIC_PATH_BYTES = 4, 4, 6, 2
 
 
@@ -59,6 +60,19 @@ def tag(packet: PacketRow, layer: int) -> int:
         size = FABRIC_PATH_BYTES
     packet.position += size
     return ETHERNET if layer == FABRIC_PATH else ETHERTYPE_LAYER
+
+
+@part
+def timed(block: Bytes, packet: PacketRow) -> int:
+    """Arista's time stamp: a subtype, a version that says how long the stamp is, the stamp, an ethertype."""
+    at = packet.position
+    if at + 4 > packet.end:
+        return cut(packet)
+    size = 8 if block[at + 3] >> 4 == LONG_STAMP else 6 if block[at + 3] >> 4 == SHORT_STAMP else 0
+    if be16(block, at) != STAMP or size == 0:
+        return not_ip(packet)
+    packet.position = at + 4 + size
+    return ETHERTYPE_LAYER
 
 
 @part

@@ -48,7 +48,8 @@ from auditor.machine.kernel import part
 
 NATIVE, IS_FRAGMENT, KEEP_ALIVE, IEEE_802_11 = 0x0100, 0x0080, 0x0008, 1  # of CAPWAP's header
 ETHERNET_OVER_IP = 0x6400  # MikroTik's protocol in GRE, of version 1 by mistake
-ARUBA_WIRELESS, ARUBA_TUNNEL = 0x8200, 0x9000  # 802.11 in GRE to a controller
+ARUBA_WIRELESS, ARUBA_MASK, ARUBA_TUNNEL = 0x8200, 0xFE00, 0x9000  # 802.11 in GRE to a controller
+METADATA, METADATA_BYTES = 0x8909, 6  # Cisco's metadata, which in GRE stands behind the ethertype of what it is about
 ERSPAN_IP = 2  # type of frame in ERSPAN III
 
 
@@ -83,7 +84,11 @@ def gre(block: Bytes, packet: PacketRow) -> int:
         return not_ip(packet)
     if at + size > packet.end:
         return cut(packet)
-    layer = WIRELESS if kind == ARUBA_WIRELESS or kind == ARUBA_TUNNEL else int(BY_ETHERTYPE[kind])
+    if kind == METADATA and at + size + 2 + METADATA_BYTES <= packet.end:
+        kind = be16(block, at + size)
+        size += 2 + METADATA_BYTES
+    is_aruba = kind & ARUBA_MASK == ARUBA_WIRELESS or kind == ARUBA_TUNNEL
+    layer = WIRELESS if is_aruba else int(BY_ETHERTYPE[kind])
     if layer == STOP:
         return not_ip(packet)
     packet.position = at + size

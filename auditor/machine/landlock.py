@@ -17,7 +17,8 @@ PATH_BENEATH = 1
 WRITE_FILE, REMOVE_DIR, REMOVE_FILE = 1 << 1, 1 << 4, 1 << 5
 MAKE = sum(1 << bit for bit in range(6, 13))  # devices, folders, files, sockets, pipes, links
 REFER, TRUNCATE = 1 << 13, 1 << 14  # since versions 2 and 3
-TCP = 0b11  # to be reached, and to reach others: since version 4
+TO_BE_REACHED, TO_REACH = 1, 2  # by TCP, since version 4
+TCP = TO_BE_REACHED | TO_REACH
 OF_FILES = WRITE_FILE | TRUNCATE  # what can be allowed of a file that is no folder
 
 
@@ -37,16 +38,16 @@ def _writing(has: int) -> int:
     return WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE | (REFER if has >= 2 else 0) | (TRUNCATE if has >= 3 else 0)
 
 
-def restrict(places: Iterable[Path]) -> bool:
+def restrict(places: Iterable[Path], tcp: int = TCP) -> bool:
     """Let nothing be changed but in these places, and no TCP be spoken; whether the kernel can forbid that.
 
-    It holds for the calling thread and those that it starts later. New privileges must have been given up before.
+    ``tcp``: what of it is forbidden. It holds for the calling thread and those that it starts later. New privileges must have been given up before.
     """
     has = version()
     if has == 0:
         return False
     writing = _writing(has)
-    attributes = struct.pack("=QQ", writing, TCP) if has >= 4 else struct.pack("=Q", writing)
+    attributes = struct.pack("=QQ", writing, tcp) if has >= 4 else struct.pack("=Q", writing)
     ruleset = _call(CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     if ruleset < 0:
         return False

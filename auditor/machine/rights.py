@@ -30,6 +30,7 @@ NO_ID = (1 << 32) - 1  # (uid_t) -1, chown(2)
 NOBODY = "nobody"
 MOST_LOOKED_AT = 10_000  # files of a folder
 DEVICES = (Path("/dev/null"), Path("/dev/tty"))
+CREDENTIALS = (".aws", ".azure", ".config/gcloud")  # in a home: where tools of stores keep what they renew
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,27 @@ def give_up(reads: Iterable[Path], writes: Iterable[Path]) -> None:
             _become(user)
         else:
             _stay_root_with_less()
+    _seal()
+    landlock.restrict([*places, *DEVICES, *_kept_code()])
+
+
+def keep_network() -> None:
+    """Take from this process all rights but those to read files, to reach others, and to renew the user's credentials."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform != "linux":
+        return
+    if os.geteuid() == 0:
+        _stay_root_with_less()
+    _seal()
+    kept = [Path.home() / name for name in CREDENTIALS]
+    landlock.restrict([*kept, Path(tempfile.gettempdir()), *DEVICES], landlock.TO_BE_REACHED)
+
+
+def _seal() -> None:
+    """Let nobody look into this process, and no program that it starts have more rights."""
     libc = ctypes.CDLL(None)
     libc.prctl(SET_DUMPABLE, 0, 0, 0, 0)  # secrets are in memory; nor may other processes of this user look into it
     libc.prctl(SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    landlock.restrict([*places, *DEVICES, *_kept_code()])
 
 
 def _kept_code() -> Iterator[Path]:

@@ -55,9 +55,9 @@ class Shown:
         return Shown(
             self.links | other.links,
             self.fitted | other.fitted,
-            self.tags + other.tags,
-            self.macs + other.macs,
-            self.interfaces + other.interfaces,
+            _both(self.tags, other.tags),
+            _both(self.macs, other.macs),
+            _both(self.interfaces, other.interfaces),
         )
 
     def warnings(self) -> list[str]:
@@ -72,6 +72,13 @@ class Shown:
         ]
         suggest = "audit topology suggest writes a file of them to complete"
         return [f"the topology fits no frame: looked for {sought}; seen were {'; '.join(seen)}; {suggest}"]
+
+
+def _both(one: Counter[str], other: Counter[str]) -> Counter[str]:
+    """What two have counted, with what neither has met: an interface without packets is there all the same."""
+    both = Counter(one)
+    both.update(other)
+    return both
 
 
 def _commonest(counter: Counter[str]) -> list[str]:

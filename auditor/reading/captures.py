@@ -9,7 +9,7 @@ from auditor.border.words import agreed
 from auditor.capture.inputs import Input
 from auditor.flows import state as S
 from auditor.reading.clocks import correction
-from auditor.reading.sources import Counted
+from auditor.reading.sources import SKIPPED, Counted
 from auditor.tables import arrow
 
 LONG_GAP = 60_000_000_000  # nanoseconds between captures that are read as one, from which on it is told
@@ -66,7 +66,7 @@ class Capture:
             (self.ended_early, "flow was", "flows were", "ended early because memory was full"),
         )
         lacks = [f"{number} {agreed(number, one, several)} {what}" for number, one, several, what in counts if number]
-        if self.status != "complete":
+        if self.status not in ("complete", SKIPPED):
             lacks.append(f"the file is {self.status} at byte {self.damage_offset}")
         return lacks
 
@@ -138,14 +138,22 @@ def _reports(counted: Counted) -> Iterable[str]:
             yield f"{left_out} {those} left out: too many for their block"
 
 
+def _about_packets(counted: Counted) -> Iterable[str]:
+    """Why there are no packets of a capture, or not all."""
+    if counted.outside:
+        are = agreed(counted.outside, "of its packets is", "of its packets are")
+        yield f"{counted.outside:,} {are} not of the time that was asked for"
+    elif not counted.counters[S.PACKETS] and counted.notes.status == "complete":
+        yield "holds no packets"
+
+
 def _warnings(item: Input, counted: Counted, odd: Iterable[str]) -> Iterable[str]:
     """What was odd about a capture, in words."""
     c, notes, fragments = counted.counters, counted.notes, counted.fragments
     yield from notes.warnings
     yield from odd
     yield from counted.warnings
-    if not c[S.PACKETS] and notes.status == "complete":
-        yield "holds no packets"
+    yield from _about_packets(counted)
     if item.was_changed():
         yield f"was written to while it was read: the results cover its first {counted.bytes} {agreed(counted.bytes, 'byte')}"
     if c[S.DUPLICATES]:

@@ -117,6 +117,8 @@ class Cursor:
         try:
             while self._more and not self.block.count:
                 self._decode()
+                if self.source.window:
+                    self._leave_out()
         except IndexError:  # a bounds check of a kernel: a fault of ours, but what was read before it is not lost
             self.reader.damaged(CANNOT_BE_FOLLOWED, self.reader.offset + self.reader.position)
             self._more = False
@@ -173,6 +175,14 @@ class Cursor:
         if self._more and not self._full and reader.is_at_end:
             reader.ended()
             self._more = False
+
+    def _leave_out(self) -> None:
+        """Let the packets go that are not of the time which is audited."""
+        packets = self.block.packets.view(np.ndarray)
+        inside = np.flatnonzero(self.source.window.holds(packets["time"][: self.block.count]))
+        self.source.counted.outside += self.block.count - len(inside)
+        packets[: len(inside)] = packets[inside]
+        self.block.count = len(inside)
 
     def hand_over(self) -> Block:
         """Its block, whole; the next packets are decoded into another one."""

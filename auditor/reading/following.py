@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 import auditor.flows.community_id
-import auditor.flows.text  # noqa: F401 - its kernel is prepared with those of reading
+import auditor.flows.text
+import auditor.reading.answering  # noqa: F401 - kernels that are prepared with those of reading
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import MORE
 from auditor.capture.reader import BLOCK_BYTES
@@ -31,8 +32,9 @@ from auditor.reading.checkpoint import Border, Onward, Pace, checkpoint
 from auditor.reading.decoding import CANNOT_BE_FOLLOWED
 from auditor.reading.events import Batch, Checkpoint, Ended, Event, Finished, Unreadable
 from auditor.reading.merging import Merging
-from auditor.reading.sources import Source, measure, ordered
+from auditor.reading.sources import Beginning, Source, measure, ordered
 from auditor.reading.told import Share, Told
+from auditor.reading.window import Window
 from auditor.tls import datagrams
 
 WAITING = 2  # batches that may wait to be taken: what bounds memory where tables are slower than reading
@@ -63,6 +65,7 @@ class Reading:
         *,
         prompt: bool = False,
         apart: bool = False,
+        window: Window | None = None,
         ceiling: memory.Ceiling | None = None,
         share: Share | None = None,
         borders: bool = False,
@@ -76,6 +79,7 @@ class Reading:
         self._block_bytes = block_bytes
         self.prompt = prompt
         self._apart = apart
+        self._window = window
         self._share = share
         self._told: Told | None = None  # what was told by the flows of what is read now
         self._pace = Pace() if borders else None
@@ -104,6 +108,11 @@ class Reading:
     def done(self) -> int:
         """Bytes read so far, packed or not."""
         return sum(item.digest.count for item in self.inputs if item.digest is not None)
+
+    @property
+    def files(self) -> int:
+        """Captures that were read."""
+        return sum(item.is_done for item in self.inputs)
 
     def __iter__(self) -> Iterator[Event]:
         while (event := self._next()) is not None:
@@ -161,10 +170,11 @@ class Reading:
         if onward is not None and resumed is not None:
             sources, tallies, control, state = onward.sources, onward.tallies, onward.control, onward.state
         else:
-            sources, tallies = ordered(inputs, known=None if self._pace is None or self._apart else {})
+            known: dict[str, Beginning] | None = None if self._pace is None or self._apart else {}
+            sources, tallies = ordered(inputs, known=known, window=self._window)
             control = Control(self._facts, captures=[source.item.name for source in sources])
         merging = Merging(
-            sources,
+            [source for source in sources if not source.skipped],
             tallies,
             self._stopped,
             self._block_bytes,

@@ -23,7 +23,7 @@ from auditor.flows import state as S
 from auditor.machine import packed
 from auditor.reading import kept_control
 from auditor.reading.events import Batch, Chosen
-from auditor.reading.sources import Counted, Source
+from auditor.reading.sources import SKIPPED, Counted, Source
 
 BATCH, CONTROL, SOURCES = "batch of flows", "control", "sources"  # kinds of files
 LAYOUTS = {
@@ -45,7 +45,7 @@ FRAMES = {
 }
 # Numbers that are counted of a capture besides its tallies.
 PLAIN = (
-    *("flows", "handshakes", "apart", "offset", "samples", "samples_left_out"),
+    *("flows", "handshakes", "apart", "offset", "samples", "samples_left_out", "outside"),
     *("dropped", "secrets", "bytes", "evicted", "forgotten"),
 )
 
@@ -235,4 +235,5 @@ def _source(one: Any, counters: S.Array, inputs: Mapping[str, Input]) -> Source:
     name = shown(one["name"])
     gone = Input(name, size=one["size"], modified=one["modified"])
     item = replace(inputs.get(name, gone), digest=known)
-    return Source(item, int(one["number"]), int(one["first"]), counted, failure=one["failure"])
+    skipped = counted.notes.status == SKIPPED
+    return Source(item, int(one["number"]), int(one["first"]), counted, failure=one["failure"], skipped=skipped)

@@ -138,12 +138,14 @@ class Merging:
             if self._open and (first.first, first.number) > min(cursor.key for cursor in self._open):
                 return
             self._waiting.popleft()
+            if self._waiting:
+                self._waiting[0].item.prepare()
             try:
                 cursor = Cursor(first, self._blocks, self.interfaces, prompt=self._prompt, few=len(self._open) < FEW)
             except InputError as error:
-                first.failure = str(error)
+                first.failure, first.item.is_done = str(error), True
             except OSError as error:
-                first.failure = f"{first.item.name}: {error.strerror or error}"
+                first.failure, first.item.is_done = f"{first.item.name}: {error.strerror or error}", True
             else:
                 self._open.append(cursor)
                 self._load(cursor)

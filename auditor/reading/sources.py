@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,9 +19,12 @@ from auditor.flows import state as S
 from auditor.flows.room import new_tallies
 from auditor.reading import copies, scan
 from auditor.reading.clocks import clock_offsets, correction
+from auditor.reading.window import Span, Window, last_times, outside
 
 NEVER = np.iinfo(np.int64).min  # before all packets: when a capture begins of which nothing is known
+SKIPPED = "skipped"  # what the status of a capture is that was not read
 LOOKED_AT = 512  # packets at a capture's beginning
+LOOKED_AT_BYTES = LOOKED_AT * 512
 STEP = 10_000_000_000  # nanoseconds by which a clock may go back (``scan.STEP_BACK``)
 DIGITS = re.compile(r"(\d+)")
 
@@ -40,6 +43,7 @@ class Counted:
     offset: int | None = None  # nanoseconds by which its clock is ahead of that of captures before it, where that shows
     samples: int = 0  # packets that sFlow's reports have, and those of them that there was no room for
     samples_left_out: int = 0
+    outside: int = 0  # packets that are not of the time that was asked for
     dropped: int | None = None
     secrets: int = 0
     bytes: int = 0
@@ -57,6 +61,7 @@ class Beginning:
     last: int = NEVER
     key_logs: list[bytes] = field(default_factory=list)  # TLS secrets before them
     said: S.Array = field(default_factory=lambda: np.zeros(0, PACKET_SAID))  # what they are known again by
+    notes: Notes = field(default_factory=Notes)  # what was seen of the file
 
 
 @dataclass
@@ -70,11 +75,14 @@ class Source:
     beginning: Beginning = field(default_factory=Beginning)
     key_logs: list[bytes] = field(default_factory=list)  # TLS secrets that it has shown so far
     failure: str | None = None  # why it could not be read, or no further
+    window: Window = field(default_factory=Window)  # the packets of it that are audited
+    skipped: bool = False  # none of them: it is not read
 
     def ended(self, reader: Reader) -> None:
         """Take over what reading it has shown; all its bytes count, also those behind damage."""
         with suppress(OSError):
             self.item.read_rest()
+        self.item.is_done = True
         counted, described = self.counted, reader.pcapng
         counted.interfaces = [*(info.name for info in described.interfaces), *reader.named]
         counted.secrets = described.secrets
@@ -87,16 +95,26 @@ class Look:
     """Looks at the beginnings of captures; what is wrong with one shows when it is read."""
 
     def __init__(self) -> None:
-        self._buffer, self._packets = new_buffer(LOOKED_AT * 512), S.packets(LOOKED_AT)
+        self._buffer, self._packets = new_buffer(LOOKED_AT_BYTES), S.packets(LOOKED_AT)
         self._said = S.records(LOOKED_AT, PACKET_SAID)
 
-    def at(self, item: Input) -> Beginning:
+    def at_all(self, inputs: Sequence[Input]) -> list[Beginning]:
+        """The beginnings of captures, of objects in stores several at a time."""
+        openers: list[Callable[[], Input | None]] = [item.again for item in inputs]
+        if any(item.remote is not None for item in inputs):
+            from auditor.capture import heads  # only for stores
+
+            openers = heads.beginnings(inputs, LOOKED_AT_BYTES)
+        return [self.at(item, opener) for item, opener in zip(inputs, openers, strict=True)]
+
+    def at(self, item: Input, opener: Callable[[], Input | None]) -> Beginning:
         """The beginning of a file. A stream can be read only once: it is taken to begin before all others."""
-        is_stream = item.size is None and item.member is None
-        again = None if item.refusal is not None or is_stream else item.again()
-        if again is None:
+        if item.refusal is not None or item.is_stream:
             return Beginning()
         with suppress(InputError, OSError):
+            again = opener()
+            if again is None:
+                return Beginning()
             reader = Reader(again, self._buffer)
             try:
                 reader.fill()
@@ -114,7 +132,8 @@ class Look:
                 packets = self._packets[:count]
                 said = self._said[: copies.describe_packets(reader.buffer, packets, self._said)]
                 times = packets["time"]
-                return Beginning(int(times[0]), int(times.max()), reader.pcapng.key_logs, np.array(said))
+                key_logs = reader.pcapng.key_logs
+                return Beginning(int(times[0]), int(times.max()), key_logs, np.array(said), reader.notes)
             if ended == SPECIAL and reader.special():
                 continue
             if reader.notes.status != "complete" or not reader.fill():
@@ -143,19 +162,21 @@ def ordered(
     inputs: Sequence[Input],
     offsets: Mapping[str, int] | None = None,
     known: Mapping[str, Beginning] | None = None,
+    window: Window | None = None,
 ) -> tuple[list[Source], S.Array]:
     """The captures in the order of their packets, and the array in which what is counted of each is.
 
     Where first packets have the same time, the captures that end sooner come first; names decide only what times leave
     open. ``offsets``: by how much the clock of each is ahead, where that is known already. ``known``: beginnings that need
-    not be looked at again; where it is given, the one of a single capture will be asked for as well.
+    not be looked at again; where it is given, the one of a single capture will be asked for as well. ``window``: the
+    packets that are audited; captures that hold none of them are marked.
     """
-    look = Look() if len(inputs) > 1 or known is not None else None
+    window = window or Window()
+    is_looked_at = len(inputs) > 1 or known is not None or bool(window)
     there = known or {}
-    beginnings = [
-        there[item.name] if item.name in there else look.at(item) if look is not None else Beginning()
-        for item in inputs
-    ]
+    unknown = [item for item in inputs if item.name not in there] if is_looked_at else []
+    seen = dict(zip((item.name for item in unknown), Look().at_all(unknown), strict=True)) if unknown else {}
+    beginnings = [there.get(item.name) or seen.get(item.name) or Beginning() for item in inputs]
     ahead = (
         clock_offsets([(one.first, one.said) for one in beginnings])
         if offsets is None
@@ -168,18 +189,29 @@ def ordered(
         return first, last, natural(inputs[k].name)
 
     tallies = new_tallies(len(inputs))
-    sources = [
-        Source(
-            inputs[k],
-            number,
-            key(k)[0],
-            Counted(tallies[number], offset=ahead[k]),
-            beginnings[k],
-            beginnings[k].key_logs,
+    skipped = _outside(inputs, beginnings, window)
+    sources = []
+    for number, k in enumerate(sorted(range(len(inputs)), key=key)):
+        one, counted = beginnings[k], Counted(tallies[number], offset=ahead[k])
+        if k in skipped:
+            inputs[k].skip()
+            counted.notes = replace(one.notes, status=SKIPPED)
+            counted.warnings.append(f"not read, since it holds nothing of the time that was asked for: {skipped[k]}")
+        sources.append(
+            Source(inputs[k], number, key(k)[0], counted, one, one.key_logs, window=window, skipped=k in skipped)
         )
-        for number, k in enumerate(sorted(range(len(inputs)), key=key))
-    ]
     return sources, tallies
+
+
+def _outside(inputs: Sequence[Input], beginnings: Sequence[Beginning], window: Window) -> dict[int, str]:
+    """Which captures hold nothing of a time, by their place among the inputs, and why; none of which nothing is known."""
+    if not window:
+        return {}
+    known = [k for k, one in enumerate(beginnings) if one.first != NEVER]
+    earlier = [k for k in known if window.since is not None and beginnings[k].last < window.since]
+    last = dict(zip(earlier, last_times([inputs[k] for k in earlier]), strict=True))
+    spans = [Span(inputs[k].name, beginnings[k].first, beginnings[k].last, last.get(k)) for k in known]
+    return {known[place]: why for place, why in outside(spans, window).items()}
 
 
 def again(sources: Sequence[Source], times: tuple[int, int]) -> tuple[list[Source], S.Array] | None:
@@ -195,9 +227,8 @@ def again(sources: Sequence[Source], times: tuple[int, int]) -> tuple[list[Sourc
         if source.failure is None and item is None:
             return None
         if source.failure is None and item is not None:
-            seconds.append(
-                Source(item, source.number, source.first, replace(source.counted, counters=tallies[source.number]))
-            )
+            counted = replace(source.counted, counters=tallies[source.number])
+            seconds.append(Source(item, source.number, source.first, counted, window=source.window))
     return seconds, tallies
 
 

@@ -57,7 +57,8 @@ class Audit(Results):
         return result
 
     def close(self) -> None:
-        """Remove the results if they were kept only for this object (no ``out`` folder)."""
+        """Remove the results if they were kept only for this object (no ``out`` folder, or one in a store)."""
+        super().close()
         if self._remove is not None:
             self._remove()
 
@@ -140,18 +141,21 @@ class Audit(Results):
         """
         from auditor.report.verify import sign
 
+        self.check_local("seals are")
         return sign(self, None if key is None else Path(key), passphrase, force=force)
 
     def request_timestamp(self, file: str | Path, *, force: bool = False) -> None:
         """Write what a time stamp authority is to be sent about the results (RFC 3161). Raises AuditError."""
         from auditor.report.seals.sealed import request
 
+        self.check_local("seals are")
         request(self.folder, Path(file), force=force)
 
     def keep_timestamp(self, response: str | Path) -> str:
         """Keep an authority's response beside the results; the time it states, unproven. Raises AuditError."""
         from auditor.report.seals.sealed import stamp
 
+        self.check_local("time stamps are")
         return stamp(self.folder, Path(response))
 
     def explain(self, flow_id: int | str) -> str:

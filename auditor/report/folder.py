@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -10,27 +9,16 @@ from pathlib import Path
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.machine.writing import Identity
-from auditor.report import custody
+from auditor.report import custody, temporary
 from auditor.report.custody import CUSTODY, NAMES, NEEDED, SEALS
 from auditor.report.results import MANIFEST
 
 MARKS = (MANIFEST, CUSTODY)  # what makes a folder results, in the order in which it is written
-# Begins the names of temporary folders. Their process follows, and where its number counts: containers may share a folder.
-TEMPORARY = "audit-results-"
 
 
 def results_folder(out: str | Path | None) -> tuple[Path, bool]:
     """The folder, and whether it is a temporary one, which whoever asked has to remove."""
-    if out is not None:
-        return Path(out), False
-    import tempfile
-
-    try:
-        _remove_orphans(Path(tempfile.gettempdir()))
-        return Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-{_processes()}-")), True
-    except OSError as error:
-        reason = f"no temporary folder for the results: {error.strerror}"
-        raise AuditError(f"{reason}; give another one by TMPDIR, or a folder by --out") from error
+    return (temporary.new(), True) if out is None else (Path(out), False)
 
 
 def check(folder: Path, inputs: Collection[Identity] = (), *, force: bool = False) -> None:
@@ -83,40 +71,3 @@ def entries(folder: Path) -> tuple[list[str], list[str]]:
 def older(folder: Path) -> list[str]:
     """The files of an older result, which a newer one replaces."""
     return entries(folder)[0]
-
-
-def _processes() -> str:
-    """Among which processes this one's number counts (pid_namespaces(7)); empty where that cannot be known."""
-    try:
-        return str(Path("/proc/self/ns/pid").stat().st_ino)
-    except OSError:
-        return ""
-
-
-def _remove_orphans(folder: Path) -> None:
-    """Remove the temporary results of audits that were killed; not those of other containers, which may be running."""
-    if os.name != "posix":
-        return
-    for left in folder.glob(f"{TEMPORARY}*-*"):
-        owner, among, *_ = left.name.removeprefix(TEMPORARY).split("-")
-        elsewhere = left.name.count("-") > TEMPORARY.count("-") + 1 and among != _processes()
-        if owner.isdigit() and not elsewhere and not _is_running(int(owner)) and _is_mine(left):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _is_mine(path: Path) -> bool:
-    """Whether it is this user's; not if it is gone, as where another audit was quicker to remove it."""
-    try:
-        return path.lstat().st_uid == os.getuid()
-    except FileNotFoundError:
-        return False
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from auditor.border.urls import url_of
 from auditor.capture import archives, folders
-from auditor.capture.inputs import Input
+from auditor.capture.inputs import Input, in_store
 from auditor.errors import AuditError, located, shown
 from auditor.report import custody, files
 from auditor.report.results import Results
@@ -15,7 +17,9 @@ STEP = 1 << 20  # bytes of a member that are unpacked at a time to hash it
 
 
 def source(result: Results, name: str) -> Input | None:
-    """A capture of the audit as an input that can be read again, a file or a member of an archive; None if nothing is there.
+    """A capture of the audit as an input that can be read again: a file, an object in a store, a member of an archive.
+
+    None if nothing is there.
 
     Raises AuditError as ``find`` does.
     """
@@ -29,7 +33,8 @@ def source(result: Results, name: str) -> Input | None:
             found = Input(name, archive, member=member.open)
             if member.open is not None and name.endswith(f"/{inside}") and item and digest(found) == item["sha256"]:
                 return found
-    return next(_members(places(result, name), name), None)
+    url = url_of(name)
+    return next(_members(places(result, name), name), None) if url is None else in_store(url)
 
 
 def _members(paths: Iterable[Path], name: str) -> Iterator[Input]:
@@ -42,12 +47,11 @@ def _members(paths: Iterable[Path], name: str) -> Iterator[Input]:
 
 
 def digest(capture: Input) -> str:
-    """The SHA-256 of a capture as it is now. Raises OSError, and what damaged archives raise."""
-    assert capture.path is not None
-    if capture.member is None:
+    """The SHA-256 of a capture as it is now. Raises OSError, InputError, and what damaged archives raise."""
+    if capture.member is None and capture.path is not None:
         return files.sha256(capture.path.resolve())
     hashed = hashlib.sha256()
-    with capture.member() as stream:
+    with closing(capture.open() if capture.member is None else capture.member()) as stream:
         while data := stream.read(STEP):
             hashed.update(data)
     return hashed.hexdigest()

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from auditor.border.urls import public, url_of
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.report import custody, originals
@@ -21,6 +22,8 @@ def opened(file: str | Path | BinaryIO, *results: Results, force: bool = False) 
     if not isinstance(file, str | Path):
         yield file
         return
+    if (url := url_of(file)) is not None:
+        raise AuditError(f"{public(url)}: is written to a file, not into a store; give one by -o")
     target = Path(file)
     home = next((one.folder for one in results if _is_in(target, one.folder)), None)
     if home is not None:

@@ -1,5 +1,6 @@
 """The results of an audit as they lie in a folder: tables, and the manifest that says how they were obtained."""
 
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.border import gate, text
+from auditor.border.urls import public, url_of
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.report import files, shape
@@ -63,6 +65,13 @@ class Results:
     """
 
     def __init__(self, folder: str | Path, captures: str | Path | Iterable[str | Path] = ()) -> None:
+        self.url = url_of(folder)  # where they lie in a store
+        self._fetched: weakref.finalize[Any, Any] | None = None
+        if self.url is not None:
+            from auditor.report import fetched  # only for stores
+
+            folder = fetched.results(self.url, MANIFEST)
+            self._fetched = weakref.finalize(self, fetched.forget, folder)
         self.folder = Path(folder)
         self.moved = [Path(one) for one in ([captures] if isinstance(captures, str | Path) else captures)]
         self._frames: dict[str, pd.DataFrame] = {}
@@ -78,6 +87,16 @@ class Results:
             raise AuditError(
                 f"{shown(folder)}: audit.json is damaged, or of another version ({wrong}); audit the captures again"
             )
+
+    def close(self) -> None:
+        """Remove what was fetched of results in a store."""
+        if self._fetched is not None:
+            self._fetched()
+
+    def check_local(self, what: str) -> None:
+        """Raise AuditError for what is put beside results, where these lie in a store."""
+        if self.url is not None:
+            raise AuditError(f"{public(self.url)}: {what} not written into a store; copy the results to a folder first")
 
     @property
     def is_apart(self) -> bool:

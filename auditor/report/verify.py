@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from auditor.capture.archives import TROUBLE
-from auditor.errors import AuditError, shown
+from auditor.errors import AuditError, InputError, shown
 from auditor.report import custody, files, originals
 from auditor.report.results import Results
 from auditor.report.seals import sealed
@@ -25,10 +25,8 @@ def verify(result: Results, proofs: Proofs = NOTHING) -> Iterator[Verified]:
         name = item["name"]
         if item["sha256"] is None:
             yield name, None, "was not read to its end: it has no SHA-256"
-        elif (source := originals.source(result, name)) is None:
-            yield name, None, "is not there any more, or was no file"
         else:
-            yield name, *_same(partial(originals.digest, source), item["sha256"])
+            yield name, *_same_capture(result, name, item["sha256"])
 
 
 def verify_results(folder: Path, without: Collection[str] = ()) -> Iterator[Verified]:
@@ -79,6 +77,16 @@ def altered(folder: Path) -> list[str]:
     except AuditError as error:
         return [str(error)]
     return [f"{shown(folder / name)}: {why}" for name, same, why in checked if not same and name in read]
+
+
+def _same_capture(result: Results, name: str, digest: str) -> tuple[bool | None, str]:
+    try:
+        source = originals.source(result, name)
+    except InputError as error:  # of its store
+        return None, str(error).removeprefix(f"{name}: ")
+    if source is None:
+        return None, "is not there any more, or was no file"
+    return _same(partial(originals.digest, source), digest)
 
 
 def _same(hashed: Callable[[], str], digest: str) -> tuple[bool | None, str]:

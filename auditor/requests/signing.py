@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from auditor.border import gate
 from auditor.border.words import counted
 from auditor.errors import InputError, shown
 
@@ -64,10 +65,12 @@ def new_salt() -> bytes:
 def joining_salt(path: Path) -> bytes:
     """The salt that a secret file gives: audits with the same one can be joined by their access keys. Raises InputError."""
     try:
-        with path.open("rb") as file:
+        with gate.opened(path) as file:  # neither a pipe that nobody writes to, nor a device
             secret = file.read(MOST_SECRET)
     except OSError as error:
         raise InputError(f"{shown(path)}: {error.strerror}") from error
+    except gate.RefusedError as error:
+        raise InputError(f"{shown(path)}: {error}") from error
     if len(secret) < SALT_BYTES:
         raise InputError(
             f"{shown(path)}: holds {counted(len(secret), 'byte')}, too few for a secret: head -c {SALT_BYTES} /dev/urandom > FILE makes one"

@@ -358,7 +358,11 @@ TABLES: dict[str, list[Column]] = {
         Column("segments_dropped", INT, "TCP segments not kept because a stream had too many gaps"),
         Column("ended_early", INT, "Flows ended before they were over because memory was full (`--memory`)"),
         Column("secrets", INT, "pcapng blocks with decryption secrets; their contents are not stored"),
-        _closed("status", "whether it could be read to its end", ["complete", "truncated", "damaged"]),
+        _closed(
+            "status",
+            "whether it could be read to its end; skipped: it holds nothing of the time that was asked for, and was not read",
+            ["complete", "truncated", "damaged", "skipped"],
+        ),
         Column("damage_offset", INT, "where reading stopped, in bytes of the (unpacked) capture"),
         Column("warnings", TEXT, "what was odd, in words"),
     ],
