@@ -17,14 +17,19 @@ SOMEBODY = 12345
 # What else may make files, and why.
 OTHERS = {
     "auditor/aws/build.py": "a program for developers: it makes the package's own data",
+    "auditor/audit/brought.py": "a temporary folder for inputs that lie in stores",
     "auditor/audit/compare.py": "a file without a name",
+    "auditor/audit/dask_workers.py": "a mark in the folder of an audit, by which workers see that they share it",
+    "auditor/audit/shares.py": "folders of random names in that of an audit, one for each attempt at a piece",
     "auditor/capture/archives.py": "files without names, for captures that lie packed in archives",
     "auditor/capture/inputs.py": "a file without a name",
     "auditor/capture/interruptible.py": "a pipe of its own",
     "auditor/report/formats/xlsx.py": "a temporary folder for the files that XlsxWriter keeps meanwhile",
     "auditor/cli/helping.py": "click's formatter of help, which has a method write_text",
-    "auditor/report/folder.py": "the temporary folder of results that are not kept",
+    "auditor/report/stored.py": "a temporary folder for results that a store refused",
+    "auditor/report/temporary.py": "the temporary folder of results that are not kept",
     "auditor/requests/decrypt.py": "files without names; where there are none, in a temporary folder",
+    "auditor/stores/server.py": "writes objects into stores, whole or not at all",
 }
 CALLS = {
     *("write_text", "write_bytes", "touch", "mkdir", "makedirs", "rename", "renames", "link", "symlink"),

@@ -133,8 +133,12 @@ class Keeping:
 
     def copy_state(self, folder: Path, digest: str) -> None:
         """Where another audit stood at the end of its captures, this one does too."""
-        self._submit(lambda: shutil.copyfile(folder / STATE, self.folder / STATE))
+        self._submit(lambda: self._copy_state(folder))
         self.state, self.is_last = digest, True
+
+    def _copy_state(self, folder: Path) -> None:
+        with (folder / STATE).open("rb") as source, writing.replaced(self.folder / STATE, durable=False) as file:
+            shutil.copyfileobj(source, file)
 
     def abandon(self) -> None:
         """Write no more."""
