@@ -134,6 +134,7 @@ def _can_leave_network() -> bool:
 def test_tshark_without_a_list_of_protocols_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tshark does not say which dissectors it has, none could be switched off: that is an error, not silence."""
     tshark._others.cache_clear()
+    tshark._asked.cache_clear()
     monkeypatch.setattr(isolated, "said", lambda _: None)
     with pytest.raises(InputError, match="does not list its protocols"):
         tshark.restricted("/usr/bin/tshark")
