@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +88,12 @@ def test_a_piece_that_kills_its_workers(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def _workers_of(process: int) -> list[psutil.Process]:
-    return [
-        child for child in psutil.Process(process).children() if "auditor.audit.worker" in " ".join(child.cmdline())
-    ]
+    found = []
+    for child in psutil.Process(process).children():
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if "auditor.audit.worker" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def _running(*arguments: str) -> "subprocess.Popen[bytes]":
