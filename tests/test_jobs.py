@@ -99,7 +99,13 @@ def _workers_of(process: int) -> list[psutil.Process]:
 def _running(*arguments: str) -> "subprocess.Popen[bytes]":
     """The command line, with two workers that are at work."""
     command = [sys.executable, "-m", "auditor", "pcap", *arguments, "--jobs", "2"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
+    )
 
 
 @pytest.fixture
