@@ -200,7 +200,10 @@ class Results:
         """The rows of a table about some flows, in their order; of the others none is kept in memory."""
         import numpy as np
 
-        places = np.flatnonzero(np.isin(self.arrow(table, "flow_id").column("flow_id").to_numpy(), flows))
+        from auditor.tables import arrow
+
+        of_flow = arrow.whole_numbers(self.arrow(table, "flow_id").column("flow_id"))
+        places = np.flatnonzero(np.isin(of_flow, flows))
         return self.rows_at(table, places)
 
     def records(self, table: str, *columns: str, times: str = "iso") -> "Iterator[Row]":
@@ -254,7 +257,9 @@ class Results:
         """The numbers of all flows, sorted."""
         import numpy as np
 
-        return np.sort(self._read("flows", ["flow_id"]).column("flow_id").to_numpy())
+        from auditor.tables import arrow
+
+        return np.sort(arrow.whole_numbers(self._read("flows", ["flow_id"]).column("flow_id")))
 
     def batches(self, table: str, *columns: str) -> "Iterator[pa.RecordBatch]":
         """Some columns of a table, a part of it at a time, in the order in which it was written."""

@@ -91,3 +91,13 @@ def _series(column: schema.Column, values: Any, pd: Any) -> Any:
         order = categories(column, [v for v in texts.unique().to_pylist() if v is not None])
         return pd.Series(pd.Categorical(texts.to_pylist(), categories=order, ordered=column.ordered))
     return pd.Series(pd.array(values.cast(pa.string()).to_pylist(), dtype="string"))
+
+
+def whole_numbers(column: pa.ChunkedArray) -> "np.ndarray[Any, Any]":
+    """A column of whole numbers of which none is missing; Arrow's ``to_numpy`` would load pandas, which takes long."""
+    parts = [
+        np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset : chunk.offset + len(chunk)]
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *parts])
