@@ -169,7 +169,7 @@ def _parties(result: Results, flow: Array) -> dict[Pair, _Party]:
     """The flows of those numbers by who talks to what."""
     network = lru_cache(1 << 16)(client_group)
     parties: dict[Pair, _Party] = {}
-    for row in _rows(result, np.unique(flow)):
+    for row in _rows(result, np.unique(flow, return_index=True)[0]):  # without the index numpy.ma would be loaded
         of_aws = row["service"] if row["aws_endpoint"] else None
         service = of_aws or row["server_name"] or row["server_ip"]
         pair = Pair(network(row["client_ip"]), service, row["region"] if row["aws_endpoint"] else None)
