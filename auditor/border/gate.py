@@ -165,7 +165,7 @@ class Line:
 
 
 def json_lines(data: bytes | str) -> Iterator[Line]:
-    """The values of a text with one on each line; a line that is none is told, and the others go on."""
+    """The values of a text with one on each line; a line that is none is reported, and the others go on."""
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         for part in _values(line.strip()):

@@ -64,7 +64,7 @@ class LiveCapture:
         assert self._child.stderr is not None
         self._held: IO[bytes] = self._child.stdin
         self._stream = self._child.stdout
-        self._said: list[str] = []
+        self._messages: list[str] = []
         self._listener = threading.Thread(target=self._listen, args=(self._child.stderr,), daemon=True)
         self._listener.start()
         self._until = f"for {duration:g} seconds" if duration is not None else "until Ctrl-C"
@@ -81,8 +81,8 @@ class LiveCapture:
 
     def _listen(self, stream: object) -> None:
         for line in cast("BinaryIO", stream):
-            if len(self._said) < 200:
-                self._said.append(line.decode("utf-8", "replace").strip())
+            if len(self._messages) < 200:
+                self._messages.append(line.decode("utf-8", "replace").strip())
 
     def described(self) -> str:
         """What is captured, with which program, and until when."""
@@ -105,7 +105,7 @@ class LiveCapture:
         for stream in (self._held, self._stream, self._child.stderr):
             if stream is not None:
                 stream.close()
-        dropped = DROPPED.search("\n".join(self._said))
+        dropped = DROPPED.search("\n".join(self._messages))
         notes = [f"captured by {self.program}"]
         if dropped:
             notes.append(f"{dropped[1]} {agreed(int(dropped[1]), 'packet')} dropped by the kernel")
@@ -113,14 +113,14 @@ class LiveCapture:
 
     def dropped(self) -> int | None:
         """Packets dropped by the kernel, where the program says so on standard error."""
-        dropped = DROPPED.search("\n".join(self._said))
+        dropped = DROPPED.search("\n".join(self._messages))
         return int(dropped[1]) if dropped else None
 
     def failure(self) -> InputError:
         """Why nothing came: one sentence that says what to do."""
         self._child.wait()
         self._listener.join()
-        text = " ".join(line for line in self._said if line)
+        text = " ".join(line for line in self._messages if line)
         if RIGHTS.search(text):
             return InputError(
                 f"{self.interface}: no right to capture; run as root, or let {self.program} capture for your user "

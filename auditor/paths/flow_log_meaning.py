@@ -81,7 +81,7 @@ def _traffic_paths(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> 
     nat = hop["nat_gateway"] | hop["regional_nat_gateway"]
     transit = hop["transit_gateway"] | (log.is_value("interface-type", "transit_gateway")[rows.row] & (trail < 0))
     served = ~rows.from_server & is_one_of(flows.service[rows.flow], GATEWAY_ENDPOINTS)
-    said = [
+    meanings = [
         (transit & in_vpc, "vpc", "the next hop is a transit gateway, to another VPC"),
         (transit & ~in_vpc & ~public, "private", "the next hop is a transit gateway"),
         (nat & public, "internet", "the next hop is a NAT gateway"),
@@ -97,7 +97,7 @@ def _traffic_paths(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> 
     ]
     evidence: list[Evidence] = []
     left = np.ones(len(rows.row), bool)
-    for mask, path, words in said:
+    for mask, path, words in meanings:
         evidence += _evidence(rows.of(mask & left), flows, "flow-log", path, f"flow log: {words}")
         left &= ~mask
     return evidence

@@ -30,8 +30,8 @@ def missing() -> str:
 def version() -> str | None:
     """The first line of what ``tshark --version`` says."""
     path = program()
-    said = _said(path, "--version") if path is not None else None
-    return said.splitlines()[0] if said else None
+    output = _output_of(path, "--version") if path is not None else None
+    return output.splitlines()[0] if output else None
 
 
 def ask(path: str) -> None:
@@ -44,16 +44,16 @@ def ask(path: str) -> None:
 def _asked(path: str, *question: str) -> Future[str | None]:
     """What a tshark says; one that is installed says the same each time."""
     thread = ThreadPoolExecutor(1)
-    answer = thread.submit(isolated.said, [path, *question])
+    answer = thread.submit(isolated.output_of, [path, *question])
     thread.shutdown(wait=False)
     return answer
 
 
-def _said(path: str, *question: str) -> str | None:
-    said = _asked(path, *question).result()
-    if said is None:  # it may run next time
+def _output_of(path: str, *question: str) -> str | None:
+    output = _asked(path, *question).result()
+    if output is None:  # it may run next time
         _asked.cache_clear()
-    return said
+    return output
 
 
 def command(path: str, *arguments: str) -> list[str]:
@@ -72,7 +72,7 @@ def restricted(path: str) -> list[str]:
 @cache
 def _others(path: str) -> tuple[str, ...]:
     """The protocols that are not needed, by their names in filters, the third column of tshark's list."""
-    listed = (_said(path, "-G", "protocols") or "").splitlines()
+    listed = (_output_of(path, "-G", "protocols") or "").splitlines()
     names = {cells[2] for line in listed if len(cells := line.split("\t")) > 2}
     if "tcp" not in names:  # a list that cannot be read would leave every dissector on
         raise InputError(f"{path} does not list its protocols, so they cannot be switched off: it is not used")
