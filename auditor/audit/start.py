@@ -163,7 +163,7 @@ def _read(
         onward=None if going is None else going.onward,
     )
     progress.begin(reading, live)
-    inside = _inside(options, live)
+    progress.inside = inside = _inside(options, live)
     try:
         if live is None and not is_long(inputs) and (inside.keys or options.http or _may_hold_requests(inputs[0])):
             inside.begin()
@@ -205,7 +205,8 @@ def _read_in_shares(inputs: "list[Input]", brought: Brought, jobs: int, progress
     )
     with begun as shared:
         progress.begin(shared)
-        return _take(shared.take, inputs, brought, _inside(options), None, progress, ceiling, None)
+        progress.inside = _inside(options)
+        return _take(shared.take, inputs, brought, progress.inside, None, progress, ceiling, None)
 
 
 def _going_on(inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "Plan | None":

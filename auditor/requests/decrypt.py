@@ -119,12 +119,32 @@ class Opener:
         self.keys.close()
 
 
+@dataclass
+class Stage:
+    """How far dissecting is, for whoever shows it."""
+
+    flows: int
+    bytes: int = 0  # of packets that tshark is to dissect; 0 while they are looked for in the captures
+    given: int = 0  # those that it has taken
+    found: int = 0  # requests
+
+
 def dissect(
-    merging: Merging, is_same: Callable[[], bool], wanted: Wanted, secrets: bytes, salt: bytes, opener: Opener
+    merging: Merging,
+    is_same: Callable[[], bool],
+    wanted: Wanted,
+    secrets: bytes,
+    salt: bytes,
+    opener: Opener,
+    stage: Stage,
 ) -> Dissected:
-    """The requests in the wanted flows of captures that are read again; ``is_same``: whether these are what they were."""
+    """The requests in the wanted flows of captures that are read again; ``is_same``: whether these are what they were.
+
+    ``stage`` is kept up to date.
+    """
     try:
         cut = write(merging, wanted, opener.packets.file)
+        stage.bytes = opener.packets.file.tell()
     except (OSError, InputError) as error:
         return Dissected(failure=f"the capture could not be read a second time ({error})")
     if not is_same():
@@ -136,7 +156,7 @@ def dissect(
     opener.keys.file.write(secrets)
     opener.keys.file.flush()
     opener.tell({"salt": salt.hex(), "clear": np.flatnonzero(np.isin(wanted.kind, (HTTP, SMTP))).tolist()})
-    dissected = _run(opener.child, cut)
+    dissected = _run(opener.child, cut, stage)
     if cut.capped:
         dissected.notes.append("more packets have keys than are opened: the requests are not complete")
     return dissected
@@ -154,7 +174,7 @@ def _start(inherited: Sequence[int]) -> "subprocess.Popen[bytes]":
     )
 
 
-def _run(child: "subprocess.Popen[bytes]", cut: Cut) -> Dissected:
+def _run(child: "subprocess.Popen[bytes]", cut: Cut, stage: Stage) -> Dissected:
     """What the child says of what it was given, in its time."""
     dissected = Dissected(packets=len(cut.frames))
     limit = SECONDS + SECONDS_A_MEGABYTE * cut.bytes / 1e6
@@ -166,6 +186,8 @@ def _run(child: "subprocess.Popen[bytes]", cut: Cut) -> Dissected:
             if "done" in line:
                 done, dissected.notes = True, line["notes"]
                 dissected.opened = {(flow, is_client) for flow, is_client in line["opened"]}
+            elif "given" in line:
+                stage.given = line["given"]
             elif "revealed" in line:
                 _note_revealed(dissected.revealed.setdefault(line["revealed"], Revealed()), line)
             elif "failed" in line:
@@ -174,6 +196,7 @@ def _run(child: "subprocess.Popen[bytes]", cut: Cut) -> Dissected:
                 packet = line.pop("packet") - 1
                 line["frame"], line["time"] = cut.frames[packet], cut.times[packet]
                 dissected.requests.append(line)
+                stage.found += 1
     finally:
         in_time = ended.is_alive()
         ended.cancel()

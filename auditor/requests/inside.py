@@ -17,7 +17,7 @@ from auditor.requests.signing import new_salt
 from auditor.tls.revealed import Revealed
 
 if TYPE_CHECKING:
-    from auditor.requests.decrypt import Opener
+    from auditor.requests.decrypt import Opener, Stage
 
 Array = np.ndarray[Any, Any]
 
@@ -86,6 +86,7 @@ class Inside:
     revealed: dict[int, Revealed] = field(
         default_factory=dict
     )  # of flows of the last capture: their encrypted handshakes
+    stage: "Stage | None" = None  # how far it is, while flows are opened
     _begun: "Opener | None" = None
     _uses: dict[str, Use] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
@@ -130,22 +131,24 @@ class Inside:
         """The requests in the wanted flows of captures that were read to their ends, or why there are none."""
         from auditor.reading.merging import Merging
         from auditor.requests import tshark
-        from auditor.requests.decrypt import Dissected, dissect
+        from auditor.requests.decrypt import Dissected, Stage, dissect
 
         times = int(wanted.started.min()), int(wanted.ended.max())
         second, self.revealed = again(sources, times), {}
         if second is None:
             return [], NOT_KEPT
         randoms = [random for of_flow in wanted.randoms for random in of_flow]
+        self.stage = stage = Stage(len(wanted))
         try:
             if (opener := self._opener()) is None:
                 dissected = Dissected(failure=tshark.missing())
             else:
                 secrets = self.keys.text(randoms)
                 dissected = dissect(
-                    Merging(*second), lambda: is_same(sources, second[0]), wanted, secrets, self.salt, opener
+                    Merging(*second), lambda: is_same(sources, second[0]), wanted, secrets, self.salt, opener, stage
                 )
         finally:
+            self.stage = None
             self.close()
             for one in second[0]:
                 one.item.forget()

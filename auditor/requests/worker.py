@@ -8,7 +8,6 @@ lines of JSON on standard output.
 import asyncio
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -22,6 +21,7 @@ from auditor.machine import landlock
 from auditor.machine.confined import confine
 from auditor.requests import tshark
 
+PIECE = 1 << 18  # bytes of packets given to tshark at once
 MEMORY = 6 << 30  # bytes of address space, for this process and for tshark
 # What shows that keys open a session: the Finished of TLS 1.2, and application data of TLS 1.3 near the beginning.
 OPENED = (
@@ -56,14 +56,18 @@ def _listen(orders: "SimpleQueue[dict[str, Any]]") -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _give(capture: int | str, pipe: int) -> None:
-    """Write the packets, which are all there by now, to tshark's standard input."""
+def _give(capture: int | str, pipe: int, say: Callable[[dict[str, Any]], None]) -> None:
+    """Write the packets, which are all there by now, to tshark's standard input; say how far it is."""
+    given = 0
     held = (
         os.dup(capture) if isinstance(capture, int) else os.open(capture, os.O_RDONLY)
     )  # pyshark looks whether it is there
     with suppress(BrokenPipeError), os.fdopen(pipe, "wb") as out, os.fdopen(held, "rb") as packets:
         packets.seek(0)
-        shutil.copyfileobj(packets, out)
+        while piece := packets.read(PIECE):
+            out.write(piece)
+            given += len(piece)
+            say({"given": given})
 
 
 def _dissect(orders: "SimpleQueue[dict[str, Any]]", say: Callable[[dict[str, Any]], None]) -> None:
@@ -82,7 +86,7 @@ def _dissect(orders: "SimpleQueue[dict[str, Any]]", say: Callable[[dict[str, Any
     from auditor.requests.dissector import Dissector
 
     dissector = Dissector(orders.get())
-    threading.Thread(target=_give, args=(capture, pipe), daemon=True).start()
+    threading.Thread(target=_give, args=(capture, pipe, say), daemon=True).start()
     path = f"{tshark.OPEN}/{capture}" if isinstance(capture, int) else capture
     with Dissection(path, how["tshark"], begun=(loop, process)) as dissection:
         for packet in dissection:
@@ -102,8 +106,13 @@ def main(_: Sequence[str] = ()) -> None:
     orders: SimpleQueue[dict[str, Any]] = SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
 
+    saying = threading.Lock()
+
     def say(row: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(row) + "\n")
+        with saying:
+            sys.stdout.write(json.dumps(row) + "\n")
+            if "given" in row:  # for whoever waits
+                sys.stdout.flush()
 
     try:
         _dissect(orders, say)
