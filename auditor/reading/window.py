@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -195,6 +194,8 @@ def _followers(spans: Sequence[Span]) -> dict[int, int]:
     Files are a series if their names differ in one number that rises with their times, and if they begin one after the
     other, about evenly. What begins at about the same time, as files of several queues do, is none.
     """
+    from statistics import median  # which loads fractions and decimals
+
     followers: dict[int, int] = {}
     for series in _series(spans):
         pairs = list(pairwise(series))

@@ -6,12 +6,21 @@ no more protocols than are asked for.
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from typing import TYPE_CHECKING
 
 from auditor.errors import InputError
 from auditor.machine import confined, isolated, programs
+from auditor.requests import tshark_kept
+from auditor.requests.tshark_kept import Said
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import Sequence
 
 NO_TSHARK = "tshark, which opens TLS, is not installed: apt-get install tshark (Debian, Ubuntu), brew install wireshark"
 SETTINGS = {"WIRESHARK_CONFIG_DIR": isolated.NO_HOME, "LC_ALL": "C.UTF-8"}  # nobody's, and no plugins but the system's
+# A file without a name that a process inherited. Those of a parent cannot be opened across user namespaces.
+OPEN = "/proc/self/fd"
 # What the packets that ``cut`` writes can hold that requests are read from.
 PROTOCOLS = frozenset({"frame", "raw", "ip", "tcp", "udp", "tls", "quic", "http", "http2", "smtp", "urlencoded-form"})
 
@@ -30,28 +39,70 @@ def missing() -> str:
 def version() -> str | None:
     """The first line of what ``tshark --version`` says."""
     path = program()
+<<<<<<< HEAD
     output = _output_of(path, "--version") if path is not None else None
     return output.splitlines()[0] if output else None
+=======
+    return _said(path).version if path is not None else None
+
+
+def prepare() -> None:
+    """Know what ``version`` and ``restricted`` need, from where this user keeps it; what is not kept yet is asked, once."""
+    path = program()
+    if path is not None and tshark_kept.is_possible():
+        _said(path)
+>>>>>>> c16791bf87ed1c2a0e50facd278f916c35b05932
 
 
 def ask(path: str) -> None:
     """Begin to ask what ``version`` and ``restricted`` will need: starting takes tshark a seventh of a second each time."""
-    _asked(path, "--version")
-    _asked(path, "-G", "protocols")
+    _asked(path)
+
+
+def is_known(path: str) -> bool:
+    """Whether that was asked and answered."""
+    return _asked(path).done()
 
 
 @cache
-def _asked(path: str, *question: str) -> Future[str | None]:
-    """What a tshark says; one that is installed says the same each time."""
+def _asked(path: str) -> Future[Said]:
+    """What a tshark says of itself; one that is installed says the same each time."""
+    kept = tshark_kept.recalled(path)
+    if kept is not None:
+        answer: Future[Said] = Future()
+        answer.set_result(kept)
+        return answer
     thread = ThreadPoolExecutor(1)
+<<<<<<< HEAD
     answer = thread.submit(isolated.output_of, [path, *question])
+=======
+    answer = thread.submit(_answer, path)
+>>>>>>> c16791bf87ed1c2a0e50facd278f916c35b05932
     thread.shutdown(wait=False)
     return answer
 
 
+<<<<<<< HEAD
 def _output_of(path: str, *question: str) -> str | None:
     output = _asked(path, *question).result()
     if output is None:  # it may run next time
+=======
+def _answer(path: str) -> Said:
+    with ThreadPoolExecutor(1) as other:
+        version = other.submit(isolated.said, [path, "--version"])
+        listed = (isolated.said([path, "-G", "protocols"]) or "").splitlines()
+        first = (version.result() or "").splitlines()[:1]
+    names = [cells[2] for line in listed if len(cells := line.split("\t")) > 2]  # as filters name them
+    said = Said(first[0] if first else None, tuple(sorted(set(names))))
+    if said.is_whole:
+        tshark_kept.keep(path, said)
+    return said
+
+
+def _said(path: str) -> Said:
+    said = _asked(path).result()
+    if not said.is_whole:  # it may run next time
+>>>>>>> c16791bf87ed1c2a0e50facd278f916c35b05932
         _asked.cache_clear()
     return output
 
@@ -61,11 +112,27 @@ def command(path: str, *arguments: str) -> list[str]:
     return isolated.script(confined.__file__, "0", path, "-n", *arguments)
 
 
+async def start(path: str, *arguments: str, stdin: int, files: "Sequence[int]") -> "Process":
+    """Start a confined tshark that gives what it dissects as PDML; it inherits ``files``."""
+    from asyncio import create_subprocess_exec, subprocess
+
+    return await create_subprocess_exec(
+        *command(path, "-l", "-T", "pdml", *arguments),
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=isolated.FOLDER,
+        pass_fds=files,
+        env=isolated.environment(SETTINGS),
+    )
+
+
 def restricted(path: str) -> list[str]:
     """Options by which tshark dissects nothing but the protocols needed. Raises InputError where it does not list them.
 
     Each other one is named: ``--disable-all-protocols`` and ``--only-protocols`` came later than Debian 12's tshark 4.0.
     """
+<<<<<<< HEAD
     return [part for name in _others(path) for part in ("--disable-protocol", name)]
 
 
@@ -75,5 +142,9 @@ def _others(path: str) -> tuple[str, ...]:
     listed = (_output_of(path, "-G", "protocols") or "").splitlines()
     names = {cells[2] for line in listed if len(cells := line.split("\t")) > 2}
     if "tcp" not in names:  # a list that cannot be read would leave every dissector on
+=======
+    said = _said(path)
+    if not said.is_whole:  # a list that cannot be read would leave every dissector on
+>>>>>>> c16791bf87ed1c2a0e50facd278f916c35b05932
         raise InputError(f"{path} does not list its protocols, so they cannot be switched off: it is not used")
-    return tuple(sorted(names - PROTOCOLS))
+    return [part for name in said.protocols if name not in PROTOCOLS for part in ("--disable-protocol", name)]

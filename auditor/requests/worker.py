@@ -1,39 +1,39 @@
 """The child process that lets tshark dissect, through pyshark. What is secret stays in it.
 
-Its order is one line of JSON on standard input, which stays open: when it is closed, the parent is gone, and this
-process and tshark end too. Results are lines of JSON on standard output.
+Its orders are two lines of JSON on standard input: how tshark is to be started, and once the packets are there, whose they
+are. Standard input stays open: when it is closed, the parent is gone, and this process and tshark end too. Results are
+lines of JSON on standard output.
 """
 
-import ipaddress
+import asyncio
 import json
 import os
-import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from auditor.machine import landlock
 from auditor.machine.confined import confine
-from auditor.requests.http import Exchange, Request, answer, form, request
-from auditor.requests.http3 import Streams
+from auditor.requests import tshark
 
+PIECE = 1 << 18  # bytes of packets given to tshark at once
 MEMORY = 6 << 30  # bytes of address space, for this process and for tshark
-HEADS = 'http.request || http.response || http2.header.name || urlencoded-form.key || smtp.req.command == "AUTH"'
 # What shows that keys open a session: the Finished of TLS 1.2, and application data of TLS 1.3 near the beginning.
 OPENED = (
-    " || (tls.handshake.type == 20 && !tls.record.opaque_type)"
+    "(tls.handshake.type == 20 && !tls.record.opaque_type)"
     " || (tls.record.opaque_type && tls.record.content_type == 23 && tcp.seq < 16384)"
 )
-STREAMS = " || quic.stream_data"
-FORM = ("Action", "AWSAccessKeyId", "SignatureVersion", "SecurityToken", "Timestamp")
 # EncryptedExtensions and Certificate of TLS 1.3, where the handshake's secrets are there.
-FLIGHT = " || tls.handshake.type == 8 || (tls.handshake.type == 11 && (tls.record.opaque_type || quic))"
-ENCRYPTED_EXTENSIONS, CERTIFICATE = "8", "11"
-LONGEST_CHAIN = 28_000  # bytes of certificates that are handed out
-BODY = 4096  # bytes of a response with an error that are looked at
+FLIGHT = "tls.handshake.type == 8 || (tls.handshake.type == 11 && (tls.record.opaque_type || quic))"
+HEADS = (
+    'http.request || http.response || http2.header.name || urlencoded-form.key || smtp.req.command == "AUTH"'
+    f" || quic.stream_data || {OPENED} || {FLIGHT}"
+)
 
 
 def preferences(order: dict[str, Any]) -> list[str]:
@@ -49,6 +49,7 @@ def preferences(order: dict[str, Any]) -> list[str]:
     return options
 
 
+<<<<<<< HEAD
 class Layers:
     """The layers of one packet, as pyshark has them."""
 
@@ -244,27 +245,75 @@ def _offsets(layer: Any) -> list[int]:
 def _end_with_parent() -> None:
     """Wait for the end of standard input, then end everything that was started here."""
     sys.stdin.buffer.read()
+=======
+def _listen(orders: "SimpleQueue[dict[str, Any]]") -> None:
+    """Hand on what the parent orders; at the end of standard input, end everything that was started here."""
+    for line in sys.stdin.buffer:
+        orders.put(json.loads(line))
+>>>>>>> c16791bf87ed1c2a0e50facd278f916c35b05932
     os.killpg(0, signal.SIGKILL)
 
 
+def _give(capture: int | str, pipe: int, say: Callable[[dict[str, Any]], None]) -> None:
+    """Write the packets, which are all there by now, to tshark's standard input; say how far it is."""
+    given = 0
+    held = (
+        os.dup(capture) if isinstance(capture, int) else os.open(capture, os.O_RDONLY)
+    )  # pyshark looks whether it is there
+    with suppress(BrokenPipeError), os.fdopen(pipe, "wb") as out, os.fdopen(held, "rb") as packets:
+        packets.seek(0)
+        while piece := packets.read(PIECE):
+            out.write(piece)
+            given += len(piece)
+            say({"given": given})
+
+
+def _dissect(orders: "SimpleQueue[dict[str, Any]]", say: Callable[[dict[str, Any]], None]) -> None:
+    """Start tshark, and load pyshark beside it; dissect what comes then, and say what is found."""
+    how = orders.get()
+    keys, capture = how["keys"], how["capture"]
+    files = [keys] if isinstance(keys, int) else []
+    how["keys"] = f"{tshark.OPEN}/{keys}" if files else keys
+    # Packets come by a pipe, which needs not be full when tshark opens it.
+    packets, pipe = os.pipe()
+    options = ["-r", "-", "-Y", HEADS, *how["options"], *preferences(how)]
+    loop = asyncio.new_event_loop()
+    process = loop.run_until_complete(tshark.start(how["tshark"], *options, stdin=packets, files=files))
+    os.close(packets)
+    from auditor.requests.dissection import Dissection
+    from auditor.requests.dissector import Dissector
+
+    dissector = Dissector(orders.get())
+    threading.Thread(target=_give, args=(capture, pipe, say), daemon=True).start()
+    path = f"{tshark.OPEN}/{capture}" if isinstance(capture, int) else capture
+    with Dissection(path, how["tshark"], begun=(loop, process)) as dissection:
+        for packet in dissection:
+            for request in dissector.take(packet):
+                say(request.out())
+    for request in dissector.rest():
+        say(request.out())
+    for (flow, is_client), said in dissector.revealed.items():
+        say({"revealed": flow, "is_client": is_client, **said})
+    say({"done": True, "notes": sorted(dissector.notes), "opened": sorted(dissector.opened)})
+
+
 def main(_: Sequence[str] = ()) -> None:
-    """Read the order, dissect, write the results."""
+    """Take the orders, dissect, write the results."""
     confine(MEMORY)
     landlock.restrict([Path(os.devnull)])  # neither here nor in tshark is there anything to be written
-    from auditor.requests.dissection import OPEN, Dissection  # which takes as long as preparing the order
+    orders: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    threading.Thread(target=_listen, args=(orders,), daemon=True).start()
 
-    order = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    files = [order[name] for name in ("capture", "keys") if isinstance(order[name], int)]
-    for name in ("capture", "keys"):
-        if order[name] in files:
-            order[name] = f"{OPEN}/{order[name]}"
+    saying = threading.Lock()
 
-    heads = HEADS + OPENED + FLIGHT + (STREAMS if order["quic"] else "")
-    parameters = ["-Y", heads, *order["options"], *preferences(order)]
-    dissector = Dissector(order)
-    out = sys.stdout
+    def say(row: dict[str, Any]) -> None:
+        with saying:
+            sys.stdout.write(json.dumps(row) + "\n")
+            if "given" in row:  # for whoever waits
+                sys.stdout.flush()
+
     try:
+<<<<<<< HEAD
         with Dissection(order["capture"], order["tshark"], files, custom_parameters=parameters) as capture:
             for packet in capture:
                 for request in dissector.take(packet):
@@ -276,7 +325,10 @@ def main(_: Sequence[str] = ()) -> None:
         out.write(
             json.dumps({"done": True, "notes": sorted(dissector.notes), "opened": sorted(dissector.opened)}) + "\n"
         )
+=======
+        _dissect(orders, say)
+>>>>>>> c16791bf87ed1c2a0e50facd278f916c35b05932
     except Exception as error:  # noqa: BLE001 - reported by its type; its text may hold what was dissected
-        out.write(json.dumps({"failed": type(error).__name__}) + "\n")
-    out.flush()
+        say({"failed": type(error).__name__})
+    sys.stdout.flush()
     os._exit(0)
