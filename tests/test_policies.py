@@ -463,8 +463,22 @@ def test_lists_of_load_balancers_are_those_of_another_source() -> None:
     compared = 0
     for ours, theirs in aws_tls.names().items():
         rules = aws_tls.document(ours)["rule"]
-        if theirs in SSL_POLICIES and theirs.endswith("-2021-06") and rules[0]["certainty"] == "verified":
+        if theirs in SSL_POLICIES and theirs.endswith(("-2021-06", "-2025-09")) and rules[0]["certainty"] == "verified":
             listed = {_iana(name) for name in SSL_POLICIES[theirs]["ciphers"]}
             assert set(rules[1]["parameters"]["allow"]["name"]) == listed, theirs
             compared += 1
-    assert compared == 7
+    assert compared == 12
+
+
+def test_policies_for_cnsa() -> None:
+    """Load balancers' policies for RFC 9151 are there: strict ones with P-384 and AES-256 alone, others with their groups."""
+    strict, interop = [], []
+    for ours, theirs in aws_tls.names().items():
+        if "RFC9151" in theirs:
+            allowed = [rule["parameters"].get("allow", {}) for rule in aws_tls.document(ours)["rule"]]
+            (interop if "INTEROP" in theirs else strict).append(allowed)
+    assert (len(strict), len(interop)) == (3, 4)
+    for _, accepted, groups in strict:
+        assert groups == ["secp384r1"]
+        assert all("AES_256_GCM_SHA384" in name for name in accepted["name"])
+    assert all(groups == ["secp384r1", "secp256r1", "secp521r1"] for *_, groups in interop)

@@ -35,6 +35,7 @@ FLOW = np.dtype(
         ("upgrade", "u1"),  # bits: the server offered TLS, the client asked for it, the server refused
         ("answer", "u1"),  # what a ClientHello was answered with instead of TLS, see recognise.numbers; 0 for none
         ("clear", "u1"),  # what was spoken in clear after TLS began, likewise
+        ("before", "u1"),  # what each side said in clear before TLS, see recognise.commands: side 0 has the low bits
         ("bucket", "i4"),
         ("next", "i4"),
         ("handshake", "i4"),
