@@ -100,7 +100,7 @@ SHIPPED = [name for name in library.shipped() if name not in ("aws-pinpoint", "c
 def facts(**values: Any) -> Facts:
     """The facts of one flow: what is not given is missing."""
     values = {**GOOD, **values}
-    three = {"forward_secrecy", "offers_forward_secrecy", "asymmetric", "in_region", "established"}
+    three = {"source_carried", "forward_secrecy", "offers_forward_secrecy", "asymmetric", "in_region", "established"}
     three |= {
         "early_data",
         "encrypt_then_mac",
@@ -111,7 +111,7 @@ def facts(**values: Any) -> Facts:
         "certificate_valid",
     }
     numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
-    truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload", "source_outside"}
+    truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload"}
     truths |= {"imitates", "hello_is_large", "path_seen", "early_data_sent", "is_greeting"}
     columns = {}
     for name in NAMES:

@@ -89,8 +89,8 @@ def _output_of(path: str, *question: str) -> str | None:
 =======
 def _answer(path: str) -> Said:
     with ThreadPoolExecutor(1) as other:
-        version = other.submit(isolated.said, [path, "--version"])
-        listed = (isolated.said([path, "-G", "protocols"]) or "").splitlines()
+        version = other.submit(isolated.output_of, [path, "--version"])
+        listed = (isolated.output_of([path, "-G", "protocols"]) or "").splitlines()
         first = (version.result() or "").splitlines()[:1]
     names = [cells[2] for line in listed if len(cells := line.split("\t")) > 2]  # as filters name them
     said = Said(first[0] if first else None, tuple(sorted(set(names))))
