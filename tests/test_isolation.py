@@ -165,7 +165,7 @@ def test_what_tshark_says_is_kept_until_it_is_another_one(tmp_path: Path, monkey
         return tshark.restricted(path)
 
     assert options() == ["--disable-protocol", "one"]
-    monkeypatch.setattr(isolated, "said", lambda _: None)  # so only what is kept can answer
+    monkeypatch.setattr(isolated, "output_of", lambda _: None)  # so only what is kept can answer
     assert options() == ["--disable-protocol", "one"]
     (tmp_path / "lib" / "libwireshark.so.1").write_bytes(b"another one")
     with pytest.raises(InputError):

@@ -472,7 +472,8 @@ def test_lists_of_load_balancers_are_those_of_another_source() -> None:
 
 def test_policies_for_cnsa() -> None:
     """Load balancers' policies for RFC 9151 are there: strict ones with P-384 and AES-256 alone, others with their groups."""
-    strict, interop = [], []
+    strict: list[list[Any]] = []
+    interop: list[list[Any]] = []
     for ours, theirs in aws_tls.names().items():
         if "RFC9151" in theirs:
             allowed = [rule["parameters"].get("allow", {}) for rule in aws_tls.document(ours)["rule"]]

@@ -73,13 +73,9 @@ class LiveCapture:
         assert self._child.stderr is not None
         self._held: IO[bytes] = self._child.stdin
         self._stream = self._child.stdout
-<<<<<<< HEAD
         self._messages: list[str] = []
-=======
-        self._said: list[str] = []
         self._dropped: int | None = None
         self._asked: float | None = None  # when; None while it cannot be asked
->>>>>>> c16791bf87ed1c2a0e50facd278f916c35b05932
         self._listener = threading.Thread(target=self._listen, args=(self._child.stderr,), daemon=True)
         self._listener.start()
         self._until = f"for {duration:g} seconds" if duration is not None else "until Ctrl-C"
@@ -96,18 +92,13 @@ class LiveCapture:
 
     def _listen(self, stream: object) -> None:
         for line in cast("BinaryIO", stream):
-<<<<<<< HEAD
-            if len(self._messages) < 200:
-                self._messages.append(line.decode("utf-8", "replace").strip())
-=======
             text = line.decode("utf-8", "replace").strip()
             if (dropped := DROPPED.search(text)) is not None:
                 self._dropped = int(dropped[1])
             if LISTENS in text and self.program != "dumpcap":  # which a signal ends
                 self._asked = time.monotonic()
-            if len(self._said) < 200 and not COUNTED.search(text):
-                self._said.append(text)
->>>>>>> c16791bf87ed1c2a0e50facd278f916c35b05932
+            if len(self._messages) < 200 and not COUNTED.search(text):
+                self._messages.append(text)
 
     def described(self) -> str:
         """What is captured, with which program, and until when."""
@@ -130,21 +121,12 @@ class LiveCapture:
         for stream in (self._held, self._stream, self._child.stderr):
             if stream is not None:
                 stream.close()
-<<<<<<< HEAD
-        dropped = DROPPED.search("\n".join(self._messages))
-=======
->>>>>>> c16791bf87ed1c2a0e50facd278f916c35b05932
         notes = [f"captured by {self.program}"]
         if self._dropped is not None:
             notes.append(f"{self._dropped} {agreed(self._dropped, 'packet')} dropped by the kernel")
         return notes
 
     def dropped(self) -> int | None:
-<<<<<<< HEAD
-        """Packets dropped by the kernel, where the program says so on standard error."""
-        dropped = DROPPED.search("\n".join(self._messages))
-        return int(dropped[1]) if dropped else None
-=======
         """Packets dropped by the kernel so far, where the program says so; it is asked anew once in a while."""
         if self._asked is not None and time.monotonic() - self._asked >= PATIENCE:
             self._asked = time.monotonic()
@@ -161,7 +143,6 @@ class LiveCapture:
             return bool(waiting >= FULL * fcntl.fcntl(number, fcntl.F_GETPIPE_SZ))
         except (OSError, ValueError, AttributeError):  # it is closed, or the system does not say
             return False
->>>>>>> c16791bf87ed1c2a0e50facd278f916c35b05932
 
     def failure(self) -> InputError:
         """Why nothing came: one sentence that says what to do."""

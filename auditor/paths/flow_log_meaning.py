@@ -80,17 +80,12 @@ def _traffic_paths(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> 
     hop = {name: log.is_value("next-hop-interface-type", name)[rows.row] for name in (*NAT_GATEWAYS, "transit_gateway")}
     nat = hop["nat_gateway"] | hop["regional_nat_gateway"]
     transit = hop["transit_gateway"] | (log.is_value("interface-type", "transit_gateway")[rows.row] & (trail < 0))
-<<<<<<< HEAD
-    served = ~rows.from_server & is_one_of(flows.service[rows.flow], GATEWAY_ENDPOINTS)
-    meanings = [
-=======
     near_high = np.where(rows.from_server, flows.server_high[rows.flow], flows.client_high[rows.flow])
     near_low = np.where(rows.from_server, flows.server_low[rows.flow], flows.client_low[rows.flow])
     # Out of the VPC to the site, and from there on to somebody else: by which way nothing here shows.
     onward = public & ~home & ~network.home.covers(near_high, near_low)
     may_be_served, served = _by_gateway_endpoints(rows, flows, network)
-    said = [
->>>>>>> d3fe5f17b3bd0c3b02fda1148804085e106219a8
+    meanings = [
         (transit & in_vpc, "vpc", "the next hop is a transit gateway, to another VPC"),
         (transit & ~in_vpc & ~public, "private", "the next hop is a transit gateway"),
         (nat & public, "internet", "the next hop is a NAT gateway"),
