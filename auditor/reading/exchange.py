@@ -51,7 +51,7 @@ class Chunk:
 
 
 @dataclass
-class Exchange:
+class ExchangeFiles:
     """Takes out of the kernels' arrays what flows stated and asked, and writes it to files."""
 
     share: Share

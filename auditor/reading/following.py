@@ -31,7 +31,7 @@ from auditor.reading import scan
 from auditor.reading.checkpoint import Border, Onward, Pace, checkpoint
 from auditor.reading.decoding import CANNOT_BE_FOLLOWED
 from auditor.reading.events import Batch, Checkpoint, Ended, Event, Finished, Unreadable
-from auditor.reading.exchange import Exchange, Share
+from auditor.reading.exchange import ExchangeFiles, Share
 from auditor.reading.merging import Merging
 from auditor.reading.sources import Beginning, Source, measure, ordered
 from auditor.reading.window import Window
@@ -81,7 +81,7 @@ class Reading:
         self._apart = apart
         self._window = window
         self._share = share
-        self._exchange: Exchange | None = None  # what flows of a share state and ask, of what is read now
+        self._exchange: ExchangeFiles | None = None  # what flows of a share state and ask, of what is read now
         self._pace = Pace() if borders else None
         self._onward = onward
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
@@ -186,7 +186,7 @@ class Reading:
         state = state or new_state(self._limits, tallies)
         if self._share is not None:
             self._share.mark(state)
-            self._exchange = Exchange(self._share, self._groups)
+            self._exchange = ExchangeFiles(self._share, self._groups)
         state = self._follow(merging, state, sources)
         if not self._apart and self._packets:
             self._span = int(tallies[:, S.FIRST_TIME].min()), int(tallies[:, S.LAST_TIME].max())
