@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from auditor.errors import InputError
 from auditor.machine import confined, isolated, programs
 from auditor.requests import tshark_kept
-from auditor.requests.tshark_kept import Described
+from auditor.requests.tshark_kept import Build
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -60,11 +60,11 @@ def is_known(path: str) -> bool:
 
 
 @cache
-def _asked(path: str) -> Future[Described]:
+def _asked(path: str) -> Future[Build]:
     """What a tshark says of itself; one that is installed says the same each time."""
     kept = tshark_kept.recalled(path)
     if kept is not None:
-        answer: Future[Described] = Future()
+        answer: Future[Build] = Future()
         answer.set_result(kept)
         return answer
     thread = ThreadPoolExecutor(1)
@@ -73,19 +73,19 @@ def _asked(path: str) -> Future[Described]:
     return answer
 
 
-def _answer(path: str) -> Described:
+def _answer(path: str) -> Build:
     with ThreadPoolExecutor(1) as other:
         version = other.submit(isolated.output_of, [path, "--version"])
         listed = (isolated.output_of([path, "-G", "protocols"]) or "").splitlines()
         first = (version.result() or "").splitlines()[:1]
     names = [cells[2] for line in listed if len(cells := line.split("\t")) > 2]  # as filters name them
-    described = Described(first[0] if first else None, tuple(sorted(set(names))))
+    described = Build(first[0] if first else None, tuple(sorted(set(names))))
     if described.is_whole:
         tshark_kept.keep(path, described)
     return described
 
 
-def _described(path: str) -> Described:
+def _described(path: str) -> Build:
     described = _asked(path).result()
     if not described.is_whole:  # it may run next time
         _asked.cache_clear()

@@ -19,7 +19,7 @@ Seen = list[list[str | int]]  # files and folders, and how they were
 
 
 @dataclass(frozen=True)
-class Described:
+class Build:
     """The first line of what ``--version`` says, and all protocols by their names in filters."""
 
     version: str | None
@@ -36,19 +36,19 @@ def is_possible() -> bool:
     return objects.why_not_kept() is None
 
 
-def recalled(path: str) -> Described | None:
+def recalled(path: str) -> Build | None:
     """What this tshark said of itself; None where that is not kept, or it is another one now."""
     try:
         kept = json.loads(trust.read(_file(path)))
         if _is_moved() or _seen(name for name, *_ in kept["seen"]) != kept["seen"]:
             return None
-        described = Described(kept["version"], tuple(kept["protocols"]))
+        described = Build(kept["version"], tuple(kept["protocols"]))
     except (trust.UntrustedError, OSError, ValueError, KeyError, TypeError):
         return None
     return described if described.is_whole else None
 
 
-def keep(path: str, described: Described) -> None:
+def keep(path: str, described: Build) -> None:
     """Keep what a tshark says; what cannot be kept is asked again."""
     parts = _parts(Path(path).resolve())
     if not parts or _is_moved():
