@@ -138,7 +138,8 @@ def _addresses(g: Gathering, link: Link) -> None:
     leads = g.ends.leads(link) & g.ends.plausible(link) & allowed
     for direction, way in g.flows.ways.items():
         text = f"prefixes of {link.words}"
-        g.add(leads & way.seen, direction, "prefix", link.path, LIKELY, text, link.name)
+        mask = leads & way.seen & ~g.ends.unreturned(link, direction)
+        g.add(mask, direction, "prefix", link.path, LIKELY, text, link.name)
     if link.sources and not isinstance(link, Uplink):
         back = g.flows.ways["server"].seen & g.ends.accepted(link) & allowed
         text = f"AWS accepts the client's prefix over {link.words}, and prefers it on the way back"
@@ -178,6 +179,8 @@ def _places(g: Gathering) -> None:
         if link is None:
             continue
         fits = g.frames.points[point.name] & ~g.fits[link.name].contradicts
+        if point.outer is not None:  # whoever is behind a link may write any sender's address
+            fits &= ~g.frames.comes_by_a_link
         here = g.mostly(fits) & g.ends.plausible(link)
         for direction, way in g.flows.ways.items():
             text = f"captured at {point.name}, on {link.words}"

@@ -5,6 +5,7 @@ silent. How much was compared is how strong it is. Inside of tunnels only what a
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -140,17 +141,22 @@ class Frames:
         return set(self.interface[wire & shown].tolist())
 
     def _arrives_rightly(self) -> Array:
-        """Whether the frame on the wire that a mirror's packet is in did not come by a link of the site."""
-        positions = self.positions
-        links = list(self.network.links())
-        macs = {mac for link in links for mac in link.macs} | self.network.own_macs
+        """Whether the frame on the wire that a mirror's packet is in came neither by a link of the site nor a router of its own."""
+        own = np.isin(self.positions.outer_source_mac, list(self.network.own_macs))
+        return np.asarray(~own & ~self.comes_by_a_link)
+
+    @cached_property
+    def comes_by_a_link(self) -> Array:
+        """Positions of which the outermost frame is one of a link: from another site, from AWS, from the internet."""
+        positions, links = self.positions, list(self.network.links())
+        macs = {mac for link in links for mac in link.macs}
         tags = {link.tags for link in links if link.tags is not None}
         foreign = np.isin(positions.outer_source_mac, list(macs))
         foreign |= np.isin(positions.outer_tags, list(tags))
         for link in links:
             if link.interface and link.path == "internet":
                 foreign |= self._on_interface(link)
-        return np.asarray(~foreign)
+        return np.asarray(foreign)
 
     def _in_vpc(self, mixed: Array) -> Array:
         """Which outer addresses (IPv4; the halves of others are mixed) lie in a VPC and not at home."""
@@ -190,13 +196,13 @@ class Frames:
         signs = code.copy()
         code[contradicts | ~looked_at] = 0
         alike = code > 0
-        own_gateway = isinstance(link, Vpn) and not link.dedicated
+        shared = isinstance(link, Vpn) and not link.dedicated
         alone = np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE))
-        code[(alone | own_gateway) & ~plausible[positions.flow]] = 0
+        code[(alone | isinstance(link, Vpn)) & ~plausible[positions.flow]] = 0
         code[alone & self._has_others_mac(link)] = 0
         signs[~contradicts | ~looked_at] = 0
         fit = _fit(code, signs, contradicts, alike)
-        if not own_gateway and code.any():
+        if not shared and code.any():
             proven = (code == VLAN_MAC) & (on_wire | self._is_checked())
             proven |= (code == INTERFACE_VLAN) & self._is_routers(link)
             fit.confidence[proven] = CONFIRMED

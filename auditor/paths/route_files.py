@@ -93,7 +93,8 @@ def _is_used(hop: dict[str, Any]) -> bool:
 def _frr_hops(path: dict[str, Any]) -> list[Hop]:
     """The next hops of a path that are used; none where all are dead, or packets are thrown away."""
     nexthops = rows.objects(path, "nexthops")
-    hops: list[dict[str, Any]] = [hop for hop in nexthops if _is_used(hop)]
+    installed = [hop for hop in nexthops if hop.get("fib")]  # not those that are resolved by others, or inactive
+    hops: list[dict[str, Any]] = [hop for hop in installed or nexthops if _is_used(hop)]
     if nexthops and not hops:
         return []
     as_path = path.get("path", "")
@@ -223,7 +224,10 @@ def _show_ip_bgp(text: str, routes: Routes) -> Taken[None]:
         except ValueError:
             continue
         as_path = _as_path(rest, fields, header.group(0)[column:])
-        candidates.setdefault(network, []).append(Hop(address, None, as_path, (), "bgp"))
+        hop = Hop(address, None, as_path, (), "bgp")
+        if "r" in status:  # RIB failure: a route of another protocol is in force, which is not in this table
+            hop = Hop()
+        candidates.setdefault(network, []).append(hop)
         best |= {network} if ">" in status else set()
         status = ""
 
