@@ -219,6 +219,11 @@ class DescribedFacts(FlowFacts):
         return self._texts("signature_scheme")
 
     @fact
+    def signatures_offered(self) -> Texts:
+        """The client's signature schemes, with spaces between."""
+        return self._texts("signature_schemes_offered")
+
+    @fact
     def client_signature(self) -> Texts:
         """Scheme of the client's CertificateVerify, in TLS 1.2."""
         return self.described.handshakes.client_signature.take(self.described.handshake)

@@ -81,9 +81,10 @@ from auditor.flows.table import (
 from auditor.flows.told import MOST_NAMINGS, MOST_RESUMINGS
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, NUMBERS, Layout
+from auditor.recognise.clear import look_for_clear
 from auditor.recognise.datagrams import is_looked_at, udp_payload
 from auditor.recognise.numbers import TLS
-from auditor.recognise.streams import look_for_clear, tcp_bytes
+from auditor.recognise.streams import tcp_bytes
 from auditor.tls.records import message
 
 # Why ``follow_batch`` came back, besides MORE.
