@@ -39,6 +39,7 @@ from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
 from auditor.flows.shares import is_mine
 from auditor.flows.state import (
+    BY_ALERT,
     CLOCK,
     CLOCK_SHIFT,
     DONE,
@@ -272,8 +273,8 @@ def follow_batch(
             stream = state.streams[side.stream if side.stream >= 0 else counters[FREE_STREAM]]
             if feed(memory, side, stream, block, packet):
                 follow_bytes(state, flow, side, stream, direction, packet)
-        elif packet.text and flow.application == TLS and flow.clear == 0:
-            look_for_clear(memory, flow, block, packet)
+        elif (packet.begins != 0 or side.protected & BY_ALERT) and flow.application == TLS and flow.clear == 0:
+            look_for_clear(memory, flow, side, block, packet)
     if ending and counters[SWEEP_AT] < 0:
         counters[SWEEP_AT] = 0
     if counters[SWEEP_AT] >= 0 and not sweep(state, ending):

@@ -3,15 +3,17 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, copy_bytes
-from auditor.decode.packet import SHORTEST_TEXT, PacketRow
+from auditor.decode.packet import LIKE_ALERT, SHORTEST_TEXT, PacketRow
 from auditor.decode.transport import is_text_byte
 from auditor.flows.state import (
+    BY_ALERT,
     UNKNOWN_SIDE,
     UPGRADE_ASKED,
     UPGRADE_OFFERED,
     UPGRADE_REFUSED,
     FlowRow,
     Memory,
+    SideRow,
     StreamRow,
 )
 from auditor.flows.stream import read
@@ -30,6 +32,7 @@ from auditor.recognise.openings import (
 )
 
 POSTGRESQL_NO = 78  # N
+CHANGE_CIPHER_SPEC, HEARTBEAT = 20, 24  # the first and the last type of records (RFC 8446 5.1, RFC 6520)
 LONGEST_TYPED = 24  # bytes of a line that may still be being typed
 HEAD = 512  # bytes of a stream that text protocols are recognised by
 
@@ -90,10 +93,16 @@ def note_clear(flow: FlowRow, side: int, client: int, was_tls: bool, application
 
 
 @part
-def look_for_clear(memory: Memory, flow: FlowRow, block: Bytes, packet: PacketRow) -> None:
-    """A segment of TLS whose records are followed no more: whether it is text, so that TLS has ended."""
+def look_for_clear(memory: Memory, flow: FlowRow, side: SideRow, block: Bytes, packet: PacketRow) -> None:
+    """A segment of TLS whose records are followed no more: whether it is text, or comes behind an alert, so that TLS has ended."""
     at, size = np.int64(packet.payload), np.int64(packet.payload_captured)
-    if not is_text(block, at, size):
+    is_over = side.protected & BY_ALERT != 0
+    side.protected &= 255 - BY_ALERT
+    if packet.begins == LIKE_ALERT:
+        side.protected |= BY_ALERT
+        return
+    is_record = size >= 3 and block[at] >= CHANGE_CIPHER_SPEC and block[at] <= HEARTBEAT and block[at + 1] == 3
+    if not is_text(block, at, size) and (not is_over or is_record or size == 0):
         return
     size = min(size, HEAD)
     copy_bytes(block, at, size, memory.scratch, np.int64(0))
