@@ -104,7 +104,7 @@ SHIPPED = [name for name in library.shipped() if name not in ("aws-pinpoint", "c
 def facts(**values: Any) -> Facts:
     """The facts of one flow: what is not given is missing."""
     values = {**GOOD, **values}
-    three = {"forward_secrecy", "offers_forward_secrecy", "asymmetric", "in_region", "established"}
+    three = {"source_carried", "forward_secrecy", "offers_forward_secrecy", "asymmetric", "in_region", "established"}
     three |= {
         "early_data",
         "encrypt_then_mac",
@@ -115,7 +115,7 @@ def facts(**values: Any) -> Facts:
         "certificate_valid",
     }
     numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
-    truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload", "source_outside"}
+    truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload"}
     truths |= {"imitates", "hello_is_large", "path_seen", "early_data_sent", "is_greeting"}
     columns = {}
     for name in NAMES:
@@ -478,8 +478,8 @@ def test_lists_of_load_balancers_are_those_of_another_source() -> None:
 
 def test_policies_for_cnsa() -> None:
     """Load balancers' policies for RFC 9151 are there: strict ones with P-384 and AES-256 alone, others with their groups."""
-    strict: list[Any] = []
-    interop: list[Any] = []
+    strict: list[list[Any]] = []
+    interop: list[list[Any]] = []
     for ours, theirs in aws_tls.names().items():
         if "RFC9151" in theirs:
             allowed = [rule["parameters"].get("allow", {}) for rule in aws_tls.document(ours)["rule"]]

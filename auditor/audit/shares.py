@@ -1,6 +1,6 @@
 """An audit's work in pieces that any process may do: following a share of the flows, and judging what was followed.
 
-A piece reads captures and files of a folder that all share, and writes files there; what it is told and what it answers is
+A piece reads captures and files of a folder that all share, and writes files there; what it is asked to do and what it answers is
 small. Doing one twice gives the same files: each attempt writes into a folder of its own, and only one answer counts.
 """
 
@@ -19,9 +19,9 @@ from auditor.machine import memory, writing
 from auditor.options import Options
 from auditor.reading import joined, kept
 from auditor.reading.events import Batch, Ended, Event
+from auditor.reading.exchange import Share
 from auditor.reading.following import Reading
 from auditor.reading.sources import Source
-from auditor.reading.told import Share
 from auditor.reading.window import Window
 from auditor.stores.client import Remote
 
@@ -110,7 +110,7 @@ class Group:
     """What a share has of captures that are read as one."""
 
     batches: tuple[Path, ...]
-    told: tuple[Path, ...]
+    exchanged: tuple[Path, ...]
     sources: Path
     control: Path
 
@@ -167,7 +167,7 @@ class _Following:
         sources, control = self._path("sources"), self._path("control")
         kept.write_sources(sources, ended.sources, ended.interfaces)
         kept.write_control(control, ended.control)
-        self.groups.append(Group(tuple(self._batches), tuple(ended.told), sources, control))
+        self.groups.append(Group(tuple(self._batches), tuple(ended.exchanged), sources, control))
         self._batches = []
 
     def _path(self, kind: str) -> Path:

@@ -10,8 +10,9 @@ import tomllib
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from importlib.resources import files
 from typing import Any
+
+from auditor import data
 
 # How AWS's names begin: how ours begin, the title, and the letters of the rules' codes.
 KINDS = {
@@ -40,7 +41,7 @@ class Accepted:
 
 
 def _text(name: str) -> str:
-    return files("auditor.data").joinpath(name).read_text(encoding="utf-8")
+    return data.FOLDER.joinpath(name).read_text(encoding="utf-8")
 
 
 @cache

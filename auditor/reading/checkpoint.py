@@ -17,7 +17,7 @@ from auditor.capture.inputs import Input
 from auditor.capture.interfaces import Interfaces
 from auditor.decode.control import Control, Most
 from auditor.decode.fragments import Fragments
-from auditor.decode.packet import FRAME_SEEN, PACKET_SAID, RECENT, RECENT_PACKET
+from auditor.decode.packet import FRAME_SEEN, PACKET_MARK, RECENT, RECENT_PACKET
 from auditor.flows import state as S
 from auditor.flows.limits import Limits
 from auditor.flows.room import new_tallies
@@ -38,8 +38,8 @@ LAYOUTS: dict[str, Any] = {
     "seen": RECENT_PACKET,
     "frames": FRAME_SEEN,
     "tallies": np.dtype(np.int64),
-    "said": PACKET_SAID,
-    "said_of": np.dtype(np.int64),
+    "marks": PACKET_MARK,
+    "marks_of": np.dtype(np.int64),
 }
 
 
@@ -97,12 +97,12 @@ def border(
 
 def checkpoint(at: Border, state: S.State, packets: int) -> Checkpoint:
     """Where reading can go on, once the packets before a border were followed; ``packets``: how many these are."""
-    said = [source.beginning.said for source in at.sources]
+    marks = [source.beginning.marks for source in at.sources]
     arrays = at.arrays | {STATE + name: array for name, array in snapshot.parts(state).items()}
     arrays |= {
         "tallies": kept.tallies_of(at.sources),
-        "said": np.concatenate(said) if said else np.zeros(0, PACKET_SAID),
-        "said_of": np.array([len(one) for one in said], np.int64),
+        "marks": np.concatenate(marks) if marks else np.zeros(0, PACKET_MARK),
+        "marks_of": np.array([len(one) for one in marks], np.int64),
     }
     values = at.values | {
         "sources": [kept.counted_values(source) for source in at.sources],
@@ -139,12 +139,14 @@ class Resumed:
 
     def beginnings(self) -> dict[str, Beginning]:
         """The beginnings of the captures that were read, by their names."""
-        said = (
-            np.split(self.arrays["said"], np.cumsum(self.arrays["said_of"])[:-1]) if len(self.arrays["said_of"]) else []
+        marks = (
+            np.split(self.arrays["marks"], np.cumsum(self.arrays["marks_of"])[:-1])
+            if len(self.arrays["marks_of"])
+            else []
         )
         return {
-            str(one["name"]): Beginning(int(first), int(last), said=part)
-            for one, (first, last), part in zip(self.values["sources"], self.values["beginnings"], said, strict=True)
+            str(one["name"]): Beginning(int(first), int(last), marks=part)
+            for one, (first, last), part in zip(self.values["sources"], self.values["beginnings"], marks, strict=True)
         }
 
     def take_over(self, sources: Sequence[Source], tallies: S.Array) -> None:

@@ -53,7 +53,7 @@ class Ended:
     sources: list[Source]  # in the order of their first packets
     interfaces: list[str | None]
     control: Control
-    told: Sequence[Path] = ()  # files with what flows of a share told and asked others
+    exchanged: Sequence[Path] = ()  # files with what flows of a share stated and asked others
 
 
 @dataclass
