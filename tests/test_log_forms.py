@@ -91,6 +91,12 @@ TRAILS = {
     "tail": f"2025-11-24T16:00:00+00:00 123456789012_CloudTrail_us-east-1 {TEXT}\n",
     "tail --format short": f"2025-11-24T16:00:00 {TEXT}\n",
     "create-export-task": f"2025-11-24T16:00:00.000Z {TEXT}\n",
+    "lookup-events --query": json.dumps([TEXT]),
+    "pairs": json.dumps([["2025-11-24T16:00:00Z", TEXT]]),
+    "output text": f"EVENTS\tAKIA\t{TEXT}\t1\tfalse\nRESOURCES\ta\tb\n",
+    "console": f'timestamp,message\n1764000000000,"{QUOTED}"\n',
+    "CloudTrail Lake": json.dumps({"QueryStatus": "FINISHED", "QueryResultRows": [[{"eventJson": TEXT}]]}),
+    "pretty, one behind the other": json.dumps({"Records": []}, indent=1) + json.dumps({"Records": [EVENT]}, indent=1),
     "lines": f"{TEXT}\n",
     "Firehose": TEXT,
 }
