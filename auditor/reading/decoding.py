@@ -12,6 +12,7 @@ from auditor.decode import frames
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import counting, scan
+from auditor.reading.aggregates import Further, aggregated
 from auditor.reading.clocks import correction
 from auditor.reading.interfaces import name_interfaces
 from auditor.reading.sources import NEVER, Source
@@ -36,6 +37,18 @@ class Block:
 
     def __post_init__(self) -> None:
         self.data = self.buffer
+
+    def add(self, further: Further) -> None:
+        """Put frames of aggregates behind the first one of each."""
+        count = self.count + len(further.rows)
+        if count > len(self.packets):
+            self.packets = np.concatenate([self.packets[: self.count], S.packets(count - self.count)]).view(np.recarray)
+        packets = self.packets.view(np.ndarray)
+        order = np.argsort(np.concatenate([np.arange(self.count), further.behind]), kind="stable")
+        packets[:count] = np.concatenate([packets[: self.count], further.rows])[order]
+        self.count = count
+        self.fragments += further.fragments
+        self.about_network += further.about_network
 
     def clear(self) -> None:
         """Nothing is in it any more."""
@@ -150,8 +163,9 @@ class Cursor:
                 self._more = False
                 return
         self._fresh = False
+        aggregates = 0
         while True:
-            count, reader.position, ended, fragments, about_network = scan.read_batch(
+            count, reader.position, ended, fragments, about_network, several = scan.read_batch(
                 reader.buffer,
                 reader.position,
                 reader.stop,
@@ -164,12 +178,15 @@ class Cursor:
             block.count += count
             block.fragments += fragments
             block.about_network += about_network
+            aggregates += several
             if ended in (DAMAGED, SPECIAL) and reader.special(ended == DAMAGED):
                 if reader.finer_from is not None:
                     make_finer(block.packets[: block.count], reader.finer_from)
                     reader.finer_from = None
                 continue
             break
+        if aggregates:
+            block.add(aggregated(reader.buffer, block.packets[: block.count]))
         self._full = ended == FULL
         self._more = reader.notes.status == "complete"
         if self._more and not self._full and reader.is_at_end:
