@@ -19,7 +19,6 @@ import auditor
 from auditor import audit_live
 from auditor.capture import live
 from auditor.machine import programs
-from auditor.machine import programs
 from tests.conftest import HANG, ROOT
 
 FLUSHED = 2  # seconds after which the kernel has given the capturing program what was sent
