@@ -1,6 +1,7 @@
 """The topology: what the owner of the site knows and no capture can show. From a file, from AWS's own account of it, or both."""
 
 import fnmatch
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -294,15 +295,15 @@ class Topology(Strict):
     rule: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
-        links = [link.name for link in self.links()]
-        twice = {name for name in links if links.count(name) > 1}
+        links = Counter(link.name for link in self.links())
+        twice = [name for name, count in links.items() if count > 1]
         if twice:
             raise ValueError(f"two links are named '{min(twice)}'")
         named = [*((f"rule[{k}]", rule.link) for k, rule in enumerate(self.rule))]
         named += [(f"capture_point[{k}]", point.link or "") for k, point in enumerate(self.capture_point)]
         for where, link in named:
             if link and link not in links:
-                raise ValueError(f"{where}.link: no link is named '{link}'; {_known(links)}")
+                raise ValueError(f"{where}.link: no link is named '{link}'; {_known(list(links))}")
         sites = [site.name for site in self.site]
         places: list[tuple[str, str | None]] = [(link.name, link.site) for link in self.links()]
         places += [(router.name, router.site) for router in self.router]
