@@ -93,7 +93,10 @@ def test_no_problems_are_a_table_too(audit_bytes: Any) -> None:
             "by direct-connect before, by internet now",
         ),
         (
-            "at 2026-11-25 14:02:59 UTC, frame a.pcap:6, within the flow: by vpn before, by internet from then on, and as before again until frame 7",
+            (
+                "at 2026-11-25 14:02:59.97 UTC, frame a.pcap:6, within the flow: by vpn before, by internet from then on, "
+                "and as before again until frame a.pcap:7"
+            ),
             "by vpn before, by internet from then on",
         ),
         ("went by internet: VLAN 200 and peer MAC 02:00:5e:00:02:01 of internet uplink isp", "went by internet"),

@@ -119,7 +119,7 @@ def test_what_is_confined_has_no_network_and_leaves_no_core() -> None:
     facts = "[name for _, name in socket.if_nameindex()], getrlimit(RLIMIT_CORE), getrlimit(RLIMIT_AS)[0]"
     code = f"import socket; from resource import *; print({facts})"
     command = isolated.script(confined.__file__, str(1 << 30), sys.executable, "-I", "-c", code)
-    said = isolated.said(command)
+    said = isolated.output_of(command)
     assert said is not None
     interfaces, rest = said.split("]", 1)
     assert rest.strip() == f"(0, 0) {1 << 30}"
@@ -135,7 +135,7 @@ def test_tshark_without_a_list_of_protocols_is_not_used(monkeypatch: pytest.Monk
     """Where tshark does not say which dissectors it has, none could be switched off: that is an error, not silence."""
     tshark._asked.cache_clear()
     monkeypatch.setattr(tshark_kept, "recalled", lambda _: None)
-    monkeypatch.setattr(isolated, "said", lambda _: None)
+    monkeypatch.setattr(isolated, "output_of", lambda _: None)
     with pytest.raises(InputError, match="does not list its protocols"):
         tshark.restricted("/usr/bin/tshark")
 
@@ -165,7 +165,7 @@ def test_what_tshark_says_is_kept_until_it_is_another_one(tmp_path: Path, monkey
         return tshark.restricted(path)
 
     assert options() == ["--disable-protocol", "one"]
-    monkeypatch.setattr(isolated, "said", lambda _: None)  # so only what is kept can answer
+    monkeypatch.setattr(isolated, "output_of", lambda _: None)  # so only what is kept can answer
     assert options() == ["--disable-protocol", "one"]
     (tmp_path / "lib" / "libwireshark.so.1").write_bytes(b"another one")
     with pytest.raises(InputError):

@@ -254,7 +254,7 @@ def test_drops_are_told_while_it_runs(program: str, monkeypatch: pytest.MonkeyPa
         capture.stop()
         notes = capture.close()
     assert notes[1] == "0 packets dropped by the kernel"
-    assert not any("dropped" in line for line in capture._said)
+    assert not any("dropped" in line for line in capture._messages)
 
 
 def test_a_reader_that_is_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

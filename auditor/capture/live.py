@@ -73,7 +73,7 @@ class LiveCapture:
         assert self._child.stderr is not None
         self._held: IO[bytes] = self._child.stdin
         self._stream = self._child.stdout
-        self._said: list[str] = []
+        self._messages: list[str] = []
         self._dropped: int | None = None
         self._asked: float | None = None  # when; None while it cannot be asked
         self._listener = threading.Thread(target=self._listen, args=(self._child.stderr,), daemon=True)
@@ -97,8 +97,8 @@ class LiveCapture:
                 self._dropped = int(dropped[1])
             if LISTENS in text and self.program != "dumpcap":  # which a signal ends
                 self._asked = time.monotonic()
-            if len(self._said) < 200 and not COUNTED.search(text):
-                self._said.append(text)
+            if len(self._messages) < 200 and not COUNTED.search(text):
+                self._messages.append(text)
 
     def described(self) -> str:
         """What is captured, with which program, and until when."""
@@ -148,7 +148,7 @@ class LiveCapture:
         """Why nothing came: one sentence that says what to do."""
         self._child.wait()
         self._listener.join()
-        text = " ".join(line for line in self._said if line)
+        text = " ".join(line for line in self._messages if line)
         if RIGHTS.search(text):
             return InputError(
                 f"{self.interface}: no right to capture; run as root, or let {self.program} capture for your user "

@@ -194,6 +194,7 @@ class Frames:
         alone = np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE))
         code[(alone | own_gateway) & ~plausible[positions.flow]] = 0
         code[alone & self._has_others_mac(link)] = 0
+        code[(code == MAC) & self._is_virtual(link)] = 0
         signs[~contradicts | ~looked_at] = 0
         fit = _fit(code, signs, contradicts, alike)
         if not own_gateway and code.any():
@@ -209,7 +210,7 @@ class Frames:
         positions = self.positions
         texts: list[str] = []
         peer = np.full(len(positions), -1)
-        for mac, text in link.macs.items():
+        for mac, text in self.network.peer_macs(link).items():
             peer[self.some_mac & positions.has_mac(mac)] = len(texts)
             texts.append(f"peer MAC {text}")
         for holder in learned.holders.get(link.name, []):
@@ -220,11 +221,25 @@ class Frames:
             texts.append(holder.text)
         return texts, peer
 
+    def _is_virtual(self, link: Link) -> Array:
+        """Positions exchanged with a stated MAC of redundant routers, and with none that is the link's alone."""
+        shared = np.zeros(len(self.positions), bool)
+        for mac in (mac for mac, text in link.macs.items() if text in link.virtual_macs):
+            shared |= self.positions.has_mac(mac)
+        for mac in (mac for mac, text in link.macs.items() if text not in link.virtual_macs):
+            shared &= ~self.positions.has_mac(mac)
+        return shared
+
     def _has_others_mac(self, link: Link) -> Array:
         """Positions exchanged with a MAC that the owner states for a link of another path."""
         positions = self.positions
         if link.path not in self._others:
-            macs = [mac for other in self.network.links() if other.path != link.path for mac in other.macs]
+            macs = [
+                mac
+                for other in self.network.links()
+                if other.path != link.path
+                for mac in self.network.peer_macs(other)
+            ]
             self._others[link.path] = np.isin(positions.source_mac, macs), np.isin(positions.target_mac, macs)
         source, target = self._others[link.path]
         for mac in link.macs:

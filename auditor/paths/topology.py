@@ -22,6 +22,17 @@ from auditor.paths.written import (
 )
 from auditor.settings import Before, Strict, read
 
+# MACs that redundant routers share, by their first bytes: VRRP (RFC 9568 7.3), HSRP versions 1 and 2, GLBP. The same one is
+# on every network with a group of the same number.
+VIRTUAL_ROUTERS = (
+    "00:00:5e:00:01:",
+    "00:00:5e:00:02:",
+    "00:00:0c:07:ac:",
+    "00:00:0c:9f:f",
+    "00:05:73:a0:0",
+    "00:07:b4:0",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Link(Strict):
@@ -73,6 +84,11 @@ class Link(Strict):
     def macs(self) -> dict[int, str]:
         """The peer's MACs that the owner states, as numbers, and as written."""
         return {int(mac.replace(":", ""), 16): mac for mac in self.peer_mac}
+
+    @property
+    def virtual_macs(self) -> tuple[str, ...]:
+        """Those of the stated MACs that routers of other networks may have as well."""
+        return tuple(mac for mac in self.peer_mac if mac.startswith(VIRTUAL_ROUTERS))
 
     def has_interface(self, name: str | None) -> bool:
         return name is not None and any(fnmatch.fnmatchcase(name, pattern) for pattern in self.interface)

@@ -58,10 +58,14 @@ def _policies() -> dict[str, Accepted]:
     pages = tomllib.loads(_text("aws_listener_policies.toml"))
     for name, (version, *levels) in pages["policies"].items():
         suites = tuple(suite for level in levels for suite in pages["levels"][level])
+        snapshot = pages["aliases"].get(name)
         source = f"{pages['source']}: {name}"
-        is_verified = name.startswith("ELB") and name.endswith(tuple(pages["verified"]))
-        certainty = "verified" if is_verified else "secondary"
-        policies[name] = Accepted(source, certainty, pages["retrieved"], version, suites, ())
+        if snapshot is not None:
+            source = f"s2n-tls policy snapshots ({snapshots['source']}): {snapshot}, which is {name}"
+        is_compared = name.startswith("ELB") and name.endswith(tuple(pages["verified"]))
+        certainty = "verified" if is_compared or snapshot is not None else "secondary"
+        groups = tuple(pages["groups"].get(name, ()))
+        policies[name] = Accepted(source, certainty, pages["retrieved"], version, suites, groups)
     return policies
 
 

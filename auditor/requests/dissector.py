@@ -96,14 +96,14 @@ class Dissector:
         types = values(layer, "tls.handshake.type")
         if layer.layer_name == "tls" and first(layer, "tls.record.opaque_type") is None:
             return
-        said = self.revealed.setdefault((seen.flow, seen.from_client), {"alpn": None, "certificates": []})
+        entry = self.revealed.setdefault((seen.flow, seen.from_client), {"alpn": None, "certificates": []})
         if ENCRYPTED_EXTENSIONS in types and not seen.from_client:
-            said["alpn"] = said["alpn"] or first(layer, "tls.handshake.extensions_alpn_str")
-        if CERTIFICATE in types and not said["certificates"]:
+            entry["alpn"] = entry["alpn"] or first(layer, "tls.handshake.extensions_alpn_str")
+        if CERTIFICATE in types and not entry["certificates"]:
             shown = layer._all_fields.get("tls.handshake.certificate")  # noqa: SLF001 - see ``values``
             chain = [field.raw_value or "" for field in shown.all_fields] if shown is not None else []
             if sum(map(len, chain)) <= 2 * LONGEST_CHAIN:
-                said["certificates"] = chain
+                entry["certificates"] = chain
 
     def _scheme(self, flow: int) -> str:
         return "http" if flow in self.clear else "https"

@@ -156,7 +156,7 @@ class Inside:
         self.notes += [note for note in [*dissected.notes, dissected.failure] if note and note not in self.notes]
         identifiers, captures = wanted.identifier.tolist(), [source.item.name for source in sources]
         self._sides = {(identifiers[flow], is_client) for flow, is_client in dissected.opened}
-        self.revealed = {identifiers[flow]: said for flow, said in dissected.revealed.items()}
+        self.revealed = {identifiers[flow]: entry for flow, entry in dissected.revealed.items()}
         for row in dissected.requests:
             row["flow_id"], row["shown"] = identifiers[row.pop("flow")], row["frame"]
             row["capture"] = captures[frames.capture(row["shown"])]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from auditor.errors import InputError
 from auditor.machine import confined, isolated, programs
 from auditor.requests import tshark_kept
-from auditor.requests.tshark_kept import Said
+from auditor.requests.tshark_kept import Build
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -39,14 +39,14 @@ def missing() -> str:
 def version() -> str | None:
     """The first line of what ``tshark --version`` says."""
     path = program()
-    return _said(path).version if path is not None else None
+    return _described(path).version if path is not None else None
 
 
 def prepare() -> None:
     """Know what ``version`` and ``restricted`` need, from where this user keeps it; what is not kept yet is asked, once."""
     path = program()
     if path is not None and tshark_kept.is_possible():
-        _said(path)
+        _described(path)
 
 
 def ask(path: str) -> None:
@@ -60,11 +60,11 @@ def is_known(path: str) -> bool:
 
 
 @cache
-def _asked(path: str) -> Future[Said]:
+def _asked(path: str) -> Future[Build]:
     """What a tshark says of itself; one that is installed says the same each time."""
     kept = tshark_kept.recalled(path)
     if kept is not None:
-        answer: Future[Said] = Future()
+        answer: Future[Build] = Future()
         answer.set_result(kept)
         return answer
     thread = ThreadPoolExecutor(1)
@@ -73,23 +73,23 @@ def _asked(path: str) -> Future[Said]:
     return answer
 
 
-def _answer(path: str) -> Said:
+def _answer(path: str) -> Build:
     with ThreadPoolExecutor(1) as other:
-        version = other.submit(isolated.said, [path, "--version"])
-        listed = (isolated.said([path, "-G", "protocols"]) or "").splitlines()
+        version = other.submit(isolated.output_of, [path, "--version"])
+        listed = (isolated.output_of([path, "-G", "protocols"]) or "").splitlines()
         first = (version.result() or "").splitlines()[:1]
     names = [cells[2] for line in listed if len(cells := line.split("\t")) > 2]  # as filters name them
-    said = Said(first[0] if first else None, tuple(sorted(set(names))))
-    if said.is_whole:
-        tshark_kept.keep(path, said)
-    return said
+    described = Build(first[0] if first else None, tuple(sorted(set(names))))
+    if described.is_whole:
+        tshark_kept.keep(path, described)
+    return described
 
 
-def _said(path: str) -> Said:
-    said = _asked(path).result()
-    if not said.is_whole:  # it may run next time
+def _described(path: str) -> Build:
+    described = _asked(path).result()
+    if not described.is_whole:  # it may run next time
         _asked.cache_clear()
-    return said
+    return described
 
 
 def command(path: str, *arguments: str) -> list[str]:
@@ -117,7 +117,7 @@ def restricted(path: str) -> list[str]:
 
     Each other one is named: ``--disable-all-protocols`` and ``--only-protocols`` came later than Debian 12's tshark 4.0.
     """
-    said = _said(path)
-    if not said.is_whole:  # a list that cannot be read would leave every dissector on
+    described = _described(path)
+    if not described.is_whole:  # a list that cannot be read would leave every dissector on
         raise InputError(f"{path} does not list its protocols, so they cannot be switched off: it is not used")
-    return [part for name in said.protocols if name not in PROTOCOLS for part in ("--disable-protocol", name)]
+    return [part for name in described.protocols if name not in PROTOCOLS for part in ("--disable-protocol", name)]

@@ -19,7 +19,7 @@ Seen = list[list[str | int]]  # files and folders, and how they were
 
 
 @dataclass(frozen=True)
-class Said:
+class Build:
     """The first line of what ``--version`` says, and all protocols by their names in filters."""
 
     version: str | None
@@ -36,25 +36,25 @@ def is_possible() -> bool:
     return objects.why_not_kept() is None
 
 
-def recalled(path: str) -> Said | None:
-    """What this tshark has said; None where that is not kept, or it is another one now."""
+def recalled(path: str) -> Build | None:
+    """What this tshark said of itself; None where that is not kept, or it is another one now."""
     try:
         kept = json.loads(trust.read(_file(path)))
         if _is_moved() or _seen(name for name, *_ in kept["seen"]) != kept["seen"]:
             return None
-        said = Said(kept["version"], tuple(kept["protocols"]))
+        described = Build(kept["version"], tuple(kept["protocols"]))
     except (trust.UntrustedError, OSError, ValueError, KeyError, TypeError):
         return None
-    return said if said.is_whole else None
+    return described if described.is_whole else None
 
 
-def keep(path: str, said: Said) -> None:
+def keep(path: str, described: Build) -> None:
     """Keep what a tshark says; what cannot be kept is asked again."""
     parts = _parts(Path(path).resolve())
     if not parts or _is_moved():
         return
     try:
-        kept = {"seen": _seen(map(str, parts)), "version": said.version, "protocols": said.protocols}
+        kept = {"seen": _seen(map(str, parts)), "version": described.version, "protocols": described.protocols}
         objects.folder(make=True)
         trust.write(_file(path), json.dumps(kept).encode())
     except (trust.UntrustedError, OSError):

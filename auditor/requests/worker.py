@@ -94,8 +94,8 @@ def _dissect(orders: "SimpleQueue[dict[str, Any]]", say: Callable[[dict[str, Any
                 say(request.out())
     for request in dissector.rest():
         say(request.out())
-    for (flow, is_client), said in dissector.revealed.items():
-        say({"revealed": flow, "is_client": is_client, **said})
+    for (flow, is_client), entry in dissector.revealed.items():
+        say({"revealed": flow, "is_client": is_client, **entry})
     say({"done": True, "notes": sorted(dissector.notes), "opened": sorted(dissector.opened)})
 
 
