@@ -1,11 +1,13 @@
 """Every form in which logs and routing tables are handed out, read alike or refused by name."""
 
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from tests.lab import scenes
 from tests.lab import world as w
 from tests.test_path_inputs import ROW, find, table_of
 
+NAMES = [re.sub("-", "_", name) for name in scenes.V2.split()]  # as columns of tables are named
 FORMS = {
     "tabs.log": f"{scenes.V2}\n{ROW}\n".replace(" ", "\t"),
     "subscription.json": json.dumps({"logGroup": "flows", "logEvents": [{"timestamp": 1, "message": ROW}]}),
@@ -32,6 +35,26 @@ FORMS = {
     "tail.log": f"2025-11-24T16:00:00+00:00 eni-0a1-all {ROW}\n",
     "tail-short.log": f"2025-11-24T16:00:00 {ROW}\n",
     "mark.log": f"\ufeff{scenes.V2}\r\n{ROW}\r\n",
+    "messages.json": json.dumps([ROW]),
+    "pairs.json": json.dumps([[1, ROW]]),
+    "renamed.json": json.dumps([{"t": 1, "m": ROW}]),
+    "fields.json": json.dumps([dict(zip(NAMES, ROW.split(), strict=True))]),
+    "fields of query.json": json.dumps(
+        {"results": [[{"field": n, "value": v} for n, v in zip(NAMES, ROW.split(), strict=True)] + [{"field": "@ptr"}]]}
+    ),
+    "athena.json": json.dumps(
+        {"ResultSet": {"Rows": [{"Data": [{"VarCharValue": v} for v in row]} for row in (NAMES, ROW.split())]}}
+    ),
+    "pretty, one behind the other.json": json.dumps({"events": []}, indent=1)
+    + json.dumps({"events": [{"timestamp": 1, "message": ROW}]}, indent=1),
+    "controlled.json": json.dumps({"messageType": "CONTROL_MESSAGE", "logEvents": [{"message": "Checking health"}]})
+    + json.dumps({"messageType": "DATA_MESSAGE", "logEvents": [{"message": ROW}]}),
+    "output text.log": f"b/31\tf/31\nEVENTS\t1\teni-0a1-all\t1\t{ROW}\t1\n",
+    "console.csv": f'timestamp,message\n1764000000000,"{ROW} "\n',
+    "athena.tsv": "\t".join(NAMES) + "\n" + ROW.replace(" ", "\t") + "\n",
+    "semicolons.csv": ";".join(NAMES) + "\n" + ROW.replace(" ", ";") + "\n",
+    "coloured.log": f"\x1b[32m2025-11-24T16:00:00+00:00\x1b[0m \x1b[36meni-0a1-all\x1b[0m {ROW}\n",
+    "wide.log": f" {scenes.V2} \n{ROW.replace(' ', '  ')} \n",
 }
 
 
@@ -84,6 +107,69 @@ def test_every_form_of_cloudtrail(tmp_path: Path, name: str) -> None:
     (tmp_path / "trail.log").write_text(TRAILS[name].replace("eventTime", "eventName"))
     with pytest.raises(auditor.InputError, match=r"trail\.log"):
         witnesses.read([tmp_path])
+
+
+LOGGED = (
+    f"6 TransitGateway 123456789012 tgw-1 tgw-attach-1 - - - - - - - - - - tgw-attach-2 {ROW.partition('eni-0a1 ')[2]}"
+)
+TRANSIT_ROW = f"{LOGGED.replace('ACCEPT OK', 'OK')} IPv4 0 0 0 0 2 us-east-1 ingress - -"
+
+
+@pytest.mark.parametrize(
+    "text", [TRANSIT_ROW, f"2025-11-24T16:00:00+00:00 tgw-1-all {TRANSIT_ROW}", json.dumps([TRANSIT_ROW])]
+)
+def test_a_transit_gateway_log_without_header(tmp_path: Path, text: str) -> None:
+    """Rows in the default format of transit gateways are read by it, as CloudWatch Logs has them."""
+    (tmp_path / "a.log").write_text(f"{text}\n")
+    found = witnesses.read([tmp_path]).flow_log
+    assert found is not None
+    assert (found.log.transit, found.log.texts("tgw-pair-attachment-id").tolist()) == ([True], ["tgw-attach-2"])
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"events": [], "nextForwardToken": "f/1"}', '{"results": [], "status": "Complete"}']
+)
+def test_nothing_was_logged(tmp_path: Path, text: str) -> None:
+    """An answer of CloudWatch Logs without events is a log without rows, and no error."""
+    (tmp_path / "a.json").write_text(text)
+    found = witnesses.read([tmp_path]).flow_log
+    assert found is not None
+    assert found.log.rows == [0]
+
+
+def test_rows_without_header_tell_their_format(tmp_path: Path) -> None:
+    """Of several listed formats with as many fields the one that fits is taken; where two fit, neither is guessed."""
+    other = scenes.V2.replace("srcaddr dstaddr", "dstport srcport").replace("srcport dstport", "dstaddr srcaddr")
+    turned = scenes.V2.replace("srcaddr dstaddr", "dstaddr srcaddr")
+    for name, listed in (("right", [other]), ("wrong", [other, turned])):
+        folder = tmp_path / name
+        folder.mkdir()
+        formats = [{"LogFormat": " ".join(f"${{{field}}}" for field in fields.split())} for fields in listed]
+        (folder / "formats.json").write_text(json.dumps({"FlowLogs": formats}))
+        (folder / "a.log").write_text(f"{ROW}\n")
+    found = witnesses.read([tmp_path / "right"]).flow_log
+    assert found is not None
+    assert found.log.number["srcport"].tolist() == [40_000]
+    with pytest.raises(auditor.InputError, match=r"a\.log: .* fit several formats"):
+        witnesses.read([tmp_path / "wrong"])
+
+
+def test_several_logs_in_one_file(tmp_path: Path) -> None:
+    """Where logs were put into one file, each header holds for the rows behind it, and none counts as a row."""
+    names, values = scenes.V2.split(), ROW.split()
+    turned = f"{' '.join(reversed(names))}\n{' '.join(reversed(values))}"
+    (tmp_path / "a.log").write_text(f"{scenes.V2}\n{ROW}\n{scenes.V2}\n{turned}\n")
+    log = read(tmp_path / "a.log")
+    assert (log.rows, log.unread, log.number["srcport"].tolist()) == ([2], [0], [40_000, 40_000])
+
+
+def test_parquet_by_how_it_begins(tmp_path: Path) -> None:
+    """A table is read as one whatever its file is called."""
+    table = pa.table({name: [value] for name, value in zip(NAMES, ROW.split(), strict=True)})
+    pq.write_table(table, tmp_path / "part-00000.log")
+    found = witnesses.read([tmp_path]).flow_log
+    assert found is not None
+    assert found.log.number["srcport"].tolist() == [40_000]
 
 
 def read(path: Path, window: Window = (None, None)) -> FlowLog:

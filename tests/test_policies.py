@@ -100,7 +100,7 @@ SHIPPED = [name for name in library.shipped() if name not in ("aws-pinpoint", "c
 def facts(**values: Any) -> Facts:
     """The facts of one flow: what is not given is missing."""
     values = {**GOOD, **values}
-    three = {"forward_secrecy", "offers_forward_secrecy", "asymmetric", "in_region", "established"}
+    three = {"source_carried", "forward_secrecy", "offers_forward_secrecy", "asymmetric", "in_region", "established"}
     three |= {
         "early_data",
         "encrypt_then_mac",
@@ -111,7 +111,7 @@ def facts(**values: Any) -> Facts:
         "certificate_valid",
     }
     numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
-    truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload", "source_outside"}
+    truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload"}
     truths |= {"imitates", "hello_is_large", "path_seen", "early_data_sent", "is_greeting"}
     columns = {}
     for name in NAMES:
@@ -463,8 +463,23 @@ def test_lists_of_load_balancers_are_those_of_another_source() -> None:
     compared = 0
     for ours, theirs in aws_tls.names().items():
         rules = aws_tls.document(ours)["rule"]
-        if theirs in SSL_POLICIES and theirs.endswith("-2021-06") and rules[0]["certainty"] == "verified":
+        if theirs in SSL_POLICIES and theirs.endswith(("-2021-06", "-2025-09")) and rules[0]["certainty"] == "verified":
             listed = {_iana(name) for name in SSL_POLICIES[theirs]["ciphers"]}
             assert set(rules[1]["parameters"]["allow"]["name"]) == listed, theirs
             compared += 1
-    assert compared == 7
+    assert compared == 12
+
+
+def test_policies_for_cnsa() -> None:
+    """Load balancers' policies for RFC 9151 are there: strict ones with P-384 and AES-256 alone, others with their groups."""
+    strict: list[list[Any]] = []
+    interop: list[list[Any]] = []
+    for ours, theirs in aws_tls.names().items():
+        if "RFC9151" in theirs:
+            allowed = [rule["parameters"].get("allow", {}) for rule in aws_tls.document(ours)["rule"]]
+            (interop if "INTEROP" in theirs else strict).append(allowed)
+    assert (len(strict), len(interop)) == (3, 4)
+    for _, accepted, groups in strict:
+        assert groups == ["secp384r1"]
+        assert all("AES_256_GCM_SHA384" in name for name in accepted["name"])
+    assert all(groups == ["secp384r1", "secp256r1", "secp521r1"] for *_, groups in interop)

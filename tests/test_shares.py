@@ -26,23 +26,11 @@ from tests.conftest import SAMPLES
 from tests.lab import scenes
 from tests.sharing import audit_here, hide, rows, totals
 
-NAMES = ["office", "requests", "ssl3", "tls1", "tls1.2", "tls1.3", "tls1.3-post-quantum"]
-SITE = Options(topology=SAMPLES / "site.toml")
 SHARES = (2, 3, 7)
 MANY = 12
 
 
-@pytest.fixture(scope="module")
-def wholes() -> dict[str, Any]:
-    """What audits of samples by one process say."""
-    found = {}
-    for name in NAMES:
-        with closing(auditor.audit(SAMPLES / f"{name}.pcapng", SITE)) as result:
-            found[name] = cuts.said(result)
-    return found
-
-
-@given(name=st.sampled_from(NAMES), count=st.sampled_from(SHARES), data=st.data())
+@given(name=st.sampled_from(cuts.NAMES), count=st.sampled_from(SHARES), data=st.data())
 @settings(max_examples=8, deadline=None)
 def test_shares_are_the_whole(wholes: dict[str, Any], name: str, count: int, data: st.DataObject) -> None:
     """Whatever packets lie in which file, and however many follow them: the same rows in the same order."""
@@ -51,7 +39,7 @@ def test_shares_are_the_whole(wholes: dict[str, Any], name: str, count: int, dat
     piece_of = data.draw(st.lists(st.integers(0, 3), min_size=packets, max_size=packets))
     with tempfile.TemporaryDirectory() as folder:
         cut = cuts.cut_pcapng(sample, Path(folder), piece_of)
-        with closing(audit_here(cut.paths, SITE, jobs=count)) as result:
+        with closing(audit_here(cut.paths, cuts.SITE, jobs=count)) as result:
             assert cuts.said(result, cut) == wholes[name]
 
 

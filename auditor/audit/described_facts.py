@@ -87,6 +87,11 @@ class DescribedFacts(FlowFacts):
         return self.described.answered_with
 
     @fact
+    def spoken_before(self) -> Texts:
+        """What the client said in clear before TLS began, besides what asks for it; None for nothing."""
+        return self.described.spoken_before
+
+    @fact
     def spoken_after(self) -> Texts:
         """What was spoken in clear after TLS began; None where nothing was."""
         return self.described.spoken_after

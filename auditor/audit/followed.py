@@ -17,8 +17,8 @@ from auditor.machine import packed, writing
 from auditor.reading import checkpoint, kept
 from auditor.reading.checkpoint import Onward, Resumed
 from auditor.reading.events import Batch, Checkpoint, Ended, Event
+from auditor.reading.exchange import Share
 from auditor.reading.following import Reading, within
-from auditor.reading.told import Share
 from auditor.reading.window import Window
 
 STATE, KIND = "state", "share of an audit"
@@ -32,7 +32,7 @@ class Left:
     onward: Onward
     groups: list[Group]
     batches: list[Path]
-    told: tuple[Path, ...]
+    exchanged: tuple[Path, ...]
 
 
 @dataclass
@@ -67,24 +67,24 @@ class Following:
         sources, control = self._path("sources"), self._path("control")
         kept.write_sources(sources, ended.sources, ended.interfaces)
         kept.write_control(control, ended.control)
-        self.groups.append(Group(tuple(self.batches), tuple(ended.told), sources, control))
+        self.groups.append(Group(tuple(self.batches), tuple(ended.exchanged), sources, control))
         self.batches = []
 
     def _reach(self, reached: Checkpoint) -> None:
         """Write down where somebody else could go on."""
         ended = {source.number: source for source in reached.sources}
-        for said in reached.values.get("sources", []):
-            if said["number"] in ended:
-                source = ended[said["number"]]
+        for row in reached.values.get("sources", []):
+            if row["number"] in ended:
+                source = ended[row["number"]]
                 hashed = {"sha256": None, "changed": source.item.was_changed()}
-                said.update(kept.hashed_values(source) if self.hashes else hashed)
+                row.update(kept.hashed_values(source) if self.hashes else hashed)
         values = reached.values | {
             "groups": [
-                [self._names(one.batches), self._names(one.told), *self._names([one.sources, one.control])]
+                [self._names(one.batches), self._names(one.exchanged), *self._names([one.sources, one.control])]
                 for one in self.groups
             ],
             "batches": self._names(self.batches),
-            "told": self._names(reached.told),
+            "exchanged": self._names(reached.exchanged),
         }
         with writing.replaced(self.folder / STATE, durable=False) as file:
             file.writelines(packed.assembled(KIND, values, reached.arrays))
@@ -103,14 +103,14 @@ def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
     inputs = inputs_of(plan.captures, is_hashed=number == 0)
     left = _left(plan, number, inputs)
     folder = attempt(plan.folder, f"share-{number}")
-    told = () if left is None else left.told
+    before = () if left is None else left.exchanged
     reading = Reading(
         inputs,
         plan.block_bytes,
         apart=plan.options.apart,
         window=Window(*plan.options.times()),
         ceiling=plan.ceiling(),
-        share=Share(number, plan.shares, folder, by_hosts=plan.by_hosts, told=told),
+        share=Share(number, plan.shares, folder, by_hosts=plan.by_hosts, before=before),
         borders=True,
         onward=None if left is None else left.onward,
     )
@@ -140,8 +140,8 @@ def _left(plan: Plan, number: int, inputs: Sequence[Input]) -> Left | None:
         with suppress(*packed.DAMAGED):
             if (onward := _onward(plan, state, inputs)) is not None:
                 groups = [_group(plan, *one) for one in state.values["groups"]]
-                told = tuple(_paths(plan, state.values["told"]))
-                return Left(onward, groups, _paths(plan, state.values["batches"]), told)
+                exchanged = tuple(_paths(plan, state.values["exchanged"]))
+                return Left(onward, groups, _paths(plan, state.values["batches"]), exchanged)
     return None
 
 
@@ -151,8 +151,8 @@ def _onward(plan: Plan, state: packed.Packed, inputs: Sequence[Input]) -> Onward
     return Resumed(state.values, state.arrays).onward(inputs, *within(plan.ceiling()), Window(*plan.options.times()))
 
 
-def _group(plan: Plan, batches: Sequence[str], told: Sequence[str], sources: str, control: str) -> Group:
-    return Group(tuple(_paths(plan, batches)), tuple(_paths(plan, told)), *_paths(plan, [sources, control]))
+def _group(plan: Plan, batches: Sequence[str], exchanged: Sequence[str], sources: str, control: str) -> Group:
+    return Group(tuple(_paths(plan, batches)), tuple(_paths(plan, exchanged)), *_paths(plan, [sources, control]))
 
 
 def _paths(plan: Plan, names: Sequence[Any]) -> list[Path]:

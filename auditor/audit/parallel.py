@@ -98,7 +98,7 @@ class Parallel:
     def _answered(self, number: int, groups: Sequence[Group]) -> list[Path]:
         """Files with what the flows of each share are answered."""
         paths = []
-        for share, answers in enumerate(joined.decide([group.told for group in groups])):
+        for share, answers in enumerate(joined.decide([group.exchanged for group in groups])):
             paths.append(self.plan.folder / f"answers-{number}-{share}")
             answers.write(paths[-1])
         return paths

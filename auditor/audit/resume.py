@@ -58,13 +58,13 @@ class Past:
 
     def counted(self, inputs: Mapping[str, Input]) -> list[ReadAsOne]:
         """What was counted of captures that had ended before its checkpoint."""
-        told: list[ReadAsOne] = []
+        counted: list[ReadAsOne] = []
         at = 0
         for group in self.values["groups"]:
             rows = self.arrays["group_tallies"][at : at + len(group["sources"])]
-            told.append(kept.sources_found(packed.Packed(group, {"tallies": rows}), inputs))
+            counted.append(kept.sources_found(packed.Packed(group, {"tallies": rows}), inputs))
             at += len(group["sources"])
-        return told
+        return counted
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """An audit's work in pieces that any process may do: following a share of the flows, and judging what was followed.
 
-A piece reads captures and files of a folder that all share, and writes files there; what it is told and what it answers is
+A piece reads captures and files of a folder that all share, and writes files there; what it is asked to do and what it answers is
 small. Doing one twice gives the same files: each attempt writes into a folder of its own, and only one answer counts.
 """
 
@@ -115,7 +115,7 @@ class Group:
     """What a share has of captures that are read as one."""
 
     batches: tuple[Path, ...]
-    told: tuple[Path, ...]
+    exchanged: tuple[Path, ...]
     sources: Path
     control: Path
 

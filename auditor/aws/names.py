@@ -7,7 +7,8 @@ are those of its endpoint rules; interface endpoint names as in the AWS PrivateL
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+
+from auditor import data
 
 # suffix -> partition, longest first where one ends another.
 SUFFIXES = {
@@ -131,7 +132,7 @@ def endpoint(name: str) -> Endpoint | None:
 @cache
 def fips_endpoints() -> frozenset[str]:
     """FIPS endpoints that do not say so right before the Region: listed by name."""
-    text = files("auditor.data").joinpath("fips_endpoints.csv").read_text(encoding="utf-8")
+    text = data.FOLDER.joinpath("fips_endpoints.csv").read_text(encoding="utf-8")
     return frozenset(text.split("\n", 2)[2].split())
 
 

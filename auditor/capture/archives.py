@@ -24,7 +24,7 @@ from auditor.capture.compression import (
 )
 from auditor.errors import InputError, shown
 
-HEAD = 512  # bytes by which an archive, and a capture inside of one, is told
+HEAD = 512  # bytes by which an archive, and a capture inside of one, is recognised
 MOST_MEMBERS = 10_000
 MOST_UNPACKED = 8 << 30  # bytes of a packed tar archive, which is unpacked to a file without a name
 STEP = 1 << 20
@@ -151,7 +151,7 @@ def _stream(kept: Kept) -> BinaryIO:
 
 
 def _is_capture(opener: Callable[[], BinaryIO], name: str) -> bool:
-    """Whether a member begins like a capture, packed or not, or is named like one, so that damage is told."""
+    """Whether a member begins like a capture, packed or not, or is named like one, so that damage is reported."""
     if PurePosixPath(name.lower()).suffix in NAMES:
         return True
     try:

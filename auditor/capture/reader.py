@@ -32,7 +32,7 @@ ERF_LINK = next(number for number, layer in LINK_TYPES.items() if layer == ERF_L
 SMALLEST_BLOCK = 64 << 10
 HEAD = 512
 PIECE = 1 << 20
-MOST_TOLD = 4  # joined files whose places are told one by one
+MOST_REPORTED = 4  # joined files whose places are reported one by one
 MOST_WARNINGS = 32  # on link types, of which there may be thousands
 
 
@@ -93,7 +93,7 @@ class Reader:
         self.finer_from: int | None = None  # the packets listed from there on have nanoseconds for microseconds
         self._first = 0  # where in the buffer the first record of a file, or of what was read last, begins
         self.named: dict[str, int] = {}  # link types of the interfaces that packets named
-        self._told: set[int] = set()  # link types
+        self._noted: set[int] = set()  # link types
         try:
             self._open()
             self._packing = self.notes.compression
@@ -162,16 +162,16 @@ class Reader:
                 self.damaged(f"another file begins, {beginning.lack}", at)
             return False
         self.joined += 1
-        if self.joined <= MOST_TOLD:
+        if self.joined <= MOST_REPORTED:
             self.notes.warnings.append(f"files were joined: another {beginning.format} begins at byte {at}")
         self._begin(beginning)
         return True
 
     def _note_interface(self, link_type: int) -> None:
         self.notes.link_types.append(link_type)
-        if link_type & 0xFFFF in self._told:
+        if link_type & 0xFFFF in self._noted:
             return
-        self._told.add(link_type & 0xFFFF)
+        self._noted.add(link_type & 0xFFFF)
         layer = layer_of_link_type(link_type)
         self.names_interfaces |= layer in NAMING_LAYERS
         if layer == STOP:
@@ -246,7 +246,7 @@ class Reader:
             "joined": self.joined,
             "names_interfaces": self.names_interfaces,
             "named": dict(self.named),
-            "told": sorted(self._told),
+            "noted": sorted(self._noted),
             "notes": asdict(self.notes),
             "described": self.pcapng.standing(),
         }
@@ -256,7 +256,7 @@ class Reader:
         self.notes, header = Notes(**standing["notes"]), standing["header"]
         self.kind, self.header = int(standing["kind"]), None if header is None else PcapHeader(**header)
         self.joined, self.names_interfaces = int(standing["joined"]), bool(standing["names_interfaces"])
-        self.named, self._told = dict(standing["named"]), set(standing["told"])
+        self.named, self._noted = dict(standing["named"]), set(standing["noted"])
         self.pcapng.go_on(standing["described"])
         at = int(standing["at"])
         if at <= self.stop:  # of what it is told by

@@ -101,7 +101,7 @@ RECENT = 4096
 WAYS = 2
 # What is kept of frames to know those that lie in two files, and of packets to compare two captures by.
 FRAME_SEEN = np.dtype([("code", "u8"), ("time", "i8"), ("capture", "i8")])
-PACKET_SAID = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
+PACKET_MARK = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
 RecentRow: TypeAlias = Any
 RecentRows: TypeAlias = NDArray[Any]  # RECENT of them, and one more that ``copies`` keeps a gap in
 FrameRows: TypeAlias = NDArray[Any]

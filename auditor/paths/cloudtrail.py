@@ -306,6 +306,6 @@ class CloudTrail(EventLog[Event]):
     def _compare(flows: Flows, k: int, event: Event, disagreement: Array) -> None:
         # Suites of TLS 1.2 are written by OpenSSL's names there, and cannot be compared as text.
         suite = event.cipher_suite if event.cipher_suite and event.cipher_suite.startswith("TLS_") else None
-        for said, seen in ((event.tls_version, flows.tls_version[k]), (suite, flows.cipher_suite[k])):
-            if said and seen and said != seen:
-                note(disagreement, k, f"CloudTrail says {said}, the packets {seen}: TLS may end in between")
+        for logged, seen in ((event.tls_version, flows.tls_version[k]), (suite, flows.cipher_suite[k])):
+            if logged and seen and logged != seen:
+                note(disagreement, k, f"CloudTrail says {logged}, the packets {seen}: TLS may end in between")

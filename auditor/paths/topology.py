@@ -3,10 +3,10 @@
 import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+from auditor import data
 from auditor.errors import TopologyError
 from auditor.paths.written import (
     Address,
@@ -351,4 +351,4 @@ def _filled(item: Any, other: Any) -> Any:
 
 def example() -> str:
     """A commented topology file (``audit topology init``)."""
-    return files("auditor.data").joinpath("site.toml").read_text(encoding="utf-8")
+    return data.FOLDER.joinpath("site.toml").read_text(encoding="utf-8")

@@ -22,7 +22,8 @@ from auditor.tls.suites import properties
 
 Array = np.ndarray[Any, Any]
 OPEN_BY_NATURE = ["dns", "stun", "radius", "eap", "capwap"]
-UNKNOWN_BYTES = "unknown"  # what is neither TLS nor a protocol that is known, nor text
+# What is neither TLS nor a protocol that is known, nor text; and text before TLS that may be a request for it.
+UNKNOWN_BYTES = ["unknown", "text of a protocol that is not known"]
 
 
 def encryption(facts: Facts, required: bool) -> Answer:
@@ -59,11 +60,12 @@ def _put_tls(facts: Facts, required: bool, answer: Answer) -> None:
     null = has & np.array([known is False for known in suites], bool)
     answer.put(null, unmet(required), Words(or_unknown(facts.suite), " does not encrypt"))
     for spoken, words in (
+        (facts.spoken_before, "in clear before TLS had begun: "),
         (facts.answered_with, "the ClientHello was answered without TLS: "),
         (facts.spoken_after, "in clear after TLS had begun: "),
     ):
         given = tls & is_given(spoken)
-        unknown = given & is_one_of(spoken, [UNKNOWN_BYTES])
+        unknown = given & is_one_of(spoken, UNKNOWN_BYTES)
         answer.put(unknown & (answer.verdict == PASS), NOT_OBSERVABLE, Words(words, or_unknown(spoken)))
         answer.put(given & ~unknown, unmet(required), Words(words, or_unknown(spoken)))
 

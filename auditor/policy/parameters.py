@@ -100,7 +100,7 @@ def wrong(check: str, given: Mapping[str, Any]) -> Wrong:
         if name not in given:
             return f"check '{check}' needs the parameter {name}"
     for name, value in given.items():
-        said = OF_CHECK.get((check, name), KINDS[name])(value)
-        if said is not None:
-            return f"parameters.{name}: {said}"
+        fault = OF_CHECK.get((check, name), KINDS[name])(value)
+        if fault is not None:
+            return f"parameters.{name}: {fault}"
     return None

@@ -21,8 +21,8 @@ def _judged(facts: Facts, start: str, values: Any, judge: Callable[[str], Judged
     """Answers by ``judge`` for each text; where there is none, ``start`` says why it is not observable."""
     answer = Answer.of(facts, NOT_OBSERVABLE, start)
     for at, value in enumerate(values.tolist()):
-        if value is not None and (said := judge(value)) is not None:
-            answer.verdict[at], answer.reason[at] = said
+        if value is not None and (outcome := judge(value)) is not None:
+            answer.verdict[at], answer.reason[at] = outcome
     no_handshake(facts, answer)
     return answer
 

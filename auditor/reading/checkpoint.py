@@ -18,7 +18,7 @@ from auditor.capture.inputs import Input
 from auditor.capture.interfaces import Interfaces
 from auditor.decode.control import Control, Most
 from auditor.decode.fragments import Fragments
-from auditor.decode.packet import FRAME_SEEN, PACKET, PACKET_SAID, RECENT, RECENT_PACKET
+from auditor.decode.packet import FRAME_SEEN, PACKET, PACKET_MARK, RECENT, RECENT_PACKET
 from auditor.flows import state as S
 from auditor.flows.limits import Limits
 from auditor.flows.room import new_tallies
@@ -45,8 +45,8 @@ LAYOUTS: dict[str, Any] = {
     "tallies": np.dtype(np.int64),
     "pending": PACKET,
     "pending_data": np.dtype(np.uint8),
-    "said": PACKET_SAID,
-    "said_of": np.dtype(np.int64),
+    "marks": PACKET_MARK,
+    "marks_of": np.dtype(np.int64),
 }
 
 
@@ -124,14 +124,14 @@ def border(
 def checkpoint(at: Border, state: S.State, packets: int, captures: Sequence[Source]) -> Checkpoint:
     """Where reading can go on, once the packets before a border were followed; ``packets``: how many these are."""
     sources = captures[: len(at.tallies)]
-    said = [source.beginning.said for source in sources]
+    marks = [source.beginning.marks for source in sources]
     tallies = at.tallies.copy()  # decoding may be further by now, but for what following counts
     tallies[:, FOLLOWED] = kept.tallies_of(sources)[:, FOLLOWED]
     arrays = at.arrays | {STATE + name: array for name, array in snapshot.parts(state).items()}
     arrays |= {
         "tallies": tallies,
-        "said": np.concatenate(said) if said else np.zeros(0, PACKET_SAID),
-        "said_of": np.array([len(one) for one in said], np.int64),
+        "marks": np.concatenate(marks) if marks else np.zeros(0, PACKET_MARK),
+        "marks_of": np.array([len(one) for one in marks], np.int64),
     }
     begun = {one["number"]: one for one in at.values["open"]}
     values = at.values | {
@@ -189,12 +189,14 @@ class Resumed:
 
     def beginnings(self) -> dict[str, Beginning]:
         """The beginnings of the captures that were read, by their names."""
-        said = (
-            np.split(self.arrays["said"], np.cumsum(self.arrays["said_of"])[:-1]) if len(self.arrays["said_of"]) else []
+        marks = (
+            np.split(self.arrays["marks"], np.cumsum(self.arrays["marks_of"])[:-1])
+            if len(self.arrays["marks_of"])
+            else []
         )
         return {
-            str(one["name"]): Beginning(int(first), int(last), said=part)
-            for one, (first, last), part in zip(self.values["sources"], self.values["beginnings"], said, strict=True)
+            str(one["name"]): Beginning(int(first), int(last), marks=part)
+            for one, (first, last), part in zip(self.values["sources"], self.values["beginnings"], marks, strict=True)
         }
 
     def take_over(self, sources: Sequence[Source], tallies: S.Array) -> None:

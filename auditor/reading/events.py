@@ -44,7 +44,7 @@ class Checkpoint:
     is_last: bool  # there are no more of them
     values: dict[str, Any]  # what is remembered, but digests of the captures, which may not be known yet
     arrays: list[tuple[list[Any], Any]]  # packed
-    told: Sequence[Path] = ()  # files with what flows of a share told and asked others so far
+    exchanged: Sequence[Path] = ()  # files with what flows of a share stated and asked others so far
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Ended:
     sources: list[Source]  # in the order of their first packets
     interfaces: list[str | None]
     control: Control
-    told: Sequence[Path] = ()  # files with what flows of a share told and asked others
+    exchanged: Sequence[Path] = ()  # files with what flows of a share stated and asked others
 
 
 @dataclass

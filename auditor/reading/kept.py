@@ -155,8 +155,8 @@ def sources_parts(
     sources: Sequence[Source], interfaces: Sequence[str | None]
 ) -> tuple[dict[str, Any], dict[str, S.Array]]:
     """The values and arrays that say what was counted of captures that were read to their ends, hashed too."""
-    said = [counted_values(source) | hashed_values(source) for source in sources]
-    values = {"sources": said, "interfaces": list(interfaces)}
+    listed = [counted_values(source) | hashed_values(source) for source in sources]
+    values = {"sources": listed, "interfaces": list(interfaces)}
     return values, {"tallies": tallies_of(sources)}
 
 

@@ -34,6 +34,7 @@ from auditor.decode.packet import (
     PacketRows,
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
+from auditor.flows.exchange import MOST_NAMINGS, MOST_RESUMINGS
 from auditor.flows.intern import intern_crowded, intern_full
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
@@ -42,6 +43,7 @@ from auditor.flows.state import (
     CLOCK,
     CLOCK_SHIFT,
     DONE,
+    EXCHANGED_AT,
     FINISHED_FLOWS,
     FLOW_PLACES,
     FREE_CHUNKS,
@@ -58,7 +60,6 @@ from auditor.flows.state import (
     SUPPLICANT,
     SWEEP_AT,
     SWEPT,
-    TOLD_AT,
     Counters,
     FlowRow,
     Memory,
@@ -78,7 +79,6 @@ from auditor.flows.table import (
     opens_new_connection,
     sweep,
 )
-from auditor.flows.told import MOST_NAMINGS, MOST_RESUMINGS
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 from auditor.recognise.datagrams import is_looked_at, udp_payload
@@ -213,7 +213,7 @@ def is_followed(counters: Counters, packet: PacketRow) -> bool:
     is_any = packet.protocol == TCP or packet.protocol == UDP
     if packet.status != DECODED or not (is_any or is_other_flow(counters, packet)) or not is_mine(counters, packet):
         return False
-    counters[TOLD_AT] = counters[PACKETS]
+    counters[EXCHANGED_AT] = counters[PACKETS]
     return True
 
 

@@ -39,6 +39,7 @@ from auditor.recognise.numbers import (
 from auditor.tls.wrappers import COOKIE, PRELOGIN
 
 NEWLINE, COLON = 10, 58
+SEQUENCE = 0x30  # an LDAPMessage (RFC 4511 4.1.1)
 AWS_TLV, ENDPOINT_ID = 0xEA, 1  # of a PROXY header
 SSL_FLAG = 0x08  # of the second byte of MySQL's capabilities
 
@@ -181,7 +182,7 @@ def asks_to_upgrade(row: int, data: Bytes, size: int) -> bool:
 @part
 def is_ldap(data: Bytes, size: int) -> bool:
     """An LDAPMessage with a message id of up to four bytes (RFC 4511 4.1.1); Microsoft writes its length in four."""
-    if size < 8 or data[0] != 0x30:
+    if size < 8 or data[0] != SEQUENCE:
         return False
     return (data[1] < 0x80 and data[2] == 2 and data[3] <= 4) or (data[1] == 0x84 and data[6] == 2)
 
@@ -258,9 +259,11 @@ def is_postgresql(data: Bytes, size: int) -> bool:
 
 @part
 def is_headed(data: Bytes, size: int) -> bool:
-    """Whether a stream so far may be the beginning of a message of TDS, OpenVPN, STUN or PostgreSQL, whose form shows when it is whole."""
+    """Whether a stream so far may be the beginning of a message of TDS, LDAP, OpenVPN, STUN or PostgreSQL, whose form shows when it is whole."""
     if data[0] == PRELOGIN:
         return size < 14 and (size < 2 or data[1] <= 1)
+    if data[0] == SEQUENCE:
+        return size < 8
     if data[0] > 3 or size >= 160:
         return False
     if size < 3:

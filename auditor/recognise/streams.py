@@ -21,6 +21,7 @@ from auditor.flows.state import (
 )
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import inlined, part
+from auditor.recognise.commands import SIDE_BITS, said_before_tls, speaks_in_lines
 from auditor.recognise.datagrams import MOST_CARRIED, keep_datagram
 from auditor.recognise.numbers import (
     FTP,
@@ -118,6 +119,15 @@ def pass_over(stream: StreamRow, length: int) -> None:
 
 
 @part
+def pass_all_but(stream: StreamRow, rest: int) -> None:
+    """Look no more at the bytes that are there, but for the last ``rest`` ones."""
+    if rest > 0:
+        pass_over(stream, np.int64(stream.have) - np.int64(stream.start) - rest)
+    else:
+        skip_ahead(stream)
+
+
+@part
 def pass_proxy_header(memory: Memory, flow: FlowRow, stream: StreamRow, length: int, have: int) -> bool:
     """Skip a PROXY header, and keep the VPC endpoint that it names. False: it is not whole yet."""
     if length == 0 or length > have:
@@ -150,6 +160,7 @@ def pass_request(flow: FlowRow, stream: StreamRow, data: Bytes, size: int) -> bo
         or application == OTHER
         or application == TLS
         or (flow.upgrade & UPGRADE_ASKED and not is_carrier(flow))
+        or speaks_in_lines(np.int64(application))
     ):
         length = hello_behind(data, size)
     else:
@@ -183,6 +194,21 @@ def note_upgrade(flow: FlowRow, direction: int, row: int, data: Bytes, size: int
         flow.upgrade |= UPGRADE_ASKED
     if flow.application == POSTGRESQL and size == 1 and data[0] == POSTGRESQL_NO:  # the answer to an SSLRequest
         flow.upgrade |= UPGRADE_REFUSED
+
+
+@part
+def note_commands(memory: Memory, flow: FlowRow, stream: StreamRow, direction: int) -> int:
+    """Note what a client says in clear before TLS begins; how many bytes of it are to be looked at again with the next ones."""
+    if flow.handshake >= 0 or (flow.client != UNKNOWN_SIDE and flow.client != direction):
+        return np.int64(0)
+    size = np.int64(stream.have) - np.int64(stream.start)
+    read(memory, stream, np.int64(stream.start), size, np.int64(0))
+    hello = hello_behind(memory.scratch, min(size, HEAD))
+    if hello > 0:
+        size = hello
+    kinds, rest = said_before_tls(np.int64(flow.application), memory.scratch, size)
+    flow.before |= kinds << (SIDE_BITS * direction)
+    return rest
 
 
 @part
@@ -318,13 +344,15 @@ def another_protocol(
             flow.client = direction
         if not http_request(memory, flow, stream, have):
             return False
+    is_carried = carries_tls(flow, data, have)
+    rest = np.int64(0) if is_carried else note_commands(memory, flow, stream, direction)
     if pass_request(flow, stream, data, size):
         return True
-    if carries_tls(flow, data, have):  # see ``tls.carriers``
+    if is_carried:  # see ``tls.carriers``
         size = min(have, UPGRADE_WITHIN)
         read(memory, stream, np.int64(stream.start), size, np.int64(0))
         keep_datagram(memory, flow, np.int64(direction), data, np.int64(0), size, packet)
-    skip_ahead(stream)
+    pass_all_but(stream, rest)
     is_last = row >= 0 and IS_LAST[row] and not asks_to_upgrade(row, data, size)
     if is_last or stream.skipped > UPGRADE_WITHIN or ends_carrying(flow, side, data):
         release(memory, side, stream)

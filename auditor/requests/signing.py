@@ -177,7 +177,7 @@ def _version_4(version: str, rest: str, headers: Mapping[str, str], salt: bytes)
 
 
 def _other_day(scope: str | None, signed_at: float | None) -> str | None:
-    """What is wrong where no time of signing is told, or the scope's day is not its: AWS refuses such a signature."""
+    """What is wrong where there is no time of signing, or the scope's day is not its: AWS refuses such a signature."""
     if signed_at is None:
         return "it has no date"
     if scope is None or datetime.fromtimestamp(signed_at, UTC).strftime("%Y%m%d") == scope:

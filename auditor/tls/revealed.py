@@ -45,14 +45,14 @@ def reveal(columns: HandshakeColumns, found: Mapping[int, Revealed], certificate
             if leaf is None:
                 continue
             is_new = bool(leaf.key_type and leaf.key_type.startswith(POST_QUANTUM))
-            said = {
+            stated = {
                 "certificate_id": leaf.certificate_id,
                 "certificate_chain": words([each.certificate_id for each in chain.certificates]),
                 "chain_order": chain.order,
                 "authentication": "post-quantum" if is_new else "classical",
                 "chain": described(chain),
             }
-            for name, text in said.items():
+            for name, text in stated.items():
                 texts.setdefault(name, {})[row] = text
             truths.setdefault("certificate_matches", {})[row] = leaf.fits(names[row])
             for name, path in (("certificate_valid", [leaf]), ("chain_valid", chain.path)):
