@@ -178,6 +178,8 @@ def test_before_a_fault(audit_bytes: Run, hello: bytes, answer: bytes, known: di
         (50, b"\0\x20\4\3"),
         (11, b"\3\0"),
         (45, b"\2\1"),
+        (51, b"\0\x09\0\x1d\0\4\1\2\3"),
+        (51, b"\0"),
     ],
 )
 def test_a_list_that_exceeds_its_extension(audit_bytes: Run, kind: int, body: bytes) -> None:
@@ -187,6 +189,16 @@ def test_a_list_that_exceeds_its_extension(audit_bytes: Run, kind: int, body: by
     assert (row["status"], row["server_name"]) == ("invalid", NAME)
     assert "a list exceeds its extension" in row["status_reason"]
     assert row["cipher_suites_offered"].startswith("TLS_AES_128_GCM_SHA256")
+
+
+def test_shares_behind_their_list(audit_bytes: Run) -> None:
+    """Key shares are those of the list: what stands behind it in the extension is none."""
+    share, more = struct.pack(">HH", 0x1D, 4) + b"abcd", struct.pack(">HH", 0x17, 2) + b"ef"
+    shares = wire.extension(51, struct.pack(">H", len(share)) + share + more)
+    row = wire.only(
+        audit_bytes(wire.pcap(talk(wire.client_hello(extensions=shares), wire.server_hello(0x1301)))).handshakes
+    )
+    assert row["key_shares_offered"] == "x25519"
 
 
 @pytest.mark.parametrize("size", [33_000, 70_000])

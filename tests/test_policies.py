@@ -54,6 +54,7 @@ GOOD: dict[str, Any] = {
     "server_name": "pinpoint-fips.us-east-1.amazonaws.com",
     "hello_outcome": OUTCOMES.index("answered"),
     "hello_is_large": True,
+    "signatures_offered": "ecdsa_secp256r1_sha256 rsa_pkcs1_sha1",
 }
 TLS_1_2 = {"version": VERSION_ORDER.index("TLS 1.2"), "version_name": "TLS 1.2"}
 TLS_1_1 = {"version": VERSION_ORDER.index("TLS 1.1"), "version_name": "TLS 1.1"}
@@ -74,10 +75,13 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "tls-version": [TLS_1_1, {"version": VERSION_ORDER.index("SSL 3.0"), "version_name": "SSL 3.0"}],
     "cipher-suites": [
         OLD, {"suite": "TLS_RSA_WITH_RC4_128_MD5", **TLS_1_2}, DHE, {"suite": "TLS_ECDH_RSA_WITH_AES_128_CBC_SHA", **TLS_1_2},
-        {"suites_offered": "TLS_DHE_RSA_WITH_AES_128_CBC_SHA TLS_RSA_WITH_NULL_SHA"},
+        {"suites_offered": "TLS_DHE_RSA_WITH_AES_128_CBC_SHA TLS_RSA_WITH_NULL_SHA", **TLS_1_2},
+        {"suites_offered": "TLS_ECDH_RSA_WITH_AES_128_CBC_SHA", **TLS_1_2},
         {"suite": "TLS_CHACHA20_POLY1305_SHA256"}, {"suite": "TLS_DH_RSA_WITH_AES_128_GCM_SHA256", **TLS_1_2},
     ],
     "groups": [{"group": "secp256k1"}, {"group": "dh1024", "dh_group": "own prime, weak", **TLS_1_2}],
+    "upgrade-used": [{"upgrade": "offered, not used"}],
+    "offers-signatures": [{"signatures_offered": "rsa_pkcs1_sha1"}, {"signatures_offered": None, **TLS_1_2}],
     "signature-schemes": [{"signature_scheme": "rsa_pkcs1_sha1", **TLS_1_2}],
     "certificate-strength": [{"certificates": "rsa\t1024\tsha256WithRSAEncryption"}],
     "post-quantum": [{"post_quantum_kind": "classical", "groups_offered": "x25519 X25519Kyber768Draft00"}],
@@ -144,6 +148,8 @@ def test_each_rule_has_a_good_and_a_bad_case(name: str) -> None:
             own = {"suite": allowed["name"][0]}
         if rule.check == "encrypt-then-mac":
             own = {"encrypt_then_mac": YES, "suite": "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", **TLS_1_2}
+        if rule.check == "upgrade-used":
+            own = {"upgrade": "used"}
         if "to_version" in rule.parameters:
             own = {"suite": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", **TLS_1_2}
         assert verdict(rule, **{**good, **own}) == "pass", rule.code

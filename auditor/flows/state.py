@@ -149,8 +149,8 @@ BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=
 BLANK_SIDE = blank(SIDE, state=NEW, stream=-1, interface=-1)
 BLANK_WAY = blank(WAY)
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED = 1, 2, 4
-# QUIC packets with a short header, DTLS records of a later epoch, TLS data behind TDS
-BY_QUIC, BY_DTLS, BY_TLS = 1, 2, 4
+# QUIC packets with a short header, DTLS records of a later epoch, TLS data behind TDS; an alert came last, which may end TLS
+BY_QUIC, BY_DTLS, BY_TLS, BY_ALERT = 1, 2, 4, 8
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
 CHUNK_BITS = 11
 CHUNK = 1 << CHUNK_BITS

@@ -103,7 +103,7 @@ def signature_version(facts: Facts, required: bool, parameters: dict[str, Any]) 
 
 @check()
 def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """Host and, in headers, the date are among what is signed."""
+    """Host and, in headers, the date and what is AWS's own (x-amz-…) are among what is signed."""
 
     def judge(row: Row) -> Judged:
         if row["signature_version"] not in ("4", "4a", "presigned"):
@@ -114,6 +114,7 @@ def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
             lacking.append("date")
         if row["signature_version"] != "presigned" and row["token_present"] and "x-amz-security-token" not in names:
             lacking.append("session token")
+        lacking += (row["unsigned"] or "").split()
         return (unmet(required), f"{' and '.join(lacking)} not signed") if lacking else (PASS, "")
 
     return _each(facts, judge, "host and date are signed")

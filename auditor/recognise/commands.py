@@ -117,7 +117,7 @@ def next_word(data: Bytes, begin: int, end: int) -> int:
 
 
 @part
-def is_text(data: Bytes, begin: int, end: int) -> bool:
+def all_text(data: Bytes, begin: int, end: int) -> bool:
     """Whether all bytes between ``begin`` and ``end`` are text."""
     for at in range(begin, end):
         if not is_text_byte(data[at]):
@@ -145,7 +145,7 @@ def line_kind(application: int, data: Bytes, begin: int, end: int) -> int:
             begin, stop, kind = second, third, tagged
     if begin == end:
         return np.int64(HARMLESS)
-    if not is_text(data, begin, stop):
+    if not all_text(data, begin, stop):
         return np.int64(HARMLESS)
     if kind == LOGIN and next_word(data, stop, end) == end:
         return np.int64(HARMLESS)  # AUTH alone asks for the list of mechanisms (RFC 5034 4)
@@ -153,7 +153,7 @@ def line_kind(application: int, data: Bytes, begin: int, end: int) -> int:
         return kind
     if application != ANY:
         return np.int64(COMMANDS)
-    return np.int64(WORDS if end - begin >= SHORTEST_TEXT and is_text(data, begin, end) else HARMLESS)
+    return np.int64(WORDS if end - begin >= SHORTEST_TEXT and all_text(data, begin, end) else HARMLESS)
 
 
 @part
@@ -168,7 +168,7 @@ def said_in_lines(application: int, data: Bytes, size: int) -> tuple[int, int]:
     if rest == 0:
         return kinds, rest
     kinds |= line_kind(application, data, begin, np.int64(size)) & LOGIN
-    is_held = rest < LONGEST_COMMAND and is_text(data, begin, np.int64(size))
+    is_held = rest < LONGEST_COMMAND and all_text(data, begin, np.int64(size))
     return kinds, rest if is_held else np.int64(0)
 
 
