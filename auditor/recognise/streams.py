@@ -185,10 +185,10 @@ def is_being_typed(data: Bytes, have: int) -> bool:
 
 @inlined
 def note_application(flow: FlowRow, application: int) -> None:
-    """What is spoken first, or behind a PROXY header, names the flow."""
+    """What is spoken first, or behind a PROXY header or SOCKS, names the flow: these only lead to where it goes."""
     if flow.application == UNKNOWN or flow.application == OTHER:
         flow.application = application if application != UNKNOWN else OTHER
-    elif flow.application == PROXY and application != UNKNOWN:
+    elif (flow.application == PROXY or flow.application == SOCKS) and application != UNKNOWN:
         flow.application = application
 
 
