@@ -145,7 +145,8 @@ def _addresses(g: Gathering, link: Link) -> None:
     leads = leads & g.ends.plausible(link) & allowed
     for direction, way in g.flows.ways.items():
         text = f"prefixes of {link.words}"
-        g.add(leads & way.seen, direction, "prefix", link.path, LIKELY, text, link.name)
+        mask = leads & way.seen & ~g.ends.unreturned(link, direction)
+        g.add(mask, direction, "prefix", link.path, LIKELY, text, link.name)
     if np.any(accepted):
         back = g.flows.ways["server"].seen & accepted & allowed
         text = f"AWS accepts the client's prefix over {link.words}, and prefers it on the way back"
@@ -185,6 +186,8 @@ def _places(g: Gathering) -> None:
         if link is None:
             continue
         fits = g.frames.points[point.name] & ~g.fits[link.name].contradicts
+        if point.outer is not None:  # whoever is behind a link may write any sender's address
+            fits &= ~g.frames.comes_by_a_link
         here = g.mostly(fits) & g.ends.plausible(link)
         for direction, way in g.flows.ways.items():
             text = f"captured at {point.name}, on {link.words}"
