@@ -1,12 +1,12 @@
 """An audit's work in pieces that any process may do: following a share of the flows, and judging what was followed.
 
-A piece reads captures and files of a folder that all share, and writes files there; what it is told and what it answers is
+A piece reads captures and files of a folder that all share, and writes files there; what it is asked to do and what it answers is
 small. Doing one twice gives the same files: each attempt writes into a folder of its own, and only one answer counts.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,8 @@ from auditor.flows.state import DROPPED_SEGMENTS, EXPORTS, RETRANSMITTED
 from auditor.machine import memory, writing
 from auditor.options import Options
 from auditor.reading import joined, kept
-from auditor.reading.events import Batch, Ended, Event
-from auditor.reading.following import Reading
+from auditor.reading.events import Batch
 from auditor.reading.sources import Source
-from auditor.reading.told import Share
-from auditor.reading.window import Window
 from auditor.stores.client import Remote
 
 if TYPE_CHECKING:
@@ -30,8 +27,7 @@ if TYPE_CHECKING:
     from auditor.audit.totals import Totals
     from auditor.paths.unfit import Shown
 
-LOG = "log"
-Report = Callable[[int, int, int], object]  # called with packets, bytes and captures that were read so far
+LOG, PLAN = "log", "plan"  # files
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,7 @@ class Capture:
     refusal: str | None
     member: int | None
     remote: Remote | None = None
+    stamp: int | str | None = None
 
 
 def inputs_of(captures: Sequence[Capture], *, is_hashed: bool) -> list[Input]:
@@ -51,7 +48,15 @@ def inputs_of(captures: Sequence[Capture], *, is_hashed: bool) -> list[Input]:
     listed: dict[Path, list[archives.Member]] = {}
     inputs = []
     for one in captures:
-        item = Input(one.name, one.path, remote=one.remote, size=one.size, refusal=one.refusal, is_hashed=is_hashed)
+        item = Input(
+            one.name,
+            one.path,
+            remote=one.remote,
+            size=one.size,
+            stamp=one.stamp,
+            refusal=one.refusal,
+            is_hashed=is_hashed,
+        )
         if one.member is not None and one.path is not None and one.refusal is None:
             if one.path not in listed:
                 listed[one.path] = archives.members(one.path) or []
@@ -74,7 +79,7 @@ def captures_of(inputs: Sequence[Input]) -> tuple[Capture, ...]:
         path = item.path.absolute() if item.path is not None else None
         if item.remote is not None:
             _check_object(item)
-        captures.append(Capture(item.name, path, item.size, item.refusal, member, item.remote))
+        captures.append(Capture(item.name, path, item.size, item.refusal, member, item.remote, item.stamp))
     return tuple(captures)
 
 
@@ -110,7 +115,7 @@ class Group:
     """What a share has of captures that are read as one."""
 
     batches: tuple[Path, ...]
-    told: tuple[Path, ...]
+    exchanged: tuple[Path, ...]
     sources: Path
     control: Path
 
@@ -139,72 +144,11 @@ class Judged:
     early: int  # how many were judged before all were known
 
 
-@dataclass
-class _Following:
-    """A share that is being followed."""
-
-    folder: Path
-    groups: list[Group] = field(default_factory=list)
-    _batches: list[Path] = field(default_factory=list)
-    _ended: Ended | None = None
-    _open: int = 0  # captures of those that ended of which the count is not complete
-    _number: int = 0
-
-    def take(self, event: Event) -> None:
-        """Write down what happened."""
-        if isinstance(event, Batch):
-            self._batches.append(self._path("batch"))
-            kept.write_batch(self._batches[-1], event)
-        elif isinstance(event, Ended):
-            self._ended, self._open = event, len(event.sources)
-        else:
-            self._open -= 1
-        if self._ended is not None and self._open == 0:
-            self._end(self._ended)
-            self._ended = None
-
-    def _end(self, ended: Ended) -> None:
-        sources, control = self._path("sources"), self._path("control")
-        kept.write_sources(sources, ended.sources, ended.interfaces)
-        kept.write_control(control, ended.control)
-        self.groups.append(Group(tuple(self._batches), tuple(ended.told), sources, control))
-        self._batches = []
-
-    def _path(self, kind: str) -> Path:
-        self._number += 1
-        return self.folder / f"{kind}-{self._number}"
-
-
 def attempt(folder: Path, name: str) -> Path:
     """A new folder for one attempt at a piece: it may be tried twice at one time."""
     path = folder / f"{name}-{os.urandom(8).hex()}"
     path.mkdir(mode=0o700)
     return path
-
-
-def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
-    """Follow one share of the flows through all captures. One share alone hashes them."""
-    folder = attempt(plan.folder, f"share-{number}")
-    inputs = inputs_of(plan.captures, is_hashed=number == 0)
-    reading = Reading(
-        inputs,
-        plan.block_bytes,
-        apart=plan.options.apart,
-        window=Window(*plan.options.times()),
-        ceiling=plan.ceiling(),
-        share=Share(number, plan.shares, folder, by_hosts=plan.by_hosts),
-    )
-    following = _Following(folder)
-    try:
-        for event in reading:
-            following.take(event)
-            if report is not None:
-                report(reading.packets, reading.done, reading.files)
-    finally:
-        reading.close()
-        for item in inputs:
-            item.forget()
-    return Followed(tuple(following.groups), reading.packets)
 
 
 def judge(plan: Plan, name: str, group: Group, answers: Path) -> Judged | None:

@@ -26,7 +26,7 @@ from auditor.capture.compression import (
 )
 from auditor.errors import InputError, shown
 
-HEAD = 512  # bytes by which an archive, and a capture inside of one, is told
+HEAD = 512  # bytes by which an archive, and a capture inside of one, is recognised
 MOST_MEMBERS = 10_000
 MOST_UNPACKED = 8 << 30  # bytes of packed archives and of those in archives, which are unpacked to files without a name
 DEEPEST = 4  # archives in each other
@@ -172,7 +172,7 @@ def _stream(kept: Kept) -> BinaryIO:
 def _inside(opener: Callable[[], BinaryIO], whole: str, inside: str, left: Left, depth: int) -> Iterator[Member]:
     """A member as a capture, or the captures in it where it is an archive, packed or not; nothing for any other file."""
     name = _listed(whole, inside)
-    if PurePosixPath(inside.lower()).suffix in NAMES:  # whatever it begins with, so that damage is told
+    if PurePosixPath(inside.lower()).suffix in NAMES:  # whatever it begins with, so that damage is reported
         yield Member(name, opener)
         return
     try:

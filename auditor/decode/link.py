@@ -18,7 +18,7 @@ from auditor.decode.layers import (
 from auditor.decode.packet import CUT, ENCRYPTED, MALFORMED, NOT_IP, PacketRow
 from auditor.machine.kernel import inlined, part
 
-BRIDGED = 0x0080C2  # the organization of IEEE 802.1, by whose numbers bridged frames are told
+BRIDGED = 0x0080C2  # the organization of IEEE 802.1, whose numbers bridged frames have
 
 
 @inlined

@@ -12,7 +12,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -172,17 +172,44 @@ def open_standard_files() -> None:
 
 
 @contextmanager
-def working(folder: Path) -> Iterator[Path]:
-    """A new folder in another one, for what is needed meanwhile: nobody takes it for one that was left, and it goes at the end."""
-    remove_left(folder)
-    new = folder.absolute() / _new_name()
-    new.mkdir(FOLDER)
-    try:
-        with held(new, follow=False) as number:
-            _lock(number)
+def working(folder: Path, fits: Callable[[Path], bool] | None = None) -> Iterator[Path]:
+    """A folder in another one, for what is needed meanwhile: nobody takes it for one that was left, and it goes at the end.
+
+    ``fits``: of one that was left, whether it may be gone on with; then what is interrupted is left as well.
+    """
+    with ExitStack() as stack:
+        new = (
+            None
+            if fits is None
+            else next((one for one in folder.absolute().glob(f"{NEW}*") if _take(one, fits, stack)), None)
+        )
+        remove_left(folder)
+        if new is None:
+            new = folder.absolute() / _new_name()
+            new.mkdir(FOLDER)
+            _lock(stack.enter_context(held(new, follow=False)))
+        try:
             yield new
-    finally:
+        except KeyboardInterrupt:
+            if fits is None:
+                shutil.rmtree(new, ignore_errors=True)
+            raise
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _take(left: Path, fits: Callable[[Path], bool], stack: ExitStack) -> bool:
+    """Lock a folder that was left, where nobody else has it and it fits."""
+    with suppress(OSError), ExitStack() as own:
+        number = own.enter_context(held(left, follow=False))
+        if os.fstat(number).st_uid == os.geteuid():
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fits(left):
+                stack.push(own.pop_all())
+                return True
+    return False
 
 
 class Together:

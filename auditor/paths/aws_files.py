@@ -132,7 +132,7 @@ class Account:
         return Topology(**sections)
 
     def _each(self, key: str, read: Callable[[Row], T | None]) -> Taken[T]:
-        """What ``read`` makes of the rows of a command; those that it cannot read are told."""
+        """What ``read`` makes of the rows of a command; those that it cannot read are reported."""
         taken = rows.each(read, self.rows[key])
         if (words := taken.words(f"row of {key}", f"rows of {key}")) is not None:
             self.wrong[key] = words

@@ -34,14 +34,17 @@ from auditor.decode.packet import (
     PacketRows,
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
+from auditor.flows.exchange import MOST_NAMINGS, MOST_RESUMINGS
 from auditor.flows.intern import intern_crowded, intern_full
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
 from auditor.flows.shares import is_mine
 from auditor.flows.state import (
+    BY_ALERT,
     CLOCK,
     CLOCK_SHIFT,
     DONE,
+    EXCHANGED_AT,
     FINISHED_FLOWS,
     FLOW_PLACES,
     FREE_CHUNKS,
@@ -58,7 +61,6 @@ from auditor.flows.state import (
     SUPPLICANT,
     SWEEP_AT,
     SWEPT,
-    TOLD_AT,
     Counters,
     FlowRow,
     Memory,
@@ -78,12 +80,12 @@ from auditor.flows.table import (
     opens_new_connection,
     sweep,
 )
-from auditor.flows.told import MOST_NAMINGS, MOST_RESUMINGS
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, NUMBERS, Layout
+from auditor.recognise.clear import look_for_clear
 from auditor.recognise.datagrams import is_looked_at, udp_payload
 from auditor.recognise.numbers import TLS
-from auditor.recognise.streams import look_for_clear, tcp_bytes
+from auditor.recognise.streams import tcp_bytes
 from auditor.tls.records import message
 
 # Why ``follow_batch`` came back, besides MORE.
@@ -213,7 +215,7 @@ def is_followed(counters: Counters, packet: PacketRow) -> bool:
     is_any = packet.protocol == TCP or packet.protocol == UDP
     if packet.status != DECODED or not (is_any or is_other_flow(counters, packet)) or not is_mine(counters, packet):
         return False
-    counters[TOLD_AT] = counters[PACKETS]
+    counters[EXCHANGED_AT] = counters[PACKETS]
     return True
 
 
@@ -271,8 +273,8 @@ def follow_batch(
             stream = state.streams[side.stream if side.stream >= 0 else counters[FREE_STREAM]]
             if feed(memory, side, stream, block, packet):
                 follow_bytes(state, flow, side, stream, direction, packet)
-        elif packet.text and flow.application == TLS and flow.clear == 0:
-            look_for_clear(memory, flow, block, packet)
+        elif (packet.begins != 0 or side.protected & BY_ALERT) and flow.application == TLS and flow.clear == 0:
+            look_for_clear(memory, flow, side, block, packet)
     if ending and counters[SWEEP_AT] < 0:
         counters[SWEEP_AT] = 0
     if counters[SWEEP_AT] >= 0 and not sweep(state, ending):

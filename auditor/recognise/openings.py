@@ -39,6 +39,7 @@ from auditor.recognise.numbers import (
 from auditor.tls.wrappers import COOKIE, PRELOGIN
 
 NEWLINE, COLON = 10, 58
+SEQUENCE = 0x30  # an LDAPMessage (RFC 4511 4.1.1)
 AWS_TLV, ENDPOINT_ID = 0xEA, 1  # of a PROXY header
 PROXY_2 = np.frombuffer(b"\r\n\r\n\0\r\nQUIT\n", np.uint8)
 SHORTEST_GREETING = 12  # bytes by which a greeting of MySQL is told
@@ -183,7 +184,7 @@ def asks_to_upgrade(row: int, data: Bytes, size: int) -> bool:
 @part
 def is_ldap(data: Bytes, size: int) -> bool:
     """An LDAPMessage with a message id of up to four bytes (RFC 4511 4.1.1); Microsoft writes its length in four."""
-    if size < 8 or data[0] != 0x30:
+    if size < 8 or data[0] != SEQUENCE:
         return False
     return (data[1] < 0x80 and data[2] == 2 and data[3] <= 4) or (data[1] == 0x84 and data[6] == 2)
 
@@ -281,12 +282,14 @@ def may_be_mysql(data: Bytes, size: int) -> bool:
 def is_headed(data: Bytes, size: int) -> bool:
     """Whether a stream so far may be the beginning of a message of a protocol whose form shows when it is whole.
 
-    Those are TDS, OpenVPN, STUN, PostgreSQL, MySQL and PROXY.
+    Those are TDS, LDAP, OpenVPN, STUN, PostgreSQL, MySQL and PROXY.
     """
     if may_be_proxy(data, size) or may_be_mysql(data, size):
         return True
     if data[0] == PRELOGIN:
         return size < 14 and (size < 2 or data[1] <= 1)
+    if data[0] == SEQUENCE:
+        return size < 8
     if data[0] > 3 or size >= 160:
         return False
     if size < 3:

@@ -230,10 +230,10 @@ def dissect(result: Results, flow: int | str, keylog: str | Path | None = None) 
     kept = Private()
 
     def load() -> None:
-        from auditor.requests.dissection import OPEN, Dissection
+        from auditor.requests.dissection import Dissection
 
         file = kept.handle
-        path = f"{OPEN}/{file}" if isinstance(file, int) else file
+        path = f"{tshark.OPEN}/{file}" if isinstance(file, int) else file
         preferences = {"tls.keylog_file": str(Path(keylog).resolve())} if keylog is not None else None
         try:
             with Dissection(path, program, kept.inherited(), override_prefs=preferences) as capture:

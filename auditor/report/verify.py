@@ -34,8 +34,8 @@ def verify_results(folder: Path, without: Collection[str] = ()) -> Iterator[Veri
 
     Raises AuditError as ``verify`` does.
     """
-    told = custody.read(folder)
-    listed = told.all
+    custody_list = custody.read(folder)
+    listed = custody_list.all
     for name, digest in listed.items():
         if name in without:
             continue
@@ -43,7 +43,7 @@ def verify_results(folder: Path, without: Collection[str] = ()) -> Iterator[Veri
         yield (
             name,
             same,
-            f"{why} since it was added, which is later than the audit" if name in told.added and same else why,
+            f"{why} since it was added, which is later than the audit" if name in custody_list.added and same else why,
         )
     try:
         there = {entry.name for entry in folder.iterdir()} - {custody.CUSTODY, custody.STATE, *custody.SEALS}
