@@ -167,7 +167,7 @@ class Line:
 def json_lines(data: bytes | str) -> Iterator[Line]:
     """The values of a text, one on each line, or over several lines one behind the other.
 
-    A line that is none is told, and the others go on.
+    A line that is none is reported, and the others go on.
     """
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     text = text.removeprefix("\ufeff")

@@ -111,6 +111,16 @@ class Ends:
                 leading |= behind & self.near(link, other)
         return leading & self.routed
 
+    def unreturned(self, link: Link, direction: str) -> Array:
+        """Flows whose packets of a direction AWS would send over a virtual interface, and has no route there for."""
+        other = OTHER[direction]
+        if not link.sources or not isinstance(link, VirtualInterface):
+            return np.zeros(len(self.flows), bool)
+        unknown = ~self.inside(other, link.sources)
+        if link.kind == "public":  # a private address at home is translated to one of them
+            unknown &= self.public[other]
+        return np.asarray(self.behind(link, direction) & unknown)
+
     def accepted(self, link: Link) -> Array:
         """Flows whose client AWS sends to by a link, the server being one that AWS sends from."""
         if not self._sources.have(link.name, self._found_from):

@@ -96,25 +96,25 @@ def _frames(g: Gathering, link: Link, direction: str, number: int) -> None:
     shared = _shared(g, fit, mine)
     there = (first >= 0) & (total > 0)
     for text in np.unique(fit.text[first[there]]).tolist():
-        said = there.copy()
-        said[there] = fit.text[first[there]] == text
-        kind = FITS[int(fit.code[first[said]][0]) - 1]
-        frame = np.where(said, frames.positions.first_frame[np.maximum(first, 0)], 0)
+        fits = there.copy()
+        fits[there] = fit.text[first[there]] == text
+        kind = FITS[int(fit.code[first[fits]][0]) - 1]
+        frame = np.where(fits, frames.positions.first_frame[np.maximum(first, 0)], 0)
         words = fit.texts[text]
-        g.add(said & (proven >= total), direction, kind, link.path, CONFIRMED, words, link.name, frame)
-        rest = said & (proven < total) & (covered >= MOSTLY * total)
+        g.add(fits & (proven >= total), direction, kind, link.path, CONFIRMED, words, link.name, frame)
+        rest = fits & (proven < total) & (covered >= MOSTLY * total)
         g.add(rest & ~shared, direction, kind, link.path, LIKELY, words, link.name, frame)
         g.add(rest & shared, direction, kind, link.path, LIKELY, f"{words}, or of another link", None, frame)
-        moved = said & (covered < MOSTLY * total)
+        moved = fits & (covered < MOSTLY * total)
         text_moved = f"a part of the packets alone: {words}"
         g.add(moved, direction, "moved", link.path, NONE, text_moved, link.name, frame)
     for text in np.unique(fit.against[mine & (fit.against >= 0) & (g.any_fit == 0)]).tolist():
         at = mine & (fit.against == text) & (g.any_fit == 0)
-        said = g.nothing.copy()
-        said[frames.positions.flow[at]] = True
-        frame = np.zeros(len(said), np.int64)
+        fits = g.nothing.copy()
+        fits[frames.positions.flow[at]] = True
+        frame = np.zeros(len(fits), np.int64)
         frame[frames.positions.flow[at][::-1]] = frames.positions.first_frame[at][::-1]
-        g.add(said, direction, "contrary", link.path, NONE, fit.texts[text], link.name, frame)
+        g.add(fits, direction, "contrary", link.path, NONE, fit.texts[text], link.name, frame)
 
 
 def _first_of(g: Gathering, at: Array) -> Array:
@@ -145,7 +145,8 @@ def _addresses(g: Gathering, link: Link) -> None:
     leads = leads & g.ends.plausible(link) & allowed
     for direction, way in g.flows.ways.items():
         text = f"prefixes of {link.words}"
-        g.add(leads & way.seen, direction, "prefix", link.path, LIKELY, text, link.name)
+        mask = leads & way.seen & ~g.ends.unreturned(link, direction)
+        g.add(mask, direction, "prefix", link.path, LIKELY, text, link.name)
     if np.any(accepted):
         back = g.flows.ways["server"].seen & accepted & allowed
         text = f"AWS accepts the client's prefix over {link.words}, and prefers it on the way back"
@@ -185,6 +186,8 @@ def _places(g: Gathering) -> None:
         if link is None:
             continue
         fits = g.frames.points[point.name] & ~g.fits[link.name].contradicts
+        if point.outer is not None:  # whoever is behind a link may write any sender's address
+            fits &= ~g.frames.comes_by_a_link
         here = g.mostly(fits) & g.ends.plausible(link)
         for direction, way in g.flows.ways.items():
             text = f"captured at {point.name}, on {link.words}"

@@ -136,14 +136,13 @@ class Fitting:
         against = words.against[self._look] if (words.against >= 0).any() else self._none
         if not code.any():
             return Fit(self._nothing, self._nothing, self._none, against, alike, words.texts, wrong, self._look)
-        own_gateway = isinstance(link, Vpn) and not link.dedicated
         confidence = np.where(code > 0, LIKELY, 0).astype(np.int8)
-        if not own_gateway:
+        if not isinstance(link, Vpn) or link.dedicated:
             proven = (code == VLAN_MAC) & ((self._place == ON_THE_WIRE) | self._is_checked())
             proven |= (code == INTERFACE_VLAN) & self._is_routers(link)
             confidence[proven] = CONFIRMED
         code, confidence, text = code[self._look], confidence[self._look], words.fits[self._look]
-        doubtful = (code > 0) & (np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE)) | own_gateway)
+        doubtful = (code > 0) & (np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE)) | isinstance(link, Vpn))
         if doubtful.any():
             refused = doubtful & ~plausible()[self._frames.positions.flow]
             code[refused], confidence[refused], text[refused] = 0, 0, -1

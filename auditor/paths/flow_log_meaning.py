@@ -85,7 +85,7 @@ def _traffic_paths(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> 
     # Out of the VPC to the site, and from there on to somebody else: by which way nothing here shows.
     onward = public & ~home & ~network.home.covers(near_high, near_low)
     may_be_served, served = _by_gateway_endpoints(rows, flows, network)
-    said = [
+    meanings = [
         (transit & in_vpc, "vpc", "the next hop is a transit gateway, to another VPC"),
         (transit & ~in_vpc & ~public, "private", "the next hop is a transit gateway"),
         (nat & public, "internet", "the next hop is a NAT gateway"),
@@ -105,7 +105,7 @@ def _traffic_paths(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> 
     ]
     evidence: list[Evidence] = []
     left = np.ones(len(rows.row), bool)
-    for mask, path, words in said:
+    for mask, path, words in meanings:
         evidence += _evidence(rows.of(mask & left), flows, "flow-log", path, f"flow log: {words}")
         left &= ~mask
     return evidence

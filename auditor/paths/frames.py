@@ -3,6 +3,7 @@
 Inside of tunnels only what a declared mirror sent counts, and what a mirror inside of AWS sent.
 """
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -103,17 +104,22 @@ class Frames:
         return set(self.interface[wire & shown].tolist())
 
     def _arrives_rightly(self) -> Array:
-        """Whether the frame on the wire that a mirror's packet is in did not come by a link of the site."""
-        positions = self.positions
-        links = list(self.network.links())
-        macs = {mac for link in links for mac in link.macs} | self.network.own_macs
+        """Whether the frame on the wire that a mirror's packet is in came neither by a link of the site nor a router of its own."""
+        own = np.isin(self.positions.outer_source_mac, list(self.network.own_macs))
+        return np.asarray(~own & ~self.comes_by_a_link)
+
+    @cached_property
+    def comes_by_a_link(self) -> Array:
+        """Positions of which the outermost frame is one of a link: from another site, from AWS, from the internet."""
+        positions, links = self.positions, list(self.network.links())
+        macs = {mac for link in links for mac in link.macs}
         tags = {link.tags for link in links if link.tags is not None}
         foreign = np.isin(positions.outer_source_mac, list(macs))
         foreign |= np.isin(positions.outer_tags, list(tags))
         for link in links:
             if link.interface and link.path == "internet":
                 foreign |= self._on_interface(link)
-        return np.asarray(~foreign)
+        return np.asarray(foreign)
 
     def _in_vpc(self, mixed: Array) -> Array:
         """Which outer addresses (IPv4; the halves of others are mixed) lie in a VPC and not at home."""

@@ -113,11 +113,21 @@ class Gathering:
         shown |= {number for number, name in enumerate(frames.names[:-1].tolist()) if link.has_interface(name)}
         known = np.isin(frames.interface, list(shown))
         untagged = ~self._has_tags(link) & np.isin(frames.interface, list(frames.tagged)) & (link.tags is not None)
-        against = wire & fit.contradicts & (known | (untagged & ~frames.own))
+        against = wire & fit.contradicts & (known | (untagged & ~self._between_own))
         total = frames.total
         covered = frames.coverage(against) > (1 - MOSTLY) * total
         covered &= (frames.coverage(fit.code > 0) < MOSTLY * total) & (total > 0)
         return np.asarray(covered.reshape(-1, 2).any(axis=1))
+
+    @cached_property
+    def _between_own(self) -> Array:
+        """Positions this side of a router of the site's own: what leaves is handed to it, what comes is handed on by it."""
+        frames, positions, own = self.frames, self.flows.positions, list(self.network.own_macs)
+        home = np.stack([self.ends.home["client"], self.ends.home["server"]])
+        sender, receiver = home[positions.direction, positions.flow], home[1 - positions.direction, positions.flow]
+        leaves, comes = sender & ~receiver, receiver & ~sender
+        by_target, by_source = np.isin(positions.target_mac, own), np.isin(positions.source_mac, own)
+        return np.asarray(np.where(leaves, by_target, np.where(comes, by_source, frames.own)))
 
     def contested_at(self, contest: Contest) -> Array:
         """Positions exchanged with a MAC that claims a link's peer besides others, and is not the owner's."""

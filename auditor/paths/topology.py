@@ -4,10 +4,10 @@ import fnmatch
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+from auditor import data
 from auditor.errors import TopologyError
 from auditor.paths.written import (
     Address,
@@ -343,6 +343,7 @@ class Topology(Strict):
     def joined(self, other: "Topology") -> "Topology":
         """Both: what this one says of a link or VPC goes before what the other says of one with the same name."""
         parts: dict[str, Any] = {}
+        other = _renamed(other, self)
         for section in (f.name for f in fields(self)):
             mine, theirs = getattr(self, section), getattr(other, section)
             named = {getattr(item, "name", None): item for item in theirs}
@@ -358,6 +359,33 @@ def _known(names: list[str]) -> str:
     return f"there are {', '.join(names)}" if names else "there are none"
 
 
+def _renamed(account: Topology, site: Topology) -> Topology:
+    """An account whose virtual interfaces have the names that the site's file gives them.
+
+    They are the same if VLAN and addresses of the BGP session are, and no other one on either side is like it.
+    """
+    known = {vif.name for vif in account.virtual_interface} & {vif.name for vif in site.virtual_interface}
+    names: dict[str, str] = {}
+    for mine in site.virtual_interface:
+        alike = [vif for vif in account.virtual_interface if _is_same(mine, vif)]
+        rivals = [vif for vif in site.virtual_interface if alike and _is_same(vif, alike[0])]
+        if len(alike) == len(rivals) == 1 and not known & {mine.name, alike[0].name}:
+            names[alike[0].name] = mine.name
+    if not names:
+        return account
+    vifs = tuple(replace(vif, name=names.get(vif.name, vif.name)) for vif in account.virtual_interface)
+    attachments = tuple(replace(a, link=names.get(a.link or "", a.link)) for a in account.attachment)
+    return replace(account, virtual_interface=vifs, attachment=attachments)
+
+
+def _is_same(one: VirtualInterface, other: VirtualInterface) -> bool:
+    """Whether two descriptions can only be of one virtual interface."""
+    if one.vlan is None or one.vlan != other.vlan or not set(one.peer_address) & set(other.peer_address):
+        return False
+    own = one.own_address, other.own_address
+    return not all(own) or bool(set(own[0]) & set(own[1]))
+
+
 def _filled(item: Any, other: Any) -> Any:
     """``item`` with what it leaves open taken from ``other``."""
     if other is None or type(item) is not type(other):
@@ -368,4 +396,4 @@ def _filled(item: Any, other: Any) -> Any:
 
 def example() -> str:
     """A commented topology file (``audit topology init``)."""
-    return files("auditor.data").joinpath("site.toml").read_text(encoding="utf-8")
+    return data.FOLDER.joinpath("site.toml").read_text(encoding="utf-8")
