@@ -91,6 +91,12 @@ TRAILS = {
     "tail": f"2025-11-24T16:00:00+00:00 123456789012_CloudTrail_us-east-1 {TEXT}\n",
     "tail --format short": f"2025-11-24T16:00:00 {TEXT}\n",
     "create-export-task": f"2025-11-24T16:00:00.000Z {TEXT}\n",
+    "lookup-events --query": json.dumps([TEXT]),
+    "pairs": json.dumps([["2025-11-24T16:00:00Z", TEXT]]),
+    "output text": f"EVENTS\tAKIA\t{TEXT}\t1\tfalse\nRESOURCES\ta\tb\n",
+    "console": f'timestamp,message\n1764000000000,"{QUOTED}"\n',
+    "CloudTrail Lake": json.dumps({"QueryStatus": "FINISHED", "QueryResultRows": [[{"eventJson": TEXT}]]}),
+    "pretty, one behind the other": json.dumps({"Records": []}, indent=1) + json.dumps({"Records": [EVENT]}, indent=1),
     "lines": f"{TEXT}\n",
     "Firehose": TEXT,
 }
@@ -272,3 +278,43 @@ def test_dead_and_policy_routes(tmp_path: Path) -> None:
     rib = {"10.4.0.0/16": [{"protocol": "bgp", "selected": False, "nexthops": [{"ip": "192.0.2.9"}]}],
            "0.0.0.0/0": [{"protocol": "static", "selected": True, "nexthops": [{"ip": "192.0.2.1", "interfaceName": "eth0"}]}]}  # fmt: skip
     assert find(table_of(tmp_path, rib), "10.4.1.1") == Hop(parse_address("192.0.2.1"), "eth0", protocol="static")
+
+
+HEADER = "   Network          Next Hop            Metric LocPrf Weight Path\n"
+EOS_LEGEND = "Route status codes: * - valid, > - active, E - ECMP head, e - ECMP\n"
+EOS_HEADER = "          Network                Next Hop              Metric  AIGP       LocPref Weight  Path\n"
+BEST, SHARED = "192.0.2.1", ("192.0.2.1", "192.0.2.2")
+TABLES = {
+    "IOS": (HEADER + f"*> 52.94.0.0/16     {BEST}      0    0 7224 i\n*b                  192.0.2.2     0    0 64500 i\n", (BEST,)),
+    "IOS, multipath": (HEADER + f"*mi52.94.0.0/16     192.0.2.2      0    0 7224 i\n*>i                 {BEST}     0    0 64500 i\n", SHARED),
+    "IOS, not in the RIB": (HEADER + f"r> 52.94.0.0/16     {BEST}      0    0 7224 i\n", ()),
+    "NX-OS": (HEADER + f"*>e52.94.0.0/16     {BEST}      0    0 7224 i\n*&e                 192.0.2.2     0    0 64500 i\n", (BEST,)),
+    "NX-OS, multipath": (HEADER + f"*>e52.94.0.0/16     {BEST}      0    0 7224 i\n*|e                 192.0.2.2     0    0 64500 i\n", SHARED),
+    "EOS": (EOS_HEADER + f" * >      52.94.0.0/16           {BEST}   0  -  100  0  7224 i\n *        52.94.0.0/16           192.0.2.2   0  -  100  0  64500 i\n", (BEST,)),
+    "EOS, multipath": (EOS_LEGEND + EOS_HEADER + f" * >Ec    52.94.0.0/16           {BEST}   0  -  100  0  7224 i\n *  ec    52.94.0.0/16           192.0.2.2   0  -  100  0  64500 i\n", SHARED),
+    "FRR with RPKI": (f" {HEADER}V*> 52.94.0.0/16     {BEST}(aws)      0    0 7224 i\nN*= 52.94.0.0/16     192.0.2.2      0    0 64500 i\n", SHARED),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_status_codes_of_routers(tmp_path: Path, name: str) -> None:
+    """The paths among which each maker's router spreads flows are all kept; a route that is not in the RIB leads nowhere."""
+    text, hops = TABLES[name]
+    found = find(table_of(tmp_path, text), "52.94.1.1")
+    assert found is not None
+    told = {hop.next_hop for hop in (found, *found.others) if hop.next_hop is not None}
+    assert told == set(map(parse_address, hops))
+
+
+def test_routes_of_some_packets_alone(tmp_path: Path) -> None:
+    """A route for some sources or types of service leaves open where packets to its prefix go."""
+    for condition in ({"from": "10.9.0.0/16"}, {"tos": "0x10"}):
+        table = table_of(tmp_path, [
+            {"dst": "default", "gateway": "192.0.2.1", "dev": "eth0"},
+            {"dst": "10.1.0.0/16", "gateway": "192.0.2.2", "dev": "eth1", **condition},
+        ])  # fmt: skip
+        assert find(table, "10.1.1.1") == Hop()
+    recursive = {"10.4.0.0/16": [{"protocol": "bgp", "selected": True, "nexthops": [
+        {"ip": "10.255.0.1", "active": True, "recursive": True},
+        {"ip": "192.0.2.1", "active": True, "fib": True, "resolver": True, "interfaceName": "eth0"}]}]}  # fmt: skip
+    assert find(table_of(tmp_path, recursive), "10.4.1.1") == Hop(parse_address("192.0.2.1"), "eth0", protocol="bgp")

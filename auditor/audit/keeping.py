@@ -100,8 +100,10 @@ class Keeping:
         self._submit(lambda: self._checkpoint(reached, done))
 
     def _checkpoint(self, reached: Checkpoint, groups: Sequence[ReadAsOne]) -> None:
-        for row, source in zip(reached.values.get("sources", []), reached.sources, strict=True):
-            row.update(kept.hashed_values(source))
+        ended = {source.number: source for source in reached.sources}
+        for row in reached.values.get("sources", []):
+            if row["number"] in ended:  # not one that is open
+                row.update(kept.hashed_values(ended[row["number"]]))
         counted = [kept.sources_parts(*group) for group in groups]
         tallies = np.concatenate([np.zeros((0, COUNTERS), np.int64), *(arrays["tallies"] for _, arrays in counted)])
         self.file.flush()

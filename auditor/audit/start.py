@@ -136,7 +136,11 @@ def _read(
     options = brought.options
     _tell_of_compiling(options)
     jobs = chosen.jobs_for(inputs, options, is_live=live is not None)
-    if jobs > 1 or chosen.is_used(options):
+    ceiling = ceiling_of(options)
+    going = _going_on(inputs, options, ceiling)
+    if going is not None and going.onward is None:
+        return _judged_anew(going, brought)
+    if going is None and (jobs > 1 or chosen.is_used(options)):
         return _read_in_shares(inputs, brought, jobs, progress, block_bytes or BLOCK_BYTES)
     from auditor.reading.following import Reading
     from auditor.reading.window import Window
@@ -145,11 +149,7 @@ def _read(
     for item in inputs:
         if item.is_stream:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
-    ceiling = ceiling_of(options)
     window = Window(*options.times())
-    going = None if window else _going_on(inputs, options, ceiling)
-    if going is not None and going.onward is None:
-        return _judged_anew(going, brought)
     reading = Reading(
         inputs,
         block_bytes or BLOCK_BYTES,
@@ -157,9 +157,7 @@ def _read(
         apart=options.apart,
         window=window,
         ceiling=ceiling,
-        borders=options.out is not None
-        and not window
-        and all(item.modified is not None or item.refusal for item in inputs),
+        borders=options.out is not None and all(item.stamp is not None or item.refusal for item in inputs),
         onward=None if going is None else going.onward,
     )
     progress.begin(reading, live)

@@ -115,4 +115,6 @@ def _describe(name: str, site: "Topology") -> None:
     lines += [f"  vpc: {vpc.name}: {' '.join(vpc.prefixes)}" for vpc in site.vpc]
     lines += [f"  endpoint: {one.name}: {one.service or '?'}: {' '.join(one.addresses)}" for one in site.endpoint]
     lines += [f"  attachment: {one.name}: {one.kind} {one.link or ''}".rstrip() for one in site.attachment]
-    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
+    from auditor.cli.terminal import write
+
+    write("".join(f"{printable(line)}\n" for line in lines))

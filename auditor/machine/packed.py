@@ -17,6 +17,7 @@ import numpy as np
 from auditor.border import gate
 from auditor.border.gate import RefusedError
 from auditor.data import __version__
+from auditor.errors import AuditError
 from auditor.machine import writing
 
 Array = np.ndarray[Any, Any]
@@ -25,6 +26,8 @@ CODEC, LEVEL = "zstd", 1  # as small as it gets by bytes of records one after th
 AT_ONCE = 8 << 20  # bytes
 LENGTH = 8  # bytes of the header's length
 DIGEST = 32
+# What comes up where a file is whole, and what is in it is not what an audit writes.
+DAMAGED = (AuditError, RefusedError, OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 LARGEST_HEADER = 256 << 20
 LARGEST = 2 << 30  # bytes that a record may have, and unpack to, unless its reader says more
 

@@ -186,7 +186,8 @@ class Reading:
         state = state or new_state(self._limits, tallies)
         if self._share is not None:
             self._share.mark(state)
-            self._exchange = ExchangeFiles(self._share, self._groups)
+            before = list(self._share.before) if resumed is not None else []
+            self._exchange = ExchangeFiles(self._share, self._groups, before)
         state = self._follow(merging, state, sources)
         if not self._apart and self._packets:
             self._span = int(tallies[:, S.FIRST_TIME].min()), int(tallies[:, S.LAST_TIME].max())
@@ -220,7 +221,7 @@ class Reading:
         try:
             for block in merging.steps():
                 if isinstance(block, Border):
-                    self._reach(block, state)
+                    self._reach(block, state, sources)
                     continue
                 number, following = capture(int(block.packets[0].frame)), 0
                 self._packets += block.count
@@ -239,12 +240,16 @@ class Reading:
             sources[number].counted.notes.damaged(CANNOT_BE_FOLLOWED)
         return state
 
-    def _reach(self, border: Border, state: S.State) -> None:
+    def _reach(self, border: Border, state: S.State, sources: list[Source]) -> None:
         """Tell where reading could go on."""
         assert self._pace is not None
         if not self._stopped.is_set():
             began = time.monotonic()
-            reached = checkpoint(border, state, self.packets)
+            if self._exchange is not None:
+                self._exchange.take(state.memory)
+                self._exchange.write()
+            reached = checkpoint(border, state, self.packets, sources)
+            reached.exchanged = list(self._exchange.files) if self._exchange is not None else ()
             self._pace.took = time.monotonic() - began
             self._put(reached)
 

@@ -9,7 +9,7 @@ a kernel again at each level of nesting.)
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.capture.beginnings import DATAGRAMS, ERF, PCAP, SNOOP
+from auditor.capture.beginnings import DATAGRAMS, ERF, LISTED, PCAP, SNOOP
 from auditor.capture.erf import walk_erf
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
@@ -304,18 +304,19 @@ def read_batch(
     interfaces: InterfaceRows,
     frame: int,
     packets: PacketRows,
-) -> tuple[int, int, int, int, int]:
+) -> tuple[int, int, int, int, int, int]:
     """List and decode a batch of packets from ``block[position:stop]``.
 
-    Returns how many, the next position, how it ended, how many of them are fragments, and how many show something of
-    the network itself (see ``control``). They are counted from ``frame`` on.
+    Returns how many, the next position, how it ended, how many of them are fragments, how many show something of the
+    network itself (see ``control``), and how many are the first frames of aggregates. They are counted from ``frame`` on.
 
     ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header, number
     of the interface, largest fraction of a second).
-    With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments.
+    With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments; with the
+    format LISTED only that they are listed.
     """
     whole = layout[0] == DATAGRAMS
-    if whole:
+    if whole or layout[0] == LISTED:
         found, ended = packets.size, MORE
     elif layout[0] == SNOOP:
         found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], layout[6], frame, packets)
@@ -338,11 +339,13 @@ def read_batch(
         )
     else:
         found, position, ended = walk_pcapng(block, position, stop, layout[1] != 0, interfaces, frame, packets)
-    fragments, control = 0, 0
+    fragments, control, aggregates = 0, 0, 0
     for i in range(found):
         decode_packet(block, packets[i], np.int64(DATAGRAM) if whole else np.int64(packets[i].link))
         if is_control(packets[i]):
             control += 1
         if packets[i].fragment != 0:
             fragments += 1
-    return found, position, ended, fragments, control
+        if packets[i].further != 0:
+            aggregates += 1
+    return found, position, ended, fragments, control, aggregates

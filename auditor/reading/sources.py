@@ -125,7 +125,7 @@ class Look:
 
     def _first_packets(self, reader: Reader) -> Beginning:
         while True:
-            count, reader.position, ended, _, _ = scan.read_batch(
+            count, reader.position, ended, *_ = scan.read_batch(
                 reader.buffer, reader.position, reader.stop, reader.layout, reader.interfaces, 0, self._packets
             )
             if count:

@@ -144,7 +144,7 @@ def _latest(data: bytes) -> int | None:
         reader = Reader(Input("", stream=io.BytesIO(data), is_hashed=False), new_buffer(len(data) + 1))
         reader.fill()
         while True:
-            count, reader.position, ended, _, _ = scan.read_batch(
+            count, reader.position, ended, *_ = scan.read_batch(
                 reader.buffer, reader.position, reader.stop, reader.layout, reader.interfaces, 0, packets
             )
             if count:

@@ -46,6 +46,14 @@ class Remote:
         size = self.version.get("size")
         return size if isinstance(size, int) else None
 
+    @property
+    def stamp(self) -> str | None:
+        """What tells its version from others; None where its store says nothing of that."""
+        said = [
+            str(self.version[name]) for name in ("etag", "modified", "number") if self.version.get(name) is not None
+        ]
+        return " ".join(said) or None
+
     def prepare(self) -> "RemoteStream":
         """Its bytes, of that version, asked for and not waited for."""
         return RemoteStream(self)

@@ -20,7 +20,7 @@ from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
 from auditor.tables.schema import NO_MEMORY
 from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.dh_groups import group_of
-from auditor.tls.hello_faults import CUT_HELLO, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
+from auditor.tls.hello_faults import CUT_HELLO, CUT_PACKETS, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
 from auditor.tls.interned import Shapes, names_of
 from auditor.tls.messages import LARGEST_READ
 from auditor.tls.names import alert_name, signature_name, suites
@@ -207,7 +207,7 @@ def _status(
         if invalid == TOO_LONG:
             return "truncated", f"{message}: {INVALID[TOO_LONG]}"
         return "truncated", f"{message}: the capture has only its first {at + 4} bytes"
-    if invalid in (NO_KEYS, NO_SALT, HIDDEN):
+    if invalid in (NO_KEYS, NO_SALT, HIDDEN, CUT_PACKETS):
         return "truncated", INVALID[invalid]
     reason = INVALID[invalid] if invalid == CUT_HELLO else None
     if invalid == NO_RECORD:
