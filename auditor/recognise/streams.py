@@ -201,7 +201,8 @@ def waits(flow: FlowRow, application: int, data: Bytes, size: int, have: int) ->
         return False
     if flow.application == TLS and flow.handshake >= 0:  # what comes in place of TLS may come letter by letter
         return is_being_typed(data, have)
-    return flow.application == UNKNOWN and (is_being_typed(data, have) or is_headed(data, have))
+    is_first = flow.application == UNKNOWN or flow.application == PROXY
+    return is_first and (is_being_typed(data, have) or is_headed(data, have))
 
 
 @part
