@@ -299,6 +299,16 @@ class DescribedFacts(FlowFacts):
         return self._numbers("certificate_matches").three_valued()
 
     @fact
+    def client_certificates(self) -> Texts:
+        """The same of the client's chain; None where it sent none, or where that is encrypted."""
+        return self.described.handshakes.client_chain.take(self.described.handshake)
+
+    @fact
+    def client_certificate_valid(self) -> Array:
+        """three-valued: every certificate of the client's chain was valid when the handshake began."""
+        return self.described.handshakes.client_chain_valid.take(self.described.handshake).three_valued()
+
+    @fact
     def certificate_valid(self) -> Array:
         """three-valued: every certificate of the chain was valid when the handshake began."""
         return self.described.handshakes.chain_valid.take(self.described.handshake).three_valued()

@@ -103,14 +103,14 @@ def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
     inputs = inputs_of(plan.captures, is_hashed=number == 0)
     left = _left(plan, number, inputs)
     folder = attempt(plan.folder, f"share-{number}")
-    exchanged = () if left is None else left.exchanged
+    before = () if left is None else left.exchanged
     reading = Reading(
         inputs,
         plan.block_bytes,
         apart=plan.options.apart,
         window=Window(*plan.options.times()),
         ceiling=plan.ceiling(),
-        share=Share(number, plan.shares, folder, by_hosts=plan.by_hosts, exchanged=exchanged),
+        share=Share(number, plan.shares, folder, by_hosts=plan.by_hosts, before=before),
         borders=True,
         onward=None if left is None else left.onward,
     )

@@ -246,7 +246,7 @@ class Reader:
             "joined": self.joined,
             "names_interfaces": self.names_interfaces,
             "named": dict(self.named),
-            "told": sorted(self._told),
+            "noted": sorted(self._noted),
             "notes": asdict(self.notes),
             "described": self.pcapng.standing(),
         }
@@ -256,10 +256,10 @@ class Reader:
         self.notes, header = Notes(**standing["notes"]), standing["header"]
         self.kind, self.header = int(standing["kind"]), None if header is None else PcapHeader(**header)
         self.joined, self.names_interfaces = int(standing["joined"]), bool(standing["names_interfaces"])
-        self.named, self._told = dict(standing["named"]), set(standing["told"])
+        self.named, self._noted = dict(standing["named"]), set(standing["noted"])
         self.pcapng.go_on(standing["described"])
         at = int(standing["at"])
-        if at <= self.stop:  # of what it is told by
+        if at <= self.stop:  # of what it is recognised by
             self.position = at
             return
         if self.notes.compression is not None or not self._raw.go_to(at):

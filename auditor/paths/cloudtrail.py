@@ -19,8 +19,9 @@ from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
 from auditor.paths.model import LIKELY, NOT_PUBLIC, Evidence, Flows, is_public
 from auditor.paths.site import Network
+from auditor.paths.topology import Link, Uplink
 from auditor.paths.witness import EventLog, mask_of, note
-from auditor.prefixes import PrefixSet, parse_address
+from auditor.prefixes import Prefix, PrefixSet, PrefixTable, parse, parse_address
 
 Array = np.ndarray[Any, Any]
 SECOND = 1_000_000_000
@@ -179,6 +180,11 @@ class Doors:
         public = [vif for vif in topology.virtual_interface if vif.kind == "public" and vif.sources]
         self._carriers = [(vif, PrefixSet(vif.sources)) for vif in public]
         self._givers = [(uplink, PrefixSet(uplink.addresses)) for uplink in topology.uplink if uplink.addresses]
+        links: dict[Prefix, list[Link]] = {}
+        for link, some in (*self._carriers, *self._givers):
+            for text in some.texts:
+                links.setdefault(parse(text), []).append(link)
+        self._given, self._links = PrefixTable(links), list(links.values())
         self._translators: dict[Address, tuple[int, ...]] = {}
         self._known: dict[tuple[str | None, Address | None, Address | None], Door | None] = {}
         self._nats = [(PrefixSet(nat.inside), PrefixSet(nat.outside)) for nat in topology.nat]
@@ -217,19 +223,22 @@ class Doors:
         address = event.address
         if address is None:
             return None
-        for vif, sources in self._carriers:
-            if address in sources:
-                text = f"CloudTrail: the request came from an address that {vif.words} carries"
-                return ("direct-connect", text, vif.name) if vif.is_up else None
-        for uplink, addresses in self._givers:
-            if address in addresses:
-                text = f"CloudTrail: the request came from an address that {uplink.words} gives"
-                return "internet", text, uplink.name
+        links = self._having(address)
+        if links:
+            link, does = links[0], "gives" if isinstance(links[0], Uplink) else "carries"
+            text = f"CloudTrail: the request came from an address that {link.words} {does}"
+            one_path = len({other.path for other in links}) == 1
+            return (link.path, text, link.name) if one_path and link.is_up else None
         own = address in self._vpcs or address in self._home
         if self._carriers and not own and address not in NOT_PUBLIC:
             text = "CloudTrail: the request came from a public address that no virtual interface carries"
             return "internet", text, None
         return None
+
+    def _having(self, address: Address) -> list[Link]:
+        """The links that carry or give the longest prefix in which an address lies."""
+        row = self._given.find(np.array([address[0]], np.uint64), np.array([address[1]], np.uint64))[0]
+        return self._links[row] if row >= 0 else []
 
 
 class _Timed:

@@ -51,7 +51,8 @@ from auditor.decode.control import Control
 from auditor.decode.layers import AUTHENTICATED
 from auditor.decode.layers import IPSEC as IPSEC_INSIDE
 from auditor.paths import inside_aws, routing
-from auditor.paths.frames import FITS, MOSTLY, ON_THE_WIRE, WEAK, Fit
+from auditor.paths.fits import FITS, WEAK, Fit
+from auditor.paths.frames import MOSTLY, ON_THE_WIRE
 from auditor.paths.gathering import Gathering
 from auditor.paths.model import CONFIRMED, DIRECTIONS, IPSEC, LIKELY, NONE, PRIVATE, Flows
 from auditor.paths.site import Network
@@ -85,6 +86,8 @@ def gather(flows: Flows, network: Network, control: Control) -> Gathering:
 def _frames(g: Gathering, link: Link, direction: str, number: int) -> None:
     """What the frames of one direction say of one link."""
     frames, fit = g.frames, g.fits[link.name]
+    if not fit.some:
+        return
     mine = frames.positions.direction == number
     total = frames.total.reshape(-1, 2)[:, number]
     first = _first_of(g, mine & (fit.code > 0))
@@ -135,13 +138,17 @@ def _addresses(g: Gathering, link: Link) -> None:
     """What addresses say of a link: where it leads, and whose packets it may carry."""
     if not link.is_up:
         return
+    leads, accepted = g.ends.leads(link), not isinstance(link, Uplink) and g.ends.accepted(link)
+    if not np.any(leads) and not np.any(accepted):
+        return
     allowed = ~g.speaks_against(link) & ~g.in_tunnels
-    leads = g.ends.leads(link) & g.ends.plausible(link) & allowed
+    leads = leads & g.ends.plausible(link) & allowed
     for direction, way in g.flows.ways.items():
         text = f"prefixes of {link.words}"
-        g.add(leads & way.seen, direction, "prefix", link.path, LIKELY, text, link.name)
-    if link.sources and not isinstance(link, Uplink):
-        back = g.flows.ways["server"].seen & g.ends.accepted(link) & allowed
+        mask = leads & way.seen & ~g.ends.unreturned(link, direction)
+        g.add(mask, direction, "prefix", link.path, LIKELY, text, link.name)
+    if np.any(accepted):
+        back = g.flows.ways["server"].seen & accepted & allowed
         text = f"AWS accepts the client's prefix over {link.words}, and prefers it on the way back"
         g.add(back, "server", "accepted", link.path, LIKELY, text, link.name)
 
@@ -179,6 +186,8 @@ def _places(g: Gathering) -> None:
         if link is None:
             continue
         fits = g.frames.points[point.name] & ~g.fits[link.name].contradicts
+        if point.outer is not None:  # whoever is behind a link may write any sender's address
+            fits &= ~g.frames.comes_by_a_link
         here = g.mostly(fits) & g.ends.plausible(link)
         for direction, way in g.flows.ways.items():
             text = f"captured at {point.name}, on {link.words}"

@@ -93,7 +93,8 @@ def _is_used(hop: dict[str, Any]) -> bool:
 def _frr_hops(path: dict[str, Any]) -> list[Hop]:
     """The next hops of a path that are used; none where all are dead, or packets are thrown away."""
     nexthops = rows.objects(path, "nexthops")
-    hops: list[dict[str, Any]] = [hop for hop in nexthops if _is_used(hop)]
+    installed = [hop for hop in nexthops if hop.get("fib")]  # others are inactive, which FRR shows by leaving that out
+    hops: list[dict[str, Any]] = [hop for hop in installed or nexthops if _is_used(hop)]
     if any(hop.get("resolver") for hop in hops):  # those by which recursive ones are reached stand beside them
         hops = [hop for hop in hops if not hop.get("recursive")]
     if nexthops and not hops:

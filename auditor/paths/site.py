@@ -92,7 +92,9 @@ class Network:
         """By its next hop, or by its interface, resolved as routers do."""
         for step in table.resolved(hop):
             if step.next_hop is not None and (link := self.link_of_address(step.next_hop, site)) is not None:
-                return link
+                # A link-local address is one on its own wire only (RFC 4007 6).
+                if step.interface is None or not _is_link_local(step.next_hop) or link.has_interface(step.interface):
+                    return link
             for link in self.links():
                 if link.has_interface(step.interface) and (site is None or link.site in (None, site)):
                     return link
@@ -132,6 +134,10 @@ class Network:
 
     def table_of(self, announcer: bgp.Announcer) -> RoutingTable | None:
         return self._of_announcer.get(_session(announcer))
+
+
+def _is_link_local(address: Address) -> bool:
+    return address[0] >> 54 == 0xFE80 >> 6
 
 
 def _session(announcer: bgp.Announcer) -> tuple[Address, Address, int]:

@@ -30,6 +30,7 @@ TAKE_BEARER_TOKENS = (
     ),
     *("execute-api", "appsync", "lambda-url", "vpc-lattice", "logs", "codeartifact", "oauth", "signin", "console"),
 )
+LOG_IN = "a log-in"  # how the fact ``spoken_before`` begins where credentials were sent
 SIGNED = ("4", "4a", "2", "presigned")
 Row = dict[str, Any]
 Judged = tuple[int, str] | None
@@ -231,6 +232,8 @@ def mail_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -
     answer.put(~mail, NOT_APPLICABLE, "no mail endpoint")
     seen = mail & (facts.requests == None) & facts.is_tls  # noqa: E711
     answer.put(seen, PASS, "no AUTH before TLS")
+    early = np.array([text is not None and text.startswith(LOG_IN) for text in facts.spoken_before.tolist()], bool)
+    answer.put(mail & early & (answer.verdict != unmet(required)), unmet(required), "a log-in before STARTTLS")
     return answer
 
 

@@ -26,15 +26,15 @@ MOST_ROWS = 1 << 18  # that are kept in memory
 class Share:
     """Which of the flows are followed: those whose ends fall into one of ``shares``.
 
-    ``by_hosts``: all flows of two hosts are in one share; ``folder``: for what they exchange; ``exchanged``: files with what they
-    exchanged before, where reading goes on.
+    ``by_hosts``: all flows of two hosts are in one share; ``folder``: for what they exchange; ``before``: files with what
+    they exchanged before, where reading goes on.
     """
 
     number: int
     shares: int
     folder: Path
     by_hosts: bool = False
-    exchanged: tuple[Path, ...] = ()
+    before: tuple[Path, ...] = ()
 
     def mark(self, state: S.State) -> None:
         """Let kernels follow these flows only."""

@@ -186,9 +186,8 @@ class Reading:
         state = state or new_state(self._limits, tallies)
         if self._share is not None:
             self._share.mark(state)
-            self._exchange = ExchangeFiles(
-                self._share, self._groups, list(self._share.exchanged) if resumed is not None else []
-            )
+            before = list(self._share.before) if resumed is not None else []
+            self._exchange = ExchangeFiles(self._share, self._groups, before)
         state = self._follow(merging, state, sources)
         if not self._apart and self._packets:
             self._span = int(tallies[:, S.FIRST_TIME].min()), int(tallies[:, S.LAST_TIME].max())

@@ -55,6 +55,8 @@ class HandshakeColumns:
     client_signature: Texts  # scheme of the client's CertificateVerify
     chain: Texts  # keys and signatures of the server's certificates
     chain_valid: Numbers  # whether all of them were valid when the handshake began
+    client_chain: Texts  # the same two of the client's chain
+    client_chain_valid: Numbers
     chain_unread: Texts  # why they are not known though they were sent in clear
 
     @cached_property
@@ -105,6 +107,8 @@ def handshake_columns(
         _client_signatures(rows),
         certificates.chain,
         certificates.chain_valid,
+        certificates.client_chain,
+        certificates.client_chain_valid,
         _chain_unread(rows),
     )
 

@@ -1,5 +1,7 @@
 """Layouts of practice in which a sign is not what it seems, and what may be said of them."""
 
+import json
+
 from tests.lab import scenes as s
 from tests.lab import world as w
 from tests.lab.world import Scene, Truth, Wire
@@ -53,6 +55,9 @@ PRACTICE = [
           w.SITE + f'[[uplink]]\nname = "isp"\nvlan = 200\npeer_mac = "{VRRP}"\n'),
     Scene("the own router's MAC stated as the peer's", lambda: w.talk(server=w.ENI, out=Wire(101, w.EDGE)), [Truth("internet", "direct-connect likely")],
           w.SITE + w.PRIVATE.replace(w.AWS1, w.EDGE) + ROUTER),
+    Scene("a sensor's datagrams between the same ports", lambda: w.talk(server=w.ENI, out=s.LAN), [Truth("internet", "private none")], s.LINKS,
+          witness={"eve.json": json.dumps({"timestamp": "2025-11-24T16:00:00.1+0000", "event_type": "flow", "vlan": [101], "src_ip": w.CLIENT, "src_port": 40_000,
+                                           "dest_ip": w.ENI, "dest_port": 443, "proto": "UDP"}) + "\n"}),
     # --- lines
     Scene("a private client on a provider's closed network", lambda: w.pppoe(w.talk()), [Truth("direct-connect", "direct-connect likely")],
           w.SITE + w.PUBLIC + 'prefixes = ["52.94.0.0/16"]\n'),
