@@ -3,6 +3,7 @@
 import hashlib
 import random
 import ssl
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -179,6 +180,14 @@ def test_eap_over_lan(audit_bytes: Run, method: int, group: str) -> None:
     assert (flow["client_mac"], flow["client_ip"]) == ("02:00:00:00:00:c1", "fe80::ff:fe00:c1")
     assert pd.isna(flow["community_id"])
     assert (row["cipher_suite"], row["status"], row["established"]) == (carriers.SUITE, "complete", True)
+
+
+def test_eap_in_cooked_packets(audit_bytes: Run) -> None:
+    """A capture of all interfaces has no address to which a frame goes: requests are of the supplicant who last answered."""
+    frames = carriers.eap_over_lan(carriers.handshake())
+    cooked = [struct.pack(">HHH", 0, 1, 6) + frame[6:12] + b"\0\0" + frame[12:] for frame in frames]
+    row = wire.only(audit_bytes(wire.pcap(cooked, link=113)).handshakes)
+    assert (row["status"], row["server_name"], row["starttls"]) == ("complete", carriers.NAME, "eap")
 
 
 def test_supplicants_of_one_authenticator(audit_bytes: Run) -> None:

@@ -117,7 +117,7 @@ LOG_INS = {
     "http, no space": [("c", CONNECT + b"proxy-authorization:Basic dTpw\r\n\r\n"), ESTABLISHED, *SHAKE],
     "http, imap behind it": [("c", CONNECT + b"\r\n"), ESTABLISHED, *imap(b"a LOGIN u p\r\n")],
     "socks": [*SOCKS_PASSWORD, *SHAKE],
-    "socks, pop3 behind it": [*SOCKS, *pop3(b"USER user\r\n", b"PASS pass\r\n")],
+    "pop3, behind SOCKS": [*SOCKS, *pop3(b"USER user\r\n", b"PASS pass\r\n")],
     "a protocol that is not known": talk(b"hello\r\n", (b"LOGIN bob secret\r\n",), b"ok\r\n", b"GO\r\n", b"ok\r\n"),
 }
 COMMANDS = {

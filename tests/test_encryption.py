@@ -18,6 +18,7 @@ SHAKE = [("c", HELLO), ("s", ANSWER), ("c", CCS + FINISHED), ("s", CCS + FINISHE
 POST = b"POST /v1/apps HTTP/1.1\r\nHost: pinpoint.us-east-1.amazonaws.com\r\n\r\n"
 DENIED = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\n\r\n<html>blocked</html>"
 SMTP = [("s", b"220 ready\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250-x\r\n250 STARTTLS\r\n"), ("c", b"STARTTLS\r\n")]
+SOCKS = [("c", b"\5\1\0"), ("s", b"\5\0"), ("c", b"\5\1\0\1\x34\x2e\x82\x0a\0\x50"), ("s", b"\5\0\0\1" + bytes(6))]
 BIND = b"\x30\x17\2\1\5\x60\x12\2\1\3\4\5cn=me\x80\6secret"
 CLEAR = {
     "answered by a proxy": [("c", HELLO), ("s", DENIED)],
@@ -30,6 +31,8 @@ CLEAR = {
     ],
     "a request behind a PROXY header": [("c", b"PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n" + POST), ("s", DENIED)],
     "a PROXY header, then a request": [("c", b"PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n"), ("c", POST), ("s", DENIED)],
+    "a request behind SOCKS 5": [*SOCKS, ("c", POST), ("s", DENIED)],
+    "a request behind SOCKS 4": [("c", b"\4\1\0\x50\x34\x2e\x82\x0a\0"), ("s", b"\0\x5a" + bytes(6)), ("c", POST)],
     "answered in words": [("c", HELLO), ("s", b"ERR this port speaks no TLS at all\r\n")],
     "a request behind the hello": [("c", HELLO + POST)],
     "clear after TLS": [*SHAKE, ("c", CLOSE), ("s", CLOSE), ("c", POST), ("s", DENIED)],
@@ -50,6 +53,7 @@ UNPROVEN = {
     "bytes that nobody knows after TLS ended": [*SHAKE, ("c", CLOSE), ("s", CLOSE), ("c", bytes(range(128, 228)))],
     "from the middle": [("c", DATA), ("s", DATA)],
     "an answer that nobody knows": [("c", HELLO), ("s", bytes(range(128, 228)))],
+    "bytes that nobody knows behind SOCKS 5": [*SOCKS, ("c", bytes(range(128, 228))), ("s", bytes(range(128, 228)))],
     "a suite that nobody knows": [("c", HELLO), ("s", wire.record(22, wire.server_hello(0xFEED))), *SHAKE[2:]],
 }
 ENCRYPTED = {
@@ -61,6 +65,7 @@ ENCRYPTED = {
         *((who, bytes([0, 0, 1, 4, 6, 20]) + bytes(400)) for who in "cs"),
     ],
     "STARTTLS": [*SMTP, ("s", b"220 go\r\n"), *SHAKE],
+    "behind SOCKS 5": [*SOCKS, *SHAKE],
     "an alert in the middle": [*SHAKE, ("c", CLOSE), ("c", DATA + DATA[:9]), ("c", DATA[9:]), ("s", DATA)],
     "closed": [*SHAKE, ("c", CLOSE), ("s", CLOSE)],
 }
@@ -107,3 +112,17 @@ def test_what_was_in_clear_has_no_version_of_tls(audit_bytes: Callable[..., audi
     for flights in (early, CLEAR["clear after TLS"]):
         assert verdict(audit_bytes, flights, "TLS101") == "fail"
     assert verdict(audit_bytes, ENCRYPTED["STARTTLS"], "TLS101") == "pass"
+
+
+@pytest.mark.parametrize("kind", [0xD3, 0xE3])
+def test_quic_without_its_handshake(audit_bytes: Callable[..., auditor.Audit], kind: int) -> None:
+    """Packets of QUIC behind its Initial ones look encrypted; which suite protects them was chosen before."""
+    ids = b"\x08" + bytes(range(8))
+    packet = bytes([kind]) + b"\0\0\0\1" + ids + ids + bytes(1200)
+    ends = ({"client": wire.CLIENT, "server": AWS}, {"client": AWS, "server": wire.CLIENT})
+    packets = [wire.datagram(packet, 5000, 443, **ends[0]), wire.datagram(packet, 443, 5000, **ends[1])]
+    told = audit_bytes(wire.pcap(packets))
+    assert wire.only(told.flows)["protocol"] == "quic"
+    assert [row["verdict"] for row in told.rows("verdicts", "rule", "verdict") if row["rule"] == "NET101"] == [
+        "not_observable"
+    ]

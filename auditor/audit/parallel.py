@@ -9,7 +9,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,10 @@ class Parallel:
                 continue
             run.keep(judged.log)
             run.pipeline.has_shown(judged.shown, judged.early)
-            run.add(judged.totals, ((table, shares.read_rows(path)) for table, path in judged.tables))
+            if self.plan.in_parts:
+                run.add(judged.totals, (), judged.tables)
+            else:
+                run.add(judged.totals, ((table, shares.read_rows(path)) for table, path in judged.tables))
             run.take(self._read(path, control) for path in judged.left)
 
     def _batches(
@@ -165,7 +168,7 @@ def on_cluster(inputs: Sequence[Input], options: Options, block_bytes: int) -> I
         workers.check(folder)
         memory_bytes = options.memory_bytes() or workers.memory_bytes() or memory.ceiling().total
         plan = _plan(inputs, options, jobs, folder, memory_bytes, block_bytes)
-        yield Parallel(plan, inputs, workers)
+        yield Parallel(replace(plan, in_parts=url_of(options.out) is None), inputs, workers)
 
 
 @contextmanager

@@ -215,7 +215,7 @@ def is_done(past: Past, options: Options) -> bool:
         listed = custody.read(folder).files
     except AuditError:
         return False
-    return all(custody.is_same(folder / name, listed.get(name)) for name in custody.LISTED)
+    return all(custody.is_same(folder / name, listed.get(name)) for name in {*custody.LISTED, *listed})
 
 
 def _say(options: Options, words: str) -> None:

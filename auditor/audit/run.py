@@ -69,10 +69,12 @@ class Run:
             else:
                 self.errors[number] = event.reason
 
-    def add(self, totals: Totals, rows: Iterable[tuple[str, pa.Table]]) -> None:
-        """Take what somebody else has judged."""
+    def add(self, totals: Totals, rows: Iterable[tuple[str, pa.Table]], parts: Iterable[tuple[str, Path]] = ()) -> None:
+        """Take what somebody else has judged; ``parts``: files of tables as they are to be."""
         self._parts.append(totals)
         self._write(rows)
+        for table, part in parts:
+            self.sink.take(table, part)
 
     def keep(self, log: Path) -> None:
         """Keep what somebody else has kept of what it judged."""

@@ -6,7 +6,8 @@ small. Doing one twice gives the same files: each attempt writes into a folder o
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,7 @@ class Plan:
     memory_bytes: int  # for each
     block_bytes: int
     by_hosts: bool = False  # all flows of two hosts are in one share
+    in_parts: bool = False  # whoever judges writes its part of the tables as it is to be
 
     def ceiling(self) -> memory.Ceiling:
         """The memory that one piece may take, with a part for what is known of a site where there may be any."""
@@ -163,12 +165,7 @@ def judge(plan: Plan, name: str, group: Group, answers: Path) -> Judged | None:
     folder = attempt(plan.folder, name)
     pipeline = build_pipeline(plan.options, Inside(all_clear=plan.options.http), plan.ceiling())
     control, answered, left = kept.read_control(group.control), joined.read(answers), list[Path]()
-    tables: list[tuple[str, Path]] = []
-
-    def write(parts: Iterable[tuple[str, Any]]) -> None:
-        for table, rows in parts:
-            tables.append((table, folder / f"rows-{len(tables)}"))
-            write_rows(tables[-1][1], rows)
+    tables = Parts(folder) if plan.in_parts else Pieces(folder)
 
     with writing.held(folder) as number, writing.new_file(LOG, number) as log:
         keeping = pipeline.keeping = Keeping(log, folder, {})
@@ -183,10 +180,10 @@ def judge(plan: Plan, name: str, group: Group, answers: Path) -> Judged | None:
             if len(wanted):
                 batch = _without(batch, wanted, folder, left)
             if batch is not None:
-                write(pipeline.run(batch))
-        write(pipeline.flush())
+                tables.write(pipeline.run(batch))
+        tables.write(pipeline.flush())
         keeping.close()
-    return Judged(tuple(tables), folder / LOG, pipeline.totals, tuple(left), pipeline.judge.shown, pipeline.early)
+    return Judged(tables.close(), folder / LOG, pipeline.totals, tuple(left), pipeline.judge.shown, pipeline.early)
 
 
 def _without(batch: Batch, wanted: Any, folder: Path, left: list[Path]) -> Batch | None:
@@ -209,6 +206,51 @@ def _wanted(pipeline: "Pipeline", batch: Batch) -> Any:
     few = replace(batch, rows=batch.rows.divided(some)[0])
     described = describe(few, Shapes(), pipeline.ranges, pipeline.inside)
     return some[described.candidates.wanted.index]
+
+
+@dataclass
+class Pieces:
+    """Rows of tables in files of a folder, each as it comes, for another process that puts them together."""
+
+    folder: Path
+    _written: list[tuple[str, Path]] = field(default_factory=list)
+
+    def write(self, parts: Iterable[tuple[str, Any]]) -> None:
+        """Write rows."""
+        for table, rows in parts:
+            self._written.append((table, self.folder / f"rows-{len(self._written)}"))
+            write_rows(self._written[-1][1], rows)
+
+    def close(self) -> tuple[tuple[str, Path], ...]:
+        """The tables and files, in order."""
+        return tuple(self._written)
+
+
+@dataclass
+class Parts:
+    """Rows of tables in a Parquet file for each, which becomes a part of the results as it is."""
+
+    folder: Path
+    _open: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    _held: ExitStack = field(default_factory=ExitStack)
+
+    def write(self, parts: Iterable[tuple[str, Any]]) -> None:
+        """Write rows."""
+        from auditor.report.sink import writer_of
+
+        for table, rows in parts:
+            if table not in self._open and rows.num_rows:
+                file = self._held.enter_context(writing.replaced(self.folder / f"{table}.parquet"))
+                self._open[table] = writer_of(table, file), self.folder / f"{table}.parquet"
+            if rows.num_rows:
+                self._open[table][0].write_table(rows)
+
+    def close(self) -> tuple[tuple[str, Path], ...]:
+        """The tables and files, which are whole and on the disk now."""
+        for writer, _ in self._open.values():
+            writer.close()
+        self._held.close()
+        return tuple((table, path) for table, (_, path) in self._open.items())
 
 
 def write_rows(path: Path, rows: Any) -> None:

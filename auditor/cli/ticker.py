@@ -85,7 +85,7 @@ def line(progress: Progress, room: int = 1000) -> str:
         parts[0] += f" of {size(progress.total)} ({100 * done // progress.total} %)"
     if files > 1:
         parts.insert(0, f"{read:,} of {counted(files, 'file')}")
-    parts[0] = f"{progress.phase}: {parts[0]}"
+    parts[0] = f"{progress.phase if progress.live is None else 'capturing'}: {parts[0]}"
     parts += [counted(progress.packets, "packet"), f"{size(rate)}/s"]
     if progress.live is not None:
         parts.append(f"{counted(round(progress.packets / seconds) if seconds > 0 else 0, 'packet')}/s")

@@ -2,7 +2,5 @@
 
 from pathlib import Path
 
-FOLDER = Path(
-    __file__
-).parent  # importlib.resources would load what reads archives, and the program is a folder in any case
+FOLDER = Path(__file__).parent
 __version__ = "0.1.0"

@@ -229,13 +229,22 @@ class Together:
 
     def open(self, name: str) -> BinaryIO:
         """A new file."""
+        self._files[name] = new_file(name, self._place())
+        return self._files[name]
+
+    def _place(self) -> int:
+        """The new folder, which is held open."""
         if self._held is None:
             remove_left(self.folder)
             self._new.mkdir(FOLDER)
             self._held = os.open(self._new, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             _lock(self._held)
-        self._files[name] = new_file(name, self._held)
-        return self._files[name]
+        return self._held
+
+    def take(self, name: str, file: Path) -> None:
+        """A file that somebody else has written, in the same file system, is one of them."""
+        os.rename(file, name, dst_dir_fd=self._place())
+        self.include(name)
 
     def include(self, name: str) -> None:
         """A file that was written where they lie is one of them."""

@@ -41,6 +41,7 @@ class SensorFlow:
     sensor: str
     ends: Ends
     time: int
+    protocol: int | None = None  # of IP, where it is TCP or UDP
     vlans: tuple[int, ...] = ()
     interface: str | None = None
     tls_version: str | None = None
@@ -91,7 +92,7 @@ def _flow(row: dict[str, Any]) -> SensorFlow | None:
         vlans = tuple(rows.whole(row[name], 0, LAST_VLAN) for name in ("vlan", "inner_vlan") if name in row)
         version = ZEEK_VERSIONS.get(str(row.get("version")))
         macs = _macs(row.get(name) for name in ("orig_l2_addr", "resp_l2_addr"))
-        return SensorFlow("Zeek", ends, rows.nanoseconds(row.get("ts")), vlans, None, version, macs)
+        return SensorFlow("Zeek", ends, rows.nanoseconds(row.get("ts")), _protocol(row), vlans, None, version, macs)
     if "src_ip" in row and "dest_ip" in row and "src_port" in row:
         ends = _ends(row, "src_ip", "src_port", "dest_ip", "dest_port")
         version = EVE_VERSIONS.get(str(rows.member(row, "tls", dict).get("version")))
@@ -100,8 +101,13 @@ def _flow(row: dict[str, Any]) -> SensorFlow | None:
         ether = rows.member(row, "ether", dict)
         macs = _macs([ether.get("src_mac"), ether.get("dest_mac")])
         macs |= _macs(mac for name in ("src_macs", "dest_macs") for mac in rows.member(ether, name, list))
-        return SensorFlow("Suricata", ends, when, vlans, rows.member(row, "in_iface", str) or None, version, macs)
+        interface = rows.member(row, "in_iface", str) or None
+        return SensorFlow("Suricata", ends, when, _protocol(row), vlans, interface, version, macs)
     return None
+
+
+def _protocol(row: dict[str, Any]) -> int | None:
+    return PROTOCOLS.get(str(row.get("proto")).lower())
 
 
 def _macs(texts: Iterable[Any]) -> frozenset[int]:
@@ -146,7 +152,12 @@ class SensorLog(EventLog[SensorFlow]):
             ends, back = ((ch, cl), cp, (sh, sl), sp), ((sh, sl), sp, (ch, cl), cp)
             between = self._by_ends.get(ends, []) + self._by_ends.get(back, [])
             begin, end = flows.started[k] - SLACK, flows.ended[k] + SLACK
-            near = [number for number in between if begin <= self.events[number].time - self.skew <= end]
+            of_it = (None, int(flows.ip_protocol[k]))
+            near = [
+                number
+                for number in between
+                if self.events[number].protocol in of_it and begin <= self.events[number].time - self.skew <= end
+            ]
             self.matched.flows += bool(near)
             self.matched.rows[near] = True
             for one in (self.events[number] for number in near):

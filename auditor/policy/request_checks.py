@@ -4,6 +4,7 @@ A flow gets the worst verdict of its requests; the reason names the first that h
 """
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ TAKE_BEARER_TOKENS = (
     ),
     *("execute-api", "appsync", "lambda-url", "vpc-lattice", "logs", "codeartifact", "oauth", "signin", "console"),
 )
+LOG_IN = "a log-in"  # how the fact ``spoken_before`` begins where credentials were sent
 SIGNED = ("4", "4a", "2", "presigned")
 Row = dict[str, Any]
 Judged = tuple[int, str] | None
@@ -132,7 +134,14 @@ def signature_scope(facts: Facts, required: bool, parameters: dict[str, Any]) ->
         if allowed and row["scope_service"] not in allowed:
             wrong.append(f"signed for {row['scope_service']}, the endpoint is of {' or '.join(sorted(allowed))}")
         where, region = row["region"], row["scope_region"]
-        if row["is_aws"] and where and region and region not in {where, "*"} and where != "GLOBAL":
+        named = (row["scope_regions"] or region or "").split()  # Version 4a names several, with wildcards
+        if (
+            row["is_aws"]
+            and where
+            and named
+            and not any(fnmatchcase(where, one) for one in named)
+            and where != "GLOBAL"
+        ):
             wrong.append(f"signed for {region}, the endpoint is in {where}")
         return (unmet(required), "; ".join(wrong)) if wrong else (PASS, "")
 
@@ -231,6 +240,8 @@ def mail_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -
     answer.put(~mail, NOT_APPLICABLE, "no mail endpoint")
     seen = mail & (facts.requests == None) & facts.is_tls  # noqa: E711
     answer.put(seen, PASS, "no AUTH before TLS")
+    early = np.array([text is not None and text.startswith(LOG_IN) for text in facts.spoken_before.tolist()], bool)
+    answer.put(mail & early & (answer.verdict != unmet(required)), unmet(required), "a log-in before STARTTLS")
     return answer
 
 

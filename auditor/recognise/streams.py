@@ -185,10 +185,10 @@ def is_being_typed(data: Bytes, have: int) -> bool:
 
 @inlined
 def note_application(flow: FlowRow, application: int) -> None:
-    """What is spoken first, or behind a PROXY header, names the flow."""
+    """What is spoken first, or behind a PROXY header or SOCKS, names the flow: these only lead to where it goes."""
     if flow.application == UNKNOWN or flow.application == OTHER:
         flow.application = application if application != UNKNOWN else OTHER
-    elif flow.application == PROXY and application != UNKNOWN:
+    elif (flow.application == PROXY or flow.application == SOCKS) and application != UNKNOWN:
         flow.application = application
 
 
@@ -201,7 +201,8 @@ def waits(flow: FlowRow, application: int, data: Bytes, size: int, have: int) ->
         return False
     if flow.application == TLS and flow.handshake >= 0:  # what comes in place of TLS may come letter by letter
         return is_being_typed(data, have)
-    return flow.application == UNKNOWN and (is_being_typed(data, have) or is_headed(data, have))
+    is_first = flow.application == UNKNOWN or flow.application == PROXY
+    return is_first and (is_being_typed(data, have) or is_headed(data, have))
 
 
 @part

@@ -45,7 +45,7 @@ def version() -> str | None:
 def prepare() -> None:
     """Know what ``version`` and ``restricted`` need, from where this user keeps it; what is not kept yet is asked, once."""
     path = program()
-    if path is not None and tshark_kept.is_possible():
+    if path is not None and (tshark_kept.recalled(path) is not None or tshark_kept.is_possible(path)):
         _described(path)
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from auditor.machine import isolated, objects, trust
 
-LIBRARIES = ("lib*/libwireshark.so*", "lib*/*/libwireshark.so*")  # from the folder above that of the program
-PLUGINS = ("lib*/wireshark/plugins", "lib*/*/wireshark/plugins")
+# From the folder above that of the program: Linux, Homebrew, Wireshark.app.
+LIBRARIES = ("lib*/libwireshark.*", "lib*/*/libwireshark.so*", "Frameworks/libwireshark.*")
+PLUGINS = ("lib*/wireshark/plugins", "lib*/*/wireshark/plugins", "PlugIns/wireshark")
 KNOWN = "tcp"  # a protocol that no list lacks
 Seen = list[list[str | int]]  # files and folders, and how they were
 
@@ -31,9 +32,9 @@ class Build:
         return self.version is not None and KNOWN in self.protocols
 
 
-def is_possible() -> bool:
-    """Whether something can be kept, so that asking is done once."""
-    return objects.why_not_kept() is None
+def is_possible(path: str) -> bool:
+    """Whether what this tshark says can be kept, so that asking is done once."""
+    return objects.why_not_kept() is None and not _is_moved() and bool(_parts(Path(path).resolve()))
 
 
 def recalled(path: str) -> Build | None:
