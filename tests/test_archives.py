@@ -155,6 +155,21 @@ LOOKS: dict[str, tuple[bytes, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [(0, "damaged ZIP data (Bad magic number for file header)"), (120, "Bad CRC-32 for file 'bad.pcap'")],
+)
+def test_a_member_that_is_damaged_is_told(tmp_path: Path, at: int, words: str) -> None:
+    """Whatever is wrong with one member of an archive is told of that one; the others are read."""
+    whole = wire.pcap([bytes(60)])
+    data = bytearray(zipped({"good.pcap": whole, "bad.pcap": whole}, zipfile.ZIP_STORED))
+    data[data.rindex(b"PK\3\4") + at] ^= 0xFF
+    result = auditor.audit(wire.write(tmp_path, bytes(data), "a.zip"))
+    good = result.captures["capture"].str.endswith("good.pcap")
+    assert set(result.captures["status"][good]) == {"complete"}
+    assert words in str([*result.captures["warnings"][~good], *result.errors])
+
+
 @pytest.mark.parametrize("name", LOOKS)
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_what_is_no_capture_says_how_to_come_by_one(name: str, pack: Any) -> None:

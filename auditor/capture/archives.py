@@ -1,5 +1,6 @@
 """Captures inside of ZIP and tar archives, which are read like those of a folder; nothing is written to a disk by name."""
 
+import errno
 import io
 import os
 import struct
@@ -7,7 +8,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
@@ -90,6 +91,30 @@ class Slice(io.RawIOBase):
         view[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever is raised of a member that is damaged is OSError, as of any file that cannot be read on."""
+    try:
+        yield
+    except TROUBLE as error:
+        raise OSError(errno.EIO, f"damaged ZIP data ({error})") from error
+
+
+class Unzipped(io.RawIOBase):
+    """A member of a ZIP archive."""
+
+    def __init__(self, file: Path | Kept, info: zipfile.ZipInfo) -> None:
+        with _told():
+            self._stream = _zip(file).open(info)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        with _told():
+            return self._stream.readinto(buffer)  # type: ignore[call-overload,no-any-return]
 
 
 def kind_of(head: bytes) -> str | None:
@@ -195,10 +220,7 @@ def _zip(file: Path | Kept) -> zipfile.ZipFile:
 
 
 def _zip_opener(file: Path | Kept, info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
-    def opener() -> BinaryIO:
-        return cast("BinaryIO", _zip(file).open(info))
-
-    return opener
+    return lambda: cast("BinaryIO", Unzipped(file, info))
 
 
 def _of_tar(kept: Kept, whole: str) -> Iterator[Member]:

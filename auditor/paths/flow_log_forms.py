@@ -17,7 +17,7 @@ from auditor.prefixes import parse_address
 
 DATED = re.compile(rb"^\d{4}-\d\d-\d\dT\S+ (?=\S+ )", re.MULTILINE)
 # After the time, `aws logs tail` writes the stream's name: that of a network interface, or of what the owner chose.
-STREAM = re.compile(rb"^(?![\d.]+ |- )\S+ (?=\d+ (?:\d{12}|unknown|\S*[.:]\S*) )", re.MULTILINE)
+STREAM = re.compile(rb"^(?![\d.]+ |- )\S+ (?=\d+ (?:\d{12}|unknown|[^\s.:]*+[.:]\S*+) )", re.MULTILINE)
 MESSAGE = "@message"  # the column of Logs Insights that has a row of the log
 LONGEST_LINE = 4 << 20  # bytes
 UNREAD = "?"  # stands for a row that has not the fields of the log
@@ -172,7 +172,9 @@ def _csv_rows(data: bytes) -> Iterator[list[str]]:
 def looks_like(head: bytes, known: tuple[str, ...], formats: list[list[str]]) -> bool:
     """Whether a file begins like a flow log in any of these forms. ``formats``: those of describe-flow-logs beside it."""
     if head.lstrip(b"\xef\xbb\xbf \r\n")[:1] in (b"{", b"["):
-        texts = re.findall(r'"(?:message|value)"\s*:\s*"(?:\S+Z )?((?:\\.|[^"\\])*)"', head.decode("utf-8", "replace"))
+        texts = re.findall(
+            r'"(?:message|value)"\s*:\s*"(?:[^\sZ]*+Z )?((?:\\.|[^"\\])*+)"', head.decode("utf-8", "replace")
+        )
         return any(_is_row(text, formats) for text in texts[:10])
     whole = head[: head.rfind(b"\n") + 1] or head
     try:
