@@ -68,7 +68,8 @@ def judged(replay: "Replay", brought: Brought, folder: Path, *, goes_on: bool = 
     pipeline.answers = replay.log.answers()
     with outcome(brought, pipeline) as one:
         if one.run.keeping is not None:
-            one.run.keeping.copy(replay.kept())
+            one.run.keeping.is_own = replay.is_own
+            one.run.keeping.copy(*replay.kept())
             if goes_on:
                 one.run.keeping.copy_state(folder, custody.read(folder).unlisted[custody.STATE])
         pipeline.keeping = None  # all of it is there

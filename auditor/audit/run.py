@@ -10,6 +10,7 @@ import pyarrow as pa
 from auditor.audit import how
 from auditor.audit.keeping import Keeping, ReadAsOne
 from auditor.audit.pipeline import Pipeline
+from auditor.audit.replay import Log
 from auditor.audit.totals import Totals
 from auditor.border.words import agreed, counted
 from auditor.capture.inputs import Input
@@ -24,8 +25,6 @@ from auditor.reading.window import Window
 from auditor.report.custody import STATE
 from auditor.report.manifest import Applied, manifest
 from auditor.report.sink import Sink
-
-PIECE = 1 << 20  # bytes copied at once
 
 
 @dataclass
@@ -78,7 +77,8 @@ class Run:
         """Keep what somebody else has kept of what it judged."""
         if self.keeping is not None:
             with log.open("rb") as file:
-                self.keeping.copy(iter(lambda: file.read(PIECE), b""))
+                kept = Log(file)
+                self.keeping.copy(kept.bytes(kept.size), kept.digests(kept.size))
 
     def _batch(self, batch: Batch) -> None:
         if batch.generation != self._generation:
