@@ -45,7 +45,9 @@ def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" 
     from auditor.report.custody import NAMES
 
     with kept_in(folder) as replay:
-        options = how.options_of(replay.values, values)
+        options = how.options_of(
+            replay.values, values, is_own=replay.is_own
+        )  # which asks for the key, before rights go
         with Brought(options, is_alone=True) as brought:
             check_out([folder / name for name in NAMES], brought.options)
             if confine is not None:
