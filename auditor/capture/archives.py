@@ -17,6 +17,7 @@ from auditor.border.words import counted
 from auditor.capture.beginnings import is_capture
 from auditor.capture.compression import (
     LONGEST_MAGIC,
+    Rewound,
     beginning,
     beginning_of_stream,
     compression_of,
@@ -31,7 +32,13 @@ MOST_UNPACKED = 8 << 30  # bytes of a packed tar archive, which is unpacked to a
 STEP = 1 << 20
 NAMES = (".pcap", ".pcapng", ".cap", ".erf")
 ZIP_MAGICS = (b"PK\3\4", b"PK\5\6")
-ENCRYPTED = 1  # bit of a ZIP member's flags
+ENCRYPTED, MARKS_END = 1, 2  # bits of a ZIP member's flags; the second of LZMA
+LOCAL_HEADER = (
+    "<4s22xHH"  # of a ZIP member: magic, and the lengths of its name and of what else stands before its bytes
+)
+LOCAL_BYTES = struct.calcsize(LOCAL_HEADER)
+LZMA_HEAD = 9  # bytes
+END_IS_MARKED = (1 << 64) - 1  # for the size of what is unpacked
 DAMAGE: tuple[type[BaseException], ...] = (InputError, *damage())
 TROUBLE: tuple[type[BaseException], ...] = (
     *DAMAGE,
@@ -107,14 +114,33 @@ class Unzipped(io.RawIOBase):
 
     def __init__(self, file: Path | Kept, info: zipfile.ZipInfo) -> None:
         with _told():
-            self._stream = _zip(file).open(info)
+            self._stream = _unzipped(file, info)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         with _told():
-            return self._stream.readinto(buffer)  # type: ignore[call-overload,no-any-return]
+            data = self._stream.read(min(len(view), STEP))
+        view[: len(data)] = data
+        return len(data)
+
+
+def _unzipped(file: Path | Kept, info: zipfile.ZipInfo) -> BinaryIO:
+    """What is in a member. bzip2 and LZMA are unpacked here: zipfile has no limit for what a step of theirs becomes."""
+    if info.compress_type not in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        return cast("BinaryIO", _zip(file).open(info))
+    kept = Kept(file) if isinstance(file, Path) else file
+    magic, *_, name, extra = struct.unpack(LOCAL_HEADER, os.pread(kept.fileno, LOCAL_BYTES, info.header_offset))
+    if magic != ZIP_MAGICS[0]:
+        raise zipfile.BadZipFile("Bad magic number for file header")
+    packed = cast("BinaryIO", Slice(kept, info.header_offset + LOCAL_BYTES + name + extra, info.compress_size))
+    if info.compress_type == zipfile.ZIP_BZIP2:
+        return open_compressed(packed, "bzip2")
+    head = packed.read(LZMA_HEAD)  # version, size of the properties, and these (APPNOTE.TXT, 5.8.8)
+    size = END_IS_MARKED if info.flag_bits & MARKS_END else info.file_size
+    return open_compressed(cast("BinaryIO", Rewound(head[4:] + size.to_bytes(8, "little"), packed)), "lzma")
 
 
 def kind_of(head: bytes) -> str | None:

@@ -174,11 +174,12 @@ def _record(random: Random | None, file: BinaryIO, record: packed.Record) -> byt
     if random.random() < 0.05:
         return mutate.octets(random, file.read(record.end - record.begin))
     file.seek(record.bodies)
-    bodies = [[entry, pa.py_buffer(file.read(entry[3]))] for entry in record.listed]
+    bodies = [(entry, pa.py_buffer(file.read(entry[3]))) for entry in record.listed]
     values = mutate.plain(random, record.values, 2) if random.random() < 0.5 or not bodies else record.values
-    for one in random.sample(bodies, min(len(bodies), random.randrange(3))):
-        one[1] = _array(random, one[0], one[1])
-        one[0][3] = len(one[1])
+    for at in random.sample(range(len(bodies)), min(len(bodies), random.randrange(3))):
+        entry, body = bodies[at]
+        bodies[at] = entry, _array(random, entry, body)
+        entry[3] = len(bodies[at][1])
     try:
         return b"".join(map(bytes, packed.assembled(record.kind, values, bodies)))
     except (TypeError, ValueError, RecursionError):  # no longer values that JSON has
