@@ -5,12 +5,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import auditor
+from tests import cuts
 from tests.skips import pytest_addoption, pytest_make_collect_report, pytest_runtest_makereport
 
 os.environ.pop("COLUMNS", None)  # which those set that run tests side by side; programs take it for a terminal's width
@@ -41,6 +43,16 @@ def corpus() -> Path:
 def office() -> Any:
     """The audit of the office sample with its topology."""
     return auditor.audit(SAMPLES / "office.pcapng", topology=SAMPLES / "site.toml")
+
+
+@pytest.fixture(scope="session")
+def wholes() -> dict[str, Any]:
+    """What audits of whole samples say, by their names."""
+    found = {}
+    for name in cuts.NAMES:
+        with closing(auditor.audit(SAMPLES / f"{name}.pcapng", cuts.SITE)) as result:
+            found[name] = cuts.said(result)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from auditor.options import Options
 from tests import wire
 
+SAMPLES = Path(__file__).parent.parent / "captures"
+NAMES = ["office", "requests", "ssl3", "tls1", "tls1.2", "tls1.3", "tls1.3-post-quantum"]  # of samples that are cut
+SITE = Options(topology=SAMPLES / "site.toml")
 ENHANCED_PACKET = 6  # block type of pcapng, section 4.3
 FRAME = re.compile(r"frames? (\d+)(?: of (\S+?))?( to (\d+)(?: of (\S+?))?)?(?=[\s,;:)\]]|$)")
 OF_FILES = ("capture", "client_hello_capture", "server_hello_capture")

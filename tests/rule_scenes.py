@@ -53,6 +53,8 @@ class Scene:
     early_data: bool = False
     psk_only: bool = False  # TLS 1.3 without a key share in the ServerHello
     dh_bits: int = 3072
+    signatures: bool = True  # the client lists signature schemes
+    mail: str = ""  # SMTP before it: "upgraded", or "clear" where STARTTLS is offered and not used
 
 
 SCENES = {
@@ -98,7 +100,12 @@ SCENES = {
     "tls12-dh1024": Scene(suite=0x009E, group=None, scheme=RSA_SHA256, dh_bits=1024),
     "tls12-mldsa": Scene(key="mldsa 87"),
     "tls12-truncated-hmac": Scene(suite=0xC027, truncated_hmac=True),
+    "tls12-no-signatures": Scene(signatures=False),
+    "smtp-upgraded": Scene(mail="upgraded"),
+    "smtp-clear": Scene(mail="clear"),
 }
+MAIL = [("s", b"220 mail.example ESMTP\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250-x\r\n250 STARTTLS\r\n")]
+STARTTLS = [("c", b"STARTTLS\r\n"), ("s", b"220 go\r\n")]
 
 
 @cache
@@ -155,7 +162,7 @@ def _hello(scene: Scene) -> bytes:
             extensions += wire.extension(23, b"")
         if scene.renegotiation_info:
             extensions += wire.extension(0xFF01, b"\0")
-    if scene.version >= 0x0303:
+    if scene.version >= 0x0303 and scene.signatures:
         extensions += wire.extension(13, _vector(struct.pack(">5H", 0x0403, 0x0503, 0x0804, 0x0401, 0x0201)))
     if scene.version == 0x0304 and scene.group:
         size = 32 if scene.group == "x25519" else SHARES[scene.group]
@@ -222,7 +229,12 @@ def _packets(scene: Scene, port: int) -> list[bytes]:
         talk = wire.Talk(sport=port, dport=80).open()
         request = f"POST /v1/apps HTTP/1.1\r\nHost: {scene.name}\r\nContent-Length: 0\r\n\r\n".encode()
         return talk.play([("c", request), ("s", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]).close().packets
+    if scene.mail == "clear":  # no name says whose it is: an address of AWS's does
+        talk = wire.Talk(sport=port, server="52.46.130.10").open()
+        return talk.play([*MAIL, ("c", b"MAIL FROM:<a@example.org>\r\n"), ("s", b"250 ok\r\n")]).close().packets
     talk = wire.Talk(sport=port).open()
+    if scene.mail:
+        talk.play([*MAIL, *STARTTLS])
     outer = 0x0300 if scene.version == 0x0300 else 0x0301
     hello = wire.record(22, _hello(scene), outer)
     begin = talk.next[0]

@@ -88,6 +88,17 @@ def test_no_problems_are_a_table_too(audit_bytes: Any) -> None:
     ("reason", "words"),
     [
         ("TLS 1.0 negotiated, TLS 1.2 is the least", "TLS 1.0 negotiated"),
+        (
+            "at 2026-11-25 14:07:26.411627 UTC: by direct-connect (dxvif-public1) before, by internet now (and 8 other reasons)",
+            "by direct-connect before, by internet now",
+        ),
+        (
+            (
+                "at 2026-11-25 14:02:59.97 UTC, frame a.pcap:6, within the flow: by vpn before, by internet from then on, "
+                "and as before again until frame a.pcap:7"
+            ),
+            "by vpn before, by internet from then on",
+        ),
         ("went by internet: VLAN 200 and peer MAC 02:00:5e:00:02:01 of internet uplink isp", "went by internet"),
         ("pinpoint:GetApps: not signed (frame 359)", "pinpoint:GetApps: not signed"),
         ("RSA key exchange (and 2 other reasons)", "RSA key exchange"),

@@ -7,6 +7,7 @@ import tarfile
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,57 @@ def test_an_archive_among_captures(tmp_path: Path) -> None:
         "e.zip: an archive that cannot be read",
     ):
         assert words in errors
+
+
+@pytest.mark.parametrize(
+    "outer",
+    [
+        lambda inner: zipped({"in/a.bin": inner}),
+        lambda inner: tarred({"in/a.bin": inner}),
+        lambda inner: gzip.compress(tarred({"in/a.bin": gzip.compress(inner)})),
+        lambda inner: lzma.compress(zipped({"in/a.bin": zstandard.compress(inner)}, zipfile.ZIP_STORED)),
+    ],
+)
+@pytest.mark.parametrize(
+    "inner", [zipped(FILES), tarred(FILES), gzip.compress(tarred(FILES)), gzip.compress(zipped(FILES))]
+)
+def test_archives_in_archives(tmp_path: Path, outer: Any, inner: bytes) -> None:
+    """Captures in an archive within another, either packed or not, are read; their evidence is found again."""
+    path = wire.write(tmp_path, outer(inner), "a.bin")
+    result = auditor.audit(path, out=tmp_path / "out")
+    assert sorted(result.flows["client_port"]) == [1001, 1002, 1003]
+    names = [f"{path}/in/a.bin/{name}" for name in ("day/one.pcap", "three.pcap", "two.dat")]
+    assert sorted(result.captures["capture"]) == names
+    assert len(result.packets(result.flows["flow_id"].iloc[0])) == 3
+
+
+def test_archives_too_deep(tmp_path: Path) -> None:
+    """To a depth archives are read, and what lies deeper is told beside the rest; so is a damaged one."""
+    data, good = zipped({"deep.pcap": FILES["day/one.pcap"]}), FILES["day/one.pcap"]
+    for number in range(5):
+        data = zipped({f"{number}.zip": data, f"{number}.pcap": good, "bad.zip": zipped(FILES)[:-30]})
+    result = auditor.audit(wire.write(tmp_path, data, "a.zip"))
+    assert len(result.captures) == 4
+    errors = "\n".join(result.errors)
+    assert "a.zip/4.zip/3.zip/2.zip/1.zip: lies in 4 archives; unpack it first" in errors
+    assert errors.count("bad.zip: an archive that cannot be read") == 3
+    assert errors.count("bad.zip: lies in 4 archives") == 1
+
+
+def test_archives_of_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits of files and bytes hold for an archive with all in it, and are told."""
+    inner = zipped({f"{number}.pcap": FILES["day/one.pcap"] for number in range(10)})
+    path = wire.write(tmp_path, zipped({f"{number}.zip": inner for number in range(10)}), "a.zip")
+    assert len(auditor.audit(path).captures) == 100
+    whole = archives.Left
+    monkeypatch.setattr(archives, "Left", partial(whole, files=50))
+    result = auditor.audit(path)
+    assert len(result.captures) < 50
+    assert "only 10000 of the files in it are read" in str(result.errors)
+    monkeypatch.setattr(archives, "Left", partial(whole, bytes=5 * len(inner)))
+    result = auditor.audit(path)
+    assert len(result.captures) == 50
+    assert "more than 8 GiB when unpacked" in str(result.errors)
 
 
 def test_an_archive_is_never_written_to(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import auditor
+from auditor.cli.listing import Arranged, _arranged
 from auditor.report import asking, who
 from auditor.tables.arrow import categories
 from auditor.tables.schema import TABLES
@@ -172,6 +173,50 @@ def test_sql_on_a_terminal_says_what_it_leaves_out(results: Path) -> None:
     assert re.search(r"left out: \d+ columns \(.*, …\)", " ".join(text.split()))
     text = on_a_terminal(("sql", str(results), "select 1 as one"), {"NO_COLOR": "1"}, columns=80)
     assert "left out" not in text
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_listing_loses_nothing_on_a_narrow_terminal(results: Path, office: Any, columns: int) -> None:
+    """Where the columns of a listing do not fit, its rows are stacked: each flow's verdict, and its path with confidence."""
+    text = on_a_terminal(("list", str(results)), {"NO_COLOR": "1"}, columns=columns)
+    assert all(len(line) <= columns for line in text.splitlines())
+    assert "left out" not in text
+    words = text.split()
+    for name, values in (("verdict", office.flows["verdict"]), ("path_confidence", office.flows["path_confidence"])):
+        assert name in words
+        assert all(words.count(value) == count for value, count in values.value_counts().items() if count)
+    assert all(name in words for name in office.flows["server_name"].dropna())
+
+
+def test_what_is_needed_least_goes_first() -> None:
+    """Columns that do not fit are left out by their worth, long last ones are wrapped; a path keeps its confidence."""
+    names = [
+        "flow_id",
+        "started",
+        "client_ip",
+        "server",
+        "protocol",
+        "tls_version",
+        "path",
+        "path_confidence",
+        "verdict",
+    ]
+    widths = [7, 19, 12, 52, 8, 11, 14, 15, 14]
+    assert [names[k] for k in range(9) if k not in _arranged(names, widths, 120).shown] == ["started", "protocol"]
+    assert len(_arranged(names, widths, 80).lines) == 3
+    assert _arranged(["rule", "reason"], [6, 500], 80) == Arranged([[0, 1]], [6, 72], wraps=True)
+    assert _arranged([f"c{k}" for k in range(60)], [18] * 60, 100).shown == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "words", [("diff", "{}", "{}"), ("extract", "{}", "TLS101-1", "--explain"), ("paths", "explain", "{}", "3ac6125")]
+)
+def test_texts_are_wrapped_on_a_terminal(results: Path, words: tuple[str, ...]) -> None:
+    """What consists of long lines is wrapped between words on a terminal, and is as it was where it is piped."""
+    arguments = tuple(word.format(results) for word in words)
+    text = on_a_terminal(arguments, {"NO_COLOR": "1"}, columns=60)
+    assert all(len(line) <= 60 for line in text.splitlines() if not line.startswith("Wireshark: "))
+    assert text.split() == run(*arguments).stdout.split()
 
 
 def test_show_tables_and_describe(results: Path) -> None:

@@ -38,6 +38,9 @@ from auditor.errors import InputError
         ("abc123.endpoints.email.global.api.aws", "ses", None, "aws"),
         ("us-east-1.console.aws.amazon.com", "console", "us-east-1", "aws"),
         ("signin.aws.amazon.com", "signin", None, "aws"),
+        ("us-gov-east-1.signin-fips.amazonaws-us-gov.com", "signin", "us-gov-east-1", "aws-us-gov"),
+        ("us-iso-east-1.signin.c2shome.ic.gov", "signin", "us-iso-east-1", "aws-iso"),
+        ("eusc-de-east-1.signin.amazonaws-eusc.eu", "signin", "eusc-de-east-1", "aws-eusc"),
         ("us-gov-west-1.console.amazonaws-us-gov.com", "console", "us-gov-west-1", "aws-us-gov"),
         ("sts.amazonaws.com", "sts", None, "aws"),
         ("kms.us-isob-east-1.sc2s.sgov.gov", "kms", "us-isob-east-1", "aws-iso-b"),
@@ -208,3 +211,21 @@ def test_a_newer_list(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(InputError, match=r"ranges\.json: not AWS's ip-ranges\.json"):
         Ranges.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_fips"),
+    [
+        ("fips.eks.eu-central-1.amazonaws.com", True),
+        ("us-gov-east-1.signin-fips.amazonaws-us-gov.com", True),
+        ("us-gov-east-1.signin.amazonaws-us-gov.com", False),
+        ("fips.amazonaws.com", False),
+        ("www.c2shome.ic.gov", None),
+        ("fips.eks.us-east-1.amazonaws.com.example.org", None),
+    ],
+)
+def test_names_that_say_fips_elsewhere(name: str, is_fips: bool | None) -> None:
+    """Sign-in pages and EKS write it in other places; None for a name that is no endpoint of AWS's."""
+    found = endpoint(name)
+    assert (None if found is None else found.fips) == is_fips
+    assert found is None or not found.customer

@@ -1,7 +1,9 @@
 """TLS and DTLS inside messages of other protocols: the same facts, however these are cut, shuffled, repeated and mixed."""
 
+import hashlib
 import random
 import ssl
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -83,6 +85,18 @@ def test_a_cut_hello(audit_bytes: Run, carrier: str, size: int) -> None:
     assert row["established"] is not False
     assert flow["client_port"] in (40_000, 50_000)
     assert pd.isna(row["server_name"]) or row["server_name"] == carriers.NAME
+
+
+@pytest.mark.parametrize("digest", ["sha256", "sha384", "sha512"])
+@pytest.mark.parametrize("beyond", [0, 5, 13])
+def test_packets_cut_before_the_record(audit_bytes: Run, digest: str, beyond: int) -> None:
+    """Packets with an HMAC of which no byte of TLS was captured: the protocol is told, and why nothing else is."""
+    size = 42 + 17 + hashlib.new(digest).digest_size + beyond
+    result = audit_bytes(wire.pcap(datagrams(carriers.openvpn(carriers.handshake(), digest)), snap=size))
+    assert wire.only(result.flows)["protocol"] == "openvpn"
+    row = wire.only(result.handshakes)
+    assert (row["starttls"], row["status"]) == ("openvpn", "truncated")
+    assert row["status_reason"] == "OpenVPN's packets were cut before the handshake in them"
 
 
 def test_a_cut_certificate_inside(audit_bytes: Run) -> None:
@@ -168,6 +182,14 @@ def test_eap_over_lan(audit_bytes: Run, method: int, group: str) -> None:
     assert (row["cipher_suite"], row["status"], row["established"]) == (carriers.SUITE, "complete", True)
 
 
+def test_eap_in_cooked_packets(audit_bytes: Run) -> None:
+    """A capture of all interfaces has no address to which a frame goes: requests are of the supplicant who last answered."""
+    frames = carriers.eap_over_lan(carriers.handshake())
+    cooked = [struct.pack(">HHH", 0, 1, 6) + frame[6:12] + b"\0\0" + frame[12:] for frame in frames]
+    row = wire.only(audit_bytes(wire.pcap(cooked, link=113)).handshakes)
+    assert (row["status"], row["server_name"], row["starttls"]) == ("complete", carriers.NAME, "eap")
+
+
 def test_supplicants_of_one_authenticator(audit_bytes: Run) -> None:
     """Each has a flow of its own; what is no EAP packet (keys) belongs to none."""
     one = carriers.eap_over_lan(carriers.handshake())
@@ -221,8 +243,13 @@ def test_tds_in_clear(audit_bytes: Run, answers: int, expected: str) -> None:
 
 
 def test_a_hidden_control_channel(audit_bytes: Run) -> None:
-    """With --tls-crypt nothing can be read, and that is what is said."""
-    result = audit_bytes(wire.pcap(datagrams(carriers.openvpn_crypt())))
+    """With --tls-crypt nothing can be read, and that is what is said: also of one direction, late, and cut."""
+    every = datagrams(carriers.openvpn_crypt())
+    for packets, snap in [(every, 2000), (every, 59), (every[1:], 80), (every[2:], 70), (every[1:2], 2000)]:
+        check_hidden(audit_bytes(wire.pcap(packets, snap=snap)))
+
+
+def check_hidden(result: Any) -> None:
     row = wire.only(result.handshakes)
     assert wire.only(result.flows)["protocol"] == "openvpn"
     assert row["status"] == "truncated"

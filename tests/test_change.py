@@ -113,6 +113,7 @@ def test_diff_page(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert set(counts) == {"went"}
     assert text.index("TLS101") < text.index("TLS version")
     assert not re.findall(r"<script|https?:|//", text)
+    assert ".basis td, .basis th, .basis th:first-child { width: auto; }" in text, "on a telephone they have its width"
     same = run("diff", folders[0], folders[0], "--format", "html").stdout
     assert "Nothing changed." in same
 

@@ -7,15 +7,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import auditor
-from auditor.audit import dask_workers
+from auditor.audit import dask_workers, parallel
 from auditor.errors import AuditError, InputError
 from auditor.options import Options
+from auditor.report import partitions
 from auditor.report.custody import STATE
 from tests.conftest import HANG, SAMPLES
 from tests.sharing import names, rows, totals
@@ -215,3 +217,36 @@ def test_without_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(AuditError, match=r"--scheduler needs Dask: pip install .*cluster"):
         auditor.audit(OFFICE, Options(scheduler="tcp://127.0.0.1:8786", out=tmp_path))
+
+
+def said(folder: Path) -> dict[str, list[str]]:
+    """The rows of all tables, however many files these have."""
+    with closing(auditor.load(folder)) as result:
+        return {
+            table: sorted(repr(row) for row in result.arrow(table).to_pylist())
+            for table in result.tables
+            if table != "requests"  # with hashes that are salted anew
+        }
+
+
+def test_tables_in_parts(client: Any, one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker writes its part of the tables: whoever reads results reads all, and a part that is missing is noticed."""
+    monkeypatch.setattr(parallel, "MOST_FINISHED", 0)  # so that workers judge these few
+    out, copy = tmp_path / "out", tmp_path / "copy"
+    with auditor.cluster(client):
+        auditor.audit(OFFICE, out=out, jobs=3).close()
+    parts = [name for name in names(out) if partitions.is_part(name)]
+    assert {"flows.00001.parquet", "flows.00002.parquet", "verdicts.00001.parquet"} <= set(parts)
+    assert said(out) == said(one)
+    with closing(auditor.load(out)) as both, closing(auditor.load(one)) as alone:
+        assert all(same for _, same, _ in both.verify())
+        assert both.sql("select count(*) from flows").iloc[0, 0] == alone.count("flows")
+        assert not both.diff(alone)
+        both.save(copy)
+    assert set(parts) < set(names(copy))
+    (copy / "flows.00001.parquet").unlink()
+    noticed: list[str] = []
+    auditor.load(copy, say=noticed.append).close()
+    assert [sentence.rsplit("/", 1)[1] for sentence in noticed] == ["flows.00001.parquet: No such file or directory"]
+    auditor.audit(OFFICE, out=out, jobs=1, fresh=True).close()
+    assert names(out) == names(one)

@@ -178,6 +178,8 @@ def test_before_a_fault(audit_bytes: Run, hello: bytes, answer: bytes, known: di
         (50, b"\0\x20\4\3"),
         (11, b"\3\0"),
         (45, b"\2\1"),
+        (51, b"\0\x09\0\x1d\0\4\1\2\3"),
+        (51, b"\0"),
     ],
 )
 def test_a_list_that_exceeds_its_extension(audit_bytes: Run, kind: int, body: bytes) -> None:
@@ -187,6 +189,16 @@ def test_a_list_that_exceeds_its_extension(audit_bytes: Run, kind: int, body: by
     assert (row["status"], row["server_name"]) == ("invalid", NAME)
     assert "a list exceeds its extension" in row["status_reason"]
     assert row["cipher_suites_offered"].startswith("TLS_AES_128_GCM_SHA256")
+
+
+def test_shares_behind_their_list(audit_bytes: Run) -> None:
+    """Key shares are those of the list: what stands behind it in the extension is none."""
+    share, more = struct.pack(">HH", 0x1D, 4) + b"abcd", struct.pack(">HH", 0x17, 2) + b"ef"
+    shares = wire.extension(51, struct.pack(">H", len(share)) + share + more)
+    row = wire.only(
+        audit_bytes(wire.pcap(talk(wire.client_hello(extensions=shares), wire.server_hello(0x1301)))).handshakes
+    )
+    assert row["key_shares_offered"] == "x25519"
 
 
 @pytest.mark.parametrize("size", [33_000, 70_000])
@@ -296,7 +308,7 @@ ENDPOINT = b"\xea\0\x17\x01vpce-08d2bf15fac5001c9"
 
 
 @pytest.mark.parametrize(("family", "addresses"), [(0x11, 12), (0x21, 36), (0, 0)])
-@pytest.mark.parametrize("size", [1460, 30])
+@pytest.mark.parametrize("size", [1460, 30, 11, 2])
 def test_endpoint_in_a_proxy_header(audit_bytes: Run, family: int, addresses: int, size: int) -> None:
     """A load balancer's PROXY header names the VPC endpoint: a column, and likely evidence of the way."""
     tail = bytes(addresses) + b"\x03\0\x04abcd" + ENDPOINT + b"\x04\0\x02\0\0"
@@ -326,9 +338,9 @@ REQUEST = b"\x20\0\0\1\x85\xae\xff\x19\0\0\0\1\x21" + bytes(23)
 def test_mysql_without_a_pause(audit_bytes: Run, request_of: bytes, size: int, greeted: bool) -> None:
     """MySQL's SSLRequest and the ClientHello right behind it, cut anywhere, with the server's greeting or without."""
     greeting = b"\x4a\0\0\0\x0a8.0.36\0" + bytes(64)
-    talk = wire.Talk(dport=3306).open().play([("s", greeting)] if greeted else [])
+    talk = wire.Talk(dport=3306).open().play([("s", greeting)] if greeted else [], size)
     talk.play([("c", request_of + wire.record(22, HELLO))], size).play([("s", wire.record(22, ANSWER))])
     found = audit_bytes(wire.pcap(talk.packets)).handshakes
-    if greeted or (len(request_of) == 36 and size >= 36):
+    if greeted or len(request_of) == 36:
         row = wire.only(found)
         assert (row["starttls"], row["status"], row["server_name"]) == ("mysql", "complete", NAME)

@@ -18,6 +18,8 @@ SHAKE = [("c", HELLO), ("s", ANSWER), ("c", CCS + FINISHED), ("s", CCS + FINISHE
 POST = b"POST /v1/apps HTTP/1.1\r\nHost: pinpoint.us-east-1.amazonaws.com\r\n\r\n"
 DENIED = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\n\r\n<html>blocked</html>"
 SMTP = [("s", b"220 ready\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250-x\r\n250 STARTTLS\r\n"), ("c", b"STARTTLS\r\n")]
+SOCKS = [("c", b"\5\1\0"), ("s", b"\5\0"), ("c", b"\5\1\0\1\x34\x2e\x82\x0a\0\x50"), ("s", b"\5\0\0\1" + bytes(6))]
+BIND = b"\x30\x17\2\1\5\x60\x12\2\1\3\4\5cn=me\x80\6secret"
 CLEAR = {
     "answered by a proxy": [("c", HELLO), ("s", DENIED)],
     "answered by SSH": [("c", HELLO), ("s", b"SSH-2.0-OpenSSH_9.6\r\n")],
@@ -29,9 +31,12 @@ CLEAR = {
     ],
     "a request behind a PROXY header": [("c", b"PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n" + POST), ("s", DENIED)],
     "a PROXY header, then a request": [("c", b"PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n"), ("c", POST), ("s", DENIED)],
+    "a request behind SOCKS 5": [*SOCKS, ("c", POST), ("s", DENIED)],
+    "a request behind SOCKS 4": [("c", b"\4\1\0\x50\x34\x2e\x82\x0a\0"), ("s", b"\0\x5a" + bytes(6)), ("c", POST)],
     "answered in words": [("c", HELLO), ("s", b"ERR this port speaks no TLS at all\r\n")],
     "a request behind the hello": [("c", HELLO + POST)],
     "clear after TLS": [*SHAKE, ("c", CLOSE), ("s", CLOSE), ("c", POST), ("s", DENIED)],
+    "LDAP after TLS ended": [*SHAKE, ("c", CLOSE), ("s", CLOSE), ("c", BIND)],
     "clear after STARTTLS ended": [*SMTP, ("s", b"220 go\r\n"), *SHAKE, ("c", CLOSE), ("c", b"QUIT\r\n")],
     "STARTTLS refused, then mail": [*SMTP, ("s", b"454 no\r\n"), ("c", b"MAIL FROM:<a@example.org>\r\n")],
     "STARTTLS failed, then mail": [
@@ -45,8 +50,10 @@ UNPROVEN = {
     "no end of the handshake": [("c", HELLO), ("s", ANSWER)],
     "a refused handshake": [("c", HELLO), ("s", wire.record(21, b"\2\x28"))],
     "SSH that is greeted alone": [("s", b"SSH-2.0-OpenSSH_9.6\r\n"), ("c", b"SSH-2.0-x\r\n")],
+    "bytes that nobody knows after TLS ended": [*SHAKE, ("c", CLOSE), ("s", CLOSE), ("c", bytes(range(128, 228)))],
     "from the middle": [("c", DATA), ("s", DATA)],
     "an answer that nobody knows": [("c", HELLO), ("s", bytes(range(128, 228)))],
+    "bytes that nobody knows behind SOCKS 5": [*SOCKS, ("c", bytes(range(128, 228))), ("s", bytes(range(128, 228)))],
     "a suite that nobody knows": [("c", HELLO), ("s", wire.record(22, wire.server_hello(0xFEED))), *SHAKE[2:]],
 }
 ENCRYPTED = {
@@ -58,6 +65,8 @@ ENCRYPTED = {
         *((who, bytes([0, 0, 1, 4, 6, 20]) + bytes(400)) for who in "cs"),
     ],
     "STARTTLS": [*SMTP, ("s", b"220 go\r\n"), *SHAKE],
+    "behind SOCKS 5": [*SOCKS, *SHAKE],
+    "an alert in the middle": [*SHAKE, ("c", CLOSE), ("c", DATA + DATA[:9]), ("c", DATA[9:]), ("s", DATA)],
     "closed": [*SHAKE, ("c", CLOSE), ("s", CLOSE)],
 }
 AWS = "52.46.130.10"  # of ip-ranges.json, so that flows without a name are in scope too
@@ -87,3 +96,19 @@ def test_what_was_not_seen_does_not_pass(audit_bytes: Callable[..., auditor.Audi
 def test_what_is_encrypted_passes(audit_bytes: Callable[..., auditor.Audit], scene: str) -> None:
     """A handshake that came to its end with a suite that encrypts is enough."""
     assert verdict(audit_bytes, ENCRYPTED[scene]) == "pass"
+
+
+@pytest.mark.parametrize("policy", ["nist-800-52r2", "mozilla-modern-6.0", "pq-ready", "aws-elb-tls13-1-2-2021-06"])
+@pytest.mark.parametrize("scene", [name for name in CLEAR if "after" in name])
+def test_no_policy_passes_what_was_in_clear(audit_bytes: Callable[..., auditor.Audit], scene: str, policy: str) -> None:
+    """A flow that went on in clear passes no policy, also where no rule asks for encryption."""
+    data = wire.pcap(wire.Talk(server=AWS).open().play(CLEAR[scene]).close().packets)
+    assert [row["verdict"] for row in audit_bytes(data, policy=[policy]).rows("flows", "verdict")] != ["pass"]
+
+
+def test_what_was_in_clear_has_no_version_of_tls(audit_bytes: Callable[..., auditor.Audit]) -> None:
+    """The rule on versions fails where commands were sent before or after a good handshake."""
+    early = [*SMTP[:3], ("c", b"AUTH PLAIN AHUAcA==\r\n"), ("s", b"235 ok\r\n"), SMTP[3], ("s", b"220 go\r\n"), *SHAKE]
+    for flights in (early, CLEAR["clear after TLS"]):
+        assert verdict(audit_bytes, flights, "TLS101") == "fail"
+    assert verdict(audit_bytes, ENCRYPTED["STARTTLS"], "TLS101") == "pass"

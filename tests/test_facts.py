@@ -75,7 +75,7 @@ def test_every_fact_is_read_by_a_check_and_checks_read_only_facts() -> None:
     numbers = {"compression", "path_confidence", "hello_outcome", "day", "asymmetric", "in_region", "version"}
     numbers |= {"version_offered", *(name for name in OpenedFacts.names() if _is_three_valued(name))}
     truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload"}
-    truths |= {"source_outside", "imitates", "hello_is_large", "path_seen", "early_data_sent", "is_greeting"}
+    truths |= {"imitates", "hello_is_large", "path_seen", "early_data_sent", "is_greeting"}
     columns: dict[str, FactColumn] = {
         name: np.zeros(1, np.int64 if name in numbers else bool if name in truths else object)
         for name in OpenedFacts.names()

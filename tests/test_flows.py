@@ -14,9 +14,9 @@ from auditor.decode.layers import ETHERNET
 from auditor.decode.packet import RECENT_PACKET
 from auditor.flows import room
 from auditor.flows import state as S
+from auditor.flows.exchange import ANSWER as ANSWER_ROW
 from auditor.flows.keyed import KEYS
 from auditor.flows.room import make_room, new_state
-from auditor.flows.told import ANSWER as ANSWER_ROW
 from auditor.reading import scan
 from tests import wire
 

@@ -63,9 +63,10 @@ CLI_NEEDS = {
     "auditor.report.plain": "says what findings are about",
     "auditor.report.problems": "needs no pandas",
     "auditor.report.proof": "needs no pandas",
-    "auditor.report.results": "needs no pandas",
     "auditor.report.fetched": "removes what was fetched",
+    "auditor.report.results": "needs no pandas",
     "auditor.report.who": "needs no pandas",
+    "auditor.requests.decrypt": "names a type",
 }
 # Run by processes of their own, which are started by these names: nothing imports them.
 PROGRAMS = {

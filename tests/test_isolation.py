@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from auditor.errors import InputError
-from auditor.machine import confined, isolated, landlock, programs, search_path
-from auditor.requests import tshark
+from auditor.machine import confined, isolated, landlock, programs, search_path, trust
+from auditor.requests import tshark, tshark_kept
 from tests.conftest import HANG, ROOT
 
 
@@ -119,7 +119,7 @@ def test_what_is_confined_has_no_network_and_leaves_no_core() -> None:
     facts = "[name for _, name in socket.if_nameindex()], getrlimit(RLIMIT_CORE), getrlimit(RLIMIT_AS)[0]"
     code = f"import socket; from resource import *; print({facts})"
     command = isolated.script(confined.__file__, str(1 << 30), sys.executable, "-I", "-c", code)
-    said = isolated.said(command)
+    said = isolated.output_of(command)
     assert said is not None
     interfaces, rest = said.split("]", 1)
     assert rest.strip() == f"(0, 0) {1 << 30}"
@@ -133,11 +133,45 @@ def _can_leave_network() -> bool:
 
 def test_tshark_without_a_list_of_protocols_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tshark does not say which dissectors it has, none could be switched off: that is an error, not silence."""
-    tshark._others.cache_clear()
     tshark._asked.cache_clear()
-    monkeypatch.setattr(isolated, "said", lambda _: None)
+    monkeypatch.setattr(tshark_kept, "recalled", lambda _: None)
+    monkeypatch.setattr(isolated, "output_of", lambda _: None)
     with pytest.raises(InputError, match="does not list its protocols"):
         tshark.restricted("/usr/bin/tshark")
+
+
+def a_tshark(prefix: Path, says: str) -> str:
+    """A program that says what a tshark says, with the library that it would have."""
+    program = prefix / "bin" / "tshark"
+    (prefix / "bin").mkdir(parents=True, exist_ok=True)
+    (prefix / "lib").mkdir(exist_ok=True)
+    (prefix / "lib" / "libwireshark.so.1").touch()
+    program.write_text(f"#!/bin/sh\n[ $1 = -G ] && printf 'x\\tx\\ttcp\\nx\\tx\\t{says}\\n' || echo TShark {says}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_what_tshark_says_is_kept_until_it_is_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tshark is asked once; after its program, its library or a folder of its plugins has changed it is asked again."""
+    (tmp_path / "cache").mkdir(mode=0o700)
+    monkeypatch.setenv("AUDITOR_CACHE_DIR", str(tmp_path / "cache"))
+    for name in isolated.LIBRARIES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(trust, "folder", lambda path, make=False: path.mkdir(exist_ok=True) or path)
+    path = a_tshark(tmp_path, "one")
+
+    def options() -> list[str]:
+        tshark._asked.cache_clear()
+        return tshark.restricted(path)
+
+    assert options() == ["--disable-protocol", "one"]
+    monkeypatch.setattr(isolated, "output_of", lambda _: None)  # so only what is kept can answer
+    assert options() == ["--disable-protocol", "one"]
+    (tmp_path / "lib" / "libwireshark.so.1").write_bytes(b"another one")
+    with pytest.raises(InputError):
+        options()
+    monkeypatch.undo()
+    tshark._asked.cache_clear()
 
 
 @pytest.mark.skipif(landlock.version() == 0, reason="the kernel has no landlock")

@@ -1,6 +1,7 @@
 """Several processes that audit together: real ones, which end, die and are asked to stop."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,12 +15,13 @@ import psutil
 import pytest
 
 import auditor
-from auditor.audit import chosen, start, workers
+from auditor.audit import chosen, parallel, shares, start, workers
 from auditor.capture.inputs import Input
 from auditor.errors import AuditError, InputError
+from auditor.machine import packed
 from auditor.options import Options
 from auditor.report.custody import STATE
-from tests import wire
+from tests import cuts, wire
 from tests.conftest import HANG, SAMPLES
 from tests.sharing import names, rows, totals
 
@@ -185,3 +187,38 @@ def test_jobs_without_being_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     assert chosen.jobs_for([large], Options()) == 1
     assert chosen.jobs_for([large], Options(jobs=5)) == 5
+
+
+def test_gone_on_with_after_a_kill(tmp_path: Path) -> None:
+    """What several processes have followed before all of them were killed is not followed again."""
+    talk = wire.Talk()
+    for _ in range(300):
+        talk.open().play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 400)]).close()
+    (tmp_path / "in").mkdir()
+    count = len(talk.packets)
+    cuts.cut_pcap(wire.pcap(talk.packets), tmp_path / "in", [k * 20 // count for k in range(count)])
+    alone, out = tmp_path / "alone", tmp_path / "out"
+    auditor.audit(tmp_path / "in", out=alone).close()
+    command = [sys.executable, "-m", "auditor", "pcap", str(tmp_path / "in"), "--jobs", "2", "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        while child.poll() is None and not list(out.glob(".audit-*/share-*/state")):
+            threading.Event().wait(0.01)
+        child.send_signal(signal.SIGKILL)
+    assert list(out.glob(".audit-*/share-*/state"))
+    done = subprocess.run(command, capture_output=True, check=True, timeout=HANG)
+    assert b"what was read before is not read again" in done.stderr
+    assert rows(out) == rows(alone)
+    assert {*names(out), STATE} == set(names(alone))
+    done = subprocess.run(command, capture_output=True, check=True, timeout=HANG)
+    assert b"20 of 20 captures were read before" in done.stderr
+
+
+def test_a_folder_that_was_prepared_is_not_gone_on_from(tmp_path: Path) -> None:
+    """What shares have left counts in the folder that this user's audit made, and in no copy or other that looks like it."""
+    options = Options(out=tmp_path / "out")
+    marks = parallel._marks([], options, 2)
+    with parallel._working([], options, 2) as folder:
+        assert parallel._fits(marks, options, folder)
+        assert not parallel._fits(marks, options, shutil.copytree(folder, tmp_path / "copy"))
+        packed.write(folder / shares.PLAN, parallel.PLAN_KIND, marks | {"seal": "00" * 32}, {})
+        assert not parallel._fits(marks, options, folder)

@@ -23,8 +23,23 @@ LINE = f"CLIENT_RANDOM {RANDOM} {SECRET}"
         (LINE + "\r\n").encode("utf-16-le"),
         f"CLIENT_RANDOM {RANDOM.upper()} {SECRET.upper()}\r\n".encode(),
         f"2026-11-25T09:00:00Z host curl[17]: {LINE}\n".encode(),
+        f'{{"log":"{LINE}\\n","stream":"stderr","time":"2026-11-25T09:00:00Z"}}\n'.encode(),
+        f"time=2026-11-25 msg='{LINE}' level=debug\n".encode(),
+        f"client_random\t{RANDOM}  {SECRET}\n".encode(),
+        f"{LINE}   # the second connection\n".encode(),
     ],
-    ids=["UTF-8 mark", "UTF-16 LE", "UTF-16 BE", "UTF-16 without a mark", "capitals and CRLF", "a log system's prefix"],
+    ids=[
+        "UTF-8 mark",
+        "UTF-16 LE",
+        "UTF-16 BE",
+        "UTF-16 without a mark",
+        "capitals and CRLF",
+        "a log system's prefix",
+        "JSON of a container",
+        "a quoted message",
+        "a small label and tabs",
+        "a comment behind",
+    ],
 )
 def test_one_line_in_many_dresses(data: bytes) -> None:
     """The secret is taken, without what stands before it, however the file is encoded and in whatever pieces it comes."""
@@ -33,6 +48,14 @@ def test_one_line_in_many_dresses(data: bytes) -> None:
         log = keys.add("log", pieces)
         assert (log.lines, log.wrong) == (1, 0)
         assert keys.by_random[bytes.fromhex(RANDOM)][0].lower() == LINE.lower().encode()
+
+
+@pytest.mark.parametrize("line", [LINE + "g", LINE + "-", "X" + LINE, LINE.replace(" ab", " gb"), LINE[:-70]])
+def test_lines_that_are_damaged(line: str) -> None:
+    """A line whose secret is cut or has other characters in it is counted as wrong, not taken for another secret."""
+    keys = Keys()
+    assert keys.add("log", [line.encode()]).wrong == 1
+    assert not keys
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason=f"no cases at {CASES}; set AUDITOR_CASES")

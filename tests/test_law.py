@@ -17,14 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import auditor
-from auditor.options import Options
 from auditor.reading.sources import LOOKED_AT
 from tests import cuts, wire
 from tests.conftest import SAMPLES
 from tests.lab import scenes
 
-NAMES = ["office", "requests", "ssl3", "tls1", "tls1.2", "tls1.3", "tls1.3-post-quantum"]
-SITE = Options(topology=SAMPLES / "site.toml")
 PACKERS: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("", bytes),
     (".gz", gzip.compress),
@@ -39,26 +36,16 @@ def packets_in(data: bytes) -> int:
     return sum(kind == cuts.ENHANCED_PACKET for kind, _ in wire.blocks_of(data))
 
 
-@pytest.fixture(scope="module")
-def wholes() -> dict[str, Any]:
-    """What audits of whole samples say."""
-    found = {}
-    for name in NAMES:
-        with closing(auditor.audit(SAMPLES / f"{name}.pcapng", SITE)) as result:
-            found[name] = cuts.said(result)
-    return found
-
-
 def same(pieces: cuts.Pieces, whole: dict[str, Any], paths: Sequence[Path] | None = None) -> None:
     """Hold an audit of pieces, in some order, against what that of the whole says."""
-    with closing(auditor.audit(pieces.paths if paths is None else paths, SITE)) as result:
+    with closing(auditor.audit(pieces.paths if paths is None else paths, cuts.SITE)) as result:
         said = cuts.said(result, pieces)
         assert len(result.captures) == len(pieces.paths)
     for table, rows in whole.items():
         assert said[table] == rows, table
 
 
-@given(name=st.sampled_from(NAMES), data=st.data())
+@given(name=st.sampled_from(cuts.NAMES), data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_pieces_are_the_whole(wholes: dict[str, Any], name: str, data: st.DataObject) -> None:
     """Whatever packets lie in which file, and in whatever order the files are given, all tables are equal."""
@@ -167,7 +154,7 @@ def test_evidence_lies_in_several_files(tmp_path: Path) -> None:
     cut = cuts.cut_pcapng(sample, tmp_path, [k * 40 // count for k in range(count)])
     extracted = []
     for name, paths in (("whole", [SAMPLES / "office.pcapng"]), ("pieces", cut.paths)):
-        result = auditor.audit(paths, SITE)
+        result = auditor.audit(paths, cuts.SITE)
         result.extract("TLS101-1", tmp_path / f"{name}.evidence")
         blocks = list(wire.blocks_of((tmp_path / f"{name}.evidence").read_bytes()))
         packets = [block for kind, block in blocks if kind == cuts.ENHANCED_PACKET]

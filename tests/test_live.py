@@ -233,6 +233,50 @@ def test_durations_that_are_none(duration: float) -> None:
     assert "give a number of seconds above 0" in done.stderr
 
 
+@pytest.mark.parametrize("program", ["tcpdump", "socket"])
+def test_drops_are_told_while_it_runs(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can be asked for drops is asked while it captures; its answers are no part of what went wrong."""
+    can_capture()
+    if program != "socket" and shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    find = programs.find
+    monkeypatch.setattr(programs, "find", lambda name: find(name) if name == program else None)
+    monkeypatch.setattr(live, "PATIENCE", 0.1)
+    capture = live.LiveCapture("lo", "tcp port 9")
+    try:
+        capture.begin()
+        until = time.monotonic() + HANG
+        while capture.dropped() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        assert capture.dropped() == 0
+        assert not capture.is_behind()
+    finally:
+        capture.stop()
+        notes = capture.close()
+    assert notes[1] == "0 packets dropped by the kernel"
+    assert not any("dropped" in line for line in capture._messages)
+
+
+def test_a_reader_that_is_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody reads what a program captures, it is said that packets may be dropped, before it counts them."""
+    script = "import sys; sys.stdout.buffer.write(bytes(1 << 20))"
+    monkeypatch.setattr(live, "command", lambda *_: [sys.executable, "-c", script])
+    capture = live.LiveCapture("eth9")
+    try:
+        capture.begin()
+        until = time.monotonic() + HANG
+        while not capture.is_behind() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert capture.is_behind()
+        assert capture.dropped() is None
+        while capture._stream.read(1 << 16):
+            continue
+        assert not capture.is_behind()
+    finally:
+        capture.stop()
+        capture.close()
+
+
 def test_missing_interface_is_said() -> None:
     """An interface that is not there is named in one sentence."""
     can_capture()

@@ -1,11 +1,13 @@
 """Every form in which logs and routing tables are handed out, read alike or refused by name."""
 
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from tests.lab import scenes
 from tests.lab import world as w
 from tests.test_path_inputs import ROW, find, table_of
 
+NAMES = [re.sub("-", "_", name) for name in scenes.V2.split()]  # as columns of tables are named
 FORMS = {
     "tabs.log": f"{scenes.V2}\n{ROW}\n".replace(" ", "\t"),
     "subscription.json": json.dumps({"logGroup": "flows", "logEvents": [{"timestamp": 1, "message": ROW}]}),
@@ -32,6 +35,26 @@ FORMS = {
     "tail.log": f"2025-11-24T16:00:00+00:00 eni-0a1-all {ROW}\n",
     "tail-short.log": f"2025-11-24T16:00:00 {ROW}\n",
     "mark.log": f"\ufeff{scenes.V2}\r\n{ROW}\r\n",
+    "messages.json": json.dumps([ROW]),
+    "pairs.json": json.dumps([[1, ROW]]),
+    "renamed.json": json.dumps([{"t": 1, "m": ROW}]),
+    "fields.json": json.dumps([dict(zip(NAMES, ROW.split(), strict=True))]),
+    "fields of query.json": json.dumps(
+        {"results": [[{"field": n, "value": v} for n, v in zip(NAMES, ROW.split(), strict=True)] + [{"field": "@ptr"}]]}
+    ),
+    "athena.json": json.dumps(
+        {"ResultSet": {"Rows": [{"Data": [{"VarCharValue": v} for v in row]} for row in (NAMES, ROW.split())]}}
+    ),
+    "pretty, one behind the other.json": json.dumps({"events": []}, indent=1)
+    + json.dumps({"events": [{"timestamp": 1, "message": ROW}]}, indent=1),
+    "controlled.json": json.dumps({"messageType": "CONTROL_MESSAGE", "logEvents": [{"message": "Checking health"}]})
+    + json.dumps({"messageType": "DATA_MESSAGE", "logEvents": [{"message": ROW}]}),
+    "output text.log": f"b/31\tf/31\nEVENTS\t1\teni-0a1-all\t1\t{ROW}\t1\n",
+    "console.csv": f'timestamp,message\n1764000000000,"{ROW} "\n',
+    "athena.tsv": "\t".join(NAMES) + "\n" + ROW.replace(" ", "\t") + "\n",
+    "semicolons.csv": ";".join(NAMES) + "\n" + ROW.replace(" ", ";") + "\n",
+    "coloured.log": f"\x1b[32m2025-11-24T16:00:00+00:00\x1b[0m \x1b[36meni-0a1-all\x1b[0m {ROW}\n",
+    "wide.log": f" {scenes.V2} \n{ROW.replace(' ', '  ')} \n",
 }
 
 
@@ -68,6 +91,12 @@ TRAILS = {
     "tail": f"2025-11-24T16:00:00+00:00 123456789012_CloudTrail_us-east-1 {TEXT}\n",
     "tail --format short": f"2025-11-24T16:00:00 {TEXT}\n",
     "create-export-task": f"2025-11-24T16:00:00.000Z {TEXT}\n",
+    "lookup-events --query": json.dumps([TEXT]),
+    "pairs": json.dumps([["2025-11-24T16:00:00Z", TEXT]]),
+    "output text": f"EVENTS\tAKIA\t{TEXT}\t1\tfalse\nRESOURCES\ta\tb\n",
+    "console": f'timestamp,message\n1764000000000,"{QUOTED}"\n',
+    "CloudTrail Lake": json.dumps({"QueryStatus": "FINISHED", "QueryResultRows": [[{"eventJson": TEXT}]]}),
+    "pretty, one behind the other": json.dumps({"Records": []}, indent=1) + json.dumps({"Records": [EVENT]}, indent=1),
     "lines": f"{TEXT}\n",
     "Firehose": TEXT,
 }
@@ -84,6 +113,69 @@ def test_every_form_of_cloudtrail(tmp_path: Path, name: str) -> None:
     (tmp_path / "trail.log").write_text(TRAILS[name].replace("eventTime", "eventName"))
     with pytest.raises(auditor.InputError, match=r"trail\.log"):
         witnesses.read([tmp_path])
+
+
+LOGGED = (
+    f"6 TransitGateway 123456789012 tgw-1 tgw-attach-1 - - - - - - - - - - tgw-attach-2 {ROW.partition('eni-0a1 ')[2]}"
+)
+TRANSIT_ROW = f"{LOGGED.replace('ACCEPT OK', 'OK')} IPv4 0 0 0 0 2 us-east-1 ingress - -"
+
+
+@pytest.mark.parametrize(
+    "text", [TRANSIT_ROW, f"2025-11-24T16:00:00+00:00 tgw-1-all {TRANSIT_ROW}", json.dumps([TRANSIT_ROW])]
+)
+def test_a_transit_gateway_log_without_header(tmp_path: Path, text: str) -> None:
+    """Rows in the default format of transit gateways are read by it, as CloudWatch Logs has them."""
+    (tmp_path / "a.log").write_text(f"{text}\n")
+    found = witnesses.read([tmp_path]).flow_log
+    assert found is not None
+    assert (found.log.transit, found.log.texts("tgw-pair-attachment-id").tolist()) == ([True], ["tgw-attach-2"])
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"events": [], "nextForwardToken": "f/1"}', '{"results": [], "status": "Complete"}']
+)
+def test_nothing_was_logged(tmp_path: Path, text: str) -> None:
+    """An answer of CloudWatch Logs without events is a log without rows, and no error."""
+    (tmp_path / "a.json").write_text(text)
+    found = witnesses.read([tmp_path]).flow_log
+    assert found is not None
+    assert found.log.rows == [0]
+
+
+def test_rows_without_header_tell_their_format(tmp_path: Path) -> None:
+    """Of several listed formats with as many fields the one that fits is taken; where two fit, neither is guessed."""
+    other = scenes.V2.replace("srcaddr dstaddr", "dstport srcport").replace("srcport dstport", "dstaddr srcaddr")
+    turned = scenes.V2.replace("srcaddr dstaddr", "dstaddr srcaddr")
+    for name, listed in (("right", [other]), ("wrong", [other, turned])):
+        folder = tmp_path / name
+        folder.mkdir()
+        formats = [{"LogFormat": " ".join(f"${{{field}}}" for field in fields.split())} for fields in listed]
+        (folder / "formats.json").write_text(json.dumps({"FlowLogs": formats}))
+        (folder / "a.log").write_text(f"{ROW}\n")
+    found = witnesses.read([tmp_path / "right"]).flow_log
+    assert found is not None
+    assert found.log.number["srcport"].tolist() == [40_000]
+    with pytest.raises(auditor.InputError, match=r"a\.log: .* fit several formats"):
+        witnesses.read([tmp_path / "wrong"])
+
+
+def test_several_logs_in_one_file(tmp_path: Path) -> None:
+    """Where logs were put into one file, each header holds for the rows behind it, and none counts as a row."""
+    names, values = scenes.V2.split(), ROW.split()
+    turned = f"{' '.join(reversed(names))}\n{' '.join(reversed(values))}"
+    (tmp_path / "a.log").write_text(f"{scenes.V2}\n{ROW}\n{scenes.V2}\n{turned}\n")
+    log = read(tmp_path / "a.log")
+    assert (log.rows, log.unread, log.number["srcport"].tolist()) == ([2], [0], [40_000, 40_000])
+
+
+def test_parquet_by_how_it_begins(tmp_path: Path) -> None:
+    """A table is read as one whatever its file is called."""
+    table = pa.table({name: [value] for name, value in zip(NAMES, ROW.split(), strict=True)})
+    pq.write_table(table, tmp_path / "part-00000.log")
+    found = witnesses.read([tmp_path]).flow_log
+    assert found is not None
+    assert found.log.number["srcport"].tolist() == [40_000]
 
 
 def read(path: Path, window: Window = (None, None)) -> FlowLog:
@@ -186,3 +278,43 @@ def test_dead_and_policy_routes(tmp_path: Path) -> None:
     rib = {"10.4.0.0/16": [{"protocol": "bgp", "selected": False, "nexthops": [{"ip": "192.0.2.9"}]}],
            "0.0.0.0/0": [{"protocol": "static", "selected": True, "nexthops": [{"ip": "192.0.2.1", "interfaceName": "eth0"}]}]}  # fmt: skip
     assert find(table_of(tmp_path, rib), "10.4.1.1") == Hop(parse_address("192.0.2.1"), "eth0", protocol="static")
+
+
+HEADER = "   Network          Next Hop            Metric LocPrf Weight Path\n"
+EOS_LEGEND = "Route status codes: * - valid, > - active, E - ECMP head, e - ECMP\n"
+EOS_HEADER = "          Network                Next Hop              Metric  AIGP       LocPref Weight  Path\n"
+BEST, SHARED = "192.0.2.1", ("192.0.2.1", "192.0.2.2")
+TABLES = {
+    "IOS": (HEADER + f"*> 52.94.0.0/16     {BEST}      0    0 7224 i\n*b                  192.0.2.2     0    0 64500 i\n", (BEST,)),
+    "IOS, multipath": (HEADER + f"*mi52.94.0.0/16     192.0.2.2      0    0 7224 i\n*>i                 {BEST}     0    0 64500 i\n", SHARED),
+    "IOS, not in the RIB": (HEADER + f"r> 52.94.0.0/16     {BEST}      0    0 7224 i\n", ()),
+    "NX-OS": (HEADER + f"*>e52.94.0.0/16     {BEST}      0    0 7224 i\n*&e                 192.0.2.2     0    0 64500 i\n", (BEST,)),
+    "NX-OS, multipath": (HEADER + f"*>e52.94.0.0/16     {BEST}      0    0 7224 i\n*|e                 192.0.2.2     0    0 64500 i\n", SHARED),
+    "EOS": (EOS_HEADER + f" * >      52.94.0.0/16           {BEST}   0  -  100  0  7224 i\n *        52.94.0.0/16           192.0.2.2   0  -  100  0  64500 i\n", (BEST,)),
+    "EOS, multipath": (EOS_LEGEND + EOS_HEADER + f" * >Ec    52.94.0.0/16           {BEST}   0  -  100  0  7224 i\n *  ec    52.94.0.0/16           192.0.2.2   0  -  100  0  64500 i\n", SHARED),
+    "FRR with RPKI": (f" {HEADER}V*> 52.94.0.0/16     {BEST}(aws)      0    0 7224 i\nN*= 52.94.0.0/16     192.0.2.2      0    0 64500 i\n", SHARED),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_status_codes_of_routers(tmp_path: Path, name: str) -> None:
+    """The paths among which each maker's router spreads flows are all kept; a route that is not in the RIB leads nowhere."""
+    text, hops = TABLES[name]
+    found = find(table_of(tmp_path, text), "52.94.1.1")
+    assert found is not None
+    told = {hop.next_hop for hop in (found, *found.others) if hop.next_hop is not None}
+    assert told == set(map(parse_address, hops))
+
+
+def test_routes_of_some_packets_alone(tmp_path: Path) -> None:
+    """A route for some sources or types of service leaves open where packets to its prefix go."""
+    for condition in ({"from": "10.9.0.0/16"}, {"tos": "0x10"}):
+        table = table_of(tmp_path, [
+            {"dst": "default", "gateway": "192.0.2.1", "dev": "eth0"},
+            {"dst": "10.1.0.0/16", "gateway": "192.0.2.2", "dev": "eth1", **condition},
+        ])  # fmt: skip
+        assert find(table, "10.1.1.1") == Hop()
+    recursive = {"10.4.0.0/16": [{"protocol": "bgp", "selected": True, "nexthops": [
+        {"ip": "10.255.0.1", "active": True, "recursive": True},
+        {"ip": "192.0.2.1", "active": True, "fib": True, "resolver": True, "interfaceName": "eth0"}]}]}  # fmt: skip
+    assert find(table_of(tmp_path, recursive), "10.4.1.1") == Hop(parse_address("192.0.2.1"), "eth0", protocol="bgp")

@@ -244,7 +244,7 @@ def test_words_do_not_compile_anew(tree: Path, file: str, old: str, new: str) ->
         ),
         ("flows/text.py", "data[out + 1] = 46", "data[out + 1] = 47"),
         ("decode/packet.py", "RECENT = 4096", "RECENT = 8192"),
-        ("flows/told.py", '("before", "i4"),', '("before", "i8"),'),
+        ("flows/exchange.py", '("before", "i4"),', '("before", "i8"),'),
         ("machine/compiling.py", "nogil=True", "nogil=False"),
         (
             "machine/kernel.py",

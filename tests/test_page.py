@@ -280,6 +280,23 @@ def test_nothing_is_wider_than_the_screen(
         tab.close()
 
 
+def test_no_cell_runs_into_the_next(browser: Any, office: Any, tmp_path: Path) -> None:
+    """As long as flows are a table, what is in a cell stays in it, and numbers of flows and addresses are on one line."""
+    tab, said = opened(browser, kept(office, tmp_path))
+    for width in (993, 1000, 1100, 1280, 1345, 1400):
+        tab.set_viewport_size({"width": width, "height": 900})
+        wide = """[...document.querySelectorAll("#flows td, #flows th")].filter(cell => {
+            const end = cell.getBoundingClientRect().right + 1;
+            return [...cell.querySelectorAll("*")].some(one => one.getBoundingClientRect().right > end);
+        }).map(cell => cell.innerText)"""
+        assert tab.evaluate(wide) == [], width
+        whole = "#flows td[data-label=flow] .whole, #flows td[data-label=client] span span"
+        lines = f"[...document.querySelectorAll('{whole}')].map(one => one.getClientRects().length)"
+        assert set(tab.evaluate(lines)) == {1}, width
+    assert said == []
+    tab.close()
+
+
 def test_without_a_script(browser: Any, office: Any, tmp_path: Path) -> None:
     """Without JavaScript the answer, counts, problems with reasons and frames, charts and captures are there."""
     context = browser.new_context(java_script_enabled=False)

@@ -54,6 +54,7 @@ GOOD: dict[str, Any] = {
     "server_name": "pinpoint-fips.us-east-1.amazonaws.com",
     "hello_outcome": OUTCOMES.index("answered"),
     "hello_is_large": True,
+    "signatures_offered": "ecdsa_secp256r1_sha256 rsa_pkcs1_sha1",
 }
 TLS_1_2 = {"version": VERSION_ORDER.index("TLS 1.2"), "version_name": "TLS 1.2"}
 TLS_1_1 = {"version": VERSION_ORDER.index("TLS 1.1"), "version_name": "TLS 1.1"}
@@ -74,10 +75,13 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "tls-version": [TLS_1_1, {"version": VERSION_ORDER.index("SSL 3.0"), "version_name": "SSL 3.0"}],
     "cipher-suites": [
         OLD, {"suite": "TLS_RSA_WITH_RC4_128_MD5", **TLS_1_2}, DHE, {"suite": "TLS_ECDH_RSA_WITH_AES_128_CBC_SHA", **TLS_1_2},
-        {"suites_offered": "TLS_DHE_RSA_WITH_AES_128_CBC_SHA TLS_RSA_WITH_NULL_SHA"},
+        {"suites_offered": "TLS_DHE_RSA_WITH_AES_128_CBC_SHA TLS_RSA_WITH_NULL_SHA", **TLS_1_2},
+        {"suites_offered": "TLS_ECDH_RSA_WITH_AES_128_CBC_SHA", **TLS_1_2},
         {"suite": "TLS_CHACHA20_POLY1305_SHA256"}, {"suite": "TLS_DH_RSA_WITH_AES_128_GCM_SHA256", **TLS_1_2},
     ],
     "groups": [{"group": "secp256k1"}, {"group": "dh1024", "dh_group": "own prime, weak", **TLS_1_2}],
+    "upgrade-used": [{"upgrade": "offered, not used"}],
+    "offers-signatures": [{"signatures_offered": "rsa_pkcs1_sha1"}, {"signatures_offered": None, **TLS_1_2}],
     "signature-schemes": [{"signature_scheme": "rsa_pkcs1_sha1", **TLS_1_2}],
     "certificate-strength": [{"certificates": "rsa\t1024\tsha256WithRSAEncryption"}],
     "post-quantum": [{"post_quantum_kind": "classical", "groups_offered": "x25519 X25519Kyber768Draft00"}],
@@ -100,7 +104,7 @@ SHIPPED = [name for name in library.shipped() if name not in ("aws-pinpoint", "c
 def facts(**values: Any) -> Facts:
     """The facts of one flow: what is not given is missing."""
     values = {**GOOD, **values}
-    three = {"forward_secrecy", "offers_forward_secrecy", "asymmetric", "in_region", "established"}
+    three = {"source_carried", "forward_secrecy", "offers_forward_secrecy", "asymmetric", "in_region", "established"}
     three |= {
         "early_data",
         "encrypt_then_mac",
@@ -111,7 +115,7 @@ def facts(**values: Any) -> Facts:
         "certificate_valid",
     }
     numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
-    truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload", "source_outside"}
+    truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload"}
     truths |= {"imitates", "hello_is_large", "path_seen", "early_data_sent", "is_greeting"}
     columns = {}
     for name in NAMES:
@@ -144,6 +148,8 @@ def test_each_rule_has_a_good_and_a_bad_case(name: str) -> None:
             own = {"suite": allowed["name"][0]}
         if rule.check == "encrypt-then-mac":
             own = {"encrypt_then_mac": YES, "suite": "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", **TLS_1_2}
+        if rule.check == "upgrade-used":
+            own = {"upgrade": "used"}
         if "to_version" in rule.parameters:
             own = {"suite": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", **TLS_1_2}
         assert verdict(rule, **{**good, **own}) == "pass", rule.code
@@ -463,8 +469,23 @@ def test_lists_of_load_balancers_are_those_of_another_source() -> None:
     compared = 0
     for ours, theirs in aws_tls.names().items():
         rules = aws_tls.document(ours)["rule"]
-        if theirs in SSL_POLICIES and theirs.endswith("-2021-06") and rules[0]["certainty"] == "verified":
+        if theirs in SSL_POLICIES and theirs.endswith(("-2021-06", "-2025-09")) and rules[0]["certainty"] == "verified":
             listed = {_iana(name) for name in SSL_POLICIES[theirs]["ciphers"]}
             assert set(rules[1]["parameters"]["allow"]["name"]) == listed, theirs
             compared += 1
-    assert compared == 7
+    assert compared == 12
+
+
+def test_policies_for_cnsa() -> None:
+    """Load balancers' policies for RFC 9151 are there: strict ones with P-384 and AES-256 alone, others with their groups."""
+    strict: list[list[Any]] = []
+    interop: list[list[Any]] = []
+    for ours, theirs in aws_tls.names().items():
+        if "RFC9151" in theirs:
+            allowed = [rule["parameters"].get("allow", {}) for rule in aws_tls.document(ours)["rule"]]
+            (interop if "INTEROP" in theirs else strict).append(allowed)
+    assert (len(strict), len(interop)) == (3, 4)
+    for _, accepted, groups in strict:
+        assert groups == ["secp384r1"]
+        assert all("AES_256_GCM_SHA384" in name for name in accepted["name"])
+    assert all(groups == ["secp384r1", "secp256r1", "secp521r1"] for *_, groups in interop)

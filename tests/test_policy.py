@@ -31,7 +31,7 @@ EXAMPLES = {
     "PTH101": [("203.0.113.11", "pass"), ("203.0.113.31", "warn")],
     "PTH102": [("203.0.113.11", "pass"), ("203.0.113.32", "warn")],
     "PTH103": [("203.0.113.11", "pass")],  # those that fail: tests/lab
-    "PTH104": [("203.0.113.11", "pass"), ("203.0.113.31", "not_applicable")],
+    "PTH104": [("203.0.113.11", "not_applicable")],  # no sources are given there; others: tests/lab
     "PTH105": [("203.0.113.31", "not_applicable")],
     "PTH106": [("203.0.113.11", "pass")],
     "PTH107": [],

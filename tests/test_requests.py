@@ -29,6 +29,7 @@ import pytest
 import auditor
 from auditor.capture.inputs import Spool
 from auditor.machine import programs
+from auditor.requests import decrypt
 from tests import request_lab, wire
 from tests.conftest import HANG
 
@@ -581,6 +582,26 @@ def test_a_kill_leaves_nothing(scenes: tuple[Clients, bytes, Path], tmp_path: Pa
         env={**os.environ, "TMPDIR": str(scratch)}, stdout=subprocess.DEVNULL, check=True,
     )  # fmt: skip
     assert list(scratch.iterdir()) == []  # results without --out: the next audit clears away what a kill left
+
+
+def test_what_was_begun_too_early_is_ended(tmp_path: Path, samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A capture that begins as if it held requests to AWS, and holds none, gives its results and leaves no process."""
+    begun: list[int] = []
+
+    class Noted(decrypt.Opener):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            begun.append(self.child.pid)
+
+    monkeypatch.setattr(decrypt, "Opener", Noted)
+    path = tmp_path / "talk.pcap"
+    path.write_bytes(wire.pcap([wire.datagram(b"GET / HTTP/1.1 pinpoint.us-east-1.amazonaws.com", 5353, 5353)]))
+    assert len(auditor.audit(path).flows) == 1
+    assert begun
+    assert not any(map(psutil.pid_exists, begun))
+    begun.clear()
+    assert len(auditor.audit(samples / "tls1.2.pcapng").flows) == 1
+    assert not begun
 
 
 def _started_by(parent: "subprocess.Popen[bytes]", words: str) -> list[psutil.Process]:

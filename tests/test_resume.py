@@ -1,5 +1,6 @@
 """An audit goes on where an earlier one into the same folder has come to, and says what it would have said anyway."""
 
+import gzip
 import os
 import random
 import shutil
@@ -16,11 +17,14 @@ import pytest
 
 import auditor
 from auditor.audit.keeping import Keeping
+from auditor.audit.start import audit_files
 from auditor.machine import own
+from auditor.options import Options
 from auditor.reading import checkpoint
 from auditor.report.custody import KEPT, NEEDED, STATE
 from tests import cuts, wire
 from tests.conftest import HANG, SAMPLES
+from tests.sharing import hide
 
 AUDIT = [sys.executable, "-m", "auditor", "pcap"]
 COUNT = 6  # files
@@ -31,6 +35,13 @@ def every_border(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let there be a checkpoint wherever one may be, however little time has passed."""
     monkeypatch.setattr(checkpoint, "SHORTEST", 0)
     monkeypatch.setattr(checkpoint, "TIMES", 0)
+
+
+@pytest.fixture
+def every_place(every_border: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be a checkpoint behind each block inside of captures, too."""
+    del every_border
+    monkeypatch.setattr(checkpoint, "INSIDE", 0)
 
 
 def pieces(name: str, folder: Path, count: int = COUNT) -> list[Path]:
@@ -46,14 +57,6 @@ def secret(folder: Path) -> Path:
     path = folder / "join.key"
     path.write_bytes(b"0123456789abcdef" * 4)
     return path
-
-
-def hide(paths: list[Path]) -> None:
-    """Put something else in place of files, with the same size and time: whoever reads them says what they never held."""
-    for path in paths:
-        status = path.stat()
-        path.write_bytes(b"x" * status.st_size)
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def same(one: Path, other: Path) -> None:
@@ -167,6 +170,81 @@ def test_a_file_that_begins_before_others_end(tmp_path: Path) -> None:
         auditor.audit(files, out=out, say=said.append).close()
         assert not said
         same(tmp_path / "whole", out)
+
+
+def overlapping(data: bytes, folder: Path) -> list[Path]:
+    """A capture in three queues, whose packets nobody has put in order."""
+    folder.mkdir()
+    numbers = random.Random(3)
+    return cuts.cut_pcap(data, folder, [numbers.randrange(3) for _ in cuts.records_of(data)]).paths
+
+
+def long_capture() -> bytes:
+    """A capture of several of the smallest blocks, with connections open at each of their borders."""
+    talks = [wire.Talk(port).open() for port in range(40_000, 40_060)]
+    for talk in talks:
+        talk.play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 4_000)]).close()
+    packets = [talk.packets[k] for k in range(len(talks[0].packets)) for talk in talks]
+    return wire.pcap(packets)
+
+
+MOMENT = "2023-11-14T22:13:20."  # begins the times of the packets that are built here
+
+
+@pytest.mark.parametrize("form", ["plain", "packed", "queues", "window"])
+def test_from_inside_captures(every_place: None, left: list[Path], tmp_path: Path, form: str) -> None:
+    """Inside of captures too, packed ones, and several that are open at one time, an audit goes on where another one was."""
+    del every_place
+    data = long_capture()
+    options: dict[str, Any] = {"since": f"{MOMENT}1", "until": f"{MOMENT}6"} if form == "window" else {}
+    files = overlapping(data, tmp_path / "in") if form == "queues" else [tmp_path / "one.pcap"]
+    if form != "queues":
+        files[0].write_bytes(gzip.compress(data) if form == "packed" else data)
+    whole = tmp_path / "whole"
+    audit_files(files, Options(out=whole, **options), block_bytes=1).close()
+    copies = list(left)
+    assert len(copies) > 3
+    for number in (0, len(copies) // 2, len(copies) - 2):
+        said: list[str] = []
+        audit_files(files, Options(out=copies[number], say=said.append, **options)).close()
+        assert "up to byte" in said[0]
+        same(whole, copies[number])
+
+
+def test_a_part_that_was_read_is_not_read_again(every_place: None, left: list[Path], tmp_path: Path) -> None:
+    """What lies before the place where an audit goes on inside of a capture is not looked at."""
+    del every_place
+    path, data = tmp_path / "one.pcap", long_capture()
+    path.write_bytes(data)
+    audit_files([path], Options(out=tmp_path / "whole"), block_bytes=1).close()
+    copy = left[2]
+    status = path.stat()
+    path.write_bytes(data[:1_000] + b"\xff" * 100_000 + data[101_000:])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    result = auditor.audit(path, out=copy)
+    assert result.captures["status"].tolist() == ["complete"]
+    assert result.flows.equals(auditor.load(tmp_path / "whole").flows)
+
+
+def test_of_a_time(tmp_path: Path) -> None:
+    """Where only packets of a time are audited, files that were read, or passed over, are not read once more."""
+    (tmp_path / "in").mkdir()
+    records = len(cuts.records_of(long_capture()))
+    files = cuts.cut_pcap(long_capture(), tmp_path / "in", [k * COUNT // records for k in range(records)]).paths
+    options: dict[str, Any] = {"since": f"{MOMENT}2"}
+    said: list[str] = []
+    for out in ("whole", "new"):
+        auditor.audit(files if out == "whole" else files[:-1], out=tmp_path / out, **options).close()
+    hide(files[2:-1])
+    for words in (f"{COUNT - 1} of {COUNT}", f"{COUNT} of {COUNT}"):
+        said.clear()
+        auditor.audit(files, out=tmp_path / "new", say=said.append, **options).close()
+        assert said[0].startswith(f"{words} captures were read before")
+        same(tmp_path / "whole", tmp_path / "new")
+        hide(files[2:])
+    said.clear()
+    auditor.audit(files[:2], out=tmp_path / "new", say=said.append).close()
+    assert "read before" not in "".join(said)
 
 
 def test_secrets_in_captures(tmp_path: Path) -> None:

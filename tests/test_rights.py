@@ -270,7 +270,7 @@ def test_who_has_given_up_rights_leaves_the_network() -> None:
 
     def work() -> str:
         rights._stay_root_with_less()
-        return str(isolated.said(command))
+        return str(isolated.output_of(command))
 
     if subprocess.run(["unshare", "-Un", "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("network namespaces are not allowed here")

@@ -1,5 +1,6 @@
 """An audit whose flows are followed in shares says what an audit by one process says."""
 
+import os
 import ssl
 import tempfile
 import zipfile
@@ -16,32 +17,20 @@ from hypothesis import strategies as st
 from scapy.layers.dns import DNS, DNSQR, DNSRR
 
 import auditor
-from auditor.audit import shares
+from auditor.audit import followed, shares, worker
 from auditor.capture.inputs import expand
 from auditor.options import Options
-from auditor.reading import kept
+from auditor.reading import checkpoint, kept
 from tests import cuts, wire
 from tests.conftest import SAMPLES
 from tests.lab import scenes
-from tests.sharing import audit_here, rows, totals
+from tests.sharing import audit_here, hide, rows, totals
 
-NAMES = ["office", "requests", "ssl3", "tls1", "tls1.2", "tls1.3", "tls1.3-post-quantum"]
-SITE = Options(topology=SAMPLES / "site.toml")
 SHARES = (2, 3, 7)
 MANY = 12
 
 
-@pytest.fixture(scope="module")
-def wholes() -> dict[str, Any]:
-    """What audits of samples by one process say."""
-    found = {}
-    for name in NAMES:
-        with closing(auditor.audit(SAMPLES / f"{name}.pcapng", SITE)) as result:
-            found[name] = cuts.said(result)
-    return found
-
-
-@given(name=st.sampled_from(NAMES), count=st.sampled_from(SHARES), data=st.data())
+@given(name=st.sampled_from(cuts.NAMES), count=st.sampled_from(SHARES), data=st.data())
 @settings(max_examples=8, deadline=None)
 def test_shares_are_the_whole(wholes: dict[str, Any], name: str, count: int, data: st.DataObject) -> None:
     """Whatever packets lie in which file, and however many follow them: the same rows in the same order."""
@@ -50,7 +39,7 @@ def test_shares_are_the_whole(wholes: dict[str, Any], name: str, count: int, dat
     piece_of = data.draw(st.lists(st.integers(0, 3), min_size=packets, max_size=packets))
     with tempfile.TemporaryDirectory() as folder:
         cut = cuts.cut_pcapng(sample, Path(folder), piece_of)
-        with closing(audit_here(cut.paths, SITE, jobs=count)) as result:
+        with closing(audit_here(cut.paths, cuts.SITE, jobs=count)) as result:
             assert cuts.said(result, cut) == wholes[name]
 
 
@@ -170,7 +159,7 @@ def test_every_flow_is_in_one_share(tmp_path: Path) -> None:
     plan = shares.Plan(shares.captures_of(expand([capture])), Options(), 7, tmp_path, 1 << 29, 1 << 20)
     counts = []
     for number in range(7):
-        (group,) = shares.follow(plan, number).groups
+        (group,) = followed.follow(plan, number).groups
         sources, _ = kept.read_sources(group.sources)
         counts.append(sources[0].counted.flows)
     assert sum(counts) == len(talks)
@@ -192,3 +181,48 @@ def test_rows_whose_parts_have_words_of_their_own(tmp_path: Path) -> None:
     parts = [pa.table({"path": pa.array(words).dictionary_encode()}) for words in (["vpn"], ["vpc", "internet"])]
     shares.write_rows(tmp_path / "rows", pa.concat_tables(parts))
     assert shares.read_rows(tmp_path / "rows")["path"].to_pylist() == ["vpn", "vpc", "internet"]
+
+
+class GoneError(Exception):
+    """A worker is gone in the middle of its work."""
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_share_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool) -> None:
+    """What a worker that died had read of a share nobody reads again, and nothing of it is doubled."""
+    sample = (SAMPLES / "office.pcapng").read_bytes()
+    packets = sum(kind == cuts.ENHANCED_PACKET for kind, _ in wire.blocks_of(sample))
+    (tmp_path / "in").mkdir()
+    files = cuts.cut_pcapng(sample, tmp_path / "in", [k * 5 // packets for k in range(packets)]).paths
+    one, several = tmp_path / "one", tmp_path / "several"
+    auditor.audit(files, apart=apart, out=one).close()
+    for name in ("SHORTEST", "TIMES"):
+        monkeypatch.setattr(checkpoint, name, 0)
+    reach, follow, left = followed.Following._reach, followed.follow, dict[int, int]()
+
+    def reached(self: followed.Following, *arguments: Any) -> None:
+        reach(self, *arguments)
+        number = int(self.folder.name.split("-")[1])
+        left[number] = left.get(number, 3) - 1
+        if left[number] == 0:
+            raise GoneError
+
+    def dying(plan: shares.Plan, number: int) -> shares.Followed:
+        with pytest.raises(GoneError):
+            follow(plan, number)
+        kept_bytes = [path.read_bytes() for path in files[:3]]
+        hide(files[:3])
+        try:
+            return follow(plan, number)
+        finally:
+            for path, data in zip(files, kept_bytes, strict=False):
+                status = path.stat()
+                path.write_bytes(data)
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    monkeypatch.setattr(followed.Following, "_reach", reached)
+    monkeypatch.setitem(worker.PIECES, "follow", dying)
+    audit_here(files, Options(apart=apart, jobs=3, out=several), apart=True).close()
+    assert sorted(left) == [0, 1, 2]
+    assert rows(several) == rows(one)
+    assert totals(several) == totals(one)

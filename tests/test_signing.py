@@ -33,6 +33,20 @@ def test_version_4() -> None:
     assert signing.read(v4(f"ABIA{KEY[4:]}/{SCOPE}"), "", SALT).key_kind == "other"
 
 
+def test_headers_of_aws_that_are_not_signed() -> None:
+    """Each header x-amz-… that is sent has to be signed; a session token has a word of its own."""
+    sent = {
+        "x-amz-target": "A.B",
+        "x-amz-security-token": "t",
+        "x-amzn-trace-id": "i",
+        "x-amz-content-sha256": "UNSIGNED",
+    }
+    assert signing.read({**v4(f"{KEY}/{SCOPE}"), **sent}, "", SALT).unsigned == "x-amz-content-sha256 x-amz-target"
+    names = "host;x-amz-content-sha256;x-amz-date;x-amz-target"
+    assert signing.read({**v4(f"{KEY}/{SCOPE}", names), **sent}, "", SALT).unsigned is None
+    assert signing.read(v4(f"{KEY}/{SCOPE}", "date;host"), "", SALT).unsigned == "x-amz-date"
+
+
 def test_version_4a() -> None:
     """Version 4a has no Region in its scope, but a header with a set of them."""
     headers = {

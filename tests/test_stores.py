@@ -74,6 +74,28 @@ def test_ranges_are_read_ahead_and_each_once() -> None:
     assert all(one[1] + 1 == other[0] for one, other in pairwise(ranges))
 
 
+def test_objects_that_were_read_before(tmp_path: Path) -> None:
+    """One more object is the only one that is read; all are where the version of one is another, or not known."""
+    (tmp_path / "in").mkdir()
+    count = len(cuts.records_of(LARGE))
+    first, second = (
+        path.read_bytes()
+        for path in cuts.cut_pcap(LARGE, tmp_path / "in", [k * 2 // count for k in range(count)]).paths
+    )
+    for has_tags in (True, False):
+        files, said = {"/1.pcap": first, "/2.pcap": second}, list[str]()
+        with web.serving(files, has_tags=has_tags) as site:
+            urls, out = [f"{site.url}/{number}.pcap" for number in (1, 2)], tmp_path / f"out-{has_tags}"
+            auditor.audit(urls[:1], out=out).close()
+            auditor.audit(urls, out=out, say=said.append).close()
+            with (
+                closing(auditor.audit(urls, out=tmp_path / f"whole-{has_tags}")) as whole,
+                closing(auditor.load(out)) as both,
+            ):
+                assert tables(both) == tables(whole)
+        assert (said[:1] == ["1 of 2 captures was read before; --fresh reads them again"]) == has_tags
+
+
 @pytest.mark.parametrize("ranges", [True, False], ids=["ranges", "no-ranges"])
 def test_cut_connections_are_tried_again(*, ranges: bool) -> None:
     """Where a connection is cut in the middle, or a server is busy, what is missing is asked for again."""

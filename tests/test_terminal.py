@@ -268,6 +268,7 @@ def test_progress_in_words() -> None:
 
     from auditor.audit.progress import CAPTURES, INPUTS, Progress
     from auditor.cli import ticker
+    from auditor.requests.decrypt import Stage
 
     assert ticker.line(Progress(INPUTS)) == "reading routes and logs …"
     stream = SimpleNamespace(size=None, is_skipped=False)
@@ -282,15 +283,27 @@ def test_progress_in_words() -> None:
     progress.reading = SimpleNamespace(packets=4000, inputs=[stream, *others], done=3_000_000, files=1)
     words = r"reading captures: 1 of 3 files, 3\.0 MB of 10\.0 MB \(30 %\), 4,000 packets, [\d.]+ [kM]B/s, 7 s left"
     assert re.fullmatch(words, ticker.line(progress)), "the bytes of a file that is not to be read do not count"
+    assert ticker.line(progress, 79).endswith("(30 %), 7 s left")
+    progress.reading = SimpleNamespace(packets=1, inputs=[stream], done=6_000_000, files=1)
+    assert ticker.line(progress) == "judging flows of 1 packet …", "what is read is not all that is to be done"
+    inside = SimpleNamespace(stage=Stage(2))
+    progress.inside = inside  # type: ignore[assignment]
+    assert ticker.line(progress) == "looking into 2 flows: reading their packets again …"
+    inside.stage = Stage(1, 4_000_000, 1_000_000, 1)
+    assert ticker.line(progress) == "looking into 1 flow: 1.0 MB of 4.0 MB (25 %) are with tshark, 1 request"
+    inside.stage = None
     dropped: list[int | None] = [None]
+    behind = [False]
     stream.size = None
     progress.begin(
         SimpleNamespace(packets=4000, inputs=[stream], done=3_000_000, files=0),
-        SimpleNamespace(dropped=lambda: dropped[0]),  # type: ignore[arg-type]
+        SimpleNamespace(dropped=lambda: dropped[0], is_behind=lambda: behind[0]),  # type: ignore[arg-type]
     )
     progress.began -= 4
     words = r"4,000 packets, 7\d\d\.\d kB/s, [\d,]+ packets/s, drops are told at the end$"
     assert re.search(words, ticker.line(progress))
+    behind[0] = True
+    assert ticker.line(progress).endswith(", behind: packets may be dropped")
     dropped[0] = 17
     assert ticker.line(progress).endswith(", 17 dropped")
     assert (ticker.time_of(59.6), ticker.time_of(3725)) == ("1 min 0 s", "1 h 2 min")

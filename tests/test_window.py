@@ -160,6 +160,25 @@ def test_series_of_several_queues(tmp_path: Path) -> None:
     assert sorted(outside(spans, Window(until=22 * SECOND))) == [5, 6, 7, 8, 9]
 
 
+def test_the_edges_of_a_time() -> None:
+    """A file is left out only if no packet of it can be of the time, of which the first moment is one and the last is none."""
+    assert not outside([Span("a", 0, 0, 10)], Window(since=10))
+    assert list(outside([Span("a", 0, 0, 9)], Window(since=10))) == [0]
+    assert not outside([Span("a", 9, 9)], Window(until=10))
+    assert list(outside([Span("a", 10, 10)], Window(until=10))) == [0]
+    series = [Span(f"a{time}.gz", time, time) for time in (10, 20, 30)]
+    assert not outside(series, Window(since=20))  # the first may end with a packet of the moment that the second begins
+    assert list(outside(series, Window(since=21))) == [0]
+
+
+@pytest.mark.parametrize(("step", "is_series"), [(10, True), (9, False)])
+def test_what_is_a_series(step: int, *, is_series: bool) -> None:
+    """Files that begin one after the other are a series where no step is shorter than a quarter of what is usual."""
+    begins = [100, 100 + step, 140 + step, 180 + step]
+    spans = [Span(f"a{number}.gz", time, time) for number, time in enumerate(begins)]
+    assert (0 in outside(spans, Window(since=140))) == is_series
+
+
 def test_the_end_of_a_file_shows_its_last_packet() -> None:
     """In both formats and byte orders; what is cut off, or is not packets up to its end, shows nothing."""
     packets = [((BEGAN + k) * SECOND, wire.datagram(bytes(700), 4000, 9)) for k in range(2000)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from auditor.audit import shares
+from auditor.audit import followed, shares
 from auditor.audit.chosen import CURRENT
 from auditor.border.gate import RefusedError
 from auditor.data import __version__
@@ -20,7 +20,7 @@ from auditor.machine import installing, kernel
 
 THREADS_A_SHARE = 2  # of workers: reading and following take one each
 PATIENCE = 30  # seconds in which a scheduler has to answer, and its workers to come
-PIECES: dict[str, Callable[..., Any]] = {"follow": shares.follow, "judge": shares.judge}
+PIECES: dict[str, Callable[..., Any]] = {"follow": followed.follow, "judge": shares.judge}
 
 
 def do_piece(name: str, *arguments: Any) -> Any:

@@ -22,17 +22,20 @@ from auditor.flows.state import (
 from auditor.paths.model import Flows
 from auditor.paths.path_tables import hops, seen_flows
 from auditor.reading.events import Batch
+from auditor.recognise import commands
 from auditor.recognise.numbers import ESP as ESP_PROTOCOL
 from auditor.recognise.numbers import OTHER, PROTOCOL_NAMES, TEXT
 from auditor.requests.inside import Inside
 from auditor.requests.request_table import Candidates, candidates, chosen_before
-from auditor.tables.columns import Column, Numbers, Texts
+from auditor.tables.columns import MISSING, Column, Numbers, Texts
 from auditor.tls.delivery import Delivery, deliveries
 from auditor.tls.handshakes import HandshakeColumns, handshake_columns
 from auditor.tls.interned import Shapes, names_of
 
 Array = np.ndarray[Any, Any]
 
+UNKNOWN_PROTOCOL = "a protocol that is not known"
+SAID = {commands.LOGIN: "a log-in", commands.COMMANDS: "commands", commands.WORDS: "text"}  # the worst first
 # Columns of ``flows`` that are the handshake's.
 FROM_HANDSHAKE = (
     "tls_version",
@@ -64,6 +67,7 @@ class Described:
     is_tls: Array
     upgrade: Texts  # whether TLS was used within another protocol, or stayed unused
     answered_with: Texts  # what a ClientHello was answered with instead of TLS
+    spoken_before: Texts  # what the client said in clear before it, besides what has to be said
     spoken_after: Texts  # what was spoken in clear after TLS began
     server_name: Texts
     named_by_dns: Array  # a DNS answer gave the server's address for that name
@@ -131,6 +135,7 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> De
         is_tls=np.array([name == "tls" for name in protocol.values] + [False])[protocol.index] | (place >= 0),
         upgrade=upgrade,
         answered_with=_spoken(rows.flows["answer"]),
+        spoken_before=_spoken_before(rows, place),
         spoken_after=_spoken(rows.flows["clear"]),
         server_name=server_name,
         named_by_dns=named_by_dns,
@@ -167,6 +172,20 @@ def _spoken(numbers: Array) -> Texts:
     names = [PROTOCOL_NAMES.get(n) for n in range(256)]
     names[OTHER], names[TEXT] = "unknown", "text"
     return Texts(names, numbers.astype(np.int64))
+
+
+def _spoken_before(rows: Rows, place: Array) -> Texts:
+    """What clients said in clear before their hello, in words; None for nothing but what asks for TLS, or without a hello."""
+    kinds = np.zeros(len(rows), np.int64)
+    has = np.flatnonzero(place >= 0)
+    side = rows.handshakes["client_side"][place[has]].astype(np.int64)
+    kinds[has] = rows.flows["before"][has].astype(np.int64) >> (commands.SIDE_BITS * side)
+    what = np.select([kinds & bit != 0 for bit in SAID], np.arange(len(SAID)), MISSING)
+    names = [PROTOCOL_NAMES.get(n, UNKNOWN_PROTOCOL) for n in range(256)]
+    texts: list[str | None] = [f"{words} of {name}" for words in SAID.values() for name in names]
+    application = np.zeros(len(rows), np.int64)
+    application[has] = rows.handshakes["upgraded"][place[has]]
+    return Texts(texts, np.where(what == MISSING, MISSING, what * len(names) + application))
 
 
 def _names(rows: Rows, memory: Memory, place: Array) -> tuple[Texts, Texts, Array]:

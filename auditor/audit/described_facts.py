@@ -87,6 +87,11 @@ class DescribedFacts(FlowFacts):
         return self.described.answered_with
 
     @fact
+    def spoken_before(self) -> Texts:
+        """What the client said in clear before TLS began, besides what asks for it; None for nothing."""
+        return self.described.spoken_before
+
+    @fact
     def spoken_after(self) -> Texts:
         """What was spoken in clear after TLS began; None where nothing was."""
         return self.described.spoken_after
@@ -214,6 +219,11 @@ class DescribedFacts(FlowFacts):
         return self._texts("signature_scheme")
 
     @fact
+    def signatures_offered(self) -> Texts:
+        """The client's signature schemes, with spaces between."""
+        return self._texts("signature_schemes_offered")
+
+    @fact
     def client_signature(self) -> Texts:
         """Scheme of the client's CertificateVerify, in TLS 1.2."""
         return self.described.handshakes.client_signature.take(self.described.handshake)
@@ -287,6 +297,16 @@ class DescribedFacts(FlowFacts):
     def certificate_matches(self) -> Array:
         """three-valued: the certificate is good for the server name."""
         return self._numbers("certificate_matches").three_valued()
+
+    @fact
+    def client_certificates(self) -> Texts:
+        """The same of the client's chain; None where it sent none, or where that is encrypted."""
+        return self.described.handshakes.client_chain.take(self.described.handshake)
+
+    @fact
+    def client_certificate_valid(self) -> Array:
+        """three-valued: every certificate of the client's chain was valid when the handshake began."""
+        return self.described.handshakes.client_chain_valid.take(self.described.handshake).three_valued()
 
     @fact
     def certificate_valid(self) -> Array:

@@ -41,15 +41,15 @@ def _is_relative(value: Any) -> bool:
 
 
 def _plain(options: Options) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    options_kept: dict[str, Any] = {}
     for name in (one.name for one in fields(Options) if one.name not in OF_A_RUN):
         value = getattr(options, name)
         if isinstance(value, tuple):
-            told[name] = [url_of(one) or str(one) for one in value]
+            options_kept[name] = [url_of(one) or str(one) for one in value]
         else:
-            told[name] = url_of(value) or str(value) if isinstance(value, Path | date) else value
-    told["keylog"] = [str(one) for one in options.key_logs()]
-    return told
+            options_kept[name] = url_of(value) or str(value) if isinstance(value, Path | date) else value
+    options_kept["keylog"] = [str(one) for one in options.key_logs()]
+    return options_kept
 
 
 def marks(options: Options) -> dict[str, Any]:
@@ -83,10 +83,12 @@ def options_of(kept: Mapping[str, Any], given: OptionValues, *, is_own: bool = T
         raise AuditError(
             f"{name}: decides what is read of captures, so nothing can be judged anew by it: audit them again"
         )
-    told, folder = kept["options"], Path(kept["folder"])
-    if not isinstance(told, dict):
+    options_kept, folder = kept["options"], Path(kept["folder"])
+    if not isinstance(options_kept, dict):
         raise RefusedError("damaged: it does not say how the audit was done")
-    wanted: dict[str, Any] = {name: value for name, value in told.items() if name not in given and name not in OF_A_RUN}
+    wanted: dict[str, Any] = {
+        name: value for name, value in options_kept.items() if name not in given and name not in OF_A_RUN
+    }
     if isinstance(wanted.get("as_of"), str):
         wanted["as_of"] = date.fromisoformat(wanted["as_of"])
     for name in FILES:

@@ -70,10 +70,10 @@ def _program(name: str, use: str) -> Part:
     if path is None:
         why = programs.refused(name)
         return Part(name=name, use=use, problem=f"refused: {why}" if why else None)
-    said = isolated.said([path, "--version"])
-    if said is None:
+    output = isolated.output_of([path, "--version"])
+    if output is None:
         return Part(name=name, use=use, problem="does not run")
-    return Part(name=name, use=use, version=said.splitlines()[0][:60] if said else "no version")
+    return Part(name=name, use=use, version=output.splitlines()[0][:60] if output else "no version")
 
 
 def installation() -> Installation:

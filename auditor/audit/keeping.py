@@ -45,22 +45,22 @@ class Answer:
 
     def values(self) -> dict[str, Any]:
         """As JSON has it."""
-        told = None
+        revealed = None
         if self.revealed is not None:
-            told = {
+            revealed = {
                 name: value if name == "alpn" else [one.hex() for one in value]
                 for name, value in asdict(self.revealed).items()
             }
-        return {"rows": list(self.rows), "unseen": self.unseen, "revealed": told}
+        return {"rows": list(self.rows), "unseen": self.unseen, "revealed": revealed}
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Answer":
         """The answer with those values."""
-        told = values["revealed"]
+        stated = values["revealed"]
         revealed = None
-        if told is not None:
-            server, client = ([bytes.fromhex(one) for one in told[side]] for side in ("server", "client"))
-            revealed = Revealed(told["alpn"], server, client)
+        if stated is not None:
+            server, client = ([bytes.fromhex(one) for one in stated[side]] for side in ("server", "client"))
+            revealed = Revealed(stated["alpn"], server, client)
         return cls(list(values["rows"]), values["unseen"], revealed)
 
 
@@ -104,12 +104,14 @@ class Keeping:
         self._submit(lambda: self._checkpoint(reached, done))
 
     def _checkpoint(self, reached: Checkpoint, groups: Sequence[ReadAsOne]) -> None:
-        for said, source in zip(reached.values.get("sources", []), reached.sources, strict=True):
-            said.update(kept.hashed_values(source))
-        told = [kept.sources_parts(*group) for group in groups]
-        tallies = np.concatenate([np.zeros((0, COUNTERS), np.int64), *(arrays["tallies"] for _, arrays in told)])
+        ended = {source.number: source for source in reached.sources}
+        for row in reached.values.get("sources", []):
+            if row["number"] in ended:  # not one that is open
+                row.update(kept.hashed_values(ended[row["number"]]))
+        counted = [kept.sources_parts(*group) for group in groups]
+        tallies = np.concatenate([np.zeros((0, COUNTERS), np.int64), *(arrays["tallies"] for _, arrays in counted)])
         self.file.flush()
-        values = {**reached.values, "log": self.file.tell(), "groups": [one for one, _ in told]}
+        values = {**reached.values, "log": self.file.tell(), "groups": [one for one, _ in counted]}
         arrays = [*reached.arrays, *packed.compressed({"group_tallies": tallies})]
         parts = packed.assembled(CHECKPOINT, values | {"reading": self.marks["reading"]}, arrays)
         with writing.replaced(self.folder / STATE, durable=False) as file:

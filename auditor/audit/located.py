@@ -86,9 +86,14 @@ class LocatedFacts(DescribedFacts):
         return self.located.way.changed
 
     @fact
-    def source_outside(self) -> Array:
-        """Over a public virtual interface, from an address that it does not carry."""
-        return self.located.way.source_outside
+    def source_carried(self) -> Array:
+        """Three-valued: over a public virtual interface, from an address that it carries."""
+        return self.located.way.source_carried
+
+    @fact
+    def source_open(self) -> Array:
+        """Why it is not known whether a public virtual interface carries the source; None where that is not asked."""
+        return self.located.way.source_open
 
     @fact
     def private_dns_missing(self) -> Array:

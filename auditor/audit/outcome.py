@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from auditor.audit import how, resume
+from auditor.audit import how
 from auditor.audit.brought import Brought
 from auditor.audit.keeping import Keeping
 from auditor.audit.pipeline import Pipeline
-from auditor.audit.replay import Log
 from auditor.audit.run import Run
 from auditor.border.urls import url_of
 from auditor.capture.inputs import Input
@@ -18,11 +18,13 @@ from auditor.errors import InputError
 from auditor.machine import memory
 from auditor.options import Options
 from auditor.reading.window import Window
-from auditor.report import stored
 from auditor.report.audit import Audit
 from auditor.report.custody import KEPT, STATE
 from auditor.report.folder import results_folder
 from auditor.report.sink import FolderSink
+
+if TYPE_CHECKING:
+    from auditor.audit.resume import Plan
 
 
 @dataclass
@@ -37,9 +39,7 @@ class Outcome:
     temporary: bool = field(init=False)
     sink: FolderSink = field(init=False)
     run: Run = field(init=False)
-    olds: list[resume.Plan] = field(
-        default_factory=list
-    )  # what it went on from, which nobody needs once it is complete
+    olds: list["Plan"] = field(default_factory=list)  # what it went on from, which nobody needs once it is complete
 
     def __post_init__(self) -> None:
         self.options = self.brought.options
@@ -52,8 +52,10 @@ class Outcome:
         if self.options.out is not None:
             self.run.keeping = self.pipeline.keeping = Keeping(*self.sink.keep(), how.marks(self.brought.given))
 
-    def take_over(self, going: resume.Plan, inputs: Sequence[Input]) -> None:
+    def take_over(self, going: "Plan", inputs: Sequence[Input]) -> None:
         """Take what was read before, and go on from there."""
+        from auditor.audit.replay import Log
+
         self.olds.append(going)
         past, keeping, pipeline = going.past, self.run.keeping, self.pipeline
         assert going.onward is not None
@@ -73,10 +75,14 @@ class Outcome:
             raise InputError("; ".join(run.errors.values()) or "nothing to read")
         run.finish(self.brought.given, run.totals())
         if self.url is not None:
+            from auditor.report import stored  # only for stores
+
             stored.upload(self.folder, self.url)
         for old in self.olds:
             old.close()
         if not self.temporary:
+            from auditor.audit import resume
+
             resume.clear(self.folder)
         if self.options.say is not None:
             for note in run.notes():

@@ -5,27 +5,34 @@ flows of one share tell those of others (names, sessions) is decided here, betwe
 process had followed all. So the rows, findings and totals are those of an audit by one process.
 """
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from auditor.audit import chosen, dask_workers, shares
+from auditor.audit import chosen, dask_workers, how, shares
 from auditor.audit.run import Run
 from auditor.audit.shares import Followed, Group, Plan
 from auditor.audit.workers import Processes, Workers
 from auditor.border.gate import RefusedError
+from auditor.border.urls import url_of
 from auditor.capture.inputs import Input
+from auditor.data import __version__
 from auditor.decode.control import Control
 from auditor.errors import AuditError, InputError, shown
 from auditor.flows.table import MOST_FINISHED
-from auditor.machine import memory, writing
+from auditor.machine import memory, own, packed, writing
 from auditor.options import Options
 from auditor.reading import joined, kept, secrets
 from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
 from auditor.reading.sources import Source
 from auditor.reading.together import together
+
+PLAN_KIND = "plan of shares"
 
 
 @dataclass
@@ -91,7 +98,7 @@ class Parallel:
     def _answered(self, number: int, groups: Sequence[Group]) -> list[Path]:
         """Files with what the flows of each share are answered."""
         paths = []
-        for share, answers in enumerate(joined.decide([group.told for group in groups])):
+        for share, answers in enumerate(joined.decide([group.exchanged for group in groups])):
             paths.append(self.plan.folder / f"answers-{number}-{share}")
             answers.write(paths[-1])
         return paths
@@ -107,7 +114,10 @@ class Parallel:
                 continue
             run.keep(judged.log)
             run.pipeline.has_shown(judged.shown, judged.early)
-            run.add(judged.totals, ((table, shares.read_rows(path)) for table, path in judged.tables))
+            if self.plan.in_parts:
+                run.add(judged.totals, (), judged.tables)
+            else:
+                run.add(judged.totals, ((table, shares.read_rows(path)) for table, path in judged.tables))
             run.take(self._read(path, control) for path in judged.left)
 
     def _batches(
@@ -151,12 +161,14 @@ def on_cluster(inputs: Sequence[Input], options: Options, block_bytes: int) -> I
     """The workers of a cluster, ready to read."""
     if options.out is None:
         raise InputError("an audit on a cluster needs --out, a folder that all machines share")
-    with dask_workers.connected(options.scheduler) as workers, _working(Path(options.out)) as folder:
-        workers.check(folder)
+    with ExitStack() as stack:
+        workers = stack.enter_context(dask_workers.connected(options.scheduler))
         jobs = workers.shares(options.jobs)
+        folder = stack.enter_context(_working(inputs, options, jobs))
+        workers.check(folder)
         memory_bytes = options.memory_bytes() or workers.memory_bytes() or memory.ceiling().total
         plan = _plan(inputs, options, jobs, folder, memory_bytes, block_bytes)
-        yield Parallel(plan, inputs, workers)
+        yield Parallel(replace(plan, in_parts=url_of(options.out) is None), inputs, workers)
 
 
 @contextmanager
@@ -164,9 +176,8 @@ def started(
     inputs: Sequence[Input], options: Options, jobs: int, memory_bytes: int, block_bytes: int
 ) -> Iterator[Parallel]:
     """Processes of this machine that are ready to read. What they write meanwhile lies where results will, and goes."""
-    place = Path(tempfile.gettempdir()) if options.out is None else Path(options.out)
     count = max(1, min(jobs, memory_bytes // memory.LEAST))  # where memory is short, some shares wait for others
-    with _working(place) as folder, Processes(count) as workers:
+    with _working(inputs, options, jobs) as folder, Processes(count) as workers:
         plan = _plan(inputs, options, jobs, folder, memory_bytes // count, block_bytes)
         yield Parallel(plan, inputs, workers)
 
@@ -179,12 +190,51 @@ def _plan(
 
 
 @contextmanager
-def _working(place: Path) -> Iterator[Path]:
-    """A folder for what is needed meanwhile, in another one."""
+def _working(inputs: Sequence[Input], options: Options, jobs: int) -> Iterator[Path]:
+    """A folder for what is needed meanwhile, where results will be: that of an audit that was killed, where it was the same."""
+    here = options.out is not None and url_of(options.out) is None
+    place = Path(options.out or "") if here else Path(tempfile.gettempdir())
+    marks = _marks(inputs, options, jobs)
+    may_go_on = here and all(item.stamp is not None or item.refusal for item in inputs)
     with ExitStack() as stack:
         try:
             writing.make_folder(place)
-            folder = stack.enter_context(writing.working(place))
+            folder = stack.enter_context(writing.working(place, partial(_fits, marks, options) if may_go_on else None))
+            packed.write(folder / shares.PLAN, PLAN_KIND, marks | {"seal": own.seal(_place(folder))}, {})
         except OSError as error:
             raise AuditError(f"{shown(place)}: cannot write there: {error.strerror or error}") from error
         yield folder
+
+
+def _place(folder: Path) -> bytes:
+    """What nobody else can give a folder that he has prepared: which one of this machine it is."""
+    status = folder.stat()
+    return f"{status.st_dev} {status.st_ino} {status.st_uid}".encode()
+
+
+def _marks(inputs: Sequence[Input], options: Options, jobs: int) -> dict[str, Any]:
+    """What another audit has to have in common to go on with what the shares of this one have written."""
+    captures = [[item.name, item.size, item.stamp, item.refusal] for item in inputs]
+    return {
+        "reading": how.marks(options)["reading"],
+        "shares": [jobs, chosen.by_hosts(options)],
+        "captures": captures,
+        "version": __version__,
+    }
+
+
+def _fits(marks: Mapping[str, Any], options: Options, left: Path) -> bool:
+    """Whether what was left of an audit is of this one, or of fewer of its captures; it is said."""
+    if options.fresh:
+        return False
+    with suppress(*packed.DAMAGED):
+        before = dict(packed.read(left / shares.PLAN, PLAN_KIND, {}).values)
+        if not own.is_own(_place(left), before.pop("seal", None)):
+            return False
+        captures, now = before.pop("captures"), json.loads(json.dumps(marks))
+        known = captures == now["captures"] if options.apart else all(one in now["captures"] for one in captures)
+        if known and all(before[name] == now[name] for name in ("reading", "shares", "version")):
+            if options.say is not None:
+                options.say("what was read before is not read again; --fresh reads all of it")
+            return True
+    return False

@@ -109,12 +109,12 @@ class Pipeline:
     def warnings(self) -> list[str]:
         """What should be known of the captures that have ended, a sentence each."""
         early, self._early = self._early, 0
-        said = (
+        warning = (
             f"memory: the {agreed(early, 'path')} of {early} {agreed(early, 'flow was', 'flows were')} judged by what the capture had shown until then"
             if early
             else None
         )
-        return [*self.judge.warnings(), *([said] if said else [])]
+        return [*self.judge.warnings(), *([warning] if warning else [])]
 
     def flush(self, sources: Sequence[Source] = ()) -> Iterator[tuple[str, pa.Table]]:
         """Finish what was held, at the end of captures that are read as one: ``sources``, to be read again."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
+    from auditor.requests.decrypt import Stage
+    from auditor.requests.inside import Inside
 
 LOADING = "loading"
 INPUTS = "reading routes and logs"
@@ -46,6 +48,7 @@ class Progress:
     phase: str = LOADING
     reading: Reads | None = None
     live: "LiveCapture | None" = None
+    inside: "Inside | None" = None  # what opens flows once captures are read
     began: float = field(default_factory=time.monotonic)  # the reading
 
     def begin(self, reading: Reads, live: "LiveCapture | None" = None) -> None:
@@ -71,6 +74,16 @@ class Progress:
     def dropped(self) -> int | None:
         """Packets that were dropped while capturing live, where that is known already."""
         return None if self.live is None else self.live.dropped()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether packets come faster than they are read, so that some may be dropped."""
+        return self.live is not None and self.live.is_behind()
+
+    @property
+    def opening(self) -> "Stage | None":
+        """How far opening flows is, while that is done."""
+        return None if self.inside is None else self.inside.stage
 
     @property
     def files(self) -> tuple[int, int]:

@@ -83,8 +83,8 @@ class Log:
         found: dict[int, Answer] = {}
         for record in (one for group in [*self.groups, self.open] for one in group.answers):
             try:
-                told = packed.load(self.file, record, {}).values["answers"]
-                found |= {int(flow): Answer.of(values) for flow, values in told}
+                answers = packed.load(self.file, record, {}).values["answers"]
+                found |= {int(flow): Answer.of(values) for flow, values in answers}
             except (TypeError, KeyError, AttributeError, ValueError) as error:
                 raise RefusedError(NO_ANSWERS) from error
         return found

@@ -20,6 +20,7 @@ import numpy as np
 from auditor.audit import how
 from auditor.audit.keeping import ReadAsOne
 from auditor.audit.replay import Log, Replay
+from auditor.audit.shares import PLAN
 from auditor.border.gate import RefusedError
 from auditor.border.words import agreed, counted
 from auditor.capture.inputs import Input
@@ -30,10 +31,10 @@ from auditor.options import Options
 from auditor.reading import checkpoint, kept
 from auditor.reading.checkpoint import Onward, Resumed
 from auditor.reading.following import within
+from auditor.reading.window import Window
 from auditor.report import custody, files
 from auditor.report.custody import KEPT, STATE
 
-DAMAGED = (AuditError, RefusedError, OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 STRANGE = "what the results keep was not written by this user on this machine: all captures are read again"
 GROUPS = {"group_tallies": np.dtype(np.int64)}
 
@@ -60,13 +61,13 @@ class Past:
 
     def counted(self, inputs: Mapping[str, Input]) -> list[ReadAsOne]:
         """What was counted of captures that had ended before its checkpoint."""
-        told: list[ReadAsOne] = []
+        counted: list[ReadAsOne] = []
         at = 0
         for group in self.values["groups"]:
             rows = self.arrays["group_tallies"][at : at + len(group["sources"])]
-            told.append(kept.sources_found(packed.Packed(group, {"tallies": rows}), inputs))
+            counted.append(kept.sources_found(packed.Packed(group, {"tallies": rows}), inputs))
             at += len(group["sources"])
-        return told
+        return counted
 
 
 @dataclass
@@ -88,19 +89,19 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Plan | 
     Where captures, or what decides how they are read, were changed, nothing is gone on from; a sentence says so.
     """
     folder = Path(options.out) if options.out is not None else None
-    if folder is None or options.fresh or any(item.modified is None and item.refusal is None for item in inputs):
+    if folder is None or options.fresh or any(item.stamp is None and item.refusal is None for item in inputs):
         return None
     marks = how.marks(options)
     found: list[Plan] = []
     for past in _pasts(folder, options):
         one = None
-        with suppress(*DAMAGED):
+        with suppress(*packed.DAMAGED):
             one = _fitting(past, inputs, options, marks, ceiling)
         if one is None:
             past.held.close()
         else:
             found.append(one)
-    found.sort(key=lambda one: len(one.past.captures))
+    found.sort(key=lambda one: (len(one.past.captures), one.past.values.get("packets", 0)))
     for one in found[:-1]:
         one.close()
     return found[-1] if found else None
@@ -108,18 +109,18 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Plan | 
 
 def _pasts(folder: Path, options: Options) -> Iterator[Past]:
     """The audits of this user in a folder that can be gone on from: one that is whole, and those that were killed."""
-    with suppress(*DAMAGED), ExitStack() as held:
+    with suppress(*packed.DAMAGED), ExitStack() as held:
         replay = Replay(held.enter_context(files.opened(folder / KEPT)))
         if replay.is_own:
             past = Past(replay.log, 0, replay.values["marks"], replay=replay)
-            with suppress(*DAMAGED):
+            with suppress(*packed.DAMAGED):
                 _take_state(past, _State.read(folder / STATE, custody.read(folder).unlisted[STATE]))
             past.held = held.pop_all()
             yield past
         else:
             _say(options, STRANGE)
     for left in folder.glob(f"{writing.NEW}*"):
-        with suppress(*DAMAGED), ExitStack() as held:
+        with suppress(*packed.DAMAGED), ExitStack() as held:
             _hold(left, held)
             state = _State.read(left / STATE)
             past = Past(Log(held.enter_context(files.opened(left / KEPT)), state.end), state.end, {})
@@ -135,7 +136,7 @@ def clear(folder: Path) -> None:
     for left in folder.glob(f"{writing.NEW}*"):
         with suppress(OSError), ExitStack() as held:
             _hold(left, held)
-            if (left / KEPT).exists():  # else somebody may have made it a moment ago
+            if (left / KEPT).exists() or (left / PLAN).exists():  # else somebody may have made it a moment ago
                 shutil.rmtree(left, ignore_errors=True)
 
 
@@ -193,15 +194,25 @@ def _fitting(
     if changed is not None:
         _say(options, f"{changed} was changed since it was read: all captures are read again")
         return None
-    count = f"{len(before)} of {counted(len(inputs), 'capture')} {agreed(len(before), 'was', 'were')}"
+    words = _words(before, past.values.get("open", ()), len(inputs))
     if past.replay is not None and len(before) == len(inputs):
         is_order = not options.apart or [one["name"] for one in before] == [item.name for item in inputs]
-        return Plan(past, None, f"{count} read before") if is_order else None
+        return Plan(past, None, words) if is_order else None
     if secret := next((one["name"] for one in before if one["counted"]["secrets"]), None):
         _say(options, f"{secret} has TLS secrets, which are not kept: all captures are read again")
         return None
     onward = _onward(past, inputs, options, ceiling) if past.values else None
-    return None if onward is None else Plan(past, onward, f"{count} read before")
+    return None if onward is None else Plan(past, onward, words)
+
+
+def _words(begun: Sequence[Mapping[str, Any]], opened: Sequence[Mapping[str, Any]], count: int) -> str:
+    """What of so many captures was read before; ``opened``: where those stood that were read in part."""
+    names = {one["number"]: one["name"] for one in begun}
+    parts = [f"{names[one['number']]} up to byte {one['reader']['at']:,}" for one in opened]
+    ended = len(begun) - len(opened)
+    if ended or not parts:
+        parts.insert(0, f"{ended} of {counted(count, 'capture')}")
+    return f"{' and '.join(parts)} {agreed(max(ended, len(parts)), 'was', 'were')} read before"
 
 
 def _onward(past: Past, inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Onward | None:
@@ -210,14 +221,14 @@ def _onward(past: Past, inputs: Sequence[Input], options: Options, ceiling: Ceil
         if done != [item.name for item in inputs[: len(done)]]:
             return None
         return Onward(int(past.values["packets"]), len(done))
-    return Resumed(past.values, past.arrays).onward(inputs, *within(ceiling))
+    return Resumed(past.values, past.arrays).onward(inputs, *within(ceiling), Window(*options.times()))
 
 
 def _is_same(one: Mapping[str, Any], item: Input) -> bool:
     """Whether a capture is as it was when it was read: by its size and time, and where only the time is new, by its bytes."""
     if one["size"] != item.size or one["changed"] or str(one["failure"]).endswith(os.strerror(errno.EACCES)):
         return False
-    if one["modified"] == item.modified:
+    if one["stamp"] == item.stamp:
         return True
     return item.path is not None and item.member is None and custody.is_same(item.path, one["sha256"])
 
@@ -231,7 +242,7 @@ def is_done(past: Past, options: Options) -> bool:
         listed = custody.read(folder).files
     except AuditError:
         return False
-    return all(custody.is_same(folder / name, listed.get(name)) for name in custody.LISTED)
+    return all(custody.is_same(folder / name, listed.get(name)) for name in {*custody.LISTED, *listed})
 
 
 def _say(options: Options, words: str) -> None:

@@ -10,7 +10,6 @@ import pyarrow as pa
 from auditor.audit import how
 from auditor.audit.keeping import Keeping, ReadAsOne
 from auditor.audit.pipeline import Pipeline
-from auditor.audit.replay import Log
 from auditor.audit.totals import Totals
 from auditor.border.words import agreed, counted
 from auditor.capture.inputs import Input
@@ -68,14 +67,18 @@ class Run:
             else:
                 self.errors[number] = event.reason
 
-    def add(self, totals: Totals, rows: Iterable[tuple[str, pa.Table]]) -> None:
-        """Take what somebody else has judged."""
+    def add(self, totals: Totals, rows: Iterable[tuple[str, pa.Table]], parts: Iterable[tuple[str, Path]] = ()) -> None:
+        """Take what somebody else has judged; ``parts``: files of tables as they are to be."""
         self._parts.append(totals)
         self._write(rows)
+        for table, part in parts:
+            self.sink.take(table, part)
 
     def keep(self, log: Path) -> None:
         """Keep what somebody else has kept of what it judged."""
         if self.keeping is not None:
+            from auditor.audit.replay import Log
+
             with log.open("rb") as file:
                 kept = Log(file)
                 self.keeping.copy(kept.bytes(kept.size), kept.digests(kept.size))

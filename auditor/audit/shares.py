@@ -1,11 +1,12 @@
 """An audit's work in pieces that any process may do: following a share of the flows, and judging what was followed.
 
-A piece reads captures and files of a folder that all share, and writes files there; what it is told and what it answers is
+A piece reads captures and files of a folder that all share, and writes files there; what it is asked to do and what it answers is
 small. Doing one twice gives the same files: each attempt writes into a folder of its own, and only one answer counts.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,8 @@ from auditor.flows.state import DROPPED_SEGMENTS, EXPORTS, RETRANSMITTED
 from auditor.machine import memory, writing
 from auditor.options import Options
 from auditor.reading import joined, kept
-from auditor.reading.events import Batch, Ended, Event
-from auditor.reading.following import Reading
+from auditor.reading.events import Batch
 from auditor.reading.sources import Source
-from auditor.reading.told import Share
-from auditor.reading.window import Window
 from auditor.stores.client import Remote
 
 if TYPE_CHECKING:
@@ -30,8 +28,7 @@ if TYPE_CHECKING:
     from auditor.audit.totals import Totals
     from auditor.paths.unfit import Shown
 
-LOG = "log"
-Report = Callable[[int, int, int], object]  # called with packets, bytes and captures that were read so far
+LOG, PLAN = "log", "plan"  # files
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,7 @@ class Capture:
     refusal: str | None
     member: int | None
     remote: Remote | None = None
+    stamp: int | str | None = None
 
 
 def inputs_of(captures: Sequence[Capture], *, is_hashed: bool) -> list[Input]:
@@ -51,7 +49,15 @@ def inputs_of(captures: Sequence[Capture], *, is_hashed: bool) -> list[Input]:
     listed: dict[Path, list[archives.Member]] = {}
     inputs = []
     for one in captures:
-        item = Input(one.name, one.path, remote=one.remote, size=one.size, refusal=one.refusal, is_hashed=is_hashed)
+        item = Input(
+            one.name,
+            one.path,
+            remote=one.remote,
+            size=one.size,
+            stamp=one.stamp,
+            refusal=one.refusal,
+            is_hashed=is_hashed,
+        )
         if one.member is not None and one.path is not None and one.refusal is None:
             if one.path not in listed:
                 listed[one.path] = archives.members(one.path) or []
@@ -74,7 +80,7 @@ def captures_of(inputs: Sequence[Input]) -> tuple[Capture, ...]:
         path = item.path.absolute() if item.path is not None else None
         if item.remote is not None:
             _check_object(item)
-        captures.append(Capture(item.name, path, item.size, item.refusal, member, item.remote))
+        captures.append(Capture(item.name, path, item.size, item.refusal, member, item.remote, item.stamp))
     return tuple(captures)
 
 
@@ -98,6 +104,7 @@ class Plan:
     memory_bytes: int  # for each
     block_bytes: int
     by_hosts: bool = False  # all flows of two hosts are in one share
+    in_parts: bool = False  # whoever judges writes its part of the tables as it is to be
 
     def ceiling(self) -> memory.Ceiling:
         """The memory that one piece may take, with a part for what is known of a site where there may be any."""
@@ -110,7 +117,7 @@ class Group:
     """What a share has of captures that are read as one."""
 
     batches: tuple[Path, ...]
-    told: tuple[Path, ...]
+    exchanged: tuple[Path, ...]
     sources: Path
     control: Path
 
@@ -139,72 +146,11 @@ class Judged:
     early: int  # how many were judged before all were known
 
 
-@dataclass
-class _Following:
-    """A share that is being followed."""
-
-    folder: Path
-    groups: list[Group] = field(default_factory=list)
-    _batches: list[Path] = field(default_factory=list)
-    _ended: Ended | None = None
-    _open: int = 0  # captures of those that ended of which the count is not complete
-    _number: int = 0
-
-    def take(self, event: Event) -> None:
-        """Write down what happened."""
-        if isinstance(event, Batch):
-            self._batches.append(self._path("batch"))
-            kept.write_batch(self._batches[-1], event)
-        elif isinstance(event, Ended):
-            self._ended, self._open = event, len(event.sources)
-        else:
-            self._open -= 1
-        if self._ended is not None and self._open == 0:
-            self._end(self._ended)
-            self._ended = None
-
-    def _end(self, ended: Ended) -> None:
-        sources, control = self._path("sources"), self._path("control")
-        kept.write_sources(sources, ended.sources, ended.interfaces)
-        kept.write_control(control, ended.control)
-        self.groups.append(Group(tuple(self._batches), tuple(ended.told), sources, control))
-        self._batches = []
-
-    def _path(self, kind: str) -> Path:
-        self._number += 1
-        return self.folder / f"{kind}-{self._number}"
-
-
 def attempt(folder: Path, name: str) -> Path:
     """A new folder for one attempt at a piece: it may be tried twice at one time."""
     path = folder / f"{name}-{os.urandom(8).hex()}"
     path.mkdir(mode=0o700)
     return path
-
-
-def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
-    """Follow one share of the flows through all captures. One share alone hashes them."""
-    folder = attempt(plan.folder, f"share-{number}")
-    inputs = inputs_of(plan.captures, is_hashed=number == 0)
-    reading = Reading(
-        inputs,
-        plan.block_bytes,
-        apart=plan.options.apart,
-        window=Window(*plan.options.times()),
-        ceiling=plan.ceiling(),
-        share=Share(number, plan.shares, folder, by_hosts=plan.by_hosts),
-    )
-    following = _Following(folder)
-    try:
-        for event in reading:
-            following.take(event)
-            if report is not None:
-                report(reading.packets, reading.done, reading.files)
-    finally:
-        reading.close()
-        for item in inputs:
-            item.forget()
-    return Followed(tuple(following.groups), reading.packets)
 
 
 def judge(plan: Plan, name: str, group: Group, answers: Path) -> Judged | None:
@@ -219,12 +165,7 @@ def judge(plan: Plan, name: str, group: Group, answers: Path) -> Judged | None:
     folder = attempt(plan.folder, name)
     pipeline = build_pipeline(plan.options, Inside(all_clear=plan.options.http), plan.ceiling())
     control, answered, left = kept.read_control(group.control), joined.read(answers), list[Path]()
-    tables: list[tuple[str, Path]] = []
-
-    def write(parts: Iterable[tuple[str, Any]]) -> None:
-        for table, rows in parts:
-            tables.append((table, folder / f"rows-{len(tables)}"))
-            write_rows(tables[-1][1], rows)
+    tables = Parts(folder) if plan.in_parts else Pieces(folder)
 
     with writing.held(folder) as number, writing.new_file(LOG, number) as log:
         keeping = pipeline.keeping = Keeping(log, folder, {})
@@ -239,10 +180,10 @@ def judge(plan: Plan, name: str, group: Group, answers: Path) -> Judged | None:
             if len(wanted):
                 batch = _without(batch, wanted, folder, left)
             if batch is not None:
-                write(pipeline.run(batch))
-        write(pipeline.flush())
+                tables.write(pipeline.run(batch))
+        tables.write(pipeline.flush())
         keeping.close()
-    return Judged(tuple(tables), folder / LOG, pipeline.totals, tuple(left), pipeline.judge.shown, pipeline.early)
+    return Judged(tables.close(), folder / LOG, pipeline.totals, tuple(left), pipeline.judge.shown, pipeline.early)
 
 
 def _without(batch: Batch, wanted: Any, folder: Path, left: list[Path]) -> Batch | None:
@@ -265,6 +206,51 @@ def _wanted(pipeline: "Pipeline", batch: Batch) -> Any:
     few = replace(batch, rows=batch.rows.divided(some)[0])
     described = describe(few, Shapes(), pipeline.ranges, pipeline.inside)
     return some[described.candidates.wanted.index]
+
+
+@dataclass
+class Pieces:
+    """Rows of tables in files of a folder, each as it comes, for another process that puts them together."""
+
+    folder: Path
+    _written: list[tuple[str, Path]] = field(default_factory=list)
+
+    def write(self, parts: Iterable[tuple[str, Any]]) -> None:
+        """Write rows."""
+        for table, rows in parts:
+            self._written.append((table, self.folder / f"rows-{len(self._written)}"))
+            write_rows(self._written[-1][1], rows)
+
+    def close(self) -> tuple[tuple[str, Path], ...]:
+        """The tables and files, in order."""
+        return tuple(self._written)
+
+
+@dataclass
+class Parts:
+    """Rows of tables in a Parquet file for each, which becomes a part of the results as it is."""
+
+    folder: Path
+    _open: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    _held: ExitStack = field(default_factory=ExitStack)
+
+    def write(self, parts: Iterable[tuple[str, Any]]) -> None:
+        """Write rows."""
+        from auditor.report.sink import writer_of
+
+        for table, rows in parts:
+            if table not in self._open and rows.num_rows:
+                file = self._held.enter_context(writing.replaced(self.folder / f"{table}.parquet"))
+                self._open[table] = writer_of(table, file), self.folder / f"{table}.parquet"
+            if rows.num_rows:
+                self._open[table][0].write_table(rows)
+
+    def close(self) -> tuple[tuple[str, Path], ...]:
+        """The tables and files, which are whole and on the disk now."""
+        for writer, _ in self._open.values():
+            writer.close()
+        self._held.close()
+        return tuple((table, path) for table, (_, path) in self._open.items())
 
 
 def write_rows(path: Path, rows: Any) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from auditor.paths.witnesses import Span
     from auditor.requests.inside import Inside
 
+LOOKED_AT = 1 << 20  # bytes
+HTTP, AWS, TLS_KEY_LOG = b" HTTP/1.", b".amazonaws.com", b"KSLT"  # draft-ietf-opsawg-pcapng, Decryption Secrets Block
 LONG_READ = 64 << 20  # bytes of input that take longer to read than libraries to load
 
 
@@ -102,11 +104,13 @@ def _prepare(inputs: "list[Input]", options: Options, confine: Confine) -> None:
     """Load the kernels, and give up the rights that nothing needs any more."""
     from auditor.machine import kernel, own
     from auditor.reading import following  # noqa: F401 - its kernels are to be loaded
+    from auditor.requests import tshark
 
     _tell_of_compiling(options)
     kernel.prepare()  # from where this user keeps them
     if options.out is not None:
         own.key()
+    tshark.prepare()
     out = [] if options.out is None or url_of(options.out) is not None else [Path(options.out)]
     confine([item.path for item in inputs if item.path is not None] + options.files(), out)
 
@@ -134,7 +138,11 @@ def _read(
     options = brought.options
     _tell_of_compiling(options)
     jobs = chosen.jobs_for(inputs, options, is_live=live is not None)
-    if jobs > 1 or chosen.is_used(options):
+    ceiling = ceiling_of(options)
+    going = _going_on(inputs, options, ceiling)
+    if going is not None and going.onward is None:
+        return _judged_anew(going, brought)
+    if going is None and (jobs > 1 or chosen.is_used(options)):
         return _read_in_shares(inputs, brought, jobs, progress, block_bytes or BLOCK_BYTES)
     from auditor.reading.following import Reading
     from auditor.reading.window import Window
@@ -143,11 +151,7 @@ def _read(
     for item in inputs:
         if item.is_stream:
             item.spool = Spool(MOST_SPOOLED if logs else BEGINNING)
-    ceiling = ceiling_of(options)
     window = Window(*options.times())
-    going = None if window else _going_on(inputs, options, ceiling)
-    if going is not None and going.onward is None:
-        return _judged_anew(going, brought)
     reading = Reading(
         inputs,
         block_bytes or BLOCK_BYTES,
@@ -155,14 +159,14 @@ def _read(
         apart=options.apart,
         window=window,
         ceiling=ceiling,
-        borders=options.out is not None
-        and not window
-        and all(item.modified is not None or item.refusal for item in inputs),
+        borders=options.out is not None and all(item.stamp is not None or item.refusal for item in inputs),
         onward=None if going is None else going.onward,
     )
     progress.begin(reading, live)
+    progress.inside = inside = _inside(options, live)
     try:
-        inside = _inside(options, live)
+        if live is None and not is_long(inputs) and (inside.keys or options.http or _may_hold_requests(inputs[0])):
+            inside.begin()
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
@@ -170,6 +174,13 @@ def _read(
         return _take(lambda run: run.take(reading), inputs, brought, inside, live, progress, ceiling, going, span)
     finally:
         reading.close()
+        inside.close()
+
+
+def _may_hold_requests(first: "Input") -> bool:
+    """Whether a capture begins as if there were requests in clear to AWS in it, or the secrets of TLS sessions."""
+    head, _ = first.ends(LOOKED_AT, 0) or (b"", b"")
+    return TLS_KEY_LOG in head or (HTTP in head and AWS in head)
 
 
 def _inside(options: Options, live: "LiveCapture | None" = None) -> "Inside":
@@ -194,7 +205,8 @@ def _read_in_shares(inputs: "list[Input]", brought: Brought, jobs: int, progress
     )
     with begun as shared:
         progress.begin(shared)
-        return _take(shared.take, inputs, brought, _inside(options), None, progress, ceiling, None)
+        progress.inside = _inside(options)
+        return _take(shared.take, inputs, brought, progress.inside, None, progress, ceiling, None)
 
 
 def _going_on(inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "Plan | None":

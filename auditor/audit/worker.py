@@ -11,12 +11,12 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from auditor.audit import shares
+from auditor.audit import followed, shares
 from auditor.border.gate import RefusedError
 from auditor.errors import AuditError
 from auditor.machine import kernel, objects
 
-PIECES: dict[str, Callable[..., Any]] = {"follow": shares.follow, "judge": shares.judge}
+PIECES: dict[str, Callable[..., Any]] = {"follow": followed.follow, "judge": shares.judge}
 DONE, FAILED, READ = "done", "failed", "read"  # what an answer is
 BEAT = 0.2  # seconds between two reports of how much was read
 

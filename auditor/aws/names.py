@@ -7,7 +7,8 @@ are those of its endpoint rules; interface endpoint names as in the AWS PrivateL
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+
+from auditor import data
 
 # suffix -> partition, longest first where one ends another.
 SUFFIXES = {
@@ -21,6 +22,7 @@ SUFFIXES = {
     "amazonaws.cn": "aws-cn",
     "amazonaws-us-gov.com": "aws-us-gov",
     "amazonaws.eu": "aws-eusc",
+    "amazonaws-eusc.eu": "aws-eusc",
     "api.amazonwebservices.eu": "aws-eusc",
     "c2s.ic.gov": "aws-iso",
     "api.aws.ic.gov": "aws-iso",
@@ -30,12 +32,19 @@ SUFFIXES = {
     "api.cloud-aws.adc-e.uk": "aws-iso-e",
     "csp.hci.ic.gov": "aws-iso-f",
     "api.aws.hci.ic.gov": "aws-iso-f",
+    "c2shome.ic.gov": "aws-iso",
+    "sc2shome.sgov.gov": "aws-iso-b",
+    "csphome.adc-e.uk": "aws-iso-e",
+    "csphome.hci.ic.gov": "aws-iso-f",
 }
 REGION = re.compile(r"(?:us|eu|ap|sa|ca|me|af|il|mx|cn|eusc|us-gov|us-iso[a-z]?|eu-isoe)(?:-[a-z]+){1,3}-\d{1,2}")
 
 # Of what AWS has beside its APIs, only the console and its sign-in are endpoints.
-PAGES = {"aws.amazon.com": ("console", "signin"), "amazonaws.cn": ("console", "signin")}
-PAGES["amazonaws-us-gov.com"] = PAGES["amazonaws.cn"]
+PAGES = {
+    *("aws.amazon.com", "amazonaws.cn", "amazonaws-us-gov.com", "amazonaws-eusc.eu"),
+    *("c2shome.ic.gov", "sc2shome.sgov.gov", "csphome.adc-e.uk", "csphome.hci.ic.gov"),
+}
+PAGE_SERVICES = ("console", "signin", "signin-fips")
 
 # Names under amazonaws.com that belong to customers: a load balancer or an instance is no service endpoint.
 CUSTOMER_LABELS = {"elb", "compute", "compute-1", "elasticbeanstalk", "rds", "cache", "redshift", "es", "aoss", "eks"}
@@ -103,19 +112,21 @@ def endpoint(name: str) -> Endpoint | None:
     labels = name[: -len(suffix) - 1].split(".")
     if any(not re.fullmatch(r"[a-z0-9_*]([a-z0-9_-]*[a-z0-9_])?", label) for label in labels):
         return None
-    if suffix in PAGES and labels[-1] not in PAGES[suffix]:
+    if suffix in PAGES and labels[-1] not in PAGE_SERVICES:
         return None
     if suffix == "signin.aws":
         labels.append("signin")
     interface = _interface_endpoint(labels)
     partition = _unregional(labels, SUFFIXES[suffix])
     before, region, after = _parted(labels)
-    is_listed = name in fips_endpoints()
+    says_so = region is not None and before == ["fips", "eks"] and not after  # EKS has it in front, in every Region
+    is_listed = says_so or name in fips_endpoints()
     customer = suffix == "on.aws" or bool(CUSTOMER_LABELS & set(after + before[1:])) or "elb" in labels
     service = _service(before, after)
     if region is None and service is not None:
         service, region = _hyphenated(service)
-    fips = is_listed or (not after and service is not None and service.endswith("-fips"))
+    may_say = not after or suffix in PAGES  # elsewhere what stands behind a Region may be a customer's
+    fips = is_listed or (may_say and service is not None and service.endswith("-fips"))
     if service is not None:
         service = service.removesuffix("-fips")
     return Endpoint(
@@ -131,7 +142,7 @@ def endpoint(name: str) -> Endpoint | None:
 @cache
 def fips_endpoints() -> frozenset[str]:
     """FIPS endpoints that do not say so right before the Region: listed by name."""
-    text = files("auditor.data").joinpath("fips_endpoints.csv").read_text(encoding="utf-8")
+    text = data.FOLDER.joinpath("fips_endpoints.csv").read_text(encoding="utf-8")
     return frozenset(text.split("\n", 2)[2].split())
 
 

@@ -11,12 +11,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from auditor import data
 from auditor.border import gate
 from auditor.border.rows import objects, reason, text
 from auditor.capture.compression import unpacked
@@ -139,7 +139,7 @@ class Ranges:
     @cache
     def shipped(cls) -> "Ranges":
         """The snapshot in ``auditor/data``."""
-        with np.load(io.BytesIO(files("auditor.data").joinpath("ip-ranges.npz").read_bytes())) as arrays:
+        with np.load(io.BytesIO(data.FOLDER.joinpath("ip-ranges.npz").read_bytes())) as arrays:
             created, token, first_v6, texts = json.loads(arrays["told"].tobytes())
             return cls(created, token, arrays["v4"], arrays["v6"], texts[:first_v6], texts[first_v6:])
 

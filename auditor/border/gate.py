@@ -166,14 +166,44 @@ class Line:
 
 
 def json_lines(data: bytes | str) -> Iterator[Line]:
-    """The values of a text with one on each line; a line that is none is told, and the others go on."""
+    """The values of a text, one on each line, or over several lines one behind the other.
+
+    A line that is none is reported, and the others go on.
+    """
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        for part in _values(line.strip()):
-            try:
-                yield Line(number, from_json(part))
-            except RefusedError as error:
-                yield Line(number, None, str(error))
+    text = text.removeprefix("\ufeff")
+    at, number, over_lines = 0, 1, True
+    while at < len(text):
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        values = list(_of_line(text[at:end].strip(), number))
+        if over_lines and values and values[-1].wrong is not None:
+            stop = _end_of_value(text, at)
+            over_lines = stop is not None  # where it fails once it is not tried again: its cost would be a square
+            if stop is not None:
+                yield from _of_line(text[at:stop], number)
+                number += text.count("\n", at, stop)
+                at = stop
+                continue
+        yield from values
+        at, number = end + 1, number + 1
+
+
+def _of_line(line: str, number: int) -> Iterator[Line]:
+    for part in _values(line):
+        try:
+            yield Line(number, from_json(part))
+        except RefusedError as error:
+            yield Line(number, None, str(error))
+
+
+def _end_of_value(text: str, at: int) -> int | None:
+    """Where the JSON value that begins at a place ends, however many lines it takes; None where there is none."""
+    begin = at + len(text[at:]) - len(text[at:].lstrip())
+    try:
+        return json.JSONDecoder(parse_int=str, parse_float=str).raw_decode(text, begin)[1]
+    except (ValueError, RecursionError):
+        return None
 
 
 def _values(line: str) -> Iterator[str]:

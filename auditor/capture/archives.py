@@ -1,4 +1,7 @@
-"""Captures inside of ZIP and tar archives, which are read like those of a folder; nothing is written to a disk by name."""
+"""Captures inside of ZIP and tar archives, which are read like those of a folder; nothing is written to a disk by name.
+
+Archives in archives are read likewise, to a depth, a number of files and a size that hold for the outermost one.
+"""
 
 import errno
 import io
@@ -13,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from auditor.border.words import counted
 from auditor.capture.beginnings import is_capture
 from auditor.capture.compression import (
     LONGEST_MAGIC,
@@ -23,12 +25,14 @@ from auditor.capture.compression import (
     compression_of,
     damage,
     open_compressed,
+    plain,
 )
 from auditor.errors import InputError, shown
 
-HEAD = 512  # bytes by which an archive, and a capture inside of one, is told
+HEAD = 512  # bytes by which an archive, and a capture inside of one, is recognised
 MOST_MEMBERS = 10_000
-MOST_UNPACKED = 8 << 30  # bytes of a packed tar archive, which is unpacked to a file without a name
+MOST_UNPACKED = 8 << 30  # bytes of packed archives and of those in archives, which are unpacked to files without a name
+DEEPEST = 4  # archives in each other
 STEP = 1 << 20
 NAMES = (".pcap", ".pcapng", ".cap", ".erf")
 ZIP_MAGICS = (b"PK\3\4", b"PK\5\6")
@@ -56,6 +60,14 @@ class Member:
     name: str
     open: Callable[[], BinaryIO] | None
     refusal: str | None = None
+
+
+@dataclass
+class Left:
+    """What may still be taken out of an archive and of those in it: files, and bytes that are copied on the way."""
+
+    files: int = MOST_MEMBERS
+    bytes: int = MOST_UNPACKED
 
 
 class Kept:
@@ -154,16 +166,20 @@ def members(path: Path) -> list[Member] | None:
     """The captures in an archive, in its order, or why there are none; None for a file that is no archive."""
     try:
         with path.open("rb") as file:
-            packing = compression_of(file.read(LONGEST_MAGIC))
+            is_packed = compression_of(file.read(LONGEST_MAGIC)) is not None
         kind = kind_of(beginning(path, HEAD))
     except (InputError, OSError):  # who reads it as a capture says what is wrong with it
         return None
-    return None if kind is None else _found(shown(path), kind, lambda: _members(path, shown(path), kind, packing))
+    name, left = shown(path), Left()
+
+    def found() -> Iterator[Member]:
+        return _members(_unpacked(_stream(Kept(path)), left) if is_packed else path, name, str(kind), left, 1)
+
+    return None if kind is None else _found(name, kind, found)
 
 
 def members_of_stream(name: str, head: bytes, opener: Callable[[], BinaryIO]) -> list[Member] | None:
     """Those in an archive that comes as a stream, by its first bytes: all of it is kept in a file without a name."""
-    packing = compression_of(head)
     try:
         kind = kind_of(beginning_of_stream(io.BytesIO(head), HEAD))
     except DAMAGE:
@@ -172,9 +188,10 @@ def members_of_stream(name: str, head: bytes, opener: Callable[[], BinaryIO]) ->
         return None
 
     def found() -> Iterator[Member]:
+        left = Left()
         with opener() as stream:
-            kept = _copied(stream)
-        return _members(kept, name, kind, packing)
+            kept = _unpacked(stream, left)
+        return _members(kept, name, kind, left, 1)
 
     return _found(name, kind, found)
 
@@ -184,16 +201,19 @@ def _found(name: str, kind: str, members: Callable[[], Iterator[Member]]) -> lis
     try:
         found = list(members())
     except TROUBLE as error:
-        reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{name}: ") or type(error).__name__
-        return [Member(name, None, f"an archive that cannot be read ({reason})")]
+        return [_damaged(name, error)]
     return found or [Member(name, None, f"the {kind} archive holds no capture")]
 
 
-def _members(file: Path | Kept, name: str, kind: str, packing: str | None) -> Iterator[Member]:
+def _damaged(name: str, error: BaseException) -> Member:
+    reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{name}: ") or type(error).__name__
+    return Member(name, None, f"an archive that cannot be read ({reason})")
+
+
+def _members(file: Path | Kept, name: str, kind: str, left: Left, depth: int) -> Iterator[Member]:
     if kind == "ZIP":
-        return _of_zip(file, name)
-    kept = Kept(file) if isinstance(file, Path) else file
-    return _of_tar(kept if packing is None else _unpacked(_stream(kept), packing), name)
+        return _of_zip(file, name, left, depth)
+    return _of_tar(Kept(file) if isinstance(file, Path) else file, name, left, depth)
 
 
 def _stream(kept: Kept) -> BinaryIO:
@@ -201,15 +221,29 @@ def _stream(kept: Kept) -> BinaryIO:
     return cast("BinaryIO", Slice(kept, 0, os.fstat(kept.fileno).st_size))
 
 
-def _is_capture(opener: Callable[[], BinaryIO], name: str) -> bool:
-    """Whether a member begins like a capture, packed or not, or is named like one, so that damage is told."""
-    if PurePosixPath(name.lower()).suffix in NAMES:
-        return True
+def _inside(opener: Callable[[], BinaryIO], whole: str, inside: str, left: Left, depth: int) -> Iterator[Member]:
+    """A member as a capture, or the captures in it where it is an archive, packed or not; nothing for any other file."""
+    name = _listed(whole, inside)
+    if PurePosixPath(inside.lower()).suffix in NAMES:  # whatever it begins with, so that damage is reported
+        yield Member(name, opener)
+        return
     try:
         with opener() as stream:
-            return is_capture(beginning_of_stream(stream, HEAD))
+            head = beginning_of_stream(stream, HEAD)
     except DAMAGE:
-        return False
+        return
+    kind = kind_of(head)
+    if is_capture(head):
+        yield Member(name, opener)
+    elif kind is not None and depth == DEEPEST:
+        yield Member(name, None, f"lies in {DEEPEST} archives; unpack it first")
+    elif kind is not None:
+        try:
+            with opener() as stream:
+                kept = _unpacked(stream, left)
+            yield from _members(kept, name, kind, left, depth + 1)
+        except TROUBLE as error:
+            yield _damaged(name, error)
 
 
 def _listed(whole: str, name: str) -> str:
@@ -218,27 +252,26 @@ def _listed(whole: str, name: str) -> str:
     return shown("/".join([whole, *inside]))
 
 
-def _of_zip(file: Path | Kept, whole: str) -> Iterator[Member]:
+def _of_zip(file: Path | Kept, whole: str, left: Left, depth: int) -> Iterator[Member]:
     with _zip(file) as archive:
         listed = [info for info in archive.infolist() if not info.is_dir()]
-    for number, info in enumerate(listed):
-        name = _listed(whole, info.filename)
-        if number == MOST_MEMBERS:
-            yield Member(
-                whole,
-                None,
-                f"only {MOST_MEMBERS} of its {counted(len(listed), 'file')} are read; unpack it first",
-            )
+    for info in listed:
+        if not left.files:
+            yield _too_many(whole)
             return
-        opener = _zip_opener(file, info)
+        left.files -= 1
+        name = _listed(whole, info.filename)
         if info.flag_bits & ENCRYPTED:
             yield Member(name, None, "is encrypted; unpack it first")
             continue
         try:
-            if _is_capture(opener, info.filename):
-                yield Member(name, opener)
+            yield from _inside(_zip_opener(file, info), whole, info.filename, left, depth)
         except TROUBLE as error:
             yield Member(name, None, f"cannot be unpacked ({error})")
+
+
+def _too_many(whole: str) -> Member:
+    return Member(whole, None, f"only {MOST_MEMBERS} of the files in it are read; unpack it first")
 
 
 def _zip(file: Path | Kept) -> zipfile.ZipFile:
@@ -249,44 +282,40 @@ def _zip_opener(file: Path | Kept, info: zipfile.ZipInfo) -> Callable[[], Binary
     return lambda: cast("BinaryIO", Unzipped(file, info))
 
 
-def _of_tar(kept: Kept, whole: str) -> Iterator[Member]:
+def _of_tar(kept: Kept, whole: str, left: Left, depth: int) -> Iterator[Member]:
     with os.fdopen(os.dup(kept.fileno), "rb") as file, tarfile.TarFile(fileobj=file) as archive:
         try:
-            for number, info in enumerate(archive):
-                if number == MOST_MEMBERS:
-                    yield Member(whole, None, f"only {MOST_MEMBERS} of its files are read; unpack it first")
+            for info in archive:
+                if not left.files:
+                    yield _too_many(whole)
                     return
-                if (member := _of_tar_info(whole, kept, info)) is not None:
-                    yield member
+                left.files -= 1
+                yield from _of_tar_info(whole, kept, info, left, depth)
         except tarfile.TarError as error:
             yield Member(whole, None, f"a tar archive that is damaged behind byte {archive.offset} ({error})")
 
 
-def _of_tar_info(whole: str, kept: Kept, info: tarfile.TarInfo) -> Member | None:
-    name = _listed(whole, info.name)
+def _of_tar_info(whole: str, kept: Kept, info: tarfile.TarInfo, left: Left, depth: int) -> Iterator[Member]:
     if info.issparse():
-        return Member(name, None, "is stored with holes; unpack it first")
+        yield Member(_listed(whole, info.name), None, "is stored with holes; unpack it first")
+        return
 
     def opener() -> BinaryIO:
         return cast("BinaryIO", Slice(kept, info.offset_data, info.size))
 
-    return Member(name, opener) if info.isreg() and _is_capture(opener, info.name) else None
+    if info.isreg():
+        yield from _inside(opener, whole, info.name, left, depth)
 
 
-def _unpacked(packed: BinaryIO, packing: str) -> Kept:
-    """A packed tar archive in a file without a name: it is gone with the process, however that ends."""
-    with open_compressed(packed, packing) as stream:
-        return _copied(stream, of_packed=True)
-
-
-def _copied(stream: BinaryIO, *, of_packed: bool = False) -> Kept:
-    """A stream in a file without a name. ``of_packed``: of what is damaged there is what comes before."""
-    kept, size = Kept(), 0
-    # The end of an archive shows that it is not whole.
-    with suppress(*(DAMAGE if of_packed else ())):
-        while size <= MOST_UNPACKED and (part := stream.read(STEP)):
-            size += os.write(kept.fileno, part)
-    if size > MOST_UNPACKED:
+def _unpacked(stream: BinaryIO, left: Left) -> Kept:
+    """A stream, or what is packed in it, in a file without a name: it is gone with the process, however that ends."""
+    kept = Kept()
+    stream, is_packed = plain(stream)
+    # Of what is packed and damaged there is what comes before; the end of an archive shows that it is not whole.
+    with suppress(*(DAMAGE if is_packed else ())):
+        while left.bytes >= 0 and (part := stream.read(STEP)):
+            left.bytes -= os.write(kept.fileno, part)
+    if left.bytes < 0:
         raise InputError(f"more than {MOST_UNPACKED >> 30} GiB when unpacked; unpack it first")
     os.lseek(kept.fileno, 0, os.SEEK_SET)
     return kept

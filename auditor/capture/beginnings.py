@@ -14,7 +14,7 @@ from auditor.capture.pcap import (
 from auditor.capture.pcapng import BYTE_ORDER, MAGIC
 
 BLOCK_HEAD = 12  # bytes of a pcapng block by which its length is known
-PCAP, PCAPNG, SNOOP, DATAGRAMS, ERF = range(5)
+PCAP, PCAPNG, SNOOP, DATAGRAMS, ERF, LISTED = range(6)
 KINDS = {"pcap": PCAP, "pcapng": PCAPNG, "snoop": SNOOP, "erf": ERF}
 
 

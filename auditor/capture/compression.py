@@ -247,6 +247,18 @@ def beginning_of_stream(stream: BinaryIO, size: int) -> bytes:
     return head
 
 
+def plain(stream: BinaryIO) -> tuple[BinaryIO, bool]:
+    """The bytes inside a stream that may be packed, and whether it is. Raises what ``damage`` lists."""
+    is_packed = False
+    for _ in range(MOST_PACKINGS):
+        head = _read(stream, LONGEST_MAGIC)
+        stream, packing = cast("BinaryIO", Rewound(head, stream)), compression_of(head)
+        if packing is None:
+            break
+        stream, is_packed = open_compressed(stream, packing), True
+    return stream, is_packed
+
+
 def _read(stream: BinaryIO, most: int) -> bytes:
     """The first ``most`` bytes of a stream, whose ``read`` may give fewer at a time; all where it has no more."""
     parts: list[bytes] = []

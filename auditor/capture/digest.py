@@ -159,6 +159,14 @@ class Digested:
         self._hash(data)
         return data
 
+    def go_to(self, place: int) -> bool:
+        """Read on from a place without what lies before it; False where that has to be read, since it is hashed here."""
+        if self._is_hashed or not self._stream.seekable():
+            return False
+        self._stream.seek(place)
+        self.count = place
+        return True
+
     def skip(self, size: int) -> None:
         """Read up to ``size`` bytes for their digest alone."""
         if self._child is not None:

@@ -1,4 +1,4 @@
-"""Endace's extensible record format: how a file of it is told, which has no header, and the kernel that walks records."""
+"""Endace's extensible record format: how a file of it is recognised, which has no header, and the kernel that walks records."""
 
 import numpy as np
 

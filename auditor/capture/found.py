@@ -1,4 +1,4 @@
-"""Which files of a folder are captures: told by their first bytes, since rotation gives them any name (.pcap1, .cap.3, dump-1400)."""
+"""Which files of a folder are captures: recognised by their first bytes, since rotation gives them any name (.pcap1, .cap.3, dump-1400)."""
 
 from collections import Counter
 from collections.abc import Mapping

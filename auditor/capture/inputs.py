@@ -39,7 +39,7 @@ class Input:
     member: Callable[[], BinaryIO] | None = None  # opens it, where it lies in the archive ``path``
     remote: "Remote | None" = None  # where it lies in a store
     size: int | None = None
-    modified: int | None = None  # when the file was written to last, in nanoseconds
+    stamp: int | str | None = None  # when a file was written to last, or which version an object is of
     is_hashed: bool = True
     is_done: bool = False  # it was read to its end, or as far as it can be, or is not to be read
     is_skipped: bool = False  # it holds nothing of the time that is audited
@@ -290,7 +290,7 @@ def _archived(path: Path) -> list[Input] | None:
             path,
             member=one.open,
             size=0 if one.refusal else None,
-            modified=path.stat().st_mtime_ns,
+            stamp=path.stat().st_mtime_ns,
             refusal=one.refusal,
         )
         for one in members
@@ -338,9 +338,9 @@ def in_store(url: str) -> Input:
 def _of_object(one: "Remote", member: "Member | None") -> Input:
     """An object in a store as an input, or a capture in one that is an archive."""
     if member is None:
-        return Input(one.name, remote=one, size=one.size)
+        return Input(one.name, remote=one, size=one.size, stamp=one.stamp)
     size = 0 if member.refusal else None
-    return Input(member.name, member=member.open, remote=one, size=size, refusal=member.refusal)
+    return Input(member.name, member=member.open, remote=one, size=size, refusal=member.refusal, stamp=one.stamp)
 
 
 def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None = None) -> list[Input]:
@@ -373,7 +373,7 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
                 inputs.append(Input(shown(path), path))
                 continue
             archived = _archived(path)
-            whole = Input(shown(path), path, size=status.st_size, modified=status.st_mtime_ns)
+            whole = Input(shown(path), path, size=status.st_size, stamp=status.st_mtime_ns)
             inputs += archived if archived is not None else [whole]
     if not inputs:
         raise InputError("there is nothing to read: give at least one capture")

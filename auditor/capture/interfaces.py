@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 class Interfaces:
     """Names and link types by number.
 
-    Files of a rotation and sections of a pcapng describe the same interfaces again: one is told by its link type and
+    Files of a rotation and sections of a pcapng describe the same interfaces again: one is known by its link type and
     name, and where a section has several of them, by which of these it is.
     """
 

@@ -5,10 +5,15 @@ It is tethered (``machine/tether.py``): it ends when its standard input does, wh
 this one was killed, and where this one may not signal it because it has given up its rights.
 """
 
+import fcntl
 import re
 import select
+import struct
 import subprocess
+import termios
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -22,7 +27,11 @@ PROGRAMS = ("dumpcap", "tcpdump")
 RAW_SOCKET = "auditor.capture.raw_socket"
 RIGHTS = re.compile(r"permission|not permitted|privilege|root|CAP_NET|EPERM", re.IGNORECASE)
 NO_DEVICE = re.compile(r"no such device|doesn't exist|does not exist|not found|no interface", re.IGNORECASE)
+LISTENS = "listening on"  # what a program says that can be asked, once it can
 DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
+COUNTED = re.compile(r"\d+ packets? (?:captured|received by filter|dropped by (?:kernel|interface))")
+PATIENCE = 1.0  # seconds between two questions
+FULL = 0.9  # of the pipe: then the program waits, and the kernel drops what finds no room
 
 
 def command(interface: str, capture_filter: str | None) -> list[str]:
@@ -64,7 +73,9 @@ class LiveCapture:
         assert self._child.stderr is not None
         self._held: IO[bytes] = self._child.stdin
         self._stream = self._child.stdout
-        self._said: list[str] = []
+        self._messages: list[str] = []
+        self._dropped: int | None = None
+        self._asked: float | None = None  # when; None while it cannot be asked
         self._listener = threading.Thread(target=self._listen, args=(self._child.stderr,), daemon=True)
         self._listener.start()
         self._until = f"for {duration:g} seconds" if duration is not None else "until Ctrl-C"
@@ -81,8 +92,13 @@ class LiveCapture:
 
     def _listen(self, stream: object) -> None:
         for line in cast("BinaryIO", stream):
-            if len(self._said) < 200:
-                self._said.append(line.decode("utf-8", "replace").strip())
+            text = line.decode("utf-8", "replace").strip()
+            if (dropped := DROPPED.search(text)) is not None:
+                self._dropped = int(dropped[1])
+            if LISTENS in text and self.program != "dumpcap":  # which a signal ends
+                self._asked = time.monotonic()
+            if len(self._messages) < 200 and not COUNTED.search(text):
+                self._messages.append(text)
 
     def described(self) -> str:
         """What is captured, with which program, and until when."""
@@ -105,22 +121,34 @@ class LiveCapture:
         for stream in (self._held, self._stream, self._child.stderr):
             if stream is not None:
                 stream.close()
-        dropped = DROPPED.search("\n".join(self._said))
         notes = [f"captured by {self.program}"]
-        if dropped:
-            notes.append(f"{dropped[1]} {agreed(int(dropped[1]), 'packet')} dropped by the kernel")
+        if self._dropped is not None:
+            notes.append(f"{self._dropped} {agreed(self._dropped, 'packet')} dropped by the kernel")
         return notes
 
     def dropped(self) -> int | None:
-        """Packets dropped by the kernel, where the program says so on standard error."""
-        dropped = DROPPED.search("\n".join(self._said))
-        return int(dropped[1]) if dropped else None
+        """Packets dropped by the kernel so far, where the program says so; it is asked anew once in a while."""
+        if self._asked is not None and time.monotonic() - self._asked >= PATIENCE:
+            self._asked = time.monotonic()
+            with suppress(OSError, ValueError):  # it has ended
+                self._held.write(b"?")
+                self._held.flush()
+        return self._dropped
+
+    def is_behind(self) -> bool:
+        """Whether the program waits for what it captured to be read, so that packets may be dropped."""
+        try:
+            number = self._stream.fileno()
+            waiting = struct.unpack("i", fcntl.ioctl(number, termios.FIONREAD, bytes(4)))[0]
+            return bool(waiting >= FULL * fcntl.fcntl(number, fcntl.F_GETPIPE_SZ))
+        except (OSError, ValueError, AttributeError):  # it is closed, or the system does not say
+            return False
 
     def failure(self) -> InputError:
         """Why nothing came: one sentence that says what to do."""
         self._child.wait()
         self._listener.join()
-        text = " ".join(line for line in self._said if line)
+        text = " ".join(line for line in self._messages if line)
         if RIGHTS.search(text):
             return InputError(
                 f"{self.interface}: no right to capture; run as root, or let {self.program} capture for your user "

@@ -1,8 +1,8 @@
 """The pcapng file format (draft-ietf-opsawg-pcapng): the kernel for packet blocks, and a parser for all others."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -158,6 +158,25 @@ class PcapngState:
     def section(self) -> Any:
         """The interfaces of the section being read, as the array that ``walk_pcapng`` wants."""
         return self.rows[: len(self.interfaces) - self.section_start]
+
+    def standing(self) -> dict[str, Any]:
+        """All of it but secrets, as JSON has it."""
+        return {
+            "big_endian": self.big_endian,
+            "interfaces": [asdict(info) for info in self.interfaces],
+            "rows": self.section.tolist(),
+            "section_start": self.section_start,
+            "application": self.application,
+            "like": [[*key, count] for key, count in self._like.items()],
+        }
+
+    def go_on(self, standing: Mapping[str, Any]) -> None:
+        """Let it be as it was when ``standing`` was asked for."""
+        self.big_endian = bool(standing["big_endian"])
+        self.interfaces = [InterfaceInfo(**info) for info in standing["interfaces"]]
+        self.rows = np.array([tuple(row) for row in standing["rows"]], INTERFACE).view(np.recarray)
+        self.section_start, self.application = int(standing["section_start"]), standing["application"]
+        self._like.update({(link_type, name): count for link_type, name, count in standing["like"]})
 
     @property
     def order(self) -> Literal["little", "big"]:

@@ -7,10 +7,30 @@ import signal
 import struct
 import sys
 import time
+from contextlib import suppress
 from typing import Any
+
+from auditor.machine import tether
 
 MAGIC_NANOSECONDS = 0xA1B23C4D
 ETHERNET, SNAP_LENGTH = 1, 262_144
+
+
+SOL_PACKET, PACKET_STATISTICS = 263, 6  # packet(7): packets and drops since it was asked the last time
+
+
+class Drops:
+    """How many packets the kernel has dropped; said on standard error, as tcpdump does, when it is asked for."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket, self._count = socket, 0
+
+    def say(self, *_: object) -> None:
+        """Ask the kernel, and say it."""
+        with suppress(OSError, AttributeError):  # a system that has no such counts
+            self._count += struct.unpack("II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
+            sys.stderr.write(f"{self._count} packets dropped by kernel\n")
+            sys.stderr.flush()
 
 
 def main(arguments: list[str]) -> int:
@@ -27,6 +47,10 @@ def main(arguments: list[str]) -> int:
         return 1
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    drops = Drops(source.ins)
+    signal.signal(tether.ASKING, drops.say)
+    sys.stderr.write(f"listening on {interface}\n")
+    sys.stderr.flush()
     out = sys.stdout.buffer
     out.write(struct.pack("<IHHiIII", MAGIC_NANOSECONDS, 2, 4, 0, 0, SNAP_LENGTH, ETHERNET))
     out.flush()
@@ -39,4 +63,5 @@ def main(arguments: list[str]) -> int:
             out.write(struct.pack("<IIII", *divmod(stamp, 1_000_000_000), len(data), len(data)) + data)
             out.flush()
     except (KeyboardInterrupt, BrokenPipeError):
+        drops.say()
         return 0

@@ -1,6 +1,7 @@
 """A capture as a row of blocks in one buffer, whatever its format, compression or source."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -30,7 +31,8 @@ BLOCK_BYTES = 4 << 20
 ERF_LINK = next(number for number, layer in LINK_TYPES.items() if layer == ERF_LAYER)
 SMALLEST_BLOCK = 64 << 10
 HEAD = 512
-MOST_TOLD = 4  # joined files whose places are told one by one
+PIECE = 1 << 20
+MOST_REPORTED = 4  # joined files whose places are reported one by one
 MOST_WARNINGS = 32  # on link types, of which there may be thousands
 
 
@@ -91,9 +93,10 @@ class Reader:
         self.finer_from: int | None = None  # the packets listed from there on have nanoseconds for microseconds
         self._first = 0  # where in the buffer the first record of a file, or of what was read last, begins
         self.named: dict[str, int] = {}  # link types of the interfaces that packets named
-        self._told: set[int] = set()  # link types
+        self._noted: set[int] = set()  # link types
         try:
             self._open()
+            self._packing = self.notes.compression
         except BaseException:
             self.close()
             raise
@@ -159,16 +162,16 @@ class Reader:
                 self.damaged(f"another file begins, {beginning.lack}", at)
             return False
         self.joined += 1
-        if self.joined <= MOST_TOLD:
+        if self.joined <= MOST_REPORTED:
             self.notes.warnings.append(f"files were joined: another {beginning.format} begins at byte {at}")
         self._begin(beginning)
         return True
 
     def _note_interface(self, link_type: int) -> None:
         self.notes.link_types.append(link_type)
-        if link_type & 0xFFFF in self._told:
+        if link_type & 0xFFFF in self._noted:
             return
-        self._told.add(link_type & 0xFFFF)
+        self._noted.add(link_type & 0xFFFF)
         layer = layer_of_link_type(link_type)
         self.names_interfaces |= layer in NAMING_LAYERS
         if layer == STOP:
@@ -230,6 +233,50 @@ class Reader:
             if self._prompt:
                 break
         return self.stop > rest
+
+    def standing(self) -> dict[str, Any] | None:
+        """What reading on from ``position`` needs, as JSON has it; None where nobody else can.
+
+        There are secrets then, or damage, or it is packed otherwise than at its beginning.
+        """
+        if self.pcapng.secrets or self.notes.compression != self._packing or self.notes.status != "complete":
+            return None
+        return {
+            "at": self.offset + self.position,
+            "kind": self.kind,
+            "header": None if self.header is None else asdict(self.header),
+            "joined": self.joined,
+            "names_interfaces": self.names_interfaces,
+            "named": dict(self.named),
+            "noted": sorted(self._noted),
+            "notes": asdict(self.notes),
+            "described": self.pcapng.standing(),
+        }
+
+    def go_on(self, standing: Mapping[str, Any]) -> None:
+        """Read on where another reader of the same bytes stood. Raises InputError and OSError."""
+        self.notes, header = Notes(**standing["notes"]), standing["header"]
+        self.kind, self.header = int(standing["kind"]), None if header is None else PcapHeader(**header)
+        self.joined, self.names_interfaces = int(standing["joined"]), bool(standing["names_interfaces"])
+        self.named, self._noted = dict(standing["named"]), set(standing["noted"])
+        self.pcapng.go_on(standing["described"])
+        at = int(standing["at"])
+        if at <= self.stop:  # of what it is recognised by
+            self.position = at
+            return
+        if self.notes.compression is not None or not self._raw.go_to(at):
+            self._pass_over(at - self.stop)
+        if self._left is not None:
+            self._left = max(0, self._left - (at - self.stop))
+        self.offset, self.position, self.stop = at, 0, 0
+
+    def _pass_over(self, size: int) -> None:
+        """Read bytes that were looked at before: they are hashed here, or packed."""
+        try:
+            while size > 0 and (piece := self._stream.read(min(size, PIECE))):
+                size -= len(piece)
+        except self._damage as error:
+            raise InputError(f"{self.name}: damaged {self.notes.compression} data ({error})") from error
 
     @property
     def is_at_end(self) -> bool:

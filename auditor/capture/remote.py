@@ -15,7 +15,7 @@ from auditor.errors import InputError
 from auditor.stores import client
 from auditor.stores.client import Remote
 
-HEAD = 512  # bytes by which a capture or an archive is told, of what is inside where it is packed
+HEAD = 512  # bytes by which a capture or an archive is recognised, of what is inside where it is packed
 SNIFFED = 64 << 10  # bytes of an object that are enough to unpack so many
 
 

@@ -132,11 +132,20 @@ def show_result(result: "Audit", output: Output) -> None:
     if output.form is not Format.table:
         export(result, output.form, output.table, where=output.where)
     elif output.is_shown:
-        from auditor.cli import detail, summary
-
-        (detail.show if output.detail else summary.brief if output.brief else summary.show)(result)
+        _print(result, output)
     if output.out is not None and not output.quiet:
         say(f"results are in {url_of(output.out) or output.out}")
+
+
+def _print(result: "Audit", output: Output) -> None:
+    if output.detail:
+        from auditor.cli import detail  # which loads what goes back to captures
+
+        detail.show(result)
+        return
+    from auditor.cli import summary
+
+    (summary.brief if output.brief else summary.show)(result)
 
 
 def export(

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from auditor import Audit
 from auditor.border.text import printable
 from auditor.border.words import counted
-from auditor.cli.summary import headline, paths, warnings
+from auditor.cli.summary import NARROW, headline, paths, warnings
 from auditor.cli.terminal import SEVERITY_STYLE, VERDICT_STYLE, console, emit, grid
 from auditor.report import overview
 from auditor.report.plain import about
@@ -49,13 +50,23 @@ def _requests(out: Console, result: Audit) -> None:
         where = f"{row['scheme']}://{row['authority'] or '?'}"
         counts[what, where, row["signature_version"], credential, str(row["status"] or "·")] += 1
     emit(out, Text(f"Requests ({len(rows):,})", style="bold underline"))
+    is_narrow = out.width < NARROW
     table = grid("request", "to", "signature", "key", "status", "count", right=("count",), wide=("request", "to"))
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     for cells, count in ordered[:MOST_REQUESTS]:
         style = "red" if cells[2] == "none" else None
         texts = [Text(printable(cell), style=style if k == 2 and style else "") for k, cell in enumerate(cells)]
-        table.add_row(*texts, f"{count:,}")
-    emit(out, table)
+        if is_narrow:
+            emit(out, Text.assemble(texts[0], " to"))
+            emit(out, Padding(texts[1], (0, 0, 0, 2)))
+            signed = Text.assemble(
+                "signature ", texts[2], f", key {cells[3]}, status {cells[4]} · {counted(count, 'request')}"
+            )
+            emit(out, Padding(signed, (0, 0, 0, 2)))
+        else:
+            table.add_row(*texts, f"{count:,}")
+    if not is_narrow:
+        emit(out, table)
     if len(ordered) > MOST_REQUESTS:
         emit(out, Text(f"… and {len(ordered) - MOST_REQUESTS} more; --table requests has them all", style="dim"))
     emit(out, Text())
@@ -68,6 +79,7 @@ def _findings(out: Console, result: Audit) -> None:
     if not findings:
         return
     emit(out, Text(f"Findings ({len(findings)})", style="bold underline"))
+    is_narrow = out.width < NARROW
     table = grid("severity", "finding", "what", "flows", "frames", right=("flows",), wide=("what", "frames"))
     is_several = result.manifest["counts"]["captures"] > 1
     for row in findings:
@@ -76,14 +88,17 @@ def _findings(out: Console, result: Audit) -> None:
         what.append(f"\n{printable(row['title'])}: {printable(row['reason'])}")
         if row["clients"] > 1 or row["servers"] > 1:
             what.append(f"\nmost flows: {printable(row['top_clients'])} → {printable(row['top_servers'])}", style="dim")
-        table.add_row(
-            Text(row["severity"], style=SEVERITY_STYLE[row["severity"]]),
-            Text(row["finding_id"], style=VERDICT_STYLE[row["verdict"]]),
-            what,
-            f"{row['flows']:,}",
-            _frames(evidence_of(row), is_several),
-        )
-    emit(out, table)
+        severity = Text(row["severity"], style=SEVERITY_STYLE[row["severity"]])
+        finding = Text(row["finding_id"], style=VERDICT_STYLE[row["verdict"]])
+        frames = _frames(evidence_of(row), is_several)
+        if is_narrow:
+            what.append(f"\n{counted(row['flows'], 'flow')} · frames {frames.replace(chr(10), ', ')}", style="dim")
+            emit(out, Text.assemble(severity, "  ", finding))
+            emit(out, Padding(what, (0, 0, 0, 2)))
+        else:
+            table.add_row(severity, finding, what, f"{row['flows']:,}", frames)
+    if not is_narrow:
+        emit(out, table)
     emit(out, Text("audit rule CODE explains a rule.", style="dim"))
     emit(out, Text())
 

@@ -20,7 +20,7 @@ def doctor() -> None:
     """Print what is installed; nothing is changed."""
     out, here = console(), installation()
     out.print(here.versions)
-    table = grid("what", "found", "for", wide="for")
+    table = grid("what", "found", "for", wide=("found", "for"))
     for part in here.libraries:
         table.add_row(part.name, _state(part, missing="red"), part.use)
     for part in here.programs:

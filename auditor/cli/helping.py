@@ -1,5 +1,6 @@
 """Help: an example for each command, and words in place of Python's types. Loads nothing: it is part of every start."""
 
+from collections.abc import Sequence
 from typing import Any
 
 # What stands for a value, by the name of its parameter; what is not here has its name in capitals.
@@ -139,12 +140,22 @@ def _dress_parameter(parameter: Any, path: str) -> None:
     parameter.metavar = word
 
 
+def _fitted(examples: Sequence[str], room: int) -> list[str]:
+    """Examples with what they mean beside them, or above them where there is no room."""
+    parts = [(command.rstrip(), meaning) for command, _, meaning in (line.partition("  # ") for line in examples)]
+    beside = [f"{command}  # {meaning}" if meaning else command for command, meaning in parts]
+    for lines in (list(examples), beside):
+        if all(len(line) <= room for line in lines):
+            return lines
+    return [line for command, meaning in parts for line in ([f"# {meaning}"] if meaning else []) + [command]]
+
+
 def write_examples(path: str, formatter: Any) -> None:
     """The examples of a command; behind those of the program the exit codes."""
     examples = EXAMPLES.get(path, ())
     if examples:
         formatter.write(f"\nExample{'s' if len(examples) > 1 else ''}:\n")
-        formatter.write("".join(f"  {line}\n" for line in examples))
+        formatter.write("".join(f"  {line}\n" for line in _fitted(examples, formatter.width - 2)))
     if not path:
         formatter.write("\n")
         formatter.write_text(CODES)

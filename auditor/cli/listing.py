@@ -3,7 +3,8 @@
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -12,13 +13,32 @@ from rich.text import Text
 
 from auditor.border.text import cell, lines, printable
 from auditor.border.words import agreed, counted
-from auditor.cli.terminal import console, emit
+from auditor.cli.terminal import console, emit, wrapped
 
 Rows = tuple[list[str], list[tuple[Any, ...]]]
 GAP = 2
 LONGEST, SHORTEST = 60, 19  # what long values are cut to on a terminal, before columns are left out
+READABLE = 30  # columns in which the last value of a row is wrapped
+NARROW = 72  # columns below which rows are stacked before anything is cut
+MOST_STACKED = 4  # lines of a row that are still a row
+# What is needed least, where there is no room for all; a path is never shown without its confidence.
+LEAST = ("started", "protocol", "first_seen")
 MISSING = "·"
 MOST_NAMED = 6
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """Columns as they are printed: the lines of a row, each of some columns; how wide they are; whether the last wraps."""
+
+    lines: list[list[int]]
+    widths: list[int]
+    wraps: bool = False
+
+    @property
+    def shown(self) -> list[int]:
+        """All columns that are printed."""
+        return [k for line in self.lines for k in line]
 
 
 def show_rows(rows: Rows, form: str = "table", title: str | None = None) -> None:
@@ -70,41 +90,90 @@ def _table(names: list[str], rows: list[tuple[Any, ...]]) -> None:
         for k in range(len(names))
     ]
     widths = [max(map(cell_len, [names[k], *(row[k] for row in texts)])) for k in range(len(names))]
-    shown = len(names)
-    if out.is_terminal:
-        widths, shown = _fitted(names, widths, out.width)
-    left = sum(cell_len(row[k]) > widths[k] for row in texts for k in range(shown))
+    if not out.is_terminal:
+        for line in [names, *texts]:
+            cells = map(_cell, line, widths, numeric)
+            sys.stdout.write(f"{(' ' * GAP).join(cells).rstrip()}\n")
+        return
+    arranged = _arranged(names, widths, out.width)
     for number, line in enumerate([names, *texts]):
-        cells = [_cell(line[k], widths[k], numeric[k]) for k in range(shown)]
-        text = (" " * GAP).join(cells).rstrip()
-        if out.is_terminal:
+        for text in _row(line, arranged, numeric):
             emit(out, Text(text, style="" if number else "bold"))
-        else:
-            sys.stdout.write(f"{text}\n")
+    if words := _left_out(names, texts, arranged):
+        emit(out, Text(f"left out: {words}; a pipe or --format csv has all", style="dim"))
+
+
+def _left_out(names: list[str], texts: list[list[str]], arranged: Arranged) -> str:
+    """What is not on the terminal, in words."""
     words = []
-    if shown < len(names):
-        named = ", ".join(names[shown : shown + MOST_NAMED]) + (", …" if len(names) - shown > MOST_NAMED else "")
-        words.append(f"{counted(len(names) - shown, 'column')} ({named})")
+    missing = [name for k, name in enumerate(names) if k not in arranged.shown]
+    if missing:
+        named = ", ".join(missing[:MOST_NAMED]) + (", …" if len(missing) > MOST_NAMED else "")
+        words.append(f"{counted(len(missing), 'column')} ({named})")
+    cut = arranged.shown[:-1] if arranged.wraps else arranged.shown
+    left = sum(cell_len(row[k]) > arranged.widths[k] for row in texts for k in cut)
     if left:
         words.append(f"{agreed(left, 'the end of', 'the ends of')} {counted(left, 'value')}")
-    if words:
-        emit(out, Text(f"left out: {' and '.join(words)}; a pipe or --format csv has all", style="dim"))
+    return " and ".join(words)
 
 
-def _fitted(names: list[str], widths: list[int], room: int) -> tuple[list[int], int]:
-    """Widths of columns that fit, and how many do: long values are cut first, then the last columns are left out."""
+def _row(line: list[str], arranged: Arranged, numeric: list[bool]) -> Iterator[str]:
+    """The lines of a row: those behind the first are indented."""
+    for number, columns in enumerate(arranged.lines):
+        indent = " " * GAP if number else ""
+        if not arranged.wraps:
+            cells = [_cell(line[k], arranged.widths[k], numeric[k]) for k in columns]
+            yield indent + (" " * GAP).join(cells).rstrip()
+            continue
+        *others, last = columns
+        before = "".join(_cell(line[k], arranged.widths[k], numeric[k]) + " " * GAP for k in others)
+        for text in wrapped(line[last], arranged.widths[last]):
+            yield (indent + before + text).rstrip()
+            before = " " * cell_len(before)
 
-    def total(some: list[int]) -> int:
-        return sum(some) + GAP * (len(some) - 1)
 
+def _total(widths: Iterable[int]) -> int:
+    some = list(widths)
+    return sum(some) + GAP * (len(some) - 1)
+
+
+def _arranged(names: list[str], widths: list[int], room: int) -> Arranged:
+    """Columns that fit: as they are, or the last one wrapped, then with long values cut, then stacked, then the first ones."""
+    every = list(range(len(names)))
+    if _total(widths) <= room:
+        return Arranged([every], widths)
+    left = room - _total(widths[:-1]) - GAP
+    if left >= READABLE or not widths[:-1]:
+        return Arranged([every], [*widths[:-1], min(left, room) if widths[:-1] else room], wraps=True)
+    stacked = _stacked(widths, room)
+    if room < NARROW and len(stacked.lines) <= MOST_STACKED:
+        return stacked
+    needed = [k for k, name in enumerate(names) if name not in LEAST]
+    cut = widths
     for most in range(LONGEST, SHORTEST - 1, -1):
-        if total(widths) <= room:
-            break
-        widths = [min(width, max(most, cell_len(name))) for name, width in zip(names, widths, strict=True)]
+        cut = [min(width, max(most, cell_len(name))) for name, width in zip(names, cut, strict=True)]
+        if _total(cut) <= room:
+            return Arranged([every], cut)
+    if _total(cut[k] for k in needed) <= room:
+        return Arranged([needed], cut)
+    if len(stacked.lines) <= MOST_STACKED:
+        return stacked
     shown = len(names)
-    while shown > 1 and total(widths[:shown]) > room:
+    while shown > 1 and _total(cut[:shown]) > room:
         shown -= 1
-    return [min(width, room) for width in widths], shown
+    return Arranged([every[:shown]], [min(width, room) for width in cut])
+
+
+def _stacked(widths: list[int], room: int) -> Arranged:
+    """Columns on as many lines as they need, those behind the first indented."""
+    fitted = [min(width, room - GAP) for width in widths]
+    lines_of: list[list[int]] = []
+    for k in range(len(fitted)):
+        if lines_of and _total(fitted[j] for j in [*lines_of[-1], k]) + (GAP if len(lines_of) > 1 else 0) <= room:
+            lines_of[-1].append(k)
+        else:
+            lines_of.append([k])
+    return Arranged(lines_of, fitted)
 
 
 def _cell(text: str, width: int, is_number: bool) -> str:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated
 
@@ -114,7 +115,9 @@ def extract_command(
     check_effect("--capture", capture, out, "--out: only that reads captures")
     result = Audit.load(folder, captures=capture or (), say=say)
     if explain or out is None:
-        sys.stdout.write(result.explain_finding(finding))
+        from auditor.cli.terminal import write
+
+        write(result.explain_finding(finding))
     if out is not None:
         say(f"{counted(result.extract(finding, out, force=force), 'packet is', 'packets are')} in {out}")
 
@@ -137,8 +140,14 @@ def diff_command(
     from auditor import Audit
 
     check_effect("--force", force, out, "--out")
-    target = out if out is not None else sys.stdout.buffer
+    is_read = out is None and form is DiffFormat.text and sys.stdout.isatty()
+    shown = BytesIO()
+    target = out if out is not None else shown if is_read else sys.stdout.buffer
     changes = Audit.load(old, say=say).export_diff(Audit.load(new, say=say), form.value, target, force=force)
+    if is_read:
+        from auditor.cli.terminal import write
+
+        write(shown.getvalue().decode())
     new_findings = [one for one in changes if one.kind == "came" and one.about.startswith("finding ")]
     if (fail_on is DiffFail.any and changes) or (fail_on is DiffFail.new and new_findings):
         raise typer.Exit(FINDINGS)
@@ -166,5 +175,6 @@ def paths_explain(
 ) -> None:
     """Explain how the path of a flow was judged: the verdict, what decided, what speaks for and against."""
     from auditor import Audit
+    from auditor.cli.terminal import write
 
-    sys.stdout.write(Audit.load(folder, say=say).explain(flow))
+    write(Audit.load(folder, say=say).explain(flow))

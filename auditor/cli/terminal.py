@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
 VERDICT_STYLE = {"fail": "red", "warn": "yellow", "pass": "green", "not_observable": "magenta", "not_applicable": "dim"}
+COPIED = "Wireshark: "  # what is to be copied whole, so the terminal itself wraps it
 WIDTH = 120  # of what is no terminal, where COLUMNS does not say
 
 
@@ -51,6 +52,26 @@ def lines(out: Console, what: RenderableType) -> list[str]:
 def emit(out: Console, what: RenderableType) -> None:
     """Print it."""
     sys.stdout.write("".join(f"{line}\n" for line in lines(out, what)))
+
+
+def wrapped(words: str, width: int) -> list[str]:
+    """Words on lines of so many columns; what is longer than a line is parted."""
+    return [line.plain.rstrip() for line in Text(words).wrap(Console(width=width), width)] or [""]
+
+
+def write(written: str) -> None:
+    """Print what consists of lines: whole where it is piped, wrapped and hanging on a terminal."""
+    out = console()
+    if not out.is_terminal:
+        sys.stdout.write(written)
+        return
+    for line in written.splitlines():
+        if line.startswith(COPIED):
+            sys.stdout.write(f"{line}\n")
+            continue
+        indent = len(line) - len(line.lstrip())
+        first, *rest = wrapped(line.lstrip(), max(out.width - indent - 2, 8))
+        emit(out, Text("\n".join([" " * indent + first, *(" " * (indent + 2) + more for more in rest)])))
 
 
 def grid(*headers: str, right: tuple[str, ...] = (), wide: str | tuple[str, ...] | None = None) -> Table:

@@ -4,10 +4,13 @@ import os
 import sys
 import threading
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from auditor.audit.progress import CAPTURES, Progress
 from auditor.border.words import counted
+
+if TYPE_CHECKING:
+    from auditor.requests.decrypt import Stage
 
 DELAY, STEP = 0.7, 0.2  # seconds until something is shown: short audits show nothing; and between two looks
 UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -54,7 +57,7 @@ class Ticker:
         while not self._ended.wait(wait):
             wait = STEP
             room = os.get_terminal_size(sys.stderr.fileno()).columns - 1
-            text = line(self.progress)[: max(room, 0)]
+            text = line(self.progress, room)[: max(room, 0)]
             self._write(f"\r{text.ljust(self._width)}")
             self._width = len(text)
 
@@ -67,25 +70,46 @@ class Ticker:
                 self._ended.set()
 
 
-def line(progress: Progress) -> str:
-    """How far it is, in a line."""
+def line(progress: Progress, room: int = 1000) -> str:
+    """How far it is, in a line; where there is no room for all, without packets and rates."""
     done, seconds = progress.done, progress.seconds
+    if progress.opening is not None:
+        return _opening(progress.opening, room)
     if progress.phase != CAPTURES:
         return f"{progress.phase} …"
+    if progress.total and done >= progress.total:
+        return f"judging flows of {counted(progress.packets, 'packet')} …"
     parts, (read, files) = [size(done)], progress.files
     rate = done / seconds if seconds > 0 else 0.0
     if progress.total:
-        parts[0] += f" of {size(progress.total)} ({min(100, 100 * done // progress.total)} %)"
+        parts[0] += f" of {size(progress.total)} ({100 * done // progress.total} %)"
     if files > 1:
         parts.insert(0, f"{read:,} of {counted(files, 'file')}")
-    parts[0] = f"{progress.phase}: {parts[0]}"
+    parts[0] = f"{progress.phase if progress.live is None else 'capturing'}: {parts[0]}"
     parts += [counted(progress.packets, "packet"), f"{size(rate)}/s"]
     if progress.live is not None:
         parts.append(f"{counted(round(progress.packets / seconds) if seconds > 0 else 0, 'packet')}/s")
-        parts.append("drops are told at the end" if progress.dropped is None else f"{progress.dropped:,} dropped")
+        told = "drops are told at the end" if progress.dropped is None else f"{progress.dropped:,} dropped"
+        parts.append("behind: packets may be dropped" if progress.is_behind and not progress.dropped else told)
     if progress.total and rate:
         parts.append(f"{time_of((progress.total - done) / rate)} left")
+    return _fitted(parts, room)
+
+
+def _fitted(parts: list[str], room: int) -> str:
+    """Parts as one line: the first and the last ones, where there is no room for all."""
+    while len(parts) > 1 and len(", ".join(parts)) > room:
+        del parts[-2]
     return ", ".join(parts)
+
+
+def _opening(stage: "Stage", room: int) -> str:
+    """How far it is with what is inside of flows, which takes far longer for a byte than reading."""
+    flows = f"looking into {counted(stage.flows, 'flow')}"
+    if not stage.bytes:
+        return f"{flows}: reading their packets again …"
+    share = f"{size(stage.given)} of {size(stage.bytes)} ({min(100, 100 * stage.given // stage.bytes)} %)"
+    return _fitted([f"{flows}: {share} are with tshark", counted(stage.found, "request")], room)
 
 
 def size(count: float) -> str:

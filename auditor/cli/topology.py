@@ -107,12 +107,14 @@ def topology_fetch(
 def _describe(name: str, site: "Topology") -> None:
     """Print what a topology says."""
     sites = ", ".join(f"{s.name} ({', '.join(s.on_premises) or 'prefixes not given'})" for s in site.site)
-    told = [f"{shown(name)}: {sites or 'no site'}"]
+    lines = [f"{shown(name)}: {sites or 'no site'}"]
     for link in site.links():
         parts = [f"VLAN {link.vlan}" if link.vlan else "", f"peer {' '.join(link.peer_mac + link.peer_address)}"]
         parts += [f"interface {' '.join(link.interface)}" if link.interface else "", " ".join(link.prefixes[:8])]
-        told.append(f"  {link.path}: {link.words}: {', '.join(t for t in parts if t.removeprefix('peer '))}")
-    told += [f"  vpc: {vpc.name}: {' '.join(vpc.prefixes)}" for vpc in site.vpc]
-    told += [f"  endpoint: {one.name}: {one.service or '?'}: {' '.join(one.addresses)}" for one in site.endpoint]
-    told += [f"  attachment: {one.name}: {one.kind} {one.link or ''}".rstrip() for one in site.attachment]
-    sys.stdout.write("".join(f"{printable(line)}\n" for line in told))
+        lines.append(f"  {link.path}: {link.words}: {', '.join(t for t in parts if t.removeprefix('peer '))}")
+    lines += [f"  vpc: {vpc.name}: {' '.join(vpc.prefixes)}" for vpc in site.vpc]
+    lines += [f"  endpoint: {one.name}: {one.service or '?'}: {' '.join(one.addresses)}" for one in site.endpoint]
+    lines += [f"  attachment: {one.name}: {one.kind} {one.link or ''}".rstrip() for one in site.attachment]
+    from auditor.cli.terminal import write
+
+    write("".join(f"{printable(line)}\n" for line in lines))

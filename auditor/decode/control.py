@@ -56,7 +56,7 @@ class FirstSeen:
     time: int
     by: str
     protocols: set[str] = field(default_factory=set)
-    partners: set[Address] = field(default_factory=set)  # whom ARP packets told it, up to MOST_PARTNERS
+    partners: set[Address] = field(default_factory=set)  # those that ARP packets gave it to, up to MOST_PARTNERS
 
 
 class IcmpError(NamedTuple):

@@ -12,6 +12,7 @@ from auditor.decode.link import (
     ethertype,
     linux_sll,
     linux_sll2,
+    llc,
     mpls,
     nflog,
     not_ip,
@@ -23,10 +24,33 @@ from auditor.decode.link import (
     raw_ip,
     vlan,
 )
-from auditor.decode.older import atm, directed, frame_relay, juniper, ppp_of_pppd, ring, skipped
+from auditor.decode.older import (
+    atm,
+    classical_atm,
+    docsis,
+    exported,
+    frame_relay,
+    headed,
+    infiniband,
+    juniper,
+    loop_or_raw,
+    ring,
+)
 from auditor.decode.overlay import geneve, rare_overlay, vxlan
 from auditor.decode.packet import DECODED, MALFORMED, PacketRow
-from auditor.decode.tags import backbone, cisco_metadata, macsec, nsh, redirected, tag, timed, trill
+from auditor.decode.tags import (
+    backbone,
+    cisco_metadata,
+    macsec,
+    marvell_tag,
+    nsh,
+    redirected,
+    switch_tagged,
+    tag,
+    timed,
+    trill,
+    unnamed,
+)
 from auditor.decode.transport import esp, tcp, udp
 from auditor.decode.tunnel import capwap, erspan, gre, gtp, l2tp, teredo, tzsp
 from auditor.decode.wireless import dot11, ppi, prism, radiotap
@@ -79,9 +103,24 @@ FRAME_RELAY, FDDI, TOKEN_RING, ATM, SUN_ATM, JUNIPER = (
     L.SUN_ATM,
     L.JUNIPER,
 )
-PPP_OF_PPPD, IEEE_1394, NET_ANALYZER = L.PPP_OF_PPPD, L.IEEE_1394, L.NET_ANALYZER
-DIRECTED_PPP, DIRECTED_HDLC, DIRECTED_FRAME_RELAY = L.DIRECTED_PPP, L.DIRECTED_HDLC, L.DIRECTED_FRAME_RELAY
-IEEE_1394_ADDRESSES, NET_ANALYZER_HEADER, SUN_ATM_HEADER = 16, 4, 4  # bytes
+LLC, ATM_CLIP, LOOP_OR_RAW, INFINIBAND, DOCSIS, EXPORTED = (
+    L.LLC_LAYER,
+    L.ATM_CLIP,
+    L.LOOP_OR_RAW,
+    L.INFINIBAND,
+    L.DOCSIS,
+    L.EXPORTED,
+)
+BROADCOM_TAG, MARVELL_TAG, MARVELL_TYPED_TAG, SWITCH_TAG, UNNAMED = (
+    L.BROADCOM_TAG,
+    L.MARVELL_TAG,
+    L.MARVELL_TYPED_TAG,
+    L.SWITCH_TAG,
+    L.UNNAMED,
+)
+JUNIPER_PPP, JUNIPER_HDLC, AGGREGATED = L.JUNIPER_PPP, L.JUNIPER_HDLC, L.AGGREGATED
+HEADER_BYTES = L.HEADER_BYTES
+SUN_ATM_HEADER = 4  # bytes
 FIRST_OLDER = FRAME_RELAY  # the numbers from there on are those of ``older_layer``
 
 
@@ -211,18 +250,36 @@ def older_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
         return atm(block, packet, np.int64(0))
     if layer == SUN_ATM:
         return atm(block, packet, np.int64(SUN_ATM_HEADER))
-    if layer == PPP_OF_PPPD:
-        return ppp_of_pppd(packet)
-    if layer == DIRECTED_PPP or layer == DIRECTED_HDLC or layer == DIRECTED_FRAME_RELAY:
-        return directed(packet, layer)
-    if layer == IEEE_1394:
-        return skipped(packet, np.int64(IEEE_1394_ADDRESSES), np.int64(ETHERTYPE))
-    if layer == NET_ANALYZER:
-        return skipped(packet, np.int64(NET_ANALYZER_HEADER), np.int64(ETHERNET))
-    if layer == JUNIPER:
-        return juniper(block, packet)
+    if HEADER_BYTES[layer] != 0:
+        return headed(packet, layer)
+    if layer == JUNIPER or (layer >= JUNIPER_PPP and layer <= JUNIPER_HDLC):
+        return juniper(block, packet, layer)
     if layer == TIMED:
         return timed(block, packet)
+    return newer_layer(block, packet, layer)
+
+
+@part
+def newer_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
+    """Tags of switches, and what else only captures of few places have."""
+    if layer == UNNAMED:
+        return unnamed(block, packet)
+    if layer == BROADCOM_TAG or layer == MARVELL_TAG or layer == MARVELL_TYPED_TAG:
+        return switch_tagged(block, packet, layer)
+    if layer == SWITCH_TAG:
+        return marvell_tag(block, packet, packet.position + 2)
+    if layer == LLC or layer == AGGREGATED:
+        return llc(block, packet)
+    if layer == ATM_CLIP:
+        return classical_atm(block, packet)
+    if layer == LOOP_OR_RAW:
+        return loop_or_raw(block, packet)
+    if layer == INFINIBAND:
+        return infiniband(block, packet)
+    if layer == DOCSIS:
+        return docsis(block, packet)
+    if layer == EXPORTED:
+        return exported(block, packet)
     return not_ip(packet)
 
 

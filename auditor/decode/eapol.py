@@ -35,6 +35,8 @@ def eapol(block: Bytes, packet: PacketRow) -> int:
     if size < 4 or size > be16(block, at + 2):
         return malformed(packet)
     supplicant = packet.source_mac if block[at + 4] == RESPONSE else packet.target_mac
+    if supplicant == 0:  # cooked captures do not have the address that a frame goes to
+        supplicant = np.uint64(GROUP)
     mine, other = interface_identifier(np.uint64(supplicant)), interface_identifier(np.uint64(GROUP))
     packet.source_high = np.uint64(LINK_LOCAL)
     packet.target_high = np.uint64(LINK_LOCAL)

@@ -18,47 +18,89 @@ NSH, RING_TAG, VN_TAG, E_TAG, FABRIC_PATH, TRILL, REDIRECTED = 45, 46, 47, 48, 4
 ETHERIP_LAYER, L2TP_3_LAYER, MPLS_UDP_LAYER, GUE_LAYER, LISP_LAYER, MPLS_IP_LAYER = 52, 53, 54, 55, 56, 57
 FRAME_RELAY, FDDI, TOKEN_RING, ATM, SUN_ATM, PPP_OF_PPPD, IEEE_1394, NET_ANALYZER = 58, 59, 60, 61, 62, 63, 64, 65
 DIRECTED_PPP, DIRECTED_HDLC, DIRECTED_FRAME_RELAY, JUNIPER, TIMED = 66, 67, 68, 69, 70
+JUNIPER_PPP, JUNIPER_FRAME_RELAY, JUNIPER_HDLC, LLC_LAYER, ATM_CLIP, LOOP_OR_RAW = 71, 72, 73, 74, 75, 76
+SLIP, FIBRE_CHANNEL, IPNET, NET_ANALYZER_TRANSPARENT, OPTICAL, MPACKET, BROADCOM_PREPENDED = 77, 78, 79, 80, 81, 82, 83
+BROADCOM_TAG, MARVELL_TAG, MARVELL_TYPED_TAG, SWITCH_TAG, UNNAMED, INFINIBAND, DOCSIS, EXPORTED = range(84, 92)
+AGGREGATED = 92  # a further frame of an 802.11 aggregate, behind its addresses and length
 
 # https://www.tcpdump.org/linktypes.html
 LINK_TYPES = {
     0: NULL_LOOPBACK,
     1: ETHERNET,
     6: TOKEN_RING,
+    8: SLIP,
     9: PPP,
     10: FDDI,
     11: ATM,
-    12: RAW_IP,
+    12: LOOP_OR_RAW,
+    13: ENC,  # OpenBSD's number for it
     14: RAW_IP,
+    19: ATM_CLIP,
     50: PPP_HDLC,
     51: PPPOE,
     100: ATM,
     101: RAW_IP,
     104: CISCO_HDLC,
     105: WIRELESS,
+    106: ATM_CLIP,
     107: FRAME_RELAY,
     108: LOOP_LAYER,
     109: ENC,
+    112: CISCO_HDLC,
     113: LINUX_SLL,
     117: PFLOG,
     119: PRISM,
+    122: FIBRE_CHANNEL,
     123: SUN_ATM,
     127: RADIOTAP,
     138: IEEE_1394,
+    143: DOCSIS,
     149: PKTAP,  # user 2, which macOS wrote before it had a number of its own
     163: AVS,
     166: PPP_OF_PPPD,
     178: JUNIPER,
+    179: JUNIPER_PPP,
+    180: JUNIPER_FRAME_RELAY,
+    181: JUNIPER_HDLC,
     192: PPI,
     197: ERF_LAYER,
     204: DIRECTED_PPP,
     205: DIRECTED_HDLC,
     206: DIRECTED_FRAME_RELAY,
+    219: MPLS,
+    226: IPNET,
     228: IPV4,
     229: IPV6,
     239: NFLOG,
     240: NET_ANALYZER,
+    241: NET_ANALYZER_TRANSPARENT,
+    242: INFINIBAND,
+    252: EXPORTED,
     258: PKTAP,
+    259: OPTICAL,
+    274: MPACKET,
     276: LINUX_SLL2,
+    281: BROADCOM_TAG,
+    282: BROADCOM_PREPENDED,
+    284: MARVELL_TAG,
+    285: MARVELL_TYPED_TAG,
+}
+
+# Headers of one length that say nothing of interest: their bytes, and the layer behind them.
+HEADED = {
+    IEEE_1394: (16, ETHERTYPE_LAYER),  # two addresses
+    NET_ANALYZER: (4, ETHERNET),
+    NET_ANALYZER_TRANSPARENT: (12, ETHERNET),  # likewise, and the preamble
+    PPP_OF_PPPD: (2, PPP_HDLC),  # the direction in place of the address, and the control byte
+    DIRECTED_PPP: (1, PPP_HDLC),
+    DIRECTED_HDLC: (1, CISCO_HDLC),
+    DIRECTED_FRAME_RELAY: (1, FRAME_RELAY),
+    SLIP: (16, RAW_IP),  # direction, kind, how it was compressed: it is not any more
+    FIBRE_CHANNEL: (16, LLC_LAYER),  # RFC 4338 4
+    IPNET: (24, RAW_IP),  # between zones of Solaris
+    OPTICAL: (6, ETHERNET),  # the rest of a preamble that says to whom it goes (IEEE 802.3 65.1.3.2)
+    MPACKET: (8, ETHERNET),  # preamble and delimiter (IEEE 802.3 99.3)
+    BROADCOM_PREPENDED: (4, ETHERNET),
 }
 
 # IEEE 802 numbers (ethertypes).
@@ -88,6 +130,7 @@ ETHERTYPES = {
     0x893F: E_TAG,  # IEEE 802.1BR
     0x892F: RING_TAG,  # HSR, IEC 62439-3
     0x894F: NSH,  # RFC 8300
+    0xDADA: SWITCH_TAG,  # Marvell's, by the type that Linux gives it
     0xD28B: TIMED,  # Arista's, which its taps write
 }
 
@@ -180,6 +223,8 @@ BY_UDP_PORT = _table(65536, UDP_TUNNELS)
 BY_LINK_TYPE = _table(65536, LINK_TYPES)
 BY_ERF_TYPE = _table(128, ERF_TYPES)
 BY_NEXT_PROTOCOL = _table(256, NEXT_PROTOCOLS)
+HEADER_BYTES = _table(256, {layer: size for layer, (size, _) in HEADED.items()})
+BEHIND_HEADER = _table(256, {layer: behind for layer, (_, behind) in HEADED.items()})
 
 # Headers that name the interface of each packet: where, and in how many bytes of text.
 NAMED_INTERFACES = {PKTAP: (12, 24), PFLOG: (4, 16)}

@@ -13,11 +13,12 @@ from auditor.decode.layers import (
     PPP,
     RAW_IP,
     STOP,
+    UNNAMED,
 )
 from auditor.decode.packet import CUT, ENCRYPTED, MALFORMED, NOT_IP, PacketRow
 from auditor.machine.kernel import inlined, part
 
-BRIDGED = 0x0080C2  # the organization of IEEE 802.1, by whose numbers bridged frames are told
+BRIDGED = 0x0080C2  # the organization of IEEE 802.1, whose numbers bridged frames have
 
 
 @inlined
@@ -65,11 +66,10 @@ def ethertype(block: Bytes, packet: PacketRow) -> int:
     kind = be16(block, at)
     packet.position = at + 2
     if kind < 1536:
-        return llc(block, packet)
-    layer = BY_ETHERTYPE[kind]
-    if layer == STOP:
-        return not_ip(packet)
-    return int(layer)
+        layer = llc(block, packet)
+        return layer if layer != STOP or packet.position != at + 2 else UNNAMED
+    layer = int(BY_ETHERTYPE[kind])
+    return layer if layer != STOP else UNNAMED
 
 
 @inlined

@@ -1,47 +1,44 @@
-"""Link layers of captures that were not made on Ethernet or Linux: frame relay, ATM, FDDI, token ring, routers of Juniper.
+"""Link layers of captures that were not made on Ethernet or Linux: frame relay, ATM, rings, cable, InfiniBand, routers of Juniper.
 
 Each function reads one header at ``packet.position`` and returns the next layer's number.
 """
 
-from auditor.decode.bytes import Bytes, be16, be24
+from auditor.decode.bytes import Bytes, be16, be24, be32
 from auditor.decode.layers import (
+    BEHIND_HEADER,
     BY_ETHERTYPE,
     CISCO_HDLC,
-    DIRECTED_HDLC,
-    DIRECTED_PPP,
     ETHERNET,
     ETHERTYPE_LAYER,
     FRAME_RELAY,
+    HEADER_BYTES,
     IPV4,
     IPV6,
+    JUNIPER_FRAME_RELAY,
+    JUNIPER_HDLC,
+    JUNIPER_PPP,
+    LOOP_LAYER,
     PPP_HDLC,
     RAW_IP,
     STOP,
     TOKEN_RING,
 )
-from auditor.decode.link import cut, llc, malformed, not_ip
+from auditor.decode.link import cut, encrypted, llc, malformed, not_ip
 from auditor.decode.packet import PacketRow
 from auditor.machine.kernel import part
 
 # Network layer protocol identifiers (RFC 2427 4).
 UNNUMBERED, NLPID_SNAP, NLPID_IPV4, NLPID_IPV6, PADDING = 0x03, 0x80, 0xCC, 0x8E, 0
+OWN_KIND, CONCATENATED = 0x60, 28  # of a DOCSIS frame's control
+DISSECTOR, LETTERS_IP, LETTERS_ETH, RAW_UNDERSCORE = 12, 0x6970, 0x657468, 0x7261775F  # the tag with a name, and names
 JUNIPER_MAGIC, JUNIPER_EXTENDED, JUNIPER_NO_LINK = 0x4D4743, 0x80, 0x02  # flags of its header
 
 
 @part
-def directed(packet: PacketRow, layer: int) -> int:
-    """A byte that says which way the packet went, then the link layer itself."""
-    packet.position += 1
-    if layer == DIRECTED_PPP:
-        return PPP_HDLC
-    return CISCO_HDLC if layer == DIRECTED_HDLC else FRAME_RELAY
-
-
-@part
-def ppp_of_pppd(packet: PacketRow) -> int:
-    """PPP with the direction in place of the address, and the control byte."""
-    packet.position += 2
-    return PPP_HDLC
+def headed(packet: PacketRow, layer: int) -> int:
+    """A header of one length that says nothing of interest."""
+    packet.position += int(HEADER_BYTES[layer])
+    return int(BEHIND_HEADER[layer])
 
 
 @part
@@ -96,14 +93,89 @@ def atm(block: Bytes, packet: PacketRow, header: int) -> int:
 
 
 @part
-def skipped(packet: PacketRow, size: int, layer: int) -> int:
-    """A header that says nothing of interest."""
-    packet.position += size
-    return layer
+def classical_atm(block: Bytes, packet: PacketRow) -> int:
+    """IP over ATM as Linux has it (RFC 2225): LLC, or IP alone."""
+    at = packet.position
+    if at < packet.end and (block[at] == 0x45 or block[at] >> 4 == 6):
+        return RAW_IP
+    return llc(block, packet)
 
 
 @part
-def juniper(block: Bytes, packet: PacketRow) -> int:
+def loop_or_raw(block: Bytes, packet: PacketRow) -> int:
+    """A number that is raw IP in most systems, and OpenBSD's loopback there: a family of four bytes, of which the first are 0."""
+    at = packet.position
+    return LOOP_LAYER if at < packet.end and block[at] == 0 else RAW_IP
+
+
+@part
+def infiniband(block: Bytes, packet: PacketRow) -> int:
+    """IP over InfiniBand (RFC 4391 6): an ethertype and two zero bytes, perhaps behind addresses of 20 bytes each."""
+    for size in (0, 40):
+        at = packet.position + size
+        if at + 4 > packet.end:
+            return cut(packet)
+        layer = int(BY_ETHERTYPE[be16(block, at)])
+        if layer != STOP and be16(block, at + 2) == 0:
+            packet.position = at + 4
+            return layer
+    return not_ip(packet)
+
+
+@part
+def docsis(block: Bytes, packet: PacketRow) -> int:
+    """A cable modem's frame (DOCSIS MAC 6.2): control, length of an extended header, length, that header, a checksum.
+
+    With privacy (BPI+) a flag of the extended header says that the frame inside is encrypted behind its addresses. Of
+    frames that were put together (parameter 28 of the MAC's own kind) the first is read.
+    """
+    at = packet.position
+    if at + 6 > packet.end:
+        return cut(packet)
+    if block[at] >> 1 == OWN_KIND | CONCATENATED:
+        at += 6
+    if at + 6 > packet.end:
+        return cut(packet)
+    kind, extended = int(block[at] >> 6), int(block[at + 1]) if block[at] & 1 else 0
+    if kind != 0 and kind != 2:  # 2: in isolation from older modems
+        return not_ip(packet)
+    stop = at + 4 + extended
+    if stop + 2 > packet.end:
+        return cut(packet)
+    element = at + 4
+    while element < stop:
+        size = int(block[element] & 15)
+        if (block[element] >> 4 == 3 or block[element] >> 4 == 4) and size >= 2 and element + 2 < stop:
+            if block[element + 2] & 0x80:
+                return encrypted(packet)
+        element += 1 + size
+    packet.position = stop + 2
+    return ETHERNET
+
+
+@part
+def exported(block: Bytes, packet: PacketRow) -> int:
+    """What Wireshark exports of packets: tags up to one of type 0, of which one names who dissects what is behind them."""
+    at, end = packet.position, packet.end
+    layer = STOP
+    while at + 4 <= end:
+        kind, size = be16(block, at), be16(block, at + 2)
+        at += 4
+        if kind == 0:
+            packet.position = at
+            return layer if layer != STOP else not_ip(packet)
+        if kind == DISSECTOR and at + size <= end and size >= 2:
+            is_raw = size >= 6 and be32(block, at) == RAW_UNDERSCORE
+            if be16(block, at) == LETTERS_IP or is_raw:
+                layer = RAW_IP
+            elif size >= 3 and be24(block, at) == LETTERS_ETH:
+                layer = ETHERNET
+        at += size
+    return cut(packet)
+
+
+@part
+def juniper(block: Bytes, packet: PacketRow, layer: int) -> int:
     """What routers of Juniper put before a frame: a magic number, flags, extensions; or before IP, with its family."""
     at = packet.position
     if at + 6 > packet.end:
@@ -116,4 +188,8 @@ def juniper(block: Bytes, packet: PacketRow) -> int:
         packet.position = at + 4
         return RAW_IP
     packet.position = at
-    return ETHERNET
+    if layer == JUNIPER_PPP:
+        return PPP_HDLC
+    if layer == JUNIPER_FRAME_RELAY:
+        return FRAME_RELAY
+    return CISCO_HDLC if layer == JUNIPER_HDLC else ETHERNET

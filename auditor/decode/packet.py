@@ -46,12 +46,13 @@ PACKET = np.dtype(
         ("interface", "i4"),
         ("wire", "u4"),  # what a header in the packet says of its interface, see ``wrapped``; 0 for nothing
         ("spi", "u4"),  # of the IPsec association that the packet came in, where it is in clear; 0 for none
-        ("link", "i4"),  # layer number to begin with (see ``layers``)
+        ("link", "u2"),  # layer number to begin with (see ``layers``)
+        ("further", "u2"),  # where, from ``begin`` on, the next frame of an 802.11 aggregate begins; 0 for none
         ("mss", "u2"),  # of a SYN's option; 0 for none
         ("ip_identification", "u2"),  # IPv4's; 0 in IPv6
         ("ttl", "u1"),
         ("tcp_flags", "u1"),
-        ("text", "u1"),  # a TCP payload begins like a line of text
+        ("begins", "u1"),  # how a TCP payload begins: LIKE_TEXT, LIKE_ALERT, or 0
         ("protocol", "u1"),  # IP protocol number; 0 when there is no IP in the packet
         ("vlan_count", "u1"),
         ("outer_vlan_count", "u1"),  # how many of the tags are outside of every tunnel; 0 where there is none
@@ -73,6 +74,7 @@ MALFORMED = 5  # a header contradicts itself
 DUPLICATE = 7  # a mirror shows the packet for the second time
 ENCRYPTED = 6  # MACsec, or 802.11 with its payload encrypted: nothing inside can be seen
 
+LIKE_TEXT, LIKE_ALERT = 1, 2
 SHORTEST_TEXT = 5  # bytes of a line of text that ends a segment, such as QUIT
 
 V4_MAPPED = 0xFFFF00000000  # RFC 4291 2.5.5.2: upper part of the low half of an IPv4-mapped address
@@ -101,7 +103,7 @@ RECENT = 4096
 WAYS = 2
 # What is kept of frames to know those that lie in two files, and of packets to compare two captures by.
 FRAME_SEEN = np.dtype([("code", "u8"), ("time", "i8"), ("capture", "i8")])
-PACKET_SAID = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
+PACKET_MARK = np.dtype([("code", "u8"), ("time", "i8"), ("place", "u8")])
 RecentRow: TypeAlias = Any
 RecentRows: TypeAlias = NDArray[Any]  # RECENT of them, and one more that ``copies`` keeps a gap in
 FrameRows: TypeAlias = NDArray[Any]

@@ -3,24 +3,31 @@
 Each function reads one header at ``packet.position`` and returns the next layer's number.
 """
 
-from auditor.decode.bytes import Bytes, be16
+import numpy as np
+
+from auditor.decode.bytes import Bytes, be16, be48
 from auditor.decode.layers import (
+    BROADCOM_TAG,
     BY_NEXT_PROTOCOL,
     E_TAG,
     ETHERNET,
     ETHERTYPE_LAYER,
     FABRIC_PATH,
+    MARVELL_TAG,
     RAW_IP,
     RING_TAG,
     STOP,
 )
 from auditor.decode.link import cut, encrypted, malformed, not_ip
-from auditor.decode.packet import PacketRow
+from auditor.decode.overlay import is_whole_ip
+from auditor.decode.packet import DECODED, PacketRow
 from auditor.machine.kernel import part
 
 # Bytes of tags of one length: HSR's path, size and sequence number; Cisco's VN-Tag; 802.1BR's E-Tag.
 STAMP, LONG_STAMP, SHORT_STAMP = 1, 1, 2  # of Arista: subtype, and forms of 64 and 48 bits
 RING_BYTES, VN_BYTES, E_BYTES, FABRIC_PATH_BYTES = 4, 4, 6, 2
+MARVELL_BYTES, IS_TAGGED = 4, 0x20  # a switch's tag, and its bit for a frame that had a VLAN tag
+LONGEST_UNNAMED = 8  # bytes of a switch's tag that has no ethertype of its own
 
 
 @part
@@ -110,3 +117,47 @@ def redirected(block: Bytes, packet: PacketRow) -> int:
     if block[at] >> 4 != 4:
         packet.position = at + 4
     return RAW_IP
+
+
+@part
+def marvell_tag(block: Bytes, packet: PacketRow, at: int) -> int:
+    """A tag of Marvell's switches, in which a frame's VLAN tag is kept (tcpdump.org, Marvell switch tag)."""
+    if at + MARVELL_BYTES > packet.end:
+        return cut(packet)
+    if block[at] & IS_TAGGED:
+        packet.vlans = (packet.vlans << np.uint64(12)) | np.uint64(be16(block, at + 2) & 0xFFF)
+        packet.vlan_count += 1
+    packet.position = at + MARVELL_BYTES
+    return ETHERTYPE_LAYER
+
+
+@part
+def switch_tagged(block: Bytes, packet: PacketRow, layer: int) -> int:
+    """A frame with the tag of a switch's port behind its addresses: Broadcom's, or Marvell's with a type of its own or not."""
+    at = packet.position
+    if at + 12 > packet.end:
+        return cut(packet)
+    packet.target_mac = be48(block, at)
+    packet.source_mac = be48(block, at + 6)
+    at += 12
+    if layer == BROADCOM_TAG:
+        packet.position = at + 4
+        return ETHERTYPE_LAYER
+    return marvell_tag(block, packet, at if layer == MARVELL_TAG else at + 4)
+
+
+@part
+def unnamed(block: Bytes, packet: PacketRow) -> int:
+    """What has no known ethertype: a switch's tag without one, if IP that is whole stands behind so many bytes.
+
+    Captures of the port between a processor and its switch have them, under the link type of Ethernet.
+    """
+    for size in range(2, LONGEST_UNNAMED + 2, 2):
+        at = packet.position - 2 + size
+        while at + 6 <= packet.end and be16(block, at) == 0x8100:
+            at += 4
+        if at + 2 <= packet.end and is_whole_ip(block, at + 2, np.int64(packet.end), be16(block, at)):
+            packet.status = DECODED
+            packet.position += size - 2
+            return ETHERTYPE_LAYER
+    return not_ip(packet)

@@ -6,7 +6,7 @@ from auditor.decode.bytes import Bytes, be16, be32
 from auditor.decode.layers import BY_UDP_PORT, CAPWAP_LAYER, GTP_LAYER, L2TP_LAYER, STOP, TEREDO_LAYER
 from auditor.decode.link import cut, malformed
 from auditor.decode.overlay import tunnel_without_its_port
-from auditor.decode.packet import FRAGMENT, SHORTEST_TEXT, SYN, PacketRow
+from auditor.decode.packet import FRAGMENT, LIKE_ALERT, LIKE_TEXT, SHORTEST_TEXT, SYN, PacketRow
 from auditor.decode.tunnel import fits_tunnel
 from auditor.machine.kernel import inlined, part
 
@@ -24,6 +24,12 @@ def begins_like_text(block: Bytes, at: int, size: int) -> bool:
         if k >= size or not is_text_byte(block[at + k]):
             return False
     return True
+
+
+@inlined
+def is_alert(block: Bytes, at: int, size: int) -> bool:
+    """Whether a payload is one TLS record with an alert. Encrypted, it is as a rule the close_notify with which TLS ends."""
+    return size >= 7 and block[at] == 21 and block[at + 1] == 3 and be16(block, at + 3) + 5 == size
 
 
 @inlined
@@ -47,7 +53,9 @@ def tcp(block: Bytes, packet: PacketRow) -> int:
     packet.payload_wire = wire
     packet.payload_captured = max(0, packet.end - at - header)
     if begins_like_text(block, at + header, packet.end - at - header):
-        packet.text = 1
+        packet.begins = LIKE_TEXT
+    elif is_alert(block, at + header, packet.end - at - header):
+        packet.begins = LIKE_ALERT
     if packet.tcp_flags & SYN:
         largest_segment(block, packet, at + 20, min(np.int64(packet.end), at + header))
     return STOP

@@ -1,12 +1,16 @@
 """IEEE 802.11 frames and the headers that capture programs put in front of them."""
 
-from auditor.decode.bytes import Bytes, be32, be48, le16, le32
+from auditor.decode.bytes import Bytes, be16, be32, be48, le16, le32
 from auditor.decode.layers import BY_LINK_TYPE, ETHERTYPE_LAYER, STOP, WIRELESS
 from auditor.decode.link import cut, encrypted, llc, malformed, not_ip
 from auditor.decode.packet import PacketRow
 from auditor.machine.kernel import part
 
 DATA = 2
+SUBFRAME, FARTHEST = (
+    14,
+    0xFFFF,
+)  # bytes of the header of a frame in an aggregate; how far behind the first the next is seen
 QUALITY, AGGREGATE = 0x80, 0x80  # a subtype with a field for quality of service, and that field's bit for an A-MSDU
 
 
@@ -30,12 +34,20 @@ def is_data_frame(block: Bytes, at: int, end: int, control: int, bits: int) -> b
 
 @part
 def first_of_aggregate(block: Bytes, packet: PacketRow, at: int) -> int:
-    """The first frame of an A-MSDU (IEEE 802.11 9.3.2.2.2): its own addresses, its length, then LLC."""
-    if at + 14 > packet.end:
+    """The first frame of an A-MSDU (IEEE 802.11 9.3.2.2.2): its own addresses, its length, then LLC.
+
+    Frames behind it begin at a multiple of four bytes. They are packets of their own, see ``reading.aggregates``.
+    """
+    if at + SUBFRAME > packet.end:
         return cut(packet)
     packet.target_mac = be48(block, at)
     packet.source_mac = be48(block, at + 6)
-    packet.position = at + 14
+    size = be16(block, at + 12)
+    further = at + (SUBFRAME + size + 3) // 4 * 4
+    if further + SUBFRAME < packet.end and further - packet.begin <= FARTHEST:
+        packet.further = further - packet.begin
+    packet.end = min(packet.end, at + SUBFRAME + size)
+    packet.position = at + SUBFRAME
     return llc(block, packet)
 
 

@@ -8,6 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from auditor.flows.exchange import (
+    ANSWER,
+    ANSWERS,
+    FIRST_EXCHANGED,
+    MOST_NAMINGS,
+    MOST_RESUMINGS,
+    NAMING,
+    RESUMING,
+    SESSIONS,
+)
 from auditor.flows.intern import ENTRIES, intern_crowded, intern_full, rehang
 from auditor.flows.keyed import new_keys
 from auditor.flows.limits import Limits
@@ -48,16 +58,6 @@ from auditor.flows.state import (
     records,
 )
 from auditor.flows.table import MOST_FINISHED, ROOM_FINISHED, relink
-from auditor.flows.told import (
-    ANSWER,
-    ANSWERS,
-    FIRST_TOLD,
-    MOST_NAMINGS,
-    MOST_RESUMINGS,
-    NAMING,
-    RESUMING,
-    SESSIONS,
-)
 
 Array = np.ndarray[Any, Any]
 FIRST_PLACES = 256
@@ -98,8 +98,8 @@ def new_state(limits: Limits = LEAST, tallies: Array | None = None) -> State:
             places=records(limits.positions, PLACE),
             keys=keys,
             tallies=new_tallies(1) if tallies is None else tallies,
-            namings=records(FIRST_TOLD, NAMING),
-            resumings=records(FIRST_TOLD, RESUMING),
+            namings=records(FIRST_EXCHANGED, NAMING),
+            resumings=records(FIRST_EXCHANGED, RESUMING),
         ),
         flows=records(limits.flows, FLOW),
         sides=records(2 * limits.flows, SIDE),

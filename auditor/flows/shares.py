@@ -10,13 +10,13 @@ from auditor.decode.bytes import mix
 from auditor.decode.packet import PacketRow
 from auditor.flows.state import (
     BY_HOSTS,
+    EXCHANGED_AT,
     NAMES_ASKED,
     NAMINGS,
     RESUMINGS,
     SESSIONS_ASKED,
     SHARE,
     SHARES,
-    TOLD_AT,
     Counters,
     FlowRow,
     HandshakeRow,
@@ -51,7 +51,7 @@ def ask_names(memory: Memory, flow: FlowRow) -> None:
     flow.asks = 2 * counters[NAMES_ASKED]
     row = memory.namings[counters[NAMINGS]]
     counters[NAMINGS] += 1
-    row.order = counters[TOLD_AT]
+    row.order = counters[EXCHANGED_AT]
     row.time = flow.started
     row.life = 0
     row.asks = counters[NAMES_ASKED]
@@ -77,7 +77,7 @@ def note_answer(
     counters = memory.counters
     row = memory.namings[counters[NAMINGS]]
     counters[NAMINGS] += 1
-    row.order = counters[TOLD_AT]
+    row.order = counters[EXCHANGED_AT]
     row.time = time
     row.life = life
     row.asks = 0
@@ -97,7 +97,7 @@ def note_resuming(memory: Memory, handshake: HandshakeRow) -> None:
         handshake.asks = counters[SESSIONS_ASKED]
     row = memory.resumings[counters[RESUMINGS]]
     counters[RESUMINGS] += 1
-    row.order = counters[TOLD_AT]
+    row.order = counters[EXCHANGED_AT]
     row.asks = handshake.asks
     row.seen = handshake.seen
     row.session_high = handshake.session_high

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from auditor.decode.bytes import Bytes
 from auditor.decode.packet import PACKET
+from auditor.flows.exchange import ANSWER, NAMING, RESUMING
 from auditor.flows.intern import Buckets, Entries
-from auditor.flows.told import ANSWER, NAMING, RESUMING
 from auditor.machine.blank import blank
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 
@@ -35,6 +35,7 @@ FLOW = np.dtype(
         ("upgrade", "u1"),  # bits: the server offered TLS, the client asked for it, the server refused
         ("answer", "u1"),  # what a ClientHello was answered with instead of TLS, see recognise.numbers; 0 for none
         ("clear", "u1"),  # what was spoken in clear after TLS began, likewise
+        ("before", "u1"),  # what each side said in clear before TLS, see recognise.commands: side 0 has the low bits
         ("bucket", "i4"),
         ("next", "i4"),
         ("handshake", "i4"),
@@ -148,8 +149,8 @@ BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=
 BLANK_SIDE = blank(SIDE, state=NEW, stream=-1, interface=-1)
 BLANK_WAY = blank(WAY)
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED = 1, 2, 4
-# QUIC packets with a short header, DTLS records of a later epoch, TLS data behind TDS
-BY_QUIC, BY_DTLS, BY_TLS = 1, 2, 4
+# QUIC packets with a short header, DTLS records of a later epoch, TLS data behind TDS; an alert came last, which may end TLS
+BY_QUIC, BY_DTLS, BY_TLS, BY_ALERT = 1, 2, 4, 8
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
 CHUNK_BITS = 11
 CHUNK = 1 << CHUNK_BITS
@@ -309,7 +310,7 @@ DATAGRAM = np.dtype(
     KEPT_BYTES,  # interned bytes that were left when numbers were last given out anew
     SHARES, SHARE,  # where only some flows are followed: of how many shares which one, see ``shares``
     BY_HOSTS,  # whether all flows of two hosts are in one share
-    TOLD_AT,  # number of the packet, or of the flow, that tells or asks others something
+    EXCHANGED_AT,  # number of the packet, or of the flow, that states or asks something
     NAMINGS, RESUMINGS,  # rows in use
     NAMES_ASKED, SESSIONS_ASKED,
     COUNTERS,
@@ -352,7 +353,7 @@ class Memory(NamedTuple):
     places: Annotated[PlaceRows, Layout(PLACE)]
     keys: Annotated[NDArray[np.uint64], Layout(np.uint64)]  # the secret of hashes, see ``keyed``
     tallies: Annotated[Tallies, Layout(np.int64, 2)]  # what is counted of each capture
-    namings: Annotated[NamingRows, Layout(NAMING)]  # what flows tell and ask flows of other shares, see ``told``
+    namings: Annotated[NamingRows, Layout(NAMING)]  # what flows state and ask flows of other shares, see ``exchange``
     resumings: Annotated[ResumingRows, Layout(RESUMING)]
 
 

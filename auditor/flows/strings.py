@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from auditor.border.gate import RefusedError
+from auditor.flows.exchange import NAMING, RESUMING
 from auditor.flows.intern import keep
 from auditor.flows.keyed import KEYS
 from auditor.flows.rows import INTERNED, Array, Rows
 from auditor.flows.state import CHUNK, COUNTERS, DATAGRAM, PLACE, Memory, records
-from auditor.flows.told import NAMING, RESUMING
 
 OF_FLOWS = ("host", "dns", "dns_back", "vpc_endpoint")  # fields of flows that are numbers of interned bytes
 

@@ -67,7 +67,7 @@ def start(command: Sequence[str], more: Mapping[str, str] | None = None, **optio
     return subprocess.Popen(command, cwd=FOLDER, env=environment(more), **options)
 
 
-def said(command: Sequence[str], seconds: float = 120) -> str | None:
+def output_of(command: Sequence[str], seconds: float = 120) -> str | None:
     """What a program prints, on standard output or else on standard error; None where it does not run."""
     try:
         done = subprocess.run(

@@ -134,7 +134,7 @@ def compile_kernels(lacking: dict[str, Kernel]) -> None:
     """Compile kernels, the largest in one process and all others in another, and keep them."""
     shares = [[one for one in lacking.values() if one.largest is largest] for largest in (True, False)]
     compiled: dict[str, objects.Object] = {}
-    said = b""
+    errors = b""
     with ExitStack() as running:
         try:
             children = [running.enter_context(_start(share)) for share in shares if share]
@@ -143,11 +143,11 @@ def compile_kernels(lacking: dict[str, Kernel]) -> None:
         for child in children:
             running.callback(child.kill)  # where an interrupt ends the waiting; no signal is sent to one that has ended
         for child in children:
-            output, errors = child.communicate()
+            output, complaints = child.communicate()
             compiled |= objects.unpack(output)
-            said += errors
+            errors += complaints
     if not lacking.keys() <= compiled.keys():
-        last = said.decode(errors="replace").strip().rpartition("\n")[2]
+        last = errors.decode(errors="replace").strip().rpartition("\n")[2]
         raise AuditError(f"the kernels cannot be compiled: {last or 'the sources have changed meanwhile'}")
     for name, one in lacking.items():
         one.machine_code = compiled[name]

@@ -74,6 +74,8 @@ def _names(code: CodeType) -> Iterator[str]:
 
 def _meaning(value: Any) -> str:
     """A global variable's value as text: constants that numba takes by their value, anything else by its name."""
+    if type(value) is int:  # most of them
+        return f"int {value}"
     if isinstance(value, tuple):
         return f"{type(value).__name__} {[_meaning(item) for item in value]}"
     if isinstance(value, np.ndarray):

@@ -17,6 +17,7 @@ import numpy as np
 from auditor.border import gate
 from auditor.border.gate import RefusedError
 from auditor.data import __version__
+from auditor.errors import AuditError
 from auditor.machine import writing
 
 Array = np.ndarray[Any, Any]
@@ -25,6 +26,8 @@ CODEC, LEVEL = "zstd", 1  # as small as it gets by bytes of records one after th
 AT_ONCE = 8 << 20  # bytes
 LENGTH = 8  # bytes of the header's length
 DIGEST = 32
+# What comes up where a file is whole, and what is in it is not what an audit writes.
+DAMAGED = (AuditError, RefusedError, OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 LARGEST_HEADER = 256 << 20
 LARGEST = 2 << 30  # bytes that a record may have, and unpack to, unless its reader says more
 
@@ -86,7 +89,8 @@ def _compressed(raw: Array) -> Any:
 def assembled(kind: str, values: Mapping[str, Any], packed: Sequence[tuple[list[Any], Any]]) -> list[Any]:
     """A record of a ``kind``, of arrays that are packed already."""
     listed, bodies = [one for one, _ in packed], [body for _, body in packed]
-    header = json.dumps({"kind": kind, "product": __version__, "values": dict(values), "arrays": listed}).encode()
+    stated = {"kind": kind, "product": __version__, "values": dict(values), "arrays": listed}
+    header = json.dumps(stated, default=int).encode()  # numpy's whole numbers, which kernels return as plain Python
     parts = [MAGIC, len(header).to_bytes(LENGTH, "little"), header, *bodies]
     digest = hashlib.sha256()
     for part in parts:
@@ -180,11 +184,11 @@ def _arrays(listed: list[Any], bodies: memoryview, layouts: Mapping[str, Any], m
 
     codec, arrays, at = pa.Codec(CODEC), {}, 0
     for entry in listed:
-        name, said, shape, size = _entry(entry)
+        name, laid_out, shape, size = _entry(entry)
         if name not in layouts or name in arrays:
             raise RefusedError("damaged: it lists what it should not hold")
         dtype = np.dtype(layouts[name])
-        if said != layout(dtype):
+        if laid_out != layout(dtype):
             raise RefusedError(f"was kept by another version: its {name} are laid out in another way")
         count = 1
         for one in shape:
@@ -203,12 +207,12 @@ def _entry(entry: Any) -> tuple[str, str, list[int], int]:
     """Name, layout, shape and packed size of an array that a header lists."""
     if not isinstance(entry, list) or len(entry) != len(("name", "layout", "shape", "size")):
         raise RefusedError("damaged: its list of arrays is none")
-    name, said, shape, size = entry
+    name, laid_out, shape, size = entry
     numbers = [*shape, size] if isinstance(shape, list) else [None]
     whole = all(isinstance(one, int) and one >= 0 for one in numbers)
-    if not isinstance(name, str) or not isinstance(said, str) or not shape or not whole:
+    if not isinstance(name, str) or not isinstance(laid_out, str) or not shape or not whole:
         raise RefusedError("damaged: its list of arrays is none")
-    return name, said, shape, size
+    return name, laid_out, shape, size
 
 
 def _array(codec: Any, body: memoryview, dtype: np.dtype[Any], count: int) -> Array:

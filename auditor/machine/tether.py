@@ -2,7 +2,8 @@
 
 As a program, ``tether.py PROGRAM ARGUMENT…``, it runs another one and reads its standard input: at its end, or at
 SIGTERM, the other is asked to end, and killed if it does not. A parent that was killed, or has no right any more to
-signal what runs with the rights of root, ends it in this way too.
+signal what runs with the rights of root, ends it in this way too. What is written to standard input asks the other how it
+is getting on, by the signal for that.
 """
 
 import ctypes
@@ -13,6 +14,7 @@ import threading
 from contextlib import suppress
 
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG, prctl(2); a program with rights of its own, as dumpcap has, loses it
+ASKING = getattr(signal, "SIGINFO", signal.SIGUSR1)  # tcpdump(8) answers with what it captured and dropped
 PATIENCE = 10.0  # seconds in which a program that is asked to end writes out what it has
 
 
@@ -27,9 +29,10 @@ def _exec(command: list[str], parent: int) -> None:
 
 
 def _end_with_input(child: int) -> None:
-    """Wait until nobody holds the other end of standard input, and end the program."""
+    """Pass on what is asked, until nobody holds the other end of standard input; then end the program."""
     while os.read(0, 4096):
-        continue
+        with suppress(ProcessLookupError):
+            os.kill(child, ASKING)
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.kill(child, number)

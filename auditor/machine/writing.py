@@ -12,7 +12,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -172,17 +172,44 @@ def open_standard_files() -> None:
 
 
 @contextmanager
-def working(folder: Path) -> Iterator[Path]:
-    """A new folder in another one, for what is needed meanwhile: nobody takes it for one that was left, and it goes at the end."""
-    remove_left(folder)
-    new = folder.absolute() / _new_name()
-    new.mkdir(FOLDER)
-    try:
-        with held(new, follow=False) as number:
-            _lock(number)
+def working(folder: Path, fits: Callable[[Path], bool] | None = None) -> Iterator[Path]:
+    """A folder in another one, for what is needed meanwhile: nobody takes it for one that was left, and it goes at the end.
+
+    ``fits``: of one that was left, whether it may be gone on with; then what is interrupted is left as well.
+    """
+    with ExitStack() as stack:
+        new = (
+            None
+            if fits is None
+            else next((one for one in folder.absolute().glob(f"{NEW}*") if _take(one, fits, stack)), None)
+        )
+        remove_left(folder)
+        if new is None:
+            new = folder.absolute() / _new_name()
+            new.mkdir(FOLDER)
+            _lock(stack.enter_context(held(new, follow=False)))
+        try:
             yield new
-    finally:
+        except KeyboardInterrupt:
+            if fits is None:
+                shutil.rmtree(new, ignore_errors=True)
+            raise
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _take(left: Path, fits: Callable[[Path], bool], stack: ExitStack) -> bool:
+    """Lock a folder that was left, where nobody else has it and it fits."""
+    with suppress(OSError), ExitStack() as own:
+        number = own.enter_context(held(left, follow=False))
+        if os.fstat(number).st_uid == os.geteuid():
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fits(left):
+                stack.push(own.pop_all())
+                return True
+    return False
 
 
 class Together:
@@ -202,13 +229,22 @@ class Together:
 
     def open(self, name: str) -> BinaryIO:
         """A new file."""
+        self._files[name] = new_file(name, self._place())
+        return self._files[name]
+
+    def _place(self) -> int:
+        """The new folder, which is held open."""
         if self._held is None:
             remove_left(self.folder)
             self._new.mkdir(FOLDER)
             self._held = os.open(self._new, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             _lock(self._held)
-        self._files[name] = new_file(name, self._held)
-        return self._files[name]
+        return self._held
+
+    def take(self, name: str, file: Path) -> None:
+        """A file that somebody else has written, in the same file system, is one of them."""
+        os.rename(file, name, dst_dir_fd=self._place())
+        self.include(name)
 
     def include(self, name: str) -> None:
         """A file that was written where they lie is one of them."""

@@ -39,6 +39,7 @@ COMMANDS = {
     "Vpcs": "ec2 describe-vpcs",
     "Subnets": "ec2 describe-subnets",
     "VpnGateways": "ec2 describe-vpn-gateways",
+    "ClientVpnEndpoints": "ec2 describe-client-vpn-endpoints",
 }
 # Outputs that are right to have in such a folder, and say nothing that is used.
 UNUSED = {
@@ -122,7 +123,8 @@ class Account:
         """All of it as a topology. Raises TopologyError where nothing of it can be read, or links have one name."""
         sections: dict[str, tuple[Any, ...]] = {
             "virtual_interface": self._sections("virtualInterfaces", self._virtual_interface, VirtualInterface),
-            "vpn": self._sections("VpnConnections", self._vpn, Vpn),
+            "vpn": self._sections("VpnConnections", self._vpn, Vpn)
+            + self._sections("ClientVpnEndpoints", self._client_vpn, Vpn),
             "vpc": self._sections("Vpcs", self._vpc, Vpc),
             "endpoint": self._sections("VpcEndpoints", self._endpoint, Endpoint),
             "attachment": self._sections("TransitGatewayAttachments", self._attachment, Attachment),
@@ -132,7 +134,7 @@ class Account:
         return Topology(**sections)
 
     def _each(self, key: str, read: Callable[[Row], T | None]) -> Taken[T]:
-        """What ``read`` makes of the rows of a command; those that it cannot read are told."""
+        """What ``read`` makes of the rows of a command; those that it cannot read are reported."""
         taken = rows.each(read, self.rows[key])
         if (words := taken.words(f"row of {key}", f"rows of {key}")) is not None:
             self.wrong[key] = words
@@ -180,14 +182,16 @@ class Account:
         peers = [row, *rows.objects(row, "bgpPeers")]
         filters = [p["cidr"] for p in rows.objects(row, "routeFilterPrefixes") if text(p, "cidr")]
         advertised, accepted = self._announced
+        prefixes = advertised.get(name) or self._behind_gateways.get(gateway, [])
+        carried = _families(row)
         section: Row = {
             "name": name,
             "kind": row.get("virtualInterfaceType", "private"),
             "vlan": row.get("vlan"),
             "peer_address": _distinct(text(peer, "amazonAddress") for peer in peers),
             "own_address": _distinct(text(peer, "customerAddress") for peer in peers),
-            "prefixes": advertised.get(name) or self._behind_gateways.get(gateway, []),
-            "sources": _distinct([*filters, *accepted.get(name, [])]),
+            "prefixes": [prefix for prefix in prefixes if (":" in prefix) in carried],
+            "sources": _distinct(p for p in [*filters, *accepted.get(name, [])] if (":" in p) in carried),
             "state": _state_of(row),
             "region": row.get("region"),
             "gateway": gateway,
@@ -240,6 +244,12 @@ class Account:
         if options.get("OutsideIpAddressType") == "PrivateIpv4":
             section["over"] = "Direct Connect"  # private outside addresses: a VPN over a transit virtual interface
         return section
+
+    def _client_vpn(self, row: Row) -> Row | None:
+        """Its clients' addresses are at no site, however wide a prefix the owner gives for his own."""
+        name, pool = text(row, "ClientVpnEndpointId"), text(row, "ClientCidrBlock")
+        gone = rows.member(row, "Status", dict).get("Code") in GONE
+        return {"name": name, "prefixes": [pool]} if name and pool and not gone else None
 
     @cached_property
     def _regions(self) -> dict[str, str]:
@@ -320,6 +330,16 @@ def _state_of(row: dict[str, Any]) -> str | None:
     if state == "available" and status and all(one == "down" for one in status):
         return "BGP down"
     return state
+
+
+def _families(row: dict[str, Any]) -> set[bool]:
+    """Which addresses a virtual interface carries, IPv4 (False) or IPv6 (True): each has a BGP session of its own.
+
+    Where no session stands its state says so, and where none is listed any may be.
+    """
+    peers = [peer for peer in rows.objects(row, "bgpPeers") if text(peer, "addressFamily")]
+    standing = [p for p in peers if p.get("bgpStatus") != "down" and p.get("bgpPeerState") not in GONE] or peers
+    return {peer["addressFamily"] == "ipv6" for peer in standing} or {False, True}
 
 
 def _block_state(block: dict[str, Any]) -> str | None:

@@ -257,7 +257,7 @@ class Session:
 
 @dataclass
 class _Spoken:
-    """What one direction of a session said: messages with their times, its OPEN."""
+    """What one direction of a session sent: messages with their times, its OPEN."""
 
     stream: BgpStream
     messages: list[tuple[int, bytes, int]]
@@ -278,8 +278,8 @@ def announcers(streams: dict[Key, BgpStream]) -> list[Announcer]:
     """Every direction that announced something, with its routes and the times at which they were in force."""
     spoken = {key: _spoken(stream) for key, stream in streams.items()}
     begins: dict[frozenset[Address], list[int]] = {}  # of sessions between two speakers
-    for (source, _, target, _), said in spoken.items():
-        opens = [when for kind, _, when in said.messages if kind == OPEN]
+    for (source, _, target, _), speaker in spoken.items():
+        opens = [when for kind, _, when in speaker.messages if kind == OPEN]
         begins.setdefault(frozenset((source, target)), []).extend(opens)
     sides = []
     for key, mine in spoken.items():
@@ -289,7 +289,7 @@ def announcers(streams: dict[Key, BgpStream]) -> list[Announcer]:
         number = mine.opened.number if mine.opened else None
         announcer = Announcer(source, target, mine.stream.frame, mine.stream.time, number)
         announcer.established = theirs is not None and _speak(mine, theirs)
-        own = [when for said in (mine, theirs) if said for kind, _, when in said.messages if kind == OPEN]
+        own = [when for speaker in (mine, theirs) if speaker for kind, _, when in speaker.messages if kind == OPEN]
         begun = max(own, default=mine.messages[0][2] if mine.messages else 0)
         ended = min(mine.ended, theirs.ended if theirs else FOREVER)
         ended = min([ended, *(when for when in begins[frozenset((source, target))] if when > begun)])

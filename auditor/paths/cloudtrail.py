@@ -19,17 +19,22 @@ from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
 from auditor.paths.model import LIKELY, NOT_PUBLIC, Evidence, Flows, is_public
 from auditor.paths.site import Network
+from auditor.paths.topology import Link, Uplink
 from auditor.paths.witness import EventLog, mask_of, note
-from auditor.prefixes import PrefixSet, parse_address
+from auditor.prefixes import Prefix, PrefixSet, PrefixTable, parse, parse_address
 
 Array = np.ndarray[Any, Any]
 SECOND = 1_000_000_000
 WITHIN = 2 * SECOND  # eventTime has whole seconds
 LINKS = -1
-LISTS = ("Records", "Events", "events", "logEvents", "results")  # members that hold a list of events
-WRAPPINGS = ("CloudTrailEvent", "message", "Message", "detail")  # members of what events are wrapped in
+LISTS = ("Records", "Events", "events", "logEvents", "results", "QueryResultRows")  # members that hold a list of events
+WRAPPINGS = ("CloudTrailEvent", "eventJson", "message", "Message", "detail")  # members of what events are wrapped in
 MOST_WRAPPINGS = 3
 DATED = re.compile(rb"\d{4}-\d\d-\d\dT\S+ (?:\S+ )?\{")  # a line of `aws logs tail`, or of an export to S3
+MESSAGES = ("@message", "message")  # columns of Logs Insights, and of the console, that have an event
+EVENTS = b"EVENTS\t"  # what --output text writes in front of each
+PORT = re.compile(r":\d+$")
+HEAD = 1 << 16
 FACTOR = 24  # bytes of memory that a byte of JSON becomes, of many small values
 MOST_NEAR, MOST_LOOKED_AT = 64, 256  # flows at an event's moment that are looked at: more say nothing of any of them
 VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.0": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
@@ -55,7 +60,13 @@ def looks_like(head: bytes) -> bool:
     plain = text.replace(b'\\"', b'"').replace(b'""', b'"')  # records as text inside of what AWS prints, or of CSV
     if text[:1] not in (b"{", b"["):
         first = plain.partition(b"\n")[0]
-        plain = plain if b"@message" in first else first if DATED.match(first) else b""
+        plain = (
+            plain
+            if _message_column(first.decode("utf-8", "replace")) or EVENTS in plain
+            else first
+            if DATED.match(first)
+            else b""
+        )
     empty = re.match(rb'\{\s*"(Records|Events)"\s*:\s*\[\s*\]', text) is not None
     return empty or (b'"eventSource"' in plain and b'"eventTime"' in plain)
 
@@ -73,33 +84,35 @@ def _records(data: bytes) -> Iterator[Line]:
     if text[:1] not in (b"{", b"["):
         yield from _of_text(text.decode("utf-8", "replace"))
         return
-    try:
-        whole = gate.from_json(data)
-    except gate.RefusedError:
-        yield from gate.json_lines(data)
-        return
-    listed = whole if isinstance(whole, list) else [whole]
-    for key in LISTS:
-        if isinstance(whole, dict) and isinstance(whole.get(key), list):
-            listed = whole[key]
-            break
-    for number, row in enumerate(listed, 1):
-        yield Line(number, row)
+    number = 0
+    for line in gate.json_lines(data):
+        key = next((k for k in LISTS if isinstance(line.value, dict) and isinstance(line.value.get(k), list)), None)
+        rows_of = line.value if key is None else line.value[key]
+        for row in rows_of if isinstance(rows_of, list) else [rows_of]:
+            number += 1
+            yield Line(number, row, line.wrong)
+
+
+def _message_column(header: str) -> str | None:
+    """The column of CSV that has the events."""
+    names = [name.strip().strip('"') for name in header.strip().split(",")]
+    return next((name for name in MESSAGES if name in names), None)
 
 
 def _of_text(text: str) -> Iterator[Line]:
-    """The events in lines of a log group: CSV with a column @message, or each behind its time and stream."""
-    if "@message" in text.partition("\n")[0]:
+    """The events in lines of a log group: CSV with a column of them, or each behind its time and stream, or between tabs."""
+    if (column := _message_column(text.partition("\n")[0])) is not None:
         number = 0
         try:
             for number, row in enumerate(csv.DictReader(io.StringIO(text)), 1):
-                yield _line(number, row.get("@message") or "")
+                yield _line(number, row.get(column) or "")
         except csv.Error as error:
             yield Line(number + 1, None, f"not CSV: {error}")
         return
+    mark = EVENTS.decode() if EVENTS.decode() in text[:HEAD] else ""  # others are tokens, streams and resources
     for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield _line(number, line[max(0, line.find("{")) :])
+        if line.strip() and line.startswith(mark):
+            yield _line(number, line[max(0, line.find("{")) :].partition("\t")[0])
 
 
 def _line(number: int, text: str) -> Line:
@@ -114,7 +127,13 @@ def _unwrapped(record: Any) -> dict[str, Any]:
     for _ in range(MOST_WRAPPINGS):
         if isinstance(record, list):  # a row of get-query-results: a list of fields
             fields = [field for field in record if isinstance(field, dict)]
-            record = {str(field.get("field", "")).lstrip("@"): field.get("value") for field in fields}
+            named = {
+                str(field.get("field", "")).lstrip("@"): field.get("value") for field in fields if "field" in field
+            }
+            # CloudTrail Lake: an object for each column; --query: values alone.
+            record = named or {name: value for field in fields for name, value in field.items()} or _event_text(record)
+        if isinstance(record, str):
+            record = gate.from_json(record)
         inner = next((record[key] for key in WRAPPINGS if record.get(key)), None) if isinstance(record, dict) else None
         if isinstance(inner, str):
             record = gate.from_json(inner)
@@ -125,6 +144,10 @@ def _unwrapped(record: Any) -> dict[str, Any]:
     if not isinstance(record, dict) or "eventTime" not in record:
         raise gate.RefusedError("no event of CloudTrail's")
     return record
+
+
+def _event_text(values: list[Any]) -> Any:
+    return next((value for value in values if isinstance(value, str) and value.lstrip().startswith("{")), None)
 
 
 def _event(record: Any) -> Event | None:
@@ -140,7 +163,7 @@ def _event(record: Any) -> Event | None:
     version = rows.member(tls, "tlsVersion", str)
     return Event(
         rows.nanoseconds(when) // SECOND * SECOND,
-        host.lower(),
+        PORT.sub("", host.lower()),
         address,
         rows.member(record, "vpcEndpointId", str) or None,
         VERSIONS.get(version, version) or None,
@@ -157,6 +180,11 @@ class Doors:
         public = [vif for vif in topology.virtual_interface if vif.kind == "public" and vif.sources]
         self._carriers = [(vif, PrefixSet(vif.sources)) for vif in public]
         self._givers = [(uplink, PrefixSet(uplink.addresses)) for uplink in topology.uplink if uplink.addresses]
+        links: dict[Prefix, list[Link]] = {}
+        for link, some in (*self._carriers, *self._givers):
+            for text in some.texts:
+                links.setdefault(parse(text), []).append(link)
+        self._given, self._links = PrefixTable(links), list(links.values())
         self._translators: dict[Address, tuple[int, ...]] = {}
         self._known: dict[tuple[str | None, Address | None, Address | None], Door | None] = {}
         self._nats = [(PrefixSet(nat.inside), PrefixSet(nat.outside)) for nat in topology.nat]
@@ -195,19 +223,22 @@ class Doors:
         address = event.address
         if address is None:
             return None
-        for vif, sources in self._carriers:
-            if address in sources:
-                text = f"CloudTrail: the request came from an address that {vif.words} carries"
-                return ("direct-connect", text, vif.name) if vif.is_up else None
-        for uplink, addresses in self._givers:
-            if address in addresses:
-                text = f"CloudTrail: the request came from an address that {uplink.words} gives"
-                return "internet", text, uplink.name
+        links = self._having(address)
+        if links:
+            link, does = links[0], "gives" if isinstance(links[0], Uplink) else "carries"
+            text = f"CloudTrail: the request came from an address that {link.words} {does}"
+            one_path = len({other.path for other in links}) == 1
+            return (link.path, text, link.name) if one_path and link.is_up else None
         own = address in self._vpcs or address in self._home
         if self._carriers and not own and address not in NOT_PUBLIC:
             text = "CloudTrail: the request came from a public address that no virtual interface carries"
             return "internet", text, None
         return None
+
+    def _having(self, address: Address) -> list[Link]:
+        """The links that carry or give the longest prefix in which an address lies."""
+        row = self._given.find(np.array([address[0]], np.uint64), np.array([address[1]], np.uint64))[0]
+        return self._links[row] if row >= 0 else []
 
 
 class _Timed:
@@ -306,6 +337,6 @@ class CloudTrail(EventLog[Event]):
     def _compare(flows: Flows, k: int, event: Event, disagreement: Array) -> None:
         # Suites of TLS 1.2 are written by OpenSSL's names there, and cannot be compared as text.
         suite = event.cipher_suite if event.cipher_suite and event.cipher_suite.startswith("TLS_") else None
-        for said, seen in ((event.tls_version, flows.tls_version[k]), (suite, flows.cipher_suite[k])):
-            if said and seen and said != seen:
-                note(disagreement, k, f"CloudTrail says {said}, the packets {seen}: TLS may end in between")
+        for logged, seen in ((event.tls_version, flows.tls_version[k]), (suite, flows.cipher_suite[k])):
+            if logged and seen and logged != seen:
+                note(disagreement, k, f"CloudTrail says {logged}, the packets {seen}: TLS may end in between")

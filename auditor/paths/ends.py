@@ -35,6 +35,10 @@ class _Owners:
         mine[self._numbers.get(owner, [])] = True
         return np.asarray(mine[rows])
 
+    def have(self, owner: str, rows: set[int]) -> bool:
+        """Whether an owner has any of some prefixes: of many owners hardly any has one."""
+        return not rows.isdisjoint(self._numbers.get(owner, ()))
+
     def find(self, high: Array, low: Array) -> Array:
         return self._table.find(high, low)
 
@@ -50,6 +54,9 @@ class Ends:
         self._behind = _Owners([*home, *((prefix, link.name) for link in up for prefix in link.prefixes)])
         self._sources = _Owners((prefix, link.name) for link in up for prefix in link.sources)
         self._rows = {which: self._behind.find(*flows.end(which)) for which in DIRECTIONS}
+        self._found = {which: set(np.unique(rows).tolist()) for which, rows in self._rows.items()}
+        self._from = self._sources.find(*flows.end("client"))
+        self._found_from = set(np.unique(self._from).tolist())
 
     def of_site(self, site: str | None) -> Array:
         """Flows about which something of ``site`` may speak."""
@@ -82,6 +89,8 @@ class Ends:
 
     def behind(self, link: Link, which: str) -> Array:
         """Whether an end is where a link leads: no other link, and no site, has a longer prefix for it."""
+        if not self._behind.have(link.name, self._found[which]):
+            return np.zeros(len(self.flows), bool)
         return self._behind.having(link.name, self._rows[which]) & ~self.home[which] & self.of_site(link.site)
 
     def near(self, link: Link, which: str) -> Array:
@@ -92,13 +101,27 @@ class Ends:
         """Flows with one end behind a link and the other on this side of it."""
         leading = np.zeros(len(self.flows), bool)
         for which, other in OTHER.items():
-            leading |= self.behind(link, which) & self.near(link, other)
+            behind = self.behind(link, which)
+            if behind.any():
+                leading |= behind & self.near(link, other)
         return leading
+
+    def unreturned(self, link: Link, direction: str) -> Array:
+        """Flows whose packets of a direction AWS would send over a virtual interface, and has no route there for."""
+        other = OTHER[direction]
+        if not link.sources or not isinstance(link, VirtualInterface):
+            return np.zeros(len(self.flows), bool)
+        unknown = ~self.inside(other, link.sources)
+        if link.kind == "public":  # a private address at home is translated to one of them
+            unknown &= self.public[other]
+        return np.asarray(self.behind(link, direction) & unknown)
 
     def accepted(self, link: Link) -> Array:
         """Flows whose client AWS sends to by a link, the server being one that AWS sends from."""
-        client, server = self.flows.end("client"), self.inside("server", link.sources)
-        mine = self._sources.having(link.name, self._sources.find(*client)) & ~server & self.of_site(link.site)
+        if not self._sources.have(link.name, self._found_from):
+            return np.zeros(len(self.flows), bool)
+        server = self.inside("server", link.sources)
+        mine = self._sources.having(link.name, self._from) & ~server & self.of_site(link.site)
         if isinstance(link, VirtualInterface) and link.kind == "public":
             return np.asarray(mine & self.flows.is_aws("server") & self.public["server"])
         return np.asarray(mine & (self.behind(link, "server") | self.vpc["server"]))

@@ -8,7 +8,8 @@ kind                what it is                                                  
 ``vlan+mac``        its frames have a link's VLAN tag and are exchanged with its peer's MAC   confirmed
 ``interface+vlan``  captured on the link's interface with its VLAN tag, at a capture point    confirmed
                     that the owner declared to be that router (elsewhere only likely)
-``pppoe``           they are PPPoE frames with a public address: an internet access line      confirmed
+``pppoe``           PPPoE frames with public addresses: an internet access line (likely, if   confirmed
+                    one is private: the provider's network may be a closed one)
 ``mirror``          they came out of a VPC traffic mirror, both addresses inside VPCs         confirmed
 ``interface+mac``   captured on the link's interface, and exchanged with its peer's MAC       likely
 ``mac``             they are exchanged with the peer's MAC, the tag not known or stripped     likely
@@ -50,9 +51,10 @@ from auditor.decode.control import Control
 from auditor.decode.layers import AUTHENTICATED
 from auditor.decode.layers import IPSEC as IPSEC_INSIDE
 from auditor.paths import inside_aws, routing
-from auditor.paths.frames import FITS, MOSTLY, ON_THE_WIRE, WEAK, Fit
+from auditor.paths.fits import FITS, WEAK, Fit
+from auditor.paths.frames import MOSTLY, ON_THE_WIRE
 from auditor.paths.gathering import Gathering
-from auditor.paths.model import CONFIRMED, DIRECTIONS, IPSEC, LIKELY, NONE, Flows
+from auditor.paths.model import CONFIRMED, DIRECTIONS, IPSEC, LIKELY, NONE, PRIVATE, Flows
 from auditor.paths.site import Network
 from auditor.paths.topology import Link, Rule, Uplink
 
@@ -84,6 +86,8 @@ def gather(flows: Flows, network: Network, control: Control) -> Gathering:
 def _frames(g: Gathering, link: Link, direction: str, number: int) -> None:
     """What the frames of one direction say of one link."""
     frames, fit = g.frames, g.fits[link.name]
+    if not fit.some:
+        return
     mine = frames.positions.direction == number
     total = frames.total.reshape(-1, 2)[:, number]
     first = _first_of(g, mine & (fit.code > 0))
@@ -92,25 +96,25 @@ def _frames(g: Gathering, link: Link, direction: str, number: int) -> None:
     shared = _shared(g, fit, mine)
     there = (first >= 0) & (total > 0)
     for text in np.unique(fit.text[first[there]]).tolist():
-        said = there.copy()
-        said[there] = fit.text[first[there]] == text
-        kind = FITS[int(fit.code[first[said]][0]) - 1]
-        frame = np.where(said, frames.positions.first_frame[np.maximum(first, 0)], 0)
+        fits = there.copy()
+        fits[there] = fit.text[first[there]] == text
+        kind = FITS[int(fit.code[first[fits]][0]) - 1]
+        frame = np.where(fits, frames.positions.first_frame[np.maximum(first, 0)], 0)
         words = fit.texts[text]
-        g.add(said & (proven >= total), direction, kind, link.path, CONFIRMED, words, link.name, frame)
-        rest = said & (proven < total) & (covered >= MOSTLY * total)
+        g.add(fits & (proven >= total), direction, kind, link.path, CONFIRMED, words, link.name, frame)
+        rest = fits & (proven < total) & (covered >= MOSTLY * total)
         g.add(rest & ~shared, direction, kind, link.path, LIKELY, words, link.name, frame)
         g.add(rest & shared, direction, kind, link.path, LIKELY, f"{words}, or of another link", None, frame)
-        moved = said & (covered < MOSTLY * total)
+        moved = fits & (covered < MOSTLY * total)
         text_moved = f"a part of the packets alone: {words}"
         g.add(moved, direction, "moved", link.path, NONE, text_moved, link.name, frame)
     for text in np.unique(fit.against[mine & (fit.against >= 0) & (g.any_fit == 0)]).tolist():
         at = mine & (fit.against == text) & (g.any_fit == 0)
-        said = g.nothing.copy()
-        said[frames.positions.flow[at]] = True
-        frame = np.zeros(len(said), np.int64)
+        fits = g.nothing.copy()
+        fits[frames.positions.flow[at]] = True
+        frame = np.zeros(len(fits), np.int64)
         frame[frames.positions.flow[at][::-1]] = frames.positions.first_frame[at][::-1]
-        g.add(said, direction, "contrary", link.path, NONE, fit.texts[text], link.name, frame)
+        g.add(fits, direction, "contrary", link.path, NONE, fit.texts[text], link.name, frame)
 
 
 def _first_of(g: Gathering, at: Array) -> Array:
@@ -134,13 +138,17 @@ def _addresses(g: Gathering, link: Link) -> None:
     """What addresses say of a link: where it leads, and whose packets it may carry."""
     if not link.is_up:
         return
+    leads, accepted = g.ends.leads(link), not isinstance(link, Uplink) and g.ends.accepted(link)
+    if not np.any(leads) and not np.any(accepted):
+        return
     allowed = ~g.speaks_against(link) & ~g.in_tunnels
-    leads = g.ends.leads(link) & g.ends.plausible(link) & allowed
+    leads = leads & g.ends.plausible(link) & allowed
     for direction, way in g.flows.ways.items():
         text = f"prefixes of {link.words}"
-        g.add(leads & way.seen, direction, "prefix", link.path, LIKELY, text, link.name)
-    if link.sources and not isinstance(link, Uplink):
-        back = g.flows.ways["server"].seen & g.ends.accepted(link) & allowed
+        mask = leads & way.seen & ~g.ends.unreturned(link, direction)
+        g.add(mask, direction, "prefix", link.path, LIKELY, text, link.name)
+    if np.any(accepted):
+        back = g.flows.ways["server"].seen & accepted & allowed
         text = f"AWS accepts the client's prefix over {link.words}, and prefers it on the way back"
         g.add(back, "server", "accepted", link.path, LIKELY, text, link.name)
 
@@ -178,6 +186,8 @@ def _places(g: Gathering) -> None:
         if link is None:
             continue
         fits = g.frames.points[point.name] & ~g.fits[link.name].contradicts
+        if point.outer is not None:  # whoever is behind a link may write any sender's address
+            fits &= ~g.frames.comes_by_a_link
         here = g.mostly(fits) & g.ends.plausible(link)
         for direction, way in g.flows.ways.items():
             text = f"captured at {point.name}, on {link.words}"
@@ -231,8 +241,8 @@ def _fits(g: Gathering, rule: Rule, near: str, far: str) -> Array:
 
 
 def _internet(g: Gathering) -> None:
-    """PPPoE with public addresses, and clients with addresses that only an uplink gives."""
-    positions, ends = g.flows.positions, g.ends
+    """Clients with addresses that only an uplink gives, and PPPoE."""
+    ends = g.ends
     given = [link for link in g.network.links() if not isinstance(link, Uplink)]
     carried = [prefix for link in given for prefix in link.sources]
     for uplink in g.network.topology.uplink:
@@ -242,13 +252,22 @@ def _internet(g: Gathering) -> None:
             for direction, way in g.flows.ways.items():
                 text = f"the client's address is one that {uplink.words} gives"
                 g.add(mask & way.seen, direction, "address", "internet", LIKELY, text, uplink.name)
+    _pppoe(g)
+
+
+def _pppoe(g: Gathering) -> None:
+    """Public addresses on a PPPoE line. A private client there is one of a provider's network, which may be a closed one."""
+    positions, ends = g.flows.positions, g.ends
     at = positions.pppoe & (positions.tunnel == 0)
     public = ends.public["client"] | ends.public["server"]
+    private = PRIVATE.covers(*g.flows.end("client")) | PRIVATE.covers(*g.flows.end("server"))
+    closed = private & np.any([ends.leads(link) for link in g.network.links() if not isinstance(link, Uplink)], axis=0)
     for number, (direction, way) in enumerate(g.flows.ways.items()):
         covered = g.frames.coverage(at & (positions.direction == number)).reshape(-1, 2)[:, number]
         mask = way.seen & public & (covered >= way.packets)
         text = "PPPoE: an internet access line"
-        g.add(mask, direction, "pppoe", "internet", CONFIRMED, text)
+        g.add(mask & ~private, direction, "pppoe", "internet", CONFIRMED, text)
+        g.add(mask & private & ~closed, direction, "pppoe", "internet", LIKELY, text)
 
 
 def _own_routers(g: Gathering) -> None:

@@ -1,49 +1,35 @@
 """The forms in which AWS hands out flow logs, converted to one: lines of fields with spaces between, as they lie in S3.
 
-CloudWatch Logs gives JSON (``filter-log-events``, ``get-log-events``, ``get-query-results``), ``aws logs tail`` lines with
-the time and stream in front, Logs Insights and Athena CSV with names of their own.
+CloudWatch Logs gives JSON (``flow_log_json``), text with tabs (``--output text``), lines with the time and stream in front
+(``aws logs tail``), Logs Insights and Athena CSV with names of their own.
 """
 
 import csv
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from auditor.border import gate
 from auditor.capture.compression import LARGER
-from auditor.prefixes import parse_address
+from auditor.paths import flow_log_json
+from auditor.paths.flow_log_fields import header, is_row, spelled
+from auditor.paths.flow_log_json import FEWEST, UNREAD
 
+COLOUR = re.compile(rb"\x1b\[[\d;]*m")  # of `aws logs tail --color on`
 DATED = re.compile(rb"^\d{4}-\d\d-\d\dT\S+ (?=\S+ )", re.MULTILINE)
 # After the time, `aws logs tail` writes the stream's name: that of a network interface, or of what the owner chose.
-STREAM = re.compile(rb"^(?![\d.]+ |- )\S+ (?=\d+ (?:\d{12}|unknown|[^\s.:]*+[.:]\S*+) )", re.MULTILINE)
-MESSAGE = "@message"  # the column of Logs Insights that has a row of the log
+STREAM = re.compile(
+    rb"^(?![\d.]+ |- )\S+ (?=\d+ (?:\d{12}|unknown|TransitGateway|[^\s.:]*+[.:]\S*+) )",
+    re.MULTILINE,
+)
+EVENTS = re.compile(rb"^EVENTS\t.*$", re.MULTILINE)  # what --output text writes in front of each
+MESSAGES = ("@message", "message")  # columns of Logs Insights, and of the console, that have a row of the log
+DELIMITERS = ",\t;"
 LONGEST_LINE = 4 << 20  # bytes
-UNREAD = "?"  # stands for a row that has not the fields of the log
-DEFAULT_ROW = re.compile(r"\d+ (?:\d{12}|unknown) (?:eni-\w+|-) ")
-# Names of fields in Athena's and Insights' columns, without case, hyphens and underscores, where they are not AWS's own.
-ALIASES = {
-    "account": "account-id",
-    "sourceaddress": "srcaddr",
-    "destinationaddress": "dstaddr",
-    "sourceport": "srcport",
-    "destinationport": "dstport",
-    "numpackets": "packets",
-    "numbytes": "bytes",
-    "starttime": "start",
-    "endtime": "end",
-}
 
 
-def spelled(name: str, known: tuple[str, ...]) -> str:
-    """A field's name as AWS spells it in formats: srcAddr and src_addr are srcaddr, interfaceId interface-id."""
-    plain = re.sub(r"[-_\s]", "", name).lower()
-    by_plain = {re.sub("-", "", one): one for one in known}
-    return by_plain.get(plain) or ALIASES.get(plain) or name
-
-
-def lines_of(data: bytes, known: tuple[str, ...]) -> bytes:
+def lines_of(data: bytes, known: Sequence[str]) -> bytes:
     """The rows of a log, whatever form it is in, a line each; with a header where there was one.
 
     Raises ValueError where something is the form of a log, but has no rows in it.
@@ -51,14 +37,14 @@ def lines_of(data: bytes, known: tuple[str, ...]) -> bytes:
     return b"".join(parts(iter([data]), known, len(data)))
 
 
-def parts(chunks: Iterator[bytes], known: tuple[str, ...], largest: int) -> Iterator[bytes]:
+def parts(chunks: Iterator[bytes], known: Sequence[str], largest: int) -> Iterator[bytes]:
     """The same of what comes a part at a time: whole lines. What is no text of lines is taken as a whole, up to ``largest`` bytes."""
     first = next(chunks, b"")
     if gate.is_marked(first):
         first = gate.in_utf8(_whole(first, chunks, largest))
     data = first.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
     if data[:1] in (b"{", b"["):
-        yield "\n".join(_messages(_whole(data, chunks, largest))).encode() + b"\n"
+        yield "\n".join(flow_log_json.lines(_whole(data, chunks, largest), known)).encode() + b"\n"
         return
     convert = _converter(data, known)
     for lines in _whole_lines(itertools.chain([data], chunks)):
@@ -92,111 +78,100 @@ def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _converter(data: bytes, known: tuple[str, ...]) -> Callable[[bytes], bytes]:
+def _converter(data: bytes, known: Sequence[str]) -> Callable[[bytes], bytes]:
     """What makes lines of AWS's form of those of a text that begins with ``data``."""
     first = data.partition(b"\n")[0]
-    if b"," in first and b" " not in first.strip().replace(b", ", b","):
-        return _Csv(known)
-    has_tabs = b"\t" in first
-    is_dated = DATED.match(first.replace(b"\t", b" ")) is not None
+    for delimiter in DELIMITERS:
+        if delimiter.encode() in first and _names_columns(first, delimiter, known):
+            return _Csv(known, delimiter)
+    if EVENTS.search(data):
+        return _of_events
+    if b"\t" in first and all(piece.count(b" ") + 1 >= FEWEST for piece in first.split(b"\t")):
+        return lambda lines: lines.replace(b"\t", b"\n")  # --query 'events[].message' --output text
+    return _plain(first)
+
+
+def _plain(first: bytes) -> Callable[[bytes], bytes]:
+    """Lines of fields, maybe with tabs between, or behind a time and the name of a stream."""
+    has_tabs, is_coloured = b"\t" in first, b"\x1b[" in first
+    is_dated = DATED.match(COLOUR.sub(b"", first).replace(b"\t", b" ")) is not None
 
     def convert(lines: bytes) -> bytes:
-        plain = lines.replace(b"\t", b" ") if has_tabs else lines
-        return STREAM.sub(b"", DATED.sub(b"", plain)) if is_dated else plain
+        lines = COLOUR.sub(b"", lines) if is_coloured else lines
+        lines = lines.replace(b"\t", b" ") if has_tabs else lines
+        lines = STREAM.sub(b"", DATED.sub(b"", lines)) if is_dated else lines
+        return _tidy(lines)
 
     return convert
 
 
-def _messages(data: bytes) -> Iterator[str]:
-    """The messages of what CloudWatch Logs gives out as JSON, in one piece or one object a line."""
-    try:
-        rows = _listed(gate.from_json(data))
-    except gate.RefusedError:
-        # One that is no JSON is a row without fields.
-        lines = [line.value for line in gate.json_lines(data)]
-        rows = [row for line in lines for row in (_listed(line) if isinstance(line, dict) else [line])]
-    messages = [_message(row) for row in rows]
-    if messages and all(message is None for message in messages):
-        raise ValueError("JSON without the log's messages; ask for @message, or give the log as text")
-    for message in messages:
-        yield " ".join(message.split()) if message is not None else UNREAD
+def _tidy(lines: bytes) -> bytes:
+    """Lines with one space between fields, and none around them."""
+    if b"  " in lines:
+        lines = re.sub(rb" {2,}", b" ", lines)
+    if b" \n" in lines or b" \r\n" in lines or b"\n " in lines or lines[:1] == b" " or lines[-1:] == b" ":
+        lines = re.sub(rb"^ +| +(?=\r?$)", b"", lines, flags=re.MULTILINE)
+    return lines
 
 
-def _listed(value: Any) -> list[Any]:
-    """The rows in what the AWS command line prints, or in what a subscription filter delivers."""
-    if isinstance(value, dict):
-        value = next((value[key] for key in ("events", "results", "logEvents") if key in value), [value])
-    return value if isinstance(value, list) else []
+def _of_events(lines: bytes) -> bytes:
+    """The messages of ``--output text``: of each event the column that is a row; other lines are tokens and streams."""
+    rows = []
+    for line in EVENTS.findall(lines):
+        columns = [column.split() for column in line.split(b"\t")]
+        rows.append(next((b" ".join(fields) for fields in columns if len(fields) >= FEWEST), UNREAD.encode()))
+    return b"\n".join(rows) + b"\n"
 
 
-def _message(row: Any) -> str | None:
-    if isinstance(row, list):  # get-query-results: a list of fields for each row
-        fields = [field for field in row if isinstance(field, dict)]
-        row = {str(field.get("field", "")).lstrip("@"): field.get("value") for field in fields}
-    message = row.get("message") if isinstance(row, dict) else None
-    return message if isinstance(message, str) else None
+def _names_columns(first: bytes, delimiter: str, known: Sequence[str]) -> bool:
+    """Whether a first line is a header of CSV: one with messages, or with the addresses of rows."""
+    names = [name.strip() for name in next(_csv_rows(first, delimiter), [])]
+    return bool({*MESSAGES} & {*names}) or {"srcaddr", "dstaddr"} <= {spelled(name, known) for name in names}
 
 
 class _Csv:
     """Converts rows of CSV, the first part of which begins with a header."""
 
-    def __init__(self, known: tuple[str, ...]) -> None:
-        self._known = known
-        self._header: list[str] | None = None
+    def __init__(self, known: Sequence[str], delimiter: str) -> None:
+        self._known, self._delimiter = known, delimiter
+        self._count = 0  # of columns
+        self._message: int | None = None  # which of them has a whole row
 
     def __call__(self, data: bytes) -> bytes:
-        rows, lines = _csv_rows(data), []
-        if self._header is None:
-            self._header = [name.strip() for name in next(rows, [])]
-            if MESSAGE not in self._header:
-                lines = [" ".join(spelled(name, self._known).replace(" ", "_") for name in self._header)]
-        lines += [self._line(row, self._header) for row in rows if row]
+        rows, lines = _csv_rows(data, self._delimiter), []
+        if not self._count:
+            names = [name.strip() for name in next(rows, [])]
+            self._count = len(names)
+            self._message = next((names.index(name) for name in MESSAGES if name in names), None)
+            if self._message is None:
+                lines = [" ".join(spelled(name, self._known).replace(" ", "_") or "-" for name in names)]
+        lines += [self._line(row) for row in rows if row]
         return "\n".join(lines).encode() + b"\n"
 
-    @staticmethod
-    def _line(row: list[str], header: list[str]) -> str:
-        if MESSAGE in header:
-            at = header.index(MESSAGE)
-            return " ".join(row[at].split()) if len(row) > at else UNREAD
-        return " ".join("_".join(c.split()) or "-" for c in row) if len(row) == len(header) else UNREAD
+    def _line(self, row: list[str]) -> str:
+        if len(row) != self._count:
+            return UNREAD
+        if self._message is not None:
+            return " ".join(row[self._message].split())
+        return " ".join("_".join(cell.split()) or "-" for cell in row)
 
 
-def _csv_rows(data: bytes) -> Iterator[list[str]]:
+def _csv_rows(data: bytes, delimiter: str) -> Iterator[list[str]]:
     """The rows of CSV. Raises ValueError where a field is without end."""
     try:
-        yield from csv.reader(io.StringIO(data.decode("utf-8", "replace")))
+        yield from csv.reader(io.StringIO(data.decode("utf-8", "replace")), delimiter=delimiter)
     except csv.Error as error:
         raise ValueError(f"not CSV: {error}") from None
 
 
-def looks_like(head: bytes, known: tuple[str, ...], formats: list[list[str]]) -> bool:
+def looks_like(head: bytes, known: Sequence[str], formats: list[list[str]]) -> bool:
     """Whether a file begins like a flow log in any of these forms. ``formats``: those of describe-flow-logs beside it."""
     if head.lstrip(b"\xef\xbb\xbf \r\n")[:1] in (b"{", b"["):
-        texts = re.findall(
-            r'"(?:message|value)"\s*:\s*"(?:[^\sZ]*+Z )?((?:\\.|[^"\\])*+)"', head.decode("utf-8", "replace")
-        )
-        return any(_is_row(text, formats) for text in texts[:10])
+        return flow_log_json.looks_like(head.decode("utf-8", "replace").removeprefix("\ufeff"), known, formats)
     whole = head[: head.rfind(b"\n") + 1] or head
     try:
         lines = lines_of(whole, known).decode("utf-8", "replace").splitlines()
     except ValueError:
         return False
-    line = lines[0].strip() if lines else ""
-    names = set(re.findall(r"\$\{([a-z0-9-]+)\}", line)) or set(line.split())
-    return {"srcaddr", "dstaddr"} <= names or _is_row(line, formats)
-
-
-def _is_row(line: str, formats: list[list[str]]) -> bool:
-    if DEFAULT_ROW.match(line):
-        return True
-    fields = line.split()
-    for names in formats:
-        if len(names) != len(fields) or "srcaddr" not in names:
-            continue
-        addresses = [value for name, value in zip(names, fields, strict=True) if name in ("srcaddr", "dstaddr")]
-        try:
-            if all(value == "-" or parse_address(value) for value in addresses):
-                return True
-        except ValueError:
-            continue
-    return False
+    line = next((line.strip() for line in lines if line.strip()), "")
+    return bool(header(line, known)) or is_row(line, formats)

@@ -1,5 +1,6 @@
 """Flow logs joined to flows: by both of a row's pairs of addresses, then by the far end alone where NAT is between."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ Array = np.ndarray[Any, Any]
 SECOND = 1_000_000_000
 SLACK = 60 * SECOND  # start and end of a row may be that far off (VPC User Guide)
 SAMPLES = 5
+CHUNK = 1 << 18  # rows that are joined at once
 MIX = np.uint64(0x9E3779B97F4A7C15)
 FEWEST_PACKETS, TOLERANCE = 10, 0.05  # bytes are compared from this many packets on
 
@@ -36,6 +38,35 @@ def _end(address: Addresses, port: Array) -> Array:
     value = address.low ^ (address.high * MIX) ^ (port.astype(np.uint64) << np.uint64(48))
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(value ^ (value >> np.uint64(27)))
+
+
+def _chunks(rows: Array) -> Iterator[Array]:
+    """Rows a part at a time: what they are joined by takes more room than all that is kept of them."""
+    for begin in range(0, len(rows), CHUNK):
+        yield rows[begin : begin + CHUNK]
+
+
+class _Keys:
+    """Keys to look up others in. There are many times more rows than flows, so flows are put in order, and rows are not."""
+
+    def __init__(self, keys: Array) -> None:
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
+
+    def have(self, others: Array) -> Array:
+        """Which of some keys are there."""
+        if not len(self._keys):
+            return np.zeros(len(others), bool)
+        at = np.minimum(np.searchsorted(self._keys, others), len(self._keys) - 1)
+        return np.asarray(self._keys[at] == others)
+
+    def equal(self, others: Array) -> tuple[Array, Array]:
+        """(number of one of ``others``, number of a key) of all that are equal."""
+        hits = np.flatnonzero(self.have(others))
+        begin = np.searchsorted(self._keys, others[hits], "left")
+        count = np.searchsorted(self._keys, others[hits], "right") - begin
+        offset = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+        return np.repeat(hits, count), self._order[np.repeat(begin, count) + offset]
 
 
 @dataclass
@@ -58,38 +89,34 @@ class FlowLogWitness:
     def _within(self, first: int, last: int) -> Array:
         """The rows that are about some of the time from ``first`` to ``last``."""
         number = self.log.number
-        return np.flatnonzero(
-            (number["start"] * SECOND - self.skew <= last) & (number["end"] * SECOND - self.skew >= first)
-        )
+        until, since = (last + self.skew) // SECOND, -((-first - self.skew) // SECOND)
+        return np.flatnonzero((number["start"] <= until) & (number["end"] >= since))
 
     def _overlaps(self, flows: Flows, flow: Array, row: Array) -> Array:
         """Which rows are of the time of a flow."""
         begins = self._start(row) - SLACK <= flows.ended[flow]
         return np.asarray(begins & (self._end(row) + SLACK >= flows.started[flow]))
 
-    def _keys(self, rows: Array) -> tuple[Array, Array]:
-        """(key, row) of both pairs of ends that some rows have, in the order of keys."""
-        number, address = self.log.number, {name: one.at(rows) for name, one in self.log.address.items()}
-        protocol, ports = number["protocol"][rows], [number[name][rows] for name in ("srcport", "dstport")]
-        keys = [_hashed(protocol, address["srcaddr"], ports[0], address["dstaddr"], ports[1])]
-        source, target = address["pkt-srcaddr"], address["pkt-dstaddr"]
-        differs = source.differs(address["srcaddr"]) | target.differs(address["dstaddr"])
-        inner = np.flatnonzero(source.is_there() & differs)
-        keys.append(_hashed(protocol[inner], source.at(inner), ports[0][inner], target.at(inner), ports[1][inner]))
-        key = np.concatenate(keys)
-        order = np.argsort(key, kind="stable")
-        return key[order], np.concatenate([rows, rows[inner]])[order]
-
     def _pairs(self, flows: Flows, rows: Array) -> tuple[Array, Array]:
-        """(flow, row) of every row that is about a flow: the same ends, and times that overlap."""
+        """(flow, row) of every row that is about a flow: the same ends, and times that overlap; by flow."""
         client, server = (Addresses(*flows.end(which)) for which in DIRECTIONS)
-        key = _hashed(flows.ip_protocol, client, flows.client_port, server, flows.server_port)
-        keys, of_key = self._keys(rows)
-        begin = np.searchsorted(keys, key, "left")
-        count = np.searchsorted(keys, key, "right") - begin
-        flow = np.repeat(np.arange(len(flows)), count)
-        offset = np.arange(len(flow)) - np.repeat(np.cumsum(count) - count, count)
-        row = of_key[np.repeat(begin, count) + offset]
+        keys = _Keys(_hashed(flows.ip_protocol, client, flows.client_port, server, flows.server_port))
+        number, address = self.log.number, self.log.address
+        found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool))]
+        for some in _chunks(rows):
+            protocol, ports = number["protocol"][some], [number[name][some] for name in ("srcport", "dstport")]
+            source, target = address["srcaddr"].at(some), address["dstaddr"].at(some)
+            at, flow = keys.equal(_hashed(protocol, source, ports[0], target, ports[1]))
+            found.append((flow, some[at], np.zeros(len(at), bool)))
+            inner, outer = address["pkt-srcaddr"].at(some), address["pkt-dstaddr"].at(some)
+            differs = np.flatnonzero(inner.is_there() & (inner.differs(source) | outer.differs(target)))
+            if len(differs):
+                ends = inner.at(differs), ports[0][differs], outer.at(differs), ports[1][differs]
+                at, flow = keys.equal(_hashed(protocol[differs], *ends))
+                found.append((flow, some[differs[at]], np.ones(len(at), bool)))
+        flow, row, is_inner = (np.concatenate(columns) for columns in zip(*found, strict=True))
+        order = np.lexsort((row, is_inner, flow))
+        flow, row = flow[order], row[order]
         near = self._overlaps(flows, flow, row)
         return flow[near], row[near]
 
@@ -104,7 +131,13 @@ class FlowLogWitness:
         if not len(lonely) or not len(rows):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         far = _end(Addresses(*flows.end("server")).at(lonely), flows.server_port[lonely])
-        target = _end(log.address["dstaddr"].at(rows), number["dstport"][rows])
+        keys, parts, targets = _Keys(np.unique(far)), [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
+        for some in _chunks(rows):
+            target = _end(log.address["dstaddr"].at(some), number["dstport"][some])
+            to_one = keys.have(target)
+            parts.append(some[to_one])
+            targets.append(target[to_one])
+        rows, target = np.concatenate(parts), np.concatenate(targets)
         order = np.argsort(target, kind="stable")
         begin = np.searchsorted(target[order], far, "left")
         count = np.searchsorted(target[order], far, "right") - begin

@@ -80,27 +80,46 @@ def _traffic_paths(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> 
     hop = {name: log.is_value("next-hop-interface-type", name)[rows.row] for name in (*NAT_GATEWAYS, "transit_gateway")}
     nat = hop["nat_gateway"] | hop["regional_nat_gateway"]
     transit = hop["transit_gateway"] | (log.is_value("interface-type", "transit_gateway")[rows.row] & (trail < 0))
-    served = ~rows.from_server & is_one_of(flows.service[rows.flow], GATEWAY_ENDPOINTS)
-    said = [
+    near_high = np.where(rows.from_server, flows.server_high[rows.flow], flows.client_high[rows.flow])
+    near_low = np.where(rows.from_server, flows.server_low[rows.flow], flows.client_low[rows.flow])
+    # Out of the VPC to the site, and from there on to somebody else: by which way nothing here shows.
+    onward = public & ~home & ~network.home.covers(near_high, near_low)
+    may_be_served, served = _by_gateway_endpoints(rows, flows, network)
+    meanings = [
         (transit & in_vpc, "vpc", "the next hop is a transit gateway, to another VPC"),
         (transit & ~in_vpc & ~public, "private", "the next hop is a transit gateway"),
         (nat & public, "internet", "the next hop is a NAT gateway"),
         ((trail == 1) & in_vpc, "vpc", "traffic-path 1, through another resource in the same VPC"),
-        ((trail == 2) & public & ~served, "internet", "traffic-path 2, through an internet gateway"),
+        ((trail == 2) & public & ~may_be_served, "internet", "traffic-path 2, through an internet gateway"),
         ((trail == 2) & public & served, "vpc", "traffic-path 2, through a gateway endpoint"),
-        ((trail == 3) & ~in_vpc, "private", "traffic-path 3, through a virtual private gateway: Direct Connect or VPN"),
+        (
+            (trail == 3) & ~in_vpc & ~onward,
+            "private",
+            "traffic-path 3, through a virtual private gateway: Direct Connect or VPN",
+        ),
         ((trail == 4) & ~home, "vpc", "traffic-path 4, through peering within the Region"),
         ((trail == 5) & ~home, "vpc", "traffic-path 5, through peering between Regions"),
-        ((trail == 6) & ~in_vpc, "private", "traffic-path 6, through a local gateway"),
+        ((trail == 6) & ~in_vpc & ~onward, "private", "traffic-path 6, through a local gateway"),
         ((trail == 7) & public, "vpc", "traffic-path 7, through a gateway endpoint"),
         ((trail == 8) & public, "internet", "traffic-path 8, through an internet gateway"),
     ]
     evidence: list[Evidence] = []
     left = np.ones(len(rows.row), bool)
-    for mask, path, words in said:
+    for mask, path, words in meanings:
         evidence += _evidence(rows.of(mask & left), flows, "flow-log", path, f"flow log: {words}")
         left &= ~mask
     return evidence
+
+
+def _by_gateway_endpoints(rows: Rows, flows: Flows, network: Network) -> tuple[Array, Array]:
+    """Rows that a gateway endpoint may carry, and those for which the account has one: of the service, in the same Region."""
+    to = ~rows.from_server & flows.server_aws[rows.flow]
+    service, region = flows.service[rows.flow], flows.region[rows.flow]
+    served = np.zeros(len(rows.row), bool)
+    for endpoint in network.topology.endpoint:
+        if endpoint.service in GATEWAY_ENDPOINTS and not endpoint.addresses:
+            served |= (service == endpoint.service) & ((region == endpoint.region) | (endpoint.region is None))
+    return to & is_one_of(service, GATEWAY_ENDPOINTS), to & served
 
 
 def _evidence(rows: Rows, flows: Flows, kind: str, path: str, words: str, link: str | None = None) -> list[Evidence]:
@@ -155,7 +174,11 @@ def _attachments(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> li
         np.array([some.covers(*flows.end(end)) for end in DIRECTIONS]) for some in (network.home, network.vpcs)
     )
     within = (vpcs >= 2) | ((inner >= 2) & np.repeat(in_vpc.all(axis=0), 2))
-    within &= (edges == 0) & ~unknown & ~np.repeat(home.any(axis=0), 2)
+    # What leaves for a public address from one VPC by another goes on by that one's NAT gateway or firewall.
+    onward = np.any(
+        [is_public(*flows.end(end)) & ~inside for end, inside in zip(DIRECTIONS, in_vpc, strict=True)], axis=0
+    )
+    within &= (edges == 0) & ~unknown & ~np.repeat(home.any(axis=0) | onward, 2)
     text = "transit gateway flow log: from VPC to VPC"
     evidence += _on_sides(within, flows, rows, "vpc", text, None)
     return evidence

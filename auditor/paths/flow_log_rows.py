@@ -141,7 +141,7 @@ class Gathered:
         """The columns as they are kept."""
         for name, values in columns.numbers.items():
             yield name, values.astype(KINDS.get(name, np.int64), copy=False)
-        for name, ends in _told(columns.addresses).items():
+        for name, ends in _inner(columns.addresses).items():
             for half, values in (("low", ends.low), ("high", ends.high)):
                 yield f"{name} {half}", values if values.any() else np.broadcast_to(np.uint64(0), len(values))
         for name, (texts, numbers) in columns.texts.items():
@@ -185,17 +185,17 @@ class Gathered:
         return np.broadcast_to(self._missing(column), self._count) if kept is None else kept.whole(self._count)
 
 
-def _told(addresses: dict[str, Addresses]) -> dict[str, Addresses]:
+def _inner(addresses: dict[str, Addresses]) -> dict[str, Addresses]:
     """The addresses of packets only where they are not those of the interfaces, which is nearly nowhere."""
     pairs = [("pkt-srcaddr", "srcaddr"), ("pkt-dstaddr", "dstaddr")]
     if any(name not in addresses for pair in pairs for name in pair):
         return addresses
     differs = np.logical_or(*(addresses[inner].differs(addresses[outer]) for inner, outer in pairs))
-    told = {}
+    differing = {}
     for inner, _ in pairs:
         ends = addresses[inner]
-        told[inner] = Addresses(np.where(differs, ends.high, 0), np.where(differs, ends.low, 0))
-    return {**addresses, **told}
+        differing[inner] = Addresses(np.where(differs, ends.high, 0), np.where(differs, ends.low, 0))
+    return {**addresses, **differing}
 
 
 def _is_within(start: Array, end: Array, window: Window) -> Array:

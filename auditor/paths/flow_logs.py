@@ -5,7 +5,6 @@ is none, taken for the default format of version 2. Logs are read a part at a ti
 """
 
 import io
-import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,25 +16,10 @@ from auditor.border.words import counted
 from auditor.capture.compression import LARGER, streamed, unpacked
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
-from auditor.paths import flow_log_columns, flow_log_forms
+from auditor.paths import flow_log_columns, flow_log_fields, flow_log_forms
+from auditor.paths.flow_log_fields import ADDRESSES, DEFAULT, FORMAT
 from auditor.paths.flow_log_rows import FlowLog, Gathered, Window
 
-DEFAULT = [  # version 2, in AWS's order (VPC User Guide, Flow log records)
-    "version",
-    "account-id",
-    "interface-id",
-    "srcaddr",
-    "dstaddr",
-    "srcport",
-    "dstport",
-    "protocol",
-    "packets",
-    "bytes",
-    "start",
-    "end",
-    "action",
-    "log-status",
-]
 NUMBERS = (
     "srcport",
     "dstport",
@@ -48,7 +32,6 @@ NUMBERS = (
     "tcp-flags",
     "encryption-status",
 )
-ADDRESSES = ("srcaddr", "dstaddr", "pkt-srcaddr", "pkt-dstaddr")
 TEXTS = (
     "interface-id",
     "action",
@@ -64,11 +47,17 @@ TEXTS = (
 )
 KNOWN = (*DEFAULT, *NUMBERS, *ADDRESSES, *TEXTS)
 NEEDED = ("srcaddr", "dstaddr", "srcport", "dstport", "protocol", "start", "end")
-FORMAT = re.compile(r"\$\{([a-z0-9-]+)\}")
 PART = 4 << 20  # bytes of text that are read at once
+MAGIC = b"PAR1"
+LONGEST_SAMPLE = 1 << 14  # bytes of rows by which a format is told
 LARGEST_LISTING = 16 << 20  # bytes of what describe-flow-logs prints
 # Bytes of memory that a byte of JSON becomes on its way to columns, that a row is kept in, and copies of Parquet's pages.
 TEXT_FACTOR, ROW_BYTES, PAGE_COPIES = 14, 160, 4
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is Parquet, by its name or by how it begins: writers of tables seldom name it so."""
+    return path.suffix == ".parquet" or unpacked(path, len(MAGIC)) == MAGIC
 
 
 def looks_like(head: bytes, formats: Iterable[str] = ()) -> bool:
@@ -98,7 +87,7 @@ class Reader:
         """Read a file. Raises InputError naming it and what is wrong."""
         self._gathered.begin(str(path))
         try:
-            for table, wrong in self._parquet(path) if path.suffix == ".parquet" else self._text(path):
+            for table, wrong in self._parquet(path) if is_parquet(path) else self._text(path):
                 self._take(table, wrong)
         except OSError as error:
             raise InputError(f"{shown(path)}: {error.strerror or error}") from error
@@ -143,37 +132,49 @@ class Reader:
             data = lines
             if not data.isascii():  # Arrow's reader gives up on rows that are not UTF-8, and does not say so
                 data = data.decode("utf-8", "replace").encode()
-            if names is None:
-                names, data = self._named(data)
-                _no_twice([name for name in names if name in KNOWN])
-            kinds: dict[str, Any] = {name: pa.int64() for name in NUMBERS if name in names}
-            kinds |= {name: pa.string() for name in ADDRESSES if name in names}
-            kinds |= {name: flow_log_columns.TEXT for name in TEXTS if name in names}
-            if not data.strip():  # a header, or nothing at all: nothing was recorded in that time
-                yield pa.table({name: pa.array([], kind) for name, kind in kinds.items()}), 0
-                continue
-            try:
-                yield _fields(data, names, kinds)
-            except pa.ArrowInvalid:  # of one row: all is read as text then, and looked at row by row
-                yield _fields(data, names, dict.fromkeys(kinds, pa.string()))
+            for part in _by_headers(data):
+                names, rest = self._named(part, names)
+                yield self._table(names, rest)
 
-    def _named(self, data: bytes) -> tuple[list[str], bytes]:
-        """The names of a log's fields, by its first line or the number of them, and the lines behind that."""
+    @staticmethod
+    def _table(names: list[str], data: bytes) -> tuple[pa.Table, int]:
+        """The fields of some rows, and how many of them cannot be read."""
+        _no_twice([name for name in names if name in KNOWN])
+        kinds: dict[str, Any] = {name: pa.int64() for name in NUMBERS if name in names}
+        kinds |= {name: pa.string() for name in ADDRESSES if name in names}
+        kinds |= {name: flow_log_columns.TEXT for name in TEXTS if name in names}
+        if not data.strip():  # a header, or nothing at all: nothing was recorded in that time
+            return pa.table({name: pa.array([], kind) for name, kind in kinds.items()}), 0
+        try:
+            return _fields(data, names, kinds)
+        except pa.ArrowInvalid:  # of one row: all is read as text then, and looked at row by row
+            return _fields(data, names, dict.fromkeys(kinds, pa.string()))
+
+    def _named(self, data: bytes, before: list[str] | None) -> tuple[list[str], bytes]:
+        """The names of fields, by the first line, as in what came ``before``, or by what rows look like; and the rows."""
         line, _, rest = data.partition(b"\n")
-        first = line.decode("ascii", "replace").strip()
-        if names := FORMAT.findall(first) or (first.split() if "srcaddr" in first.split() else []):
+        if names := flow_log_fields.header(line.decode("ascii", "replace"), KNOWN):
             return names, rest
-        count = len(first.split())
-        fits = [names for names in [*self._formats, DEFAULT] if len(names) == count]
-        if not fits and count:
-            raise ValueError(
-                f"no header, and {counted(count, 'field')}: give the output of aws ec2 describe-flow-logs beside it"
-            )
-        return fits[0] if fits else DEFAULT, data
+        if before is not None:
+            return before, data
+        some = data[:LONGEST_SAMPLE].decode("ascii", "replace").splitlines()
+        return flow_log_fields.of_rows(some, self._formats), data
 
     def finish(self) -> FlowLog:
         """All that was read."""
         return self._gathered.finish()
+
+
+def _by_headers(data: bytes) -> Iterator[bytes]:
+    """The parts of a text that begin with a header each: logs that were put into one file have several."""
+    at = found = 0
+    while (found := data.find(b"srcaddr", found)) >= 0:
+        begin = data.rfind(b"\n", 0, found) + 1
+        if begin > at:
+            yield data[at:begin]
+        end = data.find(b"\n", found)
+        at, found = begin, len(data) if end < 0 else end
+    yield data[at:]
 
 
 def _no_twice(names: list[str]) -> None:

@@ -1,18 +1,16 @@
-"""What frames say of links: each position of a flow's packets against how each link's frames look.
+"""The positions of some flows: at which capture points they are, and where the innermost frame of each was seen.
 
-A position fits a link if all that both state agrees, contradicts it if anything differs, and says nothing where one is
-silent. How much was compared is how strong it is. Inside of tunnels only what a declared mirror sent is looked at.
+Inside of tunnels only what a declared mirror sent counts, and what a mirror inside of AWS sent.
 """
 
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from auditor.decode.frames import BITS
 from auditor.decode.layers import ERSPAN, GENEVE, GRE, IP_IN_IP, TZSP, VXLAN
-from auditor.paths.learned import Learned
-from auditor.paths.model import CONFIRMED, DIRECTIONS, LIKELY, Flows
+from auditor.paths.model import DIRECTIONS, Flows
 from auditor.paths.site import Network
 from auditor.paths.topology import CapturePoint, Link, Vpn
 from auditor.prefixes import V4_MAPPED, parse_address
@@ -21,40 +19,7 @@ Array = np.ndarray[Any, Any]
 # Where the innermost frame was seen: on the wire, in a mirror that the owner declared, in one inside of AWS, in another tunnel.
 ON_THE_WIRE, MIRRORED, INSIDE_AWS, FOREIGN = range(4)
 MIRRORS = (VXLAN, GENEVE, ERSPAN, TZSP)
-# What was compared, strongest first; a position's code is the place in this list from 1 on, 0 for nothing.
-FITS = ("vlan+mac", "interface+vlan", "interface+mac", "mac", "vlan", "interface")
-VLAN_MAC, INTERFACE_VLAN, INTERFACE_MAC, MAC, VLAN, INTERFACE = range(1, 7)
-WEAK = (MAC, VLAN, INTERFACE)  # may be true of several links at once
 MOSTLY = 0.9  # share of a direction's packets that has to fit for anything to be said of it
-
-
-@dataclass
-class Fit:
-    """A link against every position: what fits (see FITS), how strong that is, what contradicts, in words of ``texts``."""
-
-    code: Array
-    confidence: Array
-    text: Array  # numbers of ``texts``, -1 for none
-    contradicts: Array
-    against: Array  # likewise, what speaks against where something else fits
-    alike: Array  # look like the link's, whether or not the addresses allow for it
-    texts: list[str]
-
-
-def _fit(code: Array, signs: Array, contradicts: Array, alike: Array) -> Fit:
-    """A fit without words yet. Of many links hardly any has something at all: what is the same everywhere takes no room."""
-    none = np.broadcast_to(np.int32(-1), len(code))
-    nothing = np.broadcast_to(np.int8(0), len(code))
-    fits = bool(code.any())
-    return Fit(
-        code if fits else nothing,
-        np.where(code > 0, LIKELY, 0).astype(np.int8) if fits else nothing,
-        none.copy() if fits else none,
-        contradicts,
-        none.copy() if signs.any() else none,
-        alike if alike.any() else np.broadcast_to(np.False_, len(code)),
-        [],
-    )
 
 
 class Frames:
@@ -84,7 +49,6 @@ class Frames:
         wire = positions.tunnel == 0
         self.tagged = set(self.interface[wire & (positions.tags != 0)].tolist())
         self.tagged |= set(self.interface[~wire & (positions.outer_tags != 0)].tolist())
-        self._others: dict[str, tuple[Array, Array]] = {}  # by path, see ``_has_others_mac``
 
     def _at_point(self, point: CapturePoint) -> Array:
         """Which positions are at a declared capture point."""
@@ -140,17 +104,22 @@ class Frames:
         return set(self.interface[wire & shown].tolist())
 
     def _arrives_rightly(self) -> Array:
-        """Whether the frame on the wire that a mirror's packet is in did not come by a link of the site."""
-        positions = self.positions
-        links = list(self.network.links())
-        macs = {mac for link in links for mac in link.macs} | self.network.own_macs
+        """Whether the frame on the wire that a mirror's packet is in came neither by a link of the site nor a router of its own."""
+        own = np.isin(self.positions.outer_source_mac, list(self.network.own_macs))
+        return np.asarray(~own & ~self.comes_by_a_link)
+
+    @cached_property
+    def comes_by_a_link(self) -> Array:
+        """Positions of which the outermost frame is one of a link: from another site, from AWS, from the internet."""
+        positions, links = self.positions, list(self.network.links())
+        macs = {mac for link in links for mac in link.macs}
         tags = {link.tags for link in links if link.tags is not None}
         foreign = np.isin(positions.outer_source_mac, list(macs))
         foreign |= np.isin(positions.outer_tags, list(tags))
         for link in links:
             if link.interface and link.path == "internet":
                 foreign |= self._on_interface(link)
-        return np.asarray(~foreign)
+        return np.asarray(foreign)
 
     def _in_vpc(self, mixed: Array) -> Array:
         """Which outer addresses (IPv4; the halves of others are mixed) lie in a VPC and not at home."""
@@ -159,135 +128,7 @@ class Frames:
         return np.asarray(v4 & self.network.vpcs.covers(high, low) & ~self.network.home.covers(high, low))
 
     def _on_interface(self, link: Link) -> Array:
-        names = {name: link.has_interface(name) for name in set(self.names.tolist())}
-        return np.array([names[name] for name in self.names.tolist()], bool)[self.name_of]
-
-    def fit(self, link: Link, learned: Learned, plausible: Array, site: Array) -> Fit:
-        """How a link's frames look against every position.
-
-        ``plausible``: flows whose addresses allow for the link; ``site``: flows that may be of its site.
-        """
-        positions, on_wire = self.positions, self.place == ON_THE_WIRE
-        looked_at = on_wire | (self.place == MIRRORED)
-        named = self.names != None  # noqa: E711
-        has_name = on_wire & named[self.name_of]
-        here = self._on_interface(link) & has_name if link.interface else np.zeros(len(positions), bool)
-        texts, peer = self._macs(link, learned)
-        has_mac, stated = peer >= 0, bool(texts)
-        tags = link.tags
-        vlan = looked_at & (positions.tags == np.uint64(tags or 0)) & (positions.tags != 0) & (tags is not None)
-        no_tag = (positions.tags == 0) & (~on_wire | ~np.isin(self.interface, list(self.tagged)))
-        wrong_vlan = ~vlan & ~no_tag & (tags is not None)
-        wrong_interface = has_name & ~here & bool(link.interface)
-        wrong_mac = self.has_mac & ~has_mac & stated
-        wrong_site = ~site[positions.flow]
-        contradicts = looked_at & (wrong_vlan | wrong_interface | wrong_mac | wrong_site)
-        code = np.select(
-            [vlan & has_mac, here & vlan, here & has_mac, has_mac, vlan, here],
-            [VLAN_MAC, INTERFACE_VLAN, INTERFACE_MAC, MAC, VLAN, INTERFACE],
-            0,
-        ).astype(np.int8)
-        signs = code.copy()
-        code[contradicts | ~looked_at] = 0
-        alike = code > 0
-        own_gateway = isinstance(link, Vpn) and not link.dedicated
-        alone = np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE))
-        code[(alone | own_gateway) & ~plausible[positions.flow]] = 0
-        code[alone & self._has_others_mac(link)] = 0
-        signs[~contradicts | ~looked_at] = 0
-        fit = _fit(code, signs, contradicts, alike)
-        if not own_gateway and code.any():
-            proven = (code == VLAN_MAC) & (on_wire | self._is_checked())
-            proven |= (code == INTERFACE_VLAN) & self._is_routers(link)
-            fit.confidence[proven] = CONFIRMED
-        self._word(fit, link, texts, peer)
-        self._word_against(fit, link, signs, (wrong_interface, wrong_vlan, wrong_mac), texts, peer)
-        return fit
-
-    def _macs(self, link: Link, learned: Learned) -> tuple[list[str], Array]:
-        """(the peer's MACs in words, which of them each position has or -1)."""
-        positions = self.positions
-        texts: list[str] = []
-        peer = np.full(len(positions), -1)
-        for mac, text in link.macs.items():
-            peer[self.some_mac & positions.has_mac(mac)] = len(texts)
-            texts.append(f"peer MAC {text}")
-        for holder in learned.holders.get(link.name, []):
-            if holder.mac in link.macs:
-                continue
-            there = (positions.tags == np.uint64(holder.tags)) & (self.interface == holder.interface)
-            peer[there & (positions.tunnel == 0) & positions.has_mac(holder.mac)] = len(texts)
-            texts.append(holder.text)
-        return texts, peer
-
-    def _has_others_mac(self, link: Link) -> Array:
-        """Positions exchanged with a MAC that the owner states for a link of another path."""
-        positions = self.positions
-        if link.path not in self._others:
-            macs = [mac for other in self.network.links() if other.path != link.path for mac in other.macs]
-            self._others[link.path] = np.isin(positions.source_mac, macs), np.isin(positions.target_mac, macs)
-        source, target = self._others[link.path]
-        for mac in link.macs:
-            source, target = source & (positions.source_mac != mac), target & (positions.target_mac != mac)
-        return np.asarray(source | target)
-
-    def _is_checked(self) -> Array:
-        """Positions in mirrors of which the owner says where they arrive as well."""
-        checked = np.zeros(len(self.positions), bool)
-        for point in self.network.topology.capture_point:
-            if point.outer is not None and point.interface is not None:
-                checked |= self.points[point.name]
-        return checked
-
-    def _is_routers(self, link: Link) -> Array:
-        """Positions at a capture point that the owner declared to be the router that a link is on."""
-        declared = np.zeros(len(self.positions), bool)
-        for point in self.network.topology.capture_point:
-            if point.outer is None and point.link == link.name:  # that it is somewhere at the link's site is not enough
-                declared |= self.points[point.name]
-        return declared
-
-    def _word(self, fit: Fit, link: Link, texts: list[str], peer: Array) -> None:
-        """Put what fits into words."""
-        interface = f"interface {' '.join(link.interface)}"
-        for code in np.unique(fit.code[fit.code > 0]).tolist():
-            for mac in range(len(texts)) if code in (VLAN_MAC, INTERFACE_MAC, MAC) else (-1,):
-                mine = (fit.code == code) & ((peer == mac) | (mac < 0))
-                if not mine.any():
-                    continue
-                words = {
-                    VLAN_MAC: f"VLAN {link.vlan} and {texts[mac] if mac >= 0 else ''}",
-                    INTERFACE_VLAN: f"{interface}, VLAN {link.vlan}",
-                    INTERFACE_MAC: f"{interface} and {texts[mac] if mac >= 0 else ''}",
-                    MAC: texts[mac] if mac >= 0 else "",
-                    VLAN: f"VLAN {link.vlan}",
-                    INTERFACE: interface,
-                }[code]
-                fit.text[mine] = len(fit.texts)
-                fit.texts.append(f"{words} of {link.words}")
-
-    def _word_against(
-        self, fit: Fit, link: Link, signs: Array, wrong: tuple[Array, Array, Array], texts: list[str], peer: Array
-    ) -> None:
-        """Put into words what differs where something else of the link is there."""
-        says = ("not on interface " + " ".join(link.interface), f"not VLAN {link.vlan}", "not the peer's MAC")
-        names = {VLAN: f"VLAN {link.vlan}", INTERFACE: f"interface {' '.join(link.interface)}"}
-        for code in np.unique(signs[signs > 0]).tolist():
-            of_code = signs == code
-            combos = {tuple(row) for row in np.stack([w[of_code] for w in wrong], axis=1).tolist()}
-            for combo in sorted(combos):
-                mine = of_code.copy()
-                for flag, mask in zip(combo, wrong, strict=True):
-                    mine &= mask == flag
-                mac = int(peer[mine][0])
-                about = names.get(code) or " and ".join(
-                    [f"VLAN {link.vlan}"] * (code in (VLAN_MAC, INTERFACE_VLAN)) + ([texts[mac]] if mac >= 0 else [])
-                )
-                differs = (
-                    " and ".join(text for text, flag in zip(says, combo, strict=True) if flag) or "at another site"
-                )
-                fit.against[mine] = len(fit.texts)
-                fit.texts.append(f"{about.rstrip(',')}, but {differs}, of {link.words}")
+        return np.array([link.has_interface(name) for name in self.names.tolist()], bool)[self.name_of]
 
     def coverage(self, mask: Array) -> Array:
         """How many packets of each side were seen at some positions."""

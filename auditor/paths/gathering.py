@@ -1,19 +1,24 @@
 """What all evidence for some flows is gathered from, and into: their frames and ends against the network."""
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from auditor.decode.control import Control
 from auditor.paths.ends import Ends
-from auditor.paths.frames import INSIDE_AWS, MOSTLY, ON_THE_WIRE, WEAK, Fit, Frames
+from auditor.paths.fits import WEAK, Fit, Fitting
+from auditor.paths.frames import INSIDE_AWS, MOSTLY, ON_THE_WIRE, Frames
 from auditor.paths.learned import Contest, Learned, learned
 from auditor.paths.model import Evidence, Flows
 from auditor.paths.site import Network
 from auditor.paths.topology import Link
 
 Array = np.ndarray[Any, Any]
+
+
+def _has_some(fit: Fit) -> bool:
+    return fit.some
 
 
 class Gathering:
@@ -26,14 +31,15 @@ class Gathering:
         self.contested = self.nothing  # flows of which nothing is claimed
         network.interfaces = flows.interfaces
         self.frames = Frames(flows, network)
-        self.ends = Ends(flows, network, self._sites())
+        sites = self._sites()
+        self.ends = Ends(flows, network, sites)
         self.announcers = network.announcers(control)
         tagged = self.frames.tagged | {b.interface for b in control.bindings if b.vlans and not b.tunnel}
         self.frames.tagged = tagged
         self.learned: Learned = learned(network, control, self.announcers, tagged)
+        fitting = Fitting(self.frames, self.learned, sites)
         self.fits: dict[str, Fit] = {
-            link.name: self.frames.fit(link, self.learned, self.ends.plausible(link), self.ends.of_site(link.site))
-            for link in network.links()
+            link.name: fitting.of(link, partial(self.ends.plausible, link)) for link in network.links()
         }
         place = self.frames.place
         known = self.frames.coverage((place == ON_THE_WIRE) | (place == INSIDE_AWS) | self.any_fit)
@@ -45,7 +51,7 @@ class Gathering:
     def any_fit(self) -> Array:
         """Positions that fit any link."""
         fits = np.zeros(len(self.flows.positions), bool)
-        for fit in self.fits.values():
+        for fit in filter(_has_some, self.fits.values()):
             fits |= fit.code > 0
         return fits
 
@@ -53,7 +59,7 @@ class Gathering:
     def fitting(self) -> dict[int, Array]:
         """How many links each position fits by each sign that several of them may have."""
         counts = {code: np.zeros(len(self.flows.positions), np.int64) for code in WEAK}
-        for fit in self.fits.values():
+        for fit in filter(_has_some, self.fits.values()):
             for code, count in counts.items():
                 counts[code] = count + (fit.code == code)
         return counts
@@ -107,11 +113,21 @@ class Gathering:
         shown |= {number for number, name in enumerate(frames.names[:-1].tolist()) if link.has_interface(name)}
         known = np.isin(frames.interface, list(shown))
         untagged = ~self._has_tags(link) & np.isin(frames.interface, list(frames.tagged)) & (link.tags is not None)
-        against = wire & fit.contradicts & (known | (untagged & ~frames.own))
+        against = wire & fit.contradicts & (known | (untagged & ~self._between_own))
         total = frames.total
         covered = frames.coverage(against) > (1 - MOSTLY) * total
         covered &= (frames.coverage(fit.code > 0) < MOSTLY * total) & (total > 0)
         return np.asarray(covered.reshape(-1, 2).any(axis=1))
+
+    @cached_property
+    def _between_own(self) -> Array:
+        """Positions this side of a router of the site's own: what leaves is handed to it, what comes is handed on by it."""
+        frames, positions, own = self.frames, self.flows.positions, list(self.network.own_macs)
+        home = np.stack([self.ends.home["client"], self.ends.home["server"]])
+        sender, receiver = home[positions.direction, positions.flow], home[1 - positions.direction, positions.flow]
+        leaves, comes = sender & ~receiver, receiver & ~sender
+        by_target, by_source = np.isin(positions.target_mac, own), np.isin(positions.source_mac, own)
+        return np.asarray(np.where(leaves, by_target, np.where(comes, by_source, frames.own)))
 
     def contested_at(self, contest: Contest) -> Array:
         """Positions exchanged with a MAC that claims a link's peer besides others, and is not the owner's."""

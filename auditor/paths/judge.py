@@ -10,7 +10,7 @@ import numpy as np
 
 from auditor.decode.control import Control
 from auditor.flows.oriented import address_text
-from auditor.paths import evidence, verdict
+from auditor.paths import evidence, sources, verdict
 from auditor.paths.continued import continued
 from auditor.paths.gathering import Gathering
 from auditor.paths.model import LIKELY, NONE, Evidence, Flows, Ways, is_public
@@ -38,7 +38,8 @@ class Judgement:
     changed_time: Array
     changed_frame: Array  # 0 where the change is not within the flow
     changed: Array  # what the path changed from, and when, in words
-    source_outside: Array
+    source_carried: Array  # see ``sources.carried``
+    source_open: Array  # why it is not known
     private_dns_missing: Array  # the endpoint whose addresses the name should have been answered with
     other_region: Array
     disagreement: Array
@@ -141,7 +142,8 @@ class Judge:
         items += _translated(flows, self.network, items, over, gathered.in_tunnels)
         decided = verdict.decide(gathered.flows, items, over, gathered.in_tunnels)
         link = decided.link.objects()
-        outside = _sources_outside(flows, self.network, link)
+        carried, why = sources.carried(flows, self.network, decided)
+        outside = carried == sources.OUTSIDE
         for name in set(link[outside].tolist()):
             text = "its source lies outside the prefixes that the interface may carry"
             frame = flows.ways["client"].frame
@@ -155,7 +157,8 @@ class Judge:
             when,
             frame,
             changed,
-            outside,
+            carried,
+            why,
             self._private_dns_missing(flows),
             self._other_region(flows, link),
             disagreement,
@@ -258,17 +261,6 @@ class Judge:
             named = np.array([region not in (None, endpoint.region) for region in flows.region.tolist()], bool)
             crossing[to_it & named & (crossing == None)] = f"to {endpoint.name} in {endpoint.region}"  # noqa: E711
         return crossing
-
-
-def _sources_outside(flows: Flows, network: Network, link_of: Array) -> Array:
-    """Flows over a public virtual interface whose client lies outside the prefixes that it carries: AWS drops them."""
-    outside = np.zeros(len(flows), bool)
-    for link in network.topology.virtual_interface:
-        if link.kind == "public" and link.sources:
-            over = link_of == link.name
-            if over.any():
-                outside |= over & ~PrefixSet(link.sources).covers(*flows.end("client"))
-    return outside
 
 
 def _translated(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from auditor.decode.control import Address, Binding, Control, FirstSeen
-from auditor.decode.frames import words
+from auditor.decode.frames import capture, words
 from auditor.decode.packet import V4_MAPPED
 from auditor.flows.oriented import address_text, mac_text
 from auditor.paths.bgp import Announcer
@@ -79,15 +79,17 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
         wires: dict[tuple[Address, int, int], list[tuple[Binding, FirstSeen]]] = {}
         for address in peers:
             for binding, seen in by_address.get(address, []):
-                if _is_there(link, network, binding, tagged) and (seen.protocols != {"BGP"} or address in speakers):
+                if _is_there(link, network, binding, seen, control.captures, tagged) and (
+                    seen.protocols != {"BGP"} or address in speakers
+                ):
                     wires.setdefault((address, binding.vlans, binding.interface), []).append((binding, seen))
         for (address, tags, interface), held in wires.items():
-            contest = _contest(link, address, held, control.captures)
+            contest = _contest(link, network.peer_macs(link), address, held, control.captures)
             if contest is not None:
                 result.contests.append(contest)
             elif (
                 _is_sent_there(link, address, held[0][1], tags == 0 and link.tags is not None)
-                and (held[0][0].mac in link.macs or not link.macs)
+                and held[0][0].mac in (network.peer_macs(link) or {held[0][0].mac})
                 and all(a in every_peer or _is_near(a, peers, link) for a in addresses[held[0][0].mac, tags, interface])
             ):
                 mac, seen = held[0][0].mac, held[0][1]
@@ -99,8 +101,13 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
     return result
 
 
-def _is_there(link: Link, network: Network, binding: Binding, tagged: set[int]) -> bool:
-    """Whether a claim was seen where the link is: with its VLAN (or none, where tags were stripped), on its interface."""
+def _is_there(
+    link: Link, network: Network, binding: Binding, seen: FirstSeen, captures: list[str], tagged: set[int]
+) -> bool:
+    """Whether a claim was seen where the link is: at its site, with its VLAN (or none, where tags were stripped), on its interface."""
+    sites = network.sites_of(captures[capture(seen.frame)], binding.interface) if link.site is not None else set()
+    if sites and link.site not in sites:
+        return False
     name = network.interface_name(binding.interface)
     if link.interface and name is not None and not link.has_interface(name):
         return False
@@ -110,15 +117,19 @@ def _is_there(link: Link, network: Network, binding: Binding, tagged: set[int]) 
 
 
 def _contest(
-    link: Link, address: Address, held: list[tuple[Binding, FirstSeen]], captures: list[str]
+    link: Link,
+    stated_macs: dict[int, str],
+    address: Address,
+    held: list[tuple[Binding, FirstSeen]],
+    captures: list[str],
 ) -> Contest | None:
     """More than one holder: of those seen, and of those that the owner states."""
     macs = {binding.mac for binding, _ in held}
-    if len(macs) < 2 and (not link.macs or macs <= set(link.macs)):
+    if len(macs) < 2 and (not stated_macs or macs <= set(stated_macs)):
         return None
     claims = sorted((seen.time, seen.frame, binding.mac, seen.by) for binding, seen in held)
     first = held[0][0]
-    stated = tuple(text for mac, text in link.macs.items() if mac not in macs)
+    stated = tuple(text for mac, text in stated_macs.items() if mac not in macs)
     return Contest(
         link.words,
         address,

@@ -69,6 +69,7 @@ SEEN = frozenset(
 )
 
 PRIVATE_V4 = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
+PRIVATE = PrefixSet([*PRIVATE_V4, "fc00::/7"])
 # Addresses that say nothing of the internet: private, shared, link-local, multicast, loopback.
 NOT_PUBLIC = PrefixSet(
     [

@@ -58,6 +58,8 @@ def _labels(g: Gathering) -> tuple[Array, list[str]]:
         fit = g.fits[link.name]
         if link.path not in names:
             names.append(link.path)
+        if not fit.some:
+            continue
         power = np.where(fit.code > 0, 10 - fit.code, 0)
         better = power > strength
         label[better], strength[better] = names.index(link.path), power[better]

@@ -4,7 +4,7 @@ A full table has a million routes but few distinct sets of attributes next to it
 """
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from auditor.paths.mrt_kernels import (
 from auditor.paths.routes import Address, Hop, Routes
 from auditor.prefixes import V4_MAPPED
 
+Array = np.ndarray[Any, Any]
 ORIGIN, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES, MP_REACH = 1, 3, 4, 5, 8, 14
 AS_SET = 1
 DEFAULT_PREFERENCE = 100
@@ -142,6 +143,7 @@ class _Sets:
         self.slots = np.empty(2 * MOST_KNOWN, np.int32)
         self.ranks = np.zeros((MOST_KNOWN, 4), np.int64)
         self.hops = np.zeros(MOST_KNOWN, np.int64)
+        self.neighbours = np.zeros(MOST_KNOWN, np.int64)  # the AS that each came from
         self.forget()
 
     def forget(self) -> None:
@@ -154,6 +156,7 @@ class _Sets:
             path = attributes(self._blob(self.rows[number]))
             self.ranks[number] = path.rank
             self.hops[number] = self._routes.number(path.hop)
+            self.neighbours[number] = path.hop.as_path[0] if path.hop.as_path else 0
         self.parsed = have
 
     def _blob(self, row: SetRow) -> bytes:
@@ -194,14 +197,44 @@ def read(data: bytes, routes: Routes) -> None:
 
 
 def _add(entries: EntryRows, sets: _Sets, routes: Routes) -> None:
-    """Add the preferred route of each prefix; of equally good ones the first."""
+    """Add the preferred route of each prefix; equally good ones of other next hops beside it.
+
+    Between these the router decided by what no dump has: distances inside of the network, ages, settings.
+    """
     first = np.flatnonzero(entries["first"])
-    preferred = first
+    preferred, hops = first, sets.hops[entries["set"]]
+    others = np.zeros(0, np.int64)
     if len(first) < len(entries):
         preference, length, origin, med = sets.ranks[entries["set"]].T
         length = np.where(entries["length"] > 0, entries["length"], length)
-        order = np.lexsort((med, origin, length, preference, np.cumsum(entries["first"])))
+        of = np.cumsum(entries["first"]) - 1
+        order = np.lexsort((med, origin, length, preference, of))
         preferred = order[first]  # sorted by prefix first, so that each one's best is where its first entry was
+        best, neighbour = preferred[of], sets.neighbours[entries["set"]]
+        alike = (hops != hops[best]) & ((med == med[best]) | (neighbour != neighbour[best]))  # RFC 4271 9.1.2.2 c
+        for column in (preference, length, origin):
+            alike &= column == column[best]
+        others = np.flatnonzero(alike)
     some = entries[preferred]
     routes.prefixes.extend(some["version"], some["high"], some["low"], some["bits"])
-    routes.hop.extend(sets.hops[some["set"]].tolist())
+    chosen = hops[preferred]
+    if len(others):
+        _add_beside(chosen, of[others], hops[others], routes)
+    routes.hop.extend(chosen.tolist())
+
+
+def _add_beside(chosen: Array, at: Array, others: Array, routes: Routes) -> None:
+    """Change hops that were chosen into such with others beside them; ``at`` says of which prefix, in their order."""
+    turn = np.arange(len(at)) - np.searchsorted(at, at)  # of several for one prefix one after the other
+    for number in range(int(turn.max()) + 1):
+        now = turn == number
+        pairs, which = np.unique(np.stack([chosen[at[now]], others[now]], axis=1), axis=0, return_inverse=True)
+        both = [_beside(routes, one, other) for one, other in pairs.tolist()]
+        chosen[at[now]] = np.array(both, np.int64)[which.reshape(-1)]
+
+
+def _beside(routes: Routes, one: int, other: int) -> int:
+    """The number of a hop with another beside it, if that leads to another router."""
+    hop, more = routes.hops[one], routes.hops[other]
+    known = {each.next_hop for each in (hop, *hop.others)}
+    return one if more.next_hop in known else routes.number(hop._replace(others=(*hop.others, more)))

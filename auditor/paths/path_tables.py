@@ -126,8 +126,8 @@ def position_text(flows: Flows, at: int) -> str:
     """A position in words: how many packets, where, between which MACs, in which tunnel, in which frames."""
     positions = flows.positions
     packets, copies = int(positions.packets[at]), int(positions.copies[at])
-    told = [f"{packets} {agreed(packets, 'packet')}"] if packets else []
-    told += [f"{copies} {agreed(copies, 'copy of a packet', 'copies of packets')} seen elsewhere"] if copies else []
+    counts = [f"{packets} {agreed(packets, 'packet')}"] if packets else []
+    counts += [f"{copies} {agreed(copies, 'copy of a packet', 'copies of packets')} seen elsewhere"] if copies else []
     number, tags = int(positions.interface[at]), int(positions.tags[at])
     name = flows.interfaces[number] if 0 <= number < len(flows.interfaces) else None
     tunnel = tunnel_text(int(positions.tunnel[at]), int(positions.outer_tunnel[at]))
@@ -138,7 +138,7 @@ def position_text(flows: Flows, at: int) -> str:
     first, last = (
         frames.words(int(frame[at]), flows.captures) for frame in (positions.first_frame, positions.last_frame)
     )
-    return f"{' and '.join(told)} {', '.join(where)}, frames {first} to {last}"
+    return f"{' and '.join(counts)} {', '.join(where)}, frames {first} to {last}"
 
 
 def evidence_table(flows: Flows, evidence: list[Evidence]) -> pa.Table:

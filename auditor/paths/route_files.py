@@ -93,7 +93,10 @@ def _is_used(hop: dict[str, Any]) -> bool:
 def _frr_hops(path: dict[str, Any]) -> list[Hop]:
     """The next hops of a path that are used; none where all are dead, or packets are thrown away."""
     nexthops = rows.objects(path, "nexthops")
-    hops: list[dict[str, Any]] = [hop for hop in nexthops if _is_used(hop)]
+    installed = [hop for hop in nexthops if hop.get("fib")]  # others are inactive, which FRR shows by leaving that out
+    hops: list[dict[str, Any]] = [hop for hop in installed or nexthops if _is_used(hop)]
+    if any(hop.get("resolver") for hop in hops):  # those by which recursive ones are reached stand beside them
+        hops = [hop for hop in hops if not hop.get("recursive")]
     if nexthops and not hops:
         return []
     as_path = path.get("path", "")
@@ -139,12 +142,14 @@ MAIN = {"main", "default", "local", "254", "253", "255"}  # tables that are aske
 def _ip_route(listed: list[Any], routes: Routes) -> Taken[None]:
     """``ip -j route``, also with ``-6``, ``table all`` and ``nexthops``; of equal prefixes the lowest metric counts.
 
-    Which packets go by a policy table only its rules say: such routes are left out. A route without a next hop in
+    Which packets go by a policy table only its rules say: such routes are left out. One for some sources or types of service
+    (``from``, ``tos``) leaves open where the others to its prefix go. A route without a next hop in
     force is none; one that throws packets away leads nowhere, and hides shorter prefixes.
     """
     some = [row for row in listed if isinstance(row, dict)]
     is_v6 = any(":" in str(row.get("dst", "")) or ":" in str(row.get("gateway", "")) for row in some)
     best: dict[Any, tuple[int, list[Hop]]] = {}
+    conditional: set[Any] = set()
 
     def add(row: dict[str, Any]) -> None:
         destination = rows.text(row["dst"])
@@ -160,6 +165,8 @@ def _ip_route(listed: list[Any], routes: Routes) -> Taken[None]:
             destination = "::/0" if (":" in str(gateway) if gateway else is_v6) else "0.0.0.0/0"
         prefix, metric = parse(destination), rows.whole(row.get("metric", 0), 0, 0xFFFFFFFF)
         known = best.get(prefix)
+        if row.get("from", "all") not in ("all", "default") or row.get("tos", "0") not in ("0", "0x0", 0):
+            conditional.add(prefix)
         if known is None or metric < known[0]:
             best[prefix] = metric, hops if leads else []
         elif metric == known[0] and leads:
@@ -167,7 +174,7 @@ def _ip_route(listed: list[Any], routes: Routes) -> Taken[None]:
 
     taken: Taken[None] = rows.each(add, listed)
     for prefix, (_, hops) in best.items():
-        routes.add(prefix, _several(hops))
+        routes.add(prefix, _several([] if prefix in conditional else hops))
     return taken
 
 
@@ -177,7 +184,8 @@ def _linux_hop(one: dict[str, Any], row: dict[str, Any]) -> Hop:
     return Hop(_next_hop(address) if address else None, interface, protocol=rows.member(row, "protocol", str))
 
 
-LINE = re.compile(r"^(?P<status>[ *>=isdhrSRbfaxme]{1,6}?)(?P<rest>\s*\S.*)$")
+# Status codes in front of the routes of Cisco's IOS, IOS XR and NX-OS, of Arista's EOS, FRR and Quagga.
+STATUS = frozenset(" *>=|&%<sdhrSRbfaxmteEcCiIlLNuV")
 NETWORK = re.compile(r"^(?:\[[^\]]*\])?(?P<net>[0-9a-fA-F:.]+(?:/\d+)?)$")
 
 
@@ -201,10 +209,12 @@ def _show_ip_bgp(text: str, routes: Routes) -> Taken[None]:
     status = ""
     candidates: dict[str, list[Hop]] = {}
     best: set[str] = set()
+    unused: set[str] = set()
     for line in text[header.end() :].splitlines():
-        if not line.strip() or not (line[0] in " *" or line[:1] in "sdhrSR"):
-            continue
         codes, rest = line[:column], line[column:]
+        if not line.strip() or not STATUS.issuperset(codes):
+            continue
+        rest = rest[1:] if rest[:1] == " " and rest[1:2].strip() else rest
         fields = rest.split()
         if not fields:
             continue
@@ -216,21 +226,28 @@ def _show_ip_bgp(text: str, routes: Routes) -> Taken[None]:
                 continue
             network = named["net"]
             fields = fields[1:]
-        if not fields or network is None or not {">", "="} & set(status):
+        if not fields or network is None or not (">" in status or _is_shared(status, text)):
             continue  # a long network stands alone; its next hop is on the next line
         try:
-            address = _next_hop(fields[0])
+            address = _next_hop(fields[0].partition("(")[0])
         except ValueError:
             continue
         as_path = _as_path(rest, fields, header.group(0)[column:])
         candidates.setdefault(network, []).append(Hop(address, None, as_path, (), "bgp"))
         best |= {network} if ">" in status else set()
+        unused |= {network} if "r" in status and "*" not in status else set()
         status = ""
 
     def add(network: str) -> None:
-        routes.add(parse(_classful(network)), _several(candidates[network]))
+        # RIB-failure: another protocol's route is in force, which is not in this table.
+        routes.add(parse(_classful(network)), Hop() if network in unused else _several(candidates[network]))
 
     return rows.each(add, (name for name in candidates if name in best))
+
+
+def _is_shared(status: str, text: str) -> bool:
+    """Whether a router spreads flows over a path besides the best: FRR's =, NX-OS's |, IOS's m, EOS's e (elsewhere external)."""
+    return bool({"=", "|", "m"} & set(status)) or ("e" in status and "e - ECMP" in text)
 
 
 def _as_path(rest: str, fields: list[str], header: str) -> tuple[int, ...]:

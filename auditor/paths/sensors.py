@@ -1,6 +1,7 @@
 """Logs of other sensors as witnesses: Zeek's conn.log and ssl.log (tabs or JSON), and Suricata's EVE."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
 from auditor.paths.model import LIKELY, Evidence, Flows
 from auditor.paths.site import Network
+from auditor.paths.topology import Link
 from auditor.paths.witness import EventLog, mask_of, note
 from auditor.prefixes import parse_address
 
@@ -39,9 +41,20 @@ class SensorFlow:
     sensor: str
     ends: Ends
     time: int
+    protocol: int | None = None  # of IP, where it is TCP or UDP
     vlans: tuple[int, ...] = ()
     interface: str | None = None
     tls_version: str | None = None
+    macs: frozenset[int] = frozenset()
+
+    def fits(self, link: Link) -> bool:
+        """Whether it was seen on a link's VLAN or interface, and nothing that both state differs."""
+        vlan = link.vlan is not None and link.vlan == ".".join(map(str, self.vlans))
+        if (self.vlans and link.vlan is not None and not vlan) or (
+            self.macs and link.macs and not self.macs & {*link.macs}
+        ):
+            return False
+        return vlan or link.has_interface(self.interface)
 
 
 def looks_like(head: bytes) -> bool:
@@ -78,14 +91,29 @@ def _flow(row: dict[str, Any]) -> SensorFlow | None:
         ends = _ends(row, "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p")
         vlans = tuple(rows.whole(row[name], 0, LAST_VLAN) for name in ("vlan", "inner_vlan") if name in row)
         version = ZEEK_VERSIONS.get(str(row.get("version")))
-        return SensorFlow("Zeek", ends, rows.nanoseconds(row.get("ts")), vlans, None, version)
+        macs = _macs(row.get(name) for name in ("orig_l2_addr", "resp_l2_addr"))
+        return SensorFlow("Zeek", ends, rows.nanoseconds(row.get("ts")), _protocol(row), vlans, None, version, macs)
     if "src_ip" in row and "dest_ip" in row and "src_port" in row:
         ends = _ends(row, "src_ip", "src_port", "dest_ip", "dest_port")
         version = EVE_VERSIONS.get(str(rows.member(row, "tls", dict).get("version")))
         when = rows.nanoseconds(rows.member(row, "flow", dict).get("start") or row.get("timestamp"))
         vlans = tuple(rows.whole(tag, 0, LAST_VLAN) for tag in rows.member(row, "vlan", list))
-        return SensorFlow("Suricata", ends, when, vlans, rows.member(row, "in_iface", str) or None, version)
+        ether = rows.member(row, "ether", dict)
+        macs = _macs([ether.get("src_mac"), ether.get("dest_mac")])
+        macs |= _macs(mac for name in ("src_macs", "dest_macs") for mac in rows.member(ether, name, list))
+        interface = rows.member(row, "in_iface", str) or None
+        return SensorFlow("Suricata", ends, when, _protocol(row), vlans, interface, version, macs)
     return None
+
+
+def _protocol(row: dict[str, Any]) -> int | None:
+    return PROTOCOLS.get(str(row.get("proto")).lower())
+
+
+def _macs(texts: Iterable[Any]) -> frozenset[int]:
+    """MACs as numbers; what is none is left out."""
+    digits = (text.replace(":", "") for text in texts if isinstance(text, str))
+    return frozenset(int(text, 16) for text in digits if re.fullmatch("[0-9a-fA-F]{12}", text))
 
 
 def _ends(row: dict[str, Any], *names: str) -> Ends:
@@ -124,13 +152,18 @@ class SensorLog(EventLog[SensorFlow]):
             ends, back = ((ch, cl), cp, (sh, sl), sp), ((sh, sl), sp, (ch, cl), cp)
             between = self._by_ends.get(ends, []) + self._by_ends.get(back, [])
             begin, end = flows.started[k] - SLACK, flows.ended[k] + SLACK
-            near = [number for number in between if begin <= self.events[number].time - self.skew <= end]
+            of_it = (None, int(flows.ip_protocol[k]))
+            near = [
+                number
+                for number in between
+                if self.events[number].protocol in of_it and begin <= self.events[number].time - self.skew <= end
+            ]
             self.matched.flows += bool(near)
             self.matched.rows[near] = True
             for one in (self.events[number] for number in near):
                 for link in network.links():
-                    on_vlan = link.vlan is not None and link.vlan == ".".join(map(str, one.vlans))
-                    if on_vlan or link.has_interface(one.interface):
+                    if one.fits(link):
+                        on_vlan = link.vlan is not None and one.vlans
                         where = f"on VLAN {link.vlan}" if on_vlan else f"on interface {one.interface}"
                         rows_of.setdefault(
                             (link.path, f"{one.sensor} saw it {where} of {link.words}", link.name), []

@@ -40,6 +40,13 @@ class Network:
                 )
         for link in self.topology.links():
             self._links[link.name] = link
+            if own := [text for mac, text in link.macs.items() if mac in self.own_macs]:
+                self.notes.append(f"{link.words}: peer_mac {own[0]} is that of a router of your own, and says nothing")
+            if link.virtual_macs and not link.vlan and not link.interface:
+                self.notes.append(
+                    f"{link.words}: {link.virtual_macs[0]} is a MAC of redundant routers (VRRP, HSRP, GLBP), which other "
+                    "networks may have as well, and says nothing alone: give vlan or interface"
+                )
             for text in link.peer_address:
                 self._by_address.setdefault(parse_address(text), []).append(link)
 
@@ -65,6 +72,10 @@ class Network:
     def links(self) -> Iterable[Link]:
         return self._links.values()
 
+    def peer_macs(self, link: Link) -> dict[int, str]:
+        """The MACs that the owner states for a link's peer, without those of routers of the site: these are at this end."""
+        return {mac: text for mac, text in link.macs.items() if mac not in self.own_macs}
+
     def link(self, name: str | None) -> Link | None:
         return self._links.get(name) if name is not None else None
 
@@ -81,7 +92,9 @@ class Network:
         """By its next hop, or by its interface, resolved as routers do."""
         for step in table.resolved(hop):
             if step.next_hop is not None and (link := self.link_of_address(step.next_hop, site)) is not None:
-                return link
+                # A link-local address is one on its own wire only (RFC 4007 6).
+                if step.interface is None or not _is_link_local(step.next_hop) or link.has_interface(step.interface):
+                    return link
             for link in self.links():
                 if link.has_interface(step.interface) and (site is None or link.site in (None, site)):
                     return link
@@ -91,6 +104,17 @@ class Network:
         """The name of an interface of the capture that is judged; None where it names none in particular."""
         name = self.interfaces[number] if 0 <= number < len(self.interfaces) else None
         return None if name in EVERY_INTERFACE else name
+
+    def sites_of(self, capture: str, interface: int) -> set[str]:
+        """The sites at which capture points say that what was captured there was seen."""
+        name, sites = self.interface_name(interface), set()
+        for point in self.topology.capture_point:
+            if point.site is None or point.outer is not None:
+                continue
+            here = point.file is None or self.is_file(capture, point.file)
+            if here and (point.interface is None or (name and fnmatch.fnmatchcase(name, point.interface))):
+                sites.add(point.site)
+        return sites
 
     @staticmethod
     def is_file(capture: str, pattern: str) -> bool:
@@ -110,6 +134,10 @@ class Network:
 
     def table_of(self, announcer: bgp.Announcer) -> RoutingTable | None:
         return self._of_announcer.get(_session(announcer))
+
+
+def _is_link_local(address: Address) -> bool:
+    return address[0] >> 54 == 0xFE80 >> 6
 
 
 def _session(announcer: bgp.Announcer) -> tuple[Address, Address, int]:

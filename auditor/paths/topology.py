@@ -1,12 +1,13 @@
 """The topology: what the owner of the site knows and no capture can show. From a file, from AWS's own account of it, or both."""
 
 import fnmatch
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+from auditor import data
 from auditor.errors import TopologyError
 from auditor.paths.written import (
     Address,
@@ -21,6 +22,17 @@ from auditor.paths.written import (
     tags_of,
 )
 from auditor.settings import Before, Strict, read
+
+# MACs that redundant routers share, by their first bytes: VRRP (RFC 9568 7.3), HSRP versions 1 and 2, GLBP. The same one is
+# on every network with a group of the same number.
+VIRTUAL_ROUTERS = (
+    "00:00:5e:00:01:",
+    "00:00:5e:00:02:",
+    "00:00:0c:07:ac:",
+    "00:00:0c:9f:f",
+    "00:05:73:a0:0",
+    "00:07:b4:0",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +85,11 @@ class Link(Strict):
     def macs(self) -> dict[int, str]:
         """The peer's MACs that the owner states, as numbers, and as written."""
         return {int(mac.replace(":", ""), 16): mac for mac in self.peer_mac}
+
+    @property
+    def virtual_macs(self) -> tuple[str, ...]:
+        """Those of the stated MACs that routers of other networks may have as well."""
+        return tuple(mac for mac in self.peer_mac if mac.startswith(VIRTUAL_ROUTERS))
 
     def has_interface(self, name: str | None) -> bool:
         return name is not None and any(fnmatch.fnmatchcase(name, pattern) for pattern in self.interface)
@@ -278,15 +295,15 @@ class Topology(Strict):
     rule: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
-        links = [link.name for link in self.links()]
-        twice = {name for name in links if links.count(name) > 1}
+        links = Counter(link.name for link in self.links())
+        twice = [name for name, count in links.items() if count > 1]
         if twice:
             raise ValueError(f"two links are named '{min(twice)}'")
         named = [*((f"rule[{k}]", rule.link) for k, rule in enumerate(self.rule))]
         named += [(f"capture_point[{k}]", point.link or "") for k, point in enumerate(self.capture_point)]
         for where, link in named:
             if link and link not in links:
-                raise ValueError(f"{where}.link: no link is named '{link}'; {_known(links)}")
+                raise ValueError(f"{where}.link: no link is named '{link}'; {_known(list(links))}")
         sites = [site.name for site in self.site]
         places: list[tuple[str, str | None]] = [(link.name, link.site) for link in self.links()]
         places += [(router.name, router.site) for router in self.router]
@@ -326,6 +343,7 @@ class Topology(Strict):
     def joined(self, other: "Topology") -> "Topology":
         """Both: what this one says of a link or VPC goes before what the other says of one with the same name."""
         parts: dict[str, Any] = {}
+        other = _renamed(other, self)
         for section in (f.name for f in fields(self)):
             mine, theirs = getattr(self, section), getattr(other, section)
             named = {getattr(item, "name", None): item for item in theirs}
@@ -341,6 +359,33 @@ def _known(names: list[str]) -> str:
     return f"there are {', '.join(names)}" if names else "there are none"
 
 
+def _renamed(account: Topology, site: Topology) -> Topology:
+    """An account whose virtual interfaces have the names that the site's file gives them.
+
+    They are the same if VLAN and addresses of the BGP session are, and no other one on either side is like it.
+    """
+    known = {vif.name for vif in account.virtual_interface} & {vif.name for vif in site.virtual_interface}
+    names: dict[str, str] = {}
+    for mine in site.virtual_interface:
+        alike = [vif for vif in account.virtual_interface if _is_same(mine, vif)]
+        rivals = [vif for vif in site.virtual_interface if alike and _is_same(vif, alike[0])]
+        if len(alike) == len(rivals) == 1 and not known & {mine.name, alike[0].name}:
+            names[alike[0].name] = mine.name
+    if not names:
+        return account
+    vifs = tuple(replace(vif, name=names.get(vif.name, vif.name)) for vif in account.virtual_interface)
+    attachments = tuple(replace(a, link=names.get(a.link or "", a.link)) for a in account.attachment)
+    return replace(account, virtual_interface=vifs, attachment=attachments)
+
+
+def _is_same(one: VirtualInterface, other: VirtualInterface) -> bool:
+    """Whether two descriptions can only be of one virtual interface."""
+    if one.vlan is None or one.vlan != other.vlan or not set(one.peer_address) & set(other.peer_address):
+        return False
+    own = one.own_address, other.own_address
+    return not all(own) or bool(set(own[0]) & set(own[1]))
+
+
 def _filled(item: Any, other: Any) -> Any:
     """``item`` with what it leaves open taken from ``other``."""
     if other is None or type(item) is not type(other):
@@ -351,4 +396,4 @@ def _filled(item: Any, other: Any) -> Any:
 
 def example() -> str:
     """A commented topology file (``audit topology init``)."""
-    return files("auditor.data").joinpath("site.toml").read_text(encoding="utf-8")
+    return data.FOLDER.joinpath("site.toml").read_text(encoding="utf-8")

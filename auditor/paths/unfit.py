@@ -29,7 +29,7 @@ class Shown:
         for link in g.network.links():
             if _has_signs(link):
                 self.links.add(_signs(link))
-                if g.fits[link.name].alike.any():
+                if g.fits[link.name].alike:
                     self.fitted.add(_signs(link))
         wire = positions.tunnel == 0
         for values, names, counter in (

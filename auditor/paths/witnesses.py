@@ -180,7 +180,7 @@ def read(
         return since, None if last is None else (last + offset + SLACK) // SECOND + 1
 
     files = list(_files(paths))
-    heads = {path: b"" if path.suffix == ".parquet" else gate.in_utf8(unpacked(path, HEAD)) for path in files}
+    heads = {path: b"" if flow_logs.is_parquet(path) else gate.in_utf8(unpacked(path, HEAD)) for path in files}
     formats = [text for path in files if heads[path].lstrip()[:1] == b"{" for text in flow_logs.formats_of(path)]
     logs = flow_logs.Reader(formats, allowance, window)
     trails: list[tuple[str, Taken[Event]]] = []
@@ -192,7 +192,7 @@ def read(
             continue
         if cloudtrail.looks_like(head):
             trails.append((str(path), cloudtrail.read(path, allowance)))
-        elif path.suffix == ".parquet" or not head.strip() or flow_logs.looks_like(head, formats):
+        elif not head.strip() or flow_logs.looks_like(head, formats):
             logs.add(path)
             any_log = True
         elif sensors.looks_like(head):

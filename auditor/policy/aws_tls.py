@@ -10,8 +10,9 @@ import tomllib
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from importlib.resources import files
 from typing import Any
+
+from auditor import data
 
 # How AWS's names begin: how ours begin, the title, and the letters of the rules' codes.
 KINDS = {
@@ -40,7 +41,7 @@ class Accepted:
 
 
 def _text(name: str) -> str:
-    return files("auditor.data").joinpath(name).read_text(encoding="utf-8")
+    return data.FOLDER.joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
@@ -57,10 +58,14 @@ def _policies() -> dict[str, Accepted]:
     pages = tomllib.loads(_text("aws_listener_policies.toml"))
     for name, (version, *levels) in pages["policies"].items():
         suites = tuple(suite for level in levels for suite in pages["levels"][level])
+        snapshot = pages["aliases"].get(name)
         source = f"{pages['source']}: {name}"
-        is_verified = name.startswith("ELB") and name.endswith(tuple(pages["verified"]))
-        certainty = "verified" if is_verified else "secondary"
-        policies[name] = Accepted(source, certainty, pages["retrieved"], version, suites, ())
+        if snapshot is not None:
+            source = f"s2n-tls policy snapshots ({snapshots['source']}): {snapshot}, which is {name}"
+        is_compared = name.startswith("ELB") and name.endswith(tuple(pages["verified"]))
+        certainty = "verified" if is_compared or snapshot is not None else "secondary"
+        groups = tuple(pages["groups"].get(name, ()))
+        policies[name] = Accepted(source, certainty, pages["retrieved"], version, suites, groups)
     return policies
 
 

@@ -52,13 +52,25 @@ class Strength:
         return None
 
 
-@check("rsa_bits", "dsa_bits", "ec_bits", "curves", "kinds", "leaf_kinds", "signatures", "match", of_any_server=True)
+@check(
+    "rsa_bits",
+    "dsa_bits",
+    "ec_bits",
+    "curves",
+    "kinds",
+    "leaf_kinds",
+    "signatures",
+    "match",
+    "client_certificates",
+    of_any_server=True,
+)
 def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """Every certificate of the server's chain has a strong key and a strong signature; a root's signature does not count.
 
     ``rsa_bits`` and ``dsa_bits``: least length of such keys; ``ec_bits``: of curves; ``curves``: those allowed;
     ``kinds``: types of keys allowed, ``leaf_kinds``: of the server's own certificate; ``signatures``: patterns of signatures allowed. MD5 and SHA-1 never are.
-    With ``match`` each is also valid when seen, and the server's own good for its name.
+    With ``match`` each is also valid when seen, and the server's own good for its name. With ``client_certificates`` the client's
+    chain, where it sent one, has to be as good.
     """
     strength = Strength(
         {"rsa": int(parameters.get("rsa_bits", 2048)), "dsa": int(parameters.get("dsa_bits", 2048))},
@@ -75,8 +87,21 @@ def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any
     if parameters.get("match"):
         answer.put(facts.certificate_matches == NO, unmet(required), "the certificate is not good for the server name")
         answer.put(facts.certificate_valid == NO, unmet(required), "a certificate was not valid when seen")
+    if parameters.get("client_certificates"):
+        _put_clients(facts, strength, required, answer)
+        if parameters.get("match"):
+            late = facts.client_certificate_valid == NO
+            answer.put(late, unmet(required), "a certificate of the client was not valid when seen")
     no_handshake(facts, answer)
     return answer
+
+
+def _put_clients(facts: Facts, strength: Strength, required: bool, answer: Answer) -> None:
+    """The answers for clients' certificates: only what is worse than the server's counts."""
+    for at in np.flatnonzero(is_given(facts.client_certificates)).tolist():
+        verdict, reason = _judged(facts.client_certificates[at], strength, [], required)
+        if verdict > answer.verdict[at]:
+            answer.verdict[at], answer.reason[at] = verdict, f"of the client: {reason}"
 
 
 def _judged(chain: str, strength: Strength, leaf_kinds: list[str], required: bool) -> tuple[int, str]:

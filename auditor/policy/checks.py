@@ -21,16 +21,21 @@ from auditor.policy.check import (
     or_unknown,
     unmet,
 )
-from auditor.policy.encryption import encryption
+from auditor.policy.encryption import encryption, put_clear
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.tables.columns import is_one_of
 from auditor.tables.schema import NO_MEMORY
 from auditor.tables.versions import VERSION_ORDER
 
+UNUSED = ["offered, not used", "asked, not used", "refused"]  # upgrades to TLS that were not made
+
 
 @check("minimum", of_protection=True, of_any_server=True)
 def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """The negotiated version is at least ``minimum``; a client that offers nothing as good fails too."""
+    """The negotiated version is at least ``minimum``; a client that offers nothing as good fails too.
+
+    So does what is spoken in clear on the same connection, before or after the handshake.
+    """
     minimum = str(parameters.get("minimum", "TLS 1.2"))
     rank = VERSION_ORDER.index(minimum)
     answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
@@ -43,6 +48,7 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
     answer.put(poor, unmet(required), Words(or_unknown(facts.version_name), f" negotiated, {minimum} is the least"))
     offered = ~facts.negotiated & facts.has_handshake & (facts.version_offered >= 0) & (facts.version_offered < rank)
     answer.put(offered, unmet(required), Words("the client offers at most ", or_unknown(facts.version_offered_name)))
+    put_clear(facts, required, answer)
     no_handshake(facts, answer)
     return answer
 
@@ -98,8 +104,17 @@ def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
     """What is sent to a service endpoint is encrypted, from the first to the last byte that matters."""
     answer = encryption(facts, required)
     stayed = answer.verdict == unmet(required)
-    stayed &= is_one_of(facts.upgrade, ["offered, not used", "asked, not used", "refused"])
+    stayed &= is_one_of(facts.upgrade, UNUSED)
     answer.put(stayed, unmet(required), Words(answer.reason, "; TLS was ", or_unknown(facts.upgrade)))
+    return answer
+
+
+@check(of_any_server=True)
+def upgrade_used(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """Where TLS is offered or asked for within another protocol (STARTTLS), the session goes over to it."""
+    answer = Answer.of(facts, NOT_APPLICABLE, "no upgrade to TLS was offered or asked for")
+    answer.put(facts.upgrade == "used", PASS, "went over to TLS")
+    answer.put(is_one_of(facts.upgrade, UNUSED), unmet(required), Words("TLS was ", or_unknown(facts.upgrade)))
     return answer
 
 

@@ -1,5 +1,6 @@
 """Whether what a flow carries is encrypted: records with a suite that encrypts were seen, and nothing followed in clear."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from auditor.tls.suites import properties
 
 Array = np.ndarray[Any, Any]
 OPEN_BY_NATURE = ["dns", "stun", "radius", "eap", "capwap"]
-UNKNOWN_BYTES = "unknown"  # what is neither TLS nor a protocol that is known, nor text
+# What is neither TLS nor a protocol that is known, nor text; and text before TLS that may be a request for it.
+UNKNOWN_BYTES = ["unknown", "text of a protocol that is not known"]
 
 
 def encryption(facts: Facts, required: bool) -> Answer:
@@ -58,14 +60,33 @@ def _put_tls(facts: Facts, required: bool, answer: Answer) -> None:
     )
     null = has & np.array([known is False for known in suites], bool)
     answer.put(null, unmet(required), Words(or_unknown(facts.suite), " does not encrypt"))
-    for spoken, words in (
-        (facts.answered_with, "the ClientHello was answered without TLS: "),
-        (facts.spoken_after, "in clear after TLS had begun: "),
-    ):
+    answered = (facts.answered_with, "the ClientHello was answered without TLS: ")
+    for spoken, words in (answered, *_around(facts)):
         given = tls & is_given(spoken)
-        unknown = given & is_one_of(spoken, [UNKNOWN_BYTES])
+        unknown = given & is_one_of(spoken, UNKNOWN_BYTES)
         answer.put(unknown & (answer.verdict == PASS), NOT_OBSERVABLE, Words(words, or_unknown(spoken)))
         answer.put(given & ~unknown, unmet(required), Words(words, or_unknown(spoken)))
+
+
+def _around(facts: Facts) -> Iterator[tuple[Array, str]]:
+    """What was spoken in clear on connections of TLS, and when."""
+    yield facts.spoken_before, "in clear before TLS had begun: "
+    yield facts.spoken_after, "in clear after TLS had begun: "
+
+
+def put_clear(facts: Facts, required: bool, answer: Answer) -> None:
+    """The answers for what was spoken in clear before or after a handshake: no version of TLS, no suite protects that."""
+    for spoken, words in _around(facts):
+        known = facts.has_handshake & is_given(spoken) & ~is_one_of(spoken, UNKNOWN_BYTES)
+        answer.put(known, unmet(required), Words(words, or_unknown(spoken)))
+
+
+def is_unprotected(facts: Facts) -> Array:
+    """Where a handshake protected nothing, or not all: it failed, or something was spoken in clear before or after it."""
+    shown = facts.has_handshake & (facts.established == NO)
+    for spoken, _ in _around(facts):
+        shown = shown | (facts.has_handshake & is_given(spoken))
+    return np.asarray(shown)
 
 
 def _encrypts(suite: str | None) -> bool | None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.policy.check import FAIL, NOT_APPLICABLE, PASS, WARN, unmet
+from auditor.policy.encryption import is_unprotected
 from auditor.policy.facts import DAY, FactColumn, Facts, distinct, read_by
 from auditor.policy.findings import Finding, Subject
 from auditor.policy.model import Exemption, Policy, Rule
@@ -96,6 +97,7 @@ class Evaluation:
         for rule in self.rules:
             _about(rule, facts)
             CHECKS[rule.check].function(facts, rule.required, rule.parameters)
+        is_unprotected(facts)
 
     def batch(
         self, columns: Mapping[str, FactColumn], subject: Subject, totals: VerdictTotals
@@ -104,7 +106,7 @@ class Evaluation:
 
         What adds up is added to ``totals``.
         Rows come from rules that are about the flow; a flow that no rule is about has none and is not_applicable,
-        and so is one that passes only rules that are not about its protection.
+        and so is one that passes only rules that are not about its protection, or that its handshake did not protect.
         """
         facts, index = distinct(columns, sorted(self.facts_read(columns)))
         if self.as_of is not None:
@@ -140,7 +142,7 @@ class Evaluation:
             parts.append((rule, at, verdict, which, reasons))
             totals.count(rule.code, verdict, which, reasons)
             totals.findings.gather(rule, at, verdict, which, reasons, subject)
-        worst[(worst == PASS) & ~protected] = NOT_APPLICABLE
+        worst[(worst == PASS) & (~protected | is_unprotected(facts)[index])] = NOT_APPLICABLE
         return worst, self._table(parts, subject.flow_id)
 
     def about(

@@ -2,12 +2,13 @@
 
 import tomllib
 from functools import cache
-from importlib.resources import files
+
+from auditor import data
 
 
 @cache
 def _ways() -> dict[str, dict[str, str]]:
-    return tomllib.loads(files("auditor.data").joinpath("fixes.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(data.FOLDER.joinpath("fixes.toml").read_text(encoding="utf-8"))
 
 
 def ways(check: str) -> dict[str, str]:

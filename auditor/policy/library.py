@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from auditor import data
 from auditor.capture import folders
 from auditor.errors import PolicyError, shown
 from auditor.policy import aws_tls
@@ -22,7 +22,7 @@ def shipped() -> list[str]:
 
 @cache
 def _files() -> list[str]:
-    return sorted(f.name.removesuffix(".toml") for f in files("auditor.data").joinpath("policies").iterdir())
+    return sorted(f.name.removesuffix(".toml") for f in data.FOLDER.joinpath("policies").iterdir())
 
 
 def get(name_or_file: str | Path, within: Sequence[str] = ()) -> Policy:
@@ -32,7 +32,7 @@ def get(name_or_file: str | Path, within: Sequence[str] = ()) -> Policy:
     """
     name = str(name_or_file)
     if name in _files():
-        text = files("auditor.data").joinpath("policies", f"{name}.toml").read_text(encoding="utf-8")
+        text = data.FOLDER.joinpath("policies", f"{name}.toml").read_text(encoding="utf-8")
         return resolved(_unchecked(parse(text, name, PolicyError)), name, within or [name])
     if name in aws_tls.names():
         return _unchecked(aws_tls.document(name))

@@ -78,7 +78,7 @@ def _day(value: Any) -> Wrong:
 KINDS: dict[str, Callable[[Any], Wrong]] = {
     **dict.fromkeys(("rsa_bits", "dsa_bits", "ec_bits", "dh_bits", "curve_bits", "minimum_bits"), _number),
     **dict.fromkeys(("seconds", "count", "clients"), _number),
-    **dict.fromkeys(("match", "offered", "every"), _truth),
+    **dict.fromkeys(("match", "client_certificates", "offered", "every"), _truth),
     **dict.fromkeys(("minimum", "to_version"), _version),
     **dict.fromkeys(("curves", "kinds", "leaf_kinds", "signatures", "services", "goes_on", "allow", "deny"), _texts),
     "paths": _paths,
@@ -100,7 +100,7 @@ def wrong(check: str, given: Mapping[str, Any]) -> Wrong:
         if name not in given:
             return f"check '{check}' needs the parameter {name}"
     for name, value in given.items():
-        said = OF_CHECK.get((check, name), KINDS[name])(value)
-        if said is not None:
-            return f"parameters.{name}: {said}"
+        fault = OF_CHECK.get((check, name), KINDS[name])(value)
+        if fault is not None:
+            return f"parameters.{name}: {fault}"
     return None

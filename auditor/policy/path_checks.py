@@ -65,15 +65,12 @@ def stable_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
 @check()
 def carried_source(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
     """What goes over a public virtual interface comes from the prefixes that it carries."""
-    answer = Answer.of(facts, NOT_APPLICABLE, "not over a public virtual interface")
-    answer.put(
-        facts.path == "direct-connect", PASS, "the source is one that the interface may carry, or none are known"
-    )
-    answer.put(
-        facts.source_outside,
-        unmet(required),
-        "the source lies outside the prefixes that the interface carries: AWS drops it",
-    )
+    nothing = "not over a public virtual interface of which the topology says what sources it may carry"
+    answer = Answer.of(facts, NOT_APPLICABLE, nothing)
+    answer.put(is_given(facts.source_open), NOT_OBSERVABLE, or_unknown(facts.source_open))
+    answer.put(facts.source_carried == YES, PASS, "the source is one that the interface may carry")
+    outside = "the source lies outside the prefixes that the interface carries: AWS drops it"
+    answer.put(facts.source_carried == NO, unmet(required), outside)
     return answer
 
 

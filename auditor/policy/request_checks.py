@@ -30,6 +30,7 @@ TAKE_BEARER_TOKENS = (
     ),
     *("execute-api", "appsync", "lambda-url", "vpc-lattice", "logs", "codeartifact", "oauth", "signin", "console"),
 )
+LOG_IN = "a log-in"  # how the fact ``spoken_before`` begins where credentials were sent
 SIGNED = ("4", "4a", "2", "presigned")
 Row = dict[str, Any]
 Judged = tuple[int, str] | None
@@ -42,9 +43,9 @@ def _each(facts: Facts, judge: Callable[[Row], Judged], good: str) -> Answer:
     """
     answer = Answer.of(facts, NOT_APPLICABLE, "no requests were seen")
     for at in np.flatnonzero(facts.requests != None).tolist():  # noqa: E711
-        judged = [(row, said) for row in facts.requests[at] if (said := judge(row)) is not None]
-        worst = max((said[0] for _, said in judged), default=NOT_APPLICABLE)
-        same = [(row, said[1]) for row, said in judged if said[0] == worst]
+        judged = [(row, outcome) for row in facts.requests[at] if (outcome := judge(row)) is not None]
+        worst = max((outcome[0] for _, outcome in judged), default=NOT_APPLICABLE)
+        same = [(row, outcome[1]) for row, outcome in judged if outcome[0] == worst]
         answer.verdict[at] = worst
         if worst == NOT_APPLICABLE:
             answer.reason[at] = "no request that the rule is about"
@@ -103,7 +104,7 @@ def signature_version(facts: Facts, required: bool, parameters: dict[str, Any]) 
 
 @check()
 def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """Host and, in headers, the date are among what is signed."""
+    """Host and, in headers, the date and what is AWS's own (x-amz-…) are among what is signed."""
 
     def judge(row: Row) -> Judged:
         if row["signature_version"] not in ("4", "4a", "presigned"):
@@ -114,6 +115,7 @@ def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
             lacking.append("date")
         if row["signature_version"] != "presigned" and row["token_present"] and "x-amz-security-token" not in names:
             lacking.append("session token")
+        lacking += (row["unsigned"] or "").split()
         return (unmet(required), f"{' and '.join(lacking)} not signed") if lacking else (PASS, "")
 
     return _each(facts, judge, "host and date are signed")
@@ -230,6 +232,8 @@ def mail_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -
     answer.put(~mail, NOT_APPLICABLE, "no mail endpoint")
     seen = mail & (facts.requests == None) & facts.is_tls  # noqa: E711
     answer.put(seen, PASS, "no AUTH before TLS")
+    early = np.array([text is not None and text.startswith(LOG_IN) for text in facts.spoken_before.tolist()], bool)
+    answer.put(mail & early & (answer.verdict != unmet(required)), unmet(required), "a log-in before STARTTLS")
     return answer
 
 

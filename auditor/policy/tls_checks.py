@@ -21,8 +21,8 @@ def _judged(facts: Facts, start: str, values: Any, judge: Callable[[str], Judged
     """Answers by ``judge`` for each text; where there is none, ``start`` says why it is not observable."""
     answer = Answer.of(facts, NOT_OBSERVABLE, start)
     for at, value in enumerate(values.tolist()):
-        if value is not None and (said := judge(value)) is not None:
-            answer.verdict[at], answer.reason[at] = said
+        if value is not None and (outcome := judge(value)) is not None:
+            answer.verdict[at], answer.reason[at] = outcome
     no_handshake(facts, answer)
     return answer
 
@@ -59,7 +59,8 @@ def cipher_suites(facts: Facts, required: bool, parameters: dict[str, Any]) -> A
     allow, deny = _table(parameters, "allow"), _table(parameters, "deny")
     least = int(parameters.get("minimum_bits", 0))
     if parameters.get("offered"):
-        return _offered(facts, required, lambda name: _objection(name, allow, deny, least))
+        answer = _offered(facts, required, lambda name: _objection(name, allow, deny, least))
+        return _to_version(facts, parameters, answer)
 
     def judge(name: str) -> Judged:
         objection = _objection(name, allow, deny, least)
@@ -69,7 +70,11 @@ def cipher_suites(facts: Facts, required: bool, parameters: dict[str, Any]) -> A
             return NOT_OBSERVABLE, f"unknown suite {name}"
         return unmet(required), f"{name}: {objection}"
 
-    answer = _judged(facts, "no ServerHello was seen", facts.suite, judge)
+    return _to_version(facts, parameters, _judged(facts, "no ServerHello was seen", facts.suite, judge))
+
+
+def _to_version(facts: Facts, parameters: dict[str, Any], answer: Answer) -> Answer:
+    """The answers where a rule is about versions up to one alone."""
     if "to_version" in parameters:
         newest = VERSION_ORDER.index(str(parameters["to_version"]))
         newer = facts.negotiated & (facts.version > newest)
@@ -213,6 +218,26 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
                 answer.verdict[at] = unmet(required) if is_bad(name) else PASS
                 answer.reason[at] = f"signed{signer} with {name}"
     answer.put(older & is_signed, unmet(required), "signed with SHA-1, with or without MD5, as before TLS 1.2")
+    no_handshake(facts, answer)
+    return answer
+
+
+@check("allow", of_any_server=True)
+def offers_signatures(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+    """The client's list of signature schemes has one that fits a pattern of ``allow``. Before TLS 1.2 there are no such lists."""
+    allow = [str(pattern) for pattern in parameters.get("allow", [])]
+
+    def judge(names: str) -> Judged:
+        fits = [name for name in names.split() if any(re.fullmatch(pattern, name) for pattern in allow)]
+        if fits:
+            return PASS, f"the client offers {fits[0]}"
+        return unmet(required), "the client offers no such signature"
+
+    answer = _judged(facts, "no ClientHello was seen", facts.signatures_offered, judge)
+    none = facts.negotiated & (facts.version_offered >= TLS_1_2) & ~is_given(facts.signatures_offered)
+    answer.put(none, unmet(required), "the client sends no list of signature schemes")
+    older = (facts.version_offered >= 0) & (facts.version_offered < TLS_1_2)
+    answer.put(older, NOT_APPLICABLE, "the client offers nothing newer than TLS 1.1")
     no_handshake(facts, answer)
     return answer
 

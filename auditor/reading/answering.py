@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.flows.dns import answer_for, keep_answer
+from auditor.flows.exchange import ANSWER, NAMING, RESUMING
 from auditor.flows.state import AnswerRows, Counters, NamingRows, ResumingRows, Sessions
-from auditor.flows.told import ANSWER, NAMING, RESUMING
 from auditor.machine.kernel import kernel
 from auditor.machine.signature import NUMBERS, Layout
 from auditor.tls.messages import resumes_known

@@ -12,7 +12,7 @@ from auditor.reading.clocks import correction
 from auditor.reading.sources import SKIPPED, Counted
 from auditor.tables import arrow
 
-LONG_GAP = 60_000_000_000  # nanoseconds between captures that are read as one, from which on it is told
+LONG_GAP = 60_000_000_000  # nanoseconds between captures that are read as one, from which on it is reported
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Checkpoints between captures that are read as one: all that reading on needs, so that nothing before is read again.
+"""Checkpoints in captures that are read as one: all that reading on needs, so that nothing before is read again.
 
-Between two captures no file is open, so there is little to be remembered besides the flows that are open: it is taken
-where it is, in the thread that decodes (``border``) and in the one that follows (``checkpoint``), at the same packet.
+It is taken where it is, in the thread that decodes (``border``) and in the one that follows (``checkpoint``), at the same
+packet. Between two captures no file is open, so there is little to be remembered besides the flows that are open; inside
+of them it is also where each stands, and those of its packets that are decoded and not handed on.
 """
 
 import time
@@ -17,29 +18,35 @@ from auditor.capture.inputs import Input
 from auditor.capture.interfaces import Interfaces
 from auditor.decode.control import Control, Most
 from auditor.decode.fragments import Fragments
-from auditor.decode.packet import FRAME_SEEN, PACKET_SAID, RECENT, RECENT_PACKET
+from auditor.decode.packet import FRAME_SEEN, PACKET, PACKET_MARK, RECENT, RECENT_PACKET
 from auditor.flows import state as S
 from auditor.flows.limits import Limits
 from auditor.flows.room import new_tallies
 from auditor.machine import packed
 from auditor.reading import kept, kept_control, snapshot
+from auditor.reading.decoding import PLACES, Standing
 from auditor.reading.events import Checkpoint
 from auditor.reading.samples import Samples
-from auditor.reading.sources import NEVER, Beginning, Source, ordered
+from auditor.reading.sources import NEVER, SKIPPED, Beginning, Source, ordered
+from auditor.reading.window import Window
 
 CHECKPOINT = "checkpoint"  # kind of record
 SHORTEST = 0.1  # seconds between two checkpoints …
+INSIDE = 10.0  # … of which the second is inside of captures …
 TIMES = 20  # … and so many times as long as one takes
 PREFIX = "network_"  # of the arrays of what captures show of their network
 STATE = "state_"
+FOLLOWED = [S.EXPORTS, S.RETRANSMITTED, S.DROPPED_SEGMENTS]  # what is counted of captures where flows are followed
 LAYOUTS: dict[str, Any] = {
     **{PREFIX + name: dtype for name, dtype in kept_control.LAYOUTS.items()},
     **{STATE + name: dtype for name, dtype in snapshot.LAYOUTS.items()},
     "seen": RECENT_PACKET,
     "frames": FRAME_SEEN,
     "tallies": np.dtype(np.int64),
-    "said": PACKET_SAID,
-    "said_of": np.dtype(np.int64),
+    "pending": PACKET,
+    "pending_data": np.dtype(np.uint8),
+    "marks": PACKET_MARK,
+    "marks_of": np.dtype(np.int64),
 }
 
 
@@ -54,36 +61,50 @@ class Pace:
     def is_due(self) -> bool:
         return time.monotonic() - self.last >= max(SHORTEST, TIMES * self.took)
 
+    @property
+    def is_due_inside(self) -> bool:
+        return time.monotonic() - self.last >= max(INSIDE, TIMES * self.took)
+
 
 @dataclass
 class Border:
-    """What the thread that decodes remembers where captures have ended and the next one has not begun."""
+    """What the thread that decodes remembers between two packets."""
 
-    sources: Sequence[Source]  # those that have ended
-    is_last: bool  # there are no more
+    tallies: S.Array  # of the captures that have begun
+    is_last: bool  # all have ended
     values: dict[str, Any]
     arrays: dict[str, S.Array]
 
 
+@dataclass
+class Seen:
+    """What packets were seen: those of a moment ago, and how many of each capture that has begun; ``alone``: of one file."""
+
+    packets: S.Array
+    frames: S.Array
+    tallies: S.Array
+    alone: bool
+
+
 def border(
-    sources: Sequence[Source],
+    seen: Seen,
     control: Control,
     fragments: Fragments,
     interfaces: Interfaces,
     samples: Samples,
-    recent: tuple[S.Array, S.Array],
+    standing: Sequence[Standing],
     *,
-    alone: bool,
     is_last: bool,
 ) -> Border:
-    """What is remembered of decoding; ``recent``: of packets and frames seen a moment ago; ``alone``: there is one file."""
+    """What is remembered of decoding; ``standing``: of captures that are open."""
     values, arrays = kept_control.parts(control)
     del values["captures"]
     return Border(
-        sources,
+        seen.tallies.copy(),
         is_last,
         {
-            "alone": alone,
+            "alone": seen.alone,
+            "open": [dict(one.values) | {"pending": [len(one.packets), len(one.data)]} for one in standing],
             "network": values,
             "fragments": fragments.waiting(),
             "counts": [[number, *vars(one).values()] for number, one in fragments.counts.items()],
@@ -91,25 +112,44 @@ def border(
             "samples": [[*one.items()] for one in (samples.counts, samples.left_out)],
         },
         {PREFIX + name: array for name, array in arrays.items()}
-        | {"seen": recent[0].copy(), "frames": recent[1].copy()},
+        | {
+            "seen": seen.packets.copy(),
+            "frames": seen.frames.copy(),
+            "pending": np.concatenate([np.zeros(0, PACKET), *(one.packets for one in standing)]),
+            "pending_data": np.concatenate([np.zeros(0, np.uint8), *(one.data for one in standing)]),
+        },
     )
 
 
-def checkpoint(at: Border, state: S.State, packets: int) -> Checkpoint:
+def checkpoint(at: Border, state: S.State, packets: int, captures: Sequence[Source]) -> Checkpoint:
     """Where reading can go on, once the packets before a border were followed; ``packets``: how many these are."""
-    said = [source.beginning.said for source in at.sources]
+    sources = captures[: len(at.tallies)]
+    marks = [source.beginning.marks for source in sources]
+    tallies = at.tallies.copy()  # decoding may be further by now, but for what following counts
+    tallies[:, FOLLOWED] = kept.tallies_of(sources)[:, FOLLOWED]
     arrays = at.arrays | {STATE + name: array for name, array in snapshot.parts(state).items()}
     arrays |= {
-        "tallies": kept.tallies_of(at.sources),
-        "said": np.concatenate(said) if said else np.zeros(0, PACKET_SAID),
-        "said_of": np.array([len(one) for one in said], np.int64),
+        "tallies": tallies,
+        "marks": np.concatenate(marks) if marks else np.zeros(0, PACKET_MARK),
+        "marks_of": np.array([len(one) for one in marks], np.int64),
     }
+    begun = {one["number"]: one for one in at.values["open"]}
     values = at.values | {
-        "sources": [kept.counted_values(source) for source in at.sources],
-        "beginnings": [[source.beginning.first, source.beginning.last] for source in at.sources],
+        "sources": [_counted(source, begun.get(source.number)) for source in sources],
+        "beginnings": [[source.beginning.first, source.beginning.last] for source in sources],
         "packets": packets,
     }
-    return Checkpoint(at.sources, at.is_last, values, packed.compressed(arrays))
+    ended = [source for source in sources if source.number not in begun]
+    return Checkpoint(ended, at.is_last, values, packed.compressed(arrays))
+
+
+def _counted(source: Source, standing: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What was counted of a capture; ``standing``: where it stood, if it is open: then its digest is not waited for."""
+    values = kept.counted_values(source)
+    if standing is not None:
+        values |= {"notes": standing["reader"]["notes"], "sha256": None, "changed": False}
+        values["counted"] |= {"outside": standing["outside"]}
+    return values
 
 
 @dataclass
@@ -134,17 +174,29 @@ class Resumed:
 
     @property
     def names(self) -> list[str]:
-        """The captures that were read, in their order."""
+        """The captures that were read, or begun, in their order."""
         return [str(one["name"]) for one in self.values["sources"]]
+
+    def standing(self, number: int) -> Standing | None:
+        """Where a capture stood that was open."""
+        packets, size = 0, 0
+        for one in self.values["open"]:
+            begin, first = packets, size
+            packets, size = packets + int(one["pending"][0]), size + int(one["pending"][1])
+            if one["number"] == number:
+                return Standing(one, self.arrays["pending"][begin:packets], self.arrays["pending_data"][first:size])
+        return None
 
     def beginnings(self) -> dict[str, Beginning]:
         """The beginnings of the captures that were read, by their names."""
-        said = (
-            np.split(self.arrays["said"], np.cumsum(self.arrays["said_of"])[:-1]) if len(self.arrays["said_of"]) else []
+        marks = (
+            np.split(self.arrays["marks"], np.cumsum(self.arrays["marks_of"])[:-1])
+            if len(self.arrays["marks_of"])
+            else []
         )
         return {
-            str(one["name"]): Beginning(int(first), int(last), said=part)
-            for one, (first, last), part in zip(self.values["sources"], self.values["beginnings"], said, strict=True)
+            str(one["name"]): Beginning(int(first), int(last), marks=part)
+            for one, (first, last), part in zip(self.values["sources"], self.values["beginnings"], marks, strict=True)
         }
 
     def take_over(self, sources: Sequence[Source], tallies: S.Array) -> None:
@@ -178,18 +230,33 @@ class Resumed:
             raise RefusedError("damaged: it does not say what was seen")
         return seen.view(np.recarray), frames.view(np.recarray)
 
+    def check_open(self) -> None:
+        """Raise RefusedError where it does not say of open captures what reading them on needs."""
+        packets, most = self.arrays["pending"], len(self.values["interfaces"])
+        interfaces = [row[-1] for one in self.values["open"] for row in one["reader"]["described"]["rows"]]
+        size = len(self.arrays["pending_data"])
+        places = [packets[name] for name in PLACES]
+        if any(not 0 <= number < most for number in interfaces) or any(
+            len(one) and not 0 <= one.min() <= one.max() <= size for one in places
+        ):
+            raise RefusedError("damaged: it does not say where captures were read")
+
     def state(self, limits: Limits, tallies: S.Array) -> S.State:
         """What the kernels that follow flows remember."""
         arrays = {name: self.arrays[STATE + name] for name in snapshot.LAYOUTS}
         return snapshot.restored(arrays, limits, tallies)
 
-    def onward(self, inputs: Sequence[Input], limits: Limits, most: Most) -> Onward | None:
+    def onward(self, inputs: Sequence[Input], limits: Limits, most: Most, window: Window) -> Onward | None:
         """Reading ``inputs`` on; None where those that were read are not the first of them, or others begin before their end."""
-        sources, tallies = ordered(inputs, known=self.beginnings())
+        sources, tallies = ordered(inputs, known=self.beginnings(), window=window)
         done, coming = sources[: len(self.names)], sources[len(self.names) :]
-        offsets = [one["counted"]["offset"] for one in self.values["sources"]]
-        if [(one.item.name, one.counted.offset) for one in done] != list(zip(self.names, offsets, strict=True)):
+        before = [
+            (str(one["name"]), one["counted"]["offset"], one["notes"]["status"] == SKIPPED)
+            for one in self.values["sources"]
+        ]
+        if [(one.item.name, one.counted.offset, one.skipped) for one in done] != before:
             return None
+        self.check_open()
         self.take_over(done, tallies)
         ends = [int(one.counted.counters[S.LAST_TIME]) for one in done if one.counted.counters[S.PACKETS]]
         # A packet of the end that comes once more would have been known again, but not where there was one file.

@@ -65,10 +65,10 @@ def _differences(
     which = np.repeat(captures, [len(beginnings[k][1]) for k in captures])
     if not len(which):
         return {}
-    said = np.concatenate([beginnings[k][1] for k in captures])
+    marks = np.concatenate([beginnings[k][1] for k in captures])
     places = [set(one["place"].tolist()) for _, one in beginnings]
-    order = np.argsort(said["code"], kind="stable")
-    code, capture, time, place = said["code"][order], which[order], said["time"][order], said["place"][order]
+    order = np.argsort(marks["code"], kind="stable")
+    code, capture, time, place = marks["code"][order], which[order], marks["time"][order], marks["place"][order]
     same = code[1:] == code[:-1]
     twice = same & (capture[1:] == capture[:-1])
     # A packet that one capture has twice says nothing: which of them the other capture has is not known.

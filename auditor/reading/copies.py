@@ -9,7 +9,7 @@ from auditor.decode.packet import (
     DUPLICATE,
     FRAME_SEEN,
     PACKET,
-    PACKET_SAID,
+    PACKET_MARK,
     RECENT,
     RECENT_PACKET,
     TCP,
@@ -98,8 +98,8 @@ def find_copies(
     return reports
 
 
-@kernel(BYTES, Layout(PACKET), Layout(PACKET_SAID))
-def describe_packets(block: Bytes, packets: PacketRows, said: FrameRows) -> int:
+@kernel(BYTES, Layout(PACKET), Layout(PACKET_MARK))
+def describe_packets(block: Bytes, packets: PacketRows, marks: FrameRows) -> int:
     """What packets of other captures are compared with, to find those that both have: hashes and times; how many."""
     count = 0
     for i in range(packets.size):
@@ -107,8 +107,8 @@ def describe_packets(block: Bytes, packets: PacketRows, said: FrameRows) -> int:
         code = code_of(block, packet) if packet.fragment == 0 and packet.status == DECODED else np.uint64(0)
         if code == 0:
             continue
-        said[count].code = code
-        said[count].time = packet.time
-        said[count].place = place_of(packet)
+        marks[count].code = code
+        marks[count].time = packet.time
+        marks[count].place = place_of(packet)
         count += 1
     return count

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from auditor.decode.bytes import Bytes, be24, be32
 from auditor.decode.frames import BITS
+from auditor.decode.layers import AGGREGATED
 from auditor.decode.packet import (
     CUT,
     DECODED,
@@ -42,7 +43,7 @@ LAST_AGENT = 2  # the types of an agent's address are 1 and 2
 
 @inlined
 def count(counters: Counters, packet: PacketRow) -> None:
-    counters[PACKETS] += 1
+    counters[PACKETS] += packet.link != AGGREGATED  # those are in a packet that counts
     counters[WIRE_BYTES] += packet.wire_length
     counters[FIRST_TIME] = min(counters[FIRST_TIME], packet.time)
     counters[LAST_TIME] = max(counters[LAST_TIME], packet.time)

@@ -1,7 +1,9 @@
 """Captures decoded block by block: each by itself, before their packets are put in order of time."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -9,9 +11,11 @@ from auditor.capture.interfaces import Interfaces
 from auditor.capture.pcap import DAMAGED, FULL, SPECIAL
 from auditor.capture.reader import SMALLEST_BLOCK, Reader, new_buffer
 from auditor.decode import frames
+from auditor.decode.packet import PACKET
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import counting, scan
+from auditor.reading.aggregates import Further, aggregated
 from auditor.reading.clocks import correction
 from auditor.reading.interfaces import name_interfaces
 from auditor.reading.sources import NEVER, Source
@@ -20,6 +24,7 @@ SMALLEST_PACKET = 64  # bytes with its record header: how many packets a block c
 CANNOT_BE_FOLLOWED = "a packet that cannot be followed (please report it)"
 FEW = 8  # captures that are open at one time; where there are more each has a smaller block
 SMALLER = 8  # times
+PLACES = ("begin", "position", "end", "payload")  # fields of a packet that are places in its block
 
 
 @dataclass
@@ -37,9 +42,51 @@ class Block:
     def __post_init__(self) -> None:
         self.data = self.buffer
 
+    def add(self, further: Further) -> None:
+        """Put frames of aggregates behind the first one of each."""
+        count = self.count + len(further.rows)
+        if count > len(self.packets):
+            self.packets = np.concatenate([self.packets[: self.count], S.packets(count - self.count)]).view(np.recarray)
+        packets = self.packets.view(np.ndarray)
+        order = np.argsort(np.concatenate([np.arange(self.count), further.behind]), kind="stable")
+        packets[:count] = np.concatenate([packets[: self.count], further.rows])[order]
+        self.count = count
+        self.fragments += further.fragments
+        self.about_network += further.about_network
+
     def clear(self) -> None:
         """Nothing is in it any more."""
         self.count = self.fragments = self.about_network = 0
+
+    def area(self, begin: int, end: int) -> tuple[int, int]:
+        """Where in the buffer the bytes of some packets are."""
+        first, last = self.packets[begin], self.packets[end - 1]
+        return int(first.begin), int(last.begin) + int(last.captured)
+
+    def copied(self, begin: int, end: int, at: int) -> S.Array:
+        """Some packets, as they are where their bytes begin ``at`` a place in another buffer."""
+        packets = self.packets.view(np.ndarray)[begin:end].copy()
+        moved = at - int(self.packets[begin].begin)
+        for name in PLACES:
+            packets[name] += moved
+        packets["fragment"] += np.where(packets["fragment"] != 0, moved, 0)
+        return packets
+
+    def put(self, packets: S.Array) -> None:
+        """Add packets whose bytes are in the buffer, behind those that it has."""
+        self.packets.view(np.ndarray)[self.count : self.count + len(packets)] = packets
+        self.count += len(packets)
+        self.fragments += int(np.count_nonzero(packets["fragment"]))
+        self.about_network += 1  # some of them, perhaps
+
+
+@dataclass
+class Standing:
+    """Where a capture is read: how, and its packets that are decoded and not handed on yet, with their bytes."""
+
+    values: Mapping[str, Any]
+    packets: S.Array
+    data: S.Array
 
 
 class Blocks:
@@ -72,7 +119,17 @@ class Blocks:
 class Cursor:
     """A capture that is open: packets of it that are decoded, and how many of them were handed on."""
 
-    def __init__(self, source: Source, blocks: Blocks, numbering: Interfaces, *, prompt: bool, few: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        blocks: Blocks,
+        numbering: Interfaces,
+        *,
+        prompt: bool,
+        few: bool,
+        standing: Standing | None = None,
+    ) -> None:
+        """``standing``: where it is read on, in a capture of which all before was read."""
         size = blocks.size if few else blocks.size // SMALLER
         if source.item.size is not None and source.item.size < SMALLEST_BLOCK:
             size = SMALLEST_BLOCK
@@ -91,12 +148,14 @@ class Cursor:
         self.block = blocks.take(size)
         try:
             self.reader = Reader(source.item, self.block.buffer, prompt, numbering)
+            if standing is not None:
+                self._go_on(standing)
         except BaseException:
             blocks.give(self.block)
             raise
         source.counted.notes = self.reader.notes
         source.key_logs = self.reader.pcapng.key_logs
-        if source.item.size is not None:
+        if source.item.size is not None and standing is None:
             self.reader.fill()
 
     @property
@@ -109,6 +168,36 @@ class Cursor:
         """The times by which its packets come in order: they never go back."""
         times = self.block.packets["time"][: self.block.count]
         return np.maximum(np.maximum.accumulate(times), self._before)
+
+    def standing(self) -> Standing | None:
+        """Where it stands; None where another process could not go on there."""
+        read, left = self.reader.standing(), self.block.count - self.at
+        if read is None:
+            return None
+        begin, end = self.block.area(self.at, self.block.count) if left else (0, 0)
+        values = {
+            "number": self.number,
+            "frame": self._frame,
+            "times": [self._before, self._latest],
+            "outside": self.source.counted.outside,
+            "reader": read,
+        }
+        packets = self.block.copied(self.at, self.block.count, 0) if left else np.zeros(0, PACKET)
+        return Standing(values, packets, self.block.buffer[begin:end].copy())
+
+    def _go_on(self, standing: Standing) -> None:
+        """Be where another one stood. Raises InputError and OSError."""
+        self.reader.go_on(standing.values["reader"])
+        self._frame = int(standing.values["frame"])
+        self._before, self._latest = map(int, standing.values["times"])
+        self._fresh = self.reader.position < self.reader.stop
+        if len(standing.packets):
+            block = self._blocks.take(self._size)
+            if len(standing.packets) > len(block.packets) or len(standing.data) > len(block.buffer):
+                block = Block(new_buffer(len(standing.data)), S.packets(len(standing.packets)))
+            block.buffer[: len(standing.data)] = standing.data
+            block.put(standing.packets)
+            self.block = block
 
     def load(self) -> bool:
         """Decode the packets that come next, when all before them were handed on; False where there are none."""
@@ -150,8 +239,9 @@ class Cursor:
                 self._more = False
                 return
         self._fresh = False
+        aggregates = 0
         while True:
-            count, reader.position, ended, fragments, about_network = scan.read_batch(
+            count, reader.position, ended, fragments, about_network, several = scan.read_batch(
                 reader.buffer,
                 reader.position,
                 reader.stop,
@@ -164,12 +254,15 @@ class Cursor:
             block.count += count
             block.fragments += fragments
             block.about_network += about_network
+            aggregates += several
             if ended in (DAMAGED, SPECIAL) and reader.special(ended == DAMAGED):
                 if reader.finer_from is not None:
                     make_finer(block.packets[: block.count], reader.finer_from)
                     reader.finer_from = None
                 continue
             break
+        if aggregates:
+            block.add(aggregated(reader.buffer, block.packets[: block.count]))
         self._full = ended == FULL
         self._more = reader.notes.status == "complete"
         if self._more and not self._full and reader.is_at_end:

@@ -38,12 +38,13 @@ class Batch:
 
 @dataclass
 class Checkpoint:
-    """Where reading could go on: captures have ended, and the next one has not begun."""
+    """Where reading could go on."""
 
     sources: Sequence[Source]  # those that have ended, of the captures that are read as one
     is_last: bool  # there are no more of them
     values: dict[str, Any]  # what is remembered, but digests of the captures, which may not be known yet
     arrays: list[tuple[list[Any], Any]]  # packed
+    exchanged: Sequence[Path] = ()  # files with what flows of a share stated and asked others so far
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Ended:
     sources: list[Source]  # in the order of their first packets
     interfaces: list[str | None]
     control: Control
-    told: Sequence[Path] = ()  # files with what flows of a share told and asked others
+    exchanged: Sequence[Path] = ()  # files with what flows of a share stated and asked others
 
 
 @dataclass

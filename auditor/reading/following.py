@@ -31,9 +31,9 @@ from auditor.reading import scan
 from auditor.reading.checkpoint import Border, Onward, Pace, checkpoint
 from auditor.reading.decoding import CANNOT_BE_FOLLOWED
 from auditor.reading.events import Batch, Checkpoint, Ended, Event, Finished, Unreadable
+from auditor.reading.exchange import ExchangeFiles, Share
 from auditor.reading.merging import Merging
 from auditor.reading.sources import Beginning, Source, measure, ordered
-from auditor.reading.told import Share, Told
 from auditor.reading.window import Window
 from auditor.tls import datagrams
 
@@ -81,7 +81,7 @@ class Reading:
         self._apart = apart
         self._window = window
         self._share = share
-        self._told: Told | None = None  # what was told by the flows of what is read now
+        self._exchange: ExchangeFiles | None = None  # what flows of a share state and ask, of what is read now
         self._pace = Pace() if borders else None
         self._onward = onward
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
@@ -186,7 +186,8 @@ class Reading:
         state = state or new_state(self._limits, tallies)
         if self._share is not None:
             self._share.mark(state)
-            self._told = Told(self._share, self._groups)
+            before = list(self._share.before) if resumed is not None else []
+            self._exchange = ExchangeFiles(self._share, self._groups, before)
         state = self._follow(merging, state, sources)
         if not self._apart and self._packets:
             self._span = int(tallies[:, S.FIRST_TIME].min()), int(tallies[:, S.LAST_TIME].max())
@@ -196,9 +197,9 @@ class Reading:
         self._send(merging, state, sources)
         self._generation += 1
         merging.fragments.ended()
-        if self._told is not None:
-            self._told.write()
-        self._put(Ended(sources, merging.interfaces.names, control, self._told.files if self._told else ()))
+        if self._exchange is not None:
+            self._exchange.write()
+        self._put(Ended(sources, merging.interfaces.names, control, self._exchange.files if self._exchange else ()))
         measure(sources)
         read = [source for source in sources if source.failure is None]
         for source in read:
@@ -220,7 +221,7 @@ class Reading:
         try:
             for block in merging.steps():
                 if isinstance(block, Border):
-                    self._reach(block, state)
+                    self._reach(block, state, sources)
                     continue
                 number, following = capture(int(block.packets[0].frame)), 0
                 self._packets += block.count
@@ -239,12 +240,16 @@ class Reading:
             sources[number].counted.notes.damaged(CANNOT_BE_FOLLOWED)
         return state
 
-    def _reach(self, border: Border, state: S.State) -> None:
+    def _reach(self, border: Border, state: S.State, sources: list[Source]) -> None:
         """Tell where reading could go on."""
         assert self._pace is not None
         if not self._stopped.is_set():
             began = time.monotonic()
-            reached = checkpoint(border, state, self.packets)
+            if self._exchange is not None:
+                self._exchange.take(state.memory)
+                self._exchange.write()
+            reached = checkpoint(border, state, self.packets, sources)
+            reached.exchanged = list(self._exchange.files) if self._exchange is not None else ()
             self._pace.took = time.monotonic() - began
             self._put(reached)
 
@@ -258,8 +263,8 @@ class Reading:
 
     def _make_room(self, merging: Merging, state: S.State, sources: list[Source]) -> S.State:
         """Where an array is full: larger ones, or let go of what nobody needs; then of the flows idle the longest."""
-        if self._told is not None:
-            self._told.take(state.memory)
+        if self._exchange is not None:
+            self._exchange.take(state.memory)
         state = make_room(state)
         if is_full(state):
             state = make_room(self._send(merging, state, sources, full=True))
@@ -276,11 +281,11 @@ class Reading:
     def _send(self, merging: Merging, state: S.State, sources: list[Source], *, full: bool = False) -> S.State:
         """Put the finished flows into the queue. ``full``: interned strings that nobody needs are let go."""
         done = rows.finished(state)
-        if self._told is not None:
-            self._told.take(state.memory)
+        if self._exchange is not None:
+            self._exchange.take(state.memory)
         state, handshakes, flow_of_each = datagrams.handshakes(state, done.flows, done.sides)
-        if self._told is not None:
-            self._told.take(state.memory, late=True)
+        if self._exchange is not None:
+            self._exchange.take(state.memory, late=True)
         done.add_handshakes(handshakes, flow_of_each)
         rows.free(state)
         _count(done, sources)

@@ -13,10 +13,10 @@ import numpy as np
 
 from auditor.border.gate import RefusedError
 from auditor.flows import state as S
+from auditor.flows.exchange import ANSWER, ANSWERS, NAMING, RESUMING, SESSIONS
 from auditor.flows.intern import value
-from auditor.flows.told import ANSWER, ANSWERS, NAMING, RESUMING, SESSIONS
 from auditor.machine import packed
-from auditor.reading import told
+from auditor.reading import exchange
 from auditor.reading.answering import find_originals, name_flows
 from auditor.reading.events import Batch
 
@@ -99,7 +99,7 @@ def _with_strings(batch: Batch, texts: Sequence[bytes]) -> tuple[S.Memory, S.Arr
 
 
 class _Share:
-    """What one share told, chunk by chunk, and what it is answered."""
+    """What one share stated, chunk by chunk, and what it is answered."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = iter(files)
@@ -107,7 +107,7 @@ class _Share:
         self.named: list[tuple[S.Array, S.Array]] = []  # numbers of questions, and the names found
         self.originals: list[S.Array] = []  # numbers of questions that were answered with yes
         self.asked = self.sessions = 0
-        self.chunk: told.Chunk | None = None
+        self.chunk: exchange.Chunk | None = None
         self.at = self.resumed = 0
         self.late: list[S.Array] = []
 
@@ -119,7 +119,7 @@ class _Share:
             if path is None:
                 self.chunk = None
                 return
-            self.chunk = chunk = told.read(path)
+            self.chunk = chunk = exchange.read(path)
             of = np.array([0, *(numbers.setdefault(name, len(numbers) + 1) for name in chunk.names)], np.int32)
             chunk.namings["name"] = of[chunk.namings["name"]]
             self.late.append(chunk.late)
@@ -133,7 +133,7 @@ class _Share:
         return int(max(orders, default=0))
 
     def until(self, border: int) -> tuple[S.Array, S.Array]:
-        """What it told and asked up to a packet."""
+        """What it stated and asked up to a packet."""
         assert self.chunk is not None
         namings, resumings = self.chunk.namings, self.chunk.resumings
         begun, self.at = self.at, int(np.searchsorted(namings["order"], border, "right"))
@@ -167,7 +167,7 @@ class _Deciding:
     sessions: S.Array
 
     def names(self, shares: Sequence[_Share], parts: Sequence[S.Array]) -> None:
-        """Go over what shares told and asked the DNS, in the order of packets."""
+        """Go over what shares stated and asked the DNS, in the order of packets."""
         rows, which = _merged(parts, NAMING)
         found = np.zeros((len(rows), 2), np.int32)
         name_flows(rows.view(np.recarray), self.answers, self.counters, found)
@@ -194,7 +194,7 @@ def _merged(parts: Sequence[S.Array], dtype: Any) -> tuple[S.Array, S.Array]:
 
 
 def _windows(shares: Sequence[_Share], numbers: dict[bytes, int]) -> Iterator[list[tuple[S.Array, S.Array]]]:
-    """What all shares told and asked, as far as all are known, again and again."""
+    """What all shares stated and asked, as far as all are known, again and again."""
     nothing = np.zeros(0, NAMING), np.zeros(0, RESUMING)
     while True:
         for share in shares:

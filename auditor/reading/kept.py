@@ -155,8 +155,8 @@ def sources_parts(
     sources: Sequence[Source], interfaces: Sequence[str | None]
 ) -> tuple[dict[str, Any], dict[str, S.Array]]:
     """The values and arrays that say what was counted of captures that were read to their ends, hashed too."""
-    said = [counted_values(source) | hashed_values(source) for source in sources]
-    values = {"sources": said, "interfaces": list(interfaces)}
+    listed = [counted_values(source) | hashed_values(source) for source in sources]
+    values = {"sources": listed, "interfaces": list(interfaces)}
     return values, {"tallies": tallies_of(sources)}
 
 
@@ -198,7 +198,7 @@ def counted_values(source: Source) -> dict[str, Any]:
     return {
         "name": item.name,
         "size": item.size,
-        "modified": item.modified,
+        "stamp": item.stamp,
         "number": source.number,
         "first": source.first,
         "failure": source.failure,
@@ -233,7 +233,7 @@ def _source(one: Any, counters: S.Array, inputs: Mapping[str, Input]) -> Source:
     counted.left_out.update(one["left_out"])
     known = Known(counted.bytes, one["sha256"], bool(one["changed"]))
     name = shown(one["name"])
-    gone = Input(name, size=one["size"], modified=one["modified"])
+    gone = Input(name, size=one["size"], stamp=one["stamp"])
     item = replace(inputs.get(name, gone), digest=known)
     skipped = counted.notes.status == SKIPPED
     return Source(item, int(one["number"]), int(one["first"]), counted, failure=one["failure"], skipped=skipped)

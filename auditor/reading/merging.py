@@ -22,14 +22,14 @@ from auditor.decode.packet import FRAME_SEEN, RECENT, RECENT_PACKET
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import copies, counting, scan
-from auditor.reading.checkpoint import Border, Pace, Resumed, border
-from auditor.reading.decoding import FEW, SMALLEST_PACKET, Block, Blocks, Cursor
+from auditor.reading.checkpoint import Border, Pace, Resumed, Seen, border
+from auditor.reading.decoding import FEW, SMALLEST_PACKET, Block, Blocks, Cursor, Standing
 from auditor.reading.samples import Samples
 from auditor.reading.sources import Source
 
 DATAGRAM_LAYOUT = np.array([DATAGRAMS, *[0] * 7], np.int64)
 WHOLE = 1024  # packets of a block that goes on as it is: fewer are gathered
-PLACES = ("begin", "position", "end", "payload")  # fields of a packet that are places in its block
+MOST_PENDING = 64 << 20  # bytes of packets not handed on yet, with which there is no checkpoint inside of captures
 NO_INTERFACES = np.zeros(0, INTERFACE).view(np.recarray)
 Piece = tuple[Cursor, int, int]  # packets of an open capture, from one to before another
 
@@ -68,10 +68,11 @@ class Merging:
         self._gathered: Block | None = None
         self._filled = 0  # bytes of that block
         self._left = threading.Event()
+        self._begun: list[tuple[Source, Resumed]] = []  # captures that were read before, or a part of them
         if resumed is not None:
             self._seen, self._frames = resumed.decoding(self.fragments, self.interfaces, self.samples)
-            for _ in resumed.names:
-                self._waiting.popleft()
+            while self._waiting and self._waiting[0].number < len(resumed.names):
+                self._begun.append((self._waiting.popleft(), resumed))
         self._done: queue.Queue[Block | Border | BaseException | None] = queue.Queue(1)
         self._thread = threading.Thread(target=self._work, name="decoding", daemon=True)
 
@@ -119,6 +120,10 @@ class Merging:
 
     def _merge(self) -> None:
         """Piece after piece until the captures are at their ends."""
+        for source, resumed in self._begun:
+            if (standing := resumed.standing(source.number)) is not None:
+                self._open_one(source, standing)
+        self._go_on()
         while not self._stopped.is_set() and not self._left.is_set():
             self._begin()
             if not self._open:
@@ -126,6 +131,8 @@ class Merging:
             border = min(cursor.key for cursor in self._open)
             pieces = [piece for cursor in self._open if (piece := _until(cursor, border)) is not None]
             self._take(pieces)
+            if self._pace is not None and self._pace.is_due_inside:
+                self._reach_inside(self._pace)
             self._go_on()
             if not self._open and self._pace is not None:
                 self._reach_border(self._pace)
@@ -140,26 +147,44 @@ class Merging:
             self._waiting.popleft()
             if self._waiting:
                 self._waiting[0].item.prepare()
-            try:
-                cursor = Cursor(first, self._blocks, self.interfaces, prompt=self._prompt, few=len(self._open) < FEW)
-            except InputError as error:
-                first.failure, first.item.is_done = str(error), True
-            except OSError as error:
-                first.failure, first.item.is_done = f"{first.item.name}: {error.strerror or error}", True
-            else:
-                self._open.append(cursor)
+            if (cursor := self._open_one(first)) is not None:
                 self._load(cursor)
+
+    def _open_one(self, source: Source, standing: Standing | None = None) -> Cursor | None:
+        """Open a capture; ``standing``: where it is read on. None where it cannot be read."""
+        few = len(self._open) < FEW
+        try:
+            cursor = Cursor(source, self._blocks, self.interfaces, prompt=self._prompt, few=few, standing=standing)
+        except InputError as error:
+            source.failure, source.item.is_done = str(error), True
+        except OSError as error:
+            source.failure, source.item.is_done = f"{source.item.name}: {error.strerror or error}", True
+        else:
+            self._open.append(cursor)
+            return cursor
+        return None
 
     def _reach_border(self, pace: Pace) -> None:
         """No capture is open: tell what is remembered, where that is wanted."""
-        ended = self._sources[: len(self._sources) - len(self._waiting)]
-        is_lost = any(source.failure is not None and source.counted.counters[S.PACKETS] for source in ended)
-        if is_lost or (self._waiting and not pace.is_due):
+        if not self._waiting or pace.is_due:
+            self._tell(pace, [])
+
+    def _reach_inside(self, pace: Pace) -> None:
+        """Captures are open: tell where each stands as well."""
+        standing = [one for cursor in self._open if (one := cursor.standing()) is not None]
+        if len(standing) == len(self._open) and sum(one.data.nbytes for one in standing) <= MOST_PENDING:
+            self._tell(pace, standing)
+        pace.last = time.monotonic()
+
+    def _tell(self, pace: Pace, standing: Sequence[Standing]) -> None:
+        """Tell what is remembered, unless some of a capture is lost."""
+        if any(source.failure is not None and source.counted.counters[S.PACKETS] for source in self._sources):
             return
         self._flush()
-        recent, is_last = (self._seen, self._frames), not self._waiting
+        reached = self._waiting[0].number if self._waiting else len(self._tallies)
         network = self.control, self.fragments, self.interfaces, self.samples
-        self._put(border(ended, *network, recent, alone=self._alone, is_last=is_last))
+        seen = Seen(self._seen, self._frames, self._tallies[:reached], alone=self._alone)
+        self._put(border(seen, *network, standing, is_last=not self._waiting and not standing))
         pace.last = time.monotonic()
 
     def _load(self, cursor: Cursor) -> None:
@@ -188,27 +213,19 @@ class Merging:
     def _gather(self, pieces: list[Piece]) -> None:
         """Copy packets of several captures into one block, in the order of time."""
         count = sum(end - begin for _, begin, end in pieces)
-        areas = [_area(cursor.block, begin, end) for cursor, begin, end in pieces]
+        areas = [cursor.block.area(begin, end) for cursor, begin, end in pieces]
         size = sum(end - begin for begin, end in areas)
         block = self._room(count, size)
         parts, keys = [], []
         for (cursor, begin, end), (first, last) in zip(pieces, areas, strict=True):
             block.buffer[self._filled : self._filled + last - first] = cursor.block.buffer[first:last]
-            packets = cursor.block.packets.view(np.ndarray)[begin:end].copy()
-            moved = self._filled - first
-            for name in PLACES:
-                packets[name] += moved
-            packets["fragment"] += np.where(packets["fragment"] != 0, moved, 0)
-            parts.append(packets)
+            parts.append(cursor.block.copied(begin, end, self._filled))
             keys.append(cursor.keys[begin:end])
             self._filled += last - first
         merged = parts[0]
         if len(parts) > 1:  # of equal times those of the capture that began first come first
             merged = np.concatenate(parts)[np.argsort(np.concatenate(keys), kind="stable")]
-        block.packets.view(np.ndarray)[block.count : block.count + count] = merged
-        block.count += count
-        block.fragments += int(np.count_nonzero(merged["fragment"]))
-        block.about_network += 1  # some of them, perhaps
+        block.put(merged)
 
     def _room(self, count: int, size: int) -> Block:
         """The block that is being gathered, with room for more packets and bytes of them."""
@@ -256,9 +273,3 @@ def _until(cursor: Cursor, border: tuple[int, int]) -> Piece | None:
     keys = cursor.keys[cursor.at :]
     end = cursor.at + int(np.searchsorted(keys, time, "right" if cursor.number <= number else "left"))
     return (cursor, cursor.at, end) if end > cursor.at else None
-
-
-def _area(block: Block, begin: int, end: int) -> tuple[int, int]:
-    """Where in its block's buffer the bytes of some packets are."""
-    first, last = block.packets[begin], block.packets[end - 1]
-    return int(first.begin), int(last.begin) + int(last.captured)

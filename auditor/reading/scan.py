@@ -9,7 +9,7 @@ a kernel again at each level of nesting.)
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.capture.beginnings import DATAGRAMS, ERF, PCAP, SNOOP
+from auditor.capture.beginnings import DATAGRAMS, ERF, LISTED, PCAP, SNOOP
 from auditor.capture.erf import walk_erf
 from auditor.capture.pcap import MORE, walk_pcap, walk_snoop
 from auditor.capture.pcapng import INTERFACE, InterfaceRows, walk_pcapng
@@ -34,14 +34,17 @@ from auditor.decode.packet import (
     PacketRows,
 )
 from auditor.decode.packet import ESP as ESP_PROTOCOL
+from auditor.flows.exchange import MOST_NAMINGS, MOST_RESUMINGS
 from auditor.flows.intern import intern_crowded, intern_full
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
 from auditor.flows.shares import is_mine
 from auditor.flows.state import (
+    BY_ALERT,
     CLOCK,
     CLOCK_SHIFT,
     DONE,
+    EXCHANGED_AT,
     FINISHED_FLOWS,
     FLOW_PLACES,
     FREE_CHUNKS,
@@ -58,7 +61,6 @@ from auditor.flows.state import (
     SUPPLICANT,
     SWEEP_AT,
     SWEPT,
-    TOLD_AT,
     Counters,
     FlowRow,
     Memory,
@@ -78,12 +80,12 @@ from auditor.flows.table import (
     opens_new_connection,
     sweep,
 )
-from auditor.flows.told import MOST_NAMINGS, MOST_RESUMINGS
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, NUMBERS, Layout
+from auditor.recognise.clear import look_for_clear
 from auditor.recognise.datagrams import is_looked_at, udp_payload
 from auditor.recognise.numbers import TLS
-from auditor.recognise.streams import look_for_clear, tcp_bytes
+from auditor.recognise.streams import tcp_bytes
 from auditor.tls.records import message
 
 # Why ``follow_batch`` came back, besides MORE.
@@ -213,7 +215,7 @@ def is_followed(counters: Counters, packet: PacketRow) -> bool:
     is_any = packet.protocol == TCP or packet.protocol == UDP
     if packet.status != DECODED or not (is_any or is_other_flow(counters, packet)) or not is_mine(counters, packet):
         return False
-    counters[TOLD_AT] = counters[PACKETS]
+    counters[EXCHANGED_AT] = counters[PACKETS]
     return True
 
 
@@ -271,8 +273,8 @@ def follow_batch(
             stream = state.streams[side.stream if side.stream >= 0 else counters[FREE_STREAM]]
             if feed(memory, side, stream, block, packet):
                 follow_bytes(state, flow, side, stream, direction, packet)
-        elif packet.text and flow.application == TLS and flow.clear == 0:
-            look_for_clear(memory, flow, block, packet)
+        elif (packet.begins != 0 or side.protected & BY_ALERT) and flow.application == TLS and flow.clear == 0:
+            look_for_clear(memory, flow, side, block, packet)
     if ending and counters[SWEEP_AT] < 0:
         counters[SWEEP_AT] = 0
     if counters[SWEEP_AT] >= 0 and not sweep(state, ending):
@@ -302,18 +304,19 @@ def read_batch(
     interfaces: InterfaceRows,
     frame: int,
     packets: PacketRows,
-) -> tuple[int, int, int, int, int]:
+) -> tuple[int, int, int, int, int, int]:
     """List and decode a batch of packets from ``block[position:stop]``.
 
-    Returns how many, the next position, how it ended, how many of them are fragments, and how many show something of
-    the network itself (see ``control``). They are counted from ``frame`` on.
+    Returns how many, the next position, how it ended, how many of them are fragments, how many show something of the
+    network itself (see ``control``), and how many are the first frames of aggregates. They are counted from ``frame`` on.
 
     ``layout`` is (format, big-endian, nanoseconds a tick, link layer, largest record, bytes of a record's header, number
     of the interface, largest fraction of a second).
-    With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments.
+    With the format DATAGRAMS the packets are listed already, and lie in datagrams put together from fragments; with the
+    format LISTED only that they are listed.
     """
     whole = layout[0] == DATAGRAMS
-    if whole:
+    if whole or layout[0] == LISTED:
         found, ended = packets.size, MORE
     elif layout[0] == SNOOP:
         found, position, ended = walk_snoop(block, position, stop, layout[3], layout[4], layout[6], frame, packets)
@@ -336,11 +339,13 @@ def read_batch(
         )
     else:
         found, position, ended = walk_pcapng(block, position, stop, layout[1] != 0, interfaces, frame, packets)
-    fragments, control = 0, 0
+    fragments, control, aggregates = 0, 0, 0
     for i in range(found):
         decode_packet(block, packets[i], np.int64(DATAGRAM) if whole else np.int64(packets[i].link))
         if is_control(packets[i]):
             control += 1
         if packets[i].fragment != 0:
             fragments += 1
-    return found, position, ended, fragments, control
+        if packets[i].further != 0:
+            aggregates += 1
+    return found, position, ended, fragments, control, aggregates

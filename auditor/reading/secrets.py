@@ -31,7 +31,7 @@ def of(item: Input) -> list[bytes]:
 
 def _next(reader: Reader, packets: S.Array) -> bool:
     """Pass over packets to what is no packet, or to the end of what is in memory; whether there may be more."""
-    count, reader.position, ended, _, _ = scan.read_batch(
+    count, reader.position, ended, *_ = scan.read_batch(
         reader.buffer, reader.position, reader.stop, reader.layout, reader.interfaces, 0, packets
     )
     if count == len(packets) or (ended in (DAMAGED, SPECIAL) and reader.special(ended == DAMAGED)):

@@ -9,11 +9,11 @@ import numpy as np
 
 from auditor.border.gate import RefusedError
 from auditor.flows import state as S
+from auditor.flows.exchange import ANSWER
 from auditor.flows.intern import rehang
 from auditor.flows.limits import Limits
 from auditor.flows.room import live, new_state
 from auditor.flows.table import relink
-from auditor.flows.told import ANSWER
 from auditor.reading.pending import copy_pending
 
 Array = np.ndarray[Any, Any]

@@ -1,4 +1,4 @@
-"""Captures that are read as one, in the order of their first packets: told by their bytes, not by their names."""
+"""Captures that are read as one, in the order of their first packets: recognised by their bytes, not by their names."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ from auditor.capture.inputs import Input
 from auditor.capture.pcap import SPECIAL
 from auditor.capture.reader import Notes, Reader, new_buffer
 from auditor.decode.fragments import Counts
-from auditor.decode.packet import PACKET_SAID
+from auditor.decode.packet import PACKET_MARK
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.flows.room import new_tallies
@@ -48,7 +48,7 @@ class Counted:
     secrets: int = 0
     bytes: int = 0
     evicted: int = 0  # flows that began in it and were ended early
-    forgotten: int = 0  # answers of the DNS and facts of the network that were let go, told by the first capture of all
+    forgotten: int = 0  # answers of the DNS and facts of the network that were let go, with the first capture of all
     left_out: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ class Beginning:
     first: int = NEVER  # when the first of them came, and the last
     last: int = NEVER
     key_logs: list[bytes] = field(default_factory=list)  # TLS secrets before them
-    said: S.Array = field(default_factory=lambda: np.zeros(0, PACKET_SAID))  # what they are known again by
+    marks: S.Array = field(default_factory=lambda: np.zeros(0, PACKET_MARK))  # what they are known again by
     notes: Notes = field(default_factory=Notes)  # what was seen of the file
 
 
@@ -96,7 +96,7 @@ class Look:
 
     def __init__(self) -> None:
         self._buffer, self._packets = new_buffer(LOOKED_AT_BYTES), S.packets(LOOKED_AT)
-        self._said = S.records(LOOKED_AT, PACKET_SAID)
+        self._marks = S.records(LOOKED_AT, PACKET_MARK)
 
     def at_all(self, inputs: Sequence[Input]) -> list[Beginning]:
         """The beginnings of captures, of objects in stores several at a time."""
@@ -125,15 +125,15 @@ class Look:
 
     def _first_packets(self, reader: Reader) -> Beginning:
         while True:
-            count, reader.position, ended, _, _ = scan.read_batch(
+            count, reader.position, ended, *_ = scan.read_batch(
                 reader.buffer, reader.position, reader.stop, reader.layout, reader.interfaces, 0, self._packets
             )
             if count:
                 packets = self._packets[:count]
-                said = self._said[: copies.describe_packets(reader.buffer, packets, self._said)]
+                marks = self._marks[: copies.describe_packets(reader.buffer, packets, self._marks)]
                 times = packets["time"]
                 key_logs = reader.pcapng.key_logs
-                return Beginning(int(times[0]), int(times.max()), key_logs, np.array(said), reader.notes)
+                return Beginning(int(times[0]), int(times.max()), key_logs, np.array(marks), reader.notes)
             if ended == SPECIAL and reader.special():
                 continue
             if reader.notes.status != "complete" or not reader.fill():
@@ -178,7 +178,7 @@ def ordered(
     seen = dict(zip((item.name for item in unknown), Look().at_all(unknown), strict=True)) if unknown else {}
     beginnings = [there.get(item.name) or seen.get(item.name) or Beginning() for item in inputs]
     ahead = (
-        clock_offsets([(one.first, one.said) for one in beginnings])
+        clock_offsets([(one.first, one.marks) for one in beginnings])
         if offsets is None
         else [offsets.get(item.name) for item in inputs]
     )

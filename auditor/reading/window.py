@@ -1,7 +1,7 @@
 """The time of which packets are audited, and which files can hold none of it: these are not read.
 
 A file shows when it begins. When it ends is shown by its last records, where it is not packed; a packed one ends when the
-next file of its series begins. Where neither says so for certain, a file is read.
+next file of its series begins, perhaps with a packet of the same time. Where neither says so for certain, a file is read.
 """
 
 import io
@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -145,7 +144,7 @@ def _latest(data: bytes) -> int | None:
         reader = Reader(Input("", stream=io.BytesIO(data), is_hashed=False), new_buffer(len(data) + 1))
         reader.fill()
         while True:
-            count, reader.position, ended, _, _ = scan.read_batch(
+            count, reader.position, ended, *_ = scan.read_batch(
                 reader.buffer, reader.position, reader.stop, reader.layout, reader.interfaces, 0, packets
             )
             if count:
@@ -183,7 +182,7 @@ def outside(spans: Sequence[Span], window: Window) -> dict[int, str]:
             continue
         elif last is not None and last < window.since:
             found[place] = f"ends {_shown(last)}"
-        elif last is None and place in followers and spans[followers[place]].first <= window.since:
+        elif last is None and place in followers and spans[followers[place]].first < window.since:
             follower = spans[followers[place]]
             found[place] = f"{follower.name}, the next of its series, begins {_shown(follower.first)}"
     return found
@@ -195,6 +194,8 @@ def _followers(spans: Sequence[Span]) -> dict[int, int]:
     Files are a series if their names differ in one number that rises with their times, and if they begin one after the
     other, about evenly. What begins at about the same time, as files of several queues do, is none.
     """
+    from statistics import median  # which loads fractions and decimals
+
     followers: dict[int, int] = {}
     for series in _series(spans):
         pairs = list(pairwise(series))

@@ -22,6 +22,7 @@ from auditor.tls.wrappers import (
     DATA_ATTRIBUTE,
     DATA_INDICATION,
     EAP_MESSAGE,
+    FIRST_IDS,
     LOGIN_7,
     PRELOGIN,
     PRELOGIN_RESPONSE,
@@ -33,7 +34,6 @@ from auditor.tls.wrappers import (
 RDP_SYN = 0x0001
 EXTRA = np.array(AUTHENTICATED, np.int64)
 HEADER = 16  # bytes of an encrypted DTLS record that show what it is
-FIRST_IDS = 4096  # packet ids of a connection that has begun not long ago
 
 
 @part
@@ -110,20 +110,54 @@ def openvpn_payload(block: Bytes, at: int, end: int, extra: int) -> int:
     return at if at <= end else -1
 
 
+@inlined
+def is_replay_protected(block: Bytes, at: int) -> bool:
+    """Whether a packet id of a connection that began not long ago, and a time of these years, are at ``at``.
+
+    The first byte of an id may say what its sender is able to.
+    """
+    return 1 <= be24(block, at + 1) <= FIRST_IDS and 0x40000000 < be32(block, at + 4) < 0xC0000000
+
+
 @part
-def is_openvpn(block: Bytes, at: int, end: int) -> bool:
+def is_openvpn_crypt(block: Bytes, at: int, end: int, wire: int) -> bool:
+    """A packet with ``--tls-crypt``, which shows no more than packet id and time."""
+    kind, size = block[at] >> 3, wire - at
+    if end - at < 17 or size < 14 + CRYPT or not is_replay_protected(block, at + 9):
+        return False
+    if kind == CLIENT_RESET:
+        return size == 14 + CRYPT
+    return kind == CLIENT_RESET_3 or ((kind == SERVER_RESET or kind == CONTROL) and block[at + 9] == 0)
+
+
+@part
+def is_cut_openvpn(block: Bytes, at: int, end: int, wire: int) -> bool:
+    """Likewise, of a packet that was cut before it shows more than ``--tls-auth``'s packet id and time.
+
+    A reset's length on the wire has to be that of its HMAC.
+    """
+    kind = block[at] >> 3
+    for k in range(1, EXTRA.size):
+        extra = EXTRA[k]
+        if at + 9 + extra > end or not is_replay_protected(block, at + 1 + extra):
+            continue
+        reset = 14 + extra + (12 if kind == SERVER_RESET else 0)
+        if wire - at > 14 + extra if kind == CONTROL else wire - at == reset:
+            return True
+    return False
+
+
+@part
+def is_openvpn(block: Bytes, at: int, end: int, wire: int) -> bool:
     """A packet that begins a connection of OpenVPN, or one with the beginning of a TLS record in it.
 
-    A reset has message id 0 and nothing behind it; a server's acknowledges the client's. With ``--tls-crypt`` only the
-    lengths, packet id and time are to be seen.
+    A reset has message id 0 and nothing behind it; a server's acknowledges the client's.
     """
     size, kind = end - at, block[at] >> 3
     if size < 14 or block[at] & 7 != 0:
         return False
-    if kind == CLIENT_RESET_3 or (kind == CLIENT_RESET and size == 14 + CRYPT):
-        number, time = be32(block, at + 9) & 0x00FFFFFF, be32(block, at + 13)
-        if size >= 14 + CRYPT and 1 <= number <= FIRST_IDS and 0x40000000 < time < 0xC0000000:
-            return True
+    if is_openvpn_crypt(block, at, end, wire):
+        return True
     if kind != CLIENT_RESET and kind != SERVER_RESET and kind != CONTROL:
         return False
     for k in range(EXTRA.size):
@@ -136,7 +170,7 @@ def is_openvpn(block: Bytes, at: int, end: int) -> bool:
                 return True
         elif begin == end and be32(block, end - 4) == 0 and block[at + 9 + extra] == (1 if kind == SERVER_RESET else 0):
             return True
-    return False
+    return end < wire and is_cut_openvpn(block, at, end, wire)
 
 
 @part
@@ -210,7 +244,7 @@ def is_openvpn_over_tcp(data: Bytes, size: int) -> bool:
     """OpenVPN's first packet behind a length of two bytes."""
     start = 2
     length = be16(data, 0) if size >= 16 else 0
-    return 14 <= length <= size - 2 and is_openvpn(data, start, 2 + length)
+    return 14 <= length <= size - 2 and is_openvpn(data, start, 2 + length, 2 + length)
 
 
 @part

@@ -152,7 +152,7 @@ def late_application(block: Bytes, at: int, end: int, wire: int) -> int:
 @part
 def carrier_application(block: Bytes, at: int, end: int, wire: int) -> int:
     """Likewise, of what carries TLS or DTLS inside messages of its own."""
-    if is_openvpn(block, at, end):
+    if is_openvpn(block, at, end, wire):
         return OPENVPN
     if is_channel_data(block, at, end, wire) and is_dtls(block, at + 4, end, wire):
         return STUN

@@ -39,7 +39,10 @@ from auditor.recognise.numbers import (
 from auditor.tls.wrappers import COOKIE, PRELOGIN
 
 NEWLINE, COLON = 10, 58
+SEQUENCE = 0x30  # an LDAPMessage (RFC 4511 4.1.1)
 AWS_TLV, ENDPOINT_ID = 0xEA, 1  # of a PROXY header
+PROXY_2 = np.frombuffer(b"\r\n\r\n\0\r\nQUIT\n", np.uint8)
+SHORTEST_GREETING = 12  # bytes by which a greeting of MySQL is told
 SSL_FLAG = 0x08  # of the second byte of MySQL's capabilities
 
 
@@ -84,7 +87,7 @@ OPENINGS = (
     Opening(b"RFB 00", VNC),  # RFC 6143 7.1.1; TLS follows in VeNCrypt
     Opening(b"PROXY TCP", PROXY),
     Opening(b"PROXY UNKNOWN", PROXY),
-    Opening(b"\r\n\r\n\0\r\nQUIT\n", PROXY),  # version 2
+    Opening(PROXY_2.tobytes(), PROXY),
     Opening(b"220", SMTP),  # or FTP: the line decides, see ``greeting``
 )
 GREETING = [one.text for one in OPENINGS].index(b"220")
@@ -181,7 +184,7 @@ def asks_to_upgrade(row: int, data: Bytes, size: int) -> bool:
 @part
 def is_ldap(data: Bytes, size: int) -> bool:
     """An LDAPMessage with a message id of up to four bytes (RFC 4511 4.1.1); Microsoft writes its length in four."""
-    if size < 8 or data[0] != 0x30:
+    if size < 8 or data[0] != SEQUENCE:
         return False
     return (data[1] < 0x80 and data[2] == 2 and data[3] <= 4) or (data[1] == 0x84 and data[6] == 2)
 
@@ -215,7 +218,7 @@ def may_be_ssl_request(data: Bytes, size: int) -> bool:
 @part
 def is_mysql(data: Bytes, size: int) -> bool:
     """A server's greeting (length, sequence number 0, protocol 10, its version as text), or a client's SSLRequest."""
-    if size >= 12 and data[3] == 0 and data[4] == 10 and data[5] >= 48 and data[5] <= 57:
+    if size >= SHORTEST_GREETING and data[3] == 0 and data[4] == 10 and data[5] >= 48 and data[5] <= 57:
         return True
     return mysql_ssl_request(data, size) == 36
 
@@ -257,10 +260,36 @@ def is_postgresql(data: Bytes, size: int) -> bool:
 
 
 @part
+def may_be_proxy(data: Bytes, size: int) -> bool:
+    """Whether a stream so far may be the beginning of a PROXY header of version 2."""
+    for k in range(min(size, PROXY_2.size)):
+        if data[k] != PROXY_2[k]:
+            return False
+    return size < PROXY_2.size
+
+
+@part
+def may_be_mysql(data: Bytes, size: int) -> bool:
+    """Whether a stream so far may be the beginning of a greeting of MySQL, or of an SSLRequest to one that was not captured."""
+    if size >= 4 and may_be_ssl_request(data, size):
+        return True
+    if size < 2 or size >= SHORTEST_GREETING or data[1] != 0 or (size >= 3 and data[2] != 0):
+        return False
+    return (size < 4 or data[3] == 0) and (size < 5 or data[4] == 10)
+
+
+@part
 def is_headed(data: Bytes, size: int) -> bool:
-    """Whether a stream so far may be the beginning of a message of TDS, OpenVPN, STUN or PostgreSQL, whose form shows when it is whole."""
+    """Whether a stream so far may be the beginning of a message of a protocol whose form shows when it is whole.
+
+    Those are TDS, LDAP, OpenVPN, STUN, PostgreSQL, MySQL and PROXY.
+    """
+    if may_be_proxy(data, size) or may_be_mysql(data, size):
+        return True
     if data[0] == PRELOGIN:
         return size < 14 and (size < 2 or data[1] <= 1)
+    if data[0] == SEQUENCE:
+        return size < 8
     if data[0] > 3 or size >= 160:
         return False
     if size < 3:

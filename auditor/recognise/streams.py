@@ -2,17 +2,14 @@
 
 import numpy as np
 
-from auditor.decode.bytes import Bytes, copy_bytes
-from auditor.decode.packet import SHORTEST_TEXT, PacketRow
-from auditor.decode.transport import is_text_byte
+from auditor.decode.bytes import Bytes
+from auditor.decode.packet import PacketRow
 from auditor.flows.intern import intern
 from auditor.flows.state import (
     BY_TLS,
     PAST_HANDSHAKE,
     UNKNOWN_SIDE,
     UPGRADE_ASKED,
-    UPGRADE_OFFERED,
-    UPGRADE_REFUSED,
     FlowRow,
     HandshakeRow,
     Memory,
@@ -21,6 +18,8 @@ from auditor.flows.state import (
 )
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import inlined, part
+from auditor.recognise.clear import HEAD, LONGEST_TYPED, note_clear, note_commands, note_upgrade
+from auditor.recognise.commands import speaks_in_lines
 from auditor.recognise.datagrams import MOST_CARRIED, keep_datagram
 from auditor.recognise.numbers import (
     FTP,
@@ -28,18 +27,14 @@ from auditor.recognise.numbers import (
     MYSQL,
     OPENVPN,
     OTHER,
-    POSTGRESQL,
     PROXY,
     SOCKS,
-    SSH,
     STUN,
     TDS,
-    TEXT,
     TLS,
     UNKNOWN,
 )
 from auditor.recognise.openings import (
-    ASKS_FOR_TLS,
     COLON,
     IS_LAST,
     IS_REQUEST,
@@ -54,7 +49,6 @@ from auditor.recognise.openings import (
     proxy_endpoint,
     proxy_header,
     same_word,
-    speaks_of_tls,
 )
 from auditor.tls.records import (
     APPLICATION_DATA,
@@ -65,9 +59,7 @@ from auditor.tls.records import (
 from auditor.tls.ssl2 import NOT_TLS, SSL2_CLIENT, SSL2_SERVER, TLS_MIDDLE, TLS_RECORDS, WAIT, ssl2_hello
 
 SPACE, BRACKET = 32, 91
-POSTGRESQL_YES, POSTGRESQL_NO = 83, 78  # S and N
-LONGEST_TYPED = 24  # bytes of a line that may still be being typed
-HEAD = 512  # bytes of a stream that text protocols are recognised by
+POSTGRESQL_YES = 83  # S
 UPGRADE_WITHIN = 32768  # bytes of a side after which no upgrade to TLS is looked for
 LONGEST_PROXY = 4096  # bytes of a PROXY header that are looked at
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
@@ -118,6 +110,15 @@ def pass_over(stream: StreamRow, length: int) -> None:
 
 
 @part
+def pass_all_but(stream: StreamRow, rest: int) -> None:
+    """Look no more at the bytes that are there, but for the last ``rest`` ones."""
+    if rest > 0:
+        pass_over(stream, np.int64(stream.have) - np.int64(stream.start) - rest)
+    else:
+        skip_ahead(stream)
+
+
+@part
 def pass_proxy_header(memory: Memory, flow: FlowRow, stream: StreamRow, length: int, have: int) -> bool:
     """Skip a PROXY header, and keep the VPC endpoint that it names. False: it is not whole yet."""
     if length == 0 or length > have:
@@ -150,6 +151,7 @@ def pass_request(flow: FlowRow, stream: StreamRow, data: Bytes, size: int) -> bo
         or application == OTHER
         or application == TLS
         or (flow.upgrade & UPGRADE_ASKED and not is_carrier(flow))
+        or speaks_in_lines(np.int64(application))
     ):
         length = hello_behind(data, size)
     else:
@@ -171,21 +173,6 @@ def pass_to_hello(memory: Memory, stream: StreamRow) -> bool:
 
 
 @part
-def note_upgrade(flow: FlowRow, direction: int, row: int, data: Bytes, size: int) -> None:
-    """Whether TLS is offered, asked for or refused in clear."""
-    if flow.application != HTTP and flow.application != SSH and speaks_of_tls(data, size):
-        flow.upgrade |= UPGRADE_ASKED if direction == flow.client else UPGRADE_OFFERED
-    if (
-        (row >= 0 and ASKS_FOR_TLS[row])
-        or asks_to_upgrade(row, data, size)
-        or (flow.application == MYSQL and mysql_ssl_request(data, size) > 0)
-    ):
-        flow.upgrade |= UPGRADE_ASKED
-    if flow.application == POSTGRESQL and size == 1 and data[0] == POSTGRESQL_NO:  # the answer to an SSLRequest
-        flow.upgrade |= UPGRADE_REFUSED
-
-
-@part
 def is_being_typed(data: Bytes, have: int) -> bool:
     """Whether the stream may be the beginning of a line of text that is still being typed."""
     if have >= LONGEST_TYPED:
@@ -198,10 +185,10 @@ def is_being_typed(data: Bytes, have: int) -> bool:
 
 @inlined
 def note_application(flow: FlowRow, application: int) -> None:
-    """What is spoken first, or behind a PROXY header, names the flow."""
+    """What is spoken first, or behind a PROXY header or SOCKS, names the flow: these only lead to where it goes."""
     if flow.application == UNKNOWN or flow.application == OTHER:
         flow.application = application if application != UNKNOWN else OTHER
-    elif flow.application == PROXY and application != UNKNOWN:
+    elif (flow.application == PROXY or flow.application == SOCKS) and application != UNKNOWN:
         flow.application = application
 
 
@@ -214,7 +201,8 @@ def waits(flow: FlowRow, application: int, data: Bytes, size: int, have: int) ->
         return False
     if flow.application == TLS and flow.handshake >= 0:  # what comes in place of TLS may come letter by letter
         return is_being_typed(data, have)
-    return flow.application == UNKNOWN and (is_being_typed(data, have) or is_headed(data, have))
+    is_first = flow.application == UNKNOWN or flow.application == PROXY
+    return is_first and (is_being_typed(data, have) or is_headed(data, have))
 
 
 @part
@@ -242,44 +230,6 @@ def ends_carrying(flow: FlowRow, side: SideRow, data: Bytes) -> bool:
     ends = side.protected & BY_TLS != 0
     side.protected |= BY_TLS
     return ends
-
-
-@part
-def is_text(data: Bytes, at: int, size: int) -> bool:
-    """Whether bytes are text, which no part of an encrypted record is by chance: 24 characters, or a short line."""
-    count = np.int64(min(size, LONGEST_TYPED))
-    if count < SHORTEST_TEXT or (count < LONGEST_TYPED and data[at + count - 1] != NEWLINE):
-        return False
-    for k in range(count):
-        if not is_text_byte(data[at + k]):
-            return False
-    return True
-
-
-@part
-def note_clear(flow: FlowRow, side: int, client: int, was_tls: bool, application: int, data: Bytes, size: int) -> None:
-    """Something that is no TLS on a connection on which TLS has begun: an answer to its hello, or what came after."""
-    spoken = application
-    if spoken == UNKNOWN or spoken == OTHER:
-        spoken = TEXT if is_text(data, np.int64(0), size) else OTHER
-    if was_tls:
-        if flow.clear == UNKNOWN or flow.clear == OTHER:
-            flow.clear = spoken
-    elif side != client and (flow.answer == UNKNOWN or flow.answer == OTHER):
-        flow.answer = spoken
-
-
-@part
-def look_for_clear(memory: Memory, flow: FlowRow, block: Bytes, packet: PacketRow) -> None:
-    """A segment of TLS whose records are followed no more: whether it is text, so that TLS has ended."""
-    at, size = np.int64(packet.payload), np.int64(packet.payload_captured)
-    if not is_text(block, at, size):
-        return
-    size = min(size, HEAD)
-    copy_bytes(block, at, size, memory.scratch, np.int64(0))
-    row = opening(memory.scratch, size)
-    application = application_of(row, memory.scratch, size)
-    note_clear(flow, 0, 0, True, application, memory.scratch, size)
 
 
 @part
@@ -318,13 +268,15 @@ def another_protocol(
             flow.client = direction
         if not http_request(memory, flow, stream, have):
             return False
+    is_carried = carries_tls(flow, data, have)
+    rest = np.int64(0) if is_carried else note_commands(memory, flow, stream, direction)
     if pass_request(flow, stream, data, size):
         return True
-    if carries_tls(flow, data, have):  # see ``tls.carriers``
+    if is_carried:  # see ``tls.carriers``
         size = min(have, UPGRADE_WITHIN)
         read(memory, stream, np.int64(stream.start), size, np.int64(0))
         keep_datagram(memory, flow, np.int64(direction), data, np.int64(0), size, packet)
-    skip_ahead(stream)
+    pass_all_but(stream, rest)
     is_last = row >= 0 and IS_LAST[row] and not asks_to_upgrade(row, data, size)
     if is_last or stream.skipped > UPGRADE_WITHIN or ends_carrying(flow, side, data):
         release(memory, side, stream)

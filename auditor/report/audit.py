@@ -1,6 +1,5 @@
 """The result of an audit, and all that can be done with it."""
 
-import html
 import shutil
 import warnings
 import weakref
@@ -252,6 +251,8 @@ class Audit(Results):
         """What Jupyter shows: the answer, then the problems, worst first."""
         table = self.problems
         shown = table[["severity", "client_group", "service", "region", "what", "flows", "rules"]].head(MOST_SHOWN)
+        import html
+
         parts = [f"<p><strong>{html.escape(self.answer)}</strong></p>"]
         if len(table):
             parts.append(shown.to_html(index=False, escape=True, na_rep=""))

@@ -36,16 +36,16 @@ def _of(result: Results) -> dict[str, str]:
     times = overview.span(result)
     span = f", {(iso(times[0]) or '')[:19]}Z to {(iso(times[1]) or '')[:19]}Z" if times is not None else ""
     policies = [f"{one['id']} {one['edition']} ({counted(len(one['rules']), 'rule')})" for one in manifest["policies"]]
-    told = {
+    rows = {
         "answer": answer(result).sentence,
         "captures": f"{', '.join(names[:MOST_NAMED])}{more}{span}",
         "policies": ", ".join(policies) + (", of all traffic" if options.get("all_traffic") else ""),
     }
     for option, about in INPUTS.items():
-        told[about] = printable(options.get(option) or "none")
+        rows[about] = printable(options.get(option) or "none")
     if manifest["site"]:
-        told["topology"] += f" (site {printable(manifest['site'])})"
-    return told
+        rows["topology"] += f" (site {printable(manifest['site'])})"
+    return rows
 
 
 def _line(one: Change) -> str:

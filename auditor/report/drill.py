@@ -49,7 +49,8 @@ class Frame:
 def frames(result: Results, flow_ids: Iterable[int]) -> Iterator[Frame]:
     """The frames of flows, read again from the captures that hold them, in the order of time.
 
-    Of a datagram that came in fragments there is the one that completed it. Raises AuditError where a flow is not there, or
+    Of a datagram that came in fragments there is the one that completed it; a frame with several packets of a flow inside
+    comes once. Raises AuditError where a flow is not there, or
     a capture is not; at the end where one is not the one that was audited, byte for byte: then nothing of it counts.
     """
     from auditor.reading.merging import Merging
@@ -62,8 +63,11 @@ def frames(result: Results, flow_ids: Iterable[int]) -> Iterator[Frame]:
     merging, wanted = Merging(*ordered(inputs, ahead)), _wanted(rows)
     try:
         for block, at, flows, _ in packets_of(merging, wanted):
-            packets = block.packets.view(np.ndarray)
+            packets, last = block.packets.view(np.ndarray), (-1, -1)
             for k, flow in zip(at.tolist(), flows.tolist(), strict=True):
+                if (int(packets["frame"][k]), flow) == last:
+                    continue
+                last = int(packets["frame"][k]), flow
                 yield _frame(packets[k], int(wanted.identifier[flow]), block, merging, ahead)
         if merging.failure is not None:
             raise AuditError(merging.failure)
@@ -86,7 +90,7 @@ def _frame(packet: Any, flow_id: int, block: "Block", merging: "Merging", ahead:
         which,
         merging.interfaces.names[which],
         merging.interfaces.link_types[which],
-        int(packet["wire_length"]),
+        max(int(packet["wire_length"]), captured),  # packets inside of it have lengths of their own
         block.buffer[begin : begin + captured].tobytes(),
     )
 
@@ -226,10 +230,10 @@ def dissect(result: Results, flow: int | str, keylog: str | Path | None = None) 
     kept = Private()
 
     def load() -> None:
-        from auditor.requests.dissection import OPEN, Dissection
+        from auditor.requests.dissection import Dissection
 
         file = kept.handle
-        path = f"{OPEN}/{file}" if isinstance(file, int) else file
+        path = f"{tshark.OPEN}/{file}" if isinstance(file, int) else file
         preferences = {"tls.keylog_file": str(Path(keylog).resolve())} if keylog is not None else None
         try:
             with Dissection(path, program, kept.inherited(), override_prefs=preferences) as capture:

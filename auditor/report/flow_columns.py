@@ -74,19 +74,19 @@ class FlowColumns:
     def half(self) -> Texts:
         """A text where only one direction was private: the other one went over the internet."""
 
-        def said(odd: str | None, *ways: str | None) -> str | None:
+        def worded(odd: str | None, *ways: str | None) -> str | None:
             return "half" if odd is not None and "internet" in ways else None
 
-        return joined([self._flags("path_asymmetric"), self.texts("path_out"), self.texts("path_back")], said)
+        return joined([self._flags("path_asymmetric"), self.texts("path_out"), self.texts("path_back")], worded)
 
     @cached_property
     def way(self) -> Texts:
         """The path of each flow with how well it is proven: ``internet (confirmed)``."""
 
-        def said(path: str, confidence: str, half: str | None) -> str:
+        def worded(path: str, confidence: str, half: str | None) -> str:
             return path_words(path, confidence, half_private=half is not None)
 
-        return joined([self.path, self.texts("path_confidence"), self.half], said)
+        return joined([self.path, self.texts("path_confidence"), self.half], worded)
 
     @cached_property
     def client(self) -> Texts:
@@ -128,10 +128,10 @@ class FlowColumns:
     def privacy(self) -> Texts:
         """What can be said of the way of a flow that was judged: one of ``report.answer.WAYS``."""
 
-        def said(verdict: str, path: str, confidence: str, half: str | None) -> str | None:
+        def worded(verdict: str, path: str, confidence: str, half: str | None) -> str | None:
             return way(path, confidence, half is not None) if is_judged(verdict) else None
 
-        return joined([self.verdict, self.path, self.texts("path_confidence"), self.half], said)
+        return joined([self.verdict, self.path, self.texts("path_confidence"), self.half], worded)
 
     def _flags(self, name: str) -> Texts:
         """A column of booleans as texts, so that it can be combined with others: True is a text, False is none."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.machine.writing import Identity
-from auditor.report import custody, temporary
+from auditor.report import custody, partitions, temporary
 from auditor.report.custody import CUSTODY, NAMES, NEEDED, SEALS
 from auditor.report.results import MANIFEST
 
@@ -64,7 +64,11 @@ def entries(folder: Path) -> tuple[list[str], list[str]]:
         return [], []
     added = custody.added(folder)
     own = {*NAMES, CUSTODY, *SEALS}
-    ours = [name for name in names if name in own or custody.is_same(folder / name, added.get(name))]
+    ours = [
+        name
+        for name in names
+        if name in own or partitions.is_part(name) or custody.is_same(folder / name, added.get(name))
+    ]
     return ours, [name for name in names if name not in ours]
 
 

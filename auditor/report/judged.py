@@ -34,14 +34,16 @@ class Judged:
         if not flows:
             return "no such traffic was seen"
         verdicts = self._verdicts.get(rule, {})
-        told = Counter(verdicts[flow] for flow in flows if flow in verdicts)
-        if any(verdict == "pass" for verdict, _ in told):
+        outcomes = Counter(verdicts[flow] for flow in flows if flow in verdicts)
+        if any(verdict == "pass" for verdict, _ in outcomes):
             return None
-        reasons = Counter({reason: count for (verdict, reason), count in told.items() if verdict == "not_observable"})
+        reasons = Counter(
+            {reason: count for (verdict, reason), count in outcomes.items() if verdict == "not_observable"}
+        )
         if reasons:
             return f"not observable: {min(reasons, key=lambda reason: (-reasons[reason], reason))}"
-        exempt = [reason for _, reason in told if reason.startswith("exception: ")]
-        return exempt[0] if exempt else "the rule is not about this traffic any more" if not told else None
+        exempt = [reason for _, reason in outcomes if reason.startswith("exception: ")]
+        return exempt[0] if exempt else "the rule is not about this traffic any more" if not outcomes else None
 
     def _read(self) -> dict[str, dict[int, tuple[str, str]]]:
         """Verdict and reason of each flow, of the rules that are wanted."""

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from auditor.border.urls import public, url_of
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
-from auditor.report import custody, originals
+from auditor.report import custody, originals, partitions
 from auditor.report.results import Results
 
 
@@ -47,5 +47,8 @@ def _is_in(target: Path, folder: Path) -> bool:
 def _inputs(results: tuple[Results, ...]) -> Iterator[Path]:
     """The files that results are read from: the folder's and the captures."""
     for one in results:
-        yield from (one.folder / name for name in (*custody.NAMES, custody.CUSTODY, *custody.SEALS))
+        yield from (
+            one.folder / name
+            for name in (*custody.NAMES, *partitions.there(one.folder), custody.CUSTODY, *custody.SEALS)
+        )
         yield from originals.captures(one)

@@ -309,10 +309,17 @@ def _covers(group: str | None, pair: Pair) -> bool:
 _FRAMES = re.compile(r" \(frame \d+\)| \(and \d+ other reasons?\)")
 
 
+# When something changed, before what did: that it did is enough in a few words.
+_WHEN = re.compile(r"at [\d-]+ [\d:.]+ UTC.*?: (?=by )")
+_ASIDE = re.compile(r" \([^)]*\)|, and as before again until .*")
+
+
 @lru_cache(1 << 12)
 def in_short(reason: str, title: str) -> str:
     """A reason in a few words: without frames, up to its first comma, semicolon or colon where these are enough."""
     plain = _FRAMES.sub("", reason)
+    if (when := _WHEN.match(plain)) is not None:
+        return _ASIDE.sub("", plain[when.end() :])
     head = re.split(r"; |, | \(|: (?=.{25})", plain, maxsplit=1)[0]
     if len(head.split()) > 1:
         return head

@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from auditor.border import gate, text
 from auditor.border.urls import public, url_of
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
-from auditor.report import files, shape
+from auditor.report import files, partitions, shape
 from auditor.tables.closed import CONFIDENCES, PATHS, SEVERITIES, VERDICTS
 
 if TYPE_CHECKING:
@@ -223,18 +223,21 @@ class Results:
             return self._checked(table, parquet.read(None if columns is None else list(columns)))
 
     @contextmanager
-    def _parquet(self, table: str) -> "Iterator[gate.Parquet]":
-        """The file of a table. Raises AuditError where it is missing, damaged, or of another version."""
+    def _parquet(self, table: str) -> "Iterator[partitions.Partitions]":
+        """The files of a table. Raises AuditError where it is missing, damaged, or of another version."""
         from auditor.tables.schema import schema
 
         if table not in self.tables:
             raise AuditError(f"{table}: no such table; there are {', '.join(self.tables)}")
         path = self.folder / f"{table}.parquet"
         try:
-            with files.opened(path) as file, gate.Parquet(file) as parquet:
-                if not parquet.schema.equals(schema(table)):
-                    raise AuditError(f"{shown(path)}: its columns are of another version; audit the captures again")
-                yield parquet
+            with ExitStack() as held:
+                opened: list[gate.Parquet] = []
+                for path in partitions.files_of(self.folder, table):
+                    opened.append(held.enter_context(gate.Parquet(held.enter_context(files.opened(path)))))
+                    if not opened[-1].schema.equals(schema(table)):
+                        raise AuditError(f"{shown(path)}: its columns are of another version; audit the captures again")
+                yield partitions.Partitions(opened)
         except (OSError, gate.RefusedError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise AuditError(f"{shown(path)}: is missing or damaged ({reason}); audit the captures again") from error

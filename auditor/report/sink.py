@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
-from auditor.report import custody, folder
+from auditor.report import custody, folder, partitions
 from auditor.report.results import MANIFEST
 from auditor.tables import schema
 
@@ -31,6 +31,9 @@ class Sink(Protocol):
     def write(self, table: str, data: pa.Table) -> None:
         """Take rows of a table, behind those of before. Raises AuditError where they cannot be kept."""
 
+    def take(self, table: str, part: Path) -> None:
+        """Take a file with rows of a table, written by somebody else. Raises AuditError."""
+
     def include(self, name: str, digest: str) -> None:
         """A file that was written where the tables lie belongs to the result. Raises AuditError."""
 
@@ -39,6 +42,14 @@ class Sink(Protocol):
 
     def abandon(self) -> None:
         """The audit has failed: leave nothing."""
+
+
+def writer_of(table: str, file: BinaryIO) -> pq.ParquetWriter:
+    """Writes rows of a table into a file."""
+    columns = schema.schema(table)
+    # Of columns whose values are mostly different, Parquet would build dictionaries only to throw them away.
+    repeated = [column.name for column in columns if pa.types.is_dictionary(column.type)]
+    return pq.ParquetWriter(file, columns, compression="zstd", compression_level=1, use_dictionary=repeated or False)
 
 
 class FolderSink:
@@ -58,6 +69,7 @@ class FolderSink:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._most = most
         self._unlisted: dict[str, str] = {}
+        self._parts: list[str] = []  # tables of which others have written one
         self.known: Sequence[dict[str, str | None]] = ()
         self._waiting: deque[tuple[Future[None], int]] = deque()
 
@@ -82,17 +94,8 @@ class FolderSink:
 
     def _writer(self, table: str) -> pq.ParquetWriter:
         if table not in self._writers:
-            columns = schema.schema(table)
-            # Of columns whose values are mostly different, Parquet would build dictionaries only to throw them away.
-            repeated = [column.name for column in columns if pa.types.is_dictionary(column.type)]
             with self._failing():
-                self._writers[table] = pq.ParquetWriter(
-                    self._files.open(f"{table}.parquet"),
-                    columns,
-                    compression="zstd",
-                    compression_level=1,
-                    use_dictionary=repeated or False,
-                )
+                self._writers[table] = writer_of(table, self._files.open(f"{table}.parquet"))
         return self._writers[table]
 
     def write(self, table: str, data: pa.Table) -> None:
@@ -101,6 +104,12 @@ class FolderSink:
         if data.num_rows:
             self._waiting.append((self._thread.submit(writer.write_table, data), data.nbytes))
             self._wait(WAITING, self._most)
+
+    def take(self, table: str, part: Path) -> None:
+        """Take a file with rows of a table, as a part of its own behind those of before. Raises AuditError."""
+        self._parts.append(table)
+        with self._failing():
+            self._files.take(partitions.name_of(table, self._parts.count(table)), part)
 
     def _wait(self, tables: int = 0, size: int = 0) -> None:
         """Wait until no more than so many tables wait, and bytes of them."""
@@ -119,7 +128,11 @@ class FolderSink:
             for table in schema.TABLES:
                 self._writer(table).close()
             self._files.open(MANIFEST).write(custody.text(manifest))
-            written = {name: self._files.close(name) for name in custody.LISTED if self._files.has(name)}
+            further = [
+                partitions.name_of(table, n + 1) for table in schema.TABLES for n in range(self._parts.count(table))
+            ]
+            listed_names = [*custody.LISTED, *further]
+            written = {name: self._files.close(name) for name in listed_names if self._files.has(name)}
             places = custody.places(manifest["inputs"], self.directory, self.known)
             listed = custody.contents(written, self._began, _now(), places) | {"unlisted": self._unlisted}
             self._files.open(custody.CUSTODY).write(custody.text(listed))

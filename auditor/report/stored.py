@@ -10,7 +10,7 @@ from pathlib import Path
 
 from auditor.border.urls import WEB, public, scheme_of
 from auditor.errors import AuditError
-from auditor.report import custody, fetched, folder
+from auditor.report import custody, fetched, folder, partitions
 from auditor.stores import client
 
 
@@ -22,7 +22,7 @@ def check(url: str, *, force: bool = False) -> None:
         )
     own = {*custody.NAMES, custody.CUSTODY, *custody.SEALS}
     there = fetched.there(url)
-    others = [name for name in there if name not in own]
+    others = [name for name in there if name not in own and not partitions.is_part(name)]
     if others:
         raise AuditError(f"{public(url)}: holds {others[0]}, which no audit wrote; give a prefix of its own")
     if not force and (seals := set(custody.SEALS) & set(there)):
@@ -45,10 +45,10 @@ def upload(source: Path, url: str) -> None:
 
 def _upload(source: Path, url: str) -> None:
     base = fetched.base(url)
-    for name in (*folder.MARKS, *custody.SEALS):
+    for name in (*folder.MARKS, *custody.SEALS, *filter(partitions.is_part, fetched.there(url))):
         client.remove(base + name)
     written = [name for name in custody.NAMES if name not in folder.MARKS and (source / name).exists()]
-    names = [*written, *folder.MARKS]
+    names = [*written, *partitions.there(source), *folder.MARKS]
     for name in names:
         try:
             with (source / name).open("rb") as file:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from auditor.capture.archives import TROUBLE
 from auditor.errors import AuditError, InputError, shown
-from auditor.report import custody, files, originals
+from auditor.report import custody, files, originals, partitions
 from auditor.report.results import Results
 from auditor.report.seals import sealed
 from auditor.report.seals.sealed import Proofs, Verified
@@ -34,8 +34,8 @@ def verify_results(folder: Path, without: Collection[str] = ()) -> Iterator[Veri
 
     Raises AuditError as ``verify`` does.
     """
-    told = custody.read(folder)
-    listed = told.all
+    custody_list = custody.read(folder)
+    listed = custody_list.all
     for name, digest in listed.items():
         if name in without:
             continue
@@ -43,7 +43,7 @@ def verify_results(folder: Path, without: Collection[str] = ()) -> Iterator[Veri
         yield (
             name,
             same,
-            f"{why} since it was added, which is later than the audit" if name in told.added and same else why,
+            f"{why} since it was added, which is later than the audit" if name in custody_list.added and same else why,
         )
     try:
         there = {entry.name for entry in folder.iterdir()} - {custody.CUSTODY, custody.STATE, *custody.SEALS}
@@ -76,7 +76,11 @@ def altered(folder: Path) -> list[str]:
         checked = [*verify_results(folder, without={custody.KEPT}), *sealed.verify(folder, NOTHING)]
     except AuditError as error:
         return [str(error)]
-    return [f"{shown(folder / name)}: {why}" for name, same, why in checked if not same and name in read]
+    return [
+        f"{shown(folder / name)}: {why}"
+        for name, same, why in checked
+        if not same and (name in read or partitions.is_part(name))
+    ]
 
 
 def _same_capture(result: Results, name: str, digest: str) -> tuple[bool | None, str]:

@@ -22,7 +22,7 @@ import numpy as np
 from auditor.errors import InputError
 from auditor.machine import isolated
 from auditor.reading.merging import Merging
-from auditor.recognise.numbers import HTTP, QUIC, SMTP
+from auditor.recognise.numbers import HTTP, SMTP
 from auditor.requests import tshark
 from auditor.requests.cut import Cut, Wanted, write
 from auditor.tls.revealed import Revealed
@@ -73,57 +73,97 @@ class Private:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class Opener:
+    """A child that dissects, and its tshark: begun before there is anything for them, since both take long to load."""
+
+    def __init__(self, program: str, private_keys: Sequence[Path]) -> None:
+        self.program, self.private_keys = program, list(private_keys)
+        self.packets, self.keys = Private(), Private(in_memory=True)
+        self.child = _start([*self.packets.inherited(), *self.keys.inherited()])
+        self._is_told = False
+        tshark.ask(program)
+        if tshark.is_known(program):
+            with contextlib.suppress(InputError):  # said when there is something to be dissected
+                self.begin()
+
+    def begin(self) -> None:
+        """Let the child start tshark. Raises InputError where it is not known how to restrict that."""
+        if not self._is_told:
+            self.tell(
+                {
+                    "capture": self.packets.handle,
+                    "keys": self.keys.handle,
+                    "private_keys": [str(Path(path).absolute()) for path in self.private_keys],
+                    "tshark": self.program,
+                    "options": tshark.restricted(self.program),
+                }
+            )
+            self._is_told = True
+
+    def tell(self, order: dict[str, Any]) -> None:
+        """Give the child an order; whether it has ended shows when it is asked for results."""
+        assert self.child.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.child.stdin.write(json.dumps(order).encode() + b"\n")
+            self.child.stdin.flush()
+
+    def close(self) -> None:
+        """End the child, and wait until it has ended."""
+        _kill(self.child)
+        self.child.wait()
+        for pipe in (self.child.stdin, self.child.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self.packets.close()
+        self.keys.close()
+
+
+@dataclass
+class Stage:
+    """How far dissecting is, for whoever shows it."""
+
+    flows: int
+    bytes: int = 0  # of packets that tshark is to dissect; 0 while they are looked for in the captures
+    given: int = 0  # those that it has taken
+    found: int = 0  # requests
+
+
 def dissect(
     merging: Merging,
     is_same: Callable[[], bool],
     wanted: Wanted,
     secrets: bytes,
-    private_keys: Sequence[Path],
     salt: bytes,
+    opener: Opener,
+    stage: Stage,
 ) -> Dissected:
-    """The requests in the wanted flows of captures that are read again; ``is_same``: whether these are what they were."""
-    program = tshark.program()
-    if program is None:
-        return Dissected(failure=tshark.missing())
-    packets, keys = Private(), Private(in_memory=True)
-    # Each takes longer than all that is done here: so they begin at one time, and are asked for their answers later.
-    child = _start([*packets.inherited(), *keys.inherited()])
-    tshark.ask(program)
+    """The requests in the wanted flows of captures that are read again; ``is_same``: whether these are what they were.
+
+    ``stage`` is kept up to date.
+    """
     try:
-        try:
-            cut = write(merging, wanted, packets.file)
-        except (OSError, InputError) as error:
-            return Dissected(failure=f"the capture could not be read a second time ({error})")
-        if not is_same():
-            return Dissected(failure=CHANGED)
-        try:
-            options = tshark.restricted(program)
-        except InputError as error:
-            return Dissected(failure=str(error))
-        keys.file.write(secrets)
-        keys.file.flush()
-        order = {
-            "capture": packets.handle,
-            "keys": keys.handle,
-            "private_keys": [str(Path(path).absolute()) for path in private_keys],
-            "salt": salt.hex(),
-            "tshark": program,
-            "options": options,
-            "clear": np.flatnonzero(np.isin(wanted.kind, (HTTP, SMTP))).tolist(),
-            "quic": bool((wanted.kind == QUIC).any()),
-        }
-        dissected = _run(child, order, cut)
-    finally:
-        _end(child)
-        packets.close()
-        keys.close()
+        cut = write(merging, wanted, opener.packets.file)
+        stage.bytes = opener.packets.file.tell()
+    except (OSError, InputError) as error:
+        return Dissected(failure=f"the capture could not be read a second time ({error})")
+    if not is_same():
+        return Dissected(failure=CHANGED)
+    try:
+        opener.begin()
+    except InputError as error:
+        return Dissected(failure=str(error))
+    opener.keys.file.write(secrets)
+    opener.keys.file.flush()
+    opener.tell({"salt": salt.hex(), "clear": np.flatnonzero(np.isin(wanted.kind, (HTTP, SMTP))).tolist()})
+    dissected = _run(opener.child, cut, stage)
     if cut.capped:
         dissected.notes.append("more packets have keys than are opened: the requests are not complete")
     return dissected
 
 
 def _start(inherited: Sequence[int]) -> "subprocess.Popen[bytes]":
-    """A child that loads what it needs, and waits for its order."""
+    """A child that loads what it needs, and waits for its orders."""
     return isolated.start(
         isolated.module("auditor.requests.worker"),
         stdin=subprocess.PIPE,
@@ -134,21 +174,20 @@ def _start(inherited: Sequence[int]) -> "subprocess.Popen[bytes]":
     )
 
 
-def _run(child: "subprocess.Popen[bytes]", order: dict[str, Any], cut: Cut) -> Dissected:
+def _run(child: "subprocess.Popen[bytes]", cut: Cut, stage: Stage) -> Dissected:
+    """What the child says of what it was given, in its time."""
     dissected = Dissected(packets=len(cut.frames))
     limit = SECONDS + SECONDS_A_MEGABYTE * cut.bytes / 1e6
     ended = threading.Timer(limit, _kill, [child])
     ended.start()
     done = False
     try:
-        assert child.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            child.stdin.write(json.dumps(order).encode() + b"\n")
-            child.stdin.flush()
         for line in _lines(child):
             if "done" in line:
                 done, dissected.notes = True, line["notes"]
                 dissected.opened = {(flow, is_client) for flow, is_client in line["opened"]}
+            elif "given" in line:
+                stage.given = line["given"]
             elif "revealed" in line:
                 _note_revealed(dissected.revealed.setdefault(line["revealed"], Revealed()), line)
             elif "failed" in line:
@@ -157,6 +196,7 @@ def _run(child: "subprocess.Popen[bytes]", order: dict[str, Any], cut: Cut) -> D
                 packet = line.pop("packet") - 1
                 line["frame"], line["time"] = cut.frames[packet], cut.times[packet]
                 dissected.requests.append(line)
+                stage.found += 1
     finally:
         in_time = ended.is_alive()
         ended.cancel()
@@ -182,16 +222,6 @@ def _lines(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:
             record = json.loads(line)
             if isinstance(record, dict):
                 yield record
-
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    """End the child, and wait until it has ended."""
-    _kill(child)
-    child.wait()
-    for pipe in (child.stdin, child.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
 
 
 def _kill(child: "subprocess.Popen[bytes]") -> None:

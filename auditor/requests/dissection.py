@@ -2,16 +2,13 @@
 
 import asyncio
 import subprocess
+from asyncio.subprocess import Process
 from collections.abc import Sequence
 from typing import Any
 
 import pyshark
 
-from auditor.machine import isolated
 from auditor.requests import tshark
-
-# A file without a name that a process inherited. Those of a parent cannot be opened across user namespaces.
-OPEN = "/proc/self/fd"
 
 
 class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
@@ -21,10 +18,21 @@ class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
     all that belonged to it is closed.
     """
 
-    def __init__(self, path: str, program: str, files: Sequence[int] = (), **options: Any) -> None:
-        """``files``: descriptors that tshark inherits, for paths that begin with ``OPEN``."""
+    def __init__(
+        self,
+        path: str,
+        program: str,
+        files: Sequence[int] = (),
+        begun: tuple[asyncio.AbstractEventLoop, Process] | None = None,
+        **options: Any,
+    ) -> None:
+        """``files``: descriptors that tshark inherits, for paths that begin with ``tshark.OPEN``.
+
+        ``begun``: a tshark that runs already, and its event loop; ``path`` is then what it is given.
+        """
         self._program, self._files = program, files
-        loop = asyncio.new_event_loop()
+        self._begun: Process | None
+        loop, self._begun = begun or (asyncio.new_event_loop(), None)
         asyncio.set_event_loop(loop)
         super().__init__(path, eventloop=loop, keep_packets=False, **options)
 
@@ -36,25 +44,18 @@ class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
             self.eventloop.close()
 
     async def _get_tshark_process(self, packet_count: int | None = None, stdin: Any = None) -> Any:  # noqa: ARG002 - as pyshark has it
-        """Start tshark confined.
+        """Start tshark confined, or take the one that was.
 
         pyshark's own way has no room for an environment or another program, and reads where tshark is from a config.ini
         of the working directory.
         """
         self._verify_capture_parameters()
         options = self.get_parameters(packet_count=packet_count)
-        command = tshark.command(self._program, "-l", "-T", "pdml", *options)
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=isolated.FOLDER,
-            pass_fds=self._files,
-            env=isolated.environment(tshark.SETTINGS),
+        process = self._begun or await tshark.start(
+            self._program, *options, stdin=subprocess.DEVNULL, files=self._files
         )
         self._create_stderr_handling_task(process.stderr)
-        self._created_new_process(command, process)
+        self._created_new_process(options, process)
         return process
 
     async def _cleanup_subprocess(self, process: Any) -> None:

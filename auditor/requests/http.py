@@ -49,6 +49,7 @@ class Request:
     scope_region: str | None = None
     scope_service: str | None = None
     signed_headers: str | None = None
+    unsigned: str | None = None
     token_present: bool | None = None
     signed_at: float | None = None
     expires_s: int | None = None
@@ -123,6 +124,7 @@ def request(
         scope_region=signature.region,
         scope_service=signature.service,
         signed_headers=signature.signed_headers,
+        unsigned=signature.unsigned,
         token_present=signature.has_token,
         signed_at=signature.signed_at,
         expires_s=signature.expires,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from auditor.requests.cut import Wanted
 from auditor.requests.keys import Keys
 from auditor.requests.signing import new_salt
 from auditor.tls.revealed import Revealed
+
+if TYPE_CHECKING:
+    from auditor.requests.decrypt import Opener, Stage
 
 Array = np.ndarray[Any, Any]
 
@@ -83,8 +86,31 @@ class Inside:
     revealed: dict[int, Revealed] = field(
         default_factory=dict
     )  # of flows of the last capture: their encrypted handshakes
+    stage: "Stage | None" = None  # how far it is, while flows are opened
+    _begun: "Opener | None" = None
     _uses: dict[str, Use] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Begin to load what opens flows, which takes longer than reading a small capture, where there will be some."""
+        from auditor.requests import tshark
+        from auditor.requests.decrypt import Opener
+
+        if (program := tshark.program()) is not None:
+            self._begun = Opener(program, self.keys.private_keys)
+
+    def _opener(self) -> "Opener | None":
+        """What opens flows with the keys that there are now; None where there is no tshark."""
+        if self._begun is None or self._begun.private_keys != self.keys.private_keys:
+            self.close()
+            self.begin()
+        return self._begun
+
+    def close(self) -> None:
+        """End what was begun."""
+        if self._begun is not None:
+            self._begun.close()
+            self._begun = None
 
     def learn(self, capture: str, secrets: Sequence[bytes]) -> None:
         """Take in secrets that a pcapng holds (``secrets`` grows while it is read), and what key logs have got since."""
@@ -105,30 +131,32 @@ class Inside:
         """The requests in the wanted flows of captures that were read to their ends, or why there are none."""
         from auditor.reading.merging import Merging
         from auditor.requests import tshark
-        from auditor.requests.decrypt import dissect
+        from auditor.requests.decrypt import Dissected, Stage, dissect
 
         times = int(wanted.started.min()), int(wanted.ended.max())
         second, self.revealed = again(sources, times), {}
         if second is None:
             return [], NOT_KEPT
         randoms = [random for of_flow in wanted.randoms for random in of_flow]
+        self.stage = stage = Stage(len(wanted))
         try:
-            dissected = dissect(
-                Merging(*second),
-                lambda: is_same(sources, second[0]),
-                wanted,
-                self.keys.text(randoms),
-                self.keys.private_keys,
-                self.salt,
-            )
+            if (opener := self._opener()) is None:
+                dissected = Dissected(failure=tshark.missing())
+            else:
+                secrets = self.keys.text(randoms)
+                dissected = dissect(
+                    Merging(*second), lambda: is_same(sources, second[0]), wanted, secrets, self.salt, opener, stage
+                )
         finally:
+            self.stage = None
+            self.close()
             for one in second[0]:
                 one.item.forget()
         self.tshark, self.failed = tshark.version(), self.failed or dissected.failure is not None
         self.notes += [note for note in [*dissected.notes, dissected.failure] if note and note not in self.notes]
         identifiers, captures = wanted.identifier.tolist(), [source.item.name for source in sources]
         self._sides = {(identifiers[flow], is_client) for flow, is_client in dissected.opened}
-        self.revealed = {identifiers[flow]: said for flow, said in dissected.revealed.items()}
+        self.revealed = {identifiers[flow]: entry for flow, entry in dissected.revealed.items()}
         for row in dissected.requests:
             row["flow_id"], row["shown"] = identifiers[row.pop("flow")], row["frame"]
             row["capture"] = captures[frames.capture(row["shown"])]

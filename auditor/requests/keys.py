@@ -19,13 +19,19 @@ from auditor.errors import InputError, shown
 
 Array = np.ndarray[Any, Any]
 
+# What may stand before and behind a secret where a log system or an editor wrote the line: {"log":"CLIENT_RANDOM … \\n"}.
+_BEFORE, _BEHIND = rb"(?:^|[^0-9A-Za-z_])", rb"(?=$|[\s\"'`\\,;|)\]}<])"
 _SESSION = re.compile(
-    rb"(?:^|[\s:|\]])((CLIENT_RANDOM|PMS_CLIENT_RANDOM|CLIENT_EARLY_TRAFFIC_SECRET|CLIENT_HANDSHAKE_TRAFFIC_SECRET"
+    _BEFORE + rb"(CLIENT_RANDOM|PMS_CLIENT_RANDOM|CLIENT_EARLY_TRAFFIC_SECRET|CLIENT_HANDSHAKE_TRAFFIC_SECRET"
     rb"|SERVER_HANDSHAKE_TRAFFIC_SECRET|CLIENT_TRAFFIC_SECRET_\d{1,4}|SERVER_TRAFFIC_SECRET_\d{1,4}"
-    rb"|EARLY_EXPORTER_SECRET|EXPORTER_SECRET|ECH_SECRET|ECH_CONFIG) ([0-9a-fA-F]{64}) [0-9a-fA-F]{32,8192})$"
+    rb"|EARLY_EXPORTER_SECRET|EXPORTER_SECRET|ECH_SECRET|ECH_CONFIG)"
+    rb"[ \t]+([0-9a-f]{64})[ \t]+([0-9a-f]{32,8192})" + _BEHIND,
+    re.IGNORECASE,
 )
 _OTHER = re.compile(
-    rb"(?:^|[\s:|\]])(RSA (?:[0-9a-fA-F]{16} [0-9a-fA-F]{96}|Session-ID:[0-9a-fA-F]{0,64} Master-Key:[0-9a-fA-F]{96}))$"
+    _BEFORE
+    + rb"(RSA (?:[0-9a-fA-F]{16} [0-9a-fA-F]{96}|Session-ID:[0-9a-fA-F]{0,64} Master-Key:[0-9a-fA-F]{96}))"
+    + _BEHIND
 )
 # Lines with which application data can be opened.
 OPENS_DATA = (b"CLIENT_RANDOM", b"PMS_CLIENT_RANDOM", b"CLIENT_TRAFFIC_SECRET", b"SERVER_TRAFFIC_SECRET", b"RSA")
@@ -76,21 +82,21 @@ class Keys:
             log = KeyLog(name)
             self.logs.append(log)
         before = len(self.by_random)
-        for line in _lines(_plain(parts)):
-            text = line.strip()
+        for written in _lines(_plain(parts)):
+            text = written.strip()
             if not text or text.startswith(b"#"):
                 continue
             log.lines += 1
             if self.lines >= MOST_LINES:
                 continue
             if (match := _SESSION.search(text)) is not None:
-                kept = self.by_random.setdefault(bytes.fromhex(match[3].decode()), [])
+                kept, line = self.by_random.setdefault(bytes.fromhex(match[2].decode()), []), _canonical(match)
             elif (match := _OTHER.search(text)) is not None:
-                kept = self.of_any
+                kept, line = self.of_any, match[1]
             else:
                 log.wrong += 1
                 continue
-            kept.append(match[1])  # without what a log system has put in front
+            kept.append(line)  # without what a log system has put around it
             self.lines += 1
         log.sessions += len(self.by_random) - before
         return log
@@ -134,6 +140,11 @@ class Keys:
         wanted = {high.to_bytes(8, "big") + low.to_bytes(8, "big") for high, low in randoms}
         lines = [line for random, own in self.by_random.items() if random[:16] in wanted for line in own]
         return b"".join(line + b"\n" for line in [*lines, *self.of_any])
+
+
+def _canonical(match: re.Match[bytes]) -> bytes:
+    """A secret of a session as Wireshark wants it: the label in capitals, single spaces."""
+    return b" ".join((match[1].upper(), match[2], match[3]))
 
 
 def _plain(parts: Iterable[bytes]) -> Iterable[bytes]:

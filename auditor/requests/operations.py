@@ -7,8 +7,8 @@ import csv
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
+from auditor import data
 from auditor.aws.names import endpoint
 
 # Segments of a path that name no thing and nobody: words, versions.
@@ -44,7 +44,7 @@ def _pattern(template: str) -> re.Pattern[str]:
 @cache
 def operations() -> tuple[Operation, ...]:
     """All operations that are known."""
-    text = files("auditor.data").joinpath("operations.csv").read_text(encoding="utf-8")
+    text = data.FOLDER.joinpath("operations.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     return tuple(
         Operation(

@@ -47,6 +47,7 @@ class Signature:
     region: str | None = None
     service: str | None = None
     signed_headers: str | None = None
+    unsigned: str | None = None  # headers x-amz-… that are sent and not signed, but for the session token's
     has_token: bool | None = None
     signed_at: float | None = None  # seconds since 1970
     expires: int | None = None  # seconds
@@ -125,6 +126,12 @@ def _headers(text: str | None) -> str | None:
     return " ".join(names[:64]) or None
 
 
+def _unsigned(headers: Mapping[str, str], signed: str | None) -> str | None:
+    """The headers of AWS's own that are sent and not signed: all have to be (IAM User Guide, canonical headers)."""
+    names = {name for name in headers if name.startswith("x-amz-") and name != "x-amz-security-token"}
+    return _headers(";".join(sorted(names - set((signed or "").split()))))
+
+
 def read(headers: Mapping[str, str], query: str, salt: bytes, form: Mapping[str, str] | None = None) -> Signature:
     """The signature of a request with these headers (names in lower case), this query string and form."""
     authorization = headers.get("authorization", "").strip()
@@ -166,10 +173,12 @@ def _version_4(version: str, rest: str, headers: Mapping[str, str], salt: bytes)
     wrong = wrong or _other_day(scope.get("date"), signed_at)
     if version == V4A and "x-amz-region-set" in headers:
         scope["region"] = _plain(headers["x-amz-region-set"].partition(",")[0].strip())
+    names = _headers(parts.get("SignedHeaders"))
     return Signature(
         version,
         **scope,
-        signed_headers=_headers(parts.get("SignedHeaders")),
+        signed_headers=names,
+        unsigned=_unsigned(headers, names),
         has_token="x-amz-security-token" in headers,
         signed_at=signed_at,
         wrong=wrong,
@@ -177,7 +186,7 @@ def _version_4(version: str, rest: str, headers: Mapping[str, str], salt: bytes)
 
 
 def _other_day(scope: str | None, signed_at: float | None) -> str | None:
-    """What is wrong where no time of signing is told, or the scope's day is not its: AWS refuses such a signature."""
+    """What is wrong where there is no time of signing, or the scope's day is not its: AWS refuses such a signature."""
     if signed_at is None:
         return "it has no date"
     if scope is None or datetime.fromtimestamp(signed_at, UTC).strftime("%Y%m%d") == scope:

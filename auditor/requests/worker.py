@@ -1,39 +1,39 @@
 """The child process that lets tshark dissect, through pyshark. What is secret stays in it.
 
-Its order is one line of JSON on standard input, which stays open: when it is closed, the parent is gone, and this
-process and tshark end too. Results are lines of JSON on standard output.
+Its orders are two lines of JSON on standard input: how tshark is to be started, and once the packets are there, whose they
+are. Standard input stays open: when it is closed, the parent is gone, and this process and tshark end too. Results are
+lines of JSON on standard output.
 """
 
-import ipaddress
+import asyncio
 import json
 import os
-import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from auditor.machine import landlock
 from auditor.machine.confined import confine
-from auditor.requests.http import Exchange, Request, answer, form, request
-from auditor.requests.http3 import Streams
+from auditor.requests import tshark
 
+PIECE = 1 << 18  # bytes of packets given to tshark at once
 MEMORY = 6 << 30  # bytes of address space, for this process and for tshark
-HEADS = 'http.request || http.response || http2.header.name || urlencoded-form.key || smtp.req.command == "AUTH"'
 # What shows that keys open a session: the Finished of TLS 1.2, and application data of TLS 1.3 near the beginning.
 OPENED = (
-    " || (tls.handshake.type == 20 && !tls.record.opaque_type)"
+    "(tls.handshake.type == 20 && !tls.record.opaque_type)"
     " || (tls.record.opaque_type && tls.record.content_type == 23 && tcp.seq < 16384)"
 )
-STREAMS = " || quic.stream_data"
-FORM = ("Action", "AWSAccessKeyId", "SignatureVersion", "SecurityToken", "Timestamp")
 # EncryptedExtensions and Certificate of TLS 1.3, where the handshake's secrets are there.
-FLIGHT = " || tls.handshake.type == 8 || (tls.handshake.type == 11 && (tls.record.opaque_type || quic))"
-ENCRYPTED_EXTENSIONS, CERTIFICATE = "8", "11"
-LONGEST_CHAIN = 28_000  # bytes of certificates that are handed out
-BODY = 4096  # bytes of a response with an error that are looked at
+FLIGHT = "tls.handshake.type == 8 || (tls.handshake.type == 11 && (tls.record.opaque_type || quic))"
+HEADS = (
+    'http.request || http.response || http2.header.name || urlencoded-form.key || smtp.req.command == "AUTH"'
+    f" || quic.stream_data || {OPENED} || {FLIGHT}"
+)
 
 
 def preferences(order: dict[str, Any]) -> list[str]:
@@ -49,234 +49,74 @@ def preferences(order: dict[str, Any]) -> list[str]:
     return options
 
 
-class Layers:
-    """The layers of one packet, as pyshark has them."""
-
-    def __init__(self, packet: Any) -> None:
-        self.number = int(packet.number)
-        self.layers = packet.layers
-        source, target = (ipaddress.ip_address(getattr(packet.ip, name)).packed for name in ("src", "dst"))
-        self.from_client = source[0] == 10
-        client = source if self.from_client else target
-        self.flow = int.from_bytes(client[1:], "big")
-
-
-def values(layer: Any, name: str) -> list[str]:
-    """All values of a field of a layer."""
-    fields = layer._all_fields.get(name)  # noqa: SLF001 - pyshark's public way in gives only the first of several
-    return [] if fields is None else [field.show or "" for field in fields.all_fields]
-
-
-def first(layer: Any, name: str) -> str | None:
-    shown = values(layer, name)
-    return shown[0] if shown else None
-
-
-def header_lines(layer: Any, name: str) -> dict[str, str]:
-    """The headers of HTTP/1, names in lower case; of several with one name the first."""
-    headers: dict[str, str] = {}
-    for line in values(layer, name):
-        key, _, value = line.replace("\\r\\n", "").partition(":")
-        headers.setdefault(key.strip().lower(), value.strip())
-    return headers
-
-
-def form_of(layers: list[Any]) -> dict[str, str]:
-    """What the AWS query protocol says in a form: the operation, and how it is signed. Nothing else is taken."""
-    parameters: dict[str, str] = {}
-    for layer in layers:
-        if layer.layer_name == "urlencoded-form":
-            keys, contents = values(layer, "urlencoded-form.key"), values(layer, "urlencoded-form.value")
-            parameters |= {key: value for key, value in zip(keys, contents, strict=False) if key in FORM}
-    return parameters
-
-
-def body_of(layer: Any) -> bytes:
-    text = first(layer, "http.file_data") or ""
-    if re.fullmatch(r"(?:[0-9a-f]{2}:)*[0-9a-f]{2}", text[: 3 * BODY - 1]):
-        return bytes.fromhex(text[: 3 * BODY - 1].replace(":", ""))
-    return text[:BODY].encode("utf-8", "replace")
-
-
-class Dissector:
-    """Turns packets into requests."""
-
-    def __init__(self, order: dict[str, Any]) -> None:
-        self.salt = bytes.fromhex(order["salt"])
-        self.clear = set(order["clear"])
-        self.exchange = Exchange()
-        self.streams = Streams()
-        self.notes: set[str] = set()
-        self.opened: set[tuple[int, bool]] = set()  # flows, and whether it is the client's side
-        self.revealed: dict[tuple[int, bool], dict[str, Any]] = {}  # likewise: what their encrypted handshakes say
-
-    def take(self, packet: Any) -> Iterator[Request]:
-        layers = Layers(packet)
-        for layer in layers.layers:
-            if layer.layer_name == "tls" and _is_opened(layer):
-                self.opened.add((layers.flow, layers.from_client))
-            if layer.layer_name in ("tls", "quic"):
-                self._flight(layers, layer)
-            if layer.layer_name == "http":
-                yield from self._http(layers, layer)
-            elif layer.layer_name == "http2":
-                yield from self._http2(layers, layer)
-            elif layer.layer_name == "quic":
-                yield from self._quic(layers, layer)
-            elif layer.layer_name == "smtp":
-                yield from self._smtp(layers, layer)
-
-    def _flight(self, seen: Layers, layer: Any) -> None:
-        """What a side says of itself in the encrypted part of a handshake of TLS 1.3."""
-        types = values(layer, "tls.handshake.type")
-        if layer.layer_name == "tls" and first(layer, "tls.record.opaque_type") is None:
-            return
-        said = self.revealed.setdefault((seen.flow, seen.from_client), {"alpn": None, "certificates": []})
-        if ENCRYPTED_EXTENSIONS in types and not seen.from_client:
-            said["alpn"] = said["alpn"] or first(layer, "tls.handshake.extensions_alpn_str")
-        if CERTIFICATE in types and not said["certificates"]:
-            shown = layer._all_fields.get("tls.handshake.certificate")  # noqa: SLF001 - see ``values``
-            chain = [field.raw_value or "" for field in shown.all_fields] if shown is not None else []
-            if sum(map(len, chain)) <= 2 * LONGEST_CHAIN:
-                said["certificates"] = chain
-
-    def _scheme(self, flow: int) -> str:
-        return "http" if flow in self.clear else "https"
-
-    def _http(self, seen: Layers, layer: Any) -> Iterator[Request]:
-        if (method := first(layer, "http.request.method")) is not None and seen.from_client:
-            yield from self.exchange.asked(
-                request(
-                    seen.flow,
-                    seen.number,
-                    method,
-                    first(layer, "http.request.uri") or "/",
-                    header_lines(layer, "http.request.line"),
-                    scheme=self._scheme(seen.flow),
-                    salt=self.salt,
-                    form=form_of(seen.layers),
-                )
-            )
-        elif (code := first(layer, "http.response.code")) is not None and not seen.from_client:
-            if code.isdigit() and int(code) >= 200 and (complete := self.exchange.answered(seen.flow)) is not None:
-                answer(complete, int(code), header_lines(layer, "http.response.line"), body_of(layer))
-                yield complete
-
-    def _http2(self, seen: Layers, layer: Any) -> Iterator[Request]:
-        number = first(layer, "http2.streamid")
-        if number is None or not number.isdigit():
-            return
-        stream = (2, int(number))
-        pending = self.exchange.waiting(seen.flow, stream)
-        if seen.from_client and pending is not None and pending.api is None and (parameters := form_of(seen.layers)):
-            form(pending, parameters)
-        names = values(layer, "http2.header.name")
-        if not names:
-            return
-        headers: dict[str, str] = {}
-        for name, value in zip(names, values(layer, "http2.header.value"), strict=False):
-            headers.setdefault(name.lower(), value)
-        yield from self.headers(seen, stream, headers)
-
-    def headers(self, seen: Layers, stream: tuple[int, int], headers: dict[str, str]) -> Iterator[Request]:
-        """The headers of a stream of HTTP/2 or 3."""
-        if seen.from_client and ":method" in headers:
-            yield from self.exchange.asked(
-                request(
-                    seen.flow,
-                    seen.number,
-                    headers[":method"],
-                    headers.get(":path") or headers.get(":authority", ""),
-                    headers,
-                    scheme=self._scheme(seen.flow),
-                    salt=self.salt,
-                ),
-                stream,
-            )
-        elif not seen.from_client and headers.get(":status", "").isdigit() and int(headers[":status"]) >= 200:
-            if (complete := self.exchange.answered(seen.flow, stream)) is not None:
-                answer(complete, int(headers[":status"]), headers)
-                yield complete
-
-    def _quic(self, seen: Layers, layer: Any) -> Iterator[Request]:
-        frames = zip(
-            values(layer, "quic.stream.stream_id"),
-            _offsets(layer),
-            values(layer, "quic.stream_data"),
-            strict=False,
-        )
-        for number, offset, data in frames:
-            self.opened.add((seen.flow, seen.from_client))
-            pieces = self.streams.take(
-                seen.flow, seen.from_client, int(number), offset, bytes.fromhex(data.replace(":", ""))
-            )
-            for stream, headers in pieces:
-                yield from self.headers(seen, (3, stream), headers)
-        self.notes |= self.streams.notes
-
-    def _smtp(self, seen: Layers, layer: Any) -> Iterator[Request]:
-        for command, parameter in zip(
-            values(layer, "smtp.req.command"), [*values(layer, "smtp.req.parameter"), ""], strict=False
-        ):
-            if command.upper() == "AUTH" and seen.from_client:
-                how = parameter.split(" ")[0].upper()
-                known = how if re.fullmatch(r"[A-Z0-9-]{1,20}", how) else "?"
-                yield Request(seen.flow, seen.number, "AUTH", "smtp", None, None, api=f"AUTH {known}")
-
-    def rest(self) -> Iterator[Request]:
-        yield from self.exchange.rest()
-
-
-def _is_opened(layer: Any) -> bool:
-    """Whether what a record hides is shown: its inner type beside the outer one, or the Finished of TLS 1.2."""
-    if first(layer, "tls.record.opaque_type") is not None:
-        return "23" in values(layer, "tls.record.content_type")
-    return "20" in values(layer, "tls.handshake.type")
-
-
-def _offsets(layer: Any) -> list[int]:
-    """The offsets of the STREAM frames of a packet; a frame without one begins its stream (RFC 9000 19.8)."""
-    given = iter(values(layer, "quic.stream.offset"))
-    flags = values(layer, "quic.stream.off")
-    return [int(next(given, "0")) if flag in ("1", "True") else 0 for flag in flags]
-
-
-def _end_with_parent() -> None:
-    """Wait for the end of standard input, then end everything that was started here."""
-    sys.stdin.buffer.read()
+def _listen(orders: "SimpleQueue[dict[str, Any]]") -> None:
+    """Hand on what the parent orders; at the end of standard input, end everything that was started here."""
+    for line in sys.stdin.buffer:
+        orders.put(json.loads(line))
     os.killpg(0, signal.SIGKILL)
 
 
+def _give(capture: int | str, pipe: int, say: Callable[[dict[str, Any]], None]) -> None:
+    """Write the packets, which are all there by now, to tshark's standard input; say how far it is."""
+    given = 0
+    held = (
+        os.dup(capture) if isinstance(capture, int) else os.open(capture, os.O_RDONLY)
+    )  # pyshark looks whether it is there
+    with suppress(BrokenPipeError), os.fdopen(pipe, "wb") as out, os.fdopen(held, "rb") as packets:
+        packets.seek(0)
+        while piece := packets.read(PIECE):
+            out.write(piece)
+            given += len(piece)
+            say({"given": given})
+
+
+def _dissect(orders: "SimpleQueue[dict[str, Any]]", say: Callable[[dict[str, Any]], None]) -> None:
+    """Start tshark, and load pyshark beside it; dissect what comes then, and say what is found."""
+    how = orders.get()
+    keys, capture = how["keys"], how["capture"]
+    files = [keys] if isinstance(keys, int) else []
+    how["keys"] = f"{tshark.OPEN}/{keys}" if files else keys
+    # Packets come by a pipe, which needs not be full when tshark opens it.
+    packets, pipe = os.pipe()
+    options = ["-r", "-", "-Y", HEADS, *how["options"], *preferences(how)]
+    loop = asyncio.new_event_loop()
+    process = loop.run_until_complete(tshark.start(how["tshark"], *options, stdin=packets, files=files))
+    os.close(packets)
+    from auditor.requests.dissection import Dissection
+    from auditor.requests.dissector import Dissector
+
+    dissector = Dissector(orders.get())
+    threading.Thread(target=_give, args=(capture, pipe, say), daemon=True).start()
+    path = f"{tshark.OPEN}/{capture}" if isinstance(capture, int) else capture
+    with Dissection(path, how["tshark"], begun=(loop, process)) as dissection:
+        for packet in dissection:
+            for request in dissector.take(packet):
+                say(request.out())
+    for request in dissector.rest():
+        say(request.out())
+    for (flow, is_client), entry in dissector.revealed.items():
+        say({"revealed": flow, "is_client": is_client, **entry})
+    say({"done": True, "notes": sorted(dissector.notes), "opened": sorted(dissector.opened)})
+
+
 def main(_: Sequence[str] = ()) -> None:
-    """Read the order, dissect, write the results."""
+    """Take the orders, dissect, write the results."""
     confine(MEMORY)
     landlock.restrict([Path(os.devnull)])  # neither here nor in tshark is there anything to be written
-    from auditor.requests.dissection import OPEN, Dissection  # which takes as long as preparing the order
+    orders: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    threading.Thread(target=_listen, args=(orders,), daemon=True).start()
 
-    order = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    files = [order[name] for name in ("capture", "keys") if isinstance(order[name], int)]
-    for name in ("capture", "keys"):
-        if order[name] in files:
-            order[name] = f"{OPEN}/{order[name]}"
+    saying = threading.Lock()
 
-    heads = HEADS + OPENED + FLIGHT + (STREAMS if order["quic"] else "")
-    parameters = ["-Y", heads, *order["options"], *preferences(order)]
-    dissector = Dissector(order)
-    out = sys.stdout
+    def say(row: dict[str, Any]) -> None:
+        with saying:
+            sys.stdout.write(json.dumps(row) + "\n")
+            if "given" in row:  # for whoever waits
+                sys.stdout.flush()
+
     try:
-        with Dissection(order["capture"], order["tshark"], files, custom_parameters=parameters) as capture:
-            for packet in capture:
-                for request in dissector.take(packet):
-                    out.write(json.dumps(request.out()) + "\n")
-        for request in dissector.rest():
-            out.write(json.dumps(request.out()) + "\n")
-        for (flow, is_client), said in dissector.revealed.items():
-            out.write(json.dumps({"revealed": flow, "is_client": is_client, **said}) + "\n")
-        out.write(
-            json.dumps({"done": True, "notes": sorted(dissector.notes), "opened": sorted(dissector.opened)}) + "\n"
-        )
+        _dissect(orders, say)
     except Exception as error:  # noqa: BLE001 - reported by its type; its text may hold what was dissected
-        out.write(json.dumps({"failed": type(error).__name__}) + "\n")
-    out.flush()
+        say({"failed": type(error).__name__})
+    sys.stdout.flush()
     os._exit(0)

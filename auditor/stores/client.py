@@ -46,6 +46,14 @@ class Remote:
         size = self.version.get("size")
         return size if isinstance(size, int) else None
 
+    @property
+    def stamp(self) -> str | None:
+        """What tells its version from others; None where its store says nothing of that."""
+        said = [
+            str(self.version[name]) for name in ("etag", "modified", "number") if self.version.get(name) is not None
+        ]
+        return " ".join(said) or None
+
     def prepare(self) -> "RemoteStream":
         """Its bytes, of that version, asked for and not waited for."""
         return RemoteStream(self)
@@ -150,7 +158,7 @@ def check(url: str) -> None:
         )
 
 
-def _said(url: str, answer: socket.socket) -> Any:
+def _message(url: str, answer: socket.socket) -> Any:
     """The value that comes next. Raises InputError naming the object and why there is none."""
     try:
         kind, length = wire.header(answer)
@@ -166,13 +174,13 @@ def find(url: str) -> Found:
     """What a URL stands for: an object, those in a folder, or those that a pattern fits. Raises InputError."""
     check(url)
     with Child.one().ask("find", url=url) as answer:
-        said = _said(url, answer)
-        if said["is"] == "object":
-            return Found([Remote(url, said["version"])], _data(url, answer))
+        message = _message(url, answer)
+        if message["is"] == "object":
+            return Found([Remote(url, message["version"])], _data(url, answer))
         objects: list[Remote] = []
-        while len(objects) < said["count"]:
-            objects += [Remote(name, version) for name, version in _said(url, answer)]
-    return Found(objects, is_folder=said["is"] == "folder")
+        while len(objects) < message["count"]:
+            objects += [Remote(name, version) for name, version in _message(url, answer)]
+    return Found(objects, is_folder=message["is"] == "folder")
 
 
 def _data(url: str, answer: socket.socket) -> bytes:
@@ -228,13 +236,13 @@ def put(url: str, file: BinaryIO) -> None:
             while piece := file.read(wire.PIECE):
                 wire.send(answer, wire.DATA, piece)
             wire.send(answer, wire.DATA, b"")
-        _said(url, answer)
+        _message(url, answer)
 
 
 def remove(url: str) -> None:
     """Remove an object, if it is there. Raises InputError."""
     with Child.one().ask("remove", url=url) as answer:
-        _said(url, answer)
+        _message(url, answer)
 
 
 class RemoteStream(io.RawIOBase):
@@ -253,7 +261,7 @@ class RemoteStream(io.RawIOBase):
         """Wait until its first bytes are there. Raises InputError naming the object and why they do not come."""
         if not self._begun:
             try:
-                self.version = _said(self.remote.url, self._answer)
+                self.version = _message(self.remote.url, self._answer)
             except BaseException:
                 self.close()
                 raise
@@ -279,7 +287,7 @@ class RemoteStream(io.RawIOBase):
         return got
 
     def _next(self) -> None:
-        """The next frame: bytes, or what is said at the end."""
+        """The next frame: bytes, or the message at the end."""
         try:
             kind, self._left = wire.header(self._answer)
         except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""One object of a store, range by range; each is of the version that the first was of, or the difference is told."""
+"""One object of a store, range by range; each is of the version that the first was of, or the difference is reported."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -143,24 +143,24 @@ class S3Object(Object):
         self.place = {"Bucket": bucket, "Key": key}
 
     def look(self) -> Version:
-        return persistently(lambda: self._said(self._call("head_object", self._numbered(self.asked))))
+        return persistently(lambda: self._version(self._call("head_object", self._numbered(self.asked))))
 
     def _numbered(self, number: str | None) -> dict[str, str]:
         return {"VersionId": number} if number else {}
 
     def _call(self, method: str, more: dict[str, str]) -> dict[str, Any]:
         async def call() -> dict[str, Any]:
-            said: dict[str, Any] = await self.system._call_s3(method, **self.place, **more)  # noqa: SLF001 - the async form
+            response: dict[str, Any] = await self.system._call_s3(method, **self.place, **more)  # noqa: SLF001 - the async form
             if method == "get_object":
-                said["Body"] = await said["Body"].read()
-            return said
+                response["Body"] = await response["Body"].read()
+            return response
 
         return self.wait(call())
 
     @staticmethod
-    def _said(said: dict[str, Any]) -> Version:
-        _, _, whole = str(said.get("ContentRange", "")).partition("/")
-        return Version.of({**said, "size": int(whole) if whole.isdigit() else said.get("ContentLength")})
+    def _version(response: dict[str, Any]) -> Version:
+        _, _, whole = str(response.get("ContentRange", "")).partition("/")
+        return Version.of({**response, "size": int(whole) if whole.isdigit() else response.get("ContentLength")})
 
     def _read(self, begin: int, end: int, version: Version) -> tuple[bytes, Version]:
         if version.size == 0:
@@ -169,7 +169,7 @@ class S3Object(Object):
         if not more and version.etag:
             more["IfMatch"] = version.etag
         try:
-            said = self._call("get_object", {"Range": f"bytes={begin}-{end - 1}", **more})
+            response = self._call("get_object", {"Range": f"bytes={begin}-{end - 1}", **more})
         except Exception as error:
             codes = _codes(error)
             if codes & GONE or (begin and isinstance(error, FileNotFoundError)):
@@ -177,16 +177,16 @@ class S3Object(Object):
             if begin == 0 and codes & OUT_OF_RANGE:
                 return b"", replace(version, size=0)
             raise
-        now = self._said(said)
+        now = self._version(response)
         if version.differs(now):
             raise ChangedError
-        return said["Body"], version.with_more(now)
+        return response["Body"], version.with_more(now)
 
 
 def _codes(error: BaseException) -> set[str]:
     """The codes by which S3 says what is wrong."""
-    said = (getattr(one, "response", None) for one in systems.chain(error))
-    return {str(one.get("Error", {}).get("Code")) for one in said if isinstance(one, dict)}
+    response = (getattr(one, "response", None) for one in systems.chain(error))
+    return {str(one.get("Error", {}).get("Code")) for one in response if isinstance(one, dict)}
 
 
 class WebObject(Object):

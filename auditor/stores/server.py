@@ -22,7 +22,7 @@ from auditor.stores.objects import ChangedError, NoRangesError, Object, Version,
 THREADS = 32  # that wait for stores
 AT_ONCE = 16  # stretches of objects that are on their way
 LISTED = 1000  # objects in one message
-SNIFFED = 64 << 10  # bytes of an object that was named by itself, by which is told what it is
+SNIFFED = 64 << 10  # bytes of an object that was named by itself, by which its kind is recognised
 ON_THEIR_WAY = 64 << 20  # bytes of all objects that are read
 PART = 8 << 20  # bytes of an object that are written at once
 
@@ -59,7 +59,7 @@ class Server:
                 self._asked[request["what"]](to, request)
             except (BrokenPipeError, ConnectionResetError, wire.CutError):
                 raise
-            except Exception as error:  # noqa: BLE001 - told to whoever asked
+            except Exception as error:  # noqa: BLE001 - reported to whoever asked
                 wire.say(to, systems.reason(error), wire.FAILED)
 
     def _find(self, to: socket.socket, request: dict[str, Any]) -> None:
@@ -128,13 +128,13 @@ class Server:
         wire.say(to, {"changed": reading.changed})
 
     def _pieces(self, to: socket.socket, request: dict[str, Any]) -> None:
-        """Stretches of objects, in order; nothing of one that cannot be read, which is told when it is read as a whole."""
+        """Stretches of objects, in order; nothing of one that cannot be read, which is reported when it is read as a whole."""
 
         def piece(url: str, version: dict[str, Any], begin: int, end: int) -> bytes:
             try:
                 thing, known = found(url), Version(**version)
                 return thing.read(begin, end, known)[0] if begin else self._beginning(thing, known, end)[1]
-            except Exception:  # noqa: BLE001 - told then
+            except Exception:  # noqa: BLE001 - reported then
                 return b""
 
         waiting: deque[Future[bytes]] = deque()

@@ -104,10 +104,16 @@ class Texts:
         index_type = type_.index_type
         rows: Array = np.array([*of_value, MISSING], np.int16 if index_type == pa.int16() else np.int32)[self.index]
         bitmap, count = _validity(rows < 0)
+        used = in_order(rows, len(codes))
+        if not np.array_equal(used, np.arange(len(codes))):
+            number = np.full(len(codes) + 1, MISSING, rows.dtype)
+            number[used] = np.arange(len(used))
+            rows = number[rows]
         if count:
             rows[rows < 0] = 0
         indices = pa.Array.from_buffers(index_type, len(rows), [bitmap, pa.py_buffer(rows)], count)
-        return pa.DictionaryArray.from_arrays(indices, strings(list(codes)))
+        texts = list(codes)
+        return pa.DictionaryArray.from_arrays(indices, strings([texts[number] for number in used.tolist()]))
 
 
 @dataclass
@@ -126,6 +132,19 @@ class Bytes:
 
 
 Column = Numbers | Texts | Bytes
+
+
+def in_order(rows: Array, count: int) -> Array:
+    """The numbers below ``count`` that are in ``rows``, each where it comes first; negative ones are passed over.
+
+    So a table has the same bytes by whatever numbers its texts were known before.
+    """
+    if count < 2:  # most columns, nearly always
+        return np.arange(int((rows >= 0).any()) if count else 0)
+    first = np.full(count + 1, len(rows))
+    first[rows[::-1]] = np.arange(len(rows) - 1, -1, -1)  # of equal places the last one assigned counts
+    used = np.flatnonzero(first[:count] < len(rows))
+    return used[np.argsort(first[used])]
 
 
 def strings(values: Sequence[str | None]) -> Any:

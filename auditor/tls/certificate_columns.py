@@ -22,6 +22,8 @@ class CertificateColumns:
     table: dict[str, Numbers | Texts]
     chain: Texts  # key and signature of each certificate of the server's chain
     chain_valid: Numbers  # whether all of them were valid when the handshake began
+    client_chain: Texts  # the same two of the client's chain
+    client_chain_valid: Numbers
 
 
 def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Texts) -> CertificateColumns:
@@ -48,6 +50,8 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
         table,
         chain=Texts([described(chain) for chain in chains], index),
         chain_valid=_valid(chains, index, started),
+        client_chain=Texts([described(chain) for chain in clients], client),
+        client_chain_valid=_valid(clients, client, started),
     )
 
 

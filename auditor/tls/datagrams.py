@@ -49,7 +49,7 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
         application = int(flows["application"][flow])
         over_tcp = int(flows["ip_protocol"][flow]) == TCP
         assembler = _assembler(held, application, sides["protected"][flow].tolist(), over_tcp=over_tcp)
-        held.state.memory.counters[S.TOLD_AT] = flows["number"][flow]
+        held.state.memory.counters[S.EXCHANGED_AT] = flows["number"][flow]
         datagrams = kept.chain(int(flows["datagram"][flow]))
         for handshake in assembler.run(datagrams):
             handshake["flow"] = int(flows["identifier"][flow])

@@ -20,7 +20,7 @@ from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
 from auditor.tables.schema import NO_MEMORY
 from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.dh_groups import group_of
-from auditor.tls.hello_faults import CUT_HELLO, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
+from auditor.tls.hello_faults import CUT_HELLO, CUT_PACKETS, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
 from auditor.tls.interned import Shapes, names_of
 from auditor.tls.messages import LARGEST_READ
 from auditor.tls.names import alert_name, signature_name, suites
@@ -55,6 +55,8 @@ class HandshakeColumns:
     client_signature: Texts  # scheme of the client's CertificateVerify
     chain: Texts  # keys and signatures of the server's certificates
     chain_valid: Numbers  # whether all of them were valid when the handshake began
+    client_chain: Texts  # the same two of the client's chain
+    client_chain_valid: Numbers
     chain_unread: Texts  # why they are not known though they were sent in clear
 
     @cached_property
@@ -105,6 +107,8 @@ def handshake_columns(
         _client_signatures(rows),
         certificates.chain,
         certificates.chain_valid,
+        certificates.client_chain,
+        certificates.client_chain_valid,
         _chain_unread(rows),
     )
 
@@ -203,7 +207,7 @@ def _status(
         if invalid == TOO_LONG:
             return "truncated", f"{message}: {INVALID[TOO_LONG]}"
         return "truncated", f"{message}: the capture has only its first {at + 4} bytes"
-    if invalid in (NO_KEYS, NO_SALT, HIDDEN):
+    if invalid in (NO_KEYS, NO_SALT, HIDDEN, CUT_PACKETS):
         return "truncated", INVALID[invalid]
     reason = INVALID[invalid] if invalid == CUT_HELLO else None
     if invalid == NO_RECORD:

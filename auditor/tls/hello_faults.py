@@ -5,6 +5,7 @@ from auditor.machine.kernel import inlined, part
 
 VALID, SHORT, SESSION_ID, SUITES, COMPRESSION, EXTENSIONS, EXTENSION, TRAILING = 0, 1, 2, 3, 4, 5, 6, 7
 TOO_LONG, NO_RECORD, NO_KEYS, NO_SALT, CUT_HELLO, CUT, HIDDEN, NAME, LIST = 8, 9, 10, 11, 12, 13, 14, 15, 16
+CUT_PACKETS = 17
 INVALID = {
     SHORT: "ends before its fixed fields",
     SESSION_ID: "session id longer than 32 bytes or than the message",
@@ -20,6 +21,7 @@ INVALID = {
     NO_KEYS: "QUIC packets that cannot be opened: the client's first packet, from which their keys come, is not in the capture",
     NO_SALT: "a version of QUIC whose keys are not published",
     HIDDEN: "OpenVPN's control channel is encrypted (--tls-crypt): the handshake cannot be seen",
+    CUT_PACKETS: "OpenVPN's packets were cut before the handshake in them",
     CUT_HELLO: "the capture has only the beginning of the client's first packet",
 }
 

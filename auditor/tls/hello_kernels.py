@@ -80,7 +80,9 @@ def kept_whole(kind: int) -> bool:
 
 @part
 def key_share_groups(data: Bytes, begin: int, end: int, target: Bytes, at: int) -> int:
-    """The groups of a ClientHello's key shares without the keys (RFC 8446 4.2.8)."""
+    """The groups of a ClientHello's key shares without the keys (RFC 8446 4.2.8), as far as the list's length goes."""
+    if begin + 2 <= end:
+        end = min(end, begin + 2 + be16(data, begin))
     begin += 2
     while begin + 4 <= end:
         at = copy(data, begin, begin + 2, target, at)
@@ -119,17 +121,19 @@ def extension_end(handshake: HandshakeRow, data: Bytes, at: int, end: int, have:
     return stop
 
 
+@inlined
+def is_key_share(kind: int) -> bool:
+    return kind == KEY_SHARE or kind == OLD_KEY_SHARE
+
+
 @part
 def list_fits(data: Bytes, kind: int, begin: int, end: int) -> bool:
-    """Whether a list's own length holds within its extension (RFC 8446 3.4); an extension may be empty.
-
-    That of key shares is not used: they are read by their own lengths.
-    """
+    """Whether a list's own length holds within its extension (RFC 8446 3.4); an extension may be empty."""
     if begin == end:
         return True
     if kind == VERSIONS or kind == POINT_FORMATS or kind == PSK_MODES or kind == COMPRESS_CERTIFICATE:
         return begin + 1 + np.int64(data[begin]) <= end
-    if kind == GROUPS or kind == SIGNATURES or kind == SIGNATURES_CERT or kind == ALPN:
+    if kind == GROUPS or kind == SIGNATURES or kind == SIGNATURES_CERT or kind == ALPN or is_key_share(kind):
         return begin + 2 <= end and begin + 2 + be16(data, begin) <= end
     return True
 
@@ -156,7 +160,7 @@ def client_extensions(
             out = copy(data, begin, at, shape, out)
         elif kind == SERVER_NAME:
             server_name(memory, handshake, data, begin, at)
-        elif kind == KEY_SHARE or kind == OLD_KEY_SHARE:
+        elif is_key_share(kind):
             out = key_share_groups(data, begin, at, shape, out)
         elif kind == SESSION_TICKET:
             if length:

@@ -24,8 +24,8 @@ class Shapes:
         self._clients: dict[tuple[int, int], dict[str, object]] = {}
         self._servers: dict[int, ServerShape] = {}
         self._chains: dict[int, Chain] = {}
-        self._clients_said: dict[tuple[bytes, int], dict[str, object]] = {}
-        self._servers_said: dict[bytes, ServerShape] = {}
+        self._clients_by_bytes: dict[tuple[bytes, int], dict[str, object]] = {}
+        self._servers_by_bytes: dict[bytes, ServerShape] = {}
         self.certificates = certificates or Certificates()
         self._most = most
         self._size = 0
@@ -40,19 +40,21 @@ class Shapes:
         self._size += size
         if self._size > self._most:
             self.forget()
-            self._clients_said.clear()
-            self._servers_said.clear()
+            self._clients_by_bytes.clear()
+            self._servers_by_bytes.clear()
             self._size = size
 
     def client(self, memory: S.Memory, number: int, transport: int) -> dict[str, object]:
         row = self._clients.get((number, transport))
         if row is None:
-            said = bytes(value(memory.arena, memory.entries, number))
-            row = self._clients_said.get((said, transport))
+            shape_bytes = bytes(value(memory.arena, memory.entries, number))
+            row = self._clients_by_bytes.get((shape_bytes, transport))
             if row is None:
-                row = ClientShape.parse(said).row("tdqt"[transport])
-                self._grows(OBJECT_BYTES + len(said) + sum(len(text) for text in row.values() if isinstance(text, str)))
-                self._clients_said[said, transport] = row
+                row = ClientShape.parse(shape_bytes).row("tdqt"[transport])
+                self._grows(
+                    OBJECT_BYTES + len(shape_bytes) + sum(len(text) for text in row.values() if isinstance(text, str))
+                )
+                self._clients_by_bytes[shape_bytes, transport] = row
             self._clients[number, transport] = row
         return row
 
@@ -66,12 +68,12 @@ class Shapes:
     def server(self, memory: S.Memory, number: int) -> ServerShape:
         shape = self._servers.get(number)
         if shape is None:
-            said = bytes(value(memory.arena, memory.entries, number))
-            shape = self._servers_said.get(said)
+            shape_bytes = bytes(value(memory.arena, memory.entries, number))
+            shape = self._servers_by_bytes.get(shape_bytes)
             if shape is None:
-                shape = ServerShape.parse(said)
-                self._grows(OBJECT_BYTES + len(said))
-                self._servers_said[said] = shape
+                shape = ServerShape.parse(shape_bytes)
+                self._grows(OBJECT_BYTES + len(shape_bytes))
+                self._servers_by_bytes[shape_bytes] = shape
             self._servers[number] = shape
         return shape
 

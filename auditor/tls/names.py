@@ -4,14 +4,14 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
+from auditor import data
 from auditor.tables.versions import VERSION_ORDER
 
 
 def _rows(table: str) -> Iterator[list[str]]:
     """The rows of a table of ``auditor/data``, without its source line and header."""
-    text = files("auditor.data").joinpath(table).read_text(encoding="utf-8")
+    text = data.FOLDER.joinpath(table).read_text(encoding="utf-8")
     rows = csv.reader(text.splitlines()[2:])
     return (row for row in rows if row)
 

@@ -12,11 +12,12 @@ from auditor.flows import state as S
 from auditor.recognise.numbers import OPENVPN
 from auditor.tls.carried import Carried, begins_record, ended
 from auditor.tls.datagram_messages import Datagram, Held, Messages, Shown
-from auditor.tls.hello_faults import HIDDEN
+from auditor.tls.hello_faults import CUT_PACKETS, HIDDEN
 from auditor.tls.wrappers import (
     AUTHENTICATED,
     CLIENT_RESET,
     CONTROL,
+    FIRST_IDS,
     SERVER_RESET,
     SOFT_RESET,
 )
@@ -51,6 +52,12 @@ def extra_of(packet: bytes) -> int | None:
         elif len(data) > 5 and data[0] in (21, 22) and begins_record(data):
             return extra
     return None
+
+
+def is_encrypted(packet: bytes) -> bool:
+    """Whether a packet has what ``--tls-crypt`` leaves in clear: packet id and time behind its session id."""
+    number, time = int.from_bytes(packet[10:13], "big"), int.from_bytes(packet[13:17], "big")
+    return 1 <= number <= FIRST_IDS and 0x40000000 < time < 0xC0000000
 
 
 @dataclass
@@ -103,21 +110,24 @@ class OpenVpn:
         shown = (extra for seen in packets if (extra := extra_of(seen.data)) is not None)
         extra = next(shown, None)
         if extra is None:
-            return self._hidden(packets)
+            is_cut = all(seen.is_cut for seen in packets) and not any(is_encrypted(seen.data) for seen in packets)
+            return self._unseen(packets, CUT_PACKETS if is_cut else HIDDEN)
         pieces = [piece for seen in packets if (piece := self._piece(seen, extra)) is not None]
         for piece in pieces:
             sender = piece.session.senders[piece.seen.side]
             sender.next = min(sender.next, piece.number)
         for piece in pieces:
             piece.session.take(piece)
-        return ended(session.carried for session in self._sessions.values())
+        found = ended(session.carried for session in self._sessions.values())
+        cut = [piece.seen for piece in pieces if piece.seen.is_cut]
+        return found or self._unseen(cut, CUT_PACKETS)
 
-    def _hidden(self, packets: list[Datagram]) -> list[Messages]:
+    def _unseen(self, packets: list[Datagram], reason: int) -> list[Messages]:
         """A row for a handshake of which nothing can be read."""
         if not packets:
             return []
         handshake = Messages(self.held, self._transport, packets[0].side, packets[0])
-        handshake["upgraded"], handshake["invalid"] = OPENVPN, HIDDEN
+        handshake["upgraded"], handshake["invalid"] = OPENVPN, reason
         return [handshake]
 
     @property

@@ -38,6 +38,8 @@ def reveal(columns: HandshakeColumns, found: Mapping[int, Revealed], certificate
             certificates.note(chain, "client", 1, int(started[row]))
             if chain.leaf:
                 texts.setdefault("client_certificate_id", {})[row] = chain.leaf.certificate_id
+                texts.setdefault("client_chain", {})[row] = described(chain)
+                truths.setdefault("client_chain_valid", {})[row] = validity(chain.path, int(started[row]))
         if one.server:
             chain = certificates.chain(message_of(one.server))
             certificates.note(chain, "server", 1, int(started[row]))
@@ -45,28 +47,29 @@ def reveal(columns: HandshakeColumns, found: Mapping[int, Revealed], certificate
             if leaf is None:
                 continue
             is_new = bool(leaf.key_type and leaf.key_type.startswith(POST_QUANTUM))
-            said = {
+            stated = {
                 "certificate_id": leaf.certificate_id,
                 "certificate_chain": words([each.certificate_id for each in chain.certificates]),
                 "chain_order": chain.order,
                 "authentication": "post-quantum" if is_new else "classical",
                 "chain": described(chain),
             }
-            for name, text in said.items():
+            for name, text in stated.items():
                 texts.setdefault(name, {})[row] = text
             truths.setdefault("certificate_matches", {})[row] = leaf.fits(names[row])
             for name, path in (("certificate_valid", [leaf]), ("chain_valid", chain.path)):
                 truths.setdefault(name, {})[row] = validity(path, int(started[row]))
-    chains, valid = texts.pop("chain", {}), truths.pop("chain_valid", {})
+    asked_texts: dict[str, Any] = {
+        name: _with_texts(getattr(columns, name), texts.pop(name, {})) for name in ("chain", "client_chain")
+    }
+    asked_truths: dict[str, Any] = {
+        name: _with_truths(getattr(columns, name), truths.pop(name, {}))
+        for name in ("chain_valid", "client_chain_valid")
+    }
     table = dict(columns.table)
     table |= {name: _with_texts(columns.texts[name], rows) for name, rows in texts.items()}
     table |= {name: _with_truths(columns.numbers[name], rows) for name, rows in truths.items()}
-    return replace(
-        columns,
-        table=table,
-        chain=_with_texts(columns.chain, chains),
-        chain_valid=_with_truths(columns.chain_valid, valid),
-    )
+    return replace(columns, table=table, **asked_texts, **asked_truths)
 
 
 def _with_texts(column: Texts, rows: Mapping[int, str | None]) -> Texts:

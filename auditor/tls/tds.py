@@ -1,7 +1,7 @@
 """TLS inside TDS, SQL Server's protocol: handshake records in packets of type PRELOGIN ([MS-TDS] 2.2.3, 3.2.5.1).
 
 Behind the handshake, records stand on TCP alone. Where server or client asked for the log-in alone to be encrypted,
-TDS goes on in clear behind it, and that is told.
+TDS goes on in clear behind it, and that is reported.
 """
 
 from dataclasses import dataclass, field

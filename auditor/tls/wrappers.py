@@ -20,5 +20,6 @@ SOFT_RESET, CONTROL, DATA_1, CLIENT_RESET, SERVER_RESET, DATA_2, CLIENT_RESET_3,
 )
 AUTHENTICATED = (0, 24, 28, 36, 40, 56, 72)
 CRYPT = 40
+FIRST_IDS = 4096  # packet ids of a connection that has begun not long ago
 # TDS: types of messages ([MS-TDS] 2.2.3.1.1)
 PRELOGIN_RESPONSE, LOGIN_7, PRELOGIN = 0x04, 0x10, 0x12

@@ -246,6 +246,14 @@ SCENES = [
           '[[uplink]]\nname = "isp"\naddresses = "203.0.113.96/28"\n'),
     Scene("a source that the interface does not carry", lambda: w.talk("203.0.113.200", out=DX2), [
         Truth("direct-connect", CONFIRMED_DX, "203.0.113.200", rules={"PTH104": "warn"})], LINKS),
+    Scene("an interface whose sources nobody gave", lambda: w.talk(SOURCE, out=DX2), [
+        Truth("direct-connect", CONFIRMED_DX, SOURCE, rules={"PTH104": "not_applicable"})], LINKS.replace('sources = ["203.0.113.0/28"]\n', "")),
+    Scene("a private interface carries any source", lambda: w.talk(server=w.ENI, out=DX1), [
+        Truth("direct-connect", CONFIRMED_DX, rules={"PTH104": "not_applicable"})], LINKS),
+    Scene("AWS opens a connection to the site", lambda: w.talk(w.SERVER, SOURCE, out=DX2), [
+        Truth("direct-connect", CONFIRMED_DX, w.SERVER, rules={"PTH104": "pass"})], LINKS),
+    Scene("a source before its translation", lambda: w.talk(out=LAN), [Truth("direct-connect", LIKELY_DX, rules={"PTH104": "not_observable"})],
+          w.SITE + w.PUBLIC + 'prefixes = "52.94.0.0/16"\n'),
     # --- routes
     Scene("Linux's routes", lambda: w.talk(SOURCE, out=LAN), [Truth("direct-connect", LIKELY_DX, SOURCE, link="dxvif-public")], PEERS,
           routes={"routes.json": [{"dst": "default", "gateway": "198.51.100.1", "dev": "eth2"}, {"dst": "52.94.0.0/16", "gateway": AMAZON_PUBLIC, "dev": "eth1.102"}]}),

@@ -8,10 +8,13 @@ import pytest
 
 import auditor
 from tests import wire
-from tests.lab.scenes import SCENES
-from tests.lab.world import Scene, Truth
+from tests.lab import world as w
+from tests.lab.practice import PRACTICE
+from tests.lab.scenes import AMAZON, SCENES
+from tests.lab.world import Scene, Truth, Wire
 
-LEFT_OUT = [(scene, missing) for scene in SCENES for missing in scene.inputs()]
+EVERY = [*SCENES, *PRACTICE]
+LEFT_OUT = [(scene, missing) for scene in EVERY for missing in scene.inputs()]
 
 
 def row_of(flows: pd.DataFrame, truth: Truth) -> dict[str, Any]:
@@ -24,7 +27,7 @@ def row_of(flows: pd.DataFrame, truth: Truth) -> dict[str, Any]:
     return wire.only(mine.head(1))
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])
+@pytest.mark.parametrize("scene", EVERY, ids=[scene.name for scene in EVERY])
 def test_verdict(scene: Scene, tmp_path: Path) -> None:
     """With all its inputs a scene's verdicts are right, and every one names its evidence."""
     capture, options = scene.write(tmp_path)
@@ -74,4 +77,40 @@ def test_the_lab_is_large() -> None:
     """At least forty scenes, and every kind of path among their truths."""
     assert len(SCENES) >= 40
     assert {truth.path for scene in SCENES for truth in scene.truths} == {"direct-connect", "vpn", "vpc", "internet"}
-    assert len({scene.name for scene in SCENES}) == len(SCENES)
+    assert len({scene.name for scene in EVERY}) == len(EVERY)
+
+
+TWO_SITES = "".join(
+    f"""
+[[site]]
+name = "{name}"
+on_premises = ["10.{number}.0.0/16"]
+[[virtual_interface]]
+name = "dxvif-{name}"
+site = "{name}"
+vlan = 101
+peer_address = "{AMAZON}"
+[[capture_point]]
+name = "tap-{name}"
+file = "{name}*"
+site = "{name}"
+"""
+    for name, number in (("bern", 20), ("oslo", 30))
+)
+
+
+def test_sites_with_the_same_transfer_network(tmp_path: Path) -> None:
+    """What ARP shows at one site holds for that site's link alone; the same address at another site is no contest."""
+    ways = {"bern": ("10.20.1.10", w.AWS1, 40_000), "oslo": ("10.30.1.10", w.AWS2, 40_001)}
+    for k, (name, (client, mac, port)) in enumerate(ways.items()):
+        frames = [w.arp(AMAZON, mac, 101, k), *w.talk(client, w.ENI, Wire(101, mac), port=port, at=k + 0.5)]
+        (tmp_path / f"{name}.pcap").write_bytes(wire.pcap(frames, nanoseconds=True))
+    (tmp_path / "site.toml").write_text(TWO_SITES)
+    captures = sorted(tmp_path.glob("*.pcap"))
+    result = auditor.audit(captures, topology=tmp_path / "site.toml")
+    assert set(result.flows["path_confidence"]) == {"confirmed"}
+    assert result.flows.set_index("client_port")["path_link"].to_dict() == {40_000: "dxvif-bern", 40_001: "dxvif-oslo"}
+    strangers = w.talk("10.30.1.10", w.ENI, Wire(101, w.AWS1), port=40_001, at=2)
+    (tmp_path / "oslo.pcap").write_bytes(wire.pcap(strangers, nanoseconds=True))
+    flows = auditor.audit(captures, topology=tmp_path / "site.toml").flows.set_index("client_port")
+    assert flows["path_confidence"].astype(str).to_dict() == {40_000: "confirmed", 40_001: "likely"}

@@ -73,10 +73,10 @@ def _side(name: str, result: Results) -> Row:
     """An audit by its answer."""
     span = overview.span(result)
     when = f"{moment(span[0])} to {moment(span[1])} UTC" if span else "no packets"
-    said = answer(result)
+    summary = answer(result)
     return {
         "name": name,
         "when": when,
-        "sentence": said.sentence,
-        "ways": [{**part, "href": None} for part in way_shares(said)],
+        "sentence": summary.sentence,
+        "ways": [{**part, "href": None} for part in way_shares(summary)],
     }

@@ -43,9 +43,9 @@ def shares(counts: Sequence[int], whole: int | None = None) -> list[Row]:
     return parts
 
 
-def way_shares(said: Answer) -> list[Row]:
+def way_shares(summary: Answer) -> list[Row]:
     """The judged flows as shares of one bar."""
-    counts = [(way, said.ways[way]) for way in WAYS if said.ways[way]]
+    counts = [(way, summary.ways[way]) for way in WAYS if summary.ways[way]]
     return [
         {**part, "kind": kind("w", way), "words": f"{count:,} {WAY_WORDS[way]}", "href": href(private=way)}
         for (way, count), part in zip(counts, shares([count for _, count in counts]), strict=True)

@@ -23,10 +23,10 @@ TEXTS = (("Asks for", "what"), ("Why", "why"), ("How to fix", "fix"))
 def problems(result: Results, every: Sequence[Problem]) -> dict[str, Any]:
     """The problems, worst first, each with its findings; then the findings that are in none of those shown."""
     findings = {row["finding_id"]: row for row in result.records("findings", times="ns")}
-    told = set[str]()
-    shown = [_problem(one, findings, told) for one in every[:MOST_PROBLEMS]]
+    written = set[str]()
+    shown = [_problem(one, findings, written) for one in every[:MOST_PROBLEMS]]
     left = len(every) - len(shown)
-    others = [_finding(row, None, told) for name, row in findings.items() if name not in told]
+    others = [_finding(row, None, written) for name, row in findings.items() if name not in written]
     words = (
         "none was found in what was judged"
         if not every
@@ -63,8 +63,8 @@ def _service(one: Problem) -> str:
     return f"{one.pair.service} {one.pair.region or ''}".rstrip()
 
 
-def _problem(one: Problem, findings: dict[str, Row], told: set[str]) -> dict[str, Any]:
-    """A problem; ``told``: findings of others, which are not told again in full."""
+def _problem(one: Problem, findings: dict[str, Row], written: set[str]) -> dict[str, Any]:
+    """A problem; ``written``: findings of others, which are not written again in full."""
     where = {"network": one.pair.client_group, "service": _service(one), "verdict": ["fail", "warn"]}
     seen = [charts.moment(time) for time in (one.first_seen, one.last_seen)]
     return {
@@ -78,7 +78,7 @@ def _problem(one: Problem, findings: dict[str, Row], told: set[str]) -> dict[str
         "clients": _named(one.top_clients, one.clients),
         "servers": _named(one.top_servers, one.servers),
         "seen": f"{' to '.join(dict.fromkeys(seen))} UTC",
-        "findings": [_finding(findings[name], one.who, told) for name in one.findings if name in findings],
+        "findings": [_finding(findings[name], one.who, written) for name in one.findings if name in findings],
     }
 
 
@@ -91,14 +91,14 @@ def _named(top: tuple[tuple[str, int], ...], count: int) -> str:
     return f"{shown} and {left:,} more" if left > 0 else shown
 
 
-def _finding(row: Row, who: str | None, told: set[str]) -> dict[str, Any]:
+def _finding(row: Row, who: str | None, written: set[str]) -> dict[str, Any]:
     """A finding. One that is about several problems has its place and its proof in the first of them.
 
-    ``who``: whom the problem is about that it is told in; None where it is told by itself.
+    ``who``: the client and server of the problem that it is shown in; None where it is shown by itself.
     """
     parts = json.loads(row["evidence"] or "[]")
-    name, is_first = row["finding_id"], row["finding_id"] not in told
-    told.add(name)
+    name, is_first = row["finding_id"], row["finding_id"] not in written
+    written.add(name)
     return {
         "id": name,
         "anchor": f"f-{name}" if is_first else None,

@@ -17,6 +17,13 @@ function element(name, text, kind) {
   return created;
 }
 
+// A suite's name, which may be broken between its words.
+function parted(text) {
+  const small = element("small");
+  for (const word of text.split(/(?<=_)/)) small.append(word, element("wbr"));
+  return small;
+}
+
 async function unpack(id) {
   const text = atob($(id).textContent), bytes = new Uint8Array(text.length);
   for (let k = 0; k < text.length; k++) bytes[k] = text.charCodeAt(k);
@@ -178,7 +185,8 @@ class Flows {
     else if (name === "bytes") cell.append(size(value));
     else if (name === "client") cell.append(element("span", value), element("small", `port ${this.get("client_port", row)}`));
     else if (name === "server") cell.append(element("span", value), element("small", `${this.service(row)}${place(this.get("address", row), this.get("server_port", row))}`));
-    else if (name === "version") cell.append(element("span", value), element("small", this.get("suite", row) ?? ""));
+    else if (name === "version") cell.append(element("span", value), parted(this.get("suite", row) ?? ""));
+    else if (name === "flow_id") cell.append(element("span", value, "whole"));
     else if (name === "findings") for (const one of value ? value.split(" ") : []) {
       const link = element("a", one, "code");
       link.href = `#f-${one}`;

@@ -22,25 +22,25 @@ MOST_OTHERS = 12  # kinds of flows that were not judged
 
 def page(result: Results, flows: FlowColumns, every: Sequence[Problem]) -> Row:
     """Everything but the flows themselves and the problems that are not whole in the page; ``every``: all problems."""
-    said, strands = answer(result), charts.paths(flows)
+    summary, strands = answer(result), charts.paths(flows)
     inputs = [printable(one["name"]) for one in result.manifest["inputs"]]
     return {
         "title": ", ".join(inputs[:3]),
         "about": _about(result, inputs),
         "footer": _footer(result, inputs),
-        "sentence": said.sentence,
-        "ways": drawn.way_shares(said),
-        "tiles": _tiles(said),
-        "numbers": _numbers(result, said),
+        "sentence": summary.sentence,
+        "ways": drawn.way_shares(summary),
+        "tiles": _tiles(summary),
+        "numbers": _numbers(result, summary),
         "errors": [printable(error) for error in result.errors],
-        "scope_words": _scope(said),
+        "scope_words": _scope(summary),
         "legend": drawn.legend(strands),
         "diagram": drawn.diagram(strands),
         "strands": drawn.strands(strands),
         **_by_version(result),
         **problems(result, every),
         "rules": rules(result),
-        **_unseen(result, said),
+        **_unseen(result, summary),
         "time": drawn.time(flows),
         "versions": drawn.bars(charts.versions(flows), "t", "version"),
         "suites": drawn.suites(flows),
@@ -71,32 +71,34 @@ def _footer(result: Results, inputs: list[str]) -> str:
     return f"{inputs[0][-80:]}   SHA-256 {result.manifest['inputs'][0]['sha256'] or 'unknown'}"
 
 
-def _tiles(said: Answer) -> list[Row]:
+def _tiles(summary: Answer) -> list[Row]:
     return [
         {
             "kind": kind("v", verdict),
-            "count": f"{said.verdicts[verdict]:,}",
-            "words": f"{colours.SIGN[verdict]} {VERDICT_WORDS[verdict][said.verdicts[verdict] != 1]}",
-            "share": percent(said.verdicts[verdict], said.judged),
+            "count": f"{summary.verdicts[verdict]:,}",
+            "words": f"{colours.SIGN[verdict]} {VERDICT_WORDS[verdict][summary.verdicts[verdict] != 1]}",
+            "share": percent(summary.verdicts[verdict], summary.judged),
             "href": href(verdict=verdict),
         }
         for verdict in VERDICTS
-        if said.judged
+        if summary.judged
     ]
 
 
-def _numbers(result: Results, said: Answer) -> list[tuple[str, str]]:
+def _numbers(result: Results, summary: Answer) -> list[tuple[str, str]]:
     counts = result.manifest["counts"]
-    numbers = {"flows": said.flows, "judged": said.judged, "TLS handshakes": counts["handshakes"]}
+    numbers = {"flows": summary.flows, "judged": summary.judged, "TLS handshakes": counts["handshakes"]}
     numbers |= {"findings": counts["findings"], "captures": counts["captures"]}
     return [(name, f"{count:,}") for name, count in numbers.items()]
 
 
-def _scope(said: Answer) -> str:
-    if not said.judged:
-        return f"No flow was judged; the diagram is of all {said.flows:,}."
-    rest = said.flows - said.judged
-    shown = f"The {counted(said.judged, 'flow')} that were judged" if said.judged > 1 else "The flow that was judged"
+def _scope(summary: Answer) -> str:
+    if not summary.judged:
+        return f"No flow was judged; the diagram is of all {summary.flows:,}."
+    rest = summary.flows - summary.judged
+    shown = (
+        f"The {counted(summary.judged, 'flow')} that were judged" if summary.judged > 1 else "The flow that was judged"
+    )
     return shown + (f"; {counted(rest, 'other was not', 'others were not')}." if rest else ".")
 
 
@@ -119,7 +121,7 @@ def _cell(line: overview.Line, version: str, verdict: str) -> Row:
     return {"count": f"{count:,}" if count else "·", "href": leads, "words": VERDICT_WORDS[verdict][1]}
 
 
-def _unseen(result: Results, said: Answer) -> Row:
+def _unseen(result: Results, summary: Answer) -> Row:
     """What could not be judged and why, and which flows no rule is about."""
     rows = [
         {"rules": " ".join(one.rules), "flows": f"{one.flows:,}", "reason": printable(one.reason)}
@@ -135,7 +137,7 @@ def _unseen(result: Results, said: Answer) -> Row:
         rest = sum(count for _, count in ordered[MOST_OTHERS:])
         words = f"of {counted(len(ordered) - MOST_OTHERS, 'other protocol')}"
         listed.append({"name": words, "count": f"{rest:,}", "href": None})
-    nothing = "Every rule that is about a judged flow could be judged." if said.judged else "Nothing was judged."
+    nothing = "Every rule that is about a judged flow could be judged." if summary.judged else "Nothing was judged."
     return {"unseen": rows, "not_judged": listed, "nothing_unseen": nothing}
 
 

@@ -59,5 +59,5 @@ RESUMING = np.dtype(
         *((name, "u8") for name in SESSION_FIELDS),
     ]
 )
-FIRST_TOLD = 1 << 10  # rows of each that there is room for at first
+FIRST_EXCHANGED = 1 << 10  # rows of each that there is room for at first
 MOST_NAMINGS, MOST_RESUMINGS = 64, 4  # that one packet may add

@@ -7,8 +7,8 @@ import numpy as np
 
 from auditor.border.gate import RefusedError
 from auditor.flows import state as S
+from auditor.flows.exchange import NAMING, RESUMING
 from auditor.flows.intern import value
-from auditor.flows.told import NAMING, RESUMING
 from auditor.machine import packed
 
 KIND = "what flows ask"
@@ -26,13 +26,15 @@ MOST_ROWS = 1 << 18  # that are kept in memory
 class Share:
     """Which of the flows are followed: those whose ends fall into one of ``shares``.
 
-    ``by_hosts``: all flows of two hosts are in one share; ``folder``: for what they tell others.
+    ``by_hosts``: all flows of two hosts are in one share; ``folder``: for what they exchange; ``before``: files with what
+    they exchanged before, where reading goes on.
     """
 
     number: int
     shares: int
     folder: Path
     by_hosts: bool = False
+    before: tuple[Path, ...] = ()
 
     def mark(self, state: S.State) -> None:
         """Let kernels follow these flows only."""
@@ -42,7 +44,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Part of what was told and asked, in order. Names have the numbers from 1 on."""
+    """Part of what was stated and asked, in order. Names have the numbers from 1 on."""
 
     namings: S.Array
     resumings: S.Array
@@ -51,8 +53,8 @@ class Chunk:
 
 
 @dataclass
-class Told:
-    """Takes out of the kernels' arrays what flows told and asked, and writes it to files."""
+class ExchangeFiles:
+    """Takes out of the kernels' arrays what flows stated and asked, and writes it to files."""
 
     share: Share
     group: int  # which of the captures, or groups of captures, that are read one after the other
@@ -86,7 +88,7 @@ class Told:
     def write(self) -> None:
         """Write what was taken to a file of its own."""
         names = list(self._names)
-        path = self.share.folder / f"told-{self.group}-{len(self.files)}"
+        path = self.share.folder / f"exchange-{self.group}-{len(self.files)}"
         arrays = {
             "namings": np.concatenate([np.zeros(0, NAMING), *self._namings]),
             "resumings": np.concatenate([np.zeros(0, RESUMING), *self._resumings]),

@@ -1,0 +1,163 @@
+"""Following a share of the flows: what comes of it goes to files, and so does where it could be gone on with.
+
+A worker may die over it, or the whole audit be killed. Whoever begins with the same share then looks for what others have
+come to, and goes on from there: their files stay where they are.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from auditor.audit.shares import Followed, Group, Plan, attempt, inputs_of
+from auditor.border.gate import RefusedError
+from auditor.capture.inputs import Input
+from auditor.machine import packed, writing
+from auditor.reading import checkpoint, kept
+from auditor.reading.checkpoint import Onward, Resumed
+from auditor.reading.events import Batch, Checkpoint, Ended, Event
+from auditor.reading.exchange import Share
+from auditor.reading.following import Reading, within
+from auditor.reading.window import Window
+
+STATE, KIND = "state", "share of an audit"
+Report = Callable[[int, int, int], object]  # called with packets, bytes and captures that were read so far
+
+
+@dataclass
+class Left:
+    """What an earlier attempt has come to: captures that are done, and of those that are not its files so far."""
+
+    onward: Onward
+    groups: list[Group]
+    batches: list[Path]
+    exchanged: tuple[Path, ...]
+
+
+@dataclass
+class Following:
+    """A share that is being followed in ``folder``; ``hashes``: its captures are hashed as well."""
+
+    plan: Plan
+    folder: Path
+    hashes: bool
+    groups: list[Group] = field(default_factory=list)
+    batches: list[Path] = field(default_factory=list)
+    _ended: Ended | None = None
+    _open: int = 0  # captures of those that ended of which the count is not complete
+    _number: int = 0
+
+    def take(self, event: Event) -> None:
+        """Write down what happened."""
+        if isinstance(event, Batch):
+            self.batches.append(self._path("batch"))
+            kept.write_batch(self.batches[-1], event)
+        elif isinstance(event, Checkpoint):
+            self._reach(event)
+        elif isinstance(event, Ended):
+            self._ended, self._open = event, len(event.sources)
+        else:
+            self._open -= 1
+        if self._ended is not None and self._open == 0:
+            self._end(self._ended)
+            self._ended = None
+
+    def _end(self, ended: Ended) -> None:
+        sources, control = self._path("sources"), self._path("control")
+        kept.write_sources(sources, ended.sources, ended.interfaces)
+        kept.write_control(control, ended.control)
+        self.groups.append(Group(tuple(self.batches), tuple(ended.exchanged), sources, control))
+        self.batches = []
+
+    def _reach(self, reached: Checkpoint) -> None:
+        """Write down where somebody else could go on."""
+        ended = {source.number: source for source in reached.sources}
+        for row in reached.values.get("sources", []):
+            if row["number"] in ended:
+                source = ended[row["number"]]
+                hashed = {"sha256": None, "changed": source.item.was_changed()}
+                row.update(kept.hashed_values(source) if self.hashes else hashed)
+        values = reached.values | {
+            "groups": [
+                [self._names(one.batches), self._names(one.exchanged), *self._names([one.sources, one.control])]
+                for one in self.groups
+            ],
+            "batches": self._names(self.batches),
+            "exchanged": self._names(reached.exchanged),
+        }
+        with writing.replaced(self.folder / STATE, durable=False) as file:
+            file.writelines(packed.assembled(KIND, values, reached.arrays))
+
+    def _names(self, paths: Sequence[Path]) -> list[str]:
+        """Files of all attempts, by where they lie in the folder that these share."""
+        return [str(path.relative_to(self.plan.folder)) for path in paths]
+
+    def _path(self, kind: str) -> Path:
+        self._number += 1
+        return self.folder / f"{kind}-{self._number}"
+
+
+def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
+    """Follow one share of the flows through all captures, or on from where an earlier attempt was. One alone hashes them."""
+    inputs = inputs_of(plan.captures, is_hashed=number == 0)
+    left = _left(plan, number, inputs)
+    folder = attempt(plan.folder, f"share-{number}")
+    before = () if left is None else left.exchanged
+    reading = Reading(
+        inputs,
+        plan.block_bytes,
+        apart=plan.options.apart,
+        window=Window(*plan.options.times()),
+        ceiling=plan.ceiling(),
+        share=Share(number, plan.shares, folder, by_hosts=plan.by_hosts, before=before),
+        borders=True,
+        onward=None if left is None else left.onward,
+    )
+    following = Following(plan, folder, number == 0)
+    if left is not None:
+        following.groups, following.batches = left.groups, left.batches
+    try:
+        for event in reading:
+            following.take(event)
+            if report is not None:
+                report(reading.packets, reading.done, reading.files)
+    finally:
+        reading.close()
+        for item in inputs:
+            item.forget()
+    return Followed(tuple(following.groups), reading.packets)
+
+
+def _left(plan: Plan, number: int, inputs: Sequence[Input]) -> Left | None:
+    """The furthest that an attempt at a share has come to, where that can be gone on from."""
+    found: list[packed.Packed] = []
+    layouts = {} if plan.options.apart else checkpoint.LAYOUTS
+    for path in plan.folder.glob(f"share-{number}-*/{STATE}"):
+        with suppress(*packed.DAMAGED):
+            found.append(packed.read(path, KIND, layouts))
+    for state in sorted(found, key=lambda one: -int(one.values["packets"])):
+        with suppress(*packed.DAMAGED):
+            if (onward := _onward(plan, state, inputs)) is not None:
+                groups = [_group(plan, *one) for one in state.values["groups"]]
+                exchanged = tuple(_paths(plan, state.values["exchanged"]))
+                return Left(onward, groups, _paths(plan, state.values["batches"]), exchanged)
+    return None
+
+
+def _onward(plan: Plan, state: packed.Packed, inputs: Sequence[Input]) -> Onward | None:
+    if plan.options.apart:
+        return Onward(int(state.values["packets"]), len(state.values["groups"]))
+    return Resumed(state.values, state.arrays).onward(inputs, *within(plan.ceiling()), Window(*plan.options.times()))
+
+
+def _group(plan: Plan, batches: Sequence[str], exchanged: Sequence[str], sources: str, control: str) -> Group:
+    return Group(tuple(_paths(plan, batches)), tuple(_paths(plan, exchanged)), *_paths(plan, [sources, control]))
+
+
+def _paths(plan: Plan, names: Sequence[Any]) -> list[Path]:
+    """Files of an attempt. Raises RefusedError where they are not there."""
+    paths = [plan.folder / str(name) for name in names]
+    if any(path.parent.parent != plan.folder or not path.is_file() for path in paths):
+        raise RefusedError("damaged: it names files that are not there")
+    return paths

@@ -1,0 +1,158 @@
+"""Which fields the rows of a flow log have: by its header, by a ``LogFormat``, or by what the fields of its rows look like."""
+
+import re
+from collections.abc import Sequence
+
+from auditor.prefixes import parse_address
+
+# In AWS's order: version 2 (VPC User Guide, Flow log records), and that of transit gateways (Transit Gateway Flow Logs).
+DEFAULT = [
+    "version",
+    "account-id",
+    "interface-id",
+    "srcaddr",
+    "dstaddr",
+    "srcport",
+    "dstport",
+    "protocol",
+    "packets",
+    "bytes",
+    "start",
+    "end",
+    "action",
+    "log-status",
+]
+TRANSIT_DEFAULT = [
+    "version",
+    "resource-type",
+    "account-id",
+    "tgw-id",
+    "tgw-attachment-id",
+    "tgw-src-vpc-account-id",
+    "tgw-dst-vpc-account-id",
+    "tgw-src-vpc-id",
+    "tgw-dst-vpc-id",
+    "tgw-src-subnet-id",
+    "tgw-dst-subnet-id",
+    "tgw-src-eni",
+    "tgw-dst-eni",
+    "tgw-src-az-id",
+    "tgw-dst-az-id",
+    "tgw-pair-attachment-id",
+    "srcaddr",
+    "dstaddr",
+    "srcport",
+    "dstport",
+    "protocol",
+    "packets",
+    "bytes",
+    "start",
+    "end",
+    "log-status",
+    "type",
+    "packets-lost-no-route",
+    "packets-lost-blackhole",
+    "packets-lost-mtu-exceeded",
+    "packets-lost-ttl-expired",
+    "tcp-flags",
+    "region",
+    "flow-direction",
+    "pkt-src-aws-service",
+    "pkt-dst-aws-service",
+]
+FORMAT = re.compile(r"\$\{([a-z0-9-]+)\}")
+NOTHING = re.compile("-")
+NUMBER = re.compile(r"\d+|-")
+# What fields look like. Where rows have no header, these tell formats of as many fields apart.
+LOOKS = {
+    "version": re.compile(r"\d{1,2}"),
+    "account-id": re.compile(r"\d{12}|unknown|-"),
+    "interface-id": re.compile(r"eni-\w+|-"),
+    "resource-type": re.compile(r"TransitGateway\w*|-"),
+    "tgw-id": re.compile(r"tgw-\w+|-"),
+    "action": re.compile(r"ACCEPT|REJECT|-"),
+    "log-status": re.compile(r"OK|NODATA|SKIPDATA|-"),
+    "flow-direction": re.compile(r"ingress|egress|-"),
+    "vpc-id": re.compile(r"vpc-\w+|-"),
+    "start": re.compile(r"\d{9,10}|-"),
+    "end": re.compile(r"\d{9,10}|-"),
+    "protocol": re.compile(r"\d{1,3}|-"),
+    "srcport": NUMBER,
+    "dstport": NUMBER,
+    "packets": NUMBER,
+    "bytes": NUMBER,
+    "traffic-path": re.compile(r"\d|-"),
+    "tcp-flags": NUMBER,
+}
+ADDRESSES = ("srcaddr", "dstaddr", "pkt-srcaddr", "pkt-dstaddr")
+MOST_LOOKED_AT = 20  # rows
+# Names of fields in Athena's and Insights' columns, without case, hyphens and underscores, where they are not AWS's own.
+ALIASES = {
+    "account": "account-id",
+    "sourceaddress": "srcaddr",
+    "destinationaddress": "dstaddr",
+    "sourceport": "srcport",
+    "destinationport": "dstport",
+    "numpackets": "packets",
+    "numbytes": "bytes",
+    "starttime": "start",
+    "endtime": "end",
+}
+
+
+def spelled(name: str, known: Sequence[str]) -> str:
+    """A field's name as AWS spells it in formats: srcAddr and src_addr are srcaddr, interfaceId interface-id."""
+    plain = re.sub(r"[-_\s]", "", name).lower()
+    by_plain = {re.sub("-", "", one): one for one in known}
+    return by_plain.get(plain) or ALIASES.get(plain) or name
+
+
+def header(line: str, known: Sequence[str]) -> list[str]:
+    """The fields that a line names, by AWS's names or as a ``LogFormat``; [] where it is no header."""
+    names = FORMAT.findall(line) or [spelled(name, known) for name in line.split()]
+    return names if {"srcaddr", "dstaddr"} <= set(names) else []
+
+
+def fits(row: str, names: Sequence[str]) -> bool:
+    """Whether a row may have these fields."""
+    values = row.split()
+    if len(values) != len(names) or "srcaddr" not in names:
+        return False
+    return all(_looks(name, value) for name, value in zip(names, values, strict=True))
+
+
+def _looks(name: str, value: str) -> bool:
+    if name in ADDRESSES and value != "-":
+        try:
+            parse_address(value)
+        except ValueError:
+            return False
+    return name not in LOOKS or LOOKS[name].fullmatch(value) is not None
+
+
+def is_row(text: str, formats: Sequence[Sequence[str]]) -> bool:
+    """Whether a text is a row of one of AWS's default formats, or of ``formats``."""
+    return any(fits(text, names) for names in (DEFAULT, TRANSIT_DEFAULT, *formats))
+
+
+def of_rows(lines: Sequence[str], formats: Sequence[Sequence[str]]) -> list[str]:
+    """The fields of rows without a header. Raises ValueError where no format fits, or several do."""
+    rows = [line for line in lines if line.strip()][:MOST_LOOKED_AT]
+    if not rows:
+        return DEFAULT
+    counts = [sum(fits(row, names) for row in rows) for names in (*formats, DEFAULT, TRANSIT_DEFAULT)]
+    best = [
+        list(names)
+        for names, count in zip((*formats, DEFAULT, TRANSIT_DEFAULT), counts, strict=True)
+        if count == max(counts)
+    ]
+    count = len(rows[0].split())
+    if not max(counts):
+        beside = "the output of aws ec2 describe-flow-logs beside it"
+        raise ValueError(f"no header, and {count} fields: give {beside}" if count != 1 else f"no header: give {beside}")
+    if any(names != best[0] for names in best):
+        raise ValueError(
+            f"no header, and its rows of {count} fields fit several formats that aws ec2 describe-flow-logs lists: "
+            "give that log's format alone"
+        )
+    return best[0]

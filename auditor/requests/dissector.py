@@ -1,0 +1,206 @@
+"""Requests and what else is of use, taken out of the packets that tshark dissects and pyshark reads."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from auditor.requests.http import Exchange, Request, answer, form, request
+from auditor.requests.http3 import Streams
+
+FORM = ("Action", "AWSAccessKeyId", "SignatureVersion", "SecurityToken", "Timestamp")
+ENCRYPTED_EXTENSIONS, CERTIFICATE = "8", "11"
+LONGEST_CHAIN = 28_000  # bytes of certificates that are handed out
+BODY = 4096  # bytes of a response with an error that are looked at
+
+
+class Layers:
+    """The layers of one packet, as pyshark has them."""
+
+    def __init__(self, packet: Any) -> None:
+        self.number = int(packet.number)
+        self.layers = packet.layers
+        source, target = (ipaddress.ip_address(getattr(packet.ip, name)).packed for name in ("src", "dst"))
+        self.from_client = source[0] == 10
+        client = source if self.from_client else target
+        self.flow = int.from_bytes(client[1:], "big")
+
+
+def values(layer: Any, name: str) -> list[str]:
+    """All values of a field of a layer."""
+    fields = layer._all_fields.get(name)  # noqa: SLF001 - pyshark's public way in gives only the first of several
+    return [] if fields is None else [field.show or "" for field in fields.all_fields]
+
+
+def first(layer: Any, name: str) -> str | None:
+    shown = values(layer, name)
+    return shown[0] if shown else None
+
+
+def header_lines(layer: Any, name: str) -> dict[str, str]:
+    """The headers of HTTP/1, names in lower case; of several with one name the first."""
+    headers: dict[str, str] = {}
+    for line in values(layer, name):
+        key, _, value = line.replace("\\r\\n", "").partition(":")
+        headers.setdefault(key.strip().lower(), value.strip())
+    return headers
+
+
+def form_of(layers: list[Any]) -> dict[str, str]:
+    """What the AWS query protocol says in a form: the operation, and how it is signed. Nothing else is taken."""
+    parameters: dict[str, str] = {}
+    for layer in layers:
+        if layer.layer_name == "urlencoded-form":
+            keys, contents = values(layer, "urlencoded-form.key"), values(layer, "urlencoded-form.value")
+            parameters |= {key: value for key, value in zip(keys, contents, strict=False) if key in FORM}
+    return parameters
+
+
+def body_of(layer: Any) -> bytes:
+    text = first(layer, "http.file_data") or ""
+    if re.fullmatch(r"(?:[0-9a-f]{2}:)*[0-9a-f]{2}", text[: 3 * BODY - 1]):
+        return bytes.fromhex(text[: 3 * BODY - 1].replace(":", ""))
+    return text[:BODY].encode("utf-8", "replace")
+
+
+class Dissector:
+    """Turns packets into requests."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.salt = bytes.fromhex(order["salt"])
+        self.clear = set(order["clear"])
+        self.exchange = Exchange()
+        self.streams = Streams()
+        self.notes: set[str] = set()
+        self.opened: set[tuple[int, bool]] = set()  # flows, and whether it is the client's side
+        self.revealed: dict[tuple[int, bool], dict[str, Any]] = {}  # likewise: what their encrypted handshakes say
+
+    def take(self, packet: Any) -> Iterator[Request]:
+        layers = Layers(packet)
+        for layer in layers.layers:
+            if layer.layer_name == "tls" and _is_opened(layer):
+                self.opened.add((layers.flow, layers.from_client))
+            if layer.layer_name in ("tls", "quic"):
+                self._flight(layers, layer)
+            if layer.layer_name == "http":
+                yield from self._http(layers, layer)
+            elif layer.layer_name == "http2":
+                yield from self._http2(layers, layer)
+            elif layer.layer_name == "quic":
+                yield from self._quic(layers, layer)
+            elif layer.layer_name == "smtp":
+                yield from self._smtp(layers, layer)
+
+    def _flight(self, seen: Layers, layer: Any) -> None:
+        """What a side says of itself in the encrypted part of a handshake of TLS 1.3."""
+        types = values(layer, "tls.handshake.type")
+        if layer.layer_name == "tls" and first(layer, "tls.record.opaque_type") is None:
+            return
+        entry = self.revealed.setdefault((seen.flow, seen.from_client), {"alpn": None, "certificates": []})
+        if ENCRYPTED_EXTENSIONS in types and not seen.from_client:
+            entry["alpn"] = entry["alpn"] or first(layer, "tls.handshake.extensions_alpn_str")
+        if CERTIFICATE in types and not entry["certificates"]:
+            shown = layer._all_fields.get("tls.handshake.certificate")  # noqa: SLF001 - see ``values``
+            chain = [field.raw_value or "" for field in shown.all_fields] if shown is not None else []
+            if sum(map(len, chain)) <= 2 * LONGEST_CHAIN:
+                entry["certificates"] = chain
+
+    def _scheme(self, flow: int) -> str:
+        return "http" if flow in self.clear else "https"
+
+    def _http(self, seen: Layers, layer: Any) -> Iterator[Request]:
+        if (method := first(layer, "http.request.method")) is not None and seen.from_client:
+            yield from self.exchange.asked(
+                request(
+                    seen.flow,
+                    seen.number,
+                    method,
+                    first(layer, "http.request.uri") or "/",
+                    header_lines(layer, "http.request.line"),
+                    scheme=self._scheme(seen.flow),
+                    salt=self.salt,
+                    form=form_of(seen.layers),
+                )
+            )
+        elif (code := first(layer, "http.response.code")) is not None and not seen.from_client:
+            if code.isdigit() and int(code) >= 200 and (complete := self.exchange.answered(seen.flow)) is not None:
+                answer(complete, int(code), header_lines(layer, "http.response.line"), body_of(layer))
+                yield complete
+
+    def _http2(self, seen: Layers, layer: Any) -> Iterator[Request]:
+        number = first(layer, "http2.streamid")
+        if number is None or not number.isdigit():
+            return
+        stream = (2, int(number))
+        pending = self.exchange.waiting(seen.flow, stream)
+        if seen.from_client and pending is not None and pending.api is None and (parameters := form_of(seen.layers)):
+            form(pending, parameters)
+        names = values(layer, "http2.header.name")
+        if not names:
+            return
+        headers: dict[str, str] = {}
+        for name, value in zip(names, values(layer, "http2.header.value"), strict=False):
+            headers.setdefault(name.lower(), value)
+        yield from self.headers(seen, stream, headers)
+
+    def headers(self, seen: Layers, stream: tuple[int, int], headers: dict[str, str]) -> Iterator[Request]:
+        """The headers of a stream of HTTP/2 or 3."""
+        if seen.from_client and ":method" in headers:
+            yield from self.exchange.asked(
+                request(
+                    seen.flow,
+                    seen.number,
+                    headers[":method"],
+                    headers.get(":path") or headers.get(":authority", ""),
+                    headers,
+                    scheme=self._scheme(seen.flow),
+                    salt=self.salt,
+                ),
+                stream,
+            )
+        elif not seen.from_client and headers.get(":status", "").isdigit() and int(headers[":status"]) >= 200:
+            if (complete := self.exchange.answered(seen.flow, stream)) is not None:
+                answer(complete, int(headers[":status"]), headers)
+                yield complete
+
+    def _quic(self, seen: Layers, layer: Any) -> Iterator[Request]:
+        frames = zip(
+            values(layer, "quic.stream.stream_id"),
+            _offsets(layer),
+            values(layer, "quic.stream_data"),
+            strict=False,
+        )
+        for number, offset, data in frames:
+            self.opened.add((seen.flow, seen.from_client))
+            pieces = self.streams.take(
+                seen.flow, seen.from_client, int(number), offset, bytes.fromhex(data.replace(":", ""))
+            )
+            for stream, headers in pieces:
+                yield from self.headers(seen, (3, stream), headers)
+        self.notes |= self.streams.notes
+
+    def _smtp(self, seen: Layers, layer: Any) -> Iterator[Request]:
+        for command, parameter in zip(
+            values(layer, "smtp.req.command"), [*values(layer, "smtp.req.parameter"), ""], strict=False
+        ):
+            if command.upper() == "AUTH" and seen.from_client:
+                how = parameter.split(" ")[0].upper()
+                known = how if re.fullmatch(r"[A-Z0-9-]{1,20}", how) else "?"
+                yield Request(seen.flow, seen.number, "AUTH", "smtp", None, None, api=f"AUTH {known}")
+
+    def rest(self) -> Iterator[Request]:
+        yield from self.exchange.rest()
+
+
+def _is_opened(layer: Any) -> bool:
+    """Whether what a record hides is shown: its inner type beside the outer one, or the Finished of TLS 1.2."""
+    if first(layer, "tls.record.opaque_type") is not None:
+        return "23" in values(layer, "tls.record.content_type")
+    return "20" in values(layer, "tls.handshake.type")
+
+
+def _offsets(layer: Any) -> list[int]:
+    """The offsets of the STREAM frames of a packet; a frame without one begins its stream (RFC 9000 19.8)."""
+    given = iter(values(layer, "quic.stream.offset"))
+    flags = values(layer, "quic.stream.off")
+    return [int(next(given, "0")) if flag in ("1", "True") else 0 for flag in flags]

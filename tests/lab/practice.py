@@ -1,0 +1,65 @@
+"""Layouts of practice in which a sign is not what it seems, and what may be said of them."""
+
+import json
+
+from tests.lab import scenes as s
+from tests.lab import world as w
+from tests.lab.world import Scene, Truth, Wire
+
+INSTANCE, FAR = "172.31.1.4", "198.51.100.77"
+LEADS = w.PRIVATE + 'prefixes = ["172.31.0.0/16"]\n'
+VRRP = "00:00:5e:00:01:01"
+BUCKET = "s3.us-east-1.amazonaws.com"
+GATEWAY_ENDPOINT = {
+    "endpoints.json": {
+        "VpcEndpoints": [
+            {
+                "VpcEndpointId": "vpce-2",
+                "VpcEndpointType": "Gateway",
+                "VpcId": "vpc-1",
+                "ServiceName": "com.amazonaws.us-east-1.s3",
+                "State": "available",
+                "NetworkInterfaceIds": [],
+            }
+        ]
+    }
+}
+ROUTER = f'[[router]]\nname = "edge"\nmac = "{w.EDGE}"\n'
+
+
+def log(path: str, target: str) -> dict[str, str]:
+    return {"vpc.log": w.flow_log(s.V5, s.vpc_row(path, INSTANCE, target))}
+
+
+def stored(name: str = BUCKET, target: str = "52.216.1.1") -> list[w.Frame]:
+    return w.talk(INSTANCE, target, flights=w.tls(name))
+
+
+PRACTICE = [
+    # --- what goes on behind the hop that a log names
+    Scene("an egress VPC behind a transit gateway", lambda: w.talk(INSTANCE), [Truth("internet", "unknown none", INSTANCE)], w.SITE + w.VPC, w.attachments(),
+          witness={"tgw.log": w.flow_log(s.TGW, s.tgw_row("tgw-attach-vpc", "tgw-attach-inspection", INSTANCE, w.SERVER))}),
+    Scene("a virtual private gateway, and the site's internet access", lambda: w.talk(INSTANCE, FAR), [Truth("internet", "unknown none", INSTANCE)], w.SITE + w.VPC, witness=log("3", FAR)),
+    Scene("a virtual private gateway to the site's own public address", lambda: w.talk(INSTANCE, "203.0.113.77"), [Truth("vpn", "private likely", INSTANCE)], w.SITE + w.VPC, witness=log("3", "203.0.113.77")),
+    Scene("a local gateway, and the internet", lambda: w.talk(INSTANCE, FAR), [Truth("internet", "unknown none", INSTANCE)], w.SITE + w.VPC, witness=log("6", FAR)),
+    Scene("a local gateway to the site", lambda: w.talk(INSTANCE, w.CLIENT), [Truth("direct-connect", "private likely", INSTANCE)], w.SITE + w.VPC, witness=log("6", w.CLIENT)),
+    Scene("path 2 to a bucket", stored, [Truth("internet", "unknown none", INSTANCE)], w.SITE + w.VPC, witness=log("2", "52.216.1.1")),
+    Scene("path 2 to a bucket, and a gateway endpoint", stored, [Truth("vpc", "vpc likely", INSTANCE)], w.SITE + w.VPC, GATEWAY_ENDPOINT, witness=log("2", "52.216.1.1")),
+    Scene("path 2 to a bucket of another Region", lambda: stored("s3.eu-west-1.amazonaws.com", "52.218.1.1"), [Truth("internet", "unknown none", INSTANCE)],
+          w.SITE + w.VPC, GATEWAY_ENDPOINT, witness=log("2", "52.218.1.1")),
+    Scene("path 2 to a server that is called a bucket", lambda: stored(target=FAR), [Truth("internet", "internet likely", INSTANCE)], w.SITE + w.VPC, GATEWAY_ENDPOINT, witness=log("2", FAR)),
+    # --- MACs that several have
+    Scene("a virtual router's MAC on another network", lambda: w.talk(server=w.ENI, out=Wire(None, VRRP)), [Truth("direct-connect", "direct-connect likely")],
+          w.SITE + LEADS + f'[[uplink]]\nname = "isp"\npeer_mac = "{VRRP}"\n'),
+    Scene("a virtual router's MAC on its VLAN", lambda: w.talk(w.OWN_PUBLIC, FAR, Wire(200, VRRP)), [Truth("internet", "internet confirmed", w.OWN_PUBLIC)],
+          w.SITE + f'[[uplink]]\nname = "isp"\nvlan = 200\npeer_mac = "{VRRP}"\n'),
+    Scene("the own router's MAC stated as the peer's", lambda: w.talk(server=w.ENI, out=Wire(101, w.EDGE)), [Truth("internet", "direct-connect likely")],
+          w.SITE + w.PRIVATE.replace(w.AWS1, w.EDGE) + ROUTER),
+    Scene("a sensor's datagrams between the same ports", lambda: w.talk(server=w.ENI, out=s.LAN), [Truth("internet", "private none")], s.LINKS,
+          witness={"eve.json": json.dumps({"timestamp": "2025-11-24T16:00:00.1+0000", "event_type": "flow", "vlan": [101], "src_ip": w.CLIENT, "src_port": 40_000,
+                                           "dest_ip": w.ENI, "dest_port": 443, "proto": "UDP"}) + "\n"}),
+    # --- lines
+    Scene("a private client on a provider's closed network", lambda: w.pppoe(w.talk()), [Truth("direct-connect", "direct-connect likely")],
+          w.SITE + w.PUBLIC + 'prefixes = ["52.94.0.0/16"]\n'),
+    Scene("a private client on a PPPoE line", lambda: w.pppoe(w.talk()), [Truth("internet", "internet likely")], w.SITE),
+]  # fmt: skip
