@@ -161,4 +161,5 @@ def kept_in(folder: Path) -> Iterator[Replay]:
         raise AuditError(f"{shown(path)}: {error.strerror or error}") from error
     except (RefusedError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         words = str(error) if isinstance(error, RefusedError) else f"damaged ({type(error).__name__})"
+        words = words.replace("damaged", "damaged, or of another version", 1)
         raise AuditError(f"{shown(path)}: {words}; audit the captures again") from error

@@ -77,6 +77,7 @@ ACCOUNT: dict[str, Any] = {
     }],
     "Subnets": [{"VpcId": "vpc-1", "AvailabilityZone": "us-east-1a"}],
     "VpnGateways": [{"VpnGatewayId": "vgw-1", "VpcAttachments": [{"VpcId": "vpc-1", "State": "attached"}]}],
+    "ClientVpnEndpoints": [{"ClientVpnEndpointId": "cvpn-1", "ClientCidrBlock": "10.99.0.0/22", "Status": {"Code": "available"}}],
     "routes": [{"cidr": "172.31.0.0/16", "routeDirection": "advertised"}],
     "virtualInterfaceId": "dxvif-1",
 }  # fmt: skip
