@@ -29,7 +29,8 @@ class Drops:
         """Ask the kernel, and say it."""
         with suppress(OSError, AttributeError):  # a system that has no such counts
             self._count += struct.unpack("II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
-            sys.stderr.write(f"{self._count} packets dropped by kernel\n")
+            noun = "packet" if self._count == 1 else "packets"  # ``border.words`` is not imported here, as nothing is
+            sys.stderr.write(f"{self._count} {noun} dropped by kernel\n")
             sys.stderr.flush()
 
 
