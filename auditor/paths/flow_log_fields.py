@@ -150,7 +150,9 @@ def of_rows(lines: Sequence[str], formats: Sequence[Sequence[str]]) -> list[str]
     count = len(rows[0].split())
     if not max(counts):
         beside = "the output of aws ec2 describe-flow-logs beside it"
-        raise ValueError(f"no header, and {counted(count, 'field')}: give {beside}" if count != 1 else f"no header: give {beside}")
+        raise ValueError(
+            f"no header, and {counted(count, 'field')}: give {beside}" if count != 1 else f"no header: give {beside}"
+        )
     if any(names != best[0] for names in best):
         raise ValueError(
             f"no header, and its rows of {counted(count, 'field')} fit several formats that aws ec2 describe-flow-logs lists: "
