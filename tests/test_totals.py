@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,6 +32,7 @@ from auditor.policy.totals import VerdictTotals
 from auditor.reading.following import Reading
 from auditor.requests import keys
 from auditor.requests.inside import Inside
+from auditor.tables.columns import Texts
 from tests import wire
 from tests.conftest import SAMPLES
 from tests.test_findings import REASONS, RULES, subject
@@ -48,6 +50,9 @@ class Kept:
 
     def write(self, table: str, data: pa.Table) -> None:
         self.tables.setdefault(table, []).append(data)
+
+    def take(self, table: str, part: Path) -> None:
+        self.write(table, pq.read_table(part))
 
     def include(self, name: str, digest: str) -> None:
         """Nothing lies beside tables in memory."""
@@ -241,3 +246,13 @@ def test_matches_of_witnesses_survive_another_process(other_process: ProcessPool
     back = other_process.submit(echo, run.totals()).result()
     (row,) = run.pipeline.judge.witnesses.rows(back.witnesses)
     assert (row["rows"], row["matched"], row["flows_matched"]) == (2, 1, 1)
+
+
+@given(index=st.lists(st.integers(-1, 4), max_size=12), order=st.permutations(["a", "b", "c", "b", None]))
+def test_columns_do_not_show_how_texts_were_numbered(index: list[int], order: list[str | None]) -> None:
+    """A column of texts has the same rows and dictionary by whatever numbers its texts were known before."""
+    kind = pa.dictionary(pa.int16(), pa.string())
+    texts = [None if at < 0 else order[at] for at in index]
+    column = Texts(order, np.array(index, np.int64)).arrow(kind)
+    assert column.to_pylist() == texts
+    assert column.dictionary.to_pylist() == [text for text in dict.fromkeys(texts) if text is not None]
