@@ -144,6 +144,25 @@ def test_operations_by_path_target_and_action() -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "method", "path", "target"),
+    [
+        ("cognito-identity.us-east-1.amazonaws.com", "POST", "/", "AWSCognitoIdentityService.GetId"),
+        ("cognito-idp.eu-west-1.amazonaws.com", "POST", "/", "AWSCognitoIdentityProviderService.InitiateAuth"),
+        ("portal.sso.us-east-1.amazonaws.com", "GET", "/federation/credentials", None),
+        ("oidc.us-east-1.amazonaws.com", "POST", "/device_authorization", None),
+    ],
+)
+def test_operations_that_get_credentials_need_none(host: str, method: str, path: str, target: str | None) -> None:
+    """What a client calls to get its first credentials is meant to be unsigned, and says nothing of its service's scope."""
+    told = operations.operation(host, method, path, target, None)
+    assert told is not None
+    assert not told.is_signed
+    assert operations.signing_names()[told.service] == frozenset()
+    assert operations.operation(host, method, path + "x", target and target + "x", None) is None
+    assert operations.operation("login.example.com", method, path, target, None) is None
+
+
+@pytest.mark.parametrize(
     ("path", "kept"),
     [
         ("/users/12345/orders", "/users/{id}/orders"),

@@ -122,20 +122,29 @@ MESSAGING = {  # botocore's name of a service -> ours (see ``aws.names.PINPOINT_
     "ses": "ses",
     "sts": "sts",
 }
+UNSIGNED = {  # services of which some operations go without a signature: only these are taken
+    "cognito-identity": "cognito-identity",
+    "cognito-idp": "cognito-idp",
+    "signin": "signin",
+    "sso": "sso",
+    "sso-oidc": "oidc",
+}
 
 
 def operations() -> None:
-    """The operations of Pinpoint, End User Messaging, SES and STS, from botocore's service models."""
+    """The operations of Pinpoint, End User Messaging, SES and STS, and those without a signature, from botocore's service models."""
     import botocore
     import botocore.session
 
     session, rows = botocore.session.get_session(), []
-    for name, service in MESSAGING.items():
+    for name, service in (MESSAGING | UNSIGNED).items():
         model = session.get_service_model(name)
         target = model.metadata.get("targetPrefix", "")
         for operation in model.operation_names:
             one = model.operation_model(operation)
             signed = "no" if one.auth_type == "none" else "yes"
+            if signed == "yes" and name in UNSIGNED:
+                continue
             uri = one.http["requestUri"].partition("?")[0]
             how = "target" if target else "action" if model.metadata["protocol"] == "query" else "path"
             rows.append([service, model.signing_name, name, operation, how, target, one.http["method"], uri, signed])

@@ -65,17 +65,23 @@ def operations() -> tuple[Operation, ...]:
 
 @cache
 def _of_service(service: str | None) -> tuple[Operation, ...]:
-    """The operations of a service, the most literal templates first."""
-    candidates = [one for one in operations() if service is None or one.service == service]
+    """The operations of a service, the most literal templates first; where it is not known, those whose paths are AWS's own.
+
+    A path like /token or /logout is anybody's.
+    """
+    names = signing_names()
+    candidates = [one for one in operations() if one.service == service or (service is None and names[one.service])]
     return tuple(sorted(candidates, key=lambda one: (one.template.count("{"), -len(one.template))))
 
 
 @cache
 def signing_names() -> dict[str, frozenset[str]]:
-    """Service -> the names that a signature's scope may have for it."""
+    """Service -> the names that a signature's scope may have for it; none where all operations known go without one."""
     names_of: dict[str, set[str]] = {}
     for one in operations():
-        names_of.setdefault(one.service, set()).add(one.signing_name)
+        names = names_of.setdefault(one.service, set())
+        if one.is_signed:
+            names.add(one.signing_name)
     return {service: frozenset(names) for service, names in names_of.items()}
 
 
