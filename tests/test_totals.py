@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,6 +50,9 @@ class Kept:
 
     def write(self, table: str, data: pa.Table) -> None:
         self.tables.setdefault(table, []).append(data)
+
+    def take(self, table: str, part: Path) -> None:
+        self.write(table, pq.read_table(part))
 
     def include(self, name: str, digest: str) -> None:
         """Nothing lies beside tables in memory."""
