@@ -53,6 +53,9 @@ class Scene:
     early_data: bool = False
     psk_only: bool = False  # TLS 1.3 without a key share in the ServerHello
     dh_bits: int = 3072
+    schemes_besides: tuple[
+        int, ...
+    ] = ()  # signature schemes that the client offers besides those of SHA-256 and better
     signatures: bool = True  # the client lists signature schemes
     mail: str = ""  # SMTP before it: "upgraded", or "clear" where STARTTLS is offered and not used
 
@@ -73,7 +76,7 @@ SCENES = {
     "tls12-rsa1024": Scene(key="rsa 1024"),
     "tls12-cbc": Scene(suite=0xC013),
     "tls12-secp256k1": Scene(group="secp256k1"),
-    "tls12-sha1": Scene(scheme=RSA_SHA1),
+    "tls12-sha1": Scene(scheme=RSA_SHA1, schemes_besides=(RSA_SHA1,)),
     "tls12-dhe": Scene(suite=0x009E, group=None, scheme=RSA_SHA256),
     "tls12-rsa": Scene(suite=0x009C, group=None),
     "tls12-rsa-cbc": Scene(suite=0x002F, group=None),
@@ -163,7 +166,8 @@ def _hello(scene: Scene) -> bytes:
         if scene.renegotiation_info:
             extensions += wire.extension(0xFF01, b"\0")
     if scene.version >= 0x0303 and scene.signatures:
-        extensions += wire.extension(13, _vector(struct.pack(">5H", 0x0403, 0x0503, 0x0804, 0x0401, 0x0201)))
+        offered = (0x0403, 0x0503, 0x0804, 0x0401, *scene.schemes_besides)
+        extensions += wire.extension(13, _vector(struct.pack(f">{len(offered)}H", *offered)))
     if scene.version == 0x0304 and scene.group:
         size = 32 if scene.group == "x25519" else SHARES[scene.group]
         share = struct.pack(">H", GROUPS[scene.group]) + _vector(bytes(size))

@@ -4,6 +4,7 @@ import gzip
 import io
 import lzma
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -206,6 +207,50 @@ LOOKS: dict[str, tuple[bytes, str]] = {
     "text": (b"captures of a day\n", "plain text"),
     "text with a long line of other letters": ("ä".encode() * 400, "plain text"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [(0, "damaged ZIP data (Bad magic number for file header)"), (120, "Bad CRC-32 for file 'bad.pcap'")],
+)
+def test_a_member_that_is_damaged_is_told(tmp_path: Path, at: int, words: str) -> None:
+    """Whatever is wrong with one member of an archive is told of that one; the others are read."""
+    whole = wire.pcap([bytes(60)])
+    data = bytearray(zipped({"good.pcap": whole, "bad.pcap": whole}, zipfile.ZIP_STORED))
+    data[data.rindex(b"PK\3\4") + at] ^= 0xFF
+    result = auditor.audit(wire.write(tmp_path, bytes(data), "a.zip"))
+    good = result.captures["capture"].str.endswith("good.pcap")
+    assert set(result.captures["status"][good]) == {"complete"}
+    assert words in str([*result.captures["warnings"][~good], *result.errors])
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_step_of_a_small_archive_is_small(tmp_path: Path, method: int) -> None:
+    """Whatever a few packed bytes become, of a member no more of it is there at a time than is asked for."""
+    path = wire.write(tmp_path, zipped({"a.pcap": wire.pcap([bytes(60)]) + bytes(64 << 20)}, method), "a.zip")
+    (member,) = archives.members(path) or []
+    assert member.open is not None
+    stream, size = member.open(), 0
+    tracemalloc.start()
+    try:
+        while data := stream.read(1 << 20):
+            size += len(data)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20  # a dictionary of 8 MiB among it
+    finally:
+        tracemalloc.stop()
+    assert size == len(wire.pcap([bytes(60)])) + (64 << 20)
+
+
+def test_windows_that_are_too_large_are_refused(tmp_path: Path) -> None:
+    """What says that it needs gigabytes to be unpacked, in an archive or by itself, is refused before it takes them."""
+    data = zipped({"a.pcap": wire.pcap([bytes(60)])}, zipfile.ZIP_LZMA)
+    at = data.index(b"a.pcap") + len("a.pcap") + 5  # the size of the dictionary
+    archive = wire.write(tmp_path, data[:at] + b"\xff" * 4 + data[at + 4 :], "a.zip")
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 28, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3}]
+    packed = wire.write(tmp_path, lzma.compress(wire.pcap([bytes(60)]), filters=filters), "a.pcap.xz")
+    for path in (archive, packed):
+        with pytest.raises(auditor.InputError, match="Memory usage limit"):
+            auditor.audit(path)
 
 
 @pytest.mark.parametrize("name", LOOKS)

@@ -112,3 +112,17 @@ def test_what_was_in_clear_has_no_version_of_tls(audit_bytes: Callable[..., audi
     for flights in (early, CLEAR["clear after TLS"]):
         assert verdict(audit_bytes, flights, "TLS101") == "fail"
     assert verdict(audit_bytes, ENCRYPTED["STARTTLS"], "TLS101") == "pass"
+
+
+@pytest.mark.parametrize("kind", [0xD3, 0xE3])
+def test_quic_without_its_handshake(audit_bytes: Callable[..., auditor.Audit], kind: int) -> None:
+    """Packets of QUIC behind its Initial ones look encrypted; which suite protects them was chosen before."""
+    ids = b"\x08" + bytes(range(8))
+    packet = bytes([kind]) + b"\0\0\0\1" + ids + ids + bytes(1200)
+    ends = ({"client": wire.CLIENT, "server": AWS}, {"client": AWS, "server": wire.CLIENT})
+    packets = [wire.datagram(packet, 5000, 443, **ends[0]), wire.datagram(packet, 443, 5000, **ends[1])]
+    told = audit_bytes(wire.pcap(packets))
+    assert wire.only(told.flows)["protocol"] == "quic"
+    assert [row["verdict"] for row in told.rows("verdicts", "rule", "verdict") if row["rule"] == "NET101"] == [
+        "not_observable"
+    ]

@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from tests.fuzz import loop
+from auditor.capture.sniff import looks_like
+from tests.fuzz import loop, mutate
 from tests.fuzz.targets import AUDITS, DECODERS, LOGS, NETWORKS, RESULTS, TARGETS
 
 SEED = 20_260_101  # the same inputs in every run: whether a test passes does not depend on the day
@@ -22,6 +23,22 @@ def test_readers(name: str) -> None:
 def test_audits_and_results(name: str) -> None:
     """Neither an audit with an input that is wrong nor anything done with results of others fails otherwise."""
     assert [crash.what for crash in loop.run(name, SLOW, SEED)] == []
+
+
+@pytest.mark.parametrize("name", [*LOGS, *NETWORKS])
+def test_long_words(name: str) -> None:
+    """A quarter of a megabyte of one word, separator or bracket hangs no reader: no pattern's cost is the square of what it looks at."""
+    begin = TARGETS[name].make(Random(SEED)).decode("utf-8", "replace")
+    with loop.watched(), loop.folder() as work:
+        crashes = [loop.execute(name, TARGETS[name], data, work) for data in mutate.long(begin, 1 << 18)]
+    assert [crash.what for crash in crashes if crash is not None] == []
+
+
+@pytest.mark.parametrize("part", mutate.PUMPED)
+def test_long_words_of_what_is_no_capture(part: str) -> None:
+    """What a text that is no capture looks like is told at once, whatever is in it over and over."""
+    with loop.watched():
+        assert looks_like((part * 512).encode()[:512])
 
 
 @pytest.mark.parametrize(("name", "path"), loop.kept(), ids=lambda value: str(getattr(value, "name", value)))

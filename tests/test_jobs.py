@@ -1,6 +1,7 @@
 """Several processes that audit together: real ones, which end, die and are asked to stop."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import psutil
 import pytest
 
 import auditor
-from auditor.audit import chosen, start, workers
+from auditor.audit import chosen, parallel, shares, start, workers
 from auditor.capture.inputs import Input
 from auditor.errors import AuditError, InputError
+from auditor.machine import packed
 from auditor.options import Options
 from auditor.report.custody import STATE
 from tests import cuts, wire
@@ -209,3 +211,14 @@ def test_gone_on_with_after_a_kill(tmp_path: Path) -> None:
     assert {*names(out), STATE} == set(names(alone))
     done = subprocess.run(command, capture_output=True, check=True, timeout=HANG)
     assert b"20 of 20 captures were read before" in done.stderr
+
+
+def test_a_folder_that_was_prepared_is_not_gone_on_from(tmp_path: Path) -> None:
+    """What shares have left counts in the folder that this user's audit made, and in no copy or other that looks like it."""
+    options = Options(out=tmp_path / "out")
+    marks = parallel._marks([], options, 2)
+    with parallel._working([], options, 2) as folder:
+        assert parallel._fits(marks, options, folder)
+        assert not parallel._fits(marks, options, shutil.copytree(folder, tmp_path / "copy"))
+        packed.write(folder / shares.PLAN, parallel.PLAN_KIND, marks | {"seal": "00" * 32}, {})
+        assert not parallel._fits(marks, options, folder)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,3 +207,21 @@ def test_what_others_made_is_refused(results: Path, tmp_path: Path, case: str) -
     except auditor.AuditError as error:
         words = str(error)
     assert not words or words.endswith("audit the captures again")
+
+
+@pytest.mark.parametrize("option", ["topology", "witnesses"])
+def test_nothing_is_fetched_for_results_of_others(results: Path, tmp_path: Path, option: str) -> None:
+    """A server that somebody else's results name is not asked for anything: whoever wants it names it."""
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    (folder / KEPT).unlink()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/site.toml?key=secret"
+        named: Any = url if option == "topology" else [url]
+        _rewritten(_other("options", {option: named}), "audit", results / KEPT, folder / KEPT)
+        with pytest.raises(auditor.AuditError, match=f"^{option}: somebody else's results name http://127") as caught:
+            auditor.judge(folder)
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert "secret" not in str(caught.value)

@@ -257,6 +257,19 @@ def test_drops_are_told_while_it_runs(program: str, monkeypatch: pytest.MonkeyPa
     assert not any("dropped" in line for line in capture._messages)
 
 
+def test_asking_a_program_that_has_ended_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the capturing program has ended by itself, asking it for drops changes nothing, and so does ending it."""
+    script = "import sys; sys.stderr.write('listening on eth9\\n')"
+    monkeypatch.setattr(live, "command", lambda *_: [sys.executable, "-c", script])
+    monkeypatch.setattr(live, "PATIENCE", 0.0)
+    capture = live.LiveCapture("eth9")
+    capture._child.wait()
+    capture._listener.join()
+    assert [capture.dropped(), capture.dropped()] == [None, None]
+    capture.stop()
+    assert len(capture.close()) == 1
+
+
 def test_a_reader_that_is_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody reads what a program captures, it is said that packets may be dropped, before it counts them."""
     script = "import sys; sys.stdout.buffer.write(bytes(1 << 20))"

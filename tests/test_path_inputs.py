@@ -115,6 +115,16 @@ def test_frr_tables(tmp_path: Path) -> None:
     assert find(table_of(tmp_path, rib), "10.1.1.1") == Hop(parse_address("192.0.2.2"), "eth1.101", protocol="bgp")
 
 
+def test_frr_next_hops_that_are_not_installed(tmp_path: Path) -> None:
+    """Of the next hops of a route only those count that FRR has installed: it leaves `fib` out of the others."""
+    inactive = {"ip": "192.0.2.1", "afi": "ipv4"}
+    recursive = inactive | {"active": True, "recursive": True}
+    installed = {"ip": "192.0.2.2", "interfaceName": "eth2", "active": True, "fib": True}
+    for other in (inactive, recursive):
+        rib = {"10.0.0.0/8": [{"protocol": "bgp", "selected": True, "installed": True, "nexthops": [other, installed]}]}
+        assert find(table_of(tmp_path, rib), "10.1.1.1") == Hop(parse_address("192.0.2.2"), "eth2", protocol="bgp")
+
+
 SHOW = """\
 BGP table version is 7, local router ID is 192.0.2.254
 Status codes: s suppressed, d damped, h history, * valid, > best, i - internal
@@ -210,6 +220,12 @@ def blobs() -> st.SearchStrategy[bytes]:
     return st.one_of(plain, long_header, set_of_as, med, plain, plain.map(lambda blob: blob[:-1]))
 
 
+def is_as_good(path: mrt.Path, best: mrt.Path) -> bool:
+    """Whether nothing that a dump has decides between a path and the best: MED compares those of one neighbour alone."""
+    comparable = path.hop.as_path[:1] == best.hop.as_path[:1]
+    return path.rank[:3] == best.rank[:3] and (path.rank[3] == best.rank[3] or not comparable)
+
+
 def reference(records: list[tuple[int, bytes, list[bytes]]]) -> list[tuple[Any, Any]]:
     """Prefixes and their hops, record by record and entry by entry."""
     found = []
@@ -217,7 +233,12 @@ def reference(records: list[tuple[int, bytes, list[bytes]]]) -> list[tuple[Any, 
         ranked = [mrt.attributes(blob) for blob in entries]
         if ranked:
             best = min(ranked, key=lambda path: path.rank)
-            found.append(((4, int.from_bytes(network.ljust(4, b"\0"), "big"), bits), best.hop))
+            hops = {best.hop.next_hop: best.hop}
+            for path in ranked:
+                if is_as_good(path, best):
+                    hops.setdefault(path.hop.next_hop, path.hop)
+            hop = best.hop._replace(others=tuple(hops.values())[1:])
+            found.append(((4, int.from_bytes(network.ljust(4, b"\0"), "big"), bits), hop))
     return found
 
 
@@ -676,6 +697,24 @@ def test_zeek_json(tmp_path: Path) -> None:
     (tmp_path / "ssl.log").write_text(json.dumps(record) + "\n")
     (seen,) = sensors.read(tmp_path / "ssl.log")
     assert (seen.sensor, seen.tls_version, seen.ends[1]) == ("Zeek", "TLS 1.2", 40_000)
+
+
+def test_macs_of_sensors(tmp_path: Path) -> None:
+    """MACs that Zeek and Suricata log are read, of whichever end; what is no MAC is left out."""
+    zeek = {"ts": 1.0, "id.orig_h": w.CLIENT, "id.orig_p": 1, "id.resp_h": w.ENI, "id.resp_p": 443}
+    zeek |= {"orig_l2_addr": w.HOST, "resp_l2_addr": w.AWS1}
+    eve = {
+        "timestamp": 1.0,
+        "event_type": "flow",
+        "src_ip": w.CLIENT,
+        "src_port": 1,
+        "dest_ip": w.ENI,
+        "dest_port": 443,
+    }
+    eve |= {"ether": {"src_macs": [w.HOST, "none"], "dest_macs": [w.AWS1]}}
+    (tmp_path / "both.log").write_text(json.dumps(zeek) + "\n" + json.dumps(eve) + "\n")
+    macs = frozenset(int(mac.replace(":", ""), 16) for mac in (w.HOST, w.AWS1))
+    assert [seen.macs for seen in sensors.read(tmp_path / "both.log")] == [macs, macs]
 
 
 # --- explaining

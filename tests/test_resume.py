@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 import auditor
 from auditor.audit.keeping import Keeping
 from auditor.audit.start import audit_files
+from auditor.machine import own
 from auditor.options import Options
 from auditor.reading import checkpoint
 from auditor.report.custody import KEPT, NEEDED, STATE
@@ -270,6 +272,58 @@ def test_a_state_of_somebody_else(tmp_path: Path) -> None:
     assert not said
     auditor.audit(files, out=tmp_path / "whole").close()
     same(tmp_path / "whole", tmp_path / "one")
+
+
+@contextmanager
+def somebody_else() -> Iterator[None]:
+    """What is written is another user's, or of another machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own, "key", lambda: bytes(own.SIZE))
+        yield
+
+
+def test_results_that_somebody_else_prepared(tmp_path: Path) -> None:
+    """What others say that a capture holds is not taken for it, however well name, size, time and digests fit."""
+    capture, results, said = tmp_path / "a.pcapng", tmp_path / "results", list[str]()
+    good, bad = ((SAMPLES / f"{name}.pcapng").read_bytes() for name in ("tls1.3", "ssl3"))
+    size = max(len(good), len(bad))
+    with somebody_else():
+        capture.write_bytes(good.ljust(size, b"\0"))
+        auditor.audit(capture, out=results).close()
+    time = capture.stat().st_mtime_ns
+    capture.write_bytes(bad.ljust(size, b"\0"))
+    os.utime(capture, ns=(time, time))
+    auditor.audit(capture, out=results, say=said.append).close()
+    assert [one for one in said if "not written by this user" in one]
+    auditor.audit(capture, out=tmp_path / "whole").close()
+    same(tmp_path / "whole", results)
+
+
+def test_what_somebody_else_left_of_an_audit(every_border: None, left: list[Path], tmp_path: Path) -> None:
+    """A folder that looks like one that a kill has left is gone on from by who made it, and by nobody else."""
+    files = pieces("tls1.2", tmp_path / "in")
+    with somebody_else():
+        auditor.audit(files, out=tmp_path / "theirs").close()
+        for one in left[:-1]:
+            said: list[str] = []
+            shutil.copytree(one, tmp_path / "known")
+            auditor.audit(files, out=tmp_path / "known", say=said.append).close()
+            assert "read before" in said[0]
+            shutil.rmtree(tmp_path / "known")
+    for one in left[:-1]:
+        said = []
+        auditor.audit(files, out=one, say=said.append).close()
+        assert not said
+
+
+def test_judging_what_is_somebody_elses_makes_it_nobodys(tmp_path: Path) -> None:
+    """Results of others that are judged anew are still theirs: no capture counts as read for them."""
+    files, said = pieces("tls1.2", tmp_path / "in"), list[str]()
+    with somebody_else():
+        auditor.audit(files, out=tmp_path / "theirs").close()
+    auditor.judge(tmp_path / "theirs", out=tmp_path / "judged").close()
+    auditor.audit(files, out=tmp_path / "judged", say=said.append).close()
+    assert [one for one in said if "not written by this user" in one]
 
 
 def test_results_that_were_changed(tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ def test_version_4a() -> None:
     }
     told = signing.read(headers, "", SALT)
     assert (told.version, told.region, told.service, told.is_signed) == ("4a", "us-east-1", "sts", True)
+    assert told.regions == "us-east-1 us-west-2"
+    del headers["x-amz-region-set"]
+    assert signing.read(headers, "", SALT).wrong == "it names no Region"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,17 @@ def test_other_forms(headers: dict[str, str], query: str, version: str, wrong: s
     """Version 2, bearer tokens and passwords are told apart, and what AWS could not accept says why."""
     told = signing.read(headers, query, SALT)
     assert (told.version, told.wrong) == (version, wrong)
+
+
+def test_presigned_with_half_a_signature() -> None:
+    """A signature in a URL has to be as long as one in a header."""
+    query = (
+        f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={KEY}%2F20261124%2Fus-east-1%2Fsts%2Faws4_request"
+        "&X-Amz-Date=20261124T120000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature="
+    )
+    assert signing.read({}, query + "b" * 64, SALT).is_signed
+    for signature in ("", "abc", "B" * 64, "b" * 63):
+        assert signing.read({}, query + signature, SALT).wrong == "it has no whole signature"
 
 
 def test_presigned() -> None:

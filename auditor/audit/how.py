@@ -8,7 +8,8 @@ from typing import Any
 
 from auditor.aws.ranges import Ranges
 from auditor.border.gate import RefusedError
-from auditor.border.urls import url_of
+from auditor.border.text import printable
+from auditor.border.urls import public, url_of
 from auditor.errors import AuditError
 from auditor.options import Options, OptionValues
 from auditor.requests.inside import Inside
@@ -72,10 +73,11 @@ def _stamps(value: Any) -> list[Any]:
     return stamps
 
 
-def options_of(kept: Mapping[str, Any], given: OptionValues) -> Options:
+def options_of(kept: Mapping[str, Any], given: OptionValues, *, is_own: bool = True) -> Options:
     """The options of an audit that was kept, with those that are ``given`` in place of them.
 
-    Raises AuditError where one is given that decides what is read, and RefusedError for what is none.
+    Raises AuditError where one is given that decides what is read, or where results that are not this user's own
+    (``is_own``) name a store or web server, which would be asked for it; and RefusedError for what is none.
     """
     if name := next((name for name in OF_READING if name in given), None):
         raise AuditError(
@@ -94,7 +96,20 @@ def options_of(kept: Mapping[str, Any], given: OptionValues) -> Options:
             wanted[name] = _placed(wanted[name], folder)
         elif isinstance(wanted.get(name), list):
             wanted[name] = tuple(_placed(str(one), folder) for one in wanted[name])
+    if not is_own:
+        _check_places(wanted)
     return replace(Options(**wanted), **given)
+
+
+def _check_places(wanted: Mapping[str, Any]) -> None:
+    for name in FILES:
+        value = wanted.get(name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if (url := url_of(one)) is not None:
+                raise AuditError(
+                    f"{name}: somebody else's results name {printable(public(url))}, which is not asked for their sake: "
+                    f"give {name} itself"
+                )
 
 
 def _placed(name: str, folder: Path) -> str:

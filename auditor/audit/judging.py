@@ -45,7 +45,9 @@ def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" 
     from auditor.report.custody import NAMES
 
     with kept_in(folder) as replay:
-        options = how.options_of(replay.values, values)
+        options = how.options_of(
+            replay.values, values, is_own=replay.is_own
+        )  # which asks for the key, before rights go
         with Brought(options, is_alone=True) as brought:
             check_out([folder / name for name in NAMES], brought.options)
             if confine is not None:
@@ -68,7 +70,8 @@ def judged(replay: "Replay", brought: Brought, folder: Path, *, goes_on: bool = 
     pipeline.answers = replay.log.answers()
     with outcome(brought, pipeline) as one:
         if one.run.keeping is not None:
-            one.run.keeping.copy(replay.kept())
+            one.run.keeping.is_own = replay.is_own
+            one.run.keeping.copy(*replay.kept())
             if goes_on:
                 one.run.keeping.copy_state(folder, custody.read(folder).unlisted[custody.STATE])
         pipeline.keeping = None  # all of it is there

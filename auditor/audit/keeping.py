@@ -5,6 +5,7 @@ flow; at the end of captures that were read as one what they show of their netwo
 capture, and how the audit was done. Keys and secrets are never among it.
 """
 
+import hashlib
 import shutil
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ import numpy as np
 from auditor.decode.control import Control
 from auditor.errors import AuditError, shown
 from auditor.flows.state import COUNTERS
-from auditor.machine import packed, writing
+from auditor.machine import own, packed, writing
 from auditor.reading import kept, kept_control
 from auditor.reading.checkpoint import CHECKPOINT
 from auditor.reading.events import Batch, Checkpoint, Chosen
@@ -28,7 +29,8 @@ from auditor.report.custody import STATE
 from auditor.requests.request_table import Candidates
 from auditor.tls.revealed import Revealed
 
-ANSWERS, AUDIT = "requests of flows", "audit"  # kinds of records besides those of ``reading.kept``
+# Kinds of records besides those of ``reading.kept``. A seal ends a log, and a state: it shows that this user wrote all of it.
+ANSWERS, AUDIT, SEAL = "requests of flows", "audit", "seal"
 ReadAsOne = tuple[Sequence[Source], Sequence[str | None]]  # captures that were read as one, and their interfaces
 WAITING = 2  # batches that may wait to be written
 
@@ -74,6 +76,8 @@ class Keeping:
     marks: Mapping[str, Any]
     state: str | None = None  # the digest of the last checkpoint, by which an audit could go on where this one is …
     is_last: bool = False  # … which is behind all captures
+    is_own: bool = True  # whether all that goes into it was read by this user's audits
+    _digest: Any = field(default_factory=hashlib.sha256)  # of the digests of its records
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="keeping"))
     _waiting: deque[Future[Any]] = field(default_factory=deque)
 
@@ -111,7 +115,7 @@ class Keeping:
         arrays = [*reached.arrays, *packed.compressed({"group_tallies": tallies})]
         parts = packed.assembled(CHECKPOINT, values | {"reading": self.marks["reading"]}, arrays)
         with writing.replaced(self.folder / STATE, durable=False) as file:
-            file.writelines(parts)
+            file.writelines([*parts, *self._seal(bytes(parts[-1]))])
         self.state = bytes(parts[-1]).hex()
         self.is_last = reached.is_last
 
@@ -121,6 +125,7 @@ class Keeping:
             self._submit(lambda group=group: self._record(kept.SOURCES, *kept.sources_parts(*group)))
         self._wait(0)
         self._record(AUDIT, {**values, "marks": self.marks}, {})
+        self.file.writelines(self._seal())
         self._thread.shutdown()
 
     def close(self) -> None:
@@ -128,10 +133,12 @@ class Keeping:
         self._wait(0)
         self._thread.shutdown()
 
-    def copy(self, parts: Iterable[bytes]) -> None:
-        """What another log has, which goes on here."""
+    def copy(self, parts: Iterable[bytes], digests: Iterable[bytes]) -> None:
+        """What another log has, which goes on here; ``digests``: those of its records."""
         for part in parts:
             self._submit(lambda part=part: self._write(part))
+        for digest in digests:
+            self._submit(lambda digest=digest: self._digest.update(digest))
 
     def copy_state(self, folder: Path, digest: str) -> None:
         """Where another audit stood at the end of its captures, this one does too."""
@@ -147,7 +154,14 @@ class Keeping:
         self._thread.shutdown(cancel_futures=True)
 
     def _record(self, kind: str, values: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        self.file.writelines(packed.encoded(kind, values, arrays))
+        parts = packed.encoded(kind, values, arrays)
+        self.file.writelines(parts)
+        self._digest.update(bytes(parts[-1]))
+
+    def _seal(self, state: bytes = b"") -> list[Any]:
+        """A record that seals the log as far as it was written, and a state by its digest."""
+        sealed = own.seal(self._digest.digest() + state) if self.is_own else None
+        return packed.encoded(SEAL, {"seal": sealed}, {})
 
     def _write(self, part: bytes) -> None:
         self.file.write(part)

@@ -60,7 +60,7 @@ class Outcome:
         past, keeping, pipeline = going.past, self.run.keeping, self.pipeline
         assert going.onward is not None
         assert keeping is not None
-        keeping.copy(past.log.bytes(past.end))
+        keeping.copy(past.log.bytes(past.end), past.log.digests(past.end))
         log = Log(past.log.file, past.end)
         pipeline.answers, pipeline.joined = past.log.answers(), self.options.join_key is not None
         pipeline.keeping = None  # all of it is there

@@ -25,7 +25,7 @@ from auditor.data import __version__
 from auditor.decode.control import Control
 from auditor.errors import AuditError, InputError, shown
 from auditor.flows.table import MOST_FINISHED
-from auditor.machine import memory, packed, writing
+from auditor.machine import memory, own, packed, writing
 from auditor.options import Options
 from auditor.reading import joined, kept, secrets
 from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
@@ -200,10 +200,16 @@ def _working(inputs: Sequence[Input], options: Options, jobs: int) -> Iterator[P
         try:
             writing.make_folder(place)
             folder = stack.enter_context(writing.working(place, partial(_fits, marks, options) if may_go_on else None))
-            packed.write(folder / shares.PLAN, PLAN_KIND, marks, {})
+            packed.write(folder / shares.PLAN, PLAN_KIND, marks | {"seal": own.seal(_place(folder))}, {})
         except OSError as error:
             raise AuditError(f"{shown(place)}: cannot write there: {error.strerror or error}") from error
         yield folder
+
+
+def _place(folder: Path) -> bytes:
+    """What nobody else can give a folder that he has prepared: which one of this machine it is."""
+    status = folder.stat()
+    return f"{status.st_dev} {status.st_ino} {status.st_uid}".encode()
 
 
 def _marks(inputs: Sequence[Input], options: Options, jobs: int) -> dict[str, Any]:
@@ -223,6 +229,8 @@ def _fits(marks: Mapping[str, Any], options: Options, left: Path) -> bool:
         return False
     with suppress(*packed.DAMAGED):
         before = dict(packed.read(left / shares.PLAN, PLAN_KIND, {}).values)
+        if not own.is_own(_place(left), before.pop("seal", None)):
+            return False
         captures, now = before.pop("captures"), json.loads(json.dumps(marks))
         known = captures == now["captures"] if options.apart else all(one in now["captures"] for one in captures)
         if known and all(before[name] == now[name] for name in ("reading", "shares", "version")):

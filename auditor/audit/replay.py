@@ -1,16 +1,17 @@
 """What an audit has kept, as the events that reading its captures gave; they may be another's."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from auditor.audit.keeping import ANSWERS, AUDIT, Answer, ReadAsOne
+from auditor.audit.keeping import ANSWERS, AUDIT, SEAL, Answer, ReadAsOne
 from auditor.border.gate import RefusedError
 from auditor.decode.control import Control
 from auditor.errors import AuditError, shown
-from auditor.machine import packed
+from auditor.machine import own, packed
 from auditor.reading import kept, kept_control
 from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
 from auditor.reading.sources import Source
@@ -43,13 +44,29 @@ class Log:
         self.open = Group()  # captures whose end is not among it
         self.counted: list[packed.Record] = []
         self.last: packed.Record | None = None
+        self.sealed: object = None  # what is said to seal it
+        self.size = 0  # of its whole records
+        self._digests: list[tuple[int, bytes]] = []  # of its records, with their ends
         for record in packed.records(file):
             if end is not None and record.end > end:
                 break
-            self._take(record)
+            self.size = record.end
+            if record.kind == SEAL:
+                self.sealed = packed.load(file, record, {}).values.get("seal")
+            else:
+                self._take(record)
+
+    def digests(self, end: int) -> list[bytes]:
+        """Those of its records up to a place."""
+        return [digest for place, digest in self._digests if place <= end]
+
+    def is_own(self, end: int, sealed: object, state: bytes = b"") -> bool:
+        """Whether this user wrote it up to a place, by what is said to seal it there."""
+        return own.is_own(hashlib.sha256(b"".join(self.digests(end))).digest() + state, sealed)
 
     def _take(self, record: packed.Record) -> None:
         self.last = record
+        self._digests.append((record.end, packed.digest_of(self.file, record)))
         if record.kind == kept.BATCH:
             self.open.batches.append(record)
         elif record.kind == ANSWERS:
@@ -101,10 +118,11 @@ class Replay:
         """Raises RefusedError for a file that no audit wrote to its end."""
         self.log = Log(file)
         last = self.log.last
-        is_whole = last is not None and last.kind == AUDIT and last.end == file.seek(0, 2)
+        is_whole = last is not None and last.kind == AUDIT and self.log.size == file.seek(0, 2)
         if last is None or not is_whole or len(self.log.counted) != len(self.log.groups):
             raise RefusedError("damaged: it is not whole")
         self.values: Mapping[str, Any] = packed.load(file, last, {}).values
+        self.is_own = self.log.is_own(last.end, self.log.sealed)
 
     def counted(self) -> list[ReadAsOne]:
         """What was counted of captures, those that were read as one together. Raises RefusedError."""
@@ -114,9 +132,10 @@ class Replay:
         """What was noted of captures, without what kernels have counted of them."""
         return [list(one.values["sources"]) for one in self.log.counted]
 
-    def kept(self) -> Iterator[bytes]:
-        """What is kept of captures, without what was counted of them and how they were audited, piece by piece."""
-        return self.log.bytes(self.log.counted[0].begin if self.log.counted else 0)
+    def kept(self) -> tuple[Iterator[bytes], list[bytes]]:
+        """What is kept of captures, without what was counted of them and how they were audited: pieces, and digests."""
+        end = self.log.counted[0].begin if self.log.counted else 0
+        return self.log.bytes(end), self.log.digests(end)
 
     def __iter__(self) -> Iterator[Event]:
         return self.log.events(self.counted())
@@ -142,4 +161,5 @@ def kept_in(folder: Path) -> Iterator[Replay]:
         raise AuditError(f"{shown(path)}: {error.strerror or error}") from error
     except (RefusedError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         words = str(error) if isinstance(error, RefusedError) else f"damaged ({type(error).__name__})"
+        words = words.replace("damaged", "damaged, or of another version", 1)
         raise AuditError(f"{shown(path)}: {words}; audit the captures again") from error

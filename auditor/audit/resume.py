@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from auditor.audit import how
 from auditor.audit.keeping import ReadAsOne
 from auditor.audit.replay import Log, Replay
 from auditor.audit.shares import PLAN
+from auditor.border.gate import RefusedError
 from auditor.border.words import agreed, counted
 from auditor.capture.inputs import Input
 from auditor.errors import AuditError
@@ -33,6 +35,7 @@ from auditor.reading.window import Window
 from auditor.report import custody, files
 from auditor.report.custody import KEPT, STATE
 
+STRANGE = "what the results keep was not written by this user on this machine: all captures are read again"
 GROUPS = {"group_tallies": np.dtype(np.int64)}
 
 
@@ -90,7 +93,7 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Plan | 
         return None
     marks = how.marks(options)
     found: list[Plan] = []
-    for past in _pasts(folder):
+    for past in _pasts(folder, options):
         one = None
         with suppress(*packed.DAMAGED):
             one = _fitting(past, inputs, options, marks, ceiling)
@@ -104,23 +107,26 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Plan | 
     return found[-1] if found else None
 
 
-def _pasts(folder: Path) -> Iterator[Past]:
-    """The audits in a folder that can be gone on from: one that is whole, and those that were killed."""
+def _pasts(folder: Path, options: Options) -> Iterator[Past]:
+    """The audits of this user in a folder that can be gone on from: one that is whole, and those that were killed."""
     with suppress(*packed.DAMAGED), ExitStack() as held:
         replay = Replay(held.enter_context(files.opened(folder / KEPT)))
-        past = Past(replay.log, 0, replay.values["marks"], replay=replay)
-        with suppress(*packed.DAMAGED):
-            _find_state(past, folder / STATE, custody.read(folder).unlisted[STATE])
-        past.held = held.pop_all()
-        yield past
+        if replay.is_own:
+            past = Past(replay.log, 0, replay.values["marks"], replay=replay)
+            with suppress(*packed.DAMAGED):
+                _take_state(past, _State.read(folder / STATE, custody.read(folder).unlisted[STATE]))
+            past.held = held.pop_all()
+            yield past
+        else:
+            _say(options, STRANGE)
     for left in folder.glob(f"{writing.NEW}*"):
         with suppress(*packed.DAMAGED), ExitStack() as held:
             _hold(left, held)
-            past = Past(Log(held.enter_context(files.opened(left / KEPT)), 0), 0, {})
-            _find_state(past, left / STATE)
-            past.log = Log(past.log.file, past.end)
+            state = _State.read(left / STATE)
+            past = Past(Log(held.enter_context(files.opened(left / KEPT)), state.end), state.end, {})
             if (0 if past.log.last is None else past.log.last.end) != past.end:
                 continue
+            _take_state(past, state)
             past.held = held.pop_all()
             yield past
 
@@ -134,15 +140,36 @@ def clear(folder: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _find_state(past: Past, path: Path, digest: str | None = None) -> None:
-    """Let an audit of before know where it stood. Raises RefusedError where that is not whole, or another's."""
-    with files.opened(path) as file:
-        record = next(packed.records(file))
-        between = any(entry[0] == "seen" for entry in record.listed)  # of captures read apart there are only counts
-        found = packed.load(file, record, GROUPS | (checkpoint.LAYOUTS if between else {}), digest)
-    past.values, past.arrays, past.end = found.values, found.arrays, int(found.values["log"])
+@dataclass(frozen=True)
+class _State:
+    """Where an audit stood: what it wrote of that, the digest, and what is said to seal it."""
+
+    found: packed.Packed
+    digest: bytes
+    sealed: object
+
+    @property
+    def end(self) -> int:
+        """Of the log, as far as it went."""
+        return int(self.found.values["log"])
+
+    @classmethod
+    def read(cls, path: Path, digest: str | None = None) -> "_State":
+        """Raises RefusedError where it is not whole, or has another digest."""
+        with files.opened(path) as file:
+            record, seal = islice(packed.records(file), 2)
+            between = any(entry[0] == "seen" for entry in record.listed)  # of captures read apart there are only counts
+            found = packed.load(file, record, GROUPS | (checkpoint.LAYOUTS if between else {}), digest)
+            return cls(found, packed.digest_of(file, record), packed.load(file, seal, {}).values.get("seal"))
+
+
+def _take_state(past: Past, state: _State) -> None:
+    """Let an audit of before know where it stood. Raises RefusedError where this user did not write that."""
+    if not past.log.is_own(state.end, state.sealed, state.digest):
+        raise RefusedError("was not written by this user")
+    past.values, past.arrays, past.end = state.found.values, state.found.arrays, state.end
     if past.replay is None:
-        past.marks = {"reading": found.values["reading"]}
+        past.marks = {"reading": state.found.values["reading"]}
 
 
 def _hold(left: Path, held: ExitStack) -> None:

@@ -25,8 +25,6 @@ from auditor.report.custody import STATE
 from auditor.report.manifest import Applied, manifest
 from auditor.report.sink import Sink
 
-PIECE = 1 << 20  # bytes copied at once
-
 
 @dataclass
 class Run:
@@ -79,8 +77,11 @@ class Run:
     def keep(self, log: Path) -> None:
         """Keep what somebody else has kept of what it judged."""
         if self.keeping is not None:
+            from auditor.audit.replay import Log
+
             with log.open("rb") as file:
-                self.keeping.copy(iter(lambda: file.read(PIECE), b""))
+                kept = Log(file)
+                self.keeping.copy(kept.bytes(kept.size), kept.digests(kept.size))
 
     def _batch(self, batch: Batch) -> None:
         if batch.generation != self._generation:

@@ -102,12 +102,14 @@ def audit_inputs(
 
 def _prepare(inputs: "list[Input]", options: Options, confine: Confine) -> None:
     """Load the kernels, and give up the rights that nothing needs any more."""
-    from auditor.machine import kernel
+    from auditor.machine import kernel, own
     from auditor.reading import following  # noqa: F401 - its kernels are to be loaded
     from auditor.requests import tshark
 
     _tell_of_compiling(options)
     kernel.prepare()  # from where this user keeps them
+    if options.out is not None:
+        own.key()
     tshark.prepare()
     out = [] if options.out is None or url_of(options.out) is not None else [Path(options.out)]
     confine([item.path for item in inputs if item.path is not None] + options.files(), out)

@@ -47,7 +47,8 @@ MARKS = {
     b"\xfe\xff": "utf-16-be",
 }
 
-_DOTTED = re.compile(r"""(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*)+""")
+# Keys of TOML with their dots. A key is looked for where a word begins only: else a long word costs its square.
+_DOTTED = re.compile(r"""(?:(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+)+""")
 
 
 class RefusedError(ValueError):

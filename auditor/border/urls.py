@@ -17,7 +17,7 @@ _ANY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _FLATTENED = re.compile(rf"({'|'.join(SCHEMES)}):/(?=[^/])", re.IGNORECASE)
 _QUERY = re.compile(r"[?#](?=[\w.~%-]*=).*", re.DOTALL)
 _WEB_QUERY = re.compile(r"[?#].*", re.DOTALL)
-_USER = re.compile(r"(?<=://)[^/?#]*:[^/?#]*@")
+_USER = re.compile(r"(?<=://)[^/?#:]*+:[^/?#]*@")
 _WITHIN = re.compile(rf"(?:{'|'.join(SCHEMES)})://[^\s'\"<>]+", re.IGNORECASE)
 
 

@@ -3,6 +3,7 @@
 Archives in archives are read likewise, to a depth, a number of files and a size that hold for the outermost one.
 """
 
+import errno
 import io
 import os
 import struct
@@ -10,7 +11,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
@@ -18,10 +19,12 @@ from typing import BinaryIO, cast
 from auditor.capture.beginnings import is_capture
 from auditor.capture.compression import (
     LONGEST_MAGIC,
+    Rewound,
     beginning,
     beginning_of_stream,
     compression_of,
     damage,
+    open_compressed,
     plain,
 )
 from auditor.errors import InputError, shown
@@ -33,7 +36,13 @@ DEEPEST = 4  # archives in each other
 STEP = 1 << 20
 NAMES = (".pcap", ".pcapng", ".cap", ".erf")
 ZIP_MAGICS = (b"PK\3\4", b"PK\5\6")
-ENCRYPTED = 1  # bit of a ZIP member's flags
+ENCRYPTED, MARKS_END = 1, 2  # bits of a ZIP member's flags; the second of LZMA
+LOCAL_HEADER = (
+    "<4s22xHH"  # of a ZIP member: magic, and the lengths of its name and of what else stands before its bytes
+)
+LOCAL_BYTES = struct.calcsize(LOCAL_HEADER)
+LZMA_HEAD = 9  # bytes
+END_IS_MARKED = (1 << 64) - 1  # for the size of what is unpacked
 DAMAGE: tuple[type[BaseException], ...] = (InputError, *damage())
 TROUBLE: tuple[type[BaseException], ...] = (
     *DAMAGE,
@@ -101,6 +110,49 @@ class Slice(io.RawIOBase):
         view[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever is raised of a member that is damaged is OSError, as of any file that cannot be read on."""
+    try:
+        yield
+    except TROUBLE as error:
+        raise OSError(errno.EIO, f"damaged ZIP data ({error})") from error
+
+
+class Unzipped(io.RawIOBase):
+    """A member of a ZIP archive."""
+
+    def __init__(self, file: Path | Kept, info: zipfile.ZipInfo) -> None:
+        with _told():
+            self._stream = _unzipped(file, info)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        with _told():
+            data = self._stream.read(min(len(view), STEP))
+        view[: len(data)] = data
+        return len(data)
+
+
+def _unzipped(file: Path | Kept, info: zipfile.ZipInfo) -> BinaryIO:
+    """What is in a member. bzip2 and LZMA are unpacked here: zipfile has no limit for what a step of theirs becomes."""
+    if info.compress_type not in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        return cast("BinaryIO", _zip(file).open(info))
+    kept = Kept(file) if isinstance(file, Path) else file
+    magic, *_, name, extra = struct.unpack(LOCAL_HEADER, os.pread(kept.fileno, LOCAL_BYTES, info.header_offset))
+    if magic != ZIP_MAGICS[0]:
+        raise zipfile.BadZipFile("Bad magic number for file header")
+    packed = cast("BinaryIO", Slice(kept, info.header_offset + LOCAL_BYTES + name + extra, info.compress_size))
+    if info.compress_type == zipfile.ZIP_BZIP2:
+        return open_compressed(packed, "bzip2")
+    head = packed.read(LZMA_HEAD)  # version, size of the properties, and these (APPNOTE.TXT, 5.8.8)
+    size = END_IS_MARKED if info.flag_bits & MARKS_END else info.file_size
+    return open_compressed(cast("BinaryIO", Rewound(head[4:] + size.to_bytes(8, "little"), packed)), "lzma")
 
 
 def kind_of(head: bytes) -> str | None:
@@ -227,10 +279,7 @@ def _zip(file: Path | Kept) -> zipfile.ZipFile:
 
 
 def _zip_opener(file: Path | Kept, info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
-    def opener() -> BinaryIO:
-        return cast("BinaryIO", _zip(file).open(info))
-
-    return opener
+    return lambda: cast("BinaryIO", Unzipped(file, info))
 
 
 def _of_tar(kept: Kept, whole: str, left: Left, depth: int) -> Iterator[Member]:

@@ -23,6 +23,9 @@ MAGICS = {
 }
 STEP = 1 << 17  # bytes that one step may yield: a buffer of them is allocated for each
 TAKEN = 1 << 12  # packed bytes at a time: 1 KiB of zstd's may be 32 MiB of one repeated byte
+LARGEST_WINDOW = (
+    1 << 27
+)  # bytes of what was unpacked that the rest may repeat: a tiny file must not make us take gigabytes
 LONGEST_MAGIC = 6
 MOST_PACKINGS = 3  # of a capture, one inside another
 LARGEST = 4 << 30  # bytes of a file that is read as a whole
@@ -65,8 +68,11 @@ class Unpacker(Protocol):
 
 
 def _zstd() -> Any:
-    # Window sizes above 128 MiB are refused: a tiny file must not make us take gigabytes.
-    return importlib.import_module("zstandard").ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+    return importlib.import_module("zstandard").ZstdDecompressor(max_window_size=LARGEST_WINDOW).decompressobj()
+
+
+def _lzma(form: int) -> Any:
+    return lzma.LZMADecompressor(form, memlimit=LARGEST_WINDOW + MIB)
 
 
 def _lz4() -> Any:
@@ -77,7 +83,8 @@ GZIP_HEADER = 16 + zlib.MAX_WBITS  # of zlib's parameter: a header and a checksu
 UNPACKERS: dict[str, Callable[[], Any]] = {
     "gzip": lambda: zlib.decompressobj(GZIP_HEADER),
     "bzip2": bz2.BZ2Decompressor,
-    "xz": lzma.LZMADecompressor,
+    "xz": lambda: _lzma(lzma.FORMAT_XZ),
+    "lzma": lambda: _lzma(lzma.FORMAT_ALONE),  # as in ZIP archives
     "zstd": _zstd,
     "lz4": _lz4,
 }

@@ -6,6 +6,7 @@ this one was killed, and where this one may not signal it because it has given u
 """
 
 import fcntl
+import os
 import re
 import select
 import struct
@@ -131,8 +132,7 @@ class LiveCapture:
         if self._asked is not None and time.monotonic() - self._asked >= PATIENCE:
             self._asked = time.monotonic()
             with suppress(OSError, ValueError):  # it has ended
-                self._held.write(b"?")
-                self._held.flush()
+                os.write(self._held.fileno(), b"?")  # nothing may be left to be written when it is closed
         return self._dropped
 
     def is_behind(self) -> bool:

@@ -221,7 +221,9 @@ class Reader:
             try:
                 got = self._stream.readinto(view[self.stop : end]) if end > self.stop else 0
             except self._damage as error:
-                self.damaged(f"damaged {self.notes.compression} data ({error})", self.offset + self.stop)
+                packing, reason = self.notes.compression, getattr(error, "strerror", None) or error
+                words = f"damaged {packing} data ({reason})" if packing else f"cannot be read any further: {reason}"
+                self.damaged(words, self.offset + self.stop)
                 got = 0
             if not got:
                 break

@@ -13,10 +13,10 @@ OF_TCPDUMP = r"s/^\s*0x([0-9a-f]+):?\s+(([0-9a-f]{2,4} ?){1,8}).*/\1 \2/; T; s/ 
 OF_LINES = "s/[ :]//g; s/../& /g; s/^/000000 /"
 LINK_IP = " -l 101"  # of a dump that begins with IP
 TO_TEXT2PCAP = "text2pcap{link} {source} OUT.pcap"
-OFFSET = r"[>\s]*(?:0x)?0{3,8}:?\s+"
+OFFSET = r"[> \t]*+(?:0x)?0{3,8}:?\s+"
 # Dumps in which the first packet, or the file, begins at offset 0: its first bytes are the group of the pattern.
 DUMP = re.compile(rf"^{OFFSET}((?:[0-9a-f]{{2,8}}\s+){{4}})", re.IGNORECASE | re.MULTILINE)
-TCPDUMP = re.compile(r"^\s*0x0{3,4}:?\s+", re.MULTILINE)
+TCPDUMP = re.compile(r"^[ \t]*+0x0{3,4}:?\s+", re.MULTILINE)
 XXD = re.compile(r"0{8}: ", re.MULTILINE)
 LINES = re.compile(r"(?:[0-9a-f]{2}[ :]?){24,}(?:\n|$)", re.IGNORECASE)
 SHORTEST_FRAME = 40  # bytes
@@ -37,10 +37,12 @@ FILES = (
 WORDS = ("c3d4a1b2", "3c4da1b2", "0d0a0a0d", "8b1f", "141724120662", "006412005015")
 # A pcap's first bytes in code pages 1252, 437 and 850, as PowerShell writes what a program gives to its ``>``.
 REDIRECTED = ("\u00d4\u00c3\u00b2\u00a1", "\u2558\u251c\u2593\u00ed", "\u00c8\u251c\u2593\u00ed")
+# What may stand before the first element of XML. Possessive, as all repetition within repetition has to be: the text is a stranger's.
+PROLOG = r"(?:<\?[^>]*+>\s*+|<!--(?:[^-]|-(?!->))*+-->\s*+)*+"
 LISTS = (
     (r"<!doctype html|<html", "an HTML page, which a failed or refused download leaves; download the capture again"),
-    (r"(<\?[^>]*>\s*|<!--.*?-->\s*)*<Error>\s*<Code>", "an error message of S3; download the capture again, with the right to"),
-    (r"(?s)(<\?[^>]*>\s*|<!--.*?-->\s*)*<(pdml|psml)", f"tshark's XML; {NO_PACKETS}: write a capture with tshark -w"),
+    (rf"{PROLOG}<Error>\s*<Code>", "an error message of S3; download the capture again, with the right to"),
+    (rf"{PROLOG}<(pdml|psml)", f"tshark's XML; {NO_PACKETS}: write a capture with tshark -w"),
     (r"<\?xml", "an XML document"),
     (r"(\.\./)*(\.git)?/?annex/objects/", "a git-annex pointer, not the file itself; get that with: git annex get"),
     (r'"No\.","Time","Source"', f"Wireshark's list of packets; {NO_PACKETS}: save the capture itself"),
@@ -54,7 +56,7 @@ LISTS = (
     (r"(?s)(\d+ packets? captured|\s*\d+: \d\d:\d\d:\d\d\.\d+ )", f"a Cisco firewall's list of packets; {NO_PACKETS}: copy /pcap capture:NAME"),
     (r"(?s).*^(\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d\.\d+|\d+\.\d+) (\S+ +(In|Out|[BMP]) +)?((In|Out) +)?(IP6?|ARP,?) ", f"tcpdump's text; {NO_PACKETS}: write a capture with tcpdump -w"),
     (r"(?s).*^(\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d\.\d+|\d+\.\d+) .*ethertype \S+ \(0x", f"tcpdump's text; {NO_PACKETS}: write a capture with tcpdump -w"),
-    (r"(?s).*^\s*\d+\s+(\d{4}-\d\d-\d\d )?(\d\d:\d\d:)?\d+\.\d+\s+\S+ (→|->) \S+\s+\w+ ", f"tshark's list of packets; {NO_PACKETS}: write a capture with tshark -w"),
+    (r"(?s).*^[ \t]*+\d++\s+(\d{4}-\d\d-\d\d )?(\d\d:\d\d:)?\d+\.\d+\s+\S+ (→|->) \S+\s+\w+ ", f"tshark's list of packets; {NO_PACKETS}: write a capture with tshark -w"),
     (r"Frame \d+: \d+ bytes on wire", f"tshark's details of packets; {NO_PACKETS}: write a capture with tshark -w"),
 )  # fmt: skip
 

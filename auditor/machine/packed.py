@@ -130,6 +130,12 @@ def records(file: BinaryIO, begin: int = 0) -> Iterator[Record]:
         begin = end
 
 
+def digest_of(file: BinaryIO, record: Record) -> bytes:
+    """The SHA-256 that a record says it has, which ``load`` compares."""
+    file.seek(record.end - DIGEST)
+    return file.read(DIGEST)
+
+
 def load(
     file: BinaryIO, record: Record, layouts: Mapping[str, Any], digest: str | None = None, *, most: int = LARGEST
 ) -> Packed:

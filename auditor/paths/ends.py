@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.paths.model import DIRECTIONS, Flows, is_public
+from auditor.paths.model import DIRECTIONS, UNROUTED, Flows, is_public
 from auditor.paths.site import Network
 from auditor.paths.topology import Link, Uplink, VirtualInterface
 from auditor.prefixes import Prefix, PrefixSet, PrefixTable, parse
@@ -87,6 +87,11 @@ class Ends:
     def public(self) -> dict[str, Array]:
         return {which: is_public(*self.flows.end(which)) for which in DIRECTIONS}
 
+    @cached_property
+    def routed(self) -> Array:
+        """Flows whose ends both have addresses that routers pass on: a default route or prefix covers others in name alone."""
+        return np.asarray(~np.any([UNROUTED.covers(*self.flows.end(which)) for which in DIRECTIONS], axis=0))
+
     def behind(self, link: Link, which: str) -> Array:
         """Whether an end is where a link leads: no other link, and no site, has a longer prefix for it."""
         if not self._behind.have(link.name, self._found[which]):
@@ -104,7 +109,7 @@ class Ends:
             behind = self.behind(link, which)
             if behind.any():
                 leading |= behind & self.near(link, other)
-        return leading
+        return leading & self.routed
 
     def unreturned(self, link: Link, direction: str) -> Array:
         """Flows whose packets of a direction AWS would send over a virtual interface, and has no route there for."""

@@ -24,6 +24,7 @@ CALLS = [
     ("ec2", "describe_transit_gateway_attachments", "TransitGatewayAttachments"),
     ("ec2", "describe_vpn_connections", "VpnConnections"),
     ("ec2", "describe_vpn_gateways", "VpnGateways"),
+    ("ec2", "describe_client_vpn_endpoints", "ClientVpnEndpoints"),
 ]
 
 

@@ -20,7 +20,7 @@ COLOUR = re.compile(rb"\x1b\[[\d;]*m")  # of `aws logs tail --color on`
 DATED = re.compile(rb"^\d{4}-\d\d-\d\dT\S+ (?=\S+ )", re.MULTILINE)
 # After the time, `aws logs tail` writes the stream's name: that of a network interface, or of what the owner chose.
 STREAM = re.compile(
-    rb"^(?![\d.]+ |- )\S+ (?=\d+ (?:\d{12}|unknown|TransitGateway|\S*[.:]\S*) )",
+    rb"^(?![\d.]+ |- )\S+ (?=\d+ (?:\d{12}|unknown|TransitGateway|[^\s.:]*+[.:]\S*+) )",
     re.MULTILINE,
 )
 EVENTS = re.compile(rb"^EVENTS\t.*$", re.MULTILINE)  # what --output text writes in front of each

@@ -97,8 +97,8 @@ class Gathering:
         near, far = (direction, "server" if direction == "client" else "client")
         home = self.ends.home
         if not self.network.topology.on_premises and direction == "client":
-            return ~self.ends.vpc[near] & ~self.in_tunnels
-        return np.asarray(home[near] & ~home[far] & ~self.in_tunnels)
+            return ~self.ends.vpc[near] & ~self.in_tunnels & self.ends.routed
+        return np.asarray(home[near] & ~home[far] & ~self.in_tunnels & self.ends.routed)
 
     def speaks_against(self, link: Link) -> Array:
         """Flows whose frames contradict a link at a capture point where it would show, in any direction.

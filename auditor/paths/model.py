@@ -87,6 +87,10 @@ NOT_PUBLIC = PrefixSet(
         "ff00::/8",
     ]
 )
+# What no router passes on (RFC 1122 3.2.1.3, RFC 3927 7, RFC 4291 2.4 to 2.7), but multicast, which no link here carries.
+UNROUTED = PrefixSet(
+    ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/96", "fe80::/10", "ff00::/8"],
+)
 IPSEC = ("esp", "ike")
 
 

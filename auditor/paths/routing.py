@@ -32,6 +32,7 @@ def of_table(g: "Gathering", table: RoutingTable) -> None:
             link = links[0] if len(set(links)) == 1 else None
             known = [one for one in links if one is not None]
             if len(paths) == 1 and None not in paths:
+                mask = mask & _may_go_by(g, known[0].path, far)
                 for one in known:
                     mask = mask & ~g.speaks_against(one)
                 about = prefix if len(np.unique(route[mask])) == 1 else "its prefix"
@@ -44,6 +45,11 @@ def of_table(g: "Gathering", table: RoutingTable) -> None:
                     f"{table.name}: announced by AS {AWS_AS} with community {scope}, as over a public virtual interface"
                 )
                 g.add(mask & g.flows.is_aws(far), direction, "route", "direct-connect", LIKELY, text)
+
+
+def _may_go_by(g: "Gathering", path: str, far: str) -> Array:
+    """Flows that may take a path by their far end: the internet has no private addresses, wherever a default route leads."""
+    return g.ends.public[far] if path == "internet" else np.ones(len(g.flows), bool)
 
 
 def _words(hop: Hop) -> str:
@@ -98,6 +104,7 @@ def _announced(g: "Gathering", speaker: Announcer, table: RoutingTable, hops: Ar
                 g.add(near, direction, "bgp", link.path, LIKELY, text, link.name)
                 if direction == "client":  # AWS's own choice of the way back is not in what it announces
                     leaves = mask & ~with_it & g.leaves(direction) & ~g.ends.home["server"]
+                    leaves &= _may_go_by(g, link.path, "server")
                     g.add(leaves, direction, "route", link.path, LIKELY, text, link.name)
             elif which.is_of_public_interface:
                 text = (

@@ -45,7 +45,7 @@ def encryption(facts: Facts, required: bool) -> Answer:
 def _put_tls(facts: Facts, required: bool, answer: Answer) -> None:
     """The answers for TLS: its handshake, its suite, and what was spoken in its place or after it."""
     has = facts.has_handshake
-    tls = facts.is_tls | np.array([name == "dtls" for name in facts.protocol.tolist()], bool)
+    tls = facts.is_tls | is_one_of(facts.protocol, ["dtls", "quic"])
     answer.put(tls & ~has, NOT_OBSERVABLE, "TLS, but the handshake that chose the suite is not in the capture")
     open_end = has & (facts.established != YES)
     answer.put(open_end, NOT_OBSERVABLE, "the end of the TLS handshake is not in the capture")

@@ -4,6 +4,7 @@ A flow gets the worst verdict of its requests; the reason names the first that h
 """
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,14 @@ def signature_scope(facts: Facts, required: bool, parameters: dict[str, Any]) ->
         if allowed and row["scope_service"] not in allowed:
             wrong.append(f"signed for {row['scope_service']}, the endpoint is of {' or '.join(sorted(allowed))}")
         where, region = row["region"], row["scope_region"]
-        if row["is_aws"] and where and region and region not in {where, "*"} and where != "GLOBAL":
+        named = (row["scope_regions"] or region or "").split()  # Version 4a names several, with wildcards
+        if (
+            row["is_aws"]
+            and where
+            and named
+            and not any(fnmatchcase(where, one) for one in named)
+            and where != "GLOBAL"
+        ):
             wrong.append(f"signed for {region}, the endpoint is in {where}")
         return (unmet(required), "; ".join(wrong)) if wrong else (PASS, "")
 

@@ -222,22 +222,35 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
     return answer
 
 
-@check("allow", of_any_server=True)
+@check("allow", "deny", "to_version", of_any_server=True)
 def offers_signatures(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
-    """The client's list of signature schemes has one that fits a pattern of ``allow``. Before TLS 1.2 there are no such lists."""
-    allow = [str(pattern) for pattern in parameters.get("allow", [])]
+    """The client's list of signature schemes has one that fits a pattern of ``allow``, and none that fits one of ``deny``.
+
+    Before TLS 1.2 there are no such lists. A rule with ``to_version`` is about that version and older ones.
+    """
+    allow, deny = ([str(pattern) for pattern in parameters.get(name, [])] for name in ("allow", "deny"))
+
+    def fitting(names: str, patterns: list[str]) -> list[str]:
+        return [name for name in names.split() if any(re.fullmatch(pattern, name) for pattern in patterns)]
 
     def judge(names: str) -> Judged:
-        fits = [name for name in names.split() if any(re.fullmatch(pattern, name) for pattern in allow)]
-        if fits:
-            return PASS, f"the client offers {fits[0]}"
-        return unmet(required), "the client offers no such signature"
+        if poor := fitting(names, deny):
+            return unmet(
+                required
+            ), f"the client offers {poor[0]}{f', and {len(poor) - 1} more' if len(poor) > 1 else ''}"
+        if not allow:
+            return PASS, "no such signature is offered"
+        fits = fitting(names, allow)
+        return (
+            (PASS, f"the client offers {fits[0]}") if fits else (unmet(required), "the client offers no such signature")
+        )
 
     answer = _judged(facts, "no ClientHello was seen", facts.signatures_offered, judge)
     none = facts.negotiated & (facts.version_offered >= TLS_1_2) & ~is_given(facts.signatures_offered)
     answer.put(none, unmet(required), "the client sends no list of signature schemes")
     older = (facts.version_offered >= 0) & (facts.version_offered < TLS_1_2)
     answer.put(older, NOT_APPLICABLE, "the client offers nothing newer than TLS 1.1")
+    _to_version(facts, parameters, answer)
     no_handshake(facts, answer)
     return answer
 

@@ -47,6 +47,7 @@ class Request:
     credential_hash: str | None = None
     scope_date: str | None = None
     scope_region: str | None = None
+    scope_regions: str | None = None
     scope_service: str | None = None
     signed_headers: str | None = None
     unsigned: str | None = None
@@ -122,6 +123,7 @@ def request(
         credential_hash=signature.key,
         scope_date=signature.date,
         scope_region=signature.region,
+        scope_regions=signature.regions,
         scope_service=signature.service,
         signed_headers=signature.signed_headers,
         unsigned=signature.unsigned,

@@ -30,6 +30,8 @@ NONE = "none"
 SALT_BYTES = 32
 MOST_SECRET = 1 << 16  # bytes of a file
 
+# What a whole signature looks like: 32 bytes of HMAC-SHA256, or ECDSA's two numbers in DER.
+_WHOLE = {V4: re.compile(r"[0-9a-f]{64}"), V4A: re.compile(r"[0-9a-f]{100,160}")}
 _ALGORITHMS = {"AWS4-HMAC-SHA256": V4, "AWS4-ECDSA-P256-SHA256": V4A}
 _KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
 _KINDS = {"AKIA": "long_term", "ASIA": "temporary"}
@@ -45,6 +47,7 @@ class Signature:
     key: str | None = None
     date: str | None = None
     region: str | None = None
+    regions: str | None = None  # all that Version 4a names, with spaces between
     service: str | None = None
     signed_headers: str | None = None
     unsigned: str | None = None  # headers x-amz-… that are sent and not signed, but for the session token's
@@ -115,6 +118,12 @@ def _credential(scope: str, version: str, salt: bytes) -> dict[str, Any]:
     }
 
 
+def _region_set(text: str) -> dict[str, str | None]:
+    """The Regions for which Version 4a signs, and the first of them."""
+    names = [name for one in text.split(",") if (name := _plain(one.strip())) is not None][:64]
+    return {"region": names[0] if names else None, "regions": " ".join(names) or None}
+
+
 def _plain(text: str) -> str | None:
     """A name from a scope or header list if it is one: nothing else from there is kept."""
     return text if re.fullmatch(r"[A-Za-z0-9._*-]{1,64}", text) else None
@@ -165,14 +174,14 @@ def _query(query: str) -> dict[str, str]:
 def _version_4(version: str, rest: str, headers: Mapping[str, str], salt: bytes) -> Signature:
     parts = dict(part.strip().partition("=")[::2] for part in rest.split(","))
     scope = _credential(parts.get("Credential", ""), version, salt)
-    digits = "[0-9a-f]{64}" if version == V4 else "[0-9a-f]{100,160}"
     wrong = scope.pop("wrong")
-    if not re.fullmatch(digits, parts.get("Signature", "")):
+    if not _WHOLE[version].fullmatch(parts.get("Signature", "")):
         wrong = wrong or "it has no whole signature"
     signed_at = _seconds(headers.get("x-amz-date") or headers.get("date"))
     wrong = wrong or _other_day(scope.get("date"), signed_at)
-    if version == V4A and "x-amz-region-set" in headers:
-        scope["region"] = _plain(headers["x-amz-region-set"].partition(",")[0].strip())
+    if version == V4A:
+        scope |= _region_set(headers.get("x-amz-region-set", ""))
+        wrong = wrong or (None if scope["region"] else "it names no Region")
     names = _headers(parts.get("SignedHeaders"))
     return Signature(
         version,
@@ -201,8 +210,9 @@ def _presigned(parameters: Mapping[str, str], salt: bytes) -> Signature:
     if version is None:
         wrong = "its algorithm is unknown"
     if version == V4A:
-        scope["region"] = _plain(parameters.get("x-amz-region-set", "").partition(",")[0])
-    if not parameters.get("x-amz-signature"):
+        scope |= _region_set(parameters.get("x-amz-region-set", ""))
+        wrong = wrong or (None if scope["region"] else "it names no Region")
+    if not _WHOLE[version or V4].fullmatch(parameters.get("x-amz-signature", "")):
         wrong = wrong or "it has no whole signature"
     expires, signed_at = parameters.get("x-amz-expires", ""), _seconds(parameters.get("x-amz-date"))
     wrong = wrong or _other_day(scope.get("date"), signed_at)

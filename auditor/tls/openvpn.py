@@ -119,7 +119,7 @@ class OpenVpn:
         for piece in pieces:
             piece.session.take(piece)
         found = ended(session.carried for session in self._sessions.values())
-        cut = [piece.seen for piece in pieces if piece.seen.is_cut]
+        cut = [] if self.framed else [seen for seen in packets if seen.is_cut]
         return found or self._unseen(cut, CUT_PACKETS)
 
     def _unseen(self, packets: list[Datagram], reason: int) -> list[Messages]:

@@ -1,6 +1,7 @@
 """``python -m tests.fuzz``: every target in turn, until so many executions are done; ``make fuzz`` runs it for hours.
 
-What crashes is kept below ``tests/fuzz/kept`` and told; exit code 1 where there was any.
+Each target has the same processor time, so those that are fast are executed more often. What crashes is kept below
+``tests/fuzz/kept`` and told; exit code 1 where there was any.
 """
 
 import argparse
@@ -11,7 +12,8 @@ from collections import Counter
 from tests.fuzz.loop import KEPT, Crash, run
 from tests.fuzz.targets import TARGETS
 
-ROUND, SLOW_ROUND = 500, 20  # executions of a target before the next one's turn
+TURN = 3.0  # seconds of processor time of a target before the next one's turn
+FIRST, MOST = 20, 50_000  # executions of a turn: the first one, and at most
 
 
 def keep(crash: Crash, known: set[str]) -> None:
@@ -34,14 +36,16 @@ def main() -> int:
     asked = parser.parse_args()
     names = [name for name in TARGETS if not asked.targets or name.startswith(tuple(asked.targets))]
     end, seed, done = time.monotonic() + asked.minutes * 60, asked.seed, Counter[str]()
+    counts = dict.fromkeys(names, FIRST)
     known: set[str] = set()
     while (done.total() < asked.executions) if asked.executions is not None else (time.monotonic() < end):
         seed += 1
         for name in names:
-            count = SLOW_ROUND if TARGETS[name].is_slow else ROUND
+            count, begin = counts[name], time.process_time()
             for crash in run(name, count, seed):
                 keep(crash, known)
             done[name] += count
+            counts[name] = max(1, min(MOST, int(count * TURN / max(time.process_time() - begin, 1e-3))))
         sys.stdout.write(f"{done.total():,} executions, {len(known)} places that crash\n")
         sys.stdout.flush()
     sys.stdout.write("".join(f"{count:>10,} {name}\n" for name, count in done.items()))

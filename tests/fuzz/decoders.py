@@ -1,12 +1,18 @@
 """Decoders that are plain Python, given bytes directly: certificates, QUIC, DTLS, GSS-API, signatures of requests."""
 
+import base64
+import contextlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from random import Random
 
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from auditor.flows.limits import Limits
 from auditor.flows.room import new_state
 from auditor.recognise import numbers
+from auditor.report.seals import sshsig
 from auditor.requests import signing
 from auditor.tls import certificates, datagrams
 from auditor.tls.datagram_messages import Datagram, Held
@@ -16,6 +22,7 @@ from tests.fuzz import mutate
 
 ID = b"original"
 OVER_DATAGRAMS = (numbers.DTLS, numbers.FTP, numbers.TDS, numbers.OPENVPN, numbers.EAP, numbers.RADIUS, numbers.RDP)
+SMALL = Limits(64, 64, 64, 16, 16, 256, 1 << 18, 1 << 10)  # a state that is made in no time
 Sent = tuple[int, bytes]  # side, and a datagram
 SIGNED = (
     "authorization: AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/mobiletargeting/aws4_request, "
@@ -85,7 +92,7 @@ def assemble(path: Path, *applications: int) -> None:
     seen = list(parted(path.read_bytes())) or [Datagram(b"", 0, 0, 0)]  # there is always one
     for application in applications:
         for over_tcp in (False, True):
-            assembler = datagrams._assembler(Held(new_state()), application, [1, 0], over_tcp=over_tcp)
+            assembler = datagrams._assembler(Held(new_state(SMALL)), application, [1, 0], over_tcp=over_tcp)
             assembler.run(seen)
 
 
@@ -133,3 +140,27 @@ def read_quic(path: Path) -> None:
 
 def read_dtls(path: Path) -> None:
     assemble(path, *OVER_DATAGRAMS)
+
+
+def glance_at_dtls(path: Path, random: Random) -> None:
+    assemble(path, random.choice(OVER_DATAGRAMS))
+
+
+@cache
+def sealed() -> str:
+    """A signature as ``ssh-keygen -Y sign`` writes it."""
+    return sshsig.sign(ed25519.Ed25519PrivateKey.generate(), "file", b"message")
+
+
+def make_seal(random: Random) -> bytes:
+    """A signature whose text, or what it encodes, is wrong."""
+    head, *body, tail = sealed().splitlines()
+    if random.random() < 0.2:
+        return mutate.octets(random, sealed().encode())
+    inner = mutate.octets(random, base64.b64decode("".join(body)))
+    return f"{head}\n{base64.b64encode(inner).decode()}\n{tail}\n".encode()
+
+
+def read_seal(path: Path) -> None:
+    with contextlib.suppress(sshsig.SignatureError):
+        sshsig.check(sshsig.parse(path.read_bytes()), "file", b"message")

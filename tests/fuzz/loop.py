@@ -15,6 +15,8 @@ from pathlib import Path
 from random import Random
 from types import FrameType
 
+import pyarrow as pa
+
 import auditor
 from tests.fuzz.targets import TARGETS, Target
 
@@ -52,8 +54,8 @@ def _ring(_number: int, _frame: FrameType | None) -> None:
     raise HangError
 
 
-def execute(name: str, target: Target, data: bytes, work: Path) -> Crash | None:
-    """Give one input to its readers."""
+def execute(name: str, target: Target, data: bytes, work: Path, random: Random | None = None) -> Crash | None:
+    """Give one input to its readers: all of them, or with ``random`` to one where each takes long."""
     inner = work / "in"
     inner.mkdir()
     path = inner / target.file
@@ -64,7 +66,10 @@ def execute(name: str, target: Target, data: bytes, work: Path) -> Crash | None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", ResourceWarning)  # of an earlier input's, whenever it is collected
-            target.read(path)
+            if random is None or target.glance is None:
+                target.read(path)
+            else:
+                target.glance(path, random)
     except auditor.AuditError as error:
         if not str(error).isprintable():
             return Crash(name, data, f"a message that is not harmless: {error}")
@@ -82,6 +87,7 @@ def execute(name: str, target: Target, data: bytes, work: Path) -> Crash | None:
 def watched() -> Iterator[None]:
     """What takes too long is ended, in this thread, which must be the main one."""
     faulthandler.enable()
+    pa.set_cpu_count(1)  # inputs are small: handing them to other threads costs more than reading them
     before = signal.signal(signal.SIGVTALRM, _ring)
     try:
         yield
@@ -94,7 +100,7 @@ def run(name: str, executions: int, seed: int) -> Iterator[Crash]:
     target, random = TARGETS[name], Random(f"{name} {seed}")
     with watched(), folder() as work:
         for _ in range(executions):
-            crash = execute(name, target, target.make(random), work)
+            crash = execute(name, target, target.make(random), work, random)
             if crash is not None:
                 yield crash
 

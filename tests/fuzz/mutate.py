@@ -230,3 +230,34 @@ def parquet(random: Random, table: pa.Table) -> bytes:
     out = io.BytesIO()
     pq.write_table(table, out, row_group_size=random.choice((1, 7, 1000)), compression=random.choice(("zstd", "none")))
     return octets(random, out.getvalue()) if random.random() < 0.15 else out.getvalue()
+
+
+PUMPED = [
+    "a",
+    "1",
+    ":",
+    ".",
+    " ",
+    "\n",
+    '"',
+    "'",
+    "[",
+    "{",
+    "<!---->",
+    "a.",
+    "1 ",
+    "a b ",
+    "=",
+    "\\",
+    "Z",
+    "%2",
+    "2 1 ",
+    "\t-",
+]
+
+
+def long(text: str, size: int) -> list[bytes]:
+    """Inputs of one part over and over, alone and behind the first word of a text: what a pattern may cost the square of."""
+    head = re.match(r"\W*\w*\W*", text)
+    begins = ("", text[: head.end()] if head else "")
+    return [(begin + part * (size // len(part))).encode() for begin in begins for part in PUMPED]

@@ -1,6 +1,12 @@
 """Inputs that are right, of every kind: what fuzzers begin with."""
 
+import bz2
+import gzip
+import io
 import json
+import lzma
+import tarfile
+import zipfile
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -71,6 +77,7 @@ ACCOUNT: dict[str, Any] = {
     }],
     "Subnets": [{"VpcId": "vpc-1", "AvailabilityZone": "us-east-1a"}],
     "VpnGateways": [{"VpnGatewayId": "vgw-1", "VpcAttachments": [{"VpcId": "vpc-1", "State": "attached"}]}],
+    "ClientVpnEndpoints": [{"ClientVpnEndpointId": "cvpn-1", "ClientCidrBlock": "10.99.0.0/22", "Status": {"Code": "available"}}],
     "routes": [{"cidr": "172.31.0.0/16", "routeDirection": "advertised"}],
     "virtualInterfaceId": "dxvif-1",
 }  # fmt: skip
@@ -111,6 +118,10 @@ RANGES: dict[str, Any] = {
     "prefixes": [{"ip_prefix": "52.94.0.0/16", "region": "us-east-1", "service": "AMAZON"}],
     "ipv6_prefixes": [{"ipv6_prefix": "2001:db8::/32", "region": "GLOBAL", "service": "S3"}],
 }  # fmt: skip
+SIGNERS = (
+    'a@b namespaces="file,git",valid-after="20260101" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0 me\n'
+    "c*@d cert-authority ssh-rsa AAAAB3NzaC1yc2E= x\n# note\n"
+)
 KEY_LOG = f"# keys\nCLIENT_RANDOM {'ab' * 32} {'cd' * 48}\nSERVER_TRAFFIC_SECRET_0 {'ab' * 32} {'ef' * 32}\nRSA {'ab' * 8} {'cd' * 48}\n"
 
 
@@ -135,6 +146,21 @@ def captures() -> list[bytes]:
     """Captures of both forms, small ones."""
     names = ("tls1.2.pcapng", "tls1.3.pcapng", "ssl3.pcapng")
     return [capture(), *((SAMPLES / name).read_bytes() for name in names), *sessions()]
+
+
+@cache
+def archives() -> list[bytes]:
+    """Archives and packed files with a capture, one in the other."""
+    zipped, tarred = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as one:
+        one.writestr("a.pcap", capture())
+        one.writestr("b/c.pcap.gz", gzip.compress(capture()))
+    with tarfile.open(fileobj=tarred, mode="w") as other:
+        for name, data in (("a.pcap", capture()), ("b.pcap.xz", lzma.compress(capture()))):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            other.addfile(info, io.BytesIO(data))
+    return [zipped.getvalue(), tarred.getvalue(), bz2.compress(tarred.getvalue()), gzip.compress(capture()) * 2]
 
 
 def sessions() -> list[bytes]:

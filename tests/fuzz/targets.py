@@ -5,26 +5,29 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 import auditor
 from auditor.aws.ranges import Ranges
 from auditor.cli import detail, summary
+from auditor.machine import packed
 from auditor.paths import aws_files, route_files, site, witnesses
 from auditor.paths.routes import RoutingTable
 from auditor.policy import library
-from auditor.report.custody import CUSTODY
+from auditor.report.custody import CUSTODY, KEPT
 from auditor.report.formats import FORMS
 from auditor.report.history import drift, sql
 from auditor.report.results import MANIFEST
+from auditor.report.seals import keys as key_files
 from auditor.requests import keys
 from auditor.tables.schema import TABLES
 from tests.conftest import SAMPLES
@@ -36,12 +39,16 @@ MAKE = Callable[[Random], bytes]
 
 @dataclass(frozen=True)
 class Target:
-    """A kind of input: the name of its file, one that is made wrong, and who reads it. ``is_slow``: takes a tenth of a second."""
+    """A kind of input: the name of its file, one that is made wrong, and who reads it. ``is_slow``: takes a tenth of a second.
+
+    ``glance``: reads it in one of the ways that ``read`` does all of, which would take longer than what is looked for is worth.
+    """
 
     file: str
     make: MAKE
     read: Callable[[Path], object]
     is_slow: bool = False
+    glance: Callable[[Path, Random], object] | None = None
 
 
 def of_json(*values: Any) -> MAKE:
@@ -118,10 +125,9 @@ def audit_with(**options: str) -> Callable[[Path], None]:
     return read
 
 
-def audit_capture(path: Path) -> None:
-    result = auditor.audit(path, topology=SAMPLES / "site.toml")
-    read_results(result)
-    result.close()
+def audit_capture(path: Path, random: Random | None = None) -> None:
+    with contextlib.closing(auditor.audit(path, topology=SAMPLES / "site.toml")) as result:
+        read_results(result, random)
 
 
 @cache
@@ -153,15 +159,62 @@ def of_results(name: str) -> MAKE:
     return make
 
 
-def read_results_of(path: Path) -> None:
-    """All that can be done with results of which one file is somebody else's."""
+def of_kept(random: Random) -> bytes:
+    """What an audit keeps to be judged anew, whose records have other values or arrays, and digests that fit."""
+    with (results() / KEPT).open("rb") as file:
+        every = list(packed.records(file))
+        wrong = set(random.sample(range(len(every)), 2))
+        return b"".join(_record(random if k in wrong else None, file, record) for k, record in enumerate(every))
+
+
+def _record(random: Random | None, file: BinaryIO, record: packed.Record) -> bytes:
+    file.seek(record.begin)
+    if random is None:
+        return file.read(record.end - record.begin)
+    if random.random() < 0.05:
+        return mutate.octets(random, file.read(record.end - record.begin))
+    file.seek(record.bodies)
+    bodies = [(entry, pa.py_buffer(file.read(entry[3]))) for entry in record.listed]
+    values = mutate.plain(random, record.values, 2) if random.random() < 0.5 or not bodies else record.values
+    for at in random.sample(range(len(bodies)), min(len(bodies), random.randrange(3))):
+        entry, body = bodies[at]
+        bodies[at] = entry, _array(random, entry, body)
+        entry[3] = len(bodies[at][1])
+    try:
+        return b"".join(map(bytes, packed.assembled(record.kind, values, bodies)))
+    except (TypeError, ValueError, RecursionError):  # no longer values that JSON has
+        return b""
+
+
+def _array(random: Random, entry: list[Any], body: pa.Buffer) -> pa.Buffer:
+    """An array of other bytes, or of another shape."""
+    if random.random() < 0.2:
+        entry[2] = mutate.plain(random, entry[2], 1)
+        return body
+    raw = pa.CompressedInputStream(pa.BufferReader(body), "zstd").read() if len(body) else b""
+    return pa.Codec("zstd").compress(mutate.octets(random, raw))
+
+
+def beside_results(path: Path) -> Path:
+    """The folder of a file, with all other files that results have."""
     for other in results().iterdir():
         if other.name != path.name:
             shutil.copyfile(other, path.parent / other.name)
-    result = auditor.Audit.load(path.parent, say=lambda _: None)
-    read_results(result)
-    attempt(lambda: result.save(path.parent.parent / "copy", force=True))
-    attempt(lambda: result.add_to_history(path.parent.parent / "history"))
+    return path.parent
+
+
+def read_results_of(path: Path, random: Random | None = None) -> None:
+    """All that can be done with results of which one file is somebody else's; with ``random``, one thing of it."""
+    result = auditor.Audit.load(beside_results(path), say=lambda _: None)
+    read_results(result, random)
+    if random is None or random.random() < 0.1:
+        attempt(lambda: result.save(path.parent.parent / "copy", force=True))
+        attempt(lambda: result.add_to_history(path.parent.parent / "history"))
+
+
+def judge_kept(path: Path) -> None:
+    """Judge results anew of which what they keep is somebody else's."""
+    auditor.judge(beside_results(path)).close()
 
 
 def attempt(work: Callable[..., object], *arguments: object, **options: object) -> None:
@@ -170,24 +223,31 @@ def attempt(work: Callable[..., object], *arguments: object, **options: object) 
         work(*arguments, **options)
 
 
-def read_results(result: auditor.Audit) -> None:
+def read_results(result: auditor.Audit, random: Random | None = None) -> None:
+    """Do all that can be done with results, each by itself; with ``random``, one thing of it."""
+    works = list(uses(result))
+    for work in works if random is None else [random.choice(works)]:
+        attempt(work)
+
+
+def uses(result: auditor.Audit) -> Iterator[Callable[[], object]]:
     """Each table as a frame, every form, findings and flows in words, what changed, and queries."""
     for table in result.tables:
-        attempt(getattr, result, table)
-        attempt(result.export, "csv", io.BytesIO(), table)
-        attempt(result.export, "json", io.BytesIO(), table)
+        yield partial(getattr, result, table)
+        yield partial(result.export, "csv", io.BytesIO(), table)
+        yield partial(result.export, "json", io.BytesIO(), table)
     for form in [*FORMS, "parquet"]:
-        attempt(result.export, form, io.BytesIO())
-    attempt(lambda: [result.explain_finding(one) for one in result.findings["finding_id"][:3]])
-    attempt(lambda: [result.explain(int(one)) for one in result.flows["flow_id"][:3]])
-    attempt(result.extract, "TLS101-1", result.folder.parent / "extracted.pcapng", force=True)
-    attempt(result.verify)
-    attempt(lambda: result.export_diff(auditor.Audit(results()), "html", io.BytesIO()))
-    attempt(lambda: auditor.Audit(results()).export_diff(result, "text", io.BytesIO()))
-    attempt(sql, result.folder, "select count(*), max(started) from flows", say=lambda _: None)
-    attempt(shown, result)
-    attempt(repr, result)
-    attempt(result._repr_html_)
+        yield partial(result.export, form, io.BytesIO())
+    yield lambda: [result.explain_finding(one) for one in result.findings["finding_id"][:3]]
+    yield lambda: [result.explain(int(one)) for one in result.flows["flow_id"][:3]]
+    yield partial(result.extract, "TLS101-1", result.folder.parent / "extracted.pcapng", force=True)
+    yield result.verify
+    yield lambda: result.export_diff(auditor.Audit(results()), "html", io.BytesIO())
+    yield lambda: auditor.Audit(results()).export_diff(result, "text", io.BytesIO())
+    yield partial(sql, result.folder, "select count(*), max(started) from flows", say=lambda _: None)
+    yield partial(shown, result)
+    yield partial(repr, result)
+    yield result._repr_html_
 
 
 def shown(result: auditor.Audit) -> None:
@@ -250,17 +310,23 @@ AUDITS = {
     "audit-bgp": Target("bgp.json", NETWORKS["bgp-json"].make, audit_with(routes="list"), is_slow=True),
     "audit-ranges": Target("ranges.json", NETWORKS["ranges"].make, audit_with(ip_ranges="file"), is_slow=True),
     "audit-keys": Target("keys.log", NETWORKS["keys"].make, audit_with(keylog="list"), is_slow=True),
-    "audit-capture": Target("a.pcap", lambda r: mutate.octets(r, r.choice(seeds.captures())), audit_capture, is_slow=True),
+    "audit-capture": Target("a.pcap", lambda r: mutate.octets(r, r.choice(seeds.captures())), audit_capture, is_slow=True, glance=audit_capture),
+    "audit-archive": Target("a.zip", lambda r: mutate.octets(r, r.choice(seeds.archives())), audit_capture, is_slow=True, glance=audit_capture),
 }  # fmt: skip
 RESULTS = {
-    f"results-{name}": Target(name, of_results(name), read_results_of, is_slow=True)
+    f"results-{name}": Target(name, of_results(name), read_results_of, is_slow=True, glance=read_results_of)
     for name in (MANIFEST, CUSTODY, *(f"{table}.parquet" for table in TABLES))
-} | {"history": Target("history.parquet", of_history, read_history)}
+} | {
+    "history": Target("history.parquet", of_history, read_history),
+    "kept": Target(KEPT, of_kept, judge_kept, is_slow=True),
+}
 DECODERS = {
     "certificate": Target("a.der", decoders.make_certificate, decoders.read_certificate),
     "chain": Target("chain", decoders.make_chain, decoders.read_chain),
     "quic": Target("quic", decoders.make_quic, decoders.read_quic),
-    "dtls": Target("dtls", decoders.make_dtls, decoders.read_dtls),
+    "dtls": Target("dtls", decoders.make_dtls, decoders.read_dtls, glance=decoders.glance_at_dtls),
+    "seal": Target("seal.sig", decoders.make_seal, decoders.read_seal),
+    "signers": Target("signers", of_text(seeds.SIGNERS), key_files.signers),
     "signature": Target("request", decoders.make_signature, decoders.read_signature),
 }
 TARGETS: dict[str, Target] = {**DECODERS, **LOGS, **NETWORKS, **AUDITS, **RESULTS}

@@ -1,6 +1,7 @@
 """Layouts of practice in which a sign is not what it seems, and what may be said of them."""
 
 import json
+from functools import partial
 
 from tests.lab import scenes as s
 from tests.lab import world as w
@@ -24,6 +25,8 @@ GATEWAY_ENDPOINT = {
         ]
     }
 }
+DEFAULT_PREFIX = w.SITE + '[[virtual_interface]]\nname = "dxvif-1"\nkind = "transit"\nprefixes = ["0.0.0.0/0"]\n'
+DEFAULT_ROUTE = {"routes.json": [{"dst": "default", "gateway": "198.51.100.1", "dev": "eth2", "flags": []}]}
 ROUTER = f'[[router]]\nname = "edge"\nmac = "{w.EDGE}"\n'
 
 
@@ -58,6 +61,13 @@ PRACTICE = [
     Scene("a sensor's datagrams between the same ports", lambda: w.talk(server=w.ENI, out=s.LAN), [Truth("internet", "private none")], s.LINKS,
           witness={"eve.json": json.dumps({"timestamp": "2025-11-24T16:00:00.1+0000", "event_type": "flow", "vlan": [101], "src_ip": w.CLIENT, "src_port": 40_000,
                                            "dest_ip": w.ENI, "dest_port": 443, "proto": "UDP"}) + "\n"}),
+    # --- destinations that a default route or prefix covers in name alone
+    *(
+        Scene(f"{name} under a default {what}", partial(w.talk, server=target, out=s.LAN), [Truth("elsewhere", "private none")], topology, routes=routes)
+        for name, target in (("multicast", "239.255.255.250"), ("link-local", "169.254.169.254"), ("broadcast", "255.255.255.255"))
+        for what, topology, routes in (("prefix", DEFAULT_PREFIX, {}), ("route", s.PEERS, DEFAULT_ROUTE))
+    ),
+    Scene("a private address under a default route to the internet", lambda: w.talk(server="192.168.55.5", out=s.LAN), [Truth("elsewhere", "private none")], s.PEERS, routes=DEFAULT_ROUTE),
     # --- lines
     Scene("a private client on a provider's closed network", lambda: w.pppoe(w.talk()), [Truth("direct-connect", "direct-connect likely")],
           w.SITE + w.PUBLIC + 'prefixes = ["52.94.0.0/16"]\n'),

@@ -1,0 +1,156 @@
+"""A link counts only as a whole: whatever one input says of it, nothing is claimed that another one contradicts."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+from tests import wire
+from tests.lab import scenes
+from tests.lab import variants as v
+from tests.lab import world as w
+from tests.lab.world import Frame, Wire
+
+ROUTER = f'[[router]]\nname = "edge"\nmac = "{w.EDGE}"\n'
+HOME = w.SITE + ROUTER
+DX = Wire(101, w.AWS1, w.EDGE)
+OUTSIDE = Wire(None, v.STRANGER, w.EDGE)  # handed on by the site's own router, to nobody that is known
+OTHER_ON_VLAN = Wire(101, v.STRANGER, w.EDGE)
+LAN = Wire(10)
+VIF = w.vif("dxvif-ffabc123", "private", 101, "169.254.96.1/30", "169.254.96.2/30", virtualGatewayId="vgw-1")
+DOWN = VIF | {"virtualInterfaceState": "down"}
+NO_BACKUP = v.ALL.replace(w.BACKUP, "")
+MIRROR = '[[capture_point]]\nname = "mirror"\nouter = "10.20.9.9"\nlink = "dxvif-private"\n'
+OTHER_NETWORK = [("192.0.2.141", "192.0.2.142", v.STRANGER), ("192.0.2.142", "192.0.2.141", w.EDGE)]
+NOTHING = ("unknown none", "unknown none")
+DIRECT = ("direct-connect likely", "direct-connect likely")
+
+
+def account(vif: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A virtual interface to the VPC of the lab, as AWS's command line prints it."""
+    blocks = [{"Ipv6CidrBlock": "2600:1f70:8000::/56", "Ipv6CidrBlockState": {"State": "associated"}}]
+    vpc = {"VpcId": "vpc-1", "CidrBlock": "172.31.0.0/16", "Ipv6CidrBlockAssociationSet": blocks}
+    gateway = {"VpnGatewayId": "vgw-1", "VpcAttachments": [{"VpcId": "vpc-1", "State": "attached"}]}
+    return {"a.json": {"virtualInterfaces": [vif], "Vpcs": [vpc], "VpnGateways": [gateway]}, "b.json": more}
+
+
+def peers(**status: str) -> dict[str, Any]:
+    """The virtual interface with BGP sessions of these families and states."""
+    return VIF | {"bgpPeers": [{"addressFamily": name, "bgpStatus": state} for name, state in status.items()]}
+
+
+def routes(**families: Any) -> dict[str, Any]:
+    """What AWS accepts over the virtual interface, and announces."""
+    rows = [{"cidr": cidr, "routeDirection": direction} for direction, cidr in families.items()]
+    return {"virtualInterfaceId": "dxvif-ffabc123", "routes": rows}
+
+
+def zeek(**more: Any) -> dict[str, Any]:
+    row = {"ts": scenes.START, "id.orig_h": w.CLIENT, "id.orig_p": 40_000, "id.resp_h": w.ENI, "id.resp_p": 443}
+    return {"conn.log": json.dumps(row | more) + "\n"}
+
+
+def trail(address: str) -> dict[str, Any]:
+    """A call that AWS received from an address."""
+    event = {
+        "eventTime": datetime.fromtimestamp(scenes.START, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "eventSource": "mobiletargeting.amazonaws.com",
+        "sourceIPAddress": address,
+        "tlsDetails": {"clientProvidedHostHeader": w.NAME},
+    }
+    return {"Records": [event]}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A flow, the inputs beside it, and what may be said of its way out and back."""
+
+    name: str
+    frames: list[Frame]
+    said: tuple[str, str]
+    topology: str = v.ALL + ROUTER
+    aws: dict[str, Any] = field(default_factory=dict)
+    routes: dict[str, Any] = field(default_factory=dict)
+    witness: dict[str, Any] = field(default_factory=dict)
+
+
+def seen(side: Wire, client: str = w.CLIENT, server: str = w.ENI) -> list[Frame]:
+    return w.talk(client, server, side)
+
+
+def beside(side: Wire, client: str = w.CLIENT, server: str = w.ENI) -> list[Frame]:
+    """A flow, and another one by the private virtual interface in the same capture."""
+    return seen(side, client, server) + w.talk(w.CLIENT, "172.31.5.21", DX, port=41_000)
+
+
+FE80 = [{"dst": "default", "gateway": "fe80::1", "dev": "eth2"}]
+LINK_LOCAL = '[[virtual_interface]]\nname = "dxvif-6"\nvlan = 101\npeer_address = "fe80::1"\n'
+GIVEN = w.UPLINK.replace('"isp"\n', f'"isp"\naddresses = "{w.OWN_PUBLIC}/32"\n')
+LAYOUTS = [
+    Layout("another MAC on the VLAN of the link, where a VPN leads there too", beside(OTHER_ON_VLAN), NOTHING),
+    Layout("handed on untagged where tags are visible", beside(OUTSIDE, w.OWN_PUBLIC, w.SERVER), NOTHING),
+    Layout("handed to the own router", seen(LAN), DIRECT, NO_BACKUP + ROUTER),
+    Layout("handed to the own router, where the link would be seen too", beside(LAN), NOTHING, NO_BACKUP + ROUTER),
+    Layout(
+        "a declared mirror's address, sent by the provider",
+        v.mirrored(seen(DX), "10.20.9.9", Wire(200, w.ISP, w.EDGE)), NOTHING, v.ALL + ROUTER + MIRROR,
+    ),
+    Layout(
+        "a VPN's gateway for what the VPN does not lead to", seen(Wire(300, w.VPN), server="198.51.100.66"), NOTHING,
+        v.ALL.replace('name = "vpn-backup"', 'name = "vpn-backup"\ndedicated = true\nprefixes = "172.31.0.0/16"'),
+    ),
+    Layout("the account's name for it is another, and it is down", seen(LAN), NOTHING, NO_BACKUP + ROUTER, account(DOWN)),
+    Layout("the account's name for it is another, and it is up", seen(DX), ("direct-connect confirmed",) * 2, v.ALL, account(VIF)),
+    Layout("no session for IPv6", seen(LAN, w.CLIENT6, w.SERVER6), NOTHING, HOME, account(peers(ipv4="up"))),
+    Layout("session for IPv6 down", seen(LAN, w.CLIENT6, w.SERVER6), NOTHING, HOME, account(peers(ipv4="up", ipv6="down"))),
+    Layout("session for IPv6", seen(LAN, w.CLIENT6, w.SERVER6), DIRECT, HOME, account(peers(ipv4="up", ipv6="up"))),
+    Layout(
+        "AWS has no route to the client", seen(LAN), (DIRECT[0], NOTHING[1]), HOME,
+        account(VIF, **routes(accepted="10.20.7.0/24", advertised="172.31.0.0/16")),
+    ),
+    Layout(
+        "Client VPN", seen(LAN, "10.99.0.7"), NOTHING, HOME.replace("10.20.0.0/16", "10.0.0.0/8"),
+        account(VIF, ClientVpnEndpoints=[{"ClientVpnEndpointId": "cvpn-1", "ClientCidrBlock": "10.99.0.0/22"}]),
+    ),
+    Layout(
+        "a link-local next hop on another interface", seen(LAN, w.CLIENT6, w.SERVER6), NOTHING, HOME + LINK_LOCAL,
+        routes={"r.json": FE80},
+    ),
+    Layout(
+        "the VLAN is another network's now, as ARP shows",
+        [
+            *(w.arp(a, mac, 102, asker=b) for a, b, mac in OTHER_NETWORK),
+            *seen(Wire(102, v.STRANGER, w.EDGE), w.OWN_PUBLIC, w.SERVER),
+        ],
+        NOTHING, w.SITE + w.PUBLIC.replace(f'peer_mac = "{w.AWS2}"', 'peer_address = "203.0.113.33"'),
+    ),
+    Layout("a sensor on the VLAN, with another MAC", seen(LAN), NOTHING, v.ALL.replace('["172.31.0.0/16"]', "[]"), witness=zeek(vlan=101, resp_l2_addr=v.STRANGER)),
+    Layout("a sensor on the VLAN, with the peer's MAC", seen(LAN), DIRECT, witness=zeek(vlan=101, resp_l2_addr=w.AWS1)),
+    Layout(
+        "a request from the provider's address in what a virtual interface carries", w.talk(w.CLIENT, w.SERVER, LAN),
+        ("internet likely", "unknown none"), HOME + w.PUBLIC + GIVEN, witness={"trail.json": trail(w.OWN_PUBLIC)},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=[layout.name for layout in LAYOUTS])
+def test_whole_link(layout: Layout, tmp_path: Path) -> None:
+    """Each direction's path is the one that all inputs together allow for."""
+    scene = w.Scene(
+        layout.name,
+        lambda: layout.frames,
+        [],
+        topology=layout.topology,
+        aws={name: value for name, value in layout.aws.items() if value},
+        routes=layout.routes,
+        witness=layout.witness,
+    )
+    capture, options = scene.write(tmp_path)
+    result = auditor.audit(capture, **options)
+    row = wire.only(result.flows[result.flows["client_port"] == 40_000])
+    said = tuple(f"{row[side]} {row[f'{side}_confidence']}" for side in ("path_out", "path_back"))
+    assert said == layout.said, result.evidence.to_string()
