@@ -4,6 +4,7 @@ import itertools
 import random
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import GRE, Ether
 from scapy.packet import Raw
 
+import auditor
 from tests import carriers, wire
 
 Run = Callable[..., Any]
@@ -206,6 +208,24 @@ def test_link(audit_bytes: Run, name: str, version: int) -> None:
     """Likewise under each link type."""
     link, around = LINKS[name]
     check(audit_bytes(wire.pcap([bytes(around(frame, version)) for frame in frames(version)], link=link)))
+
+
+# Captures of others: packets, and those of them that are no IP (ARP), as tcpdump prints them.
+CAPTURED = {
+    "ipoib": (30, 4),
+    "brcm-tag": (23, 6),
+    "brcm-tag-prepend": (15, 4),
+    "dsa": (8, 2),
+    "edsa": (10, 4),
+    "e1000g": (20, 0),
+}
+
+
+@pytest.mark.parametrize("name", CAPTURED)
+def test_captures_of_others(corpus: Path, name: str) -> None:
+    """InfiniBand, tags of Broadcom's and Marvell's switches and Solaris's zones, as tcpdump's own tests have them."""
+    row = wire.only(auditor.audit(corpus / "tcpdump" / "tests" / f"{name}.pcap").captures)
+    assert (row["packets"], row["not_ip"], row["malformed"]) == (*CAPTURED[name], 0)
 
 
 @pytest.mark.parametrize("name", [*OVERLAYS, *LINKS])

@@ -233,8 +233,11 @@ def reference(records: list[tuple[int, bytes, list[bytes]]]) -> list[tuple[Any, 
         ranked = [mrt.attributes(blob) for blob in entries]
         if ranked:
             best = min(ranked, key=lambda path: path.rank)
-            beside = [path.hop for path in ranked if is_as_good(path, best)]
-            hop = route_files._several([best.hop, *{hop.next_hop: hop for hop in reversed(beside)}.values()])
+            hops = {best.hop.next_hop: best.hop}
+            for path in ranked:
+                if is_as_good(path, best):
+                    hops.setdefault(path.hop.next_hop, path.hop)
+            hop = best.hop._replace(others=tuple(hops.values())[1:])
             found.append(((4, int.from_bytes(network.ljust(4, b"\0"), "big"), bits), hop))
     return found
 

@@ -54,7 +54,7 @@ GOOD: dict[str, Any] = {
     "server_name": "pinpoint-fips.us-east-1.amazonaws.com",
     "hello_outcome": OUTCOMES.index("answered"),
     "hello_is_large": True,
-    "signatures_offered": "ecdsa_secp256r1_sha256 rsa_pkcs1_sha1",
+    "signatures_offered": "ecdsa_secp256r1_sha256 rsa_pss_rsae_sha256",
 }
 TLS_1_2 = {"version": VERSION_ORDER.index("TLS 1.2"), "version_name": "TLS 1.2"}
 TLS_1_1 = {"version": VERSION_ORDER.index("TLS 1.1"), "version_name": "TLS 1.1"}
@@ -81,7 +81,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     ],
     "groups": [{"group": "secp256k1"}, {"group": "dh1024", "dh_group": "own prime, weak", **TLS_1_2}],
     "upgrade-used": [{"upgrade": "offered, not used"}],
-    "offers-signatures": [{"signatures_offered": "rsa_pkcs1_sha1"}, {"signatures_offered": None, **TLS_1_2}],
+    "offers-signatures": [{"signatures_offered": "rsa_pkcs1_sha1", **TLS_1_2}, {"signatures_offered": None, **TLS_1_2}],
     "signature-schemes": [{"signature_scheme": "rsa_pkcs1_sha1", **TLS_1_2}],
     "certificate-strength": [{"certificates": "rsa\t1024\tsha256WithRSAEncryption"}],
     "post-quantum": [{"post_quantum_kind": "classical", "groups_offered": "x25519 X25519Kyber768Draft00"}],
@@ -162,6 +162,22 @@ def test_each_rule_has_a_good_and_a_bad_case(name: str) -> None:
                         hello_is_large=False, certificate_matches=UNKNOWN, certificate_valid=UNKNOWN,
                         extended_master_secret=UNKNOWN, secure_renegotiation=UNKNOWN)  # fmt: skip
         assert blind in ("not_observable", "not_applicable"), (rule.code, blind)
+
+
+@pytest.mark.parametrize(
+    ("curve", "expected"), [("prime256v1", "pass"), ("brainpoolP384r1", "pass"), ("secp256k1", "fail")]
+)
+def test_certificates_are_on_curves_that_bsi_lists(curve: str, expected: str) -> None:
+    """A curve of the right length is not enough where the source has a list of curves."""
+    rule = next(one for one in library.get("bsi-tr-02102-2").rule if one.code == "BSI106")
+    assert verdict(rule, certificates=f"ecdsa\t{curve}\tecdsa-with-SHA256") == expected
+
+
+@pytest.mark.parametrize("scheme", ["sm2sig_sm3", "ed25519", "gostr34102012_256a", "rsa_pkcs1_sha1", "0x1234"])
+def test_signatures_are_of_kinds_that_bsi_lists(scheme: str) -> None:
+    """A signature with neither RSA, DSA nor ECDSA is none of the recommended ones, whatever its hash."""
+    rule = next(one for one in library.get("bsi-tr-02102-2").rule if one.code == "BSI111")
+    assert verdict(rule, signature_scheme=scheme, **TLS_1_2) == "fail"
 
 
 @pytest.mark.parametrize("name", [name for name in library.shipped() if name not in aws_tls.names()])

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from auditor.border.words import agreed
 from auditor.machine import tether
 
 MAGIC_NANOSECONDS = 0xA1B23C4D
@@ -29,7 +30,7 @@ class Drops:
         """Ask the kernel, and say it."""
         with suppress(OSError, AttributeError):  # a system that has no such counts
             self._count += struct.unpack("II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
-            sys.stderr.write(f"{self._count} packets dropped by kernel\n")
+            sys.stderr.write(f"{self._count} {agreed(self._count, 'packet')} dropped by kernel\n")
             sys.stderr.flush()
 
 

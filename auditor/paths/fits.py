@@ -109,7 +109,7 @@ class Fitting:
         no_tag = (looks.tags == 0) & (~on_wire | ~self._tagged)
         wrong_vlan = ~vlan & ~no_tag & (tags is not None)
         wrong_interface = has_name & ~here & bool(link.interface)
-        wrong_mac = self._has_mac & ~has_mac & bool(texts)
+        wrong_mac = self._has_mac & ~has_mac & (bool(texts) | self._among_strangers(link))
         wrong = wrong_vlan | wrong_interface | wrong_mac
         if link.site is not None:
             wrong |= (self._site != link.site) & (self._site != None)  # noqa: E711
@@ -188,6 +188,18 @@ class Fitting:
         for mac in link.macs:
             source, target = source & (looks.source_mac != mac), target & (looks.target_mac != mac)
         return np.asarray(source | target)
+
+    def _among_strangers(self, link: Link) -> Array:
+        """Looks on a link's wire of which either end has addresses of another network there, or is the site's own."""
+        looks = self._at
+        source, target = np.zeros(len(looks), bool), np.zeros(len(looks), bool)
+        for mac, tags, interface in self._learned.strangers.get(link.name, []):
+            there = (looks.tags == np.uint64(tags)) & (looks.interface == interface)
+            source |= there & (looks.source_mac == mac)
+            target |= there & (looks.target_mac == mac)
+        own = list(self._network.own_macs)
+        either = (source | np.isin(looks.source_mac, own)) & (target | np.isin(looks.target_mac, own))
+        return np.asarray((source | target) & either)
 
     def _is_checked(self) -> Array:
         """Looks in mirrors of which the owner says where they arrive as well."""

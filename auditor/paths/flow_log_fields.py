@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from auditor.border.words import counted
 from auditor.prefixes import parse_address
 
 # In AWS's order: version 2 (VPC User Guide, Flow log records), and that of transit gateways (Transit Gateway Flow Logs).
@@ -149,10 +150,12 @@ def of_rows(lines: Sequence[str], formats: Sequence[Sequence[str]]) -> list[str]
     count = len(rows[0].split())
     if not max(counts):
         beside = "the output of aws ec2 describe-flow-logs beside it"
-        raise ValueError(f"no header, and {count} fields: give {beside}" if count != 1 else f"no header: give {beside}")
+        raise ValueError(
+            f"no header, and {counted(count, 'field')}: give {beside}" if count != 1 else f"no header: give {beside}"
+        )
     if any(names != best[0] for names in best):
         raise ValueError(
-            f"no header, and its rows of {count} fields fit several formats that aws ec2 describe-flow-logs lists: "
+            f"no header, and its rows of {counted(count, 'field')} fit several formats that aws ec2 describe-flow-logs lists: "
             "give that log's format alone"
         )
     return best[0]

@@ -13,14 +13,13 @@ from auditor.decode.frames import capture, words
 from auditor.decode.packet import V4_MAPPED
 from auditor.flows.oriented import address_text, mac_text
 from auditor.paths.bgp import Announcer
-from auditor.paths.site import Network
+from auditor.paths.site import Network, is_link_local
 from auditor.paths.topology import Link, VirtualInterface
 from auditor.prefixes import parse_address
 
 # Bits of a transfer network: AWS gives /30 or /31 (Direct Connect User Guide, Create a virtual interface); other
 # networks to a provider or a firewall are seldom larger than /24.
 AWS_TRANSFER, OTHER_TRANSFER = 30, 24
-LINK_LOCAL = 0xFE80 >> 6  # fe80::/10
 NOBODY: Address = (0, V4_MAPPED)  # the sender of an ARP probe (RFC 5227 1.1)
 
 
@@ -57,9 +56,12 @@ class Contest:
 
 @dataclass
 class Learned:
-    """What a capture shows of the peers of links: their holders, by link, and where holders are contested."""
+    """What a capture shows of the peers of links: their holders, by link, who else is there, and who contests them."""
 
     holders: dict[str, list[Holder]] = field(default_factory=dict)
+    strangers: dict[str, list[tuple[int, int, int]]] = field(
+        default_factory=dict
+    )  # on a link's wire: MAC, tags, interface
     contests: list[Contest] = field(default_factory=list)
 
 
@@ -83,6 +85,12 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
                     seen.protocols != {"BGP"} or address in speakers
                 ):
                     wires.setdefault((address, binding.vlans, binding.interface), []).append((binding, seen))
+        if peers and link.tags is not None:
+            result.strangers[link.name] = [
+                (mac, tags, interface)
+                for (mac, tags, interface), some in addresses.items()
+                if tags == link.tags and not any(a in every_peer or _is_near(a, peers, link) for a in some)
+            ]
         for (address, tags, interface), held in wires.items():
             contest = _contest(link, network.peer_macs(link), address, held, control.captures)
             if contest is not None:
@@ -161,7 +169,7 @@ def _same_network(one: Address, two: Address, bits: int) -> bool:
 
 def _is_near(address: Address, peers: set[Address], link: Link) -> bool:
     """Whether the holder of a peer's address may have another one on its wire: link-local, or of the transfer network."""
-    if address[0] >> 54 == LINK_LOCAL:
+    if is_link_local(address):
         return True
     bits = AWS_TRANSFER if isinstance(link, VirtualInterface) else OTHER_TRANSFER
     return any(_same_network(address, peer, bits) for peer in peers)

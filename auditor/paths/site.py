@@ -93,7 +93,7 @@ class Network:
         for step in table.resolved(hop):
             if step.next_hop is not None and (link := self.link_of_address(step.next_hop, site)) is not None:
                 # A link-local address is one on its own wire only (RFC 4007 6).
-                if step.interface is None or not _is_link_local(step.next_hop) or link.has_interface(step.interface):
+                if step.interface is None or not is_link_local(step.next_hop) or link.has_interface(step.interface):
                     return link
             for link in self.links():
                 if link.has_interface(step.interface) and (site is None or link.site in (None, site)):
@@ -136,7 +136,8 @@ class Network:
         return self._of_announcer.get(_session(announcer))
 
 
-def _is_link_local(address: Address) -> bool:
+def is_link_local(address: Address) -> bool:
+    """Whether an address is in fe80::/10: one on its own wire only."""
     return address[0] >> 54 == 0xFE80 >> 6
 
 

@@ -25,6 +25,7 @@ VIF = w.vif("dxvif-ffabc123", "private", 101, "169.254.96.1/30", "169.254.96.2/3
 DOWN = VIF | {"virtualInterfaceState": "down"}
 NO_BACKUP = v.ALL.replace(w.BACKUP, "")
 MIRROR = '[[capture_point]]\nname = "mirror"\nouter = "10.20.9.9"\nlink = "dxvif-private"\n'
+OTHER_NETWORK = [("192.0.2.141", "192.0.2.142", v.STRANGER), ("192.0.2.142", "192.0.2.141", w.EDGE)]
 NOTHING = ("unknown none", "unknown none")
 DIRECT = ("direct-connect likely", "direct-connect likely")
 
@@ -118,6 +119,14 @@ LAYOUTS = [
     Layout(
         "a link-local next hop on another interface", seen(LAN, w.CLIENT6, w.SERVER6), NOTHING, HOME + LINK_LOCAL,
         routes={"r.json": FE80},
+    ),
+    Layout(
+        "the VLAN is another network's now, as ARP shows",
+        [
+            *(w.arp(a, mac, 102, asker=b) for a, b, mac in OTHER_NETWORK),
+            *seen(Wire(102, v.STRANGER, w.EDGE), w.OWN_PUBLIC, w.SERVER),
+        ],
+        NOTHING, w.SITE + w.PUBLIC.replace(f'peer_mac = "{w.AWS2}"', 'peer_address = "203.0.113.33"'),
     ),
     Layout("a sensor on the VLAN, with another MAC", seen(LAN), NOTHING, v.ALL.replace('["172.31.0.0/16"]', "[]"), witness=zeek(vlan=101, resp_l2_addr=v.STRANGER)),
     Layout("a sensor on the VLAN, with the peer's MAC", seen(LAN), DIRECT, witness=zeek(vlan=101, resp_l2_addr=w.AWS1)),
