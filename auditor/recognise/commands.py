@@ -1,7 +1,8 @@
 """What is said in clear on a connection before its TLS begins: commands that have to be, others with contents, log-ins.
 
 A STARTTLS that comes late protects only what follows it: a password sent before has been read (RFC 9051 11.1, RFC 2595
-2.1, RFC 4513 3.1.1). Each protocol has the few commands that may come first; all others say something.
+2.1, RFC 4513 3.1.1). Each protocol has the few commands that may come first; all others say something. What a client says to
+a proxy on the way, its password included, is not said to the server.
 """
 
 from typing import NamedTuple
@@ -67,7 +68,7 @@ COMMAND_WORDS = (
     *_words(SIEVE, "capability starttls logout noop", "authenticate"),  # RFC 5804 2
     *_words(IRC, "cap starttls nick user ping pong quit", "pass authenticate oper"),  # RFC 2812 3.1
     *_words(XMPP, "?xml stream starttls", "auth response"),  # RFC 6120 5, 6
-    *_words(ANY, "", "user pass login auth authenticate apop authinfo authorization: proxy-authorization:"),
+    *_words(ANY, "", "user pass login auth authenticate apop authinfo authorization:"),
     *(Word(word, ANY, COMMANDS) for word in (b"mail", b"rcpt", b"get", b"post", b"put", b"patch", b"delete")),
 )
 _LENGTHS = np.array([len(one.text) for one in COMMAND_WORDS], np.int64)
@@ -266,13 +267,12 @@ def said_to_postgresql(data: Bytes, size: int) -> int:
 
 
 @part
-def said_to_socks(data: Bytes, size: int) -> int:
-    """Whether it is a name and a password (RFC 1929 2)."""
-    if size >= 5 and data[0] == 1:
-        second = 2 + np.int64(data[1])
-        if data[1] > 0 and second < size and size == second + 1 + np.int64(data[second]):
-            return np.int64(LOGIN)
-    return np.int64(HARMLESS)
+def logs_in_to_socks(data: Bytes, size: int) -> bool:
+    """Whether it is a name and a password for the proxy (RFC 1929 2)."""
+    if size < 5 or data[0] != 1 or data[1] == 0:
+        return False
+    second = 2 + np.int64(data[1])
+    return bool(second < size and size == second + 1 + np.int64(data[second]))
 
 
 @part
@@ -301,12 +301,10 @@ def said_before_tls(application: int, data: Bytes, size: int) -> tuple[int, int]
     if application == MYSQL:  # the log-in is its client's first message, SSLRequest the only one that is shorter
         is_login = size > 36 and be24(data, 1) == 1
         return np.int64(LOGIN if is_login else HARMLESS), np.int64(0)
-    if application == SOCKS:
-        kind = said_to_socks(data, size)
-        if kind != HARMLESS:
-            return kind, np.int64(0)
     if speaks_in_lines(application):
         return said_in_lines(application, data, size)
+    if application == SOCKS and logs_in_to_socks(data, size):
+        return np.int64(HARMLESS), np.int64(0)
     kinds, rest = np.int64(0), np.int64(0)
     if application == HTTP or application == SOCKS or application == OTHER:
         kinds, rest = said_in_lines(np.int64(ANY), data, size)
