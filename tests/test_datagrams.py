@@ -18,7 +18,7 @@ from tests import wire
 
 SOME = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ID = bytes.fromhex("8394c8f03e515708")
-SHARES = wire.extension(51, b"\x00\x26\x00\x1d\x00\x20" + bytes(32)) + wire.extension(10, b"\0\x02\0\x1d")
+SHARES = wire.extension(51, b"\x00\x24\x00\x1d\x00\x20" + bytes(32)) + wire.extension(10, b"\0\x02\0\x1d")
 VERSIONS = wire.extension(43, b"\x02\x03\x04")
 H3 = wire.extension(16, b"\0\x03\x02h3")
 HELLO = wire.client_hello(suites=(0x1301, 0x1302), extensions=VERSIONS + SHARES + H3)

@@ -166,7 +166,11 @@ ANY = {"rsa", "dsa", "ecdsa", "Ed25519", "Ed448"}
 SIGNED_TABLES: dict[str, tuple[Callable[[str], bool], Callable[[str, Any], bool]]] = {
     "rfc9325": (weak_signature, bad_certificate(2048, 224, ANY)),
     "pci-dss-4.0.1": (weak_signature, bad_certificate(2048, 224, ANY)),
-    "bsi-tr-02102-2": (weak_signature, bad_certificate(3000, 250, {"rsa", "dsa", "ecdsa"})),
+    # Its table of signature algorithms has RSA, DSA and ECDSA.
+    "bsi-tr-02102-2": (
+        lambda name: weak_signature(name) or name.startswith("ed"),
+        bad_certificate(3000, 250, {"rsa", "dsa", "ecdsa"}),
+    ),
     "nist-800-52r2": (
         lambda name: weak_signature(name) or name.startswith("dsa"),
         lambda kind, size: (

@@ -54,9 +54,9 @@ class Ends:
         self._behind = _Owners([*home, *((prefix, link.name) for link in up for prefix in link.prefixes)])
         self._sources = _Owners((prefix, link.name) for link in up for prefix in link.sources)
         self._rows = {which: self._behind.find(*flows.end(which)) for which in DIRECTIONS}
-        self._found = {which: set(np.unique(rows).tolist()) for which, rows in self._rows.items()}
+        self._found = {which: set(rows.tolist()) for which, rows in self._rows.items()}
         self._from = self._sources.find(*flows.end("client"))
-        self._found_from = set(np.unique(self._from).tolist())
+        self._found_from = set(self._from.tolist())
 
     def of_site(self, site: str | None) -> Array:
         """Flows about which something of ``site`` may speak."""
