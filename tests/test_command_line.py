@@ -19,6 +19,7 @@ import pytest
 import typer
 
 import auditor
+from auditor.audit import outcome
 from auditor.border.text import cell, printable
 from auditor.cli import first_file
 from auditor.cli.app import Format, say, silent
@@ -338,6 +339,18 @@ def test_interrupted(tmp_path: Path) -> None:
         errors = child.communicate(timeout=HANG)[1]
     assert (child.returncode, errors) == (130, b"audit: interrupted\n")
     assert not list(out.iterdir())
+
+
+def test_interrupted_before_anything_is_read(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while an audit begins to keep what it reads leaves nothing either."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(outcome, "Keeping", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        auditor.audit(samples / "tls1.2.pcapng", out=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_help_loads_little() -> None:

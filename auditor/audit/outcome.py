@@ -47,10 +47,14 @@ class Outcome:
         self.folder, self.temporary = results_folder(self.options.out if self.url is None else None)
         most = self.pipeline.ceiling.part(memory.BATCHES) // 4
         self.sink = FolderSink(self.folder, durable=not self.temporary, most=most)
-        window = Window(*self.options.times())
-        self.run = Run(self.pipeline, self.sink, window=window, named=self.brought.named)
-        if self.options.out is not None:
-            self.run.keeping = self.pipeline.keeping = Keeping(*self.sink.keep(), how.marks(self.brought.given))
+        try:
+            window = Window(*self.options.times())
+            self.run = Run(self.pipeline, self.sink, window=window, named=self.brought.named)
+            if self.options.out is not None:
+                self.run.keeping = self.pipeline.keeping = Keeping(*self.sink.keep(), how.marks(self.brought.given))
+        except BaseException:  # Ctrl-C may come before anything is read
+            self.sink.abandon()
+            raise
 
     def take_over(self, going: "Plan", inputs: Sequence[Input]) -> None:
         """Take what was read before, and go on from there."""
