@@ -225,7 +225,7 @@ def _onward(past: Past, inputs: Sequence[Input], options: Options, ceiling: Ceil
 
 
 def _is_same(one: Mapping[str, Any], item: Input) -> bool:
-    """Whether a capture is as it was when it was read: by its size and time, and where only the time is new, by its bytes."""
+    """Whether a capture is as it was when it was read: by size and stamp, and where only the stamp is new, by its bytes."""
     if one["size"] != item.size or one["changed"] or str(one["failure"]).endswith(os.strerror(errno.EACCES)):
         return False
     if one["stamp"] == item.stamp:
