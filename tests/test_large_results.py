@@ -61,7 +61,7 @@ def test_parts_and_places_are_those_of_the_table(
 ) -> None:
     """A table in parts is the table, and its rows at some places are those of the table there."""
     whole = office.arrow(table)
-    monkeypatch.setattr("auditor.report.results.PART", 7)
+    monkeypatch.setattr("auditor.report.ordered.PART", 7)
     assert pa.concat_tables(list(office.parts(table))).equals(whole)
     places = np.arange(0, len(whole), 3)
     assert office.rows_at(table, places).equals(whole.take(pa.array(places)))

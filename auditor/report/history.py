@@ -6,7 +6,7 @@ And SQL over the tables of one audit. Queries read: they cannot reach files or n
 import hashlib
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +103,7 @@ def _findings(result: Results) -> list[dict[str, Any]]:
 def _opened(path: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A history as the tables of a database that is closed to all else. Raises AuditError."""
     tables = history_files.read(path)
-    with closing(database.closed()) as connection:
+    with database.closed() as connection:
         for name, table in tables.items():
             connection.register(name, table)
         yield connection

@@ -31,13 +31,12 @@ class Use:
 def write(result: Results, out: BinaryIO) -> None:
     """A CSV with a line for each version, suite, group, purpose and path that was negotiated."""
     names = ("flow_id", "service", "server_name", "server_ip", "path", "verdict")
-    flows = {row["flow_id"]: row for row in result.records("flows", *names)}
     uses: dict[tuple[Any, ...], Use] = {}
     columns = ("flow_id", "started", "tls_version", "cipher_suite", "key_exchange_group")
-    for shake in result.records("handshakes", *columns, times="ns"):
+    shakes = ((flow, row) for flow, rows in result.with_flows("handshakes", names, columns) for row in rows)
+    for flow, shake in shakes:
         if shake["cipher_suite"] is None:
             continue
-        flow = flows[shake["flow_id"]]
         purpose = flow["service"] or flow["server_name"] or "?"
         key = (shake["tls_version"], shake["cipher_suite"], shake["key_exchange_group"], purpose, flow["path"])
         use = uses.setdefault(key, Use())
