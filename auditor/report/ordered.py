@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 Array = np.ndarray[Any, Any]
-PART = 1 << 15  # rows
-HELD = 1 << 16  # rows that wait in memory
+PART = 1 << 13  # rows, and more where there were more parts than …
+MOST_PARTS = 256  # … so that what is put aside has not many pieces
+HELD = 1 << 15  # rows that wait in memory
 
 
 @dataclass
@@ -71,18 +72,19 @@ def parts(batches: Iterable[pa.RecordBatch], places: Array) -> Iterator[pa.Table
     No place that is wanted is left out or given twice.
     """
     total = int((places >= 0).sum())
+    size = max(PART, -(-total // MOST_PARTS))
     waiting: dict[int, _Waiting] = {}
     begin = done = held = 0
     with tempfile.SpooledTemporaryFile(1, prefix="auditor-") as file:
         for batch in batches:
             to = places[begin : begin + len(batch)]
             begin += len(batch)
-            for number, rows, where in _dealt(batch, to):
+            for number, rows, where in _dealt(batch, to, size):
                 waiting.setdefault(number, _Waiting()).add(rows, where)
                 held += len(where)
-            while (part := waiting.get(done)) is not None and part.count == min(PART, total - done * PART):
+            while (part := waiting.get(done)) is not None and part.count == min(size, total - done * size):
                 held -= sum(map(len, part.rows))
-                yield waiting.pop(done).whole(file, done * PART)
+                yield waiting.pop(done).whole(file, done * size)
                 done += 1
             if held > HELD:
                 for part in waiting.values():
@@ -90,11 +92,11 @@ def parts(batches: Iterable[pa.RecordBatch], places: Array) -> Iterator[pa.Table
                 held = 0
 
 
-def _dealt(batch: pa.RecordBatch, to: Array) -> Iterator[tuple[int, pa.Table, Array]]:
-    """The rows of a batch by the part that they go into, in order, with their places."""
+def _dealt(batch: pa.RecordBatch, to: Array, size: int) -> Iterator[tuple[int, pa.Table, Array]]:
+    """The rows of a batch by the part of that size that they go into, in order, with their places."""
     wanted = np.flatnonzero(to >= 0)
     wanted = wanted[np.argsort(to[wanted], kind="stable")]
-    numbers = to[wanted] // PART
+    numbers = to[wanted] // size
     ends = [*np.flatnonzero(np.diff(numbers)) + 1, len(wanted)] if len(wanted) else []
     begin = 0
     for end in ends:

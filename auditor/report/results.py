@@ -76,6 +76,7 @@ class Results:
         self.folder = Path(folder)
         self.moved = [Path(one) for one in ([captures] if isinstance(captures, str | Path) else captures)]
         self._frames: dict[str, pd.DataFrame] = {}
+        self._known_places: dict[str, Array | None] = {}
         try:
             with writing.locked(self.folder, follow=True), files.opened(self.folder / MANIFEST) as file:
                 manifest = gate.from_json(file.read(MOST_BYTES), unique=True)
@@ -143,7 +144,7 @@ class Results:
         from auditor.tables.schema import schema
 
         batches = self.batches(table, *(columns or schema(table).names))
-        places = self._places(table)
+        places = self._placed(table)
         if wanted is not None:
             chosen = np.full(self.count(table), -1, np.int32)
             chosen[wanted] = np.arange(len(wanted), dtype=np.int32)
@@ -180,15 +181,20 @@ class Results:
 
         from auditor.report import ordered
 
-        places = self._places(table)
+        places = self._placed(table)
         if places is None:
             return None
         order = np.empty(len(places), np.int64)
         order[places] = np.arange(len(places))
         return ordered.indices(order)
 
-    def _places(self, table: str) -> "Array | None":
+    def _placed(self, table: str) -> "Array | None":
         """The place of each row of a table in its order; None where it is in the order in which it was written."""
+        if table not in self._known_places:
+            self._known_places[table] = self._places(table)
+        return self._known_places[table]
+
+    def _places(self, table: str) -> "Array | None":
         import numpy as np
 
         from auditor.tables import arrow
@@ -206,7 +212,7 @@ class Results:
             order = np.argsort(places[np.searchsorted(numbers, rows)], kind="stable")
         place = np.empty(len(order), np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)
-        return place
+        return None if np.array_equal(place, np.arange(len(place))) else place
 
     @cached_property
     def _place_of_flow(self) -> "tuple[Array, Array]":
@@ -215,9 +221,10 @@ class Results:
 
         from auditor.tables import arrow
 
-        places = self._places("flows")
+        places = self._placed("flows")
         numbers = arrow.whole_numbers(self._read("flows", ["flow_id"]).column("flow_id"))
-        assert places is not None
+        if places is None:
+            places = np.arange(len(numbers), dtype=np.int32)
         order = np.lexsort((places, numbers))
         return numbers[order], places[order]
 
