@@ -93,7 +93,7 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Plan | 
         return None
     marks = how.marks(options)
     found: list[Plan] = []
-    for past in _pasts(folder, options):
+    for past in _pasts(folder, options, packed.room(ceiling)):
         one = None
         with suppress(*packed.DAMAGED):
             one = _fitting(past, inputs, options, marks, ceiling)
@@ -107,14 +107,17 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Plan | 
     return found[-1] if found else None
 
 
-def _pasts(folder: Path, options: Options) -> Iterator[Past]:
-    """The audits of this user in a folder that can be gone on from: one that is whole, and those that were killed."""
+def _pasts(folder: Path, options: Options, most: int) -> Iterator[Past]:
+    """The audits of this user in a folder that can be gone on from: one that is whole, and those that were killed.
+
+    ``most``: bytes that what is read of them may take at one time.
+    """
     with suppress(*packed.DAMAGED), ExitStack() as held:
-        replay = Replay(held.enter_context(files.opened(folder / KEPT)))
+        replay = Replay(held.enter_context(files.opened(folder / KEPT)), most)
         if replay.is_own:
             past = Past(replay.log, 0, replay.values["marks"], replay=replay)
             with suppress(*packed.DAMAGED):
-                _take_state(past, _State.read(folder / STATE, custody.read(folder).unlisted[STATE]))
+                _take_state(past, _State.read(folder / STATE, most, custody.read(folder).unlisted[STATE]))
             past.held = held.pop_all()
             yield past
         else:
@@ -122,8 +125,8 @@ def _pasts(folder: Path, options: Options) -> Iterator[Past]:
     for left in folder.glob(f"{writing.NEW}*"):
         with suppress(*packed.DAMAGED), ExitStack() as held:
             _hold(left, held)
-            state = _State.read(left / STATE)
-            past = Past(Log(held.enter_context(files.opened(left / KEPT)), state.end), state.end, {})
+            state = _State.read(left / STATE, most)
+            past = Past(Log(held.enter_context(files.opened(left / KEPT)), state.end, most=most), state.end, {})
             if (0 if past.log.last is None else past.log.last.end) != past.end:
                 continue
             _take_state(past, state)
@@ -154,13 +157,13 @@ class _State:
         return int(self.found.values["log"])
 
     @classmethod
-    def read(cls, path: Path, digest: str | None = None) -> "_State":
+    def read(cls, path: Path, most: int, digest: str | None = None) -> "_State":
         """Raises RefusedError where it is not whole, or has another digest."""
         with files.opened(path) as file:
-            record, seal = islice(packed.records(file), 2)
+            record, seal = islice(packed.records(file, most=most), 2)
             between = any(entry[0] == "seen" for entry in record.listed)  # of captures read apart there are only counts
-            found = packed.load(file, record, GROUPS | (checkpoint.LAYOUTS if between else {}), digest)
-            return cls(found, packed.digest_of(file, record), packed.load(file, seal, {}).values.get("seal"))
+            found = packed.load(file, record, GROUPS | (checkpoint.LAYOUTS if between else {}), digest, most=most)
+            return cls(found, packed.digest_of(file, record), packed.load(file, seal, {}, most=most).values.get("seal"))
 
 
 def _take_state(past: Past, state: _State) -> None:
