@@ -185,11 +185,13 @@ def _may_hold_requests(first: "Input") -> bool:
 
 def _inside(options: Options, live: "LiveCapture | None" = None) -> "Inside":
     """What opens flows, with the keys that there are."""
+    from auditor.machine.memory import SECRETS
     from auditor.requests import keys, signing
     from auditor.requests.inside import Inside
 
     salt = signing.new_salt() if options.join_key is None else signing.joining_salt(Path(options.join_key))
-    return Inside(keys.read(options.key_logs(), may_come=live is not None), options.http, salt)
+    room = ceiling_of(options).part(SECRETS)
+    return Inside(keys.read(options.key_logs(), may_come=live is not None, memory=room), options.http, salt)
 
 
 def _read_in_shares(inputs: "list[Input]", brought: Brought, jobs: int, progress: Progress, block_bytes: int) -> Audit:

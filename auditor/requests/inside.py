@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auditor.aws.names import endpoint, host_of
-from auditor.border.words import agreed
+from auditor.border.words import agreed, counted
 from auditor.decode import frames
 from auditor.reading.sources import Source, again, is_same
 from auditor.recognise.numbers import QUIC, TLS
@@ -125,7 +125,12 @@ class Inside:
             for log in self.keys.logs
             if log.wrong
         ]
-        return [*wrong, *self.notes]
+        left_out = [
+            f"{log.name}: {counted(log.left_out, 'line')} of secrets {agreed(log.left_out, 'was', 'were')} left out for lack of memory: give --memory a larger size"
+            for log in self.keys.logs
+            if log.left_out
+        ]
+        return [*wrong, *left_out, *self.notes]
 
     def opened(self, sources: Sequence[Source], wanted: Wanted) -> tuple[list[dict[str, Any]], str | None]:
         """The requests in the wanted flows of captures that were read to their ends, or why there are none."""
