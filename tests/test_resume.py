@@ -410,3 +410,15 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
             child.send_signal(signal.SIGKILL)
     subprocess.run([*command, str(tmp_path / "out")], check=True, capture_output=True, timeout=HANG)
     same(tmp_path / "whole", tmp_path / "out")
+
+
+def test_secrets_that_come_later(tmp_path: Path) -> None:
+    """What is said of flows that were judged before a capture with TLS secrets came is what a whole audit says of them."""
+    files = [SAMPLES / f"{name}.pcapng" for name in ("tls1.2", "office", "requests")]
+    options: dict[str, Any] = {"join_key": secret(tmp_path)}
+    said: list[str] = []
+    auditor.audit(files, out=tmp_path / "whole", **options).close()
+    auditor.audit(files[:2], out=tmp_path / "new", **options).close()
+    auditor.audit(files, out=tmp_path / "new", say=said.append, **options).close()
+    assert said[0].startswith("2 of 3 captures were read before")
+    same(tmp_path / "whole", tmp_path / "new")

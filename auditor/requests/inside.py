@@ -81,6 +81,7 @@ class Inside:
     notes: list[str] = field(default_factory=list)
     tshark: str | None = None  # its version, where it was used
     failed: bool = False  # whether flows were to be opened, and could not be
+    given: bool = False  # whether there were keys from the beginning, not only those that captures hold
     _learned: dict[str, int] = field(default_factory=dict)  # secrets taken from each capture
     _sides: set[tuple[int, bool]] = field(default_factory=set)  # flows of the last capture that were opened, by side
     revealed: dict[int, Revealed] = field(
@@ -90,6 +91,9 @@ class Inside:
     _begun: "Opener | None" = None
     _uses: dict[str, Use] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.given = bool(self.keys)
 
     def begin(self) -> None:
         """Begin to load what opens flows, which takes longer than reading a small capture, where there will be some."""
