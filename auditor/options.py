@@ -96,7 +96,7 @@ class Options:
     ip_ranges: Annotated[PathLike | None, "A newer ip-ranges.json than the one shipped."] = None
     memory: Annotated[
         str | int | None,
-        "Most memory to take, as 2G or 800M (bytes without a letter); half of what is free without it.",
+        "Most memory to take, as 2G, and not less than 448M (bytes without a letter); half of what is free without it.",
     ] = None
     jobs: Annotated[
         int | None,
@@ -147,13 +147,21 @@ class Options:
         return logs
 
     def memory_bytes(self) -> int | None:
-        """The most memory to take, in bytes. Raises InputError for what is no size."""
+        """The most memory to take, in bytes. Raises InputError for what is no size, or too small for anything."""
         if self.memory is None:
             return None
+        from auditor.machine import memory
+
         size = SIZE.fullmatch(str(self.memory).strip())
         if size is None:
             raise InputError(f"--memory {shown(str(self.memory))}: not a size; give one as 2G, 800M or in bytes")
-        return int(size[1]) << UNITS[size[2].upper()]
+        given = int(size[1]) << UNITS[size[2].upper()]
+        if given < memory.LEAST:
+            least = f"{memory.LEAST >> UNITS['M']}M"
+            raise InputError(
+                f"--memory {shown(str(self.memory))}: too little for an audit, which takes {least} at least"
+            )
+        return given
 
     def files(self) -> list[Path]:
         """What is read besides captures: files and folders, and names that may be files."""

@@ -37,6 +37,9 @@ const time = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 23)
 class Flows {
   constructor(data) {
     this.columns = data.flows.columns;
+    const [named, codes] = this.columns.service, [servers, server] = this.columns.server;
+    // What is none of AWS's is counted with its server: that text is not kept twice.
+    this.columns.service = [[...named, ...servers], codes.map((code, row) => (code < 0 ? named.length + server[row] : code))];
     this.count = data.flows.count;
     this.inAll = data.flows.in_all;
     this.facets = data.facets;
