@@ -147,21 +147,13 @@ class Options:
         return logs
 
     def memory_bytes(self) -> int | None:
-        """The most memory to take, in bytes. Raises InputError for what is no size, or too small for anything."""
+        """The most memory to take, in bytes. Raises InputError for what is no size."""
         if self.memory is None:
             return None
-        from auditor.machine import memory
-
         size = SIZE.fullmatch(str(self.memory).strip())
         if size is None:
             raise InputError(f"--memory {shown(str(self.memory))}: not a size; give one as 2G, 800M or in bytes")
-        given = int(size[1]) << UNITS[size[2].upper()]
-        if given < memory.LEAST:
-            least = f"{memory.LEAST >> UNITS['M']}M"
-            raise InputError(
-                f"--memory {shown(str(self.memory))}: too little for an audit, which takes {least} at least"
-            )
-        return given
+        return int(size[1]) << UNITS[size[2].upper()]
 
     def files(self) -> list[Path]:
         """What is read besides captures: files and folders, and names that may be files."""
