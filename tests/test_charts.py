@@ -67,7 +67,13 @@ def test_bins_are_those_of_people(failover: Any) -> None:
 
 @pytest.mark.parametrize(
     ("width", "words"),
-    [(5_000_000, "5 ms"), (SECOND, "second"), (15 * SECOND, "15 seconds"), (120 * SECOND, "2 minutes")],
+    [
+        (5_000_000, "5 ms"),
+        (SECOND, "a second"),
+        (3600 * SECOND, "an hour"),
+        (15 * SECOND, "15 seconds"),
+        (120 * SECOND, "2 minutes"),
+    ],
 )
 def test_lengths_of_time(width: int, words: str) -> None:
     """A length of time is said in its largest whole unit."""

@@ -129,8 +129,9 @@ class Reader:
         if beginning is None and is_erf(head):
             beginning = FileHeader("erf", PcapHeader(True, 1, ERF_LINK, 0), 0)
         if beginning is None:
+            what = "it looks like" if head else "it is"
             inside = f" inside {self.notes.compression}" if self.notes.compression else ""
-            raise InputError(f"{self.name}: not a pcap or pcapng capture; it looks like {looks_like(head)}{inside}")
+            raise InputError(f"{self.name}: not a pcap or pcapng capture; {what} {looks_like(head)}{inside}")
         if beginning.lack is not None:
             raise InputError(f"{self.name}: {beginning.lack}")
         self.notes.format = beginning.format

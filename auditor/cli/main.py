@@ -1,6 +1,7 @@
 """The command line: all commands, and how errors end. What takes time to load is imported inside the commands."""
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 # What typer raises for what a user wrote: its own copy of click has it, or click itself.
 Refusal: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-PYDANTIC = "Value error, "  # how pydantic begins what a check of typer's says
+# What pydantic and click say of values of options, and how a person would say it.
+IN_WORDS = (
+    (re.compile(r"Value error, "), ""),
+    (re.compile(r"Input should be a valid integer\b.*"), "not a whole number"),
+    (re.compile(r"Input should be a valid number\b.*"), "not a number"),
+    (re.compile(r" does not match the formats '%Y-%m-%d'"), ": give a day as 2026-11-27"),
+)
 
 
 def _version(asked: bool) -> None:
@@ -144,7 +151,9 @@ def _refuse(error: Any) -> None:
         sys.stderr.write(f"{words}\n")
         return
     where = context.command_path if context is not None else "audit"
-    say(f"{words.replace(PYDANTIC, '').rstrip('.')} ({where} -h says more)")
+    for theirs, ours in IN_WORDS:
+        words = theirs.sub(ours, words)
+    say(f"{' '.join(words.split()).rstrip('.')} ({where} -h says more)")
 
 
 def _end_as_unread() -> None:

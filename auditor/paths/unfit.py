@@ -64,14 +64,14 @@ class FramesShown:
         """One sentence where the topology describes frames of links and no frame is any of them."""
         if not self.links or self.fitted or not self.macs:
             return []
-        sought = "; ".join(sorted(self.links)[:MOST_NAMED])
+        sought = " or ".join(sorted(self.links)[:MOST_NAMED])
         seen = [
             f"{what} {', '.join(_commonest(counter))}"
             for what, counter in (("VLANs", self.tags), ("interfaces", self.interfaces), ("MACs", self.macs))
             if counter
         ]
         suggest = "audit topology suggest writes a file of them to complete"
-        return [f"the topology fits no frame: looked for {sought}; seen were {'; '.join(seen)}; {suggest}"]
+        return [f"the topology fits no frame: looked for {sought}, seen were {' and '.join(seen)} ({suggest})"]
 
 
 def _both(one: Counter[str], other: Counter[str]) -> Counter[str]:

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from auditor.border.text import printable
-from auditor.border.words import counted
+from auditor.border.words import BETWEEN, counted
 from auditor.report.answer import VERDICTS, is_judged
 from auditor.report.results import Results
 from auditor.tables.closed import CONFIDENCES, PATHS
@@ -132,7 +132,7 @@ def warned(result: Results) -> list[Warned]:
     """The warnings of all captures by kind: what differs in numbers alone is one kind; of most captures first."""
     kinds: dict[str, list[tuple[str, str]]] = {}
     for row in result.rows("captures", "capture", "warnings"):
-        for text in (row["warnings"] or "").split("; "):
+        for text in (row["warnings"] or "").split(BETWEEN):
             if text:
                 kinds.setdefault(re.sub(r"\d+", "#", text), []).append((row["capture"], text))
     found = [Warned(some[0][1], tuple(dict.fromkeys(name for name, _ in some))) for some in kinds.values()]

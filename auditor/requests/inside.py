@@ -1,6 +1,6 @@
 """Requests on their way from flows to tables and rules: which flows can be opened, and what was found in them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from auditor.requests.signing import new_salt
 from auditor.tls.revealed import Revealed
 
 if TYPE_CHECKING:
-    from auditor.requests.decrypt import Opener, Stage
+    from auditor.requests.decrypt import Stage
+    from auditor.requests.opener import Opener
 
 Array = np.ndarray[Any, Any]
 
@@ -87,30 +88,27 @@ class Inside:
         default_factory=dict
     )  # of flows of the last capture: their encrypted handshakes
     stage: "Stage | None" = None  # how far it is, while flows are opened
-    _begun: "Opener | None" = None
+    meanwhile: Callable[[], object] = lambda: (
+        None
+    )  # for the time until tshark has dissected; may be called several times
+    begun: "Opener | None" = None  # before it is known whether there is something for it
     _uses: dict[str, KeyUse] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
 
-    def begin(self) -> None:
-        """Begin to load what opens flows, which takes longer than reading a small capture, where there will be some."""
-        from auditor.requests import tshark
-        from auditor.requests.decrypt import Opener
-
-        if (program := tshark.program()) is not None:
-            self._begun = Opener(program, self.keys.private_keys)
-
     def _opener(self) -> "Opener | None":
         """What opens flows with the keys that there are now; None where there is no tshark."""
-        if self._begun is None or self._begun.private_keys != self.keys.private_keys:
+        if self.begun is None or self.begun.private_keys != self.keys.private_keys:
+            from auditor.requests import opener
+
             self.close()
-            self.begin()
-        return self._begun
+            self.begun = opener.begin(self.keys.private_keys)
+        return self.begun
 
     def close(self) -> None:
         """End what was begun."""
-        if self._begun is not None:
-            self._begun.close()
-            self._begun = None
+        if self.begun is not None:
+            self.begun.close()
+            self.begun = None
 
     def learn(self, capture: str, secrets: Sequence[bytes]) -> None:
         """Take in secrets that a pcapng holds (``secrets`` grows while it is read), and what key logs have got since."""
@@ -145,7 +143,14 @@ class Inside:
             else:
                 secrets = self.keys.text(randoms)
                 dissected = dissect(
-                    Merging(*second), lambda: is_same(sources, second[0]), wanted, secrets, self.salt, opener, stage
+                    Merging(*second),
+                    lambda: is_same(sources, second[0]),
+                    wanted,
+                    secrets,
+                    self.salt,
+                    opener,
+                    stage,
+                    self.meanwhile,
                 )
         finally:
             self.stage = None

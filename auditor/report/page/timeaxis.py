@@ -85,7 +85,7 @@ def duration(nanoseconds: int) -> str:
     for size, one in ((DAY, "day"), (60 * MINUTE, "hour"), (MINUTE, "minute"), (SECOND, "second")):
         if nanoseconds >= size and nanoseconds % size == 0:
             count = nanoseconds // size
-            return one if count == 1 else counted(count, one)
+            return (f"an {one}" if one == "hour" else f"a {one}") if count == 1 else counted(count, one)
     return f"{nanoseconds / 1e6:g} ms"
 
 
@@ -100,14 +100,13 @@ def _parts(width: int) -> int:
 
 
 def _ticks(line: Timeline, share: float) -> list[Tick]:
-    """The first bin, the last, and some between."""
+    """The first bin, and every second, third, … of those behind it, so that there are few."""
     count, parts = len(line.times), _parts(line.width)
     if not count:
         return []
-    chosen = sorted({round(k * (count - 1) / TICKS) for k in range(TICKS + 1)})
     ticks = []
-    for k in chosen:
-        anchor = "start" if k == 0 else "end" if k == count - 1 and count > 1 else "middle"
+    for k in range(0, count, max(1, -(-(count - 1) // TICKS))):
+        anchor = "start" if k == 0 else "end" if k == count - 1 else "middle"
         text = moment(line.times[k], parts)
         same_day = k > 0 and text[:10] == moment(line.times[0])[:10] and len(text) > 10
         ticks.append(
