@@ -95,6 +95,18 @@ class OpenedFacts(LocatedFacts):
         return requests
 
     @fact
+    def proxy_refused(self) -> Array:
+        """All that a flow asked for is a way through a proxy (CONNECT, RFC 9110 9.3.6), which did not open one."""
+        refused = np.zeros(len(self.opened), bool)
+        if self.opened.requests:
+            for at, number in enumerate(self.described.rows.flows["identifier"].tolist()):
+                asked = self.opened.requests.get(number)
+                refused[at] = bool(asked) and all(
+                    row["method"] == "CONNECT" and not 200 <= (row["status"] or 0) < 300 for row in asked
+                )
+        return refused
+
+    @fact
     def requests_reason(self) -> Texts:
         """Why requests are not seen; None where the flow has none that could be."""
         return self.opened.unseen

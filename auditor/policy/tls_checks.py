@@ -99,7 +99,7 @@ def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
 
     ``dh_bits``: least length of a finite-field group (RFC 7919's by their names, others by their primes);
     ``curve_bits``: least length of a curve. With ``allow`` and ``dh_bits`` other primes of that length are allowed too.
-    A prime that is known to be weak is refused whatever its length.
+    A prime that is known to be weak is refused whatever its length, and so is a public key that gives the result away.
     """
     limits = GroupLimits(
         frozenset(str(name).lower() for name in parameters.get("allow", [])),
@@ -108,10 +108,11 @@ def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
         int(parameters.get("curve_bits", 0)),
     )
     answer = Answer.of(facts, NOT_OBSERVABLE, "the group of the key exchange is not in the capture")
-    for at, (name, prime) in enumerate(zip(facts.group.tolist(), facts.dh_group.tolist(), strict=True)):
+    found = zip(facts.group.tolist(), facts.dh_group.tolist(), facts.public_key.tolist(), strict=True)
+    for at, (name, prime, public_key) in enumerate(found):
         if name is None:
             continue
-        objection = limits.objection(name, prime)
+        objection = public_key if public_key is not None else limits.objection(name, prime)
         known = f"{name}, {prime}" if prime and name.startswith("dh") else name
         bad = objection is not None
         answer.verdict[at] = unmet(required) if bad else PASS
