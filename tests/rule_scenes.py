@@ -170,7 +170,7 @@ def _hello(scene: Scene) -> bytes:
         extensions += wire.extension(13, _vector(struct.pack(f">{len(offered)}H", *offered)))
     if scene.version == 0x0304 and scene.group:
         size = 32 if scene.group == "x25519" else SHARES[scene.group]
-        share = struct.pack(">H", GROUPS[scene.group]) + _vector(bytes(size))
+        share = struct.pack(">H", GROUPS[scene.group]) + _vector(b"\x09" * size)
         if scene.early_data:
             extensions += wire.extension(42, b"")
         extensions += wire.extension(51, _vector(share)) + wire.extension(43, b"\x04\x03\x04\x03\x03")
@@ -189,7 +189,7 @@ def _answer(scene: Scene) -> bytes:
     extensions = b""
     if scene.version == 0x0304:
         assert scene.group is not None
-        share = struct.pack(">H", GROUPS[scene.group]) + _vector(bytes(SHARES[scene.group]))
+        share = struct.pack(">H", GROUPS[scene.group]) + _vector(b"\x09" * SHARES[scene.group])
         key = wire.extension(41, b"\0\0") if scene.psk_only else wire.extension(51, share)
         extensions = wire.extension(43, b"\x03\x04") + key
         return wire.record(22, wire.server_hello(scene.suite, 0x0303, extensions))
@@ -222,10 +222,10 @@ def _exchange(scene: Scene) -> bytes:
     if scene.suite in (0x009E, 0x006C):
         prime = next(prime for prime, name in known_primes(scene.dh_bits).items() if "weak" not in name)
         number = prime.to_bytes((prime.bit_length() + 7) // 8, "big")
-        return _vector(number) + _vector(b"\2") + _vector(number) + (b"" if scene.suite == 0x006C else signature)
+        return _vector(number) + _vector(b"\2") + _vector(number[:-1]) + (b"" if scene.suite == 0x006C else signature)
     if scene.group is None:
         return b""
-    return b"\3" + struct.pack(">H", GROUPS[scene.group]) + _vector(bytes(SHARES[scene.group]), 1) + signature
+    return b"\3" + struct.pack(">H", GROUPS[scene.group]) + _vector(b"\x09" * SHARES[scene.group], 1) + signature
 
 
 def _packets(scene: Scene, port: int) -> list[bytes]:

@@ -18,6 +18,7 @@ from auditor.policy.check import (
     unmet,
 )
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
+from auditor.recognise.numbers import APPLICATIONS, UNSEEN_BEGINNING
 from auditor.tables.columns import is_one_of
 from auditor.tls.suites import properties
 
@@ -26,6 +27,7 @@ OPEN_BY_NATURE = ["dns", "stun", "radius", "eap", "capwap"]
 NO_END = "the end of the TLS handshake is not in the capture"
 # What is neither TLS nor a protocol that is known, nor text; and text before TLS that may be a request for it.
 UNKNOWN_BYTES = ["unknown", "text of a protocol that is not known"]
+UNKNOWN_BYTES += [f"{UNSEEN_BEGINNING} of {one.name}" for one in APPLICATIONS]
 
 
 def encryption(facts: Facts, required: bool) -> Answer:
