@@ -1,6 +1,7 @@
 """Which answers of the DNS name a server: those to the question that was asked, by resolvers, of the Internet's class."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from scapy.layers.dns import DNS, DNSQR, DNSRR
@@ -18,14 +19,15 @@ def named(
     answer = DNS(qr=1, ra=1, qd=DNSQR(qname=asked), ancount=count, an=records)
     packets = [wire.datagram(bytes(answer), sport=port, dport=6000, client="10.0.0.53", server=wire.CLIENT)]
     told = run(wire.pcap([*packets, *wire.Talk().open().packets]))
-    return [row["server_name"] for row in told.rows("flows", "server_name")][-1]
+    found: list[str | None] = [row["server_name"] for row in told.rows("flows", "server_name")]
+    return found[-1]
 
 
 def alias(name: str, target: str) -> DNSRR:
     return DNSRR(rrname=name, type="CNAME", rdata=target)
 
 
-def address(name: str = NAME, **more: int) -> DNSRR:
+def address(name: str = NAME, **more: Any) -> DNSRR:
     return DNSRR(rrname=name, rdata=wire.SERVER, **more)
 
 

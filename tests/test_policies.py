@@ -116,7 +116,7 @@ def facts(**values: Any) -> Facts:
     }
     numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
     truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload"}
-    truths |= {"imitates", "hello_is_large", "path_seen", "early_data_sent", "is_greeting"}
+    truths |= {"imitates", "hello_is_large", "path_seen", "early_data_sent", "is_greeting", "proxy_refused"}
     columns = {}
     for name in NAMES:
         if name in three:

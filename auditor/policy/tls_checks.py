@@ -10,6 +10,7 @@ import numpy as np
 
 from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, check, is_given, no_handshake, unmet
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
+from auditor.policy.parameters import written
 from auditor.tables.versions import VERSION_ORDER
 from auditor.tls.suites import properties
 
@@ -46,7 +47,7 @@ def _objection(name: str, allow: tuple[tuple[str, tuple[str, ...]], ...], deny: 
 
 def _table(parameters: dict[str, Any], name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """``allow`` or ``deny``: property -> values."""
-    return tuple((what, tuple(map(str, values))) for what, values in parameters.get(name, {}).items())
+    return tuple((what, tuple(map(written, values))) for what, values in parameters.get(name, {}).items())
 
 
 @check("allow", "deny", "minimum_bits", "offered", "to_version", of_protection=True, of_any_server=True)
