@@ -57,6 +57,7 @@ class Scene:
         int, ...
     ] = ()  # signature schemes that the client offers besides those of SHA-256 and better
     signatures: bool = True  # the client lists signature schemes
+    issuer: str = "ec p384"  # whose key signs the certificate
     mail: str = ""  # SMTP before it: "upgraded", or "clear" where STARTTLS is offered and not used
 
 
@@ -106,6 +107,7 @@ SCENES = {
     "tls12-no-signatures": Scene(signatures=False),
     "smtp-upgraded": Scene(mail="upgraded"),
     "smtp-clear": Scene(mail="clear"),
+    "tls12-signed-pkcs1": Scene(issuer="rsa 4096"),
 }
 MAIL = [("s", b"220 mail.example ESMTP\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250-x\r\n250 STARTTLS\r\n")]
 STARTTLS = [("c", b"STARTTLS\r\n"), ("s", b"220 go\r\n")]
@@ -123,12 +125,12 @@ def key_of(kind: str) -> Any:
 
 
 @cache
-def certificate(kind: str, name: str) -> bytes:
+def certificate(kind: str, name: str, issuer: str = "ec p384") -> bytes:
     """A certificate of a CA for a server, as DER.
 
     Signed with SHA-384 where the key is on P-384, with ML-DSA where it is of that kind.
     """
-    signer = key_of(kind if kind.startswith("mldsa") else "ec p384")
+    signer = key_of(kind if kind.startswith("mldsa") else issuer)
     digest = None if kind.startswith("mldsa") else hashes.SHA384() if kind == "ec p384" else hashes.SHA256()
 
     def named(common: str) -> x509.Name:
@@ -207,7 +209,7 @@ def _answer(scene: Scene) -> bytes:
         hello = hello[:at] + bytes([scene.compression]) + hello[at + 1 :]
     flight = hello
     if scene.suite != 0x006C:
-        der = certificate(scene.key, scene.certificate_name)
+        der = certificate(scene.key, scene.certificate_name, scene.issuer)
         flight += wire.message(11, _vector(_vector(der, 3), 3))
     exchange = _exchange(scene)
     if exchange:

@@ -69,6 +69,7 @@ OTHER_GOOD: dict[str, dict[str, Any]] = {
         "signature_scheme": "ecdsa_secp384r1_sha384",
     },
     "mozilla": {"group": "x25519"},
+    "bsi": {"certificates": "ecdsa\tprime256v1\tecdsa-with-SHA256;rsa\t4096\t-"},
 }
 # What makes a rule not be met, by its check.
 BAD: dict[str, list[dict[str, Any]]] = {

@@ -56,7 +56,7 @@ def _patterns(value: Any) -> Wrong:
 def _signatures(value: Any) -> Wrong:
     """Patterns of the signatures of certificates, in whose names are spaces, and parentheses with backslashes."""
     given = _texts(value)
-    return given or _patterns([re.sub(r"\\[()]| ", "", one) for one in value])
+    return given or _patterns([re.sub(r"\\[()]|[ .](?!\*)", "", one) for one in value])
 
 
 def _properties(value: Any) -> Wrong:
