@@ -20,7 +20,7 @@ from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
 from auditor.tables.schema import NO_MEMORY
 from auditor.tls.algorithms import NO_CERTIFICATE
 from auditor.tls.certificate_columns import certificate_columns
-from auditor.tls.certificates import is_empty
+from auditor.tls.certificate_messages import is_empty
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_faults import CUT_HELLO, CUT_PACKETS, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
 from auditor.tls.interned import Shapes, names_of
