@@ -34,7 +34,7 @@ BURST_SECONDS = 300
 
 
 @dataclass
-class Use:
+class KeyUse:
     """How one access key is used, in all captures of an audit."""
 
     clients: set[Any] = field(default_factory=set)
@@ -88,7 +88,7 @@ class Inside:
     )  # of flows of the last capture: their encrypted handshakes
     stage: "Stage | None" = None  # how far it is, while flows are opened
     _begun: "Opener | None" = None
-    _uses: dict[str, Use] = field(default_factory=dict)
+    _uses: dict[str, KeyUse] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
 
     def begin(self) -> None:
@@ -186,7 +186,7 @@ class Inside:
             "clock_skew_s": None if signed_at is None else round(signed_at - request["time"] / 1e9, 3),
         }
         if row["credential_hash"] is not None:
-            use = self._uses.setdefault(row["credential_hash"], Use())
+            use = self._uses.setdefault(row["credential_hash"], KeyUse())
             use.clients.add(carrier.client)
             use.paths.add(carrier.path)
             row["use"] = use
