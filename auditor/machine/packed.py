@@ -7,7 +7,7 @@ nothing but OSError and ``RefusedError``.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +30,22 @@ DIGEST = 32
 DAMAGED = (AuditError, RefusedError, OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 LARGEST_HEADER = 256 << 20
 LARGEST = 2 << 30  # bytes that a record may have, and unpack to, unless its reader says more
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Rows of which each piece is cleaned as it is written: nobody needs a second copy of all of them."""
+
+    rows: Array
+    clean: Callable[[Array], object]
+
+    def pieces(self) -> Iterator[Array]:
+        """Copies of the rows, one behind the other."""
+        step = max(1, AT_ONCE // self.rows.itemsize)
+        for at in range(0, len(self.rows), step):
+            piece = self.rows[at : at + step].copy()
+            self.clean(piece)
+            yield piece
 
 
 @dataclass(frozen=True)
@@ -62,27 +78,29 @@ def encoded(kind: str, values: Mapping[str, Any], arrays: Mapping[str, Array]) -
     return assembled(kind, values, compressed(arrays))
 
 
-def compressed(arrays: Mapping[str, Array]) -> list[tuple[list[Any], Any]]:
+def compressed(arrays: Mapping[str, "Array | Cleaned"]) -> list[tuple[list[Any], Any]]:
     """Arrays as they go into a record, which may be made later: what its header says of each, and its bytes."""
     packed = []
     for name, array in arrays.items():
-        plain = np.ascontiguousarray(array).view(np.ndarray)
-        body = _compressed(plain.reshape(-1).view(np.uint8))
+        plain = np.ascontiguousarray(array.rows if isinstance(array, Cleaned) else array).view(np.ndarray)
+        pieces = array.pieces() if isinstance(array, Cleaned) else [plain]
+        body = _compressed((piece.reshape(-1).view(np.uint8) for piece in pieces), plain.nbytes)
         packed.append(([name, layout(plain.dtype), list(plain.shape), len(body)], body))
     return packed
 
 
-def _compressed(raw: Array) -> Any:
+def _compressed(pieces: Iterable[Array], size: int) -> Any:
     import pyarrow as pa
 
-    if not len(raw):
+    if not size:
         return b""
-    if len(raw) <= AT_ONCE:
-        return pa.Codec(CODEC, LEVEL).compress(raw.data)
+    if size <= AT_ONCE:
+        return pa.Codec(CODEC, LEVEL).compress(b"".join(piece.data for piece in pieces))
     out = pa.BufferOutputStream()  # Arrow's codec takes as much memory again at one time
     with pa.CompressedOutputStream(out, CODEC) as stream:
-        for at in range(0, len(raw), AT_ONCE):
-            stream.write(raw[at : at + AT_ONCE].data)
+        for raw in pieces:
+            for at in range(0, len(raw), AT_ONCE):
+                stream.write(raw[at : at + AT_ONCE].data)
     return out.getvalue()
 
 
