@@ -129,6 +129,24 @@ def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
     return Followed(tuple(following.groups), reading.packets)
 
 
+def files_of(plan: Plan, number: int) -> list[str]:
+    """The files by which one share is gone on from behind the end of its captures, the first of them its state.
+
+    Raises RefusedError where there are none.
+    """
+    for path in plan.folder.glob(f"share-{number}-*/{STATE}"):
+        with path.open("rb") as file:
+            values = next(packed.records(file)).values
+        groups = values["groups"]
+        begun = [] if plan.options.apart else values["sources"]
+        ended = len(groups) if plan.options.apart else len(begun) - len(values["open"])
+        if ended == len(plan.captures) and not any(one["failure"] for one in begun):
+            of_groups = [name for batches, exchanged, *rest in groups for name in (*batches, *exchanged, *rest)]
+            names = [str(path.relative_to(plan.folder)), *values["batches"], *values["exchanged"], *of_groups]
+            return list(dict.fromkeys(map(str, names)))
+    raise RefusedError("no share has come to the end of its captures")
+
+
 def _left(plan: Plan, number: int, inputs: Sequence[Input]) -> Left | None:
     """The furthest that an attempt at a share has come to, where that can be gone on from."""
     found: list[packed.Packed] = []

@@ -44,7 +44,7 @@ class Outcome:
     def __post_init__(self) -> None:
         self.options = self.brought.options
         self.url = None if self.options.out is None else url_of(self.options.out)
-        self.folder, self.temporary = results_folder(self.options.out if self.url is None else None)
+        self.folder, self.temporary = results_folder(self.options.out)
         most = self.pipeline.ceiling.part(memory.BATCHES) // 4
         self.sink = FolderSink(self.folder, durable=not self.temporary, most=most)
         try:
@@ -84,10 +84,10 @@ class Outcome:
             stored.upload(self.folder, self.url)
         for old in self.olds:
             old.close()
-        if not self.temporary:
+        if self.options.out is not None:
             from auditor.audit import resume
 
-            resume.clear(self.folder)
+            resume.clear(self.options)
         if self.options.say is not None:
             for note in run.notes():
                 self.options.say(note)
@@ -103,7 +103,7 @@ class Outcome:
             keeping.abandon()
             reached = is_interrupted and keeping.state is not None
         self.sink.abandon(but=(KEPT, STATE) if reached else ())
-        if self.temporary:
+        if self.temporary and not (reached and self.url is not None):
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
