@@ -17,6 +17,7 @@ from auditor.capture.inputs import Input
 from auditor.errors import InputError
 from auditor.machine import memory
 from auditor.options import Options
+from auditor.reading import secrets
 from auditor.reading.window import Window
 from auditor.report.audit import Audit
 from auditor.report.custody import KEPT, STATE
@@ -68,7 +69,11 @@ class Outcome:
         log = Log(past.log.file, past.end)
         pipeline.answers, pipeline.joined = past.log.answers(), self.options.join_key is not None
         pipeline.keeping = None  # all of it is there
-        self.run.take(log.events(past.counted({item.name: item for item in inputs})))
+        known = {item.name: item for item in inputs}
+        for one in past.captures:  # what opens flows is not kept: it is taken from the captures again
+            if count := one["counted"]["secrets"]:
+                pipeline.inside.learn(one["name"], secrets.of(known[one["name"]], count))
+        self.run.take(log.events(past.counted(known)))
         pipeline.keeping = keeping
         self.run.take(log.batches(log.open, going.onward.control))
 

@@ -91,7 +91,7 @@ class Parallel:
         sources, interfaces = shares.merged_sources([one for one, _ in read]), read[0][1]
         for source in sources:
             if source.counted.secrets and source.failure is None:
-                source.key_logs = secrets.of(source.item)
+                source.key_logs = secrets.of(source.item, source.counted.secrets)
         key_logs = {source.item.name: source.key_logs for source in sources if source.key_logs}
         batches = self._batches(groups, answers, control, key_logs)
         if sum(source.counted.flows for source in sources) <= MOST_FINISHED:  # what one process gives as one batch

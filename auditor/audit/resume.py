@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -37,6 +37,7 @@ from auditor.report import custody, files, temporary
 from auditor.report.custody import KEPT, STATE
 
 STRANGE = "what the results keep was not written by this user on this machine: all captures are read again"
+OTHER = "what the results keep is of another version of the auditor: all captures are read again"
 GROUPS = {"group_tallies": np.dtype(np.int64)}
 
 
@@ -110,7 +111,7 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling, results: P
 def _pasts(results: Path | None, options: Options) -> Iterator[Past]:
     """The audits of this user that can be gone on from: one that is whole, and those that were killed."""
     if results is not None:
-        with suppress(*packed.DAMAGED), ExitStack() as held:
+        with suppress(*packed.DAMAGED), _telling(options), ExitStack() as held:
             replay = Replay(held.enter_context(files.opened(results / KEPT)))
             if replay.is_own:
                 past = Past(replay.log, 0, replay.values["marks"], replay=replay)
@@ -121,7 +122,7 @@ def _pasts(results: Path | None, options: Options) -> Iterator[Past]:
             else:
                 _say(options, STRANGE)
     for left in _left(options):
-        with suppress(*packed.DAMAGED), ExitStack() as held:
+        with suppress(*packed.DAMAGED), _telling(options), ExitStack() as held:
             _hold(left, held)
             state = _State.read(left / STATE)
             past = Past(Log(held.enter_context(files.opened(left / KEPT)), state.end), state.end, {})
@@ -130,6 +131,16 @@ def _pasts(results: Path | None, options: Options) -> Iterator[Past]:
             _take_state(past, state)
             past.held = held.pop_all()
             yield past
+
+
+@contextmanager
+def _telling(options: Options) -> Iterator[None]:
+    """Say where another version has kept what there is."""
+    try:
+        yield
+    except packed.OtherVersionError:
+        _say(options, OTHER)
+        raise
 
 
 def places(options: Options) -> list[Path]:
@@ -212,9 +223,6 @@ def _fitting(
     if past.replay is not None and len(before) == len(inputs):
         is_order = not options.apart or [one["name"] for one in before] == [item.name for item in inputs]
         return Plan(past, None, words) if is_order else None
-    if secret := next((one["name"] for one in before if one["counted"]["secrets"]), None):
-        _say(options, f"{secret} has TLS secrets, which are not kept: all captures are read again")
-        return None
     onward = _onward(past, inputs, options, ceiling) if past.values else None
     return None if onward is None else Plan(past, onward, words)
 

@@ -22,6 +22,9 @@ from auditor.machine import writing
 
 Array = np.ndarray[Any, Any]
 MAGIC = b"AUDITOR1"
+# Raised where what is kept has another meaning than before, though its layout is the same and no version came between:
+# numbers of protocols and of reasons, values of headers, the order of what is listed.
+FORMAT = 2
 CODEC, LEVEL = "zstd", 1  # as small as it gets by bytes of records one after the other, and faster than they come
 AT_ONCE = 8 << 20  # bytes
 LENGTH = 8  # bytes of the header's length
@@ -30,6 +33,10 @@ DIGEST = 32
 DAMAGED = (AuditError, RefusedError, OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 LARGEST_HEADER = 256 << 20
 LARGEST = 2 << 30  # bytes that a record may have, and unpack to, unless its reader says more
+
+
+class OtherVersionError(RefusedError):
+    """What another version of the auditor has kept, which may mean something else."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ def _compressed(pieces: Iterable[Array], size: int) -> Any:
 def assembled(kind: str, values: Mapping[str, Any], packed: Sequence[tuple[list[Any], Any]]) -> list[Any]:
     """A record of a ``kind``, of arrays that are packed already."""
     listed, bodies = [one for one, _ in packed], [body for _, body in packed]
-    stated = {"kind": kind, "product": __version__, "values": dict(values), "arrays": listed}
+    stated = {"kind": kind, "product": __version__, "format": FORMAT, "values": dict(values), "arrays": listed}
     header = json.dumps(stated, default=int).encode()  # numpy's whole numbers, which kernels return as plain Python
     parts = [MAGIC, len(header).to_bytes(LENGTH, "little"), header, *bodies]
     digest = hashlib.sha256()
@@ -191,8 +198,8 @@ def _parts(header: Any) -> tuple[str, dict[str, Any], list[Any]]:
     )
     if not fits or not isinstance(header.get("kind"), str):
         raise RefusedError("damaged: a header is none")
-    if header.get("product") != __version__:
-        raise RefusedError("was kept by another version")
+    if (header.get("product"), header.get("format")) != (__version__, FORMAT):
+        raise OtherVersionError("was kept by another version")
     return header["kind"], header["values"], header["arrays"]
 
 
@@ -207,7 +214,7 @@ def _arrays(listed: list[Any], bodies: memoryview, layouts: Mapping[str, Any], m
             raise RefusedError("damaged: it lists what it should not hold")
         dtype = np.dtype(layouts[name])
         if laid_out != layout(dtype):
-            raise RefusedError(f"was kept by another version: its {name} are laid out in another way")
+            raise OtherVersionError(f"was kept by another version: its {name} are laid out in another way")
         count = 1
         for one in shape:
             count *= one
