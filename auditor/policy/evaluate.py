@@ -1,6 +1,5 @@
 """Applying policies to batches of flows."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -13,6 +12,7 @@ from auditor.policy.encryption import NO_END, is_open_ended, is_unprotected
 from auditor.policy.facts import DAY, FactColumn, Facts, distinct, read_by
 from auditor.policy.findings import Finding, Subject
 from auditor.policy.model import Exemption, Policy, Rule
+from auditor.policy.reasons import Reasons
 from auditor.policy.registry import CHECKS
 from auditor.policy.totals import VerdictTotals
 from auditor.prefixes import PrefixSet, parse
@@ -158,7 +158,7 @@ class Evaluation:
         ``name``: a log or a capture; ``flows``: how many rows or flows it is about, ``times``: of the first and last.
         """
         return [
-            Finding(rule, unmet(rule.required), name, None, None, capture, *times, flows, Counter([reason]))
+            Finding(rule, unmet(rule.required), name, None, None, capture, *times, flows, Reasons.of(reason))
             for rule in self.rules
             if rule.check == check
         ]
@@ -194,7 +194,7 @@ class Evaluation:
         for number, one in sorted(totals.exemptions.items()):
             exemption = self.exemptions[number]
             client = None if exemption.client is None else parse(exemption.client)
-            reasons = Counter({f"expired on {exemption.expires}: {exemption.words}": one.flows})
+            reasons = Reasons.of(f"expired on {exemption.expires}: {exemption.words}", one.flows)
             name = f"exception from {exemption.rule.upper()} for {exemption.server or 'any server'}"
             about = (EXPIRED, FAIL, name, None, client, None, one.first, one.last)
             findings.append(Finding(*about, one.flows, reasons, samples=one.samples))
