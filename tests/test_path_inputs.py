@@ -454,7 +454,7 @@ def test_secrets_are_not_taken_over(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("{", "not JSON"),
-        ('{"Buckets": []}', "not the output, as JSON, of a command that says where traffic goes"),
+        ('{"Buckets": []}', "not the output, as JSON (--output json), of a command that says where traffic goes"),
         ('{"routes": []}', "virtualInterfaceId is missing"),
         ('{"virtualInterfaces": [{"virtualInterfaceId": "x", "vlan": 5000}]}', "vlan"),
         ('{"Vpcs": [1]}', "not a list of objects"),
