@@ -307,7 +307,7 @@ def test_recursive_next_hops(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ("hello world\n", "the line 'Network  Next Hop"),
+        ("hello world\n", "nothing in it is a table of routes"),
         ("[]", "no routes are in it"),
         ("{", "not a routing table"),
         ('[{"gateway": "1.1.1.1"}]', "'dst'"),
