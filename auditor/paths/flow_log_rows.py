@@ -46,7 +46,7 @@ class FlowLog:
     unread: list[int] = field(default_factory=list)  # rows that could not be read
     span: list[tuple[int, int] | None] = field(default_factory=list)  # from when to when, in seconds
     transit: list[bool] = field(default_factory=list)  # whether it is a transit gateway's
-    own: Array = field(default_factory=lambda: np.zeros(0, np.uint64))  # see ``_Owners``
+    own: Array = field(default_factory=lambda: np.zeros(0, np.uint64))  # see ``_InterfaceAddresses``
 
     def __len__(self) -> int:
         return len(self.file)
@@ -73,7 +73,7 @@ class Gathered:
         self._window: Window = (None, None)
         self._codes: dict[str, dict[str, int]] = {name: {} for name in self._texts}
         self._file = whole_numbers()
-        self._owners = _Owners()
+        self._owners = _InterfaceAddresses()
         self._log = FlowLog()
 
     def begin(self, name: str) -> None:
@@ -197,7 +197,7 @@ def _is_within(start: Array, end: Array, window: Window) -> Array:
     return within if until is None else within & (start <= until)
 
 
-class _Owners:
+class _InterfaceAddresses:
     """The addresses of the interfaces that logs were taken at.
 
     An interface's own address is in each of its rows; where another one is as well, nothing shows which it is.
