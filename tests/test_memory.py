@@ -221,6 +221,13 @@ def test_sizes(text: str | int, size: int | None) -> None:
         assert Options(memory=text).memory_bytes() == size
 
 
+@pytest.mark.parametrize("text", ["0", "1", 1, "447M", "4K"])
+def test_sizes_that_hold_nothing(samples: Path, text: str | int) -> None:
+    """A size below the least that an audit takes is refused with that one, instead of being taken for it."""
+    with pytest.raises(InputError, match=f"which takes {LEAST} at least"):
+        auditor.audit(samples / "tls1.2.pcapng", memory=text)
+
+
 def test_control_groups_are_limits(tmp_path: Path) -> None:
     """What a group or one of its parents has left is all that is free; caches of files count as free (cgroups(7))."""
     process = tmp_path / "cgroup"

@@ -11,6 +11,7 @@ import pytest
 
 import auditor
 from auditor.audit import share_state
+from auditor.audit.keeping import SEAL
 from auditor.machine import own, packed
 from auditor.options import Options
 from auditor.report.custody import CUSTODY, STATE
@@ -76,7 +77,7 @@ def test_results_of_somebody_else(files: list[Path], tmp_path: Path) -> None:
     parts += packed.encoded("any", {}, {})
     digest = hashlib.sha256(bytes(parts[3]) + bytes(parts[-1]))
     seal = own.seal(share_state._sealed(digest.digest()))
-    (out / STATE).write_bytes(b"".join([*parts, *packed.encoded(share_state.SEAL, {"seal": seal}, {})]))
+    (out / STATE).write_bytes(b"".join([*parts, *packed.encoded(SEAL, {"seal": seal}, {})]))
     custody = json.loads((out / CUSTODY).read_bytes())
     custody["unlisted"][STATE] = digest.hexdigest()
     (out / CUSTODY).write_text(json.dumps(custody))

@@ -13,7 +13,7 @@ from auditor.report import temporary
 from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
-    from auditor.audit.resume import Plan
+    from auditor.audit.resume import ResumePlan
     from auditor.audit.share_state import Left
     from auditor.capture.inputs import Input
     from auditor.machine.memory import Ceiling
@@ -25,7 +25,7 @@ class Earlier:
 
     results: Path | None
 
-    def going_on(self, inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "Plan | None":
+    def going_on(self, inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "ResumePlan | None":
         """How this audit goes on from an earlier one, if it does; it is said how much that has read."""
         from auditor.audit import resume
         from auditor.machine import kernel
@@ -44,7 +44,7 @@ class Earlier:
 
         return parallel.left_by_shares(inputs, options, self.results)
 
-    def judged_anew(self, going: "Plan", brought: Brought) -> Audit:
+    def judged_anew(self, going: "ResumePlan", brought: Brought) -> Audit:
         """The results of captures that were all read before."""
         from auditor.audit import resume
         from auditor.audit.judging import judged

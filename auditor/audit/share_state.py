@@ -15,7 +15,7 @@ from typing import Any
 
 from auditor.audit import followed
 from auditor.audit.keeping import SEAL
-from auditor.audit.shares import Plan
+from auditor.audit.shares import SharePlan
 from auditor.border.gate import RefusedError
 from auditor.machine import own, packed, writing
 from auditor.reading import checkpoint
@@ -26,7 +26,7 @@ KIND = "shares of an audit"
 NAME = re.compile(r"share-\d{1,6}-[0-9a-f]{16}/[a-z]+(?:-\d{1,9}){0,2}", re.ASCII)
 
 
-def keep(plan: Plan, marks: Mapping[str, Any], target: Path) -> str | None:
+def keep(plan: SharePlan, marks: Mapping[str, Any], target: Path) -> str | None:
     """Write what all shares have left, and its digest; None where one of them could not be gone on from.
 
     ``marks``: what another audit has to have in common.

@@ -1,6 +1,7 @@
 """Starting an audit: options in, results out; what is loaded when, so that reading begins early."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -14,10 +15,10 @@ from auditor.options import Options, OptionValues, PathLike, merged, takes_optio
 from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
-    from auditor.audit.resume import Plan
+    from auditor.audit.resume import ResumePlan
     from auditor.audit.run import Run
     from auditor.audit.share_state import Left
-    from auditor.capture.digest import Child
+    from auditor.capture.digest import DigestChild
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
     from auditor.machine.memory import Ceiling
@@ -48,7 +49,7 @@ def audit_files(
     paths: PathLike | Iterable[PathLike],
     options: Options,
     *,
-    hashing: "Child | None" = None,
+    hashing: "DigestChild | None" = None,
     meanwhile: Callable[[], object] | None = None,
     confine: Confine | None = None,
     progress: Progress | None = None,
@@ -168,10 +169,9 @@ def _read(
         onward=None if going is None else going.onward,
     )
     progress.begin(reading, live)
-    progress.inside = inside = _inside(options, live)
+    progress.inside = inside = _inside(options, live, inputs)
+    inside.meanwhile = partial(_load_what_ends_it, meanwhile, options)
     try:
-        if live is None and not is_long(inputs) and (inside.keys or options.http or _may_hold_requests(inputs[0])):
-            inside.begin()
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
@@ -182,19 +182,31 @@ def _read(
         inside.close()
 
 
+def _load_what_ends_it(meanwhile: Callable[[], object] | None, options: Options) -> None:
+    """Load what is needed once all has been read."""
+    if meanwhile is not None:
+        meanwhile()
+    if options.out is not None:
+        from auditor.audit import resume  # noqa: F401 - it clears away what an earlier audit has left
+
+
 def _may_hold_requests(first: "Input") -> bool:
     """Whether a capture begins as if there were requests in clear to AWS in it, or the secrets of TLS sessions."""
     head, _ = first.ends(LOOKED_AT, 0) or (b"", b"")
     return TLS_KEY_LOG in head or (HTTP in head and AWS in head)
 
 
-def _inside(options: Options, live: "LiveCapture | None" = None) -> "Inside":
-    """What opens flows, with the keys that there are."""
-    from auditor.requests import keys, signing
-    from auditor.requests.inside import Inside
+def _inside(options: Options, live: "LiveCapture | None" = None, inputs: "Sequence[Input]" = ()) -> "Inside":
+    """What opens flows, with the keys that there are; begun before anything else is loaded where ``inputs`` may need it."""
+    from auditor.requests import keys, opener, signing
 
     salt = signing.new_salt() if options.join_key is None else signing.joining_salt(Path(options.join_key))
-    return Inside(keys.read(options.key_logs(), may_come=live is not None), options.http, salt)
+    known, begun = keys.read(options.key_logs(), may_come=live is not None), None
+    if inputs and live is None and not is_long(inputs) and (known or options.http or _may_hold_requests(inputs[0])):
+        begun = opener.begin(known.private_keys)
+    from auditor.requests.inside import Inside
+
+    return Inside(known, options.http, salt, begun=begun)
 
 
 def _read_in_shares(
@@ -216,7 +228,7 @@ def _read_in_shares(
         return _take(shared.take, inputs, brought, progress.inside, None, progress, ceiling, None)
 
 
-def is_long(inputs: "list[Input]") -> bool:
+def is_long(inputs: "Sequence[Input]") -> bool:
     """Whether reading takes longer than loading libraries."""
     return sum(item.size or 0 for item in inputs) > LONG_READ
 
@@ -229,7 +241,7 @@ def _take(
     live: "LiveCapture | None",
     progress: Progress,
     ceiling: "Ceiling",
-    going: "Plan | None",
+    going: "ResumePlan | None",
     span: "Callable[[], Span] | None" = None,
 ) -> Audit:
     """Take what was read before and what is read, and write the results. ``span``: see ``witnesses.read``."""
