@@ -49,7 +49,7 @@ def profiles(result: Results) -> dict[Key, Profile]:
         profile.flows += 1
         for aspect, counts in profile.aspects.items():
             if (value := row[aspect]) is not None:
-                counts[NOT_PROVEN.get(value, value)] += 1
+                counts[NOT_PROVEN.get(value) or str(value)] += 1
     return by_key
 
 
