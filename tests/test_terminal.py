@@ -191,8 +191,11 @@ def test_warnings_of_all_captures_are_told(tmp_path: Path) -> None:
         wire.write(tmp_path, packets[:-3] if number % 2 else wire.pcap([], link=147), f"{number:02}.pcap")
     text = " ".join(run("pcap", tmp_path, COLUMNS="300").stdout.split())
     assert "00.pcap and 14 more captures: link type 147" in text
-    assert "01.pcap and 14 more captures: cut short: the last record begins" in text
-    assert "00.pcap and 14 more captures: holds no packets" in text
+    assert re.search(
+        r"01\.pcap and 14 more captures: cut short: the last record begins at byte 83 and is not whole \(the numbers are those of the first\)",
+        text,
+    )
+    assert re.search(r"00\.pcap and 14 more captures: holds no packets(?! \()", text)
 
 
 @pytest.mark.parametrize("options", [("--brief",), ("--format", "csv"), ("--format", "concise")])
