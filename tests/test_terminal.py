@@ -180,7 +180,7 @@ def test_what_a_policy_judges_of_all_traffic_is_judged(no_aws: Path, tmp_path: P
 def test_private_is_never_said_alone() -> None:
     """Private addresses whose way is not known are called that, in every confidence."""
     for confidence in ("none", "likely", "confirmed"):
-        words = overview.Line("private", confidence, False, "TLS 1.3", Counter({"pass": 1})).words
+        words = overview.OverviewLine("private", confidence, False, "TLS 1.3", Counter({"pass": 1})).words
         assert "by which way is not known" in words
 
 

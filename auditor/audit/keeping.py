@@ -36,7 +36,7 @@ WAITING = 2  # batches that may wait to be written
 
 
 @dataclass(frozen=True)
-class Answer:
+class FlowContents:
     """What was found inside a flow: its requests, why there are none, and what its encrypted handshake says."""
 
     rows: Sequence[dict[str, Any]] = ()
@@ -54,7 +54,7 @@ class Answer:
         return {"rows": list(self.rows), "unseen": self.unseen, "revealed": revealed}
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Answer":
+    def of(cls, values: Mapping[str, Any]) -> "FlowContents":
         """The answer with those values."""
         stated = values["revealed"]
         revealed = None
@@ -88,7 +88,7 @@ class Keeping:
         chosen = Chosen(kind, candidates.reasons.values, candidates.reasons.index)
         self._submit(lambda: self._record(kept.BATCH, *kept.batch_parts(batch, chosen)))
 
-    def answers(self, answers: Mapping[int, Answer]) -> None:
+    def answers(self, answers: Mapping[int, FlowContents]) -> None:
         """What was found inside of flows."""
         values = {"answers": [[flow, answer.values()] for flow, answer in answers.items()]}
         if answers:

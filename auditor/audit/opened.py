@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.audit.keeping import Answer
+from auditor.audit.keeping import FlowContents
 from auditor.audit.located import Located, LocatedFacts
 from auditor.policy.facts import fact
 from auditor.recognise.numbers import SMTP
@@ -51,7 +51,7 @@ def revealed(located: Located, inside: Inside, certificates: Certificates) -> Lo
 
 
 def opened(
-    located: Located, requests: Requests, failure: str | None, inside: Inside, known: Mapping[int, Answer]
+    located: Located, requests: Requests, failure: str | None, inside: Inside, known: Mapping[int, FlowContents]
 ) -> Opened:
     """A batch with the requests of its capture, each completed by what its flow says; ``failure``: why there are none.
 

@@ -24,11 +24,11 @@ from auditor.report.folder import results_folder
 from auditor.report.sink import FolderSink
 
 if TYPE_CHECKING:
-    from auditor.audit.resume import Plan
+    from auditor.audit.resume import ResumePlan
 
 
 @dataclass
-class Outcome:
+class UnfinishedAudit:
     """An audit on its way into a folder."""
 
     brought: Brought
@@ -39,7 +39,9 @@ class Outcome:
     temporary: bool = field(init=False)
     sink: FolderSink = field(init=False)
     run: Run = field(init=False)
-    olds: list["Plan"] = field(default_factory=list)  # what it went on from, which nobody needs once it is complete
+    olds: list["ResumePlan"] = field(
+        default_factory=list
+    )  # what it went on from, which nobody needs once it is complete
 
     def __post_init__(self) -> None:
         self.options = self.brought.options
@@ -56,7 +58,7 @@ class Outcome:
             self.sink.abandon()
             raise
 
-    def take_over(self, going: "Plan", inputs: Sequence[Input]) -> None:
+    def take_over(self, going: "ResumePlan", inputs: Sequence[Input]) -> None:
         """Take what was read before, and go on from there."""
         from auditor.audit.replay import Log
 
@@ -108,9 +110,9 @@ class Outcome:
 
 
 @contextmanager
-def outcome(brought: Brought, pipeline: Pipeline) -> Iterator[Outcome]:
+def outcome(brought: Brought, pipeline: Pipeline) -> Iterator[UnfinishedAudit]:
     """An audit's way into the folder of its options, or into a temporary one; nothing is left of it where it fails."""
-    one = Outcome(brought, pipeline)
+    one = UnfinishedAudit(brought, pipeline)
     try:
         yield one
     except BaseException as error:

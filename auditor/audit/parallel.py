@@ -16,7 +16,7 @@ from typing import Any
 
 from auditor.audit import chosen, dask_workers, how, shares
 from auditor.audit.run import Run
-from auditor.audit.shares import Followed, Group, Plan
+from auditor.audit.shares import Followed, ShareGroup, SharePlan
 from auditor.audit.workers import Processes, Workers
 from auditor.border.gate import RefusedError
 from auditor.border.urls import url_of
@@ -39,7 +39,7 @@ PLAN_KIND = "plan of shares"
 class Parallel:
     """An audit's captures, read by workers: events come from it as from ``reading``."""
 
-    plan: Plan
+    plan: SharePlan
     inputs: Sequence[Input]
     workers: Workers
     _generation: int = 0
@@ -74,7 +74,7 @@ class Parallel:
             except RefusedError as error:
                 raise AuditError(f"what workers hand to each other is {error}") from error
 
-    def _take_group(self, run: Run, number: int, groups: Sequence[Group]) -> None:
+    def _take_group(self, run: Run, number: int, groups: Sequence[ShareGroup]) -> None:
         """Judge captures that are read as one: what each share has of them."""
         answers = self._answered(number, groups)
         control = kept.read_control(groups[0].control)
@@ -95,7 +95,7 @@ class Parallel:
             run.take(batches)
         run.take(_ends(sources, interfaces, control))
 
-    def _answered(self, number: int, groups: Sequence[Group]) -> list[Path]:
+    def _answered(self, number: int, groups: Sequence[ShareGroup]) -> list[Path]:
         """Files with what the flows of each share are answered."""
         paths = []
         for share, answers in enumerate(joined.decide([group.exchanged for group in groups])):
@@ -104,7 +104,7 @@ class Parallel:
         return paths
 
     def _have_judged(
-        self, run: Run, number: int, groups: Sequence[Group], answers: Sequence[Path], control: Control
+        self, run: Run, number: int, groups: Sequence[ShareGroup], answers: Sequence[Path], control: Control
     ) -> None:
         """Have each share judged by a worker, and take what it says, in the order of shares."""
         calls = [(self.plan, f"judged-{number}-{share}", group, answers[share]) for share, group in enumerate(groups)]
@@ -122,7 +122,7 @@ class Parallel:
 
     def _batches(
         self,
-        groups: Sequence[Group],
+        groups: Sequence[ShareGroup],
         answers: Sequence[Path],
         control: Control,
         key_logs: Mapping[str, Sequence[bytes]],
@@ -184,9 +184,9 @@ def started(
 
 def _plan(
     inputs: Sequence[Input], options: Options, jobs: int, folder: Path, memory_bytes: int, block_bytes: int
-) -> Plan:
+) -> SharePlan:
     captures, by_hosts = shares.captures_of(inputs), chosen.by_hosts(options)
-    return Plan(captures, options.elsewhere(), jobs, folder, memory_bytes, block_bytes, by_hosts)
+    return SharePlan(captures, options.elsewhere(), jobs, folder, memory_bytes, block_bytes, by_hosts)
 
 
 @contextmanager

@@ -71,7 +71,7 @@ class Past:
 
 
 @dataclass
-class Plan:
+class ResumePlan:
     """What this audit goes on from: ``onward`` is what reading does, None where no capture has to be read."""
 
     past: Past
@@ -83,7 +83,7 @@ class Plan:
         self.past.held.close()
 
 
-def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Plan | None:
+def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> ResumePlan | None:
     """What there is to go on from; None where all is to be read.
 
     Where captures, or what decides how they are read, were changed, nothing is gone on from; a sentence says so.
@@ -92,7 +92,7 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Plan | 
     if folder is None or options.fresh or any(item.stamp is None and item.refusal is None for item in inputs):
         return None
     marks = how.marks(options)
-    found: list[Plan] = []
+    found: list[ResumePlan] = []
     for past in _pasts(folder, options):
         one = None
         with suppress(*packed.DAMAGED):
@@ -183,7 +183,7 @@ def _hold(left: Path, held: ExitStack) -> None:
 
 def _fitting(
     past: Past, inputs: Sequence[Input], options: Options, marks: Mapping[str, Any], ceiling: Ceiling
-) -> Plan | None:
+) -> ResumePlan | None:
     """How this audit goes on from an earlier one; None where it does not."""
     if past.marks["reading"] != marks["reading"] or (past.replay is not None and past.replay.values["failed"]):
         return None
@@ -197,12 +197,12 @@ def _fitting(
     words = _words(before, past.values.get("open", ()), len(inputs))
     if past.replay is not None and len(before) == len(inputs):
         is_order = not options.apart or [one["name"] for one in before] == [item.name for item in inputs]
-        return Plan(past, None, words) if is_order else None
+        return ResumePlan(past, None, words) if is_order else None
     if secret := next((one["name"] for one in before if one["counted"]["secrets"]), None):
         _say(options, f"{secret} has TLS secrets, which are not kept: all captures are read again")
         return None
     onward = _onward(past, inputs, options, ceiling) if past.values else None
-    return None if onward is None else Plan(past, onward, words)
+    return None if onward is None else ResumePlan(past, onward, words)
 
 
 def _words(begun: Sequence[Mapping[str, Any]], opened: Sequence[Mapping[str, Any]], count: int) -> str:

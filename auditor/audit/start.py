@@ -14,9 +14,9 @@ from auditor.options import Options, OptionValues, PathLike, merged, takes_optio
 from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
-    from auditor.audit.resume import Plan
+    from auditor.audit.resume import ResumePlan
     from auditor.audit.run import Run
-    from auditor.capture.digest import Child
+    from auditor.capture.digest import DigestChild
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
     from auditor.machine.memory import Ceiling
@@ -47,7 +47,7 @@ def audit_files(
     paths: PathLike | Iterable[PathLike],
     options: Options,
     *,
-    hashing: "Child | None" = None,
+    hashing: "DigestChild | None" = None,
     meanwhile: Callable[[], object] | None = None,
     confine: Confine | None = None,
     progress: Progress | None = None,
@@ -221,7 +221,7 @@ def _read_in_shares(inputs: "list[Input]", brought: Brought, jobs: int, progress
         return _take(shared.take, inputs, brought, progress.inside, None, progress, ceiling, None)
 
 
-def _going_on(inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "Plan | None":
+def _going_on(inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "ResumePlan | None":
     """What an earlier audit into the same folder has read, where there is one; it is said how much that is."""
     if options.out is None or options.fresh or not Path(options.out).is_dir():
         return None
@@ -235,7 +235,7 @@ def _going_on(inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "P
     return going
 
 
-def _judged_anew(going: "Plan", brought: Brought) -> Audit:
+def _judged_anew(going: "ResumePlan", brought: Brought) -> Audit:
     """The results of captures that were all read before."""
     from auditor.audit import resume
     from auditor.audit.judging import judged
@@ -264,7 +264,7 @@ def _take(
     live: "LiveCapture | None",
     progress: Progress,
     ceiling: "Ceiling",
-    going: "Plan | None",
+    going: "ResumePlan | None",
     span: "Callable[[], Span] | None" = None,
 ) -> Audit:
     """Take what was read before and what is read, and write the results. ``span``: see ``witnesses.read``."""

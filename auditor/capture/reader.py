@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from auditor.capture.beginnings import BLOCK_HEAD, KINDS, PCAP, PCAPNG, Beginning, beginning_of
+from auditor.capture.beginnings import BLOCK_HEAD, KINDS, PCAP, PCAPNG, FileHeader, beginning_of
 from auditor.capture.buffers import page_aligned
 from auditor.capture.compression import MOST_PACKINGS, Rewound, compression_of, damage, open_compressed
 from auditor.capture.erf import is_erf
@@ -127,7 +127,7 @@ class Reader:
         self.stop = len(head)
         beginning = beginning_of(head)
         if beginning is None and is_erf(head):
-            beginning = Beginning("erf", PcapHeader(True, 1, ERF_LINK, 0), 0)
+            beginning = FileHeader("erf", PcapHeader(True, 1, ERF_LINK, 0), 0)
         if beginning is None:
             what = "it looks like" if head else "it is"
             inside = f" inside {self.notes.compression}" if self.notes.compression else ""
@@ -144,7 +144,7 @@ class Reader:
         self._left = None
         self._stream = open_compressed(cast("BinaryIO", Rewound(head, self._stream)), packing)
 
-    def _begin(self, beginning: Beginning) -> None:
+    def _begin(self, beginning: FileHeader) -> None:
         """A file's header is at ``position``: what follows is read as it says."""
         self.kind, self.header = KINDS[beginning.format], beginning.header
         self.position += beginning.size
@@ -155,7 +155,7 @@ class Reader:
         if link_type not in self.notes.link_types:
             self._note_interface(link_type)
 
-    def _join(self, beginning: Beginning) -> bool:
+    def _join(self, beginning: FileHeader) -> bool:
         """Another file begins where a record should: go on with that. False: its header is not whole, or it cannot be read."""
         at = self.offset + self.position
         if beginning.lack is not None:

@@ -14,7 +14,7 @@ from auditor.cli.values import Group
 from auditor.errors import AuditError
 
 if TYPE_CHECKING:
-    from auditor.capture.digest import Child
+    from auditor.capture.digest import DigestChild
 
 TABLE_FORMS = ("json", "jsonl", "csv", "parquet")
 DONE, FINDINGS, FAILED, INTERRUPTED = 0, 1, 2, 130
@@ -45,7 +45,7 @@ app.add_typer(paths_app, name="paths")
 class Own:
     """What the commands of a process of their own are given: they may give up its rights, and something has begun for them."""
 
-    hashing: "Child | None"  # hashes the first capture already
+    hashing: "DigestChild | None"  # hashes the first capture already
 
 
 class Format(StrEnum):

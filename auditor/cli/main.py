@@ -15,7 +15,7 @@ from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, Own, app, say
 from auditor.errors import AuditError, shown
 
 if TYPE_CHECKING:
-    from auditor.capture.digest import Child
+    from auditor.capture.digest import DigestChild
 
 __all__ = ["app", "main"]
 # What typer raises for what a user wrote: its own copy of click has it, or click itself.
@@ -63,7 +63,7 @@ def doctor_command(
         raise typer.Exit(FINDINGS)
 
 
-def main(hashing: "Child | None" = None) -> None:
+def main(hashing: "DigestChild | None" = None) -> None:
     """Run the command line: errors of the user's are one sentence, and exit code 2.
 
     ``hashing`` is a process that hashes the first capture already.
@@ -99,7 +99,7 @@ def main(hashing: "Child | None" = None) -> None:
     _end(code, hashing)
 
 
-def _end(code: int, hashing: "Child | None") -> None:
+def _end(code: int, hashing: "DigestChild | None") -> None:
     """End the process, with what it began: other processes, temporary folders."""
     if hashing is not None:
         hashing.stop()
@@ -126,7 +126,7 @@ def _is_interrupted(error: BaseException | None) -> bool:
     return False
 
 
-def _run(hashing: "Child | None") -> int:
+def _run(hashing: "DigestChild | None") -> int:
     """Run the command; its exit code."""
     try:
         manual.complete()

@@ -14,7 +14,7 @@ MOST_NAMED = 6  # links, tags, MACs and interfaces that are named
 
 
 @dataclass
-class Shown:
+class FramesShown:
     """What the frames of one capture look like, and which links any of them fit."""
 
     links: set[str] = field(default_factory=set)
@@ -50,9 +50,9 @@ class Shown:
             if name is not None:
                 self.interfaces[name] += int(frames.seen[positions.interface == number].sum())
 
-    def merge(self, other: "Shown") -> "Shown":
+    def merge(self, other: "FramesShown") -> "FramesShown":
         """What flows of both parts of a capture look like."""
-        return Shown(
+        return FramesShown(
             self.links | other.links,
             self.fitted | other.fitted,
             _both(self.tags, other.tags),

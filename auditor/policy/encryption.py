@@ -11,7 +11,7 @@ from auditor.policy.check import (
     NOT_OBSERVABLE,
     PASS,
     PLAINTEXT,
-    Answer,
+    Checked,
     Words,
     is_given,
     or_unknown,
@@ -27,9 +27,9 @@ OPEN_BY_NATURE = ["dns", "stun", "radius", "eap", "capwap"]
 UNKNOWN_BYTES = ["unknown", "text of a protocol that is not known"]
 
 
-def encryption(facts: Facts, required: bool) -> Answer:
+def encryption(facts: Facts, required: bool) -> Checked:
     """Verdicts on the protocol of each flow, and on the protection its TLS gave it."""
-    answer = Answer.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
+    answer = Checked.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
     answer.put(is_one_of(protocol, ENCRYPTED), PASS, Words("encrypted: ", protocol))
     # A greeting is in clear, and so are the lists of algorithms behind it (RFC 4253 4.2, 7.1).
@@ -42,7 +42,7 @@ def encryption(facts: Facts, required: bool) -> Answer:
     return answer
 
 
-def _put_tls(facts: Facts, required: bool, answer: Answer) -> None:
+def _put_tls(facts: Facts, required: bool, answer: Checked) -> None:
     """The answers for TLS: its handshake, its suite, and what was spoken in its place or after it."""
     has = facts.has_handshake
     tls = facts.is_tls | is_one_of(facts.protocol, ["dtls", "quic"])
@@ -74,7 +74,7 @@ def _around(facts: Facts) -> Iterator[tuple[Array, str]]:
     yield facts.spoken_after, "in clear after TLS had begun: "
 
 
-def put_clear(facts: Facts, required: bool, answer: Answer) -> None:
+def put_clear(facts: Facts, required: bool, answer: Checked) -> None:
     """The answers for what was spoken in clear before or after a handshake: no version of TLS, no suite protects that."""
     for spoken, words in _around(facts):
         known = facts.has_handshake & is_given(spoken) & ~is_one_of(spoken, UNKNOWN_BYTES)

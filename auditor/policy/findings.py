@@ -85,11 +85,11 @@ class Subject:
     frames: Array  # (n, k) frames that show the flow: first packet, ClientHello, ServerHello, …; 0 for none
     captures: Sequence[str]  # names of those that are audited as one, by the numbers that frames have
 
-    def samples(self, flows: Array) -> list["Sample"]:
+    def samples(self, flows: Array) -> list["SampleFlow"]:
         """The first of some flows."""
         first = flows[np.lexsort((self.flow_id[flows], self.started[flows]))[:SAMPLES]]
         return [
-            Sample(
+            SampleFlow(
                 (int(self.started[flow]), int(self.flow_id[flow])),
                 tuple(
                     (self.captures[frames.capture(frame)], frames.number(frame))
@@ -116,7 +116,7 @@ class Subject:
         )
 
 
-class Sample(NamedTuple):
+class SampleFlow(NamedTuple):
     """A sample flow: when it began, which it is, and the captures and frames that show it."""
 
     order: Order
@@ -143,7 +143,7 @@ class Finding:
     reasons: Counter[str] = field(default_factory=Counter)
     servers: Counter[str] = field(default_factory=Counter)
     clients: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, list[Sample]] = field(default_factory=dict)  # the first flows of what is audited as one
+    samples: dict[str, list[SampleFlow]] = field(default_factory=dict)  # the first flows of what is audited as one
 
     def add(self, flows: Array, which: Array, reasons: Array, subject: Subject) -> None:
         """Count flows of a batch; ``which``: the numbers of their reasons."""
@@ -186,9 +186,9 @@ class Finding:
         return min((some[0].order for some in self.samples.values()), default=(0, 0))
 
     @property
-    def parts(self) -> list[tuple[str, list[Sample]]]:
+    def parts(self) -> list[tuple[str, list[SampleFlow]]]:
         """The sample flows by the captures that hold frames of them, in the order of the first ones."""
-        captures: dict[str, dict[int, Sample]] = {}
+        captures: dict[str, dict[int, SampleFlow]] = {}
         for some in sorted(self.samples.values())[:MOST_PARTS]:
             for sample in some:
                 for capture, _ in sample.frames:
@@ -240,7 +240,7 @@ def top(counts: Mapping[str, int]) -> str | None:
     return ", ".join(f"{name} ({count})" for name, count in most) or None
 
 
-def _frames_of(samples: Iterable[Sample], capture: str) -> list[int]:
+def _frames_of(samples: Iterable[SampleFlow], capture: str) -> list[int]:
     frames = (frame for sample in samples for name, frame in sample.frames if name == capture)
     return list(dict.fromkeys(frames))
 

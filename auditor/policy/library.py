@@ -10,7 +10,7 @@ from auditor import data
 from auditor.capture import folders
 from auditor.errors import PolicyError, shown
 from auditor.policy import aws_tls
-from auditor.policy.model import Change, Policy, Rule, Unseen
+from auditor.policy.model import Policy, Rule, RuleChange, Unseen
 from auditor.policy.registry import CHECKS
 from auditor.settings import parse, read
 
@@ -57,7 +57,7 @@ def _unchecked(document: dict[str, Any]) -> Policy:
         **document
         | {
             "rule": tuple(Rule(**rule) for rule in document.get("rule", ())),
-            "change": tuple(Change(**change) for change in document.get("change", ())),
+            "change": tuple(RuleChange(**change) for change in document.get("change", ())),
             "unseen": tuple(Unseen(**one) for one in document.get("unseen", ())),
             "extends": tuple(document.get("extends", ())),
         }

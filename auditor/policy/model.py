@@ -55,7 +55,7 @@ class Rule(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change(Strict):
+class RuleChange(Strict):
     """What a policy changes in a rule of one that it extends."""
 
     code: str
@@ -129,7 +129,7 @@ class Policy(Strict):
     retrieved: date
     extends: tuple[str, ...] = ()
     rule: tuple[Rule, ...] = ()
-    change: tuple[Change, ...] = ()
+    change: tuple[RuleChange, ...] = ()
     exception: tuple[Exemption, ...] = ()
     unseen: tuple[Unseen, ...] = ()
 

@@ -10,7 +10,7 @@ import numpy as np
 from auditor.paths.model import CONFIDENCE_NAMES
 from auditor.paths.verdict import Verdict
 from auditor.policy.check import NOT_OBSERVABLE
-from auditor.policy.findings import SAMPLES, Findings, Sample, Subject
+from auditor.policy.findings import SAMPLES, Findings, SampleFlow, Subject
 from auditor.tables import closed
 from auditor.tables.columns import Texts, distinct
 
@@ -26,7 +26,7 @@ class Late:
     flows: int = 0
     first: int = 0
     last: int = 0
-    samples: dict[str, list[Sample]] = field(default_factory=dict)  # the first of them, of what is audited as one
+    samples: dict[str, list[SampleFlow]] = field(default_factory=dict)  # the first of them, of what is audited as one
 
     def add(self, late: Array, subject: Subject) -> None:
         """Count flows of a batch."""

@@ -17,7 +17,7 @@ from auditor.border.gate import RefusedError
 from auditor.capture.inputs import Input
 from auditor.capture.interfaces import Interfaces
 from auditor.decode.control import Control, Most
-from auditor.decode.fragments import Fragments
+from auditor.decode.fragments import Reassembler
 from auditor.decode.packet import FRAME_SEEN, PACKET, PACKET_MARK, RECENT, RECENT_PACKET
 from auditor.flows import state as S
 from auditor.flows.limits import Limits
@@ -27,7 +27,7 @@ from auditor.reading import kept, kept_control, snapshot
 from auditor.reading.decoding import PLACES, Standing
 from auditor.reading.events import Checkpoint
 from auditor.reading.samples import Samples
-from auditor.reading.sources import NEVER, SKIPPED, Beginning, Source, ordered
+from auditor.reading.sources import NEVER, SKIPPED, FirstPackets, Source, ordered
 from auditor.reading.window import Window
 
 CHECKPOINT = "checkpoint"  # kind of record
@@ -89,7 +89,7 @@ class Seen:
 def border(
     seen: Seen,
     control: Control,
-    fragments: Fragments,
+    fragments: Reassembler,
     interfaces: Interfaces,
     samples: Samples,
     standing: Sequence[Standing],
@@ -187,7 +187,7 @@ class Resumed:
                 return Standing(one, self.arrays["pending"][begin:packets], self.arrays["pending_data"][first:size])
         return None
 
-    def beginnings(self) -> dict[str, Beginning]:
+    def beginnings(self) -> dict[str, FirstPackets]:
         """The beginnings of the captures that were read, by their names."""
         marks = (
             np.split(self.arrays["marks"], np.cumsum(self.arrays["marks_of"])[:-1])
@@ -195,7 +195,7 @@ class Resumed:
             else []
         )
         return {
-            str(one["name"]): Beginning(int(first), int(last), marks=part)
+            str(one["name"]): FirstPackets(int(first), int(last), marks=part)
             for one, (first, last), part in zip(self.values["sources"], self.values["beginnings"], marks, strict=True)
         }
 
@@ -214,7 +214,7 @@ class Resumed:
         found = kept_control.whole(packed.Packed({**self.values["network"], "captures": []}, arrays), control.most)
         control.go_on(found)
 
-    def decoding(self, fragments: Fragments, interfaces: Interfaces, samples: Samples) -> tuple[S.Array, S.Array]:
+    def decoding(self, fragments: Reassembler, interfaces: Interfaces, samples: Samples) -> tuple[S.Array, S.Array]:
         """Let these go on; the packets and frames that were seen a moment before."""
         for number, *counts in self.values["counts"]:
             fragments.counts[int(number)] = type(fragments.counts[int(number)])(*map(int, counts))

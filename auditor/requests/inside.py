@@ -35,7 +35,7 @@ BURST_SECONDS = 300
 
 
 @dataclass
-class Use:
+class KeyUse:
     """How one access key is used, in all captures of an audit."""
 
     clients: set[Any] = field(default_factory=set)
@@ -88,11 +88,10 @@ class Inside:
         default_factory=dict
     )  # of flows of the last capture: their encrypted handshakes
     stage: "Stage | None" = None  # how far it is, while flows are opened
-    meanwhile: Callable[[], object] = lambda: (
-        None
-    )  # for the time until tshark has dissected; may be called several times
+    # For the time until tshark has dissected; may be called several times.
+    meanwhile: Callable[[], object] = lambda: None
     begun: "Opener | None" = None  # before it is known whether there is something for it
-    _uses: dict[str, Use] = field(default_factory=dict)
+    _uses: dict[str, KeyUse] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
 
     def _opener(self) -> "Opener | None":
@@ -190,7 +189,7 @@ class Inside:
             "clock_skew_s": None if signed_at is None else round(signed_at - request["time"] / 1e9, 3),
         }
         if row["credential_hash"] is not None:
-            use = self._uses.setdefault(row["credential_hash"], Use())
+            use = self._uses.setdefault(row["credential_hash"], KeyUse())
             use.clients.add(carrier.client)
             use.paths.add(carrier.path)
             row["use"] = use
