@@ -324,3 +324,14 @@ def test_no_line_parts_what_belongs_together(columns: int) -> None:
         assert not following.startswith("· ")
         assert not (line.endswith(("TLS", "SSL")) and following[:1].isdecimal())
         assert not (line[-1:].isdecimal() and re.match(r"(flow|packet|request)s?\b|%", following))
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_policies_are_whole_on_a_narrow_terminal(columns: int) -> None:
+    """Each policy has its name, edition and number of rules, and its title below: whole words and numbers."""
+    text = " ".join(on_a_terminal(("policies",), {"NO_COLOR": "1"}, columns=columns).split())
+    for one in auditor.policies().to_dict("records"):
+        assert re.search(
+            rf"{re.escape(one['id'])} {re.escape(one['edition'])}, {one['rules']} rules? {re.escape(one['title'])}",
+            text,
+        )
