@@ -399,3 +399,17 @@ def test_more_flows_than_a_page_holds(office: Any, monkeypatch: pytest.MonkeyPat
     texts, codes = packed["columns"]["verdict"]
     assert (packed["count"], packed["in_all"]) == (10, len(office.flows))
     assert [texts[code] for code in codes] == ["fail"] * 7 + ["warn"] * 3
+
+
+def test_each_fold_has_one_mark(browser: Any, office: auditor.Audit, tmp_path: Path) -> None:
+    """A facet that is open has its mark behind its name alone; problems and rules have theirs in front."""
+    tab, said = opened(browser, kept(office, tmp_path))
+    tab.click("#facet-version summary")
+    facet = tab.locator("#facet-version > summary")
+    assert facet.evaluate("one => getComputedStyle(one, '::before').content") == "none"
+    assert "▾" in facet.evaluate("one => getComputedStyle(one, '::after').content")
+    problem = tab.locator(".problem > summary").first
+    problem.click()
+    assert "▾" in problem.evaluate("one => getComputedStyle(one, '::before').content")
+    assert said == []
+    tab.close()

@@ -19,6 +19,7 @@ ASPECTS = {
     "key_exchange_group": "key exchange group",
     "protocol": "protocol",
 }
+NOT_PROVEN = {"private": "private (not proven)"}  # by addresses alone: it is never shown without saying so
 # What was found and is not any more: ``went`` where the rule judged the same traffic and is met, else ``unjudged``.
 MARKS = {"came": "+", "went": "-", "changed": "~", "unjudged": "?"}
 Key = tuple[str, str]  # client group, service
@@ -47,8 +48,8 @@ def profiles(result: Results) -> dict[Key, Profile]:
         profile = by_key.setdefault((client_group(row["client_ip"]), service_of(row)), Profile())
         profile.flows += 1
         for aspect, counts in profile.aspects.items():
-            if row[aspect] is not None:
-                counts[row[aspect]] += 1
+            if (value := row[aspect]) is not None:
+                counts[NOT_PROVEN.get(value) or str(value)] += 1
     return by_key
 
 

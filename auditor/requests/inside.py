@@ -88,9 +88,8 @@ class Inside:
         default_factory=dict
     )  # of flows of the last capture: their encrypted handshakes
     stage: "Stage | None" = None  # how far it is, while flows are opened
-    meanwhile: Callable[[], object] = lambda: (
-        None
-    )  # for the time until tshark has dissected; may be called several times
+    # For the time until tshark has dissected; may be called several times.
+    meanwhile: Callable[[], object] = lambda: None
     begun: "Opener | None" = None  # before it is known whether there is something for it
     _uses: dict[str, KeyUse] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
