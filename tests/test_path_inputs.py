@@ -23,7 +23,7 @@ import auditor
 from auditor.decode.control import BgpStream
 from auditor.paths import aws_files, bgp, cloudtrail, mrt, route_files, sensors, witnesses
 from auditor.paths.fetch import CALLS, fetch, without_secrets
-from auditor.paths.flow_logs import Reader
+from auditor.paths.flow_logs import LogReader
 from auditor.paths.routes import Hop, Routes, RoutingTable
 from auditor.prefixes import PrefixTable, parse, parse_address
 from tests import wire
@@ -307,7 +307,7 @@ def test_recursive_next_hops(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ("hello world\n", "the line 'Network  Next Hop"),
+        ("hello world\n", "nothing in it is a table of routes"),
         ("[]", "no routes are in it"),
         ("{", "not a routing table"),
         ('[{"gateway": "1.1.1.1"}]', "'dst'"),
@@ -454,7 +454,7 @@ def test_secrets_are_not_taken_over(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("{", "not JSON"),
-        ('{"Buckets": []}', "not the output, as JSON, of a command that says where traffic goes"),
+        ('{"Buckets": []}', "not the output, as JSON (--output json), of a command that says where traffic goes"),
         ('{"routes": []}', "virtualInterfaceId is missing"),
         ('{"virtualInterfaces": [{"virtualInterfaceId": "x", "vlan": 5000}]}', "vlan"),
         ('{"Vpcs": [1]}', "not a list of objects"),
@@ -533,7 +533,7 @@ NODATA = f"2 123456789012 eni-0a1 - - - - - - - {scenes.SPAN} - NODATA"
 
 def read_log(folder: Path, text: str, formats: list[str] | None = None) -> Any:
     (folder / "flow.log").write_text(text)
-    reader = Reader(formats or [])
+    reader = LogReader(formats or [])
     reader.add(folder / "flow.log")
     return reader.finish()
 
@@ -570,7 +570,7 @@ def test_parquet_flow_log(tmp_path: Path) -> None:
     numbers = {"srcport", "dstport", "protocol", "packets", "bytes", "start", "end"}
     table = pa.table({n: [int(v) if n in numbers else v] for n, v in values.items()})
     pq.write_table(table, tmp_path / "a.parquet")
-    reader = Reader()
+    reader = LogReader()
     reader.add(tmp_path / "a.parquet")
     log = reader.finish()
     assert (len(log), log.number["bytes"][0], log.texts("interface-id")[0]) == (1, 1000, "eni-0a1")

@@ -8,12 +8,14 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import auditor
+from auditor.cli import terminal
 from auditor.report import overview
 from auditor.report.causes import causes
 from auditor.report.problems import problems
@@ -178,7 +180,7 @@ def test_what_a_policy_judges_of_all_traffic_is_judged(no_aws: Path, tmp_path: P
 def test_private_is_never_said_alone() -> None:
     """Private addresses whose way is not known are called that, in every confidence."""
     for confidence in ("none", "likely", "confirmed"):
-        words = overview.Line("private", confidence, False, "TLS 1.3", Counter({"pass": 1})).words
+        words = overview.OverviewLine("private", confidence, False, "TLS 1.3", Counter({"pass": 1})).words
         assert "by which way is not known" in words
 
 
@@ -189,8 +191,11 @@ def test_warnings_of_all_captures_are_told(tmp_path: Path) -> None:
         wire.write(tmp_path, packets[:-3] if number % 2 else wire.pcap([], link=147), f"{number:02}.pcap")
     text = " ".join(run("pcap", tmp_path, COLUMNS="300").stdout.split())
     assert "00.pcap and 14 more captures: link type 147" in text
-    assert "01.pcap and 14 more captures: cut short: the last record begins" in text
-    assert "00.pcap and 14 more captures: holds no packets" in text
+    assert re.search(
+        r"01\.pcap and 14 more captures: cut short: the last record begins at byte 83 and is not whole \(the numbers are those of the first\)",
+        text,
+    )
+    assert re.search(r"00\.pcap and 14 more captures: holds no packets(?! \()", text)
 
 
 @pytest.mark.parametrize("options", [("--brief",), ("--format", "csv"), ("--format", "concise")])
@@ -291,6 +296,7 @@ def test_progress_in_words() -> None:
     assert ticker.line(progress) == "looking into 2 flows: reading their packets again …"
     inside.stage = Stage(1, 4_000_000, 1_000_000, 1)
     assert ticker.line(progress) == "looking into 1 flow: 1.0 MB of 4.0 MB (25 %) are with tshark, 1 request"
+    assert ticker.line(progress, 70) == "looking into 1 flow: 1.0 MB of 4.0 MB (25 %) are with tshark"
     inside.stage = None
     dropped: list[int | None] = [None]
     behind = [False]
@@ -307,3 +313,25 @@ def test_progress_in_words() -> None:
     dropped[0] = 17
     assert ticker.line(progress).endswith(", 17 dropped")
     assert (ticker.time_of(59.6), ticker.time_of(3725)) == ("1 min 0 s", "1 h 2 min")
+
+
+@pytest.mark.parametrize("columns", [30, 44, 60, 72, 80, 100, 120, 200])
+def test_no_line_parts_what_belongs_together(columns: int) -> None:
+    """No line ends between a number and its flows, nor within the name of a version, and none begins with a separator."""
+    text = on_a_terminal(OFFICE, {"NO_COLOR": "1"}, columns=columns).split("\r")[-1]
+    assert terminal.HELD not in text
+    for line, following in pairwise(line.strip() for line in text.splitlines()):
+        assert not following.startswith("· ")
+        assert not (line.endswith(("TLS", "SSL")) and following[:1].isdecimal())
+        assert not (line[-1:].isdecimal() and re.match(r"(flow|packet|request)s?\b|%", following))
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_policies_are_whole_on_a_narrow_terminal(columns: int) -> None:
+    """Each policy has its name, edition and number of rules, and its title below: whole words and numbers."""
+    text = " ".join(on_a_terminal(("policies",), {"NO_COLOR": "1"}, columns=columns).split())
+    for one in auditor.policies().to_dict("records"):
+        assert re.search(
+            rf"{re.escape(one['id'])} {re.escape(one['edition'])}, {one['rules']} rules? {re.escape(one['title'])}",
+            text,
+        )

@@ -28,7 +28,7 @@ OTHERS = {
     "auditor/cli/helping.py": "click's formatter of help, which has a method write_text",
     "auditor/report/stored.py": "a temporary folder for results that a store refused",
     "auditor/report/temporary.py": "the temporary folder of results that are not kept",
-    "auditor/requests/decrypt.py": "files without names; where there are none, in a temporary folder",
+    "auditor/requests/opener.py": "files without names; where there are none, in a temporary folder",
     "auditor/requests/worker.py": "packets for tshark, into a pipe of its own",
     "auditor/stores/server.py": "writes objects into stores, whole or not at all",
 }

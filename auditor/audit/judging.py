@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 from auditor.audit.before import ceiling_of, check_out
 from auditor.audit.brought import Brought
 from auditor.border.urls import url_of
-from auditor.errors import AuditError
+from auditor.errors import AuditError, InputError
 from auditor.options import OptionValues, takes_options
 from auditor.report.audit import Audit
 
@@ -48,6 +48,8 @@ def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" 
         options = how.options_of(
             replay.values, values, is_own=replay.is_own
         )  # which asks for the key, before rights go
+        if options.skew and not options.witnesses:
+            raise InputError("--skew has no effect here: it goes with --witness")
         with Brought(options, is_alone=True) as brought:
             check_out([folder / name for name in NAMES], brought.options)
             if confine is not None:

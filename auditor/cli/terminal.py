@@ -1,16 +1,19 @@
 """What a person reads at the terminal."""
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from auditor.border import text
+from auditor.border.words import counted
 
 if TYPE_CHECKING:
     from auditor.policy.model import Policy
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
 VERDICT_STYLE = {"fail": "red", "warn": "yellow", "pass": "green", "not_observable": "magenta", "not_applicable": "dim"}
 COPIED = "Wireshark: "  # what is to be copied whole, so the terminal itself wraps it
+HELD = "\ue000"  # a space at which no line ends, until it is printed
+TOGETHER = re.compile(r"(?<=TLS|SSL) (?=\d)|(?<=\d) (?=%|(?:flow|packet|capture|request|handshake)s?\b)| (?=·)")
+STACKED = 100  # columns below which the title of a policy stands below its name
 WIDTH = 120  # of what is no terminal, where COLUMNS does not say
 
 
@@ -26,7 +32,8 @@ class Harmless(Console):
     """A console on which whatever is printed is harmless, whoever wrote it; the colours are ours."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        for segment in super().render(renderable, options):
+        for held in super().render(renderable, options):
+            segment = held if held.control else Segment(held.text.replace(HELD, " "), held.style)
             is_text = not segment.control and not text.is_harmless(segment.text)
             yield Segment(text.lines(segment.text), segment.style) if is_text else segment
 
@@ -40,6 +47,11 @@ def console() -> Console:
     columns = os.environ.get("COLUMNS", "")
     width = max(20, int(columns)) if columns.isdecimal() else WIDTH
     return Harmless(highlight=False, emoji=False, markup=False, color_system=colours, width=width)
+
+
+def together(words: str) -> str:
+    """Words of which no line ends between a number and what it counts, nor within the name of a version."""
+    return TOGETHER.sub(HELD, words)
 
 
 def lines(out: Console, what: RenderableType) -> list[str]:
@@ -103,8 +115,14 @@ def show_policies(policies: "list[Policy]") -> None:
     out = console()
     table = grid("policy", "edition", "rules", "title", right=("rules",), wide="title")
     for policy in policies:
-        table.add_row(Text(policy.id, style="bold"), policy.edition, str(len(policy.rule)), policy.title)
-    emit(out, table)
+        name = Text(policy.id, style="bold")
+        if out.width < STACKED:
+            emit(out, Text.assemble(name, f"  {policy.edition}, {counted(len(policy.rule), 'rule')}"))
+            emit(out, Padding(Text(policy.title), (0, 0, 0, 2)))
+        else:
+            table.add_row(name, policy.edition, str(len(policy.rule)), policy.title)
+    if out.width >= STACKED:
+        emit(out, table)
     emit(out, Text("audit policy show POLICY lists its rules, audit rule CODE explains one.", style="dim"))
 
 

@@ -16,6 +16,7 @@ from auditor.capture import folders
 from auditor.capture.compression import unpacked
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
+from auditor.paths import other_logs
 from auditor.paths.model import Evidence, Flows
 from auditor.paths.site import Network
 from auditor.paths.witness import Matched
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 HEAD = 1 << 16
 Span = tuple[int | None, int | None]  # times of the first packet and of the last one, None while they are not known
-KNOWN = "VPC and transit gateway flow logs (text or Parquet), CloudTrail events, Zeek's conn.log and ssl.log, Suricata's EVE"
-CONVERT = "of other forms make JSON or text, as with aws logs filter-log-events --output json, or CSV, as Athena does"
 SUFFIXES = {
     ".log",
     ".json",
@@ -148,7 +147,7 @@ def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
         if folders.is_folder(path):
             logs = folders.files(path, lambda file: bool(SUFFIXES & set(file.suffixes)))
             if not logs:
-                raise InputError(f"{path}: the folder holds no log; known are {KNOWN}")
+                raise InputError(f"{path}: the folder holds no log; known are {other_logs.KNOWN}")
         else:
             logs = [(path, folders.refusal(path))]
         for file, refusal in logs:
@@ -182,10 +181,10 @@ def read(
     files = list(_files(paths))
     heads = {path: b"" if flow_logs.is_parquet(path) else gate.in_utf8(unpacked(path, HEAD)) for path in files}
     formats = [text for path in files if heads[path].lstrip()[:1] == b"{" for text in flow_logs.formats_of(path)]
-    logs = flow_logs.Reader(formats, allowance, window)
+    logs = flow_logs.LogReader(formats, allowance, window)
     trails: list[tuple[str, Taken[Event]]] = []
     sensed: list[tuple[str, Taken[SensorFlow]]] = []
-    any_log = False
+    any_log, beside = False, list[Path]()
     for path in files:
         head = heads[path]
         if b'"digestS3Object"' in head:  # CloudTrail's digests lie beside its logs, and hold no events
@@ -197,11 +196,16 @@ def read(
             any_log = True
         elif sensors.looks_like(head):
             sensed.append((str(path), sensors.read(path, allowance)))
+        elif len(files) > 1 and other_logs.is_beside(path, head):
+            beside.append(path)
         elif not flow_logs.formats_of(path):
-            raise InputError(f"{path}: not a log that is known: {KNOWN}; {CONVERT}")
+            raise other_logs.refused(path, head)
+    if beside and not (any_log or trails or sensed):
+        raise other_logs.refused(beside[0], heads[beside[0]])
     log = logs.finish()
     taken_of: list[tuple[str, Taken[Any]]] = [*trails, *sensed]
     notes = [f"{shown(name)}: {words}" for name, taken in taken_of if (words := taken.words("row"))]
+    notes += [f"{shown(path)}: Zeek's, and not of connections: left out" for path in beside]
     unread = zip(log.names, log.unread, log.rows, strict=True)
     notes += [
         f"{shown(name)}: {some:,} of {counted(of, 'row')} cannot be read and are left out"

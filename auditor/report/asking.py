@@ -7,6 +7,7 @@ What has an order has it here too: ``tls_version < 'TLS 1.2'`` is true of what i
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import AuditError
@@ -34,6 +35,7 @@ COUNTED = re.compile(r"\bcount\s*\(\s*\*\s*\)", re.IGNORECASE)
 # Words by which a query takes columns that it does not name, and what stands before a table's name that is not a row of it.
 TAKES_ALL = re.compile(r"\*(?!\s*[\d('])|\b(?:columns|natural|pivot|unpivot|summarize|describe|positional)\b")
 BEFORE_TABLE = re.compile(r"(?:\b(?:from|join|as|by)\b|\bfrom\b[\w\s,\"]*,)\s*\(*\s*\"?$")
+UNKNOWN = re.compile(r'column "([^"]+)" not found')
 DESCRIBED = re.compile(r"(?:describe|desc|show)\s+(?:table\s+)?\"?(\w+)\"?", re.IGNORECASE)
 
 
@@ -97,7 +99,7 @@ def _opened(result: Results, text: str, words: set[str] | None) -> "Iterator[duc
     named = [name for name in result.tables if re.search(rf"\b{name}\b", text, re.IGNORECASE)] or result.tables
     with_groups = re.search(rf"\b{GROUP}\b", text, re.IGNORECASE) is not None
     scans = [Scanned(result, name, _columns(name, words), with_groups and name == "flows") for name in named]
-    with database.closed() as connection:
+    with database.closed() as connection, _explained(named):
         for column in ORDERED.values():
             texts = {text for one in scans if column.name in one.names for text in _texts(one, column)}
             listed = ", ".join(f"'{text.replace(chr(39), chr(39) * 2)}'" for text in categories(column, sorted(texts)))
@@ -109,6 +111,21 @@ def _opened(result: Results, text: str, words: set[str] | None) -> "Iterator[duc
         except AuditError as error:
             failure = next((one.failure for one in scans if one.failure is not None), None)
             raise (failure or error) from error
+
+
+@contextmanager
+def _explained(tables: list[str]) -> Iterator[None]:
+    """Say which column was meant where one is not there, and how to see those that are."""
+    try:
+        yield
+    except AuditError as error:
+        unknown = UNKNOWN.search(str(error))
+        if unknown is None:
+            raise
+        columns = [column.name for table in tables for column in TABLES[table]]
+        near = get_close_matches(unknown[1].lower(), columns, 1)
+        more = f'Did you mean "{near[0]}"?' if near else f"describe {tables[0]} lists those there are"
+        raise AuditError(f"{error} {more}") from error
 
 
 def _columns(table: str, words: set[str] | None) -> list[str]:

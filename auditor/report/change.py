@@ -7,7 +7,7 @@ from typing import Any
 from auditor.border.words import counted
 from auditor.policy.findings import WIDTHS, client_group, text_of, widened
 from auditor.prefixes import parse
-from auditor.report.judged import Judged
+from auditor.report.judged import RuleCoverage
 from auditor.report.plain import Row
 from auditor.report.results import Results
 from auditor.tables.closed import SEVERITIES
@@ -19,6 +19,7 @@ ASPECTS = {
     "key_exchange_group": "key exchange group",
     "protocol": "protocol",
 }
+NOT_PROVEN = {"private": "private (not proven)"}  # by addresses alone: it is never shown without saying so
 # What was found and is not any more: ``went`` where the rule judged the same traffic and is met, else ``unjudged``.
 MARKS = {"came": "+", "went": "-", "changed": "~", "unjudged": "?"}
 Key = tuple[str, str]  # client group, service
@@ -53,7 +54,9 @@ def profiles(result: Results) -> dict[Key, Profile]:
     for row in result.each("flows", *names):
         profile = by_key.setdefault((network(row["client_ip"]), service_of(row)), Profile())
         profile.flows += 1
-        aspects = tuple(row[aspect] for aspect in ASPECTS)
+        aspects = tuple(
+            None if (value := row[aspect]) is None else NOT_PROVEN.get(value) or str(value) for aspect in ASPECTS
+        )
         profile.combinations.add(known.setdefault(aspects, aspects))
     return by_key
 
@@ -134,7 +137,7 @@ def _both(old: Results, new: Results) -> tuple[dict[tuple[str, str, str], Row], 
 def _findings(old: Results, new: Results) -> list[Change]:
     before, after = _both(old, new)
     keys = before.keys() ^ after.keys()
-    judged_before, judged_after = Judged(old, keys - before.keys()), Judged(new, keys - after.keys())
+    judged_before, judged_after = RuleCoverage(old, keys - before.keys()), RuleCoverage(new, keys - after.keys())
     changes: list[tuple[tuple[int, int], Change]] = []
     for key in sorted(before.keys() | after.keys()):
         one, two = before.get(key), after.get(key)

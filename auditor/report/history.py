@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 DRIFT = """
 with steps as (
     select client, service, run, min(started) as started,
-           string_agg(distinct path, ' ' order by path) as path,
+           string_agg(distinct replace(path, 'private', 'private (not proven)'), ' '
+                      order by replace(path, 'private', 'private (not proven)')) as path,
            string_agg(distinct coalesce(tls_version, protocol), ', ' order by coalesce(tls_version, protocol)) as spoken,
            max(case verdict when 'fail' then 3 when 'warn' then 2 when 'not_observable' then 1 else 0 end) as worst,
            sum(flows) as flows

@@ -18,7 +18,7 @@ Key = tuple[str, str, str]  # rule, client network, service with its Region
 FLOW = ("flow_id", "client_ip", "server_ip", "server_name", "service", "region", "aws_endpoint")
 
 
-class Judged:
+class RuleCoverage:
     """What the rules of an audit say of the traffic of some findings that it does not have.
 
     It is counted by client network and service: memory follows these, and not the flows.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from auditor.report import flow_ids
-from auditor.report.flow_columns import FlowColumns
+from auditor.report.flow_columns import FlowColumns, joined
 from auditor.report.page.linked import findings_of
 from auditor.report.results import Results
 from auditor.tables.closed import VERDICTS
@@ -60,7 +60,6 @@ class FlowTable:
             "path": lambda: flows.way,
             "version": lambda: flows.spoken,
             "suite": lambda: flows.texts("cipher_suite"),
-            "service": lambda: flows.service,
             "capture": lambda: flows.texts("capture"),
             "findings": lambda: findings_of(self.result, flows, order),
         }
@@ -68,11 +67,19 @@ class FlowTable:
             one = column()
             rows = Texts(one.values, one.index if name == "findings" else one.index[order])
             yield name, _texts(rows, SORTS.get(name, str))
+        yield "service", _services(flows, order)
         yield "started", (flows.numbers("started") // 1_000_000)[order].tolist()
         yield "client_port", flows.numbers("client_port")[order].tolist()
         yield "server_port", flows.numbers("server_port")[order].tolist()
         yield "bytes", flows.bytes[order].tolist()
         yield "flow_id", flow_ids.short(self.result, flows.numbers("flow_id")[order].tolist())
+
+
+def _services(flows: FlowColumns, order: Array) -> list[Any]:
+    """The AWS services that flows are counted with, and the code of each flow; -1 for its server, which has a column."""
+    named = joined([flows.service, flows.server], lambda service, server: None if service == server else service)
+    texts, codes = _texts(Texts(named.values, named.index[order]), str)
+    return [[text for text in texts if text is not None], [-1 if texts[code] is None else code for code in codes]]
 
 
 def _texts(column: Texts, key: Callable[[str], Any]) -> list[Any]:
