@@ -97,6 +97,8 @@ class Texts:
         return table[self.index]
 
     def arrow(self, type_: Any) -> Any:
+        if self.values.count(None) == len(self.values):
+            return _none(type_, len(self))
         if not pa.types.is_dictionary(type_):  # dictionary_decode would load pyarrow.compute, which takes long
             return strings([*self.values, None], self.index)
         known = dict.fromkeys(self.values)
@@ -135,6 +137,17 @@ class Bytes:
 
 
 Column = Numbers | Texts | Bytes
+
+
+def _none(type_: Any, count: int) -> Any:
+    """An Arrow array of texts that are all missing, as most columns of flows are that are about TLS, paths and AWS."""
+    bitmap = pa.py_buffer(bytes((count + 7) // 8)) if count else None
+    zeros = pa.py_buffer(bytes(4 * (count + 1)))  # offsets, or numbers of texts, which are no wider
+    if not pa.types.is_dictionary(type_):
+        return pa.Array.from_buffers(type_, count, [bitmap, zeros, pa.py_buffer(b"")], count)
+    return pa.DictionaryArray.from_arrays(
+        pa.Array.from_buffers(type_.index_type, count, [bitmap, zeros], count), strings([])
+    )
 
 
 def in_order(rows: Array, count: int) -> Array:
@@ -237,7 +250,9 @@ def first_of_each(*columns: Array) -> tuple[Array, Array]:
     Combinations are numbered in the order in which they are met.
     """
     every = np.arange(len(columns[0]))
-    columns = tuple(column for column in columns if bool((column != column[:1]).any())) or columns[:1]
+    columns = tuple(column for column in columns if bool((column != column[:1]).any()))
+    if not columns:  # as often where all flows are of one kind
+        return every[:1], np.zeros(len(every), np.int64)
     first = _first_equal(mixed(*columns))
     if any(bool((column != column[first]).any()) for column in columns):  # two combinations, one hash
         return every, every
