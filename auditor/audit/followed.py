@@ -26,7 +26,7 @@ Report = Callable[[int, int, int], object]  # called with packets, bytes and cap
 
 
 @dataclass
-class Earlier:
+class EarlierAttempt:
     """What an earlier attempt has come to: captures that are done, and of those that are not its files so far."""
 
     onward: Onward
@@ -129,7 +129,25 @@ def follow(plan: SharePlan, number: int, report: Report | None = None) -> Follow
     return Followed(tuple(following.groups), reading.packets)
 
 
-def _left(plan: SharePlan, number: int, inputs: Sequence[Input]) -> Earlier | None:
+def files_of(plan: SharePlan, number: int) -> list[str]:
+    """The files by which one share is gone on from behind the end of its captures, the first of them its state.
+
+    Raises RefusedError where there are none.
+    """
+    for path in plan.folder.glob(f"share-{number}-*/{STATE}"):
+        with path.open("rb") as file:
+            values = next(packed.records(file)).values
+        groups = values["groups"]
+        begun = [] if plan.options.apart else values["sources"]
+        ended = len(groups) if plan.options.apart else len(begun) - len(values["open"])
+        if ended == len(plan.captures) and not any(one["failure"] for one in begun):
+            of_groups = [name for batches, exchanged, *rest in groups for name in (*batches, *exchanged, *rest)]
+            names = [str(path.relative_to(plan.folder)), *values["batches"], *values["exchanged"], *of_groups]
+            return list(dict.fromkeys(map(str, names)))
+    raise RefusedError("no share has come to the end of its captures")
+
+
+def _left(plan: SharePlan, number: int, inputs: Sequence[Input]) -> EarlierAttempt | None:
     """The furthest that an attempt at a share has come to, where that can be gone on from."""
     found: list[packed.Packed] = []
     layouts = {} if plan.options.apart else checkpoint.LAYOUTS
@@ -141,7 +159,7 @@ def _left(plan: SharePlan, number: int, inputs: Sequence[Input]) -> Earlier | No
             if (onward := _onward(plan, state, inputs)) is not None:
                 groups = [_group(plan, *one) for one in state.values["groups"]]
                 exchanged = tuple(_paths(plan, state.values["exchanged"]))
-                return Earlier(onward, groups, _paths(plan, state.values["batches"]), exchanged)
+                return EarlierAttempt(onward, groups, _paths(plan, state.values["batches"]), exchanged)
     return None
 
 

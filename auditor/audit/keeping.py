@@ -119,6 +119,10 @@ class Keeping:
         self.state = bytes(parts[-1]).hex()
         self.is_last = reached.is_last
 
+    def ended(self, state: str | None) -> None:
+        """Others have written where an audit of more captures could go on, behind all of these; ``state``: its digest."""
+        self.state, self.is_last = state, True
+
     def finish(self, groups: Sequence[ReadAsOne], values: Mapping[str, Any]) -> None:
         """What was counted of captures, those that were read as one together, and how the audit was done: it is whole."""
         for group in groups:
@@ -143,7 +147,7 @@ class Keeping:
     def copy_state(self, folder: Path, digest: str) -> None:
         """Where another audit stood at the end of its captures, this one does too."""
         self._submit(lambda: self._copy_state(folder))
-        self.state, self.is_last = digest, True
+        self.ended(digest)
 
     def _copy_state(self, folder: Path) -> None:
         with (folder / STATE).open("rb") as source, writing.replaced(self.folder / STATE, durable=False) as file:

@@ -90,8 +90,11 @@ class Pipeline:
             self.inside.learn(capture, secrets)
         self.inside.keys.grow()
         described = describe(batch, self.shapes, self.ranges, self.inside)
-        if self.keeping is not None and batch.chosen is None:
-            self.keeping.batch(batch, described.candidates)
+        if batch.chosen is None:
+            for flow in described.candidates.wanted.identifier.tolist() if self.answers else ():
+                self.answers.pop(flow, None)  # what was found inside when it was open yet: there is more of it now
+            if self.keeping is not None:
+                self.keeping.batch(batch, described.candidates)
         self._held.append(described)
         self._control = batch.control
         if not (self.judge.waits or batch.control.bgp):
@@ -118,6 +121,9 @@ class Pipeline:
 
     def flush(self, sources: Sequence[Source] = ()) -> Iterator[tuple[str, pa.Table]]:
         """Finish what was held, at the end of captures that are read as one: ``sources``, to be read again."""
+        for source in sources:
+            if source.key_logs:  # also what came behind the last flows
+                self.inside.learn(source.item.name, source.key_logs)
         yield from self._locate(self._control)
         yield from self._open(sources, NOT_KEPT)
 

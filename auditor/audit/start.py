@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 from auditor.audit import chosen
 from auditor.audit.before import Confine, ceiling_of, check_out
 from auditor.audit.brought import Brought
+from auditor.audit.earlier import Earlier, earlier
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.border.urls import url_of
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
@@ -16,6 +17,7 @@ from auditor.report.audit import Audit
 if TYPE_CHECKING:
     from auditor.audit.resume import ResumePlan
     from auditor.audit.run import Run
+    from auditor.audit.share_state import Left
     from auditor.capture.digest import DigestChild
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
@@ -95,7 +97,8 @@ def audit_inputs(
             check_out((item.path for item in inputs if item.path is not None), brought.options)
             if confine is not None and options.scheduler is None:  # a cluster is spoken to by TCP
                 _prepare(inputs, brought.options, confine)
-            return _read(inputs, brought, live, meanwhile, progress or Progress(), block_bytes)
+            with earlier(brought.options) as before:
+                return _read(inputs, brought, live, before, meanwhile, progress or Progress(), block_bytes)
     finally:
         for item in inputs:
             item.forget()
@@ -128,6 +131,7 @@ def _read(
     inputs: "list[Input]",
     brought: Brought,
     live: "LiveCapture | None",
+    before: Earlier | None,
     meanwhile: Callable[[], object] | None,
     progress: Progress,
     block_bytes: int | None,
@@ -140,11 +144,12 @@ def _read(
     _tell_of_compiling(options)
     jobs = chosen.jobs_for(inputs, options, is_live=live is not None)
     ceiling = ceiling_of(options)
-    going = _going_on(inputs, options, ceiling)
-    if going is not None and going.onward is None:
-        return _judged_anew(going, brought)
-    if going is None and (jobs > 1 or chosen.is_used(options)):
-        return _read_in_shares(inputs, brought, jobs, progress, block_bytes or BLOCK_BYTES)
+    going = None if before is None else before.going_on(inputs, options, ceiling)
+    if before is not None and going is not None and going.onward is None:
+        return before.judged_anew(going, brought)
+    left = before.left_by_shares(inputs, options) if before is not None and going is None else None
+    if going is None and (jobs > 1 or left is not None or chosen.is_used(options)):
+        return _read_in_shares(inputs, brought, jobs, progress, block_bytes or BLOCK_BYTES, left)
     from auditor.reading.following import Reading
     from auditor.reading.window import Window
 
@@ -204,51 +209,23 @@ def _inside(options: Options, live: "LiveCapture | None" = None, inputs: "Sequen
     return Inside(known, options.http, salt, begun=begun)
 
 
-def _read_in_shares(inputs: "list[Input]", brought: Brought, jobs: int, progress: Progress, block_bytes: int) -> Audit:
+def _read_in_shares(
+    inputs: "list[Input]", brought: Brought, jobs: int, progress: Progress, block_bytes: int, left: "Left | None"
+) -> Audit:
     """Have workers read, and take what they give."""
     from auditor.audit import parallel
 
     options = brought.options
     ceiling = ceiling_of(options)
     begun = (
-        parallel.on_cluster(inputs, options, block_bytes)
+        parallel.on_cluster(inputs, options, block_bytes, left)
         if chosen.is_used(options)
-        else parallel.started(inputs, options, jobs, ceiling.total, block_bytes)
+        else parallel.started(inputs, options, jobs, ceiling.total, block_bytes, left)
     )
     with begun as shared:
         progress.begin(shared)
         progress.inside = _inside(options)
         return _take(shared.take, inputs, brought, progress.inside, None, progress, ceiling, None)
-
-
-def _going_on(inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "ResumePlan | None":
-    """What an earlier audit into the same folder has read, where there is one; it is said how much that is."""
-    if options.out is None or options.fresh or not Path(options.out).is_dir():
-        return None
-    from auditor.audit import resume
-    from auditor.machine import kernel
-
-    kernel.prepare()
-    going = resume.plan(inputs, options, ceiling)
-    if going is not None and options.say is not None:
-        options.say(f"{going.words}; --fresh reads them again")
-    return going
-
-
-def _judged_anew(going: "ResumePlan", brought: Brought) -> Audit:
-    """The results of captures that were all read before."""
-    from auditor.audit import resume
-    from auditor.audit.judging import judged
-
-    options = brought.options
-    assert going.past.replay is not None
-    assert options.out is not None
-    try:
-        if resume.is_done(going.past, options):
-            return Audit(options.out)
-        return judged(going.past.replay, brought, Path(options.out), goes_on=bool(going.past.values))
-    finally:
-        going.close()
 
 
 def is_long(inputs: "Sequence[Input]") -> bool:

@@ -238,9 +238,9 @@ class Reader:
     def standing(self) -> dict[str, Any] | None:
         """What reading on from ``position`` needs, as JSON has it; None where nobody else can.
 
-        There are secrets then, or damage, or it is packed otherwise than at its beginning.
+        There is damage then, or it is packed otherwise than at its beginning. Of secrets it is said how many there are.
         """
-        if self.pcapng.secrets or self.notes.compression != self._packing or self.notes.status != "complete":
+        if self.notes.compression != self._packing or self.notes.status != "complete":
             return None
         return {
             "at": self.offset + self.position,

@@ -215,6 +215,11 @@ HANDSHAKE = np.dtype(
         ("curve_signature", "u2"),
         ("dh_signature", "u2"),
         ("client_signature", "u2"),  # scheme of the client's CertificateVerify
+        ("curve_fault", "u1"),  # what is wrong with the server's public key, see tls.public_keys; in a named group …
+        ("dh_fault", "u1"),  # … and as a number in a field: which of the two it is, the suite decides
+        ("client_curve_fault", "u1"),
+        ("client_dh_fault", "u1"),
+        ("client_fault_group", "u2"),  # the group of the client's key share that is not good
         ("alert_level", "u1"),
         ("alert", "u1"),
         ("alert_side", "u1"),

@@ -106,6 +106,8 @@ def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ch
     stayed = answer.verdict == unmet(required)
     stayed &= is_one_of(facts.upgrade, UNUSED)
     answer.put(stayed, unmet(required), Words(answer.reason, "; TLS was ", or_unknown(facts.upgrade)))
+    nothing = facts.proxy_refused & (facts.protocol == "http")
+    answer.put(nothing, NOT_APPLICABLE, "the proxy opened no way to the server: nothing was sent there")
     return answer
 
 

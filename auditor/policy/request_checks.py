@@ -32,7 +32,7 @@ TAKE_BEARER_TOKENS = (
     *("execute-api", "appsync", "lambda-url", "vpc-lattice", "logs", "codeartifact", "oauth", "signin", "console"),
 )
 LOG_IN = "a log-in"  # how the fact ``spoken_before`` begins where credentials were sent
-SIGNED = ("4", "4a", "2", "presigned")
+SIGNED = ("4", "4a", "2", "presigned", "form")
 Row = dict[str, Any]
 Judged = tuple[int, str] | None
 
@@ -127,7 +127,7 @@ def signature_scope(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     """The scope's Region and service are those of the endpoint."""
 
     def judge(row: Row) -> Judged:
-        if row["signature_version"] not in ("4", "4a", "presigned") or row["scope_service"] is None:
+        if row["signature_version"] not in ("4", "4a", "presigned", "form") or row["scope_service"] is None:
             return None
         wrong = []
         allowed = signing_names().get(row["service"] or "", frozenset())
@@ -154,7 +154,7 @@ def signature_clock(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     most = float(parameters.get("seconds", 300))
 
     def judge(row: Row) -> Judged:
-        if row["clock_skew_s"] is None or row["signature_version"] == "presigned":
+        if row["clock_skew_s"] is None or row["signature_version"] in ("presigned", "form"):  # signed before
             return None
         ahead = row["clock_skew_s"]
         if abs(ahead) > most:

@@ -10,6 +10,7 @@ import numpy as np
 
 from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Checked, check, is_given, no_handshake, unmet
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
+from auditor.policy.parameters import written
 from auditor.tables.versions import VERSION_ORDER
 from auditor.tls.suites import properties
 
@@ -46,7 +47,7 @@ def _objection(name: str, allow: tuple[tuple[str, tuple[str, ...]], ...], deny: 
 
 def _table(parameters: dict[str, Any], name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """``allow`` or ``deny``: property -> values."""
-    return tuple((what, tuple(map(str, values))) for what, values in parameters.get(name, {}).items())
+    return tuple((what, tuple(map(written, values))) for what, values in parameters.get(name, {}).items())
 
 
 @check("allow", "deny", "minimum_bits", "offered", "to_version", of_protection=True, of_any_server=True)
@@ -99,7 +100,7 @@ def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
 
     ``dh_bits``: least length of a finite-field group (RFC 7919's by their names, others by their primes);
     ``curve_bits``: least length of a curve. With ``allow`` and ``dh_bits`` other primes of that length are allowed too.
-    A prime that is known to be weak is refused whatever its length.
+    A prime that is known to be weak is refused whatever its length, and so is a public key that gives the result away.
     """
     limits = GroupLimits(
         frozenset(str(name).lower() for name in parameters.get("allow", [])),
@@ -108,10 +109,11 @@ def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
         int(parameters.get("curve_bits", 0)),
     )
     answer = Checked.of(facts, NOT_OBSERVABLE, "the group of the key exchange is not in the capture")
-    for at, (name, prime) in enumerate(zip(facts.group.tolist(), facts.dh_group.tolist(), strict=True)):
+    found = zip(facts.group.tolist(), facts.dh_group.tolist(), facts.public_key.tolist(), strict=True)
+    for at, (name, prime, public_key) in enumerate(found):
         if name is None:
             continue
-        objection = limits.objection(name, prime)
+        objection = public_key if public_key is not None else limits.objection(name, prime)
         known = f"{name}, {prime}" if prime and name.startswith("dh") else name
         bad = objection is not None
         answer.verdict[at] = unmet(required) if bad else PASS

@@ -16,6 +16,7 @@ from auditor.tables.columns import Texts, distinct
 
 Array = np.ndarray[Any, Any]
 MOST_REASONS = 10  # of a rule, for which it could not be judged, that are reported
+NO_RULE = "-"  # in the place of a rule, of what is no rule's
 TLS_UNKNOWN = 256  # in the place of a protocol's number: TLS whose version is not known
 
 
@@ -64,6 +65,11 @@ class VerdictTotals:
         unseen, flows = np.unique(which[verdict == NOT_OBSERVABLE], return_counts=True)
         for at, number in zip(unseen.tolist(), flows.tolist(), strict=True):
             self.not_observable[rule, str(reasons[at])] += number
+
+    def count_unseen(self, reason: str, flows: int) -> None:
+        """Count flows that pass each rule, and could not be judged as a whole."""
+        if flows:
+            self.not_observable[NO_RULE, reason] += flows
 
     def add_late(self, exemption: int, late: Array, subject: Subject) -> None:
         """Count flows of a batch that an exception came too late for."""

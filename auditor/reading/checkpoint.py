@@ -246,8 +246,11 @@ class Resumed:
         arrays = {name: self.arrays[STATE + name] for name in snapshot.LAYOUTS}
         return snapshot.restored(arrays, limits, tallies)
 
-    def onward(self, inputs: Sequence[Input], limits: Limits, most: Most, window: Window) -> Onward | None:
-        """Reading ``inputs`` on; None where those that were read are not the first of them, or others begin before their end."""
+    def placed(self, inputs: Sequence[Input], window: Window) -> tuple[list[Source], S.Array] | None:
+        """The captures in their order, and what is counted of them, of which the first are as they were.
+
+        None where those that were read are not the first of ``inputs``, or others begin before their end.
+        """
         sources, tallies = ordered(inputs, known=self.beginnings(), window=window)
         done, coming = sources[: len(self.names)], sources[len(self.names) :]
         before = [
@@ -261,8 +264,13 @@ class Resumed:
         ends = [int(one.counted.counters[S.LAST_TIME]) for one in done if one.counted.counters[S.PACKETS]]
         # A packet of the end that comes once more would have been known again, but not where there was one file.
         end = max(ends, default=NEVER) + bool(ends and self.values["alone"])
-        if any(one.first < end for one in coming):
+        return None if any(one.first < end for one in coming) else (sources, tallies)
+
+    def onward(self, inputs: Sequence[Input], limits: Limits, most: Most, window: Window) -> Onward | None:
+        """Reading ``inputs`` on; None where that is not possible, see ``placed``."""
+        if (found := self.placed(inputs, window)) is None:
             return None
+        sources, tallies = found
         control = Control(most, captures=[source.item.name for source in sources])
         self.control(control)
         state = self.state(limits, tallies)

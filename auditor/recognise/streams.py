@@ -19,7 +19,7 @@ from auditor.flows.state import (
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import inlined, part
 from auditor.recognise.clear import HEAD, LONGEST_TYPED, note_clear, note_commands, note_upgrade
-from auditor.recognise.commands import speaks_in_lines
+from auditor.recognise.commands import SIDE_BITS, UNSEEN, speaks_in_lines
 from auditor.recognise.datagrams import MOST_CARRIED, keep_datagram
 from auditor.recognise.numbers import (
     FTP,
@@ -37,6 +37,7 @@ from auditor.recognise.numbers import (
 from auditor.recognise.openings import (
     COLON,
     IS_LAST,
+    IS_LATER,
     IS_REQUEST,
     NEWLINE,
     application_of,
@@ -50,6 +51,7 @@ from auditor.recognise.openings import (
     proxy_header,
     same_word,
 )
+from auditor.recognise.replies import replies_to_upgrade
 from auditor.tls.records import (
     APPLICATION_DATA,
     HANDSHAKE_RECORD,
@@ -193,6 +195,17 @@ def note_application(flow: FlowRow, application: int) -> None:
 
 
 @part
+def note_beginning(flow: FlowRow, side: SideRow, row: int, application: int, direction: int) -> None:
+    """Note where a session without its SYN is first seen asking for TLS: what its client said before is not known."""
+    if side.syn != 0 or flow.handshake >= 0:
+        return
+    if flow.application == UNKNOWN and row >= 0 and IS_LATER[row]:
+        flow.before |= UNSEEN << (SIDE_BITS * direction)
+    elif flow.application == OTHER and flow.upgrade != 0 and application != UNKNOWN:
+        flow.before |= UNSEEN << (SIDE_BITS * (1 - direction))
+
+
+@part
 def waits(flow: FlowRow, application: int, data: Bytes, size: int, have: int) -> bool:
     """Whether what these bytes are shows only with the next ones."""
     if flow.application == MYSQL:
@@ -257,6 +270,9 @@ def another_protocol(
         length = proxy_header(data, size)
         if length >= 0:
             return pass_proxy_header(memory, flow, stream, length, have)
+    if application == UNKNOWN and flow.application == OTHER and flow.upgrade != 0 and size > 0:
+        application = replies_to_upgrade(data, size)
+    note_beginning(flow, side, row, application, direction)
     note_upgrade(flow, direction, row, data, size)
     if flow.handshake >= 0:
         note_clear(flow, direction, np.int64(flow.client), was_tls, application, data, size)

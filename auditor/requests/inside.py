@@ -28,7 +28,7 @@ OTHER_KEYS = "requests are inside TLS, and the keys given are those of other ses
 TOO_MANY = "more flows than are kept waiting for their requests"
 NOTHING_INSIDE = "it could be read, but holds no whole HTTP request"
 DO_NOT_FIT = "requests are inside TLS, and the keys given do not fit this session"
-HANDSHAKE_ONLY = "requests are inside TLS, and of this session only the secrets of its handshake are given"
+LACKING = "requests are inside TLS, and of this session {}"
 ONE_SIDE = "requests are inside TLS, and the keys given open only the {}'s side"
 NOT_READ = "requests in clear are read only of flows to AWS; --http reads them of all"
 BURST_SECONDS = 300
@@ -176,7 +176,8 @@ class Inside:
             return NOTHING_INSIDE
         if sides:
             return ONE_SIDE.format("client" if sides[0] else "server")
-        return HANDSHAKE_ONLY if self.keys.lacks_application_secrets(randoms) else DO_NOT_FIT
+        lacking = self.keys.lacking(randoms)
+        return DO_NOT_FIT if lacking is None else LACKING.format(lacking)
 
     def related(self, request: dict[str, Any], carrier: Carrier) -> dict[str, Any]:
         """A request completed by what its flow says, and by others: of the same access key, of the same client."""
