@@ -329,7 +329,7 @@ def test_an_error_says_what_was_meant(office: auditor.Audit) -> None:
         with pytest.raises(auditor.AuditError, match=re.escape(meant)):
             asking.query(office, text)
     with pytest.raises(auditor.AuditError, match='Did you mean "tls_version"'):
-        asking.rows_where(office, "flows", "tls_vesion = 'TLS 1.0'")
+        asking.places_where(office, "flows", "tls_vesion = 'TLS 1.0'")
 
 
 def test_a_path_is_never_shown_without_how_well_it_is_proven(

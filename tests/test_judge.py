@@ -15,6 +15,7 @@ import pytest
 
 import auditor
 from auditor.border.gate import RefusedError
+from auditor.data import __version__
 from auditor.errors import AuditError
 from auditor.machine import memory, packed
 from auditor.reading import kept
@@ -236,7 +237,7 @@ def test_nothing_is_fetched_for_results_of_others(results: Path, tmp_path: Path,
 
 def _large_header(path: Path) -> None:
     """A record whose header is short lists alone: in memory they take sixty times their bytes."""
-    head = json.dumps({"kind": "audit", "product": packed.__version__, "values": {"x": []}, "arrays": []})
+    head = json.dumps({"kind": "audit", "product": __version__, "values": {"x": []}, "arrays": []})
     text = head.replace('"x": []', f'"x": [{"[]," * (16 << 20)}0]').encode()
     path.write_bytes(packed.MAGIC + len(text).to_bytes(packed.LENGTH, "little") + text + bytes(packed.DIGEST))
 

@@ -143,7 +143,7 @@ def test_a_line_takes_what_is_said(tmp_path: Path) -> None:
 
 def test_secrets_inside_of_captures_that_are_left_out() -> None:
     """Where secrets that a capture holds have no room, it is said how many were left out."""
-    inside = Inside(Keys(most=3), None)
+    inside = Inside(Keys(most=3))
     inside.learn("a.pcapng", [many(10).encode(), b"no secret\n"])
     assert inside.all_notes()[0].startswith("a.pcapng (secrets in the pcapng): 7 lines of secrets were left out")
 

@@ -384,7 +384,7 @@ def test_a_hundred_thousand_flows(browser: Any, tmp_path: Path) -> None:
 def test_a_server_is_kept_once(office: auditor.Audit) -> None:
     """Flows that are counted with their server have that text once in the page, and those of AWS their service."""
     flows = FlowColumns.of(office)
-    columns = page.facts(office, flows)["flows"]["columns"]
+    columns = dict(page.flow_table.FlowTable(office, flows).columns())
     (named, codes), (servers, places) = columns["service"], columns["server"]
     meant = [named[code] if code >= 0 else servers[place] for code, place in zip(codes, places, strict=True)]
     assert sorted(meant) == sorted(flows.service.values[code] for code in flows.service.index)

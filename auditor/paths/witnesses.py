@@ -25,6 +25,7 @@ from auditor.tables import arrow, schema
 if TYPE_CHECKING:
     from auditor.paths.cloudtrail import CloudTrail, Event
     from auditor.paths.flow_log_match import FlowLogWitness
+    from auditor.paths.flow_log_rows import FlowLog
     from auditor.paths.sensors import SensorFlow, SensorLog
 
 Array = np.ndarray[Any, Any]
@@ -203,14 +204,9 @@ def read(
     if beside and not (any_log or trails or sensed):
         raise other_logs.refused(beside[0], heads[beside[0]])
     log = logs.finish()
-    taken_of: list[tuple[str, Taken[Any]]] = [*trails, *sensed]
-    notes = [f"{shown(name)}: {words}" for name, taken in taken_of if (words := taken.words("row"))]
-    notes += [f"{shown(path)}: Zeek's, and not of connections: left out" for path in beside]
-    unread = zip(log.names, log.unread, log.rows, strict=True)
-    notes += [
-        f"{shown(name)}: {some:,} of {counted(of, 'row')} cannot be read and are left out"
-        for name, some, of in unread
-        if some
+    notes = [
+        *_unread([*trails, *sensed], log),
+        *(f"{shown(path)}: Zeek's, and not of connections: left out" for path in beside),
     ]
     return Witnesses(
         FlowLogWitness(log, offset) if any_log else None,
@@ -218,3 +214,13 @@ def read(
         sensors.SensorLog(sensed, offset) if sensed else None,
         notes,
     )
+
+
+def _unread(taken_of: "Iterable[tuple[str, Taken[Any]]]", log: "FlowLog") -> Iterator[str]:
+    """What could not be read of trails, logs of sensors and flow logs, a sentence for each file."""
+    for name, taken in taken_of:
+        if words := taken.words("row"):
+            yield f"{shown(name)}: {words}"
+    for name, some, of in zip(log.names, log.unread, log.rows, strict=True):
+        if some:
+            yield f"{shown(name)}: {some:,} of {counted(of, 'row')} cannot be read and are left out"
