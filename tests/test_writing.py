@@ -27,6 +27,8 @@ OTHERS = {
     "auditor/capture/interruptible.py": "a pipe of its own",
     "auditor/report/formats/xlsx.py": "a temporary folder for the files that XlsxWriter keeps meanwhile",
     "auditor/cli/helping.py": "click's formatter of help, which has a method write_text",
+    "auditor/report/database.py": "a temporary folder for what DuckDB has no room for in memory",
+    "auditor/report/ordered.py": "a file without a name for rows that are put in order",
     "auditor/report/stored.py": "a temporary folder for results that a store refused",
     "auditor/report/temporary.py": "the temporary folder of results that are not kept",
     "auditor/requests/opener.py": "files without names; where there are none, in a temporary folder",
