@@ -67,7 +67,7 @@ def compiled() -> None:
             ["pcap", ROOT / "captures" / "tls1.2.pcapng", "--witness", "x", "--skew", "inf"],
             "--skew inf: give the seconds",
         ),
-        (["pcap", "x", "--as-of", "\u202e2027"], r"Invalid value for '--as-of': '\u202e2027' does not match"),
+        (["pcap", "x", "--as-of", "\u202e2027"], r"Invalid value for '--as-of': '\u202e2027': give a day as"),
         (["pcap", "x", "--\u200b\x1b[31m"], r"No such option: --\x200b\x1b[31m (python -m auditor pcap -h says more)"),
         (["topology", "\u3164"], r"No such command '\x3164' (python -m auditor topology -h says more)"),
         (["pcap"], "Missing argument 'CAPTURE...' (python -m auditor pcap -h says more)"),

@@ -14,8 +14,8 @@ PRIME = next(iter(prime for prime, name in known_primes(2048).items() if "ffdhe"
 P25519, P448 = 2**255 - 19, 2**448 - 2**224 - 1
 FINISHED = wire.record(20, b"\1") + wire.record(22, bytes(range(7, 47)))
 GOOD = 2**1000 + 7
-FIELD = {"zero": 0, "one": 1, "the prime minus 1": PRIME - 1, "the prime": PRIME, "more than the prime": PRIME + 2}
-SMALL = {"zero": 0, "one": 1, "minus 1": P25519 - 1, "the prime": P25519, "zero with the unused bit": 1 << 255}
+FIELD = {"one": 1, "the prime minus 1": PRIME - 1, "the prime": PRIME, "more than the prime": PRIME + 2}
+SMALL = {"one": 1, "minus 1": P25519 - 1, "the prime": P25519, "zero with the unused bit": 1 << 255}
 SMALL["order 8"] = int.from_bytes(
     bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"), "little"
 )
@@ -85,7 +85,7 @@ def test_points_of_small_order(audit_bytes: Callable[..., auditor.Audit], number
 
 POOR = {
     "x448": (30, P448.to_bytes(56, "little"), b"\x31" * 56),
-    "a finite field's zero": (256, bytes(256), b"\x31" * 256),
+    "a finite field's one": (256, bytes(255) + b"\1", b"\x31" * 256),
     "a finite field's prime minus 1": (256, (PRIME - 1).to_bytes(256, "big"), b"\x31" * 256),
     "infinity": (23, b"\0", b"\4" + bytes(range(64))),
 }
@@ -107,3 +107,16 @@ def test_good_public_keys(audit_bytes: Callable[..., auditor.Audit]) -> None:
     hybrid = tls_1_3(0x11EC, bytes(range(64)) * 17 + bytes(32), b"\x31" * 1216)  # its other part still makes a secret
     for flights in (dhe(2, PRIME - 2), dhe(GOOD, 3), ecdhe(29, b"\x31" * 32, b"\x42" * 32), unused, hybrid):
         assert verdict(audit_bytes, flights)[0] == "pass"
+
+
+def test_keys_that_were_blanked(audit_bytes: Callable[..., auditor.Audit]) -> None:
+    """Zeros in the place of whole keys are what anonymised captures hold: a real peer would have aborted (RFC 8446 7.4.2)."""
+    x25519, x448, named = (29, bytes(32), bytes(32)), (30, bytes(56), bytes(56)), (256, bytes(256), bytes(256))
+    for flights in (tls_1_3(*x25519), tls_1_3(*x448), tls_1_3(*named), ecdhe(*x25519), dhe(0, 0)):
+        assert verdict(audit_bytes, flights)[0] == "pass"
+
+
+def test_zero_as_a_number(audit_bytes: Callable[..., auditor.Audit]) -> None:
+    """Zero that is written as a number, not as a blanked key, is refused as any other bad key."""
+    flights = tls_1_2(0x9E, field(PRIME) + vector(b"\2") + vector(b"\0") + RSA, field(GOOD))
+    assert verdict(audit_bytes, flights)[0] == "fail"

@@ -3,6 +3,9 @@
 RFC 7919 5.1 and SP 800-56A Rev. 3 5.6.2.3 have them refused where the group is a field's; RFC 7748 6 and RFC 8446 7.4.2
 where it is a curve of Montgomery's, on which a point of small order yields zero whatever the other side's key is. Whether a
 point of another curve lies on it is not looked at, but for the one at infinity, which has no coordinates.
+
+Keys that are zero all through are not judged: a peer aborts with one (RFC 8446 7.4.2), so where a handshake goes on behind
+it the capture's keys were blanked, as tools that anonymise captures do.
 """
 
 import numpy as np
@@ -23,6 +26,7 @@ FAULTS = (
 X25519, X448 = 29, 30
 FIRST_FIELD, LAST_FIELD = 256, 260  # ffdhe2048 to ffdhe8192 (RFC 7919 2)
 X25519_BYTES, X448_BYTES = 32, 56
+BLANKED = 16  # bytes that zeros have at least where they stand for a key
 
 
 def _rows(numbers: tuple[int, ...], size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
@@ -73,10 +77,11 @@ def skip_zeros(data: Bytes, begin: int, end: int) -> int:
 
 @part
 def small_number_fault(data: Bytes, begin: int, end: int) -> int:
-    """Whether a big-endian number is 0 or 1."""
+    """Whether a big-endian number is 0 or 1; 0 of a whole key's length is a key that was blanked."""
+    size = end - begin
     begin = skip_zeros(data, begin, end)
     if begin == end:
-        return IS_ZERO
+        return IS_ZERO if size < BLANKED else GOOD
     return IS_ONE if begin == end - 1 and data[begin] == 1 else GOOD
 
 
@@ -102,6 +107,8 @@ def number_fault(data: Bytes, begin: int, end: int, field: Bytes, low: int, high
 def share_fault(data: Bytes, begin: int, end: int, group: int) -> int:
     """What is wrong with a public key in a named group. Of a hybrid the other part still makes a secret."""
     size = end - begin
+    if size >= BLANKED and skip_zeros(data, begin, end) == end:
+        return GOOD
     if FIRST_FIELD <= group <= LAST_FIELD:
         fault = small_number_fault(data, begin, end)
         return fault if fault != GOOD else named_field_fault(data, begin, end)
