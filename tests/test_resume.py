@@ -18,7 +18,6 @@ import pytest
 import auditor
 from auditor.audit.keeping import Keeping
 from auditor.audit.start import audit_files
-from auditor.capture import inputs
 from auditor.errors import AuditError
 from auditor.machine import own, packed
 from auditor.options import Options
@@ -44,12 +43,6 @@ def every_place(every_border: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let there be a checkpoint behind each block inside of captures, too."""
     del every_border
     monkeypatch.setattr(checkpoint, "INSIDE", 0)
-
-
-@pytest.fixture
-def by_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a capture be known again by its time alone: only who reads it sees that it holds something else."""
-    monkeypatch.setattr(inputs, "stamp_of", lambda status: str(status.st_mtime_ns))
 
 
 def pieces(name: str, folder: Path, count: int = COUNT) -> list[Path]:

@@ -39,8 +39,9 @@ def shared(paths: list[Path], out: Path, jobs: int = 3, **options: Any) -> list[
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_one_more_file(files: list[Path], tmp_path: Path, *, apart: bool) -> None:
+def test_one_more_file(by_time: None, files: list[Path], tmp_path: Path, *, apart: bool) -> None:
     """File after file is added, and followed by another number of processes: no other one is read, nor is any in the end."""
+    del by_time
     one, several = tmp_path / "one", tmp_path / "several"
     auditor.audit(files, out=one, apart=apart).close()
     assert shared(files[:3], several, apart=apart) == []

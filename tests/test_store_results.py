@@ -142,9 +142,9 @@ def same(url: str, folder: Path) -> bool:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_results_in_a_store_are_gone_on_with(s3: Any, tmp_path: Path, place: Path, jobs: int) -> None:
+def test_results_in_a_store_are_gone_on_with(s3: Any, by_time: None, tmp_path: Path, place: Path, jobs: int) -> None:
     """What was read for results in a store is not read again: only a file that was added is, and then none."""
-    del s3
+    del s3, by_time
     files, url = pieces(tmp_path / "in"), f"s3://captures/on/{jobs}"
     auditor.audit(files, out=tmp_path / "whole").close()
 
@@ -162,10 +162,10 @@ def test_results_in_a_store_are_gone_on_with(s3: Any, tmp_path: Path, place: Pat
 
 
 def test_interrupted_on_the_way_to_a_store(
-    s3: Any, tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+    s3: Any, by_time: None, tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was read when an audit was interrupted whose results go to a store is not read again, and goes at its end."""
-    del s3
+    del s3, by_time
     files, url = pieces(tmp_path / "in"), "s3://captures/interrupted"
     auditor.audit(files, out=tmp_path / "whole").close()
     for name in ("SHORTEST", "TIMES"):
