@@ -332,3 +332,11 @@ def feed(memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, packet:
         return stream.have != had
     is_beyond_gap = stream.message_left > 0 and stream.spans > 1  # what a message lacks may never come
     return stream.have != had or stream.recognised == 0 or is_beyond_gap
+
+
+@inlined
+def has_more(side: SideRow, stream: StreamRow, packet: PacketRow) -> bool:
+    """Whether a segment goes on behind what there was room for (segmentation offload: 64 KiB), and the window has moved on."""
+    ahead = (np.int64(packet.sequence) - np.int64(stream.origin) - np.int64(stream.have)) & 0xFFFFFFFF
+    behind = (1 << 32) - ahead
+    return side.stream >= 0 and stream.have < WINDOW and ahead > WINDOW and behind < packet.payload_captured

@@ -5,6 +5,7 @@ import numpy as np
 from auditor.decode.bytes import Bytes
 from auditor.decode.packet import PacketRow
 from auditor.flows.intern import intern
+from auditor.flows.kept import MOST_CARRIED, MOST_KEPT_BYTES, keep_datagram, keep_piece
 from auditor.flows.state import (
     BY_TLS,
     PAST_HANDSHAKE,
@@ -20,7 +21,6 @@ from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import inlined, part
 from auditor.recognise.clear import HEAD, LONGEST_TYPED, note_clear, note_commands, note_upgrade
 from auditor.recognise.commands import speaks_in_lines
-from auditor.recognise.datagrams import MOST_CARRIED, keep_datagram
 from auditor.recognise.numbers import (
     FTP,
     HTTP,
@@ -50,12 +50,8 @@ from auditor.recognise.openings import (
     proxy_header,
     same_word,
 )
-from auditor.tls.records import (
-    APPLICATION_DATA,
-    HANDSHAKE_RECORD,
-    follow_records,
-    how_it_begins,
-)
+from auditor.tls.messages import APPLICATION_DATA, HANDSHAKE_RECORD
+from auditor.tls.records import follow_records, how_it_begins
 from auditor.tls.ssl2 import NOT_TLS, SSL2_CLIENT, SSL2_SERVER, TLS_MIDDLE, TLS_RECORDS, WAIT, ssl2_hello
 
 SPACE, BRACKET = 32, 91
@@ -275,10 +271,14 @@ def another_protocol(
     if is_carried:  # see ``tls.carriers``
         size = min(have, UPGRADE_WITHIN)
         read(memory, stream, np.int64(stream.start), size, np.int64(0))
-        keep_datagram(memory, flow, np.int64(direction), data, np.int64(0), size, packet)
+        if is_carrier(flow):
+            keep_piece(memory, flow, np.int64(direction), size, packet)
+        else:
+            keep_datagram(memory, flow, np.int64(direction), data, np.int64(0), size, packet)
     pass_all_but(stream, rest)
     is_last = row >= 0 and IS_LAST[row] and not asks_to_upgrade(row, data, size)
-    if is_last or stream.skipped > UPGRADE_WITHIN or ends_carrying(flow, side, data):
+    most = MOST_KEPT_BYTES if is_carried else UPGRADE_WITHIN
+    if is_last or stream.skipped > most or ends_carrying(flow, side, data):
         release(memory, side, stream)
     return False
 

@@ -14,6 +14,7 @@ import numpy as np
 from auditor.flows import frame_columns
 from auditor.flows import state as S
 from auditor.flows.intern import value
+from auditor.flows.kept import LARGEST_IN_PARTS
 from auditor.recognise.numbers import PROTOCOL_NAMES
 from auditor.tables import schema
 from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
@@ -22,7 +23,6 @@ from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_faults import CUT_HELLO, CUT_PACKETS, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
 from auditor.tls.interned import Shapes, names_of
-from auditor.tls.messages import LARGEST_READ
 from auditor.tls.names import alert_name, signature_name, suites
 from auditor.tls.outcome import DECIDING, Outcome, outcome
 from auditor.tls.quic_versions import version_text
@@ -42,7 +42,8 @@ CLIENT_COLUMNS = (
     "ja4",
     "ech",
 )
-LONG_CHAIN = f"the certificates take more than {LARGEST_READ} bytes and are not read"
+LONG_CHAIN = f"the certificates take more than {LARGEST_IN_PARTS} bytes and are not read"
+IN_PIECES = "more pieces or bytes than are kept of a handshake inside another protocol or over datagrams"
 TYPES = {column.name: column.type for column in schema.TABLES["handshakes"]}
 
 
@@ -193,6 +194,8 @@ def _lost(side: str, why: int) -> str | None:
     """Why bytes of a side are missing, in words."""
     if why == S.NO_ROOM:
         return f"{NO_MEMORY} to follow the {side}'s side to its end"
+    if why == S.NOT_KEPT:
+        return IN_PIECES
     return f"part of the {side}'s side is missing from the capture" if why else None
 
 
@@ -206,6 +209,8 @@ def _status(
         message = "ClientHello" if seen & S.SEEN_CLIENT_CUT else "ServerHello"
         if invalid == TOO_LONG:
             return "truncated", f"{message}: {INVALID[TOO_LONG]}"
+        if S.NOT_KEPT in (client_lost, server_lost):
+            return "truncated", IN_PIECES
         return "truncated", f"{message}: the capture has only its first {at + 4} bytes"
     if invalid in (NO_KEYS, NO_SALT, HIDDEN, CUT_PACKETS):
         return "truncated", INVALID[invalid]
