@@ -6,6 +6,7 @@ from auditor.border.words import counted
 from auditor.capture.text_forms import form_of
 
 EDITCAP = "convert it with: editcap -F pcap FILE OUT.pcap"
+AS_UTF_8 = "iconv -f UTF-16 -t UTF-8"  # what PowerShell's > wrote
 AS_TEXT = "that was transferred as text, which destroys it; transfer it as binary"
 IN_BASE64 = "in base64; decode it with: base64 -d FILE > OUT"
 LOOKS = (
@@ -114,7 +115,8 @@ def _text_like(head: bytes) -> str | None:
     """What a text looks like; None for what is none."""
     for mark in TEXT_MARKS:
         head = head.removeprefix(mark)
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    is_utf_16 = head[:2] in (b"\xff\xfe", b"\xfe\xff")
+    if is_utf_16:
         text = head.decode("utf-16", "ignore")
     else:
         try:
@@ -124,7 +126,7 @@ def _text_like(head: bytes) -> str | None:
                 return None
             text = head[: error.start].decode("utf-8")
     if (words := form_of(text)) is not None:
-        return words
+        return words.replace(" FILE", f" <({AS_UTF_8} FILE)") if is_utf_16 else words
     first = text.lstrip().splitlines()[0] if text.strip() else ""
     if text.isprintable() or first.expandtabs().isprintable():
         return "CSV text" if first.count(",") > 2 else "plain text"
