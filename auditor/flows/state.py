@@ -183,6 +183,7 @@ STREAM = np.dtype(
         ("grid", "i4", (CHUNKS_A_STREAM,)),  # chunk of each part of the window, -1 for none
         ("span", "i4", (2 * SPANS,)),  # begin and end of each stretch, in order
         ("held", "u1"),  # bytes of a segment that may be an acknowledgement's padding, their number, and the bytes
+        ("beyond", "u1"),  # segments behind the window since the stream last went on
         ("held_sequence", "u4"),
         ("held_bytes", "u1", (MOST_HELD,)),
     ]
