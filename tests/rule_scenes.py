@@ -57,6 +57,7 @@ class Scene:
         int, ...
     ] = ()  # signature schemes that the client offers besides those of SHA-256 and better
     signatures: bool = True  # the client lists signature schemes
+    issuer: str = "ec p384"  # whose key signs the certificate
     mail: str = ""  # SMTP before it: "upgraded", or "clear" where STARTTLS is offered and not used
 
 
@@ -106,6 +107,7 @@ SCENES = {
     "tls12-no-signatures": Scene(signatures=False),
     "smtp-upgraded": Scene(mail="upgraded"),
     "smtp-clear": Scene(mail="clear"),
+    "tls12-signed-pkcs1": Scene(issuer="rsa 4096"),
 }
 MAIL = [("s", b"220 mail.example ESMTP\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250-x\r\n250 STARTTLS\r\n")]
 STARTTLS = [("c", b"STARTTLS\r\n"), ("s", b"220 go\r\n")]
@@ -123,12 +125,12 @@ def key_of(kind: str) -> Any:
 
 
 @cache
-def certificate(kind: str, name: str) -> bytes:
+def certificate(kind: str, name: str, issuer: str = "ec p384") -> bytes:
     """A certificate of a CA for a server, as DER.
 
     Signed with SHA-384 where the key is on P-384, with ML-DSA where it is of that kind.
     """
-    signer = key_of(kind if kind.startswith("mldsa") else "ec p384")
+    signer = key_of(kind if kind.startswith("mldsa") else issuer)
     digest = None if kind.startswith("mldsa") else hashes.SHA384() if kind == "ec p384" else hashes.SHA256()
 
     def named(common: str) -> x509.Name:
@@ -170,7 +172,7 @@ def _hello(scene: Scene) -> bytes:
         extensions += wire.extension(13, _vector(struct.pack(f">{len(offered)}H", *offered)))
     if scene.version == 0x0304 and scene.group:
         size = 32 if scene.group == "x25519" else SHARES[scene.group]
-        share = struct.pack(">H", GROUPS[scene.group]) + _vector(bytes(size))
+        share = struct.pack(">H", GROUPS[scene.group]) + _vector(b"\x09" * size)
         if scene.early_data:
             extensions += wire.extension(42, b"")
         extensions += wire.extension(51, _vector(share)) + wire.extension(43, b"\x04\x03\x04\x03\x03")
@@ -189,7 +191,7 @@ def _answer(scene: Scene) -> bytes:
     extensions = b""
     if scene.version == 0x0304:
         assert scene.group is not None
-        share = struct.pack(">H", GROUPS[scene.group]) + _vector(bytes(SHARES[scene.group]))
+        share = struct.pack(">H", GROUPS[scene.group]) + _vector(b"\x09" * SHARES[scene.group])
         key = wire.extension(41, b"\0\0") if scene.psk_only else wire.extension(51, share)
         extensions = wire.extension(43, b"\x03\x04") + key
         return wire.record(22, wire.server_hello(scene.suite, 0x0303, extensions))
@@ -207,7 +209,7 @@ def _answer(scene: Scene) -> bytes:
         hello = hello[:at] + bytes([scene.compression]) + hello[at + 1 :]
     flight = hello
     if scene.suite != 0x006C:
-        der = certificate(scene.key, scene.certificate_name)
+        der = certificate(scene.key, scene.certificate_name, scene.issuer)
         flight += wire.message(11, _vector(_vector(der, 3), 3))
     exchange = _exchange(scene)
     if exchange:
@@ -222,10 +224,10 @@ def _exchange(scene: Scene) -> bytes:
     if scene.suite in (0x009E, 0x006C):
         prime = next(prime for prime, name in known_primes(scene.dh_bits).items() if "weak" not in name)
         number = prime.to_bytes((prime.bit_length() + 7) // 8, "big")
-        return _vector(number) + _vector(b"\2") + _vector(number) + (b"" if scene.suite == 0x006C else signature)
+        return _vector(number) + _vector(b"\2") + _vector(number[:-1]) + (b"" if scene.suite == 0x006C else signature)
     if scene.group is None:
         return b""
-    return b"\3" + struct.pack(">H", GROUPS[scene.group]) + _vector(bytes(SHARES[scene.group]), 1) + signature
+    return b"\3" + struct.pack(">H", GROUPS[scene.group]) + _vector(b"\x09" * SHARES[scene.group], 1) + signature
 
 
 def _packets(scene: Scene, port: int) -> list[bytes]:

@@ -138,7 +138,7 @@ def test_archives_of_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     inner = zipped({f"{number}.pcap": FILES["day/one.pcap"] for number in range(10)})
     path = wire.write(tmp_path, zipped({f"{number}.zip": inner for number in range(10)}), "a.zip")
     assert len(auditor.audit(path).captures) == 100
-    whole = archives.Left
+    whole = archives.UnpackLimit
     monkeypatch.setattr(archives, "Left", partial(whole, files=50))
     result = auditor.audit(path)
     assert len(result.captures) < 50

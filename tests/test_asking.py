@@ -250,7 +250,7 @@ def test_python_asks_the_same(office: Any, tmp_path: Path) -> None:
     counted = office.sql("select verdict, count(*) as n from flows group by 1 order by 1 desc")
     assert counted["n"].sum() == 29
     assert counted["verdict"].iloc[0] == "fail"
-    assert office.sql("").empty
+    assert office.sql("create table one (a int)").empty
     assert office.report(tmp_path / "page.html").read_text().startswith("<!doctype html>")
     office.save(tmp_path / "kept")
     pd.testing.assert_frame_equal(auditor.load(tmp_path / "kept").problems, office.problems)
@@ -299,3 +299,34 @@ def test_damaged_results_are_said(results: Path, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "flows.parquet: is missing or damaged" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", " ; ", "/* nothing */", "\n"])
+def test_a_text_without_a_query_is_an_error(office: auditor.Audit, results: Path, text: str) -> None:
+    """SQL that asks nothing is refused with what would be a query, instead of printing nothing."""
+    failed = run("sql", results, text)
+    assert failed.returncode == 2
+    assert "there is no query; one is: select" in failed.stderr
+    with pytest.raises(auditor.AuditError, match="there is no query"):
+        office.sql(text)
+
+
+def test_no_rows_of_several_queries_are_lost(office: auditor.Audit) -> None:
+    """Two queries with rows are refused, since one of both would not be seen; a table may be made for the last one."""
+    with pytest.raises(auditor.AuditError, match="ask them one by one"):
+        asking.query(office, "select 1; select 2")
+    assert asking.query(office, "create table one as select 5 as a; select a from one;")[1] == [(5,)]
+
+
+def test_an_error_says_what_was_meant(office: auditor.Audit) -> None:
+    """A column or table that is not there is answered with the one that is like it, or with how to see those there are."""
+    for text, meant in (
+        ("select servce from flows", 'Did you mean "service"?'),
+        ("select nothing_like_it from flows", "describe flows lists those there are"),
+        ("select * from flow", 'Did you mean "flows"?'),
+        ("copy flows to 'x.csv'", "--format csv > FILE"),
+    ):
+        with pytest.raises(auditor.AuditError, match=re.escape(meant)):
+            asking.query(office, text)
+    with pytest.raises(auditor.AuditError, match='Did you mean "tls_version"'):
+        asking.rows_where(office, "flows", "tls_vesion = 'TLS 1.0'")

@@ -15,7 +15,7 @@ import pytest
 
 import auditor
 from auditor.machine import objects, writing
-from auditor.machine.objects import Object
+from auditor.machine.objects import KernelObject
 from auditor.report import history_files, temporary
 from auditor.report.custody import CUSTODY, NAMES
 from tests import wire
@@ -154,7 +154,7 @@ def test_one_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert objects.load(names)
     for left in objects.folder().glob(".audit-*"):  # as if a minute had passed
         os.utime(left, (0, 0))
-    objects.store({"kernel0": Object(b"x", "symbol", 1)})
+    objects.store({"kernel0": KernelObject(b"x", "symbol", 1)})
     assert sorted(path.name for path in objects.folder().iterdir()) == names
 
 
@@ -162,7 +162,7 @@ def test_one_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_machine_code_that_is_not_whole(home: Path, monkeypatch: pytest.MonkeyPatch, data: str) -> None:
     """Machine code that was cut off, as by a full disk, is as good as none."""
     monkeypatch.setenv("AUDITOR_CACHE_DIR", str(home))
-    objects.store({"kernel0": Object(b"x" * 1000, "symbol", 1)})
+    objects.store({"kernel0": KernelObject(b"x" * 1000, "symbol", 1)})
     kept = objects.folder() / "kernel0"
     whole = kept.read_bytes()
     kept.write_bytes({"cut": whole[:-1], "empty": b"", "other": whole[:-1] + b"y"}[data])

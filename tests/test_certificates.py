@@ -66,6 +66,11 @@ ROOT_DER = made("Root", ROOT, ca=True)
 LEAF_DER = made("leaf", LEAF, "Root", ROOT, (NAME, "*.example.org"))
 
 
+def raw_key(key: Any) -> bytes:
+    encoded: bytes = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return encoded
+
+
 def listed(*ders: bytes) -> bytes:
     body = b"".join(len(der).to_bytes(3, "big") + der for der in ders)
     return len(body).to_bytes(3, "big") + body
@@ -189,6 +194,30 @@ def test_what_is_no_certificate(audit_bytes: Run) -> None:
             assert (row["key_algorithm"], row["curve"]) == ("raw public key", "prime256v1")
         else:
             assert "not a certificate that can be parsed" in row["problem"]
+
+
+@pytest.mark.parametrize(
+    ("body", "strong", "named"),
+    [
+        (raw_key(ec.generate_private_key(ec.SECP256R1())), "pass", "not_observable"),
+        (raw_key(rsa.generate_private_key(65537, 1024)), "fail", "fail"),
+        (b"", "fail", "fail"),
+        (b"\0\0\0", "not_observable", "not_observable"),
+    ],
+)
+def test_what_stands_in_place_of_certificates(audit_bytes: Run, body: bytes, strong: str, named: str) -> None:
+    """A raw public key (RFC 7250) is judged by its strength, and names nobody; an empty list proves nothing."""
+    message = len(body).to_bytes(3, "big") + body
+    flights = handshake()
+    server = wire.server_hello(0xC02B) + wire.message(11, message) + wire.message(14, b"")
+    flights[1] = ("s", wire.record(22, server))
+    data = wire.pcap(wire.Talk().open().play(flights).packets)
+    result = audit_bytes(data, policy=["rfc9325", "pci-dss-4.0.1"], all_traffic=True)
+    said = result.verdicts.set_index("rule").verdict
+    assert (said["BCP107"], said["PCI103"]) == (strong, named)
+    reasons = set(result.verdicts[result.verdicts.rule.isin(["BCP107", "PCI103"])].reason)
+    assert all("raw public key" in one or "the server" in one for one in reasons)
+    assert not any("encrypted" in one for one in reasons)
 
 
 def test_client_certificate(audit_bytes: Run) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import auditor
 from auditor.report import charts
-from auditor.report.charts import Event, Strand, Timeline
+from auditor.report.charts import PathChange, Strand, Timeline
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.page import sankey, timeaxis
 from tests import wire
@@ -67,7 +67,13 @@ def test_bins_are_those_of_people(failover: Any) -> None:
 
 @pytest.mark.parametrize(
     ("width", "words"),
-    [(5_000_000, "5 ms"), (SECOND, "second"), (15 * SECOND, "15 seconds"), (120 * SECOND, "2 minutes")],
+    [
+        (5_000_000, "5 ms"),
+        (SECOND, "a second"),
+        (3600 * SECOND, "an hour"),
+        (15 * SECOND, "15 seconds"),
+        (120 * SECOND, "2 minutes"),
+    ],
 )
 def test_lengths_of_time(width: int, words: str) -> None:
     """A length of time is said in its largest whole unit."""
@@ -76,9 +82,9 @@ def test_lengths_of_time(width: int, words: str) -> None:
 
 def test_changes_in_words() -> None:
     """One flow is one flow; a day is said once; what went an unknown way says so."""
-    one = Event(AXIS, AXIS, 1, "internet")
+    one = PathChange(AXIS, AXIS, 1, "internet")
     assert timeaxis.words(one) == "2026-11-25 13:30:00.000 UTC: 1 flow changed, now by internet"
-    later = Event(AXIS, AXIS + 86_400 * SECOND, 1200, "unknown")
+    later = PathChange(AXIS, AXIS + 86_400 * SECOND, 1200, "unknown")
     assert timeaxis.words(later) == (
         "2026-11-25 13:30:00.000 to 2026-11-26 13:30:00.000 UTC: 1,200 flows changed, by an unknown way since"
     )

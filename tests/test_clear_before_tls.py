@@ -201,3 +201,44 @@ def test_each_word_belongs_to_a_protocol() -> None:
     words = [(one.application, one.text) for one in COMMAND_WORDS]
     assert len(set(words)) == len(words)
     assert all(text == text.lower() for _, text in words)
+
+
+MIDDLE = {
+    "smtp": [("c", b"STARTTLS\r\n"), ("s", b"220 2.0.0 Ready to start TLS\r\n")],
+    "imap": [("c", b"a1 starttls\r\n"), ("s", b"a1 OK Begin TLS negotiation now\r\n")],
+    "pop3": [("c", b"STLS\r\n"), ("s", b"+OK Begin TLS negotiation\r\n")],
+    "ftp": [("c", b"AUTH TLS\r\n"), ("s", b"234 AUTH TLS OK.\r\n")],
+    "nntp": [("c", b"STARTTLS\r\n"), ("s", b"382 Continue with TLS negotiation\r\n")],
+    "sieve": [("c", b"STARTTLS\r\n"), ("s", b'OK "Begin TLS negotiation now."\r\n')],
+    "irc": [("c", b"STARTTLS\r\n"), ("s", b":irc.example 670 me :STARTTLS successful\r\n")],
+    "xmpp": [("c", b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"), ("s", b"<proceed/>")],
+}
+
+
+@pytest.mark.parametrize("protocol", MIDDLE)
+def test_a_capture_that_begins_at_starttls(audit_bytes: Callable[..., auditor.Audit], protocol: str) -> None:
+    """The server's reply tells the protocol; what was said before is not in the capture, so that it does not pass."""
+    data = wire.pcap(wire.Talk(server=AWS).play([*MIDDLE[protocol], *SHAKE]).packets)
+    told = audit_bytes(data)
+    assert [row["starttls"] for row in told.rows("handshakes", "starttls")] == [protocol]
+    said = {row["rule"]: (row["verdict"], row["reason"]) for row in told.rows("verdicts", "rule", "verdict", "reason")}
+    assert said["NET101"] == ("not_observable", f"in clear before TLS had begun: an unseen beginning of {protocol}")
+
+
+REFUSALS = {
+    "smtp": b"454 TLS not available\r\n",
+    "imap": b"a1 BAD no\r\n",
+    "pop3": b"-ERR no\r\n",
+    "nntp": b"580 no\r\n",
+    "sieve": b'NO "no"\r\n',
+    "irc": b":irc.example 691 me :STARTTLS failed\r\n",
+}
+
+
+@pytest.mark.parametrize("protocol", REFUSALS)
+def test_a_capture_that_begins_at_a_refusal(audit_bytes: Callable[..., auditor.Audit], protocol: str) -> None:
+    """A refusal tells the protocol as well, and the session stays in clear."""
+    data = wire.pcap(wire.Talk(server=AWS).play([MIDDLE[protocol][0], ("s", REFUSALS[protocol])]).packets)
+    told = audit_bytes(data)
+    assert [row["protocol"] for row in told.rows("flows", "protocol")] == [protocol]
+    assert [row["verdict"] for row in told.rows("verdicts", "rule", "verdict") if row["rule"] == "NET101"] == ["fail"]

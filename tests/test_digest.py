@@ -1,6 +1,7 @@
 """SHA-256 of inputs: by a process of its own for large files, by a thread for streams."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,13 +69,13 @@ def test_program_that_is_killed(capture: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_file_that_is_written_to(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that was written to while it was read says so; its digest is that of the bytes that were there before."""
     before, whole = _hashed(capture), capture.read_bytes()
-    hexdigest = digest.Child.hexdigest
+    hexdigest = digest.DigestChild.hexdigest
 
-    def grow(self: digest.Child, count: int) -> str | None:
+    def grow(self: digest.DigestChild, count: int) -> str | None:
         capture.write_bytes(whole + b"more")
         return hexdigest(self, count)
 
-    monkeypatch.setattr(digest.Child, "hexdigest", grow)
+    monkeypatch.setattr(digest.DigestChild, "hexdigest", grow)
     row = _row(capture)
     assert row["sha256"] == before
     assert f"first {len(whole)} bytes" in row["warnings"]
@@ -102,13 +103,13 @@ def test_file_that_was_replaced(capture: Path) -> None:
 def test_digest_that_began_before_the_audit(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that the command line starts first is the only one that hashes the file."""
     started: list[Path] = []
-    begin = digest.Child.__init__
+    begin = digest.DigestChild.__init__
 
-    def count(self: digest.Child, path: Path, size: int) -> None:
+    def count(self: digest.DigestChild, path: Path, size: int) -> None:
         started.append(path)
         begin(self, path, size)
 
-    monkeypatch.setattr(digest.Child, "__init__", count)
+    monkeypatch.setattr(digest.DigestChild, "__init__", count)
     hashing = digest.begin(capture)
     assert hashing is not None
     row = audit_files(capture, Options(), hashing=hashing).captures.iloc[0]
@@ -131,14 +132,14 @@ def test_file_that_is_renamed(capture: Path) -> None:
 
 def test_nothing_is_left(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What has begun and is not asked for any more ends."""
-    begun: list[digest.Child] = []
-    begin = digest.Child.__init__
+    begun: list[digest.DigestChild] = []
+    begin = digest.DigestChild.__init__
 
-    def keep(self: digest.Child, path: Path, size: int) -> None:
+    def keep(self: digest.DigestChild, path: Path, size: int) -> None:
         begin(self, path, size)
         begun.append(self)
 
-    monkeypatch.setattr(digest.Child, "__init__", keep)
+    monkeypatch.setattr(digest.DigestChild, "__init__", keep)
     with pytest.raises(auditor.PolicyError):
         auditor.audit(capture, policy="no such policy")
     with pytest.raises(auditor.InputError):
@@ -152,18 +153,13 @@ def test_nothing_is_left(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_program_without_a_reader(capture: Path) -> None:
     """The process ends where nobody is left who would read what it says."""
     program = Path(sha256.__file__).read_text(encoding="utf-8").replace("BEAT = 64", "BEAT = 1")
-    with capture.open("rb") as file:
-        begun = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", program, str(SIZE)],
-            stdin=file,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-    assert begun.stdout is not None
-    begun.stdout.close()
-    assert begun.wait(20) != 0
-    assert begun.stderr is not None
-    begun.stderr.close()
+    nobody, said = os.pipe()
+    os.close(nobody)
+    with capture.open("rb") as file, os.fdopen(said, "wb") as out:
+        command = [sys.executable, "-I", "-S", "-c", program, str(SIZE)]
+        ended = subprocess.run(command, stdin=file, stdout=out, stderr=subprocess.PIPE, check=False)
+    assert ended.returncode != 0
+    assert b"in sha256" in ended.stderr, "it has hashed all, and failed to tell the digest"
 
 
 def test_stream(capture: Path) -> None:

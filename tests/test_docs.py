@@ -14,7 +14,7 @@ from auditor.policy import library, model
 from tests.conftest import ROOT
 
 GUIDE = ("capture", "audit", "read", "prove", "share")
-POLICY = {"policy": model.Policy, "rule": model.Rule, "change": model.Change, "exception": model.Exemption}
+POLICY = {"policy": model.Policy, "rule": model.Rule, "change": model.RuleChange, "exception": model.Exemption}
 SECTIONS = {one.name for one in fields(model.Policy)} & {"rule", "change", "exception", "unseen"}
 
 
@@ -41,9 +41,9 @@ def test_every_key_of_a_topology_is_documented(tmp_path: Path) -> None:
     sections = generator().keys()["topology"]
     classes = {
         "site": topology.Site, "router": topology.Router, "virtual_interface": topology.VirtualInterface,
-        "uplink": topology.Uplink, "vpn": topology.Vpn, "vpc": topology.Vpc, "endpoint": topology.Endpoint,
+        "uplink": topology.Uplink, "vpn": topology.Vpn, "vpc": topology.Vpc, "endpoint": topology.VpcEndpoint,
         "attachment": topology.Attachment, "capture_point": topology.CapturePoint, "nat": topology.Nat,
-        "routing_table": topology.RoutingTable, "rule": topology.Rule,
+        "routing_table": topology.RoutesFile, "rule": topology.LinkRule,
     }  # fmt: skip
     assert set(sections) == set(classes) == {one.name for one in fields(topology.Topology)}
     for name, kind in classes.items():

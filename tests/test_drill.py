@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import auditor
-from auditor.audit.compare import Comparison, Line, compare
+from auditor.audit.compare import ColumnComparison, Comparison, compare
 from auditor.machine import programs
 from tests import wire
 from tests.conftest import SAMPLES
@@ -86,7 +86,7 @@ def test_doctor_compares(tmp_path: Path) -> None:
 
 def test_a_difference_is_reported() -> None:
     """A cell that is not equal is counted, and the first ones are shown with their place."""
-    line = Line("ja3")
+    line = ColumnComparison("ja3")
     for number in range(6):
         line.cell(f"frame {number}", "a", "a" if number == 0 else "b")
     assert (line.compared, line.equal, len(line.examples)) == (6, 1, 3)

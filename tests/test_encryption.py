@@ -1,6 +1,7 @@
 """Encrypted means: a handshake that came to its end, a suite that encrypts, and nothing in clear in its place or after it."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,6 +105,26 @@ def test_no_policy_passes_what_was_in_clear(audit_bytes: Callable[..., auditor.A
     """A flow that went on in clear passes no policy, also where no rule asks for encryption."""
     data = wire.pcap(wire.Talk(server=AWS).open().play(CLEAR[scene]).close().packets)
     assert [row["verdict"] for row in audit_bytes(data, policy=[policy]).rows("flows", "verdict")] != ["pass"]
+
+
+@pytest.mark.parametrize("check", ["tls-version", "cipher-suites"])
+def test_no_end_of_the_handshake_is_no_pass(
+    audit_bytes: Callable[..., auditor.Audit], tmp_path: Path, check: str
+) -> None:
+    """Where only what was negotiated is asked for, a handshake without its end in the capture does not pass, and why is told."""
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'id = "own"\ntitle = "Own"\nedition = "1"\nsource = "ours"\nretrieved = 2026-11-01\n[[rule]]\ncode = "OUR101"\n'
+        f'title = "One rule"\ncheck = "{check}"\nseverity = "high"\nwhat = "w"\nwhy = "y"\nfix = "f"\nsource = "s"\n'
+        + ("parameters = { minimum_bits = 112 }\n" if check == "cipher-suites" else "")
+    )
+    for flights, expected in ((SHAKE[:2], "not_observable"), (SHAKE[:3], "not_observable"), (SHAKE, "pass")):
+        data = wire.pcap(wire.Talk(server=AWS).open().play(flights).packets)
+        told = audit_bytes(data, policy=own)
+        assert [row["verdict"] for row in told.rows("verdicts", "verdict")] == ["pass"]
+        assert [row["verdict"] for row in told.rows("flows", "verdict")] == [expected]
+        whole = {"reason": "the end of the TLS handshake is not in the capture", "flows": 1}
+        assert told.manifest["not_observable"] == ({} if expected == "pass" else {"-": [whole]})
 
 
 def test_what_was_in_clear_has_no_version_of_tls(audit_bytes: Callable[..., auditor.Audit]) -> None:

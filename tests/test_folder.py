@@ -48,6 +48,21 @@ def test_results_of_killed_audits_are_removed(temporary: Path) -> None:
     assert all(path.is_dir() for path in kept)
 
 
+def test_results_on_their_way_into_a_store_are_left(temporary: Path) -> None:
+    """What a killed audit has left of results for a store stays for a week, for the next one with the same results."""
+    url = "s3://captures/results/"
+    name = folder.results_folder(url)[0].name.split("-")
+    left = orphan(temporary)
+    name[2] = left.name.split("-")[2]
+    left = left.rename(temporary / "-".join([*name[:5], "left"]))
+    assert left in temporary_folders.left(url.rstrip("/"))
+    folder.results_folder(None)
+    assert left.is_dir()
+    os.utime(left, (0, 0))
+    folder.results_folder(None)
+    assert not left.exists()
+
+
 def test_two_audits_may_remove_the_same_results(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results that another audit removes at the same moment are no error."""
     left = orphan(temporary)

@@ -284,6 +284,16 @@ def test_names_that_no_file_can_have() -> None:
         ("ended-api", "services = ['pinpoint']\nsince = 'soon'", "is no day"),
         ("certificate-strength", "match = 'yes'", "is neither true nor false"),
         ("post-quantum", "kinds = [[]]", "is no list of texts"),
+        ("offers-signatures", "allow = ['(']", "has the pattern"),
+        ("certificate-strength", "signatures = ['(']", "has the pattern"),
+        ("cipher-suites", "offered = true", "asks for nothing: give allow, deny or minimum_bits"),
+        ("signature-schemes", "", "asks for nothing: give allow or deny"),
+        ("groups", "", "asks for nothing"),
+        ("groups", "allow = []", "is empty"),
+        ("cipher-suites", "allow = {cipher = []}", "is empty"),
+        ("cipher-suites", "deny = {cipher = ['AES_128']}", "no suite has the cipher AES_128; there are 28147, 3DES"),
+        ("cipher-suites", "deny = {name = ['ECDHE-RSA-AES128-SHA']}", "those of IANA, as TLS_AES_128_GCM_SHA256"),
+        ("groups", "deny = ['P-256']", "no group is named P-256"),
     ],
 )
 def test_parameters_of_rules(tmp_path: Path, check: str, parameters: str, words: str) -> None:
@@ -296,3 +306,23 @@ def test_parameters_of_rules(tmp_path: Path, check: str, parameters: str, words:
     with pytest.raises(auditor.PolicyError) as caught:
         library.get(tmp_path / "own.toml")
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("check", "parameters"),
+    [
+        ("cipher-suites", "deny = {anonymous = [true], export = ['yes'], bits = [40]}"),
+        ("cipher-suites", "minimum_bits = 128"),
+        ("groups", "deny = ['SECP192R1', 'dh1024', 'modp2048', '0x1234']"),
+        ("certificate-strength", "signatures = ['sha384WithRSAEncryption', 'rsassaPss \\\\(sha384\\\\)']"),
+    ],
+)
+def test_parameters_that_are_right(tmp_path: Path, check: str, parameters: str) -> None:
+    """Names in any case, numbers, true for yes, and groups without a name are taken."""
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'id = "own"\ntitle = "t"\nedition = "1"\nsource = "s"\nretrieved = 2026-01-01\n'
+        f'[[rule]]\ncode = "OWN101"\ntitle = "t"\ncheck = "{check}"\nseverity = "low"\nwhat = "w"\nwhy = "y"\nfix = "f"\n'
+        f'source = "s"\n[rule.parameters]\n{parameters.replace(chr(39), chr(34))}\n'
+    )
+    assert len(library.get(path).rule) == 1

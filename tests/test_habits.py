@@ -149,3 +149,38 @@ def test_options_that_do_nothing_are_errors(arguments: tuple[str, ...], words: s
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("diff", "OLD NEW"), ("sql", "FOLDER QUERY"), ("history", "FOLDER"), ("extract", "FOLDER FINDING")],
+)
+def test_arguments_are_named_by_what_they_are(command: str, words: str) -> None:
+    """The usage says what each argument is, no two alike; whoever leaves the last one out is told that one."""
+    assert f" {command} [OPTIONS] {words}\n" in run(command, "-h").stdout
+    assert f"Missing argument '{words.rsplit(maxsplit=1)[-1]}'" in run(command, *(["x"] * words.count(" "))).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("pcap", "x", "--jobs", "many"), "'--jobs': not a whole number ("),
+        (("pcap", "x", "--witness", "y", "--skew", "some"), "'--skew': not a number ("),
+        (("pcap", "x", "--as-of", "2027-13-01"), "'2027-13-01': give a day as 2026-11-27 ("),
+        (("live", "lo", "--duration", "long"), "'--duration': not a number ("),
+        (("completion",), "Choose from: bash, zsh, fish, powershell ("),
+    ],
+)
+def test_values_that_are_wrong_are_told_in_words(arguments: tuple[str, ...], said: str) -> None:
+    """What cannot be an option's value is refused in one line of a person's words, not in a library's."""
+    done = run(*arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert said in done.stderr
+    assert "\\x" not in done.stderr
+
+
+def test_rules_as_lines() -> None:
+    """`audit rules --format csv` has a line for each rule, without escapes for the ends of lines in its texts."""
+    text = run("rules", "--format", "csv").stdout
+    assert "\\x0a" not in text
+    assert len(text.splitlines()) == 1 + len(json.loads(run("rules", "--format", "json").stdout))

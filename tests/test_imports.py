@@ -167,3 +167,14 @@ def test_the_command_line_uses_the_public_names() -> None:
     }
     assert names
     assert names <= set(auditor.__all__)
+
+
+def test_each_class_has_a_name_of_its_own() -> None:
+    """No two classes of the package share a name, so that a name says which thing is meant."""
+    names = [
+        node.name
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert sorted(names) == sorted(set(names))

@@ -20,7 +20,6 @@ from auditor.capture.inputs import Input
 from auditor.errors import AuditError, InputError
 from auditor.machine import packed
 from auditor.options import Options
-from auditor.report.custody import STATE
 from tests import cuts, wire
 from tests.conftest import HANG, SAMPLES
 from tests.sharing import names, rows, totals
@@ -41,7 +40,7 @@ def test_processes_say_what_one_says(one: Path, tmp_path: Path) -> None:
     auditor.audit(OFFICE, jobs=2, out=tmp_path).close()
     assert rows(tmp_path) == rows(one)
     assert totals(tmp_path) == totals(one)
-    assert {*names(tmp_path), STATE} == set(names(one))
+    assert names(tmp_path) == names(one)
 
 
 def test_all_that_is_known_of_a_site(tmp_path: Path) -> None:
@@ -208,7 +207,7 @@ def test_gone_on_with_after_a_kill(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, check=True, timeout=HANG)
     assert b"what was read before is not read again" in done.stderr
     assert rows(out) == rows(alone)
-    assert {*names(out), STATE} == set(names(alone))
+    assert names(out) == names(alone)
     done = subprocess.run(command, capture_output=True, check=True, timeout=HANG)
     assert b"20 of 20 captures were read before" in done.stderr
 
@@ -217,7 +216,7 @@ def test_a_folder_that_was_prepared_is_not_gone_on_from(tmp_path: Path) -> None:
     """What shares have left counts in the folder that this user's audit made, and in no copy or other that looks like it."""
     options = Options(out=tmp_path / "out")
     marks = parallel._marks([], options, 2)
-    with parallel._working([], options, 2) as folder:
+    with parallel._working([], options, 2) as (folder, _):
         assert parallel._fits(marks, options, folder)
         assert not parallel._fits(marks, options, shutil.copytree(folder, tmp_path / "copy"))
         packed.write(folder / shares.PLAN, parallel.PLAN_KIND, marks | {"seal": "00" * 32}, {})

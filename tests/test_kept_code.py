@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from auditor.machine import objects, trust
-from auditor.machine.objects import Object, load, pack, store, unpack
+from auditor.machine.objects import KernelObject, load, pack, store, unpack
 
-OBJECTS = {"a-1": Object(b"\n\0code", "f", 2), "b-2": Object(b"", "g", 0)}
+OBJECTS = {"a-1": KernelObject(b"\n\0code", "f", 2), "b-2": KernelObject(b"", "g", 0)}
 SOMEBODY = 12345
 
 

@@ -27,6 +27,10 @@ LINE = f"CLIENT_RANDOM {RANDOM} {SECRET}"
         f"time=2026-11-25 msg='{LINE}' level=debug\n".encode(),
         f"client_random\t{RANDOM}  {SECRET}\n".encode(),
         f"{LINE}   # the second connection\n".encode(),
+        f"# written by an old editor\r{LINE}\r".encode(),
+        f"\x1b[36mapp-1\x1b[0m | \x1b[1m{LINE}\x1b[0m\n".encode(),
+        LINE.replace(" ", "\u00a0").encode(),
+        (LINE + "\n").encode("utf-32"),
     ],
     ids=[
         "UTF-8 mark",
@@ -39,6 +43,10 @@ LINE = f"CLIENT_RANDOM {RANDOM} {SECRET}"
         "a quoted message",
         "a small label and tabs",
         "a comment behind",
+        "carriage returns alone",
+        "colours of a terminal",
+        "spaces that do not break",
+        "UTF-32",
     ],
 )
 def test_one_line_in_many_dresses(data: bytes) -> None:
@@ -48,6 +56,30 @@ def test_one_line_in_many_dresses(data: bytes) -> None:
         log = keys.add("log", pieces)
         assert (log.lines, log.wrong) == (1, 0)
         assert keys.by_random[bytes.fromhex(RANDOM)][0].lower() == LINE.lower().encode()
+
+
+HANDSHAKE = ["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_HANDSHAKE_TRAFFIC_SECRET"]
+DATA = ["CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (HANDSHAKE, "only the secrets of its handshake are given"),
+        (DATA, "the secrets of its handshake are not given"),
+        (DATA[:1], "only the client's traffic secret is given"),
+        ([*HANDSHAKE, DATA[1]], "only the server's traffic secret is given"),
+        (["EXPORTER_SECRET", "ECH_SECRET"], "no secret of its records is given"),
+        ([*HANDSHAKE, *DATA], None),
+        (["CLIENT_RANDOM"], None),
+        ([], None),
+    ],
+)
+def test_what_secrets_lack(labels: list[str], words: str | None) -> None:
+    """Of a session of which not all secrets are given it is said which are, or are not."""
+    keys = Keys()
+    keys.add("log", [f"{label} {RANDOM} {SECRET}\n".encode() for label in labels])
+    assert keys.lacking([(int(RANDOM[:16], 16), int(RANDOM[16:32], 16))]) == words
 
 
 @pytest.mark.parametrize("line", [LINE + "g", LINE + "-", "X" + LINE, LINE.replace(" ab", " gb"), LINE[:-70]])

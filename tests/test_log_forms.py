@@ -179,7 +179,7 @@ def test_parquet_by_how_it_begins(tmp_path: Path) -> None:
 
 
 def read(path: Path, window: Window = (None, None)) -> FlowLog:
-    reader = flow_logs.Reader(window=lambda: window)
+    reader = flow_logs.LogReader(window=lambda: window)
     reader.add(path)
     return reader.finish()
 
@@ -222,7 +222,7 @@ def test_a_time_that_is_known_late(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(flow_logs, "PART", 1000)
     window: Window = (scenes.START + 2000, scenes.START + 7000)
     early, late = read(tmp_path / "a.log", window), [(None, None)] * 6
-    reader = flow_logs.Reader(window=lambda: late.pop() if late else window)
+    reader = flow_logs.LogReader(window=lambda: late.pop() if late else window)
     reader.add(tmp_path / "a.log")
     assert columns_of(reader.finish()) == columns_of(early)
     assert 0 < len(early) < 60

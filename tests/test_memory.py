@@ -123,10 +123,19 @@ child.returncode = os.waitstatus_to_exitcode(status)
 print(child.returncode, usage.ru_maxrss)
 """
 
+# The command with checkpoints inside of captures every other second: on a machine that has much else to do an audit takes longer,
+# and so has more of them, each of which needs memory.
+OFTEN = """
+from auditor.reading import checkpoint
+checkpoint.INSIDE = 2.0
+from auditor.cli import main
+main()
+"""
+
 
 def peak(*arguments: str | Path) -> tuple[float, int]:
     """The peak of an audit's memory in bytes, as a part of ``--memory LEAST``, and its exit code."""
-    program = [str(Path(sys.executable).parent / "audit"), "pcap", *map(str, arguments), "--memory", LEAST, "-q"]
+    program = [sys.executable, "-c", OFTEN, "pcap", *map(str, arguments), "--memory", LEAST, "-q"]
     measured = subprocess.run(
         [sys.executable, "-c", MEASURE, *program], capture_output=True, text=True, check=True
     ).stdout.split()
@@ -219,6 +228,13 @@ def test_sizes(text: str | int, size: int | None) -> None:
             Options(memory=text)
     else:
         assert Options(memory=text).memory_bytes() == size
+
+
+@pytest.mark.parametrize("text", ["0", "1", 1, "447M", "4K"])
+def test_sizes_that_hold_nothing(samples: Path, text: str | int) -> None:
+    """A size below the least that an audit takes is refused with that one, instead of being taken for it."""
+    with pytest.raises(InputError, match=f"which takes {LEAST} at least"):
+        auditor.audit(samples / "tls1.2.pcapng", memory=text)
 
 
 def test_control_groups_are_limits(tmp_path: Path) -> None:

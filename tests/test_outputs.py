@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -181,3 +183,33 @@ def test_audits_at_once_into_one_folder(work: Path) -> None:
         list(beside.map(run, ["a.pcapng", "b.pcapng"] * 4))
     assert {path.name for path in Path("results").iterdir()} == {*NAMES, CUSTODY}
     assert {same for _, same, _ in auditor.Audit("results").verify()} == {True}
+
+
+def test_what_an_audit_was_given_is_never_an_output(work: Path) -> None:
+    """The topology that results were made with is not written over either, with force neither."""
+    shutil.copyfile(SAMPLES / "site.toml", "site.toml")
+    result = auditor.audit("a.pcapng", topology="site.toml", out="judged")
+    with pytest.raises(auditor.AuditError, match="one of the files that are read"):
+        result.export("csv", "site.toml", force=True)
+    assert Path("site.toml").read_bytes() == (SAMPLES / "site.toml").read_bytes()
+    result.export("csv", work / "flows.csv")
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        (("report", "results", "--out", "-"), b"<!doctype html>"),
+        (("export", "results", "--format", "csv", "-o", "-"), b"flow_id,"),
+        (("extract", "results", "TLS101-1", "-o", "-"), b"\n\r\r\n"),
+        (("diff", "results", "results", "--format", "html", "-o", "-"), b"<!doctype html>"),
+        (("topology", "suggest", "a.pcapng", "--out", "-"), b"#"),
+    ],
+)
+def test_a_dash_is_standard_output(work: Path, words: tuple[str, ...], begins: bytes) -> None:
+    """An output that is - goes to standard output and makes no file of that name; results, a folder, cannot."""
+    command = [sys.executable, "-P", "-m", "auditor"]
+    assert subprocess.run([*command, *words], capture_output=True, check=True).stdout.startswith(begins)
+    assert not (work / "-").exists()
+    refused = subprocess.run([*command, "pcap", "a.pcapng", "--out", "-"], capture_output=True, text=True, check=False)
+    assert (refused.returncode, (work / "-").exists()) == (2, False)
+    assert "--out -: results are a folder" in refused.stderr

@@ -14,7 +14,7 @@ import pytest
 from auditor.capture.compression import unpacked
 from auditor.errors import InputError
 from auditor.paths import aws_files, cloudtrail, route_files, sensors
-from auditor.paths.flow_logs import Reader
+from auditor.paths.flow_logs import LogReader
 
 ROWS = 40_000  # about 4 MB of each kind: 32 times what one step of unpacking yields
 
@@ -66,7 +66,7 @@ def _routes() -> bytes:
 
 
 def _log_rows(path: Path) -> int:
-    reader = Reader()
+    reader = LogReader()
     reader.add(path)
     return len(reader.finish())
 

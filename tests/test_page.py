@@ -381,6 +381,17 @@ def test_a_hundred_thousand_flows(browser: Any, tmp_path: Path) -> None:
     tab.close()
 
 
+def test_a_server_is_kept_once(office: auditor.Audit) -> None:
+    """Flows that are counted with their server have that text once in the page, and those of AWS their service."""
+    flows = FlowColumns.of(office)
+    columns = page.facts(office, flows)["flows"]["columns"]
+    (named, codes), (servers, places) = columns["service"], columns["server"]
+    meant = [named[code] if code >= 0 else servers[place] for code, place in zip(codes, places, strict=True)]
+    assert sorted(meant) == sorted(flows.service.values[code] for code in flows.service.index)
+    assert "pinpoint us-east-1" in named
+    assert not set(named) & set(servers)
+
+
 def test_more_flows_than_a_page_holds(office: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a page has not all flows, it has the worst, and says how many there are."""
     monkeypatch.setattr(page.flow_table, "MOST_FLOWS", 10)

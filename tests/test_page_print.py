@@ -96,3 +96,43 @@ def test_hostile_names_on_paper(browser: Any, hostile: auditor.Audit, tmp_path: 
     path = on_paper(browser, hostile, tmp_path, "A4")
     width = PAPERS["A4"][0]
     assert [word for left, right, word in words_of(path) if left < MARGIN or right > width - MARGIN] == []
+
+
+PARTED = """() => {
+  const wrong = [];
+  for (const one of document.querySelectorAll(".whole, #flows .mark, #flows .code")) {
+    const words = document.createRange(), text = one.firstChild;
+    if (!text || !one.getClientRects().length) continue;
+    for (const match of text.data.matchAll(/\\S+/g)) {
+      words.setStart(text, match.index);
+      words.setEnd(text, match.index + match[0].length);
+      if (new Set([...words.getClientRects()].map((box) => Math.round(box.top))).size > 1) wrong.push(match[0]);
+    }
+    const cell = one.closest("td, th, p, li, h3");
+    if (cell && one.getBoundingClientRect().right > cell.getBoundingClientRect().right + 1) wrong.push(`${one.textContent} leaves its cell`);
+  }
+  return wrong;
+}"""
+
+
+WIDTHS = [*((width, "screen") for width in (420, 800, 1000, 1400)), *((width, "print") for width in (703, 725))]
+
+
+@pytest.mark.parametrize(("width", "media"), WIDTHS)
+def test_no_word_is_parted(browser: Any, office: auditor.Audit, tmp_path: Path, width: int, media: str) -> None:
+    """No address, label of a name, path, verdict or piece of a suite is parted or leaves its cell, at any width and on paper."""
+    tab, said = opened(browser, kept(office, tmp_path), viewport={"width": width, "height": 1000})
+    tab.emulate_media(media=media)
+    assert tab.locator("#flows .whole").count() > 100
+    assert tab.evaluate(PARTED) == []
+    assert said == []
+    tab.close()
+
+
+def test_heads_of_the_flows_are_on_each_page(printed: Path) -> None:
+    """Each printed page that holds flows begins with what their columns are."""
+    command = ["pdftotext", "-layout", str(printed), "-"]
+    pages = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\f")
+    with_flows = [text for text in pages if len(re.findall(r"^ *[0-9a-f]{7} +[✕!?–]", text, re.MULTILINE)) > 1]
+    assert len(with_flows) > 1
+    assert all(re.search(r"flow +verdict +started .*findings", text) for text in with_flows)

@@ -23,7 +23,7 @@ import auditor
 from auditor.decode.control import BgpStream
 from auditor.paths import aws_files, bgp, cloudtrail, mrt, route_files, sensors, witnesses
 from auditor.paths.fetch import CALLS, fetch, without_secrets
-from auditor.paths.flow_logs import Reader
+from auditor.paths.flow_logs import LogReader
 from auditor.paths.routes import Hop, Routes, RoutingTable
 from auditor.prefixes import PrefixTable, parse, parse_address
 from tests import wire
@@ -533,7 +533,7 @@ NODATA = f"2 123456789012 eni-0a1 - - - - - - - {scenes.SPAN} - NODATA"
 
 def read_log(folder: Path, text: str, formats: list[str] | None = None) -> Any:
     (folder / "flow.log").write_text(text)
-    reader = Reader(formats or [])
+    reader = LogReader(formats or [])
     reader.add(folder / "flow.log")
     return reader.finish()
 
@@ -570,7 +570,7 @@ def test_parquet_flow_log(tmp_path: Path) -> None:
     numbers = {"srcport", "dstport", "protocol", "packets", "bytes", "start", "end"}
     table = pa.table({n: [int(v) if n in numbers else v] for n, v in values.items()})
     pq.write_table(table, tmp_path / "a.parquet")
-    reader = Reader()
+    reader = LogReader()
     reader.add(tmp_path / "a.parquet")
     log = reader.finish()
     assert (len(log), log.number["bytes"][0], log.texts("interface-id")[0]) == (1, 1000, "eni-0a1")

@@ -69,6 +69,7 @@ OTHER_GOOD: dict[str, dict[str, Any]] = {
         "signature_scheme": "ecdsa_secp384r1_sha384",
     },
     "mozilla": {"group": "x25519"},
+    "bsi": {"certificates": "ecdsa\tprime256v1\tecdsa-with-SHA256;rsa\t4096\t-"},
 }
 # What makes a rule not be met, by its check.
 BAD: dict[str, list[dict[str, Any]]] = {
@@ -116,7 +117,7 @@ def facts(**values: Any) -> Facts:
     }
     numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
     truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload"}
-    truths |= {"imitates", "hello_is_large", "path_seen", "early_data_sent", "is_greeting"}
+    truths |= {"imitates", "hello_is_large", "path_seen", "early_data_sent", "is_greeting", "proxy_refused"}
     columns = {}
     for name in NAMES:
         if name in three:

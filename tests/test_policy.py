@@ -1,6 +1,6 @@
 """Rules as data: each has a page, a flow that meets it and one that does not, and says what it could not see."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from auditor.policy import (
     checks,
     fixes,
     library,
+    model,
     name_checks,
     pages,
     path_checks,
@@ -114,6 +115,26 @@ def test_policy_errors_name_the_key(tmp_path: Path, change: tuple[str, str], wor
     with pytest.raises(auditor.PolicyError, match=r"p\.toml: rule\[\d\]") as caught:
         library.get(tmp_path / "p.toml")
     assert words in str(caught.value)
+
+
+def test_a_rule_that_never_holds_is_refused(tmp_path: Path) -> None:
+    """A rule that ends before it begins would pass everything."""
+    shipped = Path(auditor.__file__).parent / "data" / "policies" / "rfc10015.toml"
+    (tmp_path / "p.toml").write_text(
+        shipped.read_text().replace("begins = 2026-07-01", "begins = 2026-07-01\nends = 2026-06-01", 1)
+    )
+    with pytest.raises(
+        auditor.PolicyError, match="begins on 2026-07-01 and ends before, on 2026-06-01: it never holds"
+    ):
+        library.get(tmp_path / "p.toml")
+
+
+@pytest.mark.parametrize("server", ["*.EXAMPLE.org", "www.example.org.", "www.*"])
+def test_servers_of_exceptions(server: str) -> None:
+    """Names are compared as the DNS does: in any case, and whether or not the root is written."""
+    exempt = model.Exemption(rule="TLS101", owner="o", reason="r", expires=date(2026, 12, 31), server=server)
+    assert exempt.fits_server("www.example.org")
+    assert not exempt.fits_server("other.example.org.evil.test")
 
 
 def test_an_unknown_policy_lists_the_known(samples: Path) -> None:

@@ -29,7 +29,7 @@ import pytest
 import auditor
 from auditor.capture.inputs import Spool
 from auditor.machine import programs
-from auditor.requests import decrypt
+from auditor.requests import opener
 from tests import request_lab, wire
 from tests.conftest import HANG
 
@@ -588,12 +588,12 @@ def test_what_was_begun_too_early_is_ended(tmp_path: Path, samples: Path, monkey
     """A capture that begins as if it held requests to AWS, and holds none, gives its results and leaves no process."""
     begun: list[int] = []
 
-    class Noted(decrypt.Opener):
+    class Noted(opener.Opener):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             begun.append(self.child.pid)
 
-    monkeypatch.setattr(decrypt, "Opener", Noted)
+    monkeypatch.setattr(opener, "Opener", Noted)
     path = tmp_path / "talk.pcap"
     path.write_bytes(wire.pcap([wire.datagram(b"GET / HTTP/1.1 pinpoint.us-east-1.amazonaws.com", 5353, 5353)]))
     assert len(auditor.audit(path).flows) == 1

@@ -18,7 +18,8 @@ import pytest
 import auditor
 from auditor.audit.keeping import Keeping
 from auditor.audit.start import audit_files
-from auditor.machine import own
+from auditor.errors import AuditError
+from auditor.machine import own, packed
 from auditor.options import Options
 from auditor.reading import checkpoint
 from auditor.report.custody import KEPT, NEEDED, STATE
@@ -247,18 +248,42 @@ def test_of_a_time(tmp_path: Path) -> None:
     assert "read before" not in "".join(said)
 
 
-def test_secrets_in_captures(tmp_path: Path) -> None:
-    """Captures that hold TLS secrets are read again where more come, and it is said why; nothing kept has the secrets."""
+def test_secrets_in_captures(every_place: None, left: list[Path], tmp_path: Path) -> None:
+    """Where captures have TLS secrets these are looked up there, and nothing else is read again; nothing kept has them."""
+    del every_place
     files = pieces("requests", tmp_path / "in", 2)
-    said: list[str] = []
+    options: dict[str, Any] = {"join_key": secret(tmp_path)}
+    whole, said = tmp_path / "whole", list[str]()
+    auditor.audit(files, out=whole, **options).close()
+    assert len(left) >= 2
+    for copy in list(left):
+        said.clear()
+        auditor.audit(files, out=copy, say=said.append, **options).close()
+        assert " read before; " in said[0]
+        same(whole, copy)
     out = tmp_path / "out"
-    auditor.audit(files[:1], out=out).close()
-    auditor.audit(files, out=out, say=said.append).close()
-    assert said[0] == f"{files[0]} has TLS secrets, which are not kept: all captures are read again"
+    auditor.audit(files[:1], out=out, **options).close()
+    auditor.audit(files, out=out, say=said.append, **options).close()
+    assert said[-1].startswith("1 of 2 captures was read before")
+    same(whole, out)
     secrets = [line.split()[-1] for line in files[0].read_bytes().splitlines() if b"TRAFFIC_SECRET_0" in line]
     assert secrets
-    kept = (out / KEPT).read_bytes() + (out / STATE).read_bytes()
+    kept = (out / KEPT).read_bytes() + b"".join((one / STATE).read_bytes() for one in (out, whole))
     assert not [one for one in secrets if one in kept or bytes.fromhex(one.decode()) in kept]
+
+
+@pytest.mark.parametrize("name", ["FORMAT", "__version__"])
+def test_after_an_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What another version has kept is neither gone on from nor judged, and both say so: it may mean something else."""
+    files, out = pieces("tls1.2", tmp_path / "in", 2), tmp_path / "out"
+    auditor.audit(files, out=out).close()
+    monkeypatch.setattr(packed, name, "another")
+    with pytest.raises(AuditError, match="was kept by another version; audit the captures again"):
+        auditor.judge(out, policy="pci-dss-4.0.1")
+    said: list[str] = []
+    auditor.audit(files, out=out, say=said.append).close()
+    assert said == ["what the results keep is of another version of the auditor: all captures are read again"]
+    auditor.judge(out, policy="pci-dss-4.0.1").close()
 
 
 def test_a_state_of_somebody_else(tmp_path: Path) -> None:

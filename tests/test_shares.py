@@ -156,7 +156,7 @@ def test_every_flow_is_in_one_share(tmp_path: Path) -> None:
     """Both directions of a flow fall into one share, and shares are about equally large."""
     talks = [wire.Talk(port, isn=(port, port)).open() for port in range(40_000, 40_700)]
     capture = wire.write(tmp_path, wire.pcap([packet for talk in talks for packet in talk.packets]))
-    plan = shares.Plan(shares.captures_of(expand([capture])), Options(), 7, tmp_path, 1 << 29, 1 << 20)
+    plan = shares.SharePlan(shares.captures_of(expand([capture])), Options(), 7, tmp_path, 1 << 29, 1 << 20)
     counts = []
     for number in range(7):
         (group,) = followed.follow(plan, number).groups
@@ -207,7 +207,7 @@ def test_a_share_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
         if left[number] == 0:
             raise GoneError
 
-    def dying(plan: shares.Plan, number: int) -> shares.Followed:
+    def dying(plan: shares.SharePlan, number: int) -> shares.Followed:
         with pytest.raises(GoneError):
             follow(plan, number)
         kept_bytes = [path.read_bytes() for path in files[:3]]

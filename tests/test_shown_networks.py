@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import auditor
 from auditor.paths import aws_files
+from auditor.report import overview
 from tests import wire
 from tests.lab import scenes
 from tests.lab import world as w
@@ -25,8 +26,10 @@ def test_a_topology_that_fits_nothing(tmp_path: Path) -> None:
     """Where no frame is any link's, the capture's row says what was looked for and what was there instead."""
     (tmp_path / "site.toml").write_text('[[uplink]]\nname = "isp"\nvlan = 7\n')
     (tmp_path / "a.pcap").write_bytes(wire.pcap(w.talk(server=w.ENI, out=scenes.DX1), nanoseconds=True))
-    (warning,) = auditor.audit(tmp_path / "a.pcap", topology=tmp_path / "site.toml").captures["warnings"]
-    assert "looked for VLAN 7 of internet uplink isp; seen were VLANs 101" in warning
+    result = auditor.audit(tmp_path / "a.pcap", topology=tmp_path / "site.toml")
+    (warning,) = result.captures["warnings"]
+    assert [one.text for one in overview.warned(result)] == [warning]  # a line of its own, wherever it is shown
+    assert "looked for VLAN 7 of internet uplink isp, seen were VLANs 101" in warning
     assert w.AWS1 in warning
     (tmp_path / "site.toml").write_text('[[uplink]]\nname = "isp"\nvlan = 101\n')
     (warning,) = auditor.audit(tmp_path / "a.pcap", topology=tmp_path / "site.toml").captures["warnings"]

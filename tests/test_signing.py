@@ -47,6 +47,34 @@ def test_headers_of_aws_that_are_not_signed() -> None:
     assert signing.read(v4(f"{KEY}/{SCOPE}", "date;host"), "", SALT).unsigned == "x-amz-date"
 
 
+def test_what_is_not_a_whole_signature() -> None:
+    """Without the names of what is signed, the time for which it is good, or the signature itself, AWS takes none."""
+    good = v4(f"{KEY}/{SCOPE}")
+    assert signing.read(good, "", SALT).is_signed
+    nameless = {**good, "authorization": good["authorization"].replace("SignedHeaders=host;x-amz-date, ", "")}
+    assert not signing.read(nameless, "", SALT).is_signed
+    query = {"Algorithm": "AWS4-HMAC-SHA256", "Credential": f"{KEY}/{SCOPE}", "Date": "20261124T120000Z"}
+    query |= {"Expires": "300", "SignedHeaders": "host", "Signature": "a" * 64}
+
+    def presigned(parts: dict[str, str]) -> bool:
+        return signing.read({}, "&".join(f"X-Amz-{name}={value}" for name, value in parts.items()), SALT).is_signed
+
+    assert presigned(query)
+    assert not any(presigned({name: value for name, value in query.items() if name != lacking}) for lacking in query)
+    assert not presigned({**query, "Expires": "soon"})
+    for text, whole in ((f"AWS {KEY}:c2ln", True), (f"AWS {KEY}:", False), (f"AWS {KEY}", False)):
+        assert signing.read({"authorization": text}, "", SALT).is_signed == whole
+    assert signing.read({}, f"AWSAccessKeyId={KEY}&Signature=c2ln", SALT).is_signed
+    assert not signing.read({}, f"AWSAccessKeyId={KEY}", SALT).is_signed
+
+
+def test_session_tokens_of_s3_express() -> None:
+    """The token of CreateSession comes in a header of its own, and is signed as any other."""
+    sent = {**v4(f"ASIA{KEY[4:]}/{SCOPE}"), "x-amz-s3session-token": "t"}
+    told = signing.read(sent, "", SALT)
+    assert (told.has_token, told.unsigned) == (True, "x-amz-s3session-token")
+
+
 def test_version_4a() -> None:
     """Version 4a has no Region in its scope, but a header with a set of them."""
     headers = {

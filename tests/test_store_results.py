@@ -1,6 +1,7 @@
 """Results go to stores and are read from there, and other inputs than captures come from there."""
 
 import gzip
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,12 @@ from typing import Any
 import pytest
 
 import auditor
+from auditor.audit.keeping import Keeping
 from auditor.errors import AuditError, InputError, TopologyError
-from tests import web
+from auditor.options import Options
+from auditor.reading import checkpoint
+from auditor.report import temporary
+from tests import cuts, sharing, web, wire
 from tests.conftest import SAMPLES
 from tests.test_stores import OFFICE, SECRET, tables
 
@@ -112,3 +117,75 @@ def test_results_that_cannot_be_written_stay_here(s3: Any, monkeypatch: pytest.M
         auditor.audit(SAMPLES / "tls1.pcapng", out="s3://captures/refused/")
     assert len(auditor.Audit.load(str(told.value).rpartition(" ")[2]).flows) > 0
     assert [path.name.startswith("audit-kept-") for path in tmp_path.iterdir()] == [True]
+
+
+def pieces(folder: Path) -> list[Path]:
+    """A capture in four files, one behind the other."""
+    sample = (SAMPLES / "tls1.2.pcapng").read_bytes()
+    packets = sum(kind == cuts.ENHANCED_PACKET for kind, _ in wire.blocks_of(sample))
+    folder.mkdir()
+    return cuts.cut_pcapng(sample, folder, [k * 4 // packets for k in range(packets)]).paths
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders are."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return tmp_path / "temporary"
+
+
+def same(url: str, folder: Path) -> bool:
+    """Whether results in a store have the rows of those in a folder."""
+    with closing(auditor.Audit.load(url)) as there, closing(auditor.Audit.load(folder)) as here:
+        return bool(tables(there) == tables(here))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_results_in_a_store_are_gone_on_with(s3: Any, tmp_path: Path, place: Path, jobs: int) -> None:
+    """What was read for results in a store is not read again: only a file that was added is, and then none."""
+    del s3
+    files, url = pieces(tmp_path / "in"), f"s3://captures/on/{jobs}"
+    auditor.audit(files, out=tmp_path / "whole").close()
+
+    def audited(paths: list[Path]) -> list[str]:
+        said: list[str] = []
+        sharing.audit_here(paths, Options(jobs=jobs, out=url, say=said.append), apart=True).close()
+        assert not list(place.iterdir())
+        return said
+
+    assert audited(files[:3]) == []
+    for known in (3, 4):
+        sharing.hide(files[:known])
+        assert audited(files) == [f"{known} of 4 captures were read before; --fresh reads them again"]
+        assert same(url, tmp_path / "whole")
+
+
+def test_interrupted_on_the_way_to_a_store(
+    s3: Any, tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read when an audit was interrupted whose results go to a store is not read again, and goes at its end."""
+    del s3
+    files, url = pieces(tmp_path / "in"), "s3://captures/interrupted"
+    auditor.audit(files, out=tmp_path / "whole").close()
+    for name in ("SHORTEST", "TIMES"):
+        monkeypatch.setattr(checkpoint, name, 0)
+    reach = Keeping._checkpoint
+
+    def reached(keeping: Keeping, *arguments: Any) -> None:
+        reach(keeping, *arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeping, "_checkpoint", reached)
+        with pytest.raises(KeyboardInterrupt):
+            auditor.audit(files, out=url)
+    (left,) = place.iterdir()
+    assert temporary.left(url) == [left]
+    assert temporary.left("s3://captures/other") == []
+    sharing.hide(files[:1])
+    said: list[str] = []
+    auditor.audit(files, out=url, say=said.append).close()
+    assert said[0].endswith("of 4 captures was read before; --fresh reads them again")
+    assert same(url, tmp_path / "whole")
+    assert not list(place.iterdir())

@@ -323,10 +323,10 @@ def test_kinds_of_stores_that_are_not_known() -> None:
 
 def test_the_child_is_of_the_settings_that_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another profile has another child; giving up rights, which changes the home, has none, since it would have no network."""
-    from auditor.stores.client import Child
+    from auditor.stores.client import StoreChild
 
-    first = Child.one()
+    first = StoreChild.one()
     monkeypatch.setenv("HOME", "/nowhere")
-    assert Child.one() is first
+    assert StoreChild.one() is first
     monkeypatch.setenv("AWS_PROFILE", "other")
-    assert Child.one() is not first
+    assert StoreChild.one() is not first

@@ -8,12 +8,14 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import auditor
+from auditor.cli import terminal
 from auditor.report import overview
 from auditor.report.causes import causes
 from auditor.report.problems import problems
@@ -178,7 +180,7 @@ def test_what_a_policy_judges_of_all_traffic_is_judged(no_aws: Path, tmp_path: P
 def test_private_is_never_said_alone() -> None:
     """Private addresses whose way is not known are called that, in every confidence."""
     for confidence in ("none", "likely", "confirmed"):
-        words = overview.Line("private", confidence, False, "TLS 1.3", Counter({"pass": 1})).words
+        words = overview.OverviewLine("private", confidence, False, "TLS 1.3", Counter({"pass": 1})).words
         assert "by which way is not known" in words
 
 
@@ -291,6 +293,7 @@ def test_progress_in_words() -> None:
     assert ticker.line(progress) == "looking into 2 flows: reading their packets again …"
     inside.stage = Stage(1, 4_000_000, 1_000_000, 1)
     assert ticker.line(progress) == "looking into 1 flow: 1.0 MB of 4.0 MB (25 %) are with tshark, 1 request"
+    assert ticker.line(progress, 70) == "looking into 1 flow: 1.0 MB of 4.0 MB (25 %) are with tshark"
     inside.stage = None
     dropped: list[int | None] = [None]
     behind = [False]
@@ -307,3 +310,14 @@ def test_progress_in_words() -> None:
     dropped[0] = 17
     assert ticker.line(progress).endswith(", 17 dropped")
     assert (ticker.time_of(59.6), ticker.time_of(3725)) == ("1 min 0 s", "1 h 2 min")
+
+
+@pytest.mark.parametrize("columns", [30, 44, 60, 72, 80, 100, 120, 200])
+def test_no_line_parts_what_belongs_together(columns: int) -> None:
+    """No line ends between a number and its flows, nor within the name of a version, and none begins with a separator."""
+    text = on_a_terminal(OFFICE, {"NO_COLOR": "1"}, columns=columns).split("\r")[-1]
+    assert terminal.HELD not in text
+    for line, following in pairwise(line.strip() for line in text.splitlines()):
+        assert not following.startswith("· ")
+        assert not (line.endswith(("TLS", "SSL")) and following[:1].isdecimal())
+        assert not (line[-1:].isdecimal() and re.match(r"(flow|packet|request)s?\b|%", following))

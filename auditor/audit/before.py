@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.border.urls import url_of
+from auditor.errors import AuditError, InputError, shown
 from auditor.options import Options
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ def check_out(inputs: Iterable[Path], options: Options) -> None:
     """Refuse a folder for the results before anything is read: one that is another's, or holds what is read."""
     if options.out is None:
         return
+    if str(options.out) == "-":
+        raise AuditError("--out -: results are a folder; --format prints a table, or an audit in another form")
     if (url := url_of(options.out)) is not None:
         from auditor.report import stored  # only for stores
 
@@ -29,8 +32,17 @@ def check_out(inputs: Iterable[Path], options: Options) -> None:
 
 
 def ceiling_of(options: Options) -> "Ceiling":
-    """The memory that the audit may take, with a part for logs, the account and routing tables where there may be any."""
+    """The memory that the audit may take, with a part for logs, the account and routing tables where there may be any.
+
+    Raises InputError for a size in which nothing has room.
+    """
     from auditor.machine import memory
 
+    given = options.memory_bytes()
+    if given is not None and given < memory.LEAST:
+        least = f"{memory.LEAST // memory.MIB}M"
+        raise InputError(
+            f"--memory {shown(str(options.memory))}: too little for an audit, which takes {least} at least"
+        )
     with_logs = bool(options.witnesses or options.routes or options.topology or options.aws)
-    return memory.ceiling(options.memory_bytes(), with_logs=with_logs)
+    return memory.ceiling(given, with_logs=with_logs)

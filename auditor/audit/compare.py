@@ -31,7 +31,7 @@ FLOW_FIELDS = ("frame.protocols", "frame.len", "ip.src", "ip.dst", "ipv6.src", "
 
 
 @dataclass
-class Line:
+class ColumnComparison:
     """One column: how many cells were compared, how many are equal, and some that are not."""
 
     what: str
@@ -52,7 +52,7 @@ class Comparison:
     """What was compared, and with which tshark."""
 
     tshark: str
-    lines: list[Line]
+    lines: list[ColumnComparison]
     notes: list[str] = field(default_factory=list)  # what tshark complained of
 
     @property
@@ -108,16 +108,20 @@ def compare(path: str | Path) -> Comparison:
     return Comparison(tshark.version() or program, lines, theirs.notes)
 
 
-def _hellos(result: Any, theirs: Tshark) -> list[Line]:
+def _hellos(result: Any, theirs: Tshark) -> list[ColumnComparison]:
     ours: dict[str, dict[int, Any]] = {"client": {}, "server": {}}
     names = ("server_name", "cipher_suites_offered", "cipher_suite_id", "ja3", "ja3s")
     for row in result.rows("handshakes", "client_hello_frame", "server_hello_frame", "transport", *names):
         if row["transport"] != "dtls":  # tshark has other fields for them
             ours["client"][row["client_hello_frame"] or 0] = row
             ours["server"][row["server_hello_frame"] or 0] = row
-    seen = Line("frames with a ClientHello"), Line("frames with a ServerHello")
-    name, suites, ja3 = Line("server_name"), Line("cipher suites offered"), Line("ja3")
-    suite, ja3s = Line("cipher_suite"), Line("ja3s")
+    seen = ColumnComparison("frames with a ClientHello"), ColumnComparison("frames with a ServerHello")
+    name, suites, ja3 = (
+        ColumnComparison("server_name"),
+        ColumnComparison("cipher suites offered"),
+        ColumnComparison("ja3"),
+    )
+    suite, ja3s = ColumnComparison("cipher_suite"), ColumnComparison("ja3s")
     retried: set[str] = set()
     only = f"tls.handshake.type == {CLIENT_HELLO} || tls.handshake.type == {SERVER_HELLO}"
     for cells in theirs.fields(HELLO_FIELDS, only):
@@ -156,7 +160,7 @@ def _address(cells: dict[str, list[str]], end: str) -> str | None:
     return addresses[-1] if addresses else None
 
 
-def _flows(result: Any, theirs: Tshark) -> list[Line]:
+def _flows(result: Any, theirs: Tshark) -> list[ColumnComparison]:
     """Packets and bytes of all that has the same ends: where one connection ends and the next begins is not compared."""
     lines = []
     columns = ("client_ip", "client_port", "server_ip", "server_port", "client_packets", "server_packets")
@@ -180,7 +184,9 @@ def _flows(result: Any, theirs: Tshark) -> list[Line]:
             of = others.setdefault(_ends([(source, ports[0]), (target, ports[1])]), [0, 0])
             of[0] += 1
             of[1] += int(cells["frame.len"][0])
-        pairs, packets, size = (Line(f"{transport}: {what}") for what in ("pairs of ends", "packets", "bytes"))
+        pairs, packets, size = (
+            ColumnComparison(f"{transport}: {what}") for what in ("pairs of ends", "packets", "bytes")
+        )
         for key in sorted(ours.keys() | others.keys()):
             where = " ".join(f"{address}:{port}" for address, port in key)
             pairs.cell(where, key in ours, key in others)

@@ -24,7 +24,7 @@ from auditor.paths.path_tables import hops, seen_flows
 from auditor.reading.events import Batch
 from auditor.recognise import commands
 from auditor.recognise.numbers import ESP as ESP_PROTOCOL
-from auditor.recognise.numbers import OTHER, PROTOCOL_NAMES, TEXT
+from auditor.recognise.numbers import OTHER, PROTOCOL_NAMES, TEXT, UNSEEN_BEGINNING
 from auditor.requests.inside import Inside
 from auditor.requests.request_table import Candidates, candidates, chosen_before
 from auditor.tables.columns import MISSING, Column, Numbers, Texts
@@ -36,6 +36,7 @@ Array = np.ndarray[Any, Any]
 
 UNKNOWN_PROTOCOL = "a protocol that is not known"
 SAID = {commands.LOGIN: "a log-in", commands.COMMANDS: "commands", commands.WORDS: "text"}  # the worst first
+SAID |= {commands.UNSEEN: UNSEEN_BEGINNING}
 # Columns of ``flows`` that are the handshake's.
 FROM_HANDSHAKE = (
     "tls_version",

@@ -214,6 +214,11 @@ class DescribedFacts(FlowFacts):
         return self._texts("dh_group")
 
     @fact
+    def public_key(self) -> Texts:
+        """What is wrong with a public key of the key exchange, so that anybody can know its result."""
+        return self.described.handshakes.public_key.take(self.described.handshake)
+
+    @fact
     def signature_scheme(self) -> Texts:
         """Of the server's key exchange, to TLS 1.2."""
         return self._texts("signature_scheme")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auditor.audit.shares import Followed, Group, Plan, attempt, inputs_of
+from auditor.audit.shares import Followed, ShareGroup, SharePlan, attempt, inputs_of
 from auditor.border.gate import RefusedError
 from auditor.capture.inputs import Input
 from auditor.machine import packed, writing
@@ -26,11 +26,11 @@ Report = Callable[[int, int, int], object]  # called with packets, bytes and cap
 
 
 @dataclass
-class Left:
+class EarlierAttempt:
     """What an earlier attempt has come to: captures that are done, and of those that are not its files so far."""
 
     onward: Onward
-    groups: list[Group]
+    groups: list[ShareGroup]
     batches: list[Path]
     exchanged: tuple[Path, ...]
 
@@ -39,10 +39,10 @@ class Left:
 class Following:
     """A share that is being followed in ``folder``; ``hashes``: its captures are hashed as well."""
 
-    plan: Plan
+    plan: SharePlan
     folder: Path
     hashes: bool
-    groups: list[Group] = field(default_factory=list)
+    groups: list[ShareGroup] = field(default_factory=list)
     batches: list[Path] = field(default_factory=list)
     _ended: Ended | None = None
     _open: int = 0  # captures of those that ended of which the count is not complete
@@ -67,7 +67,7 @@ class Following:
         sources, control = self._path("sources"), self._path("control")
         kept.write_sources(sources, ended.sources, ended.interfaces)
         kept.write_control(control, ended.control)
-        self.groups.append(Group(tuple(self.batches), tuple(ended.exchanged), sources, control))
+        self.groups.append(ShareGroup(tuple(self.batches), tuple(ended.exchanged), sources, control))
         self.batches = []
 
     def _reach(self, reached: Checkpoint) -> None:
@@ -98,7 +98,7 @@ class Following:
         return self.folder / f"{kind}-{self._number}"
 
 
-def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
+def follow(plan: SharePlan, number: int, report: Report | None = None) -> Followed:
     """Follow one share of the flows through all captures, or on from where an earlier attempt was. One alone hashes them."""
     inputs = inputs_of(plan.captures, is_hashed=number == 0)
     left = _left(plan, number, inputs)
@@ -129,7 +129,25 @@ def follow(plan: Plan, number: int, report: Report | None = None) -> Followed:
     return Followed(tuple(following.groups), reading.packets)
 
 
-def _left(plan: Plan, number: int, inputs: Sequence[Input]) -> Left | None:
+def files_of(plan: SharePlan, number: int) -> list[str]:
+    """The files by which one share is gone on from behind the end of its captures, the first of them its state.
+
+    Raises RefusedError where there are none.
+    """
+    for path in plan.folder.glob(f"share-{number}-*/{STATE}"):
+        with path.open("rb") as file:
+            values = next(packed.records(file)).values
+        groups = values["groups"]
+        begun = [] if plan.options.apart else values["sources"]
+        ended = len(groups) if plan.options.apart else len(begun) - len(values["open"])
+        if ended == len(plan.captures) and not any(one["failure"] for one in begun):
+            of_groups = [name for batches, exchanged, *rest in groups for name in (*batches, *exchanged, *rest)]
+            names = [str(path.relative_to(plan.folder)), *values["batches"], *values["exchanged"], *of_groups]
+            return list(dict.fromkeys(map(str, names)))
+    raise RefusedError("no share has come to the end of its captures")
+
+
+def _left(plan: SharePlan, number: int, inputs: Sequence[Input]) -> EarlierAttempt | None:
     """The furthest that an attempt at a share has come to, where that can be gone on from."""
     found: list[packed.Packed] = []
     layouts = {} if plan.options.apart else checkpoint.LAYOUTS
@@ -141,21 +159,21 @@ def _left(plan: Plan, number: int, inputs: Sequence[Input]) -> Left | None:
             if (onward := _onward(plan, state, inputs)) is not None:
                 groups = [_group(plan, *one) for one in state.values["groups"]]
                 exchanged = tuple(_paths(plan, state.values["exchanged"]))
-                return Left(onward, groups, _paths(plan, state.values["batches"]), exchanged)
+                return EarlierAttempt(onward, groups, _paths(plan, state.values["batches"]), exchanged)
     return None
 
 
-def _onward(plan: Plan, state: packed.Packed, inputs: Sequence[Input]) -> Onward | None:
+def _onward(plan: SharePlan, state: packed.Packed, inputs: Sequence[Input]) -> Onward | None:
     if plan.options.apart:
         return Onward(int(state.values["packets"]), len(state.values["groups"]))
     return Resumed(state.values, state.arrays).onward(inputs, *within(plan.ceiling()), Window(*plan.options.times()))
 
 
-def _group(plan: Plan, batches: Sequence[str], exchanged: Sequence[str], sources: str, control: str) -> Group:
-    return Group(tuple(_paths(plan, batches)), tuple(_paths(plan, exchanged)), *_paths(plan, [sources, control]))
+def _group(plan: SharePlan, batches: Sequence[str], exchanged: Sequence[str], sources: str, control: str) -> ShareGroup:
+    return ShareGroup(tuple(_paths(plan, batches)), tuple(_paths(plan, exchanged)), *_paths(plan, [sources, control]))
 
 
-def _paths(plan: Plan, names: Sequence[Any]) -> list[Path]:
+def _paths(plan: SharePlan, names: Sequence[Any]) -> list[Path]:
     """Files of an attempt. Raises RefusedError where they are not there."""
     paths = [plan.folder / str(name) for name in names]
     if any(path.parent.parent != plan.folder or not path.is_file() for path in paths):

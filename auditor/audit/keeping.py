@@ -36,7 +36,7 @@ WAITING = 2  # batches that may wait to be written
 
 
 @dataclass(frozen=True)
-class Answer:
+class FlowContents:
     """What was found inside a flow: its requests, why there are none, and what its encrypted handshake says."""
 
     rows: Sequence[dict[str, Any]] = ()
@@ -54,7 +54,7 @@ class Answer:
         return {"rows": list(self.rows), "unseen": self.unseen, "revealed": revealed}
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Answer":
+    def of(cls, values: Mapping[str, Any]) -> "FlowContents":
         """The answer with those values."""
         stated = values["revealed"]
         revealed = None
@@ -88,7 +88,7 @@ class Keeping:
         chosen = Chosen(kind, candidates.reasons.values, candidates.reasons.index)
         self._submit(lambda: self._record(kept.BATCH, *kept.batch_parts(batch, chosen)))
 
-    def answers(self, answers: Mapping[int, Answer]) -> None:
+    def answers(self, answers: Mapping[int, FlowContents]) -> None:
         """What was found inside of flows."""
         values = {"answers": [[flow, answer.values()] for flow, answer in answers.items()]}
         if answers:
@@ -119,6 +119,10 @@ class Keeping:
         self.state = bytes(parts[-1]).hex()
         self.is_last = reached.is_last
 
+    def ended(self, state: str | None) -> None:
+        """Others have written where an audit of more captures could go on, behind all of these; ``state``: its digest."""
+        self.state, self.is_last = state, True
+
     def finish(self, groups: Sequence[ReadAsOne], values: Mapping[str, Any]) -> None:
         """What was counted of captures, those that were read as one together, and how the audit was done: it is whole."""
         for group in groups:
@@ -143,7 +147,7 @@ class Keeping:
     def copy_state(self, folder: Path, digest: str) -> None:
         """Where another audit stood at the end of its captures, this one does too."""
         self._submit(lambda: self._copy_state(folder))
-        self.state, self.is_last = digest, True
+        self.ended(digest)
 
     def _copy_state(self, folder: Path) -> None:
         with (folder / STATE).open("rb") as source, writing.replaced(self.folder / STATE, durable=False) as file:

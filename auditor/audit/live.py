@@ -44,9 +44,6 @@ def audit_interface(
     try:
         capture.begin()
         return audit_inputs([capture.input()], options, capture, confine=confine, progress=progress)
-    except InputError as error:
-        capture.stop()
-        raise capture.failure() from error
     finally:
         capture.stop()
         capture.close()

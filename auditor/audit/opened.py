@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.audit.keeping import Answer
+from auditor.audit.keeping import FlowContents
 from auditor.audit.located import Located, LocatedFacts
 from auditor.policy.facts import fact
 from auditor.recognise.numbers import SMTP
@@ -51,7 +51,7 @@ def revealed(located: Located, inside: Inside, certificates: Certificates) -> Lo
 
 
 def opened(
-    located: Located, requests: Requests, failure: str | None, inside: Inside, known: Mapping[int, Answer]
+    located: Located, requests: Requests, failure: str | None, inside: Inside, known: Mapping[int, FlowContents]
 ) -> Opened:
     """A batch with the requests of its capture, each completed by what its flow says; ``failure``: why there are none.
 
@@ -78,6 +78,11 @@ def opened(
     return Opened(located, mine, Texts(list(codes), index))
 
 
+def _connect_status(row: dict[str, Any]) -> int:
+    """How a proxy answered a request for a way through it, 0 for not at all; 200 for any other request."""
+    return 200 if row["method"] != "CONNECT" else row["status"] or 0
+
+
 class OpenedFacts(LocatedFacts):
     """What rules may ask of the requests inside flows, besides."""
 
@@ -93,6 +98,16 @@ class OpenedFacts(LocatedFacts):
             for at, number in enumerate(self.described.rows.flows["identifier"].tolist()):
                 requests[at] = self.opened.requests.get(number)
         return requests
+
+    @fact
+    def proxy_refused(self) -> Array:
+        """All that a flow asked for is a way through a proxy (CONNECT, RFC 9110 9.3.6), which did not open one."""
+        refused = np.zeros(len(self.opened), bool)
+        if self.opened.requests:
+            for at, number in enumerate(self.described.rows.flows["identifier"].tolist()):
+                statuses = [_connect_status(row) for row in self.opened.requests.get(number) or ()]
+                refused[at] = bool(statuses) and not any(200 <= status < 300 for status in statuses)
+        return refused
 
     @fact
     def requests_reason(self) -> Texts:

@@ -17,6 +17,7 @@ from auditor.capture.inputs import Input
 from auditor.errors import InputError
 from auditor.machine import memory
 from auditor.options import Options
+from auditor.reading import secrets
 from auditor.reading.window import Window
 from auditor.report.audit import Audit
 from auditor.report.custody import KEPT, STATE
@@ -24,11 +25,11 @@ from auditor.report.folder import results_folder
 from auditor.report.sink import FolderSink
 
 if TYPE_CHECKING:
-    from auditor.audit.resume import Plan
+    from auditor.audit.resume import ResumePlan
 
 
 @dataclass
-class Outcome:
+class UnfinishedAudit:
     """An audit on its way into a folder."""
 
     brought: Brought
@@ -39,12 +40,14 @@ class Outcome:
     temporary: bool = field(init=False)
     sink: FolderSink = field(init=False)
     run: Run = field(init=False)
-    olds: list["Plan"] = field(default_factory=list)  # what it went on from, which nobody needs once it is complete
+    olds: list["ResumePlan"] = field(
+        default_factory=list
+    )  # what it went on from, which nobody needs once it is complete
 
     def __post_init__(self) -> None:
         self.options = self.brought.options
         self.url = None if self.options.out is None else url_of(self.options.out)
-        self.folder, self.temporary = results_folder(self.options.out if self.url is None else None)
+        self.folder, self.temporary = results_folder(self.options.out)
         most = self.pipeline.ceiling.part(memory.BATCHES) // 4
         self.sink = FolderSink(self.folder, durable=not self.temporary, most=most)
         try:
@@ -56,7 +59,7 @@ class Outcome:
             self.sink.abandon()
             raise
 
-    def take_over(self, going: "Plan", inputs: Sequence[Input]) -> None:
+    def take_over(self, going: "ResumePlan", inputs: Sequence[Input]) -> None:
         """Take what was read before, and go on from there."""
         from auditor.audit.replay import Log
 
@@ -68,7 +71,11 @@ class Outcome:
         log = Log(past.log.file, past.end)
         pipeline.answers, pipeline.joined = past.log.answers(), self.options.join_key is not None
         pipeline.keeping = None  # all of it is there
-        self.run.take(log.events(past.counted({item.name: item for item in inputs})))
+        known = {item.name: item for item in inputs}
+        for one in past.captures:  # what opens flows is not kept: it is taken from the captures again
+            if count := one["counted"]["secrets"]:
+                pipeline.inside.learn(one["name"], secrets.of(known[one["name"]], count))
+        self.run.take(log.events(past.counted(known)))
         pipeline.keeping = keeping
         self.run.take(log.batches(log.open, going.onward.control))
 
@@ -84,10 +91,10 @@ class Outcome:
             stored.upload(self.folder, self.url)
         for old in self.olds:
             old.close()
-        if not self.temporary:
+        if self.options.out is not None:
             from auditor.audit import resume
 
-            resume.clear(self.folder)
+            resume.clear(self.options)
         if self.options.say is not None:
             for note in run.notes():
                 self.options.say(note)
@@ -103,14 +110,14 @@ class Outcome:
             keeping.abandon()
             reached = is_interrupted and keeping.state is not None
         self.sink.abandon(but=(KEPT, STATE) if reached else ())
-        if self.temporary:
+        if self.temporary and not (reached and self.url is not None):
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextmanager
-def outcome(brought: Brought, pipeline: Pipeline) -> Iterator[Outcome]:
+def outcome(brought: Brought, pipeline: Pipeline) -> Iterator[UnfinishedAudit]:
     """An audit's way into the folder of its options, or into a temporary one; nothing is left of it where it fails."""
-    one = Outcome(brought, pipeline)
+    one = UnfinishedAudit(brought, pipeline)
     try:
         yield one
     except BaseException as error:

@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from auditor.audit import chosen, dask_workers, how, shares
+from auditor.audit import chosen, dask_workers, how, resume, share_state, shares
 from auditor.audit.run import Run
-from auditor.audit.shares import Followed, Group, Plan
+from auditor.audit.shares import Followed, ShareGroup, SharePlan
 from auditor.audit.workers import Processes, Workers
 from auditor.border.gate import RefusedError
 from auditor.border.urls import url_of
+from auditor.border.words import agreed, counted
 from auditor.capture.inputs import Input
 from auditor.data import __version__
 from auditor.decode.control import Control
@@ -28,9 +29,13 @@ from auditor.flows.table import MOST_FINISHED
 from auditor.machine import memory, own, packed, writing
 from auditor.options import Options
 from auditor.reading import joined, kept, secrets
+from auditor.reading.checkpoint import Resumed
 from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
 from auditor.reading.sources import Source
 from auditor.reading.together import together
+from auditor.reading.window import Window
+from auditor.report import temporary
+from auditor.report.custody import STATE
 
 PLAN_KIND = "plan of shares"
 
@@ -39,9 +44,10 @@ PLAN_KIND = "plan of shares"
 class Parallel:
     """An audit's captures, read by workers: events come from it as from ``reading``."""
 
-    plan: Plan
+    plan: SharePlan
     inputs: Sequence[Input]
     workers: Workers
+    marks: Mapping[str, Any] | None = None  # what an audit that goes on from this one has in common; None: none can
     _generation: int = 0
 
     @property
@@ -73,8 +79,10 @@ class Parallel:
                 self._take_group(run, number, [share.groups[number] for share in followed])
             except RefusedError as error:
                 raise AuditError(f"what workers hand to each other is {error}") from error
+        if self.marks is not None and run.keeping is not None:
+            run.keeping.ended(share_state.keep(self.plan, self.marks, run.keeping.folder / STATE))
 
-    def _take_group(self, run: Run, number: int, groups: Sequence[Group]) -> None:
+    def _take_group(self, run: Run, number: int, groups: Sequence[ShareGroup]) -> None:
         """Judge captures that are read as one: what each share has of them."""
         answers = self._answered(number, groups)
         control = kept.read_control(groups[0].control)
@@ -83,7 +91,7 @@ class Parallel:
         sources, interfaces = shares.merged_sources([one for one, _ in read]), read[0][1]
         for source in sources:
             if source.counted.secrets and source.failure is None:
-                source.key_logs = secrets.of(source.item)
+                source.key_logs = secrets.of(source.item, source.counted.secrets)
         key_logs = {source.item.name: source.key_logs for source in sources if source.key_logs}
         batches = self._batches(groups, answers, control, key_logs)
         if sum(source.counted.flows for source in sources) <= MOST_FINISHED:  # what one process gives as one batch
@@ -95,7 +103,7 @@ class Parallel:
             run.take(batches)
         run.take(_ends(sources, interfaces, control))
 
-    def _answered(self, number: int, groups: Sequence[Group]) -> list[Path]:
+    def _answered(self, number: int, groups: Sequence[ShareGroup]) -> list[Path]:
         """Files with what the flows of each share are answered."""
         paths = []
         for share, answers in enumerate(joined.decide([group.exchanged for group in groups])):
@@ -104,7 +112,7 @@ class Parallel:
         return paths
 
     def _have_judged(
-        self, run: Run, number: int, groups: Sequence[Group], answers: Sequence[Path], control: Control
+        self, run: Run, number: int, groups: Sequence[ShareGroup], answers: Sequence[Path], control: Control
     ) -> None:
         """Have each share judged by a worker, and take what it says, in the order of shares."""
         calls = [(self.plan, f"judged-{number}-{share}", group, answers[share]) for share, group in enumerate(groups)]
@@ -122,7 +130,7 @@ class Parallel:
 
     def _batches(
         self,
-        groups: Sequence[Group],
+        groups: Sequence[ShareGroup],
         answers: Sequence[Path],
         control: Control,
         key_logs: Mapping[str, Sequence[bytes]],
@@ -157,53 +165,86 @@ def _check(followed: Sequence[Followed]) -> None:
 
 
 @contextmanager
-def on_cluster(inputs: Sequence[Input], options: Options, block_bytes: int) -> Iterator[Parallel]:
-    """The workers of a cluster, ready to read."""
+def on_cluster(
+    inputs: Sequence[Input], options: Options, block_bytes: int, left: share_state.Left | None = None
+) -> Iterator[Parallel]:
+    """The workers of a cluster, ready to read; ``left``: what they go on from."""
     if options.out is None:
         raise InputError("an audit on a cluster needs --out, a folder that all machines share")
     with ExitStack() as stack:
         workers = stack.enter_context(dask_workers.connected(options.scheduler))
-        jobs = workers.shares(options.jobs)
-        folder = stack.enter_context(_working(inputs, options, jobs))
+        jobs = workers.shares(options.jobs) if left is None else left.shares
+        folder, marks = stack.enter_context(_working(inputs, options, jobs, left))
         workers.check(folder)
         memory_bytes = options.memory_bytes() or workers.memory_bytes() or memory.ceiling().total
         plan = _plan(inputs, options, jobs, folder, memory_bytes, block_bytes)
-        yield Parallel(replace(plan, in_parts=url_of(options.out) is None), inputs, workers)
+        yield Parallel(replace(plan, in_parts=url_of(options.out) is None), inputs, workers, marks)
 
 
 @contextmanager
 def started(
-    inputs: Sequence[Input], options: Options, jobs: int, memory_bytes: int, block_bytes: int
+    inputs: Sequence[Input],
+    options: Options,
+    jobs: int,
+    memory_bytes: int,
+    block_bytes: int,
+    left: share_state.Left | None = None,
 ) -> Iterator[Parallel]:
-    """Processes of this machine that are ready to read. What they write meanwhile lies where results will, and goes."""
+    """Processes of this machine that are ready to read; ``left``: what they go on from, which has its own number of shares.
+
+    What they write meanwhile lies where results will, and goes.
+    """
     count = max(1, min(jobs, memory_bytes // memory.LEAST))  # where memory is short, some shares wait for others
-    with _working(inputs, options, jobs) as folder, Processes(count) as workers:
-        plan = _plan(inputs, options, jobs, folder, memory_bytes // count, block_bytes)
-        yield Parallel(plan, inputs, workers)
+    several = jobs if left is None else left.shares
+    with _working(inputs, options, several, left) as (folder, marks), Processes(count) as workers:
+        plan = _plan(inputs, options, several, folder, memory_bytes // count, block_bytes)
+        yield Parallel(plan, inputs, workers, marks)
 
 
 def _plan(
     inputs: Sequence[Input], options: Options, jobs: int, folder: Path, memory_bytes: int, block_bytes: int
-) -> Plan:
+) -> SharePlan:
     captures, by_hosts = shares.captures_of(inputs), chosen.by_hosts(options)
-    return Plan(captures, options.elsewhere(), jobs, folder, memory_bytes, block_bytes, by_hosts)
+    return SharePlan(captures, options.elsewhere(), jobs, folder, memory_bytes, block_bytes, by_hosts)
 
 
 @contextmanager
-def _working(inputs: Sequence[Input], options: Options, jobs: int) -> Iterator[Path]:
-    """A folder for what is needed meanwhile, where results will be: that of an audit that was killed, where it was the same."""
-    here = options.out is not None and url_of(options.out) is None
-    place = Path(options.out or "") if here else Path(tempfile.gettempdir())
+def _working(
+    inputs: Sequence[Input], options: Options, jobs: int, left: share_state.Left | None = None
+) -> Iterator[tuple[Path, dict[str, Any] | None]]:
+    """A folder for what is needed meanwhile, and what whoever goes on from its files has in common; None: nobody can.
+
+    It lies where results will be: that of an audit that was killed, where it was the same, or a new one with what is ``left``.
+    """
     marks = _marks(inputs, options, jobs)
-    may_go_on = here and all(item.stamp is not None or item.refusal for item in inputs)
+    may_go_on = options.out is not None and all(item.stamp is not None or item.refusal for item in inputs)
     with ExitStack() as stack:
+        place = stack.enter_context(_place_of(options))
         try:
             writing.make_folder(place)
             folder = stack.enter_context(writing.working(place, partial(_fits, marks, options) if may_go_on else None))
+            if left is not None and not (folder / shares.PLAN).exists():
+                left.unpack(folder)
             packed.write(folder / shares.PLAN, PLAN_KIND, marks | {"seal": own.seal(_place(folder))}, {})
         except OSError as error:
             raise AuditError(f"{shown(place)}: cannot write there: {error.strerror or error}") from error
-        yield folder
+        yield folder, marks if may_go_on else None
+
+
+@contextmanager
+def _place_of(options: Options) -> Iterator[Path]:
+    """Where the folder is made: where results will be, or where what goes into a store is meanwhile."""
+    url = None if options.out is None else url_of(options.out)
+    if url is None:
+        yield Path(tempfile.gettempdir() if options.out is None else options.out)
+        return
+    place = next((one for one in resume.places(options) if any(one.glob(f"{writing.NEW}*/{shares.PLAN}"))), None)
+    place = place or temporary.new(url)
+    try:
+        yield place
+    finally:
+        with suppress(OSError):  # an interrupted audit leaves what it has read there
+            place.rmdir()
 
 
 def _place(folder: Path) -> bytes:
@@ -221,6 +262,39 @@ def _marks(inputs: Sequence[Input], options: Options, jobs: int) -> dict[str, An
         "captures": captures,
         "version": __version__,
     }
+
+
+def left_by_shares(inputs: Sequence[Input], options: Options, results: Path) -> share_state.Left | None:
+    """What a finished audit has left beside its results, of fewer of these captures that several followed; it is said."""
+    in_stores = any(item.remote is not None for item in inputs)  # what one process reads, where there is no cluster
+    if any(item.stamp is None and item.refusal is None for item in inputs) or (
+        in_stores and not chosen.is_used(options)
+    ):
+        return None
+    with suppress(*packed.DAMAGED):
+        left = share_state.found(results)
+        if left is not None and _goes_on(left, inputs, options):
+            if options.say is not None:
+                count = len(left.marks["captures"])
+                those = f"{count} of {counted(len(inputs), 'capture')} {agreed(count, 'was', 'were')}"
+                options.say(f"{those} read before; --fresh reads them again")
+            return left
+    return None
+
+
+def _goes_on(left: share_state.Left, inputs: Sequence[Input], options: Options) -> bool:
+    """Whether the captures that were read are the first of these, and read in the same way."""
+    now, before = json.loads(json.dumps(_marks(inputs, options, left.shares))), left.marks
+    first, every = before["captures"], now["captures"]
+    known = first == every[: len(first)] if options.apart else all(one in every for one in first)
+    if (
+        len(first) >= len(every)
+        or not known
+        or any(before[name] != now[name] for name in ("reading", "shares", "version"))
+    ):
+        return False
+    state, copies = left.state(apart=options.apart), [replace(item) for item in inputs]
+    return options.apart or Resumed(state.values, state.arrays).placed(copies, Window(*options.times())) is not None
 
 
 def _fits(marks: Mapping[str, Any], options: Options, left: Path) -> bool:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from auditor.audit.described import Described, describe
 from auditor.audit.judged import judge
-from auditor.audit.keeping import Answer, Keeping
+from auditor.audit.keeping import FlowContents, Keeping
 from auditor.audit.located import Located, locate
 from auditor.audit.opened import Opened, Requests, opened, revealed, unopened
 from auditor.audit.totals import Totals
@@ -18,7 +18,7 @@ from auditor.border.words import agreed
 from auditor.decode.control import Control
 from auditor.machine import memory
 from auditor.paths.judge import Judge
-from auditor.paths.unfit import Shown
+from auditor.paths.unfit import FramesShown
 from auditor.policy.evaluate import Evaluation
 from auditor.reading.events import Batch
 from auditor.reading.sources import Source
@@ -31,7 +31,7 @@ from auditor.tls.interned import Shapes
 MOST_HELD = 1 << 18  # flows that wait for their captures' end
 
 
-def _has_key(answer: Answer) -> bool:
+def _has_key(answer: FlowContents) -> bool:
     """Whether a request of a flow was signed by an access key that is known by its hash."""
     return any(row.get("credential_hash") is not None for row in answer.rows)
 
@@ -48,7 +48,7 @@ class Pipeline:
     shapes: Shapes = field(init=False)
     totals: Totals = field(default_factory=Totals)
     keeping: Keeping | None = None
-    answers: dict[int, Answer] = field(default_factory=dict)  # of flows whose requests were read before …
+    answers: dict[int, FlowContents] = field(default_factory=dict)  # of flows whose requests were read before …
     joined: bool = True  # … and whether their access keys can be joined with those of others
     _held: list[Described] = field(default_factory=list)  # wait for their paths
     _closed: list[Located] = field(default_factory=list)  # wait for their requests
@@ -78,7 +78,7 @@ class Pipeline:
         """How many flows of what is read were judged before its end."""
         return self._early
 
-    def has_shown(self, shown: Shown, early: int) -> None:
+    def has_shown(self, shown: FramesShown, early: int) -> None:
         """Somebody else has judged flows of what is read, ``early`` of them before its end; how their frames look."""
         self.judge.has_shown(shown)
         self._early += early
@@ -90,8 +90,11 @@ class Pipeline:
             self.inside.learn(capture, secrets)
         self.inside.keys.grow()
         described = describe(batch, self.shapes, self.ranges, self.inside)
-        if self.keeping is not None and batch.chosen is None:
-            self.keeping.batch(batch, described.candidates)
+        if batch.chosen is None:
+            for flow in described.candidates.wanted.identifier.tolist() if self.answers else ():
+                self.answers.pop(flow, None)  # what was found inside when it was open yet: there is more of it now
+            if self.keeping is not None:
+                self.keeping.batch(batch, described.candidates)
         self._held.append(described)
         self._control = batch.control
         if not (self.judge.waits or batch.control.bgp):
@@ -118,6 +121,9 @@ class Pipeline:
 
     def flush(self, sources: Sequence[Source] = ()) -> Iterator[tuple[str, pa.Table]]:
         """Finish what was held, at the end of captures that are read as one: ``sources``, to be read again."""
+        for source in sources:
+            if source.key_logs:  # also what came behind the last flows
+                self.inside.learn(source.item.name, source.key_logs)
         yield from self._locate(self._control)
         yield from self._open(sources, NOT_KEPT)
 
@@ -163,13 +169,13 @@ class Pipeline:
         for batch in batches:
             yield from self._judge(batch)
 
-    def _answers(self, batches: Sequence[Opened], requests: Requests) -> dict[int, Answer]:
+    def _answers(self, batches: Sequence[Opened], requests: Requests) -> dict[int, FlowContents]:
         """What was found inside of flows, to be kept."""
         found = {}
         for batch in batches:
             wanted, unseen = batch.located.described.candidates.wanted, batch.unseen.objects()
             for at, flow in zip(wanted.index.tolist(), wanted.identifier.tolist(), strict=True):
-                found[flow] = Answer(requests.get(flow, ()), unseen[at], self.inside.revealed.get(flow))
+                found[flow] = FlowContents(requests.get(flow, ()), unseen[at], self.inside.revealed.get(flow))
         return found
 
     def _judge(self, batch: Opened) -> Iterator[tuple[str, pa.Table]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from auditor.audit.keeping import ANSWERS, AUDIT, SEAL, Answer, ReadAsOne
+from auditor.audit.keeping import ANSWERS, AUDIT, SEAL, FlowContents, ReadAsOne
 from auditor.border.gate import RefusedError
 from auditor.decode.control import Control
 from auditor.errors import AuditError, shown
@@ -26,7 +26,7 @@ NO_ANSWERS = "damaged: it does not say what was found inside of flows"
 
 
 @dataclass
-class Group:
+class RecordGroup:
     """The records of captures that were read as one."""
 
     batches: list[packed.Record] = field(default_factory=list)
@@ -40,8 +40,8 @@ class Log:
     def __init__(self, file: BinaryIO, end: int | None = None) -> None:
         """Raises RefusedError for a file that no audit wrote."""
         self.file = file
-        self.groups: list[Group] = []
-        self.open = Group()  # captures whose end is not among it
+        self.groups: list[RecordGroup] = []
+        self.open = RecordGroup()  # captures whose end is not among it
         self.counted: list[packed.Record] = []
         self.last: packed.Record | None = None
         self.sealed: object = None  # what is said to seal it
@@ -74,17 +74,17 @@ class Log:
         elif record.kind == kept.CONTROL:
             self.open.control = record
             self.groups.append(self.open)
-            self.open = Group()
+            self.open = RecordGroup()
         elif record.kind == kept.SOURCES:
             self.counted.append(record)
 
-    def answers(self) -> dict[int, Answer]:
+    def answers(self) -> dict[int, FlowContents]:
         """What was found inside of flows, by their numbers. Raises RefusedError."""
-        found: dict[int, Answer] = {}
+        found: dict[int, FlowContents] = {}
         for record in (one for group in [*self.groups, self.open] for one in group.answers):
             try:
                 answers = packed.load(self.file, record, {}).values["answers"]
-                found |= {int(flow): Answer.of(values) for flow, values in answers}
+                found |= {int(flow): FlowContents.of(values) for flow, values in answers}
             except (TypeError, KeyError, AttributeError, ValueError) as error:
                 raise RefusedError(NO_ANSWERS) from error
         return found
@@ -96,7 +96,7 @@ class Log:
             end -= len(piece)
             yield piece
 
-    def batches(self, group: Group, control: Control) -> Iterator[Batch]:
+    def batches(self, group: RecordGroup, control: Control) -> Iterator[Batch]:
         """The batches of a group; ``control``: what its captures show of their network."""
         for record in group.batches:  # numbers that reading does not give, and each once
             yield kept.batch_of(packed.load(self.file, record, LAYOUTS), -1 - record.begin, control)

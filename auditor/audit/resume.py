@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from auditor.audit.keeping import ReadAsOne
 from auditor.audit.replay import Log, Replay
 from auditor.audit.shares import PLAN
 from auditor.border.gate import RefusedError
+from auditor.border.urls import url_of
 from auditor.border.words import agreed, counted
 from auditor.capture.inputs import Input
 from auditor.errors import AuditError
@@ -32,10 +33,11 @@ from auditor.reading import checkpoint, kept
 from auditor.reading.checkpoint import Onward, Resumed
 from auditor.reading.following import within
 from auditor.reading.window import Window
-from auditor.report import custody, files
+from auditor.report import custody, files, temporary
 from auditor.report.custody import KEPT, STATE
 
 STRANGE = "what the results keep was not written by this user on this machine: all captures are read again"
+OTHER = "what the results keep is of another version of the auditor: all captures are read again"
 GROUPS = {"group_tallies": np.dtype(np.int64)}
 
 
@@ -71,7 +73,7 @@ class Past:
 
 
 @dataclass
-class Plan:
+class ResumePlan:
     """What this audit goes on from: ``onward`` is what reading does, None where no capture has to be read."""
 
     past: Past
@@ -83,17 +85,16 @@ class Plan:
         self.past.held.close()
 
 
-def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Plan | None:
-    """What there is to go on from; None where all is to be read.
+def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling, results: Path | None) -> ResumePlan | None:
+    """What there is to go on from; None where all is to be read. ``results``: the folder with those of before.
 
     Where captures, or what decides how they are read, were changed, nothing is gone on from; a sentence says so.
     """
-    folder = Path(options.out) if options.out is not None else None
-    if folder is None or options.fresh or any(item.stamp is None and item.refusal is None for item in inputs):
+    if any(item.stamp is None and item.refusal is None for item in inputs):
         return None
     marks = how.marks(options)
-    found: list[Plan] = []
-    for past in _pasts(folder, options):
+    found: list[ResumePlan] = []
+    for past in _pasts(results, options):
         one = None
         with suppress(*packed.DAMAGED):
             one = _fitting(past, inputs, options, marks, ceiling)
@@ -107,20 +108,21 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Plan | 
     return found[-1] if found else None
 
 
-def _pasts(folder: Path, options: Options) -> Iterator[Past]:
-    """The audits of this user in a folder that can be gone on from: one that is whole, and those that were killed."""
-    with suppress(*packed.DAMAGED), ExitStack() as held:
-        replay = Replay(held.enter_context(files.opened(folder / KEPT)))
-        if replay.is_own:
-            past = Past(replay.log, 0, replay.values["marks"], replay=replay)
-            with suppress(*packed.DAMAGED):
-                _take_state(past, _State.read(folder / STATE, custody.read(folder).unlisted[STATE]))
-            past.held = held.pop_all()
-            yield past
-        else:
-            _say(options, STRANGE)
-    for left in folder.glob(f"{writing.NEW}*"):
-        with suppress(*packed.DAMAGED), ExitStack() as held:
+def _pasts(results: Path | None, options: Options) -> Iterator[Past]:
+    """The audits of this user that can be gone on from: one that is whole, and those that were killed."""
+    if results is not None:
+        with suppress(*packed.DAMAGED), _telling(options), ExitStack() as held:
+            replay = Replay(held.enter_context(files.opened(results / KEPT)))
+            if replay.is_own:
+                past = Past(replay.log, 0, replay.values["marks"], replay=replay)
+                with suppress(*packed.DAMAGED):
+                    _take_state(past, _State.read(results / STATE, custody.read(results).unlisted[STATE]))
+                past.held = held.pop_all()
+                yield past
+            else:
+                _say(options, STRANGE)
+    for left in _left(options):
+        with suppress(*packed.DAMAGED), _telling(options), ExitStack() as held:
             _hold(left, held)
             state = _State.read(left / STATE)
             past = Past(Log(held.enter_context(files.opened(left / KEPT)), state.end), state.end, {})
@@ -131,13 +133,36 @@ def _pasts(folder: Path, options: Options) -> Iterator[Past]:
             yield past
 
 
-def clear(folder: Path) -> None:
-    """Remove what audits that were killed have left in a folder, which has other results now."""
-    for left in folder.glob(f"{writing.NEW}*"):
+@contextmanager
+def _telling(options: Options) -> Iterator[None]:
+    """Say where another version has kept what there is."""
+    try:
+        yield
+    except packed.OtherVersionError:
+        _say(options, OTHER)
+        raise
+
+
+def places(options: Options) -> list[Path]:
+    """The folders where audits with the same results may have left something; there may be none."""
+    assert options.out is not None
+    return [Path(options.out)] if (url := url_of(options.out)) is None else temporary.left(url)
+
+
+def _left(options: Options) -> Iterator[Path]:
+    """What audits that were killed have left on their way to the same results."""
+    return (left for place in places(options) for left in place.glob(f"{writing.NEW}*"))
+
+
+def clear(options: Options) -> None:
+    """Remove what audits that were killed have left, since there are other results now."""
+    for left in list(_left(options)):
         with suppress(OSError), ExitStack() as held:
             _hold(left, held)
             if (left / KEPT).exists() or (left / PLAN).exists():  # else somebody may have made it a moment ago
                 shutil.rmtree(left, ignore_errors=True)
+                if url_of(options.out or "") is not None:
+                    left.parent.rmdir()
 
 
 @dataclass(frozen=True)
@@ -183,7 +208,7 @@ def _hold(left: Path, held: ExitStack) -> None:
 
 def _fitting(
     past: Past, inputs: Sequence[Input], options: Options, marks: Mapping[str, Any], ceiling: Ceiling
-) -> Plan | None:
+) -> ResumePlan | None:
     """How this audit goes on from an earlier one; None where it does not."""
     if past.marks["reading"] != marks["reading"] or (past.replay is not None and past.replay.values["failed"]):
         return None
@@ -197,12 +222,9 @@ def _fitting(
     words = _words(before, past.values.get("open", ()), len(inputs))
     if past.replay is not None and len(before) == len(inputs):
         is_order = not options.apart or [one["name"] for one in before] == [item.name for item in inputs]
-        return Plan(past, None, words) if is_order else None
-    if secret := next((one["name"] for one in before if one["counted"]["secrets"]), None):
-        _say(options, f"{secret} has TLS secrets, which are not kept: all captures are read again")
-        return None
+        return ResumePlan(past, None, words) if is_order else None
     onward = _onward(past, inputs, options, ceiling) if past.values else None
-    return None if onward is None else Plan(past, onward, words)
+    return None if onward is None else ResumePlan(past, onward, words)
 
 
 def _words(begun: Sequence[Mapping[str, Any]], opened: Sequence[Mapping[str, Any]], count: int) -> str:
@@ -233,9 +255,8 @@ def _is_same(one: Mapping[str, Any], item: Input) -> bool:
     return item.path is not None and item.member is None and custody.is_same(item.path, one["sha256"])
 
 
-def is_done(past: Past, options: Options) -> bool:
-    """Whether the results in the folder are those of this audit: made with the same files and options, and unchanged."""
-    folder = Path(options.out or "")
+def is_done(past: Past, options: Options, folder: Path) -> bool:
+    """Whether the results in a folder are those of this audit: made with the same files and options, and unchanged."""
     if past.replay is None or past.marks != how.marks(options):
         return False
     try:

@@ -26,13 +26,13 @@ from auditor.stores.client import Remote
 if TYPE_CHECKING:
     from auditor.audit.pipeline import Pipeline
     from auditor.audit.totals import Totals
-    from auditor.paths.unfit import Shown
+    from auditor.paths.unfit import FramesShown
 
 LOG, PLAN = "log", "plan"  # files
 
 
 @dataclass(frozen=True)
-class Capture:
+class CaptureSource:
     """One of the inputs, as another process can open it: by its path, and in an archive by its place there."""
 
     name: str
@@ -44,7 +44,7 @@ class Capture:
     stamp: int | str | None = None
 
 
-def inputs_of(captures: Sequence[Capture], *, is_hashed: bool) -> list[Input]:
+def inputs_of(captures: Sequence[CaptureSource], *, is_hashed: bool) -> list[Input]:
     """The captures, to be read."""
     listed: dict[Path, list[archives.Member]] = {}
     inputs = []
@@ -68,7 +68,7 @@ def inputs_of(captures: Sequence[Capture], *, is_hashed: bool) -> list[Input]:
     return inputs
 
 
-def captures_of(inputs: Sequence[Input]) -> tuple[Capture, ...]:
+def captures_of(inputs: Sequence[Input]) -> tuple[CaptureSource, ...]:
     """Inputs as other processes can open them."""
     members: dict[Path, int] = {}
     captures = []
@@ -80,7 +80,7 @@ def captures_of(inputs: Sequence[Input]) -> tuple[Capture, ...]:
         path = item.path.absolute() if item.path is not None else None
         if item.remote is not None:
             _check_object(item)
-        captures.append(Capture(item.name, path, item.size, item.refusal, member, item.remote, item.stamp))
+        captures.append(CaptureSource(item.name, path, item.size, item.refusal, member, item.remote, item.stamp))
     return tuple(captures)
 
 
@@ -94,10 +94,10 @@ def _check_object(item: Input) -> None:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SharePlan:
     """What is audited, how, and in how many shares."""
 
-    captures: tuple[Capture, ...]
+    captures: tuple[CaptureSource, ...]
     options: Options
     shares: int
     folder: Path  # where files go, for all who work on it
@@ -113,7 +113,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Group:
+class ShareGroup:
     """What a share has of captures that are read as one."""
 
     batches: tuple[Path, ...]
@@ -126,12 +126,12 @@ class Group:
 class Followed:
     """A share of the flows, followed through all captures."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[ShareGroup, ...]
     packets: int
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedShare:
     """What rules say of the flows of a share: files with rows of tables, in order, and what adds up.
 
     ``log``: what the audit keeps of them; ``left``: batches of flows that whoever asked has to judge, since requests in
@@ -142,7 +142,7 @@ class Judged:
     log: Path
     totals: "Totals"
     left: tuple[Path, ...]
-    shown: "Shown"  # how their frames look
+    shown: "FramesShown"  # how their frames look
     early: int  # how many were judged before all were known
 
 
@@ -153,7 +153,7 @@ def attempt(folder: Path, name: str) -> Path:
     return path
 
 
-def judge(plan: Plan, name: str, group: Group, answers: Path) -> Judged | None:
+def judge(plan: SharePlan, name: str, group: ShareGroup, answers: Path) -> JudgedShare | None:
     """Judge the flows of one share; ``name``: of the piece. None where requests may be read in some, and that needs all.
 
     Where paths are judged by what is known of a site, requests cannot be left to others.
@@ -183,7 +183,7 @@ def judge(plan: Plan, name: str, group: Group, answers: Path) -> Judged | None:
                 tables.write(pipeline.run(batch))
         tables.write(pipeline.flush())
         keeping.close()
-    return Judged(tables.close(), folder / LOG, pipeline.totals, tuple(left), pipeline.judge.shown, pipeline.early)
+    return JudgedShare(tables.close(), folder / LOG, pipeline.totals, tuple(left), pipeline.judge.shown, pipeline.early)
 
 
 def _without(batch: Batch, wanted: Any, folder: Path, left: list[Path]) -> Batch | None:

@@ -1,21 +1,24 @@
 """Starting an audit: options in, results out; what is loaded when, so that reading begins early."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from auditor.audit import chosen
 from auditor.audit.before import Confine, ceiling_of, check_out
 from auditor.audit.brought import Brought
+from auditor.audit.earlier import Earlier, earlier
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.border.urls import url_of
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
-    from auditor.audit.resume import Plan
+    from auditor.audit.resume import ResumePlan
     from auditor.audit.run import Run
-    from auditor.capture.digest import Child
+    from auditor.audit.share_state import Left
+    from auditor.capture.digest import DigestChild
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
     from auditor.machine.memory import Ceiling
@@ -46,7 +49,7 @@ def audit_files(
     paths: PathLike | Iterable[PathLike],
     options: Options,
     *,
-    hashing: "Child | None" = None,
+    hashing: "DigestChild | None" = None,
     meanwhile: Callable[[], object] | None = None,
     confine: Confine | None = None,
     progress: Progress | None = None,
@@ -94,7 +97,8 @@ def audit_inputs(
             check_out((item.path for item in inputs if item.path is not None), brought.options)
             if confine is not None and options.scheduler is None:  # a cluster is spoken to by TCP
                 _prepare(inputs, brought.options, confine)
-            return _read(inputs, brought, live, meanwhile, progress or Progress(), block_bytes)
+            with earlier(brought.options) as before:
+                return _read(inputs, brought, live, before, meanwhile, progress or Progress(), block_bytes)
     finally:
         for item in inputs:
             item.forget()
@@ -127,6 +131,7 @@ def _read(
     inputs: "list[Input]",
     brought: Brought,
     live: "LiveCapture | None",
+    before: Earlier | None,
     meanwhile: Callable[[], object] | None,
     progress: Progress,
     block_bytes: int | None,
@@ -139,11 +144,12 @@ def _read(
     _tell_of_compiling(options)
     jobs = chosen.jobs_for(inputs, options, is_live=live is not None)
     ceiling = ceiling_of(options)
-    going = _going_on(inputs, options, ceiling)
-    if going is not None and going.onward is None:
-        return _judged_anew(going, brought)
-    if going is None and (jobs > 1 or chosen.is_used(options)):
-        return _read_in_shares(inputs, brought, jobs, progress, block_bytes or BLOCK_BYTES)
+    going = None if before is None else before.going_on(inputs, options, ceiling)
+    if before is not None and going is not None and going.onward is None:
+        return before.judged_anew(going, brought)
+    left = before.left_by_shares(inputs, options) if before is not None and going is None else None
+    if going is None and (jobs > 1 or left is not None or chosen.is_used(options)):
+        return _read_in_shares(inputs, brought, jobs, progress, block_bytes or BLOCK_BYTES, left)
     from auditor.reading.following import Reading
     from auditor.reading.window import Window
 
@@ -163,10 +169,9 @@ def _read(
         onward=None if going is None else going.onward,
     )
     progress.begin(reading, live)
-    progress.inside = inside = _inside(options, live)
+    progress.inside = inside = _inside(options, live, inputs)
+    inside.meanwhile = partial(_load_what_ends_it, meanwhile, options)
     try:
-        if live is None and not is_long(inputs) and (inside.keys or options.http or _may_hold_requests(inputs[0])):
-            inside.begin()
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
             meanwhile()
@@ -177,31 +182,45 @@ def _read(
         inside.close()
 
 
+def _load_what_ends_it(meanwhile: Callable[[], object] | None, options: Options) -> None:
+    """Load what is needed once all has been read."""
+    if meanwhile is not None:
+        meanwhile()
+    if options.out is not None:
+        from auditor.audit import resume  # noqa: F401 - it clears away what an earlier audit has left
+
+
 def _may_hold_requests(first: "Input") -> bool:
     """Whether a capture begins as if there were requests in clear to AWS in it, or the secrets of TLS sessions."""
     head, _ = first.ends(LOOKED_AT, 0) or (b"", b"")
     return TLS_KEY_LOG in head or (HTTP in head and AWS in head)
 
 
-def _inside(options: Options, live: "LiveCapture | None" = None) -> "Inside":
-    """What opens flows, with the keys that there are."""
-    from auditor.requests import keys, signing
-    from auditor.requests.inside import Inside
+def _inside(options: Options, live: "LiveCapture | None" = None, inputs: "Sequence[Input]" = ()) -> "Inside":
+    """What opens flows, with the keys that there are; begun before anything else is loaded where ``inputs`` may need it."""
+    from auditor.requests import keys, opener, signing
 
     salt = signing.new_salt() if options.join_key is None else signing.joining_salt(Path(options.join_key))
-    return Inside(keys.read(options.key_logs(), may_come=live is not None), options.http, salt)
+    known, begun = keys.read(options.key_logs(), may_come=live is not None), None
+    if inputs and live is None and not is_long(inputs) and (known or options.http or _may_hold_requests(inputs[0])):
+        begun = opener.begin(known.private_keys)
+    from auditor.requests.inside import Inside
+
+    return Inside(known, options.http, salt, begun=begun)
 
 
-def _read_in_shares(inputs: "list[Input]", brought: Brought, jobs: int, progress: Progress, block_bytes: int) -> Audit:
+def _read_in_shares(
+    inputs: "list[Input]", brought: Brought, jobs: int, progress: Progress, block_bytes: int, left: "Left | None"
+) -> Audit:
     """Have workers read, and take what they give."""
     from auditor.audit import parallel
 
     options = brought.options
     ceiling = ceiling_of(options)
     begun = (
-        parallel.on_cluster(inputs, options, block_bytes)
+        parallel.on_cluster(inputs, options, block_bytes, left)
         if chosen.is_used(options)
-        else parallel.started(inputs, options, jobs, ceiling.total, block_bytes)
+        else parallel.started(inputs, options, jobs, ceiling.total, block_bytes, left)
     )
     with begun as shared:
         progress.begin(shared)
@@ -209,37 +228,7 @@ def _read_in_shares(inputs: "list[Input]", brought: Brought, jobs: int, progress
         return _take(shared.take, inputs, brought, progress.inside, None, progress, ceiling, None)
 
 
-def _going_on(inputs: "list[Input]", options: Options, ceiling: "Ceiling") -> "Plan | None":
-    """What an earlier audit into the same folder has read, where there is one; it is said how much that is."""
-    if options.out is None or options.fresh or not Path(options.out).is_dir():
-        return None
-    from auditor.audit import resume
-    from auditor.machine import kernel
-
-    kernel.prepare()
-    going = resume.plan(inputs, options, ceiling)
-    if going is not None and options.say is not None:
-        options.say(f"{going.words}; --fresh reads them again")
-    return going
-
-
-def _judged_anew(going: "Plan", brought: Brought) -> Audit:
-    """The results of captures that were all read before."""
-    from auditor.audit import resume
-    from auditor.audit.judging import judged
-
-    options = brought.options
-    assert going.past.replay is not None
-    assert options.out is not None
-    try:
-        if resume.is_done(going.past, options):
-            return Audit(options.out)
-        return judged(going.past.replay, brought, Path(options.out), goes_on=bool(going.past.values))
-    finally:
-        going.close()
-
-
-def is_long(inputs: "list[Input]") -> bool:
+def is_long(inputs: "Sequence[Input]") -> bool:
     """Whether reading takes longer than loading libraries."""
     return sum(item.size or 0 for item in inputs) > LONG_READ
 
@@ -252,7 +241,7 @@ def _take(
     live: "LiveCapture | None",
     progress: Progress,
     ceiling: "Ceiling",
-    going: "Plan | None",
+    going: "ResumePlan | None",
     span: "Callable[[], Span] | None" = None,
 ) -> Audit:
     """Take what was read before and what is read, and write the results. ``span``: see ``witnesses.read``."""

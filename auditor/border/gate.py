@@ -157,7 +157,7 @@ def from_json(data: bytes | str, *, unique: bool = False) -> Any:
 
 
 @dataclass(frozen=True)
-class Line:
+class JsonLine:
     """A line of JSON lines: its number from 1, and its value, or why it has none."""
 
     number: int
@@ -165,7 +165,7 @@ class Line:
     wrong: str | None = None
 
 
-def json_lines(data: bytes | str) -> Iterator[Line]:
+def json_lines(data: bytes | str) -> Iterator[JsonLine]:
     """The values of a text, one on each line, or over several lines one behind the other.
 
     A line that is none is reported, and the others go on.
@@ -189,12 +189,12 @@ def json_lines(data: bytes | str) -> Iterator[Line]:
         at, number = end + 1, number + 1
 
 
-def _of_line(line: str, number: int) -> Iterator[Line]:
+def _of_line(line: str, number: int) -> Iterator[JsonLine]:
     for part in _values(line):
         try:
-            yield Line(number, from_json(part))
+            yield JsonLine(number, from_json(part))
         except RefusedError as error:
-            yield Line(number, None, str(error))
+            yield JsonLine(number, None, str(error))
 
 
 def _end_of_value(text: str, at: int) -> int | None:

@@ -17,7 +17,7 @@ PATH, CHUNK_UNPACKED, CHUNK_PACKED, DATA_PAGE, DICTIONARY_PAGE = 3, 6, 7, 9, 11 
 DEEPEST = 8
 
 
-class Chunk(NamedTuple):
+class ColumnChunk(NamedTuple):
     """Where the pages of a column in a group of rows lie, and what they take unpacked, as the footer has it."""
 
     column: str
@@ -97,7 +97,7 @@ class _Thrift:
             raise ValueError("a type that headers of pages have not")
 
 
-def chunks(file: BinaryIO) -> list[Chunk]:
+def chunks(file: BinaryIO) -> list[ColumnChunk]:
     """The chunks of all columns that a file's footer names. Raises ValueError for one that cannot be."""
     end = file.seek(-TAIL, 2)
     tail = file.read(TAIL)
@@ -126,7 +126,7 @@ def _within(thrift: _Thrift, wanted: int) -> Iterator[int]:
             thrift.skip(kind)
 
 
-def _chunk(thrift: _Thrift, group: int) -> Iterator[Chunk]:
+def _chunk(thrift: _Thrift, group: int) -> Iterator[ColumnChunk]:
     """A column's chunk, where it has metadata."""
     for number, kind in thrift.fields():
         if number != META_DATA or kind != STRUCT:
@@ -143,7 +143,7 @@ def _chunk(thrift: _Thrift, group: int) -> Iterator[Chunk]:
         begin = min(numbers[DATA_PAGE], numbers.get(DICTIONARY_PAGE, numbers[DATA_PAGE]))
         if begin < 0 or numbers[CHUNK_PACKED] < 0:
             raise ValueError("a column without a place")
-        yield Chunk(column, begin, begin + numbers[CHUNK_PACKED], numbers[CHUNK_UNPACKED], group)
+        yield ColumnChunk(column, begin, begin + numbers[CHUNK_PACKED], numbers[CHUNK_UNPACKED], group)
 
 
 def _header(data: bytes) -> tuple[int, int, int]:

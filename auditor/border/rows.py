@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from auditor.border.gate import Line, RefusedError
+from auditor.border.gate import JsonLine, RefusedError
 from auditor.border.text import printable
 from auditor.border.words import agreed, counted
 
@@ -51,10 +51,10 @@ def each(read: Callable[[R], T | None], rows: Iterable[R]) -> Taken[T]:
     return taken
 
 
-def each_line(read: Callable[[Any], T | None], lines: Iterable[Line]) -> Taken[T]:
+def each_line(read: Callable[[Any], T | None], lines: Iterable[JsonLine]) -> Taken[T]:
     """The same of JSON lines; a line that is none is counted as well."""
 
-    def of_line(line: Line) -> T | None:
+    def of_line(line: JsonLine) -> T | None:
         if line.wrong is not None:
             raise RefusedError(line.wrong)
         return read(line.value)

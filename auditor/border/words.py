@@ -1,5 +1,7 @@
 """Numbers with the words that they are of: one is never several."""
 
+BETWEEN = "; "  # sentences in one cell, none of which has it inside
+
 
 def agreed(count: int, one: str, several: str | None = None) -> str:
     """The words that agree with a number: ``one`` of them, or ``several``, which is ``one`` with an s where it is not given."""

@@ -63,14 +63,14 @@ class Member:
 
 
 @dataclass
-class Left:
+class UnpackLimit:
     """What may still be taken out of an archive and of those in it: files, and bytes that are copied on the way."""
 
     files: int = MOST_MEMBERS
     bytes: int = MOST_UNPACKED
 
 
-class Kept:
+class OpenFile:
     """An open file that is closed when nothing reads it any more; without a path one that has no name."""
 
     def __init__(self, path: Path | None = None) -> None:
@@ -88,7 +88,7 @@ class Kept:
 class Slice(io.RawIOBase):
     """A stretch of an open file, read independently of any other."""
 
-    def __init__(self, file: Kept, begin: int, size: int) -> None:
+    def __init__(self, file: OpenFile, begin: int, size: int) -> None:
         self._file, self._begin, self._at, self._stop = file, begin, begin, begin + size
 
     def readable(self) -> bool:
@@ -124,7 +124,7 @@ def _told() -> Iterator[None]:
 class Unzipped(io.RawIOBase):
     """A member of a ZIP archive."""
 
-    def __init__(self, file: Path | Kept, info: zipfile.ZipInfo) -> None:
+    def __init__(self, file: Path | OpenFile, info: zipfile.ZipInfo) -> None:
         with _told():
             self._stream = _unzipped(file, info)
 
@@ -139,11 +139,11 @@ class Unzipped(io.RawIOBase):
         return len(data)
 
 
-def _unzipped(file: Path | Kept, info: zipfile.ZipInfo) -> BinaryIO:
+def _unzipped(file: Path | OpenFile, info: zipfile.ZipInfo) -> BinaryIO:
     """What is in a member. bzip2 and LZMA are unpacked here: zipfile has no limit for what a step of theirs becomes."""
     if info.compress_type not in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         return cast("BinaryIO", _zip(file).open(info))
-    kept = Kept(file) if isinstance(file, Path) else file
+    kept = OpenFile(file) if isinstance(file, Path) else file
     magic, *_, name, extra = struct.unpack(LOCAL_HEADER, os.pread(kept.fileno, LOCAL_BYTES, info.header_offset))
     if magic != ZIP_MAGICS[0]:
         raise zipfile.BadZipFile("Bad magic number for file header")
@@ -170,10 +170,10 @@ def members(path: Path) -> list[Member] | None:
         kind = kind_of(beginning(path, HEAD))
     except (InputError, OSError):  # who reads it as a capture says what is wrong with it
         return None
-    name, left = shown(path), Left()
+    name, left = shown(path), UnpackLimit()
 
     def found() -> Iterator[Member]:
-        return _members(_unpacked(_stream(Kept(path)), left) if is_packed else path, name, str(kind), left, 1)
+        return _members(_unpacked(_stream(OpenFile(path)), left) if is_packed else path, name, str(kind), left, 1)
 
     return None if kind is None else _found(name, kind, found)
 
@@ -188,7 +188,7 @@ def members_of_stream(name: str, head: bytes, opener: Callable[[], BinaryIO]) ->
         return None
 
     def found() -> Iterator[Member]:
-        left = Left()
+        left = UnpackLimit()
         with opener() as stream:
             kept = _unpacked(stream, left)
         return _members(kept, name, kind, left, 1)
@@ -210,18 +210,18 @@ def _damaged(name: str, error: BaseException) -> Member:
     return Member(name, None, f"an archive that cannot be read ({reason})")
 
 
-def _members(file: Path | Kept, name: str, kind: str, left: Left, depth: int) -> Iterator[Member]:
+def _members(file: Path | OpenFile, name: str, kind: str, left: UnpackLimit, depth: int) -> Iterator[Member]:
     if kind == "ZIP":
         return _of_zip(file, name, left, depth)
-    return _of_tar(Kept(file) if isinstance(file, Path) else file, name, left, depth)
+    return _of_tar(OpenFile(file) if isinstance(file, Path) else file, name, left, depth)
 
 
-def _stream(kept: Kept) -> BinaryIO:
+def _stream(kept: OpenFile) -> BinaryIO:
     """An open file from its beginning on."""
     return cast("BinaryIO", Slice(kept, 0, os.fstat(kept.fileno).st_size))
 
 
-def _inside(opener: Callable[[], BinaryIO], whole: str, inside: str, left: Left, depth: int) -> Iterator[Member]:
+def _inside(opener: Callable[[], BinaryIO], whole: str, inside: str, left: UnpackLimit, depth: int) -> Iterator[Member]:
     """A member as a capture, or the captures in it where it is an archive, packed or not; nothing for any other file."""
     name = _listed(whole, inside)
     if PurePosixPath(inside.lower()).suffix in NAMES:  # whatever it begins with, so that damage is reported
@@ -252,7 +252,7 @@ def _listed(whole: str, name: str) -> str:
     return shown("/".join([whole, *inside]))
 
 
-def _of_zip(file: Path | Kept, whole: str, left: Left, depth: int) -> Iterator[Member]:
+def _of_zip(file: Path | OpenFile, whole: str, left: UnpackLimit, depth: int) -> Iterator[Member]:
     with _zip(file) as archive:
         listed = [info for info in archive.infolist() if not info.is_dir()]
     for info in listed:
@@ -274,15 +274,15 @@ def _too_many(whole: str) -> Member:
     return Member(whole, None, f"only {MOST_MEMBERS} of the files in it are read; unpack it first")
 
 
-def _zip(file: Path | Kept) -> zipfile.ZipFile:
+def _zip(file: Path | OpenFile) -> zipfile.ZipFile:
     return zipfile.ZipFile(file if isinstance(file, Path) else _stream(file))
 
 
-def _zip_opener(file: Path | Kept, info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
+def _zip_opener(file: Path | OpenFile, info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
     return lambda: cast("BinaryIO", Unzipped(file, info))
 
 
-def _of_tar(kept: Kept, whole: str, left: Left, depth: int) -> Iterator[Member]:
+def _of_tar(kept: OpenFile, whole: str, left: UnpackLimit, depth: int) -> Iterator[Member]:
     with os.fdopen(os.dup(kept.fileno), "rb") as file, tarfile.TarFile(fileobj=file) as archive:
         try:
             for info in archive:
@@ -295,7 +295,7 @@ def _of_tar(kept: Kept, whole: str, left: Left, depth: int) -> Iterator[Member]:
             yield Member(whole, None, f"a tar archive that is damaged behind byte {archive.offset} ({error})")
 
 
-def _of_tar_info(whole: str, kept: Kept, info: tarfile.TarInfo, left: Left, depth: int) -> Iterator[Member]:
+def _of_tar_info(whole: str, kept: OpenFile, info: tarfile.TarInfo, left: UnpackLimit, depth: int) -> Iterator[Member]:
     if info.issparse():
         yield Member(_listed(whole, info.name), None, "is stored with holes; unpack it first")
         return
@@ -307,9 +307,9 @@ def _of_tar_info(whole: str, kept: Kept, info: tarfile.TarInfo, left: Left, dept
         yield from _inside(opener, whole, info.name, left, depth)
 
 
-def _unpacked(stream: BinaryIO, left: Left) -> Kept:
+def _unpacked(stream: BinaryIO, left: UnpackLimit) -> OpenFile:
     """A stream, or what is packed in it, in a file without a name: it is gone with the process, however that ends."""
-    kept = Kept()
+    kept = OpenFile()
     stream, is_packed = plain(stream)
     # Of what is packed and damaged there is what comes before; the end of an archive shows that it is not whole.
     with suppress(*(DAMAGE if is_packed else ())):

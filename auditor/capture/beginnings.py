@@ -19,7 +19,7 @@ KINDS = {"pcap": PCAP, "pcapng": PCAPNG, "snoop": SNOOP, "erf": ERF}
 
 
 @dataclass(frozen=True)
-class Beginning:
+class FileHeader:
     """A file's header: its format, what it says of the records behind, its bytes; in ``lack`` why it cannot be used."""
 
     format: str
@@ -28,21 +28,21 @@ class Beginning:
     lack: str | None = None
 
 
-def beginning_of(head: bytes) -> Beginning | None:
+def beginning_of(head: bytes) -> FileHeader | None:
     """The header of a file that begins with these bytes; None for what is no capture, or has no magic number."""
     if head[:4] in MAGICS:
         if len(head) < HEADER_BYTES:
-            return Beginning("pcap", None, 0, f"a pcap that ends inside its file header (byte {len(head)})")
-        return Beginning("pcap", PcapHeader.parse(head), HEADER_BYTES)
+            return FileHeader("pcap", None, 0, f"a pcap that ends inside its file header (byte {len(head)})")
+        return FileHeader("pcap", PcapHeader.parse(head), HEADER_BYTES)
     if head[:8] == SNOOP_MAGIC:
         link = snoop_link(head)
         if len(head) < SNOOP_HEADER_BYTES or link is None:
-            return Beginning("snoop", None, 0, "a snoop capture of a link layer that is not decoded")
-        return Beginning("snoop", PcapHeader(True, 1000, link, 0), SNOOP_HEADER_BYTES)
+            return FileHeader("snoop", None, 0, "a snoop capture of a link layer that is not decoded")
+        return FileHeader("snoop", PcapHeader(True, 1000, link, 0), SNOOP_HEADER_BYTES)
     if head[:4] == MAGIC:
         if head[8:12] not in BYTE_ORDER:
-            return Beginning("pcapng", None, 0, "begins like a pcapng, but its section header is not valid")
-        return Beginning("pcapng", None, 0)
+            return FileHeader("pcapng", None, 0, "begins like a pcapng, but its section header is not valid")
+        return FileHeader("pcapng", None, 0)
     return None
 
 

@@ -20,7 +20,7 @@ PIECE = 1 << 20
 LARGE = 1 << 26  # bytes; hashing fewer takes less than starting a process
 
 
-class Child:
+class DigestChild:
     """The digest of the first ``size`` bytes of a file, by a process that has begun with it.
 
     The file stays open here: even if it is renamed or replaced, it is this one that is hashed and examined.
@@ -124,7 +124,7 @@ class Digested:
     Who reads into a buffer must call ``release`` before the buffer is written to again.
     """
 
-    def __init__(self, stream: Any, child: Child | None = None, *, is_hashed: bool = True) -> None:
+    def __init__(self, stream: Any, child: DigestChild | None = None, *, is_hashed: bool = True) -> None:
         self._stream = stream
         self._child = child
         self._is_hashed = is_hashed and child is None
@@ -208,15 +208,15 @@ class Known:
         return self.changed
 
 
-def started(path: Path, size: int) -> Child | None:
+def started(path: Path, size: int) -> DigestChild | None:
     """A process that hashes a large file; None where there cannot be one: the file is hashed as it is read."""
     with suppress(OSError, ValueError):
         if size > LARGE and isolated.is_possible():
-            return Child(path, size)
+            return DigestChild(path, size)
     return None
 
 
-def begin(path: Path) -> Child | None:
+def begin(path: Path) -> DigestChild | None:
     """Hash a large file before anything else is known of it; None where it is not large, or no file."""
     with suppress(OSError, ValueError):  # who reads the file says what is wrong with it
         return started(path, path.stat().st_size) if path.is_file() else None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from auditor.border.urls import SHOWN, is_other, public, url_of
 from auditor.capture import folders
 from auditor.capture.compression import compression_of
-from auditor.capture.digest import Child, Digested, Known, started
+from auditor.capture.digest import DigestChild, Digested, Known, started
 from auditor.capture.interruptible import Interruptible, opened
 from auditor.errors import InputError, shown
 
@@ -46,7 +46,7 @@ class Input:
     refusal: str | None = None  # why it cannot be read, where that shows before it is opened
     spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
     digest: Digested | Known | None = field(default=None, repr=False)
-    hashing: Child | None = field(default=None, repr=False)  # the process that hashes it
+    hashing: DigestChild | None = field(default=None, repr=False)  # the process that hashes it
     stopped: bool = field(default=False, repr=False)  # nobody wants more of it
     _waiting: Interruptible | None = field(default=None, repr=False)
     kept: bytes | None = field(default=None, repr=False)  # all of a small object, from when it was looked at
@@ -57,7 +57,7 @@ class Input:
         """Whether its bytes come once."""
         return self.size is None and self.member is None and self.remote is None
 
-    def adopt(self, hashing: Child) -> bool:
+    def adopt(self, hashing: DigestChild) -> bool:
         """Whether it is this input that is hashed by a process that began before it was known."""
         if self.size is None or self.path is None or not hashing.is_of(self.path):
             return False

@@ -79,15 +79,22 @@ class LiveCapture:
         self._asked: float | None = None  # when; None while it cannot be asked
         self._listener = threading.Thread(target=self._listen, args=(self._child.stderr,), daemon=True)
         self._listener.start()
-        self._until = f"for {duration:g} seconds" if duration is not None else "until Ctrl-C"
+        self._until = (
+            f"for {duration:g} {agreed(0 if duration != 1 else 1, 'second')}"
+            if duration is not None
+            else "until Ctrl-C"
+        )
         self._timer: threading.Timer | None = None
         if duration is not None:
             self._timer = threading.Timer(duration, self.stop)
             self._timer.daemon = True
 
     def begin(self) -> None:
-        """Wait until the child captures, or has failed: it writes the header of its file once it listens."""
+        """Wait until the child captures: it writes the header of its file once it listens. Raises InputError if it has failed."""
         select.select([self._stream], [], [])
+        if not self._waiting():  # its end alone is there to be read
+            self.stop()
+            raise self.failure()
         if self._timer is not None:
             self._timer.start()
 
@@ -138,11 +145,13 @@ class LiveCapture:
     def is_behind(self) -> bool:
         """Whether the program waits for what it captured to be read, so that packets may be dropped."""
         try:
-            number = self._stream.fileno()
-            waiting = struct.unpack("i", fcntl.ioctl(number, termios.FIONREAD, bytes(4)))[0]
-            return bool(waiting >= FULL * fcntl.fcntl(number, fcntl.F_GETPIPE_SZ))
+            return self._waiting() >= FULL * fcntl.fcntl(self._stream.fileno(), fcntl.F_GETPIPE_SZ)
         except (OSError, ValueError, AttributeError):  # it is closed, or the system does not say
             return False
+
+    def _waiting(self) -> int:
+        """Bytes that the program has written and nobody has read."""
+        return int(struct.unpack("i", fcntl.ioctl(self._stream.fileno(), termios.FIONREAD, bytes(4)))[0])
 
     def failure(self) -> InputError:
         """Why nothing came: one sentence that says what to do."""

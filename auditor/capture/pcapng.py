@@ -1,7 +1,7 @@
 """The pcapng file format (draft-ietf-opsawg-pcapng): the kernel for packet blocks, and a parser for all others."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -166,17 +166,24 @@ class PcapngState:
             "interfaces": [asdict(info) for info in self.interfaces],
             "rows": self.section.tolist(),
             "section_start": self.section_start,
+            "secrets": self.secrets,
             "application": self.application,
             "like": [[*key, count] for key, count in self._like.items()],
         }
 
     def go_on(self, standing: Mapping[str, Any]) -> None:
-        """Let it be as it was when ``standing`` was asked for."""
+        """Let it be as it was when ``standing`` was asked for, but for what secrets there are; see ``know``."""
         self.big_endian = bool(standing["big_endian"])
         self.interfaces = [InterfaceInfo(**info) for info in standing["interfaces"]]
         self.rows = np.array([tuple(row) for row in standing["rows"]], INTERFACE).view(np.recarray)
         self.section_start, self.application = int(standing["section_start"]), standing["application"]
+        self.secrets = int(standing["secrets"])
         self._like.update({(link_type, name): count for link_type, name, count in standing["like"]})
+
+    def know(self, secrets: Sequence[bytes]) -> None:
+        """The secrets that were read before."""
+        self.key_logs.extend(secrets)
+        self._secret_bytes = sum(map(len, secrets))
 
     @property
     def order(self) -> Literal["little", "big"]:

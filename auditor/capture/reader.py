@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from auditor.capture.beginnings import BLOCK_HEAD, KINDS, PCAP, PCAPNG, Beginning, beginning_of
+from auditor.capture.beginnings import BLOCK_HEAD, KINDS, PCAP, PCAPNG, FileHeader, beginning_of
 from auditor.capture.buffers import page_aligned
 from auditor.capture.compression import MOST_PACKINGS, Rewound, compression_of, damage, open_compressed
 from auditor.capture.erf import is_erf
@@ -127,10 +127,11 @@ class Reader:
         self.stop = len(head)
         beginning = beginning_of(head)
         if beginning is None and is_erf(head):
-            beginning = Beginning("erf", PcapHeader(True, 1, ERF_LINK, 0), 0)
+            beginning = FileHeader("erf", PcapHeader(True, 1, ERF_LINK, 0), 0)
         if beginning is None:
+            what = "it looks like" if head else "it is"
             inside = f" inside {self.notes.compression}" if self.notes.compression else ""
-            raise InputError(f"{self.name}: not a pcap or pcapng capture; it looks like {looks_like(head)}{inside}")
+            raise InputError(f"{self.name}: not a pcap or pcapng capture; {what} {looks_like(head)}{inside}")
         if beginning.lack is not None:
             raise InputError(f"{self.name}: {beginning.lack}")
         self.notes.format = beginning.format
@@ -143,7 +144,7 @@ class Reader:
         self._left = None
         self._stream = open_compressed(cast("BinaryIO", Rewound(head, self._stream)), packing)
 
-    def _begin(self, beginning: Beginning) -> None:
+    def _begin(self, beginning: FileHeader) -> None:
         """A file's header is at ``position``: what follows is read as it says."""
         self.kind, self.header = KINDS[beginning.format], beginning.header
         self.position += beginning.size
@@ -154,7 +155,7 @@ class Reader:
         if link_type not in self.notes.link_types:
             self._note_interface(link_type)
 
-    def _join(self, beginning: Beginning) -> bool:
+    def _join(self, beginning: FileHeader) -> bool:
         """Another file begins where a record should: go on with that. False: its header is not whole, or it cannot be read."""
         at = self.offset + self.position
         if beginning.lack is not None:
@@ -237,9 +238,9 @@ class Reader:
     def standing(self) -> dict[str, Any] | None:
         """What reading on from ``position`` needs, as JSON has it; None where nobody else can.
 
-        There are secrets then, or damage, or it is packed otherwise than at its beginning.
+        There is damage then, or it is packed otherwise than at its beginning. Of secrets it is said how many there are.
         """
-        if self.pcapng.secrets or self.notes.compression != self._packing or self.notes.status != "complete":
+        if self.notes.compression != self._packing or self.notes.status != "complete":
             return None
         return {
             "at": self.offset + self.position,

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -14,7 +14,7 @@ from auditor.cli.values import Group
 from auditor.errors import AuditError
 
 if TYPE_CHECKING:
-    from auditor.capture.digest import Child
+    from auditor.capture.digest import DigestChild
 
 TABLE_FORMS = ("json", "jsonl", "csv", "parquet")
 DONE, FINDINGS, FAILED, INTERRUPTED = 0, 1, 2, 130
@@ -45,7 +45,7 @@ app.add_typer(paths_app, name="paths")
 class Own:
     """What the commands of a process of their own are given: they may give up its rights, and something has begun for them."""
 
-    hashing: "Child | None"  # hashes the first capture already
+    hashing: "DigestChild | None"  # hashes the first capture already
 
 
 class Format(StrEnum):
@@ -149,6 +149,19 @@ def check_effect(option: str, is_given: object, has_effect: object, needed: str)
     """Raise AuditError for an option that has no effect with the others: whoever gave it expects one."""
     if is_given and not has_effect:
         raise AuditError(f"{option} has no effect here: it goes with {needed}")
+
+
+def target_of(out: Path | None) -> Path | None:
+    """Where something is written to: a file, or standard output, which is ``-`` too."""
+    return None if out == Path("-") else out
+
+
+def standard_output(what: str, *, is_binary: bool) -> BinaryIO:
+    """Standard output, for bytes. Raises AuditError where it is a terminal and they are no text."""
+    if is_binary and sys.stdout.isatty():
+        raise AuditError(f"{what} is binary data: redirect it to a file")
+    sys.stdout.flush()
+    return sys.stdout.buffer
 
 
 def say(text: str) -> None:

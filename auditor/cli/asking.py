@@ -128,7 +128,7 @@ def _shown_short(result: "Results", rows: "Table") -> "Table":
 @app.command("sql")
 @saved()
 def sql_command(
-    where: Annotated[Path, typer.Argument(help="Folder of saved results, or a history.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder of saved results, or a history.", show_default=False)],
     query: Annotated[str, typer.Argument(help="SQL (DuckDB) over flows, findings, … or runs, traffic, found.")],
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     form: FormOption = ListForm.table,
@@ -143,4 +143,4 @@ def sql_command(
 
     if as_csv and form is not ListForm.table:
         raise AuditError(f"--csv and --format {form.value}: give one of both")
-    show_rows(sql(where, query, say), "csv" if as_csv else form.value)
+    show_rows(sql(folder, query, say), "csv" if as_csv else form.value)

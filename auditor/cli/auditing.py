@@ -1,6 +1,5 @@
 """``audit pcap`` and ``audit live``."""
 
-import sys
 from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
@@ -10,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from auditor.border.urls import url_of
-from auditor.cli.app import FAILED, FINDINGS, Format, Own, Severity, app, say
+from auditor.cli.app import FAILED, FINDINGS, Format, Own, Severity, app, say, standard_output
 from auditor.cli.options import Output, with_options
-from auditor.errors import AuditError
 from auditor.options import Options
 
 if TYPE_CHECKING:
@@ -158,7 +156,5 @@ def export(
     force: bool = False,
 ) -> None:
     """Write a table, or the whole audit in a form that has its own shape, to a file or to standard output."""
-    if target is None and form.is_binary and sys.stdout.isatty():
-        raise AuditError(f"--format {form.value} writes binary data: redirect it to a file")
-    sys.stdout.flush()
-    result.export(form.value, target if target is not None else sys.stdout.buffer, table, where=where, force=force)
+    out = target if target is not None else standard_output(f"--format {form.value}", is_binary=form.is_binary)
+    result.export(form.value, out, table, where=where, force=force)

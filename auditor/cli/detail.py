@@ -12,7 +12,7 @@ from auditor import Audit
 from auditor.border.text import printable
 from auditor.border.words import counted
 from auditor.cli.summary import NARROW, headline, paths, warnings
-from auditor.cli.terminal import SEVERITY_STYLE, VERDICT_STYLE, console, emit, grid
+from auditor.cli.terminal import SEVERITY_STYLE, VERDICT_STYLE, console, emit, grid, together
 from auditor.report import overview
 from auditor.report.plain import about
 from auditor.report.proof import evidence_of
@@ -25,7 +25,7 @@ def show(result: Audit) -> None:
     """The answer, paths and versions, requests, every finding, then what could not be judged and why."""
     out = console()
     for one in (
-        Text(result.answer, style="bold"),
+        Text(together(result.answer), style="bold"),
         headline(result),
         *warnings(result),
         Text(),
@@ -49,7 +49,7 @@ def _requests(out: Console, result: Audit) -> None:
         credential = (row["credential_kind"] or "·").replace("_", "-")
         where = f"{row['scheme']}://{row['authority'] or '?'}"
         counts[what, where, row["signature_version"], credential, str(row["status"] or "·")] += 1
-    emit(out, Text(f"Requests ({len(rows):,})", style="bold underline"))
+    emit(out, Text(f"Requests ({len(rows):,})", style="bold"))
     is_narrow = out.width < NARROW
     table = grid("request", "to", "signature", "key", "status", "count", right=("count",), wide=("request", "to"))
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -78,14 +78,14 @@ def _findings(out: Console, result: Audit) -> None:
     findings = result.rows("findings", *names, *who)
     if not findings:
         return
-    emit(out, Text(f"Findings ({len(findings)})", style="bold underline"))
+    emit(out, Text(f"Findings ({len(findings)})", style="bold"))
     is_narrow = out.width < NARROW
     table = grid("severity", "finding", "what", "flows", "frames", right=("flows",), wide=("what", "frames"))
     is_several = result.manifest["counts"]["captures"] > 1
     for row in findings:
         what = Text()
         what.append(printable(about(row)), style="bold")
-        what.append(f"\n{printable(row['title'])}: {printable(row['reason'])}")
+        what.append(together(f"\n{printable(row['title'])}: {printable(row['reason'])}"))
         if row["clients"] > 1 or row["servers"] > 1:
             what.append(f"\nmost flows: {printable(row['top_clients'])} → {printable(row['top_servers'])}", style="dim")
         severity = Text(row["severity"], style=SEVERITY_STYLE[row["severity"]])
@@ -118,7 +118,7 @@ def _not_observable(out: Console, result: Audit) -> None:
     reasons = overview.unseen(result)
     if not reasons:
         return
-    emit(out, Text("Could not be judged from this capture", style="bold underline"))
+    emit(out, Text("Could not be judged from this capture", style="bold"))
     table = grid("rule", "flows", "why", right=("flows",), wide="why")
     by_rule = sorted((rule, -one.flows, one.reason) for one in reasons for rule in one.rules)
     before = ""

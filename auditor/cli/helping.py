@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-# What stands for a value, by the name of its parameter; what is not here has its name in capitals.
+# What stands for a value, by the name of its parameter where that does not say it; what is not here has its name in capitals.
 WORDS = {
     "as_of": "YYYY-MM-DD",
     "aws": "FOLDER",
@@ -25,8 +25,7 @@ WORDS = {
     "request": "FILE",
     "response": "FILE",
     "name": "POLICY",
-    "new": "FOLDER",
-    "old": "FOLDER",
+    "jobs": "NUMBER",
     "out": "FILE",
     "policy": "POLICY",
     "profile": "NAME",
@@ -124,7 +123,7 @@ def dress(command: Any, path: str) -> Any:
 def _dress_parameter(parameter: Any, path: str) -> None:
     if getattr(parameter, "is_flag", False) or parameter.name is None:
         return
-    word = WORDS.get(parameter.name, parameter.name.upper())
+    word = parameter.metavar or WORDS.get(parameter.name, parameter.name.upper())
     if parameter.name == "out" and path in FOLDERS:
         word = "FOLDER"
     choices = getattr(getattr(parameter, "type_descriptor", None), "choices", None)

@@ -48,7 +48,7 @@ def show_rows(rows: Rows, form: str = "table", title: str | None = None) -> None
         case "csv":
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(map(cell, names))
-            writer.writerows([[cell(_plain(value)) for value in row] for row in cells])
+            writer.writerows([[cell(_in_line(_plain(value))) for value in row] for row in cells])
         case "json":
             sys.stdout.write(json.dumps([_record(names, row) for row in cells], ensure_ascii=False, indent=1) + "\n")
         case "jsonl":
@@ -68,6 +68,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime | date):
         return value.isoformat()
     return value if isinstance(value, int | float | bool | type(None)) else lines(str(value))
+
+
+def _in_line(value: Any) -> Any:
+    """A value as a line of CSV has it."""
+    return value.replace("\n", " ") if isinstance(value, str) else value
 
 
 def _text(value: Any, is_whole: bool) -> str:
@@ -99,6 +104,8 @@ def _table(names: list[str], rows: list[tuple[Any, ...]]) -> None:
     for number, line in enumerate([names, *texts]):
         for text in _row(line, arranged, numeric):
             emit(out, Text(text, style="" if number else "bold"))
+    if not rows:
+        emit(out, Text("no rows", style="dim"))
     if words := _left_out(names, texts, arranged):
         emit(out, Text(f"left out: {words}; a pipe or --format csv has all", style="dim"))
 

@@ -1,6 +1,7 @@
 """The command line: all commands, and how errors end. What takes time to load is imported inside the commands."""
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -14,12 +15,18 @@ from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, Own, app, say
 from auditor.errors import AuditError, shown
 
 if TYPE_CHECKING:
-    from auditor.capture.digest import Child
+    from auditor.capture.digest import DigestChild
 
 __all__ = ["app", "main"]
 # What typer raises for what a user wrote: its own copy of click has it, or click itself.
 Refusal: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-PYDANTIC = "Value error, "  # how pydantic begins what a check of typer's says
+# What pydantic and click say of values of options, and how a person would say it.
+IN_WORDS = (
+    (re.compile(r"Value error, "), ""),
+    (re.compile(r"Input should be a valid integer\b.*"), "not a whole number"),
+    (re.compile(r"Input should be a valid number\b.*"), "not a number"),
+    (re.compile(r" does not match the formats '%Y-%m-%d'"), ": give a day as 2026-11-27"),
+)
 
 
 def _version(asked: bool) -> None:
@@ -56,7 +63,7 @@ def doctor_command(
         raise typer.Exit(FINDINGS)
 
 
-def main(hashing: "Child | None" = None) -> None:
+def main(hashing: "DigestChild | None" = None) -> None:
     """Run the command line: errors of the user's are one sentence, and exit code 2.
 
     ``hashing`` is a process that hashes the first capture already.
@@ -92,7 +99,7 @@ def main(hashing: "Child | None" = None) -> None:
     _end(code, hashing)
 
 
-def _end(code: int, hashing: "Child | None") -> None:
+def _end(code: int, hashing: "DigestChild | None") -> None:
     """End the process, with what it began: other processes, temporary folders."""
     if hashing is not None:
         hashing.stop()
@@ -119,7 +126,7 @@ def _is_interrupted(error: BaseException | None) -> bool:
     return False
 
 
-def _run(hashing: "Child | None") -> int:
+def _run(hashing: "DigestChild | None") -> int:
     """Run the command; its exit code."""
     try:
         manual.complete()
@@ -144,7 +151,9 @@ def _refuse(error: Any) -> None:
         sys.stderr.write(f"{words}\n")
         return
     where = context.command_path if context is not None else "audit"
-    say(f"{words.replace(PYDANTIC, '').rstrip('.')} ({where} -h says more)")
+    for theirs, ours in IN_WORDS:
+        words = theirs.sub(ours, words)
+    say(f"{' '.join(words.split()).rstrip('.')} ({where} -h says more)")
 
 
 def _end_as_unread() -> None:

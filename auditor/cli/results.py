@@ -24,6 +24,8 @@ from auditor.cli.app import (
     check_effect,
     paths_app,
     say,
+    standard_output,
+    target_of,
 )
 from auditor.cli.auditing import export, show_result
 from auditor.cli.options import FLOWS, Output, check_table
@@ -63,9 +65,11 @@ def report_command(
     """Write the report: one HTML page that opens offline, in any browser."""
     from auditor import Audit
 
-    target = out if out is not None else folder / "report.html"
-    Audit.load(folder, say=say).export("html", target, force=force)
-    say(f"the report is {target}")
+    target = target_of(out if out is not None else folder / "report.html")
+    written = target if target is not None else standard_output("the report", is_binary=False)
+    Audit.load(folder, say=say).export("html", written, force=force)
+    if target is not None:
+        say(f"the report is {target}")
 
 
 @app.command("export")
@@ -84,6 +88,7 @@ def export_command(
     from auditor import Audit
 
     check_table(form, table, where)
+    out = target_of(out)
     check_effect("--force", force, out, "--out")
     check_effect("--out", out, form is not Format.table, "a form that is written: --format")
     result = Audit.load(folder, say=say)
@@ -114,12 +119,17 @@ def extract_command(
     check_effect("--force", force, out, "--out")
     check_effect("--capture", capture, out, "--out: only that reads captures")
     result = Audit.load(folder, captures=capture or (), say=say)
+    if out is not None and explain and target_of(out) is None:
+        raise AuditError("--explain and -o - both write to standard output: give one of both")
     if explain or out is None:
         from auditor.cli.terminal import write
 
         write(result.explain_finding(finding))
     if out is not None:
-        say(f"{counted(result.extract(finding, out, force=force), 'packet is', 'packets are')} in {out}")
+        target = target_of(out)
+        written = target if target is not None else standard_output("a pcapng", is_binary=True)
+        count = result.extract(finding, written, force=force)
+        say(f"{counted(count, 'packet is', 'packets are')} in {target or 'standard output'}")
 
 
 @app.command("diff")
@@ -139,6 +149,7 @@ def diff_command(
     """Show what came, went and changed: findings, services, paths, versions and suites, by client group and service."""
     from auditor import Audit
 
+    out = target_of(out)
     check_effect("--force", force, out, "--out")
     is_read = out is None and form is DiffFormat.text and sys.stdout.isatty()
     shown = BytesIO()
@@ -156,13 +167,13 @@ def diff_command(
 @app.command("history")
 @saved()
 def history_command(
-    file: Annotated[Path, typer.Argument(help="History that audit pcap --history wrote.", show_default=False)],
+    history: Annotated[Path, typer.Argument(help="History that audit pcap --history wrote.", show_default=False)],
 ) -> None:
     """Show drift over time: when paths and versions changed, and who spoke old versions."""
     from auditor.cli.listing import show_rows
     from auditor.report.history import drift
 
-    changes, old = drift(file)
+    changes, old = drift(history)
     show_rows(changes, title="Changes by client group and service")
     show_rows(old, title="Old versions")
 

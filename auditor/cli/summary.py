@@ -12,7 +12,7 @@ from rich.text import Text
 from auditor import Audit
 from auditor.border.text import printable
 from auditor.border.words import counted
-from auditor.cli.terminal import SEVERITY_STYLE, VERDICT_STYLE, console, emit, lines
+from auditor.cli.terminal import SEVERITY_STYLE, VERDICT_STYLE, console, emit, lines, together
 from auditor.report import overview
 from auditor.report.answer import answer
 from auditor.report.causes import Cause, causes, left_out
@@ -37,7 +37,7 @@ def brief(result: Audit) -> None:
     """The answer: a sentence, on one line where it is piped."""
     out = console()
     if out.is_terminal:
-        emit(out, Text(result.answer))
+        emit(out, Text(together(result.answer)))
     else:
         sys.stdout.write(f"{result.answer}\n")
 
@@ -45,7 +45,12 @@ def brief(result: Audit) -> None:
 def show(result: Audit) -> None:
     """The answer, and on at most a screen what it rests on."""
     out = console()
-    head: list[RenderableType] = [Text(result.answer, style="bold"), headline(result), *warnings(result), Text()]
+    head: list[RenderableType] = [
+        Text(together(result.answer), style="bold"),
+        headline(result),
+        *warnings(result),
+        Text(),
+    ]
     behind = [*paths(result, out.width), *_not_judged(result)]
     taken = sum(len(lines(out, one)) for one in (*head, *behind))
     height = out.height if out.is_terminal else LINES
@@ -69,10 +74,10 @@ def headline(result: Audit) -> Text:
         parts.append(f"{begun} to {ended[11:] if begun[:10] == ended[:10] else ended} UTC")
     policies = ", ".join(printable(f"{policy['id']} {policy['edition']}") for policy in manifest["policies"])
     site = f"site {printable(manifest['site'])}" if manifest["site"] else "no topology: only frames show paths"
-    return Text(
-        f"{name}: {', '.join(parts)}\npolicy {policies}, AWS address ranges of {manifest['ip_ranges']['date']}, {site}",
-        style="dim",
+    said = (
+        f"{name}: {', '.join(parts)}\npolicy {policies}, AWS address ranges of {manifest['ip_ranges']['date']}, {site}"
     )
+    return Text(together(said), style="dim")
 
 
 def _second(time: int) -> str:
@@ -120,9 +125,9 @@ def _problem(cause: Cause, width: int) -> RenderableType:
     severity = Text(one.severity, style=SEVERITY_STYLE[one.severity])
     text = Text()
     text.append(printable(cause.who), style="bold")
-    text.append(f": {', '.join(map(printable, one.what))}")
+    text.append(together(f": {', '.join(map(printable, one.what))}"))
     warns = "warning · " if one.verdict == "warn" else ""
-    text.append(f" · {warns}{counted(cause.flows, 'flow')} · ", style="dim")
+    text.append(together(f" · {warns}{counted(cause.flows, 'flow')} · "), style="dim")
     text.append(" ".join(one.rules), style=VERDICT_STYLE[one.verdict])
     if width < NARROW:
         return _stacked(severity, text)
@@ -186,15 +191,15 @@ def _not_judged(result: Audit) -> list[RenderableType]:
         table.add_column(justify="right", no_wrap=True)
         table.add_column(overflow="fold")
         for one in reasons[:MOST_REASONS]:
-            why = Text(printable(one.reason))
-            why.append(f" · {' '.join(one.rules)}", style="dim")
+            why = Text(together(printable(one.reason)))
+            why.append(together(f" · {' '.join(one.rules)}"), style="dim")
             table.add_row(f"{one.flows:,}", why)
         shown.append(table)
         more = reasons[MOST_REASONS:]
         if more:
             shown.append(Text(f"… and {counted(len(more), 'more reason')}; --detail lists them by rule", style="dim"))
         shown.append(Text())
-    shown += [Text(f"{what}: {listed}", style="dim") for what, listed in overview.not_judged_words(result)]
+    shown += [Text(together(f"{what}: {listed}"), style="dim") for what, listed in overview.not_judged_words(result)]
     return shown
 
 

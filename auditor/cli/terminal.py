@@ -1,6 +1,7 @@
 """What a person reads at the terminal."""
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
 VERDICT_STYLE = {"fail": "red", "warn": "yellow", "pass": "green", "not_observable": "magenta", "not_applicable": "dim"}
 COPIED = "Wireshark: "  # what is to be copied whole, so the terminal itself wraps it
+HELD = "\ue000"  # a space at which no line ends, until it is printed
+TOGETHER = re.compile(r"(?<=TLS|SSL) (?=\d)|(?<=\d) (?=%|(?:flow|packet|capture|request|handshake)s?\b)| (?=·)")
 WIDTH = 120  # of what is no terminal, where COLUMNS does not say
 
 
@@ -26,7 +29,8 @@ class Harmless(Console):
     """A console on which whatever is printed is harmless, whoever wrote it; the colours are ours."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        for segment in super().render(renderable, options):
+        for held in super().render(renderable, options):
+            segment = held if held.control else Segment(held.text.replace(HELD, " "), held.style)
             is_text = not segment.control and not text.is_harmless(segment.text)
             yield Segment(text.lines(segment.text), segment.style) if is_text else segment
 
@@ -40,6 +44,11 @@ def console() -> Console:
     columns = os.environ.get("COLUMNS", "")
     width = max(20, int(columns)) if columns.isdecimal() else WIDTH
     return Harmless(highlight=False, emoji=False, markup=False, color_system=colours, width=width)
+
+
+def together(words: str) -> str:
+    """Words of which no line ends between a number and what it counts, nor within the name of a version."""
+    return TOGETHER.sub(HELD, words)
 
 
 def lines(out: Console, what: RenderableType) -> list[str]:

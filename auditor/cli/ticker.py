@@ -97,9 +97,9 @@ def line(progress: Progress, room: int = 1000) -> str:
 
 
 def _fitted(parts: list[str], room: int) -> str:
-    """Parts as one line: the first and the last ones, where there is no room for all."""
+    """Parts as one line: the first and the last ones where there is no room for all, or the first one alone."""
     while len(parts) > 1 and len(", ".join(parts)) > room:
-        del parts[-2]
+        del parts[-2 if len(parts) > 2 else -1]
     return ", ".join(parts)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from auditor.border.text import printable
-from auditor.cli.app import ForceOption, check_effect, topology_app
+from auditor.cli.app import ForceOption, check_effect, target_of, topology_app
 from auditor.errors import shown
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def topology_suggest(
     force: ForceOption = False,
 ) -> None:
     """Write a topology of what captures show of links (VLANs, MACs, interfaces, addresses), to complete by hand."""
+    out = target_of(out)
     check_effect("--force", force, out, "--out")
     import auditor
     from auditor.machine import writing

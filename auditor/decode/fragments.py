@@ -26,7 +26,7 @@ CAPWAP_VERSION = 0  # first four bits of its preamble, where IP has 4 or 6
 CAPWAP_FRAGMENT, CAPWAP_LAST = 0x80, 0x40  # flags in its fourth byte
 
 
-class Piece(NamedTuple):
+class Fragment(NamedTuple):
     """A fragment: which datagram it belongs to, the header that the whole one has, and its part of the data.
 
     ``key`` tells datagrams apart, ``origin`` is what of it is the same wherever a fragment is seen.
@@ -51,7 +51,7 @@ class Counts:
 
 
 @dataclass
-class Datagram:
+class Reassembly:
     """A datagram in the making. ``parts`` are by offset; ``total`` is known once the last fragment was seen."""
 
     began: int
@@ -63,16 +63,16 @@ class Datagram:
     size: int = 0
 
 
-def ipv4_piece(data: bytes, scope: tuple[Any, ...]) -> Piece | None:
+def ipv4_piece(data: bytes, scope: tuple[Any, ...]) -> Fragment | None:
     header = (data[0] & 15) * 4
     flags = int.from_bytes(data[6:8], "big")
     body = data[header : int.from_bytes(data[2:4], "big")]
     whole = data[:6] + b"\0\0" + data[8:header]
     origin = (4, data[12:20], data[9], data[4:6])
-    return Piece((*origin, *scope), origin, whole, (flags & 0x1FFF) * 8, body, not flags & 0x2000)
+    return Fragment((*origin, *scope), origin, whole, (flags & 0x1FFF) * 8, body, not flags & 0x2000)
 
 
-def ipv6_piece(data: bytes, scope: tuple[Any, ...]) -> Piece | None:
+def ipv6_piece(data: bytes, scope: tuple[Any, ...]) -> Fragment | None:
     """The headers before the fragment header stay, and name what follows it."""
     named, at, kind = 6, 40, data[6]
     while kind in (0, 43, 60):
@@ -84,7 +84,7 @@ def ipv6_piece(data: bytes, scope: tuple[Any, ...]) -> Piece | None:
     place = int.from_bytes(data[at + 2 : at + 4], "big")
     header = data[:named] + data[at : at + 1] + data[named + 1 : at]
     origin = (6, data[8:40], data[at + 4 : at + 8])
-    return Piece(
+    return Fragment(
         (*origin, *scope),
         origin,
         header,
@@ -94,21 +94,21 @@ def ipv6_piece(data: bytes, scope: tuple[Any, ...]) -> Piece | None:
     )
 
 
-def capwap_piece(data: bytes, scope: tuple[Any, ...]) -> Piece:
+def capwap_piece(data: bytes, scope: tuple[Any, ...]) -> Fragment:
     """CAPWAP's own fragments (RFC 5415 3.4, 4.3): the whole datagram has the first one's header without F and L."""
     header = (data[1] >> 3) * 4
     whole = data[:3] + bytes([data[3] & ~(CAPWAP_FRAGMENT | CAPWAP_LAST)]) + bytes(4) + data[8:header]
     key = (CAPWAP_VERSION, data[4:6], *scope)
     is_last = bool(data[3] & CAPWAP_LAST)
-    return Piece(key, key, whole, int.from_bytes(data[6:8], "big") & 0xFFF8, data[header:], is_last)
+    return Fragment(key, key, whole, int.from_bytes(data[6:8], "big") & 0xFFF8, data[header:], is_last)
 
 
-class Fragments:
+class Reassembler:
     """Puts the fragments of captures that are read as one together."""
 
     def __init__(self) -> None:
         self.counts: defaultdict[int, Counts] = defaultdict(Counts)  # by the capture's number
-        self._waiting: OrderedDict[tuple[Any, ...], Datagram] = OrderedDict()
+        self._waiting: OrderedDict[tuple[Any, ...], Reassembly] = OrderedDict()
         self._seen: OrderedDict[tuple[Any, ...], int] = OrderedDict()  # times of fragments, by what they are
         self._bytes = 0
 
@@ -159,7 +159,7 @@ class Fragments:
             key = (int(version), bytes.fromhex(ends), *map(int, protocol), bytes.fromhex(number))
             parts = {int(at): bytes.fromhex(part) for at, part in one["parts"]}
             header = None if one["header"] is None else bytes.fromhex(one["header"])
-            self._waiting[*key, int(vlans), int(tunnel), int(outer)] = Datagram(
+            self._waiting[*key, int(vlans), int(tunnel), int(outer)] = Reassembly(
                 one["began"], self.counts[one["capture"]], header, parts, one["total"], one["spoiled"], _covered(parts)
             )
             self._bytes += sum(map(len, parts.values()))
@@ -184,7 +184,7 @@ class Fragments:
             packet["status"] = DUPLICATE
             return None
         self._forget(now)
-        datagram = self._waiting.setdefault(piece.key, Datagram(now, counts))
+        datagram = self._waiting.setdefault(piece.key, Reassembly(now, counts))
         self._add(datagram, piece)
         header, total = datagram.header, datagram.total
         if total is None or header is None or datagram.size < total:
@@ -198,7 +198,7 @@ class Fragments:
             datagram.counts.whole += 1
         return whole
 
-    def _is_copy(self, piece: Piece, now: int) -> bool:
+    def _is_copy(self, piece: Fragment, now: int) -> bool:
         """Whether a fragment is in the capture already: a mirror shows it twice. What is sent again is another datagram."""
         which = (piece.origin, piece.offset, piece.data)
         before = self._seen.pop(which, None)
@@ -207,7 +207,7 @@ class Fragments:
             self._seen.popitem(last=False)
         return before is not None and abs(now - before) <= COPIED_WITHIN
 
-    def _add(self, datagram: Datagram, piece: Piece) -> None:
+    def _add(self, datagram: Reassembly, piece: Fragment) -> None:
         known = datagram.parts.get(piece.offset)
         if known is not None and len(known) >= len(piece.data):
             return  # seen twice
@@ -243,7 +243,7 @@ class Fragments:
             oldest.counts.incomplete += 1
 
 
-def _piece(data: bytes, packet: Any) -> Piece | None:
+def _piece(data: bytes, packet: Any) -> Fragment | None:
     """The fragment at ``data``, of the protocol that its first four bits show."""
     version = data[0] >> 4
     if version == CAPWAP_VERSION:

@@ -1,6 +1,7 @@
 """Answers of the DNS seen in the capture: which name a client asked for when it was given an address (RFC 1035).
 
 A DNS message is recognised by its form, not by a port: a response with one question, whose names and records fill it.
+Names that are asked for on the link alone have the same form and ports of their own; anybody there may answer.
 """
 
 import numpy as np
@@ -14,6 +15,8 @@ from auditor.machine.kernel import part
 
 HEADER = 12
 MOST_ANSWERS = 48
+MOST_JUMPS = 16  # of a compressed name (RFC 1035 4.1.4)
+MULTICAST_DNS, LINK_LOCAL_NAMES = 5353, 5355  # RFC 6762, RFC 4795: no resolver, and no names of the world's
 LONGEST_NAME = 255
 A, CNAME, AAAA, IN = 1, 5, 28, 1
 SECOND = 1_000_000_000
@@ -220,11 +223,82 @@ def record_address(block: Bytes, at: int, kind: int, size: int) -> tuple[np.uint
 
 
 @part
+def label_at(block: Bytes, base: int, at: int, end: int) -> int:
+    """Where the label of a name that continues at ``at`` is, behind pointers; -1 for none that is there."""
+    for _ in range(MOST_JUMPS):
+        if at < 0 or at >= end:
+            return -1
+        length = int(block[at])
+        if length <= 63:
+            return at if at + 1 + length <= end else -1
+        if length < 0xC0 or at + 2 > end:
+            return -1
+        at = base + (be16(block, at) & 0x3FFF)
+    return -1
+
+
+@part
+def same_name(block: Bytes, base: int, one: int, other: int, end: int) -> bool:
+    """Whether two names of a message, which begins at ``base``, are the same, in any case (RFC 4343)."""
+    for _ in range(128):
+        if one == other:
+            return True
+        one, other = label_at(block, base, one, end), label_at(block, base, other, end)
+        if one < 0 or other < 0 or block[one] != block[other]:
+            return False
+        length = int(block[one])
+        if length == 0 or one == other:
+            return True
+        for k in range(1, length + 1):
+            first, second = int(block[one + k]), int(block[other + k])
+            if (first + 32 if 65 <= first <= 90 else first) != (second + 32 if 65 <= second <= 90 else second):
+                return False
+        one, other = one + 1 + length, other + 1 + length
+    return False
+
+
+@part
+def is_asked_for(block: Bytes, base: int, owner: int, records: int, count: int, end: int) -> bool:
+    """Whether a record's owner is the question's name, or what an alias among the records leads to."""
+    if same_name(block, base, owner, base + HEADER, end):
+        return True
+    at = records
+    for _ in range(count):
+        at = skip_name(block, at, end)
+        if at < 0 or at + 10 > end:
+            return False
+        if be16(block, at) == CNAME and same_name(block, base, owner, at + 10, end):
+            return True
+        at += 10 + be16(block, at + 8)
+    return False
+
+
+@part
+def take_answer(
+    memory: Memory, answers: AnswerRows, packet: PacketRow, high: np.uint64, low: np.uint64, name: int, lives: int
+) -> None:
+    """Keep an answer, or note it where shares of the work ask each other later."""
+    time = max(1, packet.time)
+    if memory.counters[SHARES] > 1:
+        note_answer(memory, packet.target_high, packet.target_low, high, low, name, time, lives)
+    else:
+        keep_answer(memory.counters, answers, packet.target_high, packet.target_low, high, low, name, time, lives)
+
+
+@part
+def is_answer(block: Bytes, begin: int, packet: PacketRow) -> bool:
+    """Whether a DNS message is a resolver's answer without an error."""
+    if packet.source_port == MULTICAST_DNS or packet.source_port == LINK_LOCAL_NAMES:
+        return False
+    return be16(block, begin + 2) & 0x800F == 0x8000
+
+
+@part
 def dns_answers(memory: Memory, answers: AnswerRows, block: Bytes, packet: PacketRow) -> None:
     """Keep the A and AAAA records of a response under the name of its question."""
     at = np.int64(packet.payload)
-    end = at + np.int64(packet.payload_captured)
-    if be16(block, at + 2) & 0x800F != 0x8000:  # a query, or a response with an error
+    base, end = at, at + np.int64(packet.payload_captured)
+    if not is_answer(block, base, packet):
         return
     count = min(be16(block, at + 6), MOST_ANSWERS)
     if count == 0:
@@ -234,7 +308,9 @@ def dns_answers(memory: Memory, answers: AnswerRows, block: Bytes, packet: Packe
         return
     name, life = 0, np.int64(LONGEST_LIFE)
     at = skip_name(block, at + HEADER, end) + 4
+    records = at
     for _ in range(count):
+        owner = at
         at = skip_name(block, at, end)
         if at < 0 or at + 10 > end:
             return
@@ -247,17 +323,11 @@ def dns_answers(memory: Memory, answers: AnswerRows, block: Bytes, packet: Packe
         at += 10
         if at + size > end:
             return
-        high, low = record_address(block, at, kind, size)
-        if high or low:
+        high, low = record_address(block, at, kind if be16(block, at - 8) == IN else np.int64(0), size)
+        if (high or low) and is_asked_for(block, base, owner, records, count, end):
             if name == 0:
                 name = intern(
                     memory.arena, memory.entries, memory.intern_buckets, memory.scratch, np.int64(0), np.int64(length)
                 )
-            time = max(1, packet.time)
-            if memory.counters[SHARES] > 1:
-                note_answer(memory, packet.target_high, packet.target_low, high, low, name, time, lives)
-            else:
-                keep_answer(
-                    memory.counters, answers, packet.target_high, packet.target_low, high, low, name, time, lives
-                )
+            take_answer(memory, answers, packet, high, low, name, lives)
         at += size

@@ -60,7 +60,7 @@ from auditor.flows.state import (
 from auditor.flows.table import MOST_FINISHED, ROOM_FINISHED, relink
 
 Array = np.ndarray[Any, Any]
-FIRST_PLACES = 256
+FIRST_PLACES, MANY = 256, 1 << 17
 LEAST = Limits()  # what few flows with large messages need, whatever else there is
 
 
@@ -133,13 +133,13 @@ def is_full(state: State) -> bool:
 
 
 def make_room(state: State) -> State:
-    """The same state with room for at least one more packet, unless an array is full: half as many places again."""
+    """The same state with room for at least one more packet, unless an array is full."""
     memory = state.memory
     c = memory.counters
     for free, places, array in _chained(state):
         if c[free] < 0 and c[places] < len(array):
             used = int(c[places])
-            c[places] = min(len(array), max(FIRST_PLACES, used + used // 2))
+            c[places] = min(len(array), used + _more(used))
             c[free] = chain(array, used, int(c[places]))
     if c[FREE_CHUNKS] < ROOM_CHUNKS and c[CHUNK_PLACES] < len(memory.chunks):
         used, height = int(c[CHUNK_PLACES]), int(c[FREE_CHUNKS])
@@ -162,6 +162,11 @@ def make_room(state: State) -> State:
         rehang(memory.arena, memory.entries, buckets)
         state = state._replace(memory=memory._replace(intern_buckets=buckets))
     return state
+
+
+def _more(used: int) -> int:
+    """How many places are added to so many: half as many again, of many an eighth, since all that are chained are touched."""
+    return max(FIRST_PLACES, used // 2 if used < MANY else used // 8)
 
 
 def _longer(rows: Array) -> Array:

@@ -217,6 +217,11 @@ HANDSHAKE = np.dtype(
         ("curve_signature", "u2"),
         ("dh_signature", "u2"),
         ("client_signature", "u2"),  # scheme of the client's CertificateVerify
+        ("curve_fault", "u1"),  # what is wrong with the server's public key, see tls.public_keys; in a named group …
+        ("dh_fault", "u1"),  # … and as a number in a field: which of the two it is, the suite decides
+        ("client_curve_fault", "u1"),
+        ("client_dh_fault", "u1"),
+        ("client_fault_group", "u2"),  # the group of the client's key share that is not good
         ("alert_level", "u1"),
         ("alert", "u1"),
         ("alert_side", "u1"),
@@ -275,13 +280,11 @@ BLANK_HANDSHAKE = blank(HANDSHAKE, alert=NO_ALERT)
     SEEN_SERVER_CUT,
     SEEN_CERTIFICATE_CUT,
 ) = (1 << n for n in range(30))
-OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_OTHER = range(
-    4
-)  # ``transport``; the last: another protocol's messages, not on TCP
+# ``transport``; the last: another protocol's messages, not on TCP
+OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_OTHER = range(4)
 
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
-# Bytes are interned; is_cut: the capture does not have all of a UDP datagram; message: the type of the handshake message that
-# they are a part of, 0 for a datagram or a piece of a stream.
+# Bytes are interned; is_cut: the capture lacks an end of it; message: of which type they are a part, 0 for datagrams and pieces.
 DATAGRAM = np.dtype([
     ("frame", "i8"), ("time", "i8"), ("bytes", "i4"), ("next", "i4"), ("side", "u1"), ("is_cut", "u1"), ("message", "u1"),
 ])  # fmt: skip

@@ -9,7 +9,7 @@ from types import FunctionType
 from typing import Any
 
 from auditor.machine import blank
-from auditor.machine.objects import Object
+from auditor.machine.objects import KernelObject
 from auditor.machine.signature import Layout, Parameter, fields
 
 
@@ -75,7 +75,7 @@ def _is_in(value: Any, dispatchers: Mapping[FunctionType, Any]) -> bool:
     return isinstance(value, FunctionType) and value in dispatchers
 
 
-def compiled(dispatcher: Any, signature: tuple[Parameter, ...]) -> Object:
+def compiled(dispatcher: Any, signature: tuple[Parameter, ...]) -> KernelObject:
     """The machine code of a kernel."""
     from numba import types
 
@@ -84,4 +84,4 @@ def compiled(dispatcher: Any, signature: tuple[Parameter, ...]) -> Object:
     returned = result.signature.return_type
     results = len(returned) if isinstance(returned, types.UniTuple) else int(returned != types.none)
     code = result.library._get_compiled_object()  # noqa: SLF001 - what numba's own cache keeps
-    return Object(code, result.fndesc.llvm_func_name, results)
+    return KernelObject(code, result.fndesc.llvm_func_name, results)

@@ -37,7 +37,7 @@ class Kernel:
         self.function = function
         self.signature = signature
         self.largest = largest
-        self.machine_code: objects.Object | None = None
+        self.machine_code: objects.KernelObject | None = None
         self._native: Native | None = None
 
     @property
@@ -133,7 +133,7 @@ def _start(kernels: Iterable[Kernel]) -> "subprocess.Popen[bytes]":
 def compile_kernels(lacking: dict[str, Kernel]) -> None:
     """Compile kernels, the largest in one process and all others in another, and keep them."""
     shares = [[one for one in lacking.values() if one.largest is largest] for largest in (True, False)]
-    compiled: dict[str, objects.Object] = {}
+    compiled: dict[str, objects.KernelObject] = {}
     errors = b""
     with ExitStack() as running:
         try:
@@ -164,13 +164,13 @@ def prepare() -> None:
             one.bind()
 
 
-def machine_code() -> dict[str, objects.Object]:
+def machine_code() -> dict[str, objects.KernelObject]:
     """The machine code of all registered kernels, by their paths, for another process of the same program."""
     prepare()
     return {one.path: one.machine_code for one in KERNELS.values() if one.machine_code is not None}
 
 
-def take(compiled: dict[str, objects.Object]) -> None:
+def take(compiled: dict[str, objects.KernelObject]) -> None:
     """Use machine code that the process has which started this one, so that none is looked for."""
     for path, one in KERNELS.items():
         if one.machine_code is None and path in compiled:

@@ -6,13 +6,13 @@ A place for the result, a place for an exception, then the arguments as words (s
 import ctypes
 from typing import Any
 
-from auditor.machine.objects import Object
+from auditor.machine.objects import KernelObject
 from auditor.machine.signature import Parameter, append_words
 
 _LOADED: list[Any] = []  # LLVM's engines own the machine code: they live as long as the process
 
 
-def _address(compiled: Object) -> int:
+def _address(compiled: KernelObject) -> int:
     """Load an object file into memory; where its function begins."""
     import llvmlite.binding as llvm
 
@@ -30,7 +30,7 @@ def _address(compiled: Object) -> int:
 class Native:
     """A function of machine code."""
 
-    def __init__(self, name: str, signature: tuple[Parameter, ...], compiled: Object) -> None:
+    def __init__(self, name: str, signature: tuple[Parameter, ...], compiled: KernelObject) -> None:
         self._name = name
         self._signature = signature
         self._address = _address(compiled)

@@ -16,7 +16,7 @@ from auditor.machine import trust, writing
 FOLDER = "traffic-auditor"
 
 
-class Object(NamedTuple):
+class KernelObject(NamedTuple):
     """A compiled kernel: the object file that holds it, its name in there, and how many numbers it returns."""
 
     code: bytes
@@ -24,7 +24,7 @@ class Object(NamedTuple):
     results: int
 
 
-def pack(objects: dict[str, Object]) -> bytes:
+def pack(objects: dict[str, KernelObject]) -> bytes:
     """Compiled kernels by name as one run of bytes: a line that says what is where, then the object files."""
     body = b"".join(compiled.code for compiled in objects.values())
     listed = [(name, compiled.symbol, compiled.results, len(compiled.code)) for name, compiled in objects.items()]
@@ -32,7 +32,7 @@ def pack(objects: dict[str, Object]) -> bytes:
     return header + b"\n" + body
 
 
-def unpack(packed: bytes) -> dict[str, Object]:
+def unpack(packed: bytes) -> dict[str, KernelObject]:
     """The compiled kernels of ``pack``; empty where the bytes are not whole."""
     header, _, body = packed.partition(b"\n")
     objects, at = {}, 0
@@ -41,7 +41,7 @@ def unpack(packed: bytes) -> dict[str, Object]:
         if hashlib.sha256(body).hexdigest() != listed["sha256"]:
             return {}
         for name, symbol, results, length in listed["kernels"]:
-            objects[name] = Object(body[at : at + length], symbol, results)
+            objects[name] = KernelObject(body[at : at + length], symbol, results)
             at += length
     except (ValueError, KeyError, TypeError):
         return {}
@@ -87,9 +87,9 @@ def why_not_kept() -> str | None:
     return None if os.access(place, os.W_OK) else f"{place} is not writable"
 
 
-def load(names: list[str]) -> dict[str, Object]:
+def load(names: list[str]) -> dict[str, KernelObject]:
     """The kept machine code of these names, as far as there is any that nobody else can have written."""
-    loaded: dict[str, Object] = {}
+    loaded: dict[str, KernelObject] = {}
     try:
         place = folder()
     except trust.UntrustedError:
@@ -101,7 +101,7 @@ def load(names: list[str]) -> dict[str, Object]:
     return loaded
 
 
-def store(objects: dict[str, Object]) -> None:
+def store(objects: dict[str, KernelObject]) -> None:
     """Keep machine code for ``load``. What cannot be written only costs time at the next start."""
     try:
         place = folder(make=True)

@@ -7,7 +7,7 @@ nothing but OSError and ``RefusedError``.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +22,9 @@ from auditor.machine import writing
 
 Array = np.ndarray[Any, Any]
 MAGIC = b"AUDITOR1"
+# Raised where what is kept has another meaning than before, though its layout is the same and no version came between:
+# numbers of protocols and of reasons, values of headers, the order of what is listed.
+FORMAT = 2
 CODEC, LEVEL = "zstd", 1  # as small as it gets by bytes of records one after the other, and faster than they come
 AT_ONCE = 8 << 20  # bytes
 LENGTH = 8  # bytes of the header's length
@@ -30,6 +33,26 @@ DIGEST = 32
 DAMAGED = (AuditError, RefusedError, OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 LARGEST_HEADER = 256 << 20
 LARGEST = 2 << 30  # bytes that a record may have, and unpack to, unless its reader says more
+
+
+class OtherVersionError(RefusedError):
+    """What another version of the auditor has kept, which may mean something else."""
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Rows of which each piece is cleaned as it is written: nobody needs a second copy of all of them."""
+
+    rows: Array
+    clean: Callable[[Array], object]
+
+    def pieces(self) -> Iterator[Array]:
+        """Copies of the rows, one behind the other."""
+        step = max(1, AT_ONCE // self.rows.itemsize)
+        for at in range(0, len(self.rows), step):
+            piece = self.rows[at : at + step].copy()
+            self.clean(piece)
+            yield piece
 
 
 @dataclass(frozen=True)
@@ -62,34 +85,36 @@ def encoded(kind: str, values: Mapping[str, Any], arrays: Mapping[str, Array]) -
     return assembled(kind, values, compressed(arrays))
 
 
-def compressed(arrays: Mapping[str, Array]) -> list[tuple[list[Any], Any]]:
+def compressed(arrays: Mapping[str, "Array | Cleaned"]) -> list[tuple[list[Any], Any]]:
     """Arrays as they go into a record, which may be made later: what its header says of each, and its bytes."""
     packed = []
     for name, array in arrays.items():
-        plain = np.ascontiguousarray(array).view(np.ndarray)
-        body = _compressed(plain.reshape(-1).view(np.uint8))
+        plain = np.ascontiguousarray(array.rows if isinstance(array, Cleaned) else array).view(np.ndarray)
+        pieces = array.pieces() if isinstance(array, Cleaned) else [plain]
+        body = _compressed((piece.reshape(-1).view(np.uint8) for piece in pieces), plain.nbytes)
         packed.append(([name, layout(plain.dtype), list(plain.shape), len(body)], body))
     return packed
 
 
-def _compressed(raw: Array) -> Any:
+def _compressed(pieces: Iterable[Array], size: int) -> Any:
     import pyarrow as pa
 
-    if not len(raw):
+    if not size:
         return b""
-    if len(raw) <= AT_ONCE:
-        return pa.Codec(CODEC, LEVEL).compress(raw.data)
+    if size <= AT_ONCE:
+        return pa.Codec(CODEC, LEVEL).compress(b"".join(piece.data for piece in pieces))
     out = pa.BufferOutputStream()  # Arrow's codec takes as much memory again at one time
     with pa.CompressedOutputStream(out, CODEC) as stream:
-        for at in range(0, len(raw), AT_ONCE):
-            stream.write(raw[at : at + AT_ONCE].data)
+        for raw in pieces:
+            for at in range(0, len(raw), AT_ONCE):
+                stream.write(raw[at : at + AT_ONCE].data)
     return out.getvalue()
 
 
 def assembled(kind: str, values: Mapping[str, Any], packed: Sequence[tuple[list[Any], Any]]) -> list[Any]:
     """A record of a ``kind``, of arrays that are packed already."""
     listed, bodies = [one for one, _ in packed], [body for _, body in packed]
-    stated = {"kind": kind, "product": __version__, "values": dict(values), "arrays": listed}
+    stated = {"kind": kind, "product": __version__, "format": FORMAT, "values": dict(values), "arrays": listed}
     header = json.dumps(stated, default=int).encode()  # numpy's whole numbers, which kernels return as plain Python
     parts = [MAGIC, len(header).to_bytes(LENGTH, "little"), header, *bodies]
     digest = hashlib.sha256()
@@ -173,8 +198,8 @@ def _parts(header: Any) -> tuple[str, dict[str, Any], list[Any]]:
     )
     if not fits or not isinstance(header.get("kind"), str):
         raise RefusedError("damaged: a header is none")
-    if header.get("product") != __version__:
-        raise RefusedError("was kept by another version")
+    if (header.get("product"), header.get("format")) != (__version__, FORMAT):
+        raise OtherVersionError("was kept by another version")
     return header["kind"], header["values"], header["arrays"]
 
 
@@ -189,7 +214,7 @@ def _arrays(listed: list[Any], bodies: memoryview, layouts: Mapping[str, Any], m
             raise RefusedError("damaged: it lists what it should not hold")
         dtype = np.dtype(layouts[name])
         if laid_out != layout(dtype):
-            raise RefusedError(f"was kept by another version: its {name} are laid out in another way")
+            raise OtherVersionError(f"was kept by another version: its {name} are laid out in another way")
         count = 1
         for one in shape:
             count *= one

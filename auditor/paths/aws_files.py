@@ -15,7 +15,7 @@ from auditor.capture import folders
 from auditor.capture.compression import allowed
 from auditor.errors import InputError, TopologyError, shown
 from auditor.machine.memory import Allowance
-from auditor.paths.topology import Attachment, Endpoint, Topology, VirtualInterface, Vpc, Vpn
+from auditor.paths.topology import Attachment, Topology, VirtualInterface, Vpc, VpcEndpoint, Vpn
 from auditor.settings import checked
 
 T = TypeVar("T")
@@ -126,7 +126,7 @@ class Account:
             "vpn": self._sections("VpnConnections", self._vpn, Vpn)
             + self._sections("ClientVpnEndpoints", self._client_vpn, Vpn),
             "vpc": self._sections("Vpcs", self._vpc, Vpc),
-            "endpoint": self._sections("VpcEndpoints", self._endpoint, Endpoint),
+            "endpoint": self._sections("VpcEndpoints", self._endpoint, VpcEndpoint),
             "attachment": self._sections("TransitGatewayAttachments", self._attachment, Attachment),
         }
         if self.wrong and not any(sections.values()):

@@ -159,7 +159,7 @@ def _hop(blob: bytes, wide: bool | None) -> Hop:
     return Hop(protocol="bgp")
 
 
-def _reach(blob: bytes, session: "Session") -> Iterator[tuple[bool, Prefix]]:
+def _reach(blob: bytes, session: "BgpSession") -> Iterator[tuple[bool, Prefix]]:
     """(announced or withdrawn, prefix) of the multiprotocol attributes (RFC 4760), unicast only."""
     at = 0
     while at + 3 <= len(blob):
@@ -180,7 +180,7 @@ def _reach(blob: bytes, session: "Session") -> Iterator[tuple[bool, Prefix]]:
                 yield kind == MP_REACH, prefix
 
 
-def _updates(body: bytes, session: "Session") -> tuple[list[Prefix], bytes, list[Prefix]] | None:
+def _updates(body: bytes, session: "BgpSession") -> tuple[list[Prefix], bytes, list[Prefix]] | None:
     """(withdrawn, attributes, announced) of an UPDATE (RFC 4271 4.3)."""
     size = int.from_bytes(body[:2], "big")
     if len(body) < 4 + size:
@@ -221,7 +221,7 @@ class _Table:
 
 
 @dataclass
-class Session:
+class BgpSession:
     """What the OPENs of both sides agreed on, as far as the capture has them."""
 
     mine: OpenMessage | None = None
@@ -285,7 +285,7 @@ def announcers(streams: dict[Key, BgpStream]) -> list[Announcer]:
     for key, mine in spoken.items():
         source, port, target, other_port = key
         theirs = spoken.get((target, other_port, source, port))
-        session = Session(mine.opened, theirs.opened if theirs else None)
+        session = BgpSession(mine.opened, theirs.opened if theirs else None)
         number = mine.opened.number if mine.opened else None
         announcer = Announcer(source, target, mine.stream.frame, mine.stream.time, number)
         announcer.established = theirs is not None and _speak(mine, theirs)
@@ -318,7 +318,7 @@ def _speak(one: _Spoken, two: _Spoken) -> bool:
     return one.is_alive and two.is_alive and bool(one.stream.macs & back)
 
 
-def _apply(table: _Table, parts: tuple[list[Prefix], bytes, list[Prefix]], session: Session, when: int) -> None:
+def _apply(table: _Table, parts: tuple[list[Prefix], bytes, list[Prefix]], session: BgpSession, when: int) -> None:
     gone, blob, announced = parts
     reached = list(_reach(blob, session))
     for prefix in [*gone, *(p for fresh, p in reached if not fresh)]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from auditor.border import gate, rows
-from auditor.border.gate import Line
+from auditor.border.gate import JsonLine
 from auditor.border.rows import Taken
 from auditor.capture.compression import allowed
 from auditor.decode.control import Address
@@ -79,7 +79,7 @@ def read(path: Path, allowance: Allowance | None = None) -> Taken[Event]:
     return taken
 
 
-def _records(data: bytes) -> Iterator[Line]:
+def _records(data: bytes) -> Iterator[JsonLine]:
     text = data.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text[:1] not in (b"{", b"["):
         yield from _of_text(text.decode("utf-8", "replace"))
@@ -90,7 +90,7 @@ def _records(data: bytes) -> Iterator[Line]:
         rows_of = line.value if key is None else line.value[key]
         for row in rows_of if isinstance(rows_of, list) else [rows_of]:
             number += 1
-            yield Line(number, row, line.wrong)
+            yield JsonLine(number, row, line.wrong)
 
 
 def _message_column(header: str) -> str | None:
@@ -99,7 +99,7 @@ def _message_column(header: str) -> str | None:
     return next((name for name in MESSAGES if name in names), None)
 
 
-def _of_text(text: str) -> Iterator[Line]:
+def _of_text(text: str) -> Iterator[JsonLine]:
     """The events in lines of a log group: CSV with a column of them, or each behind its time and stream, or between tabs."""
     if (column := _message_column(text.partition("\n")[0])) is not None:
         number = 0
@@ -107,7 +107,7 @@ def _of_text(text: str) -> Iterator[Line]:
             for number, row in enumerate(csv.DictReader(io.StringIO(text)), 1):
                 yield _line(number, row.get(column) or "")
         except csv.Error as error:
-            yield Line(number + 1, None, f"not CSV: {error}")
+            yield JsonLine(number + 1, None, f"not CSV: {error}")
         return
     mark = EVENTS.decode() if EVENTS.decode() in text[:HEAD] else ""  # others are tokens, streams and resources
     for number, line in enumerate(text.split("\n"), 1):
@@ -115,11 +115,11 @@ def _of_text(text: str) -> Iterator[Line]:
             yield _line(number, line[max(0, line.find("{")) :].partition("\t")[0])
 
 
-def _line(number: int, text: str) -> Line:
+def _line(number: int, text: str) -> JsonLine:
     try:
-        return Line(number, gate.from_json(text))
+        return JsonLine(number, gate.from_json(text))
     except gate.RefusedError as error:
-        return Line(number, None, str(error))
+        return JsonLine(number, None, str(error))
 
 
 def _unwrapped(record: Any) -> dict[str, Any]:

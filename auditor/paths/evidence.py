@@ -56,7 +56,7 @@ from auditor.paths.frames import MOSTLY, ON_THE_WIRE
 from auditor.paths.gathering import Gathering
 from auditor.paths.model import CONFIRMED, DIRECTIONS, IPSEC, LIKELY, NONE, PRIVATE, Flows
 from auditor.paths.site import Network
-from auditor.paths.topology import Link, Rule, Uplink
+from auditor.paths.topology import Link, LinkRule, Uplink
 
 Array = np.ndarray[Any, Any]
 
@@ -218,7 +218,7 @@ def _rules(g: Gathering) -> None:
             left &= ~fits
 
 
-def _fits(g: Gathering, rule: Rule, near: str, far: str) -> Array:
+def _fits(g: Gathering, rule: LinkRule, near: str, far: str) -> Array:
     import fnmatch
 
     positions, frames = g.flows.positions, g.frames

@@ -8,7 +8,7 @@ import numpy as np
 
 from auditor.border.words import agreed
 from auditor.paths.flow_log_columns import Addresses
-from auditor.paths.flow_log_meaning import Rows, meaning
+from auditor.paths.flow_log_meaning import JoinedRows, meaning
 from auditor.paths.flow_log_rows import FlowLog
 from auditor.paths.model import DIRECTIONS, Evidence, Flows
 from auditor.paths.site import Network
@@ -189,7 +189,7 @@ class FlowLogWitness:
         server = np.stack([flows.server_high, flows.server_low], axis=1)[flow]
         sources = [self.log.address[name][row] for name in ("srcaddr", "pkt-srcaddr")]
         from_server = (sources[0] == server).all(axis=1) | (sources[1] == server).all(axis=1)
-        return meaning(Rows(flow, row, from_server, how), self.log, flows, network)
+        return meaning(JoinedRows(flow, row, from_server, how), self.log, flows, network)
 
     def _should_be_there(self, flows: Flows) -> Array:
         """Flows to the log's own interfaces, within the log's time."""

@@ -28,7 +28,7 @@ WITHIN = ("vpc", "peering", "tgw-peering")
 
 
 @dataclass
-class Rows:
+class JoinedRows:
     """Rows joined to flows: which row is about which flow, and whether it is about the server's packets."""
 
     flow: Array
@@ -36,11 +36,11 @@ class Rows:
     from_server: Array
     how: str  # in words, how they were joined, where that was not by all of it
 
-    def of(self, mask: Array) -> "Rows":
-        return Rows(self.flow[mask], self.row[mask], self.from_server[mask], self.how)
+    def of(self, mask: Array) -> "JoinedRows":
+        return JoinedRows(self.flow[mask], self.row[mask], self.from_server[mask], self.how)
 
 
-def meaning(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> list[Evidence]:
+def meaning(rows: JoinedRows, log: FlowLog, flows: Flows, network: Network) -> list[Evidence]:
     """Evidence of joined rows."""
     rows = rows.of(_of_that_vpc(rows, log, network) & ~log.is_value("action", "REJECT")[rows.row])
     if not len(rows.flow):
@@ -48,7 +48,7 @@ def meaning(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> list[Ev
     return [*_traffic_paths(rows, log, flows, network), *_attachments(rows, log, flows, network)]
 
 
-def _of_that_vpc(rows: Rows, log: FlowLog, network: Network) -> Array:
+def _of_that_vpc(rows: JoinedRows, log: FlowLog, network: Network) -> Array:
     """Rows of the VPC that the address at their interface is in, where the topology knows the row's VPC."""
     values, index = log.text["vpc-id"]
     keep = np.ones(len(rows.row), bool)
@@ -70,7 +70,7 @@ def _of_that_vpc(rows: Rows, log: FlowLog, network: Network) -> Array:
     return keep
 
 
-def _traffic_paths(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> list[Evidence]:
+def _traffic_paths(rows: JoinedRows, log: FlowLog, flows: Flows, network: Network) -> list[Evidence]:
     high = np.where(rows.from_server, flows.client_high[rows.flow], flows.server_high[rows.flow])
     low = np.where(rows.from_server, flows.client_low[rows.flow], flows.server_low[rows.flow])
     public = is_public(high, low)
@@ -111,7 +111,7 @@ def _traffic_paths(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> 
     return evidence
 
 
-def _by_gateway_endpoints(rows: Rows, flows: Flows, network: Network) -> tuple[Array, Array]:
+def _by_gateway_endpoints(rows: JoinedRows, flows: Flows, network: Network) -> tuple[Array, Array]:
     """Rows that a gateway endpoint may carry, and those for which the account has one: of the service, in the same Region."""
     to = ~rows.from_server & flows.server_aws[rows.flow]
     service, region = flows.service[rows.flow], flows.region[rows.flow]
@@ -122,7 +122,9 @@ def _by_gateway_endpoints(rows: Rows, flows: Flows, network: Network) -> tuple[A
     return to & is_one_of(service, GATEWAY_ENDPOINTS), to & served
 
 
-def _evidence(rows: Rows, flows: Flows, kind: str, path: str, words: str, link: str | None = None) -> list[Evidence]:
+def _evidence(
+    rows: JoinedRows, flows: Flows, kind: str, path: str, words: str, link: str | None = None
+) -> list[Evidence]:
     evidence = []
     for direction, this in (("client", ~rows.from_server), ("server", rows.from_server)):
         mask = np.zeros(len(flows), bool)
@@ -133,7 +135,7 @@ def _evidence(rows: Rows, flows: Flows, kind: str, path: str, words: str, link: 
     return evidence
 
 
-def _attachments(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> list[Evidence]:
+def _attachments(rows: JoinedRows, log: FlowLog, flows: Flows, network: Network) -> list[Evidence]:
     """What chains of transit gateway rows say, by the attachments that are on them."""
     attachments = {item.name: item for item in network.topology.attachment}
     columns = [log.text[name] for name in ("tgw-attachment-id", "tgw-pair-attachment-id")]
@@ -184,7 +186,7 @@ def _attachments(rows: Rows, log: FlowLog, flows: Flows, network: Network) -> li
     return evidence
 
 
-def _on_sides(sides: Array, flows: Flows, rows: Rows, path: str, text: str, link: str | None) -> list[Evidence]:
+def _on_sides(sides: Array, flows: Flows, rows: JoinedRows, path: str, text: str, link: str | None) -> list[Evidence]:
     evidence = []
     for number, direction in enumerate(("client", "server")):
         mask = sides.reshape(-1, 2)[:, number] & flows.ways[direction].seen

@@ -74,7 +74,7 @@ class Gathered:
         self._window: Window = (None, None)
         self._codes: dict[str, dict[str, int]] = {name: {} for name in self._texts}
         self._file = _Growing(np.int32(-1))
-        self._owners = _Owners()
+        self._owners = _InterfaceAddresses()
         self._log = FlowLog()
 
     def begin(self, name: str) -> None:
@@ -240,7 +240,7 @@ class _Growing:
         return self._values
 
 
-class _Owners:
+class _InterfaceAddresses:
     """The addresses of the interfaces that logs were taken at.
 
     An interface's own address is in each of its rows; where another one is as well, nothing shows which it is.

@@ -65,7 +65,7 @@ def looks_like(head: bytes, formats: Iterable[str] = ()) -> bool:
     return flow_log_forms.looks_like(head, KNOWN, [FORMAT.findall(text) for text in formats])
 
 
-class Reader:
+class LogReader:
     """Reads files into one FlowLog.
 
     ``window``: from when to when rows may be about packets of the captures, as far as that is known when it is asked for.

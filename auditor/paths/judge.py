@@ -18,7 +18,7 @@ from auditor.paths.moves import moment, moves
 from auditor.paths.path_totals import Contested, PathTotals
 from auditor.paths.positions import Positions
 from auditor.paths.site import Network
-from auditor.paths.unfit import Shown
+from auditor.paths.unfit import FramesShown
 from auditor.paths.witness import mask_of
 from auditor.paths.witnesses import Coming, Witnesses
 from auditor.prefixes import PrefixSet
@@ -94,7 +94,7 @@ class Judge:
     network: Network = field(default_factory=Network)
     coming: Coming | None = None  # witnesses, where there are any
     totals: PathTotals = field(default_factory=PathTotals)
-    _shown: Shown = field(default_factory=Shown)  # of the capture that is judged
+    _shown: FramesShown = field(default_factory=FramesShown)  # of the capture that is judged
     _last: "OrderedDict[tuple[Any, ...], tuple[str, int, str]]" = field(default_factory=OrderedDict)
 
     @property
@@ -167,15 +167,15 @@ class Judge:
 
     def warnings(self) -> list[str]:
         """What should be known of the topology and the capture that has ended, a sentence each."""
-        shown, self._shown = self._shown, Shown()
+        shown, self._shown = self._shown, FramesShown()
         return shown.warnings()
 
     @property
-    def shown(self) -> Shown:
+    def shown(self) -> FramesShown:
         """What the frames that were judged look like."""
         return self._shown
 
-    def has_shown(self, shown: Shown) -> None:
+    def has_shown(self, shown: FramesShown) -> None:
         """Somebody else has judged flows of the same capture, whose frames look like that."""
         self._shown = self._shown.merge(shown)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from auditor.border import gate, rows
-from auditor.border.gate import Line
+from auditor.border.gate import JsonLine
 from auditor.border.rows import Taken
 from auditor.capture.compression import allowed
 from auditor.errors import InputError, shown
@@ -72,7 +72,7 @@ def read(path: Path, allowance: Allowance | None = None) -> Taken[SensorFlow]:
     return taken
 
 
-def _lines(data: bytes) -> Iterator[Line]:
+def _lines(data: bytes) -> Iterator[JsonLine]:
     text = data.decode("utf-8", "replace").removeprefix("\ufeff")
     if text.lstrip().startswith("{"):
         yield from gate.json_lines(text)
@@ -83,7 +83,7 @@ def _lines(data: bytes) -> Iterator[Line]:
             fields = line.split("\t")[1:]
         elif line and not line.startswith("#"):
             cells = zip(fields, line.split("\t"), strict=False)
-            yield Line(number, {name: value for name, value in cells if value not in ("-", "(empty)")})
+            yield JsonLine(number, {name: value for name, value in cells if value not in ("-", "(empty)")})
 
 
 def _flow(row: dict[str, Any]) -> SensorFlow | None:

@@ -172,7 +172,7 @@ class Vpc(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Endpoint(Strict):
+class VpcEndpoint(Strict):
     """A VPC endpoint: the addresses of its network interfaces, and the service behind them.
 
     ``private_dns``: the service's public name is meant to be answered with these addresses.
@@ -237,7 +237,7 @@ class Nat(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoutingTable(Strict):
+class RoutesFile(Strict):
     """A file of routes (see ``audit pcap --routes``), and the site whose router has them."""
 
     file: str
@@ -245,7 +245,7 @@ class RoutingTable(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule(Strict):
+class LinkRule(Strict):
     """The first rule of the file that fits a flow's packets says which link they took. All that is given must fit."""
 
     link: str
@@ -287,12 +287,12 @@ class Topology(Strict):
     uplink: tuple[Uplink, ...] = ()
     vpn: tuple[Vpn, ...] = ()
     vpc: tuple[Vpc, ...] = ()
-    endpoint: tuple[Endpoint, ...] = ()
+    endpoint: tuple[VpcEndpoint, ...] = ()
     attachment: tuple[Attachment, ...] = ()
     capture_point: tuple[CapturePoint, ...] = ()
     nat: tuple[Nat, ...] = ()
-    routing_table: tuple[RoutingTable, ...] = ()
-    rule: tuple[Rule, ...] = ()
+    routing_table: tuple[RoutesFile, ...] = ()
+    rule: tuple[LinkRule, ...] = ()
 
     def __post_init__(self) -> None:
         links = Counter(link.name for link in self.links())

@@ -14,7 +14,7 @@ MOST_NAMED = 6  # links, tags, MACs and interfaces that are named
 
 
 @dataclass
-class Shown:
+class FramesShown:
     """What the frames of one capture look like, and which links any of them fit."""
 
     links: set[str] = field(default_factory=set)
@@ -50,9 +50,9 @@ class Shown:
             if name is not None:
                 self.interfaces[name] += int(frames.seen[positions.interface == number].sum())
 
-    def merge(self, other: "Shown") -> "Shown":
+    def merge(self, other: "FramesShown") -> "FramesShown":
         """What flows of both parts of a capture look like."""
-        return Shown(
+        return FramesShown(
             self.links | other.links,
             self.fitted | other.fitted,
             _both(self.tags, other.tags),
@@ -64,14 +64,14 @@ class Shown:
         """One sentence where the topology describes frames of links and no frame is any of them."""
         if not self.links or self.fitted or not self.macs:
             return []
-        sought = "; ".join(sorted(self.links)[:MOST_NAMED])
+        sought = " or ".join(sorted(self.links)[:MOST_NAMED])
         seen = [
             f"{what} {', '.join(_commonest(counter))}"
             for what, counter in (("VLANs", self.tags), ("interfaces", self.interfaces), ("MACs", self.macs))
             if counter
         ]
         suggest = "audit topology suggest writes a file of them to complete"
-        return [f"the topology fits no frame: looked for {sought}; seen were {'; '.join(seen)}; {suggest}"]
+        return [f"the topology fits no frame: looked for {sought}, seen were {' and '.join(seen)} ({suggest})"]
 
 
 def _both(one: Counter[str], other: Counter[str]) -> Counter[str]:

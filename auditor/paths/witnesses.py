@@ -182,7 +182,7 @@ def read(
     files = list(_files(paths))
     heads = {path: b"" if flow_logs.is_parquet(path) else gate.in_utf8(unpacked(path, HEAD)) for path in files}
     formats = [text for path in files if heads[path].lstrip()[:1] == b"{" for text in flow_logs.formats_of(path)]
-    logs = flow_logs.Reader(formats, allowance, window)
+    logs = flow_logs.LogReader(formats, allowance, window)
     trails: list[tuple[str, Taken[Event]]] = []
     sensed: list[tuple[str, Taken[SensorFlow]]] = []
     any_log = False

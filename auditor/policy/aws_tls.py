@@ -62,7 +62,8 @@ def _policies() -> dict[str, Accepted]:
         source = f"{pages['source']}: {name}"
         if snapshot is not None:
             source = f"s2n-tls policy snapshots ({snapshots['source']}): {snapshot}, which is {name}"
-        is_compared = name.startswith("ELB") and name.endswith(tuple(pages["verified"]))
+        is_compared = name in pages["verified_names"]
+        is_compared |= name.startswith("ELB") and name.endswith(tuple(pages["verified"]))
         certainty = "verified" if is_compared or snapshot is not None else "secondary"
         groups = tuple(pages["groups"].get(name, ()))
         policies[name] = Accepted(source, certainty, pages["retrieved"], version, suites, groups)

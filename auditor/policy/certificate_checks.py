@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, check, is_given, no_handshake, unmet
+from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Checked, check, is_given, no_handshake, unmet
 from auditor.policy.facts import NO, Facts
 from auditor.policy.tls_checks import curve_bits
+from auditor.tls.algorithms import NO_CERTIFICATE, RAW_KEY
 from auditor.tls.suites import properties
 
 WEAK_HASHES = ("md2", "md4", "md5", "sha1")
@@ -41,8 +42,8 @@ class Strength:
         return None
 
     def _objection_to_signature(self, signed: str) -> str | None:
-        """``signed``: the algorithm, or the weak hash alone; ``-`` for a root, ``?`` where it is not known."""
-        if signed == "-":
+        """``signed``: the algorithm, or the weak hash alone; ``-`` for a root, ``?`` where it is not known; a raw public key has none."""
+        if signed in ("-", RAW_KEY):
             return None
         lower = signed.lower()
         if any(weak in lower for weak in WEAK_HASHES):
@@ -64,7 +65,7 @@ class Strength:
     "client_certificates",
     of_any_server=True,
 )
-def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Every certificate of the server's chain has a strong key and a strong signature; a root's signature does not count.
 
     ``rsa_bits`` and ``dsa_bits``: least length of such keys; ``ec_bits``: of curves; ``curves``: those allowed;
@@ -78,8 +79,9 @@ def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any
         *(tuple(str(one) for one in parameters.get(name, [])) for name in ("curves", "kinds", "signatures")),
     )
     leaf_kinds = [str(kind) for kind in parameters.get("leaf_kinds", [])]
-    answer = Answer.of(facts, NOT_OBSERVABLE, "the certificate is encrypted, or not in the capture")
+    answer = Checked.of(facts, NOT_OBSERVABLE, "the certificate is encrypted, or not in the capture")
     answer.put(is_given(facts.certificate_unread), NOT_OBSERVABLE, facts.certificate_unread)
+    answer.put(facts.certificate_unread == NO_CERTIFICATE, unmet(required), NO_CERTIFICATE)
     without = np.array([_has_no_certificate(suite) for suite in facts.suite], bool)
     answer.put(facts.negotiated & without, NOT_APPLICABLE, "a key exchange without a certificate")
     for at in np.flatnonzero(is_given(facts.certificates)).tolist():
@@ -87,6 +89,10 @@ def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any
     if parameters.get("match"):
         answer.put(facts.certificate_matches == NO, unmet(required), "the certificate is not good for the server name")
         answer.put(facts.certificate_valid == NO, unmet(required), "a certificate was not valid when seen")
+        raw = np.array([chain is not None and chain.endswith(RAW_KEY) for chain in facts.certificates], bool)
+        answer.put(
+            raw & (answer.verdict == PASS), NOT_OBSERVABLE, f"a {RAW_KEY}: whose it is, the traffic does not say"
+        )
     if parameters.get("client_certificates"):
         _put_clients(facts, strength, required, answer)
         if parameters.get("match"):
@@ -96,7 +102,7 @@ def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any
     return answer
 
 
-def _put_clients(facts: Facts, strength: Strength, required: bool, answer: Answer) -> None:
+def _put_clients(facts: Facts, strength: Strength, required: bool, answer: Checked) -> None:
     """The answers for clients' certificates: only what is worse than the server's counts."""
     for at in np.flatnonzero(is_given(facts.client_certificates)).tolist():
         verdict, reason = _judged(facts.client_certificates[at], strength, [], required)
@@ -115,12 +121,17 @@ def _judged(chain: str, strength: Strength, leaf_kinds: list[str], required: boo
         if kind == "?" or (size == "?" and kind in ("rsa", "dsa", "ecdsa")):
             unknown = True  # what could not be parsed passes no rule
         elif objection is not None:
-            which = "certificate" if number == 0 else f"certificate {number + 1} of the chain"
+            which = f"certificate {number + 1} of the chain" if number else _what(signed)
             return unmet(required), f"{which}: {objection}"
     if unknown:
         return NOT_OBSERVABLE, "a certificate of the chain cannot be parsed"
-    kind, size, _ = chain.partition(";")[0].split("\t")
-    return PASS, f"certificate with {kind}{'' if size == '?' else f' {size}'}"
+    kind, size, signed = chain.partition(";")[0].split("\t")
+    return PASS, f"{_what(signed)} with {kind}{'' if size == '?' else f' {size}'}"
+
+
+def _what(signed: str) -> str:
+    """What a server or client shows its key in (RFC 7250)."""
+    return RAW_KEY if signed == RAW_KEY else "certificate"
 
 
 def _has_no_certificate(suite: str | None) -> bool:

@@ -34,14 +34,14 @@ class Words:
 
 
 @dataclass
-class Answer:
+class Checked:
     """Verdicts (codes into VERDICTS) and reasons for a batch."""
 
     verdict: Array
     reason: Array
 
     @classmethod
-    def of(cls, facts: Facts, verdict: int, reason: str) -> "Answer":
+    def of(cls, facts: Facts, verdict: int, reason: str) -> "Checked":
         count = len(facts)
         return cls(np.full(count, verdict), np.full(count, reason, object))
 
@@ -53,7 +53,7 @@ class Answer:
 
 
 # Of facts, whether the rule is a must, and its parameters.
-Function = Callable[[Facts, bool, dict[str, Any]], Answer]
+Function = Callable[[Facts, bool, dict[str, Any]], Checked]
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,14 @@ def is_given(texts: Array) -> Array:
     return np.array([text is not None for text in texts.tolist()], bool)
 
 
-def where_given(reasons: Array, verdict: int, other: int, otherwise: str) -> Answer:
+def where_given(reasons: Array, verdict: int, other: int, otherwise: str) -> Checked:
     """``verdict`` for each of ``reasons`` that is given, ``other`` elsewhere."""
-    answer = Answer(np.full(len(reasons), other), np.full(len(reasons), otherwise, object))
+    answer = Checked(np.full(len(reasons), other), np.full(len(reasons), otherwise, object))
     answer.put(is_given(reasons), verdict, reasons)
     return answer
 
 
-def no_handshake(facts: Facts, answer: Answer) -> None:
+def no_handshake(facts: Facts, answer: Checked) -> None:
     """The answers for flows without a handshake: not TLS at all, or TLS whose handshake the capture lacks."""
     answer.put(~facts.is_tls, NOT_APPLICABLE, "not TLS")
     answer.put(facts.is_tls & ~facts.has_handshake, NOT_OBSERVABLE, "TLS, but its handshake is not in the capture")

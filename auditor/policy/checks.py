@@ -13,7 +13,7 @@ from auditor.policy.check import (
     NOT_OBSERVABLE,
     PASS,
     WARN,
-    Answer,
+    Checked,
     Words,
     check,
     is_given,
@@ -31,14 +31,14 @@ UNUSED = ["offered, not used", "asked, not used", "refused"]  # upgrades to TLS 
 
 
 @check("minimum", of_protection=True, of_any_server=True)
-def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """The negotiated version is at least ``minimum``; a client that offers nothing as good fails too.
 
     So does what is spoken in clear on the same connection, before or after the handshake.
     """
     minimum = str(parameters.get("minimum", "TLS 1.2"))
     rank = VERSION_ORDER.index(minimum)
-    answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = Checked.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
     answer.put(facts.status_reason != None, NOT_OBSERVABLE, Words("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
     good = facts.negotiated & (facts.version >= rank)
     answer.put(good, PASS, Words(or_unknown(facts.version_name), " negotiated"))
@@ -54,9 +54,9 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
 
 
 @check(of_protection=True, of_any_server=True)
-def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """The negotiated key exchange had forward secrecy."""
-    answer = Answer.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = Checked.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
     why = or_unknown(facts.forward_secrecy_reason)
     known = facts.forward_secrecy
     answer.put(facts.has_handshake & (known == UNKNOWN), NOT_OBSERVABLE, why)
@@ -69,9 +69,9 @@ def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 
 
 @check(of_any_server=True)
-def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """The client offers at least one suite with forward secrecy."""
-    answer = Answer.of(facts, NOT_OBSERVABLE, "no ClientHello was seen, or only suites of unknown kind")
+    answer = Checked.of(facts, NOT_OBSERVABLE, "no ClientHello was seen, or only suites of unknown kind")
     answer.put(facts.status_reason != None, NOT_OBSERVABLE, Words("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
     answer.put(facts.offers_forward_secrecy == YES, PASS, "the client offers (EC)DHE")
     answer.put(facts.offers_forward_secrecy == NO, unmet(required), "no suite with DHE or ECDHE among those offered")
@@ -80,9 +80,9 @@ def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, A
 
 
 @check(of_any_server=True)
-def whole_handshake(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def whole_handshake(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """The capture shows the handshake of a TLS flow, both hellos of it."""
-    answer = Answer.of(facts, NOT_APPLICABLE, "no TLS")
+    answer = Checked.of(facts, NOT_APPLICABLE, "no TLS")
     answer.put(facts.is_tls & facts.has_handshake, PASS, "both hellos are in the capture")
     broken = facts.is_tls & facts.has_handshake & (facts.status_reason != None)  # noqa: E711
     answer.put(broken, unmet(required), facts.status_reason)
@@ -94,32 +94,34 @@ def whole_handshake(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 
 
 @check()
-def whole_capture(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def whole_capture(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Captures lack nothing: findings are about captures and come from what was counted of them, not from flows."""
-    return Answer.of(facts, NOT_APPLICABLE, "about captures, not flows")
+    return Checked.of(facts, NOT_APPLICABLE, "about captures, not flows")
 
 
 @check(of_protection=True, of_any_server=True)
-def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """What is sent to a service endpoint is encrypted, from the first to the last byte that matters."""
     answer = encryption(facts, required)
     stayed = answer.verdict == unmet(required)
     stayed &= is_one_of(facts.upgrade, UNUSED)
     answer.put(stayed, unmet(required), Words(answer.reason, "; TLS was ", or_unknown(facts.upgrade)))
+    nothing = facts.proxy_refused & (facts.protocol == "http")
+    answer.put(nothing, NOT_APPLICABLE, "the proxy opened no way to the server: nothing was sent there")
     return answer
 
 
 @check(of_any_server=True)
-def upgrade_used(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def upgrade_used(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Where TLS is offered or asked for within another protocol (STARTTLS), the session goes over to it."""
-    answer = Answer.of(facts, NOT_APPLICABLE, "no upgrade to TLS was offered or asked for")
+    answer = Checked.of(facts, NOT_APPLICABLE, "no upgrade to TLS was offered or asked for")
     answer.put(facts.upgrade == "used", PASS, "went over to TLS")
     answer.put(is_one_of(facts.upgrade, UNUSED), unmet(required), Words("TLS was ", or_unknown(facts.upgrade)))
     return answer
 
 
 @check("minimum", of_protection=True)
-def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Traffic between AWS resources of a Region is HTTPS with at least ``minimum``."""
     minimum = str(parameters.get("minimum", "TLS 1.2"))
     rank = VERSION_ORDER.index(minimum)
@@ -136,11 +138,11 @@ def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 
 
 @check("services", "since", "goes_on")
-def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """A notice: the flow goes to an API whose support ended on ``since``; what ``goes_on`` are operations that did not."""
     since = date.fromisoformat(str(parameters["since"]))
     services = [str(s) for s in parameters["services"]]
-    answer = Answer.of(facts, NOT_APPLICABLE, "another service")
+    answer = Checked.of(facts, NOT_APPLICABLE, "another service")
     to_it = is_one_of(facts.service, services)
     after = facts.day >= np.datetime64(since, "D").astype("int64")
     answer.put(to_it & ~after, PASS, f"before support ended on {since}")
@@ -157,11 +159,11 @@ def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answe
 
 
 @check("every", of_any_server=True)
-def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """A large ClientHello got through. With ``every = true`` small ones count as well."""
     from auditor.tls.delivery import ALERT, ANSWERED, FAILURES, NOT_TLS, RETRY
 
-    answer = Answer.of(facts, NOT_OBSERVABLE, "what became of the ClientHello is not in the capture")
+    answer = Checked.of(facts, NOT_OBSERVABLE, "what became of the ClientHello is not in the capture")
     other = facts.hello_outcome == NOT_TLS
     answer.put(other, NOT_OBSERVABLE, Words("answered by something that is no TLS: ", or_unknown(facts.answered_with)))
     answered = np.isin(facts.hello_outcome, (ANSWERED, RETRY, ALERT))
@@ -177,17 +179,17 @@ def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
 
 
 @check()
-def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """A notice: the server's name imitates an AWS name."""
-    answer = Answer.of(facts, NOT_APPLICABLE, "no AWS name is imitated")
+    answer = Checked.of(facts, NOT_APPLICABLE, "no AWS name is imitated")
     answer.put(facts.imitates, unmet(required), "the name contains an AWS name but is not under AWS's domains")
     return answer
 
 
 @check()
-def name_of_address(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def name_of_address(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """What asks for an AWS name goes to an address of AWS's, or to one that DNS gave for it."""
-    answer = Answer.of(facts, NOT_APPLICABLE, "no AWS name with an address of another's")
+    answer = Checked.of(facts, NOT_APPLICABLE, "no AWS name with an address of another's")
     text = Words(or_unknown(facts.name_elsewhere), " at an address outside of AWS's ranges, which no DNS answer")
     elsewhere = is_given(facts.name_elsewhere)
     answer.put(elsewhere, unmet(required), Words(text, " gave: redirected, intercepted, or a disguise"))
@@ -195,6 +197,6 @@ def name_of_address(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 
 
 @check()
-def exceptions(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def exceptions(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Exceptions that have ended: what they exempted is gathered where rules are applied."""
-    return Answer.of(facts, NOT_APPLICABLE, "about exceptions, not flows")
+    return Checked.of(facts, NOT_APPLICABLE, "about exceptions, not flows")

@@ -11,25 +11,28 @@ from auditor.policy.check import (
     NOT_OBSERVABLE,
     PASS,
     PLAINTEXT,
-    Answer,
+    Checked,
     Words,
     is_given,
     or_unknown,
     unmet,
 )
-from auditor.policy.facts import NO, YES, Facts
+from auditor.policy.facts import NO, UNKNOWN, YES, Facts
+from auditor.recognise.numbers import APPLICATIONS, UNSEEN_BEGINNING
 from auditor.tables.columns import is_one_of
 from auditor.tls.suites import properties
 
 Array = np.ndarray[Any, Any]
 OPEN_BY_NATURE = ["dns", "stun", "radius", "eap", "capwap"]
+NO_END = "the end of the TLS handshake is not in the capture"
 # What is neither TLS nor a protocol that is known, nor text; and text before TLS that may be a request for it.
 UNKNOWN_BYTES = ["unknown", "text of a protocol that is not known"]
+UNKNOWN_BYTES += [f"{UNSEEN_BEGINNING} of {one.name}" for one in APPLICATIONS]
 
 
-def encryption(facts: Facts, required: bool) -> Answer:
+def encryption(facts: Facts, required: bool) -> Checked:
     """Verdicts on the protocol of each flow, and on the protection its TLS gave it."""
-    answer = Answer.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
+    answer = Checked.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
     answer.put(is_one_of(protocol, ENCRYPTED), PASS, Words("encrypted: ", protocol))
     # A greeting is in clear, and so are the lists of algorithms behind it (RFC 4253 4.2, 7.1).
@@ -42,13 +45,13 @@ def encryption(facts: Facts, required: bool) -> Answer:
     return answer
 
 
-def _put_tls(facts: Facts, required: bool, answer: Answer) -> None:
+def _put_tls(facts: Facts, required: bool, answer: Checked) -> None:
     """The answers for TLS: its handshake, its suite, and what was spoken in its place or after it."""
     has = facts.has_handshake
     tls = facts.is_tls | is_one_of(facts.protocol, ["dtls", "quic"])
     answer.put(tls & ~has, NOT_OBSERVABLE, "TLS, but the handshake that chose the suite is not in the capture")
     open_end = has & (facts.established != YES)
-    answer.put(open_end, NOT_OBSERVABLE, "the end of the TLS handshake is not in the capture")
+    answer.put(open_end, NOT_OBSERVABLE, NO_END)
     failed = has & (facts.established == NO)
     answer.put(failed, NOT_OBSERVABLE, "the TLS handshake did not come to its end")
     encrypts = {name: _encrypts(name) for name in set(facts.suite.tolist())}
@@ -74,7 +77,7 @@ def _around(facts: Facts) -> Iterator[tuple[Array, str]]:
     yield facts.spoken_after, "in clear after TLS had begun: "
 
 
-def put_clear(facts: Facts, required: bool, answer: Answer) -> None:
+def put_clear(facts: Facts, required: bool, answer: Checked) -> None:
     """The answers for what was spoken in clear before or after a handshake: no version of TLS, no suite protects that."""
     for spoken, words in _around(facts):
         known = facts.has_handshake & is_given(spoken) & ~is_one_of(spoken, UNKNOWN_BYTES)
@@ -87,6 +90,11 @@ def is_unprotected(facts: Facts) -> Array:
     for spoken, _ in _around(facts):
         shown = shown | (facts.has_handshake & is_given(spoken))
     return np.asarray(shown)
+
+
+def is_open_ended(facts: Facts) -> Array:
+    """Where the end of a handshake is not in the capture: what it negotiated may never have come into use."""
+    return np.asarray(facts.has_handshake & (facts.established == UNKNOWN))
 
 
 def _encrypts(suite: str | None) -> bool | None:

@@ -1,6 +1,5 @@
 """Applying policies to batches of flows."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -8,11 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from auditor.policy.check import FAIL, NOT_APPLICABLE, PASS, WARN, unmet
-from auditor.policy.encryption import is_unprotected
+from auditor.policy.check import FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, PASS, WARN, unmet
+from auditor.policy.encryption import NO_END, is_open_ended, is_unprotected
 from auditor.policy.facts import DAY, FactColumn, Facts, distinct, read_by
 from auditor.policy.findings import Finding, Subject
 from auditor.policy.model import Exemption, Policy, Rule
+from auditor.policy.reasons import Reasons
 from auditor.policy.registry import CHECKS
 from auditor.policy.totals import VerdictTotals
 from auditor.prefixes import PrefixSet, parse
@@ -98,6 +98,7 @@ class Evaluation:
             _about(rule, facts)
             CHECKS[rule.check].function(facts, rule.required, rule.parameters)
         is_unprotected(facts)
+        is_open_ended(facts)
 
     def batch(
         self, columns: Mapping[str, FactColumn], subject: Subject, totals: VerdictTotals
@@ -107,6 +108,7 @@ class Evaluation:
         What adds up is added to ``totals``.
         Rows come from rules that are about the flow; a flow that no rule is about has none and is not_applicable,
         and so is one that passes only rules that are not about its protection, or that its handshake did not protect.
+        One that would pass, but whose handshake has no end in the capture, is not_observable, whatever the rules ask.
         """
         facts, index = distinct(columns, sorted(self.facts_read(columns)))
         if self.as_of is not None:
@@ -143,6 +145,9 @@ class Evaluation:
             totals.count(rule.code, verdict, which, reasons)
             totals.findings.gather(rule, at, verdict, which, reasons, subject)
         worst[(worst == PASS) & (~protected | is_unprotected(facts)[index])] = NOT_APPLICABLE
+        open_ended = (worst == PASS) & is_open_ended(facts)[index]
+        worst[open_ended] = NOT_OBSERVABLE
+        totals.count_unseen(NO_END, int(open_ended.sum()))
         return worst, self._table(parts, subject.flow_id)
 
     def about(
@@ -153,7 +158,7 @@ class Evaluation:
         ``name``: a log or a capture; ``flows``: how many rows or flows it is about, ``times``: of the first and last.
         """
         return [
-            Finding(rule, unmet(rule.required), name, None, None, capture, *times, flows, Counter([reason]))
+            Finding(rule, unmet(rule.required), name, None, None, capture, *times, flows, Reasons.of(reason))
             for rule in self.rules
             if rule.check == check
         ]
@@ -189,7 +194,7 @@ class Evaluation:
         for number, one in sorted(totals.exemptions.items()):
             exemption = self.exemptions[number]
             client = None if exemption.client is None else parse(exemption.client)
-            reasons = Counter({f"expired on {exemption.expires}: {exemption.words}": one.flows})
+            reasons = Reasons.of(f"expired on {exemption.expires}: {exemption.words}", one.flows)
             name = f"exception from {exemption.rule.upper()} for {exemption.server or 'any server'}"
             about = (EXPIRED, FAIL, name, None, client, None, one.first, one.last)
             findings.append(Finding(*about, one.flows, reasons, samples=one.samples))

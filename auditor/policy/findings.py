@@ -3,17 +3,17 @@
 import ipaddress
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from auditor.border.words import agreed
 from auditor.decode import frames
 from auditor.policy.check import FAIL, WARN
 from auditor.policy.model import Rule
+from auditor.policy.reasons import Order, Reasons
 from auditor.prefixes import V4_MAPPED, Prefix, parse_address
 from auditor.tables import arrow, closed
 
@@ -23,7 +23,7 @@ MOST_PARTS = 101  # of captures that are audited apart, of which a finding has s
 MOST_SERVICES = 12  # of a rule; those with the fewest flows are reported together
 MOST_OF_RULE = 24  # findings of a rule: above that, client networks are widened
 MOST_GATHERED = 20_000  # groups kept apart until then; what comes after is counted under its rule alone
-MOST_COUNTED = 10_000  # clients, servers and reasons counted for one group
+MOST_COUNTED = 10_000  # clients and servers counted for one group
 OTHERS = "(other services)"
 # Lengths of a client's network, IPv4 and IPv6, from the narrowest to the widest.
 WIDTHS = ((24, 64), (16, 48), (8, 32), (0, 0))
@@ -63,9 +63,6 @@ def networks(high: Array, low: Array) -> Array:
     return np.where(is_v4, low >> np.uint64(8), high)
 
 
-Order = tuple[int, int]  # what comes first in an audit: when a flow began, and its number
-
-
 @dataclass
 class Subject:
     """What a batch is about: what findings are grouped and proven by."""
@@ -85,11 +82,11 @@ class Subject:
     frames: Array  # (n, k) frames that show the flow: first packet, ClientHello, ServerHello, …; 0 for none
     captures: Sequence[str]  # names of those that are audited as one, by the numbers that frames have
 
-    def samples(self, flows: Array) -> list["Sample"]:
+    def samples(self, flows: Array) -> list["SampleFlow"]:
         """The first of some flows."""
         first = flows[np.lexsort((self.flow_id[flows], self.started[flows]))[:SAMPLES]]
         return [
-            Sample(
+            SampleFlow(
                 (int(self.started[flow]), int(self.flow_id[flow])),
                 tuple(
                     (self.captures[frames.capture(frame)], frames.number(frame))
@@ -99,6 +96,13 @@ class Subject:
             )
             for flow in first.tolist()
         ]
+
+    def reasons(self, flows: Array, which: Array, texts: Array) -> Iterator[tuple[str, int, Order]]:
+        """The reasons of some flows, of how many each is, and the first of these; ``which``: their numbers in ``texts``."""
+        order = np.lexsort((self.flow_id[flows], self.started[flows]))
+        numbers, first, counts = np.unique(which[order], return_index=True, return_counts=True)
+        for number, at, count in zip(numbers.tolist(), flows[order][first].tolist(), counts.tolist(), strict=True):
+            yield str(texts[number]), count, (int(self.started[at]), int(self.flow_id[at]))
 
     def servers(self, flows: Array) -> dict[int, str]:
         """The servers of some flows, by their numbers."""
@@ -116,7 +120,7 @@ class Subject:
         )
 
 
-class Sample(NamedTuple):
+class SampleFlow(NamedTuple):
     """A sample flow: when it began, which it is, and the captures and frames that show it."""
 
     order: Order
@@ -140,19 +144,17 @@ class Finding:
     first: int
     last: int
     flows: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
+    reasons: Reasons = field(default_factory=Reasons)
     servers: Counter[str] = field(default_factory=Counter)
     clients: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, list[Sample]] = field(default_factory=dict)  # the first flows of what is audited as one
+    samples: dict[str, list[SampleFlow]] = field(default_factory=dict)  # the first flows of what is audited as one
 
     def add(self, flows: Array, which: Array, reasons: Array, subject: Subject) -> None:
         """Count flows of a batch; ``which``: the numbers of their reasons."""
         started = subject.started[flows]
         self.flows += len(flows)
         self.first, self.last = min(self.first, int(started.min())), max(self.last, int(started.max()))
-        if len(self.reasons) < MOST_COUNTED:
-            for number, count in sorted(Counter(which.tolist()).items()):
-                self.reasons[str(reasons[number])] += count
+        self.reasons.add(subject.reasons(flows, which, reasons))
         clients, servers = subject.counted(flows)
         self.clients, self.servers = _counted(self.clients, clients), _counted(self.servers, servers)
         some = self.samples.get(subject.captures[0], [])
@@ -162,11 +164,12 @@ class Finding:
         """What both have counted of the same thing; the same whichever of them comes first."""
         both = replace(
             self,
-            reasons=Counter(self.reasons),
+            reasons=Reasons(),
             servers=Counter(self.servers),
             clients=Counter(self.clients),
             samples=dict(self.samples),
         )
+        both.reasons.update(self.reasons)
         both.join(other)
         return both
 
@@ -186,9 +189,9 @@ class Finding:
         return min((some[0].order for some in self.samples.values()), default=(0, 0))
 
     @property
-    def parts(self) -> list[tuple[str, list[Sample]]]:
+    def parts(self) -> list[tuple[str, list[SampleFlow]]]:
         """The sample flows by the captures that hold frames of them, in the order of the first ones."""
-        captures: dict[str, dict[int, Sample]] = {}
+        captures: dict[str, dict[int, SampleFlow]] = {}
         for some in sorted(self.samples.values())[:MOST_PARTS]:
             for sample in some:
                 for capture, _ in sample.frames:
@@ -211,11 +214,8 @@ class Finding:
 
     @property
     def reason(self) -> str:
-        """The reason that most flows have, the first by its text among equal ones, and how many others there are."""
-        if not self.reasons:
-            return self.rule.title
-        most, rest = min(self.reasons, key=lambda reason: (-self.reasons[reason], reason)), len(self.reasons) - 1
-        return most if not rest else f"{most} (and {rest} {agreed(rest, 'other reason')})"
+        """The reason that most flows have, and how many others there are."""
+        return self.reasons.words or self.rule.title
 
     @property
     def sample_flows(self) -> list[int]:
@@ -240,7 +240,7 @@ def top(counts: Mapping[str, int]) -> str | None:
     return ", ".join(f"{name} ({count})" for name, count in most) or None
 
 
-def _frames_of(samples: Iterable[Sample], capture: str) -> list[int]:
+def _frames_of(samples: Iterable[SampleFlow], capture: str) -> list[int]:
     frames = (frame for sample in samples for name, frame in sample.frames if name == capture)
     return list(dict.fromkeys(frames))
 

@@ -9,8 +9,8 @@ from typing import Any
 from auditor import data
 from auditor.capture import folders
 from auditor.errors import PolicyError, shown
-from auditor.policy import aws_tls
-from auditor.policy.model import Change, Policy, Rule, Unseen
+from auditor.policy import aws_tls, parameters
+from auditor.policy.model import Policy, Rule, RuleChange, Unseen
 from auditor.policy.registry import CHECKS
 from auditor.settings import parse, read
 
@@ -40,7 +40,12 @@ def get(name_or_file: str | Path, within: Sequence[str] = ()) -> Policy:
         raise PolicyError(
             f"{shown(name)}: no such policy or file; shipped policies are {', '.join(_files())}, and those of AWS (audit policies)"
         )
-    return resolved(read(Policy, name, PolicyError, _today), name, within or [name])
+    policy = resolved(read(Policy, name, PolicyError, _today), name, within or [name])
+    for rule in policy.rule:
+        wrong = parameters.wrong_values(rule.check, rule.parameters)
+        if wrong is not None:
+            raise PolicyError(f"{name}: rule {rule.code}: {wrong}")
+    return policy
 
 
 def _today(document: dict[str, Any]) -> None:
@@ -57,7 +62,7 @@ def _unchecked(document: dict[str, Any]) -> Policy:
         **document
         | {
             "rule": tuple(Rule(**rule) for rule in document.get("rule", ())),
-            "change": tuple(Change(**change) for change in document.get("change", ())),
+            "change": tuple(RuleChange(**change) for change in document.get("change", ())),
             "unseen": tuple(Unseen(**one) for one in document.get("unseen", ())),
             "extends": tuple(document.get("extends", ())),
         }

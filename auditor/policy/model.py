@@ -49,13 +49,15 @@ class Rule(Strict):
         unknown = set(self.parameters) - CHECKS[self.check].parameters
         if unknown:
             raise ValueError(f"check '{self.check}' has no parameter {', '.join(sorted(unknown))}")
+        if self.begins is not None and self.ends is not None and self.begins > self.ends:
+            raise ValueError(f"begins on {self.begins} and ends before, on {self.ends}: it never holds")
         wrong = parameters.wrong(self.check, self.parameters)
         if wrong is not None:
             raise ValueError(wrong)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change(Strict):
+class RuleChange(Strict):
     """What a policy changes in a rule of one that it extends."""
 
     code: str
@@ -99,7 +101,9 @@ class Exemption(Strict):
                 raise ValueError(f"'{self.client}' is no prefix: {error}") from None
 
     def fits_server(self, name: str) -> bool:
-        return self.server is None or fnmatch.fnmatchcase(name.lower(), self.server.lower())
+        if self.server is None:
+            return True
+        return fnmatch.fnmatchcase(name.lower().rstrip("."), self.server.lower().rstrip("."))
 
     @property
     def words(self) -> str:
@@ -129,7 +133,7 @@ class Policy(Strict):
     retrieved: date
     extends: tuple[str, ...] = ()
     rule: tuple[Rule, ...] = ()
-    change: tuple[Change, ...] = ()
+    change: tuple[RuleChange, ...] = ()
     exception: tuple[Exemption, ...] = ()
     unseen: tuple[Unseen, ...] = ()
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from auditor.tables.closed import PATHS
 from auditor.tables.versions import VERSION_ORDER
-from auditor.tls.suites import NAMES
+from auditor.tls.names import groups
+from auditor.tls.suites import NAMES, values_of
 
 GREATEST = 1_000_000_000  # of numbers: days in seconds, bits of keys, counts
 MOST_TEXTS, LONGEST = 1000, 200
@@ -16,6 +17,7 @@ MOST_TEXTS, LONGEST = 1000, 200
 PATTERN = re.compile(r"(?:[\w-]|\((?:[\w|-])+\))*(?:\.\*(?:[\w-]|\((?:[\w|-])+\))*){0,4}")
 
 Wrong = str | None
+MOST_NAMED = 24  # values that a message lists
 
 
 def _number(value: Any) -> Wrong:
@@ -51,6 +53,12 @@ def _patterns(value: Any) -> Wrong:
     return _texts(value) or (None if wrong is None else f"has the pattern '{wrong}': it {what}")
 
 
+def _signatures(value: Any) -> Wrong:
+    """Patterns of the signatures of certificates, in whose names are spaces, and parentheses with backslashes."""
+    given = _texts(value)
+    return given or _patterns([re.sub(r"\\[()]|[ .](?!\*)", "", one) for one in value])
+
+
 def _properties(value: Any) -> Wrong:
     """A table of properties of suites, with the values that each may have."""
     if not isinstance(value, dict):
@@ -67,6 +75,16 @@ def _values(value: Any) -> Wrong:
     return None if is_list else "is no list of values"
 
 
+def _not_empty(kind: Callable[[Any], Wrong]) -> Callable[[Any], Wrong]:
+    """The same for lists that say what is allowed or not: an empty one leaves open whether all is allowed, or nothing."""
+
+    def check(value: Any) -> Wrong:
+        lists = [value, *value.values()] if isinstance(value, dict) else [value]
+        return kind(value) or (None if all(lists) else "is empty: name something, or leave it out")
+
+    return check
+
+
 def _day(value: Any) -> Wrong:
     try:
         date.fromisoformat(str(value))
@@ -80,18 +98,31 @@ KINDS: dict[str, Callable[[Any], Wrong]] = {
     **dict.fromkeys(("seconds", "count", "clients"), _number),
     **dict.fromkeys(("match", "client_certificates", "offered", "every"), _truth),
     **dict.fromkeys(("minimum", "to_version"), _version),
-    **dict.fromkeys(("curves", "kinds", "leaf_kinds", "signatures", "services", "goes_on", "allow", "deny"), _texts),
+    **dict.fromkeys(("curves", "kinds", "leaf_kinds", "services", "goes_on", "allow", "deny"), _texts),
     "paths": _paths,
+    "signatures": _signatures,
     "since": _day,
 }
 # Where one means something else than elsewhere.
 OF_CHECK = {
-    ("cipher-suites", "allow"): _properties,
-    ("cipher-suites", "deny"): _properties,
-    ("signature-schemes", "allow"): _patterns,
-    ("signature-schemes", "deny"): _patterns,
+    **{("cipher-suites", name): _not_empty(_properties) for name in ("allow", "deny")},
+    **{("groups", name): _not_empty(_texts) for name in ("allow", "deny")},
+    **{
+        (check, name): _not_empty(_patterns)
+        for check in ("signature-schemes", "offers-signatures")
+        for name in ("allow", "deny")
+    },
 }
 NEEDED = {"ended-api": ("services", "since")}
+# Checks that hold of everything where none of these is given.
+ASKED = {
+    "cipher-suites": ("allow", "deny", "minimum_bits"),
+    "groups": ("allow", "deny", "dh_bits", "curve_bits"),
+    "signature-schemes": ("allow", "deny"),
+    "offers-signatures": ("allow", "deny"),
+}
+# Groups that a ServerKeyExchange gives as numbers, and those that nobody has named.
+_UNNAMED_GROUP = re.compile(r"(?:dh|modp)\d{2,5}|0x[0-9a-f]{4}")
 
 
 def wrong(check: str, given: Mapping[str, Any]) -> Wrong:
@@ -99,8 +130,38 @@ def wrong(check: str, given: Mapping[str, Any]) -> Wrong:
     for name in NEEDED.get(check, ()):
         if name not in given:
             return f"check '{check}' needs the parameter {name}"
+    asked = ASKED.get(check)
+    if asked is not None and not any(name in given for name in asked):
+        return f"check '{check}' asks for nothing: give {', '.join(asked[:-1])} or {asked[-1]}"
     for name, value in given.items():
         fault = OF_CHECK.get((check, name), KINDS[name])(value)
         if fault is not None:
             return f"parameters.{name}: {fault}"
     return None
+
+
+def wrong_values(check: str, given: Mapping[str, Any]) -> Wrong:
+    """Which value of a rule nothing in traffic can have: a ban of what is spelt in another way bans nothing.
+
+    Only what users write is looked at so: it takes as long as loading all suites.
+    """
+    for name in ("allow", "deny"):
+        if check == "cipher-suites":
+            for what, values in given.get(name, {}).items():
+                unknown = sorted({written(one) for one in values} - values_of(what))
+                if unknown:
+                    named = sorted(values_of(what) - {"", "?"})
+                    some = ", ".join(named) if len(named) <= MOST_NAMED else "those of IANA, as TLS_AES_128_GCM_SHA256"
+                    return f"parameters.{name}: no suite has the {what} {unknown[0]}; there are {some}"
+        if check == "groups":
+            known = {group.lower() for group, _ in groups().values()}
+            other = [one for one in given.get(name, ()) if one.lower() not in known]
+            odd = next((one for one in other if not _UNNAMED_GROUP.fullmatch(one.lower())), None)
+            if odd is not None:
+                return f"parameters.{name}: no group is named {odd}; IANA's names are as secp256r1, x25519, ffdhe3072, X25519MLKEM768"
+    return None
+
+
+def written(value: Any) -> str:
+    """A property's value as suites have it: true is yes."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

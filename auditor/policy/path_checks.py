@@ -8,7 +8,7 @@ from auditor.policy.check import (
     NOT_APPLICABLE,
     NOT_OBSERVABLE,
     PASS,
-    Answer,
+    Checked,
     Words,
     check,
     is_given,
@@ -22,11 +22,11 @@ from auditor.tables.columns import is_one_of
 
 
 @check("paths")
-def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """The flow took one of ``paths``; only what was seen of it passes, addresses and routes alone do not."""
     wanted = [str(p) for p in parameters.get("paths", ["direct-connect"])]
     inside_aws = [*wanted, "vpc"]
-    answer = Answer.of(facts, NOT_OBSERVABLE, facts.path_detail[0] if len(facts.path_detail) else "")
+    answer = Checked.of(facts, NOT_OBSERVABLE, facts.path_detail[0] if len(facts.path_detail) else "")
     answer.put(
         np.ones(len(facts.path), bool),
         NOT_OBSERVABLE,
@@ -45,16 +45,16 @@ def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> An
 
 
 @check()
-def symmetric_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def symmetric_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Both directions took the same path."""
-    answer = Answer.of(facts, NOT_OBSERVABLE, "the path of one direction or both is not proven")
+    answer = Checked.of(facts, NOT_OBSERVABLE, "the path of one direction or both is not proven")
     answer.put(facts.asymmetric == NO, PASS, "both directions took the same path")
     answer.put(facts.asymmetric == YES, unmet(required), facts.path_detail)
     return answer
 
 
 @check()
-def stable_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def stable_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """The path did not change within the flow, nor since the client's flow to the same server before."""
     answer = where_given(facts.path_changed, unmet(required), PASS, "no change of path was seen")
     unproven = (facts.path_confidence == 0) & ~is_given(facts.path_changed)
@@ -63,10 +63,10 @@ def stable_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
 
 
 @check()
-def carried_source(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def carried_source(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """What goes over a public virtual interface comes from the prefixes that it carries."""
     nothing = "not over a public virtual interface of which the topology says what sources it may carry"
-    answer = Answer.of(facts, NOT_APPLICABLE, nothing)
+    answer = Checked.of(facts, NOT_APPLICABLE, nothing)
     answer.put(is_given(facts.source_open), NOT_OBSERVABLE, or_unknown(facts.source_open))
     answer.put(facts.source_carried == YES, PASS, "the source is one that the interface may carry")
     outside = "the source lies outside the prefixes that the interface carries: AWS drops it"
@@ -75,9 +75,9 @@ def carried_source(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
 
 
 @check()
-def private_dns(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def private_dns(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """A name that an interface endpoint's private DNS covers was not answered with a public address."""
-    answer = Answer.of(facts, NOT_APPLICABLE, "no endpoint with private DNS covers the name")
+    answer = Checked.of(facts, NOT_APPLICABLE, "no endpoint with private DNS covers the name")
     text = Words(
         "the name led to a public address; endpoint ", or_unknown(facts.private_dns_missing), " has private DNS for it"
     )
@@ -86,7 +86,7 @@ def private_dns(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
 
 
 @check()
-def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """What goes over Direct Connect is encrypted by its own protocol: the line itself is not."""
     answer = encryption(facts, required)
     clear = answer.verdict == unmet(required)
@@ -96,7 +96,7 @@ def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str,
 
 
 @check()
-def same_region(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def same_region(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """An interface endpoint is in the Region that the traffic comes from and is meant for."""
     return where_given(
         facts.other_region, unmet(required), NOT_APPLICABLE, "not to an interface endpoint of another Region"
@@ -104,12 +104,12 @@ def same_region(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
 
 
 @check()
-def witnesses_agree(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def witnesses_agree(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Flow logs, CloudTrail and other sensors say of the flow what its packets show."""
     return where_given(facts.disagreement, unmet(required), NOT_APPLICABLE, "no witness contradicts the packets")
 
 
 @check()
-def one_holder(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def one_holder(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """The address of a link's peer has one MAC: its claimants are gathered where captures end."""
-    return Answer.of(facts, NOT_APPLICABLE, "about addresses of peers, not flows")
+    return Checked.of(facts, NOT_APPLICABLE, "about addresses of peers, not flows")

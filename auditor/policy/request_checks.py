@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from auditor.border.words import agreed
-from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Answer, check, unmet
+from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Checked, check, unmet
 from auditor.policy.facts import Facts
 from auditor.requests.operations import signing_names
 
@@ -32,17 +32,17 @@ TAKE_BEARER_TOKENS = (
     *("execute-api", "appsync", "lambda-url", "vpc-lattice", "logs", "codeartifact", "oauth", "signin", "console"),
 )
 LOG_IN = "a log-in"  # how the fact ``spoken_before`` begins where credentials were sent
-SIGNED = ("4", "4a", "2", "presigned")
+SIGNED = ("4", "4a", "2", "presigned", "form")
 Row = dict[str, Any]
 Judged = tuple[int, str] | None
 
 
-def _each(facts: Facts, judge: Callable[[Row], Judged], good: str) -> Answer:
+def _each(facts: Facts, judge: Callable[[Row], Judged], good: str) -> Checked:
     """Verdicts by ``judge``, which says (verdict, reason) of a request, or None where the rule is not about it.
 
     Flows whose requests are not seen are left to ``signed_requests``, which says why: once, not for every rule.
     """
-    answer = Answer.of(facts, NOT_APPLICABLE, "no requests were seen")
+    answer = Checked.of(facts, NOT_APPLICABLE, "no requests were seen")
     for at in np.flatnonzero(facts.requests != None).tolist():  # noqa: E711
         judged = [(row, outcome) for row in facts.requests[at] if (outcome := judge(row)) is not None]
         worst = max((outcome[0] for _, outcome in judged), default=NOT_APPLICABLE)
@@ -69,7 +69,7 @@ def _is_api(row: Row) -> bool:
 
 
 @check()
-def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Requests to AWS services carry a whole signature. It is not verified: that needs the secret key."""
 
     def judge(row: Row) -> Judged:
@@ -92,7 +92,7 @@ def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 
 
 @check()
-def signature_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def signature_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Signature Version 4 or 4a; Version 2 is obsolete."""
 
     def judge(row: Row) -> Judged:
@@ -104,7 +104,7 @@ def signature_version(facts: Facts, required: bool, parameters: dict[str, Any]) 
 
 
 @check()
-def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Host and, in headers, the date and what is AWS's own (x-amz-…) are among what is signed."""
 
     def judge(row: Row) -> Judged:
@@ -123,11 +123,11 @@ def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
 
 
 @check()
-def signature_scope(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def signature_scope(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """The scope's Region and service are those of the endpoint."""
 
     def judge(row: Row) -> Judged:
-        if row["signature_version"] not in ("4", "4a", "presigned") or row["scope_service"] is None:
+        if row["signature_version"] not in ("4", "4a", "presigned", "form") or row["scope_service"] is None:
             return None
         wrong = []
         allowed = signing_names().get(row["service"] or "", frozenset())
@@ -149,12 +149,12 @@ def signature_scope(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 
 
 @check("seconds")
-def signature_clock(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def signature_clock(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """The time of signing is within ``seconds`` of the capture's clock."""
     most = float(parameters.get("seconds", 300))
 
     def judge(row: Row) -> Judged:
-        if row["clock_skew_s"] is None or row["signature_version"] == "presigned":
+        if row["clock_skew_s"] is None or row["signature_version"] in ("presigned", "form"):  # signed before
             return None
         ahead = row["clock_skew_s"]
         if abs(ahead) > most:
@@ -166,7 +166,7 @@ def signature_clock(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 
 
 @check()
-def session_token(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def session_token(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Temporary keys come with a session token, long-term ones without."""
 
     def judge(row: Row) -> Judged:
@@ -182,7 +182,7 @@ def session_token(facts: Facts, required: bool, parameters: dict[str, Any]) -> A
 
 
 @check()
-def temporary_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def temporary_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Requests are signed with temporary credentials (AWS STS)."""
 
     def judge(row: Row) -> Judged:
@@ -196,7 +196,7 @@ def temporary_credentials(facts: Facts, required: bool, parameters: dict[str, An
 
 
 @check("seconds")
-def presigned_lifetime(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def presigned_lifetime(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """A presigned URL is good for at most ``seconds``, and was used within its time."""
     most = int(parameters.get("seconds", 3600))
 
@@ -217,7 +217,7 @@ def presigned_lifetime(facts: Facts, required: bool, parameters: dict[str, Any])
 
 
 @check()
-def credentials_in_clear(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def credentials_in_clear(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """No credentials go over the wire in clear: a signature can be used again by whoever sees it, for minutes."""
 
     def judge(row: Row) -> Judged:
@@ -229,7 +229,7 @@ def credentials_in_clear(facts: Facts, required: bool, parameters: dict[str, Any
 
 
 @check()
-def mail_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def mail_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """SMTP credentials are sent only after STARTTLS."""
 
     def judge(row: Row) -> Judged:
@@ -246,7 +246,7 @@ def mail_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -
 
 
 @check("count")
-def signature_refusals(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def signature_refusals(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Fewer than ``count`` refusals of signatures or tokens within five minutes, for a client and server."""
     most = int(parameters.get("count", 5))
 
@@ -263,7 +263,7 @@ def signature_refusals(facts: Facts, required: bool, parameters: dict[str, Any])
 
 
 @check("clients")
-def key_sharing(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def key_sharing(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """An access key is used from at most ``clients`` addresses."""
     most = int(parameters.get("clients", 3))
 
@@ -279,7 +279,7 @@ def key_sharing(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ans
 
 
 @check()
-def key_paths(facts: Facts, required: bool, parameters: dict[str, Any]) -> Answer:
+def key_paths(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """An access key that is used over a private path is not used over the internet too."""
     private = {"direct-connect", "vpn", "vpc"}
 

@@ -10,12 +10,13 @@ import numpy as np
 from auditor.paths.model import CONFIDENCE_NAMES
 from auditor.paths.verdict import Verdict
 from auditor.policy.check import NOT_OBSERVABLE
-from auditor.policy.findings import SAMPLES, Findings, Sample, Subject
+from auditor.policy.findings import SAMPLES, Findings, SampleFlow, Subject
 from auditor.tables import closed
 from auditor.tables.columns import Texts, distinct
 
 Array = np.ndarray[Any, Any]
 MOST_REASONS = 10  # of a rule, for which it could not be judged, that are reported
+NO_RULE = "-"  # in the place of a rule, of what is no rule's
 TLS_UNKNOWN = 256  # in the place of a protocol's number: TLS whose version is not known
 
 
@@ -26,7 +27,7 @@ class Late:
     flows: int = 0
     first: int = 0
     last: int = 0
-    samples: dict[str, list[Sample]] = field(default_factory=dict)  # the first of them, of what is audited as one
+    samples: dict[str, list[SampleFlow]] = field(default_factory=dict)  # the first of them, of what is audited as one
 
     def add(self, late: Array, subject: Subject) -> None:
         """Count flows of a batch."""
@@ -64,6 +65,11 @@ class VerdictTotals:
         unseen, flows = np.unique(which[verdict == NOT_OBSERVABLE], return_counts=True)
         for at, number in zip(unseen.tolist(), flows.tolist(), strict=True):
             self.not_observable[rule, str(reasons[at])] += number
+
+    def count_unseen(self, reason: str, flows: int) -> None:
+        """Count flows that pass each rule, and could not be judged as a whole."""
+        if flows:
+            self.not_observable[NO_RULE, reason] += flows
 
     def add_late(self, exemption: int, late: Array, subject: Subject) -> None:
         """Count flows of a batch that an exception came too late for."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 
 import pyarrow as pa
 
-from auditor.border.words import agreed
+from auditor.border.words import BETWEEN, agreed
 from auditor.capture.inputs import Input
 from auditor.flows import state as S
 from auditor.reading.clocks import correction
@@ -109,7 +109,7 @@ def capture_of(item: Input, counted: Counted, odd: Iterable[str] = ()) -> Captur
         secrets=counted.secrets,
         status=notes.status,
         damage_offset=notes.damage_offset,
-        warnings="; ".join(_warnings(item, counted, odd)) or None,
+        warnings=BETWEEN.join(one.replace(BETWEEN, ", ") for one in _warnings(item, counted, odd)) or None,
     )
 
 

@@ -17,7 +17,7 @@ from auditor.border.gate import RefusedError
 from auditor.capture.inputs import Input
 from auditor.capture.interfaces import Interfaces
 from auditor.decode.control import Control, Most
-from auditor.decode.fragments import Fragments
+from auditor.decode.fragments import Reassembler
 from auditor.decode.packet import FRAME_SEEN, PACKET, PACKET_MARK, RECENT, RECENT_PACKET
 from auditor.flows import state as S
 from auditor.flows.limits import Limits
@@ -27,7 +27,7 @@ from auditor.reading import kept, kept_control, snapshot
 from auditor.reading.decoding import PLACES, Standing
 from auditor.reading.events import Checkpoint
 from auditor.reading.samples import Samples
-from auditor.reading.sources import NEVER, SKIPPED, Beginning, Source, ordered
+from auditor.reading.sources import NEVER, SKIPPED, FirstPackets, Source, ordered
 from auditor.reading.window import Window
 
 CHECKPOINT = "checkpoint"  # kind of record
@@ -89,7 +89,7 @@ class Seen:
 def border(
     seen: Seen,
     control: Control,
-    fragments: Fragments,
+    fragments: Reassembler,
     interfaces: Interfaces,
     samples: Samples,
     standing: Sequence[Standing],
@@ -187,7 +187,7 @@ class Resumed:
                 return Standing(one, self.arrays["pending"][begin:packets], self.arrays["pending_data"][first:size])
         return None
 
-    def beginnings(self) -> dict[str, Beginning]:
+    def beginnings(self) -> dict[str, FirstPackets]:
         """The beginnings of the captures that were read, by their names."""
         marks = (
             np.split(self.arrays["marks"], np.cumsum(self.arrays["marks_of"])[:-1])
@@ -195,7 +195,7 @@ class Resumed:
             else []
         )
         return {
-            str(one["name"]): Beginning(int(first), int(last), marks=part)
+            str(one["name"]): FirstPackets(int(first), int(last), marks=part)
             for one, (first, last), part in zip(self.values["sources"], self.values["beginnings"], marks, strict=True)
         }
 
@@ -214,7 +214,7 @@ class Resumed:
         found = kept_control.whole(packed.Packed({**self.values["network"], "captures": []}, arrays), control.most)
         control.go_on(found)
 
-    def decoding(self, fragments: Fragments, interfaces: Interfaces, samples: Samples) -> tuple[S.Array, S.Array]:
+    def decoding(self, fragments: Reassembler, interfaces: Interfaces, samples: Samples) -> tuple[S.Array, S.Array]:
         """Let these go on; the packets and frames that were seen a moment before."""
         for number, *counts in self.values["counts"]:
             fragments.counts[int(number)] = type(fragments.counts[int(number)])(*map(int, counts))
@@ -246,8 +246,11 @@ class Resumed:
         arrays = {name: self.arrays[STATE + name] for name in snapshot.LAYOUTS}
         return snapshot.restored(arrays, limits, tallies)
 
-    def onward(self, inputs: Sequence[Input], limits: Limits, most: Most, window: Window) -> Onward | None:
-        """Reading ``inputs`` on; None where those that were read are not the first of them, or others begin before their end."""
+    def placed(self, inputs: Sequence[Input], window: Window) -> tuple[list[Source], S.Array] | None:
+        """The captures in their order, and what is counted of them, of which the first are as they were.
+
+        None where those that were read are not the first of ``inputs``, or others begin before their end.
+        """
         sources, tallies = ordered(inputs, known=self.beginnings(), window=window)
         done, coming = sources[: len(self.names)], sources[len(self.names) :]
         before = [
@@ -261,8 +264,13 @@ class Resumed:
         ends = [int(one.counted.counters[S.LAST_TIME]) for one in done if one.counted.counters[S.PACKETS]]
         # A packet of the end that comes once more would have been known again, but not where there was one file.
         end = max(ends, default=NEVER) + bool(ends and self.values["alone"])
-        if any(one.first < end for one in coming):
+        return None if any(one.first < end for one in coming) else (sources, tallies)
+
+    def onward(self, inputs: Sequence[Input], limits: Limits, most: Most, window: Window) -> Onward | None:
+        """Reading ``inputs`` on; None where that is not possible, see ``placed``."""
+        if (found := self.placed(inputs, window)) is None:
             return None
+        sources, tallies = found
         control = Control(most, captures=[source.item.name for source in sources])
         self.control(control)
         state = self.state(limits, tallies)

@@ -14,7 +14,7 @@ from auditor.decode import frames
 from auditor.decode.packet import PACKET
 from auditor.errors import InputError
 from auditor.flows import state as S
-from auditor.reading import counting, scan
+from auditor.reading import counting, scan, secrets
 from auditor.reading.aggregates import Further, aggregated
 from auditor.reading.clocks import correction
 from auditor.reading.interfaces import name_interfaces
@@ -188,6 +188,8 @@ class Cursor:
     def _go_on(self, standing: Standing) -> None:
         """Be where another one stood. Raises InputError and OSError."""
         self.reader.go_on(standing.values["reader"])
+        if count := self.reader.pcapng.secrets:
+            self.reader.pcapng.know(secrets.of(self.source.item, count))
         self._frame = int(standing.values["frame"])
         self._before, self._latest = map(int, standing.values["times"])
         self._fresh = self.reader.position < self.reader.stop

@@ -33,7 +33,7 @@ from auditor.reading.decoding import CANNOT_BE_FOLLOWED
 from auditor.reading.events import Batch, Checkpoint, Ended, Event, Finished, Unreadable
 from auditor.reading.exchange import ExchangeFiles, Share
 from auditor.reading.merging import Merging
-from auditor.reading.sources import Beginning, Source, measure, ordered
+from auditor.reading.sources import FirstPackets, Source, measure, ordered
 from auditor.reading.window import Window
 from auditor.tls import datagrams, long_messages
 
@@ -170,7 +170,7 @@ class Reading:
         if onward is not None and resumed is not None:
             sources, tallies, control, state = onward.sources, onward.tallies, onward.control, onward.state
         else:
-            known: dict[str, Beginning] | None = None if self._pace is None or self._apart else {}
+            known: dict[str, FirstPackets] | None = None if self._pace is None or self._apart else {}
             sources, tallies = ordered(inputs, known=known, window=self._window)
             control = Control(self._facts, captures=[source.item.name for source in sources])
         merging = Merging(

@@ -17,7 +17,7 @@ from auditor.capture.interfaces import Interfaces
 from auditor.capture.pcapng import INTERFACE
 from auditor.capture.reader import BLOCK_BYTES, new_buffer
 from auditor.decode.control import Control
-from auditor.decode.fragments import Fragments
+from auditor.decode.fragments import Reassembler
 from auditor.decode.packet import FRAME_SEEN, RECENT, RECENT_PACKET
 from auditor.errors import InputError
 from auditor.flows import state as S
@@ -51,7 +51,7 @@ class Merging:
     ) -> None:
         """``pace``: how often borders between captures are wanted; ``resumed``: where reading goes on."""
         self.interfaces = Interfaces()
-        self.fragments = Fragments()
+        self.fragments = Reassembler()
         self.samples = Samples()
         self.control = control or Control(captures=[source.item.name for source in sources])
         self._sources = sources

@@ -31,7 +31,7 @@ PAIR, RAW = Struct(">II"), Struct(">IIII")
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampledPacket:
     """A sampled packet's beginning: its link type, its length on the wire, and what there is of it."""
 
     link_type: int
@@ -52,7 +52,7 @@ def _parts(data: bytes, at: int, count: int) -> Iterator[tuple[int, bytes]]:
         at += length
 
 
-def samples(data: bytes) -> Iterator[Sample]:
+def samples(data: bytes) -> Iterator[SampledPacket]:
     """The sampled packets in a datagram of sFlow version 5 (sflow.org, sFlow Datagram Format)."""
     size = AGENT.get(int.from_bytes(data[4:8], "big"))
     if size is None or data[:4] != b"\0\0\0\5":
@@ -68,7 +68,7 @@ def samples(data: bytes) -> Iterator[Sample]:
             protocol, length, stripped, captured = RAW.unpack_from(record)
             head = record[RAW.size : RAW.size + captured]
             if protocol in LINKS and head:
-                yield Sample(LINKS[protocol], max(len(head), length - stripped), head)
+                yield SampledPacket(LINKS[protocol], max(len(head), length - stripped), head)
 
 
 class Samples:
@@ -103,7 +103,9 @@ class Samples:
         self.counts.update(capture(frame) for frame in rows["frame"][rows["status"] == DECODED].tolist())
         return np.concatenate([data, added]), total
 
-    def _decoded(self, packets: S.Array, found: list[tuple[int, Sample]], offset: int) -> tuple[S.Array, S.Array]:
+    def _decoded(
+        self, packets: S.Array, found: list[tuple[int, SampledPacket]], offset: int
+    ) -> tuple[S.Array, S.Array]:
         """The samples as packets, and the bytes that they lie in, which will be ``offset`` bytes further on."""
         records, rows = [], S.packets(len(found))
         for at, sample in found:

@@ -91,7 +91,7 @@ from auditor.tls.records import message
 # Why ``follow_batch`` came back, besides MORE.
 ROOM, FLUSH = 4, 5
 SWEEP_PACKETS = 8192
-SWEEP_TIME = 1_000_000_000  # of the capture, in nanoseconds: no flow is over sooner than five times that
+SWEEP_TIME = 500_000_000  # of the capture, in nanoseconds: no flow is over sooner than ten times that
 STEP_BACK = 10_000_000_000  # a clock that goes back further than this has been set, or another capture follows
 
 
@@ -253,7 +253,7 @@ def follow_batch(
         if counters[PACKETS] >= counters[NEXT_SWEEP]:
             # Often enough to keep memory small, seldom enough to cost little.
             # Were it only once for each place, a flood of SYNs would fill all places before they are looked at.
-            counters[NEXT_SWEEP] = counters[PACKETS] + max(SWEEP_PACKETS, counters[FLOW_PLACES] >> 2)
+            counters[NEXT_SWEEP] = counters[PACKETS] + max(SWEEP_PACKETS, counters[FLOW_PLACES] >> 3)
             if counters[CLOCK] >= counters[SWEPT] + SWEEP_TIME:
                 counters[SWEPT] = counters[CLOCK]
                 counters[SWEEP_AT] = 0

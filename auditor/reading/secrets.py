@@ -4,24 +4,28 @@ from contextlib import suppress
 
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import DAMAGED, SPECIAL
-from auditor.capture.reader import BLOCK_BYTES, Reader, new_buffer
+from auditor.capture.reader import SMALLEST_BLOCK, Reader, new_buffer
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import scan
-from auditor.reading.decoding import SMALLEST_PACKET
+
+LISTED = 4096  # packets that are passed over at one time
 
 
-def of(item: Input) -> list[bytes]:
-    """The secrets that a capture has (pcapng's Decryption Secrets Blocks); none where it cannot be read again."""
+def of(item: Input, count: int) -> list[bytes]:
+    """The secrets that the first Decryption Secrets Blocks of a pcapng have; none where it cannot be read again.
+
+    ``count``: how many blocks these are, after which nothing is read: most captures begin with them.
+    """
     again = item.again()
     if again is None:
         return []
-    buffer, packets = new_buffer(BLOCK_BYTES), S.packets(BLOCK_BYTES // SMALLEST_PACKET)
+    buffer, packets = new_buffer(SMALLEST_BLOCK), S.packets(LISTED)
     with suppress(InputError, OSError):
         reader = Reader(again, buffer)
         try:
             reader.fill()
-            while _next(reader, packets):
+            while reader.pcapng.secrets < count and _next(reader, packets):
                 continue
         finally:
             reader.close()

@@ -14,6 +14,7 @@ from auditor.flows.intern import rehang
 from auditor.flows.limits import Limits
 from auditor.flows.room import live, new_state
 from auditor.flows.table import relink
+from auditor.machine import packed
 from auditor.reading.pending import copy_pending
 
 Array = np.ndarray[Any, Any]
@@ -54,12 +55,10 @@ LAYOUTS: dict[str, np.dtype[Any]] = {
 }
 
 
-def parts(state: S.State) -> dict[str, Array]:
+def parts(state: S.State) -> dict[str, Array | packed.Cleaned]:
     """The arrays that say what is remembered. Most are views: they are to be written before anything else happens."""
     memory, c = state.memory, state.memory.counters
-    flows = state.flows.view(np.ndarray)[: c[S.FLOW_PLACES]].copy()
-    flows["bucket"] = 0
-    flows["next"][flows["live"] != S.FREE] = 0
+    flows = packed.Cleaned(state.flows.view(np.ndarray)[: c[S.FLOW_PLACES]], _clean)
     in_use = np.ones(int(c[S.CHUNK_PLACES]), bool)
     in_use[memory.free_chunks[: c[S.FREE_CHUNKS]]] = False
     chunk_at = np.flatnonzero(in_use)
@@ -81,6 +80,12 @@ def parts(state: S.State) -> dict[str, Array]:
         "answers": answers[answer_at],
         "buckets": np.array([len(state.buckets), len(memory.intern_buckets)]),
     }
+
+
+def _clean(flows: Array) -> None:
+    """Flows without where they hang: by which free places are chained stays."""
+    flows["bucket"] = 0
+    flows["next"][flows["live"] != S.FREE] = 0
 
 
 def restored(arrays: dict[str, Array], limits: Limits, tallies: Array) -> S.State:

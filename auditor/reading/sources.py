@@ -54,7 +54,7 @@ class Counted:
 
 
 @dataclass
-class Beginning:
+class FirstPackets:
     """What the first packets of a capture show."""
 
     first: int = NEVER  # when the first of them came, and the last
@@ -72,7 +72,7 @@ class Source:
     number: int
     first: int
     counted: Counted
-    beginning: Beginning = field(default_factory=Beginning)
+    beginning: FirstPackets = field(default_factory=FirstPackets)
     key_logs: list[bytes] = field(default_factory=list)  # TLS secrets that it has shown so far
     failure: str | None = None  # why it could not be read, or no further
     window: Window = field(default_factory=Window)  # the packets of it that are audited
@@ -98,7 +98,7 @@ class Look:
         self._buffer, self._packets = new_buffer(LOOKED_AT_BYTES), S.packets(LOOKED_AT)
         self._marks = S.records(LOOKED_AT, PACKET_MARK)
 
-    def at_all(self, inputs: Sequence[Input]) -> list[Beginning]:
+    def at_all(self, inputs: Sequence[Input]) -> list[FirstPackets]:
         """The beginnings of captures, of objects in stores several at a time."""
         openers: list[Callable[[], Input | None]] = [item.again for item in inputs]
         if any(item.remote is not None for item in inputs):
@@ -107,23 +107,23 @@ class Look:
             openers = heads.beginnings(inputs, LOOKED_AT_BYTES)
         return [self.at(item, opener) for item, opener in zip(inputs, openers, strict=True)]
 
-    def at(self, item: Input, opener: Callable[[], Input | None]) -> Beginning:
+    def at(self, item: Input, opener: Callable[[], Input | None]) -> FirstPackets:
         """The beginning of a file. A stream can be read only once: it is taken to begin before all others."""
         if item.refusal is not None or item.is_stream:
-            return Beginning()
+            return FirstPackets()
         with suppress(InputError, OSError):
             again = opener()
             if again is None:
-                return Beginning()
+                return FirstPackets()
             reader = Reader(again, self._buffer)
             try:
                 reader.fill()
                 return self._first_packets(reader)
             finally:
                 reader.close()
-        return Beginning()
+        return FirstPackets()
 
-    def _first_packets(self, reader: Reader) -> Beginning:
+    def _first_packets(self, reader: Reader) -> FirstPackets:
         while True:
             count, reader.position, ended, *_ = scan.read_batch(
                 reader.buffer, reader.position, reader.stop, reader.layout, reader.interfaces, 0, self._packets
@@ -133,11 +133,11 @@ class Look:
                 marks = self._marks[: copies.describe_packets(reader.buffer, packets, self._marks)]
                 times = packets["time"]
                 key_logs = reader.pcapng.key_logs
-                return Beginning(int(times[0]), int(times.max()), key_logs, np.array(marks), reader.notes)
+                return FirstPackets(int(times[0]), int(times.max()), key_logs, np.array(marks), reader.notes)
             if ended == SPECIAL and reader.special():
                 continue
             if reader.notes.status != "complete" or not reader.fill():
-                return Beginning(key_logs=reader.pcapng.key_logs)
+                return FirstPackets(key_logs=reader.pcapng.key_logs)
 
 
 def measure(sources: Sequence[Source]) -> None:
@@ -161,7 +161,7 @@ def natural(name: str) -> tuple[tuple[int, str], ...]:
 def ordered(
     inputs: Sequence[Input],
     offsets: Mapping[str, int] | None = None,
-    known: Mapping[str, Beginning] | None = None,
+    known: Mapping[str, FirstPackets] | None = None,
     window: Window | None = None,
 ) -> tuple[list[Source], S.Array]:
     """The captures in the order of their packets, and the array in which what is counted of each is.
@@ -176,7 +176,7 @@ def ordered(
     there = known or {}
     unknown = [item for item in inputs if item.name not in there] if is_looked_at else []
     seen = dict(zip((item.name for item in unknown), Look().at_all(unknown), strict=True)) if unknown else {}
-    beginnings = [there.get(item.name) or seen.get(item.name) or Beginning() for item in inputs]
+    beginnings = [there.get(item.name) or seen.get(item.name) or FirstPackets() for item in inputs]
     ahead = (
         clock_offsets([(one.first, one.marks) for one in beginnings])
         if offsets is None
@@ -203,7 +203,7 @@ def ordered(
     return sources, tallies
 
 
-def _outside(inputs: Sequence[Input], beginnings: Sequence[Beginning], window: Window) -> dict[int, str]:
+def _outside(inputs: Sequence[Input], beginnings: Sequence[FirstPackets], window: Window) -> dict[int, str]:
     """Which captures hold nothing of a time, by their place among the inputs, and why; none of which nothing is known."""
     if not window:
         return {}

@@ -32,7 +32,8 @@ from auditor.recognise.numbers import (
 )
 from auditor.recognise.openings import SEQUENCE
 
-HARMLESS, COMMANDS, LOGIN, WORDS = 0, 1, 2, 4  # bits of what a side said; WORDS: text of a protocol that is not known
+# Bits of what a side said. WORDS: text of a protocol that is not known; UNSEEN: the capture lacks the session's beginning.
+HARMLESS, COMMANDS, LOGIN, WORDS, UNSEEN = 0, 1, 2, 4, 8
 SIDE_BITS = 4  # so many of them belong to a side
 LONGEST_COMMAND = 1024  # bytes of one that may still come to its end
 NEWLINE, RETURN, SPACE, COLON, LESS, GREATER, SLASH = 10, 13, 32, 58, 60, 62, 47
@@ -68,7 +69,7 @@ COMMAND_WORDS = (
     *_words(SIEVE, "capability starttls logout noop", "authenticate"),  # RFC 5804 2
     *_words(IRC, "cap starttls nick user ping pong quit", "pass authenticate oper"),  # RFC 2812 3.1
     *_words(XMPP, "?xml stream starttls", "auth response"),  # RFC 6120 5, 6
-    *_words(ANY, "", "user pass login auth authenticate apop authinfo authorization:"),
+    *_words(ANY, "starttls stls", "user pass login auth authenticate apop authinfo authorization:"),
     *(Word(word, ANY, COMMANDS) for word in (b"mail", b"rcpt", b"get", b"post", b"put", b"patch", b"delete")),
 )
 _LENGTHS = np.array([len(one.text) for one in COMMAND_WORDS], np.int64)
@@ -142,7 +143,8 @@ def line_kind(application: int, data: Bytes, begin: int, end: int) -> int:
         second = next_word(data, stop, end)  # behind IMAP's tag
         third = word_end(data, second, end)
         tagged = word_kind(np.int64(IMAP), data, second, third)
-        if application == IMAP or tagged == LOGIN:
+        asks = tagged == HARMLESS and word_kind(np.int64(ANY), data, second, third) == HARMLESS
+        if application == IMAP or tagged == LOGIN or asks:
             begin, stop, kind = second, third, tagged
     if begin == end:
         return np.int64(HARMLESS)

@@ -9,6 +9,8 @@ XMPP, IRC, NNTP, SIEVE, LDAP, POSTGRESQL, MYSQL, RDP, SOCKS, PROXY = range(18, 2
 TDS, CAPWAP, RADIUS, EAP, VNC = range(28, 33)
 SFLOW, NETFLOW, IPFIX = range(40, 43)
 
+UNSEEN_BEGINNING = "an unseen beginning"  # in words: what a client said before its TLS is not in the capture
+
 
 class Application(NamedTuple):
     """What a flow may speak: its number in ``FLOW``'s ``application``, its name in tables, and what carries it.

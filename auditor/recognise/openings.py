@@ -54,6 +54,7 @@ class Opening(NamedTuple):
     is_request: bool = False  # of HTTP/1: its Host names the server
     is_last: bool = False  # no TLS follows: the rest of the stream is not looked at
     asks_for_tls: bool = False
+    is_later: bool = False  # no session begins so: what came before is not there
 
 
 # Methods of HTTP/1 requests (RFC 9112 3). Behind CONNECT another protocol follows, which may be TLS (RFC 9110 9.3.6).
@@ -68,15 +69,15 @@ OPENINGS = (
     Opening(b"ehlo ", SMTP),
     Opening(b"helo ", SMTP),
     Opening(b"LHLO ", SMTP),  # RFC 2033 4.1
-    Opening(b"AUTH TLS", FTP),  # RFC 4217 4
-    Opening(b"AUTH SSL", FTP),
+    Opening(b"AUTH TLS", FTP, is_later=True),  # RFC 4217 4
+    Opening(b"AUTH SSL", FTP, is_later=True),
     Opening(b"* OK", IMAP),  # RFC 9051 7.1
     Opening(b"* PREAUTH", IMAP),
     Opening(b"+OK", POP3),  # RFC 1939 4
     Opening(b"<?xml", XMPP),  # RFC 6120 4.2
     Opening(b"<stream:stream", XMPP),
+    Opening(b"<starttls", XMPP, is_later=True),
     Opening(b"NICK ", IRC),  # RFC 1459 4.1
-    Opening(b"STARTTLS", IRC),
     Opening(b"CAP LS", IRC),
     Opening(b"PASS ", IRC),
     Opening(b"200 ", NNTP),  # RFC 3977 5.1.1
@@ -96,7 +97,7 @@ UPGRADE_WORDS = (b"starttls", b"stls", b"auth tls", b"auth ssl")
 _UPGRADE = np.frombuffer(b"upgrade: tls", np.uint8)
 
 
-def _matrix(texts: tuple[bytes, ...]) -> tuple[Bytes, NDArray[np.int64]]:
+def matrix(texts: tuple[bytes, ...]) -> tuple[Bytes, NDArray[np.int64]]:
     """Texts as the rows of an array, and their lengths."""
     lengths = np.array([len(text) for text in texts], np.int64)
     rows = np.zeros((len(texts), int(lengths.max())), np.uint8)
@@ -105,14 +106,15 @@ def _matrix(texts: tuple[bytes, ...]) -> tuple[Bytes, NDArray[np.int64]]:
     return rows, lengths
 
 
-_TEXTS, _LENGTHS = _matrix(tuple(one.text for one in OPENINGS))
-_WORDS, _WORD_LENGTHS = _matrix(UPGRADE_WORDS)
+_TEXTS, _LENGTHS = matrix(tuple(one.text for one in OPENINGS))
+_WORDS, _WORD_LENGTHS = matrix(UPGRADE_WORDS)
 _BEGINS_WORD = np.zeros(256, np.bool_)
 _BEGINS_WORD[_WORDS[:, 0]] = True
 _BEGINS_WORD[_WORDS[:, 0] - 32] = True  # capitals
 APPLICATION = np.array([one.application for one in OPENINGS], np.int64)
 IS_REQUEST = np.array([one.is_request for one in OPENINGS], np.bool_)
 IS_LAST = np.array([one.is_last for one in OPENINGS], np.bool_)
+IS_LATER = np.array([one.is_later for one in OPENINGS], np.bool_)
 ASKS_FOR_TLS = np.array([one.asks_for_tls for one in OPENINGS], np.bool_)
 
 

@@ -20,7 +20,7 @@ from auditor.flows.state import (
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import inlined, part
 from auditor.recognise.clear import HEAD, LONGEST_TYPED, note_clear, note_commands, note_upgrade
-from auditor.recognise.commands import speaks_in_lines
+from auditor.recognise.commands import SIDE_BITS, UNSEEN, speaks_in_lines
 from auditor.recognise.numbers import (
     FTP,
     HTTP,
@@ -37,6 +37,7 @@ from auditor.recognise.numbers import (
 from auditor.recognise.openings import (
     COLON,
     IS_LAST,
+    IS_LATER,
     IS_REQUEST,
     NEWLINE,
     application_of,
@@ -50,6 +51,7 @@ from auditor.recognise.openings import (
     proxy_header,
     same_word,
 )
+from auditor.recognise.replies import replies_to_upgrade
 from auditor.tls.messages import APPLICATION_DATA, HANDSHAKE_RECORD
 from auditor.tls.records import follow_records, how_it_begins
 from auditor.tls.ssl2 import NOT_TLS, SSL2_CLIENT, SSL2_SERVER, TLS_MIDDLE, TLS_RECORDS, WAIT, ssl2_hello
@@ -189,6 +191,17 @@ def note_application(flow: FlowRow, application: int) -> None:
 
 
 @part
+def note_beginning(flow: FlowRow, side: SideRow, row: int, application: int, direction: int) -> None:
+    """Note where a session without its SYN is first seen asking for TLS: what its client said before is not known."""
+    if side.syn != 0 or flow.handshake >= 0:
+        return
+    if flow.application == UNKNOWN and row >= 0 and IS_LATER[row]:
+        flow.before |= UNSEEN << (SIDE_BITS * direction)
+    elif flow.application == OTHER and flow.upgrade != 0 and application != UNKNOWN:
+        flow.before |= UNSEEN << (SIDE_BITS * (1 - direction))
+
+
+@part
 def waits(flow: FlowRow, application: int, data: Bytes, size: int, have: int) -> bool:
     """Whether what these bytes are shows only with the next ones."""
     if flow.application == MYSQL:
@@ -229,6 +242,18 @@ def ends_carrying(flow: FlowRow, side: SideRow, data: Bytes) -> bool:
 
 
 @part
+def keep_carried(
+    memory: Memory, flow: FlowRow, stream: StreamRow, direction: int, size: int, packet: PacketRow
+) -> None:
+    """Keep a piece of a stream that may carry a handshake."""
+    read(memory, stream, np.int64(stream.start), size, np.int64(0))
+    if is_carrier(flow):
+        keep_piece(memory, flow, direction, size, packet)
+    else:
+        keep_datagram(memory, flow, direction, memory.scratch, np.int64(0), size, packet)
+
+
+@part
 def another_protocol(
     memory: Memory,
     flow: FlowRow,
@@ -253,6 +278,9 @@ def another_protocol(
         length = proxy_header(data, size)
         if length >= 0:
             return pass_proxy_header(memory, flow, stream, length, have)
+    if application == UNKNOWN and flow.application == OTHER and flow.upgrade != 0 and size > 0:
+        application = replies_to_upgrade(data, size)
+    note_beginning(flow, side, row, application, direction)
     note_upgrade(flow, direction, row, data, size)
     if flow.handshake >= 0:
         note_clear(flow, direction, np.int64(flow.client), was_tls, application, data, size)
@@ -269,12 +297,7 @@ def another_protocol(
     if pass_request(flow, stream, data, size):
         return True
     if is_carried:  # see ``tls.carriers``
-        size = min(have, UPGRADE_WITHIN)
-        read(memory, stream, np.int64(stream.start), size, np.int64(0))
-        if is_carrier(flow):
-            keep_piece(memory, flow, np.int64(direction), size, packet)
-        else:
-            keep_datagram(memory, flow, np.int64(direction), data, np.int64(0), size, packet)
+        keep_carried(memory, flow, stream, np.int64(direction), min(have, MOST_KEPT_BYTES), packet)
     pass_all_but(stream, rest)
     is_last = row >= 0 and IS_LAST[row] and not asks_to_upgrade(row, data, size)
     most = MOST_KEPT_BYTES if is_carried else UPGRADE_WITHIN

@@ -7,6 +7,7 @@ What has an order has it here too: ``tls_version < 'TLS 1.2'`` is true of what i
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +38,7 @@ COUNTED = re.compile(r"\bcount\s*\(\s*\*\s*\)", re.IGNORECASE)
 # Words by which a query takes columns that it does not name, and what stands before a table's name that is not a row of it.
 TAKES_ALL = re.compile(r"\*(?!\s*[\d('])|\b(?:columns|natural|pivot|unpivot|summarize|describe|positional)\b")
 BEFORE_TABLE = re.compile(r"(?:\b(?:from|join|as|by)\b|\bfrom\b[\w\s,\"]*,)\s*\(*\s*\"?$")
+UNKNOWN = re.compile(r'column "([^"]+)" not found')
 DESCRIBED = re.compile(r"(?:describe|desc|show)\s+(?:table\s+)?\"?(\w+)\"?", re.IGNORECASE)
 
 
@@ -102,7 +104,7 @@ def _opened(result: Results, text: str, words: set[str] | None) -> "Iterator[duc
     data = {name: result.arrow(name, *_columns(name, words)) for name in named}
     if "flows" in data and re.search(r"\bclient_group\b", text, re.IGNORECASE):
         data["flows"] = _with_groups(data["flows"])
-    with closing(database.closed()) as connection:
+    with closing(database.closed()) as connection, _explained(named):
         for column in ORDERED.values():
             texts = {text for one in data.values() if column.name in one.column_names for text in _texts(one, column)}
             listed = ", ".join(f"'{text.replace(chr(39), chr(39) * 2)}'" for text in categories(column, sorted(texts)))
@@ -110,6 +112,21 @@ def _opened(result: Results, text: str, words: set[str] | None) -> "Iterator[duc
         for name, one in data.items():
             _register(connection, name, one)
         yield connection
+
+
+@contextmanager
+def _explained(tables: list[str]) -> Iterator[None]:
+    """Say which column was meant where one is not there, and how to see those that are."""
+    try:
+        yield
+    except AuditError as error:
+        unknown = UNKNOWN.search(str(error))
+        if unknown is None:
+            raise
+        columns = [column.name for table in tables for column in TABLES[table]]
+        near = get_close_matches(unknown[1].lower(), columns, 1)
+        more = f'Did you mean "{near[0]}"?' if near else f"describe {tables[0]} lists those there are"
+        raise AuditError(f"{error} {more}") from error
 
 
 def _columns(table: str, words: set[str] | None) -> list[str]:

@@ -190,7 +190,7 @@ class Audit(Results):
 
         return explain_finding(self, finding_id)
 
-    def extract(self, finding_id: str, file: str | Path, *, force: bool = False) -> int:
+    def extract(self, finding_id: str, file: str | Path | BinaryIO, *, force: bool = False) -> int:
         """Write the packets that prove a finding to a pcapng with comments; how many they are.
 
         ``force`` overwrites another file. Raises AuditError where the capture is not there, or is not the one that was

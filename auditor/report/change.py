@@ -7,7 +7,7 @@ from typing import Any
 from auditor.border.words import counted
 from auditor.policy.findings import WIDTHS, client_group, text_of, widened
 from auditor.prefixes import parse
-from auditor.report.judged import Judged
+from auditor.report.judged import RuleCoverage
 from auditor.report.plain import Row
 from auditor.report.results import Results
 from auditor.tables.closed import SEVERITIES
@@ -128,7 +128,7 @@ def _both(old: Results, new: Results) -> tuple[dict[tuple[str, str, str], Row], 
 def _findings(old: Results, new: Results) -> list[Change]:
     before, after = _both(old, new)
     keys = before.keys() ^ after.keys()
-    judged_before, judged_after = Judged(old, keys - before.keys()), Judged(new, keys - after.keys())
+    judged_before, judged_after = RuleCoverage(old, keys - before.keys()), RuleCoverage(new, keys - after.keys())
     changes: list[tuple[tuple[int, int], Change]] = []
     for key in sorted(before.keys() | after.keys()):
         one, two = before.get(key), after.get(key)

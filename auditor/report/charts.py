@@ -64,7 +64,7 @@ class Trips(NamedTuple):
     high: float  # 5 % are above
 
 
-class Event(NamedTuple):
+class PathChange(NamedTuple):
     """Flows whose path changed to the same one, with no change to another in between."""
 
     time: int  # ns since 1970: of the first of them
@@ -80,7 +80,7 @@ class Timeline:
     times: list[int] = field(default_factory=list)  # where each bin begins, ns since 1970
     width: int = 1
     series: dict[str, list[int]] = field(default_factory=dict)  # by path
-    events: list[Event] = field(default_factory=list)
+    events: list[PathChange] = field(default_factory=list)
 
     @property
     def totals(self) -> list[int]:
@@ -88,7 +88,7 @@ class Timeline:
         return [sum(counts) for counts in zip(*self.series.values(), strict=True)]
 
 
-class Certificate(NamedTuple):
+class ServerCertificate(NamedTuple):
     """A server's certificate, and when its validity ends."""
 
     subject: str
@@ -224,17 +224,17 @@ def timeline(flows: FlowColumns) -> Timeline:
     return Timeline([first + k * width for k in range(count)], width, dict(sorted(series.items())), _events(flows))
 
 
-def _events(flows: FlowColumns) -> list[Event]:
+def _events(flows: FlowColumns) -> list[PathChange]:
     """Changes of path, in the order of time."""
     changed, path = flows.numbers("path_changed"), flows.path.objects()
     rows = np.flatnonzero(changed)
-    events: list[Event] = []
+    events: list[PathChange] = []
     for at in rows[np.argsort(changed[rows], kind="stable")].tolist():
         time, now = int(changed[at]), str(path[at])
         if events and events[-1].path == now:
             events[-1] = events[-1]._replace(last=time, flows=events[-1].flows + 1)
         else:
-            events.append(Event(time, time, 1, now))
+            events.append(PathChange(time, time, 1, now))
     return events
 
 
@@ -265,7 +265,7 @@ def hello_sizes(result: Results) -> Sizes:
     return Sizes(list(SIZES[first:last]), classical[first:last], large[first:last])
 
 
-def certificates(result: Results) -> list[Certificate]:
+def certificates(result: Results) -> list[ServerCertificate]:
     """Certificates of servers, those that end first before the others."""
     names = ("subject", "roles", "key_type", "key_bits", "curve", "not_after", "first_seen", "handshakes")
     listed = []
@@ -275,7 +275,9 @@ def certificates(result: Results) -> list[Certificate]:
         end, seen = row["not_after"], row["first_seen"]
         left = None if end is None or seen is None else (end - seen) // DAY
         key = " ".join(str(part) for part in (row["key_type"], row["curve"] or row["key_bits"]) if part)
-        listed.append(Certificate(printable(row["subject"] or "?"), printable(key), end, left, row["handshakes"] or 0))
+        listed.append(
+            ServerCertificate(printable(row["subject"] or "?"), printable(key), end, left, row["handshakes"] or 0)
+        )
     return sorted(listed, key=lambda one: (one.days_left is None, one.days_left, one.subject))
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Table = tuple[list[str], list[tuple[Any, ...]]]
 MOST_ROWS = 1_000_000
+EXAMPLE = "select service, count(*) from flows group by 1 (show tables says what there is)"
+NO_FILES = "file system operations are disabled"
 # Neither files nor networks, no code of others, no variables of this program, and a share of the machine.
 CLOSED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
@@ -46,8 +48,9 @@ def query(connection: "duckdb.DuckDBPyConnection", text: str) -> Table:
     import duckdb
 
     try:
+        _check(connection.extract_statements(text))
         done = connection.execute(text)
-        if done is None or done.description is None:  # an empty text, or nothing that has rows
+        if done is None or done.description is None:  # nothing that has rows
             return [], []
         names, rows = [column[0] for column in done.description], done.fetchmany(MOST_ROWS + 1)
     except duckdb.Error as error:
@@ -63,8 +66,9 @@ def frame(connection: "duckdb.DuckDBPyConnection", text: str) -> "pd.DataFrame":
     import pandas as pd
 
     try:
+        _check(connection.extract_statements(text))
         done = connection.execute(text)
-        if done is None or done.description is None:  # an empty text, or nothing that has rows
+        if done is None or done.description is None:  # nothing that has rows
             return pd.DataFrame()
         zoned = [
             column[0] for column in done.description if "WITH TIME ZONE" in str(column[1]) or "TZ" in str(column[1])
@@ -78,6 +82,20 @@ def frame(connection: "duckdb.DuckDBPyConnection", text: str) -> "pd.DataFrame":
     return rows
 
 
+def _check(statements: "list[duckdb.Statement]") -> None:
+    """Refuse a text without a query, and one with several whose rows would not all be seen. Raises AuditError."""
+    if not statements:
+        raise AuditError(f"SQL: there is no query; one is: {EXAMPLE}")
+    if any([kind.name for kind in one.expected_result_type] == ["QUERY_RESULT"] for one in statements[:-1]):
+        raise AuditError("SQL: several queries with rows; ask them one by one")
+
+
 def _first_line(error: Exception) -> str:
-    line = next(iter(str(error).splitlines()), type(error).__name__)
+    line, *more = str(error).splitlines() or [type(error).__name__]
+    if (
+        more and more[0].startswith("Did you mean") and "." not in more[0]
+    ):  # a table or a function, and none of DuckDB's own
+        line = f"{line} {more[0]}"
+    if NO_FILES in line:
+        line += "; a query reads the tables of the results, and what it gives is printed (--format csv > FILE)"
     return re.sub(r", '[^']*\(draft \d+\)'", "", line)  # of all versions that a column may have

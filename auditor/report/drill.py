@@ -217,7 +217,7 @@ def dissect(result: Results, flow: int | str, keylog: str | Path | None = None) 
     pyshark has an event loop of its own, in a thread: it works in Jupyter, where one runs already.
     """
     from auditor.requests import tshark
-    from auditor.requests.decrypt import Private
+    from auditor.requests.opener import Private
 
     program = tshark.program()
     if program is None:

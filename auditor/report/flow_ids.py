@@ -53,4 +53,4 @@ def found(result: "Results", given: int | str) -> int:
         raise AuditError(
             f"{given}: {counted(len(matches), 'flow begins', 'flows begin')} with that, as {some}: give more digits"
         )
-    raise AuditError(f"{result.folder}: no flow has the number {given}; flow_id in the table flows has them")
+    raise AuditError(f"no flow has the number {given}; flow_id in the table flows has them")

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
+from auditor.border.urls import url_of
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.machine.writing import Identity
@@ -17,8 +18,9 @@ MARKS = (MANIFEST, CUSTODY)  # what makes a folder results, in the order in whic
 
 
 def results_folder(out: str | Path | None) -> tuple[Path, bool]:
-    """The folder, and whether it is a temporary one, which whoever asked has to remove."""
-    return (temporary.new(), True) if out is None else (Path(out), False)
+    """The folder, and whether it is a temporary one, which whoever asked has to remove: without ``out``, or for a store."""
+    url = None if out is None else url_of(out)
+    return (temporary.new(url), True) if out is None or url is not None else (Path(out), False)
 
 
 def check(folder: Path, inputs: Collection[Identity] = (), *, force: bool = False) -> None:

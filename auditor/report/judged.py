@@ -14,7 +14,7 @@ Key = tuple[str, str, str]  # rule, client network, service with its Region
 FLOW = ("flow_id", "client_ip", "server_ip", "server_name", "service", "region", "aws_endpoint")
 
 
-class Judged:
+class RuleCoverage:
     """What the rules of an audit say of the traffic of some findings that it does not have."""
 
     def __init__(self, result: Results, keys: Iterable[Key]) -> None:

@@ -45,8 +45,10 @@ def _is_in(target: Path, folder: Path) -> bool:
 
 
 def _inputs(results: tuple[Results, ...]) -> Iterator[Path]:
-    """The files that results are read from: the folder's and the captures."""
+    """What results are made from and read from: the folder's files, captures, and what an audit was given besides."""
     for one in results:
+        given = (value for value in one.manifest["options"].values() if isinstance(value, str))
+        yield from (Path(name) for value in given for name in (value, *value.split(" ")))
         yield from (
             one.folder / name
             for name in (*custody.NAMES, *partitions.there(one.folder), custody.CUSTODY, *custody.SEALS)

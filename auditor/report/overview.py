@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from auditor.border.text import printable
-from auditor.border.words import counted
+from auditor.border.words import BETWEEN, counted
 from auditor.report.answer import VERDICTS, is_judged
 from auditor.report.results import Results
 from auditor.tables.closed import CONFIDENCES, PATHS
@@ -16,7 +16,7 @@ UNNAMED = "-"  # the protocol of flows of which it was not recognised
 
 
 @dataclass(frozen=True)
-class Line:
+class OverviewLine:
     """Flows that took one path with one version or protocol: those that were judged, and those to AWS."""
 
     path: str
@@ -44,23 +44,23 @@ def path_words(path: str, confidence: str, *, half_private: bool) -> str:
     return f"{name}, one way only" if half_private else name
 
 
-def lines(result: Results) -> list[Line]:
+def lines(result: Results) -> list[OverviewLine]:
     """Flows by path and version, paths in their order, proven ones first, newest versions first."""
     counts: dict[tuple[str, str, bool, str], Counter[str]] = {}
     for row in result.manifest["summary"]:
         if is_judged(row["verdict"]) or row["in_scope"]:
             key = (row["path"], row["confidence"], row["half_private"], row["protocol"])
             counts.setdefault(key, Counter())[row["verdict"]] += row["flows"]
-    return sorted((Line(*key, verdicts) for key, verdicts in counts.items()), key=_rank)
+    return sorted((OverviewLine(*key, verdicts) for key, verdicts in counts.items()), key=_rank)
 
 
-def _rank(line: Line) -> tuple[int, int, bool, int, str]:
+def _rank(line: OverviewLine) -> tuple[int, int, bool, int, str]:
     known = line.protocol in VERSION_ORDER
     newest = -VERSION_ORDER.index(line.protocol) if known else 1
     return PATHS.index(line.path), -CONFIDENCES.index(line.confidence), line.half_private, newest, line.protocol
 
 
-def shown_verdicts(some: list[Line]) -> list[str]:
+def shown_verdicts(some: list[OverviewLine]) -> list[str]:
     """The verdicts that some of the flows have, worst first."""
     return [name for name in (*VERDICTS, NOT_JUDGED) if any(line.verdicts[name] for line in some)]
 
@@ -93,7 +93,7 @@ def not_judged_words(result: Results, most: int = 12) -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class Unseen:
+class NotJudged:
     """Why flows could not be judged by some rules."""
 
     reason: str
@@ -101,7 +101,7 @@ class Unseen:
     rules: tuple[str, ...]
 
 
-def unseen(result: Results) -> list[Unseen]:
+def unseen(result: Results) -> list[NotJudged]:
     """Why flows could not be judged, most flows first; rules of which it is true of as many flows stand together."""
     rules: dict[tuple[int, str], list[str]] = {}
     for rule, reasons in result.manifest["not_observable"].items():
@@ -110,7 +110,7 @@ def unseen(result: Results) -> list[Unseen]:
         missing = result.manifest["rules"].get(rule, {}).get("not_observable", 0) - sum(one["flows"] for one in reasons)
         if missing > 0:
             rules.setdefault((-missing, "other reasons"), []).append(rule)
-    return [Unseen(reason, -flows, tuple(some)) for (flows, reason), some in sorted(rules.items())]
+    return [NotJudged(reason, -flows, tuple(some)) for (flows, reason), some in sorted(rules.items())]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def warned(result: Results) -> list[Warned]:
     """The warnings of all captures by kind: what differs in numbers alone is one kind; of most captures first."""
     kinds: dict[str, list[tuple[str, str]]] = {}
     for row in result.rows("captures", "capture", "warnings"):
-        for text in (row["warnings"] or "").split("; "):
+        for text in (row["warnings"] or "").split(BETWEEN):
             if text:
                 kinds.setdefault(re.sub(r"\d+", "#", text), []).append((row["capture"], text))
     found = [Warned(some[0][1], tuple(dict.fromkeys(name for name, _ in some))) for some in kinds.values()]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.border.text import printable
 from auditor.capture import write
@@ -108,7 +108,7 @@ def _text(text: str) -> bytes:
     return "\n".join(map(printable, text.split("\n"))).encode()[:LONGEST_COMMENT]
 
 
-def extract(result: Results, finding_id: str, out: str | Path, *, force: bool = False) -> int:
+def extract(result: Results, finding_id: str, out: str | Path | BinaryIO, *, force: bool = False) -> int:
     """Write the packets of a finding's sample flows, up to the last that proves it, to a pcapng; how many they are.
 
     Each capture has a section, whose header names it with its SHA-256, and the finding; each packet that proves something has a comment

@@ -5,11 +5,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from auditor.requests import upload
 from auditor.requests.http import Exchange, Request, answer, form, request
 from auditor.requests.http3 import Streams
 
 FORM = ("Action", "AWSAccessKeyId", "SignatureVersion", "SecurityToken", "Timestamp")
 ENCRYPTED_EXTENSIONS, CERTIFICATE = "8", "11"
+HEADERS = "1"  # type of a frame of HTTP/2
 LONGEST_CHAIN = 28_000  # bytes of certificates that are handed out
 BODY = 4096  # bytes of a response with an error that are looked at
 
@@ -56,6 +58,16 @@ def form_of(layers: list[Any]) -> dict[str, str]:
     return parameters
 
 
+def upload_of(method: str, headers: dict[str, str], layer: Any) -> dict[str, str]:
+    """The fields that sign a form which uploads to S3; none of another request."""
+    kind = headers.get("content-type", "")
+    if not upload.is_upload(method, headers.get("host")) or upload.boundary(kind) is None:
+        return {}
+    shown = layer._all_fields.get("http.file_data")  # noqa: SLF001 - see ``values``
+    raw = "" if shown is None else (shown.all_fields[0].raw_value or "").replace(":", "")
+    return upload.fields(kind, bytes.fromhex(raw[: 2 * upload.MOST_BYTES]))
+
+
 def body_of(layer: Any) -> bytes:
     text = first(layer, "http.file_data") or ""
     if re.fullmatch(r"(?:[0-9a-f]{2}:)*[0-9a-f]{2}", text[: 3 * BODY - 1]):
@@ -71,6 +83,7 @@ class Dissector:
         self.clear = set(order["clear"])
         self.exchange = Exchange()
         self.streams = Streams()
+        self.begun: dict[tuple[int, bool], dict[str, str]] = {}  # of flows and sides: headers that are not whole
         self.notes: set[str] = set()
         self.opened: set[tuple[int, bool]] = set()  # flows, and whether it is the client's side
         self.revealed: dict[tuple[int, bool], dict[str, Any]] = {}  # likewise: what their encrypted handshakes say
@@ -110,16 +123,18 @@ class Dissector:
 
     def _http(self, seen: Layers, layer: Any) -> Iterator[Request]:
         if (method := first(layer, "http.request.method")) is not None and seen.from_client:
+            headers = header_lines(layer, "http.request.line")
             yield from self.exchange.asked(
                 request(
                     seen.flow,
                     seen.number,
                     method,
                     first(layer, "http.request.uri") or "/",
-                    header_lines(layer, "http.request.line"),
+                    headers,
                     scheme=self._scheme(seen.flow),
                     salt=self.salt,
                     form=form_of(seen.layers),
+                    upload=upload_of(method, headers, layer),
                 )
             )
         elif (code := first(layer, "http.response.code")) is not None and not seen.from_client:
@@ -135,13 +150,19 @@ class Dissector:
         pending = self.exchange.waiting(seen.flow, stream)
         if seen.from_client and pending is not None and pending.api is None and (parameters := form_of(seen.layers)):
             form(pending, parameters)
-        names = values(layer, "http2.header.name")
-        if not names:
-            return
-        headers: dict[str, str] = {}
-        for name, value in zip(names, values(layer, "http2.header.value"), strict=False):
+        headers = self._whole(seen, layer)
+        if headers:
+            yield from self.headers(seen, stream, headers)
+
+    def _whole(self, seen: Layers, layer: Any) -> dict[str, str]:
+        """The headers of a stream of HTTP/2 once they are whole: CONTINUATION frames may follow (RFC 9113 6.10)."""
+        side = (seen.flow, seen.from_client)
+        if first(layer, "http2.type") == HEADERS:
+            self.begun[side] = {}
+        headers = self.begun.setdefault(side, {})
+        for name, value in zip(values(layer, "http2.header.name"), values(layer, "http2.header.value"), strict=False):
             headers.setdefault(name.lower(), value)
-        yield from self.headers(seen, stream, headers)
+        return self.begun.pop(side) if first(layer, "http2.flags.eh") in ("1", "True") else {}
 
     def headers(self, seen: Layers, stream: tuple[int, int], headers: dict[str, str]) -> Iterator[Request]:
         """The headers of a stream of HTTP/2 or 3."""

@@ -87,10 +87,12 @@ def request(
     scheme: str,
     salt: bytes,
     form: Mapping[str, str] | None = None,
+    upload: Mapping[str, str] | None = None,
 ) -> Request:
     """A request: ``target`` as the request line or :path has it, names of ``headers`` in lower case.
 
-    ``form`` is what a form in its body says of operation and signature (AWS query protocol).
+    ``form`` is what a form in its body says of operation and signature (AWS query protocol), ``upload`` how one that
+    uploads to S3 is signed.
     """
     parameters = form or {}
     action = parameters.get("Action")
@@ -107,7 +109,7 @@ def request(
     if action is None and "Action=" in query:
         action = next(iter(parse_qs(query, max_num_fields=1000).get("Action", [])), None)
     known = operations.operation(host_of(host), method, path, headers.get("x-amz-target"), action)
-    signature = signing.read(headers, query, salt, parameters)
+    signature = signing.read(headers, query, salt, parameters, upload)
     built = Request(
         flow,
         packet,

@@ -1,6 +1,6 @@
 """Requests on their way from flows to tables and rules: which flows can be opened, and what was found in them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from auditor.requests.signing import new_salt
 from auditor.tls.revealed import Revealed
 
 if TYPE_CHECKING:
-    from auditor.requests.decrypt import Opener, Stage
+    from auditor.requests.decrypt import Stage
+    from auditor.requests.opener import Opener
 
 Array = np.ndarray[Any, Any]
 
@@ -27,14 +28,14 @@ OTHER_KEYS = "requests are inside TLS, and the keys given are those of other ses
 TOO_MANY = "more flows than are kept waiting for their requests"
 NOTHING_INSIDE = "it could be read, but holds no whole HTTP request"
 DO_NOT_FIT = "requests are inside TLS, and the keys given do not fit this session"
-HANDSHAKE_ONLY = "requests are inside TLS, and of this session only the secrets of its handshake are given"
+LACKING = "requests are inside TLS, and of this session {}"
 ONE_SIDE = "requests are inside TLS, and the keys given open only the {}'s side"
 NOT_READ = "requests in clear are read only of flows to AWS; --http reads them of all"
 BURST_SECONDS = 300
 
 
 @dataclass
-class Use:
+class KeyUse:
     """How one access key is used, in all captures of an audit."""
 
     clients: set[Any] = field(default_factory=set)
@@ -87,30 +88,27 @@ class Inside:
         default_factory=dict
     )  # of flows of the last capture: their encrypted handshakes
     stage: "Stage | None" = None  # how far it is, while flows are opened
-    _begun: "Opener | None" = None
-    _uses: dict[str, Use] = field(default_factory=dict)
+    meanwhile: Callable[[], object] = lambda: (
+        None
+    )  # for the time until tshark has dissected; may be called several times
+    begun: "Opener | None" = None  # before it is known whether there is something for it
+    _uses: dict[str, KeyUse] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
-
-    def begin(self) -> None:
-        """Begin to load what opens flows, which takes longer than reading a small capture, where there will be some."""
-        from auditor.requests import tshark
-        from auditor.requests.decrypt import Opener
-
-        if (program := tshark.program()) is not None:
-            self._begun = Opener(program, self.keys.private_keys)
 
     def _opener(self) -> "Opener | None":
         """What opens flows with the keys that there are now; None where there is no tshark."""
-        if self._begun is None or self._begun.private_keys != self.keys.private_keys:
+        if self.begun is None or self.begun.private_keys != self.keys.private_keys:
+            from auditor.requests import opener
+
             self.close()
-            self.begin()
-        return self._begun
+            self.begun = opener.begin(self.keys.private_keys)
+        return self.begun
 
     def close(self) -> None:
         """End what was begun."""
-        if self._begun is not None:
-            self._begun.close()
-            self._begun = None
+        if self.begun is not None:
+            self.begun.close()
+            self.begun = None
 
     def learn(self, capture: str, secrets: Sequence[bytes]) -> None:
         """Take in secrets that a pcapng holds (``secrets`` grows while it is read), and what key logs have got since."""
@@ -145,7 +143,14 @@ class Inside:
             else:
                 secrets = self.keys.text(randoms)
                 dissected = dissect(
-                    Merging(*second), lambda: is_same(sources, second[0]), wanted, secrets, self.salt, opener, stage
+                    Merging(*second),
+                    lambda: is_same(sources, second[0]),
+                    wanted,
+                    secrets,
+                    self.salt,
+                    opener,
+                    stage,
+                    self.meanwhile,
                 )
         finally:
             self.stage = None
@@ -172,7 +177,8 @@ class Inside:
             return NOTHING_INSIDE
         if sides:
             return ONE_SIDE.format("client" if sides[0] else "server")
-        return HANDSHAKE_ONLY if self.keys.lacks_application_secrets(randoms) else DO_NOT_FIT
+        lacking = self.keys.lacking(randoms)
+        return DO_NOT_FIT if lacking is None else LACKING.format(lacking)
 
     def related(self, request: dict[str, Any], carrier: Carrier) -> dict[str, Any]:
         """A request completed by what its flow says, and by others: of the same access key, of the same client."""
@@ -185,7 +191,7 @@ class Inside:
             "clock_skew_s": None if signed_at is None else round(signed_at - request["time"] / 1e9, 3),
         }
         if row["credential_hash"] is not None:
-            use = self._uses.setdefault(row["credential_hash"], Use())
+            use = self._uses.setdefault(row["credential_hash"], KeyUse())
             use.clients.add(carrier.client)
             use.paths.add(carrier.path)
             row["use"] = use

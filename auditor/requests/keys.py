@@ -8,6 +8,7 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,15 @@ _OTHER = re.compile(
     + rb"(RSA (?:[0-9a-fA-F]{16} [0-9a-fA-F]{96}|Session-ID:[0-9a-fA-F]{0,64} Master-Key:[0-9a-fA-F]{96}))"
     + _BEHIND
 )
-# Lines with which application data can be opened.
-OPENS_DATA = (b"CLIENT_RANDOM", b"PMS_CLIENT_RANDOM", b"CLIENT_TRAFFIC_SECRET", b"SERVER_TRAFFIC_SECRET", b"RSA")
-# Byte order marks (Unicode 23.8), and the encodings that they begin.
-MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
-LONGEST_MARK = 3
+# Lines with which a whole session can be opened, and those of TLS 1.3, each of one side's records.
+OPENS_ALL = (b"CLIENT_RANDOM", b"PMS_CLIENT_RANDOM", b"RSA")
+OPENS_DATA = {"client": b"CLIENT_TRAFFIC_SECRET", "server": b"SERVER_TRAFFIC_SECRET"}
+OPENS_HANDSHAKE = {"client": b"CLIENT_HANDSHAKE_TRAFFIC", "server": b"SERVER_HANDSHAKE_TRAFFIC"}
+# Byte order marks (Unicode 23.8), and the encodings that they begin; that of UTF-32 begins as that of UTF-16.
+MARKS = {b"\xff\xfe\0\0": "utf-32-le", b"\0\0\xfe\xff": "utf-32-be"}
+MARKS |= {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+LONGEST_MARK = 4
+_COLOUR = re.compile(rb"\x1b\[[0-9;]{0,16}[A-Za-z]")  # by which tools mark what they show (ECMA-48 8.3.117)
 LONGEST_LINE = 16 << 10
 BLOCK = 4 << 20
 MOST_AT_ONCE = 256 << 20  # bytes of what was written to a key log since it was read
@@ -83,7 +88,7 @@ class Keys:
             self.logs.append(log)
         before = len(self.by_random)
         for written in _lines(_plain(parts)):
-            text = written.strip()
+            text = (_COLOUR.sub(b" ", written) if b"\x1b" in written else written).strip()
             if not text or text.startswith(b"#"):
                 continue
             log.lines += 1
@@ -130,10 +135,24 @@ class Keys:
             some[at] = int(high[at]).to_bytes(8, "big") + int(low[at]).to_bytes(8, "big") in self._halves
         return some
 
-    def lacks_application_secrets(self, randoms: Iterable[tuple[int, int]]) -> bool:
-        """Whether all that there is of some handshakes are secrets of the handshake itself (RFC 8446 7.1)."""
+    def lacking(self, randoms: Iterable[tuple[int, int]]) -> str | None:
+        """Which secrets of some handshakes alone are given, or lack, so that they open nothing (RFC 8446 7.1); None for all.
+
+        Where the handshake is not opened, tshark does not know where its keys end and those of the data begin.
+        """
         lines = self.text(randoms).splitlines()
-        return bool(lines) and not any(line.startswith(OPENS_DATA) for line in lines)
+        if not lines or any(line.startswith(OPENS_ALL) for line in lines):
+            return None
+
+        def sides(of: dict[str, bytes]) -> list[str]:
+            return [side for side, label in of.items() if any(line.startswith(label) for line in lines)]
+
+        data, handshake = sides(OPENS_DATA), sides(OPENS_HANDSHAKE)
+        if not data:
+            return "only the secrets of its handshake are given" if handshake else "no secret of its records is given"
+        if len(data) == 1:
+            return f"only the {data[0]}'s traffic secret is given"
+        return None if len(handshake) == 2 else "the secrets of its handshake are not given"
 
     def text(self, randoms: Iterable[tuple[int, int]]) -> bytes:
         """The lines of a key log for some handshakes, and those that may be of any."""
@@ -159,16 +178,17 @@ def _plain(parts: Iterable[bytes]) -> Iterable[bytes]:
 
 
 def _ascii(decoder: codecs.IncrementalDecoder, head: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield decoder.decode(head).encode("ascii", "replace")
-    for piece in pieces:
-        yield decoder.decode(piece).encode("ascii", "replace")
+    for piece in chain([head], pieces):
+        text = decoder.decode(piece)
+        # Spaces that word processors and web pages write are none in ASCII.
+        yield (text if text.isascii() else re.sub(r"[^\S\r\n]", " ", text)).encode("ascii", "replace")
 
 
 def _lines(parts: Iterable[bytes]) -> Iterable[bytes]:
     """The lines of a text; of one that is too long only the beginning, which is no secret then."""
     rest = b""
     for part in parts:
-        *whole, rest = (rest + part).split(b"\n")
+        *whole, rest = (rest + part.replace(b"\r", b"\n")).split(b"\n")
         yield from whole
         if len(rest) > LONGEST_LINE:
             rest = rest[:LONGEST_LINE]

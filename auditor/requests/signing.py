@@ -1,6 +1,7 @@
-"""How a request is signed: AWS Signature Version 4, 4a and 2, in headers or in a presigned URL.
+"""How a request is signed: AWS Signature Version 4, 4a and 2, in headers, in a presigned URL, or in a form that uploads to S3.
 
-Sources: IAM User Guide, Elements of an AWS API request signature, and Unique identifiers (prefixes of access keys).
+Sources: IAM User Guide, Elements of an AWS API request signature, and Unique identifiers (prefixes of access keys);
+Amazon S3 API Reference, Authenticating Requests in Browser-Based Uploads Using POST.
 What is secret (signatures, tokens, the rest of the query) goes into nothing that is returned.
 """
 
@@ -9,7 +10,7 @@ import hmac
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ V4 = "4"
 V4A = "4a"
 V2 = "2"
 PRESIGNED = "presigned"
+FORM = "form"
 BEARER = "bearer"
 BASIC = "basic"
 NONE = "none"
@@ -32,8 +34,11 @@ MOST_SECRET = 1 << 16  # bytes of a file
 
 # What a whole signature looks like: 32 bytes of HMAC-SHA256, or ECDSA's two numbers in DER.
 _WHOLE = {V4: re.compile(r"[0-9a-f]{64}"), V4A: re.compile(r"[0-9a-f]{100,160}")}
+_CUT = "it has no whole signature"
 _ALGORITHMS = {"AWS4-HMAC-SHA256": V4, "AWS4-ECDSA-P256-SHA256": V4A}
 _KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
+# Where a session token is: of AWS STS, and of CreateSession of S3 Express One Zone.
+_TOKENS = "x-amz-security-token", "x-amz-s3session-token"
 _KINDS = {"AKIA": "long_term", "ASIA": "temporary"}
 _DATES = ("%Y%m%dT%H%M%SZ", "%Y-%m-%dT%H:%M:%SZ", "%a, %d %b %Y %H:%M:%S GMT")
 
@@ -58,7 +63,7 @@ class Signature:
 
     @property
     def is_signed(self) -> bool:
-        return self.version in (V4, V4A, V2, PRESIGNED) and self.wrong is None
+        return self.version in (V4, V4A, V2, PRESIGNED, FORM) and self.wrong is None
 
 
 def new_salt() -> bytes:
@@ -137,12 +142,21 @@ def _headers(text: str | None) -> str | None:
 
 def _unsigned(headers: Mapping[str, str], signed: str | None) -> str | None:
     """The headers of AWS's own that are sent and not signed: all have to be (IAM User Guide, canonical headers)."""
-    names = {name for name in headers if name.startswith("x-amz-") and name != "x-amz-security-token"}
+    names = {name for name in headers if name.startswith("x-amz-") and name != _TOKENS[0]}
     return _headers(";".join(sorted(names - set((signed or "").split()))))
 
 
-def read(headers: Mapping[str, str], query: str, salt: bytes, form: Mapping[str, str] | None = None) -> Signature:
-    """The signature of a request with these headers (names in lower case), this query string and form."""
+def read(
+    headers: Mapping[str, str],
+    query: str,
+    salt: bytes,
+    form: Mapping[str, str] | None = None,
+    upload: Mapping[str, str] | None = None,
+) -> Signature:
+    """The signature of a request with these headers (names in lower case), this query string and form.
+
+    ``upload``: the fields, names in lower case, of a form that uploads to S3, which sign its policy.
+    """
     authorization = headers.get("authorization", "").strip()
     word, _, rest = authorization.partition(" ")
     if word in _ALGORITHMS:
@@ -151,12 +165,16 @@ def read(headers: Mapping[str, str], query: str, salt: bytes, form: Mapping[str,
         return Signature(V4, wrong="its algorithm is unknown")
     if word == "AWS" or word.startswith("AWS3"):
         key_id = re.search(r"AWSAccessKeyId=([^,]+)", rest)
-        return _version_2(key_id[1] if key_id else rest.partition(":")[0], headers, salt)
+        signed = _version_2(key_id[1] if key_id else rest.partition(":")[0], headers, salt)
+        return signed if re.search(r"Signature=[^,]|^[^:,=]+:.", rest) else replace(signed, wrong=_CUT)
     parameters = _query(query) | {name.lower(): value for name, value in (form or {}).items()}
     if "x-amz-algorithm" in parameters or "x-amz-credential" in parameters:
         return _presigned(parameters, salt)
     if "awsaccesskeyid" in parameters:
-        return _version_2(parameters["awsaccesskeyid"], headers, salt, parameters)
+        signed = _version_2(parameters["awsaccesskeyid"], headers, salt, parameters)
+        return signed if parameters.get("signature") else replace(signed, wrong=_CUT)
+    if upload and "policy" in upload:
+        return _upload(upload, headers, salt)
     if word.lower() == "bearer":
         return Signature(BEARER, key_kind="other")
     if word.lower() == "basic":
@@ -176,19 +194,20 @@ def _version_4(version: str, rest: str, headers: Mapping[str, str], salt: bytes)
     scope = _credential(parts.get("Credential", ""), version, salt)
     wrong = scope.pop("wrong")
     if not _WHOLE[version].fullmatch(parts.get("Signature", "")):
-        wrong = wrong or "it has no whole signature"
+        wrong = wrong or _CUT
     signed_at = _seconds(headers.get("x-amz-date") or headers.get("date"))
     wrong = wrong or _other_day(scope.get("date"), signed_at)
     if version == V4A:
         scope |= _region_set(headers.get("x-amz-region-set", ""))
         wrong = wrong or (None if scope["region"] else "it names no Region")
     names = _headers(parts.get("SignedHeaders"))
+    wrong = wrong or (None if names else "it does not say what it signs")
     return Signature(
         version,
         **scope,
         signed_headers=names,
         unsigned=_unsigned(headers, names),
-        has_token="x-amz-security-token" in headers,
+        has_token=any(name in headers for name in _TOKENS),
         signed_at=signed_at,
         wrong=wrong,
     )
@@ -213,17 +232,45 @@ def _presigned(parameters: Mapping[str, str], salt: bytes) -> Signature:
         scope |= _region_set(parameters.get("x-amz-region-set", ""))
         wrong = wrong or (None if scope["region"] else "it names no Region")
     if not _WHOLE[version or V4].fullmatch(parameters.get("x-amz-signature", "")):
-        wrong = wrong or "it has no whole signature"
+        wrong = wrong or _CUT
     expires, signed_at = parameters.get("x-amz-expires", ""), _seconds(parameters.get("x-amz-date"))
     wrong = wrong or _other_day(scope.get("date"), signed_at)
+    names = _headers(parameters.get("x-amz-signedheaders"))
+    if not re.fullmatch(r"\d{1,9}", expires) or not names:
+        wrong = wrong or "it does not say what it signs, and for how long"
     return Signature(
         PRESIGNED,
         **scope,
-        signed_headers=_headers(parameters.get("x-amz-signedheaders")),
-        has_token="x-amz-security-token" in parameters,
+        signed_headers=names,
+        has_token=any(name in parameters for name in _TOKENS),
         signed_at=signed_at,
         expires=int(expires) if re.fullmatch(r"\d{1,9}", expires) else None,
         wrong=wrong,
+    )
+
+
+def _upload(fields: Mapping[str, str], headers: Mapping[str, str], salt: bytes) -> Signature:
+    """The signature of a form: over its policy, which says for what and until when it may be used."""
+    if "x-amz-algorithm" not in fields:
+        key_id = fields.get("awsaccesskeyid", "")
+        if not key_id:
+            return Signature()
+        signed = _version_2(key_id, headers, salt, fields)
+        return signed if fields.get("signature") else replace(signed, wrong=_CUT)
+    version = _ALGORITHMS.get(fields["x-amz-algorithm"])
+    scope = _credential(fields.get("x-amz-credential", ""), version or V4, salt)
+    wrong = scope.pop("wrong") if version is not None else "its algorithm is unknown"
+    if not fields["policy"]:
+        wrong = wrong or "its policy is empty"
+    if not _WHOLE[version or V4].fullmatch(fields.get("x-amz-signature", "")):
+        wrong = wrong or _CUT
+    signed_at = _seconds(fields.get("x-amz-date"))
+    return Signature(
+        FORM,
+        **{name: value for name, value in scope.items() if name != "wrong"},
+        has_token=_TOKENS[0] in fields,
+        signed_at=signed_at,
+        wrong=wrong or _other_day(scope.get("date"), signed_at),
     )
 
 

@@ -4,6 +4,7 @@ It is found where only the system's owner puts programs, and has nobody's settin
 no more protocols than are asked for.
 """
 
+import subprocess
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING
@@ -14,7 +15,6 @@ from auditor.requests import tshark_kept
 from auditor.requests.tshark_kept import Build
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from collections.abc import Sequence
 
 NO_TSHARK = "tshark, which opens TLS, is not installed: apt-get install tshark (Debian, Ubuntu), brew install wireshark"
@@ -97,18 +97,21 @@ def command(path: str, *arguments: str) -> list[str]:
     return isolated.script(confined.__file__, "0", path, "-n", *arguments)
 
 
-async def start(path: str, *arguments: str, stdin: int, files: "Sequence[int]") -> "Process":
-    """Start a confined tshark that gives what it dissects as PDML; it inherits ``files``."""
-    from asyncio import create_subprocess_exec, subprocess
+def start(
+    path: str, *arguments: str, stdin: int, files: "Sequence[int]", is_confined: bool = False
+) -> "subprocess.Popen[bytes]":
+    """Start a confined tshark that gives what it dissects as PDML; it inherits ``files``.
 
-    return await create_subprocess_exec(
-        *command(path, "-l", "-T", "pdml", *arguments),
+    ``is_confined``: this process is, and with it whatever it starts.
+    """
+    pdml = ("-l", "-T", "pdml", *arguments)
+    return isolated.start(
+        [path, "-n", *pdml] if is_confined else command(path, *pdml),
+        SETTINGS,
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        cwd=isolated.FOLDER,
         pass_fds=files,
-        env=isolated.environment(SETTINGS),
     )
 
 

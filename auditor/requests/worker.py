@@ -5,7 +5,6 @@ are. Standard input stays open: when it is closed, the parent is gone, and this 
 lines of JSON on standard output.
 """
 
-import asyncio
 import json
 import os
 import signal
@@ -79,8 +78,7 @@ def _dissect(orders: "SimpleQueue[dict[str, Any]]", say: Callable[[dict[str, Any
     # Packets come by a pipe, which needs not be full when tshark opens it.
     packets, pipe = os.pipe()
     options = ["-r", "-", "-Y", HEADS, *how["options"], *preferences(how)]
-    loop = asyncio.new_event_loop()
-    process = loop.run_until_complete(tshark.start(how["tshark"], *options, stdin=packets, files=files))
+    process = tshark.start(how["tshark"], *options, stdin=packets, files=files, is_confined=True)
     os.close(packets)
     from auditor.requests.dissection import Dissection
     from auditor.requests.dissector import Dissector
@@ -88,7 +86,7 @@ def _dissect(orders: "SimpleQueue[dict[str, Any]]", say: Callable[[dict[str, Any
     dissector = Dissector(orders.get())
     threading.Thread(target=_give, args=(capture, pipe, say), daemon=True).start()
     path = f"{tshark.OPEN}/{capture}" if isinstance(capture, int) else capture
-    with Dissection(path, how["tshark"], begun=(loop, process)) as dissection:
+    with Dissection(path, how["tshark"], begun=process) as dissection:
         for packet in dissection:
             for request in dissector.take(packet):
                 say(request.out())

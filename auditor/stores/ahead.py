@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from auditor.stores.objects import ChangedError, NoRangesError, Object, Version, WebObject, persistently, stated
+from auditor.stores.objects import ChangedError, NoRangesError, StoreObject, Version, WebObject, persistently, stated
 
 FIRST, LARGEST = 256 << 10, 8 << 20  # bytes of a range
 DEPTH = 6  # ranges of one object on their way
@@ -42,7 +42,7 @@ class Budget:
 class Ahead:
     """Iterate, once, to get the bytes of an object; ``version`` and ``changed`` say of which they are."""
 
-    def __init__(self, thing: Object, version: Version | None, pool: ThreadPoolExecutor, budget: Budget) -> None:
+    def __init__(self, thing: StoreObject, version: Version | None, pool: ThreadPoolExecutor, budget: Budget) -> None:
         self.thing, self.version = thing, version or Version()
         self.changed = False
         self._pool, self._budget = pool, budget

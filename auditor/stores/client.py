@@ -72,10 +72,10 @@ class Found:
     is_folder: bool = False
 
 
-class Child:
+class StoreChild:
     """The process that speaks to stores. It ends with this one, or when nobody can ask it any more."""
 
-    _one: "Child | None" = None
+    _one: "StoreChild | None" = None
     _lock = threading.Lock()
 
     def __init__(self, given: dict[str, str]) -> None:
@@ -89,7 +89,7 @@ class Child:
         weakref.finalize(self, _end, self._control, self._process)
 
     @classmethod
-    def one(cls) -> "Child":
+    def one(cls) -> "StoreChild":
         """The child of this process; a new one where it has ended, or the user's settings are others now."""
         with cls._lock:
             given = settings()
@@ -101,10 +101,10 @@ class Child:
         """Whether it was started by this process, with these settings, and still answers."""
         return self._of == os.getpid() and self._given == _chosen(given) and self._process.poll() is None
 
-    def ask(self, what: str, **more: Any) -> "Answer":
+    def ask(self, what: str, **more: Any) -> "Reply":
         """A socket on which an answer comes. Raises InputError where nobody answers."""
         plain, theirs = socket.socketpair()
-        ours = Answer(fileno=plain.detach())
+        ours = Reply(fileno=plain.detach())
         ours.child = self
         try:
             with theirs, self._lock:
@@ -116,10 +116,10 @@ class Child:
         return ours
 
 
-class Answer(socket.socket):
+class Reply(socket.socket):
     """What comes from the child, which is not ended before."""
 
-    child: Child
+    child: StoreChild
 
 
 def _end(control: socket.socket, process: "subprocess.Popen[bytes]") -> None:
@@ -173,7 +173,7 @@ def _message(url: str, answer: socket.socket) -> Any:
 def find(url: str) -> Found:
     """What a URL stands for: an object, those in a folder, or those that a pattern fits. Raises InputError."""
     check(url)
-    with Child.one().ask("find", url=url) as answer:
+    with StoreChild.one().ask("find", url=url) as answer:
         message = _message(url, answer)
         if message["is"] == "object":
             return Found([Remote(url, message["version"])], _data(url, answer))
@@ -196,7 +196,7 @@ def _pieces(wanted: Sequence[tuple[Remote, int, int]]) -> Iterator[bytes]:
     if not wanted:
         return
     asked = [(one.url, dict(one.version), begin, end) for one, begin, end in wanted]
-    with Child.one().ask("pieces", pieces=asked) as answer:
+    with StoreChild.one().ask("pieces", pieces=asked) as answer:
         for one, _, _ in wanted:
             yield _data(one.url, answer)
 
@@ -231,7 +231,7 @@ def contents(url: str, most: int) -> bytes:
 
 def put(url: str, file: BinaryIO) -> None:
     """Write an object: whole, or not at all. Raises InputError."""
-    with Child.one().ask("put", url=url) as answer:
+    with StoreChild.one().ask("put", url=url) as answer:
         with suppress(BrokenPipeError, ConnectionResetError):  # why it goes no further is in the answer
             while piece := file.read(wire.PIECE):
                 wire.send(answer, wire.DATA, piece)
@@ -241,7 +241,7 @@ def put(url: str, file: BinaryIO) -> None:
 
 def remove(url: str) -> None:
     """Remove an object, if it is there. Raises InputError."""
-    with Child.one().ask("remove", url=url) as answer:
+    with StoreChild.one().ask("remove", url=url) as answer:
         _message(url, answer)
 
 
@@ -255,7 +255,7 @@ class RemoteStream(io.RawIOBase):
         self.changed = False  # once it was read to its end: whether the object was another one in the meantime
         self._left = 0  # bytes of the frame that is read
         self._begun = self._ended = False
-        self._answer = Child.one().ask("open", url=remote.url, version=dict(remote.version))
+        self._answer = StoreChild.one().ask("open", url=remote.url, version=dict(remote.version))
 
     def begin(self) -> "RemoteStream":
         """Wait until its first bytes are there. Raises InputError naming the object and why they do not come."""

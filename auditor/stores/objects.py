@@ -92,7 +92,7 @@ def persistently(ask: Callable[[], T]) -> T:
     return ask()
 
 
-class Object:
+class StoreObject:
     """An object of any store that fsspec knows."""
 
     def __init__(self, url: str) -> None:
@@ -132,7 +132,7 @@ class Object:
         return result
 
 
-class S3Object(Object):
+class S3Object(StoreObject):
     """An object of S3, which gives ranges of one version alone."""
 
     def __init__(self, url: str) -> None:
@@ -189,7 +189,7 @@ def _codes(error: BaseException) -> set[str]:
     return {str(one.get("Error", {}).get("Code")) for one in response if isinstance(one, dict)}
 
 
-class WebObject(Object):
+class WebObject(StoreObject):
     """A file of a web server, which may know ranges and versions, or not."""
 
     def look(self) -> Version:
@@ -248,7 +248,7 @@ def stated(answer: Any) -> Version:
     return Version.of({**info, "Last-Modified": headers.get("Last-Modified")})
 
 
-def found(url: str) -> Object:
+def found(url: str) -> StoreObject:
     """The object of a URL."""
     scheme = scheme_of(url)
-    return WebObject(url) if scheme in WEB else S3Object(url) if scheme in ("s3", "s3a") else Object(url)
+    return WebObject(url) if scheme in WEB else S3Object(url) if scheme in ("s3", "s3a") else StoreObject(url)

@@ -17,7 +17,7 @@ from typing import Any
 from auditor.border.urls import WEB, has_magic, scheme_of
 from auditor.stores import systems, wire
 from auditor.stores.ahead import Ahead, Budget
-from auditor.stores.objects import ChangedError, NoRangesError, Object, Version, found, persistently
+from auditor.stores.objects import ChangedError, NoRangesError, StoreObject, Version, found, persistently
 
 THREADS = 32  # that wait for stores
 AT_ONCE = 16  # stretches of objects that are on their way
@@ -101,7 +101,7 @@ class Server:
             if info.get("type") == "file" and not name.endswith("/") and "/../" not in name
         ]
 
-    def _beginning(self, thing: Object, version: Version, most: int) -> tuple[Version, bytes]:
+    def _beginning(self, thing: StoreObject, version: Version, most: int) -> tuple[Version, bytes]:
         """The first bytes of an object as it is now."""
         try:
             data, version = thing.read(0, most, version)

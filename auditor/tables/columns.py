@@ -97,6 +97,8 @@ class Texts:
         return table[self.index]
 
     def arrow(self, type_: Any) -> Any:
+        if self.values.count(None) == len(self.values):
+            return _none(type_, len(self))
         if not pa.types.is_dictionary(type_):  # dictionary_decode would load pyarrow.compute, which takes long
             return strings(self.objects().tolist())
         codes: dict[str, int] = {}
@@ -132,6 +134,17 @@ class Bytes:
 
 
 Column = Numbers | Texts | Bytes
+
+
+def _none(type_: Any, count: int) -> Any:
+    """An Arrow array of texts that are all missing, as most columns of flows are that are about TLS, paths and AWS."""
+    bitmap = pa.py_buffer(bytes((count + 7) // 8)) if count else None
+    zeros = pa.py_buffer(bytes(4 * (count + 1)))  # offsets, or numbers of texts, which are no wider
+    if not pa.types.is_dictionary(type_):
+        return pa.Array.from_buffers(type_, count, [bitmap, zeros, pa.py_buffer(b"")], count)
+    return pa.DictionaryArray.from_arrays(
+        pa.Array.from_buffers(type_.index_type, count, [bitmap, zeros], count), strings([])
+    )
 
 
 def in_order(rows: Array, count: int) -> Array:
@@ -198,6 +211,8 @@ def mixed(*columns: Array) -> Array:
 
 def first_of_each(*columns: Array) -> tuple[Array, Array]:
     """Where each distinct combination of columns of whole numbers is met first, and the number of each row's."""
+    if all(bool((column == column[:1]).all()) for column in columns):  # as often where all flows are of one kind
+        return np.arange(min(1, len(columns[0]))), np.zeros(len(columns[0]), np.int64)
     _, first, index = np.unique(mixed(*columns), return_index=True, return_inverse=True)
     if any(bool((column != column[first][index]).any()) for column in columns):  # two combinations, one hash
         return np.arange(len(index)), np.arange(len(index))

@@ -232,8 +232,8 @@ TABLES: dict[str, list[Column]] = {
         Column("signed", BOOL, "whether it carries a whole signature; it is not verified, which needs the secret key"),
         _closed(
             "signature_version",
-            "Signature Version 4, 4a or 2; presigned: in the URL; bearer and basic: other credentials",
-            ["4", "4a", "2", "presigned", "bearer", "basic", "none"],
+            "Signature Version 4, 4a or 2; presigned: in the URL; form: in one that uploads to S3; bearer and basic: other credentials",
+            ["4", "4a", "2", "presigned", "form", "bearer", "basic", "none"],
         ),
         _closed(
             "credential_kind",

@@ -1,5 +1,10 @@
 """Names of public keys and signatures by their object identifiers."""
 
+RAW_KEY = (
+    "raw public key"  # what stands in the place of an algorithm where a key was shown without a certificate (RFC 7250)
+)
+NO_CERTIFICATE = "the server's list of certificates is empty"
+
 # Object identifiers of public keys and signatures: RFC 3279, 4055, 5480, 5758, 8410, 9881, 9909; TC26 (GOST), GM/T 0006.
 ALGORITHMS = {
     "1.2.840.113549.1.1.1": "rsaEncryption",

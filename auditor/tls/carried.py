@@ -33,7 +33,7 @@ def begins_record(data: bytes) -> bool:
 
 
 @dataclass
-class Side:
+class CarriedSide:
     """What one side has sent: bytes of a record that is not whole, plain handshake bytes, whether the rest is encrypted."""
 
     records: bytes = b""
@@ -51,7 +51,7 @@ class Carried:
     protocol: int
     transport: int = S.OVER_TCP
     handshake: Messages | None = None
-    sides: tuple[Side, Side] = field(default_factory=lambda: (Side(), Side()))
+    sides: tuple[CarriedSide, CarriedSide] = field(default_factory=lambda: (CarriedSide(), CarriedSide()))
 
     def take(self, data: bytes, seen: Datagram) -> None:
         """The next bytes that a side sends; where the capture lacks some behind them, what comes later is not next."""
@@ -85,7 +85,7 @@ class Carried:
                 if handshake is not None:
                     handshake.take(number, rest[0], rest[4:], last, int.from_bytes(rest[1:4], "big"))
 
-    def _record(self, kind: int, body: bytes, side: Side, seen: Datagram) -> None:
+    def _record(self, kind: int, body: bytes, side: CarriedSide, seen: Datagram) -> None:
         handshake = self.handshake
         if kind == HANDSHAKE_RECORD and not (side.encrypted and self._is_encrypted(seen.side)):
             side.encrypted = False
@@ -111,7 +111,7 @@ class Carried:
         done = S.SEEN_SECOND_HELLO if side == handshake["client_side"] else S.SEEN_SERVER_HELLO
         return bool(handshake["seen"] & done)
 
-    def _plain(self, side: Side, body: bytes, seen: Datagram) -> None:
+    def _plain(self, side: CarriedSide, body: bytes, seen: Datagram) -> None:
         side.plain += body
         read = 0
         for kind, content, after in messages(side.plain):

@@ -8,6 +8,7 @@ import numpy as np
 from auditor.flows import state as S
 from auditor.tables import schema
 from auditor.tables.columns import Numbers, Texts, distinct, spread
+from auditor.tls.algorithms import RAW_KEY
 from auditor.tls.certificates import Certificate, Chain
 from auditor.tls.interned import Shapes
 from auditor.tls.shapes import words
@@ -58,12 +59,14 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
 def described(chain: Chain) -> str | None:
     """Each certificate's type of key, size or curve, and signature; one after another with semicolons between.
 
-    The signature of a root is not verified by anybody, and stands as ``-`` (RFC 5280 6.1).
+    The signature of a root is not verified by anybody, and stands as ``-`` (RFC 5280 6.1); a raw public key has none.
     """
     words = []
     for number, one in enumerate(chain.certificates):
         is_root = number > 0 and one.subject is not None and one.subject == one.issuer
-        signed = "-" if is_root else one.weak or one.signature_algorithm or "?"
+        signed = (
+            RAW_KEY if one.key_algorithm == RAW_KEY else "-" if is_root else one.weak or one.signature_algorithm or "?"
+        )
         size = one.curve or one.key_bits or "?"
         words.append("\t".join([one.key_type or "?", str(size), signed]))
     return ";".join(words) or None

@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from auditor.tables import arrow
 from auditor.tls import der as der_of
-from auditor.tls.algorithms import ALGORITHMS
+from auditor.tls.algorithms import ALGORITHMS, RAW_KEY
+from auditor.tls.certificate_messages import ders
 
 LONGEST_TEXT = 4096  # of a name or of a list of names that is kept
 MOST_KEPT, MOST_BYTES = 200_000, 800 << 20  # distinct certificates of one audit, and about what they take
@@ -46,24 +47,6 @@ ATTRIBUTES = {
     "1.3.6.1.4.1.311.60.2.1.2": "jurisdictionST",
     "1.3.6.1.4.1.311.60.2.1.3": "jurisdictionC",
 }
-
-
-def ders(message: bytes) -> list[bytes]:
-    """The certificates of a Certificate message up to TLS 1.2 (RFC 5246 7.4.2), as far as their lengths hold."""
-    certificates, at, end = [], 3, min(len(message), 3 + int.from_bytes(message[:3], "big"))
-    while at + 3 <= end:
-        size = int.from_bytes(message[at : at + 3], "big")
-        if size == 0 or at + 3 + size > end:
-            break
-        certificates.append(message[at + 3 : at + 3 + size])
-        at += 3 + size
-    return certificates
-
-
-def message_of(certificates: list[bytes]) -> bytes:
-    """The Certificate message up to TLS 1.2 that shows these."""
-    listed = b"".join(len(one).to_bytes(3, "big") + one for one in certificates)
-    return len(listed).to_bytes(3, "big") + listed
 
 
 @dataclass
@@ -195,7 +178,7 @@ def _raw_key(parsed: Certificate, der: bytes) -> Certificate | None:
         key = load_der_public_key(der)
     except Exception:  # noqa: BLE001 - it is none
         return None
-    parsed.key_algorithm = "raw public key"
+    parsed.key_algorithm = RAW_KEY
     _describe_key(parsed, key)
     return parsed
 

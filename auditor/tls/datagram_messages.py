@@ -83,7 +83,7 @@ class Messages:
 
 
 @dataclass
-class Shown:
+class FlowMarks:
     """What an assembler has seen of its flow besides handshakes, as fields of ``FLOW``; 0 for nothing."""
 
     application: int = 0
@@ -95,7 +95,7 @@ class Assembler(Protocol):
     """Puts the datagrams of one flow together."""
 
     @property
-    def shown(self) -> Shown:
+    def shown(self) -> FlowMarks:
         """What was seen besides handshakes, once it has run."""
         ...
 

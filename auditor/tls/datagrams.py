@@ -18,7 +18,7 @@ from auditor.tls.datagram_messages import Assembler, Datagram, Held
 Array = np.ndarray[Any, Any]
 
 
-class Kept:
+class KeptDatagrams:
     """The datagrams that the kernels kept."""
 
     def __init__(self, memory: S.Memory) -> None:
@@ -44,7 +44,7 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
     at = np.flatnonzero(flows["datagram"] >= 0)
     if not len(at):
         return state, np.zeros(0, S.HANDSHAKE), at
-    kept, held = Kept(state.memory), Held(state)
+    kept, held = KeptDatagrams(state.memory), Held(state)
     rows: list[bytes] = []
     index: list[int] = []
     for flow in at.tolist():

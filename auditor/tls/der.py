@@ -23,6 +23,12 @@ def elements(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         at += head + size
 
 
+def is_sequence(data: bytes) -> bool:
+    """Whether these bytes are one SEQUENCE and nothing else."""
+    tag, whole, _ = next(elements(data), (0, b"", b""))
+    return tag == SEQUENCE and len(whole) == len(data)
+
+
 def spki(tbs: bytes) -> bytes | None:
     """The SubjectPublicKeyInfo inside a TBSCertificate: the element that holds the key's algorithm."""
     inside = next((contents for _, _, contents in elements(tbs)), b"")

@@ -31,7 +31,7 @@ def without_cookie(body: bytes) -> bytes:
 
 
 @dataclass
-class Fragments:
+class PartialMessage:
     """A message in the making."""
 
     kind: int
@@ -56,10 +56,10 @@ class Fragments:
 
 
 @dataclass
-class Side:
+class DtlsSide:
     """What one side has sent: messages by number, the next one to be read, whether it has gone over to new keys."""
 
-    messages: dict[int, Fragments] = field(default_factory=dict)
+    messages: dict[int, PartialMessage] = field(default_factory=dict)
     next: int | None = None
     encrypted: bool = False
 
@@ -71,7 +71,7 @@ class Dtls:
         self._held = held
         self._protocol = protocol
         self.handshakes: list[Messages] = []
-        self._sides = (Side(), Side())
+        self._sides = (DtlsSide(), DtlsSide())
 
     def run(self, datagrams: list[Datagram], protected: list[bool]) -> list[Messages]:
         for seen in datagrams:
@@ -157,18 +157,20 @@ class Dtls:
         self._begin(seen.side, seen)
 
     def _begin(self, client_side: int, seen: Datagram) -> None:
-        self._sides = (Side(), Side())
+        self._sides = (DtlsSide(), DtlsSide())
         self.handshakes.append(Messages(self._held, S.OVER_DTLS, client_side, seen))
         self.handshakes[-1]["upgraded"] = self._protocol
 
     def _fragment(
-        self, side: Side, kind: int, number: int, total: int, offset: int, part: bytes, seen: Datagram
+        self, side: DtlsSide, kind: int, number: int, total: int, offset: int, part: bytes, seen: Datagram
     ) -> None:
         if side.next is None:
             side.next = number
         if number < side.next or number >= side.next + MOST_MESSAGES:
             return  # sent again
-        message = side.messages.setdefault(number, Fragments(kind, bytearray(total), [(0, total)] if total else []))
+        message = side.messages.setdefault(
+            number, PartialMessage(kind, bytearray(total), [(0, total)] if total else [])
+        )
         if message.kind != kind or len(message.data) != total:
             return
         message.done = message.add(offset, part)

@@ -1,4 +1,4 @@
-"""Kernels that read ServerKeyExchange: the group of the key exchange, and how it is signed."""
+"""Kernels that read ServerKeyExchange and ClientKeyExchange: the group, its public keys, and how they are signed."""
 
 import numpy as np
 
@@ -6,6 +6,7 @@ from auditor.decode.bytes import Bytes, be16
 from auditor.flows.intern import intern
 from auditor.flows.state import HandshakeRow, Memory
 from auditor.machine.kernel import inlined, part
+from auditor.tls.public_keys import GOOD, number_fault, share_fault
 
 # Suites whose key exchange has a pre-shared key besides: PSK, RSA_PSK, DHE_PSK, ECDHE_PSK (IANA, TLS Cipher Suites).
 PSK_SUITES = np.array(
@@ -55,8 +56,34 @@ def ecdh_exchange(handshake: HandshakeRow, data: Bytes, at: int, size: int, is_s
     elif data[at] == NAMED_CURVE:
         handshake.curve = be16(data, at + 1)
         after = at + 4 + int(data[at + 3])
+        if after <= size:
+            handshake.curve_fault = share_fault(data, at + 4, after, np.int64(handshake.curve))
         if is_signed and after + 2 <= size:
             handshake.curve_signature = be16(data, after)
+
+
+@part
+def field_fault(memory: Memory, handshake: HandshakeRow, data: Bytes, begin: int, end: int) -> int:
+    """What is wrong with a public key as a number in the field whose prime the ServerKeyExchange gave."""
+    prime = memory.entries[handshake.dh_prime]
+    return number_fault(data, begin, end, memory.arena, prime[0], prime[0] + prime[1])
+
+
+@part
+def client_key_exchange(memory: Memory, handshake: HandshakeRow, data: Bytes, size: int) -> None:
+    """What is wrong with the client's public key: a point (RFC 8422 5.7) or a number (RFC 5246 7.4.7.2).
+
+    With pre-shared keys an identity comes first (RFC 4279 2).
+    """
+    at = np.int64(0)
+    if has_identity_hint(np.int64(handshake.suite)):
+        if size < 2:
+            return
+        at = 2 + be16(data, 0)
+    if at + 1 < size and at + 1 + int(data[at]) == size:
+        handshake.client_curve_fault = share_fault(data, at + 1, size, np.int64(handshake.curve))
+    if at + 2 < size and at + 2 + be16(data, at) == size and handshake.dh_prime != 0:
+        handshake.client_dh_fault = field_fault(memory, handshake, data, at + 2, size)
 
 
 @part
@@ -72,6 +99,7 @@ def server_key_exchange(memory: Memory, handshake: HandshakeRow, data: Bytes, si
         if size < 2:
             return
         at = 2 + be16(data, 0)
+    handshake.client_curve_fault = GOOD  # of key shares that TLS 1.2 does not use
     ecdh_exchange(handshake, data, at, size, is_signed)
     for k in range(3):  # p, g, Ys
         if at + 2 > size:
@@ -82,6 +110,8 @@ def server_key_exchange(memory: Memory, handshake: HandshakeRow, data: Bytes, si
         if k == 0:
             handshake.dh_bits = min(65535, bit_length(data, at + 2, end))
             handshake.dh_prime = intern(memory.arena, memory.entries, memory.intern_buckets, data, at + 2, end)
+        elif k == 2:
+            handshake.dh_fault = field_fault(memory, handshake, data, at + 2, end)
         at = end
     if is_signed and at + 2 <= size:
         handshake.dh_signature = be16(data, at)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from auditor.recognise.numbers import FTP
 from auditor.tls.carried import Carried, ended
-from auditor.tls.datagram_messages import Datagram, Held, Messages, Shown
+from auditor.tls.datagram_messages import Datagram, FlowMarks, Held, Messages
 
 COMMAND, REPLY = b"ADAT ", b"ADAT="
 
@@ -31,7 +31,7 @@ class Gssapi:
     """The handshake of one FTP control connection."""
 
     held: Held
-    shown: Shown = field(default_factory=Shown)
+    shown: FlowMarks = field(default_factory=FlowMarks)
     text: list[bytes] = field(default_factory=lambda: [b"", b""])  # of each side, without a line's end yet
 
     def run(self, datagrams: list[Datagram]) -> list[Messages]:

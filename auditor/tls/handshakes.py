@@ -19,12 +19,15 @@ from auditor.recognise.numbers import PROTOCOL_NAMES
 from auditor.tables import schema
 from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
 from auditor.tables.schema import NO_MEMORY
+from auditor.tls.algorithms import NO_CERTIFICATE
 from auditor.tls.certificate_columns import certificate_columns
+from auditor.tls.certificate_messages import is_empty
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_faults import CUT_HELLO, CUT_PACKETS, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
 from auditor.tls.interned import Shapes, names_of
 from auditor.tls.names import alert_name, signature_name, suites
 from auditor.tls.outcome import DECIDING, Outcome, outcome
+from auditor.tls.public_keys import FAULTS
 from auditor.tls.quic_versions import version_text
 
 Array = np.ndarray[Any, Any]
@@ -44,6 +47,7 @@ CLIENT_COLUMNS = (
 )
 LONG_CHAIN = f"the certificates take more than {LARGEST_IN_PARTS} bytes and are not read"
 IN_PIECES = "more pieces or bytes than are kept of a handshake inside another protocol or over datagrams"
+SIDES = "server", "client"
 TYPES = {column.name: column.type for column in schema.TABLES["handshakes"]}
 
 
@@ -58,6 +62,7 @@ class HandshakeColumns:
     chain_valid: Numbers  # whether all of them were valid when the handshake began
     client_chain: Texts  # the same two of the client's chain
     client_chain_valid: Numbers
+    public_key: Texts  # what is wrong with a public key of the key exchange; None where nothing is
     chain_unread: Texts  # why they are not known though they were sent in clear
 
     @cached_property
@@ -110,7 +115,8 @@ def handshake_columns(
         certificates.chain_valid,
         certificates.client_chain,
         certificates.client_chain_valid,
-        _chain_unread(rows),
+        _public_keys(rows),
+        _chain_unread(rows, memory, shapes),
     )
 
 
@@ -270,15 +276,39 @@ def _client_signatures(rows: Array) -> Texts:
     return Texts([signature_name(code) if code else None for code in codes.tolist()], index)
 
 
-def _chain_unread(rows: Array) -> Texts:
+def _chain_unread(rows: Array, memory: S.Memory, shapes: Shapes) -> Texts:
     """Of certificates that were sent in clear and are not known: why."""
-    unread = rows["server_chain"] == 0
+    numbers, index = np.unique(rows["server_chain"], return_inverse=True)
+    has_none = np.array([n > 0 and not shapes.chain(memory, n).certificates for n in numbers.tolist()], bool)[index]
+    empty = np.array([n > 0 and is_empty(value(memory.arena, memory.entries, n)) for n in numbers.tolist()], bool)
+    unread, seen = rows["server_chain"] == 0, rows["seen"]
     why = (
-        (S.SEEN_CERTIFICATE, LONG_CHAIN),
-        (S.SEEN_CERTIFICATE_CUT, "the certificates are not whole in the capture"),
+        (unread & ((seen & np.uint32(S.SEEN_CERTIFICATE)) != 0), LONG_CHAIN),
+        (unread & ((seen & np.uint32(S.SEEN_CERTIFICATE_CUT)) != 0), "the certificates are not whole in the capture"),
+        (empty[index], NO_CERTIFICATE),
+        (has_none, "what the server sent in place of certificates cannot be read"),
     )
-    which = np.select([unread & ((rows["seen"] & np.uint32(bit)) != 0) for bit, _ in why], range(len(why)), MISSING)
-    return Texts([reason for _, reason in why], which)
+    return Texts([reason for _, reason in why], np.select([mask for mask, _ in why], range(len(why)), MISSING))
+
+
+def _public_keys(rows: Array) -> Texts:
+    """What is wrong with the public keys of each key exchange, the server's before the client's."""
+    faults = ("curve_fault", "dh_fault", "client_curve_fault", "client_dh_fault")
+    combos, index = distinct(rows["suite"], *(rows[name] for name in faults))
+    return Texts([_public_key(*one) for one in combos.tolist()], index)
+
+
+def _public_key(suite: int, curve: int, field: int, client_curve: int, client_field: int) -> str | None:
+    known = suites().get(suite)
+    exchange = None if known is None else known.key_exchange
+    if exchange in ("DHE", "DH"):
+        pair = field, client_field
+    elif exchange in ("ECDHE", "ECDH", "TLS13"):
+        pair = curve, client_curve
+    else:
+        return None
+    words = [f"the {who}'s public key {FAULTS[fault]}" for who, fault in zip(SIDES, pair, strict=True) if fault]
+    return " and ".join(words) or None
 
 
 def _dh_groups(rows: Array, memory: S.Memory) -> Texts:

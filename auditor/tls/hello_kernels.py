@@ -39,6 +39,7 @@ from auditor.tls.hello_faults import (
     invalid,
     lacks,
 )
+from auditor.tls.public_keys import shares_fault
 
 NONE, LISTED, PARTLY = 0, 1, 2  # how a shape's extensions begin
 TLS_1_2, TLS_1_3, SUITES_OF_1_3 = 0x0303, 0x0304, 0x13  # versions, and the first byte of TLS 1.3's suites
@@ -162,6 +163,7 @@ def client_extensions(
             server_name(memory, handshake, data, begin, at)
         elif is_key_share(kind):
             out = key_share_groups(data, begin, at, shape, out)
+            handshake.client_curve_fault, handshake.client_fault_group = shares_fault(data, begin, at)
         elif kind == SESSION_TICKET:
             if length:
                 handshake.seen |= SEEN_TICKET_OFFER

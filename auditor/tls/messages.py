@@ -50,13 +50,13 @@ from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import Layout
 from auditor.recognise.numbers import TLS, UNKNOWN
-from auditor.tls.exchange_kernels import server_key_exchange
+from auditor.tls.exchange_kernels import client_key_exchange, server_key_exchange
 from auditor.tls.hello_faults import CUT, TOO_LONG, VALID
 from auditor.tls.hello_kernels import client_hello
 from auditor.tls.server_hello_kernels import server_hello
 
 CLIENT_HELLO, SERVER_HELLO, NEW_TICKET, OLD_RETRY, CERTIFICATE, KEY_EXCHANGE, HELLO_DONE = 1, 2, 4, 6, 11, 12, 14
-CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, CERTIFICATE_STATUS = 13, 15, 22
+CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, CLIENT_KEY_EXCHANGE, CERTIFICATE_STATUS = 13, 15, 16, 22
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE_RECORD, APPLICATION_DATA, HEARTBEAT = 20, 21, 22, 23, 24  # types of records
 CHANGE_CIPHER = 256  # stands for ChangeCipherSpec where messages are numbered
 LARGEST_READ = WINDOW // 2  # of a message whose body is read
@@ -219,6 +219,8 @@ def note_message(memory: Memory, handshake: HandshakeRow, direction: int, kind: 
             handshake.seen |= SEEN_CERTIFICATE_VERIFY
             if size >= 2 and handshake.version >= 0x0303:  # before TLS 1.2 no bytes name the algorithms
                 handshake.client_signature = be16(memory.scratch, np.int64(0))
+        elif kind == CLIENT_KEY_EXCHANGE:
+            client_key_exchange(memory, handshake, memory.scratch, size)
         return
     if kind == CERTIFICATE:
         handshake.seen |= SEEN_CERTIFICATE
@@ -252,6 +254,7 @@ def is_read(kind: int) -> bool:
         or kind == CERTIFICATE
         or kind == CERTIFICATE_STATUS
         or kind == CERTIFICATE_VERIFY
+        or kind == CLIENT_KEY_EXCHANGE
     )
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from auditor.flows import state as S
 from auditor.recognise.numbers import OPENVPN
 from auditor.tls.carried import Carried, begins_record, ended
-from auditor.tls.datagram_messages import Datagram, Held, Messages, Shown
+from auditor.tls.datagram_messages import Datagram, FlowMarks, Held, Messages
 from auditor.tls.hello_faults import CUT_PACKETS, HIDDEN
 from auditor.tls.wrappers import (
     AUTHENTICATED,
@@ -100,7 +100,7 @@ class OpenVpn:
 
     held: Held
     framed: bool
-    shown: Shown = field(default_factory=Shown)
+    shown: FlowMarks = field(default_factory=FlowMarks)
     _sessions: dict[tuple[int, int], Session] = field(default_factory=dict)
     _connection: int = 0
     _identities: list[bytes] = field(default_factory=lambda: [b"", b""])

@@ -47,7 +47,7 @@ def salt_of(version: int) -> bytes | None:
     return next((salt for first, salt in DRAFT_SALTS if draft >= first), None)
 
 
-class Keys(NamedTuple):
+class InitialKeys(NamedTuple):
     """What protects one side's Initial packets."""
 
     key: bytes
@@ -63,7 +63,7 @@ def _expand(secret: bytes, label: bytes, size: int) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def initial_keys(version: int, connection_id: bytes) -> tuple[Keys, Keys] | None:
+def initial_keys(version: int, connection_id: bytes) -> tuple[InitialKeys, InitialKeys] | None:
     """The keys of client and server; None for a version whose salt is not known."""
     salt = salt_of(version)
     if salt is None:
@@ -76,7 +76,7 @@ def initial_keys(version: int, connection_id: bytes) -> tuple[Keys, Keys] | None
         header = Cipher(algorithms.AES(_expand(side, prefix + b"hp", 16)), modes.ECB()).encryptor()  # noqa: S305 - RFC 9001 5.4.3
         iv = int.from_bytes(_expand(side, prefix + b"iv", 12), "big")
         key = _expand(side, prefix + b"key", 16)
-        keys.append(Keys(key, AESGCM(key), iv, header))
+        keys.append(InitialKeys(key, AESGCM(key), iv, header))
     return keys[0], keys[1]
 
 
@@ -150,7 +150,7 @@ def packets(data: bytes) -> Iterator[Packet]:
         return
 
 
-def opened(data: bytes, packet: Packet, keys: Keys, largest: int) -> tuple[bytes, int] | None:
+def opened(data: bytes, packet: Packet, keys: InitialKeys, largest: int) -> tuple[bytes, int] | None:
     """The frames of an Initial packet and its number, if these are its keys (RFC 9001 5.3, 5.4).
 
     Of a packet that is cut off, the tag is not there: the frames are what these keys make of its beginning.

@@ -8,7 +8,8 @@ import numpy as np
 
 from auditor.tables.columns import Numbers, Texts
 from auditor.tls.certificate_columns import described, validity
-from auditor.tls.certificates import Certificates, message_of
+from auditor.tls.certificate_messages import message_of
+from auditor.tls.certificates import Certificates
 from auditor.tls.handshakes import HandshakeColumns
 from auditor.tls.shapes import printable, words
 

@@ -23,6 +23,7 @@ from auditor.tls.hello_kernels import (
     extension_end,
     put16,
 )
+from auditor.tls.public_keys import GOOD, share_fault
 
 # SHA-256 of "HelloRetryRequest": the random of a ServerHello that is one (RFC 8446 4.1.3).
 RETRY_RANDOM = np.frombuffer(
@@ -48,6 +49,17 @@ def server_session(handshake: HandshakeRow, data: Bytes, begin: int, end: int) -
 
 
 @part
+def server_share(handshake: HandshakeRow, data: Bytes, begin: int, end: int) -> None:
+    """What is wrong with the server's key share (RFC 8446 4.2.8); of the client's, only one in its group counts."""
+    group = be16(data, begin)
+    if begin + 4 > end or begin + 4 + be16(data, begin + 2) > end:
+        return  # a HelloRetryRequest names a group alone
+    handshake.curve_fault = share_fault(data, begin + 4, begin + 4 + be16(data, begin + 2), group)
+    if handshake.client_fault_group != group:
+        handshake.client_curve_fault = GOOD
+
+
+@part
 def server_extensions(
     memory: Memory, handshake: HandshakeRow, data: Bytes, at: int, end: int, have: int, out: int, version: int
 ) -> tuple[int, int]:
@@ -69,6 +81,7 @@ def server_extensions(
             out = copy(data, begin, at, shape, out)
         elif (kind == KEY_SHARE or kind == OLD_KEY_SHARE) and at >= begin + 2:
             out = copy(data, begin, begin + 2, shape, out)
+            server_share(handshake, data, begin, at)
         put16(shape, size_at, out - size_at - 2)
     return out, version
 

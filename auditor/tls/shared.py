@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from auditor.flows.state import BY_DTLS, BY_QUIC
 from auditor.recognise.numbers import CAPWAP, DTLS, QUIC, STUN
-from auditor.tls.datagram_messages import Datagram, Held, Messages, Shown
+from auditor.tls.datagram_messages import Datagram, FlowMarks, Held, Messages
 from auditor.tls.dtls import Dtls
 from auditor.tls.quic import Quic
 from auditor.tls.wrappers import (
@@ -72,7 +72,7 @@ class Shared:
     application: int
     framed: bool
     protected: list[int]  # under whose keys each side sent packets: bits BY_QUIC, BY_DTLS
-    shown: Shown = field(default_factory=Shown)
+    shown: FlowMarks = field(default_factory=FlowMarks)
 
     def run(self, datagrams: list[Datagram]) -> list[Messages]:
         turn = Turn()

@@ -80,6 +80,12 @@ def _by_name() -> dict[str, Suite]:
 
 
 @cache
+def values_of(name: str) -> frozenset[str]:
+    """All values that a property has among the suites that are known."""
+    return frozenset(_properties(suite).value(name) for suite in suites().values())
+
+
+@cache
 def properties(name: str | None) -> Properties | None:
     """The properties of a suite by its IANA name; None for one that is not in IANA's registry."""
     suite = _by_name().get(name or "")

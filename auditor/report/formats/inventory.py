@@ -18,7 +18,7 @@ MOST_NAMES = 20
 
 
 @dataclass
-class Use:
+class SuiteCount:
     """How a suite is used."""
 
     handshakes: int = 0
@@ -32,7 +32,7 @@ def write(result: Results, out: BinaryIO) -> None:
     """A CSV with a line for each version, suite, group, purpose and path that was negotiated."""
     names = ("flow_id", "service", "server_name", "server_ip", "path", "verdict")
     flows = {row["flow_id"]: row for row in result.records("flows", *names)}
-    uses: dict[tuple[Any, ...], Use] = {}
+    uses: dict[tuple[Any, ...], SuiteCount] = {}
     columns = ("flow_id", "started", "tls_version", "cipher_suite", "key_exchange_group")
     for shake in result.records("handshakes", *columns, times="ns"):
         if shake["cipher_suite"] is None:
@@ -40,7 +40,7 @@ def write(result: Results, out: BinaryIO) -> None:
         flow = flows[shake["flow_id"]]
         purpose = flow["service"] or flow["server_name"] or "?"
         key = (shake["tls_version"], shake["cipher_suite"], shake["key_exchange_group"], purpose, flow["path"])
-        use = uses.setdefault(key, Use())
+        use = uses.setdefault(key, SuiteCount())
         use.handshakes += 1
         use.first, use.last = min(use.first, shake["started"]), max(use.last, shake["started"])
         use.verdicts.add(flow["verdict"])

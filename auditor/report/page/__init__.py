@@ -14,6 +14,7 @@ from auditor.report.results import Results
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 
 def write(result: Results, out: BinaryIO) -> None:
@@ -40,13 +41,22 @@ def environment() -> "Environment":
     """Where templates are, with all that is put into them escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-    return Environment(
+    made = Environment(
         loader=PackageLoader("auditor.report.page", ""),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["parted"] = parted
+    return made
+
+
+def parted(text: str) -> "Markup":
+    """The name of a suite, which may be broken between its words."""
+    from markupsafe import Markup
+
+    return Markup("_<wbr>").join(text.split("_"))
 
 
 def style_sheet() -> str:

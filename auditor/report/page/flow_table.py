@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from auditor.report import flow_ids
-from auditor.report.flow_columns import FlowColumns
+from auditor.report.flow_columns import FlowColumns, joined
 from auditor.report.page.linked import findings_of
 from auditor.report.results import Results
 from auditor.tables.closed import VERDICTS
@@ -41,7 +41,6 @@ def packed(result: Results, flows: FlowColumns) -> dict[str, Any]:
         "path": flows.way,
         "version": flows.spoken,
         "suite": flows.texts("cipher_suite"),
-        "service": flows.service,
         "capture": flows.texts("capture"),
         "findings": findings_of(result, flows),
     }
@@ -52,9 +51,17 @@ def packed(result: Results, flows: FlowColumns) -> dict[str, Any]:
         "bytes": flows.bytes,
     }
     columns: dict[str, Any] = {name: _texts(column, order, SORTS.get(name, str)) for name, column in texts.items()}
+    columns["service"] = _services(flows, order)
     columns |= {name: column[order].tolist() for name, column in numbers.items()}
     columns["flow_id"] = flow_ids.short(result, flows.numbers("flow_id")[order].tolist())
     return {"columns": columns, "in_all": len(flows), "count": len(order)}
+
+
+def _services(flows: FlowColumns, order: Array) -> list[Any]:
+    """The AWS services that flows are counted with, and the code of each flow; -1 for its server, which has a column."""
+    named = joined([flows.service, flows.server], lambda service, server: None if service == server else service)
+    texts, codes = _texts(named, order, str)
+    return [[text for text in texts if text is not None], [-1 if texts[code] is None else code for code in codes]]
 
 
 def _texts(column: Texts, order: Array, key: Callable[[str], Any]) -> list[Any]:

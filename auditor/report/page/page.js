@@ -7,6 +7,7 @@ const HIDDEN = { suite: "Suite", finding: "Finding" }; // filters that links set
 const COLUMNS = { flow_id: "flow", verdict: "verdict", started: "started (UTC)", client: "client", server: "server", path: "path", version: "version and suite", bytes: "bytes", findings: "findings" };
 const STEP = 100; // rows that are shown at a time
 const MOST_VALUES = 60; // of a facet that are listed
+const MOST_KEPT = 28; // letters that stay on one line
 const $ = (id) => document.getElementById(id);
 const whole = (number) => number.toLocaleString("en");
 
@@ -17,11 +18,11 @@ function element(name, text, kind) {
   return created;
 }
 
-// A suite's name, which may be broken between its words.
-function parted(text) {
-  const small = element("small");
-  for (const word of text.split(/(?<=_)/)) small.append(word, element("wbr"));
-  return small;
+// Text of which lines end behind words, slashes, underscores and the labels of names: not at a hyphen, nor within an address of IPv4.
+function kept(text, name = "span") {
+  const made = element(name);
+  for (const piece of text.split(/(?<=[ _/])|(?<=\.)(?=[^\d\s][^\s.]*\.)/)) made.append(element("span", piece, piece.length <= MOST_KEPT ? "whole" : ""), element("wbr"));
+  return made;
 }
 
 async function unpack(id) {
@@ -37,6 +38,9 @@ const time = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 23)
 class Flows {
   constructor(data) {
     this.columns = data.flows.columns;
+    const [named, codes] = this.columns.service, [servers, server] = this.columns.server;
+    // What is none of AWS's is counted with its server: that text is not kept twice.
+    this.columns.service = [[...named, ...servers], codes.map((code, row) => (code < 0 ? named.length + server[row] : code))];
     this.count = data.flows.count;
     this.inAll = data.flows.in_all;
     this.facets = data.facets;
@@ -182,16 +186,16 @@ class Flows {
       const [day, clock] = time(value).split(" ");
       cell.append(element("span", clock, "whole"), element("small", day, "whole"));
     }
-    else if (name === "bytes") cell.append(size(value));
-    else if (name === "client") cell.append(element("span", value), element("small", `port ${this.get("client_port", row)}`));
-    else if (name === "server") cell.append(element("span", value), element("small", `${this.service(row)}${place(this.get("address", row), this.get("server_port", row))}`));
-    else if (name === "version") cell.append(element("span", value), parted(this.get("suite", row) ?? ""));
+    else if (name === "bytes") cell.append(element("span", size(value), "whole"));
+    else if (name === "client") cell.append(element("span", value, value.includes(":") ? "" : "whole"), element("small", `port ${this.get("client_port", row)}`));
+    else if (name === "server") cell.append(kept(value), kept(`${this.service(row)}${place(this.get("address", row), this.get("server_port", row))}`, "small"));
+    else if (name === "version") cell.append(kept(value), kept(this.get("suite", row) ?? "", "small"));
     else if (name === "flow_id") cell.append(element("span", value, "whole"));
     else if (name === "findings") for (const one of value ? value.split(" ") : []) {
       const link = element("a", one, "code");
       link.href = `#f-${one}`;
       cell.append(link, " ");
-    } else cell.append(element("span", value ?? "·"));
+    } else cell.append(kept(value ?? "·"));
     const span = element("span");
     span.append(...cell.childNodes);
     cell.replaceChildren(span);
@@ -214,6 +218,7 @@ class Flows {
     for (const [name, title] of Object.entries(COLUMNS)) {
       const cell = element("th"), button = element("button", title);
       cell.dataset.name = name;
+      cell.dataset.title = title; // for paper, where a button in a head is not repeated on each page
       cell.scope = "col";
       button.type = "button";
       button.addEventListener("click", () => {
@@ -288,7 +293,7 @@ class Further {
       link.href = `#${new URLSearchParams([["network", network[row]], ["service", service[row]], ["verdict", "fail"], ["verdict", "warn"]])}`;
       flow.append(link);
     } else flow.append(count);
-    text.append(element("b", who[row]), " ", element("span", what[row], "what"), " ", named);
+    text.append(kept(who[row], "b"), " ", element("span", what[row], "what"), " ", named);
     line.append(element("span", severity[row], `mark s-${severity[row]}`), element("span", SIGNS[verdict[row]], `mark ${KINDS[verdict[row]]}`), text, flow);
     return line;
   }

@@ -15,7 +15,8 @@ COLUMNS = (236.0, 545.0, 852.0)  # left edges of the nodes
 NODE = 12.0
 LINE = 17.0  # of text
 GAP = 12.0  # between nodes
-WANTED = 300.0  # height of all strands together
+WANTED = 300.0  # height of all strands together …
+WANTED_EACH = 75.0  # … where there are few nodes of each column
 THINNEST = 1.5
 LONGEST = (25, 48, 25)  # letters of a line of a label, by column
 MOST_LINES = 3
@@ -66,9 +67,10 @@ def layout(strands: Sequence[Strand]) -> Diagram:
     bands = [_summed((s.client, s.way, s.verdict, s.flows) for s in strands)]
     bands.append(_summed((s.way, s.service, s.verdict, s.flows) for s in strands))
     orders = _orders(strands)
+    wanted = min(WANTED, WANTED_EACH * max(map(len, orders)))
 
     def thickness(flows: int) -> float:
-        return max(THINNEST, flows * WANTED / total)
+        return max(THINNEST, flows * wanted / total)
 
     sizes: list[dict[str, list[float]]] = [defaultdict(lambda: [0.0, 0.0]) for _ in COLUMNS]
     for column, of_column in enumerate(bands):

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from auditor.border.words import counted
-from auditor.report.charts import Event, Timeline, moment
+from auditor.report.charts import PathChange, Timeline, moment
 
 HEIGHT = 150.0  # of the bars
 TOP = 22.0  # room for the numbers of the marks
@@ -12,7 +12,7 @@ FILLED = 0.82  # of a bin
 SECOND, MINUTE, DAY = 1_000_000_000, 60_000_000_000, 86_400_000_000_000
 
 
-class Piece(NamedTuple):
+class BarPart(NamedTuple):
     """A part of a bar: flows of a path in a bin of time."""
 
     x: float  # percent
@@ -43,7 +43,7 @@ class Tick(NamedTuple):
 class Axis(NamedTuple):
     """The whole chart."""
 
-    pieces: list[Piece]
+    pieces: list[BarPart]
     marks: list[Mark]
     ticks: list[Tick]
     most: int  # flows of the highest bar
@@ -51,7 +51,7 @@ class Axis(NamedTuple):
     step: str  # how long a bar is, in words
 
 
-def layout(line: Timeline, events: list[Event]) -> Axis:
+def layout(line: Timeline, events: list[PathChange]) -> Axis:
     """Lay the chart out; ``events``: the changes that are marked."""
     totals = line.totals
     most, share = max(totals, default=0), 100 / max(len(totals), 1)
@@ -64,13 +64,13 @@ def layout(line: Timeline, events: list[Event]) -> Axis:
                 y = TOP + HEIGHT - below[k] - height
                 begins = moment(line.times[k], _parts(line.width))
                 x, width = round(k * share, 2), round(share * FILLED, 2)
-                pieces.append(Piece(x, width, round(y, 2), round(height, 2), path, flows, begins))
+                pieces.append(BarPart(x, width, round(y, 2), round(height, 2), path, flows, begins))
                 below[k] += height
     marks = [Mark(_place(line, event.time), number, words(event)) for number, event in enumerate(events, 1)]
     return Axis(pieces, marks, _ticks(line, share), most, TOP + HEIGHT, duration(line.width))
 
 
-def words(event: Event) -> str:
+def words(event: PathChange) -> str:
     """A change of path in words."""
     when = moment(event.time, 23)
     if event.last != event.time:
@@ -85,7 +85,7 @@ def duration(nanoseconds: int) -> str:
     for size, one in ((DAY, "day"), (60 * MINUTE, "hour"), (MINUTE, "minute"), (SECOND, "second")):
         if nanoseconds >= size and nanoseconds % size == 0:
             count = nanoseconds // size
-            return one if count == 1 else counted(count, one)
+            return (f"an {one}" if one == "hour" else f"a {one}") if count == 1 else counted(count, one)
     return f"{nanoseconds / 1e6:g} ms"
 
 
@@ -100,14 +100,13 @@ def _parts(width: int) -> int:
 
 
 def _ticks(line: Timeline, share: float) -> list[Tick]:
-    """The first bin, the last, and some between."""
+    """The first bin, and every second, third, … of those behind it, so that there are few."""
     count, parts = len(line.times), _parts(line.width)
     if not count:
         return []
-    chosen = sorted({round(k * (count - 1) / TICKS) for k in range(TICKS + 1)})
     ticks = []
-    for k in chosen:
-        anchor = "start" if k == 0 else "end" if k == count - 1 and count > 1 else "middle"
+    for k in range(0, count, max(1, -(-(count - 1) // TICKS))):
+        anchor = "start" if k == 0 else "end" if k == count - 1 else "middle"
         text = moment(line.times[k], parts)
         same_day = k > 0 and text[:10] == moment(line.times[0])[:10] and len(text) > 10
         ticks.append(

@@ -115,7 +115,7 @@ def _by_version(result: Results) -> Row:
     return {"by_version": rows, "heads": heads}
 
 
-def _cell(line: overview.Line, version: str, verdict: str) -> Row:
+def _cell(line: overview.OverviewLine, version: str, verdict: str) -> Row:
     count = line.verdicts[verdict]
     leads = href(path=line.words, version=version, verdict=verdict) if count and is_judged(verdict) else None
     return {"count": f"{count:,}" if count else "·", "href": leads, "words": VERDICT_WORDS[verdict][1]}

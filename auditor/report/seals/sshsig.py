@@ -37,7 +37,7 @@ class SignatureError(Exception):
 
 
 @dataclass(frozen=True)
-class Signature:
+class SshSignature:
     """A signature as it is read: whose key, for which purpose, and over which kind of digest."""
 
     key: bytes  # the public key as RFC 4253 has it
@@ -115,7 +115,7 @@ def sign(key: PrivateKey, namespace: str, message: bytes) -> str:
     return "\n".join([BEGIN, *textwrap.wrap(base64.b64encode(whole).decode(), 70), END, ""])
 
 
-def parse(text: bytes) -> Signature:
+def parse(text: bytes) -> SshSignature:
     """A signature as ``ssh-keygen -Y sign`` writes it. Raises SignatureError."""
     lines = text.decode("ascii", "replace").strip().splitlines()
     if len(lines) < 3 or lines[0].strip() != BEGIN or lines[-1].strip() != END:
@@ -133,10 +133,10 @@ def parse(text: bytes) -> Signature:
     value.end()
     if digest.decode("ascii", "replace") not in DIGESTS:
         raise SignatureError("its digest is neither SHA-256 nor SHA-512")
-    return Signature(key, namespace.decode("utf-8", "replace"), digest.decode(), algorithm, raw)
+    return SshSignature(key, namespace.decode("utf-8", "replace"), digest.decode(), algorithm, raw)
 
 
-def check(signature: Signature, namespace: str, message: bytes) -> None:
+def check(signature: SshSignature, namespace: str, message: bytes) -> None:
     """Whether the signature's key signed this message for that purpose. Raises SignatureError where it did not."""
     if signature.namespace != namespace:
         raise SignatureError(f"its namespace is {signature.namespace!r}, and not {namespace!r}")
@@ -151,7 +151,7 @@ def check(signature: Signature, namespace: str, message: bytes) -> None:
         raise SignatureError("it is of something else: what is signed was changed, or another key signed") from error
 
 
-def _check_value(key: object, name: bytes, signature: Signature, signed: bytes) -> None:
+def _check_value(key: object, name: bytes, signature: SshSignature, signed: bytes) -> None:
     """As ``check``; what the libraries raise passes through."""
     if isinstance(key, ed25519.Ed25519PublicKey) and signature.algorithm == name:
         key.verify(signature.value, signed)

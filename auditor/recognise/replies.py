@@ -1,0 +1,52 @@
+"""How servers answer a request for TLS: where a capture begins with the request, nothing else tells the protocol."""
+
+import numpy as np
+
+from auditor.decode.bytes import Bytes
+from auditor.machine.kernel import part
+from auditor.recognise.numbers import IMAP, IRC, NNTP, POP3, SIEVE, SMTP, UNKNOWN
+from auditor.recognise.openings import COLON, matrix
+
+SPACE = 32
+REPLIES = (
+    *((code, SMTP) for code in (b"220 ", b"220-", b"454 ", b"501 ", b"502 ", b"503 ", b"530 ")),  # RFC 3207 4
+    *((code, NNTP) for code in (b"382 ", b"580 ")),  # RFC 4642 2.2
+    *((word, SIEVE) for word in (b"OK ", b"OK\r\n", b"NO ", b"NO\r\n")),  # RFC 5804 2.2
+    (b"-ERR", POP3),  # RFC 2595 4
+)
+_REPLY, _REPLY_LENGTHS = matrix(tuple(text for text, _ in REPLIES))
+_REPLIES_OF = np.array([application for _, application in REPLIES], np.int64)
+_IRC_CODES, _ = matrix((b" 670 ", b" 691 "))  # RPL_STARTTLS and ERR_STARTTLS, behind the server's name
+_TAGGED, _TAGGED_LENGTHS = matrix((b"OK", b"NO", b"BAD"))  # RFC 9051 7.1
+
+
+@part
+def stands_at(data: Bytes, at: int, size: int, word: Bytes) -> bool:
+    """Whether ``word`` stands at ``at``, as it is written."""
+    if at + len(word) > size:
+        return False
+    for k in range(len(word)):
+        if data[at + k] != word[k]:
+            return False
+    return True
+
+
+@part
+def replies_to_upgrade(data: Bytes, size: int) -> int:
+    """Which protocol's server answers so to a request for TLS; UNKNOWN for none."""
+    for row in range(_REPLY_LENGTHS.size):
+        if stands_at(data, np.int64(0), size, _REPLY[row, : _REPLY_LENGTHS[row]]):
+            return np.int64(_REPLIES_OF[row])
+    at = np.int64(0)
+    while at < size and data[at] > SPACE:
+        at += 1
+    if data[0] == COLON:
+        for row in range(_IRC_CODES.shape[0]):
+            if stands_at(data, at, size, _IRC_CODES[row]):
+                return np.int64(IRC)
+    for row in range(_TAGGED_LENGTHS.size):  # behind the tag of the client's command
+        length = _TAGGED_LENGTHS[row]
+        after = at + 1 + length
+        if stands_at(data, at + 1, size, _TAGGED[row, :length]) and after < size and data[after] <= SPACE:
+            return np.int64(IMAP)
+    return np.int64(UNKNOWN)

@@ -1,0 +1,132 @@
+"""Kernels that recognise public keys of a key exchange with which everybody knows, or can try, what it yields.
+
+RFC 7919 5.1 and SP 800-56A Rev. 3 5.6.2.3 have them refused where the group is a field's; RFC 7748 6 and RFC 8446 7.4.2
+where it is a curve of Montgomery's, on which a point of small order yields zero whatever the other side's key is. Whether a
+point of another curve lies on it is not looked at, but for the one at infinity, which has no coordinates.
+"""
+
+import numpy as np
+
+from auditor.decode.bytes import Bytes, be16
+from auditor.machine.kernel import inlined, part
+
+# What is wrong with a public key, by the numbers that handshakes note.
+GOOD, IS_ZERO, IS_ONE, IS_TOO_LARGE, IS_OF_SMALL_ORDER, IS_AT_INFINITY = range(6)
+FAULTS = (
+    None,
+    "is 0",
+    "is 1",
+    "is not less than the prime minus 1",
+    "is a point of small order",
+    "is the point at infinity",
+)
+X25519, X448, X25519_MLKEM768, X25519_KYBER768 = 29, 30, 0x11EC, 0x6399
+FIRST_FIELD, LAST_FIELD = 256, 260  # ffdhe2048 to ffdhe8192 (RFC 7919 2)
+X25519_BYTES, X448_BYTES = 32, 56
+
+
+def _rows(numbers: tuple[int, ...], size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """Coordinates one after another, each little-endian."""
+    return np.frombuffer(b"".join(number.to_bytes(size, "little") for number in numbers), np.uint8)
+
+
+_P25519, _P448 = (1 << 255) - 19, (1 << 448) - (1 << 224) - 1
+# The coordinates u of all points of small order, on the curve and its twist: of order 1, 2, 4 and 8, and the numbers from
+# the prime on that mean the same (RFC 7748 5: they are accepted).
+_OF_ORDER_8 = (
+    325606250916557431795983626356110631294008115727848805560023387167927233504,
+    39382357235489614581723060781553021112529911719440698176882885853963445705823,
+)
+SMALL_25519 = _rows((0, 1, *_OF_ORDER_8, _P25519 - 1, _P25519, _P25519 + 1), X25519_BYTES)
+SMALL_448 = _rows((0, 1, _P448 - 1, _P448, _P448 + 1), X448_BYTES)
+
+
+@part
+def is_small(data: Bytes, begin: int, small: Bytes, size: int, mask: int) -> bool:
+    """Whether a coordinate is one of ``small``; ``mask``: the bits of its last byte that count (RFC 7748 5)."""
+    for row in range(0, small.size, size):
+        same = 0
+        while same < size - 1 and data[begin + same] == small[row + same]:
+            same += 1
+        if same == size - 1 and data[begin + same] & mask == small[row + same]:
+            return True
+    return False
+
+
+@part
+def named_field_fault(data: Bytes, begin: int, end: int) -> int:
+    """Of a key in a group of RFC 7919, whose primes begin and end with 64 ones: nothing but a key from p-1 on does so by chance."""
+    if end - begin < 16:
+        return GOOD
+    ones = 0
+    for k in range(8):
+        ones += int(data[begin + k] == 0xFF) + int(data[end - 1 - k] >= (0xFE if k == 0 else 0xFF))
+    return IS_TOO_LARGE if ones == 16 else GOOD
+
+
+@inlined
+def skip_zeros(data: Bytes, begin: int, end: int) -> int:
+    while begin < end and data[begin] == 0:
+        begin += 1
+    return begin
+
+
+@part
+def small_number_fault(data: Bytes, begin: int, end: int) -> int:
+    """Whether a big-endian number is 0 or 1."""
+    begin = skip_zeros(data, begin, end)
+    if begin == end:
+        return IS_ZERO
+    return IS_ONE if begin == end - 1 and data[begin] == 1 else GOOD
+
+
+@part
+def number_fault(data: Bytes, begin: int, end: int, field: Bytes, low: int, high: int) -> int:
+    """What is wrong with a finite-field public key, for the prime at ``field[low:high]``: it has to be from 2 to p-2."""
+    fault = small_number_fault(data, begin, end)
+    if fault != GOOD:
+        return fault
+    begin, low = skip_zeros(data, begin, end), skip_zeros(field, low, high)
+    if low == high or end - begin < high - low:
+        return GOOD
+    if end - begin > high - low:
+        return IS_TOO_LARGE
+    while begin < end - 1 and data[begin] == field[low]:
+        begin, low = begin + 1, low + 1
+    # Primes are odd: p-1 differs from p in the last bit alone.
+    least = int(field[low]) - 1 if begin == end - 1 else int(field[low]) + 1
+    return IS_TOO_LARGE if int(data[begin]) >= least else GOOD
+
+
+@part
+def share_fault(data: Bytes, begin: int, end: int, group: int) -> int:
+    """What is wrong with a public key in a named group, a hybrid's classical part included."""
+    size = end - begin
+    if FIRST_FIELD <= group <= LAST_FIELD:
+        fault = small_number_fault(data, begin, end)
+        return fault if fault != GOOD else named_field_fault(data, begin, end)
+    at = np.int64(-1)
+    if (group == X25519 and size == X25519_BYTES) or (group == X25519_KYBER768 and size > X25519_BYTES):
+        at = np.int64(begin)
+    elif group == X25519_MLKEM768 and size > X25519_BYTES:  # RFC 10024: the curve's part is the last
+        at = np.int64(end - X25519_BYTES)
+    elif group == X448 and size == X448_BYTES:
+        return IS_OF_SMALL_ORDER if is_small(data, begin, SMALL_448, X448_BYTES, 0xFF) else GOOD
+    if at >= 0:
+        return IS_OF_SMALL_ORDER if is_small(data, at, SMALL_25519, X25519_BYTES, 0x7F) else GOOD
+    return IS_AT_INFINITY if size == 1 and data[begin] == 0 else GOOD
+
+
+@part
+def shares_fault(data: Bytes, begin: int, end: int) -> tuple[int, int]:
+    """The first key of a ClientHello's key shares that is not good: what is wrong with it, and its group."""
+    end = min(end, begin + 2 + be16(data, begin)) if begin + 2 <= end else end
+    begin += 2
+    while begin + 4 <= end:
+        group, after = be16(data, begin), begin + 4 + be16(data, begin + 2)
+        if after <= end:
+            fault = share_fault(data, begin + 4, after, group)
+            if fault != GOOD:
+                return fault, group
+        begin = after
+    return GOOD, np.int64(0)
