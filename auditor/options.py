@@ -73,7 +73,7 @@ class Options:
     ] = False
     topology: Annotated[PathLike | None, "Site file; see: audit topology init."] = None
     aws: Annotated[PathLike | None, "Folder of the AWS command line's JSON; see: audit topology fetch."] = None
-    routes: Annotated[Iterable[PathLike], "Routing table: MRT, ip -j route, FRR's JSON, show ip bgp."] = ()
+    routes: Annotated[Iterable[PathLike], "Routing table: MRT, ip route, show ip bgp, show ip route, FRR's JSON."] = ()
     witnesses: Annotated[Iterable[PathLike], "Flow logs, CloudTrail, Zeek or Suricata logs: a file or folder."] = ()
     skew: Annotated[float, "Seconds by which the witnesses' clocks are ahead."] = 0.0
     keylog: Annotated[

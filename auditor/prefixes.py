@@ -132,10 +132,10 @@ class PrefixTable:
     def find(self, high: Array, low: Array) -> Array:
         """The number of the longest prefix that covers each address, NOTHING (-1) where none does (int64)."""
         high, low = np.asarray(high, np.uint64), np.asarray(low, np.uint64)
-        is_v4 = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
         covering = np.full(len(high), NOTHING, np.int64)
         if self.count == 0:
             return covering
+        is_v4 = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
         if is_v4.all():
             return self._search(self._four, low.astype(np.uint32))
         covering[is_v4] = self._search(self._four, low[is_v4].astype(np.uint32))

@@ -7,8 +7,11 @@ tests hold what they may take.
 import gzip
 import json
 import struct
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -421,4 +424,60 @@ def routes(path: Path, count: int) -> Path:
     """A routing table as ``ip -j route`` prints it."""
     rows = [{"dst": f"{10 + (k >> 16)}.{k >> 8 & 255}.{k & 255}.0/24", "gateway": "192.0.2.1"} for k in range(count)]
     path.write_text(json.dumps(rows))
+    return path
+
+
+def key_log(path: Path, count: int) -> Path:
+    """A key log with as many secrets, each of a session of its own."""
+    with path.open("w") as file:
+        file.writelines(f"CLIENT_RANDOM {number:064x} {'ab' * 48}\n" for number in range(count))
+    return path
+
+
+def listing(path: Path, count: int) -> Path:
+    """What a web server lists of a folder with as many captures."""
+    path.write_text("".join(f'<a href="capture-{number:08}.pcap">capture</a>\n' for number in range(count)))
+    return path
+
+
+@contextmanager
+def listed(path: Path) -> Iterator[str]:
+    """A web server on loopback whose folder is listed by a file: the folder's URL."""
+    data = path.read_bytes()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/captures/"
+        server.shutdown()
+
+
+def results(path: Path, count: int) -> Path:
+    """The results of as many handshakes, each with a server of its own."""
+    import auditor
+
+    source = names(path.with_suffix(".pcap"), count)
+    auditor.audit(source, out=path, all_traffic=True)
+    return path
+
+
+def shuffled_results(path: Path, count: int) -> Path:
+    """The same, with rows in no order."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for file in results(path, count).glob("*.parquet"):
+        table = pq.read_table(file)
+        order = pa.array(np.random.default_rng(1).permutation(len(table)))
+        pq.write_table(table.take(order), file, row_group_size=8192)
     return path

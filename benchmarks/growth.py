@@ -1,11 +1,12 @@
-"""How the cost of an audit grows with each thing that an adversary may put into its input, as exponents of CPU time.
+"""How costs grow with each thing that an adversary may put into captures, what is beside them, and results: exponents of CPU time.
 
     python -m benchmarks.growth [DIMENSION …]
 
-Every dimension is measured with n, 2n and 4n parts, in this process, without what an audit of one part costs. An exponent
+Every dimension is measured with n, 2n and 4n parts, in this process, without what one part costs. An exponent
 above 1.1 is a fault: four times the input takes more than four times the time.
 """
 
+import shutil
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import auditor
+from auditor.stores import client
 from benchmarks import bombs
 
 MOST = 1.1
@@ -25,39 +27,86 @@ STEPS = (1, 2, 4)
 RUNS = 2  # of which the faster one counts
 LEAST = 0.2  # seconds; what all parts cost together when their growth can be told from noise
 Maker = Callable[[Path, int], Path]
+Use = Callable[[Path, Path, Path], object]  # called with what was made, a small capture, and where results may go
+
+
+def capture(given: Path, _: Path, out: Path) -> None:
+    auditor.audit(given, out=out)
+
+
+def topology(given: Path, small: Path, out: Path) -> None:
+    auditor.audit(small, topology=given, out=out)
+
+
+def routes(given: Path, small: Path, out: Path) -> None:
+    auditor.audit(small, routes=[given], out=out)
+
+
+def witness(given: Path, small: Path, out: Path) -> None:
+    auditor.audit(small, witnesses=[given], out=out)
+
+
+def key_log(given: Path, small: Path, out: Path) -> None:
+    auditor.audit(small, keylog=given, out=out)
+
+
+def listing(given: Path, small: Path, out: Path) -> None:
+    del small, out
+    with bombs.listed(given) as url:
+        client.find(url)
+
+
+def load(given: Path, *_: Path) -> None:
+    assert len(auditor.load(given).flows)
+
+
+def report(given: Path, _: Path, out: Path) -> None:
+    auditor.load(given).report(out)
+
+
+def export(given: Path, _: Path, out: Path) -> None:
+    auditor.load(given).export("csv", out)
+
+
+def diff(given: Path, small: Path, out: Path) -> None:
+    old = auditor.audit(small, out=out)
+    old.diff(auditor.load(given))
+
+
+def verify(given: Path, *_: Path) -> None:
+    auditor.load(given).verify()
+
+
+def judge(given: Path, _: Path, out: Path) -> None:
+    auditor.judge(given, policy="pci-dss-4.0.1", all_traffic=True, out=out)
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """What there is more and more of: ``option`` is how an audit is given it, None where it is the capture itself."""
+    """What there is more and more of: ``use`` is what is done with it."""
 
     make: Maker
     parts: int
     suffix: str = "pcap"
-    option: str | None = None
+    use: Use = capture
 
     @property
     def name(self) -> str:
-        """Its name: that of what makes it."""
-        return self.make.__name__
+        """Its name: that of what makes it, or of what is done with results."""
+        return self.use.__name__ if self.make in (bombs.results, bombs.shuffled_results) else self.make.__name__
 
-    def audited(self, folder: Path, count: int, capture: Path) -> float:
-        """Seconds of CPU that an audit of ``count`` parts takes."""
+    def cost(self, folder: Path, count: int, small: Path) -> float:
+        """Seconds of CPU that ``count`` parts take."""
         given = self.make(folder / f"{self.name}-{count}.{self.suffix}", count)
         times = []
         for run in range(RUNS):
-            out = folder / f"{self.name}-{count}-{run}"
             begin = time.process_time()
-            if self.option is None:
-                auditor.audit(given, out=out)
-            elif self.option == "topology":
-                auditor.audit(capture, topology=given, out=out)
-            elif self.option == "routes":
-                auditor.audit(capture, routes=[given], out=out)
-            else:
-                auditor.audit(capture, witnesses=[given], out=out)
+            self.use(given, small, folder / f"{self.name}-{count}-{run}")
             times.append(time.process_time() - begin)
-        given.unlink()
+        if given.is_dir():
+            shutil.rmtree(given)
+        else:
+            given.unlink()
         return min(times)
 
 
@@ -79,12 +128,20 @@ DIMENSIONS = (
     Dimension(bombs.bgp, 20_000),
     Dimension(bombs.interfaces, 8_000, "pcapng"),
     Dimension(bombs.secrets, 10_000, "pcapng"),
-    Dimension(bombs.topology, 2_000, "toml", "topology"),
-    Dimension(bombs.routes, 100_000, "json", "routes"),
-    Dimension(bombs.flow_log_text, 200_000, "log.gz", "witnesses"),
-    Dimension(bombs.flow_log_parquet, 400_000, "parquet", "witnesses"),
-    Dimension(bombs.cloudtrail, 40_000, "json.gz", "witnesses"),
-    Dimension(bombs.sensor, 60_000, "log.gz", "witnesses"),
+    Dimension(bombs.topology, 2_000, "toml", topology),
+    Dimension(bombs.routes, 100_000, "json", routes),
+    Dimension(bombs.flow_log_text, 200_000, "log.gz", witness),
+    Dimension(bombs.flow_log_parquet, 400_000, "parquet", witness),
+    Dimension(bombs.cloudtrail, 40_000, "json.gz", witness),
+    Dimension(bombs.sensor, 60_000, "log.gz", witness),
+    Dimension(bombs.key_log, 100_000, "log", key_log),
+    Dimension(bombs.listing, 20_000, "html", listing),
+    Dimension(bombs.results, 20_000, "results", load),
+    Dimension(bombs.results, 20_000, "results", report),
+    Dimension(bombs.shuffled_results, 20_000, "results", export),
+    Dimension(bombs.results, 20_000, "results", diff),
+    Dimension(bombs.results, 200_000, "results", verify),
+    Dimension(bombs.results, 20_000, "results", judge),
 )
 
 
@@ -102,12 +159,12 @@ def main() -> None:
     worst = 0.0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        capture = bombs.names(folder / "small.pcap", 100)
-        auditor.audit(capture)  # loads all that is loaded once
+        small = bombs.names(folder / "small.pcap", 100)
+        auditor.audit(small)  # loads all that is loaded once
         for one in wanted:
-            start = one.audited(folder, 1, capture)
+            start = one.cost(folder, 1, small)
             counts = [step * one.parts for step in STEPS]
-            seconds = [one.audited(folder, count, capture) - start for count in counts]
+            seconds = [one.cost(folder, count, small) - start for count in counts]
             power = exponent(counts, seconds) if seconds[-1] >= LEAST else 0.0
             worst = max(worst, power)
             words = f"{power:.2f}" if power else f"less than {LEAST} s"

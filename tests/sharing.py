@@ -60,7 +60,7 @@ def names(folder: Path) -> list[str]:
 
 
 def hide(paths: list[Path]) -> None:
-    """Put something else in place of files, with the same size and time: whoever reads them says what they never held."""
+    """Put something else into files, of the same size and time: whoever reads them says what they never held."""
     for path in paths:
         status = path.stat()
         path.write_bytes(b"x" * status.st_size)

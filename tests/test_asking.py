@@ -329,4 +329,23 @@ def test_an_error_says_what_was_meant(office: auditor.Audit) -> None:
         with pytest.raises(auditor.AuditError, match=re.escape(meant)):
             asking.query(office, text)
     with pytest.raises(auditor.AuditError, match='Did you mean "tls_version"'):
-        asking.rows_where(office, "flows", "tls_vesion = 'TLS 1.0'")
+        asking.places_where(office, "flows", "tls_vesion = 'TLS 1.0'")
+
+
+def test_a_path_is_never_shown_without_how_well_it_is_proven(
+    office: auditor.Audit, samples: Path, tmp_path: Path
+) -> None:
+    """Flows counted by path, the inventory, a diff and a history say of private addresses alone that nothing is proven."""
+    bare = auditor.audit(samples / "tls1.pcapng")
+    assert bare.flows["path"].tolist() == ["private"]
+    counted = bare.who(by="path")
+    assert list(counted.columns[:2]) == ["path", "path_confidence"]
+    assert counted["path_confidence"].tolist() == ["none"]
+    bare.export("pci-inventory", tmp_path / "inventory.csv")
+    (use,) = csv.DictReader((tmp_path / "inventory.csv").read_text(encoding="utf-8").splitlines())
+    assert (use["path"], use["path_confidence"]) == ("private", "none")
+    words = [one.words for one in bare.diff(office)]
+    assert any("path: private (not proven) → direct-connect" in one for one in words)
+    bare.add_to_history(tmp_path / "history")
+    (first,) = auditor.history(tmp_path / "history").to_dict("records")
+    assert first["path"] == "private (not proven)"

@@ -3,6 +3,8 @@
 import struct
 from collections.abc import Callable
 
+import pytest
+
 import auditor
 from auditor.decode.control import BgpStream, Binding, Control, FirstSeen
 from tests import wire
@@ -41,3 +43,24 @@ def test_a_snapshot_does_not_grow() -> None:
     control.bgp[(0, 1), 179, (0, 2), 4000].segments.append((4, b"more", 2))
     assert before.bindings == {binding: FirstSeen(1, 1, "ARP", {"ARP"}, {(0, 3)})}
     assert before.bgp[(0, 1), 179, (0, 2), 4000].segments == [(0, b"open", 1)]
+
+
+@pytest.mark.parametrize(
+    ("operation", "mac", "known"),
+    [
+        (1, "02:00:00:00:00:66", True),
+        (2, "02:00:00:00:00:66", True),
+        (2, "ff:ff:ff:ff:ff:ff", False),
+        (2, "01:00:5e:00:00:05", False),
+        (3, "02:00:00:00:00:66", False),
+        (9, "02:00:00:00:00:66", False),
+    ],
+)
+def test_who_may_hold_an_address(
+    audit_bytes: Callable[..., auditor.Audit], operation: int, mac: str, known: bool
+) -> None:
+    """ARP's requests and replies show who has an address, if it is one station; what RARP and others say does not."""
+    sender = bytes.fromhex(mac.replace(":", ""))
+    arp = struct.pack(">HHBBH", 1, 0x800, 6, 4, operation) + sender + bytes([192, 0, 2, 1]) + b"\2" * 6 + bytes(4)
+    result = audit_bytes(wire.pcap([b"\2" * 6 + b"\4" * 6 + b"\x08\x06" + arp]))
+    assert result.network["mac"].tolist() == [mac] * known

@@ -1,16 +1,24 @@
 """``audit judge``: other policies, topologies and logs for results that are there, without reading a capture."""
 
+import hashlib
 import json
 import shutil
 import socket
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 import auditor
-from auditor.machine import packed
+from auditor.border.gate import RefusedError
+from auditor.data import __version__
+from auditor.errors import AuditError
+from auditor.machine import memory, packed
+from auditor.reading import kept
 from auditor.report.custody import CUSTODY, KEPT, NEEDED
 from tests import wire
 from tests.conftest import SAMPLES
@@ -225,3 +233,39 @@ def test_nothing_is_fetched_for_results_of_others(results: Path, tmp_path: Path,
         with pytest.raises(BlockingIOError):
             server.accept()
     assert "secret" not in str(caught.value)
+
+
+def _large_header(path: Path) -> None:
+    """A record whose header is short lists alone: in memory they take sixty times their bytes."""
+    head = json.dumps({"kind": "audit", "product": __version__, "values": {"x": []}, "arrays": []})
+    text = head.replace('"x": []', f'"x": [{"[]," * (16 << 20)}0]').encode()
+    path.write_bytes(packed.MAGIC + len(text).to_bytes(packed.LENGTH, "little") + text + bytes(packed.DIGEST))
+
+
+def _large_array(path: Path) -> None:
+    """A record of a few bytes that unpacks to a gigabyte."""
+    layouts = {"number": np.dtype(np.int64)}
+    parts = packed.encoded(kept.CONTROL, {}, {"number": np.zeros(1 << 17, np.int64)})
+    header = json.loads(parts[2])
+    whole = pa.Codec("zstd").compress(bytes(1 << 30))
+    header["arrays"] = [["number", packed.layout(layouts["number"]), [1 << 27], len(whole)]]
+    text = json.dumps(header).encode()
+    data = b"".join([packed.MAGIC, len(text).to_bytes(packed.LENGTH, "little"), text, bytes(whole)])
+    path.write_bytes(data + hashlib.sha256(data).digest())
+    with path.open("rb") as file, pytest.raises(RefusedError, match="give --memory a larger size"):
+        packed.load(file, next(packed.records(file, most=1 << 28)), layouts, most=1 << 28)
+
+
+@pytest.mark.parametrize("prepare", [_large_header, _large_array])
+def test_records_are_bound_by_memory(
+    results: Path, tmp_path: Path, prepare: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others prepared to be unpacked takes no more than --memory gives, whatever its header says."""
+    monkeypatch.setattr(memory, "ceiling", lambda given=None, **_: memory.Ceiling(given or 1 << 40))
+    shutil.copytree(results, tmp_path / "r")
+    prepare(tmp_path / "r" / KEPT)
+    tracemalloc.start()
+    with pytest.raises(AuditError):
+        auditor.judge(tmp_path / "r", out=tmp_path / "out", memory="448M")
+    assert tracemalloc.get_traced_memory()[1] < 300 << 20
+    tracemalloc.stop()

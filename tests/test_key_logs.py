@@ -1,11 +1,16 @@
 """Key logs as programs and editors write them, and what is said of keys that do not open a session."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 import auditor
+from auditor.errors import InputError
+from auditor.machine import memory
+from auditor.requests import keys as key_logs
+from auditor.requests.inside import Inside
 from auditor.requests.keys import Keys
 from tests.conftest import ROOT
 
@@ -104,3 +109,49 @@ def test_keys_that_open_nothing_say_so(case: str, log: str, words: str) -> None:
     reasons = [row["reason"] for row in told.rows("verdicts", "rule", "reason") if row["rule"] == "REQ101"]
     assert len(reasons) == 1
     assert words in reasons[0]
+
+
+def many(count: int) -> str:
+    """As many secrets, each of a session of its own."""
+    return "".join(f"CLIENT_RANDOM {number:064x} {SECRET}\n" for number in range(count))
+
+
+def test_secrets_take_their_part_of_the_memory(tmp_path: Path) -> None:
+    """A key log whose secrets take more than their part of --memory is refused, and the sentence says what to do."""
+    path = tmp_path / "keys.log"
+    room = memory.ceiling(memory.LEAST).part(memory.SECRETS)
+    path.write_text(many(room // key_logs.LINE))
+    assert key_logs.read([path], memory=room).lines == room // key_logs.LINE
+    with path.open("a") as file:
+        file.write(f"{LINE}\n")
+    with pytest.raises(
+        InputError, match=r"keys\.log: its secrets take more than 20 MiB .*; give --memory a larger size"
+    ):
+        auditor.audit(ROOT / "captures" / "office.pcapng", keylog=path, memory=memory.LEAST)
+
+
+def test_a_line_takes_what_is_said(tmp_path: Path) -> None:
+    """What a line of secrets is said to take in memory is what it takes."""
+    path = tmp_path / "keys.log"
+    path.write_text(many(20_000))
+    tracemalloc.start()
+    keys = key_logs.read([path])
+    taken = tracemalloc.get_traced_memory()[0] / keys.lines
+    tracemalloc.stop()
+    assert taken <= key_logs.LINE
+
+
+def test_secrets_inside_of_captures_that_are_left_out() -> None:
+    """Where secrets that a capture holds have no room, it is said how many were left out."""
+    inside = Inside(Keys(most=3))
+    inside.learn("a.pcapng", [many(10).encode(), b"no secret\n"])
+    assert inside.all_notes()[0].startswith("a.pcapng (secrets in the pcapng): 7 lines of secrets were left out")
+
+
+def test_a_hole_is_no_key_log(tmp_path: Path) -> None:
+    """A file of terabytes in which nothing was written is not read to its end to see that."""
+    path = tmp_path / "hole.log"
+    with path.open("wb") as file:
+        file.truncate(8 << 40)
+    with pytest.raises(InputError, match="holds no secrets of TLS sessions"):
+        key_logs.read([path])

@@ -311,3 +311,20 @@ def test_failures_are_explained(text: str, words: str, tmp_path: Path, monkeypat
     monkeypatch.setattr(live, "command", lambda *_: [sys.executable, "-c", script])
     with pytest.raises(auditor.InputError, match=words):
         audit_live("eth9")
+
+
+@pytest.mark.parametrize("option", [{"apart": True}, {"jobs": 4}, {"fresh": True}, {"since": "2026-01-01"}])
+def test_options_of_captures_that_are_there(option: dict[str, Any]) -> None:
+    """What has no effect on a live capture is refused before anything is captured."""
+    with pytest.raises(auditor.InputError, match=f"--{next(iter(option))}"):
+        audit_live("lo", duration=1, **option)
+
+
+@pytest.mark.parametrize("option", [{"keylog": "SSLKEYLOGFILE"}, {"policy": "nosuch"}, {"topology": "nosuch.toml"}])
+def test_what_is_wrong_besides_is_told_as_itself(option: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A live audit that fails for an option says so, and not that nothing was captured."""
+    monkeypatch.delenv("SSLKEYLOGFILE", raising=False)
+    with pytest.raises(auditor.AuditError) as failed:
+        audit_live("lo", duration=1, **option)
+    assert next(iter(option.values())) in str(failed.value)
+    assert "captured nothing" not in str(failed.value)

@@ -384,7 +384,7 @@ def test_a_hundred_thousand_flows(browser: Any, tmp_path: Path) -> None:
 def test_a_server_is_kept_once(office: auditor.Audit) -> None:
     """Flows that are counted with their server have that text once in the page, and those of AWS their service."""
     flows = FlowColumns.of(office)
-    columns = page.facts(office, flows)["flows"]["columns"]
+    columns = dict(page.flow_table.FlowTable(office, flows).columns())
     (named, codes), (servers, places) = columns["service"], columns["server"]
     meant = [named[code] if code >= 0 else servers[place] for code, place in zip(codes, places, strict=True)]
     assert sorted(meant) == sorted(flows.service.values[code] for code in flows.service.index)
@@ -395,7 +395,21 @@ def test_a_server_is_kept_once(office: auditor.Audit) -> None:
 def test_more_flows_than_a_page_holds(office: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a page has not all flows, it has the worst, and says how many there are."""
     monkeypatch.setattr(page.flow_table, "MOST_FLOWS", 10)
-    packed = page.facts(office, FlowColumns.of(office))["flows"]
-    texts, codes = packed["columns"]["verdict"]
-    assert (packed["count"], packed["in_all"]) == (10, len(office.flows))
+    table = page.flow_table.FlowTable(office, FlowColumns.of(office))
+    texts, codes = dict(table.columns())["verdict"]
+    assert table.counts() == {"in_all": len(office.flows), "count": 10}
     assert [texts[code] for code in codes] == ["fail"] * 7 + ["warn"] * 3
+
+
+def test_each_fold_has_one_mark(browser: Any, office: auditor.Audit, tmp_path: Path) -> None:
+    """A facet that is open has its mark behind its name alone; problems and rules have theirs in front."""
+    tab, said = opened(browser, kept(office, tmp_path))
+    tab.click("#facet-version summary")
+    facet = tab.locator("#facet-version > summary")
+    assert facet.evaluate("one => getComputedStyle(one, '::before').content") == "none"
+    assert "▾" in facet.evaluate("one => getComputedStyle(one, '::after').content")
+    problem = tab.locator(".problem > summary").first
+    problem.click()
+    assert "▾" in problem.evaluate("one => getComputedStyle(one, '::before').content")
+    assert said == []
+    tab.close()

@@ -307,7 +307,7 @@ def test_recursive_next_hops(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ("hello world\n", "the line 'Network  Next Hop"),
+        ("hello world\n", "nothing in it is a table of routes"),
         ("[]", "no routes are in it"),
         ("{", "not a routing table"),
         ('[{"gateway": "1.1.1.1"}]', "'dst'"),
@@ -454,7 +454,7 @@ def test_secrets_are_not_taken_over(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("{", "not JSON"),
-        ('{"Buckets": []}', "not the output, as JSON, of a command that says where traffic goes"),
+        ('{"Buckets": []}', "not the output, as JSON (--output json), of a command that says where traffic goes"),
         ('{"routes": []}', "virtualInterfaceId is missing"),
         ('{"virtualInterfaces": [{"virtualInterfaceId": "x", "vlan": 5000}]}', "vlan"),
         ('{"Vpcs": [1]}', "not a list of objects"),

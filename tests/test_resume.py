@@ -18,6 +18,7 @@ import pytest
 import auditor
 from auditor.audit.keeping import Keeping
 from auditor.audit.start import audit_files
+from auditor.capture import inputs
 from auditor.errors import AuditError
 from auditor.machine import own, packed
 from auditor.options import Options
@@ -43,6 +44,12 @@ def every_place(every_border: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let there be a checkpoint behind each block inside of captures, too."""
     del every_border
     monkeypatch.setattr(checkpoint, "INSIDE", 0)
+
+
+@pytest.fixture
+def by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a capture be known again by its time alone: only who reads it sees that it holds something else."""
+    monkeypatch.setattr(inputs, "stamp_of", lambda status: str(status.st_mtime_ns))
 
 
 def pieces(name: str, folder: Path, count: int = COUNT) -> list[Path]:
@@ -101,9 +108,9 @@ def test_from_every_checkpoint(every_border: None, left: list[Path], tmp_path: P
         same(whole, copy)
 
 
-def test_what_was_read_is_not_read_again(every_border: None, left: list[Path], tmp_path: Path) -> None:
+def test_what_was_read_is_not_read_again(every_border: None, by_time: None, left: list[Path], tmp_path: Path) -> None:
     """An audit that goes on does not look into the files that the earlier one has finished."""
-    del every_border
+    del every_border, by_time
     files = pieces("tls1.2", tmp_path / "in")
     auditor.audit(files, out=tmp_path / "whole").close()
     copies = list(left)
@@ -113,8 +120,9 @@ def test_what_was_read_is_not_read_again(every_border: None, left: list[Path], t
         same(tmp_path / "whole", copy)
 
 
-def test_a_finished_audit(tmp_path: Path) -> None:
+def test_a_finished_audit(by_time: None, tmp_path: Path) -> None:
     """The same files again are not read; nor is more than the new one, where one is added at the end in time."""
+    del by_time
     files = pieces("tls1.2", tmp_path / "in")
     said: list[str] = []
     for out in ("whole", "new"):
@@ -128,8 +136,9 @@ def test_a_finished_audit(tmp_path: Path) -> None:
         hide(files)
 
 
-def test_other_options(tmp_path: Path) -> None:
+def test_other_options(by_time: None, tmp_path: Path) -> None:
     """The same files by another policy are judged, not read; a file that is added then is the only one that is read."""
+    del by_time
     files = pieces("tls1.2", tmp_path / "in")
     options: dict[str, Any] = {"policy": "pci-dss-4.0.1", "all_traffic": True}
     auditor.audit(files, out=tmp_path / "whole", **options).close()
@@ -212,9 +221,11 @@ def test_from_inside_captures(every_place: None, left: list[Path], tmp_path: Pat
         same(whole, copies[number])
 
 
-def test_a_part_that_was_read_is_not_read_again(every_place: None, left: list[Path], tmp_path: Path) -> None:
+def test_a_part_that_was_read_is_not_read_again(
+    every_place: None, by_time: None, left: list[Path], tmp_path: Path
+) -> None:
     """What lies before the place where an audit goes on inside of a capture is not looked at."""
-    del every_place
+    del every_place, by_time
     path, data = tmp_path / "one.pcap", long_capture()
     path.write_bytes(data)
     audit_files([path], Options(out=tmp_path / "whole"), block_bytes=1).close()
@@ -227,8 +238,9 @@ def test_a_part_that_was_read_is_not_read_again(every_place: None, left: list[Pa
     assert result.flows.equals(auditor.load(tmp_path / "whole").flows)
 
 
-def test_of_a_time(tmp_path: Path) -> None:
+def test_of_a_time(by_time: None, tmp_path: Path) -> None:
     """Where only packets of a time are audited, files that were read, or passed over, are not read once more."""
+    del by_time
     (tmp_path / "in").mkdir()
     records = len(cuts.records_of(long_capture()))
     files = cuts.cut_pcap(long_capture(), tmp_path / "in", [k * COUNT // records for k in range(records)]).paths
@@ -307,6 +319,46 @@ def somebody_else() -> Iterator[None]:
         yield
 
 
+@pytest.mark.parametrize("how", ["written to", "another file"])
+def test_a_capture_with_the_size_and_time_of_before(tmp_path: Path, how: str) -> None:
+    """A capture that holds something else is read again, whatever time whoever wrote it gave it."""
+    capture, results, said = tmp_path / "a.pcapng", tmp_path / "results", list[str]()
+    good, bad = ((SAMPLES / f"{name}.pcapng").read_bytes() for name in ("tls1.3", "ssl3"))
+    size = max(len(good), len(bad))
+    capture.write_bytes(good.ljust(size, b"\0"))
+    auditor.audit(capture, out=results).close()
+    status = capture.stat()
+    target = capture if how == "written to" else tmp_path / "b.pcapng"
+    target.write_bytes(bad.ljust(size, b"\0"))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    target.rename(capture)
+    auditor.audit(capture, out=results, say=said.append).close()
+    assert said == [f"{capture} was changed since it was read: all captures are read again"]
+    auditor.audit(capture, out=tmp_path / "whole").close()
+    same(tmp_path / "whole", results)
+
+
+@pytest.mark.parametrize("option", ["topology", "keylog"])
+def test_a_side_input_with_the_size_and_time_of_before(tmp_path: Path, option: str) -> None:
+    """A file beside the captures that says something else is read again, whatever time whoever wrote it gave it."""
+    before, after = {
+        "topology": ('[site]\nname = "one"\n', '[site]\nname = "two"\n'),
+        "keylog": (f"CLIENT_RANDOM {'01' * 32} {'02' * 48}\n", f"# {'x' * 173}\n"),
+    }[option]
+    assert len(before) == len(after)
+    given, said = tmp_path / "given", list[str]()
+    given.write_text(before)
+    options: dict[str, Any] = {option: given}
+    auditor.audit(SAMPLES / "tls1.3.pcapng", out=tmp_path / "out", **options).close()
+    time = given.stat().st_mtime_ns
+    given.write_text(after)
+    os.utime(given, ns=(time, time))
+    auditor.audit(SAMPLES / "tls1.3.pcapng", out=tmp_path / "out", say=said.append, **options).close()
+    auditor.audit(SAMPLES / "tls1.3.pcapng", out=tmp_path / "whole", **options).close()
+    assert not [one for one in said if "the results are those" in one]
+    same(tmp_path / "whole", tmp_path / "out")
+
+
 def test_results_that_somebody_else_prepared(tmp_path: Path) -> None:
     """What others say that a capture holds is not taken for it, however well name, size, time and digests fit."""
     capture, results, said = tmp_path / "a.pcapng", tmp_path / "results", list[str]()
@@ -383,3 +435,15 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
             child.send_signal(signal.SIGKILL)
     subprocess.run([*command, str(tmp_path / "out")], check=True, capture_output=True, timeout=HANG)
     same(tmp_path / "whole", tmp_path / "out")
+
+
+def test_secrets_that_come_later(tmp_path: Path) -> None:
+    """What is said of flows that were judged before a capture with TLS secrets came is what a whole audit says of them."""
+    files = [SAMPLES / f"{name}.pcapng" for name in ("tls1.2", "office", "requests")]
+    options: dict[str, Any] = {"join_key": secret(tmp_path)}
+    said: list[str] = []
+    auditor.audit(files, out=tmp_path / "whole", **options).close()
+    auditor.audit(files[:2], out=tmp_path / "new", **options).close()
+    auditor.audit(files, out=tmp_path / "new", say=said.append, **options).close()
+    assert said[0].startswith("2 of 3 captures were read before")
+    same(tmp_path / "whole", tmp_path / "new")

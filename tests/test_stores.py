@@ -1,10 +1,12 @@
 """Captures in stores and on web servers are audited as files are, and nothing secret of their addresses is kept."""
 
 import gzip
+import http.server
 import io
 import json
 import os
 import tarfile
+import threading
 import zipfile
 from contextlib import closing
 from itertools import pairwise
@@ -16,6 +18,7 @@ import pytest
 import auditor
 from auditor.border.urls import public, url_of
 from auditor.errors import InputError
+from auditor.stores import client, listing, systems
 from tests import cuts, web, wire
 from tests.conftest import SAMPLES
 
@@ -330,3 +333,65 @@ def test_the_child_is_of_the_settings_that_hold(monkeypatch: pytest.MonkeyPatch)
     assert StoreChild.one() is first
     monkeypatch.setenv("AWS_PROFILE", "other")
     assert StoreChild.one() is not first
+
+
+def test_more_objects_than_one_message_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the names of objects are together, the beginnings of all of them come, in order."""
+    monkeypatch.setattr(client, "MOST_ASKED", 40)
+    files = {f"/{name}.pcap": name.encode() * 9 for name in "abcde"}
+    with web.serving(files) as site:
+        objects = [one for name in files for one in client.find(f"{site.url}{name}").objects]
+        assert list(client.beginnings(objects, 4)) == [name.encode() * 4 for name in "abcde"]
+        found = list(client.ends(objects, 2, 3))
+    assert found == [(name.encode() * 2, name.encode() * 3) for name in "abcde"]
+
+
+def test_beginnings_where_the_child_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody answers any more each object has nothing to begin with: why, is said when it is read."""
+    monkeypatch.setattr(client, "_data", _gone)
+    objects = [client.Remote(f"http://127.0.0.1:1/{k}", {"size": 9}) for k in range(3)]
+    assert list(client.beginnings(objects, 4)) == [b""] * 3
+    assert list(client.ends(objects, 2, 3)) == [(b"", b"")] * 3
+
+
+def _gone(*_: object) -> bytes:
+    raise InputError(client.ENDED)
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "no-such-encoding"])
+def test_a_listing_without_an_end(monkeypatch: pytest.MonkeyPatch, charset: str) -> None:
+    """Of a listing no more is read than it may have, and the sentence says so; one that fits is read as it is encoded."""
+    answers = {"/some/": b'<a href="a.pcap">\xff</a>', "/more/": b"<a>" * 1000}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", f"text/html; charset={charset}")
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(answers[self.path])
+
+        do_HEAD = do_GET  # noqa: N815 - the name that is looked for
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    monkeypatch.setattr(listing, "MOST_BYTES", 1000)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        system, path = systems.located(f"{url}/some/")
+        assert system.ls(path, detail=False) == [f"{url}/some/a.pcap"]
+        with pytest.raises(ValueError, match="a listing of more than"):
+            system.ls(f"{url}/more/", detail=False)
+        server.shutdown()
+
+
+def test_an_object_with_a_longer_name_than_files_have(office: dict[str, Any], tmp_path: Path) -> None:
+    """An object whose name no file could have is audited, kept, verified and judged anew as any other."""
+    name = f"/{'a' * 5000}.pcapng"
+    with web.serving({name: OFFICE}) as site:
+        result = auditor.audit(f"{site.url}{name}", out=tmp_path / "out")
+        assert tables(result)["flows"] == office["flows"]
+        assert all(same is not False for _, same, _ in result.verify())
+    assert auditor.judge(tmp_path / "out", policy="pci-dss-4.0.1").errors == []

@@ -191,8 +191,11 @@ def test_warnings_of_all_captures_are_told(tmp_path: Path) -> None:
         wire.write(tmp_path, packets[:-3] if number % 2 else wire.pcap([], link=147), f"{number:02}.pcap")
     text = " ".join(run("pcap", tmp_path, COLUMNS="300").stdout.split())
     assert "00.pcap and 14 more captures: link type 147" in text
-    assert "01.pcap and 14 more captures: cut short: the last record begins" in text
-    assert "00.pcap and 14 more captures: holds no packets" in text
+    assert re.search(
+        r"01\.pcap and 14 more captures: cut short: the last record begins at byte 83 and is not whole \(the numbers are those of the first\)",
+        text,
+    )
+    assert re.search(r"00\.pcap and 14 more captures: holds no packets(?! \()", text)
 
 
 @pytest.mark.parametrize("options", [("--brief",), ("--format", "csv"), ("--format", "concise")])
@@ -321,3 +324,14 @@ def test_no_line_parts_what_belongs_together(columns: int) -> None:
         assert not following.startswith("· ")
         assert not (line.endswith(("TLS", "SSL")) and following[:1].isdecimal())
         assert not (line[-1:].isdecimal() and re.match(r"(flow|packet|request)s?\b|%", following))
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_policies_are_whole_on_a_narrow_terminal(columns: int) -> None:
+    """Each policy has its name, edition and number of rules, and its title below: whole words and numbers."""
+    text = " ".join(on_a_terminal(("policies",), {"NO_COLOR": "1"}, columns=columns).split())
+    for one in auditor.policies().to_dict("records"):
+        assert re.search(
+            rf"{re.escape(one['id'])} {re.escape(one['edition'])}, {one['rules']} rules? {re.escape(one['title'])}",
+            text,
+        )

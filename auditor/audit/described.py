@@ -30,7 +30,7 @@ from auditor.requests.request_table import Candidates, candidates, chosen_before
 from auditor.tables.columns import MISSING, Column, Numbers, Texts
 from auditor.tls.delivery import Delivery, deliveries
 from auditor.tls.handshakes import HandshakeColumns, handshake_columns
-from auditor.tls.interned import Shapes, names_of
+from auditor.tls.interned import Shapes, names_of, texts_of
 
 Array = np.ndarray[Any, Any]
 
@@ -94,12 +94,14 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> De
     rows, memory, captures, interfaces = batch.rows, batch.memory, batch.captures, batch.interfaces
     ends, at = orient(rows), rows.handshake_flow
     lost = (ends.client["lost"][at], ends.server["lost"][at])
-    handshakes = handshake_columns(rows.handshakes, memory, shapes, rows.flows["closed"][at] != 0, lost, captures)
     place = _places(rows)
+    name, source = _names(rows, place)
+    server_name, hello_name = texts_of(memory, name, rows.handshakes["server_name"])
+    closed = rows.flows["closed"][at] != 0
+    handshakes = handshake_columns(rows.handshakes, hello_name, memory, shapes, closed, lost, captures)
     negotiated = {name: handshakes.texts[name].take(place) for name in ("tls_version", "cipher_suite")}
     protocol, upgrade = _protocols(rows), _upgrades(rows, place)
-    server_name, source, named_by_dns = _names(rows, memory, place)
-    endpoint = _interned(rows.flows["vpc_endpoint"], memory)
+    (endpoint,) = texts_of(memory, rows.flows["vpc_endpoint"])
     aws = services.find(server_name.values, server_name.index, ends.server_high, ends.server_low, ranges)
     columns = flow_columns(rows, ends, captures, interfaces) | {
         **{name: handshakes.table[name].take(place) for name in FROM_HANDSHAKE},
@@ -139,7 +141,7 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> De
         spoken_before=_spoken_before(rows, place),
         spoken_after=_spoken(rows.flows["clear"]),
         server_name=server_name,
-        named_by_dns=named_by_dns,
+        named_by_dns=_named_by_dns(rows, memory, name, server_name),
         services=aws,
         flows=seen_flows(rows, ends, captures, interfaces, named | negotiated, in_ranges),
         candidates=candidates(inside, rows, ends, aws, protocol.objects())
@@ -189,8 +191,8 @@ def _spoken_before(rows: Rows, place: Array) -> Texts:
     return Texts(texts, np.where(what == MISSING, MISSING, what * len(names) + application))
 
 
-def _names(rows: Rows, memory: Memory, place: Array) -> tuple[Texts, Texts, Array]:
-    """Server names, where they come from, and whether DNS gave the address for the name: SNI, else Host, else DNS's."""
+def _names(rows: Rows, place: Array) -> tuple[Array, Texts]:
+    """The numbers of server names, and where they come from: SNI, else Host, else what DNS answered."""
     number = np.zeros(len(rows), np.int64)
     source = np.full(len(rows), -1)
     sni = np.zeros(len(rows), np.int64)
@@ -200,17 +202,17 @@ def _names(rows: Rows, memory: Memory, place: Array) -> tuple[Texts, Texts, Arra
     for code, ids in (*answers, (3, rows.flows["host"]), (0, sni)):
         known = ids > 0
         number[known], source[known] = ids[known], code
-    name, given = _interned(number, memory), dns == number
+    return number, Texts(["sni", "dns", "dns-shared", "host"], source)
+
+
+def _named_by_dns(rows: Rows, memory: Memory, number: Array, name: Texts) -> Array:
+    """Whether DNS gave the server's address for its name; ``number``: that of each name."""
+    dns = rows.flows["dns"]
+    given = dns == number
     others = np.flatnonzero((dns > 0) & ~given)
     asked = zip(names_of(memory, dns[others]), name.objects()[others].tolist(), strict=True)
     given[others] = [(own or "").lower() == answered for answered, own in asked]  # RFC 4343: whatever the case
-    return name, Texts(["sni", "dns", "dns-shared", "host"], source), given & (dns > 0)
-
-
-def _interned(numbers: Array, memory: Memory) -> Texts:
-    """The texts with these numbers."""
-    values, index = np.unique(numbers, return_inverse=True)
-    return Texts(names_of(memory, values), index)
+    return np.asarray(given & (dns > 0))
 
 
 def _upgrades(rows: Rows, place: Array) -> Texts:

@@ -10,6 +10,7 @@ from auditor.aws.ranges import Ranges
 from auditor.border.gate import RefusedError
 from auditor.border.text import printable
 from auditor.border.urls import public, url_of
+from auditor.capture.inputs import stamp_of
 from auditor.errors import AuditError
 from auditor.options import Options, OptionValues
 from auditor.requests.inside import Inside
@@ -53,14 +54,14 @@ def _plain(options: Options) -> dict[str, Any]:
 
 
 def marks(options: Options) -> dict[str, Any]:
-    """What decides what is read and how it is judged: options, and of the files that they name size and time."""
+    """What decides what is read and how it is judged: options, and of the files that they name size and stamp."""
     plain = _plain(options)
     of_reading = {name: [plain.pop(name), _stamps(getattr(options, name))] for name in OF_READING}
     return {"reading": of_reading, "judging": [plain, [_stamps(getattr(options, name)) for name in FILES]]}
 
 
 def _stamps(value: Any) -> list[Any]:
-    """Size and time of the files that an option names, and of those in the folders that it names."""
+    """Size and stamp of the files that an option names, and of those in the folders that it names."""
     names = value if isinstance(value, tuple) else () if value is None or isinstance(value, bool) else (value,)
     stamps = []
     for path in map(Path, names):
@@ -69,7 +70,7 @@ def _stamps(value: Any) -> list[Any]:
             found = [(one, one.stat()) for one in inner]
         except OSError:  # no file: the name of a policy
             continue
-        stamps.append([[str(one), status.st_size, status.st_mtime_ns] for one, status in found])
+        stamps.append([[str(one), status.st_size, stamp_of(status)] for one, status in found])
     return stamps
 
 

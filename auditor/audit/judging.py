@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 from auditor.audit.before import ceiling_of, check_out
 from auditor.audit.brought import Brought
 from auditor.border.urls import url_of
-from auditor.errors import AuditError
+from auditor.errors import AuditError, InputError
 from auditor.options import OptionValues, takes_options
 from auditor.report.audit import Audit
 
@@ -44,16 +44,26 @@ def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" 
     from auditor.audit.replay import kept_in
     from auditor.report.custody import NAMES
 
-    with kept_in(folder) as replay:
+    with kept_in(folder, _room(values)) as replay:
         options = how.options_of(
             replay.values, values, is_own=replay.is_own
         )  # which asks for the key, before rights go
+        if options.skew and not options.witnesses:
+            raise InputError("--skew has no effect here: it goes with --witness")
         with Brought(options, is_alone=True) as brought:
             check_out([folder / name for name in NAMES], brought.options)
             if confine is not None:
                 out = [] if options.out is None or url_of(options.out) is not None else [Path(options.out)]
                 confine([folder, *brought.options.files()], out)
             return judged(replay, brought, folder)
+
+
+def _room(values: OptionValues) -> int:
+    """Bytes that what is read of an audit that was kept may take."""
+    from auditor.machine import memory, packed
+    from auditor.options import Options
+
+    return packed.room(memory.ceiling(Options(memory=values.get("memory")).memory_bytes()))
 
 
 def judged(replay: "Replay", brought: Brought, folder: Path, *, goes_on: bool = False) -> Audit:

@@ -9,6 +9,8 @@ from auditor.errors import InputError
 from auditor.options import Options, OptionValues, merged, takes_options
 from auditor.report.audit import Audit
 
+NOT_LIVE = ("apart", "jobs", "fresh")  # options that are for captures which are there already, as times are
+
 
 @takes_options
 def audit_live(
@@ -40,6 +42,11 @@ def audit_interface(
 
     if options.since is not None or options.until is not None:
         raise InputError("--since and --until are for captures that are there already: what is captured live is of now")
+    for name in NOT_LIVE:
+        if getattr(options, name):
+            raise InputError(
+                f"--{name} has no effect here: what is captured live is one stream, read once by one process"
+            )
     capture = LiveCapture(interface, capture_filter, duration)
     try:
         capture.begin()

@@ -37,9 +37,9 @@ class RecordGroup:
 class Log:
     """The records of a log, up to ``end`` where that is given; what is behind it was not kept any more."""
 
-    def __init__(self, file: BinaryIO, end: int | None = None) -> None:
-        """Raises RefusedError for a file that no audit wrote."""
-        self.file = file
+    def __init__(self, file: BinaryIO, end: int | None = None, *, most: int | None = None) -> None:
+        """Raises RefusedError for a file that no audit wrote. ``most``: bytes that a record may take (``packed.load``)."""
+        self.file, self.most = file, most
         self.groups: list[RecordGroup] = []
         self.open = RecordGroup()  # captures whose end is not among it
         self.counted: list[packed.Record] = []
@@ -47,14 +47,18 @@ class Log:
         self.sealed: object = None  # what is said to seal it
         self.size = 0  # of its whole records
         self._digests: list[tuple[int, bytes]] = []  # of its records, with their ends
-        for record in packed.records(file):
+        for record in packed.records(file, most=most):
             if end is not None and record.end > end:
                 break
             self.size = record.end
             if record.kind == SEAL:
-                self.sealed = packed.load(file, record, {}).values.get("seal")
+                self.sealed = self.load(record, {}).values.get("seal")
             else:
-                self._take(record)
+                self._take(record.place)
+
+    def load(self, record: packed.Record, layouts: Mapping[str, Any]) -> packed.Packed:
+        """What one of its records holds. Raises RefusedError."""
+        return packed.load(self.file, record, layouts, most=self.most)
 
     def digests(self, end: int) -> list[bytes]:
         """Those of its records up to a place."""
@@ -83,7 +87,7 @@ class Log:
         found: dict[int, FlowContents] = {}
         for record in (one for group in [*self.groups, self.open] for one in group.answers):
             try:
-                answers = packed.load(self.file, record, {}).values["answers"]
+                answers = self.load(record, {}).values["answers"]
                 found |= {int(flow): FlowContents.of(values) for flow, values in answers}
             except (TypeError, KeyError, AttributeError, ValueError) as error:
                 raise RefusedError(NO_ANSWERS) from error
@@ -99,13 +103,13 @@ class Log:
     def batches(self, group: RecordGroup, control: Control) -> Iterator[Batch]:
         """The batches of a group; ``control``: what its captures show of their network."""
         for record in group.batches:  # numbers that reading does not give, and each once
-            yield kept.batch_of(packed.load(self.file, record, LAYOUTS), -1 - record.begin, control)
+            yield kept.batch_of(self.load(record, LAYOUTS), -1 - record.begin, control)
 
     def events(self, counted: Sequence[ReadAsOne]) -> Iterator[Event]:
         """The events of all captures that have ended; ``counted``: what was counted of them, group by group."""
         for group, (sources, interfaces) in zip(self.groups, counted, strict=True):
             assert group.control is not None
-            control = kept_control.whole(packed.load(self.file, group.control, kept_control.LAYOUTS))
+            control = kept_control.whole(self.load(group.control, kept_control.LAYOUTS))
             yield from self.batches(group, control)
             yield Ended(list(sources), list(interfaces), control)
             yield from map(_end_of, sources)
@@ -114,23 +118,23 @@ class Log:
 class Replay:
     """An audit that was kept to its end; iterate to get its events."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        """Raises RefusedError for a file that no audit wrote to its end."""
-        self.log = Log(file)
+    def __init__(self, file: BinaryIO, most: int | None = None) -> None:
+        """Raises RefusedError for a file that no audit wrote to its end; ``most`` is that of ``Log``."""
+        self.log = Log(file, most=most)
         last = self.log.last
         is_whole = last is not None and last.kind == AUDIT and self.log.size == file.seek(0, 2)
         if last is None or not is_whole or len(self.log.counted) != len(self.log.groups):
             raise RefusedError("damaged: it is not whole")
-        self.values: Mapping[str, Any] = packed.load(file, last, {}).values
+        self.values: Mapping[str, Any] = self.log.load(last, {}).values
         self.is_own = self.log.is_own(last.end, self.log.sealed)
 
     def counted(self) -> list[ReadAsOne]:
         """What was counted of captures, those that were read as one together. Raises RefusedError."""
-        return [kept.sources_found(packed.load(self.log.file, one, kept.TALLIES)) for one in self.log.counted]
+        return [kept.sources_found(self.log.load(one, kept.TALLIES)) for one in self.log.counted]
 
     def sources(self) -> list[list[Mapping[str, Any]]]:
         """What was noted of captures, without what kernels have counted of them."""
-        return [list(one.values["sources"]) for one in self.log.counted]
+        return [list(self.log.load(one, kept.TALLIES).values["sources"]) for one in self.log.counted]
 
     def kept(self) -> tuple[Iterator[bytes], list[bytes]]:
         """What is kept of captures, without what was counted of them and how they were audited: pieces, and digests."""
@@ -148,12 +152,15 @@ def _end_of(source: Source) -> Event:
 
 
 @contextmanager
-def kept_in(folder: Path) -> Iterator[Replay]:
-    """What the audit whose results are in a folder has kept. Raises AuditError, also for what comes up while it is used."""
+def kept_in(folder: Path, most: int | None = None) -> Iterator[Replay]:
+    """What the audit whose results are in a folder has kept. Raises AuditError, also for what comes up while it is used.
+
+    ``most`` is that of ``Log``.
+    """
     path = folder / KEPT
     try:
         with files.opened(path) as file:
-            yield Replay(file)
+            yield Replay(file, most)
     except FileNotFoundError:
         words = NONE if (folder / MANIFEST).exists() else "holds no audit results"
         raise AuditError(f"{shown(folder)}: {words}") from None

@@ -94,7 +94,7 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling, results: P
         return None
     marks = how.marks(options)
     found: list[ResumePlan] = []
-    for past in _pasts(results, options):
+    for past in _pasts(results, options, packed.room(ceiling)):
         one = None
         with suppress(*packed.DAMAGED):
             one = _fitting(past, inputs, options, marks, ceiling)
@@ -108,15 +108,18 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling, results: P
     return found[-1] if found else None
 
 
-def _pasts(results: Path | None, options: Options) -> Iterator[Past]:
-    """The audits of this user that can be gone on from: one that is whole, and those that were killed."""
+def _pasts(results: Path | None, options: Options, most: int) -> Iterator[Past]:
+    """The audits of this user that can be gone on from: one that is whole, and those that were killed.
+
+    ``most``: bytes that what is read of them may take at one time.
+    """
     if results is not None:
         with suppress(*packed.DAMAGED), _telling(options), ExitStack() as held:
-            replay = Replay(held.enter_context(files.opened(results / KEPT)))
+            replay = Replay(held.enter_context(files.opened(results / KEPT)), most)
             if replay.is_own:
                 past = Past(replay.log, 0, replay.values["marks"], replay=replay)
                 with suppress(*packed.DAMAGED):
-                    _take_state(past, _State.read(results / STATE, custody.read(results).unlisted[STATE]))
+                    _take_state(past, _State.read(results / STATE, most, custody.read(results).unlisted[STATE]))
                 past.held = held.pop_all()
                 yield past
             else:
@@ -124,8 +127,8 @@ def _pasts(results: Path | None, options: Options) -> Iterator[Past]:
     for left in _left(options):
         with suppress(*packed.DAMAGED), _telling(options), ExitStack() as held:
             _hold(left, held)
-            state = _State.read(left / STATE)
-            past = Past(Log(held.enter_context(files.opened(left / KEPT)), state.end), state.end, {})
+            state = _State.read(left / STATE, most)
+            past = Past(Log(held.enter_context(files.opened(left / KEPT)), state.end, most=most), state.end, {})
             if (0 if past.log.last is None else past.log.last.end) != past.end:
                 continue
             _take_state(past, state)
@@ -179,13 +182,13 @@ class _State:
         return int(self.found.values["log"])
 
     @classmethod
-    def read(cls, path: Path, digest: str | None = None) -> "_State":
+    def read(cls, path: Path, most: int, digest: str | None = None) -> "_State":
         """Raises RefusedError where it is not whole, or has another digest."""
         with files.opened(path) as file:
-            record, seal = islice(packed.records(file), 2)
+            record, seal = islice(packed.records(file, most=most), 2)
             between = any(entry[0] == "seen" for entry in record.listed)  # of captures read apart there are only counts
-            found = packed.load(file, record, GROUPS | (checkpoint.LAYOUTS if between else {}), digest)
-            return cls(found, packed.digest_of(file, record), packed.load(file, seal, {}).values.get("seal"))
+            found = packed.load(file, record, GROUPS | (checkpoint.LAYOUTS if between else {}), digest, most=most)
+            return cls(found, packed.digest_of(file, record), packed.load(file, seal, {}, most=most).values.get("seal"))
 
 
 def _take_state(past: Past, state: _State) -> None:
@@ -247,7 +250,7 @@ def _onward(past: Past, inputs: Sequence[Input], options: Options, ceiling: Ceil
 
 
 def _is_same(one: Mapping[str, Any], item: Input) -> bool:
-    """Whether a capture is as it was when it was read: by its size and time, and where only the time is new, by its bytes."""
+    """Whether a capture is as it was when it was read: by size and stamp, and where only the stamp is new, by its bytes."""
     if one["size"] != item.size or one["changed"] or str(one["failure"]).endswith(os.strerror(errno.EACCES)):
         return False
     if one["stamp"] == item.stamp:

@@ -41,7 +41,7 @@ class CaptureSource:
     refusal: str | None
     member: int | None
     remote: Remote | None = None
-    stamp: int | str | None = None
+    stamp: str | None = None
 
 
 def inputs_of(captures: Sequence[CaptureSource], *, is_hashed: bool) -> list[Input]:

@@ -198,10 +198,12 @@ def _may_hold_requests(first: "Input") -> bool:
 
 def _inside(options: Options, live: "LiveCapture | None" = None, inputs: "Sequence[Input]" = ()) -> "Inside":
     """What opens flows, with the keys that there are; begun before anything else is loaded where ``inputs`` may need it."""
+    from auditor.machine.memory import SECRETS
     from auditor.requests import keys, opener, signing
 
     salt = signing.new_salt() if options.join_key is None else signing.joining_salt(Path(options.join_key))
-    known, begun = keys.read(options.key_logs(), may_come=live is not None), None
+    room = ceiling_of(options).part(SECRETS)
+    known, begun = keys.read(options.key_logs(), may_come=live is not None, memory=room), None
     if inputs and live is None and not is_long(inputs) and (known or options.http or _may_hold_requests(inputs[0])):
         begun = opener.begin(known.private_keys)
     from auditor.requests.inside import Inside

@@ -84,11 +84,12 @@ def host_of(authority: str | None) -> str:
 
 # Every AWS name and every imitation has these letters, or one of the suffixes that lack them.
 _WITHOUT_WS = tuple(suffix + dot for suffix in SUFFIXES if "ws" not in suffix for dot in ("", "."))
+_TAILS = frozenset(suffix[-4:] for suffix in _WITHOUT_WS)
 
 
 def may_concern_aws(names: list[str]) -> list[bool]:
     """A quick look that sorts out nearly all other names: False where ``endpoint`` and ``imitates`` find nothing."""
-    return ["ws" in name or name.endswith(_WITHOUT_WS) for name in map(str.lower, names)]
+    return ["ws" in name or (name[-4:] in _TAILS and name.endswith(_WITHOUT_WS)) for name in map(str.lower, names)]
 
 
 def _suffix(name: str) -> str | None:

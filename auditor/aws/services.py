@@ -1,5 +1,6 @@
 """Service, Region and partition of each flow of a batch: by name, else by address."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -35,18 +36,24 @@ class Services:
         }
 
 
-NOTHING: tuple[Endpoint | None, bool] = (None, False)
-
-
 @lru_cache(maxsize=65536)
 def _read(name: str) -> tuple[Endpoint | None, bool]:
     return endpoint(name), imitates(name)
 
 
-def _of_names(names: list[str | None]) -> list[tuple[Endpoint | None, bool]]:
+def _of_names(names: list[str | None]) -> tuple[dict[int, Endpoint], list[int]]:
+    """The endpoints that names stand for, by the names' places, and the places of imitations."""
     texts = ["" if name is None else name for name in names]
-    some = may_concern_aws(texts)
-    return [_read(text) if concerns else NOTHING for text, concerns in zip(texts, some, strict=True)]
+    read = {at: _read(texts[at]) for at, concerns in enumerate(may_concern_aws(texts)) if concerns}
+    endpoints = {at: where for at, (where, _) in read.items() if where is not None}
+    return endpoints, [at for at, (_, false) in read.items() if false]
+
+
+def _among(places: Iterable[int], count: int) -> Array:
+    """Which of the numbers below ``count`` are among some."""
+    some = np.zeros(count, bool)
+    some[list(places)] = True
+    return some
 
 
 def find(names: list[str | None], name_index: Array, high: Array, low: Array, ranges: Ranges) -> Services:
@@ -54,12 +61,12 @@ def find(names: list[str | None], name_index: Array, high: Array, low: Array, ra
 
     What a flow is recognised by is a source: a name, an address range, or an AWS name whose Region only the range says.
     """
-    endpoints = _of_names(names)
-    is_aws = np.array([where is not None for where, _ in endpoints])[name_index]
-    no_region = np.array([where is not None and where.region is None for where, _ in endpoints])[name_index]
+    endpoints, imitations = _of_names(names)
+    is_aws = _among(endpoints, len(names))[name_index]
+    no_region = _among((at for at, where in endpoints.items() if where.region is None), len(names))[name_index]
     row = ranges.rows_of(high, low)
     combos, index = distinct(np.where(is_aws, name_index, len(names)), np.where(is_aws & ~no_region, 0, row))
-    sources = [(endpoints[n][0] if n < len(names) else None, ranges.rows[r]) for n, r in combos.tolist()]
+    sources = [(endpoints.get(n), ranges.rows[r]) for n, r in combos.tolist()]
     service = [where.service if where else entry.service if entry else None for where, entry in sources]
     region = [(where.region if where else None) or (entry.region if entry else None) for where, entry in sources]
     partition = [where.partition if where else _partition(entry.region) if entry else None for where, entry in sources]
@@ -73,7 +80,7 @@ def find(names: list[str | None], name_index: Array, high: Array, low: Array, ra
         Texts(list(partition), index),
         is_endpoint,
         is_endpoint & np.array([s in PINPOINT for s in service])[index],
-        np.array([false for _, false in endpoints])[name_index],
+        _among(imitations, len(names))[name_index],
     )
 
 

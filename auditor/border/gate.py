@@ -27,6 +27,7 @@ DEEPEST = 64  # objects and lists within each other
 LARGEST = 64 << 20  # bytes of a file that people write, or that says what others hold
 MOST_VALUES = 50_000_000  # of a document
 MOST_ROWS = 200_000_000  # of a Parquet file, and other numbers of its footer
+ROWS = 1 << 14  # that are read at a time
 MOST_GROUPS, MOST_COLUMNS = 100_000, 10_000
 LONGEST_KEY = 1000  # parts of a dotted key, also where one only looks like that
 LONGEST_NUMBER = 20  # digits of a whole number that 64 bits hold, and its sign
@@ -330,7 +331,7 @@ class Parquet:
 
     def batches(self, columns: list[str]) -> "Iterator[pa.RecordBatch]":
         """Some columns, a part of the rows at a time, checked likewise."""
-        parts = _guarded(self._file.iter_batches, columns=columns)
+        parts = _guarded(self._file.iter_batches, ROWS, columns=columns)
         while (batch := _guarded(next, parts, None)) is not None:
             _guarded(batch.validate, full=True)
             yield batch

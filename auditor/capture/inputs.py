@@ -39,7 +39,7 @@ class Input:
     member: Callable[[], BinaryIO] | None = None  # opens it, where it lies in the archive ``path``
     remote: "Remote | None" = None  # where it lies in a store
     size: int | None = None
-    stamp: int | str | None = None  # when a file was written to last, or which version an object is of
+    stamp: str | None = None  # what changes when a file is written to, or which version an object is of
     is_hashed: bool = True
     is_done: bool = False  # it was read to its end, or as far as it can be, or is not to be read
     is_skipped: bool = False  # it holds nothing of the time that is audited
@@ -270,6 +270,15 @@ def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[
     raise InputError(f"{argument}: no such file or folder")
 
 
+def stamp_of(status: os.stat_result) -> str:
+    """What is another one as soon as a file is written to, or another file has its name.
+
+    The time of the last change can be set by whoever owns the file (utimensat(2)); that of the last change of its status and
+    its inode cannot.
+    """
+    return f"{status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
 def _archived(path: Path) -> list[Input] | None:
     """The captures in an archive; None for a file that is none, or cannot be opened, which is said when it is read."""
     try:
@@ -290,7 +299,7 @@ def _archived(path: Path) -> list[Input] | None:
             path,
             member=one.open,
             size=0 if one.refusal else None,
-            stamp=path.stat().st_mtime_ns,
+            stamp=stamp_of(path.stat()),
             refusal=one.refusal,
         )
         for one in members
@@ -373,7 +382,7 @@ def expand(arguments: Iterable[str | Path], say: Callable[[str], object] | None 
                 inputs.append(Input(shown(path), path))
                 continue
             archived = _archived(path)
-            whole = Input(shown(path), path, size=status.st_size, stamp=status.st_mtime_ns)
+            whole = Input(shown(path), path, size=status.st_size, stamp=stamp_of(status))
             inputs += archived if archived is not None else [whole]
     if not inputs:
         raise InputError("there is nothing to read: give at least one capture")

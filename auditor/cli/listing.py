@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
@@ -48,15 +49,25 @@ def show_rows(rows: Rows, form: str = "table", title: str | None = None) -> None
         case "csv":
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(map(cell, names))
-            writer.writerows([[cell(_in_line(_plain(value))) for value in row] for row in cells])
+            writer.writerows([cell(_in_line(_plain(value))) for value in row] for row in cells)
         case "json":
-            sys.stdout.write(json.dumps([_record(names, row) for row in cells], ensure_ascii=False, indent=1) + "\n")
+            sys.stdout.writelines(_listed(_record(names, row) for row in cells))
         case "jsonl":
             sys.stdout.writelines(json.dumps(_record(names, row), ensure_ascii=False) + "\n" for row in cells)
         case _:
             if title is not None:
                 emit(console(), Text(f"{title} ({len(cells):,})", style="bold"))
             _table(names, cells)
+
+
+def _listed(records: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Records as a JSON list, one after the other."""
+    before = "["
+    for record in records:
+        text = json.dumps(record, ensure_ascii=False, indent=1).replace("\n", "\n ")
+        yield f"{before}\n {text}"
+        before = ","
+    yield "\n]\n" if before == "," else "[]\n"
 
 
 def _record(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
@@ -84,24 +95,37 @@ def _text(value: Any, is_whole: bool) -> str:
     return printable(value)
 
 
+@dataclass(frozen=True)
+class _Texts:
+    """Rows as people read them, made anew whenever they are gone through: there may be a million."""
+
+    rows: Sequence[tuple[Any, ...]]
+    is_whole: bool
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return ([_text(value, self.is_whole) for value in row] for row in self.rows)
+
+
 def _table(names: list[str], rows: list[tuple[Any, ...]]) -> None:
     """Columns that are as wide as their values; on a terminal no wider than it, and what that leaves out is said."""
     if not names:
         return
     out = console()
-    texts = [[_text(value, not out.is_terminal) for value in row] for row in rows]
+    texts = _Texts(rows, not out.is_terminal)
     numeric = [
         bool(rows) and all(isinstance(row[k], int | float | None) and not isinstance(row[k], bool) for row in rows)
         for k in range(len(names))
     ]
-    widths = [max(map(cell_len, [names[k], *(row[k] for row in texts)])) for k in range(len(names))]
+    widths = [cell_len(name) for name in names]
+    for row in texts:
+        widths = [max(width, cell_len(text)) for width, text in zip(widths, row, strict=True)]
     if not out.is_terminal:
-        for line in [names, *texts]:
+        for line in chain([names], texts):
             cells = map(_cell, line, widths, numeric)
             sys.stdout.write(f"{(' ' * GAP).join(cells).rstrip()}\n")
         return
     arranged = _arranged(names, widths, out.width)
-    for number, line in enumerate([names, *texts]):
+    for number, line in enumerate(chain([names], texts)):
         for text in _row(line, arranged, numeric):
             emit(out, Text(text, style="" if number else "bold"))
     if not rows:
@@ -110,7 +134,7 @@ def _table(names: list[str], rows: list[tuple[Any, ...]]) -> None:
         emit(out, Text(f"left out: {words}; a pipe or --format csv has all", style="dim"))
 
 
-def _left_out(names: list[str], texts: list[list[str]], arranged: Arranged) -> str:
+def _left_out(names: list[str], texts: Iterable[list[str]], arranged: Arranged) -> str:
     """What is not on the terminal, in words."""
     words = []
     missing = [name for k, name in enumerate(names) if k not in arranged.shown]

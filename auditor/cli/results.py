@@ -58,7 +58,12 @@ def report_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File to write; report.html in the folder without it.", show_default=False),
+        typer.Option(
+            "--out",
+            "-o",
+            help="File to write; report.html in the folder without it, standard output by -.",
+            show_default=False,
+        ),
     ] = None,
     force: ForceOption = False,
 ) -> None:
@@ -104,7 +109,8 @@ def extract_command(
     folder: Annotated[Path, typer.Argument(help="Folder of saved results.", show_default=False)],
     finding: Annotated[str, typer.Argument(help="finding_id, as TLS101-1.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="pcapng to write the packets to.", show_default=False)
+        Path | None,
+        typer.Option("--out", "-o", help="pcapng to write the packets to; - is standard output.", show_default=False),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print the finding in words.")] = False,
     capture: CaptureOption = None,

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from auditor.border import text
+from auditor.border.words import counted
 
 if TYPE_CHECKING:
     from auditor.policy.model import Policy
@@ -22,6 +24,7 @@ VERDICT_STYLE = {"fail": "red", "warn": "yellow", "pass": "green", "not_observab
 COPIED = "Wireshark: "  # what is to be copied whole, so the terminal itself wraps it
 HELD = "\ue000"  # a space at which no line ends, until it is printed
 TOGETHER = re.compile(r"(?<=TLS|SSL) (?=\d)|(?<=\d) (?=%|(?:flow|packet|capture|request|handshake)s?\b)| (?=·)")
+STACKED = 100  # columns below which the title of a policy stands below its name
 WIDTH = 120  # of what is no terminal, where COLUMNS does not say
 
 
@@ -112,8 +115,14 @@ def show_policies(policies: "list[Policy]") -> None:
     out = console()
     table = grid("policy", "edition", "rules", "title", right=("rules",), wide="title")
     for policy in policies:
-        table.add_row(Text(policy.id, style="bold"), policy.edition, str(len(policy.rule)), policy.title)
-    emit(out, table)
+        name = Text(policy.id, style="bold")
+        if out.width < STACKED:
+            emit(out, Text.assemble(name, f"  {policy.edition}, {counted(len(policy.rule), 'rule')}"))
+            emit(out, Padding(Text(policy.title), (0, 0, 0, 2)))
+        else:
+            table.add_row(name, policy.edition, str(len(policy.rule)), policy.title)
+    if out.width >= STACKED:
+        emit(out, table)
     emit(out, Text("audit policy show POLICY lists its rules, audit rule CODE explains one.", style="dim"))
 
 

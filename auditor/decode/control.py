@@ -29,6 +29,8 @@ Array = np.ndarray[Any, Any]
 MOST_PARTNERS = 8  # of an ARP binding: more than the two ends of a transfer network have is enough to know
 ARP, LLDP = 0x0806, 0x88CC
 ARP_BYTES = 28  # RFC 826, of Ethernet and IPv4
+REQUEST, REPLY = 1, 2
+GROUP_ADDRESS = 1 << 40  # the bit of a MAC that makes it one of several stations (IEEE 802)
 # RFC 792, RFC 4443: errors that quote the packet they are about.
 V4_ERRORS = {3: "unreachable", 5: "redirect", 11: "time exceeded"}
 V6_ERRORS = {1: "unreachable", 2: "packet too big", 3: "time exceeded"}
@@ -207,7 +209,8 @@ class Control:
             seen.count += 1
 
     def _bind(self, address: Address, mac: int, packet: Any, by: str, partner: Address | None = None) -> None:
-        if not mac or address[1] in (0, V4_MAPPED):
+        # RFC 1812 3.3.2: who believes that a group address is somebody's is easily deceived.
+        if not mac or mac & GROUP_ADDRESS or address[1] in (0, V4_MAPPED):
             return
         key = Binding(address, mac, int(packet["vlans"]), int(packet["interface"]), int(packet["tunnel"]))
         seen = self.bindings.get(key)
@@ -225,7 +228,8 @@ class Control:
         if not len(packets):
             return
         rows = block[packets["position"][:, None] + np.arange(ARP_BYTES)]
-        good = (rows[:, :6] == np.array([0, 1, 8, 0, 6, 4], np.uint8)).all(axis=1)
+        good = (rows[:, :7] == np.array([0, 1, 8, 0, 6, 4, 0], np.uint8)).all(axis=1)
+        good &= (rows[:, 7] == REQUEST) | (rows[:, 7] == REPLY)  # others are of other protocols (RFC 903, RFC 2390)
         rows, packets = rows[good], packets[good]
         # The same few bindings are announced again and again: look at each once.
         scope = np.stack([packets[name].astype(np.int64) for name in ("vlans", "interface", "tunnel")], axis=1)

@@ -13,7 +13,7 @@ from auditor.flows import frame_columns
 from auditor.flows.community_id import community_ids
 from auditor.flows.rows import Rows, gather
 from auditor.flows.text import write_addresses
-from auditor.tables.columns import Bytes, Column, Numbers, Texts, distinct
+from auditor.tables.columns import Bytes, Column, Numbers, Texts, first_of_each
 
 Array = np.ndarray[Any, Any]
 TRANSPORTS = {TCP: "tcp", UDP: "udp", ESP: "esp", EAPOL: "eapol"}  # in the order of their numbers
@@ -105,8 +105,7 @@ def tunnel_text(tunnel: int, outer: int, endpoint: int = 0, attachment: int = 0,
 
 def _combined(side: Array, names: tuple[str, ...], text: Any) -> Texts:
     """A text column of a function of several fields of a side, called once for each distinct combination."""
-    _, index = distinct(*(side[name] for name in names))
-    _, first = np.unique(index, return_index=True)
+    first, index = first_of_each(*(side[name] for name in names))
     return Texts([text(*(int(side[name][at]) for name in names)) for at in first.tolist()], index)
 
 
@@ -147,8 +146,8 @@ def flow_columns(rows: Rows, ends: Oriented, captures: list[str], interfaces: li
     """The columns of ``flows`` that packets alone decide."""
     flows, client, server = rows.flows, ends.client, ends.server
     # A side that was not seen has no tags or addresses of its own; the other side's say what this wire is.
-    seen = np.where((client["packets"] > 0), 0, 1)
-    first = np.where(seen == 0, client, server)
+    begins = (flows["client"] == 1) ^ (client["packets"] == 0)
+    first = gather(rows.sides.reshape(-1), 2 * np.arange(len(flows)) + begins)
     which = np.where(
         (first["interface"] < 0) | (first["interface"] >= len(interfaces)), len(interfaces), first["interface"]
     )

@@ -106,6 +106,11 @@ def gather(rows: Array, at: Array) -> Array:
     return rows.view(np.ndarray).view(f"V{rows.itemsize}")[at].view(rows.dtype)
 
 
+def copied(rows: Array) -> Array:
+    """All structured rows, copied as bytes."""
+    return rows.view(np.ndarray).view(f"V{rows.itemsize}").copy().view(rows.dtype)
+
+
 def finished(state: State) -> Rows:
     """Copies of the finished rows; their places are kept until ``free``."""
     at = state.finished[: state.memory.counters[FINISHED_FLOWS]]

@@ -8,7 +8,7 @@ from auditor.border.gate import RefusedError
 from auditor.flows.exchange import NAMING, RESUMING
 from auditor.flows.intern import keep
 from auditor.flows.keyed import KEYS
-from auditor.flows.rows import INTERNED, Array, Rows
+from auditor.flows.rows import INTERNED, Array, Rows, copied
 from auditor.flows.state import CHUNK, COUNTERS, DATAGRAM, PLACE, Memory, records
 
 OF_FLOWS = ("host", "dns", "dns_back", "vpc_endpoint")  # fields of flows that are numbers of interned bytes
@@ -25,7 +25,7 @@ class Strings:
 def compacted(rows: Rows, memory: Memory) -> tuple[Rows, Strings]:
     """The same rows with strings of their own: only those that they name."""
     is_used = np.zeros(max(1, int(memory.entries[0, 0])), bool)
-    flows, handshakes = rows.flows.copy(), rows.handshakes.copy()
+    flows, handshakes = copied(rows.flows), copied(rows.handshakes)
     fields = [*((flows, name) for name in OF_FLOWS), *((handshakes, name) for name in INTERNED)]
     for array, name in fields:
         is_used[array[name]] = True

@@ -10,7 +10,7 @@ MIB = 1 << 20
 STARTED = 240 * MIB  # what libraries, kernels and blocks being read take before anything grows
 LEAST = 448 * MIB  # less would not hold a hello, a chain and a batch of flows of each kind at one time
 # Parts of a hundred of what is left. Strings are copied where numbers are given out anew, so they are there twice.
-FLOWS, STREAMS, STRINGS, BATCHES, FACTS, CERTIFICATES = 25, 12, 11, 25, 9, 7
+FLOWS, STREAMS, STRINGS, BATCHES, FACTS, CERTIFICATES, SECRETS = 25, 12, 11, 25, 9, 7, 10
 LOGS = 50  # hundredths that logs and routing tables have before all of these, where there are any
 
 

@@ -8,7 +8,7 @@ nothing but OSError and ``RefusedError``.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +18,8 @@ from auditor.border import gate
 from auditor.border.gate import RefusedError
 from auditor.data import __version__
 from auditor.errors import AuditError
-from auditor.machine import writing
+from auditor.machine import memory, writing
+from auditor.machine.memory import Ceiling
 
 Array = np.ndarray[Any, Any]
 MAGIC = b"AUDITOR1"
@@ -31,8 +32,8 @@ LENGTH = 8  # bytes of the header's length
 DIGEST = 32
 # What comes up where a file is whole, and what is in it is not what an audit writes.
 DAMAGED = (AuditError, RefusedError, OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-LARGEST_HEADER = 256 << 20
-LARGEST = 2 << 30  # bytes that a record may have, and unpack to, unless its reader says more
+HEADER = 8  # how many times a header's bytes it takes in memory
+TOO_LARGE = "takes more memory than there is: give --memory a larger size"
 
 
 class OtherVersionError(RefusedError):
@@ -73,6 +74,11 @@ class Record:
     begin: int
     bodies: int  # where the arrays begin
     end: int
+
+    @property
+    def place(self) -> "Record":
+        """The record by its kind and place alone: there may be many, and ``load`` reads the header again."""
+        return replace(self, values={}, listed=[])
 
 
 def layout(dtype: np.dtype[Any]) -> str:
@@ -132,9 +138,17 @@ def write(path: Path, kind: str, values: Mapping[str, Any], arrays: Mapping[str,
     return bytes(parts[-1]).hex()
 
 
-def records(file: BinaryIO, begin: int = 0) -> Iterator[Record]:
-    """The records of a file from ``begin`` on, by their headers; what is behind the last whole one is passed over."""
-    size = file.seek(0, 2)
+def room(ceiling: Ceiling | None = None) -> int:
+    """Bytes that a record may have, and unpack to: what is left of the memory when everything is loaded."""
+    return (memory.ceiling() if ceiling is None else ceiling).part(100)
+
+
+def records(file: BinaryIO, begin: int = 0, *, most: int | None = None) -> Iterator[Record]:
+    """The records of a file from ``begin`` on, by their headers; what is behind the last whole one is passed over.
+
+    ``most`` is that of ``load``.
+    """
+    size, most = file.seek(0, 2), room() if most is None else most
     while begin < size:
         file.seek(begin)
         head = file.read(len(MAGIC) + LENGTH)
@@ -144,8 +158,8 @@ def records(file: BinaryIO, begin: int = 0) -> Iterator[Record]:
         bodies = begin + len(head) + length
         if len(head) < len(MAGIC) + LENGTH or bodies > size:
             return
-        if length > LARGEST_HEADER:
-            raise RefusedError("damaged: a header does not end")
+        if length * HEADER > most:
+            raise RefusedError(TOO_LARGE)
         header = gate.from_json(file.read(length), unique=True)
         kind, values, listed = _parts(header)
         end = bodies + sum(_entry(entry)[3] for entry in listed) + DIGEST
@@ -162,28 +176,31 @@ def digest_of(file: BinaryIO, record: Record) -> bytes:
 
 
 def load(
-    file: BinaryIO, record: Record, layouts: Mapping[str, Any], digest: str | None = None, *, most: int = LARGEST
+    file: BinaryIO, record: Record, layouts: Mapping[str, Any], digest: str | None = None, *, most: int | None = None
 ) -> Packed:
     """What a record holds, which has to have the arrays of ``layouts``.
 
-    ``digest``: what its SHA-256 has to be; ``most``: bytes that it may unpack to.
+    ``digest``: what its SHA-256 has to be; ``most``: bytes that it may have, and unpack to, ``room`` without it.
     """
+    most = room() if most is None else most
     if record.end - record.begin > most:
-        raise RefusedError("takes more than may be read")
+        raise RefusedError(TOO_LARGE)
     file.seek(record.begin)
     data = memoryview(file.read(record.end - record.begin))
     actual = hashlib.sha256(data[:-DIGEST])
     if actual.digest() != data[-DIGEST:] or digest not in (None, actual.hexdigest()):
         raise RefusedError("damaged: its SHA-256 is another one")
-    return Packed(record.values, _arrays(record.listed, data[record.bodies - record.begin :], layouts, most))
+    bodies = record.bodies - record.begin
+    _, values, listed = _parts(gate.from_json(bytes(data[len(MAGIC) + LENGTH : bodies]), unique=True))
+    return Packed(values, _arrays(listed, data[bodies:], layouts, most))
 
 
 def read(
-    path: Path, kind: str, layouts: Mapping[str, Any], digest: str | None = None, *, most: int = LARGEST
+    path: Path, kind: str, layouts: Mapping[str, Any], digest: str | None = None, *, most: int | None = None
 ) -> Packed:
     """What a file of one record holds, which has to be of a ``kind``; the rest is as for ``load``."""
     with gate.opened(path) as file:
-        found = next(records(file), None)
+        found = next(records(file, most=most), None)
         if found is None or found.end != file.seek(0, 2):
             raise RefusedError("damaged: it is not whole")
         if found.kind != kind:
@@ -220,7 +237,7 @@ def _arrays(listed: list[Any], bodies: memoryview, layouts: Mapping[str, Any], m
             count *= one
         most -= count * dtype.itemsize
         if most < 0:
-            raise RefusedError("unpacks to more than may be read")
+            raise RefusedError(TOO_LARGE)
         arrays[name] = _array(codec, bodies[at : at + size], dtype, count).reshape(shape)
         at += size
     if missing := set(layouts).difference(arrays):

@@ -5,7 +5,7 @@ sessions, pre-shared keys and router configurations are never taken over.
 """
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,58 +15,16 @@ from auditor.capture import folders
 from auditor.capture.compression import allowed
 from auditor.errors import InputError, TopologyError, shown
 from auditor.machine.memory import Allowance
+from auditor.paths import aws_states
+from auditor.paths.aws_commands import COMMANDS, NOT_USED, OTHER_OUTPUTS, UNUSED
+from auditor.paths.aws_states import GONE
 from auditor.paths.topology import Attachment, Topology, VirtualInterface, Vpc, VpcEndpoint, Vpn
 from auditor.settings import checked
 
 T = TypeVar("T")
 Row = dict[str, Any]
 Rows = list[Row]
-GONE = {"deleted", "deleting", "rejected", "failed"}
 
-# Top-level key -> the command that prints it.
-COMMANDS = {
-    "virtualInterfaces": "directconnect describe-virtual-interfaces",
-    "connections": "directconnect describe-connections",
-    "lags": "directconnect describe-lags",
-    "directConnectGateways": "directconnect describe-direct-connect-gateways",
-    "directConnectGatewayAttachments": "directconnect describe-direct-connect-gateway-attachments",
-    "directConnectGatewayAssociations": "directconnect describe-direct-connect-gateway-associations",
-    "routes": "directconnect list-virtual-interface-routes",
-    "VpcEndpoints": "ec2 describe-vpc-endpoints",
-    "NetworkInterfaces": "ec2 describe-network-interfaces",
-    "TransitGatewayAttachments": "ec2 describe-transit-gateway-attachments",
-    "VpnConnections": "ec2 describe-vpn-connections",
-    "Vpcs": "ec2 describe-vpcs",
-    "Subnets": "ec2 describe-subnets",
-    "VpnGateways": "ec2 describe-vpn-gateways",
-    "ClientVpnEndpoints": "ec2 describe-client-vpn-endpoints",
-}
-# Outputs that are right to have in such a folder, and say nothing that is used.
-UNUSED = {
-    "virtualGateways",
-    "locations",
-    "loa",
-    "resourceTags",
-    "FlowLogs",
-    "TransitGateways",
-    "TransitGatewayVpcAttachments",
-    "TransitGatewayRouteTables",
-    "RouteTables",
-    "NatGateways",
-    "InternetGateways",
-    "CustomerGateways",
-    "Addresses",
-    "SecurityGroups",
-    "NetworkAcls",
-    "ManagedPrefixLists",
-    "PrefixLists",
-    "VpcPeeringConnections",
-    "Regions",
-}
-
-NOT_USED = "not the output, as JSON, of a command that says where traffic goes; these do: " + ", ".join(
-    COMMANDS.values()
-)
 MOST_NAMED = 5
 FACTOR = 24  # bytes of memory that a byte of JSON becomes, of many small values
 
@@ -94,7 +52,7 @@ class Account:
 
     def add(self, path: Path) -> None:
         """Take in one file. Raises TopologyError naming it."""
-        if {".yaml", ".yml"} & set(path.suffixes):
+        if OTHER_OUTPUTS & set(path.suffixes):
             self.others.append(path)
             return
         try:
@@ -102,7 +60,7 @@ class Account:
         except InputError as error:
             raise TopologyError(str(error)) from error
         except gate.RefusedError as error:
-            raise TopologyError(f"{shown(path)}: {error}") from error
+            raise TopologyError(f"{shown(path)}: {error}; aws writes JSON with --output json") from error
         keys = [key for key in COMMANDS if isinstance(data, dict) and isinstance(data.get(key), list)]
         if not keys and isinstance(data, dict) and UNUSED & set(data):
             return
@@ -162,6 +120,15 @@ class Account:
         return dict(self._each("connections", pair))
 
     @cached_property
+    def _down(self) -> tuple[dict[str, str], set[str]]:
+        """Connections and LAGs that carry nothing, and virtual interfaces without a gateway."""
+        down = self._each("connections", partial(aws_states.port, "connection", "connection"))
+        down += self._each("lags", partial(aws_states.port, "LAG", "lag"))
+        attachments = self._each("directConnectGatewayAttachments", aws_states.attachment)
+        standing = {name for name, stands in attachments if stands}
+        return dict(down), {name for name, _ in attachments} - standing
+
+    @cached_property
     def _announced(self) -> tuple[Lists, Lists]:
         """Prefixes that AWS advertises over each virtual interface, and those that it accepts."""
         advertised, accepted = Lists(), Lists()
@@ -183,7 +150,7 @@ class Account:
         filters = [p["cidr"] for p in rows.objects(row, "routeFilterPrefixes") if text(p, "cidr")]
         advertised, accepted = self._announced
         prefixes = advertised.get(name) or self._behind_gateways.get(gateway, [])
-        carried = _families(row)
+        carried = aws_states.families(row)
         section: Row = {
             "name": name,
             "kind": row.get("virtualInterfaceType", "private"),
@@ -191,8 +158,8 @@ class Account:
             "peer_address": _distinct(text(peer, "amazonAddress") for peer in peers),
             "own_address": _distinct(text(peer, "customerAddress") for peer in peers),
             "prefixes": [prefix for prefix in prefixes if (":" in prefix) in carried],
-            "sources": _distinct(p for p in [*filters, *accepted.get(name, [])] if (":" in p) in carried),
-            "state": _state_of(row),
+            "sources": _distinct(p for p in accepted.get(name) or filters if (":" in p) in carried),
+            "state": aws_states.of_interface(row, *self._down),
             "region": row.get("region"),
             "gateway": gateway,
             "macsec": self._encryption.get(text(row, "connectionId") or ""),
@@ -212,9 +179,11 @@ class Account:
 
         def associated(row: Row) -> None:
             allowed = [p["cidr"] for p in rows.objects(row, "allowedPrefixesToDirectConnectGateway") if text(p, "cidr")]
-            gateway = text(row, "directConnectGatewayId")
+            gateway, behind = text(row, "directConnectGatewayId"), rows.member(row, "associatedGateway", dict)
             if gateway and row.get("associationState", "associated") == "associated":
                 leads_to.add(gateway, allowed)
+                if behind.get("type") == "transitGateway" and text(behind, "id"):
+                    leads_to.add(behind["id"], allowed)  # so does a VPN that ends on it
 
         def private(row: Row) -> None:
             some = [a for a in rows.objects(row, "VpcAttachments") if a.get("State", "attached") == "attached"]
@@ -323,25 +292,6 @@ class Account:
         return section
 
 
-def _state_of(row: dict[str, Any]) -> str | None:
-    """A virtual interface's state; "BGP down" where it is available, and none of its sessions stands."""
-    state = text(row, "virtualInterfaceState")
-    status = [peer.get("bgpStatus") for peer in rows.objects(row, "bgpPeers")]
-    if state == "available" and status and all(one == "down" for one in status):
-        return "BGP down"
-    return state
-
-
-def _families(row: dict[str, Any]) -> set[bool]:
-    """Which addresses a virtual interface carries, IPv4 (False) or IPv6 (True): each has a BGP session of its own.
-
-    Where no session stands its state says so, and where none is listed any may be.
-    """
-    peers = [peer for peer in rows.objects(row, "bgpPeers") if text(peer, "addressFamily")]
-    standing = [p for p in peers if p.get("bgpStatus") != "down" and p.get("bgpPeerState") not in GONE] or peers
-    return {peer["addressFamily"] == "ipv6" for peer in standing} or {False, True}
-
-
 def _block_state(block: dict[str, Any]) -> str | None:
     state = rows.member(block, "CidrBlockState", dict) or rows.member(block, "Ipv6CidrBlockState", dict)
     return text(state, "State")
@@ -369,7 +319,7 @@ def read(folder: str | Path, notes: list[str] | None = None, allowance: Allowanc
     """
     path = Path(folder)
     if folders.is_folder(path):
-        files = folders.files(path, lambda file: bool({".json", ".yaml", ".yml"} & set(file.suffixes)))
+        files = folders.files(path, lambda file: bool({".json", *OTHER_OUTPUTS} & set(file.suffixes)))
     else:
         files = [(path, folders.refusal(path))]
     if not files:

@@ -33,6 +33,10 @@ MOST_WRAPPINGS = 3
 DATED = re.compile(rb"\d{4}-\d\d-\d\dT\S+ (?:\S+ )?\{")  # a line of `aws logs tail`, or of an export to S3
 MESSAGES = ("@message", "message")  # columns of Logs Insights, and of the console, that have an event
 EVENTS = b"EVENTS\t"  # what --output text writes in front of each
+# Columns that Athena and CloudTrail Lake make of an event's members, without capitals; a structure is text in them.
+MEMBERS = {name.lower(): name for name in ("eventTime", "sourceIPAddress", "vpcEndpointId", "tlsDetails")}
+TLS_MEMBERS = {name.lower(): name for name in ("tlsVersion", "cipherSuite", "clientProvidedHostHeader")}
+TLS_MEMBER = re.compile(r"(\w+)=([^,}]*)")
 PORT = re.compile(r":\d+$")
 HEAD = 1 << 16
 FACTOR = 24  # bytes of memory that a byte of JSON becomes, of many small values
@@ -60,6 +64,8 @@ def looks_like(head: bytes) -> bool:
     plain = text.replace(b'\\"', b'"').replace(b'""', b'"')  # records as text inside of what AWS prints, or of CSV
     if text[:1] not in (b"{", b"["):
         first = plain.partition(b"\n")[0]
+        if _is_table(first.decode("utf-8", "replace")):
+            return True
         plain = (
             plain
             if _message_column(first.decode("utf-8", "replace")) or EVENTS in plain
@@ -93,6 +99,11 @@ def _records(data: bytes) -> Iterator[JsonLine]:
             yield JsonLine(number, row, line.wrong)
 
 
+def _is_table(header: str) -> bool:
+    """Whether columns of CSV are members of events."""
+    return {"eventtime", "sourceipaddress"} <= {name.strip().strip('"').lower() for name in header.split(",")}
+
+
 def _message_column(header: str) -> str | None:
     """The column of CSV that has the events."""
     names = [name.strip().strip('"') for name in header.strip().split(",")]
@@ -101,11 +112,12 @@ def _message_column(header: str) -> str | None:
 
 def _of_text(text: str) -> Iterator[JsonLine]:
     """The events in lines of a log group: CSV with a column of them, or each behind its time and stream, or between tabs."""
-    if (column := _message_column(text.partition("\n")[0])) is not None:
+    header = text.partition("\n")[0]
+    if (column := _message_column(header)) is not None or _is_table(header):
         number = 0
         try:
             for number, row in enumerate(csv.DictReader(io.StringIO(text)), 1):
-                yield _line(number, row.get(column) or "")
+                yield JsonLine(number, row) if column is None else _line(number, row.get(column) or "")
         except csv.Error as error:
             yield JsonLine(number + 1, None, f"not CSV: {error}")
         return
@@ -141,9 +153,19 @@ def _unwrapped(record: Any) -> dict[str, Any]:
             record = inner
         else:
             break
+    if isinstance(record, dict) and "eventtime" in {str(name).lower() for name in record}:
+        record = {MEMBERS.get(str(name).lower(), name): value for name, value in record.items() if value is not None}
     if not isinstance(record, dict) or "eventTime" not in record:
         raise gate.RefusedError("no event of CloudTrail's")
     return record
+
+
+def _of_structure(text: str) -> Any:
+    """The members of a structure that is text: JSON, or as Athena writes it."""
+    if '"' in text:
+        return gate.from_json(text)
+    members = ((TLS_MEMBERS.get(name.lower()), value.strip()) for name, value in TLS_MEMBER.findall(text))
+    return {name: value for name, value in members if name is not None and value != "null"}
 
 
 def _event_text(values: list[Any]) -> Any:
@@ -152,6 +174,8 @@ def _event_text(values: list[Any]) -> Any:
 
 def _event(record: Any) -> Event | None:
     record = _unwrapped(record)
+    if isinstance(record.get("tlsDetails"), str):
+        record = {**record, "tlsDetails": _of_structure(record["tlsDetails"])}
     tls = rows.member(record, "tlsDetails", dict)
     host, when = rows.member(tls, "clientProvidedHostHeader", str), rows.member(record, "eventTime", str)
     if not host or not when:

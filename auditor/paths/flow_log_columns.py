@@ -9,10 +9,12 @@ import pyarrow as pa
 
 from auditor.border import rows
 from auditor.border.gate import RefusedError
-from auditor.prefixes import V4_MAPPED, parse_address
+from auditor.paths import flow_log_kernels as kernels
+from auditor.prefixes import parse_address
 
 Array = np.ndarray[Any, Any]
 MOST = (1 << 53) - 1
+MISSING = -1
 LATEST = 9_000_000_000  # seconds since 1970, in the year 2255: nanoseconds of later ones are not held by 64 bits
 RANGES = {
     "srcport": 65_535,
@@ -25,7 +27,7 @@ RANGES = {
     "encryption-status": 255,
 }
 TEXT = pa.dictionary(pa.int32(), pa.string())
-LONGEST_V4 = 15  # characters
+INNER = {"pkt-srcaddr": "srcaddr", "pkt-dstaddr": "dstaddr"}  # addresses of packets, by those of interfaces
 
 
 @dataclass
@@ -80,12 +82,22 @@ def readable(table: pa.Table, numbers: Collection[str], addresses: Collection[st
         if name in numbers:
             columns.numbers[name], wrong = _numbers(table.column(name), RANGES.get(name, MOST), name)
         elif name in addresses:
+            outer = INNER.get(name)
+            if outer is not None and outer in columns.addresses and _is_alike(table, name, outer):
+                columns.addresses[name] = columns.addresses[outer]  # as nearly everywhere; what is wrong was noted
+                continue
             columns.addresses[name], wrong = _addresses(table.column(name), name)
         else:
             columns.texts[name] = _coded(_texts(table.column(name), name))
             continue
         columns.bad |= wrong
     return columns
+
+
+def _is_alike(table: pa.Table, name: str, other: str) -> bool:
+    """Whether two columns of plain texts are the same."""
+    one, two = table.column(name), table.column(other)
+    return bool(one.type == two.type == pa.string() and one.equals(two))
 
 
 def _numbers(column: Any, most: int, name: str) -> tuple[Array, Array]:
@@ -101,9 +113,23 @@ def _numbers(column: Any, most: int, name: str) -> tuple[Array, Array]:
                 column = column.cast(pa.int64())
             except pa.ArrowInvalid:  # unsigned ones beyond 64 bits
                 column, unread = _parsed(column, most, name)
-    missing = np.asarray(column.is_null().to_numpy(), bool) if column.null_count else np.zeros(len(column), bool)
-    values = np.array(column.fill_null(-1).to_numpy(), np.int64)
-    return values, unread | (((values < 0) | (values > most)) & ~missing)
+    values = np.concatenate([np.zeros(0, np.int64), *(_filled(chunk, MISSING) for chunk in column.chunks)])
+    wrong = (values < 0) | (values > most)
+    if column.null_count:
+        wrong &= ~np.concatenate([_missing(chunk) for chunk in column.chunks])
+    return values, unread | wrong
+
+
+def _missing(array: Any) -> Array:
+    return np.asarray(array.is_null().to_numpy(zero_copy_only=False), bool)
+
+
+def _filled(array: Any, missing: int) -> Array:
+    """An array of whole numbers, some of them missing; Arrow's own way to fill them loads pandas."""
+    data = array.buffers()[1]
+    kind = np.dtype(array.type.to_pandas_dtype())
+    values = np.frombuffer(data or b"", kind)[array.offset : array.offset + len(array)]
+    return np.where(_missing(array), missing, values) if array.null_count else values
 
 
 def _parsed(column: Any, most: int, name: str) -> tuple[Any, Array]:
@@ -152,8 +178,7 @@ def _coded(column: Any) -> tuple[list[str], Array]:
     parts = [np.zeros(0, np.int32)]
     for chunk in column.chunks:
         codes = [known.setdefault(text, len(known)) for text in chunk.dictionary.to_pylist()]
-        indices = np.asarray(chunk.indices.fill_null(len(codes)).to_numpy(zero_copy_only=False))
-        parts.append(np.array([*codes, -1], np.int32)[indices])
+        parts.append(np.array([*codes, MISSING], np.int32)[_filled(chunk.indices, len(codes))])
     return list(known), np.concatenate(parts)
 
 
@@ -164,7 +189,7 @@ def _addresses(column: Any, name: str) -> tuple[Addresses, Array]:
     for chunk in column.chunks if plain else _texts(column, name).chunks:
         values = _parse(chunk if plain else chunk.dictionary)
         if not plain:
-            indices = np.asarray(chunk.indices.fill_null(len(chunk.dictionary)).to_numpy(zero_copy_only=False))
+            indices = _filled(chunk.indices, len(chunk.dictionary))
             values = tuple(np.append(one, np.zeros(1, one.dtype))[indices] for one in values)
         for some, one in zip((high, low, bad), values, strict=True):
             some.append(one)
@@ -172,16 +197,18 @@ def _addresses(column: Any, name: str) -> tuple[Addresses, Array]:
 
 
 def _parse(texts: Any) -> tuple[Array, ...]:
-    """(high, low, wrong) of an array of texts: those of IPv4 all at once, others one by one."""
-    high, low = np.zeros(len(texts), np.uint64), np.zeros(len(texts), np.uint64)
-    missing = np.asarray(texts.is_null().to_numpy(zero_copy_only=False), bool)
-    value, is_v4 = _v4(texts)
-    is_v4 &= ~missing
-    low[is_v4] = value[is_v4] | np.uint64(V4_MAPPED)
-    wrong = ~is_v4 & ~missing
-    others = np.flatnonzero(wrong)
-    known: dict[str, tuple[int, int] | None] = {"-": (0, 0), "": (0, 0)}
-    for at, text in zip(others.tolist(), texts.take(pa.array(others)).to_pylist(), strict=True):
+    """(high, low, wrong) of an array of texts: plain ones all at once, others one by one."""
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    high, low, found = kernels.addresses(np.frombuffer(data or b"", np.uint8), ends)
+    wrong = found == kernels.OTHER
+    if texts.null_count:
+        missing = _missing(texts)
+        wrong &= ~missing
+        high[missing] = low[missing] = 0
+    known: dict[str, tuple[int, int] | None] = {}
+    for at in np.flatnonzero(wrong).tolist():
+        text = texts[at].as_py()
         if text not in known:
             try:
                 known[text] = parse_address(text)
@@ -191,30 +218,3 @@ def _parse(texts: Any) -> tuple[Array, ...]:
             high[at], low[at] = address
             wrong[at] = False
     return high, low, wrong
-
-
-def _v4(texts: Any) -> tuple[Array, Array]:
-    """The value of each text that is an IPv4 address in the form that inet_pton(3) takes, and which are."""
-    _, offsets, data = texts.buffers()
-    count = len(texts)
-    begin = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + count + 1].astype(np.int64)
-    length = np.diff(begin)
-    characters = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-    characters = np.append(characters, np.zeros(LONGEST_V4, np.uint8))
-    good = (length > 0) & (length <= LONGEST_V4)
-    value, octet = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
-    digits, dots = np.zeros(count, np.uint8), np.zeros(count, np.uint8)
-    for place in range(LONGEST_V4):
-        inside = place < length
-        one = characters[np.where(good, begin[:-1], 0) + place]
-        dot, digit = inside & (one == ord(".")), inside & (one - np.uint8(ord("0")) <= 9)
-        good &= ~inside | digit | (dot & (digits > 0))
-        good &= ~(digit & (digits > 0) & (octet == 0))  # no leading zeros
-        octet = np.where(digit, octet * np.uint64(10) + (one - np.uint8(ord("0"))), octet)
-        good &= octet <= 255
-        value = np.where(dot, value << np.uint64(8) | octet, value)
-        octet[dot] = 0
-        digits = np.where(dot, 0, digits + digit)
-        dots += dot
-    good &= (dots == 3) & (digits > 0)
-    return value << np.uint64(8) | octet, good

@@ -10,11 +10,14 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
+
 from auditor.border import gate
 from auditor.capture.compression import LARGER
 from auditor.paths import flow_log_json
 from auditor.paths.flow_log_fields import header, is_row, spelled
 from auditor.paths.flow_log_json import FEWEST, UNREAD
+from auditor.paths.flow_log_kernels import has_loose_spaces
 
 COLOUR = re.compile(rb"\x1b\[[\d;]*m")  # of `aws logs tail --color on`
 DATED = re.compile(rb"^\d{4}-\d\d-\d\dT\S+ (?=\S+ )", re.MULTILINE)
@@ -107,9 +110,8 @@ def _plain(first: bytes) -> Callable[[bytes], bytes]:
 
 def _tidy(lines: bytes) -> bytes:
     """Lines with one space between fields, and none around them."""
-    if b"  " in lines:
+    if has_loose_spaces(np.frombuffer(lines, np.uint8)):
         lines = re.sub(rb" {2,}", b" ", lines)
-    if b" \n" in lines or b" \r\n" in lines or b"\n " in lines or lines[:1] == b" " or lines[-1:] == b" ":
         lines = re.sub(rb"^ +| +(?=\r?$)", b"", lines, flags=re.MULTILINE)
     return lines
 

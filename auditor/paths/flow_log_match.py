@@ -22,6 +22,7 @@ SLACK = 60 * SECOND  # start and end of a row may be that far off (VPC User Guid
 SAMPLES = 5
 CHUNK = 1 << 18  # rows that are joined at once
 MIX = np.uint64(0x9E3779B97F4A7C15)
+MOST_TO_ONE = 64  # rows to one address and port that are looked at
 FEWEST_PACKETS, TOLERANCE = 10, 0.05  # bytes are compared from this many packets on
 
 
@@ -53,17 +54,21 @@ class _Keys:
         self._order = np.argsort(keys, kind="stable")
         self._keys = keys[self._order]
 
-    def have(self, others: Array) -> Array:
-        """Which of some keys are there."""
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def places(self, others: Array) -> Array:
+        """The place of each of some keys among these in their order, the first of equal ones; -1 where it is not there."""
         if not len(self._keys):
-            return np.zeros(len(others), bool)
-        at = np.minimum(np.searchsorted(self._keys, others), len(self._keys) - 1)
-        return np.asarray(self._keys[at] == others)
+            return np.full(len(others), -1)
+        at = np.searchsorted(self._keys, others)
+        return np.where(self._keys[np.minimum(at, len(self._keys) - 1)] == others, at, -1)
 
     def equal(self, others: Array) -> tuple[Array, Array]:
         """(number of one of ``others``, number of a key) of all that are equal."""
-        hits = np.flatnonzero(self.have(others))
-        begin = np.searchsorted(self._keys, others[hits], "left")
+        begin = self.places(others)
+        hits = np.flatnonzero(begin >= 0)
+        begin = begin[hits]
         count = np.searchsorted(self._keys, others[hits], "right") - begin
         offset = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
         return np.repeat(hits, count), self._order[np.repeat(begin, count) + offset]
@@ -81,10 +86,10 @@ class FlowLogWitness:
         self.matched = Matched(np.zeros(len(self.log), bool))
 
     def _start(self, rows: Array) -> Array:
-        return self.log.number["start"][rows] * SECOND - self.skew
+        return self.log.number["start"][rows].astype(np.int64) * SECOND - self.skew
 
     def _end(self, rows: Array) -> Array:
-        return self.log.number["end"][rows] * SECOND - self.skew
+        return self.log.number["end"][rows].astype(np.int64) * SECOND - self.skew
 
     def _within(self, first: int, last: int) -> Array:
         """The rows that are about some of the time from ``first`` to ``last``."""
@@ -127,24 +132,11 @@ class FlowLogWitness:
         """
         log, number = self.log, self.log.number
         lonely = np.flatnonzero(~known)
-        rows = near_rows[~self.matched.rows[near_rows]]
-        if not len(lonely) or not len(rows):
+        if not len(lonely) or not len(near_rows):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         far = _end(Addresses(*flows.end("server")).at(lonely), flows.server_port[lonely])
-        keys, parts, targets = _Keys(np.unique(far)), [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
-        for some in _chunks(rows):
-            target = _end(log.address["dstaddr"].at(some), number["dstport"][some])
-            to_one = keys.have(target)
-            parts.append(some[to_one])
-            targets.append(target[to_one])
-        rows, target = np.concatenate(parts), np.concatenate(targets)
-        order = np.argsort(target, kind="stable")
-        begin = np.searchsorted(target[order], far, "left")
-        count = np.searchsorted(target[order], far, "right") - begin
-        few = count <= 64  # a server's address and port alone say nothing where many talk to it
-        flow = np.repeat(lonely[few], count[few])
-        offset = np.arange(len(flow)) - np.repeat(np.cumsum(count[few]) - count[few], count[few])
-        row = rows[order[np.repeat(begin[few], count[few]) + offset]]
+        row, at = self._of_few(near_rows, _Keys(far))
+        flow = lonely[at]
         near = self._overlaps(flows, flow, row)
         near &= number["protocol"][row] == flows.ip_protocol[flow]
         near &= number["packets"][row] == flows.client_packets[flow]
@@ -160,6 +152,28 @@ class FlowLogWitness:
         alone = np.bincount(flow, minlength=len(flows))[flow] == 1
         alone &= np.bincount(row, minlength=len(log))[row] == 1
         return flow[alone], row[alone]
+
+    def _of_few(self, rows: Array, far: _Keys) -> tuple[Array, Array]:
+        """(row, number of a key) of rows to far ends that no flow has yet.
+
+        An address and port alone say nothing where many talk to it.
+        """
+        count = np.zeros(len(far), np.int64)
+        found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+        for chunk in _chunks(rows):
+            some = chunk[~self.matched.rows[chunk]]
+            place = far.places(self._target(some))
+            count += np.bincount(place[place >= 0], minlength=len(far))
+            there = place >= 0
+            there[there] = count[place[there]] <= MOST_TO_ONE
+            found.append((some[there], place[there]))
+        row, place = (np.concatenate(columns) for columns in zip(*found, strict=True))
+        row = row[count[place] <= MOST_TO_ONE]
+        at, key = far.equal(self._target(row))
+        return row[at], key
+
+    def _target(self, rows: Array) -> Array:
+        return _end(self.log.address["dstaddr"].at(rows), self.log.number["dstport"][rows])
 
     def evidence(self, flows: Flows, network: Network, disagreement: Array) -> list[Evidence]:
         """What the rows say of flows, and where they contradict the packets."""

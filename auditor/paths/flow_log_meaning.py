@@ -24,6 +24,7 @@ EDGES = {
     "vpn": ("vpn", "a VPN"),
     "connect": ("private", "a Connect attachment"),
 }
+LOST = ("packets-lost-no-route", "packets-lost-blackhole", "packets-lost-mtu-exceeded", "packets-lost-ttl-expired")
 WITHIN = ("vpc", "peering", "tgw-peering")
 
 
@@ -42,10 +43,18 @@ class JoinedRows:
 
 def meaning(rows: JoinedRows, log: FlowLog, flows: Flows, network: Network) -> list[Evidence]:
     """Evidence of joined rows."""
-    rows = rows.of(_of_that_vpc(rows, log, network) & ~log.is_value("action", "REJECT")[rows.row])
+    passed = ~log.is_value("action", "REJECT")[rows.row] & ~_is_lost(rows, log)
+    rows = rows.of(_of_that_vpc(rows, log, network) & passed)
     if not len(rows.flow):
         return []
     return [*_traffic_paths(rows, log, flows, network), *_attachments(rows, log, flows, network)]
+
+
+def _is_lost(rows: JoinedRows, log: FlowLog) -> Array:
+    """Rows whose packets a transit gateway dropped, all that it counts: they took no way from there."""
+    packets = log.number["packets"][rows.row].astype(np.int64)
+    lost = np.sum([np.maximum(log.number[name][rows.row], 0) for name in LOST], axis=0, dtype=np.int64)
+    return np.asarray((lost > 0) & (lost >= packets))
 
 
 def _of_that_vpc(rows: JoinedRows, log: FlowLog, network: Network) -> Array:

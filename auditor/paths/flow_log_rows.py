@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from auditor.paths.flow_log_columns import Addresses, Columns
+from auditor.paths.flow_log_columns import MISSING, Addresses, Columns
+from auditor.paths.flow_log_kept import Growing, GrowingAddresses, KeptAddresses, nowhere, whole_numbers
 
 Array = np.ndarray[Any, Any]
-KINDS: dict[str, Any] = {"protocol": np.int16, "traffic-path": np.int16, "encryption-status": np.int16}
-KINDS |= {"srcport": np.int32, "dstport": np.int32, "tcp-flags": np.int32}  # of others 64 bits
-MOST_KNOWN = 1 << 18  # texts of addresses that are kept beside what they mean
 FIELDS = (
     "start",
     "end",
@@ -24,7 +22,6 @@ FIELDS = (
     "interface-id",
     "tgw-id",
 )  # what is looked at of rows that are let go, too
-GROWTH = 1 << 18  # rows that a column grows by
 
 # From when to when rows may be about packets, in seconds; None where that is not known.
 Window = tuple[int | None, int | None]
@@ -34,12 +31,13 @@ Window = tuple[int | None, int | None]
 class FlowLog:
     """The rows of logs that hold addresses. Numbers are -1, texts None, addresses (0, 0) where a row has ``-``.
 
-    ``text`` has for each of the texts (values, index). Lists have an entry for each file, and count all of its rows.
+    Numbers are of the narrowest type that holds a column: who computes with them widens them first. ``text`` has for
+    each of the texts (values, index). Lists have an entry for each file, and count all of its rows.
     """
 
     names: list[str] = field(default_factory=list)
     number: dict[str, Array] = field(default_factory=dict)
-    address: dict[str, Addresses] = field(default_factory=dict)
+    address: dict[str, KeptAddresses] = field(default_factory=dict)
     text: dict[str, tuple[list[str | None], Array]] = field(default_factory=dict)
     file: Array = field(default_factory=lambda: np.zeros(0, np.int32))  # index into ``names``
     rows: list[int] = field(default_factory=list)  # those without data included
@@ -48,7 +46,7 @@ class FlowLog:
     unread: list[int] = field(default_factory=list)  # rows that could not be read
     span: list[tuple[int, int] | None] = field(default_factory=list)  # from when to when, in seconds
     transit: list[bool] = field(default_factory=list)  # whether it is a transit gateway's
-    own: Array = field(default_factory=lambda: np.zeros(0, np.uint64))  # see ``_Owners``
+    own: Array = field(default_factory=lambda: np.zeros(0, np.uint64))  # see ``_InterfaceAddresses``
 
     def __len__(self) -> int:
         return len(self.file)
@@ -69,11 +67,12 @@ class Gathered:
 
     def __init__(self, numbers: Iterable[str], addresses: Iterable[str], texts: Iterable[str]) -> None:
         self._numbers, self._addresses, self._texts = tuple(numbers), tuple(addresses), tuple(texts)
-        self._kept: dict[str, _Growing] = {}  # by column; of addresses there is one of each half
+        self._kept: dict[str, Growing] = {}  # by column
+        self._ends: dict[str, GrowingAddresses] = {}
         self._count = 0  # rows that are kept
         self._window: Window = (None, None)
         self._codes: dict[str, dict[str, int]] = {name: {} for name in self._texts}
-        self._file = _Growing(np.int32(-1))
+        self._file = whole_numbers()
         self._owners = _InterfaceAddresses()
         self._log = FlowLog()
 
@@ -120,10 +119,10 @@ class Gathered:
 
     def _keep(self, columns: Columns, count: int) -> None:
         for column, values in self._split(columns):
-            if column not in self._kept and values.strides != (0,):
-                self._kept[column] = _Growing(self._missing(column))
-            if column in self._kept:
-                self._kept[column].put(values, self._count)
+            self._kept.setdefault(column, whole_numbers()).put(values, self._count)
+        for column, ends in _inner(columns.addresses).items():
+            if column in self._ends or ends.is_there().any():
+                self._ends.setdefault(column, GrowingAddresses()).put(ends, self._count)
         self._count += count
         self._file.put(np.full(count, len(self._log.names) - 1), self._count - count)
 
@@ -133,25 +132,17 @@ class Gathered:
         if start is None or end is None:
             return
         mask = _is_within(start, end, self._window)
-        for column in (*self._kept.values(), self._file):
+        kept: list[Growing | GrowingAddresses] = [*self._kept.values(), *self._ends.values(), self._file]
+        for column in kept:
             column.keep(mask)
         self._count = int(mask.sum())
 
     def _split(self, columns: Columns) -> Iterator[tuple[str, Array]]:
-        """The columns as they are kept."""
-        for name, values in columns.numbers.items():
-            yield name, values.astype(KINDS.get(name, np.int64), copy=False)
-        for name, ends in _inner(columns.addresses).items():
-            for half, values in (("low", ends.low), ("high", ends.high)):
-                yield f"{name} {half}", values if values.any() else np.broadcast_to(np.uint64(0), len(values))
-        for name, (texts, numbers) in columns.texts.items():
+        """The columns of numbers as they are kept, and those of texts as the numbers of these."""
+        yield from columns.numbers.items()
+        for name, (texts, places) in columns.texts.items():
             codes = self._codes[name]
-            yield name, np.array([*(codes.setdefault(text, len(codes)) for text in texts), -1], np.int32)[numbers]
-
-    def _missing(self, column: str) -> Any:
-        if column.partition(" ")[0] in self._addresses:
-            return np.uint64(0)
-        return (np.int32 if column in self._texts else KINDS.get(column, np.int64))(-1)
+            yield name, np.array([*(codes.setdefault(text, len(codes)) for text in texts), MISSING], np.int64)[places]
 
     def _look(self, columns: Columns, good: Array) -> None:
         """Note what is said of a log as a whole."""
@@ -174,7 +165,8 @@ class Gathered:
         log.file = self._file.whole(self._count)
         log.number = {name: self._whole(name) for name in self._numbers}
         log.address = {
-            name: Addresses(self._whole(f"{name} high"), self._whole(f"{name} low")) for name in self._addresses
+            name: self._ends[name].whole(self._count) if name in self._ends else nowhere(self._count)
+            for name in self._addresses
         }
         log.text = {name: (list(self._codes[name]), self._whole(name)) for name in self._texts}
         log.own = self._owners.addresses()
@@ -182,7 +174,7 @@ class Gathered:
 
     def _whole(self, column: str) -> Array:
         kept = self._kept.pop(column, None)
-        return np.broadcast_to(self._missing(column), self._count) if kept is None else kept.whole(self._count)
+        return np.broadcast_to(np.int8(MISSING), self._count) if kept is None else kept.whole(self._count)
 
 
 def _inner(addresses: dict[str, Addresses]) -> dict[str, Addresses]:
@@ -203,41 +195,6 @@ def _is_within(start: Array, end: Array, window: Window) -> Array:
     since, until = window
     within = np.ones(len(start), bool) if since is None else end >= since
     return within if until is None else within & (start <= until)
-
-
-class _Growing:
-    """A column that grows in place: what it would be copied to takes as much memory again."""
-
-    def __init__(self, missing: Any) -> None:
-        self._missing = missing
-        self._values = np.zeros(0, missing.dtype)
-
-    def put(self, values: Array, begin: int) -> None:
-        """Values of the rows from ``begin`` on; those before it that are not known are missing."""
-        self._reach(begin)
-        self._reach(begin + len(values), GROWTH)
-        self._values[begin : begin + len(values)] = values
-
-    def _reach(self, count: int, more: int = 0) -> None:
-        before = len(self._values)
-        if before < count:
-            self._values.resize(count + more, refcheck=False)
-            self._values[before:] = self._missing
-
-    def until(self, count: int) -> Array:
-        """The column of ``count`` rows so far."""
-        self._reach(count)
-        return self._values[:count]
-
-    def keep(self, mask: Array) -> None:
-        """Some of the rows, as many as ``mask`` is long."""
-        self._values = self.until(len(mask))[mask]
-
-    def whole(self, count: int) -> Array:
-        """The column of ``count`` rows, which is let go."""
-        self._reach(count)
-        self._values.resize(count, refcheck=False)
-        return self._values
 
 
 class _InterfaceAddresses:

@@ -31,6 +31,10 @@ NUMBERS = (
     "traffic-path",
     "tcp-flags",
     "encryption-status",
+    "packets-lost-no-route",
+    "packets-lost-blackhole",
+    "packets-lost-mtu-exceeded",
+    "packets-lost-ttl-expired",
 )
 TEXTS = (
     "interface-id",

@@ -1,7 +1,7 @@
 """Readers of routing tables in files: what routers and operating systems print. Told apart by their contents."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,15 @@ from auditor.border.rows import Taken
 from auditor.capture.compression import allowed, unpacked
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
-from auditor.paths import mrt
+from auditor.paths import mrt, route_texts
 from auditor.paths.routes import Hop, Routes
 from auditor.prefixes import parse, parse_address
 
 KNOWN = (
-    "MRT TABLE_DUMP_V2, `ip -j route`, FRR's `show bgp … json` and `show ip route json`, or the text of `show ip bgp`"
+    "MRT TABLE_DUMP_V2, `ip route` and `ip -j route`, FRR's `show bgp … json` and `show ip route json`, the text of "
+    "`show ip bgp`, of `show ip route` (IOS, XR, EOS, NX-OS, FortiOS, FRR) and of `show route` (Junos, BIRD)"
 )
+DEFAULT_VRF = "default"
 # Bytes of memory that a byte of a routing table becomes, of short routes; MRT is read into columns.
 FACTOR, MRT_FACTOR = 24, 8
 MRT_HEADER = 12  # bytes, RFC 6396 2
@@ -41,7 +43,7 @@ def read(
         elif data.lstrip()[:1] in (b"[", b"{"):
             wrong = _json(gate.from_json(data), routes)
         else:
-            wrong = _show_ip_bgp(data.decode("utf-8", "replace"), routes)
+            wrong = _text(data.decode("utf-8", "replace"), routes)
     except (ValueError, IndexError) as error:
         raise InputError(f"{shown(path)}: not a routing table: {error}; known are {KNOWN}") from error
     if not len(routes):
@@ -55,22 +57,48 @@ def read(
 def _json(data: Any, routes: Routes) -> Taken[None]:
     if isinstance(data, list):
         return _ip_route(data, routes)
-    listed = rows.member(data, "routes", dict) or data
+    by_vrf: dict[str, dict[str, list[Any]]] = {}
+    for vrf, prefix, paths in _paths(data, DEFAULT_VRF):
+        for path in paths:
+            name = (rows.member(path, "vrfName", str) or vrf) if isinstance(path, dict) else vrf
+            by_vrf.setdefault(name, {}).setdefault(prefix, []).append(path)
+    if len(by_vrf) > 1 and DEFAULT_VRF not in by_vrf:
+        raise ValueError(f"routes of the VRFs {', '.join(sorted(by_vrf))}: give those of one")
 
-    def add(item: tuple[str, Any]) -> None:
-        prefix, entry = item
-        paths = (
-            entry.get("paths") if isinstance(entry, dict) else entry
-        )  # in `show bgp … detail json` it is a level deeper
-        if "/" not in prefix or not isinstance(paths, list):
-            return
+    def add(item: tuple[str, list[Any]]) -> None:
+        prefix, paths = item
         best = [path for path in paths if _is_best(path)]
         hops = [hop for path in best[:1] for hop in _frr_hops(path)]
         hops += [hop for path in paths if path.get("multipath") and path not in best for hop in _frr_hops(path)]
         if best:
             routes.add(parse(prefix), _several(hops))
 
-    return rows.each(add, listed.items())
+    # Which packets go by the other VRFs only the router's interfaces say.
+    return rows.each(add, (by_vrf.get(DEFAULT_VRF) or next(iter(by_vrf.values()), {})).items())
+
+
+def _paths(data: dict[str, Any], vrf: str) -> Iterator[tuple[str, str, list[Any]]]:
+    """(VRF, prefix, paths) of what FRR prints: of one VRF, or of each under its name."""
+    vrf = rows.member(data, "vrfName", str) or vrf
+    for key, entry in (rows.member(data, "routes", dict) or data).items():
+        # In `show bgp … detail json` paths are a level deeper.
+        paths = entry.get("paths") if isinstance(entry, dict) else entry
+        if "/" in key and isinstance(paths, list):
+            yield vrf, key, paths
+        elif isinstance(entry, dict) and ("routes" in entry or any("/" in inner for inner in entry)):
+            yield from _paths(entry, key)
+
+
+def _text(text: str, routes: Routes) -> Taken[None]:
+    """What routers print for people."""
+    if re.search(NETWORK_HEADER, text, re.MULTILINE) is not None:
+        return _show_ip_bgp(text, routes)
+    if (linux := route_texts.ip_route(text)) is not None:
+        return _ip_route(linux, routes)
+    entries = route_texts.entries(text)
+    if entries is None:
+        raise ValueError("nothing in it is a table of routes")
+    return rows.each(lambda entry: routes.add(parse(entry[0]), _several(entry[1])), entries)
 
 
 def _several(hops: list[Hop]) -> Hop:
@@ -186,6 +214,7 @@ def _linux_hop(one: dict[str, Any], row: dict[str, Any]) -> Hop:
 
 # Status codes in front of the routes of Cisco's IOS, IOS XR and NX-OS, of Arista's EOS, FRR and Quagga.
 STATUS = frozenset(" *>=|&%<sdhrSRbfaxmteEcCiIlLNuV")
+NETWORK_HEADER = r"^.*Network\s+Next ?Hop.*$"
 NETWORK = re.compile(r"^(?:\[[^\]]*\])?(?P<net>[0-9a-fA-F:.]+(?:/\d+)?)$")
 
 
@@ -201,9 +230,8 @@ def _classful(text: str) -> str:
 
 def _show_ip_bgp(text: str, routes: Routes) -> Taken[None]:
     """The table of Cisco, FRR and Quagga: best routes have ``>`` among the status codes in front."""
-    header = re.search(r"^.*Network\s+Next ?Hop.*$", text, re.MULTILINE)
-    if header is None:
-        raise ValueError("the line 'Network  Next Hop …' is missing")
+    header = re.search(NETWORK_HEADER, text, re.MULTILINE)
+    assert header is not None
     column = header.group(0).index("Network")
     network = None
     status = ""

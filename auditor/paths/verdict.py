@@ -249,7 +249,9 @@ def decide(flows: Flows, evidence: list[Evidence], over: dict[str, str], in_tunn
         link=Texts([*(item.link for item in evidence), None], np.where(linked, flow.best, nothing)),
         against=Texts([*(item.detail for item in evidence), None], np.where(flow.against >= 0, flow.against, nothing)),
         asymmetric=np.where(flow.both, flow.differ.astype(int), -1),
-        seen=flow.known & (_is_seen(client, evidence) | unseen[0]) & (_is_seen(server, evidence) | unseen[1]),
+        seen=flow.known
+        & (_is_seen("client", client, evidence) | unseen[0])
+        & (_is_seen("server", server, evidence) | unseen[1]),
         directions={"client": client, "server": server},
         over=np.array([*(over.get(item.link or "") for item in evidence), None], object)[
             np.where(flow.known, flow.best, -1)
@@ -257,10 +259,14 @@ def decide(flows: Flows, evidence: list[Evidence], over: dict[str, str], in_tunn
     )
 
 
-def _is_seen(direction: Direction, evidence: list[Evidence]) -> Array:
-    """Whether a direction's path was seen of its packets, and not only let expect by addresses or routes."""
+def _is_seen(which: str, direction: Direction, evidence: list[Evidence]) -> Array:
+    """Whether a direction's path was seen of its packets, of none of them another one, and not only let expect."""
     kinds = np.array([*(item.kind in SEEN for item in evidence), False])
-    return np.asarray(kinds[direction.best] & (direction.confidence > NONE))
+    seen = kinds[direction.best] & (direction.confidence > NONE)
+    for item in evidence:
+        if item.kind == "moved" and item.direction == which:
+            seen &= ~(item.mask & CONFLICTS[CODE[item.path]][direction.path])
+    return np.asarray(seen)
 
 
 def _details(evidence: list[Evidence], flow: Joined, client: Direction, server: Direction, at_home: Array) -> Texts:

@@ -16,6 +16,7 @@ from auditor.capture import folders
 from auditor.capture.compression import unpacked
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
+from auditor.paths import other_logs
 from auditor.paths.model import Evidence, Flows
 from auditor.paths.site import Network
 from auditor.paths.witness import Matched
@@ -24,13 +25,12 @@ from auditor.tables import arrow, schema
 if TYPE_CHECKING:
     from auditor.paths.cloudtrail import CloudTrail, Event
     from auditor.paths.flow_log_match import FlowLogWitness
+    from auditor.paths.flow_log_rows import FlowLog
     from auditor.paths.sensors import SensorFlow, SensorLog
 
 Array = np.ndarray[Any, Any]
 HEAD = 1 << 16
 Span = tuple[int | None, int | None]  # times of the first packet and of the last one, None while they are not known
-KNOWN = "VPC and transit gateway flow logs (text or Parquet), CloudTrail events, Zeek's conn.log and ssl.log, Suricata's EVE"
-CONVERT = "of other forms make JSON or text, as with aws logs filter-log-events --output json, or CSV, as Athena does"
 SUFFIXES = {
     ".log",
     ".json",
@@ -148,7 +148,7 @@ def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
         if folders.is_folder(path):
             logs = folders.files(path, lambda file: bool(SUFFIXES & set(file.suffixes)))
             if not logs:
-                raise InputError(f"{path}: the folder holds no log; known are {KNOWN}")
+                raise InputError(f"{path}: the folder holds no log; known are {other_logs.KNOWN}")
         else:
             logs = [(path, folders.refusal(path))]
         for file, refusal in logs:
@@ -185,7 +185,7 @@ def read(
     logs = flow_logs.LogReader(formats, allowance, window)
     trails: list[tuple[str, Taken[Event]]] = []
     sensed: list[tuple[str, Taken[SensorFlow]]] = []
-    any_log = False
+    any_log, beside = False, list[Path]()
     for path in files:
         head = heads[path]
         if b'"digestS3Object"' in head:  # CloudTrail's digests lie beside its logs, and hold no events
@@ -197,16 +197,16 @@ def read(
             any_log = True
         elif sensors.looks_like(head):
             sensed.append((str(path), sensors.read(path, allowance)))
+        elif len(files) > 1 and other_logs.is_beside(path, head):
+            beside.append(path)
         elif not flow_logs.formats_of(path):
-            raise InputError(f"{path}: not a log that is known: {KNOWN}; {CONVERT}")
+            raise other_logs.refused(path, head)
+    if beside and not (any_log or trails or sensed):
+        raise other_logs.refused(beside[0], heads[beside[0]])
     log = logs.finish()
-    taken_of: list[tuple[str, Taken[Any]]] = [*trails, *sensed]
-    notes = [f"{shown(name)}: {words}" for name, taken in taken_of if (words := taken.words("row"))]
-    unread = zip(log.names, log.unread, log.rows, strict=True)
-    notes += [
-        f"{shown(name)}: {some:,} of {counted(of, 'row')} cannot be read and are left out"
-        for name, some, of in unread
-        if some
+    notes = [
+        *_unread([*trails, *sensed], log),
+        *(f"{shown(path)}: Zeek's, and not of connections: left out" for path in beside),
     ]
     return Witnesses(
         FlowLogWitness(log, offset) if any_log else None,
@@ -214,3 +214,13 @@ def read(
         sensors.SensorLog(sensed, offset) if sensed else None,
         notes,
     )
+
+
+def _unread(taken_of: "Iterable[tuple[str, Taken[Any]]]", log: "FlowLog") -> Iterator[str]:
+    """What could not be read of trails, logs of sensors and flow logs, a sentence for each file."""
+    for name, taken in taken_of:
+        if words := taken.words("row"):
+            yield f"{shown(name)}: {words}"
+    for name, some, of in zip(log.names, log.unread, log.rows, strict=True):
+        if some:
+            yield f"{shown(name)}: {some:,} of {counted(of, 'row')} cannot be read and are left out"

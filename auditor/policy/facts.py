@@ -116,7 +116,4 @@ def distinct(columns: Mapping[str, FactColumn], names: Iterable[str]) -> tuple[F
     """
     combined = {name: columns[name] for name in names}
     first, index = first_of_each(*map(_codes, combined.values()))
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return Facts.at(combined, first[order]), rank[index]
+    return Facts.at(combined, first), index

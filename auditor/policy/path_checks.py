@@ -37,6 +37,8 @@ def private_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ch
     answer.put(good, PASS, facts.path_detail)
     likely = Words("likely ", facts.path.astype(object), ", not seen: ", or_unknown(facts.path_detail))
     answer.put(good & ~facts.path_seen, NOT_OBSERVABLE, likely)
+    partly = Words("not all of its packets: ", or_unknown(facts.path_changed))
+    answer.put(good & ~facts.path_seen & is_given(facts.path_changed), NOT_OBSERVABLE, partly)
     bad = proven & ~good & ~is_one_of(facts.path, ["unknown", "private"])
     answer.put(bad, unmet(required), Words("went by ", facts.path.astype(object), ": ", or_unknown(facts.path_detail)))
     half = good & (facts.asymmetric == YES)

@@ -100,7 +100,8 @@ def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
 
     ``dh_bits``: least length of a finite-field group (RFC 7919's by their names, others by their primes);
     ``curve_bits``: least length of a curve. With ``allow`` and ``dh_bits`` other primes of that length are allowed too.
-    A prime that is known to be weak is refused whatever its length, and so is a public key that gives the result away.
+    A prime that is known to be weak is refused whatever its length; where a strength is asked for, so is a public key that
+    gives the result away.
     """
     limits = GroupLimits(
         frozenset(str(name).lower() for name in parameters.get("allow", [])),
@@ -113,7 +114,9 @@ def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     for at, (name, prime, public_key) in enumerate(found):
         if name is None:
             continue
-        objection = public_key if public_key is not None else limits.objection(name, prime)
+        objection = limits.objection(name, prime)
+        if public_key is not None and limits.asks_for_strength:
+            objection = public_key
         known = f"{name}, {prime}" if prime and name.startswith("dh") else name
         bad = objection is not None
         answer.verdict[at] = unmet(required) if bad else PASS
@@ -133,6 +136,11 @@ class GroupLimits:
     deny: frozenset[str]
     dh_bits: int
     curve_bits: int
+
+    @property
+    def asks_for_strength(self) -> bool:
+        """Whether more is asked for than that the group is one of a list."""
+        return bool(self.dh_bits or self.curve_bits)
 
     def objection(self, name: str, prime: str | None) -> str | None:
         """Why a group is refused, None where it is not; an empty text where the name says it all.

@@ -144,6 +144,7 @@ class Cursor:
         self._more = True
         self._fresh = True  # nothing of what is in the buffer was looked at
         self._ended = False
+        self._keys: S.Array | None = None  # of the packets in its block, once they are asked for
         self._full = False  # there were more packets in it than the block has room for
         self.block = blocks.take(size)
         try:
@@ -166,8 +167,17 @@ class Cursor:
     @property
     def keys(self) -> S.Array:
         """The times by which its packets come in order: they never go back."""
-        times = self.block.packets["time"][: self.block.count]
-        return np.maximum(np.maximum.accumulate(times), self._before)
+        if self._keys is None:
+            times = self.block.packets["time"][: self.block.count]
+            self._keys = np.maximum(np.maximum.accumulate(times), self._before)
+        return self._keys
+
+    @property
+    def coming(self) -> int | None:
+        """The time by which its next packet comes; None where all that are decoded were handed on."""
+        if self.at == self.block.count:
+            return None
+        return int(self.keys[self.at]) if self.at else max(int(self.block.packets["time"][0]), self._before)
 
     def standing(self) -> Standing | None:
         """Where it stands; None where another process could not go on there."""
@@ -204,7 +214,7 @@ class Cursor:
     def load(self) -> bool:
         """Decode the packets that come next, when all before them were handed on; False where there are none."""
         self.block.clear()
-        self.at = 0
+        self.at, self._keys = 0, None
         try:
             while self._more and not self.block.count:
                 self._decode()
@@ -283,7 +293,7 @@ class Cursor:
         """Its block, whole; the next packets are decoded into another one."""
         block, self.block = self.block, self._blocks.take(self._size)
         block.reader = self.reader
-        self.at = 0
+        self.at, self._keys = 0, None
         return block
 
     def _end(self) -> None:

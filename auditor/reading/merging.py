@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from auditor.decode.packet import FRAME_SEEN, RECENT, RECENT_PACKET
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import copies, counting, scan
+from auditor.reading.agenda import Agenda
 from auditor.reading.checkpoint import Border, Pace, Resumed, Seen, border
 from auditor.reading.decoding import FEW, SMALLEST_PACKET, Block, Blocks, Cursor, Standing
 from auditor.reading.samples import Samples
@@ -64,7 +65,7 @@ class Merging:
         self._frames = S.records(RECENT, FRAME_SEEN)
         self._blocks = Blocks(block_bytes)
         self._pace = pace
-        self._open: list[Cursor] = []
+        self._open = Agenda()
         self._gathered: Block | None = None
         self._filled = 0  # bytes of that block
         self._left = threading.Event()
@@ -123,17 +124,17 @@ class Merging:
         for source, resumed in self._begun:
             if (standing := resumed.standing(source.number)) is not None:
                 self._open_one(source, standing)
-        self._go_on()
+        self._go_on(self._open)
         while not self._stopped.is_set() and not self._left.is_set():
             self._begin()
             if not self._open:
                 break
-            border = min(cursor.key for cursor in self._open)
-            pieces = [piece for cursor in self._open if (piece := _until(cursor, border)) is not None]
-            self._take(pieces)
+            border = self._open.border
+            some = self._open.until(border)
+            self._take([_until(cursor, border) for cursor in some])
             if self._pace is not None and self._pace.is_due_inside:
                 self._reach_inside(self._pace)
-            self._go_on()
+            self._go_on(some)
             if not self._open and self._pace is not None:
                 self._reach_border(self._pace)
         self._flush()
@@ -142,7 +143,7 @@ class Merging:
         """Open the captures that begin before what is known of those that are open."""
         while self._waiting:
             first = self._waiting[0]
-            if self._open and (first.first, first.number) > min(cursor.key for cursor in self._open):
+            if self._open and (first.first, first.number) > self._open.border:
                 return
             self._waiting.popleft()
             if self._waiting:
@@ -160,7 +161,7 @@ class Merging:
         except OSError as error:
             source.failure, source.item.is_done = f"{source.item.name}: {error.strerror or error}", True
         else:
-            self._open.append(cursor)
+            self._open.add(cursor)
             return cursor
         return None
 
@@ -189,14 +190,19 @@ class Merging:
 
     def _load(self, cursor: Cursor) -> None:
         """The next packets of a capture, or its end."""
-        if not cursor.load():
+        if cursor.load():
+            self._open.note(cursor)
+        else:
             self._open.remove(cursor)
             cursor.close()
 
-    def _go_on(self) -> None:
-        """Read on where all packets of a block were handed on."""
-        for cursor in [one for one in self._open if one.at == one.block.count]:
-            self._load(cursor)
+    def _go_on(self, some: Iterable[Cursor]) -> None:
+        """Where all packets of a block were handed on, read on; ``some``: captures of which packets were."""
+        for cursor in some:
+            if cursor.at == cursor.block.count:
+                self._load(cursor)
+            else:
+                self._open.note(cursor)
 
     def _take(self, pieces: list[Piece]) -> None:
         """Hand packets on, in order: a block as it is, or gathered from several."""
@@ -265,11 +271,11 @@ class Merging:
         self._put(block)
 
 
-def _until(cursor: Cursor, border: tuple[int, int]) -> Piece | None:
-    """The packets of an open capture that come before all that is not known yet."""
+def _until(cursor: Cursor, border: tuple[int, int]) -> Piece:
+    """The packets of an open capture that come before all that is not known yet, of which there are some."""
     time, number = border
-    if cursor.key <= border and cursor.at < cursor.block.count:
+    if cursor.key <= border:
         return cursor, cursor.at, cursor.block.count  # all: their times need not be put in order
     keys = cursor.keys[cursor.at :]
     end = cursor.at + int(np.searchsorted(keys, time, "right" if cursor.number <= number else "left"))
-    return (cursor, cursor.at, end) if end > cursor.at else None
+    return cursor, cursor.at, end

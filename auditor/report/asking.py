@@ -6,26 +6,23 @@ What has an order has it here too: ``tls_version < 'TLS 1.2'`` is true of what i
 
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from auditor.errors import AuditError
 from auditor.report import database
 from auditor.report.database import Table
-from auditor.report.plain import values
 from auditor.report.results import Results
+from auditor.report.scanned import GROUP, ROW, Scanned
 from auditor.tables.arrow import categories
 from auditor.tables.schema import TABLES, Column
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
     import pandas as pd
-    import pyarrow as pa
 
-ROW = "row number"  # of a row in its table, for those that take rows by a condition
 ORDERED: dict[str, Column] = {
     column.name: column for columns in TABLES.values() for column in columns if column.ordered
 }
@@ -73,16 +70,15 @@ def frame(result: Results, text: str) -> "pd.DataFrame":
         return database.frame(connection, ranked(text))
 
 
-def rows_where(result: Results, table: str, condition: str) -> "pa.Table":
-    """The rows of a table of which a condition of SQL is true. Raises AuditError where it is not right."""
+def places_where(result: Results, table: str, condition: str) -> "np.ndarray[Any, Any]":
+    """The places of the rows of a table of which a condition of SQL is true. Raises AuditError where it is not right."""
     if table not in TABLES:
         raise AuditError(f"--table {table}: no such table; there are {', '.join(result.tables)}")
     words = _named(f"select {condition} from {table}")  # noqa: S608 - looked at, and not asked
     with _opened(result, f"{table} {condition}", words) as connection:
         # the line end closes a comment, and the brackets keep the condition a condition
         wanted = f'select "{ROW}" from "{table} with rows" as {table} where (\n{ranked(condition)}\n) order by 1'  # noqa: S608 - a database that holds nothing else
-        _, found = database.query(connection, wanted)
-    return result.rows_at(table, np.array([row[0] for row in found], np.int64))
+        return database.numbers(connection, wanted)
 
 
 def _named(text: str) -> set[str] | None:
@@ -101,17 +97,20 @@ def _named(text: str) -> set[str] | None:
 def _opened(result: Results, text: str, words: set[str] | None) -> "Iterator[duckdb.DuckDBPyConnection]":
     """The tables that a query names, or all where it names none; ``words``: of their columns only those among them."""
     named = [name for name in result.tables if re.search(rf"\b{name}\b", text, re.IGNORECASE)] or result.tables
-    data = {name: result.arrow(name, *_columns(name, words)) for name in named}
-    if "flows" in data and re.search(r"\bclient_group\b", text, re.IGNORECASE):
-        data["flows"] = _with_groups(data["flows"])
-    with closing(database.closed()) as connection, _explained(named):
+    with_groups = re.search(rf"\b{GROUP}\b", text, re.IGNORECASE) is not None
+    scans = [Scanned(result, name, _columns(name, words), with_groups and name == "flows") for name in named]
+    with database.closed() as connection, _explained(named):
         for column in ORDERED.values():
-            texts = {text for one in data.values() if column.name in one.column_names for text in _texts(one, column)}
+            texts = {text for one in scans if column.name in one.names for text in _texts(one, column)}
             listed = ", ".join(f"'{text.replace(chr(39), chr(39) * 2)}'" for text in categories(column, sorted(texts)))
             connection.execute(f"create type {column.name} as enum ({listed})")
-        for name, one in data.items():
-            _register(connection, name, one)
-        yield connection
+        for one in scans:
+            _register(connection, one)
+        try:
+            yield connection
+        except AuditError as error:
+            failure = next((one.failure for one in scans if one.failure is not None), None)
+            raise (failure or error) from error
 
 
 @contextmanager
@@ -130,36 +129,28 @@ def _explained(tables: list[str]) -> Iterator[None]:
 
 
 def _columns(table: str, words: set[str] | None) -> list[str]:
-    """The columns of a table that are among some words, at least one; none for all."""
-    if words is None:
-        return []
+    """The columns of a table that are among some words, at least one; all where there are no words."""
     names = [column.name for column in TABLES[table]]
-    if "client_group" in words:
+    if words is None:
+        return names
+    if GROUP in words:
         words = words | {"client_ip"}
     return [name for name in names if name in words] or names[:1]
 
 
-def _texts(data: "pa.Table", column: Column) -> list[str]:
+def _texts(scan: Scanned, column: Column) -> set[str]:
     """The distinct texts of a column of a closed set."""
-    chunks = data.column(column.name).chunks
-    return [text for chunk in chunks for text in chunk.dictionary.to_pylist() if text is not None]
+    batches = scan.result.batches(scan.table, column.name)
+    return {text for batch in batches for text in batch.column(0).dictionary.to_pylist() if text is not None}
 
 
-def _register(connection: "duckdb.DuckDBPyConnection", name: str, data: "pa.Table") -> None:
-    connection.register(f"{name} as written", data.append_column(ROW, [np.arange(len(data))]))
-    ordered = [column for column in data.column_names if column in ORDERED]
+def _register(connection: "duckdb.DuckDBPyConnection", scan: Scanned) -> None:
+    name = scan.table
+    connection.register(f"{name} as written", scan)
+    ordered = [column for column in scan.names if column in ORDERED]
     replaced = f"replace ({', '.join(f'{one}::{one} as {one}' for one in ordered)})" if ordered else ""
     connection.execute(f'create view "{name} with rows" as select * {replaced} from "{name} as written"')  # noqa: S608 - own names
     connection.execute(f'create view {name} as select * exclude ("{ROW}") from "{name} with rows"')  # noqa: S608 - own names
-
-
-def _with_groups(flows: "pa.Table") -> "pa.Table":
-    """The flows with the network that each client is counted with in findings."""
-    from auditor.policy.findings import client_group
-
-    known: dict[str, str] = {}
-    groups = [known.get(one) or known.setdefault(one, client_group(one)) for one in values(flows.column("client_ip"))]
-    return flows.append_column("client_group", [groups] if groups else [np.zeros(0, "U1")])
 
 
 def _kind(column: Column) -> str:

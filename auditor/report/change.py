@@ -1,7 +1,7 @@
 """What changed between two audits: by client group and service, not by port numbers or flow numbers."""
 
-from collections import Counter
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from auditor.border.words import counted
@@ -19,17 +19,23 @@ ASPECTS = {
     "key_exchange_group": "key exchange group",
     "protocol": "protocol",
 }
+NOT_PROVEN = {"private": "private (not proven)"}  # by addresses alone: it is never shown without saying so
 # What was found and is not any more: ``went`` where the rule judged the same traffic and is met, else ``unjudged``.
 MARKS = {"came": "+", "went": "-", "changed": "~", "unjudged": "?"}
 Key = tuple[str, str]  # client group, service
 
 
-@dataclass
+@dataclass(slots=True)
 class Profile:
-    """How a client group speaks with a service: flows, and how many of them have each value of an aspect."""
+    """How a client group speaks with a service: flows, and the combinations of aspects that they have."""
 
     flows: int = 0
-    aspects: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in ASPECTS})
+    combinations: set[tuple[str | None, ...]] = field(default_factory=set)
+
+    def values(self, aspect: str) -> set[str]:
+        """What flows have of an aspect."""
+        at = list(ASPECTS).index(aspect)
+        return {one for combination in self.combinations if (one := combination[at]) is not None}
 
 
 def service_of(row: dict[str, Any]) -> str:
@@ -42,13 +48,16 @@ def service_of(row: dict[str, Any]) -> str:
 def profiles(result: Results) -> dict[Key, Profile]:
     """The profile of each client group and service."""
     by_key: dict[Key, Profile] = {}
+    network = lru_cache(1 << 16)(client_group)
+    known: dict[tuple[str | None, ...], tuple[str | None, ...]] = {}  # each once, for all profiles
     names = ("client_ip", "server_ip", "server_name", "service", "region", *ASPECTS)
     for row in result.each("flows", *names):
-        profile = by_key.setdefault((client_group(row["client_ip"]), service_of(row)), Profile())
+        profile = by_key.setdefault((network(row["client_ip"]), service_of(row)), Profile())
         profile.flows += 1
-        for aspect, counts in profile.aspects.items():
-            if row[aspect] is not None:
-                counts[row[aspect]] += 1
+        aspects = tuple(
+            None if (value := row[aspect]) is None else NOT_PROVEN.get(value) or str(value) for aspect in ASPECTS
+        )
+        profile.combinations.add(known.setdefault(aspects, aspects))
     return by_key
 
 
@@ -80,8 +89,8 @@ class Change:
         return asdict(self)
 
 
-def _values(counts: "Counter[str]") -> str:
-    return ", ".join(sorted(counts)) or "none"
+def _words(values: set[str]) -> str:
+    return ", ".join(sorted(values)) or "none"
 
 
 def diff(old: Results, new: Results) -> list[Change]:
@@ -92,16 +101,16 @@ def diff(old: Results, new: Results) -> list[Change]:
         one, two = before.get(key), after.get(key)
         if one is None and two is not None:
             values = ", ".join(
-                _values(two.aspects[name]) for name in ("path", "protocol", "tls_version") if two.aspects[name]
+                _words(some) for name in ("path", "protocol", "tls_version") if (some := two.values(name))
             )
             changes.append(Change("came", "traffic", *key, None, f"{counted(two.flows, 'flow')} ({values})"))
         elif two is None and one is not None:
             changes.append(Change("went", "traffic", *key, counted(one.flows, "flow"), None))
         elif one is not None and two is not None:
             for name, words in ASPECTS.items():
-                if set(one.aspects[name]) != set(two.aspects[name]):
-                    was, is_now = _values(one.aspects[name]), _values(two.aspects[name])
-                    changes.append(Change("changed", words, *key, was, is_now))
+                was, is_now = one.values(name), two.values(name)
+                if was != is_now:
+                    changes.append(Change("changed", words, *key, _words(was), _words(is_now)))
     return changes
 
 

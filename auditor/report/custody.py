@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,10 @@ def contents(
 def _place(name: str, to: Path) -> dict[str, str | None]:
     """Where a capture is: absolute, and from the results; neither of what is no file, as a stream or an interface."""
     path = located(name)
-    if not path.is_file() and not any(parent.is_file() for parent in path.parents):  # which is an archive
+    is_file = False
+    with suppress(OSError):  # names of objects may be longer than those of files
+        is_file = path.is_file() or any(parent.is_file() for parent in path.parents)  # which is an archive
+    if not is_file:
         return {"name": name, "path": None, "from_results": None}
     absolute = path.absolute()
     return {"name": name, "path": shown(absolute), "from_results": _between(to, absolute)}

@@ -1,6 +1,9 @@
 """DuckDB, shut in: a database in memory that sees the tables it is given, and nothing else of the machine."""
 
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +11,12 @@ from auditor.errors import AuditError
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
     import pandas as pd
 
 Table = tuple[list[str], list[tuple[Any, ...]]]
 MOST_ROWS = 1_000_000
+PIECE = 1 << 14  # rows that are taken out at a time
 EXAMPLE = "select service, count(*) from flows group by 1 (show tables says what there is)"
 NO_FILES = "file system operations are disabled"
 # Neither files nor networks, no code of others, no variables of this program, and a share of the machine.
@@ -21,26 +26,36 @@ CLOSED: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": False,
     "allow_community_extensions": False,
     "python_enable_replacements": False,
-    "temp_directory": "",
-    "memory_limit": "4GB",
+    "memory_limit": "1GB",
+    "max_temp_directory_size": "64GB",
     "threads": 4,
 }
 
 
-def closed(path: Path | None = None) -> "duckdb.DuckDBPyConnection":
-    """An empty database in memory, or a file to be read. No query can open what is closed. Raises AuditError."""
+@contextmanager
+def closed(path: Path | None = None) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """An empty database in memory, or a file to be read. No query can open what is closed. Raises AuditError.
+
+    What its share of memory does not hold goes into a folder of its own while a query runs.
+    """
     import duckdb
 
-    try:
-        connection = duckdb.connect(
-            ":memory:" if path is None else str(path), read_only=path is not None, config=CLOSED
-        )
-        connection.execute("set timezone = 'UTC'")
-        connection.execute("set enable_progress_bar = false")  # it is drawn on standard output
-        connection.execute("set lock_configuration = true")
-    except duckdb.Error as error:
-        raise AuditError(f"{path}: {_first_line(error)}") from error
-    return connection
+    with ExitStack() as held:
+        aside = ""
+        with suppress(OSError):  # where nothing can be put aside, a query that needs it is refused
+            aside = held.enter_context(tempfile.TemporaryDirectory(prefix="auditor-"))
+        config = CLOSED | {"temp_directory": aside}
+        try:
+            connection = duckdb.connect(
+                ":memory:" if path is None else str(path), read_only=path is not None, config=config
+            )
+            held.enter_context(closing(connection))
+            connection.execute("set timezone = 'UTC'")
+            connection.execute("set enable_progress_bar = false")  # it is drawn on standard output
+            connection.execute("set lock_configuration = true")
+        except duckdb.Error as error:
+            raise AuditError(f"{path}: {_first_line(error)}") from error
+        yield connection
 
 
 def query(connection: "duckdb.DuckDBPyConnection", text: str) -> Table:
@@ -58,6 +73,21 @@ def query(connection: "duckdb.DuckDBPyConnection", text: str) -> Table:
     if len(rows) > MOST_ROWS:
         raise AuditError(f"SQL: more than {MOST_ROWS:,} rows: ask for fewer, by limit or where")
     return names, rows
+
+
+def numbers(connection: "duckdb.DuckDBPyConnection", text: str) -> "np.ndarray[Any, Any]":
+    """The whole numbers of a query for one column. Raises AuditError with DuckDB's first line where it is not right."""
+    import duckdb
+    import numpy as np
+
+    found = [np.zeros(0, np.int64)]
+    try:
+        done = connection.execute(text)
+        while rows := done.fetchmany(PIECE):
+            found.append(np.array(rows, np.int64)[:, 0])
+    except duckdb.Error as error:
+        raise AuditError(f"SQL: {_first_line(error)}") from error
+    return np.concatenate(found)
 
 
 def frame(connection: "duckdb.DuckDBPyConnection", text: str) -> "pd.DataFrame":

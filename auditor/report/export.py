@@ -3,8 +3,9 @@
 import csv
 import io
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.border.text import cell
 from auditor.errors import AuditError
@@ -12,9 +13,13 @@ from auditor.report.formats import FORMS
 from auditor.report.output import opened
 from auditor.report.plain import records
 from auditor.report.results import Results
+from auditor.tables.schema import schema
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+
+    from auditor.report.plain import Row
 
 TABLE_FORMS = ("json", "jsonl", "csv", "parquet")
 
@@ -30,18 +35,16 @@ def export(
 ) -> None:
     """Write to a file; of a table only the rows of which ``where`` is true. Raises AuditError for a form or table that is none."""
     check(result, form, table, where)
-    rows = rows_of(result, table, where) if form in TABLE_FORMS else None
+    wanted = None if where is None else wanted_of(result, table, where)
     with opened(file, result, force=force) as out:
-        write(result, form, table, out, rows)
+        write(result, form, table, out, wanted)
 
 
-def rows_of(result: Results, table: str, where: str | None) -> "pa.Table":
-    """The rows of a table, or those of which a condition in SQL's words is true; of flows also a question of ``who``."""
-    if where is None:
-        return result.arrow(table)
+def wanted_of(result: Results, table: str, where: str) -> "np.ndarray[Any, Any]":
+    """The places of rows of which a condition in SQL's words is true; of flows also a question of ``who``."""
     from auditor.report import asking, who
 
-    return asking.rows_where(result, table, who.condition(result, where) if table == "flows" else where)
+    return asking.places_where(result, table, who.condition(result, where) if table == "flows" else where)
 
 
 def check(result: Results, form: str, table: str, where: str | None = None) -> None:
@@ -54,36 +57,51 @@ def check(result: Results, form: str, table: str, where: str | None = None) -> N
         raise AuditError(f"--format {form}: no such form; there are {', '.join([*TABLE_FORMS, *FORMS])}")
 
 
-def write(result: Results, form: str, table: str, out: BinaryIO, rows: "pa.Table | None" = None) -> None:
-    """Write to an open file; ``rows``: those of the table, where they are not all."""
+def write(result: Results, form: str, table: str, out: BinaryIO, wanted: "np.ndarray[Any, Any] | None" = None) -> None:
+    """Write to an open file; ``wanted``: places of rows of the table, where they are not all."""
     if form in FORMS:
         FORMS[form].write(result, out)
         return
-    data = result.arrow(table) if rows is None else rows
+    parts = result.parts(table, wanted=wanted)
     if form == "json":
-        whole = {
-            "audit": result.manifest,
-            "findings": list(result.records("findings")),
-            table: list(records(data, "iso")),
-        }
-        out.write(json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n")
+        _json(result, table, parts, out)
     elif form == "jsonl":
-        out.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in records(data, "iso"))
+        out.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in _rows(parts))
     elif form == "csv":
-        _csv(data, out)
+        _csv(table, parts, out)
     else:
         import pyarrow.parquet as pq
 
-        packed = io.BytesIO()
-        pq.write_table(data, packed)
-        out.write(packed.getvalue())
+        with pq.ParquetWriter(out, schema(table)) as writer:
+            for part in parts:
+                writer.write_table(part)
 
 
-def _csv(data: "pa.Table", out: BinaryIO) -> None:
+def _rows(parts: "Iterable[pa.Table]") -> "Iterator[Row]":
+    return (row for part in parts for row in records(part, "iso"))
+
+
+def _json(result: Results, table: str, parts: "Iterable[pa.Table]", out: BinaryIO) -> None:
+    """One document of the manifest, the findings and the table, whose rows are written one by one."""
+    head = json.dumps(
+        {"audit": result.manifest, "findings": list(result.records("findings"))}, ensure_ascii=False, indent=1
+    )
+    out.write(head.removesuffix("\n}").encode())
+    if table != "findings":  # which are there
+        between = f",\n {json.dumps(table)}: ["
+        for row in _rows(parts):
+            text = json.dumps(row, ensure_ascii=False, indent=1).replace("\n", "\n  ")
+            out.write(f"{between}\n  {text}".encode())
+            between = ","
+        out.write(b"\n ]" if between == "," else f"{between}]".encode())
+    out.write(b"\n}\n")
+
+
+def _csv(table: str, parts: "Iterable[pa.Table]", out: BinaryIO) -> None:
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=False)
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(data.column_names)
-    for row in records(data, "iso"):
+    writer.writerow(schema(table).names)
+    for row in _rows(parts):
         writer.writerow(map(cell, row.values()))
     text.flush()
     text.detach()

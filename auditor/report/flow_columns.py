@@ -1,6 +1,6 @@
 """The columns of ``flows`` that charts and the page count by, each as texts of which many are equal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from auditor.border.text import printable
 from auditor.policy.findings import client_group
 from auditor.report.answer import is_judged, way
 from auditor.report.overview import UNNAMED, path_words, protocol_words
-from auditor.report.plain import coded, values
+from auditor.report.plain import coded, numbered
 from auditor.report.results import Results
 from auditor.tables.columns import Texts, distinct
 
@@ -19,41 +19,57 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Array = np.ndarray[Any, Any]
-READ = (
-    *("flow_id", "capture", "started", "ended", "client_ip", "client_port", "server_ip", "server_port", "server_name"),
-    *("client_bytes", "server_bytes", "protocol", "service", "region", "tls_version", "cipher_suite", "verdict"),
-    *("aws_endpoint", "path", "path_confidence", "path_asymmetric", "path_out", "path_back", "path_changed", "rtt_ms"),
-)
 TLS = ("tls", "dtls", "quic")
 TLS_UNKNOWN = "TLS ?"  # as the summary has it
 
 
 @dataclass(frozen=True)
 class FlowColumns:
-    """All flows of an audit, column by column, in the order of their numbers."""
+    """All flows of an audit, column by column, in the order of their first packets; none is read before it is asked for."""
 
-    data: "pa.Table"
+    result: Results
 
     @classmethod
     def of(cls, result: Results) -> "FlowColumns":
         """The flows of an audit."""
-        return cls(result.arrow("flows", *READ))
+        return cls(result)
 
     def __len__(self) -> int:
-        return int(self.data.num_rows)
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        return self.result.count("flows")
+
+    def _filled(self, name: str, dtype: Any, of_part: "Callable[[pa.Array], Array]") -> Array:
+        """A value for each flow, part by part."""
+        column, at = np.zeros(len(self), dtype), 0
+        for part in self.result.parts("flows", name):
+            for chunk in part.column(name).chunks:
+                column[at : at + len(chunk)] = of_part(chunk)
+                at += len(chunk)
+        return column
 
     def texts(self, name: str) -> Texts:
         """A column of texts, as far as they can be shown."""
-        if not len(self):
-            return Texts([], np.zeros(0, np.int64))
-        column = self.data.column(name).dictionary_encode().unify_dictionaries().combine_chunks()
-        codes, texts = coded(column)
-        return mapped(Texts(texts, codes), printable)
+        known: dict[str | None, int] = {}
+
+        def codes_of(chunk: "pa.Array") -> Array:
+            codes, texts = coded(chunk if hasattr(chunk, "indices") else chunk.dictionary_encode())
+            used = np.flatnonzero(np.bincount(codes + 1, minlength=len(texts) + 1)) - 1
+            numbers = np.zeros(len(texts) + 1, np.int32)
+            for code in used.tolist():
+                text = texts[code] if code >= 0 else None
+                numbers[code] = known.setdefault(None if text is None else printable(text), len(known))
+            chosen: Array = numbers[codes]
+            return chosen
+
+        index = self._filled(name, np.int32, codes_of)
+        return Texts(list(known), index)
 
     def numbers(self, name: str, missing: float = 0) -> Array:
         """A column of numbers, of times in nanoseconds since 1970."""
-        column = [missing if value is None else value for value in values(self.data.column(name))]
-        return np.array(column, np.float64 if isinstance(missing, float) else np.int64)
+        return self._filled(name, type(missing), lambda chunk: numbered(chunk, missing))
 
     @cached_property
     def verdict(self) -> Texts:
@@ -135,7 +151,7 @@ class FlowColumns:
 
     def _flags(self, name: str) -> Texts:
         """A column of booleans as texts, so that it can be combined with others: True is a text, False is none."""
-        return Texts([None, name], np.array([1 if value else 0 for value in values(self.data.column(name))], np.int64))
+        return Texts([None, name], self._filled(name, np.int8, lambda chunk: numbered(chunk, 0)))
 
     @cached_property
     def spoken(self) -> Texts:
@@ -175,5 +191,6 @@ def joined(columns: Sequence[Texts], function: Any) -> Texts:
 def again(texts: Sequence[str | None], index: Array) -> Texts:
     """Texts each of which has one number."""
     codes: dict[str | None, int] = {}
-    numbers = np.array([codes.setdefault(text, len(codes)) for text in texts] + [codes.setdefault(None, len(codes))])
+    every = [codes.setdefault(text, len(codes)) for text in texts] + [codes.setdefault(None, len(codes))]
+    numbers = np.array(every, np.int32)
     return Texts(list(codes), numbers[index])

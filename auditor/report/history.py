@@ -6,7 +6,7 @@ And SQL over the tables of one audit. Queries read: they cannot reach files or n
 import hashlib
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 DRIFT = """
 with steps as (
     select client, service, run, min(started) as started,
-           string_agg(distinct path, ' ' order by path) as path,
+           string_agg(distinct replace(path, 'private', 'private (not proven)'), ' '
+                      order by replace(path, 'private', 'private (not proven)')) as path,
            string_agg(distinct coalesce(tls_version, protocol), ', ' order by coalesce(tls_version, protocol)) as spoken,
            max(case verdict when 'fail' then 3 when 'warn' then 2 when 'not_observable' then 1 else 0 end) as worst,
            sum(flows) as flows
@@ -103,7 +104,7 @@ def _findings(result: Results) -> list[dict[str, Any]]:
 def _opened(path: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A history as the tables of a database that is closed to all else. Raises AuditError."""
     tables = history_files.read(path)
-    with closing(database.closed()) as connection:
+    with database.closed() as connection:
         for name, table in tables.items():
             connection.register(name, table)
         yield connection

@@ -6,7 +6,6 @@ hold views and macros, which are programs: nothing but the tables of a history m
 
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +136,7 @@ def _read_database(path: Path) -> dict[str, pa.Table]:
         raise AuditError(f"{path}: {error.strerror}") from error
     if head[MAGIC_AT:] != MAGIC:
         raise AuditError(f"{path}: not a history: neither a folder that audit pcap --history wrote, nor a DuckDB file")
-    with closing(database.closed(path)) as connection:
+    with database.closed(path) as connection:
         _check(connection, path)
         return {table: _copied(connection, table, path) for table in COLUMNS}
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,9 @@ def source(result: Results, name: str) -> Input | None:
 def _members(paths: Iterable[Path], name: str) -> Iterator[Input]:
     """What lies at paths that lead into archives."""
     for path in paths:
-        archive = next((parent for parent in path.parents if parent.is_file()), None)
+        archive = None
+        with suppress(OSError):  # names of objects may be longer than those of files
+            archive = next((parent for parent in path.parents if parent.is_file()), None)
         for member in (archives.members(archive) if archive else None) or ():
             if member.open is not None and member.name == shown(path):
                 yield Input(name, archive, member=member.open)

@@ -115,17 +115,19 @@ def unseen(result: Results) -> list[NotJudged]:
 
 @dataclass(frozen=True)
 class Warned:
-    """A kind of warning: the first of them, and the captures that have one."""
+    """A kind of warning: the first of them, and the captures that have one; whether numbers in it differ among these."""
 
     text: str
     captures: tuple[str, ...]
+    differs: bool = False
 
     @property
     def words(self) -> str:
         """Whose warning it is, and what it says."""
         more = len(self.captures) - 1
         others = f" and {counted(more, 'more capture')}" if more else ""
-        return f"{printable(self.captures[0])}{others}: {printable(self.text)}"
+        numbers = " (the numbers are those of the first)" if self.differs else ""
+        return f"{printable(self.captures[0])}{others}: {printable(self.text)}{numbers}"
 
 
 def warned(result: Results) -> list[Warned]:
@@ -135,7 +137,10 @@ def warned(result: Results) -> list[Warned]:
         for text in (row["warnings"] or "").split(BETWEEN):
             if text:
                 kinds.setdefault(re.sub(r"\d+", "#", text), []).append((row["capture"], text))
-    found = [Warned(some[0][1], tuple(dict.fromkeys(name for name, _ in some))) for some in kinds.values()]
+    found = [
+        Warned(some[0][1], tuple(dict.fromkeys(name for name, _ in some)), len({text for _, text in some}) > 1)
+        for some in kinds.values()
+    ]
     return sorted(found, key=lambda one: -len(one.captures))
 
 

@@ -47,13 +47,25 @@ def values(column: Any) -> list[Any]:
 
 def coded(column: Any) -> tuple[Any, list[Any]]:
     """A dictionary-encoded column of a batch as numbers of its distinct values (-1 for missing), and these values."""
-    indices = column.indices
-    span = slice(indices.offset, indices.offset + len(indices))
-    codes = np.frombuffer(indices.buffers()[1], str(indices.type))[span].astype(np.int64)
-    if indices.null_count:
-        there = np.unpackbits(np.frombuffer(indices.buffers()[0], np.uint8), bitorder="little")[span]
-        codes[there == 0] = -1
-    return codes, column.dictionary.to_pylist()
+    return numbered(column.indices, -1).astype(np.int64), column.dictionary.to_pylist()
+
+
+def numbered(column: Any, missing: float) -> Any:
+    """A column of a batch as numbers: whole ones, others, times in nanoseconds since 1970, and 1 and 0 of true and false."""
+    import pyarrow as pa
+
+    if not len(column):
+        return np.zeros(0, np.int64)
+    span, (validity, data) = slice(column.offset, column.offset + len(column)), column.buffers()
+    if pa.types.is_boolean(column.type):
+        numbers = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")[span]
+    else:
+        kind = np.int64 if pa.types.is_timestamp(column.type) else str(column.type).replace("double", "float64")
+        numbers = np.frombuffer(data, kind)[span]
+    if not column.null_count:
+        return numbers
+    there = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")[span]
+    return np.where(there == 1, numbers, np.array(missing, np.result_type(numbers, type(missing))))
 
 
 def records(data: "pa.Table", times: str) -> Iterator[Row]:

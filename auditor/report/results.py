@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from auditor.report.plain import Row
 
+    Array = np.ndarray[Any, Any]
+
 MANIFEST = "audit.json"
 MOST_BYTES = 256 << 20  # of the manifest
-PART = 1 << 17  # rows
 RULE: shape.Shape = {
     **dict.fromkeys(("code", "title", "check", "what", "why", "fix", "source"), str),
     "severity": frozenset(SEVERITIES),
@@ -75,6 +76,7 @@ class Results:
         self.folder = Path(folder)
         self.moved = [Path(one) for one in ([captures] if isinstance(captures, str | Path) else captures)]
         self._frames: dict[str, pd.DataFrame] = {}
+        self._known_places: dict[str, Array | None] = {}
         try:
             with writing.locked(self.folder, follow=True), files.opened(self.folder / MANIFEST) as file:
                 manifest = gate.from_json(file.read(MOST_BYTES), unique=True)
@@ -130,50 +132,101 @@ class Results:
         data, order = self._read(table, columns or None), self._order(table)
         return data if order is None else data.take(order)
 
-    def parts(self, table: str, *columns: str) -> "Iterator[pa.Table]":
-        """The same, a part of the rows at a time: a table that is in order is in memory twice."""
-        data, order = self._read(table, columns or None), self._order(table)
-        if order is None:
-            yield data
-            return
-        for at in range(0, len(order), PART):
-            yield data.take(order[at : at + PART])
+    def parts(self, table: str, *columns: str, wanted: "Array | None" = None) -> "Iterator[pa.Table]":
+        """The same, a part of the rows at a time, of which no more is in memory.
 
-    def rows_at(self, table: str, places: "np.ndarray[Any, Any]") -> "pa.Table":
-        """Some rows of a table, by their places in that order, which go up; of the others none is kept in memory."""
+        ``wanted``: the places in that order of rows that are wanted, which go up; all of them without it.
+        """
         import numpy as np
         import pyarrow as pa
 
-        order = self._order(table)
-        wanted = places if order is None else order.to_numpy()[places]
-        by_place = np.argsort(wanted, kind="stable")
-        found, begin, numbers = [], 0, wanted[by_place]
-        with self._parquet(table) as parquet:
-            for batch in parquet.batches(parquet.schema.names):
-                first, last = np.searchsorted(numbers, (begin, begin + len(batch)))
-                if last > first:
-                    found.append(batch.take(pa.array(numbers[first:last] - begin)))
-                begin += len(batch)
-            data = self._checked(table, pa.Table.from_batches(found, parquet.schema))
-        return data.take(pa.array(np.argsort(by_place, kind="stable")))
+        from auditor.report import ordered
+        from auditor.tables.schema import schema
+
+        batches = self.batches(table, *(columns or schema(table).names))
+        places = self._placed(table)
+        if wanted is not None:
+            chosen = np.full(self.count(table), -1, np.int32)
+            chosen[wanted] = np.arange(len(wanted), dtype=np.int32)
+            places = chosen if places is None else chosen[places]
+        if places is None:
+            yield from (pa.Table.from_batches([batch]) for batch in batches)
+        else:
+            yield from ordered.parts(batches, places)
+
+    def rows_at(self, table: str, wanted: "Array") -> "pa.Table":
+        """Some rows of a table, by their places in that order, which go up."""
+        import pyarrow as pa
+
+        from auditor.tables.schema import schema
+
+        return pa.concat_tables([schema(table).empty_table(), *self.parts(table, wanted=wanted)])
+
+    def with_flows(
+        self, table: str, of_flow: Sequence[str], columns: Sequence[str], times: str = "ns"
+    ) -> "Iterator[tuple[Row, list[Row]]]":
+        """The flows in order, with the rows of a table about each; columns of both, times as for ``records``."""
+        rows = self.records(table, *columns, times=times)
+        row = next(rows, None)
+        for flow in self.records("flows", *of_flow, times=times):
+            about: list[Row] = []
+            while row is not None and row["flow_id"] == flow["flow_id"]:
+                about.append(row)
+                row = next(rows, None)
+            yield flow, about
 
     def _order(self, table: str) -> "pa.Array | None":
         """Which rows of a table come one after the other; None where it is in the order in which it was written."""
+        import numpy as np
+
+        from auditor.report import ordered
+
+        places = self._placed(table)
+        if places is None:
+            return None
+        order = np.empty(len(places), np.int64)
+        order[places] = np.arange(len(places))
+        return ordered.indices(order)
+
+    def _placed(self, table: str) -> "Array | None":
+        """The place of each row of a table in its order; None where it is in the order in which it was written."""
+        if table not in self._known_places:
+            self._known_places[table] = self._places(table)
+        return self._known_places[table]
+
+    def _places(self, table: str) -> "Array | None":
+        import numpy as np
+
+        from auditor.tables import arrow
         from auditor.tables.schema import schema
 
         if table not in self.tables or "flow_id" not in schema(table).names or not self.count(table):
             return None
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        flows = self._read("flows", ["flow_id", "started"])
-        order = pc.sort_indices(flows, sort_keys=[("started", "ascending"), ("flow_id", "ascending")])
         if table == "flows":
-            return order
-        place = pc.index_in(
-            self._read(table, ["flow_id"]).column("flow_id"), value_set=flows.column("flow_id").take(order)
-        )
-        return pc.sort_indices(pa.table({"place": place}), sort_keys=[("place", "ascending")])
+            flows = self._read("flows", ["flow_id", "started"])
+            numbers, started = (arrow.whole_numbers(flows.column(name)) for name in ("flow_id", "started"))
+            order = np.lexsort((numbers, started))
+        else:
+            numbers, places = self._place_of_flow
+            rows = arrow.whole_numbers(self._read(table, ["flow_id"]).column("flow_id"))
+            order = np.argsort(places[np.searchsorted(numbers, rows)], kind="stable")
+        place = np.empty(len(order), np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        return None if np.array_equal(place, np.arange(len(place))) else place
+
+    @cached_property
+    def _place_of_flow(self) -> "tuple[Array, Array]":
+        """The numbers of all flows, sorted, and the place of each flow in order."""
+        import numpy as np
+
+        from auditor.tables import arrow
+
+        places = self._placed("flows")
+        numbers = arrow.whole_numbers(self._read("flows", ["flow_id"]).column("flow_id"))
+        if places is None:
+            places = np.arange(len(numbers), dtype=np.int32)
+        order = np.lexsort((places, numbers))
+        return numbers[order], places[order]
 
     def column(self, table: str, name: str) -> "pa.ChunkedArray":
         """One column of a table, in the order in which it is written."""
@@ -202,9 +255,11 @@ class Results:
 
         from auditor.tables import arrow
 
-        of_flow = arrow.whole_numbers(self.arrow(table, "flow_id").column("flow_id"))
-        places = np.flatnonzero(np.isin(of_flow, flows))
-        return self.rows_at(table, places)
+        found, begin = [np.zeros(0, np.int64)], 0
+        for part in self.parts(table, "flow_id"):
+            found.append(begin + np.flatnonzero(np.isin(arrow.whole_numbers(part.column("flow_id")), flows)))
+            begin += len(part)
+        return self.rows_at(table, np.concatenate(found))
 
     def records(self, table: str, *columns: str, times: str = "iso") -> "Iterator[Row]":
         """The rows of a table, or some columns of it, one by one and flows in the order of their first packets.
@@ -256,7 +311,7 @@ class Results:
         return arrow.harmless(data)
 
     @cached_property
-    def _flow_ids(self) -> "np.ndarray[Any, Any]":
+    def _flow_ids(self) -> "Array":
         """The numbers of all flows, sorted."""
         import numpy as np
 

@@ -45,11 +45,23 @@ class Sink(Protocol):
 
 
 def writer_of(table: str, file: BinaryIO) -> pq.ParquetWriter:
-    """Writes rows of a table into a file."""
-    columns = schema.schema(table)
+    """Writes rows of a table into a file, each column in the way that suits its type."""
+    columns = schema.TABLES[table]
     # Of columns whose values are mostly different, Parquet would build dictionaries only to throw them away.
     repeated = [column.name for column in columns if pa.types.is_dictionary(column.type)]
-    return pq.ParquetWriter(file, columns, compression="zstd", compression_level=1, use_dictionary=repeated or False)
+    # Numbers lie close to those before them. Differences of a few bits, and codes of a closed set in runs, are as small
+    # as zstd would make them, and take half as long.
+    near = [column.name for column in columns if column.type in (schema.INT, schema.TIME)]
+    packed = {column.name for column in columns if column.type in (schema.TEXT, schema.NAME, schema.FLOAT)}
+    return pq.ParquetWriter(
+        file,
+        schema.schema(table),
+        compression={column.name: "zstd" if column.name in packed else "none" for column in columns},
+        compression_level=dict.fromkeys(packed, 1),
+        use_dictionary=repeated or False,
+        column_encoding=dict.fromkeys(near, "DELTA_BINARY_PACKED"),
+        write_statistics=near,  # by which readers pass over groups of rows; of texts they would cost a quarter of the time
+    )
 
 
 class FolderSink:

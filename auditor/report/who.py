@@ -45,6 +45,8 @@ GROUPS = {
     "suite": "cipher_suite",
     "group": "key_exchange_group",
 }
+# A path is never shown without how well it is proven.
+CONFIDENCE = {"path": "path_confidence", "path_out": "path_out_confidence", "path_back": "path_back_confidence"}
 VERSION = re.compile(r"(ssl|d?tls) ?v? ?(\d)(?:[._]?(\d))?", re.IGNORECASE)
 RULE = re.compile(r"[A-Za-z]{2,6}\d{3}")
 # Columns in which a word is looked for.
@@ -89,6 +91,8 @@ def grouped(result: Results, where: str | None, by: str) -> str:
     for one in columns:
         if one not in GROUPS and one not in known:
             raise AuditError(f"--by {one}: no such column; there are {', '.join([*GROUPS, *sorted(known)])}")
+    for path in [one for one in columns if one in CONFIDENCE and CONFIDENCE[one] not in columns]:
+        columns.insert(columns.index(path) + 1, CONFIDENCE[path])
     if not columns:
         raise AuditError("--by says by what: client, server, network, service, version, or columns of flows")
     asked = condition(result, where) if where else "true"

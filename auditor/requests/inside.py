@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auditor.aws.names import endpoint, host_of
-from auditor.border.words import agreed
+from auditor.border.words import agreed, counted
 from auditor.decode import frames
 from auditor.reading.sources import Source, again, is_same
 from auditor.recognise.numbers import QUIC, TLS
@@ -82,18 +82,21 @@ class Inside:
     notes: list[str] = field(default_factory=list)
     tshark: str | None = None  # its version, where it was used
     failed: bool = False  # whether flows were to be opened, and could not be
+    given: bool = False  # whether there were keys from the beginning, not only those that captures hold
     _learned: dict[str, int] = field(default_factory=dict)  # secrets taken from each capture
     _sides: set[tuple[int, bool]] = field(default_factory=set)  # flows of the last capture that were opened, by side
     revealed: dict[int, Revealed] = field(
         default_factory=dict
     )  # of flows of the last capture: their encrypted handshakes
     stage: "Stage | None" = None  # how far it is, while flows are opened
-    meanwhile: Callable[[], object] = lambda: (
-        None
-    )  # for the time until tshark has dissected; may be called several times
+    # For the time until tshark has dissected; may be called several times.
+    meanwhile: Callable[[], object] = lambda: None
     begun: "Opener | None" = None  # before it is known whether there is something for it
     _uses: dict[str, KeyUse] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.given = bool(self.keys)
 
     def _opener(self) -> "Opener | None":
         """What opens flows with the keys that there are now; None where there is no tshark."""
@@ -123,7 +126,12 @@ class Inside:
             for log in self.keys.logs
             if log.wrong
         ]
-        return [*wrong, *self.notes]
+        left_out = [
+            f"{log.name}: {counted(log.left_out, 'line')} of secrets {agreed(log.left_out, 'was', 'were')} left out for lack of memory: give --memory a larger size"
+            for log in self.keys.logs
+            if log.left_out
+        ]
+        return [*wrong, *left_out, *self.notes]
 
     def opened(self, sources: Sequence[Source], wanted: Wanted) -> tuple[list[dict[str, Any]], str | None]:
         """The requests in the wanted flows of captures that were read to their ends, or why there are none."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -46,7 +46,8 @@ _COLOUR = re.compile(rb"\x1b\[[0-9;]{0,16}[A-Za-z]")  # by which tools mark what
 LONGEST_LINE = 16 << 10
 BLOCK = 4 << 20
 MOST_AT_ONCE = 256 << 20  # bytes of what was written to a key log since it was read
-MOST_LINES = 4_000_000  # lines of secrets that are kept
+LINE = 480  # bytes that a line of secrets takes in memory
+NONE_AFTER = 64 << 20  # bytes without a secret, behind which no more is read of what cannot be a key log
 EXAMPLE = "CLIENT_RANDOM <64 hexadecimal digits> <96 hexadecimal digits>"
 
 
@@ -58,6 +59,7 @@ class KeyLog:
     lines: int = 0
     wrong: int = 0
     sessions: int = 0
+    left_out: int = 0  # lines of secrets for which there was no memory
 
 
 @dataclass
@@ -69,6 +71,7 @@ class Keys:
     private_keys: list[Path] = field(default_factory=list)
     logs: list[KeyLog] = field(default_factory=list)
     lines: int = 0
+    most: int = 4_000_000  # lines that are kept
     _sorted: Array | None = None  # second quarters of the client randoms
     _halves: set[bytes] = field(default_factory=set)
     followed: dict[Path, tuple[KeyLog, int]] = field(default_factory=dict)  # key logs, and how far they were read
@@ -92,7 +95,8 @@ class Keys:
             if not text or text.startswith(b"#"):
                 continue
             log.lines += 1
-            if self.lines >= MOST_LINES:
+            if self.lines >= self.most:
+                log.left_out += _is_secret(text)
                 continue
             if (match := _SESSION.search(text)) is not None:
                 kept, line = self.by_random.setdefault(bytes.fromhex(match[2].decode()), []), _canonical(match)
@@ -161,6 +165,10 @@ class Keys:
         return b"".join(line + b"\n" for line in [*lines, *self.of_any])
 
 
+def _is_secret(text: bytes) -> bool:
+    return _SESSION.search(text) is not None or _OTHER.search(text) is not None
+
+
 def _canonical(match: re.Match[bytes]) -> bytes:
     """A secret of a session as Wireshark wants it: the label in capitals, single spaces."""
     return b" ".join((match[1].upper(), match[2], match[3]))
@@ -195,12 +203,12 @@ def _lines(parts: Iterable[bytes]) -> Iterable[bytes]:
     yield rest
 
 
-def read(paths: Iterable[str | Path], *, may_come: bool = False) -> Keys:
+def read(paths: Iterable[str | Path], *, may_come: bool = False, memory: int | None = None) -> Keys:
     """Read key logs and private keys (PEM), each recognised by its contents. Raises InputError naming the file.
 
-    ``may_come``: a key log that is not there yet may be written later.
+    ``may_come``: a key log that is not there yet may be written later. ``memory``: bytes that secrets may take.
     """
-    keys = Keys()
+    keys = Keys() if memory is None else Keys(most=memory // LINE)
     for path in map(Path, paths):
         if may_come and folders.is_missing(path):
             keys.followed[path] = keys.add(str(path), []), 0
@@ -213,7 +221,7 @@ def read(paths: Iterable[str | Path], *, may_come: bool = False) -> Keys:
                     keys.private_keys.append(path.resolve())
                     continue
                 file.seek(0)
-                log = keys.add(str(path), iter(lambda: file.read(BLOCK), b""))
+                log = keys.add(str(path), _pieces(file, keys))
                 end = file.tell()
                 file.seek(max(0, end - LONGEST_LINE))
                 tail = file.read(LONGEST_LINE)
@@ -226,7 +234,19 @@ def read(paths: Iterable[str | Path], *, may_come: bool = False) -> Keys:
             raise InputError(
                 f"{shown(path)}: holds no secrets of TLS sessions; a key log (SSLKEYLOGFILE) has lines such as {EXAMPLE}"
             )
+        if log.left_out:
+            raise InputError(
+                f"{shown(path)}: its secrets take more than {keys.most * LINE >> 20} MiB of memory; give --memory a larger "
+                "size, or a smaller file"
+            )
     return keys
+
+
+def _pieces(file: BinaryIO, keys: Keys) -> Iterator[bytes]:
+    """A key log in pieces, to its end, or as far as it takes to see that it is none: it may be a hole of terabytes."""
+    before = keys.lines
+    while (piece := file.read(BLOCK)) and (keys.lines > before or keys.lines >= keys.most or file.tell() <= NONE_AFTER):
+        yield piece
 
 
 def _check_private_key(path: Path, data: bytes) -> None:

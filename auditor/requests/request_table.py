@@ -36,7 +36,8 @@ def candidates(inside: Inside, rows: Rows, ends: Oriented, services: Services, p
     """The flows of a batch whose requests may be read; ``protocol``: of str or None."""
     flows, shakes, at = rows.flows, rows.handshakes, rows.handshake_flow
     kind = np.full(len(rows), -1)
-    reasons = Texts([OTHER_KEYS if inside.keys else NO_KEYS, NO_HANDSHAKE, NOT_READ], np.full(len(rows), MISSING))
+    # What captures hold is known sooner or later, by how they are read: nothing that is said of a flow may depend on it.
+    reasons = Texts([OTHER_KEYS if inside.given else NO_KEYS, NO_HANDSHAKE, NOT_READ], np.full(len(rows), MISSING))
     first = np.full(len(rows), -1)
     first[at[::-1]] = np.arange(len(at))[::-1]
     reasons.index[at] = 0

@@ -26,6 +26,7 @@ SETTINGS = (
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 HOMES = ("HOME", "XDG_CONFIG_HOME")
 PATIENCE = 5.0  # seconds
+MOST_ASKED = 1 << 20  # bytes of URLs in one message
 ENDED = "the process that reads from stores has ended"
 
 
@@ -193,12 +194,28 @@ def _data(url: str, answer: socket.socket) -> bytes:
 
 def _pieces(wanted: Sequence[tuple[Remote, int, int]]) -> Iterator[bytes]:
     """Stretches of objects, in order, several at a time on their way; nothing of what cannot be read."""
-    if not wanted:
-        return
-    asked = [(one.url, dict(one.version), begin, end) for one, begin, end in wanted]
-    with StoreChild.one().ask("pieces", pieces=asked) as answer:
-        for one, _, _ in wanted:
-            yield _data(one.url, answer)
+    group: list[tuple[Remote, int, int]] = []
+    size = 0
+    for one in wanted:
+        size += len(one[0].url)
+        if size > MOST_ASKED and group:
+            yield from _of_group(group)
+            group, size = [], len(one[0].url)
+        group.append(one)
+    if group:
+        yield from _of_group(group)
+
+
+def _of_group(group: Sequence[tuple[Remote, int, int]]) -> Iterator[bytes]:
+    """``_pieces`` of so many as are asked for in one message; nothing of any more where the child has ended."""
+    asked = [(one.url, dict(one.version), begin, end) for one, begin, end in group]
+    given = 0
+    with suppress(InputError), StoreChild.one().ask("pieces", pieces=asked) as answer:
+        for one, _, _ in group:
+            data = _data(one.url, answer)
+            given += 1
+            yield data
+    yield from [b""] * (len(group) - given)
 
 
 def beginnings(objects: Sequence[Remote], most: int) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ It is given one end of a socket as standard input. Over that comes a socket for 
 """
 
 import os
+import resource
 import socket
 import sys
 import threading
@@ -25,6 +26,7 @@ LISTED = 1000  # objects in one message
 SNIFFED = 64 << 10  # bytes of an object that was named by itself, by which its kind is recognised
 ON_THEIR_WAY = 64 << 20  # bytes of all objects that are read
 PART = 8 << 20  # bytes of an object that are written at once
+MOST_MEMORY = 2 << 30  # bytes: a store may list objects without end
 
 
 class Server:
@@ -177,6 +179,9 @@ def main(_: list[str]) -> int:
     from auditor.machine import rights
 
     rights.keep_network()
+    most = (MOST_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1])
+    with suppress(ValueError, OSError):  # where less is allowed already
+        resource.setrlimit(resource.RLIMIT_DATA, most)
     control = socket.socket(fileno=os.dup(0))
     sys.stdin.close()
     Server().serve(control)

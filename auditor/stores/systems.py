@@ -70,6 +70,7 @@ def _options(scheme: str, url: str) -> dict[str, Any]:
             "trust_env": True,
             "headers": RAW,
             "read_bufsize": 1 << 22,
+            "response_class": import_module("auditor.stores.listing").Listing,
         }
         return {
             "client_kwargs": client,

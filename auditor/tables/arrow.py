@@ -1,6 +1,7 @@
 """Tables as Arrow data of their schema, and as the DataFrames that analysts work with."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@cache
 def empty(table: str) -> pa.Table:
     """A table without rows."""
     return build(table, {schema.TABLES[table][0].name: []})

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ GREATEST = 1 << 53  # of numbers that count: what JSON and spreadsheets hold exa
 NUMBERS = re.compile(r"(?:\d{1,19}(?: \d{1,19})*)?")
 
 
+@lru_cache(1 << 16)
 def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)

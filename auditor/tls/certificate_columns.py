@@ -9,7 +9,7 @@ from auditor.flows import state as S
 from auditor.tables import schema
 from auditor.tables.columns import Numbers, Texts, distinct, spread
 from auditor.tls.algorithms import RAW_KEY
-from auditor.tls.certificates import Certificate, Chain
+from auditor.tls.certificates import Certificate, Chain, is_named
 from auditor.tls.interned import Shapes
 from auditor.tls.shapes import words
 
@@ -37,7 +37,11 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
     after = np.array([-1 if one is None or two is None else two for one, two in times])[index]
     pairs, which = distinct(index, names.index)
     texts = [*names.values, None]
-    fits = [leaf.fits(texts[name]) if (leaf := leaves[chain]) else None for chain, name in pairs.tolist()]
+    good = [leaf.names if leaf and leaf.subject is not None else None for leaf in leaves]
+    fits = [
+        is_named(own, text) if (own := good[chain]) is not None and (text := texts[name]) else None
+        for chain, name in pairs.tolist()
+    ]
     clients, client = _chains(rows["client_chain"], started, "client", memory, shapes)
     table: dict[str, Numbers | Texts] = {
         "certificate_id": Texts([leaf.certificate_id if leaf else None for leaf in leaves], index),

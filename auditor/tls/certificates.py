@@ -109,11 +109,14 @@ class Certificate:
         return OBJECT_BYTES + COPIES * letters + NAME_BYTES * count
 
     def fits(self, name: str | None) -> bool | None:
-        """Whether it is good for a server name (RFC 6125 6.4: a wildcard stands for one label). None: not known."""
-        if not name or self.subject is None:
-            return None
-        wanted = name.lower().rstrip(".")
-        return wanted in self.names or f"*.{wanted.partition('.')[2]}" in self.names
+        """Whether it is good for a server name. None: not known."""
+        return is_named(self.names, name) if name and self.subject is not None else None
+
+
+def is_named(names: frozenset[str], host: str) -> bool:
+    """Whether a host is among the names of a certificate (RFC 6125 6.4: a wildcard stands for one label)."""
+    wanted = host.lower().rstrip(".")
+    return wanted in names or f"*.{wanted.partition('.')[2]}" in names
 
 
 def _text(value: str) -> str:

@@ -4,9 +4,10 @@ What a handshake negotiated depends on few things: the shapes of its hellos, the
 were seen. It is worked out once for each combination and handed to all rows that share it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,16 @@ from auditor.flows.intern import value
 from auditor.flows.kept import LARGEST_IN_PARTS
 from auditor.recognise.numbers import PROTOCOL_NAMES
 from auditor.tables import schema
-from auditor.tables.columns import MISSING, Numbers, Texts, distinct, spread
+from auditor.tables.columns import MISSING, Numbers, Texts, distinct, first_of_each, spread
 from auditor.tables.schema import NO_MEMORY
 from auditor.tls.algorithms import NO_CERTIFICATE
 from auditor.tls.certificate_columns import certificate_columns
 from auditor.tls.certificate_messages import is_empty
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_faults import CUT_HELLO, CUT_PACKETS, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
-from auditor.tls.interned import Shapes, names_of
+from auditor.tls.interned import Shapes
 from auditor.tls.names import alert_name, signature_name, suites
-from auditor.tls.outcome import DECIDING, Outcome, outcome
+from auditor.tls.outcome import DECIDING, Outcome
 from auditor.tls.public_keys import FAULTS
 from auditor.tls.quic_versions import version_text
 
@@ -45,6 +46,8 @@ CLIENT_COLUMNS = (
     "ja4",
     "ech",
 )
+NO_HELLO = dict.fromkeys((*CLIENT_COLUMNS, "offers_early_data", "offers_forward_secrecy"))
+OUTCOME_COLUMNS = tuple(Outcome.__dataclass_fields__)
 LONG_CHAIN = f"the certificates take more than {LARGEST_IN_PARTS} bytes and are not read"
 IN_PIECES = "more pieces or bytes than are kept of a handshake inside another protocol or over datagrams"
 SIDES = "server", "client"
@@ -77,15 +80,19 @@ class HandshakeColumns:
 
 
 def handshake_columns(
-    rows: Array, memory: S.Memory, shapes: Shapes, closed: Array, lost: tuple[Array, Array], captures: Sequence[str]
+    rows: Array,
+    server_name: Texts,
+    memory: S.Memory,
+    shapes: Shapes,
+    closed: Array,
+    lost: tuple[Array, Array],
+    captures: Sequence[str],
 ) -> HandshakeColumns:
     """What kernel rows of handshakes say.
 
-    ``closed``: whether each row's flow was closed; ``lost``: why bytes of its client's and server's side are missing;
-    ``captures``: by the numbers that frames have.
+    ``server_name``: that each row names; ``closed``: whether each row's flow was closed; ``lost``: why bytes of its
+    client's and server's side are missing; ``captures``: by the numbers that frames have.
     """
-    names, name_index = np.unique(rows["server_name"], return_inverse=True)
-    server_name = Texts(names_of(memory, names), name_index)
     hellos, hello = _client_hellos(rows, memory, shapes)
     outcomes, which = _outcomes(rows, memory, shapes)
     certificates = certificate_columns(rows, memory, shapes, server_name)
@@ -93,12 +100,9 @@ def handshake_columns(
         "flow_id": Numbers(rows["flow"]),
         "started": Numbers(rows["started"]),
         "server_name": server_name,
-        **{name: spread([one.get(name) for one in hellos], hello, TYPES[name]) for name in CLIENT_COLUMNS},
-        "early_data": spread([one.get("offers_early_data") for one in hellos], hello, schema.BOOL),
-        **{
-            name: spread([getattr(one, name) for one in outcomes], which, TYPES[name])
-            for name in Outcome.__dataclass_fields__
-        },
+        **_spread_all(CLIENT_COLUMNS, map(itemgetter(*CLIENT_COLUMNS), hellos), hello),
+        "early_data": spread([one["offers_early_data"] for one in hellos], hello, schema.BOOL),
+        **_spread_all(OUTCOME_COLUMNS, map(attrgetter(*OUTCOME_COLUMNS), outcomes), which),
         "established": established(rows, closed, (lost[0] != 0) | (lost[1] != 0)),
         **_seen(rows, captures),
         **_status_columns(rows, lost),
@@ -106,7 +110,7 @@ def handshake_columns(
         **_server_flight(rows, Texts([one.tls_version for one in outcomes], which)),
         **certificates.table,
     }
-    offers = Numbers.of([one.get("offers_forward_secrecy") for one in hellos], schema.BOOL).take(hello)
+    offers = Numbers.of([one["offers_forward_secrecy"] for one in hellos], schema.BOOL).take(hello)
     return HandshakeColumns(
         table,
         offers,
@@ -123,7 +127,13 @@ def handshake_columns(
 def _client_hellos(rows: Array, memory: S.Memory, shapes: Shapes) -> tuple[list[dict[str, object]], Array]:
     """What each distinct ClientHello says (nothing where none was seen), and which one each row has."""
     combos, index = distinct(rows["client_shape"], rows["transport"])
-    return [shapes.client(memory, number, over) if number else {} for number, over in combos.tolist()], index
+    return [shapes.client(memory, number, over) if number else NO_HELLO for number, over in combos.tolist()], index
+
+
+def _spread_all(names: Sequence[str], values: Iterable[tuple[Any, ...]], index: Array) -> dict[str, Numbers | Texts]:
+    """Columns by their names: ``values`` has one of each for every number of ``index``."""
+    columns = list(zip(*values, strict=True)) or [()] * len(names)
+    return {name: spread(column, index, TYPES[name]) for name, column in zip(names, columns, strict=True)}
 
 
 def _outcomes(rows: Array, memory: S.Memory, shapes: Shapes) -> tuple[list[Outcome], Array]:
@@ -136,11 +146,7 @@ def _outcomes(rows: Array, memory: S.Memory, shapes: Shapes) -> tuple[list[Outco
         rows["dh_bits"],
         rows["dh_signature"],
     )
-    outcomes = []
-    for shape, bits, *exchange in combos.tolist():
-        server = shapes.server(memory, shape) if shape else None
-        outcomes.append(outcome(bits, server, *exchange))
-    return outcomes, index
+    return [shapes.outcome(memory, *combo) for combo in combos.tolist()], index
 
 
 def established(rows: Array, flows_closed: Array, lost: Array) -> Numbers:
@@ -255,8 +261,7 @@ def _histories(rows: Array) -> Texts:
     filled = np.arange(S.HISTORY)[None, :] < rows["history_length"][:, None]
     letters = np.where(filled, rows["history"], 0).astype(np.uint8)
     # As four numbers of eight letters: equal histories are found faster among numbers than among texts.
-    _, index = distinct(*(np.ascontiguousarray(letters).view(np.int64).reshape(-1, S.HISTORY // 8).T))
-    _, first = np.unique(index, return_index=True)
+    first, index = first_of_each(*np.ascontiguousarray(letters).view(np.int64).reshape(-1, S.HISTORY // 8).T)
     return Texts([letters[at].tobytes().rstrip(b"\0").decode("ascii") or None for at in first.tolist()], index)
 
 

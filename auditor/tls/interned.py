@@ -1,12 +1,15 @@
 """What interned bytes say: shapes of hellos, names, certificates, each worked out once."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from auditor.flows import state as S
 from auditor.flows.intern import value
+from auditor.tables.columns import Texts
 from auditor.tls.certificates import Certificates, Chain
+from auditor.tls.outcome import Outcome, outcome
 from auditor.tls.shapes import VISIBLE, ClientShape, ServerShape, printable
 
 Array = np.ndarray[Any, Any]
@@ -24,6 +27,7 @@ class Shapes:
         self._clients: dict[tuple[int, int], dict[str, object]] = {}
         self._servers: dict[int, ServerShape] = {}
         self._chains: dict[int, Chain] = {}
+        self._outcomes: dict[tuple[int, ...], Outcome] = {}
         self._clients_by_bytes: dict[tuple[bytes, int], dict[str, object]] = {}
         self._servers_by_bytes: dict[bytes, ServerShape] = {}
         self.certificates = certificates or Certificates()
@@ -35,6 +39,7 @@ class Shapes:
         self._clients.clear()
         self._chains.clear()
         self._servers.clear()
+        self._outcomes.clear()
 
     def _grows(self, size: int) -> None:
         self._size += size
@@ -77,24 +82,35 @@ class Shapes:
             self._servers[number] = shape
         return shape
 
+    def outcome(self, memory: S.Memory, number: int, seen: int, *exchange: int) -> Outcome:
+        """What a ServerHello (0: none was seen) negotiated with the messages seen and the ServerKeyExchange."""
+        one = self._outcomes.get((number, seen, *exchange))
+        if one is None:
+            one = outcome(seen, self.server(memory, number) if number else None, *exchange)
+            self._grows(OBJECT_BYTES)
+            self._outcomes[number, seen, *exchange] = one
+        return one
+
 
 def names_of(memory: S.Memory, numbers: Array) -> list[str | None]:
-    """Interned host names as text, None for 0. Nearly every one is met once, so all are read at one go."""
+    """Interned names as text, None for 0. Nearly every one is met once, so all are read at one go."""
     known = numbers[numbers > 0]
     if not len(known):
         return [None] * len(numbers)
     offsets, lengths = memory.entries[known, 0], memory.entries[known, 1]
-    first = int(offsets.min())
-    blob = memory.arena[first : int((offsets + lengths).max())].tobytes()
-    starts = (offsets - first).tolist()
-    parts = [blob[at : at + size] for at, size in zip(starts, lengths.tolist(), strict=True)]
-    joined = b"".join(parts)
-    if VISIBLE.fullmatch(joined):
-        text = joined.decode("ascii")
-        ends = np.cumsum(lengths).tolist()
-        texts = [text[end - size : end] for end, size in zip(ends, lengths.tolist(), strict=True)]
-    else:
-        texts = [printable(part) for part in parts]
+    begins = np.cumsum(lengths) - lengths
+    joined = memory.arena[np.arange(int(lengths.sum())) + np.repeat(offsets - begins, lengths)].tobytes()
+    text = joined.decode("latin-1")
+    texts = [text[begin:end] for begin, end in pairwise([*begins.tolist(), len(text)])]
+    if not VISIBLE.fullmatch(joined):
+        texts = [printable(one.encode("latin-1")) for one in texts]
     names = np.full(len(numbers), None, object)
     names[numbers > 0] = texts
-    return list(names)
+    return names.tolist()
+
+
+def texts_of(memory: S.Memory, *columns: Array) -> list[Texts]:
+    """Columns of numbers of interned names as texts; what several columns name is read once."""
+    values, index = np.unique(np.concatenate(columns), return_inverse=True)
+    names = names_of(memory, values)
+    return [Texts(names, part) for part in np.split(index, np.cumsum([len(column) for column in columns[:-1]]))]

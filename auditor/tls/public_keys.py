@@ -20,7 +20,7 @@ FAULTS = (
     "is a point of small order",
     "is the point at infinity",
 )
-X25519, X448, X25519_MLKEM768, X25519_KYBER768 = 29, 30, 0x11EC, 0x6399
+X25519, X448 = 29, 30
 FIRST_FIELD, LAST_FIELD = 256, 260  # ffdhe2048 to ffdhe8192 (RFC 7919 2)
 X25519_BYTES, X448_BYTES = 32, 56
 
@@ -100,20 +100,15 @@ def number_fault(data: Bytes, begin: int, end: int, field: Bytes, low: int, high
 
 @part
 def share_fault(data: Bytes, begin: int, end: int, group: int) -> int:
-    """What is wrong with a public key in a named group, a hybrid's classical part included."""
+    """What is wrong with a public key in a named group. Of a hybrid the other part still makes a secret."""
     size = end - begin
     if FIRST_FIELD <= group <= LAST_FIELD:
         fault = small_number_fault(data, begin, end)
         return fault if fault != GOOD else named_field_fault(data, begin, end)
-    at = np.int64(-1)
-    if (group == X25519 and size == X25519_BYTES) or (group == X25519_KYBER768 and size > X25519_BYTES):
-        at = np.int64(begin)
-    elif group == X25519_MLKEM768 and size > X25519_BYTES:  # RFC 10024: the curve's part is the last
-        at = np.int64(end - X25519_BYTES)
-    elif group == X448 and size == X448_BYTES:
+    if group == X25519 and size == X25519_BYTES:
+        return IS_OF_SMALL_ORDER if is_small(data, begin, SMALL_25519, X25519_BYTES, 0x7F) else GOOD
+    if group == X448 and size == X448_BYTES:
         return IS_OF_SMALL_ORDER if is_small(data, begin, SMALL_448, X448_BYTES, 0xFF) else GOOD
-    if at >= 0:
-        return IS_OF_SMALL_ORDER if is_small(data, at, SMALL_25519, X25519_BYTES, 0x7F) else GOOD
     return IS_AT_INFINITY if size == 1 and data[begin] == 0 else GOOD
 
 

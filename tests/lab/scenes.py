@@ -70,6 +70,12 @@ SENT = [len(frame) - 14 for _, frame in w.talk() if frame[6:12] == w.mac(w.HOST)
 BEHIND_NAT = f"{len(SENT)} {sum(SENT)}"
 
 
+def long_talk(out: Wire, at: float = 0.0) -> list[w.Frame]:
+    return w.talk(
+        server=w.ENI, out=out, at=at, flights=[*w.tls(), *(("c", b"\x17\3\3\0\x20" + bytes(32)) for _ in range(60))]
+    )
+
+
 def tgw_row(first: str, second: str, source: str = w.CLIENT, target: str = w.ENI, ports: str = "40000 443") -> str:
     return f"6 TransitGateway 123456789012 tgw-1 {first} {second} {source} {target} {ports} 6 9 1000 {SPAN} OK ingress"
 
@@ -226,6 +232,8 @@ SCENES = [
           [Truth("direct-connect", "private none", changed=True, rules={"PTH103": "warn"})], LINKS),
     Scene("fail-over to another VLAN within a connection", lambda: [*w.talk(server=w.ENI, out=DX1)[:4], *w.talk(server=w.ENI, out=VPN, at=1)[4:]],
           [Truth("direct-connect", "private none", changed=True, rules={"PTH101": "not_observable", "PTH103": "warn"})], LINKS),
+    Scene("a few packets over the internet in the end", lambda: [*long_talk(Wire(None, w.AWS1))[:-2], *long_talk(Wire(None, w.ISP), 1)[-2:]],
+          [Truth("internet", LIKELY_DX, changed=True, rules={"PTH101": "not_observable", "PTH103": "warn"})], LINKS),
     Scene("the same addresses on two VLANs", lambda: [*w.talk(server=w.ENI, out=DX1), *w.talk(server=w.ENI, out=Wire(9, "02:dd:00:00:00:01"), at=0.004)],
           [Truth("direct-connect", CONFIRMED_DX, link="dxvif-private")], LINKS),
     Scene("the session withdraws its routes", lambda: [
@@ -305,6 +313,10 @@ SCENES = [
           w.SITE, w.attachments(), witness={"tgw.log": w.flow_log(TGW, tgw_row("tgw-attach-inspection", "tgw-attach-vpc").replace(w.CLIENT, "172.30.1.1"))}),
     Scene("transit gateway log: VPN", lambda: w.talk(server=w.ENI, out=LAN), [Truth("vpn", "vpn likely")], w.SITE, TRANSIT_VIF | w.attachments(),
           witness={"tgw.log.gz": gzip.compress(w.flow_log(TGW, tgw_row("tgw-attach-vpn", "tgw-attach-vpc")).encode())}),
+    Scene("transit gateway log: dropped there", lambda: w.talk(server=w.ENI, out=LAN), [Truth("vpn", "private none")],
+          w.SITE, w.attachments(), witness={"tgw.log": w.flow_log(f"{TGW} packets-lost-no-route", tgw_row("tgw-attach-dx", "tgw-attach-vpc") + " 9")}),
+    Scene("transit gateway log: a part dropped there", lambda: w.talk(server=w.ENI, out=LAN), [Truth("direct-connect", LIKELY_DX)],
+          w.SITE, w.attachments(), witness={"tgw.log": w.flow_log(f"{TGW} packets-lost-no-route", tgw_row("tgw-attach-dx", "tgw-attach-vpc") + " 2")}),
     Scene("frames against a flow log", lambda: w.talk(server=w.ENI, out=DX1), [Truth("direct-connect", LIKELY_DX)], LINKS, w.attachments(),
           witness={"tgw.log": w.flow_log(TGW, tgw_row("tgw-attach-vpn", "tgw-attach-vpc"))}),
     Scene("flow log behind NAT", lambda: w.talk(out=LAN), [Truth("direct-connect", "private likely")], w.SITE,

@@ -14,7 +14,10 @@ from tests.lab.world import Frame, Wire
 ADDRESSES = st.sampled_from(
     [v.AMAZON, v.CUSTOMER, w.CLIENT, w.ENI, w.SERVER, "10.20.9.9", "198.51.100.66", "172.31.9.9"]
 )
-MACS = st.sampled_from([w.AWS1, w.AWS2, w.ISP, w.VPN, w.EDGE, w.HOST, v.STRANGER])
+MACS = st.sampled_from(
+    [w.AWS1, w.AWS2, w.ISP, w.VPN, w.EDGE, w.HOST, v.STRANGER, "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01"]
+)
+V6_ADDRESSES = st.sampled_from(["2001:db8:ffff::1", "fe80::1", "fe80::66"])
 # Where an outsider is: behind the uplink, or a machine on a LAN that is none of the links' networks.
 PLACES = st.sampled_from([v.INTERNET, v.LAN, Wire(9, "02:ee:00:00:00:66", w.EDGE)])
 HEADERS = st.sampled_from(
@@ -33,12 +36,17 @@ def _arp(address: str, mac: str, at: Wire, asker: str) -> list[Frame]:
     return [w.arp(address, mac, at.vlan if isinstance(at.vlan, int) else None, asker=asker)]
 
 
+def _neighbour(address: str, mac: str, at: Wire) -> list[Frame]:
+    return [w.neighbour(address, mac, at.vlan if isinstance(at.vlan, int) else 9)]
+
+
 def _tunnelled(frames: list[Frame], header: tuple[bytes, int], source: str, at: Wire) -> list[Frame]:
     return v.in_datagrams(frames, *header, source, at)
 
 
 SENT = st.one_of(
     st.builds(_arp, ADDRESSES, MACS, PLACES, ADDRESSES),
+    st.builds(_neighbour, V6_ADDRESSES, MACS, PLACES),
     st.builds(_tunnelled, MADE_UP, HEADERS, ADDRESSES.filter(lambda a: ":" not in a), PLACES),
     st.builds(_tunnelled, st.builds(_arp, ADDRESSES, MACS, INSIDE, ADDRESSES), HEADERS, ADDRESSES, PLACES),
     st.builds(v.mirrored, MADE_UP, ADDRESSES, PLACES),

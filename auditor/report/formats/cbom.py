@@ -95,9 +95,10 @@ def _algorithms(uses: Iterable[ProtocolUse], certificates: Iterable[dict[str, An
 
 def _uses(result: Results) -> dict[tuple[str, str], ProtocolUse]:
     """How each version was used, by its name and transport."""
-    flows = {row["flow_id"]: row for row in result.rows("flows", "flow_id", "capture", "server_name", "server_ip")}
     uses: dict[tuple[str, str], ProtocolUse] = {}
-    for shake in result.records("handshakes", *SHAKE):
+    ends = ("flow_id", "server_name", "server_ip")
+    shakes = ((flow, row) for flow, rows in result.with_flows("handshakes", ends, SHAKE) for row in rows)
+    for flow, shake in shakes:
         if shake["tls_version"] is None:
             continue
         use = uses.setdefault((shake["tls_version"], shake["transport"]), ProtocolUse())
@@ -107,7 +108,6 @@ def _uses(result: Results) -> dict[tuple[str, str], ProtocolUse]:
             suite.groups |= {shake["key_exchange_group"]} - {None}
             suite.signatures |= {shake["signature_scheme"]} - {None}
         use.certificates |= {shake["certificate_id"]} - {None}
-        flow = flows[shake["flow_id"]]
         if len(use.occurrences) < MOST_OCCURRENCES and shake["server_hello_frame"]:
             where = f"{shake['server_hello_capture']}#frame={shake['server_hello_frame']}"
             context = f"server {flow['server_name'] or flow['server_ip']}"

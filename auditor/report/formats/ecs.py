@@ -95,8 +95,8 @@ def without_none(value: Any) -> Any:
 
 def write(result: Results, out: BinaryIO) -> None:
     """An event for each handshake."""
-    flows = {row["flow_id"]: row for row in result.records("flows", times="ns")}
     out.writelines(
-        json.dumps(without_none(event(flows[shake["flow_id"]], shake)), ensure_ascii=True).encode() + b"\n"
-        for shake in result.records("handshakes", times="ns")
+        json.dumps(without_none(event(flow, shake)), ensure_ascii=True).encode() + b"\n"
+        for flow, shakes in result.with_flows("handshakes", FLOW, SHAKE)
+        for shake in shakes
     )

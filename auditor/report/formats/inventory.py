@@ -12,7 +12,7 @@ from auditor.tls.suites import properties
 
 HEADER = (
     "protocol", "cipher_suite", "key_exchange_group", "bits", "forward_secrecy", "iana_recommended", "purpose", "where_used",
-    "path", "handshakes", "first_seen", "last_seen", "verdict",
+    "path", "path_confidence", "handshakes", "first_seen", "last_seen", "verdict",
 )  # fmt: skip
 MOST_NAMES = 20
 
@@ -30,16 +30,16 @@ class SuiteCount:
 
 def write(result: Results, out: BinaryIO) -> None:
     """A CSV with a line for each version, suite, group, purpose and path that was negotiated."""
-    names = ("flow_id", "service", "server_name", "server_ip", "path", "verdict")
-    flows = {row["flow_id"]: row for row in result.records("flows", *names)}
+    names = ("flow_id", "service", "server_name", "server_ip", "path", "path_confidence", "verdict")
     uses: dict[tuple[Any, ...], SuiteCount] = {}
     columns = ("flow_id", "started", "tls_version", "cipher_suite", "key_exchange_group")
-    for shake in result.records("handshakes", *columns, times="ns"):
+    shakes = ((flow, row) for flow, rows in result.with_flows("handshakes", names, columns) for row in rows)
+    for flow, shake in shakes:
         if shake["cipher_suite"] is None:
             continue
-        flow = flows[shake["flow_id"]]
         purpose = flow["service"] or flow["server_name"] or "?"
-        key = (shake["tls_version"], shake["cipher_suite"], shake["key_exchange_group"], purpose, flow["path"])
+        spoken = shake["tls_version"], shake["cipher_suite"], shake["key_exchange_group"]
+        key = (*spoken, purpose, flow["path"], flow["path_confidence"])
         use = uses.setdefault(key, SuiteCount())
         use.handshakes += 1
         use.first, use.last = min(use.first, shake["started"]), max(use.last, shake["started"])
@@ -50,7 +50,7 @@ def write(result: Results, out: BinaryIO) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
     for key, use in sorted(uses.items(), key=lambda item: tuple(str(part) for part in item[0])):
-        version, suite, group, purpose, path = key
+        version, suite, group, purpose, *way = key
         known = properties(suite)
         secret = (
             known.value("forward_secrecy") if known is not None and known.key_exchange != "TLS13" else "by key share"
@@ -59,6 +59,6 @@ def write(result: Results, out: BinaryIO) -> None:
         where = " ".join(servers[:MOST_NAMES]) + (" …" if len(servers) > MOST_NAMES else "")
         worst = max(use.verdicts, key=("not_applicable", "pass", "not_observable", "warn", "fail").index)
         cells = [version, suite, group, known.bits if known else None, secret, known.recommended if known else None]
-        cells += [purpose, where, path, use.handshakes, iso(use.first), iso(use.last), worst]
+        cells += [purpose, where, *way, use.handshakes, iso(use.first), iso(use.last), worst]
         writer.writerow(map(cell, cells))
     out.write(text.getvalue().encode())

@@ -167,14 +167,11 @@ def compliance_finding(result: Results, row: dict[str, Any], sums: dict[str, str
 
 def write(result: Results, out: BinaryIO) -> None:
     """Events as JSON lines: flows first, then findings."""
-    shakes: dict[int, dict[str, Any]] = {}
     sums = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
-    for shake in result.records("handshakes", *SHAKE):
-        shakes.setdefault(shake["flow_id"], shake)
     events = (
-        network_activity(result, flow, shakes.get(flow["flow_id"]))
-        for flow in result.records("flows", *FLOW, times="ns")
-        if flow["flow_id"] in shakes or flow["service"]
+        network_activity(result, flow, next(iter(shakes), None))
+        for flow, shakes in result.with_flows("handshakes", FLOW, SHAKE)
+        if shakes or flow["service"]
     )
     out.writelines(json.dumps(without_none(event), ensure_ascii=True).encode() + b"\n" for event in events)
     out.writelines(

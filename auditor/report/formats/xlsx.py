@@ -1,9 +1,9 @@
 """A workbook: a sheet for each table. No text becomes a formula or a link."""
 
-import io
+import shutil
 import tempfile
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from auditor.border.text import printable
 from auditor.errors import AuditError
@@ -16,6 +16,7 @@ MOST_ROWS = 1_048_576  # of a sheet, the header among them
 FIRST_YEAR, LAST_YEAR = 1900, 9999
 WIDTH = 18  # characters of a column
 LONGEST_CELL = 32_767
+MOST_BYTES = 16 << 20  # of a workbook that is made in memory
 SHEETS = ("findings", "flows", "handshakes", "certificates", "requests", "evidence", "verdicts", "network", "witnesses")
 
 
@@ -25,18 +26,22 @@ def write(result: Results, out: BinaryIO) -> None:
         from xlsxwriter.exceptions import XlsxFileError
     except ImportError as error:
         raise AuditError(f"--format xlsx needs XlsxWriter: {install('xlsx')}") from error
-    data = io.BytesIO()  # what is written to may be full, or a pipe, which a ZIP file's writer does not take well
-    try:
-        with tempfile.TemporaryDirectory(prefix="audit-") as folder:  # XlsxWriter leaves files of empty sheets behind
-            _write(result, data, folder)
-    except (OSError, XlsxFileError) as error:
-        raise AuditError(
-            f"--format xlsx: temporary files cannot be written: {error}; TMPDIR names their folder"
-        ) from error
-    out.write(data.getvalue())
+    # What is written to may be full, or a pipe, which a ZIP file's writer does not take well.
+    with tempfile.SpooledTemporaryFile(MOST_BYTES, prefix="audit-") as data:
+        try:
+            with tempfile.TemporaryDirectory(
+                prefix="audit-"
+            ) as folder:  # XlsxWriter leaves files of empty sheets behind
+                _write(result, data, folder)
+            data.seek(0)
+        except (OSError, XlsxFileError) as error:
+            raise AuditError(
+                f"--format xlsx: temporary files cannot be written: {error}; TMPDIR names their folder"
+            ) from error
+        shutil.copyfileobj(data, out)
 
 
-def _write(result: Results, data: BinaryIO, folder: str) -> None:
+def _write(result: Results, data: IO[bytes], folder: str) -> None:
     import xlsxwriter
 
     options = {

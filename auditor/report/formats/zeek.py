@@ -87,13 +87,13 @@ def _ends(row: dict[str, Any]) -> dict[str, Any]:
 
 def ssl(result: Results, out: BinaryIO) -> None:
     """ssl.log: a line for each handshake."""
-    flows = {row["flow_id"]: _ends(row) for row in result.records("flows", *ENDS)}
 
     def lines() -> Iterator[dict[str, Any]]:
-        for row in result.records("handshakes", *SHAKE, times="ns"):
+        shakes = ((flow, row) for flow, rows in result.with_flows("handshakes", ENDS, SHAKE) for row in rows)
+        for flow, row in shakes:
             version, alert = row["tls_version"], row["alert"]
             yield {
-                **flows[row["flow_id"]],
+                **_ends(flow),
                 "ts": row["started"],
                 "version": VERSIONS.get(version, version),
                 "cipher": row["cipher_suite"],

@@ -1,6 +1,8 @@
 """The flows of the page: columns in which equal texts are kept once, so that a hundred thousand flows are a megabyte."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import ip_address
 from typing import Any
 
@@ -27,48 +29,64 @@ FACETS = {
 }
 
 
-def packed(result: Results, flows: FlowColumns) -> dict[str, Any]:
-    """The columns of the table, the worst flows first, as lists of texts and codes or of numbers."""
-    rank = np.array([VERDICTS.index(str(name)) if name else 0 for name in [*flows.verdict.values, None]])
-    order = np.lexsort((flows.numbers("started"), -rank[flows.verdict.index]))[:MOST_FLOWS]
-    texts = {
-        "verdict": flows.verdict,
-        "client": flows.client,
-        "network": flows.network,
-        "server": flows.server,
-        "address": flows.texts("server_ip"),
-        "private": flows.privacy,
-        "path": flows.way,
-        "version": flows.spoken,
-        "suite": flows.texts("cipher_suite"),
-        "capture": flows.texts("capture"),
-        "findings": findings_of(result, flows),
-    }
-    numbers = {
-        "started": flows.numbers("started") // 1_000_000,
-        "client_port": flows.numbers("client_port"),
-        "server_port": flows.numbers("server_port"),
-        "bytes": flows.bytes,
-    }
-    columns: dict[str, Any] = {name: _texts(column, order, SORTS.get(name, str)) for name, column in texts.items()}
-    columns["service"] = _services(flows, order)
-    columns |= {name: column[order].tolist() for name, column in numbers.items()}
-    columns["flow_id"] = flow_ids.short(result, flows.numbers("flow_id")[order].tolist())
-    return {"columns": columns, "in_all": len(flows), "count": len(order)}
+@dataclass(frozen=True)
+class FlowTable:
+    """The table of the worst flows: how many there are in all, and its columns."""
+
+    result: Results
+    flows: FlowColumns
+
+    @cached_property
+    def _order(self) -> Array:
+        """The flows that are in it, the worst first."""
+        verdict = self.flows.verdict
+        rank = np.array([VERDICTS.index(str(name)) if name else 0 for name in [*verdict.values, None]])
+        return np.lexsort((self.flows.numbers("started"), -rank[verdict.index]))[:MOST_FLOWS]
+
+    def counts(self) -> dict[str, int]:
+        """How many flows there are, and how many are in the table."""
+        return {"in_all": len(self.flows), "count": len(self._order)}
+
+    def columns(self) -> Iterator[tuple[str, list[Any]]]:
+        """The columns one by one, as lists of texts and codes or of numbers: together they take much memory."""
+        flows, order = self.flows, self._order
+        texts: dict[str, Callable[[], Texts]] = {
+            "verdict": lambda: flows.verdict,
+            "client": lambda: flows.client,
+            "network": lambda: flows.network,
+            "server": lambda: flows.server,
+            "address": lambda: flows.texts("server_ip"),
+            "private": lambda: flows.privacy,
+            "path": lambda: flows.way,
+            "version": lambda: flows.spoken,
+            "suite": lambda: flows.texts("cipher_suite"),
+            "capture": lambda: flows.texts("capture"),
+            "findings": lambda: findings_of(self.result, flows, order),
+        }
+        for name, column in texts.items():
+            one = column()
+            rows = Texts(one.values, one.index if name == "findings" else one.index[order])
+            yield name, _texts(rows, SORTS.get(name, str))
+        yield "service", _services(flows, order)
+        yield "started", (flows.numbers("started") // 1_000_000)[order].tolist()
+        yield "client_port", flows.numbers("client_port")[order].tolist()
+        yield "server_port", flows.numbers("server_port")[order].tolist()
+        yield "bytes", flows.bytes[order].tolist()
+        yield "flow_id", flow_ids.short(self.result, flows.numbers("flow_id")[order].tolist())
 
 
 def _services(flows: FlowColumns, order: Array) -> list[Any]:
     """The AWS services that flows are counted with, and the code of each flow; -1 for its server, which has a column."""
     named = joined([flows.service, flows.server], lambda service, server: None if service == server else service)
-    texts, codes = _texts(named, order, str)
+    texts, codes = _texts(Texts(named.values, named.index[order]), str)
     return [[text for text in texts if text is not None], [-1 if texts[code] is None else code for code in codes]]
 
 
-def _texts(column: Texts, order: Array, key: Callable[[str], Any]) -> list[Any]:
+def _texts(column: Texts, key: Callable[[str], Any]) -> list[Any]:
     """The texts that are used, sorted as people would, missing ones last, and the code of each row."""
     table = [*column.values, None]
-    codes = column.index[order]
-    used = np.unique(codes).tolist()
+    codes = column.index
+    used = np.flatnonzero(np.bincount(codes, minlength=len(table))).tolist()
     used.sort(key=lambda code: (table[code] is None, None if table[code] is None else key(str(table[code]))))
     place = np.zeros(len(table), np.int64)
     place[used] = np.arange(len(used))

@@ -1,0 +1,204 @@
+"""Routing tables as routers print them for people: Linux, IOS and its kin, NX-OS, Junos, BIRD.
+
+What such a line says is used only where it is plain. A route whose next hop cannot be told leads nowhere known, and hides
+shorter ones: nothing is claimed of what it covers. Only the default VRF counts, as which packets go by others only the
+router's interfaces say.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+from auditor.paths.routes import Hop
+from auditor.prefixes import parse_address
+
+Entry = tuple[str, list[Hop]]  # prefix, next hops among which flows are spread; none: it leads nowhere known
+ADDRESS = r"[0-9a-fA-F]*[.:][0-9a-fA-F.:]*"
+DEFAULT_NAMES = {"", "0", "default", "master", "master4", "master6", "inet.0", "inet6.0"}
+# Lines that name the table or VRF of what follows, each with the name.
+HEADINGS = re.compile(
+    r'^(?:IP(?:v6)? (?:Route|Routing) Table for VRF "(?P<nxos>[^"]*)"|Routing Table: (?P<ios>\S+)|VRF(?: name)?:? ?(?P<frr>[^\s:]+):?\s*$'
+    r"|Routing table for VRF=(?P<forti>\S+)|Table (?P<bird>\S+):\s*$|(?P<junos>\S*inet6?\.0): \d+ destinations)"
+)
+IP_ROUTE = re.compile(
+    rf"^(?:(?P<type>unicast|local|broadcast|multicast|throw|unreachable|prohibit|blackhole|anycast) )?"
+    rf"(?P<dst>default|{ADDRESS}(?:/\d+)?)(?= (?:via|dev|nhid|proto|scope|table|metric|src|tos)\b| *$)(?P<rest>.*)$"
+)
+VALUED = ("dev", "metric", "table", "proto", "from", "tos")  # of what else ip route says, that decides here
+IOS_ROUTE = re.compile(
+    rf"^(?P<codes>[A-Za-z>*][A-Za-z0-9*>%+&~! ]*?)\s+(?P<net>{ADDRESS}(?:/\d+)?)\s+(?P<rest>(?:\[|is |unreachable).*)$"
+)
+SUBNETTED = re.compile(r"^\s+(?P<net>[\d.]+)/(?P<bits>\d+) is subnetted")
+MORE = re.compile(r"^[ *>]+(?:\[\d+/\d+\] )?via ")
+VIA = re.compile(rf"\bvia (?P<address>{ADDRESS})")
+CONNECTED = re.compile(r"is directly connected,(?: [\dwdhms:.]+,)? (?P<interface>[^\s,]+)")
+NXOS_ROUTE = re.compile(r"^(?P<net>\S+/\d+), ubest/mbest: ")
+JUNOS_ROUTE = re.compile(r"^(?P<net>\S+/\d+)?\s+(?P<mark>[*+-]?)\[\w")
+BIRD_ROUTE = re.compile(
+    r"^(?P<net>\S+/\d+)?\s+(?P<rest>(?:unicast|blackhole|unreachable|prohibit|via \S+ on|dev|multipath)\b.*\[.*)$"
+)
+BIRD_HOP = re.compile(rf"\bvia (?P<address>{ADDRESS}) on (?P<interface>[^\s\[]+)|\bdev (?P<dev>[^\s\[]+)")
+PLAIN_AS_LINUX, SELECTED = "unicast", "> - selected route"
+
+
+def entries(text: str) -> Iterator[Entry] | None:
+    """The routes of a text, or None where it is none of these."""
+    for sign, reader in READERS:
+        if re.search(sign, text, re.MULTILINE):
+            return reader(text)
+    return None
+
+
+def ip_route(text: str) -> list[dict[str, Any]] | None:
+    """The rows that ``ip -j route`` gives for what ``ip route`` prints; None where it is not that."""
+    rows: list[dict[str, Any]] = []
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        if line[:1].isspace() and rows and line.strip().startswith("nexthop "):
+            rows[-1].setdefault("nexthops", []).append(_words(line))
+            continue
+        found = IP_ROUTE.match(line.rstrip())
+        if found is None:
+            return None
+        row = {"dst": found["dst"], "type": found["type"] or PLAIN_AS_LINUX, **_words(found["rest"])}
+        hops = found["rest"].split(" nexthop ")[1:]
+        rows.append(row | ({"nexthops": [_words(hop) for hop in hops]} if hops else {}))
+    return rows or None
+
+
+def _words(text: str) -> dict[str, Any]:
+    """What words of ``ip route`` say of a route or a next hop."""
+    words = text.split(" nexthop ", maxsplit=1)[0].split()
+    said: dict[str, Any] = {"flags": [word for word in words if word in ("dead", "linkdown", "unresolved")]}
+    for word, value in pairwise(words):
+        if word == "via":
+            said["gateway"] = words[words.index("via") + 2] if value in ("inet", "inet6") else value
+        elif word in VALUED:
+            said["protocol" if word == "proto" else word] = (
+                int(value) if word == "metric" and value.isdigit() else value
+            )
+    return said
+
+
+def _default_lines(text: str) -> Iterator[str]:
+    """The lines of the default VRF."""
+    default = True
+    for line in text.splitlines():
+        heading = HEADINGS.match(line.rstrip())
+        if heading is not None:
+            default = next(name for name in heading.groups() if name is not None) in DEFAULT_NAMES
+        elif default:
+            yield line.rstrip()
+
+
+def _hop(address: str | None, interface: str | None = None) -> Hop | None:
+    if interface is not None and interface.lower().startswith(("null", "discard", "blackhole")):
+        return None
+    try:
+        return Hop(parse_address(address) if address else None, interface)
+    except ValueError:
+        return None
+
+
+def _ios(text: str) -> Iterator[Entry]:
+    """``show ip route`` of IOS, IOS XE, IOS XR, EOS, FortiOS, FRR and Quagga: what stands there is in force.
+
+    FRR and Quagga list all routes, and mark the selected with ``>``, and each next hop in the kernel's table with ``*``.
+    """
+    marks = SELECTED in text
+    bits, entry, used = "", ("", list[Hop]()), False
+    for line in _default_lines(text):
+        found = IOS_ROUTE.match(line)
+        if (subnets := SUBNETTED.match(line)) is not None:
+            bits = subnets["bits"]
+            continue
+        if found is not None:
+            if used:
+                yield entry
+            net = found["net"] if "/" in found["net"] else f"{found['net']}/{bits}"
+            used = (">" in found["codes"] or not marks) and "subnetted" not in found["rest"] and not net.endswith("/")
+            entry = (net, [])
+        elif not MORE.match(line):
+            continue
+        codes = found["codes"] if found is not None else line[: len(line) - len(line.lstrip(" *>"))]
+        hop = _ios_hop(line)
+        if hop is not None and ("*" in codes or not marks) and "inactive" not in line:
+            entry[1].append(hop)
+    if used:
+        yield entry
+
+
+def _ios_hop(line: str) -> Hop | None:
+    connected, via = CONNECTED.search(line), VIA.search(line)
+    if via is not None:
+        return _hop(via["address"])
+    return _hop(None, connected["interface"]) if connected is not None else None
+
+
+def _nxos(text: str) -> Iterator[Entry]:
+    """``show ip route`` of NX-OS: of the lines below a prefix those with ``*via`` are the best."""
+    entry: Entry | None = None
+    for line in _default_lines(text):
+        found = NXOS_ROUTE.match(line)
+        if found is not None:
+            if entry is not None:
+                yield entry
+            entry = found["net"], []
+        elif entry is not None and line.strip().startswith("*via "):
+            via = VIA.search(line)
+            if via is not None and (hop := _hop(via["address"])) is not None:
+                entry[1].append(hop)
+    if entry is not None:
+        yield entry
+
+
+def _junos(text: str) -> Iterator[Entry]:
+    """``show route`` of Junos: a prefix's active route has ``*`` or ``+``; others stand below it."""
+    entry: Entry | None = None
+    active = False
+    for line in _default_lines(text):
+        found = JUNOS_ROUTE.match(line)
+        if found is not None:
+            if found["net"] is not None:
+                if entry is not None:
+                    yield entry
+                entry = found["net"], []
+            active = found["mark"] in ("*", "+")
+        elif entry is not None and active and " via " in line:
+            to = re.search(rf"\bto (?P<address>{ADDRESS}) via (?P<interface>[^\s,]+)", line)
+            hop = (
+                _hop(to["address"], to["interface"]) if to else _hop(None, line.split(" via ")[1].split()[0].strip(","))
+            )
+            entry[1].extend([hop] if hop is not None else [])
+    if entry is not None:
+        yield entry
+
+
+def _bird(text: str) -> Iterator[Entry]:
+    """``show route`` of BIRD 1 and 2: a prefix's preferred route has ``*`` behind what it is from."""
+    entry: Entry | None = None
+    preferred = False
+    for line in _default_lines(text):
+        found = BIRD_ROUTE.match(line)
+        if found is not None:
+            if found["net"] is not None:
+                if entry is not None:
+                    yield entry
+                entry = found["net"], []
+            preferred = re.search(r"\] \* \(", line) is not None
+        hop = BIRD_HOP.search(line)
+        if entry is not None and preferred and hop is not None:
+            one = _hop(hop["address"], hop["interface"] or hop["dev"])
+            entry[1].extend([one] if one is not None else [])
+    if entry is not None:
+        yield entry
+
+
+READERS: tuple[tuple[str, Callable[[str], Iterator[Entry]]], ...] = (
+    (r", ubest/mbest: ", _nxos),
+    (r"^\S*inet6?\.0: \d+ destinations", _junos),
+    (r"^(?:BIRD \S+ ready|Table \S+:\s*$)", _bird),
+    (r"^(?:Codes: |Gateway of last resort|Routing entry for)", _ios),
+)

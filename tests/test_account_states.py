@@ -1,0 +1,109 @@
+"""What an AWS account says of Direct Connect: what is down under a virtual interface or above it carries nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auditor
+from auditor.paths import aws_files
+from auditor.paths.topology import VirtualInterface, Vpn
+
+VIF = {
+    "virtualInterfaceId": "dxvif-1",
+    "virtualInterfaceType": "transit",
+    "virtualInterfaceState": "available",
+    "connectionId": "dxcon-1",
+    "directConnectGatewayId": "dxgw-1",
+    "vlan": 101,
+    "bgpPeers": [{"addressFamily": "ipv4", "bgpStatus": "up"}],
+}
+
+
+def read(folder: Path, **files: list[dict[str, Any]]) -> Any:
+    for key, listed in ({"virtualInterfaces": [VIF]} | files).items():
+        (folder / f"{key}.json").write_text(json.dumps({key: listed}))
+    return aws_files.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("files", "state"),
+    [
+        ({}, "available"),
+        ({"connections": [{"connectionId": "dxcon-1", "connectionState": "available"}]}, "available"),
+        ({"connections": [{"connectionId": "dxcon-1", "connectionState": "unknown"}]}, "available"),
+        ({"connections": [{"connectionId": "dxcon-1", "connectionState": "down"}]}, "connection down"),
+        ({"connections": [{"connectionId": "dxcon-1", "connectionState": "deleted"}]}, "connection deleted"),
+        ({"connections": [{"connectionId": "dxcon-2", "connectionState": "down"}]}, "available"),
+        ({"lags": [{"lagId": "dxcon-1", "lagState": "down"}]}, "LAG down"),
+        ({"lags": [{"lagId": "dxcon-1", "lagState": "available"}]}, "available"),
+        (
+            {"directConnectGatewayAttachments": [{"virtualInterfaceId": "dxvif-1", "attachmentState": "detached"}]},
+            "detached from its gateway",
+        ),
+        (
+            {
+                "directConnectGatewayAttachments": [
+                    {"virtualInterfaceId": "dxvif-1", "attachmentState": "detached"},
+                    {"virtualInterfaceId": "dxvif-1", "attachmentState": "attached"},
+                ]
+            },
+            "available",
+        ),
+        ({"virtualInterfaces": [VIF | {"bgpPeers": [{"bgpStatus": "down"}]}]}, "BGP down"),
+        ({"virtualInterfaces": [VIF | {"virtualInterfaceState": "down"}]}, "down"),
+    ],
+)
+def test_what_is_down(tmp_path: Path, files: dict[str, list[dict[str, Any]]], state: str) -> None:
+    """A virtual interface is up if its connection or LAG, its gateway's attachment and a BGP session are."""
+    (link,) = read(tmp_path, **files).virtual_interface
+    assert (link.state, link.is_up) == (state, state == "available")
+
+
+def test_rows_that_are_not_as_aws_prints_them(tmp_path: Path) -> None:
+    """A connection or attachment that cannot be read says nothing, and the others are read."""
+    connections: list[dict[str, Any]] = [
+        {"connectionId": 5, "connectionState": "down"},
+        {"connectionId": "dxcon-1", "connectionState": "down"},
+    ]
+    topology = read(tmp_path, connections=connections, directConnectGatewayAttachments=[{"virtualInterfaceId": []}])
+    assert [link.state for link in topology.virtual_interface] == ["connection down"]
+
+
+def test_what_aws_accepts(tmp_path: Path) -> None:
+    """Prefixes that AWS accepts are the sources where it lists them; those that were asked for are the most they can be."""
+    vif = VIF | {"routeFilterPrefixes": [{"cidr": "198.51.100.0/24"}, {"cidr": "203.0.113.0/24"}]}
+    (link,) = read(tmp_path, virtualInterfaces=[vif]).virtual_interface
+    assert link.sources == ("198.51.100.0/24", "203.0.113.0/24")
+    routes = [{"cidr": "203.0.113.0/24", "routeDirection": "accepted"}]
+    (tmp_path / "routes.json").write_text(json.dumps({"virtualInterfaceId": "dxvif-1", "routes": routes}))
+    (link,) = read(tmp_path, virtualInterfaces=[vif]).virtual_interface
+    assert link.sources == ("203.0.113.0/24",)
+
+
+def test_a_vpn_on_the_same_transit_gateway(tmp_path: Path) -> None:
+    """A VPN that ends on the transit gateway behind a Direct Connect gateway leads where that leads."""
+    association = {
+        "directConnectGatewayId": "dxgw-1",
+        "associationState": "associated",
+        "associatedGateway": {"id": "tgw-1", "type": "transitGateway"},
+        "allowedPrefixesToDirectConnectGateway": [{"cidr": "172.31.0.0/16"}],
+    }
+    vpn = {"VpnConnectionId": "vpn-1", "State": "available", "TransitGatewayId": "tgw-1"}
+    topology = read(tmp_path, directConnectGatewayAssociations=[association], VpnConnections=[vpn])
+    leads = {type(link): link.prefixes for link in topology.links()}
+    assert leads == {VirtualInterface: ("172.31.0.0/16",), Vpn: ("172.31.0.0/16",)}
+
+
+@pytest.mark.parametrize("name", ["vifs.txt", "vifs.yaml", "vifs.json"])
+def test_other_forms_of_output(tmp_path: Path, name: str) -> None:
+    """Text, tables and YAML of AWS's command line are told by their file, with the option that makes JSON."""
+    (tmp_path / name).write_text("VIRTUALINTERFACES\t65010\t64512\t169.254.96.1/30\n")
+    with pytest.raises(auditor.TopologyError, match=rf"{name}.*--output json"):
+        aws_files.read(tmp_path)
+    if name != "vifs.json":
+        (tmp_path / "good.json").write_text(json.dumps({"virtualInterfaces": [VIF]}))
+        notes: list[str] = []
+        assert len(list(aws_files.read(tmp_path, notes).links())) == 1
+        assert [name in note and "--output json" in note for note in notes] == [True]

@@ -1,0 +1,88 @@
+"""Logs that are no witnesses are told by their name, and forms of CloudTrail's events that are tables."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+import auditor
+from auditor.paths import witnesses
+from auditor.prefixes import parse_address
+
+ZEEK = "#separator \\x09\n#path\t{}\n#fields\tts\tuid{}\n#types\ttime\tstring{}\n"
+CONN = (
+    ZEEK.format("conn", "\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto", "\taddr\tport\taddr\tport\tenum")
+    + "1764000000.0\tC1\t10.20.1.10\t40000\t172.31.0.20\t443\ttcp\n"
+)
+TLS = {
+    "tlsVersion": "TLSv1.3",
+    "cipherSuite": "TLS_AES_128_GCM_SHA256",
+    "clientProvidedHostHeader": "sts.amazonaws.com",
+}
+STRUCTURE = "{tlsversion=TLSv1.3, ciphersuite=TLS_AES_128_GCM_SHA256, clientprovidedhostheader=sts.amazonaws.com}"
+
+
+@pytest.mark.parametrize(
+    ("begin", "words"),
+    [
+        (
+            'https 2026-11-20T11:43:20.5Z app/a/1 10.0.0.1:1 10.0.0.2:80 0 0 0 200 200 0 5 "GET / HTTP/1.1"',
+            "Application Load",
+        ),
+        ("tls 2.0 2026-11-20T11:43:20 net/a/1 2 10.0.0.1:1 10.0.0.2:443 5 2 98 246 -", "Network Load"),
+        ("#Version: 1.0\n#Fields: date time x-edge-location sc-bytes c-ip", "CloudFront"),
+        ("79a59df9 bucket [20/Nov/2026:11:43:20 +0000] 10.0.0.1 - 3E57 REST.GET.OBJECT k", "Amazon S3"),
+        ('{"query_name": "a.", "query_type": "A", "srcaddr": "10.0.0.1"}', "Route 53 Resolver"),
+        ('{\n "serviceNetworkArn": "arn",\n "sourceIpPort": "10.0.0.1:1"}', "VPC Lattice"),
+        ('{"timestamp": 1, "webaclId": "arn"}', "AWS WAF"),
+        ('{"event_timestamp": 1, "ike_phase1_state": "established"}', "VPN's tunnels"),
+        ('{"connection-log-type": "connection-attempt"}', "Client VPN"),
+        ('{"NetworkInterfaces": []}', "given with --aws"),
+        ("ts,te,td,sa,da,sp,dp,pr", "nfdump"),
+        ('{"data": [{"firstPacket": 1}]}', "Arkime"),
+        ("\n\r\r\n\x1c", "a capture"),
+        ("hello", "not a log that is known"),
+    ],
+)
+def test_what_a_log_is(tmp_path: Path, begin: str, words: str) -> None:
+    """A log of another kind is refused by its name, with the reason and what to give."""
+    (tmp_path / "a.log").write_text(begin + "\n")
+    with pytest.raises(auditor.InputError, match=rf"a\.log: .*{words}.*Zeek's conn\.log"):
+        witnesses.read([tmp_path / "a.log"])
+
+
+def test_a_folder_of_zeek(tmp_path: Path) -> None:
+    """Zeek's other logs, and what it prints, lie beside those of connections: they are left out, and named."""
+    (tmp_path / "conn.log").write_text(CONN)
+    (tmp_path / "notice.log").write_text(ZEEK.format("notice", "", ""))
+    (tmp_path / "stats.log").write_text('{"ts":1764000000.0,"peer":"zeek","mem":100}\n')
+    (tmp_path / "stderr.log").write_text("listening on eth1\n")
+    read = witnesses.read([tmp_path])
+    assert read.sensor is not None
+    assert len(read.sensor.events) == 1
+    assert [note.partition(": ")[0].rpartition("/")[2] for note in read.notes] == [
+        "notice.log",
+        "stats.log",
+        "stderr.log",
+    ]
+    (tmp_path / "conn.log").unlink()
+    with pytest.raises(auditor.InputError, match=r"notice\.log: not a log that is known"):
+        witnesses.read([tmp_path])
+
+
+@pytest.mark.parametrize("when", ["2026-11-20T11:43:20Z", "2026-11-20 11:43:20.000"])
+@pytest.mark.parametrize("tls", [STRUCTURE, json.dumps(TLS)])
+@pytest.mark.parametrize("names", [("eventTime", "sourceIPAddress", "vpcEndpointId", "tlsDetails"), None])
+def test_events_as_tables(tmp_path: Path, when: str, tls: str, names: tuple[str, ...] | None) -> None:
+    """Events in CSV of Athena (names without capitals) and of CloudTrail Lake say the same as in JSON."""
+    text = io.StringIO()
+    columns = names or ("eventtime", "sourceipaddress", "vpcendpointid", "tlsdetails")
+    csv.writer(text).writerows([columns, (when, "203.0.113.9", "", tls)])
+    (tmp_path / "a.csv").write_text(text.getvalue())
+    trail = witnesses.read([tmp_path / "a.csv"]).trail
+    assert trail is not None
+    (event,) = trail.events
+    assert (event.host, event.address, event.endpoint) == ("sts.amazonaws.com", parse_address("203.0.113.9"), None)
+    assert (event.tls_version, event.cipher_suite) == ("TLS 1.3", "TLS_AES_128_GCM_SHA256")

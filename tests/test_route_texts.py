@@ -1,0 +1,145 @@
+"""Routing tables as routers print them for people."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import auditor
+from auditor.paths import route_files
+from auditor.paths.routes import Hop, RoutingTable
+from auditor.prefixes import parse, parse_address
+
+ISP, AWS = "192.0.2.141", "192.0.2.1"
+CODES = "Codes: C - connected, S - static, B - BGP\n       * - candidate default\n\n"
+FRR = "Codes: K - kernel route, B - BGP,\n       > - selected route, * - FIB route\n\n"
+LAST = f"Gateway of last resort is {ISP} to network 0.0.0.0\n\n"
+TEXTS = {
+    "ip route": f"default via {ISP} dev eth2 proto static\n52.94.0.0/16 via {AWS} dev eth1.102 proto bgp metric 20\n",
+    "ip route, two metrics": f"default via {ISP} dev eth2\n52.94.0.0/16 via {ISP} dev eth2 metric 200\n"
+    f"52.94.0.0/16 via {AWS} dev eth1.102 metric 20\nblackhole 10.0.0.0/8 proto static\n",
+    "ip route of all tables": f"default via {ISP} dev eth2\n52.94.0.0/16 nhid 18 via {AWS} dev eth1.102 proto bgp\n"
+    f"52.94.5.0/24 via {ISP} dev eth2 table 100\nlocal 127.0.0.1 dev lo table local proto kernel\n",
+    "ip route, a next hop that is dead": f"default via {ISP} dev eth2\n52.94.0.0/16 proto bgp metric 20\n"
+    f"\tnexthop via {ISP} dev eth2 weight 1 dead linkdown\n\tnexthop via {AWS} dev eth1.102 weight 1\n",
+    "IOS": f"{CODES}{LAST}S*    0.0.0.0/0 [1/0] via {ISP}\n      52.0.0.0/8 is variably subnetted, 2 subnets, 2 masks\n"
+    f"B        52.94.0.0/16 [20/0] via {AWS}, 2d01h\nC        192.0.2.0/30 is directly connected, Gi0/1.102\n",
+    "IOS, subnets of one length": f"{CODES}{LAST}O*E2  0.0.0.0/0 [110/1] via {ISP}, 2d01h, Gi0/2\n"
+    f"      52.0.0.0/16 is subnetted, 2 subnets\nB        52.94.0.0 [20/0] via {AWS}, 2d01h\n",
+    "IOS, another VRF": f"Routing Table: red\n{CODES}B        52.94.5.0/24 [20/0] via {ISP}, 2d\n\n"
+    f"Routing Table: default\n{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\nB        52.94.0.0/16 [20/0] via {AWS}, 2d\n",
+    "IOS XR": f"{CODES}{LAST}S*   0.0.0.0/0 [1/0] via {ISP}, 1w2d\nB    52.94.0.0/16 [20/0] via {AWS}, 2d01h\n",
+    "FortiOS": f"{CODES}Routing table for VRF=0\nS*      0.0.0.0/0 [10/0] via {ISP}, wan1, [1/0]\n"
+    f"B       52.94.0.0/16 [20/0] via {AWS} (recursive is directly connected, port1), 2d01h, [1/0]\n",
+    "FRR": f"{FRR}S>* 0.0.0.0/0 [1/0] via {ISP}, eth2, weight 1, 2d01h\nB   52.94.0.0/16 [200/0] via {ISP}, eth2, weight 1, 2d\n"
+    f"B>* 52.94.0.0/16 [20/0] via {AWS}, eth1.102, weight 1, 2d01h\n",
+    "FRR, recursive": f"{FRR}S>* 0.0.0.0/0 [1/0] via {ISP}, eth2, weight 1, 2d\nB>  52.94.0.0/16 [200/0] via 10.255.0.1 (recursive), weight 1, 2d\n"
+    f"  *                      via {AWS}, eth1.102, weight 1, 2d\n",
+    "FRR, another VRF": f"{FRR}VRF default:\nS>* 0.0.0.0/0 [1/0] via {ISP}, eth2, 2d\nB>* 52.94.0.0/16 [20/0] via {AWS}, eth1, 2d\n\n"
+    f"VRF red:\nB>* 52.94.5.0/24 [20/0] via {ISP}, eth2, 2d\n",
+    "NX-OS": f'IP Route Table for VRF "default"\n\n0.0.0.0/0, ubest/mbest: 1/0\n    *via {ISP}, [1/0], 2d, static\n'
+    f"52.94.0.0/16, ubest/mbest: 1/0\n    *via {AWS}, [20/0], 2d, bgp-65010, external, tag 7224\n     via {ISP}, [200/0], 2d, bgp\n"
+    f'IP Route Table for VRF "red"\n52.94.5.0/24, ubest/mbest: 1/0\n    *via {ISP}, [1/0], 2d, static\n',
+    "Junos": f"inet.0: 5 destinations, 6 routes (5 active, 0 holddown, 0 hidden)\n+ = Active Route, - = Last Active, * = Both\n\n"
+    f"0.0.0.0/0          *[Static/5] 2w0d 03:11:22\n                    >  to {ISP} via ge-0/0/2.0\n"
+    f"52.94.0.0/16       *[BGP/170] 2d 01:00:00, localpref 100\n                      AS path: 7224 16509 I\n"
+    f"                    > to {AWS} via ge-0/0/1.102\n                    [BGP/170] 1d, localpref 90\n"
+    f"                    > to {ISP} via ge-0/0/2.0\n\nred.inet.0: 1 destinations, 1 routes (1 active)\n\n"
+    f"52.94.5.0/24       *[Static/5] 2w0d\n                    > to {ISP} via ge-0/0/2.0\n",
+    "BIRD 2": f"BIRD 2.0.12 ready.\nTable master4:\n0.0.0.0/0            unicast [static1 2026-11-01] * (200)\n\tvia {ISP} on eth2\n"
+    f"52.94.0.0/16         unicast [isp 2026-11-01] (100) [AS16509i]\n\tvia {ISP} on eth2\n"
+    f"                     unicast [aws_dx 2026-11-01] * (100) [AS16509i]\n\tvia {AWS} on eth1.102\n",
+    "BIRD 1": f"BIRD 1.6.8 ready.\n0.0.0.0/0          via {ISP} on eth2 [static1 2026-11-01] * (200)\n"
+    f"52.94.0.0/16       via {AWS} on eth1.102 [aws_dx 2026-11-01] * (100) [AS16509i]\n"
+    f"                   via {ISP} on eth2 [isp 2026-11-01] (100) [AS16509i]\n",
+}
+NOWHERE = {
+    "IOS": f"{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\nS        52.94.0.0/16 is directly connected, Null0\n",
+    "IOS, a summary": f"{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\nD        52.94.0.0/16 is a summary, 2d, Null0\n",
+    "FRR": f"{FRR}S>* 0.0.0.0/0 [1/0] via {ISP}, eth2, 2d\nS>* 52.94.0.0/16 [1/0] unreachable (blackhole), weight 1, 2d\n",
+    "FRR, not in the kernel's table": f"{FRR}S>* 0.0.0.0/0 [1/0] via {ISP}, eth2, 2d\nB>r 52.94.0.0/16 [20/0] via {AWS}, eth1, 2d\n",
+    "NX-OS": f"0.0.0.0/0, ubest/mbest: 1/0\n    *via {ISP}, [1/0]\n52.94.0.0/16, ubest/mbest: 1/0\n    *via Null0, [1/0], 2d, static\n",
+    "Junos": f"inet.0: 2 destinations, 2 routes\n0.0.0.0/0          *[Static/5] 2w\n                    > to {ISP} via ge-0/0/2.0\n"
+    "52.94.0.0/16       *[Static/5] 2w\n                      Discard\n",
+    "BIRD": f"BIRD 2.0.12 ready.\nTable master4:\n0.0.0.0/0     unicast [static1 2026] * (200)\n\tvia {ISP} on eth2\n"
+    "52.94.0.0/16  blackhole [static1 2026] * (200)\n",
+    "ip route": f"default via {ISP} dev eth2\nunreachable 52.94.0.0/16 proto static\n",
+}
+
+
+def hop_to(folder: Path, text: str, address: str) -> Hop:
+    (folder / "routes.txt").write_text(text)
+    table = RoutingTable(route_files.read(folder / "routes.txt"))
+    import numpy as np
+
+    high, low = (np.array([half], np.uint64) for half in parse_address(address))
+    return table.hops[int(table.find(high, low)[0][0])]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_next_hops(tmp_path: Path, name: str) -> None:
+    """The route in force leads to its next hop; routes of other VRFs and tables, and those not chosen, do not count."""
+    for address, next_hop in (("52.94.5.10", AWS), ("203.0.113.1", ISP)):
+        hop = hop_to(tmp_path, TEXTS[name], address)
+        assert (hop.next_hop, hop.others) == (parse_address(next_hop), ())
+
+
+@pytest.mark.parametrize("name", NOWHERE)
+def test_what_leads_nowhere(tmp_path: Path, name: str) -> None:
+    """A route that throws packets away, or of which the next hop cannot be told, hides the shorter one."""
+    assert hop_to(tmp_path, NOWHERE[name], "52.94.5.10") == Hop()
+    assert hop_to(tmp_path, NOWHERE[name], "203.0.113.1").next_hop == parse_address(ISP)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\n                [1/0] via {AWS}\n",
+        f"{FRR}S>* 0.0.0.0/0 [1/0] via {ISP}, eth2, 2d\n  *                      via {AWS}, eth1, 2d\n",
+        f"0.0.0.0/0, ubest/mbest: 2/0\n    *via {ISP}, [1/0]\n    *via {AWS}, [1/0]\n",
+        f"default proto bgp \n\tnexthop via {ISP} dev eth2 weight 1 \n\tnexthop via {AWS} dev eth1 weight 1 \n",
+    ],
+)
+def test_several_next_hops(tmp_path: Path, text: str) -> None:
+    """Next hops among which a router spreads flows are all of the route."""
+    hop = hop_to(tmp_path, text, "52.94.5.10")
+    assert {one.next_hop for one in (hop, *hop.others)} == {parse_address(ISP), parse_address(AWS)}
+
+
+def frr(address: str, vrf: str | None) -> dict[str, object]:
+    hop = {"ip": address, "fib": True, "active": True}
+    return {"selected": True, "nexthops": [hop]} | ({} if vrf is None else {"vrfName": vrf})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"52.94.0.0/16": [frr(AWS, "default")], "52.94.5.0/24": [frr(ISP, "red")]},
+        {"default": {"52.94.0.0/16": [frr(AWS, None)]}, "red": {"52.94.5.0/24": [frr(ISP, None)]}},
+        {
+            "default": {"vrfName": "default", "routes": {"52.94.0.0/16": [frr(AWS, None) | {"bestpath": True}]}},
+            "red": {"vrfName": "red", "routes": {"52.94.5.0/24": [frr(ISP, None) | {"bestpath": True}]}},
+        },
+        {"52.94.0.0/16": [frr(AWS, "wan")]},
+    ],
+)
+def test_vrfs_of_frr(tmp_path: Path, data: dict[str, object]) -> None:
+    """The default VRF's routes count, or those of the only one that is given."""
+    assert hop_to(tmp_path, json.dumps(data), "52.94.5.10").next_hop == parse_address(AWS)
+
+
+def test_vrfs_without_a_default(tmp_path: Path) -> None:
+    """Of several VRFs that are none of them the default one, nobody knows which: they are refused by their names."""
+    with pytest.raises(auditor.InputError, match="VRFs blue, red: give those of one"):
+        hop_to(tmp_path, json.dumps({"10.0.0.0/8": [frr(AWS, "red")], "0.0.0.0/0": [frr(ISP, "blue")]}), "10.0.0.1")
+
+
+def test_prefixes_are_checked(tmp_path: Path) -> None:
+    """A line that looks like a route and is none is counted, and the others are read."""
+    (tmp_path / "routes.txt").write_text(
+        f"{CODES}B    52.94.0.0/99 [20/0] via {AWS}, 2d\nS*   0.0.0.0/0 [1/0] via {ISP}\n"
+    )
+    notes: list[str] = []
+    routes = route_files.read(tmp_path / "routes.txt", notes=notes)
+    assert list(routes.prefixes) == [parse("0.0.0.0/0")]
+    assert ["1 of 2 routes" in note or "1 route" in note for note in notes] == [True]
