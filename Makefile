@@ -70,9 +70,10 @@ fuzz: $(VENV)/ready
 growth: $(VENV)/ready
 	$(BIN)/python -m benchmarks.growth
 
-# Other tools' answers on the public corpus (AUDITOR_CORPUS): cells compared, equal, explained, wrong.
+# Other tools' answers on the public corpus (AUDITOR_CORPUS): cells compared, equal, explained, wrong. With TSHARK=PROGRAM, what
+# that tshark says of the same captures (the corpus has the answers of 4.0; Wireshark 4.4 and later dissect more).
 conformance: $(VENV)/ready
-	$(BIN)/python -m tests.conformance
+	$(BIN)/python -m tests.conformance $(if $(TSHARK),--tshark $(TSHARK))
 
 # Made again from scratch: samples have new keys each time.
 samples: $(VENV)/ready

@@ -1,10 +1,13 @@
 """Other tools' answers on the public corpus, cell by cell: ``python -m tests.conformance`` prints the table.
 
 A cell is one value that another implementation states of a capture and that we have a column for. Where ours is
-another one, ``EXPLAINED`` says why, by the bytes and the RFC; anything else counts as wrong.
+another one, ``EXPLAINED`` says why, by the bytes and the RFC; anything else counts as wrong. With ``--tshark PROGRAM`` that
+tshark is asked about the same captures, in place of the answers that the corpus has of an older one.
 """
 
+import argparse
 import os
+import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -16,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 import auditor
+from tests import tshark_answers
 
 ENDS = ["client_ip", "client_port", "server_ip", "server_port"]
 ZEEK_VERSIONS = {
@@ -130,9 +134,15 @@ def of_connection(frame: Any, row: Any) -> Any:
     return frame[match(row.src, row.sport, row.dst, row.dport) | match(row.dst, row.dport, row.src, row.sport)]
 
 
-def rows_of(corpus: Path, source: str, keep: Callable[[Any], Any] | None = None) -> Iterator[tuple[Any, Any, Any]]:
-    """Each row of an expectation with our handshakes of its connection and the capture's certificates."""
-    expected = pd.read_csv(corpus / "expected" / f"{source}.csv", dtype=str)
+def rows_of(
+    corpus: Path, source: str, keep: Callable[[Any], Any] | None = None, expected: Any = None
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Each row of an expectation with our handshakes of its connection and the capture's certificates.
+
+    ``expected``: the rows, if not those that the corpus has.
+    """
+    if expected is None:
+        expected = pd.read_csv(corpus / "expected" / f"{source}.csv", dtype=str)
     if keep is not None:
         expected = expected[keep(expected)]
     for (origin, pcap), group in expected.groupby(["source", "pcap"]):
@@ -294,13 +304,13 @@ def huginn(corpus: Path) -> Iterator[Cell]:
         yield Cell("huginn", row.pcap, "alpn", who(row), row.alpn, have)
 
 
-def tshark(corpus: Path) -> Iterator[Cell]:
-    """tshark 4.0: every hello, its server name, its suite, JA3 and JA3S."""
+def tshark(corpus: Path, answers: Any = None) -> Iterator[Cell]:
+    """tshark: every hello, its server name, its suite, JA3. ``answers``: of which one, if not of the corpus's 4.0."""
 
     def with_hello(frame: Any) -> Any:
         return frame["hs_types"].str.split(",").map(lambda v: isinstance(v, list) and bool({"1", "2"} & set(v)))
 
-    for row, rows, _ in rows_of(corpus, "tshark", with_hello):
+    for row, rows, _ in rows_of(corpus, "tshark", with_hello, answers):
         kinds = row.hs_types.split(",")
         if "1" in kinds:
             seen = values(rows, "client_hello_frame") - {"-"}
@@ -337,11 +347,11 @@ class Count:
     wrong: int = 0
 
 
-def compare(corpus: Path, source: str) -> tuple[dict[str, Count], list[Cell]]:
-    """Counts by column, and the cells that are wrong."""
+def compare(corpus: Path, source: str, answers: Any = None) -> tuple[dict[str, Count], list[Cell]]:
+    """Counts by column, and the cells that are wrong; ``answers``: of another tshark."""
     counts: dict[str, Count] = defaultdict(Count)
     wrong = []
-    for cell in SOURCES[source](corpus):
+    for cell in SOURCES[source](corpus) if answers is None else tshark(corpus, answers):
         count = counts[cell.column]
         count.compared += 1
         if cell.equal:
@@ -354,18 +364,30 @@ def compare(corpus: Path, source: str) -> tuple[dict[str, Count], list[Cell]]:
     return counts, wrong
 
 
-def main(chosen: list[str]) -> int:
+def main(given: list[str]) -> int:
     """Print the table; the exit code is 1 if a cell is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance")
+    parser.add_argument("sources", nargs="*", choices=[[], *SOURCES], metavar="SOURCE", help=", ".join(SOURCES))
+    parser.add_argument("--tshark", type=Path, metavar="PROGRAM", help="compare with what this tshark says")
+    options = parser.parse_args(given)
     root = Path(__file__).parent.parent
     corpus = Path(os.environ.get("AUDITOR_CORPUS", root.parent / "shared" / "corpus"))
     if not (corpus / "manifest.csv").exists():
         print(f"no corpus at {corpus}; set AUDITOR_CORPUS")
         return 2
+    answers = None
+    if options.tshark is not None:
+        try:
+            print(f"tshark: {tshark_answers.version(options.tshark)}")
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"{options.tshark} cannot be run: {error}")
+            return 2
+        answers = tshark_answers.answers(options.tshark, corpus)
     print(f"{'source':12}{'column':24}{'compared':>10}{'equal':>10}{'explained':>10}{'wrong':>10}")
     total: Counter[str] = Counter()
     every: list[Cell] = []
-    for source in chosen or SOURCES:
-        counts, wrong = compare(corpus, source)
+    for source in options.sources or (SOURCES if answers is None else ["tshark"]):
+        counts, wrong = compare(corpus, source, answers if source == "tshark" else None)
         every += wrong
         for column, count in counts.items():
             print(f"{source:12}{column:24}{count.compared:10}{count.equal:10}{count.explained:10}{count.wrong:10}")

@@ -124,3 +124,35 @@ def test_evidence_has_each_frame_once(tmp_path: Path) -> None:
     found = result.packets(wire.only(result.flows)["flow_id"])
     assert [bytes(packet.original) for packet in found] == packets
     assert [packet.wirelen for packet in found] == list(map(len, packets))
+
+
+def cable(frame: bytes, extended: bytes = b"") -> bytes:
+    """A frame of a cable modem: control, length, perhaps an extended header, a checksum."""
+    head = bytes([1, len(extended)]) if extended else b"\0\0"
+    return head + struct.pack(">H", len(extended) + len(frame)) + extended + b"\x12\x34" + frame
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("size", [1, 2, 3, 14])
+@pytest.mark.parametrize("extended", [b"", b"\x44\x11\0\7\0"])
+def test_frames_that_a_cable_modem_put_together(audit_bytes: Run, version: int, size: int, extended: bytes) -> None:
+    """Each frame is a packet of its flow, and no byte is counted twice."""
+    packets = []
+    for some in parted(frames(version), size):
+        inside = b"".join(cable(frame, extended) for frame in some)
+        packets.append(b"\xf8" + bytes([len(some)]) + struct.pack(">H", len(inside) & 0xFFFF) + b"\x56\x78" + inside)
+    flow = check(audit_bytes(wire.pcap(packets, link=143)), len(packets))
+    assert flow["client_bytes"] + flow["server_bytes"] == sum(map(len, packets))
+
+
+def test_damaged_frames_of_a_cable_modem(audit_bytes: Run) -> None:
+    """Lengths that nobody sent raise nothing, and end."""
+    chance = random.Random(5)
+    inside = b"".join(cable(frame) for frame in frames()[:5])
+    packets = []
+    for _ in range(200):
+        packet = bytearray(b"\xf8\5" + struct.pack(">H", len(inside)) + b"\x56\x78" + inside)
+        for _ in range(chance.randrange(1, 6)):
+            packet[chance.randrange(len(packet))] = chance.randrange(256)
+        packets.append(bytes(packet[: chance.randrange(7, len(packet))]))
+    assert wire.only(audit_bytes(wire.pcap(packets, link=143)).captures)["packets"] == 200

@@ -1,5 +1,6 @@
 """Every form a capture comes in is read; damage is reported with its place, and all before it is kept."""
 
+import base64
 import bz2
 import gzip
 import hashlib
@@ -55,6 +56,16 @@ def test_compression_is_recognised_by_first_bytes(audit_bytes: Any, name: str, p
     row = wire.only(result.captures)
     assert (row["compression"], row["packets"]) == (name, len(PACKETS))
     assert row["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize(("kind", "link"), [(6, "Ethernet"), (15, "FDDI"), (24, "BSD-loopback")])
+def test_captures_of_aix(audit_bytes: Any, kind: int, link: str) -> None:
+    """Version 2.2 with the number of an interface's kind: that kind, and times in nanoseconds."""
+    data = bytearray(wire.pcap(PACKETS, order=">", nanoseconds=True, link=kind))
+    data[:8] = struct.pack(">IHH", 0xA1B2C3D4, 2, 2)
+    row = wire.only(audit_bytes(bytes(data)).captures)
+    assert (row["link_types"], row["packets"], pd.isna(row["warnings"])) == (link, len(PACKETS), True)
+    assert row["started"] == pd.Timestamp(1_700_000_000, unit="s", tz="UTC")
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -162,6 +173,14 @@ def test_damaged_compression_keeps_what_could_be_unpacked(audit_bytes: Any) -> N
         (b"time,src,dst,port\n1,2,3,4\n", "CSV text"),
         (b"CLIENT_RANDOM 00 00\n", "a TLS key log"),
         (b"\x00\x01\x02\x03\xfe", "binary data that begins with 00 01 02 03"),
+        (b"\x1f\x9d\x90\0", "a file packed by compress (.Z); unpack it first with: gzip -dc FILE > OUT"),
+        (b"\x02\x21\x4c\x18\0", "a file packed by lz4 in its legacy form; unpack it first with: lz4 -d FILE OUT"),
+        (b"!<arch>\ndebian", "an ar archive; unpack it first with: ar x FILE"),
+        (
+            base64.encodebytes(gzip.compress(bytes(99))),
+            "a packed file in base64; decode it with: base64 -d FILE > OUT.gz",
+        ),
+        (b"begin 644 x.pcap\nM", "a file in uuencode; decode it with: uudecode -o OUT.pcap FILE"),
     ],
 )
 def test_what_is_no_capture_is_named(audit_bytes: Any, data: bytes, words: str) -> None:
@@ -169,6 +188,40 @@ def test_what_is_no_capture_is_named(audit_bytes: Any, data: bytes, words: str) 
     with pytest.raises(auditor.InputError, match=r"test\.pcap: not a pcap") as caught:
         audit_bytes(data)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (b"\xef\xbb\xbf", "behind a byte order mark"),
+        (b"\xff\xfe", "behind a byte order mark"),
+        (b"\n", "behind 1 other byte;"),
+        (b"tcpdump: listening on eth0, link-type EN10MB (Ethernet)\n", "behind 56 other bytes;"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.tcpdump.pcap\r\n\r\n", "behind 63 other bytes;"),
+        (bytes(128), "behind 128 other bytes;"),
+    ],
+)
+@pytest.mark.parametrize("form", ["pcap", "big", "pcapng", "gz", "bz2", "xz", "zst"])
+def test_a_capture_behind_other_bytes(tmp_path: Path, before: bytes, words: str, form: str) -> None:
+    """A byte order mark, or what a program said before it wrote a capture: told, and the command that is told cuts it off."""
+    made = {
+        "pcap": wire.pcap(PACKETS),
+        "big": wire.pcap(PACKETS, order=">", nanoseconds=True),
+        "pcapng": wire.section() + wire.interface() + b"".join(wire.enhanced(one, 1) for one in PACKETS),
+        "gz": gzip.compress(wire.pcap(PACKETS)),
+        "bz2": bz2.compress(wire.pcap(PACKETS)),
+        "xz": lzma.compress(wire.pcap(PACKETS)),
+        "zst": zstandard.ZstdCompressor().compress(wire.pcap(PACKETS)),
+    }[form]
+    path = wire.write(tmp_path, before + made)
+    with pytest.raises(auditor.InputError) as caught:
+        auditor.audit(path)
+    assert words in str(caught.value)
+    command = str(caught.value).partition("cut off what is before it with: ")[2]
+    assert command.endswith(f"OUT.{'pcap' if form == 'big' else form}")
+    out = tmp_path / "out"
+    subprocess.run(["bash", "-c", command.replace("FILE", str(path)).rpartition(" ")[0] + f" {out}"], check=True)
+    assert out.read_bytes() == made
 
 
 def test_missing_file_and_empty_folder(tmp_path: Path) -> None:

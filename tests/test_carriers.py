@@ -47,7 +47,7 @@ def check(result: auditor.Audit, carrier: str) -> None:
 
 
 @pytest.mark.parametrize("carrier", carriers.OVER_TCP)
-@pytest.mark.parametrize("size", [1460, 700, 61])
+@pytest.mark.parametrize("size", [1460, 700, 61, 1])
 def test_over_tcp(audit_bytes: Run, carrier: str, size: int) -> None:
     """However messages lie in segments: the handshake is read, and the carrier named."""
     check(audit_bytes(wire.pcap(segments(carriers.OVER_TCP[carrier](), size))), carrier)

@@ -164,3 +164,29 @@ def test_a_padded_acknowledgement_that_was_overtaken(audit_bytes: Run, order: tu
     talk.next[0] = first + len(HELLO)
     talk.play([("s", ANSWER), *REST])
     assert is_complete(audit_bytes(wire.pcap(talk.packets)))
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("distance", [66_000, 200_000, 1 << 30])
+@pytest.mark.parametrize("count", [1, 3])
+def test_bytes_far_behind_the_stream(audit_bytes: Run, side: int, distance: int, count: int) -> None:
+    """A few segments that no receiver would take, forged or damaged, do not end the stream in which they are sent."""
+    talk = wire.Talk().open()
+    for flight in [("c", HELLO), ("s", ANSWER), *REST]:
+        for number in range(count if flight[0] == "cs"[side] else 0):
+            talk.send(side, b"elsewhere", at=talk.next[side] + distance + 9 * number)
+        talk.play([flight], 40)
+    assert is_complete(audit_bytes(wire.pcap(talk.close().packets)))
+
+
+def test_a_stream_whose_beginning_is_lost(audit_bytes: Run) -> None:
+    """Where a segment of the beginning never comes, the stream is given up, and why the hello is not there is told."""
+    talk = wire.Talk().open()
+    talk.next[0] += 1000
+    talk.play([("c", bytes(200_000))])
+    talk.play([("s", ANSWER)])
+    row = wire.only(audit_bytes(wire.pcap(talk.close().packets)).handshakes)
+    assert (row["status"], row["status_reason"]) == (
+        "server_only",
+        "part of the client's side is missing from the capture",
+    )

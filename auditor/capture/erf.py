@@ -13,6 +13,7 @@ MORE_HEADERS = 0x80  # bit of a record's type, and of an extension header's
 PADDING, METADATA = 48, 27  # types of records that are no packets
 KINDS = {*range(1, 30), PADDING}
 EARLIEST, LATEST = 631_152_000, 4_102_444_800  # 1990 and 2100: DAG cards came with the nineties
+SMALLEST_OF_LENGTHS = 8  # a byte below the characters of texts, of which lengths, losses and flags have some
 PLAUSIBLE = 3  # records in a row that have to be valid, where the beginning of a file has so many
 
 
@@ -51,7 +52,7 @@ def is_erf(head: bytes) -> bool:
         record = head[at:]
         kind, length = record[8] & 0x7F, int.from_bytes(record[10:12], "big")
         seconds, original = int.from_bytes(record[4:8], "little"), int.from_bytes(record[14:16], "big")
-        if valid == 0 and kind == PADDING:  # the digit 0, as it is in many a text
+        if valid == 0 and min(record[:ERF_HEADER]) > SMALLEST_OF_LENGTHS:  # a text: lines of addresses, say
             return False
         if kind not in KINDS or length < ERF_HEADER or not EARLIEST < seconds < LATEST or record[9] & 0xC0:
             return False

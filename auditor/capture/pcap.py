@@ -17,6 +17,8 @@ MAGICS = {
 # Alexey Kuznetsov's modified pcap: interface, protocol and packet type follow each record's header.
 MODIFIED = {b"\x34\xcd\xb2\xa1": (False, 1000), b"\xa1\xb2\xcd\x34": (True, 1000)}
 MAGICS |= MODIFIED
+# AIX's tcpdump writes version 2.2, nanoseconds, and for link types what its kernel calls interfaces (RFC 1573 ifType).
+AIX_VERSION, AIX_LINKS = (2, 2), {6: 1, 9: 6, 15: 10, 24: 0}
 SNOOP_MAGIC = b"snoop\0\0\0"
 SNOOP_LINKS = {0: 1, 4: 1}  # RFC 1761: IEEE 802.3 and Ethernet are the same here
 HEADER_BYTES, SNOOP_HEADER_BYTES = 24, 16
@@ -46,11 +48,15 @@ class PcapHeader:
     def parse(cls, data: bytes) -> "PcapHeader":
         """Read the first 24 bytes, whose magic number is known to be one of ``MAGICS``."""
         big_endian, tick = MAGICS[data[:4]]
-        order = "big" if big_endian else "little"
+        order: Literal["big", "little"] = "big" if big_endian else "little"
+        version = int.from_bytes(data[4:6], order), int.from_bytes(data[6:8], order)
+        link_type = int.from_bytes(data[20:24], order) & 0xFFFF
+        if version == AIX_VERSION and link_type in AIX_LINKS:
+            tick, link_type = 1, AIX_LINKS[link_type]
         return cls(
             big_endian,
             tick,
-            int.from_bytes(data[20:24], order) & 0xFFFF,
+            link_type,
             int.from_bytes(data[16:20], order),
             MODIFIED_RECORD_BYTES if data[:4] in MODIFIED else RECORD_BYTES,
             MOST_MICROSECONDS if tick == 1000 else MOST_NANOSECONDS,

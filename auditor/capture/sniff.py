@@ -1,14 +1,29 @@
 """What a file that is no capture looks like, in a few words for the error, and how to come by a capture."""
 
+import re
+
+from auditor.border.words import counted
 from auditor.capture.text_forms import form_of
 
 EDITCAP = "convert it with: editcap -F pcap FILE OUT.pcap"
+AS_UTF_8 = "iconv -f UTF-16 -t UTF-8"  # what PowerShell's > wrote
 AS_TEXT = "that was transferred as text, which destroys it; transfer it as binary"
+IN_BASE64 = "in base64; decode it with: base64 -d FILE > OUT"
 LOOKS = (
     (b"PK\x03\x04", "a ZIP archive; give it as a file, or unpack it first"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive; unpack it first"),
     (b"Rar!", "a RAR archive; unpack it first"),
     (b"MSCF", "a Windows cabinet; unpack it first with: expand -F:* FILE FOLDER"),
+    (b"\x1f\x9d", "a file packed by compress (.Z); unpack it first with: gzip -dc FILE > OUT"),
+    (b"\x1f\xa0", "a file packed by compress (.Z); unpack it first with: gzip -dc FILE > OUT"),
+    (b"\x5d\0\0", "a file packed by lzma; unpack it first with: xz -dc --format=lzma FILE > OUT"),
+    (b"\x02\x21\x4c\x18", "a file packed by lz4 in its legacy form; unpack it first with: lz4 -d FILE OUT"),
+    (b"\xff\x06\0\0sNaPpY", "a file packed by Snappy; unpack it first with: snzip -dc FILE > OUT"),
+    (b"\x89LZO\0", "a file packed by lzop; unpack it first with: lzop -dc FILE > OUT"),
+    (b"LZIP", "a file packed by lzip; unpack it first with: lzip -dc FILE > OUT"),
+    (b"070701", "a cpio archive; unpack it first with: cpio -id < FILE"),
+    (b"070707", "a cpio archive; unpack it first with: cpio -id < FILE"),
+    (b"!<arch>\n", "an ar archive; unpack it first with: ar x FILE"),
     (b"%PDF", "a PDF document"),
     (b"\x89PNG", "a PNG picture"),
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -30,9 +45,15 @@ LOOKS = (
     (b"NetScaler", f"a NetScaler trace; {EDITCAP}"),
     (b"btsnoop\0", "a Bluetooth capture (btsnoop); no IP is in it"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself; get that with: git lfs pull"),
-    (b"1MOyo", "a capture in base64; decode it with: base64 -d FILE > OUT.pcap"),
-    (b"TTyyo", "a capture in base64; decode it with: base64 -d FILE > OUT.pcap"),
-    (b"Cg0NC", "a capture in base64; decode it with: base64 -d FILE > OUT.pcapng"),
+    (b"1MOyo", f"a capture {IN_BASE64}.pcap"),
+    (b"TTyyo", f"a capture {IN_BASE64}.pcap"),
+    (b"Cg0NC", f"a capture {IN_BASE64}.pcapng"),
+    (b"H4sI", f"a packed file {IN_BASE64}.gz"),
+    (b"KLUv/", f"a packed file {IN_BASE64}.zst"),
+    (b"/Td6WFo", f"a packed file {IN_BASE64}.xz"),
+    (b"Qlpo", f"a packed file {IN_BASE64}.bz2"),
+    (b"begin 644 ", "a file in uuencode; decode it with: uudecode -o OUT.pcap FILE"),
+    (b"begin-base64 ", "a file in uuencode; decode it with: uudecode -o OUT.pcap FILE"),
     (b"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", f"a capture {AS_TEXT}"),
     (b"+---------+---------------+----------+", f"a capture in the text form of K12; {EDITCAP}"),
     (b"\r\n\r\r\r\n", f"a pcapng {AS_TEXT}"),  # each end of line of it became two bytes
@@ -43,6 +64,14 @@ LOOKS = (
 )  # fmt: skip
 KEY_LOG = (b"CLIENT_RANDOM ", b"CLIENT_HANDSHAKE_TRAFFIC_SECRET ", b"CLIENT_TRAFFIC_SECRET_0 ", b"# SSL/TLS secrets")
 TEXT_MARKS = (b"\xef\xbb\xbf",)
+BYTE_ORDER_MARKS = (*TEXT_MARKS, b"\xff\xfe", b"\xfe\xff")
+# How captures, and what they are packed in, begin behind something else: what a program said before it wrote one, say.
+BEGINNINGS = re.compile(
+    rb"(?P<pcap>(?:\xd4\xc3\xb2|\x34\xcd\xb2|\x4d\x3c\xb2)\xa1\x02\0\x04\0|\xa1\xb2(?:\xc3\xd4|\x3c\x4d|\xcd\x34)\0\x02\0\x04)"
+    rb"|(?P<pcapng>\n\r\r\n....(?:\x4d\x3c\x2b\x1a|\x1a\x2b\x3c\x4d))"
+    rb"|(?P<gz>\x1f\x8b\x08[\0-\x1f])|(?P<zst>\x28\xb5\x2f\xfd)|(?P<xz>\xfd7zXZ\0)|(?P<bz2>BZh[1-9]1AY&SY)",
+    re.DOTALL,
+)
 
 
 def looks_like(head: bytes) -> str:
@@ -60,7 +89,18 @@ def looks_like(head: bytes) -> str:
         return "a Windows event trace (ETL); make a capture of it with: pktmon etl2pcap FILE, or etl2pcapng FILE OUT.pcapng"
     if not head.strip(b"\0"):
         return "zeros"
-    return _text_like(head) or f"binary data that begins with {head[:4].hex(' ')}"
+    return _behind_other(head) or _text_like(head) or f"binary data that begins with {head[:4].hex(' ')}"
+
+
+def _behind_other(head: bytes) -> str | None:
+    """What a capture looks like that does not begin where the file does; None for anything else."""
+    found = BEGINNINGS.search(head)
+    if found is None or found.start() == 0:
+        return None
+    at, form = found.start(), str(found.lastgroup)
+    what = "a capture" if form.startswith("pcap") else "a packed file"
+    others = "a byte order mark" if head[:at] in BYTE_ORDER_MARKS else counted(at, "other byte")
+    return f"{what} behind {others}; cut off what is before it with: tail -c +{at + 1} FILE > OUT.{form}"
 
 
 def is_event_trace(head: bytes) -> bool:
@@ -75,7 +115,8 @@ def _text_like(head: bytes) -> str | None:
     """What a text looks like; None for what is none."""
     for mark in TEXT_MARKS:
         head = head.removeprefix(mark)
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    is_utf_16 = head[:2] in (b"\xff\xfe", b"\xfe\xff")
+    if is_utf_16:
         text = head.decode("utf-16", "ignore")
     else:
         try:
@@ -85,7 +126,7 @@ def _text_like(head: bytes) -> str | None:
                 return None
             text = head[: error.start].decode("utf-8")
     if (words := form_of(text)) is not None:
-        return words
+        return words.replace(" FILE", f" <({AS_UTF_8} FILE)") if is_utf_16 else words
     first = text.lstrip().splitlines()[0] if text.strip() else ""
     if text.isprintable() or first.expandtabs().isprintable():
         return "CSV text" if first.count(",") > 2 else "plain text"

@@ -11,15 +11,24 @@ BYTES_APART = (
 )
 OF_TCPDUMP = r"s/^\s*0x([0-9a-f]+):?\s+(([0-9a-f]{2,4} ?){1,8}).*/\1 \2/; T; s/ ([0-9a-f]{2})([0-9a-f]{2})/ \1 \2/g; p"
 OF_LINES = "s/[ :]//g; s/../& /g; s/^/000000 /"
+OF_HEXDUMP = r"s/ *\|.*//; s/^([0-9a-f]+) +/\1: /; s/  / /g"  # two spaces end a line of xxd's
+OCTAL = 's/^([0-7]+)/sprintf("%08x:", oct $1)/e'
 LINK_IP = " -l 101"  # of a dump that begins with IP
 TO_TEXT2PCAP = "text2pcap{link} {source} OUT.pcap"
 OFFSET = r"[> \t]*+(?:0x)?0{3,8}:?\s+"
 # Dumps in which the first packet, or the file, begins at offset 0: its first bytes are the group of the pattern.
 DUMP = re.compile(rf"^{OFFSET}((?:[0-9a-f]{{2,8}}\s+){{4}})", re.IGNORECASE | re.MULTILINE)
 TCPDUMP = re.compile(r"^[ \t]*+0x0{3,4}:?\s+", re.MULTILINE)
-XXD = re.compile(r"0{8}: ", re.MULTILINE)
+# Files as dumped: by hexdump -C, by od with offsets in octal, and the bytes of a first line.
+HEXDUMP = re.compile(r"^0{8}  (?:[0-9a-f]{2} ){8} ", re.MULTILINE)
+OD = re.compile(r"^0{7} ", re.MULTILINE)
+FIRST_LINE = re.compile(r"0{6,8}:? (?: ?[0-9a-f]{2,4})+", re.IGNORECASE)
+C_ARRAY = re.compile(r"(?:/\*.*\*/\s*)?(?:static |const )*(?:unsigned char|char|u_?int8_t) (\w+)\s*\[\d*\] *= *\{")
+LIST_LINE = re.compile(r"^ *\d+ +\d+\.\d+ +\S+ (?:→|->) ", re.MULTILINE)
+ONLY_DUMP = "grep -E '^[0-9a-fA-F]{4,8} ' FILE"
 LINES = re.compile(r"(?:[0-9a-f]{2}[ :]?){24,}(?:\n|$)", re.IGNORECASE)
 SHORTEST_FRAME = 40  # bytes
+BYTES_OF_LINE = 16  # of a dump, where xxd is not told another number
 BEGINS_IP = re.compile(r"4[5-9a-f]0|60")
 # How captures and what is packed begin, as a dump shows them: byte by byte, or by two in the host's order.
 FILES = (
@@ -51,6 +60,11 @@ LISTS = (
     (r"\[\d+\][0-9a-f]{4}\.[0-9a-f]{4}::", f"a Windows trace as text; {NO_PACKETS}: make a capture of the .etl file with pktmon etl2pcap"),
     (r"(?s).*PktGroupId \d+", f"text of pktmon; {NO_PACKETS}: make a capture of the .etl file with pktmon etl2pcap"),
     (r'[\[{]\s*(\{\s*"_index"|"index"|"timestamp"\s*:\s*"\d+")', f"tshark's JSON; {NO_PACKETS}: write a capture with tshark -w"),
+    (r"No\. +Time +Source +Destination", f"Wireshark's list of packets; {NO_PACKETS}: save the capture itself"),
+    (r"(?s).*^[0-9A-F]{8}:(?: +[0-9A-F]{2,8})+ ", "a Cisco router's dump of a capture buffer; export that itself: monitor capture NAME export LOCATION"),
+    (r"interface: \S+ \([0-9a-f.:/ ]+\)", f"ngrep's text; {NO_PACKETS}: write a capture with ngrep -O"),
+    (r"== \d{4}-\d\d-\d\d [\d:.]+ [+-]\d+ ==\s+Packet received", f"a Palo Alto firewall's packet diagnostics; {NO_PACKETS}: export its filtered captures"),
+    (r" *\d+ +time=[\d.]+ num=\d+ direction=", f"text of MikroTik's sniffer; {NO_PACKETS}: save them with /tool sniffer save"),
     (r"[\[{]", "JSON"),
     (r"(?s)(interfaces=\[|filters=\[).*", "text of a FortiGate's sniffer; what it shows with verbosity 6, a hex dump, is converted by Fortinet's fgt2eth, or by text2pcap"),
     (r"(?s)(\d+ packets? captured|\s*\d+: \d\d:\d\d:\d\d\.\d+ )", f"a Cisco firewall's list of packets; {NO_PACKETS}: copy /pcap capture:NAME"),
@@ -70,6 +84,10 @@ def form_of(text: str) -> str | None:
             "a capture that PowerShell's > wrote as text, which destroys it; let the program write the file, or use cmd"
         )
     text = text.lstrip()
+    if (array := C_ARRAY.match(text)) is not None:
+        if array[1].startswith(("pkt", "peer")):
+            return "packets as C arrays; save the capture itself"
+        return "bytes as a C array; make the file of it with: grep -oE '0x[0-9a-fA-F]{2}' FILE | cut -c3- | xxd -r -p - OUT"
     for pattern, words in LISTS:
         if re.match(pattern, text, re.IGNORECASE | re.MULTILINE):
             return words
@@ -83,10 +101,14 @@ def dump_of(text: str) -> str | None:
         if digits.startswith(WORDS):
             return "a hex dump of a file in words of two bytes; give the file itself, or a dump made by: xxd FILE"
         if digits.startswith(FILES):
-            return "a hex dump of a file; make the file of it with: xxd -r FILE OUT"
+            return f"a hex dump of a file; make the file of it with: {_file_of(text)}"
         link = LINK_IP if BEGINS_IP.match(digits) else ""
         if TCPDUMP.search(text) is None and re.match(r"[0-9a-f]{2} ", begin[1], re.IGNORECASE):
-            return f"{HEX_DUMP}; convert it with: {TO_TEXT2PCAP.format(link=link, source='FILE')}"
+            if LIST_LINE.search(text) is not None:
+                convert = f"{ONLY_DUMP} | {TO_TEXT2PCAP.format(link=link, source='-')}"
+            else:
+                convert = TO_TEXT2PCAP.format(link=link, source="FILE")
+            return f"{HEX_DUMP}; convert it with: {convert}"
         program = OF_TCPDUMP if TCPDUMP.search(text) else BYTES_APART
         return f"{HEX_DUMP}; convert it with: sed -nE '{program}' FILE | {TO_TEXT2PCAP.format(link=link, source='-')}"
     if (line := LINES.match(text.lstrip())) is not None:
@@ -99,3 +121,14 @@ def dump_of(text: str) -> str | None:
         convert = TO_TEXT2PCAP.format(link=link, source="-")
         return f"{HEX_DUMP}, one on each line; convert it with: sed -E '{OF_LINES}' FILE | {convert}"
     return None
+
+
+def _file_of(text: str) -> str:
+    """The command that makes the file of its hex dump."""
+    if HEXDUMP.search(text) is not None:
+        return f"sed -E '{OF_HEXDUMP}' FILE | xxd -r - OUT"
+    if OD.search(text) is not None:
+        return f"perl -pe '{OCTAL}' FILE | xxd -r - OUT"
+    first = FIRST_LINE.search(text)
+    width = 0 if first is None else len(re.sub(r"\s", "", first[0].partition(" ")[2])) // 2
+    return f"xxd -r -c {width} FILE OUT" if width > BYTES_OF_LINE else "xxd -r FILE OUT"

@@ -25,6 +25,7 @@ from auditor.decode.link import (
     vlan,
 )
 from auditor.decode.older import (
+    arcnet,
     atm,
     classical_atm,
     docsis,
@@ -119,6 +120,7 @@ BROADCOM_TAG, MARVELL_TAG, MARVELL_TYPED_TAG, SWITCH_TAG, UNNAMED = (
     L.UNNAMED,
 )
 JUNIPER_PPP, JUNIPER_HDLC, AGGREGATED = L.JUNIPER_PPP, L.JUNIPER_HDLC, L.AGGREGATED
+ARCNET, LINUX_ARCNET, CONCATENATED = L.ARCNET, L.LINUX_ARCNET, L.CONCATENATED
 HEADER_BYTES = L.HEADER_BYTES
 SUN_ATM_HEADER = 4  # bytes
 FIRST_OLDER = FRAME_RELAY  # the numbers from there on are those of ``older_layer``
@@ -276,7 +278,9 @@ def newer_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
         return loop_or_raw(block, packet)
     if layer == INFINIBAND:
         return infiniband(block, packet)
-    if layer == DOCSIS:
+    if layer == ARCNET or layer == LINUX_ARCNET:
+        return arcnet(block, packet, layer)
+    if layer == DOCSIS or layer == CONCATENATED:
         return docsis(block, packet)
     if layer == EXPORTED:
         return exported(block, packet)

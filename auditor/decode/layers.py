@@ -21,13 +21,16 @@ DIRECTED_PPP, DIRECTED_HDLC, DIRECTED_FRAME_RELAY, JUNIPER, TIMED = 66, 67, 68, 
 JUNIPER_PPP, JUNIPER_FRAME_RELAY, JUNIPER_HDLC, LLC_LAYER, ATM_CLIP, LOOP_OR_RAW = 71, 72, 73, 74, 75, 76
 SLIP, FIBRE_CHANNEL, IPNET, NET_ANALYZER_TRANSPARENT, OPTICAL, MPACKET, BROADCOM_PREPENDED = 77, 78, 79, 80, 81, 82, 83
 BROADCOM_TAG, MARVELL_TAG, MARVELL_TYPED_TAG, SWITCH_TAG, UNNAMED, INFINIBAND, DOCSIS, EXPORTED = range(84, 92)
-AGGREGATED = 92  # a further frame of an 802.11 aggregate, behind its addresses and length
+ARCNET, LINUX_ARCNET = 92, 93
+# Further frames that lie in one packet: of an 802.11 aggregate, behind its addresses and length; of a cable modem.
+AGGREGATED, CONCATENATED = 94, 95
 
 # https://www.tcpdump.org/linktypes.html
 LINK_TYPES = {
     0: NULL_LOOPBACK,
     1: ETHERNET,
     6: TOKEN_RING,
+    7: ARCNET,
     8: SLIP,
     9: PPP,
     10: FDDI,
@@ -53,6 +56,7 @@ LINK_TYPES = {
     122: FIBRE_CHANNEL,
     123: SUN_ATM,
     127: RADIOTAP,
+    129: LINUX_ARCNET,
     138: IEEE_1394,
     143: DOCSIS,
     149: PKTAP,  # user 2, which macOS wrote before it had a number of its own

@@ -17,6 +17,7 @@ from auditor.decode.layers import (
     JUNIPER_FRAME_RELAY,
     JUNIPER_HDLC,
     JUNIPER_PPP,
+    LINUX_ARCNET,
     LOOP_LAYER,
     PPP_HDLC,
     RAW_IP,
@@ -25,10 +26,12 @@ from auditor.decode.layers import (
 )
 from auditor.decode.link import cut, encrypted, llc, malformed, not_ip
 from auditor.decode.packet import PacketRow
+from auditor.decode.wireless import FARTHEST
 from auditor.machine.kernel import part
 
 # Network layer protocol identifiers (RFC 2427 4).
 UNNUMBERED, NLPID_SNAP, NLPID_IPV4, NLPID_IPV6, PADDING = 0x03, 0x80, 0xCC, 0x8E, 0
+ARCNET_IP, ARCNET_IPV6, ARCNET_OLD_IP, ARCNET_EXCEPTION = 212, 196, 240, 0xFF  # RFC 1201 4, RFC 2497 2, RFC 1051 4
 OWN_KIND, CONCATENATED = 0x60, 28  # of a DOCSIS frame's control
 DISSECTOR, LETTERS_IP, LETTERS_ETH, RAW_UNDERSCORE = 12, 0x6970, 0x657468, 0x7261775F  # the tag with a name, and names
 JUNIPER_MAGIC, JUNIPER_EXTENDED, JUNIPER_NO_LINK = 0x4D4743, 0x80, 0x02  # flags of its header
@@ -123,19 +126,47 @@ def infiniband(block: Bytes, packet: PacketRow) -> int:
 
 
 @part
+def arcnet(block: Bytes, packet: PacketRow, layer: int) -> int:
+    """ARCNET's addresses and protocol, then RFC 1201's fragment header, or none (RFC 1051); Linux adds an offset.
+
+    Of a datagram in several fragments the first has the header of IP; frames of an exception have theirs twice.
+    """
+    at = packet.position + (4 if layer == LINUX_ARCNET else 2)
+    if at + 5 > packet.end:
+        return cut(packet)
+    kind, flag = int(block[at]), int(block[at + 1])
+    if kind == ARCNET_OLD_IP:
+        packet.position = at + 1
+        return IPV4
+    if flag == ARCNET_EXCEPTION:
+        at += 4
+        if at + 5 > packet.end:
+            return cut(packet)
+        flag = int(block[at + 1])
+    packet.position = at + 4
+    if flag != 0 and flag & 1 == 0:  # a later fragment
+        return not_ip(packet)
+    return IPV4 if kind == ARCNET_IP else IPV6 if kind == ARCNET_IPV6 else not_ip(packet)
+
+
+@part
 def docsis(block: Bytes, packet: PacketRow) -> int:
     """A cable modem's frame (DOCSIS MAC 6.2): control, length of an extended header, length, that header, a checksum.
 
     With privacy (BPI+) a flag of the extended header says that the frame inside is encrypted behind its addresses. Of
-    frames that were put together (parameter 28 of the MAC's own kind) the first is read.
+    frames that were put together (parameter 28 of the MAC's own kind) the first is read here, see ``reading.aggregates``.
     """
     at = packet.position
     if at + 6 > packet.end:
         return cut(packet)
     if block[at] >> 1 == OWN_KIND | CONCATENATED:
         at += 6
-    if at + 6 > packet.end:
-        return cut(packet)
+        if at + 6 > packet.end:
+            return cut(packet)
+        further = at + 6 + be16(block, at + 2)
+        if further < packet.end and further - packet.begin <= FARTHEST:
+            packet.further = further - packet.begin
+            packet.end = further
     kind, extended = int(block[at] >> 6), int(block[at + 1]) if block[at] & 1 else 0
     if kind != 0 and kind != 2:  # 2: in isolation from older modems
         return not_ip(packet)

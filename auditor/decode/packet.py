@@ -47,7 +47,7 @@ PACKET = np.dtype(
         ("wire", "u4"),  # what a header in the packet says of its interface, see ``wrapped``; 0 for nothing
         ("spi", "u4"),  # of the IPsec association that the packet came in, where it is in clear; 0 for none
         ("link", "u2"),  # layer number to begin with (see ``layers``)
-        ("further", "u2"),  # where, from ``begin`` on, the next frame of an 802.11 aggregate begins; 0 for none
+        ("further", "u2"),  # where, from ``begin`` on, the next frame of an aggregate begins; 0 for none
         ("mss", "u2"),  # of a SYN's option; 0 for none
         ("ip_identification", "u2"),  # IPv4's; 0 in IPv6
         ("ttl", "u1"),

@@ -79,6 +79,12 @@ def intern(arena: Bytes, entries: Entries, buckets: Buckets, data: Bytes, begin:
     return entry
 
 
+@kernel(BYTES, Layout(np.int64, 2), Layout(np.int32), BYTES)
+def intern_bytes(arena: Bytes, entries: Entries, buckets: Buckets, data: Bytes) -> int:
+    """The number of bytes that Python gives."""
+    return intern(arena, entries, buckets, data, np.int64(0), np.int64(data.size))
+
+
 @kernel(BYTES, Layout(np.int64, 2), NUMBERS, BYTES, Layout(np.int64, 2))
 def keep(arena: Bytes, entries: Entries, numbers: NDArray[np.int64], kept: Bytes, rows: Entries) -> None:
     """Copy the strings with some numbers into emptied arrays, where they get the numbers from 1 on."""

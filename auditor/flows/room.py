@@ -18,7 +18,7 @@ from auditor.flows.exchange import (
     RESUMING,
     SESSIONS,
 )
-from auditor.flows.intern import ENTRIES, intern_crowded, intern_full, rehang
+from auditor.flows.intern import ENTRIES, ROOM_BYTES, intern_crowded, intern_full, rehang
 from auditor.flows.keyed import new_keys
 from auditor.flows.limits import Limits
 from auditor.flows.state import (
@@ -176,14 +176,14 @@ def _longer(rows: Array) -> Array:
     return longer
 
 
-def room_for_strings(state: State) -> State:
-    """The same state with room for what one more message can add, beyond its limit if need be.
+def room_for_strings(state: State, size: int = ROOM_BYTES) -> State:
+    """The same state with room for what one more message can add, beyond its limit if need be: ``size`` bytes at least.
 
     Only for what flows that are over are found to say: they are taken out next, and their strings then let go.
     """
     memory = state.memory
-    if intern_full(memory.arena, memory.entries):
-        arena = np.zeros(len(memory.arena) + len(memory.arena) // 4, np.uint8)
+    if intern_full(memory.arena, memory.entries) or len(memory.arena) - memory.entries[0, 1] < size:
+        arena = np.zeros(len(memory.arena) + max(size, len(memory.arena) // 4), np.uint8)
         entries = np.zeros((len(memory.entries) + len(memory.entries) // 4, 3), np.int64)
         arena[: memory.entries[0, 1]] = memory.arena[: memory.entries[0, 1]]
         entries[: memory.entries[0, 0]] = memory.entries[: memory.entries[0, 0]]

@@ -87,7 +87,7 @@ SIDE = np.dtype(
         ("rivals", "u1"),  # how many SYNs of other sequence numbers came, and these numbers, see ``syns``
         ("rival", "u4", (RIVALS,)),
         ("settled", "u1"),  # the other side's acknowledgement says which of them counts
-        ("lost", "u1"),  # bytes that mattered are missing: LOST or NO_ROOM
+        ("lost", "u1"),  # bytes that mattered are missing: LOST, NO_ROOM or NOT_KEPT
         ("protected", "u1"),  # bits: under whose keys packets were seen, see BY_*
     ]
 )
@@ -143,7 +143,8 @@ MOST_PLACES = 7  # of a side, besides its first
 BOTH = np.dtype([*SIDE.descr, *WAY.descr])
 FREE, LIVE, FINISHED = 0, 1, 2
 UNKNOWN_SIDE = 255
-LOST, NO_ROOM = 1, 2  # what ``lost`` of a side is, besides 0: the capture lacks bytes; there was no memory to follow it
+# What ``lost`` of a side is, besides 0: the capture lacks bytes; there was no memory to follow it; it is more than is kept.
+LOST, NO_ROOM, NOT_KEPT = 1, 2, 3
 NEW, ACTIVE, DONE = 0, 1, 2
 BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, place=-1, round_trip=-1)
 BLANK_SIDE = blank(SIDE, state=NEW, stream=-1, interface=-1)
@@ -182,6 +183,7 @@ STREAM = np.dtype(
         ("grid", "i4", (CHUNKS_A_STREAM,)),  # chunk of each part of the window, -1 for none
         ("span", "i4", (2 * SPANS,)),  # begin and end of each stretch, in order
         ("held", "u1"),  # bytes of a segment that may be an acknowledgement's padding, their number, and the bytes
+        ("beyond", "u1"),  # segments behind the window since the stream last went on
         ("held_sequence", "u4"),
         ("held_bytes", "u1", (MOST_HELD,)),
     ]
@@ -278,14 +280,14 @@ BLANK_HANDSHAKE = blank(HANDSHAKE, alert=NO_ALERT)
     SEEN_SERVER_CUT,
     SEEN_CERTIFICATE_CUT,
 ) = (1 << n for n in range(30))
-OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_OTHER = range(
-    4
-)  # ``transport``; the last: another protocol's messages, not on TCP
+# ``transport``; the last: another protocol's messages, not on TCP
+OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_OTHER = range(4)
 
 # --- datagrams of QUIC and DTLS handshakes, kept until their flow ends: they are put together in Python
-DATAGRAM = np.dtype(
-    [("frame", "i8"), ("time", "i8"), ("bytes", "i4"), ("next", "i4"), ("side", "u1"), ("is_cut", "u1")]
-)  # bytes: interned; is_cut: the capture does not have all of a UDP datagram
+# Bytes are interned; is_cut: the capture lacks an end of it; message: of which type they are a part, 0 for datagrams and pieces.
+DATAGRAM = np.dtype([
+    ("frame", "i8"), ("time", "i8"), ("bytes", "i4"), ("next", "i4"), ("side", "u1"), ("is_cut", "u1"), ("message", "u1"),
+])  # fmt: skip
 
 # --- counters
 (

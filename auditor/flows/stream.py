@@ -38,6 +38,7 @@ from auditor.machine.kernel import inlined, part
 
 # Room in front of the first segment seen where the SYN was not: a segment that was overtaken still finds its place.
 MARGIN = 8192
+MOST_BEYOND = 3  # segments behind the window that are left out before the stream is given up
 
 
 @part
@@ -214,6 +215,7 @@ def take(
             stream.skipped = 0
     if spans[0] <= stream.start:
         stream.have = spans[1]
+        stream.beyond = 0
     return True
 
 
@@ -309,6 +311,9 @@ def feed(memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, packet:
     if end > WINDOW:
         end = WINDOW
         if begin >= WINDOW:
+            stream.beyond += 1
+            if stream.beyond <= MOST_BEYOND:  # one may be forged, or damaged
+                return False
             # What matters at the stream's beginning was not in the capture.
             if stream.encrypted != PAST_HANDSHAKE:
                 side.lost = 1
@@ -332,3 +337,11 @@ def feed(memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, packet:
         return stream.have != had
     is_beyond_gap = stream.message_left > 0 and stream.spans > 1  # what a message lacks may never come
     return stream.have != had or stream.recognised == 0 or is_beyond_gap
+
+
+@inlined
+def has_more(side: SideRow, stream: StreamRow, packet: PacketRow) -> bool:
+    """Whether a segment goes on behind what there was room for (segmentation offload: 64 KiB), and the window has moved on."""
+    ahead = (np.int64(packet.sequence) - np.int64(stream.origin) - np.int64(stream.have)) & 0xFFFFFFFF
+    behind = (1 << 32) - ahead
+    return side.stream >= 0 and stream.have < WINDOW and ahead > WINDOW and behind < packet.payload_captured

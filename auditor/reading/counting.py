@@ -43,7 +43,7 @@ LAST_AGENT = 2  # the types of an agent's address are 1 and 2
 
 @inlined
 def count(counters: Counters, packet: PacketRow) -> None:
-    counters[PACKETS] += packet.link != AGGREGATED  # those are in a packet that counts
+    counters[PACKETS] += packet.link < AGGREGATED  # those are in a packet that counts
     counters[WIRE_BYTES] += packet.wire_length
     counters[FIRST_TIME] = min(counters[FIRST_TIME], packet.time)
     counters[LAST_TIME] = max(counters[LAST_TIME], packet.time)

@@ -35,7 +35,7 @@ from auditor.reading.exchange import ExchangeFiles, Share
 from auditor.reading.merging import Merging
 from auditor.reading.sources import FirstPackets, Source, measure, ordered
 from auditor.reading.window import Window
-from auditor.tls import datagrams
+from auditor.tls import datagrams, long_messages
 
 WAITING = 2  # batches that may wait to be taken: what bounds memory where tables are slower than reading
 BATCHES = 4  # that share the memory for them: those that wait are rows yet, one is described, tables of one are written
@@ -283,6 +283,7 @@ class Reading:
         done = rows.finished(state)
         if self._exchange is not None:
             self._exchange.take(state.memory)
+        state = long_messages.join(state, done.flows, done.handshakes, done.handshake_flow)
         state, handshakes, flow_of_each = datagrams.handshakes(state, done.flows, done.sides)
         if self._exchange is not None:
             self._exchange.take(state.memory, late=True)

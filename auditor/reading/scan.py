@@ -69,7 +69,7 @@ from auditor.flows.state import (
     StreamRow,
     WayRow,
 )
-from auditor.flows.stream import confirm_held, feed
+from auditor.flows.stream import confirm_held, feed, has_more
 from auditor.flows.table import (
     MOST_FINISHED,
     create,
@@ -191,6 +191,17 @@ def follow_bytes(
         message(memory, flow, stream, handshake, direction, packet)
 
 
+@inlined
+def follow_segment(
+    state: State, flow: FlowRow, side: SideRow, stream: StreamRow, direction: int, block: Bytes, packet: PacketRow
+) -> None:
+    """A segment of a stream that is followed. It may be longer than what there is room for, until the window moves on."""
+    while feed(state.memory, side, stream, block, packet):
+        follow_bytes(state, flow, side, stream, direction, packet)
+        if not has_more(side, stream, packet):
+            break
+
+
 @part
 def acknowledge(
     state: State, flow: FlowRow, side: SideRow, stream: StreamRow, direction: int, packet: PacketRow
@@ -271,8 +282,7 @@ def follow_batch(
                 udp_payload(memory, state.answers, flow, side, direction, block, packet)
         elif side.state != DONE:
             stream = state.streams[side.stream if side.stream >= 0 else counters[FREE_STREAM]]
-            if feed(memory, side, stream, block, packet):
-                follow_bytes(state, flow, side, stream, direction, packet)
+            follow_segment(state, flow, side, stream, direction, block, packet)
         elif (packet.begins != 0 or side.protected & BY_ALERT) and flow.application == TLS and flow.clear == 0:
             look_for_clear(memory, flow, side, block, packet)
     if ending and counters[SWEEP_AT] < 0:

@@ -4,14 +4,13 @@ import numpy as np
 
 from auditor.decode.bytes import Bytes, be24, be32
 from auditor.decode.frames import BITS
-from auditor.decode.packet import EAPOL, TCP, PacketRow
+from auditor.decode.packet import EAPOL, PacketRow
 from auditor.flows.dns import dns_answers, is_dns
-from auditor.flows.intern import intern
+from auditor.flows.kept import MOST_CARRIED, MOST_DATAGRAMS, keep_datagram
 from auditor.flows.state import (
     BY_DTLS,
     BY_QUIC,
     EXPORTS,
-    FREE_DATAGRAM,
     UNKNOWN_SIDE,
     AnswerRows,
     FlowRow,
@@ -55,8 +54,6 @@ from auditor.recognise.numbers import (
 )
 from auditor.tls.quic_versions import DRAFT_OF_2, VERSION_2
 
-MOST_DATAGRAMS, MOST_KEPT_BYTES = 48, 65536  # of one flow
-MOST_CARRIED = 192  # where a handshake is cut into many small pieces
 FIRST_DATAGRAMS = 8  # of a side: if these reveal nothing, more of them will not
 SMALLEST_INITIAL = 1200  # bytes of a datagram with a client's first QUIC packet
 
@@ -190,28 +187,6 @@ def begins_late(block: Bytes, at: int) -> bool:
     """Whether a datagram's first byte is that of a plain DTLS record, or of ChannelData with one in it."""
     first = block[at]
     return (first >= 20 and first <= 22) or first & 0xF0 == 0x40
-
-
-@part
-def keep_datagram(
-    memory: Memory, flow: FlowRow, direction: int, block: Bytes, begin: int, size: int, packet: PacketRow
-) -> None:
-    """Keep the first ``size`` bytes of a datagram until its flow ends; there is room for one in every packet."""
-    if flow.kept + size > MOST_KEPT_BYTES:
-        return
-    flow.kept += size
-    counters = memory.counters
-    at = counters[FREE_DATAGRAM]
-    datagram = memory.datagrams[at]
-    counters[FREE_DATAGRAM] = datagram.next
-    datagram.next = flow.datagram
-    flow.datagram = at
-    flow.datagrams += 1
-    datagram.frame = packet.frame
-    datagram.time = packet.time
-    datagram.side = direction
-    datagram.is_cut = packet.protocol != TCP and packet.payload_captured < packet.payload_wire
-    datagram.bytes = intern(memory.arena, memory.entries, memory.intern_buckets, block, begin, begin + size)
 
 
 @inlined

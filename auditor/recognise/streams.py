@@ -5,6 +5,7 @@ import numpy as np
 from auditor.decode.bytes import Bytes
 from auditor.decode.packet import PacketRow
 from auditor.flows.intern import intern
+from auditor.flows.kept import MOST_CARRIED, MOST_KEPT_BYTES, keep_datagram, keep_piece
 from auditor.flows.state import (
     BY_TLS,
     PAST_HANDSHAKE,
@@ -20,7 +21,6 @@ from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import inlined, part
 from auditor.recognise.clear import HEAD, LONGEST_TYPED, note_clear, note_commands, note_upgrade
 from auditor.recognise.commands import SIDE_BITS, UNSEEN, speaks_in_lines
-from auditor.recognise.datagrams import MOST_CARRIED, keep_datagram
 from auditor.recognise.numbers import (
     FTP,
     HTTP,
@@ -52,12 +52,8 @@ from auditor.recognise.openings import (
     same_word,
 )
 from auditor.recognise.replies import replies_to_upgrade
-from auditor.tls.records import (
-    APPLICATION_DATA,
-    HANDSHAKE_RECORD,
-    follow_records,
-    how_it_begins,
-)
+from auditor.tls.messages import APPLICATION_DATA, HANDSHAKE_RECORD
+from auditor.tls.records import follow_records, how_it_begins
 from auditor.tls.ssl2 import NOT_TLS, SSL2_CLIENT, SSL2_SERVER, TLS_MIDDLE, TLS_RECORDS, WAIT, ssl2_hello
 
 SPACE, BRACKET = 32, 91
@@ -246,6 +242,18 @@ def ends_carrying(flow: FlowRow, side: SideRow, data: Bytes) -> bool:
 
 
 @part
+def keep_carried(
+    memory: Memory, flow: FlowRow, stream: StreamRow, direction: int, size: int, packet: PacketRow
+) -> None:
+    """Keep a piece of a stream that may carry a handshake."""
+    read(memory, stream, np.int64(stream.start), size, np.int64(0))
+    if is_carrier(flow):
+        keep_piece(memory, flow, direction, size, packet)
+    else:
+        keep_datagram(memory, flow, direction, memory.scratch, np.int64(0), size, packet)
+
+
+@part
 def another_protocol(
     memory: Memory,
     flow: FlowRow,
@@ -289,12 +297,11 @@ def another_protocol(
     if pass_request(flow, stream, data, size):
         return True
     if is_carried:  # see ``tls.carriers``
-        size = min(have, UPGRADE_WITHIN)
-        read(memory, stream, np.int64(stream.start), size, np.int64(0))
-        keep_datagram(memory, flow, np.int64(direction), data, np.int64(0), size, packet)
+        keep_carried(memory, flow, stream, np.int64(direction), min(have, MOST_KEPT_BYTES), packet)
     pass_all_but(stream, rest)
     is_last = row >= 0 and IS_LAST[row] and not asks_to_upgrade(row, data, size)
-    if is_last or stream.skipped > UPGRADE_WITHIN or ends_carrying(flow, side, data):
+    most = MOST_KEPT_BYTES if is_carried else UPGRADE_WITHIN
+    if is_last or stream.skipped > most or ends_carrying(flow, side, data):
         release(memory, side, stream)
     return False
 

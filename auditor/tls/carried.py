@@ -8,8 +8,18 @@ from dataclasses import dataclass, field
 
 from auditor.flows import state as S
 from auditor.tls.datagram_messages import Datagram, Held, Messages, messages
-from auditor.tls.messages import CERTIFICATE, CHANGE_CIPHER, CLIENT_HELLO, SERVER_HELLO
-from auditor.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE_RECORD, HEARTBEAT, LARGEST_RECORD
+from auditor.tls.messages import (
+    ALERT,
+    APPLICATION_DATA,
+    CERTIFICATE,
+    CHANGE_CIPHER,
+    CHANGE_CIPHER_SPEC,
+    CLIENT_HELLO,
+    HANDSHAKE_RECORD,
+    HEARTBEAT,
+    SERVER_HELLO,
+)
+from auditor.tls.records import LARGEST_RECORD
 
 READ_CUT = (CLIENT_HELLO, SERVER_HELLO, CERTIFICATE)  # messages whose beginning alone says something
 SHORTEST_FINISHED = 24  # bytes of an encrypted record; a shorter one can only be an alert

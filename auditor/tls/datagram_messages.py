@@ -8,7 +8,15 @@ import numpy as np
 
 from auditor.flows import state as S
 from auditor.flows.room import room_for_strings
-from auditor.tls.messages import LARGEST_READ, LETTER_OF_ALERT, read_message
+from auditor.tls.long_messages import keep_chain
+from auditor.tls.messages import (
+    CERTIFICATE,
+    CLIENT_HELLO,
+    LARGEST_READ,
+    LETTER_OF_ALERT,
+    SERVER_HELLO,
+    read_message,
+)
 
 
 class Datagram(NamedTuple):
@@ -47,15 +55,18 @@ class Messages:
         self._fields[name][0] = number
 
     def take(self, side: int, kind: int, body: bytes, seen: Datagram, size: int | None = None) -> None:
-        """A whole message, or the beginning of one of ``size`` bytes. Of one longer than LARGEST_READ no more is read."""
+        """A whole message, or the beginning of one of ``size`` bytes. Of a hello longer than LARGEST_READ no more is read."""
         size = len(body) if size is None else size
-        body = body[:LARGEST_READ]
+        have = min(len(body), LARGEST_READ) if kind in (CLIENT_HELLO, SERVER_HELLO) else len(body)
+        chain, body = body, body[:LARGEST_READ]
         self._held.state = room_for_strings(self._held.state)
         packet = S.packets(1)
         packet["frame"], packet["time"] = seen.frame, seen.time
         memory = self._held.state.memory
         memory.scratch[: len(body)] = np.frombuffer(body, np.uint8)
-        read_message(memory, self.rows, packet, side, kind, size, len(body))
+        read_message(memory, self.rows, packet, side, kind, size, have)
+        if kind == CERTIFICATE and LARGEST_READ < size == len(chain):
+            self._held.state = keep_chain(self._held.state, self.rows.view(np.ndarray)[0], side, chain)
 
     def saw(self, bits: int) -> None:
         self["seen"] |= bits

@@ -11,6 +11,7 @@ import numpy as np
 from auditor.decode.packet import TCP
 from auditor.flows import state as S
 from auditor.flows.intern import value
+from auditor.flows.kept import MOST_CARRIED, MOST_DATAGRAMS, MOST_KEPT_BYTES
 from auditor.recognise.numbers import EAP, FTP, OPENVPN, RADIUS, RDP, TDS
 from auditor.tls.datagram_messages import Assembler, Datagram, Held
 
@@ -28,8 +29,9 @@ class KeptDatagrams:
         """The datagrams of the chain that ends at ``last``, in the order they came."""
         memory, datagrams = self._memory, []
         while last >= 0:
-            frame, time, number, before, side, is_cut = self._rows[last].item()
-            datagrams.append(Datagram(value(memory.arena, memory.entries, number), side, frame, time, bool(is_cut)))
+            frame, time, number, before, side, is_cut, message = self._rows[last].item()
+            if not message:
+                datagrams.append(Datagram(value(memory.arena, memory.entries, number), side, frame, time, bool(is_cut)))
             last = before
         return datagrams[::-1]
 
@@ -50,13 +52,17 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
         over_tcp = int(flows["ip_protocol"][flow]) == TCP
         assembler = _assembler(held, application, sides["protected"][flow].tolist(), over_tcp=over_tcp)
         held.state.memory.counters[S.EXCHANGED_AT] = flows["number"][flow]
-        datagrams = kept.chain(int(flows["datagram"][flow]))
+        if not (datagrams := kept.chain(int(flows["datagram"][flow]))):
+            continue
         for handshake in assembler.run(datagrams):
             handshake["flow"] = int(flows["identifier"][flow])
             flows["client"][flow] = handshake["client_side"]
             rows.append(handshake.rows.tobytes())
             index.append(flow)
         _note(flows, flow, assembler)
+        if _is_full(flows[flow], over_tcp=over_tcp):
+            lost = sides["lost"][flow]
+            lost[lost == 0] = S.NOT_KEPT
     return held.state, np.frombuffer(b"".join(rows), S.HANDSHAKE), np.array(index, np.int64)
 
 
@@ -92,3 +98,9 @@ def _note(flows: Array, flow: int, assembler: Assembler) -> None:
         flows["application"][flow] = shown.application
     if shown.clear:
         flows["clear"][flow] = shown.clear
+
+
+def _is_full(flow: Any, *, over_tcp: bool) -> bool:
+    """Whether as much of a flow was kept as may be, so that there may be more of its handshakes."""
+    in_pieces = over_tcp or flow["application"] in (OPENVPN, RADIUS, RDP, EAP)
+    return bool(flow["datagrams"] >= (MOST_CARRIED if in_pieces else MOST_DATAGRAMS) or flow["kept"] >= MOST_KEPT_BYTES)

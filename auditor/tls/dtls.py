@@ -5,8 +5,15 @@ from dataclasses import dataclass, field
 from auditor.flows import state as S
 from auditor.tls.carried import READ_CUT
 from auditor.tls.datagram_messages import Datagram, Held, Messages
-from auditor.tls.messages import CHANGE_CIPHER, CLIENT_HELLO, SERVER_HELLO
-from auditor.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE_RECORD
+from auditor.tls.messages import (
+    ALERT,
+    APPLICATION_DATA,
+    CHANGE_CIPHER,
+    CHANGE_CIPHER_SPEC,
+    CLIENT_HELLO,
+    HANDSHAKE_RECORD,
+    SERVER_HELLO,
+)
 
 HELLO_VERIFY = 3
 CONNECTION_ID_RECORD = 25  # RFC 9146

@@ -15,6 +15,7 @@ import numpy as np
 from auditor.flows import frame_columns
 from auditor.flows import state as S
 from auditor.flows.intern import value
+from auditor.flows.kept import LARGEST_IN_PARTS
 from auditor.recognise.numbers import PROTOCOL_NAMES
 from auditor.tables import schema
 from auditor.tables.columns import MISSING, Numbers, Texts, distinct, first_of_each, spread
@@ -25,7 +26,6 @@ from auditor.tls.certificate_messages import is_empty
 from auditor.tls.dh_groups import group_of
 from auditor.tls.hello_faults import CUT_HELLO, CUT_PACKETS, HIDDEN, INVALID, NO_KEYS, NO_RECORD, NO_SALT, TOO_LONG
 from auditor.tls.interned import Shapes
-from auditor.tls.messages import LARGEST_READ
 from auditor.tls.names import alert_name, signature_name, suites
 from auditor.tls.outcome import DECIDING, Outcome
 from auditor.tls.public_keys import FAULTS
@@ -48,7 +48,8 @@ CLIENT_COLUMNS = (
 )
 NO_HELLO = dict.fromkeys((*CLIENT_COLUMNS, "offers_early_data", "offers_forward_secrecy"))
 OUTCOME_COLUMNS = tuple(Outcome.__dataclass_fields__)
-LONG_CHAIN = f"the certificates take more than {LARGEST_READ} bytes and are not read"
+LONG_CHAIN = f"the certificates take more than {LARGEST_IN_PARTS} bytes and are not read"
+IN_PIECES = "more pieces or bytes than are kept of a handshake inside another protocol or over datagrams"
 SIDES = "server", "client"
 TYPES = {column.name: column.type for column in schema.TABLES["handshakes"]}
 
@@ -205,6 +206,8 @@ def _lost(side: str, why: int) -> str | None:
     """Why bytes of a side are missing, in words."""
     if why == S.NO_ROOM:
         return f"{NO_MEMORY} to follow the {side}'s side to its end"
+    if why == S.NOT_KEPT:
+        return IN_PIECES
     return f"part of the {side}'s side is missing from the capture" if why else None
 
 
@@ -218,6 +221,8 @@ def _status(
         message = "ClientHello" if seen & S.SEEN_CLIENT_CUT else "ServerHello"
         if invalid == TOO_LONG:
             return "truncated", f"{message}: {INVALID[TOO_LONG]}"
+        if S.NOT_KEPT in (client_lost, server_lost):
+            return "truncated", IN_PIECES
         return "truncated", f"{message}: the capture has only its first {at + 4} bytes"
     if invalid in (NO_KEYS, NO_SALT, HIDDEN, CUT_PACKETS):
         return "truncated", INVALID[invalid]

@@ -57,6 +57,7 @@ from auditor.tls.server_hello_kernels import server_hello
 
 CLIENT_HELLO, SERVER_HELLO, NEW_TICKET, OLD_RETRY, CERTIFICATE, KEY_EXCHANGE, HELLO_DONE = 1, 2, 4, 6, 11, 12, 14
 CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, CLIENT_KEY_EXCHANGE, CERTIFICATE_STATUS = 13, 15, 16, 22
+CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE_RECORD, APPLICATION_DATA, HEARTBEAT = 20, 21, 22, 23, 24  # types of records
 CHANGE_CIPHER = 256  # stands for ChangeCipherSpec where messages are numbered
 LARGEST_READ = WINDOW // 2  # of a message whose body is read
 # The letters of Zeek's ssl_history, by handshake type; capitals are the client's.
@@ -270,13 +271,14 @@ def take_message(
 ) -> None:
     """A message of ``size`` bytes, its body in ``scratch`` if it is one of ``is_read``.
 
-    ``have`` of them are there: all, but of a hello or a Certificate that the capture has only the beginning of.
+    ``have`` of them are there: all, but of a hello or a Certificate that the capture has only the beginning of. A Certificate
+    that is longer than LARGEST_READ is not in ``scratch``, and read by ``long_messages``.
     """
     if kind == CLIENT_HELLO:
         take_client_hello(memory, handshake, direction, packet, size, have, segments)
     elif kind == SERVER_HELLO or kind == OLD_RETRY:
         take_server_hello(memory, handshake, direction, packet, size, have, kind == OLD_RETRY)
-    elif have < min(size, LARGEST_READ):
+    elif have < size:
         if kind == CERTIFICATE and direction != handshake.client_side:
             handshake.seen |= SEEN_CERTIFICATE_CUT
     else:

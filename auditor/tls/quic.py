@@ -23,6 +23,7 @@ from auditor.tls.quic_packets import (
     salt_of,
     varint,
 )
+from auditor.tls.quic_versions import RENAMED
 
 GOOGLE_CRYPTO = 8  # their number of the CRYPTO frame
 MOST_CONNECTIONS = 16  # on one 5-tuple
@@ -149,8 +150,12 @@ def _after_ack(frames: bytes, at: int, *, with_counts: bool) -> int:
 
 
 def _opened_first(seen: Datagram, packet: Packet) -> tuple[int, tuple[bytes, int] | None]:
-    """A client's first packet, opened with the keys of its version, or of the one whose salt an unknown version uses."""
-    for version in (packet.version,) if salt_of(packet.version) else TRIED:
+    """A client's first packet, opened with the keys of its version, or of the one whose salt an unknown version uses.
+
+    Versions of mvfst went from salt to salt while their numbers stayed.
+    """
+    own = (packet.version,) if salt_of(packet.version) else ()
+    for version in own if own and packet.version not in RENAMED else own + TRIED:
         keys = initial_keys(version, packet.target)
         decrypted = opened(seen.data, packet, keys[0], -1) if keys else None
         if decrypted is not None:

@@ -7,6 +7,7 @@ that is encrypted are stepped over.
 import numpy as np
 
 from auditor.decode.packet import PacketRow
+from auditor.flows.kept import PART
 from auditor.flows.state import (
     PAST_HANDSHAKE,
     SEEN_CLIENT_CCS,
@@ -27,13 +28,19 @@ from auditor.flows.state import (
     SideRow,
     StreamRow,
 )
-from auditor.flows.stream import peek, peek16, read, release, slide
+from auditor.flows.stream import peek, peek16, release, slide
 from auditor.machine.kernel import inlined, part
 from auditor.recognise.numbers import UNKNOWN
 from auditor.tls.hello_faults import NO_RECORD
+from auditor.tls.long_messages import gather, is_in_parts, take_part
 from auditor.tls.messages import (
+    ALERT,
+    APPLICATION_DATA,
     CERTIFICATE,
+    CHANGE_CIPHER_SPEC,
     CLIENT_HELLO,
+    HANDSHAKE_RECORD,
+    HEARTBEAT,
     LARGEST_READ,
     LETTER_OF_ALERT,
     LETTER_OF_CCS,
@@ -49,7 +56,6 @@ from auditor.tls.messages import (
 from auditor.tls.ssl2 import NOT_TLS, TLS_MIDDLE, TLS_RECORDS, WAIT, ssl2_record
 
 TLCP = 1  # first byte of its version
-CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE_RECORD, APPLICATION_DATA, HEARTBEAT = 20, 21, 22, 23, 24
 LARGEST_RECORD = 16384 + 2048  # RFC 5246 6.2.3; TLS 1.3 allows less
 FATAL = 2
 # What ``next_event`` stops at.
@@ -99,33 +105,6 @@ def how_it_begins(memory: Memory, stream: StreamRow) -> int:
     if own != major and (kind == CLIENT_HELLO or own != 0x7F):
         return NOT_TLS
     return TLS_RECORDS
-
-
-@part
-def gather(memory: Memory, stream: StreamRow, size: int) -> None:
-    """Copy a message's body, which may lie in several records, to ``scratch``."""
-    at = int(stream.message_at)
-    left = int(stream.message_record_left)
-    skip = 4
-    done = 0
-    while done < size:
-        if left == 0:
-            kind = peek(memory, stream, at)
-            left = peek16(memory, stream, at + 3)
-            at += 5
-            if kind != HANDSHAKE_RECORD:
-                at += left
-                left = 0
-            continue
-        if skip > 0:
-            step = min(skip, left)
-            skip -= step
-        else:
-            step = min(size - done, left)
-            read(memory, stream, at, step, done)
-            done += step
-        at += step
-        left -= step
 
 
 @part
@@ -261,15 +240,25 @@ def message(
         if stream.message_noted > 0:
             return  # its beginning was read
         have = np.int64(LARGEST_READ)
+    if is_in_parts(stream):
+        take_part(memory, flow, stream, direction, packet, have)
+        if have < size and not is_cut(stream, packet):
+            return
     stream.message_noted = have
     if is_hello or (have == size and size <= LARGEST_READ and is_read(kind)):
-        gather(memory, stream, have)
+        gather(memory, stream, have, 4)
     if (kind == SERVER_HELLO or kind == OLD_RETRY) and flow.handshake < 0:
         begin_handshake(memory.counters, flow, handshake, 1 - direction, packet)
     if flow.handshake >= 0:
         if kind == SERVER_HELLO:
             flow.answer = UNKNOWN  # what came before it in clear was the end of what was spoken before TLS
         take_message(memory, handshake, direction, packet, kind, size, have, np.int64(stream.segments))
+
+
+@inlined
+def is_cut(stream: StreamRow, packet: PacketRow) -> bool:
+    """Whether what follows was not captured, or not yet."""
+    return packet.payload_captured < packet.payload_wire or stream.spans > 1
 
 
 @inlined
@@ -284,7 +273,7 @@ def needed_from(stream: StreamRow) -> int:
     gathering = (
         stream.message_head > 0
         and is_read(np.int64(stream.message_type))
-        and (stream.message_length <= LARGEST_READ or is_long_hello(stream))
+        and (stream.message_length <= LARGEST_READ or is_long_hello(stream) or is_in_parts(stream))
     )
     return np.int64(stream.message_at if gathering else min(stream.record_at, stream.have))
 
@@ -302,10 +291,10 @@ def is_all_there_is(stream: StreamRow, packet: PacketRow) -> bool:
     have = np.int64(stream.message_length) - np.int64(stream.message_left)
     if have == stream.message_noted:
         return False
-    cut = packet.payload_captured < packet.payload_wire or stream.spans > 1
     if is_hello and stream.message_length > LARGEST_READ:
         return bool(stream.message_noted == 0 and have >= LARGEST_READ)
-    return bool(cut)
+    is_part = is_in_parts(stream) and have - stream.message_noted >= PART
+    return bool(is_part or is_cut(stream, packet))
 
 
 @part
