@@ -204,6 +204,7 @@ def test_what_is_no_certificate(audit_bytes: Run) -> None:
         (b"", "fail", "fail"),
         (b"\0\0\0", "not_observable", "not_observable"),
     ],
+    ids=["a raw key", "a weak raw key", "nothing", "an empty list"],
 )
 def test_what_stands_in_place_of_certificates(audit_bytes: Run, body: bytes, strong: str, named: str) -> None:
     """A raw public key (RFC 7250) is judged by its strength, and names nobody; an empty list proves nothing."""
