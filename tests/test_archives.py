@@ -139,11 +139,11 @@ def test_archives_of_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path = wire.write(tmp_path, zipped({f"{number}.zip": inner for number in range(10)}), "a.zip")
     assert len(auditor.audit(path).captures) == 100
     whole = archives.UnpackLimit
-    monkeypatch.setattr(archives, "Left", partial(whole, files=50))
+    monkeypatch.setattr(archives, "UnpackLimit", partial(whole, files=50))
     result = auditor.audit(path)
     assert len(result.captures) < 50
     assert "only 10000 of the files in it are read" in str(result.errors)
-    monkeypatch.setattr(archives, "Left", partial(whole, bytes=5 * len(inner)))
+    monkeypatch.setattr(archives, "UnpackLimit", partial(whole, bytes=5 * len(inner)))
     result = auditor.audit(path)
     assert len(result.captures) == 50
     assert "more than 8 GiB when unpacked" in str(result.errors)

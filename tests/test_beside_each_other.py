@@ -128,7 +128,7 @@ number = int(sys.argv[1])
 print("begins", flush=True)
 while True:
     for k in range(3):
-        objects.store({f"kernel{k}": objects.Object(bytes([number]) * 300_000, "symbol", number)})
+        objects.store({f"kernel{k}": objects.KernelObject(bytes([number]) * 300_000, "symbol", number)})
 """
 
 

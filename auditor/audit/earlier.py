@@ -38,9 +38,11 @@ class Earlier:
 
     def left_by_shares(self, inputs: "Sequence[Input]", options: Options) -> "Left | None":
         """What several processes have followed for the results, to go on from there."""
-        if self.results is None:
+        from auditor.report.custody import STATE
+
+        if self.results is None or not (self.results / STATE).exists():
             return None
-        from auditor.audit import parallel
+        from auditor.audit import parallel  # most audits are not gone on from shares, and need nothing of them
 
         return parallel.left_by_shares(inputs, options, self.results)
 
