@@ -1,6 +1,7 @@
 """Live capture on loopback, with real TLS connections."""
 
 import math
+import re
 import shutil
 import signal
 import socket
@@ -248,12 +249,15 @@ def test_drops_are_told_while_it_runs(program: str, monkeypatch: pytest.MonkeyPa
         until = time.monotonic() + HANG
         while capture.dropped() is None and time.monotonic() < until:
             time.sleep(0.05)
-        assert capture.dropped() == 0
+        dropped = capture.dropped()  # other tests use the loopback interface, too, and a raw socket sees their packets
+        assert dropped is not None
         assert not capture.is_behind()
     finally:
         capture.stop()
         notes = capture.close()
-    assert notes[1] == "0 packets dropped by the kernel"
+    told = re.fullmatch(r"(\d+) packets? dropped by the kernel", notes[1])
+    assert told is not None
+    assert int(told[1]) >= dropped
     assert not any("dropped" in line for line in capture._messages)
 
 
