@@ -25,11 +25,16 @@ class Drops:
 
     def __init__(self, socket: Any) -> None:
         self._socket, self._count = socket, 0
+        with suppress(OSError, AttributeError):
+            self._new()  # until it was bound and had its filter, the socket has met packets that nobody asked for
+
+    def _new(self) -> int:
+        return int(struct.unpack("II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1])
 
     def say(self, *_: object) -> None:
         """Ask the kernel, and say it."""
         with suppress(OSError, AttributeError):  # a system that has no such counts
-            self._count += struct.unpack("II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
+            self._count += self._new()
             sys.stderr.write(f"{self._count} {agreed(self._count, 'packet')} dropped by kernel\n")
             sys.stderr.flush()
 
