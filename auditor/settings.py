@@ -1,37 +1,18 @@
 """Reading TOML files that users write (topologies, policies), with errors that name the file and the key.
 
-The sections of a file are frozen dataclasses derived from ``Strict``. Only what a user wrote is checked: what is written just
-as its type says is built here, and pydantic judges, and has the words for, whatever is not. Loading it, and having it
-look at these classes, takes as long as half a small audit: most audits go without.
+The sections of a file are frozen dataclasses derived from ``Strict``. Only what a user wrote is checked, by pydantic,
+which takes longer to load than a small audit needs in all: most audits go without.
 """
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import date
 from functools import cache
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    ClassVar,
-    Literal,
-    TypeVar,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Any, ClassVar, TypeVar, cast, get_type_hints
 
 from auditor.border import gate
 from auditor.border.text import printable
 from auditor.errors import AuditError, shown
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-    from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
 LARGEST = 8 << 20  # bytes of a file that a person writes: a thousand links take a tenth of that
@@ -69,53 +50,7 @@ class Before:
 
 def validated(model: type[T], data: Any) -> T:
     """``data`` as a ``model``. Raises pydantic's ValidationError."""
-    try:
-        return cast("T", built(model, data))
-    except (TypeError, ValueError):  # wrong, or right in another way: "5" where a number is meant
-        return cast("T", _adapter(cast("Hashable", model)).validate_python(data))
-
-
-def built(wanted: Any, value: Any) -> Any:
-    """``value`` as a ``wanted``, if it is written just so. Raises TypeError or ValueError for what pydantic has to judge."""
-    if get_origin(wanted) is Annotated:
-        return _noted(get_args(wanted)[0], wanted.__metadata__, value)
-    if is_dataclass(wanted) and type(value) is dict:
-        kinds = _kinds(cast("Hashable", wanted))
-        return cast("Any", wanted)(**{name: built(kinds.get(name), one) for name, one in value.items()})
-    if wanted is Any or (wanted in (str, int, bool, date) and type(value) is wanted):
-        return value
-    return _of_several(wanted, value)
-
-
-def _of_several(wanted: Any, value: Any) -> Any:
-    """``built`` for types that are made of others."""
-    origin, parts = get_origin(wanted), get_args(wanted)
-    if origin in (Union, UnionType) and len(parts) == 2 and parts[1] is NoneType:
-        return None if value is None else built(parts[0], value)
-    if origin is Literal and type(value) is str and value in parts:
-        return value
-    if origin is tuple and parts[1:] == (...,) and type(value) in (list, tuple):
-        return tuple(built(parts[0], one) for one in value)
-    if origin is dict and parts == (str, Any) and type(value) is dict:
-        return dict(value)
-    raise TypeError(f"not written as {wanted}")
-
-
-def _noted(wanted: Any, notes: tuple[Any, ...], value: Any) -> Any:
-    """``built`` for what is annotated: the last note is the outermost."""
-    if not notes:
-        return built(wanted, value)
-    *inner, note = notes
-    if isinstance(note, Before):
-        return _noted(wanted, (*inner,), note.change(value))
-    return note.check(_noted(wanted, (*inner,), value))
-
-
-@cache
-def _kinds(model: Any) -> dict[str, Any]:
-    """What each key of a section has to be."""
-    hints = get_type_hints(model, include_extras=True)
-    return {field.name: hints[field.name] for field in fields(model)}
+    return cast("T", _adapter(cast("Hashable", model)).validate_python(data))
 
 
 @cache
@@ -126,17 +61,14 @@ def _adapter(model: Any) -> Any:
     return TypeAdapter(model)
 
 
-def _errors(problem: ValueError) -> "list[ErrorDetails]":
-    """What pydantic found: nothing but its ValidationError comes out of ``validated``."""
-    return cast("ValidationError", problem).errors()
-
-
 def checked(model: type[T], data: Any) -> T:
     """``data`` as a ``model``. Raises ValueError with the place and what is wrong there in a sentence."""
+    from pydantic import ValidationError
+
     try:
         return validated(model, data)
-    except ValueError as problem:
-        first = _errors(problem)[0]
+    except ValidationError as problem:
+        first = problem.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise ValueError(printable(f"{place}: {first['msg'].removeprefix('Value error, ')}")) from None
 
@@ -157,21 +89,22 @@ def load(model: type[T], text: str, name: str, error: type[AuditError], rename: 
 
     ``rename`` changes keys of older files in place.
     """
+    from pydantic import ValidationError
+
     data = parse(text, name, error)
     if rename is not None:
         rename(data)
     try:
         return validated(model, data)
-    except ValueError as problem:
-        errors = _errors(problem)
-        first = errors[0]
+    except ValidationError as problem:
+        first = problem.errors()[0]
         place = printable(_written(first["loc"], data))
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
             message = f"unknown key; {_known(model, first['loc'])}"
         elif first["type"] in {"missing", "missing_argument", "missing_keyword_only_argument"}:
             message = "this key is required"
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        more = f" (and {len(problem.errors()) - 1} more)" if len(problem.errors()) > 1 else ""
         raise error(f"{name}: {place}: {message}{more}") from problem
 
 
