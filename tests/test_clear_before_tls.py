@@ -211,7 +211,10 @@ MIDDLE = {
     "nntp": [("c", b"STARTTLS\r\n"), ("s", b"382 Continue with TLS negotiation\r\n")],
     "sieve": [("c", b"STARTTLS\r\n"), ("s", b'OK "Begin TLS negotiation now."\r\n')],
     "irc": [("c", b"STARTTLS\r\n"), ("s", b":irc.example 670 me :STARTTLS successful\r\n")],
-    "xmpp": [("c", b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"), ("s", b"<proceed/>")],
+    "xmpp": [
+        ("c", b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
+        ("s", b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
+    ],
 }
 
 
@@ -223,6 +226,15 @@ def test_a_capture_that_begins_at_starttls(audit_bytes: Callable[..., auditor.Au
     assert [row["starttls"] for row in told.rows("handshakes", "starttls")] == [protocol]
     said = {row["rule"]: (row["verdict"], row["reason"]) for row in told.rows("verdicts", "rule", "verdict", "reason")}
     assert said["NET101"] == ("not_observable", f"in clear before TLS had begun: an unseen beginning of {protocol}")
+
+
+@pytest.mark.parametrize("protocol", MIDDLE)
+def test_a_capture_that_begins_at_the_reply(audit_bytes: Callable[..., auditor.Audit], protocol: str) -> None:
+    """Where the reply alone is there, what it answers, and what was said before, is not: it does not pass either."""
+    told = audit_bytes(wire.pcap(wire.Talk(server=AWS).play([MIDDLE[protocol][1], *SHAKE]).packets))
+    said = {row["rule"]: (row["verdict"], row["reason"]) for row in told.rows("verdicts", "rule", "verdict", "reason")}
+    assert said["NET101"][0] == "not_observable"
+    assert "in clear before TLS had begun: an unseen beginning of " in said["NET101"][1]
 
 
 REFUSALS = {

@@ -26,7 +26,7 @@ Array = np.ndarray[Any, Any]
 OPEN_BY_NATURE = ["dns", "stun", "radius", "eap", "capwap"]
 NO_END = "the end of the TLS handshake is not in the capture"
 # What is neither TLS nor a protocol that is known, nor text; and text before TLS that may be a request for it.
-UNKNOWN_BYTES = ["unknown", "text of a protocol that is not known"]
+UNKNOWN_BYTES = ["unknown", *(f"{what} of a protocol that is not known" for what in ("text", UNSEEN_BEGINNING))]
 UNKNOWN_BYTES += [f"{UNSEEN_BEGINNING} of {one.name}" for one in APPLICATIONS]
 
 

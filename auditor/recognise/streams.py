@@ -202,6 +202,14 @@ def note_beginning(flow: FlowRow, side: SideRow, row: int, application: int, dir
 
 
 @part
+def note_no_request(flow: FlowRow, side: SideRow, stream: StreamRow, direction: int) -> None:
+    """Likewise where the server's reply is what is first seen: TLS begins, and its client has not been seen to ask for it."""
+    is_text = flow.application == OTHER or speaks_in_lines(np.int64(flow.application))
+    if side.syn == 0 and stream.skipped == 0 and flow.handshake < 0 and is_text:
+        flow.before |= UNSEEN << (SIDE_BITS * direction)
+
+
+@part
 def waits(flow: FlowRow, application: int, data: Bytes, size: int, have: int) -> bool:
     """Whether what these bytes are shows only with the next ones."""
     if flow.application == MYSQL:
@@ -358,6 +366,7 @@ def tcp_bytes(
                 flow.application = TLS
             release(memory, side, stream)
             return False
+        note_no_request(flow, side, stream, direction)
         stream.recognised = 1
         stream.record_at = stream.start
         if kind == SSL2_CLIENT or kind == SSL2_SERVER:
