@@ -81,6 +81,24 @@ def test_a_session_that_stays_in_clear(audit_bytes: Run, name: str, turns: int, 
     assert (flow["protocol"], flow["upgrade"]) == (name, expected)
 
 
+LOOKS_LIKE_ANOTHER = {
+    "redis": [("c", b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$1\r\n1\r\n"), ("s", b"+OK\r\n")],  # as POP3 greets
+    "ftp": [
+        ("s", b"220-Files of all kinds\r\n220 Welcome\r\n"),
+        ("c", b"USER x\r\n"),
+        ("s", b"331 Please, specify the password.\r\n"),
+        ("c", b"PASS y\r\n"),  # as IRC begins
+    ],
+}
+
+
+@pytest.mark.parametrize("name", LOOKS_LIKE_ANOTHER)
+def test_what_comes_later_looks_like_another_protocol(audit_bytes: Run, name: str) -> None:
+    """A flow has the name of what it begins with, not of later words that other protocols begin with."""
+    told = audit_bytes(wire.pcap(wire.Talk().open().play(LOOKS_LIKE_ANOTHER[name]).packets))
+    assert [row["protocol"] for row in told.rows("flows", "protocol")] == [name]
+
+
 def test_postgresql_in_clear(audit_bytes: Run) -> None:
     """A log-in without a request for TLS is named, in one segment or several."""
     body = struct.pack(">I", 196_608) + b"user\0me\0database\0d\0\0"

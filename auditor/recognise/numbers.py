@@ -6,7 +6,7 @@ UNKNOWN, TLS, HTTP, SSH, SMTP, IMAP, POP3, FTP, DNS, QUIC, DTLS, HTTP2, STUN, OT
 ESP, IKE, WIREGUARD, OPENVPN = range(14, 18)
 TEXT = 255  # text in clear of no known protocol
 XMPP, IRC, NNTP, SIEVE, LDAP, POSTGRESQL, MYSQL, RDP, SOCKS, PROXY = range(18, 28)
-TDS, CAPWAP, RADIUS, EAP, VNC = range(28, 33)
+TDS, CAPWAP, RADIUS, EAP, VNC, REDIS = range(28, 34)
 SFLOW, NETFLOW, IPFIX = range(40, 43)
 
 UNSEEN_BEGINNING = "an unseen beginning"  # in words: what a client said before its TLS is not in the capture
@@ -59,5 +59,6 @@ APPLICATIONS = (
     Application(RADIUS, "radius", "udp"),
     Application(EAP, "eap", "eapol"),
     Application(VNC, "vnc", "tcp", in_clear=True),
+    Application(REDIS, "redis", "tcp", in_clear=True),
 )
 PROTOCOL_NAMES = {application.number: application.name for application in APPLICATIONS}

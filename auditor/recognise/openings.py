@@ -26,6 +26,7 @@ from auditor.recognise.numbers import (
     POSTGRESQL,
     PROXY,
     RDP,
+    REDIS,
     SIEVE,
     SMTP,
     SOCKS,
@@ -71,6 +72,8 @@ OPENINGS = (
     Opening(b"LHLO ", SMTP),  # RFC 2033 4.1
     Opening(b"AUTH TLS", FTP, is_later=True),  # RFC 4217 4
     Opening(b"AUTH SSL", FTP, is_later=True),
+    Opening(b"230 ", FTP),  # RFC 959 4.2: the answers to USER, where the greeting left open whose it was
+    Opening(b"331 ", FTP),
     Opening(b"* OK", IMAP),  # RFC 9051 7.1
     Opening(b"* PREAUTH", IMAP),
     Opening(b"+OK", POP3),  # RFC 1939 4
@@ -85,6 +88,9 @@ OPENINGS = (
     Opening(b'"IMPLEMENTATION"', SIEVE),  # RFC 5804 1.7
     Opening(b"\0\0\0\x08\x04\xd2\x16\x2f", POSTGRESQL, asks_for_tls=True),  # SSLRequest
     Opening(b"\0\0\0\x08\x04\xd2\x16\x30", POSTGRESQL),  # GSSENCRequest, which an SSLRequest follows if it is refused
+    *(
+        Opening(b"*%d\r\n$" % words, REDIS, is_last=True) for words in range(1, 10)
+    ),  # RESP: a command is an array of strings
     Opening(b"RFB 00", VNC),  # RFC 6143 7.1.1; TLS follows in VeNCrypt
     Opening(b"PROXY TCP", PROXY),
     Opening(b"PROXY UNKNOWN", PROXY),
