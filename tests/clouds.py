@@ -4,15 +4,16 @@ import base64
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from tests.web import on_loopback
 
 ACCOUNT, KEY = "devstoreaccount1", base64.b64encode(b"a key that is shown nowhere").decode()
 WHEN = 1_750_000_000
@@ -205,15 +206,8 @@ class _Azure(_Handler):
 @contextmanager
 def _serving(kind: type[_Handler]) -> Iterator[Store]:
     store = Store()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (kind,), {"store": store}))
-    store.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with on_loopback(kind, store=store) as store.url:
         yield store
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @contextmanager

@@ -99,18 +99,23 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(files: dict[str, bytes], **more: Any) -> Iterator[Site]:
-    """A web server with some files."""
-    site = Site(dict(files), **more)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"site": site}))
-    site.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
+def on_loopback(kind: type[BaseHTTPRequestHandler], **given: Any) -> Iterator[str]:
+    """A server whose handlers have what is given as attributes: its URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (kind,), given))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield site
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def serving(files: dict[str, bytes], **more: Any) -> Iterator[Site]:
+    """A web server with some files."""
+    site = Site(dict(files), **more)
+    with on_loopback(_Handler, site=site) as site.url:
+        yield site
 
 
 def free_port() -> int:
