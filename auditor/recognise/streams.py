@@ -374,7 +374,7 @@ def tcp_bytes(
                 return False
     if follow_records(memory, flow, side, stream, handshake, direction, packet):
         return True
-    if stream.recognised == 0 and side.stream >= 0:  # its records ended in something else
+    if stream.recognised == 0 and side.stream > 0:  # its records ended in something else
         stream.encrypted = PAST_HANDSHAKE
         another_protocol(memory, flow, side, stream, direction, packet, True)
     return False
