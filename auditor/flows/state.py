@@ -354,7 +354,7 @@ class Memory(NamedTuple):
     arena: Annotated[Bytes, BYTES]  # interned bytes, see ``intern``
     entries: Annotated[Entries, Layout(np.int64, 2)]
     intern_buckets: Annotated[Buckets, Layout(np.int32)]
-    scratch: Annotated[Bytes, BYTES]  # a message, and from SHAPE_AT on the shape that is derived from it
+    scratch: Annotated[Bytes, BYTES]  # a message, its shape from SHAPE_AT on, and a place to work in from WORK_AT on
     sessions: Annotated[Sessions, Layout(np.uint64, 2)]  # sessions and tickets whose first handshake was seen
     datagrams: Annotated[DatagramRows, Layout(DATAGRAM)]
     places: Annotated[PlaceRows, Layout(PLACE)]
@@ -378,8 +378,8 @@ class State(NamedTuple):
     finished: Annotated[NDArray[np.int32], Layout(np.int32)]  # places of the flows that wait to be taken out
 
 
-SHAPE_AT = WINDOW + 16
-SCRATCH = 2 * SHAPE_AT
+SHAPE_AT, WORK_AT = WINDOW + 16, 2 * (WINDOW + 16)
+SCRATCH = WORK_AT + 1024
 ROOM_CHUNKS = CHUNKS_A_STREAM + 2  # what one packet can need at most
 
 
