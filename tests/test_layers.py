@@ -265,7 +265,7 @@ def test_frames_encrypted_below_ip_are_counted(audit_bytes: Any) -> None:
 def test_what_is_not_looked_into_is_a_warning(audit_bytes: Any) -> None:
     """Packets that are encrypted below IP, contradict themselves, or belong to no flow are said with the capture, none for others."""
     macsec = bytes(E)[:12] + b"\x88\xe5\x2c\0\0\0\0\1" + bytes(60)
-    arp, udp = bytes(Ether(type=0x0806)) + bytes(28), wire.datagram(b"x")
+    arp, udp = bytes(Ether(dst="ff:ff:ff:ff:ff:ff", type=0x0806)) + bytes(28), wire.datagram(b"x")
     icmp = bytes(E / IP(src="10.0.0.1", dst="10.0.0.2", proto=1) / Raw(bytes(8)))
     nonsense = bytearray(bytes(E / V4))
     nonsense[14] = 0x41

@@ -144,3 +144,14 @@ def test_modules_and_functions_are_short() -> None:
                 lengths.append(node.end_lineno - node.lineno + 1)
                 assert lengths[-1] <= 60, (path.name, node.name)
     assert sorted(lengths)[len(lengths) * 9 // 10] <= 25
+
+
+def test_no_frame_asks_the_network() -> None:
+    """Frames that scapy builds state their target: for one without it scapy asks the network who has the address."""
+    unstated = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "Ether" and not node.args:
+                if "dst" not in {one.arg for one in node.keywords}:
+                    unstated.append(f"{path.name}:{node.lineno}")
+    assert unstated == []
