@@ -108,7 +108,8 @@ class Gathering:
         """
         frames, fit = self.frames, self.fits[link.name]
         wire = frames.place == ON_THE_WIRE
-        shown = set(frames.interface[wire & ((fit.code > 0) | self._has_tags(link))].tolist())
+        tags = self._has_tags(link) & ~self._both_own
+        shown = set(frames.interface[wire & ((fit.code > 0) | tags)].tolist())
         shown |= {holder.interface for holder in self.learned.holders.get(link.name, [])}
         shown |= {number for number, name in enumerate(frames.names[:-1].tolist()) if link.has_interface(name)}
         known = np.isin(frames.interface, list(shown))
@@ -128,6 +129,24 @@ class Gathering:
         leaves, comes = sender & ~receiver, receiver & ~sender
         by_target, by_source = np.isin(positions.target_mac, own), np.isin(positions.source_mac, own)
         return np.asarray(np.where(leaves, by_target, np.where(comes, by_source, frames.own)))
+
+    def outer_frames_of(self, link: Link) -> Array:
+        """Positions in tunnels of which the outermost frame has a link's VLAN and its peer's MAC."""
+        positions, frames = self.flows.positions, self.frames
+        source, target = positions.outer_source_mac, positions.outer_target_mac
+        stated = list(self.network.peer_macs(link))
+        has_mac = np.isin(source, stated) | np.isin(target, stated)
+        for holder in self.learned.holders.get(link.name, []):
+            there = (positions.outer_tags == np.uint64(holder.tags)) & (frames.interface == holder.interface)
+            has_mac |= there & ((source == np.uint64(holder.mac)) | (target == np.uint64(holder.mac)))
+        fits = has_mac & (positions.outer_tags == np.uint64(link.tags or 0)) & (link.tags is not None)
+        return np.asarray(fits & (frames.on_interface(link) if link.interface else True))
+
+    @cached_property
+    def _both_own(self) -> Array:
+        """Positions between two routers of the site's own: a tag there is one of a network at the site."""
+        positions, own = self.flows.positions, list(self.network.own_macs)
+        return np.asarray(np.isin(positions.source_mac, own) & np.isin(positions.target_mac, own))
 
     def contested_at(self, contest: Contest) -> Array:
         """Positions exchanged with a MAC that claims a link's peer besides others, and is not the owner's."""
