@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import wire
+from tests.lab import scenes
 from tests.lab import variants as v
 from tests.lab import world as w
 from tests.lab.test_whole_links import (
@@ -60,6 +62,19 @@ def vpn(**more: object) -> dict[str, object]:
     return {"VpnConnections": [TRANSIT_VPN | {"VgwTelemetry": TUNNELS} | more]}
 
 
+PEER = w.PUBLIC.replace('sources = ["203.0.113.0/28"]\n', f'peer_address = "{scenes.AMAZON_PUBLIC}"\n')
+PROVIDER = '[[uplink]]\nname = "provider"\npeer_address = "198.51.100.1"\n'
+
+
+def spoken(side: Wire, hop: str = scenes.AMAZON_PUBLIC) -> bytes:
+    """A BGP session of a virtual interface's peer on one interface, on another a flow to what it announces."""
+    announced = [(1.0, w.update(["52.94.0.0/16"], hop, [7224]))]
+    session = w.session(scenes.AMAZON_PUBLIC, scenes.CUSTOMER_PUBLIC, side, announced)
+    ports = [session, w.talk(w.OWN_PUBLIC, w.SERVER, Wire(), at=3)]
+    blocks = [wire.enhanced(f, when // 1000, port) for port, frames in enumerate(ports) for when, f in frames]
+    return wire.section() + wire.interface() * 2 + b"".join(blocks)
+
+
 LAYOUTS = [
     # --- tunnels that a link's frames carry
     Layout("GRE in frames of the link", in_gre(), DIRECT),
@@ -90,6 +105,10 @@ LAYOUTS = [
     ),
     Layout("a VPN of unknown reach beside a virtual interface", seen(LAN), ("private likely",) * 2, NO_BACKUP + ROUTER, {"a.json": vpn()}),
     Layout("a VPN of unknown reach that is down", seen(LAN), DIRECT, NO_BACKUP + ROUTER, {"a.json": vpn(VgwTelemetry=[TUNNELS[0] | {"Status": "DOWN"}])}),
+    # --- BGP
+    Layout("BGP on a LAN for a peer that has another MAC", spoken(Wire(None, v.STRANGER, w.EDGE)), NOTHING, HOME + PEER),
+    Layout("BGP of the peer, seen without tags", spoken(Wire(None, w.AWS2, w.EDGE)), ("direct-connect likely", "unknown none"), HOME + PEER),
+    Layout("BGP of the peer, whose next hop is the provider's", spoken(Wire(None, w.AWS2, w.EDGE), "198.51.100.1"), NOTHING, HOME + PEER + PROVIDER),
     # --- learned MACs
     Layout(
         "a Router Advertisement from an address that is not link-local",
