@@ -228,14 +228,15 @@ class Fitting:
         for point in self._network.topology.capture_point:
             there = self._network.link(point.link)
             if point.outer is None and there is not None:
-                column = mine if there.path == link.path else others
+                carries = isinstance(link, Vpn) and link.over == there.name
+                column = mine if there.path == link.path or carries else others
                 column |= self._points[point.name]
         return np.asarray(others & ~mine)
 
 
 def _word(words: _Words, link: Link, code: Array, texts: list[str], peer: Array) -> None:
     """Put what fits into words."""
-    interface = f"interface {' '.join(link.interface)}" if link.interface else "its capture point"
+    interface = f"interface {' '.join(link.interface)}"
     for one in np.unique(code[code > 0]).tolist():
         for mac in range(len(texts)) if one in (VLAN_MAC, INTERFACE_MAC, MAC) else (-1,):
             mine = (code == one) & ((peer == mac) | (mac < 0))
@@ -243,7 +244,7 @@ def _word(words: _Words, link: Link, code: Array, texts: list[str], peer: Array)
                 continue
             about = {
                 VLAN_MAC: f"VLAN {link.vlan} and {texts[mac] if mac >= 0 else ''}",
-                INTERFACE_VLAN: f"{interface}, VLAN {link.vlan}",
+                INTERFACE_VLAN: f"{interface if link.interface else 'the capture point'}, VLAN {link.vlan}",
                 INTERFACE_MAC: f"{interface} and {texts[mac] if mac >= 0 else ''}",
                 MAC: texts[mac] if mac >= 0 else "",
                 VLAN: f"VLAN {link.vlan}",
