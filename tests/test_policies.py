@@ -67,6 +67,7 @@ OTHER_GOOD: dict[str, dict[str, Any]] = {
         "group": "secp384r1",
         "certificates": "rsa\t3072\tsha384WithRSAEncryption",
         "signature_scheme": "ecdsa_secp384r1_sha384",
+        "signatures_offered": "ecdsa_secp256r1_sha256 ecdsa_secp384r1_sha384",
     },
     "mozilla": {"group": "x25519"},
     "bsi": {"certificates": "ecdsa\tprime256v1\tecdsa-with-SHA256;rsa\t4096\t-"},

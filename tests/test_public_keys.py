@@ -3,9 +3,13 @@
 import struct
 from collections.abc import Callable
 
+import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import auditor
+from auditor.tls import curves
 from auditor.tls.dh_groups import known_primes
 from tests import wire
 
@@ -120,3 +124,56 @@ def test_zero_as_a_number(audit_bytes: Callable[..., auditor.Audit]) -> None:
     """Zero that is written as a number, not as a blanked key, is refused as any other bad key."""
     flights = tls_1_2(0x9E, field(PRIME) + vector(b"\2") + vector(b"\0") + RSA, field(GOOD))
     assert verdict(audit_bytes, flights)[0] == "fail"
+
+
+CURVES: dict[int, ec.EllipticCurve] = {23: ec.SECP256R1(), 24: ec.SECP384R1(), 25: ec.SECP521R1()}
+
+
+def point(group: int) -> bytes:
+    """A public key in a curve, as it goes over the wire."""
+    key = ec.generate_private_key(CURVES[group]).public_key()
+    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+@pytest.mark.parametrize("group", CURVES)
+def test_points_that_are_not_on_their_curve(audit_bytes: Callable[..., auditor.Audit], group: int) -> None:
+    """A point of a NIST curve has to be on it (RFC 8446 4.2.8.2, RFC 8422 5.11), whichever side sent it; any that is passes."""
+    good, size = point(group), len(point(group)) // 2
+    moved = good[:-1] + bytes([good[-1] ^ 1])
+    large = b"\4" + b"\xff" * size + good[-size:]
+    for bad in (moved, large):
+        for who, pair in {"server": (bad, good), "client": (good, bad)}.items():
+            for flights in (ecdhe(group, *pair), tls_1_3(group, *pair)):
+                said, reason = verdict(audit_bytes, flights)
+                assert (said, reason.partition(": ")[2]) == (
+                    "fail",
+                    f"the {who}'s public key is not a point of the curve",
+                )
+    for flights in (ecdhe(group, good, point(group)), tls_1_3(group, good, point(group))):
+        assert verdict(audit_bytes, flights)[0] == "pass"
+
+
+@pytest.mark.parametrize("group", CURVES)
+def test_points_that_were_blanked(audit_bytes: Callable[..., auditor.Audit], group: int) -> None:
+    """Coordinates of one byte repeated are no point that a peer sent, but what a tool put in a point's place."""
+    size = len(point(group))
+    for fill in (bytes(size), b"\4" + bytes(size - 1), b"\4" + b"\x11" * (size - 1)):
+        for flights in (ecdhe(group, fill, point(group)), tls_1_3(group, point(group), fill)):
+            assert verdict(audit_bytes, flights)[0] == "pass"
+
+
+def test_arithmetic_of_curves() -> None:
+    """The kernel's arithmetic agrees with plain whole numbers on points, on points moved, and at the edges of the field."""
+    scratch = np.zeros(curves.WORKPLACE, np.uint8)
+    for group, (prime, b, size) in zip(CURVES, curves._CURVES, strict=True):
+        edges = (0, 1, 2, prime - 2, prime - 1, prime, prime + 1, (1 << size * 8) - 1)
+        pairs = [(x, y) for x in edges for y in edges]
+        for _ in range(4):
+            key = point(group)
+            x, y = int.from_bytes(key[1 : size + 1], "big"), int.from_bytes(key[size + 1 :], "big")
+            pairs += [(x, y), (x, prime - y), (y, x), (x ^ 1, y)]
+        for x, y in pairs:
+            data = np.frombuffer(x.to_bytes(size, "big") + y.to_bytes(size, "big"), np.uint8)
+            expected = x < prime and y < prime and (y * y - x**3 + 3 * x - b) % prime == 0
+            with np.errstate(over="ignore"):
+                assert curves.is_on_curve(scratch, data, 0, group) == expected

@@ -8,7 +8,7 @@ from auditor.audit.described import Described
 from auditor.decode import frames
 from auditor.flows.state import SEEN_EARLY_DATA, SEEN_SERVER_HELLO
 from auditor.paths.model import is_public
-from auditor.policy.facts import DAY, FlowFacts, fact
+from auditor.policy.facts import DAY, NO, FlowFacts, fact
 from auditor.tables.columns import MISSING, Numbers, Texts
 from auditor.tables.versions import rank_of
 from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN
@@ -245,8 +245,8 @@ class DescribedFacts(FlowFacts):
 
     @fact
     def early_data_sent(self) -> Array:
-        """Early data was seen."""
-        return self._seen(SEEN_EARLY_DATA)
+        """Early data was seen. Where the server's side is not in the capture, what a client that offers none sends is its Finished."""
+        return self._seen(SEEN_EARLY_DATA) & (self.early_data != NO)
 
     @fact
     def encrypt_then_mac(self) -> Array:

@@ -20,6 +20,7 @@ class Strength:
     """What a rule asks of keys and signatures: least bits by type of key; empty lists ask nothing."""
 
     bits: dict[str, int]
+    rsa_sizes: tuple[int, ...]
     ec_bits: int
     curves: tuple[str, ...]
     kinds: tuple[str, ...]
@@ -32,7 +33,9 @@ class Strength:
     def _objection_to_key(self, kind: str, size: str) -> str | None:
         if self.kinds and kind not in self.kinds:
             return f"{kind} key"
-        if kind in self.bits and size.isdigit() and int(size) < self.bits[kind]:
+        is_short = kind in self.bits and size.isdigit() and int(size) < self.bits[kind]
+        is_other = kind == "rsa" and size.isdigit() and bool(self.rsa_sizes) and int(size) not in self.rsa_sizes
+        if is_short or is_other:
             return f"{kind.upper()} key of {size} bits"
         if kind != "ecdsa":
             return None
@@ -55,6 +58,7 @@ class Strength:
 
 @check(
     "rsa_bits",
+    "rsa_sizes",
     "dsa_bits",
     "ec_bits",
     "curves",
@@ -68,13 +72,14 @@ class Strength:
 def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
     """Every certificate of the server's chain has a strong key and a strong signature; a root's signature does not count.
 
-    ``rsa_bits`` and ``dsa_bits``: least length of such keys; ``ec_bits``: of curves; ``curves``: those allowed;
+    ``rsa_bits`` and ``dsa_bits``: least length of such keys; ``rsa_sizes``: lengths of RSA keys allowed; ``ec_bits``: of curves; ``curves``: those allowed;
     ``kinds``: types of keys allowed, ``leaf_kinds``: of the server's own certificate; ``signatures``: patterns of signatures allowed. MD5 and SHA-1 never are.
     With ``match`` each is also valid when seen, and the server's own good for its name. With ``client_certificates`` the client's
     chain, where it sent one, has to be as good.
     """
     strength = Strength(
         {"rsa": int(parameters.get("rsa_bits", 2048)), "dsa": int(parameters.get("dsa_bits", 2048))},
+        tuple(int(size) for size in parameters.get("rsa_sizes", [])),
         int(parameters.get("ec_bits", 0)),
         *(tuple(str(one) for one in parameters.get(name, [])) for name in ("curves", "kinds", "signatures")),
     )

@@ -75,6 +75,11 @@ def _values(value: Any) -> Wrong:
     return None if is_list else "is no list of values"
 
 
+def _numbers(value: Any) -> Wrong:
+    is_list = isinstance(value, list | tuple) and bool(value) and all(_number(one) is None for one in value)
+    return None if is_list else "is no list of whole numbers"
+
+
 def _not_empty(kind: Callable[[Any], Wrong]) -> Callable[[Any], Wrong]:
     """The same for lists that say what is allowed or not: an empty one leaves open whether all is allowed, or nothing."""
 
@@ -99,6 +104,7 @@ KINDS: dict[str, Callable[[Any], Wrong]] = {
     **dict.fromkeys(("match", "client_certificates", "offered", "every"), _truth),
     **dict.fromkeys(("minimum", "to_version"), _version),
     **dict.fromkeys(("curves", "kinds", "leaf_kinds", "services", "goes_on", "allow", "deny"), _texts),
+    "rsa_sizes": _numbers,
     "paths": _paths,
     "signatures": _signatures,
     "since": _day,

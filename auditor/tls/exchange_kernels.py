@@ -4,7 +4,7 @@ import numpy as np
 
 from auditor.decode.bytes import Bytes, be16
 from auditor.flows.intern import intern
-from auditor.flows.state import HandshakeRow, Memory
+from auditor.flows.state import WORK_AT, HandshakeRow, Memory
 from auditor.machine.kernel import inlined, part
 from auditor.tls.public_keys import GOOD, number_fault, share_fault
 
@@ -47,7 +47,7 @@ def has_identity_hint(suite: int) -> bool:
 
 
 @part
-def ecdh_exchange(handshake: HandshakeRow, data: Bytes, at: int, size: int, is_signed: bool) -> None:
+def ecdh_exchange(memory: Memory, handshake: HandshakeRow, data: Bytes, at: int, size: int, is_signed: bool) -> None:
     """The curve and the signature of ECDHE (RFC 8422 5.4); explicit curves have the numbers of RFC 8422 5.1.1."""
     if at + 4 > size:
         return
@@ -57,7 +57,8 @@ def ecdh_exchange(handshake: HandshakeRow, data: Bytes, at: int, size: int, is_s
         handshake.curve = be16(data, at + 1)
         after = at + 4 + int(data[at + 3])
         if after <= size:
-            handshake.curve_fault = share_fault(data, at + 4, after, np.int64(handshake.curve))
+            scratch = memory.scratch[WORK_AT:]
+            handshake.curve_fault = share_fault(scratch, data, at + 4, after, np.int64(handshake.curve))
         if is_signed and after + 2 <= size:
             handshake.curve_signature = be16(data, after)
 
@@ -81,7 +82,8 @@ def client_key_exchange(memory: Memory, handshake: HandshakeRow, data: Bytes, si
             return
         at = 2 + be16(data, 0)
     if at + 1 < size and at + 1 + int(data[at]) == size:
-        handshake.client_curve_fault = share_fault(data, at + 1, size, np.int64(handshake.curve))
+        scratch, curve = memory.scratch[WORK_AT:], np.int64(handshake.curve)
+        handshake.client_curve_fault = share_fault(scratch, data, at + 1, size, curve)
     if at + 2 < size and at + 2 + be16(data, at) == size and handshake.dh_prime != 0:
         handshake.client_dh_fault = field_fault(memory, handshake, data, at + 2, size)
 
@@ -100,7 +102,7 @@ def server_key_exchange(memory: Memory, handshake: HandshakeRow, data: Bytes, si
             return
         at = 2 + be16(data, 0)
     handshake.client_curve_fault = GOOD  # of key shares that TLS 1.2 does not use
-    ecdh_exchange(handshake, data, at, size, is_signed)
+    ecdh_exchange(memory, handshake, data, at, size, is_signed)
     for k in range(3):  # p, g, Ys
         if at + 2 > size:
             return

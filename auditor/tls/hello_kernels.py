@@ -20,6 +20,7 @@ from auditor.flows.intern import hash_bytes, intern
 from auditor.flows.state import (
     SEEN_TICKET_OFFER,
     SHAPE_AT,
+    WORK_AT,
     HandshakeRow,
     Memory,
 )
@@ -163,7 +164,8 @@ def client_extensions(
             server_name(memory, handshake, data, begin, at)
         elif is_key_share(kind):
             out = key_share_groups(data, begin, at, shape, out)
-            handshake.client_curve_fault, handshake.client_fault_group = shares_fault(data, begin, at)
+            fault, group = shares_fault(memory.scratch[WORK_AT:], data, begin, at)
+            handshake.client_curve_fault, handshake.client_fault_group = fault, group
         elif kind == SESSION_TICKET:
             if length:
                 handshake.seen |= SEEN_TICKET_OFFER

@@ -1,20 +1,22 @@
 """Kernels that recognise public keys of a key exchange with which everybody knows, or can try, what it yields.
 
 RFC 7919 5.1 and SP 800-56A Rev. 3 5.6.2.3 have them refused where the group is a field's; RFC 7748 6 and RFC 8446 7.4.2
-where it is a curve of Montgomery's, on which a point of small order yields zero whatever the other side's key is. Whether a
-point of another curve lies on it is not looked at, but for the one at infinity, which has no coordinates.
+where it is a curve of Montgomery's, on which a point of small order yields zero whatever the other side's key is. Of the
+other curves the point at infinity, which has no coordinates, is none to use, and in P-256, P-384 and P-521 neither is one
+that is not on the curve (RFC 8446 4.2.8.2).
 
-Keys that are zero all through are not judged: a peer aborts with one (RFC 8446 7.4.2), so where a handshake goes on behind
-it the capture's keys were blanked, as tools that anonymise captures do.
+Keys that are zero all through, or one byte repeated, are not judged: a peer aborts with one (RFC 8446 7.4.2), so where a
+handshake goes on behind it the capture's keys were blanked, as tools that anonymise captures do.
 """
 
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be16
 from auditor.machine.kernel import inlined, part
+from auditor.tls.curves import SECP256R1, SECP521R1, SIZES, is_on_curve
 
 # What is wrong with a public key, by the numbers that handshakes note.
-GOOD, IS_ZERO, IS_ONE, IS_TOO_LARGE, IS_OF_SMALL_ORDER, IS_AT_INFINITY = range(6)
+GOOD, IS_ZERO, IS_ONE, IS_TOO_LARGE, IS_OF_SMALL_ORDER, IS_AT_INFINITY, IS_OFF_CURVE = range(7)
 FAULTS = (
     None,
     "is 0",
@@ -22,10 +24,12 @@ FAULTS = (
     "is not less than the prime minus 1",
     "is a point of small order",
     "is the point at infinity",
+    "is not a point of the curve",
 )
 X25519, X448 = 29, 30
 FIRST_FIELD, LAST_FIELD = 256, 260  # ffdhe2048 to ffdhe8192 (RFC 7919 2)
 X25519_BYTES, X448_BYTES = 32, 56
+UNCOMPRESSED = 4  # the form of points (RFC 8422 5.4.1)
 BLANKED = 16  # bytes that zeros have at least where they stand for a key
 
 
@@ -104,8 +108,22 @@ def number_fault(data: Bytes, begin: int, end: int, field: Bytes, low: int, high
 
 
 @part
-def share_fault(data: Bytes, begin: int, end: int, group: int) -> int:
-    """What is wrong with a public key in a named group. Of a hybrid the other part still makes a secret."""
+def point_fault(scratch: Bytes, data: Bytes, begin: int, end: int, group: int) -> int:
+    """What is wrong with a point in its uncompressed form; one whose coordinates are one byte repeated was blanked."""
+    if data[begin] != UNCOMPRESSED or end - begin != 1 + 2 * SIZES[group - SECP256R1]:
+        return GOOD
+    at = begin + 2
+    while at < end and data[at] == data[begin + 1]:
+        at += 1
+    return GOOD if at == end or is_on_curve(scratch, data, begin + 1, group) else IS_OFF_CURVE
+
+
+@part
+def share_fault(scratch: Bytes, data: Bytes, begin: int, end: int, group: int) -> int:
+    """What is wrong with a public key in a named group. Of a hybrid the other part still makes a secret.
+
+    ``scratch``: a place to work in, which the key is not in.
+    """
     size = end - begin
     if size >= BLANKED and skip_zeros(data, begin, end) == end:
         return GOOD
@@ -116,18 +134,20 @@ def share_fault(data: Bytes, begin: int, end: int, group: int) -> int:
         return IS_OF_SMALL_ORDER if is_small(data, begin, SMALL_25519, X25519_BYTES, 0x7F) else GOOD
     if group == X448 and size == X448_BYTES:
         return IS_OF_SMALL_ORDER if is_small(data, begin, SMALL_448, X448_BYTES, 0xFF) else GOOD
-    return IS_AT_INFINITY if size == 1 and data[begin] == 0 else GOOD
+    if size == 1 and data[begin] == 0:
+        return IS_AT_INFINITY
+    return point_fault(scratch, data, begin, end, group) if size and SECP256R1 <= group <= SECP521R1 else GOOD
 
 
 @part
-def shares_fault(data: Bytes, begin: int, end: int) -> tuple[int, int]:
+def shares_fault(scratch: Bytes, data: Bytes, begin: int, end: int) -> tuple[int, int]:
     """The first key of a ClientHello's key shares that is not good: what is wrong with it, and its group."""
     end = min(end, begin + 2 + be16(data, begin)) if begin + 2 <= end else end
     begin += 2
     while begin + 4 <= end:
         group, after = be16(data, begin), begin + 4 + be16(data, begin + 2)
         if after <= end:
-            fault = share_fault(data, begin + 4, after, group)
+            fault = share_fault(scratch, data, begin + 4, after, group)
             if fault != GOOD:
                 return fault, group
         begin = after

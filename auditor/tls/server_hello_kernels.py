@@ -4,7 +4,15 @@ import numpy as np
 
 from auditor.decode.bytes import Bytes, be16
 from auditor.flows.intern import hash_bytes, intern
-from auditor.flows.state import SEEN_RETRY, SEEN_SERVER_SESSION, SEEN_SESSION_ECHO, SHAPE_AT, HandshakeRow, Memory
+from auditor.flows.state import (
+    SEEN_RETRY,
+    SEEN_SERVER_SESSION,
+    SEEN_SESSION_ECHO,
+    SHAPE_AT,
+    WORK_AT,
+    HandshakeRow,
+    Memory,
+)
 from auditor.machine.kernel import inlined, part
 from auditor.tls.hello_faults import EXTENSIONS, SESSION_ID, SHORT, TRAILING, VALID, invalid, lacks
 from auditor.tls.hello_kernels import (
@@ -49,12 +57,13 @@ def server_session(handshake: HandshakeRow, data: Bytes, begin: int, end: int) -
 
 
 @part
-def server_share(handshake: HandshakeRow, data: Bytes, begin: int, end: int) -> None:
+def server_share(memory: Memory, handshake: HandshakeRow, data: Bytes, begin: int, end: int) -> None:
     """What is wrong with the server's key share (RFC 8446 4.2.8); of the client's, only one in its group counts."""
     group = be16(data, begin)
     if begin + 4 > end or begin + 4 + be16(data, begin + 2) > end:
         return  # a HelloRetryRequest names a group alone
-    handshake.curve_fault = share_fault(data, begin + 4, begin + 4 + be16(data, begin + 2), group)
+    after = begin + 4 + be16(data, begin + 2)
+    handshake.curve_fault = share_fault(memory.scratch[WORK_AT:], data, begin + 4, after, group)
     if handshake.client_fault_group != group:
         handshake.client_curve_fault = GOOD
 
@@ -81,7 +90,7 @@ def server_extensions(
             out = copy(data, begin, at, shape, out)
         elif (kind == KEY_SHARE or kind == OLD_KEY_SHARE) and at >= begin + 2:
             out = copy(data, begin, begin + 2, shape, out)
-            server_share(handshake, data, begin, at)
+            server_share(memory, handshake, data, begin, at)
         put16(shape, size_at, out - size_at - 2)
     return out, version
 
