@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import auditor
 from tests import wire
 from tests.lab import scenes
 from tests.lab import variants as v
@@ -121,3 +122,19 @@ LAYOUTS = [
 def test_pair_of_signs(layout: Layout, tmp_path: Path) -> None:
     """What contradicts takes away what else would be proven, and no more than that."""
     assert said(layout, tmp_path) == layout.said
+
+
+def test_a_direction_that_moved_alone(tmp_path: Path) -> None:
+    """Where one direction goes on in another VLAN, its row there says that the other one was seen, and where."""
+    frames = w.talk(w.CLIENT, w.ENI, DX)
+    moved = [
+        (t, f[:12] + w.tag(300) + f[16:]) if f[:6] == w.mac(w.EDGE) and n > 3 else (t, f)
+        for n, (t, f) in enumerate(frames)
+    ]
+    (tmp_path / "a.pcap").write_bytes(wire.pcap(moved, nanoseconds=True))
+    (tmp_path / "site.toml").write_text(v.ALL + ROUTER)
+    result = auditor.audit(tmp_path / "a.pcap", topology=tmp_path / "site.toml")
+    (flow,) = result.flows.query("vlan == '300'")["flow_id"]
+    text = result.explain(flow)
+    assert "no packet of it is in the capture" not in text
+    assert "seen: no packet of it in these VLANs and tunnels, but in other ones" in text
