@@ -109,6 +109,11 @@ def _frames(g: Gathering, link: Link, direction: str, number: int) -> None:
         moved = fits & (covered < MOSTLY * total)
         text_moved = f"a part of the packets alone: {words}"
         g.add(moved, direction, "moved", link.path, NONE, text_moved, link.name, frame)
+    if link.name in g.backward:
+        other_way = g.nothing.copy()
+        other_way[frames.positions.flow[mine & g.backward[link.name]]] = True
+        words = f"frames of {link.words}, but the other way than the addresses: looped or made up"
+        g.add(other_way, direction, "contrary", link.path, NONE, words, link.name)
     for text in np.unique(fit.against[mine & (fit.against >= 0) & (g.any_fit == 0)]).tolist():
         at = mine & (fit.against == text) & (g.any_fit == 0)
         fits = g.nothing.copy()

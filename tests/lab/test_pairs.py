@@ -99,6 +99,9 @@ LAYOUTS = [
     Layout("the VLAN between two routers of the site, to a public server", seen(BETWEEN_OWN, server=w.SERVER), NOTHING, w.SITE + NO_MAC + OWN),
     Layout("a mirror by the own router, of another VLAN", v.mirrored(seen(Wire(555, v.STRANGER)), "10.20.9.9", Wire(None, w.EDGE)), NOTHING, v.ALL + ROUTER + MIRROR),
     Layout("a mirror by the own router", v.mirrored(seen(DX), "10.20.9.9", Wire(None, w.EDGE)), DIRECT, v.ALL + ROUTER + MIRROR),
+    # --- directions
+    Layout("frames of the link, both directions the other way than the addresses", seen(Wire(101, w.EDGE, w.AWS1)), NOTHING, v.ALL + ROUTER),
+    Layout("a client behind the link, a server of the site", w.talk(w.ENI, w.CLIENT, Wire(101, w.EDGE, w.AWS1)), CONFIRMED, v.ALL + ROUTER),
     # --- addresses
     Layout(
         "an uplink gives a longer prefix than a virtual interface carries", seen(LAN, w.OWN_PUBLIC, w.SERVER), NOTHING,
