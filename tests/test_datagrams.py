@@ -251,6 +251,18 @@ def test_dtls_to_its_end(audit_bytes: Run) -> None:
     assert (row["established"], row["history"]) == (True, "CsIi")
 
 
+def test_dtls_in_very_many_fragments(audit_bytes: Run) -> None:
+    """A long chain on a link that carries little: what its last datagrams say is read."""
+    chain = bytes(5_000)
+    many = q.dtls_fragments(11, chain, 1, range(50, len(chain), 50))
+    packets = [sent(r) for r in dtls(q.dtls_fragments(1, EMPTY_COOKIE, 0))]
+    packets += [sent(r, back=True) for r in dtls([*q.dtls_fragments(2, DTLS_ANSWER, 0), *many])]
+    for back in (False, True):
+        packets.append(sent(q.dtls_record(20, b"\1", 500) + q.dtls_record(22, bytes(40), 0, epoch=1), back))
+    row = wire.only(audit_bytes(wire.pcap(packets)).handshakes)
+    assert (row["history"], row["status"]) == ("CsxIi", "complete")
+
+
 def test_dtls_behind_stun(audit_bytes: Run) -> None:
     """WebRTC: STUN first, then DTLS on the same ports (RFC 7983)."""
     stun = b"\0\1\0\0\x21\x12\xa4\x42" + bytes(12)

@@ -98,6 +98,18 @@ def test_addresses_are_kept(parts: list[list[ipaddress.IPv4Address | None]], dat
     assert tuple(kept[len(wanted) - 1].tolist()) == (1, 2)
 
 
+def test_a_column_of_one_value_takes_no_memory() -> None:
+    """What is the same in all rows is kept once, until another value comes."""
+    column = whole_numbers()
+    for begin in (0, 5):
+        column.put(np.full(5, 6), begin)
+    assert column.until(10).tolist() == [6] * 10
+    assert column.until(10).strides == (0,)
+    column.put(np.array([65_535]), 10)
+    column.put(np.array([7]), 12)
+    assert column.whole(13).tolist() == [*[6] * 10, 65_535, -1, 7]
+
+
 @pytest.mark.parametrize(
     ("lines", "tidy"),
     [

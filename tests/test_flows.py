@@ -299,7 +299,7 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
     scan.follow_batch(state, block, packets, 0, count, False)
     monkeypatch.undo()
     flows = np.flatnonzero(state.flows["live"] == S.LIVE)
-    sides = np.stack([2 * flows, 2 * flows + 1], axis=1).ravel()
+    sides = np.concatenate([flows, flows + len(state.flows)])
     streams, shaken = state.sides["stream"][sides], state.flows["handshake"][flows]
     kept = state.flows["datagram"][flows]
     used = {
@@ -307,7 +307,7 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
         "flows": state.flows[flows],
         "sides": state.sides[sides],
         "ways": state.ways[sides],
-        "streams": state.streams[streams[streams >= 0]],
+        "streams": state.streams[streams[streams > 0]],
         "handshakes": state.handshakes[shaken[shaken >= 0]],
         "datagrams": state.memory.datagrams[kept[kept >= 0]],
     }

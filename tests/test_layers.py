@@ -262,6 +262,29 @@ def test_frames_encrypted_below_ip_are_counted(audit_bytes: Any) -> None:
     assert wire.only(audit_bytes(wire.pcap([protected], link=105)).captures)["encrypted"] == 1
 
 
+def test_what_is_not_looked_into_is_a_warning(audit_bytes: Any) -> None:
+    """Packets that are encrypted below IP, contradict themselves, or belong to no flow are said with the capture, none for others."""
+    macsec = bytes(E)[:12] + b"\x88\xe5\x2c\0\0\0\0\1" + bytes(60)
+    arp, udp = bytes(Ether(type=0x0806)) + bytes(28), wire.datagram(b"x")
+    icmp = bytes(E / IP(src="10.0.0.1", dst="10.0.0.2", proto=1) / Raw(bytes(8)))
+    nonsense = bytearray(bytes(E / V4))
+    nonsense[14] = 0x41
+
+    def warnings(*packets: bytes) -> str | None:
+        return wire.only(audit_bytes(wire.pcap(list(packets))).captures)["warnings"] or None
+
+    inside = "encrypted below IP (MACsec, 802.11): what is inside cannot be seen"
+    assert warnings(macsec, udp) == f"1 frame is {inside}"
+    assert warnings(macsec, macsec, udp) == f"2 frames are {inside}"
+    malformed = "1 packet has a header that contradicts itself: what is behind is not read"
+    assert warnings(bytes(nonsense), udp) == malformed
+    assert warnings(arp, icmp, icmp) == (
+        "none of its packets belongs to a flow: 2 are of an IP protocol without flows"
+        " and 1 is without IP, or of a link type that is not decoded"
+    )
+    assert warnings(arp, icmp, udp) is None
+
+
 def test_esp_is_a_flow_without_ports(audit_bytes: Any) -> None:
     """IPsec: both directions make one flow, whose contents are not observable."""
     there = E / IP(src="10.0.0.1", dst="192.0.2.10", proto=50) / Raw(bytes(100))

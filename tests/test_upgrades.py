@@ -89,6 +89,17 @@ LOOKS_LIKE_ANOTHER = {
         ("s", b"331 Please, specify the password.\r\n"),
         ("c", b"PASS y\r\n"),  # as IRC begins
     ],
+    "ftp, only the client": [("c", b"USER x\r\n"), ("c", b"PASS y\r\n"), ("c", b"SYST\r\n"), ("c", b"PASV\r\n")],
+    "ftp, from the password on": [("c", b"PASS y\r\n"), ("c", b"TYPE I\r\n")],
+    "irc": [("c", b"PASS y\r\nNICK me\r\nUSER me 0 * :me\r\n")],
+    "irc, line by line": [("c", b"PASS y\r\n"), ("c", b"NICK me\r\n")],
+    "redis, inline": [("c", b"PING\r\n"), ("s", b"+PONG\r\n")],
+    "redis, a word that we do not know": [("c", b"HINCRBY a b 1\r\n"), ("s", b"+OK\r\n")],
+    "pop3": [("s", b"+OK\r\n"), ("c", b"USER x\r\n"), ("s", b"+OK\r\n")],
+}
+LEFT_OPEN = {
+    "a name and a password": [("c", b"USER x\r\n"), ("c", b"PASS y\r\n")],  # FTP's, or POP3's
+    "a password": [("c", b"PASS y\r\n")],
 }
 
 
@@ -96,7 +107,25 @@ LOOKS_LIKE_ANOTHER = {
 def test_what_comes_later_looks_like_another_protocol(audit_bytes: Run, name: str) -> None:
     """A flow has the name of what it begins with, not of later words that other protocols begin with."""
     told = audit_bytes(wire.pcap(wire.Talk().open().play(LOOKS_LIKE_ANOTHER[name]).packets))
-    assert [row["protocol"] for row in told.rows("flows", "protocol")] == [name]
+    assert [row["protocol"] for row in told.rows("flows", "protocol")] == [name.partition(",")[0]]
+
+
+@pytest.mark.parametrize("name", LEFT_OPEN)
+def test_what_several_protocols_say_names_none(audit_bytes: Run, name: str) -> None:
+    """Of words that several protocols have alike none is made out."""
+    told = audit_bytes(wire.pcap(wire.Talk().open().play(LEFT_OPEN[name]).packets))
+    assert pd.isna(wire.only(told.flows)["protocol"])
+
+
+def test_a_bare_ok_in_the_middle_of_a_session(audit_bytes: Run) -> None:
+    """Without the beginning it is POP3's or Redis'; what follows tells which."""
+    words: dict[str, list[tuple[str, bytes]]] = {
+        "redis": [("s", b"+OK\r\n"), ("c", b"*1\r\n$4\r\nPING\r\n")],
+        "pop3": [("c", b"DELE 1\r\n"), ("s", b"+OK\r\n"), ("c", b"QUIT\r\n"), ("s", b"+OK bye\r\n")],
+    }
+    for name, talk in words.items():
+        told = audit_bytes(wire.pcap(wire.Talk().play(talk).packets))
+        assert wire.only(told.flows)["protocol"] == name
 
 
 def test_postgresql_in_clear(audit_bytes: Run) -> None:

@@ -92,10 +92,14 @@ def may_concern_aws(names: list[str]) -> list[bool]:
     return ["ws" in name or (name[-4:] in _TAILS and name.endswith(_WITHOUT_WS)) for name in map(str.lower, names)]
 
 
+_BEHIND_LABELS = tuple(f".{suffix}" for suffix in SUFFIXES)
+
+
 def _suffix(name: str) -> str | None:
     """The AWS suffix that ``name`` ends with at a label boundary."""
-    fitting = [s for s in SUFFIXES if name.endswith("." + s)]
-    return max(fitting, key=len) if fitting else None
+    if not name.endswith(_BEHIND_LABELS):
+        return None
+    return max((suffix for suffix in SUFFIXES if name.endswith(f".{suffix}")), key=len)
 
 
 def endpoint(name: str) -> Endpoint | None:
@@ -206,7 +210,8 @@ def imitates(name: str) -> bool:
         return False
     labels = name.split(".")
     inner = ".".join(labels[:-1])
-    if any(f".{s}." in f".{name}" and not name.endswith(s) for s in SUFFIXES):
+    dotted = f".{name}"
+    if any(f"{suffix}." in dotted and not name.endswith(suffix[1:]) for suffix in _BEHIND_LABELS):
         return True
     swapped = inner.replace("-", "").replace("0", "o").replace("1", "l")
     return any(word in labels or word in swapped for word in ("amazonaws", "amazonwebservices"))

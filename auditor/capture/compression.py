@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from auditor.capture import folders
+from auditor.capture.gzip_damage import GzipUnpacker
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
 
@@ -79,9 +80,8 @@ def _lz4() -> Any:
     return importlib.import_module("lz4.frame").LZ4FrameDecompressor()
 
 
-GZIP_HEADER = 16 + zlib.MAX_WBITS  # of zlib's parameter: a header and a checksum as gzip has them
 UNPACKERS: dict[str, Callable[[], Any]] = {
-    "gzip": lambda: zlib.decompressobj(GZIP_HEADER),
+    "gzip": GzipUnpacker,
     "bzip2": bz2.BZ2Decompressor,
     "xz": lambda: _lzma(lzma.FORMAT_XZ),
     "lzma": lambda: _lzma(lzma.FORMAT_ALONE),  # as in ZIP archives

@@ -1,27 +1,21 @@
 """A capture as a row of blocks in one buffer, whatever its format, compression or source."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from auditor.capture.as_text import what_was_done
 from auditor.capture.beginnings import BLOCK_HEAD, KINDS, PCAP, PCAPNG, FileHeader, beginning_of
 from auditor.capture.buffers import page_aligned
 from auditor.capture.compression import MOST_PACKINGS, Rewound, compression_of, damage, open_compressed
 from auditor.capture.erf import is_erf
 from auditor.capture.inputs import Input
 from auditor.capture.interfaces import Interfaces
-from auditor.capture.pcap import (
-    ANY_FRACTION,
-    HEADER_BYTES,
-    LARGEST_PACKET,
-    MOST_MICROSECONDS,
-    RECORD_BYTES,
-    PcapHeader,
-    fractions,
-)
+from auditor.capture.pcap import HEADER_BYTES, LARGEST_PACKET, RECORD_BYTES, PcapHeader
 from auditor.capture.pcapng import LARGEST_BLOCK, MOST_INTERFACES, PcapngState
+from auditor.capture.record_forms import LARGEST_TRIED, settled, with_larger_fractions
 from auditor.capture.sniff import looks_like
 from auditor.decode.layers import ERF_LAYER, LINK_TYPES, NAMING_LAYERS, STOP, layer_of_link_type
 from auditor.decode.link_names import link_name
@@ -91,6 +85,7 @@ class Reader:
         self.joined = 0  # further files that were joined to the first one
         self.names_interfaces = False  # whether packets have headers that do
         self.finer_from: int | None = None  # the packets listed from there on have nanoseconds for microseconds
+        self._untouched = False  # no record of the file was looked at
         self._first = 0  # where in the buffer the first record of a file, or of what was read last, begins
         self.named: dict[str, int] = {}  # link types of the interfaces that packets named
         self._noted: set[int] = set()  # link types
@@ -102,11 +97,16 @@ class Reader:
             raise
 
     def _raw_read(self, size: int) -> bytes:
-        """Up to ``size`` bytes of the input itself, fewer only at its end."""
-        parts, left = [], size
-        while left and (data := self._stream.read(left)):
-            parts.append(data)
-            left -= len(data)
+        """Up to ``size`` bytes of the input itself, fewer only at its end, or before damage in what is packed."""
+        parts: list[bytes] = []
+        left = size
+        try:
+            while left and (data := self._stream.read(left)):
+                parts.append(data)
+                left -= len(data)
+        except self._damage:
+            if not parts or self.notes.compression is None:
+                raise
         return b"".join(parts)
 
     def _open(self) -> None:
@@ -148,12 +148,21 @@ class Reader:
         """A file's header is at ``position``: what follows is read as it says."""
         self.kind, self.header = KINDS[beginning.format], beginning.header
         self.position += beginning.size
-        self._first = self.position
+        self._first, self._untouched = self.position, True
+        self._settle()
         if self.header is None:
             return
         link_type = self.header.link_type
         if link_type not in self.notes.link_types:
             self._note_interface(link_type)
+
+    def _settle(self) -> None:
+        """See by the first records how they are written, if none of them was read before."""
+        if self._untouched and self.kind == PCAP and self.header is not None:
+            records = self.buffer[self.position : min(self.stop, self.position + LARGEST_TRIED)].tobytes()
+            self.header, warning = settled(self.header, records)
+            if warning is not None:
+                self.notes.warnings.append(warning)
 
     def _join(self, beginning: FileHeader) -> bool:
         """Another file begins where a record should: go on with that. False: its header is not whole, or it cannot be read."""
@@ -205,6 +214,7 @@ class Reader:
         """
         target = self.buffer if buffer is None else buffer
         rest = self.stop - self.position
+        self._untouched = self._untouched and self.position == self._first
         if rest >= len(target):
             target = new_buffer(2 * max(rest, len(target)))
         self._raw.release(target)
@@ -233,6 +243,7 @@ class Reader:
                 self._left -= got
             if self._prompt:
                 break
+        self._settle()
         return self.stop > rest
 
     def standing(self) -> dict[str, Any] | None:
@@ -299,7 +310,8 @@ class Reader:
             and (len(head) < BLOCK_HEAD or self.pcapng.block_length(head) is not None)
         ):
             return len(head) >= BLOCK_HEAD and self._block(head)
-        if self.kind == PCAP and not damaged and self._is_fine():
+        as_text = self._as_text()
+        if self.kind == PCAP and not damaged and not as_text and self._is_fine():
             return True
         packing = compression_of(head)
         if packing is not None:
@@ -310,29 +322,32 @@ class Reader:
         if len(head) >= RECORD_BYTES and not any(head):
             what = "the file was not written to its end: zeros follow"
         self.damaged(what, self.offset + self.position)
+        self.notes.warnings += as_text
         return False
 
+    def _as_text(self) -> list[str]:
+        """What a transfer as text did to the records before ``position``, where there is damage."""
+        if self.kind != PCAP or self.header is None:
+            return []
+        words = what_was_done(self.header, self._read_last())
+        return [] if words is None else [words]
+
     def _is_fine(self) -> bool:
-        """Whether a fraction of a second is too large; too large for microseconds, all of them are most likely nanoseconds."""
+        """Whether a fraction of a second is too large; from now on it is not."""
         assert self.header is not None
-        if self.header.most_fraction == ANY_FRACTION:
+        found = with_larger_fractions(self.header, self._read_last())
+        if found is None:
             return False
-        data, at = self.buffer[self._first : self.stop].tobytes(), self.offset + self._first
-        highest = max(fractions(data, self.header))
-        most = self.header.most_fraction
-        if highest <= most:
-            return False
-        promised = "microseconds" if most == MOST_MICROSECONDS else "nanoseconds"
-        words = f"fractions of a second are above {most}, though the magic number promises {promised}"
-        if most == MOST_MICROSECONDS and highest > 2 * most:
-            self.header = replace(self.header, tick=1, most_fraction=ANY_FRACTION)
+        before, at = self.header, self.offset + self._first
+        self.header, words = found
+        if self.header.tick != before.tick:
             self.finer_from = self._first
-            words += ": taken as nanoseconds"
-        else:
-            self.header = replace(self.header, most_fraction=ANY_FRACTION)
-            words += ": taken as more than a second"
         self.notes.warnings.append(words + (f", from byte {at} on" if at > HEADER_BYTES else ""))
         return True
+
+    def _read_last(self) -> bytes:
+        """The records of a file, or what was read last of them."""
+        return bytes(self.buffer[self._first : self.stop])
 
     def _block(self, head: bytes) -> bool:
         """Take in a pcapng block that is no packet."""
@@ -372,6 +387,7 @@ class Reader:
             self.notes.status = "truncated"
             self.notes.damage_offset = offset
             self.notes.warnings.append(f"cut short: the last record begins at byte {offset} and is not whole")
+            self.notes.warnings += self._as_text()
 
     def release(self, buffer: Any) -> None:
         """Wait until nothing of ``buffer`` is needed for the digest any more."""

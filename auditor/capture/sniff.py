@@ -3,6 +3,7 @@
 import re
 
 from auditor.border.words import counted
+from auditor.capture.as_text import PCAPNG_AS_TEXT
 from auditor.capture.text_forms import form_of
 
 EDITCAP = "convert it with: editcap -F pcap FILE OUT.pcap"
@@ -56,7 +57,6 @@ LOOKS = (
     (b"begin-base64 ", "a file in uuencode; decode it with: uudecode -o OUT.pcap FILE"),
     (b"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", f"a capture {AS_TEXT}"),
     (b"+---------+---------------+----------+", f"a capture in the text form of K12; {EDITCAP}"),
-    (b"\r\n\r\r\r\n", f"a pcapng {AS_TEXT}"),  # each end of line of it became two bytes
     (b"#separator", "a Zeek log; give it with --witness beside a capture"),
     (b"version account-id", "a VPC flow log; give it with --witness beside a capture"),
     (b"#!", "a script"),
@@ -87,6 +87,8 @@ def looks_like(head: bytes) -> str:
         return "a TLS key log"
     if is_event_trace(head):
         return "a Windows event trace (ETL); make a capture of it with: pktmon etl2pcap FILE, or etl2pcapng FILE OUT.pcapng"
+    if PCAPNG_AS_TEXT.match(head):
+        return f"a pcapng {AS_TEXT}"
     if not head.strip(b"\0"):
         return "zeros"
     return _behind_other(head) or _text_like(head) or f"binary data that begins with {head[:4].hex(' ')}"

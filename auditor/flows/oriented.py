@@ -34,13 +34,21 @@ class Oriented:
     server_port: Array
 
 
+def _by_role(sides: Array, swapped: Array) -> tuple[Array, Array]:
+    """The sides of clients and of servers. Where all clients came first, as nearly always, they are views, not copies."""
+    if not swapped.any():
+        return sides[:, 0], sides[:, 1]
+    every, rows = np.arange(len(sides)), sides.reshape(-1)
+    return gather(rows, 2 * every + swapped), gather(rows, 2 * every + ~swapped)
+
+
 def orient(rows: Rows) -> Oriented:
     flows = rows.flows
     swapped = flows["client"] == 1
-    every, sides = np.arange(len(flows)), rows.sides.reshape(-1)
+    client, server = _by_role(rows.sides, swapped)
     return Oriented(
-        client=gather(sides, 2 * every + swapped),
-        server=gather(sides, 2 * every + ~swapped),
+        client=client,
+        server=server,
         client_high=np.where(swapped, flows["b_high"], flows["a_high"]),
         client_low=np.where(swapped, flows["b_low"], flows["a_low"]),
         server_high=np.where(swapped, flows["a_high"], flows["b_high"]),

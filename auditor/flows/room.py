@@ -67,6 +67,7 @@ LEAST = Limits()  # what few flows with large messages need, whatever else there
 def new_counters() -> Array:
     """Counters that say that nothing was counted."""
     counters = np.zeros(COUNTERS, np.int64)
+    counters[STREAM_PLACES] = 1  # a side without a stream has 0
     counters[[SWEEP_AT, FREE_FLOW, FREE_STREAM, FREE_HANDSHAKE, FREE_DATAGRAM, FREE_PLACE]] = -1
     return counters
 

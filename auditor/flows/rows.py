@@ -13,6 +13,7 @@ from auditor.flows.table import recycle
 
 Array = np.ndarray[Any, Any]
 LARGE_ARENA = 16 << 20
+UNSEEN_INTERFACE = -1  # of a side of which no packet was seen
 FLOW_BYTES = 3 << 10  # of columns that a flow has, with Python's objects on the way there
 # How many bytes of text each interned byte becomes: two of a ClientHello are a suite's name of up to 50, twice at a time.
 GROWS = {"client_shape": 50, "server_chain": 4, "client_chain": 4, "server_name": 8}
@@ -116,13 +117,25 @@ def finished(state: State) -> Rows:
     at = state.finished[: state.memory.counters[FINISHED_FLOWS]]
     at = at[np.argsort(state.flows["number"][at])]
     flows = gather(state.flows, at)
-    parts = [gather(array.reshape(-1, 2), at) for array in (state.sides, state.ways)]
-    whole = np.concatenate([part.view(np.uint8).reshape(len(at), 2, part.itemsize) for part in parts], axis=2)
-    sides = whole.view(BOTH)[..., 0]  # a row of BOTH is one of SIDE and one of WAY
+    sides = _both(state, at)
     handshake_flow = np.flatnonzero(flows["handshake"] >= 0)
     handshakes = gather(state.handshakes, flows["handshake"][handshake_flow])
     places, place_flow = _places(flows["place"], state.memory.places)
     return Rows(flows, sides, handshakes, handshake_flow, places, place_flow)
+
+
+def _both(state: State, at: Array) -> Array:
+    """The BOTH rows of flows, (n, 2); a row of BOTH is one of SIDE and one of WAY."""
+    whole = np.empty((len(at), 2, BOTH.itemsize), np.uint8)
+    for direction in (0, 1):
+        begin = 0
+        for rows in (state.sides, state.ways):
+            some = gather(rows[direction * (len(rows) // 2) :], at).view(np.uint8).reshape(len(at), rows.itemsize)
+            whole[:, direction, begin : begin + rows.itemsize] = some
+            begin += rows.itemsize
+    sides = whole.view(BOTH)[..., 0]
+    sides["interface"][sides["packets"] == 0] = UNSEEN_INTERFACE
+    return sides
 
 
 def _places(last: Array, places: Array) -> tuple[Array, Array]:

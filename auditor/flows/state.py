@@ -78,7 +78,7 @@ SIDE = np.dtype(
         ("next_sequence", "u4"),  # behind the last byte sent, while handshakes are followed
         ("acknowledged", "u4"),  # the highest number that this side acknowledged, likewise
         ("repeat_frame", "i8"),  # first segment that was sent again
-        ("stream", "i4"),
+        ("stream", "i4"),  # its place among STREAM rows, of which the first is none; 0 for none
         ("repeats", "u2"),  # segments sent again, while handshakes are followed
         ("ttl", "u1"),  # of its first packet
         ("state", "u1"),  # NEW, ACTIVE, DONE
@@ -147,7 +147,7 @@ UNKNOWN_SIDE = 255
 LOST, NO_ROOM, NOT_KEPT = 1, 2, 3
 NEW, ACTIVE, DONE = 0, 1, 2
 BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, place=-1, round_trip=-1)
-BLANK_SIDE = blank(SIDE, state=NEW, stream=-1, interface=-1)
+BLANK_SIDE = blank(SIDE)  # all zeros, as memory is that nobody has touched: NEW, and no stream
 BLANK_WAY = blank(WAY)
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED = 1, 2, 4
 # QUIC packets with a short header, DTLS records of a later epoch, TLS data behind TDS; an alert came last, which may end TLS
@@ -369,7 +369,7 @@ class State(NamedTuple):
 
     memory: Memory
     flows: Annotated[FlowRows, Layout(FLOW)]
-    sides: Annotated[SideRows, Layout(SIDE)]  # two for each flow
+    sides: Annotated[SideRows, Layout(SIDE)]  # two for each flow, see ``sides``
     ways: Annotated[WayRows, Layout(WAY)]  # likewise
     buckets: Annotated[Buckets, Layout(np.int32)]
     streams: Annotated[StreamRows, Layout(STREAM)]

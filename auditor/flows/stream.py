@@ -66,7 +66,7 @@ def release(memory: Memory, side: SideRow, stream: StreamRow) -> None:
             counters[FREE_CHUNKS] += 1
     stream.next = counters[FREE_STREAM]
     counters[FREE_STREAM] = side.stream
-    side.stream = -1
+    side.stream = 0
     side.state = DONE
 
 
@@ -284,7 +284,7 @@ def note_repeat(memory: Memory, side: SideRow, stream: StreamRow, packet: Packet
 @part
 def begin_stream(memory: Memory, side: SideRow, stream: StreamRow, packet: PacketRow) -> None:
     """Begin a side's stream, or begin it anew where it turned out that another SYN counts."""
-    if side.stream >= 0:
+    if side.stream > 0:
         is_misplaced = stream.origin != (np.int64(side.initial_sequence) + 1) & 0xFFFFFFFF
         if not is_misplaced or stream.recognised != 0 or stream.skipped != 0:
             return
@@ -295,7 +295,7 @@ def begin_stream(memory: Memory, side: SideRow, stream: StreamRow, packet: Packe
 @part
 def feed(memory: Memory, side: SideRow, stream: StreamRow, block: Bytes, packet: PacketRow) -> bool:
     """Take a segment's payload into its side's stream. True: the stream has more bytes in order than before."""
-    if side.stream < 0 or side.rivals != 0:
+    if side.stream == 0 or side.rivals != 0:
         begin_stream(memory, side, stream, packet)
     sequence = (np.int64(packet.sequence) + (1 if packet.tcp_flags & SYN else 0)) & 0xFFFFFFFF
     begin = (sequence - np.int64(stream.origin)) & 0xFFFFFFFF
@@ -344,4 +344,4 @@ def has_more(side: SideRow, stream: StreamRow, packet: PacketRow) -> bool:
     """Whether a segment goes on behind what there was room for (segmentation offload: 64 KiB), and the window has moved on."""
     ahead = (np.int64(packet.sequence) - np.int64(stream.origin) - np.int64(stream.have)) & 0xFFFFFFFF
     behind = (1 << 32) - ahead
-    return side.stream >= 0 and stream.have < WINDOW and ahead > WINDOW and behind < packet.payload_captured
+    return side.stream > 0 and stream.have < WINDOW and ahead > WINDOW and behind < packet.payload_captured

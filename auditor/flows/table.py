@@ -15,10 +15,9 @@ from auditor.flows.intern import Buckets
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import same_scope, was_there
 from auditor.flows.shares import ask_names
+from auditor.flows.sides import begin_sides, place_of
 from auditor.flows.state import (
     BLANK_FLOW,
-    BLANK_SIDE,
-    BLANK_WAY,
     CLOCK,
     DONE,
     EVICTED_FLOWS,
@@ -106,11 +105,11 @@ def find(
         flow = flows[at]
         side = side_of(flow, packet)
         if side >= 0 and not is_over(flow, packet.time - flow.ended, sides, at):
-            mine = sides[2 * at + side]
+            mine = sides[place_of(sides, at, side)]
             if mine.packets > 0:
                 # This side came this way before.
                 fit = 3 if same_scope(mine, packet) or was_there(places, flow, side, packet) else 0
-            elif same_scope(sides[2 * at + 1 - side], packet):
+            elif same_scope(sides[place_of(sides, at, 1 - side)], packet):
                 fit = 2  # the other side came this way, this one was not seen yet
             else:
                 fit = 1  # the other side came another way: asymmetric
@@ -129,7 +128,7 @@ def find_copied(packet: PacketRow, bucket: int, flows: FlowRows, sides: SideRows
     at = np.int64(buckets[bucket])
     while at >= 0:
         side = side_of(flows[at], packet)
-        if side >= 0 and sides[2 * at + side].packets > 0 and flows[at].touched >= latest:
+        if side >= 0 and sides[place_of(sides, at, side)].packets > 0 and flows[at].touched >= latest:
             best, best_side, latest = at, side, np.int64(flows[at].touched)
         at = np.int64(flows[at].next)
     return best, best_side
@@ -192,9 +191,7 @@ def create(
         flow.dns, shared = answer_for(counters, answers, flow.a_high, flow.a_low, flow.b_high, flow.b_low, time)
         flow.dns_back, back = answer_for(counters, answers, flow.b_high, flow.b_low, flow.a_high, flow.a_low, time)
         flow.dns_shared = np.uint8(shared) | np.uint8(back) << 1
-    for direction in range(2):
-        copy_record(sides[2 * at + direction], BLANK_SIDE[0])
-        copy_record(ways[2 * at + direction], BLANK_WAY[0])
+    begin_sides(sides, ways, at)
     return at
 
 
@@ -218,8 +215,8 @@ def finish(state: State, at: int) -> None:
     counters = state.memory.counters
     flow = state.flows[at]
     for k in range(2):
-        side = state.sides[2 * at + k]
-        if side.stream >= 0:
+        side = state.sides[place_of(state.sides, at, k)]
+        if side.stream > 0:
             release(state.memory, side, state.streams[side.stream])
     if flow.client == UNKNOWN_SIDE:
         flow.client = 0
@@ -270,7 +267,7 @@ def is_over(flow: FlowRow, idle: int, sides: SideRows, at: int) -> bool:
         return idle >= (DNS_IDLE if flow.application == DNS else UDP_IDLE)
     if flow.closed != 0:
         return True
-    one, two = sides[2 * at], sides[2 * at + 1]
+    one, two = sides[at], sides[place_of(sides, at, 1)]
     if (one.tcp_flags | two.tcp_flags) == SYN:  # an attempt that nobody answered
         return idle >= TCP_ATTEMPT
     return idle >= TCP_IDLE
@@ -305,7 +302,7 @@ def evict(state: State, order: NDArray[np.int64]) -> None:
     for k in range(order.size):
         at = order[k]
         for direction in range(2):
-            side = state.sides[2 * at + direction]
+            side = state.sides[place_of(state.sides, at, direction)]
             if side.state != DONE:
                 side.lost = NO_ROOM
         finish(state, at)
@@ -330,7 +327,7 @@ def opens_new_connection(flow: FlowRow, sides: SideRows, at: int, direction: int
     """Whether a SYN on a known 5-tuple begins another connection (RFC 9293 3.6.1: ports may be used again)."""
     if packet.tcp_flags & (SYN | ACK | RST) != SYN:
         return False
-    mine, other = sides[2 * at + direction], sides[2 * at + 1 - direction]
+    mine, other = sides[place_of(sides, at, direction)], sides[place_of(sides, at, 1 - direction)]
     if flow.closed != 0:
         return mine.syn == 0 or mine.initial_sequence != packet.sequence
     if mine.syn != 0:

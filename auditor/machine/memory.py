@@ -1,5 +1,6 @@
 """How much memory an audit may take, and how it is divided over what whoever prepares its input can make grow."""
 
+import ctypes
 import os
 import resource
 from collections.abc import Iterator
@@ -45,6 +46,13 @@ class Allowance:
     def take(self, size: int) -> None:
         """Memory is taken, if not more than there is."""
         self.left = max(0, self.left - size)
+
+
+def give_back() -> None:
+    """Give the system back what is free between what is in use: malloc(3) keeps it, however much that is."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)
 
 
 def free() -> int:

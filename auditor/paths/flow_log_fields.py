@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from auditor.border.words import counted
 from auditor.prefixes import parse_address
@@ -62,6 +63,7 @@ TRANSIT_DEFAULT = [
     "pkt-dst-aws-service",
 ]
 FORMAT = re.compile(r"\$\{([a-z0-9-]+)\}")
+SEPARATOR = re.compile(r"[-_\s]")
 NOTHING = re.compile("-")
 NUMBER = re.compile(r"\d+|-")
 # What fields look like. Where rows have no header, these tell formats of as many fields apart.
@@ -103,9 +105,14 @@ ALIASES = {
 
 def spelled(name: str, known: Sequence[str]) -> str:
     """A field's name as AWS spells it in formats: srcAddr and src_addr are srcaddr, interfaceId interface-id."""
-    plain = re.sub(r"[-_\s]", "", name).lower()
-    by_plain = {re.sub("-", "", one): one for one in known}
-    return by_plain.get(plain) or ALIASES.get(plain) or name
+    plain = SEPARATOR.sub("", name).lower()
+    return _by_plain(tuple(known)).get(plain) or ALIASES.get(plain) or name
+
+
+@cache
+def _by_plain(known: tuple[str, ...]) -> dict[str, str]:
+    """The names that are known, by themselves without hyphens."""
+    return {name.replace("-", ""): name for name in known}
 
 
 def header(line: str, known: Sequence[str]) -> list[str]:

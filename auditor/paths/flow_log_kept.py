@@ -20,52 +20,78 @@ NONE, V4, OTHER = 0, 1, 2  # of an address: none, IPv4, kept aside
 class Growing:
     """A column that grows in place: what it would be copied to takes as much memory again.
 
-    ``kinds``: types that it may have, from narrow to wide; it has the first that holds all of its values.
+    ``kinds``: types that it may have, from narrow to wide; it has the first that holds all of its values. While these are
+    all the same, as those of many columns of a log stay, there is no array at all.
     """
 
     def __init__(self, missing: int, *kinds: Any) -> None:
         self._missing, self._kinds = missing, kinds
-        self._values = np.zeros(0, kinds[0])
+        self._count = 0
+        self._least, self._most = 0, -1  # of the values so far: these are one where both are the same
+        self._values: Array | None = None
 
     def put(self, values: Array, begin: int) -> None:
         """Values of the rows from ``begin`` on; those before it that are not known are missing."""
-        self._widen(values)
-        self._reach(begin)
-        self._reach(begin + len(values), GROWTH)
-        self._values[begin : begin + len(values)] = values
+        self._fill(begin)
+        if len(values):
+            self._hold(int(values.min()), int(values.max()), len(values))
+            if self._values is not None:
+                self._values[begin : begin + len(values)] = values
 
-    def _widen(self, values: Array) -> None:
-        least, most = int(values.min(initial=0)), int(values.max(initial=0))
-        fits = (kind for kind in self._kinds if np.iinfo(kind).min <= least and most <= np.iinfo(kind).max)
-        kind = np.promote_types(next(fits), self._values.dtype)
+    def _fill(self, count: int) -> None:
+        """Rows up to ``count`` that nothing is known of."""
+        before = self._count
+        if before < count:
+            self._hold(self._missing, self._missing, count - before)
+            if self._values is not None:
+                self._values[before:count] = self._missing
+
+    def _hold(self, least: int, most: int, more: int) -> None:
+        """Have room for so many rows ``more``, whose values are from ``least`` to ``most``."""
+        before, count = self._count, self._count + more
+        same = self._least
+        if before:
+            least, most = min(least, same), max(most, self._most)
+        self._count, self._least, self._most = count, least, most
+        if least == most:
+            return
+        kind = next(kind for kind in self._kinds if np.iinfo(kind).min <= least and most <= np.iinfo(kind).max)
+        if self._values is None:
+            self._values = np.full(count + GROWTH, same if before else 0, kind)
         if kind != self._values.dtype:
             self._values = self._values.astype(kind)
-
-    def _reach(self, count: int, more: int = 0) -> None:
-        before = len(self._values)
-        if before < count:
-            self._values.resize(count + more, refcheck=False)
-            self._values[before:] = self._missing
+        if len(self._values) < count:
+            self._values.resize(count + GROWTH, refcheck=False)
 
     def until(self, count: int) -> Array:
-        """The column of ``count`` rows so far."""
-        self._reach(count)
-        return self._values[:count]
+        """The column of ``count`` rows so far, to be read."""
+        self._fill(count)
+        return np.broadcast_to(self._kinds[0](0), 0) if not count else self._all()[:count]
+
+    def _all(self) -> Array:
+        if self._values is not None:
+            return self._values
+        kind = next(kind for kind in self._kinds if np.iinfo(kind).min <= self._least <= np.iinfo(kind).max)
+        return np.broadcast_to(kind(self._least), self._count)
 
     def keep(self, mask: Array) -> None:
         """Some of the rows, as many as ``mask`` is long."""
-        self._values = self.until(len(mask))[mask]
+        some = self.until(len(mask))
+        self._count = int(mask.sum())
+        if self._values is not None:
+            self._values = some[mask] if self._count else None
 
     def whole(self, count: int) -> Array:
         """The column of ``count`` rows, which is let go."""
-        self._reach(count)
-        self._values.resize(count, refcheck=False)
-        return self._values
+        self._fill(count)
+        if self._values is not None:
+            self._values.resize(count, refcheck=False)
+        return self.until(count)
 
 
 def whole_numbers() -> Growing:
     """A column of whole numbers."""
-    return Growing(MISSING, np.int8, np.int16, np.int32, np.int64)
+    return Growing(MISSING, np.int8, np.int16, np.uint16, np.int32, np.int64)
 
 
 class KeptAddresses:
@@ -115,12 +141,16 @@ class GrowingAddresses:
         """Some of the rows, as many as ``mask`` is long."""
         self._kind.keep(mask)
         self._value.keep(mask)
-        value = self._value.until(int(mask.sum()))
+        if not self._aside:
+            return
+        value = self._value.until(int(mask.sum())).copy()
         other = self._kind.until(len(value)) == OTHER
         for column in self._others:
             column.keep(np.isin(np.arange(self._aside), value[other]))
         self._aside = int(other.sum())
         value[other] = np.arange(self._aside)
+        self._value = Growing(0, np.uint32)
+        self._value.put(value, 0)
 
     def whole(self, count: int) -> KeptAddresses:
         """The column of ``count`` rows, which is let go."""

@@ -1,6 +1,6 @@
 """Flow logs joined to flows: by both of a row's pairs of addresses, then by the far end alone where NAT is between."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,12 +39,6 @@ def _end(address: Addresses, port: Array) -> Array:
     value = address.low ^ (address.high * MIX) ^ (port.astype(np.uint64) << np.uint64(48))
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(value ^ (value >> np.uint64(27)))
-
-
-def _chunks(rows: Array) -> Iterator[Array]:
-    """Rows a part at a time: what they are joined by takes more room than all that is kept of them."""
-    for begin in range(0, len(rows), CHUNK):
-        yield rows[begin : begin + CHUNK]
 
 
 class _Keys:
@@ -91,24 +85,29 @@ class FlowLogWitness:
     def _end(self, rows: Array) -> Array:
         return self.log.number["end"][rows].astype(np.int64) * SECOND - self.skew
 
-    def _within(self, first: int, last: int) -> Array:
-        """The rows that are about some of the time from ``first`` to ``last``."""
-        number = self.log.number
+    def _within(self, first: int, last: int) -> Iterator[Array]:
+        """The rows that are about some of the time from ``first`` to ``last``.
+
+        A part at a time: their numbers, and what they are joined by, take more room than all that is kept of them.
+        """
+        starts, ends = self.log.number["start"], self.log.number["end"]
         until, since = (last + self.skew) // SECOND, -((-first - self.skew) // SECOND)
-        return np.flatnonzero((number["start"] <= until) & (number["end"] >= since))
+        for begin in range(0, len(self.log), CHUNK):
+            some = slice(begin, begin + CHUNK)
+            yield begin + np.flatnonzero((starts[some] <= until) & (ends[some] >= since))
 
     def _overlaps(self, flows: Flows, flow: Array, row: Array) -> Array:
         """Which rows are of the time of a flow."""
         begins = self._start(row) - SLACK <= flows.ended[flow]
         return np.asarray(begins & (self._end(row) + SLACK >= flows.started[flow]))
 
-    def _pairs(self, flows: Flows, rows: Array) -> tuple[Array, Array]:
+    def _pairs(self, flows: Flows, rows: Iterable[Array]) -> tuple[Array, Array]:
         """(flow, row) of every row that is about a flow: the same ends, and times that overlap; by flow."""
         client, server = (Addresses(*flows.end(which)) for which in DIRECTIONS)
         keys = _Keys(_hashed(flows.ip_protocol, client, flows.client_port, server, flows.server_port))
         number, address = self.log.number, self.log.address
         found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool))]
-        for some in _chunks(rows):
+        for some in rows:
             protocol, ports = number["protocol"][some], [number[name][some] for name in ("srcport", "dstport")]
             source, target = address["srcaddr"].at(some), address["dstaddr"].at(some)
             at, flow = keys.equal(_hashed(protocol, source, ports[0], target, ports[1]))
@@ -125,14 +124,16 @@ class FlowLogWitness:
         near = self._overlaps(flows, flow, row)
         return flow[near], row[near]
 
-    def _by_far_end(self, flows: Flows, known: Array, near_rows: Array, network: Network) -> tuple[Array, Array]:
+    def _by_far_end(
+        self, flows: Flows, known: Array, near_rows: Iterable[Array], network: Network
+    ) -> tuple[Array, Array]:
         """Rows that fit flows but for the client's address and port, which a translator of the site changed.
 
         Bytes must agree, and the row's source be at home or the outside of the client's NAT: others talk to a server too.
         """
         log, number = self.log, self.log.number
         lonely = np.flatnonzero(~known)
-        if not len(lonely) or not len(near_rows):
+        if not len(lonely):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         far = _end(Addresses(*flows.end("server")).at(lonely), flows.server_port[lonely])
         row, at = self._of_few(near_rows, _Keys(far))
@@ -149,18 +150,18 @@ class FlowLogWitness:
             inside = PrefixSet(nat.inside).covers(flows.client_high[flow], flows.client_low[flow])
             own |= inside & PrefixSet(nat.outside).covers(source[:, 0], source[:, 1])
         flow, row = flow[own], row[own]
-        alone = np.bincount(flow, minlength=len(flows))[flow] == 1
-        alone &= np.bincount(row, minlength=len(log))[row] == 1
+        _, place, count = np.unique(row, return_inverse=True, return_counts=True)
+        alone = (np.bincount(flow, minlength=len(flows))[flow] == 1) & (count[place] == 1)
         return flow[alone], row[alone]
 
-    def _of_few(self, rows: Array, far: _Keys) -> tuple[Array, Array]:
+    def _of_few(self, rows: Iterable[Array], far: _Keys) -> tuple[Array, Array]:
         """(row, number of a key) of rows to far ends that no flow has yet.
 
         An address and port alone say nothing where many talk to it.
         """
         count = np.zeros(len(far), np.int64)
         found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
-        for chunk in _chunks(rows):
+        for chunk in rows:
             some = chunk[~self.matched.rows[chunk]]
             place = far.places(self._target(some))
             count += np.bincount(place[place >= 0], minlength=len(far))
@@ -180,15 +181,14 @@ class FlowLogWitness:
         if not len(self.log) or not len(flows):
             return []
         first, last = int(flows.started.min()), int(flows.ended.max())
-        rows = self._within(first - SLACK, last + SLACK)
-        flow, row = self._pairs(flows, rows)
+        flow, row = self._pairs(flows, self._within(first - SLACK, last + SLACK))
         known = np.zeros(len(flows), bool)
         known[flow] = True
         self.matched.rows[row] = True
         self.matched.first = min(self.matched.first, first)
         self.matched.last = max(self.matched.last, last)
         evidence = self._of_rows(flows, network, flow, row, "")
-        far_flow, far_row = self._by_far_end(flows, known, rows, network)
+        far_flow, far_row = self._by_far_end(flows, known, self._within(first - SLACK, last + SLACK), network)
         self.matched.rows[far_row] = True
         evidence += self._of_rows(flows, network, far_flow, far_row, ", matched by the far end: NAT is between")
         known[far_flow] = True
@@ -267,12 +267,8 @@ class FlowLogWitness:
     def rows(self, matched: Matched) -> list[dict[str, Any]]:
         """A row for each file: what was in it, what was matched, and what the captures lack."""
         log, table = self.log, []
-        lonely_rows = self._within(matched.first, matched.last)
-        lonely_rows = lonely_rows[~matched.rows[lonely_rows]]
+        fitting, lonely, samples = self._counted(matched)
         for number, name in enumerate(log.names):
-            mine = log.file == number
-            lonely = lonely_rows[mine[lonely_rows]]
-            samples = [self._text(int(k)) for k in lonely[:SAMPLES]]
             span = log.span[number]
             table.append(
                 {
@@ -280,9 +276,9 @@ class FlowLogWitness:
                     "kind": "transit gateway flow log" if log.transit[number] else "VPC flow log",
                     "rows": log.rows[number],
                     "skipped": log.skipped[number],
-                    "matched": int((mine & matched.rows).sum()),
-                    "not_captured": len(lonely),
-                    "samples": "; ".join(samples) or None,
+                    "matched": int(fitting[number]),
+                    "not_captured": int(lonely[number]),
+                    "samples": "; ".join(samples[number]) or None,
                     "flows_matched": matched.flows,
                     "flows_lacking": matched.lacking,
                     "started": span[0] * SECOND - self.skew if span is not None else None,
@@ -290,6 +286,28 @@ class FlowLogWitness:
                 }
             )
         return table
+
+    def _counted(self, matched: Matched) -> tuple[Array, Array, list[list[str]]]:
+        """Of each file how many rows fit flows, and how many of the captures' time do not, with the first of these."""
+        log, files = self.log, len(self.log.names)
+        fitting, lonely, samples = (
+            np.zeros(files, np.int64),
+            np.zeros(files, np.int64),
+            [list[str]() for _ in log.names],
+        )
+        for begin in range(0, len(log), CHUNK):
+            some = slice(begin, begin + CHUNK)
+            fitting += np.bincount(log.file[some][matched.rows[some]], minlength=files)
+        for chunk in self._within(matched.first, matched.last):
+            rows = chunk[~matched.rows[chunk]]
+            rows = rows[np.argsort(log.file[rows], kind="stable")]
+            count = np.bincount(log.file[rows], minlength=files)
+            first = np.cumsum(count) - count
+            for number in np.flatnonzero((count > 0) & (lonely < SAMPLES)).tolist():
+                more = min(int(count[number]), SAMPLES - int(lonely[number]))
+                samples[number] += [self._text(row) for row in rows[first[number] : first[number] + more].tolist()]
+            lonely += count
+        return fitting, lonely, samples
 
     def _text(self, row: int) -> str:
         from auditor.flows.oriented import address_text

@@ -85,7 +85,8 @@ def _traffic_paths(rows: JoinedRows, log: FlowLog, flows: Flows, network: Networ
     public = is_public(high, low)
     home = network.home.covers(high, low)
     in_vpc = network.vpcs.covers(high, low) & ~home
-    trail = np.where(log.is_value("flow-direction", "ingress")[rows.row], -1, log.number["traffic-path"][rows.row])
+    trail = log.number["traffic-path"][rows.row].astype(np.int64)
+    trail[log.is_value("flow-direction", "ingress")[rows.row]] = -1
     hop = {name: log.is_value("next-hop-interface-type", name)[rows.row] for name in (*NAT_GATEWAYS, "transit_gateway")}
     nat = hop["nat_gateway"] | hop["regional_nat_gateway"]
     transit = hop["transit_gateway"] | (log.is_value("interface-type", "transit_gateway")[rows.row] & (trail < 0))

@@ -15,7 +15,7 @@ from auditor.border import gate, rows
 from auditor.border.words import counted
 from auditor.capture.compression import LARGER, streamed, unpacked
 from auditor.errors import InputError, shown
-from auditor.machine.memory import Allowance
+from auditor.machine.memory import Allowance, give_back
 from auditor.paths import flow_log_columns, flow_log_fields, flow_log_forms
 from auditor.paths.flow_log_fields import ADDRESSES, DEFAULT, FORMAT
 from auditor.paths.flow_log_rows import FlowLog, Gathered, Window
@@ -51,7 +51,8 @@ TEXTS = (
 )
 KNOWN = (*DEFAULT, *NUMBERS, *ADDRESSES, *TEXTS)
 NEEDED = ("srcaddr", "dstaddr", "srcport", "dstport", "protocol", "start", "end")
-PART = 4 << 20  # bytes of text that are read at once
+PART = 1 << 20  # bytes of text that are read at once: on their way to columns they are there a dozen times
+MANY = 1 << 17  # rows; what was read on the way to these is given back to the system
 MAGIC = b"PAR1"
 LONGEST_SAMPLE = 1 << 14  # bytes of rows by which a format is told
 LARGEST_LISTING = 16 << 20  # bytes of what describe-flow-logs prints
@@ -166,7 +167,11 @@ class LogReader:
 
     def finish(self) -> FlowLog:
         """All that was read."""
-        return self._gathered.finish()
+        log = self._gathered.finish()
+        if len(log) > MANY:
+            pa.default_memory_pool().release_unused()
+            give_back()
+        return log
 
 
 def _by_headers(data: bytes) -> Iterator[bytes]:

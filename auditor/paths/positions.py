@@ -114,14 +114,15 @@ def _sides(ends: Oriented) -> tuple[Array, dict[str, Array]]:
 
     Column by column: copying whole rows, most of which are about something else, takes several times as long.
     """
+    sent = [side["packets"] > 0 for side in (ends.client, ends.server)]
+    at = np.flatnonzero(np.stack(sent, axis=1))
+    places = [(at % 2 == number, slice(None) if every.all() else every) for number, every in enumerate(sent)]
     columns = {}
     for name in SIDE_COLUMNS:
-        column = np.empty(2 * len(ends.client), ends.client.dtype[name])
-        column[0::2], column[1::2] = ends.client[name], ends.server[name]
+        column = np.empty(len(at), ends.client.dtype[name])
+        for side, (place, every) in zip((ends.client, ends.server), places, strict=True):
+            column[place] = side[name][every]
         columns[name] = column
-    at = np.flatnonzero(columns["packets"] > 0)
-    if len(at) < len(columns["packets"]):
-        columns = {name: column[at] for name, column in columns.items()}
     return at, columns
 
 

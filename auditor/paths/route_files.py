@@ -10,13 +10,15 @@ from auditor.border.rows import Taken
 from auditor.capture.compression import allowed, unpacked
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
-from auditor.paths import mrt, route_texts
+from auditor.paths import mrt, route_columns, route_json, route_texts
 from auditor.paths.routes import Hop, Routes
 from auditor.prefixes import parse, parse_address
 
 KNOWN = (
     "MRT TABLE_DUMP_V2, `ip route` and `ip -j route`, FRR's `show bgp … json` and `show ip route json`, the text of "
-    "`show ip bgp`, of `show ip route` (IOS, XR, EOS, NX-OS, FortiOS, FRR) and of `show route` (Junos, BIRD)"
+    "`show ip bgp`, of `show ip route` (IOS, XR, EOS, NX-OS, FortiOS, FRR) and of `show route` (Junos, BIRD, ASA), "
+    "`netstat -rn` and `route -n` (Linux, BSD, macOS), `route print` and Get-NetRoute (Windows), `/ip route print` "
+    "(RouterOS), `show routing route` (PAN-OS), `show ip route | json` (EOS), `gobgp global rib`, `bgpctl show rib`"
 )
 DEFAULT_VRF = "default"
 # Bytes of memory that a byte of a routing table becomes, of short routes; MRT is read into columns.
@@ -57,6 +59,8 @@ def read(
 def _json(data: Any, routes: Routes) -> Taken[None]:
     if isinstance(data, list):
         return _ip_route(data, routes)
+    if (entries := route_json.entries(data)) is not None:
+        return _add(entries, routes)
     by_vrf: dict[str, dict[str, list[Any]]] = {}
     for vrf, prefix, paths in _paths(data, DEFAULT_VRF):
         for path in paths:
@@ -97,7 +101,13 @@ def _text(text: str, routes: Routes) -> Taken[None]:
         return _ip_route(linux, routes)
     entries = route_texts.entries(text)
     if entries is None:
+        entries = route_columns.entries(text)
+    if entries is None:
         raise ValueError("nothing in it is a table of routes")
+    return _add(entries, routes)
+
+
+def _add(entries: Iterable[route_texts.Entry], routes: Routes) -> Taken[None]:
     return rows.each(lambda entry: routes.add(parse(entry[0]), _several(entry[1])), entries)
 
 
@@ -280,7 +290,9 @@ def _is_shared(status: str, text: str) -> bool:
 
 def _as_path(rest: str, fields: list[str], header: str) -> tuple[int, ...]:
     """The AS path: what follows the weight, by the header's columns where the line keeps to them."""
-    at = header.find("Path")
+    at = header.find("AS_PATH") if "AS_PATH" in header else header.find("Path")
+    if "AS_PATH" in header:  # GoBGP: what follows is the age
+        rest = rest[: header.find("Age")]
     tail = rest[at:] if 0 < at < len(rest) else " ".join(fields[-8:])
     try:
         return _numbers(tail)

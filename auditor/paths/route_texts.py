@@ -27,7 +27,8 @@ IP_ROUTE = re.compile(
 )
 VALUED = ("dev", "metric", "table", "proto", "from", "tos")  # of what else ip route says, that decides here
 IOS_ROUTE = re.compile(
-    rf"^(?P<codes>[A-Za-z>*][A-Za-z0-9*>%+&~! ]*?)\s+(?P<net>{ADDRESS}(?:/\d+)?)\s+(?P<rest>(?:\[|is |unreachable).*)$"
+    rf"^(?P<codes>[A-Za-z>*][A-Za-z0-9*>%+&~! ]*?)\s+(?P<net>{ADDRESS}(?:/\d+)?)"
+    r"(?: +(?P<mask>\d+\.\d+\.\d+\.\d+))?\s+(?P<rest>(?:\[|is |unreachable).*)$"
 )
 SUBNETTED = re.compile(r"^\s+(?P<net>[\d.]+)/(?P<bits>\d+) is subnetted")
 MORE = re.compile(r"^[ *>]+(?:\[\d+/\d+\] )?via ")
@@ -93,7 +94,7 @@ def _default_lines(text: str) -> Iterator[str]:
             yield line.rstrip()
 
 
-def _hop(address: str | None, interface: str | None = None) -> Hop | None:
+def hop_of(address: str | None, interface: str | None = None) -> Hop | None:
     if interface is not None and interface.lower().startswith(("null", "discard", "blackhole")):
         return None
     try:
@@ -103,7 +104,7 @@ def _hop(address: str | None, interface: str | None = None) -> Hop | None:
 
 
 def _ios(text: str) -> Iterator[Entry]:
-    """``show ip route`` of IOS, IOS XE, IOS XR, EOS, FortiOS, FRR and Quagga: what stands there is in force.
+    """``show ip route`` of IOS, IOS XE, IOS XR, EOS, FortiOS, FRR and Quagga, ASA's ``show route``: what stands there is in force.
 
     FRR and Quagga list all routes, and mark the selected with ``>``, and each next hop in the kernel's table with ``*``.
     """
@@ -117,7 +118,7 @@ def _ios(text: str) -> Iterator[Entry]:
         if found is not None:
             if used:
                 yield entry
-            net = found["net"] if "/" in found["net"] else f"{found['net']}/{bits}"
+            net = found["net"] if "/" in found["net"] else f"{found['net']}/{found['mask'] or bits}"  # ASA: a mask
             used = (">" in found["codes"] or not marks) and "subnetted" not in found["rest"] and not net.endswith("/")
             entry = (net, [])
         elif not MORE.match(line):
@@ -133,8 +134,8 @@ def _ios(text: str) -> Iterator[Entry]:
 def _ios_hop(line: str) -> Hop | None:
     connected, via = CONNECTED.search(line), VIA.search(line)
     if via is not None:
-        return _hop(via["address"])
-    return _hop(None, connected["interface"]) if connected is not None else None
+        return hop_of(via["address"])
+    return hop_of(None, connected["interface"]) if connected is not None else None
 
 
 def _nxos(text: str) -> Iterator[Entry]:
@@ -148,7 +149,7 @@ def _nxos(text: str) -> Iterator[Entry]:
             entry = found["net"], []
         elif entry is not None and line.strip().startswith("*via "):
             via = VIA.search(line)
-            if via is not None and (hop := _hop(via["address"])) is not None:
+            if via is not None and (hop := hop_of(via["address"])) is not None:
                 entry[1].append(hop)
     if entry is not None:
         yield entry
@@ -169,7 +170,9 @@ def _junos(text: str) -> Iterator[Entry]:
         elif entry is not None and active and " via " in line:
             to = re.search(rf"\bto (?P<address>{ADDRESS}) via (?P<interface>[^\s,]+)", line)
             hop = (
-                _hop(to["address"], to["interface"]) if to else _hop(None, line.split(" via ")[1].split()[0].strip(","))
+                hop_of(to["address"], to["interface"])
+                if to
+                else hop_of(None, line.split(" via ")[1].split()[0].strip(","))
             )
             entry[1].extend([hop] if hop is not None else [])
     if entry is not None:
@@ -190,7 +193,7 @@ def _bird(text: str) -> Iterator[Entry]:
             preferred = re.search(r"\] \* \(", line) is not None
         hop = BIRD_HOP.search(line)
         if entry is not None and preferred and hop is not None:
-            one = _hop(hop["address"], hop["interface"] or hop["dev"])
+            one = hop_of(hop["address"], hop["interface"] or hop["dev"])
             entry[1].extend([one] if one is not None else [])
     if entry is not None:
         yield entry

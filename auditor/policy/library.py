@@ -32,8 +32,7 @@ def get(name_or_file: str | Path, within: Sequence[str] = ()) -> Policy:
     """
     name = str(name_or_file)
     if name in _files():
-        text = data.FOLDER.joinpath("policies", f"{name}.toml").read_text(encoding="utf-8")
-        return resolved(_unchecked(parse(text, name, PolicyError)), name, within or [name])
+        return _ours(name)
     if name in aws_tls.names():
         return _unchecked(aws_tls.document(name))
     if folders.is_missing(Path(name)):
@@ -46,6 +45,13 @@ def get(name_or_file: str | Path, within: Sequence[str] = ()) -> Policy:
         if wrong is not None:
             raise PolicyError(f"{name}: rule {rule.code}: {wrong}")
     return policy
+
+
+@cache
+def _ours(name: str) -> Policy:
+    """A policy of ``auditor/data/policies``; read once, since a process may audit often."""
+    text = data.FOLDER.joinpath("policies", f"{name}.toml").read_text(encoding="utf-8")
+    return resolved(_unchecked(parse(text, name, PolicyError)), name, [name])
 
 
 def _today(document: dict[str, Any]) -> None:

@@ -138,6 +138,26 @@ def _reports(counted: Counted) -> Iterable[str]:
             yield f"{left_out} {those} left out: too many for their block"
 
 
+def _unread(counted: Counted) -> Iterable[str]:
+    """What was not looked into, and why: no flow tells of it, so that no verdict does."""
+    c = counted.counters
+    malformed, encrypted = int(c[S.MALFORMED_PACKETS]), int(c[S.ENCRYPTED_PACKETS])
+    if malformed:
+        has = agreed(malformed, "packet has a header that contradicts", "packets have headers that contradict")
+        yield f"{malformed} {has} {agreed(malformed, 'itself', 'themselves')}: what is behind is not read"
+    if encrypted:
+        are = agreed(encrypted, "frame is", "frames are")
+        yield f"{encrypted} {are} encrypted below IP (MACsec, 802.11): what is inside cannot be seen"
+    without_ip, others = int(c[S.NOT_IP_PACKETS]), int(c[S.OTHER_IP_PACKETS])
+    if without_ip + others and without_ip + others + malformed + encrypted == c[S.PACKETS]:
+        kinds = [
+            (others, "of an IP protocol without flows"),
+            (without_ip, "without IP, or of a link type that is not decoded"),
+        ]
+        listed = " and ".join(f"{count} {agreed(count, 'is', 'are')} {kind}" for count, kind in kinds if count)
+        yield f"none of its packets belongs to a flow: {listed}"
+
+
 def _about_packets(counted: Counted) -> Iterable[str]:
     """Why there are no packets of a capture, or not all."""
     if counted.outside:
@@ -161,6 +181,7 @@ def _warnings(item: Input, counted: Counted, odd: Iterable[str]) -> Iterable[str
     if c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]:
         count = c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]
         yield f"{count} {agreed(count, 'packet is', 'packets are')} cut (a snap length, a mirror's packet length or MTU): what was behind is not known"
+    yield from _unread(counted)
     yield from _reports(counted)
     if correction(counted.offset):
         assert counted.offset is not None

@@ -20,7 +20,9 @@ from auditor.reading.clocks import correction
 from auditor.reading.interfaces import name_interfaces
 from auditor.reading.sources import NEVER, Source
 
-SMALLEST_PACKET = 64  # bytes with its record header: how many packets a block can hold, nearly always
+BYTES_A_PACKET = (
+    128  # of a block, for which it has room for one: a decoded one is 222 bytes. Of more, some are left for the next
+)
 CANNOT_BE_FOLLOWED = "a packet that cannot be followed (please report it)"
 FEW = 8  # captures that are open at one time; where there are more each has a smaller block
 SMALLER = 8  # times
@@ -102,7 +104,7 @@ class Blocks:
         try:
             block = self._free.setdefault(size, deque()).popleft()
         except IndexError:
-            return Block(new_buffer(size), S.packets(max(1024, size // SMALLEST_PACKET)))
+            return Block(new_buffer(size), S.packets(max(1024, size // BYTES_A_PACKET)))
         if block.reader is not None:
             block.reader.release(block.buffer)
             block.reader = None

@@ -272,7 +272,7 @@ class Reading:
             if intern_full(state.memory.arena, state.memory.entries):
                 forget_answers(state)
             for part in oldest(state):
-                _add(sources, "evicted", state.ways["first_frame"][2 * part] >> BITS)
+                _add(sources, "evicted", state.ways["first_frame"][part] >> BITS)
                 evict(state, part)
                 state = self._send(merging, state, sources)
             state = make_room(self._send(merging, state, sources, full=True))

@@ -24,7 +24,7 @@ from auditor.flows import state as S
 from auditor.reading import copies, counting, scan
 from auditor.reading.agenda import Agenda
 from auditor.reading.checkpoint import Border, Pace, Resumed, Seen, border
-from auditor.reading.decoding import FEW, SMALLEST_PACKET, Block, Blocks, Cursor, Standing
+from auditor.reading.decoding import BYTES_A_PACKET, FEW, Block, Blocks, Cursor, Standing
 from auditor.reading.samples import Samples
 from auditor.reading.sources import Source
 
@@ -243,7 +243,7 @@ class Merging:
             block = self._gathered = self._blocks.take(self._blocks.size)
             self._filled = 0
             if count > len(block.packets) or size > len(block.buffer):
-                block = self._gathered = Block(new_buffer(size), S.packets(max(count, size // SMALLEST_PACKET)))
+                block = self._gathered = Block(new_buffer(size), S.packets(max(count, size // BYTES_A_PACKET)))
         return block
 
     def _flush(self) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.decode.bytes import copy_bytes
+from auditor.flows.sides import place_of
 from auditor.flows.state import CHUNK, CHUNK_BITS, CHUNKS_A_STREAM, FLOW_PLACES, LIVE, Memory, State, StreamRow
 from auditor.machine.kernel import kernel, part
 from auditor.machine.signature import Layout
@@ -30,9 +31,10 @@ def copy_pending(state: State, chunks: NDArray[np.uint8]) -> int:
     What was looked at may be a request with a password. ``chunks`` has room for all chunks that are in use.
     """
     count = np.int64(0)
-    for at in range(2 * state.memory.counters[FLOW_PLACES]):
-        side = state.sides[at]
-        if state.flows[at >> 1].live != LIVE or side.stream < 0:
+    for which in range(2 * state.memory.counters[FLOW_PLACES]):
+        at = which >> 1
+        side = state.sides[place_of(state.sides, at, which & 1)]
+        if state.flows[at].live != LIVE or side.stream == 0:
             continue
         stream = state.streams[side.stream]
         first = needed_from(stream) if stream.recognised != 0 else np.int64(stream.start)

@@ -39,6 +39,7 @@ from auditor.flows.intern import intern_crowded, intern_full
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
 from auditor.flows.shares import is_mine
+from auditor.flows.sides import place_of
 from auditor.flows.state import (
     BY_ALERT,
     CLOCK,
@@ -163,7 +164,8 @@ def note_copy(state: State, packet: PacketRow) -> None:
         return
     at, direction = find_copied(packet, bucket_of_packet(state, packet), state.flows, state.sides, state.buckets)
     if at >= 0:
-        side, way = state.sides[2 * at + direction], state.ways[2 * at + direction]
+        place = place_of(state.sides, at, direction)
+        side, way = state.sides[place], state.ways[place]
         if is_at_first_place(side, way, packet):
             way.copies += 1
         else:
@@ -271,11 +273,12 @@ def follow_batch(
         if is_new(state, at, direction, packet):
             at, direction = create(memory, flows, sides, state.ways, state.buckets, state.answers, packet, bucket), 0
         flow = flows[at]
-        side, way = sides[2 * at + direction], state.ways[2 * at + direction]
+        place = place_of(sides, at, direction)
+        side, way = sides[place], state.ways[place]
         if is_tcp:
-            other = sides[2 * at + 1 - direction]
+            other = sides[place_of(sides, at, 1 - direction)]
             note_tcp(flow, side, other, way, direction, packet)
-            if other.stream >= 0 and state.streams[other.stream].held != 0:
+            if other.stream > 0 and state.streams[other.stream].held != 0:
                 acknowledge(state, flow, other, state.streams[other.stream], 1 - direction, packet)
         note_packet(memory, flow, side, way, direction, packet)
         if packet.payload_wire == 0:
@@ -284,7 +287,7 @@ def follow_batch(
             if packet.payload_captured > 0 and is_looked_at(flow, side, block, packet):
                 udp_payload(memory, state.answers, flow, side, direction, block, packet)
         elif side.state != DONE:
-            stream = state.streams[side.stream if side.stream >= 0 else counters[FREE_STREAM]]
+            stream = state.streams[side.stream if side.stream > 0 else counters[FREE_STREAM]]
             follow_segment(state, flow, side, stream, direction, block, packet)
         elif (packet.begins != 0 or side.protected & BY_ALERT) and flow.application == TLS and flow.clear == 0:
             look_for_clear(memory, flow, side, block, packet)

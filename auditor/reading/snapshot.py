@@ -3,6 +3,7 @@
 Where flows and strings hang is not among it: that depends on the secret of a run (``keyed``), and each has its own.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,25 +19,23 @@ from auditor.machine import packed
 from auditor.reading.pending import copy_pending
 
 Array = np.ndarray[Any, Any]
-# Arrays of which the first places are in use, by the counter that says how many, and how many rows each place has.
+# Arrays of which the first places are in use, by the counter that says how many.
 USED = {
-    "flows": (S.FLOW_PLACES, 1),
-    "sides": (S.FLOW_PLACES, 2),
-    "ways": (S.FLOW_PLACES, 2),
-    "streams": (S.STREAM_PLACES, 1),
-    "handshakes": (S.HANDSHAKE_PLACES, 1),
-    "finished": (S.FINISHED_FLOWS, 1),
+    "flows": S.FLOW_PLACES,
+    "streams": S.STREAM_PLACES,
+    "handshakes": S.HANDSHAKE_PLACES,
+    "finished": S.FINISHED_FLOWS,
 }
-USED_MEMORY = {
-    "datagrams": (S.DATAGRAM_PLACES, 1),
-    "places": (S.POSITION_PLACES, 1),
-    "free_chunks": (S.FREE_CHUNKS, 1),
-}
+USED_MEMORY = {"datagrams": S.DATAGRAM_PLACES, "places": S.POSITION_PLACES, "free_chunks": S.FREE_CHUNKS}
+# Arrays of which the first places of both halves are, one for each side of a flow, and the names of these.
+HALVED = {"sides": ("sides", "other_sides"), "ways": ("ways", "other_ways")}
 NUMBERS, BYTES, SHORT = np.dtype(np.int64), np.dtype(np.uint8), np.dtype(np.int32)
 LAYOUTS: dict[str, np.dtype[Any]] = {
     "flows": S.FLOW,
     "sides": S.SIDE,
+    "other_sides": S.SIDE,
     "ways": S.WAY,
+    "other_ways": S.WAY,
     "streams": S.STREAM,
     "handshakes": S.HANDSHAKE,
     "finished": SHORT,
@@ -66,8 +65,9 @@ def parts(state: S.State) -> dict[str, Array | packed.Cleaned]:
     copy_pending(state, pending)
     answers = state.answers.view(np.ndarray)
     answer_at = np.flatnonzero(answers.view(BYTES).reshape(len(answers), -1).any(axis=1))
-    used = {name: getattr(state, name)[: c[of] * times] for name, (of, times) in USED.items()}
-    used |= {name: getattr(memory, name)[: c[of] * times] for name, (of, times) in USED_MEMORY.items()}
+    used = {name: getattr(state, name)[: c[of]] for name, of in USED.items()}
+    used |= {name: getattr(memory, name)[: c[of]] for name, of in USED_MEMORY.items()}
+    used |= {name: half[: c[S.FLOW_PLACES]] for name, half in _halves(state)}
     return used | {
         "flows": flows,
         "counters": c,
@@ -80,6 +80,12 @@ def parts(state: S.State) -> dict[str, Array | packed.Cleaned]:
         "answers": answers[answer_at],
         "buckets": np.array([len(state.buckets), len(memory.intern_buckets)]),
     }
+
+
+def _halves(state: S.State) -> Iterator[tuple[str, Array]]:
+    """The halves of arrays that have one for each side of a flow, by their names."""
+    for array, names in HALVED.items():
+        yield from zip(names, np.split(getattr(state, array), 2), strict=True)
 
 
 def _clean(flows: Array) -> None:
@@ -98,8 +104,10 @@ def restored(arrays: dict[str, Array], limits: Limits, tallies: Array) -> S.Stat
     if c.shape != memory.counters.shape:
         raise RefusedError("damaged: it does not say what was counted")
     memory.counters[:] = c
-    for name, (of, times) in (USED | USED_MEMORY).items():
-        _put(getattr(state if name in USED else memory, name), arrays[name], int(c[of]) * times)
+    for name, of in (USED | USED_MEMORY).items():
+        _put(getattr(state if name in USED else memory, name), arrays[name], int(c[of]))
+    for name, half in _halves(state):
+        _put(half, arrays[name], int(c[S.FLOW_PLACES]))
     _put_at(memory.chunks, arrays["chunk_at"], arrays["chunks"])
     _put_at(state.answers, arrays["answer_at"], arrays["answers"])
     _put(memory.arena, arrays["arena"], len(arrays["arena"]))

@@ -17,8 +17,9 @@ import numpy as np
 
 from auditor.capture.beginnings import beginning_of
 from auditor.capture.inputs import Input
-from auditor.capture.pcap import FULL, SPECIAL, PcapHeader
+from auditor.capture.pcap import FULL, HEADER_BYTES, SPECIAL, PcapHeader
 from auditor.capture.reader import Reader, new_buffer
+from auditor.capture.record_forms import settled
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import scan
@@ -78,7 +79,7 @@ def last_time(head: bytes, tail: bytes) -> int | None:
     if beginning is None or beginning.lack is not None:
         return None
     if beginning.format == "pcap" and beginning.header is not None:
-        return _last_of_pcap(beginning.header, tail)
+        return _last_of_pcap(settled(beginning.header, head[HEADER_BYTES:])[0], tail)
     return _last_of_pcapng(head, tail) if beginning.format == "pcapng" else None
 
 

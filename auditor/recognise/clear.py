@@ -19,6 +19,7 @@ from auditor.flows.state import (
 from auditor.flows.stream import read
 from auditor.machine.kernel import part
 from auditor.recognise.commands import SIDE_BITS, said_before_tls
+from auditor.recognise.mysql import mysql_ssl_request
 from auditor.recognise.numbers import HTTP, MYSQL, OTHER, POSTGRESQL, SSH, TEXT, UNKNOWN
 from auditor.recognise.openings import (
     ASKS_FOR_TLS,
@@ -26,7 +27,6 @@ from auditor.recognise.openings import (
     application_of,
     asks_to_upgrade,
     hello_behind,
-    mysql_ssl_request,
     opening,
     speaks_of_tls,
 )

@@ -173,13 +173,7 @@ def is_looked_at(flow: FlowRow, side: SideRow, block: Bytes, packet: PacketRow) 
         return side.packets <= FIRST_DATAGRAMS or begins_late(block, np.int64(packet.payload))
     if application == DNS:
         return True
-    return flow.datagrams < (MOST_CARRIED if is_carrier(application) else MOST_DATAGRAMS)
-
-
-@inlined
-def is_carrier(application: int) -> bool:
-    """Whether an application carries TLS in many small messages."""
-    return application == OPENVPN or application == RADIUS or application == RDP or application == EAP
+    return flow.datagrams < (MOST_DATAGRAMS if application == QUIC else MOST_CARRIED)
 
 
 @inlined

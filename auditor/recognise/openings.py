@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from auditor.decode.bytes import Bytes, be16, be24, be32
 from auditor.machine.kernel import part
 from auditor.recognise.carriers import is_openvpn_over_tcp, is_stun_over_tcp, is_tds
+from auditor.recognise.mysql import is_mysql, may_be_mysql
 from auditor.recognise.numbers import (
     FTP,
     HTTP,
@@ -43,8 +44,6 @@ NEWLINE, COLON = 10, 58
 SEQUENCE = 0x30  # an LDAPMessage (RFC 4511 4.1.1)
 AWS_TLV, ENDPOINT_ID = 0xEA, 1  # of a PROXY header
 PROXY_2 = np.frombuffer(b"\r\n\r\n\0\r\nQUIT\n", np.uint8)
-SHORTEST_GREETING = 12  # bytes by which a greeting of MySQL is told
-SSL_FLAG = 0x08  # of the second byte of MySQL's capabilities
 
 
 class Opening(NamedTuple):
@@ -60,6 +59,33 @@ class Opening(NamedTuple):
 
 # Methods of HTTP/1 requests (RFC 9112 3). Behind CONNECT another protocol follows, which may be TLS (RFC 9110 9.3.6).
 METHODS = (b"GET", b"POST", b"PUT", b"HEAD", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE", b"PROPFIND")
+# Of FTP alone, behind a log-in that POP3 has as well (RFC 959 4.1, RFC 2389, RFC 2428, RFC 3659).
+FTP_COMMANDS = (
+    b"SYST\r\n",
+    b"FEAT\r\n",
+    b"PWD\r\n",
+    b"CWD ",
+    b"TYPE ",
+    b"PASV\r\n",
+    b"EPSV",
+    b"PORT ",
+    b"EPRT ",
+    b"NLST",
+    b"MLSD",
+    b"STOR ",
+)
+# Of Redis, typed as words (its inline commands), and replies to them.
+INLINE = (
+    b"PING\r\n",
+    b"INFO\r\n",
+    b"SET ",
+    b"PUBLISH ",
+    b"SUBSCRIBE ",
+    b"MONITOR\r\n",
+    b"+PONG\r\n",
+    b"-NOAUTH ",
+    b"-WRONGPASS ",
+)
 OPENINGS = (
     *(Opening(method + b" ", HTTP, is_request=True, is_last=method != b"CONNECT") for method in METHODS),
     Opening(b"HTTP/1.", HTTP),
@@ -74,6 +100,7 @@ OPENINGS = (
     Opening(b"AUTH SSL", FTP, is_later=True),
     Opening(b"230 ", FTP),  # RFC 959 4.2: the answers to USER, where the greeting left open whose it was
     Opening(b"331 ", FTP),
+    *(Opening(command, FTP, is_later=True) for command in FTP_COMMANDS),
     Opening(b"* OK", IMAP),  # RFC 9051 7.1
     Opening(b"* PREAUTH", IMAP),
     Opening(b"+OK", POP3),  # RFC 1939 4
@@ -82,7 +109,7 @@ OPENINGS = (
     Opening(b"<starttls", XMPP, is_later=True),
     Opening(b"NICK ", IRC),  # RFC 1459 4.1
     Opening(b"CAP LS", IRC),
-    Opening(b"PASS ", IRC),
+    Opening(b"PASS ", IRC),  # or FTP or POP3: what follows decides, see ``password``
     Opening(b"200 ", NNTP),  # RFC 3977 5.1.1
     Opening(b"201 ", NNTP),
     Opening(b'"IMPLEMENTATION"', SIEVE),  # RFC 5804 1.7
@@ -91,13 +118,14 @@ OPENINGS = (
     *(
         Opening(b"*%d\r\n$" % words, REDIS, is_last=True) for words in range(1, 10)
     ),  # RESP: a command is an array of strings
+    *(Opening(text, REDIS, is_last=True) for text in INLINE),
     Opening(b"RFB 00", VNC),  # RFC 6143 7.1.1; TLS follows in VeNCrypt
     Opening(b"PROXY TCP", PROXY),
     Opening(b"PROXY UNKNOWN", PROXY),
     Opening(PROXY_2.tobytes(), PROXY),
     Opening(b"220", SMTP),  # or FTP: the line decides, see ``greeting``
 )
-GREETING = [one.text for one in OPENINGS].index(b"220")
+GREETING, PASSWORD = ([one.text for one in OPENINGS].index(text) for text in (b"220", b"PASS "))
 # Words by which TLS is offered or asked for: RFC 3207 4 and others, POP3's of RFC 2595 4, FTP's of RFC 4217 4.
 UPGRADE_WORDS = (b"starttls", b"stls", b"auth tls", b"auth ssl")
 _UPGRADE = np.frombuffer(b"upgrade: tls", np.uint8)
@@ -154,6 +182,16 @@ def greeting(data: Bytes, size: int) -> int:
 
 
 @part
+def password(data: Bytes, size: int) -> int:
+    """Whose password begins a stream: IRC's client says its name in the next line (RFC 2812 3.1), others do in the one before."""
+    for at in range(size - 5):
+        if data[at] == NEWLINE:
+            first, last = data[at + 1], data[at + 5]
+            return IRC if (first == 78 or first == 85) and last == 32 else UNKNOWN  # NICK, USER
+    return UNKNOWN
+
+
+@part
 def same_word(data: Bytes, at: int, word: Bytes) -> bool:
     """Whether ``word`` (lower case) stands at ``at``, in any case."""
     for k in range(len(word)):
@@ -195,40 +233,6 @@ def is_ldap(data: Bytes, size: int) -> bool:
     if size < 8 or data[0] != SEQUENCE:
         return False
     return (data[1] < 0x80 and data[2] == 2 and data[3] <= 4) or (data[1] == 0x84 and data[6] == 2)
-
-
-@part
-def mysql_ssl_request(data: Bytes, size: int) -> int:
-    """Length of MySQL's SSLRequest at the start of a stream's bytes, 0 if there is none (of 4.1 and later, or older).
-
-    It is a log-in that ends before the user's name, with the flag CLIENT_SSL. The ClientHello follows without an answer.
-    """
-    if size < 9 or be24(data, 1) != 1 or data[5] & SSL_FLAG == 0:  # less than 256 bytes, sequence number 1
-        return 0
-    if data[0] == 5:
-        return 9
-    if data[0] != 32 or size < 36:
-        return 0
-    for at in range(13, 32):  # behind them may be MariaDB's own capabilities
-        if data[at] != 0:
-            return 0
-    return 36
-
-
-@part
-def may_be_ssl_request(data: Bytes, size: int) -> bool:
-    """Whether MySQL's SSLRequest may come to its end in the next segment."""
-    if size >= 36 or (data[0] != 32 and data[0] != 5) or (data[0] == 5 and size >= 9):
-        return False
-    return (size < 4 or be24(data, 1) == 1) and (size < 6 or data[5] & SSL_FLAG != 0)
-
-
-@part
-def is_mysql(data: Bytes, size: int) -> bool:
-    """A server's greeting (length, sequence number 0, protocol 10, its version as text), or a client's SSLRequest."""
-    if size >= SHORTEST_GREETING and data[3] == 0 and data[4] == 10 and data[5] >= 48 and data[5] <= 57:
-        return True
-    return mysql_ssl_request(data, size) == 36
 
 
 @part
@@ -277,16 +281,6 @@ def may_be_proxy(data: Bytes, size: int) -> bool:
 
 
 @part
-def may_be_mysql(data: Bytes, size: int) -> bool:
-    """Whether a stream so far may be the beginning of a greeting of MySQL, or of an SSLRequest to one that was not captured."""
-    if size >= 4 and may_be_ssl_request(data, size):
-        return True
-    if size < 2 or size >= SHORTEST_GREETING or data[1] != 0 or (size >= 3 and data[2] != 0):
-        return False
-    return (size < 4 or data[3] == 0) and (size < 5 or data[4] == 10)
-
-
-@part
 def is_headed(data: Bytes, size: int) -> bool:
     """Whether a stream so far may be the beginning of a message of a protocol whose form shows when it is whole.
 
@@ -316,6 +310,8 @@ def is_headed(data: Bytes, size: int) -> bool:
 @part
 def application_of(row: int, data: Bytes, size: int) -> int:
     """The application of a stream that begins with ``row`` of ``OPENINGS`` (-1: with none); UNKNOWN if it is new."""
+    if row == PASSWORD:
+        return password(data, size)
     if row >= 0 and row != GREETING:
         return APPLICATION[row]
     application = greeting(data, size) if row == GREETING else UNKNOWN

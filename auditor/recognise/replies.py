@@ -1,11 +1,12 @@
-"""How servers answer a request for TLS: where a capture begins with the request, nothing else tells the protocol."""
+"""How servers answer: where a capture begins with a request for TLS, or a client speaks first, nothing else tells the protocol."""
 
 import numpy as np
 
 from auditor.decode.bytes import Bytes
+from auditor.flows.state import FlowRow, SideRow, StreamRow
 from auditor.machine.kernel import part
-from auditor.recognise.numbers import IMAP, IRC, NNTP, POP3, SIEVE, SMTP, UNKNOWN
-from auditor.recognise.openings import COLON, matrix
+from auditor.recognise.numbers import IMAP, IRC, NNTP, OTHER, POP3, REDIS, SIEVE, SMTP, UNKNOWN
+from auditor.recognise.openings import COLON, NEWLINE, matrix
 
 SPACE = 32
 REPLIES = (
@@ -50,3 +51,27 @@ def replies_to_upgrade(data: Bytes, size: int) -> int:
         if stands_at(data, at + 1, size, _TAGGED[row, :length]) and after < size and data[after] <= SPACE:
             return np.int64(IMAP)
     return np.int64(UNKNOWN)
+
+
+@part
+def is_bare_ok(data: Bytes, size: int) -> bool:
+    """Whether a line says +OK and no more, as a simple string of Redis does, and POP3 where it has nothing to tell."""
+    return size >= 5 and data[0] == 43 and data[3] == 13 and data[4] == NEWLINE
+
+
+@part
+def whose_ok(flow: FlowRow, side: SideRow, stream: StreamRow) -> int:
+    """Who says a bare +OK: POP3's server where it speaks first, or about TLS, and Redis' where its client does."""
+    if flow.upgrade != 0 or (flow.application == UNKNOWN and side.syn != 0):
+        return np.int64(POP3)
+    return np.int64(REDIS if side.syn != 0 and stream.skipped == 0 else UNKNOWN)
+
+
+@part
+def in_context(flow: FlowRow, side: SideRow, stream: StreamRow, application: int, data: Bytes, size: int) -> int:
+    """The application of what its first bytes alone may not tell: what was said before decides."""
+    if application == POP3 and is_bare_ok(data, size):
+        return whose_ok(flow, side, stream)
+    if application == UNKNOWN and flow.application == OTHER and flow.upgrade != 0 and size > 0:
+        return replies_to_upgrade(data, size)
+    return application

@@ -21,6 +21,7 @@ from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import inlined, part
 from auditor.recognise.clear import HEAD, LONGEST_TYPED, note_clear, note_commands, note_upgrade
 from auditor.recognise.commands import SIDE_BITS, UNSEEN, speaks_in_lines
+from auditor.recognise.mysql import may_be_ssl_request, mysql_ssl_request
 from auditor.recognise.numbers import (
     FTP,
     HTTP,
@@ -44,14 +45,12 @@ from auditor.recognise.openings import (
     asks_to_upgrade,
     hello_behind,
     is_headed,
-    may_be_ssl_request,
-    mysql_ssl_request,
     opening,
     proxy_endpoint,
     proxy_header,
     same_word,
 )
-from auditor.recognise.replies import replies_to_upgrade
+from auditor.recognise.replies import in_context
 from auditor.tls.messages import APPLICATION_DATA, HANDSHAKE_RECORD
 from auditor.tls.records import follow_records, how_it_begins
 from auditor.tls.ssl2 import NOT_TLS, SSL2_CLIENT, SSL2_SERVER, TLS_MIDDLE, TLS_RECORDS, WAIT, ssl2_hello
@@ -286,8 +285,7 @@ def another_protocol(
         length = proxy_header(data, size)
         if length >= 0:
             return pass_proxy_header(memory, flow, stream, length, have)
-    if application == UNKNOWN and flow.application == OTHER and flow.upgrade != 0 and size > 0:
-        application = replies_to_upgrade(data, size)
+    application = in_context(flow, side, stream, application, data, size)
     note_beginning(flow, side, row, application, direction)
     note_upgrade(flow, direction, row, data, size)
     if flow.handshake >= 0:
@@ -376,7 +374,7 @@ def tcp_bytes(
                 return False
     if follow_records(memory, flow, side, stream, handshake, direction, packet):
         return True
-    if stream.recognised == 0 and side.stream >= 0:  # its records ended in something else
+    if stream.recognised == 0 and side.stream > 0:  # its records ended in something else
         stream.encrypted = PAST_HANDSHAKE
         another_protocol(memory, flow, side, stream, direction, packet, True)
     return False

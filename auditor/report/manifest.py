@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from auditor.tls.certificates import Certificates
 
 def _page(rule: Rule) -> dict[str, Any]:
     """A rule as it was applied, with its page: results say what they mean even when the policy is gone."""
-    page = asdict(rule) | {"ways": ways(rule.check)}
+    page = {one.name: getattr(rule, one.name) for one in fields(rule)} | {"ways": ways(rule.check)}
     return {k: str(v) if isinstance(v, date) else v for k, v in page.items() if v not in (None, {})}
 
 

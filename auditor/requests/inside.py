@@ -180,7 +180,7 @@ class Inside:
         """Why a flow of the last capture shows no request though it was looked into."""
         if kind not in (TLS, QUIC):
             return NOTHING_INSIDE
-        sides = [is_client for of_flow, is_client in self._sides if of_flow == flow]
+        sides = [is_client for is_client in (True, False) if (flow, is_client) in self._sides]
         if len(sides) > 1:
             return NOTHING_INSIDE
         if sides:

@@ -8,7 +8,9 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import chain
+from operator import or_
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,10 +36,16 @@ _OTHER = re.compile(
     + rb"(RSA (?:[0-9a-fA-F]{16} [0-9a-fA-F]{96}|Session-ID:[0-9a-fA-F]{0,64} Master-Key:[0-9a-fA-F]{96}))"
     + _BEHIND
 )
-# Lines with which a whole session can be opened, and those of TLS 1.3, each of one side's records.
-OPENS_ALL = (b"CLIENT_RANDOM", b"PMS_CLIENT_RANDOM", b"RSA")
-OPENS_DATA = {"client": b"CLIENT_TRAFFIC_SECRET", "server": b"SERVER_TRAFFIC_SECRET"}
-OPENS_HANDSHAKE = {"client": b"CLIENT_HANDSHAKE_TRAFFIC", "server": b"SERVER_HANDSHAKE_TRAFFIC"}
+# What a secret opens, by how its label begins: a whole session; of TLS 1.3, one side's handshake or data.
+ALL, CLIENT_DATA, SERVER_DATA, CLIENT_HANDSHAKE, SERVER_HANDSHAKE = 1, 2, 4, 8, 16
+OPENS = {
+    b"CLIENT_RANDOM": ALL,
+    b"PMS_CLIENT_RANDOM": ALL,
+    b"CLIENT_TRAFFIC_SECRET": CLIENT_DATA,
+    b"SERVER_TRAFFIC_SECRET": SERVER_DATA,
+    b"CLIENT_HANDSHAKE_TRAFFIC": CLIENT_HANDSHAKE,
+    b"SERVER_HANDSHAKE_TRAFFIC": SERVER_HANDSHAKE,
+}
 # Byte order marks (Unicode 23.8), and the encodings that they begin; that of UTF-32 begins as that of UTF-16.
 MARKS = {b"\xff\xfe\0\0": "utf-32-le", b"\0\0\xfe\xff": "utf-32-be"}
 MARKS |= {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
@@ -73,7 +81,7 @@ class Keys:
     lines: int = 0
     most: int = 4_000_000  # lines that are kept
     _sorted: Array | None = None  # second quarters of the client randoms
-    _halves: set[bytes] = field(default_factory=set)
+    _opens: dict[bytes, int] = field(default_factory=dict)  # what secrets open, by the halves of client randoms
     followed: dict[Path, tuple[KeyLog, int]] = field(default_factory=dict)  # key logs, and how far they were read
 
     def __bool__(self) -> bool:
@@ -99,7 +107,9 @@ class Keys:
                 log.left_out += _is_secret(text)
                 continue
             if (match := _SESSION.search(text)) is not None:
-                kept, line = self.by_random.setdefault(bytes.fromhex(match[2].decode()), []), _canonical(match)
+                line, random = _canonical(match), bytes.fromhex(match[2].decode())
+                kept = self.by_random.setdefault(random, [])
+                self._opens[random[:16]] = self._opens.get(random[:16], 0) | _opening(line)
             elif (match := _OTHER.search(text)) is not None:
                 kept, line = self.of_any, match[1]
             else:
@@ -130,13 +140,12 @@ class Keys:
         if self._sorted is None or len(self._sorted) != len(self.by_random):
             lows = np.frombuffer(b"".join(random[8:16] for random in self.by_random), ">u8")
             self._sorted = np.sort(lows.astype(np.uint64))
-            self._halves = {random[:16] for random in self.by_random}
         if not len(self._sorted):
             return np.zeros(len(high), bool)
         place = np.minimum(np.searchsorted(self._sorted, low), len(self._sorted) - 1)
         some = np.asarray(self._sorted[place] == low)
         for at in np.flatnonzero(some).tolist():
-            some[at] = int(high[at]).to_bytes(8, "big") + int(low[at]).to_bytes(8, "big") in self._halves
+            some[at] = int(high[at]).to_bytes(8, "big") + int(low[at]).to_bytes(8, "big") in self._opens
         return some
 
     def lacking(self, randoms: Iterable[tuple[int, int]]) -> str | None:
@@ -144,25 +153,35 @@ class Keys:
 
         Where the handshake is not opened, tshark does not know where its keys end and those of the data begin.
         """
-        lines = self.text(randoms).splitlines()
-        if not lines or any(line.startswith(OPENS_ALL) for line in lines):
+        opens = [self._opens[half] for half in _halves(randoms) if half in self._opens]
+        bits = reduce(or_, opens, 0)
+        if self.of_any or not opens or bits & ALL:
             return None
-
-        def sides(of: dict[str, bytes]) -> list[str]:
-            return [side for side, label in of.items() if any(line.startswith(label) for line in lines)]
-
-        data, handshake = sides(OPENS_DATA), sides(OPENS_HANDSHAKE)
-        if not data:
-            return "only the secrets of its handshake are given" if handshake else "no secret of its records is given"
-        if len(data) == 1:
-            return f"only the {data[0]}'s traffic secret is given"
-        return None if len(handshake) == 2 else "the secrets of its handshake are not given"
+        if not bits & (CLIENT_DATA | SERVER_DATA):
+            some = bits & (CLIENT_HANDSHAKE | SERVER_HANDSHAKE)
+            return "only the secrets of its handshake are given" if some else "no secret of its records is given"
+        if not bits & SERVER_DATA:
+            return "only the client's traffic secret is given"
+        if not bits & CLIENT_DATA:
+            return "only the server's traffic secret is given"
+        both = bits & CLIENT_HANDSHAKE and bits & SERVER_HANDSHAKE
+        return None if both else "the secrets of its handshake are not given"
 
     def text(self, randoms: Iterable[tuple[int, int]]) -> bytes:
         """The lines of a key log for some handshakes, and those that may be of any."""
-        wanted = {high.to_bytes(8, "big") + low.to_bytes(8, "big") for high, low in randoms}
+        wanted = _halves(randoms)
         lines = [line for random, own in self.by_random.items() if random[:16] in wanted for line in own]
         return b"".join(line + b"\n" for line in [*lines, *self.of_any])
+
+
+def _halves(randoms: Iterable[tuple[int, int]]) -> set[bytes]:
+    """The first halves of client randoms, from the two words of each that are kept."""
+    return {high.to_bytes(8, "big") + low.to_bytes(8, "big") for high, low in randoms}
+
+
+def _opening(line: bytes) -> int:
+    """What a secret opens."""
+    return next((bit for label, bit in OPENS.items() if line.startswith(label)), 0)
 
 
 def _is_secret(text: bytes) -> bool:

@@ -1,6 +1,5 @@
 """Tables as Arrow data of their schema, and as the DataFrames that analysts work with."""
 
-from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -75,24 +74,37 @@ def to_pandas(table: str, data: pa.Table) -> "pd.DataFrame":
     """The table as a DataFrame: nullable integers and booleans, ``string``, categoricals for closed sets."""
     import pandas as pd
 
-    return pd.DataFrame({column.name: _series(column, data.column(column.name), pd) for column in schema.TABLES[table]})
+    arrays = {column.name: _array(column, data.column(column.name), pd) for column in schema.TABLES[table]}
+    return pd.DataFrame(arrays, copy=False)
 
 
-def _series(column: schema.Column, values: Any, pd: Any) -> Any:
-    simple: dict[Any, Callable[[], Any]] = {
-        schema.INT: pd.Int64Dtype,
-        schema.BOOL: pd.BooleanDtype,
-        schema.FLOAT: pd.Float64Dtype,
+def _array(column: schema.Column, values: pa.ChunkedArray, pd: Any) -> Any:
+    import pyarrow.compute as pc  # takes long, and only DataFrames need it
+
+    masked = {
+        schema.INT: (pd.arrays.IntegerArray, 0),
+        schema.BOOL: (pd.arrays.BooleanArray, False),
+        schema.FLOAT: (pd.arrays.FloatingArray, 0.0),
     }
     if column.type == schema.TIME:
-        return values.to_pandas().astype("datetime64[ns, UTC]")
-    if column.type in simple:
-        return pd.Series(pd.array(values.to_pylist(), dtype=simple[column.type]()))
+        return values.to_pandas().astype("datetime64[ns, UTC]").array
+    if column.type in masked:
+        kind, nothing = masked[column.type]  # of copies: a DataFrame may be written to, Arrow's data may not
+        return kind(values.fill_null(nothing).to_numpy().copy(), values.is_null().to_numpy().copy())
+    texts = values.cast(pa.string())
     if column.type == schema.CLOSED:
-        texts = values.cast(pa.string())
-        order = categories(column, [v for v in texts.unique().to_pylist() if v is not None])
-        return pd.Series(pd.Categorical(texts.to_pylist(), categories=order, ordered=column.ordered))
-    return pd.Series(pd.array(values.cast(pa.string()).to_pylist(), dtype="string"))
+        order = categories(column, texts.unique().drop_null().to_pylist())
+        codes = pc.index_in(texts, pa.array(order, pa.string())).fill_null(-1)
+        return pd.Categorical.from_codes(codes.to_numpy().copy(), dtype=_closed(tuple(order), column.ordered))
+    return pd.array(texts.to_pylist(), dtype="string")
+
+
+@cache
+def _closed(order: tuple[str, ...], ordered: bool) -> Any:
+    """The dtype of a closed set, which takes longer to make than a small column."""
+    import pandas as pd
+
+    return pd.CategoricalDtype(list(order), ordered=ordered)
 
 
 def whole_numbers(column: pa.ChunkedArray) -> "np.ndarray[Any, Any]":

@@ -12,7 +12,7 @@ from auditor.decode.packet import TCP
 from auditor.flows import state as S
 from auditor.flows.intern import value
 from auditor.flows.kept import MOST_CARRIED, MOST_DATAGRAMS, MOST_KEPT_BYTES
-from auditor.recognise.numbers import EAP, FTP, OPENVPN, RADIUS, RDP, TDS
+from auditor.recognise.numbers import EAP, FTP, OPENVPN, QUIC, RADIUS, RDP, TDS
 from auditor.tls.datagram_messages import Assembler, Datagram, Held
 
 Array = np.ndarray[Any, Any]
@@ -102,5 +102,5 @@ def _note(flows: Array, flow: int, assembler: Assembler) -> None:
 
 def _is_full(flow: Any, *, over_tcp: bool) -> bool:
     """Whether as much of a flow was kept as may be, so that there may be more of its handshakes."""
-    in_pieces = over_tcp or flow["application"] in (OPENVPN, RADIUS, RDP, EAP)
-    return bool(flow["datagrams"] >= (MOST_CARRIED if in_pieces else MOST_DATAGRAMS) or flow["kept"] >= MOST_KEPT_BYTES)
+    most = MOST_DATAGRAMS if flow["application"] == QUIC and not over_tcp else MOST_CARRIED
+    return bool(flow["datagrams"] >= most or flow["kept"] >= MOST_KEPT_BYTES)

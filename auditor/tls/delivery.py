@@ -102,8 +102,8 @@ def deliveries(rows: Array, client: Array, server: Array, answered_with: Array) 
         mss,
         client["repeats"].astype(np.int64),
         is_large,
-        client["repeat_frame"],
-        server["reset_frame"],
+        client["repeat_frame"].copy(),  # a view would keep all of the rows for as long as the flows wait
+        server["reset_frame"].copy(),
     )
 
 

@@ -13,6 +13,7 @@ from tests.fuzz.loop import KEPT, Crash, run
 from tests.fuzz.targets import TARGETS
 
 TURN = 3.0  # seconds of processor time of a target before the next one's turn
+EVERY = 60.0  # seconds between two lines
 FIRST, MOST = 20, 50_000  # executions of a turn: the first one, and at most
 
 
@@ -27,6 +28,13 @@ def keep(crash: Crash, known: set[str]) -> None:
     sys.stdout.write(f"--- {crash.target}/{crash.name}\n{crash.what}\n")
 
 
+def tell(done: Counter[str], known: set[str]) -> None:
+    """Say in a line what was executed until now."""
+    each = " ".join(f"{name}:{count}" for name, count in done.items())
+    sys.stdout.write(f"{time.strftime('%H:%M')} {done.total():,} executions, {len(known)} places that crash; {each}\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
@@ -35,7 +43,7 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", help="names, or beginnings of names; all without")
     asked = parser.parse_args()
     names = [name for name in TARGETS if not asked.targets or name.startswith(tuple(asked.targets))]
-    end, seed, done = time.monotonic() + asked.minutes * 60, asked.seed, Counter[str]()
+    end, seed, done, told = time.monotonic() + asked.minutes * 60, asked.seed, Counter[str](), time.monotonic()
     counts = dict.fromkeys(names, FIRST)
     known: set[str] = set()
     while (done.total() < asked.executions) if asked.executions is not None else (time.monotonic() < end):
@@ -46,8 +54,9 @@ def main() -> int:
                 keep(crash, known)
             done[name] += count
             counts[name] = max(1, min(MOST, int(count * TURN / max(time.process_time() - begin, 1e-3))))
-        sys.stdout.write(f"{done.total():,} executions, {len(known)} places that crash\n")
-        sys.stdout.flush()
+            if time.monotonic() > told + EVERY:
+                told = time.monotonic()
+                tell(done, known)
     sys.stdout.write("".join(f"{count:>10,} {name}\n" for name, count in done.items()))
     sys.stdout.write(f"{done.total():>10,} executions, {len(known)} places that crash; seed {asked.seed}\n")
     return 1 if known else 0

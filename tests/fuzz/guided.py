@@ -30,11 +30,11 @@ def guide(name: str, rest: list[str]) -> None:
         for module in pkgutil.walk_packages(auditor.__path__, "auditor."):
             if module.name not in PROGRAMS:
                 importlib.import_module(module.name)
-    from tests.fuzz.loop import KEPT, execute, folder
+    from tests.fuzz.loop import KEPT, execute, folder, watched
     from tests.fuzz.targets import TARGETS
 
     target = TARGETS[name]
-    with folder() as work, tempfile.TemporaryDirectory() as corpus:
+    with watched(), folder() as work, tempfile.TemporaryDirectory() as corpus:
         for number in range(SEEDS):
             Path(corpus, str(number)).write_bytes(target.make(Random(number)))
 

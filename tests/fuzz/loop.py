@@ -6,11 +6,13 @@ import resource
 import shutil
 import signal
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -22,6 +24,7 @@ from tests.fuzz.targets import TARGETS, Target
 
 HANG = 10  # seconds of processor time that no input may take
 MOST_MEMORY = 1 << 20  # KiB that no input may take
+TOUCHED = 0.02  # seconds in which nobody touches that many
 MEMORY = Path("/dev/shm")
 KEPT = Path(__file__).parent / "kept"
 
@@ -54,22 +57,37 @@ def _ring(_number: int, _frame: FrameType | None) -> None:
     raise HangError
 
 
+class Peak:
+    """The most memory that this process ever took. To ask takes as long as many an execution: so only behind those that took long."""
+
+    def __init__(self) -> None:
+        self.kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def grown(self) -> int:
+        """By how much it grew since this was last asked."""
+        before, self.kibibytes = self.kibibytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return self.kibibytes - before
+
+
+@cache
+def _peak() -> Peak:
+    return Peak()
+
+
 def execute(name: str, target: Target, data: bytes, work: Path, random: Random | None = None) -> Crash | None:
     """Give one input to its readers: all of them, or with ``random`` to one where each takes long."""
     inner = work / "in"
-    inner.mkdir()
+    inner.mkdir(exist_ok=True)
     path = inner / target.file
-    path.write_bytes(data)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with path.open("wb", buffering=0) as file:
+        file.write(data)
+    peak, begin = _peak(), time.perf_counter()
     signal.setitimer(signal.ITIMER_VIRTUAL, HANG)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            warnings.simplefilter("ignore", ResourceWarning)  # of an earlier input's, whenever it is collected
-            if random is None or target.glance is None:
-                target.read(path)
-            else:
-                target.glance(path, random)
+        if random is None or target.glance is None:
+            target.read(path)
+        else:
+            target.glance(path, random)
     except auditor.AuditError as error:
         if not str(error).isprintable():
             return Crash(name, data, f"a message that is not harmless: {error}")
@@ -77,20 +95,24 @@ def execute(name: str, target: Target, data: bytes, work: Path, random: Random |
         return Crash(name, data, traceback.format_exc(limit=-6))
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        shutil.rmtree(inner)
-    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before > MOST_MEMORY:
+        if target.is_slow or not path.exists():
+            shutil.rmtree(inner)
+    if time.perf_counter() - begin > TOUCHED and peak.grown() > MOST_MEMORY:
         return Crash(name, data, "it takes more than 1 GiB")
     return None
 
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """What takes too long is ended, in this thread, which must be the main one."""
+    """What takes too long is ended, in this thread, which must be the main one; warnings are errors."""
     faulthandler.enable()
     pa.set_cpu_count(1)  # inputs are small: handing them to other threads costs more than reading them
     before = signal.signal(signal.SIGVTALRM, _ring)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.simplefilter("ignore", ResourceWarning)  # of an earlier input's, whenever it is collected
+            yield
     finally:
         signal.signal(signal.SIGVTALRM, before)
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -22,6 +23,7 @@ NUMBERS: list[Any] = [
     *(0, 1, -1, 5, 255, 256, 4095, 4096, 65535, 65536, 1 << 31, 1 << 32, 1 << 53, (1 << 63) - 1, 1 << 63, -(1 << 63) - 1),
     *(10**30, 10**400, 0.5, -0.0, 1e308, float("inf"), float("-inf"), float("nan"), 1e-320, -62135596801, 253402300800),
 ]  # fmt: skip
+SHORT = [number for number in NUMBERS if number != 10**400]
 OTHERS: list[Any] = [None, True, False, [], {}, [[]], {"": {}}, [None], [{}], {"a": []}, ["x", 1, None]]
 
 
@@ -127,21 +129,26 @@ def toml(random: Random, value: Any) -> bytes:
 
 def fields(random: Random, text: str) -> bytes:
     """Lines of fields with a few of them replaced, whatever separates them."""
+    parts = _fields(text).copy()
     for _ in range(random.randint(1, 6)):
-        parts = re.split(r"([\s,\t]+)", text)
         at = random.randrange(len(parts))
         match random.randrange(6):
             case 0 | 1 | 2:
-                parts[at] = str(random.choice(random.choice((TEXTS, [n for n in NUMBERS if n != 10**400]))))
+                parts[at] = str(random.choice(random.choice((TEXTS, SHORT))))
             case 3:
                 parts[at] = random.choice(parts)
-            case 4:
+            case 4 if len(parts) > 1:
                 del parts[at]
             case _:
                 parts[at:at] = parts[: random.randrange(20)]
-        text = "".join(parts)
-    data = text.encode("utf-8", "surrogatepass")
+    data = "".join(parts).encode("utf-8", "surrogatepass")
     return octets(random, data) if random.random() < 0.1 else data
+
+
+@cache
+def _fields(text: str) -> list[str]:
+    """The fields of a text, and what separates them."""
+    return re.split(r"([\s,\t]+)", text)
 
 
 def octets(random: Random, data: bytes) -> bytes:
@@ -228,7 +235,8 @@ def parquet(random: Random, table: pa.Table) -> bytes:
                     continue
                 table = table.set_column(at, field, cells)
     out = io.BytesIO()
-    pq.write_table(table, out, row_group_size=random.choice((1, 7, 1000)), compression=random.choice(("zstd", "none")))
+    packed, size = random.random() < 0.1, random.choice((1, 7, 1000))
+    pq.write_table(table, out, row_group_size=size, compression="zstd" if packed else "none")
     return octets(random, out.getvalue()) if random.random() < 0.15 else out.getvalue()
 
 

@@ -39,7 +39,7 @@ MAKE = Callable[[Random], bytes]
 
 @dataclass(frozen=True)
 class Target:
-    """A kind of input: the name of its file, one that is made wrong, and who reads it. ``is_slow``: takes a tenth of a second.
+    """A kind of input: the name of its file, one that is made wrong, and who reads it. ``is_slow``: takes milliseconds, and may leave files.
 
     ``glance``: reads it in one of the ways that ``read`` does all of, which would take longer than what is looked for is worth.
     """
@@ -322,7 +322,7 @@ RESULTS = {
 }
 DECODERS = {
     "certificate": Target("a.der", decoders.make_certificate, decoders.read_certificate),
-    "chain": Target("chain", decoders.make_chain, decoders.read_chain),
+    "chain": Target("chain", decoders.make_chain, decoders.read_chain, glance=decoders.read_chain),
     "quic": Target("quic", decoders.make_quic, decoders.read_quic),
     "dtls": Target("dtls", decoders.make_dtls, decoders.read_dtls, glance=decoders.glance_at_dtls),
     "seal": Target("seal.sig", decoders.make_seal, decoders.read_seal),

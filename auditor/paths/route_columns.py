@@ -1,0 +1,235 @@
+"""Routing tables that are printed in columns under a header: of hosts, and of some routers.
+
+`netstat -rn` and `route -n` of Linux, BSD and macOS, `route print` and `Get-NetRoute` of Windows, RouterOS, PAN-OS, OpenBGPD.
+Among routes to one prefix those of the lowest metric are in force; several of these share the load.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+from auditor.paths.route_texts import Entry, hop_of
+from auditor.paths.routes import Hop
+
+Ranked = Iterator[tuple[str, int, Hop | None]]  # prefix, metric, next hop; None: packets to it are thrown away
+EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
+CONNECTED = ("0.0.0.0", "*", "::", "[::]", "on-link")  # instead of a gateway: on the interface itself
+LINUX = r"^Destination +Gateway +Genmask +Flags .*$"
+LINUX_6 = r"^Destination +Next Hop +Flags?\b.*$"
+BSD = r"^Destination +Gateway +Flags\b.*$"
+WINDOWS = (
+    r"^(?:Network Destination +Netmask +Gateway +Interface +Metric| *If +Metric +Network Destination +Gateway)\s*$"
+)
+NET_ROUTE = r"^ifIndex +DestinationPrefix +NextHop +RouteMetric +ifMetric\b.*$"
+ROUTER_OS = r"^(?:#| #)? +DST-ADDRESS +.*GATEWAY\b.*$"
+PAN_OS = r"^destination +nexthop +metric +flags\b.*$"
+OPEN_BGPD = r"^flags +(?:vs +)?destination +gateway +lpref\b.*$"
+
+
+def entries(text: str) -> Iterator[Entry] | None:
+    """The routes of a text, or None where it is none of these tables."""
+    for sign, reader in READERS:
+        if re.search(sign, text, re.MULTILINE) is not None:
+            return _in_force(reader(text))
+    return None
+
+
+def _in_force(ranked: Ranked) -> Iterator[Entry]:
+    """Each prefix with the next hops of its lowest metric; those that throw packets away leave it without any."""
+    best: dict[str, tuple[int, list[Hop]]] = {}
+    for prefix, metric, hop in ranked:
+        known = best.get(prefix)
+        if known is None or metric < known[0]:
+            best[prefix] = known = metric, []
+        if metric == known[0] and hop is not None:
+            known[1].append(hop)
+    for prefix, (_, hops) in best.items():
+        yield prefix, hops
+
+
+def _gateway(text: str, interface: str | None) -> Hop | None:
+    """The next hop that a gateway's column names; one that is no address is on the interface itself."""
+    address = text.strip("[]").partition("%")[0]
+    if text.lower() in CONNECTED or text.startswith("link#") or re.fullmatch(r"(?:[0-9a-fA-F]{1,2}:){5}\w{1,2}", text):
+        return hop_of(None, interface)
+    return hop_of(address, interface)
+
+
+def _after(text: str, header: str) -> Iterator[tuple[list[str], list[str]]]:
+    """(names of the columns, fields) of each line below a header."""
+    columns: list[str] = []
+    for line in text.splitlines():
+        if re.match(header, line.rstrip()) is not None:
+            columns = line.replace("Next Hop", "Gateway").split()
+        elif columns and line.strip():
+            yield columns, line.split()
+
+
+def _metric(fields: list[str], columns: list[str], *names: str) -> int:
+    at = next((columns.index(name) for name in names if name in columns), None)
+    return int(fields[at]) if at is not None and at < len(fields) and fields[at].isdigit() else 0
+
+
+def _linux(text: str) -> Ranked:
+    """``route -n`` and ``netstat -rn`` of Linux: an address and its mask."""
+    for columns, fields in _after(text, LINUX):
+        if len(fields) == len(columns) or (len(fields) == 8 and "!" in fields[3]):
+            destination = EVERYWHERE[4] if fields[0] == "default" else f"{fields[0]}/{fields[2]}"
+            hop = _gateway(fields[1], fields[-1]) if "!" not in fields[3] else None
+            yield destination, _metric(fields, columns, "Metric"), hop
+
+
+def _linux_6(text: str) -> Ranked:
+    """The same of IPv6, where a prefix has its length."""
+    for columns, fields in _after(text, LINUX_6):
+        if len(fields) == len(columns) and "/" in fields[0]:
+            destination = "".join(fields[0].split("[")).replace("]", "")
+            hop = _gateway(fields[1], fields[-1]) if "!" not in fields[2] else None
+            yield destination, _metric(fields, columns, "Met", "Metric"), hop
+
+
+def _bsd(text: str) -> Ranked:
+    """``netstat -rn`` of BSD and macOS. Routes of one interface alone (macOS: I) are for sockets that ask for it.
+
+    A network's trailing zeros are left out; without a length it has that of what is written.
+    """
+    version, main = 4, True
+    for line in text.splitlines():
+        if line.startswith(("Routing tables", "Routing table:")):  # FreeBSD's and OpenBSD's further ones are not asked
+            number = re.search(r"(?:fib:|table:|rdomain) *(\d+)", line)
+            main = number is None or number[1] == "0"
+        elif re.match(r"^Internet6?:", line):
+            version = 6 if line.startswith("Internet6") else 4
+        elif re.match(BSD, line.rstrip()) is not None:
+            columns = line.split()
+            at = next((columns.index(name) for name in ("Netif", "Iface", "Interface") if name in columns), None)
+        elif len(fields := line.split()) > 3 and main and _is_asked(fields):
+            interface = fields[at] if at is not None and at < len(fields) else None
+            thrown = bool(set("RB") & set(fields[2]))
+            hop = None if thrown else _gateway(fields[1], interface)
+            yield _bsd_prefix(fields[0], version), _metric(fields, columns, "Prio"), hop
+
+
+def _is_asked(fields: list[str]) -> bool:
+    """Whether a route is up, and not of one zone or one interface alone."""
+    return "%" not in fields[0] and "U" in fields[2] and "I" not in fields[2]
+
+
+def _bsd_prefix(text: str, version: int) -> str:
+    if text == "default":
+        return EVERYWHERE[version]
+    address, _, length = text.partition("/")
+    if version == 6:
+        return f"{address}/{length or 128}"
+    octets = address.split(".")
+    return f"{'.'.join([*octets, *['0'] * (4 - len(octets))])}/{length or 8 * len(octets)}"
+
+
+def _windows(text: str) -> Ranked:
+    """``route print`` of Windows: active routes. Its persistent ones stand among these where they are in force."""
+    version, wrapped = 0, list[str]()
+    for line in text.splitlines():
+        header = re.match(WINDOWS, line)
+        fields = line.split()
+        if header is not None:
+            version = 4 if "Netmask" in line else 6
+        elif line.startswith("===") or line.rstrip().endswith(":"):
+            version = 0
+        elif version == 4 and len(fields) >= 5 and fields[-1].isdigit():
+            yield f"{fields[0]}/{fields[1]}", int(fields[-1]), _windows_hop(fields[2:-2])
+        elif version == 6 and fields:
+            wrapped = [*wrapped, *fields]  # a long destination has its gateway on the next line
+            if len(wrapped) >= 4:
+                yield wrapped[2], int(wrapped[1]), _windows_hop(wrapped[3:])
+                wrapped = []
+
+
+def _windows_hop(gateway: list[str]) -> Hop | None:
+    """The next hop; what is no address says in the system's language that there is none: on the link."""
+    return hop_of(gateway[0]) if len(gateway) == 1 and re.search(r"[.:]", gateway[0]) else Hop()
+
+
+def _net_route(text: str) -> Ranked:
+    """``Get-NetRoute`` of PowerShell: a route's metric and its interface's add up."""
+    for _, fields in _after(text, NET_ROUTE):
+        if len(fields) >= 5 and fields[0].isdigit() and fields[-1] != "PersistentStore":
+            own, of_interface = (int(field) if field.isdigit() else 0 for field in fields[3:5])
+            yield fields[1], own + of_interface, _gateway(fields[2], None)
+
+
+def _router_os(text: str) -> Ranked:
+    """``/ip route print`` of RouterOS: active routes (A) of the main table; a list of gateways goes on below."""
+    columns: dict[str, int] = {}
+    prefix: str | None = None
+    for line in text.splitlines():
+        if re.match(ROUTER_OS, line.rstrip()) is not None:
+            columns = {found[0]: found.start() for found in re.finditer(r"[A-Z-]{2,}", line)}
+            continue
+        if not columns:
+            continue
+        found = re.match(r"^(?P<flags>[\sA-Za-z0-9+]*?)\s+(?P<net>[\da-fA-F.:]+/\d+)\s", f"{line} ")
+        if found is not None:
+            flags = re.sub(r"[\s\d]", "", found["flags"])
+            active = "A" in flags and not set("XIUPB") & set(flags)
+            table = _cell(line, columns, "ROUTING-TABLE")
+            listed = table in ("", "main")
+            prefix = found["net"] if "A" in flags and listed else None
+            if prefix is not None and not active:
+                yield prefix, 0, None
+        if prefix is not None and (found is None or active) and line.strip():
+            gateway = _cell(line, columns, "GATEWAY")
+            yield prefix, 0, _router_os_hop(gateway)
+
+
+def _cell(line: str, columns: dict[str, int], name: str) -> str:
+    """What stands under a column's name, from where it begins: cells are aligned to the left and have no spaces."""
+    at = columns.get(name)
+    return "" if at is None else line[at:].split(" ", maxsplit=1)[0]
+
+
+def _router_os_hop(gateway: str) -> Hop | None:
+    address, _, interface = gateway.partition("%")
+    if re.fullmatch(r"[\d.]+|[\da-fA-F]*:[\da-fA-F:.]*", address):
+        return hop_of(address, interface or None)
+    return hop_of(None, gateway) if gateway else None
+
+
+def _pan_os(text: str) -> Ranked:
+    """``show routing route`` of PAN-OS: active routes (A). Which packets go by which virtual router its zones say."""
+    names = set(re.findall(r"^VIRTUAL ROUTER: (.+?) \(id", text, re.MULTILINE))
+    if len(names) > 1 and "default" not in names:
+        raise ValueError(f"routes of the virtual routers {', '.join(sorted(names))}: give those of one")
+    mine = True
+    for line in text.splitlines():
+        if (heading := re.match(r"^VIRTUAL ROUTER: (.+?) \(id", line)) is not None:
+            mine = len(names) == 1 or heading[1] == "default"
+        fields = line.split()
+        if not mine or len(fields) < 3 or re.match(r"^[\da-fA-F.:]+/\d+$", fields[0]) is None:
+            continue
+        rest = fields[3:] if fields[2].isdigit() else fields[2:]  # a metric may be missing
+        if not any(re.match(r"A\b", field) for field in rest):
+            continue
+        interface = next((f for f in rest if re.match(r"(?:ethernet|ae|vlan|tunnel|loopback)[\d./]*$", f)), None)
+        thrown = re.search(r"[.:]", fields[1]) is None  # "discard", or another virtual router
+        yield fields[0], 0, None if thrown else _gateway(fields[1], interface)
+
+
+def _open_bgpd(text: str) -> Ranked:
+    """``bgpctl show rib`` of OpenBGPD: selected paths (>, and m beside it)."""
+    for line in text.splitlines():
+        found = re.match(r"^(?P<flags>[*>IASEm ]+?)\s+(?:[NVI!]-\S\s+|[NV!]\s+)?(?P<net>\S+/\d+)\s+(?P<hop>\S+)\s+\d+\s+\d+\s*(?P<path>.*)$", line)  # fmt: skip
+        if found is not None and {">", "m"} & set(found["flags"]):
+            hop = _gateway(found["hop"], None)
+            numbers = tuple(int(number) for number in re.findall(r"\b\d+\b", found["path"]))
+            yield found["net"], 0, hop and hop._replace(as_path=numbers, protocol="bgp")
+
+
+READERS: tuple[tuple[str, Callable[[str], Ranked]], ...] = (
+    (LINUX, _linux),
+    (LINUX_6, _linux_6),
+    (WINDOWS, _windows),
+    (NET_ROUTE, _net_route),
+    (ROUTER_OS, _router_os),
+    (PAN_OS, _pan_os),
+    (OPEN_BGPD, _open_bgpd),
+    (BSD, _bsd),
+)
