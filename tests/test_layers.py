@@ -219,6 +219,18 @@ def test_snap_length(audit_bytes: Any) -> None:
     assert wire.only(result.flows)["client_bytes"] == sum(map(len, [packets[0], packets[2], packets[3]]))
 
 
+def test_packets_that_end_inside_a_header(audit_bytes: Any) -> None:
+    """Each is counted once as cut by a snap length, and one that is whole but empty is not said to be cut by it."""
+    packets = wire.Talk().open().play([("c", b"x" * 1000)]).packets
+    row = wire.only(audit_bytes(wire.pcap(packets, snap=20)).captures)
+    assert (row["short"], row["cut"]) == (4, 4)
+    assert row["warnings"].startswith("4 packets are cut (a snap length")
+    assert "4 packets end inside a header" in row["warnings"]
+    row = wire.only(audit_bytes(wire.pcap([*packets, b""])).captures)
+    assert (row["short"], row["cut"]) == (0, 1)
+    assert row["warnings"].startswith("1 packet ends inside a header")
+
+
 def test_what_is_not_ip_is_counted(audit_bytes: Any) -> None:
     """ARP, ICMP, later fragments, cut headers and nonsense are counted apart, and make no flows."""
     arp = bytes(E)[:12] + b"\x08\x06" + bytes(28)
