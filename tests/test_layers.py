@@ -46,6 +46,7 @@ CASES: list[tuple[str, int, Any, str | None, str | None]] = [
     ("ppp", 9, PPP() / V4, None, None),
     ("ppp, compressed protocol", 9, b"\x21" + bytes(V4), None, None),
     ("ppp in HDLC", 50, b"\xff\x03\x00\x57" + bytes(V6), None, None),
+    ("ppp, a packet of multilink that is whole", 9, b"\xff\3\0\x3d\xc0\0\0\1\0\x21" + bytes(V4), None, None),
     ("Cisco HDLC", 50, b"\x0f\x00\x08\x00" + bytes(V4), None, None),
     ("pppoe", 1, E / PPPoE(sessionid=3) / PPP(proto=0x21) / V4, None, None),
     ("mpls", 1, E / MPLS(label=16, s=0) / MPLS(label=17, s=1) / V4, None, None),
