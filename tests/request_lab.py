@@ -193,7 +193,7 @@ class Lab:
         """
         with socket.create_server((LOOPBACK, 0)) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             udp.bind((LOOPBACK, 0))
-            command = [sys.executable, "-m", "hypercorn", "--bind", f"fd://{tcp.fileno()}"]
+            command = [sys.executable, "-m", "hypercorn", "--workers", "0", "--bind", f"fd://{tcp.fileno()}"]
             command += ["--quic-bind", f"fd://{udp.fileno()}", "--certfile", str(self.authority)]
             command += ["--keyfile", str(self.key), "tests.request_lab:hello"]
             sockets, nothing = (tcp.fileno(), udp.fileno()), subprocess.DEVNULL
@@ -225,7 +225,7 @@ class Lab:
         before = -1
         while before != (now := sum(len(talk.flights) for talk in self.talks)):
             before = now
-            time.sleep(0.15)
+            time.sleep(0.5)  # longer than a relay waits for its turn on a busy machine
 
     def pcap(self) -> bytes:
         """All conversations as a capture."""
