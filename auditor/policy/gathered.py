@@ -22,6 +22,7 @@ Array = np.ndarray[Any, Any]
 MOST_SERVICES = 12  # of a rule; those with the fewest flows are reported together
 MOST_OF_RULE = 24  # findings of a rule: above that, client networks are widened
 MOST_GATHERED = 20_000  # groups that are kept apart
+FIRST = 2_000  # of more, at whatever width, so many stay apart: the first ones in their order
 SLACK = 2  # times as many may be there, before those beyond are put together
 ANYWHERE: Prefix = (4, 0, 0)
 
@@ -77,7 +78,7 @@ class Findings:
             self._finding(self._kept(key), rule, at[members], subject).add(
                 at[members], which[members], reasons, subject
             )
-            self._bound(SLACK * MOST_GATHERED)
+            self._bound(SLACK * FIRST)
 
     def _kept(self, key: Key) -> Key:
         """The key under which a group is counted by now."""
@@ -97,11 +98,16 @@ class Findings:
 
     def _bound(self, most: int) -> None:
         """Where there are too many groups widen networks; where these are as wide as can be, keep the first groups apart."""
-        while len(self.gathered) > MOST_GATHERED and self.width < len(WIDTHS) - 1:
-            self.width += 1
+        if self.last is None and len(self.gathered) > MOST_GATHERED:
+            keys = set(self.gathered)
+            while len(keys) > MOST_GATHERED and self.width < len(WIDTHS) - 1:
+                self.width += 1
+                keys = set(map(self._kept, keys))
+            if len(keys) > MOST_GATHERED:
+                self.last = sorted(map(_rank, keys))[FIRST - 1]
             self._regroup(self.every())
-        if len(self.gathered) > most:
-            self.last = sorted(map(_rank, self.gathered))[MOST_GATHERED - 1]
+        elif self.last is not None and len(self.gathered) > most:
+            self.last = sorted(map(_rank, self.gathered))[FIRST - 1]
             self._regroup(self.every())
 
     def every(self) -> list[tuple[Key, Finding]]:
@@ -122,7 +128,7 @@ class Findings:
         last = min((one.last for one in (self, other) if one.last is not None), default=None)
         both = Findings(width=max(self.width, other.width), last=last)
         both._regroup([*self.every(), *other.every()])
-        both._bound(MOST_GATHERED)
+        both._bound(FIRST)
         return both
 
     def ordered(self, others: Iterable[Finding] = ()) -> list[Finding]:
@@ -130,7 +136,7 @@ class Findings:
 
         Worst first: severity, failures before warnings, most flows.
         """
-        self._bound(MOST_GATHERED)
+        self._bound(FIRST)
         every = dict(sorted(self.every(), key=lambda item: item[1].order))
         for finding in others:
             key = (finding.rule.code, finding.verdict, finding.service, finding.region, finding.client)
