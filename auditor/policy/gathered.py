@@ -189,6 +189,5 @@ def _joined(some: list[Finding], service: str, region: str | None, client: Prefi
 def _together(some: list[Finding], service: str, region: str | None, client: Prefix | None) -> Finding:
     first = some[0]
     finding = Finding(first.rule, first.verdict, service, region, client, first.about, first.first, first.last)
-    for one in some:
-        finding.join(one)
+    finding.join(*some)
     return finding
