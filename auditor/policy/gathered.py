@@ -74,7 +74,7 @@ class Findings:
             client = network_of(int(subject.client_high[first]), int(subject.client_low[first]))
             groups.setdefault(self._kept((rule.code, code, *subject.service(first), client)), []).append(members)
         for key, parts in groups.items():
-            members = np.concatenate(parts)
+            members = np.concatenate(parts) if len(parts) > 1 else parts[0]
             self._finding(self._kept(key), rule, at[members], subject).add(
                 at[members], which[members], reasons, subject
             )
@@ -83,7 +83,7 @@ class Findings:
     def _kept(self, key: Key) -> Key:
         """The key under which a group is counted by now."""
         rule, verdict, service, region, client = key
-        if (service, region, client) == REST:
+        if not self.capped or key[2:] == REST:
             return key
         key = rule, verdict, service, region, client and widened(client, WIDTHS[self.width])
         return key if self.last is None or _rank(key) <= self.last else (rule, verdict, *REST)
