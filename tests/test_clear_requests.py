@@ -9,6 +9,7 @@ import pytest
 
 import auditor
 from auditor.requests import upload
+from auditor.requests.operations import fitting_names
 from tests import wire
 
 pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
@@ -52,7 +53,9 @@ def said(run: Callable[..., auditor.Audit], flights: Any, server: str = BUCKETS)
 
 ASIA = {**V4, "X-Amz-Credential": V4["X-Amz-Credential"].replace("AKIA", "ASIA")}
 ELSEWHERE = {**V4, "X-Amz-Credential": V4["X-Amz-Credential"].replace("us-east-1", "eu-west-1")}
+OTHER_SERVICE = {**V4, "X-Amz-Credential": V4["X-Amz-Credential"].replace("/s3/", "/sns/")}
 FORMS = {
+    "another service": (form(OTHER_SERVICE), {"REQ101": "pass", "REQ104": "fail"}),
     "Version 4": (form(V4), {"REQ101": "pass", "REQ102": "pass", "REQ104": "pass", "REQ106": "pass", "REQ109": "fail"}),
     "a token": (form({**ASIA, "x-amz-security-token": "t"}), {"REQ101": "pass", "REQ106": "pass", "REQ107": "pass"}),
     "no token": (form(ASIA), {"REQ106": "fail"}),
@@ -128,3 +131,20 @@ def test_a_proxy_that_refuses(audit_bytes: Callable[..., auditor.Audit]) -> None
     for flights, expected in ((refused, "not_applicable"), (refused * 2, "not_applicable"), (refused + plain, "fail")):
         assert said(audit_bytes, flights, "10.9.9.9")["NET101"] == expected
     assert said(audit_bytes, opened, "10.9.9.9")["NET101"] == "fail"
+
+
+def test_names_in_scopes() -> None:
+    """A scope that names another service is wrong for every service with a public model; a name that no model has is not judged."""
+    right = {
+        "s3": "s3express",
+        "s3-control": "s3",
+        "bedrock-runtime": "bedrock",
+        "pinpoint": "mobiletargeting",
+        "kms": "kms",
+    }
+    assert not any(fitting_names(service, name) for service, name in right.items())
+    wrong = {"s3": "sns", "kms": "s3", "pinpoint": "pinpoint", "bedrock-runtime": "s3", "ses": "sns"}
+    assert all(fitting_names(service, name) for service, name in wrong.items())
+    assert not fitting_names("iot", "iotdevicegateway")
+    assert not fitting_names("lambda-url", "lambda")
+    assert not fitting_names(None, "s3")

@@ -59,3 +59,52 @@ def test_a_name_that_points_at_itself(audit_bytes: Callable[..., auditor.Audit])
     packets = [wire.datagram(head + record, sport=53, dport=6000, client="10.0.0.53", server=wire.CLIENT)]
     told = audit_bytes(wire.pcap([*packets, *wire.Talk().open().packets]))
     assert [row["server_name"] for row in told.rows("flows", "server_name")][-1] is None
+
+
+def over_tcp(answers: list[bytes], sizes: list[int], split_length: bool = False) -> list[bytes]:
+    """A client's query and these answers over TCP; segments have ``sizes``, the last of them again and again."""
+    query = bytes(DNS(rd=1, qd=DNSQR(qname=NAME)))
+    talk = wire.Talk(dport=53, server="10.0.0.53").open()
+    length = len(query).to_bytes(2, "big")
+    talk.play([("c", length), ("c", query)] if split_length else [("c", length + query)])
+    stream = b"".join(len(one).to_bytes(2, "big") + one for one in answers)
+    at = 0
+    while at < len(stream):
+        size = sizes.pop(0) if len(sizes) > 1 else sizes[0]
+        talk.send(1, stream[at : at + size])
+        at += size
+    return talk.close().packets
+
+
+def response(records: DNSRR, count: int = 1, asked: str = NAME) -> bytes:
+    return bytes(DNS(qr=1, ra=1, qd=DNSQR(qname=asked), ancount=count, an=records))
+
+
+OTHER = response(DNSRR(rrname="x.example", rdata="203.0.113.9"), asked="x.example")
+
+
+@pytest.mark.parametrize("sizes", [[1460], [2, 1460], [14, 1460], [40, 7, 1460], [20]])
+@pytest.mark.parametrize("before", [0, 1, 5])
+def test_answers_over_tcp(audit_bytes: Callable[..., auditor.Audit], sizes: list[int], before: int) -> None:
+    """An answer over TCP names flows as one in a datagram does (RFC 7766), wherever segments begin, and behind others of its stream."""
+    packets = over_tcp([*[OTHER] * before, response(address())], list(sizes), split_length=sizes[0] == 2)
+    told = audit_bytes(wire.pcap([*packets, *wire.Talk(sport=41_000).open().packets]))
+    rows = list(told.rows("flows", "server_name", "protocol", "client_port"))
+    assert [row["server_name"] for row in rows if row["client_port"] == 41_000] == [NAME]
+    assert [row["protocol"] for row in rows if row["client_port"] == 40_000] == ["dns"]
+
+
+def test_a_long_stream_of_answers(audit_bytes: Callable[..., auditor.Audit]) -> None:
+    """A resolver's connection that stays open is read on, however much went over it."""
+    packets = over_tcp([*[OTHER] * 3000, response(address())], [1460])
+    told = audit_bytes(wire.pcap([*packets, *wire.Talk(sport=41_000).open().packets]))
+    assert told.flows.set_index("client_port").server_name[41_000] == NAME
+
+
+def test_what_only_looks_like_dns_over_tcp(audit_bytes: Callable[..., auditor.Audit]) -> None:
+    """A stream whose first two bytes might be a length is recognised by what follows; no address is taken from one that breaks off."""
+    talk = wire.Talk(dport=443).open()
+    talk.play([("c", b"\0\x20"), ("c", bytes(40)), ("s", bytes(100))]).close()
+    cut = over_tcp([response(address())[:-4]], [1460])
+    told = audit_bytes(wire.pcap([*talk.packets, *cut, *wire.Talk(sport=41_000).open().packets]))
+    assert told.flows.server_name.isna().all()

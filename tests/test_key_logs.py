@@ -87,6 +87,21 @@ def test_what_secrets_lack(labels: list[str], words: str | None) -> None:
     assert keys.lacking([(int(RANDOM[:16], 16), int(RANDOM[16:32], 16))]) == words
 
 
+@pytest.mark.parametrize("label", ["CLIENT_RANDOM", *HANDSHAKE, *DATA])
+def test_two_secrets_of_one_name(label: str) -> None:
+    """Where a session's secret is given twice and differs, that is said; the same one again, in capitals too, is nothing to say."""
+    other = SECRET[:-1] + ("0" if SECRET[-1] != "0" else "1")
+    for second, words in (
+        (SECRET.upper(), None),
+        (other, "different secrets are given by the same name, of which the last one was tried"),
+    ):
+        keys = Keys()
+        labels = ["CLIENT_RANDOM"] if label == "CLIENT_RANDOM" else [*HANDSHAKE, *DATA]
+        lines = [f"{one} {RANDOM} {SECRET}\n".encode() for one in labels]
+        keys.add("log", [*lines, f"{label} {RANDOM} {second}\n".encode()])
+        assert keys.lacking([(int(RANDOM[:16], 16), int(RANDOM[16:32], 16))]) == words
+
+
 @pytest.mark.parametrize("line", [LINE + "g", LINE + "-", "X" + LINE, LINE.replace(" ab", " gb"), LINE[:-70]])
 def test_lines_that_are_damaged(line: str) -> None:
     """A line whose secret is cut or has other characters in it is counted as wrong, not taken for another secret."""

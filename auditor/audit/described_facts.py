@@ -246,7 +246,7 @@ class DescribedFacts(FlowFacts):
     @fact
     def early_data_sent(self) -> Array:
         """Early data was seen. Where the server's side is not in the capture, what a client that offers none sends is its Finished."""
-        return self._seen(SEEN_EARLY_DATA) & (self.early_data != NO)
+        return np.asarray(self._seen(SEEN_EARLY_DATA) & (self.early_data != NO))
 
     @fact
     def encrypt_then_mac(self) -> Array:

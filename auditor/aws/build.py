@@ -14,6 +14,7 @@ import re
 import sys
 from pathlib import Path
 
+from auditor.aws.names import endpoint
 from auditor.aws.ranges import Ranges
 
 DATA = Path(__file__).parent.parent / "data"
@@ -152,6 +153,26 @@ def operations() -> None:
     write("operations.csv", header, rows, f"service models of botocore {botocore.__version__} (Apache License 2.0)")
 
 
+def signing_names() -> None:
+    """The names that scopes of signatures have, for each service as its endpoints name it, from botocore's models and endpoint rules."""
+    import botocore
+    import botocore.session
+
+    session = botocore.session.get_session()
+    names: dict[str, set[str]] = {}
+    for name in session.get_available_services():
+        metadata = session.get_service_model(name).metadata
+        where = endpoint(f"{metadata['endpointPrefix']}.us-east-1.amazonaws.com")
+        if where is None or where.service is None:
+            continue
+        rules = json.dumps(session.get_component("data_loader").load_service_model(name, "endpoint-rule-set-1"))
+        own = {metadata.get("signingName", metadata["endpointPrefix"])}
+        names.setdefault(where.service, set()).update(own, re.findall(r'"signingName": "([A-Za-z0-9-]+)"', rules))
+    rows = [[service, " ".join(sorted(own))] for service, own in sorted(names.items())]
+    source = f"service models and endpoint rules of botocore {botocore.__version__} (Apache License 2.0)"
+    write("signing_names.csv", ["service", "names"], rows, source)
+
+
 def fips_endpoints() -> None:
     """The FIPS endpoints whose names do not show it by ``-fips`` before the Region, from botocore's endpoints.json."""
     import botocore
@@ -176,4 +197,5 @@ if __name__ == "__main__":
     registry(Path(sys.argv[1]))
     aws(Path(sys.argv[2]))
     operations()
+    signing_names()
     fips_endpoints()

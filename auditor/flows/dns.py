@@ -275,39 +275,48 @@ def is_asked_for(block: Bytes, base: int, owner: int, records: int, count: int, 
 
 @part
 def take_answer(
-    memory: Memory, answers: AnswerRows, packet: PacketRow, high: np.uint64, low: np.uint64, name: int, lives: int
+    memory: Memory,
+    answers: AnswerRows,
+    client_high: np.uint64,
+    client_low: np.uint64,
+    high: np.uint64,
+    low: np.uint64,
+    name: int,
+    time: int,
+    lives: int,
 ) -> None:
     """Keep an answer, or note it where shares of the work ask each other later."""
-    time = max(1, packet.time)
     if memory.counters[SHARES] > 1:
-        note_answer(memory, packet.target_high, packet.target_low, high, low, name, time, lives)
+        note_answer(memory, client_high, client_low, high, low, name, time, lives)
     else:
-        keep_answer(memory.counters, answers, packet.target_high, packet.target_low, high, low, name, time, lives)
+        keep_answer(memory.counters, answers, client_high, client_low, high, low, name, time, lives)
 
 
 @part
-def is_answer(block: Bytes, begin: int, packet: PacketRow) -> bool:
-    """Whether a DNS message is a resolver's answer without an error."""
-    if packet.source_port == MULTICAST_DNS or packet.source_port == LINK_LOCAL_NAMES:
-        return False
-    return be16(block, begin + 2) & 0x800F == 0x8000
+def dns_message(
+    memory: Memory,
+    answers: AnswerRows,
+    block: Bytes,
+    base: int,
+    end: int,
+    client_high: np.uint64,
+    client_low: np.uint64,
+    time: int,
+) -> None:
+    """Keep the A and AAAA records of a response without an error, under the name of its question, for whom it went to.
 
-
-@part
-def dns_answers(memory: Memory, answers: AnswerRows, block: Bytes, packet: PacketRow) -> None:
-    """Keep the A and AAAA records of a response under the name of its question."""
-    at = np.int64(packet.payload)
-    base, end = at, at + np.int64(packet.payload_captured)
-    if not is_answer(block, base, packet):
+    Where the message is in ``scratch``, there is room for a name before it.
+    """
+    if be16(block, base + 2) & 0x800F != 0x8000:
         return
-    count = min(be16(block, at + 6), MOST_ANSWERS)
+    count = min(be16(block, base + 6), MOST_ANSWERS)
     if count == 0:
         return
-    length = question_name(block, at + HEADER, end, memory.scratch)
+    length = question_name(block, base + HEADER, end, memory.scratch)
     if length <= 0:
         return
     name, life = 0, np.int64(LONGEST_LIFE)
-    at = skip_name(block, at + HEADER, end) + 4
+    at = skip_name(block, base + HEADER, end) + 4
     records = at
     for _ in range(count):
         owner = at
@@ -329,5 +338,15 @@ def dns_answers(memory: Memory, answers: AnswerRows, block: Bytes, packet: Packe
                 name = intern(
                     memory.arena, memory.entries, memory.intern_buckets, memory.scratch, np.int64(0), np.int64(length)
                 )
-            take_answer(memory, answers, packet, high, low, name, lives)
+            take_answer(memory, answers, client_high, client_low, high, low, name, max(1, time), lives)
         at += size
+
+
+@part
+def dns_answers(memory: Memory, answers: AnswerRows, block: Bytes, packet: PacketRow) -> None:
+    """What a datagram's DNS message says, if it is a resolver's."""
+    if packet.source_port == MULTICAST_DNS or packet.source_port == LINK_LOCAL_NAMES:
+        return
+    base = np.int64(packet.payload)
+    end = base + np.int64(packet.payload_captured)
+    dns_message(memory, answers, block, base, end, packet.target_high, packet.target_low, np.int64(packet.time))

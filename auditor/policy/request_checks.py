@@ -12,7 +12,7 @@ import numpy as np
 from auditor.border.words import agreed
 from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Checked, check, unmet
 from auditor.policy.facts import Facts
-from auditor.requests.operations import signing_names
+from auditor.requests.operations import fitting_names
 
 # How the names of services begin that take bearer tokens besides signatures, or in their place: API keys (IAM User
 # Guide), tokens of IAM Identity Center and of CodeCatalyst, and what customers put behind their own endpoints.
@@ -130,8 +130,7 @@ def signature_scope(facts: Facts, required: bool, parameters: dict[str, Any]) ->
         if row["signature_version"] not in ("4", "4a", "presigned", "form") or row["scope_service"] is None:
             return None
         wrong = []
-        allowed = signing_names().get(row["service"] or "", frozenset())
-        if allowed and row["scope_service"] not in allowed:
+        if allowed := fitting_names(row["service"], row["scope_service"]):
             wrong.append(f"signed for {row['scope_service']}, the endpoint is of {' or '.join(sorted(allowed))}")
         where, region = row["region"], row["scope_region"]
         named = (row["scope_regions"] or region or "").split()  # Version 4a names several, with wildcards

@@ -85,6 +85,7 @@ from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, NUMBERS, Layout
 from auditor.recognise.clear import look_for_clear
 from auditor.recognise.datagrams import is_looked_at, udp_payload
+from auditor.recognise.dns_streams import dns_stream
 from auditor.recognise.numbers import TLS
 from auditor.recognise.streams import tcp_bytes
 from auditor.tls.records import message
@@ -188,6 +189,8 @@ def follow_bytes(
 ) -> None:
     """A side's stream has more bytes in order: the messages in them."""
     memory = state.memory
+    if stream.recognised == 0 and dns_stream(memory, state.answers, flow, side, stream, direction, packet):
+        return
     handshake = state.handshakes[flow.handshake if flow.handshake >= 0 else memory.counters[FREE_HANDSHAKE]]
     while tcp_bytes(memory, flow, side, stream, handshake, direction, packet):
         message(memory, flow, stream, handshake, direction, packet)

@@ -38,6 +38,7 @@ _OTHER = re.compile(
 )
 # What a secret opens, by how its label begins: a whole session; of TLS 1.3, one side's handshake or data.
 ALL, CLIENT_DATA, SERVER_DATA, CLIENT_HANDSHAKE, SERVER_HANDSHAKE = 1, 2, 4, 8, 16
+CONTRADICTED = 32  # two secrets of one label differ
 OPENS = {
     b"CLIENT_RANDOM": ALL,
     b"PMS_CLIENT_RANDOM": ALL,
@@ -56,6 +57,7 @@ BLOCK = 4 << 20
 MOST_AT_ONCE = 256 << 20  # bytes of what was written to a key log since it was read
 LINE = 480  # bytes that a line of secrets takes in memory
 NONE_AFTER = 64 << 20  # bytes without a secret, behind which no more is read of what cannot be a key log
+MOST_COMPARED = 16  # lines of a session, which has eight at most
 EXAMPLE = "CLIENT_RANDOM <64 hexadecimal digits> <96 hexadecimal digits>"
 
 
@@ -109,7 +111,7 @@ class Keys:
             if (match := _SESSION.search(text)) is not None:
                 line, random = _canonical(match), bytes.fromhex(match[2].decode())
                 kept = self.by_random.setdefault(random, [])
-                self._opens[random[:16]] = self._opens.get(random[:16], 0) | _opening(line)
+                self._opens[random[:16]] = self._opens.get(random[:16], 0) | _opening(line) | _contradicts(line, kept)
             elif (match := _OTHER.search(text)) is not None:
                 kept, line = self.of_any, match[1]
             else:
@@ -155,6 +157,8 @@ class Keys:
         """
         opens = [self._opens[half] for half in _halves(randoms) if half in self._opens]
         bits = reduce(or_, opens, 0)
+        if bits & CONTRADICTED:
+            return "different secrets are given by the same name, of which the last one was tried"
         if self.of_any or not opens or bits & ALL:
             return None
         if not bits & (CLIENT_DATA | SERVER_DATA):
@@ -182,6 +186,13 @@ def _halves(randoms: Iterable[tuple[int, int]]) -> set[bytes]:
 def _opening(line: bytes) -> int:
     """What a secret opens."""
     return next((bit for label, bit in OPENS.items() if line.startswith(label)), 0)
+
+
+def _contradicts(line: bytes, kept: list[bytes]) -> int:
+    """The bit for a session of which a secret was given before, and differs: of two clients, or of a log put together wrongly."""
+    label = line.partition(b" ")[0] + b" "
+    before = [one for one in kept[:MOST_COMPARED] if one.startswith(label)]
+    return CONTRADICTED if any(one.lower() != line.lower() for one in before) else 0
 
 
 def _is_secret(text: bytes) -> bool:

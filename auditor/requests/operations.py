@@ -85,6 +85,31 @@ def signing_names() -> dict[str, frozenset[str]]:
     return {service: frozenset(names) for service, names in names_of.items()}
 
 
+@cache
+def names_in_scopes() -> dict[str, frozenset[str]]:
+    """Service -> the names that scopes have for it, of all services whose models are public, whatever operations they have."""
+    text = data.FOLDER.joinpath("signing_names.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return {row["service"]: frozenset(row["names"].split()) for row in rows}
+
+
+@cache
+def _all_names_in_scopes() -> frozenset[str]:
+    return frozenset(name for names in names_in_scopes().values() for name in names)
+
+
+def fitting_names(service: str | None, name: str) -> frozenset[str]:
+    """The names that a scope may have for a service, where ``name`` is none of them; empty where it is, or may be, one.
+
+    Some APIs have names of their own that no model has (AWS IoT's over WebSocket): outside of the services whose operations
+    are known, only a name that is another service's is wrong.
+    """
+    if names := signing_names().get(service or ""):
+        return frozenset() if name in names else names
+    names = names_in_scopes().get(service or "", frozenset())
+    return names if names and name not in names and name in _all_names_in_scopes() else frozenset()
+
+
 def operation(host: str, method: str, path: str, target: str | None, action: str | None) -> Operation | None:
     """The operation of a request; None where it is none of those known.
 
