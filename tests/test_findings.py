@@ -168,7 +168,9 @@ def test_what_is_left_out_does_not_hang_by_the_order_of_arrival(data: st.DataObj
         return findings_table(whole.ordered(), {}).to_pylist(), whole.capped
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gathering, "MOST_GATHERED", data.draw(st.integers(1, 30)))
+        most = data.draw(st.integers(1, 30))
+        patch.setattr(gathering, "MOST_GATHERED", most)
+        patch.setattr(gathering, "FIRST", data.draw(st.integers(1, most)))
         every = reported(np.arange(count), [], 1)
         cuts = sorted(data.draw(st.lists(st.integers(0, count), max_size=6)))
         assert reported(draw.permutation(count), cuts, data.draw(st.integers(1, 3))) == every

@@ -168,15 +168,19 @@ class Finding:
         both.join(other)
         return both
 
-    def join(self, other: "Finding") -> None:
-        """Take over what another, reported together with this one, has counted."""
-        self.flows += other.flows
-        self.first, self.last = min(self.first, other.first), max(self.last, other.last)
-        self.reasons.update(other.reasons)
-        self.servers.update(other.servers)
-        self.clients.update(other.clients)
-        for part, some in other.samples.items():
-            self.samples[part] = sorted([*self.samples.get(part, []), *some])[:SAMPLES]
+    def join(self, *others: "Finding") -> None:
+        """Take over what others, reported together with this one, have counted."""
+        samples = {part: list(some) for part, some in self.samples.items()}
+        for other in others:
+            self.flows += other.flows
+            self.first, self.last = min(self.first, other.first), max(self.last, other.last)
+            for counts, more in ((self.servers, other.servers), (self.clients, other.clients)):
+                for name, count in more.items():
+                    counts[name] = counts.get(name, 0) + count
+            for part, some in other.samples.items():
+                samples.setdefault(part, []).extend(some)
+        self.reasons.add((text, *known) for other in others for text, known in other.reasons.known.items())
+        self.samples = {part: sorted(some)[:SAMPLES] for part, some in samples.items()}
 
     @property
     def order(self) -> Order:

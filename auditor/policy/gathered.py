@@ -22,6 +22,7 @@ Array = np.ndarray[Any, Any]
 MOST_SERVICES = 12  # of a rule; those with the fewest flows are reported together
 MOST_OF_RULE = 24  # findings of a rule: above that, client networks are widened
 MOST_GATHERED = 20_000  # groups that are kept apart
+FIRST = 2_000  # of more, at whatever width, so many stay apart: the first ones in their order
 SLACK = 2  # times as many may be there, before those beyond are put together
 ANYWHERE: Prefix = (4, 0, 0)
 
@@ -73,16 +74,16 @@ class Findings:
             client = network_of(int(subject.client_high[first]), int(subject.client_low[first]))
             groups.setdefault(self._kept((rule.code, code, *subject.service(first), client)), []).append(members)
         for key, parts in groups.items():
-            members = np.concatenate(parts)
+            members = np.concatenate(parts) if len(parts) > 1 else parts[0]
             self._finding(self._kept(key), rule, at[members], subject).add(
                 at[members], which[members], reasons, subject
             )
-            self._bound(SLACK * MOST_GATHERED)
+            self._bound(SLACK * FIRST)
 
     def _kept(self, key: Key) -> Key:
         """The key under which a group is counted by now."""
         rule, verdict, service, region, client = key
-        if (service, region, client) == REST:
+        if not self.capped or key[2:] == REST:
             return key
         key = rule, verdict, service, region, client and widened(client, WIDTHS[self.width])
         return key if self.last is None or _rank(key) <= self.last else (rule, verdict, *REST)
@@ -97,11 +98,16 @@ class Findings:
 
     def _bound(self, most: int) -> None:
         """Where there are too many groups widen networks; where these are as wide as can be, keep the first groups apart."""
-        while len(self.gathered) > MOST_GATHERED and self.width < len(WIDTHS) - 1:
-            self.width += 1
+        if self.last is None and len(self.gathered) > MOST_GATHERED:
+            keys = set(self.gathered)
+            while len(keys) > MOST_GATHERED and self.width < len(WIDTHS) - 1:
+                self.width += 1
+                keys = set(map(self._kept, keys))
+            if len(keys) > MOST_GATHERED:
+                self.last = sorted(map(_rank, keys))[FIRST - 1]
             self._regroup(self.every())
-        if len(self.gathered) > most:
-            self.last = sorted(map(_rank, self.gathered))[MOST_GATHERED - 1]
+        elif self.last is not None and len(self.gathered) > most:
+            self.last = sorted(map(_rank, self.gathered))[FIRST - 1]
             self._regroup(self.every())
 
     def every(self) -> list[tuple[Key, Finding]]:
@@ -122,7 +128,7 @@ class Findings:
         last = min((one.last for one in (self, other) if one.last is not None), default=None)
         both = Findings(width=max(self.width, other.width), last=last)
         both._regroup([*self.every(), *other.every()])
-        both._bound(MOST_GATHERED)
+        both._bound(FIRST)
         return both
 
     def ordered(self, others: Iterable[Finding] = ()) -> list[Finding]:
@@ -130,7 +136,7 @@ class Findings:
 
         Worst first: severity, failures before warnings, most flows.
         """
-        self._bound(MOST_GATHERED)
+        self._bound(FIRST)
         every = dict(sorted(self.every(), key=lambda item: item[1].order))
         for finding in others:
             key = (finding.rule.code, finding.verdict, finding.service, finding.region, finding.client)
@@ -183,6 +189,5 @@ def _joined(some: list[Finding], service: str, region: str | None, client: Prefi
 def _together(some: list[Finding], service: str, region: str | None, client: Prefix | None) -> Finding:
     first = some[0]
     finding = Finding(first.rule, first.verdict, service, region, client, first.about, first.first, first.last)
-    for one in some:
-        finding.join(one)
+    finding.join(*some)
     return finding
