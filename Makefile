@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Processes that tests run in, each file's in one.
+# Processes that tests run in, each file's in one: files that take longest first (tests/conftest.py), not those of most tests.
 TESTERS := 2
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -46,7 +46,7 @@ demo: $(VENV)/ready system
 	@echo "The tables are in results/demo; notebooks/quickstart.ipynb shows what to do with them."
 
 test: $(VENV)/ready programs lint
-	$(BIN)/python -m pytest --only-listed-skips -n $(TESTERS) --dist loadfile
+	$(BIN)/python -m pytest --only-listed-skips -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -67,7 +67,7 @@ def report(given: Path, _: Path, out: Path) -> None:
 
 
 def export(given: Path, _: Path, out: Path) -> None:
-    auditor.load(given).export("csv", out)
+    auditor.Audit.load(given, say=lambda _: None).export("csv", out)  # rows in another order are no longer as written
 
 
 def diff(given: Path, small: Path, out: Path) -> None:

@@ -20,7 +20,30 @@ os.environ.pop("COLUMNS", None)  # which those set that run tests side by side; 
 __all__ = ["pytest_addoption", "pytest_make_collect_report", "pytest_runtest_makereport"]
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "captures"
+# Files that take longest, the longest first: workers begin with them, and end together with what is short.
+LONGEST = (
+    *(
+        "corpus",
+        "wheel",
+        "python",
+        "terminal",
+        "memory",
+        "exit_codes",
+        "fuzz",
+        "requests",
+        "variants",
+        "hostile_folder",
+    ),
+    *("stores", "resume", "lab", "tls", "machine_code", "rule_captures", "shares", "page", "outsiders", "carriers"),
+    *("jobs", "beside_each_other", "law", "notebook", "aggregates", "datagrams", "cluster", "store_results", "clouds"),
+)
 HANG = 600  # seconds after which something is taken to hang, on however busy a machine; nothing is measured by it
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the files that take longest first; all others stay as they are."""
+    place = {f"test_{name}": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(scope="session")

@@ -97,17 +97,24 @@ def test_any_grouping(audit_bytes: Run, seed: int) -> None:
     assert (result.flows["client_packets"] + result.flows["server_packets"]).tolist() == [14] * 3
 
 
-def test_cut_anywhere(audit_bytes: Run) -> None:
+def test_cut_anywhere(tmp_path: Path) -> None:
     """An aggregate that was captured in part shows the frames that are there, and nothing is invented."""
     whole = together(frames()[:6])
-    for snap in range(1, len(whole), 7):
-        result = audit_bytes(wire.pcap([whole], link=105, snap=snap))
-        assert wire.only(result.captures)["packets"] == 1
-        assert len(result.flows) <= 1
-    damaged = bytearray(whole)
-    for at in range(26, len(whole), 5):
+    cut = [wire.pcap([whole], link=105, snap=snap) for snap in range(1, len(whole), 7)]
+    files = [wire.write(tmp_path, data, f"{number}.pcap") for number, data in enumerate(cut)]
+    result = auditor.audit(files, apart=True)
+    assert result.captures["packets"].tolist() == [1] * len(files)
+    assert not result.flows["capture"].duplicated().any()
+
+
+def test_damaged_aggregates(tmp_path: Path) -> None:
+    """An aggregate of which more and more bytes are wrong is a packet all the same."""
+    damaged = bytearray(together(frames()[:6]))
+    files = []
+    for at in range(26, len(damaged), 5):
         damaged[at] ^= 0xFF
-        assert wire.only(audit_bytes(wire.pcap([bytes(damaged)], link=105)).captures)["packets"] == 1
+        files.append(wire.write(tmp_path, wire.pcap([bytes(damaged)], link=105), f"{at}.pcap"))
+    assert auditor.audit(files, apart=True).captures["packets"].tolist() == [1] * len(files)
 
 
 def test_more_frames_than_a_block_has_room_for(audit_bytes: Run) -> None:

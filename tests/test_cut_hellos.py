@@ -41,11 +41,15 @@ def talk(hello: bytes = HELLO, answer: bytes = ANSWER) -> list[bytes]:
     return wire.Talk().open().play([*flights, ("c", wire.record(23, bytes(90)))]).close().packets
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return wire.only(auditor.audit(wire.write(tmp_path_factory.mktemp("whole"), wire.pcap(talk()))).handshakes)
+
+
 @SOME
 @given(most=st.integers(60, 300), inside=st.booleans())
-def test_whatever_the_length(audit_bytes: Run, most: int, inside: bool) -> None:
+def test_whatever_the_length(audit_bytes: Run, whole: dict[str, Any], most: int, inside: bool) -> None:
     """Packets cut at any length, by the snap length or in a mirror: each fact is that of the whole handshake, or missing."""
-    whole = wire.only(audit_bytes(wire.pcap(talk())).handshakes)
     packets = [mirrored(frame, most) for frame in talk()] if inside else talk()
     result = audit_bytes(wire.pcap(packets, snap=262_144 if inside else most))
     for row in result.handshakes.to_dict("records"):

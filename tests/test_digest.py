@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,23 @@ def test_file_that_is_renamed(capture: Path) -> None:
     item.read_rest()
     assert item.sha256() == expected
     assert not item.was_changed()
+    stream.close()
+
+
+def test_file_whose_time_is_set_back(capture: Path) -> None:
+    """Who changes a file while it is read, puts it back as it was and its time too, is found out."""
+    before, data = capture.stat(), capture.read_bytes()
+    (item,) = expand([capture])
+    stream = item.open()
+    time.sleep(0.05)  # as long as a file system's clock may stand still
+    with capture.open("r+b") as file:
+        file.write(bytes(100))
+        file.seek(0)
+        file.write(data[:100])
+    os.utime(capture, ns=(before.st_atime_ns, before.st_mtime_ns))
+    item.read_rest()
+    assert item.sha256() == hashlib.sha256(data).hexdigest()
+    assert item.was_changed()
     stream.close()
 
 

@@ -1,13 +1,16 @@
 """How the command line ends where part of the work, or the terminal, fails it: one sentence, and the code that says so."""
 
 import ctypes
+import fcntl
 import gzip
 import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -108,6 +111,15 @@ def test_an_encoding_that_lacks_a_character(work: Path, scratch: Path) -> None:
     assert list(scratch.iterdir()) == []
 
 
+def wait_until_read(child: "subprocess.Popen[bytes]", pipe: int) -> None:
+    """Wait until nothing is in a pipe any more: the child that reads it has begun to work."""
+    until = time.monotonic() + HANG
+    while struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]:
+        assert child.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_signals_leave_nothing(work: Path, scratch: Path, number: signal.Signals) -> None:
     """Whatever signal ends an audit, no file of it is left, neither where its results should go nor in between."""
@@ -126,7 +138,7 @@ def test_signals_leave_nothing(work: Path, scratch: Path, number: signal.Signals
             assert child.stdin is not None
             child.stdin.write(wire.pcap(wire.Talk().open().packets))
             child.stdin.flush()
-            time.sleep(2)
+            wait_until_read(child, child.stdin.fileno())
             child.send_signal(number)
             told = child.communicate(timeout=HANG)[1]
         assert (child.returncode, told) == (130, b"audit: interrupted\n")
@@ -202,7 +214,9 @@ def test_ctrl_c_while_the_producer_is_silent(work: Path, scratch: Path, place: s
         writer = os.open(work / f"pipe{number}", os.O_RDWR) if place == "pipe" and data else child.stdin.fileno()
         os.write(writer, data)
         children.append((child, writer))
-    time.sleep(5)
+    for child, writer in children[1:]:
+        wait_until_read(child, writer)
+    time.sleep(1)  # for the one that waits for its first byte: it was started before all others
     for child, writer in children:
         child.send_signal(signal.SIGINT)
         with child:

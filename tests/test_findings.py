@@ -1,15 +1,20 @@
 """Findings are reported in tens: by rule, client network and service, however many flows, clients and servers there are."""
 
 import ipaddress
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from auditor.flows.oriented import address_text
 from auditor.policy import findings, library
+from auditor.policy import gathered as gathering
 from auditor.policy.check import FAIL, PASS, WARN
-from auditor.policy.findings import OTHERS, Findings, Subject, findings_table
+from auditor.policy.findings import OTHERS, Subject, findings_table
+from auditor.policy.gathered import Findings
 from auditor.prefixes import V4_MAPPED
 
 RULES = library.get("aws-pinpoint").rule
@@ -133,6 +138,41 @@ def test_the_order_of_batches_does_not_matter_for_what_is_reported() -> None:
     assert {(one.service, one.client, one.flows) for one in whole} == {
         (one.service, one.client, one.flows) for one in parts
     }
+
+
+def numbered(clients: Any, servers: Any, at: Any, *, endpoint: bool) -> Subject:
+    """Some of many flows, which have their numbers and times among all."""
+    some = subject(clients[at], servers[at], endpoint=endpoint)
+    some.flow_id, some.started = at, at // 3 + 1
+    some.frames = np.stack([2 * at + 1, np.zeros(len(at), np.int64)], axis=1)
+    return some
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_what_is_left_out_does_not_hang_by_the_order_of_arrival(data: st.DataObject) -> None:
+    """The same findings come of the same flows in any order, batches and parts that are merged, however few groups are kept."""
+    count = data.draw(st.integers(1, 120))
+    draw = np.random.default_rng(data.draw(st.integers(0, 1 << 32)))
+    clients = (10 << 24) + draw.integers(0, data.draw(st.sampled_from([1, 1 << 9, 1 << 17, 1 << 26])), count)
+    servers = draw.integers(0, data.draw(st.sampled_from([1, 6, 60])), count)
+    endpoint, verdicts = data.draw(st.booleans()), draw.choice([FAIL, WARN], count)
+
+    def reported(order: Any, cuts: list[int], parts: int) -> tuple[Any, bool]:
+        some = [Findings() for _ in range(parts)]
+        for number, at in enumerate(np.split(order, cuts)):
+            if len(at):
+                batch = numbered(clients, servers, at, endpoint=endpoint)
+                some[number % parts].gather(RULES[0], np.arange(len(at)), verdicts[at], at % 2, REASONS, batch)
+        whole = reduce(Findings.merge, (some[number] for number in draw.permutation(parts)))
+        return findings_table(whole.ordered(), {}).to_pylist(), whole.capped
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gathering, "MOST_GATHERED", data.draw(st.integers(1, 30)))
+        every = reported(np.arange(count), [], 1)
+        cuts = sorted(data.draw(st.lists(st.integers(0, count), max_size=6)))
+        assert reported(draw.permutation(count), cuts, data.draw(st.integers(1, 3))) == every
+    assert sum(row["flows"] for row in every[0]) == count
 
 
 @pytest.mark.parametrize("address", ["10.1.2.3", "203.0.113.255", "2001:db8:1:2:3::4", "::1"])

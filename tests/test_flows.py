@@ -315,6 +315,23 @@ def places_in_use(data: bytes, filler: int, monkeypatch: pytest.MonkeyPatch) -> 
     return {name: rows.tobytes() for name, rows in used.items()}
 
 
+def test_the_other_side_of_unanswered_flows_is_never_touched(audit_bytes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written to the rows of a side that has sent nothing, whatever the other one sends: SYNs, data, their end."""
+    talk = wire.Talk().open().play([("c", HELLO), ("s", ANSWER)])
+    alone = wire.Talk(sport=41_000)
+    alone.send(0, flags="S")
+    alone.send(0, flags="S", at=77)
+    alone.send(0, HELLO[:1000])
+    alone.send(0, flags="FA")
+    dtls = b"\x16\xfe\xfd" + bytes(8) + b"\x00\x0e\x01" + bytes(13)
+    data = wire.pcap([*talk.packets, *alone.packets, wire.datagram(dtls, dport=4433)])
+    audit_bytes(data)  # loads the kernels
+    used = places_in_use(data, 0x00, monkeypatch)
+    for name, dtype in (("sides", S.SIDE), ("ways", S.WAY)):
+        rows = np.frombuffer(used[name], np.uint8).reshape(2, -1, dtype.itemsize)
+        assert rows.any(axis=2).sum(axis=1).tolist() == [rows.shape[1], 1]
+
+
 def test_places_used_again_are_set_whole(audit_bytes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of what was in a place before is left in any field when the place is used again."""
     talk = wire.Talk().open().play([("c", HELLO), ("s", ANSWER)])

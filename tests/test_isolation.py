@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,35 @@ def test_children_see_nothing_of_the_working_directory(tmp_path: Path, monkeypat
     assert not {"PYTHONPATH", "PYTHONSTARTUP", "LD_PRELOAD", "LD_AUDIT", "BASH_ENV", "WIRESHARK_CONFIG_DIR"} & set(
         environment
     )
+
+
+def test_compiling_ends_with_who_waits_for_it(tmp_path: Path) -> None:
+    """A process that compiles a kernel is gone soon after the one that started it was killed."""
+    command = isolated.module("auditor.machine.child", "{parent}", "auditor.reading.scan.follow_batch")
+    start = f"""
+import os, subprocess, time
+command = [part.replace("{{parent}}", str(os.getpid())) for part in {command!r}]
+print(subprocess.Popen(command, stdout=open({str(tmp_path / "code")!r}, "wb")).pid, flush=True)
+time.sleep({HANG})
+"""
+    with subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        time.sleep(1.5)  # it has begun
+        parent.kill()
+    end = time.monotonic() + HANG
+    while Path(f"/proc/{child}").exists() and not _is_over(child):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert not (tmp_path / "code").read_bytes()
+
+
+def _is_over(process: int) -> bool:
+    """Whether a process has ended and nobody has asked for its exit code."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def test_programs_come_from_the_system_or_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,7 @@ CASES: list[tuple[str, int, Any, str | None, str | None]] = [
     ("ppp", 9, PPP() / V4, None, None),
     ("ppp, compressed protocol", 9, b"\x21" + bytes(V4), None, None),
     ("ppp in HDLC", 50, b"\xff\x03\x00\x57" + bytes(V6), None, None),
+    ("ppp, a packet of multilink that is whole", 9, b"\xff\3\0\x3d\xc0\0\0\1\0\x21" + bytes(V4), None, None),
     ("Cisco HDLC", 50, b"\x0f\x00\x08\x00" + bytes(V4), None, None),
     ("pppoe", 1, E / PPPoE(sessionid=3) / PPP(proto=0x21) / V4, None, None),
     ("mpls", 1, E / MPLS(label=16, s=0) / MPLS(label=17, s=1) / V4, None, None),
@@ -217,6 +218,18 @@ def test_snap_length(audit_bytes: Any) -> None:
     result = audit_bytes(wire.pcap(packets, snap=60))
     assert wire.only(result.captures)["short"] == 1
     assert wire.only(result.flows)["client_bytes"] == sum(map(len, [packets[0], packets[2], packets[3]]))
+
+
+def test_packets_that_end_inside_a_header(audit_bytes: Any) -> None:
+    """Each is counted once as cut by a snap length, and one that is whole but empty is not said to be cut by it."""
+    packets = wire.Talk().open().play([("c", b"x" * 1000)]).packets
+    row = wire.only(audit_bytes(wire.pcap(packets, snap=20)).captures)
+    assert (row["short"], row["cut"]) == (4, 4)
+    assert row["warnings"].startswith("4 packets are cut (a snap length")
+    assert "4 packets end inside a header" in row["warnings"]
+    row = wire.only(audit_bytes(wire.pcap([*packets, b""])).captures)
+    assert (row["short"], row["cut"]) == (0, 1)
+    assert row["warnings"].startswith("1 packet ends inside a header")
 
 
 def test_what_is_not_ip_is_counted(audit_bytes: Any) -> None:

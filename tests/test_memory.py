@@ -45,6 +45,13 @@ def keys(number: int) -> Any:
     return np.random.default_rng(number).integers(0, 1 << 64, keyed.KEYS, np.uint64)
 
 
+def test_memory_where_nothing_is_known_of_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without control groups, a limit of the process or /proc, as on other systems, what is free is the machine's."""
+    monkeypatch.setattr(memory, "_of_groups", lambda: iter(()))
+    monkeypatch.setattr(memory, "_of_process", lambda: iter(()))
+    assert memory.free() >= memory.LEAST
+
+
 def test_results_do_not_depend_on_the_secret(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two secrets, one result: every table is the same, byte for byte."""
     for number in (1, 2):

@@ -1,11 +1,15 @@
 """Records that are written otherwise than the file's magic number says, or were rewritten on their way."""
 
+import bz2
 import gzip
+import lzma
 import random
 import struct
 from typing import Any
 
+import lz4.frame
 import pytest
+import zstandard
 
 from auditor.capture.pcap import PcapHeader
 from auditor.capture.record_forms import settled
@@ -108,6 +112,22 @@ def test_gzip_with_a_wrong_checksum_gives_all_packets(audit_bytes: Any, count: i
         row = wire.only(audit_bytes(bytes(packed)).captures)
         assert (row["packets"], row["status"]) == (count, "damaged")
         assert "its checksum is not that of what was unpacked" in row["warnings"]
+
+
+@pytest.mark.parametrize("name", ["bz2", "xz", "zst", "lz4"])
+def test_other_packings_give_what_is_before_a_wrong_checksum(audit_bytes: Any, name: str) -> None:
+    """Likewise what libraries unpacked that raise without giving it, where the damage is near the beginning."""
+    pack: Any = {
+        "bz2": bz2.compress,
+        "xz": lzma.compress,
+        "zst": zstandard.ZstdCompressor(write_checksum=True).compress,
+        "lz4": lambda data: lz4.frame.compress(data, content_checksum=True),
+    }[name]
+    for packets in (PACKETS, PACKETS * 50):
+        packed = bytearray(pack(wire.pcap(packets)))
+        packed[-2] ^= 0x55
+        row = wire.only(audit_bytes(bytes(packed)).captures)
+        assert (row["packets"], row["status"]) == (len(packets), "damaged")
 
 
 def test_gzip_gives_all_before_damage(audit_bytes: Any) -> None:

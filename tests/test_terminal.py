@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ applies_to = "all"
 """
 
 
+@cache
 def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What the program says; the same is asked once."""
     environment = {**os.environ, "TERM": "dumb", "COLUMNS": "120", **variables}
     command = [sys.executable, "-m", "auditor", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=ROOT)

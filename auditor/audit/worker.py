@@ -4,7 +4,6 @@ As a program it is given the number of an open socket: over it come the machine 
 """
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +13,7 @@ from typing import Any
 from auditor.audit import followed, shares
 from auditor.border.gate import RefusedError
 from auditor.errors import AuditError
-from auditor.machine import kernel, objects
+from auditor.machine import isolated, kernel, objects
 
 PIECES: dict[str, Callable[..., Any]] = {"follow": followed.follow, "judge": shares.judge}
 DONE, FAILED, READ = "done", "failed", "read"  # what an answer is
@@ -51,16 +50,9 @@ def serve(connection: Connection) -> None:
         connection.send(answer)
 
 
-def _end_with(parent: int) -> None:
-    """End when whoever started this is gone, also in the middle of a piece."""
-    while os.getppid() == parent:
-        threading.Event().wait(1)
-    os._exit(1)
-
-
 def main(arguments: list[str]) -> int:
     """Serve the process at the other end of a socket, which is open under the number given."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    isolated.end_with(os.getppid())
     with Connection(int(arguments[0])) as connection, suppress(EOFError, OSError):
         kernel.take(objects.unpack(connection.recv_bytes()))
         serve(connection)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from auditor.capture import folders
-from auditor.capture.gzip_damage import GzipUnpacker
+from auditor.capture.rescue import Rescuer
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
 
@@ -80,8 +80,9 @@ def _lz4() -> Any:
     return importlib.import_module("lz4.frame").LZ4FrameDecompressor()
 
 
+GZIP_HEADER = 16 + zlib.MAX_WBITS  # of zlib's parameter: a header and a checksum as gzip has them
 UNPACKERS: dict[str, Callable[[], Any]] = {
-    "gzip": GzipUnpacker,
+    "gzip": lambda: zlib.decompressobj(GZIP_HEADER),
     "bzip2": bz2.BZ2Decompressor,
     "xz": lambda: _lzma(lzma.FORMAT_XZ),
     "lzma": lambda: _lzma(lzma.FORMAT_ALONE),  # as in ZIP archives
@@ -93,10 +94,9 @@ UNPACKERS: dict[str, Callable[[], Any]] = {
 def unpacker(name: str) -> Unpacker:
     """What unpacks the compression ``name``. Raises InputError when the library for it is not installed."""
     try:
-        made: Unpacker = UNPACKERS[name]()
+        return Rescuer(UNPACKERS[name], damage())
     except ImportError as error:
         raise InputError(f"reading {name} needs the Python package {error.name}: pip install {error.name}") from error
-    return made
 
 
 class Members(io.RawIOBase):

@@ -31,6 +31,7 @@ class DigestChild:
         self.was_changed = False  # whether somebody wrote to the file before its digest was known
         self._result: str | None = None
         self._asking = Lock()
+        self._path = path
         self._file = path.open("rb", buffering=0)
         try:
             self._before = os.fstat(self._file.fileno())
@@ -64,9 +65,19 @@ class DigestChild:
                 self._file.seek(0)
                 hashed, digest = sha256.sha256(self._file.fileno(), count)
                 self._result = digest if hashed == count else None
-        self.was_changed = os.fstat(self._file.fileno()).st_mtime_ns != self._before.st_mtime_ns
+        self.was_changed = self._is_changed()
         self._file.close()
         return self._result
+
+    def _is_changed(self) -> bool:
+        """Whether somebody wrote to the file since it was opened; who sets its time back after that changes another time (stat(2)).
+
+        That one is changed by a new name, too, which is no change of what is in it.
+        """
+        now = os.fstat(self._file.fileno())
+        if now.st_mtime_ns != self._before.st_mtime_ns:
+            return True
+        return now.st_ctime_ns != self._before.st_ctime_ns and self.is_of(self._path)
 
     def stop(self) -> None:
         """Give up: nobody needs the digest any more."""

@@ -35,6 +35,7 @@ GROUP_ADDRESS = 1 << 40  # the bit of a MAC that makes it one of several station
 V4_ERRORS = {3: "unreachable", 5: "redirect", 11: "time exceeded"}
 V6_ERRORS = {1: "unreachable", 2: "packet too big", 3: "time exceeded"}
 FRAGMENTATION_NEEDED = 4
+LINK_LOCAL = 0xFE80 >> 6  # the first ten bits of fe80::/10
 V6_NOTED = [*V6_ERRORS, 133, 134, 135, 136]  # with Neighbor Discovery
 
 Address = tuple[int, int]  # halves of a 128-bit number, IPv4 as ::ffff:a.b.c.d
@@ -299,6 +300,8 @@ class Control:
     def _neighbour_discovery(self, data: bytes, source: Address, packet: Any) -> None:
         """RFC 4861: a solicitation or router advertisement binds its sender, an advertisement the target."""
         if packet["ttl"] != 255:  # RFC 4861 7.1: anything else was not sent on this link
+            return
+        if data[0] == 134 and source[0] >> 54 != LINK_LOCAL:  # RFC 4861 6.1.2: such an advertisement is discarded
             return
         start = {133: 8, 134: 16, 135: 24, 136: 24}[data[0]]
         address = source

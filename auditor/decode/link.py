@@ -18,6 +18,8 @@ from auditor.decode.layers import (
 from auditor.decode.packet import CUT, ENCRYPTED, MALFORMED, NOT_IP, PacketRow
 from auditor.machine.kernel import inlined, part
 
+# PPP's Multilink Protocol (RFC 1990 3): what is the beginning and the end of a packet is whole behind a long sequence number.
+MULTILINK, WHOLE = 0x3D, 0xC0
 BRIDGED = 0x0080C2  # the organization of IEEE 802.1, whose numbers bridged frames have
 
 
@@ -193,6 +195,10 @@ def ppp(block: Bytes, packet: PacketRow) -> int:
         return IPV6
     if protocol == 0x281 or protocol == 0x283:
         return MPLS
+    at = packet.position
+    if protocol == MULTILINK and at + 4 <= packet.end and block[at] & WHOLE == WHOLE:
+        packet.position = at + 4
+        return PPP
     return not_ip(packet)
 
 

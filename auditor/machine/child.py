@@ -4,7 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from auditor.machine import compiling, kernel, objects
+from auditor.machine import compiling, isolated, kernel, objects
 
 
 def machine_code(paths: Sequence[str]) -> bytes:
@@ -17,6 +17,8 @@ def machine_code(paths: Sequence[str]) -> bytes:
     return objects.pack(compiled)
 
 
-def main(paths: Sequence[str]) -> None:
-    """What ``isolated.module`` calls."""
+def main(arguments: Sequence[str]) -> None:
+    """What ``isolated.module`` calls, with the number of the process that waits for this one, and kernels."""
+    parent, *paths = arguments
+    isolated.end_with(int(parent))
     sys.stdout.buffer.write(machine_code(paths))

@@ -8,6 +8,7 @@ them with a fresh environment.
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,17 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 def start(command: Sequence[str], more: Mapping[str, str] | None = None, **options: Any) -> "subprocess.Popen[bytes]":
     """Start a child; ``more`` is added to its environment, ``options`` are those of ``Popen``."""
     return subprocess.Popen(command, cwd=FOLDER, env=environment(more), **options)
+
+
+def end_with(parent: int) -> None:
+    """Let this process end when the one that started it is gone, however that ended, and whatever is being done here."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            threading.Event().wait(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def output_of(command: Sequence[str], seconds: float = 120) -> str | None:

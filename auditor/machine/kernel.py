@@ -126,7 +126,7 @@ def _start(kernels: Iterable[Kernel]) -> "subprocess.Popen[bytes]":
     numba reads settings from its environment and from ``.numba_config.yaml`` in the working directory, some of which
     would leave out the bounds checks.
     """
-    command = isolated.module("auditor.machine.child", *(one.path for one in kernels))
+    command = isolated.module("auditor.machine.child", str(os.getpid()), *(one.path for one in kernels))
     return isolated.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

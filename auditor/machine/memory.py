@@ -57,7 +57,7 @@ def give_back() -> None:
 
 def free() -> int:
     """Bytes that this process could take: of the machine, of its control groups and of its own limit."""
-    return min(_of_machine(), *_of_groups(), *_of_process())
+    return min((_of_machine(), *_of_groups(), *_of_process()))
 
 
 def _installed() -> int:

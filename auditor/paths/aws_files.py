@@ -201,11 +201,18 @@ class Account:
         outside = _distinct([text(t, "OutsideIpAddress") for t in tunnels + telemetry])
         # AWS sends what it has static routes for, and the site what lies behind the gateway.
         routes = [text(r, "DestinationCidrBlock") for r in rows.objects(row, "Routes") if r.get("State") != "deleted"]
-        prefixes = self._behind_gateways.get(text(row, "VpnGatewayId") or text(row, "TransitGatewayId") or "", [])
+        gateway = text(row, "VpnGatewayId") or text(row, "TransitGatewayId")
+        prefixes = self._behind_gateways.get(gateway or "", [])
         name = text(row, "VpnConnectionId")
         if not name or row.get("State") in GONE or not (outside or prefixes):
             return None
-        section: Row = {"name": name, "outside": outside, "prefixes": prefixes, "sources": _distinct(routes)}
+        section: Row = {
+            "name": name,
+            "outside": outside,
+            "prefixes": prefixes,
+            "sources": _distinct(routes),
+            "gateway": gateway,
+        }
         if row.get("State", "available") != "available":
             section["state"] = row["State"]
         elif telemetry and all(t.get("Status") == "DOWN" for t in telemetry):

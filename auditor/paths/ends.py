@@ -52,7 +52,8 @@ class Ends:
         up = [link for link in network.links() if link.is_up]
         home = [(prefix, HOME) for prefix in network.topology.on_premises]
         self._behind = _Owners([*home, *((prefix, link.name) for link in up for prefix in link.prefixes)])
-        self._sources = _Owners((prefix, link.name) for link in up for prefix in link.sources)
+        given = [(prefix, link.name) for link in up if isinstance(link, Uplink) for prefix in link.addresses]
+        self._sources = _Owners([*given, *((prefix, link.name) for link in up for prefix in link.sources)])
         self._rows = {which: self._behind.find(*flows.end(which)) for which in DIRECTIONS}
         self._found = {which: set(rows.tolist()) for which, rows in self._rows.items()}
         self._from = self._sources.find(*flows.end("client"))

@@ -13,7 +13,8 @@ kind                what it is                                                  
 ``mirror``          they came out of a VPC traffic mirror, both addresses inside VPCs         confirmed
 ``interface+mac``   captured on the link's interface, and exchanged with its peer's MAC       likely
 ``mac``             they are exchanged with the peer's MAC, the tag not known or stripped     likely
-``tunnel``          they are in a tunnel between the ends of a VPN, in both directions        likely
+``tunnel``          they are in a tunnel between the ends of a VPN, in both directions; or    likely
+                    in one whose outer frames are a link's, and both ends fit that link
 ``gateway``         a gateway captured it as it is inside of its IPsec (BSD's enc)            likely
 ``point``           the capture was taken at a place that stands for the link                 likely
 ``rule``            the topology's first fitting rule says so                                 likely
@@ -56,7 +57,7 @@ from auditor.paths.frames import MOSTLY, ON_THE_WIRE
 from auditor.paths.gathering import Gathering
 from auditor.paths.model import CONFIRMED, DIRECTIONS, IPSEC, LIKELY, NONE, PRIVATE, Flows
 from auditor.paths.site import Network
-from auditor.paths.topology import Link, LinkRule, Uplink
+from auditor.paths.topology import Link, LinkRule, Uplink, VirtualInterface
 
 Array = np.ndarray[Any, Any]
 
@@ -108,6 +109,11 @@ def _frames(g: Gathering, link: Link, direction: str, number: int) -> None:
         moved = fits & (covered < MOSTLY * total)
         text_moved = f"a part of the packets alone: {words}"
         g.add(moved, direction, "moved", link.path, NONE, text_moved, link.name, frame)
+    if link.name in g.backward:
+        other_way = g.nothing.copy()
+        other_way[frames.positions.flow[mine & g.backward[link.name]]] = True
+        words = f"frames of {link.words}, but the other way than the addresses: looped or made up"
+        g.add(other_way, direction, "contrary", link.path, NONE, words, link.name)
     for text in np.unique(fit.against[mine & (fit.against >= 0) & (g.any_fit == 0)]).tolist():
         at = mine & (fit.against == text) & (g.any_fit == 0)
         fits = g.nothing.copy()
@@ -147,6 +153,9 @@ def _addresses(g: Gathering, link: Link) -> None:
         text = f"prefixes of {link.words}"
         mask = leads & way.seen & ~g.ends.unreturned(link, direction)
         g.add(mask, direction, "prefix", link.path, LIKELY, text, link.name)
+        for vpn in g.network.vpns_to_anywhere if isinstance(link, VirtualInterface) and link.kind != "public" else ():
+            text = f"{vpn.words} may lead there as well: nothing says which prefixes are behind it"
+            g.add(mask, direction, "prefix", vpn.path, LIKELY, text, vpn.name)
     if np.any(accepted):
         back = g.flows.ways["server"].seen & accepted & allowed
         text = f"AWS accepts the client's prefix over {link.words}, and prefers it on the way back"
@@ -154,29 +163,46 @@ def _addresses(g: Gathering, link: Link) -> None:
 
 
 def _tunnels(g: Gathering) -> None:
-    """Tunnels between the ends of VPNs: both directions, each by frames to where the other's come from."""
-    positions = g.flows.positions
+    """Tunnels between the ends of VPNs, and such that a link's frames carry: both directions, by frames to where the other's are from.
+
+    What is inside says only what whoever sent it wanted to say: both ends have to fit the link as well.
+    """
+    of_vpns = np.zeros(len(g.flows.positions), bool)
     for vpn in g.network.topology.vpn:
         if not vpn.outside:
             continue
         inside = g.frames.in_tunnel_of(vpn)
-        ends: list[set[tuple[int, int, int, int, int]]] = []
-        for number in (0, 1):
-            at = inside & (positions.direction == number)
-            columns = (
-                positions.flow,
-                positions.outer_source,
-                positions.outer_target,
-                positions.source_mac,
-                positions.target_mac,
-            )
-            ends.append(set(zip(*(c[at].tolist() for c in columns), strict=True)))
-        back = {(flow, target, source, far, near) for flow, source, target, near, far in ends[1]}
-        mask = g.nothing.copy()
-        mask[[flow for flow, *_ in ends[0] & back]] = True
-        mask &= g.mostly(inside) & g.ends.plausible(vpn)
+        of_vpns |= inside
+        mask = _both_ways(g, inside) & g.ends.plausible(vpn)
         for direction in DIRECTIONS:
             g.add(mask, direction, "tunnel", vpn.path, LIKELY, f"a tunnel between the ends of {vpn.words}", vpn.name)
+    plain = g.frames.in_plain_tunnel & ~of_vpns
+    for link in g.network.links() if plain.any() else ():
+        carried = plain & g.outer_frames_of(link)
+        mask = _both_ways(g, carried) & g.ends.plausible(link) & g.ends.of_site(link.site)
+        for direction in DIRECTIONS:
+            text = f"in a tunnel whose frames have VLAN {link.vlan} and the peer's MAC of {link.words}"
+            g.add(mask, direction, "tunnel", link.path, LIKELY, text, link.name)
+
+
+def _both_ways(g: Gathering, inside: Array) -> Array:
+    """Flows in tunnels that both directions go through, one's ends the other's in turn: a mirror sends both one way."""
+    positions = g.flows.positions
+    ends: list[set[tuple[int, int, int, int, int]]] = []
+    for number in (0, 1):
+        at = inside & (positions.direction == number)
+        columns = (
+            positions.flow,
+            positions.outer_source,
+            positions.outer_target,
+            positions.source_mac,
+            positions.target_mac,
+        )
+        ends.append(set(zip(*(c[at].tolist() for c in columns), strict=True)))
+    back = {(flow, target, source, far, near) for flow, source, target, near, far in ends[1]}
+    mask = g.nothing.copy()
+    mask[[flow for flow, *_ in ends[0] & back]] = True
+    return mask & g.mostly(inside)
 
 
 def _places(g: Gathering) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.paths.frames import MIRRORED, ON_THE_WIRE, Frames
+from auditor.paths.frames import INSIDE_AWS, MIRRORED, ON_THE_WIRE, Frames
 from auditor.paths.learned import Learned
 from auditor.paths.model import CONFIRMED, LIKELY
 from auditor.paths.topology import Link, Vpn
@@ -105,17 +105,19 @@ class Fitting:
         texts, peer = self._macs(link)
         has_mac = peer >= 0
         tags = link.tags
-        vlan = looked_at & (looks.tags == np.uint64(tags or 0)) & (looks.tags != 0) & (tags is not None)
+        vlan = (looks.tags == np.uint64(tags or 0)) & (looks.tags != 0) & (tags is not None)
         no_tag = (looks.tags == 0) & (~on_wire | ~self._tagged)
         wrong_vlan = ~vlan & ~no_tag & (tags is not None)
         wrong_interface = has_name & ~here & bool(link.interface)
+        at_router = self._is_routers(link, by_interface=True)
         wrong_mac = self._has_mac & ~has_mac & (bool(texts) | self._among_strangers(link))
-        wrong = wrong_vlan | wrong_interface | wrong_mac
+        elsewhere = on_wire & self._is_elsewhere(link)
+        wrong = wrong_vlan | wrong_interface | wrong_mac | elsewhere
         if link.site is not None:
             wrong |= (self._site != link.site) & (self._site != None)  # noqa: E711
-        wrong &= looked_at
+        wrong &= self._place != INSIDE_AWS
         signs = np.select(
-            [vlan & has_mac, here & vlan, here & has_mac, has_mac, vlan, here],
+            [vlan & has_mac, (here | at_router) & vlan, here & has_mac, has_mac, vlan, here],
             [VLAN_MAC, INTERFACE_VLAN, INTERFACE_MAC, MAC, VLAN, INTERFACE],
             0,
         ).astype(np.int8)
@@ -126,7 +128,9 @@ class Fitting:
         code[(code == MAC) & self._is_virtual(link)] = 0
         words = _Words(np.full(len(looks), -1, np.int32), np.full(len(looks), -1, np.int32))
         _word(words, link, code, texts, peer)
-        _word_against(words, link, np.where(wrong, signs, 0), (wrong_interface, wrong_vlan, wrong_mac), texts, peer)
+        _word_against(
+            words, link, np.where(wrong, signs, 0), (wrong_interface, wrong_vlan, wrong_mac, elsewhere), texts, peer
+        )
         return self._of_positions(link, code, words, plausible, alike=alike, wrong=wrong)
 
     def _of_positions(
@@ -190,7 +194,7 @@ class Fitting:
         return np.asarray(source | target)
 
     def _among_strangers(self, link: Link) -> Array:
-        """Looks on a link's wire of which either end has addresses of another network there, or is the site's own."""
+        """Looks on a link's wire of which each end has addresses of another network there, or is a router of the site's own."""
         looks = self._at
         source, target = np.zeros(len(looks), bool), np.zeros(len(looks), bool)
         for mac, tags, interface in self._learned.strangers.get(link.name, []):
@@ -198,8 +202,9 @@ class Fitting:
             source |= there & (looks.source_mac == mac)
             target |= there & (looks.target_mac == mac)
         own = list(self._network.own_macs)
-        either = (source | np.isin(looks.source_mac, own)) & (target | np.isin(looks.target_mac, own))
-        return np.asarray((source | target) & either)
+        return np.asarray(
+            (source | np.isin(looks.source_mac, own)) & (target | np.isin(looks.target_mac, own)) & self._has_mac
+        )
 
     def _is_checked(self) -> Array:
         """Looks in mirrors of which the owner says where they arrive as well."""
@@ -209,13 +214,24 @@ class Fitting:
                 checked |= self._points[point.name]
         return checked
 
-    def _is_routers(self, link: Link) -> Array:
-        """Looks at a capture point that the owner declared to be the router that a link is on."""
+    def _is_routers(self, link: Link, *, by_interface: bool = False) -> Array:
+        """Looks at a capture point that the owner declared to be the router that a link is on, or its very interface."""
         declared = np.zeros(len(self._at), bool)
         for point in self._network.topology.capture_point:
             if point.outer is None and point.link == link.name:  # that it is somewhere at the link's site is not enough
-                declared |= self._points[point.name]
+                declared |= self._points[point.name] & (point.interface is not None or not by_interface)
         return declared
+
+    def _is_elsewhere(self, link: Link) -> Array:
+        """Looks at a capture point that the owner declared to be a link's of another path, and at none of this path."""
+        mine, others = np.zeros(len(self._at), bool), np.zeros(len(self._at), bool)
+        for point in self._network.topology.capture_point:
+            there = self._network.link(point.link)
+            if point.outer is None and there is not None:
+                carries = isinstance(link, Vpn) and link.over == there.name
+                column = mine if there.path == link.path or carries else others
+                column |= self._points[point.name]
+        return np.asarray(others & ~mine)
 
 
 def _word(words: _Words, link: Link, code: Array, texts: list[str], peer: Array) -> None:
@@ -228,7 +244,7 @@ def _word(words: _Words, link: Link, code: Array, texts: list[str], peer: Array)
                 continue
             about = {
                 VLAN_MAC: f"VLAN {link.vlan} and {texts[mac] if mac >= 0 else ''}",
-                INTERFACE_VLAN: f"{interface}, VLAN {link.vlan}",
+                INTERFACE_VLAN: f"{interface if link.interface else 'the capture point'}, VLAN {link.vlan}",
                 INTERFACE_MAC: f"{interface} and {texts[mac] if mac >= 0 else ''}",
                 MAC: texts[mac] if mac >= 0 else "",
                 VLAN: f"VLAN {link.vlan}",
@@ -238,10 +254,11 @@ def _word(words: _Words, link: Link, code: Array, texts: list[str], peer: Array)
 
 
 def _word_against(
-    words: _Words, link: Link, signs: Array, wrong: tuple[Array, Array, Array], texts: list[str], peer: Array
+    words: _Words, link: Link, signs: Array, wrong: tuple[Array, ...], texts: list[str], peer: Array
 ) -> None:
     """Put into words what differs where something else of the link is there."""
-    says = ("not on interface " + " ".join(link.interface), f"not VLAN {link.vlan}", "not the peer's MAC")
+    interface = f"not on interface {' '.join(link.interface)}"
+    says = (interface, f"not VLAN {link.vlan}", "not the peer's MAC", "at the capture point of another link")
     names = {VLAN: f"VLAN {link.vlan}", INTERFACE: f"interface {' '.join(link.interface)}"}
     for code in np.unique(signs[signs > 0]).tolist():
         of_code = signs == code

@@ -118,7 +118,7 @@ class Frames:
         foreign |= np.isin(positions.outer_tags, list(tags))
         for link in links:
             if link.interface and link.path == "internet":
-                foreign |= self._on_interface(link)
+                foreign |= self.on_interface(link)
         return np.asarray(foreign)
 
     def _in_vpc(self, mixed: Array) -> Array:
@@ -127,7 +127,7 @@ class Frames:
         low, high = np.where(v4, mixed, np.uint64(0)), np.zeros(len(mixed), np.uint64)
         return np.asarray(v4 & self.network.vpcs.covers(high, low) & ~self.network.home.covers(high, low))
 
-    def _on_interface(self, link: Link) -> Array:
+    def on_interface(self, link: Link) -> Array:
         return np.array([link.has_interface(name) for name in self.names.tolist()], bool)[self.name_of]
 
     def coverage(self, mask: Array) -> Array:
@@ -142,6 +142,13 @@ class Frames:
         between &= positions.outer_source != positions.outer_target
         kind = positions.tunnel >> np.uint64(56)
         return np.asarray(between & np.isin(kind, (GRE, IP_IN_IP)) & (positions.outer_tunnel == 0))
+
+    @cached_property
+    def in_plain_tunnel(self) -> Array:
+        """Positions in one tunnel of IP packets, as routers make them: without Ethernet inside, which is bridged or mirrored."""
+        positions = self.positions
+        kind = positions.tunnel >> np.uint64(56)
+        return np.asarray(np.isin(kind, (GRE, IP_IN_IP)) & (positions.outer_tunnel == 0) & ~self.some_mac)
 
 
 def _fits_pattern(name: str, pattern: str) -> bool:

@@ -10,7 +10,7 @@ from auditor.paths.ends import Ends
 from auditor.paths.fits import WEAK, Fit, Fitting
 from auditor.paths.frames import INSIDE_AWS, MOSTLY, ON_THE_WIRE, Frames
 from auditor.paths.learned import Contest, Learned, learned
-from auditor.paths.model import Evidence, Flows
+from auditor.paths.model import DIRECTIONS, Evidence, Flows
 from auditor.paths.site import Network
 from auditor.paths.topology import Link
 
@@ -41,11 +41,34 @@ class Gathering:
         self.fits: dict[str, Fit] = {
             link.name: fitting.of(link, partial(self.ends.plausible, link)) for link in network.links()
         }
+        self.backward: dict[str, Array] = {}  # of links that have any: see ``_take_backward``
+        for link in network.links():
+            self._take_backward(link, self.fits[link.name])
         place = self.frames.place
         known = self.frames.coverage((place == ON_THE_WIRE) | (place == INSIDE_AWS) | self.any_fit)
         hidden = (self.frames.total > 0) & (known < MOSTLY * self.frames.total)
         self.in_tunnels = np.asarray(hidden.reshape(-1, 2).any(axis=1))  # of which nothing is known but what is inside
         self.inside_aws = self.mostly(place == INSIDE_AWS)
+
+    def _take_backward(self, link: Link, fit: Fit) -> None:
+        """Take from a link positions that go over it the other way than their addresses: what leaves the site comes from the peer.
+
+        They are looped, or somebody behind the link wrote another's address into them: of the flow's way they show nothing.
+        """
+        positions = self.flows.positions
+        if not fit.some or not fit.code.any():
+            return
+        macs = [*self.network.peer_macs(link), *(holder.mac for holder in self.learned.holders.get(link.name, []))]
+        comes, goes = np.isin(positions.source_mac, macs), np.isin(positions.target_mac, macs)
+        home = [self.ends.home[which] for which in DIRECTIONS]
+        far = [self.ends.behind(link, which) for which in DIRECTIONS]
+        out = np.stack([home[0] & far[1], home[1] & far[0]])[positions.direction, positions.flow]
+        back = np.stack([far[0] & home[1], far[1] & home[0]])[positions.direction, positions.flow]
+        backward = np.asarray((fit.code > 0) & ((out & comes & ~goes) | (back & goes & ~comes)))
+        if backward.any():
+            self.backward[link.name] = backward
+            for column, nothing in ((fit.code, 0), (fit.confidence, 0), (fit.text, -1)):
+                column[backward] = nothing
 
     @cached_property
     def any_fit(self) -> Array:
@@ -108,12 +131,14 @@ class Gathering:
         """
         frames, fit = self.frames, self.fits[link.name]
         wire = frames.place == ON_THE_WIRE
-        shown = set(frames.interface[wire & ((fit.code > 0) | self._has_tags(link))].tolist())
+        tags = self._has_tags(link) & ~self._both_own
+        shown = set(frames.interface[wire & ((fit.code > 0) | tags)].tolist())
         shown |= {holder.interface for holder in self.learned.holders.get(link.name, [])}
         shown |= {number for number, name in enumerate(frames.names[:-1].tolist()) if link.has_interface(name)}
         known = np.isin(frames.interface, list(shown))
         untagged = ~self._has_tags(link) & np.isin(frames.interface, list(frames.tagged)) & (link.tags is not None)
-        against = wire & fit.contradicts & (known | (untagged & ~self._between_own))
+        contradicts = fit.contradicts | self.backward.get(link.name, False)
+        against = wire & contradicts & (known | (untagged & ~self._between_own))
         total = frames.total
         covered = frames.coverage(against) > (1 - MOSTLY) * total
         covered &= (frames.coverage(fit.code > 0) < MOSTLY * total) & (total > 0)
@@ -127,7 +152,28 @@ class Gathering:
         sender, receiver = home[positions.direction, positions.flow], home[1 - positions.direction, positions.flow]
         leaves, comes = sender & ~receiver, receiver & ~sender
         by_target, by_source = np.isin(positions.target_mac, own), np.isin(positions.source_mac, own)
-        return np.asarray(np.where(leaves, by_target, np.where(comes, by_source, frames.own)))
+        handed = np.asarray(np.where(leaves, by_target, np.where(comes, by_source, frames.own)))
+        for backward in self.backward.values():  # between a link's peer and the site's router
+            handed &= ~backward
+        return handed
+
+    def outer_frames_of(self, link: Link) -> Array:
+        """Positions in tunnels of which the outermost frame has a link's VLAN and its peer's MAC."""
+        positions, frames = self.flows.positions, self.frames
+        source, target = positions.outer_source_mac, positions.outer_target_mac
+        stated = list(self.network.peer_macs(link))
+        has_mac = np.isin(source, stated) | np.isin(target, stated)
+        for holder in self.learned.holders.get(link.name, []):
+            there = (positions.outer_tags == np.uint64(holder.tags)) & (frames.interface == holder.interface)
+            has_mac |= there & ((source == np.uint64(holder.mac)) | (target == np.uint64(holder.mac)))
+        fits = has_mac & (positions.outer_tags == np.uint64(link.tags or 0)) & (link.tags is not None)
+        return np.asarray(fits & (frames.on_interface(link) if link.interface else True))
+
+    @cached_property
+    def _both_own(self) -> Array:
+        """Positions between two routers of the site's own: a tag there is one of a network at the site."""
+        positions, own = self.flows.positions, list(self.network.own_macs)
+        return np.asarray(np.isin(positions.source_mac, own) & np.isin(positions.target_mac, own))
 
     def contested_at(self, contest: Contest) -> Array:
         """Positions exchanged with a MAC that claims a link's peer besides others, and is not the owner's."""

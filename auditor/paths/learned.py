@@ -81,7 +81,7 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
         wires: dict[tuple[Address, int, int], list[tuple[Binding, FirstSeen]]] = {}
         for address in peers:
             for binding, seen in by_address.get(address, []):
-                if _is_there(link, network, binding, seen, control.captures, tagged) and (
+                if is_there(link, network, binding, seen, control.captures, tagged) and (
                     seen.protocols != {"BGP"} or address in speakers
                 ):
                     wires.setdefault((address, binding.vlans, binding.interface), []).append((binding, seen))
@@ -109,7 +109,7 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
     return result
 
 
-def _is_there(
+def is_there(
     link: Link, network: Network, binding: Binding, seen: FirstSeen, captures: list[str], tagged: set[int]
 ) -> bool:
     """Whether a claim was seen where the link is: at its site, with its VLAN (or none, where tags were stripped), on its interface."""

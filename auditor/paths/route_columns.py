@@ -13,6 +13,7 @@ from auditor.paths.routes import Hop
 Ranked = Iterator[tuple[str, int, Hop | None]]  # prefix, metric, next hop; None: packets to it are thrown away
 EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 CONNECTED = ("0.0.0.0", "*", "::", "[::]", "on-link")  # instead of a gateway: on the interface itself
+PREFIX = re.compile(r"[\da-fA-F.:]+/\d+")
 LINUX = r"^Destination +Gateway +Genmask +Flags .*$"
 LINUX_6 = r"^Destination +Next Hop +Flags?\b.*$"
 BSD = r"^Destination +Gateway +Flags\b.*$"
@@ -66,7 +67,7 @@ def _after(text: str, header: str) -> Iterator[tuple[list[str], list[str]]]:
 
 def _metric(fields: list[str], columns: list[str], *names: str) -> int:
     at = next((columns.index(name) for name in names if name in columns), None)
-    return int(fields[at]) if at is not None and at < len(fields) and fields[at].isdigit() else 0
+    return int(fields[at]) if at is not None and at < len(fields) and fields[at].isdecimal() else 0
 
 
 def _linux(text: str) -> Ranked:
@@ -92,7 +93,8 @@ def _bsd(text: str) -> Ranked:
 
     A network's trailing zeros are left out; without a length it has that of what is written.
     """
-    version, main = 4, True
+    version, main, columns = 4, True, list[str]()
+    at: int | None = None
     for line in text.splitlines():
         if line.startswith(("Routing tables", "Routing table:")):  # FreeBSD's and OpenBSD's further ones are not asked
             number = re.search(r"(?:fib:|table:|rdomain) *(\d+)", line)
@@ -102,7 +104,7 @@ def _bsd(text: str) -> Ranked:
         elif re.match(BSD, line.rstrip()) is not None:
             columns = line.split()
             at = next((columns.index(name) for name in ("Netif", "Iface", "Interface") if name in columns), None)
-        elif len(fields := line.split()) > 3 and main and _is_asked(fields):
+        elif columns and len(fields := line.split()) > 3 and main and _is_asked(fields):
             interface = fields[at] if at is not None and at < len(fields) else None
             thrown = bool(set("RB") & set(fields[2]))
             hop = None if thrown else _gateway(fields[1], interface)
@@ -134,12 +136,13 @@ def _windows(text: str) -> Ranked:
             version = 4 if "Netmask" in line else 6
         elif line.startswith("===") or line.rstrip().endswith(":"):
             version = 0
-        elif version == 4 and len(fields) >= 5 and fields[-1].isdigit():
+        elif version == 4 and len(fields) >= 5 and fields[-1].isdecimal():
             yield f"{fields[0]}/{fields[1]}", int(fields[-1]), _windows_hop(fields[2:-2])
         elif version == 6 and fields:
             wrapped = [*wrapped, *fields]  # a long destination has its gateway on the next line
             if len(wrapped) >= 4:
-                yield wrapped[2], int(wrapped[1]), _windows_hop(wrapped[3:])
+                metric = int(wrapped[1]) if wrapped[1].isdecimal() else 0
+                yield wrapped[2], metric, _windows_hop(wrapped[3:])
                 wrapped = []
 
 
@@ -151,8 +154,8 @@ def _windows_hop(gateway: list[str]) -> Hop | None:
 def _net_route(text: str) -> Ranked:
     """``Get-NetRoute`` of PowerShell: a route's metric and its interface's add up."""
     for _, fields in _after(text, NET_ROUTE):
-        if len(fields) >= 5 and fields[0].isdigit() and fields[-1] != "PersistentStore":
-            own, of_interface = (int(field) if field.isdigit() else 0 for field in fields[3:5])
+        if len(fields) >= 5 and fields[0].isdecimal() and fields[-1] != "PersistentStore":
+            own, of_interface = (int(field) if field.isdecimal() else 0 for field in fields[3:5])
             yield fields[1], own + of_interface, _gateway(fields[2], None)
 
 
@@ -166,16 +169,17 @@ def _router_os(text: str) -> Ranked:
             continue
         if not columns:
             continue
-        found = re.match(r"^(?P<flags>[\sA-Za-z0-9+]*?)\s+(?P<net>[\da-fA-F.:]+/\d+)\s", f"{line} ")
-        if found is not None:
-            flags = re.sub(r"[\s\d]", "", found["flags"])
+        fields = line.split()
+        at = next((k for k, field in enumerate(fields[:4]) if PREFIX.fullmatch(field)), None)
+        if at is not None:
+            flags = "".join(fields[:at])
             active = "A" in flags and not set("XIUPB") & set(flags)
             table = _cell(line, columns, "ROUTING-TABLE")
             listed = table in ("", "main")
-            prefix = found["net"] if "A" in flags and listed else None
+            prefix = fields[at] if "A" in flags and listed else None
             if prefix is not None and not active:
                 yield prefix, 0, None
-        if prefix is not None and (found is None or active) and line.strip():
+        if prefix is not None and (at is None or active) and line.strip():
             gateway = _cell(line, columns, "GATEWAY")
             yield prefix, 0, _router_os_hop(gateway)
 
@@ -205,7 +209,7 @@ def _pan_os(text: str) -> Ranked:
         fields = line.split()
         if not mine or len(fields) < 3 or re.match(r"^[\da-fA-F.:]+/\d+$", fields[0]) is None:
             continue
-        rest = fields[3:] if fields[2].isdigit() else fields[2:]  # a metric may be missing
+        rest = fields[3:] if fields[2].isdecimal() else fields[2:]  # a metric may be missing
         if not any(re.match(r"A\b", field) for field in rest):
             continue
         interface = next((f for f in rest if re.match(r"(?:ethernet|ae|vlan|tunnel|loopback)[\d./]*$", f)), None)
@@ -216,11 +220,14 @@ def _pan_os(text: str) -> Ranked:
 def _open_bgpd(text: str) -> Ranked:
     """``bgpctl show rib`` of OpenBGPD: selected paths (>, and m beside it)."""
     for line in text.splitlines():
-        found = re.match(r"^(?P<flags>[*>IASEm ]+?)\s+(?:[NVI!]-\S\s+|[NV!]\s+)?(?P<net>\S+/\d+)\s+(?P<hop>\S+)\s+\d+\s+\d+\s*(?P<path>.*)$", line)  # fmt: skip
-        if found is not None and {">", "m"} & set(found["flags"]):
-            hop = _gateway(found["hop"], None)
-            numbers = tuple(int(number) for number in re.findall(r"\b\d+\b", found["path"]))
-            yield found["net"], 0, hop and hop._replace(as_path=numbers, protocol="bgp")
+        flags, *fields = line.split() or [""]
+        at = next((k for k, field in enumerate(fields[:3]) if PREFIX.fullmatch(field)), None)
+        if at is None or not {">", "m"} & set(flags) or len(fields) < at + 4:
+            continue
+        net, gateway, _, _, *path = fields[at:]
+        hop = _gateway(gateway, None)
+        numbers = tuple(int(word) for word in path if word.isdecimal())
+        yield net, 0, hop and hop._replace(as_path=numbers, protocol="bgp")
 
 
 READERS: tuple[tuple[str, Callable[[str], Ranked]], ...] = (

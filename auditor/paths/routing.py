@@ -7,8 +7,10 @@ import numpy as np
 from auditor.decode.control import Control
 from auditor.flows.oriented import address_text
 from auditor.paths.bgp import Announcer
+from auditor.paths.learned import is_there
 from auditor.paths.model import LIKELY
 from auditor.paths.routes import AWS_AS, Hop, RoutingTable
+from auditor.paths.topology import Link
 
 if TYPE_CHECKING:
     from auditor.paths.gathering import Gathering
@@ -87,7 +89,7 @@ def _longest(g: "Gathering", table: RoutingTable) -> tuple[Array, Array]:
 
 def _announced(g: "Gathering", speaker: Announcer, table: RoutingTable, hops: Array, control: Control) -> None:
     link = g.network.link_of_address(speaker.address)
-    if link is not None and not link.is_up:
+    if link is not None and not (link.is_up and _is_on_wire_of(g, speaker, link, control)):
         return
     name = f"{address_text(*speaker.address)}{f' (AS {speaker.number})' if speaker.number else ''}"
     with_it = _exchanged(g, speaker, control)
@@ -96,6 +98,8 @@ def _announced(g: "Gathering", speaker: Announcer, table: RoutingTable, hops: Ar
     for direction, way in g.flows.ways.items():
         for number in np.unique(hops[way.seen & (hops >= 0)]).tolist():
             which: Hop = table.hops[number]
+            if which.next_hop is not None and g.network.link_of_address(which.next_hop) not in (None, link):
+                continue  # the next hop is another link's peer (RFC 4271 5.1.3): packets go there
             mask = way.seen & (hops == number) & allowed
             scope = f", community {which.scope}" if which.scope else ""
             if link is not None:
@@ -111,6 +115,22 @@ def _announced(g: "Gathering", speaker: Announcer, table: RoutingTable, hops: Ar
                     f"exchanged with {name}, which announces the far address by BGP{scope}: a public virtual interface"
                 )
                 g.add(mask & with_it & to_aws, direction, "bgp", "direct-connect", LIKELY, text)
+
+
+def _is_on_wire_of(g: "Gathering", speaker: Announcer, link: Link, control: Control) -> bool:
+    """Whether a session's frames may be a link's: anybody on a LAN can speak for an address that is not there."""
+    stated = set() if link.virtual_macs else set(g.network.peer_macs(link))
+    bound = [
+        (binding, seen)
+        for binding, seen in control.bindings.items()
+        if binding.address == speaker.address and "BGP" in seen.protocols and binding.tunnel == 0
+    ]
+    return not bound or any(
+        is_there(link, g.network, binding, seen, control.captures, g.frames.tagged)
+        and binding.mac not in g.network.own_macs
+        and (not stated or binding.mac in stated)
+        for binding, seen in bound
+    )
 
 
 def _exchanged(g: "Gathering", speaker: Announcer, control: Control) -> Array:

@@ -11,7 +11,7 @@ from auditor.errors import TopologyError, shown
 from auditor.machine.memory import Allowance
 from auditor.paths import bgp
 from auditor.paths.routes import Hop, RoutingTable
-from auditor.paths.topology import NOTHING, Link, Topology
+from auditor.paths.topology import NOTHING, Link, Topology, Vpn
 from auditor.prefixes import PrefixSet, parse_address
 
 # What captures are called that were taken on all interfaces of a machine at once.
@@ -64,6 +64,12 @@ class Network:
     def own_macs(self) -> set[int]:
         """The MACs of the site's own routers."""
         return {int(mac.replace(":", ""), 16) for router in self.topology.router for mac in router.mac}
+
+    @cached_property
+    def vpns_to_anywhere(self) -> tuple[Vpn, ...]:
+        """VPNs that are up, of which AWS says that they are there and nobody says where they lead."""
+        vpns = (vpn for vpn in self.topology.vpn if vpn.gateway is not None and vpn.over is None)
+        return tuple(vpn for vpn in vpns if vpn.is_up and not vpn.prefixes)
 
     @property
     def is_empty(self) -> bool:

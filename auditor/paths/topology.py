@@ -142,6 +142,7 @@ class Vpn(Link):
     path: ClassVar[str] = "vpn"
     outside: Addresses = ()
     over: str | None = None
+    gateway: str | None = None  # virtual private or transit gateway
     dedicated: bool = False
 
     def _other_signs(self) -> bool:

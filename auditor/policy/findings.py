@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.decode import frames
-from auditor.policy.check import FAIL, WARN
 from auditor.policy.model import Rule
 from auditor.policy.reasons import Order, Reasons
 from auditor.prefixes import V4_MAPPED, Prefix, parse_address
@@ -20,14 +19,10 @@ from auditor.tables import arrow, closed
 Array = np.ndarray[Any, Any]
 SAMPLES = 5  # flows of what is audited as one
 MOST_PARTS = 101  # of captures that are audited apart, of which a finding has samples
-MOST_SERVICES = 12  # of a rule; those with the fewest flows are reported together
-MOST_OF_RULE = 24  # findings of a rule: above that, client networks are widened
-MOST_GATHERED = 20_000  # groups kept apart until then; what comes after is counted under its rule alone
 MOST_COUNTED = 10_000  # clients and servers counted for one group
 OTHERS = "(other services)"
 # Lengths of a client's network, IPv4 and IPv6, from the narrowest to the widest.
 WIDTHS = ((24, 64), (16, 48), (8, 32), (0, 0))
-ANYWHERE: Prefix = (4, 0, 0)
 
 
 def client_group(address: str) -> str:
@@ -231,7 +226,12 @@ class Finding:
 def _counted(known: Counter[str], more: Counter[str]) -> Counter[str]:
     """Both together; of very many the first by name, whatever the order in which they came."""
     known.update(more)
-    return known if len(known) < 2 * MOST_COUNTED else Counter(dict(sorted(known.items())[:MOST_COUNTED]))
+    return known if len(known) < 2 * MOST_COUNTED else _first(known)
+
+
+def _first(counts: Counter[str]) -> Counter[str]:
+    """Of very many the first by name: of others not all that there were may have been counted."""
+    return counts if len(counts) <= MOST_COUNTED else Counter(dict(sorted(counts.items())[:MOST_COUNTED]))
 
 
 def top(counts: Mapping[str, int]) -> str | None:
@@ -243,87 +243,6 @@ def top(counts: Mapping[str, int]) -> str | None:
 def _frames_of(samples: Iterable[SampleFlow], capture: str) -> list[int]:
     frames = (frame for sample in samples for name, frame in sample.frames if name == capture)
     return list(dict.fromkeys(frames))
-
-
-def _members(group: Array, members: Array) -> list[Array]:
-    """The members of each group, in their order; ``group``: a small number for each."""
-    counts = np.bincount(group)
-    some = np.flatnonzero(counts)
-    if len(some) == 1:
-        return [members]
-    order = np.argsort(group.astype(np.int32), kind="stable")
-    return np.split(members[order], np.cumsum(counts[some])[:-1])
-
-
-Key = tuple[str, int, str, str | None, Prefix | None]  # rule, verdict, service, Region, client network
-
-
-@dataclass
-class Findings:
-    """The findings of an audit or a part of it: gathered batch by batch, reported in tens at the audit's end."""
-
-    gathered: dict[Key, Finding] = field(default_factory=dict)
-    capped: bool = False
-
-    def gather(self, rule: Rule, at: Array, verdict: Array, which: Array, reasons: Array, subject: Subject) -> None:
-        """Add the flows of a batch that do not meet a rule, group by group.
-
-        ``at``: the flows that the rule is about, ``verdict`` and ``which``: their verdicts and numbers of ``reasons``.
-        """
-        bad = np.flatnonzero((verdict == FAIL) | (verdict == WARN))
-        if not len(bad):
-            return
-        beyond: dict[int, list[Array]] = {}
-        groups = _members(subject.group[at[bad]] * len(closed.VERDICTS) + verdict[bad], bad)
-        for members in groups:
-            first, code = int(at[members[0]]), int(verdict[members[0]])
-            client = network_of(int(subject.client_high[first]), int(subject.client_low[first]))
-            key = (rule.code, code, *subject.service(first), client)
-            if key not in self.gathered and len(self.gathered) >= MOST_GATHERED:
-                beyond.setdefault(code, []).append(members)
-            else:
-                self._finding(key, rule, at[members], subject).add(at[members], which[members], reasons, subject)
-        for code, parts in beyond.items():
-            self.capped, members = True, np.concatenate(parts)
-            key = (rule.code, code, OTHERS, None, ANYWHERE)
-            self._finding(key, rule, at[members], subject).add(at[members], which[members], reasons, subject)
-
-    def _finding(self, key: Key, rule: Rule, flows: Array, subject: Subject) -> Finding:
-        """The finding of that key."""
-        if key not in self.gathered:
-            begun = int(subject.started[flows[0]])
-            self.gathered[key] = Finding(rule, *key[1:], None, begun, begun)
-        return self.gathered[key]
-
-    def merge(self, other: "Findings") -> "Findings":
-        """What both have gathered; neither is added to after that.
-
-        The caps hold for what is gathered at one place: a merge drops nothing, so that its order does not matter.
-        """
-        both = dict(self.gathered)
-        for key, finding in other.gathered.items():
-            both[key] = both[key].merged(finding) if key in both else finding
-        return Findings(both, self.capped or other.capped)
-
-    def ordered(self, others: Iterable[Finding] = ()) -> list[Finding]:
-        """The findings in tens, with others that are about something else than the flows of a client network.
-
-        Worst first: severity, failures before warnings, most flows.
-        """
-        every = dict(sorted(self.gathered.items(), key=lambda item: item[1].order))
-        for finding in others:
-            key = (finding.rule.code, finding.verdict, finding.service, finding.region, finding.client)
-            every[key] = every[key].merged(finding) if key in every else finding
-        rules: dict[tuple[str, int], list[Finding]] = {}
-        for finding in every.values():
-            rules.setdefault((finding.rule.code, finding.verdict), []).append(finding)
-        return sorted(
-            (finding for some in rules.values() for finding in _in_tens(some)),
-            key=lambda f: (
-                *(-closed.SEVERITIES.index(f.rule.severity), -f.verdict, -f.flows, f.rule.code, f.service),
-                *(f.region or "", f.client or ANYWHERE),
-            ),
-        )
 
 
 def findings_table(findings: Sequence[Finding], policies: Mapping[str, str]) -> pa.Table:
@@ -352,8 +271,8 @@ def findings_table(findings: Sequence[Finding], policies: Mapping[str, str]) -> 
             "clients": [min(len(f.clients), MOST_COUNTED) for f in findings],
             "servers": [min(len(f.servers), MOST_COUNTED) for f in findings],
             "sample_servers": [" ".join(sorted(f.servers)[:SAMPLES]) for f in findings],
-            "top_clients": [top(f.clients) for f in findings],
-            "top_servers": [top(f.servers) for f in findings],
+            "top_clients": [top(_first(f.clients)) for f in findings],
+            "top_servers": [top(_first(f.servers)) for f in findings],
             "first_seen": [f.first for f in findings],
             "last_seen": [f.last for f in findings],
             "capture": [f.capture for f in findings],
@@ -362,35 +281,3 @@ def findings_table(findings: Sequence[Finding], policies: Mapping[str, str]) -> 
             "evidence": [f.evidence for f in findings],
         },
     )
-
-
-def _in_tens(findings: Sequence[Finding]) -> Iterable[Finding]:
-    """The findings of one rule, not too many: services with few flows are reported together, then networks are widened."""
-    flows: Counter[tuple[str, str | None]] = Counter()
-    for one in findings:
-        flows[one.service, one.region] += one.flows
-    kept = set(flows)
-    if len(kept) > MOST_SERVICES:
-        ordered = sorted(flows, key=lambda key: (key[0] == OTHERS, -flows[key], key[0], key[1] or ""))
-        kept = set(ordered[: MOST_SERVICES - 1])
-    groups: dict[tuple[str, str | None, Prefix | None], list[Finding]] = {}
-    for width in WIDTHS:
-        groups = {}
-        for one in findings:
-            service = (one.service, one.region) if (one.service, one.region) in kept else (OTHERS, None)
-            client = None if one.client is None else widened(one.client, width)
-            groups.setdefault((*service, client), []).append(one)
-        if len(groups) <= MOST_OF_RULE:
-            break
-    return [_joined(some, *key) for key, some in groups.items()]
-
-
-def _joined(some: list[Finding], service: str, region: str | None, client: Prefix | None) -> Finding:
-    """Findings of one rule as one, about what they have in common."""
-    first = some[0]
-    if len(some) == 1:
-        return first
-    finding = Finding(first.rule, first.verdict, service, region, client, first.about, first.first, first.last)
-    for one in some:
-        finding.join(one)
-    return finding

@@ -10,7 +10,8 @@ import numpy as np
 from auditor.paths.model import CONFIDENCE_NAMES
 from auditor.paths.verdict import Verdict
 from auditor.policy.check import NOT_OBSERVABLE
-from auditor.policy.findings import SAMPLES, Findings, SampleFlow, Subject
+from auditor.policy.findings import SAMPLES, SampleFlow, Subject
+from auditor.policy.gathered import Findings
 from auditor.tables import closed
 from auditor.tables.columns import Texts, distinct
 

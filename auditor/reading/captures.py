@@ -138,6 +138,15 @@ def _reports(counted: Counted) -> Iterable[str]:
             yield f"{left_out} {those} left out: too many for their block"
 
 
+def _cut(c: S.Array) -> Iterable[str]:
+    """What of packets is not there. One that lacks bytes may end inside a header as well, and another may be whole but for that."""
+    lacking, inside = int(c[S.SHORT_PACKETS]), int(c[S.CUT_PACKETS])
+    if lacking:
+        yield f"{lacking} {agreed(lacking, 'packet is', 'packets are')} cut (a snap length, a mirror's packet length or MTU): what was behind is not known"
+    if inside:
+        yield f"{inside} {agreed(inside, 'packet ends', 'packets end')} inside a header (cut, or sent so): of what flow it is does not show"
+
+
 def _unread(counted: Counted) -> Iterable[str]:
     """What was not looked into, and why: no flow tells of it, so that no verdict does."""
     c = counted.counters
@@ -178,9 +187,7 @@ def _warnings(item: Input, counted: Counted, odd: Iterable[str]) -> Iterable[str
         yield f"was written to while it was read: the results cover its first {counted.bytes} {agreed(counted.bytes, 'byte')}"
     if c[S.DUPLICATES]:
         yield f"{c[S.DUPLICATES]} {_copies(c[S.DUPLICATES], is_alone=counted.apart is None)}"
-    if c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]:
-        count = c[S.SHORT_PACKETS] + c[S.CUT_PACKETS]
-        yield f"{count} {agreed(count, 'packet is', 'packets are')} cut (a snap length, a mirror's packet length or MTU): what was behind is not known"
+    yield from _cut(c)
     yield from _unread(counted)
     yield from _reports(counted)
     if correction(counted.offset):

@@ -57,6 +57,8 @@ def _side(flow: dict[str, Any], side: str, path: str, rows: list[dict[str, Any]]
         yield f"  seen: {counted(packets, 'packet')} at {counted(len(places), 'position')}"
     elif packets:
         yield f"  seen: {counted(packets, 'packet')}, {agreed(packets, 'at', 'all at')} one position: {_position(flow, side)}"
+    elif any(row["frame"] for row in rest):
+        yield "  seen: no packet of it in these VLANs and tunnels, but in other ones, where the same connection has a row of its own"
     else:
         yield "  seen: no packet of it is in the capture"
     for row in places:

@@ -9,6 +9,11 @@ from tests import wire
 from tests.lab.variants import FORGED, Variant, variants
 
 VARIANTS = variants()
+SIDES = ("path", "path_out", "path_back")
+COLUMNS = (
+    *("client_port", "server_port", "client_packets", "server_packets", "path_detail"),
+    *(name for side in SIDES for name in (side, f"{side}_confidence")),
+)
 GENERAL = {"direct-connect", "vpn", "vpc"}  # of which "private" is said
 
 
@@ -17,13 +22,14 @@ def wrong(variant: Variant, folder: Path) -> list[str]:
     (folder / "capture.pcap").write_bytes(wire.pcap(sorted(variant.frames), nanoseconds=True))
     (folder / "site.toml").write_text(variant.topology)
     mistakes = []
-    for row in auditor.audit(folder / "capture.pcap", topology=folder / "site.toml").flows.to_dict("records"):
+    result = auditor.audit(folder / "capture.pcap", topology=folder / "site.toml")
+    for row in result.rows("flows", *COLUMNS):
         if row["client_port"] not in variant.truth or row["server_port"] != 443:
             continue
         truth = variant.truth[row["client_port"]]
         if row["client_packets"] + row["server_packets"] == 1:
             truth = "internet"  # a packet of an outsider's that came from there, with the flow's ends
-        for side in ("path", "path_out", "path_back"):
+        for side in SIDES:
             said, confidence = row[side], row[f"{side}_confidence"]
             right = said == truth or (said == "private" and truth in GENERAL)
             if confidence != "none" and not right:
