@@ -102,6 +102,20 @@ def test_files_that_overlap_hold_a_packet_once(wholes: dict[str, Any], tmp_path:
     assert both.captures["warnings"].str.contains("copies of others, there or in files before").any()
 
 
+def test_files_that_overlap_show_each_position_once(tmp_path: Path) -> None:
+    """What a mirror shows a second time in a VLAN is as often there as in one file, though two of the files hold it."""
+    talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 400)]).close()
+    twice = [one for packet in talk.packets for one in (packet, packet[:12] + b"\x81\0\0\x2a" + packet[12:])]
+    data = wire.pcap(twice)
+    count, records = len(twice), cuts.records_of(data)
+    whole = cuts.said(auditor.audit(wire.write(tmp_path, data)))
+    assert f"{sum(packet[26:30] == talk.packets[0][26:30] for packet in talk.packets)} copies" in str(whole["evidence"])
+    pieces = cuts.Pieces()
+    for number, (begin, end) in enumerate([(0, count * 2 // 3), (count // 3, count)]):
+        pieces.add(tmp_path / f"{number}.pcap", data[:24] + b"".join(records[begin:end]), range(begin + 1, end + 1))
+    assert cuts.said(auditor.audit(pieces.paths), pieces) == whole
+
+
 def test_a_tap_with_a_file_for_each_direction(tmp_path: Path) -> None:
     """The client's packets in one file and the server's in another are connections with both sides."""
     talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 400)]).close()

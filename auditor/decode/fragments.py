@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from auditor.decode import frames
-from auditor.decode.packet import DUPLICATE
+from auditor.decode.packet import DUPLICATE, REPEATED
 
 Array = np.ndarray[Any, Any]
 LONGEST = 65535
@@ -117,7 +117,7 @@ class Reassembler:
 
         ``packets[n].position`` of these is where the datagram begins; they are to be decoded again from there.
         """
-        fragments = np.flatnonzero((packets["fragment"] != 0) & (packets["status"] != DUPLICATE)).tolist()
+        fragments = np.flatnonzero((packets["fragment"] != 0) & (packets["status"] != REPEATED)).tolist()
         if not fragments:
             return block, []
         added: list[bytes] = []

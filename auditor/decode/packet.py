@@ -73,6 +73,7 @@ CUT = 4  # the capture ends inside a header
 MALFORMED = 5  # a header contradicts itself
 DUPLICATE = 7  # a mirror shows the packet for the second time
 ENCRYPTED = 6  # MACsec, or 802.11 with its payload encrypted: nothing inside can be seen
+REPEATED = 8  # another of the files that are read as one holds the very same frame, with the same time
 
 LIKE_TEXT, LIKE_ALERT = 1, 2
 SHORTEST_TEXT = 5  # bytes of a line of text that ends a segment, such as QUIT

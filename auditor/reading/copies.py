@@ -12,6 +12,7 @@ from auditor.decode.packet import (
     PACKET_MARK,
     RECENT,
     RECENT_PACKET,
+    REPEATED,
     TCP,
     FrameRows,
     PacketRow,
@@ -88,8 +89,9 @@ def find_copies(
     reports = 0
     for i in range(packets.size):
         packet = packets[i]
-        is_copy = several and is_in_other_file(frames, block, packet)
-        if is_copy or (packet.fragment == 0 and packet.status == DECODED and is_duplicate(recent, block, packet)):
+        if several and is_in_other_file(frames, block, packet):
+            packet.status = REPEATED
+        elif packet.fragment == 0 and packet.status == DECODED and is_duplicate(recent, block, packet):
             packet.status = DUPLICATE
         if counting:
             count(tallies[packet.frame >> BITS], packet)

@@ -15,6 +15,7 @@ from auditor.decode.packet import (
     MALFORMED,
     NOT_IP,
     PACKET,
+    REPEATED,
     UDP,
     PacketRow,
     PacketRows,
@@ -54,7 +55,7 @@ def count(counters: Counters, packet: PacketRow) -> None:
         return
     if status == NOT_IP:
         counters[NOT_IP_PACKETS] += 1
-    elif status == DUPLICATE:
+    elif status == DUPLICATE or status == REPEATED:
         counters[DUPLICATES] += 1
     elif status == CUT:
         counters[CUT_PACKETS] += 1
