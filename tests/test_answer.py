@@ -9,7 +9,7 @@ import pytest
 import auditor
 from auditor.report.answer import answer, is_judged, percent, way_of
 from auditor.report.problems import in_short, problems
-from auditor.tables.closed import SEVERITIES, VERDICTS
+from auditor.tables.value_sets import SEVERITIES, VERDICTS
 from tests import wire
 
 PATHS = ("path", "path_confidence", "path_asymmetric", "path_out", "path_back")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import auditor
-from auditor.cli.listing import Arranged, _arranged
+from auditor.cli.listing import ColumnLayout, _arranged
 from auditor.report import asking, who
 from auditor.tables.arrow import categories
 from auditor.tables.schema import TABLES
@@ -204,7 +204,7 @@ def test_what_is_needed_least_goes_first() -> None:
     widths = [7, 19, 12, 52, 8, 11, 14, 15, 14]
     assert [names[k] for k in range(9) if k not in _arranged(names, widths, 120).shown] == ["started", "protocol"]
     assert len(_arranged(names, widths, 80).lines) == 3
-    assert _arranged(["rule", "reason"], [6, 500], 80) == Arranged([[0, 1]], [6, 72], wraps=True)
+    assert _arranged(["rule", "reason"], [6, 500], 80) == ColumnLayout([[0, 1]], [6, 72], wraps=True)
     assert _arranged([f"c{k}" for k in range(60)], [18] * 60, 100).shown == [0, 1, 2, 3, 4]
 
 

@@ -23,7 +23,7 @@ from auditor.decode.control import (
 from auditor.flows import state as S
 from auditor.machine import packed
 from auditor.reading import kept
-from auditor.reading.events import Batch, Ended
+from auditor.reading.events import Batch, CapturesEnded
 from auditor.reading.following import Reading
 from auditor.tls.interned import names_of
 from tests.conftest import SAMPLES
@@ -33,14 +33,14 @@ TABLES = ("sides", "places", "handshake_flow", "place_flow")
 
 
 @pytest.fixture(scope="module")
-def events() -> Iterator[list[Batch | Ended]]:
+def events() -> Iterator[list[Batch | CapturesEnded]]:
     """What reading some samples as one yields."""
     reading = Reading(expand([SAMPLES / name for name in NAMES]))
-    yield [event for event in reading if isinstance(event, Batch | Ended)]
+    yield [event for event in reading if isinstance(event, Batch | CapturesEnded)]
     reading.close()
 
 
-def batches(events: list[Batch | Ended]) -> list[Batch]:
+def batches(events: list[Batch | CapturesEnded]) -> list[Batch]:
     return [event for event in events if isinstance(event, Batch)]
 
 
@@ -60,7 +60,7 @@ def network() -> Control:
     return control
 
 
-def test_batches_come_back(events: list[Batch | Ended], tmp_path: Path) -> None:
+def test_batches_come_back(events: list[Batch | CapturesEnded], tmp_path: Path) -> None:
     """A batch that was written has the same rows when it is read, and its numbers mean the same strings."""
     for number, batch in enumerate(batches(events)):
         path = tmp_path / str(number)
@@ -76,7 +76,7 @@ def test_batches_come_back(events: list[Batch | Ended], tmp_path: Path) -> None:
             assert told[0] == told[1]
 
 
-def test_secrets_are_not_kept(events: list[Batch | Ended], tmp_path: Path) -> None:
+def test_secrets_are_not_kept(events: list[Batch | CapturesEnded], tmp_path: Path) -> None:
     """A file of a batch whose capture shows TLS secrets has none of them."""
     batch = batches(events)[0]
     secrets = [line for texts in batch.key_logs.values() for text in texts for line in text.splitlines()]
@@ -87,9 +87,9 @@ def test_secrets_are_not_kept(events: list[Batch | Ended], tmp_path: Path) -> No
     assert not [line for line in secrets if line in path.read_bytes()]
 
 
-def test_network_and_counts_come_back(events: list[Batch | Ended], tmp_path: Path) -> None:
+def test_network_and_counts_come_back(events: list[Batch | CapturesEnded], tmp_path: Path) -> None:
     """What captures show of their network, and what was counted of each, is the same when it was read back."""
-    ended = next(event for event in events if isinstance(event, Ended))
+    ended = next(event for event in events if isinstance(event, CapturesEnded))
     path = tmp_path / "control"
     for one in (ended.control, network()):
         control = kept.read_control(path, kept.write_control(path, one))
@@ -104,7 +104,7 @@ def test_network_and_counts_come_back(events: list[Batch | Ended], tmp_path: Pat
         assert back.item.sha256() == hashlib.sha256((SAMPLES / Path(source.item.name).name).read_bytes()).hexdigest()
 
 
-def test_a_byte_that_changed_is_refused(events: list[Batch | Ended], tmp_path: Path) -> None:
+def test_a_byte_that_changed_is_refused(events: list[Batch | CapturesEnded], tmp_path: Path) -> None:
     """A file of which any byte is another one, or that is cut off, is refused with a reason."""
     path = tmp_path / "batch"
     kept.write_batch(path, batches(events)[0])
@@ -136,7 +136,7 @@ def _no_side(batch: Batch) -> None:
 
 @pytest.mark.parametrize("spoil", [_no_flow, _no_capture, _no_interface, _no_side])
 def test_rows_that_name_what_is_not_there_are_refused(
-    events: list[Batch | Ended], tmp_path: Path, spoil: Callable[[Batch], None]
+    events: list[Batch | CapturesEnded], tmp_path: Path, spoil: Callable[[Batch], None]
 ) -> None:
     """A file whose digest is right, but whose rows name a flow, capture or interface that it has not, is refused."""
     path = tmp_path / "batch"
@@ -149,7 +149,7 @@ def test_rows_that_name_what_is_not_there_are_refused(
 
 
 def test_other_versions_and_kinds_are_refused(
-    events: list[Batch | Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    events: list[Batch | CapturesEnded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file of another kind, another version of the product or another layout of its rows is refused, and says so."""
     path = tmp_path / "file"

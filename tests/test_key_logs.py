@@ -10,7 +10,7 @@ import auditor
 from auditor.errors import InputError
 from auditor.machine import memory
 from auditor.requests import keys as key_logs
-from auditor.requests.inside import Inside
+from auditor.requests.inside import FlowOpener
 from auditor.requests.keys import Keys
 from tests.conftest import ROOT
 
@@ -158,7 +158,7 @@ def test_a_line_takes_what_is_said(tmp_path: Path) -> None:
 
 def test_secrets_inside_of_captures_that_are_left_out() -> None:
     """Where secrets that a capture holds have no room, it is said how many were left out."""
-    inside = Inside(Keys(most=3))
+    inside = FlowOpener(Keys(most=3))
     inside.learn("a.pcapng", [many(10).encode(), b"no secret\n"])
     assert inside.all_notes()[0].startswith("a.pcapng (secrets in the pcapng): 7 lines of secrets were left out")
 

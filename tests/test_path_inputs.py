@@ -424,7 +424,7 @@ def test_what_is_kept_of_the_network_is_bounded(audit_bytes: Run, monkeypatch: p
     """More bindings than the cap: the last are kept, and the capture's row says that there were more."""
     from auditor.decode import control
 
-    monkeypatch.setattr(control.Most, "within", lambda size: control.Most(bindings=5))
+    monkeypatch.setattr(control.FactLimits, "within", lambda size: control.FactLimits(bindings=5))
     result = audit_bytes(wire.pcap([w.arp(f"10.0.0.{k}", w.AWS1) for k in range(1, 20)], nanoseconds=True))
     assert result.network["subject"].tolist() == [f"10.0.0.{k}" for k in range(15, 20)]
     assert "the first 14 addresses are not in the table network" in result.captures["warnings"][0]

@@ -14,7 +14,7 @@ from auditor.policy import aws_tls, library, model
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts, distinct
 from auditor.policy.registry import CHECKS
 from auditor.settings import load
-from auditor.tables.closed import OUTCOMES, VERDICTS
+from auditor.tables.value_sets import OUTCOMES, VERDICTS
 from auditor.tables.versions import VERSION_ORDER
 from auditor.tls.names import suites
 from auditor.tls.suites import properties

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import auditor
-from auditor.audit import how, resume
+from auditor.audit import audit_settings, resume
 from auditor.border.gate import RefusedError
 from auditor.capture.inputs import expand
 from auditor.flows.exchange import NAMING, RESUMING
@@ -30,8 +30,8 @@ def test_a_capture_that_was_changed_while_it_was_read(tmp_path: Path) -> None:
 def test_flows_that_could_not_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tshark could not open what it had the keys of, the captures are read again: it may be able to now."""
     said: list[str] = []
-    values = how.values
-    monkeypatch.setattr(how, "values", lambda *about: values(*about) | {"failed": True})
+    values = audit_settings.values
+    monkeypatch.setattr(audit_settings, "values", lambda *about: values(*about) | {"failed": True})
     auditor.audit(SAMPLES / "tls1.2.pcapng", out=tmp_path / "out").close()
     monkeypatch.undo()
     for read_before in (False, True):

@@ -31,7 +31,7 @@ from auditor.policy.findings import findings_table
 from auditor.policy.totals import VerdictTotals
 from auditor.reading.following import Reading
 from auditor.requests import keys
-from auditor.requests.inside import Inside
+from auditor.requests.inside import FlowOpener
 from auditor.tables.columns import Texts
 from tests import wire
 from tests.conftest import SAMPLES
@@ -69,7 +69,7 @@ def run_of(paths: list[Path], first: int = 0, options: Options = OPTIONS) -> Run
     inputs = expand(paths)
     reading = Reading(inputs, apart=True)
     try:
-        inside = Inside(keys.read([], may_come=False), options.http, b"the salt of all parts")
+        inside = FlowOpener(keys.read([], may_come=False), options.http, b"the salt of all parts")
         run = Run(building.build_pipeline(options, inside, before.ceiling_of(options)), Kept(), first)
         run.take(reading)
     finally:

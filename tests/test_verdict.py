@@ -5,7 +5,7 @@ import pytest
 
 from auditor.paths.model import CONFIRMED, LIKELY, NONE, SEEN, STRENGTH, Evidence
 from auditor.paths.verdict import CODE, PATHS, Direction, joined, sharpened, strongest, weighed
-from auditor.tables.closed import EVIDENCE
+from auditor.tables.value_sets import EVIDENCE
 
 DX, VPN, VPC, PRIVATE, UNKNOWN, INTERNET = "direct-connect", "vpn", "vpc", "private", "unknown", "internet"
 Piece = tuple[str, str, int]  # kind, path, confidence

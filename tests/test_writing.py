@@ -17,7 +17,7 @@ SOMEBODY = 12345
 # What else may make files, and why.
 OTHERS = {
     "auditor/aws/build.py": "a program for developers: it makes the package's own data",
-    "auditor/audit/brought.py": "a temporary folder for inputs that lie in stores",
+    "auditor/audit/fetched_inputs.py": "a temporary folder for inputs that lie in stores",
     "auditor/audit/compare.py": "a file without a name",
     "auditor/audit/dask_workers.py": "a mark in the folder of an audit, by which workers see that they share it",
     "auditor/audit/earlier.py": "results that were fetched from a store go to a temporary folder of their own",
@@ -237,7 +237,7 @@ def test_together(tmp_path: Path) -> None:
     """Files come together with the last ones last, in place of the older ones; others stay."""
     for name in ("old", "mark", "other"):
         (tmp_path / name).write_bytes(b"old")
-    files = writing.Together(tmp_path, ["mark"])
+    files = writing.FolderWrite(tmp_path, ["mark"])
     for name in ("mark", "new"):
         files.open(name).write(b"new")
     assert names(tmp_path)[1:] == ["mark", "old", "other"]
@@ -252,7 +252,7 @@ def test_together(tmp_path: Path) -> None:
 def test_together_or_not_at_all(tmp_path: Path) -> None:
     """What is abandoned leaves the older files as they were, and nothing else."""
     (tmp_path / "mark").write_bytes(b"old")
-    files = writing.Together(tmp_path, ["mark"])
+    files = writing.FolderWrite(tmp_path, ["mark"])
     files.open("mark").write(b"new")
     files.abandon()
     assert (tmp_path / "mark").read_bytes() == b"old"
@@ -271,7 +271,7 @@ def test_what_killed_ones_left_goes(tmp_path: Path) -> None:
         os.utime(old, (0, 0))
     with writing.held(busy) as number:
         fcntl.flock(number, fcntl.LOCK_EX)
-        files = writing.Together(tmp_path, [])
+        files = writing.FolderWrite(tmp_path, [])
         files.open("a")
         files.finish()
     assert names(tmp_path) == [busy.name, young.name, "a"]

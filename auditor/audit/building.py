@@ -12,11 +12,11 @@ from auditor.paths import witnesses
 from auditor.paths.judge import Judge
 from auditor.policy import library
 from auditor.policy.evaluate import Evaluation
-from auditor.requests.inside import Inside
+from auditor.requests.inside import FlowOpener
 
 
 def build_pipeline(
-    options: Options, inside: Inside, ceiling: memory.Ceiling, span: Callable[[], witnesses.Span] | None = None
+    options: Options, inside: FlowOpener, ceiling: memory.Ceiling, span: Callable[[], witnesses.Span] | None = None
 ) -> Pipeline:
     """What batches go through. Raises TopologyError, PolicyError and InputError for files that are not valid.
 
@@ -28,7 +28,7 @@ def build_pipeline(
     coming = None
     if options.witnesses:
         read = partial(witnesses.read, options.witnesses, options.skew, memory.Allowance(share))
-        coming = witnesses.Coming(read, span or (lambda: (None, None)))
+        coming = witnesses.WitnessThread(read, span or (lambda: (None, None)))
     try:
         site = sites.build(options.topology, options.aws, options.routes, memory.Allowance(share))
     except BaseException:

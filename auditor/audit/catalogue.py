@@ -46,7 +46,7 @@ def rules(policy: PathLike | Iterable[PathLike] | None = None) -> "pd.DataFrame"
     import pandas as pd
 
     from auditor.policy import library, pages
-    from auditor.tables.closed import SEVERITIES
+    from auditor.tables.value_sets import SEVERITIES
 
     names = [policy] if isinstance(policy, str | Path) else policy
     chosen = pages.shipped() if names is None else [library.get(name) for name in names]

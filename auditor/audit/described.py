@@ -25,7 +25,7 @@ from auditor.reading.events import Batch
 from auditor.recognise import commands
 from auditor.recognise.numbers import ESP as ESP_PROTOCOL
 from auditor.recognise.numbers import OTHER, PROTOCOL_NAMES, TEXT, UNSEEN_BEGINNING
-from auditor.requests.inside import Inside
+from auditor.requests.inside import FlowOpener
 from auditor.requests.request_table import Candidates, candidates, chosen_before
 from auditor.tables.columns import MISSING, Column, Numbers, Texts
 from auditor.tls.delivery import Delivery, deliveries
@@ -89,7 +89,7 @@ class Described:
         return self.handshakes.table | self.delivery.columns(self.rows.handshakes["transport"] == OVER_TCP)
 
 
-def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: Inside) -> Described:
+def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: FlowOpener) -> Described:
     """A batch of finished flows as columns."""
     rows, memory, captures, interfaces = batch.rows, batch.memory, batch.captures, batch.interfaces
     ends, at = orient(rows), rows.handshake_flow

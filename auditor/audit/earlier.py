@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.audit.brought import Brought
+from auditor.audit.fetched_inputs import FetchedInputs
 from auditor.border.urls import url_of
 from auditor.options import Options
 from auditor.report import temporary
@@ -14,7 +14,7 @@ from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
     from auditor.audit.resume import ResumePlan
-    from auditor.audit.share_state import Left
+    from auditor.audit.share_state import KeptShares
     from auditor.capture.inputs import Input
     from auditor.machine.memory import Ceiling
 
@@ -36,7 +36,7 @@ class Earlier:
             options.say(f"{going.words}; --fresh reads them again")
         return going
 
-    def left_by_shares(self, inputs: "Sequence[Input]", options: Options) -> "Left | None":
+    def left_by_shares(self, inputs: "Sequence[Input]", options: Options) -> "KeptShares | None":
         """What several processes have followed for the results, to go on from there."""
         from auditor.report.custody import STATE
 
@@ -46,7 +46,7 @@ class Earlier:
 
         return parallel.left_by_shares(inputs, options, self.results)
 
-    def judged_anew(self, going: "ResumePlan", brought: Brought) -> Audit:
+    def judged_anew(self, going: "ResumePlan", brought: FetchedInputs) -> Audit:
         """The results of captures that were all read before."""
         from auditor.audit import resume
         from auditor.audit.judging import judged

@@ -15,8 +15,8 @@ from auditor.border.gate import RefusedError
 from auditor.capture.inputs import Input
 from auditor.machine import packed, writing
 from auditor.reading import checkpoint, kept
-from auditor.reading.checkpoint import Onward, Resumed
-from auditor.reading.events import Batch, Checkpoint, Ended, Event
+from auditor.reading.checkpoint import ResumedCheckpoint, ResumePoint
+from auditor.reading.events import Batch, CapturesEnded, Checkpoint, Event
 from auditor.reading.exchange import Share
 from auditor.reading.following import Reading, within
 from auditor.reading.window import Window
@@ -29,7 +29,7 @@ Report = Callable[[int, int, int], object]  # called with packets, bytes and cap
 class EarlierAttempt:
     """What an earlier attempt has come to: captures that are done, and of those that are not its files so far."""
 
-    onward: Onward
+    onward: ResumePoint
     groups: list[ShareGroup]
     batches: list[Path]
     exchanged: tuple[Path, ...]
@@ -44,7 +44,7 @@ class Following:
     hashes: bool
     groups: list[ShareGroup] = field(default_factory=list)
     batches: list[Path] = field(default_factory=list)
-    _ended: Ended | None = None
+    _ended: CapturesEnded | None = None
     _open: int = 0  # captures of those that ended of which the count is not complete
     _number: int = 0
 
@@ -55,7 +55,7 @@ class Following:
             kept.write_batch(self.batches[-1], event)
         elif isinstance(event, Checkpoint):
             self._reach(event)
-        elif isinstance(event, Ended):
+        elif isinstance(event, CapturesEnded):
             self._ended, self._open = event, len(event.sources)
         else:
             self._open -= 1
@@ -63,7 +63,7 @@ class Following:
             self._end(self._ended)
             self._ended = None
 
-    def _end(self, ended: Ended) -> None:
+    def _end(self, ended: CapturesEnded) -> None:
         sources, control = self._path("sources"), self._path("control")
         kept.write_sources(sources, ended.sources, ended.interfaces)
         kept.write_control(control, ended.control)
@@ -163,10 +163,12 @@ def _left(plan: SharePlan, number: int, inputs: Sequence[Input]) -> EarlierAttem
     return None
 
 
-def _onward(plan: SharePlan, state: packed.Packed, inputs: Sequence[Input]) -> Onward | None:
+def _onward(plan: SharePlan, state: packed.Packed, inputs: Sequence[Input]) -> ResumePoint | None:
     if plan.options.apart:
-        return Onward(int(state.values["packets"]), len(state.values["groups"]))
-    return Resumed(state.values, state.arrays).onward(inputs, *within(plan.ceiling()), Window(*plan.options.times()))
+        return ResumePoint(int(state.values["packets"]), len(state.values["groups"]))
+    return ResumedCheckpoint(state.values, state.arrays).onward(
+        inputs, *within(plan.ceiling()), Window(*plan.options.times())
+    )
 
 
 def _group(plan: SharePlan, batches: Sequence[str], exchanged: Sequence[str], sources: str, control: str) -> ShareGroup:

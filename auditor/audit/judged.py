@@ -13,7 +13,7 @@ from auditor.flows.oriented import address_text
 from auditor.paths.path_tables import path_columns
 from auditor.policy.evaluate import Evaluation
 from auditor.policy.findings import Subject, networks
-from auditor.tables import arrow, closed
+from auditor.tables import arrow, value_sets
 from auditor.tables.columns import Texts, first_of_each, mixed
 from auditor.tls.delivery import FAILURES
 
@@ -31,7 +31,7 @@ class Judged:
     def tables(self) -> Iterator[tuple[str, pa.Table]]:
         """The rows that the batch adds to ``flows``, ``handshakes`` and ``verdicts``."""
         located, described = self.opened.located, self.opened.located.described
-        verdict = Texts(list(closed.VERDICTS), self.verdict)
+        verdict = Texts(list(value_sets.VERDICTS), self.verdict)
         columns = {**described.columns, **path_columns(located.way), "verdict": verdict}
         yield "flows", arrow.build("flows", columns)
         yield "handshakes", arrow.build("handshakes", described.handshake_table())

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from auditor.audit.before import ceiling_of, check_out
-from auditor.audit.brought import Brought
+from auditor.audit.fetched_inputs import FetchedInputs
 from auditor.border.urls import url_of
 from auditor.errors import AuditError, InputError
 from auditor.options import OptionValues, takes_options
@@ -40,17 +40,17 @@ def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" 
             return judge_results(place, values, confine)
         finally:
             fetched.forget(place)
-    from auditor.audit import how
+    from auditor.audit import audit_settings
     from auditor.audit.replay import kept_in
     from auditor.report.custody import NAMES
 
     with kept_in(folder, _room(values)) as replay:
-        options = how.options_of(
+        options = audit_settings.options_of(
             replay.values, values, is_own=replay.is_own
         )  # which asks for the key, before rights go
         if options.skew and not options.witnesses:
             raise InputError("--skew has no effect here: it goes with --witness")
-        with Brought(options, is_alone=True) as brought:
+        with FetchedInputs(options, is_alone=True) as brought:
             check_out([folder / name for name in NAMES], brought.options)
             if confine is not None:
                 out = [] if options.out is None or url_of(options.out) is not None else [Path(options.out)]
@@ -66,17 +66,17 @@ def _room(values: OptionValues) -> int:
     return packed.room(memory.ceiling(Options(memory=values.get("memory")).memory_bytes()))
 
 
-def judged(replay: "Replay", brought: Brought, folder: Path, *, goes_on: bool = False) -> Audit:
+def judged(replay: "Replay", brought: FetchedInputs, folder: Path, *, goes_on: bool = False) -> Audit:
     """An audit that was kept, judged by other options; ``goes_on``: its captures may be gone on from as well."""
-    from auditor.audit import how
+    from auditor.audit import audit_settings
     from auditor.audit.building import build_pipeline
     from auditor.audit.outcome import outcome
     from auditor.report import custody
 
     options = brought.options
-    inside = how.inside_of(replay.values, options)
+    inside = audit_settings.inside_of(replay.values, options)
     pipeline = build_pipeline(options, inside, ceiling_of(options))
-    how.check_ranges(replay.values, pipeline.ranges)
+    audit_settings.check_ranges(replay.values, pipeline.ranges)
     pipeline.answers = replay.log.answers()
     with outcome(brought, pipeline) as one:
         if one.run.keeping is not None:

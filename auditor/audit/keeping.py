@@ -23,7 +23,7 @@ from auditor.flows.state import COUNTERS
 from auditor.machine import own, packed, writing
 from auditor.reading import kept, kept_control
 from auditor.reading.checkpoint import CHECKPOINT
-from auditor.reading.events import Batch, Checkpoint, Chosen
+from auditor.reading.events import Batch, Checkpoint, RequestsFound
 from auditor.reading.sources import Source
 from auditor.report.custody import STATE
 from auditor.requests.request_table import Candidates
@@ -85,7 +85,7 @@ class Keeping:
         """A batch, and which of its flows' requests are looked for."""
         kind = np.full(len(batch.rows), -1)
         kind[candidates.wanted.index] = candidates.wanted.kind
-        chosen = Chosen(kind, candidates.reasons.values, candidates.reasons.index)
+        chosen = RequestsFound(kind, candidates.reasons.values, candidates.reasons.index)
         self._submit(lambda: self._record(kept.BATCH, *kept.batch_parts(batch, chosen)))
 
     def answers(self, answers: Mapping[int, FlowContents]) -> None:

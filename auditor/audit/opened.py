@@ -10,7 +10,7 @@ from auditor.audit.keeping import FlowContents
 from auditor.audit.located import Located, LocatedFacts
 from auditor.policy.facts import fact
 from auditor.recognise.numbers import SMTP
-from auditor.requests.inside import Carrier, Inside
+from auditor.requests.inside import Carrier, FlowOpener
 from auditor.tables.columns import Texts
 from auditor.tls.certificates import Certificates
 from auditor.tls.revealed import reveal
@@ -36,7 +36,7 @@ def unopened(located: Located) -> Opened:
     return Opened(located, {}, located.described.candidates.reasons)
 
 
-def revealed(located: Located, inside: Inside, certificates: Certificates) -> Located:
+def revealed(located: Located, inside: FlowOpener, certificates: Certificates) -> Located:
     """A batch with what keys reveal of its handshakes."""
     described, wanted = located.described, located.described.candidates.wanted
     flows = zip(wanted.index.tolist(), wanted.identifier.tolist(), strict=True)
@@ -51,7 +51,7 @@ def revealed(located: Located, inside: Inside, certificates: Certificates) -> Lo
 
 
 def opened(
-    located: Located, requests: Requests, failure: str | None, inside: Inside, known: Mapping[int, FlowContents]
+    located: Located, requests: Requests, failure: str | None, inside: FlowOpener, known: Mapping[int, FlowContents]
 ) -> Opened:
     """A batch with the requests of its capture, each completed by what its flow says; ``failure``: why there are none.
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.audit import how
-from auditor.audit.brought import Brought
+from auditor.audit import audit_settings
+from auditor.audit.fetched_inputs import FetchedInputs
 from auditor.audit.keeping import Keeping
 from auditor.audit.pipeline import Pipeline
 from auditor.audit.run import Run
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class UnfinishedAudit:
     """An audit on its way into a folder."""
 
-    brought: Brought
+    brought: FetchedInputs
     pipeline: Pipeline
     options: Options = field(init=False)
     url: str | None = field(init=False)  # of the store that the results go to
@@ -54,7 +54,9 @@ class UnfinishedAudit:
             window = Window(*self.options.times())
             self.run = Run(self.pipeline, self.sink, window=window, named=self.brought.named)
             if self.options.out is not None:
-                self.run.keeping = self.pipeline.keeping = Keeping(*self.sink.keep(), how.marks(self.brought.given))
+                self.run.keeping = self.pipeline.keeping = Keeping(
+                    *self.sink.keep(), audit_settings.marks(self.brought.given)
+                )
         except BaseException:  # Ctrl-C may come before anything is read
             self.sink.abandon()
             raise
@@ -115,7 +117,7 @@ class UnfinishedAudit:
 
 
 @contextmanager
-def outcome(brought: Brought, pipeline: Pipeline) -> Iterator[UnfinishedAudit]:
+def outcome(brought: FetchedInputs, pipeline: Pipeline) -> Iterator[UnfinishedAudit]:
     """An audit's way into the folder of its options, or into a temporary one; nothing is left of it where it fails."""
     one = UnfinishedAudit(brought, pipeline)
     try:

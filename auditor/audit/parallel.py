@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from auditor.audit import chosen, dask_workers, how, resume, share_state, shares
+from auditor.audit import audit_settings, chosen, dask_workers, resume, share_state, shares
 from auditor.audit.run import Run
 from auditor.audit.shares import Followed, ShareGroup, SharePlan
 from auditor.audit.workers import Processes, Workers
@@ -29,8 +29,8 @@ from auditor.flows.table import MOST_FINISHED
 from auditor.machine import memory, own, packed, writing
 from auditor.options import Options
 from auditor.reading import joined, kept, secrets
-from auditor.reading.checkpoint import Resumed
-from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
+from auditor.reading.checkpoint import ResumedCheckpoint
+from auditor.reading.events import Batch, CapturesEnded, Event, Finished, Unreadable
 from auditor.reading.sources import Source
 from auditor.reading.together import together
 from auditor.reading.window import Window
@@ -150,7 +150,7 @@ class Parallel:
 
 def _ends(sources: Sequence[Source], interfaces: list[str | None], control: Control) -> Iterator[Event]:
     """The events that end captures which are read as one."""
-    yield Ended(list(sources), interfaces, control)
+    yield CapturesEnded(list(sources), interfaces, control)
     for source in sources:
         if source.failure is None:
             yield Finished(source.item, source.counted)
@@ -166,7 +166,7 @@ def _check(followed: Sequence[Followed]) -> None:
 
 @contextmanager
 def on_cluster(
-    inputs: Sequence[Input], options: Options, block_bytes: int, left: share_state.Left | None = None
+    inputs: Sequence[Input], options: Options, block_bytes: int, left: share_state.KeptShares | None = None
 ) -> Iterator[Parallel]:
     """The workers of a cluster, ready to read; ``left``: what they go on from."""
     if options.out is None:
@@ -188,7 +188,7 @@ def started(
     jobs: int,
     memory_bytes: int,
     block_bytes: int,
-    left: share_state.Left | None = None,
+    left: share_state.KeptShares | None = None,
 ) -> Iterator[Parallel]:
     """Processes of this machine that are ready to read; ``left``: what they go on from, which has its own number of shares.
 
@@ -210,7 +210,7 @@ def _plan(
 
 @contextmanager
 def _working(
-    inputs: Sequence[Input], options: Options, jobs: int, left: share_state.Left | None = None
+    inputs: Sequence[Input], options: Options, jobs: int, left: share_state.KeptShares | None = None
 ) -> Iterator[tuple[Path, dict[str, Any] | None]]:
     """A folder for what is needed meanwhile, and what whoever goes on from its files has in common; None: nobody can.
 
@@ -257,14 +257,14 @@ def _marks(inputs: Sequence[Input], options: Options, jobs: int) -> dict[str, An
     """What another audit has to have in common to go on with what the shares of this one have written."""
     captures = [[item.name, item.size, item.stamp, item.refusal] for item in inputs]
     return {
-        "reading": how.marks(options)["reading"],
+        "reading": audit_settings.marks(options)["reading"],
         "shares": [jobs, chosen.by_hosts(options)],
         "captures": captures,
         "version": __version__,
     }
 
 
-def left_by_shares(inputs: Sequence[Input], options: Options, results: Path) -> share_state.Left | None:
+def left_by_shares(inputs: Sequence[Input], options: Options, results: Path) -> share_state.KeptShares | None:
     """What a finished audit has left beside its results, of fewer of these captures that several followed; it is said."""
     in_stores = any(item.remote is not None for item in inputs)  # what one process reads, where there is no cluster
     if any(item.stamp is None and item.refusal is None for item in inputs) or (
@@ -282,7 +282,7 @@ def left_by_shares(inputs: Sequence[Input], options: Options, results: Path) -> 
     return None
 
 
-def _goes_on(left: share_state.Left, inputs: Sequence[Input], options: Options) -> bool:
+def _goes_on(left: share_state.KeptShares, inputs: Sequence[Input], options: Options) -> bool:
     """Whether the captures that were read are the first of these, and read in the same way."""
     now, before = json.loads(json.dumps(_marks(inputs, options, left.shares))), left.marks
     first, every = before["captures"], now["captures"]
@@ -294,7 +294,10 @@ def _goes_on(left: share_state.Left, inputs: Sequence[Input], options: Options) 
     ):
         return False
     state, copies = left.state(apart=options.apart), [replace(item) for item in inputs]
-    return options.apart or Resumed(state.values, state.arrays).placed(copies, Window(*options.times())) is not None
+    return (
+        options.apart
+        or ResumedCheckpoint(state.values, state.arrays).placed(copies, Window(*options.times())) is not None
+    )
 
 
 def _fits(marks: Mapping[str, Any], options: Options, left: Path) -> bool:

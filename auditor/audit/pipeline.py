@@ -18,12 +18,12 @@ from auditor.border.words import agreed
 from auditor.decode.control import Control
 from auditor.machine import memory
 from auditor.paths.judge import Judge
-from auditor.paths.unfit import FramesShown
+from auditor.paths.topology_mismatch import FramesShown
 from auditor.policy.evaluate import Evaluation
 from auditor.reading.events import Batch
 from auditor.reading.sources import Source
 from auditor.requests.cut import Wanted
-from auditor.requests.inside import NOT_KEPT, TOO_MANY, Inside, by_flow
+from auditor.requests.inside import NOT_KEPT, TOO_MANY, FlowOpener, by_flow
 from auditor.requests.request_table import requests_table
 from auditor.tls.certificates import Certificates
 from auditor.tls.interned import Shapes
@@ -43,7 +43,7 @@ class Pipeline:
     judge: Judge
     ranges: Ranges
     evaluation: Evaluation
-    inside: Inside = field(default_factory=Inside)
+    inside: FlowOpener = field(default_factory=FlowOpener)
     ceiling: memory.Ceiling = field(default_factory=memory.ceiling)
     shapes: Shapes = field(init=False)
     totals: Totals = field(default_factory=Totals)

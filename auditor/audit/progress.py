@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
     from auditor.requests.decrypt import Stage
-    from auditor.requests.inside import Inside
+    from auditor.requests.inside import FlowOpener
 
 LOADING = "loading"
 INPUTS = "reading routes and logs"
@@ -48,7 +48,7 @@ class Progress:
     phase: str = LOADING
     reading: Reads | None = None
     live: "LiveCapture | None" = None
-    inside: "Inside | None" = None  # what opens flows once captures are read
+    inside: "FlowOpener | None" = None  # what opens flows once captures are read
     began: float = field(default_factory=time.monotonic)  # the reading
 
     def begin(self, reading: Reads, live: "LiveCapture | None" = None) -> None:

@@ -13,7 +13,7 @@ from auditor.decode.control import Control
 from auditor.errors import AuditError, shown
 from auditor.machine import own, packed
 from auditor.reading import kept, kept_control
-from auditor.reading.events import Batch, Ended, Event, Finished, Unreadable
+from auditor.reading.events import Batch, CapturesEnded, Event, Finished, Unreadable
 from auditor.reading.sources import Source
 from auditor.report import files
 from auditor.report.custody import KEPT
@@ -111,7 +111,7 @@ class Log:
             assert group.control is not None
             control = kept_control.whole(self.load(group.control, kept_control.LAYOUTS))
             yield from self.batches(group, control)
-            yield Ended(list(sources), list(interfaces), control)
+            yield CapturesEnded(list(sources), list(interfaces), control)
             yield from map(_end_of, sources)
 
 

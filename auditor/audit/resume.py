@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.audit import how
+from auditor.audit import audit_settings
 from auditor.audit.keeping import ReadAsOne
 from auditor.audit.replay import Log, Replay
 from auditor.audit.shares import PLAN
@@ -30,7 +30,7 @@ from auditor.machine import packed, writing
 from auditor.machine.memory import Ceiling
 from auditor.options import Options
 from auditor.reading import checkpoint, kept
-from auditor.reading.checkpoint import Onward, Resumed
+from auditor.reading.checkpoint import ResumedCheckpoint, ResumePoint
 from auditor.reading.following import within
 from auditor.reading.window import Window
 from auditor.report import custody, files, temporary
@@ -42,7 +42,7 @@ GROUPS = {"group_tallies": np.dtype(np.int64)}
 
 
 @dataclass
-class Past:
+class EarlierWork:
     """What an earlier audit has read, as far as it goes into this one; closed where it is not needed any more."""
 
     log: Log
@@ -76,8 +76,8 @@ class Past:
 class ResumePlan:
     """What this audit goes on from: ``onward`` is what reading does, None where no capture has to be read."""
 
-    past: Past
-    onward: Onward | None
+    past: EarlierWork
+    onward: ResumePoint | None
     words: str
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling, results: P
     """
     if any(item.stamp is None and item.refusal is None for item in inputs):
         return None
-    marks = how.marks(options)
+    marks = audit_settings.marks(options)
     found: list[ResumePlan] = []
     for past in _pasts(results, options, packed.room(ceiling)):
         one = None
@@ -108,7 +108,7 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling, results: P
     return found[-1] if found else None
 
 
-def _pasts(results: Path | None, options: Options, most: int) -> Iterator[Past]:
+def _pasts(results: Path | None, options: Options, most: int) -> Iterator[EarlierWork]:
     """The audits of this user that can be gone on from: one that is whole, and those that were killed.
 
     ``most``: bytes that what is read of them may take at one time.
@@ -117,7 +117,7 @@ def _pasts(results: Path | None, options: Options, most: int) -> Iterator[Past]:
         with suppress(*packed.DAMAGED), _telling(options), ExitStack() as held:
             replay = Replay(held.enter_context(files.opened(results / KEPT)), most)
             if replay.is_own:
-                past = Past(replay.log, 0, replay.values["marks"], replay=replay)
+                past = EarlierWork(replay.log, 0, replay.values["marks"], replay=replay)
                 with suppress(*packed.DAMAGED):
                     _take_state(past, _State.read(results / STATE, most, custody.read(results).unlisted[STATE]))
                 past.held = held.pop_all()
@@ -128,7 +128,7 @@ def _pasts(results: Path | None, options: Options, most: int) -> Iterator[Past]:
         with suppress(*packed.DAMAGED), _telling(options), ExitStack() as held:
             _hold(left, held)
             state = _State.read(left / STATE, most)
-            past = Past(Log(held.enter_context(files.opened(left / KEPT)), state.end, most=most), state.end, {})
+            past = EarlierWork(Log(held.enter_context(files.opened(left / KEPT)), state.end, most=most), state.end, {})
             if (0 if past.log.last is None else past.log.last.end) != past.end:
                 continue
             _take_state(past, state)
@@ -191,7 +191,7 @@ class _State:
             return cls(found, packed.digest_of(file, record), packed.load(file, seal, {}, most=most).values.get("seal"))
 
 
-def _take_state(past: Past, state: _State) -> None:
+def _take_state(past: EarlierWork, state: _State) -> None:
     """Let an audit of before know where it stood. Raises RefusedError where this user did not write that."""
     if not past.log.is_own(state.end, state.sealed, state.digest):
         raise RefusedError("was not written by this user")
@@ -210,7 +210,7 @@ def _hold(left: Path, held: ExitStack) -> None:
 
 
 def _fitting(
-    past: Past, inputs: Sequence[Input], options: Options, marks: Mapping[str, Any], ceiling: Ceiling
+    past: EarlierWork, inputs: Sequence[Input], options: Options, marks: Mapping[str, Any], ceiling: Ceiling
 ) -> ResumePlan | None:
     """How this audit goes on from an earlier one; None where it does not."""
     if past.marks["reading"] != marks["reading"] or (past.replay is not None and past.replay.values["failed"]):
@@ -240,13 +240,13 @@ def _words(begun: Sequence[Mapping[str, Any]], opened: Sequence[Mapping[str, Any
     return f"{' and '.join(parts)} {agreed(max(ended, len(parts)), 'was', 'were')} read before"
 
 
-def _onward(past: Past, inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> Onward | None:
+def _onward(past: EarlierWork, inputs: Sequence[Input], options: Options, ceiling: Ceiling) -> ResumePoint | None:
     if options.apart:
         done = [one["name"] for one in past.captures]
         if done != [item.name for item in inputs[: len(done)]]:
             return None
-        return Onward(int(past.values["packets"]), len(done))
-    return Resumed(past.values, past.arrays).onward(inputs, *within(ceiling), Window(*options.times()))
+        return ResumePoint(int(past.values["packets"]), len(done))
+    return ResumedCheckpoint(past.values, past.arrays).onward(inputs, *within(ceiling), Window(*options.times()))
 
 
 def _is_same(one: Mapping[str, Any], item: Input) -> bool:
@@ -258,9 +258,9 @@ def _is_same(one: Mapping[str, Any], item: Input) -> bool:
     return item.path is not None and item.member is None and custody.is_same(item.path, one["sha256"])
 
 
-def is_done(past: Past, options: Options, folder: Path) -> bool:
+def is_done(past: EarlierWork, options: Options, folder: Path) -> bool:
     """Whether the results in a folder are those of this audit: made with the same files and options, and unchanged."""
-    if past.replay is None or past.marks != how.marks(options):
+    if past.replay is None or past.marks != audit_settings.marks(options):
         return False
     try:
         listed = custody.read(folder).files

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from auditor.audit import how
+from auditor.audit import audit_settings
 from auditor.audit.keeping import Keeping, ReadAsOne
 from auditor.audit.pipeline import Pipeline
 from auditor.audit.totals import Totals
@@ -18,8 +18,8 @@ from auditor.paths.path_tables import network_table
 from auditor.paths.witnesses import witnesses_table
 from auditor.policy.findings import Finding, findings_table
 from auditor.reading.captures import capture_of
-from auditor.reading.events import Batch, Checkpoint, Ended, Event, Finished
-from auditor.reading.sources import SKIPPED, Counted
+from auditor.reading.events import Batch, CapturesEnded, Checkpoint, Event, Finished
+from auditor.reading.sources import SKIPPED, CaptureCounts
 from auditor.reading.window import Window
 from auditor.report.custody import STATE
 from auditor.report.manifest import Applied, manifest
@@ -33,12 +33,12 @@ class Run:
     pipeline: Pipeline
     sink: Sink
     first: int = 0  # number of the first input among all of an audit of which this is a part
-    finished: dict[int, tuple[Input, Counted]] = field(default_factory=dict)  # by the input's number
+    finished: dict[int, tuple[Input, CaptureCounts]] = field(default_factory=dict)  # by the input's number
     errors: dict[int, str] = field(default_factory=dict)
     window: Window = field(default_factory=Window)  # the packets that are audited
     named: Callable[[str], str] = str  # a text with the names that inputs have in their stores
     keeping: Keeping | None = None
-    _groups: list[Ended] = field(default_factory=list)  # captures that were read as one, and have ended
+    _groups: list[CapturesEnded] = field(default_factory=list)  # captures that were read as one, and have ended
     _odd: dict[int, list[str]] = field(default_factory=dict)  # what judging says of captures, by their numbers
     _generation: int = 0
     _parts: list[Totals] = field(default_factory=list)  # what others have judged
@@ -50,7 +50,7 @@ class Run:
             number = self.first + len(self.finished) + len(self.errors)
             if isinstance(event, Batch):
                 self._batch(event)
-            elif isinstance(event, Ended):
+            elif isinstance(event, CapturesEnded):
                 self._write(self.pipeline.flush(event.sources))
                 self._groups.append(event)
                 if self.pipeline.keeping is not None:
@@ -125,7 +125,7 @@ class Run:
         self.sink.write("certificates", totals.certificates.table())
         self.sink.write("findings", findings_table(findings, evaluation.policy_of()))
         if self.keeping is not None:
-            self.keeping.finish(self._ended(), how.values(options, pipeline.inside, pipeline.ranges))
+            self.keeping.finish(self._ended(), audit_settings.values(options, pipeline.inside, pipeline.ranges))
             if self.keeping.is_last and self.keeping.state is not None:
                 self.sink.include(STATE, self.keeping.state)
         self.sink.finish(manifest(options, self._applied(), totals, len(findings)))

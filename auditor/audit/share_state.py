@@ -59,7 +59,7 @@ def _sealed(digest: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class Left:
+class KeptShares:
     """What the shares of a finished audit have left in the folder of its results."""
 
     path: Path
@@ -88,7 +88,7 @@ class Left:
                         file.write(whole.read(min(end - at, packed.AT_ONCE)))
 
 
-def found(results: Path) -> Left | None:
+def found(results: Path) -> KeptShares | None:
     """What the results in a folder have of shares, where this user's audit wrote it."""
     with suppress(*packed.DAMAGED):
         digest = custody.read(results).unlisted[STATE]
@@ -101,7 +101,7 @@ def found(results: Path) -> Left | None:
             seal = packed.load(file, last, {}).values.get("seal")
             names = list(packed.load(file, first, {}).values["files"])
             if actual.hexdigest() == digest and own.is_own(_sealed(actual.digest()), seal):
-                return Left(results / STATE, first.values["marks"], list(_listed(names, rest)))
+                return KeptShares(results / STATE, first.values["marks"], list(_listed(names, rest)))
     return None
 
 

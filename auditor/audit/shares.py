@@ -26,7 +26,7 @@ from auditor.stores.client import Remote
 if TYPE_CHECKING:
     from auditor.audit.pipeline import Pipeline
     from auditor.audit.totals import Totals
-    from auditor.paths.unfit import FramesShown
+    from auditor.paths.topology_mismatch import FramesShown
 
 LOG, PLAN = "log", "plan"  # files
 
@@ -160,10 +160,10 @@ def judge(plan: SharePlan, name: str, group: ShareGroup, answers: Path) -> Judge
     """
     from auditor.audit.building import build_pipeline
     from auditor.audit.keeping import Keeping
-    from auditor.requests.inside import Inside
+    from auditor.requests.inside import FlowOpener
 
     folder = attempt(plan.folder, name)
-    pipeline = build_pipeline(plan.options, Inside(all_clear=plan.options.http), plan.ceiling())
+    pipeline = build_pipeline(plan.options, FlowOpener(all_clear=plan.options.http), plan.ceiling())
     control, answered, left = kept.read_control(group.control), joined.read(answers), list[Path]()
     tables = Parts(folder) if plan.in_parts else Pieces(folder)
 

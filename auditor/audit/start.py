@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Unpack
 
 from auditor.audit import chosen
 from auditor.audit.before import Confine, ceiling_of, check_out
-from auditor.audit.brought import Brought
 from auditor.audit.earlier import Earlier, earlier
+from auditor.audit.fetched_inputs import FetchedInputs
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.border.urls import url_of
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
@@ -17,13 +17,13 @@ from auditor.report.audit import Audit
 if TYPE_CHECKING:
     from auditor.audit.resume import ResumePlan
     from auditor.audit.run import Run
-    from auditor.audit.share_state import Left
+    from auditor.audit.share_state import KeptShares
     from auditor.capture.digest import DigestChild
     from auditor.capture.inputs import Input
     from auditor.capture.live import LiveCapture
     from auditor.machine.memory import Ceiling
     from auditor.paths.witnesses import Span
-    from auditor.requests.inside import Inside
+    from auditor.requests.inside import FlowOpener
 
 LOOKED_AT = 1 << 20  # bytes
 HTTP, AWS, TLS_KEY_LOG = b" HTTP/1.", b".amazonaws.com", b"KSLT"  # draft-ietf-opsawg-pcapng, Decryption Secrets Block
@@ -93,7 +93,7 @@ def audit_inputs(
     once; results do not depend on it. ``progress`` is kept up to date for whoever shows it.
     """
     try:
-        with Brought(options, is_alone=not chosen.is_used(options)) as brought:
+        with FetchedInputs(options, is_alone=not chosen.is_used(options)) as brought:
             check_out((item.path for item in inputs if item.path is not None), brought.options)
             if confine is not None and options.scheduler is None:  # a cluster is spoken to by TCP
                 _prepare(inputs, brought.options, confine)
@@ -129,7 +129,7 @@ def _tell_of_compiling(options: Options) -> None:
 
 def _read(
     inputs: "list[Input]",
-    brought: Brought,
+    brought: FetchedInputs,
     live: "LiveCapture | None",
     before: Earlier | None,
     meanwhile: Callable[[], object] | None,
@@ -196,7 +196,7 @@ def _may_hold_requests(first: "Input") -> bool:
     return TLS_KEY_LOG in head or (HTTP in head and AWS in head)
 
 
-def _inside(options: Options, live: "LiveCapture | None" = None, inputs: "Sequence[Input]" = ()) -> "Inside":
+def _inside(options: Options, live: "LiveCapture | None" = None, inputs: "Sequence[Input]" = ()) -> "FlowOpener":
     """What opens flows, with the keys that there are; begun before anything else is loaded where ``inputs`` may need it."""
     from auditor.machine.memory import SECRETS
     from auditor.requests import keys, opener, signing
@@ -206,13 +206,18 @@ def _inside(options: Options, live: "LiveCapture | None" = None, inputs: "Sequen
     known, begun = keys.read(options.key_logs(), may_come=live is not None, memory=room), None
     if inputs and live is None and not is_long(inputs) and (known or options.http or _may_hold_requests(inputs[0])):
         begun = opener.begin(known.private_keys)
-    from auditor.requests.inside import Inside
+    from auditor.requests.inside import FlowOpener
 
-    return Inside(known, options.http, salt, begun=begun)
+    return FlowOpener(known, options.http, salt, begun=begun)
 
 
 def _read_in_shares(
-    inputs: "list[Input]", brought: Brought, jobs: int, progress: Progress, block_bytes: int, left: "Left | None"
+    inputs: "list[Input]",
+    brought: FetchedInputs,
+    jobs: int,
+    progress: Progress,
+    block_bytes: int,
+    left: "KeptShares | None",
 ) -> Audit:
     """Have workers read, and take what they give."""
     from auditor.audit import parallel
@@ -238,8 +243,8 @@ def is_long(inputs: "Sequence[Input]") -> bool:
 def _take(
     read: "Callable[[Run], None]",
     inputs: "list[Input]",
-    brought: Brought,
-    inside: "Inside",
+    brought: FetchedInputs,
+    inside: "FlowOpener",
     live: "LiveCapture | None",
     progress: Progress,
     ceiling: "Ceiling",

@@ -205,7 +205,7 @@ class Digested:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownInput:
     """What is known of an input that was read before."""
 
     count: int  # bytes

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from auditor.border.urls import SHOWN, is_other, public, url_of
 from auditor.capture import folders
 from auditor.capture.compression import compression_of
-from auditor.capture.digest import DigestChild, Digested, Known, started
+from auditor.capture.digest import DigestChild, Digested, KnownInput, started
 from auditor.capture.interruptible import Interruptible, opened
 from auditor.errors import InputError, shown
 
@@ -45,7 +45,7 @@ class Input:
     is_skipped: bool = False  # it holds nothing of the time that is audited
     refusal: str | None = None  # why it cannot be read, where that shows before it is opened
     spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
-    digest: Digested | Known | None = field(default=None, repr=False)
+    digest: Digested | KnownInput | None = field(default=None, repr=False)
     hashing: DigestChild | None = field(default=None, repr=False)  # the process that hashes it
     stopped: bool = field(default=False, repr=False)  # nobody wants more of it
     _waiting: Interruptible | None = field(default=None, repr=False)
@@ -247,9 +247,9 @@ def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[
     """The files that an argument stands for; beside each the reason if it cannot be read."""
     path = Path(argument)
     if folders.is_folder(path):
-        from auditor.capture import found  # only for folders: it loads what reads captures
+        from auditor.capture import recognised  # only for folders: it loads what reads captures
 
-        files, passed_over = found.captures(path)
+        files, passed_over = recognised.captures(path)
         if not files:
             raise InputError(passed_over or f"{shown(argument)}: the folder is empty: it holds no capture")
         if passed_over is not None and say is not None:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from auditor.border.urls import public
-from auditor.capture import archives, found
+from auditor.capture import archives, recognised
 from auditor.capture.archives import Member
 from auditor.capture.beginnings import is_capture
 from auditor.capture.compression import beginning_of_stream, damage
@@ -32,14 +32,14 @@ def captures(
     if not what.objects:
         nothing = "nothing is below that prefix" if what.is_folder else "no object has a name like that"
         raise InputError(f"{public(url)}: {nothing}")
-    unclear = [one for one in what.objects if not found.is_capture_name(PurePosixPath(one.name))]
+    unclear = [one for one in what.objects if not recognised.is_capture_name(PurePosixPath(one.name))]
     heads = dict(zip((one.url for one in unclear), client.beginnings(unclear, SNIFFED), strict=True))
     whys = {one.name: "an empty file" if one.size == 0 else _other_than_capture(heads[one.url]) for one in unclear}
     passed = {name: why for name, why in whys.items() if why is not None}
     taken = [one for one in what.objects if not what.is_folder or one.name not in passed]
     if passed and what.is_folder:
         names = {name.removeprefix(public(url)).lstrip("/"): why for name, why in passed.items()}
-        sentence = found.passed_over(public(url), names)
+        sentence = recognised.passed_over(public(url), names)
         if not taken:
             raise InputError(sentence)
         if say is not None:

@@ -42,7 +42,7 @@ app.add_typer(paths_app, name="paths")
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnProcess:
     """What the commands of a process of their own are given: they may give up its rights, and something has begun for them."""
 
     hashing: "DigestChild | None"  # hashes the first capture already

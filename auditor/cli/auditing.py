@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from auditor.border.urls import url_of
-from auditor.cli.app import FAILED, FINDINGS, Format, Own, Severity, app, say, standard_output
+from auditor.cli.app import FAILED, FINDINGS, Format, OwnProcess, Severity, app, say, standard_output
 from auditor.cli.options import Output, with_options
 from auditor.options import Options
 
@@ -84,7 +84,7 @@ def live_command(
 
 def least_rights(context: typer.Context, output: Output) -> "Confine | None":
     """What gives up all rights that an audit does not need; nothing in a process that is not the command's own."""
-    if not isinstance(context.obj, Own):
+    if not isinstance(context.obj, OwnProcess):
         return None
     from auditor.machine import rights
 

@@ -29,7 +29,7 @@ MOST_NAMED = 6
 
 
 @dataclass(frozen=True)
-class Arranged:
+class ColumnLayout:
     """Columns as they are printed: the lines of a row, each of some columns; how wide they are; whether the last wraps."""
 
     lines: list[list[int]]
@@ -134,7 +134,7 @@ def _table(names: list[str], rows: list[tuple[Any, ...]]) -> None:
         emit(out, Text(f"left out: {words}; a pipe or --format csv has all", style="dim"))
 
 
-def _left_out(names: list[str], texts: Iterable[list[str]], arranged: Arranged) -> str:
+def _left_out(names: list[str], texts: Iterable[list[str]], arranged: ColumnLayout) -> str:
     """What is not on the terminal, in words."""
     words = []
     missing = [name for k, name in enumerate(names) if k not in arranged.shown]
@@ -148,7 +148,7 @@ def _left_out(names: list[str], texts: Iterable[list[str]], arranged: Arranged) 
     return " and ".join(words)
 
 
-def _row(line: list[str], arranged: Arranged, numeric: list[bool]) -> Iterator[str]:
+def _row(line: list[str], arranged: ColumnLayout, numeric: list[bool]) -> Iterator[str]:
     """The lines of a row: those behind the first are indented."""
     for number, columns in enumerate(arranged.lines):
         indent = " " * GAP if number else ""
@@ -168,14 +168,14 @@ def _total(widths: Iterable[int]) -> int:
     return sum(some) + GAP * (len(some) - 1)
 
 
-def _arranged(names: list[str], widths: list[int], room: int) -> Arranged:
+def _arranged(names: list[str], widths: list[int], room: int) -> ColumnLayout:
     """Columns that fit: as they are, or the last one wrapped, then with long values cut, then stacked, then the first ones."""
     every = list(range(len(names)))
     if _total(widths) <= room:
-        return Arranged([every], widths)
+        return ColumnLayout([every], widths)
     left = room - _total(widths[:-1]) - GAP
     if left >= READABLE or not widths[:-1]:
-        return Arranged([every], [*widths[:-1], min(left, room) if widths[:-1] else room], wraps=True)
+        return ColumnLayout([every], [*widths[:-1], min(left, room) if widths[:-1] else room], wraps=True)
     stacked = _stacked(widths, room)
     if room < NARROW and len(stacked.lines) <= MOST_STACKED:
         return stacked
@@ -184,18 +184,18 @@ def _arranged(names: list[str], widths: list[int], room: int) -> Arranged:
     for most in range(LONGEST, SHORTEST - 1, -1):
         cut = [min(width, max(most, cell_len(name))) for name, width in zip(names, cut, strict=True)]
         if _total(cut) <= room:
-            return Arranged([every], cut)
+            return ColumnLayout([every], cut)
     if _total(cut[k] for k in needed) <= room:
-        return Arranged([needed], cut)
+        return ColumnLayout([needed], cut)
     if len(stacked.lines) <= MOST_STACKED:
         return stacked
     shown = len(names)
     while shown > 1 and _total(cut[:shown]) > room:
         shown -= 1
-    return Arranged([every[:shown]], [min(width, room) for width in cut])
+    return ColumnLayout([every[:shown]], [min(width, room) for width in cut])
 
 
-def _stacked(widths: list[int], room: int) -> Arranged:
+def _stacked(widths: list[int], room: int) -> ColumnLayout:
     """Columns on as many lines as they need, those behind the first indented."""
     fitted = [min(width, room - GAP) for width in widths]
     lines_of: list[list[int]] = []
@@ -204,7 +204,7 @@ def _stacked(widths: list[int], room: int) -> Arranged:
             lines_of[-1].append(k)
         else:
             lines_of.append([k])
-    return Arranged(lines_of, fitted)
+    return ColumnLayout(lines_of, fitted)
 
 
 def _cell(text: str, width: int, is_number: bool) -> str:

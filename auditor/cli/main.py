@@ -11,7 +11,7 @@ import typer
 
 from auditor import __version__
 from auditor.cli import asking, auditing, judging, manual, policies, proving, results, topology  # noqa: F401 - their commands are the application's
-from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, Own, app, say
+from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, OwnProcess, app, say
 from auditor.errors import AuditError, shown
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _run(hashing: "DigestChild | None") -> int:
     """Run the command; its exit code."""
     try:
         manual.complete()
-        code = app(obj=Own(hashing), standalone_mode=False)
+        code = app(obj=OwnProcess(hashing), standalone_mode=False)
     except Refusal as error:
         _refuse(error)
         return FAILED

@@ -28,7 +28,7 @@ STACKED = 100  # columns below which the title of a policy stands below its name
 WIDTH = 120  # of what is no terminal, where COLUMNS does not say
 
 
-class Harmless(Console):
+class SafeConsole(Console):
     """A console on which whatever is printed is harmless, whoever wrote it; the colours are ours."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -41,12 +41,12 @@ class Harmless(Console):
 def console() -> Console:
     """Standard output; as wide as COLUMNS says where it is no terminal. NO_COLOR leaves no escape sequence at all."""
     colours: Any = None if os.environ.get("NO_COLOR") else "auto"
-    plain = Harmless(highlight=False, emoji=False, markup=False, color_system=colours)
+    plain = SafeConsole(highlight=False, emoji=False, markup=False, color_system=colours)
     if plain.is_terminal:
         return plain
     columns = os.environ.get("COLUMNS", "")
     width = max(20, int(columns)) if columns.isdecimal() else WIDTH
-    return Harmless(highlight=False, emoji=False, markup=False, color_system=colours, width=width)
+    return SafeConsole(highlight=False, emoji=False, markup=False, color_system=colours, width=width)
 
 
 def together(words: str) -> str:

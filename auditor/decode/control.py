@@ -107,7 +107,7 @@ class Encrypted:
 
 
 @dataclass(frozen=True)
-class Most:
+class FactLimits:
     """How many facts of each kind are kept of one capture. Those seen first go where there are more."""
 
     bindings: int = 1 << 18
@@ -117,7 +117,7 @@ class Most:
     bgp: int = 64 << 20  # bytes of segments, each with what it takes besides
 
     @classmethod
-    def within(cls, size: int) -> "Most":
+    def within(cls, size: int) -> "FactLimits":
         """What fits into ``size`` bytes, with the tables that are made of it."""
         return cls(
             bindings=min(cls.bindings, size * 40 // 100 // BINDING),
@@ -136,7 +136,7 @@ BINDING, ERROR, NEIGHBOUR, PAIR, SEGMENT = 2_400, 1_600, 4_800, 800, 400
 class Control:
     """What was learned from captures that are read as one."""
 
-    most: Most = field(default_factory=Most)
+    most: FactLimits = field(default_factory=FactLimits)
     bindings: OrderedDict[Binding, FirstSeen] = field(default_factory=OrderedDict)
     errors: deque[IcmpError] = field(default_factory=deque)
     neighbours: OrderedDict[Neighbour, int] = field(default_factory=OrderedDict)  # with the first frame

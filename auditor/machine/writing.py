@@ -212,7 +212,7 @@ def _take(left: Path, fits: Callable[[Path], bool], stack: ExitStack) -> bool:
     return False
 
 
-class Together:
+class FolderWrite:
     """Files that come into a folder together, or not at all.
 
     They are written in a new folder inside of it. ``last`` are the names that make the folder what it is: when files are

@@ -256,7 +256,7 @@ class BgpSession:
 
 
 @dataclass
-class _Spoken:
+class _BgpDirection:
     """What one direction of a session sent: messages with their times, its OPEN."""
 
     stream: BgpStream
@@ -303,13 +303,13 @@ def announcers(streams: dict[Key, BgpStream]) -> list[Announcer]:
     return sides
 
 
-def _spoken(stream: BgpStream) -> _Spoken:
+def _spoken(stream: BgpStream) -> _BgpDirection:
     messages = list(_timed(stream)) if stream.segments else []
     opens = [opened(body) for kind, body, _ in messages if kind == OPEN and len(body) >= 10]
-    return _Spoken(stream, messages, opens[-1] if opens else None)
+    return _BgpDirection(stream, messages, opens[-1] if opens else None)
 
 
-def _speak(one: _Spoken, two: _Spoken) -> bool:
+def _speak(one: _BgpDirection, two: _BgpDirection) -> bool:
     """Whether both sides of a session speak, and frames go to and fro between the same MACs.
 
     A host that sends with the addresses of others gets no answer; one that sends for both sides does it from one place.

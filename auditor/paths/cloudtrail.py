@@ -195,7 +195,7 @@ def _event(record: Any) -> Event | None:
     )
 
 
-class Doors:
+class EventOrigin:
     """Whose requests an event may be about, and through which door of the network it came."""
 
     def __init__(self, network: Network) -> None:
@@ -285,7 +285,7 @@ class _Timed:
 class _Callers:
     """The flows to one host, by the address that their requests appear with, and by whether the server's is public."""
 
-    def __init__(self, flows: Flows, doors: Doors, at: Array, private: Array) -> None:
+    def __init__(self, flows: Flows, doors: EventOrigin, at: Array, private: Array) -> None:
         self._flows, self._doors, self._at, self._private = flows, doors, at, private
         self._own: dict[Address, list[int]] = {}
         for k, high, low in zip(
@@ -323,7 +323,7 @@ class CloudTrail(EventLog[Event]):
         """Events that can only have come by one client's flows: same host, source and time, to a server of AWS's."""
         rows_of: dict[Door, list[int]] = {}
         client_of = list(zip(flows.client_high.tolist(), flows.client_low.tolist(), strict=True))
-        doors = Doors(network)
+        doors = EventOrigin(network)
         touched: set[int] = set()
         endpoints = PrefixSet([a for one in network.topology.endpoint for a in one.addresses])
         server = flows.end("server")

@@ -54,7 +54,7 @@ from auditor.decode.layers import IPSEC as IPSEC_INSIDE
 from auditor.paths import inside_aws, routing
 from auditor.paths.fits import FITS, WEAK, Fit
 from auditor.paths.frames import MOSTLY, ON_THE_WIRE
-from auditor.paths.gathering import Gathering
+from auditor.paths.gathering import EvidenceGathering
 from auditor.paths.model import CONFIRMED, DIRECTIONS, IPSEC, LIKELY, NONE, PRIVATE, Flows
 from auditor.paths.site import Network
 from auditor.paths.topology import Link, LinkRule, Uplink, VirtualInterface
@@ -62,9 +62,9 @@ from auditor.paths.topology import Link, LinkRule, Uplink, VirtualInterface
 Array = np.ndarray[Any, Any]
 
 
-def gather(flows: Flows, network: Network, control: Control) -> Gathering:
+def gather(flows: Flows, network: Network, control: Control) -> EvidenceGathering:
     """All evidence that frames, addresses, routes and the topology give."""
-    g = Gathering(flows, network, control)
+    g = EvidenceGathering(flows, network, control)
     for link in network.links():
         for number, direction in enumerate(DIRECTIONS):
             _frames(g, link, direction, number)
@@ -84,7 +84,7 @@ def gather(flows: Flows, network: Network, control: Control) -> Gathering:
     return g
 
 
-def _frames(g: Gathering, link: Link, direction: str, number: int) -> None:
+def _frames(g: EvidenceGathering, link: Link, direction: str, number: int) -> None:
     """What the frames of one direction say of one link."""
     frames, fit = g.frames, g.fits[link.name]
     if not fit.some:
@@ -123,7 +123,7 @@ def _frames(g: Gathering, link: Link, direction: str, number: int) -> None:
         g.add(fits, direction, "contrary", link.path, NONE, fit.texts[text], link.name, frame)
 
 
-def _first_of(g: Gathering, at: Array) -> Array:
+def _first_of(g: EvidenceGathering, at: Array) -> Array:
     """The first of some positions of each flow, -1 for none."""
     first = np.full(len(g.flows), -1)
     places = np.flatnonzero(at)[::-1]
@@ -131,7 +131,7 @@ def _first_of(g: Gathering, at: Array) -> Array:
     return first
 
 
-def _shared(g: Gathering, fit: Fit, mine: Array) -> Array:
+def _shared(g: EvidenceGathering, fit: Fit, mine: Array) -> Array:
     """Flows whose frames fit another link as well as this one, by one sign that both have."""
     shared = g.nothing.copy()
     for code in WEAK:
@@ -140,7 +140,7 @@ def _shared(g: Gathering, fit: Fit, mine: Array) -> Array:
     return shared
 
 
-def _addresses(g: Gathering, link: Link) -> None:
+def _addresses(g: EvidenceGathering, link: Link) -> None:
     """What addresses say of a link: where it leads, and whose packets it may carry."""
     if not link.is_up:
         return
@@ -162,7 +162,7 @@ def _addresses(g: Gathering, link: Link) -> None:
         g.add(back, "server", "accepted", link.path, LIKELY, text, link.name)
 
 
-def _tunnels(g: Gathering) -> None:
+def _tunnels(g: EvidenceGathering) -> None:
     """Tunnels between the ends of VPNs, and such that a link's frames carry: both directions, by frames to where the other's are from.
 
     What is inside says only what whoever sent it wanted to say: both ends have to fit the link as well.
@@ -185,7 +185,7 @@ def _tunnels(g: Gathering) -> None:
             g.add(mask, direction, "tunnel", link.path, LIKELY, text, link.name)
 
 
-def _both_ways(g: Gathering, inside: Array) -> Array:
+def _both_ways(g: EvidenceGathering, inside: Array) -> Array:
     """Flows in tunnels that both directions go through, one's ends the other's in turn: a mirror sends both one way."""
     positions = g.flows.positions
     ends: list[set[tuple[int, int, int, int, int]]] = []
@@ -205,7 +205,7 @@ def _both_ways(g: Gathering, inside: Array) -> Array:
     return mask & g.mostly(inside)
 
 
-def _places(g: Gathering) -> None:
+def _places(g: EvidenceGathering) -> None:
     """Capture points that stand for a link."""
     for point in g.network.topology.capture_point:
         link = g.network.link(point.link)
@@ -220,7 +220,7 @@ def _places(g: Gathering) -> None:
             g.add(here & way.seen, direction, "point", link.path, LIKELY, text, link.name)
 
 
-def _rules(g: Gathering) -> None:
+def _rules(g: EvidenceGathering) -> None:
     """The first rule of the topology that fits."""
     for direction, way in g.flows.ways.items():
         left = way.seen & ~g.in_tunnels
@@ -244,7 +244,7 @@ def _rules(g: Gathering) -> None:
             left &= ~fits
 
 
-def _fits(g: Gathering, rule: LinkRule, near: str, far: str) -> Array:
+def _fits(g: EvidenceGathering, rule: LinkRule, near: str, far: str) -> Array:
     import fnmatch
 
     positions, frames = g.flows.positions, g.frames
@@ -266,7 +266,7 @@ def _fits(g: Gathering, rule: LinkRule, near: str, far: str) -> Array:
     return fits
 
 
-def _internet(g: Gathering) -> None:
+def _internet(g: EvidenceGathering) -> None:
     """Clients with addresses that only an uplink gives, and PPPoE."""
     ends = g.ends
     given = [link for link in g.network.links() if not isinstance(link, Uplink)]
@@ -281,7 +281,7 @@ def _internet(g: Gathering) -> None:
     _pppoe(g)
 
 
-def _pppoe(g: Gathering) -> None:
+def _pppoe(g: EvidenceGathering) -> None:
     """Public addresses on a PPPoE line. A private client there is one of a provider's network, which may be a closed one."""
     positions, ends = g.flows.positions, g.ends
     at = positions.pppoe & (positions.tunnel == 0)
@@ -296,7 +296,7 @@ def _pppoe(g: Gathering) -> None:
         g.add(mask & private & ~closed, direction, "pppoe", "internet", LIKELY, text)
 
 
-def _own_routers(g: Gathering) -> None:
+def _own_routers(g: EvidenceGathering) -> None:
     positions = g.flows.positions
     for router in g.network.topology.router:
         for mac in router.mac:
@@ -308,7 +308,7 @@ def _own_routers(g: Gathering) -> None:
                 g.add(handed, direction, "router", "unknown", NONE, text)
 
 
-def _inside_ipsec(g: Gathering) -> None:
+def _inside_ipsec(g: EvidenceGathering) -> None:
     """Packets that a gateway shows as they are inside of its IPsec, or that IPsec authenticates and does not encrypt."""
     positions = g.flows.positions
     kind = positions.tunnel >> np.uint64(56)
@@ -322,7 +322,7 @@ def _inside_ipsec(g: Gathering) -> None:
             g.add(inside, direction, name, path, strength, text)
 
 
-def _ipsec(g: Gathering) -> None:
+def _ipsec(g: EvidenceGathering) -> None:
     """The outsides of VPNs: their path is that of the tunnel's packets."""
     outside = g.nothing
     for name in IPSEC:
@@ -341,7 +341,7 @@ def _ipsec(g: Gathering) -> None:
         g.add(left, direction, "ipsec", "unknown", NONE, text)
 
 
-def _contested(g: Gathering) -> None:
+def _contested(g: EvidenceGathering) -> None:
     """Flows exchanged with one of several MACs that claim to be a link's peer: nothing is claimed of them."""
     positions = g.flows.positions
     flows = g.nothing.copy()

@@ -17,7 +17,7 @@ LOW_32 = np.uint64(0xFFFFFFFF)
 NONE, V4, OTHER = 0, 1, 2  # of an address: none, IPv4, kept aside
 
 
-class Growing:
+class GrowingColumn:
     """A column that grows in place: what it would be copied to takes as much memory again.
 
     ``kinds``: types that it may have, from narrow to wide; it has the first that holds all of its values. While these are
@@ -89,9 +89,9 @@ class Growing:
         return self.until(count)
 
 
-def whole_numbers() -> Growing:
+def whole_numbers() -> GrowingColumn:
     """A column of whole numbers."""
-    return Growing(MISSING, np.int8, np.int16, np.uint16, np.int32, np.int64)
+    return GrowingColumn(MISSING, np.int8, np.int16, np.uint16, np.int32, np.int64)
 
 
 class KeptAddresses:
@@ -120,8 +120,8 @@ class GrowingAddresses:
     """A column of addresses on its way."""
 
     def __init__(self) -> None:
-        self._kind, self._value = Growing(NONE, np.uint8), Growing(0, np.uint32)
-        self._others = [Growing(0, np.uint64), Growing(0, np.uint64)]
+        self._kind, self._value = GrowingColumn(NONE, np.uint8), GrowingColumn(0, np.uint32)
+        self._others = [GrowingColumn(0, np.uint64), GrowingColumn(0, np.uint64)]
         self._aside = 0
 
     def put(self, some: Addresses, begin: int) -> None:
@@ -149,7 +149,7 @@ class GrowingAddresses:
             column.keep(np.isin(np.arange(self._aside), value[other]))
         self._aside = int(other.sum())
         value[other] = np.arange(self._aside)
-        self._value = Growing(0, np.uint32)
+        self._value = GrowingColumn(0, np.uint32)
         self._value.put(value, 0)
 
     def whole(self, count: int) -> KeptAddresses:

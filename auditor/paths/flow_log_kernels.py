@@ -12,7 +12,7 @@ from auditor.decode.bytes import Bytes
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, Layout
 
-Words: TypeAlias = NDArray[np.uint16]
+JoinedTexts: TypeAlias = NDArray[np.uint16]
 Halves: TypeAlias = NDArray[np.uint64]
 
 V4_MAPPED = 0xFFFF << 32
@@ -50,7 +50,7 @@ def digit_of(one: int) -> int:
 
 
 @inlined
-def spread(words: Words, count: int, gap: int) -> None:
+def spread(words: JoinedTexts, count: int, gap: int) -> None:
     """Put what comes behind "::" to the end, and zeros where it stands."""
     for k in range(count - gap):
         words[GROUPS - 1 - k] = words[count - 1 - k]
@@ -59,7 +59,7 @@ def spread(words: Words, count: int, gap: int) -> None:
 
 
 @part
-def v6_of(text: Bytes, at: int, end: int, words: Words) -> int:
+def v6_of(text: Bytes, at: int, end: int, words: JoinedTexts) -> int:
     """Put the groups of an IPv6 address (RFC 4291 2.2, forms 1 and 2) into ``words``; whether it is one."""
     count, gap = 0, -1
     if end - at >= 2 and text[at] == COLON and text[at + 1] == COLON:
@@ -89,7 +89,7 @@ def v6_of(text: Bytes, at: int, end: int, words: Words) -> int:
 
 @kernel(BYTES, Layout(np.int32), Layout(np.uint64), Layout(np.uint64), Layout(np.uint8), Layout(np.uint16))
 def read_addresses(
-    text: Bytes, ends: NDArray[np.int32], high: Halves, low: Halves, found: NDArray[np.uint8], words: Words
+    text: Bytes, ends: NDArray[np.int32], high: Halves, low: Halves, found: NDArray[np.uint8], words: JoinedTexts
 ) -> int:
     """Read the addresses that lie between ``ends`` in a text, each as two halves; how many are something else."""
     others = 0

@@ -12,7 +12,7 @@ from auditor.paths.flow_log_meaning import JoinedRows, meaning
 from auditor.paths.flow_log_rows import FlowLog
 from auditor.paths.model import DIRECTIONS, Evidence, Flows
 from auditor.paths.site import Network
-from auditor.paths.witness import Matched, note
+from auditor.paths.witness import WitnessMatch, note
 from auditor.prefixes import PrefixSet
 from auditor.tables.columns import is_one_of
 
@@ -74,10 +74,10 @@ class FlowLogWitness:
 
     log: FlowLog
     skew: int = 0
-    matched: Matched = field(init=False)
+    matched: WitnessMatch = field(init=False)
 
     def __post_init__(self) -> None:
-        self.matched = Matched(np.zeros(len(self.log), bool))
+        self.matched = WitnessMatch(np.zeros(len(self.log), bool))
 
     def _start(self, rows: Array) -> Array:
         return self.log.number["start"][rows].astype(np.int64) * SECOND - self.skew
@@ -264,7 +264,7 @@ class FlowLogWitness:
         for k in set(flows.tolist()):
             note(disagreement, k, words)
 
-    def rows(self, matched: Matched) -> list[dict[str, Any]]:
+    def rows(self, matched: WitnessMatch) -> list[dict[str, Any]]:
         """A row for each file: what was in it, what was matched, and what the captures lack."""
         log, table = self.log, []
         fitting, lonely, samples = self._counted(matched)
@@ -287,7 +287,7 @@ class FlowLogWitness:
             )
         return table
 
-    def _counted(self, matched: Matched) -> tuple[Array, Array, list[list[str]]]:
+    def _counted(self, matched: WitnessMatch) -> tuple[Array, Array, list[list[str]]]:
         """Of each file how many rows fit flows, and how many of the captures' time do not, with the first of these."""
         log, files = self.log, len(self.log.names)
         fitting, lonely, samples = (

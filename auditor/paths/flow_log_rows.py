@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from auditor.paths.flow_log_columns import MISSING, Addresses, Columns
-from auditor.paths.flow_log_kept import Growing, GrowingAddresses, KeptAddresses, nowhere, whole_numbers
+from auditor.paths.flow_log_kept import GrowingAddresses, GrowingColumn, KeptAddresses, nowhere, whole_numbers
 
 Array = np.ndarray[Any, Any]
 FIELDS = (
@@ -62,12 +62,12 @@ class FlowLog:
         return np.array([*(v in wanted for v in values), False])[index]
 
 
-class Gathered:
+class LogRows:
     """Rows of logs as they come, and what is known of each file. Columns are those of ``flow_logs``."""
 
     def __init__(self, numbers: Iterable[str], addresses: Iterable[str], texts: Iterable[str]) -> None:
         self._numbers, self._addresses, self._texts = tuple(numbers), tuple(addresses), tuple(texts)
-        self._kept: dict[str, Growing] = {}  # by column
+        self._kept: dict[str, GrowingColumn] = {}  # by column
         self._ends: dict[str, GrowingAddresses] = {}
         self._count = 0  # rows that are kept
         self._window: Window = (None, None)
@@ -132,7 +132,7 @@ class Gathered:
         if start is None or end is None:
             return
         mask = _is_within(start, end, self._window)
-        kept: list[Growing | GrowingAddresses] = [*self._kept.values(), *self._ends.values(), self._file]
+        kept: list[GrowingColumn | GrowingAddresses] = [*self._kept.values(), *self._ends.values(), self._file]
         for column in kept:
             column.keep(mask)
         self._count = int(mask.sum())

@@ -18,7 +18,7 @@ from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance, give_back
 from auditor.paths import flow_log_columns, flow_log_fields, flow_log_forms
 from auditor.paths.flow_log_fields import ADDRESSES, DEFAULT, FORMAT
-from auditor.paths.flow_log_rows import FlowLog, Gathered, Window
+from auditor.paths.flow_log_rows import FlowLog, LogRows, Window
 
 NUMBERS = (
     "srcport",
@@ -86,7 +86,7 @@ class LogReader:
         self._most = self._allowance.left
         self._formats = [FORMAT.findall(text) for text in formats]
         self._window = window
-        self._gathered = Gathered(NUMBERS, ADDRESSES, TEXTS)
+        self._gathered = LogRows(NUMBERS, ADDRESSES, TEXTS)
 
     def add(self, path: Path) -> None:
         """Read a file. Raises InputError naming it and what is wrong."""

@@ -21,7 +21,7 @@ def _has_some(fit: Fit) -> bool:
     return fit.some
 
 
-class Gathering:
+class EvidenceGathering:
     """All evidence for some flows."""
 
     def __init__(self, flows: Flows, network: Network, control: Control) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from auditor.paths.frames import ON_THE_WIRE
-from auditor.paths.gathering import Gathering
+from auditor.paths.gathering import EvidenceGathering
 from auditor.paths.model import CONFIRMED, LIKELY
 
 Array = np.ndarray[Any, Any]
 ENDPOINT_ID = re.compile(r"vpce-[0-9a-f]{8,17}")
 
 
-def within(g: Gathering) -> None:
+def within(g: EvidenceGathering) -> None:
     """Both ends in VPCs; interface endpoints; what a mirror inside a VPC saw of clients elsewhere."""
     topology, ends = g.network.topology, g.ends
     positions = g.flows.positions

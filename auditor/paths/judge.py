@@ -12,15 +12,15 @@ from auditor.decode.control import Control
 from auditor.flows.oriented import address_text
 from auditor.paths import evidence, sources, verdict
 from auditor.paths.continued import continued
-from auditor.paths.gathering import Gathering
+from auditor.paths.gathering import EvidenceGathering
 from auditor.paths.model import LIKELY, NONE, Evidence, Flows, Ways, is_public
-from auditor.paths.moves import moment, moves
+from auditor.paths.path_changes import moment, moves
 from auditor.paths.path_totals import Contested, PathTotals
 from auditor.paths.positions import Positions
 from auditor.paths.site import Network
-from auditor.paths.unfit import FramesShown
+from auditor.paths.topology_mismatch import FramesShown
 from auditor.paths.witness import mask_of
-from auditor.paths.witnesses import Coming, Witnesses
+from auditor.paths.witnesses import Witnesses, WitnessThread
 from auditor.prefixes import PrefixSet
 from auditor.tables.columns import Texts
 
@@ -92,7 +92,7 @@ class Judge:
     """Judges flows, capture after capture."""
 
     network: Network = field(default_factory=Network)
-    coming: Coming | None = None  # witnesses, where there are any
+    coming: WitnessThread | None = None  # witnesses, where there are any
     totals: PathTotals = field(default_factory=PathTotals)
     _shown: FramesShown = field(default_factory=FramesShown)  # of the capture that is judged
     _last: "OrderedDict[tuple[Any, ...], tuple[str, int, str]]" = field(default_factory=OrderedDict)
@@ -179,7 +179,7 @@ class Judge:
         """Somebody else has judged flows of the same capture, whose frames look like that."""
         self._shown = self._shown.merge(shown)
 
-    def _count_contests(self, gathered: Gathering) -> None:
+    def _count_contests(self, gathered: EvidenceGathering) -> None:
         for contest in gathered.learned.contests:
             times = [time for _, _, time, _ in contest.claims]
             contested = Contested(
@@ -198,7 +198,7 @@ class Judge:
                 paths[vpn.name] = "direct-connect"
         return paths
 
-    def _changes(self, gathered: Gathering, decided: verdict.Verdict) -> tuple[Array, Array, Array]:
+    def _changes(self, gathered: EvidenceGathering, decided: verdict.Verdict) -> tuple[Array, Array, Array]:
         """Paths that changed (time, frame, words): within a flow, or since the client's flow to the same server before.
 
         Compared are paths, not links: two virtual interfaces that share the load are no change.

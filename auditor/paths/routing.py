@@ -13,13 +13,13 @@ from auditor.paths.routes import AWS_AS, Hop, RoutingTable
 from auditor.paths.topology import Link
 
 if TYPE_CHECKING:
-    from auditor.paths.gathering import Gathering
+    from auditor.paths.gathering import EvidenceGathering
 
 Array = np.ndarray[Any, Any]
 FAR = {"client": "server", "server": "client"}
 
 
-def of_table(g: "Gathering", table: RoutingTable) -> None:
+def of_table(g: "EvidenceGathering", table: RoutingTable) -> None:
     """Where a routing table would have sent each direction's packets."""
     here = g.ends.of_site(table.site)
     for direction, far in FAR.items():
@@ -49,7 +49,7 @@ def of_table(g: "Gathering", table: RoutingTable) -> None:
                 g.add(mask & g.flows.is_aws(far), direction, "route", "direct-connect", LIKELY, text)
 
 
-def _may_go_by(g: "Gathering", path: str, far: str) -> Array:
+def _may_go_by(g: "EvidenceGathering", path: str, far: str) -> Array:
     """Flows that may take a path by their far end: the internet has no private addresses, wherever a default route leads."""
     return g.ends.public[far] if path == "internet" else np.ones(len(g.flows), bool)
 
@@ -61,7 +61,7 @@ def _words(hop: Hop) -> str:
     return f"{words or 'without a next hop'}{more}{f', community {hop.scope}' if hop.scope else ''}"
 
 
-def announced(g: "Gathering", control: Control) -> None:
+def announced(g: "EvidenceGathering", control: Control) -> None:
     """Routers that announce routes by BGP in the capture: of all of them the longest prefix counts.
 
     Frames exchanged with such a router go where it announces.
@@ -77,7 +77,7 @@ def announced(g: "Gathering", control: Control) -> None:
         _announced(g, speaker, table, np.where((length == longest) & (length >= 0), hop, -1), control)
 
 
-def _longest(g: "Gathering", table: RoutingTable) -> tuple[Array, Array]:
+def _longest(g: "EvidenceGathering", table: RoutingTable) -> tuple[Array, Array]:
     """(hop, length of the prefix) of each flow's far end: the server's, or else the client's; -1 for none."""
     matches = []
     for which in ("server", "client"):
@@ -87,7 +87,7 @@ def _longest(g: "Gathering", table: RoutingTable) -> tuple[Array, Array]:
     return np.where(hop >= 0, hop, back), np.where(hop >= 0, length, back_length)
 
 
-def _announced(g: "Gathering", speaker: Announcer, table: RoutingTable, hops: Array, control: Control) -> None:
+def _announced(g: "EvidenceGathering", speaker: Announcer, table: RoutingTable, hops: Array, control: Control) -> None:
     link = g.network.link_of_address(speaker.address)
     if link is not None and not (link.is_up and _is_on_wire_of(g, speaker, link, control)):
         return
@@ -117,7 +117,7 @@ def _announced(g: "Gathering", speaker: Announcer, table: RoutingTable, hops: Ar
                 g.add(mask & with_it & to_aws, direction, "bgp", "direct-connect", LIKELY, text)
 
 
-def _is_on_wire_of(g: "Gathering", speaker: Announcer, link: Link, control: Control) -> bool:
+def _is_on_wire_of(g: "EvidenceGathering", speaker: Announcer, link: Link, control: Control) -> bool:
     """Whether a session's frames may be a link's: anybody on a LAN can speak for an address that is not there."""
     stated = set() if link.virtual_macs else set(g.network.peer_macs(link))
     bound = [
@@ -133,7 +133,7 @@ def _is_on_wire_of(g: "Gathering", speaker: Announcer, link: Link, control: Cont
     )
 
 
-def _exchanged(g: "Gathering", speaker: Announcer, control: Control) -> Array:
+def _exchanged(g: "EvidenceGathering", speaker: Announcer, control: Control) -> Array:
     """Flows of which nearly all packets are exchanged with a speaker's MAC, on the wire on which it speaks."""
     positions, at = g.flows.positions, np.zeros(len(g.flows.positions), bool)
     for binding, seen in control.bindings.items():

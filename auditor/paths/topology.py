@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from auditor import data
 from auditor.errors import TopologyError
-from auditor.paths.written import (
+from auditor.paths.topology_values import (
     Address,
     Addresses,
     Mac,

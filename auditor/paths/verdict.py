@@ -70,7 +70,7 @@ Numbered = list[tuple[int, Evidence]]  # pieces of evidence by their numbers
 
 
 @dataclass(frozen=True)
-class Lead:
+class LeadingEvidence:
     """The evidence that leads in one direction: its number (-1: none), its strength, and the path it gives."""
 
     best: Array
@@ -80,7 +80,7 @@ class Lead:
     confidence: Array
 
 
-def strongest(count: int, evidence: Numbered) -> Lead:
+def strongest(count: int, evidence: Numbered) -> LeadingEvidence:
     """Step 1: the strongest evidence of a direction leads.
 
     ==============================================  ====================================
@@ -98,10 +98,10 @@ def strongest(count: int, evidence: Numbered) -> Lead:
         better = item.mask & (STRENGTH[item.kind] > strength)
         best[better], strength[better] = number, STRENGTH[item.kind]
         path[better], confidence[better] = CODE[item.path], item.confidence
-    return Lead(best, strength, strength, path, confidence)
+    return LeadingEvidence(best, strength, strength, path, confidence)
 
 
-def sharpened(lead: Lead, evidence: Numbered) -> Lead:
+def sharpened(lead: LeadingEvidence, evidence: Numbered) -> LeadingEvidence:
     """Step 2: "private" is sharpened by what says which private path it was, however weak that is.
 
     =================  ==============================================  =======================================
@@ -121,10 +121,10 @@ def sharpened(lead: Lead, evidence: Numbered) -> Lead:
             better = item.mask & (lead.path == PRIVATE) & (STRENGTH[item.kind] > strength)
             best[better], path[better] = number, CODE[item.path]
             finer[better] = strength[better] = STRENGTH[item.kind]
-    return Lead(best, lead.strength, finer, path, lead.confidence)
+    return LeadingEvidence(best, lead.strength, finer, path, lead.confidence)
 
 
-def weighed(lead: Lead, evidence: Numbered) -> Direction:
+def weighed(lead: LeadingEvidence, evidence: Numbered) -> Direction:
     """Step 3: what speaks against the lead weakens it, or leaves nothing of it where it is as strong.
 
     ===============  ====================================================  ===========================
@@ -152,7 +152,7 @@ def weighed(lead: Lead, evidence: Numbered) -> Direction:
     return Direction(path, np.where(tied & ~private, NONE, confidence), lead.best, against, opposed)
 
 
-def _opposition(lead: Lead, evidence: Numbered) -> tuple[Array, Array, Array]:
+def _opposition(lead: LeadingEvidence, evidence: Numbered) -> tuple[Array, Array, Array]:
     """The strongest evidence against the lead: its number (-1: none), its strength (at least 1), and its path."""
     count = len(lead.best)
     against, opposed, path = np.full(count, -1), np.zeros(count, np.int64), np.full(count, UNKNOWN)
@@ -166,7 +166,7 @@ def _opposition(lead: Lead, evidence: Numbered) -> tuple[Array, Array, Array]:
 
 
 @dataclass(frozen=True)
-class Joined:
+class JoinedPath:
     """One path of both directions; ``best`` and ``against`` are numbers of the evidence (-1: none)."""
 
     path: Array
@@ -178,7 +178,7 @@ class Joined:
     differ: Array  # … and conflict
 
 
-def joined(client: Direction, server: Direction, at_home: Array, unseen: tuple[Array, Array]) -> Joined:
+def joined(client: Direction, server: Direction, at_home: Array, unseen: tuple[Array, Array]) -> JoinedPath:
     """Step 4: the flow's path is that of the direction that is proven better, the client's where both are alike.
 
     It is confirmed only if each direction of which packets were seen is confirmed for the same path. ``unseen``: flows
@@ -213,7 +213,7 @@ def joined(client: Direction, server: Direction, at_home: Array, unseen: tuple[A
     doubted = (np.maximum(client.opposed, server.opposed) >= STRONG) | ~agreed[0] | ~agreed[1]
     mine, theirs = client.against, server.against
     against = np.where(outward | ~known, mine, theirs)
-    return Joined(
+    return JoinedPath(
         path=np.where(~known & at_home, PRIVATE, path),
         confidence=np.where(doubted & (confidence == CONFIRMED), LIKELY, confidence),
         best=np.where(outward | ~knows_back, client.best, server.best),
@@ -269,7 +269,7 @@ def _is_seen(which: str, direction: Direction, evidence: list[Evidence]) -> Arra
     return np.asarray(seen)
 
 
-def _details(evidence: list[Evidence], flow: Joined, client: Direction, server: Direction, at_home: Array) -> Texts:
+def _details(evidence: list[Evidence], flow: JoinedPath, client: Direction, server: Direction, at_home: Array) -> Texts:
     """What decided, in words; for asymmetric flows both ways."""
     words: list[str | None] = [
         *(item.detail for item in evidence),

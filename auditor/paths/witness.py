@@ -38,7 +38,7 @@ def note(disagreement: Array, flow: int, words: str) -> None:
 
 
 @dataclass
-class Matched:
+class WitnessMatch:
     """What of a witness fits flows of the captures: which of its rows, and how many flows."""
 
     rows: Array  # of truth values
@@ -47,9 +47,9 @@ class Matched:
     first: int = 1 << 62  # time of the first flow
     last: int = 0
 
-    def merge(self, other: "Matched") -> "Matched":
+    def merge(self, other: "WitnessMatch") -> "WitnessMatch":
         """What fits flows of both parts of an audit."""
-        return Matched(
+        return WitnessMatch(
             self.rows | other.rows,
             self.flows + other.flows,
             self.lacking + other.lacking,
@@ -66,9 +66,9 @@ class EventLog(Generic[T]):
     def __init__(self, files: list[tuple[str, Taken[T]]], skew: int = 0) -> None:
         self.files, self.skew = files, skew
         self.events = [event for _, events in files for event in events]
-        self.matched = Matched(np.zeros(len(self.events), bool))
+        self.matched = WitnessMatch(np.zeros(len(self.events), bool))
 
-    def rows(self, matched: Matched) -> list[dict[str, Any]]:
+    def rows(self, matched: WitnessMatch) -> list[dict[str, Any]]:
         """The rows of the table ``witnesses``, one for each file."""
         rows, begin = [], 0
         for name, events in self.files:

@@ -19,7 +19,7 @@ from auditor.machine.memory import Allowance
 from auditor.paths import other_logs
 from auditor.paths.model import Evidence, Flows
 from auditor.paths.site import Network
-from auditor.paths.witness import Matched
+from auditor.paths.witness import WitnessMatch
 from auditor.tables import arrow, schema
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Witnesses:
         return [row for name, matched in totals.matched.items() for row in every[name].rows(matched)]
 
 
-class Coming:
+class WitnessThread:
     """Witnesses that a thread reads while captures are read: which rows of a long log are of their time shows at the end."""
 
     def __init__(self, read: Callable[[Callable[[], Span]], Witnesses], span: Callable[[], Span]) -> None:
@@ -125,7 +125,7 @@ class Coming:
 class WitnessTotals:
     """What of each kind of witness fits flows of an audit or a part of it."""
 
-    matched: dict[str, Matched] = field(default_factory=dict)
+    matched: dict[str, WitnessMatch] = field(default_factory=dict)
 
     def merge(self, other: "WitnessTotals") -> "WitnessTotals":
         """What fits flows of both."""

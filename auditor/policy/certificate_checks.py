@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Checked, check, is_given, no_handshake, unmet
+from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, CheckResult, check, is_given, no_handshake, unmet
 from auditor.policy.facts import NO, Facts
 from auditor.policy.tls_checks import curve_bits
 from auditor.tls.algorithms import NO_CERTIFICATE, RAW_KEY
@@ -69,7 +69,7 @@ class Strength:
     "client_certificates",
     of_any_server=True,
 )
-def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Every certificate of the server's chain has a strong key and a strong signature; a root's signature does not count.
 
     ``rsa_bits`` and ``dsa_bits``: least length of such keys; ``rsa_sizes``: lengths of RSA keys allowed; ``ec_bits``: of curves; ``curves``: those allowed;
@@ -84,7 +84,7 @@ def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any
         *(tuple(str(one) for one in parameters.get(name, [])) for name in ("curves", "kinds", "signatures")),
     )
     leaf_kinds = [str(kind) for kind in parameters.get("leaf_kinds", [])]
-    answer = Checked.of(facts, NOT_OBSERVABLE, "the certificate is encrypted, or not in the capture")
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "the certificate is encrypted, or not in the capture")
     answer.put(is_given(facts.certificate_unread), NOT_OBSERVABLE, facts.certificate_unread)
     answer.put(facts.certificate_unread == NO_CERTIFICATE, unmet(required), NO_CERTIFICATE)
     without = np.array([_has_no_certificate(suite) for suite in facts.suite], bool)
@@ -107,7 +107,7 @@ def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any
     return answer
 
 
-def _put_clients(facts: Facts, strength: Strength, required: bool, answer: Checked) -> None:
+def _put_clients(facts: Facts, strength: Strength, required: bool, answer: CheckResult) -> None:
     """The answers for clients' certificates: only what is worse than the server's counts."""
     for at in np.flatnonzero(is_given(facts.client_certificates)).tolist():
         verdict, reason = _judged(facts.client_certificates[at], strength, [], required)

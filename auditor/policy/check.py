@@ -8,8 +8,8 @@ import numpy as np
 
 from auditor.policy.facts import Facts
 from auditor.recognise.numbers import APPLICATIONS
-from auditor.tables.closed import VERDICTS
 from auditor.tables.columns import is_one_of
+from auditor.tables.value_sets import VERDICTS
 
 Array = np.ndarray[Any, Any]
 
@@ -20,10 +20,10 @@ ENCRYPTED = ["tls", "quic", "dtls", "ssh", *TUNNELS]
 PLAINTEXT = [application.name for application in APPLICATIONS if application.in_clear]
 
 
-class Words:
+class JoinedTexts:
     """A text for each row, joined of ``parts``, each one text for all or one for each; joined for the rows in question."""
 
-    def __init__(self, *parts: "str | Array | Words") -> None:
+    def __init__(self, *parts: "str | Array | JoinedTexts") -> None:
         self.parts = parts
 
     def __getitem__(self, mask: Array) -> Array:
@@ -34,18 +34,18 @@ class Words:
 
 
 @dataclass
-class Checked:
+class CheckResult:
     """Verdicts (codes into VERDICTS) and reasons for a batch."""
 
     verdict: Array
     reason: Array
 
     @classmethod
-    def of(cls, facts: Facts, verdict: int, reason: str) -> "Checked":
+    def of(cls, facts: Facts, verdict: int, reason: str) -> "CheckResult":
         count = len(facts)
         return cls(np.full(count, verdict), np.full(count, reason, object))
 
-    def put(self, mask: Array, verdict: int, reason: str | Array | Words) -> None:
+    def put(self, mask: Array, verdict: int, reason: str | Array | JoinedTexts) -> None:
         """Answer the rows of ``mask``, whatever was answered before."""
         if mask.any():
             self.verdict[mask] = verdict
@@ -53,7 +53,7 @@ class Checked:
 
 
 # Of facts, whether the rule is a must, and its parameters.
-Function = Callable[[Facts, bool, dict[str, Any]], Checked]
+Function = Callable[[Facts, bool, dict[str, Any]], CheckResult]
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,14 @@ def is_given(texts: Array) -> Array:
     return np.array([text is not None for text in texts.tolist()], bool)
 
 
-def where_given(reasons: Array, verdict: int, other: int, otherwise: str) -> Checked:
+def where_given(reasons: Array, verdict: int, other: int, otherwise: str) -> CheckResult:
     """``verdict`` for each of ``reasons`` that is given, ``other`` elsewhere."""
-    answer = Checked(np.full(len(reasons), other), np.full(len(reasons), otherwise, object))
+    answer = CheckResult(np.full(len(reasons), other), np.full(len(reasons), otherwise, object))
     answer.put(is_given(reasons), verdict, reasons)
     return answer
 
 
-def no_handshake(facts: Facts, answer: Checked) -> None:
+def no_handshake(facts: Facts, answer: CheckResult) -> None:
     """The answers for flows without a handshake: not TLS at all, or TLS whose handshake the capture lacks."""
     answer.put(~facts.is_tls, NOT_APPLICABLE, "not TLS")
     answer.put(facts.is_tls & ~facts.has_handshake, NOT_OBSERVABLE, "TLS, but its handshake is not in the capture")

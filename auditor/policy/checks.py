@@ -13,8 +13,8 @@ from auditor.policy.check import (
     NOT_OBSERVABLE,
     PASS,
     WARN,
-    Checked,
-    Words,
+    CheckResult,
+    JoinedTexts,
     check,
     is_given,
     no_handshake,
@@ -31,32 +31,36 @@ UNUSED = ["offered, not used", "asked, not used", "refused"]  # upgrades to TLS 
 
 
 @check("minimum", of_protection=True, of_any_server=True)
-def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The negotiated version is at least ``minimum``; a client that offers nothing as good fails too.
 
     So does what is spoken in clear on the same connection, before or after the handshake.
     """
     minimum = str(parameters.get("minimum", "TLS 1.2"))
     rank = VERSION_ORDER.index(minimum)
-    answer = Checked.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
-    answer.put(facts.status_reason != None, NOT_OBSERVABLE, Words("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer.put(facts.status_reason != None, NOT_OBSERVABLE, JoinedTexts("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
     good = facts.negotiated & (facts.version >= rank)
-    answer.put(good, PASS, Words(or_unknown(facts.version_name), " negotiated"))
+    answer.put(good, PASS, JoinedTexts(or_unknown(facts.version_name), " negotiated"))
     unknown = facts.negotiated & (facts.version < 0)
-    answer.put(unknown, NOT_OBSERVABLE, Words("unknown version ", or_unknown(facts.version_name)))
+    answer.put(unknown, NOT_OBSERVABLE, JoinedTexts("unknown version ", or_unknown(facts.version_name)))
     poor = facts.negotiated & (facts.version >= 0) & (facts.version < rank)
-    answer.put(poor, unmet(required), Words(or_unknown(facts.version_name), f" negotiated, {minimum} is the least"))
+    answer.put(
+        poor, unmet(required), JoinedTexts(or_unknown(facts.version_name), f" negotiated, {minimum} is the least")
+    )
     offered = ~facts.negotiated & facts.has_handshake & (facts.version_offered >= 0) & (facts.version_offered < rank)
-    answer.put(offered, unmet(required), Words("the client offers at most ", or_unknown(facts.version_offered_name)))
+    answer.put(
+        offered, unmet(required), JoinedTexts("the client offers at most ", or_unknown(facts.version_offered_name))
+    )
     put_clear(facts, required, answer)
     no_handshake(facts, answer)
     return answer
 
 
 @check(of_protection=True, of_any_server=True)
-def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The negotiated key exchange had forward secrecy."""
-    answer = Checked.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
     why = or_unknown(facts.forward_secrecy_reason)
     known = facts.forward_secrecy
     answer.put(facts.has_handshake & (known == UNKNOWN), NOT_OBSERVABLE, why)
@@ -69,10 +73,10 @@ def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 
 
 @check(of_any_server=True)
-def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The client offers at least one suite with forward secrecy."""
-    answer = Checked.of(facts, NOT_OBSERVABLE, "no ClientHello was seen, or only suites of unknown kind")
-    answer.put(facts.status_reason != None, NOT_OBSERVABLE, Words("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ClientHello was seen, or only suites of unknown kind")
+    answer.put(facts.status_reason != None, NOT_OBSERVABLE, JoinedTexts("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
     answer.put(facts.offers_forward_secrecy == YES, PASS, "the client offers (EC)DHE")
     answer.put(facts.offers_forward_secrecy == NO, unmet(required), "no suite with DHE or ECDHE among those offered")
     no_handshake(facts, answer)
@@ -80,9 +84,9 @@ def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, A
 
 
 @check(of_any_server=True)
-def whole_handshake(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def whole_handshake(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The capture shows the handshake of a TLS flow, both hellos of it."""
-    answer = Checked.of(facts, NOT_APPLICABLE, "no TLS")
+    answer = CheckResult.of(facts, NOT_APPLICABLE, "no TLS")
     answer.put(facts.is_tls & facts.has_handshake, PASS, "both hellos are in the capture")
     broken = facts.is_tls & facts.has_handshake & (facts.status_reason != None)  # noqa: E711
     answer.put(broken, unmet(required), facts.status_reason)
@@ -94,55 +98,55 @@ def whole_handshake(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 
 
 @check()
-def whole_capture(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def whole_capture(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Captures lack nothing: findings are about captures and come from what was counted of them, not from flows."""
-    return Checked.of(facts, NOT_APPLICABLE, "about captures, not flows")
+    return CheckResult.of(facts, NOT_APPLICABLE, "about captures, not flows")
 
 
 @check(of_protection=True, of_any_server=True)
-def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """What is sent to a service endpoint is encrypted, from the first to the last byte that matters."""
     answer = encryption(facts, required)
     stayed = answer.verdict == unmet(required)
     stayed &= is_one_of(facts.upgrade, UNUSED)
-    answer.put(stayed, unmet(required), Words(answer.reason, "; TLS was ", or_unknown(facts.upgrade)))
+    answer.put(stayed, unmet(required), JoinedTexts(answer.reason, "; TLS was ", or_unknown(facts.upgrade)))
     nothing = facts.proxy_refused & (facts.protocol == "http")
     answer.put(nothing, NOT_APPLICABLE, "the proxy opened no way to the server: nothing was sent there")
     return answer
 
 
 @check(of_any_server=True)
-def upgrade_used(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def upgrade_used(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Where TLS is offered or asked for within another protocol (STARTTLS), the session goes over to it."""
-    answer = Checked.of(facts, NOT_APPLICABLE, "no upgrade to TLS was offered or asked for")
+    answer = CheckResult.of(facts, NOT_APPLICABLE, "no upgrade to TLS was offered or asked for")
     answer.put(facts.upgrade == "used", PASS, "went over to TLS")
-    answer.put(is_one_of(facts.upgrade, UNUSED), unmet(required), Words("TLS was ", or_unknown(facts.upgrade)))
+    answer.put(is_one_of(facts.upgrade, UNUSED), unmet(required), JoinedTexts("TLS was ", or_unknown(facts.upgrade)))
     return answer
 
 
 @check("minimum", of_protection=True)
-def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Traffic between AWS resources of a Region is HTTPS with at least ``minimum``."""
     minimum = str(parameters.get("minimum", "TLS 1.2"))
     rank = VERSION_ORDER.index(minimum)
     answer = encryption(facts, required)
     good = (answer.verdict == PASS) & facts.negotiated & (facts.version >= rank)
     answer.put((answer.verdict == PASS) & ~good, NOT_OBSERVABLE, "no handshake in the capture")
-    answer.put(good, PASS, Words(or_unknown(facts.version_name), " inside the Region"))
+    answer.put(good, PASS, JoinedTexts(or_unknown(facts.version_name), " inside the Region"))
     poor = facts.negotiated & (facts.version >= 0) & (facts.version < rank)
-    answer.put(poor, unmet(required), Words(or_unknown(facts.version_name), " inside the Region"))
+    answer.put(poor, unmet(required), JoinedTexts(or_unknown(facts.version_name), " inside the Region"))
     clear = (answer.verdict == unmet(required)) & ~poor
-    answer.put(clear, unmet(required), Words(answer.reason, " inside the Region"))
+    answer.put(clear, unmet(required), JoinedTexts(answer.reason, " inside the Region"))
     answer.put(facts.in_region != YES, NOT_APPLICABLE, "not between resources inside AWS")
     return answer
 
 
 @check("services", "since", "goes_on")
-def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """A notice: the flow goes to an API whose support ended on ``since``; what ``goes_on`` are operations that did not."""
     since = date.fromisoformat(str(parameters["since"]))
     services = [str(s) for s in parameters["services"]]
-    answer = Checked.of(facts, NOT_APPLICABLE, "another service")
+    answer = CheckResult.of(facts, NOT_APPLICABLE, "another service")
     to_it = is_one_of(facts.service, services)
     after = facts.day >= np.datetime64(since, "D").astype("int64")
     answer.put(to_it & ~after, PASS, f"before support ended on {since}")
@@ -159,13 +163,15 @@ def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Check
 
 
 @check("every", of_any_server=True)
-def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """A large ClientHello got through. With ``every = true`` small ones count as well."""
     from auditor.tls.delivery import ALERT, ANSWERED, FAILURES, NOT_TLS, RETRY
 
-    answer = Checked.of(facts, NOT_OBSERVABLE, "what became of the ClientHello is not in the capture")
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "what became of the ClientHello is not in the capture")
     other = facts.hello_outcome == NOT_TLS
-    answer.put(other, NOT_OBSERVABLE, Words("answered by something that is no TLS: ", or_unknown(facts.answered_with)))
+    answer.put(
+        other, NOT_OBSERVABLE, JoinedTexts("answered by something that is no TLS: ", or_unknown(facts.answered_with))
+    )
     answered = np.isin(facts.hello_outcome, (ANSWERED, RETRY, ALERT))
     answer.put(answered, PASS, "the server answered the ClientHello")
     failed = np.isin(facts.hello_outcome, FAILURES)
@@ -179,24 +185,24 @@ def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
 
 
 @check()
-def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def look_alike(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """A notice: the server's name imitates an AWS name."""
-    answer = Checked.of(facts, NOT_APPLICABLE, "no AWS name is imitated")
+    answer = CheckResult.of(facts, NOT_APPLICABLE, "no AWS name is imitated")
     answer.put(facts.imitates, unmet(required), "the name contains an AWS name but is not under AWS's domains")
     return answer
 
 
 @check()
-def name_of_address(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def name_of_address(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """What asks for an AWS name goes to an address of AWS's, or to one that DNS gave for it."""
-    answer = Checked.of(facts, NOT_APPLICABLE, "no AWS name with an address of another's")
-    text = Words(or_unknown(facts.name_elsewhere), " at an address outside of AWS's ranges, which no DNS answer")
+    answer = CheckResult.of(facts, NOT_APPLICABLE, "no AWS name with an address of another's")
+    text = JoinedTexts(or_unknown(facts.name_elsewhere), " at an address outside of AWS's ranges, which no DNS answer")
     elsewhere = is_given(facts.name_elsewhere)
-    answer.put(elsewhere, unmet(required), Words(text, " gave: redirected, intercepted, or a disguise"))
+    answer.put(elsewhere, unmet(required), JoinedTexts(text, " gave: redirected, intercepted, or a disguise"))
     return answer
 
 
 @check()
-def exceptions(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def exceptions(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Exceptions that have ended: what they exempted is gathered where rules are applied."""
-    return Checked.of(facts, NOT_APPLICABLE, "about exceptions, not flows")
+    return CheckResult.of(facts, NOT_APPLICABLE, "about exceptions, not flows")

@@ -11,8 +11,8 @@ from auditor.policy.check import (
     NOT_OBSERVABLE,
     PASS,
     PLAINTEXT,
-    Checked,
-    Words,
+    CheckResult,
+    JoinedTexts,
     is_given,
     or_unknown,
     unmet,
@@ -30,22 +30,22 @@ UNKNOWN_BYTES = ["unknown", *(f"{what} of a protocol that is not known" for what
 UNKNOWN_BYTES += [f"{UNSEEN_BEGINNING} of {one.name}" for one in APPLICATIONS]
 
 
-def encryption(facts: Facts, required: bool) -> Checked:
+def encryption(facts: Facts, required: bool) -> CheckResult:
     """Verdicts on the protocol of each flow, and on the protection its TLS gave it."""
-    answer = Checked.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
-    answer.put(is_one_of(protocol, ENCRYPTED), PASS, Words("encrypted: ", protocol))
+    answer.put(is_one_of(protocol, ENCRYPTED), PASS, JoinedTexts("encrypted: ", protocol))
     # A greeting is in clear, and so are the lists of algorithms behind it (RFC 4253 4.2, 7.1).
     greeting = is_one_of(protocol, ["ssh"]) & facts.is_greeting
     answer.put(greeting, NOT_OBSERVABLE, "SSH, but no exchange of keys behind its greeting")
-    answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, Words(protocol, " is open by nature"))
-    answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), Words(protocol, " in clear"))
+    answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, JoinedTexts(protocol, " is open by nature"))
+    answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), JoinedTexts(protocol, " in clear"))
     _put_tls(facts, required, answer)
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     return answer
 
 
-def _put_tls(facts: Facts, required: bool, answer: Checked) -> None:
+def _put_tls(facts: Facts, required: bool, answer: CheckResult) -> None:
     """The answers for TLS: its handshake, its suite, and what was spoken in its place or after it."""
     has = facts.has_handshake
     tls = facts.is_tls | is_one_of(facts.protocol, ["dtls", "quic"])
@@ -59,16 +59,16 @@ def _put_tls(facts: Facts, required: bool, answer: Checked) -> None:
     answer.put(
         has & np.array([known is None for known in suites], bool) & ~open_end,
         NOT_OBSERVABLE,
-        Words("whether the suite encrypts is not known: ", or_unknown(facts.suite)),
+        JoinedTexts("whether the suite encrypts is not known: ", or_unknown(facts.suite)),
     )
     null = has & np.array([known is False for known in suites], bool)
-    answer.put(null, unmet(required), Words(or_unknown(facts.suite), " does not encrypt"))
+    answer.put(null, unmet(required), JoinedTexts(or_unknown(facts.suite), " does not encrypt"))
     answered = (facts.answered_with, "the ClientHello was answered without TLS: ")
     for spoken, words in (answered, *_around(facts)):
         given = tls & is_given(spoken)
         unknown = given & is_one_of(spoken, UNKNOWN_BYTES)
-        answer.put(unknown & (answer.verdict == PASS), NOT_OBSERVABLE, Words(words, or_unknown(spoken)))
-        answer.put(given & ~unknown, unmet(required), Words(words, or_unknown(spoken)))
+        answer.put(unknown & (answer.verdict == PASS), NOT_OBSERVABLE, JoinedTexts(words, or_unknown(spoken)))
+        answer.put(given & ~unknown, unmet(required), JoinedTexts(words, or_unknown(spoken)))
 
 
 def _around(facts: Facts) -> Iterator[tuple[Array, str]]:
@@ -77,11 +77,11 @@ def _around(facts: Facts) -> Iterator[tuple[Array, str]]:
     yield facts.spoken_after, "in clear after TLS had begun: "
 
 
-def put_clear(facts: Facts, required: bool, answer: Checked) -> None:
+def put_clear(facts: Facts, required: bool, answer: CheckResult) -> None:
     """The answers for what was spoken in clear before or after a handshake: no version of TLS, no suite protects that."""
     for spoken, words in _around(facts):
         known = facts.has_handshake & is_given(spoken) & ~is_one_of(spoken, UNKNOWN_BYTES)
-        answer.put(known, unmet(required), Words(words, or_unknown(spoken)))
+        answer.put(known, unmet(required), JoinedTexts(words, or_unknown(spoken)))
 
 
 def is_unprotected(facts: Facts) -> Array:

@@ -16,7 +16,7 @@ from auditor.policy.reasons import Reasons
 from auditor.policy.registry import CHECKS
 from auditor.policy.totals import VerdictTotals
 from auditor.prefixes import PrefixSet, parse
-from auditor.tables import arrow, closed
+from auditor.tables import arrow, value_sets
 from auditor.tables.columns import Numbers, Texts
 
 Array = np.ndarray[Any, Any]
@@ -183,7 +183,7 @@ class Evaluation:
             {
                 "flow_id": Numbers(np.repeat(flow_id, there.sum(axis=1))),
                 "rule": Texts(codes, rules),
-                "verdict": Texts(list(closed.VERDICTS), verdicts[there]),
+                "verdict": Texts(list(value_sets.VERDICTS), verdicts[there]),
                 "reason": Texts([str(text) for *_, reason in parts for text in reason.tolist()], reasons[there]),
             },
         )

@@ -14,7 +14,7 @@ from auditor.decode import frames
 from auditor.policy.model import Rule
 from auditor.policy.reasons import Order, Reasons
 from auditor.prefixes import V4_MAPPED, Prefix, parse_address
-from auditor.tables import arrow, closed
+from auditor.tables import arrow, value_sets
 
 Array = np.ndarray[Any, Any]
 SAMPLES = 5  # flows of what is audited as one
@@ -266,7 +266,7 @@ def findings_table(findings: Sequence[Finding], policies: Mapping[str, str]) -> 
             "policy": [policies.get(f.rule.code) for f in findings],
             "title": [f.rule.title for f in findings],
             "severity": [f.rule.severity for f in findings],
-            "verdict": [closed.VERDICTS[f.verdict] for f in findings],
+            "verdict": [value_sets.VERDICTS[f.verdict] for f in findings],
             "client_group": [None if f.client is None else text_of(f.client) for f in findings],
             "service": [f.service for f in findings],
             "region": [f.region for f in findings],

@@ -16,7 +16,7 @@ from auditor.policy.check import FAIL, WARN
 from auditor.policy.findings import OTHERS, WIDTHS, Finding, Subject, network_of, widened
 from auditor.policy.model import Rule
 from auditor.prefixes import Prefix
-from auditor.tables import closed
+from auditor.tables import value_sets
 
 Array = np.ndarray[Any, Any]
 MOST_SERVICES = 12  # of a rule; those with the fewest flows are reported together
@@ -69,7 +69,7 @@ class Findings:
         if not len(bad):
             return
         groups: dict[Key, list[Array]] = {}
-        for members in _members(subject.group[at[bad]] * len(closed.VERDICTS) + verdict[bad], bad):
+        for members in _members(subject.group[at[bad]] * len(value_sets.VERDICTS) + verdict[bad], bad):
             first, code = int(at[members[0]]), int(verdict[members[0]])
             client = network_of(int(subject.client_high[first]), int(subject.client_low[first]))
             groups.setdefault(self._kept((rule.code, code, *subject.service(first), client)), []).append(members)
@@ -147,7 +147,7 @@ class Findings:
         return sorted(
             (finding for some in rules.values() for finding in _in_tens(some)),
             key=lambda f: (
-                *(-closed.SEVERITIES.index(f.rule.severity), -f.verdict, -f.flows, f.rule.code, f.service),
+                *(-value_sets.SEVERITIES.index(f.rule.severity), -f.verdict, -f.flows, f.rule.code, f.service),
                 *(f.region or "", f.client or ANYWHERE),
             ),
         )

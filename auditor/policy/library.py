@@ -32,7 +32,7 @@ def get(name_or_file: str | Path, within: Sequence[str] = ()) -> Policy:
     """
     name = str(name_or_file)
     if name in _files():
-        return _ours(name)
+        return _shipped(name)
     if name in aws_tls.names():
         return _unchecked(aws_tls.document(name))
     if folders.is_missing(Path(name)):
@@ -48,7 +48,7 @@ def get(name_or_file: str | Path, within: Sequence[str] = ()) -> Policy:
 
 
 @cache
-def _ours(name: str) -> Policy:
+def _shipped(name: str) -> Policy:
     """A policy of ``auditor/data/policies``; read once, since a process may audit often."""
     text = data.FOLDER.joinpath("policies", f"{name}.toml").read_text(encoding="utf-8")
     return resolved(_unchecked(parse(text, name, PolicyError)), name, [name])

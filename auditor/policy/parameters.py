@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
-from auditor.tables.closed import PATHS
+from auditor.tables.value_sets import PATHS
 from auditor.tables.versions import VERSION_ORDER
 from auditor.tls.names import groups
 from auditor.tls.suites import NAMES, values_of

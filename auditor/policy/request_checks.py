@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from auditor.border.words import agreed
-from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Checked, check, unmet
+from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, CheckResult, check, unmet
 from auditor.policy.facts import Facts
 from auditor.requests.operations import fitting_names
 
@@ -37,12 +37,12 @@ Row = dict[str, Any]
 Judged = tuple[int, str] | None
 
 
-def _each(facts: Facts, judge: Callable[[Row], Judged], good: str) -> Checked:
+def _each(facts: Facts, judge: Callable[[Row], Judged], good: str) -> CheckResult:
     """Verdicts by ``judge``, which says (verdict, reason) of a request, or None where the rule is not about it.
 
     Flows whose requests are not seen are left to ``signed_requests``, which says why: once, not for every rule.
     """
-    answer = Checked.of(facts, NOT_APPLICABLE, "no requests were seen")
+    answer = CheckResult.of(facts, NOT_APPLICABLE, "no requests were seen")
     for at in np.flatnonzero(facts.requests != None).tolist():  # noqa: E711
         judged = [(row, outcome) for row in facts.requests[at] if (outcome := judge(row)) is not None]
         worst = max((outcome[0] for _, outcome in judged), default=NOT_APPLICABLE)
@@ -69,7 +69,7 @@ def _is_api(row: Row) -> bool:
 
 
 @check()
-def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Requests to AWS services carry a whole signature. It is not verified: that needs the secret key."""
 
     def judge(row: Row) -> Judged:
@@ -92,7 +92,7 @@ def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 
 
 @check()
-def signature_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def signature_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Signature Version 4 or 4a; Version 2 is obsolete."""
 
     def judge(row: Row) -> Judged:
@@ -104,7 +104,7 @@ def signature_version(facts: Facts, required: bool, parameters: dict[str, Any]) 
 
 
 @check()
-def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Host and, in headers, the date and what is AWS's own (x-amz-…) are among what is signed."""
 
     def judge(row: Row) -> Judged:
@@ -123,7 +123,7 @@ def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
 
 
 @check()
-def signature_scope(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def signature_scope(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The scope's Region and service are those of the endpoint."""
 
     def judge(row: Row) -> Judged:
@@ -148,7 +148,7 @@ def signature_scope(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 
 
 @check("seconds")
-def signature_clock(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def signature_clock(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The time of signing is within ``seconds`` of the capture's clock."""
     most = float(parameters.get("seconds", 300))
 
@@ -165,7 +165,7 @@ def signature_clock(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 
 
 @check()
-def session_token(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def session_token(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Temporary keys come with a session token, long-term ones without."""
 
     def judge(row: Row) -> Judged:
@@ -181,7 +181,7 @@ def session_token(facts: Facts, required: bool, parameters: dict[str, Any]) -> C
 
 
 @check()
-def temporary_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def temporary_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Requests are signed with temporary credentials (AWS STS)."""
 
     def judge(row: Row) -> Judged:
@@ -195,7 +195,7 @@ def temporary_credentials(facts: Facts, required: bool, parameters: dict[str, An
 
 
 @check("seconds")
-def presigned_lifetime(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def presigned_lifetime(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """A presigned URL is good for at most ``seconds``, and was used within its time."""
     most = int(parameters.get("seconds", 3600))
 
@@ -216,7 +216,7 @@ def presigned_lifetime(facts: Facts, required: bool, parameters: dict[str, Any])
 
 
 @check()
-def credentials_in_clear(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def credentials_in_clear(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """No credentials go over the wire in clear: a signature can be used again by whoever sees it, for minutes."""
 
     def judge(row: Row) -> Judged:
@@ -228,7 +228,7 @@ def credentials_in_clear(facts: Facts, required: bool, parameters: dict[str, Any
 
 
 @check()
-def mail_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def mail_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """SMTP credentials are sent only after STARTTLS."""
 
     def judge(row: Row) -> Judged:
@@ -245,7 +245,7 @@ def mail_credentials(facts: Facts, required: bool, parameters: dict[str, Any]) -
 
 
 @check("count")
-def signature_refusals(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def signature_refusals(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Fewer than ``count`` refusals of signatures or tokens within five minutes, for a client and server."""
     most = int(parameters.get("count", 5))
 
@@ -262,7 +262,7 @@ def signature_refusals(facts: Facts, required: bool, parameters: dict[str, Any])
 
 
 @check("clients")
-def key_sharing(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def key_sharing(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """An access key is used from at most ``clients`` addresses."""
     most = int(parameters.get("clients", 3))
 
@@ -278,7 +278,7 @@ def key_sharing(facts: Facts, required: bool, parameters: dict[str, Any]) -> Che
 
 
 @check()
-def key_paths(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def key_paths(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """An access key that is used over a private path is not used over the internet too."""
     private = {"direct-connect", "vpn", "vpc"}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, Checked, check, is_given, no_handshake, unmet
+from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, CheckResult, check, is_given, no_handshake, unmet
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.policy.parameters import written
 from auditor.tables.versions import VERSION_ORDER
@@ -18,9 +18,9 @@ Judged = tuple[int, str] | None
 TLS_1_3 = VERSION_ORDER.index("TLS 1.3")
 
 
-def _judged(facts: Facts, start: str, values: Any, judge: Callable[[str], Judged]) -> Checked:
+def _judged(facts: Facts, start: str, values: Any, judge: Callable[[str], Judged]) -> CheckResult:
     """Answers by ``judge`` for each text; where there is none, ``start`` says why it is not observable."""
-    answer = Checked.of(facts, NOT_OBSERVABLE, start)
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, start)
     for at, value in enumerate(values.tolist()):
         if value is not None and (outcome := judge(value)) is not None:
             answer.verdict[at], answer.reason[at] = outcome
@@ -51,7 +51,7 @@ def _table(parameters: dict[str, Any], name: str) -> tuple[tuple[str, tuple[str,
 
 
 @check("allow", "deny", "minimum_bits", "offered", "to_version", of_protection=True, of_any_server=True)
-def cipher_suites(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def cipher_suites(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The negotiated suite (or with ``offered`` each one that the client offers) has the properties asked for.
 
     ``allow`` and ``deny`` are tables of properties with the values that are allowed or not; ``minimum_bits`` is the least
@@ -74,7 +74,7 @@ def cipher_suites(facts: Facts, required: bool, parameters: dict[str, Any]) -> C
     return _to_version(facts, parameters, _judged(facts, "no ServerHello was seen", facts.suite, judge))
 
 
-def _to_version(facts: Facts, parameters: dict[str, Any], answer: Checked) -> Checked:
+def _to_version(facts: Facts, parameters: dict[str, Any], answer: CheckResult) -> CheckResult:
     """The answers where a rule is about versions up to one alone."""
     if "to_version" in parameters:
         newest = VERSION_ORDER.index(str(parameters["to_version"]))
@@ -83,7 +83,7 @@ def _to_version(facts: Facts, parameters: dict[str, Any], answer: Checked) -> Ch
     return answer
 
 
-def _offered(facts: Facts, required: bool, objection: Callable[[str], str | None]) -> Checked:
+def _offered(facts: Facts, required: bool, objection: Callable[[str], str | None]) -> CheckResult:
     def judge(names: str) -> Judged:
         poor = [(name, why) for name in names.split() if not name.endswith("SCSV") and (why := objection(name))]
         if not poor:
@@ -95,7 +95,7 @@ def _offered(facts: Facts, required: bool, objection: Callable[[str], str | None
 
 
 @check("allow", "deny", "dh_bits", "curve_bits", of_protection=True, of_any_server=True)
-def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The group of the key exchange is one of ``allow`` and none of ``deny``, and strong enough.
 
     ``dh_bits``: least length of a finite-field group (RFC 7919's by their names, others by their primes);
@@ -109,7 +109,7 @@ def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
         int(parameters.get("dh_bits", 0)),
         int(parameters.get("curve_bits", 0)),
     )
-    answer = Checked.of(facts, NOT_OBSERVABLE, "the group of the key exchange is not in the capture")
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "the group of the key exchange is not in the capture")
     found = zip(facts.group.tolist(), facts.dh_group.tolist(), facts.public_key.tolist(), strict=True)
     for at, (name, prime, public_key) in enumerate(found):
         if name is None:
@@ -203,7 +203,7 @@ TLS_1_2 = VERSION_ORDER.index("TLS 1.2")
 
 
 @check("deny", "allow", of_any_server=True)
-def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The server's key exchange, and the client's proof of its key, are signed with a scheme of ``allow`` and none of ``deny``.
 
     Both are patterns. Seen to TLS 1.2; before it MD5 with SHA-1, or SHA-1, is fixed (RFC 4346 7.4.3).
@@ -215,7 +215,7 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
             return True
         return bool(allow) and not any(re.fullmatch(pattern, name) for pattern in allow)
 
-    answer = Checked.of(facts, NOT_OBSERVABLE, "the signature is encrypted, or not in the capture")
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "the signature is encrypted, or not in the capture")
     is_signed = np.array([_is_signed(suite) for suite in facts.suite], bool)
     known = np.array([properties(suite) is not None for suite in facts.suite], bool)
     older = facts.negotiated & (facts.version >= 0) & (facts.version < TLS_1_2)
@@ -233,7 +233,7 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
 
 
 @check("allow", "deny", "to_version", of_any_server=True)
-def offers_signatures(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def offers_signatures(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The client's list of signature schemes has one that fits a pattern of ``allow``, and none that fits one of ``deny``.
 
     Before TLS 1.2 there are no such lists. A rule with ``to_version`` is about that version and older ones.
@@ -272,7 +272,7 @@ def _is_signed(suite: str | None) -> bool:
 
 
 @check("kinds", "offered", of_protection=True, of_any_server=True)
-def post_quantum(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def post_quantum(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The key exchange is of one of ``kinds``: hybrid, pure; with ``offered`` the client offers such a group.
 
     Groups of drafts (Kyber, CECPQ2) are no standard's and do not count.
@@ -291,7 +291,7 @@ def post_quantum(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ch
     return answer
 
 
-def _post_quantum_offered(facts: Facts, required: bool) -> Checked:
+def _post_quantum_offered(facts: Facts, required: bool) -> CheckResult:
     def judge(names: str) -> Judged:
         offered = [name for name in names.split() if is_post_quantum_name(name.lower())]
         if any("mlkem" in name.lower() for name in offered):
@@ -307,17 +307,17 @@ def _post_quantum_offered(facts: Facts, required: bool) -> Checked:
 
 
 @check(of_any_server=True)
-def no_compression(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def no_compression(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """TLS compression is not used (CRIME)."""
-    answer = Checked.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
     answer.put(facts.negotiated & (facts.compression == 0), PASS, "no compression")
     answer.put(facts.negotiated & (facts.compression > 0), unmet(required), "compression was agreed on")
     no_handshake(facts, answer)
     return answer
 
 
-def _agreed(facts: Facts, required: bool, agreed: Any, name: str) -> Checked:
-    answer = Checked.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+def _agreed(facts: Facts, required: bool, agreed: Any, name: str) -> CheckResult:
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
     answer.put(facts.negotiated & (agreed == UNKNOWN), NOT_OBSERVABLE, f"whether {name} was agreed on is not seen")
     answer.put(agreed == YES, PASS, f"{name} was agreed on")
     answer.put(agreed == NO, unmet(required), f"{name} was not agreed on")
@@ -326,13 +326,13 @@ def _agreed(facts: Facts, required: bool, agreed: Any, name: str) -> Checked:
 
 
 @check(of_any_server=True)
-def extended_master_secret(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def extended_master_secret(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Both sides agreed on the extended master secret (RFC 7627)."""
     return _agreed(facts, required, facts.extended_master_secret, "the extended master secret")
 
 
 @check(of_any_server=True)
-def secure_renegotiation(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def secure_renegotiation(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The server knows secure renegotiation (RFC 5746)."""
     answer = _agreed(facts, required, facts.secure_renegotiation, "secure renegotiation")
     answer.put(facts.negotiated & (facts.version >= TLS_1_3), PASS, "TLS 1.3 has no renegotiation")
@@ -340,7 +340,7 @@ def secure_renegotiation(facts: Facts, required: bool, parameters: dict[str, Any
 
 
 @check(of_any_server=True)
-def encrypt_then_mac(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def encrypt_then_mac(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Where the suite has CBC, both sides agreed to encrypt before the MAC is computed (RFC 7366)."""
     answer = _agreed(facts, required, facts.encrypt_then_mac, "encryption before the MAC")
     modes = [known.mode if (known := properties(suite)) is not None else None for suite in facts.suite]
@@ -350,9 +350,9 @@ def encrypt_then_mac(facts: Facts, required: bool, parameters: dict[str, Any]) -
 
 
 @check(of_any_server=True)
-def no_truncated_hmac(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def no_truncated_hmac(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The two sides did not agree to cut MACs to 80 bits (RFC 6066 7)."""
-    answer = Checked.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
     unknown = facts.negotiated & (facts.truncated_hmac == UNKNOWN)
     answer.put(unknown, NOT_OBSERVABLE, "whether truncated MACs were agreed on is not seen")
     answer.put(facts.truncated_hmac == NO, PASS, "no truncated MACs")
@@ -362,9 +362,9 @@ def no_truncated_hmac(facts: Facts, required: bool, parameters: dict[str, Any]) 
 
 
 @check(of_any_server=True)
-def no_early_data(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def no_early_data(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The client sends no early data (0-RTT): it can be replayed and has no forward secrecy (RFC 8446 2.3)."""
-    answer = Checked.of(facts, NOT_OBSERVABLE, "no ClientHello was seen")
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ClientHello was seen")
     answer.put(facts.early_data == NO, PASS, "no early data")
     answer.put(facts.early_data == YES, unmet(required), "the client offers early data")
     answer.put(facts.early_data_sent, unmet(required), "early data was sent")
@@ -373,9 +373,9 @@ def no_early_data(facts: Facts, required: bool, parameters: dict[str, Any]) -> C
 
 
 @check(of_any_server=True)
-def no_psk_only(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def no_psk_only(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """A pre-shared key is not all that keys are derived from (psk_ke of RFC 8446 4.2.9, plain PSK suites of RFC 4279)."""
-    answer = Checked.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
     answer.put(facts.negotiated, PASS, "not a pre-shared key alone")
     plain = np.array([(known := properties(s)) is not None and known.key_exchange == "PSK" for s in facts.suite])
     bad = facts.negotiated & (plain.astype(bool) | (facts.resumption == "psk"))
@@ -385,9 +385,9 @@ def no_psk_only(facts: Facts, required: bool, parameters: dict[str, Any]) -> Che
 
 
 @check(of_any_server=True)
-def server_authenticated(facts: Facts, required: bool, parameters: dict[str, Any]) -> Checked:
+def server_authenticated(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The server proved its identity: no anonymous key exchange."""
-    answer = Checked.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
     authentication = facts.authentication.astype(str)
     answer.put(facts.negotiated, PASS, "not anonymous")
     answer.put(facts.negotiated & (authentication == "anonymous"), unmet(required), "anonymous key exchange")

@@ -12,7 +12,7 @@ from auditor.paths.verdict import Verdict
 from auditor.policy.check import NOT_OBSERVABLE
 from auditor.policy.findings import SAMPLES, SampleFlow, Subject
 from auditor.policy.gathered import Findings
-from auditor.tables import closed
+from auditor.tables import value_sets
 from auditor.tables.columns import Texts, distinct
 
 Array = np.ndarray[Any, Any]
@@ -22,7 +22,7 @@ TLS_UNKNOWN = 256  # in the place of a protocol's number: TLS whose version is n
 
 
 @dataclass
-class Late:
+class LateFlows:
     """Flows that an exception came too late for."""
 
     flows: int = 0
@@ -35,10 +35,10 @@ class Late:
         if not len(late):
             return
         started, samples = subject.started[late], {subject.captures[0]: subject.samples(late)}
-        both = self.merge(Late(len(late), int(started.min()), int(started.max()), samples))
+        both = self.merge(LateFlows(len(late), int(started.min()), int(started.max()), samples))
         self.flows, self.first, self.last, self.samples = both.flows, both.first, both.last, both.samples
 
-    def merge(self, other: "Late") -> "Late":
+    def merge(self, other: "LateFlows") -> "LateFlows":
         """What both have counted."""
         if not (self.flows and other.flows):
             return self if self.flows else other
@@ -46,7 +46,7 @@ class Late:
             part: sorted([*self.samples.get(part, []), *other.samples.get(part, [])])[:SAMPLES]
             for part in self.samples | other.samples
         }
-        return Late(self.flows + other.flows, min(self.first, other.first), max(self.last, other.last), samples)
+        return LateFlows(self.flows + other.flows, min(self.first, other.first), max(self.last, other.last), samples)
 
 
 @dataclass
@@ -56,13 +56,13 @@ class VerdictTotals:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, verdict) -> flows
     not_observable: Counter[tuple[str, str]] = field(default_factory=Counter)  # (rule, reason) -> flows
     findings: Findings = field(default_factory=Findings)
-    exemptions: dict[int, Late] = field(default_factory=dict)  # by the exception's number among the policies'
+    exemptions: dict[int, LateFlows] = field(default_factory=dict)  # by the exception's number among the policies'
 
     def count(self, rule: str, verdict: Array, which: Array, reasons: Array) -> None:
         """Count verdicts of a rule; ``which``: the numbers of their ``reasons``."""
-        for code, number in enumerate(np.bincount(verdict, minlength=len(closed.VERDICTS)).tolist()):
+        for code, number in enumerate(np.bincount(verdict, minlength=len(value_sets.VERDICTS)).tolist()):
             if number:
-                self.counts[rule, closed.VERDICTS[code]] += number
+                self.counts[rule, value_sets.VERDICTS[code]] += number
         unseen, flows = np.unique(which[verdict == NOT_OBSERVABLE], return_counts=True)
         for at, number in zip(unseen.tolist(), flows.tolist(), strict=True):
             self.not_observable[rule, str(reasons[at])] += number
@@ -75,7 +75,7 @@ class VerdictTotals:
     def add_late(self, exemption: int, late: Array, subject: Subject) -> None:
         """Count flows of a batch that an exception came too late for."""
         if len(late):
-            self.exemptions.setdefault(exemption, Late()).add(late, subject)
+            self.exemptions.setdefault(exemption, LateFlows()).add(late, subject)
 
     def merge(self, other: "VerdictTotals") -> "VerdictTotals":
         """What both have counted."""
@@ -135,7 +135,7 @@ class Summary:
                 str(way.path.values[path]),
                 CONFIDENCE_NAMES[sure],
                 name or "-",
-                closed.VERDICTS[verdict],
+                value_sets.VERDICTS[verdict],
                 bool(scope),
                 bool(half),
             )

@@ -26,7 +26,7 @@ TUNNEL = ["tunnel", "outer_tunnel", "outer_source", "outer_target", "outer_sourc
 WIRELESS_LINKS = {WIRELESS, RADIOTAP, PRISM, AVS, PPI}
 
 
-class Further(NamedTuple):
+class LaterFrames(NamedTuple):
     """Frames behind the first ones: packets, behind which of the given packets each is, and what is counted of them."""
 
     rows: S.Array
@@ -35,7 +35,7 @@ class Further(NamedTuple):
     about_network: int
 
 
-def aggregated(block: S.Array, packets: S.Array) -> Further:
+def aggregated(block: S.Array, packets: S.Array) -> LaterFrames:
     """The frames with IP in the aggregates of a block's packets; what is theirs is no longer of the first one's length."""
     rows, behind = [], []
     for at in np.flatnonzero(packets["further"]).tolist():
@@ -48,7 +48,7 @@ def aggregated(block: S.Array, packets: S.Array) -> Further:
     kept = np.isin(listed["status"], (DECODED, FRAGMENT, OTHER_IP))
     first = np.array(behind, np.int64)[kept]
     np.subtract.at(packets["wire_length"], first, listed["wire_length"][kept])
-    return Further(listed.view(np.ndarray)[kept], first, fragments, about_network)
+    return LaterFrames(listed.view(np.ndarray)[kept], first, fragments, about_network)
 
 
 def _frames(block: S.Array, first: Any) -> Iterator[S.Array]:

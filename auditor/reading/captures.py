@@ -9,7 +9,7 @@ from auditor.border.words import BETWEEN, agreed
 from auditor.capture.inputs import Input
 from auditor.flows import state as S
 from auditor.reading.clocks import correction
-from auditor.reading.sources import SKIPPED, Counted
+from auditor.reading.sources import SKIPPED, CaptureCounts
 from auditor.tables import arrow
 
 LONG_GAP = 60_000_000_000  # nanoseconds between captures that are read as one, from which on it is reported
@@ -71,7 +71,7 @@ class Capture:
         return lacks
 
 
-def capture_of(item: Input, counted: Counted, odd: Iterable[str] = ()) -> Capture:
+def capture_of(item: Input, counted: CaptureCounts, odd: Iterable[str] = ()) -> Capture:
     """What was counted of an input; waits until all of it is hashed. ``odd``: what judging says of it, a sentence each."""
     c, notes, fragments, sha256 = counted.counters, counted.notes, counted.fragments, item.sha256()
     packets = int(c[S.PACKETS])
@@ -124,7 +124,7 @@ def _copies(count: int, *, is_alone: bool) -> str:
     return f"{what}, and {agreed(count, 'counts', 'count')} once"
 
 
-def _reports(counted: Counted) -> Iterable[str]:
+def _reports(counted: CaptureCounts) -> Iterable[str]:
     """What was done about what switches and routers report of traffic."""
     c = counted.counters
     if c[S.EXPORTS]:
@@ -147,7 +147,7 @@ def _cut(c: S.Array) -> Iterable[str]:
         yield f"{inside} {agreed(inside, 'packet ends', 'packets end')} inside a header (cut, or sent so): of what flow it is does not show"
 
 
-def _unread(counted: Counted) -> Iterable[str]:
+def _unread(counted: CaptureCounts) -> Iterable[str]:
     """What was not looked into, and why: no flow tells of it, so that no verdict does."""
     c = counted.counters
     malformed, encrypted = int(c[S.MALFORMED_PACKETS]), int(c[S.ENCRYPTED_PACKETS])
@@ -167,7 +167,7 @@ def _unread(counted: Counted) -> Iterable[str]:
         yield f"none of its packets belongs to a flow: {listed}"
 
 
-def _about_packets(counted: Counted) -> Iterable[str]:
+def _about_packets(counted: CaptureCounts) -> Iterable[str]:
     """Why there are no packets of a capture, or not all."""
     if counted.outside:
         are = agreed(counted.outside, "of its packets is", "of its packets are")
@@ -176,7 +176,7 @@ def _about_packets(counted: Counted) -> Iterable[str]:
         yield "holds no packets"
 
 
-def _warnings(item: Input, counted: Counted, odd: Iterable[str]) -> Iterable[str]:
+def _warnings(item: Input, counted: CaptureCounts, odd: Iterable[str]) -> Iterable[str]:
     """What was odd about a capture, in words."""
     c, notes, fragments = counted.counters, counted.notes, counted.fragments
     yield from notes.warnings

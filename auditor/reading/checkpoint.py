@@ -16,7 +16,7 @@ import numpy as np
 from auditor.border.gate import RefusedError
 from auditor.capture.inputs import Input
 from auditor.capture.interfaces import Interfaces
-from auditor.decode.control import Control, Most
+from auditor.decode.control import Control, FactLimits
 from auditor.decode.fragments import Reassembler
 from auditor.decode.packet import FRAME_SEEN, PACKET, PACKET_MARK, RECENT, RECENT_PACKET
 from auditor.flows import state as S
@@ -24,7 +24,7 @@ from auditor.flows.limits import Limits
 from auditor.flows.room import new_tallies
 from auditor.machine import packed
 from auditor.reading import kept, kept_control, snapshot
-from auditor.reading.decoding import PLACES, Standing
+from auditor.reading.decoding import PLACES, OpenCapture
 from auditor.reading.events import Checkpoint
 from auditor.reading.samples import Samples
 from auditor.reading.sources import NEVER, SKIPPED, FirstPackets, Source, ordered
@@ -51,7 +51,7 @@ LAYOUTS: dict[str, Any] = {
 
 
 @dataclass
-class Pace:
+class CheckpointPace:
     """When the next checkpoint is due: they must not take more than a twentieth of the time."""
 
     last: float = field(default_factory=time.monotonic)
@@ -67,7 +67,7 @@ class Pace:
 
 
 @dataclass
-class Border:
+class DecoderState:
     """What the thread that decodes remembers between two packets."""
 
     tallies: S.Array  # of the captures that have begun
@@ -92,14 +92,14 @@ def border(
     fragments: Reassembler,
     interfaces: Interfaces,
     samples: Samples,
-    standing: Sequence[Standing],
+    standing: Sequence[OpenCapture],
     *,
     is_last: bool,
-) -> Border:
+) -> DecoderState:
     """What is remembered of decoding; ``standing``: of captures that are open."""
     values, arrays = kept_control.parts(control)
     del values["captures"]
-    return Border(
+    return DecoderState(
         seen.tallies.copy(),
         is_last,
         {
@@ -121,7 +121,7 @@ def border(
     )
 
 
-def checkpoint(at: Border, state: S.State, packets: int, captures: Sequence[Source]) -> Checkpoint:
+def checkpoint(at: DecoderState, state: S.State, packets: int, captures: Sequence[Source]) -> Checkpoint:
     """Where reading can go on, once the packets before a border were followed; ``packets``: how many these are."""
     sources = captures[: len(at.tallies)]
     marks = [source.beginning.marks for source in sources]
@@ -153,12 +153,12 @@ def _counted(source: Source, standing: Mapping[str, Any] | None) -> dict[str, An
 
 
 @dataclass
-class Onward:
+class ResumePoint:
     """What was read before, of captures that are read on."""
 
     packets: int
     groups: int = 0  # captures read apart that are done
-    resumed: "Resumed | None" = None  # the captures that are read as one, with what is remembered of them:
+    resumed: "ResumedCheckpoint | None" = None  # the captures that are read as one, with what is remembered of them:
     sources: list[Source] = field(default_factory=list)
     tallies: S.Array = field(default_factory=lambda: new_tallies(0))
     control: Control = field(default_factory=Control)
@@ -166,7 +166,7 @@ class Onward:
 
 
 @dataclass
-class Resumed:
+class ResumedCheckpoint:
     """A checkpoint that is gone on from. Methods raise RefusedError for what no audit has written."""
 
     values: Mapping[str, Any]
@@ -177,14 +177,14 @@ class Resumed:
         """The captures that were read, or begun, in their order."""
         return [str(one["name"]) for one in self.values["sources"]]
 
-    def standing(self, number: int) -> Standing | None:
+    def standing(self, number: int) -> OpenCapture | None:
         """Where a capture stood that was open."""
         packets, size = 0, 0
         for one in self.values["open"]:
             begin, first = packets, size
             packets, size = packets + int(one["pending"][0]), size + int(one["pending"][1])
             if one["number"] == number:
-                return Standing(one, self.arrays["pending"][begin:packets], self.arrays["pending_data"][first:size])
+                return OpenCapture(one, self.arrays["pending"][begin:packets], self.arrays["pending_data"][first:size])
         return None
 
     def beginnings(self) -> dict[str, FirstPackets]:
@@ -266,7 +266,7 @@ class Resumed:
         end = max(ends, default=NEVER) + bool(ends and self.values["alone"])
         return None if any(one.first < end for one in coming) else (sources, tallies)
 
-    def onward(self, inputs: Sequence[Input], limits: Limits, most: Most, window: Window) -> Onward | None:
+    def onward(self, inputs: Sequence[Input], limits: Limits, most: FactLimits, window: Window) -> ResumePoint | None:
         """Reading ``inputs`` on; None where that is not possible, see ``placed``."""
         if (found := self.placed(inputs, window)) is None:
             return None
@@ -274,4 +274,4 @@ class Resumed:
         control = Control(most, captures=[source.item.name for source in sources])
         self.control(control)
         state = self.state(limits, tallies)
-        return Onward(int(self.values["packets"]), 0, self, sources, tallies, control, state)
+        return ResumePoint(int(self.values["packets"]), 0, self, sources, tallies, control, state)

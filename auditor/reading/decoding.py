@@ -15,7 +15,7 @@ from auditor.decode.packet import PACKET
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import counting, scan, secrets
-from auditor.reading.aggregates import Further, aggregated
+from auditor.reading.aggregates import LaterFrames, aggregated
 from auditor.reading.clocks import correction
 from auditor.reading.interfaces import name_interfaces
 from auditor.reading.sources import NEVER, Source
@@ -44,7 +44,7 @@ class Block:
     def __post_init__(self) -> None:
         self.data = self.buffer
 
-    def add(self, further: Further) -> None:
+    def add(self, further: LaterFrames) -> None:
         """Put frames of aggregates behind the first one of each."""
         count = self.count + len(further.rows)
         if count > len(self.packets):
@@ -83,7 +83,7 @@ class Block:
 
 
 @dataclass
-class Standing:
+class OpenCapture:
     """Where a capture is read: how, and its packets that are decoded and not handed on yet, with their bytes."""
 
     values: Mapping[str, Any]
@@ -129,7 +129,7 @@ class Cursor:
         *,
         prompt: bool,
         few: bool,
-        standing: Standing | None = None,
+        standing: OpenCapture | None = None,
     ) -> None:
         """``standing``: where it is read on, in a capture of which all before was read."""
         size = blocks.size if few else blocks.size // SMALLER
@@ -181,7 +181,7 @@ class Cursor:
             return None
         return int(self.keys[self.at]) if self.at else max(int(self.block.packets["time"][0]), self._before)
 
-    def standing(self) -> Standing | None:
+    def standing(self) -> OpenCapture | None:
         """Where it stands; None where another process could not go on there."""
         read, left = self.reader.standing(), self.block.count - self.at
         if read is None:
@@ -195,9 +195,9 @@ class Cursor:
             "reader": read,
         }
         packets = self.block.copied(self.at, self.block.count, 0) if left else np.zeros(0, PACKET)
-        return Standing(values, packets, self.block.buffer[begin:end].copy())
+        return OpenCapture(values, packets, self.block.buffer[begin:end].copy())
 
-    def _go_on(self, standing: Standing) -> None:
+    def _go_on(self, standing: OpenCapture) -> None:
         """Be where another one stood. Raises InputError and OSError."""
         self.reader.go_on(standing.values["reader"])
         if count := self.reader.pcapng.secrets:

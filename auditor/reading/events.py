@@ -9,11 +9,11 @@ from auditor.capture.inputs import Input
 from auditor.decode.control import Control
 from auditor.flows import rows
 from auditor.flows import state as S
-from auditor.reading.sources import Counted, Source
+from auditor.reading.sources import CaptureCounts, Source
 
 
 @dataclass(frozen=True)
-class Chosen:
+class RequestsFound:
     """What was found of the requests in a batch's flows when it was first described."""
 
     kind: S.Array  # which protocol's they are, where they may be read; -1 where not
@@ -33,7 +33,7 @@ class Batch:
     interfaces: list[str | None]
     control: Control  # what the captures have shown of the network so far
     key_logs: Mapping[str, Sequence[bytes]]  # TLS secrets that each capture has shown so far
-    chosen: Chosen | None = None  # of a batch that was kept
+    chosen: RequestsFound | None = None  # of a batch that was kept
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Checkpoint:
 
 
 @dataclass
-class Ended:
+class CapturesEnded:
     """All captures that are read as one are at their ends."""
 
     sources: list[Source]  # in the order of their first packets
@@ -62,7 +62,7 @@ class Finished:
     """A capture was read to its end."""
 
     source: Input
-    counted: Counted
+    counted: CaptureCounts
 
 
 @dataclass
@@ -73,4 +73,4 @@ class Unreadable:
     reason: str
 
 
-Event = Batch | Checkpoint | Ended | Finished | Unreadable
+Event = Batch | Checkpoint | CapturesEnded | Finished | Unreadable

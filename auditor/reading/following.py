@@ -18,7 +18,7 @@ import auditor.reading.answering  # noqa: F401 - kernels that are prepared with 
 from auditor.capture.inputs import Input
 from auditor.capture.pcap import MORE
 from auditor.capture.reader import BLOCK_BYTES
-from auditor.decode.control import Control, Most
+from auditor.decode.control import Control, FactLimits
 from auditor.decode.frames import BITS, capture
 from auditor.flows import rows
 from auditor.flows import state as S
@@ -28,9 +28,9 @@ from auditor.flows.room import forget_answers, is_full, make_room, new_state, ol
 from auditor.flows.table import evict
 from auditor.machine import kernel, memory
 from auditor.reading import scan
-from auditor.reading.checkpoint import Border, Onward, Pace, checkpoint
+from auditor.reading.checkpoint import CheckpointPace, DecoderState, ResumePoint, checkpoint
 from auditor.reading.decoding import CANNOT_BE_FOLLOWED
-from auditor.reading.events import Batch, Checkpoint, Ended, Event, Finished, Unreadable
+from auditor.reading.events import Batch, CapturesEnded, Checkpoint, Event, Finished, Unreadable
 from auditor.reading.exchange import ExchangeFiles, Share
 from auditor.reading.merging import Merging
 from auditor.reading.sources import FirstPackets, Source, measure, ordered
@@ -42,20 +42,20 @@ BATCHES = 4  # that share the memory for them: those that wait are rows yet, one
 LARGE_ARENA = 64 << 20  # bytes of interned strings of which there are not to be several at one time
 
 
-def within(ceiling: memory.Ceiling) -> tuple[Limits, Most]:
+def within(ceiling: memory.Ceiling) -> tuple[Limits, FactLimits]:
     """How much is remembered of flows, and of what captures show of their network."""
     limits = Limits.within(
         flows=ceiling.part(memory.FLOWS),
         streams=ceiling.part(memory.STREAMS),
         strings=ceiling.part(memory.STRINGS),
     )
-    return limits, Most.within(ceiling.part(memory.FACTS))
+    return limits, FactLimits.within(ceiling.part(memory.FACTS))
 
 
 class Reading:
     """Reads inputs in a thread, as one capture or each ``apart``; iterate to get what happens, in order.
 
-    ``share``: follows some of the flows only. What they tell and ask the others is in the files that ``Ended`` lists.
+    ``share``: follows some of the flows only. What they tell and ask the others is in the files that ``CapturesEnded`` lists.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Reading:
         ceiling: memory.Ceiling | None = None,
         share: Share | None = None,
         borders: bool = False,
-        onward: Onward | None = None,
+        onward: ResumePoint | None = None,
     ) -> None:
         """``borders``: events tell where reading could go on; ``onward``: what was read before, to go on from there."""
         self.inputs = list(inputs)
@@ -82,7 +82,7 @@ class Reading:
         self._window = window
         self._share = share
         self._exchange: ExchangeFiles | None = None  # what flows of a share state and ask, of what is read now
-        self._pace = Pace() if borders else None
+        self._pace = CheckpointPace() if borders else None
         self._onward = onward
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(WAITING)
         self._stopped = threading.Event()
@@ -199,7 +199,9 @@ class Reading:
         merging.fragments.ended()
         if self._exchange is not None:
             self._exchange.write()
-        self._put(Ended(sources, merging.interfaces.names, control, self._exchange.files if self._exchange else ()))
+        self._put(
+            CapturesEnded(sources, merging.interfaces.names, control, self._exchange.files if self._exchange else ())
+        )
         measure(sources)
         read = [source for source in sources if source.failure is None]
         for source in read:
@@ -220,7 +222,7 @@ class Reading:
         number = 0
         try:
             for block in merging.steps():
-                if isinstance(block, Border):
+                if isinstance(block, DecoderState):
                     self._reach(block, state, sources)
                     continue
                 number, following = capture(int(block.packets[0].frame)), 0
@@ -240,7 +242,7 @@ class Reading:
             sources[number].counted.notes.damaged(CANNOT_BE_FOLLOWED)
         return state
 
-    def _reach(self, border: Border, state: S.State, sources: list[Source]) -> None:
+    def _reach(self, border: DecoderState, state: S.State, sources: list[Source]) -> None:
         """Tell where reading could go on."""
         assert self._pace is not None
         if not self._stopped.is_set():

@@ -159,7 +159,7 @@ class _Share:
 
 
 @dataclass
-class _Deciding:
+class _LookupTables:
     """The tables that names and sessions are looked up in."""
 
     answers: Any
@@ -212,7 +212,9 @@ def decide(files: Sequence[Sequence[Path]]) -> list[Answers]:
     Raises OSError, and RefusedError for files that no share has written.
     """
     shares, numbers = [_Share(one) for one in files], cast("dict[bytes, int]", {})
-    deciding = _Deciding(S.records(ANSWERS, ANSWER), np.zeros(S.COUNTERS, np.int64), np.zeros((SESSIONS, 2), np.uint64))
+    deciding = _LookupTables(
+        S.records(ANSWERS, ANSWER), np.zeros(S.COUNTERS, np.int64), np.zeros((SESSIONS, 2), np.uint64)
+    )
     for parts in _windows(shares, numbers):
         deciding.names(shares, [namings for namings, _ in parts])
         deciding.originals(shares, [resumings for _, resumings in parts])

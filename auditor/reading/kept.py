@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from auditor.border.gate import RefusedError
-from auditor.capture.digest import Known
+from auditor.capture.digest import KnownInput
 from auditor.capture.inputs import Input
 from auditor.capture.reader import Notes
 from auditor.decode.control import Control
@@ -22,8 +22,8 @@ from auditor.flows import rows, strings
 from auditor.flows import state as S
 from auditor.machine import packed
 from auditor.reading import kept_control
-from auditor.reading.events import Batch, Chosen
-from auditor.reading.sources import SKIPPED, Counted, Source
+from auditor.reading.events import Batch, RequestsFound
+from auditor.reading.sources import SKIPPED, CaptureCounts, Source
 
 BATCH, CONTROL, SOURCES = "batch of flows", "control", "sources"  # kinds of files
 LAYOUTS = {
@@ -50,7 +50,7 @@ PLAIN = (
 )
 
 
-def batch_parts(batch: Batch, chosen: Chosen | None = None) -> tuple[dict[str, Any], dict[str, S.Array]]:
+def batch_parts(batch: Batch, chosen: RequestsFound | None = None) -> tuple[dict[str, Any], dict[str, S.Array]]:
     """The values and arrays that say what a batch holds, with the strings that its rows name.
 
     ``chosen``: what was found of the requests in its flows. It is kept where a log of batches is, which has what captures
@@ -97,7 +97,7 @@ def batch_of(found: packed.Packed, generation: int, control: Control | None = No
     )
 
 
-def _chosen(found: packed.Packed, count: int) -> Chosen:
+def _chosen(found: packed.Packed, count: int) -> RequestsFound:
     """What was found of the requests in the flows of a batch."""
     kind, reason, texts = found.arrays["kind"], found.arrays["reason"], found.values.get("reasons")
     if not _are_texts(texts, empty=True) or kind.shape != (count,) or reason.shape != (count,):
@@ -105,7 +105,7 @@ def _chosen(found: packed.Packed, count: int) -> Chosen:
     assert isinstance(texts, list)
     if count and not -1 <= reason.min() <= reason.max() < len(texts):
         raise RefusedError("damaged: it does not say why requests were not read")
-    return Chosen(kind.astype(np.int64), texts, reason.astype(np.int64))
+    return RequestsFound(kind.astype(np.int64), texts, reason.astype(np.int64))
 
 
 def write_batch(path: Path, batch: Batch) -> str:
@@ -228,10 +228,12 @@ def sources_of(listed: Any, tallies: S.Array, inputs: Mapping[str, Input]) -> It
 
 
 def _source(one: Any, counters: S.Array, inputs: Mapping[str, Input]) -> Source:
-    counted = Counted(counters, notes=Notes(**one["notes"]), fragments=Counts(**one["fragments"]), **one["counted"])
+    counted = CaptureCounts(
+        counters, notes=Notes(**one["notes"]), fragments=Counts(**one["fragments"]), **one["counted"]
+    )
     counted.interfaces, counted.warnings = list(one["interfaces"]), list(one["warnings"])
     counted.left_out.update(one["left_out"])
-    known = Known(counted.bytes, one["sha256"], bool(one["changed"]))
+    known = KnownInput(counted.bytes, one["sha256"], bool(one["changed"]))
     name = shown(one["name"])
     gone = Input(name, size=one["size"], stamp=one["stamp"])
     item = replace(inputs.get(name, gone), digest=known)

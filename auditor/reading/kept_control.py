@@ -16,9 +16,9 @@ from auditor.decode.control import (
     Binding,
     Control,
     Encrypted,
+    FactLimits,
     FirstSeen,
     IcmpError,
-    Most,
     Neighbour,
 )
 from auditor.machine.packed import Array, Packed
@@ -96,18 +96,18 @@ def parts(control: Control) -> tuple[dict[str, Any], dict[str, Array]]:
     }
 
 
-def whole(found: Packed, most: Most | None = None) -> Control:
+def whole(found: Packed, most: FactLimits | None = None) -> Control:
     """What ``parts`` was made of. Raises RefusedError for what it cannot have been made of.
 
     ``most``: how many facts of each kind are kept.
     """
     try:
-        return _whole(found, most or Most())
+        return _whole(found, most or FactLimits())
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise RefusedError("damaged: what it says of the network is not whole") from error
 
 
-def _whole(found: Packed, most: Most) -> Control:
+def _whole(found: Packed, most: FactLimits) -> Control:
     values, arrays = found.values, {name: array.tolist() for name, array in found.arrays.items() if array.dtype.names}
     control = Control(most, captures=[str(name) for name in values["captures"]])
     control.left_out.update({str(kind): int(count) for kind, count in values["left_out"].items()})

@@ -22,9 +22,9 @@ from auditor.decode.packet import FRAME_SEEN, RECENT, RECENT_PACKET
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import copies, counting, scan
-from auditor.reading.agenda import Agenda
-from auditor.reading.checkpoint import Border, Pace, Resumed, Seen, border
-from auditor.reading.decoding import BYTES_A_PACKET, FEW, Block, Blocks, Cursor, Standing
+from auditor.reading.capture_queue import CaptureQueue
+from auditor.reading.checkpoint import CheckpointPace, DecoderState, ResumedCheckpoint, Seen, border
+from auditor.reading.decoding import BYTES_A_PACKET, FEW, Block, Blocks, Cursor, OpenCapture
 from auditor.reading.samples import Samples
 from auditor.reading.sources import Source
 
@@ -47,8 +47,8 @@ class Merging:
         *,
         prompt: bool = False,
         control: Control | None = None,
-        pace: Pace | None = None,
-        resumed: Resumed | None = None,
+        pace: CheckpointPace | None = None,
+        resumed: ResumedCheckpoint | None = None,
     ) -> None:
         """``pace``: how often borders between captures are wanted; ``resumed``: where reading goes on."""
         self.interfaces = Interfaces()
@@ -65,16 +65,16 @@ class Merging:
         self._frames = S.records(RECENT, FRAME_SEEN)
         self._blocks = Blocks(block_bytes)
         self._pace = pace
-        self._open = Agenda()
+        self._open = CaptureQueue()
         self._gathered: Block | None = None
         self._filled = 0  # bytes of that block
         self._left = threading.Event()
-        self._begun: list[tuple[Source, Resumed]] = []  # captures that were read before, or a part of them
+        self._begun: list[tuple[Source, ResumedCheckpoint]] = []  # captures that were read before, or a part of them
         if resumed is not None:
             self._seen, self._frames = resumed.decoding(self.fragments, self.interfaces, self.samples)
             while self._waiting and self._waiting[0].number < len(resumed.names):
                 self._begun.append((self._waiting.popleft(), resumed))
-        self._done: queue.Queue[Block | Border | BaseException | None] = queue.Queue(1)
+        self._done: queue.Queue[Block | DecoderState | BaseException | None] = queue.Queue(1)
         self._thread = threading.Thread(target=self._work, name="decoding", daemon=True)
 
     @property
@@ -85,7 +85,7 @@ class Merging:
     def __iter__(self) -> Iterator[Block]:
         return (step for step in self.steps() if isinstance(step, Block))
 
-    def steps(self) -> Iterator[Block | Border]:
+    def steps(self) -> Iterator[Block | DecoderState]:
         """The blocks of packets, with the borders between captures where these are wanted."""
         self._thread.start()
         try:
@@ -110,7 +110,7 @@ class Merging:
         except BaseException as error:  # noqa: BLE001 - raised again where the blocks are taken
             self._put(error)
 
-    def _put(self, item: Block | Border | BaseException | None) -> None:
+    def _put(self, item: Block | DecoderState | BaseException | None) -> None:
         """Hand something to the other thread, unless it waits for nothing any more."""
         while not self._left.is_set():
             try:
@@ -151,7 +151,7 @@ class Merging:
             if (cursor := self._open_one(first)) is not None:
                 self._load(cursor)
 
-    def _open_one(self, source: Source, standing: Standing | None = None) -> Cursor | None:
+    def _open_one(self, source: Source, standing: OpenCapture | None = None) -> Cursor | None:
         """Open a capture; ``standing``: where it is read on. None where it cannot be read."""
         few = len(self._open) < FEW
         try:
@@ -165,19 +165,19 @@ class Merging:
             return cursor
         return None
 
-    def _reach_border(self, pace: Pace) -> None:
+    def _reach_border(self, pace: CheckpointPace) -> None:
         """No capture is open: tell what is remembered, where that is wanted."""
         if not self._waiting or pace.is_due:
             self._tell(pace, [])
 
-    def _reach_inside(self, pace: Pace) -> None:
+    def _reach_inside(self, pace: CheckpointPace) -> None:
         """Captures are open: tell where each stands as well."""
         standing = [one for cursor in self._open if (one := cursor.standing()) is not None]
         if len(standing) == len(self._open) and sum(one.data.nbytes for one in standing) <= MOST_PENDING:
             self._tell(pace, standing)
         pace.last = time.monotonic()
 
-    def _tell(self, pace: Pace, standing: Sequence[Standing]) -> None:
+    def _tell(self, pace: CheckpointPace, standing: Sequence[OpenCapture]) -> None:
         """Tell what is remembered, unless some of a capture is lost."""
         if any(source.failure is not None and source.counted.counters[S.PACKETS] for source in self._sources):
             return

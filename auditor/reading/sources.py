@@ -30,7 +30,7 @@ DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass
-class Counted:
+class CaptureCounts:
     """What was counted of one capture; complete once all that are read with it are at their ends."""
 
     counters: S.Array
@@ -71,7 +71,7 @@ class Source:
     item: Input
     number: int
     first: int
-    counted: Counted
+    counted: CaptureCounts
     beginning: FirstPackets = field(default_factory=FirstPackets)
     key_logs: list[bytes] = field(default_factory=list)  # TLS secrets that it has shown so far
     failure: str | None = None  # why it could not be read, or no further
@@ -91,7 +91,7 @@ class Source:
         counted.bytes = self.item.digest.count if self.item.digest is not None else 0
 
 
-class Look:
+class Beginnings:
     """Looks at the beginnings of captures; what is wrong with one shows when it is read."""
 
     def __init__(self) -> None:
@@ -102,9 +102,9 @@ class Look:
         """The beginnings of captures, of objects in stores several at a time."""
         openers: list[Callable[[], Input | None]] = [item.again for item in inputs]
         if any(item.remote is not None for item in inputs):
-            from auditor.capture import heads  # only for stores
+            from auditor.capture import first_bytes  # only for stores
 
-            openers = heads.beginnings(inputs, LOOKED_AT_BYTES)
+            openers = first_bytes.beginnings(inputs, LOOKED_AT_BYTES)
         return [self.at(item, opener) for item, opener in zip(inputs, openers, strict=True)]
 
     def at(self, item: Input, opener: Callable[[], Input | None]) -> FirstPackets:
@@ -175,7 +175,7 @@ def ordered(
     is_looked_at = len(inputs) > 1 or known is not None or bool(window)
     there = known or {}
     unknown = [item for item in inputs if item.name not in there] if is_looked_at else []
-    seen = dict(zip((item.name for item in unknown), Look().at_all(unknown), strict=True)) if unknown else {}
+    seen = dict(zip((item.name for item in unknown), Beginnings().at_all(unknown), strict=True)) if unknown else {}
     beginnings = [there.get(item.name) or seen.get(item.name) or FirstPackets() for item in inputs]
     ahead = (
         clock_offsets([(one.first, one.marks) for one in beginnings])
@@ -192,7 +192,7 @@ def ordered(
     skipped = _outside(inputs, beginnings, window)
     sources = []
     for number, k in enumerate(sorted(range(len(inputs)), key=key)):
-        one, counted = beginnings[k], Counted(tallies[number], offset=ahead[k])
+        one, counted = beginnings[k], CaptureCounts(tallies[number], offset=ahead[k])
         if k in skipped:
             inputs[k].skip()
             counted.notes = replace(one.notes, status=SKIPPED)

@@ -42,7 +42,7 @@ CANCEL, SSL_REQUEST, GSS_REQUEST = 80877102, 80877103, 80877104  # PostgreSQL's 
 ANY = UNKNOWN  # where no protocol is known, or one inside of another (behind CONNECT, SOCKS)
 
 
-class Word(NamedTuple):
+class CommandWord(NamedTuple):
     """The first word of a command (of IMAP: the one behind the tag; of XMPP: an element), in small letters."""
 
     text: bytes
@@ -50,10 +50,10 @@ class Word(NamedTuple):
     kind: int
 
 
-def _words(application: int, harmless: str, log_in: str) -> tuple[Word, ...]:
+def _words(application: int, harmless: str, log_in: str) -> tuple[CommandWord, ...]:
     """The commands that may come before TLS, and those that log in; all others of the protocol have contents."""
     known = ((harmless, HARMLESS), (log_in, LOGIN))
-    return tuple(Word(word.encode(), application, kind) for texts, kind in known for word in texts.split())
+    return tuple(CommandWord(word.encode(), application, kind) for texts, kind in known for word in texts.split())
 
 
 COMMAND_WORDS = (
@@ -70,7 +70,7 @@ COMMAND_WORDS = (
     *_words(IRC, "cap starttls nick user ping pong quit", "pass authenticate oper"),  # RFC 2812 3.1
     *_words(XMPP, "?xml stream starttls", "auth response"),  # RFC 6120 5, 6
     *_words(ANY, "starttls stls", "user pass login auth authenticate apop authinfo authorization:"),
-    *(Word(word, ANY, COMMANDS) for word in (b"mail", b"rcpt", b"get", b"post", b"put", b"patch", b"delete")),
+    *(CommandWord(word, ANY, COMMANDS) for word in (b"mail", b"rcpt", b"get", b"post", b"put", b"patch", b"delete")),
 )
 _LENGTHS = np.array([len(one.text) for one in COMMAND_WORDS], np.int64)
 _TEXTS = np.zeros((len(COMMAND_WORDS), int(_LENGTHS.max())), np.uint8)

@@ -7,7 +7,7 @@ from typing import Any
 
 from auditor.border.words import agreed, counted
 from auditor.report.problems import Problem
-from auditor.tables.closed import SEVERITIES, VERDICTS
+from auditor.tables.value_sets import SEVERITIES, VERDICTS
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from auditor.prefixes import parse
 from auditor.report.judged import RuleCoverage
 from auditor.report.plain import Row
 from auditor.report.results import Results
-from auditor.tables.closed import SEVERITIES
+from auditor.tables.value_sets import SEVERITIES
 
 ASPECTS = {
     "path": "path",

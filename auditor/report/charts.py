@@ -53,7 +53,7 @@ class Count(NamedTuple):
     number: int
 
 
-class Trips(NamedTuple):
+class PathRoundTrips(NamedTuple):
     """Round-trip times of the TCP handshakes of a path, in milliseconds."""
 
     way: str
@@ -192,7 +192,7 @@ def counted(column: Texts) -> dict[str, int]:
     return dict(counts)
 
 
-def round_trips(flows: FlowColumns) -> list[Trips]:
+def round_trips(flows: FlowColumns) -> list[PathRoundTrips]:
     """Round-trip times by path and its confidence."""
     times = flows.numbers("rtt_ms", np.nan)
     rows = []
@@ -200,7 +200,9 @@ def round_trips(flows: FlowColumns) -> list[Trips]:
         some = times[(flows.way.index == code) & ~np.isnan(times)]
         if way is not None and len(some):
             path = str(flows.path.values[flows.path.index[np.argmax(flows.way.index == code)]])
-            rows.append(Trips(way, path, len(some), *np.percentile(some, QUANTILES, method="nearest").tolist()))
+            rows.append(
+                PathRoundTrips(way, path, len(some), *np.percentile(some, QUANTILES, method="nearest").tolist())
+            )
     return sorted(rows, key=lambda row: (-row.flows, row.way))
 
 

@@ -14,7 +14,7 @@ def save(result: Results, target: Path, *, force: bool = False) -> Path:
     listed = custody.read(result.folder)
     inputs = writing.identities(result.folder / name for name in (*listed.all, custody.CUSTODY))
     folder.check(target, inputs, force=force)
-    copies = writing.Together(target, folder.MARKS)
+    copies = writing.FolderWrite(target, folder.MARKS)
     try:
         writing.make_folder(target)
         for name in listed.all:

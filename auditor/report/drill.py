@@ -217,7 +217,7 @@ def dissect(result: Results, flow: int | str, keylog: str | Path | None = None) 
     pyshark has an event loop of its own, in a thread: it works in Jupyter, where one runs already.
     """
     from auditor.requests import tshark
-    from auditor.requests.opener import Private
+    from auditor.requests.opener import PrivateFile
 
     program = tshark.program()
     if program is None:
@@ -227,7 +227,7 @@ def dissect(result: Results, flow: int | str, keylog: str | Path | None = None) 
     flow_id = flow_ids.found(result, flow)
     dissected: list[Any] = []
     failed: list[Exception] = []
-    kept = Private()
+    kept = PrivateFile()
 
     def load() -> None:
         from auditor.requests.dissection import Dissection

@@ -35,7 +35,7 @@ def results(url: str, mark: str) -> Path:
         raise AuditError(f"{public(url)}: holds no audit results")
     target = temporary.new()
     _kept.add(target)
-    files = writing.Together(target, [mark], durable=False)
+    files = writing.FolderWrite(target, [mark], durable=False)
     try:
         for name, remote in objects.items():
             file = files.open(name)

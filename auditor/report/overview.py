@@ -8,7 +8,7 @@ from auditor.border.text import printable
 from auditor.border.words import BETWEEN, counted
 from auditor.report.answer import VERDICTS, is_judged
 from auditor.report.results import Results
-from auditor.tables.closed import CONFIDENCES, PATHS
+from auditor.tables.value_sets import CONFIDENCES, PATHS
 from auditor.tables.versions import VERSION_ORDER
 
 NOT_JUDGED = "not_applicable"
@@ -114,7 +114,7 @@ def unseen(result: Results) -> list[NotJudged]:
 
 
 @dataclass(frozen=True)
-class Warned:
+class WarningKind:
     """A kind of warning: the first of them, and the captures that have one; whether numbers in it differ among these."""
 
     text: str
@@ -130,7 +130,7 @@ class Warned:
         return f"{printable(self.captures[0])}{others}: {printable(self.text)}{numbers}"
 
 
-def warned(result: Results) -> list[Warned]:
+def warned(result: Results) -> list[WarningKind]:
     """The warnings of all captures by kind: what differs in numbers alone is one kind; of most captures first."""
     kinds: dict[str, list[tuple[str, str]]] = {}
     for row in result.rows("captures", "capture", "warnings"):
@@ -138,7 +138,7 @@ def warned(result: Results) -> list[Warned]:
             if text:
                 kinds.setdefault(re.sub(r"\d+", "#", text), []).append((row["capture"], text))
     found = [
-        Warned(some[0][1], tuple(dict.fromkeys(name for name, _ in some)), len({text for _, text in some}) > 1)
+        WarningKind(some[0][1], tuple(dict.fromkeys(name for name, _ in some)), len({text for _, text in some}) > 1)
         for some in kinds.values()
     ]
     return sorted(found, key=lambda one: -len(one.captures))

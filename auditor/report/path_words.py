@@ -7,7 +7,7 @@ from auditor.border.text import printable
 from auditor.border.words import agreed, counted
 from auditor.report import flow_ids
 from auditor.report.results import Results
-from auditor.tables.closed import EVIDENCE
+from auditor.tables.value_sets import EVIDENCE
 
 CHANGES = "PTH103"  # the rule that describes changes in words
 SIDE_WORDS = {"client": "the client's packets", "server": "the server's packets"}

@@ -13,7 +13,7 @@ from auditor.report.charts import Count
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.plain import iso
 from auditor.report.results import Results
-from auditor.tables.closed import VERDICTS
+from auditor.tables.value_sets import VERDICTS
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -17,8 +17,8 @@ from auditor.policy.findings import OTHERS, SAMPLES, client_group
 from auditor.prefixes import parse
 from auditor.report.plain import Row, coded, values
 from auditor.report.results import Results
-from auditor.tables.closed import SEVERITIES, VERDICTS
 from auditor.tables.columns import distinct
+from auditor.tables.value_sets import SEVERITIES, VERDICTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +145,7 @@ def _numbered(column: Any, at: Array, known: dict[str, int]) -> Array:
 
 
 @dataclass
-class _Party:
+class _ProblemFlows:
     """The flows of a pair that do not meet a rule."""
 
     flows: list[int] = field(default_factory=list)
@@ -165,15 +165,15 @@ class _Party:
         self.servers[row["server_name"] or row["server_ip"]] += 1
 
 
-def _parties(result: Results, flow: Array) -> dict[Pair, _Party]:
+def _parties(result: Results, flow: Array) -> dict[Pair, _ProblemFlows]:
     """The flows of those numbers by who talks to what."""
     network = lru_cache(1 << 16)(client_group)
-    parties: dict[Pair, _Party] = {}
+    parties: dict[Pair, _ProblemFlows] = {}
     for row in _rows(result, np.unique(flow, return_index=True)[0]):  # without the index numpy.ma would be loaded
         of_aws = row["service"] if row["aws_endpoint"] else None
         service = of_aws or row["server_name"] or row["server_ip"]
         pair = Pair(network(row["client_ip"]), service, row["region"] if row["aws_endpoint"] else None)
-        parties.setdefault(pair, _Party()).add(row)
+        parties.setdefault(pair, _ProblemFlows()).add(row)
     return parties
 
 
@@ -209,7 +209,7 @@ def _of_flows(result: Results, bad: _Bad, findings: list[Row]) -> Iterator[Probl
 
 def _problem(
     pair: Pair,
-    party: _Party,
+    party: _ProblemFlows,
     rows: list[tuple[str, str, str, int]],
     pages: Mapping[str, Row],
     findings: "KnownFindings",

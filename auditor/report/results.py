@@ -12,7 +12,7 @@ from auditor.border.urls import public, url_of
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.report import files, partitions, shape
-from auditor.tables.closed import CONFIDENCES, PATHS, SEVERITIES, VERDICTS
+from auditor.tables.value_sets import CONFIDENCES, PATHS, SEVERITIES, VERDICTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ MOST_BYTES = 256 << 20  # of the manifest
 RULE: shape.Shape = {
     **dict.fromkeys(("code", "title", "check", "what", "why", "fix", "source"), str),
     "severity": frozenset(SEVERITIES),
-    "ways": shape.Maybe(shape.Each(str)),
+    "ways": shape.OptionalMember(shape.EveryMember(str)),
 }
 # What is asked of a manifest, which may be somebody else's, by those that read it.
 SHAPE: shape.Shape = {
@@ -53,7 +53,7 @@ SHAPE: shape.Shape = {
     ],
     "round_trips": [{"path": str, "flows": int}],
     "ip_ranges": {"date": str},
-    "not_observable": shape.Each([{"flows": int, "reason": str}]),
+    "not_observable": shape.EveryMember([{"flows": int, "reason": str}]),
 }
 
 

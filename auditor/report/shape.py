@@ -5,21 +5,21 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Each:
+class EveryMember:
     """The shape of every member of an object, whatever their names are."""
 
     shape: "Shape"
 
 
 @dataclass(frozen=True)
-class Maybe:
+class OptionalMember:
     """The shape of a member that need not be there."""
 
     shape: "Shape"
 
 
 # A type, several of them, the shape of each item of a list, those of an object's members, or the texts that there may be.
-Shape = type | tuple[type, ...] | list[Any] | dict[str, Any] | frozenset[str] | Each | Maybe
+Shape = type | tuple[type, ...] | list[Any] | dict[str, Any] | frozenset[str] | EveryMember | OptionalMember
 TEXT: Shape = (str, type(None))
 
 
@@ -30,11 +30,11 @@ def misfit(value: Any, shape: Shape, place: str = "") -> str | None:
             if not isinstance(value, dict):
                 return f"{place or 'it'} is no object"
             return next((wrong for key, one in shape.items() if (wrong := _key(value, key, one, place))), None)
-        case Each(inner):
+        case EveryMember(inner):
             if not isinstance(value, dict):
                 return f"{place or 'it'} is no object"
             return next((wrong for key, one in value.items() if (wrong := misfit(one, inner, f"{place}.{key}"))), None)
-        case Maybe(inner):
+        case OptionalMember(inner):
             return misfit(value, inner, place)
         case frozenset():
             return None if isinstance(value, str) and value in shape else f"{place} is none of its values"
@@ -52,6 +52,6 @@ def misfit(value: Any, shape: Shape, place: str = "") -> str | None:
 
 def _key(value: dict[str, Any], key: str, shape: Shape, place: str) -> str | None:
     inner = f"{place}.{key}" if place else key
-    if isinstance(shape, Maybe):
+    if isinstance(shape, OptionalMember):
         return misfit(value[key], shape.shape, inner) if key in value else None
     return misfit(value[key], shape, inner) if key in value else f"{inner} is missing"

@@ -76,7 +76,7 @@ class FolderSink:
         self._began = _now()
         with self._failing():
             writing.make_folder(directory)
-        self._files = writing.Together(directory, folder.MARKS, durable=durable)
+        self._files = writing.FolderWrite(directory, folder.MARKS, durable=durable)
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._most = most

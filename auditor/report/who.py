@@ -9,8 +9,8 @@ from auditor.report import asking
 from auditor.report.answer import PRIVATE_PATHS
 from auditor.report.database import Table
 from auditor.report.results import Results
-from auditor.tables.closed import VERDICTS
 from auditor.tables.schema import TABLES
+from auditor.tables.value_sets import VERDICTS
 
 if TYPE_CHECKING:
     import pandas as pd

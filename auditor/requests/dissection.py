@@ -10,7 +10,7 @@ import pyshark
 from auditor.requests import tshark
 
 
-class Running:
+class StartedTshark:
     """A tshark that was started, as pyshark expects one of asyncio's: what it writes is read in the loop that runs.
 
     Loading asyncio takes a fourth of the time that tshark needs to start, so that it is started without.
@@ -84,7 +84,7 @@ class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
         """
         self._verify_capture_parameters()
         options = self.get_parameters(packet_count=packet_count)
-        process = Running(
+        process = StartedTshark(
             self._begun or tshark.start(self._program, *options, stdin=subprocess.DEVNULL, files=self._files)
         )
         await process.read()
@@ -92,7 +92,7 @@ class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
         self._created_new_process(options, process)
         return process
 
-    async def _cleanup_subprocess(self, process: Running) -> None:
+    async def _cleanup_subprocess(self, process: StartedTshark) -> None:
         """Wait for tshark's end, and raise where that was not a good one.
 
         pyshark's own way waits for a second and then forgets the process: its transports outlive their loop, and

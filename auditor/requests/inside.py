@@ -73,7 +73,7 @@ REFUSED = ("SignatureDoesNotMatch", "InvalidSignatureException", "ExpiredToken",
 
 
 @dataclass
-class Inside:
+class FlowOpener:
     """Opens flows, capture after capture. ``all_clear``: requests in clear of flows that are not to AWS too."""
 
     keys: Keys = field(default_factory=Keys)

@@ -20,7 +20,7 @@ from auditor.machine import isolated
 from auditor.requests import tshark
 
 
-class Private:
+class PrivateFile:
     """A file that only this process and its children can read, and that nobody finds afterwards."""
 
     def __init__(self, in_memory: bool = False) -> None:
@@ -53,7 +53,7 @@ class Opener:
 
     def __init__(self, program: str, private_keys: Sequence[Path]) -> None:
         self.program, self.private_keys = program, list(private_keys)
-        self.packets, self.keys = Private(), Private(in_memory=True)
+        self.packets, self.keys = PrivateFile(), PrivateFile(in_memory=True)
         self.child = _start([*self.packets.inherited(), *self.keys.inherited()])
         self._is_told = False
         tshark.ask(program)

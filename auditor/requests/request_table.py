@@ -12,10 +12,10 @@ from auditor.decode.packet import TCP
 from auditor.flows import state as S
 from auditor.flows.oriented import Oriented
 from auditor.flows.rows import Rows, gather
-from auditor.reading.events import Chosen
+from auditor.reading.events import RequestsFound
 from auditor.recognise.numbers import HTTP, HTTP2, QUIC, SMTP, TLS
 from auditor.requests.cut import Wanted
-from auditor.requests.inside import NO_KEYS, NOT_READ, OTHER_KEYS, Inside
+from auditor.requests.inside import NO_KEYS, NOT_READ, OTHER_KEYS, FlowOpener
 from auditor.tables import arrow, schema
 from auditor.tables.columns import MISSING, Texts
 from auditor.tls.names import suites
@@ -32,7 +32,7 @@ class Candidates:
     reasons: Texts  # for each flow with requests that are not read
 
 
-def candidates(inside: Inside, rows: Rows, ends: Oriented, services: Services, protocol: Array) -> Candidates:
+def candidates(inside: FlowOpener, rows: Rows, ends: Oriented, services: Services, protocol: Array) -> Candidates:
     """The flows of a batch whose requests may be read; ``protocol``: of str or None."""
     flows, shakes, at = rows.flows, rows.handshakes, rows.handshake_flow
     kind = np.full(len(rows), -1)
@@ -67,7 +67,7 @@ def may_be_read(rows: Rows) -> Array:
     return np.flatnonzero(some)
 
 
-def chosen_before(chosen: Chosen, rows: Rows, ends: Oriented) -> Candidates:
+def chosen_before(chosen: RequestsFound, rows: Rows, ends: Oriented) -> Candidates:
     """The candidates of a batch that was kept, as they were when it was first described."""
     at = rows.handshake_flow
     first = np.full(len(rows), -1)

@@ -17,8 +17,8 @@ from typing import Any
 
 from auditor.border.urls import WEB, has_magic, scheme_of
 from auditor.stores import systems, wire
-from auditor.stores.ahead import Ahead, Budget
 from auditor.stores.objects import ChangedError, NoRangesError, StoreObject, Version, found, persistently
+from auditor.stores.read_ahead import Budget, ReadAhead
 
 THREADS = 32  # that wait for stores
 AT_ONCE = 16  # stretches of objects that are on their way
@@ -110,7 +110,7 @@ class Server:
         except ChangedError:  # since it was listed
             data, version = thing.read(0, most, Version())
         except NoRangesError:
-            reading, data = Ahead(thing, version, self._pool, self._budget), b""
+            reading, data = ReadAhead(thing, version, self._pool, self._budget), b""
             reading.begin()
             with closing(iter(reading)) as pieces:
                 while len(data) < most and (piece := next(pieces, b"")):
@@ -121,7 +121,7 @@ class Server:
     def _open(self, to: socket.socket, request: dict[str, Any]) -> None:
         """All bytes of an object, then whether there was another one of that name at the end."""
         version = Version(**request["version"])
-        reading = Ahead(found(request["url"]), version, self._pool, self._budget)
+        reading = ReadAhead(found(request["url"]), version, self._pool, self._budget)
         reading.begin()
         wire.say(to, asdict(reading.version))
         with closing(iter(reading)) as pieces:

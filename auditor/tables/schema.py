@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from auditor.tables.closed import CONFIDENCES, EVIDENCE, OUTCOMES, PATHS, SEVERITIES, SIDES, STATUSES, VERDICTS
+from auditor.tables.value_sets import CONFIDENCES, EVIDENCE, OUTCOMES, PATHS, SEVERITIES, SIDES, STATUSES, VERDICTS
 
 TIME = pa.timestamp("ns", tz="UTC")
 INT = pa.int64()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from auditor.flows import state as S
-from auditor.tls.datagram_messages import Datagram, Held, Messages, messages
+from auditor.tls.datagram_messages import Datagram, MessageArrays, Messages, messages
 from auditor.tls.messages import (
     ALERT,
     APPLICATION_DATA,
@@ -47,7 +47,7 @@ class CarriedSide:
 class Carried:
     """One session of TLS inside another protocol, whose number is ``protocol``."""
 
-    held: Held
+    held: MessageArrays
     protocol: int
     transport: int = S.OVER_TCP
     handshake: Messages | None = None

@@ -33,7 +33,7 @@ class Datagram(NamedTuple):
 
 
 @dataclass
-class Held:
+class MessageArrays:
     """The kernels' arrays, which grow when a message needs room: whoever reads one asks here for them."""
 
     state: S.State
@@ -42,7 +42,7 @@ class Held:
 class Messages:
     """A handshake being read: takes messages, keeps the kernel's row of it, whose fields are ``handshake[name]``."""
 
-    def __init__(self, held: Held, transport: int, client_side: int, first: Datagram) -> None:
+    def __init__(self, held: MessageArrays, transport: int, client_side: int, first: Datagram) -> None:
         self._held = held
         self.rows = S.BLANK_HANDSHAKE.copy()
         self._fields = self.rows.view(np.ndarray)

@@ -13,7 +13,7 @@ from auditor.flows import state as S
 from auditor.flows.intern import value
 from auditor.flows.kept import MOST_CARRIED, MOST_DATAGRAMS, MOST_KEPT_BYTES
 from auditor.recognise.numbers import EAP, FTP, OPENVPN, QUIC, RADIUS, RDP, TDS
-from auditor.tls.datagram_messages import Assembler, Datagram, Held
+from auditor.tls.datagram_messages import Assembler, Datagram, MessageArrays
 
 Array = np.ndarray[Any, Any]
 
@@ -44,7 +44,7 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
     at = np.flatnonzero(flows["datagram"] >= 0)
     if not len(at):
         return state, np.zeros(0, S.HANDSHAKE), at
-    kept, held = KeptDatagrams(state.memory), Held(state)
+    kept, held = KeptDatagrams(state.memory), MessageArrays(state)
     rows: list[bytes] = []
     index: list[int] = []
     for flow in at.tolist():
@@ -66,7 +66,7 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
     return held.state, np.frombuffer(b"".join(rows), S.HANDSHAKE), np.array(index, np.int64)
 
 
-def _assembler(held: Held, application: int, protected: list[int], *, over_tcp: bool) -> Assembler:
+def _assembler(held: MessageArrays, application: int, protected: list[int], *, over_tcp: bool) -> Assembler:
     """What puts the handshakes of a flow together. Loaded when there is one: QUIC's needs ``cryptography``."""
     from auditor.tls.eap import EapOverLan, Radius
     from auditor.tls.gssapi import Gssapi

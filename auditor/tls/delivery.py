@@ -14,8 +14,8 @@ import numpy as np
 from auditor.border.words import agreed
 from auditor.decode.packet import FIN, RST
 from auditor.flows import state as S
-from auditor.tables.closed import OUTCOMES
 from auditor.tables.columns import Numbers, Texts
+from auditor.tables.value_sets import OUTCOMES
 
 Array = np.ndarray[Any, Any]
 RECORD_HEADER = 5

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from auditor.flows import state as S
 from auditor.tls.carried import READ_CUT
-from auditor.tls.datagram_messages import Datagram, Held, Messages
+from auditor.tls.datagram_messages import Datagram, MessageArrays, Messages
 from auditor.tls.messages import (
     ALERT,
     APPLICATION_DATA,
@@ -67,7 +67,7 @@ class DtlsSide:
 class Dtls:
     """The DTLS handshakes between two ends. ``protocol``: the number of what carries them, 0 for UDP alone."""
 
-    def __init__(self, held: Held, protocol: int = 0) -> None:
+    def __init__(self, held: MessageArrays, protocol: int = 0) -> None:
         self._held = held
         self._protocol = protocol
         self.handshakes: list[Messages] = []

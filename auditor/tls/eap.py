@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from auditor.flows.state import OVER_OTHER
 from auditor.recognise.numbers import EAP, RADIUS
 from auditor.tls.carried import Carried, ended
-from auditor.tls.datagram_messages import Datagram, FlowMarks, Held, Messages
+from auditor.tls.datagram_messages import Datagram, FlowMarks, MessageArrays, Messages
 from auditor.tls.wrappers import EAP_MESSAGE
 
 STATE = 24
@@ -58,7 +58,7 @@ class Eap:
 class EapOverLan:
     """The EAP conversation of one supplicant: another begins with an identity (RFC 3748 5.1)."""
 
-    held: Held
+    held: MessageArrays
     shown: FlowMarks = field(default_factory=FlowMarks)
 
     def run(self, datagrams: list[Datagram]) -> list[Messages]:
@@ -75,7 +75,7 @@ class EapOverLan:
 class Radius:
     """The EAP conversations of one flow."""
 
-    held: Held
+    held: MessageArrays
     shown: FlowMarks = field(default_factory=FlowMarks)
 
     def run(self, datagrams: list[Datagram]) -> list[Messages]:

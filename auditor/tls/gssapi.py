@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from auditor.recognise.numbers import FTP
 from auditor.tls.carried import Carried, ended
-from auditor.tls.datagram_messages import Datagram, FlowMarks, Held, Messages
+from auditor.tls.datagram_messages import Datagram, FlowMarks, MessageArrays, Messages
 
 COMMAND, REPLY = b"ADAT ", b"ADAT="
 
@@ -30,7 +30,7 @@ def token_of(line: bytes) -> bytes | None:
 class Gssapi:
     """The handshake of one FTP control connection."""
 
-    held: Held
+    held: MessageArrays
     shown: FlowMarks = field(default_factory=FlowMarks)
     text: list[bytes] = field(default_factory=lambda: [b"", b""])  # of each side, without a line's end yet
 

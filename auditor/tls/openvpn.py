@@ -11,7 +11,7 @@ from typing import NamedTuple
 from auditor.flows import state as S
 from auditor.recognise.numbers import OPENVPN
 from auditor.tls.carried import Carried, begins_record, ended
-from auditor.tls.datagram_messages import Datagram, FlowMarks, Held, Messages
+from auditor.tls.datagram_messages import Datagram, FlowMarks, MessageArrays, Messages
 from auditor.tls.hello_faults import CUT_PACKETS, HIDDEN
 from auditor.tls.wrappers import (
     AUTHENTICATED,
@@ -98,7 +98,7 @@ class Piece(NamedTuple):
 class OpenVpn:
     """The sessions of one flow. ``framed``: over TCP, where two bytes of length stand before each packet."""
 
-    held: Held
+    held: MessageArrays
     framed: bool
     shown: FlowMarks = field(default_factory=FlowMarks)
     _sessions: dict[tuple[int, int], Session] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from auditor.flows import state as S
-from auditor.tls.datagram_messages import Datagram, Held, Messages, messages
+from auditor.tls.datagram_messages import Datagram, MessageArrays, Messages, messages
 from auditor.tls.hello_faults import CUT_HELLO, NO_KEYS, NO_SALT
 from auditor.tls.messages import CLIENT_HELLO, SERVER_HELLO
 from auditor.tls.quic_packets import (
@@ -166,7 +166,7 @@ def _opened_first(seen: Datagram, packet: Packet) -> tuple[int, tuple[bytes, int
 class Quic:
     """The QUIC connections of one flow (5-tuple), of which there may be several."""
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held: MessageArrays) -> None:
         self._held = held
         self.connections: list[Connection] = []
         self._closed: list[tuple[Datagram, Packet]] = []  # packets that no keys opened yet

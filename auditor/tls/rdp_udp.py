@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from auditor.flows.state import OVER_OTHER
 from auditor.recognise.numbers import RDP
 from auditor.tls.carried import Carried, ended
-from auditor.tls.datagram_messages import Datagram, FlowMarks, Held, Messages
+from auditor.tls.datagram_messages import Datagram, FlowMarks, MessageArrays, Messages
 from auditor.tls.dtls import Dtls
 
 SYN, ACK, DATA, FEC, ACKS_OF_ACKS, CORRELATION, EXTENDED = 0x1, 0x4, 0x8, 0x10, 0x100, 0x800, 0x1000  # version 1
@@ -78,7 +78,7 @@ class Order:
 class RdpUdp:
     """The handshake of one flow."""
 
-    held: Held
+    held: MessageArrays
     shown: FlowMarks = field(default_factory=FlowMarks)
 
     def run(self, datagrams: list[Datagram]) -> list[Messages]:

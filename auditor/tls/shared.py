@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from auditor.flows.state import BY_DTLS, BY_QUIC
 from auditor.recognise.numbers import CAPWAP, DTLS, QUIC, STUN
-from auditor.tls.datagram_messages import Datagram, FlowMarks, Held, Messages
+from auditor.tls.datagram_messages import Datagram, FlowMarks, MessageArrays, Messages
 from auditor.tls.dtls import Dtls
 from auditor.tls.quic import Quic
 from auditor.tls.wrappers import (
@@ -68,7 +68,7 @@ class Turn:
 class Shared:
     """The handshakes of a flow over UDP; or over TCP, where TURN's messages stand one behind the other (``framed``)."""
 
-    held: Held
+    held: MessageArrays
     application: int
     framed: bool
     protected: list[int]  # under whose keys each side sent packets: bits BY_QUIC, BY_DTLS

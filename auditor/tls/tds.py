@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from auditor.flows.state import UPGRADE_ASKED, UPGRADE_REFUSED
 from auditor.recognise.numbers import TDS
 from auditor.tls.carried import Carried, begins_record, ended
-from auditor.tls.datagram_messages import Datagram, FlowMarks, Held, Messages
+from auditor.tls.datagram_messages import Datagram, FlowMarks, MessageArrays, Messages
 from auditor.tls.wrappers import PRELOGIN, PRELOGIN_RESPONSE
 
 HEADER = 8
@@ -23,7 +23,7 @@ HANDSHAKE_PACKETS = (bytes([PRELOGIN]), bytes([PRELOGIN_RESPONSE]))
 class Tds:
     """The handshake of one connection, and what was agreed about it in clear."""
 
-    held: Held
+    held: MessageArrays
     shown: FlowMarks = field(default_factory=FlowMarks)
     _bytes: list[bytes] = field(default_factory=lambda: [b"", b""])
 

@@ -15,7 +15,7 @@ from auditor.recognise import numbers
 from auditor.report.seals import sshsig
 from auditor.requests import signing
 from auditor.tls import certificates, datagrams
-from auditor.tls.datagram_messages import Datagram, Held
+from auditor.tls.datagram_messages import Datagram, MessageArrays
 from tests import hostile, wire
 from tests import quic_wire as q
 from tests.fuzz import mutate
@@ -92,13 +92,13 @@ class Shared:
     """The state that handshakes are put together in: one for many inputs, as for the flows of a capture."""
 
     def __init__(self) -> None:
-        self.held, self.flows = Held(new_state(SMALL)), 0
+        self.held, self.flows = MessageArrays(new_state(SMALL)), 0
 
-    def of_next(self) -> Held:
+    def of_next(self) -> MessageArrays:
         """The state for another flow, now and then one with nothing in it."""
         self.flows += 1
         if self.flows % FLOWS == 0:
-            self.held = Held(new_state(SMALL))
+            self.held = MessageArrays(new_state(SMALL))
         return self.held
 
 

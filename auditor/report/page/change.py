@@ -10,7 +10,7 @@ from auditor.report.answer import answer
 from auditor.report.change import Change, unchanged
 from auditor.report.charts import moment
 from auditor.report.compared import SAME, basis
-from auditor.report.page.drawn import way_shares
+from auditor.report.page.chart_rows import way_shares
 from auditor.report.page.style import kind
 from auditor.report.results import Results
 

@@ -12,8 +12,8 @@ from auditor.report import flow_ids
 from auditor.report.flow_columns import FlowColumns, joined
 from auditor.report.page.linked import findings_of
 from auditor.report.results import Results
-from auditor.tables.closed import VERDICTS
 from auditor.tables.columns import Texts
+from auditor.tables.value_sets import VERDICTS
 from auditor.tables.versions import VERSION_ORDER
 
 Array = np.ndarray[Any, Any]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from auditor.report.charts import Strand, is_rest
-from auditor.tables.closed import PATHS, VERDICTS
+from auditor.tables.value_sets import PATHS, VERDICTS
 
 WIDTH = 1100
 COLUMNS = (236.0, 545.0, 852.0)  # left edges of the nodes

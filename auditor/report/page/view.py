@@ -8,8 +8,8 @@ from auditor.border.words import counted
 from auditor.report import charts, colours, overview
 from auditor.report.answer import Answer, answer, is_judged, percent
 from auditor.report.flow_columns import FlowColumns
-from auditor.report.page import drawn
-from auditor.report.page.drawn import VERDICT_WORDS, VERDICTS
+from auditor.report.page import chart_rows
+from auditor.report.page.chart_rows import VERDICT_WORDS, VERDICTS
 from auditor.report.page.findings import problems, rules
 from auditor.report.page.links import href
 from auditor.report.page.style import kind
@@ -29,25 +29,25 @@ def page(result: Results, flows: FlowColumns, every: Sequence[Problem]) -> Row:
         "about": _about(result, inputs),
         "footer": _footer(result, inputs),
         "sentence": summary.sentence,
-        "ways": drawn.way_shares(summary),
+        "ways": chart_rows.way_shares(summary),
         "tiles": _tiles(summary),
         "numbers": _numbers(result, summary),
         "errors": [printable(error) for error in result.errors],
         "scope_words": _scope(summary),
-        "legend": drawn.legend(strands),
-        "diagram": drawn.diagram(strands),
-        "strands": drawn.strands(strands),
+        "legend": chart_rows.legend(strands),
+        "diagram": chart_rows.diagram(strands),
+        "strands": chart_rows.strands(strands),
         **_by_version(result),
         **problems(result, every),
         "rules": rules(result),
         **_unseen(result, summary),
-        "time": drawn.time(flows),
-        "versions": drawn.bars(charts.versions(flows), "t", "version"),
-        "suites": drawn.suites(flows),
-        "post_quantum": drawn.bars(charts.post_quantum(result), "q"),
-        "hello_sizes": drawn.hello_sizes(result),
-        **drawn.certificates(result),
-        "trips": drawn.trips(flows),
+        "time": chart_rows.time(flows),
+        "versions": chart_rows.bars(charts.versions(flows), "t", "version"),
+        "suites": chart_rows.suites(flows),
+        "post_quantum": chart_rows.bars(charts.post_quantum(result), "q"),
+        "hello_sizes": chart_rows.hello_sizes(result),
+        **chart_rows.certificates(result),
+        "trips": chart_rows.trips(flows),
         "captures": _captures(result),
         "obtained": _obtained(result),
     }

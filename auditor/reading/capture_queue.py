@@ -8,7 +8,7 @@ from auditor.reading.decoding import Cursor
 Key = tuple[int, int]  # a time, and the number of a capture, which decides between equal ones
 
 
-class Agenda:
+class CaptureQueue:
     """Open captures, by up to when their packets are known, and by when the next one of each is."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from auditor.border.urls import public, url_of
 from auditor.capture.inputs import stamp_of
 from auditor.errors import AuditError
 from auditor.options import Options, OptionValues
-from auditor.requests.inside import Inside
+from auditor.requests.inside import FlowOpener
 from auditor.requests.keys import KeyLog, Keys
 
 FILES = ("policy", "topology", "aws", "routes", "witnesses", "keylog", "join_key", "ip_ranges")
@@ -22,7 +22,7 @@ OF_READING = ("keylog", "join_key", "since", "until", "apart", "http", "ip_range
 OF_A_RUN = ("out", "force", "fresh", "say", "memory", "jobs", "scheduler")  # which concern nobody later
 
 
-def values(options: Options, inside: Inside, ranges: Ranges) -> dict[str, Any]:
+def values(options: Options, inside: FlowOpener, ranges: Ranges) -> dict[str, Any]:
     """Values that JSON has, for ``options_of`` and ``inside_of``."""
     return {
         "options": _plain(options),
@@ -119,9 +119,9 @@ def _placed(name: str, folder: Path) -> str:
     return str(there) if there.exists() and there.resolve() != Path(name).resolve() else name
 
 
-def inside_of(kept: Mapping[str, Any], options: Options) -> Inside:
+def inside_of(kept: Mapping[str, Any], options: Options) -> FlowOpener:
     """What an audit that was kept knew of what is inside TLS, besides secrets."""
-    inside = Inside(Keys(logs=[KeyLog(**log) for log in kept["key_logs"]]), options.http)
+    inside = FlowOpener(Keys(logs=[KeyLog(**log) for log in kept["key_logs"]]), options.http)
     inside.notes, inside.tshark, inside.failed = list(kept["notes"]), kept["tshark"], bool(kept["failed"])
     return inside
 

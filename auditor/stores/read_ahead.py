@@ -39,7 +39,7 @@ class Budget:
             self._left += size
 
 
-class Ahead:
+class ReadAhead:
     """Iterate, once, to get the bytes of an object; ``version`` and ``changed`` say of which they are."""
 
     def __init__(self, thing: StoreObject, version: Version | None, pool: ThreadPoolExecutor, budget: Budget) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.reading.agenda import Agenda
+from auditor.reading.capture_queue import CaptureQueue
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Open:
 )
 def test_what_comes_next(captures: list[list[list[int]]]) -> None:
     """Border after border: its captures are all that have packets up to it, whatever was read and closed before."""
-    agenda: Any = Agenda()
+    agenda: Any = CaptureQueue()
     rest: dict[int, list[list[int]]] = {}
     for number, blocks in enumerate(captures):
         times = sorted(time for block in blocks for time in block)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from auditor.flows.oriented import mac_text, vlan_text
-from auditor.paths.gathering import Gathering
+from auditor.paths.gathering import EvidenceGathering
 from auditor.paths.positions import DEEPEST
 from auditor.paths.topology import Link
 
@@ -23,7 +23,7 @@ class FramesShown:
     macs: Counter[str] = field(default_factory=Counter)
     interfaces: Counter[str] = field(default_factory=Counter)
 
-    def add(self, g: Gathering) -> None:
+    def add(self, g: EvidenceGathering) -> None:
         """Take in the frames of some flows."""
         positions, frames = g.flows.positions, g.frames
         for link in g.network.links():

@@ -10,7 +10,7 @@ import numpy as np
 from auditor.decode.frames import words as frame_words
 from auditor.flows.oriented import mac_text, vlan_text
 from auditor.paths.frames import FOREIGN
-from auditor.paths.gathering import Gathering
+from auditor.paths.gathering import EvidenceGathering
 from auditor.paths.positions import DEEPEST
 
 Array = np.ndarray[Any, Any]
@@ -22,7 +22,7 @@ def moment(nanoseconds: int) -> str:
     return f"{datetime.fromtimestamp(nanoseconds / 1e9, UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
 
 
-def moves(g: Gathering) -> tuple[Array, Array, Array]:
+def moves(g: EvidenceGathering) -> tuple[Array, Array, Array]:
     """(time, frame, words) of the first change of each flow within itself; 0 and None where there is none.
 
     A change is reported if a link is known of what was before or after it. Packets that were seen at both places show two
@@ -50,7 +50,7 @@ def moves(g: Gathering) -> tuple[Array, Array, Array]:
     return when, at, words
 
 
-def _labels(g: Gathering) -> tuple[Array, list[str]]:
+def _labels(g: EvidenceGathering) -> tuple[Array, list[str]]:
     """The path of the strongest link that each position fits, as a number of ``names``."""
     label, strength = np.full(len(g.flows.positions), UNKNOWN), np.zeros(len(g.flows.positions))
     names: list[str] = []
@@ -74,7 +74,7 @@ def _grouped(keys: Array, rows: Array) -> Iterator[tuple[int, list[int]]]:
         yield int(keys[begin]), rows[begin:end].tolist()
 
 
-def _changes(g: Gathering, mine: list[int], label: Array, names: list[str]) -> list[tuple[int, int, str]]:
+def _changes(g: EvidenceGathering, mine: list[int], label: Array, names: list[str]) -> list[tuple[int, int, str]]:
     """(time, frame, words) of the changes of one direction, whose positions are in the order of when they began."""
     positions, changes = g.flows.positions, []
     for before, then in pairwise(mine):
@@ -91,7 +91,7 @@ def _changes(g: Gathering, mine: list[int], label: Array, names: list[str]) -> l
     return changes
 
 
-def _name(g: Gathering, at: int, label: Array, names: list[str]) -> str:
+def _name(g: EvidenceGathering, at: int, label: Array, names: list[str]) -> str:
     if label[at] != UNKNOWN:
         return names[int(label[at])]
     positions = g.flows.positions

@@ -23,7 +23,7 @@ MOST_BYTES = 8 << 30  # of all of them together
 STEP = 1 << 20
 
 
-class Brought(AbstractContextManager["Brought"]):
+class FetchedInputs(AbstractContextManager["FetchedInputs"]):
     """While it holds, ``options`` name files here; ``named`` gives what is said of them the names that they have there.
 
     ``is_alone``: no other machine reads them.
