@@ -13,7 +13,7 @@ from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 
 import auditor
-from tests import carriers, wire
+from tests import carriers, cuts, wire
 from tests import quic_wire as q
 
 SOME = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -98,6 +98,27 @@ def test_a_server_hello_that_is_cut(audit_bytes: Run) -> None:
     assert pd.isna(row["forward_secrecy"])
     assert pd.isna(row["key_exchange_group"])
     assert row["hello_outcome"] == "answered"
+
+
+@pytest.mark.parametrize("bytes_of_hello", [6, 20, 40])
+def test_no_rule_says_that_a_cut_server_hello_was_not_seen(audit_bytes: Run, bytes_of_hello: int) -> None:
+    """Where a ServerHello ends before what a rule asks for, the reason is that it is not whole: there is one."""
+    packets = talk()
+    (at,) = [number for number, packet in enumerate(packets) if wire.record(22, ANSWER)[:20] in packet]
+    whole_length = len(packets[at])
+    kept = packets[at].index(b"\x16\x03\x03") + 5 + bytes_of_hello
+    cut = wire.pcap(packets)
+    records = cuts.records_of(cut)
+    records[at] = struct.pack("<8sII", records[at][:8], kept, whole_length) + records[at][16 : 16 + kept]
+    result = audit_bytes(
+        cut[:24] + b"".join(records[: at + 1]), policy=("aws-pinpoint", "rfc9325", "nist-800-52r2", "cnsa-1.0")
+    )
+    row = wire.only(result.handshakes)
+    assert row["status_reason"] == f"ServerHello: the capture has only its first {bytes_of_hello} bytes"
+    assert row["forward_secrecy_reason"] == "the ServerHello is not whole in the capture"
+    reasons = result.verdicts["reason"].tolist()
+    assert f"not known: {row['status_reason']}" in reasons
+    assert not [reason for reason in reasons if "no ServerHello" in reason]
 
 
 def test_a_certificate_that_is_cut(audit_bytes: Run) -> None:

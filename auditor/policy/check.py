@@ -96,6 +96,16 @@ def is_given(texts: Array) -> Array:
     return np.array([text is not None for text in texts.tolist()], bool)
 
 
+def no_server_hello(facts: Facts) -> CheckResult:
+    """Answers for handshakes of which no ServerHello tells anything: none was seen, or not enough of it."""
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    wrong = np.array(
+        [why is not None and why.startswith("ServerHello: ") for why in facts.status_reason.tolist()], bool
+    )
+    answer.put(wrong, NOT_OBSERVABLE, JoinedTexts("not known: ", or_unknown(facts.status_reason)))
+    return answer
+
+
 def where_given(reasons: Array, verdict: int, other: int, otherwise: str) -> CheckResult:
     """``verdict`` for each of ``reasons`` that is given, ``other`` elsewhere."""
     answer = CheckResult(np.full(len(reasons), other), np.full(len(reasons), otherwise, object))

@@ -18,6 +18,7 @@ from auditor.policy.check import (
     check,
     is_given,
     no_handshake,
+    no_server_hello,
     or_unknown,
     unmet,
 )
@@ -38,7 +39,7 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Che
     """
     minimum = str(parameters.get("minimum", "TLS 1.2"))
     rank = VERSION_ORDER.index(minimum)
-    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = no_server_hello(facts)
     answer.put(facts.status_reason != None, NOT_OBSERVABLE, JoinedTexts("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
     good = facts.negotiated & (facts.version >= rank)
     answer.put(good, PASS, JoinedTexts(or_unknown(facts.version_name), " negotiated"))
@@ -60,7 +61,7 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Che
 @check(of_protection=True, of_any_server=True)
 def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The negotiated key exchange had forward secrecy."""
-    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = no_server_hello(facts)
     why = or_unknown(facts.forward_secrecy_reason)
     known = facts.forward_secrecy
     answer.put(facts.has_handshake & (known == UNKNOWN), NOT_OBSERVABLE, why)

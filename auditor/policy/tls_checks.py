@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, CheckResult, check, is_given, no_handshake, unmet
+from auditor.policy.check import (
+    NOT_APPLICABLE,
+    NOT_OBSERVABLE,
+    PASS,
+    CheckResult,
+    check,
+    is_given,
+    no_handshake,
+    no_server_hello,
+    unmet,
+)
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.policy.parameters import written
 from auditor.tables.versions import VERSION_ORDER
@@ -18,9 +28,8 @@ Judged = tuple[int, str] | None
 TLS_1_3 = VERSION_ORDER.index("TLS 1.3")
 
 
-def _judged(facts: Facts, start: str, values: Any, judge: Callable[[str], Judged]) -> CheckResult:
-    """Answers by ``judge`` for each text; where there is none, ``start`` says why it is not observable."""
-    answer = CheckResult.of(facts, NOT_OBSERVABLE, start)
+def _judged(facts: Facts, answer: CheckResult, values: Any, judge: Callable[[str], Judged]) -> CheckResult:
+    """Answers by ``judge`` for each text; where there is none, those that there are stay."""
     for at, value in enumerate(values.tolist()):
         if value is not None and (outcome := judge(value)) is not None:
             answer.verdict[at], answer.reason[at] = outcome
@@ -71,7 +80,7 @@ def cipher_suites(facts: Facts, required: bool, parameters: dict[str, Any]) -> C
             return NOT_OBSERVABLE, f"unknown suite {name}"
         return unmet(required), f"{name}: {objection}"
 
-    return _to_version(facts, parameters, _judged(facts, "no ServerHello was seen", facts.suite, judge))
+    return _to_version(facts, parameters, _judged(facts, no_server_hello(facts), facts.suite, judge))
 
 
 def _to_version(facts: Facts, parameters: dict[str, Any], answer: CheckResult) -> CheckResult:
@@ -91,7 +100,7 @@ def _offered(facts: Facts, required: bool, objection: Callable[[str], str | None
         more = f", and {len(poor) - 1} more" if len(poor) > 1 else ""
         return unmet(required), f"the client offers {poor[0][0]}: {poor[0][1]}{more}"
 
-    return _judged(facts, "no ClientHello was seen", facts.suites_offered, judge)
+    return _judged(facts, CheckResult.of(facts, NOT_OBSERVABLE, "no ClientHello was seen"), facts.suites_offered, judge)
 
 
 @check("allow", "deny", "dh_bits", "curve_bits", of_protection=True, of_any_server=True)
@@ -255,7 +264,9 @@ def offers_signatures(facts: Facts, required: bool, parameters: dict[str, Any]) 
             (PASS, f"the client offers {fits[0]}") if fits else (unmet(required), "the client offers no such signature")
         )
 
-    answer = _judged(facts, "no ClientHello was seen", facts.signatures_offered, judge)
+    answer = _judged(
+        facts, CheckResult.of(facts, NOT_OBSERVABLE, "no ClientHello was seen"), facts.signatures_offered, judge
+    )
     none = facts.negotiated & (facts.version_offered >= TLS_1_2) & ~is_given(facts.signatures_offered)
     answer.put(none, unmet(required), "the client sends no list of signature schemes")
     older = (facts.version_offered >= 0) & (facts.version_offered < TLS_1_2)
@@ -284,7 +295,12 @@ def post_quantum(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ch
     def judge(kind: str) -> Judged:
         return (PASS, f"{kind} key exchange") if kind in kinds else (unmet(required), f"{kind} key exchange")
 
-    answer = _judged(facts, "the group of the key exchange is not in the capture", facts.post_quantum_kind, judge)
+    answer = _judged(
+        facts,
+        CheckResult.of(facts, NOT_OBSERVABLE, "the group of the key exchange is not in the capture"),
+        facts.post_quantum_kind,
+        judge,
+    )
     old = facts.negotiated & (facts.version >= 0) & (facts.version < TLS_1_3)
     answer.put(old & facts.has_handshake, unmet(required), "TLS before 1.3 has no post-quantum key exchange")
     answer.put(facts.resumption == "psk", unmet(required), "a pre-shared key alone, without a key exchange")
@@ -300,7 +316,12 @@ def _post_quantum_offered(facts: Facts, required: bool) -> CheckResult:
             return unmet(required), f"the client offers a group of a draft only: {offered[0]}"
         return unmet(required), "the client offers no post-quantum group"
 
-    answer = _judged(facts, "no ClientHello was seen, or no list of groups in it", facts.groups_offered, judge)
+    answer = _judged(
+        facts,
+        CheckResult.of(facts, NOT_OBSERVABLE, "no ClientHello was seen, or no list of groups in it"),
+        facts.groups_offered,
+        judge,
+    )
     old = (facts.version_offered >= 0) & (facts.version_offered < TLS_1_3) & ~is_given(facts.groups_offered)
     answer.put(old & facts.has_handshake, unmet(required), "the client offers no post-quantum group")
     return answer
@@ -309,7 +330,7 @@ def _post_quantum_offered(facts: Facts, required: bool) -> CheckResult:
 @check(of_any_server=True)
 def no_compression(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """TLS compression is not used (CRIME)."""
-    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = no_server_hello(facts)
     answer.put(facts.negotiated & (facts.compression == 0), PASS, "no compression")
     answer.put(facts.negotiated & (facts.compression > 0), unmet(required), "compression was agreed on")
     no_handshake(facts, answer)
@@ -317,7 +338,7 @@ def no_compression(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
 
 
 def _agreed(facts: Facts, required: bool, agreed: Any, name: str) -> CheckResult:
-    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = no_server_hello(facts)
     answer.put(facts.negotiated & (agreed == UNKNOWN), NOT_OBSERVABLE, f"whether {name} was agreed on is not seen")
     answer.put(agreed == YES, PASS, f"{name} was agreed on")
     answer.put(agreed == NO, unmet(required), f"{name} was not agreed on")
@@ -352,7 +373,7 @@ def encrypt_then_mac(facts: Facts, required: bool, parameters: dict[str, Any]) -
 @check(of_any_server=True)
 def no_truncated_hmac(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The two sides did not agree to cut MACs to 80 bits (RFC 6066 7)."""
-    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = no_server_hello(facts)
     unknown = facts.negotiated & (facts.truncated_hmac == UNKNOWN)
     answer.put(unknown, NOT_OBSERVABLE, "whether truncated MACs were agreed on is not seen")
     answer.put(facts.truncated_hmac == NO, PASS, "no truncated MACs")
@@ -375,7 +396,7 @@ def no_early_data(facts: Facts, required: bool, parameters: dict[str, Any]) -> C
 @check(of_any_server=True)
 def no_psk_only(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """A pre-shared key is not all that keys are derived from (psk_ke of RFC 8446 4.2.9, plain PSK suites of RFC 4279)."""
-    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = no_server_hello(facts)
     answer.put(facts.negotiated, PASS, "not a pre-shared key alone")
     plain = np.array([(known := properties(s)) is not None and known.key_exchange == "PSK" for s in facts.suite])
     bad = facts.negotiated & (plain.astype(bool) | (facts.resumption == "psk"))
@@ -387,7 +408,7 @@ def no_psk_only(facts: Facts, required: bool, parameters: dict[str, Any]) -> Che
 @check(of_any_server=True)
 def server_authenticated(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The server proved its identity: no anonymous key exchange."""
-    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = no_server_hello(facts)
     authentication = facts.authentication.astype(str)
     answer.put(facts.negotiated, PASS, "not anonymous")
     answer.put(facts.negotiated & (authentication == "anonymous"), unmet(required), "anonymous key exchange")

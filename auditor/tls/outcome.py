@@ -40,6 +40,8 @@ DECIDING = (
     | S.SEEN_TICKET_OFFER
     | S.SEEN_ORIGINAL
     | S.SEEN_EARLY_DATA
+    | S.SEEN_SERVER_CUT
+    | S.SEEN_SERVER_INVALID
 )
 
 
@@ -110,10 +112,16 @@ def forward_secrecy(server: ServerShape, resumed: bool | None, seen: int) -> tup
     return None, "resumed; the first handshake is not in the capture"
 
 
+def _without_server_hello(seen: int) -> str:
+    if seen & S.SEEN_SERVER_CUT:
+        return "the ServerHello is not whole in the capture"
+    return "the ServerHello is not valid" if seen & S.SEEN_SERVER_INVALID else "no ServerHello was seen"
+
+
 def outcome(seen: int, server: ServerShape | None, curve: int, curve_sig: int, dh_bits: int, dh_sig: int) -> Outcome:
     """What was negotiated, as far as it was seen."""
     if server is None or not seen & (S.SEEN_SERVER_HELLO | S.SEEN_RETRY):
-        return Outcome(forward_secrecy_reason="no ServerHello was seen")
+        return Outcome(forward_secrecy_reason=_without_server_hello(seen))
     if server.version == 2:
         return Outcome(tls_version="SSL 2.0", forward_secrecy=False, forward_secrecy_reason="SSL 2.0 has none")
     was_resumed, how = resumption(seen, server)
