@@ -44,6 +44,41 @@ def test_client_is_who_sent_the_client_hello_without_a_syn(audit_bytes: Any) -> 
     assert flow["client_port"] == 443
 
 
+@pytest.mark.parametrize(
+    ("mine", "its", "is_server_by_port"),
+    [
+        (50_000, 443, True),
+        (1024, 1023, True),
+        (32_768, 8443, True),
+        (20_000, 8443, False),
+        (50_000, 50_051, False),
+        (443, 443, False),
+    ],
+)
+@pytest.mark.parametrize("first", ["c", "s"])
+def test_client_of_a_connection_that_was_there_before(
+    audit_bytes: Any, mine: int, its: int, is_server_by_port: bool, first: str
+) -> None:
+    """Where the capture begins in the middle ports tell the server, whoever sent first; else the first sender is the client."""
+    talk = wire.Talk(mine, its, client="10.20.1.5", server="52.46.128.10").open()
+    begun = len(talk.packets)
+    talk.play([(side, wire.record(23, bytes(80))) for side in (first, "s" if first == "c" else "c")])
+    flow = wire.only(audit_bytes(wire.pcap(talk.packets[begun:])).flows)
+    is_turned = first == "s" and not is_server_by_port
+    ends = [("10.20.1.5", mine), ("52.46.128.10", its)]
+    assert [(flow["client_ip"], flow["client_port"]), (flow["server_ip"], flow["server_port"])] == ends[
+        :: -1 if is_turned else 1
+    ]
+    assert flow["aws_endpoint"] == (not is_turned)
+
+
+def test_client_of_datagrams_without_a_question(audit_bytes: Any) -> None:
+    """An answer from a system port is its server's; other ports of datagrams tell nothing."""
+    for port, client in ((123, "10.0.0.1"), (8000, "192.0.2.10")):
+        answer = wire.datagram(bytes(48), port, 50_000, client=wire.SERVER, server=wire.CLIENT)
+        assert wire.only(audit_bytes(wire.pcap([answer])).flows)["client_ip"] == client
+
+
 def test_orders_of_segments(audit_bytes: Any) -> None:
     """A ClientHello in four segments is read in every order they may come in."""
     cuts = [0, 700, 1500, 2500, len(HELLO)]

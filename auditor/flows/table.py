@@ -60,6 +60,8 @@ SECOND = 1_000_000_000
 TCP_IDLE, UDP_IDLE, TCP_CLOSED, TCP_ATTEMPT = 300 * SECOND, 60 * SECOND, 5 * SECOND, 5 * SECOND
 DNS_IDLE = 10 * SECOND  # of DNS over UDP: most flows of many networks, a question and an answer each
 DISORDER = SECOND  # by which packets may come later than others with later time stamps
+FIRST_USER_PORT = 1024  # below are the system ports (RFC 6335 6)
+FIRST_OF_CLIENTS = 32_768  # of the ports that Linux takes for clients by itself; other systems begin at 49,152
 MOST_FINISHED = 8_192  # rows that wait to be taken out
 ROOM_FINISHED = MOST_FINISHED + 1  # a packet may end one more
 REORDERED = 65536  # bytes within which a segment that came before its SYN is taken for the same connection
@@ -209,6 +211,18 @@ def unlink(flows: FlowRows, buckets: Buckets, at: int) -> None:
         flows[before].next = flow.next
 
 
+@inlined
+def likely_client(flow: FlowRow) -> int:
+    """The client's side of a flow in which nothing tells it: who sent first, unless that was from a server's port.
+
+    A connection that was there before the capture shows a packet of either side first. System ports are servers' (RFC 6335 6),
+    and so is, in TCP, a port below those that systems take for clients by themselves.
+    """
+    system = flow.a_port < FIRST_USER_PORT <= flow.b_port
+    registered = flow.ip_protocol == TCP and flow.a_port < FIRST_OF_CLIENTS <= flow.b_port
+    return 1 if (system or registered) and flow.a_port > 0 else 0
+
+
 @part
 def finish(state: State, at: int) -> None:
     """A flow is over: it takes no more packets, and its row waits to be taken out."""
@@ -219,7 +233,7 @@ def finish(state: State, at: int) -> None:
         if side.stream > 0:
             release(state.memory, side, state.streams[side.stream])
     if flow.client == UNKNOWN_SIDE:
-        flow.client = 0
+        flow.client = likely_client(flow)
     if flow.client != 0:
         flow.dns = flow.dns_back
         flow.dns_shared >>= 1
