@@ -96,7 +96,7 @@ class Options:
     ip_ranges: Annotated[PathLike | None, "A newer ip-ranges.json than the one shipped."] = None
     memory: Annotated[
         str | int | None,
-        "FactLimits memory to take, as 2G, and not less than 448M (bytes without a letter); half of what is free without it.",
+        "Most memory to take, as 2G, and not less than 448M (bytes without a letter); half of what is free without it.",
     ] = None
     jobs: Annotated[
         int | None,

@@ -110,7 +110,7 @@ def test_killed_while_files_are_exchanged(tmp_path: Path, files: int, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", rename)
-        patch.setattr("auditor.machine.writing.Together.abandon", lambda *_, **__: None)
+        patch.setattr("auditor.machine.writing.FolderWrite.abandon", lambda *_, **__: None)
         with contextlib.suppress(KilledError):
             auditor.audit(SAMPLES / "tls1.2.pcapng", out=out)
     if left[0] == 0 and files < len(NAMES) + 1:

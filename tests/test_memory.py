@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -131,23 +132,44 @@ print(child.returncode, usage.ru_maxrss)
 """
 
 # The command with checkpoints inside of captures every other second: on a machine that has much else to do an audit takes longer,
-# and so has more of them, each of which needs memory.
+# and so has more of them, each of which needs memory. At its end it writes how much of its memory is that of programs' files.
 OFTEN = """
+import os, pathlib
 from auditor.reading import checkpoint
 checkpoint.INSIDE = 2.0
+leave = os._exit
+
+def left(code):
+    status = pathlib.Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    files = [int(line.split()[1]) for line in lines if line.startswith("RssFile:")]
+    pathlib.Path(os.environ["OF_FILES"]).write_text(str(sum(files)))
+    leave(code)
+
+os._exit = left
 from auditor.cli import main
 main()
 """
+# KiB of programs' files where they are mapped page by page. Where they lie in the page cache in larger pieces Linux maps these
+# whole, twice as much and more: nobody asked for that, and it is given back when memory is short.
+PROGRAMS = 100_000
 
 
 def peak(*arguments: str | Path) -> tuple[float, int]:
     """The peak of an audit's memory in bytes, as a part of ``--memory LEAST``, and its exit code."""
     program = [sys.executable, "-c", OFTEN, "pcap", *map(str, arguments), "--memory", LEAST, "-q"]
-    measured = subprocess.run(
-        [sys.executable, "-c", MEASURE, *program], capture_output=True, text=True, check=True
-    ).stdout.split()
+    with tempfile.TemporaryDirectory() as folder:
+        of_files = Path(folder) / "files"
+        measured = subprocess.run(
+            [sys.executable, "-c", MEASURE, *program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "OF_FILES": str(of_files)},
+        ).stdout.split()
+        beyond = max(0, int(of_files.read_text()) - PROGRAMS) * 1024
     kib = 1 if sys.platform == "darwin" else 1024
-    return int(measured[1]) * kib / memory.LEAST, int(measured[0])
+    return (int(measured[1]) * kib - beyond) / memory.LEAST, int(measured[0])
 
 
 CAPTURES = [

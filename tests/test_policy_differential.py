@@ -121,7 +121,7 @@ GROUP_TABLES: dict[str, Callable[[str], bool]] = {
         weak_group(name)
         or (name not in NIST_CURVES | {"SecP256r1MLKEM768", "SecP384r1MLKEM1024"} and not name.startswith("ffdhe"))
     ),
-    "cnsa-1.0": lambda name: name != "secp384r1" and (not name.startswith("ffdhe") or name == "ffdhe2048"),
+    "cnsa-1.0": lambda name: name not in ("secp384r1", "ffdhe3072", "ffdhe4096"),  # RFC 9151 5.1, 5.3
     "bsi-tr-02102-2": lambda name: (
         weak_group(name, 3000)
         or not re.match(r"secp(256|384|521)r1|brainpoolP|ffdhe(3072|4096)|dh[34]|SecP(256|384)r1MLKEM", name)

@@ -27,9 +27,7 @@ def sign_command(
     folder: FolderArgument,
     key: Annotated[
         Path | None,
-        typer.Option(
-            "--key", help="PrivateFile key: Ed25519, ECDSA or RSA, in PEM or OpenSSH's form.", show_default=False
-        ),
+        typer.Option("--key", help="Private key: Ed25519, ECDSA or RSA, in PEM or OpenSSH's form.", show_default=False),
     ] = None,
     request: Annotated[
         Path | None,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from auditor.decode.bytes import mix
 from auditor.decode.packet import ACK, FIN, RST, SYN, TCP, PacketRow
+from auditor.flows.client import likely_client
 from auditor.flows.dns import answer_for
 from auditor.flows.intern import Buckets
 from auditor.flows.keyed import bucket_of
@@ -60,8 +61,6 @@ SECOND = 1_000_000_000
 TCP_IDLE, UDP_IDLE, TCP_CLOSED, TCP_ATTEMPT = 300 * SECOND, 60 * SECOND, 5 * SECOND, 5 * SECOND
 DNS_IDLE = 10 * SECOND  # of DNS over UDP: most flows of many networks, a question and an answer each
 DISORDER = SECOND  # by which packets may come later than others with later time stamps
-FIRST_USER_PORT = 1024  # below are the system ports (RFC 6335 6)
-FIRST_OF_CLIENTS = 32_768  # of the ports that Linux takes for clients by itself; other systems begin at 49,152
 MOST_FINISHED = 8_192  # rows that wait to be taken out
 ROOM_FINISHED = MOST_FINISHED + 1  # a packet may end one more
 REORDERED = 65536  # bytes within which a segment that came before its SYN is taken for the same connection
@@ -209,18 +208,6 @@ def unlink(flows: FlowRows, buckets: Buckets, at: int) -> None:
         buckets[flow.bucket] = flow.next
     else:
         flows[before].next = flow.next
-
-
-@inlined
-def likely_client(flow: FlowRow) -> int:
-    """The client's side of a flow in which nothing tells it: who sent first, unless that was from a server's port.
-
-    A connection that was there before the capture shows a packet of either side first. System ports are servers' (RFC 6335 6),
-    and so is, in TCP, a port below those that systems take for clients by themselves.
-    """
-    system = flow.a_port < FIRST_USER_PORT <= flow.b_port
-    registered = flow.ip_protocol == TCP and flow.a_port < FIRST_OF_CLIENTS <= flow.b_port
-    return 1 if (system or registered) and flow.a_port > 0 else 0
 
 
 @part
