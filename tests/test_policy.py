@@ -9,6 +9,7 @@ import pytest
 import auditor
 from auditor.cli import terminal
 from auditor.policy import (
+    agreement_checks,
     certificate_checks,
     checks,
     fixes,
@@ -154,7 +155,7 @@ def test_every_check_is_used_and_every_rule_explained() -> None:
 
 def test_every_check_is_listed_once() -> None:
     """Each check of the modules that hold checks is in the registry, under a name of its own."""
-    modules = (certificate_checks, checks, name_checks, path_checks, request_checks, tls_checks)
+    modules = (agreement_checks, certificate_checks, checks, name_checks, path_checks, request_checks, tls_checks)
     written = [check for module in modules for check in vars(module).values() if isinstance(check, Check)]
     assert len(written) >= 40
     assert sorted(check.name for check in written) == sorted(CHECKS)

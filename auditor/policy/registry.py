@@ -1,6 +1,14 @@
 """Every check that rules may name."""
 
-from auditor.policy import certificate_checks, checks, name_checks, path_checks, request_checks, tls_checks
+from auditor.policy import (
+    agreement_checks,
+    certificate_checks,
+    checks,
+    name_checks,
+    path_checks,
+    request_checks,
+    tls_checks,
+)
 from auditor.policy.check import Check
 
 EVERY: tuple[Check, ...] = (
@@ -32,14 +40,14 @@ EVERY: tuple[Check, ...] = (
     tls_checks.offers_signatures,
     certificate_checks.certificate_strength,
     tls_checks.post_quantum,
-    tls_checks.no_compression,
-    tls_checks.extended_master_secret,
-    tls_checks.secure_renegotiation,
-    tls_checks.server_authenticated,
-    tls_checks.encrypt_then_mac,
-    tls_checks.no_truncated_hmac,
-    tls_checks.no_early_data,
-    tls_checks.no_psk_only,
+    agreement_checks.no_compression,
+    agreement_checks.extended_master_secret,
+    agreement_checks.secure_renegotiation,
+    agreement_checks.server_authenticated,
+    agreement_checks.encrypt_then_mac,
+    agreement_checks.no_truncated_hmac,
+    agreement_checks.no_early_data,
+    agreement_checks.no_psk_only,
     name_checks.fips_endpoint,
     request_checks.signed_requests,
     request_checks.signature_version,
