@@ -52,7 +52,11 @@ TABLES: dict[str, list[Column]] = {
         Column("started", TIME, "time of its first packet"),
         Column("ended", TIME, "time of its last packet"),
         _closed("transport", "transport; esp (IPsec) and eapol (802.1X) have no ports", ["tcp", "udp", "esp", "eapol"]),
-        Column("client_ip", NAME, "address of the client: who sent the SYN or the ClientHello, else the first packet"),
+        Column(
+            "client_ip",
+            NAME,
+            "address of the client: who sent the SYN, the ClientHello, the request or the query; else told by ports, or by the first packet",
+        ),
         Column("client_port", INT, "port of the client"),
         Column("server_ip", NAME, "address of the server"),
         Column("server_port", INT, "port of the server"),
