@@ -26,11 +26,14 @@ def wrong(variant: Variant, folder: Path) -> list[str]:
     for row in result.rows("flows", *COLUMNS):
         if row["client_port"] not in variant.truth or row["server_port"] != 443:
             continue
-        truth = variant.truth[row["client_port"]]
-        if row["client_packets"] + row["server_packets"] == 1:
-            truth = "internet"  # a packet of an outsider's that came from there, with the flow's ends
+        # A packet of an outsider's that came from the internet, with the flow's ends. What its row says of the other side is
+        # about the connection's packets, which went the true way.
+        outsiders = row["client_packets"] + row["server_packets"] == 1
+        its_side = "path_out" if row["client_packets"] else "path_back"
         for side in SIDES:
             said, confidence = row[side], row[f"{side}_confidence"]
+            from_there = outsiders and (side == its_side or (side == "path" and confidence == "confirmed"))
+            truth = "internet" if from_there else variant.truth[row["client_port"]]
             right = said == truth or (said == "private" and truth in GENERAL)
             if confidence != "none" and not right:
                 mistakes.append(f"{side} {said} {confidence}, but it is {truth}: {row['path_detail']}")
