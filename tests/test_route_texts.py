@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import auditor
 from auditor.paths import route_files
-from auditor.paths.routes import Hop, RoutingTable
+from auditor.paths.routes import Hop
 from auditor.prefixes import parse, parse_address
+from tests import route_tables
+from tests.route_tables import AWS, ISP, hop_to
 
-ISP, AWS = "192.0.2.141", "192.0.2.1"
 CODES = "Codes: C - connected, S - static, B - BGP\n       * - candidate default\n\n"
 FRR = "Codes: K - kernel route, B - BGP,\n       > - selected route, * - FIB route\n\n"
 LAST = f"Gateway of last resort is {ISP} to network 0.0.0.0\n\n"
@@ -67,28 +69,24 @@ NOWHERE = {
 }
 
 
-def hop_to(folder: Path, text: str, address: str) -> Hop:
-    (folder / "routes.txt").write_text(text)
-    table = RoutingTable(route_files.read(folder / "routes.txt"))
-    import numpy as np
-
-    high, low = (np.array([half], np.uint64) for half in parse_address(address))
-    return table.hops[int(table.find(high, low)[0][0])]
+def texts(named: dict[str, str]) -> list[Any]:
+    """Tables as parameters of a test, by their names."""
+    return [pytest.param(text, id=name) for name, text in named.items()]
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_next_hops(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("text", texts(TEXTS | route_tables.TEXTS))
+def test_next_hops(tmp_path: Path, text: str) -> None:
     """The route in force leads to its next hop; routes of other VRFs and tables, and those not chosen, do not count."""
     for address, next_hop in (("52.94.5.10", AWS), ("203.0.113.1", ISP)):
-        hop = hop_to(tmp_path, TEXTS[name], address)
+        hop = hop_to(tmp_path, text, address)
         assert (hop.next_hop, hop.others) == (parse_address(next_hop), ())
 
 
-@pytest.mark.parametrize("name", NOWHERE)
-def test_what_leads_nowhere(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("text", texts(NOWHERE | route_tables.NOWHERE))
+def test_what_leads_nowhere(tmp_path: Path, text: str) -> None:
     """A route that throws packets away, or of which the next hop cannot be told, hides the shorter one."""
-    assert hop_to(tmp_path, NOWHERE[name], "52.94.5.10") == Hop()
-    assert hop_to(tmp_path, NOWHERE[name], "203.0.113.1").next_hop == parse_address(ISP)
+    assert hop_to(tmp_path, text, "52.94.5.10") == Hop()
+    assert hop_to(tmp_path, text, "203.0.113.1").next_hop == parse_address(ISP)
 
 
 @pytest.mark.parametrize(
@@ -98,11 +96,12 @@ def test_what_leads_nowhere(tmp_path: Path, name: str) -> None:
         f"{FRR}S>* 0.0.0.0/0 [1/0] via {ISP}, eth2, 2d\n  *                      via {AWS}, eth1, 2d\n",
         f"0.0.0.0/0, ubest/mbest: 2/0\n    *via {ISP}, [1/0]\n    *via {AWS}, [1/0]\n",
         f"default proto bgp \n\tnexthop via {ISP} dev eth2 weight 1 \n\tnexthop via {AWS} dev eth1 weight 1 \n",
+        *route_tables.SEVERAL,
     ],
 )
 def test_several_next_hops(tmp_path: Path, text: str) -> None:
     """Next hops among which a router spreads flows are all of the route."""
-    hop = hop_to(tmp_path, text, "52.94.5.10")
+    hop = hop_to(tmp_path, text, "52.94.1.1")
     assert {one.next_hop for one in (hop, *hop.others)} == {parse_address(ISP), parse_address(AWS)}
 
 

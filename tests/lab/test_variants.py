@@ -26,14 +26,13 @@ def wrong(variant: Variant, folder: Path) -> list[str]:
     for row in result.rows("flows", *COLUMNS):
         if row["client_port"] not in variant.truth or row["server_port"] != 443:
             continue
-        # A packet of an outsider's that came from the internet, with the flow's ends. What its row says of the other side is
-        # about the connection's packets, which went the true way.
-        outsiders = row["client_packets"] + row["server_packets"] == 1
-        its_side = "path_out" if row["client_packets"] else "path_back"
+        # A packet of an outsider's that came from the internet, with the flow's ends. Of one with the server's, what its row says
+        # of the client's side is about the connection's packets, which went the true way.
+        outsiders, of_server = row["client_packets"] + row["server_packets"] == 1, row["server_packets"] == 1
         for side in SIDES:
             said, confidence = row[side], row[f"{side}_confidence"]
-            from_there = outsiders and (side == its_side or (side == "path" and confidence == "confirmed"))
-            truth = "internet" if from_there else variant.truth[row["client_port"]]
+            of_others = of_server and (side == "path_out" or (side == "path" and confidence == "likely"))
+            truth = "internet" if outsiders and not of_others else variant.truth[row["client_port"]]
             right = said == truth or (said == "private" and truth in GENERAL)
             if confidence != "none" and not right:
                 mistakes.append(f"{side} {said} {confidence}, but it is {truth}: {row['path_detail']}")

@@ -1,0 +1,105 @@
+"""Routing tables of hosts and of further routers, in columns and as JSON, in which one prefix leads to AWS and all else elsewhere."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from auditor.paths import route_files
+from auditor.paths.routes import Hop, RoutingTable
+from auditor.prefixes import parse_address
+
+ISP, AWS = "192.0.2.141", "192.0.2.1"
+GENMASK = "Kernel IP routing table\nDestination     Gateway         Genmask         Flags "
+ROUTE_N = f"{GENMASK}Metric Ref    Use Iface\n0.0.0.0         {ISP}     0.0.0.0         UG    100    0        0 eth2\n"
+INTERNET = "Routing tables\n\nInternet:\nDestination        Gateway            Flags     Netif Expire\n"
+WINDOWS = "IPv4 Route Table\n=====\nActive Routes:\nNetwork Destination        Netmask          Gateway       Interface  Metric\n"
+COLUMNS = "Columns: DST-ADDRESS, GATEWAY, DISTANCE\n#      DST-ADDRESS      GATEWAY      DISTANCE\n"
+PAN_OS = "VIRTUAL ROUTER: default (id 1)\n  ==========\ndestination          nexthop        metric flags      age   interface\n"
+BGPCTL = "flags  vs destination          gateway          lpref   med aspath origin\n"
+
+
+def eos(routes: dict[str, tuple[str, ...]], **more: object) -> dict[str, object]:
+    listed = {
+        prefix: {"routeAction": "forward", "vias": [{"nexthopAddr": hop, "interface": "Ethernet1"} for hop in hops]} | more
+        for prefix, hops in routes.items()
+    }  # fmt: skip
+    return {"vrfs": {"default": {"routes": listed}, "guest": {"routes": {"52.94.5.0/24": {"vias": []}}}}}
+
+
+def gobgp(address: str, best: bool = True) -> dict[str, object]:
+    attributes = [{"type": 2, "as_paths": [{"asns": [7224]}]}, {"type": 3, "nexthop": address}]
+    return {"best": best, "attrs": [*attributes, {"type": 8, "communities": [7224 << 16 | 8100]}]}
+
+
+TEXTS = {
+    "Linux, route": f"{ROUTE_N}52.94.0.0       {AWS}       255.255.0.0     UG    20     0        0 eth1\n"
+    f"52.94.0.0       {ISP}     255.255.0.0     UG    200    0        0 eth2\n",
+    "Linux, netstat": f"{GENMASK}  MSS Window  irtt Iface\ndefault         {ISP}     0.0.0.0         UG        0 0          0 eth2\n"
+    f"52.94.0.0       {AWS}       255.255.0.0     UG        0 0          0 eth1\n",
+    "FreeBSD": f"{INTERNET}default            {ISP}        UGS        igb2\n52.94.0.0/16       {AWS}          UG1        igb1\n"
+    "127.0.0.1          link#4             UH          lo0\n\nInternet6:\n"
+    "Destination      Gateway       Flags     Netif Expire\n::1              link#4        UHS         lo0\n",
+    "FreeBSD, another table": f"{INTERNET}default            {ISP}        UGS        igb2\n52.94.0.0/16       {AWS}          UG1    igb1\n"
+    f"\n{INTERNET.replace('tables', 'tables (fib: 1)')}52.94.5.0/24       {ISP}        UGS        igb2\n",
+    "OpenBSD": f"{INTERNET.replace('Netif Expire', 'Refs Use Mtu Prio Iface')}default {ISP} UGS 5 12 - 8 em2\n"
+    f"52.94/16 {AWS} UG 0 3 - 48 vlan102\n52.94/16 {ISP} UG 0 3 - 56 em2\n",
+    "macOS": f"{INTERNET}default            {ISP}        UGScg                 en0\ndefault            {AWS}          UGScIg     en1\n"
+    f"52.94              {AWS}          UGSc                  en1\n",
+    "Windows": f"{WINDOWS}          0.0.0.0          0.0.0.0      {ISP}    198.51.100.10     25\n"
+    f"        52.94.0.0      255.255.0.0        {AWS}    198.51.100.10     26\n"
+    "     198.51.100.0    255.255.255.0         On-link     198.51.100.10    281\n=====\nPersistent Routes:\n"
+    f"  Network Address          Netmask  Gateway Address  Metric\n        52.94.5.0    255.255.255.0        {ISP}       1\n",
+    "PowerShell": "ifIndex DestinationPrefix    NextHop    RouteMetric ifMetric PolicyStore\n------- ----\n"
+    f"12      0.0.0.0/0      {ISP}      0 25       ActiveStore\n12      52.94.0.0/16   {AWS}        1 25       ActiveStore\n"
+    f"12      52.94.0.0/16   {ISP}      9 25       ActiveStore\n",
+    "RouterOS 6": " #      DST-ADDRESS        PREF-SRC        GATEWAY            DISTANCE\n"
+    f" 0 A S  0.0.0.0/0                          {ISP}               1\n"
+    f" 1 ADb  52.94.0.0/16                       {AWS}                20\n"
+    f" 2  Db  52.94.0.0/16                       {ISP}              20\n"
+    " 3 ADC  192.0.2.0/30       192.0.2.2       vlan102                   0\n",
+    "RouterOS 7": f"{COLUMNS}0  As  0.0.0.0/0        {ISP}         1\n  DAb  52.94.0.0/16     {AWS}%vlan102    20\n"
+    f"1  Xs  52.94.5.0/24     {ISP}         1\n2  Is  52.94.5.0/24     {ISP}         1\n",
+    "PAN-OS": f"{PAN_OS}0.0.0.0/0            {ISP}    10     A S              ethernet1/3\n"
+    f"52.94.0.0/16         {AWS}             A B        8042  ethernet1/2.102    7224\n"
+    f"52.94.5.0/24         {ISP}    200      S              ethernet1/3\n",
+    "OpenBGPD": f"{BGPCTL}*>    N-? 0.0.0.0/0            {ISP}       100     0 64999 i\n"
+    f"*>    N-? 52.94.0.0/16         {AWS}         100     0 7224 i\n*     N-? 52.94.0.0/16         {ISP}       100     0 64999 i\n",
+    "GoBGP": "   Network              Next Hop             AS_PATH              Age        Attrs\n"
+    f"*> 0.0.0.0/0            {ISP}          64999                00:10:01   [{{Origin: i}}]\n"
+    f"*> 52.94.0.0/16         {AWS}            7224                 00:10:01   [{{Origin: i}}]\n",
+    "ASA": f"Codes: C - connected, S - static\nGateway of last resort is {ISP} to network 0.0.0.0\n\n"
+    f"S*       0.0.0.0 0.0.0.0 [1/0] via {ISP}, outside\nB        52.94.0.0 255.255.0.0 [20/0] via {AWS}, 02:11:31\n",
+    "EOS, JSON": json.dumps(eos({"0.0.0.0/0": (ISP,), "52.94.0.0/16": (AWS,)})),
+    "EOS, eAPI": json.dumps({"jsonrpc": "2.0", "result": [eos({"0.0.0.0/0": (ISP,), "52.94.0.0/16": (AWS,)})]}),
+    "GoBGP, JSON": json.dumps({"0.0.0.0/0": [gobgp(ISP)], "52.94.0.0/16": [gobgp(ISP, False), gobgp(AWS)]}),
+    "OpenBGPD, JSON": json.dumps({"rib": [
+        {"prefix": "0.0.0.0/0", "valid": True, "best": True, "true_nexthop": ISP, "aspath": "64999"},
+        {"prefix": "52.94.0.0/16", "valid": True, "best": True, "exit_nexthop": AWS, "aspath": "7224"},
+        {"prefix": "52.94.0.0/16", "valid": True, "source": "external", "exit_nexthop": ISP},
+    ]}),
+}  # fmt: skip
+NOWHERE = {
+    "Linux": f"{ROUTE_N}52.94.0.0       -               255.255.0.0     !     20     -        0 -\n",
+    "FreeBSD": f"{INTERNET}default            {ISP}        UGS        igb2\n52.94.0.0/16       {AWS}          UGSB        lo0\n",
+    "RouterOS": f"{COLUMNS}0  As  0.0.0.0/0        {ISP}         1\n1  AsB 52.94.0.0/16                   1\n",
+    "PAN-OS": f"{PAN_OS}0.0.0.0/0            {ISP}    10     A S              ethernet1/3\n52.94.0.0/16         discard        10     A S\n",
+    "EOS": json.dumps(
+        {"vrfs": {"default": {"routes": {"0.0.0.0/0": {"vias": [{"nexthopAddr": ISP}]}, "52.94.0.0/16": {"routeAction": "drop"}}}}}
+    ),
+}  # fmt: skip
+# Of two routes to all else that are as good as each other.
+SEVERAL = [
+    f"{ROUTE_N}0.0.0.0         {AWS}       0.0.0.0         UG    100    0        0 eth1\n",
+    f"{COLUMNS}  DAb+ 0.0.0.0/0        {ISP}         1\n  DAb+ 0.0.0.0/0        {AWS}           1\n",
+    f"{COLUMNS}0  As  0.0.0.0/0        {ISP}         1\n                        {AWS}\n",
+    json.dumps(eos({"0.0.0.0/0": (ISP, AWS)})),
+]
+
+
+def hop_to(folder: Path, text: str, address: str) -> Hop:
+    """Where the table of a file leads for an address."""
+    (folder / "routes.txt").write_text(text)
+    table = RoutingTable(route_files.read(folder / "routes.txt"))
+    high, low = (np.array([half], np.uint64) for half in parse_address(address))
+    return table.hops[int(table.find(high, low)[0][0])]
