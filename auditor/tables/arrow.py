@@ -1,6 +1,6 @@
 """Tables as Arrow data of their schema, and as the DataFrames that analysts work with."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,7 +99,7 @@ def _array(column: schema.Column, values: pa.ChunkedArray, pd: Any) -> Any:
     return pd.array(texts.to_pylist(), dtype="string")
 
 
-@cache
+@lru_cache(maxsize=256)
 def _closed(order: tuple[str, ...], ordered: bool) -> Any:
     """The dtype of a closed set, which takes longer to make than a small column."""
     import pandas as pd
