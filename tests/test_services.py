@@ -49,8 +49,8 @@ IN_CLEAR: dict[str, bytes] = {
     "kafka, metadata": struct.pack(">IHHI", 12 + len(NAME), 3, 9, 2) + NAME + bytes(4),
     "mongodb": mongodb(2013, bytes(5) + b"\x20\0\0\0\x10hello\0\1\0\0\0"),
     "mongodb, older": mongodb(2004, bytes(4) + b"admin.$cmd\0" + bytes(30)),
-    "memcached": b"get session:42\r\n",
-    "memcached, storing": b"set key 0 900 5\r\nhello\r\n",
+    "memcached": b"set key 0 900 5\r\nhello\r\n",
+    "memcached, without an answer": b"add key 0 900 5 noreply\r\nhello\r\n",
     "memcached, statistics": b"stats\r\n",
     "memcached, ElastiCache's configuration": b"config get cluster\r\n",
     "memcached, binary": b"\x80\0\0\3\0\0\0\0\0\0\0\3" + bytes(12) + b"key",
@@ -81,7 +81,7 @@ UNNAMED: dict[str, bytes] = {
     "a length that is not Kafka's": struct.pack(">IHHI", 9 + len(NAME), 18, 0, 1) + NAME,
     "a message too short for MongoDB": struct.pack("<iiii", 16, 1, 0, 2013),
     "a line like Memcached's without numbers": b"set key one two three\r\n",
-    "a path": b"get /index.html\r\n",
+    "a line that Redis has, too": b"get key\r\n",
     "a byte of Telnet's": b"\xff\xff\xff\xff\xff\xff",
     "a frame of CQL's that is an answer": b"\x84\0\0\0\x06\0\0\0\0",
     "sixteen ones and no length": b"\xff" * 16 + b"\0\x01\1\4",
@@ -97,6 +97,22 @@ DATAGRAMS: dict[str, tuple[bytes, str]] = {
     "ssdp": (b"M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n\r\n", "not_applicable"),
     "kerberos": (AS_REQ, "not_applicable"),
     "kerberos, an error": (KRB_ERROR, "not_applicable"),
+    "dhcp, of IPv6": (b"\1\xaa\xbb\xcc\0\1\0\x0a\0\3\0\1" + bytes(6) + b"\0\x08\0\2\0\0", "not_applicable"),
+    "dns, multicast": (
+        bytes(4) + b"\0\2\0\0\0\0\0\0\5_http\4_tcp\5local\0\0\x0c\0\1\xc0\x0c\0\x21\0\1",
+        "not_applicable",
+    ),
+    "dns, an answer by multicast": (
+        b"\0\0\x84\0\0\0\0\1\0\0\0\0\1a\5local\0\0\1\x80\1\0\0\0\x78\0\4\xc0\0\2\1",
+        "not_applicable",
+    ),
+    "dns, NetBIOS": (
+        b"\x12\x34\1\x10\0\1" + bytes(6) + b"\x20" + b"CK" + b"A" * 30 + b"\0\0\x20\0\1",
+        "not_applicable",
+    ),
+    "dns, an update": (b"\x12\x34\x28\0\0\1\0\0\0\1\0\0\7example\3org\0\0\6\0\1" + bytes(12), "not_applicable"),
+    "bfd": (b"\x20\xc0\3\x18\0\0\0\1" + bytes(4) + b"\0\4\x93\xe0" * 2 + bytes(4), "not_applicable"),
+    "ldap": (b"\x30\x16\2\1\1\x63\x11\4\0\x0a\1\0\x0a\1\0\2\1\0\2\1\0\1\1\0", "fail"),
 }
 
 
@@ -171,6 +187,22 @@ def test_a_message_that_comes_in_pieces(audit_bytes: Run, name: str) -> None:
         packets += wire.Talk(sport=20_000 + size).open().play([("c", message[:size])]).packets
     named = {row["protocol"] for row in audit_bytes(wire.pcap(packets)).rows("flows", "protocol")}
     assert named - {name.partition(",")[0]} <= {None}
+
+
+@pytest.mark.parametrize("answer", [b"VALUE key 0 5\r\nhello\r\nEND\r\n", b"END\r\n"])
+def test_an_answer_tells_memcached_from_redis(audit_bytes: Run, answer: bytes) -> None:
+    """A get that either may be asked is Memcached's if it is answered so."""
+    talk = wire.Talk().open().play([("c", b"get key\r\n"), ("s", answer)])
+    assert wire.only(audit_bytes(wire.pcap(talk.packets)).flows)["protocol"] == "memcached"
+
+
+def test_a_message_longer_than_its_segment(audit_bytes: Run) -> None:
+    """A message of Kerberos in several segments is named by the first of them."""
+    message = struct.pack(">I", len(AS_REQ) + 1500) + AS_REQ + bytes(1500)
+    assert (
+        wire.only(audit_bytes(wire.pcap(wire.Talk().open().play([("c", message)], 1400).packets)).flows)["protocol"]
+        == "kerberos"
+    )
 
 
 def test_telnet_option_by_option(audit_bytes: Run) -> None:

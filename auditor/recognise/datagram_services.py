@@ -3,8 +3,10 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be16, be32
+from auditor.flows.dns import skip_name
 from auditor.machine.kernel import part
-from auditor.recognise.numbers import DHCP, KERBEROS, NTP, SIP, SNMP, SSDP, SYSLOG, TFTP, UNKNOWN
+from auditor.recognise.commands import ber_length
+from auditor.recognise.numbers import BFD, DHCP, DNS, KERBEROS, LDAP, NTP, SIP, SNMP, SSDP, SYSLOG, TFTP, UNKNOWN
 from auditor.recognise.services import by_version, is_kerberos
 from auditor.recognise.words import same_word, stands_at
 
@@ -13,6 +15,8 @@ NTP_SIZES = (48, 52, 68, 72)  # without and with a message authentication code (
 LESS, GREATER, SEQUENCE = 60, 62, 0x30
 MOST_PRIORITY = 191  # RFC 5424 6.2.1
 LONGEST_NAME = 255
+MOST_DHCP_6, MOST_OPTION_6 = 36, 147  # message types and options that IANA has given out
+SHORTEST_DNS, MOST_RECORDS = 18, 255
 _SEARCH, _NOTIFY = (np.frombuffer(text, np.uint8) for text in (b"M-SEARCH * HTTP/1.1", b"NOTIFY * HTTP/1.1"))
 _MODES = tuple(np.frombuffer(word, np.uint8) for word in (b"octet\0", b"netascii\0"))
 _SIZES = np.array(NTP_SIZES, np.int64)
@@ -22,6 +26,59 @@ _SIZES = np.array(NTP_SIZES, np.int64)
 def is_dhcp(block: Bytes, at: int, end: int) -> bool:
     """A request or a reply, and the cookie before the options."""
     return end - at > COOKIE_AT + 4 and 1 <= block[at] <= 2 and be32(block, at + COOKIE_AT) == DHCP_COOKIE
+
+
+@part
+def is_dhcp_6(block: Bytes, at: int, end: int) -> bool:
+    """A message of DHCPv6 (RFC 8415 8, 21.1): its type, and options that fill it to its end."""
+    if end - at < 8 or block[at] < 1 or block[at] > MOST_DHCP_6:
+        return False
+    at += 34 if block[at] == 12 or block[at] == 13 else 4  # of a relay with two addresses (RFC 8415 9)
+    while at + 4 <= end and 1 <= be16(block, at) <= MOST_OPTION_6:
+        at += 4 + be16(block, at + 2)
+    return bool(at == end)
+
+
+@part
+def is_other_dns(block: Bytes, at: int, end: int) -> bool:
+    """DNS that is no question to a resolver: multicast (RFC 6762), NetBIOS names (RFC 1002), updates (RFC 2136)."""
+    if end - at < SHORTEST_DNS or block[at + 3] & 0x40 != 0:
+        return False
+    operation, questions = block[at + 2] >> 3 & 15, be16(block, at + 4)
+    records = questions + be16(block, at + 6) + be16(block, at + 8) + be16(block, at + 10)
+    if (
+        (operation != 0 and operation != 4 and operation != 5 and operation != 6)
+        or records < 1
+        or records > MOST_RECORDS
+    ):
+        return False
+    after = skip_name(block, at + 12, end)
+    if after < 0 or after + 4 > end or after == at + 13:
+        return False
+    kind, scope = be16(block, after), be16(block, after + 2) & 0x7FFF
+    return bool(0 < kind < 256 and (scope == 1 or scope == 255))
+
+
+@part
+def is_bfd(block: Bytes, at: int, end: int) -> bool:
+    """A control packet of version 1 (RFC 5880 4.1): its length, a multiplier, its sender's discriminator, intervals."""
+    size = end - at
+    if size < 24 or block[at] >> 5 != 1 or block[at] & 31 > 8 or block[at + 2] == 0 or block[at + 3] != size:
+        return False
+    has_key = block[at + 1] & 4 != 0
+    return bool((size == 24) != has_key and be32(block, at + 4) != 0 and block[at + 1] & 1 == 0)
+
+
+@part
+def is_ldap_datagram(block: Bytes, at: int, end: int) -> bool:
+    """A search or its result without a connection (MS-ADTS 6.3.3): one message, its number, the operation."""
+    if end - at < 12 or block[at] != SEQUENCE:
+        return False
+    begin, stop = ber_length(block, at + 1, end)
+    if begin == 0 or begin + 4 > stop or stop > end or block[begin] != 2 or block[begin + 1] > 4:
+        return False
+    operation = begin + 2 + np.int64(block[begin + 1])
+    return bool(operation < stop and block[operation] >= 0x63 and block[operation] <= 0x65)
 
 
 @part
@@ -45,18 +102,16 @@ def is_snmp(block: Bytes, at: int, end: int) -> bool:
     """A message of version 1 or 2c: a sequence of all of it, the version, the community as text (RFC 1157 4, RFC 3584 3)."""
     if end - at < 12 or block[at] != SEQUENCE:
         return False
-    octets = np.int64(block[at + 1])
-    head = np.int64(2)
-    length = octets
-    if octets > 0x80:
-        if octets > 0x83:
-            return False
-        length = np.int64(0)
-        for k in range(octets - 0x80):
-            length = length << 8 | np.int64(block[at + 2 + k])
-        head += octets - 0x80
-    at += head
-    if end - at != length or block[at] != 2 or block[at + 1] != 1 or block[at + 2] > 1 or block[at + 3] != 4:
+    at, stop = ber_length(block, at + 1, end)
+    if (
+        at == 0
+        or stop != end
+        or at + 6 > end
+        or block[at] != 2
+        or block[at + 1] != 1
+        or block[at + 2] > 1
+        or block[at + 3] != 4
+    ):
         return False
     pdu = at + 5 + np.int64(block[at + 4])
     return bool(pdu < end and block[pdu] >= 0xA0 and block[pdu] <= 0xA8)
@@ -96,23 +151,32 @@ def is_tftp(block: Bytes, at: int, end: int) -> bool:
 
 
 @part
+def finds_hosts(block: Bytes, at: int, end: int) -> int:
+    """How hosts get addresses and the time, find each other and see that they are there; UNKNOWN for others."""
+    if is_dhcp(block, at, end) or is_dhcp_6(block, at, end):
+        return DHCP
+    if stands_at(block, np.int64(at), end, _SEARCH) or stands_at(block, np.int64(at), end, _NOTIFY):
+        return SSDP
+    if is_ntp(block, at, end):
+        return NTP
+    if is_bfd(block, at, end):
+        return BFD
+    return DNS if is_other_dns(block, at, end) else UNKNOWN
+
+
+@part
 def datagram_service(block: Bytes, at: int, end: int) -> int:
     """The service that a datagram is of; UNKNOWN for others."""
-    if is_dhcp(block, at, end):
-        return DHCP
     if is_snmp(block, at, end):
         return SNMP
+    if is_ldap_datagram(block, at, end):
+        return LDAP
     if is_syslog(block, at, end):
         return SYSLOG
     if is_tftp(block, at, end):
         return TFTP
-    if stands_at(block, np.int64(at), end, _SEARCH) or stands_at(block, np.int64(at), end, _NOTIFY):
-        return SSDP
     if is_kerberos(block, np.int64(at), end):
         return KERBEROS
-    if is_ntp(block, at, end):
-        return NTP
-    if end > at and block[at] >= 65 and block[at] <= 90:
-        spoken = by_version(block[at:end], end - at)
-        return SIP if spoken == SIP else UNKNOWN
-    return UNKNOWN
+    if end > at and block[at] >= 65 and block[at] <= 90 and by_version(block[at:end], end - at) == SIP:
+        return SIP
+    return finds_hosts(block, at, end)

@@ -10,7 +10,7 @@ TDS, CAPWAP, RADIUS, EAP, VNC, REDIS = range(28, 34)
 SFLOW, NETFLOW, IPFIX = range(40, 43)
 MQTT, AMQP, STOMP, OPENWIRE, KAFKA, MONGODB, MEMCACHED, CASSANDRA, TNS = range(43, 52)
 SMB, NFS, TELNET, SIP, RTSP, FIX, BGP, KERBEROS = range(52, 60)
-DHCP, NTP, SNMP, SYSLOG, TFTP, SSDP = range(60, 66)
+DHCP, NTP, SNMP, SYSLOG, TFTP, SSDP, BFD = range(60, 67)
 
 UNSEEN_BEGINNING = "an unseen beginning"  # in words: what a client said before its TLS is not in the capture
 
@@ -88,5 +88,6 @@ APPLICATIONS = (
     Application(SYSLOG, "syslog", "udp", in_clear=True),
     Application(TFTP, "tftp", "udp", in_clear=True),
     Application(SSDP, "ssdp", "udp", is_open=True),
+    Application(BFD, "bfd", "udp", is_open=True),
 )
 PROTOCOL_NAMES = {application.number: application.name for application in APPLICATIONS}

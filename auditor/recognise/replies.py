@@ -5,9 +5,9 @@ import numpy as np
 from auditor.decode.bytes import Bytes
 from auditor.flows.state import FlowRow, SideRow, StreamRow
 from auditor.machine.kernel import inlined, part
-from auditor.recognise.numbers import IMAP, IRC, NNTP, OTHER, POP3, PROXY, REDIS, SIEVE, SMTP, UNKNOWN
+from auditor.recognise.numbers import IMAP, IRC, MEMCACHED, NNTP, OTHER, POP3, PROXY, REDIS, SIEVE, SMTP, UNKNOWN
 from auditor.recognise.openings import COLON, NEWLINE
-from auditor.recognise.services import first_message_of
+from auditor.recognise.services import answers_like_memcached, first_message_of
 from auditor.recognise.words import matrix, stands_at, which_stands_at
 
 SPACE = 32
@@ -72,6 +72,9 @@ def in_context(flow: FlowRow, side: SideRow, stream: StreamRow, application: int
         return whose_ok(flow, side, stream)
     if application == UNKNOWN and flow.application == OTHER and flow.upgrade != 0 and size > 0:
         return replies_to_upgrade(data, size)
-    if application == UNKNOWN and begins_session(flow, side, stream) and size > 0:
+    if application != UNKNOWN or size == 0:
+        return application
+    if begins_session(flow, side, stream):
         return first_message_of(data, size)
-    return application
+    is_answer = flow.application == OTHER and side.syn != 0 and stream.skipped == 0
+    return np.int64(MEMCACHED if is_answer and answers_like_memcached(data, size) else UNKNOWN)

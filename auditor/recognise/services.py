@@ -30,21 +30,24 @@ from auditor.recognise.numbers import (
 )
 from auditor.recognise.words import matrix, stands_at, which_stands_at
 
-NEWLINE, RETURN, SPACE, SLASH = 10, 13, 32, 47
+NEWLINE, RETURN, SPACE = 10, 13, 32
 LONGEST_LINE = 512  # bytes of a first line that are looked at
 _SIP, _RTSP, _SMB = (np.frombuffer(text, np.uint8) for text in (b" SIP/2.0", b" RTSP/", b"SMB"))
 _MQTT, _MQISDP, _AMQP = (np.frombuffer(text, np.uint8) for text in (b"\0\x04MQTT", b"\0\x06MQIsdp", b"AMQP"))
 _OPENWIRE, _CQL = (np.frombuffer(text, np.uint8) for text in (b"\x01ActiveMQ", b"CQL_VERSION"))
-# Memcached's commands as text: those that name keys, those with numbers behind a key, and those that stand alone.
-NAMING = (b"get ", b"gets ", b"delete ", b"touch ", b"config get ")
-STORING = (b"set ", b"add ", b"cas ", b"replace ", b"append ", b"incr ")
-ALONE = (b"stats\r\n", b"version\r\n", b"flush_all\r\n")
-_COMMANDS, _COMMAND_LENGTHS = matrix((*NAMING, *STORING, *ALONE))
+# Memcached's commands as text: those with numbers behind a key, and those that stand alone; get is Redis' as well, so that
+# the answer decides.
+STORING = (b"set ", b"add ", b"cas ", b"replace ", b"append ", b"prepend ")
+ALONE = (b"stats\r\n", b"version\r\n", b"flush_all\r\n", b"config get cluster\r\n")
+ANSWERS = (b"VALUE ", b"END\r\n", b"STORED\r\n", b"NOT_STORED\r\n", b"STAT ", b"CONFIG cluster ", b"VERSION 1.")
+LEAST_NUMBERS = 3  # flags, seconds, bytes
+_COMMANDS, _COMMAND_LENGTHS = matrix((*STORING, *ALONE))
+_ANSWERS, _ANSWER_LENGTHS = matrix(ANSWERS)
 OP_MSG, OP_COMPRESSED, OP_QUERY = 2013, 2012, 2004  # MongoDB's
 LONGEST_MONGODB = 48_000_000  # bytes of a message
 CALL, RPC_VERSION, NFS_PROGRAM, GSS, PRIVACY = 0, 2, 100003, 6, 3  # RFC 5531 9, RFC 7530 16.1, RFC 2203 5
 IAC, SB, WILL, MOST_OPTIONS = 255, 250, 251, 50  # RFC 854, RFC 855
-KERBEROS_5 = 5
+KERBEROS_5, LONGEST_KERBEROS = 5, 1 << 20
 MOST_KAFKA_KEY, MOST_KAFKA_VERSION = 92, 20  # of its requests
 TNS_CONNECT, OLDEST_TNS, NEWEST_TNS = 1, 300, 400
 
@@ -182,8 +185,8 @@ def message_of(data: Bytes, size: int) -> int:
         return NFS
     if is_bgp(data, size):
         return BGP
-    if size > 4 and be32(data, 0) == size - 4 and is_kerberos(data, np.int64(4), size):  # RFC 4120 7.2.2
-        return KERBEROS
+    if size > 4 and size - 4 <= be32(data, 0) < LONGEST_KERBEROS and is_kerberos(data, np.int64(4), size):
+        return KERBEROS  # RFC 4120 7.2.2
     return by_version(data, size) if data[0] >= 65 and data[0] <= 90 else UNKNOWN
 
 
@@ -204,23 +207,26 @@ def is_telnet(data: Bytes, size: int) -> bool:
 
 @part
 def is_memcached_line(data: Bytes, size: int) -> bool:
-    """A command as text: of its protocol those that clients begin with."""
+    """A command as text: of its protocol those that no other has."""
     row = which_stands_at(data, np.int64(0), size, _COMMANDS, _COMMAND_LENGTHS)
-    if row < 0 or row >= len(NAMING) + len(STORING):
+    if row < 0 or row >= len(STORING):
         return bool(row >= 0)
-    at = _COMMAND_LENGTHS[row]
-    if data[at - 1] != SPACE or at >= size or data[at] == SLASH:
-        return False
+    at = np.int64(_COMMAND_LENGTHS[row])
     while at < size and data[at] > SPACE and data[at] < 127:  # the key
         at += 1
     numbers = np.int64(0)
-    while at < size and data[at] != RETURN:
-        is_digit = 48 <= data[at] <= 57
-        if row >= len(NAMING) and not is_digit and data[at] != SPACE:
-            return False
-        numbers += is_digit
+    while at + 1 < size and data[at] == SPACE and data[at + 1] >= 48 and data[at + 1] <= 57:
+        numbers += 1
         at += 1
-    return bool(at + 1 < size and data[at + 1] == NEWLINE and (numbers > 0 or row < len(NAMING)))
+        while at < size and data[at] >= 48 and data[at] <= 57:
+            at += 1
+    return bool(numbers >= LEAST_NUMBERS and at < size and (data[at] == RETURN or data[at] == SPACE))
+
+
+@part
+def answers_like_memcached(data: Bytes, size: int) -> bool:
+    """Whether it is an answer to a command as text."""
+    return which_stands_at(data, np.int64(0), size, _ANSWERS, _ANSWER_LENGTHS) >= 0
 
 
 @part
