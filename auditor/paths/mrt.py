@@ -4,7 +4,7 @@ A full table has a million routes but few distinct sets of attributes next to it
 """
 
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from auditor.paths.mrt_kernels import (
     SetRow,
     list_entries,
 )
+from auditor.paths.route_times import Path
 from auditor.paths.routes import Address, Hop, Routes
 from auditor.prefixes import V4_MAPPED
 
@@ -29,13 +30,6 @@ ORIGIN, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES, MP_REACH = 1, 3, 4, 5, 8, 14
 AS_SET = 1
 DEFAULT_PREFERENCE = 100
 MOST_KNOWN = 1 << 17  # sets of attributes remembered at one time
-
-
-class Path(NamedTuple):
-    """A set of attributes: what the decision process ranks it by (lowest first), and its hop."""
-
-    rank: tuple[int, int, int, int]
-    hop: Hop
 
 
 def is_mrt(data: bytes) -> bool:
@@ -47,8 +41,6 @@ def is_mrt(data: bytes) -> bool:
 OTHERS = {
     11: "OSPFv2",
     12: "TABLE_DUMP",
-    16: "BGP4MP",
-    17: "BGP4MP_ET",
     32: "ISIS",
     33: "ISIS_ET",
     48: "OSPFv3",
@@ -177,8 +169,8 @@ def read(data: bytes, routes: Routes) -> None:
     kind = other_kind(data)
     if kind is not None:
         raise ValueError(
-            f"MRT records of type {kind} hold no table of routes in force; give a dump of type TABLE_DUMP_V2, "
-            "as bgpdump, bgpkit or `dump bgp routes-mrt` of FRR write"
+            f"MRT records of type {kind} hold no table of routes in force; give a dump of type TABLE_DUMP_V2 "
+            "(`dump bgp routes-mrt` of FRR, RIS's bview, RouteViews' rib) or updates (BGP4MP: `dump bgp updates`)"
         )
     view, sets = np.frombuffer(data, np.uint8), _Sets(data, routes)
     entries = np.zeros(MOST_ENTRIES, ENTRY).view(np.recarray)
