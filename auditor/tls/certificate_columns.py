@@ -64,6 +64,7 @@ def described(chain: Chain) -> str | None:
     """Each certificate's type of key, size or curve, and signature; one after another with semicolons between.
 
     The signature of a root is not verified by anybody, and stands as ``-`` (RFC 5280 6.1); a raw public key has none.
+    Behind an RSA key is its public exponent where that is not 65537, as everybody's is, or not known (``?``).
     """
     words = []
     for number, one in enumerate(chain.certificates):
@@ -72,7 +73,8 @@ def described(chain: Chain) -> str | None:
             RAW_KEY if one.key_algorithm == RAW_KEY else "-" if is_root else one.weak or one.signature_algorithm or "?"
         )
         size = one.curve or one.key_bits or "?"
-        words.append("\t".join([one.key_type or "?", str(size), signed]))
+        unusual = one.key_type == "rsa" and one.exponent != "65537"
+        words.append("\t".join([one.key_type or "?", str(size), signed, *([one.exponent or "?"] if unusual else [])]))
     return ";".join(words) or None
 
 
