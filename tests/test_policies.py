@@ -178,6 +178,25 @@ def test_certificates_are_on_curves_that_bsi_lists(curve: str, expected: str) ->
     assert verdict(rule, certificates=f"ecdsa\t{curve}\tecdsa-with-SHA256") == expected
 
 
+@pytest.mark.parametrize(
+    ("policy", "code", "expected"),
+    [
+        ("anssi", "ANSSI106", "fail"),
+        ("bsi-tr-02102-2", "BSI106", "fail"),
+        ("mozilla-intermediate-5.7", "MIA104", "fail"),
+        ("mozilla-intermediate-6.0", "MIB104", "fail"),
+        ("nist-800-52r2", "NIST105", "pass"),
+        ("pci-dss-4.0.1", "PCI103", "pass"),
+        ("rfc9325", "BCP107", "pass"),
+    ],
+)
+@pytest.mark.parametrize("signed", ["ecdsa-with-SHA224", "sha224WithRSAEncryption", "rsassaPss (sha224)"])
+def test_sha_224_under_certificates(policy: str, code: str, expected: str, signed: str) -> None:
+    """SHA-224 is refused where the source asks for SHA-256 or better, and good where it asks for 112 bits."""
+    rule = next(rule for rule in library.get(policy).rule if rule.code == code)
+    assert verdict(rule, certificates=f"ecdsa\tprime256v1\t{signed}") == expected
+
+
 @pytest.mark.parametrize("scheme", ["sm2sig_sm3", "ed25519", "gostr34102012_256a", "rsa_pkcs1_sha1", "0x1234"])
 def test_signatures_are_of_kinds_that_bsi_lists(scheme: str) -> None:
     """A signature with neither RSA, DSA nor ECDSA is none of the recommended ones, whatever its hash."""

@@ -14,6 +14,7 @@ from auditor.tls.algorithms import NO_CERTIFICATE, RAW_KEY
 from auditor.tls.suites import properties
 
 WEAK_HASHES = ("md2", "md4", "md5", "sha1")
+_SHA_2 = re.compile(r"sha(224|256|384|512)")
 USUAL_EXPONENT = 65537
 LONGEST_SHOWN = 20  # digits of an exponent that a reason has room for
 
@@ -53,6 +54,7 @@ class Strength:
     curves: tuple[str, ...]
     kinds: tuple[str, ...]
     signatures: tuple[str, ...]
+    hash_bits: int
 
     def objection(self, one: Shown) -> str | None:
         """What is wrong with a key, or with the signature under it; None for nothing."""
@@ -80,7 +82,8 @@ class Strength:
         if signed in ("-", RAW_KEY):
             return None
         lower = signed.lower()
-        if any(weak in lower for weak in WEAK_HASHES):
+        short = _SHA_2.search(lower)
+        if any(weak in lower for weak in WEAK_HASHES) or (short is not None and int(short[1]) < self.hash_bits):
             return f"signed with {signed}"
         if self.signatures and not any(re.fullmatch(pattern, signed) for pattern in self.signatures):
             return f"signed with {signed}"
@@ -96,6 +99,7 @@ class Strength:
     "kinds",
     "leaf_kinds",
     "signatures",
+    "hash_bits",
     "match",
     "client_certificates",
     of_any_server=True,
@@ -104,15 +108,22 @@ def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any
     """Every certificate of the server's chain has a strong key and a strong signature; a root's signature does not count.
 
     ``rsa_bits`` and ``dsa_bits``: least length of such keys; ``rsa_sizes``: lengths of RSA keys allowed; ``ec_bits``: of curves; ``curves``: those allowed;
-    ``kinds``: types of keys allowed, ``leaf_kinds``: of the server's own certificate; ``signatures``: patterns of signatures allowed. MD5 and SHA-1 never are.
+    ``kinds``: types of keys allowed, ``leaf_kinds``: of the server's own certificate; ``signatures``: patterns of signatures allowed; ``hash_bits``: least
+    length of their hashes (SHA-224 is one of 224). MD5 and SHA-1 never are.
     With ``match`` each is also valid when seen, and the server's own good for its name. With ``client_certificates`` the client's
     chain, where it sent one, has to be as good.
     """
+    curves, kinds, signatures = (
+        tuple(str(one) for one in parameters.get(name, [])) for name in ("curves", "kinds", "signatures")
+    )
     strength = Strength(
-        {"rsa": int(parameters.get("rsa_bits", 2048)), "dsa": int(parameters.get("dsa_bits", 2048))},
-        tuple(int(size) for size in parameters.get("rsa_sizes", [])),
-        int(parameters.get("ec_bits", 0)),
-        *(tuple(str(one) for one in parameters.get(name, [])) for name in ("curves", "kinds", "signatures")),
+        bits={"rsa": int(parameters.get("rsa_bits", 2048)), "dsa": int(parameters.get("dsa_bits", 2048))},
+        rsa_sizes=tuple(int(size) for size in parameters.get("rsa_sizes", [])),
+        ec_bits=int(parameters.get("ec_bits", 0)),
+        curves=curves,
+        kinds=kinds,
+        signatures=signatures,
+        hash_bits=int(parameters.get("hash_bits", 0)),
     )
     leaf_kinds = [str(kind) for kind in parameters.get("leaf_kinds", [])]
     answer = _by_chain(facts, required, bool(parameters.get("client_certificates")), _strong(strength, leaf_kinds))
