@@ -179,6 +179,35 @@ def test_certificates_are_on_curves_that_bsi_lists(curve: str, expected: str) ->
 
 
 @pytest.mark.parametrize(
+    ("policy", "code", "good", "bad"),
+    [
+        ("rfc9325", "BCP107", (3, 65537, 2**300 + 1), (0, 1, 2, 65536)),
+        ("pci-dss-4.0.1", "PCI103", (3, 65537), (0, 1, 65536)),
+        ("anssi", "ANSSI106", (3, 65537), (0, 1, 65536)),
+        ("mozilla-intermediate-6.0", "MIB104", (3, 65537), (0, 1, 65536)),
+        ("nist-800-52r2", "NIST117", (65537, 2**256 - 1), (0, 1, 3, 65535, 65536, 65538, 2**256 + 1)),
+        ("cnsa-1.0", "CNSA111", (65537, 2**256 - 1), (0, 1, 3, 65535, 65536, 65538, 2**256 + 1)),
+        ("bsi-tr-02102-2", "BSI119", (65537, 2**256 + 1, 2**1824 - 1), (0, 1, 3, 65536, 2**1824 + 1)),
+    ],
+)
+def test_exponents_of_rsa_keys(policy: str, code: str, good: tuple[int, ...], bad: tuple[int, ...]) -> None:
+    """Exponents of which no key can be made are refused by all; the range of FIPS 186-5, or BSI's, where the source has one."""
+    rule = next(rule for rule in library.get(policy).rule if rule.code == code)
+    chain = "rsa\t4096\tsha384WithRSAEncryption"
+    assert {verdict(rule, certificates=f"{chain}\t{number}") for number in good} == {"pass"}
+    assert {verdict(rule, certificates=f"{chain}\t{number}") for number in bad} == {"fail" if rule.required else "warn"}
+
+
+def test_exponents_that_nobody_knows() -> None:
+    """A key whose exponent cannot be parsed passes no rule about exponents; the client's key counts as the server's."""
+    rule = next(rule for rule in library.get("nist-800-52r2").rule if rule.code == "NIST117")
+    chain = "rsa\t4096\tsha384WithRSAEncryption"
+    assert verdict(rule, certificates=f"{chain}\t?") == "not_observable"
+    assert verdict(rule, certificates="ecdsa\tprime256v1\tecdsa-with-SHA256") == "not_applicable"
+    assert verdict(rule, certificates=chain, client_certificates=f"{chain}\t3") == "fail"
+
+
+@pytest.mark.parametrize(
     ("policy", "code", "expected"),
     [
         ("anssi", "ANSSI106", "fail"),

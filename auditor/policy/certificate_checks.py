@@ -20,12 +20,12 @@ LONGEST_SHOWN = 20  # digits of an exponent that a reason has room for
 
 
 class Shown(NamedTuple):
-    """One certificate of a chain, as ``tls.certificate_columns`` describes it; ``exponent`` is an RSA key's, 0 where it is not known."""
+    """One certificate of a chain, as ``tls.certificate_columns`` describes it; ``exponent`` is an RSA key's, None where it is not known."""
 
     kind: str
     size: str
     signed: str
-    exponent: int
+    exponent: int | None
 
     @classmethod
     def all_of(cls, chain: str) -> "list[Shown]":
@@ -35,13 +35,15 @@ class Shown(NamedTuple):
     @classmethod
     def _of(cls, text: str) -> "Shown":
         kind, size, signed, *exponent = text.split("\t")
-        return cls(kind, size, signed, USUAL_EXPONENT if not exponent else int(exponent[0].replace("?", "0")))
+        if not exponent:
+            return cls(kind, size, signed, USUAL_EXPONENT if kind == "rsa" else None)
+        return cls(kind, size, signed, None if exponent[0] == "?" else int(exponent[0]))
 
     @property
     def exponent_words(self) -> str:
         """What a reason says of the exponent."""
         digits = str(self.exponent)
-        return digits if len(digits) <= LONGEST_SHOWN else f"of {self.exponent.bit_length()} bits"
+        return digits if len(digits) <= LONGEST_SHOWN else f"of {(self.exponent or 0).bit_length()} bits"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Strength:
     def objection(self, one: Shown) -> str | None:
         """What is wrong with a key, or with the signature under it; None for nothing."""
         # RFC 8017 3.1: from 3 on, and odd. With 1 every text is its own signature, and an even one has no private key.
-        if one.kind == "rsa" and one.exponent and (one.exponent < 3 or one.exponent % 2 == 0):
+        if one.exponent is not None and (one.exponent < 3 or one.exponent % 2 == 0):
             return f"RSA key with the public exponent {one.exponent_words}, which protects nothing"
         return self._objection_to_key(one.kind, one.size) or self._objection_to_signature(one.signed)
 
@@ -151,9 +153,10 @@ def rsa_exponents(facts: Facts, required: bool, parameters: dict[str, Any]) -> C
         if not keys:
             return NOT_APPLICABLE, "no RSA key"
         for one in keys:
-            if one.exponent and not (one.exponent % 2 and least <= one.exponent and one.exponent.bit_length() <= most):
+            exponent = one.exponent
+            if exponent is not None and not (exponent % 2 and least <= exponent and exponent.bit_length() <= most):
                 return unmet(required), f"RSA key with the public exponent {one.exponent_words}"
-        if not all(one.exponent for one in keys):
+        if any(one.exponent is None for one in keys):
             return NOT_OBSERVABLE, "the exponent of an RSA key cannot be parsed"
         return PASS, f"RSA with the public exponent {keys[0].exponent_words}"
 
