@@ -220,7 +220,7 @@ def blobs() -> st.SearchStrategy[bytes]:
     return st.one_of(plain, long_header, set_of_as, med, plain, plain.map(lambda blob: blob[:-1]))
 
 
-def is_as_good(path: route_times.Path, best: route_times.Path) -> bool:
+def is_as_good(path: route_times.RankedHop, best: route_times.RankedHop) -> bool:
     """Whether nothing that a dump has decides between a path and the best: MED compares those of one neighbour alone."""
     comparable = path.hop.as_path[:1] == best.hop.as_path[:1]
     return path.rank[:3] == best.rank[:3] and (path.rank[3] == best.rank[3] or not comparable)

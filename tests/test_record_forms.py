@@ -11,7 +11,7 @@ import lz4.frame
 import pytest
 import zstandard
 
-from auditor.capture.blocks import CLOSEST, Blocks
+from auditor.capture.blocks import CLOSEST, PackedBlocks
 from auditor.capture.pcap import PcapHeader
 from auditor.capture.record_forms import settled
 from tests import wire
@@ -166,7 +166,7 @@ def test_small_blocks_are_unpacked_together() -> None:
         packer.compress(bytes([k % 256])) + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK) for k in range(3000)
     )
     for size in (1, 100, 4096, len(packed)):
-        blocks, calls, at = Blocks("zstd"), 0, 0
+        blocks, calls, at = PackedBlocks("zstd"), 0, 0
         while at < len(packed):
             at += blocks.take(packed[at : at + size])
             calls += 1

@@ -223,3 +223,24 @@ def test_tls_behind_a_message(audit_bytes: Run, first: list[tuple[str, bytes]], 
     assert row["status"] == "complete"
     assert row["starttls"] in ("amqp", "mqtt")
     assert (verdict(result) == "fail") == said
+
+
+ROOT = b"\x30\x25\2\1\1\x63\x20\4\0\x0a\1\0\x0a\1\0\2\1\0\2\1\0\1\1\0\x87\x0bobjectclass\x30\0"
+BIND = b"\x30\x1c\2\1\2\x60\x17\2\1\3\4\0\xa3\x10\4\x0aGSS-SPNEGO\4\2\x60\0"
+BOUND = b"\x30\x0c\2\1\2\x61\7\x0a\1\0\4\0\4\0"
+
+
+@pytest.mark.parametrize(
+    ("token", "name", "expected"),
+    [
+        (b"\5\4\6\xff\0\0\0\x1c" + bytes(8) + b"\x97\x22" * 40, "ldap-sasl", "not_observable"),
+        (b"\5\4\4\xff\0\x0c\0\x0c" + bytes(8) + ROOT + bytes(12), "ldap", "fail"),  # signed alone
+        (b"\1\0\0\0" + bytes(12) + b"\x97\x22" * 40, "ldap-sasl", "not_observable"),
+        (b"\1\0\0\0" + bytes(12) + ROOT, "ldap", "fail"),
+    ],
+)
+def test_ldap_that_sasl_encrypts(audit_bytes: Run, token: bytes, name: str, expected: str) -> None:
+    """What goes on encrypted behind its bind is not called in clear; what is only signed is."""
+    turns = [("c", ROOT), ("c", BIND), ("s", BOUND), ("c", struct.pack(">I", len(token)) + token)]
+    result = audit_bytes(wire.pcap(wire.Talk().open().play(turns).packets), all_traffic=True)
+    assert (wire.only(result.flows)["protocol"], verdict(result)) == (name, expected)

@@ -42,7 +42,7 @@ def _lz4() -> Walk:
 WALKS: dict[str, Callable[[], Walk]] = {"zstd": _zstd, "lz4": _lz4}
 
 
-class Blocks:
+class PackedBlocks:
     """Follows what is packed, as it comes, from block to block."""
 
     def __init__(self, name: str) -> None:

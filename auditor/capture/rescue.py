@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from auditor.capture.blocks import Blocks
+from auditor.capture.blocks import PackedBlocks
 
 MOST_PACKED, MOST_UNPACKED = 1 << 16, 1 << 20  # bytes behind a copy of the state
 NEAR_PACKED, NEAR_UNPACKED = 1 << 20, 1 << 24  # bytes behind the beginning, where no copy can be made
@@ -22,7 +22,7 @@ class Rescuer:
     """An unpacker of one packed file, which raises an error of the library's only when all before the damage was given."""
 
     def __init__(
-        self, make: Callable[[], Any], damage: tuple[type[BaseException], ...], blocks: Blocks | None = None
+        self, make: Callable[[], Any], damage: tuple[type[BaseException], ...], blocks: PackedBlocks | None = None
     ) -> None:
         """``make``: the library's unpacker; ``damage``: the errors that it may raise; ``blocks``: of what is packed, where known."""
         self._unpacker, self._damage = make(), damage

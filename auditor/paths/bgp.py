@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from auditor.decode.control import Address, BgpStream
 from auditor.paths.mrt import attributes
-from auditor.paths.route_times import FOREVER, Path, RouteTimes
+from auditor.paths.route_times import FOREVER, RankedHop, RouteTimes
 from auditor.paths.routes import Hop, Routes
 from auditor.prefixes import Prefix
 
@@ -24,7 +24,9 @@ FOUR_OCTETS, ADD_PATH = 65, 69
 VERSIONS, UNICAST = {1: 4, 2: 6}, 1  # address families, and the subsequent one that is read
 MP_REACH, MP_UNREACH = 14, 15
 IDENTIFIER = 4  # bytes of a path identifier (RFC 7911 3)
-UNREADABLE = Path((0, 0, 0, 0), Hop(protocol="bgp"))  # whoever gets such attributes does not use the route (RFC 7606 2)
+UNREADABLE = RankedHop(
+    (0, 0, 0, 0), Hop(protocol="bgp")
+)  # whoever gets such attributes does not use the route (RFC 7606 2)
 Identified = tuple[Prefix, int]  # with its path identifier
 Key = tuple[Address, int, Address, int]
 LARGEST = 65535  # RFC 8654
@@ -164,7 +166,7 @@ def _read_prefixes(data: bytes, version: int, extra: int) -> tuple[list[Identifi
     return prefixes, at == len(data) + extra
 
 
-def _path(blob: bytes, wide: bool | None) -> Path:
+def _path(blob: bytes, wide: bool | None) -> RankedHop:
     """The path that attributes describe; where it is not known how wide AS numbers are, as they fit."""
     for width in (True, False) if wide is None else (wide,):
         try:

@@ -21,7 +21,7 @@ from auditor.paths.mrt_kernels import (
     SetRow,
     list_entries,
 )
-from auditor.paths.route_times import Path
+from auditor.paths.route_times import RankedHop
 from auditor.paths.routes import Address, Hop, Routes
 from auditor.prefixes import V4_MAPPED
 
@@ -60,7 +60,7 @@ def other_kind(data: bytes) -> str | None:
     return OTHERS.get(data[5]) if alike else None
 
 
-def attributes(data: bytes, wide: bool = True, abbreviated: bool = True) -> Path:
+def attributes(data: bytes, wide: bool = True, abbreviated: bool = True) -> RankedHop:
     """Path attributes (RFC 4271 4.3). ``wide``: AS numbers have four bytes. Raises ValueError where they do not fit.
 
     ``abbreviated``: MP_REACH_NLRI holds a next hop alone, as in TABLE_DUMP_V2 (some writers put in all of it).
@@ -95,7 +95,7 @@ def attributes(data: bytes, wide: bool = True, abbreviated: bool = True) -> Path
             med = int.from_bytes(value, "big")
         elif kind == LOCAL_PREF and size == 4:
             preference = int.from_bytes(value, "big")
-    return Path((-preference, length, origin, med), Hop(next_hop, None, as_path[:1], communities, "bgp"))
+    return RankedHop((-preference, length, origin, med), Hop(next_hop, None, as_path[:1], communities, "bgp"))
 
 
 def _as_path(value: bytes, width: int) -> tuple[tuple[int, ...], int]:

@@ -20,7 +20,7 @@ STATE, MESSAGE, OWN_MESSAGE = range(3)
 ADDRESS_BYTES = {1: 4, 2: 16}  # by address family
 
 
-class Form(NamedTuple):
+class Subtype(NamedTuple):
     """What records of a subtype hold, how many bytes AS numbers have there, and whether prefixes have path identifiers."""
 
     holds: int
@@ -28,27 +28,27 @@ class Form(NamedTuple):
     identified: bool = False
 
 
-FORMS = {
-    0: Form(STATE, 2),
-    1: Form(MESSAGE, 2),
-    4: Form(MESSAGE, 4),
-    5: Form(STATE, 4),
-    6: Form(OWN_MESSAGE, 2),
-    7: Form(OWN_MESSAGE, 4),
-    8: Form(MESSAGE, 2, identified=True),
-    9: Form(MESSAGE, 4, identified=True),
-    10: Form(OWN_MESSAGE, 2, identified=True),
-    11: Form(OWN_MESSAGE, 4, identified=True),
+SUBTYPES = {
+    0: Subtype(STATE, 2),
+    1: Subtype(MESSAGE, 2),
+    4: Subtype(MESSAGE, 4),
+    5: Subtype(STATE, 4),
+    6: Subtype(OWN_MESSAGE, 2),
+    7: Subtype(OWN_MESSAGE, 4),
+    8: Subtype(MESSAGE, 2, identified=True),
+    9: Subtype(MESSAGE, 4, identified=True),
+    10: Subtype(OWN_MESSAGE, 2, identified=True),
+    11: Subtype(OWN_MESSAGE, 4, identified=True),
 }
 # Writers of before RFC 8050, and of before RFC 6793, put identifiers and wide numbers into the other subtypes as well.
 IDENTIFIED = bgp.Encoding(None, {4: True, 6: True}), bgp.Encoding(True, {4: True, 6: True})
 PLAIN = bgp.Encoding(None, {}), bgp.Encoding(True, {})
 
 
-class Record(NamedTuple):
+class BgpRecord(NamedTuple):
     """A record: when, of which session (the addresses of both ends, the peer's first), and a message or both states."""
 
-    form: Form
+    form: Subtype
     time: int
     session: tuple[bytes, bytes]
     body: bytes
@@ -57,7 +57,7 @@ class Record(NamedTuple):
 def is_updates(data: bytes) -> bool:
     """Whether a file begins with a record of BGP4MP."""
     alike = len(data) >= HEADER and data[4] == 0 and data[5] in (BGP4MP, BGP4MP_ET)
-    return alike and data[6] == 0 and data[7] in FORMS and int.from_bytes(data[8:12], "big") <= len(data) - HEADER
+    return alike and data[6] == 0 and data[7] in SUBTYPES and int.from_bytes(data[8:12], "big") <= len(data) - HEADER
 
 
 def read(data: bytes, routes: Routes) -> int:
@@ -87,7 +87,7 @@ def read(data: bytes, routes: Routes) -> int:
     return len(every - whole)
 
 
-def records(data: bytes) -> Iterator[Record]:
+def records(data: bytes) -> Iterator[BgpRecord]:
     """The records of a file. Raises ValueError with the place of one that cannot be read."""
     at = 0
     while at < len(data):
@@ -95,7 +95,7 @@ def records(data: bytes) -> Iterator[Record]:
         if at + HEADER > len(data) or end > len(data):
             raise ValueError(f"the record at byte {at} is cut short")
         kind, subtype = int.from_bytes(data[at + 4 : at + 6], "big"), int.from_bytes(data[at + 6 : at + 8], "big")
-        form = FORMS.get(subtype)
+        form = SUBTYPES.get(subtype)
         if kind not in (BGP4MP, BGP4MP_ET) or form is None:
             raise ValueError(
                 f"the record at byte {at} is of type {kind} and subtype {subtype}, between updates (BGP4MP); "
@@ -109,17 +109,17 @@ def records(data: bytes) -> Iterator[Record]:
         at = end
 
 
-def _record(data: bytes, form: Form, time: int, at: int) -> Record:
+def _record(data: bytes, form: Subtype, time: int, at: int) -> BgpRecord:
     addresses = 2 * form.width + 4  # after both AS numbers, the interface, the address family
     size = ADDRESS_BYTES.get(int.from_bytes(data[addresses - 2 : addresses], "big"), 0)
     body = addresses + 2 * size
     if not size or len(data) < body + (4 if form.holds == STATE else 0):
         raise ValueError(f"the record at byte {at} is cut short, or of no session over IP")
     session = data[addresses : addresses + size], data[addresses + size : body]
-    return Record(form, time, session, data[body:])
+    return BgpRecord(form, time, session, data[body:])
 
 
-def _message(table: RouteTimes, record: Record, when: int) -> bool:
+def _message(table: RouteTimes, record: BgpRecord, when: int) -> bool:
     """Take in a message; whether it begins a session."""
     begins = False
     for kind, body, _ in bgp.messages(record.body):

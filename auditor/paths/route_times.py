@@ -14,14 +14,14 @@ FOREVER = 1 << 62
 ALWAYS = ((-FOREVER, FOREVER),)
 
 
-class Path(NamedTuple):
+class RankedHop(NamedTuple):
     """A set of attributes: what the decision process ranks it by (lowest first), and its hop."""
 
     rank: tuple[int, int, int, int]
     hop: Hop
 
 
-def preferred(paths: Collection[Path]) -> Hop:
+def preferred(paths: Collection[RankedHop]) -> Hop:
     """The hop of the best of some paths, with those beside it between which nothing here decides.
 
     MED compares paths of one neighbour alone (RFC 4271 9.1.2.2 c).
@@ -46,11 +46,11 @@ class RouteTimes:
         self.routes, self._alive = routes, alive
         self.routes.valid = []
         self.changes = Changes()
-        self._paths: dict[Prefix, dict[tuple[Hashable, int], Path]] = {}
+        self._paths: dict[Prefix, dict[tuple[Hashable, int], RankedHop]] = {}
         self._of: dict[Hashable, dict[tuple[Prefix, int], None]] = {}  # what each speaker has announced
         self._now: dict[Prefix, tuple[Hop, int]] = {}
 
-    def announce(self, speaker: Hashable, prefix: Prefix, identifier: int, path: Path, when: int) -> None:
+    def announce(self, speaker: Hashable, prefix: Prefix, identifier: int, path: RankedHop, when: int) -> None:
         """A speaker announces a path; its one with the same identifier is replaced."""
         self.changes.first.setdefault(prefix, when)
         self._paths.setdefault(prefix, {})[speaker, identifier] = path

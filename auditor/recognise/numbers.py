@@ -11,6 +11,7 @@ SFLOW, NETFLOW, IPFIX = range(40, 43)
 MQTT, AMQP, STOMP, OPENWIRE, KAFKA, MONGODB, MEMCACHED, CASSANDRA, TNS = range(43, 52)
 SMB, NFS, TELNET, SIP, RTSP, FIX, BGP, KERBEROS = range(52, 60)
 DHCP, NTP, SNMP, SYSLOG, TFTP, SSDP, BFD = range(60, 67)
+LDAP_SASL = 67  # LDAP behind a bind that agreed on a security layer
 
 UNSEEN_BEGINNING = "an unseen beginning"  # in words: what a client said before its TLS is not in the capture
 
@@ -54,6 +55,7 @@ APPLICATIONS = (
     Application(NNTP, "nntp", "tcp", in_clear=True),
     Application(SIEVE, "sieve", "tcp", in_clear=True),
     Application(LDAP, "ldap", "tcp", in_clear=True),
+    Application(LDAP_SASL, "ldap-sasl", "tcp"),
     Application(POSTGRESQL, "postgresql", "tcp", in_clear=True),
     Application(MYSQL, "mysql", "tcp", in_clear=True),
     Application(RDP, "rdp", "tcp"),

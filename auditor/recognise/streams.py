@@ -49,7 +49,7 @@ from auditor.recognise.openings import (
     proxy_endpoint,
     proxy_header,
 )
-from auditor.recognise.replies import in_context
+from auditor.recognise.replies import in_context, note_sealed
 from auditor.recognise.services import is_service
 from auditor.recognise.words import same_word
 from auditor.tls.messages import APPLICATION_DATA, HANDSHAKE_RECORD
@@ -288,6 +288,7 @@ def another_protocol(
         if length >= 0:
             return pass_proxy_header(memory, flow, stream, length, have)
     application = in_context(flow, side, stream, application, data, size)
+    note_sealed(flow, data, size)
     note_beginning(flow, side, row, application, direction)
     note_upgrade(flow, direction, row, data, size)
     if flow.handshake >= 0:
