@@ -17,6 +17,7 @@ MOST_PRIORITY = 191  # RFC 5424 6.2.1
 LONGEST_NAME = 255
 MOST_DHCP_6, MOST_OPTION_6 = 36, 147  # message types and options that IANA has given out
 SHORTEST_DNS, MOST_RECORDS = 18, 255
+MOST_MISSED, LONGEST_INTERVAL = 100, 60_000_000  # of BFD: packets that may be missed, microseconds between two
 _SEARCH, _NOTIFY = (np.frombuffer(text, np.uint8) for text in (b"M-SEARCH * HTTP/1.1", b"NOTIFY * HTTP/1.1"))
 _MODES = tuple(np.frombuffer(word, np.uint8) for word in (b"octet\0", b"netascii\0"))
 _SIZES = np.array(NTP_SIZES, np.int64)
@@ -66,7 +67,9 @@ def is_bfd(block: Bytes, at: int, end: int) -> bool:
     if size < 24 or block[at] >> 5 != 1 or block[at] & 31 > 8 or block[at + 2] == 0 or block[at + 3] != size:
         return False
     has_key = block[at + 1] & 4 != 0
-    return bool((size == 24) != has_key and be32(block, at + 4) != 0 and block[at + 1] & 1 == 0)
+    if (size == 24) == has_key or be32(block, at + 4) == 0 or block[at + 1] & 1 != 0 or block[at + 2] > MOST_MISSED:
+        return False
+    return bool(0 < be32(block, at + 12) <= LONGEST_INTERVAL and be32(block, at + 16) <= LONGEST_INTERVAL)
 
 
 @part
@@ -75,7 +78,7 @@ def is_ldap_datagram(block: Bytes, at: int, end: int) -> bool:
     if end - at < 12 or block[at] != SEQUENCE:
         return False
     begin, stop = ber_length(block, at + 1, end)
-    if begin == 0 or begin + 4 > stop or stop > end or block[begin] != 2 or block[begin + 1] > 4:
+    if begin == 0 or begin + 4 > stop or stop != end or block[begin] != 2 or block[begin + 1] > 4:
         return False
     operation = begin + 2 + np.int64(block[begin + 1])
     return bool(operation < stop and block[operation] >= 0x63 and block[operation] <= 0x65)
