@@ -24,6 +24,14 @@ def call(procedure: int, credential: bytes, program: int = 100_003) -> bytes:
     return struct.pack(">I", 1 << 31 | len(body)) + body
 
 
+def smb(command: int) -> bytes:
+    return b"\0\0\0\x45\xfeSMB\x40\0\1\0" + bytes(4) + struct.pack("<H", command) + bytes(51)
+
+
+def smb_1(command: int) -> bytes:
+    return b"\0\0\0\x45\xffSMB" + bytes([command]) + bytes(64)
+
+
 UNIX = struct.pack(">II", 1, 8) + bytes(8)
 KERBEROS_ONLY_SIGNED = struct.pack(">II4I", 6, 20, 1, 0, 5, 2) + bytes(4)
 KERBEROS_ENCRYPTED = struct.pack(">II4I", 6, 20, 1, 0, 5, 3) + bytes(4)
@@ -67,8 +75,9 @@ IN_CLEAR: dict[str, bytes] = {
     "fix": b"8=FIX.4.4\x019=65\x0135=A\x01",
 }
 NOT_IN_CLEAR: dict[str, tuple[bytes, str]] = {
-    "smb": (b"\0\0\0\x45\xfeSMB" + bytes(65), "not_observable"),
-    "smb, encrypted": (b"\0\0\0\x60\xfdSMB" + bytes(92), "not_observable"),
+    "smb": (smb(0), "not_observable"),
+    "smb, version 1": (smb_1(0x72), "not_observable"),
+    "smb-encrypted": (b"\0\0\0\x60\xfdSMB" + bytes(92), "not_observable"),
     "tns": (CONNECT, "not_observable"),
     "bgp": (b"\xff" * 16 + b"\0\x1d\1\4" + bytes(9), "not_applicable"),
     "kerberos": (struct.pack(">I", len(AS_REQ)) + AS_REQ, "not_applicable"),
@@ -223,6 +232,29 @@ def test_tls_behind_a_message(audit_bytes: Run, first: list[tuple[str, bytes]], 
     assert row["status"] == "complete"
     assert row["starttls"] in ("amqp", "mqtt")
     assert (verdict(result) == "fail") == said
+
+
+SEALED = b"\0\0\0\x60\xfdSMB" + bytes(92)
+
+
+@pytest.mark.parametrize(
+    ("messages", "name", "expected"),
+    [
+        ([smb(0), smb(1), smb(3)], "smb", "not_observable"),
+        ([smb(0), smb(1), smb(3), smb(5)], "smb-clear", "fail"),
+        ([smb(0), smb(1), SEALED, SEALED], "smb-encrypted", "not_observable"),
+        ([smb(0), smb(1), SEALED, smb(5)], "smb-clear", "fail"),  # of another share
+        ([smb(0), smb(1), smb(8), SEALED], "smb-clear", "fail"),
+        ([smb(0), smb(1), SEALED, smb(13)], "smb-encrypted", "not_observable"),  # an echo
+        ([smb_1(0x72), smb_1(0x73), smb_1(0x75), smb_1(0xA2)], "smb-clear", "fail"),
+        ([smb_1(0x72), smb_1(0x73)], "smb", "not_observable"),
+    ],
+)
+def test_smb_in_clear_and_encrypted(audit_bytes: Run, messages: list[bytes], name: str, expected: str) -> None:
+    """What is about files behind SMB's negotiation shows whether it is encrypted."""
+    talk = wire.Talk().open().play([("c", message) for message in messages])
+    result = audit_bytes(wire.pcap(talk.packets), all_traffic=True)
+    assert (wire.only(result.flows)["protocol"], verdict(result)) == (name, expected)
 
 
 ROOT = b"\x30\x25\2\1\1\x63\x20\4\0\x0a\1\0\x0a\1\0\2\1\0\2\1\0\1\1\0\x87\x0bobjectclass\x30\0"

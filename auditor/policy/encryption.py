@@ -25,6 +25,11 @@ from auditor.tls.suites import properties
 Array = np.ndarray[Any, Any]
 OPEN_BY_NATURE = [one.name for one in APPLICATIONS if one.is_open]
 NAMES = [one.name for one in APPLICATIONS]
+# Protocols whose messages are encrypted, where they were looked at, and not from the connection's beginning on.
+ENCRYPTED_LATER = {
+    "ldap-sasl": "LDAP that SASL encrypts, but not from its beginning on",
+    "smb-encrypted": "SMB that encrypts, but not all of its shares need to",
+}
 NO_END = "the end of the TLS handshake is not in the capture"
 # What is neither TLS nor a protocol that is known, nor text; and text before TLS that may be a request for it.
 UNKNOWN_BYTES = ["unknown", *(f"{what} of a protocol that is not known" for what in ("text", UNSEEN_BEGINNING))]

@@ -12,6 +12,7 @@ MQTT, AMQP, STOMP, OPENWIRE, KAFKA, MONGODB, MEMCACHED, CASSANDRA, TNS = range(4
 SMB, NFS, TELNET, SIP, RTSP, FIX, BGP, KERBEROS = range(52, 60)
 DHCP, NTP, SNMP, SYSLOG, TFTP, SSDP, BFD = range(60, 67)
 LDAP_SASL = 67  # LDAP behind a bind that agreed on a security layer
+SMB_CLEAR, SMB_SEALED = 68, 69  # SMB whose messages about files are in clear, or encrypted
 
 UNSEEN_BEGINNING = "an unseen beginning"  # in words: what a client said before its TLS is not in the capture
 
@@ -76,7 +77,9 @@ APPLICATIONS = (
     Application(MEMCACHED, "memcached", "tcp", in_clear=True),
     Application(CASSANDRA, "cassandra", "tcp", in_clear=True),
     Application(TNS, "tns", "tcp"),  # Oracle's, whose network encryption is negotiated inside
-    Application(SMB, "smb", "tcp"),  # from version 3 on it may encrypt
+    Application(SMB, "smb", "tcp"),  # of which only the negotiation was seen
+    Application(SMB_CLEAR, "smb-clear", "tcp", in_clear=True),
+    Application(SMB_SEALED, "smb-encrypted", "tcp"),
     Application(NFS, "nfs", "tcp", in_clear=True),
     Application(TELNET, "telnet", "tcp", in_clear=True),
     Application(SIP, "sip", "tcp", in_clear=True),

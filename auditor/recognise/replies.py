@@ -17,6 +17,9 @@ from auditor.recognise.numbers import (
     PROXY,
     REDIS,
     SIEVE,
+    SMB,
+    SMB_CLEAR,
+    SMB_SEALED,
     SMTP,
     UNKNOWN,
 )
@@ -88,10 +91,14 @@ def is_sealed(data: Bytes, size: int) -> bool:
 
 
 @part
-def note_sealed(flow: FlowRow, data: Bytes, size: int) -> None:
-    """Note where LDAP goes on encrypted behind its bind, as in Active Directory's domains."""
+def note_sealed(flow: FlowRow, application: int, data: Bytes, size: int) -> None:
+    """Note whether LDAP goes on encrypted behind its bind, as in Active Directory, and SMB behind its negotiation, or in clear."""
     if flow.application == LDAP and is_sealed(data, size):
         flow.application = LDAP_SASL
+    elif (flow.application == SMB or flow.application == SMB_SEALED) and application == SMB_CLEAR:
+        flow.application = SMB_CLEAR
+    elif flow.application == SMB and application == SMB_SEALED:
+        flow.application = SMB_SEALED
 
 
 @inlined

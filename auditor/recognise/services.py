@@ -7,7 +7,7 @@ of a stream, so ``first_message_of`` is asked of first bytes only. What none of 
 
 import numpy as np
 
-from auditor.decode.bytes import Bytes, be16, be24, be32, le32
+from auditor.decode.bytes import Bytes, be16, be24, be32, le16, le32
 from auditor.machine.kernel import inlined, part
 from auditor.recognise.numbers import (
     AMQP,
@@ -24,6 +24,8 @@ from auditor.recognise.numbers import (
     RTSP,
     SIP,
     SMB,
+    SMB_CLEAR,
+    SMB_SEALED,
     TELNET,
     TNS,
     UNKNOWN,
@@ -43,6 +45,10 @@ ANSWERS = (b"VALUE ", b"END\r\n", b"STORED\r\n", b"NOT_STORED\r\n", b"STAT ", b"
 LEAST_NUMBERS = 3  # flags, seconds, bytes
 _COMMANDS, _COMMAND_LENGTHS = matrix((*STORING, *ALONE))
 _ANSWERS, _ANSWER_LENGTHS = matrix(ANSWERS)
+SMB_HEADS = 18  # bytes of an SMB message by which its command is known
+SMB_COMPRESSED, SMB_TRANSFORMED, SMB_2, SMB_1 = 0xFC, 0xFD, 0xFE, 0xFF
+SMB_CREATE, SMB_CANCEL, SMB_ECHO, SMB_LAST = 5, 12, 13, 17  # commands of version 2 from the first that is about a file
+SMB_1_ECHO, SMB_1_FIRST, SMB_1_LAST = 0x2B, 0x71, 0x75  # of version 1, which log in and out and connect
 OP_MSG, OP_COMPRESSED, OP_QUERY = 2013, 2012, 2004  # MongoDB's
 LONGEST_MONGODB = 48_000_000  # bytes of a message
 CALL, RPC_VERSION, NFS_PROGRAM, GSS, PRIVACY = 0, 2, 100003, 6, 3  # RFC 5531 9, RFC 7530 16.1, RFC 2203 5
@@ -55,7 +61,7 @@ TNS_CONNECT, OLDEST_TNS, NEWEST_TNS = 1, 300, 400
 @inlined
 def is_service(application: int) -> bool:
     """Whether an application is one of those that are known here."""
-    return bool(MQTT <= application <= FIX)
+    return bool(MQTT <= application <= FIX or application == SMB_CLEAR or application == SMB_SEALED)
 
 
 @part
@@ -116,10 +122,26 @@ def is_openwire(data: Bytes, size: int) -> bool:
 
 
 @part
-def is_smb(data: Bytes, size: int) -> bool:
-    """SMB over TCP: a zero and the message's length, then the letters behind a byte for the kind ([MS-SMB2] 2.1, 2.2.1)."""
-    is_framed = size >= 8 and data[0] == 0 and be24(data, 1) >= 32
-    return bool(is_framed and data[4] >= 0xFC and stands_at(data, np.int64(5), size, _SMB))
+def smb_of(data: Bytes, size: int) -> int:
+    """SMB over TCP: a zero and the message's length, then the letters behind a byte for the kind ([MS-SMB2] 2.1, 2.2.1).
+
+    SMB where it is a negotiation, which is in clear before all encryption; SMB_CLEAR or SMB_SEALED for what is about files.
+    """
+    if size < SMB_HEADS or data[0] != 0 or be24(data, 1) < 32 or not stands_at(data, np.int64(5), size, _SMB):
+        return np.int64(UNKNOWN)
+    kind = data[4]
+    if kind == SMB_TRANSFORMED:
+        return np.int64(SMB_SEALED)
+    if kind == SMB_COMPRESSED:
+        return np.int64(SMB_CLEAR)
+    if kind == SMB_2:
+        command = le16(data, 16)
+        about_files = SMB_CREATE <= command <= SMB_LAST and command != SMB_CANCEL and command != SMB_ECHO
+        return np.int64(SMB_CLEAR if about_files else SMB)
+    if kind != SMB_1:
+        return np.int64(UNKNOWN)
+    before = data[8] == SMB_1_ECHO or SMB_1_FIRST <= data[8] <= SMB_1_LAST
+    return np.int64(SMB if before else SMB_CLEAR)
 
 
 @part
@@ -179,8 +201,9 @@ def message_of(data: Bytes, size: int) -> int:
         return MONGODB
     if is_openwire(data, size):
         return OPENWIRE
-    if is_smb(data, size):
-        return SMB
+    spoken = smb_of(data, size)
+    if spoken != UNKNOWN:
+        return spoken
     if is_nfs(data, size):
         return NFS
     if is_bgp(data, size):

@@ -288,7 +288,7 @@ def another_protocol(
         if length >= 0:
             return pass_proxy_header(memory, flow, stream, length, have)
     application = in_context(flow, side, stream, application, data, size)
-    note_sealed(flow, data, size)
+    note_sealed(flow, application, data, size)
     note_beginning(flow, side, row, application, direction)
     note_upgrade(flow, direction, row, data, size)
     if flow.handshake >= 0:
