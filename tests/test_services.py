@@ -259,6 +259,7 @@ def test_smb_in_clear_and_encrypted(audit_bytes: Run, messages: list[bytes], nam
 
 ROOT = b"\x30\x25\2\1\1\x63\x20\4\0\x0a\1\0\x0a\1\0\2\1\0\2\1\0\1\1\0\x87\x0bobjectclass\x30\0"
 BIND = b"\x30\x1c\2\1\2\x60\x17\2\1\3\4\0\xa3\x10\4\x0aGSS-SPNEGO\4\2\x60\0"
+WRAP = b"\6\x09\x2a\x86\x48\x86\xf7\x12\1\2\2\2\1"  # Kerberos, a token with contents
 BOUND = b"\x30\x0c\2\1\2\x61\7\x0a\1\0\4\0\4\0"
 
 
@@ -267,6 +268,8 @@ BOUND = b"\x30\x0c\2\1\2\x61\7\x0a\1\0\4\0\4\0"
     [
         (b"\5\4\6\xff\0\0\0\x1c" + bytes(8) + b"\x97\x22" * 40, "ldap-sasl", "not_observable"),
         (b"\5\4\4\xff\0\x0c\0\x0c" + bytes(8) + ROOT + bytes(12), "ldap", "fail"),  # signed alone
+        (b"\x60\x60" + WRAP + b"\x11\0\x10\0\xff\xff" + bytes(77), "ldap-sasl", "not_observable"),
+        (b"\x60\x81\xa0" + WRAP + b"\x11\0\xff\xff\xff\xff" + bytes(24) + ROOT * 2, "ldap", "fail"),
         (b"\1\0\0\0" + bytes(12) + b"\x97\x22" * 40, "ldap-sasl", "not_observable"),
         (b"\1\0\0\0" + bytes(12) + ROOT, "ldap", "fail"),
     ],

@@ -2,14 +2,12 @@
 
 import numpy as np
 
-from auditor.decode.bytes import Bytes, be32, le32
+from auditor.decode.bytes import Bytes
 from auditor.flows.state import FlowRow, SideRow, StreamRow
 from auditor.machine.kernel import inlined, part
 from auditor.recognise.numbers import (
     IMAP,
     IRC,
-    LDAP,
-    LDAP_SASL,
     MEMCACHED,
     NNTP,
     OTHER,
@@ -17,18 +15,14 @@ from auditor.recognise.numbers import (
     PROXY,
     REDIS,
     SIEVE,
-    SMB,
-    SMB_CLEAR,
-    SMB_SEALED,
     SMTP,
     UNKNOWN,
 )
-from auditor.recognise.openings import COLON, NEWLINE, SEQUENCE
+from auditor.recognise.openings import COLON, NEWLINE
 from auditor.recognise.services import answers_like_memcached, first_message_of
 from auditor.recognise.words import matrix, stands_at, which_stands_at
 
 SPACE = 32
-TOKEN_HEADER, LONGEST_BUFFER, SEALED = 16, 1 << 24, 2  # of SASL's buffers
 REPLIES = (
     *((code, SMTP) for code in (b"220 ", b"220-", b"454 ", b"501 ", b"502 ", b"503 ", b"530 ")),  # RFC 3207 4
     *((code, NNTP) for code in (b"382 ", b"580 ")),  # RFC 4642 2.2
@@ -74,31 +68,6 @@ def whose_ok(flow: FlowRow, side: SideRow, stream: StreamRow) -> int:
     if flow.upgrade != 0 or (flow.application == UNKNOWN and side.syn != 0):
         return np.int64(POP3)
     return np.int64(REDIS if side.syn != 0 and stream.skipped == 0 else UNKNOWN)
-
-
-@part
-def is_sealed(data: Bytes, size: int) -> bool:
-    """Whether it is a buffer of SASL's security layer (RFC 4422 3.7) whose contents are encrypted, by Kerberos or NTLM.
-
-    A token of Kerberos says whether it is sealed (RFC 4121 4.2.6.2); behind NTLM's signature a message that is only signed
-    stands in clear ([MS-NLMP] 2.2.2.9).
-    """
-    if size < 4 + TOKEN_HEADER + 1 or be32(data, 0) < TOKEN_HEADER or be32(data, 0) >= LONGEST_BUFFER:
-        return False
-    if data[4] == 5 and data[5] == 4:
-        return bool(data[6] & SEALED != 0 and data[7] == 0xFF)
-    return bool(le32(data, 4) == 1 and data[4 + TOKEN_HEADER] != SEQUENCE)
-
-
-@part
-def note_sealed(flow: FlowRow, application: int, data: Bytes, size: int) -> None:
-    """Note whether LDAP goes on encrypted behind its bind, as in Active Directory, and SMB behind its negotiation, or in clear."""
-    if flow.application == LDAP and is_sealed(data, size):
-        flow.application = LDAP_SASL
-    elif (flow.application == SMB or flow.application == SMB_SEALED) and application == SMB_CLEAR:
-        flow.application = SMB_CLEAR
-    elif flow.application == SMB and application == SMB_SEALED:
-        flow.application = SMB_SEALED
 
 
 @inlined

@@ -49,7 +49,8 @@ from auditor.recognise.openings import (
     proxy_endpoint,
     proxy_header,
 )
-from auditor.recognise.replies import in_context, note_sealed
+from auditor.recognise.replies import in_context
+from auditor.recognise.sealed import note_sealed
 from auditor.recognise.services import is_service
 from auditor.recognise.words import same_word
 from auditor.tls.messages import APPLICATION_DATA, HANDSHAKE_RECORD
