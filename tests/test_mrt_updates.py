@@ -97,9 +97,10 @@ def hop_at(data: bytes, when: float, address: str = "52.94.5.10") -> str | None:
         (record(update("52.94.0.0/16", hop=ISP, path=(64999, 7224)), 10, peer=ISP), AWS, AWS),
         (record(update("52.94.0.0/16", hop=ISP), 10), AWS, ISP),
         (record(update(gone=("52.94.0.0/16",)), 10, subtype=7), AWS, AWS),
+        (record(update("52.94.0.0/16", hop=ISP), 30) + record(update(gone=("52.94.0.0/16",)), 10), AWS, ISP),
     ],
     ids=["withdrawn", "another withdrawn", "session down", "session down, narrow", "another session down", "no change",
-         "NOTIFICATION", "OPEN", "KEEPALIVE", "flapping", "a longer one", "a longer path", "replaced", "our own"],
+         "NOTIFICATION", "OPEN", "KEEPALIVE", "flapping", "a longer one", "a longer path", "replaced", "our own", "out of order"],
 )  # fmt: skip
 def test_the_state_after_the_last_update(data: bytes, before: str, after: str) -> None:
     """What is announced is in force until it is withdrawn or replaced, or its session ends; then the next one that covers."""
@@ -226,3 +227,19 @@ def test_updates_beside_a_table(tmp_path: Path, updates: bytes, said: str) -> No
     routes = [tmp_path / "rib.mrt", tmp_path / "u.mrt"]
     (row,) = auditor.audit(tmp_path / "c.pcap", topology=tmp_path / "site.toml", routes=routes).flows.to_dict("records")
     assert f"{row['path']} {row['path_confidence']}" == said
+
+
+def test_a_route_that_changes_within_a_flow(tmp_path: Path) -> None:
+    """Of a flow that goes on when updates change its route nothing is said by that; one that ends before has it."""
+    peer, gone = scenes.AMAZON_PUBLIC, update(gone=("52.94.0.0/16",))
+    (tmp_path / "u.mrt").write_bytes(
+        record(update("52.94.0.0/16", hop=peer), -100, peer=peer) + record(gone, 5, peer=peer)
+    )
+    (tmp_path / "site.toml").write_text(scenes.PEERS)
+    talk = w.talk(scenes.SOURCE, out=scenes.LAN)
+    late = [(when + 10 * wire.SECOND, frame) for when, frame in talk[-2:]]
+    for frames, said in ((talk, "direct-connect likely"), ([*talk[:-2], *late], "unknown none")):
+        (tmp_path / "c.pcap").write_bytes(wire.pcap(frames, nanoseconds=True))
+        result = auditor.audit(tmp_path / "c.pcap", topology=tmp_path / "site.toml", routes=tmp_path / "u.mrt")
+        (row,) = result.flows.to_dict("records")
+        assert f"{row['path']} {row['path_confidence']}" == said

@@ -65,11 +65,10 @@ def read(data: bytes, routes: Routes) -> int:
 
     Raises ValueError with the place where the file is damaged, or the name of what is not read.
     """
-    table, when = RouteTimes(routes), 0
+    table = RouteTimes(routes)
     whole: set[tuple[bytes, bytes]] = set()
     every: set[tuple[bytes, bytes]] = set()
-    for record in records(data):
-        when = max(when, record.time)  # collectors write from several threads
+    for record in sorted(records(data), key=lambda record: record.time):  # of several files, or threads of a collector
         if record.form.holds == OWN_MESSAGE:  # what the router itself sent
             continue
         every.add(record.session)
@@ -77,9 +76,9 @@ def read(data: bytes, routes: Routes) -> int:
             before, after = record.body[:2], record.body[2:4]
             begins = int.from_bytes(after, "big") == ESTABLISHED
             if before != after:
-                _end(table, record.session, when)
+                _end(table, record.session, record.time)
         else:
-            begins = _message(table, record, when)
+            begins = _message(table, record)
         if begins:
             whole.add(record.session)
     table.end_all(FOREVER)
@@ -119,15 +118,15 @@ def _record(data: bytes, form: Subtype, time: int, at: int) -> BgpRecord:
     return BgpRecord(form, time, session, data[body:])
 
 
-def _message(table: RouteTimes, record: BgpRecord, when: int) -> bool:
+def _message(table: RouteTimes, record: BgpRecord) -> bool:
     """Take in a message; whether it begins a session."""
     begins = False
     for kind, body, _ in bgp.messages(record.body):
         if kind == bgp.UPDATE:
             encodings = IDENTIFIED if record.form.identified else PLAIN
-            bgp.apply(table, body, encodings[record.form.width == 4], record.session, when)
+            bgp.apply(table, body, encodings[record.form.width == 4], record.session, record.time)
         elif kind in (bgp.OPEN, bgp.NOTIFICATION):
-            _end(table, record.session, when)
+            _end(table, record.session, record.time)
             begins |= kind == bgp.OPEN
     return begins
 

@@ -25,6 +25,8 @@ def of_table(g: "EvidenceGathering", table: RoutingTable) -> None:
     for direction, far in FAR.items():
         seen = g.flows.ways[direction].seen & here & g.leaves(direction)
         hop, route = table.find(*g.flows.end(far), g.flows.started)
+        if table.changes is not None:  # of a flow that goes on when its route changes nothing is known by it
+            hop = np.where(hop == table.find(*g.flows.end(far), g.flows.ended)[0], hop, -1)
         for number in np.unique(hop[seen & (hop >= 0)]).tolist():
             which = table.hops[number]
             mask = seen & (hop == number)

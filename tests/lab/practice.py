@@ -76,6 +76,10 @@ PRACTICE = [
     Scene("a VPN to anywhere, frames of Direct Connect", lambda: w.talk(server=w.ENI, out=s.DX1), [Truth("direct-connect", s.CONFIRMED_DX)], w.SITE + LEADS + TO_ANYWHERE),
     Scene("a VPN to anywhere whose frames would show", lambda: [*w.talk(server=w.ENI, out=s.LAN), *w.talk(server="172.30.9.9", out=s.VPN, port=40_009)],
           [Truth("direct-connect", "private none", port=40_000), Truth("vpn", "vpn likely", port=40_009)], w.SITE + LEADS + w.BACKUP),
+    *(
+        Scene(f"a server that AWS does {name} over a public virtual interface", partial(w.talk, s.SOURCE, out=s.LAN, directions="s"), [Truth("internet", said, s.SOURCE)], w.SITE + w.PUBLIC + f'prefixes = ["{prefix}"]\n')
+        for name, prefix, said in (("advertise", "52.94.0.0/16", "direct-connect likely"), ("not advertise", "54.240.0.0/16", "unknown none"))
+    ),
     # --- MACs that several have
     Scene("a virtual router's MAC on another network", lambda: w.talk(server=w.ENI, out=Wire(None, VRRP)), [Truth("direct-connect", "direct-connect likely")],
           w.SITE + LEADS + f'[[uplink]]\nname = "isp"\npeer_mac = "{VRRP}"\n'),
@@ -96,5 +100,6 @@ PRACTICE = [
     # --- lines
     Scene("a private client on a provider's closed network", lambda: w.pppoe(w.talk()), [Truth("direct-connect", "direct-connect likely")],
           w.SITE + w.PUBLIC + 'prefixes = ["52.94.0.0/16"]\n'),
+    Scene("a private client and a VPC on a PPPoE line to the provider's router", lambda: w.pppoe(w.talk(server=w.ENI, out=Wire(None, w.ISP))), [Truth("vpn", "private none")], w.SITE + w.UPLINK),
     Scene("a private client on a PPPoE line", lambda: w.pppoe(w.talk()), [Truth("internet", "internet likely")], w.SITE),
 ]  # fmt: skip
