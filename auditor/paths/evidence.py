@@ -153,13 +153,22 @@ def _addresses(g: EvidenceGathering, link: Link) -> None:
         text = f"prefixes of {link.words}"
         mask = leads & way.seen & ~g.ends.unreturned(link, direction)
         g.add(mask, direction, "prefix", link.path, LIKELY, text, link.name)
-        for vpn in g.network.vpns_to_anywhere if isinstance(link, VirtualInterface) and link.kind != "public" else ():
-            text = f"{vpn.words} may lead there as well: nothing says which prefixes are behind it"
-            g.add(mask, direction, "prefix", vpn.path, LIKELY, text, vpn.name)
+        _vpns_to_anywhere(g, link, mask, direction, "prefix")
     if np.any(accepted):
         back = g.flows.ways["server"].seen & accepted & allowed
         text = f"AWS accepts the client's prefix over {link.words}, and prefers it on the way back"
         g.add(back, "server", "accepted", link.path, LIKELY, text, link.name)
+        _vpns_to_anywhere(g, link, back, "server", "accepted")
+
+
+def _vpns_to_anywhere(g: EvidenceGathering, link: Link, mask: Array, direction: str, kind: str) -> None:
+    """VPNs that may lead where a private or transit virtual interface does: nobody says where, and no frames show that they did not."""
+    if not isinstance(link, VirtualInterface) or link.kind == "public":
+        return
+    for vpn in g.network.vpns_to_anywhere if mask.any() else ():
+        text = f"{vpn.words} may lead there as well: nothing says which prefixes are behind it"
+        maybe = mask & g.ends.of_site(vpn.site) & ~g.speaks_against(vpn)
+        g.add(maybe, direction, kind, vpn.path, LIKELY, text, vpn.name)
 
 
 def _tunnels(g: EvidenceGathering) -> None:

@@ -28,6 +28,10 @@ def of_table(g: "EvidenceGathering", table: RoutingTable) -> None:
         for number in np.unique(hop[seen & (hop >= 0)]).tolist():
             which = table.hops[number]
             mask = seen & (hop == number)
+            for changes in g.network.changes_of(table):
+                mask[mask] = ~table.outdated(which, route[mask], g.flows.started[mask], changes)
+            if not mask.any():
+                continue
             prefix = table.prefix(int(route[np.flatnonzero(mask)[0]]))
             links = g.network.links_of_hop(table, which, table.site)
             paths = {link.path if link is not None and link.is_up else None for link in links}

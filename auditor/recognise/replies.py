@@ -2,13 +2,30 @@
 
 import numpy as np
 
-from auditor.decode.bytes import Bytes
+from auditor.decode.bytes import Bytes, be32, le32
 from auditor.flows.state import FlowRow, SideRow, StreamRow
-from auditor.machine.kernel import part
-from auditor.recognise.numbers import IMAP, IRC, NNTP, OTHER, POP3, REDIS, SIEVE, SMTP, UNKNOWN
-from auditor.recognise.openings import COLON, NEWLINE, matrix
+from auditor.machine.kernel import inlined, part
+from auditor.recognise.numbers import (
+    IMAP,
+    IRC,
+    LDAP,
+    LDAP_SASL,
+    MEMCACHED,
+    NNTP,
+    OTHER,
+    POP3,
+    PROXY,
+    REDIS,
+    SIEVE,
+    SMTP,
+    UNKNOWN,
+)
+from auditor.recognise.openings import COLON, NEWLINE, SEQUENCE
+from auditor.recognise.services import answers_like_memcached, first_message_of
+from auditor.recognise.words import matrix, stands_at, which_stands_at
 
 SPACE = 32
+TOKEN_HEADER, LONGEST_BUFFER, SEALED = 16, 1 << 24, 2  # of SASL's buffers
 REPLIES = (
     *((code, SMTP) for code in (b"220 ", b"220-", b"454 ", b"501 ", b"502 ", b"503 ", b"530 ")),  # RFC 3207 4
     *((code, NNTP) for code in (b"382 ", b"580 ")),  # RFC 4642 2.2
@@ -22,22 +39,11 @@ _TAGGED, _TAGGED_LENGTHS = matrix((b"OK", b"NO", b"BAD"))  # RFC 9051 7.1
 
 
 @part
-def stands_at(data: Bytes, at: int, size: int, word: Bytes) -> bool:
-    """Whether ``word`` stands at ``at``, as it is written."""
-    if at + len(word) > size:
-        return False
-    for k in range(len(word)):
-        if data[at + k] != word[k]:
-            return False
-    return True
-
-
-@part
 def replies_to_upgrade(data: Bytes, size: int) -> int:
     """Which protocol's server answers so to a request for TLS; UNKNOWN for none."""
-    for row in range(_REPLY_LENGTHS.size):
-        if stands_at(data, np.int64(0), size, _REPLY[row, : _REPLY_LENGTHS[row]]):
-            return np.int64(_REPLIES_OF[row])
+    row = which_stands_at(data, np.int64(0), size, _REPLY, _REPLY_LENGTHS)
+    if row >= 0:
+        return np.int64(_REPLIES_OF[row])
     at = np.int64(0)
     while at < size and data[at] > SPACE:
         at += 1
@@ -68,10 +74,43 @@ def whose_ok(flow: FlowRow, side: SideRow, stream: StreamRow) -> int:
 
 
 @part
+def is_sealed(data: Bytes, size: int) -> bool:
+    """Whether it is a buffer of SASL's security layer (RFC 4422 3.7) whose contents are encrypted, by Kerberos or NTLM.
+
+    A token of Kerberos says whether it is sealed (RFC 4121 4.2.6.2); behind NTLM's signature a message that is only signed
+    stands in clear ([MS-NLMP] 2.2.2.9).
+    """
+    if size < 4 + TOKEN_HEADER + 1 or be32(data, 0) < TOKEN_HEADER or be32(data, 0) >= LONGEST_BUFFER:
+        return False
+    if data[4] == 5 and data[5] == 4:
+        return bool(data[6] & SEALED != 0 and data[7] == 0xFF)
+    return bool(le32(data, 4) == 1 and data[4 + TOKEN_HEADER] != SEQUENCE)
+
+
+@part
+def note_sealed(flow: FlowRow, data: Bytes, size: int) -> None:
+    """Note where LDAP goes on encrypted behind its bind, as in Active Directory's domains."""
+    if flow.application == LDAP and is_sealed(data, size):
+        flow.application = LDAP_SASL
+
+
+@inlined
+def begins_session(flow: FlowRow, side: SideRow, stream: StreamRow) -> bool:
+    """Whether a side's bytes are the first of a connection, or follow a PROXY header."""
+    is_first = flow.application == UNKNOWN and side.syn != 0 and stream.skipped == 0
+    return bool(is_first or flow.application == PROXY)
+
+
+@part
 def in_context(flow: FlowRow, side: SideRow, stream: StreamRow, application: int, data: Bytes, size: int) -> int:
     """The application of what its first bytes alone may not tell: what was said before decides."""
     if application == POP3 and is_bare_ok(data, size):
         return whose_ok(flow, side, stream)
     if application == UNKNOWN and flow.application == OTHER and flow.upgrade != 0 and size > 0:
         return replies_to_upgrade(data, size)
-    return application
+    if application != UNKNOWN or size == 0:
+        return application
+    if begins_session(flow, side, stream):
+        return first_message_of(data, size)
+    is_answer = flow.application == OTHER and side.syn != 0 and stream.skipped == 0
+    return np.int64(MEMCACHED if is_answer and answers_like_memcached(data, size) else UNKNOWN)
