@@ -113,6 +113,7 @@ def policies_page() -> str:
         "Generated from `auditor/data/policies` by `make docs`: what each source asks for, where, whether it must be or should be,",
         "and which rule checks it. Policies of AWS's own endpoints and load balancers (`audit policies` lists them) are made from",
         "lists of what these accept: a rule each for versions, suites and, where the source lists them, groups.",
+        "*Secondary*: taken from what others quote of the source, whose own text was not at hand; *memory*: compared with neither.",
     ]
     aws = aws_tls.names()
     for name in library.shipped():
@@ -128,7 +129,8 @@ def policies_page() -> str:
                 f", {word} {day}" for word, day in (("from", rule.begins), ("to", rule.ends)) if day is not None
             )
             level = "MUST" if rule.required else "SHOULD"
-            lines.append(f"| {_cell(rule.what)} | {_cell(rule.source)} | {level} | {rule.code}{days} |")
+            mark = "" if rule.certainty == "verified" else f" (*{rule.certainty}*)"
+            lines.append(f"| {_cell(rule.what)} | {_cell(rule.source)}{mark} | {level} | {rule.code}{days} |")
         for one in policy.unseen:
             why = f"not visible in traffic: {one.reason}"
             lines.append(f"| {_cell(one.requirement)}. | {_cell(one.section)} | {one.level} | {_cell(why)} |")

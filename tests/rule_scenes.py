@@ -58,6 +58,7 @@ class Scene:
         int, ...
     ] = ()  # signature schemes that the client offers besides those of SHA-256 and better
     signatures: bool = True  # the client lists signature schemes
+    days: int = 90  # that the certificate is good for
     issuer: str = "ec p384"  # whose key signs the certificate
     mail: str = ""  # SMTP before it: "upgraded", or "clear" where STARTTLS is offered and not used
 
@@ -111,6 +112,7 @@ SCENES = {
     "tls12-signed-pkcs1": Scene(issuer="rsa 4096"),
     "tls12-exponent-3": Scene(key="rsa 4096 3"),
     "tls12-p521": Scene(suite=0xC02B, key="ec p521", scheme=0x0603),
+    "tls12-old-age": Scene(suite=0xC02B, key="ec p256", scheme=ECDSA_SHA256, days=1097),
     "tls12-raw-key": Scene(suite=0xC02B, key="raw p256", scheme=ECDSA_SHA256),
 }
 MAIL = [("s", b"220 mail.example ESMTP\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250-x\r\n250 STARTTLS\r\n")]
@@ -129,7 +131,7 @@ def key_of(kind: str) -> Any:
 
 
 @cache
-def certificate(kind: str, name: str, issuer: str = "ec p384") -> bytes:
+def certificate(kind: str, name: str, issuer: str = "ec p384", days: int = 90) -> bytes:
     """A certificate of a CA for a server, as DER.
 
     Signed with SHA-384 where the key is on P-384, with ML-DSA where it is of that kind.
@@ -147,7 +149,7 @@ def certificate(kind: str, name: str, issuer: str = "ec p384") -> bytes:
         .public_key(key_of(kind).public_key())
         .serial_number(7)
         .not_valid_before(BEGIN - timedelta(days=10))
-        .not_valid_after(BEGIN + timedelta(days=80))
+        .not_valid_after(BEGIN + timedelta(days=days - 10))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     )
     return built.sign(signer, digest).public_bytes(Encoding.DER)
@@ -224,7 +226,7 @@ def _answer(scene: Scene) -> bytes:
     if scene.key.startswith("raw"):  # RFC 7250 3: the key alone, in no list
         flight += wire.message(11, _vector(raw_key(scene.key), 3))
     elif scene.suite != 0x006C:
-        der = certificate(scene.key, scene.certificate_name, scene.issuer)
+        der = certificate(scene.key, scene.certificate_name, scene.issuer, scene.days)
         flight += wire.message(11, _vector(_vector(der, 3), 3))
     exchange = _exchange(scene)
     if exchange:

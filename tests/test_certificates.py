@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 import auditor
 from auditor.tls import certificates
-from auditor.tls.certificate_columns import validity
+from auditor.tls.certificate_columns import lifetime, validity
 from auditor.tls.dh_groups import LENGTHS, group_of, known_primes
 from tests import wire
 
@@ -176,6 +176,18 @@ def test_validity_at_the_very_second() -> None:
     assert [validity(path, time) for time in times] == [False, True, True, True, False]
     forever = [certificates.Certificate("x", not_before=first, not_after=2**63 - 1)]
     assert validity(forever, 2**63 - 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "days"),
+    [(366 * 86_400 - 1, "365"), (366 * 86_400, "366"), (367 * 86_400 - 1, "366"), (367 * 86_400, "367"), (-5, "0")],
+)
+def test_how_long_a_certificate_is_good(seconds: int, days: str) -> None:
+    """Whole days from notBefore to notAfter, so that a day is over only when all of it is."""
+    begin = 1_700_000_000 * 10**9
+    own = certificates.Certificate("x", not_before=begin, not_after=begin + seconds * 10**9)
+    assert lifetime(certificates.Chain([own])) == days
+    assert lifetime(certificates.Chain([])) is lifetime(certificates.Chain([certificates.Certificate("y")])) is None
 
 
 @pytest.mark.parametrize(

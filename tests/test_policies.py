@@ -49,6 +49,7 @@ GOOD: dict[str, Any] = {
     "forward_secrecy": YES,
     "forward_secrecy_reason": "TLS 1.3 key share in the ServerHello",
     "groups_offered": "X25519MLKEM768 x25519",
+    "certificate_days": "90",
     "certificate_matches": YES,
     "certificate_valid": YES,
     "server_name": "pinpoint-fips.us-east-1.amazonaws.com",
@@ -88,6 +89,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "certificate-strength": [{"certificates": "rsa\t1024\tsha256WithRSAEncryption"}],
     "rsa-exponents": [{"certificates": "rsa\t4096\tsha256WithRSAEncryption\t3"}],
     "certificate-curves": [{"certificates": "ecdsa\tsecp521r1\tsha256WithRSAEncryption"}],
+    "certificate-lifetime": [{"certificate_days": "1097"}],
     "no-raw-keys": [{"certificates": "ecdsa\tprime256v1\traw public key"}],
     "post-quantum": [{"post_quantum_kind": "classical", "groups_offered": "x25519 X25519Kyber768Draft00"}],
     "forward-secrecy": [{"forward_secrecy": NO, "forward_secrecy_reason": "psk_ke"}],
@@ -161,7 +163,7 @@ def test_each_rule_has_a_good_and_a_bad_case(name: str) -> None:
         bad = "fail" if rule.required else "warn"
         assert bad in {verdict(rule, **{**good, **case}) for case in BAD[rule.check]}, rule.code
         blind = verdict(rule, negotiated=False, has_handshake=False, suite=None, suites_offered=None, group=None,
-                        certificates=None, signature_scheme=None, post_quantum_kind=None, server_name=None,
+                        certificates=None, certificate_days=None, signature_scheme=None, post_quantum_kind=None, server_name=None,
                         groups_offered=None, forward_secrecy=UNKNOWN, early_data=UNKNOWN, established=UNKNOWN,
                         protocol=None, hello_outcome=OUTCOMES.index("not known"),
                         hello_is_large=False, certificate_matches=UNKNOWN, certificate_valid=UNKNOWN,

@@ -123,6 +123,14 @@ GROUP_TABLES: dict[str, Callable[[str], bool]] = {
         weak_group(name)
         or (name not in NIST_CURVES | {"SecP256r1MLKEM768", "SecP384r1MLKEM1024"} and not name.startswith("ffdhe"))
     ),
+    # SP 800-56A Appendix D and FIPS 203; SP 800-56C 2: of hybrids the first secret counts, which is ML-KEM's beside X25519 alone.
+    "fips-endpoints": lambda name: (
+        not re.fullmatch(
+            r"secp(224|256|384|521)r1|sect(233|283|409|571)[kr]1|ffdhe\d+|MLKEM\d+|(X25519|SecP256r1)MLKEM768|SecP384r1MLKEM1024"
+            r"|SecP256r1Kyber768Draft00",
+            name,
+        )
+    ),
     "cnsa-1.0": lambda name: name not in ("secp384r1", "ffdhe3072", "ffdhe4096"),  # RFC 9151 5.1, 5.3
     "bsi-tr-02102-2": lambda name: (
         weak_group(name, 3000)

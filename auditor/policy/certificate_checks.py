@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from auditor.border.words import counted
 from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, CheckResult, check, is_given, no_handshake, unmet
 from auditor.policy.facts import NO, Facts
 from auditor.policy.tls_checks import curve_bits
@@ -190,6 +191,22 @@ def no_raw_keys(facts: Facts, required: bool, parameters: dict[str, Any]) -> Che
         return PASS, "a certificate"
 
     return _by_chain(facts, required, bool(parameters.get("client_certificates")), judge)
+
+
+@check("days", of_any_server=True)
+def certificate_lifetime(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
+    """The server's own certificate is good for at most ``days``, from its beginning to its end."""
+    most = int(parameters.get("days", 366))
+    answer = _by_chain(facts, required, False, lambda *_: (NOT_OBSERVABLE, "how long is not known"))
+    raw = np.array([chain is not None and chain.endswith(RAW_KEY) for chain in facts.certificates], bool)
+    answer.put(raw, NOT_APPLICABLE, f"a {RAW_KEY}")
+    for at in np.flatnonzero(is_given(facts.certificate_days)).tolist():
+        days = int(facts.certificate_days[at])
+        answer.verdict[at] = PASS if days <= most else unmet(required)
+        answer.reason[at] = (
+            f"a certificate good for {counted(days, 'day')}{'' if days <= most else f', {most} are the most'}"
+        )
+    return answer
 
 
 Judged = tuple[int, str]

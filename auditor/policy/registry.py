@@ -42,6 +42,7 @@ EVERY: tuple[Check, ...] = (
     certificate_checks.rsa_exponents,
     certificate_checks.certificate_curves,
     certificate_checks.no_raw_keys,
+    certificate_checks.certificate_lifetime,
     tls_checks.post_quantum,
     agreement_checks.no_compression,
     agreement_checks.extended_master_secret,

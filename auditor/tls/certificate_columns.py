@@ -16,6 +16,7 @@ from auditor.tls.shapes import words
 Array = np.ndarray[Any, Any]
 # Times of certificates are whole seconds, and the last one belongs to their validity, to its end (RFC 5280 4.1.2.5: inclusive).
 LAST_SECOND = 999_999_999  # nanoseconds
+DAY = 86_400 * 10**9
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class CertificateColumns:
     chain_valid: Numbers  # whether all of them were valid when the handshake began
     client_chain: Texts  # the same two of the client's chain
     client_chain_valid: Numbers
+    lifetime: Texts  # whole days from the beginning to the end of what the server's own certificate is good for
 
 
 def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Texts) -> CertificateColumns:
@@ -58,6 +60,7 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
         chain_valid=_valid(chains, index, started),
         client_chain=Texts([described(chain) for chain in clients], client),
         client_chain_valid=_valid(clients, client, started),
+        lifetime=Texts([lifetime(chain) for chain in chains], index),
     )
 
 
@@ -77,6 +80,14 @@ def described(chain: Chain) -> str | None:
         unusual = one.key_type == "rsa" and one.exponent != "65537"
         words.append("\t".join([one.key_type or "?", str(size), signed, *([one.exponent or "?"] if unusual else [])]))
     return ";".join(words) or None
+
+
+def lifetime(chain: Chain) -> str | None:
+    """For how many whole days a chain's own certificate is good; None where there is none, or its times are not known."""
+    own = chain.leaf
+    if own is None or own.not_before is None or own.not_after is None:
+        return None
+    return str(max(0, own.not_after - own.not_before) // DAY)
 
 
 def _valid(chains: list[Chain], index: Array, started: Array) -> Numbers:
