@@ -240,6 +240,6 @@ def test_a_route_that_changes_within_a_flow(tmp_path: Path) -> None:
     late = [(when + 10 * wire.SECOND, frame) for when, frame in talk[-2:]]
     for frames, said in ((talk, "direct-connect likely"), ([*talk[:-2], *late], "unknown none")):
         (tmp_path / "c.pcap").write_bytes(wire.pcap(frames, nanoseconds=True))
-        result = auditor.audit(tmp_path / "c.pcap", topology=tmp_path / "site.toml", routes=tmp_path / "u.mrt")
+        result = auditor.audit(tmp_path / "c.pcap", topology=tmp_path / "site.toml", routes=[tmp_path / "u.mrt"])
         (row,) = result.flows.to_dict("records")
         assert f"{row['path']} {row['path_confidence']}" == said
