@@ -33,6 +33,8 @@ MOST_WRAPPINGS = 3
 DATED = re.compile(rb"\d{4}-\d\d-\d\dT\S+ (?:\S+ )?\{")  # a line of `aws logs tail`, or of an export to S3
 MESSAGES = ("@message", "message")  # columns of Logs Insights, and of the console, that have an event
 EVENTS = b"EVENTS\t"  # what --output text writes in front of each
+# An event with these has its members' own names.
+AS_DELIVERED = frozenset(("eventTime", "sourceIPAddress", "tlsDetails"))
 # Columns that Athena and CloudTrail Lake make of an event's members, without capitals; a structure is text in them.
 MEMBERS = {name.lower(): name for name in ("eventTime", "sourceIPAddress", "vpcEndpointId", "tlsDetails")}
 TLS_MEMBERS = {name.lower(): name for name in ("tlsVersion", "cipherSuite", "clientProvidedHostHeader")}
@@ -153,7 +155,8 @@ def _unwrapped(record: Any) -> dict[str, Any]:
             record = inner
         else:
             break
-    if isinstance(record, dict) and "eventtime" in {str(name).lower() for name in record}:
+    is_other = isinstance(record, dict) and not record.keys() >= AS_DELIVERED
+    if is_other and "eventtime" in {str(name).lower() for name in record}:
         record = {MEMBERS.get(str(name).lower(), name): value for name, value in record.items() if value is not None}
     if not isinstance(record, dict) or "eventTime" not in record:
         raise gate.RefusedError("no event of CloudTrail's")
