@@ -1,6 +1,5 @@
 """Where the folder of temporary files is full, one sentence says so, and nothing is taken for damage of the evidence."""
 
-import contextlib
 import io
 import signal
 import tarfile
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 import auditor
-from auditor.cli.main import _whose
 from auditor.requests import decrypt, opener
 from tests import wire
 from tests.test_exit_codes import run, sentence
@@ -65,15 +63,3 @@ def test_what_was_not_written_is_let_go() -> None:
     one.file.write(b"x")
     one.close()
     assert one.file.closed
-
-
-def test_an_error_without_a_name_is_of_standard_output_only_where_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Standard output still has what it does not take; any other file without a name is a temporary one."""
-    error = OSError(28, "No space left on device")
-    assert _whose(OSError(28, "No space left on device", "a.csv")) == "a.csv"
-    assert "temporary" in _whose(error)
-    with contextlib.suppress(OSError), Path("/dev/full").open("w") as full:
-        full.write("x")
-        monkeypatch.setattr("sys.stdout", full)
-        whose = _whose(error)
-    assert whose == "standard output"

@@ -85,7 +85,7 @@ def main(hashing: "DigestChild | None" = None) -> None:
     except MemoryError:
         say("there is not enough memory: end other programs, or give --memory a smaller size")
     except OSError as error:
-        say(f"{_whose(error)}: {error.strerror or error}")
+        say(f"{shown(error.filename or 'standard output')}: {error.strerror or error}")
     except Exception as error:
         if _is_interrupted(error):
             code = INTERRUPTED
@@ -97,17 +97,6 @@ def main(hashing: "DigestChild | None" = None) -> None:
     if code == INTERRUPTED:
         say("interrupted")
     _end(code, hashing)
-
-
-def _whose(error: OSError) -> str:
-    """Which file an error is of. Those without a name are standard output, which then still has what it does not take, or temporary."""
-    if error.filename is not None:
-        return shown(error.filename)
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return "standard output"
-    return "a temporary file, whose folder TMPDIR names"
 
 
 def _end(code: int, hashing: "DigestChild | None") -> None:
