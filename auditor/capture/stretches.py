@@ -26,6 +26,13 @@ class OpenFile:
     def size(self) -> int:
         return os.fstat(self.fileno).st_size
 
+    def append(self, data: bytes) -> int:
+        """Write all of it, which takes several calls where the disk is full soon. Raises OSError."""
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self.fileno, left) :]
+        return len(data)
+
     def __del__(self) -> None:
         with suppress(AttributeError, OSError):  # where it could not be opened
             os.close(self.fileno)
