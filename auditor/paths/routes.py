@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from auditor.prefixes import Prefix, Prefixes, PrefixTable
+from auditor.tables.columns import each_once
 
 Array = np.ndarray[Any, Any]
 Address = tuple[int, int]
@@ -43,7 +44,7 @@ class Hop(NamedTuple):
         return next((f"{c}, {SCOPES[c]}" for c in self.communities if c in SCOPES), None)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Routes:
     """Routes on their way into a table: prefixes, and the number of each one's hop."""
 
@@ -126,7 +127,7 @@ class RoutingTable:
         """For each address the longest prefix that is shorter than its route's."""
         shorter = np.full(len(route), -1, np.int64)
         length = self.lengths[route]
-        for bits in np.unique(length).tolist():
+        for bits in each_once(length).tolist():
             if bits not in self._below:
                 rows, some = self._prefixes.shorter_than(bits)
                 self._below[bits] = np.append(rows, -1), PrefixTable(some)
