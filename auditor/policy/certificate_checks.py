@@ -1,8 +1,7 @@
 """Checks of certificates: the server's own, and every other of the chain that it sent."""
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +14,7 @@ from auditor.tls.suites import properties
 WEAK_HASHES = ("md2", "md4", "md5", "sha1")
 
 
-@dataclass(frozen=True)
-class Strength:
+class Strength(NamedTuple):
     """What a rule asks of keys and signatures: least bits by type of key; empty lists ask nothing."""
 
     bits: dict[str, int]

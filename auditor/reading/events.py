@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from auditor.capture.inputs import Input
 from auditor.decode.control import Control
@@ -12,8 +12,7 @@ from auditor.flows import state as S
 from auditor.reading.sources import CaptureCounts, Source
 
 
-@dataclass(frozen=True)
-class RequestsFound:
+class RequestsFound(NamedTuple):
     """What was found of the requests in a batch's flows when it was first described."""
 
     kind: S.Array  # which protocol's they are, where they may be read; -1 where not
@@ -21,7 +20,7 @@ class RequestsFound:
     reason: S.Array
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Batch:
     """Finished flows. Interned numbers mean bytes of ``memory``; they are given out anew in each ``generation``."""
 
@@ -36,7 +35,7 @@ class Batch:
     chosen: RequestsFound | None = None  # of a batch that was kept
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Checkpoint:
     """Where reading could go on."""
 
@@ -47,7 +46,7 @@ class Checkpoint:
     exchanged: Sequence[Path] = ()  # files with what flows of a share stated and asked others so far
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class CapturesEnded:
     """All captures that are read as one are at their ends."""
 
@@ -57,7 +56,7 @@ class CapturesEnded:
     exchanged: Sequence[Path] = ()  # files with what flows of a share stated and asked others
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Finished:
     """A capture was read to its end."""
 
@@ -65,7 +64,7 @@ class Finished:
     counted: CaptureCounts
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Unreadable:
     """An input that could not be read, and why."""
 

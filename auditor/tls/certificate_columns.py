@@ -1,7 +1,6 @@
 """Columns of a handshake that its certificates give."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +15,7 @@ from auditor.tls.shapes import words
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class CertificateColumns:
+class CertificateColumns(NamedTuple):
     """What certificates say of each handshake: columns of ``handshakes``, and what only policies ask."""
 
     table: dict[str, Numbers | Texts]
