@@ -35,6 +35,7 @@ from auditor.recognise.carriers import (
     is_stun,
     openvpn_bytes,
 )
+from auditor.recognise.datagram_services import datagram_service
 from auditor.recognise.exports import export_application
 from auditor.recognise.numbers import (
     CAPWAP,
@@ -134,7 +135,9 @@ def datagram_application(block: Bytes, at: int, end: int, wire: int) -> int:
     if is_ike(block, at, end):
         return IKE
     application = export_application(block, at, end)
-    return application if application != UNKNOWN else carrier_application(block, at, end, wire)
+    if application == UNKNOWN:
+        application = carrier_application(block, at, end, wire)
+    return application if application != UNKNOWN else datagram_service(block, at, end)
 
 
 @part
